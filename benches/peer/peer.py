@@ -1,0 +1,240 @@
+"""Times diffusers and PyTorch at the work that `pseudoword bench` times: see README.md.
+
+python peer.py                         # models/mini, batches 1 and 4, a table
+python peer.py --json                  # the same as one JSON object
+python peer.py --model DIR --batch 1 --dtype f16
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import resource
+import statistics
+import time
+import warnings
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+warnings.filterwarnings("ignore", category=FutureWarning)
+
+import diffusers  # noqa: E402
+import torch  # noqa: E402
+from diffusers import DDPMScheduler, StableDiffusionPipeline  # noqa: E402
+from transformers.utils import logging as transformers_logging  # noqa: E402
+
+MINI = Path(__file__).resolve().parent.parent.parent / "models" / "mini"
+DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
+WARMUP = 3
+
+
+class SplicedEmbedding(torch.nn.Module):
+    """The frozen table with the learned rows behind it, so that only [K, D] numbers need a gradient."""
+
+    def __init__(self, table, rows):
+        super().__init__()
+        self.table, self.rows = table, rows
+
+    def forward(self, input_ids):
+        return torch.nn.functional.embedding(input_ids, torch.cat([self.table, self.rows]))
+
+
+class Peer:
+    """One loaded checkpoint and the four pieces of work."""
+
+    def __init__(self, args):
+        self.device = "cuda" if torch.cuda.is_available() and not args.cpu else "cpu"
+        self.dtype = DTYPES[args.dtype]
+        self.pipe = StableDiffusionPipeline.from_pretrained(args.model, dtype=torch.float32, safety_checker=None)
+        for part in (self.pipe.text_encoder, self.pipe.unet, self.pipe.vae):
+            part.requires_grad_(False).eval().to(self.device)
+        # As diffusers' textual_inversion.py under mixed precision: the frozen U-Net and VAE are stored narrow, the text
+        # encoder (which holds the learned rows) stays f32 and computes under autocast.
+        self.pipe.unet.to(self.dtype)
+        self.pipe.vae.to(self.dtype)
+        if args.channels_last:
+            self.pipe.unet.to(memory_format=torch.channels_last)
+            self.pipe.vae.to(memory_format=torch.channels_last)
+        if args.checkpointing:
+            # Checkpointing only works in training mode; there is no drop-out for that mode to switch on.
+            self.pipe.unet.enable_gradient_checkpointing()
+            self.pipe.unet.train()
+        self.generator = torch.Generator().manual_seed(0)
+        self.side = self.pipe.unet.config.sample_size
+
+    def noise(self, *shape):
+        return torch.randn(shape, generator=self.generator).to(self.device, self.dtype)
+
+    def autocast(self):
+        if self.dtype == torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device, self.dtype)
+
+    def synchronize(self):
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+
+    def train_step(self, batch, vectors):
+        """A step of textual inversion on cached latents: encode, predict, compare, back to the rows, AdamW."""
+        encoder, unet = self.pipe.text_encoder, self.pipe.unet
+        scheduler = DDPMScheduler.from_config(self.pipe.scheduler.config)
+        embedding = encoder.embeddings.token_embedding
+        table = embedding.table if isinstance(embedding, SplicedEmbedding) else embedding.weight
+        first = table.shape[0]
+        rows = table[:1].detach().repeat(vectors, 1).requires_grad_()
+        encoder.embeddings.token_embedding = SplicedEmbedding(table, rows)
+        optimizer = torch.optim.AdamW([rows], lr=5e-3, weight_decay=0.0)
+        input_ids = self.prompt(["a photo of a"] * batch, range(first, first + vectors))
+        latents = self.noise(batch, unet.config.in_channels, self.side, self.side)
+
+        def step():
+            noise = torch.randn_like(latents)
+            timestep = torch.randint(scheduler.config.num_train_timesteps, (batch,), device=self.device)
+            noisy = scheduler.add_noise(latents, noise, timestep)
+            with self.autocast():
+                context = encoder(input_ids).last_hidden_state.to(self.dtype)
+                prediction = unet(noisy, timestep, encoder_hidden_states=context).sample
+            velocity = scheduler.config.prediction_type == "v_prediction"
+            target = scheduler.get_velocity(latents, noise, timestep) if velocity else noise
+            loss = torch.nn.functional.mse_loss(prediction.float(), target.float())
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            # Trainers read the loss at every step to show it.
+            return loss.item()
+
+        return step
+
+    def prompt(self, texts, extra=()):
+        """Ids of some prompts, each with the extra ids before its end, padded to the encoder's length."""
+        tokenizer = self.pipe.tokenizer
+        sequences = []
+        for text in texts:
+            ids = tokenizer(text).input_ids
+            ids[-1:-1] = extra
+            sequences.append(ids + [tokenizer.pad_token_id] * (tokenizer.model_max_length - len(ids)))
+        return torch.tensor(sequences, device=self.device)
+
+    def denoise_step(self):
+        """One step of guided sampling: the U-Net on the empty and the full prompt, guidance, the folder's scheduler."""
+        unet, scheduler = self.pipe.unet, self.pipe.scheduler
+        scheduler.set_timesteps(25, device=self.device)
+        timestep = scheduler.timesteps[len(scheduler.timesteps) // 2]
+        latents = self.noise(1, unet.config.in_channels, self.side, self.side)
+        with torch.no_grad():
+            context = self.pipe.text_encoder(self.prompt(["", "a photo of a cat"])).last_hidden_state.to(self.dtype)
+
+        @torch.inference_mode()
+        def step():
+            # PNDM remembers earlier steps and the sigma samplers count them: each repetition starts anew.
+            scheduler.set_timesteps(25, device=self.device)
+            inputs = scheduler.scale_model_input(torch.cat([latents] * 2), timestep)
+            empty, full = unet(inputs, timestep, encoder_hidden_states=context).sample.chunk(2)
+            return scheduler.step(empty + 7.5 * (full - empty), timestep, latents).prev_sample
+
+        return step
+
+    def vae_encode(self):
+        size = self.side * self.pipe.vae_scale_factor
+        pixels = self.noise(1, 3, size, size).clamp(-1, 1)
+        return torch.inference_mode()(lambda: self.pipe.vae.encode(pixels).latent_dist.mean)
+
+    def vae_decode(self):
+        latents = self.noise(1, self.pipe.vae.config.latent_channels, self.side, self.side)
+        return torch.inference_mode()(
+            lambda: self.pipe.vae.decode(latents / self.pipe.vae.config.scaling_factor).sample
+        )
+
+
+def measure(peer, work, reps, seconds):
+    """Seconds per call after a warm-up: `reps` calls, fewer (but 3) if they do not fit into `seconds`."""
+    for _ in range(WARMUP):
+        work()
+    peer.synchronize()
+    times, start = [], time.perf_counter()
+    while len(times) < reps and (len(times) < 3 or time.perf_counter() - start < seconds):
+        before = time.perf_counter()
+        work()
+        peer.synchronize()
+        times.append(time.perf_counter() - before)
+    return {
+        "median": statistics.median(times),
+        "min": min(times),
+        "max": max(times),
+        "reps": len(times),
+        # The process's peak so far, which is why the small jobs come first.
+        "peak_rss_mb": peak_rss_mb(),
+    }
+
+
+def peak_rss_mb():
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+
+
+def run(args):
+    peer = Peer(args)
+    version = torch.__version__.split("+")[0]
+    report = {
+        "peer": f"torch {version} + diffusers {diffusers.__version__}",
+        "model": str(args.model),
+        "device": torch.cuda.get_device_name() if peer.device == "cuda" else "cpu",
+        "dtype": args.dtype,
+        "threads": torch.get_num_threads(),
+        "vectors": args.vectors,
+        "loaded_rss_mb": peak_rss_mb(),
+        # Other work on the machine makes these figures worthless: let the reader see it.
+        "load_1m": round(os.getloadavg()[0], 2),
+        "vae_encode_s": measure(peer, peer.vae_encode(), args.reps, args.seconds),
+        "vae_decode_s": measure(peer, peer.vae_decode(), args.reps, args.seconds),
+        "denoise_step_s": measure(peer, peer.denoise_step(), args.reps, args.seconds),
+        "train_step_s": {
+            str(batch): measure(peer, peer.train_step(batch, args.vectors), args.reps, args.seconds)
+            for batch in sorted(args.batch)
+        },
+    }
+    report["peak_rss_mb"] = peak_rss_mb()
+    if peer.device == "cuda":
+        report["peak_gpu_mb"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
+    return report
+
+
+def show(report):
+    print(f"{report['peer']}, {report['device']}, {report['dtype']}, {report['threads']} threads, {report['model']}")
+    rows = [("VAE encode", report["vae_encode_s"]), ("VAE decode", report["vae_decode_s"])]
+    rows.append(("denoising step (guided)", report["denoise_step_s"]))
+    rows += [(f"training step, batch {batch}", figures) for batch, figures in report["train_step_s"].items()]
+    print(f"{'':26}{'median':>10}{'min':>10}{'max':>10}   reps")
+    for name, figures in rows:
+        times = "".join(f"{figures[key] * 1000:8.1f}ms" for key in ("median", "min", "max"))
+        print(f"{name:26}{times}   {figures['reps']}")
+    gpu = f", GPU {report['peak_gpu_mb']} MB" if "peak_gpu_mb" in report else ""
+    print(f"peak memory {report['peak_rss_mb']} MB{gpu}; load average at the start {report['load_1m']}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, default=MINI, help="diffusers folder (default: models/mini)")
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 4], help="training batches (default: 1 4)")
+    parser.add_argument("--vectors", type=int, default=1, help="learned rows (default: 1)")
+    parser.add_argument("--dtype", choices=DTYPES, default="f32", help="of the frozen U-Net and VAE")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's own choice)")
+    parser.add_argument("--reps", type=int, default=20, help="timed calls of each piece of work")
+    parser.add_argument("--seconds", type=float, default=60, help="time limit of each piece of work")
+    parser.add_argument("--cpu", action="store_true", help="stay on the CPU even with a GPU")
+    parser.add_argument("--channels-last", action="store_true", help="NHWC weights in U-Net and VAE")
+    parser.add_argument("--checkpointing", action="store_true", help="gradient checkpointing in the U-Net")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    args = parser.parse_args()
+
+    diffusers.utils.logging.set_verbosity_error()
+    diffusers.utils.logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    report = run(args)
+    print(json.dumps(report)) if args.json else show(report)
+
+
+if __name__ == "__main__":
+    main()

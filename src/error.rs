@@ -1,0 +1,211 @@
+//! Everything that can go wrong, one variant per situation a user can be in.
+//!
+//! `Display` says what happened and what to do about it, on one line where that is possible; front ends print it once
+//! and turn [`Error::exit_code`] into the process status. Engine code never logs an error that it also returns.
+
+use std::path::PathBuf;
+
+/// Shorthand for results of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A situation that stops a job, in the words of the person who started it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Options that contradict each other or are out of range.
+    #[error("{0}")]
+    Usage(String),
+
+    /// No picture was found where pictures were expected.
+    #[error("no pictures in {place}: give 3 to 5 PNG, JPEG or WebP files, or a folder that holds them")]
+    NoPictures {
+        /// The folder or the list of paths that was searched.
+        place: String,
+    },
+
+    /// A picture file cannot be used.
+    #[error("picture {file}: {reason}")]
+    BadPicture {
+        /// The file's name as given.
+        file: String,
+        /// What is wrong with it and what to do.
+        reason: String,
+    },
+
+    /// The placeholder token is already a word of the model or of another embedding.
+    #[error("the token {token:?} is taken: {reason}; choose another, such as {suggestion:?}")]
+    TokenTaken {
+        /// The token asked for.
+        token: String,
+        /// By what it is taken.
+        reason: String,
+        /// A free token.
+        suggestion: String,
+    },
+
+    /// The placeholder token cannot be a token at all.
+    #[error("the token {token:?} cannot be used: {reason}")]
+    BadToken {
+        /// The token asked for.
+        token: String,
+        /// Why.
+        reason: String,
+    },
+
+    /// The initialiser word or phrase has more tokens than there are vectors to start.
+    #[error(
+        "the initialiser {phrase:?} is {tokens} tokens ({pieces}) but there {} to start: \
+         give `--vectors {tokens}`, or a shorter word",
+        if *vectors == 1 { "is 1 vector".to_owned() } else { format!("are {vectors} vectors") }
+    )]
+    InitialiserTooLong {
+        /// The word or phrase.
+        phrase: String,
+        /// How many tokens it has in this model's vocabulary.
+        tokens: usize,
+        /// Those tokens, spelled.
+        pieces: String,
+        /// How many vectors there are.
+        vectors: usize,
+    },
+
+    /// The model folder lacks a part or a file.
+    #[error("the model {model} has no {part}: expected {expected}")]
+    ModelPartMissing {
+        /// Where the model was looked for.
+        model: String,
+        /// The part: `U-Net`, `text encoder`, ...
+        part: String,
+        /// The file or files that were looked for.
+        expected: String,
+    },
+
+    /// A configuration file does not describe a model that this crate can run.
+    #[error("{file}: {reason}")]
+    BadConfig {
+        /// The JSON file.
+        file: String,
+        /// The field and the problem.
+        reason: String,
+    },
+
+    /// Weights are missing, left over or of the wrong shape. Every one of them is listed.
+    #[error("{file} does not fit its configuration:{}", list(problems))]
+    BadWeights {
+        /// The safetensors file.
+        file: String,
+        /// One line for each weight.
+        problems: Vec<String>,
+    },
+
+    /// A file is not what it should be (not safetensors, cut off, not UTF-8, ...).
+    #[error("{file}: {reason}")]
+    BadFile {
+        /// The file.
+        file: String,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+
+    /// An embedding does not fit the model.
+    #[error("{file} holds vectors of width {width} ({family}), but this model's text encoder has width {expected}")]
+    WrongWidth {
+        /// The embedding's file.
+        file: String,
+        /// Its width.
+        width: usize,
+        /// The model family which that width belongs to.
+        family: String,
+        /// The model's width.
+        expected: usize,
+    },
+
+    /// Training went wrong numerically.
+    #[error("training stopped at step {step}: {reason}")]
+    Numeric {
+        /// The optimiser step.
+        step: u32,
+        /// What was seen, and what to try.
+        reason: String,
+    },
+
+    /// No GPU that can run the engine.
+    #[error("no usable GPU: {reason}")]
+    NoGpu {
+        /// Why, and what to do.
+        reason: String,
+    },
+
+    /// The GPU failed while working.
+    #[error("the GPU failed during {during}: {reason}")]
+    Gpu {
+        /// The phase.
+        during: String,
+        /// The driver's words.
+        reason: String,
+    },
+
+    /// A file or folder cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The path.
+        path: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
+
+    /// A file or folder cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The path.
+        path: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
+
+    /// The user asked to stop; what there was has been saved.
+    #[error("interrupted")]
+    Interrupted,
+
+    /// A broken invariant: our fault.
+    #[error("internal error: {0} (please report this)")]
+    Internal(String),
+}
+
+/// One indented line for each entry.
+fn list(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("\n  {line}")).collect()
+}
+
+/// Exit codes and their meaning, as `--help` prints them.
+pub const EXIT_CODES: &[(u8, &str)] = &[
+    (0, "done"),
+    (1, "internal error"),
+    (2, "usage: an option, a token or a combination that cannot be"),
+    (3, "bad input: a picture, model, embedding or configuration file"),
+    (4, "training became numerically unstable; the last good vector was saved"),
+    (5, "no usable GPU, or the GPU failed"),
+    (7, "a file could not be read or written"),
+    (130, "interrupted (Ctrl-C); what there was has been saved"),
+];
+
+impl Error {
+    /// The process status that a front end ends with: see [`EXIT_CODES`].
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Internal(_) => 1,
+            Error::Usage(_) | Error::TokenTaken { .. } | Error::BadToken { .. } | Error::InitialiserTooLong { .. } => 2,
+            Error::NoPictures { .. }
+            | Error::BadPicture { .. }
+            | Error::ModelPartMissing { .. }
+            | Error::BadConfig { .. }
+            | Error::BadWeights { .. }
+            | Error::BadFile { .. }
+            | Error::WrongWidth { .. } => 3,
+            Error::Numeric { .. } => 4,
+            Error::NoGpu { .. } | Error::Gpu { .. } => 5,
+            Error::Read { .. } | Error::Write { .. } => 7,
+            Error::Interrupted => 130,
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Everything a long job tells the outside, in the order in which it happens.
+//!
+//! This is the one vocabulary of the terminal, of `--json` (one event a line) and of the page: front ends only render it.
+//! Work advances only while somebody asks a job for its next event, so pausing is not asking and cancelling is dropping.
+//! Errors end a job as `Err`, never as an event. Big values (pictures, vectors) stay beside the stream, in the job.
+
+use serde::Serialize;
+
+/// A part of a Stable Diffusion model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// The CLIP tokenizer.
+    Tokenizer,
+    /// The CLIP text encoder.
+    TextEncoder,
+    /// The U-Net.
+    Unet,
+    /// The autoencoder.
+    Vae,
+}
+
+impl std::fmt::Display for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Part::Tokenizer => "tokenizer",
+            Part::TextEncoder => "text encoder",
+            Part::Unet => "U-Net",
+            Part::Vae => "autoencoder",
+        })
+    }
+}
+
+/// Something that happened in a job.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Event {
+    /// The device that will do the work, and why it was chosen.
+    Device {
+        /// `cpu` or `gpu`.
+        kind: String,
+        /// The adapter or processor.
+        name: String,
+        /// Why this one.
+        reason: String,
+    },
+    /// Weights of a part are being loaded.
+    Load {
+        /// Which part.
+        part: Part,
+        /// Tensors loaded so far.
+        done: u32,
+        /// Tensors in all.
+        total: u32,
+    },
+    /// A picture was prepared and its latents are cached.
+    Encode {
+        /// Pictures encoded so far.
+        done: u32,
+        /// Pictures in all.
+        total: u32,
+        /// The picture's name.
+        name: String,
+        /// How it was fitted to the model's square: orientation, crop or padding, scaling, alpha.
+        prepared: String,
+    },
+    /// Training starts from here; says what was decided where the user left the choice open.
+    Plan {
+        /// The placeholder token.
+        token: String,
+        /// Vectors it stands for.
+        vectors: u32,
+        /// What the vectors start from.
+        init: String,
+        /// Optimiser steps.
+        steps: u32,
+        /// The recipe.
+        recipe: String,
+        /// Peak learning rate.
+        lr: f64,
+        /// Samples in an optimiser step (batch size times accumulation).
+        samples_per_step: u32,
+        /// Whether blocks are recomputed in the backward pass to save memory.
+        checkpointing: bool,
+    },
+    /// The first gradient, checked: training that cannot work is noticed at once.
+    FirstGradient {
+        /// Euclidean norm of the gradient of the loss to all rows.
+        norm: f64,
+    },
+    /// One optimiser step is done.
+    Step {
+        /// Its number, from 1.
+        step: u32,
+        /// Of how many.
+        of: u32,
+        /// Mean loss of its samples.
+        loss: f64,
+        /// Learning rate used.
+        lr: f64,
+        /// Euclidean norm of the gradient.
+        grad_norm: f64,
+        /// Mean norm of the rows after the step.
+        row_norm: f64,
+        /// Seconds it took.
+        secs: f64,
+    },
+    /// A step whose loss or gradient was not finite; the rows are unchanged.
+    Skipped {
+        /// Its number.
+        step: u32,
+        /// What was not finite.
+        reason: String,
+        /// Steps skipped so far.
+        skipped: u32,
+    },
+    /// Loss on the fixed evaluation batch: the honest progress curve.
+    Evaluation {
+        /// After how many steps; 0 is before training.
+        step: u32,
+        /// The loss.
+        loss: f64,
+        /// The same at step 0.
+        initial: f64,
+    },
+    /// A preview picture is ready in the job.
+    Preview {
+        /// After how many steps.
+        step: u32,
+        /// Where it was written, if it was.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        path: Option<String>,
+    },
+    /// One denoising step of a generation is done.
+    Denoise {
+        /// Its number, from 1.
+        step: u32,
+        /// Of how many.
+        of: u32,
+        /// Seconds it took.
+        secs: f64,
+    },
+    /// Pictures are ready in the job.
+    Pictures {
+        /// How many.
+        count: u32,
+    },
+    /// A file of the user's was written.
+    Saved {
+        /// What it is: `embedding`, `checkpoint`, `sheet`, `picture`, `log`, `loss curve`.
+        what: String,
+        /// Where it is.
+        path: String,
+    },
+    /// Something the user should know that does not stop the job.
+    Warning {
+        /// A stable name for programs.
+        code: String,
+        /// The sentence for people.
+        text: String,
+    },
+    /// Early stopping decided that the vector has converged.
+    Converged {
+        /// After how many steps.
+        step: u32,
+        /// Variance of the last evaluations relative to all of them.
+        ratio: f64,
+    },
+    /// The job is done.
+    Done {
+        /// Optimiser or denoising steps made.
+        steps: u32,
+        /// Seconds in all.
+        secs: f64,
+    },
+}
+
+impl Event {
+    /// A warning with a stable code.
+    pub fn warning(code: &str, text: impl Into<String>) -> Self {
+        Event::Warning { code: code.to_owned(), text: text.into() }
+    }
+}

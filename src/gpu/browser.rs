@@ -1,0 +1,52 @@
+//! The GPU of a browser tab, or a polite refusal.
+
+use std::cell::RefCell;
+
+use burn::tensor::Device;
+
+use super::{Chosen, lacking};
+use crate::{Error, Result};
+
+thread_local! {
+    /// The runtime can be set up once; whoever asks again gets the same.
+    static READY: RefCell<Option<Chosen>> = const { RefCell::new(None) };
+}
+
+/// Asks the browser for its GPU and makes it ready for tensors. To be awaited before any tensor is made.
+///
+/// # Errors
+/// [`Error::NoGpu`] if there is none, or none that the engine can run on.
+pub async fn browser() -> Result<Chosen> {
+    if let Some(chosen) = READY.with_borrow(Clone::clone) {
+        return Ok(chosen);
+    }
+    let no_gpu = |reason: String| Error::NoGpu { reason };
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends: wgpu::Backends::BROWSER_WEBGPU,
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
+    let options = wgpu::RequestAdapterOptions {
+        power_preference: wgpu::PowerPreference::HighPerformance,
+        ..wgpu::RequestAdapterOptions::default()
+    };
+    let adapter = instance.request_adapter(&options).await.map_err(|error| {
+        no_gpu(format!("this browser offers no WebGPU adapter ({error}); try a current Chrome, Edge, Firefox or Safari"))
+    })?;
+    if let Some(missing) = lacking(&adapter.limits(), adapter.features()) {
+        return Err(no_gpu(format!("this browser's GPU cannot run the engine: {missing}")));
+    }
+    let info = adapter.get_info();
+    let described = [&info.name, &info.driver].into_iter().find(|name| !name.is_empty());
+    let name = described.cloned().unwrap_or_else(|| "the browser's GPU".to_owned());
+    let device = Device::wgpu_options()
+        .init_async()
+        .await
+        .map_err(|error| no_gpu(format!("the browser's GPU could not be started: {error}")))?;
+    let reason = match info.device_type {
+        wgpu::DeviceType::Cpu => "the browser offers only a software GPU, which is slow",
+        _ => "the browser's GPU",
+    };
+    let chosen = Chosen { device, kind: "gpu", name, reason: reason.to_owned() };
+    READY.set(Some(chosen.clone()));
+    Ok(chosen)
+}

@@ -1,0 +1,96 @@
+//! Which device does the work, and why.
+//!
+//! Two kinds exist: `cpu` is Burn's pure-Rust `flex` device with our own kernels, `gpu` is Burn's wgpu backend with kernels
+//! in WGSL. Every way into the second goes through functions that return errors: the lazy initialisation below Burn panics
+//! where there is no adapter, and in a browser a panic ends the tab's worker.
+
+#[cfg(target_family = "wasm")]
+mod browser;
+#[cfg(not(target_family = "wasm"))]
+mod native;
+
+#[cfg(target_family = "wasm")]
+pub use browser::browser;
+#[cfg(not(target_family = "wasm"))]
+pub use native::{Adapter, adapters, choose, cpu};
+
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+use crate::event::Event;
+
+/// Which device the user wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "native", derive(clap::ValueEnum))]
+#[serde(rename_all = "kebab-case")]
+pub enum DeviceChoice {
+    /// A hardware GPU if there is one, else the processor.
+    #[default]
+    Auto,
+    /// The best adapter, even if it is a software one.
+    Gpu,
+    /// The processor.
+    Cpu,
+}
+
+/// The device that will do the work.
+#[derive(Debug, Clone)]
+pub struct Chosen {
+    /// For tensors.
+    pub device: Device,
+    /// `cpu` or `gpu`.
+    pub kind: &'static str,
+    /// The processor or the adapter.
+    pub name: String,
+    /// Why this one.
+    pub reason: String,
+}
+
+impl Chosen {
+    /// The choice as something to tell.
+    pub fn event(&self) -> Event {
+        Event::Device { kind: self.kind.to_owned(), name: self.name.clone(), reason: self.reason.clone() }
+    }
+}
+
+/// What an adapter lacks for the engine to run on it, in words; none if it will do.
+///
+/// The numbers are WebGPU's guaranteed limits (W3C WebGPU, "limits"), which the kernels are written for. An adapter with
+/// less is an old OpenGL ES device or a browser's compatibility mode.
+fn lacking(limits: &wgpu::Limits, features: wgpu::Features) -> Option<String> {
+    let needs = [
+        ("maxStorageBufferBindingSize", limits.max_storage_buffer_binding_size, 128 << 20),
+        ("maxBufferSize", limits.max_buffer_size, 256 << 20),
+        ("maxStorageBuffersPerShaderStage", u64::from(limits.max_storage_buffers_per_shader_stage), 8),
+        ("maxComputeInvocationsPerWorkgroup", u64::from(limits.max_compute_invocations_per_workgroup), 256),
+        ("maxComputeWorkgroupSizeX", u64::from(limits.max_compute_workgroup_size_x), 256),
+        ("maxComputeWorkgroupStorageSize", u64::from(limits.max_compute_workgroup_storage_size), 16384),
+        ("maxComputeWorkgroupsPerDimension", u64::from(limits.max_compute_workgroups_per_dimension), 65535),
+    ];
+    let mut missing: Vec<String> = needs
+        .iter()
+        .filter(|(_, has, needs)| has < needs)
+        .map(|(name, has, needs)| format!("{name} is {has}, {needs} is needed"))
+        .collect();
+    // Without timestamps cubecl would have to block while it measures, which a browser cannot do: it panics there.
+    if cfg!(target_family = "wasm") && !features.contains(wgpu::Features::TIMESTAMP_QUERY) {
+        missing.push("the feature timestamp-query is not offered".to_owned());
+    }
+    (!missing.is_empty()).then(|| missing.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guaranteed_limits_suffice_and_each_lower_one_is_named() {
+        let features = wgpu::Features::TIMESTAMP_QUERY;
+        assert_eq!(lacking(&wgpu::Limits::default(), features), None);
+        let small = wgpu::Limits { max_storage_buffers_per_shader_stage: 4, ..wgpu::Limits::default() };
+        let words = lacking(&small, features).unwrap();
+        assert!(words.contains("maxStorageBuffersPerShaderStage is 4, 8 is needed"), "{words}");
+        let old = lacking(&wgpu::Limits::downlevel_webgl2_defaults(), features).unwrap();
+        assert!(old.contains("maxComputeWorkgroupStorageSize is 0"), "{old}");
+    }
+}

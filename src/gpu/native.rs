@@ -1,0 +1,217 @@
+//! The processor and the adapters of this machine.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use burn::tensor::wgpu::WgpuBackend;
+use burn::tensor::{Device, DeviceKind};
+use wgpu::{AdapterInfo, Backend, Backends, DeviceType, Features, Limits};
+
+use super::{Chosen, DeviceChoice, lacking};
+use crate::{Error, Result};
+
+/// The graphics APIs that are used, best first. OpenGL is left out: its compute shaders miss limits that we need.
+const APIS: [(Backend, WgpuBackend); 3] = [
+    (Backend::Vulkan, WgpuBackend::Vulkan),
+    (Backend::Metal, WgpuBackend::Metal),
+    (Backend::Dx12, WgpuBackend::Dx12),
+];
+
+/// Devices that were started, by adapter: a runtime can be set up once. The lock is also held while adapters are listed,
+/// because the Vulkan loader crashes when instances are made on several threads at once.
+static STARTED: Mutex<Vec<(String, Device)>> = Mutex::new(Vec::new());
+
+/// One adapter of this machine, as one graphics API offers it.
+#[derive(Debug, Clone)]
+pub struct Adapter {
+    /// Name, type, driver.
+    pub info: AdapterInfo,
+    /// What it allows.
+    pub limits: Limits,
+    /// What it offers.
+    pub features: Features,
+    /// Why the engine cannot run on it, if it cannot.
+    pub lacking: Option<String>,
+    kind: DeviceKind,
+    api: WgpuBackend,
+}
+
+impl Adapter {
+    /// Whether this is a program that plays a GPU on the processor.
+    pub fn is_software(&self) -> bool {
+        self.info.device_type == DeviceType::Cpu
+    }
+
+    /// The type in words.
+    pub fn type_name(&self) -> &'static str {
+        match self.info.device_type {
+            DeviceType::DiscreteGpu => "discrete GPU",
+            DeviceType::IntegratedGpu => "integrated GPU",
+            DeviceType::VirtualGpu => "virtual GPU",
+            DeviceType::Cpu => "software",
+            DeviceType::Other => "GPU of unknown type",
+        }
+    }
+
+    fn rank(&self) -> usize {
+        let order =
+            [DeviceType::DiscreteGpu, DeviceType::IntegratedGpu, DeviceType::VirtualGpu, DeviceType::Other, DeviceType::Cpu];
+        order.iter().position(|device_type| *device_type == self.info.device_type).unwrap_or(order.len())
+    }
+
+    /// Starts the runtime on this adapter, or finds it started.
+    fn start(&self) -> Result<Device, String> {
+        let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = format!("{:?} {:?}", self.api, self.kind);
+        if let Some((_, device)) = started.iter().find(|(name, _)| *name == key) {
+            return Ok(device.clone());
+        }
+        let options = Device::wgpu_options().device_kind(self.kind.clone()).graphics_api(self.api);
+        let device = options.init().map_err(|error| error.to_string())?;
+        started.push((key, device.clone()));
+        Ok(device)
+    }
+}
+
+/// The processor: Burn's pure-Rust `flex` device with our own kernels.
+pub fn cpu() -> Device {
+    Device::flex()
+}
+
+/// All adapters of this machine, the best first.
+pub fn adapters() -> Vec<Adapter> {
+    static INSTANCE: OnceLock<wgpu::Instance> = OnceLock::new();
+    let _alone = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+    let instance = INSTANCE.get_or_init(|| {
+        wgpu::Instance::new(wgpu::InstanceDescriptor {
+            backends: Backends::PRIMARY,
+            ..wgpu::InstanceDescriptor::new_without_display_handle()
+        })
+    });
+    let mut found = Vec::new();
+    for (backend, api) in APIS {
+        let mut counts = [0; 5];
+        for adapter in at_once(instance.enumerate_adapters(backend.into())).unwrap_or_default() {
+            let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
+            // Burn counts each type on its own, in this order; software adapters have no number there.
+            let index = counts[info.device_type as usize % counts.len()];
+            counts[info.device_type as usize % counts.len()] += 1;
+            let kind = match info.device_type {
+                DeviceType::DiscreteGpu => DeviceKind::DiscreteGpu(index),
+                DeviceType::IntegratedGpu => DeviceKind::IntegratedGpu(index),
+                DeviceType::VirtualGpu => DeviceKind::VirtualGpu(index),
+                DeviceType::Cpu if index == 0 => DeviceKind::Cpu,
+                // There is no way to ask Burn for these.
+                DeviceType::Cpu | DeviceType::Other => continue,
+            };
+            let lacking = lacking(&limits, features);
+            found.push(Adapter { info, limits, features, lacking, kind, api });
+        }
+    }
+    found.sort_by_key(Adapter::rank);
+    found
+}
+
+/// Decides which device does the work, and makes it ready.
+///
+/// # Errors
+/// [`Error::NoGpu`] if a GPU was asked for and none can run the engine.
+pub fn choose(choice: DeviceChoice) -> Result<Chosen> {
+    match choice {
+        DeviceChoice::Cpu => Ok(processor("as asked".to_owned())),
+        DeviceChoice::Gpu => gpu(&adapters()),
+        DeviceChoice::Auto => Ok(automatic(&adapters())),
+    }
+}
+
+fn processor(reason: String) -> Chosen {
+    Chosen { device: cpu(), kind: "cpu", name: processor_name(), reason }
+}
+
+fn automatic(adapters: &[Adapter]) -> Chosen {
+    let Some(best) = adapters.first() else {
+        return processor("no GPU was found".to_owned());
+    };
+    let mut reason = None;
+    for adapter in adapters.iter().filter(|adapter| !adapter.is_software()) {
+        let name = adapter.info.name.clone();
+        let trouble = match &adapter.lacking {
+            Some(missing) => format!("the GPU {name} cannot run the engine: {missing}"),
+            None => match adapter.start() {
+                Ok(device) => return Chosen { device, kind: "gpu", name, reason: format!("a {}", adapter.type_name()) },
+                Err(trouble) => format!("the GPU {name} could not be started: {trouble}"),
+            },
+        };
+        reason.get_or_insert(trouble);
+    }
+    let software = || format!("the only GPU is a program ({}), slower than the processor itself", best.info.name);
+    processor(reason.unwrap_or_else(software))
+}
+
+fn gpu(adapters: &[Adapter]) -> Result<Chosen> {
+    let mut reason = None;
+    for adapter in adapters {
+        let name = adapter.info.name.clone();
+        let trouble = match &adapter.lacking {
+            Some(missing) => format!("{name} cannot run the engine: {missing}"),
+            None => match adapter.start() {
+                Ok(device) => {
+                    let reason = match adapter.is_software() {
+                        true => "as asked; it is a program, slower than --device cpu",
+                        false => "as asked",
+                    };
+                    return Ok(Chosen { device, kind: "gpu", name, reason: reason.to_owned() });
+                }
+                Err(trouble) => format!("{name} could not be started: {trouble}"),
+            },
+        };
+        reason.get_or_insert(trouble);
+    }
+    let none = "none was found. Install the graphics driver (on Linux one with Vulkan, such as mesa-vulkan-drivers)";
+    let reason = reason.unwrap_or_else(|| none.to_owned());
+    Err(Error::NoGpu { reason: format!("{reason}; or use --device cpu") })
+}
+
+/// What the processor calls itself, and its threads.
+fn processor_name() -> String {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let described = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = described.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let model = model.map_or("processor", |(_, name)| name.trim());
+    format!("{model}, {threads} {}", if threads == 1 { "thread" } else { "threads" })
+}
+
+/// The result of a future that is ready at once, as wgpu's are natively.
+fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_adapters_auto_takes_the_processor_and_gpu_says_what_to_do() {
+        let chosen = automatic(&[]);
+        assert_eq!((chosen.kind, chosen.reason.as_str()), ("cpu", "no GPU was found"));
+        let error = gpu(&[]).unwrap_err();
+        assert_eq!(error.exit_code(), 5);
+        assert!(error.to_string().contains("mesa-vulkan-drivers") && error.to_string().contains("--device cpu"), "{error}");
+    }
+
+    #[test]
+    fn asking_again_gives_the_same_device() {
+        let chosen = choose(DeviceChoice::Cpu).unwrap();
+        assert_eq!((chosen.kind, chosen.reason.as_str()), ("cpu", "as asked"));
+        let Ok(first) = choose(DeviceChoice::Gpu) else {
+            eprintln!("skipped: no adapter on this machine");
+            return;
+        };
+        assert_eq!(choose(DeviceChoice::Gpu).unwrap().device, first.device);
+    }
+}

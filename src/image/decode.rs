@@ -1,0 +1,162 @@
+//! From the bytes of a file to upright, opaque pixels.
+//!
+//! Order matters: what the file is, whether it is whole and how large it claims to be are settled before a decoder sees it
+//! (`sniff`, `container`). Then pixels are decoded, turned as EXIF says and laid on white, and everything that was done is
+//! noted, so that the user learns what the model is shown.
+
+use std::io::Cursor;
+
+use image::codecs::{jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder};
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageError, ImageResult, Limits, RgbImage};
+
+use super::container::{Outline, outline};
+use super::sniff::{Format, sniff};
+use crate::error::{Error, Result};
+
+/// Most pixels of a picture: 100 megapixels, more than any phone takes.
+pub const MAX_PIXELS: u64 = 100_000_000;
+/// Longest side of a picture in pixels.
+pub const MAX_SIDE: u32 = 16384;
+/// Shortest side of a picture in pixels; below, there is nothing to learn from.
+pub const MIN_SIDE: u32 = 16;
+/// Longest side over shortest side: beyond, a centre crop would show almost nothing of the picture.
+pub const MAX_ASPECT: u32 = 8;
+
+/// Bytes that a decoder may ask for beside the pixels; bounds what is unpacked from compressed text and colour profiles.
+const MAX_SIDE_DATA: u64 = 64 << 20;
+/// Bytes of decoded pixels, which are wider than ours in 16-bit pictures.
+const MAX_DECODED: u64 = 512 << 20;
+
+/// A decoded picture: upright, opaque, eight bits a channel, in sRGB as far as is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// The name it was given, for messages.
+    pub name: String,
+    /// Its pixels.
+    pub pixels: RgbImage,
+    /// What was done to the file's pixels, in words: `rotated 90° (EXIF)`, `transparency put on white`.
+    pub notes: Vec<String>,
+}
+
+impl Picture {
+    /// Decodes a PNG, JPEG or WebP file held in memory. `name` is only used in messages.
+    ///
+    /// # Errors
+    /// [`Error::BadPicture`] for any other content, for files that are cut off or damaged, and for sizes out of bounds
+    /// ([`MAX_PIXELS`], [`MAX_SIDE`], [`MIN_SIDE`], [`MAX_ASPECT`]).
+    pub fn decode(name: &str, bytes: &[u8]) -> Result<Picture> {
+        decode(bytes)
+            .map(|(pixels, notes)| Picture { name: name.to_owned(), pixels, notes })
+            .map_err(|reason| Error::BadPicture { file: name.to_owned(), reason })
+    }
+}
+
+/// The pixels and the notes, or what is wrong.
+fn decode(bytes: &[u8]) -> Result<(RgbImage, Vec<String>), String> {
+    let format = sniff(bytes)?;
+    let outline = outline(format, bytes)?;
+    check_size(&outline)?;
+
+    let mut notes = Vec::new();
+    let file = Cursor::new(bytes);
+    let limits = || {
+        let mut limits = Limits::default();
+        limits.max_alloc = Some(MAX_SIDE_DATA);
+        limits
+    };
+    let mut image = match format {
+        Format::Png => PngDecoder::with_limits(file, limits()).and_then(|decoder| pixels(decoder, &mut notes)),
+        Format::Jpeg => JpegDecoder::new(file).and_then(|decoder| pixels(decoder, &mut notes)),
+        Format::WebP => WebPDecoder::new(file).and_then(|decoder| pixels(decoder, &mut notes)),
+    }
+    .map_err(explain)?;
+
+    if outline.animated {
+        notes.push("animated: only the first frame is used".to_owned());
+    }
+    let orientation = outline.exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms);
+    image.apply_orientation(orientation);
+    notes.extend(turned(orientation).map(|turn| format!("{turn} (EXIF)")));
+    Ok((opaque(image, &mut notes), notes))
+}
+
+/// Refuses sizes that cannot be used, before anything of that size is made.
+fn check_size(&Outline { width, height, .. }: &Outline) -> Result<(), String> {
+    let (short, long) = (width.min(height), width.max(height));
+    let size = format!("{width}x{height}");
+    if long > MAX_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS {
+        return Err(format!("{size} is too large (at most {MAX_SIDE} a side and 100 megapixels); scale it down"));
+    }
+    if short < MIN_SIDE {
+        return Err(format!("{size} is too small to learn from (at least {MIN_SIDE} pixels a side)"));
+    }
+    if long > short * MAX_ASPECT {
+        return Err(format!("{size} is too narrow (at most {MAX_ASPECT}:1); cut out the part to learn from"));
+    }
+    Ok(())
+}
+
+/// Decodes, after a look at the colour profile.
+fn pixels(mut decoder: impl ImageDecoder, notes: &mut Vec<String>) -> ImageResult<DynamicImage> {
+    if decoder.total_bytes() > MAX_DECODED {
+        return Err(ImageError::Limits(image::error::LimitError::from_kind(
+            image::error::LimitErrorKind::InsufficientMemory,
+        )));
+    }
+    // A profile that cannot be read is no reason to refuse the pixels.
+    notes.extend(decoder.icc_profile().ok().flatten().and_then(|profile| foreign_colours(&profile)));
+    DynamicImage::from_decoder(decoder)
+}
+
+/// A note where the colour profile (ICC.1) describes RGB colours other than sRGB, which are taken for sRGB all the same.
+fn foreign_colours(profile: &[u8]) -> Option<String> {
+    // The profile's name stands in it as ASCII (version 2) or UTF-16 (version 4): compare without the zero bytes.
+    let letters: Vec<u8> = profile.iter().take(4096).copied().filter(|&byte| byte != 0).collect();
+    let named = |name: &str| letters.windows(name.len()).any(|window| window == name.as_bytes());
+    if profile.get(16..20) != Some(b"RGB ") || named("sRGB") {
+        return None;
+    }
+    let name = ["Display P3", "Adobe RGB", "ProPhoto RGB"].into_iter().find(|name| named(name));
+    Some(format!("{} colours taken for sRGB", name.unwrap_or("special")))
+}
+
+/// What an EXIF orientation asks for, in words.
+fn turned(orientation: Orientation) -> Option<&'static str> {
+    match orientation {
+        Orientation::NoTransforms => None,
+        Orientation::Rotate90 => Some("rotated 90°"),
+        Orientation::Rotate180 => Some("rotated 180°"),
+        Orientation::Rotate270 => Some("rotated 270°"),
+        Orientation::FlipHorizontal => Some("mirrored"),
+        Orientation::FlipVertical => Some("flipped upside down"),
+        Orientation::Rotate90FlipH => Some("rotated 90° and mirrored"),
+        Orientation::Rotate270FlipH => Some("rotated 270° and mirrored"),
+    }
+}
+
+/// Lays the picture on white and brings it to eight bits a channel; samples of sixteen bits are scaled, not cut.
+fn opaque(image: DynamicImage, notes: &mut Vec<String>) -> RgbImage {
+    if !image.color().has_alpha() {
+        return image.into_rgb8();
+    }
+    let layered = image.into_rgba8();
+    if layered.pixels().any(|pixel| pixel[3] != 255) {
+        notes.push("transparency put on white".to_owned());
+    }
+    let mut flat = RgbImage::new(layered.width(), layered.height());
+    for (to, from) in flat.pixels_mut().zip(layered.pixels()) {
+        let alpha = u32::from(from[3]);
+        to.0 = [from[0], from[1], from[2]].map(|value| ((u32::from(value) * alpha + 255 * (255 - alpha) + 127) / 255) as u8);
+    }
+    flat
+}
+
+/// The decoder's complaint in our words.
+fn explain(error: ImageError) -> String {
+    match error {
+        ImageError::Limits(_) => "decoding it would take too much memory; scale it down or save it with 8 bits a channel".to_owned(),
+        ImageError::Unsupported(error) => format!("a rare variant that is not read ({error}); save it as an ordinary PNG"),
+        error => format!("the file is damaged ({error}); copy, download or export it again"),
+    }
+}

@@ -1,0 +1,92 @@
+//! From a picture of any shape to the square the model sees, and between pixels and the model's numbers.
+//!
+//! As diffusers' `TextualInversionDataset` (examples/textual_inversion/textual_inversion.py, v0.42) prepares pictures: centre
+//! crop, bicubic, `x / 127.5 - 1`; and as its `VaeImageProcessor` takes them back. `CatmullRom` is Pillow's BICUBIC
+//! (a = -0.5, widened when scaling down).
+
+use image::imageops::{self, FilterType};
+use image::{Rgb, RgbImage};
+
+use super::Picture;
+use crate::config::Framing;
+
+const WHITE: Rgb<u8> = Rgb([255; 3]);
+
+/// Makes the `side` x `side` picture that the model is shown, and says how, starting with the picture's own notes.
+pub fn square(picture: &Picture, side: u32, framing: Framing) -> (RgbImage, String) {
+    let (width, height) = picture.pixels.dimensions();
+    let (short, long) = (width.min(height), width.max(height));
+    let mut steps = picture.notes.clone();
+
+    let (framed, from) = match framing {
+        _ if short == long => (picture.pixels.clone(), long),
+        Framing::Crop => {
+            steps.push(format!("centre crop {short}x{short} of {width}x{height}"));
+            let (left, top) = ((width - short) / 2, (height - short) / 2);
+            (imageops::crop_imm(&picture.pixels, left, top, short, short).to_image(), short)
+        }
+        Framing::Fit => {
+            steps.push(format!("{width}x{height} padded to a square with white"));
+            (picture.pixels.clone(), long)
+        }
+    };
+    if from == side {
+        if steps.is_empty() {
+            steps.push(format!("{side}x{side}, used as it is"));
+        }
+    } else if short == long {
+        steps.push(format!("{width}x{height} scaled to {side}"));
+    } else {
+        steps.push(format!("scaled to {side}"));
+    }
+    if from < side {
+        let times = f64::from(side) / f64::from(from);
+        steps.push(format!("enlarged {times:.1} times, so it lacks detail: use a larger picture if there is one"));
+    }
+    (pad(scale(&framed, side), side), steps.join(", "))
+}
+
+/// Scales so that the longer side becomes `side`.
+fn scale(picture: &RgbImage, side: u32) -> RgbImage {
+    let (width, height) = picture.dimensions();
+    let long = width.max(height);
+    let fitted = |length: u32| {
+        let exact = f64::from(length) * f64::from(side) / f64::from(long);
+        (exact.round() as u32).clamp(1, side)
+    };
+    imageops::resize(picture, fitted(width), fitted(height), FilterType::CatmullRom)
+}
+
+/// Centres on a white square, if it does not fill it.
+fn pad(picture: RgbImage, side: u32) -> RgbImage {
+    let (width, height) = picture.dimensions();
+    if (width, height) == (side, side) {
+        return picture;
+    }
+    let mut square = RgbImage::from_pixel(side, side, WHITE);
+    imageops::replace(&mut square, &picture, i64::from((side - width) / 2), i64::from((side - height) / 2));
+    square
+}
+
+/// Swaps left and right.
+pub fn mirror(picture: &RgbImage) -> RgbImage {
+    imageops::flip_horizontal(picture)
+}
+
+/// The model's numbers, `[H, W, 3]` in [-1, 1].
+pub fn to_floats(picture: &RgbImage) -> Vec<f32> {
+    // In f64 and then rounded, as numpy does it: the same bits as diffusers.
+    let table: [f32; 256] = std::array::from_fn(|value| (value as f64 / 127.5 - 1.0) as f32);
+    picture.as_raw().iter().map(|&value| table[usize::from(value)]).collect()
+}
+
+/// The picture of `[H, W, 3]` numbers in [-1, 1]; what lies outside is clamped, what is not a number becomes black.
+///
+/// # Panics
+/// If there are not exactly `3 * width * height` numbers.
+pub fn from_floats(values: &[f32], width: u32, height: u32) -> RgbImage {
+    let bytes = values.iter().map(|value| ((value / 2.0 + 0.5).clamp(0.0, 1.0) * 255.0).round_ties_even() as u8);
+    let bytes: Vec<u8> = bytes.collect();
+    assert_eq!(bytes.len(), 3 * width as usize * height as usize, "three numbers for each pixel of {width}x{height}");
+    RgbImage::from_raw(width, height, bytes).expect("the length was checked")
+}

@@ -1,0 +1,30 @@
+//! Pictures: from a user's file to the square the model sees, and back to a file.
+//!
+//! Bytes of a PNG, JPEG or WebP enter [`Picture::decode`], which trusts none of them; [`square`] makes the model's square
+//! and [`to_floats`] its numbers in [-1, 1]. Going out, [`from_floats`] makes pixels and [`encode_png`] a file that carries
+//! its settings as text. With the `native` feature, [`find`] looks for pictures in folders, and [`Sheet`] and [`loss_curve`]
+//! draw what a run has produced.
+
+mod container;
+mod decode;
+mod frame;
+mod png;
+mod sniff;
+
+#[cfg(feature = "native")]
+mod curve;
+#[cfg(feature = "native")]
+mod draw;
+#[cfg(feature = "native")]
+pub mod find;
+#[cfg(feature = "native")]
+mod sheet;
+
+pub use decode::{MAX_ASPECT, MAX_PIXELS, MAX_SIDE, MIN_SIDE, Picture};
+pub use frame::{from_floats, mirror, square, to_floats};
+pub use self::png::{encode_png, read_text};
+
+#[cfg(feature = "native")]
+pub use curve::loss_curve;
+#[cfg(feature = "native")]
+pub use sheet::{Sheet, SheetRow};

@@ -1,0 +1,81 @@
+//! PNG files that carry their settings as text, the way other programs for generated pictures do.
+//!
+//! The same pixels and texts give the same bytes: no time, no random order. Text that Latin-1 can hold goes into `tEXt`
+//! chunks, other text into uncompressed `iTXt`, both before the pixels (W3C PNG 3rd edition, section 11.3.3).
+
+use std::io::Cursor;
+
+use image::RgbImage;
+use png::text_metadata::{ITXtChunk, TEXtChunk};
+use png::{BitDepth, ColorType, Decoder, DecodingError, Encoder, EncodingError, Limits};
+
+use crate::error::{Error, Result};
+
+/// Bytes that the texts of a file may take, packed and unpacked (robustness: a few bytes can unpack to gigabytes).
+const MAX_TEXT: usize = 64 << 20;
+
+/// Encodes a picture with `text` as (keyword, value) pairs in this order.
+///
+/// # Errors
+/// [`Error::Internal`] if the picture is empty, or a keyword is not 1 to 79 Latin-1 characters.
+pub fn encode_png(picture: &RgbImage, text: &[(String, String)]) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    encode(&mut bytes, picture, text).map_err(|error| Error::Internal(format!("the PNG cannot be written: {error}")))?;
+    Ok(bytes)
+}
+
+fn encode(bytes: &mut Vec<u8>, picture: &RgbImage, text: &[(String, String)]) -> Result<(), EncodingError> {
+    let mut encoder = Encoder::new(bytes, picture.width(), picture.height());
+    encoder.set_color(ColorType::Rgb);
+    encoder.set_depth(BitDepth::Eight);
+    let mut writer = encoder.write_header()?;
+    for (keyword, value) in text {
+        if value.chars().all(latin) {
+            writer.write_text_chunk(&TEXtChunk::new(keyword, value))?;
+        } else {
+            writer.write_text_chunk(&ITXtChunk::new(keyword, value))?;
+        }
+    }
+    writer.write_image_data(picture.as_raw())?;
+    writer.finish()
+}
+
+/// Whether a character may stand in a `tEXt` value: printable Latin-1 and line feed.
+fn latin(c: char) -> bool {
+    matches!(c, '\n' | ' '..='~' | '\u{a0}'..='\u{ff}')
+}
+
+/// Reads the texts of a PNG file: first those in `tEXt` chunks, then `zTXt`, then `iTXt`.
+///
+/// # Errors
+/// [`Error::BadFile`] if this is not a whole PNG file, or its texts unpack to more than 64 MiB.
+pub fn read_text(bytes: &[u8]) -> Result<Vec<(String, String)>> {
+    let bad = |error: DecodingError| Error::BadFile {
+        file: "PNG".to_owned(),
+        reason: format!("its text cannot be read: {error}"),
+    };
+    let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), Limits { bytes: MAX_TEXT });
+    decoder.set_ignore_iccp_chunk(true);
+    let mut reader = decoder.read_info().map_err(bad)?;
+    // Texts may also stand after the pixels, which are skipped.
+    reader.finish().map_err(bad)?;
+
+    let info = reader.info();
+    let mut texts: Vec<_> = info.uncompressed_latin1_text.iter().map(|t| (t.keyword.clone(), t.text.clone())).collect();
+    let mut left = MAX_TEXT;
+    for chunk in &info.compressed_latin1_text {
+        let mut chunk = chunk.clone();
+        chunk.decompress_text_with_limit(left).map_err(bad)?;
+        let text = chunk.get_text().map_err(bad)?;
+        left = left.saturating_sub(text.len());
+        texts.push((chunk.keyword, text));
+    }
+    for chunk in &info.utf8_text {
+        let mut chunk = chunk.clone();
+        chunk.decompress_text_with_limit(left).map_err(bad)?;
+        let text = chunk.get_text().map_err(bad)?;
+        left = left.saturating_sub(text.len());
+        texts.push((chunk.keyword, text));
+    }
+    Ok(texts)
+}

@@ -1,0 +1,192 @@
+//! A Stable Diffusion model, loaded: everything that stays the same whatever is learned or generated.
+
+use std::rc::Rc;
+
+use burn::tensor::{Device, Tensor};
+
+use crate::event::{Event, Part};
+use crate::ops::{Var, splice};
+use crate::schedule::SchedulerConfig;
+use crate::source::{Source, read_text};
+use crate::text::{ClipTextConfig, ClipTextModel, ClipTokenizer, Prompt};
+use crate::unet::{Unet, UnetConfig};
+use crate::vae::{VaeConfig, VaeDecoder, VaeEncoder};
+use crate::weights::{Storage, Weights};
+use crate::{Error, Result};
+
+/// Parameters up to which a model is kept in f32: below this the conversions would cost more than the memory.
+const SMALL: u64 = 64 << 20;
+
+const TEXT_WEIGHTS: &[&str] = &["text_encoder/model.safetensors", "text_encoder/model.fp16.safetensors"];
+const UNET_WEIGHTS: &[&str] =
+    &["unet/diffusion_pytorch_model.safetensors", "unet/diffusion_pytorch_model.fp16.safetensors"];
+const VAE_WEIGHTS: &[&str] =
+    &["vae/diffusion_pytorch_model.safetensors", "vae/diffusion_pytorch_model.fp16.safetensors"];
+
+/// The configurations of a model's parts.
+#[derive(Debug, Clone)]
+pub struct ModelConfig {
+    /// The text encoder's.
+    pub text: ClipTextConfig,
+    /// The U-Net's.
+    pub unet: UnetConfig,
+    /// The autoencoder's.
+    pub vae: VaeConfig,
+    /// The noise schedule's.
+    pub scheduler: SchedulerConfig,
+}
+
+impl ModelConfig {
+    /// Reads the configuration files of a diffusers folder.
+    ///
+    /// # Errors
+    /// [`Error::ModelPartMissing`] for a missing file, [`Error::BadConfig`] for one that cannot be run.
+    pub async fn read(source: &dyn Source) -> Result<Self> {
+        let read = async |part: &str, path: &str| match read_text(source, path).await? {
+            Some(text) => Ok((text, format!("{}/{path}", source.name()))),
+            None => Err(Error::ModelPartMissing {
+                model: source.name(),
+                part: part.to_owned(),
+                expected: path.to_owned(),
+            }),
+        };
+        let (text, file) = read("text encoder", "text_encoder/config.json").await?;
+        let text = ClipTextConfig::from_json(&text, &file)?;
+        let (unet, unet_file) = read("U-Net", "unet/config.json").await?;
+        let unet = UnetConfig::from_json(&unet, &unet_file)?;
+        let (vae, file) = read("autoencoder", "vae/config.json").await?;
+        let vae = VaeConfig::from_json(&vae, &file)?;
+        let (scheduler, file) = read("noise schedule", "scheduler/scheduler_config.json").await?;
+        let scheduler = SchedulerConfig::from_json(&scheduler, &file)?;
+        for level in 0..unet.block_out_channels.len() {
+            let width = unet.cross_attention_dim.at(level);
+            if width != text.hidden_size {
+                let reason = format!("cross_attention_dim is {width}, but the text encoder's width is {}", text.hidden_size);
+                return Err(Error::BadConfig { file: unet_file, reason });
+            }
+        }
+        if unet.in_channels != vae.latent_channels || unet.out_channels != vae.latent_channels {
+            let (inputs, latents) = (unet.in_channels, vae.latent_channels);
+            let reason = format!(
+                "the U-Net takes {inputs} channels and the autoencoder makes {latents}; inpainting models are not supported"
+            );
+            return Err(Error::BadConfig { file: unet_file, reason });
+        }
+        Ok(Self { text, unet, vae, scheduler })
+    }
+
+    /// The side in pixels that the model was trained on.
+    pub fn resolution(&self) -> u32 {
+        // SD 1.5's U-Net says 64; a file that says nothing is taken for one of its kind.
+        (self.unet.sample_size.unwrap_or(64) * self.vae.pixels_per_latent()) as u32
+    }
+
+    /// Sides in pixels must be a multiple of this.
+    pub fn size_step(&self) -> u32 {
+        (self.unet.size_step() * self.vae.pixels_per_latent()) as u32
+    }
+}
+
+/// A loaded model.
+pub struct Model {
+    /// Its configurations.
+    pub config: ModelConfig,
+    /// What it is called.
+    pub name: String,
+    /// Where its tensors live.
+    pub device: Device,
+    /// The text encoder.
+    pub text: ClipTextModel,
+    /// The U-Net.
+    pub unet: Unet,
+    /// The decoder half of the autoencoder.
+    pub decoder: VaeDecoder,
+    source: Rc<dyn Source>,
+    storage: Storage,
+}
+
+impl Model {
+    /// Loads a model, except for the autoencoder's encoder, which only training needs ([`Model::encoder`]).
+    ///
+    /// `storage` none means f32 for small models and as in the file otherwise.
+    ///
+    /// # Errors
+    /// One of the variants about models and files; see [`ModelConfig::read`] and [`Weights::finish`].
+    pub async fn load(
+        source: Rc<dyn Source>,
+        device: &Device,
+        storage: Option<Storage>,
+        events: &mut dyn FnMut(Event),
+    ) -> Result<(Rc<Self>, ClipTokenizer)> {
+        let config = ModelConfig::read(&*source).await?;
+        let length = config.text.max_position_embeddings;
+        let tokenizer = ClipTokenizer::load(&*source, config.text.vocab_size, length).await?;
+        let storage = match storage {
+            Some(storage) => storage,
+            None => match parameters(&*source).await? <= SMALL {
+                true => Storage::F32,
+                false => Storage::AsFile,
+            },
+        };
+        let open = async |part, files, events| Weights::open(&*source, part, files, device, storage, events).await;
+
+        let weights = open(Part::TextEncoder, TEXT_WEIGHTS, &mut *events).await?;
+        let text = ClipTextModel::load(&weights, &config.text).await?;
+        weights.finish()?;
+        drop(weights);
+
+        let weights = open(Part::Unet, UNET_WEIGHTS, &mut *events).await?;
+        let unet = Unet::load(&weights, &config.unet).await?;
+        weights.finish()?;
+        drop(weights);
+
+        let weights = open(Part::Vae, VAE_WEIGHTS, &mut *events).await?;
+        let decoder = VaeDecoder::load(&weights, &config.vae).await?;
+        weights.finish_except(&["encoder.", "quant_conv."])?;
+        drop(weights);
+
+        let model =
+            Self { config, name: source.name(), device: device.clone(), text, unet, decoder, source: source.clone(), storage };
+        Ok((Rc::new(model), tokenizer))
+    }
+
+    /// Loads the encoder half of the autoencoder.
+    pub async fn encoder(&self, events: &mut dyn FnMut(Event)) -> Result<VaeEncoder> {
+        let weights =
+            Weights::open(&*self.source, Part::Vae, VAE_WEIGHTS, &self.device, self.storage, events).await?;
+        let encoder = VaeEncoder::load(&weights, &self.config.vae).await?;
+        weights.finish_except(&["decoder.", "post_quant_conv."])?;
+        Ok(encoder)
+    }
+
+    /// Hidden states `[B, T, D]` of prompts, with `rows` `[K, D]` for the learned words.
+    pub fn encode_prompts(&self, prompts: &[Prompt], rows: &Var<2>, recompute: bool) -> Var<3> {
+        let table = &self.text.token_embedding;
+        let (length, width) = (self.config.text.max_position_embeddings, table.width());
+        let vocabulary = self.config.text.vocab_size;
+        let mut values = Vec::with_capacity(prompts.len() * length * width);
+        let mut places = Vec::new();
+        for (position, &id) in prompts.iter().flat_map(|prompt| &prompt.ids).enumerate() {
+            match (id as usize).checked_sub(vocabulary) {
+                Some(row) => {
+                    places.push((position, row));
+                    values.resize(values.len() + width, 0.0);
+                }
+                None => values.extend(table.row(id as usize)),
+            }
+        }
+        let base = Tensor::<1>::from_floats(values.as_slice(), &self.device).reshape([prompts.len(), length, width]);
+        self.text.forward(&splice(base, rows, &places), recompute)
+    }
+}
+
+/// About how many parameters the model's files hold, judged by their length in f16.
+async fn parameters(source: &dyn Source) -> Result<u64> {
+    let mut bytes = 0;
+    for files in [TEXT_WEIGHTS, UNET_WEIGHTS, VAE_WEIGHTS] {
+        for path in files {
+            bytes += source.length(path).await?.unwrap_or(0);
+        }
+    }
+    Ok(bytes / 2)
+}

@@ -1,0 +1,81 @@
+//! Scaled dot-product attention.
+
+use burn::tensor::{Tensor, activation::softmax};
+
+use super::Var;
+
+/// `softmax(q k^T / sqrt(d)) v` in each of `heads` heads, for `q` `[B, N, H d]`, `k` and `v` `[B, M, H d]`: `[B, N, H d]`.
+///
+/// With `causal`, a query sees the keys up to its own position. Probabilities are computed again in the backward pass, so
+/// only the inputs are kept.
+pub fn attention(q: &Var<3>, k: &Var<3>, v: &Var<3>, heads: usize, causal: bool) -> Var<3> {
+    let (forward, backward) = kernel(q.value());
+    let y = forward(q.value(), k.value(), v.value(), heads, causal);
+    let links = [q.link(), k.link(), v.link()];
+    let values = [q, k, v].map(|x| x.value().clone());
+    Var::from_op(y, &[q, k, v], move |dy, gradients| {
+        let [q, k, v] = &values;
+        for (link, share) in links.iter().zip(backward([q, k, v], &dy, heads, causal)) {
+            gradients.add(link, || share);
+        }
+    })
+}
+
+type Forward = fn(&Tensor<3>, &Tensor<3>, &Tensor<3>, usize, bool) -> Tensor<3>;
+type Backward = fn([&Tensor<3>; 3], &Tensor<3>, usize, bool) -> [Tensor<3>; 3];
+
+fn kernel(_q: &Tensor<3>) -> (Forward, Backward) {
+    #[cfg(not(target_family = "wasm"))]
+    if super::on_cpu(_q) {
+        return (super::cpu::attention, super::cpu::attention_backward);
+    }
+    (reference, reference_backward)
+}
+
+/// `[B, N, H d]` as `[B, H, N, d]`.
+fn split(x: &Tensor<3>, heads: usize) -> Tensor<4> {
+    let [batch, length, inner] = x.dims();
+    x.clone().reshape([batch, length, heads, inner / heads]).permute([0, 2, 1, 3])
+}
+
+fn join(x: Tensor<4>) -> Tensor<3> {
+    let [batch, heads, length, width] = x.dims();
+    x.permute([0, 2, 1, 3]).reshape([batch, length, heads * width])
+}
+
+fn scale(q: &Tensor<3>, heads: usize) -> f64 {
+    1.0 / ((q.dims()[2] / heads) as f64).sqrt()
+}
+
+fn probabilities(q: &Tensor<3>, k: &Tensor<3>, heads: usize, causal: bool) -> Tensor<4> {
+    // q is scaled before the product so that scores stay in range whatever the width of a head.
+    let scores = (split(q, heads) * scale(q, heads)).matmul(split(k, heads).swap_dims(2, 3));
+    let scores = match causal {
+        true => scores + causal_mask(q.dims()[1], k.dims()[1], &q.device()),
+        false => scores,
+    };
+    softmax(scores, 3)
+}
+
+/// Zero where a query may look, a large negative number elsewhere: `[1, 1, N, M]`.
+fn causal_mask(queries: usize, keys: usize, device: &burn::tensor::Device) -> Tensor<4> {
+    let entries: Vec<f32> =
+        (0..queries * keys).map(|i| if i % keys <= i / keys { 0.0 } else { -1e9 }).collect();
+    Tensor::<1>::from_floats(entries.as_slice(), device).reshape([1, 1, queries, keys])
+}
+
+fn reference(q: &Tensor<3>, k: &Tensor<3>, v: &Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
+    join(probabilities(q, k, heads, causal).matmul(split(v, heads)))
+}
+
+fn reference_backward([q, k, v]: [&Tensor<3>; 3], dy: &Tensor<3>, heads: usize, causal: bool) -> [Tensor<3>; 3] {
+    let p = probabilities(q, k, heads, causal);
+    let dy = split(dy, heads);
+    let dv = p.clone().swap_dims(2, 3).matmul(dy.clone());
+    let dp = dy.matmul(split(v, heads).swap_dims(2, 3));
+    let inner = (p.clone() * dp.clone()).sum_dim(3);
+    let ds = p * (dp - inner) * scale(q, heads);
+    let dq = ds.clone().matmul(split(k, heads));
+    let dk = ds.swap_dims(2, 3).matmul(split(q, heads));
+    [dq, dk, dv].map(join)
+}

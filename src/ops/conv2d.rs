@@ -1,0 +1,117 @@
+//! Convolutions of channels-last feature maps with frozen weights.
+
+use burn::tensor::Tensor;
+use burn::tensor::module;
+use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
+
+use super::{Var, Weight};
+
+/// The weights of a convolution and how its window moves.
+#[derive(Debug, Clone)]
+pub struct Conv2d {
+    /// `[Cout, kh * kw * Cin]`: PyTorch's `[Cout, Cin, kh, kw]` with the channels moved last, so that a window of a
+    /// channels-last feature map and a row of the weight have the same order.
+    pub weight: Weight<2>,
+    /// `[Cout]`.
+    pub bias: Option<Weight<1>>,
+    /// `[kh, kw]`.
+    pub kernel: [usize; 2],
+    /// Pixels from one window to the next, in both directions.
+    pub stride: usize,
+    /// Zeros around the picture: top, left, bottom, right.
+    pub padding: [usize; 4],
+}
+
+/// Where the windows of a convolution lie.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Geometry {
+    /// Height and width of the input.
+    pub input: [usize; 2],
+    /// Height and width of the window.
+    pub kernel: [usize; 2],
+    /// Pixels between windows.
+    pub stride: usize,
+    /// Top, left, bottom, right.
+    pub padding: [usize; 4],
+    /// Height and width of the output.
+    pub output: [usize; 2],
+}
+
+impl Conv2d {
+    fn geometry(&self, [height, width]: [usize; 2]) -> Geometry {
+        let [top, left, bottom, right] = self.padding;
+        let windows = |size: usize, kernel: usize| (size - kernel) / self.stride + 1;
+        Geometry {
+            input: [height, width],
+            kernel: self.kernel,
+            stride: self.stride,
+            padding: self.padding,
+            output: [windows(height + top + bottom, self.kernel[0]), windows(width + left + right, self.kernel[1])],
+        }
+    }
+}
+
+/// The convolution of `x` `[B, H, W, Cin]`: `[B, H', W', Cout]`. Its backward needs no activation.
+pub fn conv2d(x: &Var<4>, layer: &Conv2d) -> Var<4> {
+    let [batch, height, width, channels] = x.dims();
+    if layer.kernel == [1, 1] && layer.stride == 1 {
+        let weights = super::Linear { weight: layer.weight.clone(), bias: layer.bias.clone() };
+        return super::linear(x, &weights);
+    }
+    let geometry = layer.geometry([height, width]);
+    let y = forward(x.value(), &layer.weight.f32(), layer.bias.as_ref().map(Weight::f32).as_ref(), geometry);
+    debug_assert_eq!(y.dims()[..3], [batch, geometry.output[0], geometry.output[1]]);
+    let (link, weight) = (x.link(), layer.weight.clone());
+    Var::from_op(y, &[x], move |dy, gradients| {
+        gradients.add(&link, || backward(&dy, &weight.f32(), channels, geometry));
+    })
+}
+
+fn forward(x: &Tensor<4>, weight: &Tensor<2>, bias: Option<&Tensor<1>>, geometry: Geometry) -> Tensor<4> {
+    #[cfg(not(target_family = "wasm"))]
+    if super::on_cpu(x) {
+        return super::cpu::conv2d(x, weight, bias, geometry);
+    }
+    // Burn's convolution is channels-last inside: a permuted view of our layout costs it no copy.
+    let x = padded(x.clone(), geometry.padding).permute([0, 3, 1, 2]);
+    let options = ConvOptions::new([geometry.stride; 2], [0, 0], [1, 1], 1);
+    let y = module::conv2d(x, channels_first(weight, geometry.kernel), bias.cloned(), options);
+    y.permute([0, 2, 3, 1])
+}
+
+fn backward(dy: &Tensor<4>, weight: &Tensor<2>, channels: usize, geometry: Geometry) -> Tensor<4> {
+    #[cfg(not(target_family = "wasm"))]
+    if super::on_cpu(dy) {
+        return super::cpu::conv2d_backward(dy, weight, channels, geometry);
+    }
+    // The transposed convolution gives the gradient to the padded input, up to the last row and column that a window
+    // reached; what no window saw gets zeros, and the padding is cut off.
+    let Geometry { input: [height, width], kernel, stride, padding: [top, left, bottom, right], output } = geometry;
+    let unseen = |size: usize, padding: usize, output: usize, kernel: usize| {
+        size + padding - ((output - 1) * stride + kernel)
+    };
+    let extra = [unseen(height, top + bottom, output[0], kernel[0]), unseen(width, left + right, output[1], kernel[1])];
+    let options = ConvTransposeOptions::new([stride; 2], [0, 0], extra, [1, 1], 1);
+    let dy = dy.clone().permute([0, 3, 1, 2]);
+    let dx = module::conv_transpose2d(dy, channels_first(weight, kernel), None, options);
+    dx.permute([0, 2, 3, 1]).slice([0..usize::MAX, top..top + height, left..left + width])
+}
+
+/// The weight as PyTorch's `[Cout, Cin, kh, kw]`, a view.
+fn channels_first(weight: &Tensor<2>, [kh, kw]: [usize; 2]) -> Tensor<4> {
+    let [outputs, width] = weight.dims();
+    weight.clone().reshape([outputs, kh, kw, width / (kh * kw)]).permute([0, 3, 1, 2])
+}
+
+/// `[B, H, W, C]` with zeros around it.
+fn padded(x: Tensor<4>, [top, left, bottom, right]: [usize; 4]) -> Tensor<4> {
+    let [batch, height, width, channels] = x.dims();
+    let device = x.device();
+    let band = |h: usize, w: usize| Tensor::<4>::zeros([batch, h, w, channels], &device);
+    let rows = [top, bottom].map(|rows| (rows > 0).then(|| band(rows, width)));
+    let [above, below] = rows;
+    let x = Tensor::cat(above.into_iter().chain([x]).chain(below).collect(), 1);
+    let tall = height + top + bottom;
+    let [before, after] = [left, right].map(|columns| (columns > 0).then(|| band(tall, columns)));
+    Tensor::cat(before.into_iter().chain([x]).chain(after).collect(), 2)
+}

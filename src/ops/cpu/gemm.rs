@@ -1,0 +1,104 @@
+//! Matrix products.
+
+use burn::tensor::Tensor;
+
+use super::{Slab, tensor};
+
+/// How a matrix lies in a slice: element `(i, j)` is at `offset + i * row + j * column`.
+#[derive(Clone, Copy)]
+pub(crate) struct View {
+    pub offset: usize,
+    pub row: usize,
+    pub column: usize,
+}
+
+impl View {
+    /// Rows one after the other, `width` elements each.
+    pub(crate) fn rows(width: usize) -> Self {
+        Self { offset: 0, row: width, column: 1 }
+    }
+
+    /// The same memory, read with rows and columns exchanged.
+    pub(crate) fn transposed(self) -> Self {
+        Self { row: self.column, column: self.row, ..self }
+    }
+
+    /// The same layout, further into the slice.
+    pub(crate) fn at(self, offset: usize) -> Self {
+        Self { offset: self.offset + offset, ..self }
+    }
+
+    fn fits(self, rows: usize, columns: usize, length: usize) -> bool {
+        rows == 0 || columns == 0 || self.offset + (rows - 1) * self.row + (columns - 1) * self.column < length
+    }
+}
+
+/// `out = factor * a b (+ out if accumulate)` for `a` of `[m, k]`, `b` of `[k, n]`, `out` of `[m, n]`.
+#[allow(clippy::too_many_arguments, reason = "a matrix product has three matrices, three sizes and their layouts")]
+pub(crate) fn gemm(
+    [m, n, k]: [usize; 3],
+    (out, out_view): (&mut [f32], View),
+    accumulate: bool,
+    (a, a_view): (&[f32], View),
+    (b, b_view): (&[f32], View),
+    factor: f32,
+    parallel: bool,
+) {
+    assert!(out_view.fits(m, n, out.len()), "the product lies inside the output");
+    assert!(a_view.fits(m, k, a.len()) && b_view.fits(k, n, b.len()), "the factors lie inside their slices");
+    let parallelism = if parallel { gemm::Parallelism::Rayon(0) } else { gemm::Parallelism::None };
+    // SAFETY: the three assertions above bound every address that is read or written; `out` is borrowed exclusively.
+    #[allow(unsafe_code, reason = "the crate `gemm` takes pointers; the bounds are asserted above")]
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            out.as_mut_ptr().add(out_view.offset),
+            out_view.column as isize,
+            out_view.row as isize,
+            accumulate,
+            a.as_ptr().add(a_view.offset),
+            a_view.column as isize,
+            a_view.row as isize,
+            b.as_ptr().add(b_view.offset),
+            b_view.column as isize,
+            b_view.row as isize,
+            1.0,
+            factor,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    }
+}
+
+/// Rows that start as the bias (or zero), for a product to be added to.
+pub(crate) fn bias_rows(rows: usize, width: usize, bias: Option<&Tensor<1>>) -> Vec<f32> {
+    match bias {
+        Some(bias) => Slab::of(bias).repeat(rows),
+        None => vec![0.0; rows * width],
+    }
+}
+
+/// `x w^T + b` for `x` of `[M, K]` and `w` of `[N, K]`.
+pub(crate) fn linear(x: &Tensor<2>, weight: &Tensor<2>, bias: Option<&Tensor<1>>) -> Tensor<2> {
+    let ([m, k], [n, _]) = (x.dims(), weight.dims());
+    let mut out = bias_rows(m, n, bias);
+    let (x, weight) = (Slab::of(x), Slab::of(weight));
+    let accumulate = bias.is_some();
+    let w = (&weight[..], View::rows(k).transposed());
+    gemm([m, n, k], (&mut out, View::rows(n)), accumulate, (&x, View::rows(k)), w, 1.0, true);
+    tensor(out, [m, n])
+}
+
+/// `dy w`, the gradient to the input of [`linear`].
+pub(crate) fn linear_backward(dy: &Tensor<2>, weight: &Tensor<2>) -> Tensor<2> {
+    let ([m, n], [_, k]) = (dy.dims(), weight.dims());
+    let (dy, weight) = (Slab::of(dy), Slab::of(weight));
+    let mut dx = vec![0.0; m * k];
+    let (dy, w) = ((&dy[..], View::rows(n)), (&weight[..], View::rows(k)));
+    gemm([m, k, n], (&mut dx, View::rows(k)), false, dy, w, 1.0, true);
+    tensor(dx, [m, k])
+}

@@ -1,0 +1,72 @@
+//! Kernels for Burn's `flex` device: plain loops over slices, vectorised by the compiler for the machine at hand, with the
+//! `gemm` crate for matrix products and rayon to share the rows among the cores.
+//!
+//! Everything is f32 and contiguous here; a tensor that is not is made so at the door ([`Slab`]).
+
+mod activation;
+mod attention;
+mod conv2d;
+mod gemm;
+mod math;
+mod norm;
+
+pub(crate) use activation::{
+    geglu, geglu_backward, gelu, gelu_backward, quick_gelu, quick_gelu_backward, silu, silu_backward,
+};
+pub(crate) use attention::{attention, attention_backward};
+pub(crate) use conv2d::{conv2d, conv2d_backward};
+pub(crate) use gemm::{linear, linear_backward};
+pub(crate) use norm::{group_norm, group_norm_backward, layer_norm, layer_norm_backward};
+
+use burn::tensor::{DType, Shape, Tensor};
+use burn_flex::{Flex, FlexTensor, Layout};
+
+/// Whether the tensor lives on the CPU device.
+pub(crate) fn is_flex<const D: usize>(tensor: &Tensor<D>) -> bool {
+    tensor.device() == burn::tensor::Device::flex()
+}
+
+/// A contiguous f32 tensor of the CPU device, to be read as a slice.
+pub(crate) struct Slab(FlexTensor);
+
+impl Slab {
+    /// Opens a tensor; copies only if it is not contiguous.
+    pub(crate) fn of<const D: usize>(tensor: &Tensor<D>) -> Self {
+        let tensor = match tensor.dtype() {
+            DType::F32 => tensor.clone(),
+            _ => tensor.clone().cast(DType::F32),
+        };
+        let flex = tensor.try_into_primitive::<Flex>().expect("the caller checked the device");
+        Self(flex.to_contiguous())
+    }
+}
+
+impl std::ops::Deref for Slab {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        self.0.as_slice::<f32>().expect("contiguous f32, made so on opening")
+    }
+}
+
+/// Makes a tensor of the values.
+pub(crate) fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
+    debug_assert_eq!(values.len(), shape.iter().product::<usize>());
+    let bytes = burn::tensor::Bytes::from_elems(values);
+    Tensor::from_primitive::<Flex>(FlexTensor::new(bytes, Layout::contiguous(Shape::from(shape)), DType::F32))
+}
+
+/// Runs a loop with the widest vector instructions that this processor has.
+///
+/// Only code that is inlined into the closure profits, so the loops behind it are `#[inline(always)]`.
+pub(crate) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(work)
+}
+
+/// Rows (of a matrix with `width` columns) that one task should take: enough to be worth a task, few enough that every
+/// core gets some.
+pub(crate) fn rows_per_task(rows: usize, width: usize) -> usize {
+    const WORTH_A_TASK: usize = 16 * 1024;
+    let share = rows.div_ceil(rayon::current_num_threads());
+    share.max(WORTH_A_TASK.div_ceil(width.max(1))).max(1)
+}

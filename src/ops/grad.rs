@@ -1,0 +1,229 @@
+//! Reverse-mode differentiation through a frozen network.
+//!
+//! Only a handful of rows ever need a gradient; every weight is a constant. So an op records nothing unless one of its
+//! inputs leads back to those rows, and what it records is just what its own backward needs: a convolution or a linear
+//! layer with frozen weights keeps no activation at all. (Burn's autodiff keeps the input of every convolution and several
+//! tensors for each normalisation; the difference is measured in `ARCHITECTURE.md`.)
+//!
+//! A [`Var`] is a tensor with an optional link to how it was made. [`backward`] walks those links from the loss; what a
+//! link holds is freed as soon as it was used. [`checkpoint`] makes a whole block one link that remembers only the
+//! block's inputs and runs the block again when its gradient is due.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+
+use burn::tensor::Tensor;
+
+type Pullback = Box<dyn FnOnce(Box<dyn Any>, &mut Gradients)>;
+
+/// How a value was made: its place in the order of work, what it was made from, and what to do with its gradient.
+pub struct Node {
+    id: u64,
+    inputs: Vec<Rc<Node>>,
+    /// Taken once, by [`backward`]. A leaf has none: its gradient stays in [`Gradients`].
+    pullback: Cell<Option<Pullback>>,
+}
+
+impl Node {
+    fn new(inputs: Vec<Rc<Node>>, pullback: Option<Pullback>) -> Rc<Self> {
+        thread_local!(static NEXT: Cell<u64> = const { Cell::new(0) });
+        let id = NEXT.with(|next| next.replace(next.get() + 1));
+        Rc::new(Self { id, inputs, pullback: Cell::new(pullback) })
+    }
+}
+
+/// A tensor that remembers how it was made, if a gradient is wanted through it.
+#[derive(Clone)]
+pub struct Var<const D: usize> {
+    value: Tensor<D>,
+    link: Link<D>,
+}
+
+/// A handle to the place where the gradient of a rank-`D` value is collected; empty for constants.
+#[derive(Clone)]
+pub struct Link<const D: usize>(Option<Rc<Node>>);
+
+impl<const D: usize> Link<D> {
+    /// Whether anything would be done with a gradient given to this link.
+    pub fn is_tracked(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+/// A value of any rank that another can be made from.
+pub trait Origin {
+    /// How it was made; none for a constant.
+    fn node(&self) -> Option<Rc<Node>>;
+}
+
+impl<const D: usize> Origin for Var<D> {
+    fn node(&self) -> Option<Rc<Node>> {
+        self.link.0.clone()
+    }
+}
+
+impl<const D: usize> From<Tensor<D>> for Var<D> {
+    fn from(value: Tensor<D>) -> Self {
+        Self::constant(value)
+    }
+}
+
+impl<const D: usize> Var<D> {
+    /// A value without a history: no gradient goes through it.
+    pub fn constant(value: Tensor<D>) -> Self {
+        Self { value, link: Link(None) }
+    }
+
+    /// A value whose gradient is wanted.
+    pub fn leaf(value: Tensor<D>) -> Self {
+        Self { value, link: Link(Some(Node::new(Vec::new(), None))) }
+    }
+
+    /// The result of an op on `inputs`. `pullback` gets the gradient of this value and gives each input its share; it is
+    /// dropped at once if no input is tracked, and with it everything it holds.
+    pub fn from_op(
+        value: Tensor<D>,
+        inputs: &[&dyn Origin],
+        pullback: impl FnOnce(Tensor<D>, &mut Gradients) + 'static,
+    ) -> Self {
+        let nodes: Vec<_> = inputs.iter().filter_map(|input| input.node()).collect();
+        if nodes.is_empty() {
+            return Self::constant(value);
+        }
+        let pullback: Pullback = Box::new(move |gradient, gradients| pullback(unpack(gradient), gradients));
+        Self { value, link: Link(Some(Node::new(nodes, Some(pullback)))) }
+    }
+
+    /// The tensor.
+    pub fn value(&self) -> &Tensor<D> {
+        &self.value
+    }
+
+    /// The tensor, without its history.
+    pub fn into_value(self) -> Tensor<D> {
+        self.value
+    }
+
+    /// Where this value's gradient goes.
+    pub fn link(&self) -> Link<D> {
+        self.link.clone()
+    }
+
+    /// Whether a gradient is wanted through this value.
+    pub fn is_tracked(&self) -> bool {
+        self.link.is_tracked()
+    }
+
+    /// The sizes of the tensor.
+    pub fn dims(&self) -> [usize; D] {
+        self.value.dims()
+    }
+
+    /// The same elements in another shape.
+    pub fn reshape<const E: usize>(&self, shape: [usize; E]) -> Var<E> {
+        let (from, link) = (self.dims(), self.link());
+        Var::from_op(self.value.clone().reshape(shape), &[self], move |dy, gradients| {
+            gradients.add(&link, || dy.reshape(from));
+        })
+    }
+
+    /// Sum of two values of the same shape.
+    pub fn add(&self, other: &Var<D>) -> Var<D> {
+        let (a, b) = (self.link(), other.link());
+        Var::from_op(self.value.clone() + other.value.clone(), &[self, other], move |dy, gradients| {
+            gradients.add(&a, || dy.clone());
+            gradients.add(&b, || dy);
+        })
+    }
+}
+
+impl Var<4> {
+    /// Adds a constant to each channel of each sample: `[B, H, W, C]` and `[B, C]`.
+    pub fn shift_channels(&self, shift: Tensor<2>) -> Var<4> {
+        let [batch, channels] = shift.dims();
+        let link = self.link();
+        let y = self.value.clone() + shift.reshape([batch, 1, 1, channels]);
+        Var::from_op(y, &[self], move |dy, gradients| gradients.add(&link, || dy))
+    }
+}
+
+fn unpack<const D: usize>(gradient: Box<dyn Any>) -> Tensor<D> {
+    *gradient.downcast::<Tensor<D>>().expect("a link's gradient has the rank of its value")
+}
+
+/// Gradients under way, by the value that they belong to.
+#[derive(Default)]
+pub struct Gradients(HashMap<u64, Box<dyn Any>>);
+
+impl Gradients {
+    /// Adds a share to what a value has collected. The share is only computed if the value wants one.
+    pub fn add<const D: usize>(&mut self, link: &Link<D>, share: impl FnOnce() -> Tensor<D>) {
+        let Some(node) = &link.0 else { return };
+        let total = match self.0.remove(&node.id) {
+            Some(collected) => unpack::<D>(collected) + share(),
+            None => share(),
+        };
+        self.0.insert(node.id, Box::new(total));
+    }
+
+    /// The gradient of a leaf, if the loss depends on it.
+    pub fn take<const D: usize>(&mut self, leaf: &Var<D>) -> Option<Tensor<D>> {
+        let node = leaf.link.0.as_ref()?;
+        self.0.remove(&node.id).map(unpack)
+    }
+}
+
+/// Propagates `gradient`, that of some loss with respect to `output`, back to every leaf that `output` depends on.
+///
+/// Each link can be walked once: values made from the same ops cannot be differentiated a second time.
+pub fn backward<const D: usize>(output: &Var<D>, gradient: Tensor<D>) -> Gradients {
+    let mut gradients = Gradients::default();
+    let Some(root) = &output.link.0 else { return gradients };
+    gradients.add(&output.link, || gradient);
+
+    // Ids grow in the order of work, so the largest id that is left depends on no other that is left.
+    let mut open = BTreeMap::from([(root.id, root.clone())]);
+    while let Some((id, node)) = open.pop_last() {
+        for input in &node.inputs {
+            open.insert(input.id, input.clone());
+        }
+        if let Some(pullback) = node.pullback.take()
+            && let Some(collected) = gradients.0.remove(&id)
+        {
+            pullback(collected, &mut gradients);
+        }
+    }
+    gradients
+}
+
+/// A fresh start for a value whose gradient goes to `link`.
+fn again<const D: usize>(value: Tensor<D>, link: &Link<D>) -> Var<D> {
+    if link.is_tracked() { Var::leaf(value) } else { Var::constant(value) }
+}
+
+/// Runs a block so that it remembers only its inputs, and is run again when its gradient is due.
+///
+/// `block` maps `(x, context)` to a value. Memory for the backward pass is then one block's, whatever the depth, for about
+/// one more forward pass of work.
+pub fn checkpoint<const A: usize, const B: usize, const D: usize>(
+    x: &Var<A>,
+    context: &Var<B>,
+    block: impl Fn(&Var<A>, &Var<B>) -> Var<D> + 'static,
+) -> Var<D> {
+    let (x_value, context_value) = (x.value.clone(), context.value.clone());
+    let value = block(&Var::constant(x_value.clone()), &Var::constant(context_value.clone())).into_value();
+    let (x_link, context_link) = (x.link(), context.link());
+    Var::from_op(value, &[x, context], move |dy, gradients| {
+        let x = again(x_value, &x_link);
+        let context = again(context_value, &context_link);
+        let mut inner = backward(&block(&x, &context), dy);
+        if let Some(dx) = inner.take(&x) {
+            gradients.add(&x_link, || dx);
+        }
+        if let Some(dcontext) = inner.take(&context) {
+            gradients.add(&context_link, || dcontext);
+        }
+    })
+}

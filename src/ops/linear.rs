@@ -1,0 +1,49 @@
+//! Linear layers with frozen weights.
+
+use burn::tensor::Tensor;
+
+use super::{Var, Weight};
+
+/// The weights of a linear layer: `weight` `[out, in]` as in PyTorch, and perhaps a `bias` `[out]`.
+#[derive(Debug, Clone)]
+pub struct Linear {
+    /// `[out, in]`.
+    pub weight: Weight<2>,
+    /// `[out]`.
+    pub bias: Option<Weight<1>>,
+}
+
+/// `x w^T + b` over the last axis of `x` `[.., in]`: `[.., out]`. Its backward needs no activation.
+pub fn linear<const D: usize>(x: &Var<D>, layer: &Linear) -> Var<D> {
+    let dims = x.dims();
+    let [outputs, inputs] = layer.weight.dims();
+    let rows = dims.iter().product::<usize>() / inputs;
+    let flat = x.value().clone().reshape([rows, inputs]);
+    let y = forward(&flat, &layer.weight.f32(), layer.bias.as_ref().map(Weight::f32).as_ref());
+    let mut shape = dims;
+    shape[D - 1] = outputs;
+    let (link, weight) = (x.link(), layer.weight.clone());
+    Var::from_op(y.reshape(shape), &[x], move |dy, gradients| {
+        gradients.add(&link, || backward(&dy.reshape([rows, outputs]), &weight.f32()).reshape(dims));
+    })
+}
+
+fn forward(x: &Tensor<2>, weight: &Tensor<2>, bias: Option<&Tensor<1>>) -> Tensor<2> {
+    #[cfg(not(target_family = "wasm"))]
+    if super::on_cpu(x) {
+        return super::cpu::linear(x, weight, bias);
+    }
+    let y = x.clone().matmul(weight.clone().transpose());
+    match bias {
+        Some(bias) => y + bias.clone().unsqueeze::<2>(),
+        None => y,
+    }
+}
+
+fn backward(dy: &Tensor<2>, weight: &Tensor<2>) -> Tensor<2> {
+    #[cfg(not(target_family = "wasm"))]
+    if super::on_cpu(dy) {
+        return super::cpu::linear_backward(dy, weight);
+    }
+    dy.clone().matmul(weight.clone())
+}

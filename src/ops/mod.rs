@@ -1,0 +1,48 @@
+//! The operations that the models are made of, and where speed lives.
+//!
+//! Model code calls only these functions, on [`Var`]s. Feature maps are channels-last, `[B, H, W, C]`, everywhere: linear
+//! layers, 1x1 convolutions and attention then need no transposition, and Burn's own convolution works in that layout.
+//!
+//! Each op has a plain composition of Burn ops (the reference, which runs on every device) and, where it pays, a kernel of
+//! our own behind the same function: [`cpu`] for Burn's `flex` device. [`with_reference`] switches the kernels off, so that
+//! tests can hold one against the other. Each op also knows its own backward (see [`grad`]).
+
+mod activation;
+mod attention;
+mod conv2d;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) mod cpu;
+mod grad;
+mod linear;
+mod norm;
+mod shape;
+mod weight;
+
+use std::cell::Cell;
+
+pub use activation::{geglu, gelu, quick_gelu, silu};
+pub use attention::attention;
+pub use conv2d::{Conv2d, conv2d};
+pub use grad::{Gradients, Link, Origin, Var, backward, checkpoint};
+pub use linear::{Linear, linear};
+pub use norm::{Norm, group_norm, group_norm_silu, layer_norm};
+pub use shape::{concat_channels, mse, splice, upsample_nearest_2x};
+pub use weight::Weight;
+
+use burn::tensor::Tensor;
+
+thread_local!(static REFERENCE: Cell<bool> = const { Cell::new(false) });
+
+/// Runs `work` with every op as a plain composition of Burn ops.
+pub fn with_reference<R>(work: impl FnOnce() -> R) -> R {
+    let before = REFERENCE.replace(true);
+    let result = work();
+    REFERENCE.set(before);
+    result
+}
+
+/// Whether this tensor's ops run on our CPU kernels.
+#[cfg(not(target_family = "wasm"))]
+fn on_cpu<const D: usize>(tensor: &Tensor<D>) -> bool {
+    !REFERENCE.get() && cpu::is_flex(tensor)
+}

@@ -1,0 +1,81 @@
+//! Ops that move values about, and the loss.
+
+use burn::tensor::{Int, Tensor};
+
+use super::Var;
+
+/// Each pixel of `[B, H, W, C]` becomes a square of four.
+pub fn upsample_nearest_2x(x: &Var<4>) -> Var<4> {
+    let [batch, height, width, channels] = x.dims();
+    // In channels-last memory, doubling a row or a column is repeating a block: [BH, 1, W, 1, C] to [BH, 2, W, 2, C].
+    let y = x.value().clone().reshape([batch * height, 1, width, 1, channels]);
+    let y = y.repeat(&[1, 2, 1, 2, 1]).reshape([batch, 2 * height, 2 * width, channels]);
+    let link = x.link();
+    Var::from_op(y, &[x], move |dy, gradients| {
+        gradients.add(&link, || {
+            let dy = dy.reshape([batch * height, 2, width, 2, channels]);
+            dy.sum_dim(1).sum_dim(3).reshape([batch, height, width, channels])
+        });
+    })
+}
+
+/// Two feature maps of the same size, channel after channel: `[B, H, W, Ca + Cb]`.
+pub fn concat_channels(a: &Var<4>, b: &Var<4>) -> Var<4> {
+    let y = Tensor::cat(vec![a.value().clone(), b.value().clone()], 3);
+    let (first, second) = (a.dims()[3], b.dims()[3]);
+    let (a_link, b_link) = (a.link(), b.link());
+    Var::from_op(y, &[a, b], move |dy, gradients| {
+        gradients.add(&a_link, || dy.clone().narrow(3, 0, first));
+        gradients.add(&b_link, || dy.narrow(3, first, second));
+    })
+}
+
+/// Puts learned rows in place of some of the embeddings of a batch of prompts.
+///
+/// `base` is `[B, T, D]` with anything at the places that are replaced; `rows` is `[K, D]`; `places` lists
+/// `(position in B * T, row)`. The gradient to a row is the sum over its places.
+pub fn splice(base: Tensor<3>, rows: &Var<2>, places: &[(usize, usize)]) -> Var<3> {
+    if places.is_empty() {
+        return Var::constant(base);
+    }
+    let [batch, length, width] = base.dims();
+    let [count, _] = rows.dims();
+    let device = base.device();
+    let indices = |pick: fn(&(usize, usize)) -> usize| -> Tensor<1, Int> {
+        let values: Vec<i32> = places.iter().map(|place| pick(place) as i32).collect();
+        Tensor::from_ints(values.as_slice(), &device)
+    };
+    // Row `B T + k` of the extended table is learned row k: one gather makes the batch.
+    let mut order: Vec<i32> = (0..(batch * length) as i32).collect();
+    for &(position, row) in places {
+        order[position] = (batch * length + row) as i32;
+    }
+    let table = Tensor::cat(vec![base.reshape([batch * length, width]), rows.value().clone()], 0);
+    let y = table.select(0, Tensor::<1, Int>::from_ints(order.as_slice(), &device));
+    let (positions, targets) = (indices(|place| place.0), indices(|place| place.1));
+    let link = rows.link();
+    Var::from_op(y.reshape([batch, length, width]), &[rows], move |dy, gradients| {
+        gradients.add(&link, || {
+            let taken = dy.reshape([batch * length, width]).select(0, positions);
+            let zeros = Tensor::zeros([count, width], &taken.device());
+            zeros.select_assign(0, targets, taken, burn::tensor::IndexingUpdateOp::Add)
+        });
+    })
+}
+
+/// Mean squared difference of `prediction` and `target` `[B, ..]`, each sample weighted, averaged over everything: `[1]`.
+///
+/// `weights` is `[B, 1, 1, 1]`; none means all ones.
+pub fn mse(prediction: &Var<4>, target: Tensor<4>, weights: Option<Tensor<4>>) -> Var<1> {
+    let difference = prediction.value().clone() - target;
+    let count = prediction.dims().iter().product::<usize>() as f64;
+    let weighted = match &weights {
+        Some(weights) => difference.clone() * weights.clone(),
+        None => difference.clone(),
+    };
+    let loss = (weighted.clone() * difference).sum() / count;
+    let link = prediction.link();
+    Var::from_op(loss, &[prediction], move |dy, gradients| {
+        gradients.add(&link, || weighted * (2.0 / count) * dy.reshape([1, 1, 1, 1]));
+    })
+}

@@ -1,0 +1,35 @@
+//! Frozen weights: stored as the file has them, computed with in f32.
+
+use burn::tensor::{DType, Tensor};
+
+/// A frozen tensor, f16 or f32, on the plain device.
+#[derive(Debug, Clone)]
+pub struct Weight<const D: usize>(Tensor<D>);
+
+impl<const D: usize> Weight<D> {
+    /// Wraps a tensor of floats.
+    pub fn new(tensor: Tensor<D>) -> Self {
+        Self(tensor)
+    }
+
+    /// The weight in f32, converted for the moment where it is stored in f16.
+    ///
+    /// Burn 0.22 checks no operand types: an f16 buffer next to an f32 one would be read as garbage, so nothing may use
+    /// the stored tensor directly.
+    pub fn f32(&self) -> Tensor<D> {
+        match self.0.dtype() {
+            DType::F32 => self.0.clone(),
+            _ => self.0.clone().cast(DType::F32),
+        }
+    }
+
+    /// The sizes.
+    pub fn dims(&self) -> [usize; D] {
+        self.0.dims()
+    }
+
+    /// How it is stored.
+    pub fn dtype(&self) -> DType {
+        self.0.dtype()
+    }
+}

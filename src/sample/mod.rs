@@ -1,0 +1,237 @@
+//! Generation: noise and a prompt become pictures.
+
+use std::rc::Rc;
+
+use burn::tensor::Tensor;
+use image::RgbImage;
+use web_time::Instant;
+
+use crate::config::SampleConfig;
+use crate::event::Event;
+use crate::layout;
+use crate::model::Model;
+use crate::noise::{Noise, Stream};
+use crate::ops::Var;
+use crate::schedule::Sampler;
+use crate::session::Rows;
+use crate::text::{ClipTokenizer, Prompt};
+use crate::{Error, Result, platform};
+
+/// Pictures being made. Ask for events with [`SampleJob::next`] until there are none, then take the pictures.
+pub struct SampleJob {
+    model: Rc<Model>,
+    rows: Tensor<2>,
+    prompt: Prompt,
+    negative: Prompt,
+    config: SampleConfig,
+    /// Height and width of the latents.
+    size: [usize; 2],
+    /// Starting noise `[count, 4, h, w]` that was given instead of drawn, row after row.
+    given: Option<Vec<f32>>,
+    begun: Instant,
+    warnings: Vec<Event>,
+    batch: Option<Batch>,
+    pictures: Vec<RgbImage>,
+    finished: bool,
+}
+
+/// Pictures that are denoised together.
+struct Batch {
+    sampler: Sampler,
+    /// `[B, h, w, 4]`.
+    latents: Tensor<4>,
+    /// Hidden states of the negative prompt (with guidance) and the prompt, each repeated for the batch.
+    context: Var<3>,
+    step: usize,
+}
+
+impl SampleJob {
+    /// Prepares a generation.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for numbers that cannot be.
+    pub(crate) fn new(
+        model: Rc<Model>,
+        tokenizer: ClipTokenizer,
+        rows: &Rows,
+        prompt: &str,
+        config: &SampleConfig,
+    ) -> Result<Self> {
+        let usage = |text: String| Err(Error::Usage(text));
+        if config.count == 0 || config.batch_size == 0 {
+            return usage("--count and --batch-size must be at least 1".to_owned());
+        }
+        if !config.guidance.is_finite() || config.guidance < 0.0 {
+            return usage(format!("--guidance {} must be a number from 0", config.guidance));
+        }
+        let (step, own) = (model.config.size_step(), model.config.resolution());
+        let side = |given: Option<u32>, name: &str| match given.unwrap_or(own) {
+            side if side == 0 || side % step != 0 || side > 4096 => {
+                Err(Error::Usage(format!("--{name} {side} must be a multiple of {step} up to 4096 for this model")))
+            }
+            side => Ok(side as usize / model.config.vae.pixels_per_latent()),
+        };
+        let size = [side(config.height, "height")?, side(config.width, "width")?];
+        // A sampler made here and dropped: whatever is wrong with the steps is said before the work begins.
+        Sampler::new(config.sampler, config.karras, &model.config.scheduler, config.steps as usize)?;
+        let rows = rows.tensor(&model.device);
+        let (prompt, negative) = (tokenizer.prompt(prompt), tokenizer.prompt(&config.negative_prompt));
+        let warnings = [&prompt, &negative].into_iter().filter_map(|prompt| too_long(prompt, tokenizer.length()));
+        let warnings = warnings.collect();
+        Ok(Self {
+            model,
+            rows,
+            prompt,
+            negative,
+            config: config.clone(),
+            size,
+            given: None,
+            begun: Instant::now(),
+            warnings,
+            batch: None,
+            pictures: Vec::new(),
+            finished: false,
+        })
+    }
+
+    /// Starts from given noise, `[count, 4, h, w]` with unit variance as a generator would draw it, instead of drawing it.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if the shape does not fit this generation.
+    pub fn start_from(&mut self, latents: Vec<f32>, shape: [usize; 4]) -> Result<()> {
+        let [height, width] = self.size;
+        let expected = [self.config.count as usize, self.model.config.vae.latent_channels, height, width];
+        if shape != expected {
+            return Err(Error::Usage(format!("the latents are {shape:?}, this generation needs {expected:?}")));
+        }
+        self.given = Some(latents);
+        Ok(())
+    }
+
+    /// The prompt as it was understood.
+    pub fn prompt(&self) -> &Prompt {
+        &self.prompt
+    }
+
+    /// The pictures that are ready, in order.
+    pub fn take_pictures(&mut self) -> Vec<RgbImage> {
+        std::mem::take(&mut self.pictures)
+    }
+
+    /// Works until the next event; none when everything is done.
+    pub async fn next(&mut self) -> Result<Option<Event>> {
+        if let Some(warning) = self.warnings.pop() {
+            return Ok(Some(warning));
+        }
+        let done = self.pictures.len();
+        let count = self.config.count as usize;
+        match self.batch.take() {
+            Some(batch) if batch.step < batch.sampler.timesteps().len() => self.denoise(batch).await.map(Some),
+            Some(batch) => self.decode(batch).await.map(Some),
+            None if done < count && !self.finished => {
+                let batch = self.begin(done, (count - done).min(self.config.batch_size as usize))?;
+                self.denoise(batch).await.map(Some)
+            }
+            None if !self.finished => {
+                self.finished = true;
+                let steps = self.config.steps;
+                Ok(Some(Event::Done { steps, secs: self.begun.elapsed().as_secs_f64() }))
+            }
+            None => Ok(None),
+        }
+    }
+
+    fn guided(&self) -> bool {
+        self.config.guidance != 1.0
+    }
+
+    /// Encodes the prompts and draws the noise of `count` pictures from number `first` on.
+    fn begin(&self, first: usize, count: usize) -> Result<Batch> {
+        let config = &self.config;
+        let scheduler = &self.model.config.scheduler;
+        let sampler = Sampler::new(config.sampler, config.karras, scheduler, config.steps as usize)?;
+        let prompts = match self.guided() {
+            true => vec![self.negative.clone(), self.prompt.clone()],
+            false => vec![self.prompt.clone()],
+        };
+        let rows = Var::constant(self.rows.clone());
+        let encoded = self.model.encode_prompts(&prompts, &rows, false).into_value();
+        let [_, length, width] = encoded.dims();
+        let context = encoded.reshape([prompts.len(), 1, length, width]).repeat_dim(1, count);
+        let context = Var::constant(context.reshape([prompts.len() * count, length, width]));
+
+        let (channels, [h, w]) = (self.model.config.vae.latent_channels, self.size);
+        let per_picture = channels * h * w;
+        let values: Vec<f32> = match &self.given {
+            Some(given) => given[first * per_picture..(first + count) * per_picture].to_vec(),
+            None => (first..first + count)
+                .flat_map(|i| Noise::new(config.seed + i as u64).draws(0, Stream::Latents).normals(per_picture))
+                .collect(),
+        };
+        let latents = layout::channels_last(&values, [count, channels, h, w], &self.model.device);
+        let latents = latents * sampler.init_noise_sigma();
+        Ok(Batch { sampler, latents, context, step: 0 })
+    }
+
+    async fn denoise(&mut self, mut batch: Batch) -> Result<Event> {
+        let started = Instant::now();
+        let [count, ..] = batch.latents.dims();
+        let input = batch.sampler.scale_model_input(batch.latents.clone(), batch.step);
+        let timestep = batch.sampler.timesteps()[batch.step];
+        let unet = &self.model.unet;
+        let output = if self.guided() {
+            let both = Tensor::cat(vec![input.clone(), input], 0);
+            let both = unet.forward(&both, &vec![timestep; 2 * count], &batch.context, false).into_value();
+            let plain = both.clone().narrow(0, 0, count);
+            let conditioned = both.narrow(0, count, count);
+            plain.clone() + (conditioned - plain) * self.config.guidance
+        } else {
+            unet.forward(&input, &vec![timestep; count], &batch.context, false).into_value()
+        };
+        let noise = batch.sampler.needs_noise().then(|| self.fresh_noise(count, batch.step));
+        batch.latents = batch.sampler.step(output, batch.step, batch.latents, noise).prev_sample;
+        batch.step += 1;
+        // Waits for the device, so that a step takes as long as it says and no queue builds up.
+        platform::settle(&batch.latents).await?;
+        let (step, of) = (batch.step as u32, batch.sampler.timesteps().len() as u32);
+        self.batch = Some(batch);
+        Ok(Event::Denoise { step, of, secs: started.elapsed().as_secs_f64() })
+    }
+
+    fn fresh_noise(&self, count: usize, step: usize) -> Tensor<4> {
+        let (channels, [h, w]) = (self.model.config.vae.latent_channels, self.size);
+        let first = self.pictures.len();
+        let values: Vec<f32> = (first..first + count)
+            .flat_map(|i| {
+                let noise = Noise::new(self.config.seed + i as u64);
+                noise.draws(step as u64, Stream::Ancestral).normals(channels * h * w)
+            })
+            .collect();
+        layout::channels_last(&values, [count, channels, h, w], &self.model.device)
+    }
+
+    async fn decode(&mut self, batch: Batch) -> Result<Event> {
+        let latents = batch.latents / self.model.config.vae.scaling_factor;
+        let [count, ..] = latents.dims();
+        for i in 0..count {
+            // One at a time: the decoder needs far more memory than the U-Net.
+            let pixels = self.model.decoder.decode(&latents.clone().narrow(0, i, 1));
+            let [_, height, width, _] = pixels.dims();
+            let values = platform::read(pixels).await?;
+            if values.iter().any(|value| !value.is_finite()) {
+                let reason = "the picture came out with values that are not numbers".to_owned();
+                return Err(Error::Gpu { during: "decoding".to_owned(), reason });
+            }
+            self.pictures.push(crate::image::from_floats(&values, width as u32, height as u32));
+        }
+        Ok(Event::Pictures { count: count as u32 })
+    }
+}
+
+/// A warning for a prompt that was cut.
+fn too_long(prompt: &Prompt, length: usize) -> Option<Event> {
+    let fallen = prompt.fallen.as_ref()?;
+    let (room, had) = (length - 2, prompt.length);
+    let text = format!("the prompt is {had} tokens, {room} fit; these words were left out: {fallen:?}");
+    Some(Event::warning("prompt-cut", text))
+}

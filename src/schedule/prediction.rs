@@ -1,0 +1,48 @@
+//! What a model's output says about the sample that it was computed from.
+//!
+//! A noisy sample is `alpha * clean + sigma * noise`, and the output is the noise or the velocity; either way the clean
+//! sample and the noise are each a weighted sum of the sample and the output. The two fractions of every sampler.
+
+use burn::tensor::Tensor;
+
+use super::config::PredictionType;
+
+/// The weights of a sum of a sample and a model output.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Mix {
+    /// Weight of the sample.
+    pub sample: f64,
+    /// Weight of the model output.
+    pub output: f64,
+}
+
+impl Mix {
+    /// Computes the sum.
+    pub fn apply(self, sample: &Tensor<4>, output: &Tensor<4>) -> Tensor<4> {
+        let outputs = scaled(output, self.output);
+        if self.sample == 0.0 { outputs } else { scaled(sample, self.sample) + outputs }
+    }
+}
+
+/// Multiplies by a coefficient, which leaves f64 only here: GPUs have no such type.
+pub(super) fn scaled(tensor: &Tensor<4>, coefficient: f64) -> Tensor<4> {
+    if coefficient == 1.0 { tensor.clone() } else { tensor.clone().mul_scalar(coefficient as f32) }
+}
+
+impl PredictionType {
+    /// How the clean sample follows from a sample with these amplitudes.
+    pub(super) fn denoised(self, alpha: f64, sigma: f64) -> Mix {
+        match self {
+            PredictionType::Epsilon => Mix { sample: 1.0 / alpha, output: -sigma / alpha },
+            PredictionType::VPrediction => Mix { sample: alpha, output: -sigma },
+        }
+    }
+
+    /// How the noise follows from a sample with these amplitudes.
+    pub(super) fn noise(self, alpha: f64, sigma: f64) -> Mix {
+        match self {
+            PredictionType::Epsilon => Mix { sample: 0.0, output: 1.0 },
+            PredictionType::VPrediction => Mix { sample: sigma, output: alpha },
+        }
+    }
+}

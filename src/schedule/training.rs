@@ -1,0 +1,139 @@
+//! The noise of training: mixes latents with noise and says what the U-Net should answer.
+//!
+//! Enters: latents `[B, 4, H/8, W/8]`, noise of the same shape and a timestep for each sample. Leaves: the noisy sample
+//! `alpha * latents + sigma * noise`, the target, and the weights of the losses. DDPM (arXiv 2006.11239); upstream
+//! `scheduling_ddpm.py` (`add_noise`, `get_velocity`) and `training_utils.py` (`compute_snr`).
+
+use burn::tensor::{Device, Tensor};
+
+use super::config::{BetaSchedule, PredictionType, SchedulerConfig};
+
+/// How much of a noisy sample is signal and how much is noise, at each timestep of training.
+#[derive(Debug, Clone)]
+pub struct NoiseSchedule {
+    alphas_cumprod: Vec<f32>,
+    prediction_type: PredictionType,
+}
+
+impl NoiseSchedule {
+    /// Computes the schedule, with the roundings of PyTorch: betas, alphas and the table are f32, the running product is
+    /// f64 (ATen's accumulator for f32 on the CPU). With PyTorch on an x86 CPU the table is equal bit by bit.
+    pub fn new(config: &SchedulerConfig) -> Self {
+        let betas = match &config.trained_betas {
+            Some(betas) => betas.clone(),
+            None => betas(config),
+        };
+        let mut product = 1.0;
+        let alphas_cumprod = betas.iter().map(|beta| {
+            product *= f64::from(1.0 - beta);
+            product as f32
+        });
+        Self { alphas_cumprod: alphas_cumprod.collect(), prediction_type: config.prediction_type }
+    }
+
+    /// The share of the signal's variance that is left at each timestep.
+    pub fn alphas_cumprod(&self) -> &[f32] {
+        &self.alphas_cumprod
+    }
+
+    /// The amplitudes of the latents and of the noise at timestep `t`.
+    ///
+    /// # Panics
+    /// If `t` is not a timestep of training; so do the other functions here.
+    pub fn alpha_sigma(&self, t: usize) -> (f32, f32) {
+        let alpha_cumprod = self.alphas_cumprod[t];
+        (alpha_cumprod.sqrt(), (1.0 - alpha_cumprod).sqrt())
+    }
+
+    /// The signal-to-noise ratio at timestep `t`.
+    pub fn snr(&self, t: usize) -> f64 {
+        let alpha_cumprod = f64::from(self.alphas_cumprod[t]);
+        alpha_cumprod / (1.0 - alpha_cumprod)
+    }
+
+    /// Mixes each sample of `latents` with its `noise`, as much as its timestep says.
+    pub fn add_noise(&self, latents: &Tensor<4>, noise: &Tensor<4>, t: &[usize]) -> Tensor<4> {
+        let (alpha, sigma) = self.amplitudes(latents, t);
+        latents.clone() * alpha + noise.clone() * sigma
+    }
+
+    /// What the U-Net should answer for the sample that [`add_noise`](Self::add_noise) gives.
+    pub fn target(&self, latents: &Tensor<4>, noise: &Tensor<4>, t: &[usize]) -> Tensor<4> {
+        match self.prediction_type {
+            PredictionType::Epsilon => noise.clone(),
+            PredictionType::VPrediction => {
+                let (alpha, sigma) = self.amplitudes(latents, t);
+                noise.clone() * alpha - latents.clone() * sigma
+            }
+        }
+    }
+
+    /// The weight of each sample's loss: min-SNR with `snr_gamma` (arXiv 2303.09556, in the form of diffusers'
+    /// `train_text_to_image.py`), else 1.
+    pub fn loss_weights(&self, t: &[usize], snr_gamma: Option<f64>) -> Vec<f32> {
+        let Some(gamma) = snr_gamma else {
+            return vec![1.0; t.len()];
+        };
+        let weight = |t: &usize| {
+            let snr = self.snr(*t);
+            let divisor = match self.prediction_type {
+                PredictionType::Epsilon => snr,
+                PredictionType::VPrediction => snr + 1.0,
+            };
+            (snr.min(gamma) / divisor) as f32
+        };
+        t.iter().map(weight).collect()
+    }
+
+    /// One entry of the table, for the samplers' arithmetic.
+    pub(super) fn alpha_cumprod(&self, t: usize) -> f64 {
+        f64::from(self.alphas_cumprod[t])
+    }
+
+    /// The noise level of each timestep where the signal is not scaled down: sigma / alpha, in f32 as upstream.
+    pub(super) fn sigmas(&self) -> Vec<f32> {
+        self.alphas_cumprod.iter().map(|alpha_cumprod| ((1.0 - alpha_cumprod) / alpha_cumprod).sqrt()).collect()
+    }
+
+    /// `alpha_sigma` of each sample, as `[B, 1, 1, 1]`.
+    fn amplitudes(&self, latents: &Tensor<4>, t: &[usize]) -> (Tensor<4>, Tensor<4>) {
+        assert_eq!(latents.dims()[0], t.len(), "one timestep for each sample");
+        let (alphas, sigmas): (Vec<f32>, Vec<f32>) = t.iter().map(|t| self.alpha_sigma(*t)).unzip();
+        let device = latents.device();
+        (per_sample(&alphas, &device), per_sample(&sigmas, &device))
+    }
+}
+
+/// One number for each sample, as `[B, 1, 1, 1]`.
+fn per_sample(numbers: &[f32], device: &Device) -> Tensor<4> {
+    Tensor::<1>::from_floats(numbers, device).reshape([numbers.len(), 1, 1, 1])
+}
+
+/// The betas of `beta_schedule`.
+fn betas(config: &SchedulerConfig) -> Vec<f32> {
+    let (start, end, steps) = (config.beta_start, config.beta_end, config.num_train_timesteps);
+    match config.beta_schedule {
+        BetaSchedule::Linear => linspace(start, end, steps),
+        BetaSchedule::ScaledLinear => {
+            linspace(start.sqrt(), end.sqrt(), steps).into_iter().map(|root| root * root).collect()
+        }
+    }
+}
+
+/// `torch.linspace` in f32: the first half counts up from the start, the second half down from the end, each with a
+/// fused multiply-add. A product of f32 values is exact in f64, so one rounding at the end is what fusing means.
+fn linspace(start: f64, end: f64, steps: usize) -> Vec<f32> {
+    let (start, end) = (start as f32, end as f32);
+    if steps == 1 {
+        return vec![start];
+    }
+    let step = f64::from((end - start) / (steps - 1) as f32);
+    let at = |i: usize| {
+        if i < steps / 2 {
+            (f64::from(start) + step * i as f64) as f32
+        } else {
+            (f64::from(end) - step * (steps - 1 - i) as f64) as f32
+        }
+    };
+    (0..steps).map(at).collect()
+}

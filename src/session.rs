@@ -1,0 +1,111 @@
+//! The facade: a loaded model, the words that it knows besides its own, and the jobs that can be started.
+
+use std::rc::Rc;
+
+use burn::tensor::{Device, Tensor};
+
+use crate::config::{SampleConfig, TrainConfig};
+use crate::embedding::Embedding;
+use crate::event::Event;
+use crate::model::Model;
+use crate::sample::SampleJob;
+use crate::source::Source;
+use crate::text::ClipTokenizer;
+use crate::train::{TrainJob, TrainInput};
+use crate::weights::Storage;
+use crate::{Error, Result};
+
+/// Vectors of learned words, in the order of their ids: `[K, D]` on the host.
+#[derive(Debug, Clone, Default)]
+pub struct Rows {
+    /// Row after row.
+    pub values: Vec<f32>,
+    /// Width of a row.
+    pub width: usize,
+}
+
+impl Rows {
+    /// How many rows there are.
+    pub fn count(&self) -> usize {
+        self.values.len() / self.width.max(1)
+    }
+
+    /// The rows on a device; one row of zeros where there are none, so that a tensor exists.
+    pub fn tensor(&self, device: &Device) -> Tensor<2> {
+        match self.count() {
+            0 => Tensor::zeros([1, self.width], device),
+            count => Tensor::<1>::from_floats(self.values.as_slice(), device).reshape([count, self.width]),
+        }
+    }
+}
+
+/// A model in use.
+pub struct Session {
+    model: Rc<Model>,
+    tokenizer: ClipTokenizer,
+    rows: Rows,
+    embeddings: Vec<Embedding>,
+}
+
+impl Session {
+    /// Loads a model onto a device. What happens meanwhile is told to `events`.
+    pub async fn open(source: Rc<dyn Source>, device: &Device, events: &mut dyn FnMut(Event)) -> Result<Self> {
+        Self::open_with(source, device, None, events).await
+    }
+
+    /// As [`Session::open`], with the storage of the weights chosen by the caller.
+    pub async fn open_with(
+        source: Rc<dyn Source>,
+        device: &Device,
+        storage: Option<Storage>,
+        events: &mut dyn FnMut(Event),
+    ) -> Result<Self> {
+        let (model, tokenizer) = Model::load(source, device, storage, events).await?;
+        let rows = Rows { values: Vec::new(), width: model.config.text.hidden_size };
+        Ok(Self { model, tokenizer, rows, embeddings: Vec::new() })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Rc<Model> {
+        &self.model
+    }
+
+    /// The tokenizer, with the words that were added.
+    pub fn tokenizer(&self) -> &ClipTokenizer {
+        &self.tokenizer
+    }
+
+    /// The words that were added.
+    pub fn embeddings(&self) -> &[Embedding] {
+        &self.embeddings
+    }
+
+    /// Makes a learned word usable in prompts. `file` is for messages.
+    ///
+    /// # Errors
+    /// [`Error::WrongWidth`] if it belongs to another kind of model, [`Error::TokenTaken`] if its name is in use.
+    pub fn add_embedding(&mut self, embedding: Embedding, file: &str) -> Result<()> {
+        if embedding.width != self.rows.width {
+            return Err(Error::WrongWidth {
+                file: file.to_owned(),
+                width: embedding.width,
+                family: Embedding::family(embedding.width).to_owned(),
+                expected: self.rows.width,
+            });
+        }
+        self.tokenizer.add_word(&embedding.token, embedding.vectors())?;
+        self.rows.values.extend(&embedding.rows);
+        self.embeddings.push(embedding);
+        Ok(())
+    }
+
+    /// Starts generating pictures.
+    pub fn sample(&self, prompt: &str, config: &SampleConfig) -> Result<SampleJob> {
+        SampleJob::new(self.model.clone(), self.tokenizer.clone(), &self.rows, prompt, config)
+    }
+
+    /// Starts learning a word. Nothing is computed until the job is asked for its first event.
+    pub fn train(&self, config: &TrainConfig, input: TrainInput) -> Result<TrainJob> {
+        TrainJob::new(self.model.clone(), self.tokenizer.clone(), self.rows.clone(), config, input)
+    }
+}

@@ -1,0 +1,171 @@
+//! The CLIP text encoder.
+//!
+//! Token embeddings enter, hidden states after the final layer norm leave; follows `CLIPTextModel` of transformers
+//! (`models/clip/modeling_clip.py`). Names of fields are names of weights.
+
+use burn::tensor::Tensor;
+use serde::Deserialize;
+
+use crate::ops::{Linear, Norm, Var, attention, checkpoint, gelu, layer_norm, linear, quick_gelu};
+use crate::weights::{HostTable, Weights};
+use crate::{Error, Result};
+
+/// The fields of `text_encoder/config.json` that decide the computation.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ClipTextConfig {
+    /// Rows of the token table.
+    pub vocab_size: usize,
+    /// Width of an embedding.
+    pub hidden_size: usize,
+    /// Width inside the MLP.
+    pub intermediate_size: usize,
+    /// Layers.
+    pub num_hidden_layers: usize,
+    /// Heads of attention.
+    pub num_attention_heads: usize,
+    /// Tokens in a prompt, start and end included.
+    #[serde(default = "seventy_seven")]
+    pub max_position_embeddings: usize,
+    /// `quick_gelu` (OpenAI's CLIP) or `gelu` (OpenCLIP).
+    #[serde(default = "quick_gelu_name")]
+    pub hidden_act: String,
+    /// Added to the variance in layer norms.
+    #[serde(default = "layer_norm_eps")]
+    pub layer_norm_eps: f64,
+}
+
+fn seventy_seven() -> usize {
+    77
+}
+
+fn quick_gelu_name() -> String {
+    "quick_gelu".to_owned()
+}
+
+fn layer_norm_eps() -> f64 {
+    1e-5
+}
+
+impl ClipTextConfig {
+    /// Reads and checks the JSON text.
+    ///
+    /// # Errors
+    /// [`Error::BadConfig`] if a field is missing or asks for something that this encoder does not do.
+    pub fn from_json(text: &str, file: &str) -> Result<Self> {
+        let bad = |reason: String| Error::BadConfig { file: file.to_owned(), reason };
+        let config: Self = serde_json::from_str(text).map_err(|error| bad(error.to_string()))?;
+        if !matches!(config.hidden_act.as_str(), "quick_gelu" | "gelu") {
+            return Err(bad(format!("hidden_act {:?} is not known: expected quick_gelu or gelu", config.hidden_act)));
+        }
+        let heads = config.num_attention_heads;
+        if heads == 0 || config.hidden_size % heads != 0 {
+            return Err(bad(format!("hidden_size {} does not divide into {heads} heads", config.hidden_size)));
+        }
+        if config.max_position_embeddings < 3 {
+            return Err(bad("max_position_embeddings must leave room for a start, an end and a word".to_owned()));
+        }
+        Ok(config)
+    }
+}
+
+/// The encoder with its weights.
+#[derive(Clone)]
+pub struct ClipTextModel {
+    /// The token embeddings, `[vocab_size, hidden_size]`: on the host, since a prompt needs only a few rows.
+    pub token_embedding: HostTable,
+    position_embedding: Tensor<2>,
+    layers: Vec<Layer>,
+    final_layer_norm: Norm,
+}
+
+#[derive(Clone)]
+struct Layer {
+    layer_norm1: Norm,
+    q_proj: Linear,
+    k_proj: Linear,
+    v_proj: Linear,
+    out_proj: Linear,
+    layer_norm2: Norm,
+    fc1: Linear,
+    fc2: Linear,
+    heads: usize,
+    quick: bool,
+}
+
+impl Layer {
+    async fn load(weights: Weights<'_>, config: &ClipTextConfig) -> Result<Self> {
+        let (width, inner, eps) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
+        let (attn, mlp) = (weights.at("self_attn"), weights.at("mlp"));
+        Ok(Self {
+            layer_norm1: weights.norm("layer_norm1", width, 1, eps).await?,
+            q_proj: attn.linear("q_proj", width, width, true).await?,
+            k_proj: attn.linear("k_proj", width, width, true).await?,
+            v_proj: attn.linear("v_proj", width, width, true).await?,
+            out_proj: attn.linear("out_proj", width, width, true).await?,
+            layer_norm2: weights.norm("layer_norm2", width, 1, eps).await?,
+            fc1: mlp.linear("fc1", width, inner, true).await?,
+            fc2: mlp.linear("fc2", inner, width, true).await?,
+            heads: config.num_attention_heads,
+            quick: config.hidden_act == "quick_gelu",
+        })
+    }
+
+    fn forward(&self, x: &Var<3>) -> Var<3> {
+        let h = layer_norm(x, &self.layer_norm1);
+        let [q, k, v] = [&self.q_proj, &self.k_proj, &self.v_proj].map(|projection| linear(&h, projection));
+        let x = x.add(&linear(&attention(&q, &k, &v, self.heads, true), &self.out_proj));
+        let h = linear(&layer_norm(&x, &self.layer_norm2), &self.fc1);
+        let h = if self.quick { quick_gelu(&h) } else { gelu(&h) };
+        x.add(&linear(&h, &self.fc2))
+    }
+}
+
+impl ClipTextModel {
+    /// Loads the encoder. Files have a `text_model.` prefix (Stable Diffusion 1.x) or none (transformers 5).
+    pub async fn load(weights: &Weights<'_>, config: &ClipTextConfig) -> Result<Self> {
+        let weights = &if weights.at("text_model.embeddings.token_embedding").has("weight") {
+            weights.at("text_model")
+        } else {
+            weights.clone()
+        };
+        let embeddings = weights.at("embeddings");
+        // A buffer that old checkpoints saved: the numbers 0..76.
+        embeddings.ignore("position_ids");
+        let (vocab, width) = (config.vocab_size, config.hidden_size);
+        let token_embedding = embeddings.host_table("token_embedding.weight", vocab, width).await?;
+        let positions = [config.max_position_embeddings, width];
+        let position_embedding = embeddings.tensor("position_embedding.weight", positions).await?.f32();
+        let mut layers = Vec::with_capacity(config.num_hidden_layers);
+        for i in 0..config.num_hidden_layers {
+            layers.push(Layer::load(weights.at("encoder.layers").at(i), config).await?);
+        }
+        let final_layer_norm = weights.norm("final_layer_norm", width, 1, config.layer_norm_eps).await?;
+        Ok(Self { token_embedding, position_embedding, layers, final_layer_norm })
+    }
+
+    /// Hidden states `[B, T, D]` of token embeddings `[B, T, D]`. With `recompute`, layers are run again in the backward
+    /// pass instead of being remembered.
+    pub fn forward(&self, embeddings: &Var<3>, recompute: bool) -> Var<3> {
+        let [batch, length, _] = embeddings.dims();
+        let positions = self.position_embedding.clone().narrow(0, 0, length).unsqueeze::<3>().repeat_dim(0, batch);
+        let mut x = embeddings.add(&Var::constant(positions));
+        for layer in &self.layers {
+            x = if recompute {
+                let layer = layer.clone();
+                checkpoint(&x, &x, move |x: &Var<3>, _: &Var<3>| layer.forward(x))
+            } else {
+                layer.forward(&x)
+            };
+        }
+        layer_norm(&x, &self.final_layer_norm)
+    }
+
+    /// Mean Euclidean norm of the rows of the token table that are not zero.
+    pub fn mean_row_norm(&self) -> f64 {
+        let norms: Vec<f64> = (0..self.token_embedding.len())
+            .map(|row| self.token_embedding.row(row).iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt())
+            .filter(|norm| *norm > 0.0)
+            .collect();
+        norms.iter().sum::<f64>() / norms.len().max(1) as f64
+    }
+}

@@ -1,0 +1,303 @@
+//! CLIP's tokenizer, with room for learned words.
+//!
+//! Text becomes ids as `CLIPTokenizer` of transformers 5 does it (through the `tokenizers` crate, on the same regular
+//! expression engine natively and in a browser). Learned words are found before that, in the text itself, and expanded on
+//! ids: a word of K vectors is K ids in a row or not there at all, and a word inside another word is not a match.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::str::FromStr;
+
+use tokenizers::Tokenizer;
+
+use crate::source::{Source, read_text};
+use crate::{Error, Result};
+
+/// What separates the pieces that are encoded on their own; the upstream pattern.
+const PATTERN: &str = concat!(
+    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|",
+    r"[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+",
+);
+const START: &str = "<|startoftext|>";
+const END: &str = "<|endoftext|>";
+
+/// A learned word: what it is called and which ids it stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Word {
+    token: String,
+    /// In lower case, for matching: CLIP's text has no case either.
+    key: String,
+    ids: std::ops::Range<u32>,
+}
+
+/// A prompt as ids, of the length that the text encoder takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prompt {
+    /// Start, words, end, padding. Ids from the vocabulary's size on are rows of learned words.
+    pub ids: Vec<u32>,
+    /// Ids of the text before it was cut, without start and end.
+    pub length: usize,
+    /// The end of the text that did not fit, if any.
+    pub fallen: Option<String>,
+    /// Learned words that are in the ids, in order of appearance, once each.
+    pub words: Vec<String>,
+}
+
+/// The tokenizer of a model. Cheap to clone; clones have their own learned words from then on.
+#[derive(Clone)]
+pub struct ClipTokenizer {
+    inner: Rc<Tokenizer>,
+    vocabulary: Rc<HashMap<String, u32>>,
+    words: Vec<Word>,
+    /// Where the ids of learned words begin.
+    first_free: u32,
+    length: usize,
+    start: u32,
+    end: u32,
+    pad: u32,
+}
+
+/// The ids of a stretch of text, with where in the text each begins.
+struct Piece {
+    ids: Vec<u32>,
+    starts: Vec<usize>,
+    word: Option<usize>,
+}
+
+impl ClipTokenizer {
+    /// Loads `vocab.json` and `merges.txt` from `tokenizer/`. `vocab_size` and `length` are the text encoder's.
+    ///
+    /// # Errors
+    /// [`Error::ModelPartMissing`] without these files, [`Error::BadFile`] if they do not fit together.
+    pub async fn load(source: &dyn Source, vocab_size: usize, length: usize) -> Result<Self> {
+        let (vocab, merges) = ("tokenizer/vocab.json", "tokenizer/merges.txt");
+        let (Some(vocab_text), Some(merges_text)) = (read_text(source, vocab).await?, read_text(source, merges).await?)
+        else {
+            return Err(Error::ModelPartMissing {
+                model: source.name(),
+                part: "tokenizer".to_owned(),
+                expected: format!("{vocab} and {merges}"),
+            });
+        };
+        let pad = match read_text(source, "tokenizer/special_tokens_map.json").await? {
+            Some(text) => pad_token(&text),
+            None => None,
+        };
+        let bad = |path: &str, reason: String| Error::BadFile { file: format!("{}/{path}", source.name()), reason };
+        let vocabulary: HashMap<String, u32> =
+            serde_json::from_str(&vocab_text).map_err(|error| bad(vocab, error.to_string()))?;
+        let id = |token: &str| {
+            vocabulary.get(token).copied().ok_or_else(|| bad(vocab, format!("the token {token} is not in the vocabulary")))
+        };
+        let (start, end) = (id(START)?, id(END)?);
+        let pad = id(pad.as_deref().unwrap_or(END))?;
+        if let Some((token, id)) = vocabulary.iter().find(|(_, id)| **id as usize >= vocab_size) {
+            let reason = format!("{token:?} has id {id}, but the text encoder knows only {vocab_size} ids");
+            return Err(bad(vocab, reason));
+        }
+        let inner = build(&vocab_text, &merges_text).map_err(|reason| bad(merges, reason))?;
+        let first_free = vocab_size as u32;
+        let (inner, vocabulary) = (Rc::new(inner), Rc::new(vocabulary));
+        Ok(Self { inner, vocabulary, words: Vec::new(), first_free, length, start, end, pad })
+    }
+
+    /// Ids of a text as it stands, without learned words, start or end; nothing is cut.
+    pub fn encode(&self, text: &str) -> Vec<u32> {
+        self.inner.encode(text, false).map(|encoding| encoding.get_ids().to_vec()).unwrap_or_default()
+    }
+
+    /// The spelling of a token.
+    pub fn spell(&self, id: u32) -> String {
+        self.inner.id_to_token(id).unwrap_or_default()
+    }
+
+    /// Id of the start of a prompt.
+    pub fn start(&self) -> u32 {
+        self.start
+    }
+
+    /// Id of the end of a prompt.
+    pub fn end(&self) -> u32 {
+        self.end
+    }
+
+    /// Ids in a prompt, start and end included.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Learned words, with the number of vectors of each.
+    pub fn words(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.words.iter().map(|word| (word.token.as_str(), word.ids.len()))
+    }
+
+    /// Registers a word of `vectors` vectors; returns the first of their rows in the table of learned rows.
+    ///
+    /// # Errors
+    /// [`Error::BadToken`] for what cannot be a token, [`Error::TokenTaken`] for what is one already.
+    pub fn add_word(&mut self, token: &str, vectors: usize) -> Result<usize> {
+        let bad = |reason: &str| Error::BadToken { token: token.to_owned(), reason: reason.to_owned() };
+        if token.is_empty() {
+            return Err(bad("it is empty; give one such as \"<my-cat>\""));
+        }
+        if token.chars().any(char::is_whitespace) || token.chars().any(char::is_control) {
+            return Err(bad("it has spaces or control characters in it"));
+        }
+        if token.len() > 64 {
+            return Err(bad("it is longer than 64 bytes"));
+        }
+        if vectors == 0 || vectors > self.length - 2 {
+            let most = self.length - 2;
+            return Err(bad(&format!("it would have {vectors} vectors; a prompt has room for 1 to {most}")));
+        }
+        let key = token.to_lowercase();
+        let taken = |reason: &str| {
+            let stem: String = key.chars().filter(|c| c.is_alphanumeric() || "-_.".contains(*c)).collect();
+            let mut suggestion = format!("<my-{stem}>");
+            while self.words.iter().any(|word| word.key == suggestion) {
+                suggestion.insert_str(suggestion.len() - 1, "-2");
+            }
+            Error::TokenTaken { token: token.to_owned(), reason: reason.to_owned(), suggestion }
+        };
+        if self.words.iter().any(|word| word.key == key) {
+            return Err(taken("another learned word has this name"));
+        }
+        if [key.clone(), format!("{key}</w>")].iter().any(|spelling| self.vocabulary.contains_key(spelling)) {
+            return Err(taken("the model's vocabulary has this word"));
+        }
+        let first = self.words.last().map_or(self.first_free, |word| word.ids.end);
+        self.words.push(Word { token: token.to_owned(), key, ids: first..first + vectors as u32 });
+        Ok((first - self.first_free) as usize)
+    }
+
+    /// Turns a prompt into ids, with learned words as their rows.
+    pub fn prompt(&self, text: &str) -> Prompt {
+        let mut ids = vec![self.start];
+        let mut words = Vec::new();
+        let mut fallen = None;
+        let mut length = 0;
+        let room = self.length - 1;
+        for piece in self.pieces(text) {
+            length += piece.ids.len();
+            if fallen.is_some() {
+                continue;
+            }
+            let fitting = match piece.word {
+                // All vectors of a word or none.
+                Some(_) if ids.len() + piece.ids.len() > room => 0,
+                Some(word) => {
+                    let token = &self.words[word].token;
+                    if !words.contains(token) {
+                        words.push(token.clone());
+                    }
+                    piece.ids.len()
+                }
+                None => piece.ids.len().min(room - ids.len()),
+            };
+            ids.extend(&piece.ids[..fitting]);
+            if fitting < piece.ids.len() {
+                fallen = Some(text[piece.starts[fitting]..].trim().to_owned());
+            }
+        }
+        ids.push(self.end);
+        ids.resize(self.length, self.pad);
+        Prompt { ids, length, fallen, words }
+    }
+
+    /// Learned words and the stretches between them.
+    fn pieces(&self, text: &str) -> Vec<Piece> {
+        let mut pieces = Vec::new();
+        let (mut from, mut at) = (0, 0);
+        while at < text.len() {
+            if let Some((word, end)) = self.word_at(text, at) {
+                pieces.push(self.plain(text, from, at));
+                let ids: Vec<u32> = self.words[word].ids.clone().collect();
+                pieces.push(Piece { starts: vec![at; ids.len()], ids, word: Some(word) });
+                (from, at) = (end, end);
+            } else {
+                at += text[at..].chars().next().map_or(1, char::len_utf8);
+            }
+        }
+        pieces.push(self.plain(text, from, text.len()));
+        pieces
+    }
+
+    fn plain(&self, text: &str, from: usize, to: usize) -> Piece {
+        let Ok(encoding) = self.inner.encode(&text[from..to], false) else {
+            return Piece { ids: Vec::new(), starts: Vec::new(), word: None };
+        };
+        let starts = encoding.get_offsets().iter().map(|(start, _)| from + start).collect();
+        Piece { ids: encoding.get_ids().to_vec(), starts, word: None }
+    }
+
+    /// The longest learned word that begins at a place in the text, and where it ends.
+    fn word_at(&self, text: &str, at: usize) -> Option<(usize, usize)> {
+        let found = self.words.iter().enumerate().filter_map(|(i, word)| {
+            let end = at + lower_prefix(&text[at..], &word.key)?;
+            let inside = |edge: Option<char>, neighbour: Option<char>| {
+                edge.is_some_and(is_word_char) && neighbour.is_some_and(is_word_char)
+            };
+            let cut = inside(word.key.chars().next(), text[..at].chars().next_back())
+                || inside(word.key.chars().next_back(), text[end..].chars().next());
+            (!cut).then_some((i, end))
+        });
+        found.max_by_key(|(_, end)| *end)
+    }
+}
+
+fn is_word_char(c: char) -> bool {
+    c.is_alphanumeric() || c == '_' || c == '-'
+}
+
+/// How many bytes of `text` spell `key` when put in lower case.
+fn lower_prefix(text: &str, key: &str) -> Option<usize> {
+    let mut rest = key;
+    for (at, c) in text.char_indices() {
+        if rest.is_empty() {
+            return Some(at);
+        }
+        for lower in c.to_lowercase() {
+            rest = rest.strip_prefix(lower)?;
+        }
+    }
+    rest.is_empty().then_some(text.len())
+}
+
+/// The padding token that `special_tokens_map.json` names: a string or an object with its `content`.
+fn pad_token(text: &str) -> Option<String> {
+    let map: serde_json::Value = serde_json::from_str(text).ok()?;
+    let pad = map.get("pad_token")?;
+    pad.as_str().or_else(|| pad.get("content")?.as_str()).map(str::to_owned)
+}
+
+/// The upstream pipeline, described in the format of `tokenizer.json`.
+fn build(vocab: &str, merges: &str) -> Result<Tokenizer, String> {
+    let vocab: serde_json::Value = serde_json::from_str(vocab).map_err(|error| error.to_string())?;
+    let merges: Vec<&str> =
+        merges.lines().filter(|line| !line.starts_with("#version") && !line.trim().is_empty()).collect();
+    let special = |content: &str| {
+        serde_json::json!({
+            "id": vocab[content], "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": true,
+        })
+    };
+    let description = serde_json::json!({
+        "version": "1.0",
+        "added_tokens": [special(START), special(END)],
+        "normalizer": {"type": "Sequence", "normalizers": [
+            {"type": "NFC"},
+            {"type": "Replace", "pattern": {"Regex": "\\s+"}, "content": " "},
+            {"type": "Lowercase"},
+        ]},
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+            {"type": "Split", "pattern": {"Regex": PATTERN}, "behavior": "Removed", "invert": true},
+            {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+        ]},
+        "model": {
+            "type": "BPE", "dropout": null, "unk_token": END, "continuing_subword_prefix": "",
+            "end_of_word_suffix": "</w>", "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
+            "vocab": vocab, "merges": merges,
+        },
+    });
+    Tokenizer::from_str(&description.to_string()).map_err(|error| error.to_string())
+}

@@ -1,0 +1,498 @@
+//! Textual Inversion: pictures become a word.
+//!
+//! v* = argmin_v E || eps - eps_theta(z_t, t, c_theta(y)) ||^2 (arXiv 2208.01618), where only the rows of the new word
+//! move. A [`TrainJob`] encodes the pictures, checks the first gradient, makes steps, evaluates on a fixed batch and makes
+//! previews; each call of [`TrainJob::next`] does one of these and says what happened.
+
+mod choices;
+mod dataset;
+mod early_stop;
+mod init;
+mod loss;
+mod optimiser;
+mod replay;
+pub mod templates;
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use image::RgbImage;
+use web_time::Instant;
+
+use burn::tensor::Tensor;
+
+use crate::config::{Checkpointing, Kind, SampleConfig, TrainConfig};
+use crate::embedding::Embedding;
+use crate::event::Event;
+use crate::image::Picture;
+use crate::model::Model;
+use crate::ops::{Var, backward};
+use crate::sample::SampleJob;
+use crate::session::Rows;
+use crate::text::ClipTokenizer;
+use crate::vae::VaeEncoder;
+use crate::{Error, Result, layout, platform};
+use choices::{Choices, Sample};
+use dataset::{Cached, Dataset};
+use early_stop::EarlyStop;
+pub use optimiser::learning_rate;
+use optimiser::Optimiser;
+pub use replay::Replay;
+
+/// Steps in a row that may be skipped before a run gives up.
+const SKIPS_IN_A_ROW: u32 = 5;
+
+/// What a word is learned from.
+#[derive(Debug, Clone, Default)]
+pub struct TrainInput {
+    /// The pictures.
+    pub pictures: Vec<TrainPicture>,
+    /// Caption templates with one `{}` where the word goes; none means those of the kind.
+    pub templates: Option<Vec<String>>,
+    /// An embedding whose vectors the word starts from, instead of the initialiser in the configuration.
+    pub init: Option<Embedding>,
+    /// Every random choice, taken from a file instead of drawn.
+    pub replay: Option<Replay>,
+    /// Whether to keep every random choice for [`TrainJob::record`].
+    pub record: bool,
+}
+
+/// A picture and perhaps what it shows.
+#[derive(Debug, Clone)]
+pub struct TrainPicture {
+    /// The picture.
+    pub picture: Picture,
+    /// Its own caption, with one `{}` where the word goes.
+    pub caption: Option<String>,
+}
+
+/// What the job does next.
+enum Phase {
+    Encode { encoder: Option<VaeEncoder>, waiting: VecDeque<TrainPicture> },
+    Plan,
+    Evaluate,
+    Preview,
+    Step,
+    Done,
+}
+
+/// A word being learned.
+pub struct TrainJob {
+    model: Rc<Model>,
+    tokenizer: ClipTokenizer,
+    config: TrainConfig,
+    /// Words that were known before; they may occur in captions and the preview prompt.
+    known: Rows,
+    vectors: usize,
+    init_note: String,
+    optimiser: Optimiser,
+    choices: Choices,
+    dataset: Dataset,
+    evaluation: Vec<Sample>,
+    initial_loss: Option<f64>,
+    early_stop: Option<EarlyStop>,
+    recompute: bool,
+    phase: Phase,
+    pending: VecDeque<Event>,
+    preview: Option<SampleJob>,
+    preview_picture: Option<(u32, RgbImage)>,
+    begun: Instant,
+    step: u32,
+    skipped: u32,
+    skipped_in_a_row: u32,
+    /// The last step after which an evaluation and a preview were made.
+    evaluated: Option<u32>,
+    previewed: Option<u32>,
+    record: Option<Vec<Vec<Sample>>>,
+}
+
+impl TrainJob {
+    /// Checks everything that can be checked before the long work starts.
+    pub(crate) fn new(
+        model: Rc<Model>,
+        mut tokenizer: ClipTokenizer,
+        known: Rows,
+        config: &TrainConfig,
+        input: TrainInput,
+    ) -> Result<Self> {
+        check(config, &model)?;
+        if input.pictures.is_empty() && !input.replay.as_ref().is_some_and(Replay::has_latents) {
+            return Err(Error::NoPictures { place: "the request".to_owned() });
+        }
+        let vectors = config.vectors as usize;
+        let plain = tokenizer.clone();
+        tokenizer.add_word(&config.token, vectors)?;
+        let (rows, init_note) = init::rows(config, &plain, &model, input.init.as_ref())?;
+        let pictures = &input.pictures;
+        let captions = pictures.iter().map(|picture| picture.caption.clone()).collect();
+        let templates = input.templates.unwrap_or_else(|| {
+            templates::templates(config.kind).iter().map(|template| (*template).to_owned()).collect()
+        });
+        if let Some(replay) = &input.replay {
+            replay.check(config, &model)?;
+        }
+        let choices = Choices::new(config, &model, templates, captions, input.replay);
+        let optimiser = Optimiser::new(config, rows, known.width, &model.text);
+        let recompute = match config.checkpointing {
+            Checkpointing::On => true,
+            Checkpointing::Off => false,
+            Checkpointing::Auto => loss::tape_bytes(&model.config, side(config, &model), config.batch_size) > 512 << 20,
+        };
+        let waiting: VecDeque<_> = input.pictures.into();
+        Ok(Self {
+            dataset: Dataset::new(!config.no_flip),
+            early_stop: config.early_stop.then(|| EarlyStop::new(config)),
+            record: input.record.then(Vec::new),
+            phase: Phase::Encode { encoder: None, waiting },
+            config: config.clone(),
+            evaluation: Vec::new(),
+            initial_loss: None,
+            pending: VecDeque::new(),
+            preview: None,
+            preview_picture: None,
+            begun: Instant::now(),
+            step: 0,
+            skipped: 0,
+            skipped_in_a_row: 0,
+            evaluated: None,
+            previewed: None,
+            model,
+            tokenizer,
+            known,
+            vectors,
+            init_note,
+            optimiser,
+            choices,
+            recompute,
+        })
+    }
+
+    /// Optimiser steps made so far.
+    pub fn step(&self) -> u32 {
+        self.step
+    }
+
+    /// The word as it is now.
+    pub fn embedding(&self) -> Embedding {
+        let config = &self.config;
+        let metadata = [
+            ("base-model", self.model.name.clone()),
+            ("init", self.init_note.clone()),
+            ("steps", self.step.to_string()),
+            ("recipe", serde_name(&config.recipe)),
+            ("kind", serde_name(&config.kind)),
+            ("lr", learning_rate::peak(config).to_string()),
+            ("seed", config.seed.to_string()),
+            ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        ];
+        Embedding {
+            token: config.token.clone(),
+            width: self.known.width,
+            rows: self.optimiser.rows().to_vec(),
+            metadata: metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+        }
+    }
+
+    /// The newest preview, with the step it was made after.
+    pub fn take_preview(&mut self) -> Option<(u32, RgbImage)> {
+        self.preview_picture.take()
+    }
+
+    /// The prompt of the previews.
+    pub fn preview_prompt(&self) -> String {
+        let token = &self.config.token;
+        self.config.preview_prompt.clone().unwrap_or_else(|| match self.config.kind {
+            Kind::Object => format!("a photo of a {token}"),
+            Kind::Style => format!("a picture in the style of {token}"),
+        })
+    }
+
+    /// Every random choice made so far, if they were to be kept.
+    pub fn record(&self) -> Option<Vec<u8>> {
+        let steps = self.record.as_ref()?;
+        Some(replay::write(steps, &self.config.token, &self.model.config, side(&self.config, &self.model)))
+    }
+
+    /// Works until the next event; none when everything is done.
+    ///
+    /// # Errors
+    /// [`Error::Numeric`] if training cannot go on; [`TrainJob::embedding`] is then the last good vector.
+    pub async fn next(&mut self) -> Result<Option<Event>> {
+        loop {
+            if let Some(event) = self.pending.pop_front() {
+                return Ok(Some(event));
+            }
+            if let Some(event) = self.advance().await? {
+                return Ok(Some(event));
+            }
+            if self.pending.is_empty() && matches!(self.phase, Phase::Done) {
+                return Ok(None);
+            }
+        }
+    }
+
+    async fn advance(&mut self) -> Result<Option<Event>> {
+        match std::mem::replace(&mut self.phase, Phase::Done) {
+            Phase::Encode { encoder, waiting } => self.encode(encoder, waiting).await,
+            Phase::Plan => Ok(Some(self.plan()?)),
+            Phase::Evaluate => self.evaluate().await.map(Some),
+            Phase::Preview => self.make_preview().await,
+            Phase::Step => self.make_step().await.map(Some),
+            Phase::Done => Ok(None),
+        }
+    }
+
+    async fn encode(
+        &mut self,
+        encoder: Option<VaeEncoder>,
+        mut waiting: VecDeque<TrainPicture>,
+    ) -> Result<Option<Event>> {
+        let Some(next) = waiting.pop_front() else {
+            // The encoder is dropped here: nothing needs it any more.
+            self.phase = Phase::Plan;
+            return Ok(None);
+        };
+        let encoder = match encoder {
+            Some(encoder) => encoder,
+            None => {
+                let pending = &mut self.pending;
+                self.model.encoder(&mut |event| pending.push_back(event)).await?
+            }
+        };
+        let side = side(&self.config, &self.model);
+        let prepared = self.dataset.encode(&next.picture, side, self.config.framing, &encoder, &self.model).await?;
+        let done = self.dataset.pictures.len() as u32;
+        let total = done + waiting.len() as u32;
+        self.phase = Phase::Encode { encoder: Some(encoder), waiting };
+        self.pending.push_back(Event::Encode { done, total, name: next.picture.name, prepared });
+        Ok(None)
+    }
+
+    fn plan(&mut self) -> Result<Event> {
+        self.evaluation = self.choices.evaluation(&self.dataset)?;
+        self.phase = self.after_step();
+        let config = &self.config;
+        Ok(Event::Plan {
+            token: config.token.clone(),
+            vectors: config.vectors,
+            init: self.init_note.clone(),
+            steps: config.steps,
+            recipe: serde_name(&config.recipe),
+            lr: learning_rate::peak(config),
+            samples_per_step: config.batch_size * config.gradient_accumulation,
+            checkpointing: self.recompute,
+        })
+    }
+
+    /// What is due once `self.step` steps are made.
+    fn after_step(&self) -> Phase {
+        let last = self.step == self.config.steps;
+        let due = |every: u32| self.step == 0 || last || (every > 0 && self.step % every == 0);
+        let evaluate = due(self.config.eval_every) || self.early_stop.is_some();
+        if evaluate && self.evaluated != Some(self.step) && !self.evaluation.is_empty() {
+            Phase::Evaluate
+        } else if self.config.preview_every > 0
+            && due(self.config.preview_every)
+            && self.previewed != Some(self.step)
+        {
+            Phase::Preview
+        } else if last {
+            Phase::Done
+        } else {
+            Phase::Step
+        }
+    }
+
+    async fn evaluate(&mut self) -> Result<Event> {
+        let rows = Var::constant(self.all_rows());
+        let (mut sum, mut count) = (0.0, 0);
+        for samples in self.evaluation.chunks(self.config.batch_size as usize) {
+            let loss = self.loss(samples, &rows)?.into_value();
+            sum += f64::from(platform::read(loss).await?[0]) * samples.len() as f64;
+            count += samples.len();
+        }
+        let loss = sum / count as f64;
+        let initial = *self.initial_loss.get_or_insert(loss);
+        self.evaluated = Some(self.step);
+        if let Some(early_stop) = &mut self.early_stop
+            && let Some(ratio) = early_stop.settled(loss)
+        {
+            self.pending.push_back(Event::Converged { step: self.step, ratio });
+            // The rest of the plan is this step's: the last preview, then the end.
+            self.config.steps = self.step;
+        }
+        self.phase = self.after_step();
+        self.finish_if_done();
+        Ok(Event::Evaluation { step: self.step, loss, initial })
+    }
+
+    async fn make_preview(&mut self) -> Result<Option<Event>> {
+        let mut job = match self.preview.take() {
+            Some(job) => job,
+            None => {
+                let mut rows = self.known.clone();
+                rows.values.extend(self.optimiser.rows());
+                let config = SampleConfig { seed: self.config.seed, ..SampleConfig::default() };
+                let prompt = self.preview_prompt();
+                SampleJob::new(self.model.clone(), self.tokenizer.clone(), &rows, &prompt, &config)?
+            }
+        };
+        match job.next().await? {
+            Some(event @ (Event::Denoise { .. } | Event::Warning { .. })) => {
+                self.preview = Some(job);
+                self.phase = Phase::Preview;
+                Ok(Some(event))
+            }
+            Some(_) | None => {
+                self.preview_picture = job.take_pictures().pop().map(|picture| (self.step, picture));
+                self.previewed = Some(self.step);
+                self.phase = self.after_step();
+                self.finish_if_done();
+                Ok(Some(Event::Preview { step: self.step, path: None }))
+            }
+        }
+    }
+
+    fn finish_if_done(&mut self) {
+        if matches!(self.phase, Phase::Done) {
+            let secs = self.begun.elapsed().as_secs_f64();
+            self.pending.push_back(Event::Done { steps: self.step, secs });
+        }
+    }
+
+    /// The rows of all learned words, the new one last.
+    fn all_rows(&self) -> Tensor<2> {
+        let mut rows = self.known.clone();
+        rows.values.extend(self.optimiser.rows());
+        rows.tensor(&self.model.device)
+    }
+
+    /// The loss of samples, `[1]`.
+    fn loss(&self, samples: &[Sample], rows: &Var<2>) -> Result<Var<1>> {
+        let prompts = samples.iter().map(|sample| self.tokenizer.prompt(&sample.caption)).collect::<Vec<_>>();
+        Ok(loss::diffusion_loss(&self.model, samples, &prompts, rows, self.config.snr_gamma, self.recompute))
+    }
+
+    async fn make_step(&mut self) -> Result<Event> {
+        let started = Instant::now();
+        let number = self.step + 1;
+        let samples = self.choices.samples(u64::from(self.step), &self.dataset)?;
+        let (loss, gradient) = self.gradient(&samples).await?;
+        if let Some(record) = &mut self.record {
+            record.push(samples);
+        }
+        self.step = number;
+        self.phase = self.after_step();
+        let grad_norm = norm(&gradient);
+        if !loss.is_finite() || !grad_norm.is_finite() {
+            return self.skip(if loss.is_finite() { "the gradient" } else { "the loss" });
+        }
+        if number == 1 {
+            if grad_norm == 0.0 {
+                let reason = "the gradient is zero: no caption holds the token, or the model ignores it".to_owned();
+                return Err(Error::Numeric { step: number, reason });
+            }
+            self.pending.push_back(Event::FirstGradient { norm: grad_norm });
+        }
+        self.skipped_in_a_row = 0;
+        let lr = learning_rate::at(&self.config, number - 1);
+        self.optimiser.step(&gradient, lr);
+        self.finish_if_done();
+        let row_norm = self.optimiser.mean_norm();
+        let secs = started.elapsed().as_secs_f64();
+        let step = Event::Step { step: number, of: self.config.steps, loss, lr, grad_norm, row_norm, secs };
+        // The first gradient is told before the step that used it.
+        self.pending.insert(usize::from(number == 1), step);
+        self.pending.pop_front().ok_or_else(|| Error::Internal("a step without an event".to_owned()))
+    }
+
+    fn skip(&mut self, what: &str) -> Result<Event> {
+        self.skipped += 1;
+        self.skipped_in_a_row += 1;
+        let reason = format!("{what} is not a finite number");
+        if self.skipped_in_a_row == SKIPS_IN_A_ROW {
+            let reason = format!("{reason} in {SKIPS_IN_A_ROW} steps in a row; try a lower learning rate");
+            return Err(Error::Numeric { step: self.step, reason });
+        }
+        self.finish_if_done();
+        Ok(Event::Skipped { step: self.step, reason, skipped: self.skipped })
+    }
+
+    /// Mean loss of the samples and its gradient to the new rows.
+    async fn gradient(&self, samples: &[Sample]) -> Result<(f64, Vec<f32>)> {
+        let passes = samples.chunks(self.config.batch_size as usize);
+        let share = 1.0 / passes.len() as f64;
+        let known = self.known.count();
+        let (mut total, mut sum) = (0.0, vec![0.0; self.optimiser.rows().len()]);
+        for samples in passes {
+            let rows = Var::leaf(self.all_rows());
+            let loss = self.loss(samples, &rows)?;
+            let mut gradients = backward(&loss, Tensor::ones([1], &self.model.device));
+            let all = rows.dims()[0];
+            // The loss travels with the gradient: one reading a pass.
+            let values = match gradients.take(&rows) {
+                Some(gradient) => {
+                    let new = gradient.narrow(0, known, all - known).reshape([sum.len()]);
+                    platform::read(Tensor::cat(vec![loss.into_value(), new], 0)).await?
+                }
+                None => platform::read(loss.into_value()).await?,
+            };
+            total += f64::from(values[0]) * share;
+            for (sum, value) in sum.iter_mut().zip(&values[1..]) {
+                *sum += value * share as f32;
+            }
+        }
+        Ok((total, sum))
+    }
+}
+
+/// The side in pixels that pictures are trained at.
+fn side(config: &TrainConfig, model: &Model) -> u32 {
+    config.resolution.unwrap_or_else(|| model.config.resolution())
+}
+
+/// How an option is spelled.
+fn serde_name(value: &impl serde::Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn norm(values: &[f32]) -> f64 {
+    values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt()
+}
+
+/// Refuses settings that cannot be.
+fn check(config: &TrainConfig, model: &Model) -> Result<()> {
+    let usage = |text: String| Err(Error::Usage(text));
+    let counts = [
+        ("--vectors", config.vectors),
+        ("--steps", config.steps),
+        ("--batch-size", config.batch_size),
+        ("--gradient-accumulation", config.gradient_accumulation),
+        ("--eval-size", config.eval_size),
+    ];
+    if let Some((name, _)) = counts.iter().find(|(_, value)| *value == 0) {
+        return usage(format!("{name} 0: it must be at least 1"));
+    }
+    let rates = [
+        ("--lr", config.lr.unwrap_or(1.0), 0.0, f64::MAX),
+        ("--beta1", config.beta1.unwrap_or(0.0), -f64::MIN_POSITIVE, 1.0),
+        ("--beta2", config.beta2, -f64::MIN_POSITIVE, 1.0),
+        ("--eps", config.eps, 0.0, f64::MAX),
+        ("--weight-decay", config.weight_decay, -f64::MIN_POSITIVE, f64::MAX),
+        ("--kappa", config.kappa, -f64::MIN_POSITIVE, f64::MAX),
+        ("--snr-gamma", config.snr_gamma.unwrap_or(1.0), 0.0, f64::MAX),
+    ];
+    if let Some((name, value, above, below)) = rates.iter().find(|(_, value, above, below)| !(value > above && value < below)) {
+        let range = match (*above == 0.0, *below == 1.0) {
+            (_, true) => "from 0 up to, but not, 1",
+            (true, _) => "above 0",
+            (false, _) => "from 0",
+        };
+        return usage(format!("{name} {value}: it must be a number {range}"));
+    }
+    let (side, step) = (side(config, model), model.config.size_step());
+    if side == 0 || side % step != 0 || side > 2048 {
+        return usage(format!("--resolution {side}: it must be a multiple of {step} up to 2048 for this model"));
+    }
+    Ok(())
+}

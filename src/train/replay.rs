@@ -1,0 +1,181 @@
+//! Random choices from a file and to a file, to compare a run with another implementation's.
+//!
+//! A safetensors file with `noise` `[S, B, 4, h, w]` (F32 or F16), `timestep` I64 `[S, B]`, and captions as JSON `[S][B]` in
+//! the metadata key `captions`, which hold the token. Clean latents, scaled, are `latents` `[S, B, 4, h, w]`, or a table
+//! `latents` `[N, 4, h, w]` that `image` I64 `[S, B]` picks from; without `latents`, `image` picks from the pictures of the
+//! run, whose posterior mean is then taken.
+
+use std::collections::HashMap;
+
+use half::f16;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+use super::choices::Sample;
+use super::side;
+use crate::config::TrainConfig;
+use crate::model::{Model, ModelConfig};
+use crate::{Error, Result};
+
+/// The choices of a run.
+#[derive(Debug, Clone)]
+pub struct Replay {
+    file: String,
+    steps: usize,
+    batch: usize,
+    size: [usize; 2],
+    channels: usize,
+    noise: Vec<f32>,
+    timesteps: Vec<i64>,
+    captions: Vec<Vec<String>>,
+    latents: Latents,
+}
+
+#[derive(Debug, Clone)]
+enum Latents {
+    PerSample(Vec<f32>),
+    Table { values: Vec<f32>, image: Vec<i64> },
+    Pictures { image: Vec<i64> },
+}
+
+impl Replay {
+    /// Reads a file. `file` is its name for messages.
+    ///
+    /// # Errors
+    /// [`Error::BadFile`] naming what is missing or does not fit.
+    pub fn read(bytes: &[u8], file: &str) -> Result<Self> {
+        Self::parse(bytes, file).map_err(|reason| Error::BadFile { file: file.to_owned(), reason })
+    }
+
+    fn parse(bytes: &[u8], file: &str) -> Result<Self, String> {
+        let tensors = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| error.to_string())?;
+        let get = |name: &str| tensors.tensor(name).map_err(|_| format!("a replay needs the tensor {name:?}"));
+        let noise = get("noise")?;
+        let &[steps, batch, channels, h, w] = noise.shape() else {
+            return Err(format!("noise must be [steps, batch, channels, h, w], it is {:?}", noise.shape()));
+        };
+        if steps * batch * h * w == 0 {
+            return Err("it holds no samples".to_owned());
+        }
+        let indices = |name: &str| {
+            let view = get(name)?;
+            match view.shape() == [steps, batch] && view.dtype() == Dtype::I64 {
+                true => Ok(view.data().as_chunks::<8>().0.iter().map(|b| i64::from_le_bytes(*b)).collect::<Vec<_>>()),
+                false => Err(format!("{name} must be I64 [{steps}, {batch}]")),
+            }
+        };
+        let captions = header.metadata().as_ref().and_then(|metadata| metadata.get("captions"));
+        let captions = captions.ok_or("its metadata has no captions")?;
+        let captions: Vec<Vec<String>> = serde_json::from_str(captions).map_err(|error| format!("captions: {error}"))?;
+        if captions.len() != steps || captions.iter().any(|captions| captions.len() != batch) {
+            return Err(format!("captions must be {steps} lists of {batch}"));
+        }
+        let latents = match tensors.tensor("latents") {
+            Ok(view) if view.shape() == [steps, batch, channels, h, w] => Latents::PerSample(floats(&view)?),
+            Ok(view) if view.shape().len() == 4 && view.shape()[1..] == [channels, h, w] => {
+                let image = indices("image")?;
+                let count = view.shape()[0] as i64;
+                match image.iter().all(|i| (0..count).contains(i)) {
+                    true => Latents::Table { values: floats(&view)?, image },
+                    false => return Err(format!("image must pick from the {count} latents")),
+                }
+            }
+            Ok(view) => return Err(format!("latents are {:?}, which does not fit the noise", view.shape())),
+            Err(_) => Latents::Pictures { image: indices("image")? },
+        };
+        let timesteps = indices("timestep")?;
+        let noise = floats(&noise)?;
+        Ok(Self { file: file.to_owned(), steps, batch, size: [h, w], channels, noise, timesteps, captions, latents })
+    }
+
+    /// Whether the file itself holds the latents, so that no picture is needed.
+    pub fn has_latents(&self) -> bool {
+        !matches!(self.latents, Latents::Pictures { .. })
+    }
+
+    /// Whether the file fits the run that is asked for.
+    pub(super) fn check(&self, config: &TrainConfig, model: &Model) -> Result<()> {
+        let bad = |reason: String| Err(Error::BadFile { file: self.file.clone(), reason });
+        let per_step = (config.batch_size * config.gradient_accumulation) as usize;
+        if self.batch != per_step {
+            return bad(format!("it has {} samples a step, the run has {per_step}", self.batch));
+        }
+        if self.steps < config.steps as usize {
+            return bad(format!("it has {} steps, the run has {}", self.steps, config.steps));
+        }
+        let last = model.config.scheduler.num_train_timesteps as i64;
+        if self.timesteps.iter().any(|t| !(0..last).contains(t)) {
+            return bad(format!("timesteps must be from 0 up to {}", last - 1));
+        }
+        let side = side(config, model) as usize / model.config.vae.pixels_per_latent();
+        if self.channels != model.config.vae.latent_channels || (!self.has_latents() && self.size != [side, side]) {
+            return bad(format!("its noise is {} x {:?}, this model's latents are not", self.channels, self.size));
+        }
+        Ok(())
+    }
+
+    /// The samples of one step; `picture` gives the scaled latents of a picture of the run.
+    pub(super) fn samples(
+        &self,
+        step: usize,
+        picture: impl Fn(usize) -> Result<(Vec<f32>, [usize; 2])>,
+    ) -> Result<Vec<Sample>> {
+        let count = self.channels * self.size[0] * self.size[1];
+        let at = |values: &[f32], i: usize| values[i * count..(i + 1) * count].to_vec();
+        (0..self.batch)
+            .map(|b| {
+                let i = step * self.batch + b;
+                let latents = match &self.latents {
+                    Latents::PerSample(values) => at(values, i),
+                    Latents::Table { values, image } => at(values, image[i] as usize),
+                    Latents::Pictures { image } => picture(usize::try_from(image[i]).unwrap_or(usize::MAX))?.0,
+                };
+                Ok(Sample {
+                    latents,
+                    noise: at(&self.noise, i),
+                    size: self.size,
+                    timestep: self.timesteps[i] as usize,
+                    caption: self.captions[step][b].clone(),
+                })
+            })
+            .collect()
+    }
+}
+
+fn floats(view: &TensorView<'_>) -> Result<Vec<f32>, String> {
+    let data = view.data();
+    match view.dtype() {
+        Dtype::F32 => Ok(data.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()),
+        Dtype::F16 => Ok(data.as_chunks::<2>().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect()),
+        other => Err(format!("tensors must be F32 or F16, one is {other:?}")),
+    }
+}
+
+/// The bytes of a replay file that holds the given steps.
+pub(super) fn write(steps: &[Vec<Sample>], token: &str, config: &ModelConfig, side: u32) -> Vec<u8> {
+    let batch = steps.first().map_or(0, Vec::len);
+    let channels = config.vae.latent_channels;
+    let edge = side as usize / config.vae.pixels_per_latent();
+    let [h, w] = steps.first().and_then(|samples| samples.first()).map_or([edge, edge], |sample| sample.size);
+    let all = || steps.iter().flatten();
+    let bytes = |pick: fn(&Sample) -> &Vec<f32>| -> Vec<u8> {
+        all().flat_map(|sample| pick(sample).iter().flat_map(|value| value.to_le_bytes())).collect()
+    };
+    let (latents, noise) = (bytes(|sample| &sample.latents), bytes(|sample| &sample.noise));
+    let timesteps: Vec<u8> = all().flat_map(|sample| (sample.timestep as i64).to_le_bytes()).collect();
+    let captions: Vec<Vec<&str>> =
+        steps.iter().map(|samples| samples.iter().map(|sample| sample.caption.as_str()).collect()).collect();
+    let shape = vec![steps.len(), batch, channels, h, w];
+    let view = |dtype, shape: Vec<usize>, data| TensorView::new(dtype, shape, data).expect("sizes follow from the samples");
+    let tensors = [
+        ("latents", view(Dtype::F32, shape.clone(), latents.as_slice())),
+        ("noise", view(Dtype::F32, shape, noise.as_slice())),
+        ("timestep", view(Dtype::I64, vec![steps.len(), batch], timesteps.as_slice())),
+    ];
+    let metadata = HashMap::from([
+        ("captions".to_owned(), serde_json::json!(captions).to_string()),
+        ("token".to_owned(), token.to_owned()),
+    ]);
+    safetensors::serialize(tensors, Some(metadata)).expect("three tensors with distinct names")
+}

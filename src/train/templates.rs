@@ -1,0 +1,111 @@
+//! The sentences a word is learned in.
+//!
+//! A picture is shown with a sentence drawn at random, so that the vector takes on the thing and not one way of speaking of
+//! it (arXiv 2208.01618, section 4 and appendix). As in diffusers, kohya and A1111 there are 27 for a thing and 19 for a
+//! style; the wording is our own. `{}` is where the word goes; A1111's `[name]` is understood in files.
+
+use crate::config::Kind;
+use crate::error::{Error, Result};
+
+/// For a thing: neutral frames, so that what differs between pictures has somewhere to go other than the vector.
+const OBJECT: [&str; 27] = [
+    "a photo of a {}",
+    "a photo of the {}",
+    "a photo of my {}",
+    "a photo of one {}",
+    "a photo of this {}",
+    "a photo of a small {}",
+    "a photo of a big {}",
+    "a photo of a clean {}",
+    "a photo of the old {}",
+    "a photo of the new {}",
+    "a photo of a beautiful {}",
+    "a photo of the ordinary {}",
+    "a sharp photo of a {}",
+    "a sharp photo of the {}",
+    "a bright photo of a {}",
+    "a dim photo of the {}",
+    "a plain photo of my {}",
+    "a close photo of a {}",
+    "a close photo of the {}",
+    "a cropped view of the {}",
+    "a detailed view of a {}",
+    "a picture of a {}",
+    "a picture of the {}",
+    "a picture of my {}",
+    "a picture showing one {}",
+    "an image of a {}",
+    "an image of the {}",
+];
+
+/// For a style: what is made, in the manner of the word.
+const STYLE: [&str; 19] = [
+    "a painting in the style of {}",
+    "a picture in the style of {}",
+    "a drawing in the style of {}",
+    "an image in the style of {}",
+    "a small painting in the style of {}",
+    "a large painting in the style of {}",
+    "a bright painting in the style of {}",
+    "a dark painting in the style of {}",
+    "a detailed painting in the style of {}",
+    "a simple painting in the style of {}",
+    "a beautiful picture in the style of {}",
+    "a plain picture in the style of {}",
+    "a cropped picture in the style of {}",
+    "a close picture in the style of {}",
+    "a clean drawing in the style of {}",
+    "a rough drawing in the style of {}",
+    "the painting, in {} style",
+    "the picture, in {} style",
+    "artwork in {} style",
+];
+
+/// The sentences for a kind of word.
+pub fn templates(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Object => &OBJECT,
+        Kind::Style => &STYLE,
+    }
+}
+
+/// Puts the word, or the words of several vectors, in the place of the slot.
+pub fn fill(template: &str, token: &str) -> String {
+    template.replacen("{}", token, 1)
+}
+
+/// Reads one sentence, from a template file or a caption: there must be one slot, `{}` or `[name]`; it is returned as `{}`.
+///
+/// # Errors
+/// What is wrong, for a message that names the place.
+pub fn parse_template(sentence: &str) -> std::result::Result<String, String> {
+    let sentence = sentence.trim().replace("[name]", "{}");
+    if sentence.contains("[filewords]") {
+        return Err("`[filewords]` is not supported: put captions in .txt files beside the pictures".to_owned());
+    }
+    match sentence.matches("{}").count() {
+        1 => Ok(sentence),
+        0 => Err(format!("{sentence:?} has no {{}} to put the word in")),
+        slots => Err(format!("{sentence:?} has {slots} places for the word instead of one")),
+    }
+}
+
+/// Reads a file of sentences, one on a line. Empty lines and those that start with `#` are passed over.
+///
+/// # Errors
+/// [`Error::BadFile`] with the number of the first line that is wrong, or if there is no sentence at all.
+pub fn parse_template_file(text: &str, file_name: &str) -> Result<Vec<String>> {
+    let bad = |reason: String| Error::BadFile { file: file_name.to_owned(), reason };
+    let mut found = Vec::new();
+    for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        found.push(parse_template(line).map_err(|reason| bad(format!("line {}: {reason}", index + 1)))?);
+    }
+    if found.is_empty() {
+        return Err(bad("there is no sentence in it: write one on a line, such as `a photo of a {}`".to_owned()));
+    }
+    Ok(found)
+}

@@ -1,0 +1,91 @@
+//! The residual block and the blocks that change the resolution; the autoencoder uses them too.
+
+use burn::tensor::Tensor;
+
+use crate::Result;
+use crate::ops::{Conv2d, Linear, Norm, Var, conv2d, group_norm_silu, linear, upsample_nearest_2x};
+use crate::weights::Weights;
+
+/// Two convolutions with normalisation and `silu` before each, and the input added back (diffusers `ResnetBlock2D`).
+#[derive(Clone)]
+pub(crate) struct ResnetBlock2D {
+    norm1: Norm,
+    conv1: Conv2d,
+    time_emb_proj: Option<Linear>,
+    norm2: Norm,
+    conv2: Conv2d,
+    conv_shortcut: Option<Conv2d>,
+}
+
+impl ResnetBlock2D {
+    /// Loads a block of `[in, out]` channels; `time` is the width of the time embedding (none in the autoencoder).
+    pub async fn load(
+        weights: Weights<'_>,
+        [inputs, outputs]: [usize; 2],
+        time: Option<usize>,
+        groups: usize,
+        eps: f64,
+    ) -> Result<Self> {
+        Ok(Self {
+            norm1: weights.norm("norm1", inputs, groups, eps).await?,
+            conv1: weights.conv2d("conv1", [inputs, outputs], 3, 1, [1; 4]).await?,
+            time_emb_proj: match time {
+                Some(width) => Some(weights.linear("time_emb_proj", width, outputs, true).await?),
+                None => None,
+            },
+            norm2: weights.norm("norm2", outputs, groups, eps).await?,
+            conv2: weights.conv2d("conv2", [outputs, outputs], 3, 1, [1; 4]).await?,
+            conv_shortcut: match inputs == outputs {
+                true => None,
+                false => Some(weights.conv2d("conv_shortcut", [inputs, outputs], 1, 1, [0; 4]).await?),
+            },
+        })
+    }
+
+    /// `x` `[B, H, W, Cin]` and `silu` of the time embedding `[B, 4 C]` to `[B, H, W, Cout]`.
+    pub fn forward(&self, x: &Var<4>, time: Option<&Tensor<2>>) -> Var<4> {
+        let mut h = conv2d(&group_norm_silu(x, &self.norm1), &self.conv1);
+        if let (Some(projection), Some(time)) = (&self.time_emb_proj, time) {
+            let shift = linear(&Var::constant(time.clone()), projection).into_value();
+            h = h.shift_channels(shift);
+        }
+        let h = conv2d(&group_norm_silu(&h, &self.norm2), &self.conv2);
+        match &self.conv_shortcut {
+            Some(shortcut) => conv2d(x, shortcut).add(&h),
+            None => x.add(&h),
+        }
+    }
+}
+
+/// A convolution of stride 2.
+#[derive(Clone)]
+pub(crate) struct Downsample2D {
+    conv: Conv2d,
+}
+
+impl Downsample2D {
+    /// `padding` is top, left, bottom, right: the U-Net pads all around, the autoencoder only at the far sides.
+    pub async fn load(weights: Weights<'_>, channels: usize, padding: [usize; 4]) -> Result<Self> {
+        Ok(Self { conv: weights.conv2d("conv", [channels, channels], 3, 2, padding).await? })
+    }
+
+    pub fn forward(&self, x: &Var<4>) -> Var<4> {
+        conv2d(x, &self.conv)
+    }
+}
+
+/// Nearest-neighbour doubling, then a convolution.
+#[derive(Clone)]
+pub(crate) struct Upsample2D {
+    conv: Conv2d,
+}
+
+impl Upsample2D {
+    pub async fn load(weights: Weights<'_>, channels: usize) -> Result<Self> {
+        Ok(Self { conv: weights.conv2d("conv", [channels, channels], 3, 1, [1; 4]).await? })
+    }
+
+    pub fn forward(&self, x: &Var<4>) -> Var<4> {
+        conv2d(&upsample_nearest_2x(x), &self.conv)
+    }
+}

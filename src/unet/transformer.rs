@@ -1,0 +1,114 @@
+//! Attention over the positions of a feature map and over the words of a prompt.
+
+use super::config::UnetConfig;
+use crate::Result;
+use crate::ops::{Linear, Norm, Var, attention, geglu, group_norm, layer_norm, linear};
+use crate::weights::Weights;
+
+/// Epsilon of the group norm in front of a transformer, fixed in diffusers.
+const NORM_EPS: f64 = 1e-6;
+/// Epsilon of the layer norms inside, fixed in diffusers.
+const LAYER_NORM_EPS: f64 = 1e-5;
+
+/// Projections around an attention (diffusers `Attention`).
+#[derive(Clone)]
+struct Attention {
+    to_q: Linear,
+    to_k: Linear,
+    to_v: Linear,
+    to_out: Linear,
+    heads: usize,
+}
+
+impl Attention {
+    async fn load(weights: Weights<'_>, width: usize, context: usize, heads: usize) -> Result<Self> {
+        Ok(Self {
+            to_q: weights.linear("to_q", width, width, false).await?,
+            to_k: weights.linear("to_k", context, width, false).await?,
+            to_v: weights.linear("to_v", context, width, false).await?,
+            to_out: weights.linear("to_out.0", width, width, true).await?,
+            heads,
+        })
+    }
+
+    fn forward(&self, x: &Var<3>, context: &Var<3>) -> Var<3> {
+        let q = linear(x, &self.to_q);
+        let (k, v) = (linear(context, &self.to_k), linear(context, &self.to_v));
+        linear(&attention(&q, &k, &v, self.heads, false), &self.to_out)
+    }
+}
+
+/// Self-attention, cross-attention and a gated MLP (diffusers `BasicTransformerBlock`).
+#[derive(Clone)]
+struct BasicTransformerBlock {
+    norm1: Norm,
+    attn1: Attention,
+    norm2: Norm,
+    attn2: Attention,
+    norm3: Norm,
+    proj: Linear,
+    out: Linear,
+}
+
+impl BasicTransformerBlock {
+    async fn load(weights: Weights<'_>, width: usize, context: usize, heads: usize) -> Result<Self> {
+        let ff = weights.at("ff.net");
+        Ok(Self {
+            norm1: weights.norm("norm1", width, 1, LAYER_NORM_EPS).await?,
+            attn1: Attention::load(weights.at("attn1"), width, width, heads).await?,
+            norm2: weights.norm("norm2", width, 1, LAYER_NORM_EPS).await?,
+            attn2: Attention::load(weights.at("attn2"), width, context, heads).await?,
+            norm3: weights.norm("norm3", width, 1, LAYER_NORM_EPS).await?,
+            proj: ff.linear("0.proj", width, 8 * width, true).await?,
+            out: ff.linear("2", 4 * width, width, true).await?,
+        })
+    }
+
+    fn forward(&self, x: &Var<3>, context: &Var<3>) -> Var<3> {
+        let h = layer_norm(x, &self.norm1);
+        let x = x.add(&self.attn1.forward(&h, &h));
+        let h = layer_norm(&x, &self.norm2);
+        let x = x.add(&self.attn2.forward(&h, context));
+        let h = layer_norm(&x, &self.norm3);
+        x.add(&linear(&geglu(&linear(&h, &self.proj)), &self.out))
+    }
+}
+
+/// Transformer blocks over the positions of a feature map (diffusers `Transformer2DModel`).
+#[derive(Clone)]
+pub(super) struct Transformer2DModel {
+    norm: Norm,
+    proj_in: Linear,
+    transformer_blocks: Vec<BasicTransformerBlock>,
+    proj_out: Linear,
+}
+
+impl Transformer2DModel {
+    pub async fn load(weights: Weights<'_>, config: &UnetConfig, level: usize) -> Result<Self> {
+        let width = config.block_out_channels[level];
+        let (context, heads) = (config.cross_attention_dim.at(level), config.heads().at(level));
+        let mut transformer_blocks = Vec::new();
+        for i in 0..config.transformer_layers_per_block.at(level) {
+            let block = weights.at("transformer_blocks").at(i);
+            transformer_blocks.push(BasicTransformerBlock::load(block, width, context, heads).await?);
+        }
+        // A 1x1 convolution (SD 1.x) and a linear layer (SD 2.x) are the same in channels-last memory.
+        Ok(Self {
+            norm: weights.norm("norm", width, config.norm_num_groups, NORM_EPS).await?,
+            proj_in: weights.linear("proj_in", width, width, true).await?,
+            transformer_blocks,
+            proj_out: weights.linear("proj_out", width, width, true).await?,
+        })
+    }
+
+    /// `x` `[B, H, W, C]` and the text encoder's hidden states `[B, T, D]` to `[B, H, W, C]`.
+    pub fn forward(&self, x: &Var<4>, context: &Var<3>) -> Var<4> {
+        let dims @ [batch, height, width, channels] = x.dims();
+        let h = group_norm(x, &self.norm).reshape([batch, height * width, channels]);
+        let mut h = linear(&h, &self.proj_in);
+        for block in &self.transformer_blocks {
+            h = block.forward(&h, context);
+        }
+        linear(&h, &self.proj_out).reshape(dims).add(x)
+    }
+}

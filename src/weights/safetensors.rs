@@ -1,0 +1,91 @@
+//! The header of a safetensors file, read on its own so that the data can follow one tensor at a time.
+
+use std::ops::Range;
+
+use ::safetensors::tensor::{Metadata, TensorInfo};
+
+use crate::source::Source;
+use crate::{Error, Result};
+
+/// Longest header that is believed: SD 1.5's is under 200 kB, the format allows 100 MB.
+const LONGEST: u64 = 16 << 20;
+
+/// Names, types, shapes and places of the tensors of a file.
+pub struct Header {
+    metadata: Metadata,
+    names: Vec<String>,
+    data: u64,
+}
+
+impl Header {
+    /// Reads and checks the header of a file of `length` bytes.
+    ///
+    /// # Errors
+    /// [`Error::BadFile`] if it is not safetensors, or cut off.
+    pub async fn read(source: &dyn Source, path: &str, length: u64) -> Result<Self> {
+        let first = source.read(path, 0..length.min(8)).await?;
+        let rest = match <[u8; 8]>::try_from(first.as_slice()) {
+            Ok(size) => {
+                let end = u64::from_le_bytes(size).saturating_add(8);
+                if end <= length && end <= LONGEST { source.read(path, 8..end).await? } else { Vec::new() }
+            }
+            Err(_) => Vec::new(),
+        };
+        Self::parse(&first, &rest, length)
+            .map_err(|reason| Error::BadFile { file: format!("{}/{path}", source.name()), reason })
+    }
+
+    /// Checks a header given as the first eight bytes and what follows them, against the length of the file.
+    pub(crate) fn parse(first: &[u8], json: &[u8], length: u64) -> Result<Self, String> {
+        let looks = |text: &str| first.starts_with(text.as_bytes());
+        if length == 0 {
+            return Err("the file is empty".to_owned());
+        }
+        if looks("version ") {
+            return Err("this is a Git LFS pointer, not the file itself: run `git lfs pull`, or download it".to_owned());
+        }
+        if first.trim_ascii_start().starts_with(b"<") {
+            return Err("this is a web page, not a safetensors file: the download failed".to_owned());
+        }
+        if looks("PK\x03\x04") || first.first() == Some(&0x80) {
+            return Err("this is a PyTorch pickle, not a safetensors file".to_owned());
+        }
+        let Ok(size) = <[u8; 8]>::try_from(first).map(u64::from_le_bytes) else {
+            return Err(format!("not a safetensors file: it has only {length} bytes"));
+        };
+        if size > LONGEST || size.saturating_add(8) > length {
+            return Err(format!("not a safetensors file, or cut off: a header of {size} bytes in {length}"));
+        }
+        let metadata: Metadata =
+            serde_json::from_slice(json).map_err(|error| format!("not a safetensors file: {error}"))?;
+        let tensors = metadata.tensors();
+        let end = tensors.values().map(|info| info.data_offsets.1 as u64).max().unwrap_or(0);
+        let data = 8 + size;
+        if data + end != length {
+            return Err(format!("cut off or damaged: the header describes {} bytes, the file has {length}", data + end));
+        }
+        let mut names: Vec<String> = tensors.into_keys().collect();
+        names.sort();
+        Ok(Self { metadata, names, data })
+    }
+
+    /// A tensor's type, shape and place.
+    pub fn get(&self, name: &str) -> Option<&TensorInfo> {
+        self.metadata.info(name)
+    }
+
+    /// All names, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.names.iter()
+    }
+
+    /// The file's own metadata.
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.metadata.metadata().as_ref()?.get(key).map(String::as_str)
+    }
+
+    /// Where in the file a tensor's values are.
+    pub fn span(&self, info: &TensorInfo) -> Range<u64> {
+        self.data + info.data_offsets.0 as u64..self.data + info.data_offsets.1 as u64
+    }
+}

@@ -1,0 +1,57 @@
+//! Recomputing blocks: the same numbers, and nothing kept but block inputs.
+
+use crate::fixtures::{cpu, open};
+use burn::tensor::Tensor;
+use pseudoword::ops::{Var, backward, checkpoint, silu};
+
+#[test]
+fn a_block_runs_again_in_the_backward_pass_and_only_then() {
+    use std::cell::Cell;
+    use std::rc::Rc;
+    let runs = Rc::new(Cell::new(0));
+    let device = cpu().device;
+    let block = |runs: Rc<Cell<u32>>| {
+        move |x: &Var<2>, _: &Var<2>| {
+            runs.set(runs.get() + 1);
+            silu(x)
+        }
+    };
+    let x = Var::leaf(Tensor::<2>::from_floats([[1.0, -2.0]], &device));
+    let y = checkpoint(&x, &x, block(runs.clone()));
+    assert_eq!(runs.get(), 1);
+    let mut gradients = backward(&y, Tensor::ones([1, 2], &device));
+    assert_eq!(runs.get(), 2);
+    assert!(gradients.take(&x).is_some());
+
+    let constant = Var::constant(Tensor::<2>::from_floats([[1.0, -2.0]], &device));
+    let y = checkpoint(&constant, &constant, block(runs.clone()));
+    assert!(!y.is_tracked());
+    backward(&y, Tensor::ones([1, 2], &device));
+    assert_eq!(runs.get(), 3, "nothing is wanted of a constant, so nothing runs again");
+}
+
+#[test]
+fn a_training_step_is_the_same_with_and_without() {
+    use pseudoword::config::{Checkpointing, TrainConfig};
+    use pseudoword::train::{Replay, TrainInput};
+    let rows = |checkpointing| {
+        let session = open("tiny-sd1", &cpu(), None);
+        let config = TrainConfig {
+            token: "<thing>".to_owned(),
+            init: Some("ball apple".to_owned()),
+            vectors: 2,
+            steps: 2,
+            batch_size: 1,
+            preview_every: 0,
+            checkpointing,
+            ..TrainConfig::default()
+        };
+        let bytes = std::fs::read(crate::fixtures::path("replay-3.safetensors")).expect("the replay");
+        let input = TrainInput { replay: Some(Replay::read(&bytes, "replay").expect("a replay")), ..TrainInput::default() };
+        let mut job = session.train(&config, input).expect("a job");
+        pollster::block_on(async { while job.next().await.expect("no error").is_some() {} });
+        job.embedding().rows
+    };
+    let (on, off) = (rows(Checkpointing::On), rows(Checkpointing::Off));
+    assert!(crate::fixtures::cosine(&on, &off) > 0.999_999_9);
+}

@@ -1,0 +1,147 @@
+//! The frozen model's parts, and the gradient through all of them, against diffusers and transformers.
+
+use burn::tensor::Tensor;
+use pseudoword::ops::{Var, backward, mse, splice};
+use pseudoword::schedule::NoiseSchedule;
+use pseudoword::session::Session;
+use pseudoword::text::Prompt;
+use pseudoword::weights::Storage;
+
+use crate::fixtures::{Fixture, Place, assert_close, map_values, on_every_device, open, values};
+
+const MODELS: [&str; 3] = ["tiny-sd1", "tiny-sd2", "mini"];
+
+fn prompts(ids: &[i64]) -> Vec<Prompt> {
+    let prompt = |ids: &[i64]| Prompt {
+        ids: ids.iter().map(|id| *id as u32).collect(),
+        length: ids.len(),
+        fallen: None,
+        words: Vec::new(),
+    };
+    ids.chunks(77).map(prompt).collect()
+}
+
+/// Runs `test` on each model, each device, and both ways to store weights.
+fn everywhere(test: impl Fn(&Session, &Fixture, &Place, &str)) {
+    for name in MODELS {
+        let fixture = Fixture::read(&format!("{name}.safetensors"));
+        on_every_device(|place| {
+            for storage in [Storage::AsFile, Storage::F32] {
+                test(&open(name, place, Some(storage)), &fixture, place, &format!("{name} {storage:?}"));
+            }
+        });
+    }
+}
+
+#[test]
+fn the_text_encoder_equals_transformers() {
+    everywhere(|session, fixture, place, name| {
+        let rows = Var::constant(Tensor::zeros([1, session.model().config.text.hidden_size], &place.device));
+        let prompts = prompts(&fixture.ints("text.input_ids"));
+        let hidden = session.model().encode_prompts(&prompts, &rows, false).into_value();
+        assert_close(&values(hidden), &fixture.floats("text.last_hidden_state"), place, &format!("{name} text"));
+    });
+}
+
+#[test]
+fn the_unet_equals_diffusers() {
+    everywhere(|session, fixture, place, name| {
+        let times: Vec<f32> = fixture.ints("unet.timestep").iter().map(|t| *t as f32).collect();
+        let context = Var::constant(fixture.tensor("unet.encoder_hidden_states", &place.device));
+        let sample = fixture.map("unet.sample", &place.device);
+        let output = session.model().unet.forward(&sample, &times, &context, false).into_value();
+        assert_close(&map_values(output), &fixture.floats("unet.output"), place, &format!("{name} unet"));
+    });
+}
+
+#[test]
+fn the_autoencoder_equals_diffusers() {
+    everywhere(|session, fixture, place, name| {
+        let encoder = pollster::block_on(session.model().encoder(&mut |_| ())).expect("the encoder loads");
+        let posterior = encoder.encode(&fixture.map("vae.pixels", &place.device));
+        assert_close(&map_values(posterior.mean), &fixture.floats("vae.mean"), place, &format!("{name} mean"));
+        assert_close(&map_values(posterior.logvar), &fixture.floats("vae.logvar"), place, &format!("{name} logvar"));
+        let decoded = session.model().decoder.decode(&fixture.map("vae.latents", &place.device));
+        assert_close(&map_values(decoded), &fixture.floats("vae.decoded"), place, &format!("{name} decoded"));
+    });
+}
+
+#[test]
+fn the_loss_and_its_gradient_equal_pytorch() {
+    everywhere(|session, fixture, place, name| {
+        let device = &place.device;
+        let model = session.model();
+        let schedule = NoiseSchedule::new(&model.config.scheduler);
+        let timesteps: Vec<usize> = fixture.ints("grad.timestep").iter().map(|t| *t as usize).collect();
+        let times: Vec<f32> = timesteps.iter().map(|t| *t as f32).collect();
+        let (latents, noise) = (fixture.map("grad.latents", device), fixture.map("grad.noise", device));
+        let noised = schedule.add_noise(&latents, &noise, &timesteps);
+        let target = schedule.target(&latents, &noise, &timesteps);
+        assert_close(&map_values(noised.clone()), &fixture.floats("grad.noisy"), place, &format!("{name} noisy"));
+        assert_close(&map_values(target.clone()), &fixture.floats("grad.target"), place, &format!("{name} target"));
+        for (gamma, loss_name, rows_name) in
+            [(None, "grad.loss", "grad.d_rows"), (Some(5.0), "grad.snr_loss", "grad.d_rows_snr")]
+        {
+            for recompute in [false, true] {
+                let what = |part: &str| format!("{name} {part} gamma {gamma:?} recompute {recompute}");
+                let rows = Var::leaf(fixture.tensor("grad.rows", device));
+                let context = model.encode_prompts(&prompts(&fixture.ints("grad.input_ids")), &rows, recompute);
+                // A second leaf in the middle shows the gradient that the U-Net hands to the text encoder.
+                let middle = Var::leaf(context.value().clone());
+                let predict = |context: &Var<3>| {
+                    let prediction = model.unet.forward(&noised, &times, context, recompute);
+                    let weights = gamma.map(|gamma| {
+                        let weights = schedule.loss_weights(&timesteps, Some(gamma));
+                        Tensor::<1>::from_floats(weights.as_slice(), device).reshape([timesteps.len(), 1, 1, 1])
+                    });
+                    (prediction.value().clone(), mse(&prediction, target.clone(), weights))
+                };
+                let (prediction, loss) = predict(&context);
+                assert_close(&map_values(prediction), &fixture.floats("grad.eps_pred"), place, &what("prediction"));
+                assert_close(&values(loss.value().clone()), &fixture.floats(loss_name), place, &what("loss"));
+                let one = Tensor::ones([1], device);
+                let d_rows = backward(&loss, one.clone()).take(&rows).expect("a gradient");
+                assert_close(&values(d_rows), &fixture.floats(rows_name), place, &what("d_rows"));
+                if gamma.is_none() {
+                    let d_context = backward(&predict(&middle).1, one).take(&middle).expect("a gradient");
+                    assert_close(&values(d_context), &fixture.floats("grad.d_context"), place, &what("d_context"));
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn rows_land_where_their_ids_are() {
+    let device = pseudoword::gpu::cpu();
+    let base = Tensor::zeros([1, 4, 2], &device);
+    let rows = Var::constant(Tensor::<2>::from_floats([[1.0, 2.0], [3.0, 4.0]], &device));
+    let spliced = splice(base, &rows, &[(1, 1), (3, 0)]).into_value();
+    assert_eq!(values(spliced), [0.0, 0.0, 3.0, 4.0, 0.0, 0.0, 1.0, 2.0]);
+}
+
+#[test]
+fn a_picture_equals_the_pipelines() {
+    use pseudoword::config::SampleConfig;
+    let fixture = Fixture::read("generate.safetensors");
+    on_every_device(|place| {
+        let session = open("mini", place, None);
+        for (guidance, image) in [(4.0, "image"), (1.0, "image_unguided")] {
+            let config = SampleConfig { steps: 10, guidance, ..SampleConfig::default() };
+            let mut job = session.sample(&fixture.metadata("prompt"), &config).expect("a job");
+            let shape = fixture.shape("latents").try_into().expect("rank four");
+            job.start_from(fixture.floats("latents"), shape).expect("latents that fit");
+            pollster::block_on(async { while job.next().await.expect("no error").is_some() {} });
+            let picture = job.take_pictures().pop().expect("a picture");
+            let want = fixture.floats(image);
+            let pixel = |i: usize| {
+                let (channel, y, x) = (i / 4096, i / 64 % 64, i % 64);
+                f64::from(picture.get_pixel(x as u32, y as u32).0[channel]) / 255.0
+            };
+            let error: f64 = want.iter().enumerate().map(|(i, want)| (pixel(i) - f64::from(*want)).powi(2)).sum();
+            let psnr = -10.0 * (error / want.len() as f64).log10();
+            println!("{:18} {image}: {psnr:.1} dB", place.name);
+            assert!(psnr >= 40.0, "{image} on {}: {psnr} dB", place.name);
+        }
+    });
+}

@@ -1,0 +1,114 @@
+// The engine in a real browser: Chromium with WebGPU on SwiftShader, no GPU needed.
+//
+// The page loads the mini model in a dedicated Worker and makes three training steps from a replay; the rows must equal
+// those of the native program's `gpu` device and PyTorch's.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import { extname, join, normalize } from "node:path";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const types = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".wasm": "application/wasm", ".json": "application/json" };
+const flags = [
+  "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan",
+  "--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
+];
+
+let server, browser, origin;
+
+before(async () => {
+  assert.ok(existsSync(join(root, "www/pkg/pseudoword_bg.wasm")), "build the page first: tools/web/build");
+  server = createServer((request, response) => {
+    const path = normalize(decodeURIComponent(new URL(request.url, "http://x").pathname)).replace(/\/$/, "/index.html");
+    const file = join(root, path);
+    if (!file.startsWith(root) || !existsSync(file)) return response.writeHead(404).end();
+    response.writeHead(200, { "content-type": types[extname(file)] ?? "application/octet-stream" });
+    response.end(readFileSync(file));
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  origin = `http://127.0.0.1:${server.address().port}`;
+  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: flags });
+});
+
+after(async () => {
+  await browser?.close();
+  server?.close();
+});
+
+/** The f32 tensor of a safetensors file. */
+function tensor(file, name) {
+  const bytes = readFileSync(file);
+  const end = 8 + Number(bytes.readBigUInt64LE(0));
+  const [from, to] = JSON.parse(bytes.subarray(8, end).toString())[name].data_offsets;
+  return Array.from({ length: (to - from) / 4 }, (_, i) => bytes.readFloatLE(end + from + 4 * i));
+}
+
+function cosine(a, b) {
+  assert.equal(a.length, b.length);
+  const dot = (x, y) => x.reduce((sum, value, i) => sum + value * y[i], 0);
+  return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
+}
+
+/** The same three steps by the native program on its `gpu` device. */
+function native() {
+  const binary = process.env.PSEUDOWORD;
+  assert.ok(binary && existsSync(binary), "PSEUDOWORD must name the native program");
+  const out = mkdtempSync(join(tmpdir(), "pseudoword-page-"));
+  try {
+    execFileSync(binary, [
+      "train", "--device", "gpu", "--quiet", "--replay", join(root, "tests/fixtures/replay-3.safetensors"),
+      "--token", "<thing>", "--init", "ball apple", "--vectors", "2", "--steps", "3", "--batch-size", "1",
+      "--lr", "0.005", "--lr-schedule", "constant", "--preview-every", "0", "--eval-every", "0", "--out", join(out, "run"),
+    ], { stdio: ["ignore", "ignore", "inherit"] });
+    return tensor(join(out, "run/learned_embeds.safetensors"), "<thing>");
+  } finally {
+    rmSync(out, { recursive: true });
+  }
+}
+
+test("three training steps in a Worker equal the native gpu run and PyTorch", { timeout: 600_000 }, async () => {
+  const page = await browser.newPage();
+  const requests = [];
+  page.on("request", (request) => requests.push(request.url()));
+  const errors = [];
+  page.on("pageerror", (error) => errors.push(error.message));
+  page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
+  await page.goto(`${origin}/index.html`);
+  assert.deepEqual(requests.filter((url) => /models|pkg/.test(url)), [], "nothing is fetched before the click");
+  await page.evaluate(() => {
+    window.longest = 0;
+    new PerformanceObserver((list) => {
+      for (const { duration } of list.getEntries()) window.longest = Math.max(window.longest, duration);
+    }).observe({ type: "longtask" });
+  });
+  await page.getByRole("button", { name: "Check this browser" }).click();
+  await page.waitForFunction(() => window.result, null, { timeout: 580_000 });
+  const { losses, rows, error } = await page.evaluate(() => window.result);
+  assert.equal(error, undefined);
+  assert.equal(await page.getByRole("status").textContent(), "Done: the engine works here.");
+  assert.equal(losses.length, 3);
+  assert.equal(page.workers().length, 1, "the engine lives in a dedicated Worker");
+  if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT });
+
+  const reference = join(root, "tests/fixtures/trajectory-3.safetensors");
+  const start = tensor(reference, "init_rows");
+  const moved = (end) => end.map((value, i) => value - start[i]);
+  for (const [name, want] of [["native gpu", native()], ["PyTorch", tensor(reference, "rows")]]) {
+    const [all, change] = [cosine(rows, want), cosine(moved(rows), moved(want))];
+    console.log(`rows against ${name}: cosine ${all.toFixed(7)}, of the change alone ${change.toFixed(5)}`);
+    assert.ok(all >= 0.999 && change >= 0.99, `${name}: ${all}, ${change}`);
+  }
+  tensor(reference, "losses").forEach((want, i) => assert.ok(Math.abs(losses[i] / want - 1) < 1e-2, `loss ${i}`));
+
+  assert.deepEqual(requests.filter((url) => !url.startsWith(origin) && !url.startsWith("data:")), [], "only its own host");
+  assert.deepEqual(errors, []);
+  const longest = await page.evaluate(() => window.longest);
+  console.log(`longest task of the page: ${longest} ms`);
+  await page.close();
+});
