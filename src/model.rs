@@ -128,19 +128,18 @@ impl Model {
                 false => Storage::AsFile,
             },
         };
-        let open = async |part, files, events| Weights::open(&*source, part, files, device, storage, events).await;
 
-        let weights = open(Part::TextEncoder, TEXT_WEIGHTS, &mut *events).await?;
+        let weights = Weights::open(&*source, Part::TextEncoder, TEXT_WEIGHTS, device, storage, &mut *events).await?;
         let text = ClipTextModel::load(&weights, &config.text).await?;
         weights.finish()?;
         drop(weights);
 
-        let weights = open(Part::Unet, UNET_WEIGHTS, &mut *events).await?;
+        let weights = Weights::open(&*source, Part::Unet, UNET_WEIGHTS, device, storage, &mut *events).await?;
         let unet = Unet::load(&weights, &config.unet).await?;
         weights.finish()?;
         drop(weights);
 
-        let weights = open(Part::Vae, VAE_WEIGHTS, &mut *events).await?;
+        let weights = Weights::open(&*source, Part::Vae, VAE_WEIGHTS, device, storage, &mut *events).await?;
         let decoder = VaeDecoder::load(&weights, &config.vae).await?;
         weights.finish_except(&["encoder.", "quant_conv."])?;
         drop(weights);

@@ -182,9 +182,8 @@ mod tests {
         let noise = Noise::new(0x0123_4567_89ab_cdef);
         let step = 42 | 7 << 32;
         let mut words = noise.draws(step, Stream::Noise);
-        let expected = [
-            0xdce3_f7ee, 0x2ed3_c5c4, 0x1289_f486, 0xb23d_be82, 0x84c3_a3de, 0xbd33_e801, 0x9115_7e0c, 0x5863_84d2,
-        ];
+        let expected =
+            [0xdce3_f7ee, 0x2ed3_c5c4, 0x1289_f486, 0xb23d_be82, 0x84c3_a3de, 0xbd33_e801, 0x9115_7e0c, 0x5863_84d2];
         assert_eq!(expected.map(|_| words.next_u32()), expected);
 
         let bits: Vec<u32> = noise.draws(step, Stream::Noise).normals(4).iter().map(|x| x.to_bits()).collect();

@@ -18,7 +18,7 @@ pub async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
 
 /// Waits until a tensor is computed, and lets the page breathe meanwhile.
 pub async fn settle<const D: usize>(tensor: &Tensor<D>) -> Result<()> {
-    let first = tensor.clone().slice([0..1; D]).reshape([1]);
+    let first = tensor.clone().slice(std::array::from_fn::<_, D, _>(|_| 0..1)).reshape([1]);
     read::<1>(first).await?;
     Ok(())
 }

@@ -48,14 +48,15 @@ impl Engine {
             let path = pair.get(0).as_string().unwrap_or_default();
             source.insert(path, Uint8Array::new(&pair.get(1)).to_vec());
         }
-        let device = gpu::browser().await.map_err(to_js)?;
+        let chosen = gpu::browser().await.map_err(to_js)?;
         let mut tell = |event: Event| {
             if let Ok(event) = plain(&event) {
                 // A page that throws in its listener is the page's affair.
                 let _ignored = on_event.call1(&JsValue::NULL, &event);
             }
         };
-        let session = Session::open(Rc::new(source), &device, &mut tell).await.map_err(to_js)?;
+        tell(chosen.event());
+        let session = Session::open(Rc::new(source), &chosen.device, &mut tell).await.map_err(to_js)?;
         Ok(Engine { session })
     }
 

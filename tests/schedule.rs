@@ -133,7 +133,8 @@ fn every_sampler_follows_upstream() {
         assert!(cases > 0, "the fixtures have no case of {name}");
         println!("{name}: {cases} cases, largest deviation {fed:.1e} step by step, {free:.1e} running freely");
     }
-    let known = |case: &Value| SAMPLERS.iter().any(|(name, ..)| case["case"].as_str().unwrap().split('-').next() == Some(name));
+    let known =
+        |case: &Value| SAMPLERS.iter().any(|(name, ..)| case["case"].as_str().unwrap().split('-').next() == Some(name));
     assert!(listing("sampling").iter().all(known), "a sampler of the fixtures is not tested");
 }
 

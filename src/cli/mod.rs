@@ -1,1 +1,99 @@
-//! The command line.
+//! The command line: arguments become a job, its events become lines, its result goes to standard output.
+//!
+//! Standard output carries the result and nothing else (with `--json`, the events); everything else goes to standard error.
+
+mod args;
+mod bench;
+mod compare;
+mod doctor;
+mod files;
+mod folder;
+mod generate;
+mod interrupt;
+mod json;
+mod label;
+mod models;
+mod open;
+mod output;
+mod pictures;
+mod progress;
+mod train;
+
+use std::ffi::OsString;
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+pub use args::Cli;
+use args::Command;
+use output::Output;
+
+use crate::{Error, Result};
+
+/// Where a failed write to standard output says it was.
+const STDOUT: &str = "standard output";
+
+/// Reads the arguments.
+///
+/// # Errors
+/// The status to end with, once help, the version or what is wrong has been printed.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> std::result::Result<Cli, ExitCode> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    Cli::try_parse_from(&arguments).map_err(|error| {
+        // A closed pipe leaves nobody to tell.
+        let _told = error.print();
+        if error.use_stderr() && arguments.iter().any(|argument| argument == "--json") {
+            let _told = json::error_line(2, first_line(&error.to_string()));
+        }
+        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+    })
+}
+
+/// clap's message without the usage that follows it.
+fn first_line(message: &str) -> &str {
+    let line = message.lines().next().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line)
+}
+
+/// Does what the arguments say.
+///
+/// # Errors
+/// Whatever stopped it, for [`finish`].
+pub fn run(cli: &Cli) -> Result<()> {
+    let mut out = Output::new(&cli.shared);
+    pollster::block_on(async {
+        match &cli.command {
+            Command::Train(args) => train::run(args, &cli.shared, &mut out).await,
+            Command::Generate(args) => generate::run(args, &cli.shared, &mut out).await,
+            Command::Models => models::run(&cli.shared, &mut out).await,
+            Command::Doctor => doctor::run(&cli.shared, &mut out).await,
+            Command::Bench(args) => bench::run(args, &cli.shared, &mut out).await,
+        }
+    })
+}
+
+/// Says what went wrong, once, and gives the status to end with.
+pub fn finish(cli: &Cli, ended: Result<()>) -> ExitCode {
+    let Err(error) = ended else { return ExitCode::SUCCESS };
+    if is_closed_pipe(&error) {
+        return ExitCode::SUCCESS;
+    }
+    // Whoever interrupted a job knows it, and has been told what was saved.
+    if !matches!(error, Error::Interrupted) {
+        let _told = writeln!(std::io::stderr(), "error: {error}");
+    }
+    if cli.shared.json {
+        let _told = json::error_line(error.exit_code(), &error.to_string());
+    }
+    ExitCode::from(error.exit_code())
+}
+
+/// Whether the reader of our standard output went away, as `head` does when it has seen enough: no fault of anybody's.
+fn is_closed_pipe(error: &Error) -> bool {
+    match error {
+        Error::Write { path, source } => path == Path::new(STDOUT) && source.kind() == ErrorKind::BrokenPipe,
+        _ => false,
+    }
+}

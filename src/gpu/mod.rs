@@ -12,7 +12,7 @@ mod native;
 #[cfg(target_family = "wasm")]
 pub use browser::browser;
 #[cfg(not(target_family = "wasm"))]
-pub use native::{Adapter, adapters, choose, cpu};
+pub use native::{Adapter, adapters, choose, cpu, processor_name};
 
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};

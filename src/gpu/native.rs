@@ -175,7 +175,7 @@ fn gpu(adapters: &[Adapter]) -> Result<Chosen> {
 }
 
 /// What the processor calls itself, and its threads.
-fn processor_name() -> String {
+pub fn processor_name() -> String {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let described = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = described.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));

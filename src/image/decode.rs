@@ -147,7 +147,8 @@ fn opaque(image: DynamicImage, notes: &mut Vec<String>) -> RgbImage {
     let mut flat = RgbImage::new(layered.width(), layered.height());
     for (to, from) in flat.pixels_mut().zip(layered.pixels()) {
         let alpha = u32::from(from[3]);
-        to.0 = [from[0], from[1], from[2]].map(|value| ((u32::from(value) * alpha + 255 * (255 - alpha) + 127) / 255) as u8);
+        to.0 = [from[0], from[1], from[2]]
+            .map(|value| ((u32::from(value) * alpha + 255 * (255 - alpha) + 127) / 255) as u8);
     }
     flat
 }
@@ -155,8 +156,12 @@ fn opaque(image: DynamicImage, notes: &mut Vec<String>) -> RgbImage {
 /// The decoder's complaint in our words.
 fn explain(error: ImageError) -> String {
     match error {
-        ImageError::Limits(_) => "decoding it would take too much memory; scale it down or save it with 8 bits a channel".to_owned(),
-        ImageError::Unsupported(error) => format!("a rare variant that is not read ({error}); save it as an ordinary PNG"),
+        ImageError::Limits(_) => {
+            "decoding it would take too much memory; scale it down or save it with 8 bits a channel".to_owned()
+        }
+        ImageError::Unsupported(error) => {
+            format!("a rare variant that is not read ({error}); save it as an ordinary PNG")
+        }
         error => format!("the file is damaged ({error}); copy, download or export it again"),
     }
 }

@@ -8,9 +8,8 @@ use ab_glyph::{Font, FontRef, PxScale, ScaleFont, point};
 use image::{Rgb, RgbImage, imageops};
 
 /// Roboto Regular, Apache-2.0: see `font/README.md`.
-static FONT: LazyLock<FontRef<'static>> = LazyLock::new(|| {
-    FontRef::try_from_slice(include_bytes!("font/roboto.ttf")).expect("the bundled font is a font")
-});
+static FONT: LazyLock<FontRef<'static>> =
+    LazyLock::new(|| FontRef::try_from_slice(include_bytes!("font/roboto.ttf")).expect("the bundled font is a font"));
 
 pub(super) type Colour = [u8; 3];
 /// (x, y) from the top left corner.
@@ -112,7 +111,8 @@ impl Canvas {
         // A baseline between two rows of pixels would blur every letter's foot.
         let baseline = y.round();
         for (glyph, offset) in placed(text, size) {
-            let Some(outline) = FONT.outline_glyph(glyph.with_scale_and_position(scale, point(start + offset, baseline)))
+            let Some(outline) =
+                FONT.outline_glyph(glyph.with_scale_and_position(scale, point(start + offset, baseline)))
             else {
                 continue; // a space
             };
@@ -128,11 +128,8 @@ impl Canvas {
 fn distance(point: Point, from: Point, to: Point) -> f32 {
     let (dx, dy) = (to.0 - from.0, to.1 - from.1);
     let length = dx * dx + dy * dy;
-    let along = if length > 0.0 {
-        (((point.0 - from.0) * dx + (point.1 - from.1) * dy) / length).clamp(0.0, 1.0)
-    } else {
-        0.0
-    };
+    let along =
+        if length > 0.0 { (((point.0 - from.0) * dx + (point.1 - from.1) * dy) / length).clamp(0.0, 1.0) } else { 0.0 };
     (point.0 - from.0 - along * dx).hypot(point.1 - from.1 - along * dy)
 }
 

@@ -4,6 +4,8 @@
 //! crop, bicubic, `x / 127.5 - 1`; and as its `VaeImageProcessor` takes them back. `CatmullRom` is Pillow's BICUBIC
 //! (a = -0.5, widened when scaling down).
 
+use std::borrow::Cow;
+
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
 
@@ -19,15 +21,15 @@ pub fn square(picture: &Picture, side: u32, framing: Framing) -> (RgbImage, Stri
     let mut steps = picture.notes.clone();
 
     let (framed, from) = match framing {
-        _ if short == long => (picture.pixels.clone(), long),
+        _ if short == long => (Cow::Borrowed(&picture.pixels), long),
         Framing::Crop => {
             steps.push(format!("centre crop {short}x{short} of {width}x{height}"));
             let (left, top) = ((width - short) / 2, (height - short) / 2);
-            (imageops::crop_imm(&picture.pixels, left, top, short, short).to_image(), short)
+            (Cow::Owned(imageops::crop_imm(&picture.pixels, left, top, short, short).to_image()), short)
         }
         Framing::Fit => {
             steps.push(format!("{width}x{height} padded to a square with white"));
-            (picture.pixels.clone(), long)
+            (Cow::Borrowed(&picture.pixels), long)
         }
     };
     if from == side {

@@ -20,9 +20,9 @@ pub mod find;
 #[cfg(feature = "native")]
 mod sheet;
 
+pub use self::png::{encode_png, read_text};
 pub use decode::{MAX_ASPECT, MAX_PIXELS, MAX_SIDE, MIN_SIDE, Picture};
 pub use frame::{from_floats, mirror, square, to_floats};
-pub use self::png::{encode_png, read_text};
 
 #[cfg(feature = "native")]
 pub use curve::loss_curve;

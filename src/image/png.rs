@@ -20,7 +20,8 @@ const MAX_TEXT: usize = 64 << 20;
 /// [`Error::Internal`] if the picture is empty, or a keyword is not 1 to 79 Latin-1 characters.
 pub fn encode_png(picture: &RgbImage, text: &[(String, String)]) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    encode(&mut bytes, picture, text).map_err(|error| Error::Internal(format!("the PNG cannot be written: {error}")))?;
+    encode(&mut bytes, picture, text)
+        .map_err(|error| Error::Internal(format!("the PNG cannot be written: {error}")))?;
     Ok(bytes)
 }
 

@@ -1,7 +1,7 @@
 //! A sheet: pictures in labelled rows and columns, to be looked at and shown.
 
-use image::imageops::{self, FilterType};
 use image::RgbImage;
+use image::imageops::{self, FilterType};
 
 use super::draw::{Anchor, Canvas, Colour, text_width, wrap};
 
@@ -57,7 +57,8 @@ impl Sheet {
             let top = plan.row(index);
             let lines = &plan.labels[index];
             // The optical middle of a line lies about a third of its size above the baseline.
-            let first = (top as f32) + plan.cell.1 as f32 / 2.0 + plan.text * (0.35 - 0.65 * (lines.len() as f32 - 1.0));
+            let first =
+                (top as f32) + plan.cell.1 as f32 / 2.0 + plan.text * (0.35 - 0.65 * (lines.len() as f32 - 1.0));
             for (index, line) in lines.iter().enumerate() {
                 let baseline = first + plan.text * 1.3 * index as f32;
                 canvas.text(line, (plan.margin as f32, baseline), plan.text, STRONG, Anchor::Left);

@@ -4,7 +4,7 @@
 //! layers, 1x1 convolutions and attention then need no transposition, and Burn's own convolution works in that layout.
 //!
 //! Each op has a plain composition of Burn ops (the reference, which runs on every device) and, where it pays, a kernel of
-//! our own behind the same function: [`cpu`] for Burn's `flex` device. [`with_reference`] switches the kernels off, so that
+//! our own behind the same function: `cpu` for Burn's `flex` device, `wgsl` for wgpu devices. [`with_reference`] switches the kernels off, so that
 //! tests can hold one against the other. Each op also knows its own backward (see [`grad`]).
 
 mod activation;
@@ -17,6 +17,7 @@ mod linear;
 mod norm;
 mod shape;
 mod weight;
+mod wgsl;
 
 use std::cell::Cell;
 
@@ -45,4 +46,9 @@ pub fn with_reference<R>(work: impl FnOnce() -> R) -> R {
 #[cfg(not(target_family = "wasm"))]
 fn on_cpu<const D: usize>(tensor: &Tensor<D>) -> bool {
     !REFERENCE.get() && cpu::is_flex(tensor)
+}
+
+/// Whether this tensor's ops run on our WGSL kernels.
+fn on_wgpu<const D: usize>(tensor: &Tensor<D>) -> bool {
+    !REFERENCE.get() && wgsl::is_wgpu(tensor)
 }

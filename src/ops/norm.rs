@@ -2,6 +2,7 @@
 
 use burn::tensor::Tensor;
 
+use super::wgsl::{self, Kernel};
 use super::{Var, Weight};
 
 /// The weights of a normalisation.
@@ -43,6 +44,16 @@ fn grouped(x: &Var<4>, norm: &Norm, with_silu: bool) -> Var<4> {
             });
         });
     }
+    if super::on_wgpu(&flat) {
+        let launch = GroupNormKernel { groups: norm.groups, eps: norm.eps, with_silu };
+        let y = launch.forward(&flat, &gamma, &beta).reshape(dims);
+        return Var::from_op(y, &[x], move |dy, gradients| {
+            gradients.add(&link, || {
+                let dy = dy.reshape([batch, height * width, channels]);
+                launch.backward(&flat, &dy, &gamma, &beta).reshape(dims)
+            });
+        });
+    }
     let composition = Grouped::new(flat, gamma, beta, norm.groups, norm.eps);
     let z = composition.scaled();
     let y = if with_silu { super::activation::silu_reference(&z) } else { z };
@@ -56,6 +67,43 @@ fn grouped(x: &Var<4>, norm: &Norm, with_silu: bool) -> Var<4> {
             composition.backward(dz).reshape(dims)
         });
     })
+}
+
+/// Launches `shaders/group_norm.wgsl` and its backward.
+struct GroupNormKernel {
+    groups: usize,
+    eps: f64,
+    with_silu: bool,
+}
+
+impl GroupNormKernel {
+    /// Invocations in a workgroup, as the kernels declare it.
+    const LANES: u32 = 256;
+
+    fn kernel(&self, name: &'static str, text: &'static str, x: &Tensor<3>) -> Kernel {
+        let [_, positions, channels] = x.dims();
+        let numbers = vec![
+            ("positions", positions.to_string()),
+            ("channels", channels.to_string()),
+            ("groups", self.groups.to_string()),
+            ("eps", format!("{:e}", self.eps)),
+            ("silu", u32::from(self.with_silu).to_string()),
+        ];
+        Kernel::new(name, text, numbers)
+    }
+
+    fn forward(&self, x: &Tensor<3>, gamma: &Tensor<1>, beta: &Tensor<1>) -> Tensor<3> {
+        let kernel = self.kernel("group_norm", include_str!("../../shaders/group_norm.wgsl"), x);
+        let groups = (x.dims()[0] * self.groups) as u32;
+        wgsl::launch(kernel, &[x, gamma, beta], x.dims(), groups, Self::LANES)
+    }
+
+    fn backward(&self, x: &Tensor<3>, dy: &Tensor<3>, gamma: &Tensor<1>, beta: &Tensor<1>) -> Tensor<3> {
+        let text = include_str!("../../shaders/group_norm_backward.wgsl");
+        let kernel = self.kernel("group_norm_backward", text, x);
+        let groups = (x.dims()[0] * self.groups) as u32;
+        wgsl::launch(kernel, &[x, dy, gamma, beta], x.dims(), groups, Self::LANES)
+    }
 }
 
 /// Group normalisation as a composition: what its forward and backward share. Only `x` and the moments are kept.

@@ -6,9 +6,7 @@
 use burn::tensor::Tensor;
 
 use super::config::{SchedulerConfig, TimestepSpacing};
-use super::levels::{
-    interpolate, karras_sigmas, logarithms, sigma_to_timestep, spaced_timesteps, with_final_zero,
-};
+use super::levels::{interpolate, karras_sigmas, logarithms, sigma_to_timestep, spaced_timesteps, with_final_zero};
 use super::prediction::{Mix, scaled};
 use super::sampler::Stepped;
 use super::training::NoiseSchedule;
@@ -96,12 +94,7 @@ impl EulerStep {
             true => (ratio * ratio, sigma_to * (1.0 - ratio * ratio).sqrt()),
             false => (ratio, 0.0),
         };
-        Self {
-            input: alpha,
-            denoised: Mix { sample: trained.sample * alpha, output: trained.output },
-            kept,
-            fresh,
-        }
+        Self { input: alpha, denoised: Mix { sample: trained.sample * alpha, output: trained.output }, kept, fresh }
     }
 }
 

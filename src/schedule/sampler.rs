@@ -66,9 +66,7 @@ impl Sampler {
             SamplerKind::EulerAncestral => {
                 Euler::new(config, &schedule, steps, karras, true).map(planned(Method::Euler))
             }
-            SamplerKind::Dpmpp2m => {
-                DpmSolver::new(config, &schedule, steps, karras).map(planned(Method::DpmSolver))
-            }
+            SamplerKind::Dpmpp2m => DpmSolver::new(config, &schedule, steps, karras).map(planned(Method::DpmSolver)),
         }?;
         Ok(Self { timesteps, method })
     }
@@ -130,13 +128,8 @@ mod tests {
 
     use super::*;
 
-    const KINDS: [SamplerKind; 5] = [
-        SamplerKind::Ddim,
-        SamplerKind::Pndm,
-        SamplerKind::Euler,
-        SamplerKind::EulerAncestral,
-        SamplerKind::Dpmpp2m,
-    ];
+    const KINDS: [SamplerKind; 5] =
+        [SamplerKind::Ddim, SamplerKind::Pndm, SamplerKind::Euler, SamplerKind::EulerAncestral, SamplerKind::Dpmpp2m];
 
     fn config(extra: &str) -> SchedulerConfig {
         let text = format!(r#"{{"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"{extra}}}"#);
@@ -156,13 +149,14 @@ mod tests {
     /// Feeds the same outputs, ever weaker, and returns the samples and the predicted clean samples.
     fn walk(mut sampler: Sampler) -> Vec<Stepped> {
         let mut sample = tensor([1.2, -0.4, 0.3, -2.0]);
-        let step = |index: usize| {
+        let mut steps = Vec::new();
+        for index in 0..sampler.timesteps().len() {
             let output = tensor([0.5, -0.3, 0.1, 0.9]) * (1.0 - 0.3 * index as f32);
-            let stepped = sampler.step(output, index, sample.clone(), None);
+            let stepped = sampler.step(output, index, sample, None);
             sample = stepped.prev_sample.clone();
-            stepped
-        };
-        (0..sampler.timesteps().len()).collect::<Vec<_>>().into_iter().map(step).collect()
+            steps.push(stepped);
+        }
+        steps
     }
 
     #[test]
@@ -226,8 +220,10 @@ mod tests {
         for kind in KINDS {
             assert!(refused(kind, false, "", 0) && refused(kind, false, "", 1001), "{kind:?}");
             assert!(refused(kind, false, r#", "steps_offset": 1, "timestep_spacing": "leading""#, 1000), "{kind:?}");
-            for (spacing, steps) in ["leading", "trailing", "linspace"].map(|s| [1, 2, 61, 999].map(|n| (s, n))).concat() {
-                let config = config(&format!(r#", "timestep_spacing": "{spacing}", "prediction_type": "v_prediction""#));
+            let spacings = ["leading", "trailing", "linspace"];
+            for (spacing, steps) in spacings.map(|spacing| [1, 2, 61, 999].map(|steps| (spacing, steps))).concat() {
+                let config =
+                    config(&format!(r#", "timestep_spacing": "{spacing}", "prediction_type": "v_prediction""#));
                 let mut sampler = Sampler::new(kind, false, &config, steps).unwrap();
                 let calls = if kind == SamplerKind::Pndm && steps > 1 { steps + 1 } else { steps };
                 assert_eq!(sampler.timesteps().len(), calls, "{kind:?} {spacing} {steps}");

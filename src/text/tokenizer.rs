@@ -204,6 +204,21 @@ impl ClipTokenizer {
         Prompt { ids, length, fallen, words }
     }
 
+    /// A text with what `other` gives for a learned word's token in the place of that word.
+    pub fn replace_words(&self, text: &str, other: impl Fn(&str) -> String) -> String {
+        let (mut replaced, mut at) = (String::new(), 0);
+        while let Some(c) = text[at..].chars().next() {
+            if let Some((word, end)) = self.word_at(text, at) {
+                replaced.push_str(&other(&self.words[word].token));
+                at = end;
+            } else {
+                replaced.push(c);
+                at += c.len_utf8();
+            }
+        }
+        replaced
+    }
+
     /// Learned words and the stretches between them.
     fn pieces(&self, text: &str) -> Vec<Piece> {
         let mut pieces = Vec::new();

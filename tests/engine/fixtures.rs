@@ -36,7 +36,7 @@ pub fn cpu() -> Place {
 
 pub fn gpu() -> (Place, MutexGuard<'static, ()>) {
     let turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let chosen = pollster::block_on(pseudoword::gpu::choose(pseudoword::gpu::DeviceChoice::Gpu))
+    let chosen = pseudoword::gpu::choose(pseudoword::gpu::DeviceChoice::Gpu)
         .expect("a wgpu adapter is needed for the tests: install mesa-vulkan-drivers");
     (Place { name: "gpu", device: chosen.device, tolerance: 1e-3 }, turn)
 }

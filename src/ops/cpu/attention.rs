@@ -59,7 +59,7 @@ impl Sizes {
     }
 
     /// Runs `work` on every head and returns the results in order, in parallel if there is enough to do.
-    fn for_heads<R: Send>(self, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
+    fn for_heads<R: Send>(self, work: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
         let heads = self.batch * self.heads;
         if heads * self.queries * self.keys * self.width < 64 * 1024 {
             (0..heads).map(work).collect()

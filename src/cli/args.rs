@@ -1,0 +1,212 @@
+//! What can be typed. Every setting of a job comes from [`crate::config`]; here is the rest.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{Checkpointing, SampleConfig, TrainConfig};
+use crate::error::EXIT_CODES;
+use crate::gpu::DeviceChoice;
+
+/// Learn new words for Stable Diffusion from a few pictures (Textual Inversion), and make pictures with them
+#[derive(Debug, Parser)]
+#[command(name = "pseudoword", version, propagate_version = true, arg_required_else_help = true, max_term_width = 110)]
+#[command(after_help = overview())]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(super) command: Command,
+    /// What every command understands.
+    #[command(flatten)]
+    pub(super) shared: Shared,
+}
+
+/// What every command understands.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Every command")]
+pub(super) struct Shared {
+    /// Where to compute
+    #[arg(long, global = true, value_enum, value_name = "DEVICE", default_value_t = DeviceChoice::default())]
+    pub device: DeviceChoice,
+    /// A Stable Diffusion model, a folder as diffusers writes it [default: mini, the model in this program]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Print everything that happens as JSON, one object a line, on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print nothing but the result and errors
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Learn a word from pictures
+    #[command(after_help = TRAIN_EXAMPLES)]
+    Train(Box<TrainArgs>),
+    /// Make pictures from prompts, with learned words in them
+    #[command(after_help = GENERATE_EXAMPLES)]
+    Generate(Box<GenerateArgs>),
+    /// Describe the model in this program, or the one given with --model
+    #[command(after_help = MODELS_EXAMPLES)]
+    Models,
+    /// Say what this machine offers, what would be used and whether it computes correctly
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor,
+    /// Measure the time of training and denoising steps, and the memory they take
+    #[command(after_help = BENCH_EXAMPLES)]
+    Bench(BenchArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TrainArgs {
+    /// Pictures that show it, 3 to 5 of them: PNG, JPEG or WebP files, or folders that hold them
+    #[arg(value_name = "PICTURES", required_unless_present = "replay")]
+    pub pictures: Vec<PathBuf>,
+    /// Everything that decides what is learned, and how.
+    #[command(flatten)]
+    pub config: TrainConfig,
+    /// Folder for the word, the log and the previews [default: runs/ and the token's letters]
+    #[arg(long, value_name = "DIR", help_heading = "Files")]
+    pub out: Option<PathBuf>,
+    /// Replace what an earlier run left in the folder
+    #[arg(long, help_heading = "Files")]
+    pub overwrite: bool,
+    /// Embeddings whose words may be used in captions and in the preview prompt; FILE=NAME gives one another name
+    #[arg(long = "embedding", short, value_name = "FILE[=NAME]", help_heading = "Files")]
+    pub embeddings: Vec<String>,
+    /// Sentences to learn the word in, one a line with {} where it goes, instead of the built-in ones
+    #[arg(long, value_name = "FILE", help_heading = "Pictures and captions")]
+    pub template: Option<PathBuf>,
+    /// Use a .txt file beside each picture as its caption, with {} or the token where the word goes
+    #[arg(long, value_enum, default_value_t = Captions::default(), help_heading = "Pictures and captions")]
+    pub captions: Captions,
+    /// Take every random choice from a file instead of drawing it
+    #[arg(long, value_name = "FILE", help_heading = "Comparing with other programs")]
+    pub replay: Option<PathBuf>,
+    /// Write every random choice to a file that --replay can read
+    #[arg(long, value_name = "FILE", help_heading = "Comparing with other programs")]
+    pub record: Option<PathBuf>,
+}
+
+/// Whether `.txt` files beside the pictures are captions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum Captions {
+    /// If every picture has one
+    #[default]
+    Auto,
+    /// Yes; a picture without one is an error
+    On,
+    /// No
+    Off,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct GenerateArgs {
+    /// What the pictures should show
+    #[arg(value_name = "PROMPT", required = true)]
+    pub prompts: Vec<String>,
+    /// A learned word to use in prompts by its token; FILE=NAME gives it another name
+    #[arg(long = "embedding", short, value_name = "FILE[=NAME]", help_heading = "Words and files")]
+    pub embeddings: Vec<String>,
+    /// One sheet of all pictures, beside each the picture of the same seed without the learned words
+    #[arg(long, help_heading = "Words and files")]
+    pub compare: bool,
+    /// A PNG file, a folder, or - for standard output [default: out.png; numbered where there are several]
+    #[arg(long, short, value_name = "FILE|DIR|-", help_heading = "Words and files")]
+    pub out: Option<PathBuf>,
+    /// Replace files that exist instead of taking the next free number
+    #[arg(long, help_heading = "Words and files")]
+    pub overwrite: bool,
+    /// Start from this noise: safetensors with the tensor `latents` [n, 4, height/8, width/8], F32
+    #[arg(long, value_name = "FILE", help_heading = "Comparing with other programs")]
+    pub latents: Option<PathBuf>,
+    /// Everything that decides how pictures are made.
+    #[command(flatten)]
+    pub config: SampleConfig,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BenchArgs {
+    /// Timed repetitions of each piece of work
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub steps: u32,
+    /// Samples in a training step; give it again for several
+    #[arg(long, value_name = "B", default_values_t = [1, 4])]
+    pub batch: Vec<u32>,
+    /// Most seconds for each piece of work; at least three repetitions are made
+    #[arg(long, value_name = "S", default_value_t = 60.0)]
+    pub seconds: f64,
+    /// Recompute blocks in the backward pass to save memory
+    #[arg(long, value_enum, default_value_t = Checkpointing::default())]
+    pub checkpointing: Checkpointing,
+    /// Side of the pictures in pixels [default: the model's own]
+    #[arg(long, value_name = "PIXELS")]
+    pub resolution: Option<u32>,
+}
+
+const TRAIN_EXAMPLES: &str = "\
+Examples:
+  pseudoword train examples/peach --token \"<my-peach>\" --init apple
+  pseudoword train photos/*.jpg --token \"<my-teapot>\" --init teapot --model path/to/stable-diffusion-v1-5
+  pseudoword train paintings/ --token \"<our-style>\" --kind style --vectors 4 --steps 500 --out runs/style
+
+In the folder: learned_embeds.safetensors (the word, for this program, diffusers and others), log.jsonl, previews/,
+previews.png and loss.png. Ctrl-C finishes the step and saves; a second one stops at once.";
+
+const GENERATE_EXAMPLES: &str = "\
+Examples:
+  pseudoword generate \"a <my-peach> on a blue background\" --embedding runs/my-peach/learned_embeds.safetensors
+  pseudoword generate \"a <my-peach>\" \"a pink <my-peach>\" -e runs/my-peach/learned_embeds.safetensors --compare
+  pseudoword generate \"a <cat>\" -e learned_embeds.safetensors=\"<cat>\" --count 4 --seed 7 --out pictures/
+  pseudoword generate \"a red apple\" --out - > apple.png";
+
+const MODELS_EXAMPLES: &str = "\
+Examples:
+  pseudoword models
+  pseudoword models --model path/to/stable-diffusion-v1-5";
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  pseudoword doctor
+  pseudoword doctor --device gpu      ends with status 5 if there is no GPU to use";
+
+const BENCH_EXAMPLES: &str = "\
+Examples:
+  pseudoword bench --device cpu
+  pseudoword bench --device gpu --batch 1 --checkpointing on --json
+
+benches/peer/peer.py measures diffusers and PyTorch at the same work.";
+
+/// How to begin, and what the exit status says.
+fn overview() -> String {
+    let codes: String = EXIT_CODES.iter().map(|(code, meaning)| format!("  {code:>3}  {meaning}\n")).collect();
+    format!(
+        "Examples:\n  \
+         pseudoword train examples/peach --token \"<my-peach>\" --init apple\n  \
+         pseudoword generate \"a <my-peach> on a blue background\" -e runs/my-peach/learned_embeds.safetensors --compare\n\n\
+         Exit status:\n{codes}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_is_not_typed_has_the_default_of_the_library() {
+        let cli = Cli::parse_from(["pseudoword", "train", "p", "--token", "<t>"]);
+        let Command::Train(train) = cli.command else { panic!("{cli:?}") };
+        assert_eq!(train.config, config::TrainConfig { token: "<t>".to_owned(), ..config::TrainConfig::default() });
+        let cli = Cli::parse_from(["pseudoword", "generate", "a cat"]);
+        let Command::Generate(generate) = cli.command else { panic!("{cli:?}") };
+        assert_eq!(generate.config, config::SampleConfig::default());
+    }
+}

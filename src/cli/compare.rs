@@ -1,0 +1,77 @@
+//! With a learned word and without: the same noise, the same settings, another prompt.
+
+use image::RgbImage;
+
+use super::label::sampler;
+use super::open::{ModelId, Word};
+use crate::config::SampleConfig;
+use crate::image::{Sheet, SheetRow};
+use crate::text::ClipTokenizer;
+use crate::{Error, Result};
+
+/// A prompt and what it is compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pair {
+    pub with: String,
+    /// The words' initialisers in their places, or nothing where a word has none.
+    pub without: String,
+}
+
+impl Pair {
+    /// Takes the learned words out of a prompt.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if there are none in it.
+    pub fn of(prompt: &str, tokenizer: &ClipTokenizer, words: &[Word]) -> Result<Self> {
+        if tokenizer.prompt(prompt).words.is_empty() {
+            let known: Vec<&str> = words.iter().map(|word| word.token.as_str()).collect();
+            let known = if known.is_empty() { "give one with --embedding".to_owned() } else { known.join(", ") };
+            return Err(Error::Usage(format!("--compare needs a learned word in each prompt, {prompt:?} has none: {known}")));
+        }
+        let init = |token: &str| {
+            let word = words.iter().find(|word| word.token == token);
+            word.and_then(|word| word.init.clone()).unwrap_or_default()
+        };
+        let without = tokenizer.replace_words(prompt, init);
+        // A word that is left out leaves two spaces behind.
+        let without = without.split_whitespace().collect::<Vec<_>>().join(" ");
+        Ok(Self { with: prompt.to_owned(), without })
+    }
+}
+
+/// The pictures of a prompt and its counterpart, seed by seed; those that were not made are missing.
+pub(super) struct Compared {
+    pub pair: Pair,
+    pub with: Vec<RgbImage>,
+    pub without: Vec<RgbImage>,
+}
+
+/// Prompts down, with and without across.
+pub(super) fn sheet(compared: Vec<Compared>, config: &SampleConfig, seeded: bool, model: &ModelId, words: &[Word]) -> RgbImage {
+    let tokens: Vec<&str> = words.iter().map(|word| word.token.as_str()).collect();
+    let count = config.count as usize;
+    let rows = compared.into_iter().flat_map(|compared| {
+        let Compared { pair, with, without } = compared;
+        let (mut with, mut without) = (with.into_iter(), without.into_iter());
+        let rows: Vec<SheetRow> = (0..count)
+            .map(|i| {
+                let seed = match seeded && count > 1 {
+                    true => format!(" [seed {}]", config.seed + i as u64),
+                    false => String::new(),
+                };
+                let label = format!("{}{seed} (without: {})", pair.with, pair.without);
+                SheetRow { label, pictures: vec![with.next(), without.next()] }
+            })
+            .collect();
+        rows
+    });
+    let noise = match (seeded, count) {
+        (false, _) => "noise from a file".to_owned(),
+        (true, 1) => format!("seed {}", config.seed),
+        (true, _) => format!("seeds {} to {}", config.seed, config.seed + count as u64 - 1),
+    };
+    let (steps, guidance) = (config.steps, config.guidance);
+    let title = format!("{}, {noise}, {steps} steps of {}, guidance {guidance}", model.name, sampler(config));
+    let columns = vec![format!("with {}", tokens.join(", ")), "without".to_owned()];
+    Sheet { title: Some(title), columns, rows: rows.collect() }.render()
+}

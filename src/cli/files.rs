@@ -1,0 +1,163 @@
+//! Files that are whole or not there: written beside their place, synced, then renamed into it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::embedding::{Embedding, hex};
+use crate::{Error, Result};
+
+/// Larger files than this are no embeddings, replays or latents of ours.
+const LONGEST: u64 = 512 << 20;
+
+/// Writes a file that appears under its name only when it is complete and on the disk; what was there before survives
+/// any failure.
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let failed = |source| Error::Write { path: path.to_owned(), source };
+    let (mut file, scratch) = scratch(path).map_err(failed)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&scratch, path));
+    if let Err(error) = written {
+        // The error matters, the leftover does not.
+        let _removed = fs::remove_file(&scratch);
+        return Err(failed(error));
+    }
+    // The new name is in the folder's data, which has its own way to the disk. Windows cannot open folders.
+    if cfg!(unix) {
+        File::open(folder_of(path)).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// A new file beside `path`, under a name that nobody has.
+fn scratch(path: &Path) -> io::Result<(File, PathBuf)> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let mut number = 0;
+    loop {
+        let scratch = path.with_file_name(format!(".{name}.{}-{number}.tmp", std::process::id()));
+        match OpenOptions::new().write(true).create_new(true).open(&scratch) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && number < 100 => number += 1,
+            opened => return opened.map(|file| (file, scratch)),
+        }
+    }
+}
+
+/// The folder that a file is in.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Finds out whether a folder can be written to, or made where there is none, and leaves no trace.
+///
+/// # Errors
+/// [`Error::Write`] for the folder that was asked about.
+pub(super) fn check_writable(folder: &Path) -> Result<()> {
+    let failed = |source| Error::Write { path: folder.to_owned(), source };
+    let exists = |path: &Path| match fs::metadata(path) {
+        Ok(about) if about.is_dir() => Ok(true),
+        Ok(_) => Err(io::Error::new(ErrorKind::NotADirectory, format!("{} is a file, not a folder", path.display()))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    };
+    let mut place = folder;
+    while !exists(place).map_err(failed)? {
+        place = folder_of(place);
+    }
+    let (mut file, scratch) = scratch(&place.join("probe")).map_err(failed)?;
+    let written = file.write_all(&[0; 4096]).and_then(|()| file.sync_all());
+    drop(file);
+    fs::remove_file(&scratch).and(written).map_err(failed)
+}
+
+/// Makes a folder and those above it.
+pub(super) fn make_folder(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(|source| Error::Write { path: path.to_owned(), source })
+}
+
+/// Reads a file of an expected size: an embedding, a list of sentences, random numbers.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
+    let failed = |source| Error::Read { path: path.to_owned(), source };
+    let about = fs::metadata(path).map_err(failed)?;
+    let bad = |reason: String| Err(Error::BadFile { file: path.display().to_string(), reason });
+    if !about.is_file() {
+        return bad("this is not a file".to_owned());
+    }
+    if about.len() > LONGEST {
+        return bad(format!("{} bytes are far too many for what it should hold", about.len()));
+    }
+    let mut bytes = Vec::new();
+    let mut file = File::open(path).map_err(failed)?.take(LONGEST);
+    file.read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+/// Reads a text file.
+pub(super) fn read_text(path: &Path) -> Result<String> {
+    String::from_utf8(read(path)?)
+        .map_err(|_| Error::BadFile { file: path.display().to_string(), reason: "it is not UTF-8 text".to_owned() })
+}
+
+/// A word from a file, and the file's SHA-256.
+pub(super) fn read_embedding(path: &Path) -> Result<(Embedding, String)> {
+    let bytes = read(path)?;
+    let embedding = Embedding::from_safetensors(&bytes, &path.display().to_string())?;
+    Ok((embedding, hex(&Sha256::digest(&bytes))))
+}
+
+/// Takes `FILE=NAME` apart; a file of that whole name comes first.
+pub(super) fn file_and_name(argument: &str) -> (PathBuf, Option<&str>) {
+    match argument.rsplit_once('=') {
+        Some((file, name)) if !Path::new(argument).exists() => (PathBuf::from(file), Some(name)),
+        _ => (PathBuf::from(argument), None),
+    }
+}
+
+/// `out.png` as `out-3.png`.
+pub(super) fn numbered(path: &Path, number: usize) -> PathBuf {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let extension = path.extension().map(|extension| format!(".{}", extension.to_string_lossy()));
+    path.with_file_name(format!("{stem}-{number}{}", extension.unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_and_nothing_is_left_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("word");
+        write_whole(&path, b"first").unwrap();
+        write_whole(&path, b"second").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"second");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let error = write_whole(&path.join("inside"), b"x").unwrap_err();
+        assert_eq!(error.exit_code(), 7);
+        assert_eq!(fs::read(&path).unwrap(), b"second");
+    }
+
+    #[test]
+    fn asking_whether_a_folder_can_be_written_leaves_no_trace() {
+        let folder = tempfile::tempdir().unwrap();
+        check_writable(&folder.path().join("a/b/c")).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        fs::write(folder.path().join("file"), "").unwrap();
+        let error = check_writable(&folder.path().join("file/b")).unwrap_err();
+        assert!(matches!(error, Error::Write { .. }), "{error}");
+    }
+
+    #[test]
+    fn arguments_are_taken_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let odd = folder.path().join("a=b");
+        fs::write(&odd, "").unwrap();
+        let odd = odd.to_string_lossy();
+        assert_eq!(file_and_name(&odd), (PathBuf::from(&*odd), None));
+        assert_eq!(file_and_name("x.safetensors=<cat>"), (PathBuf::from("x.safetensors"), Some("<cat>")));
+        assert_eq!(numbered(Path::new("a/out.png"), 2), Path::new("a/out-2.png"));
+    }
+}

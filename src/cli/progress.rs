@@ -1,0 +1,223 @@
+//! What happens, for people: lines that stay, and a bar for what is under way, on standard error.
+//!
+//! Where standard error is no terminal the bar is a plain line every ten seconds.
+
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::event::Event;
+
+/// Between two plain lines.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// What is under way.
+#[derive(Default)]
+struct Work {
+    what: String,
+    done: u64,
+    of: u64,
+    /// Loss, speed, time left.
+    note: String,
+}
+
+/// Shows events to a person.
+pub(super) struct Progress {
+    /// None off a terminal.
+    bar: Option<ProgressBar>,
+    lines: bool,
+    last_line: Instant,
+    training: Training,
+}
+
+/// What is remembered of a training run from one event to the next.
+#[derive(Default)]
+struct Training {
+    /// Whether there is one: the same denoising is then a preview.
+    running: bool,
+    /// When the first step began.
+    begun: Option<Instant>,
+    step: u32,
+    /// Mean of the last losses, since a single one says little.
+    loss: Option<f64>,
+}
+
+impl Progress {
+    /// `quiet` shows nothing. With `json`, lines are on the other stream and only a bar on a terminal is shown.
+    pub fn new(quiet: bool, json: bool) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let bar = (terminal && !quiet).then(|| {
+            let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+            let style = ProgressStyle::with_template("{prefix} [{bar:28}] {pos}/{len} {wide_msg}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+            bar
+        });
+        Self { bar, lines: !quiet && !json, last_line: Instant::now(), training: Training::default() }
+    }
+
+    /// Shows an event.
+    pub fn show(&mut self, event: &Event) {
+        self.training.follow(event);
+        if let Some(work) = self.training.work(event) {
+            self.advance(&work);
+        }
+        if let Some(line) = line(event) {
+            self.say(&line);
+        }
+    }
+
+    /// Prints a line that stays.
+    pub fn say(&mut self, line: &str) {
+        match &self.bar {
+            _ if !self.lines => {}
+            Some(bar) => bar.suspend(|| print(line)),
+            None => print(line),
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn clear(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn advance(&mut self, work: &Work) {
+        match &self.bar {
+            Some(bar) => {
+                if bar.is_finished() {
+                    bar.reset();
+                }
+                bar.set_prefix(work.what.clone());
+                bar.set_length(work.of);
+                bar.set_position(work.done);
+                bar.set_message(work.note.clone());
+            }
+            None if self.lines && self.last_line.elapsed() >= PAUSE => {
+                self.last_line = Instant::now();
+                let Work { what, done, of, note } = work;
+                print(format!("{what} {done}/{of} {note}").trim_end());
+            }
+            None => {}
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+fn print(line: &str) {
+    // Nobody is left to tell if standard error is closed.
+    let _told = writeln!(std::io::stderr(), "{line}");
+}
+
+impl Training {
+    fn follow(&mut self, event: &Event) {
+        match event {
+            Event::Plan { .. } => self.running = true,
+            Event::Step { step, loss, secs, .. } => {
+                let step_began = || Instant::now().checked_sub(Duration::from_secs_f64(*secs)).unwrap_or_else(Instant::now);
+                self.begun.get_or_insert_with(step_began);
+                self.step = *step;
+                self.loss = Some(self.loss.map_or(*loss, |mean| mean + 0.1 * (loss - mean)));
+            }
+            _ => {}
+        }
+    }
+
+    /// The state of the work that an event belongs to, if it is about work under way.
+    fn work(&self, event: &Event) -> Option<Work> {
+        let work = |what: String, done: u32, of: u32, note: String| {
+            Some(Work { what, done: done.into(), of: of.into(), note })
+        };
+        match event {
+            Event::Load { part, done, total } => work(format!("loading the {part}"), *done, *total, String::new()),
+            Event::Encode { done, total, .. } => work("encoding pictures".to_owned(), *done, *total, String::new()),
+            Event::Step { step, of, .. } => {
+                let passed = self.begun.map_or(0.0, |begun| begun.elapsed().as_secs_f64());
+                let each = passed / f64::from((*step).max(1));
+                let loss = self.loss.map_or(String::new(), |loss| format!("loss {loss:.4}, "));
+                // The first steps warm up caches and kernels: an estimate from them would only be corrected.
+                let left = match *step {
+                    0..5 => String::new(),
+                    step => format!(", about {} left", span(each * f64::from(of - step.min(*of)))),
+                };
+                work("training".to_owned(), *step, *of, format!("{loss}{each:.2} s/step{left}"))
+            }
+            Event::Denoise { step, of, secs } if self.running => {
+                work(format!("preview at step {}", self.step), *step, *of, format!("{secs:.2} s/step"))
+            }
+            Event::Denoise { step, of, secs } => {
+                let left = span(secs * f64::from(of - step.min(of)));
+                work("denoising".to_owned(), *step, *of, format!("{secs:.2} s/step, about {left} left"))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The line for an event that is worth one.
+fn line(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::Device { kind, name, reason } => format!("{kind}: {name} ({reason})"),
+        Event::Encode { done, total, name, prepared } => format!("picture {done}/{total}: {name}: {prepared}"),
+        Event::Plan { token, vectors, init, steps, recipe, lr, samples_per_step, checkpointing } => {
+            let vectors = if *vectors == 1 { "1 vector".to_owned() } else { format!("{vectors} vectors") };
+            let memory = if *checkpointing { ", blocks recomputed to save memory" } else { "" };
+            format!(
+                "learning {token} ({vectors}, starting from {init}): {steps} steps of {samples_per_step} samples, {recipe}, \
+                 learning rate {lr}{memory}"
+            )
+        }
+        Event::Skipped { step, reason, skipped } => {
+            format!("step {step} was skipped: {reason} ({skipped} so far); the word is unchanged")
+        }
+        Event::Evaluation { step: 0, loss, .. } => format!("before the first step: loss on the fixed batch {loss:.4}"),
+        Event::Evaluation { step, loss, initial } => {
+            let change = 100.0 * (loss - initial) / initial;
+            format!("step {step}: loss on the fixed batch {loss:.4} ({change:+.1} %)")
+        }
+        Event::Preview { step, path: Some(path) } => format!("step {step}: preview {path}"),
+        // The ones under way are only a safety net: the last one is told.
+        Event::Saved { what, .. } if what == "checkpoint" => return None,
+        Event::Saved { what, path } => format!("{what}: {path}"),
+        Event::Warning { text, .. } => format!("warning: {text}"),
+        Event::Converged { step, ratio } => format!("step {step}: the loss has settled ({ratio:.2}): stopping here"),
+        Event::Done { steps, secs } => format!("done: {steps} steps in {}", span(*secs)),
+        _ => return None,
+    })
+}
+
+/// A stretch of time in words.
+pub(super) fn span(secs: f64) -> String {
+    let whole = secs.max(0.0).round() as u64;
+    match whole {
+        0..10 => format!("{:.1} s", secs.max(0.0)),
+        10..120 => format!("{whole} s"),
+        120..7200 => format!("{} min {} s", whole / 60, whole % 60),
+        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_readable() {
+        assert_eq!([0.04, 9.0, 61.2, 125.0, 7260.0].map(span), ["0.0 s", "9.0 s", "61 s", "2 min 5 s", "2 h 1 min"]);
+    }
+
+    #[test]
+    fn a_preview_is_not_taken_for_the_result() {
+        let mut training = Training::default();
+        let step = Event::Denoise { step: 2, of: 25, secs: 0.5 };
+        assert_eq!(training.work(&step).unwrap().what, "denoising");
+        training.running = true;
+        assert_eq!(training.work(&step).unwrap().what, "preview at step 0");
+    }
+}

@@ -1,0 +1,103 @@
+//! Squares, numbers, PNG texts and templates.
+
+use image::{Rgb, RgbImage};
+use pseudoword::config::{Framing, Kind};
+use pseudoword::error::Error;
+use pseudoword::image::{Picture, encode_png, from_floats, mirror, read_text, square, to_floats};
+use pseudoword::train::templates::{fill, parse_template_file, templates};
+
+use crate::made::*;
+
+#[test]
+fn squares_are_cut_or_padded_and_say_so() {
+    let picture = |pixels: RgbImage| Picture { name: "p".into(), pixels, notes: vec!["rotated 90° (EXIF)".into()] };
+    let mut wide = RgbImage::from_pixel(640, 480, Rgb([9, 9, 9]));
+    for (x, y, colour) in [(80, 0, [255, 0, 0]), (559, 479, [0, 255, 0]), (79, 0, [0, 0, 255]), (560, 479, [0, 0, 255])]
+    {
+        wide.put_pixel(x, y, Rgb(colour));
+    }
+    let (cut, said) = square(&picture(wide.clone()), 480, Framing::Crop);
+    assert_eq!(said, "rotated 90° (EXIF), centre crop 480x480 of 640x480");
+    assert_eq!((cut.get_pixel(0, 0).0, cut.get_pixel(479, 479).0), ([255, 0, 0], [0, 255, 0]));
+    let (cut, said) = square(&picture(wide.clone()), 64, Framing::Crop);
+    assert_eq!(
+        (cut.dimensions(), said.ends_with("centre crop 480x480 of 640x480, scaled to 64")),
+        ((64, 64), true),
+        "{said}"
+    );
+
+    let (padded, said) = square(&picture(wide), 64, Framing::Fit);
+    assert!(said.ends_with("640x480 padded to a square with white, scaled to 64"), "{said}");
+    let column: Vec<u8> = (0..64).map(|y| padded.get_pixel(32, y)[0]).collect();
+    assert!(column[..8].iter().chain(&column[56..]).all(|&v| v == 255) && column[8..56].iter().all(|&v| v < 20));
+
+    let small = Picture { notes: Vec::new(), ..picture(busy(32)) };
+    for framing in [Framing::Crop, Framing::Fit] {
+        assert_eq!(square(&small, 32, framing), (busy(32), "32x32, used as it is".to_owned()));
+        let (large, said) = square(&small, 80, framing);
+        assert!(large.dimensions() == (80, 80) && said.contains("enlarged 2.5 times"), "{said}");
+    }
+    let strip = picture(RgbImage::from_pixel(128, 16, RED));
+    assert_eq!(square(&strip, 8, Framing::Fit).0.dimensions(), (8, 8));
+    assert_eq!(mirror(&quarters(4, 4)).get_pixel(0, 0).0, [0, 255, 0]);
+}
+
+#[test]
+fn pixels_and_numbers_correspond_as_in_diffusers() {
+    let all = RgbImage::from_raw(16, 16, (0..768).map(|index| index as u8).collect()).unwrap();
+    let numbers = to_floats(&all);
+    assert_eq!((numbers[0], numbers[255], numbers[51]), (-1.0, 1.0, -0.6));
+    assert_eq!(from_floats(&numbers, 16, 16), all);
+    let odd = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 7.0, -7.0, 0.0];
+    // 0 is 127.5, which numpy rounds to the even neighbour
+    assert_eq!(from_floats(&odd, 2, 1).into_raw(), [0, 255, 0, 255, 0, 128]);
+}
+
+#[test]
+fn text_goes_into_a_png_and_comes_out() {
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let text = [
+        pair("Software", "pseudoword 0.1.0"),
+        pair("parameters", "a <größe> café\nSteps: 25"),
+        pair("empty", ""),
+        pair("prompt", "ein 🍑 und 日本語 → \u{7f}"),
+    ];
+    let file = encode_png(&busy(20), &text).unwrap();
+    assert_eq!(read_text(&file).unwrap(), text);
+    assert_eq!(file, encode_png(&busy(20), &text).unwrap());
+    assert_eq!(Picture::decode("own", &file).unwrap().pixels, busy(20));
+    let kinds: Vec<_> = [&b"tEXt"[..], b"iTXt"].map(|kind| file.windows(4).filter(|w| w == &kind).count()).into();
+    assert_eq!(kinds, [3, 1]);
+
+    assert_eq!(read_text(&encode_png(&busy(4), &[]).unwrap()).unwrap(), []);
+    for key in ["", "🍑", &"k".repeat(80)] {
+        assert!(matches!(encode_png(&busy(4), &[pair(key, "v")]), Err(Error::Internal(_))), "{key:?}");
+    }
+    assert!(matches!(encode_png(&RgbImage::new(0, 3), &[]), Err(Error::Internal(_))));
+    assert!(matches!(read_text(b"GIF89a"), Err(Error::BadFile { .. })));
+    assert!(matches!(read_text(&file[..file.len() / 2]), Err(Error::BadFile { .. })));
+}
+
+#[test]
+fn templates_have_one_slot_and_files_of_them_are_checked() {
+    assert_eq!((templates(Kind::Object).len(), templates(Kind::Style).len()), (27, 19));
+    for list in [templates(Kind::Object), templates(Kind::Style)] {
+        assert!(list.iter().all(|template| template.matches("{}").count() == 1));
+        assert_eq!(list.iter().collect::<std::collections::HashSet<_>>().len(), list.len());
+    }
+    assert_eq!(fill("a {} in noto style", "<p>_0 <p>_1"), "a <p>_0 <p>_1 in noto style");
+    assert_eq!(fill("a {}", "{}{}"), "a {}{}");
+
+    let text = "\u{feff}# mine\n\n a photo of [name]  \r\nart by {}\n";
+    assert_eq!(parse_template_file(text, "t.txt").unwrap(), ["a photo of {}", "art by {}"]);
+    for (text, words) in [
+        ("a {}\na photo\n", "t.txt: line 2"),
+        ("\n{} and {}", "line 2"),
+        ("{} [name]", "2 places"),
+        ("[name], [filewords]", "captions"),
+        ("# nothing\n", "no sentence"),
+    ] {
+        let error = parse_template_file(text, "t.txt").unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+}
