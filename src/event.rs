@@ -31,6 +31,16 @@ impl std::fmt::Display for Part {
     }
 }
 
+/// Which pictures a fixed evaluation batch shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EvaluatedOn {
+    /// Those that the word is learned from.
+    Training,
+    /// Others of the same thing, held back.
+    Unseen,
+}
+
 /// Something that happened in a job.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -115,8 +125,10 @@ pub enum Event {
         /// Steps skipped so far.
         skipped: u32,
     },
-    /// Loss on the fixed evaluation batch: the honest progress curve.
+    /// Loss on a fixed evaluation batch: the honest progress curve.
     Evaluation {
+        /// Which pictures the batch shows.
+        on: EvaluatedOn,
         /// After how many steps; 0 is before training.
         step: u32,
         /// The loss.

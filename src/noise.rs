@@ -43,6 +43,8 @@ pub enum Stream {
     EvalCaption = 12,
     /// The start of vectors that no initialiser gives.
     Init = 13,
+    /// As `Flip`, for the fixed evaluation batch.
+    EvalFlip = 14,
 }
 
 /// The random numbers of one seed.
@@ -201,24 +203,15 @@ mod tests {
     fn the_numbers_of_the_streams_never_change() {
         use Stream::*;
         let streams = [
-            (Picture, 0x6627_e8d5),
-            (Flip, 0x2dce_73e5),
-            (Posterior, 0xdd2f_c514),
-            (Timestep, 0x4d7b_25fc),
-            (Noise, 0x1c95_48b6),
-            (Caption, 0x2a49_7e61),
-            (Latents, 0xdfc6_5b5d),
-            (Ancestral, 0x710b_8867),
-            (EvalPicture, 0xd73f_05ca),
-            (EvalPosterior, 0x0c08_671a),
-            (EvalTimestep, 0xe04e_f820),
-            (EvalNoise, 0xbdd9_f209),
-            (EvalCaption, 0x67ff_1cfc),
-            (Init, 0x5720_5b29),
+            [Picture, Flip, Posterior, Timestep, Noise, Caption, Latents],
+            [Ancestral, EvalPicture, EvalPosterior, EvalTimestep, EvalNoise, EvalCaption, Init],
         ];
-        for (stream, first) in streams {
-            assert_eq!(super::Noise::new(0).draws(0, stream).next_u32(), first, "{stream:?}");
-        }
+        let firsts = [
+            [0x6627_e8d5, 0x2dce_73e5, 0xdd2f_c514, 0x4d7b_25fc, 0x1c95_48b6, 0x2a49_7e61, 0xdfc6_5b5d],
+            [0x710b_8867, 0xd73f_05ca, 0x0c08_671a, 0xe04e_f820, 0xbdd9_f209, 0x67ff_1cfc, 0x5720_5b29],
+        ];
+        let drawn = streams.map(|row| row.map(|stream| super::Noise::new(0).draws(0, stream).next_u32()));
+        assert_eq!(drawn, firsts);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::gpu::DeviceChoice;
 
 /// Learn new words for Stable Diffusion from a few pictures (Textual Inversion), and make pictures with them
 #[derive(Debug, Parser)]
-#[command(name = "pseudoword", version, propagate_version = true, arg_required_else_help = true, max_term_width = 110)]
+#[command(name = "pseudoword", version, arg_required_else_help = true, max_term_width = 110)]
 #[command(after_help = overview())]
 pub struct Cli {
     /// What to do.
@@ -42,10 +42,10 @@ pub(super) struct Shared {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Learn a word from pictures
-    #[command(after_help = TRAIN_EXAMPLES)]
+    #[command(after_help = TRAIN_EXAMPLES, allow_negative_numbers = true)]
     Train(Box<TrainArgs>),
     /// Make pictures from prompts, with learned words in them
-    #[command(after_help = GENERATE_EXAMPLES)]
+    #[command(after_help = GENERATE_EXAMPLES, allow_negative_numbers = true)]
     Generate(Box<GenerateArgs>),
     /// Describe the model in this program, or the one given with --model
     #[command(after_help = MODELS_EXAMPLES)]
@@ -54,7 +54,7 @@ pub(super) enum Command {
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor,
     /// Measure the time of training and denoising steps, and the memory they take
-    #[command(after_help = BENCH_EXAMPLES)]
+    #[command(after_help = BENCH_EXAMPLES, allow_negative_numbers = true)]
     Bench(BenchArgs),
 }
 
@@ -81,6 +81,9 @@ pub(super) struct TrainArgs {
     /// Use a .txt file beside each picture as its caption, with {} or the token where the word goes
     #[arg(long, value_enum, default_value_t = Captions::default(), help_heading = "Pictures and captions")]
     pub captions: Captions,
+    /// Other pictures of the same thing, not learned from: the loss on them is told too
+    #[arg(long, value_name = "PICTURES", help_heading = "Pictures and captions")]
+    pub unseen: Vec<PathBuf>,
     /// Take every random choice from a file instead of drawing it
     #[arg(long, value_name = "FILE", help_heading = "Comparing with other programs")]
     pub replay: Option<PathBuf>,
@@ -145,21 +148,25 @@ pub(super) struct BenchArgs {
     pub resolution: Option<u32>,
 }
 
+// Lines of at most 78 characters: longer ones break in a terminal of 80.
+
 const TRAIN_EXAMPLES: &str = "\
 Examples:
   pseudoword train examples/peach --token \"<my-peach>\" --init apple
-  pseudoword train photos/*.jpg --token \"<my-teapot>\" --init teapot --model path/to/stable-diffusion-v1-5
-  pseudoword train paintings/ --token \"<our-style>\" --kind style --vectors 4 --steps 500 --out runs/style
+  pseudoword train photos/ --token \"<my-teapot>\" --init teapot --model DIR
+  pseudoword train art/ --token \"<my-style>\" --kind style --vectors 4
 
-In the folder: learned_embeds.safetensors (the word, for this program, diffusers and others), log.jsonl, previews/,
-previews.png and loss.png. Ctrl-C finishes the step and saves; a second one stops at once.";
+In the folder of a run: learned_embeds.safetensors (the word, as diffusers
+writes it), log.jsonl, previews/, previews.png and loss.png.
+Ctrl-C finishes the step and saves; a second one stops at once.";
 
 const GENERATE_EXAMPLES: &str = "\
 Examples:
-  pseudoword generate \"a <my-peach> on a blue background\" --embedding runs/my-peach/learned_embeds.safetensors
-  pseudoword generate \"a <my-peach>\" \"a pink <my-peach>\" -e runs/my-peach/learned_embeds.safetensors --compare
-  pseudoword generate \"a <cat>\" -e learned_embeds.safetensors=\"<cat>\" --count 4 --seed 7 --out pictures/
-  pseudoword generate \"a red apple\" --out - > apple.png";
+  WORD=runs/my-peach/learned_embeds.safetensors
+  pseudoword generate \"a <my-peach> on a blue background\" -e $WORD
+  pseudoword generate \"a <my-peach>\" \"a pink <my-peach>\" -e $WORD --compare
+  pseudoword generate \"a <fruit>\" -e $WORD=\"<fruit>\" --count 4 --out fruit/
+  pseudoword generate \"an apple\" --seed 7 --out - > apple.png";
 
 const MODELS_EXAMPLES: &str = "\
 Examples:
@@ -169,7 +176,7 @@ Examples:
 const DOCTOR_EXAMPLES: &str = "\
 Examples:
   pseudoword doctor
-  pseudoword doctor --device gpu      ends with status 5 if there is no GPU to use";
+  pseudoword doctor --device gpu    (exit status 5 if there is no usable GPU)";
 
 const BENCH_EXAMPLES: &str = "\
 Examples:
@@ -180,12 +187,14 @@ benches/peer/peer.py measures diffusers and PyTorch at the same work.";
 
 /// How to begin, and what the exit status says.
 fn overview() -> String {
-    let codes: String = EXIT_CODES.iter().map(|(code, meaning)| format!("  {code:>3}  {meaning}\n")).collect();
+    let codes: Vec<String> = EXIT_CODES.iter().map(|(code, meaning)| format!("  {code:>3}  {meaning}")).collect();
     format!(
         "Examples:\n  \
          pseudoword train examples/peach --token \"<my-peach>\" --init apple\n  \
-         pseudoword generate \"a <my-peach> on a blue background\" -e runs/my-peach/learned_embeds.safetensors --compare\n\n\
-         Exit status:\n{codes}"
+         pseudoword generate \"a pink <my-peach>\" --compare \\\n    \
+         -e runs/my-peach/learned_embeds.safetensors\n\n\
+         Exit status:\n{}",
+        codes.join("\n")
     )
 }
 

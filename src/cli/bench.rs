@@ -56,40 +56,42 @@ pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> 
     let side = args.resolution.unwrap_or_else(|| session.model().config.resolution());
     let bench = Bench { args, device: chosen.device.clone(), session, side };
 
-    let mut rows: Vec<(String, Figures)> = Vec::new();
     let mut object = json!({
         "event": "bench", "engine": super::label::version(), "model": model.name, "device": chosen.name,
         "kind": chosen.kind, "side": side, "threads": std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         "load_s": load_seconds, "load_1m": load, "checkpointing": super::label::option_name(&args.checkpointing),
     });
-    let mut measured = |name: String, path: &[&str], figures: Figures, out: &mut Output| {
+    // People see each figure when it is there, programs get one object in the end.
+    let mut measured = |name: &str, path: &[&str], figures: Figures, out: &mut Output| {
         let place = path.iter().fold(&mut object, |place, key| &mut place[*key]);
         *place = figures.to_json();
-        out.say(&figures.row(&name));
-        rows.push((name, figures));
+        out.told(&figures.row(name))
     };
-    out.say(&format!("{:26}{:>10}{:>10}{:>10}   times", "", "median", "min", "max"));
-    measured("VAE encode".to_owned(), &["vae_encode_s"], bench.encode().await?, out);
-    measured("VAE decode".to_owned(), &["vae_decode_s"], bench.decode().await?, out);
-    measured("denoising step (guided)".to_owned(), &["denoise_step_s"], bench.denoise().await?, out);
+    out.told(&format!("{}: {}, {}, {side} x {side} pixels", super::label::version(), chosen.name, model.name))?;
+    out.told(&format!("{:26}{:>10}{:>10}{:>10}   times", "", "median", "min", "max"))?;
+    measured("VAE encode", &["vae_encode_s"], bench.encode().await?, out)?;
+    measured("VAE decode", &["vae_decode_s"], bench.decode().await?, out)?;
+    measured("denoising step (guided)", &["denoise_step_s"], bench.denoise().await?, out)?;
     let mut batches = args.batch.clone();
     batches.sort_unstable();
     batches.dedup();
     for batch in batches {
         let figures = bench.train(batch).await?;
-        measured(format!("training step, batch {batch}"), &["train_step_s", &batch.to_string()], figures, out);
+        measured(&format!("training step, batch {batch}"), &["train_step_s", &batch.to_string()], figures, out)?;
     }
 
-    let mut lines = vec![format!("{}: {}, {}, {side} x {side} pixels", super::label::version(), chosen.name, model.name)];
-    lines.push(format!("{:26}{:>10}{:>10}{:>10}   times", "", "median", "min", "max"));
-    lines.extend(rows.iter().map(|(name, figures)| figures.row(name)));
-    lines.push(format!("loading the model {load_seconds:.2} s"));
+    let mut lines = vec![format!("loading the model {load_seconds:.2} s")];
     let peak = peak_rss();
     object["peak_rss_mb"] = json!(peak);
     let gpu = bench.gpu_memory();
     object["peak_gpu_mb"] = json!(gpu);
-    let show = |megabytes: Option<f64>| megabytes.map_or("unknown".to_owned(), |megabytes| format!("{megabytes:.0} MB"));
-    lines.push(format!("peak memory {}{}", show(peak), gpu.map_or(String::new(), |gpu| format!(", GPU pool {gpu:.0} MB"))));
+    let show =
+        |megabytes: Option<f64>| megabytes.map_or("unknown".to_owned(), |megabytes| format!("{megabytes:.0} MB"));
+    lines.push(format!(
+        "peak memory {}{}",
+        show(peak),
+        gpu.map_or(String::new(), |gpu| format!(", GPU pool {gpu:.0} MB"))
+    ));
     if let Some(load) = load.filter(|load| *load > 0.5) {
         lines.push(format!("other programs were running (load average {load:.2}): these figures are worth little"));
     }
@@ -244,7 +246,9 @@ impl Figures {
 /// The most memory that the process has had, in megabytes, where the system tells.
 fn peak_rss() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse::<f64>().ok());
+    let kilobytes = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse::<f64>().ok());
     kilobytes.map(|kilobytes| kilobytes / 1024.0)
 }
 

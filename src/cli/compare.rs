@@ -26,7 +26,9 @@ impl Pair {
         if tokenizer.prompt(prompt).words.is_empty() {
             let known: Vec<&str> = words.iter().map(|word| word.token.as_str()).collect();
             let known = if known.is_empty() { "give one with --embedding".to_owned() } else { known.join(", ") };
-            return Err(Error::Usage(format!("--compare needs a learned word in each prompt, {prompt:?} has none: {known}")));
+            return Err(Error::Usage(format!(
+                "--compare needs a learned word in each prompt, {prompt:?} has none: {known}"
+            )));
         }
         let init = |token: &str| {
             let word = words.iter().find(|word| word.token == token);
@@ -47,7 +49,13 @@ pub(super) struct Compared {
 }
 
 /// Prompts down, with and without across.
-pub(super) fn sheet(compared: Vec<Compared>, config: &SampleConfig, seeded: bool, model: &ModelId, words: &[Word]) -> RgbImage {
+pub(super) fn sheet(
+    compared: Vec<Compared>,
+    config: &SampleConfig,
+    seeded: bool,
+    model: &ModelId,
+    words: &[Word],
+) -> RgbImage {
     let tokens: Vec<&str> = words.iter().map(|word| word.token.as_str()).collect();
     let count = config.count as usize;
     let rows = compared.into_iter().flat_map(|compared| {

@@ -24,7 +24,12 @@ const FEATURES: [(&str, wgpu::Features); 3] = [
 /// Reports.
 pub(super) async fn run(shared: &Shared, out: &mut Output) -> Result<()> {
     let adapters = gpu::adapters();
-    let mut lines = vec![format!("pseudoword {} on {} {}", env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH)];
+    let mut lines = vec![format!(
+        "pseudoword {} on {} {}",
+        env!("CARGO_PKG_VERSION"),
+        std::env::consts::OS,
+        std::env::consts::ARCH
+    )];
     lines.push(format!("processor: {}", gpu::processor_name()));
     if adapters.is_empty() {
         lines.push("graphics: no adapter was found".to_owned());
@@ -122,7 +127,9 @@ async fn self_test(chosen: &Chosen) -> Result<f32> {
     let convolved = difference(&platform::read(convolved).await?, &convolution_by_hand());
     let worst = product.max(convolved);
     if worst > TOLERANCE || worst.is_nan() {
-        return Err(failed(format!("results are off by {worst:.1e} of their size: update the driver, or use --device cpu")));
+        return Err(failed(format!(
+            "results are off by {worst:.1e} of their size: update the driver, or use --device cpu"
+        )));
     }
     Ok(worst)
 }

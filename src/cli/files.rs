@@ -60,7 +60,8 @@ pub(super) fn check_writable(folder: &Path) -> Result<()> {
     let exists = |path: &Path| match fs::metadata(path) {
         Ok(about) if about.is_dir() => Ok(true),
         Ok(_) => Err(io::Error::new(ErrorKind::NotADirectory, format!("{} is a file, not a folder", path.display()))),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        // The second kind: something above it is a file, which is found out on the way up.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
         Err(error) => Err(error),
     };
     let mut place = folder;

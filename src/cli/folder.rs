@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::files::{check_writable, make_folder, write_whole};
 use crate::embedding::Embedding;
-use crate::event::Event;
+use crate::event::{EvaluatedOn, Event};
 use crate::image::{Sheet, SheetRow, encode_png, loss_curve};
 use crate::{Error, Result};
 
@@ -57,7 +57,8 @@ impl RunFolder {
         let log = path.join("log.jsonl");
         let file = File::create(&log).map_err(|source| Error::Write { path: log, source })?;
         let begun = Instant::now();
-        let mut folder = Self { path: path.to_owned(), log: file, begun, train: vec![], eval: vec![], previews: vec![] };
+        let mut folder =
+            Self { path: path.to_owned(), log: file, begun, train: vec![], eval: vec![], previews: vec![] };
         folder.write(about)?;
         Ok(folder)
     }
@@ -81,7 +82,7 @@ impl RunFolder {
     pub fn note(&mut self, event: &Event) -> Result<()> {
         match event {
             Event::Step { step, loss, .. } => self.train.push((*step, *loss)),
-            Event::Evaluation { step, loss, .. } => self.eval.push((*step, *loss)),
+            Event::Evaluation { on: EvaluatedOn::Training, step, loss, .. } => self.eval.push((*step, *loss)),
             _ => {}
         }
         self.write(event)
@@ -138,7 +139,12 @@ impl RunFolder {
 }
 
 /// The first line of a log.
-pub(super) fn about(config: &impl Serialize, pictures: &[String], model: &str, model_hash: Option<&str>) -> serde_json::Value {
+pub(super) fn about(
+    config: &impl Serialize,
+    pictures: &[String],
+    model: &str,
+    model_hash: Option<&str>,
+) -> serde_json::Value {
     json!({
         "event": "run", "version": env!("CARGO_PKG_VERSION"), "model": model, "model_hash": model_hash,
         "pictures": pictures, "config": config,
@@ -168,7 +174,8 @@ mod tests {
         assert_eq!(drawn.len(), 2);
         assert!(path.join("loss.png").exists() && path.join("previews.png").exists());
 
-        let word = Embedding { token: "<word>".to_owned(), width: 2, rows: vec![1.0, 2.0], metadata: Default::default() };
+        let word =
+            Embedding { token: "<word>".to_owned(), width: 2, rows: vec![1.0, 2.0], metadata: Default::default() };
         let saved = folder.save_word(&word).unwrap();
         assert_eq!(Embedding::from_safetensors(&fs::read(&saved).unwrap(), "").unwrap(), word);
         let refused = RunFolder::check(&path, false).unwrap_err();

@@ -10,11 +10,11 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::args::{GenerateArgs, Shared};
 use super::compare::{Compared, Pair, sheet};
+use super::files;
 use super::interrupt::Interrupt;
 use super::label::Label;
 use super::open::{self, ModelId, Word};
 use super::output::Output;
-use super::files;
 use crate::config::SampleConfig;
 use crate::event::Event;
 use crate::image::encode_png;
@@ -87,7 +87,8 @@ pub(super) async fn run(args: &GenerateArgs, shared: &Shared, out: &mut Output) 
         let jobs = jobs.collect::<Result<Vec<_>>>()?;
         run.compare(jobs).await?;
     } else {
-        let jobs = args.prompts.iter().map(|prompt| Ok((start(prompt)?, prompt.clone()))).collect::<Result<Vec<_>>>()?;
+        let jobs =
+            args.prompts.iter().map(|prompt| Ok((start(prompt)?, prompt.clone()))).collect::<Result<Vec<_>>>()?;
         run.pictures(jobs).await?;
     }
     run.finish(begun)
@@ -112,7 +113,9 @@ fn target(args: &GenerateArgs, shared: &Shared, pictures: usize, out: &mut Outpu
     let path = match asked.extension().map(|extension| extension.to_string_lossy().to_lowercase()) {
         _ if asked.is_dir() => asked.join("out.png"),
         Some(extension) if extension == "png" => asked,
-        Some(extension) => return usage(&format!("--out {}: pictures are PNG files, not .{extension}", asked.display())),
+        Some(extension) => {
+            return usage(&format!("--out {}: pictures are PNG files, not .{extension}", asked.display()));
+        }
         None => asked.join("out.png"),
     };
     files::check_writable(files::folder_of(&path))?;
@@ -121,13 +124,15 @@ fn target(args: &GenerateArgs, shared: &Shared, pictures: usize, out: &mut Outpu
         return Ok(Target::Files([path].into()));
     }
     let first = if pictures == 1 { 1 } else { 0 };
-    let names = |from: usize| (from..from + pictures).map(|number| files::numbered(&path, number)).collect::<VecDeque<_>>();
+    let names =
+        |from: usize| (from..from + pictures).map(|number| files::numbered(&path, number)).collect::<VecDeque<_>>();
     let mut from = first;
     while !names(from).iter().all(|name| free(name)) {
         from += 1;
     }
     if from > first || pictures == 1 {
-        let (taken, next) = (if pictures == 1 { path.clone() } else { files::numbered(&path, first) }, files::numbered(&path, from));
+        let (taken, next) =
+            (if pictures == 1 { path.clone() } else { files::numbered(&path, first) }, files::numbered(&path, from));
         out.say(&format!("{} exists: writing {} (--overwrite: replace it)", taken.display(), next.display()));
     }
     Ok(Target::Files(names(from)))
@@ -136,7 +141,8 @@ fn target(args: &GenerateArgs, shared: &Shared, pictures: usize, out: &mut Outpu
 fn read_latents(path: &Path) -> Result<Latents> {
     let bytes = files::read(path)?;
     let parse = || -> std::result::Result<Latents, String> {
-        let tensors = SafeTensors::deserialize(&bytes).map_err(|error| format!("this is no safetensors file: {error}"))?;
+        let tensors =
+            SafeTensors::deserialize(&bytes).map_err(|error| format!("this is no safetensors file: {error}"))?;
         let view = tensors.tensor("latents").map_err(|_| "it has no tensor `latents`".to_owned())?;
         match (view.dtype(), view.shape()) {
             (Dtype::F32, &[n, c, h, w]) => {

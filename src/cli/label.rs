@@ -56,10 +56,8 @@ impl Label<'_> {
         if !config.negative_prompt.is_empty() {
             lines.push(format!("Negative prompt: {}", config.negative_prompt));
         }
-        let mut settings = vec![
-            format!("Steps: {}", config.steps),
-            format!("Sampler: {}", upstream_name(config.sampler)),
-        ];
+        let mut settings =
+            vec![format!("Steps: {}", config.steps), format!("Sampler: {}", upstream_name(config.sampler))];
         settings.extend(config.karras.then(|| "Schedule type: Karras".to_owned()));
         settings.push(format!("CFG scale: {}", config.guidance));
         settings.extend(self.seed.map(|seed| format!("Seed: {seed}")));
@@ -67,7 +65,8 @@ impl Label<'_> {
         // Ten digits of the model's hash and twelve of an embedding's, as upstream has them.
         settings.extend(self.model.hash.as_ref().map(|hash| format!("Model hash: {}", &hash[..10])));
         settings.push(format!("Model: {}", self.model.name));
-        let words: Vec<String> = self.words.iter().map(|word| format!("{}: {}", word.token, &word.hash[..12])).collect();
+        let words: Vec<String> =
+            self.words.iter().map(|word| format!("{}: {}", word.token, &word.hash[..12])).collect();
         if !words.is_empty() {
             settings.push(format!("TI hashes: {:?}", words.join(", ")));
         }

@@ -45,16 +45,16 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> std::result::Resu
         // A closed pipe leaves nobody to tell.
         let _told = error.print();
         if error.use_stderr() && arguments.iter().any(|argument| argument == "--json") {
-            let _told = json::error_line(2, first_line(&error.to_string()));
+            let _told = json::error_line(2, &sentence(&error.to_string()));
         }
         ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
     })
 }
 
-/// clap's message without the usage that follows it.
-fn first_line(message: &str) -> &str {
-    let line = message.lines().next().unwrap_or_default();
-    line.strip_prefix("error: ").unwrap_or(line)
+/// clap's message on one line, without the usage that follows it.
+fn sentence(message: &str) -> String {
+    let message = message.split("\n\n").next().unwrap_or_default();
+    message.strip_prefix("error: ").unwrap_or(message).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Does what the arguments say.

@@ -41,16 +41,24 @@ async fn describe(source: &dyn Source, out: &mut Output) -> Result<()> {
         PredictionType::VPrediction => "v-prediction",
     };
     let works = |kind: &SamplerKind| Sampler::new(*kind, false, &config.scheduler, 25).is_ok();
-    let samplers: Vec<String> = SamplerKind::value_variants().iter().filter(|kind| works(kind)).map(option_name).collect();
+    let samplers: Vec<String> =
+        SamplerKind::value_variants().iter().filter(|kind| works(kind)).map(option_name).collect();
     let latents = vae.pixels_per_latent();
     let (resolution, family) = (config.resolution(), Embedding::family(text.hidden_size));
 
     let mut lines = vec![
         source.name(),
         format!("  pictures      {resolution} x {resolution} pixels, in steps of {}", config.size_step()),
-        format!("  words         {} wide ({family}), {} in a prompt", text.hidden_size, text.max_position_embeddings - 2),
+        format!(
+            "  words         {} wide ({family}), {} in a prompt",
+            text.hidden_size,
+            text.max_position_embeddings - 2
+        ),
         format!("  vocabulary    {} tokens", text.vocab_size),
-        format!("  text encoder  {} layers, {} heads, {}", text.num_hidden_layers, text.num_attention_heads, text.hidden_act),
+        format!(
+            "  text encoder  {} layers, {} heads, {}",
+            text.num_hidden_layers, text.num_attention_heads, text.hidden_act
+        ),
         format!("  U-Net         {:?} channels, predicts {}", unet.block_out_channels, prediction),
         format!("  autoencoder   {:?} channels, {latents} pixels to a latent", vae.block_out_channels),
         format!("  samplers      {}", samplers.join(", ")),
@@ -58,7 +66,11 @@ async fn describe(source: &dyn Source, out: &mut Output) -> Result<()> {
     for (_, name, weights) in &parts {
         lines.push(match weights {
             Some(Weights { file, bytes, parameters, types }) => {
-                format!("  weights       {name}: {} parameters, {} ({types}), {file}", millions(*parameters), megabytes(*bytes))
+                format!(
+                    "  weights       {name}: {} parameters, {} ({types}), {file}",
+                    millions(*parameters),
+                    megabytes(*bytes)
+                )
             }
             None => format!("  weights       {name}: MISSING"),
         });

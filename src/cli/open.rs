@@ -36,7 +36,9 @@ impl ModelId {
         let name = source.name();
         let name = match name.as_str() {
             mini::NAME => "mini".to_owned(),
-            path => Path::new(path).file_name().map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned()),
+            path => {
+                Path::new(path).file_name().map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned())
+            }
         };
         Ok(Self { name, hash: unet_hash(source).await? })
     }
@@ -121,7 +123,8 @@ pub(super) fn embeddings(arguments: &[String]) -> Result<Vec<(Embedding, Word, S
 
 /// Whether a record of where a word started from can stand in a prompt: drawn numbers and other learned words cannot.
 fn is_phrase(init: &str) -> bool {
-    !init.starts_with("random (") && init.chars().all(|c| c.is_alphanumeric() || c.is_whitespace() || "'-,.".contains(c))
+    !init.starts_with("random (")
+        && init.chars().all(|c| c.is_alphanumeric() || c.is_whitespace() || "'-,.".contains(c))
 }
 
 /// Makes words usable in prompts; warns about those that were learned on another model.

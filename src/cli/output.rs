@@ -21,7 +21,6 @@ impl Output {
         Self { json: shared.json, progress: Progress::new(shared.quiet, shared.json) }
     }
 
-
     /// Tells an event.
     ///
     /// # Errors

@@ -38,20 +38,28 @@ pub(super) fn gather(args: &TrainArgs, side: u32) -> Result<Gathered> {
         Some(init) if names_a_file(init) => Some(files::read_embedding(Path::new(init))?.0),
         _ => None,
     };
-    let mut paths = Vec::new();
-    if !args.pictures.is_empty() {
-        let found = find_pictures(&args.pictures)?;
-        if let [first, ..] = found.skipped.as_slice() {
-            let count = found.skipped.len();
-            let text = format!("{count} files in the folders are no pictures and were left out, such as {first}");
-            events.push(Event::warning("skipped-files", text));
-        }
-        paths = found.pictures;
+    let pictures = read_pictures(&args.pictures, args, &mut events)?;
+    let unseen = read_pictures(&args.unseen, args, &mut events)?;
+    events.extend(concerns(&pictures, side));
+    let input = TrainInput { pictures, unseen, templates, init, replay, record: args.record.is_some() };
+    Ok(Gathered { input, events })
+}
+
+/// Pictures in files and folders, each with its caption if captions are to be used.
+fn read_pictures(places: &[PathBuf], args: &TrainArgs, events: &mut Vec<Event>) -> Result<Vec<TrainPicture>> {
+    if places.is_empty() {
+        return Ok(Vec::new());
     }
-    let captions = captions(&paths, args, &mut events)?;
+    let found = find_pictures(places)?;
+    if let [first, ..] = found.skipped.as_slice() {
+        let count = found.skipped.len();
+        let text = format!("{count} files in the folders are no pictures and were left out, such as {first}");
+        events.push(Event::warning("skipped-files", text));
+    }
+    let captions = captions(&found.pictures, args, events)?;
     let mut pictures = Vec::new();
     let mut seen: HashMap<Vec<u8>, &Path> = HashMap::new();
-    for (path, caption) in paths.iter().zip(captions) {
+    for (path, caption) in found.pictures.iter().zip(captions) {
         let bytes = read_picture(path)?;
         if let Some(other) = seen.insert(Sha256::digest(&bytes).to_vec(), path) {
             let text = format!("{} and {} are the same picture, which counts twice", other.display(), path.display());
@@ -59,8 +67,7 @@ pub(super) fn gather(args: &TrainArgs, side: u32) -> Result<Gathered> {
         }
         pictures.push(TrainPicture { picture: Picture::decode(&path.display().to_string(), &bytes)?, caption });
     }
-    events.extend(concerns(&pictures, side));
-    Ok(Gathered { input: TrainInput { pictures, templates, init, replay, record: args.record.is_some() }, events })
+    Ok(pictures)
 }
 
 /// Whether an initialiser is an embedding file rather than a phrase.
@@ -87,7 +94,11 @@ fn captions(paths: &[PathBuf], args: &TrainArgs, events: &mut Vec<Event>) -> Res
     if let Some(without) = paths.iter().zip(&found).find_map(|(path, caption)| caption.is_none().then_some(path)) {
         if args.captions == Captions::On {
             let wanted = without.with_extension("txt");
-            let text = format!("{} has no caption: write it to {}, or leave out --captions on", without.display(), wanted.display());
+            let text = format!(
+                "{} has no caption: write it to {}, or leave out --captions on",
+                without.display(),
+                wanted.display()
+            );
             return Err(Error::Usage(text));
         }
         if with > 0 {
@@ -126,7 +137,9 @@ fn concerns(pictures: &[TrainPicture], side: u32) -> Vec<Event> {
         let (name, size) = (&first.picture.name, short(first));
         let text = match small.len() {
             1 => format!("{name} is only {size} pixels wide or high, the model sees {side}: detail will be missing"),
-            count => format!("{count} pictures are smaller than the {side} pixels the model sees, such as {name} ({size})"),
+            count => {
+                format!("{count} pictures are smaller than the {side} pixels the model sees, such as {name} ({size})")
+            }
         };
         events.push(Event::warning("small-pictures", text));
     }

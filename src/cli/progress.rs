@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::event::Event;
+use crate::event::{EvaluatedOn, Event};
 
 /// Between two plain lines.
 const PAUSE: Duration = Duration::from_secs(10);
+/// Characters of a bar: with the longest note, a line has room in a terminal of 80.
+const BAR: u64 = 20;
 
 /// What is under way.
 #[derive(Default)]
@@ -20,6 +22,20 @@ struct Work {
     of: u64,
     /// Loss, speed, time left.
     note: String,
+}
+
+impl Work {
+    fn written(&self) -> String {
+        let Self { what, done, of, note } = self;
+        format!("{what} {done}/{of} {note}").trim_end().to_owned()
+    }
+
+    fn drawn(&self) -> String {
+        let Self { what, done, of, note } = self;
+        let filled = (done * BAR).checked_div(*of).unwrap_or(0).min(BAR) as usize;
+        let bar = format!("{:width$}", "=".repeat(filled), width = BAR as usize);
+        format!("{what} [{bar}] {done}/{of} {note}").trim_end().to_owned()
+    }
 }
 
 /// Shows events to a person.
@@ -49,8 +65,7 @@ impl Progress {
         let terminal = std::io::stderr().is_terminal();
         let bar = (terminal && !quiet).then(|| {
             let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template("{prefix} [{bar:28}] {pos}/{len} {wide_msg}");
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+            bar.set_style(ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
         });
         Self { bar, lines: !quiet && !json, last_line: Instant::now(), training: Training::default() }
@@ -89,15 +104,12 @@ impl Progress {
                 if bar.is_finished() {
                     bar.reset();
                 }
-                bar.set_prefix(work.what.clone());
-                bar.set_length(work.of);
-                bar.set_position(work.done);
-                bar.set_message(work.note.clone());
+                // All in one: set one by one, prefix, position and note of different moments would be seen together.
+                bar.set_message(work.drawn());
             }
             None if self.lines && self.last_line.elapsed() >= PAUSE => {
                 self.last_line = Instant::now();
-                let Work { what, done, of, note } = work;
-                print(format!("{what} {done}/{of} {note}").trim_end());
+                print(&work.written());
             }
             None => {}
         }
@@ -120,7 +132,8 @@ impl Training {
         match event {
             Event::Plan { .. } => self.running = true,
             Event::Step { step, loss, secs, .. } => {
-                let step_began = || Instant::now().checked_sub(Duration::from_secs_f64(*secs)).unwrap_or_else(Instant::now);
+                let step_began =
+                    || Instant::now().checked_sub(Duration::from_secs_f64(*secs)).unwrap_or_else(Instant::now);
                 self.begun.get_or_insert_with(step_began);
                 self.step = *step;
                 self.loss = Some(self.loss.map_or(*loss, |mean| mean + 0.1 * (loss - mean)));
@@ -144,7 +157,7 @@ impl Training {
                 // The first steps warm up caches and kernels: an estimate from them would only be corrected.
                 let left = match *step {
                     0..5 => String::new(),
-                    step => format!(", about {} left", span(each * f64::from(of - step.min(*of)))),
+                    step => format!(", {} left", span(each * f64::from(of - step.min(*of)))),
                 };
                 work("training".to_owned(), *step, *of, format!("{loss}{each:.2} s/step{left}"))
             }
@@ -153,7 +166,7 @@ impl Training {
             }
             Event::Denoise { step, of, secs } => {
                 let left = span(secs * f64::from(of - step.min(of)));
-                work("denoising".to_owned(), *step, *of, format!("{secs:.2} s/step, about {left} left"))
+                work("denoising".to_owned(), *step, *of, format!("{secs:.2} s/step, {left} left"))
             }
             _ => None,
         }
@@ -176,14 +189,21 @@ fn line(event: &Event) -> Option<String> {
         Event::Skipped { step, reason, skipped } => {
             format!("step {step} was skipped: {reason} ({skipped} so far); the word is unchanged")
         }
-        Event::Evaluation { step: 0, loss, .. } => format!("before the first step: loss on the fixed batch {loss:.4}"),
-        Event::Evaluation { step, loss, initial } => {
-            let change = 100.0 * (loss - initial) / initial;
-            format!("step {step}: loss on the fixed batch {loss:.4} ({change:+.1} %)")
+        Event::Evaluation { on, step, loss, initial } => {
+            let batch = match on {
+                EvaluatedOn::Training => "the fixed batch",
+                EvaluatedOn::Unseen => "unseen pictures",
+            };
+            match step {
+                0 => format!("before the first step: loss on {batch} {loss:.4}"),
+                _ => format!("step {step}: loss on {batch} {loss:.4} ({:+.1} %)", 100.0 * (loss - initial) / initial),
+            }
         }
         Event::Preview { step, path: Some(path) } => format!("step {step}: preview {path}"),
-        // The ones under way are only a safety net: the last one is told.
-        Event::Saved { what, .. } if what == "checkpoint" => return None,
+        // Those under way are only a safety net, and results have their place on standard output.
+        Event::Saved { what, .. } if ["checkpoint", "embedding", "picture", "sheet"].contains(&what.as_str()) => {
+            return None;
+        }
         Event::Saved { what, path } => format!("{what}: {path}"),
         Event::Warning { text, .. } => format!("warning: {text}"),
         Event::Converged { step, ratio } => format!("step {step}: the loss has settled ({ratio:.2}): stopping here"),
@@ -210,6 +230,14 @@ mod tests {
     #[test]
     fn spans_are_readable() {
         assert_eq!([0.04, 9.0, 61.2, 125.0, 7260.0].map(span), ["0.0 s", "9.0 s", "61 s", "2 min 5 s", "2 h 1 min"]);
+    }
+
+    #[test]
+    fn work_is_drawn_as_a_bar_and_written_as_a_line() {
+        let work = Work { what: "training".to_owned(), done: 150, of: 300, note: "loss 0.0690".to_owned() };
+        assert_eq!(work.drawn(), "training [==========          ] 150/300 loss 0.0690");
+        assert_eq!(work.written(), "training 150/300 loss 0.0690");
+        assert_eq!(Work::default().drawn(), " [                    ] 0/0");
     }
 
     #[test]

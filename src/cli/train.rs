@@ -13,6 +13,7 @@ use crate::config::{SampleConfig, TrainConfig};
 use crate::embedding::Embedding;
 use crate::event::Event;
 use crate::model::ModelConfig;
+use crate::text::ClipTokenizer;
 use crate::train::TrainJob;
 use crate::{Error, Result};
 
@@ -32,9 +33,15 @@ pub(super) async fn run(args: &TrainArgs, shared: &Shared, out: &mut Output) -> 
     // Whatever can be wrong is found out before the model is loaded.
     let source = open::model(shared)?;
     let config = ModelConfig::read(&*source).await?;
+    let embeddings = open::embeddings(&args.embeddings)?;
+    let mut tokenizer =
+        ClipTokenizer::load(&*source, config.text.vocab_size, config.text.max_position_embeddings).await?;
+    for (embedding, ..) in &embeddings {
+        tokenizer.add_word(&embedding.token, embedding.vectors())?;
+    }
+    tokenizer.add_word(&args.config.token, args.config.vectors.max(1) as usize)?;
     let side = args.config.resolution.unwrap_or_else(|| config.resolution());
     let gathered = pictures::gather(args, side)?;
-    let embeddings = open::embeddings(&args.embeddings)?;
     let path = args.out.clone().unwrap_or_else(|| default_folder(&args.config.token));
     RunFolder::check(&path, args.overwrite)?;
     if let Some(record) = &args.record {

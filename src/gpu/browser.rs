@@ -30,7 +30,9 @@ pub async fn browser() -> Result<Chosen> {
         ..wgpu::RequestAdapterOptions::default()
     };
     let adapter = instance.request_adapter(&options).await.map_err(|error| {
-        no_gpu(format!("this browser offers no WebGPU adapter ({error}); try a current Chrome, Edge, Firefox or Safari"))
+        no_gpu(format!(
+            "this browser offers no WebGPU adapter ({error}); try a current Chrome, Edge, Firefox or Safari"
+        ))
     })?;
     if let Some(missing) = lacking(&adapter.limits(), adapter.features()) {
         return Err(no_gpu(format!("this browser's GPU cannot run the engine: {missing}")));

@@ -13,11 +13,8 @@ use super::{Chosen, DeviceChoice, lacking};
 use crate::{Error, Result};
 
 /// The graphics APIs that are used, best first. OpenGL is left out: its compute shaders miss limits that we need.
-const APIS: [(Backend, WgpuBackend); 3] = [
-    (Backend::Vulkan, WgpuBackend::Vulkan),
-    (Backend::Metal, WgpuBackend::Metal),
-    (Backend::Dx12, WgpuBackend::Dx12),
-];
+const APIS: [(Backend, WgpuBackend); 3] =
+    [(Backend::Vulkan, WgpuBackend::Vulkan), (Backend::Metal, WgpuBackend::Metal), (Backend::Dx12, WgpuBackend::Dx12)];
 
 /// Devices that were started, by adapter: a runtime can be set up once. The lock is also held while adapters are listed,
 /// because the Vulkan loader crashes when instances are made on several threads at once.
@@ -56,8 +53,13 @@ impl Adapter {
     }
 
     fn rank(&self) -> usize {
-        let order =
-            [DeviceType::DiscreteGpu, DeviceType::IntegratedGpu, DeviceType::VirtualGpu, DeviceType::Other, DeviceType::Cpu];
+        let order = [
+            DeviceType::DiscreteGpu,
+            DeviceType::IntegratedGpu,
+            DeviceType::VirtualGpu,
+            DeviceType::Other,
+            DeviceType::Cpu,
+        ];
         order.iter().position(|device_type| *device_type == self.info.device_type).unwrap_or(order.len())
     }
 
@@ -69,7 +71,7 @@ impl Adapter {
             return Ok(device.clone());
         }
         let options = Device::wgpu_options().device_kind(self.kind.clone()).graphics_api(self.api);
-        let device = options.init().map_err(|error| error.to_string())?;
+        let device = quietly(|| options.init()).map_err(|error| error.to_string())?;
         started.push((key, device.clone()));
         Ok(device)
     }
@@ -90,6 +92,10 @@ pub fn adapters() -> Vec<Adapter> {
             ..wgpu::InstanceDescriptor::new_without_display_handle()
         })
     });
+    quietly(|| listed(instance))
+}
+
+fn listed(instance: &wgpu::Instance) -> Vec<Adapter> {
     let mut found = Vec::new();
     for (backend, api) in APIS {
         let mut counts = [0; 5];
@@ -140,7 +146,9 @@ fn automatic(adapters: &[Adapter]) -> Chosen {
         let trouble = match &adapter.lacking {
             Some(missing) => format!("the GPU {name} cannot run the engine: {missing}"),
             None => match adapter.start() {
-                Ok(device) => return Chosen { device, kind: "gpu", name, reason: format!("a {}", adapter.type_name()) },
+                Ok(device) => {
+                    return Chosen { device, kind: "gpu", name, reason: format!("a {}", adapter.type_name()) };
+                }
                 Err(trouble) => format!("the GPU {name} could not be started: {trouble}"),
             },
         };
@@ -174,6 +182,25 @@ fn gpu(adapters: &[Adapter]) -> Result<Chosen> {
     Err(Error::NoGpu { reason: format!("{reason}; or use --device cpu") })
 }
 
+/// Does some work while standard error leads nowhere, where that is needed.
+///
+/// Mesa's Vulkan drivers ask the desktop which GPU it prefers, and where there is no desktop at all (a container, a remote
+/// shell) the library below them prints `error: XDG_RUNTIME_DIR is invalid` for every adapter.
+fn quietly<T>(work: impl FnOnce() -> T) -> T {
+    #[cfg(unix)]
+    if std::env::var_os("XDG_RUNTIME_DIR").is_none()
+        && let Ok(nowhere) = std::fs::OpenOptions::new().write(true).open("/dev/null")
+        && let Ok(before) = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), 3)
+        && rustix::stdio::dup2_stderr(&nowhere).is_ok()
+    {
+        let done = work();
+        // It pointed there a moment ago, so it can again.
+        let _restored = rustix::stdio::dup2_stderr(&before);
+        return done;
+    }
+    work()
+}
+
 /// What the processor calls itself, and its threads.
 pub fn processor_name() -> String {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -201,7 +228,10 @@ mod tests {
         assert_eq!((chosen.kind, chosen.reason.as_str()), ("cpu", "no GPU was found"));
         let error = gpu(&[]).unwrap_err();
         assert_eq!(error.exit_code(), 5);
-        assert!(error.to_string().contains("mesa-vulkan-drivers") && error.to_string().contains("--device cpu"), "{error}");
+        assert!(
+            error.to_string().contains("mesa-vulkan-drivers") && error.to_string().contains("--device cpu"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -92,9 +92,10 @@ fn backward(dy: &Tensor<4>, weight: &Tensor<2>, channels: usize, geometry: Geome
     };
     let extra = [unseen(height, top + bottom, output[0], kernel[0]), unseen(width, left + right, output[1], kernel[1])];
     let options = ConvTransposeOptions::new([stride; 2], [0, 0], extra, [1, 1], 1);
+    let batch = dy.dims()[0];
     let dy = dy.clone().permute([0, 3, 1, 2]);
     let dx = module::conv_transpose2d(dy, channels_first(weight, kernel), None, options);
-    dx.permute([0, 2, 3, 1]).slice([0..usize::MAX, top..top + height, left..left + width])
+    dx.permute([0, 2, 3, 1]).slice([0..batch, top..top + height, left..left + width])
 }
 
 /// The weight as PyTorch's `[Cout, Cin, kh, kw]`, a view.

@@ -218,7 +218,7 @@ mod tests {
             (r#"{"steps_offset": 1000}"#, "steps_offset"),
             (r#"{"clip_sample_range": 0}"#, "clip_sample_range"),
             (r#"{"_class_name": "FlowMatchEulerDiscreteScheduler"}"#, "FlowMatchEuler"),
-            ("[1", "EOF"),
+            ("{", "EOF"),
         ];
         for (text, part) in cases {
             match SchedulerConfig::from_json(text, "the_file.json") {

@@ -39,7 +39,7 @@ pub(super) fn spaced_timesteps(config: &SchedulerConfig, spacing: TimestepSpacin
     };
     match timesteps.first() {
         Some(first) if *first >= train as f64 => Err(Error::Usage(format!(
-            "{steps} steps with steps_offset {} start beyond the model's {train} timesteps: take fewer steps",
+            "with steps_offset {}, so many steps start beyond the model's {train} timesteps: take fewer",
             config.steps_offset
         ))),
         _ => Ok(timesteps),

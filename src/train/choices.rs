@@ -28,7 +28,6 @@ pub(super) struct Choices {
     noise: Noise,
     token: String,
     templates: Vec<String>,
-    captions: Vec<Option<String>>,
     per_step: usize,
     eval_size: usize,
     timesteps: u32,
@@ -51,14 +50,12 @@ impl Choices {
         config: &TrainConfig,
         model: &Model,
         templates: Vec<String>,
-        captions: Vec<Option<String>>,
         replay: Option<Replay>,
     ) -> Self {
         Self {
             noise: Noise::new(config.seed),
             token: config.token.clone(),
             templates,
-            captions,
             per_step: (config.batch_size * config.gradient_accumulation) as usize,
             eval_size: config.eval_size as usize,
             timesteps: model.config.scheduler.num_train_timesteps as u32,
@@ -89,16 +86,16 @@ impl Choices {
         Ok(samples.collect())
     }
 
-    /// The fixed evaluation batch: every picture in turn, timesteps spread evenly, all else drawn once. Empty for a replay
-    /// without pictures.
-    pub fn evaluation(&self, dataset: &Dataset) -> Result<Vec<Sample>> {
+    /// A fixed evaluation batch: every picture in turn, timesteps spread evenly, all else drawn once. Empty where there are
+    /// no pictures.
+    pub fn evaluation(&self, dataset: &Dataset) -> Vec<Sample> {
         if dataset.pictures.is_empty() {
-            return Ok(Vec::new());
+            return Vec::new();
         }
         let draws = |stream| self.noise.draws(0, stream);
         let mut streams = Streams {
             picture: draws(Stream::EvalPicture),
-            flip: draws(Stream::EvalPicture),
+            flip: draws(Stream::EvalFlip),
             posterior: draws(Stream::EvalPosterior),
             timestep: draws(Stream::EvalTimestep),
             noise: draws(Stream::EvalNoise),
@@ -109,7 +106,7 @@ impl Choices {
             let timestep = (within * f64::from(self.timesteps)) as usize;
             self.sample(&mut streams, dataset, i % dataset.pictures.len(), timestep)
         });
-        Ok(samples.collect())
+        samples.collect()
     }
 
     fn sample(&self, streams: &mut Streams, dataset: &Dataset, picture: usize, timestep: usize) -> Sample {
@@ -121,7 +118,7 @@ impl Choices {
         let latents = view.mean.iter().zip(&view.std).zip(deviations);
         let latents = latents.map(|((mean, std), n)| (mean + std * n) * self.scaling_factor).collect();
         let choice = streams.caption.below(self.templates.len().max(1) as u32) as usize;
-        let template = self.captions.get(picture).and_then(Option::as_ref).or(self.templates.get(choice));
+        let template = dataset.captions.get(picture).and_then(Option::as_ref).or(self.templates.get(choice));
         let caption = templates::fill(template.map_or("{}", String::as_str), &self.token);
         Sample { latents, noise: streams.noise.normals(view.mean.len()), size: view.size, timestep, caption }
     }

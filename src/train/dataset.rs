@@ -18,15 +18,16 @@ pub(super) struct Cached {
     pub size: [usize; 2],
 }
 
-/// The views (as it is, and mirrored) of each picture.
+/// The views (as it is, and mirrored) of each picture, and its own caption if it has one.
 pub(super) struct Dataset {
     pub pictures: Vec<Vec<Cached>>,
+    pub captions: Vec<Option<String>>,
     flips: bool,
 }
 
 impl Dataset {
-    pub fn new(flips: bool) -> Self {
-        Self { pictures: Vec::new(), flips }
+    pub fn new(flips: bool, captions: Vec<Option<String>>) -> Self {
+        Self { pictures: Vec::new(), captions, flips }
     }
 
     /// Adds a picture; says how it was prepared.

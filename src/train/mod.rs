@@ -23,7 +23,7 @@ use burn::tensor::Tensor;
 
 use crate::config::{Checkpointing, Kind, SampleConfig, TrainConfig};
 use crate::embedding::Embedding;
-use crate::event::Event;
+use crate::event::{EvaluatedOn, Event};
 use crate::image::Picture;
 use crate::model::Model;
 use crate::ops::{Var, backward};
@@ -47,6 +47,8 @@ const SKIPS_IN_A_ROW: u32 = 5;
 pub struct TrainInput {
     /// The pictures.
     pub pictures: Vec<TrainPicture>,
+    /// Pictures of the same thing that the word is not learned from: the loss on them is told too.
+    pub unseen: Vec<TrainPicture>,
     /// Caption templates with one `{}` where the word goes; none means those of the kind.
     pub templates: Option<Vec<String>>,
     /// An embedding whose vectors the word starts from, instead of the initialiser in the configuration.
@@ -68,12 +70,19 @@ pub struct TrainPicture {
 
 /// What the job does next.
 enum Phase {
-    Encode { encoder: Option<VaeEncoder>, waiting: VecDeque<TrainPicture> },
+    Encode { encoder: Option<VaeEncoder>, waiting: VecDeque<(EvaluatedOn, TrainPicture)> },
     Plan,
     Evaluate,
     Preview,
     Step,
     Done,
+}
+
+/// A fixed evaluation batch, and its loss before the first step.
+struct Evaluation {
+    on: EvaluatedOn,
+    samples: Vec<Sample>,
+    initial: Option<f64>,
 }
 
 /// A word being learned.
@@ -83,13 +92,12 @@ pub struct TrainJob {
     config: TrainConfig,
     /// Words that were known before; they may occur in captions and the preview prompt.
     known: Rows,
-    vectors: usize,
     init_note: String,
     optimiser: Optimiser,
     choices: Choices,
     dataset: Dataset,
-    evaluation: Vec<Sample>,
-    initial_loss: Option<f64>,
+    unseen: Dataset,
+    evaluations: Vec<Evaluation>,
     early_stop: Option<EarlyStop>,
     recompute: bool,
     phase: Phase,
@@ -123,30 +131,32 @@ impl TrainJob {
         let plain = tokenizer.clone();
         tokenizer.add_word(&config.token, vectors)?;
         let (rows, init_note) = init::rows(config, &plain, &model, input.init.as_ref())?;
-        let pictures = &input.pictures;
-        let captions = pictures.iter().map(|picture| picture.caption.clone()).collect();
+        let captions = |pictures: &[TrainPicture]| pictures.iter().map(|picture| picture.caption.clone()).collect();
+        let (captions, unseen_captions) = (captions(&input.pictures), captions(&input.unseen));
         let templates = input.templates.unwrap_or_else(|| {
             templates::templates(config.kind).iter().map(|template| (*template).to_owned()).collect()
         });
         if let Some(replay) = &input.replay {
             replay.check(config, &model)?;
         }
-        let choices = Choices::new(config, &model, templates, captions, input.replay);
+        let choices = Choices::new(config, &model, templates, input.replay);
         let optimiser = Optimiser::new(config, rows, known.width, &model.text);
         let recompute = match config.checkpointing {
             Checkpointing::On => true,
             Checkpointing::Off => false,
             Checkpointing::Auto => loss::tape_bytes(&model.config, side(config, &model), config.batch_size) > 512 << 20,
         };
-        let waiting: VecDeque<_> = input.pictures.into();
+        let pictures = input.pictures.into_iter().map(|picture| (EvaluatedOn::Training, picture));
+        let unseen = input.unseen.into_iter().map(|picture| (EvaluatedOn::Unseen, picture));
+        let waiting = pictures.chain(unseen).collect();
         Ok(Self {
-            dataset: Dataset::new(!config.no_flip),
+            dataset: Dataset::new(!config.no_flip, captions),
+            unseen: Dataset::new(!config.no_flip, unseen_captions),
             early_stop: config.early_stop.then(|| EarlyStop::new(config)),
             record: input.record.then(Vec::new),
             phase: Phase::Encode { encoder: None, waiting },
             config: config.clone(),
-            evaluation: Vec::new(),
-            initial_loss: None,
+            evaluations: Vec::new(),
             pending: VecDeque::new(),
             preview: None,
             preview_picture: None,
@@ -159,7 +169,6 @@ impl TrainJob {
             model,
             tokenizer,
             known,
-            vectors,
             init_note,
             optimiser,
             choices,
@@ -235,7 +244,7 @@ impl TrainJob {
         match std::mem::replace(&mut self.phase, Phase::Done) {
             Phase::Encode { encoder, waiting } => self.encode(encoder, waiting).await,
             Phase::Plan => Ok(Some(self.plan()?)),
-            Phase::Evaluate => self.evaluate().await.map(Some),
+            Phase::Evaluate => self.evaluate().await,
             Phase::Preview => self.make_preview().await,
             Phase::Step => self.make_step().await.map(Some),
             Phase::Done => Ok(None),
@@ -245,9 +254,9 @@ impl TrainJob {
     async fn encode(
         &mut self,
         encoder: Option<VaeEncoder>,
-        mut waiting: VecDeque<TrainPicture>,
+        mut waiting: VecDeque<(EvaluatedOn, TrainPicture)>,
     ) -> Result<Option<Event>> {
-        let Some(next) = waiting.pop_front() else {
+        let Some((set, next)) = waiting.pop_front() else {
             // The encoder is dropped here: nothing needs it any more.
             self.phase = Phase::Plan;
             return Ok(None);
@@ -260,8 +269,12 @@ impl TrainJob {
             }
         };
         let side = side(&self.config, &self.model);
-        let prepared = self.dataset.encode(&next.picture, side, self.config.framing, &encoder, &self.model).await?;
-        let done = self.dataset.pictures.len() as u32;
+        let dataset = match set {
+            EvaluatedOn::Training => &mut self.dataset,
+            EvaluatedOn::Unseen => &mut self.unseen,
+        };
+        let prepared = dataset.encode(&next.picture, side, self.config.framing, &encoder, &self.model).await?;
+        let done = (self.dataset.pictures.len() + self.unseen.pictures.len()) as u32;
         let total = done + waiting.len() as u32;
         self.phase = Phase::Encode { encoder: Some(encoder), waiting };
         self.pending.push_back(Event::Encode { done, total, name: next.picture.name, prepared });
@@ -269,7 +282,12 @@ impl TrainJob {
     }
 
     fn plan(&mut self) -> Result<Event> {
-        self.evaluation = self.choices.evaluation(&self.dataset)?;
+        for (on, dataset) in [(EvaluatedOn::Training, &self.dataset), (EvaluatedOn::Unseen, &self.unseen)] {
+            let samples = self.choices.evaluation(dataset);
+            if !samples.is_empty() {
+                self.evaluations.push(Evaluation { on, samples, initial: None });
+            }
+        }
         self.phase = self.after_step();
         let config = &self.config;
         Ok(Event::Plan {
@@ -289,7 +307,7 @@ impl TrainJob {
         let last = self.step == self.config.steps;
         let due = |every: u32| self.step == 0 || last || (every > 0 && self.step % every == 0);
         let evaluate = due(self.config.eval_every) || self.early_stop.is_some();
-        if evaluate && self.evaluated != Some(self.step) && !self.evaluation.is_empty() {
+        if evaluate && self.evaluated != Some(self.step) && !self.evaluations.is_empty() {
             Phase::Evaluate
         } else if self.config.preview_every > 0
             && due(self.config.preview_every)
@@ -303,27 +321,30 @@ impl TrainJob {
         }
     }
 
-    async fn evaluate(&mut self) -> Result<Event> {
+    async fn evaluate(&mut self) -> Result<Option<Event>> {
         let rows = Var::constant(self.all_rows());
-        let (mut sum, mut count) = (0.0, 0);
-        for samples in self.evaluation.chunks(self.config.batch_size as usize) {
-            let loss = self.loss(samples, &rows)?.into_value();
-            sum += f64::from(platform::read(loss).await?[0]) * samples.len() as f64;
-            count += samples.len();
+        for i in 0..self.evaluations.len() {
+            let (mut sum, mut count) = (0.0, 0);
+            for samples in self.evaluations[i].samples.chunks(self.config.batch_size as usize) {
+                let loss = self.loss(samples, &rows)?.into_value();
+                sum += f64::from(platform::read(loss).await?[0]) * samples.len() as f64;
+                count += samples.len();
+            }
+            let (loss, evaluation) = (sum / count as f64, &mut self.evaluations[i]);
+            let initial = *evaluation.initial.get_or_insert(loss);
+            self.pending.push_back(Event::Evaluation { on: evaluation.on, step: self.step, loss, initial });
+            if evaluation.on == EvaluatedOn::Training
+                && let Some(ratio) = self.early_stop.as_mut().and_then(|early_stop| early_stop.settled(loss))
+            {
+                self.pending.push_back(Event::Converged { step: self.step, ratio });
+                // The rest of the plan is this step's: the last preview, then the end.
+                self.config.steps = self.step;
+            }
         }
-        let loss = sum / count as f64;
-        let initial = *self.initial_loss.get_or_insert(loss);
         self.evaluated = Some(self.step);
-        if let Some(early_stop) = &mut self.early_stop
-            && let Some(ratio) = early_stop.settled(loss)
-        {
-            self.pending.push_back(Event::Converged { step: self.step, ratio });
-            // The rest of the plan is this step's: the last preview, then the end.
-            self.config.steps = self.step;
-        }
         self.phase = self.after_step();
         self.finish_if_done();
-        Ok(Event::Evaluation { step: self.step, loss, initial })
+        Ok(None)
     }
 
     async fn make_preview(&mut self) -> Result<Option<Event>> {
