@@ -57,7 +57,7 @@ impl ModelConfig {
         let (vae, file) = read("autoencoder", "vae/config.json").await?;
         let vae = VaeConfig::from_json(&vae, &file)?;
         let (scheduler, file) = read("noise schedule", "scheduler/scheduler_config.json").await?;
-        let scheduler = SchedulerConfig::from_json(&scheduler, &file)?;
+        let scheduler = SchedulerConfig::from_json(&scheduler, &file)?.for_stable_diffusion();
         for level in 0..unet.block_out_channels.len() {
             let width = unet.cross_attention_dim.at(level);
             if width != text.hidden_size {

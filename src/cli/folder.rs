@@ -27,6 +27,8 @@ pub(super) struct RunFolder {
     begun: Instant,
     train: Vec<(u32, f64)>,
     eval: Vec<(u32, f64)>,
+    /// The loss on pictures held back: before the first step, and the last.
+    unseen: Option<(f64, f64)>,
     previews: Vec<(u32, PathBuf)>,
 }
 
@@ -57,8 +59,15 @@ impl RunFolder {
         let log = path.join("log.jsonl");
         let file = File::create(&log).map_err(|source| Error::Write { path: log, source })?;
         let begun = Instant::now();
-        let mut folder =
-            Self { path: path.to_owned(), log: file, begun, train: vec![], eval: vec![], previews: vec![] };
+        let mut folder = Self {
+            path: path.to_owned(),
+            log: file,
+            begun,
+            train: vec![],
+            eval: vec![],
+            unseen: None,
+            previews: vec![],
+        };
         folder.write(about)?;
         Ok(folder)
     }
@@ -114,7 +123,10 @@ impl RunFolder {
             Ok::<_, Error>(())
         };
         if !self.train.is_empty() {
-            save("loss curve", "loss.png", &loss_curve(title, &self.train, &self.eval))?;
+            let unseen =
+                self.unseen.map(|(from, to)| format!("; on unseen pictures the loss went from {from:.4} to {to:.4}"));
+            let title = format!("{title}{}", unseen.unwrap_or_default());
+            save("loss curve", "loss.png", &loss_curve(&title, &self.train, &self.eval))?;
         }
         if self.previews.len() > 1 {
             save("previews", "previews.png", &self.sheet(preview_prompt))?;

@@ -223,8 +223,12 @@ impl Run<'_> {
         self.out.told(&path)
     }
 
-    fn stop_if_asked(&self) -> Result<()> {
-        if self.interrupt.asked() { Err(Error::Interrupted) } else { Ok(()) }
+    fn stop_if_asked(&mut self) -> Result<()> {
+        if !self.interrupt.asked() {
+            return Ok(());
+        }
+        self.out.say(&format!("stopped after {} denoising steps; pictures that were ready are saved", self.steps));
+        Err(Error::Interrupted)
     }
 
     fn finish(self, begun: Instant) -> Result<()> {

@@ -40,6 +40,8 @@ pub(super) fn gather(args: &TrainArgs, side: u32) -> Result<Gathered> {
     };
     let pictures = read_pictures(&args.pictures, args, &mut events)?;
     let unseen = read_pictures(&args.unseen, args, &mut events)?;
+    // What is to be said of both sets is the same sentence.
+    events.dedup();
     events.extend(concerns(&pictures, side));
     let input = TrainInput { pictures, unseen, templates, init, replay, record: args.record.is_some() };
     Ok(Gathered { input, events })

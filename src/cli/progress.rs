@@ -207,7 +207,9 @@ fn line(event: &Event) -> Option<String> {
         Event::Saved { what, path } => format!("{what}: {path}"),
         Event::Warning { text, .. } => format!("warning: {text}"),
         Event::Converged { step, ratio } => format!("step {step}: the loss has settled ({ratio:.2}): stopping here"),
-        Event::Done { steps, secs } => format!("done: {steps} steps in {}", span(*secs)),
+        Event::Done { steps, secs } => {
+            format!("done: {steps} {} in {}", if *steps == 1 { "step" } else { "steps" }, span(*secs))
+        }
         _ => return None,
     })
 }

@@ -53,7 +53,7 @@ impl Conv2d {
 
 /// The convolution of `x` `[B, H, W, Cin]`: `[B, H', W', Cout]`. Its backward needs no activation.
 pub fn conv2d(x: &Var<4>, layer: &Conv2d) -> Var<4> {
-    let [batch, height, width, channels] = x.dims();
+    let [batch, height, width, _] = x.dims();
     if layer.kernel == [1, 1] && layer.stride == 1 {
         let weights = super::Linear { weight: layer.weight.clone(), bias: layer.bias.clone() };
         return super::linear(x, &weights);
@@ -63,7 +63,7 @@ pub fn conv2d(x: &Var<4>, layer: &Conv2d) -> Var<4> {
     debug_assert_eq!(y.dims()[..3], [batch, geometry.output[0], geometry.output[1]]);
     let (link, weight) = (x.link(), layer.weight.clone());
     Var::from_op(y, &[x], move |dy, gradients| {
-        gradients.add(&link, || backward(&dy, &weight.f32(), channels, geometry));
+        gradients.add(&link, || backward(&dy, &weight.f32(), geometry));
     })
 }
 
@@ -79,10 +79,10 @@ fn forward(x: &Tensor<4>, weight: &Tensor<2>, bias: Option<&Tensor<1>>, geometry
     y.permute([0, 2, 3, 1])
 }
 
-fn backward(dy: &Tensor<4>, weight: &Tensor<2>, channels: usize, geometry: Geometry) -> Tensor<4> {
+fn backward(dy: &Tensor<4>, weight: &Tensor<2>, geometry: Geometry) -> Tensor<4> {
     #[cfg(not(target_family = "wasm"))]
     if super::on_cpu(dy) {
-        return super::cpu::conv2d_backward(dy, weight, channels, geometry);
+        return super::cpu::conv2d_backward(dy, weight, geometry);
     }
     // The transposed convolution gives the gradient to the padded input, up to the last row and column that a window
     // reached; what no window saw gets zeros, and the padding is cut off.

@@ -90,12 +90,13 @@ impl ClipTokenizer {
             vocabulary.get(token).copied().ok_or_else(|| bad(vocab, format!("the token {token} is not in the vocabulary")))
         };
         let (start, end) = (id(START)?, id(END)?);
-        let pad = id(pad.as_deref().unwrap_or(END))?;
+        let pad_token = pad.as_deref().unwrap_or(END);
+        let pad = id(pad_token)?;
         if let Some((token, id)) = vocabulary.iter().find(|(_, id)| **id as usize >= vocab_size) {
             let reason = format!("{token:?} has id {id}, but the text encoder knows only {vocab_size} ids");
             return Err(bad(vocab, reason));
         }
-        let inner = build(&vocab_text, &merges_text).map_err(|reason| bad(merges, reason))?;
+        let inner = build(&vocab_text, &merges_text, pad_token).map_err(|reason| bad(merges, reason))?;
         let first_free = vocab_size as u32;
         let (inner, vocabulary) = (Rc::new(inner), Rc::new(vocabulary));
         Ok(Self { inner, vocabulary, words: Vec::new(), first_free, length, start, end, pad })
@@ -286,7 +287,9 @@ fn pad_token(text: &str) -> Option<String> {
 }
 
 /// The upstream pipeline, described in the format of `tokenizer.json`.
-fn build(vocab: &str, merges: &str) -> Result<Tokenizer, String> {
+///
+/// The padding token is special too, wherever it stands: in SD 2.x, which pads with `!`, every exclamation mark is one.
+fn build(vocab: &str, merges: &str, pad: &str) -> Result<Tokenizer, String> {
     let vocab: serde_json::Value = serde_json::from_str(vocab).map_err(|error| error.to_string())?;
     let merges: Vec<&str> =
         merges.lines().filter(|line| !line.starts_with("#version") && !line.trim().is_empty()).collect();
@@ -296,9 +299,13 @@ fn build(vocab: &str, merges: &str) -> Result<Tokenizer, String> {
             "normalized": false, "special": true,
         })
     };
+    let mut added = vec![special(START), special(END)];
+    if ![START, END].contains(&pad) {
+        added.push(special(pad));
+    }
     let description = serde_json::json!({
         "version": "1.0",
-        "added_tokens": [special(START), special(END)],
+        "added_tokens": added,
         "normalizer": {"type": "Sequence", "normalizers": [
             {"type": "NFC"},
             {"type": "Replace", "pattern": {"Regex": "\\s+"}, "content": " "},

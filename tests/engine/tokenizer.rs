@@ -8,7 +8,11 @@ use serde::Deserialize;
 use crate::fixtures::{model_path, path};
 
 fn tokenizer() -> ClipTokenizer {
-    let source = Folder::new(model_path("mini"));
+    tokenizer_of("mini")
+}
+
+fn tokenizer_of(model: &str) -> ClipTokenizer {
+    let source = Folder::new(model_path(model));
     pollster::block_on(ClipTokenizer::load(&source, 2107, 77)).expect("the tokenizer")
 }
 
@@ -20,10 +24,19 @@ struct Line {
 
 #[test]
 fn thousands_of_prompts_equal_transformers() {
-    let tokenizer = tokenizer();
-    let text = std::fs::read_to_string(path("prompts.jsonl")).expect("the prompts");
+    assert_equal("mini", "prompts.jsonl", 2000);
+}
+
+#[test]
+fn exclamation_marks_are_padding_in_sd_2() {
+    assert_equal("tiny-sd2", "prompts-sd2.jsonl", 100);
+}
+
+fn assert_equal(model: &str, file: &str, least: usize) {
+    let tokenizer = tokenizer_of(model);
+    let text = std::fs::read_to_string(path(file)).expect("the prompts");
     let lines: Vec<Line> = text.lines().map(|line| serde_json::from_str(line).expect("a prompt")).collect();
-    assert!(lines.len() > 2000, "only {} prompts", lines.len());
+    assert!(lines.len() >= least, "only {} prompts", lines.len());
     let wrong: Vec<_> = lines
         .iter()
         .filter(|line| {

@@ -42,10 +42,11 @@ fn follows(place: &Place, replay: &str, trajectory: &str, steps: u32, batch: u32
     let mut job = replayed(place, replay, steps, batch);
     assert_eq!(job.embedding().rows, fixture.floats("init_rows"), "the initial rows");
     let losses = losses(&mut job);
-    let want = fixture.floats("losses");
+    let want = &fixture.floats("losses")[..steps as usize];
     assert_eq!(losses.len(), want.len());
-    let worst = losses.iter().zip(&want).map(|(a, b)| (a / f64::from(*b) - 1.0).abs()).fold(0.0, f64::max);
-    let cosine = cosine(&job.embedding().rows, &fixture.floats("rows"));
+    let worst = losses.iter().zip(want).map(|(a, b)| (a / f64::from(*b) - 1.0).abs()).fold(0.0, f64::max);
+    let rows = if steps == 10 { "rows_after_10" } else { "rows" };
+    let cosine = cosine(&job.embedding().rows, &fixture.floats(rows));
     println!("{} over {steps} steps: losses within {worst:.1e}, cosine of the rows 1 - {:.1e}", place.name, 1.0 - cosine);
     assert!(worst <= 1e-3, "losses are off by {worst} on {}", place.name);
     assert!(cosine >= 0.9999, "rows have cosine {cosine} on {}", place.name);
@@ -56,10 +57,11 @@ fn a_hundred_steps_follow_pytorch_on_the_cpu() {
     follows(&cpu(), "replay-100.safetensors", "trajectory.safetensors", 100, 2);
 }
 
+/// Fewer steps here: on a software GPU a hundred would take minutes. The reference keeps its rows after ten.
 #[test]
-fn a_hundred_steps_follow_pytorch_on_the_gpu() {
+fn ten_steps_follow_pytorch_on_the_gpu() {
     let (place, _turn) = gpu();
-    follows(&place, "replay-100.safetensors", "trajectory.safetensors", 100, 2);
+    follows(&place, "replay-100.safetensors", "trajectory.safetensors", 10, 2);
 }
 
 #[test]

@@ -32,8 +32,8 @@ impl Sizes {
         h * w
     }
 
-    /// Calls `run(place in the window, place in the input row, elements)` for each run of taps that lies inside row `y`
-    /// of the input; the window is that of output column `x` and starts at input column `left` (which may be negative).
+    /// Calls `visit(place in the window, place in the sample, elements)` for each run of neighbouring values that the window
+    /// of an output position and the picture have in common; the rest of the window lies in the padding.
     #[inline]
     fn taps(&self, row: usize, mut visit: impl FnMut(usize, usize, usize)) {
         let Geometry { input: [h, w], kernel: [kh, kw], stride, padding: [top, left, _, _], output: [_, ow] } =
@@ -80,8 +80,9 @@ pub(crate) fn conv2d(x: &Tensor<4>, weight: &Tensor<2>, bias: Option<&Tensor<1>>
 }
 
 /// The gradient to the input of [`conv2d`]: windows of gradients, folded back onto the input.
-pub(crate) fn conv2d_backward(dy: &Tensor<4>, weight: &Tensor<2>, channels: usize, geometry: Geometry) -> Tensor<4> {
+pub(crate) fn conv2d_backward(dy: &Tensor<4>, weight: &Tensor<2>, geometry: Geometry) -> Tensor<4> {
     let [batch, _, _, outputs] = dy.dims();
+    let channels = weight.dims()[1] / (geometry.kernel[0] * geometry.kernel[1]);
     let [height, width] = geometry.input;
     let sizes = Sizes::new([batch, height, width, channels], geometry, outputs);
     let (dys, weight) = (Slab::of(dy), Slab::of(weight));

@@ -1,0 +1,73 @@
+"""Makes a Stable Diffusion 1.x folder of any size with random weights, to measure time and memory on.
+
+    python random_model.py OUT [--channels 64,128,256,256] [--sample-size 32] [--text-width 256]
+
+The values mean nothing; sizes, layer types and the computation are those of a real model. Tokenizer and noise schedule are
+the mini model's.
+"""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel
+
+MINI = Path(__file__).resolve().parents[2] / "models" / "mini"
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("out", type=Path)
+    arguments.add_argument("--channels", default="64,128,256,256", help="of the U-Net's levels")
+    arguments.add_argument("--sample-size", type=int, default=32, help="side of the latents")
+    arguments.add_argument("--text-width", type=int, default=256)
+    options = arguments.parse_args()
+    channels = [int(value) for value in options.channels.split(",")]
+    levels = len(channels)
+    vocabulary = json.loads((MINI / "tokenizer" / "vocab.json").read_text())
+
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(
+        sample_size=options.sample_size,
+        block_out_channels=channels,
+        layers_per_block=2,
+        cross_attention_dim=options.text_width,
+        attention_head_dim=8,
+        norm_num_groups=16,
+        down_block_types=["CrossAttnDownBlock2D"] * (levels - 1) + ["DownBlock2D"],
+        up_block_types=["UpBlock2D"] + ["CrossAttnUpBlock2D"] * (levels - 1),
+    )
+    vae = AutoencoderKL(
+        block_out_channels=[16, 32, 64],
+        down_block_types=["DownEncoderBlock2D"] * 3,
+        up_block_types=["UpDecoderBlock2D"] * 3,
+        norm_num_groups=4,
+        sample_size=4 * options.sample_size,
+        scaling_factor=0.18215,
+    )
+    text = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(vocabulary),
+            hidden_size=options.text_width,
+            intermediate_size=4 * options.text_width,
+            num_hidden_layers=6,
+            num_attention_heads=8,
+            hidden_act="quick_gelu",
+            bos_token_id=len(vocabulary) - 2,
+            eos_token_id=len(vocabulary) - 1,
+            pad_token_id=len(vocabulary) - 1,
+        )
+    )
+    for name, module in [("unet", unet), ("vae", vae), ("text_encoder", text)]:
+        module.half().save_pretrained(options.out / name)
+    for name in ["tokenizer", "scheduler"]:
+        shutil.copytree(MINI / name, options.out / name, dirs_exist_ok=True)
+    shutil.copy(MINI / "model_index.json", options.out)
+    print(f"{options.out}: U-Net of {sum(p.numel() for p in unet.parameters()) / 1e6:.1f} M parameters")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+//! What the program says of itself, of models and of the machine.
+
+use pseudoword::error::EXIT_CODES;
+
+use crate::place::{Place, events, succeeded, text, tiny};
+
+#[test]
+fn help_shows_examples_headings_and_every_exit_status() {
+    let place = Place::new();
+    let help = place.run(&["--help"]);
+    succeeded(&help);
+    for (code, meaning) in EXIT_CODES {
+        assert!(text(&help.stdout).contains(&format!("{code:>3}  {meaning}")), "{code}: {}", text(&help.stdout));
+    }
+    for command in ["train", "generate", "models", "doctor", "bench"] {
+        assert!(text(&help.stdout).contains(&format!("  {command} ")), "{command}");
+        let help = place.run(&[command, "--help"]);
+        let said = text(&help.stdout);
+        for part in ["Examples:", &format!("  pseudoword {command}"), "Every command:", "--device", "--json", "--quiet"]
+        {
+            assert!(said.contains(part), "{command}: no {part:?} in {said}");
+        }
+        assert!(said.lines().all(|line| line.chars().count() <= 110), "{said}");
+    }
+    let train = place.run(&["train", "--help"]);
+    for heading in ["The word:", "Training:", "Pictures and captions:", "Progress:", "Files:"] {
+        assert!(text(&train.stdout).contains(heading), "{heading}");
+    }
+    assert!(text(&place.run(&["--version"]).stdout).starts_with("pseudoword 0."));
+}
+
+#[test]
+fn models_and_doctor_describe_what_there_is() {
+    let place = Place::new();
+    let models = events(&place.run(&["models", "--json", "--model", &tiny()]).stdout);
+    assert_eq!((models[0]["name"].as_str(), models[1]["name"].as_str()), (Some("mini"), Some("tiny-sd1")));
+    assert_eq!((models[0]["resolution"].as_u64(), models[0]["width"].as_u64()), (Some(64), Some(128)));
+    assert!(models[0]["parts"]["unet"]["parameters"].as_u64().unwrap() > 5_000_000);
+    let people = place.run(&["models"]);
+    assert!(text(&people.stdout).contains("mini (built in)") && text(&people.stdout).contains("5.60 million"));
+
+    let doctor = place.run(&["doctor", "--json"]);
+    succeeded(&doctor);
+    let report = events(&doctor.stdout).pop().unwrap();
+    assert_eq!((report["chosen"]["kind"].as_str(), report["self_test"]["passed"].as_bool()), (Some("cpu"), Some(true)));
+    // Where no driver is installed, asking for a GPU ends with advice, and asking for nothing with the processor.
+    let without = |device: &str| {
+        place.command(&["doctor", "--device", device]).env("VK_ICD_FILENAMES", "/none").output().unwrap()
+    };
+    if cfg!(target_os = "linux") {
+        let gpu = without("gpu");
+        assert_eq!(gpu.status.code(), Some(5), "{}", text(&gpu.stdout));
+        assert!(text(&gpu.stderr).contains("--device cpu"), "{}", text(&gpu.stderr));
+        let auto = without("auto");
+        succeeded(&auto);
+        assert!(text(&auto.stdout).contains("no GPU was found"), "{}", text(&auto.stdout));
+    }
+}
+
+#[test]
+fn bench_measures_each_piece_of_work() {
+    let place = Place::new();
+    let output = place.run(&["bench", "--model", &tiny(), "--steps", "3", "--batch", "1", "--json"]);
+    succeeded(&output);
+    let report = events(&output.stdout).pop().unwrap();
+    for figures in [&report["vae_encode_s"], &report["denoise_step_s"], &report["train_step_s"]["1"]] {
+        assert!(figures["median"].as_f64().unwrap() > 0.0 && figures["reps"] == 3, "{report}");
+    }
+}

@@ -1,0 +1,10 @@
+//! The program as a user meets it: exit statuses, what is said and where, and files that hold what was promised.
+
+#![cfg(feature = "native")]
+
+mod generating;
+mod help;
+mod place;
+mod refusals;
+mod streams;
+mod training;
