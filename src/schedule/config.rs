@@ -245,11 +245,6 @@ mod tests {
             }
         }
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
 
     #[test]
     fn what_python_writes_for_dpm_solver_is_read() {

@@ -37,24 +37,25 @@ impl Header {
 
     /// Checks a header given as the first eight bytes and what follows them, against the length of the file.
     pub(crate) fn parse(first: &[u8], json: &[u8], length: u64) -> Result<Self, String> {
-        let looks = |text: &str| first.starts_with(text.as_bytes());
         if length == 0 {
             return Err("the file is empty".to_owned());
         }
-        if looks("version ") {
-            return Err("this is a Git LFS pointer, not the file itself: run `git lfs pull`, or download it".to_owned());
-        }
-        if first.trim_ascii_start().starts_with(b"<") {
-            return Err("this is a web page, not a safetensors file: the download failed".to_owned());
-        }
-        if looks("PK\x03\x04") || first.first() == Some(&0x80) {
-            return Err("this is a PyTorch pickle, not a safetensors file".to_owned());
-        }
-        let Ok(size) = <[u8; 8]>::try_from(first).map(u64::from_le_bytes) else {
-            return Err(format!("not a safetensors file: it has only {length} bytes"));
-        };
+        let size = <[u8; 8]>::try_from(first).map(u64::from_le_bytes).unwrap_or(u64::MAX);
+        // Only what cannot be a header is taken for something else: a length may begin with any byte.
         if size > LONGEST || size.saturating_add(8) > length {
-            return Err(format!("not a safetensors file, or cut off: a header of {size} bytes in {length}"));
+            return Err(match first {
+                b"version " => {
+                    "this is a Git LFS pointer, not the file itself: run `git lfs pull`, or download it".to_owned()
+                }
+                [b'P', b'K', 3, 4, ..] | [0x80, ..] => "this is a PyTorch pickle, not a safetensors file".to_owned(),
+                _ if first.trim_ascii_start().starts_with(b"<") => {
+                    "this is a web page, not a safetensors file: the download failed".to_owned()
+                }
+                [_, _, _, _, _, _, _, _] => {
+                    format!("not a safetensors file, or cut off: a header of {size} bytes in {length}")
+                }
+                _ => format!("not a safetensors file: it has only {length} bytes"),
+            });
         }
         let metadata: Metadata =
             serde_json::from_slice(json).map_err(|error| format!("not a safetensors file: {error}"))?;
@@ -62,7 +63,10 @@ impl Header {
         let end = tensors.values().map(|info| info.data_offsets.1 as u64).max().unwrap_or(0);
         let data = 8 + size;
         if data + end != length {
-            return Err(format!("cut off or damaged: the header describes {} bytes, the file has {length}", data + end));
+            return Err(format!(
+                "cut off or damaged: the header describes {} bytes, the file has {length}",
+                data + end
+            ));
         }
         let mut names: Vec<String> = tensors.into_keys().collect();
         names.sort();
