@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Every default, named once. Which ones were measured, and how, is in the README ("What was measured").
 pub mod defaults {
     /// Vectors for each token.
-    pub const VECTORS: u32 = 1;
+    pub const VECTORS: u32 = 2;
     /// Optimiser steps.
     pub const STEPS: u32 = 300;
     /// Pictures in a forward pass.
@@ -16,7 +16,7 @@ pub mod defaults {
     /// Peak learning rate of the AdamW recipe.
     pub const ADAMW_LR: f64 = 1e-2;
     /// Peak learning rate of the direction-only recipe: the tangent of the angle of each step.
-    pub const DIRECTION_LR: f64 = 4e-2;
+    pub const DIRECTION_LR: f64 = 1e-1;
     /// Seed of every random choice.
     pub const SEED: u64 = 0;
     /// Denoising steps of a generation.
@@ -133,7 +133,7 @@ pub struct TrainConfig {
     /// How the vector is moved
     #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Recipe::default(), help_heading = "Training"))]
     pub recipe: Recipe,
-    /// Peak learning rate [default: 0.01 for adamw, 0.04 for direction]
+    /// Peak learning rate [default: 0.01 for adamw, 0.1 for direction]
     #[cfg_attr(feature = "native", arg(long, value_name = "RATE", help_heading = "Training"))]
     pub lr: Option<f64>,
     /// How the learning rate changes

@@ -62,7 +62,8 @@ impl Embedding {
         let split = bytes.len().min(8);
         let size = <[u8; 8]>::try_from(&bytes[..split]).map_or(0, u64::from_le_bytes);
         let end = usize::try_from(size.saturating_add(8)).unwrap_or(usize::MAX).min(bytes.len()).max(split);
-        let header = crate::weights::Header::parse(&bytes[..split], &bytes[split..end], bytes.len() as u64).map_err(bad)?;
+        let header =
+            crate::weights::Header::parse(&bytes[..split], &bytes[split..end], bytes.len() as u64).map_err(bad)?;
         let tensors = SafeTensors::deserialize(bytes).map_err(|error| bad(error.to_string()))?;
         let names: Vec<&String> = header.names().collect();
         let [name] = names.as_slice() else {

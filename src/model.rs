@@ -44,11 +44,9 @@ impl ModelConfig {
     pub async fn read(source: &dyn Source) -> Result<Self> {
         let read = async |part: &str, path: &str| match read_text(source, path).await? {
             Some(text) => Ok((text, format!("{}/{path}", source.name()))),
-            None => Err(Error::ModelPartMissing {
-                model: source.name(),
-                part: part.to_owned(),
-                expected: path.to_owned(),
-            }),
+            None => {
+                Err(Error::ModelPartMissing { model: source.name(), part: part.to_owned(), expected: path.to_owned() })
+            }
         };
         let (text, file) = read("text encoder", "text_encoder/config.json").await?;
         let text = ClipTextConfig::from_json(&text, &file)?;
@@ -61,7 +59,8 @@ impl ModelConfig {
         for level in 0..unet.block_out_channels.len() {
             let width = unet.cross_attention_dim.at(level);
             if width != text.hidden_size {
-                let reason = format!("cross_attention_dim is {width}, but the text encoder's width is {}", text.hidden_size);
+                let reason =
+                    format!("cross_attention_dim is {width}, but the text encoder's width is {}", text.hidden_size);
                 return Err(Error::BadConfig { file: unet_file, reason });
             }
         }
@@ -144,15 +143,22 @@ impl Model {
         weights.finish_except(&["encoder.", "quant_conv."])?;
         drop(weights);
 
-        let model =
-            Self { config, name: source.name(), device: device.clone(), text, unet, decoder, source: source.clone(), storage };
+        let model = Self {
+            config,
+            name: source.name(),
+            device: device.clone(),
+            text,
+            unet,
+            decoder,
+            source: source.clone(),
+            storage,
+        };
         Ok((Rc::new(model), tokenizer))
     }
 
     /// Loads the encoder half of the autoencoder.
     pub async fn encoder(&self, events: &mut dyn FnMut(Event)) -> Result<VaeEncoder> {
-        let weights =
-            Weights::open(&*self.source, Part::Vae, VAE_WEIGHTS, &self.device, self.storage, events).await?;
+        let weights = Weights::open(&*self.source, Part::Vae, VAE_WEIGHTS, &self.device, self.storage, events).await?;
         let encoder = VaeEncoder::load(&weights, &self.config.vae).await?;
         weights.finish_except(&["decoder.", "post_quant_conv."])?;
         Ok(encoder)

@@ -11,7 +11,7 @@ use crate::model::Model;
 use crate::sample::SampleJob;
 use crate::source::Source;
 use crate::text::ClipTokenizer;
-use crate::train::{TrainJob, TrainInput};
+use crate::train::{TrainInput, TrainJob};
 use crate::weights::Storage;
 use crate::{Error, Result};
 

@@ -39,6 +39,11 @@ pub(super) async fn run(args: &TrainArgs, shared: &Shared, out: &mut Output) -> 
     for (embedding, ..) in &embeddings {
         tokenizer.add_word(&embedding.token, embedding.vectors())?;
     }
+    let phrase_only = TrainConfig {
+        init: args.config.init.clone().filter(|init| !pictures::names_a_file(init)),
+        ..args.config.clone()
+    };
+    crate::train::check(&phrase_only, &config, &tokenizer)?;
     tokenizer.add_word(&args.config.token, args.config.vectors.max(1) as usize)?;
     let side = args.config.resolution.unwrap_or_else(|| config.resolution());
     let gathered = pictures::gather(args, side)?;

@@ -59,8 +59,7 @@ fn probabilities(q: &Tensor<3>, k: &Tensor<3>, heads: usize, causal: bool) -> Te
 
 /// Zero where a query may look, a large negative number elsewhere: `[1, 1, N, M]`.
 fn causal_mask(queries: usize, keys: usize, device: &burn::tensor::Device) -> Tensor<4> {
-    let entries: Vec<f32> =
-        (0..queries * keys).map(|i| if i % keys <= i / keys { 0.0 } else { -1e9 }).collect();
+    let entries: Vec<f32> = (0..queries * keys).map(|i| if i % keys <= i / keys { 0.0 } else { -1e9 }).collect();
     Tensor::<1>::from_floats(entries.as_slice(), device).reshape([1, 1, queries, keys])
 }
 

@@ -87,9 +87,8 @@ fn backward(dy: &Tensor<4>, weight: &Tensor<2>, geometry: Geometry) -> Tensor<4>
     // The transposed convolution gives the gradient to the padded input, up to the last row and column that a window
     // reached; what no window saw gets zeros, and the padding is cut off.
     let Geometry { input: [height, width], kernel, stride, padding: [top, left, bottom, right], output } = geometry;
-    let unseen = |size: usize, padding: usize, output: usize, kernel: usize| {
-        size + padding - ((output - 1) * stride + kernel)
-    };
+    let unseen =
+        |size: usize, padding: usize, output: usize, kernel: usize| size + padding - ((output - 1) * stride + kernel);
     let extra = [unseen(height, top + bottom, output[0], kernel[0]), unseen(width, left + right, output[1], kernel[1])];
     let options = ConvTransposeOptions::new([stride; 2], [0, 0], extra, [1, 1], 1);
     let batch = dy.dims()[0];

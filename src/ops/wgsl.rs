@@ -1,9 +1,7 @@
 //! Launches the kernels in `shaders/` on a wgpu device.
 
 use burn::tensor::{DType, Shape, Tensor};
-use burn_wgpu::{
-    CubeBackend, CubeDim, CubeTensor, KernelSource, SourceKernel, SourceTemplate, into_contiguous,
-};
+use burn_wgpu::{CubeBackend, CubeDim, CubeTensor, KernelSource, SourceKernel, SourceTemplate, into_contiguous};
 use cubecl::prelude::{CubeCount, KernelId};
 use cubecl::server::KernelArguments;
 

@@ -32,6 +32,8 @@ pub struct SampleJob {
     warnings: Vec<Event>,
     batch: Option<Batch>,
     pictures: Vec<RgbImage>,
+    /// Pictures made so far, taken or not.
+    made: usize,
     finished: bool,
 }
 
@@ -90,6 +92,7 @@ impl SampleJob {
             warnings,
             batch: None,
             pictures: Vec::new(),
+            made: 0,
             finished: false,
         })
     }
@@ -123,7 +126,7 @@ impl SampleJob {
         if let Some(warning) = self.warnings.pop() {
             return Ok(Some(warning));
         }
-        let done = self.pictures.len();
+        let done = self.made;
         let count = self.config.count as usize;
         match self.batch.take() {
             Some(batch) if batch.step < batch.sampler.timesteps().len() => self.denoise(batch).await.map(Some),
@@ -200,7 +203,7 @@ impl SampleJob {
 
     fn fresh_noise(&self, count: usize, step: usize) -> Tensor<4> {
         let (channels, [h, w]) = (self.model.config.vae.latent_channels, self.size);
-        let first = self.pictures.len();
+        let first = self.made;
         let values: Vec<f32> = (first..first + count)
             .flat_map(|i| {
                 let noise = Noise::new(self.config.seed + i as u64);
@@ -222,6 +225,7 @@ impl SampleJob {
                 let reason = "the picture came out with values that are not numbers".to_owned();
                 return Err(Error::Gpu { during: "decoding".to_owned(), reason });
             }
+            self.made += 1;
             self.pictures.push(crate::image::from_floats(&values, width as u32, height as u32));
         }
         Ok(Event::Pictures { count: count as u32 })

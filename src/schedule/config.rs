@@ -248,7 +248,8 @@ mod tests {
 
     #[test]
     fn what_python_writes_for_dpm_solver_is_read() {
-        let text = r#"{"lambda_min_clipped": -Infinity, "beta_end": 0.012, "note": "NaN \" Infinity", "variance_type": NaN}"#;
+        let text =
+            r#"{"lambda_min_clipped": -Infinity, "beta_end": 0.012, "note": "NaN \" Infinity", "variance_type": NaN}"#;
         assert_eq!(SchedulerConfig::from_json(text, "test").expect("readable").beta_end, 0.012);
         assert!(standard_json(text).contains(r#""NaN \" Infinity""#), "strings stay as they are");
         assert!(SchedulerConfig::from_json(r#"{"beta_end": Infinity}"#, "test").is_err(), "where a number is needed");

@@ -14,10 +14,8 @@ use crate::source::{Source, read_text};
 use crate::{Error, Result};
 
 /// What separates the pieces that are encoded on their own; the upstream pattern.
-const PATTERN: &str = concat!(
-    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|",
-    r"[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+",
-);
+const PATTERN: &str =
+    concat!(r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|", r"[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+",);
 const START: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
 
@@ -79,24 +77,24 @@ impl ClipTokenizer {
                 expected: format!("{vocab} and {merges}"),
             });
         };
-        let pad = match read_text(source, "tokenizer/special_tokens_map.json").await? {
-            Some(text) => pad_token(&text),
-            None => None,
-        };
+        let map = read_text(source, "tokenizer/special_tokens_map.json").await?;
+        let special: serde_json::Value = map.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         let bad = |path: &str, reason: String| Error::BadFile { file: format!("{}/{path}", source.name()), reason };
         let vocabulary: HashMap<String, u32> =
             serde_json::from_str(&vocab_text).map_err(|error| bad(vocab, error.to_string()))?;
         let id = |token: &str| {
-            vocabulary.get(token).copied().ok_or_else(|| bad(vocab, format!("the token {token} is not in the vocabulary")))
+            vocabulary
+                .get(token)
+                .copied()
+                .ok_or_else(|| bad(vocab, format!("the token {token} is not in the vocabulary")))
         };
         let (start, end) = (id(START)?, id(END)?);
-        let pad_token = pad.as_deref().unwrap_or(END);
-        let pad = id(pad_token)?;
+        let pad = id(special_token(&special, "pad_token").unwrap_or(END))?;
         if let Some((token, id)) = vocabulary.iter().find(|(_, id)| **id as usize >= vocab_size) {
             let reason = format!("{token:?} has id {id}, but the text encoder knows only {vocab_size} ids");
             return Err(bad(vocab, reason));
         }
-        let inner = build(&vocab_text, &merges_text, pad_token).map_err(|reason| bad(merges, reason))?;
+        let inner = build(&vocab_text, &merges_text, &special).map_err(|reason| bad(merges, reason))?;
         let first_free = vocab_size as u32;
         let (inner, vocabulary) = (Rc::new(inner), Rc::new(vocabulary));
         Ok(Self { inner, vocabulary, words: Vec::new(), first_free, length, start, end, pad })
@@ -279,30 +277,37 @@ fn lower_prefix(text: &str, key: &str) -> Option<usize> {
     rest.is_empty().then_some(text.len())
 }
 
-/// The padding token that `special_tokens_map.json` names: a string or an object with its `content`.
-fn pad_token(text: &str) -> Option<String> {
-    let map: serde_json::Value = serde_json::from_str(text).ok()?;
-    let pad = map.get("pad_token")?;
-    pad.as_str().or_else(|| pad.get("content")?.as_str()).map(str::to_owned)
+/// A token that `special_tokens_map.json` names: a string, or an object with its `content`.
+fn special_token<'a>(map: &'a serde_json::Value, name: &str) -> Option<&'a str> {
+    let token = map.get(name)?;
+    token.as_str().or_else(|| token.get("content")?.as_str())
 }
 
 /// The upstream pipeline, described in the format of `tokenizer.json`.
 ///
 /// The padding token is special too, wherever it stands: in SD 2.x, which pads with `!`, every exclamation mark is one.
-fn build(vocab: &str, merges: &str, pad: &str) -> Result<Tokenizer, String> {
+fn build(vocab: &str, merges: &str, map: &serde_json::Value) -> Result<Tokenizer, String> {
     let vocab: serde_json::Value = serde_json::from_str(vocab).map_err(|error| error.to_string())?;
     let merges: Vec<&str> =
         merges.lines().filter(|line| !line.starts_with("#version") && !line.trim().is_empty()).collect();
-    let special = |content: &str| {
-        serde_json::json!({
-            "id": vocab[content], "content": content, "single_word": false, "lstrip": false, "rstrip": false,
-            "normalized": false, "special": true,
-        })
-    };
-    let mut added = vec![special(START), special(END)];
-    if ![START, END].contains(&pad) {
-        added.push(special(pad));
+    // Start and end are special in any case; a map may add others, and say that they are matched in lower case.
+    let mut added = std::collections::BTreeMap::from([(START, false), (END, false)]);
+    for name in ["bos_token", "eos_token", "unk_token", "pad_token"] {
+        if let Some(token) = special_token(map, name) {
+            let normalized = map[name].get("normalized").and_then(serde_json::Value::as_bool).unwrap_or(false);
+            // Where several roles have one token, the last says how it is matched: so do transformers.
+            added.insert(token, normalized);
+        }
     }
+    let added: Vec<_> = added
+        .into_iter()
+        .map(|(content, normalized)| {
+            serde_json::json!({
+                "id": vocab[content], "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+                "normalized": normalized, "special": true,
+            })
+        })
+        .collect();
     let description = serde_json::json!({
         "version": "1.0",
         "added_tokens": added,

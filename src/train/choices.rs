@@ -46,12 +46,7 @@ struct Streams {
 }
 
 impl Choices {
-    pub fn new(
-        config: &TrainConfig,
-        model: &Model,
-        templates: Vec<String>,
-        replay: Option<Replay>,
-    ) -> Self {
+    pub fn new(config: &TrainConfig, model: &Model, templates: Vec<String>, replay: Option<Replay>) -> Self {
         Self {
             noise: Noise::new(config.seed),
             token: config.token.clone(),

@@ -31,7 +31,8 @@ pub(super) fn rows(
         }
         if embedding.vectors() > vectors {
             let (has, token) = (embedding.vectors(), &embedding.token);
-            let text = format!("the embedding {token:?} has {has} vectors, but --vectors is {vectors}: give --vectors {has}");
+            let text =
+                format!("the embedding {token:?} has {has} vectors, but --vectors is {vectors}: give --vectors {has}");
             return Err(Error::Usage(text));
         }
         let rows = (0..vectors).flat_map(|i| {
@@ -43,6 +44,15 @@ pub(super) fn rows(
     let Some(phrase) = &config.init else {
         return Ok((drawn(config, model), format!("random ({})", serde_name(&config.kind))));
     };
+    let ids = ids(config, tokenizer)?;
+    let rows = (0..vectors).flat_map(|i| table.row(ids[i * ids.len() / vectors] as usize));
+    Ok((rows.collect(), phrase.clone()))
+}
+
+/// The ids of the initialiser's words, at most one for each vector; none if there is no phrase, or a file is meant.
+pub(super) fn ids(config: &TrainConfig, tokenizer: &ClipTokenizer) -> Result<Vec<u32>> {
+    let vectors = config.vectors as usize;
+    let Some(phrase) = &config.init else { return Ok(Vec::new()) };
     let ids = tokenizer.encode(phrase);
     if ids.is_empty() {
         return Err(Error::Usage(format!("the initialiser {phrase:?} has no words in it")));
@@ -56,8 +66,7 @@ pub(super) fn rows(
             vectors,
         });
     }
-    let rows = (0..vectors).flat_map(|i| table.row(ids[i * ids.len() / vectors] as usize));
-    Ok((rows.collect(), phrase.clone()))
+    Ok(ids)
 }
 
 fn drawn(config: &TrainConfig, model: &Model) -> Vec<f32> {
@@ -75,5 +84,7 @@ fn drawn(config: &TrainConfig, model: &Model) -> Vec<f32> {
         - mean.iter().map(|mean| mean * mean).sum::<f64>() / table.width() as f64;
     let deviation = about_mean.max(0.0).sqrt() as f32;
     let mut draws = Noise::new(config.seed).draws(0, Stream::Init);
-    (0..config.vectors).flat_map(|_| mean.iter().map(|mean| *mean as f32 + deviation * draws.normal()).collect::<Vec<_>>()).collect()
+    (0..config.vectors)
+        .flat_map(|_| mean.iter().map(|mean| *mean as f32 + deviation * draws.normal()).collect::<Vec<_>>())
+        .collect()
 }

@@ -25,7 +25,7 @@ use crate::config::{Checkpointing, Kind, SampleConfig, TrainConfig};
 use crate::embedding::Embedding;
 use crate::event::{EvaluatedOn, Event};
 use crate::image::Picture;
-use crate::model::Model;
+use crate::model::{Model, ModelConfig};
 use crate::ops::{Var, backward};
 use crate::sample::SampleJob;
 use crate::session::Rows;
@@ -35,8 +35,8 @@ use crate::{Error, Result, platform};
 use choices::{Choices, Sample};
 use dataset::Dataset;
 use early_stop::EarlyStop;
-pub use optimiser::learning_rate;
 use optimiser::Optimiser;
+pub use optimiser::learning_rate;
 pub use replay::Replay;
 
 /// Steps in a row that may be skipped before a run gives up.
@@ -123,7 +123,7 @@ impl TrainJob {
         config: &TrainConfig,
         input: TrainInput,
     ) -> Result<Self> {
-        check(config, &model)?;
+        check(config, &model.config, &tokenizer)?;
         if input.pictures.is_empty() && !input.replay.as_ref().is_some_and(Replay::has_latents) {
             return Err(Error::NoPictures { place: "the request".to_owned() });
         }
@@ -144,7 +144,9 @@ impl TrainJob {
         let recompute = match config.checkpointing {
             Checkpointing::On => true,
             Checkpointing::Off => false,
-            Checkpointing::Auto => loss::tape_bytes(&model.config, side(config, &model), config.batch_size) > 512 << 20,
+            Checkpointing::Auto => {
+                loss::tape_bytes(&model.config, side(config, &model.config), config.batch_size) > 512 << 20
+            }
         };
         let pictures = input.pictures.into_iter().map(|picture| (EvaluatedOn::Training, picture));
         let unseen = input.unseen.into_iter().map(|picture| (EvaluatedOn::Unseen, picture));
@@ -219,7 +221,7 @@ impl TrainJob {
     /// Every random choice made so far, if they were to be kept.
     pub fn record(&self) -> Option<Vec<u8>> {
         let steps = self.record.as_ref()?;
-        Some(replay::write(steps, &self.config.token, &self.model.config, side(&self.config, &self.model)))
+        Some(replay::write(steps, &self.config.token, &self.model.config, side(&self.config, &self.model.config)))
     }
 
     /// Works until the next event; none when everything is done.
@@ -268,7 +270,7 @@ impl TrainJob {
                 self.model.encoder(&mut |event| pending.push_back(event)).await?
             }
         };
-        let side = side(&self.config, &self.model);
+        let side = side(&self.config, &self.model.config);
         let dataset = match set {
             EvaluatedOn::Training => &mut self.dataset,
             EvaluatedOn::Unseen => &mut self.unseen,
@@ -309,10 +311,7 @@ impl TrainJob {
         let evaluate = due(self.config.eval_every) || self.early_stop.is_some();
         if evaluate && self.evaluated != Some(self.step) && !self.evaluations.is_empty() {
             Phase::Evaluate
-        } else if self.config.preview_every > 0
-            && due(self.config.preview_every)
-            && self.previewed != Some(self.step)
-        {
+        } else if self.config.preview_every > 0 && due(self.config.preview_every) && self.previewed != Some(self.step) {
             Phase::Preview
         } else if last {
             Phase::Done
@@ -468,8 +467,8 @@ impl TrainJob {
 }
 
 /// The side in pixels that pictures are trained at.
-fn side(config: &TrainConfig, model: &Model) -> u32 {
-    config.resolution.unwrap_or_else(|| model.config.resolution())
+fn side(config: &TrainConfig, model: &ModelConfig) -> u32 {
+    config.resolution.unwrap_or_else(|| model.resolution())
 }
 
 /// How an option is spelled.
@@ -481,8 +480,12 @@ fn norm(values: &[f32]) -> f64 {
     values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt()
 }
 
-/// Refuses settings that cannot be.
-fn check(config: &TrainConfig, model: &Model) -> Result<()> {
+/// Refuses settings that cannot be, given a model's configuration and its tokenizer with the words that are known before.
+/// Needs no weights, so a front end can ask before it loads them; a job asks again.
+///
+/// # Errors
+/// [`Error::Usage`], [`Error::InitialiserTooLong`].
+pub fn check(config: &TrainConfig, model: &ModelConfig, tokenizer: &ClipTokenizer) -> Result<()> {
     let usage = |text: String| Err(Error::Usage(text));
     let counts = [
         ("--vectors", config.vectors),
@@ -503,7 +506,9 @@ fn check(config: &TrainConfig, model: &Model) -> Result<()> {
         ("--kappa", config.kappa, -f64::MIN_POSITIVE, f64::MAX),
         ("--snr-gamma", config.snr_gamma.unwrap_or(1.0), 0.0, f64::MAX),
     ];
-    if let Some((name, value, above, below)) = rates.iter().find(|(_, value, above, below)| !(value > above && value < below)) {
+    if let Some((name, value, above, below)) =
+        rates.iter().find(|(_, value, above, below)| !(value > above && value < below))
+    {
         let range = match (*above == 0.0, *below == 1.0) {
             (_, true) => "from 0 up to, but not, 1",
             (true, _) => "above 0",
@@ -511,9 +516,9 @@ fn check(config: &TrainConfig, model: &Model) -> Result<()> {
         };
         return usage(format!("{name} {value}: it must be a number {range}"));
     }
-    let (side, step) = (side(config, model), model.config.size_step());
+    let (side, step) = (side(config, model), model.size_step());
     if side == 0 || side % step != 0 || side > 2048 {
         return usage(format!("--resolution {side}: it must be a multiple of {step} up to 2048 for this model"));
     }
-    Ok(())
+    init::ids(config, tokenizer).map(|_ids| ())
 }

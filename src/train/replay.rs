@@ -67,7 +67,8 @@ impl Replay {
         };
         let captions = header.metadata().as_ref().and_then(|metadata| metadata.get("captions"));
         let captions = captions.ok_or("its metadata has no captions")?;
-        let captions: Vec<Vec<String>> = serde_json::from_str(captions).map_err(|error| format!("captions: {error}"))?;
+        let captions: Vec<Vec<String>> =
+            serde_json::from_str(captions).map_err(|error| format!("captions: {error}"))?;
         if captions.len() != steps || captions.iter().any(|captions| captions.len() != batch) {
             return Err(format!("captions must be {steps} lists of {batch}"));
         }
@@ -108,7 +109,7 @@ impl Replay {
         if self.timesteps.iter().any(|t| !(0..last).contains(t)) {
             return bad(format!("timesteps must be from 0 up to {}", last - 1));
         }
-        let side = side(config, model) as usize / model.config.vae.pixels_per_latent();
+        let side = side(config, &model.config) as usize / model.config.vae.pixels_per_latent();
         if self.channels != model.config.vae.latent_channels || (!self.has_latents() && self.size != [side, side]) {
             return bad(format!("its noise is {} x {:?}, this model's latents are not", self.channels, self.size));
         }
@@ -167,7 +168,8 @@ pub(super) fn write(steps: &[Vec<Sample>], token: &str, config: &ModelConfig, si
     let captions: Vec<Vec<&str>> =
         steps.iter().map(|samples| samples.iter().map(|sample| sample.caption.as_str()).collect()).collect();
     let shape = vec![steps.len(), batch, channels, h, w];
-    let view = |dtype, shape: Vec<usize>, data| TensorView::new(dtype, shape, data).expect("sizes follow from the samples");
+    let view =
+        |dtype, shape: Vec<usize>, data| TensorView::new(dtype, shape, data).expect("sizes follow from the samples");
     let tensors = [
         ("latents", view(Dtype::F32, shape.clone(), latents.as_slice())),
         ("noise", view(Dtype::F32, shape, noise.as_slice())),

@@ -153,11 +153,15 @@ impl UnetConfig {
             ("mid_block_type", self.mid_block_type.as_deref() != Some("UNetMidBlock2DCrossAttn")),
         ];
         if let Some((name, _)) = unsupported.iter().find(|(_, found)| *found) {
-            return Err(format!("{name} asks for something that is not supported (models of the SD 1.x and 2.x kind are)"));
+            return Err(format!(
+                "{name} asks for something that is not supported (models of the SD 1.x and 2.x kind are)"
+            ));
         }
         let levels = self.block_out_channels.len();
         if levels == 0 || self.down_block_types.len() != levels || self.up_block_types.len() != levels {
-            return Err("block_out_channels, down_block_types and up_block_types must have one entry each per level".into());
+            return Err(
+                "block_out_channels, down_block_types and up_block_types must have one entry each per level".into()
+            );
         }
         for (known, types) in [
             (["DownBlock2D", "CrossAttnDownBlock2D"], &self.down_block_types),
@@ -167,7 +171,9 @@ impl UnetConfig {
                 return Err(format!("block type {other:?} is not known: expected one of {known:?}"));
             }
         }
-        for values in [&self.layers_per_block, &self.cross_attention_dim, self.heads(), &self.transformer_layers_per_block] {
+        for values in
+            [&self.layers_per_block, &self.cross_attention_dim, self.heads(), &self.transformer_layers_per_block]
+        {
             if let PerLevel::Each(each) = values
                 && each.len() != levels
             {
@@ -177,7 +183,10 @@ impl UnetConfig {
         for (level, &channels) in self.block_out_channels.iter().enumerate() {
             let heads = self.heads().at(level);
             if self.norm_num_groups == 0 || channels % self.norm_num_groups != 0 {
-                return Err(format!("{channels} channels do not divide into norm_num_groups = {}", self.norm_num_groups));
+                return Err(format!(
+                    "{channels} channels do not divide into norm_num_groups = {}",
+                    self.norm_num_groups
+                ));
             }
             if heads == 0 || channels % heads != 0 {
                 return Err(format!("{channels} channels do not divide into {heads} heads (attention_head_dim)"));

@@ -73,7 +73,9 @@ impl VaeConfig {
     fn check(&self) -> Result<(), String> {
         let levels = self.block_out_channels.len();
         if levels == 0 || self.down_block_types.len() != levels || self.up_block_types.len() != levels {
-            return Err("block_out_channels, down_block_types and up_block_types must have one entry each per level".into());
+            return Err(
+                "block_out_channels, down_block_types and up_block_types must have one entry each per level".into()
+            );
         }
         let strange = self.down_block_types.iter().find(|name| *name != "DownEncoderBlock2D");
         if let Some(name) = strange.or(self.up_block_types.iter().find(|name| *name != "UpDecoderBlock2D")) {
@@ -83,7 +85,9 @@ impl VaeConfig {
             return Err(format!("act_fn {:?} is not supported", self.act_fn));
         }
         if self.shift_factor.is_some_and(|shift| shift != 0.0) || self.latents_mean.is_some() {
-            return Err("shift_factor and latents_mean are not supported (models of the SD 1.x and 2.x kind are)".into());
+            return Err(
+                "shift_factor and latents_mean are not supported (models of the SD 1.x and 2.x kind are)".into()
+            );
         }
         if let Some(channels) =
             self.block_out_channels.iter().find(|c| self.norm_num_groups == 0 || *c % self.norm_num_groups != 0)

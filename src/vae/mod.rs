@@ -108,7 +108,8 @@ impl VaeEncoder {
             let mut inputs = channels[level.saturating_sub(1)];
             let mut resnets = Vec::new();
             for i in 0..config.layers_per_block {
-                resnets.push(ResnetBlock2D::load(block.at("resnets").at(i), [inputs, outputs], None, groups, EPS).await?);
+                resnets
+                    .push(ResnetBlock2D::load(block.at("resnets").at(i), [inputs, outputs], None, groups, EPS).await?);
                 inputs = outputs;
             }
             let downsampler = match level + 1 < channels.len() {
@@ -150,10 +151,7 @@ impl VaeEncoder {
         }
         let moments = x.into_value();
         let half = moments.dims()[3] / 2;
-        Posterior {
-            mean: moments.clone().narrow(3, 0, half),
-            logvar: moments.narrow(3, half, half).clamp(-30.0, 20.0),
-        }
+        Posterior { mean: moments.clone().narrow(3, 0, half), logvar: moments.narrow(3, half, half).clamp(-30.0, 20.0) }
     }
 }
 
@@ -179,7 +177,8 @@ impl VaeDecoder {
             let block = at.at("up_blocks").at(i);
             let mut resnets = Vec::new();
             for j in 0..=config.layers_per_block {
-                resnets.push(ResnetBlock2D::load(block.at("resnets").at(j), [inputs, outputs], None, groups, EPS).await?);
+                resnets
+                    .push(ResnetBlock2D::load(block.at("resnets").at(j), [inputs, outputs], None, groups, EPS).await?);
                 inputs = outputs;
             }
             let upsampler = match i + 1 < channels.len() {

@@ -127,7 +127,9 @@ impl<'a> Weights<'a> {
         }
         match problems.is_empty() {
             true => Ok(()),
-            false => Err(Error::BadWeights { file: format!("{}/{}", self.file.source.name(), self.file.path), problems }),
+            false => {
+                Err(Error::BadWeights { file: format!("{}/{}", self.file.source.name(), self.file.path), problems })
+            }
         }
     }
 

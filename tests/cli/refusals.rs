@@ -39,7 +39,7 @@ fn bad_words_and_numbers_are_refused_with_advice() {
     refused(&train(&["--token", "<|endoftext|>"]), 2, &["endoftext", "is taken"]);
     refused(&train(&["--token", "two words"]), 2, &["two words", "spaces"]);
     refused(&train(&["--token", ""]), 2, &["empty"]);
-    refused(&train(&["--init", "red apple"]), 2, &["red + apple", "2 tokens", "--vectors 2"]);
+    refused(&train(&["--init", "red apple", "--vectors", "1"]), 2, &["red + apple", "2 tokens", "--vectors 2"]);
     refused(&train(&["--vectors", "0"]), 2, &["--vectors 0", "at least 1"]);
     refused(&train(&["--steps", "0"]), 2, &["--steps 0", "at least 1"]);
     refused(&train(&["--lr", "NaN"]), 2, &["--lr NaN", "above 0"]);

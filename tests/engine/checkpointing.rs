@@ -47,7 +47,8 @@ fn a_training_step_is_the_same_with_and_without() {
             ..TrainConfig::default()
         };
         let bytes = std::fs::read(crate::fixtures::path("replay-3.safetensors")).expect("the replay");
-        let input = TrainInput { replay: Some(Replay::read(&bytes, "replay").expect("a replay")), ..TrainInput::default() };
+        let input =
+            TrainInput { replay: Some(Replay::read(&bytes, "replay").expect("a replay")), ..TrainInput::default() };
         let mut job = session.train(&config, input).expect("a job");
         pollster::block_on(async { while job.next().await.expect("no error").is_some() {} });
         job.embedding().rows

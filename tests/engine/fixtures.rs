@@ -126,9 +126,11 @@ pub fn deviation(got: &[f32], want: &[f32]) -> f64 {
     assert_eq!(got.len(), want.len(), "number of values");
     let scale = want.iter().fold(0.0f64, |most, value| most.max(f64::from(value.abs())));
     assert!(scale > 0.0, "an expectation of zeros proves nothing");
-    let worst = got.iter().zip(want).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, |a: f64, b| {
-        if b.is_nan() { f64::INFINITY } else { a.max(b) }
-    });
+    let worst = got
+        .iter()
+        .zip(want)
+        .map(|(a, b)| f64::from((a - b).abs()))
+        .fold(0.0, |a: f64, b| if b.is_nan() { f64::INFINITY } else { a.max(b) });
     worst / scale
 }
 

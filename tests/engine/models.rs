@@ -27,6 +27,10 @@ fn everywhere(test: impl Fn(&Session, &Fixture, &Place, &str)) {
         let fixture = Fixture::read(&format!("{name}.safetensors"));
         on_every_device(|place| {
             for storage in [Storage::AsFile, Storage::F32] {
+                // A software GPU needs seconds for each pass of the larger model, so one storage has to do there.
+                if place.name == "gpu" && name == "mini" && storage == Storage::F32 {
+                    continue;
+                }
                 test(&open(name, place, Some(storage)), &fixture, place, &format!("{name} {storage:?}"));
             }
         });
@@ -84,6 +88,9 @@ fn the_loss_and_its_gradient_equal_pytorch() {
             [(None, "grad.loss", "grad.d_rows"), (Some(5.0), "grad.snr_loss", "grad.d_rows_snr")]
         {
             for recompute in [false, true] {
+                if place.name == "gpu" && recompute == gamma.is_none() {
+                    continue;
+                }
                 let what = |part: &str| format!("{name} {part} gamma {gamma:?} recompute {recompute}");
                 let rows = Var::leaf(fixture.tensor("grad.rows", device));
                 let context = model.encode_prompts(&prompts(&fixture.ints("grad.input_ids")), &rows, recompute);

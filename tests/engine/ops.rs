@@ -69,7 +69,12 @@ impl Run<'_> {
         self.check("dx", &values(gradients.take(&x).expect("a gradient")));
     }
 
-    fn any_rank(&self, op2: impl Fn(&Var<2>) -> Var<2>, op3: impl Fn(&Var<3>) -> Var<3>, op4: impl Fn(&Var<4>) -> Var<4>) {
+    fn any_rank(
+        &self,
+        op2: impl Fn(&Var<2>) -> Var<2>,
+        op3: impl Fn(&Var<3>) -> Var<3>,
+        op4: impl Fn(&Var<4>) -> Var<4>,
+    ) {
         match self.fixture.shape(&self.name("x")).len() {
             2 => self.rows(op2),
             3 => self.rows(op3),
@@ -81,7 +86,8 @@ impl Run<'_> {
         let shape = self.fixture.shape(&self.name("w"));
         let [outputs, inputs, kh, kw] = shape[..] else { panic!("a convolution's weight has rank four") };
         // PyTorch's padding is left, right, top, bottom.
-        let padding: Vec<usize> = serde_json::from_value(self.case.parameters["padding"].clone()).expect("four numbers");
+        let padding: Vec<usize> =
+            serde_json::from_value(self.case.parameters["padding"].clone()).expect("four numbers");
         let weight = self.fixture.map(&self.name("w"), &self.place.device).reshape([outputs, kh * kw * inputs]);
         Conv2d {
             weight: Weight::new(weight),
@@ -214,7 +220,8 @@ fn gradients_equal_finite_differences() {
             loss3(&ops::attention(&x, &x, &x, 2, true), 4)
         });
         assert_gradient(place, "a recomputed block", [2, 5, 8], |x| {
-            let y = ops::checkpoint(x, x, |a: &Var<3>, b: &Var<3>| ops::attention(a, b, a, 4, false).add(&ops::silu(b)));
+            let y =
+                ops::checkpoint(x, x, |a: &Var<3>, b: &Var<3>| ops::attention(a, b, a, 4, false).add(&ops::silu(b)));
             loss3(&y, 3)
         });
     });

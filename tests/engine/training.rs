@@ -42,12 +42,15 @@ fn follows(place: &Place, replay: &str, trajectory: &str, steps: u32, batch: u32
     let mut job = replayed(place, replay, steps, batch);
     assert_eq!(job.embedding().rows, fixture.floats("init_rows"), "the initial rows");
     let losses = losses(&mut job);
-    let want = &fixture.floats("losses")[..steps as usize];
+    let want = fixture.floats("losses");
     assert_eq!(losses.len(), want.len());
-    let worst = losses.iter().zip(want).map(|(a, b)| (a / f64::from(*b) - 1.0).abs()).fold(0.0, f64::max);
-    let rows = if steps == 10 { "rows_after_10" } else { "rows" };
-    let cosine = cosine(&job.embedding().rows, &fixture.floats(rows));
-    println!("{} over {steps} steps: losses within {worst:.1e}, cosine of the rows 1 - {:.1e}", place.name, 1.0 - cosine);
+    let worst = losses.iter().zip(&want).map(|(a, b)| (a / f64::from(*b) - 1.0).abs()).fold(0.0, f64::max);
+    let cosine = cosine(&job.embedding().rows, &fixture.floats("rows"));
+    println!(
+        "{} over {steps} steps: losses within {worst:.1e}, cosine of the rows 1 - {:.1e}",
+        place.name,
+        1.0 - cosine
+    );
     assert!(worst <= 1e-3, "losses are off by {worst} on {}", place.name);
     assert!(cosine >= 0.9999, "rows have cosine {cosine} on {}", place.name);
 }
@@ -57,11 +60,11 @@ fn a_hundred_steps_follow_pytorch_on_the_cpu() {
     follows(&cpu(), "replay-100.safetensors", "trajectory.safetensors", 100, 2);
 }
 
-/// Fewer steps here: on a software GPU a hundred would take minutes. The reference keeps its rows after ten.
+/// Fewer steps here: on a software GPU a hundred would take a quarter of an hour.
 #[test]
-fn ten_steps_follow_pytorch_on_the_gpu() {
+fn three_steps_follow_pytorch_on_the_gpu() {
     let (place, _turn) = gpu();
-    follows(&place, "replay-100.safetensors", "trajectory.safetensors", 10, 2);
+    follows(&place, "replay-3.safetensors", "trajectory-3.safetensors", 3, 1);
 }
 
 #[test]
@@ -87,7 +90,8 @@ fn peach() -> TrainInput {
     let pictures = files.pictures.iter().map(|file| {
         let bytes = std::fs::read(file).expect("readable");
         let picture = pseudoword::image::Picture::decode(&file.display().to_string(), &bytes).expect("a picture");
-        pseudoword::train::TrainPicture { picture, caption: None }
+        let caption = pseudoword::image::find::caption_for(file).expect("readable");
+        pseudoword::train::TrainPicture { picture, caption }
     });
     TrainInput { pictures: pictures.collect(), ..TrainInput::default() }
 }
@@ -121,6 +125,7 @@ fn direction_only_keeps_the_norm_and_turns_by_the_rate() {
     let config = small(TrainConfig {
         steps: 1,
         recipe: Recipe::Direction,
+        vectors: 1,
         lr: Some(0.04),
         lr_schedule: LrSchedule::Constant,
         ..TrainConfig::default()
@@ -140,7 +145,8 @@ fn direction_only_keeps_the_norm_and_turns_by_the_rate() {
 #[test]
 fn the_evaluation_loss_falls() {
     let session = open("mini", &cpu(), None);
-    let config = small(TrainConfig { steps: 40, eval_size: 8, ..TrainConfig::default() });
+    let config =
+        TrainConfig { batch_size: 4, eval_size: 16, ..small(TrainConfig { steps: 40, ..TrainConfig::default() }) };
     let mut job = session.train(&config, peach()).expect("a job");
     let mut evaluations = Vec::new();
     pollster::block_on(async {
@@ -151,5 +157,5 @@ fn the_evaluation_loss_falls() {
         }
     });
     let [first, .., last] = evaluations[..] else { panic!("two evaluations at least: {evaluations:?}") };
-    assert!(last < 0.97 * first, "{first} to {last}");
+    assert!(last < 0.98 * first, "{first} to {last}");
 }

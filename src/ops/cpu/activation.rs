@@ -58,34 +58,53 @@ fn chunked(length: usize, unit: usize, work: impl Fn(&mut [f32], usize) + Sync) 
 #[inline(always)]
 fn map<const D: usize>(x: &Tensor<D>, f: impl Fn(f32) -> f32 + Sync) -> Tensor<D> {
     let slab = Slab::of(x);
-    let out = chunked(slab.len(), 1, #[inline(always)] |out, at| {
-        let x = &slab[at..at + out.len()];
-        for (y, &x) in out.iter_mut().zip(x) {
-            *y = f(x);
-        }
-    });
+    let out = chunked(
+        slab.len(),
+        1,
+        #[inline(always)]
+        |out, at| {
+            let x = &slab[at..at + out.len()];
+            for (y, &x) in out.iter_mut().zip(x) {
+                *y = f(x);
+            }
+        },
+    );
     tensor(out, x.dims())
 }
 
 #[inline(always)]
 fn zip<const D: usize>(x: &Tensor<D>, dy: &Tensor<D>, f: impl Fn(f32, f32) -> f32 + Sync) -> Tensor<D> {
     let (a, b) = (Slab::of(x), Slab::of(dy));
-    let out = chunked(a.len(), 1, #[inline(always)] |out, at| {
-        let (a, b) = (&a[at..at + out.len()], &b[at..at + out.len()]);
-        for ((y, &a), &b) in out.iter_mut().zip(a).zip(b) {
-            *y = f(a, b);
-        }
-    });
+    let out = chunked(
+        a.len(),
+        1,
+        #[inline(always)]
+        |out, at| {
+            let (a, b) = (&a[at..at + out.len()], &b[at..at + out.len()]);
+            for ((y, &a), &b) in out.iter_mut().zip(a).zip(b) {
+                *y = f(a, b);
+            }
+        },
+    );
     tensor(out, x.dims())
 }
 
 macro_rules! pointwise {
     ($forward:ident, $backward:ident, $of:ident, $slope:ident) => {
         pub(crate) fn $forward<const D: usize>(x: &Tensor<D>) -> Tensor<D> {
-            map(x, #[inline(always)] |x| $of(x))
+            map(
+                x,
+                #[inline(always)]
+                |x| $of(x),
+            )
         }
         pub(crate) fn $backward<const D: usize>(x: &Tensor<D>, dy: &Tensor<D>) -> Tensor<D> {
-            zip(x, dy, #[inline(always)] |x, dy| dy * $slope(x))
+            zip(
+                x,
+                dy,
+                #[inline(always)]
+                |x, dy| dy * $slope(x),
+            )
         }
     };
 }
@@ -99,14 +118,19 @@ pub(crate) fn geglu(x: &Tensor<2>) -> Tensor<2> {
     let [rows, double] = x.dims();
     let n = double / 2;
     let slab = Slab::of(x);
-    let out = chunked(rows * n, n, #[inline(always)] |out, at| {
-        for (row, y) in out.chunks_exact_mut(n).enumerate() {
-            let (value, gate) = slab[(at / n + row) * double..][..double].split_at(n);
-            for ((y, &value), &gate) in y.iter_mut().zip(value).zip(gate) {
-                *y = value * gelu_of(gate);
+    let out = chunked(
+        rows * n,
+        n,
+        #[inline(always)]
+        |out, at| {
+            for (row, y) in out.chunks_exact_mut(n).enumerate() {
+                let (value, gate) = slab[(at / n + row) * double..][..double].split_at(n);
+                for ((y, &value), &gate) in y.iter_mut().zip(value).zip(gate) {
+                    *y = value * gelu_of(gate);
+                }
             }
-        }
-    });
+        },
+    );
     tensor(out, [rows, n])
 }
 
@@ -115,18 +139,23 @@ pub(crate) fn geglu_backward(x: &Tensor<2>, dy: &Tensor<2>) -> Tensor<2> {
     let [rows, double] = x.dims();
     let n = double / 2;
     let (x, dy) = (Slab::of(x), Slab::of(dy));
-    let out = chunked(rows * double, double, #[inline(always)] |out, at| {
-        for (row, dx) in out.chunks_exact_mut(double).enumerate() {
-            let row = at / double + row;
-            let (value, gate) = x[row * double..][..double].split_at(n);
-            let (dvalue, dgate) = dx.split_at_mut(n);
-            for ((((dvalue, dgate), &value), &gate), &dy) in
-                dvalue.iter_mut().zip(dgate).zip(value).zip(gate).zip(&dy[row * n..][..n])
-            {
-                *dvalue = dy * gelu_of(gate);
-                *dgate = dy * value * gelu_slope(gate);
+    let out = chunked(
+        rows * double,
+        double,
+        #[inline(always)]
+        |out, at| {
+            for (row, dx) in out.chunks_exact_mut(double).enumerate() {
+                let row = at / double + row;
+                let (value, gate) = x[row * double..][..double].split_at(n);
+                let (dvalue, dgate) = dx.split_at_mut(n);
+                for ((((dvalue, dgate), &value), &gate), &dy) in
+                    dvalue.iter_mut().zip(dgate).zip(value).zip(gate).zip(&dy[row * n..][..n])
+                {
+                    *dvalue = dy * gelu_of(gate);
+                    *dgate = dy * value * gelu_slope(gate);
+                }
             }
-        }
-    });
+        },
+    );
     tensor(out, [rows, double])
 }

@@ -43,7 +43,7 @@ pub(crate) fn erf(x: f32) -> f32 {
     // |x| < 1: the Maclaurin series of erf, up to x^17.
     let s = x * x;
     const C: [f32; 9] = [
-        1.128_379_2,
+        std::f32::consts::FRAC_2_SQRT_PI,
         -0.376_126_4,
         0.112_837_92,
         -0.026_866_17,

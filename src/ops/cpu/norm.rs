@@ -59,20 +59,30 @@ pub(crate) fn group_norm(
 
     let moments_of = |b: usize| -> Vec<[f32; 2]> {
         let x = &values[b * size..][..size];
-        let sums = column_sums::<1>(positions, channels, #[inline(always)] |row, run| {
-            for (run, &x) in run.iter_mut().zip(&x[row * channels..][..channels]) {
-                run[0] += x;
-            }
-        });
+        let sums = column_sums::<1>(
+            positions,
+            channels,
+            #[inline(always)]
+            |row, run| {
+                for (run, &x) in run.iter_mut().zip(&x[row * channels..][..channels]) {
+                    run[0] += x;
+                }
+            },
+        );
         let means: Vec<f64> =
             sums.chunks(per_group).map(|group| group.iter().map(|s| s[0]).sum::<f64>() / count).collect();
         // The second pass is over deviations from the mean: exact where the mean is large and the spread is small.
         let centre: Vec<f32> = (0..channels).map(|c| means[c / per_group] as f32).collect();
-        let squares = column_sums::<1>(positions, channels, #[inline(always)] |row, run| {
-            for ((run, &x), &centre) in run.iter_mut().zip(&x[row * channels..][..channels]).zip(&centre) {
-                run[0] += (x - centre) * (x - centre);
-            }
-        });
+        let squares = column_sums::<1>(
+            positions,
+            channels,
+            #[inline(always)]
+            |row, run| {
+                for ((run, &x), &centre) in run.iter_mut().zip(&x[row * channels..][..channels]).zip(&centre) {
+                    run[0] += (x - centre) * (x - centre);
+                }
+            },
+        );
         squares
             .chunks(per_group)
             .zip(&means)
@@ -89,21 +99,26 @@ pub(crate) fn group_norm(
     };
 
     let mut out = vec![0.0; batch * size];
-    for_samples(&mut out, size, #[inline(always)] |b, out| {
-        let (scale, shift): (Vec<f32>, Vec<f32>) = (0..channels)
-            .map(|c| {
-                let [mean, rstd] = moments[b * groups + c / per_group];
-                (rstd * gamma[c], beta[c] - mean * rstd * gamma[c])
-            })
-            .unzip();
-        let x = &values[b * size..][..size];
-        for (y, x) in out.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
-            for (((y, &x), &scale), &shift) in y.iter_mut().zip(x).zip(&scale).zip(&shift) {
-                let z = x * scale + shift;
-                *y = if with_silu { silu_of(z) } else { z };
+    for_samples(
+        &mut out,
+        size,
+        #[inline(always)]
+        |b, out| {
+            let (scale, shift): (Vec<f32>, Vec<f32>) = (0..channels)
+                .map(|c| {
+                    let [mean, rstd] = moments[b * groups + c / per_group];
+                    (rstd * gamma[c], beta[c] - mean * rstd * gamma[c])
+                })
+                .unzip();
+            let x = &values[b * size..][..size];
+            for (y, x) in out.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
+                for (((y, &x), &scale), &shift) in y.iter_mut().zip(x).zip(&scale).zip(&shift) {
+                    let z = x * scale + shift;
+                    *y = if with_silu { silu_of(z) } else { z };
+                }
             }
-        }
-    });
+        },
+    );
     (tensor(out, x.dims()), Moments(moments))
 }
 
@@ -121,58 +136,63 @@ pub(crate) fn group_norm_backward(
     let (size, per_group) = (positions * channels, channels / groups);
     let count = (positions * per_group) as f64;
     let mut out = vec![0.0; batch * size];
-    for_samples(&mut out, size, #[inline(always)] |b, out| {
-        let (x, dy) = (&values[b * size..][..size], &dys[b * size..][..size]);
-        let moments = &moments[b * groups..][..groups];
-        let (scale, shift): (Vec<f32>, Vec<f32>) = (0..channels)
-            .map(|c| {
-                let [mean, rstd] = moments[c / per_group];
-                (rstd * gamma[c], beta[c] - mean * rstd * gamma[c])
-            })
-            .unzip();
-        // First the gradient before silu, into the output, with its sums; then the share of each group's mean and
-        // spread: dx = rstd (gamma dz - mean(gamma dz) - xhat mean(gamma dz xhat)).
-        let mut plain = vec![0.0f32; channels];
-        let mut crossed = vec![0.0f32; channels];
-        let mut totals = vec![[0.0f64; 2]; channels];
-        for start in (0..positions).step_by(32) {
-            plain.fill(0.0);
-            crossed.fill(0.0);
-            for row in start..positions.min(start + 32) {
-                let span = row * channels..(row + 1) * channels;
-                let (x, dy, dz) = (&x[span.clone()], &dy[span.clone()], &mut out[span]);
+    for_samples(
+        &mut out,
+        size,
+        #[inline(always)]
+        |b, out| {
+            let (x, dy) = (&values[b * size..][..size], &dys[b * size..][..size]);
+            let moments = &moments[b * groups..][..groups];
+            let (scale, shift): (Vec<f32>, Vec<f32>) = (0..channels)
+                .map(|c| {
+                    let [mean, rstd] = moments[c / per_group];
+                    (rstd * gamma[c], beta[c] - mean * rstd * gamma[c])
+                })
+                .unzip();
+            // First the gradient before silu, into the output, with its sums; then the share of each group's mean and
+            // spread: dx = rstd (gamma dz - mean(gamma dz) - xhat mean(gamma dz xhat)).
+            let mut plain = vec![0.0f32; channels];
+            let mut crossed = vec![0.0f32; channels];
+            let mut totals = vec![[0.0f64; 2]; channels];
+            for start in (0..positions).step_by(32) {
+                plain.fill(0.0);
+                crossed.fill(0.0);
+                for row in start..positions.min(start + 32) {
+                    let span = row * channels..(row + 1) * channels;
+                    let (x, dy, dz) = (&x[span.clone()], &dy[span.clone()], &mut out[span]);
+                    for c in 0..channels {
+                        let slope = if with_silu { silu_slope(x[c] * scale[c] + shift[c]) } else { 1.0 };
+                        dz[c] = dy[c] * slope;
+                        plain[c] += dz[c];
+                        crossed[c] += dz[c] * x[c];
+                    }
+                }
                 for c in 0..channels {
-                    let slope = if with_silu { silu_slope(x[c] * scale[c] + shift[c]) } else { 1.0 };
-                    dz[c] = dy[c] * slope;
-                    plain[c] += dz[c];
-                    crossed[c] += dz[c] * x[c];
+                    totals[c][0] += f64::from(plain[c]);
+                    totals[c][1] += f64::from(crossed[c]);
                 }
             }
-            for c in 0..channels {
-                totals[c][0] += f64::from(plain[c]);
-                totals[c][1] += f64::from(crossed[c]);
-            }
-        }
-        let (slope, offset): (Vec<f32>, Vec<f32>) = (0..channels)
-            .map(|c| {
-                let group = c / per_group;
-                let [mean, rstd] = moments[group].map(f64::from);
-                let (mut a, mut b) = (0.0, 0.0);
-                for i in group * per_group..(group + 1) * per_group {
-                    let [plain, crossed] = totals[i];
-                    a += f64::from(gamma[i]) * plain;
-                    b += f64::from(gamma[i]) * (crossed - mean * plain) * rstd;
+            let (slope, offset): (Vec<f32>, Vec<f32>) = (0..channels)
+                .map(|c| {
+                    let group = c / per_group;
+                    let [mean, rstd] = moments[group].map(f64::from);
+                    let (mut a, mut b) = (0.0, 0.0);
+                    for i in group * per_group..(group + 1) * per_group {
+                        let [plain, crossed] = totals[i];
+                        a += f64::from(gamma[i]) * plain;
+                        b += f64::from(gamma[i]) * (crossed - mean * plain) * rstd;
+                    }
+                    let slope = -rstd * rstd * b / count;
+                    ((slope) as f32, (-rstd * a / count - slope * mean) as f32)
+                })
+                .unzip();
+            for (dx, x) in out.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
+                for c in 0..channels {
+                    dx[c] = dx[c] * scale[c] + x[c] * slope[c] + offset[c];
                 }
-                let slope = -rstd * rstd * b / count;
-                ((slope) as f32, (-rstd * a / count - slope * mean) as f32)
-            })
-            .unzip();
-        for (dx, x) in out.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
-            for c in 0..channels {
-                dx[c] = dx[c] * scale[c] + x[c] * slope[c] + offset[c];
             }
-        }
-    });
+        },
+    );
     tensor(out, x.dims())
 }
 
@@ -190,8 +210,16 @@ fn for_rows(out: &mut [f32], width: usize, work: impl Fn(usize, &mut [f32]) + Sy
 #[inline(always)]
 fn row_moments(x: &[f32], eps: f32) -> (f32, f32) {
     let n = x.len() as f32;
-    let mean = lanes(x, #[inline(always)] |x| x) / n;
-    let variance = lanes(x, #[inline(always)] |x| (x - mean) * (x - mean)) / n;
+    let mean = lanes(
+        x,
+        #[inline(always)]
+        |x| x,
+    ) / n;
+    let variance = lanes(
+        x,
+        #[inline(always)]
+        |x| (x - mean) * (x - mean),
+    ) / n;
     (mean, 1.0 / (variance + eps).sqrt())
 }
 
@@ -214,15 +242,20 @@ pub(crate) fn layer_norm(x: &Tensor<2>, (gamma, beta): (&Tensor<1>, &Tensor<1>),
     let [rows, channels] = x.dims();
     let (values, gamma, beta) = (Slab::of(x), Slab::of(gamma), Slab::of(beta));
     let mut out = vec![0.0; rows * channels];
-    for_rows(&mut out, channels, #[inline(always)] |first, out| {
-        for (row, y) in out.chunks_exact_mut(channels).enumerate() {
-            let x = &values[(first + row) * channels..][..channels];
-            let (mean, rstd) = row_moments(x, eps);
-            for (((y, &x), &gamma), &beta) in y.iter_mut().zip(x).zip(&gamma[..]).zip(&beta[..]) {
-                *y = (x - mean) * rstd * gamma + beta;
+    for_rows(
+        &mut out,
+        channels,
+        #[inline(always)]
+        |first, out| {
+            for (row, y) in out.chunks_exact_mut(channels).enumerate() {
+                let x = &values[(first + row) * channels..][..channels];
+                let (mean, rstd) = row_moments(x, eps);
+                for (((y, &x), &gamma), &beta) in y.iter_mut().zip(x).zip(&gamma[..]).zip(&beta[..]) {
+                    *y = (x - mean) * rstd * gamma + beta;
+                }
             }
-        }
-    });
+        },
+    );
     tensor(out, x.dims())
 }
 
@@ -231,23 +264,39 @@ pub(crate) fn layer_norm_backward(x: &Tensor<2>, dy: &Tensor<2>, gamma: &Tensor<
     let [rows, channels] = x.dims();
     let (values, dys, gamma) = (Slab::of(x), Slab::of(dy), Slab::of(gamma));
     let mut out = vec![0.0; rows * channels];
-    for_rows(&mut out, channels, #[inline(always)] |first, out| {
-        let mut g = vec![0.0f32; channels];
-        let mut gx = vec![0.0f32; channels];
-        for (row, dx) in out.chunks_exact_mut(channels).enumerate() {
-            let span = (first + row) * channels..(first + row + 1) * channels;
-            let (x, dy) = (&values[span.clone()], &dys[span]);
-            let (mean, rstd) = row_moments(x, eps);
-            for c in 0..channels {
-                g[c] = dy[c] * gamma[c];
-                gx[c] = g[c] * (x[c] - mean) * rstd;
+    for_rows(
+        &mut out,
+        channels,
+        #[inline(always)]
+        |first, out| {
+            let mut g = vec![0.0f32; channels];
+            let mut gx = vec![0.0f32; channels];
+            for (row, dx) in out.chunks_exact_mut(channels).enumerate() {
+                let span = (first + row) * channels..(first + row + 1) * channels;
+                let (x, dy) = (&values[span.clone()], &dys[span]);
+                let (mean, rstd) = row_moments(x, eps);
+                for c in 0..channels {
+                    g[c] = dy[c] * gamma[c];
+                    gx[c] = g[c] * (x[c] - mean) * rstd;
+                }
+                let n = channels as f32;
+                let (a, b) = (
+                    lanes(
+                        &g,
+                        #[inline(always)]
+                        |x| x,
+                    ) / n,
+                    lanes(
+                        &gx,
+                        #[inline(always)]
+                        |x| x,
+                    ) / n,
+                );
+                for c in 0..channels {
+                    dx[c] = rstd * (g[c] - a - (x[c] - mean) * rstd * b);
+                }
             }
-            let n = channels as f32;
-            let (a, b) = (lanes(&g, #[inline(always)] |x| x) / n, lanes(&gx, #[inline(always)] |x| x) / n);
-            for c in 0..channels {
-                dx[c] = rstd * (g[c] - a - (x[c] - mean) * rstd * b);
-            }
-        }
-    });
+        },
+    );
     tensor(out, x.dims())
 }
