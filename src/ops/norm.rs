@@ -93,13 +93,20 @@ impl GroupNormKernel {
     }
 
     fn forward(&self, x: &Tensor<3>, gamma: &Tensor<1>, beta: &Tensor<1>) -> Tensor<3> {
-        let kernel = self.kernel("group_norm", include_str!("../../shaders/group_norm.wgsl"), x);
+        let kernel = self.kernel(
+            "group_norm",
+            concat!(include_str!("../../shaders/shared/group.wgsl"), include_str!("../../shaders/group_norm.wgsl")),
+            x,
+        );
         let groups = (x.dims()[0] * self.groups) as u32;
         wgsl::launch(kernel, &[x, gamma, beta], x.dims(), groups, Self::LANES)
     }
 
     fn backward(&self, x: &Tensor<3>, dy: &Tensor<3>, gamma: &Tensor<1>, beta: &Tensor<1>) -> Tensor<3> {
-        let text = include_str!("../../shaders/group_norm_backward.wgsl");
+        let text = concat!(
+            include_str!("../../shaders/shared/group.wgsl"),
+            include_str!("../../shaders/group_norm_backward.wgsl")
+        );
         let kernel = self.kernel("group_norm_backward", text, x);
         let groups = (x.dims()[0] * self.groups) as u32;
         wgsl::launch(kernel, &[x, dy, gamma, beta], x.dims(), groups, Self::LANES)

@@ -4,6 +4,7 @@
 //! move. A [`TrainJob`] encodes the pictures, checks the first gradient, makes steps, evaluates on a fixed batch and makes
 //! previews; each call of [`TrainJob::next`] does one of these and says what happened.
 
+mod check;
 mod choices;
 mod dataset;
 mod early_stop;
@@ -25,13 +26,15 @@ use crate::config::{Checkpointing, Kind, SampleConfig, TrainConfig};
 use crate::embedding::Embedding;
 use crate::event::{EvaluatedOn, Event};
 use crate::image::Picture;
-use crate::model::{Model, ModelConfig};
+use crate::model::Model;
 use crate::ops::{Var, backward};
 use crate::sample::SampleJob;
 use crate::session::Rows;
 use crate::text::ClipTokenizer;
 use crate::vae::VaeEncoder;
 use crate::{Error, Result, platform};
+pub use check::check;
+use check::side;
 use choices::{Choices, Sample};
 use dataset::Dataset;
 use early_stop::EarlyStop;
@@ -466,11 +469,6 @@ impl TrainJob {
     }
 }
 
-/// The side in pixels that pictures are trained at.
-fn side(config: &TrainConfig, model: &ModelConfig) -> u32 {
-    config.resolution.unwrap_or_else(|| model.resolution())
-}
-
 /// How an option is spelled.
 fn serde_name(value: &impl serde::Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
@@ -478,47 +476,4 @@ fn serde_name(value: &impl serde::Serialize) -> String {
 
 fn norm(values: &[f32]) -> f64 {
     values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt()
-}
-
-/// Refuses settings that cannot be, given a model's configuration and its tokenizer with the words that are known before.
-/// Needs no weights, so a front end can ask before it loads them; a job asks again.
-///
-/// # Errors
-/// [`Error::Usage`], [`Error::InitialiserTooLong`].
-pub fn check(config: &TrainConfig, model: &ModelConfig, tokenizer: &ClipTokenizer) -> Result<()> {
-    let usage = |text: String| Err(Error::Usage(text));
-    let counts = [
-        ("--vectors", config.vectors),
-        ("--steps", config.steps),
-        ("--batch-size", config.batch_size),
-        ("--gradient-accumulation", config.gradient_accumulation),
-        ("--eval-size", config.eval_size),
-    ];
-    if let Some((name, _)) = counts.iter().find(|(_, value)| *value == 0) {
-        return usage(format!("{name} 0: it must be at least 1"));
-    }
-    let rates = [
-        ("--lr", config.lr.unwrap_or(1.0), 0.0, f64::MAX),
-        ("--beta1", config.beta1.unwrap_or(0.0), -f64::MIN_POSITIVE, 1.0),
-        ("--beta2", config.beta2, -f64::MIN_POSITIVE, 1.0),
-        ("--eps", config.eps, 0.0, f64::MAX),
-        ("--weight-decay", config.weight_decay, -f64::MIN_POSITIVE, f64::MAX),
-        ("--kappa", config.kappa, -f64::MIN_POSITIVE, f64::MAX),
-        ("--snr-gamma", config.snr_gamma.unwrap_or(1.0), 0.0, f64::MAX),
-    ];
-    if let Some((name, value, above, below)) =
-        rates.iter().find(|(_, value, above, below)| !(value > above && value < below))
-    {
-        let range = match (*above == 0.0, *below == 1.0) {
-            (_, true) => "from 0 up to, but not, 1",
-            (true, _) => "above 0",
-            (false, _) => "from 0",
-        };
-        return usage(format!("{name} {value}: it must be a number {range}"));
-    }
-    let (side, step) = (side(config, model), model.size_step());
-    if side == 0 || side % step != 0 || side > 2048 {
-        return usage(format!("--resolution {side}: it must be a multiple of {step} up to 2048 for this model"));
-    }
-    init::ids(config, tokenizer).map(|_ids| ())
 }

@@ -11,8 +11,8 @@ use half::f16;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
+use super::check::side;
 use super::choices::Sample;
-use super::side;
 use crate::config::TrainConfig;
 use crate::model::{Model, ModelConfig};
 use crate::{Error, Result};
