@@ -3,7 +3,7 @@
 //! Only a handful of rows ever need a gradient; every weight is a constant. So an op records nothing unless one of its
 //! inputs leads back to those rows, and what it records is just what its own backward needs: a convolution or a linear
 //! layer with frozen weights keeps no activation at all. (Burn's autodiff keeps the input of every convolution and several
-//! tensors for each normalisation; the difference is measured in `ARCHITECTURE.md`.)
+//! tensors for each normalisation; `ARCHITECTURE.md` has the reasons.)
 //!
 //! A [`Var`] is a tensor with an optional link to how it was made. [`backward`] walks those links from the loss; what a
 //! link holds is freed as soon as it was used. [`checkpoint`] makes a whole block one link that remembers only the
