@@ -62,6 +62,7 @@ fn sentence(message: &str) -> String {
 /// # Errors
 /// Whatever stopped it, for [`finish`].
 pub fn run(cli: &Cli) -> Result<()> {
+    join_the_pool();
     let mut out = Output::new(&cli.shared);
     pollster::block_on(async {
         match &cli.command {
@@ -72,6 +73,15 @@ pub fn run(cli: &Cli) -> Result<()> {
             Command::Bench(args) => bench::run(args, &cli.shared, &mut out).await,
         }
     })
+}
+
+/// Makes this thread one of the threads that share the processor's work.
+///
+/// It would otherwise sleep while the others compute, and each of the hundreds of small kernels of a training step would
+/// cost two changes of thread. A library must not do this to its callers' threads; a program may.
+fn join_the_pool() {
+    // Refused where the pool exists already: slower, nothing worse.
+    let _refused = rayon::ThreadPoolBuilder::new().use_current_thread().build_global();
 }
 
 /// Says what went wrong, once, and gives the status to end with.

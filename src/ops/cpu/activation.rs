@@ -57,7 +57,7 @@ fn chunked(length: usize, unit: usize, work: impl Fn(&mut [f32], usize) + Sync) 
 
 #[inline(always)]
 fn map<const D: usize>(x: &Tensor<D>, f: impl Fn(f32) -> f32 + Sync) -> Tensor<D> {
-    let slab = Slab::of(x);
+    let slab: &[f32] = &Slab::of(x);
     let out = chunked(
         slab.len(),
         1,
@@ -74,7 +74,8 @@ fn map<const D: usize>(x: &Tensor<D>, f: impl Fn(f32) -> f32 + Sync) -> Tensor<D
 
 #[inline(always)]
 fn zip<const D: usize>(x: &Tensor<D>, dy: &Tensor<D>, f: impl Fn(f32, f32) -> f32 + Sync) -> Tensor<D> {
-    let (a, b) = (Slab::of(x), Slab::of(dy));
+    let a: &[f32] = &Slab::of(x);
+    let b: &[f32] = &Slab::of(dy);
     let out = chunked(
         a.len(),
         1,
@@ -117,7 +118,7 @@ pointwise!(quick_gelu, quick_gelu_backward, quick_gelu_of, quick_gelu_slope);
 pub(crate) fn geglu(x: &Tensor<2>) -> Tensor<2> {
     let [rows, double] = x.dims();
     let n = double / 2;
-    let slab = Slab::of(x);
+    let slab: &[f32] = &Slab::of(x);
     let out = chunked(
         rows * n,
         n,
@@ -138,7 +139,8 @@ pub(crate) fn geglu(x: &Tensor<2>) -> Tensor<2> {
 pub(crate) fn geglu_backward(x: &Tensor<2>, dy: &Tensor<2>) -> Tensor<2> {
     let [rows, double] = x.dims();
     let n = double / 2;
-    let (x, dy) = (Slab::of(x), Slab::of(dy));
+    let x: &[f32] = &Slab::of(x);
+    let dy: &[f32] = &Slab::of(dy);
     let out = chunked(
         rows * double,
         double,

@@ -111,11 +111,13 @@ fn softmax(scores: &mut [f32]) {
 /// `softmax(q k^T / sqrt(d)) v` for each head of `q` `[B, N, H d]`, `k` and `v` `[B, M, H d]`.
 pub(crate) fn attention(q: &Tensor<3>, k: &Tensor<3>, v: &Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
     let sizes = Sizes::of(q, k, heads, causal);
-    let (q, k, v) = (Slab::of(q), Slab::of(k), Slab::of(v));
+    let q: &[f32] = &Slab::of(q);
+    let k: &[f32] = &Slab::of(k);
+    let v: &[f32] = &Slab::of(v);
     let Sizes { queries, keys, width, .. } = sizes;
     let outputs = sizes.for_heads(|bh| {
         let (q, k, v) =
-            ((&q[..], sizes.head(bh, queries)), (&k[..], sizes.head(bh, keys)), (&v[..], sizes.head(bh, keys)));
+            ((q, sizes.head(bh, queries)), (k, sizes.head(bh, keys)), (v, sizes.head(bh, keys)));
         let mut out = vec![0.0; queries * width];
         let mut scores = vec![0.0; QUERIES.min(queries) * keys];
         for first in (0..queries).step_by(QUERIES) {
@@ -138,14 +140,17 @@ pub(crate) fn attention_backward(
     causal: bool,
 ) -> [Tensor<3>; 3] {
     let sizes = Sizes::of(q, k, heads, causal);
-    let (q, k, v, dy) = (Slab::of(q), Slab::of(k), Slab::of(v), Slab::of(dy));
+    let q: &[f32] = &Slab::of(q);
+    let k: &[f32] = &Slab::of(k);
+    let v: &[f32] = &Slab::of(v);
+    let dy: &[f32] = &Slab::of(dy);
     let Sizes { queries, keys, width, .. } = sizes;
     let gradients = sizes.for_heads(|bh| {
         let (q, k, v, dy) = (
-            (&q[..], sizes.head(bh, queries)),
-            (&k[..], sizes.head(bh, keys)),
-            (&v[..], sizes.head(bh, keys)),
-            (&dy[..], sizes.head(bh, queries)),
+            (q, sizes.head(bh, queries)),
+            (k, sizes.head(bh, keys)),
+            (v, sizes.head(bh, keys)),
+            (dy, sizes.head(bh, queries)),
         );
         let mut dq = vec![0.0; queries * width];
         let (mut dk, mut dv) = (vec![0.0; keys * width], vec![0.0; keys * width]);

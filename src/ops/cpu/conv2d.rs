@@ -58,7 +58,8 @@ impl Sizes {
 pub(crate) fn conv2d(x: &Tensor<4>, weight: &Tensor<2>, bias: Option<&Tensor<1>>, geometry: Geometry) -> Tensor<4> {
     let sizes = Sizes::new(x.dims(), geometry, weight.dims()[0]);
     let [height, width] = geometry.output;
-    let (values, weight) = (Slab::of(x), Slab::of(weight));
+    let values: &[f32] = &Slab::of(x);
+    let weight: &[f32] = &Slab::of(weight);
     let rows = sizes.batch * sizes.rows();
     let sample = geometry.input[0] * geometry.input[1] * sizes.channels;
     let mut out = bias_rows(rows, sizes.outputs, bias);
@@ -71,7 +72,7 @@ pub(crate) fn conv2d(x: &Tensor<4>, weight: &Tensor<2>, bias: Option<&Tensor<1>>
             let x = &values[row / sizes.rows() * sample..][..sample];
             sizes.taps(row % sizes.rows(), |at, from, n| window[at..at + n].copy_from_slice(&x[from..from + n]));
         }
-        let w = (&weight[..], View::rows(sizes.width).transposed());
+        let w = (weight, View::rows(sizes.width).transposed());
         let windows = (&windows[..], View::rows(sizes.width));
         let out = (out, View::rows(sizes.outputs));
         gemm([count, sizes.outputs, sizes.width], out, bias.is_some(), windows, w, 1.0, false);
@@ -85,7 +86,8 @@ pub(crate) fn conv2d_backward(dy: &Tensor<4>, weight: &Tensor<2>, geometry: Geom
     let channels = weight.dims()[1] / (geometry.kernel[0] * geometry.kernel[1]);
     let [height, width] = geometry.input;
     let sizes = Sizes::new([batch, height, width, channels], geometry, outputs);
-    let (dys, weight) = (Slab::of(dy), Slab::of(weight));
+    let dys: &[f32] = &Slab::of(dy);
+    let weight: &[f32] = &Slab::of(weight);
     let (rows, sample) = (sizes.rows(), height * width * channels);
     let mut out = vec![0.0; batch * sample];
     // Windows overlap, so a sample is one task; with fewer samples than cores the product itself is shared instead.
@@ -95,8 +97,8 @@ pub(crate) fn conv2d_backward(dy: &Tensor<4>, weight: &Tensor<2>, geometry: Geom
         let mut windows = vec![0.0; bundle * sizes.width];
         for first in (0..rows).step_by(bundle) {
             let count = bundle.min(rows - first);
-            let dy = (&dys[..], View::rows(outputs).at((b * rows + first) * outputs));
-            let w = (&weight[..], View::rows(sizes.width));
+            let dy = (dys, View::rows(outputs).at((b * rows + first) * outputs));
+            let w = (weight, View::rows(sizes.width));
             let product = (&mut windows[..], View::rows(sizes.width));
             gemm([count, sizes.width, outputs], product, false, dy, w, 1.0, shared_product);
             for (i, window) in windows.chunks_exact(sizes.width).take(count).enumerate() {

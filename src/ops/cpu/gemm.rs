@@ -86,9 +86,10 @@ pub(crate) fn bias_rows(rows: usize, width: usize, bias: Option<&Tensor<1>>) -> 
 pub(crate) fn linear(x: &Tensor<2>, weight: &Tensor<2>, bias: Option<&Tensor<1>>) -> Tensor<2> {
     let ([m, k], [n, _]) = (x.dims(), weight.dims());
     let mut out = bias_rows(m, n, bias);
-    let (x, weight) = (Slab::of(x), Slab::of(weight));
+    let x: &[f32] = &Slab::of(x);
+    let weight: &[f32] = &Slab::of(weight);
     let accumulate = bias.is_some();
-    let w = (&weight[..], View::rows(k).transposed());
+    let w = (weight, View::rows(k).transposed());
     gemm([m, n, k], (&mut out, View::rows(n)), accumulate, (&x, View::rows(k)), w, 1.0, true);
     tensor(out, [m, n])
 }
@@ -96,9 +97,10 @@ pub(crate) fn linear(x: &Tensor<2>, weight: &Tensor<2>, bias: Option<&Tensor<1>>
 /// `dy w`, the gradient to the input of [`linear`].
 pub(crate) fn linear_backward(dy: &Tensor<2>, weight: &Tensor<2>) -> Tensor<2> {
     let ([m, n], [_, k]) = (dy.dims(), weight.dims());
-    let (dy, weight) = (Slab::of(dy), Slab::of(weight));
+    let dy: &[f32] = &Slab::of(dy);
+    let weight: &[f32] = &Slab::of(weight);
     let mut dx = vec![0.0; m * k];
-    let (dy, w) = ((&dy[..], View::rows(n)), (&weight[..], View::rows(k)));
+    let (dy, w) = ((dy, View::rows(n)), (weight, View::rows(k)));
     gemm([m, k, n], (&mut dx, View::rows(k)), false, dy, w, 1.0, true);
     tensor(dx, [m, k])
 }

@@ -53,7 +53,9 @@ pub(crate) fn group_norm(
     with_silu: bool,
 ) -> (Tensor<3>, Moments) {
     let [batch, positions, channels] = x.dims();
-    let (values, gamma, beta) = (Slab::of(x), Slab::of(gamma), Slab::of(beta));
+    let values: &[f32] = &Slab::of(x);
+    let gamma: &[f32] = &Slab::of(gamma);
+    let beta: &[f32] = &Slab::of(beta);
     let (size, per_group) = (positions * channels, channels / groups);
     let count = (positions * per_group) as f64;
 
@@ -132,7 +134,10 @@ pub(crate) fn group_norm_backward(
 ) -> Tensor<3> {
     let [batch, positions, channels] = x.dims();
     let groups = moments.len() / batch;
-    let (values, dys, gamma, beta) = (Slab::of(x), Slab::of(dy), Slab::of(gamma), Slab::of(beta));
+    let values: &[f32] = &Slab::of(x);
+    let dys: &[f32] = &Slab::of(dy);
+    let gamma: &[f32] = &Slab::of(gamma);
+    let beta: &[f32] = &Slab::of(beta);
     let (size, per_group) = (positions * channels, channels / groups);
     let count = (positions * per_group) as f64;
     let mut out = vec![0.0; batch * size];
@@ -240,7 +245,9 @@ fn lanes(x: &[f32], term: impl Fn(f32) -> f32) -> f32 {
 /// Normalises each row of `[R, C]`, scales and shifts.
 pub(crate) fn layer_norm(x: &Tensor<2>, (gamma, beta): (&Tensor<1>, &Tensor<1>), eps: f32) -> Tensor<2> {
     let [rows, channels] = x.dims();
-    let (values, gamma, beta) = (Slab::of(x), Slab::of(gamma), Slab::of(beta));
+    let values: &[f32] = &Slab::of(x);
+    let gamma: &[f32] = &Slab::of(gamma);
+    let beta: &[f32] = &Slab::of(beta);
     let mut out = vec![0.0; rows * channels];
     for_rows(
         &mut out,
@@ -250,7 +257,7 @@ pub(crate) fn layer_norm(x: &Tensor<2>, (gamma, beta): (&Tensor<1>, &Tensor<1>),
             for (row, y) in out.chunks_exact_mut(channels).enumerate() {
                 let x = &values[(first + row) * channels..][..channels];
                 let (mean, rstd) = row_moments(x, eps);
-                for (((y, &x), &gamma), &beta) in y.iter_mut().zip(x).zip(&gamma[..]).zip(&beta[..]) {
+                for (((y, &x), &gamma), &beta) in y.iter_mut().zip(x).zip(gamma).zip(beta) {
                     *y = (x - mean) * rstd * gamma + beta;
                 }
             }
@@ -262,7 +269,9 @@ pub(crate) fn layer_norm(x: &Tensor<2>, (gamma, beta): (&Tensor<1>, &Tensor<1>),
 /// The gradient to the input of [`layer_norm`].
 pub(crate) fn layer_norm_backward(x: &Tensor<2>, dy: &Tensor<2>, gamma: &Tensor<1>, eps: f32) -> Tensor<2> {
     let [rows, channels] = x.dims();
-    let (values, dys, gamma) = (Slab::of(x), Slab::of(dy), Slab::of(gamma));
+    let values: &[f32] = &Slab::of(x);
+    let dys: &[f32] = &Slab::of(dy);
+    let gamma: &[f32] = &Slab::of(gamma);
     let mut out = vec![0.0; rows * channels];
     for_rows(
         &mut out,
