@@ -3,7 +3,8 @@
     python render.py            fetch what is missing into cache/, then write examples/ again
     python render.py --check    fetch and render, but only compare with what examples/ holds
 
-The mini model has never seen these objects (peach, tangerine, fox) nor this style (noto-v1); see examples/README.md.
+The mini model has never seen these objects (peach, tangerine, fox) nor these styles (noto-v1, high-contrast); see
+examples/README.md.
 """
 
 import argparse
@@ -30,6 +31,7 @@ SETS = {
     "flat": ("@iconify-json/fluent-emoji-flat", "1.2.6", "sha512-RY47RgPb47fYUiyrA64sIOL0+UU02s29sXpNBbIQRBUlPlfNFTKUmZDERGuxDs/7yNGWqQYvuaSYM1M4fRXlUw=="),
     "3d": ("@iconify-json/fluent-emoji", "1.2.7", "sha512-D8G6bKAyIsyxP1rzZtIWr/gg/fO4Rg1+DyCWlfqKK4h8W+4Em/Y0P6QYgJUQTlUcagzJvSyg+9OBv4hz4Hc/QA=="),
     "noto-v1": ("@iconify-json/noto-v1", "1.2.5", "sha512-/DsVMius69Q0fRS53z7QK1TROSuar606jiIx+laXtdsYGMXpf6LtHBx6CGfoo3UHHb/XpBsw+1L1x3eyPqMuVA=="),
+    "high-contrast": ("@iconify-json/fluent-emoji-high-contrast", "1.2.6", "sha512-esqhZPpkrF7sNX3NsLoh8KW64okEr/bzko7WNnFP+qTJGAqDPDYjp0925yxuivXy3HtVQB8xhIKu3+Nq1byX5w=="),
 }
 
 # The backgrounds that the mini model knows.
@@ -51,7 +53,7 @@ UNSEEN = [
     ("noto-v1", "white", False),
 ]
 
-STYLE = "noto-v1"
+STYLES = ["noto-v1", "high-contrast"]
 # What the mini model calls the object, and its icon.
 STYLE_SHOWN = {"cat": "cat-face", "house": "house", "mushroom": "mushroom", "penguin": "penguin", "strawberry": "strawberry"}
 STYLE_UNSEEN = {"bus": "bus", "dog": "dog-face", "frog": "frog", "rocket": "rocket"}
@@ -99,13 +101,14 @@ def plan():
         for style in ("noto", "twemoji", "flat", "3d"):
             yield f"{name}/{style}", style, name, "white", False, f"a {{}} in {style} style"
         for style, background, mirrored in UNSEEN:
-            manner = "" if style == STYLE else f" in {style} style"
-            start = "a picture of a {}" if style == STYLE else "a {}"
+            manner = "" if style in STYLES else f" in {style} style"
+            start = "a picture of a {}" if style in STYLES else "a {}"
             stem = style if background == "white" else f"{style}-{background}"
             yield f"{name}/unseen/{stem}", style, name, background, mirrored, start + manner + on(background)
-    for folder, names in ((f"{STYLE}-style", STYLE_SHOWN), (f"{STYLE}-style/unseen", STYLE_UNSEEN)):
-        for word, icon in names.items():
-            yield f"{folder}/{word}", STYLE, icon, "white", False, f"a {word} in {{}} style"
+    for style in STYLES:
+        for folder, names in ((f"{style}-style", STYLE_SHOWN), (f"{style}-style/unseen", STYLE_UNSEEN)):
+            for word, icon in names.items():
+                yield f"{folder}/{word}", style, icon, "white", False, f"a {word} in {{}} style"
 
 
 def main():
