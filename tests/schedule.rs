@@ -1,5 +1,7 @@
 //! Samplers and training schedules against diffusers' (`tests/fixtures/reference/schedulers.py` wrote the numbers).
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
+
 use std::path::PathBuf;
 
 use burn::tensor::{Device, Tensor, TensorData};

@@ -1,5 +1,7 @@
 //! Every kernel is valid WGSL within the limits that all WebGPU devices have; no GPU needed.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
+
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
 #[test]

@@ -58,7 +58,7 @@ impl ClipTextConfig {
             return Err(bad(format!("hidden_act {:?} is not known: expected quick_gelu or gelu", config.hidden_act)));
         }
         let heads = config.num_attention_heads;
-        if heads == 0 || config.hidden_size % heads != 0 {
+        if heads == 0 || !config.hidden_size.is_multiple_of(heads) {
             return Err(bad(format!("hidden_size {} does not divide into {heads} heads", config.hidden_size)));
         }
         if config.max_position_embeddings < 3 {

@@ -73,7 +73,7 @@ pub struct TrainPicture {
 
 /// What the job does next.
 enum Phase {
-    Encode { encoder: Option<VaeEncoder>, waiting: VecDeque<(EvaluatedOn, TrainPicture)> },
+    Encode { encoder: Option<Box<VaeEncoder>>, waiting: VecDeque<(EvaluatedOn, TrainPicture)> },
     Plan,
     Evaluate,
     Preview,
@@ -258,7 +258,7 @@ impl TrainJob {
 
     async fn encode(
         &mut self,
-        encoder: Option<VaeEncoder>,
+        encoder: Option<Box<VaeEncoder>>,
         mut waiting: VecDeque<(EvaluatedOn, TrainPicture)>,
     ) -> Result<Option<Event>> {
         let Some((set, next)) = waiting.pop_front() else {
@@ -270,7 +270,7 @@ impl TrainJob {
             Some(encoder) => encoder,
             None => {
                 let pending = &mut self.pending;
-                self.model.encoder(&mut |event| pending.push_back(event)).await?
+                Box::new(self.model.encoder(&mut |event| pending.push_back(event)).await?)
             }
         };
         let side = side(&self.config, &self.model.config);
@@ -310,7 +310,7 @@ impl TrainJob {
     /// What is due once `self.step` steps are made.
     fn after_step(&self) -> Phase {
         let last = self.step == self.config.steps;
-        let due = |every: u32| self.step == 0 || last || (every > 0 && self.step % every == 0);
+        let due = |every: u32| self.step == 0 || last || (every > 0 && self.step.is_multiple_of(every));
         let evaluate = due(self.config.eval_every) || self.early_stop.is_some();
         if evaluate && self.evaluated != Some(self.step) && !self.evaluations.is_empty() {
             Phase::Evaluate

@@ -1,5 +1,6 @@
 //! The program as a user meets it: exit statuses, what is said and where, and files that hold what was promised.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 #![cfg(feature = "native")]
 
 mod generating;

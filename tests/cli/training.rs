@@ -72,7 +72,7 @@ fn the_model_in_the_program_learns_from_real_pictures() {
         assert!(names.contains(&name), "no {name} in {names:?}");
     }
     assert_eq!(names.last(), Some(&"done"));
-    let last = events.iter().filter(|event| event["event"] == "evaluation").next_back().unwrap();
+    let last = events.iter().rfind(|event| event["event"] == "evaluation").unwrap();
     assert!(last["loss"].as_f64().unwrap() < 1.0, "{last}");
     assert_eq!(read_word(&place.path("run/learned_embeds.safetensors")).width, 128);
     let preview = fs::read(place.path("run/previews/step-000002.png")).unwrap();

@@ -1,5 +1,7 @@
 //! Pictures: files in, squares and files out, what is drawn of a run, and the sentences that go with pictures.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
+
 mod decode;
 #[cfg(feature = "native")]
 mod drawing;

@@ -116,8 +116,7 @@ pub(crate) fn attention(q: &Tensor<3>, k: &Tensor<3>, v: &Tensor<3>, heads: usiz
     let v: &[f32] = &Slab::of(v);
     let Sizes { queries, keys, width, .. } = sizes;
     let outputs = sizes.for_heads(|bh| {
-        let (q, k, v) =
-            ((q, sizes.head(bh, queries)), (k, sizes.head(bh, keys)), (v, sizes.head(bh, keys)));
+        let (q, k, v) = ((q, sizes.head(bh, queries)), (k, sizes.head(bh, keys)), (v, sizes.head(bh, keys)));
         let mut out = vec![0.0; queries * width];
         let mut scores = vec![0.0; QUERIES.min(queries) * keys];
         for first in (0..queries).step_by(QUERIES) {

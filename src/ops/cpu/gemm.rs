@@ -90,7 +90,7 @@ pub(crate) fn linear(x: &Tensor<2>, weight: &Tensor<2>, bias: Option<&Tensor<1>>
     let weight: &[f32] = &Slab::of(weight);
     let accumulate = bias.is_some();
     let w = (weight, View::rows(k).transposed());
-    gemm([m, n, k], (&mut out, View::rows(n)), accumulate, (&x, View::rows(k)), w, 1.0, true);
+    gemm([m, n, k], (&mut out, View::rows(n)), accumulate, (x, View::rows(k)), w, 1.0, true);
     tensor(out, [m, n])
 }
 

@@ -7,7 +7,7 @@
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     // Upper and lower part of ln 2: n times the upper part is exact for every n that can occur.
-    const LN2_HI: f32 = 0.693_359_375;
+    const LN2_HI: f32 = 0.693_359_4;
     const LN2_LO: f32 = -2.121_944_4e-4;
     // Adding and subtracting 1.5 * 2^23 rounds to the nearest integer and leaves it in the low mantissa bits.
     const ROUND: f32 = 12_582_912.0;
@@ -47,7 +47,7 @@ pub(crate) fn erf(x: f32) -> f32 {
         -0.376_126_4,
         0.112_837_92,
         -0.026_866_17,
-        0.005_223_977_7,
+        0.005_223_978,
         -0.000_854_832_7,
         0.000_120_553_33,
         -1.492_565e-5,
@@ -64,14 +64,14 @@ pub(crate) fn erf(x: f32) -> f32 {
     let t = 1.0 / (1.0 + 0.5 * a);
     let q = 0.170_872_77;
     let q = q * t - 0.822_152_23;
-    let q = q * t + 1.488_515_87;
-    let q = q * t - 1.135_203_98;
+    let q = q * t + 1.488_515_9;
+    let q = q * t - 1.135_204;
     let q = q * t + 0.278_868_07;
     let q = q * t - 0.186_288_06;
     let q = q * t + 0.096_784_18;
     let q = q * t + 0.374_091_96;
-    let q = q * t + 1.000_023_68;
-    let q = q * t - 1.265_512_23;
+    let q = q * t + 1.000_023_7;
+    let q = q * t - 1.265_512_2;
     let large = 1.0 - t * exp(-a * a + q);
     let large = if x < 0.0 { -large } else { large };
     if a < 1.0 { small } else { large }
