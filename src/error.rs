@@ -107,8 +107,16 @@ pub enum Error {
         reason: String,
     },
 
+    /// What was asked for could not be found, fetched or verified.
+    #[error(transparent)]
+    Source(#[from] crate::source::Problem),
+
     /// An embedding does not fit the model.
-    #[error("{file} holds vectors of width {width} ({family}), but this model's text encoder has width {expected}")]
+    #[error(
+        "{file} was learned for {family} (vectors {width} wide), this model is {} ({expected} wide): \
+         use it with a model of its own kind (--model)",
+        crate::embedding::Embedding::family(*expected)
+    )]
     WrongWidth {
         /// The embedding's file.
         file: String,
@@ -185,6 +193,7 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (3, "bad input: a picture, model, embedding or configuration file"),
     (4, "training became numerically unstable; the last good vector was saved"),
     (5, "no usable GPU, or the GPU failed"),
+    (6, "network: something could not be fetched, or is not what it should be; what had come is kept"),
     (7, "a file could not be read or written"),
     (130, "interrupted (Ctrl-C); what there was has been saved"),
 ];
@@ -205,6 +214,7 @@ impl Error {
             Error::Numeric { .. } => 4,
             Error::NoGpu { .. } | Error::Gpu { .. } => 5,
             Error::Read { .. } | Error::Write { .. } => 7,
+            Error::Source(problem) => problem.exit_code(),
             Error::Interrupted => 130,
         }
     }

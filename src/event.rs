@@ -55,6 +55,25 @@ pub enum Event {
         /// Why this one.
         reason: String,
     },
+    /// Bytes of files that are fetched from somewhere came.
+    Fetch {
+        /// The file, as people know it: `owner/name/unet/config.json`.
+        file: String,
+        /// Which of the files, from 1.
+        number: usize,
+        /// How many files there are.
+        files: usize,
+        /// Bytes of all of them that are here.
+        done: u64,
+        /// Bytes of all of them, if that is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        total: Option<u64>,
+        /// Bytes a second, over the last seconds.
+        rate: f64,
+        /// Seconds that are left, if that can be said.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        left: Option<f64>,
+    },
     /// Weights of a part are being loaded.
     Load {
         /// Which part.

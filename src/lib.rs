@@ -5,7 +5,7 @@
 //!
 //! | room | what happens there |
 //! | --- | --- |
-//! | [`source`] | a model's files: a folder, or bytes in memory |
+//! | [`source`] | files from where they are: a folder, memory, the web, the Hugging Face Hub |
 //! | `mini` | the model in the binary (native programs only) |
 //! | [`weights`] | safetensors to tensors, one at a time, every mismatch named |
 //! | [`gpu`] | which device does the work, and why |
@@ -14,7 +14,8 @@
 //! | [`text`], [`unet`], [`vae`] | the frozen model: prompts to hidden states, noise prediction, pictures to latents and back |
 //! | [`schedule`], [`noise`] | how noisy a timestep is; samplers; the one source of randomness |
 //! | [`model`] | these together: a loaded Stable Diffusion model |
-//! | [`embedding`] | a learned word as it is kept and exchanged |
+//! | [`embedding`] | a learned word as it is kept and exchanged: every format, read and written |
+//! | `shelf` | the words that a user keeps (native programs only) |
 //! | [`train`] | pictures become a word |
 //! | [`sample`] | a prompt becomes pictures |
 //! | [`session`] | the facade: open a model, add words, start jobs |
@@ -60,6 +61,8 @@ pub mod platform;
 pub mod sample;
 pub mod schedule;
 pub mod session;
+#[cfg(feature = "native")]
+pub mod shelf;
 pub mod source;
 pub mod text;
 pub mod train;

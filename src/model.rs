@@ -8,7 +8,7 @@ use crate::event::{Event, Part};
 use crate::ops::{Var, splice};
 use crate::schedule::SchedulerConfig;
 use crate::source::{Source, read_text};
-use crate::text::{ClipTextConfig, ClipTextModel, ClipTokenizer, Prompt};
+use crate::text::{ClipTextConfig, ClipTextModel, ClipTokenizer, Prompt, Vocabulary};
 use crate::unet::{Unet, UnetConfig};
 use crate::vae::{VaeConfig, VaeDecoder, VaeEncoder};
 use crate::weights::{Storage, Weights};
@@ -84,6 +84,14 @@ impl ModelConfig {
     pub fn size_step(&self) -> u32 {
         (self.unet.size_step() * self.vae.pixels_per_latent()) as u32
     }
+}
+
+/// The words of a model with their vectors, without the rest of the model.
+///
+/// # Errors
+/// See [`Vocabulary::read`].
+pub async fn vocabulary(source: &dyn Source) -> Result<Vocabulary> {
+    Vocabulary::read(source, TEXT_WEIGHTS).await
 }
 
 /// A loaded model.

@@ -80,6 +80,11 @@ impl Session {
         &self.embeddings
     }
 
+    /// The vectors of the words that were added, in the order of their ids.
+    pub fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
     /// Makes a learned word usable in prompts. `file` is for messages.
     ///
     /// # Errors
@@ -97,6 +102,15 @@ impl Session {
         self.rows.values.extend(&embedding.rows);
         self.embeddings.push(embedding);
         Ok(())
+    }
+
+    /// Forgets a learned word, and gives it back; none if no word has this name. Jobs that were started keep theirs.
+    pub fn remove_embedding(&mut self, token: &str) -> Option<Embedding> {
+        let rows = self.tokenizer.remove_word(token)?;
+        self.rows.values.drain(rows.start * self.rows.width..rows.end * self.rows.width);
+        let key = token.to_lowercase();
+        let at = self.embeddings.iter().position(|embedding| embedding.token.to_lowercase() == key)?;
+        Some(self.embeddings.remove(at))
     }
 
     /// Starts generating pictures.

@@ -28,9 +28,13 @@ pub(super) struct Shared {
     /// Where to compute
     #[arg(long, global = true, value_enum, value_name = "DEVICE", default_value_t = DeviceChoice::default())]
     pub device: DeviceChoice,
-    /// A Stable Diffusion model, a folder as diffusers writes it [default: mini, the model in this program]
-    #[arg(long, global = true, value_name = "DIR")]
+    /// A Stable Diffusion model: a folder as diffusers writes it, or a repository on the Hugging Face Hub
+    /// (owner/name) [default: mini, the model in this program]
+    #[arg(long, global = true, value_name = "DIR|REPO")]
     pub model: Option<PathBuf>,
+    /// Do not use the network: only what is on this machine already
+    #[arg(long, global = true)]
+    pub offline: bool,
     /// Print everything that happens as JSON, one object a line, on standard output
     #[arg(long, global = true)]
     pub json: bool,
@@ -47,6 +51,19 @@ pub(super) enum Command {
     /// Make pictures from prompts, with learned words in them
     #[command(after_help = GENERATE_EXAMPLES, allow_negative_numbers = true)]
     Generate(Box<GenerateArgs>),
+    /// Describe learned words: what is in the file, and which words of the model lie near
+    #[command(after_help = INSPECT_EXAMPLES)]
+    Inspect(InspectArgs),
+    /// Write a learned word in the format of another program
+    #[command(after_help = CONVERT_EXAMPLES)]
+    Convert(ConvertArgs),
+    /// Keep words, to use them in prompts by their names
+    #[command(after_help = WORDS_EXAMPLES)]
+    Embeddings {
+        /// What to do.
+        #[command(subcommand)]
+        command: WordsCommand,
+    },
     /// Describe the model in this program, or the one given with --model
     #[command(after_help = MODELS_EXAMPLES)]
     Models,
@@ -72,8 +89,9 @@ pub(super) struct TrainArgs {
     /// Replace what an earlier run left in the folder
     #[arg(long, help_heading = "Files")]
     pub overwrite: bool,
-    /// Embeddings whose words may be used in captions and in the preview prompt; FILE=NAME gives one another name
-    #[arg(long = "embedding", short, value_name = "FILE[=NAME]", help_heading = "Files")]
+    /// Embeddings whose words may be used in captions and in the preview prompt: files, folders, web addresses or
+    /// repositories; =NAME gives one another name
+    #[arg(long = "embedding", short, value_name = "SOURCE[=NAME]", help_heading = "Files")]
     pub embeddings: Vec<String>,
     /// Sentences to learn the word in, one a line with {} where it goes, instead of the built-in ones
     #[arg(long, value_name = "FILE", help_heading = "Pictures and captions")]
@@ -109,8 +127,9 @@ pub(super) struct GenerateArgs {
     /// What the pictures should show
     #[arg(value_name = "PROMPT", required = true)]
     pub prompts: Vec<String>,
-    /// A learned word to use in prompts by its token; FILE=NAME gives it another name
-    #[arg(long = "embedding", short, value_name = "FILE[=NAME]", help_heading = "Words and files")]
+    /// A learned word to use in prompts by its token: a file, a folder, a web address or a repository (owner/name);
+    /// =NAME gives it another name. Kept words (see `embeddings`) need not be given
+    #[arg(long = "embedding", short, value_name = "SOURCE[=NAME]", help_heading = "Words and files")]
     pub embeddings: Vec<String>,
     /// One sheet of all pictures, beside each the picture of the same seed without the learned words
     #[arg(long, help_heading = "Words and files")]
@@ -127,6 +146,69 @@ pub(super) struct GenerateArgs {
     /// Everything that decides how pictures are made.
     #[command(flatten)]
     pub config: SampleConfig,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InspectArgs {
+    /// Files, folders, web addresses, repositories (owner/name) or names of kept words
+    #[arg(value_name = "SOURCE", required = true)]
+    pub sources: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConvertArgs {
+    /// A file, a folder, a web address, a repository (owner/name) or the name of a kept word; with =NAME the word gets
+    /// that name, or of several the one of that name is taken
+    #[arg(value_name = "SOURCE[=NAME]")]
+    pub input: String,
+    /// The file to write; .safetensors and .bin are for diffusers, .pt for A1111, unless --format says otherwise
+    #[arg(value_name = "FILE")]
+    pub output: PathBuf,
+    /// Who is to read the file
+    #[arg(long, value_enum)]
+    pub format: Option<LayoutChoice>,
+    /// Replace a file that is there
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// The format of a word's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LayoutChoice {
+    /// learned_embeds.safetensors of diffusers; ComfyUI and InvokeAI read it too
+    Diffusers,
+    /// learned_embeds.bin of diffusers
+    DiffusersBin,
+    /// A1111's .pt
+    #[value(name = "a1111")]
+    A1111,
+    /// kohya's .safetensors
+    Kohya,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum WordsCommand {
+    /// Keep a word
+    Add {
+        /// A file, a folder, a web address or a repository (owner/name); with =NAME the word gets that name
+        #[arg(value_name = "SOURCE[=NAME]")]
+        source: String,
+        /// Replace a kept word of the same name; the old one is put aside
+        #[arg(long)]
+        overwrite: bool,
+    },
+    /// List the kept words
+    List,
+    /// Keep a word no longer; its file is put aside, not deleted
+    Remove {
+        /// Its name
+        token: String,
+    },
+    /// Describe a kept word
+    Show {
+        /// Its name
+        token: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -167,6 +249,30 @@ Examples:
   pseudoword generate \"a <my-peach>\" \"a pink <my-peach>\" -e $WORD --compare
   pseudoword generate \"a <fruit>\" -e $WORD=\"<fruit>\" --count 4 --out fruit/
   pseudoword generate \"an apple\" --seed 7 --out - > apple.png";
+
+const INSPECT_EXAMPLES: &str = "\
+Examples:
+  pseudoword inspect runs/my-peach/learned_embeds.safetensors
+  pseudoword inspect some.pt other.bin --model MODEL --json
+  pseudoword inspect sd-concepts-library/midjourney-style --model MODEL
+
+Nothing in a file is ever run.";
+
+const CONVERT_EXAMPLES: &str = "\
+Examples:
+  pseudoword convert old.bin new.safetensors
+  pseudoword convert runs/my-peach my-peach.pt
+  pseudoword convert style.pt=\"<my-style>\" style.safetensors";
+
+const WORDS_EXAMPLES: &str = "\
+Examples:
+  pseudoword embeddings add runs/my-peach
+  pseudoword embeddings add https://example.org/style.pt=\"<style>\"
+  pseudoword generate \"a <my-peach> in <style> style\"
+  pseudoword embeddings list
+
+They are in the folder `words` of PSEUDOWORD_HOME, or of pseudoword in the
+user's data folder (on Linux ~/.local/share/pseudoword).";
 
 const MODELS_EXAMPLES: &str = "\
 Examples:

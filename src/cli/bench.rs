@@ -10,6 +10,7 @@ use image::{Rgb, RgbImage};
 use serde_json::{Value, json};
 
 use super::args::{BenchArgs, Shared};
+use super::find;
 use super::open::{self, ModelId};
 use super::output::Output;
 use crate::config::{SampleConfig, TrainConfig};
@@ -47,7 +48,7 @@ pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> 
     if args.steps == 0 || args.batch.contains(&0) || args.seconds.is_nan() {
         return Err(Error::Usage("--steps and --batch must be at least 1, --seconds a number".to_owned()));
     }
-    let source = open::model(shared)?;
+    let source = find::model(shared, out).await?;
     let model = ModelId::of(&*source).await?;
     let load = load_average();
     let begun = Instant::now();

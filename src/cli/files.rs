@@ -4,9 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
-use crate::embedding::{Embedding, hex};
+use crate::embedding::Embedding;
 use crate::{Error, Result};
 
 /// Larger files than this are no embeddings, replays or latents of ours.
@@ -102,19 +100,11 @@ pub(super) fn read_text(path: &Path) -> Result<String> {
         .map_err(|_| Error::BadFile { file: path.display().to_string(), reason: "it is not UTF-8 text".to_owned() })
 }
 
-/// A word from a file, and the file's SHA-256.
-pub(super) fn read_embedding(path: &Path) -> Result<(Embedding, String)> {
+/// The word in a file, in whatever format.
+pub(super) fn read_embedding(path: &Path) -> Result<Embedding> {
     let bytes = read(path)?;
-    let embedding = Embedding::from_safetensors(&bytes, &path.display().to_string())?;
-    Ok((embedding, hex(&Sha256::digest(&bytes))))
-}
-
-/// Takes `FILE=NAME` apart; a file of that whole name comes first.
-pub(super) fn file_and_name(argument: &str) -> (PathBuf, Option<&str>) {
-    match argument.rsplit_once('=') {
-        Some((file, name)) if !Path::new(argument).exists() => (PathBuf::from(file), Some(name)),
-        _ => (PathBuf::from(argument), None),
-    }
+    let file = path.display().to_string();
+    Embedding::read(&bytes, &file, None).map_err(|refusal| Error::BadFile { file, reason: refusal.to_string() })
 }
 
 /// `out.png` as `out-3.png`.
@@ -152,13 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_are_taken_apart() {
-        let folder = tempfile::tempdir().unwrap();
-        let odd = folder.path().join("a=b");
-        fs::write(&odd, "").unwrap();
-        let odd = odd.to_string_lossy();
-        assert_eq!(file_and_name(&odd), (PathBuf::from(&*odd), None));
-        assert_eq!(file_and_name("x.safetensors=<cat>"), (PathBuf::from("x.safetensors"), Some("<cat>")));
+    fn files_are_numbered() {
         assert_eq!(numbered(Path::new("a/out.png"), 2), Path::new("a/out-2.png"));
     }
 }

@@ -189,7 +189,7 @@ mod tests {
         let word =
             Embedding { token: "<word>".to_owned(), width: 2, rows: vec![1.0, 2.0], metadata: Default::default() };
         let saved = folder.save_word(&word).unwrap();
-        assert_eq!(Embedding::from_safetensors(&fs::read(&saved).unwrap(), "").unwrap(), word);
+        assert_eq!(Embedding::read(&fs::read(&saved).unwrap(), "saved", None).unwrap(), word);
         let refused = RunFolder::check(&path, false).unwrap_err();
         assert!(refused.to_string().contains("--overwrite") && refused.to_string().contains("--out"), "{refused}");
         RunFolder::check(&path, true).unwrap();

@@ -10,11 +10,11 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::args::{GenerateArgs, Shared};
 use super::compare::{Compared, Pair, sheet};
-use super::files;
 use super::interrupt::Interrupt;
 use super::label::Label;
 use super::open::{self, ModelId, Word};
 use super::output::Output;
+use super::{files, find};
 use crate::config::SampleConfig;
 use crate::event::Event;
 use crate::image::encode_png;
@@ -49,7 +49,7 @@ struct Run<'a> {
 /// Generates.
 pub(super) async fn run(args: &GenerateArgs, shared: &Shared, out: &mut Output) -> Result<()> {
     let begun = Instant::now();
-    let source = open::model(shared)?;
+    let source = find::model(shared, out).await?;
     let model_config = ModelConfig::read(&*source).await?;
     let mut config = args.config.clone();
     let latents = args.latents.as_deref().map(read_latents).transpose()?;
@@ -62,13 +62,17 @@ pub(super) async fn run(args: &GenerateArgs, shared: &Shared, out: &mut Output) 
     }
     let pictures = if args.compare { 1 } else { args.prompts.len() * config.count as usize };
     let target = target(args, shared, pictures, out)?;
-    let embeddings = open::embeddings(&args.embeddings)?;
+    let mut embeddings = open::embeddings(&args.embeddings, shared, out).await?;
+    let mut texts: Vec<&str> = args.prompts.iter().map(String::as_str).collect();
+    texts.push(&config.negative_prompt);
+    let kept = open::kept_words(&texts, &embeddings, out)?;
+    embeddings.extend(kept);
 
     let interrupt = Interrupt::listen(shared.quiet)?;
     let model = ModelId::of(&*source).await?;
     let (mut session, _) = open::session(shared, source, out).await?;
     let words = open::add_words(&mut session, embeddings, &model, out)?;
-    let start = |prompt: &str| {
+    let start = |prompt: &str| -> Result<SampleJob> {
         let mut job = session.sample(prompt, &config)?;
         if let Some(Latents { values, shape }) = &latents {
             job.start_from(values.clone(), *shape)?;

@@ -5,10 +5,13 @@
 mod args;
 mod bench;
 mod compare;
+mod convert;
 mod doctor;
 mod files;
+mod find;
 mod folder;
 mod generate;
+mod inspect;
 mod interrupt;
 mod json;
 mod label;
@@ -18,6 +21,7 @@ mod output;
 mod pictures;
 mod progress;
 mod train;
+mod words;
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
@@ -68,6 +72,9 @@ pub fn run(cli: &Cli) -> Result<()> {
         match &cli.command {
             Command::Train(args) => train::run(args, &cli.shared, &mut out).await,
             Command::Generate(args) => generate::run(args, &cli.shared, &mut out).await,
+            Command::Inspect(args) => inspect::run(args, &cli.shared, &mut out).await,
+            Command::Convert(args) => convert::run(args, &cli.shared, &mut out).await,
+            Command::Embeddings { command } => words::run(command, &cli.shared, &mut out).await,
             Command::Models => models::run(&cli.shared, &mut out).await,
             Command::Doctor => doctor::run(&cli.shared, &mut out).await,
             Command::Bench(args) => bench::run(args, &cli.shared, &mut out).await,

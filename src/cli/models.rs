@@ -4,8 +4,9 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::args::Shared;
+use super::find;
 use super::label::option_name;
-use super::open::{self, ModelId};
+use super::open::ModelId;
 use super::output::Output;
 use crate::Result;
 use crate::config::SamplerKind;
@@ -22,10 +23,10 @@ const PARTS: [(&str, &str); 3] = [("text_encoder", "text encoder"), ("unet", "U-
 pub(super) async fn run(shared: &Shared, out: &mut Output) -> Result<()> {
     if shared.model.is_some() {
         let here = Shared { model: None, ..shared.clone() };
-        describe(&*open::model(&here)?, out).await?;
+        describe(&*find::model(&here, out).await?, out).await?;
         out.told("")?;
     }
-    describe(&*open::model(shared)?, out).await
+    describe(&*find::model(shared, out).await?, out).await
 }
 
 async fn describe(source: &dyn Source, out: &mut Output) -> Result<()> {

@@ -1,4 +1,4 @@
-//! What `--model`, `--device` and `--embedding` name, opened.
+//! What was found, opened: the model on a device, and words for it.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -6,14 +6,15 @@ use std::rc::Rc;
 use sha2::{Digest, Sha256};
 
 use super::args::Shared;
-use super::files;
+use super::find;
 use super::output::Output;
-use crate::embedding::{Embedding, hex};
+use crate::embedding::{Embedding, Refusal, hex};
 use crate::event::Event;
 use crate::gpu::{self, Chosen};
 use crate::mini;
 use crate::session::Session;
-use crate::source::{Folder, Source};
+use crate::source::Source;
+use crate::source::fetch::WordFile;
 use crate::{Error, Result};
 
 /// Where the weights of a U-Net are; they stand for the model where its identity is asked.
@@ -56,22 +57,6 @@ async fn unet_hash(source: &dyn Source) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// The files of the model that was asked for.
-///
-/// # Errors
-/// [`Error::BadFile`] for what is no folder.
-pub(super) fn model(shared: &Shared) -> Result<Rc<dyn Source>> {
-    let Some(path) = &shared.model else { return Ok(Rc::new(mini::source())) };
-    let bad = |reason: &str| Err(Error::BadFile { file: path.display().to_string(), reason: reason.to_owned() });
-    match std::fs::metadata(path) {
-        Ok(about) if about.is_dir() => Ok(Rc::new(Folder::new(path))),
-        Ok(_) => bad("a model is given as a folder in the diffusers layout (unet/, vae/, ...), this is a file"),
-        // The name of the model in this program, unless a folder is called so.
-        Err(_) if path.as_os_str() == "mini" => Ok(Rc::new(mini::source())),
-        Err(error) => bad(&format!("there is no such model folder ({error})")),
-    }
-}
-
 /// Chooses the device and loads the model onto it.
 pub(super) async fn session(shared: &Shared, source: Rc<dyn Source>, out: &mut Output) -> Result<(Session, Chosen)> {
     let chosen = gpu::choose(shared.device)?;
@@ -102,23 +87,53 @@ pub(super) struct Word {
     pub model_hash: Option<String>,
 }
 
+/// A word that was read, what is remembered of it, and its file's name for messages.
+pub(super) type Read = (Embedding, Word, String);
+
 /// Reads the embeddings named on the command line.
-pub(super) fn embeddings(arguments: &[String]) -> Result<Vec<(Embedding, Word, String)>> {
-    let read = |argument: &String| {
-        let (path, name) = files::file_and_name(argument);
-        let (mut embedding, hash) = files::read_embedding(&path)?;
-        if let Some(name) = name {
-            embedding.token = name.to_owned();
+pub(super) async fn embeddings(arguments: &[String], shared: &Shared, out: &mut Output) -> Result<Vec<Read>> {
+    let mut words = Vec::new();
+    for argument in arguments {
+        let (source, name) = find::source_and_name(argument);
+        words.push(read(&find::word(source, shared, out).await?, name, out)?);
+    }
+    Ok(words)
+}
+
+/// Reads the kept words that stand in the texts, except those whose names are `given` to others.
+pub(super) fn kept_words(texts: &[&str], given: &[Read], out: &mut Output) -> Result<Vec<Read>> {
+    // Without a place for them there are none.
+    let Ok(shelf) = find::shelf() else { return Ok(Vec::new()) };
+    let mut words: Vec<Read> = Vec::new();
+    for text in texts {
+        for kept in shelf.named_in(text)? {
+            let name = kept.token.clone();
+            let taken = |(word, ..): &Read| word.token.to_lowercase() == name.to_lowercase();
+            if !given.iter().chain(&words).any(taken) {
+                words.push(read(&find::kept_file(kept), Some(&name), out)?);
+            }
         }
-        let word = Word {
-            token: embedding.token.clone(),
-            init: embedding.metadata.get("init").filter(|init| is_phrase(init)).cloned(),
-            hash,
-            model_hash: embedding.metadata.get("model-hash").cloned(),
-        };
-        Ok((embedding, word, path.display().to_string()))
+    }
+    Ok(words)
+}
+
+/// Reads one word; `name` renames it, or says which one of several it is.
+fn read(file: &WordFile, name: Option<&str>, out: &mut Output) -> Result<Read> {
+    let bad = |refusal: Refusal| Error::BadFile { file: file.origin.clone(), reason: refusal.to_string() };
+    let opened = find::open(file)?;
+    let learned = opened.reading.choose(name).map_err(bad)?;
+    let token = name.or_else(|| find::token(&learned, file)).map(str::to_owned);
+    for note in &learned.notes {
+        out.event(&Event::warning("embedding-file", format!("{}: {note}", file.origin)))?;
+    }
+    let embedding = learned.into_embedding(token.as_deref()).map_err(bad)?;
+    let word = Word {
+        token: embedding.token.clone(),
+        init: embedding.metadata.get("init").filter(|init| is_phrase(init)).cloned(),
+        hash: opened.hash,
+        model_hash: embedding.metadata.get("model-hash").cloned(),
     };
-    arguments.iter().map(read).collect()
+    Ok((embedding, word, file.origin.clone()))
 }
 
 /// Whether a record of where a word started from can stand in a prompt: drawn numbers and other learned words cannot.
@@ -130,7 +145,7 @@ fn is_phrase(init: &str) -> bool {
 /// Makes words usable in prompts; warns about those that were learned on another model.
 pub(super) fn add_words(
     session: &mut Session,
-    embeddings: Vec<(Embedding, Word, String)>,
+    embeddings: Vec<Read>,
     model: &ModelId,
     out: &mut Output,
 ) -> Result<Vec<Word>> {
@@ -150,6 +165,7 @@ pub(super) fn add_words(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::Folder;
 
     #[test]
     fn only_phrases_can_stand_in_for_a_word() {

@@ -35,7 +35,7 @@ pub(super) fn gather(args: &TrainArgs, side: u32) -> Result<Gathered> {
         None => None,
     };
     let init = match &args.config.init {
-        Some(init) if names_a_file(init) => Some(files::read_embedding(Path::new(init))?.0),
+        Some(init) if names_a_file(init) => Some(files::read_embedding(Path::new(init))?),
         _ => None,
     };
     let pictures = read_pictures(&args.pictures, args, &mut events)?;
@@ -74,7 +74,7 @@ fn read_pictures(places: &[PathBuf], args: &TrainArgs, events: &mut Vec<Event>) 
 
 /// Whether an initialiser is an embedding file rather than a phrase.
 pub(super) fn names_a_file(init: &str) -> bool {
-    init.ends_with(".safetensors") || Path::new(init).is_file()
+    [".safetensors", ".bin", ".pt"].iter().any(|ending| init.ends_with(ending)) || Path::new(init).is_file()
 }
 
 /// The bytes of a picture's file. Whatever cannot be a picture is refused in a picture's terms.

@@ -148,6 +148,16 @@ impl Training {
             Some(Work { what, done: done.into(), of: of.into(), note })
         };
         match event {
+            Event::Fetch { file, number, files, done, total, rate, left } => {
+                let which = if *files > 1 { format!(" ({number} of {files})") } else { String::new() };
+                let left = left.map_or(String::new(), |left| format!(", {} left", span(left)));
+                Some(Work {
+                    what: format!("fetching {file}{which}"),
+                    done: done / 1_000_000,
+                    of: total.unwrap_or(*done) / 1_000_000,
+                    note: format!("MB, {:.1} MB/s{left}", rate / 1e6),
+                })
+            }
             Event::Load { part, done, total } => work(format!("loading the {part}"), *done, *total, String::new()),
             Event::Encode { done, total, .. } => work("encoding pictures".to_owned(), *done, *total, String::new()),
             Event::Step { step, of, .. } => {

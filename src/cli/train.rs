@@ -8,7 +8,7 @@ use super::interrupt::Interrupt;
 use super::label::Label;
 use super::open::{self, ModelId, Word};
 use super::output::Output;
-use super::{files, pictures};
+use super::{files, find, pictures};
 use crate::config::{SampleConfig, TrainConfig};
 use crate::embedding::Embedding;
 use crate::event::Event;
@@ -31,9 +31,9 @@ struct Run<'a> {
 /// Trains.
 pub(super) async fn run(args: &TrainArgs, shared: &Shared, out: &mut Output) -> Result<()> {
     // Whatever can be wrong is found out before the model is loaded.
-    let source = open::model(shared)?;
+    let source = find::model(shared, out).await?;
     let config = ModelConfig::read(&*source).await?;
-    let embeddings = open::embeddings(&args.embeddings)?;
+    let embeddings = open::embeddings(&args.embeddings, shared, out).await?;
     let mut tokenizer =
         ClipTokenizer::load(&*source, config.text.vocab_size, config.text.max_position_embeddings).await?;
     for (embedding, ..) in &embeddings {

@@ -2,6 +2,8 @@
 
 mod clip;
 mod tokenizer;
+mod vocabulary;
 
 pub use clip::{ClipTextConfig, ClipTextModel};
-pub use tokenizer::{ClipTokenizer, Prompt};
+pub use tokenizer::{ClipTokenizer, Prompt, check_token};
+pub use vocabulary::{Norms, Vocabulary, norm};

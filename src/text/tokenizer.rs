@@ -135,16 +135,8 @@ impl ClipTokenizer {
     /// # Errors
     /// [`Error::BadToken`] for what cannot be a token, [`Error::TokenTaken`] for what is one already.
     pub fn add_word(&mut self, token: &str, vectors: usize) -> Result<usize> {
+        check_token(token)?;
         let bad = |reason: &str| Error::BadToken { token: token.to_owned(), reason: reason.to_owned() };
-        if token.is_empty() {
-            return Err(bad("it is empty; give one such as \"<my-cat>\""));
-        }
-        if token.chars().any(char::is_whitespace) || token.chars().any(char::is_control) {
-            return Err(bad("it has spaces or control characters in it"));
-        }
-        if token.len() > 64 {
-            return Err(bad("it is longer than 64 bytes"));
-        }
         if vectors == 0 || vectors > self.length - 2 {
             let most = self.length - 2;
             return Err(bad(&format!("it would have {vectors} vectors; a prompt has room for 1 to {most}")));
@@ -167,6 +159,20 @@ impl ClipTokenizer {
         let first = self.words.last().map_or(self.first_free, |word| word.ids.end);
         self.words.push(Word { token: token.to_owned(), key, ids: first..first + vectors as u32 });
         Ok((first - self.first_free) as usize)
+    }
+
+    /// Forgets a learned word. The rows of the words after it move up; gives the rows that are free now, none if no word
+    /// has this name.
+    pub fn remove_word(&mut self, token: &str) -> Option<std::ops::Range<usize>> {
+        let key = token.to_lowercase();
+        let at = self.words.iter().position(|word| word.key == key)?;
+        let ids = self.words.remove(at).ids;
+        let count = ids.end - ids.start;
+        for word in &mut self.words[at..] {
+            word.ids = word.ids.start - count..word.ids.end - count;
+        }
+        let row = |id: u32| (id - self.first_free) as usize;
+        Some(row(ids.start)..row(ids.end))
     }
 
     /// Turns a prompt into ids, with learned words as their rows.
@@ -257,6 +263,24 @@ impl ClipTokenizer {
         });
         found.max_by_key(|(_, end)| *end)
     }
+}
+
+/// Whether a word can be called so in prompts of any model.
+///
+/// # Errors
+/// [`Error::BadToken`] if it cannot.
+pub fn check_token(token: &str) -> Result<()> {
+    let bad = |reason: &str| Err(Error::BadToken { token: token.to_owned(), reason: reason.to_owned() });
+    if token.is_empty() {
+        return bad("it is empty; give one such as \"<my-cat>\"");
+    }
+    if token.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return bad("it has spaces or control characters in it; give another, such as \"<my-cat>\"");
+    }
+    if token.len() > 64 {
+        return bad("it is longer than 64 bytes");
+    }
+    Ok(())
 }
 
 fn is_word_char(c: char) -> bool {

@@ -9,3 +9,4 @@ mod place;
 mod refusals;
 mod streams;
 mod training;
+mod words;

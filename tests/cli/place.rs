@@ -102,7 +102,7 @@ pub fn events(output: &[u8]) -> Vec<Value> {
 }
 
 pub fn read_word(path: &Path) -> Embedding {
-    Embedding::from_safetensors(&fs::read(path).unwrap(), "test").unwrap()
+    Embedding::read(&fs::read(path).unwrap(), "test", None).unwrap()
 }
 
 pub fn bits(rows: &[f32]) -> Vec<u32> {

@@ -59,7 +59,7 @@ fn bad_models_and_folders_are_refused_before_the_work() {
         }
     }
     refused(&place.run_train(&["--model", "model"]), 3, &["model has no U-Net", "unet/config.json"]);
-    refused(&place.run_train(&["--model", "nowhere"]), 3, &["nowhere", "no such model folder"]);
+    refused(&place.run_train(&["--model", "nowhere"]), 3, &["no file or folder", "nowhere", "owner/name"]);
     let file = place.file("file", b"");
     refused(&place.run_train(&["--out", &format!("{file}/run")]), 7, &["cannot write", "not a folder"]);
     refused(&place.run_train(&["--record", &format!("{file}/choices")]), 7, &["cannot write", "not a folder"]);

@@ -9,5 +9,6 @@ mod checkpointing;
 mod fixtures;
 mod models;
 mod ops;
+mod registering;
 mod tokenizer;
 mod training;

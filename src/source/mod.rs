@@ -1,12 +1,51 @@
-//! Where a model's files come from: a folder, or bytes in memory (the model in the binary, files handed in by a page).
+//! Where files come from: a folder, bytes in memory, an `https` address, a repository on the Hugging Face Hub.
 //!
-//! One small interface, asynchronous because a browser has no other, and with ranges, so that a file of any size can be
-//! read one tensor at a time.
+//! Two small interfaces, asynchronous because a browser has no other. [`Source`] is the files of a model, in ranges, so
+//! that one of any size can be read one tensor at a time. [`transport::Transport`] is how bytes come over the network;
+//! with [`download::Part`] (where they grow) it is all that a platform has to bring:
+//!
+//! ```text
+//! what was typed -> address -> hub (which files, sizes, hashes) -> concept | model (which of them)
+//!                                                     -> download (resume, verify, publish) -> cache -> Source
+//! ```
+//!
+//! Natively [`fetch::Sources`] does all of it: sockets, and the cache that is shared with Python. Everything that needs
+//! no files and no sockets compiles for the browser, too.
+
+pub mod address;
+#[cfg(feature = "native")]
+pub mod cache;
+pub mod concept;
+pub mod download;
+#[cfg(feature = "native")]
+pub mod fetch;
+#[cfg(not(target_family = "wasm"))]
+mod folder;
+#[cfg(feature = "native")]
+pub mod http;
+pub mod hub;
+pub mod link;
+pub mod model;
+#[cfg(feature = "native")]
+pub mod part;
+mod problem;
+pub mod progress;
+pub mod retry;
+pub mod settings;
+pub mod transport;
+pub mod url;
+pub mod verify;
+#[cfg(feature = "native")]
+mod web;
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
+
+#[cfg(not(target_family = "wasm"))]
+pub use folder::Folder;
+pub use problem::Problem;
 
 use crate::{Error, Result};
 
@@ -71,63 +110,5 @@ impl Source for Memory {
             let bytes = self.files.get(path).zip(span).and_then(|(bytes, (start, end))| bytes.get(start..end));
             bytes.map(<[u8]>::to_vec).ok_or_else(|| Error::Internal(format!("{path} has no bytes {range:?}")))
         })
-    }
-}
-
-#[cfg(not(target_family = "wasm"))]
-pub use folder::Folder;
-
-#[cfg(not(target_family = "wasm"))]
-mod folder {
-    use std::fs::File;
-    use std::io::{ErrorKind, Read, Seek, SeekFrom};
-    use std::path::PathBuf;
-
-    use super::*;
-
-    /// A folder on disk.
-    #[derive(Debug, Clone)]
-    pub struct Folder(PathBuf);
-
-    impl Folder {
-        /// Names a folder; nothing is read yet.
-        pub fn new(path: impl Into<PathBuf>) -> Self {
-            Self(path.into())
-        }
-    }
-
-    impl Source for Folder {
-        fn name(&self) -> String {
-            self.0.display().to_string()
-        }
-
-        fn length<'a>(&'a self, path: &'a str) -> LocalFuture<'a, Result<Option<u64>>> {
-            Box::pin(async move {
-                let path = self.0.join(path);
-                match std::fs::metadata(&path) {
-                    Ok(metadata) => Ok(metadata.is_file().then_some(metadata.len())),
-                    Err(source) if matches!(source.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
-                    Err(source) => Err(Error::Read { path, source }),
-                }
-            })
-        }
-
-        fn read<'a>(&'a self, path: &'a str, range: Range<u64>) -> LocalFuture<'a, Result<Vec<u8>>> {
-            Box::pin(async move {
-                let path = self.0.join(path);
-                let read = || -> std::io::Result<Vec<u8>> {
-                    let mut file = File::open(&path)?;
-                    file.seek(SeekFrom::Start(range.start))?;
-                    let length = range.end - range.start;
-                    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
-                    file.take(length).read_to_end(&mut bytes)?;
-                    match bytes.len() as u64 == length {
-                        true => Ok(bytes),
-                        false => Err(ErrorKind::UnexpectedEof.into()),
-                    }
-                };
-                read().map_err(|source| Error::Read { path: path.clone(), source })
-            })
-        }
     }
 }

@@ -1,0 +1,39 @@
+//! The formats room on its own, and what has to be true of whatever it reads.
+
+#[path = "../../src/embedding/mod.rs"]
+pub mod embedding;
+
+use embedding::{Embedding, Layout, Reading, limits, read, write};
+
+/// Reads a file, and checks what comes of it: no panic, nothing out of bounds, messages that fit on a line; and what
+/// can be written again is read back the same.
+pub fn check(bytes: &[u8], name: &str) {
+    let reading = match read(bytes, name) {
+        Ok(reading) => reading,
+        Err(refusal) => {
+            let message = refusal.to_string();
+            let clean = !message.is_empty() && message.len() < 2000 && !message.chars().any(char::is_control);
+            assert!(clean, "{message:?}");
+            return;
+        }
+    };
+    assert!((1..=limits::WORDS).contains(&reading.words().len()));
+    assert_eq!(matches!(reading, Reading::Word(_)), reading.words().len() == 1);
+    for word in reading.words() {
+        for part in &word.parts {
+            assert!((1..=limits::VECTORS).contains(&part.vectors()) && (1..=limits::WIDTH).contains(&part.width));
+            assert_eq!(part.vectors() * part.width, part.rows.len());
+            assert!(part.rows.iter().all(|value| value.is_finite()));
+        }
+        for note in &word.notes {
+            assert!(!note.to_string().is_empty());
+        }
+        let Ok(word) = word.clone().into_embedding(Some("<fuzz>")) else { continue };
+        for layout in Layout::ALL {
+            let bytes = write(&word, layout).expect("what was read can be written");
+            let back = Embedding::read(&bytes, "x", None).expect("what was written can be read");
+            let bits = |word: &Embedding| word.rows.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+            assert_eq!((&back.token, back.width, bits(&back)), (&word.token, word.width, bits(&word)));
+        }
+    }
+}

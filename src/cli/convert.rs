@@ -1,0 +1,91 @@
+//! `pseudoword convert`: a word from any format into another.
+
+use std::path::Path;
+
+use clap::ValueEnum;
+
+use super::args::{ConvertArgs, LayoutChoice, Shared};
+use super::output::Output;
+use super::{files, find};
+use crate::embedding::{self, Layout};
+use crate::event::Event;
+use crate::{Error, Result};
+
+impl LayoutChoice {
+    fn layout(self) -> Layout {
+        match self {
+            LayoutChoice::Diffusers => Layout::Safetensors,
+            LayoutChoice::DiffusersBin => Layout::Bin,
+            LayoutChoice::A1111 => Layout::A1111,
+            LayoutChoice::Kohya => Layout::Kohya,
+        }
+    }
+}
+
+/// Converts.
+pub(super) async fn run(args: &ConvertArgs, shared: &Shared, out: &mut Output) -> Result<()> {
+    let layout = layout(&args.output, args.format)?;
+    if args.output.exists() && !args.overwrite {
+        let text = format!("{} is there already: give another name, or --overwrite", args.output.display());
+        return Err(Error::Usage(text));
+    }
+    files::check_writable(files::folder_of(&args.output))?;
+    let (source, name) = find::source_and_name(&args.input);
+    let file = find::word(source, shared, out).await?;
+    let bad = |refusal: embedding::Refusal| Error::BadFile { file: file.origin.clone(), reason: refusal.to_string() };
+    let word = find::open(&file)?.reading.choose(name).map_err(bad)?;
+    let token = name.or_else(|| find::token(&word, &file)).map(str::to_owned);
+    let word = word.into_embedding(token.as_deref()).map_err(bad)?;
+    let bytes = embedding::write(&word, layout).map_err(bad)?;
+    if layout == Layout::Bin && !word.metadata.is_empty() {
+        let lost: Vec<&str> = word.metadata.keys().map(String::as_str).collect();
+        let text = format!("this format has no place for what is known of the word: {} left out", lost.join(", "));
+        out.event(&Event::warning("metadata-left-out", text))?;
+    }
+    files::make_folder(files::folder_of(&args.output))?;
+    files::write_whole(&args.output, &bytes)?;
+    let path = args.output.display().to_string();
+    out.event(&Event::Saved { what: "embedding".to_owned(), path: path.clone() })?;
+    out.told(&path)
+}
+
+/// The layout that is asked for, or that the file's name promises.
+fn layout(path: &Path, asked: Option<LayoutChoice>) -> Result<Layout> {
+    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    let promised = match extension.as_str() {
+        "safetensors" => Some(Layout::Safetensors),
+        "bin" => Some(Layout::Bin),
+        "pt" => Some(Layout::A1111),
+        _ => None,
+    };
+    let Some(layout) = asked.map(LayoutChoice::layout).or(promised) else {
+        let names: Vec<String> = LayoutChoice::value_variants().iter().map(super::label::option_name).collect();
+        let text = format!(
+            "{}: call the file .safetensors (diffusers), .bin (diffusers) or .pt (A1111), or give --format {}",
+            path.display(),
+            names.join("|")
+        );
+        return Err(Error::Usage(text));
+    };
+    if extension != layout.extension() {
+        let text = format!("{}: programs that read {} expect .{}", path.display(), layout.name(), layout.extension());
+        return Err(Error::Usage(text));
+    }
+    Ok(layout)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_decides_unless_a_format_is_asked_for() {
+        let of = |path: &str, asked| layout(Path::new(path), asked).ok();
+        assert_eq!(of("a.safetensors", None), Some(Layout::Safetensors));
+        assert_eq!(of("a.BIN", None), Some(Layout::Bin));
+        assert_eq!(of("a.pt", None), Some(Layout::A1111));
+        assert_eq!(of("a.safetensors", Some(LayoutChoice::Kohya)), Some(Layout::Kohya));
+        assert_eq!(of("a.pt", Some(LayoutChoice::Kohya)), None);
+        assert_eq!(of("a", None), None);
+    }
+}

@@ -1,0 +1,158 @@
+//! `pseudoword inspect`: what a file of words holds, and what a model's vocabulary says about it.
+
+use serde_json::{Value, json};
+
+use super::args::{InspectArgs, Shared};
+use super::find::{self, Opened};
+use super::output::Output;
+use crate::Result;
+use crate::embedding::{Embedding, Encoder, Learned, NamedBy};
+use crate::model::vocabulary;
+use crate::source::fetch::WordFile;
+use crate::text::{Vocabulary, norm};
+
+/// Words of the vocabulary that are listed for a vector.
+const NEAREST: usize = 5;
+/// Vectors whose neighbours are listed.
+const LISTED: usize = 8;
+
+/// Describes each source.
+pub(super) async fn run(args: &InspectArgs, shared: &Shared, out: &mut Output) -> Result<()> {
+    let mut known = None;
+    for (number, typed) in args.sources.iter().enumerate() {
+        let file = find::word(typed, shared, out).await?;
+        let opened = find::open(&file)?;
+        // Only now: a file that cannot be read must not cost a model's download.
+        if known.is_none() {
+            let source = find::model(shared, out).await?;
+            known = Some((source.name(), vocabulary(&*source).await?));
+        }
+        if let Some((model, vocabulary)) = &known {
+            if number > 0 {
+                out.told("")?;
+            }
+            for word in opened.reading.words() {
+                let report = Report { word, file: &file, opened: &opened, model, vocabulary };
+                out.result(&report.lines().join("\n"), &report.object())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One word of a file, and what it is held against.
+struct Report<'a> {
+    word: &'a Learned,
+    file: &'a WordFile,
+    opened: &'a Opened,
+    model: &'a str,
+    vocabulary: &'a Vocabulary,
+}
+
+impl Report<'_> {
+    fn token(&self) -> &str {
+        find::token(self.word, self.file).unwrap_or_default()
+    }
+
+    /// Euclidean norms of the vectors of a part.
+    fn norms(part: &crate::embedding::Part) -> Vec<f64> {
+        part.rows.chunks(part.width.max(1)).map(norm).collect()
+    }
+
+    /// For each vector of a part, the words near it; none if the vocabulary is of another width.
+    fn nearest(&self, part: &crate::embedding::Part) -> Option<Vec<Vec<(String, f64)>>> {
+        let fits = part.width == self.vocabulary.width();
+        fits.then(|| {
+            part.rows.chunks(part.width).take(LISTED).map(|row| self.vocabulary.nearest(row, NEAREST)).collect()
+        })
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let (word, file) = (self.word, self.file);
+        let named = match word.named_by {
+            NamedBy::Key => "the key of its tensor",
+            NamedBy::Field => "a name in the file",
+            _ if file.token.is_some() => "what it is kept or published as",
+            NamedBy::FileName => "the file's name",
+            NamedBy::Nobody => "the file does not say: give it a name with =NAME",
+        };
+        let mut lines = vec![file.origin.clone(), format!("  word          {} ({named})", self.token())];
+        if let Some(token) = file.token.as_deref().filter(|token| *token != self.token()) {
+            lines.push(format!("  published as  {token}"));
+        }
+        lines.extend(file.kind.as_ref().map(|kind| format!("  kind          {kind}")));
+        for part in &word.parts {
+            let encoder = match part.encoder {
+                Encoder::Unnamed => String::new(),
+                named => format!(" for {}", named.name()),
+            };
+            let family = Embedding::family(part.width);
+            lines.push(format!("  vectors       {}{encoder}, {} wide ({family})", part.vectors(), part.width));
+        }
+        lines.push(format!(
+            "  format        {} in a {} file, {} bytes",
+            word.format,
+            word.container,
+            self.opened.bytes.len()
+        ));
+        for part in &word.parts {
+            lines.push(format!("  lengths       {}", some(&Self::norms(part), |norm| format!("{norm:.3}"))));
+            let Some(nearest) = self.nearest(part) else {
+                let text = "not known: its words are";
+                lines.push(format!(
+                    "  nearest       {text} {} wide in {}; give --model one that fits",
+                    self.vocabulary.width(),
+                    self.model
+                ));
+                continue;
+            };
+            let norms = self.vocabulary.norms();
+            lines.push(format!(
+                "                (words of {}: {:.3} to {:.3}, half of them below {:.3})",
+                self.model, norms.least, norms.most, norms.median
+            ));
+            for (i, near) in nearest.iter().enumerate() {
+                let near: Vec<String> = near.iter().map(|(word, cosine)| format!("{word} {cosine:.2}")).collect();
+                let head = if i == 0 { "  nearest       " } else { "                " };
+                lines.push(format!("{head}{}", near.join(", ")));
+            }
+        }
+        lines.extend(word.metadata.iter().map(|(key, value)| format!("  {key:<13} {value}")));
+        lines.push(format!("  SHA-256       {}", self.opened.hash));
+        lines.extend(file.pictures.iter().map(|picture| format!("  learned from  {picture}")));
+        lines.extend(word.notes.iter().map(|note| format!("  note          {note}")));
+        lines
+    }
+
+    fn object(&self) -> Value {
+        let (word, file) = (self.word, self.file);
+        let parts: Vec<Value> = word
+            .parts
+            .iter()
+            .map(|part| {
+                let near = |near: Vec<(String, f64)>| -> Vec<Value> {
+                    near.into_iter().map(|(word, cosine)| json!({"word": word, "cosine": cosine})).collect()
+                };
+                let nearest = self.nearest(part).map(|rows| rows.into_iter().map(near).collect::<Vec<_>>());
+                json!({
+                    "encoder": part.encoder.name(), "vectors": part.vectors(), "width": part.width,
+                    "family": Embedding::family(part.width), "norms": Self::norms(part), "nearest": nearest,
+                })
+            })
+            .collect();
+        let notes: Vec<String> = word.notes.iter().map(ToString::to_string).collect();
+        json!({
+            "event": "embedding", "source": file.origin, "token": self.token(), "published_as": file.token,
+            "kind": file.kind, "format": word.format.to_string(), "container": word.container.to_string(),
+            "bytes": self.opened.bytes.len(), "sha256": self.opened.hash, "parts": parts, "metadata": word.metadata,
+            "pictures": file.pictures, "notes": notes, "model": self.model,
+        })
+    }
+}
+
+/// The first of many, and how many more.
+fn some<T>(all: &[T], shown: impl Fn(&T) -> String) -> String {
+    let first: Vec<String> = all.iter().take(LISTED).map(shown).collect();
+    let more = all.len().saturating_sub(LISTED);
+    if more == 0 { first.join(", ") } else { format!("{} and {more} more", first.join(", ")) }
+}

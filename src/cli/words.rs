@@ -1,0 +1,99 @@
+//! `pseudoword embeddings`: the words that the user keeps, usable by name in prompts.
+
+use serde_json::json;
+
+use super::args::{InspectArgs, Shared, WordsCommand};
+use super::output::Output;
+use super::{find, inspect};
+use crate::embedding::{self, Embedding};
+use crate::event::Event;
+use crate::shelf::Added;
+use crate::text::check_token;
+use crate::{Error, Result};
+
+/// Does what is asked.
+pub(super) async fn run(command: &WordsCommand, shared: &Shared, out: &mut Output) -> Result<()> {
+    match command {
+        WordsCommand::Add { source, overwrite } => add(source, *overwrite, shared, out).await,
+        WordsCommand::List => list(out),
+        WordsCommand::Remove { token } => {
+            let place = find::shelf()?.remove(token)?.display().to_string();
+            out.result(
+                &format!("{token} is no longer kept; its file is {place}"),
+                &json!({"event": "removed", "token": token, "path": place}),
+            )
+        }
+        WordsCommand::Show { token } => {
+            find::shelf()?.expect(token)?;
+            inspect::run(&InspectArgs { sources: vec![token.clone()] }, shared, out).await
+        }
+    }
+}
+
+async fn add(argument: &str, overwrite: bool, shared: &Shared, out: &mut Output) -> Result<()> {
+    let (source, name) = find::source_and_name(argument);
+    let file = find::word(source, shared, out).await?;
+    let bad = |refusal: embedding::Refusal| Error::BadFile { file: file.origin.clone(), reason: refusal.to_string() };
+    let opened = find::open(&file)?;
+    let several = opened.reading.words().len() > 1;
+    let word = opened.reading.choose(name).map_err(bad)?;
+    let token = name.or_else(|| find::token(&word, &file)).ok_or(embedding::Refusal::Unnamed).map_err(bad)?.to_owned();
+    check_token(&token)?;
+    let (parts, width) = (word.parts.len(), word.parts.first().map_or(0, |part| part.width));
+    // As it came, so that nothing it says is lost; one of several is taken out.
+    let (bytes, name) = match several {
+        false => (opened.bytes, file.name.clone()),
+        true => {
+            let word = word.into_embedding(Some(&token)).map_err(bad)?;
+            (word.to_safetensors(), "word.safetensors".to_owned())
+        }
+    };
+    let (path, said) = match find::shelf()?.add(&token, &bytes, &name, overwrite)? {
+        Added::New(path) => (path, "is kept".to_owned()),
+        Added::Same(path) => (path, "was kept already".to_owned()),
+        Added::Replaced { path, old } => (path, format!("is kept; what it replaced is {}", old.display())),
+    };
+    if parts > 1 {
+        let text = format!("{token} has vectors for SDXL's two text encoders: models with one cannot use it");
+        out.event(&Event::warning("two-encoders", text))?;
+    }
+    let family = Embedding::family(width);
+    let path = path.display().to_string();
+    out.result(
+        &format!("{token} {said}: {path} ({family})"),
+        &json!({"event": "kept", "token": token, "path": path, "width": width, "family": family}),
+    )
+}
+
+fn list(out: &mut Output) -> Result<()> {
+    let shelf = find::shelf()?;
+    let contents = shelf.list()?;
+    if contents.words.is_empty() {
+        out.say(&format!(
+            "no words are kept in {}; `pseudoword embeddings add FILE|URL|REPO` keeps one",
+            shelf.folder().display()
+        ));
+    }
+    for kept in contents.words {
+        let (token, path) = (kept.token.clone(), kept.path.display().to_string());
+        match find::open(&find::kept_file(kept)) {
+            Ok(opened) => {
+                for word in opened.reading.words() {
+                    let sizes: Vec<String> =
+                        word.parts.iter().map(|part| format!("{} x {}", part.vectors(), part.width)).collect();
+                    let family = word.parts.first().map_or("", |part| Embedding::family(part.width));
+                    out.result(
+                        &format!("{token:<24} {:<12} {family}", sizes.join(" + ")),
+                        &json!({"event": "word", "token": token, "sizes": sizes, "family": family, "path": path}),
+                    )?;
+                }
+            }
+            // The others are listed all the same.
+            Err(error) => out.event(&Event::warning("unreadable-word", error.to_string()))?,
+        }
+    }
+    for other in contents.others {
+        out.event(&Event::warning("no-word", format!("{} is not used: its name is none of a word", other.display())))?;
+    }
+    Ok(())
+}

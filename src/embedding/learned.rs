@@ -1,0 +1,243 @@
+//! What a file turns out to hold.
+
+use std::collections::BTreeMap;
+
+use super::Embedding;
+use super::refusal::{Refusal, shown};
+
+/// The words of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reading {
+    /// One, as nearly always.
+    Word(Learned),
+    /// Several, at least two: the user has to say which.
+    Choice(Vec<Learned>),
+}
+
+/// A word as its file has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Learned {
+    /// What it is called, if the file or its name says so. Free text: never a path, and to be checked before it is
+    /// used.
+    pub token: Option<String>,
+    /// Who says so.
+    pub named_by: NamedBy,
+    /// Its vectors: for one text encoder, or for two (SDXL).
+    pub parts: Vec<Part>,
+    /// How they are laid out.
+    pub format: Format,
+    /// In what kind of file.
+    pub container: Container,
+    /// `steps`, `base-model`, `model-hash`, and our own keys without their prefix.
+    pub metadata: BTreeMap<String, String>,
+    /// What is worth telling the user.
+    pub notes: Vec<Note>,
+}
+
+/// Vectors for one text encoder.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    /// Which one.
+    pub encoder: Encoder,
+    /// Width of a vector.
+    pub width: usize,
+    /// The vectors, row after row: `[K, width]`, all finite.
+    pub rows: Vec<f32>,
+}
+
+impl Part {
+    /// How many vectors there are.
+    pub fn vectors(&self) -> usize {
+        self.rows.len() / self.width.max(1)
+    }
+}
+
+/// The text encoder that vectors are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoder {
+    /// The model's only one, or one that the file does not name.
+    Unnamed,
+    /// SDXL's first, OpenAI CLIP ViT-L.
+    ClipL,
+    /// SDXL's second, OpenCLIP ViT-bigG.
+    ClipG,
+}
+
+impl Encoder {
+    /// As files call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Encoder::Unnamed => "text encoder",
+            Encoder::ClipL => "clip_l",
+            Encoder::ClipG => "clip_g",
+        }
+    }
+}
+
+/// Where a word's name comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamedBy {
+    /// The key of its tensor.
+    Key,
+    /// A field of the file that holds a name.
+    Field,
+    /// The file's name, without folder and extension.
+    FileName,
+    /// Nobody.
+    Nobody,
+}
+
+/// The layout of a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// One tensor whose key is the token.
+    Diffusers,
+    /// A dict with `string_to_param`.
+    A1111,
+    /// The same as a `ParameterDict`, by the first authors' code.
+    CompVis,
+    /// JSON in a picture's text.
+    A1111Text,
+    /// JSON in a picture's pixels.
+    A1111Pixels,
+    /// One tensor `emb_params`; also invoke-training.
+    Kohya,
+    /// One tensor `emp_params`.
+    OneTrainer,
+    /// `clip_l` and `clip_g`.
+    Sdxl,
+    /// A tensor and nothing else.
+    Raw,
+}
+
+impl std::fmt::Display for Format {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Format::Diffusers => "diffusers",
+            Format::A1111 => "A1111",
+            Format::CompVis => "CompVis",
+            Format::A1111Text => "A1111 picture (text)",
+            Format::A1111Pixels => "A1111 picture (pixels)",
+            Format::Kohya => "kohya",
+            Format::OneTrainer => "OneTrainer",
+            Format::Sdxl => "SDXL pair",
+            Format::Raw => "raw tensor",
+        })
+    }
+}
+
+/// The kind of file around a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Container {
+    /// safetensors.
+    Safetensors,
+    /// A zip file by `torch.save`.
+    Torch,
+    /// The stream that torch wrote before 1.6.
+    TorchLegacy,
+    /// A picture.
+    Png,
+}
+
+impl std::fmt::Display for Container {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Container::Safetensors => "safetensors",
+            Container::Torch => "PyTorch",
+            Container::TorchLegacy => "PyTorch before 1.6",
+            Container::Png => "PNG",
+        })
+    }
+}
+
+/// Something about a file that is no reason to refuse it.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Note {
+    /// The file's extension promises another kind of file.
+    Extension {
+        /// The extension.
+        says: String,
+        /// What the file is.
+        is: Container,
+    },
+    /// A zip file in which no record has a checksum.
+    NoChecksum,
+    /// A record that no embedding needs; A1111 refuses such files.
+    UnknownRecord(String),
+    /// A tensor or key that was left out.
+    Ignored(String),
+    /// Values so large that the number type may be wrong.
+    Huge {
+        /// The tensor's key.
+        name: String,
+        /// The largest absolute value.
+        largest: f32,
+    },
+}
+
+impl std::fmt::Display for Note {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Note::Extension { says, is } => {
+                write!(f, "its name ends in .{} but it is a {is} file", says.escape_debug())
+            }
+            Note::NoChecksum => f.write_str("it has no checksums, so damage cannot be noticed"),
+            Note::UnknownRecord(name) => write!(f, "the record {} is not used", shown(name)),
+            Note::Ignored(name) => write!(f, "{} is not used", shown(name)),
+            Note::Huge { name, largest } => {
+                write!(f, "{} has values up to {largest:e}: perhaps its number type is wrong", shown(name))
+            }
+        }
+    }
+}
+
+impl Reading {
+    /// The word that is called `token`, or the only one.
+    ///
+    /// # Errors
+    /// [`Refusal::Several`] if there are several and none is asked for, [`Refusal::NoSuchWord`] if none of several is
+    /// called so.
+    pub fn choose(self, token: Option<&str>) -> Result<Learned, Refusal> {
+        let words = match self {
+            Reading::Word(word) => return Ok(word),
+            Reading::Choice(words) => words,
+        };
+        let names = || words.iter().map(|word| shown(word.token.as_deref().unwrap_or_default())).collect();
+        let Some(token) = token else { return Err(Refusal::Several { names: names() }) };
+        match words.iter().position(|word| word.token.as_deref() == Some(token)) {
+            Some(index) => words.into_iter().nth(index).ok_or(Refusal::Unnamed),
+            None => Err(Refusal::NoSuchWord { asked: shown(token), names: names() }),
+        }
+    }
+
+    /// Every word there is.
+    pub fn words(&self) -> &[Learned] {
+        match self {
+            Reading::Word(word) => std::slice::from_ref(word),
+            Reading::Choice(words) => words,
+        }
+    }
+
+    /// The same, to be changed.
+    pub(super) fn words_mut(&mut self) -> &mut [Learned] {
+        match self {
+            Reading::Word(word) => std::slice::from_mut(word),
+            Reading::Choice(words) => words,
+        }
+    }
+}
+
+impl Learned {
+    /// The word for a model with one text encoder; `token` renames it, and names it if the file does not.
+    ///
+    /// # Errors
+    /// [`Refusal::TwoEncoders`] for an SDXL pair, [`Refusal::Unnamed`] if nobody says what it is called.
+    pub fn into_embedding(self, token: Option<&str>) -> Result<Embedding, Refusal> {
+        let widths = self.parts.iter().map(|part| (part.encoder.name().to_owned(), part.width)).collect();
+        let mut parts = self.parts.into_iter();
+        let (Some(part), None) = (parts.next(), parts.next()) else { return Err(Refusal::TwoEncoders { widths }) };
+        let token = token.map(str::to_owned).or(self.token).ok_or(Refusal::Unnamed)?;
+        Ok(Embedding { token, width: part.width, rows: part.rows, metadata: self.metadata })
+    }
+}

@@ -1,0 +1,103 @@
+//! A learned word as it is kept and exchanged: every format that programs write, read and written.
+//!
+//! Bytes in memory come in, from anybody and from anywhere; an [`Embedding`] or a [`Refusal`] comes out. Nothing here
+//! runs anything that a file says, opens a file, or depends on the rest of the crate. The layouts are those of
+//! diffusers, A1111, kohya, OneTrainer and CompVis; what each of them writes and what is refused is in
+//! `reference/file-formats.md`.
+//!
+//! | room | what happens there |
+//! | --- | --- |
+//! | `read`, `recognise` | the door: which kind of file it is, by its bytes; advice for what is none of ours |
+//! | [`zip`], [`pickle`], `torch` | what `torch.save` writes: container, restricted pickle reader, tensors |
+//! | [`safetensors`] | header and tensors |
+//! | [`picture`] | A1111's embeddings inside of PNG files |
+//! | `layout`, `a1111` | which words named tensors are |
+//! | [`learned`] | what was found: words, their parts, notes |
+//! | [`write()`] | the other direction |
+//!
+//! What our own training writes is what diffusers calls `learned_embeds.safetensors`: one f32 tensor `[K, D]` whose
+//! key is the token, with metadata added. The header is written by hand with sorted keys, because the `safetensors`
+//! crate orders metadata at random and the same word should give the same bytes.
+
+mod a1111;
+mod cursor;
+pub mod dtype;
+mod layout;
+pub mod learned;
+pub mod limits;
+pub mod pickle;
+pub mod picture;
+mod read;
+mod recognise;
+mod refusal;
+pub mod safetensors;
+pub mod torch;
+mod write;
+pub mod zip;
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+
+pub use self::learned::{Container, Encoder, Format, Learned, NamedBy, Note, Part, Reading};
+pub use self::read::read;
+pub use self::recognise::Mistaken;
+pub use self::refusal::{Refusal, shown};
+pub use self::write::{Layout, write};
+
+/// A word and its vectors.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedding {
+    /// What it is called in prompts.
+    pub token: String,
+    /// Width of a vector.
+    pub width: usize,
+    /// The vectors, row after row: `[K, D]`.
+    pub rows: Vec<f32>,
+    /// Where it comes from: `base-model`, `init`, `steps`, `recipe`, `seed`, ...; the keys of the file without our
+    /// prefix.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl Embedding {
+    /// How many vectors there are.
+    pub fn vectors(&self) -> usize {
+        self.rows.len() / self.width.max(1)
+    }
+
+    /// Reads the one word of a file in any format, for a model with one text encoder. `name` is the file's name. With
+    /// `token`, a word among several is chosen by it; an only word is renamed to it, or named if nothing else names
+    /// it.
+    ///
+    /// # Errors
+    /// Those of [`read()`], [`Reading::choose`] and [`Learned::into_embedding`].
+    pub fn read(bytes: &[u8], name: &str, token: Option<&str>) -> Result<Self, Refusal> {
+        read(bytes, name)?.choose(token)?.into_embedding(token)
+    }
+
+    /// The bytes of `learned_embeds.safetensors`; the same for the same word. [`write()`] checks the word first.
+    pub fn to_safetensors(&self) -> Vec<u8> {
+        write::safetensors(&self.token, self, write::diffusers_metadata(self))
+    }
+
+    /// SHA-256 of the file, in hexadecimal.
+    pub fn hash(&self) -> String {
+        hex(&Sha256::digest(self.to_safetensors()))
+    }
+
+    /// The model family that vectors of a width belong to.
+    pub fn family(width: usize) -> &'static str {
+        match width {
+            768 => "Stable Diffusion 1.x",
+            1024 => "Stable Diffusion 2.x",
+            1280 => "SDXL's second text encoder, or LDM",
+            128 => "pseudoword's mini model",
+            _ => "no family that is known",
+        }
+    }
+}
+
+/// Bytes in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

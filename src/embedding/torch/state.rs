@@ -1,0 +1,162 @@
+//! What was saved, told by its keys.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::super::a1111::{self, Facts};
+use super::super::layout::{self, Named, Origin, Tensors};
+use super::super::learned::{Container, Format, Reading};
+use super::super::pickle::Unpickled;
+use super::super::pickle::global::Global;
+use super::super::pickle::value::{Arena, Node, Tensor, Value};
+use super::super::recognise::Mistaken;
+use super::super::refusal::{Refusal, shown};
+use super::{Storages, gather};
+
+/// The words in a saved object.
+pub(super) fn words<'a>(
+    unpickled: &Unpickled<'a>,
+    storages: &dyn Storages,
+    container: Container,
+    stem: &str,
+) -> Result<Reading, Refusal> {
+    let arena = &unpickled.arena;
+    let origin = Origin { container, stem, metadata: BTreeMap::new(), token: None };
+    match arena.node(unpickled.root) {
+        Some(Node::Tensor(tensor)) => {
+            let tensors = Saved { named: vec![named("", tensor)], tensors: vec![tensor], storages };
+            layout::raw(&tensors, &origin)
+        }
+        Some(Node::Dict(entries)) => {
+            let entries = unique(entries)?;
+            let fields = texts(&entries);
+            if let Some(param) = fields.get("string_to_param") {
+                return by_string(arena, *param, &fields, storages, &origin);
+            }
+            if let Some(mistaken) = by_fields(&entries, &fields) {
+                return Err(Refusal::Mistaken(mistaken));
+            }
+            let tensors = Saved::of(arena, &fields, storages);
+            if tensors.named.is_empty() {
+                let names: Vec<String> = fields.keys().take(8).map(|key| shown(key)).collect();
+                let reason = format!("it holds no tensors, only {} entries: {}", entries.len(), names.join(", "));
+                return Err(Refusal::unsupported("the saved object", reason));
+            }
+            layout::words(&tensors, &origin)
+        }
+        Some(Node::List(_) | Node::Tuple(_)) => {
+            Err(Refusal::unsupported("the saved object", "it is a list, and words are saved as dicts or tensors"))
+        }
+        _ => Err(Refusal::unsupported("the saved object", "it is neither a dict nor a tensor, so it is not a word")),
+    }
+}
+
+/// Tensors of a dict.
+struct Saved<'a, 's> {
+    named: Vec<Named<'a>>,
+    tensors: Vec<&'s Tensor<'a>>,
+    storages: &'s dyn Storages,
+}
+
+impl<'a, 's> Saved<'a, 's> {
+    fn of(arena: &'s Arena<'a>, fields: &BTreeMap<&'a str, Value<'a>>, storages: &'s dyn Storages) -> Self {
+        let found: Vec<(&'a str, &Tensor<'a>)> =
+            fields.iter().filter_map(|(key, value)| Some((*key, arena.tensor(*value)?))).collect();
+        Saved {
+            named: found.iter().map(|(key, tensor)| named(key, tensor)).collect(),
+            tensors: found.into_iter().map(|(_, tensor)| tensor).collect(),
+            storages,
+        }
+    }
+}
+
+impl Tensors for Saved<'_, '_> {
+    fn named(&self) -> &[Named<'_>] {
+        &self.named
+    }
+
+    fn values(&self, index: usize) -> Result<Vec<f32>, Refusal> {
+        let missing = || Refusal::unsupported("the saved object", "a tensor is missing");
+        let tensor = self.tensors.get(index).ok_or_else(missing)?;
+        let name = self.named.get(index).ok_or_else(missing)?;
+        let bytes = self.storages.bytes(&tensor.storage)?;
+        gather::gather(&name.key, tensor, &bytes, self.storages.big_endian())
+    }
+}
+
+fn named<'a>(key: &'a str, tensor: &Tensor<'a>) -> Named<'a> {
+    Named { key: Cow::Borrowed(key), shape: tensor.shape.clone(), dtype: Ok(tensor.dtype) }
+}
+
+/// Entries of a dict in which no key occurs twice: Python would take the last, a scanner perhaps the first.
+fn unique<'a>(entries: &[(Value<'a>, Value<'a>)]) -> Result<Vec<(Value<'a>, Value<'a>)>, Refusal> {
+    let mut seen = std::collections::BTreeSet::new();
+    for (key, _) in entries {
+        if let Value::Text(text) = *key
+            && !seen.insert(text)
+        {
+            return Err(Refusal::ambiguous("the saved object", format!("it has two entries {}", shown(text))));
+        }
+    }
+    Ok(entries.to_vec())
+}
+
+/// The entries whose keys are text.
+fn texts<'a>(entries: &[(Value<'a>, Value<'a>)]) -> BTreeMap<&'a str, Value<'a>> {
+    let text = |(key, value): &(Value<'a>, Value<'a>)| match *key {
+        Value::Text(text) => Some((text, *value)),
+        _ => None,
+    };
+    entries.iter().filter_map(text).collect()
+}
+
+/// What a dict is that is no word.
+fn by_fields<'a>(entries: &[(Value<'a>, Value<'a>)], fields: &BTreeMap<&'a str, Value<'a>>) -> Option<Mistaken> {
+    if fields.contains_key("optimizer_state_dict") {
+        return Some(Mistaken::Optimiser);
+    }
+    if ["state_dict", "pytorch-lightning_version", "optimizer_states", "global_step"]
+        .iter()
+        .any(|key| fields.contains_key(key))
+    {
+        return Some(Mistaken::Checkpoint);
+    }
+    // The layers of a hypernetwork are keyed by their widths.
+    if entries.iter().any(|(key, _)| matches!(key, Value::Int(320 | 640 | 768 | 1024 | 1280))) {
+        return Some(Mistaken::Hypernetwork);
+    }
+    None
+}
+
+/// A1111's and CompVis' dict: `string_to_param` holds the tensors, the rest facts about them.
+fn by_string<'a>(
+    arena: &Arena<'a>,
+    param: Value<'a>,
+    fields: &BTreeMap<&'a str, Value<'a>>,
+    storages: &dyn Storages,
+    origin: &Origin<'_>,
+) -> Result<Reading, Refusal> {
+    let (entries, format) = match arena.node(param) {
+        Some(Node::Dict(entries)) => (entries.as_slice(), Format::A1111),
+        Some(Node::Object(Global::ParameterDict, Some(state))) => {
+            let state = unique(arena.entries(*state).unwrap_or_default())?;
+            let parameters = texts(&state).get("_parameters").and_then(|value| arena.entries(*value));
+            (parameters.unwrap_or_default(), Format::CompVis)
+        }
+        _ => return Err(Refusal::damaged("the entry string_to_param", "it is not a dict of tensors")),
+    };
+    let tensors = Saved::of(arena, &texts(&unique(entries)?), storages);
+    if tensors.named.is_empty() || tensors.named.len() != entries.len() {
+        return Err(Refusal::damaged("the entry string_to_param", "it is not a dict of tensors"));
+    }
+    let text = |key: &str| match fields.get(key) {
+        Some(Value::Text(text)) => Some((*text).to_owned()),
+        _ => None,
+    };
+    let step = match fields.get("step") {
+        Some(Value::Int(step)) => Some(*step),
+        _ => None,
+    };
+    let facts = Facts { name: text("name"), step, hash: text("sd_checkpoint"), model: text("sd_checkpoint_name") };
+    a1111::words(&tensors, &facts, format, origin)
+}

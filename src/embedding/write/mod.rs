@@ -1,0 +1,129 @@
+//! Words out, in the layouts that other programs read. The same word gives the same bytes: no time, no random order.
+
+mod pickle;
+mod zip;
+
+use std::collections::BTreeMap;
+
+use super::refusal::{Refusal, shown};
+use super::safetensors::{PREFIX, TOKEN};
+use super::{Embedding, limits};
+
+/// A kind of file to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// diffusers' `learned_embeds.safetensors`: the tensor's key is the token.
+    Safetensors,
+    /// diffusers' `learned_embeds.bin`: the same as a pickle in a zip file.
+    Bin,
+    /// A1111's `<name>.pt`.
+    A1111,
+    /// kohya's `.safetensors`, whose key is always `emb_params`.
+    Kohya,
+}
+
+impl Layout {
+    /// Every layout.
+    pub const ALL: [Layout; 4] = [Layout::Safetensors, Layout::Bin, Layout::A1111, Layout::Kohya];
+
+    /// What it is called in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Layout::Safetensors => "diffusers safetensors",
+            Layout::Bin => "diffusers .bin",
+            Layout::A1111 => "A1111 .pt",
+            Layout::Kohya => "kohya safetensors",
+        }
+    }
+
+    /// The extension that its readers expect.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Layout::Safetensors | Layout::Kohya => "safetensors",
+            Layout::Bin => "bin",
+            Layout::A1111 => "pt",
+        }
+    }
+}
+
+/// The bytes of a file with a word in it. [`super::read()`] reads the same word back, bit for bit; metadata are kept
+/// whole by the safetensors layouts, steps and base model by A1111's, nothing by `.bin`.
+///
+/// # Errors
+/// [`Refusal::Unwritable`] for a word that readers would refuse: no vectors or too many, values that are not finite,
+/// a token that the layout cannot hold.
+pub fn write(word: &Embedding, layout: Layout) -> Result<Vec<u8>, Refusal> {
+    check(word).map_err(|reason| Refusal::Unwritable { token: shown(&word.token), layout: layout.name(), reason })?;
+    Ok(match layout {
+        Layout::Safetensors => word.to_safetensors(),
+        Layout::Bin => zip::archive(&pickle::diffusers(word), &data(word)),
+        Layout::A1111 => zip::archive(&pickle::a1111(word), &data(word)),
+        Layout::Kohya => safetensors("emb_params", word, kohya_metadata(word)),
+    })
+}
+
+/// What every layout and every reader of it needs.
+fn check(word: &Embedding) -> Result<(), String> {
+    let (vectors, width) = (word.vectors(), word.width);
+    if word.token.is_empty() || word.token.len() > limits::FACT {
+        return Err("the token is empty, or far too long".to_owned());
+    }
+    // safetensors 0.8.0 writes a file with this key that nothing reads (huggingface/safetensors#849).
+    if word.token == "__metadata__" {
+        return Err("safetensors files use this name for something else; choose another token".to_owned());
+    }
+    if vectors == 0 || vectors * width != word.rows.len() {
+        return Err(format!("{} values are not a number of vectors of width {width}", word.rows.len()));
+    }
+    if vectors > limits::VECTORS || width > limits::WIDTH {
+        let (most, widest) = (limits::VECTORS, limits::WIDTH);
+        return Err(format!("it has {vectors} vectors of width {width}; {most} of width {widest} are the most"));
+    }
+    let bad = word.rows.iter().filter(|value| !value.is_finite()).count();
+    if bad > 0 {
+        return Err(format!("{bad} of its values are NaN or infinite"));
+    }
+    Ok(())
+}
+
+/// The values, little-endian.
+fn data(word: &Embedding) -> Vec<u8> {
+    word.rows.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+/// Our own metadata with their prefix, and upstream's `format`.
+pub(super) fn diffusers_metadata(word: &Embedding) -> BTreeMap<String, &str> {
+    let mut metadata: BTreeMap<String, &str> =
+        word.metadata.iter().map(|(key, value)| (format!("{PREFIX}{key}"), value.as_str())).collect();
+    metadata.insert("format".to_owned(), "pt");
+    metadata
+}
+
+/// The same, with the token, which has no other place in this layout, and what kohya says about the architecture
+/// (`library/sai_model_spec.py`).
+fn kohya_metadata(word: &Embedding) -> BTreeMap<String, &str> {
+    let mut metadata = diffusers_metadata(word);
+    metadata.insert(TOKEN.to_owned(), &word.token);
+    metadata.insert("modelspec.sai_model_spec".to_owned(), "1.0.0");
+    metadata.insert("modelspec.title".to_owned(), &word.token);
+    if word.width == 768 {
+        metadata.insert("modelspec.architecture".to_owned(), "stable-diffusion-v1/textual-inversion");
+    }
+    metadata
+}
+
+/// A safetensors file with one f32 tensor `[K, D]`.
+pub(super) fn safetensors(key: &str, word: &Embedding, metadata: BTreeMap<String, &str>) -> Vec<u8> {
+    let tensor = serde_json::json!({
+        "dtype": "F32", "shape": [word.vectors(), word.width], "data_offsets": [0, 4 * word.rows.len()],
+    });
+    let key = serde_json::Value::String(key.to_owned());
+    let metadata = serde_json::json!(metadata);
+    let mut header = format!("{{\"__metadata__\":{metadata},{key}:{tensor}}}").into_bytes();
+    // The data begins at a multiple of eight, as the format recommends.
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header);
+    bytes.extend(data(word));
+    bytes
+}

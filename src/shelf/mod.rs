@@ -1,0 +1,437 @@
+//! The words that a user keeps, usable by name in prompts: a folder of embedding files, nothing else.
+//!
+//! There is no index that could disagree with the files. A word's name is its file's name, encoded so that every name
+//! makes a file on every system and comes back unchanged: everything but lower-case letters, digits, `.`, `_` and `-`
+//! is percent-encoded (`<My-cat>` is `%3C%4Dy-cat%3E.safetensors`; capitals too, because some file systems do not tell
+//! them apart). What a file holds is not looked at here.
+//!
+//! Nothing is ever lost: a word that is removed or replaced goes to the folder `removed/` under a name of its own and
+//! stays there until the user deletes it. Files appear whole or not at all.
+
+mod name;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::SystemTime;
+
+use self::name::{ENDINGS, encode, places, token_of};
+use crate::{Error, Result};
+
+/// Where removed words go.
+const REMOVED: &str = "removed";
+
+/// A user's folder of words.
+#[derive(Debug, Clone)]
+pub struct Shelf(PathBuf);
+
+/// A word on the shelf.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Its name in prompts.
+    pub token: String,
+    /// Its file.
+    pub path: PathBuf,
+    /// The file's length in bytes.
+    pub length: u64,
+}
+
+/// What [`Shelf::add`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Added {
+    /// The word is new.
+    New(PathBuf),
+    /// It was there already, with the same bytes.
+    Same(PathBuf),
+    /// It replaced another of its name, which is now in `removed/`.
+    Replaced {
+        /// The word.
+        path: PathBuf,
+        /// What it replaced.
+        old: PathBuf,
+    },
+}
+
+/// What is on the shelf.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// The words, by name.
+    pub words: Vec<Kept>,
+    /// Files that are no words: with other names or endings. They are left alone.
+    pub others: Vec<PathBuf>,
+}
+
+impl Shelf {
+    /// The shelf in a folder, which need not exist.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self(folder.into())
+    }
+
+    /// The user's shelf: `words` in `PSEUDOWORD_HOME`, else in `pseudoword` in the user's data folder (`XDG_DATA_HOME`,
+    /// `~/.local/share`; `~/Library/Application Support` on macOS, `APPDATA` on Windows).
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where there is no such folder.
+    pub fn of_the_user(variable: &dyn Fn(&str) -> Option<String>, home: Option<&Path>) -> Result<Self> {
+        let set = |name: &str| variable(name).filter(|value| !value.trim().is_empty()).map(PathBuf::from);
+        let data = || {
+            let (system, below) = match () {
+                () if cfg!(target_os = "macos") => (None, "Library/Application Support"),
+                () if cfg!(windows) => (set("APPDATA"), "AppData/Roaming"),
+                () => (None, ".local/share"),
+            };
+            // A relative path in XDG_DATA_HOME is to be ignored (XDG Base Directory Specification).
+            let xdg = set("XDG_DATA_HOME").filter(|path| path.is_absolute());
+            xdg.or(system).or_else(|| Some(home?.join(below))).map(|data| data.join("pseudoword"))
+        };
+        let place = set("PSEUDOWORD_HOME").or_else(data);
+        let place =
+            place.ok_or_else(|| Error::Usage("there is no folder for words: set PSEUDOWORD_HOME to one".to_owned()))?;
+        Ok(Self(place.join("words")))
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        &self.0
+    }
+
+    /// Puts a word on the shelf. `file_name` is what its file was called, which tells the ending.
+    ///
+    /// # Errors [`Error::TokenTaken`] if another word of that name is there and `replace` is false, [`Error::BadToken`]
+    /// for a name that cannot be kept, [`Error::Write`].
+    pub fn add(&self, token: &str, bytes: &[u8], file_name: &str, replace: bool) -> Result<Added> {
+        let stem =
+            encode(token).map_err(|reason| Error::BadToken { token: token.to_owned(), reason: reason.to_owned() })?;
+        let ending = Path::new(file_name).extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
+        let ending = ending.filter(|ending| ENDINGS.contains(&ending.as_str())).unwrap_or_else(|| "bin".to_owned());
+        let path = self.0.join(format!("{stem}.{ending}"));
+        let _lock = self.lock()?;
+        let there = self.get(token)?;
+        if let Some(there) = &there {
+            if there.length == bytes.len() as u64 && read(&there.path)? == bytes {
+                return Ok(Added::Same(there.path.clone()));
+            }
+            if !replace {
+                return Err(Error::TokenTaken {
+                    token: token.to_owned(),
+                    reason: format!("another word of that name is kept in {}", there.path.display()),
+                    suggestion: self.free(token),
+                });
+            }
+        }
+        self.tidy();
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let scratch = self.0.join(format!(".{}-{number}.tmp", std::process::id()));
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| Error::Write { path, source }
+        };
+        let written = write_durably(&scratch, bytes).map_err(failed(&scratch));
+        let placed = written.and_then(|()| {
+            // Whenever this stops, the name leads to the old word or to the new one, and the old one is still somewhere.
+            let old = there.as_ref().map(|there| self.keep_copy(&there.path)).transpose()?;
+            fs::rename(&scratch, &path).map_err(failed(&path))?;
+            match there {
+                Some(there) if there.path != path => fs::remove_file(&there.path).map_err(failed(&there.path))?,
+                _ => {}
+            }
+            Ok(old)
+        });
+        let old = placed.inspect_err(|_| {
+            // The error matters, the leftover does not.
+            let _removed = fs::remove_file(&scratch);
+        })?;
+        sync(&self.0);
+        Ok(match old {
+            Some(old) => Added::Replaced { path, old },
+            None => Added::New(path),
+        })
+    }
+
+    /// Takes a word off the shelf, into `removed/`; says where it is now.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if there is none of that name, with those that there are.
+    pub fn remove(&self, token: &str) -> Result<PathBuf> {
+        let _lock = self.lock()?;
+        match self.get(token)? {
+            Some(word) => self.put_away(&word.path),
+            None => Err(self.unknown(token)),
+        }
+    }
+
+    /// The word of a name. Where files with several endings bear it, the first of `ENDINGS`.
+    ///
+    /// # Errors
+    /// [`Error::Read`].
+    pub fn get(&self, token: &str) -> Result<Option<Kept>> {
+        let Ok(stem) = encode(token) else { return Ok(None) };
+        for ending in ENDINGS {
+            let path = self.0.join(format!("{stem}.{ending}"));
+            match fs::metadata(&path) {
+                Ok(about) if about.is_file() => {
+                    return Ok(Some(Kept { token: token.to_owned(), path, length: about.len() }));
+                }
+                Err(source) if !matches!(source.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                    return Err(Error::Read { path, source });
+                }
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// The word of a name, which should be there.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if there is none, with those that there are.
+    pub fn expect(&self, token: &str) -> Result<Kept> {
+        self.get(token)?.ok_or_else(|| self.unknown(token))
+    }
+
+    /// Everything on the shelf.
+    ///
+    /// # Errors
+    /// [`Error::Read`] if the folder is there and cannot be read.
+    pub fn list(&self) -> Result<Contents> {
+        let failed = |source| Error::Read { path: self.0.clone(), source };
+        let entries = match fs::read_dir(&self.0) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Contents::default()),
+            entries => entries.map_err(failed)?,
+        };
+        let mut contents = Contents::default();
+        for entry in entries {
+            let path = entry.map_err(failed)?.path();
+            let Ok(about) = fs::metadata(&path) else { continue };
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if !about.is_file() || name.starts_with('.') {
+                continue;
+            }
+            match token_of(&name) {
+                // The same name twice, with two endings: what `get` finds counts.
+                Some(token) if self.get(&token)?.is_some_and(|kept| kept.path == path) => {
+                    contents.words.push(Kept { token, path, length: about.len() });
+                }
+                _ => contents.others.push(path),
+            }
+        }
+        contents.words.sort_by(|a, b| a.token.cmp(&b.token));
+        contents.others.sort();
+        Ok(contents)
+    }
+
+    /// The words whose names stand in a prompt, longest names first. What belongs to a longer name is not looked at
+    /// again, and a name of letters must stand alone: `cat` is meant neither by `<cat>`, if that is kept too, nor by
+    /// "category".
+    ///
+    /// # Errors
+    /// As for [`Shelf::list`].
+    pub fn named_in(&self, prompt: &str) -> Result<Vec<Kept>> {
+        let mut words = self.list()?.words;
+        words.sort_by_key(|word| std::cmp::Reverse(word.token.len()));
+        let mut taken: Vec<Range<usize>> = Vec::new();
+        words.retain(|word| {
+            let overlaps = |at: &Range<usize>| taken.iter().any(|taken| at.start < taken.end && taken.start < at.end);
+            let found: Vec<Range<usize>> = places(&word.token, prompt).filter(|at| !overlaps(at)).collect();
+            let named = !found.is_empty();
+            taken.extend(found);
+            named
+        });
+        Ok(words)
+    }
+
+    fn unknown(&self, token: &str) -> Error {
+        let names: Vec<String> = self.list().unwrap_or_default().words.into_iter().map(|word| word.token).collect();
+        let there =
+            if names.is_empty() { "none is kept".to_owned() } else { format!("there are: {}", names.join(" ")) };
+        Error::Usage(format!("no word {token:?} is kept in {}; {there}", self.0.display()))
+    }
+
+    /// A name near to this one that nobody has.
+    fn free(&self, token: &str) -> String {
+        let numbered = |number: u32| match token.strip_suffix('>') {
+            Some(start) => format!("{start}-{number}>"),
+            None => format!("{token}-{number}"),
+        };
+        (2..100).map(numbered).find(|name| matches!(self.get(name), Ok(None))).unwrap_or_else(|| numbered(100))
+    }
+
+    /// One process at a time changes the shelf.
+    fn lock(&self) -> Result<File> {
+        fs::create_dir_all(&self.0).map_err(|source| Error::Write { path: self.0.clone(), source })?;
+        let path = self.0.join(".lock");
+        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let locked = opened.and_then(|file| match file.lock() {
+            // A file system without locks is one that other processes will hardly share.
+            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(file),
+            locked => locked.map(|()| file),
+        });
+        locked.map_err(|source| Error::Write { path, source })
+    }
+
+    /// Moves a file into `removed/`.
+    fn put_away(&self, path: &Path) -> Result<PathBuf> {
+        let place = self.place_for(path)?;
+        fs::rename(path, &place).map_err(|source| Error::Write { path: place.clone(), source })?;
+        sync(&self.0.join(REMOVED));
+        sync(&self.0);
+        Ok(place)
+    }
+
+    /// Puts a second name of a file, or a copy where there are no such names, into `removed/`.
+    fn keep_copy(&self, path: &Path) -> Result<PathBuf> {
+        let place = self.place_for(path)?;
+        if fs::hard_link(path, &place).is_err() {
+            let bytes = read(path)?;
+            write_durably(&place, &bytes).map_err(|source| Error::Write { path: place.clone(), source })?;
+        }
+        sync(&self.0.join(REMOVED));
+        Ok(place)
+    }
+
+    /// A name in `removed/` that tells when, and is free.
+    fn place_for(&self, path: &Path) -> Result<PathBuf> {
+        let folder = self.0.join(REMOVED);
+        fs::create_dir_all(&folder).map_err(|source| Error::Write { path: folder.clone(), source })?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        let mut number = 0;
+        loop {
+            let place = folder.join(format!("{now}-{number}-{name}"));
+            if !place.exists() {
+                return Ok(place);
+            }
+            number += 1;
+        }
+    }
+
+    /// Removes what a process left that was killed while it wrote. Called with the lock held.
+    fn tidy(&self) {
+        for entry in fs::read_dir(&self.0).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with('.') && name.ends_with(".tmp") {
+                // It is in nobody's way if it stays.
+                let _removed = fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })
+}
+
+fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// New names are in the folder's data. Not every file system can; the files themselves are safe already.
+fn sync(folder: &Path) {
+    if cfg!(unix) {
+        let _synced = File::open(folder).and_then(|folder| folder.sync_all());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shelf() -> (tempfile::TempDir, Shelf) {
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::new(folder.path().join("words"));
+        (folder, shelf)
+    }
+
+    fn tokens(shelf: &Shelf) -> Vec<String> {
+        shelf.list().unwrap().words.into_iter().map(|word| word.token).collect()
+    }
+
+    #[test]
+    fn words_come_and_go_and_nothing_is_lost() {
+        let (_folder, shelf) = shelf();
+        assert!(tokens(&shelf).is_empty());
+        assert!(matches!(shelf.add("<cat>", b"one", "learned_embeds.bin", false).unwrap(), Added::New(_)));
+        assert!(matches!(shelf.add("<Cat>", b"two", "x.SafeTensors", false).unwrap(), Added::New(_)));
+        assert!(matches!(shelf.add("<cat>", b"one", "other.pt", false).unwrap(), Added::Same(_)));
+        assert_eq!(tokens(&shelf), ["<Cat>", "<cat>"]);
+        let taken = shelf.add("<cat>", b"three", "x.pt", false).unwrap_err();
+        assert!(matches!(&taken, Error::TokenTaken { suggestion, .. } if suggestion == "<cat-2>"), "{taken}");
+        let Added::Replaced { path, old } = shelf.add("<cat>", b"three", "x.pt", true).unwrap() else { panic!() };
+        assert_eq!((fs::read(&path).unwrap(), fs::read(&old).unwrap()), (b"three".to_vec(), b"one".to_vec()));
+        let removed = shelf.remove("<cat>").unwrap();
+        assert_eq!(fs::read(removed).unwrap(), b"three");
+        assert_eq!(tokens(&shelf), ["<Cat>"]);
+        let gone = shelf.remove("<cat>").unwrap_err();
+        assert_eq!(gone.exit_code(), 2);
+        assert!(gone.to_string().contains("there are: <Cat>"), "{gone}");
+    }
+
+    #[test]
+    fn a_replacement_with_another_ending_leaves_one_word_and_no_scraps() {
+        let (_folder, shelf) = shelf();
+        shelf.add("cat", b"one", "x.safetensors", false).unwrap();
+        fs::write(shelf.folder().join(".1-1.tmp"), "killed").unwrap();
+        assert!(matches!(shelf.add("cat", b"two", "x.bin", true).unwrap(), Added::Replaced { .. }));
+        assert_eq!(fs::read(shelf.expect("cat").unwrap().path).unwrap(), b"two");
+        let mut names: Vec<_> = fs::read_dir(shelf.folder()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, [".lock", "cat.bin", "removed"]);
+    }
+
+    #[test]
+    fn strangers_are_left_alone() {
+        let (_folder, shelf) = shelf();
+        shelf.add("cat", b"one", "x.bin", false).unwrap();
+        fs::write(shelf.folder().join("README.md"), "mine").unwrap();
+        fs::write(shelf.folder().join("cat.pt"), "the same name").unwrap();
+        let contents = shelf.list().unwrap();
+        assert_eq!(contents.others, [shelf.folder().join("README.md"), shelf.folder().join("cat.pt")]);
+        assert_eq!(fs::read(&shelf.expect("cat").unwrap().path).unwrap(), b"one");
+    }
+
+    #[test]
+    fn a_prompt_names_words() {
+        let (_folder, shelf) = shelf();
+        for token in ["<cat>", "cat", "<cat>-2", "midj"] {
+            shelf.add(token, token.as_bytes(), "x.bin", false).unwrap();
+        }
+        let named = |prompt| shelf.named_in(prompt).unwrap().into_iter().map(|word| word.token).collect::<Vec<_>>();
+        assert_eq!(named("a photo of <cat>, midjourney"), ["<cat>"]);
+        assert_eq!(named("a <cat> and a cat"), ["<cat>", "cat"]);
+        assert_eq!(named("a <cat>-2"), ["<cat>-2"]);
+        assert_eq!(named("a category"), [""; 0]);
+        assert_eq!(named("a cat."), ["cat"]);
+    }
+
+    #[test]
+    fn many_add_the_same_name_and_one_wins() {
+        let (_folder, shelf) = shelf();
+        let add = |bytes: u8| shelf.add("<cat>", &[bytes; 100], "x.bin", false);
+        let won: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|bytes| scope.spawn(move || usize::from(add(bytes).is_ok()))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(won, 1);
+        assert_eq!(tokens(&shelf), ["<cat>"]);
+    }
+
+    #[test]
+    fn the_users_shelf_is_found() {
+        let at = |variables: &[(&str, &str)]| {
+            let find =
+                |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+            Shelf::of_the_user(&find, Some(Path::new("/home/me"))).unwrap().folder().display().to_string()
+        };
+        assert_eq!(at(&[("PSEUDOWORD_HOME", "/p"), ("XDG_DATA_HOME", "/d")]), "/p/words");
+        assert_eq!(at(&[("XDG_DATA_HOME", "/d")]), "/d/pseudoword/words");
+        if cfg!(target_os = "linux") {
+            assert_eq!(at(&[("XDG_DATA_HOME", "relative")]), "/home/me/.local/share/pseudoword/words");
+        }
+        assert!(Shelf::of_the_user(&|_| None, None).is_err());
+    }
+}

@@ -1,0 +1,81 @@
+//! Names of words: as names of files, and in prompts.
+
+use std::fmt::Write;
+use std::ops::Range;
+
+use crate::source::url::unescape;
+
+/// What embedding files are called; others in the folder are left alone.
+pub(super) const ENDINGS: [&str; 5] = ["safetensors", "bin", "pt", "png", "webp"];
+/// The longest encoded name in bytes; file systems allow 255, and `removed/` adds to it.
+const LONGEST: usize = 180;
+
+/// A word's name as a file's name without its ending.
+pub(super) fn encode(token: &str) -> Result<String, &'static str> {
+    if token.is_empty() || token.trim() != token || token.chars().any(char::is_control) {
+        return Err("a name is not empty and has no spaces around it or control characters in it");
+    }
+    let mut stem = String::new();
+    let device = is_device(token);
+    for (at, byte) in token.bytes().enumerate() {
+        let plain = byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+        // A leading dot hides a file, and some names are devices on Windows.
+        if plain && !(at == 0 && (byte == b'.' || device)) {
+            stem.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _written = write!(stem, "%{byte:02X}");
+        }
+    }
+    if stem.len() > LONGEST { Err("the name is too long to be a file's name") } else { Ok(stem) }
+}
+
+/// `con`, `com1`, `aux.x`, ...
+fn is_device(token: &str) -> bool {
+    let stem = token.split('.').next().unwrap_or_default();
+    ["con", "prn", "aux", "nul"].contains(&stem)
+        || (stem.len() == 4
+            && (stem.starts_with("com") || stem.starts_with("lpt"))
+            && stem.ends_with(|c: char| c.is_ascii_digit()))
+}
+
+/// The name of the word in a file of that name; none if no word's file is called so.
+pub(super) fn token_of(file_name: &str) -> Option<String> {
+    let (stem, ending) = file_name.rsplit_once('.')?;
+    let token = unescape(stem)?;
+    (ENDINGS.contains(&ending) && encode(&token).as_deref() == Ok(stem)).then_some(token)
+}
+
+/// Where a name stands in a text; where it begins or ends like a word, it must begin or end one.
+pub(super) fn places(token: &str, text: &str) -> impl Iterator<Item = Range<usize>> {
+    let of_word = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    text.match_indices(token).map(|(at, found)| at..at + found.len()).filter(move |at| {
+        let open = token.starts_with(of_word) && text[..at.start].ends_with(of_word);
+        let close = token.ends_with(of_word) && text[at.end..].starts_with(of_word);
+        !open && !close
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_makes_a_file_and_comes_back() {
+        for token in [
+            "<my-cat>", "<My-Cat>", "a/b", "..", ".hidden", "con", "aux.x", "com1", "käse", "🐈", "100%", "a b", "*",
+            "%41",
+        ] {
+            let stem = encode(token).unwrap();
+            assert!(crate::source::address::is_safe_path(&format!("{stem}.bin")), "{stem}");
+            assert_eq!(token_of(&format!("{stem}.pt")).as_deref(), Some(token));
+        }
+        assert_eq!(encode("<My-Cat>").unwrap(), "%3C%4Dy-%43at%3E");
+        for bad in ["", " x", "x\n", &"🐈".repeat(64)] {
+            assert!(encode(bad).is_err(), "{bad:?}");
+        }
+        for stranger in ["README.md", "Cat.bin", "%4.bin", "%63at.bin", "notes", "cat.txt"] {
+            assert_eq!(token_of(stranger), None, "{stranger}");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Which file of a repository holds its word: the layout of the concepts library, and everything near it.
+//!
+//! `learned_embeds.safetensors` comes first, then `learned_embeds.bin` (`diffusers/loaders/textual_inversion.py`);
+//! beside them `token_identifier.txt`, `type_of_concept.txt` and `concept_images/`. The word's name is never derived
+//! from the repository's: that is the slug of a title.
+
+use super::Problem;
+use super::hub::{Listing, RemoteFile};
+
+/// The files that hold a word, in the order in which they are looked for.
+const WORDS: [&str; 2] = ["learned_embeds.safetensors", "learned_embeds.bin"];
+/// Endings of files that may hold a word.
+const ENDINGS: [&str; 4] = ["safetensors", "bin", "pt", "png"];
+/// Endings of pictures.
+const PICTURES: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
+/// The longest file that can be a word, in bytes.
+pub const LONGEST: u64 = 512 << 20;
+
+/// A word in a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Concept {
+    /// The file with the vectors.
+    pub word: RemoteFile,
+    /// The file with the word's name as its author meant it; a few bytes.
+    pub token: Option<RemoteFile>,
+    /// The file that says `object` or `style`.
+    pub kind: Option<RemoteFile>,
+    /// What it was learned from, in the order of the numbers in their names.
+    pub pictures: Vec<RemoteFile>,
+}
+
+/// Finds the word of a repository, or the one at `path` in it (a file or a folder).
+///
+/// # Errors
+/// [`Problem::Unfit`]: there is none, there are several, or it is a model; with what can be given instead.
+pub fn choose(listing: &Listing, path: Option<&str>) -> Result<Concept, Problem> {
+    let repo = listing.repo.to_string();
+    let unfit = |reason: String| Err(Problem::Unfit { repo: repo.clone(), reason });
+    let (folder, word) = match path {
+        None => (String::new(), None),
+        Some(path) => match listing.get(path) {
+            Some(file) => (folder_of(path).to_owned(), Some(file)),
+            None if listing.files.iter().any(|file| folder_of(&file.path) == format!("{path}/")) => {
+                (format!("{path}/"), None)
+            }
+            None => return unfit(format!("has no file {path}{}", some(&listing.files, listing.local))),
+        },
+    };
+    let here = |name: &str| listing.get(&format!("{folder}{name}")).cloned();
+    let word = match word.cloned().or_else(|| WORDS.iter().find_map(|name| here(name))) {
+        Some(word) => word,
+        None => {
+            let candidates: Vec<&RemoteFile> =
+                listing.files.iter().filter(|file| folder_of(&file.path) == folder && may_be_a_word(file)).collect();
+            match candidates[..] {
+                [word] if here("model_index.json").is_none() => word.clone(),
+                _ if here("model_index.json").is_some() || listing.get("unet/config.json").is_some() => {
+                    return unfit("is a whole model and no word: give it with --model".to_owned());
+                }
+                [] => return unfit(format!("holds no word{}", some(&listing.files, listing.local))),
+                _ => {
+                    let names: Vec<_> = candidates.iter().take(5).map(|file| format!("{repo}/{}", file.path)).collect();
+                    let more = candidates.len().saturating_sub(names.len());
+                    let more = if more > 0 { format!(" or one of {more} more") } else { String::new() };
+                    return unfit(format!("holds several words: give {}{more}", names.join(", or ")));
+                }
+            }
+        }
+    };
+    if word.size > LONGEST {
+        return unfit(format!("has {} of {} bytes: that is a model and no word", word.path, word.size));
+    }
+    let (token, kind) = (here("token_identifier.txt"), here("type_of_concept.txt"));
+    let small = |file: &RemoteFile| file.size <= 4096;
+    let pictures = pictures(listing, &folder, &word);
+    Ok(Concept { word, token: token.filter(small), kind: kind.filter(small), pictures })
+}
+
+/// What a `token_identifier.txt` says: one word without spaces around it. None if it says anything else.
+pub fn token(text: &str) -> Option<&str> {
+    let text = text.trim_start_matches('\u{feff}').trim();
+    (!text.is_empty() && text.chars().count() <= 64 && !text.contains(|c: char| c.is_control())).then_some(text)
+}
+
+/// `folder/` of `folder/file`, nothing of `file`.
+fn folder_of(path: &str) -> &str {
+    path.rfind('/').map_or("", |at| &path[..=at])
+}
+
+fn ending(path: &str) -> String {
+    path.rsplit_once('.').map_or_else(String::new, |(_, ending)| ending.to_ascii_lowercase())
+}
+
+/// Whether a file beside others may be a word: by its ending and length, and not by the name of something else.
+fn may_be_a_word(file: &RemoteFile) -> bool {
+    let name = file.name().to_ascii_lowercase();
+    let other =
+        ["pytorch_model", "diffusion_pytorch", "model.", "pytorch_lora", "optimizer", "scheduler", "training_args"];
+    let picture = ending(&name) == "png";
+    ENDINGS.contains(&ending(&name).as_str())
+        && file.size <= LONGEST
+        && !other.iter().any(|start| name.starts_with(start))
+        && !name.contains("preview")
+        // A picture may carry a word, but most do not: only the single file of a repository is taken for one.
+        && (!picture || name.contains("embed"))
+}
+
+fn pictures(listing: &Listing, folder: &str, word: &RemoteFile) -> Vec<RemoteFile> {
+    let within = |place: &str| -> Vec<RemoteFile> {
+        let here = listing.files.iter().filter(|file| folder_of(&file.path) == place && file.path != word.path);
+        here.filter(|file| PICTURES.contains(&ending(&file.path).as_str())).cloned().collect()
+    };
+    let mut found = within(&format!("{folder}concept_images/"));
+    if found.is_empty() {
+        found = within(folder);
+    }
+    // `2.jpeg` before `10.jpeg`.
+    found.sort_by_cached_key(|file| {
+        let stem = file.name().split('.').next().unwrap_or_default();
+        (stem.parse::<u64>().unwrap_or(u64::MAX), file.path.clone())
+    });
+    found
+}
+
+/// The beginning of a list of files, for messages.
+fn some(files: &[RemoteFile], local: bool) -> String {
+    let names: Vec<_> =
+        files.iter().filter(|file| !file.path.starts_with('.')).take(6).map(|file| file.path.as_str()).collect();
+    let place = if local { "; of it, there is on this machine: " } else { "; it has " };
+    if names.is_empty() { "; it is empty".to_owned() } else { format!("{place}{}", names.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::address::HubAddress;
+
+    fn listing(files: &[(&str, u64)]) -> Listing {
+        let file = |(path, size): &(&str, u64)| RemoteFile {
+            path: (*path).to_owned(),
+            size: *size,
+            blob: "b".repeat(40),
+            sha256: None,
+        };
+        let at = HubAddress::model("sd-concepts-library/cat");
+        let files = files.iter().map(file).collect();
+        Listing { repo: at.repo, revision: at.revision, commit: "c".repeat(40), files, local: false }
+    }
+
+    const CONCEPT: [(&str, u64); 8] = [
+        (".gitattributes", 1),
+        ("README.md", 1),
+        ("concept_images/10.jpeg", 9),
+        ("concept_images/2.jpeg", 9),
+        ("concept_images/0.jpeg", 9),
+        ("learned_embeds.bin", 3819),
+        ("token_identifier.txt", 9),
+        ("type_of_concept.txt", 5),
+    ];
+
+    #[test]
+    fn the_layout_of_the_concepts_library_is_known() {
+        let concept = choose(&listing(&CONCEPT), None).unwrap();
+        assert_eq!(concept.word.path, "learned_embeds.bin");
+        assert!(concept.token.is_some() && concept.kind.is_some());
+        let pictures: Vec<_> = concept.pictures.iter().map(RemoteFile::name).collect();
+        assert_eq!(pictures, ["0.jpeg", "2.jpeg", "10.jpeg"]);
+        let mut both = CONCEPT.to_vec();
+        both.push(("learned_embeds.safetensors", 3200));
+        assert_eq!(choose(&listing(&both), None).unwrap().word.path, "learned_embeds.safetensors");
+        assert_eq!(choose(&listing(&both), Some("learned_embeds.bin")).unwrap().word.path, "learned_embeds.bin");
+    }
+
+    #[test]
+    fn other_layouts_are_understood_where_there_is_one_answer() {
+        assert_eq!(
+            choose(&listing(&[("EasyNegative.pt", 9), ("sample.png", 9)]), None).unwrap().word.path,
+            "EasyNegative.pt"
+        );
+        let folder = [("a/learned_embeds.bin", 9), ("b/learned_embeds.bin", 9)];
+        assert_eq!(choose(&listing(&folder), Some("b")).unwrap().word.path, "b/learned_embeds.bin");
+    }
+
+    #[test]
+    fn what_is_no_word_is_named() {
+        let reason = |files: &[(&str, u64)], path| choose(&listing(files), path).unwrap_err().to_string();
+        assert!(reason(&[("a.pt", 1), ("b.pt", 1)], None).contains("give sd-concepts-library/cat/a.pt, or"));
+        assert!(
+            reason(&[("model_index.json", 1), ("unet/config.json", 1), ("v1.safetensors", 1)], None)
+                .contains("--model")
+        );
+        assert!(reason(&[("README.md", 1)], None).contains("holds no word; it has README.md"));
+        assert!(reason(&CONCEPT, Some("x.bin")).contains("has no file x.bin"));
+        assert!(reason(&[("learned_embeds.bin", LONGEST + 1)], None).contains("a model and no word"));
+    }
+
+    #[test]
+    fn tokens_are_read_from_their_file() {
+        assert_eq!(token("<c-w388>"), Some("<c-w388>"));
+        assert_eq!(token("\u{feff}typeface\r\n"), Some("typeface"));
+        assert_eq!((token(""), token("a\nb"), token(&"x".repeat(65))), (None, None, None));
+    }
+}

@@ -1,0 +1,224 @@
+//! Which files of a repository make a model that this program can run: the diffusers layout, in safetensors.
+
+use super::Problem;
+use super::hub::{Listing, RemoteFile};
+
+/// Which precision is preferred where a repository has both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// `*.safetensors`: as it was trained.
+    #[default]
+    Full,
+    /// `*.fp16.safetensors`: half the download, and nearly the same pictures.
+    Half,
+}
+
+/// The folders with weights, and how diffusers and transformers name their files.
+const PARTS: [(&str, &str); 3] =
+    [("text_encoder", "model"), ("unet", "diffusion_pytorch_model"), ("vae", "diffusion_pytorch_model")];
+/// Small files without which nothing works.
+const NEEDED: [&str; 6] = [
+    "scheduler/scheduler_config.json",
+    "tokenizer/vocab.json",
+    "tokenizer/merges.txt",
+    "text_encoder/config.json",
+    "unet/config.json",
+    "vae/config.json",
+];
+/// Small files that are read where they exist.
+const USEFUL: [&str; 3] = ["model_index.json", "tokenizer/special_tokens_map.json", "tokenizer/tokenizer_config.json"];
+
+/// The files of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelFiles {
+    /// What the model is: everything but the weights. A few megabytes, to be looked at before the rest is fetched.
+    pub configs: Vec<RemoteFile>,
+    /// The weights.
+    pub weights: Vec<RemoteFile>,
+    /// What was not as preferred, in sentences.
+    pub notes: Vec<String>,
+}
+
+impl ModelFiles {
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &RemoteFile> {
+        self.configs.iter().chain(&self.weights)
+    }
+
+    /// Bytes of all of them.
+    pub fn bytes(&self) -> u64 {
+        self.all().map(|file| file.size).sum()
+    }
+}
+
+/// Chooses the files of the model in a repository, or in a folder of it.
+///
+/// # Errors
+/// [`Problem::Unfit`] with what is missing, or what it is instead.
+pub fn choose(listing: &Listing, folder: Option<&str>, precision: Precision) -> Result<ModelFiles, Problem> {
+    let prefix = folder.map_or_else(String::new, |folder| format!("{}/", folder.trim_end_matches('/')));
+    let get = |path: &str| listing.get(&format!("{prefix}{path}")).cloned();
+    let unfit = |reason: String| Problem::Unfit { repo: listing.repo.to_string(), reason };
+    if let Some(what) = instead(listing, &prefix) {
+        return Err(unfit(what.to_owned()));
+    }
+    let (mut weights, mut notes, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+    for (part, stem) in PARTS {
+        let (first, second) = match precision {
+            Precision::Full => ("", ".fp16"),
+            Precision::Half => (".fp16", ""),
+        };
+        let of = |variant: &str| files(listing, &prefix, part, stem, variant);
+        match of(first).or_else(|| {
+            let files = of(second)?;
+            let name = if second.is_empty() { "full precision" } else { "fp16" };
+            notes.push(format!("{} has the weights of {part} only in {name}", listing.repo));
+            Some(files)
+        }) {
+            Some(files) => weights.extend(files),
+            None => {
+                let pickle = listing.files.iter().any(|file| {
+                    file.path.strip_prefix(&format!("{prefix}{part}/")).is_some_and(|name| name.ends_with(".bin"))
+                });
+                let name = format!("{part}/{stem}.safetensors");
+                missing.push(if pickle { format!("{name} (only as a pickle, .bin, which is not read)") } else { name });
+            }
+        }
+    }
+    let mut configs: Vec<RemoteFile> = Vec::new();
+    for path in NEEDED {
+        match get(path) {
+            Some(file) => configs.push(file),
+            None => missing.push(path.to_owned()),
+        }
+    }
+    configs.extend(USEFUL.iter().filter_map(|path| get(path)));
+    if missing.is_empty() {
+        return Ok(ModelFiles { configs, weights, notes });
+    }
+    let place = if listing.local {
+        "is not complete on this machine, it lacks"
+    } else {
+        "is no model as diffusers writes it: it lacks"
+    };
+    Err(unfit(format!("{place} {}{}", missing.join(", "), suggestion(listing))))
+}
+
+/// What a repository is, if it is known not to be such a model.
+fn instead(listing: &Listing, prefix: &str) -> Option<&'static str> {
+    let has = |path: &str| listing.get(&format!("{prefix}{path}")).is_some();
+    if has("text_encoder_2/config.json") || has("transformer/config.json") {
+        return Some(
+            "is a model of another family (SDXL, SD 3, Flux, ...): only Stable Diffusion 1.x and 2.x can be run",
+        );
+    }
+    if has("unet/config.json") {
+        return None;
+    }
+    if has("learned_embeds.bin") || has("learned_embeds.safetensors") {
+        return Some("is a learned word and no model: give it with --embedding");
+    }
+    if has("pytorch_lora_weights.safetensors") || has("adapter_config.json") {
+        return Some("is a LoRA and no model");
+    }
+    None
+}
+
+/// A hint where a repository holds a model in a single file.
+fn suggestion(listing: &Listing) -> &'static str {
+    let single = |file: &RemoteFile| {
+        let name = file.path.to_ascii_lowercase();
+        !name.contains('/') && (name.ends_with(".ckpt") || name.ends_with(".safetensors")) && file.size > 1 << 30
+    };
+    if !listing.local && listing.files.iter().any(single) {
+        "; it holds a model in a single file, of which there is often a sibling converted to diffusers"
+    } else {
+        ""
+    }
+}
+
+/// The weights of a part in a variant (`` or `.fp16`): one file, or all of its shards.
+fn files(listing: &Listing, prefix: &str, part: &str, stem: &str, variant: &str) -> Option<Vec<RemoteFile>> {
+    let folder = format!("{prefix}{part}/");
+    if let Some(file) = listing.get(&format!("{folder}{stem}{variant}.safetensors")) {
+        return Some(vec![file.clone()]);
+    }
+    // diffusers: `stem.safetensors.index.json`, `stem.safetensors.index.fp16.json`; shards `stem.fp16-00001-of-00002`.
+    let indices = [
+        format!("{folder}{stem}.safetensors.index{variant}.json"),
+        format!("{folder}{stem}{variant}.safetensors.index.json"),
+    ];
+    let index = indices.iter().find_map(|path| listing.get(path))?;
+    let start = format!("{folder}{stem}{variant}-");
+    let shard = |file: &&RemoteFile| file.path.starts_with(&start) && file.path.ends_with(".safetensors");
+    let shards: Vec<RemoteFile> = listing.files.iter().filter(shard).cloned().collect();
+    let count: usize = shards.first()?.path.strip_suffix(".safetensors")?.rsplit_once("-of-")?.1.parse().ok()?;
+    (shards.len() == count).then(|| std::iter::once(index.clone()).chain(shards).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::address::HubAddress;
+
+    const WEIGHTS: [&str; 3] = [
+        "text_encoder/model.safetensors",
+        "unet/diffusion_pytorch_model.safetensors",
+        "vae/diffusion_pytorch_model.safetensors",
+    ];
+
+    fn listing(paths: &[&str]) -> Listing {
+        let file = |path: &&str| RemoteFile { path: (*path).to_owned(), size: 10, blob: "b".repeat(40), sha256: None };
+        let at = HubAddress::model("owner/model");
+        let files = paths.iter().map(file).collect();
+        Listing { repo: at.repo, revision: at.revision, commit: "c".repeat(40), files, local: false }
+    }
+
+    fn chosen(paths: &[&str], precision: Precision) -> Result<Vec<String>, Problem> {
+        let all: Vec<&str> = NEEDED.iter().chain(paths).copied().collect();
+        choose(&listing(&all), None, precision)
+            .map(|files| files.weights.iter().map(|file| file.path.clone()).collect())
+    }
+
+    #[test]
+    fn the_preferred_precision_is_chosen_and_the_other_where_there_is_none() {
+        let halves: Vec<String> =
+            WEIGHTS.iter().map(|path| path.replace(".safetensors", ".fp16.safetensors")).collect();
+        let both: Vec<&str> = WEIGHTS.iter().copied().chain(halves.iter().map(String::as_str)).collect();
+        assert_eq!(chosen(&both, Precision::Full).unwrap(), WEIGHTS);
+        assert_eq!(chosen(&both, Precision::Half).unwrap(), halves);
+        let files = choose(&listing(&[&NEEDED[..], &WEIGHTS[..]].concat()), None, Precision::Half).unwrap();
+        assert_eq!((files.notes.len(), files.weights.len(), files.configs.len(), files.bytes()), (3, 3, 6, 90));
+    }
+
+    #[test]
+    fn shards_are_taken_together_or_not_at_all() {
+        let sharded = [
+            WEIGHTS[0],
+            WEIGHTS[2],
+            "unet/diffusion_pytorch_model.safetensors.index.json",
+            "unet/diffusion_pytorch_model-00001-of-00002.safetensors",
+            "unet/diffusion_pytorch_model-00002-of-00002.safetensors",
+        ];
+        assert_eq!(chosen(&sharded, Precision::Full).unwrap().len(), 5);
+        assert!(chosen(&sharded[..4], Precision::Full).unwrap_err().to_string().contains("lacks unet/"));
+    }
+
+    #[test]
+    fn what_is_no_model_is_named() {
+        let reason = |paths: &[&str]| choose(&listing(paths), None, Precision::Full).unwrap_err().to_string();
+        assert!(reason(&["learned_embeds.bin"]).contains("--embedding"));
+        assert!(reason(&["text_encoder_2/config.json", "unet/config.json"]).contains("another family"));
+        assert!(
+            chosen(&["unet/diffusion_pytorch_model.bin"], Precision::Full).unwrap_err().to_string().contains("pickle")
+        );
+        assert!(reason(&["README.md"]).contains("lacks text_encoder/model.safetensors"));
+    }
+
+    #[test]
+    fn a_model_may_be_in_a_folder() {
+        let paths: Vec<String> = NEEDED.iter().chain(&WEIGHTS).map(|path| format!("v2/{path}")).collect();
+        let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+        assert_eq!(choose(&listing(&paths), Some("v2"), Precision::Full).unwrap().weights.len(), 3);
+    }
+}

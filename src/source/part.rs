@@ -1,0 +1,244 @@
+//! A file that grows on the disk, and the lock that keeps two processes from growing it at once.
+//!
+//! `X.part` holds the bytes and `X.part.tag` the entity tag that they came with, if there was one; old bytes are
+//! removed before the tag changes, so that they are never taken for another version's. Bytes are only ever written
+//! where they belong and a file is never shortened but removed: on a file system whose locks do nothing (some network
+//! file systems), two processes that fetch one file write the same bytes to the same places.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::download::Part;
+use super::progress::{Notice, Tell};
+use super::retry::say;
+use super::{LocalFuture, Problem};
+
+/// Bytes on their way to a file.
+#[derive(Debug)]
+pub struct FilePart {
+    place: PathBuf,
+    part: PathBuf,
+    tag_path: PathBuf,
+    file: Option<File>,
+    length: u64,
+    tag: Option<String>,
+}
+
+impl FilePart {
+    /// Opens what an earlier run left on the way to `place`, if anything. The caller holds the lock.
+    ///
+    /// # Errors
+    /// [`Problem::Write`] if the folder cannot be made or the part not be opened.
+    pub fn open(place: &Path) -> Result<Self, Problem> {
+        make_folder(folder_of(place))?;
+        let (part, tag_path) = (with_ending(place, ".part"), with_ending(place, ".part.tag"));
+        let tag = fs::read_to_string(&tag_path).ok().filter(|tag| !tag.is_empty());
+        let mut opened = Self { place: place.to_owned(), part, tag_path, file: None, length: 0, tag };
+        if opened.part.is_file() {
+            let file = opened.file(false)?;
+            let length = file.metadata().map_err(|source| Problem::Read { path: opened.part.clone(), source })?.len();
+            opened.length = length;
+        }
+        Ok(opened)
+    }
+
+    fn file(&mut self, new: bool) -> Result<&mut File, Problem> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => {
+                let opened = OpenOptions::new().read(true).write(true).create(new).truncate(false).open(&self.part);
+                opened.map_err(|source| Problem::Write { path: self.part.clone(), source })?
+            }
+        };
+        Ok(self.file.insert(file))
+    }
+
+    fn start_over(&mut self, tag: Option<&str>) -> Result<(), Problem> {
+        (self.file, self.length) = (None, 0);
+        remove(&self.part)?;
+        remove(&self.tag_path)?;
+        self.tag = tag.map(str::to_owned);
+        match tag {
+            Some(tag) => {
+                fs::write(&self.tag_path, tag).map_err(|source| Problem::Write { path: self.tag_path.clone(), source })
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn add(&mut self, bytes: &[u8]) -> Result<(), Problem> {
+        let start = self.length;
+        let file = self.file(true)?;
+        let written = file.seek(SeekFrom::Start(start)).and_then(|_| file.write_all(bytes));
+        written.map_err(|source| Problem::Write { path: self.part.clone(), source })?;
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn look(&mut self, start: u64, most: usize) -> Result<Vec<u8>, Problem> {
+        let most = (self.length.saturating_sub(start)).min(most as u64);
+        let file = self.file(false)?;
+        let mut bytes = Vec::new();
+        let read = file.seek(SeekFrom::Start(start)).and_then(|_| file.take(most).read_to_end(&mut bytes));
+        read.map(|_| bytes).map_err(|source| Problem::Read { path: self.part.clone(), source })
+    }
+
+    fn put_in_place(&mut self) -> Result<(), Problem> {
+        let path = self.part.clone();
+        let failed = |source| Problem::Write { path, source };
+        let durable = self.file(true)?.sync_all();
+        self.file = None;
+        let renamed = durable.and_then(|()| fs::rename(&self.part, &self.place));
+        if let Err(error) = renamed {
+            // Where locks do nothing, another process may have been faster with the same bytes.
+            let done = error.kind() == ErrorKind::NotFound
+                && fs::metadata(&self.place).is_ok_and(|about| about.len() == self.length);
+            if !done {
+                return Err(failed(error));
+            }
+        }
+        sync_folder(folder_of(&self.place));
+        // The file is there; a tag that stays behind belongs to no bytes.
+        let _removed = fs::remove_file(&self.tag_path);
+        Ok(())
+    }
+}
+
+impl Part for FilePart {
+    fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn validator(&self) -> Option<&str> {
+        self.tag.as_deref()
+    }
+
+    fn restart<'a>(&'a mut self, validator: Option<&'a str>) -> LocalFuture<'a, Result<(), Problem>> {
+        Box::pin(async move { self.start_over(validator) })
+    }
+
+    fn append<'a>(&'a mut self, bytes: &'a [u8]) -> LocalFuture<'a, Result<(), Problem>> {
+        Box::pin(async move { self.add(bytes) })
+    }
+
+    fn read(&mut self, start: u64, most: usize) -> LocalFuture<'_, Result<Vec<u8>, Problem>> {
+        Box::pin(async move { self.look(start, most) })
+    }
+
+    fn publish(&mut self) -> LocalFuture<'_, Result<(), Problem>> {
+        Box::pin(async move { self.put_in_place() })
+    }
+}
+
+/// A lock between processes; released when dropped, and by the system when the process dies.
+#[derive(Debug)]
+pub struct Lock(Option<File>);
+
+impl Lock {
+    /// Waits for the lock of this name. It is the lock of Python's `filelock` (`flock` on Unix), so that downloads of
+    /// both are kept apart.
+    ///
+    /// # Errors
+    /// [`Problem::Write`] if the file cannot be made, [`Problem::Interrupted`] if the user does not want to wait.
+    pub fn take(path: &Path, what: &str, tell: &mut Tell<'_>) -> Result<Self, Problem> {
+        make_folder(folder_of(path))?;
+        let failed = |source| Problem::Write { path: path.to_owned(), source };
+        let mut told = false;
+        loop {
+            let file =
+                OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
+            match file.try_lock() {
+                // Somebody may have removed the file between the two: a lock that nobody else can find is none.
+                Ok(()) if is_at(&file, path) => return Ok(Self(Some(file))),
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    if !std::mem::replace(&mut told, true) {
+                        say(tell, Notice::Waiting { what: what.to_owned() })?;
+                    }
+                    say(tell, Notice::Tick)?;
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                // A file system without locks: a part is written in a way that survives that.
+                Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => return Ok(Self(None)),
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+            }
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if let Some(file) = &self.0 {
+            // Closing the file releases it in any case.
+            let _released = file.unlock();
+        }
+    }
+}
+
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let same = |a: fs::Metadata, b: fs::Metadata| a.dev() == b.dev() && a.ino() == b.ino();
+    file.metadata().is_ok_and(|a| fs::metadata(path).is_ok_and(|b| same(a, b)))
+}
+
+#[cfg(not(unix))]
+fn is_at(_file: &File, path: &Path) -> bool {
+    path.exists()
+}
+
+/// `x` as `x.part`.
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(ending);
+    path.with_file_name(name)
+}
+
+/// The folder that a file is in.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Makes a folder and those above it.
+pub(super) fn make_folder(path: &Path) -> Result<(), Problem> {
+    fs::create_dir_all(path).map_err(|source| Problem::Write { path: path.to_owned(), source })
+}
+
+/// Removes a file that may not be there.
+pub(super) fn remove(path: &Path) -> Result<(), Problem> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != ErrorKind::NotFound => Err(Problem::Write { path: path.to_owned(), source }),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a small file that appears whole.
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
+    make_folder(folder_of(path))?;
+    let scratch = with_ending(path, &format!(".{}.tmp", std::process::id()));
+    let write = || -> io::Result<()> {
+        let mut file = File::create(&scratch)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        drop(file);
+        fs::rename(&scratch, path)
+    };
+    write().map_err(|source| {
+        // The error matters, the leftover does not.
+        let _removed = fs::remove_file(&scratch);
+        Problem::Write { path: path.to_owned(), source }
+    })
+}
+
+/// A new name is in the folder's data, which has its own way to the disk. Not every file system can; the file itself is
+/// safe already.
+pub(super) fn sync_folder(folder: &Path) {
+    if cfg!(unix) {
+        let _synced = File::open(folder).and_then(|folder| folder.sync_all());
+    }
+}

@@ -1,0 +1,287 @@
+//! What can go wrong between a name that somebody typed and a file that can be trusted.
+//!
+//! Every message says what is wrong, where, and what to do. Where bytes had already come they are kept, and the message
+//! says so: the same command goes on from there.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A situation in which a source gives no file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// What was typed cannot be an address.
+    #[error("{typed:?} {reason}")]
+    BadAddress {
+        /// As it was typed.
+        typed: String,
+        /// Why, and what can be given instead.
+        reason: String,
+    },
+
+    /// Neither here nor, by its form, anywhere else.
+    #[error("there is no file or folder {typed:?}{hint}")]
+    NoSuchFile {
+        /// As it was typed.
+        typed: String,
+        /// `: ` and what may have been meant; or nothing.
+        hint: String,
+    },
+
+    /// A setting in the environment cannot be used.
+    #[error("the environment variable {name} is {value:?}: {reason}")]
+    BadSetting {
+        /// Its name.
+        name: String,
+        /// Its value, never a token.
+        value: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// The network may not be used and there is no copy here.
+    #[error(
+        "{what} is not on this machine, and the network is off (--offline or HF_HUB_OFFLINE): \
+         run it once without, then it will be found"
+    )]
+    Offline {
+        /// The file or repository.
+        what: String,
+    },
+
+    /// No connection.
+    #[error(
+        "cannot reach {host}: {reason}; check the connection and the proxy settings (HTTPS_PROXY){}",
+        kept_words(*.kept)
+    )]
+    Unreachable {
+        /// The host.
+        host: String,
+        /// The system's words.
+        reason: String,
+        /// Bytes of the file that had come before.
+        kept: u64,
+    },
+
+    /// A connection that cannot be trusted or understood.
+    #[error(
+        "the connection to {host} cannot be trusted or understood: {reason}; \
+         a proxy or a login page may stand between, or the clock be wrong; \
+         where the network has its own certificates, set SSL_CERT_FILE to them"
+    )]
+    Insecure {
+        /// The host.
+        host: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// 401 and 403.
+    #[error("{what}: {reason}")]
+    Denied {
+        /// The repository or file.
+        what: String,
+        /// Whether it is private, gated or the token is wrong, and what to do.
+        reason: String,
+    },
+
+    /// 404 and 410.
+    #[error("{what}: {reason}")]
+    NotFound {
+        /// The repository, revision or file.
+        what: String,
+        /// What is not there, and what may have been meant.
+        reason: String,
+    },
+
+    /// The server is overloaded or broken, and stayed so.
+    #[error(
+        "{host} answered {status} ({}) for {what}{}: try again later{}",
+        status_words(*.status),
+        wait_words(*.wait),
+        kept_words(*.kept)
+    )]
+    Busy {
+        /// The host.
+        host: String,
+        /// The file or repository.
+        what: String,
+        /// The HTTP status: 408, 429 or 5xx.
+        status: u16,
+        /// How long the server asked to wait.
+        wait: Option<Duration>,
+        /// Bytes of the file that had come before.
+        kept: u64,
+    },
+
+    /// The connection broke again and again.
+    #[error("{file}: the connection broke {} ({reason}){}", after(*.done, *.total), kept_words(*.done))]
+    Cut {
+        /// The file.
+        file: String,
+        /// Bytes that came, in all attempts.
+        done: u64,
+        /// The length, if it is known.
+        total: Option<u64>,
+        /// How it broke the last time.
+        reason: String,
+    },
+
+    /// More or fewer bytes than stated.
+    #[error("{file}: {found} bytes came where {expected} were announced; nothing was kept, the server may be at fault")]
+    WrongLength {
+        /// The file.
+        file: String,
+        /// Bytes announced.
+        expected: u64,
+        /// Bytes found.
+        found: u64,
+    },
+
+    /// Without a stated length, more than such a file can have.
+    #[error("{file}: more than {limit} bytes, which is too much for what it should be; nothing was kept")]
+    TooLong {
+        /// The file.
+        file: String,
+        /// The most bytes that were acceptable.
+        limit: u64,
+    },
+
+    /// Other bytes than stated.
+    #[error(
+        "{file}: SHA-256 is {found}, the source states {expected}; nothing was kept: \
+         try again, and if it stays so do not trust that source"
+    )]
+    WrongHash {
+        /// The file.
+        file: String,
+        /// The hash that the source states, in hexadecimal.
+        expected: String,
+        /// That of the bytes.
+        found: String,
+    },
+
+    /// Something else came than a file.
+    #[error("{file}: {reason}")]
+    NotTheFile {
+        /// The file.
+        file: String,
+        /// What it is and how to get the file.
+        reason: String,
+    },
+
+    /// A redirection that must not be followed.
+    #[error("{from} leads to {to}: {reason}")]
+    Redirected {
+        /// From where.
+        from: String,
+        /// To where.
+        to: String,
+        /// Why it was not followed.
+        reason: String,
+    },
+
+    /// An answer that makes no sense.
+    #[error("{url}: {reason}")]
+    BadAnswer {
+        /// The address.
+        url: String,
+        /// What came, and what was expected.
+        reason: String,
+    },
+
+    /// A repository in which there is not what was looked for.
+    #[error("{repo} {reason}")]
+    Unfit {
+        /// The repository.
+        repo: String,
+        /// What it lacks or is instead, and what to do.
+        reason: String,
+    },
+
+    /// Not enough room on the disk.
+    #[error(
+        "{}: {needed} more bytes are needed and {free} are free; make room, or set HF_HOME to another disk",
+        folder.display()
+    )]
+    NoSpace {
+        /// The folder that is written to.
+        folder: PathBuf,
+        /// Bytes that are still to come.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
+
+    /// A file or folder cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The path.
+        path: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
+
+    /// A file or folder cannot be written.
+    #[error("cannot write {}: {source}; if it is not yours, set HF_HOME to a folder that is", path.display())]
+    Write {
+        /// The path.
+        path: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
+
+    /// The user asked to stop; what had come is kept.
+    #[error("interrupted; what had come is kept")]
+    Interrupted,
+}
+
+impl Problem {
+    /// The process status: 2 usage, 3 bad input, 6 network, 7 disk, 130 interrupted.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Problem::BadAddress { .. } | Problem::BadSetting { .. } => 2,
+            Problem::NoSuchFile { .. } | Problem::Unfit { .. } => 3,
+            Problem::NoSpace { .. } | Problem::Read { .. } | Problem::Write { .. } => 7,
+            Problem::Interrupted => 130,
+            _ => 6,
+        }
+    }
+
+    /// Whether a copy that is here already may stand in: the server could not be asked, which says nothing about the
+    /// file.
+    pub fn is_absence(&self) -> bool {
+        use Problem::{Busy, Cut, Insecure, Offline, Unreachable};
+        matches!(self, Offline { .. } | Unreachable { .. } | Insecure { .. } | Busy { .. } | Cut { .. })
+    }
+}
+
+fn kept_words(bytes: u64) -> String {
+    match bytes {
+        0 => String::new(),
+        bytes => format!("; {bytes} bytes had come and are kept: the same command goes on from there"),
+    }
+}
+
+fn after(done: u64, total: Option<u64>) -> String {
+    match (done, total) {
+        (0, _) => "before anything came".to_owned(),
+        (done, None) => format!("after {done} bytes"),
+        (done, Some(total)) => format!("after {done} of {total} bytes"),
+    }
+}
+
+fn wait_words(wait: Option<Duration>) -> String {
+    wait.map_or_else(String::new, |wait| format!(" and asks to wait {} s", wait.as_secs()))
+}
+
+fn status_words(status: u16) -> &'static str {
+    match status {
+        408 => "the request took too long",
+        429 => "too many requests; a token in HF_TOKEN raises the limit",
+        500 => "an error of the server",
+        502 | 504 => "a gateway without an answer",
+        503 => "unavailable",
+        _ => "an error",
+    }
+}

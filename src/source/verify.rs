@@ -1,0 +1,163 @@
+//! Whether bytes are the file that was meant: their length, their SHA-256, and that they are no page or pointer
+//! instead.
+
+use sha2::{Digest, Sha256};
+
+use super::Problem;
+use super::url::Url;
+
+/// What is wanted, and what is known about it.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// What to call it in messages.
+    pub name: String,
+    /// Where it is.
+    pub url: Url,
+    /// Its length in bytes, if the source states it.
+    pub size: Option<u64>,
+    /// Its SHA-256 in lower-case hexadecimal, if the source states it.
+    pub sha256: Option<String>,
+    /// The most bytes to take where no length is stated.
+    pub limit: u64,
+    /// The validator of a copy that is here: if the server still has the same, nothing is fetched.
+    pub unless: Option<String>,
+}
+
+/// How many bytes of the beginning tell what a file is.
+const HEAD: usize = 512;
+
+/// Looks at bytes as they come.
+pub(super) struct Check {
+    hash: Sha256,
+    head: Vec<u8>,
+    length: u64,
+}
+
+impl Check {
+    pub fn new() -> Self {
+        Self { hash: Sha256::new(), head: Vec::with_capacity(HEAD), length: 0 }
+    }
+
+    /// The next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.hash.update(bytes);
+        let room = HEAD - self.head.len();
+        self.head.extend_from_slice(&bytes[..room.min(bytes.len())]);
+        self.length += bytes.len() as u64;
+    }
+
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Whether so many bytes may still be right; and whether they look like a file.
+    pub fn so_far(&self, wanted: &Wanted) -> Result<(), Problem> {
+        let (file, found) = (wanted.name.clone(), self.length);
+        match wanted.size {
+            Some(expected) if found > expected => Err(Problem::WrongLength { file, expected, found }),
+            None if found > wanted.limit => Err(Problem::TooLong { file, limit: wanted.limit }),
+            _ if self.head.len() == HEAD => self.not_a_page(wanted),
+            _ => Ok(()),
+        }
+    }
+
+    fn not_a_page(&self, wanted: &Wanted) -> Result<(), Problem> {
+        let reason = impostor(&self.head, &wanted.name);
+        reason.map_or(Ok(()), |reason| Err(Problem::NotTheFile { file: wanted.name.clone(), reason }))
+    }
+
+    /// All bytes are there: gives their SHA-256 if they are the file that was wanted.
+    pub fn finish(self, wanted: &Wanted) -> Result<String, Problem> {
+        self.not_a_page(wanted)?;
+        self.so_far(wanted)?;
+        let (file, found) = (wanted.name.clone(), self.length);
+        if let Some(expected) = wanted.size.filter(|expected| *expected != found) {
+            return Err(Problem::WrongLength { file, expected, found });
+        }
+        let found = hex(&self.hash.finalize());
+        match &wanted.sha256 {
+            Some(expected) if *expected != found => Err(Problem::WrongHash { file, expected: expected.clone(), found }),
+            _ => Ok(found),
+        }
+    }
+}
+
+/// What the beginning of a file says that is none, if so: in words, with what to do.
+pub(super) fn impostor(head: &[u8], name: &str) -> Option<String> {
+    if head.starts_with(b"version https://git-lfs.github.com/spec/") {
+        let text = String::from_utf8_lossy(head);
+        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("unknown").to_owned();
+        return Some(format!(
+            "this is a git-LFS pointer of {} bytes to a file of {} bytes, not the file itself: \
+             use the /resolve/ address of a Hub file, or run `git lfs pull` where it was cloned",
+            text.len(),
+            field("size ")
+        ));
+    }
+    let text = String::from_utf8_lossy(head);
+    let text = text.trim_start_matches('\u{feff}').trim_start().to_ascii_lowercase();
+    let page = ["<!doctype html", "<html", "<head"].iter().any(|start| text.starts_with(start));
+    let name = name.to_ascii_lowercase();
+    if page && !name.ends_with(".html") && !name.ends_with(".htm") {
+        return Some(a_page().to_owned());
+    }
+    None
+}
+
+/// What to say where a page came instead of a file.
+pub(super) fn a_page() -> &'static str {
+    "this is an HTML page, not the file: the address may be the page that shows the file (copy the link of its \
+     download button), or a login page or proxy stands between"
+}
+
+/// Lower-case hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(size: Option<u64>, sha256: Option<&str>) -> Wanted {
+        Wanted {
+            name: "word.bin".to_owned(),
+            url: Url::parse("https://hub.example/word.bin").unwrap(),
+            size,
+            sha256: sha256.map(str::to_owned),
+            limit: 1000,
+            unless: None,
+        }
+    }
+
+    fn verdict(bytes: &[u8], wanted: &Wanted) -> Result<String, Problem> {
+        let mut check = Check::new();
+        for piece in bytes.chunks(7) {
+            check.update(piece);
+            check.so_far(wanted)?;
+        }
+        check.finish(wanted)
+    }
+
+    #[test]
+    fn length_and_hash_decide() {
+        let hash = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+        assert_eq!(verdict(b"hello", &wanted(Some(5), Some(hash))).unwrap(), hash);
+        assert_eq!(verdict(b"hello", &wanted(None, None)).unwrap(), hash);
+        assert!(matches!(verdict(b"hallo", &wanted(Some(5), Some(hash))), Err(Problem::WrongHash { .. })));
+        assert!(matches!(verdict(b"hell", &wanted(Some(5), Some(hash))), Err(Problem::WrongLength { found: 4, .. })));
+        assert!(matches!(verdict(b"hello!", &wanted(Some(5), None)), Err(Problem::WrongLength { found: 6, .. })));
+        assert!(matches!(verdict(&[0; 1001], &wanted(None, None)), Err(Problem::TooLong { .. })));
+    }
+
+    #[test]
+    fn pages_and_pointers_are_named() {
+        let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 3819\n";
+        let Err(Problem::NotTheFile { reason, .. }) = verdict(pointer, &wanted(None, None)) else { panic!() };
+        assert!(reason.contains("git-LFS pointer") && reason.contains("3819 bytes"), "{reason}");
+        for page in ["<!DOCTYPE html><title>Sign in</title>", "\u{feff}\n <HTML>"] {
+            assert!(matches!(verdict(page.as_bytes(), &wanted(None, None)), Err(Problem::NotTheFile { .. })), "{page}");
+        }
+        assert!(verdict(b"<svg>", &wanted(None, None)).is_ok());
+    }
+}

@@ -1,0 +1,108 @@
+//! Files from web addresses other than the Hub's, kept so that they are fetched once.
+//!
+//! A folder for each address, named by its hash, holds the file and `about.json`, which is written last: without it, or
+//! if it does not describe the file that is there, there is no copy. The server's file name is never used.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::Problem;
+use super::address::is_safe_path;
+use super::cache::sha256_of;
+use super::download::{Arrived, download};
+use super::link::Link;
+use super::part::{FilePart, Lock, write_whole};
+use super::progress::{Meter, Notice, Tell};
+use super::retry::say;
+use super::url::{Url, unescape};
+use super::verify::{Wanted, hex};
+
+/// What is known about a copy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct About {
+    /// Where it is from, without secrets.
+    url: String,
+    /// The server's entity tag, with which it is asked whether there is a newer one.
+    etag: Option<String>,
+    /// Its length in bytes.
+    length: u64,
+    /// Its SHA-256 when it came.
+    sha256: String,
+}
+
+/// The place of a copy.
+struct Place {
+    folder: PathBuf,
+    file: PathBuf,
+}
+
+impl Place {
+    fn of(root: &Path, url: &Url) -> Self {
+        let hash = hex(&Sha256::digest(url.to_string()));
+        let folder = root.join("web").join(&hash[..32]);
+        let name =
+            url.path().rsplit('/').next().and_then(unescape).filter(|name| is_safe_path(name) && !name.contains('/'));
+        let name = name.filter(|name| name.len() <= 100 && name != "about.json").unwrap_or_else(|| "file".to_owned());
+        Self { file: folder.join(name), folder }
+    }
+
+    fn about(&self) -> PathBuf {
+        self.folder.join("about.json")
+    }
+
+    /// The copy, if it is what it was.
+    fn copy(&self) -> Result<Option<About>, Problem> {
+        let text = fs::read_to_string(self.about()).unwrap_or_default();
+        let Ok(about) = serde_json::from_str::<About>(&text) else { return Ok(None) };
+        let there = fs::metadata(&self.file).is_ok_and(|there| there.is_file() && there.len() == about.length);
+        let same = there && sha256_of(&self.file)? == about.sha256;
+        Ok(same.then_some(about))
+    }
+}
+
+/// Brings the file at an address, or the copy of it that is here if the server has nothing newer or cannot be asked.
+/// At most `limit` bytes are accepted.
+///
+/// # Errors
+/// A [`Problem`]; what had come is kept where it can be resumed.
+pub(super) async fn bring(
+    link: Option<&Link<'_>>,
+    root: &Path,
+    url: &Url,
+    limit: u64,
+    tell: &mut Tell<'_>,
+) -> Result<PathBuf, Problem> {
+    let place = Place::of(root, url);
+    let Some(link) = link else {
+        return match place.copy()? {
+            Some(_) => Ok(place.file),
+            None => Err(Problem::Offline { what: url.shown() }),
+        };
+    };
+    let _lock = Lock::take(&place.folder.join("lock"), &url.shown(), tell)?;
+    let copy = place.copy()?;
+    let unless = copy.as_ref().and_then(|about| about.etag.clone());
+    let wanted = Wanted { name: url.shown(), url: url.clone(), size: None, sha256: None, limit, unless };
+    let mut part = FilePart::open(&place.file)?;
+    match download(link, &wanted, &mut part, &mut Meter::new(1, None), tell).await {
+        Ok(Arrived::Unchanged) => Ok(place.file),
+        Ok(Arrived::Whole { length, sha256, validator }) => {
+            let about = About { url: url.without_secrets().to_string(), etag: validator, length, sha256 };
+            let json = serde_json::to_vec_pretty(&about)
+                .map_err(|error| Problem::BadAnswer { url: url.shown(), reason: error.to_string() })?;
+            write_whole(&place.about(), &json)?;
+            Ok(place.file)
+        }
+        Err(problem) if copy.is_some() && problem.is_absence() => {
+            say(
+                tell,
+                Notice::Warning { code: "kept-copy", text: format!("{problem}; the copy that is here is used") },
+            )?;
+            Ok(place.file)
+        }
+        Err(problem) => Err(problem),
+    }
+}
