@@ -199,6 +199,18 @@ pub fn shown(text: &str) -> String {
     }
 }
 
+/// What a library says about a file, which may repeat any part of the file: escaped and shortened.
+pub(super) fn brief(error: impl std::fmt::Display) -> String {
+    const LONGEST: usize = 160;
+    let text = error.to_string();
+    let escaped = text.chars().take(LONGEST).flat_map(|c| {
+        let control = c.is_control();
+        control.then(|| c.escape_default()).into_iter().flatten().chain((!control).then_some(c))
+    });
+    let more = if text.chars().nth(LONGEST).is_some() { "..." } else { "" };
+    escaped.chain(more.chars()).collect()
+}
+
 /// A number of things, in words.
 pub(super) fn counted(count: u64, thing: &str) -> String {
     if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }

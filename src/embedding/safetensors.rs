@@ -14,7 +14,7 @@ use super::dtype::DType;
 use super::layout::{self, Named, Origin, Tensors};
 use super::learned::{Container, Reading};
 use super::limits;
-use super::refusal::{Refusal, counted, shown};
+use super::refusal::{Refusal, brief, counted, shown};
 
 /// Metadata keys of ours begin with this; `format` is upstream's.
 pub(super) const PREFIX: &str = "pseudoword.";
@@ -68,7 +68,7 @@ impl Header {
         let mut header = match (read, problem) {
             (_, Some(problem)) => return Err(problem),
             (Ok(header), None) => header,
-            (Err(error), None) => return Err(bad(error.to_string())),
+            (Err(error), None) => return Err(bad(brief(error))),
         };
         header.data = 8 + length;
         header.check(file - 8 - length)?;

@@ -6,40 +6,15 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createServer } from "node:http";
 import { tmpdir } from "node:os";
-import { extname, join, normalize } from "node:path";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { chromium } from "playwright-core";
+import { root, start } from "./browser.mjs";
 
-const root = fileURLToPath(new URL("../..", import.meta.url));
-const types = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".wasm": "application/wasm", ".json": "application/json" };
-const flags = [
-  "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan",
-  "--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
-];
+let place;
 
-let server, browser, origin;
-
-before(async () => {
-  assert.ok(existsSync(join(root, "www/pkg/pseudoword_bg.wasm")), "build the page first: tools/web/build");
-  server = createServer((request, response) => {
-    const path = normalize(decodeURIComponent(new URL(request.url, "http://x").pathname)).replace(/\/$/, "/index.html");
-    const file = join(root, path);
-    if (!file.startsWith(root) || !existsSync(file)) return response.writeHead(404).end();
-    response.writeHead(200, { "content-type": types[extname(file)] ?? "application/octet-stream" });
-    response.end(readFileSync(file));
-  });
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  origin = `http://127.0.0.1:${server.address().port}`;
-  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: flags });
-});
-
-after(async () => {
-  await browser?.close();
-  server?.close();
-});
+before(async () => (place = await start()));
+after(() => place?.close());
 
 /** The f32 tensor of a safetensors file. */
 function tensor(file, name) {
@@ -73,13 +48,13 @@ function native() {
 }
 
 test("three training steps in a Worker equal the native gpu run and PyTorch", { timeout: 600_000 }, async () => {
-  const page = await browser.newPage();
+  const page = await place.browser.newPage();
   const requests = [];
   page.on("request", (request) => requests.push(request.url()));
   const errors = [];
   page.on("pageerror", (error) => errors.push(error.message));
   page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
-  await page.goto(`${origin}/index.html`);
+  await page.goto(`${place.origin}/www/check.html`);
   assert.deepEqual(requests.filter((url) => /models|pkg/.test(url)), [], "nothing is fetched before the click");
   await page.evaluate(() => {
     window.longest = 0;
@@ -106,7 +81,7 @@ test("three training steps in a Worker equal the native gpu run and PyTorch", { 
   }
   tensor(reference, "losses").forEach((want, i) => assert.ok(Math.abs(losses[i] / want - 1) < 1e-2, `loss ${i}`));
 
-  assert.deepEqual(requests.filter((url) => !url.startsWith(origin) && !url.startsWith("data:")), [], "only its own host");
+  assert.deepEqual(requests.filter((url) => !url.startsWith(place.origin) && !url.startsWith("data:")), [], "only its own host");
   assert.deepEqual(errors, []);
   const longest = await page.evaluate(() => window.longest);
   console.log(`longest task of the page: ${longest} ms`);

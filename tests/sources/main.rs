@@ -9,5 +9,6 @@ mod broken;
 mod hub;
 mod play;
 mod processes;
+mod program;
 mod server;
 mod web;

@@ -270,16 +270,17 @@ impl<'a> Machine<'a, '_> {
         if let Some(global) = global::lookup(module, name) {
             return self.push(Value::Global(global));
         }
+        let quoted = shown(&format!("{module}.{name}"));
+        let quoted = quoted.trim_matches('"');
         if let Some(kind) = global::other_tensor(module, name) {
             return Err(Refusal::unsupported(
                 format!("the pickle {}", self.input.place()),
-                format!("at byte {} it holds {kind} ({module}.{name}); save it as a plain dense tensor", self.began),
+                format!("at byte {} it holds {kind} ({quoted}); save it as a plain dense tensor", self.began),
             ));
         }
-        let quoted = shown(&format!("{module}.{name}"));
         Err(Refusal::Global {
             place: format!("the pickle {}", self.input.place()),
-            name: quoted.trim_matches('"').to_owned(),
+            name: quoted.to_owned(),
             offset: self.began,
             hostile: global::is_hostile(module, name),
         })

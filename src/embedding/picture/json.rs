@@ -11,7 +11,7 @@ use super::super::a1111::Facts;
 use super::super::dtype::DType;
 use super::super::layout::{Named, Tensors};
 use super::super::limits;
-use super::super::refusal::{Refusal, shown};
+use super::super::refusal::{Refusal, brief, shown};
 
 /// What the JSON says.
 #[derive(Debug, Default)]
@@ -52,7 +52,7 @@ pub(super) fn read(from: impl Read, place: &str) -> Result<Described, Refusal> {
                 format!("it holds {word}: its training went wrong; use an earlier state of it"),
             ))
         }
-        Err(error) => Err(Refusal::damaged(place, error.to_string())),
+        Err(error) => Err(Refusal::damaged(place, brief(error))),
     }
 }
 

@@ -9,7 +9,7 @@ use png::{Decoder, Limits, Transformations};
 
 use super::super::limits;
 use super::super::recognise::Mistaken;
-use super::super::refusal::Refusal;
+use super::super::refusal::{Refusal, brief};
 
 /// Two blocks of equal size in a picture, `[rows, columns, 3]` of half bytes each, which are still scrambled.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub(super) fn blocks(bytes: &[u8], width: u32, height: u32) -> Result<Option<Blo
     if pixels > limits::PIXELS as u64 {
         return Err(Refusal::Mistaken(Mistaken::PlainPicture));
     }
-    let damaged = |error: png::DecodingError| Refusal::damaged("the PNG", error.to_string());
+    let damaged = |error: png::DecodingError| Refusal::damaged("the PNG", brief(error));
     let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), Limits { bytes: limits::PIXELS });
     decoder.set_ignore_text_chunk(true);
     decoder.set_ignore_iccp_chunk(true);

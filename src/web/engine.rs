@@ -1,0 +1,124 @@
+//! A model on the browser's GPU, and the words that it knows besides its own.
+
+use std::rc::Rc;
+
+use js_sys::{Array, Function, Object, Uint8Array};
+use serde_json::json;
+use wasm_bindgen::prelude::*;
+
+use super::{Generation, Training, plain, to_js};
+use crate::config::{SampleConfig, TrainConfig};
+use crate::embedding::{Embedding, Layout, Refusal};
+use crate::event::Event;
+use crate::image::Picture;
+use crate::session::Session;
+use crate::source::Memory;
+use crate::text::check_token;
+use crate::train::{Replay, TrainInput, TrainPicture};
+use crate::{Error, gpu};
+
+/// A model on the browser's GPU.
+#[wasm_bindgen]
+pub struct Engine {
+    session: Session,
+}
+
+#[wasm_bindgen]
+impl Engine {
+    /// Loads a model from its files, an object of `path: Uint8Array` in the diffusers folder layout. `on_event` gets the
+    /// events of loading.
+    pub async fn open(files: Object, on_event: Function) -> Result<Engine, JsValue> {
+        let mut source = Memory::new("the model's files");
+        for entry in Object::entries(&files).iter() {
+            let pair = Array::from(&entry);
+            let path = pair.get(0).as_string().unwrap_or_default();
+            source.insert(path, Uint8Array::new(&pair.get(1)).to_vec());
+        }
+        let chosen = gpu::browser().await.map_err(to_js)?;
+        let mut tell = |event: Event| {
+            if let Ok(event) = plain(&event) {
+                // A page that throws in its listener is the page's affair.
+                let _ignored = on_event.call1(&JsValue::NULL, &event);
+            }
+        };
+        tell(chosen.event());
+        let session = Session::open(Rc::new(source), &chosen.device, &mut tell).await.map_err(to_js)?;
+        Ok(Engine { session })
+    }
+
+    /// Says whether a new word can be called `token`; throws the reason if it cannot.
+    #[wasm_bindgen(js_name = checkToken)]
+    pub fn check_token(&self, token: &str) -> Result<(), JsValue> {
+        check_token(token).map_err(to_js)?;
+        // In a copy: nothing is registered by asking.
+        self.session.tokenizer().clone().add_word(token, 1).map(|_| ()).map_err(to_js)
+    }
+
+    /// How many tokens a phrase is in this model's vocabulary: a word that starts from it needs as many vectors.
+    #[wasm_bindgen(js_name = countTokens)]
+    pub fn count_tokens(&self, phrase: &str) -> usize {
+        self.session.tokenizer().encode(phrase).len()
+    }
+
+    /// Makes the word of a file usable in prompts, whatever program wrote it. `name` is the file's name; `token` renames
+    /// the word. Gives `{token, vectors, width}`.
+    #[wasm_bindgen(js_name = addWord)]
+    pub fn add_word(&mut self, bytes: &[u8], name: &str, token: Option<String>) -> Result<JsValue, JsValue> {
+        let bad = |refusal: Refusal| to_js(Error::BadFile { file: name.to_owned(), reason: refusal.to_string() });
+        let word = Embedding::read(bytes, name, token.as_deref()).map_err(bad)?;
+        let about = json!({"token": word.token, "vectors": word.vectors(), "width": word.width});
+        self.session.add_embedding(word, name).map_err(to_js)?;
+        plain(&about)
+    }
+
+    /// Forgets a word; says whether there was one.
+    #[wasm_bindgen(js_name = removeWord)]
+    pub fn remove_word(&mut self, token: &str) -> bool {
+        self.session.remove_embedding(token).is_some()
+    }
+
+    /// The bytes of a file with a word that was added: `diffusers`, `diffusers-bin`, `a1111` or `kohya`.
+    pub fn export(&self, token: &str, format: &str) -> Result<Vec<u8>, JsValue> {
+        let word = self.session.embeddings().iter().find(|word| word.token == token);
+        let word = word.ok_or_else(|| to_js(Error::Usage(format!("there is no word {token:?}"))))?;
+        write(word, format)
+    }
+
+    /// Starts learning a word. `config` has the fields of the settings file (kebab-case; what is left out has its default);
+    /// `pictures` are objects `{name, bytes, caption?}`; `replay` is a file with every random choice, or nothing.
+    pub fn train(&self, config: JsValue, pictures: Array, replay: Option<Vec<u8>>) -> Result<Training, JsValue> {
+        let config: TrainConfig = serde_wasm_bindgen::from_value(config)?;
+        let mut input = TrainInput::default();
+        for picture in pictures.iter() {
+            let field = |name: &str| js_sys::Reflect::get(&picture, &name.into());
+            let name = field("name")?.as_string().unwrap_or_default();
+            let bytes = Uint8Array::new(&field("bytes")?).to_vec();
+            let picture = Picture::decode(&name, &bytes).map_err(to_js)?;
+            input.pictures.push(TrainPicture { picture, caption: field("caption")?.as_string() });
+        }
+        input.replay = match replay {
+            Some(bytes) => Some(Replay::read(&bytes, "the replay").map_err(to_js)?),
+            None => None,
+        };
+        Ok(Training::new(self.session.train(&config, input).map_err(to_js)?))
+    }
+
+    /// Starts making pictures. `config` has the fields of the settings file, as for `train`.
+    pub fn generate(&self, prompt: &str, config: JsValue) -> Result<Generation, JsValue> {
+        let config: SampleConfig = serde_wasm_bindgen::from_value(config)?;
+        let job = self.session.sample(prompt, &config).map_err(to_js)?;
+        Ok(Generation::new(job, prompt.to_owned(), config))
+    }
+}
+
+/// The bytes of a file with a word, in a layout by its name.
+pub(super) fn write(word: &Embedding, format: &str) -> Result<Vec<u8>, JsValue> {
+    let layout = match format {
+        "diffusers" => Layout::Safetensors,
+        "diffusers-bin" => Layout::Bin,
+        "a1111" => Layout::A1111,
+        "kohya" => Layout::Kohya,
+        other => return Err(to_js(Error::Usage(format!("there is no format {other:?}")))),
+    };
+    crate::embedding::write(word, layout).map_err(|refusal| to_js(Error::Usage(refusal.to_string())))
+}

@@ -1,0 +1,47 @@
+//! The engine for a browser: what a Worker can call. Events are plain objects, vectors are typed arrays, pictures are PNGs.
+//!
+//! JavaScript pumps: a job works only while its `next()` is awaited, so pausing is not calling it.
+
+mod engine;
+mod generation;
+mod training;
+
+pub use engine::Engine;
+pub use generation::Generation;
+pub use training::Training;
+
+use image::RgbImage;
+use serde::Serialize;
+use wasm_bindgen::prelude::*;
+
+use crate::Error;
+use crate::event::Event;
+use crate::image::encode_png;
+
+/// Panics become console errors with a message instead of `unreachable`.
+#[wasm_bindgen(start)]
+pub fn start() {
+    console_error_panic_hook::set_once();
+}
+
+fn to_js(error: Error) -> JsValue {
+    js_sys::Error::new(&error.to_string()).into()
+}
+
+fn plain(value: &impl Serialize) -> Result<JsValue, JsValue> {
+    // The default would make Maps of the tagged variants; pages expect objects.
+    Ok(value.serialize(&serde_wasm_bindgen::Serializer::json_compatible())?)
+}
+
+/// A job's next event; `undefined` when everything is done.
+fn next(event: crate::Result<Option<Event>>) -> Result<JsValue, JsValue> {
+    match event.map_err(to_js)? {
+        Some(event) => plain(&event),
+        None => Ok(JsValue::UNDEFINED),
+    }
+}
+
+/// A picture as a PNG file with its settings.
+fn png(picture: &RgbImage, text: &[(String, String)]) -> Result<Vec<u8>, JsValue> {
+    encode_png(picture, text).map_err(to_js)
+}
