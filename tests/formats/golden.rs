@@ -99,7 +99,7 @@ fn values(vectors: usize, width: usize, seed: i64) -> Vec<f32> {
 }
 
 /// What we write for Python to read: names and bytes.
-fn ours() -> Vec<(String, Vec<u8>)> {
+pub fn ours() -> Vec<(String, Vec<u8>)> {
     let mut files = Vec::new();
     for (vectors, width) in [(1, 768), (2, 768), (75, 768), (3, 1024), (16, 1280), (2, 32)] {
         let metadata = [("steps", "500"), ("base-model", "sd-v1-5"), ("init", "caf\u{e9} \u{1f98a}")];

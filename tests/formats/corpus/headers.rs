@@ -35,6 +35,8 @@ pub(super) fn headers(corpus: &mut Corpus) {
     ] {
         corpus.header(67, what, header, &data, Refused("Damaged", says));
     }
+    let long = format!("{{\"<t>\":\"{}\"}}", "x\\u0007".repeat(100_000));
+    corpus.header(67, "a long text for a tensor", &long, &data, Refused("Damaged", "x\\u{7}"));
     let mut wrong = safetensors(word.as_bytes(), &data);
     wrong[11] = 0xff;
     corpus.add(67, "not UTF-8", "word.safetensors", wrong, Refused("Damaged", "unicode"));

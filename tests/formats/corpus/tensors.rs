@@ -130,6 +130,8 @@ pub(super) fn tensors(corpus: &mut Corpus) {
         let pickle = named(|pickle| pickle.global("torch._utils", name).raw(b")R"));
         corpus.pickle(57, name, pickle, Refused("Unsupported", says));
     }
+    let noisy = named(|pickle| pickle.global("torch\x1b[31m\0", "_rebuild_from_type").raw(b")R"));
+    corpus.pickle(57, "control characters in the name", noisy, Refused("Unsupported", "torch\\u{1b}[31m"));
     for location in ["cuda:7", "../../x", "mps", ""] {
         let pickle = named(|pickle| {
             let pickle = pickle.global("torch._utils", "_rebuild_tensor_v2").raw(b"(");
