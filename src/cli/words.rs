@@ -40,8 +40,10 @@ async fn add(argument: &str, overwrite: bool, shared: &Shared, out: &mut Output)
     let token = name.or_else(|| find::token(&word, &file)).ok_or(embedding::Refusal::Unnamed).map_err(bad)?.to_owned();
     check_token(&token)?;
     let (parts, width) = (word.parts.len(), word.parts.first().map_or(0, |part| part.width));
-    // As it came, so that nothing it says is lost; one of several is taken out.
-    let (bytes, name) = match several {
+    // As it came, so that nothing it says is lost. One of several is taken out, and one that is renamed is written anew: the
+    // file would go on calling it by its old name.
+    let renamed = find::token(&word, &file) != Some(token.as_str());
+    let (bytes, name) = match several || renamed {
         false => (opened.bytes, file.name.clone()),
         true => {
             let word = word.into_embedding(Some(&token)).map_err(bad)?;

@@ -103,7 +103,12 @@ fn kept_words_are_usable_by_name() {
     succeeded(&output);
     let lines: Vec<&str> = text(&output.stdout).lines().map(|line| line.split(' ').next().unwrap()).collect();
     assert_eq!(lines, ["<berry>", "<fruit>"]);
-    succeeded(&keep(&["show", "<berry>"]));
+    let output = keep(&["show", "<berry>"]);
+    succeeded(&output);
+    assert!(text(&output.stdout).contains("word          <berry>"), "{}", text(&output.stdout));
+    let output = run(&place, &["convert", "<berry>", "berry.bin"]);
+    succeeded(&output);
+    assert_eq!(read_word(&place.path("berry.bin")).token, "<berry>", "a kept word is what it is kept as");
     refused(&keep(&["show", "<nut>"]), 2, &["<nut>", "<berry> <fruit>"]);
     refused(&keep(&["add", "fruit.pt=two words"]), 2, &["two words", "spaces"]);
     // Another word of the same name needs to be meant.
