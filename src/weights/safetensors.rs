@@ -36,7 +36,7 @@ impl Header {
     }
 
     /// Checks a header given as the first eight bytes and what follows them, against the length of the file.
-    pub(crate) fn parse(first: &[u8], json: &[u8], length: u64) -> Result<Self, String> {
+    fn parse(first: &[u8], json: &[u8], length: u64) -> Result<Self, String> {
         if length == 0 {
             return Err("the file is empty".to_owned());
         }
@@ -81,11 +81,6 @@ impl Header {
     /// All names, sorted.
     pub fn names(&self) -> impl Iterator<Item = &String> {
         self.names.iter()
-    }
-
-    /// The file's own metadata.
-    pub fn metadata(&self, key: &str) -> Option<&str> {
-        self.metadata.metadata().as_ref()?.get(key).map(String::as_str)
     }
 
     /// Where in the file a tensor's values are.
