@@ -128,6 +128,15 @@ pub enum Error {
         expected: usize,
     },
 
+    /// A run cannot go on, because it would not be the same run.
+    #[error("the run stopped at step {step} cannot go on with other inputs than it began with:{}", list(changes))]
+    Changed {
+        /// The step that it had reached.
+        step: u32,
+        /// One line for each input that is not what it was.
+        changes: Vec<String>,
+    },
+
     /// Training went wrong numerically.
     #[error("training stopped at step {step}: {reason}")]
     Numeric {
@@ -203,7 +212,11 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Internal(_) => 1,
-            Error::Usage(_) | Error::TokenTaken { .. } | Error::BadToken { .. } | Error::InitialiserTooLong { .. } => 2,
+            Error::Usage(_)
+            | Error::TokenTaken { .. }
+            | Error::BadToken { .. }
+            | Error::InitialiserTooLong { .. }
+            | Error::Changed { .. } => 2,
             Error::NoPictures { .. }
             | Error::BadPicture { .. }
             | Error::ModelPartMissing { .. }

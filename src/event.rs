@@ -113,6 +113,13 @@ pub enum Event {
         /// Whether blocks are recomputed in the backward pass to save memory.
         checkpointing: bool,
     },
+    /// A run goes on from where it was saved.
+    Resumed {
+        /// Steps that were made before.
+        step: u32,
+        /// Of how many.
+        of: u32,
+    },
     /// The first gradient, checked: training that cannot work is noticed at once.
     FirstGradient {
         /// Euclidean norm of the gradient of the loss to all rows.

@@ -11,7 +11,7 @@ use crate::model::Model;
 use crate::sample::SampleJob;
 use crate::source::Source;
 use crate::text::ClipTokenizer;
-use crate::train::{TrainInput, TrainJob};
+use crate::train::{RunState, TrainInput, TrainJob};
 use crate::weights::Storage;
 use crate::{Error, Result};
 
@@ -121,5 +121,15 @@ impl Session {
     /// Starts learning a word. Nothing is computed until the job is asked for its first event.
     pub fn train(&self, config: &TrainConfig, input: TrainInput) -> Result<TrainJob> {
         TrainJob::new(self.model.clone(), self.tokenizer.clone(), self.rows.clone(), config, input)
+    }
+
+    /// Goes on with a run from its state ([`TrainJob::state`]), given what it was started with.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] naming every input that is not what it was.
+    pub fn resume(&self, config: &TrainConfig, input: TrainInput, state: &RunState) -> Result<TrainJob> {
+        let mut job = self.train(config, input)?;
+        job.restore(state)?;
+        Ok(job)
     }
 }

@@ -196,6 +196,7 @@ fn line(event: &Event) -> Option<String> {
                  learning rate {lr}{memory}"
             )
         }
+        Event::Resumed { step, of } => format!("goes on after step {step} of {of}"),
         Event::Skipped { step, reason, skipped } => {
             format!("step {step} was skipped: {reason} ({skipped} so far); the word is unchanged")
         }

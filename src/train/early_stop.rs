@@ -15,6 +15,16 @@ impl EarlyStop {
         Self { window, threshold: config.early_stop_threshold, history: Vec::new() }
     }
 
+    /// The losses so far.
+    pub fn history(&self) -> &[f64] {
+        &self.history
+    }
+
+    /// Takes the losses of a run that goes on.
+    pub fn restore(&mut self, history: Vec<f64>) {
+        self.history = history;
+    }
+
     /// Takes an evaluation; gives the ratio of the window's variance to that of the whole history once it is below the
     /// threshold. Before the window is full the ratio counts as one, as in the authors' code.
     pub fn settled(&mut self, loss: f64) -> Option<f64> {

@@ -12,6 +12,7 @@ mod init;
 mod loss;
 mod optimiser;
 mod replay;
+mod state;
 pub mod templates;
 
 use std::collections::VecDeque;
@@ -41,6 +42,8 @@ use early_stop::EarlyStop;
 use optimiser::Optimiser;
 pub use optimiser::learning_rate;
 pub use replay::Replay;
+pub use state::RunState;
+use state::{About, Inputs, Numbers};
 
 /// Steps in a row that may be skipped before a run gives up.
 const SKIPS_IN_A_ROW: u32 = 5;
@@ -115,6 +118,9 @@ pub struct TrainJob {
     evaluated: Option<u32>,
     previewed: Option<u32>,
     record: Option<Vec<Vec<Sample>>>,
+    inputs: Inputs,
+    /// Losses on the fixed batches before the first step, of a run that goes on.
+    initial: Vec<f64>,
 }
 
 impl TrainJob {
@@ -130,6 +136,7 @@ impl TrainJob {
         if input.pictures.is_empty() && !input.replay.as_ref().is_some_and(Replay::has_latents) {
             return Err(Error::NoPictures { place: "the request".to_owned() });
         }
+        let inputs = Inputs::of(config, &model, &known, &input);
         let vectors = config.vectors as usize;
         let plain = tokenizer.clone();
         tokenizer.add_word(&config.token, vectors)?;
@@ -178,7 +185,55 @@ impl TrainJob {
             optimiser,
             choices,
             recompute,
+            inputs,
+            initial: Vec::new(),
         })
+    }
+
+    /// Everything that moves, as a file: with the same inputs, [`Session::resume`](crate::session::Session::resume) goes
+    /// on from here as if there had been no break. A few kilobytes; may be asked for between any two events.
+    pub fn state(&self) -> Vec<u8> {
+        let mut numbers = self.optimiser.state();
+        let initial = match self.evaluations.is_empty() {
+            true => self.initial.clone(),
+            false => self.evaluations.iter().filter_map(|evaluation| evaluation.initial).collect(),
+        };
+        numbers.insert("initial losses".to_owned(), Numbers::F64(initial));
+        if let Some(early_stop) = &self.early_stop {
+            numbers.insert("loss history".to_owned(), Numbers::F64(early_stop.history().to_vec()));
+        }
+        let about = About {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            step: self.step,
+            steps: self.config.steps,
+            skipped: self.skipped,
+            skipped_in_a_row: self.skipped_in_a_row,
+            optimiser_steps: self.optimiser.steps(),
+            evaluated: self.evaluated,
+            previewed: self.previewed,
+            inputs: self.inputs.clone(),
+        };
+        RunState { about, numbers }.write()
+    }
+
+    /// Puts the run where the state was taken.
+    pub(crate) fn restore(&mut self, state: &RunState) -> Result<()> {
+        state.check(&self.inputs)?;
+        if self.record.is_some() {
+            return Err(Error::Usage(
+                "the choices of a run that goes on cannot be recorded: half of them are gone".into(),
+            ));
+        }
+        self.optimiser.restore(state)?;
+        self.initial = state.f64s("initial losses", None)?;
+        if let Some(early_stop) = &mut self.early_stop {
+            early_stop.restore(state.f64s("loss history", None)?);
+        }
+        let about = &state.about;
+        (self.step, self.config.steps) = (about.step, about.steps);
+        (self.skipped, self.skipped_in_a_row) = (about.skipped, about.skipped_in_a_row);
+        (self.evaluated, self.previewed) = (about.evaluated, about.previewed);
+        Ok(())
     }
 
     /// Optimiser steps made so far.
@@ -290,10 +345,15 @@ impl TrainJob {
         for (on, dataset) in [(EvaluatedOn::Training, &self.dataset), (EvaluatedOn::Unseen, &self.unseen)] {
             let samples = self.choices.evaluation(dataset);
             if !samples.is_empty() {
-                self.evaluations.push(Evaluation { on, samples, initial: None });
+                let initial = self.initial.get(self.evaluations.len()).copied();
+                self.evaluations.push(Evaluation { on, samples, initial });
             }
         }
         self.phase = self.after_step();
+        if self.step > 0 {
+            self.pending.push_back(Event::Resumed { step: self.step, of: self.config.steps });
+        }
+        self.finish_if_done();
         let config = &self.config;
         Ok(Event::Plan {
             token: config.token.clone(),

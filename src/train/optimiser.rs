@@ -1,5 +1,9 @@
 //! The two recipes that move the rows, in f32 on the host: they are a few hundred numbers.
 
+use std::collections::BTreeMap;
+
+use super::state::{Numbers, RunState};
+use crate::Result;
 use crate::config::{Recipe, TrainConfig};
 use crate::text::ClipTextModel;
 
@@ -65,6 +69,38 @@ impl Optimiser {
             }
         };
         Self { rows, width, steps: 0, method }
+    }
+
+    /// Times that the rows moved.
+    pub fn steps(&self) -> i32 {
+        self.steps
+    }
+
+    /// All that moves, by name.
+    pub fn state(&self) -> BTreeMap<String, Numbers> {
+        let mut numbers = BTreeMap::from([("rows".to_owned(), Numbers::F32(self.rows.clone()))]);
+        match &self.method {
+            Method::Adamw { m, v, .. } => {
+                numbers.insert("mean".to_owned(), Numbers::F32(m.clone()));
+                numbers.insert("square".to_owned(), Numbers::F32(v.clone()));
+            }
+            Method::Direction { m, .. } => {
+                numbers.insert("square".to_owned(), Numbers::F64(m.clone()));
+            }
+        }
+        numbers
+    }
+
+    /// Takes a state of the same recipe and size.
+    pub fn restore(&mut self, state: &RunState) -> Result<()> {
+        let count = self.rows.len();
+        self.rows = state.f32s("rows", count)?;
+        self.steps = state.about.optimiser_steps;
+        match &mut self.method {
+            Method::Adamw { m, v, .. } => (*m, *v) = (state.f32s("mean", count)?, state.f32s("square", count)?),
+            Method::Direction { m, .. } => *m = state.f64s("square", Some(count / self.width))?,
+        }
+        Ok(())
     }
 
     /// `[K, D]`.

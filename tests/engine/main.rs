@@ -10,5 +10,6 @@ mod fixtures;
 mod models;
 mod ops;
 mod registering;
+mod resuming;
 mod tokenizer;
 mod training;

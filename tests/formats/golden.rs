@@ -15,7 +15,7 @@ struct Word {
 }
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/formats")
+    Path::new(crate::ROOT).join("tests/formats")
 }
 
 fn json<T: for<'de> Deserialize<'de>>(path: &str) -> T {
@@ -185,7 +185,7 @@ fn the_seeds_are_made_of_the_fixtures() {
         }
         assert!(std::fs::read(&path).is_ok_and(|there| there == bytes), "{}: PSEUDOWORD_BLESS=1", path.display());
     };
-    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
+    let seeds = Path::new(crate::ROOT).join("fuzz/seeds");
     for name in ["a1111.pt", "compvis.pt", "diffusers.bin", "parameter.bin", "protocol4.bin", "raw.pt", "two-words.bin"]
     {
         let bytes = fixture(name);

@@ -12,3 +12,6 @@ mod memory;
 mod mutations;
 mod roundtrip;
 mod rows;
+
+/// Where the repository begins.
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");

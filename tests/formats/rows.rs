@@ -87,7 +87,7 @@ fn every_file_row_of_the_table_is_in_the_corpus() {
 
 #[test]
 fn the_index_lists_the_corpus() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/formats/INDEX.md");
+    let path = Path::new(crate::ROOT).join("tests/formats/INDEX.md");
     let index = index(said);
     if std::env::var_os("PSEUDOWORD_BLESS").is_some() {
         std::fs::write(&path, &index).unwrap();
