@@ -25,7 +25,7 @@ POSITIONS = 77
 WIDTH = 128
 # What a run may not change on its way.
 SETTINGS = (
-    "batch", "optimizer", "rate", "muon_rate", "high", "flip", "ema", "warmup", "text_depth", "attention_at_16", "seed"
+    "batch", "optimizer", "rate", "muon_rate", "prediction", "floor", "flip", "ema", "warmup", "text_depth", "attention_at_16", "seed"
 )  # fmt: skip
 
 
@@ -125,35 +125,42 @@ def min_snr(alphas):
     return (5 * (1 - alphas) / alphas).clamp(max=1)
 
 
-def weights(alphas, high):
-    """Min-SNR-5 with mean 1; `high` > 0 lifts the noisiest steps, where words decide what is drawn."""
-    lifted = min_snr(alphas) * alphas**-high
-    return lifted / lifted.mean()
+def weights(alphas, prediction, floor):
+    """Min-SNR-5 with mean 1, as a weight of what is predicted. Seen from the clean picture that weight is min(SNR, 5), next
+    to nothing where only words can tell what is drawn; `floor` is the least that it may be."""
+    snr = alphas / (1 - alphas)
+    clean = snr.clamp(floor, 5)
+    weight = clean / (snr if prediction == "epsilon" else snr + 1)
+    return weight / weight.mean()
 
 
-def errors(model, batch, alphas):
-    """Each sample's mean square error of the predicted noise."""
+def errors(model, batch, alphas, prediction):
+    """Each sample's mean square error of the predicted noise or velocity (Salimans and Ho 2022)."""
     latents, tokens, times, noise = batch
     alpha = alphas[times].view(-1, 1, 1, 1)
     noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
+    target = noise if prediction == "epsilon" else alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
     hidden = model["text"](tokens).last_hidden_state
-    predicted = model["unet"](noisy, times, hidden).sample
-    return (predicted - noise).square().mean((1, 2, 3))
+    predicted = model["unet"](noisy.contiguous(memory_format=torch.channels_last), times, hidden).sample
+    return (predicted - target).square().mean((1, 2, 3))
 
 
 @torch.no_grad()
-def validate(model, alphas, count=8):
-    """The min-SNR-5 loss on the same 384 draws for every run and setting, and its four quarters from little noise to much."""
+def validate(model, alphas, prediction, count=8):
+    """The min-SNR-5 loss of the noise on the same 384 draws for every run and setting, and its four quarters from little noise
+    to much."""
     batches = Batches(48, seed=10**9, flip=0.1)
     drawn = [batches.draw(i) for i in range(count)]
     times = torch.cat([batch[2] for batch in drawn])
-    each = min_snr(alphas)[times] * torch.cat([errors(model, batch, alphas) for batch in drawn])
+    each = min_snr(alphas)[times] * torch.cat([errors(model, batch, alphas, prediction) for batch in drawn])
+    if prediction != "epsilon":
+        each *= alphas[times]  # the noise that follows from a velocity is off by its error times the signal's share
     quarters = [each[times // 250 == quarter].mean().item() for quarter in range(4)]
     return each.mean().item(), [round(value, 5) for value in quarters]
 
 
 @torch.no_grad()
-def recall(model, batches, alphas, count=256):
+def recall(model, batches, alphas, prediction, count=256):
     """The picture that one step makes of pure noise and a caption, as the share whose nearest training latent has the right
     object, and of those the right style: cheap, and it moves with the figures of `evaluate`."""
     rng = np.random.default_rng(12345)
@@ -169,7 +176,11 @@ def recall(model, batches, alphas, count=256):
         hidden = model["text"](batches.tokens(texts)).last_hidden_state
         step = torch.full((len(part),), 960)
         alpha = alphas[960]
-        picture = (noise - (1 - alpha).sqrt() * model["unet"](noise, step, hidden).sample) / alpha.sqrt()
+        predicted = model["unet"](noise, step, hidden).sample
+        if prediction == "epsilon":
+            picture = (noise - (1 - alpha).sqrt() * predicted) / alpha.sqrt()
+        else:
+            picture = alpha.sqrt() * noise - (1 - alpha).sqrt() * predicted
         for i, found in zip(part, picture):
             distance = (references[:, :, colours[i]] - found).square().mean((2, 3, 4))
             thing, style = divmod(distance.argmin().item(), distance.shape[1])
@@ -188,7 +199,8 @@ def main(arguments):
     parser.add_argument("--optimizer", choices=("muon", "adamw"), default="muon")
     parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate of AdamW")
     parser.add_argument("--muon-rate", type=float, default=1e-3, help="peak learning rate of Muon")
-    parser.add_argument("--high", type=float, default=0.0, help="exponent that lifts the weight of noisy steps")
+    parser.add_argument("--prediction", choices=("epsilon", "v_prediction"), default="v_prediction")
+    parser.add_argument("--floor", type=float, default=1.0, help="least weight of the clean picture's error, at noisy steps")
     parser.add_argument("--flip", type=float, default=0.1, help="share of mirrored pictures")
     parser.add_argument("--ema", type=float, default=0.998)
     parser.add_argument("--warmup", type=int, default=5_000, help="samples until the peak learning rate")
@@ -221,7 +233,8 @@ def main(arguments):
         warm_start(model, options.start, tokens)
     batches = Batches(options.batch, options.seed, options.flip)
     alphas = levels()
-    weight = weights(alphas, options.high)
+    weight = weights(alphas, options.prediction, options.floor)
+    model["unet"].to(memory_format=torch.channels_last)
     average = copy.deepcopy(model).requires_grad_(False)
 
     # Muon takes the weights that are matrices or kernels; what looks up, scales or shifts, and the two ends, stay with AdamW.
@@ -254,8 +267,8 @@ def main(arguments):
         save_atomically({**state, "optimizers": [o.state_dict() for o in optimizers], "options": vars(options)}, checkpoint)
 
     def report(losses, seconds):
-        loss, quarters = validate(average, alphas)
-        thing, style = recall(average, batches, alphas)
+        loss, quarters = validate(average, alphas, options.prediction)
+        thing, style = recall(average, batches, alphas, options.prediction)
         record = {
             "seen": seen,
             "loss": float(np.mean(losses)) if losses else None,
@@ -281,7 +294,7 @@ def main(arguments):
     progress, saved_at, losses = Progress(end, seen), time.monotonic(), []
     while seen < end and not stopping:
         batch = batches.draw(seen)
-        loss = (weight[batch[2]] * each_error(model, batch, alphas)).mean()
+        loss = (weight[batch[2]] * each_error(model, batch, alphas, options.prediction)).mean()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer, peak in zip(optimizers, peaks):
