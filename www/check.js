@@ -1,7 +1,6 @@
 // Shows that the engine runs in this browser, by learning on the mini model for three steps with given random choices.
 
 import { EngineClient } from "./engine.js";
-import { download, fetchMini } from "./model.js";
 
 const log = document.getElementById("log");
 const status = document.getElementById("status");
@@ -11,18 +10,31 @@ function say(text) {
   log.append(`${text}\n`);
 }
 
+async function get(url) {
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`${url}: ${response.status} ${response.statusText}`);
+  return response;
+}
+
+/** The mini model's files from beside the page, `{path: Blob}`; nothing is stored. */
+async function fetchMini() {
+  const model = new URL("../models/mini/", import.meta.url);
+  const { files } = await (await get(new URL("manifest.json", model))).json();
+  return Object.fromEntries(await Promise.all(files.map(async ({ path }) => [path, await (await get(new URL(path, model))).blob()])));
+}
+
 /** Loads the model and trains on the choices in `replay`; gives the losses and the rows. */
 async function run({ replay, token, init, vectors, steps, lr, batchSize }) {
   say("Fetching the mini model…");
   const files = await fetchMini();
   const engine = new EngineClient();
   say("Loading it onto the GPU…");
-  await engine.ask("open", { files });
+  await engine.ask("open", { name: "mini", files });
   const config = {
     token, init, vectors, steps, lr,
     "batch-size": batchSize, "lr-schedule": "constant", "preview-every": 0, "eval-every": 0,
   };
-  const job = await engine.ask("train", { config, replay: await download(replay) });
+  const job = await engine.ask("train", { config, replay: await (await get(replay)).arrayBuffer() });
   const losses = [];
   for await (const event of engine.events(job)) {
     if (event.event !== "step") continue;

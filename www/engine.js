@@ -1,27 +1,33 @@
 // Talks to the Worker: one Promise for each request, events on the side.
 
+/** An error after which the engine cannot be used any more. */
+export class BrokenEngine extends Error {}
+
 export class EngineClient {
   #worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
   #open = new Map();
   #count = 0;
 
   constructor() {
-    this.#worker.onmessage = ({ data: { id, event, result, error } }) => {
+    this.#worker.onmessage = ({ data: { id, event, result, error, broken } }) => {
       const request = this.#open.get(id);
-      if (event) return request.onEvent?.(event);
+      if (event) return request?.onEvent?.(event);
       this.#open.delete(id);
-      if (error) request.reject(new Error(error));
-      else request.resolve(result);
+      if (error !== undefined) request?.reject(broken ? new BrokenEngine(error) : new Error(error));
+      else request?.resolve(result);
     };
-    this.#worker.onerror = ({ message }) => {
-      for (const { reject } of this.#open.values()) reject(new Error(message ?? "the worker could not be started"));
-      this.#open.clear();
-    };
+    this.#worker.onerror = ({ message }) => this.#fail(message ?? "the worker could not be started");
   }
 
-  /** Sends a request; resolves with its result. */
-  ask(type, request = {}, onEvent) {
+  #fail(reason) {
+    for (const { reject } of this.#open.values()) reject(new BrokenEngine(reason));
+    this.#open.clear();
+  }
+
+  /** Sends a request; resolves with its result. `signal` asks it to end where it can. */
+  ask(type, request = {}, onEvent, signal) {
     const id = ++this.#count;
+    signal?.addEventListener("abort", () => this.#worker.postMessage({ id: ++this.#count, type: "cancel", request: id }));
     return new Promise((resolve, reject) => {
       this.#open.set(id, { resolve, reject, onEvent });
       this.#worker.postMessage({ id, type, ...request });
@@ -31,5 +37,11 @@ export class EngineClient {
   /** The events of a job, as they happen. Leaving the loop pauses it. */
   async *events(job) {
     for (let event; (event = await this.ask("next", { job })); ) yield event;
+  }
+
+  /** Ends the Worker and all that it holds. */
+  close() {
+    this.#worker.terminate();
+    this.#fail("the engine was closed");
   }
 }

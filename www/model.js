@@ -1,18 +1,9 @@
-// The mini model's files, from beside the page.
+// Card 1: which model, where it is from, and what it takes to have it.
 
-const FILES = [
-  "model_index.json",
-  "scheduler/scheduler_config.json",
-  "text_encoder/config.json",
-  "text_encoder/model.safetensors",
-  "tokenizer/merges.txt",
-  "tokenizer/special_tokens_map.json",
-  "tokenizer/vocab.json",
-  "unet/config.json",
-  "unet/diffusion_pytorch_model.safetensors",
-  "vae/config.json",
-  "vae/diffusion_pytorch_model.safetensors",
-];
+import { $, announce, ask, changed, megabytes, onChange, say, span, studio, using } from "./studio.js";
+import { button } from "./pictures.js";
+
+const PART = { "text-encoder": "text encoder", unet: "U-Net", vae: "autoencoder", tokenizer: "tokenizer" };
 
 /** Why this browser cannot run the engine, in words; nothing if it can. */
 export async function lacking() {
@@ -27,21 +18,135 @@ export async function lacking() {
   return undefined;
 }
 
-/** A file's bytes. */
-export async function download(url) {
-  const response = await fetch(url);
-  if (!response.ok) throw new Error(`${url}: ${response.status} ${response.statusText}`);
-  return response.arrayBuffer();
+/** Called with the model's name when one is loaded. */
+let whenLoaded = async () => {};
+/** The plan that the user is asked about. */
+let planned;
+/** The last model, to be loaded again after the engine broke. */
+let last;
+
+function show(part) {
+  for (const id of ["model-choice", "plan", "fetching"]) $(id).hidden = id !== part;
 }
 
-/** Every file of the mini model, `{path: ArrayBuffer}`; `tell(done, of)` counts files. */
-export async function fetchMini(tell = () => {}) {
-  const model = new URL("../models/mini/", import.meta.url);
-  let done = 0;
-  const one = async (path) => {
-    const bytes = await download(new URL(path, model));
-    tell(++done, FILES.length);
-    return [path, bytes];
+async function look(typed, half) {
+  const missing = await lacking();
+  if (missing) throw new Error(missing);
+  say("model-status", "Starting the engine…");
+  const found = await ask("plan", { typed, half }, (event) => event.event === "warning" && say("model-status", event.text));
+  if (found.stored) return open(found.name);
+  planned = found;
+  const rest = found.bytes - found.here;
+  const free = found.free === undefined || found.free === null ? "" : `; the browser has ${megabytes(found.free)} free for this page`;
+  const kept = found.here > 0 ? `, of which ${megabytes(found.here)} are here` : "";
+  say("plan-text", [`${found.name}: ${megabytes(found.bytes)} in ${found.files.length} files${kept}${free}.`, ...found.notes].join(" "));
+  if (typed === "mini" && (found.free ?? Infinity) > rest) return bring();
+  say("model-status");
+  show("plan");
+  $("fetch").focus();
+}
+
+async function bring() {
+  const stop = new AbortController();
+  $("fetch-stop").onclick = () => stop.abort();
+  show("fetching");
+  // Asked now, when the user has just said that they want to keep something.
+  await navigator.storage?.persist?.();
+  try {
+    const name = await ask("bring", { plan: planned.plan }, (event) => {
+      if (event.event === "warning") say("model-status", event.text);
+      if (event.event !== "fetch") return;
+      $("fetch-progress").value = event.done / event.total;
+      const left = event.left === undefined ? "" : `, ${span(event.left)} left`;
+      say("model-status", `${event.file}: ${megabytes(event.done)} of ${megabytes(event.total)}, ${megabytes(event.rate)}/s${left}`);
+    }, stop.signal);
+    await open(name);
+  } catch (error) {
+    show("model-choice");
+    say("model-status", stop.signal.aborted ? "Stopped: what came is kept." : "");
+    if (!stop.signal.aborted) throw error;
+  }
+}
+
+async function open(name, files) {
+  show(undefined);
+  let device = "";
+  await ask("open", { name, files }, (event) => {
+    if (event.event === "device") device = event.name;
+    if (event.event === "load") say("model-status", `Loading the ${PART[event.part]}: ${event.done} of ${event.total}`);
+  });
+  last = { name, files };
+  studio.model = name;
+  $("other").hidden = false;
+  for (const id of ["problem", "reload"]) $(id).hidden = true;
+  const called = name === "mini" ? "The mini model" : name;
+  say("model-status", `${called} is ready${device ? ` on ${device}` : ""}.`);
+  announce(`${called} is ready.`);
+  await whenLoaded(name);
+}
+
+/** The files of a chosen folder by their paths in it. */
+function within(list) {
+  const files = {};
+  for (const file of list) files[file.webkitRelativePath.split("/").slice(1).join("/")] = file;
+  return files;
+}
+
+const failing = (work) => () => using("model-problem", async () => {
+  try {
+    await work();
+  } catch (error) {
+    say("model-status", "No model is loaded.");
+    show("model-choice");
+    throw error;
+  }
+});
+
+/** Makes the card work; `loaded` is told the name of each model that is. */
+export function modelCard(loaded) {
+  whenLoaded = loaded;
+  $("load").addEventListener("click", failing(() => look("mini", false)));
+  $("hub-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    failing(() => look($("repo").value.trim(), $("half").checked))();
+  });
+  $("folder").addEventListener("change", failing(async () => {
+    const missing = await lacking();
+    if (missing) throw new Error(missing);
+    const [first] = $("folder").files;
+    if (!first) return;
+    await open(first.webkitRelativePath.split("/")[0], within($("folder").files));
+  }));
+  $("fetch").addEventListener("click", failing(bring));
+  $("dismiss").addEventListener("click", () => show("model-choice"));
+  $("other").addEventListener("click", () => show("model-choice"));
+  $("reload").addEventListener("click", failing(() => open(last.name, last.files)));
+  onChange(() => {
+    for (const id of ["load", "fetch", "reload", "other"]) $(id).disabled = studio.busy;
+  });
+}
+
+/** Makes the list of what is stored. */
+export function storedCard() {
+  const list = async () => {
+    const { usage, quota } = (await navigator.storage?.estimate?.()) ?? {};
+    const persisted = await navigator.storage?.persisted?.();
+    if (quota) {
+      say("quota", `It uses ${megabytes(usage)} of ${megabytes(quota)}; the browser ${persisted ? "keeps it until then" : "may clear it when the disk is full"}.`);
+    }
+    const models = await ask("stored");
+    $("stored").replaceChildren(...models.map(({ name, bytes, of, whole }) => {
+      const item = document.createElement("li");
+      const part = whole ? megabytes(bytes) : `${megabytes(bytes)} of ${megabytes(of)}, not complete`;
+      item.append(`${name}: ${part} `, button("Delete", () => using("stored-problem", async () => {
+        await ask("removeModel", { name });
+        await list();
+      }), `Delete ${name}`));
+      return item;
+    }));
+    if (models.length === 0) $("stored").replaceChildren(Object.assign(document.createElement("li"), { textContent: "No model." }));
   };
-  return Object.fromEntries(await Promise.all(FILES.map(one)));
+  $("look").addEventListener("click", () => using("stored-problem", list));
+  onChange(() => ($("look").disabled = studio.busy));
+  changed();
 }

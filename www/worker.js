@@ -1,23 +1,56 @@
-// The dedicated Worker that owns the engine and the GPU. It never touches the page; it answers {id, event | result | error}.
+// The dedicated Worker that owns the engine, the GPU and the storage. It never touches the page; it answers
+// {id, event | result | error, broken?}.
 
-import init, { Engine } from "./pkg/pseudoword.js";
+import init, { Engine, Library, Storage, readState } from "./pkg/pseudoword.js";
 
-let engine;
+let engine, library, storage;
 const jobs = new Map();
-let jobCount = 0;
+const plans = new Map();
+/** Requests that were asked to end. */
+const ended = new Set();
+let count = 0;
 
-function keep(job) {
-  jobs.set(++jobCount, job);
-  return jobCount;
+function keep(things, thing) {
+  things.set(++count, thing);
+  return count;
 }
 
-/** What each kind of message asks for. `tell` sends an event of the request under way. */
+/** What each kind of message asks for. `tell` sends an event of the request under way, and says whether to go on. */
 const requests = {
-  /** Loads the engine and a model; `files` is {path: ArrayBuffer}. */
-  async open({ files }, tell) {
+  /** Starts what needs no model: `{mini, hub}` are addresses. */
+  async start({ mini, hub }) {
     await init();
-    const bytes = Object.fromEntries(Object.entries(files).map(([path, buffer]) => [path, new Uint8Array(buffer)]));
-    engine = await Engine.open(bytes, tell);
+    library = await Library.open(mini, hub);
+    storage = await Storage.open();
+  },
+  /** Finds a model; gives `{plan, ...about}`. */
+  async plan({ typed, half }, tell) {
+    const plan = await library.plan(typed, half ?? false, tell);
+    return { plan: keep(plans, plan), ...plan.about() };
+  },
+  /** Brings a model that was found into the storage; gives its name. */
+  async bring({ plan }, tell) {
+    const found = plans.get(plan);
+    plans.delete(plan);
+    return library.bring(found, tell);
+  },
+  stored: () => library.stored(),
+  removeModel: ({ name }) => library.remove(name),
+  fetchWord: ({ typed }, tell) => library.word(typed, tell),
+  /** Asks a request that is under way to end. */
+  cancel: ({ request }) => void ended.add(request),
+
+  get: ({ path }) => storage.get(path),
+  put: ({ path, bytes }) => storage.put(path, new Uint8Array(bytes)),
+  remove: ({ path }) => storage.remove(path),
+  list: ({ path }) => storage.list(path),
+
+  /** Loads a model: one that is stored by its name, or `files`, an object of `path: Blob`. */
+  async open({ name, files }, tell) {
+    await init();
+    engine?.free();
+    engine = undefined;
+    engine = await Engine.open(name, files ?? (await library.files(name)), tell);
   },
   /** Throws why a word cannot be called so. */
   checkToken: ({ token }) => engine.checkToken(token),
@@ -25,13 +58,13 @@ const requests = {
   addWord: ({ bytes, name, token }) => engine.addWord(new Uint8Array(bytes), name, token),
   removeWord: ({ token }) => engine.removeWord(token),
   export: ({ token, format }) => engine.export(token, format),
-  /** Prepares a training job; nothing runs until `next`. */
-  train({ config, pictures, replay }) {
+  /** Prepares a training job; nothing runs until `next`. With `state` it goes on where that was taken. */
+  train({ config, pictures, replay, state }) {
     const given = (pictures ?? []).map(({ name, bytes, caption }) => ({ name, bytes: new Uint8Array(bytes), caption }));
-    return keep(engine.train(config, given, replay && new Uint8Array(replay)));
+    return keep(jobs, engine.train(config, given, replay && new Uint8Array(replay), state && new Uint8Array(state)));
   },
   /** Prepares a generation; nothing runs until `next`. */
-  generate: ({ prompt, config }) => keep(engine.generate(prompt, config)),
+  generate: ({ prompt, config }) => keep(jobs, engine.generate(prompt, config)),
   /** Works until a job's next event. Not asking is pausing. */
   next: ({ job }) => jobs.get(job).next(),
   /** The preview that an event told of, a PNG. */
@@ -42,6 +75,13 @@ const requests = {
   rows: ({ job }) => jobs.get(job).rows(),
   /** The word of a job as it is now, as a file. */
   word: ({ job, format }) => jobs.get(job).word(format),
+  /** All that moves in a training job, as a file. */
+  state: ({ job }) => jobs.get(job).state(),
+  /** Of a state: `{step, steps}`; throws if it is damaged. */
+  async readState({ state }) {
+    await init();
+    return readState(new Uint8Array(state));
+  },
   /** Ends a job and frees what it holds. */
   end({ job }) {
     jobs.get(job).free();
@@ -50,10 +90,16 @@ const requests = {
 };
 
 self.onmessage = async ({ data: { id, type, ...request } }) => {
+  const tell = (event) => {
+    self.postMessage({ id, event });
+    return !ended.has(id);
+  };
   try {
-    const result = await requests[type](request, (event) => self.postMessage({ id, event }));
-    self.postMessage({ id, result });
+    self.postMessage({ id, result: await requests[type](request, tell) });
   } catch (error) {
-    self.postMessage({ id, error: String(error?.message ?? error) });
+    // A trap inside of the engine: nothing in it can be trusted any more.
+    const broken = error instanceof WebAssembly.RuntimeError;
+    self.postMessage({ id, error: String(error?.message ?? error), broken });
   }
+  ended.delete(id);
 };

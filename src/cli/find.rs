@@ -10,7 +10,6 @@ use super::args::Shared;
 use super::files;
 use super::output::Output;
 use crate::embedding::{self, Learned, NamedBy, Reading, hex};
-use crate::event::Event;
 use crate::model::ModelConfig;
 use crate::shelf::Shelf;
 use crate::source::address::Address;
@@ -35,25 +34,7 @@ fn sources(shared: &Shared) -> Result<Sources> {
 /// Tells what happens on the way to a file. A reader who went away ends it.
 fn tell(out: &mut Output) -> impl FnMut(Notice) -> ControlFlow<()> + '_ {
     |notice| {
-        let event = match notice {
-            Notice::Progress(progress) => Event::Fetch {
-                file: progress.file,
-                number: progress.number,
-                files: progress.files,
-                done: progress.batch_done,
-                total: progress.batch_total,
-                rate: progress.rate,
-                left: progress.left.map(|left| left.as_secs_f64()),
-            },
-            Notice::Again { what, reason, wait } => {
-                Event::warning("retry", format!("{what}: {reason}; trying again in {:.0} s", wait.as_secs_f64()))
-            }
-            Notice::Waiting { what } => {
-                Event::warning("waiting", format!("{what} is being fetched by another process: waiting for it"))
-            }
-            Notice::Warning { code, text } => Event::warning(code, text),
-            _ => return ControlFlow::Continue(()),
-        };
+        let Some(event) = notice.event() else { return ControlFlow::Continue(()) };
         match out.event(&event) {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),

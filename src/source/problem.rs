@@ -231,6 +231,13 @@ pub enum Problem {
         source: std::io::Error,
     },
 
+    /// A browser's storage, which has no folders that a user could look at.
+    #[error("the browser's storage: {reason}")]
+    Storage {
+        /// What it says, and what to do.
+        reason: String,
+    },
+
     /// The user asked to stop; what had come is kept.
     #[error("interrupted; what had come is kept")]
     Interrupted,
@@ -242,7 +249,7 @@ impl Problem {
         match self {
             Problem::BadAddress { .. } | Problem::BadSetting { .. } => 2,
             Problem::NoSuchFile { .. } | Problem::Unfit { .. } => 3,
-            Problem::NoSpace { .. } | Problem::Read { .. } | Problem::Write { .. } => 7,
+            Problem::NoSpace { .. } | Problem::Read { .. } | Problem::Write { .. } | Problem::Storage { .. } => 7,
             Problem::Interrupted => 130,
             _ => 6,
         }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use web_time::Instant;
 
+use crate::event::Event;
+
 /// Something that happens on the way to a file.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -58,6 +60,31 @@ pub struct Progress {
     pub rate: f64,
     /// Until the batch is complete; none while that cannot be said.
     pub left: Option<Duration>,
+}
+
+impl Notice {
+    /// The same for front ends; none for what is only an occasion to stop.
+    pub fn event(self) -> Option<Event> {
+        Some(match self {
+            Notice::Progress(progress) => Event::Fetch {
+                file: progress.file,
+                number: progress.number,
+                files: progress.files,
+                done: progress.batch_done,
+                total: progress.batch_total,
+                rate: progress.rate,
+                left: progress.left.map(|left| left.as_secs_f64()),
+            },
+            Notice::Again { what, reason, wait } => {
+                Event::warning("retry", format!("{what}: {reason}; trying again in {:.0} s", wait.as_secs_f64()))
+            }
+            Notice::Waiting { what } => {
+                Event::warning("waiting", format!("{what} is being fetched by another process: waiting for it"))
+            }
+            Notice::Warning { code, text } => Event::warning(code, text),
+            Notice::Tick => return None,
+        })
+    }
 }
 
 /// Who is told. The answer to every notice says whether to go on; a download that is stopped keeps what came.

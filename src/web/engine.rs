@@ -6,15 +6,15 @@ use js_sys::{Array, Function, Object, Uint8Array};
 use serde_json::json;
 use wasm_bindgen::prelude::*;
 
+use super::files::Files;
 use super::{Generation, Training, plain, to_js};
 use crate::config::{SampleConfig, TrainConfig};
 use crate::embedding::{Embedding, Layout, Refusal};
 use crate::event::Event;
 use crate::image::Picture;
 use crate::session::Session;
-use crate::source::Memory;
 use crate::text::check_token;
-use crate::train::{Replay, TrainInput, TrainPicture};
+use crate::train::{Replay, RunState, TrainInput, TrainPicture};
 use crate::{Error, gpu};
 
 /// A model on the browser's GPU.
@@ -25,15 +25,10 @@ pub struct Engine {
 
 #[wasm_bindgen]
 impl Engine {
-    /// Loads a model from its files, an object of `path: Uint8Array` in the diffusers folder layout. `on_event` gets the
-    /// events of loading.
-    pub async fn open(files: Object, on_event: Function) -> Result<Engine, JsValue> {
-        let mut source = Memory::new("the model's files");
-        for entry in Object::entries(&files).iter() {
-            let pair = Array::from(&entry);
-            let path = pair.get(0).as_string().unwrap_or_default();
-            source.insert(path, Uint8Array::new(&pair.get(1)).to_vec());
-        }
+    /// Loads a model from its files, an object of `path: Blob` in the diffusers folder layout; each tensor is read when its
+    /// turn comes. `name` is what to call the model, `on_event` gets the events of loading.
+    pub async fn open(name: String, files: Object, on_event: Function) -> Result<Engine, JsValue> {
+        let source = Files::new(name, &files);
         let chosen = gpu::browser().await.map_err(to_js)?;
         let mut tell = |event: Event| {
             if let Ok(event) = plain(&event) {
@@ -61,12 +56,13 @@ impl Engine {
     }
 
     /// Makes the word of a file usable in prompts, whatever program wrote it. `name` is the file's name; `token` renames
-    /// the word. Gives `{token, vectors, width}`.
+    /// the word. Gives `{token, vectors, width, init?}`.
     #[wasm_bindgen(js_name = addWord)]
     pub fn add_word(&mut self, bytes: &[u8], name: &str, token: Option<String>) -> Result<JsValue, JsValue> {
         let bad = |refusal: Refusal| to_js(Error::BadFile { file: name.to_owned(), reason: refusal.to_string() });
         let word = Embedding::read(bytes, name, token.as_deref()).map_err(bad)?;
-        let about = json!({"token": word.token, "vectors": word.vectors(), "width": word.width});
+        let init = word.metadata.get("init");
+        let about = json!({"token": word.token, "vectors": word.vectors(), "width": word.width, "init": init});
         self.session.add_embedding(word, name).map_err(to_js)?;
         plain(&about)
     }
@@ -85,8 +81,15 @@ impl Engine {
     }
 
     /// Starts learning a word. `config` has the fields of the settings file (kebab-case; what is left out has its default);
-    /// `pictures` are objects `{name, bytes, caption?}`; `replay` is a file with every random choice, or nothing.
-    pub fn train(&self, config: JsValue, pictures: Array, replay: Option<Vec<u8>>) -> Result<Training, JsValue> {
+    /// `pictures` are objects `{name, bytes, caption?}`; `replay` is a file with every random choice, or nothing; `state` is
+    /// that of a run to go on with, started with the same words, pictures and configuration.
+    pub fn train(
+        &self,
+        config: JsValue,
+        pictures: Array,
+        replay: Option<Vec<u8>>,
+        state: Option<Vec<u8>>,
+    ) -> Result<Training, JsValue> {
         let config: TrainConfig = serde_wasm_bindgen::from_value(config)?;
         let mut input = TrainInput::default();
         for picture in pictures.iter() {
@@ -100,7 +103,14 @@ impl Engine {
             Some(bytes) => Some(Replay::read(&bytes, "the replay").map_err(to_js)?),
             None => None,
         };
-        Ok(Training::new(self.session.train(&config, input).map_err(to_js)?))
+        let job = match state {
+            Some(state) => {
+                let state = RunState::read(&state, "what was saved of the run").map_err(to_js)?;
+                self.session.resume(&config, input, &state)
+            }
+            None => self.session.train(&config, input),
+        };
+        Ok(Training::new(job.map_err(to_js)?))
     }
 
     /// Starts making pictures. `config` has the fields of the settings file, as for `train`.

@@ -3,12 +3,18 @@
 //! JavaScript pumps: a job works only while its `next()` is awaited, so pausing is not calling it.
 
 mod engine;
+mod files;
 mod generation;
+mod library;
+mod network;
+mod storage;
 mod training;
 
 pub use engine::Engine;
 pub use generation::Generation;
-pub use training::Training;
+pub use library::{Library, Plan};
+pub use storage::Storage;
+pub use training::{Training, read_state};
 
 use image::RgbImage;
 use serde::Serialize;
@@ -22,6 +28,16 @@ use crate::image::encode_png;
 #[wasm_bindgen(start)]
 pub fn start() {
     console_error_panic_hook::set_once();
+}
+
+/// What the browser says about an error.
+fn said(error: &JsValue) -> String {
+    let message = js_sys::Reflect::get(error, &"message".into()).ok().and_then(|message| message.as_string());
+    message.unwrap_or_else(|| format!("{error:?}"))
+}
+
+fn problem(problem: crate::source::Problem) -> JsValue {
+    to_js(Error::Source(problem))
 }
 
 fn to_js(error: Error) -> JsValue {

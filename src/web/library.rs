@@ -1,0 +1,388 @@
+//! Models and words by what was typed: the mini model beside the page, a repository on the Hub, an address. Models are
+//! kept in the browser's storage, file by file as they come, and used from there.
+
+use std::ops::ControlFlow;
+
+use js_sys::{Array, Function, Object, Reflect, Uint8Array};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use wasm_bindgen::prelude::*;
+
+use super::network::Fetch;
+use super::storage::{Folder, MemoryPart, StoredPart, free};
+use super::{plain, problem};
+use crate::embedding::hex;
+use crate::source::address::{Address, HubAddress, is_safe_path};
+use crate::source::download::download;
+use crate::source::hub::{self, RemoteFile};
+use crate::source::link::Link;
+use crate::source::model::{self, Precision};
+use crate::source::progress::{Meter, Notice};
+use crate::source::retry::Patience;
+use crate::source::url::Url;
+use crate::source::verify::Wanted;
+use crate::source::{Problem, concept};
+
+/// What the mini model is called.
+const MINI: &str = "mini";
+/// The longest file that a page takes for a word: it is held in memory.
+const LONGEST_WORD: u64 = 64 << 20;
+/// The longest list of the mini model's files.
+const LONGEST_MANIFEST: usize = 1 << 20;
+/// What is left free of the storage, for words and the state of a run.
+const SPARE: u64 = 16 << 20;
+
+/// The models in the storage, and the ways to get more.
+#[wasm_bindgen]
+pub struct Library {
+    /// Where the mini model's files are, with a slash at the end.
+    mini: String,
+    hub: Url,
+    models: Folder,
+}
+
+/// A file of a model.
+#[derive(Clone, Serialize, Deserialize)]
+struct Entry {
+    path: String,
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
+}
+
+/// What is written beside a model's files: with `whole` they are all there and verified.
+#[derive(Clone, Serialize, Deserialize)]
+struct Record {
+    name: String,
+    version: String,
+    files: Vec<Entry>,
+    whole: bool,
+}
+
+/// `manifest.json` of the mini model.
+#[derive(Deserialize)]
+struct Manifest {
+    files: Vec<Entry>,
+}
+
+/// A model that was found: what it needs, before anything of it is fetched.
+#[wasm_bindgen]
+pub struct Plan {
+    record: Record,
+    /// Where each file is; empty if all of them are here.
+    addresses: Vec<Url>,
+    notes: Vec<String>,
+    here: u64,
+    free: Option<u64>,
+}
+
+#[wasm_bindgen]
+impl Plan {
+    /// `{name, version, bytes, here, free?, stored, notes, files: [{path, bytes}]}`; `here` counts bytes that came before.
+    pub fn about(&self) -> Result<JsValue, JsValue> {
+        plain(&json!({
+            "name": self.record.name, "version": self.record.version, "bytes": self.record.bytes(), "here": self.here,
+            "free": self.free, "stored": self.record.whole, "notes": self.notes, "files": self.record.files,
+        }))
+    }
+}
+
+impl Record {
+    fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+}
+
+/// A folder's name for a model: readable, and its own.
+fn key(name: &str) -> String {
+    let readable: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }).take(80).collect();
+    format!("{readable}-{}", &hex(&Sha256::digest(name))[..8])
+}
+
+/// Gives notices to the page as events; a listener that answers `false` ends the work.
+fn tell(listener: &Function) -> impl FnMut(Notice) -> ControlFlow<()> + '_ {
+    |notice| {
+        let Some(event) = notice.event().and_then(|event| plain(&event).ok()) else {
+            return ControlFlow::Continue(());
+        };
+        match listener.call1(&JsValue::NULL, &event) {
+            Ok(answer) if answer.is_falsy() && !answer.is_undefined() => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+#[wasm_bindgen]
+impl Library {
+    /// Opens the storage. `mini` is the address of the mini model's folder, `hub` that of the Hub or a mirror.
+    pub async fn open(mini: String, hub: String) -> Result<Library, JsValue> {
+        let bad = |reason: String| problem(Problem::BadAddress { typed: hub.clone(), reason });
+        let hub = Url::parse(hub.trim_end_matches('/')).map_err(bad)?;
+        let root = Folder::root().await.map_err(problem)?;
+        let models = root.folder("models").await.map_err(problem)?;
+        Ok(Library { mini: format!("{}/", mini.trim_end_matches('/')), hub, models })
+    }
+
+    fn link(&self) -> Link<'_> {
+        Link { transport: &Fetch, endpoint: &self.hub, token: None, patience: Patience::default() }
+    }
+
+    /// Finds a model and what fetching it would take. `half` prefers weights in half precision.
+    pub async fn plan(&self, typed: String, half: bool, listener: Function) -> Result<Plan, JsValue> {
+        self.find(typed.trim(), half, &listener).await.map_err(problem)
+    }
+
+    /// Brings what is missing of a model into the storage, verified; gives what its files are asked for by.
+    pub async fn bring(&self, plan: Plan, listener: Function) -> Result<String, JsValue> {
+        self.fetch(&plan, &listener).await.map_err(problem)?;
+        Ok(plan.record.name)
+    }
+
+    /// The files of a model that is stored, an object of `path: File`.
+    pub async fn files(&self, name: String) -> Result<Object, JsValue> {
+        let folder = self.models.folder(&key(&name)).await.map_err(problem)?;
+        let incomplete = || problem(Problem::Storage { reason: format!("{name} is not there, or not complete") });
+        let record = read_record(&folder).await.filter(|record| record.whole).ok_or_else(incomplete)?;
+        let files = Object::new();
+        for entry in record.files {
+            let file = folder.file(&entry.path).await.map_err(problem)?;
+            let file = file.filter(|file| file.size() == entry.bytes as f64).ok_or_else(incomplete)?;
+            Reflect::set(&files, &entry.path.into(), &file)?;
+        }
+        Ok(files)
+    }
+
+    /// What is stored: `[{name, bytes, of, whole}]`.
+    pub async fn stored(&self) -> Result<JsValue, JsValue> {
+        let mut found = Vec::new();
+        let (_, folders) = self.models.names().await.map_err(problem)?;
+        for name in folders {
+            let folder = self.models.folder(&name).await.map_err(problem)?;
+            let bytes = folder.bytes().await.map_err(problem)?;
+            let record = read_record(&folder).await;
+            let (of, whole) = record.as_ref().map_or((0, false), |record| (record.bytes(), record.whole));
+            let name = record.map_or(name, |record| record.name);
+            found.push(json!({"name": name, "bytes": bytes, "of": of, "whole": whole}));
+        }
+        plain(&found)
+    }
+
+    /// Deletes a model.
+    pub async fn remove(&self, name: String) -> Result<(), JsValue> {
+        self.models.remove(&key(&name)).await.map_err(problem)
+    }
+
+    /// Fetches a word: `{bytes, name, origin, token?, kind?, pictures}`.
+    pub async fn word(&self, typed: String, listener: Function) -> Result<Object, JsValue> {
+        let address = Address::parse(typed.trim(), &self.hub, &|_| false).map_err(problem)?;
+        let mut tell = tell(&listener);
+        let word = Object::new();
+        let set = |key: &str, value: JsValue| Reflect::set(&word, &key.into(), &value).map(drop);
+        match address {
+            Address::Url(url) => {
+                let name = url.segments().and_then(|segments| segments.last().cloned()).unwrap_or_default();
+                let wanted = Wanted {
+                    name: name.clone(),
+                    url: url.clone(),
+                    size: None,
+                    sha256: None,
+                    limit: LONGEST_WORD,
+                    unless: None,
+                };
+                let bytes = in_memory(&self.link(), &wanted, &mut tell).await.map_err(problem)?;
+                set("bytes", Uint8Array::from(bytes.as_slice()).into())?;
+                set("name", name.into())?;
+                set("origin", url.without_secrets().to_string().into())?;
+            }
+            Address::Hub(at) => {
+                let listing = hub::list(&self.link(), &at, &mut tell).await.map_err(problem)?;
+                let found = concept::choose(&listing, at.path.as_deref()).map_err(problem)?;
+                let mut get = async |file: &RemoteFile| {
+                    let wanted = Wanted { limit: LONGEST_WORD, ..listing.wanted(file, &self.hub) };
+                    in_memory(&self.link(), &wanted, &mut tell).await.map_err(problem)
+                };
+                if found.word.size > LONGEST_WORD {
+                    let reason = format!("has {} of {} bytes: that is no word", found.word.path, found.word.size);
+                    return Err(problem(Problem::Unfit { repo: at.repo.to_string(), reason }));
+                }
+                set("bytes", Uint8Array::from(get(&found.word).await?.as_slice()).into())?;
+                for (key, file) in [("token", &found.token), ("kind", &found.kind)] {
+                    if let Some(file) = file
+                        && let Ok(text) = String::from_utf8(get(file).await?)
+                        && let Some(text) = concept::token(&text)
+                    {
+                        set(key, text.into())?;
+                    }
+                }
+                let address = |file: &RemoteFile| hub::file_url(&self.hub, &listing.repo, &listing.commit, &file.path);
+                let pictures: Array =
+                    found.pictures.iter().map(|file| JsValue::from(address(file).to_string())).collect();
+                set("name", found.word.name().into())?;
+                set("origin", HubAddress { path: Some(found.word.path.clone()), ..at }.to_string().into())?;
+                set("pictures", pictures.into())?;
+            }
+            // Nothing exists here, so nothing is a path.
+            Address::Path(path) => {
+                let typed = path.display().to_string();
+                return Err(problem(Problem::NoSuchFile { typed, hint: String::new() }));
+            }
+        }
+        Ok(word)
+    }
+}
+
+impl Library {
+    async fn find(&self, typed: &str, half: bool, listener: &Function) -> Result<Plan, Problem> {
+        let plan =
+            if typed == MINI { self.find_mini(listener).await? } else { self.find_repo(typed, half, listener).await? };
+        let folder = self.models.folder(&key(&plan.record.name)).await?;
+        let mut here = 0;
+        for entry in &plan.record.files {
+            here += folder.file(&entry.path).await?.map_or(0, |file| file.size() as u64).min(entry.bytes);
+        }
+        Ok(Plan { here, free: free().await, ..plan })
+    }
+
+    /// The mini model as it is beside the page; the one that is stored, if that cannot be asked.
+    async fn find_mini(&self, listener: &Function) -> Result<Plan, Problem> {
+        let stored = read_record(&self.models.folder(&key(MINI)).await?).await.filter(|record| record.whole);
+        let parse = |text: String| Url::parse(&text).map_err(|reason| Problem::BadAddress { typed: text, reason });
+        let url = parse(format!("{}manifest.json", self.mini))?;
+        // With a copy at hand there is no point in insisting.
+        let patience =
+            if stored.is_some() { Patience { again: 0, ..Patience::default() } } else { Patience::default() };
+        let link = Link { patience, ..self.link() };
+        let manifest = match (
+            link.read("the list of the mini model's files", &url, LONGEST_MANIFEST, &mut tell(listener)).await,
+            stored.clone(),
+        ) {
+            (Ok(bytes), _) => bytes,
+            (Err(problem), Some(record)) if problem.is_absence() => return Ok(Plan::whole(record)),
+            (Err(problem), _) => return Err(problem),
+        };
+        let bad = |reason: String| Problem::BadAnswer { url: url.shown(), reason };
+        let files: Manifest = serde_json::from_slice(&manifest).map_err(|error| bad(error.to_string()))?;
+        if let Some(file) = files.files.iter().find(|file| !is_safe_path(&file.path)) {
+            return Err(bad(format!("it names {:?}", file.path)));
+        }
+        let version = hex(&Sha256::digest(&manifest));
+        if let Some(record) = stored.filter(|record| record.version == version) {
+            return Ok(Plan::whole(record));
+        }
+        let addresses = files.files.iter().map(|file| parse(format!("{}{}", self.mini, file.path)));
+        Ok(Plan {
+            addresses: addresses.collect::<Result<_, _>>()?,
+            record: Record { name: MINI.to_owned(), version, files: files.files, whole: false },
+            notes: Vec::new(),
+            here: 0,
+            free: None,
+        })
+    }
+
+    async fn find_repo(&self, typed: &str, half: bool, listener: &Function) -> Result<Plan, Problem> {
+        let at = match Address::parse(typed, &self.hub, &|_| false)? {
+            Address::Hub(at) => at,
+            _ => {
+                let reason = "is no repository: models come from a repository (owner/name) or from a folder on this \
+                              machine";
+                return Err(Problem::BadAddress { typed: typed.to_owned(), reason: reason.to_owned() });
+            }
+        };
+        let name = at.to_string();
+        let stored = read_record(&self.models.folder(&key(&name)).await?).await;
+        if let Some(record) = stored.filter(|record| record.whole) {
+            return Ok(Plan::whole(record));
+        }
+        let listing = hub::list(&self.link(), &at, &mut tell(listener)).await?;
+        let precision = if half { Precision::Half } else { Precision::Full };
+        let files = model::choose(&listing, at.path.as_deref(), precision)?;
+        let prefix = at.path.as_ref().map_or_else(String::new, |path| format!("{}/", path.trim_end_matches('/')));
+        let entry = |file: &RemoteFile| Entry {
+            path: file.path.strip_prefix(&prefix).unwrap_or(&file.path).to_owned(),
+            bytes: file.size,
+            sha256: file.sha256.clone(),
+        };
+        Ok(Plan {
+            addresses: files
+                .all()
+                .map(|file| hub::file_url(&self.hub, &listing.repo, &listing.commit, &file.path))
+                .collect(),
+            record: Record {
+                name,
+                version: listing.commit.clone(),
+                files: files.all().map(entry).collect(),
+                whole: false,
+            },
+            notes: files.notes,
+            here: 0,
+            free: None,
+        })
+    }
+
+    async fn fetch(&self, plan: &Plan, listener: &Function) -> Result<(), Problem> {
+        if plan.record.whole {
+            return Ok(());
+        }
+        let needed = (plan.record.bytes() - plan.here).saturating_add(SPARE);
+        if let Some(free) = free().await.filter(|free| *free < needed) {
+            let reason = format!(
+                "{} MB more are needed and the browser allows {} MB: delete a stored model, or make room on the disk",
+                needed >> 20,
+                free >> 20
+            );
+            return Err(Problem::Storage { reason });
+        }
+        let name = &plan.record.name;
+        let folder = self.models.folder(&key(name)).await?;
+        // Files of another version are told from ours by their hashes, but not where there are none.
+        if read_record(&folder).await.is_some_and(|record| record.version != plan.record.version) {
+            self.models.remove(&key(name)).await?;
+        }
+        let folder = self.models.folder(&key(name)).await?;
+        write_record(&folder, &plan.record).await?;
+        let mut meter = Meter::new(plan.record.files.len(), Some(plan.record.bytes()));
+        let mut tell = tell(listener);
+        for (entry, url) in plan.record.files.iter().zip(&plan.addresses) {
+            let wanted = Wanted {
+                name: format!("{name}/{}", entry.path),
+                url: url.clone(),
+                size: Some(entry.bytes),
+                sha256: entry.sha256.clone(),
+                limit: entry.bytes,
+                unless: None,
+            };
+            let mut part = StoredPart::open(&folder, &entry.path).await?;
+            download(&self.link(), &wanted, &mut part, &mut meter, &mut tell).await?;
+        }
+        write_record(&folder, &Record { whole: true, ..plan.record.clone() }).await
+    }
+}
+
+impl Plan {
+    fn whole(record: Record) -> Self {
+        Self { record, addresses: Vec::new(), notes: Vec::new(), here: 0, free: None }
+    }
+}
+
+const RECORD: &str = "record.json";
+
+/// The record of a model's folder; none if there is none, or half of one.
+async fn read_record(folder: &Folder) -> Option<Record> {
+    serde_json::from_slice(&folder.read(RECORD).await.ok()??).ok()
+}
+
+async fn write_record(folder: &Folder, record: &Record) -> Result<(), Problem> {
+    folder.write(RECORD, &serde_json::to_vec(record).unwrap_or_default()).await
+}
+
+async fn in_memory(
+    link: &Link<'_>,
+    wanted: &Wanted,
+    tell: &mut dyn FnMut(Notice) -> ControlFlow<()>,
+) -> Result<Vec<u8>, Problem> {
+    let mut part = MemoryPart::default();
+    download(link, wanted, &mut part, &mut Meter::new(1, wanted.size), tell).await?;
+    Ok(part.bytes)
+}

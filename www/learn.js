@@ -1,0 +1,243 @@
+// Card 2: pictures become a word; what moves is saved under way, so that a closed tab costs a few steps and no more.
+
+import { drawCurve } from "./curve.js";
+import { PicturePicker, pictureItem } from "./pictures.js";
+import { $, announce, ask, changed, number, onChange, png, say, span, studio, using } from "./studio.js";
+
+/** What is saved of a run: its description and pictures once, then its state in turn in two places. */
+const RUN = "run/run.json";
+const STATES = ["run/state-0", "run/state-1"];
+/** Steps and milliseconds after which a run is saved again. */
+const SAVE_STEPS = 25;
+const SAVE_TIME = 30_000;
+
+const title = document.title;
+const picker = new PicturePicker({
+  input: $("files"), place: $("drop"), list: $("thumbnails"), changed,
+  refuse: (text) => say("learn-problem", text),
+});
+
+/** A training that can be paused and stopped. */
+const control = { running: false, paused: false, stopped: false, resume: () => {} };
+
+/** The step about to be asked for waits here while the user wants it to. */
+async function whilePaused() {
+  if (control.paused) await new Promise((resolve) => (control.resume = resolve));
+}
+
+/** The settings as the engine wants them. */
+function settings() {
+  const init = $("init").value.trim();
+  return {
+    token: $("token").value.trim(), kind: $("kind").value, steps: number("steps"), "batch-size": number("batch"),
+    vectors: number("vectors"), seed: number("seed"), "preview-every": number("preview-every"),
+    "eval-size": number("eval-size"), ...(init && { init }),
+  };
+}
+
+/** What is wrong with the name or the beginning, said beside them while they are typed. */
+async function check() {
+  if (!studio.model || control.running) return;
+  const token = $("token").value.trim();
+  const init = $("init").value.trim();
+  const wrong = await ask("checkToken", { token }).then(() => "", (error) => error.message);
+  if (token === $("token").value.trim()) say("token-note", wrong);
+  $("token").setAttribute("aria-invalid", wrong !== "");
+  const tokens = init ? await ask("countTokens", { phrase: init }) : 0;
+  if (init !== $("init").value.trim()) return;
+  const many = tokens > number("vectors");
+  say("init-note", init === "" ? "" : many
+    ? `${tokens} tokens: give at least ${tokens} vectors (Settings), or a shorter word`
+    : `${tokens} ${tokens === 1 ? "token" : "tokens"}`);
+  $("init").setAttribute("aria-invalid", many);
+}
+
+/** Saves and fetches runs. Only one tab may: the lock says which. */
+class SavedRun {
+  #turn = 0;
+  #at = 0;
+  #step = 0;
+
+  /** Keeps what a run is started with; the description comes last and makes it count. */
+  async begin(config, pictures) {
+    await this.forget();
+    for (const [i, { bytes }] of pictures.entries()) await ask("put", { path: `run/picture-${i}`, bytes });
+    const about = { model: studio.model, config, pictures: pictures.map(({ name }) => name) };
+    await ask("put", { path: RUN, bytes: new TextEncoder().encode(JSON.stringify(about)).buffer });
+    this.#at = performance.now();
+  }
+
+  /** Saves the state if it is time. */
+  async save(job, step, now = false) {
+    if (!now && step - this.#step < SAVE_STEPS && performance.now() - this.#at < SAVE_TIME) return;
+    const state = await ask("state", { job });
+    // The other of the two stays whole whatever happens meanwhile.
+    await ask("put", { path: STATES[this.#turn], bytes: state.buffer });
+    this.#turn = 1 - this.#turn;
+    [this.#at, this.#step] = [performance.now(), step];
+    say("saved-status", `Saved after step ${step}: if this tab closes, it goes on from there.`);
+  }
+
+  /** What was left unfinished: `{model, config, pictures, state, step}`. */
+  async find() {
+    const described = await ask("get", { path: RUN });
+    if (!described) return undefined;
+    const { model, config, pictures } = JSON.parse(new TextDecoder().decode(described));
+    let best;
+    for (const [turn, path] of STATES.entries()) {
+      const state = await ask("get", { path });
+      // Half a file and a damaged one are no state.
+      const about = state && (await ask("readState", { state }).catch(() => undefined));
+      if (about && about.step > (best?.step ?? -1)) best = { state, step: about.step, turn };
+    }
+    if (!best) return undefined;
+    const found = await Promise.all(pictures.map(async (name, i) => ({ name, bytes: await ask("get", { path: `run/picture-${i}` }) })));
+    [this.#turn, this.#step, this.#at] = [1 - best.turn, best.step, performance.now()];
+    return { model, config, pictures: found, ...best };
+  }
+
+  forget() {
+    [this.#turn, this.#step] = [0, 0];
+    return ask("remove", { path: "run" });
+  }
+}
+
+const saved = new SavedRun();
+
+/** Learns; `unfinished` is a run to go on with. */
+async function learn(keepWord, unfinished) {
+  const config = unfinished?.config ?? settings();
+  const pictures = unfinished?.pictures ?? (await picker.read());
+  await navigator.locks.request("pseudoword-run", { ifAvailable: true }, async (lock) => {
+    if (!lock) throw new Error("Another tab of this page is learning a word: wait for it, or stop it there.");
+    await ask("checkToken", { token: config.token });
+    const job = await ask("train", { config, pictures, state: unfinished?.state });
+    if (!unfinished) await saved.begin(config, pictures);
+    const awake = await navigator.wakeLock?.request("screen").catch(() => undefined);
+    Object.assign(control, { running: true, paused: false, stopped: false });
+    for (const id of ["pause", "stop"]) $(id).hidden = false;
+    say("pause", "Pause");
+    $("unfinished").hidden = true;
+    $("run").hidden = false;
+    $("previews").replaceChildren();
+    $("pause").focus();
+    try {
+      await follow(job, config.steps);
+      const bytes = await ask("word", { job, format: "diffusers" });
+      await keepWord(bytes, "learned_embeds.safetensors");
+      await saved.forget();
+      say("saved-status");
+      $("prompt").value = config.kind === "style" ? `a cat in ${config.token} style` : `a ${config.token} on a blue background`;
+    } finally {
+      control.running = false;
+      document.title = title;
+      await awake?.release();
+      for (const id of ["pause", "stop"]) $(id).hidden = true;
+      if (studio.client) await ask("end", { job }).catch(() => {});
+    }
+  });
+}
+
+/** Renders a job's events until it is done or stopped. */
+async function follow(job, steps) {
+  const curve = [];
+  let began, first;
+  drawCurve($("curve"), curve, steps);
+  $("progress").value = 0;
+  say("train-status", "Preparing the pictures…");
+  announce("Learning has begun.");
+  const client = studio.client;
+  for await (const event of client.events(job)) {
+    if (event.event === "encode") say("train-status", `Picture ${event.done} of ${event.total}: ${event.name}: ${event.prepared}`);
+    if (event.event === "warning") say("learn-problem", event.text);
+    if (event.event === "resumed") say("train-status", `Going on after step ${event.step} of ${event.of}`);
+    if (event.event === "evaluation" && event.on === "training") {
+      curve.push({ step: event.step, loss: event.loss });
+      drawCurve($("curve"), curve, steps);
+    }
+    if (event.event === "preview") {
+      const bytes = await client.ask("preview", { job });
+      if (bytes) $("previews").append(pictureItem(png(bytes), `Preview at step ${event.step}`, `step ${event.step}`));
+    }
+    if (event.event === "denoise") say("train-status", `Preview: ${event.step} of ${event.of}`);
+    if (event.event === "step") {
+      if (began === undefined) [began, first] = [performance.now() - 1000 * event.secs, event.step - 1];
+      const each = (performance.now() - began) / 1000 / (event.step - first);
+      $("progress").value = event.step / steps;
+      say("train-status", `Step ${event.step} of ${steps}, loss ${event.loss.toFixed(4)}, ${span(each * (steps - event.step))} left`);
+      const percent = Math.floor((100 * event.step) / steps);
+      document.title = `[${percent}%] ${title}`;
+      // A tenth at a time is enough for those who listen.
+      if (Math.floor((10 * event.step) / steps) > Math.floor((10 * (event.step - 1)) / steps)) announce(`${percent} % learned.`);
+      await saved.save(job, event.step);
+    }
+    if (control.paused) {
+      if (event.event === "step") await saved.save(job, event.step, true);
+      const before = performance.now();
+      await whilePaused();
+      if (began !== undefined) began += performance.now() - before;
+    }
+    if (control.stopped) break;
+  }
+  say("train-status", control.stopped ? "Stopped; the word is kept as it is now." : "Learned.");
+  announce(control.stopped ? "Stopped; the word is kept." : "Learned.");
+}
+
+/** Offers to go on with what was left unfinished. */
+async function offer() {
+  const run = await saved.find();
+  $("unfinished").hidden = true;
+  if (!run) return;
+  const { token, steps } = run.config;
+  const elsewhere = run.model === studio.model ? "" : ` It was learned on ${run.model}: load that model to go on.`;
+  say("unfinished-text", `Learning ${token} stopped at step ${run.step} of ${steps}.${elsewhere}`);
+  $("continue").hidden = elsewhere !== "";
+  $("unfinished").hidden = false;
+}
+
+/** Makes the card work; `keepWord` gets the file of a learned word. Gives what is to be called when a model is loaded. */
+export function learnCard(keepWord) {
+  $("learn").addEventListener("submit", (event) => {
+    event.preventDefault();
+    using("learn-problem", () => learn(keepWord));
+  });
+  $("continue").addEventListener("click", () => using("learn-problem", async () => {
+    const run = await saved.find();
+    if (run) await learn(keepWord, run);
+  }));
+  $("discard").addEventListener("click", () => using("learn-problem", async () => {
+    await saved.forget();
+    $("unfinished").hidden = true;
+  }));
+  $("pause").addEventListener("click", () => {
+    control.paused = !control.paused;
+    say("pause", control.paused ? "Go on" : "Pause");
+    announce(control.paused ? "Paused." : "Going on.");
+    document.title = control.paused ? `[paused] ${title}` : title;
+    if (!control.paused) control.resume();
+  });
+  $("stop").addEventListener("click", () => {
+    control.stopped = true;
+    control.paused = false;
+    control.resume();
+  });
+  let typing;
+  for (const id of ["token", "init", "vectors"]) {
+    $(id).addEventListener("input", () => {
+      clearTimeout(typing);
+      typing = setTimeout(check, 250);
+    });
+  }
+  window.addEventListener("beforeunload", (event) => {
+    if (control.running) event.preventDefault();
+  });
+  onChange(() => {
+    $("train").disabled = !studio.model || studio.busy || picker.count === 0;
+    $("crop-note").hidden = picker.count === 0;
+    for (const id of ["continue", "discard"]) $(id).disabled = studio.busy && !control.running;
+  });
+  return async () => {
+    await check();
+    await offer();
+  };
+}

@@ -1,0 +1,65 @@
+// Card 4: prompts become pictures, side by side with and without the learned words.
+
+import { button, pictureItem } from "./pictures.js";
+import { $, announce, ask, fileStem, number, onChange, png, save, say, studio, using } from "./studio.js";
+import { words } from "./words.js";
+
+let stopped = false;
+
+/** The prompt with each learned word's beginning in its place; nothing if there is none in it. */
+function without(prompt) {
+  let plain = prompt;
+  for (const [token, { init }] of words) plain = plain.replaceAll(token, init);
+  return plain === prompt ? undefined : plain.replace(/\s+/g, " ").trim();
+}
+
+/** One picture, a PNG; nothing if it was stopped. */
+async function make(prompt, config) {
+  const job = await ask("generate", { prompt, config });
+  try {
+    for await (const event of studio.client.events(job)) {
+      if (event.event === "denoise") say("make-status", `${prompt}: step ${event.step} of ${event.of}`);
+      if (event.event === "warning") say("make-problem", event.text);
+      if (stopped) return undefined;
+    }
+    return (await ask("pictures", { job }))[0];
+  } finally {
+    if (studio.client) await ask("end", { job }).catch(() => {});
+  }
+}
+
+async function generate() {
+  const prompt = $("prompt").value.trim();
+  const config = {
+    "negative-prompt": $("negative").value.trim(), steps: number("make-steps"), guidance: number("guidance"),
+    seed: number("make-seed"), sampler: $("sampler").value,
+  };
+  const prompts = [prompt];
+  if ($("compare").checked && without(prompt) !== undefined) prompts.push(without(prompt));
+  stopped = false;
+  $("make-stop").hidden = false;
+  const items = [];
+  try {
+    for (const text of prompts) {
+      const bytes = await make(text, config);
+      if (!bytes) break;
+      const name = `${fileStem(text.slice(0, 40))}-${config.seed}.png`;
+      items.push(pictureItem(png(bytes), text, `${text} [seed ${config.seed}] `, button("Save", () => save(bytes, name), `Save ${text}`)));
+    }
+  } finally {
+    $("make-stop").hidden = true;
+    $("gallery").prepend(...items);
+    say("make-status", stopped ? "Stopped." : "");
+  }
+  announce(stopped ? "Stopped." : "The pictures are ready.");
+}
+
+/** Makes the card work. */
+export function makeCard() {
+  $("make").addEventListener("submit", (event) => {
+    event.preventDefault();
+    using("make-problem", generate);
+  });
+  $("make-stop").addEventListener("click", () => (stopped = true));
+  onChange(() => ($("generate").disabled = !studio.model || studio.busy));
+}

@@ -1,0 +1,94 @@
+// What the cards of the page share: the engine, whether it is at work, and how things are said.
+
+import { BrokenEngine, EngineClient } from "./engine.js";
+
+export const $ = (id) => document.getElementById(id);
+export const number = (id) => $(id).valueAsNumber;
+
+/** The page's one engine. `model` is the name of the model that is loaded, once one is. */
+export const studio = { client: undefined, started: undefined, model: undefined, busy: false };
+
+const changes = new EventTarget();
+
+/** Calls `listener` whenever the engine becomes busy, idle, loaded or broken. */
+export function onChange(listener) {
+  changes.addEventListener("change", listener);
+}
+
+export function changed() {
+  changes.dispatchEvent(new Event("change"));
+}
+
+/** Where the Hub is: `?hub=` names a mirror. */
+function hub() {
+  return new URLSearchParams(location.search).get("hub") ?? "https://huggingface.co";
+}
+
+/** The Worker, started when it is needed first: its code is fetched then. */
+export function client() {
+  studio.client ??= new EngineClient();
+  studio.started ??= studio.client.ask("start", { mini: new URL("models/mini/", document.baseURI).href, hub: hub() });
+  return studio.started.then(() => studio.client);
+}
+
+/** Asks the Worker. */
+export async function ask(type, request, onEvent, signal) {
+  return (await client()).ask(type, request, onEvent, signal);
+}
+
+export function say(place, text) {
+  $(place).textContent = text ?? "";
+}
+
+/** For those who do not see the page: only what changes the state of things. */
+export function announce(text) {
+  say("announcer", text);
+}
+
+/** Does one thing with the engine, which does one at a time; whatever goes wrong is said at `place`. */
+export async function using(place, work) {
+  if (studio.busy) return say(place, "The engine is at work: wait for it, or stop it.");
+  studio.busy = true;
+  changed();
+  say(place);
+  try {
+    await work();
+  } catch (error) {
+    if (error instanceof BrokenEngine) broken(error);
+    say(place, error.message);
+  } finally {
+    studio.busy = false;
+    changed();
+  }
+}
+
+/** The engine cannot be used any more: a lost device, no memory, or our mistake. */
+function broken(error) {
+  studio.client?.close();
+  Object.assign(studio, { client: undefined, started: undefined, model: undefined });
+  $("problem").textContent =
+    `The engine stopped: ${error.message}. Often the graphics card was reset or ran out of memory: close other programs that use `
+    + "it, or set fewer pictures in a step. What was learned so far is saved; start the engine again to go on.";
+  $("problem").hidden = false;
+  $("reload").hidden = false;
+}
+
+export function span(seconds) {
+  return seconds < 90 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`;
+}
+
+export function megabytes(bytes) {
+  return bytes < 1e9 ? `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
+}
+
+/** Hands a file to the user. */
+export function save(bytes, name) {
+  const link = Object.assign(document.createElement("a"), {
+    href: URL.createObjectURL(new Blob([bytes], { type: "application/octet-stream" })), download: name,
+  });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+export const png = (bytes) => new Blob([bytes], { type: "image/png" });
+export const fileStem = (text) => text.replace(/[^\p{L}\p{N}_-]/gu, "") || "word";
