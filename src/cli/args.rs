@@ -73,6 +73,19 @@ pub(super) enum Command {
     /// Measure the time of training and denoising steps, and the memory they take
     #[command(after_help = BENCH_EXAMPLES, allow_negative_numbers = true)]
     Bench(BenchArgs),
+    /// Serve the page to browsers on this machine
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(ServeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    /// The folder with the page [default: dist, or the repository itself]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Port on the loopback address; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 8000)]
+    pub port: u16,
 }
 
 #[derive(Debug, Args)]
@@ -284,6 +297,12 @@ Examples:
   pseudoword doctor
   pseudoword doctor --device gpu    (exit status 5 if there is no usable GPU)";
 
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  tools/web/dist && pseudoword serve
+  pseudoword serve --dir dist --port 0
+
+Prints the address. Any other server of static files will do as well, if it is this machine or speaks https.";
 const BENCH_EXAMPLES: &str = "\
 Examples:
   pseudoword bench --device cpu

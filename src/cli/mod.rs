@@ -20,6 +20,7 @@ mod open;
 mod output;
 mod pictures;
 mod progress;
+mod serve;
 mod train;
 mod words;
 
@@ -78,6 +79,7 @@ pub fn run(cli: &Cli) -> Result<()> {
             Command::Models => models::run(&cli.shared, &mut out).await,
             Command::Doctor => doctor::run(&cli.shared, &mut out).await,
             Command::Bench(args) => bench::run(args, &cli.shared, &mut out).await,
+            Command::Serve(args) => serve::run(args, &mut out),
         }
     })
 }

@@ -132,7 +132,9 @@ impl TrainJob {
         config: &TrainConfig,
         input: TrainInput,
     ) -> Result<Self> {
-        check(config, &model.config, &tokenizer)?;
+        // Where there is an embedding to start from, the initialiser names its file and is no phrase.
+        let phrase = config.init.clone().filter(|_| input.init.is_none());
+        check(&TrainConfig { init: phrase, ..config.clone() }, &model.config, &tokenizer)?;
         if input.pictures.is_empty() && !input.replay.as_ref().is_some_and(Replay::has_latents) {
             return Err(Error::NoPictures { place: "the request".to_owned() });
         }

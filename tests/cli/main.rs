@@ -7,6 +7,7 @@ mod generating;
 mod help;
 mod place;
 mod refusals;
+mod serving;
 mod streams;
 mod training;
 mod words;
