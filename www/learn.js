@@ -18,7 +18,7 @@ const picker = new PicturePicker({
 });
 
 /** A training that can be paused and stopped. */
-const control = { running: false, paused: false, stopped: false, resume: () => {} };
+const control = { running: false, paused: false, stopped: false, done: false, resume: () => {} };
 
 /** The step about to be asked for waits here while the user wants it to. */
 async function whilePaused() {
@@ -126,6 +126,7 @@ async function learn(keepWord, unfinished) {
       const bytes = await ask("word", { job, format: "diffusers" });
       await keepWord(bytes, "learned_embeds.safetensors");
       await saved.forget();
+      control.done = true;
       say("saved-status");
       $("prompt").value = config.kind === "style" ? `a cat in ${config.token} style` : `a ${config.token} on a blue background`;
     } finally {
@@ -162,9 +163,11 @@ async function follow(job, steps) {
     if (event.event === "denoise") say("train-status", `Preview: ${event.step} of ${event.of}`);
     if (event.event === "step") {
       if (began === undefined) [began, first] = [performance.now() - 1000 * event.secs, event.step - 1];
-      const each = (performance.now() - began) / 1000 / (event.step - first);
+      const made = event.step - first;
+      // The first steps compile kernels: what they take says nothing.
+      const left = made < 5 ? "" : `, about ${span(((performance.now() - began) / 1000 / made) * (steps - event.step))} left`;
       $("progress").value = event.step / steps;
-      say("train-status", `Step ${event.step} of ${steps}, loss ${event.loss.toFixed(4)}, ${span(each * (steps - event.step))} left`);
+      say("train-status", `Step ${event.step} of ${steps}, loss ${event.loss.toFixed(4)}${left}`);
       const percent = Math.floor((100 * event.step) / steps);
       document.title = `[${percent}%] ${title}`;
       // A tenth at a time is enough for those who listen.
@@ -179,6 +182,14 @@ async function follow(job, steps) {
     }
     if (control.stopped) break;
   }
+  say("train-status", "Keeping the word…");
+}
+
+/** Learns, and says how it ended once everything is kept and the engine is free again. */
+async function learned(work) {
+  control.done = false;
+  await using("learn-problem", work);
+  if (!control.done) return;
   say("train-status", control.stopped ? "Stopped; the word is kept as it is now." : "Learned.");
   announce(control.stopped ? "Stopped; the word is kept." : "Learned.");
 }
@@ -199,9 +210,9 @@ async function offer() {
 export function learnCard(keepWord) {
   $("learn").addEventListener("submit", (event) => {
     event.preventDefault();
-    using("learn-problem", () => learn(keepWord));
+    learned(() => learn(keepWord));
   });
-  $("continue").addEventListener("click", () => using("learn-problem", async () => {
+  $("continue").addEventListener("click", () => learned(async () => {
     const run = await saved.find();
     if (run) await learn(keepWord, run);
   }));

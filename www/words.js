@@ -103,6 +103,7 @@ export function wordsCard() {
   });
   onChange(() => {
     for (const id of ["word-files", "word-fetch"]) $(id).disabled = !studio.model || studio.busy;
+    for (const button of $("words").querySelectorAll("button")) button.disabled = studio.busy;
   });
   return restore;
 }

@@ -1,6 +1,7 @@
 // A web server for the repository and a Chromium with WebGPU on SwiftShader.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
@@ -31,4 +32,24 @@ export async function start() {
     server.close();
   };
   return { origin: `http://127.0.0.1:${server.address().port}`, browser, close };
+}
+
+/** Runs the native program; gives what it printed. */
+export function native(args) {
+  const binary = process.env.PSEUDOWORD;
+  assert.ok(binary && existsSync(binary), "PSEUDOWORD must name the native program");
+  return execFileSync(binary, args, { stdio: ["ignore", "pipe", "inherit"] });
+}
+
+/** The f32 tensor of a safetensors file. */
+export function tensor(bytes, name) {
+  const end = 8 + Number(bytes.readBigUInt64LE(0));
+  const [from, to] = JSON.parse(bytes.subarray(8, end).toString())[name].data_offsets;
+  return Array.from({ length: (to - from) / 4 }, (_, i) => bytes.readFloatLE(end + from + 4 * i));
+}
+
+export function cosine(a, b) {
+  assert.equal(a.length, b.length);
+  const dot = (x, y) => x.reduce((sum, value, i) => sum + value * y[i], 0);
+  return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
 }

@@ -4,44 +4,27 @@
 // those of the native program's `gpu` device and PyTorch's.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { root, start } from "./browser.mjs";
+import { cosine, native, root, start, tensor } from "./browser.mjs";
 
 let place;
 
 before(async () => (place = await start()));
 after(() => place?.close());
 
-/** The f32 tensor of a safetensors file. */
-function tensor(file, name) {
-  const bytes = readFileSync(file);
-  const end = 8 + Number(bytes.readBigUInt64LE(0));
-  const [from, to] = JSON.parse(bytes.subarray(8, end).toString())[name].data_offsets;
-  return Array.from({ length: (to - from) / 4 }, (_, i) => bytes.readFloatLE(end + from + 4 * i));
-}
-
-function cosine(a, b) {
-  assert.equal(a.length, b.length);
-  const dot = (x, y) => x.reduce((sum, value, i) => sum + value * y[i], 0);
-  return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
-}
-
 /** The same three steps by the native program on its `gpu` device. */
-function native() {
-  const binary = process.env.PSEUDOWORD;
-  assert.ok(binary && existsSync(binary), "PSEUDOWORD must name the native program");
+function nativeRows() {
   const out = mkdtempSync(join(tmpdir(), "pseudoword-page-"));
   try {
-    execFileSync(binary, [
+    native([
       "train", "--device", "gpu", "--quiet", "--replay", join(root, "tests/fixtures/replay-3.safetensors"),
       "--token", "<thing>", "--init", "ball apple", "--vectors", "2", "--steps", "3", "--batch-size", "1",
       "--lr", "0.005", "--lr-schedule", "constant", "--preview-every", "0", "--eval-every", "0", "--out", join(out, "run"),
-    ], { stdio: ["ignore", "ignore", "inherit"] });
-    return tensor(join(out, "run/learned_embeds.safetensors"), "<thing>");
+    ]);
+    return tensor(readFileSync(join(out, "run/learned_embeds.safetensors")), "<thing>");
   } finally {
     rmSync(out, { recursive: true });
   }
@@ -71,10 +54,10 @@ test("three training steps in a Worker equal the native gpu run and PyTorch", { 
   assert.equal(page.workers().length, 1, "the engine lives in a dedicated Worker");
   if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT });
 
-  const reference = join(root, "tests/fixtures/trajectory-3.safetensors");
+  const reference = readFileSync(join(root, "tests/fixtures/trajectory-3.safetensors"));
   const start = tensor(reference, "init_rows");
   const moved = (end) => end.map((value, i) => value - start[i]);
-  for (const [name, want] of [["native gpu", native()], ["PyTorch", tensor(reference, "rows")]]) {
+  for (const [name, want] of [["native gpu", nativeRows()], ["PyTorch", tensor(reference, "rows")]]) {
     const [all, change] = [cosine(rows, want), cosine(moved(rows), moved(want))];
     console.log(`rows against ${name}: cosine ${all.toFixed(7)}, of the change alone ${change.toFixed(5)}`);
     assert.ok(all >= 0.999 && change >= 0.99, `${name}: ${all}, ${change}`);

@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-STAGES = ("fetch", "render", "words", "train_vae", "latents", "train_unet", "evaluate", "export")
+STAGES = ("fetch", "render", "words", "train_vae", "latents", "train_unet", "evaluate", "invert", "export")
 
 
 def main():

@@ -33,13 +33,25 @@ SCHEDULER = {
     "beta_start": 0.00085,
     "beta_end": 0.012,
     "beta_schedule": "scaled_linear",
-    "prediction_type": "epsilon",
     "clip_sample": False,
     "set_alpha_to_one": False,
     "skip_prk_steps": True,
     "steps_offset": 1,
     "trained_betas": None,
 }
+FILES = (
+    "model_index.json",
+    "scheduler/scheduler_config.json",
+    "text_encoder/config.json",
+    "text_encoder/model.safetensors",
+    "tokenizer/merges.txt",
+    "tokenizer/special_tokens_map.json",
+    "tokenizer/vocab.json",
+    "unet/config.json",
+    "unet/diffusion_pytorch_model.safetensors",
+    "vae/config.json",
+    "vae/diffusion_pytorch_model.safetensors",
+)
 PARTS = {
     "scheduler": ("diffusers", "DDIMScheduler"),
     "text_encoder": ("transformers", "CLIPTextModel"),
@@ -51,7 +63,7 @@ PARTS = {
 }
 
 
-def write_weights(out, model):
+def write_weights(out, model, prediction):
     """The three modules in f16 and the files around them."""
     from diffusers import AutoencoderKL
     from safetensors.torch import load_file, save_file
@@ -66,7 +78,7 @@ def write_weights(out, model):
     for path in out.rglob("*.safetensors"):
         path.chmod(0o644)
     shutil.copytree(TOKENIZER, out / "tokenizer", dirs_exist_ok=True)
-    write_json(out / "scheduler" / "scheduler_config.json", SCHEDULER)
+    write_json(out / "scheduler" / "scheduler_config.json", SCHEDULER | {"prediction_type": prediction})
     index = {"_class_name": "StableDiffusionPipeline", "_diffusers_version": "0.42.1", "requires_safety_checker": False}
     write_json(out / "model_index.json", index | {part: list(source) for part, source in PARTS.items()})
 
@@ -88,11 +100,11 @@ def manifest(out, run, state, figures):
         "objects": trained,
         "held out objects": held_out,
         "held out styles": {"noto-v1": "@iconify-json/noto-v1 1.2.5", "fxemoji": "@iconify-json/fxemoji 1.2.2"},
-        "sha256": {
-            str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(out.rglob("*"))
-            if path.suffix in (".safetensors", ".txt") or path.name in ("vocab.json", "config.json")
-        },
+        # What a program needs of this folder: the page fetches by this list.
+        "files": [
+            {"path": path, "bytes": (out / path).stat().st_size, "sha256": hashlib.sha256((out / path).read_bytes()).hexdigest()}
+            for path in FILES
+        ],
     }
 
 
@@ -137,7 +149,7 @@ def main(arguments):
     model = build(len(tokens), state["options"]["text_depth"], state["options"]["attention_at_16"])
     model.load_state_dict(state["average"])
     out.mkdir(parents=True, exist_ok=True)
-    write_weights(out, model)
+    write_weights(out, model, state["options"]["prediction"])
 
     trained, held_out = objects()
     (out / "objects.txt").write_text("".join(f"{name}\n" for name in trained) + "".join(f"{name} [held out]\n" for name in held_out))
