@@ -188,7 +188,7 @@ async function follow(job, steps) {
 /** Learns, and says how it ended once everything is kept and the engine is free again. */
 async function learned(work) {
   control.done = false;
-  await using("learn-problem", work);
+  await using("learn-problem", work, { long: true });
   if (!control.done) return;
   say("train-status", control.stopped ? "Stopped; the word is kept as it is now." : "Learned.");
   announce(control.stopped ? "Stopped; the word is kept." : "Learned.");

@@ -58,7 +58,7 @@ async function generate() {
 export function makeCard() {
   $("make").addEventListener("submit", (event) => {
     event.preventDefault();
-    using("make-problem", generate);
+    using("make-problem", generate, { long: true });
   });
   $("make-stop").addEventListener("click", () => (stopped = true));
   onChange(() => ($("generate").disabled = !studio.model || studio.busy));

@@ -100,7 +100,7 @@ const failing = (work) => () => using("model-problem", async () => {
     show("model-choice");
     throw error;
   }
-});
+}, { long: true });
 
 /** Makes the card work; `loaded` is told the name of each model that is. */
 export function modelCard(loaded) {

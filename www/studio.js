@@ -6,7 +6,7 @@ export const $ = (id) => document.getElementById(id);
 export const number = (id) => $(id).valueAsNumber;
 
 /** The page's one engine. `model` is the name of the model that is loaded, once one is. */
-export const studio = { client: undefined, started: undefined, model: undefined, busy: false };
+export const studio = { client: undefined, started: undefined, model: undefined, busy: false, long: false };
 
 const changes = new EventTarget();
 
@@ -45,9 +45,22 @@ export function announce(text) {
   say("announcer", text);
 }
 
-/** Does one thing with the engine, which does one at a time; whatever goes wrong is said at `place`. */
-export async function using(place, work) {
-  if (studio.busy) return say(place, "The engine is at work: wait for it, or stop it.");
+/** What was asked for last, so that the next thing can wait for it. */
+let latest = Promise.resolve();
+
+/** Does one thing with the engine, which does one at a time: short ones wait for each other, but nothing waits for a `long`
+ * one. Whatever goes wrong is said at `place`. */
+export function using(place, work, { long = false } = {}) {
+  if (studio.long) return say(place, "The engine is at work: wait for it, or stop it.");
+  studio.long = long;
+  latest = latest.then(() => alone(place, work)).finally(() => {
+    if (long) studio.long = false;
+    changed();
+  });
+  return latest;
+}
+
+async function alone(place, work) {
   studio.busy = true;
   changed();
   say(place);
@@ -58,7 +71,6 @@ export async function using(place, work) {
     say(place, error.message);
   } finally {
     studio.busy = false;
-    changed();
   }
 }
 
