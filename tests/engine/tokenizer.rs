@@ -13,7 +13,7 @@ fn tokenizer() -> ClipTokenizer {
 
 fn tokenizer_of(model: &str) -> ClipTokenizer {
     let source = Folder::new(model_path(model));
-    pollster::block_on(ClipTokenizer::load(&source, 2107, 77)).expect("the tokenizer")
+    pollster::block_on(ClipTokenizer::load(&source, 3035, 77)).expect("the tokenizer")
 }
 
 #[derive(Deserialize)]
@@ -65,8 +65,8 @@ fn words_are_found_wherever_they_stand_and_only_there() {
     tokenizer.add_word("<cat>", 3).expect("free");
     tokenizer.add_word("midj", 1).expect("free");
     tokenizer.add_word("<cat>-2", 1).expect("free");
-    let (cat, midj, second) = ([2107, 2108, 2109], 2110, 2111);
-    let has = |text: &str| inner(&tokenizer, text).into_iter().filter(|id| *id >= 2107).collect::<Vec<_>>();
+    let (cat, midj, second) = ([3035, 3036, 3037], 3038, 3039);
+    let has = |text: &str| inner(&tokenizer, text).into_iter().filter(|id| *id >= 3035).collect::<Vec<_>>();
     assert_eq!(has("<cat> <cat>"), [cat, cat].concat());
     assert_eq!(has("a photo of (<cat>), at dawn"), cat);
     assert_eq!(has("a<cat>b"), cat, "brackets end a word by themselves");
@@ -93,9 +93,9 @@ fn a_long_prompt_says_what_fell_off_and_cuts_no_word() {
     // 73 tokens leave room for two ids: not for a word of four, so it goes as a whole.
     let prompt = tokenizer.prompt(&format!("{}<w> apple", "apple ".repeat(73)));
     assert_eq!(prompt.fallen.as_deref(), Some("<w> apple"));
-    assert!(prompt.ids.iter().all(|id| *id < 2107) && prompt.words.is_empty());
+    assert!(prompt.ids.iter().all(|id| *id < 3035) && prompt.words.is_empty());
     let prompt = tokenizer.prompt(&format!("{}<w>", "apple ".repeat(71)));
-    assert_eq!((prompt.fallen, prompt.ids.iter().filter(|id| **id >= 2107).count()), (None, 4));
+    assert_eq!((prompt.fallen, prompt.ids.iter().filter(|id| **id >= 3035).count()), (None, 4));
 }
 
 #[test]
