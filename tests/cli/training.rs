@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::rc::Rc;
 
 use pseudoword::config::TrainConfig;
@@ -159,4 +160,18 @@ fn a_run_that_goes_wrong_numerically_ends_with_the_last_good_vector() {
     succeeded(&replay("good", "1", "one"));
     let [bad, one] = ["bad", "one"].map(|run| read_word(&place.path(run).join("learned_embeds.safetensors")));
     assert_eq!(bits(&bad.rows), bits(&one.rows));
+}
+
+#[test]
+fn a_word_goes_on_from_a_file_whatever_the_files_name_spells() {
+    let place = Place::new();
+    succeeded(&place.run_train(&["--captions", "off"]));
+    // A path is many tokens long: it is no phrase.
+    let first = place.path("run/learned_embeds.safetensors").display().to_string();
+    fs::rename(place.path("run"), place.path("a long name of many words")).unwrap();
+    let first = first.replace("/run/", "/a long name of many words/");
+    let output = place.run_train(&["--captions", "off", "--init", &first, "--steps", "1", "--lr", "1e-12"]);
+    succeeded(&output);
+    let (old, new) = (read_word(Path::new(&first)), read_word(&place.path("run/learned_embeds.safetensors")));
+    assert_eq!(bits(&old.rows), bits(&new.rows), "at such a rate nothing moves");
 }
