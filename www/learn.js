@@ -202,7 +202,7 @@ async function offer() {
   const { token, steps } = run.config;
   const elsewhere = run.model === studio.model ? "" : ` It was learned on ${run.model}: load that model to go on.`;
   say("unfinished-text", `Learning ${token} stopped at step ${run.step} of ${steps}.${elsewhere}`);
-  $("continue").hidden = elsewhere !== "";
+  for (const id of ["continue", "keep"]) $(id).hidden = elsewhere !== "";
   $("unfinished").hidden = false;
 }
 
@@ -215,6 +215,19 @@ export function learnCard(keepWord) {
   $("continue").addEventListener("click", () => learned(async () => {
     const run = await saved.find();
     if (run) await learn(keepWord, run);
+  }));
+  $("keep").addEventListener("click", () => using("learn-problem", async () => {
+    const run = await saved.find();
+    if (!run) return;
+    const job = await ask("train", { config: run.config, pictures: run.pictures, state: run.state });
+    try {
+      await keepWord(await ask("word", { job, format: "diffusers" }), "learned_embeds.safetensors");
+    } finally {
+      await ask("end", { job });
+    }
+    await saved.forget();
+    $("unfinished").hidden = true;
+    announce("The word is kept.");
   }));
   $("discard").addEventListener("click", () => using("learn-problem", async () => {
     await saved.forget();
@@ -245,7 +258,7 @@ export function learnCard(keepWord) {
   onChange(() => {
     $("train").disabled = !studio.model || studio.busy || picker.count === 0;
     $("crop-note").hidden = picker.count === 0;
-    for (const id of ["continue", "discard"]) $(id).disabled = studio.busy && !control.running;
+    for (const id of ["continue", "keep", "discard"]) $(id).disabled = studio.busy && !control.running;
   });
   return async () => {
     await check();

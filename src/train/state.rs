@@ -57,8 +57,8 @@ pub(super) struct About {
 /// What a run was started with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Inputs {
-    /// The settings, by the names that the user gave them.
-    config: BTreeMap<String, Value>,
+    /// The settings as text, by the names that the user gave them: read as numbers they might come back off by one digit.
+    config: BTreeMap<String, String>,
     /// Hashes of everything else, by what to call it.
     hashes: BTreeMap<String, String>,
 }
@@ -66,7 +66,10 @@ pub(super) struct Inputs {
 impl Inputs {
     pub fn of(config: &TrainConfig, model: &Model, known: &Rows, input: &TrainInput) -> Self {
         let config = match serde_json::to_value(config) {
-            Ok(Value::Object(fields)) => fields.into_iter().filter(|(key, _)| !FREE.contains(&key.as_str())).collect(),
+            Ok(Value::Object(fields)) => {
+                let bound = fields.into_iter().filter(|(key, _)| !FREE.contains(&key.as_str()));
+                bound.map(|(key, value)| (key, value.to_string())).collect()
+            }
             _ => BTreeMap::new(),
         };
         let mut hashes = BTreeMap::from([
@@ -95,7 +98,7 @@ impl Inputs {
     fn changes(&self, now: &Inputs) -> Vec<String> {
         let mut changes = Vec::new();
         for (name, now) in &now.config {
-            let was = self.config.get(name).unwrap_or(&Value::Null);
+            let was = self.config.get(name).map_or("null", String::as_str);
             if was != now {
                 changes.push(format!("--{name} was {was}, it is {now}"));
             }
@@ -258,7 +261,7 @@ mod tests {
     #[test]
     fn what_changed_is_named() {
         let inputs = |steps: u32, hash: &str, name: &str| Inputs {
-            config: BTreeMap::from([("steps".to_owned(), steps.into()), ("seed".to_owned(), 0.into())]),
+            config: BTreeMap::from([("steps".to_owned(), steps.to_string()), ("seed".to_owned(), "0".to_owned())]),
             hashes: BTreeMap::from([(name.to_owned(), hash.to_owned())]),
         };
         assert!(inputs(9, "a", "picture 1, x.png").changes(&inputs(9, "a", "picture 1, x.png")).is_empty());
