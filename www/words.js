@@ -89,14 +89,16 @@ export function wordsCard() {
   }));
   $("word-form").addEventListener("submit", (event) => {
     event.preventDefault();
+    const typed = $("word-address").value;
     using("words-problem", async () => {
-      const found = await ask("fetchWord", { typed: $("word-address").value }, (event) => {
+      const found = await ask("fetchWord", { typed }, (event) => {
         if (event.event === "warning") say("words-problem", event.text);
       });
       const about = await keepWord(found.bytes.buffer, found.name);
       const kind = found.kind ? ` (${found.kind})` : "";
       say("words-problem");
-      $("word-address").value = "";
+      // Unless the next one stands there already.
+      if ($("word-address").value === typed) $("word-address").value = "";
       use(about.token);
       say("make-status", `${about.token}${kind} from ${found.origin}`);
     });
