@@ -42,8 +42,8 @@ use early_stop::EarlyStop;
 use optimiser::Optimiser;
 pub use optimiser::learning_rate;
 pub use replay::Replay;
+use state::Inputs;
 pub use state::RunState;
-use state::{About, Inputs, Numbers};
 
 /// Steps in a row that may be skipped before a run gives up.
 const SKIPS_IN_A_ROW: u32 = 5;
@@ -190,52 +190,6 @@ impl TrainJob {
             inputs,
             initial: Vec::new(),
         })
-    }
-
-    /// Everything that moves, as a file: with the same inputs, [`Session::resume`](crate::session::Session::resume) goes
-    /// on from here as if there had been no break. A few kilobytes; may be asked for between any two events.
-    pub fn state(&self) -> Vec<u8> {
-        let mut numbers = self.optimiser.state();
-        let initial = match self.evaluations.is_empty() {
-            true => self.initial.clone(),
-            false => self.evaluations.iter().filter_map(|evaluation| evaluation.initial).collect(),
-        };
-        numbers.insert("initial losses".to_owned(), Numbers::F64(initial));
-        if let Some(early_stop) = &self.early_stop {
-            numbers.insert("loss history".to_owned(), Numbers::F64(early_stop.history().to_vec()));
-        }
-        let about = About {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            step: self.step,
-            steps: self.config.steps,
-            skipped: self.skipped,
-            skipped_in_a_row: self.skipped_in_a_row,
-            optimiser_steps: self.optimiser.steps(),
-            evaluated: self.evaluated,
-            previewed: self.previewed,
-            inputs: self.inputs.clone(),
-        };
-        RunState { about, numbers }.write()
-    }
-
-    /// Puts the run where the state was taken.
-    pub(crate) fn restore(&mut self, state: &RunState) -> Result<()> {
-        state.check(&self.inputs)?;
-        if self.record.is_some() {
-            return Err(Error::Usage(
-                "the choices of a run that goes on cannot be recorded: half of them are gone".into(),
-            ));
-        }
-        self.optimiser.restore(state)?;
-        self.initial = state.f64s("initial losses", None)?;
-        if let Some(early_stop) = &mut self.early_stop {
-            early_stop.restore(state.f64s("loss history", None)?);
-        }
-        let about = &state.about;
-        (self.step, self.config.steps) = (about.step, about.steps);
-        (self.skipped, self.skipped_in_a_row) = (about.skipped, about.skipped_in_a_row);
-        (self.evaluated, self.previewed) = (about.evaluated, about.previewed);
-        Ok(())
     }
 
     /// Optimiser steps made so far.

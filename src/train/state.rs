@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{TrainInput, TrainPicture};
+use super::{TrainInput, TrainJob, TrainPicture};
 use crate::config::TrainConfig;
 use crate::model::Model;
 use crate::session::Rows;
@@ -204,6 +204,54 @@ impl RunState {
     fn lacks(&self, name: &str) -> Error {
         let reason = format!("it lacks {name}: it was written by pseudoword {}", self.about.version);
         Error::BadFile { file: "the state of the run".to_owned(), reason }
+    }
+}
+
+impl TrainJob {
+    /// Everything that moves, as a file: with the same inputs, [`Session::resume`](crate::session::Session::resume) goes
+    /// on from here as if there had been no break. A few kilobytes; may be asked for between any two events.
+    pub fn state(&self) -> Vec<u8> {
+        let mut numbers = self.optimiser.state();
+        let initial = match self.evaluations.is_empty() {
+            true => self.initial.clone(),
+            false => self.evaluations.iter().filter_map(|evaluation| evaluation.initial).collect(),
+        };
+        numbers.insert("initial losses".to_owned(), Numbers::F64(initial));
+        if let Some(early_stop) = &self.early_stop {
+            numbers.insert("loss history".to_owned(), Numbers::F64(early_stop.history().to_vec()));
+        }
+        let about = About {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            step: self.step,
+            steps: self.config.steps,
+            skipped: self.skipped,
+            skipped_in_a_row: self.skipped_in_a_row,
+            optimiser_steps: self.optimiser.steps(),
+            evaluated: self.evaluated,
+            previewed: self.previewed,
+            inputs: self.inputs.clone(),
+        };
+        RunState { about, numbers }.write()
+    }
+
+    /// Puts the run where the state was taken.
+    pub(crate) fn restore(&mut self, state: &RunState) -> Result<()> {
+        state.check(&self.inputs)?;
+        if self.record.is_some() {
+            return Err(Error::Usage(
+                "the choices of a run that goes on cannot be recorded: half of them are gone".into(),
+            ));
+        }
+        self.optimiser.restore(state)?;
+        self.initial = state.f64s("initial losses", None)?;
+        if let Some(early_stop) = &mut self.early_stop {
+            early_stop.restore(state.f64s("loss history", None)?);
+        }
+        let about = &state.about;
+        (self.step, self.config.steps) = (about.step, about.steps);
+        (self.skipped, self.skipped_in_a_row) = (about.skipped, about.skipped_in_a_row);
+        (self.evaluated, self.previewed) = (about.evaluated, about.previewed);
+        Ok(())
     }
 }
 
