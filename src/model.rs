@@ -141,17 +141,17 @@ impl Model {
 
         let weights = Weights::open(&*source, Part::TextEncoder, TEXT_WEIGHTS, device, storage, &mut *events).await?;
         let text = ClipTextModel::load(&weights, &config.text).await?;
-        weights.finish()?;
+        weights.finish().await?;
         drop(weights);
 
         let weights = Weights::open(&*source, Part::Unet, UNET_WEIGHTS, device, storage, &mut *events).await?;
         let unet = Unet::load(&weights, &config.unet).await?;
-        weights.finish()?;
+        weights.finish().await?;
         drop(weights);
 
         let weights = Weights::open(&*source, Part::Vae, VAE_WEIGHTS, device, storage, &mut *events).await?;
         let decoder = VaeDecoder::load(&weights, &config.vae).await?;
-        weights.finish_except(&["encoder.", "quant_conv."])?;
+        weights.finish_except(&["encoder.", "quant_conv."]).await?;
         drop(weights);
 
         let model = Self {
@@ -172,7 +172,7 @@ impl Model {
     pub async fn encoder(&self, events: &mut dyn FnMut(Event)) -> Result<VaeEncoder> {
         let weights = Weights::open(&*self.source, Part::Vae, VAE_WEIGHTS, &self.device, self.storage, events).await?;
         let encoder = VaeEncoder::load(&weights, &self.config.vae).await?;
-        weights.finish_except(&["decoder.", "post_quant_conv."])?;
+        weights.finish_except(&["decoder.", "post_quant_conv."]).await?;
         Ok(encoder)
     }
 

@@ -28,10 +28,11 @@ async function whilePaused() {
 /** The settings as the engine wants them. */
 function settings() {
   const init = $("init").value.trim();
+  const side = number("side");
   return {
     token: $("token").value.trim(), kind: $("kind").value, steps: number("steps"), "batch-size": number("batch"),
     vectors: number("vectors"), seed: number("seed"), "preview-every": number("preview-every"),
-    "eval-size": number("eval-size"), ...(init && { init }),
+    "eval-size": number("eval-size"), ...(init && { init }), ...(side && { resolution: side }),
   };
 }
 

@@ -30,7 +30,9 @@ async function make(prompt, config) {
 
 async function generate() {
   const prompt = $("prompt").value.trim();
+  const side = number("make-side");
   const config = {
+    ...(side && { width: side, height: side }),
     "negative-prompt": $("negative").value.trim(), steps: number("make-steps"), guidance: number("guidance"),
     seed: number("make-seed"), sampler: $("sampler").value,
   };

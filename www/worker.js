@@ -3,7 +3,7 @@
 
 import init, { Engine, Library, Storage, readState } from "./pkg/pseudoword.js";
 
-let engine, library, storage;
+let engine, library, storage, memory;
 const jobs = new Map();
 const plans = new Map();
 /** Requests that were asked to end. */
@@ -15,11 +15,16 @@ function keep(things, thing) {
   return count;
 }
 
+/** Starts the code of the engine, once. */
+async function ready() {
+  ({ memory } = await init());
+}
+
 /** What each kind of message asks for. `tell` sends an event of the request under way, and says whether to go on. */
 const requests = {
   /** Starts what needs no model: `{mini, hub}` are addresses. */
   async start({ mini, hub }) {
-    await init();
+    await ready();
     library = await Library.open(mini, hub);
     storage = await Storage.open();
   },
@@ -37,6 +42,8 @@ const requests = {
   stored: () => library.stored(),
   removeModel: ({ name }) => library.remove(name),
   fetchWord: ({ typed }, tell) => library.word(typed, tell),
+  /** Bytes of the engine's own memory. It never shrinks, so this is also its peak. */
+  memory: () => memory.buffer.byteLength,
   /** Asks a request that is under way to end. */
   cancel: ({ request }) => void ended.add(request),
 
@@ -47,7 +54,7 @@ const requests = {
 
   /** Loads a model: one that is stored by its name, or `files`, an object of `path: Blob`. */
   async open({ name, files }, tell) {
-    await init();
+    await ready();
     engine?.free();
     engine = undefined;
     engine = await Engine.open(name, files ?? (await library.files(name)), tell);
@@ -79,7 +86,7 @@ const requests = {
   state: ({ job }) => jobs.get(job).state(),
   /** Of a state: `{step, steps}`; throws if it is damaged. */
   async readState({ state }) {
-    await init();
+    await ready();
     return readState(new Uint8Array(state));
   },
   /** Ends a job and frees what it holds. */

@@ -1,6 +1,6 @@
 //! The GPU of a browser tab, or a polite refusal.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use burn::tensor::Device;
 
@@ -10,6 +10,8 @@ use crate::{Error, Result};
 thread_local! {
     /// The runtime can be set up once; whoever asks again gets the same.
     static READY: RefCell<Option<Chosen>> = const { RefCell::new(None) };
+    /// Whether it was tested.
+    static TESTED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Asks the browser for its GPU and makes it ready for tensors. To be awaited before any tensor is made.
@@ -51,4 +53,17 @@ pub async fn browser() -> Result<Chosen> {
     let chosen = Chosen { device, kind: "gpu", name, reason: reason.to_owned() };
     READY.set(Some(chosen.clone()));
     Ok(chosen)
+}
+
+/// Tests the device the first time that it is asked about, before anything large is loaded: a browser only logs a kernel that
+/// its compiler refuses.
+///
+/// # Errors
+/// [`Error::Gpu`] if it computes wrong values.
+pub async fn tested(chosen: &Chosen) -> Result<()> {
+    if !TESTED.get() {
+        crate::ops::self_test(&chosen.device).await?;
+        TESTED.set(true);
+    }
+    Ok(())
 }

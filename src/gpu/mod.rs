@@ -10,7 +10,7 @@ mod browser;
 mod native;
 
 #[cfg(target_family = "wasm")]
-pub use browser::browser;
+pub use browser::{browser, tested};
 #[cfg(not(target_family = "wasm"))]
 pub use native::{Adapter, adapters, choose, cpu, processor_name};
 

@@ -15,6 +15,7 @@ pub(crate) mod cpu;
 mod grad;
 mod linear;
 mod norm;
+mod self_test;
 mod shape;
 mod weight;
 mod wgsl;
@@ -27,6 +28,7 @@ pub use conv2d::{Conv2d, conv2d};
 pub use grad::{Gradients, Link, Origin, Var, backward, checkpoint};
 pub use linear::{Linear, linear};
 pub use norm::{Norm, group_norm, group_norm_silu, layer_norm};
+pub use self_test::self_test;
 pub use shape::{concat_channels, mse, splice, upsample_nearest_2x};
 pub use weight::Weight;
 

@@ -19,6 +19,7 @@ impl<const D: usize> Weight<D> {
     pub fn f32(&self) -> Tensor<D> {
         match self.0.dtype() {
             DType::F32 => self.0.clone(),
+            DType::F16 => super::wgsl::widen(&self.0).unwrap_or_else(|| self.0.clone().cast(DType::F32)),
             _ => self.0.clone().cast(DType::F32),
         }
     }

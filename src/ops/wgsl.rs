@@ -44,6 +44,18 @@ fn primitive<const D: usize>(tensor: &Tensor<D>) -> Option<CubeTensor> {
     tensor.clone().try_into_primitive::<CubeBackend>().ok()
 }
 
+/// Values stored as f16 in f32, by `shaders/widen.wgsl`; none if they live on a device that does not run our kernels.
+///
+/// Burn's own cast needs the device's f16 type, which is an optional feature of WebGPU.
+pub(super) fn widen<const D: usize>(stored: &Tensor<D>) -> Option<Tensor<D>> {
+    const LANES: u32 = 256;
+    primitive(stored)?;
+    let count = stored.dims().iter().product::<usize>() as u32;
+    let groups = count.div_ceil(2 * LANES).min(65_535);
+    let kernel = Kernel::new("widen", include_str!("../../shaders/widen.wgsl"), Vec::new());
+    Some(launch(kernel, &[stored], stored.dims(), groups, LANES))
+}
+
 /// Runs `kernel` in `groups` workgroups on `inputs`, followed by the output as the last binding.
 pub(super) fn launch<const D: usize>(
     kernel: Kernel,

@@ -48,7 +48,7 @@ impl Vocabulary {
         let place = if prefixed.has(TABLE) { prefixed } else { file.clone() };
         let table = place.host_table(TABLE, config.vocab_size, config.hidden_size).await?;
         // The other tensors are none of our business, the table is.
-        file.finish_except(&[""])?;
+        file.finish_except(&[""]).await?;
         Ok(Self { table, tokenizer })
     }
 

@@ -37,6 +37,7 @@ impl Engine {
             }
         };
         tell(chosen.event());
+        gpu::tested(&chosen).await.map_err(to_js)?;
         let session = Session::open(Rc::new(source), &chosen.device, &mut tell).await.map_err(to_js)?;
         Ok(Engine { session })
     }

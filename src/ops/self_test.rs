@@ -1,0 +1,278 @@
+//! Whether a device computes what it should: every kind of op and its gradient, on known numbers, against loops on the host.
+//!
+//! Drivers are wrong now and then, and a browser only logs a kernel that its compiler refuses; neither must be found out after
+//! an hour of training. Values are compared with plain loops in f64, gradients with the slope of those loops along a fixed
+//! direction, so nothing here trusts what it tests.
+
+use burn::tensor::{Bytes, DType, Device, Tensor, TensorData};
+use half::f16;
+
+use super::{Conv2d, Linear, Norm, Var, Weight, attention, backward, conv2d, geglu, gelu, group_norm_silu, layer_norm};
+use super::{linear, quick_gelu, upsample_nearest_2x};
+use crate::noise::{Noise, Stream};
+use crate::{Error, Result, platform};
+
+/// Largest difference, relative to the largest expected value, that rounding explains.
+const TOLERANCE: f64 = 1e-3;
+/// Half the distance over which slopes are measured, in f64.
+const STEP: f64 = 1e-5;
+
+/// An op on a feature map of one sample, twice: as the models call it, and by hand.
+struct Case {
+    name: &'static str,
+    /// Height, width, channels.
+    shape: [usize; 3],
+    op: fn(&Var<4>, &Numbers<'_>) -> Var<4>,
+    by_hand: fn(&[f64], [usize; 3]) -> Vec<f64>,
+}
+
+/// Makes the weights of a case on the device.
+struct Numbers<'a> {
+    device: &'a Device,
+}
+
+impl Numbers<'_> {
+    /// The weights number `which`, stored in f32.
+    fn full<const D: usize>(&self, which: u64, shape: [usize; D]) -> Weight<D> {
+        let values = numbers(which, shape.iter().product());
+        Weight::new(Tensor::<1>::from_floats(values.as_slice(), self.device).reshape(shape))
+    }
+
+    /// The same, stored in f16 as full-size models are.
+    fn half<const D: usize>(&self, which: u64, shape: [usize; D]) -> Weight<D> {
+        let values = numbers(which, shape.iter().product());
+        let bytes = values.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect();
+        let data = TensorData::from_bytes(Bytes::from_bytes_vec(bytes), shape, DType::F16);
+        Weight::new(Tensor::from_data(data, (self.device, DType::F16)))
+    }
+}
+
+/// Numbers that every device gets alike. Halves hold them exactly.
+fn numbers(which: u64, count: usize) -> Vec<f32> {
+    let normals = Noise::new(which).draws(0, Stream::Latents).normals(count);
+    normals.into_iter().map(|value| f16::from_f32(value).to_f32()).collect()
+}
+
+fn exact(which: u64, count: usize) -> Vec<f64> {
+    numbers(which, count).into_iter().map(f64::from).collect()
+}
+
+const OUTPUTS: usize = 24;
+const GROUPS: usize = 2;
+const HEADS: usize = 2;
+const EPS: f64 = 1e-5;
+
+const CASES: [Case; 7] = [
+    Case {
+        name: "linear layers",
+        shape: [1, 37, 40],
+        op: |x, numbers| {
+            let channels = x.dims()[3];
+            let bias = Some(numbers.full(12, [OUTPUTS]));
+            linear(x, &Linear { weight: numbers.half(11, [OUTPUTS, channels]), bias })
+        },
+        by_hand: |x, [_, _, channels]| {
+            let (weight, bias) = (exact(11, OUTPUTS * channels), exact(12, OUTPUTS));
+            let row = |x: &[f64], out: usize| bias[out] + dot(x, &weight[out * channels..][..channels]);
+            x.chunks(channels).flat_map(|x| (0..OUTPUTS).map(move |out| row(x, out)).collect::<Vec<_>>()).collect()
+        },
+    },
+    Case {
+        name: "convolutions",
+        shape: [9, 7, 16],
+        op: |x, numbers| convolution(x, numbers, 1, [1; 4]),
+        by_hand: |x, shape| convolution_by_hand(x, shape, 1),
+    },
+    Case {
+        name: "convolutions of every other pixel",
+        shape: [8, 6, 16],
+        op: |x, numbers| convolution(x, numbers, 2, [1; 4]),
+        by_hand: |x, shape| convolution_by_hand(x, shape, 2),
+    },
+    Case {
+        name: "group normalisation",
+        shape: [5, 4, 12],
+        op: |x, numbers| group_norm_silu(x, &norm(numbers, 12)),
+        by_hand: |x, [_, _, channels]| {
+            let per_group = channels / GROUPS;
+            let group = |i: usize| i % channels / per_group;
+            let moments: Vec<_> = (0..GROUPS)
+                .map(|g| moments(x.iter().enumerate().filter(|(i, _)| group(*i) == g).map(|(_, x)| *x).collect()))
+                .collect();
+            let (gamma, beta) = (exact(21, channels), exact(22, channels));
+            let scaled = |i: usize| {
+                let (mean, rstd) = moments[group(i)];
+                (x[i] - mean) * rstd * gamma[i % channels] + beta[i % channels]
+            };
+            (0..x.len()).map(|i| scaled(i) * sigmoid(scaled(i))).collect()
+        },
+    },
+    Case {
+        name: "layer normalisation",
+        shape: [1, 9, 40],
+        op: |x, numbers| layer_norm(x, &norm(numbers, 40)),
+        by_hand: |x, [_, _, channels]| {
+            let (gamma, beta) = (exact(21, channels), exact(22, channels));
+            let row = |x: &[f64]| {
+                let (mean, rstd) = moments(x.to_vec());
+                x.iter().zip(gamma.iter().zip(&beta)).map(|(x, (g, b))| (x - mean) * rstd * g + b).collect::<Vec<_>>()
+            };
+            x.chunks(channels).flat_map(row).collect()
+        },
+    },
+    Case {
+        name: "attention",
+        shape: [1, 19, 32],
+        op: |x, _| {
+            let dims @ [batch, height, width, channels] = x.dims();
+            let x = x.reshape([batch, height * width, channels]);
+            attention(&x, &x, &x, HEADS, true).reshape(dims)
+        },
+        by_hand: |x, [_, length, channels]| {
+            let width = channels / HEADS;
+            let part = |at: usize, head: usize| &x[at * channels + head * width..][..width];
+            let scale = 1.0 / (width as f64).sqrt();
+            let mut y = vec![0.0; x.len()];
+            for (at, head) in (0..length).flat_map(|at| (0..HEADS).map(move |head| (at, head))) {
+                let scores: Vec<f64> = (0..=at).map(|k| (dot(part(at, head), part(k, head)) * scale).exp()).collect();
+                let sum: f64 = scores.iter().sum();
+                for (k, score) in scores.iter().enumerate() {
+                    for (i, value) in part(k, head).iter().enumerate() {
+                        y[at * channels + head * width + i] += score / sum * value;
+                    }
+                }
+            }
+            y
+        },
+    },
+    Case {
+        name: "activations",
+        shape: [3, 3, 8],
+        op: |x, _| {
+            let gated = geglu(&gelu(x).add(&quick_gelu(x)));
+            upsample_nearest_2x(&gated)
+        },
+        by_hand: |x, [height, width, channels]| {
+            let gelu = |x: f64| x * 0.5 * (1.0 + libm::erf(x / std::f64::consts::SQRT_2));
+            let inner: Vec<f64> = x.iter().map(|x| gelu(*x) + x * sigmoid(1.702 * x)).collect();
+            let half = channels / 2;
+            let gated = |i: usize, c: usize| inner[i * channels + c] * gelu(inner[i * channels + half + c]);
+            let place = |y: usize, x: usize| (0..half).map(move |c| (y / 2 * width + x / 2, c));
+            (0..2 * height)
+                .flat_map(|y| (0..2 * width).flat_map(move |x| place(y, x)))
+                .map(|(i, c)| gated(i, c))
+                .collect()
+        },
+    },
+];
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// Mean and reciprocal standard deviation.
+fn moments(values: Vec<f64>) -> (f64, f64) {
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let variance = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / values.len() as f64;
+    (mean, 1.0 / (variance + EPS).sqrt())
+}
+
+fn norm(numbers: &Numbers<'_>, channels: usize) -> Norm {
+    Norm { weight: numbers.full(21, [channels]), bias: numbers.full(22, [channels]), eps: EPS, groups: GROUPS }
+}
+
+fn convolution(x: &Var<4>, numbers: &Numbers<'_>, stride: usize, padding: [usize; 4]) -> Var<4> {
+    let weight = numbers.half(31, [OUTPUTS, 9 * x.dims()[3]]);
+    conv2d(x, &Conv2d { weight, bias: Some(numbers.full(32, [OUTPUTS])), kernel: [3; 2], stride, padding })
+}
+
+/// The weights are `[out, tap, in]`; one pixel of zeros lies around the picture.
+fn convolution_by_hand(x: &[f64], [height, width, channels]: [usize; 3], stride: usize) -> Vec<f64> {
+    let (weight, bias) = (exact(31, OUTPUTS * 9 * channels), exact(32, OUTPUTS));
+    let mut y = Vec::new();
+    for (top, left) in (0..height).step_by(stride).flat_map(|t| (0..width).step_by(stride).map(move |l| (t, l))) {
+        for (out, bias) in bias.iter().enumerate() {
+            let tap = |tap: usize| {
+                let (row, column) = (top + tap / 3, left + tap % 3);
+                if !(1..=height).contains(&row) || !(1..=width).contains(&column) {
+                    return 0.0;
+                }
+                let pixel = &x[((row - 1) * width + column - 1) * channels..][..channels];
+                dot(pixel, &weight[(out * 9 + tap) * channels..][..channels])
+            };
+            y.push(bias + (0..9).map(tap).sum::<f64>());
+        }
+    }
+    y
+}
+
+/// Runs every case on the device; gives the largest difference from the loops on the host, relative to the largest value.
+///
+/// # Errors
+/// [`Error::Gpu`] with the ops that are wrong, or because the device failed.
+pub async fn self_test(device: &Device) -> Result<f64> {
+    let (mut expected, mut pieces) = (Vec::new(), Vec::new());
+    for Case { name, shape, op, by_hand } in CASES {
+        let count = shape.iter().product();
+        let (input, direction) = (exact(1, count), exact(2, count));
+        let along = |sign: f64| {
+            let moved: Vec<f64> = input.iter().zip(&direction).map(|(x, d)| x + sign * STEP * d).collect();
+            by_hand(&moved, shape)
+        };
+        let value = by_hand(&input, shape);
+        let cotangent = exact(3, value.len());
+        let slope = (dot(&along(1.0), &cotangent) - dot(&along(-1.0), &cotangent)) / (2.0 * STEP);
+
+        let [height, width, channels] = shape;
+        let upload = |values: &[f64]| {
+            let values: Vec<f32> = values.iter().map(|value| *value as f32).collect();
+            Tensor::<1>::from_floats(values.as_slice(), device)
+        };
+        let x = Var::leaf(upload(&input).reshape([1, height, width, channels]));
+        let y = op(&x, &Numbers { device });
+        let dims = y.dims();
+        let gradient = backward(&y, upload(&cotangent).reshape(dims)).take(&x);
+        let gradient = gradient.ok_or_else(|| Error::Internal(format!("{name} recorded no gradient")))?;
+        pieces.extend([y.into_value().reshape([value.len()]), gradient.reshape([count])]);
+        expected.push((name, value, direction, slope));
+    }
+    let got: Vec<f64> = platform::read(Tensor::cat(pieces, 0)).await?.into_iter().map(f64::from).collect();
+    let mut rest = got.as_slice();
+    let mut take = |count: usize| {
+        let (piece, after) = rest.split_at(count.min(rest.len()));
+        rest = after;
+        piece
+    };
+    let (mut worst, mut wrong) = (0.0, Vec::new());
+    for (name, value, direction, slope) in &expected {
+        let size = value.iter().fold(0.0, |most: f64, value| most.max(value.abs()));
+        let off = take(value.len()).iter().zip(value).map(|(got, value)| (got - value).abs() / size).fold(0.0, larger);
+        let gradient = take(direction.len());
+        // Of the sum's terms, not of the sum, which can be small by chance.
+        let terms = gradient.iter().zip(direction).map(|(g, d)| (g * d).abs()).sum::<f64>();
+        let off = larger(off, (dot(gradient, direction) - slope).abs() / terms);
+        if !(off <= TOLERANCE) {
+            wrong.push(format!("{name} ({off:.1e})"));
+        }
+        worst = larger(worst, off);
+    }
+    match wrong.is_empty() {
+        true => Ok(worst),
+        false => Err(Error::Gpu {
+            during: "the self-test".to_owned(),
+            reason: format!(
+                "it computes wrong values for {}: update its driver, or use another device",
+                wrong.join(", ")
+            ),
+        }),
+    }
+}
+
+/// Not `max`, which would pass over what is not a number.
+fn larger(a: f64, b: f64) -> f64 {
+    if b > a || b.is_nan() { b } else { a }
+}

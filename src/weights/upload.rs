@@ -1,0 +1,77 @@
+//! A weight on its way to the device, in pieces: the host never holds a large one whole.
+//!
+//! In a browser this is what keeps the engine's memory small: there it only ever grows, and large blocks that come and go
+//! leave holes that nothing fits into.
+
+use burn::tensor::{Bytes, DType, Device, Shape, Tensor, TensorData};
+use burn_wgpu::{CubeBackend, CubeTensor};
+use cubecl::server::Handle;
+
+use crate::ops::Weight;
+use crate::{Error, Result};
+
+/// Where the pieces go.
+pub(super) enum Upload {
+    /// Into a vector, for a device that takes it over as it is.
+    Host(Vec<u8>),
+    /// Into a buffer on a GPU.
+    Gpu {
+        /// Anything on the device: it knows the way there.
+        near: CubeTensor,
+        buffer: Handle,
+        /// Bytes that were sent.
+        sent: usize,
+    },
+}
+
+impl Upload {
+    /// Makes room for a weight of `bytes` bytes; `pieces` says whether it will come in more than one.
+    pub fn new(device: &Device, bytes: usize, pieces: bool) -> Self {
+        if pieces && let Ok(near) = Tensor::<1>::zeros([1], device).try_into_primitive::<CubeBackend>() {
+            let buffer = near.client.empty(bytes);
+            return Self::Gpu { near, buffer, sent: 0 };
+        }
+        Self::Host(Vec::new())
+    }
+
+    /// Takes the next piece: a multiple of four bytes, but for the last one.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] if the device was lost.
+    pub fn push(&mut self, piece: Vec<u8>, bytes: usize) -> Result<()> {
+        match self {
+            Self::Host(all) if all.is_empty() => *all = piece,
+            Self::Host(all) => {
+                all.reserve_exact(bytes - all.len());
+                all.extend(piece);
+            }
+            Self::Gpu { near, buffer, sent } => {
+                let (from, length) = (*sent, piece.len());
+                let place = buffer.clone().offset_start(from as u64).offset_end((bytes - from - length) as u64);
+                near.client.write(&place, Bytes::from_bytes_vec(piece));
+                *sent += length;
+                // Else the pieces queue up, which is what they are there to avoid.
+                near.client.flush().map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The weight, once all pieces are there.
+    pub fn finish<const D: usize>(self, device: &Device, dtype: DType, shape: [usize; D]) -> Weight<D> {
+        Weight::new(match self {
+            Self::Host(bytes) => {
+                let data = TensorData::from_bytes(Bytes::from_bytes_vec(bytes), shape, dtype);
+                Tensor::from_data(data, (device, dtype))
+            }
+            Self::Gpu { near, buffer, .. } => {
+                let tensor = CubeTensor::new_contiguous(near.client, near.device, Shape::from(shape), buffer, dtype);
+                Tensor::from_primitive::<CubeBackend>(tensor)
+            }
+        })
+    }
+}
+
+fn failed(error: impl std::fmt::Debug) -> Error {
+    Error::Gpu { during: "loading".to_owned(), reason: format!("{error:?}") }
+}

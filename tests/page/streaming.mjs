@@ -1,0 +1,58 @@
+// Shows that a full-size model goes from the disk to the browser's GPU a tensor at a time: picks the folder on the page, waits
+// until the model is ready (which it is when samples of its weights were read back and found right), and prints the engine's
+// memory. By hand, because the model has 2 GB and SwiftShader is slow:
+//
+//     python benches/peer/random_model.py FOLDER --sd15
+//     node tests/page/streaming.mjs FOLDER [STEPS]
+//
+// With STEPS it also learns on two pictures of 64 x 64 pixels.
+
+import { join } from "node:path";
+import { root, start } from "./browser.mjs";
+
+const [folder, steps] = process.argv.slice(2);
+const BOUND = 256 << 20;
+const place = await start();
+try {
+  const page = await place.browser.newPage();
+  page.on("console", (message) => message.type() === "error" && console.log(`browser: ${message.text()}`));
+  await page.goto(`${place.origin}/`);
+  await page.getByText("Another model", { exact: true }).click();
+  const began = Date.now();
+  const seconds = () => `${((Date.now() - began) / 1000).toFixed(0)} s`;
+  await page.getByLabel(/a model's folder on this computer/).setInputFiles(folder);
+  const status = page.locator("#model-status");
+  const ready = status.getByText(/is ready/).waitFor({ timeout: 1_800_000 });
+  const failed = page.locator("#model-problem, #problem").getByText(/./).first().waitFor({ timeout: 1_800_000 });
+  const outcome = await Promise.race([ready.then(() => undefined), failed.then(() => page.locator("#model-problem, #problem").allTextContents())]);
+  if (outcome) throw new Error(outcome.join(" "));
+  const ask = (type, request) => page.evaluate(async ([type, request]) => (await import("./www/studio.js")).ask(type, request), [type, request]);
+  const heap = async (when) => {
+    const peak = await ask("memory");
+    console.log(`the engine's memory ${when}: ${(peak / 2 ** 20).toFixed(1)} MiB (bound: ${BOUND / 2 ** 20} MiB)`);
+    if (peak > BOUND) process.exitCode = 1;
+  };
+  console.log(`${await status.textContent()} after ${seconds()}`);
+  await heap("after loading");
+  if (steps) {
+    await page.getByLabel(/Choose three to five pictures/).setInputFiles(["noto", "flat"].map((name) => join(root, `examples/peach/${name}.png`)));
+    await page.getByText("Settings").click();
+    const settings = { Steps: steps, "Pictures in a step": "1", "Preview every": "0", "Samples in the fixed batch": "1", "Side in pixels": "64" };
+    for (const [name, value] of Object.entries(settings)) await page.locator("#learn").getByLabel(name, { exact: true }).fill(value);
+    const said = page.locator("#train-status");
+    await page.getByRole("button", { name: "Learn it" }).click();
+    const began = Date.now();
+    let last = "";
+    while (!last.startsWith("Learned.")) {
+      const now = await said.textContent();
+      if (now !== last) console.log(`${((Date.now() - began) / 1000).toFixed(0)} s: ${now}`);
+      last = now;
+      const wrong = (await page.locator("#learn-problem, #problem").allTextContents()).join("");
+      if (wrong && !/captions|pictures/.test(wrong)) throw new Error(wrong);
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+    await heap("after learning");
+  }
+} finally {
+  await place.close();
+}
