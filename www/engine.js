@@ -9,7 +9,8 @@ export class EngineClient {
   #count = 0;
 
   constructor() {
-    this.#worker.onmessage = ({ data: { id, event, result, error, broken } }) => {
+    this.#worker.onmessage = ({ data: { id, event, result, error, broken, fault } }) => {
+      if (fault !== undefined) return this.#fail(fault);
       const request = this.#open.get(id);
       if (event) return request?.onEvent?.(event);
       this.#open.delete(id);

@@ -11,6 +11,9 @@ const STATES = ["run/state-0", "run/state-1"];
 const SAVE_STEPS = 25;
 const SAVE_TIME = 30_000;
 
+/** Held by the tab that learns. */
+const LOCK = "pseudoword-run";
+
 const title = document.title;
 const picker = new PicturePicker({
   input: $("files"), place: $("drop"), list: $("thumbnails"), changed,
@@ -63,7 +66,7 @@ class SavedRun {
   async begin(config, pictures) {
     await this.forget();
     for (const [i, { bytes }] of pictures.entries()) await ask("put", { path: `run/picture-${i}`, bytes });
-    const about = { model: studio.model, config, pictures: pictures.map(({ name }) => name) };
+    const about = { model: studio.model, config, pictures: pictures.map(({ name, caption }) => ({ name, caption })) };
     await ask("put", { path: RUN, bytes: new TextEncoder().encode(JSON.stringify(about)).buffer });
     this.#at = performance.now();
   }
@@ -92,7 +95,7 @@ class SavedRun {
       if (about && about.step > (best?.step ?? -1)) best = { state, step: about.step, turn };
     }
     if (!best) return undefined;
-    const found = await Promise.all(pictures.map(async (name, i) => ({ name, bytes: await ask("get", { path: `run/picture-${i}` }) })));
+    const found = await Promise.all(pictures.map(async (picture, i) => ({ ...picture, bytes: await ask("get", { path: `run/picture-${i}` }) })));
     [this.#turn, this.#step, this.#at] = [1 - best.turn, best.step, performance.now()];
     return { model, config, pictures: found, ...best };
   }
@@ -109,7 +112,7 @@ const saved = new SavedRun();
 async function learn(keepWord, unfinished) {
   const config = unfinished?.config ?? settings();
   const pictures = unfinished?.pictures ?? (await picker.read());
-  await navigator.locks.request("pseudoword-run", { ifAvailable: true }, async (lock) => {
+  await navigator.locks.request(LOCK, { ifAvailable: true }, async (lock) => {
     if (!lock) throw new Error("Another tab of this page is learning a word: wait for it, or stop it there.");
     await ask("checkToken", { token: config.token });
     const job = await ask("train", { config, pictures, state: unfinished?.state });
@@ -201,9 +204,14 @@ async function offer() {
   $("unfinished").hidden = true;
   if (!run) return;
   const { token, steps } = run.config;
+  const { held } = await navigator.locks.query();
+  const taken = held.some(({ name }) => name === LOCK);
   const elsewhere = run.model === studio.model ? "" : ` It was learned on ${run.model}: load that model to go on.`;
-  say("unfinished-text", `Learning ${token} stopped at step ${run.step} of ${steps}.${elsewhere}`);
-  for (const id of ["continue", "keep"]) $(id).hidden = elsewhere !== "";
+  say("unfinished-text", taken
+    ? `Another tab is learning ${token}: it is at step ${run.step} of ${steps} or later.`
+    : `Learning ${token} stopped at step ${run.step} of ${steps}.${elsewhere}`);
+  for (const id of ["continue", "keep"]) $(id).hidden = taken || elsewhere !== "";
+  $("discard").hidden = taken;
   $("unfinished").hidden = false;
 }
 
@@ -259,6 +267,10 @@ export function learnCard(keepWord) {
   onChange(() => {
     $("train").disabled = !studio.model || studio.busy || picker.count === 0;
     $("crop-note").hidden = picker.count === 0;
+    $("caption-note").hidden = picker.captioned === 0;
+    say("caption-note", picker.captioned === picker.count
+      ? "The captions are learned with, instead of the built-in sentences."
+      : `Captions are beside ${picker.captioned} of ${picker.count} pictures only, so none is used.`);
     for (const id of ["continue", "keep", "discard"]) $(id).disabled = studio.busy && !control.running;
   });
   return async () => {

@@ -21,3 +21,9 @@ if (missing) {
   $("problem").textContent = missing;
   $("problem").hidden = false;
 }
+
+// Only where tools/web/assemble put it: from the sources, nothing is to come from yesterday.
+if (document.documentElement.dataset.offline !== undefined) {
+  // Without it the page works as well, with a network.
+  navigator.serviceWorker?.register("offline.js").catch(() => {});
+}

@@ -2,6 +2,8 @@
 
 const TYPES = ["image/png", "image/jpeg", "image/webp"];
 const LARGEST = 64 << 20;
+const CAPTION = 64 << 10;
+const stem = (name) => name.replace(/\.[^.]*$/, "");
 
 /** An image in a list, with what belongs under it. */
 export function pictureItem(blob, alt, ...below) {
@@ -21,9 +23,10 @@ export function button(text, action, label) {
   return element;
 }
 
-/** Lets pictures be put into `place`, lists them in `list`; `changed` is told, `refuse` gets what cannot be used. */
+/** Lets pictures, and captions (`name.txt`), be put into `place`, lists them in `list`; `changed` is told, `refuse` gets what cannot be used. */
 export class PicturePicker {
-  #files = [];
+  /** `{file, item, caption?}`. */
+  #pictures = [];
 
   constructor({ input, place, list, changed, refuse }) {
     Object.assign(this, { list, changed, refuse });
@@ -41,34 +44,58 @@ export class PicturePicker {
   }
 
   get count() {
-    return this.#files.length;
+    return this.#pictures.length;
   }
 
-  add(files) {
+  async add(files) {
     const refused = [];
-    for (const file of files) {
+    const captions = files.filter(({ name }) => /\.txt$/i.test(name));
+    for (const file of files.filter((file) => !captions.includes(file))) {
       if (!TYPES.includes(file.type)) refused.push(`${file.name} is not a PNG, JPEG or WebP picture`);
       else if (file.size > LARGEST) refused.push(`${file.name} is larger than 64 MB`);
       else this.#show(file);
+    }
+    // The pictures first: a caption belongs to one.
+    for (const file of captions) {
+      const picture = this.#pictures.find((picture) => stem(picture.file.name) === stem(file.name));
+      if (!picture) refused.push(`${file.name} is a caption of no picture here: it must be called like one`);
+      else if (file.size > CAPTION) refused.push(`${file.name} is too long for a caption`);
+      else this.#caption(picture, (await file.text()).trim());
     }
     this.refuse(refused.join("; "));
     this.changed();
   }
 
-  #show(file) {
-    this.#files.push(file);
-    const remove = button("Remove", () => {
-      this.#files.splice(this.#files.indexOf(file), 1);
-      URL.revokeObjectURL(item.querySelector("img").src);
-      item.remove();
-      this.changed();
-    }, `Remove ${file.name}`);
-    const item = pictureItem(file, file.name, remove);
-    this.list.append(item);
+  /** Pictures that have a caption. */
+  get captioned() {
+    return this.#pictures.filter(({ caption }) => caption !== undefined).length;
   }
 
-  /** The files for the engine. */
+  #show(file) {
+    const picture = { file };
+    const remove = button("Remove", () => {
+      this.#pictures.splice(this.#pictures.indexOf(picture), 1);
+      URL.revokeObjectURL(picture.item.querySelector("img").src);
+      picture.item.remove();
+      this.changed();
+    }, `Remove ${file.name}`);
+    picture.item = pictureItem(file, file.name, remove);
+    this.#pictures.push(picture);
+    this.list.append(picture.item);
+  }
+
+  #caption(picture, text) {
+    picture.caption = text;
+    const shown = picture.item.querySelector("small") ?? document.createElement("small");
+    shown.textContent = text;
+    picture.item.querySelector("img").after(shown);
+  }
+
+  /** The pictures for the engine. Captions count if every picture has one, as in the terminal. */
   read() {
-    return Promise.all(this.#files.map(async (file) => ({ name: file.name, bytes: await file.arrayBuffer() })));
+    const all = this.captioned === this.count;
+    return Promise.all(this.#pictures.map(async ({ file, caption }) => (
+      { name: file.name, bytes: await file.arrayBuffer(), ...(all && { caption }) }
+    )));
   }
 }

@@ -1,5 +1,5 @@
 // The dedicated Worker that owns the engine, the GPU and the storage. It never touches the page; it answers
-// {id, event | result | error, broken?}.
+// {id, event | result | error, broken?}, or {fault} when everything is lost.
 
 import init, { Engine, Library, Storage, readState } from "./pkg/pseudoword.js";
 
@@ -96,6 +96,16 @@ const requests = {
   },
 };
 
+/** What the engine said when it trapped, or else what the browser says. */
+const words = (error) => String(self.enginePanic ?? error?.message ?? error);
+
+// A trap in something that the engine does on the side, such as hearing of an error of the GPU.
+self.addEventListener("error", (event) => {
+  event.preventDefault();
+  self.postMessage({ fault: words(event) });
+});
+self.addEventListener("unhandledrejection", (event) => self.postMessage({ fault: words(event.reason) }));
+
 self.onmessage = async ({ data: { id, type, ...request } }) => {
   const tell = (event) => {
     self.postMessage({ id, event });
@@ -104,9 +114,9 @@ self.onmessage = async ({ data: { id, type, ...request } }) => {
   try {
     self.postMessage({ id, result: await requests[type](request, tell) });
   } catch (error) {
-    // A trap inside of the engine: nothing in it can be trusted any more.
-    const broken = error instanceof WebAssembly.RuntimeError;
-    self.postMessage({ id, error: String(error?.message ?? error), broken });
+    // A trap inside of the engine, or a lost device: nothing there can be trusted any more.
+    const broken = error instanceof WebAssembly.RuntimeError || error?.name === "GpuError";
+    self.postMessage({ id, error: broken ? words(error) : String(error?.message ?? error), broken });
   }
   ended.delete(id);
 };

@@ -14,6 +14,7 @@ use crate::event::Event;
 use crate::image::Picture;
 use crate::session::Session;
 use crate::text::check_token;
+use crate::train::templates::parse_template;
 use crate::train::{Replay, RunState, TrainInput, TrainPicture};
 use crate::{Error, gpu};
 
@@ -82,7 +83,7 @@ impl Engine {
     }
 
     /// Starts learning a word. `config` has the fields of the settings file (kebab-case; what is left out has its default);
-    /// `pictures` are objects `{name, bytes, caption?}`; `replay` is a file with every random choice, or nothing; `state` is
+    /// `pictures` are objects `{name, bytes, caption?}`, where the caption has the word, or `{}` in its place; `replay` is a file with every random choice, or nothing; `state` is
     /// that of a run to go on with, started with the same words, pictures and configuration.
     pub fn train(
         &self,
@@ -98,7 +99,11 @@ impl Engine {
             let name = field("name")?.as_string().unwrap_or_default();
             let bytes = Uint8Array::new(&field("bytes")?).to_vec();
             let picture = Picture::decode(&name, &bytes).map_err(to_js)?;
-            input.pictures.push(TrainPicture { picture, caption: field("caption")?.as_string() });
+            let caption = field("caption")?.as_string().map(|caption| {
+                let bad = |reason: String| to_js(Error::BadFile { file: format!("the caption of {name}"), reason });
+                parse_template(&caption.replace(&config.token, "{}")).map_err(bad)
+            });
+            input.pictures.push(TrainPicture { picture, caption: caption.transpose()? });
         }
         input.replay = match replay {
             Some(bytes) => Some(Replay::read(&bytes, "the replay").map_err(to_js)?),

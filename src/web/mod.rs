@@ -24,10 +24,15 @@ use crate::Error;
 use crate::event::Event;
 use crate::image::encode_png;
 
-/// Panics become console errors with a message instead of `unreachable`.
+/// Panics become console errors with a message instead of `unreachable`, and the message is left in the Worker's
+/// `enginePanic`: the trap that follows has no words of its own.
 #[wasm_bindgen(start)]
 pub fn start() {
-    console_error_panic_hook::set_once();
+    std::panic::set_hook(Box::new(|panic| {
+        console_error_panic_hook::hook(panic);
+        let said = panic.payload_as_str().unwrap_or("a broken invariant").into();
+        let _there_is_nobody_to_tell = js_sys::Reflect::set(&js_sys::global(), &"enginePanic".into(), &said);
+    }));
 }
 
 /// What the browser says about an error.
@@ -40,8 +45,13 @@ fn problem(problem: crate::source::Problem) -> JsValue {
     to_js(Error::Source(problem))
 }
 
+/// Errors have their words; those after which the device is of no use any more are called `GpuError`.
 fn to_js(error: Error) -> JsValue {
-    js_sys::Error::new(&error.to_string()).into()
+    let said = js_sys::Error::new(&error.to_string());
+    if matches!(error, Error::Gpu { .. }) {
+        said.set_name("GpuError");
+    }
+    said.into()
 }
 
 fn plain(value: &impl Serialize) -> Result<JsValue, JsValue> {

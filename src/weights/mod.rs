@@ -172,8 +172,8 @@ impl<'a> Weights<'a> {
             file.problems.borrow_mut().push(problem);
             return Ok(None);
         }
-        let done = file.used.borrow().len() as u32;
         let total = file.header.names().count() as u32;
+        let done = total.min(file.used.borrow().len() as u32);
         (file.events.borrow_mut())(Event::Load { part: file.part, done, total });
         let Some(kept) = kept(info.dtype, file.storage) else {
             return Err(Error::BadFile {

@@ -6,6 +6,7 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
+import { AxeBuilder } from "@axe-core/playwright";
 import { chromium } from "playwright-core";
 
 export const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -15,13 +16,16 @@ const flags = [
   "--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
 ];
 
-/** Starts both; gives `{origin, browser, close}`. */
-export async function start() {
+/** Pictures of a thing that the mini model does not know. */
+export const peach = ["noto", "flat", "3d"].map((name) => join(root, `examples/peach/${name}.png`));
+
+/** Starts both; gives `{origin, browser, visitor, close}`. `place` is the folder that is served. */
+export async function start(place = root) {
   assert.ok(existsSync(join(root, "www/pkg/pseudoword_bg.wasm")), "build the page first: tools/web/build");
   const server = createServer((request, response) => {
     const path = normalize(decodeURIComponent(new URL(request.url, "http://x").pathname)).replace(/\/$/, "/index.html");
-    const file = join(root, path);
-    if (!file.startsWith(root) || !existsSync(file) || !statSync(file).isFile()) return response.writeHead(404).end();
+    const file = join(place, path);
+    if (!file.startsWith(place) || !existsSync(file) || !statSync(file).isFile()) return response.writeHead(404).end();
     response.writeHead(200, { "content-type": types[extname(file)] ?? "application/octet-stream" });
     response.end(readFileSync(file));
   });
@@ -31,7 +35,57 @@ export async function start() {
     await browser.close();
     server.close();
   };
-  return { origin: `http://127.0.0.1:${server.address().port}`, browser, close };
+  const origin = `http://127.0.0.1:${server.address().port}`;
+  return { origin, browser, visitor: () => visitor(browser, origin), close };
+}
+
+/** A visitor with a storage of their own. `open` gives a page; whatever it complains about and asks for is collected. */
+async function visitor(browser, origin) {
+  const context = await browser.newContext({ viewport: { width: 1000, height: 900 } });
+  const errors = [];
+  const requests = [];
+  const open = async (query = "") => {
+    const page = await context.newPage();
+    page.on("pageerror", (error) => errors.push(error.message));
+    page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
+    page.on("request", (request) => requests.push(request.url()));
+    await page.goto(`${origin}/${query}`);
+    return page;
+  };
+  return { context, open, errors, requests };
+}
+
+/** Loads the mini model by the button. */
+export async function load(page) {
+  await page.getByRole("button", { name: "Load the mini model" }).click();
+  await page.locator("#model-status").getByText("The mini model is ready").waitFor({ timeout: 180_000 });
+}
+
+/** No rule of axe's is broken. */
+export async function accessible(page, state) {
+  const { violations } = await new AxeBuilder({ page }).analyze();
+  assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).join(", ")}`), [], state);
+}
+
+/** Keeps a picture of the page, where one is wanted. */
+export async function look(page, name) {
+  if (process.env.SCREENSHOTS) await page.screenshot({ path: join(process.env.SCREENSHOTS, `${name}.png`), fullPage: true });
+}
+
+/** Sets the number of steps, and leaves out whatever can be left out. */
+export async function fewSteps(page, steps, other = {}) {
+  await page.getByText("Settings").click();
+  const settings = { Steps: `${steps}`, "Pictures in a step": "1", "Preview every": "0", "Samples in the fixed batch": "1", ...other };
+  for (const [name, value] of Object.entries(settings)) await page.locator("#learn").getByLabel(name, { exact: true }).fill(value);
+}
+
+/** Presses Pause as soon as the first step is done. */
+export function pauseAfterFirstStep(page) {
+  return page.evaluate(() => {
+    const [status, pause] = ["train-status", "pause"].map((id) => document.getElementById(id));
+    new MutationObserver(() => status.textContent.startsWith("Step 1 ") && pause.textContent === "Pause" && pause.click())
+      .observe(status, { childList: true, characterData: true, subtree: true });
+  });
 }
 
 /** Runs the native program; gives what it printed. */

@@ -10,52 +10,14 @@ import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { AxeBuilder } from "@axe-core/playwright";
-import { cosine, native, root, start, tensor } from "./browser.mjs";
+import { accessible, cosine, fewSteps, load, look, native, peach, pauseAfterFirstStep, root, start, tensor } from "./browser.mjs";
 
 let place;
 
 before(async () => (place = await start()));
 after(() => place?.close());
 
-const peach = ["noto", "flat", "3d"].map((name) => join(root, `examples/peach/${name}.png`));
-
-/** A visitor with a storage of their own. `open` gives a page; whatever it complains about and asks for is collected. */
-async function visitor() {
-  const context = await place.browser.newContext({ viewport: { width: 1000, height: 900 } });
-  const errors = [];
-  const requests = [];
-  const open = async (query = "") => {
-    const page = await context.newPage();
-    page.on("pageerror", (error) => errors.push(error.message));
-    page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
-    page.on("request", (request) => requests.push(request.url()));
-    await page.goto(`${place.origin}/${query}`);
-    return page;
-  };
-  return { context, open, errors, requests };
-}
-
-async function load(page) {
-  await page.getByRole("button", { name: "Load the mini model" }).click();
-  await page.locator("#model-status").getByText("The mini model is ready").waitFor({ timeout: 180_000 });
-}
-
-async function accessible(page, state) {
-  const { violations } = await new AxeBuilder({ page }).analyze();
-  assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).join(", ")}`), [], state);
-}
-
-async function look(page, name) {
-  if (process.env.SCREENSHOTS) await page.screenshot({ path: join(process.env.SCREENSHOTS, `${name}.png`), fullPage: true });
-}
-
-/** Two steps on two pictures, with whatever can be left out left out. */
-async function fewSteps(page, steps) {
-  await page.getByText("Settings").click();
-  const settings = { Steps: `${steps}`, "Pictures in a step": "1", "Preview every": "0", "Samples in the fixed batch": "1" };
-  for (const [name, value] of Object.entries(settings)) await page.locator("#learn").getByLabel(name, { exact: true }).fill(value);
-}
+const visitor = () => place.visitor();
 
 /** The same run by the native program on its `gpu` device. */
 function nativeRows(steps) {
@@ -120,9 +82,7 @@ test("a word is learned over two visits, kept, given away and used", { timeout: 
   await page.locator("#token-note").getByText(/./).waitFor({ state: "hidden" });
 
   // Paused after the first step, saved, and the tab is closed.
-  await page.evaluate(() => new MutationObserver(() => {
-    if (document.getElementById("train-status").textContent.startsWith("Step 1 ") && document.getElementById("pause").textContent === "Pause") document.getElementById("pause").click();
-  }).observe(document.getElementById("train-status"), { childList: true, characterData: true, subtree: true }));
+  await pauseAfterFirstStep(page);
   await learn.click();
   await page.getByText("Saved after step 1").waitFor({ timeout: 300_000 });
   assert.equal(await page.getByRole("button", { name: "Go on" }).filter({ visible: true }).count(), 1, "it waits");

@@ -1,0 +1,90 @@
+// What goes wrong while a word is learned, and costs nothing: a second tab, a lost graphics device. On the way: a model from a
+// folder, captions, a preview, a word kept as it is.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { accessible, fewSteps, load, look, pauseAfterFirstStep, peach, root, start } from "./browser.mjs";
+
+let place;
+
+before(async () => (place = await start()));
+after(() => place?.close());
+
+/** Lets the test take the graphics device away, as a driver that is reset does. */
+async function losable(context) {
+  await context.route("**/www/worker.js", async (route) => {
+    const hook = `const ask = GPUAdapter.prototype.requestDevice;
+      GPUAdapter.prototype.requestDevice = async function (...how) {
+        const device = await ask.apply(this, how);
+        new BroadcastChannel("lose").onmessage = () => device.destroy();
+        return device;
+      };`;
+    await route.fulfill({ contentType: "text/javascript", body: `${hook}\n${readFileSync(join(root, "www/worker.js"))}` });
+  });
+}
+
+test("neither a second tab nor a lost device costs what was learned", { timeout: 900_000 }, async () => {
+  const { context, open, errors } = await place.visitor();
+  await losable(context);
+  const page = await open();
+  await page.evaluate(() => {
+    window.longTasks = [];
+    new PerformanceObserver((list) => window.longTasks.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: "longtask" });
+  });
+  // The model from a folder on the disk.
+  await page.getByText("Another model", { exact: true }).click();
+  const began = Date.now();
+  await page.getByLabel(/a model's folder on this computer/).setInputFiles(join(root, "models/mini"));
+  await page.locator("#model-status").getByText("The mini model is ready").waitFor({ timeout: 180_000 });
+
+  // Captions: one is not enough, one that belongs to nothing is refused.
+  const text = (name, words) => ({ name, mimeType: "text/plain", buffer: Buffer.from(words) });
+  const input = page.getByLabel(/Choose three to five pictures/);
+  await input.setInputFiles([peach[0], peach[1]]);
+  await input.setInputFiles([text("noto.txt", "a <peach> on a white background"), text("other.txt", "x")]);
+  await page.getByText("other.txt is a caption of no picture here").waitFor();
+  await page.getByText("Captions are beside 1 of 2 pictures only, so none is used.").waitFor();
+  await input.setInputFiles(text("flat.txt", "a <peach> on a white background, flat"));
+  await page.getByText("The captions are learned with").waitFor();
+
+  await fewSteps(page, 3, { "Preview every": "3" });
+  await page.getByLabel("What it is like").fill("apple");
+  await page.getByLabel("What to call it").fill("<peach>");
+  await pauseAfterFirstStep(page);
+  await page.evaluate(() => (window.longTasks.length = 0));
+  await page.getByRole("button", { name: "Learn it" }).click();
+  await page.getByRole("img", { name: "Preview at step 0" }).waitFor({ timeout: 300_000 });
+  console.log(`from choosing the folder to the first preview: ${((Date.now() - began) / 1000).toFixed(0)} s`);
+  await page.getByText("Saved after step 1").waitFor({ timeout: 300_000 });
+  const tasks = await page.evaluate(() => window.longTasks);
+  console.log(`tasks of the page over 50 ms while it learned: ${tasks.map((ms) => `${ms} ms`).join(", ") || "none"}`);
+  await accessible(page, "while learning");
+  await look(page, "learning");
+
+  // A second tab sees the run, and keeps its hands off it.
+  const second = await open();
+  await load(second);
+  await second.getByText("Another tab is learning <peach>").waitFor();
+  await second.getByLabel(/Choose three to five pictures/).setInputFiles(peach[2]);
+  await second.getByRole("button", { name: "Learn it" }).click();
+  await second.getByText("Another tab of this page is learning a word").waitFor();
+  await second.close();
+
+  // The device is lost: said, nothing else is, and the engine starts again.
+  await page.evaluate(() => new BroadcastChannel("lose").postMessage(""));
+  await page.getByRole("button", { name: "Go on" }).filter({ visible: true }).click();
+  await page.getByText(/The engine stopped: .*Often the graphics card was reset/).waitFor({ timeout: 60_000 });
+  await accessible(page, "with a lost device");
+  await look(page, "lost");
+  await page.getByRole("button", { name: "Start the engine again" }).click();
+  await page.locator("#model-status").getByText("The mini model is ready").waitFor({ timeout: 180_000 });
+  await page.getByText("Learning <peach> stopped at step 1 of 3.").waitFor();
+  assert.equal(await page.getByText(/The engine stopped/).filter({ visible: true }).count(), 0);
+  await page.getByRole("button", { name: "Keep the word as it is" }).click();
+  await page.getByRole("button", { name: "Download <peach> for diffusers" }).waitFor({ timeout: 60_000 });
+  assert.equal(await page.getByText(/Learning <peach> stopped/).filter({ visible: true }).count(), 0);
+  assert.deepEqual(errors.filter((text) => !/lost|destroyed/i.test(text)), []);
+  await context.close();
+});

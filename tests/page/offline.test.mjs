@@ -1,0 +1,31 @@
+// The page as tools/web/dist makes it opens and works without any network once it was opened with one.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { load, root, start } from "./browser.mjs";
+
+test("the page opens and loads its stored model without a network", { timeout: 400_000 }, async (t) => {
+  const dist = mkdtempSync(join(tmpdir(), "pseudoword-dist-"));
+  t.after(() => rmSync(dist, { recursive: true }));
+  execFileSync(join(root, "tools/web/assemble"), [dist]);
+  const place = await start(`${dist}/`);
+  t.after(() => place.close());
+  const { context, open, errors } = await place.visitor();
+  let page = await open();
+  await load(page);
+  await page.evaluate(() => navigator.serviceWorker.ready);
+  await page.close();
+
+  await context.setOffline(true);
+  page = await open();
+  await load(page);
+  assert.equal(await page.evaluate(() => caches.keys().then((names) => names.length)), 1);
+  const gone = await page.evaluate(() => fetch("README.md").then(() => "there", () => "gone"));
+  assert.equal(gone, "gone", "there is no network, and only the page itself is kept");
+  assert.deepEqual(errors.filter((text) => !/ERR_INTERNET_DISCONNECTED|Failed to fetch/.test(text)), []);
+  await context.close();
+});
