@@ -4,45 +4,36 @@
 // passes and cost a buffer. With g = gamma * dz (dz after silu's slope) and xhat the normalised input,
 // dx = rstd * (g - mean(g) - xhat * mean(g * xhat)).
 //
-// Bindings: x (shared), dy, gamma, beta, dx. Limits: 5 storage buffers, 1 KiB of workgroup memory, 256 invocations.
+// Bindings: x, dy, gamma, beta (f32 or f16), result, sizes (uniform). Limits: 5 storage buffers, 2 KiB of workgroup memory,
+// 256 invocations.
 
-@group(0) @binding(1) var<storage, read_write> dy: array<f32>;
-@group(0) @binding(2) var<storage, read_write> gamma: array<f32>;
-@group(0) @binding(3) var<storage, read_write> beta: array<f32>;
-@group(0) @binding(4) var<storage, read_write> dx: array<f32>;
-
-// gamma * dz for a value whose normalised input is `xhat`.
-fn scaled_gradient(at: u32, channel: u32, xhat: f32) -> f32 {
-    var slope = 1.0;
-    if (SILU == 1) {
-        let z = xhat * gamma[channel] + beta[channel];
+// gamma * dz for values whose normalised input is `xhat`.
+fn scaled_gradient(quad: Quad, xhat: vec4<f32>) -> vec4<f32> {
+    let gamma = gamma_at(quad.channel, quad.left);
+    var g = dy_at(quad.at, quad.left) * gamma;
+    if (SILU == 1u) {
+        let z = xhat * gamma + beta_at(quad.channel, quad.left);
         let s = 1.0 / (1.0 + exp(-z));
-        slope = s * (1.0 + z * (1.0 - s));
+        g *= s * (1.0 + z * (1.0 - s));
     }
-    return dy[at] * slope * gamma[channel];
+    return g;
 }
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let first = first_of(id.x);
-    let moments = moments(lane, first);
-    let channels = (id.x % GROUPS) * PER_GROUP;
-
-    var plain = 0.0;
-    var crossed = 0.0;
-    for (var i = lane; i < COUNT; i += LANES) {
-        let at = place(first, i);
-        let xhat = (x[at] - moments.x) * moments.y;
-        let g = scaled_gradient(at, channels + i % PER_GROUP, xhat);
-        plain += g;
-        crossed += g * xhat;
+    let moments = moments(lane, id.x);
+    var sums = vec2<f32>();
+    for (var i = lane; i < quads(); i += LANES) {
+        let quad = quad_of(id.x, i);
+        let xhat = (x_at(quad.at, quad.left) - moments.x) * moments.y;
+        // Beyond the group dy is zero, and so is g.
+        let g = scaled_gradient(quad, xhat);
+        sums += vec2(dot(g, vec4(1.0)), dot(g, xhat));
     }
-    let a = total(lane, plain) / f32(COUNT);
-    let b = total(lane, crossed) / f32(COUNT);
-
-    for (var i = lane; i < COUNT; i += LANES) {
-        let at = place(first, i);
-        let xhat = (x[at] - moments.x) * moments.y;
-        dx[at] = moments.y * (scaled_gradient(at, channels + i % PER_GROUP, xhat) - a - xhat * b);
+    let means = totals(lane, sums) / f32(sizes.positions * group_size());
+    for (var i = lane; i < quads(); i += LANES) {
+        let quad = quad_of(id.x, i);
+        let xhat = (x_at(quad.at, quad.left) - moments.x) * moments.y;
+        result_set(quad.at, quad.left, moments.y * (scaled_gradient(quad, xhat) - means.x - xhat * means.y));
     }
 }

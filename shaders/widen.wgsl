@@ -1,22 +1,25 @@
-// Weights that are stored as f16, two to a word, as f32: for the moment of their use. Core WGSL reads them so on every device;
-// the f16 type itself is an optional feature that many lack.
+// Values stored as halves, in f32: for what has no kernel that reads them as they are stored.
 //
-// Each invocation widens one word of every as many as there are invocations. The sizes are those of the buffers, so that one
-// pipeline serves all weights.
+// One invocation widens four neighbouring values.
 //
-// Bindings: halves, y. Limits: 2 storage buffers, no workgroup memory, 256 invocations.
+// Bindings: halves [count], result [count], sizes (uniform). Limits: 2 storage buffers, 256 invocations.
 
-@group(0) @binding(0) var<storage, read_write> halves: array<u32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+const LANES: u32 = 256u;
 
-@compute @workgroup_size(256)
-fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let count = arrayLength(&y);
-    for (var word = id.x; word * 2 < count; word += groups.x * 256) {
-        let pair = unpack2x16float(halves[word]);
-        y[word * 2] = pair.x;
-        if (word * 2 + 1 < count) {
-            y[word * 2 + 1] = pair.y;
-        }
+struct Sizes {
+    count: u32,
+    // Workgroups side by side.
+    across: u32,
+    unused: vec2<u32>,
+}
+
+@group(0) @binding({{ sizes }}) var<uniform> sizes: Sizes;
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let at = 4u * ((group.y * sizes.across + group.x) * LANES + lane);
+    if (at < sizes.count) {
+        let rest = min(4u, sizes.count - at);
+        result_set(at, rest, halves_at(at, rest));
     }
 }

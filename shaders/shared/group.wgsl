@@ -1,59 +1,85 @@
-// What the group normalisation kernels share: the sizes, the input, and the mean and spread of a group.
+// What the group normalisation kernels share: the sizes, and the mean and spread of a group.
 //
 // One workgroup does one group of one sample of a channels-last feature map [B, P, C]. Lanes walk the group's values
-// position by position, so neighbouring lanes read neighbouring addresses.
+// position by position, four channels at a time, so neighbouring lanes read neighbouring addresses.
 
-const POSITIONS: u32 = {{ positions }};
-const CHANNELS: u32 = {{ channels }};
-const GROUPS: u32 = {{ groups }};
-const EPS: f32 = {{ eps }};
-const SILU: u32 = {{ silu }};
+const SILU: u32 = {{ silu }}u;
+const LANES: u32 = 256u;
 
-const LANES: u32 = 256;
-const PER_GROUP: u32 = CHANNELS / GROUPS;
-const COUNT: u32 = POSITIONS * PER_GROUP;
-
-@group(0) @binding(0) var<storage, read_write> x: array<f32>;
-
-var<workgroup> lanes: array<f32, LANES>;
-
-// Where the first value of a workgroup's group is.
-fn first_of(workgroup: u32) -> u32 {
-    return (workgroup / GROUPS) * POSITIONS * CHANNELS + (workgroup % GROUPS) * PER_GROUP;
+struct Sizes {
+    positions: u32,
+    channels: u32,
+    groups: u32,
+    eps: f32,
 }
 
-// Where value `i` of the group that begins at `first` is.
-fn place(first: u32, i: u32) -> u32 {
-    return first + (i / PER_GROUP) * CHANNELS + i % PER_GROUP;
+@group(0) @binding({{ sizes }}) var<uniform> sizes: Sizes;
+
+var<workgroup> lanes: array<vec2<f32>, LANES>;
+
+// Four channels of a position: where they are, which channels, and how many of the four belong to the group.
+struct Quad {
+    at: u32,
+    channel: u32,
+    left: u32,
 }
 
-// The sum of one value of each lane, for all lanes.
-fn total(lane: u32, value: f32) -> f32 {
-    lanes[lane] = value;
-    for (var half = LANES / 2; half > 0; half /= 2) {
+// Channels of a group.
+fn group_size() -> u32 {
+    return sizes.channels / sizes.groups;
+}
+
+// How many quads a group has.
+fn quads() -> u32 {
+    return sizes.positions * ((group_size() + 3u) / 4u);
+}
+
+// Quad `i` of a workgroup's group.
+fn quad_of(workgroup: u32, i: u32) -> Quad {
+    let size = group_size();
+    let in_position = (size + 3u) / 4u;
+    let within = 4u * (i % in_position);
+    let channel = (workgroup % sizes.groups) * size + within;
+    let position = (workgroup / sizes.groups) * sizes.positions + i / in_position;
+    return Quad(position * sizes.channels + channel, channel, size - within);
+}
+
+// Zeros in place of values that are not the group's.
+fn only(quad: Quad, values: vec4<f32>) -> vec4<f32> {
+    return select(vec4<f32>(), values, vec4(0u, 1u, 2u, 3u) < vec4(quad.left));
+}
+
+// The sum of two values of each lane, for all lanes.
+fn totals(lane: u32, values: vec2<f32>) -> vec2<f32> {
+    lanes[lane] = values;
+    for (var half = LANES / 2u; half > 0u; half /= 2u) {
         workgroupBarrier();
         if (lane < half) {
             lanes[lane] += lanes[lane + half];
         }
     }
     workgroupBarrier();
-    let sum = lanes[0];
+    let sums = lanes[0];
     workgroupBarrier();
-    return sum;
+    return sums;
 }
 
 // Mean and reciprocal standard deviation of a group. The second pass is over deviations from the mean, so that a large mean
 // costs no accuracy.
-fn moments(lane: u32, first: u32) -> vec2<f32> {
-    var sum = 0.0;
-    for (var i = lane; i < COUNT; i += LANES) {
-        sum += x[place(first, i)];
+fn moments(lane: u32, workgroup: u32) -> vec2<f32> {
+    let count = f32(sizes.positions * group_size());
+    var sums = vec4<f32>();
+    for (var i = lane; i < quads(); i += LANES) {
+        let quad = quad_of(workgroup, i);
+        sums += only(quad, x_at(quad.at, quad.left));
     }
-    let mean = total(lane, sum) / f32(COUNT);
+    let mean = totals(lane, vec2(dot(sums, vec4(1.0)), 0.0)).x / count;
     var squares = 0.0;
-    for (var i = lane; i < COUNT; i += LANES) {
-        let centred = x[place(first, i)] - mean;
-        squares += centred * centred;
+    for (var i = lane; i < quads(); i += LANES) {
+        let quad = quad_of(workgroup, i);
+        let centred = only(quad, x_at(quad.at, quad.left) - mean);
+        squares += dot(centred, centred);
     }
-    return vec2(mean, inverseSqrt(total(lane, squares) / f32(COUNT) + EPS));
+    return vec2(mean, inverseSqrt(totals(lane, vec2(squares, 0.0)).x / count + sizes.eps));
 }
+

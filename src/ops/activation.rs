@@ -41,6 +41,16 @@ pub fn geglu<const D: usize>(x: &Var<D>) -> Var<D> {
     let mut shape = dims;
     shape[D - 1] = double / 2;
     let link = x.link();
+    if super::on_wgpu(&flat)
+        && let Some(y) = super::wgsl::geglu(&flat)
+    {
+        return Var::from_op(y.reshape(shape), &[x], move |dy, gradients| {
+            gradients.add(&link, || {
+                let dx = super::wgsl::geglu_backward(&flat, &dy.reshape([rows, double / 2]));
+                dx.expect("as wide as what went forward").reshape(dims)
+            });
+        });
+    }
     let (forward, backward) = geglu_kernel(&flat);
     let y = forward(&flat);
     Var::from_op(y.reshape(shape), &[x], move |dy, gradients| {

@@ -7,12 +7,23 @@ use super::Var;
 /// `softmax(q k^T / sqrt(d)) v` in each of `heads` heads, for `q` `[B, N, H d]`, `k` and `v` `[B, M, H d]`: `[B, N, H d]`.
 ///
 /// With `causal`, a query sees the keys up to its own position. Probabilities are computed again in the backward pass, so
-/// only the inputs are kept.
+/// only the inputs are kept (and, on wgpu, the result and a number for each query).
 pub fn attention(q: &Var<3>, k: &Var<3>, v: &Var<3>, heads: usize, causal: bool) -> Var<3> {
-    let (forward, backward) = kernel(q.value());
-    let y = forward(q.value(), k.value(), v.value(), heads, causal);
     let links = [q.link(), k.link(), v.link()];
     let values = [q, k, v].map(|x| x.value().clone());
+    if super::on_wgpu(q.value())
+        && let Some(kernels) = super::wgsl::Attention::pays(q.value(), k.value(), heads, causal)
+    {
+        let (y, logsumexp) = kernels.forward(q.value(), k.value(), v.value());
+        return Var::from_op(y.clone(), &[q, k, v], move |dy, gradients| {
+            let [q, k, v] = &values;
+            for (link, share) in links.iter().zip(kernels.backward([q, k, v], (&y, &logsumexp), &dy)) {
+                gradients.add(link, || share);
+            }
+        });
+    }
+    let (forward, backward) = kernel(q.value());
+    let y = forward(q.value(), k.value(), v.value(), heads, causal);
     Var::from_op(y, &[q, k, v], move |dy, gradients| {
         let [q, k, v] = &values;
         for (link, share) in links.iter().zip(backward([q, k, v], &dy, heads, causal)) {

@@ -59,30 +59,42 @@ pub fn conv2d(x: &Var<4>, layer: &Conv2d) -> Var<4> {
         return super::linear(x, &weights);
     }
     let geometry = layer.geometry([height, width]);
-    let y = forward(x.value(), &layer.weight.f32(), layer.bias.as_ref().map(Weight::f32).as_ref(), geometry);
+    let y = forward(x.value(), layer, geometry);
     debug_assert_eq!(y.dims()[..3], [batch, geometry.output[0], geometry.output[1]]);
     let (link, weight) = (x.link(), layer.weight.clone());
     Var::from_op(y, &[x], move |dy, gradients| {
-        gradients.add(&link, || backward(&dy, &weight.f32(), geometry));
+        gradients.add(&link, || backward(&dy, &weight, geometry));
     })
 }
 
-fn forward(x: &Tensor<4>, weight: &Tensor<2>, bias: Option<&Tensor<1>>, geometry: Geometry) -> Tensor<4> {
+fn forward(x: &Tensor<4>, layer: &Conv2d, geometry: Geometry) -> Tensor<4> {
+    if super::on_wgpu(x)
+        && let Some(y) = super::wgsl::conv2d(x, &layer.weight, layer.bias.as_ref(), geometry)
+    {
+        return y;
+    }
+    let (weight, bias) = (layer.weight.f32(), layer.bias.as_ref().map(Weight::f32));
     #[cfg(not(target_family = "wasm"))]
     if super::on_cpu(x) {
-        return super::cpu::conv2d(x, weight, bias, geometry);
+        return super::cpu::conv2d(x, &weight, bias.as_ref(), geometry);
     }
     // Burn's convolution is channels-last inside: a permuted view of our layout costs it no copy.
     let x = padded(x.clone(), geometry.padding).permute([0, 3, 1, 2]);
     let options = ConvOptions::new([geometry.stride; 2], [0, 0], [1, 1], 1);
-    let y = module::conv2d(x, channels_first(weight, geometry.kernel), bias.cloned(), options);
+    let y = module::conv2d(x, channels_first(&weight, geometry.kernel), bias, options);
     y.permute([0, 2, 3, 1])
 }
 
-fn backward(dy: &Tensor<4>, weight: &Tensor<2>, geometry: Geometry) -> Tensor<4> {
+fn backward(dy: &Tensor<4>, weight: &Weight<2>, geometry: Geometry) -> Tensor<4> {
+    if super::on_wgpu(dy)
+        && let Some(dx) = super::wgsl::conv2d_backward(dy, weight, geometry)
+    {
+        return dx;
+    }
+    let weight = weight.f32();
     #[cfg(not(target_family = "wasm"))]
     if super::on_cpu(dy) {
-        return super::cpu::conv2d_backward(dy, weight, geometry);
+        return super::cpu::conv2d_backward(dy, &weight, geometry);
     }
     // The transposed convolution gives the gradient to the padded input, up to the last row and column that a window
     // reached; what no window saw gets zeros, and the padding is cut off.
@@ -93,7 +105,7 @@ fn backward(dy: &Tensor<4>, weight: &Tensor<2>, geometry: Geometry) -> Tensor<4>
     let options = ConvTransposeOptions::new([stride; 2], [0, 0], extra, [1, 1], 1);
     let batch = dy.dims()[0];
     let dy = dy.clone().permute([0, 3, 1, 2]);
-    let dx = module::conv_transpose2d(dy, channels_first(weight, kernel), None, options);
+    let dx = module::conv_transpose2d(dy, channels_first(&weight, kernel), None, options);
     dx.permute([0, 2, 3, 1]).slice([0..batch, top..top + height, left..left + width])
 }
 

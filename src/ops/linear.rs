@@ -19,31 +19,42 @@ pub fn linear<const D: usize>(x: &Var<D>, layer: &Linear) -> Var<D> {
     let [outputs, inputs] = layer.weight.dims();
     let rows = dims.iter().product::<usize>() / inputs;
     let flat = x.value().clone().reshape([rows, inputs]);
-    let y = forward(&flat, &layer.weight.f32(), layer.bias.as_ref().map(Weight::f32).as_ref());
+    let y = forward(&flat, layer);
     let mut shape = dims;
     shape[D - 1] = outputs;
     let (link, weight) = (x.link(), layer.weight.clone());
     Var::from_op(y.reshape(shape), &[x], move |dy, gradients| {
-        gradients.add(&link, || backward(&dy.reshape([rows, outputs]), &weight.f32()).reshape(dims));
+        gradients.add(&link, || backward(&dy.reshape([rows, outputs]), &weight).reshape(dims));
     })
 }
 
-fn forward(x: &Tensor<2>, weight: &Tensor<2>, bias: Option<&Tensor<1>>) -> Tensor<2> {
+fn forward(x: &Tensor<2>, layer: &Linear) -> Tensor<2> {
+    if super::on_wgpu(x)
+        && let Some(y) = super::wgsl::linear(x, &layer.weight, layer.bias.as_ref())
+    {
+        return y;
+    }
+    let (weight, bias) = (layer.weight.f32(), layer.bias.as_ref().map(Weight::f32));
     #[cfg(not(target_family = "wasm"))]
     if super::on_cpu(x) {
-        return super::cpu::linear(x, weight, bias);
+        return super::cpu::linear(x, &weight, bias.as_ref());
     }
-    let y = x.clone().matmul(weight.clone().transpose());
+    let y = x.clone().matmul(weight.transpose());
     match bias {
-        Some(bias) => y + bias.clone().unsqueeze::<2>(),
+        Some(bias) => y + bias.unsqueeze::<2>(),
         None => y,
     }
 }
 
-fn backward(dy: &Tensor<2>, weight: &Tensor<2>) -> Tensor<2> {
+fn backward(dy: &Tensor<2>, weight: &Weight<2>) -> Tensor<2> {
+    if super::on_wgpu(dy)
+        && let Some(dx) = super::wgsl::linear_backward(dy, weight)
+    {
+        return dx;
+    }
     #[cfg(not(target_family = "wasm"))]
     if super::on_cpu(dy) {
-        return super::cpu::linear_backward(dy, weight);
+        return super::cpu::linear_backward(dy, &weight.f32());
     }
-    dy.clone().matmul(weight.clone())
+    dy.clone().matmul(weight.f32())
 }

@@ -31,10 +31,15 @@ pub use norm::{Norm, group_norm, group_norm_silu, layer_norm};
 pub use self_test::self_test;
 pub use shape::{concat_channels, mse, splice, upsample_nearest_2x};
 pub use weight::Weight;
+pub use wgsl::texts as kernel_texts;
 
 use burn::tensor::Tensor;
 
-thread_local!(static REFERENCE: Cell<bool> = const { Cell::new(false) });
+thread_local! {
+    /// Whether our kernels are switched off. For measurements of a whole program without them there is the environment
+    /// variable `PSEUDOWORD_REFERENCE`: set to anything, it switches them off from the start.
+    static REFERENCE: Cell<bool> = Cell::new(std::env::var_os("PSEUDOWORD_REFERENCE").is_some());
+}
 
 /// Runs `work` with every op as a plain composition of Burn ops.
 pub fn with_reference<R>(work: impl FnOnce() -> R) -> R {

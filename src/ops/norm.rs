@@ -2,8 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::wgsl::{self, Kernel};
-use super::{Var, Weight};
+use super::{Var, Weight, wgsl};
 
 /// The weights of a normalisation.
 #[derive(Debug, Clone)]
@@ -31,8 +30,15 @@ pub fn group_norm_silu(x: &Var<4>, norm: &Norm) -> Var<4> {
 fn grouped(x: &Var<4>, norm: &Norm, with_silu: bool) -> Var<4> {
     let dims @ [batch, height, width, channels] = x.dims();
     let flat = x.value().clone().reshape([batch, height * width, channels]);
-    let (gamma, beta) = (norm.weight.f32(), norm.bias.f32());
     let link = x.link();
+    if super::on_wgpu(&flat) {
+        let kernels = wgsl::GroupNorm { norm: norm.clone(), with_silu };
+        let y = kernels.forward(&flat).reshape(dims);
+        return Var::from_op(y, &[x], move |dy, gradients| {
+            gradients.add(&link, || kernels.backward(&flat, &dy.reshape(flat.dims())).reshape(dims));
+        });
+    }
+    let (gamma, beta) = (norm.weight.f32(), norm.bias.f32());
     #[cfg(not(target_family = "wasm"))]
     if super::on_cpu(&flat) {
         let eps = norm.eps as f32;
@@ -41,16 +47,6 @@ fn grouped(x: &Var<4>, norm: &Norm, with_silu: bool) -> Var<4> {
             gradients.add(&link, || {
                 let dy = dy.reshape([batch, height * width, channels]);
                 super::cpu::group_norm_backward(&flat, &dy, (&gamma, &beta), &moments, with_silu).reshape(dims)
-            });
-        });
-    }
-    if super::on_wgpu(&flat) {
-        let launch = GroupNormKernel { groups: norm.groups, eps: norm.eps, with_silu };
-        let y = launch.forward(&flat, &gamma, &beta).reshape(dims);
-        return Var::from_op(y, &[x], move |dy, gradients| {
-            gradients.add(&link, || {
-                let dy = dy.reshape([batch, height * width, channels]);
-                launch.backward(&flat, &dy, &gamma, &beta).reshape(dims)
             });
         });
     }
@@ -67,50 +63,6 @@ fn grouped(x: &Var<4>, norm: &Norm, with_silu: bool) -> Var<4> {
             composition.backward(dz).reshape(dims)
         });
     })
-}
-
-/// Launches `shaders/group_norm.wgsl` and its backward.
-struct GroupNormKernel {
-    groups: usize,
-    eps: f64,
-    with_silu: bool,
-}
-
-impl GroupNormKernel {
-    /// Invocations in a workgroup, as the kernels declare it.
-    const LANES: u32 = 256;
-
-    fn kernel(&self, name: &'static str, text: &'static str, x: &Tensor<3>) -> Kernel {
-        let [_, positions, channels] = x.dims();
-        let numbers = vec![
-            ("positions", positions.to_string()),
-            ("channels", channels.to_string()),
-            ("groups", self.groups.to_string()),
-            ("eps", format!("{:e}", self.eps)),
-            ("silu", u32::from(self.with_silu).to_string()),
-        ];
-        Kernel::new(name, text, numbers)
-    }
-
-    fn forward(&self, x: &Tensor<3>, gamma: &Tensor<1>, beta: &Tensor<1>) -> Tensor<3> {
-        let kernel = self.kernel(
-            "group_norm",
-            concat!(include_str!("../../shaders/shared/group.wgsl"), include_str!("../../shaders/group_norm.wgsl")),
-            x,
-        );
-        let groups = (x.dims()[0] * self.groups) as u32;
-        wgsl::launch(kernel, &[x, gamma, beta], x.dims(), groups, Self::LANES)
-    }
-
-    fn backward(&self, x: &Tensor<3>, dy: &Tensor<3>, gamma: &Tensor<1>, beta: &Tensor<1>) -> Tensor<3> {
-        let text = concat!(
-            include_str!("../../shaders/shared/group.wgsl"),
-            include_str!("../../shaders/group_norm_backward.wgsl")
-        );
-        let kernel = self.kernel("group_norm_backward", text, x);
-        let groups = (x.dims()[0] * self.groups) as u32;
-        wgsl::launch(kernel, &[x, dy, gamma, beta], x.dims(), groups, Self::LANES)
-    }
 }
 
 /// Group normalisation as a composition: what its forward and backward share. Only `x` and the moments are kept.
@@ -163,8 +115,19 @@ pub fn layer_norm<const D: usize>(x: &Var<D>, norm: &Norm) -> Var<D> {
     let channels = dims[D - 1];
     let rows = dims.iter().product::<usize>() / channels;
     let flat = x.value().clone().reshape([rows, channels]);
-    let (gamma, beta, eps) = (norm.weight.f32(), norm.bias.f32(), norm.eps);
     let link = x.link();
+    if super::on_wgpu(&flat)
+        && let Some(y) = wgsl::layer_norm(&flat, norm)
+    {
+        let norm = norm.clone();
+        return Var::from_op(y.reshape(dims), &[x], move |dy, gradients| {
+            gradients.add(&link, || {
+                let dx = wgsl::layer_norm_backward(&flat, &dy.reshape([rows, channels]), &norm);
+                dx.expect("as many rows as went forward").reshape(dims)
+            });
+        });
+    }
+    let (gamma, beta, eps) = (norm.weight.f32(), norm.bias.f32(), norm.eps);
     #[cfg(not(target_family = "wasm"))]
     if super::on_cpu(&flat) {
         let y = super::cpu::layer_norm(&flat, (&gamma, &beta), eps as f32).reshape(dims);

@@ -7,6 +7,7 @@
 
 mod checkpointing;
 mod fixtures;
+mod kernels;
 mod models;
 mod ops;
 mod registering;

@@ -1,0 +1,107 @@
+// What the products share: a tile of the result L R, made from strips of both factors in workgroup memory.
+//
+// A workgroup of DOWN x ACROSS invocations makes TILE_ROWS x TILE_COLUMNS values, each invocation 4 ROW_QUADS x 4
+// COLUMN_QUADS of them, in registers. The inner axis is walked DEPTH at a time: the strips are filled, four by four values
+// at once and each invocation one such block of the left strip, then multiplied. Strips lie with the inner axis outside, so
+// that an invocation reads its rows and its columns as vectors. A strip has one quad more than it needs in each step of the
+// inner axis: without it, the steps of one block would lie in the same memory bank.
+
+const DOWN: u32 = {{ down }}u;
+const ACROSS: u32 = {{ across }}u;
+const ROW_QUADS: u32 = {{ row_quads }}u;
+const COLUMN_QUADS: u32 = {{ column_quads }}u;
+const DEPTH: u32 = {{ depth }}u;
+
+const LANES: u32 = DOWN * ACROSS;
+const TILE_ROWS: u32 = 4u * ROW_QUADS * DOWN;
+const TILE_COLUMNS: u32 = 4u * COLUMN_QUADS * ACROSS;
+const DEPTH_QUADS: u32 = DEPTH / 4u;
+const LEFT_PITCH: u32 = TILE_ROWS / 4u + 1u;
+const RIGHT_PITCH: u32 = TILE_COLUMNS / 4u + 1u;
+
+var<workgroup> left_strip: array<vec4<f32>, DEPTH * LEFT_PITCH>;
+var<workgroup> right_strip: array<vec4<f32>, DEPTH * RIGHT_PITCH>;
+
+// The values of this invocation: sums[row], for the first and second quad of rows and of columns.
+var<private> sums00: mat4x4<f32>;
+var<private> sums01: mat4x4<f32>;
+var<private> sums10: mat4x4<f32>;
+var<private> sums11: mat4x4<f32>;
+
+// Keeps four rows of four values each, along the inner axis, in the left strip.
+fn keep_left(depth_quad: u32, row_quad: u32, rows: mat4x4<f32>) {
+    let steps = transpose(rows);
+    let at = 4u * depth_quad * LEFT_PITCH + row_quad;
+    left_strip[at] = steps[0];
+    left_strip[at + LEFT_PITCH] = steps[1];
+    left_strip[at + 2u * LEFT_PITCH] = steps[2];
+    left_strip[at + 3u * LEFT_PITCH] = steps[3];
+}
+
+// Keeps four columns of four values each, along the inner axis, in the right strip.
+fn keep_right(depth_quad: u32, column_quad: u32, columns: mat4x4<f32>) {
+    let steps = transpose(columns);
+    let at = 4u * depth_quad * RIGHT_PITCH + column_quad;
+    right_strip[at] = steps[0];
+    right_strip[at + RIGHT_PITCH] = steps[1];
+    right_strip[at + 2u * RIGHT_PITCH] = steps[2];
+    right_strip[at + 3u * RIGHT_PITCH] = steps[3];
+}
+
+fn outer(rows: vec4<f32>, columns: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4(rows.x * columns, rows.y * columns, rows.z * columns, rows.w * columns);
+}
+
+fn multiply_step(left_at: u32, right_at: u32) {
+    let rows = left_strip[left_at];
+    let columns = right_strip[right_at];
+    sums00 += outer(rows, columns);
+    if (COLUMN_QUADS == 2u) {
+        sums01 += outer(rows, right_strip[right_at + ACROSS]);
+    }
+    if (ROW_QUADS == 2u) {
+        let more_rows = left_strip[left_at + DOWN];
+        sums10 += outer(more_rows, columns);
+        if (COLUMN_QUADS == 2u) {
+            sums11 += outer(more_rows, right_strip[right_at + ACROSS]);
+        }
+    }
+}
+
+// Adds the product of the strips to this invocation's values.
+fn multiply(lane: u32) {
+    var left_at = lane / ACROSS;
+    var right_at = lane % ACROSS;
+    for (var step = 0u; step < DEPTH; step += 4u) {
+        multiply_step(left_at, right_at);
+        multiply_step(left_at + LEFT_PITCH, right_at + RIGHT_PITCH);
+        multiply_step(left_at + 2u * LEFT_PITCH, right_at + 2u * RIGHT_PITCH);
+        multiply_step(left_at + 3u * LEFT_PITCH, right_at + 3u * RIGHT_PITCH);
+        left_at += 4u * LEFT_PITCH;
+        right_at += 4u * RIGHT_PITCH;
+    }
+}
+
+fn emit_block(row: u32, column: u32, block: mat4x4<f32>) {
+    emit(row, column, block[0]);
+    emit(row + 1u, column, block[1]);
+    emit(row + 2u, column, block[2]);
+    emit(row + 3u, column, block[3]);
+}
+
+// Gives this invocation's values to `emit`, four columns of a row at a time; it leaves out what is beyond the result.
+fn finish(lane: u32, first_row: u32, first_column: u32) {
+    let row = first_row + 4u * (lane / ACROSS);
+    let column = first_column + 4u * (lane % ACROSS);
+    emit_block(row, column, sums00);
+    if (COLUMN_QUADS == 2u) {
+        emit_block(row, column + 4u * ACROSS, sums01);
+    }
+    if (ROW_QUADS == 2u) {
+        emit_block(row + 4u * DOWN, column, sums10);
+        if (COLUMN_QUADS == 2u) {
+            emit_block(row + 4u * DOWN, column + 4u * ACROSS, sums11);
+        }
+    }
+}
+

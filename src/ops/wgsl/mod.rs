@@ -1,0 +1,250 @@
+//! The kernels in `shaders/`, launched on a wgpu device.
+//!
+//! A kernel's text is put together when it is first needed: a piece for each of its buffers (by how the buffer's values are
+//! stored), pieces that kernels share, and its own. Numbers that shape the code are filled in; sizes of tensors come in a
+//! uniform buffer, so that one compiled kernel serves every layer.
+
+mod activation;
+mod attention;
+mod conv2d;
+mod linear;
+mod norm;
+mod tile;
+mod widen;
+
+use burn::tensor::{DType, Shape, Tensor};
+use burn_wgpu::{CubeBackend, CubeDim, CubeTensor, KernelSource, SourceKernel, SourceTemplate, into_contiguous};
+use cubecl::prelude::{CubeCount, KernelId};
+use cubecl::server::{KernelArguments, MetadataBindingInfo};
+use cubecl::wgpu::WgpuDeviceKind;
+
+pub(super) use activation::{geglu, geglu_backward};
+pub(super) use attention::Attention;
+pub(super) use conv2d::{conv2d, conv2d_backward};
+pub(super) use linear::{linear, linear_backward};
+pub(super) use norm::{GroupNorm, layer_norm, layer_norm_backward};
+pub(super) use widen::widen;
+
+/// Most workgroups along one axis of a launch, on every WebGPU device.
+const MOST_GROUPS: u32 = 65535;
+
+/// Whether the tensor is f32 on a device that runs our kernels.
+pub(super) fn is_wgpu<const D: usize>(tensor: &Tensor<D>) -> bool {
+    tensor.dtype() == DType::F32 && primitive(tensor).is_some()
+}
+
+fn primitive<const D: usize>(tensor: &Tensor<D>) -> Option<CubeTensor> {
+    tensor.clone().try_into_primitive::<CubeBackend>().ok()
+}
+
+/// How many workgroups fill the tensor's device.
+///
+/// For GPUs, which do not tell how many multiprocessors they have, this is a guess that no measurement stands behind yet.
+/// A program that plays a GPU has a core or a few, and gains only from larger tiles.
+fn wanted_groups<const D: usize>(tensor: &Tensor<D>) -> usize {
+    match primitive(tensor).map(|tensor| tensor.device) {
+        Some(cubecl::Device::Wgpu(device)) if device.kind == WgpuDeviceKind::Cpu => 2,
+        _ => 64,
+    }
+}
+
+/// How a buffer's values are stored, which decides how a kernel reads or writes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    /// There is no such buffer.
+    None,
+    F32x4,
+    F32x1,
+    F16x4,
+    F16x1,
+}
+
+impl Format {
+    /// The format of values of which always a multiple of `row` are used together: four at a time where that divides.
+    fn of(dtype: DType, row: usize) -> Self {
+        match (dtype, row % 4) {
+            (DType::F16, 0) => Format::F16x4,
+            (DType::F16, _) => Format::F16x1,
+            (_, 0) => Format::F32x4,
+            _ => Format::F32x1,
+        }
+    }
+
+    fn reader(self) -> &'static str {
+        match self {
+            Format::None => include_str!("../../../shaders/shared/read_none.wgsl"),
+            Format::F32x4 => include_str!("../../../shaders/shared/read_f32x4.wgsl"),
+            Format::F32x1 => include_str!("../../../shaders/shared/read_f32x1.wgsl"),
+            Format::F16x4 => include_str!("../../../shaders/shared/read_f16x4.wgsl"),
+            Format::F16x1 => include_str!("../../../shaders/shared/read_f16x1.wgsl"),
+        }
+    }
+
+    /// Results are always f32.
+    fn writer(self) -> &'static str {
+        match self {
+            Format::F32x4 | Format::F16x4 => include_str!("../../../shaders/shared/write_f32x4.wgsl"),
+            _ => include_str!("../../../shaders/shared/write_f32x1.wgsl"),
+        }
+    }
+}
+
+/// A kernel's text, in pieces.
+#[derive(Debug, Clone)]
+struct Kernel {
+    name: &'static str,
+    /// Pieces of text, the kernel's own last.
+    pieces: &'static [&'static str],
+    /// What each buffer is called and how it is stored, in the order of the bindings; results last.
+    buffers: Vec<(&'static str, Format)>,
+    results: usize,
+    numbers: Vec<(&'static str, u32)>,
+}
+
+impl Kernel {
+    fn new(name: &'static str, pieces: &'static [&'static str], numbers: Vec<(&'static str, u32)>) -> Self {
+        Self { name, pieces, buffers: Vec::new(), results: 0, numbers }
+    }
+
+    /// What the buffers are called and how they are stored, with those of the results last.
+    fn with_buffers(mut self, inputs: &[(&'static str, Format)], results: &[(&'static str, Format)]) -> Self {
+        self.buffers = [inputs, results].concat();
+        self.results = results.len();
+        self
+    }
+
+    /// The whole text.
+    fn text(&self) -> String {
+        let mut text = String::new();
+        let mut binding = 0;
+        for (i, (name, format)) in self.buffers.iter().enumerate() {
+            let is_result = i + self.results >= self.buffers.len();
+            let piece = if is_result { format.writer() } else { format.reader() };
+            text += &piece.replace("{{ name }}", name).replace("{{ binding }}", &binding.to_string());
+            binding += u32::from(*format != Format::None);
+        }
+        text += &self.pieces.concat();
+        text = text.replace("{{ sizes }}", &binding.to_string());
+        if let Some((_, quads)) = self.numbers.iter().find(|(name, _)| *name == "quads") {
+            text = repeated(&text, *quads);
+        }
+        self.numbers
+            .iter()
+            .fold(text, |text, (key, value)| text.replace(&format!("{{{{ {key} }}}}"), &value.to_string()))
+    }
+}
+
+/// The text with each line that has `{{ quad }}` in it once for each quad.
+fn repeated(text: &str, quads: u32) -> String {
+    let mut repeated = String::with_capacity(2 * text.len());
+    for line in text.lines() {
+        let times = if line.contains("{{ quad }}") { quads } else { 1 };
+        for quad in 0..times {
+            repeated += &line.replace("{{ quad }}", &quad.to_string());
+            repeated.push('\n');
+        }
+    }
+    repeated
+}
+
+impl KernelSource for Kernel {
+    fn source(&self) -> SourceTemplate {
+        SourceTemplate::new(self.text())
+    }
+
+    fn id(&self) -> KernelId {
+        // The pieces follow from the name.
+        KernelId::new::<Self>().info(format!("{} {:?} {:?}", self.name, self.buffers, self.numbers))
+    }
+
+    fn lang(&self) -> &'static str {
+        "wgsl"
+    }
+}
+
+/// A tensor that a kernel reads, of any rank.
+trait Input {
+    fn contiguous(&self) -> CubeTensor;
+    fn dtype(&self) -> DType;
+}
+
+impl<const D: usize> Input for Tensor<D> {
+    fn contiguous(&self) -> CubeTensor {
+        into_contiguous(primitive(self).expect("the caller checked the device"))
+    }
+
+    fn dtype(&self) -> DType {
+        Tensor::dtype(self)
+    }
+}
+
+/// What a launch is made of: names and tensors of the inputs (with the length of the rows that are read), the sizes for the
+/// uniform buffer, and the workgroups.
+struct Launch<'a> {
+    name: &'static str,
+    pieces: &'static [&'static str],
+    numbers: Vec<(&'static str, u32)>,
+    inputs: &'a [(&'static str, Option<&'a dyn Input>, usize)],
+    sizes: &'a [usize],
+    groups: [usize; 3],
+    lanes: u32,
+}
+
+impl Launch<'_> {
+    /// Runs the kernel; its result is called `result`, has this shape, and is written in rows of its last axis.
+    fn run<const D: usize>(self, shape: [usize; D]) -> Tensor<D> {
+        self.run_in_rows(shape, shape[D - 1])
+    }
+
+    /// The same for a result that is written in shorter rows.
+    fn run_in_rows<const D: usize>(self, shape: [usize; D], row: usize) -> Tensor<D> {
+        let [result] = self.run_for([("result", &shape, row)]);
+        Tensor::from_primitive::<CubeBackend>(result)
+    }
+
+    /// Runs the kernel for several results: their names, shapes, and the rows in which they are written.
+    fn run_for<const R: usize>(self, results: [(&'static str, &[usize], usize); R]) -> [CubeTensor; R] {
+        let format = |(name, input, row): &(&'static str, Option<&dyn Input>, usize)| {
+            (*name, input.map_or(Format::None, |input| Format::of(input.dtype(), *row)))
+        };
+        let formats: Vec<_> = self.inputs.iter().map(format).collect();
+        let kernel = Kernel::new(self.name, self.pieces, self.numbers)
+            .with_buffers(&formats, &results.map(|(name, _, row)| (name, Format::of(DType::F32, row))));
+        let inputs: Vec<CubeTensor> =
+            self.inputs.iter().filter_map(|(_, input, _)| input.map(|input| input.contiguous())).collect();
+        let (client, device) = (inputs[0].client.clone(), inputs[0].device.clone());
+        let outputs = results.map(|(_, shape, _)| {
+            let handle = client.empty(shape.iter().product::<usize>() * size_of::<f32>());
+            CubeTensor::new_contiguous(client.clone(), device.clone(), Shape::from(shape), handle, DType::F32)
+        });
+        let buffers = inputs.iter().chain(&outputs).map(|tensor| tensor.handle.clone().binding()).collect();
+        let groups = self.groups.map(|groups| groups as u32);
+        debug_assert!(groups.iter().all(|groups| (1..=MOST_GROUPS).contains(groups)), "{}: {groups:?}", self.name);
+        client.launch(
+            Box::new(SourceKernel::new(kernel, CubeDim::new_1d(self.lanes))),
+            CubeCount::Static(groups[0], groups[1], groups[2]),
+            KernelArguments::new().with_buffers(buffers).with_info(MetadataBindingInfo::custom(words(self.sizes))),
+        );
+        outputs
+    }
+}
+
+/// Sizes as the uniform buffer has them: 32 bits each, filled up to a multiple of four of them.
+fn words(sizes: &[usize]) -> Vec<u64> {
+    let mut sizes: Vec<u64> = sizes.iter().map(|size| *size as u64).collect();
+    sizes.resize(sizes.len().next_multiple_of(4), 0);
+    sizes.chunks_exact(2).map(|pair| pair[0] | pair[1] << 32).collect()
+}
+
+/// The text of every kernel in every form in which it may be launched, with its name: for validation where there is no GPU.
+pub fn texts() -> Vec<(&'static str, String)> {
+    let forms =
+        [linear::forms(), conv2d::forms(), attention::forms(), norm::forms(), activation::forms(), widen::forms()]
+            .concat();
+    forms.iter().map(|kernel| (kernel.name, kernel.text())).collect()
+}
+
+/// The ways in which a factor of a product may be stored.
+const FACTOR_FORMATS: [Format; 4] = [Format::F32x4, Format::F32x1, Format::F16x4, Format::F16x1];
+/// The ways in which an activation may be stored.
+const ACTIVATION_FORMATS: [Format; 2] = [Format::F32x4, Format::F32x1];

@@ -1,0 +1,83 @@
+//! How a product is cut into tiles, one to a workgroup.
+
+/// A way to cut; `shaders/shared/tile.wgsl` explains the numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tile {
+    /// Invocations one below another.
+    down: usize,
+    /// Invocations side by side.
+    across: usize,
+    /// Rows of each invocation, in fours.
+    row_quads: usize,
+    /// Columns of each invocation, in fours.
+    column_quads: usize,
+    /// How much of the inner axis is in workgroup memory at a time.
+    depth: usize,
+}
+
+/// For products large enough to fill a GPU: 128 x 64 values by 128 invocations, 64 values each.
+const LARGE: Tile = Tile { down: 16, across: 8, row_quads: 2, column_quads: 2, depth: 16 };
+/// 64 x 64 values by 64 invocations, 64 values each.
+const MEDIUM: Tile = Tile { down: 8, across: 8, row_quads: 2, column_quads: 2, depth: 16 };
+/// For small products: 32 x 32 values by 64 invocations, 16 values each, so that there are more workgroups.
+const SMALL: Tile = Tile { down: 8, across: 8, row_quads: 1, column_quads: 1, depth: 32 };
+/// For a few columns, such as the last convolution's: 128 x 16 values by 64 invocations, 32 values each.
+const NARROW: Tile = Tile { down: 16, across: 4, row_quads: 2, column_quads: 1, depth: 8 };
+
+impl Tile {
+    pub const ALL: [Tile; 4] = [LARGE, MEDIUM, SMALL, NARROW];
+
+    /// The tile for a product of this many rows and columns on a device that is filled by `wanted` workgroups.
+    ///
+    /// Larger tiles read less; smaller ones make more workgroups.
+    pub fn pick(rows: usize, columns: usize, wanted: usize) -> Self {
+        let groups = |tile: Tile| tile.groups(rows, columns).iter().product::<usize>();
+        match () {
+            () if columns <= NARROW.columns() => NARROW,
+            () if groups(LARGE) >= 4 * wanted => LARGE,
+            () if groups(MEDIUM) >= wanted => MEDIUM,
+            () => SMALL,
+        }
+    }
+
+    fn rows(self) -> usize {
+        4 * self.row_quads * self.down
+    }
+
+    fn columns(self) -> usize {
+        4 * self.column_quads * self.across
+    }
+
+    /// Workgroups along the columns and along the rows.
+    pub fn groups(self, rows: usize, columns: usize) -> [usize; 2] {
+        [columns.div_ceil(self.columns()), rows.div_ceil(self.rows())]
+    }
+
+    pub fn lanes(self) -> u32 {
+        (self.down * self.across) as u32
+    }
+
+    /// What the text of a kernel needs to know.
+    pub fn numbers(self) -> Vec<(&'static str, u32)> {
+        let Self { down, across, row_quads, column_quads, depth } = self;
+        [("down", down), ("across", across), ("row_quads", row_quads), ("column_quads", column_quads), ("depth", depth)]
+            .map(|(name, value)| (name, value as u32))
+            .to_vec()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tile_fits_its_kernel() {
+        for tile in Tile::ALL {
+            // Each invocation fills one block of the left strip.
+            assert_eq!(tile.rows() / 4 * tile.depth / 4, tile.down * tile.across, "{tile:?}");
+            assert!(tile.lanes() <= 256, "{tile:?}");
+            let strips = tile.depth * (tile.rows() / 4 + 1 + tile.columns() / 4 + 1) * 16;
+            assert!(strips <= 16384, "{tile:?}: {strips} bytes of workgroup memory");
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Each WGSL kernel against its twin, the composition of Burn ops, at sizes that fit no tile.
+//!
+//! The twins run on the `cpu` device: the comparison is then also one of two implementations of everything below.
+
+use burn::tensor::{DType, Device, Tensor};
+use pseudoword::noise::{Noise, Stream};
+use pseudoword::ops::{self, Conv2d, Linear, Norm, Var, Weight, backward, with_reference};
+
+use crate::fixtures::{Place, assert_close, cpu, gpu, values};
+
+fn filled<const D: usize>(shape: [usize; D], seed: u64, device: &Device) -> Tensor<D> {
+    let numbers = Noise::new(seed).draws(0, Stream::Init).normals(shape.iter().product());
+    Tensor::<1>::from_floats(numbers.as_slice(), device).reshape(shape)
+}
+
+/// A weight, stored as halves where `half` says so.
+fn weight<const D: usize>(shape: [usize; D], seed: u64, half: bool, device: &Device) -> Weight<D> {
+    let count = shape.iter().product();
+    let numbers = Noise::new(seed).draws(1, Stream::Init).normals(count);
+    // Halves on both devices, so that both compute with the same numbers.
+    let rounded: Vec<f32> =
+        numbers.iter().map(|value| if half { half::f16::from_f32(*value).to_f32() } else { *value }).collect();
+    let dtype = if half { DType::F16 } else { DType::F32 };
+    let data = burn::tensor::TensorData::new(rounded, shape);
+    Weight::new(Tensor::from_data(data, (device, dtype)))
+}
+
+/// Compares an op and the gradients to its inputs with the twin's.
+fn compare<const D: usize, const E: usize>(
+    place: &Place,
+    what: &str,
+    shapes: &[[usize; D]],
+    op: impl Fn(&[Var<D>], &Device) -> Var<E>,
+) {
+    let run = |device: &Device| {
+        let inputs: Vec<Var<D>> =
+            shapes.iter().enumerate().map(|(i, shape)| Var::leaf(filled(*shape, i as u64 + 1, device))).collect();
+        let y = op(&inputs, device);
+        let mut results = vec![values(y.value().clone())];
+        let mut gradients = backward(&y, filled(y.dims(), 9, device));
+        results.extend(inputs.iter().map(|input| values(gradients.take(input).expect("a gradient"))));
+        results
+    };
+    let want = with_reference(|| run(&cpu().device));
+    let got = run(&place.device);
+    for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+        let part = if i == 0 { "y".to_owned() } else { format!("gradient {i}") };
+        assert_close(got, want, place, &format!("{what} {part}"));
+    }
+}
+
+fn on_the_gpu(test: impl Fn(&Place)) {
+    let (place, _turn) = gpu();
+    test(&Place { tolerance: 2e-5, ..place });
+}
+
+#[test]
+fn linear_layers_equal_their_twin() {
+    on_the_gpu(|place| {
+        // Rows, inputs, outputs: each tile, and sizes that end anywhere in it.
+        let sizes = [
+            ([1, 1], 320, 1280),
+            ([2, 77], 40, 36),
+            ([1, 130], 68, 72),
+            ([3, 5], 7, 9),
+            ([1, 33], 12, 3),
+            ([1, 30], 20, 24),
+            ([4, 16], 128, 1),
+            ([1, 300], 33, 130),
+            ([1, 512], 16, 520),
+            ([1, 2048], 20, 1040),
+        ];
+        for ([batch, rows], inputs, outputs) in sizes {
+            for half in [false, true] {
+                let what = format!("linear {batch} x {rows} x {inputs} to {outputs}, halves {half}");
+                compare(place, &what, &[[batch, rows, inputs]], |x, device| {
+                    let bias = (outputs % 2 == 0).then(|| weight([outputs], 4, half, device));
+                    ops::linear(&x[0], &Linear { weight: weight([outputs, inputs], 3, half, device), bias })
+                });
+            }
+        }
+    });
+}
+
+#[test]
+fn convolutions_equal_their_twin() {
+    on_the_gpu(|place| {
+        // Input, output channels, window, stride, padding (top, left, bottom, right).
+        let sizes: [([usize; 4], usize, usize, usize, [usize; 4]); 15] = [
+            ([1, 8, 8, 16], 16, 3, 1, [1; 4]),
+            ([2, 7, 5, 20], 36, 3, 1, [1; 4]),
+            ([1, 16, 16, 4], 64, 3, 1, [1; 4]),
+            ([1, 9, 11, 3], 8, 3, 1, [1; 4]),
+            ([1, 9, 11, 12], 3, 3, 1, [1; 4]),
+            ([4, 6, 6, 8], 4, 3, 1, [1; 4]),
+            ([1, 3, 1, 5], 7, 3, 1, [1; 4]),
+            ([1, 5, 6, 24], 20, 3, 1, [1; 4]),
+            // The U-Net's downsampling, at even and odd sizes.
+            ([2, 8, 8, 16], 16, 3, 2, [1; 4]),
+            ([1, 9, 7, 12], 20, 3, 2, [1; 4]),
+            ([1, 5, 6, 6], 10, 3, 2, [1; 4]),
+            // The autoencoder's, which pads at the far sides only.
+            ([1, 8, 8, 8], 8, 3, 2, [0, 0, 1, 1]),
+            ([3, 7, 9, 12], 8, 3, 2, [0, 0, 1, 1]),
+            // A wide one, for the larger tiles; a 1 x 1 window with gaps.
+            ([1, 40, 40, 8], 260, 3, 1, [1; 4]),
+            ([1, 9, 9, 8], 8, 1, 2, [0; 4]),
+        ];
+        for (input, outputs, window, stride, padding) in sizes {
+            for half in [false, true] {
+                let what = format!("conv {input:?} to {outputs}, {window}/{stride} {padding:?}, halves {half}");
+                compare(place, &what, &[input], |x, device| {
+                    let layer = Conv2d {
+                        weight: weight([outputs, window * window * input[3]], 3, half, device),
+                        bias: (outputs % 3 != 0).then(|| weight([outputs], 4, half, device)),
+                        kernel: [window; 2],
+                        stride,
+                        padding,
+                    };
+                    ops::conv2d(&x[0], &layer)
+                });
+            }
+        }
+    });
+}
+
+#[test]
+fn group_normalisations_equal_their_twin() {
+    on_the_gpu(|place| {
+        for (shape, groups) in [([1, 4, 4, 8], 2), ([2, 5, 3, 30], 3), ([3, 8, 8, 96], 8), ([1, 7, 9, 320], 32)] {
+            for half in [false, true] {
+                let what = format!("group norm {shape:?} in {groups}, halves {half}");
+                let norm = |device: &Device| Norm {
+                    weight: weight([shape[3]], 3, half, device),
+                    bias: weight([shape[3]], 4, half, device),
+                    eps: 1e-5,
+                    groups,
+                };
+                compare(place, &what, &[shape], |x, device| ops::group_norm(&x[0], &norm(device)));
+                compare(place, &format!("{what}, silu"), &[shape], |x, device| {
+                    ops::group_norm_silu(&x[0], &norm(device))
+                });
+            }
+        }
+    });
+}
+
+#[test]
+fn attentions_equal_their_twin() {
+    on_the_gpu(|place| {
+        // Samples, queries, keys, heads, width of a head: each width, sizes that end anywhere in a tile, few keys for many
+        // queries.
+        let sizes = [
+            (1, 64, 64, 2, 40),
+            (2, 65, 77, 2, 12),
+            (1, 200, 77, 1, 16),
+            (4, 7, 5, 3, 8),
+            (1, 77, 77, 2, 32),
+            (1, 70, 33, 1, 64),
+            (1, 67, 50, 2, 80),
+            (1, 9, 130, 1, 160),
+            (1, 10, 11, 1, 6),
+        ];
+        for (batch, queries, keys, heads, width) in sizes {
+            for causal in [false, true] {
+                if causal && queries > keys {
+                    continue;
+                }
+                let what = format!("attention {batch} x {queries} x {keys}, {heads} heads of {width}, causal {causal}");
+                let shapes = [queries, keys, keys].map(|length| [batch, length, heads * width]);
+                compare(place, &what, &shapes, |x, _| ops::attention(&x[0], &x[1], &x[2], heads, causal));
+            }
+        }
+    });
+}
+
+#[test]
+fn a_large_score_does_not_overflow_an_attention() {
+    on_the_gpu(|place| {
+        let shapes = [[1, 66, 16]; 3];
+        // Scores of some hundreds, each known to a few millionths of that.
+        let place = &Place { tolerance: 2e-4, ..place.clone() };
+        compare(place, "large scores", &shapes, |x, _| {
+            let q = Var::constant(x[0].value().clone() * 100.0);
+            ops::attention(&q, &x[1], &x[2], 2, false).add(&x[0])
+        });
+    });
+}
+
+#[test]
+fn layer_normalisations_equal_their_twin() {
+    on_the_gpu(|place| {
+        for shape in [[1, 1, 320], [2, 9, 96], [1, 5, 7], [3, 4, 130], [1, 2, 768]] {
+            for half in [false, true] {
+                compare(place, &format!("layer norm {shape:?}, halves {half}"), &[shape], |x, device| {
+                    let (weight, bias) = (weight([shape[2]], 3, half, device), weight([shape[2]], 4, half, device));
+                    ops::layer_norm(&x[0], &Norm { weight, bias, eps: 1e-5, groups: 1 })
+                });
+            }
+        }
+    });
+}
+
+#[test]
+fn geglus_equal_their_twin() {
+    on_the_gpu(|place| {
+        for shape in [[1, 1, 8], [2, 9, 96], [1, 5, 14], [3, 77, 512]] {
+            compare(place, &format!("geglu {shape:?}"), &[shape], |x, _| ops::geglu(&x[0]));
+        }
+    });
+}
+
+/// The gradient of the whole U-Net to a prompt's hidden states.
+#[test]
+fn the_gradient_through_the_unet_is_the_same_without_the_kernels() {
+    on_the_gpu(|place| {
+        let session = crate::fixtures::open("tiny-sd1", place, None);
+        let model = session.model();
+        let sample = filled([1, 8, 8, 4], 1, &place.device);
+        let gradient = || {
+            let width = model.config.text.hidden_size;
+            let context = Var::leaf(filled([1, 77, width], 2, &place.device));
+            let y = model.unet.forward(&sample, &[321.0], &context, false);
+            let dy = filled(y.dims(), 3, &place.device);
+            values(backward(&y, dy).take(&context).expect("a gradient"))
+        };
+        let place = Place { tolerance: 1e-3, ..place.clone() };
+        assert_close(&gradient(), &with_reference(gradient), &place, "tiny-sd1, kernels on against off");
+    });
+}
+
+#[test]
+fn halves_are_widened_wherever_they_end() {
+    on_the_gpu(|place| {
+        // The last is more than one row of workgroups.
+        for count in [1, 3, 4, 255, 4098, 65_536 * 1024 + 6] {
+            let values_of = |i: usize| half::f16::from_f32((i % 2039) as f32 / 8.0 - 100.0);
+            let bytes = (0..count).flat_map(|i| values_of(i).to_le_bytes()).collect();
+            let data =
+                burn::tensor::TensorData::from_bytes(burn::tensor::Bytes::from_bytes_vec(bytes), [count], DType::F16);
+            let weight = Weight::<1>::new(Tensor::from_data(data, (&place.device, DType::F16)));
+            let wide = weight.f32();
+            assert_eq!(wide.dtype(), DType::F32);
+            let ends = |from: usize, to: usize| values(wide.clone().slice([from..to]));
+            for (from, to) in [(0, count.min(5000)), (count.saturating_sub(5000), count)] {
+                let want: Vec<f32> = (from..to).map(|i| values_of(i).to_f32()).collect();
+                assert_eq!(ends(from, to), want, "{count} values");
+            }
+        }
+    });
+}
