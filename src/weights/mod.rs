@@ -3,21 +3,24 @@
 //! A module asks for its weights by the names that diffusers gives them, so the path of a weight in the file is the path
 //! of a field in the code. Whatever is missing, left over or of another shape is collected and reported together.
 
+pub mod files;
+mod random;
 mod safetensors;
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use burn::tensor::{Bytes, DType, Device, Tensor, TensorData};
 use half::{bf16, f16};
 
+pub use self::random::Random;
 pub use self::safetensors::Header;
+use crate::embedding::safetensors::Entry;
 use crate::event::{Event, Part};
 use crate::ops::{Conv2d, Linear, Norm, Weight};
 use crate::source::Source;
 use crate::{Error, Result};
-use ::safetensors::Dtype;
 
 /// How weights are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,19 +30,46 @@ pub enum Storage {
     AsFile,
     /// Everything as f32: twice the memory, no conversions. Pays for small models.
     F32,
+    /// Matrices and tables as f16: half the memory of a file in f32. Vectors stay as they are, and so does a weight with
+    /// values that f16 does not have.
+    F16,
 }
 
-/// The weights of one part of a model, at some path. Cheap to clone: all clones share one file.
+impl Storage {
+    /// How one weight is kept.
+    fn of(self, weight: &Entry) -> Self {
+        match self {
+            Storage::F16 if weight.shape.len() < 2 => Storage::AsFile,
+            storage => storage,
+        }
+    }
+}
+
+/// Bytes of a weight as it will be kept, and whether that is in half precision.
+pub fn stored_bytes(weight: &Entry, storage: Storage) -> (u64, bool) {
+    let numbers: u64 = weight.shape.iter().product();
+    let half = match (weight.dtype.as_str(), storage.of(weight)) {
+        ("F16", storage) => storage != Storage::F32,
+        (_, storage) => storage == Storage::F16,
+    };
+    (numbers * if half { 2 } else { 4 }, half)
+}
+
+/// The weights of one part of a model, at some path. Cheap to clone: all clones share its files.
 #[derive(Clone)]
 pub struct Weights<'a> {
-    file: Rc<File<'a>>,
+    file: Rc<Files<'a>>,
     prefix: String,
 }
 
-struct File<'a> {
+struct Files<'a> {
     source: &'a dyn Source,
-    path: String,
-    header: Header,
+    /// Paths and headers.
+    shards: Vec<(String, Header)>,
+    /// In which shard each weight is.
+    places: BTreeMap<String, usize>,
+    /// What was asked for, where nothing is read and only that is wanted.
+    asked: Option<RefCell<BTreeMap<String, Vec<usize>>>>,
     device: Device,
     storage: Storage,
     part: Part,
@@ -49,40 +79,63 @@ struct File<'a> {
 }
 
 impl<'a> Weights<'a> {
-    /// Opens the first of `candidates` that exists, for one part of the model.
+    /// Opens the weights of one part of a model: one file, or several with an index.
     ///
     /// # Errors
-    /// [`Error::ModelPartMissing`] if none exists, [`Error::BadFile`] if it is not safetensors.
+    /// [`Error::ModelPartMissing`] if there are none, [`Error::BadFile`] if a file is not safetensors, or a weight is in two.
     pub async fn open(
         source: &'a dyn Source,
         part: Part,
-        candidates: &[&str],
         device: &Device,
         storage: Storage,
         events: &'a mut dyn FnMut(Event),
     ) -> Result<Self> {
-        for path in candidates {
-            if let Some(length) = source.length(path).await? {
-                let header = Header::read(source, path, length).await?;
-                let file = File {
-                    source,
-                    path: (*path).to_owned(),
-                    header,
-                    device: device.clone(),
-                    storage,
-                    part,
-                    used: RefCell::default(),
-                    problems: RefCell::default(),
-                    events: RefCell::new(events),
-                };
-                return Ok(Self { file: Rc::new(file), prefix: String::new() });
+        let (mut shards, mut places) = (Vec::new(), BTreeMap::new());
+        for (number, path) in files::expect(source, part).await?.into_iter().enumerate() {
+            let header = Header::read(source, &path, source.length(&path).await?.unwrap_or(0)).await?;
+            for entry in header.tensors() {
+                if places.insert(entry.name.clone(), number).is_some() {
+                    let reason = format!("{} is in another file of the {part}, too", entry.name);
+                    return Err(Error::BadFile { file: format!("{}/{path}", source.name()), reason });
+                }
             }
+            shards.push((path, header));
         }
-        Err(Error::ModelPartMissing {
-            model: source.name(),
-            part: format!("{part} weights"),
-            expected: candidates.join(" or "),
-        })
+        let file = Files {
+            source,
+            shards,
+            places,
+            asked: None,
+            device: device.clone(),
+            storage,
+            part,
+            used: RefCell::default(),
+            problems: RefCell::default(),
+            events: RefCell::new(events),
+        };
+        Ok(Self { file: Rc::new(file), prefix: String::new() })
+    }
+
+    /// Weights that are not there: whatever is asked for is written down, to be told by [`Weights::asked`].
+    pub fn listing(source: &'a dyn Source, part: Part, device: &Device, events: &'a mut dyn FnMut(Event)) -> Self {
+        let file = Files {
+            source,
+            shards: Vec::new(),
+            places: BTreeMap::new(),
+            asked: Some(RefCell::default()),
+            device: device.clone(),
+            storage: Storage::AsFile,
+            part,
+            used: RefCell::default(),
+            problems: RefCell::default(),
+            events: RefCell::new(events),
+        };
+        Self { file: Rc::new(file), prefix: String::new() }
+    }
+
+    /// Names and shapes of what was asked of [`Weights::listing`].
+    pub fn asked(&self) -> BTreeMap<String, Vec<usize>> {
+        self.file.asked.as_ref().map(RefCell::take).unwrap_or_default()
     }
 
     /// The same weights, one name further down.
@@ -96,7 +149,7 @@ impl<'a> Weights<'a> {
 
     /// Whether a weight of this name exists here.
     pub fn has(&self, name: &str) -> bool {
-        self.file.header.get(&self.path(name)).is_some()
+        self.file.places.contains_key(&self.path(name))
     }
 
     /// Marks weights here as known and not needed.
@@ -122,13 +175,14 @@ impl<'a> Weights<'a> {
         let used = self.file.used.borrow();
         let mut problems = self.file.problems.take();
         let ours = |name: &&String| !used.contains(*name) && !others.iter().any(|other| name.starts_with(other));
-        for name in self.file.header.names().filter(ours) {
+        for name in self.file.places.keys().filter(ours) {
             problems.push(format!("unused: {name}"));
         }
         match problems.is_empty() {
             true => Ok(()),
             false => {
-                Err(Error::BadWeights { file: format!("{}/{}", self.file.source.name(), self.file.path), problems })
+                let paths: Vec<&str> = self.file.shards.iter().map(|(path, _)| path.as_str()).collect();
+                Err(Error::BadWeights { file: format!("{}/{}", self.file.source.name(), paths.join(", ")), problems })
             }
         }
     }
@@ -137,23 +191,29 @@ impl<'a> Weights<'a> {
     async fn values(&self, name: &str, shapes: &[&[usize]]) -> Result<Option<(Vec<u8>, DType)>> {
         let path = self.path(name);
         let file = &self.file;
-        let Some(info) = file.header.get(&path) else {
+        if let Some(asked) = &file.asked {
+            asked.borrow_mut().insert(path, shapes[0].to_vec());
+            return Ok(None);
+        }
+        let shard = file.places.get(&path).and_then(|number| file.shards.get(*number));
+        let Some((shard, header, info)) = shard.and_then(|(shard, header)| Some((shard, header, header.get(&path)?)))
+        else {
             file.problems.borrow_mut().push(format!("missing: {path} {:?}", shapes[0]));
             return Ok(None);
         };
         file.used.borrow_mut().insert(path.clone());
-        if !shapes.contains(&info.shape.as_slice()) {
+        let fits = |shape: &[usize]| shape.iter().map(|size| *size as u64).eq(info.shape.iter().copied());
+        if !shapes.iter().any(|shape| fits(shape)) {
             let problem = format!("shape: {path} is {:?}, the configuration asks for {:?}", info.shape, shapes[0]);
             file.problems.borrow_mut().push(problem);
             return Ok(None);
         }
-        let bytes = file.source.read(&file.path, file.header.span(info)).await?;
+        let bytes = file.source.read(shard, header.span(info)).await?;
         let done = file.used.borrow().len() as u32;
-        let total = file.header.names().count() as u32;
-        (file.events.borrow_mut())(Event::Load { part: file.part, done, total });
-        widened(bytes, info.dtype, file.storage).map(Some).ok_or_else(|| Error::BadFile {
-            file: format!("{}/{}", file.source.name(), file.path),
-            reason: format!("{path} is {:?}; weights can be F16, BF16, F32 or F64", info.dtype),
+        (file.events.borrow_mut())(Event::Load { part: file.part, done, total: file.places.len() as u32 });
+        stored(bytes, &info.dtype, file.storage.of(info)).map(Some).ok_or_else(|| Error::BadFile {
+            file: format!("{}/{shard}", file.source.name()),
+            reason: format!("{path} is {}; weights can be F16, BF16, F32 or F64", info.dtype),
         })
     }
 
@@ -237,18 +297,41 @@ fn channels_last(bytes: &[u8], size: usize, inputs: usize, taps: usize) -> Vec<u
 }
 
 /// Values in a type that weights are kept in; none for types that are not floats.
-fn widened(bytes: Vec<u8>, dtype: Dtype, storage: Storage) -> Option<(Vec<u8>, DType)> {
+fn stored(bytes: Vec<u8>, dtype: &str, storage: Storage) -> Option<(Vec<u8>, DType)> {
     fn map<const N: usize>(bytes: &[u8], f: impl Fn([u8; N]) -> f32) -> Vec<u8> {
-        bytes.as_chunks::<N>().0.iter().flat_map(|value| f(*value).to_le_bytes()).collect()
+        let mut values = Vec::with_capacity(bytes.len() / N * 4);
+        bytes.as_chunks::<N>().0.iter().for_each(|value| values.extend(f(*value).to_le_bytes()));
+        values
     }
-    Some(match (dtype, storage) {
-        (Dtype::F32, _) => (bytes, DType::F32),
-        (Dtype::F16, Storage::AsFile) => (bytes, DType::F16),
-        (Dtype::F16, Storage::F32) => (map::<2>(&bytes, |b| f16::from_le_bytes(b).to_f32()), DType::F32),
-        (Dtype::BF16, _) => (map::<2>(&bytes, |b| bf16::from_le_bytes(b).to_f32()), DType::F32),
-        (Dtype::F64, _) => (map::<8>(&bytes, |b| f64::from_le_bytes(b) as f32), DType::F32),
+    let (bytes, kept) = match (dtype, storage) {
+        ("F16", Storage::AsFile | Storage::F16) => (bytes, DType::F16),
+        ("F16", Storage::F32) => (map::<2>(&bytes, |b| f16::from_le_bytes(b).to_f32()), DType::F32),
+        ("F32", _) => (bytes, DType::F32),
+        ("BF16", _) => (map::<2>(&bytes, |b| bf16::from_le_bytes(b).to_f32()), DType::F32),
+        ("F64", _) => (map::<8>(&bytes, |b| f64::from_le_bytes(b) as f32), DType::F32),
         _ => return None,
+    };
+    Some(match (kept, storage) {
+        (DType::F32, Storage::F16) => match narrowed(&bytes) {
+            Some(half) => (half, DType::F16),
+            None => (bytes, DType::F32),
+        },
+        _ => (bytes, kept),
     })
+}
+
+/// f32 values as f16; none if one of them would become infinite.
+fn narrowed(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut half = Vec::with_capacity(bytes.len() / 2);
+    for value in bytes.as_chunks::<4>().0 {
+        let value = f32::from_le_bytes(*value);
+        let narrow = f16::from_f32(value);
+        if narrow.is_infinite() && value.is_finite() {
+            return None;
+        }
+        half.extend(narrow.to_le_bytes());
+    }
+    Some(half)
 }
 
 /// A table of rows on the host, as the file has them: the token embeddings, of which a prompt needs a few.
@@ -283,5 +366,42 @@ impl HostTable {
             true => bytes.as_chunks::<2>().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
             false => bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(values: &[f32]) -> Vec<u8> {
+        values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    }
+
+    #[test]
+    fn values_are_kept_as_asked() {
+        let half: Vec<u8> = [1.5f32, -2.0].iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect();
+        let wide = bytes(&[1.5, -2.0]);
+        let brain: Vec<u8> = [1.5f32, -2.0].iter().flat_map(|value| bf16::from_f32(*value).to_le_bytes()).collect();
+        for (given, dtype, storage, expected, kept) in [
+            (&half, "F16", Storage::AsFile, &half, DType::F16),
+            (&half, "F16", Storage::F32, &wide, DType::F32),
+            (&half, "F16", Storage::F16, &half, DType::F16),
+            (&wide, "F32", Storage::AsFile, &wide, DType::F32),
+            (&wide, "F32", Storage::F16, &half, DType::F16),
+            (&brain, "BF16", Storage::AsFile, &wide, DType::F32),
+            (&brain, "BF16", Storage::F16, &half, DType::F16),
+        ] {
+            let (got, dtype_kept) = stored(given.clone(), dtype, storage).unwrap();
+            assert_eq!((&got, dtype_kept), (expected, kept), "{dtype} {storage:?}");
+        }
+        assert!(stored(vec![0; 4], "I32", Storage::AsFile).is_none());
+    }
+
+    #[test]
+    fn a_weight_that_f16_cannot_hold_stays_wide() {
+        let wide = bytes(&[1.0, 70_000.0]);
+        assert_eq!(stored(wide.clone(), "F32", Storage::F16).unwrap(), (wide, DType::F32));
+        // What is broken in the file is left for the checks that follow to find.
+        assert_eq!(stored(bytes(&[f32::INFINITY]), "F32", Storage::F16).unwrap().1, DType::F16);
     }
 }
