@@ -162,6 +162,17 @@ pub enum Error {
         reason: String,
     },
 
+    /// There is less memory than the work needs.
+    #[error("not enough memory: this needs {need}, and {have}; {advice}")]
+    TooLittleMemory {
+        /// What is needed.
+        need: String,
+        /// What there is.
+        have: String,
+        /// What to change.
+        advice: String,
+    },
+
     /// A file or folder cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {
@@ -204,6 +215,7 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (5, "no usable GPU, or the GPU failed"),
     (6, "network: something could not be fetched, or is not what it should be; what had come is kept"),
     (7, "a file could not be read or written"),
+    (8, "not enough memory, found out before the work or during it"),
     (130, "interrupted (Ctrl-C); what there was has been saved"),
 ];
 
@@ -227,6 +239,7 @@ impl Error {
             Error::Numeric { .. } => 4,
             Error::NoGpu { .. } | Error::Gpu { .. } => 5,
             Error::Read { .. } | Error::Write { .. } => 7,
+            Error::TooLittleMemory { .. } => 8,
             Error::Source(problem) => problem.exit_code(),
             Error::Interrupted => 130,
         }

@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | [`source`] | files from where they are: a folder, memory, the web, the Hugging Face Hub |
 //! | `mini` | the model in the binary (native programs only) |
+//! | [`checkpoint`] | a model in a single file, seen as a folder |
 //! | [`weights`] | safetensors to tensors, one at a time, every mismatch named |
 //! | [`gpu`] | which device does the work, and why |
 //! | [`image`] | pictures in (orientation, crop, alpha) and out (PNG with settings, sheets, curves) |
@@ -14,6 +15,7 @@
 //! | [`text`], [`unet`], [`vae`] | the frozen model: prompts to hidden states, noise prediction, pictures to latents and back |
 //! | [`schedule`], [`noise`] | how noisy a timestep is; samplers; the one source of randomness |
 //! | [`model`] | these together: a loaded Stable Diffusion model |
+//! | [`plan`] | how much memory a job will need, said before it begins |
 //! | [`embedding`] | a learned word as it is kept and exchanged: every format, read and written |
 //! | `shelf` | the words that a user keeps (native programs only) |
 //! | [`train`] | pictures become a word |
@@ -43,6 +45,7 @@
 
 #![recursion_limit = "256"]
 
+pub mod checkpoint;
 #[cfg(feature = "native")]
 pub mod cli;
 pub mod config;
@@ -57,6 +60,7 @@ pub mod mini;
 pub mod model;
 pub mod noise;
 pub mod ops;
+pub mod plan;
 pub mod platform;
 pub mod sample;
 pub mod schedule;

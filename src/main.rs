@@ -37,7 +37,21 @@ fn keep_panics_quiet() {
 
 fn bug(panic: &(dyn Any + Send)) -> Error {
     let first = PANIC.lock().unwrap_or_else(PoisonError::into_inner).take();
-    Error::Internal(first.unwrap_or_else(|| words(panic)))
+    let words = first.unwrap_or_else(|| words(panic));
+    // What drivers, wgpu and cubecl say when a buffer cannot be had; they do not return it as an error.
+    let memory = ["out of memory", "not enough memory", "outofmemory", "out_of_device_memory", "out_of_host_memory"];
+    let lower = words.to_lowercase();
+    if memory.iter().any(|mark| lower.contains(mark)) {
+        return Error::TooLittleMemory {
+            need: "more than the device could give".to_owned(),
+            have: format!("it said: {words}"),
+            advice:
+                "try a smaller batch or smaller pictures, --checkpointing on for training, --weights f16, or --device \
+                     cpu"
+                .to_owned(),
+        };
+    }
+    Error::Internal(words)
 }
 
 fn words(panic: &(dyn Any + Send)) -> String {

@@ -1,5 +1,6 @@
 //! A Stable Diffusion model, loaded: everything that stays the same whatever is learned or generated.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use burn::tensor::{Device, Tensor};
@@ -12,17 +13,14 @@ use crate::source::{Source, read_text};
 use crate::text::{ClipTextConfig, ClipTextModel, ClipTokenizer, Prompt, Vocabulary};
 use crate::unet::{Unet, UnetConfig};
 use crate::vae::{VaeConfig, VaeDecoder, VaeEncoder};
-use crate::weights::{Storage, Weights};
-use crate::{Error, Result};
+use crate::weights::{Random, Storage, Weights, files};
+use crate::{Error, Result, gpu};
 
 /// Parameters up to which a model is kept in f32: below this the conversions would cost more than the memory.
 const SMALL: u64 = 64 << 20;
 
-const TEXT_WEIGHTS: &[&str] = &["text_encoder/model.safetensors", "text_encoder/model.fp16.safetensors"];
-const UNET_WEIGHTS: &[&str] =
-    &["unet/diffusion_pytorch_model.safetensors", "unet/diffusion_pytorch_model.fp16.safetensors"];
-const VAE_WEIGHTS: &[&str] =
-    &["vae/diffusion_pytorch_model.safetensors", "vae/diffusion_pytorch_model.fp16.safetensors"];
+/// The parts that have weights.
+pub const PARTS: [Part; 3] = [Part::TextEncoder, Part::Unet, Part::Vae];
 
 /// The configurations of a model's parts.
 #[derive(Debug, Clone)]
@@ -92,7 +90,7 @@ impl ModelConfig {
 /// # Errors
 /// See [`Vocabulary::read`].
 pub async fn vocabulary(source: &dyn Source) -> Result<Vocabulary> {
-    Vocabulary::read(source, TEXT_WEIGHTS).await
+    Vocabulary::read(source).await
 }
 
 /// A loaded model.
@@ -118,7 +116,7 @@ pub struct Model {
 impl Model {
     /// Loads a model, except for the autoencoder's encoder, which only training needs ([`Model::encoder`]).
     ///
-    /// `storage` none means f32 for small models and as in the file otherwise.
+    /// `storage` none means f32 for small models; of others, f16 on a GPU and as in the file on the processor.
     ///
     /// # Errors
     /// One of the variants about models and files; see [`ModelConfig::read`] and [`Weights::finish`].
@@ -133,23 +131,20 @@ impl Model {
         let tokenizer = ClipTokenizer::load(&*source, config.text.vocab_size, length).await?;
         let storage = match storage {
             Some(storage) => storage,
-            None => match parameters(&*source).await? <= SMALL {
-                true => Storage::F32,
-                false => Storage::AsFile,
-            },
+            None => usual_storage(&*source, gpu::is_gpu(device)).await?,
         };
 
-        let weights = Weights::open(&*source, Part::TextEncoder, TEXT_WEIGHTS, device, storage, &mut *events).await?;
+        let weights = Weights::open(&*source, Part::TextEncoder, device, storage, &mut *events).await?;
         let text = ClipTextModel::load(&weights, &config.text).await?;
         weights.finish().await?;
         drop(weights);
 
-        let weights = Weights::open(&*source, Part::Unet, UNET_WEIGHTS, device, storage, &mut *events).await?;
+        let weights = Weights::open(&*source, Part::Unet, device, storage, &mut *events).await?;
         let unet = Unet::load(&weights, &config.unet).await?;
         weights.finish().await?;
         drop(weights);
 
-        let weights = Weights::open(&*source, Part::Vae, VAE_WEIGHTS, device, storage, &mut *events).await?;
+        let weights = Weights::open(&*source, Part::Vae, device, storage, &mut *events).await?;
         let decoder = VaeDecoder::load(&weights, &config.vae).await?;
         weights.finish_except(&["encoder.", "quant_conv."]).await?;
         drop(weights);
@@ -170,7 +165,7 @@ impl Model {
 
     /// Loads the encoder half of the autoencoder.
     pub async fn encoder(&self, events: &mut dyn FnMut(Event)) -> Result<VaeEncoder> {
-        let weights = Weights::open(&*self.source, Part::Vae, VAE_WEIGHTS, &self.device, self.storage, events).await?;
+        let weights = Weights::open(&*self.source, Part::Vae, &self.device, self.storage, events).await?;
         let encoder = VaeEncoder::load(&weights, &self.config.vae).await?;
         weights.finish_except(&["decoder.", "post_quant_conv."]).await?;
         Ok(encoder)
@@ -197,17 +192,57 @@ impl Model {
     }
 }
 
+/// A model of the given configuration with random weights, to measure with: nothing but the configuration and the tokenizer
+/// is read.
+///
+/// # Errors
+/// See [`ModelConfig::read`].
+pub async fn with_random_weights(configs: Rc<dyn Source>) -> Result<Random> {
+    let config = ModelConfig::read(&*configs).await?;
+    // Only shapes are asked for, so any device will do.
+    let (device, mut quiet) = (Device::default(), |_| ());
+    let mut shapes = BTreeMap::new();
+    for part in PARTS {
+        let weights = Weights::listing(&*configs, part, &device, &mut quiet);
+        match part {
+            Part::Unet => drop(Unet::load(&weights, &config.unet).await?),
+            Part::Vae => {
+                drop(VaeEncoder::load(&weights, &config.vae).await?);
+                drop(VaeDecoder::load(&weights, &config.vae).await?);
+            }
+            Part::TextEncoder | Part::Tokenizer => drop(ClipTextModel::load(&weights, &config.text).await?),
+        }
+        shapes.insert(files::whole(part), weights.asked());
+    }
+    Ok(Random::new(configs, shapes))
+}
+
+/// How weights are kept unless somebody says so: small models in f32; of others, f16 on a GPU and as in the file on the
+/// processor.
+///
+/// # Errors
+/// Those of looking for the files.
+pub async fn usual_storage(source: &dyn Source, on_gpu: bool) -> Result<Storage> {
+    Ok(match parameters(source).await? <= SMALL {
+        true => Storage::F32,
+        false if on_gpu => Storage::F16,
+        false => Storage::AsFile,
+    })
+}
+
 /// A hash that is another for every other model: of the weights' lengths, headers and some of their values. All of them
 /// would take seconds in a browser, and fine-tuning leaves no part alone.
 async fn fingerprint(source: &dyn Source) -> Result<String> {
     const WINDOW: u64 = 64 << 10;
     let mut hash = Sha256::new();
-    for path in [TEXT_WEIGHTS, UNET_WEIGHTS, VAE_WEIGHTS].concat() {
-        let Some(length) = source.length(path).await? else { continue };
-        hash.update(format!("{path} {length}\n"));
-        for part in 0..8 {
-            let start = length * part / 8;
-            hash.update(source.read(path, start..length.min(start + WINDOW)).await?);
+    for part in PARTS {
+        for path in files::find(source, part).await?.unwrap_or_default() {
+            let length = source.length(&path).await?.unwrap_or(0);
+            hash.update(format!("{path} {length}\n"));
+            for part in 0..8 {
+                let start = length * part / 8;
+                hash.update(source.read(&path, start..length.min(start + WINDOW)).await?);
+            }
         }
     }
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
@@ -216,9 +251,9 @@ async fn fingerprint(source: &dyn Source) -> Result<String> {
 /// About how many parameters the model's files hold, judged by their length in f16.
 async fn parameters(source: &dyn Source) -> Result<u64> {
     let mut bytes = 0;
-    for files in [TEXT_WEIGHTS, UNET_WEIGHTS, VAE_WEIGHTS] {
-        for path in files {
-            bytes += source.length(path).await?.unwrap_or(0);
+    for part in PARTS {
+        for path in files::find(source, part).await?.unwrap_or_default() {
+            bytes += source.length(&path).await?.unwrap_or(0);
         }
     }
     Ok(bytes / 2)

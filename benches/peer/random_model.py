@@ -1,7 +1,7 @@
 """Makes a Stable Diffusion 1.x folder of any size with random weights, to measure time and memory on.
 
     python random_model.py OUT [--channels 64,128,256,256] [--sample-size 32] [--text-width 256]
-    python random_model.py OUT --sd15                      # every size as in Stable Diffusion 1.5, 2.1 GB
+    python random_model.py OUT --full
 
 The values mean nothing; sizes, layer types and the computation are those of a real model. Tokenizer and noise schedule are
 the mini model's.
@@ -25,15 +25,13 @@ def main() -> None:
     arguments.add_argument("--channels", default="64,128,256,256", help="of the U-Net's levels")
     arguments.add_argument("--sample-size", type=int, default=32, help="side of the latents")
     arguments.add_argument("--text-width", type=int, default=256)
-    arguments.add_argument("--sd15", action="store_true", help="Stable Diffusion 1.5 in all sizes; the others are not looked at")
+    arguments.add_argument("--full", action="store_true", help="all sizes of Stable Diffusion 1.5")
     options = arguments.parse_args()
-    if options.sd15:
+    if options.full:
         options.channels, options.sample_size, options.text_width = "320,640,1280,1280", 64, 768
     channels = [int(value) for value in options.channels.split(",")]
     levels = len(channels)
     vocabulary = json.loads((MINI / "tokenizer" / "vocab.json").read_text())
-    # The tokenizer's ids are the mini model's; a larger table only has rows that no prompt asks for.
-    rows = 49_408 if options.sd15 else len(vocabulary)
 
     torch.manual_seed(0)
     unet = UNet2DConditionModel(
@@ -42,27 +40,27 @@ def main() -> None:
         layers_per_block=2,
         cross_attention_dim=options.text_width,
         attention_head_dim=8,
-        norm_num_groups=32 if options.sd15 else 16,
+        norm_num_groups=32 if options.full else 16,
         down_block_types=["CrossAttnDownBlock2D"] * (levels - 1) + ["DownBlock2D"],
         up_block_types=["UpBlock2D"] + ["CrossAttnUpBlock2D"] * (levels - 1),
     )
-    pixels = [128, 256, 512, 512] if options.sd15 else [16, 32, 64]
+    vae_channels = [128, 256, 512, 512] if options.full else [16, 32, 64]
     vae = AutoencoderKL(
-        block_out_channels=pixels,
-        down_block_types=["DownEncoderBlock2D"] * len(pixels),
-        up_block_types=["UpDecoderBlock2D"] * len(pixels),
-        layers_per_block=2 if options.sd15 else 1,
-        norm_num_groups=32 if options.sd15 else 4,
-        sample_size=2 ** (len(pixels) - 1) * options.sample_size,
+        block_out_channels=vae_channels,
+        layers_per_block=2 if options.full else 1,
+        down_block_types=["DownEncoderBlock2D"] * len(vae_channels),
+        up_block_types=["UpDecoderBlock2D"] * len(vae_channels),
+        norm_num_groups=32 if options.full else 4,
+        sample_size=2 ** (len(vae_channels) - 1) * options.sample_size,
         scaling_factor=0.18215,
     )
     text = CLIPTextModel(
         CLIPTextConfig(
-            vocab_size=rows,
+            vocab_size=49408 if options.full else len(vocabulary),
             hidden_size=options.text_width,
             intermediate_size=4 * options.text_width,
-            num_hidden_layers=12 if options.sd15 else 6,
-            num_attention_heads=12 if options.sd15 else 8,
+            num_hidden_layers=12 if options.full else 6,
+            num_attention_heads=12 if options.full else 8,
             hidden_act="quick_gelu",
             bos_token_id=len(vocabulary) - 2,
             eos_token_id=len(vocabulary) - 1,

@@ -28,10 +28,19 @@ pub(super) struct Shared {
     /// Where to compute
     #[arg(long, global = true, value_enum, value_name = "DEVICE", default_value_t = DeviceChoice::default())]
     pub device: DeviceChoice,
-    /// A Stable Diffusion model: a folder as diffusers writes it, or a repository on the Hugging Face Hub
-    /// (owner/name) [default: mini, the model in this program]
-    #[arg(long, global = true, value_name = "DIR|REPO")]
+    /// A Stable Diffusion model: a folder as diffusers writes it, a single .safetensors file, or a repository on the
+    /// Hugging Face Hub (owner/name, or owner/name/file.safetensors) [default: mini, the model in this program]
+    #[arg(long, global = true, value_name = "DIR|FILE|REPO")]
     pub model: Option<PathBuf>,
+    /// For a model in a single file: take configuration and tokenizer from this folder or repository
+    #[arg(long, global = true, value_name = "DIR|REPO")]
+    pub base: Option<PathBuf>,
+    /// For a model in a single file: what it predicts [default: what the file says, or is usual for its family]
+    #[arg(long, global = true, value_enum, value_name = "TYPE")]
+    pub prediction_type: Option<Prediction>,
+    /// How weights are kept [default: auto]
+    #[arg(long, global = true, value_enum, value_name = "HOW", default_value_t = WeightStorage::default(), hide_default_value = true)]
+    pub weights: WeightStorage,
     /// Do not use the network: only what is on this machine already
     #[arg(long, global = true)]
     pub offline: bool,
@@ -41,6 +50,29 @@ pub(super) struct Shared {
     /// Print nothing but the result and errors
     #[arg(long, short, global = true)]
     pub quiet: bool,
+}
+
+/// What a U-Net predicts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Prediction {
+    /// The noise
+    Epsilon,
+    /// The velocity, as most Stable Diffusion 2.x models
+    VPrediction,
+}
+
+/// How weights are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum WeightStorage {
+    /// Small models in f32; others in f16 on a GPU, and as in the file on the processor
+    #[default]
+    Auto,
+    /// As in the file
+    File,
+    /// In half precision: half the memory of f32
+    F16,
+    /// In single precision
+    F32,
 }
 
 #[derive(Debug, Subcommand)]
@@ -241,6 +273,23 @@ pub(super) struct BenchArgs {
     /// Side of the pictures in pixels [default: the model's own]
     #[arg(long, value_name = "PIXELS")]
     pub resolution: Option<u32>,
+    /// Measure random weights, which need no download
+    #[arg(long, value_enum, value_name = "WHICH")]
+    pub random: Option<RandomModel>,
+    /// Measure each operation of the U-Net, too
+    #[arg(long)]
+    pub ops: bool,
+}
+
+/// Models with random weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum RandomModel {
+    /// Of the sizes of Stable Diffusion 1.5
+    Sd1,
+    /// Of the sizes of Stable Diffusion 2.1
+    Sd2,
+    /// Of the sizes of --model, of which only configuration and tokenizer are read
+    Model,
 }
 
 // Lines of at most 78 characters: longer ones break in a terminal of 80.
@@ -307,6 +356,7 @@ const BENCH_EXAMPLES: &str = "\
 Examples:
   pseudoword bench --device cpu
   pseudoword bench --device gpu --batch 1 --checkpointing on --json
+  pseudoword bench --random sd1 --resolution 256 --batch 1 --ops
 
 benches/peer/peer.py measures diffusers and PyTorch at the same work.";
 

@@ -6,18 +6,21 @@ use std::rc::Rc;
 
 use sha2::{Digest, Sha256};
 
-use super::args::Shared;
+use super::args::{Prediction, Shared};
 use super::files;
 use super::output::Output;
+use crate::checkpoint::{Checkpoint, Options};
 use crate::embedding::{self, Learned, NamedBy, Reading, hex};
+use crate::event::Event;
 use crate::model::ModelConfig;
+use crate::schedule::PredictionType;
 use crate::shelf::Shelf;
-use crate::source::address::Address;
+use crate::source::address::{Address, HubAddress};
 use crate::source::fetch::{Sources, WordFile};
 use crate::source::model::Precision;
 use crate::source::progress::Notice;
 use crate::source::settings::Settings;
-use crate::source::{Folder, Source};
+use crate::source::{Folder, Problem, Source};
 use crate::{Error, Result, mini};
 
 /// The user's own words.
@@ -45,22 +48,77 @@ fn tell(out: &mut Output) -> impl FnMut(Notice) -> ControlFlow<()> + '_ {
 /// The model that is asked for.
 ///
 /// # Errors
-/// [`Error::BadFile`] for what is no model folder, [`Error::Source`] for what cannot be fetched.
+/// [`Error::BadFile`] for what is no model, [`Error::Source`] for what cannot be fetched.
 pub(super) async fn model(shared: &Shared, out: &mut Output) -> Result<Rc<dyn Source>> {
-    let Some(path) = &shared.model else { return Ok(Rc::new(mini::source())) };
+    let source = match &shared.model {
+        None => Found::Folder(Rc::new(mini::source())),
+        Some(path) => find_model(path, shared, out).await?,
+    };
+    match source {
+        Found::Folder(source) => {
+            let given = [("--base", shared.base.is_some()), ("--prediction-type", shared.prediction_type.is_some())];
+            match given.iter().find(|(_, given)| *given) {
+                Some((option, _)) => Err(Error::Usage(format!(
+                    "{option} is for a model in a single file: {} is a folder, whose own files say that",
+                    source.name()
+                ))),
+                None => Ok(source),
+            }
+        }
+        Found::File(folder, name) => {
+            let base = match &shared.base {
+                Some(path) => Some(base(path, shared, out).await?),
+                None => None,
+            };
+            let prediction = shared.prediction_type.map(|prediction| match prediction {
+                Prediction::Epsilon => PredictionType::Epsilon,
+                Prediction::VPrediction => PredictionType::VPrediction,
+            });
+            let checkpoint = Checkpoint::open(folder, &name, &Options { base, prediction }).await?;
+            for note in checkpoint.notes() {
+                out.event(&Event::warning("checkpoint", format!("{}: {note}", checkpoint.name())))?;
+            }
+            Ok(Rc::new(checkpoint))
+        }
+    }
+}
+
+/// A model folder, or a folder and the file in it that is the model.
+enum Found {
+    Folder(Rc<dyn Source>),
+    File(Rc<dyn Source>, String),
+}
+
+async fn find_model(path: &Path, shared: &Shared, out: &mut Output) -> Result<Found> {
     let bad = |reason: &str| Err(Error::BadFile { file: path.display().to_string(), reason: reason.to_owned() });
     match std::fs::metadata(path) {
-        Ok(about) if about.is_dir() => return Ok(Rc::new(Folder::new(path))),
-        Ok(_) => return bad("a model is given as a folder in the diffusers layout (unet/, vae/, ...), this is a file"),
+        Ok(about) if about.is_dir() => return Ok(Found::Folder(Rc::new(Folder::new(path)))),
+        Ok(_) => {
+            let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+            return Ok(Found::File(Rc::new(Folder::new(folder)), file_name(path)));
+        }
         // The name of the model in this program, unless a folder is called so.
-        Err(_) if path.as_os_str() == "mini" => return Ok(Rc::new(mini::source())),
+        Err(_) if path.as_os_str() == "mini" => return Ok(Found::Folder(Rc::new(mini::source()))),
         Err(_) => {}
     }
-    let Some(typed) = path.to_str() else { return bad("there is no such model folder") };
+    let Some(typed) = path.to_str() else { return bad("there is no such model") };
     let sources = sources(shared)?;
     match sources.address(typed)? {
-        Address::Path(path) => Ok(Rc::new(Folder::new(path))),
-        Address::Url(_) => bad("a model is several files: give a folder, or a repository such as owner/name"),
+        Address::Path(path) => Ok(Found::Folder(Rc::new(Folder::new(path)))),
+        Address::Url(_) => {
+            bad("a model is not fetched from an address: give a folder, a file, or a repository such as owner/name")
+        }
+        Address::Hub(at) if at.path.as_deref().is_some_and(|path| path.ends_with(".safetensors")) => {
+            let listing = sources.list(&at, &mut tell(out)).await?;
+            let path = at.path.clone().unwrap_or_default();
+            let Some(file) = listing.get(&path).cloned() else {
+                let text = format!("has no file {path}");
+                return Err(Problem::Unfit { repo: at.repo.to_string(), reason: text }.into());
+            };
+            out.say(&format!("{at}: {:.0} MB; what is here already is not fetched again", file.size as f64 / 1e6));
+            let whole = HubAddress { path: None, ..at };
+            Ok(Found::File(Rc::new(sources.locate(&whole, &listing, &[file], &mut tell(out)).await?), path))
+        }
         Address::Hub(at) => {
             // Weights are kept in f16 anyway: the smaller files are as good.
             let (listing, chosen) = sources.plan(&at, Precision::Half, &mut tell(out)).await?;
@@ -72,8 +130,24 @@ pub(super) async fn model(shared: &Shared, out: &mut Output) -> Result<Rc<dyn So
                 chosen.bytes() as f64 / 1e6
             ));
             let files: Vec<_> = chosen.all().cloned().collect();
-            Ok(Rc::new(sources.locate(&at, &listing, &files, &mut tell(out)).await?))
+            Ok(Found::Folder(Rc::new(sources.locate(&at, &listing, &files, &mut tell(out)).await?)))
         }
+    }
+}
+
+/// The folder that a single file's configuration and tokenizer come from; of a repository only those are fetched.
+async fn base(path: &Path, shared: &Shared, out: &mut Output) -> Result<Rc<dyn Source>> {
+    let bad = |reason: &str| Err(Error::BadFile { file: path.display().to_string(), reason: reason.to_owned() });
+    if path.is_dir() {
+        return Ok(Rc::new(Folder::new(path)));
+    }
+    let sources = sources(shared)?;
+    match path.to_str().map(|typed| sources.address(typed)).transpose()? {
+        Some(Address::Hub(at)) => {
+            let (listing, chosen) = sources.plan(&at, Precision::Half, &mut tell(out)).await?;
+            Ok(Rc::new(sources.locate(&at, &listing, &chosen.configs, &mut tell(out)).await?))
+        }
+        _ => bad("--base takes a model folder or a repository such as owner/name"),
     }
 }
 

@@ -1,5 +1,7 @@
 //! `pseudoword models`: what a model is made of.
 
+use std::collections::BTreeSet;
+
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
@@ -11,18 +13,19 @@ use super::output::Output;
 use crate::Result;
 use crate::config::SamplerKind;
 use crate::embedding::Embedding;
+use crate::event::Part;
 use crate::model::ModelConfig;
 use crate::schedule::{PredictionType, Sampler};
 use crate::source::Source;
-use crate::weights::Header;
+use crate::weights::{Header, files};
 
-/// The folders that hold weights, and what they are called.
-const PARTS: [(&str, &str); 3] = [("text_encoder", "text encoder"), ("unet", "U-Net"), ("vae", "autoencoder")];
+/// The parts with weights, and their names for programs.
+const PARTS: [(&str, Part); 3] = [("text_encoder", Part::TextEncoder), ("unet", Part::Unet), ("vae", Part::Vae)];
 
 /// Describes the model that is asked for, after the one in the program.
 pub(super) async fn run(shared: &Shared, out: &mut Output) -> Result<()> {
     if shared.model.is_some() {
-        let here = Shared { model: None, ..shared.clone() };
+        let here = Shared { model: None, base: None, prediction_type: None, ..shared.clone() };
         describe(&*find::model(&here, out).await?, out).await?;
         out.told("")?;
     }
@@ -33,8 +36,8 @@ async fn describe(source: &dyn Source, out: &mut Output) -> Result<()> {
     let config = ModelConfig::read(source).await?;
     let id = ModelId::of(source).await?;
     let mut parts = Vec::new();
-    for (folder, name) in PARTS {
-        parts.push((folder, name, weights(source, folder).await?));
+    for (folder, part) in PARTS {
+        parts.push((folder, part, weights(source, part).await?));
     }
     let (text, unet, vae) = (&config.text, &config.unet, &config.vae);
     let prediction = match config.scheduler.prediction_type {
@@ -104,20 +107,18 @@ impl Weights {
     }
 }
 
-async fn weights(source: &dyn Source, folder: &str) -> Result<Option<Weights>> {
-    let stem = if folder == "text_encoder" { "model" } else { "diffusion_pytorch_model" };
-    for end in ["safetensors", "fp16.safetensors"] {
-        let file = format!("{folder}/{stem}.{end}");
-        let Some(bytes) = source.length(&file).await? else { continue };
-        let header = Header::read(source, &file, bytes).await?;
-        let infos: Vec<_> = header.names().filter_map(|name| header.get(name)).collect();
-        let parameters = infos.iter().map(|info| info.shape.iter().product::<usize>() as u64).sum();
-        let mut types: Vec<String> = infos.iter().map(|info| format!("{:?}", info.dtype).to_lowercase()).collect();
-        types.sort();
-        types.dedup();
-        return Ok(Some(Weights { file, bytes, parameters, types: types.join(", ") }));
+async fn weights(source: &dyn Source, part: Part) -> Result<Option<Weights>> {
+    let Some(paths) = files::find(source, part).await? else { return Ok(None) };
+    let (mut bytes, mut parameters, mut types) = (0, 0, BTreeSet::new());
+    for path in &paths {
+        let length = source.length(path).await?.unwrap_or(0);
+        let header = Header::read(source, path, length).await?;
+        bytes += length;
+        parameters += header.tensors().map(|entry| entry.shape.iter().product::<u64>()).sum::<u64>();
+        types.extend(header.tensors().map(|entry| entry.dtype.to_lowercase()));
     }
-    Ok(None)
+    let types = types.into_iter().collect::<Vec<_>>().join(", ");
+    Ok(Some(Weights { file: paths.join(", "), bytes, parameters, types }))
 }
 
 fn millions(count: u64) -> String {

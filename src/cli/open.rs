@@ -5,20 +5,23 @@ use std::rc::Rc;
 
 use sha2::{Digest, Sha256};
 
-use super::args::Shared;
+use super::args::{Shared, WeightStorage};
 use super::find;
 use super::output::Output;
 use crate::embedding::{Embedding, Refusal, hex};
-use crate::event::Event;
+use crate::event::{Event, Part};
 use crate::gpu::{self, Chosen};
 use crate::mini;
+use crate::model::{ModelConfig, usual_storage};
+use crate::plan::{Machine, Plan, WeightBytes};
 use crate::session::Session;
 use crate::source::Source;
 use crate::source::fetch::WordFile;
+use crate::weights::{Storage, files as weight_files};
 use crate::{Error, Result};
 
-/// Where the weights of a U-Net are; they stand for the model where its identity is asked.
-const UNET: [&str; 2] = ["unet/diffusion_pytorch_model.safetensors", "unet/diffusion_pytorch_model.fp16.safetensors"];
+/// Needs below this are not told.
+const WORTH_SAYING: u64 = 512 << 20;
 /// Bytes that are hashed at a time.
 const CHUNK: u64 = 16 << 20;
 
@@ -46,23 +49,53 @@ impl ModelId {
 }
 
 async fn unet_hash(source: &dyn Source) -> Result<Option<String>> {
-    for path in UNET {
-        let Some(length) = source.length(path).await? else { continue };
-        let mut hash = Sha256::new();
+    let Some(paths) = weight_files::find(source, Part::Unet).await? else { return Ok(None) };
+    let mut hash = Sha256::new();
+    for path in paths {
+        let length = source.length(&path).await?.unwrap_or(0);
         for start in (0..length).step_by(CHUNK as usize) {
-            hash.update(source.read(path, start..length.min(start + CHUNK)).await?);
+            hash.update(source.read(&path, start..length.min(start + CHUNK)).await?);
         }
-        return Ok(Some(hex(&hash.finalize())));
     }
-    Ok(None)
+    Ok(Some(hex(&hash.finalize())))
 }
 
-/// Chooses the device and loads the model onto it.
-pub(super) async fn session(shared: &Shared, source: Rc<dyn Source>, out: &mut Output) -> Result<(Session, Chosen)> {
+/// A plan for what is to be done with a model, given its weights as they will be kept, and whether the processor computes.
+pub(super) type Planned<'a> = &'a dyn Fn(&ModelConfig, WeightBytes, bool) -> Plan;
+
+/// Chooses the device, says how much memory the work will need, and loads the model.
+///
+/// # Errors
+/// [`Error::TooLittleMemory`] before anything is loaded, if the work cannot be done.
+pub(super) async fn session(
+    shared: &Shared,
+    source: Rc<dyn Source>,
+    planned: Planned<'_>,
+    out: &mut Output,
+) -> Result<(Session, Chosen)> {
     let chosen = gpu::choose(shared.device)?;
     out.event(&chosen.event())?;
     let mut told = Ok(());
-    let session = Session::open(source, &chosen.device, &mut |event| {
+    let storage = match shared.weights {
+        WeightStorage::Auto => None,
+        WeightStorage::File => Some(Storage::AsFile),
+        WeightStorage::F16 => Some(Storage::F16),
+        WeightStorage::F32 => Some(Storage::F32),
+    };
+    let storage = match storage {
+        Some(storage) => storage,
+        None => usual_storage(&*source, chosen.kind == "gpu").await?,
+    };
+    let config = ModelConfig::read(&*source).await?;
+    let plan = planned(&config, WeightBytes::read(&*source, storage).await?, chosen.kind == "cpu");
+    // For what fits into any machine the sentence would be noise.
+    if plan.peak() > WORTH_SAYING {
+        out.say(&format!("this will need {}", plan.sentence()));
+    }
+    if let Some(tight) = plan.check(&machine(&chosen))? {
+        out.event(&Event::warning("memory", tight))?;
+    }
+    let session = Session::open_with(source, &chosen.device, Some(storage), &mut |event| {
         if told.is_ok() {
             told = out.event(&event);
         }
@@ -72,6 +105,19 @@ pub(super) async fn session(shared: &Shared, source: Rc<dyn Source>, out: &mut O
     let session = session?;
     told?;
     Ok((session, chosen))
+}
+
+/// What the chosen device has to give, as far as that is known.
+fn machine(chosen: &Chosen) -> Machine {
+    if chosen.kind == "cpu" {
+        return Machine::processor();
+    }
+    let adapter = gpu::adapters().into_iter().find(|adapter| adapter.info.name == chosen.name);
+    let limits = adapter.as_ref().map(|adapter| &adapter.limits);
+    let largest_buffer = limits.map(|limits| limits.max_buffer_size.min(limits.max_storage_buffer_binding_size));
+    // What shares the processor's memory has no more than that; what other GPUs have free nobody tells.
+    let free = adapter.as_ref().filter(|adapter| adapter.shares_memory()).and(Machine::processor().free);
+    Machine { free, largest_buffer }
 }
 
 /// A learned word in use.

@@ -13,6 +13,7 @@ use crate::config::{SampleConfig, TrainConfig};
 use crate::embedding::Embedding;
 use crate::event::Event;
 use crate::model::ModelConfig;
+use crate::plan::{self, Plan};
 use crate::text::ClipTokenizer;
 use crate::train::TrainJob;
 use crate::{Error, Result};
@@ -59,7 +60,12 @@ pub(super) async fn run(args: &TrainArgs, shared: &Shared, out: &mut Output) -> 
 
     let interrupt = Interrupt::listen(shared.quiet)?;
     let model = ModelId::of(&*source).await?;
-    let (mut session, chosen) = open::session(shared, source, out).await?;
+    let job = plan::Job { height: side, width: side, batch: args.config.batch_size };
+    let recompute = crate::train::recomputes(&args.config, &config);
+    let previews = args.config.preview_every > 0;
+    let planned =
+        |model: &ModelConfig, weights, on_cpu| Plan::training(model, weights, job, recompute, previews, on_cpu);
+    let (mut session, chosen) = open::session(shared, source, &planned, out).await?;
     let words = open::add_words(&mut session, embeddings, &model, out)?;
     let names: Vec<String> = gathered.input.pictures.iter().map(|picture| picture.picture.name.clone()).collect();
     let job = session.train(&args.config, gathered.input)?;

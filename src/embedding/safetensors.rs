@@ -60,6 +60,14 @@ impl Header {
         }
         let json = cursor::span(bytes, 8, length)
             .ok_or_else(|| Refusal::cut(format!("a header of {length} bytes in a file of {file}")))?;
+        Self::parse(json, file - 8 - length)
+    }
+
+    /// Checks the text of a header, given how many bytes of data follow it: for files that are not read as a whole.
+    ///
+    /// # Errors
+    /// As for [`Header::read`].
+    pub fn parse(json: &[u8], data: u64) -> Result<Self, Refusal> {
         let bad = |reason: String| Refusal::damaged("the safetensors header", reason);
         let mut problem = None;
         let mut deserializer = serde_json::Deserializer::from_slice(json);
@@ -70,9 +78,14 @@ impl Header {
             (Ok(header), None) => header,
             (Err(error), None) => return Err(bad(brief(error))),
         };
-        header.data = 8 + length;
-        header.check(file - 8 - length)?;
+        header.data = 8 + json.len() as u64;
+        header.check(data)?;
         Ok(header)
+    }
+
+    /// Where in the file the data begins.
+    pub fn data_start(&self) -> u64 {
+        self.data
     }
 
     /// The tensors must follow each other without holes, have the size that their shape needs, and end with the file.

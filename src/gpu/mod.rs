@@ -53,6 +53,14 @@ impl Chosen {
     }
 }
 
+/// Whether a device computes on a GPU, be it a program that plays one.
+pub fn is_gpu(_device: &Device) -> bool {
+    #[cfg(not(target_family = "wasm"))]
+    return *_device != cpu();
+    #[cfg(target_family = "wasm")]
+    return true;
+}
+
 /// What an adapter lacks for the engine to run on it, in words; none if it will do.
 ///
 /// The numbers are WebGPU's guaranteed limits (W3C WebGPU, "limits"), which the kernels are written for. An adapter with

@@ -41,6 +41,11 @@ impl Adapter {
         self.info.device_type == DeviceType::Cpu
     }
 
+    /// Whether it computes in the processor's memory.
+    pub fn shares_memory(&self) -> bool {
+        matches!(self.info.device_type, DeviceType::Cpu | DeviceType::IntegratedGpu)
+    }
+
     /// The type in words.
     pub fn type_name(&self) -> &'static str {
         match self.info.device_type {

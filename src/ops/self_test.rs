@@ -123,10 +123,12 @@ const CASES: [Case; 7] = [
     Case {
         name: "attention",
         shape: [1, 19, 32],
-        op: |x, _| {
+        op: |x, numbers| {
             let dims @ [batch, height, width, channels] = x.dims();
-            let x = x.reshape([batch, height * width, channels]);
-            attention(&x, &x, &x, HEADS, true).reshape(dims)
+            let flat = |x: &Var<4>| x.reshape([batch, height * width, channels]);
+            // Buffers of their own, as they have in a model: browsers bind none twice.
+            let [k, v] = [(); 2].map(|()| flat(&x.shift_channels(Tensor::zeros([batch, channels], numbers.device))));
+            attention(&flat(x), &k, &v, HEADS, true).reshape(dims)
         },
         by_hand: |x, [_, length, channels]| {
             let width = channels / HEADS;

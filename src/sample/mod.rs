@@ -15,6 +15,7 @@ use crate::ops::Var;
 use crate::schedule::Sampler;
 use crate::session::Rows;
 use crate::text::{ClipTokenizer, Prompt};
+use crate::vae::tiling::{self, Map};
 use crate::{Error, Result, platform};
 
 /// Pictures being made. Ask for events with [`SampleJob::next`] until there are none, then take the pictures.
@@ -218,9 +219,9 @@ impl SampleJob {
         let [count, ..] = latents.dims();
         for i in 0..count {
             // One at a time: the decoder needs far more memory than the U-Net.
-            let pixels = self.model.decoder.decode(&latents.clone().narrow(0, i, 1));
-            let [_, height, width, _] = pixels.dims();
-            let values = platform::read(pixels).await?;
+            let picture = latents.clone().narrow(0, i, 1);
+            let Map { size: [height, width], values, .. } =
+                tiling::decode(&self.model.decoder, &picture, tiling::TILE).await?;
             if values.iter().any(|value| !value.is_finite()) {
                 let reason = "the picture came out with values that are not numbers".to_owned();
                 return Err(Error::Gpu { during: "decoding".to_owned(), reason });

@@ -31,7 +31,7 @@ impl Vocabulary {
     ///
     /// # Errors
     /// As for the text encoder of a model: a missing part, a bad configuration, a table of another shape.
-    pub async fn read(source: &dyn Source, weights: &[&str]) -> Result<Self> {
+    pub async fn read(source: &dyn Source) -> Result<Self> {
         let Some(text) = read_text(source, CONFIG).await? else {
             return Err(Error::ModelPartMissing {
                 model: source.name(),
@@ -43,7 +43,7 @@ impl Vocabulary {
         let tokenizer = ClipTokenizer::load(source, config.vocab_size, config.max_position_embeddings).await?;
         // The table stays on the host, so any device will do.
         let (device, mut quiet) = (burn::tensor::Device::default(), |_| ());
-        let file = Weights::open(source, Part::TextEncoder, weights, &device, Storage::AsFile, &mut quiet).await?;
+        let file = Weights::open(source, Part::TextEncoder, &device, Storage::AsFile, &mut quiet).await?;
         let prefixed = file.at("text_model");
         let place = if prefixed.has(TABLE) { prefixed } else { file.clone() };
         let table = place.host_table(TABLE, config.vocab_size, config.hidden_size).await?;

@@ -6,7 +6,8 @@ use crate::config::Framing;
 use crate::image::{Picture, mirror, square, to_floats};
 use crate::model::Model;
 use crate::vae::VaeEncoder;
-use crate::{Error, Result, layout, platform};
+use crate::vae::tiling::{self, Map};
+use crate::{Error, Result, layout};
 
 /// The posterior of one view of a picture, on the host.
 pub(super) struct Cached {
@@ -48,17 +49,15 @@ impl Dataset {
         for view in views {
             let shape = [1, side as usize, side as usize, 3];
             let tensor = Tensor::<1>::from_floats(view.as_slice(), &model.device).reshape(shape);
-            let posterior = encoder.encode(&tensor);
-            let dims = posterior.mean.dims();
-            let both = Tensor::cat(vec![posterior.mean, (posterior.logvar * 0.5).exp()], 0);
-            let values = platform::read(both).await?;
+            let tile = tiling::TILE * model.config.vae.pixels_per_latent();
+            let Map { size: size @ [h, w], channels, values } = tiling::encode(encoder, &tensor, tile).await?;
             if values.iter().any(|value| !value.is_finite()) {
                 let reason = "the autoencoder gives values for it that are not numbers".to_owned();
                 return Err(Error::BadPicture { file: picture.name.clone(), reason });
             }
-            let (mean, std) = values.split_at(values.len() / 2);
-            let [mean, std] = [mean, std].map(|values| layout::channels_first(values, dims));
-            cached.push(Cached { mean, std, size: [dims[1], dims[2]] });
+            let mut mean = layout::channels_first(&values, [1, h, w, channels]);
+            let std = mean.split_off(mean.len() / 2);
+            cached.push(Cached { mean, std, size });
         }
         self.pictures.push(cached);
         Ok(picture.notes.iter().cloned().chain([note]).collect::<Vec<_>>().join(", "))

@@ -27,7 +27,7 @@ use crate::config::{Checkpointing, Kind, SampleConfig, TrainConfig};
 use crate::embedding::Embedding;
 use crate::event::{EvaluatedOn, Event};
 use crate::image::Picture;
-use crate::model::Model;
+use crate::model::{Model, ModelConfig};
 use crate::ops::{Var, backward};
 use crate::sample::SampleJob;
 use crate::session::Rows;
@@ -153,13 +153,7 @@ impl TrainJob {
         }
         let choices = Choices::new(config, &model, templates, input.replay);
         let optimiser = Optimiser::new(config, rows, known.width, &model.text);
-        let recompute = match config.checkpointing {
-            Checkpointing::On => true,
-            Checkpointing::Off => false,
-            Checkpointing::Auto => {
-                loss::tape_bytes(&model.config, side(config, &model.config), config.batch_size) > 512 << 20
-            }
-        };
+        let recompute = recomputes(config, &model.config);
         let pictures = input.pictures.into_iter().map(|picture| (EvaluatedOn::Training, picture));
         let unseen = input.unseen.into_iter().map(|picture| (EvaluatedOn::Unseen, picture));
         let waiting = pictures.chain(unseen).collect();
@@ -482,6 +476,15 @@ impl TrainJob {
             }
         }
         Ok((total, sum))
+    }
+}
+
+/// Whether a run computes blocks again in the backward pass instead of remembering them.
+pub fn recomputes(config: &TrainConfig, model: &ModelConfig) -> bool {
+    match config.checkpointing {
+        Checkpointing::On => true,
+        Checkpointing::Off => false,
+        Checkpointing::Auto => loss::tape_bytes(model, side(config, model), config.batch_size) > 512 << 20,
     }
 }
 

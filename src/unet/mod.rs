@@ -11,7 +11,7 @@ mod transformer;
 
 use std::rc::Rc;
 
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 
 pub use config::{PerLevel, UnetConfig};
 use embedding::TimeEmbedding;
@@ -144,6 +144,11 @@ impl Unet {
         let conv_norm_out = weights.norm("conv_norm_out", first, config.norm_num_groups, config.norm_eps).await?;
         let conv_out = weights.conv2d("conv_out", [first, config.out_channels], 3, 1, [1; 4]).await?;
         Ok(Self { conv_in, time_embedding, down_blocks, mid_block, up_blocks, conv_norm_out, conv_out })
+    }
+
+    /// Whether its matrices are kept in half precision.
+    pub fn is_half(&self) -> bool {
+        self.conv_in.weight.dtype() == DType::F16
     }
 
     /// Predicts noise (or velocity) `[B, H, W, 4]` in `sample` `[B, H, W, 4]`, each sample at its own timestep, for prompts

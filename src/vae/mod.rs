@@ -5,6 +5,7 @@
 //! fields are names of weights. Nothing is ever differentiated here.
 
 mod config;
+pub mod tiling;
 
 use burn::tensor::Tensor;
 

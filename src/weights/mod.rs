@@ -4,11 +4,13 @@
 //! of a field in the code. Whatever is missing, left over or of another shape is collected and reported together.
 
 mod arrival;
+pub mod files;
+mod random;
 mod safetensors;
 mod upload;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -16,14 +18,15 @@ use burn::tensor::{DType, Device, Tensor};
 use half::{bf16, f16};
 
 use self::arrival::{Arrival, Ends};
+pub use self::random::Random;
 pub use self::safetensors::Header;
 use self::upload::Upload;
+use crate::embedding::safetensors::Entry;
 use crate::event::{Event, Part};
 use crate::ops::{Conv2d, Linear, Norm, Weight};
 use crate::platform::settle;
 use crate::source::Source;
 use crate::{Error, Result};
-use ::safetensors::Dtype;
 
 /// How weights are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,6 +36,29 @@ pub enum Storage {
     AsFile,
     /// Everything as f32: twice the memory, no conversions. Pays for small models.
     F32,
+    /// Matrices and tables as f16: half the memory of a file in f32. Vectors stay as they are, and so does a weight with
+    /// values that f16 does not have.
+    F16,
+}
+
+impl Storage {
+    /// How one weight is kept.
+    fn of(self, weight: &Entry) -> Self {
+        match self {
+            Storage::F16 if weight.shape.len() < 2 => Storage::AsFile,
+            storage => storage,
+        }
+    }
+}
+
+/// Bytes of a weight as it will be kept, and whether that is in half precision.
+pub fn stored_bytes(weight: &Entry, storage: Storage) -> (u64, bool) {
+    let numbers: u64 = weight.shape.iter().product();
+    let half = match (weight.dtype.as_str(), storage.of(weight)) {
+        ("F16", storage) => storage != Storage::F32,
+        (_, storage) => storage == Storage::F16,
+    };
+    (numbers * if half { 2 } else { 4 }, half)
 }
 
 /// Bytes of weights that may be on their way to the device.
@@ -40,26 +66,21 @@ const IN_FLIGHT: usize = 32 << 20;
 /// Bytes of a weight that are read at once, about.
 const PIECE: u64 = 4 << 20;
 
-/// A weight in a file.
-struct Found {
-    span: Range<u64>,
-    /// The type in the file.
-    dtype: Dtype,
-    /// The type that it is kept in.
-    kept: DType,
-}
-
-/// The weights of one part of a model, at some path. Cheap to clone: all clones share one file.
+/// The weights of one part of a model, at some path. Cheap to clone: all clones share its files.
 #[derive(Clone)]
 pub struct Weights<'a> {
-    file: Rc<File<'a>>,
+    file: Rc<Files<'a>>,
     prefix: String,
 }
 
-struct File<'a> {
+struct Files<'a> {
     source: &'a dyn Source,
-    path: String,
-    header: Header,
+    /// Paths and headers.
+    shards: Vec<(String, Header)>,
+    /// In which shard each weight is.
+    places: BTreeMap<String, usize>,
+    /// What was asked for, where nothing is read and only that is wanted.
+    asked: Option<RefCell<BTreeMap<String, Vec<usize>>>>,
     device: Device,
     storage: Storage,
     part: Part,
@@ -72,42 +93,67 @@ struct File<'a> {
 }
 
 impl<'a> Weights<'a> {
-    /// Opens the first of `candidates` that exists, for one part of the model.
+    /// Opens the weights of one part of a model: one file, or several with an index.
     ///
     /// # Errors
-    /// [`Error::ModelPartMissing`] if none exists, [`Error::BadFile`] if it is not safetensors.
+    /// [`Error::ModelPartMissing`] if there are none, [`Error::BadFile`] if a file is not safetensors, or a weight is in two.
     pub async fn open(
         source: &'a dyn Source,
         part: Part,
-        candidates: &[&str],
         device: &Device,
         storage: Storage,
         events: &'a mut dyn FnMut(Event),
     ) -> Result<Self> {
-        for path in candidates {
-            if let Some(length) = source.length(path).await? {
-                let header = Header::read(source, path, length).await?;
-                let file = File {
-                    source,
-                    path: (*path).to_owned(),
-                    header,
-                    device: device.clone(),
-                    storage,
-                    part,
-                    used: RefCell::default(),
-                    problems: RefCell::default(),
-                    events: RefCell::new(events),
-                    arrival: Arrival::default(),
-                    in_flight: Cell::new(0),
-                };
-                return Ok(Self { file: Rc::new(file), prefix: String::new() });
+        let (mut shards, mut places) = (Vec::new(), BTreeMap::new());
+        for (number, path) in files::expect(source, part).await?.into_iter().enumerate() {
+            let header = Header::read(source, &path, source.length(&path).await?.unwrap_or(0)).await?;
+            for entry in header.tensors() {
+                if places.insert(entry.name.clone(), number).is_some() {
+                    let reason = format!("{} is in another file of the {part}, too", entry.name);
+                    return Err(Error::BadFile { file: format!("{}/{path}", source.name()), reason });
+                }
             }
+            shards.push((path, header));
         }
-        Err(Error::ModelPartMissing {
-            model: source.name(),
-            part: format!("{part} weights"),
-            expected: candidates.join(" or "),
-        })
+        let file = Files {
+            source,
+            shards,
+            places,
+            asked: None,
+            device: device.clone(),
+            storage,
+            part,
+            used: RefCell::default(),
+            problems: RefCell::default(),
+            events: RefCell::new(events),
+            arrival: Arrival::default(),
+            in_flight: Cell::new(0),
+        };
+        Ok(Self { file: Rc::new(file), prefix: String::new() })
+    }
+
+    /// Weights that are not there: whatever is asked for is written down, to be told by [`Weights::asked`].
+    pub fn listing(source: &'a dyn Source, part: Part, device: &Device, events: &'a mut dyn FnMut(Event)) -> Self {
+        let file = Files {
+            source,
+            shards: Vec::new(),
+            places: BTreeMap::new(),
+            asked: Some(RefCell::default()),
+            device: device.clone(),
+            storage: Storage::AsFile,
+            part,
+            used: RefCell::default(),
+            problems: RefCell::default(),
+            events: RefCell::new(events),
+            arrival: Arrival::default(),
+            in_flight: Cell::new(0),
+        };
+        Self { file: Rc::new(file), prefix: String::new() }
+    }
+
+    /// Names and shapes of what was asked of [`Weights::listing`].
+    pub fn asked(&self) -> BTreeMap<String, Vec<usize>> {
+        self.file.asked.as_ref().map(RefCell::take).unwrap_or_default()
     }
 
     /// The same weights, one name further down.
@@ -121,7 +167,7 @@ impl<'a> Weights<'a> {
 
     /// Whether a weight of this name exists here.
     pub fn has(&self, name: &str) -> bool {
-        self.file.header.get(&self.path(name)).is_some()
+        self.file.places.contains_key(&self.path(name))
     }
 
     /// Marks weights here as known and not needed.
@@ -148,45 +194,47 @@ impl<'a> Weights<'a> {
         {
             let used = self.file.used.borrow();
             let ours = |name: &&String| !used.contains(*name) && !others.iter().any(|other| name.starts_with(other));
-            problems.extend(self.file.header.names().filter(ours).map(|name| format!("unused: {name}")));
+            problems.extend(self.file.places.keys().filter(ours).map(|name| format!("unused: {name}")));
         }
         if !problems.is_empty() {
-            let file = format!("{}/{}", self.file.source.name(), self.file.path);
+            let paths: Vec<&str> = self.file.shards.iter().map(|(path, _)| path.as_str()).collect();
+            let file = format!("{}/{}", self.file.source.name(), paths.join(", "));
             return Err(Error::BadWeights { file, problems });
         }
         self.file.arrival.check().await
     }
 
-    /// Where a weight's values are, and their type in the file; none if there is no such weight of these shapes, which is
-    /// noted.
-    fn find(&self, name: &str, shapes: &[&[usize]]) -> Result<Option<Found>> {
+    /// Where a weight is; none if there is no such weight of these shapes, which is noted.
+    fn find(&self, name: &str, shapes: &[&[usize]]) -> Result<Option<Found<'_>>> {
         let path = self.path(name);
         let file = &self.file;
-        let Some(info) = file.header.get(&path) else {
+        if let Some(asked) = &file.asked {
+            asked.borrow_mut().insert(path, shapes[0].to_vec());
+            return Ok(None);
+        }
+        let shard = file.places.get(&path).and_then(|number| file.shards.get(*number));
+        let Some((shard, header, info)) = shard.and_then(|(shard, header)| Some((shard, header, header.get(&path)?)))
+        else {
             file.problems.borrow_mut().push(format!("missing: {path} {:?}", shapes[0]));
             return Ok(None);
         };
         file.used.borrow_mut().insert(path.clone());
-        if !shapes.contains(&info.shape.as_slice()) {
+        let fits = |shape: &[usize]| shape.iter().map(|size| *size as u64).eq(info.shape.iter().copied());
+        if !shapes.iter().any(|shape| fits(shape)) {
             let problem = format!("shape: {path} is {:?}, the configuration asks for {:?}", info.shape, shapes[0]);
             file.problems.borrow_mut().push(problem);
             return Ok(None);
         }
-        let total = file.header.names().count() as u32;
+        let total = file.places.len() as u32;
         let done = total.min(file.used.borrow().len() as u32);
         (file.events.borrow_mut())(Event::Load { part: file.part, done, total });
-        let Some(kept) = kept(info.dtype, file.storage) else {
+        if !FLOATS.contains(&info.dtype.as_str()) {
             return Err(Error::BadFile {
-                file: format!("{}/{}", file.source.name(), file.path),
-                reason: format!("{path} is {:?}; weights can be F16, BF16, F32 or F64", info.dtype),
+                file: format!("{}/{shard}", file.source.name()),
+                reason: format!("{path} is {}; weights can be F16, BF16, F32 or F64", info.dtype),
             });
-        };
-        Ok(Some(Found { span: file.header.span(info), dtype: info.dtype, kept }))
-    }
-
-    /// Values of a weight as they are to be kept.
-    async fn read(&self, span: Range<u64>, dtype: Dtype) -> Result<Vec<u8>> {
-        Ok(widened(self.file.source.read(&self.file.path, span).await?, dtype, self.file.storage))
+        }
+        Ok(Some(Found { shard, span: header.span(info), dtype: &info.dtype, storage: file.storage.of(info) }))
     }
 
     /// A weight on the device, of which the file may say any of `shapes`: sent in pieces of whole rows, each of which
@@ -198,35 +246,58 @@ impl<'a> Weights<'a> {
         shape: [usize; D],
         arrange: impl Fn(&mut [u8], usize),
     ) -> Result<Weight<D>> {
-        let Some(Found { span, dtype, kept }) = self.find(name, shapes)? else { return Ok(self.absent()) };
-        let (rows, values) = (shape[0], shape.iter().product::<usize>());
-        let (row, bytes) = ((span.end - span.start) / rows as u64, values * kept.size());
+        let Some(found) = self.find(name, shapes)? else { return Ok(self.absent()) };
+        let mut ends = self.file.arrival.wants().then(Ends::default);
+        let sent = match self.try_send(&found, found.storage, shape, &arrange, &mut ends).await? {
+            Some(weight) => weight,
+            // Half precision does not have one of its values.
+            None => {
+                ends = ends.map(|_| Ends::default());
+                let sent = self.try_send(&found, Storage::AsFile, shape, &arrange, &mut ends).await?;
+                sent.ok_or_else(|| Error::Internal(format!("{name} cannot be kept as it is")))?
+            }
+        };
+        if let Some(ends) = ends {
+            self.file.arrival.note(self.path(name), ends, sent.clone());
+        }
+        // What the device has not taken yet lies in memory, and nothing else holds us back.
+        let bytes = shape.iter().product::<usize>() * sent.dtype().size();
+        let in_flight = self.file.in_flight.get() + bytes;
+        self.file.in_flight.set(if in_flight > IN_FLIGHT { 0 } else { in_flight });
+        if in_flight > IN_FLIGHT {
+            settle(&sent.f32()).await?;
+        }
+        Ok(sent)
+    }
+
+    /// Sends a weight to be kept in this way; none if it has values that cannot be kept so.
+    async fn try_send<const D: usize>(
+        &self,
+        Found { shard, span, dtype, .. }: &Found<'_>,
+        storage: Storage,
+        shape: [usize; D],
+        arrange: &impl Fn(&mut [u8], usize),
+        ends: &mut Option<Ends>,
+    ) -> Result<Option<Weight<D>>> {
+        let (rows, kept) = (shape[0], kept(dtype, storage));
+        let row = (span.end - span.start) / rows as u64;
+        let bytes = shape.iter().product::<usize>() * kept.size();
         // Four rows of halves are a multiple of four bytes, however odd they are.
         let rows_in_piece = (PIECE / row.max(1)).max(1).next_multiple_of(4);
         let mut upload = Upload::new(&self.file.device, bytes, rows as u64 > rows_in_piece);
-        let mut ends = self.file.arrival.wants().then(Ends::default);
         let mut from = span.start;
         while from < span.end {
             let to = span.end.min(from + rows_in_piece * row);
-            let mut piece = self.read(from..to, dtype).await?;
+            let piece = self.file.source.read(shard, from..to).await?;
+            let Some(mut piece) = converted(piece, dtype, kept) else { return Ok(None) };
             arrange(&mut piece, kept.size());
-            if let Some(ends) = &mut ends {
+            if let Some(ends) = ends {
                 ends.push(&piece, kept.size());
             }
             upload.push(piece, bytes)?;
             from = to;
         }
-        let weight = upload.finish(&self.file.device, kept, shape);
-        if let Some(ends) = ends {
-            self.file.arrival.note(self.path(name), ends, weight.clone());
-        }
-        // What the device has not taken yet lies in memory, and nothing else holds us back.
-        let in_flight = self.file.in_flight.get() + bytes;
-        self.file.in_flight.set(if in_flight > IN_FLIGHT { 0 } else { in_flight });
-        if in_flight > IN_FLIGHT {
-            settle(&weight.f32()).await?;
-        }
-        Ok(weight)
+        Ok(Some(upload.finish(&self.file.device, kept, shape)))
     }
 
     /// Stands in for a weight that a problem was noted for: [`Weights::finish`] will not let it be used.
@@ -241,12 +312,24 @@ impl<'a> Weights<'a> {
 
     /// A table that stays on the host, f16 or f32: `[rows, width]`.
     pub async fn host_table(&self, name: &str, rows: usize, width: usize) -> Result<HostTable> {
-        Ok(match self.find(name, &[&[rows, width]])? {
-            Some(Found { span, dtype, kept }) => {
-                HostTable { bytes: self.read(span, dtype).await?, half: kept == DType::F16, width }
+        let Some(Found { shard, span, dtype, storage }) = self.find(name, &[&[rows, width]])? else {
+            return Ok(HostTable { bytes: Vec::new(), half: false, width });
+        };
+        'how: for storage in [storage, Storage::AsFile] {
+            let kept = kept(dtype, storage);
+            let mut bytes = Vec::with_capacity(rows * width * kept.size());
+            let mut from = span.start;
+            while from < span.end {
+                // A multiple of every type's size.
+                let to = span.end.min(from + PIECE);
+                let piece = self.file.source.read(shard, from..to).await?;
+                let Some(piece) = converted(piece, dtype, kept) else { continue 'how };
+                bytes.extend(piece);
+                from = to;
             }
-            None => HostTable { bytes: Vec::new(), half: false, width },
-        })
+            return Ok(HostTable { bytes, half: kept == DType::F16, width });
+        }
+        Err(Error::Internal(format!("{name} cannot be kept as it is")))
     }
 
     /// A linear layer: `weight` `[out, in]` (or a 1x1 convolution's `[out, in, 1, 1]`), `bias` `[out]`.
@@ -284,6 +367,19 @@ impl<'a> Weights<'a> {
     }
 }
 
+/// A weight in a file.
+struct Found<'a> {
+    shard: &'a str,
+    span: Range<u64>,
+    /// The type in the file, one of [`FLOATS`].
+    dtype: &'a str,
+    /// How it is to be kept.
+    storage: Storage,
+}
+
+/// The types that weights can have in a file.
+const FLOATS: [&str; 4] = ["F16", "BF16", "F32", "F64"];
+
 /// Each output's `[Cin, taps]` as `[taps, Cin]`, in place: the largest weights are convolutions.
 fn channels_last(bytes: &mut [u8], size: usize, inputs: usize, taps: usize) {
     let mut filter = vec![0; inputs * taps * size];
@@ -296,26 +392,43 @@ fn channels_last(bytes: &mut [u8], size: usize, inputs: usize, taps: usize) {
     }
 }
 
-/// In which type values of one in the file are kept; none if they are not floats.
-fn kept(dtype: Dtype, storage: Storage) -> Option<DType> {
+/// In which type values of one in the file are kept.
+fn kept(dtype: &str, storage: Storage) -> DType {
     match (dtype, storage) {
-        (Dtype::F16, Storage::AsFile) => Some(DType::F16),
-        (Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64, _) => Some(DType::F32),
-        _ => None,
+        ("F16", Storage::AsFile) | (_, Storage::F16) => DType::F16,
+        _ => DType::F32,
     }
 }
 
-/// Values in the type that they are [`kept`] in.
-fn widened(bytes: Vec<u8>, dtype: Dtype, storage: Storage) -> Vec<u8> {
+/// Values of a type in a file in another; none if that is f16 and one of them would become infinite.
+fn converted(bytes: Vec<u8>, dtype: &str, kept: DType) -> Option<Vec<u8>> {
     fn map<const N: usize>(bytes: &[u8], f: impl Fn([u8; N]) -> f32) -> Vec<u8> {
-        bytes.as_chunks::<N>().0.iter().flat_map(|value| f(*value).to_le_bytes()).collect()
+        let mut values = Vec::with_capacity(bytes.len() / N * 4);
+        bytes.as_chunks::<N>().0.iter().for_each(|value| values.extend(f(*value).to_le_bytes()));
+        values
     }
-    match (dtype, storage) {
-        (Dtype::F16, Storage::F32) => map::<2>(&bytes, |b| f16::from_le_bytes(b).to_f32()),
-        (Dtype::BF16, _) => map::<2>(&bytes, |b| bf16::from_le_bytes(b).to_f32()),
-        (Dtype::F64, _) => map::<8>(&bytes, |b| f64::from_le_bytes(b) as f32),
+    let full = match (dtype, kept) {
+        ("F16", DType::F16) => return Some(bytes),
+        ("F16", _) => map::<2>(&bytes, |b| f16::from_le_bytes(b).to_f32()),
+        ("BF16", _) => map::<2>(&bytes, |b| bf16::from_le_bytes(b).to_f32()),
+        ("F64", _) => map::<8>(&bytes, |b| f64::from_le_bytes(b) as f32),
         _ => bytes,
+    };
+    if kept == DType::F16 { narrowed(&full) } else { Some(full) }
+}
+
+/// f32 values as f16; none if one of them would become infinite.
+fn narrowed(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut half = Vec::with_capacity(bytes.len() / 2);
+    for value in bytes.as_chunks::<4>().0 {
+        let value = f32::from_le_bytes(*value);
+        let narrow = f16::from_f32(value);
+        if narrow.is_infinite() && value.is_finite() {
+            return None;
+        }
+        half.extend(narrow.to_le_bytes());
     }
+    Some(half)
 }
 
 /// A table of rows on the host, as the file has them: the token embeddings, of which a prompt needs a few.
@@ -350,5 +463,41 @@ impl HostTable {
             true => bytes.as_chunks::<2>().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
             false => bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(values: &[f32]) -> Vec<u8> {
+        values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    }
+
+    #[test]
+    fn values_are_kept_as_asked() {
+        let half: Vec<u8> = [1.5f32, -2.0].iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect();
+        let wide = bytes(&[1.5, -2.0]);
+        let brain: Vec<u8> = [1.5f32, -2.0].iter().flat_map(|value| bf16::from_f32(*value).to_le_bytes()).collect();
+        for (given, dtype, storage, expected, kept) in [
+            (&half, "F16", Storage::AsFile, &half, DType::F16),
+            (&half, "F16", Storage::F32, &wide, DType::F32),
+            (&half, "F16", Storage::F16, &half, DType::F16),
+            (&wide, "F32", Storage::AsFile, &wide, DType::F32),
+            (&wide, "F32", Storage::F16, &half, DType::F16),
+            (&brain, "BF16", Storage::AsFile, &wide, DType::F32),
+            (&brain, "BF16", Storage::F16, &half, DType::F16),
+        ] {
+            let in_type = super::kept(dtype, storage);
+            let got = converted(given.clone(), dtype, in_type).unwrap();
+            assert_eq!((&got, in_type), (expected, kept), "{dtype} {storage:?}");
+        }
+    }
+
+    #[test]
+    fn f16_is_refused_what_it_cannot_hold() {
+        assert_eq!(converted(bytes(&[1.0, 70_000.0]), "F32", DType::F16), None);
+        // What is broken in the file is left for the checks that follow to find.
+        assert!(converted(bytes(&[f32::INFINITY]), "F32", DType::F16).is_some());
     }
 }

@@ -1,19 +1,20 @@
 //! The header of a safetensors file, read on its own so that the data can follow one tensor at a time.
+//!
+//! What a header may say is decided in [`embedding::safetensors`](crate::embedding::safetensors), for files of any kind;
+//! here it is fetched, and files that were taken for one by mistake are named.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
-use ::safetensors::tensor::{Metadata, TensorInfo};
-
+use crate::embedding::limits;
+use crate::embedding::safetensors::{Entry, Header as Checked};
 use crate::source::Source;
 use crate::{Error, Result};
 
-/// Longest header that is believed: SD 1.5's is under 200 kB, the format allows 100 MB.
-const LONGEST: u64 = 16 << 20;
-
 /// Names, types, shapes and places of the tensors of a file.
 pub struct Header {
-    metadata: Metadata,
-    names: Vec<String>,
+    tensors: BTreeMap<String, Entry>,
+    metadata: BTreeMap<String, String>,
     data: u64,
 }
 
@@ -27,7 +28,7 @@ impl Header {
         let rest = match <[u8; 8]>::try_from(first.as_slice()) {
             Ok(size) => {
                 let end = u64::from_le_bytes(size).saturating_add(8);
-                if end <= length && end <= LONGEST { source.read(path, 8..end).await? } else { Vec::new() }
+                if end <= length && end <= limits::HEADER { source.read(path, 8..end).await? } else { Vec::new() }
             }
             Err(_) => Vec::new(),
         };
@@ -42,12 +43,18 @@ impl Header {
         }
         let size = <[u8; 8]>::try_from(first).map(u64::from_le_bytes).unwrap_or(u64::MAX);
         // Only what cannot be a header is taken for something else: a length may begin with any byte.
-        if size > LONGEST || size.saturating_add(8) > length {
+        if size > limits::HEADER || size.saturating_add(8) > length {
             return Err(match first {
                 b"version " => {
                     "this is a Git LFS pointer, not the file itself: run `git lfs pull`, or download it".to_owned()
                 }
-                [b'P', b'K', 3, 4, ..] | [0x80, ..] => "this is a PyTorch pickle, not a safetensors file".to_owned(),
+                [b'P', b'K', 3, 4, ..] | [0x80, ..] => "this is a PyTorch pickle (.ckpt, .bin), not a safetensors \
+                     file; pickles of whole models are not read: get the .safetensors of the same model"
+                    .to_owned(),
+                [b'G', b'G', b'U', b'F', ..] => {
+                    "this is a quantized GGUF model, not a safetensors file: get the .safetensors of the same model"
+                        .to_owned()
+                }
                 _ if first.trim_ascii_start().starts_with(b"<") => {
                     "this is a web page, not a safetensors file: the download failed".to_owned()
                 }
@@ -57,34 +64,29 @@ impl Header {
                 _ => format!("not a safetensors file: it has only {length} bytes"),
             });
         }
-        let metadata: Metadata =
-            serde_json::from_slice(json).map_err(|error| format!("not a safetensors file: {error}"))?;
-        let tensors = metadata.tensors();
-        let end = tensors.values().map(|info| info.data_offsets.1 as u64).max().unwrap_or(0);
-        let data = 8 + size;
-        if data + end != length {
-            return Err(format!(
-                "cut off or damaged: the header describes {} bytes, the file has {length}",
-                data + end
-            ));
-        }
-        let mut names: Vec<String> = tensors.into_keys().collect();
-        names.sort();
-        Ok(Self { metadata, names, data })
+        let checked = Checked::parse(json, length - 8 - size).map_err(|refusal| refusal.to_string())?;
+        let data = checked.data_start();
+        let tensors = checked.tensors.into_iter().map(|entry| (entry.name.clone(), entry)).collect();
+        Ok(Self { tensors, metadata: checked.metadata, data })
     }
 
     /// A tensor's type, shape and place.
-    pub fn get(&self, name: &str) -> Option<&TensorInfo> {
-        self.metadata.info(name)
+    pub fn get(&self, name: &str) -> Option<&Entry> {
+        self.tensors.get(name)
     }
 
-    /// All names, sorted.
-    pub fn names(&self) -> impl Iterator<Item = &String> {
-        self.names.iter()
+    /// All tensors, by their names in order.
+    pub fn tensors(&self) -> impl Iterator<Item = &Entry> {
+        self.tensors.values()
+    }
+
+    /// What the file says about itself.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
     }
 
     /// Where in the file a tensor's values are.
-    pub fn span(&self, info: &TensorInfo) -> Range<u64> {
-        self.data + info.data_offsets.0 as u64..self.data + info.data_offsets.1 as u64
+    pub fn span(&self, entry: &Entry) -> Range<u64> {
+        self.data + entry.offsets[0]..self.data + entry.offsets[1]
     }
 }

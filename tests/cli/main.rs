@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 #![cfg(feature = "native")]
 
+mod checkpoints;
 mod generating;
 mod help;
 mod place;

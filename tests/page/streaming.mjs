@@ -2,7 +2,7 @@
 // until the model is ready (which it is when samples of its weights were read back and found right), and prints the engine's
 // memory. By hand, because the model has 2 GB and SwiftShader is slow:
 //
-//     python benches/peer/random_model.py FOLDER --sd15
+//     python benches/peer/random_model.py FOLDER --full
 //     node tests/page/streaming.mjs FOLDER [STEPS]
 //
 // With STEPS it also learns on two pictures of 64 x 64 pixels.

@@ -1,0 +1,112 @@
+//! The configuration files that a checkpoint in one file comes without: those of the models that the families are named
+//! after, as far as they decide the computation.
+//!
+//! Values: `runwayml/stable-diffusion-v1-5` and `stabilityai/stable-diffusion-2-1`, from which diffusers' `from_single_file`
+//! takes them, too.
+
+use serde_json::{Value, json};
+
+use super::recognise::Family;
+use crate::schedule::PredictionType;
+
+/// The files of a family, by their paths; none for a family whose sizes are not known.
+pub(super) fn files(family: Family, prediction: PredictionType) -> Option<Vec<(&'static str, String)>> {
+    let sd2 = match family {
+        Family::Sd1 => false,
+        Family::Sd2 => true,
+        Family::Other => return None,
+    };
+    let text = match sd2 {
+        false => json!({
+            "vocab_size": 49408, "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12,
+            "num_attention_heads": 12, "max_position_embeddings": 77, "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5,
+        }),
+        true => json!({
+            "vocab_size": 49408, "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 23,
+            "num_attention_heads": 16, "max_position_embeddings": 77, "hidden_act": "gelu", "layer_norm_eps": 1e-5,
+        }),
+    };
+    // Of 2.x the models that predict the velocity were trained on pictures of 768 pixels, the others on 512.
+    let side = if sd2 && prediction == PredictionType::VPrediction { 96 } else { 64 };
+    let unet = json!({
+        "sample_size": side, "in_channels": 4, "out_channels": 4,
+        "down_block_types": ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
+        "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"],
+        "block_out_channels": [320, 640, 1280, 1280], "layers_per_block": 2,
+        "cross_attention_dim": if sd2 { 1024 } else { 768 },
+        "attention_head_dim": if sd2 { json!([5, 10, 20, 20]) } else { json!(8) },
+        "use_linear_projection": sd2, "norm_num_groups": 32, "norm_eps": 1e-5, "act_fn": "silu",
+        "downsample_padding": 1, "flip_sin_to_cos": true, "freq_shift": 0,
+    });
+    let vae = json!({
+        "in_channels": 3, "out_channels": 3, "latent_channels": 4, "block_out_channels": [128, 256, 512, 512],
+        "layers_per_block": 2, "norm_num_groups": 32, "act_fn": "silu", "scaling_factor": 0.18215, "sample_size": 512,
+        "down_block_types": vec!["DownEncoderBlock2D"; 4], "up_block_types": vec!["UpDecoderBlock2D"; 4],
+    });
+    let scheduler = json!({
+        "_class_name": if sd2 { "DDIMScheduler" } else { "PNDMScheduler" },
+        "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000,
+        "set_alpha_to_one": false, "skip_prk_steps": true, "steps_offset": 1, "clip_sample": false,
+        "prediction_type": prediction_name(prediction),
+    });
+    Some(vec![
+        ("text_encoder/config.json", text.to_string()),
+        ("unet/config.json", unet.to_string()),
+        ("vae/config.json", vae.to_string()),
+        (SCHEDULER, scheduler.to_string()),
+    ])
+}
+
+/// Where the noise schedule is.
+pub(super) const SCHEDULER: &str = "scheduler/scheduler_config.json";
+
+fn prediction_name(prediction: PredictionType) -> &'static str {
+    match prediction {
+        PredictionType::Epsilon => "epsilon",
+        PredictionType::VPrediction => "v_prediction",
+    }
+}
+
+/// A `scheduler_config.json` that says what is predicted; as it is if it is no object.
+pub(super) fn with_prediction(text: &str, prediction: PredictionType) -> String {
+    match serde_json::from_str::<Value>(text) {
+        Ok(Value::Object(mut map)) => {
+            map.insert("prediction_type".to_owned(), prediction_name(prediction).into());
+            Value::Object(map).to_string()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ModelConfig;
+    use crate::source::Memory;
+
+    #[test]
+    fn the_built_in_files_are_those_of_models_that_can_be_run() {
+        for (family, prediction, side, width) in [
+            (Family::Sd1, PredictionType::Epsilon, 512, 768),
+            (Family::Sd2, PredictionType::VPrediction, 768, 1024),
+            (Family::Sd2, PredictionType::Epsilon, 512, 1024),
+        ] {
+            let mut memory = Memory::new("m");
+            for (path, text) in files(family, prediction).unwrap() {
+                memory.insert(path, text.into_bytes());
+            }
+            let config = pollster::block_on(ModelConfig::read(&memory)).unwrap();
+            assert_eq!((config.resolution(), config.text.hidden_size), (side, width));
+            assert_eq!(config.scheduler.prediction_type, prediction);
+            assert_eq!(config.vae.scaling_factor, 0.18215);
+        }
+        assert!(files(Family::Other, PredictionType::Epsilon).is_none());
+    }
+
+    #[test]
+    fn what_is_predicted_can_be_said() {
+        let text = with_prediction(r#"{"beta_end": 0.02}"#, PredictionType::VPrediction);
+        assert!(text.contains(r#""prediction_type":"v_prediction""#) && text.contains("0.02"), "{text}");
+        assert_eq!(with_prediction("{", PredictionType::Epsilon), "{");
+    }
+}

@@ -1,0 +1,335 @@
+//! A model in one `.safetensors` file, in the layout in which Stable Diffusion was published, as a diffusers folder.
+//!
+//! Both layouts hold the same numbers under other names, and no weight has to be computed with: where OpenCLIP keeps three
+//! projections in one matrix they lie one after the other. So a [`Checkpoint`] is a [`Source`] whose weight files consist of
+//! a header of its own and ranges of the file, and the rest of the program sees a folder. Nothing is read but the header
+//! until a weight is asked for. Configurations and tokenizer, which such a file comes without, are those of its family, or
+//! come from a folder that is given with it.
+
+mod config;
+mod names;
+mod recognise;
+mod tokenizer;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::rc::Rc;
+
+use serde_json::json;
+
+use self::names::{Blocks, Meaning, meaning};
+pub use self::recognise::Family;
+pub use self::tokenizer::vocabulary_files;
+use crate::embedding::safetensors::Entry;
+use crate::event::Part;
+use crate::schedule::PredictionType;
+use crate::source::{LocalFuture, Source, read_text};
+use crate::weights::{Header, files};
+use crate::{Error, Result};
+
+/// The small files of a model.
+const TEXTS: [&str; 4] = ["text_encoder/config.json", "unet/config.json", "vae/config.json", config::SCHEDULER];
+/// Those of its tokenizer; the last two need not be there.
+const TOKENIZER: [&str; 4] = [
+    "tokenizer/vocab.json",
+    "tokenizer/merges.txt",
+    "tokenizer/special_tokens_map.json",
+    "tokenizer/tokenizer_config.json",
+];
+
+/// What to do about things that the file does not say.
+#[derive(Clone, Default)]
+pub struct Options {
+    /// A model folder whose configuration and tokenizer are taken, where it has them.
+    pub base: Option<Rc<dyn Source>>,
+    /// What the U-Net predicts; none: what the file says, or what is usual for its family.
+    pub prediction: Option<PredictionType>,
+}
+
+/// A model in one file.
+pub struct Checkpoint {
+    file: Rc<dyn Source>,
+    path: String,
+    name: String,
+    family: Family,
+    notes: Vec<String>,
+    texts: BTreeMap<String, Vec<u8>>,
+    parts: BTreeMap<String, PartFile>,
+}
+
+/// A weight file that does not exist: a header, and where in the real file its data is.
+struct PartFile {
+    header: Vec<u8>,
+    /// Where a stretch begins behind the header, and where it is in the file; in order, without gaps.
+    stretches: Vec<(u64, Range<u64>)>,
+    length: u64,
+}
+
+impl Checkpoint {
+    /// Reads the header of `path` in `file`, and decides what it is.
+    ///
+    /// # Errors
+    /// [`Error::BadFile`] for what is no such checkpoint, saying what it is; [`Error::ModelPartMissing`] if neither the
+    /// base nor this program has a file that it needs.
+    pub async fn open(file: Rc<dyn Source>, path: &str, options: &Options) -> Result<Self> {
+        let name = match file.name() {
+            folder if folder.is_empty() => path.to_owned(),
+            folder => format!("{}/{path}", folder.trim_end_matches('/')),
+        };
+        let bad = |reason: String| Error::BadFile { file: name.clone(), reason };
+        let Some(length) = file.length(path).await? else { return Err(bad("there is no such file".to_owned())) };
+        let header = Header::read(&*file, path, length).await?;
+        let family = recognise::recognise(&header).map_err(|what| bad(format!("this is {what}")))?;
+        let mut notes = Vec::new();
+        let prediction = match options.prediction.or_else(|| stated(&header)) {
+            Some(prediction) => Some(prediction),
+            None => usual(&*file, path, &header, family, &mut notes).await?,
+        };
+        let texts = texts(&name, family, prediction, options).await?;
+        let (parts, unknown) = parts(&header).map_err(bad)?;
+        if !unknown.is_empty() {
+            let shown: Vec<String> =
+                unknown.iter().take(3).map(|name| crate::embedding::shown(name).to_string()).collect();
+            let more = if unknown.len() > shown.len() { ", ..." } else { "" };
+            notes.push(format!(
+                "{} weights are not part of the model and are not used: {}{more}",
+                unknown.len(),
+                shown.join(", ")
+            ));
+        }
+        Ok(Self { file, path: path.to_owned(), name, family, notes, texts, parts })
+    }
+
+    /// What family of models it is of.
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// What was decided without being sure, in sentences.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+}
+
+/// Configuration and tokenizer of a family's published model, as files by their paths.
+///
+/// # Errors
+/// [`Error::ModelPartMissing`] for a family whose sizes are not known, or in a program without a tokenizer.
+pub fn family_files(family: Family) -> Result<Vec<(String, Vec<u8>)>> {
+    let prediction = if family == Family::Sd2 { PredictionType::VPrediction } else { PredictionType::Epsilon };
+    let missing = |part: &str| Error::ModelPartMissing {
+        model: format!("{family:?}"),
+        part: part.to_owned(),
+        expected: "a model folder".to_owned(),
+    };
+    let texts = config::files(family, prediction).ok_or_else(|| missing("configuration"))?;
+    let tokenizer = tokenizer::built_in(family)?.ok_or_else(|| missing("tokenizer"))?;
+    Ok(texts.into_iter().map(|(path, text)| (path.to_owned(), text.into_bytes())).chain(tokenizer).collect())
+}
+
+/// What the file says that its U-Net predicts (the metadata of Stability AI's model specification).
+fn stated(header: &Header) -> Option<PredictionType> {
+    match header.metadata().get("modelspec.prediction_type")?.as_str() {
+        "epsilon" => Some(PredictionType::Epsilon),
+        "v" | "v_prediction" => Some(PredictionType::VPrediction),
+        _ => None,
+    }
+}
+
+/// What is usual for a family, as diffusers decides: 2.x predicts the velocity unless the file has the step count of the
+/// published base model. None where a configuration file will say.
+async fn usual(
+    file: &dyn Source,
+    path: &str,
+    header: &Header,
+    family: Family,
+    notes: &mut Vec<String>,
+) -> Result<Option<PredictionType>> {
+    /// Steps that `stable-diffusion-2-base` was trained for.
+    const BASE_STEPS: i64 = 875_000;
+    match family {
+        Family::Sd1 => Ok(Some(PredictionType::Epsilon)),
+        Family::Other => Ok(None),
+        Family::Sd2 => {
+            let steps = match header
+                .get("global_step")
+                .filter(|entry| entry.dtype == "I64" && entry.offsets[1] - entry.offsets[0] == 8)
+            {
+                Some(entry) => file.read(path, header.span(entry)).await?.try_into().ok().map(i64::from_le_bytes),
+                None => None,
+            };
+            if steps == Some(BASE_STEPS) {
+                return Ok(Some(PredictionType::Epsilon));
+            }
+            notes.push(
+                "files of Stable Diffusion 2.x do not say what they predict: this one is taken for a model of velocity \
+                 at 768 pixels, as most are; if pictures come out as noise, say --prediction-type epsilon"
+                    .to_owned(),
+            );
+            Ok(Some(PredictionType::VPrediction))
+        }
+    }
+}
+
+/// Configurations and tokenizer: the base's where it has them, else those of the family.
+async fn texts(
+    name: &str,
+    family: Family,
+    prediction: Option<PredictionType>,
+    options: &Options,
+) -> Result<BTreeMap<String, Vec<u8>>> {
+    let mut texts: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    if let Some(base) = &options.base {
+        for path in TEXTS.iter().chain(&TOKENIZER) {
+            if let Some(text) = read_text(&**base, path).await? {
+                texts.insert((*path).to_owned(), text.into_bytes());
+            }
+        }
+        if texts.is_empty() {
+            let expected = format!("one of {}", TEXTS.iter().chain(&TOKENIZER).copied().collect::<Vec<_>>().join(", "));
+            let part = "configuration or tokenizer".to_owned();
+            return Err(Error::ModelPartMissing { model: base.name(), part, expected });
+        }
+        // What the user says about a base's schedule comes before what it says itself.
+        if let (Some(prediction), Some(text)) = (options.prediction, texts.get(config::SCHEDULER)) {
+            let text = config::with_prediction(&String::from_utf8_lossy(text), prediction);
+            texts.insert(config::SCHEDULER.to_owned(), text.into_bytes());
+        }
+    }
+    let built_in = config::files(family, prediction.unwrap_or(PredictionType::Epsilon));
+    for (path, text) in built_in.into_iter().flatten() {
+        texts.entry(path.to_owned()).or_insert_with(|| text.into_bytes());
+    }
+    if let Some(missing) = TEXTS.iter().find(|path| !texts.contains_key(**path)) {
+        return Err(Error::BadFile {
+            file: name.to_owned(),
+            reason: format!(
+                "this is a checkpoint of unusual sizes, which cannot be run without {missing}: give the diffusers folder \
+                 that it belongs to with --base"
+            ),
+        });
+    }
+    if !TOKENIZER[..2].iter().all(|path| texts.contains_key(*path)) {
+        let Some(files) = tokenizer::built_in(family)? else {
+            return Err(Error::ModelPartMissing {
+                model: name.to_owned(),
+                part: "tokenizer".to_owned(),
+                expected:
+                    "a folder or a repository that has tokenizer/vocab.json and tokenizer/merges.txt, given with \
+                           --base (any Stable Diffusion model of the same family)"
+                        .to_owned(),
+            });
+        };
+        texts.extend(files);
+    }
+    Ok(texts)
+}
+
+/// The weight files that the file stands for, and the names in it that nothing is known of.
+fn parts(header: &Header) -> std::result::Result<(BTreeMap<String, PartFile>, Vec<String>), String> {
+    let blocks = Blocks::count(&header.tensors().map(|entry| entry.name.as_str()).collect::<Vec<_>>());
+    let mut found: BTreeMap<String, BTreeMap<String, Entry>> = BTreeMap::new();
+    let mut unknown = Vec::new();
+    let mut add = |part: Part, name: String, entry: Entry| match found
+        .entry(files::whole(part))
+        .or_default()
+        .insert(name.clone(), entry)
+    {
+        None => Ok(()),
+        Some(_) => Err(format!("two of its weights are both {name} of the {part}")),
+    };
+    for entry in header.tensors() {
+        match meaning(&entry.name, blocks) {
+            Meaning::One(part, name) => add(part, name, entry.clone())?,
+            Meaning::Three(part, names) => {
+                let rows = entry.shape.first().copied().unwrap_or(0);
+                if rows % 3 != 0 {
+                    return Err(format!("{} has {rows} rows, which are not three times as many", entry.name));
+                }
+                let [start, end] = entry.offsets;
+                let third = (end - start) / 3;
+                for (number, name) in (0u64..).zip(names) {
+                    let shape = std::iter::once(rows / 3).chain(entry.shape.iter().skip(1).copied()).collect();
+                    let offsets = [start + number * third, start + (number + 1) * third];
+                    add(part, name, Entry { shape, offsets, ..entry.clone() })?;
+                }
+            }
+            Meaning::NotNeeded => {}
+            Meaning::Unknown => unknown.push(entry.name.clone()),
+        }
+    }
+    let files = found.into_iter().map(|(path, entries)| (path, PartFile::new(&entries, header))).collect();
+    Ok((files, unknown))
+}
+
+impl PartFile {
+    /// A file of these weights, which are ranges of the one that `header` is of.
+    fn new(entries: &BTreeMap<String, Entry>, header: &Header) -> Self {
+        let (mut object, mut stretches, mut end) = (serde_json::Map::new(), Vec::new(), 0);
+        for (name, entry) in entries {
+            let place = header.span(entry);
+            let length = place.end - place.start;
+            let shape = &entry.shape;
+            // diffusers keeps these four as the linear layers that they are.
+            let shape = match shape.as_slice() {
+                [rows, columns, 1, 1] if name.contains(".mid_block.attentions.") => vec![*rows, *columns],
+                _ => shape.clone(),
+            };
+            let about = json!({"dtype": entry.dtype, "shape": shape, "data_offsets": [end, end + length]});
+            object.insert(name.clone(), about);
+            stretches.push((end, place));
+            end += length;
+        }
+        let text = serde_json::Value::Object(object).to_string();
+        let mut head = (text.len() as u64).to_le_bytes().to_vec();
+        head.extend(text.bytes());
+        let length = head.len() as u64 + end;
+        Self { header: head, stretches, length }
+    }
+
+    /// Where in the real file a range behind the header is.
+    fn ranges(&self, wanted: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+        self.stretches.iter().filter_map(move |(at, place)| {
+            let start = wanted.start.max(*at);
+            let end = wanted.end.min(at + (place.end - place.start));
+            (start < end).then(|| place.start + (start - at)..place.start + (end - at))
+        })
+    }
+}
+
+impl Source for Checkpoint {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn length<'a>(&'a self, path: &'a str) -> LocalFuture<'a, Result<Option<u64>>> {
+        Box::pin(async move {
+            let text = self.texts.get(path).map(|text| text.len() as u64);
+            Ok(text.or_else(|| Some(self.parts.get(path)?.length)))
+        })
+    }
+
+    fn read<'a>(&'a self, path: &'a str, range: Range<u64>) -> LocalFuture<'a, Result<Vec<u8>>> {
+        Box::pin(async move {
+            let outside = || Error::Internal(format!("{path} has no bytes {range:?}"));
+            let slice = |bytes: &[u8], range: Range<u64>| -> Option<Vec<u8>> {
+                Some(bytes.get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)?.to_vec())
+            };
+            if let Some(text) = self.texts.get(path) {
+                return slice(text, range.clone()).ok_or_else(outside);
+            }
+            let part = self.parts.get(path).filter(|part| range.start <= range.end && range.end <= part.length);
+            let part = part.ok_or_else(outside)?;
+            let head = part.header.len() as u64;
+            let in_head = range.start.min(head)..range.end.min(head);
+            let in_data = range.start.max(head) - head..range.end.max(head) - head;
+            let mut bytes = slice(&part.header, in_head).ok_or_else(outside)?;
+            for place in part.ranges(in_data) {
+                let more = self.file.read(&self.path, place).await?;
+                // Nearly always the range is one weight, and its bytes are passed on as they are.
+                if bytes.is_empty() { bytes = more } else { bytes.extend(more) }
+            }
+            Ok(bytes)
+        })
+    }
+}

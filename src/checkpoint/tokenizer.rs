@@ -1,0 +1,98 @@
+//! The tokenizer of CLIP, which every model of the family has and no single file carries.
+
+use std::io::Read;
+
+use flate2::read::GzDecoder;
+
+use super::recognise::Family;
+use crate::Result;
+
+/// Files and their contents.
+type Files = Vec<(String, Vec<u8>)>;
+
+/// The files of the tokenizer in this program; none in a program that has none, as a browser's.
+pub(super) fn built_in(family: Family) -> Result<Option<Files>> {
+    #[cfg(feature = "native")]
+    return vocabulary_files(include_bytes!("../../models/clip/merges.txt.gz"), family == Family::Sd2).map(Some);
+    #[cfg(not(feature = "native"))]
+    {
+        let _ = family;
+        Ok(None)
+    }
+}
+
+/// The files of a tokenizer from CLIP's list of merges, packed by gzip (`models/clip/merges.txt.gz`).
+///
+/// The vocabulary follows from it: the bytes as characters, the same at the end of a word, what each merge makes, start and
+/// end (openai/CLIP, `simple_tokenizer.py`). Stable Diffusion 2.x pads with an exclamation mark.
+///
+/// # Errors
+/// [`crate::Error::BadFile`] if it is no such list.
+pub fn vocabulary_files(packed: &[u8], pads_with_mark: bool) -> Result<Files> {
+    /// Longest list that is believed: CLIP's has 524,605 bytes.
+    const LONGEST: u64 = 4 << 20;
+    let mut merges = String::new();
+    GzDecoder::new(packed).take(LONGEST).read_to_string(&mut merges).map_err(|error| crate::Error::BadFile {
+        file: "merges.txt.gz".to_owned(),
+        reason: format!("this is no packed list of merges: {error}"),
+    })?;
+    let letters = byte_letters();
+    let mut vocabulary = serde_json::Map::new();
+    let mut add = |token: String| {
+        let id = vocabulary.len();
+        vocabulary.entry(token).or_insert(id.into());
+    };
+    letters.iter().for_each(|letter| add(letter.to_string()));
+    letters.iter().for_each(|letter| add(format!("{letter}</w>")));
+    merges.lines().filter(|line| !line.starts_with("#version")).for_each(|line| add(line.replacen(' ', "", 1)));
+    ["<|startoftext|>", "<|endoftext|>"].into_iter().for_each(|token| add(token.to_owned()));
+    let mut files = vec![
+        ("tokenizer/vocab.json".to_owned(), serde_json::Value::Object(vocabulary).to_string().into_bytes()),
+        ("tokenizer/merges.txt".to_owned(), merges.into_bytes()),
+    ];
+    if pads_with_mark {
+        files.push(("tokenizer/special_tokens_map.json".to_owned(), br#"{"pad_token": "!"}"#.to_vec()));
+    }
+    Ok(files)
+}
+
+/// A printable character for each byte, in the order of CLIP's vocabulary (GPT-2's `bytes_to_unicode`): those of Latin-1
+/// that can be seen, then the others, shifted to where they can.
+fn byte_letters() -> Vec<char> {
+    let visible = |byte: &u32| matches!(byte, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
+    let seen = (0..256).filter(visible);
+    let shifted = (0..256).filter(|byte| !visible(byte)).zip(256..).map(|(_, code)| code);
+    seen.chain(shifted).filter_map(char::from_u32).collect()
+}
+
+#[cfg(all(test, feature = "native"))]
+mod tests {
+    use super::*;
+    use crate::source::Memory;
+    use crate::text::ClipTokenizer;
+
+    fn tokenizer(family: Family) -> ClipTokenizer {
+        let mut memory = Memory::new("clip");
+        for (path, bytes) in built_in(family).unwrap().unwrap() {
+            memory.insert(path, bytes);
+        }
+        pollster::block_on(ClipTokenizer::load(&memory, 49408, 77)).unwrap()
+    }
+
+    #[test]
+    fn it_is_clips() {
+        let sd1 = tokenizer(Family::Sd1);
+        // As in the documentation of CLIP and of transformers.
+        let cat = sd1.prompt("a photo of a cat");
+        assert_eq!(cat.ids[..8], [49406, 320, 1125, 539, 320, 2368, 49407, 49407]);
+        assert_eq!(sd1.encode("Hello World!"), [3306, 1002, 256]);
+        assert_eq!(sd1.prompt("").ids[1..], [49407; 76]);
+        let sd2 = tokenizer(Family::Sd2);
+        assert_eq!(sd2.prompt("a photo of a cat").ids[5..9], [2368, 49407, 0, 0]);
+    }
+
+    #[test]
+    fn what_is_no_list_is_refused() {
+        assert!(vocabulary_files(b"merges", false).is_err());
+    }
+}

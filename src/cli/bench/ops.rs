@@ -1,0 +1,216 @@
+//! The operations of the U-Net one by one, at the sizes that the model has, and what the device can do at most.
+//!
+//! Times are of single operations, each waited for; a network's operations overlap a little on a GPU, so their sum is an
+//! upper bound of its time.
+
+use std::time::Instant;
+
+use burn::tensor::{DType, Tensor};
+use serde_json::{Value, json};
+
+use super::Bench;
+use super::clock::Clock;
+use crate::model::ModelConfig;
+use crate::ops::{
+    Conv2d, Linear, Norm, Var, Weight, attention, backward, conv2d, geglu, group_norm_silu, layer_norm, linear,
+};
+use crate::{Result, platform};
+
+/// Side of the matrices of the product that stands for the device's peak.
+const PROBE: usize = 1536;
+/// Numbers in each vector of the sum that stands for its bandwidth: 64 MiB.
+const STREAM: usize = 16 << 20;
+
+/// What the device does at most, as far as our own kernels get there.
+pub(super) struct Peak {
+    /// Billions of multiplications and additions a second, in a product of large square matrices.
+    pub gflops: f64,
+    /// Billions of bytes a second, in a sum of two long vectors.
+    pub gigabytes: f64,
+}
+
+/// An operation of the U-Net at some size.
+struct Op {
+    name: String,
+    /// How often it is in the network.
+    count: usize,
+    /// Multiplications and additions of one sample forward.
+    flops: f64,
+    run: Box<dyn Fn(&Var<4>) -> Var<4>>,
+    shape: [usize; 4],
+}
+
+impl Bench<'_> {
+    /// Measures what the device does at most.
+    pub(super) async fn peak(&self) -> Result<Peak> {
+        let x = Var::constant(self.random([PROBE, PROBE]));
+        let layer = Linear { weight: Weight::new(self.random([PROBE, PROBE])), bias: None };
+        let product = self.repeat(async || settled(linear(&x, &layer).into_value()).await).await?;
+        let [a, b] = [0, 1].map(|_| Tensor::<1>::ones([STREAM], &self.device));
+        let sum = self.repeat(async || settled(a.clone() + b.clone()).await).await?;
+        Ok(Peak {
+            gflops: 2.0 * (PROBE as f64).powi(3) / product.min() / 1e9,
+            gigabytes: 3.0 * 4.0 * STREAM as f64 / sum.min() / 1e9,
+        })
+    }
+
+    /// Measures every operation forward and backward; a row for people and an object for programs of each.
+    pub(super) async fn operations(&self, peak: &Peak) -> Result<Vec<(String, Value)>> {
+        let mut rows = Vec::new();
+        for op in self.list() {
+            let x = self.random(op.shape);
+            let forward = self.repeat(async || settled((op.run)(&Var::constant(x.clone())).into_value()).await).await?;
+            let mut clock = Clock::new(self.args);
+            loop {
+                let leaf = Var::leaf(x.clone());
+                let y = (op.run)(&leaf);
+                platform::settle(y.value()).await?;
+                let dy = Tensor::ones(y.dims(), &self.device);
+                let begun = Instant::now();
+                if let Some(dx) = backward(&y, dy).take(&leaf) {
+                    platform::settle(&dx).await?;
+                }
+                if clock.full(begun.elapsed().as_secs_f64()) {
+                    break;
+                }
+            }
+            let back = clock.figures(self);
+            let rate = op.flops / forward.min() / 1e9;
+            let (count, milliseconds) = (op.count, forward.median() * 1000.0);
+            let share = if op.flops > 0.0 {
+                format!("{rate:8.1} GFLOP/s {:3.0} %", 100.0 * rate / peak.gflops)
+            } else {
+                let bytes = 2.0 * 4.0 * op.shape.iter().product::<usize>() as f64 / forward.min() / 1e9;
+                format!("{bytes:8.1} GB/s    {:3.0} %", 100.0 * bytes / peak.gigabytes)
+            };
+            let row =
+                format!("  {:34}{count:4} x {milliseconds:8.2}ms {:8.2}ms  {share}", op.name, back.median() * 1000.0);
+            let object = json!({
+                "op": op.name, "count": count, "shape": op.shape, "forward_s": forward.median(),
+                "backward_s": back.median(), "gflops": if op.flops > 0.0 { json!(rate) } else { Value::Null },
+            });
+            rows.push((row, object));
+        }
+        Ok(rows)
+    }
+
+    /// The operations, with random weights kept as the model's are.
+    fn list(&self) -> Vec<Op> {
+        let model = self.session.model();
+        let config = &model.config;
+        let unet = &config.unet;
+        let latents = self.side as usize / config.vae.pixels_per_latent();
+        let mut ops = Vec::new();
+        for (level, &channels) in unet.block_out_channels.iter().enumerate() {
+            let side = latents >> level;
+            let positions = (side * side) as f64;
+            let shape = [1, side, side, channels];
+            let at = |what: &str| format!("{what} {channels}, {side} x {side}");
+            let (resnets, transformers) = counts(config, level);
+            let conv = self.convolution(channels);
+            let norm = self.norm(channels, unet.norm_num_groups);
+            ops.push(Op {
+                name: at("convolution 3x3"),
+                count: 2 * resnets,
+                flops: 2.0 * positions * 9.0 * (channels * channels) as f64,
+                run: Box::new(move |x| conv2d(x, &conv)),
+                shape,
+            });
+            ops.push(Op {
+                name: at("group norm, silu"),
+                count: 2 * resnets,
+                flops: 0.0,
+                run: Box::new(move |x| group_norm_silu(x, &norm)),
+                shape,
+            });
+            if transformers == 0 {
+                continue;
+            }
+            let flat = move |x: &Var<4>| x.reshape([1, side * side, channels]);
+            let (projection, norm) = (self.linear(channels, channels), self.norm(channels, 1));
+            let (wide, narrow) = (self.linear(channels, 8 * channels), self.linear(4 * channels, channels));
+            let heads = unet.heads().at(level);
+            let words = config.text.max_position_embeddings;
+            let keys = Var::constant(self.random([1, words, channels]));
+            ops.push(Op {
+                name: at("projection"),
+                count: 8 * transformers,
+                flops: 2.0 * positions * (channels * channels) as f64,
+                run: Box::new(move |x| linear(x, &projection)),
+                shape,
+            });
+            ops.push(Op {
+                name: at("layer norm"),
+                count: 3 * transformers,
+                flops: 0.0,
+                run: Box::new(move |x| layer_norm(&flat(x), &norm).reshape(shape)),
+                shape,
+            });
+            ops.push(Op {
+                name: at("gated MLP"),
+                count: transformers,
+                flops: 2.0 * positions * 12.0 * (channels * channels) as f64,
+                run: Box::new(move |x| linear(&geglu(&linear(x, &wide)), &narrow)),
+                shape,
+            });
+            ops.push(Op {
+                name: at("self-attention"),
+                count: transformers,
+                flops: 4.0 * positions * positions * channels as f64,
+                run: Box::new(move |x| {
+                    let x = flat(x);
+                    attention(&x, &x, &x, heads, false).reshape(shape)
+                }),
+                shape,
+            });
+            ops.push(Op {
+                name: at("cross-attention"),
+                count: transformers,
+                flops: 4.0 * positions * words as f64 * channels as f64,
+                run: Box::new(move |x| attention(&flat(x), &keys, &keys, heads, false).reshape(shape)),
+                shape,
+            });
+        }
+        ops
+    }
+
+    /// A weight that is kept as the model's U-Net is.
+    fn weight(&self, shape: [usize; 2]) -> Weight<2> {
+        let values = self.random(shape) / (shape[1] as f64).sqrt();
+        match self.half {
+            true => Weight::new(values.cast(DType::F16)),
+            false => Weight::new(values),
+        }
+    }
+
+    fn linear(&self, inputs: usize, outputs: usize) -> Linear {
+        let bias = Some(Weight::new(Tensor::zeros([outputs], &self.device)));
+        Linear { weight: self.weight([outputs, inputs]), bias }
+    }
+
+    fn convolution(&self, channels: usize) -> Conv2d {
+        let bias = Some(Weight::new(Tensor::zeros([channels], &self.device)));
+        Conv2d { weight: self.weight([channels, 9 * channels]), bias, kernel: [3; 2], stride: 1, padding: [1; 4] }
+    }
+
+    fn norm(&self, channels: usize, groups: usize) -> Norm {
+        let [weight, bias] = [0, 1].map(|_| Weight::new(Tensor::ones([channels], &self.device)));
+        Norm { weight, bias, eps: 1e-5, groups }
+    }
+}
+
+/// Residual blocks and transformers of a level, both ways and the middle.
+fn counts(config: &ModelConfig, level: usize) -> (usize, usize) {
+    let (unet, levels) = (&config.unet, config.unet.block_out_channels.len());
+    let (down, up) = (unet.layers_per_block.at(level), unet.layers_per_block.at(level) + 1);
+    let middle = usize::from(level + 1 == levels);
+    let has = |crossed: bool, count: usize| if crossed { count } else { 0 };
+    let transformers = has(unet.down_block_types[level].starts_with("Cross"), down)
+        + has(unet.up_block_types[levels - 1 - level].starts_with("Cross"), up)
+        + middle;
+    (down + up + 2 * middle, transformers)
+}
+
+async fn settled<const D: usize>(tensor: Tensor<D>) -> Result<()> {
+    platform::settle(&tensor).await
+}

@@ -1,0 +1,278 @@
+//! How much memory a job will need, said before anything is loaded.
+//!
+//! From the configuration, the headers of the weight files, the size of the pictures and the batch follow the weights' bytes
+//! and, by walking through the networks as they compute ([`walk`]), the bytes that live at the worst moment of each phase.
+//! Phases do not overlap, so the need is the weights and the largest of them. Held against what there is ([`Machine`]) it
+//! becomes a word of advice, or a refusal where the job cannot end well.
+
+mod machine;
+mod walk;
+
+use crate::event::Part;
+use crate::model::{ModelConfig, PARTS};
+use crate::source::Source;
+use crate::vae::tiling::TILE;
+use crate::weights::{Header, Storage, files, stored_bytes};
+use crate::{Error, Result};
+pub use machine::Machine;
+use walk::Walk;
+
+/// What the program itself takes: code, tokenizer, tables.
+const PROGRAM: u64 = 64 << 20;
+/// The share of what is free that a job should leave alone.
+const SPARE: f64 = 0.05;
+/// How far below the estimate a need can be: what is still too much then is refused.
+const UNSURE: f64 = 0.8;
+
+/// Bytes of the weights of each part as they will be kept, and of the largest single one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WeightBytes {
+    /// The text encoder, the token table included.
+    pub text: u64,
+    /// The U-Net.
+    pub unet: u64,
+    /// The encoder half of the autoencoder.
+    pub encoder: u64,
+    /// The decoder half.
+    pub decoder: u64,
+    /// The largest weight.
+    pub largest: u64,
+    /// Whether any is kept in half precision, and widened for the moment of its use.
+    pub half: bool,
+}
+
+impl WeightBytes {
+    /// Adds up what the headers of a model's files say.
+    ///
+    /// # Errors
+    /// As for [`crate::weights::Weights::open`].
+    pub async fn read(source: &dyn Source, storage: Storage) -> Result<Self> {
+        let mut sum = Self::default();
+        for part in PARTS {
+            for path in files::expect(source, part).await? {
+                let header = Header::read(source, &path, source.length(&path).await?.unwrap_or(0)).await?;
+                for entry in header.tensors() {
+                    let (bytes, half) = stored_bytes(entry, storage);
+                    sum.half |= half;
+                    sum.largest = sum.largest.max(bytes);
+                    *match part {
+                        Part::Unet => &mut sum.unet,
+                        Part::Vae if entry.name.starts_with("encoder.") || entry.name.starts_with("quant_conv") => {
+                            &mut sum.encoder
+                        }
+                        Part::Vae => &mut sum.decoder,
+                        Part::TextEncoder | Part::Tokenizer => &mut sum.text,
+                    } += bytes;
+                }
+            }
+        }
+        Ok(sum)
+    }
+
+    /// What stays for as long as the model is used.
+    pub fn resident(&self) -> u64 {
+        self.text + self.unet + self.decoder
+    }
+}
+
+/// A phase of a job, and what it needs besides the resident weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Phase {
+    /// What it is, as a person would call it.
+    pub name: &'static str,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// What a job needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The weights.
+    pub weights: WeightBytes,
+    /// What happens, one after the other.
+    pub phases: Vec<Phase>,
+    /// The largest single tensor.
+    pub largest: u64,
+    /// Bytes that the program takes anyway.
+    program: u64,
+}
+
+/// Sizes of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Job {
+    /// Height in pixels.
+    pub height: u32,
+    /// Width in pixels.
+    pub width: u32,
+    /// Samples that go through the U-Net together; with guidance twice the pictures.
+    pub batch: u32,
+}
+
+impl Plan {
+    /// What making pictures needs.
+    pub fn generating(config: &ModelConfig, weights: WeightBytes, job: Job, on_cpu: bool) -> Self {
+        let walk = Walk::new(config, weights.half, on_cpu);
+        let unet = walk.unet(job);
+        let decode = walk.decode(tiled(config, job));
+        let phases = vec![
+            Phase { name: "denoising", bytes: unet.forward },
+            Phase { name: "decoding a picture", bytes: decode.forward },
+        ];
+        Self { weights, phases, largest: weights.largest.max(unet.largest).max(decode.largest), program: PROGRAM }
+    }
+
+    /// What learning a word needs; `recompute` as in training, `previews` if pictures are made on the way.
+    pub fn training(
+        config: &ModelConfig,
+        weights: WeightBytes,
+        job: Job,
+        recompute: bool,
+        previews: bool,
+        on_cpu: bool,
+    ) -> Self {
+        let walk = Walk::new(config, weights.half, on_cpu);
+        let unet = walk.unet(job);
+        let encode = walk.encode(tiled(config, Job { batch: 1, ..job }));
+        let step = if recompute { unet.recomputed } else { unet.remembered };
+        let mut phases = vec![
+            Phase { name: "encoding pictures", bytes: weights.encoder + encode.forward },
+            Phase { name: "a training step", bytes: step },
+        ];
+        let mut largest = weights.largest.max(unet.largest).max(encode.largest);
+        if previews {
+            let own = Job { height: config.resolution(), width: config.resolution(), batch: 2 };
+            let made = Self::generating(config, weights, own, on_cpu);
+            largest = largest.max(made.largest);
+            let bytes = made.phases.iter().map(|phase| phase.bytes).max().unwrap_or(0);
+            phases.push(Phase { name: "a preview", bytes });
+        }
+        Self { weights, phases, largest, program: PROGRAM }
+    }
+
+    /// The phase that needs most.
+    pub fn worst(&self) -> Phase {
+        self.phases.iter().copied().max_by_key(|phase| phase.bytes).unwrap_or(Phase { name: "nothing", bytes: 0 })
+    }
+
+    /// Bytes at the worst moment of all.
+    pub fn peak(&self) -> u64 {
+        self.program + self.weights.resident() + self.worst().bytes
+    }
+
+    /// The plan in a sentence.
+    pub fn sentence(&self) -> String {
+        let worst = self.worst();
+        format!(
+            "about {} of memory: {} of weights, {} for {}",
+            size(self.peak()),
+            size(self.weights.resident()),
+            size(worst.bytes),
+            worst.name
+        )
+    }
+
+    /// Holds the need against what there is. A sentence where it will be tight; nothing where it will not, or where it is not
+    /// known.
+    ///
+    /// # Errors
+    /// [`Error::TooLittleMemory`] if it cannot do, with what to change.
+    pub fn check(&self, machine: &Machine) -> Result<Option<String>> {
+        let advice = self.advice();
+        if let Some(limit) = machine.largest_buffer.filter(|limit| *limit < self.largest) {
+            return Err(Error::TooLittleMemory {
+                need: format!("a single buffer of {}", size(self.largest)),
+                have: format!("the GPU takes buffers of up to {}", size(limit)),
+                advice,
+            });
+        }
+        let Some(free) = machine.free else { return Ok(None) };
+        if self.peak() as f64 * UNSURE > free as f64 {
+            return Err(Error::TooLittleMemory {
+                need: self.sentence(),
+                have: format!("{} are free", size(free)),
+                advice,
+            });
+        }
+        let tight = self.peak() as f64 > free as f64 * (1.0 - SPARE);
+        Ok(tight.then(|| format!("this needs {}; {} are free: {advice}", self.sentence(), size(free))))
+    }
+
+    /// What makes the need smaller.
+    fn advice(&self) -> String {
+        let mut advice = match self.worst().name {
+            "a training step" => vec!["a smaller --batch-size", "--checkpointing on", "a smaller --resolution"],
+            "encoding pictures" => vec!["a smaller --resolution"],
+            "a preview" => vec!["--preview-every 0"],
+            _ => vec!["a smaller --width and --height", "a smaller --batch-size"],
+        };
+        if !self.weights.half {
+            advice.push("--weights f16");
+        }
+        advice.push("closing other programs");
+        format!("try {}", advice.join(", or "))
+    }
+}
+
+/// The part of a picture that the autoencoder sees at a time.
+fn tiled(config: &ModelConfig, job: Job) -> Job {
+    let most = (TILE * config.vae.pixels_per_latent()) as u32;
+    Job { height: job.height.min(most), width: job.width.min(most), batch: 1 }
+}
+
+/// Bytes for people.
+pub fn size(bytes: u64) -> String {
+    match bytes as f64 / 1e6 {
+        megabytes if megabytes < 1000.0 => format!("{megabytes:.0} MB"),
+        megabytes => format!("{:.2} GB", megabytes / 1000.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(half: bool, batch: u32) -> Plan {
+        let source = crate::source::Folder::new("models/mini");
+        let config = pollster::block_on(ModelConfig::read(&source)).unwrap();
+        let storage = if half { Storage::AsFile } else { Storage::F32 };
+        let weights = pollster::block_on(WeightBytes::read(&source, storage)).unwrap();
+        Plan::training(&config, weights, Job { height: 64, width: 64, batch }, false, true, true)
+    }
+
+    #[test]
+    fn weights_are_counted_as_they_will_be_kept() {
+        let (half, wide) = (plan(true, 1).weights, plan(false, 1).weights);
+        assert!(half.half && !wide.half);
+        assert_eq!(2 * half.unet, wide.unet);
+        assert_eq!(2 * half.resident(), wide.resident());
+        assert!(half.encoder > 0 && half.decoder > half.encoder);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_with_advice_and_what_is_tight_is_said() {
+        let plan = plan(false, 64);
+        let free = |free: u64| Machine { free: Some(free), largest_buffer: None };
+        assert_eq!(plan.check(&Machine::default()).unwrap(), None);
+        assert_eq!(plan.check(&free(4 * plan.peak())).unwrap(), None);
+        let said = plan.check(&free(plan.peak())).unwrap().unwrap();
+        assert!(said.contains("--batch-size") && said.contains("--weights f16"), "{said}");
+        let error = plan.check(&free(plan.peak() / 2)).unwrap_err();
+        assert!(matches!(error, Error::TooLittleMemory { .. }) && error.exit_code() == 8, "{error}");
+        assert!(error.to_string().contains("--checkpointing on"), "{error}");
+        let buffers = Machine { free: None, largest_buffer: Some(plan.largest - 1) };
+        assert!(plan.check(&buffers).unwrap_err().to_string().contains("a single buffer"));
+        assert_eq!(plan.check(&Machine { free: None, largest_buffer: Some(plan.largest) }).unwrap(), None);
+    }
+
+    #[test]
+    fn more_samples_need_more_and_recomputing_needs_less() {
+        assert!(plan(true, 64).phases[1].bytes > 4 * plan(true, 8).phases[1].bytes);
+        let source = crate::source::Folder::new("models/mini");
+        let config = pollster::block_on(ModelConfig::read(&source)).unwrap();
+        let job = Job { height: 64, width: 64, batch: 16 };
+        let [remembered, recomputed] = [false, true].map(|recompute| {
+            Plan::training(&config, WeightBytes::default(), job, recompute, false, true).worst().bytes
+        });
+        assert!(recomputed * 2 < remembered, "{recomputed} {remembered}");
+    }
+}

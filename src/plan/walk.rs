@@ -1,0 +1,326 @@
+//! The networks walked through without computing: which tensors live together.
+//!
+//! This follows `forward` of [`crate::unet`] and [`crate::vae`] line by line, shadowed variables included, since those live
+//! to the end of their function. Each helper gives the bytes that its part needs besides its input, which its caller holds.
+
+use super::Job;
+use crate::model::ModelConfig;
+use crate::unet::UnetConfig;
+use crate::vae::VaeConfig;
+
+/// Bytes of a number in a computation.
+const FLOAT: u64 = 4;
+/// Unfolded windows that the processor's convolution holds for each thread (`ops/cpu/conv2d.rs`).
+const UNFOLDED: u64 = 4 << 20;
+/// Score matrices that the composition of attention holds at its worst: scores, exponentials, probabilities.
+const SCORES: u64 = 3;
+
+/// What a network needs besides its weights, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Needs {
+    /// Going forward without a gradient.
+    pub forward: u64,
+    /// Forward and backward, with everything remembered that a backward pass needs.
+    pub remembered: u64,
+    /// Forward and backward, with blocks computed again.
+    pub recomputed: u64,
+    /// The largest tensor.
+    pub largest: u64,
+}
+
+/// A block: what it needs to compute, what it remembers, its largest tensor.
+#[derive(Debug, Clone, Copy, Default)]
+struct Block {
+    work: u64,
+    tape: u64,
+    largest: u64,
+}
+
+/// How a model is computed.
+pub(super) struct Walk<'a> {
+    config: &'a ModelConfig,
+    /// Weights are kept in half precision and widened for the moment of their use.
+    half: bool,
+    on_cpu: bool,
+    scratch: u64,
+}
+
+impl<'a> Walk<'a> {
+    pub fn new(config: &'a ModelConfig, half: bool, on_cpu: bool) -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
+        Self { config, half, on_cpu, scratch: if on_cpu { threads * UNFOLDED } else { 0 } }
+    }
+
+    /// A weight of so many numbers, widened.
+    fn widened(&self, numbers: usize) -> u64 {
+        if self.half { numbers as u64 * FLOAT } else { 0 }
+    }
+
+    /// What an attention of so many heads holds besides inputs and output.
+    fn scores(&self, batch: u64, heads: usize, queries: u64, keys: u64, out: u64) -> u64 {
+        // The processor's keeps the heads' results until they are joined, and a block of scores for each thread.
+        if self.on_cpu { out } else { SCORES * batch * heads as u64 * queries * keys * FLOAT }
+    }
+
+    /// `ResnetBlock2D` on maps of `map` bytes a channel.
+    fn resnet(&self, map: u64, inputs: usize, outputs: usize) -> Block {
+        let (x, y) = (map * inputs as u64, map * outputs as u64);
+        let first = x + y + self.widened(9 * inputs * outputs) + self.scratch;
+        let second = 3 * y + self.widened(9 * outputs * outputs) + self.scratch;
+        let shortcut = if inputs == outputs { 3 * y } else { 4 * y + self.widened(inputs * outputs) };
+        Block { work: first.max(second).max(shortcut), tape: x + y, largest: x.max(y) }
+    }
+
+    /// `Transformer2DModel` with `blocks` blocks.
+    fn transformer(&self, job: &Sizes, map: u64, positions: u64, width: usize, heads: usize, blocks: usize) -> Block {
+        let c = map * width as u64;
+        let scores = self.scores(job.batch, heads, positions, positions, c);
+        let attention = 6 * c + scores;
+        // Five maps by then, the gated layer's eight and four, its result and the sum.
+        let mlp = 19 * c + self.widened(8 * width * width);
+        let tape = c + blocks as u64 * (15 * c + 2 * job.context(width));
+        let single = if self.on_cpu { 0 } else { scores / SCORES };
+        Block { work: 2 * c + attention.max(mlp), tape, largest: (8 * c).max(single) }
+    }
+
+    /// The U-Net on latents for pictures of a size.
+    pub fn unet(&self, job: Job) -> Needs {
+        let config = &self.config.unet;
+        let sizes = Sizes::new(self.config, job);
+        let levels = config.block_out_channels.len();
+        let mut tally = Tally::default();
+        let mut skips = vec![sizes.map(0) * config.block_out_channels[0] as u64];
+        tally.hold(skips[0]);
+        let mut inputs = config.block_out_channels[0];
+        for level in 0..levels {
+            let (outputs, map) = (config.block_out_channels[level], sizes.map(level));
+            for _ in 0..config.layers_per_block.at(level) {
+                self.pair(
+                    &mut tally,
+                    &sizes,
+                    config,
+                    level,
+                    [inputs, outputs],
+                    crossed(&config.down_block_types[level]),
+                );
+                inputs = outputs;
+                skips.push(map * outputs as u64);
+                tally.hold(map * outputs as u64);
+            }
+            if level + 1 < levels {
+                let down = sizes.map(level + 1) * outputs as u64;
+                tally.work(down + self.widened(9 * outputs * outputs) + self.scratch, down);
+                skips.push(down);
+                tally.hold(down);
+            }
+        }
+        let last = levels - 1;
+        self.pair(&mut tally, &sizes, config, last, [inputs, inputs], true);
+        self.pair(&mut tally, &sizes, config, last, [inputs, inputs], false);
+        for (i, level) in (0..levels).rev().enumerate() {
+            let (outputs, map) = (config.block_out_channels[level], sizes.map(level));
+            for _ in 0..=config.layers_per_block.at(level) {
+                let skip = skips.pop().unwrap_or(0);
+                let joined = map * inputs as u64 + skip;
+                // The skip is let go once its copy is in what was joined, which lives until the block is done.
+                tally.release(skip);
+                tally.hold(joined);
+                let width = inputs + (skip / map.max(1)) as usize;
+                self.pair(&mut tally, &sizes, config, level, [width, outputs], crossed(&config.up_block_types[i]));
+                tally.release(joined);
+                inputs = outputs;
+            }
+            if level > 0 {
+                let up = sizes.map(level - 1) * outputs as u64;
+                tally.work(2 * up + self.widened(9 * outputs * outputs) + self.scratch, up);
+            }
+        }
+        let text = self.text(&sizes);
+        Needs {
+            forward: tally.worst,
+            // Twice the largest block's work: gradients flow back through it while its own values are there.
+            remembered: tally.tape + text + 2 * tally.largest_work,
+            recomputed: tally.kept + text / 8 + tally.largest_tape + 2 * tally.largest_work,
+            largest: tally.largest,
+        }
+    }
+
+    /// A residual block, whose input is held, and perhaps a transformer.
+    fn pair(
+        &self,
+        tally: &mut Tally,
+        sizes: &Sizes,
+        config: &UnetConfig,
+        level: usize,
+        [inputs, outputs]: [usize; 2],
+        crossed: bool,
+    ) {
+        let map = sizes.map(level);
+        let resnet = self.resnet(map, inputs, outputs);
+        tally.block(resnet, 0, map * inputs as u64);
+        if crossed {
+            let (heads, blocks) = (config.heads().at(level), config.transformer_layers_per_block.at(level));
+            let x = map * outputs as u64;
+            let transformer = self.transformer(sizes, map, sizes.positions(level), outputs, heads, blocks);
+            tally.block(transformer, x, x);
+        }
+    }
+
+    /// What the text encoder remembers.
+    fn text(&self, sizes: &Sizes) -> u64 {
+        let text = &self.config.text;
+        let row = sizes.batch * text.max_position_embeddings as u64 * FLOAT;
+        // Inputs of the norms, queries, keys, values; the inner layer before its activation.
+        row * text.num_hidden_layers as u64 * (5 * text.hidden_size + text.intermediate_size) as u64
+    }
+
+    /// The decoder on a tile for pixels of a size.
+    pub fn decode(&self, job: Job) -> Needs {
+        let vae = &self.config.vae;
+        let sizes = Sizes::new(self.config, job);
+        let mut tally = Tally::default();
+        let levels = vae.block_out_channels.len();
+        self.vae_middle(&mut tally, &sizes, vae);
+        let mut inputs = vae.last_channels();
+        for (i, &outputs) in vae.block_out_channels.iter().rev().enumerate() {
+            let map = sizes.map_up(i);
+            for _ in 0..=vae.layers_per_block {
+                tally.alone(self.resnet(map, inputs, outputs), map * inputs as u64);
+                inputs = outputs;
+            }
+            if i + 1 < levels {
+                let up = sizes.map_up(i + 1) * outputs as u64;
+                tally.alone(self.convolution(2 * up, up, outputs), map * outputs as u64);
+            }
+        }
+        Needs { forward: tally.worst, largest: tally.largest, ..Needs::default() }
+    }
+
+    /// The encoder on a tile of pixels.
+    pub fn encode(&self, job: Job) -> Needs {
+        let vae = &self.config.vae;
+        let sizes = Sizes::new(self.config, job);
+        let mut tally = Tally::default();
+        let levels = vae.block_out_channels.len();
+        let mut inputs = vae.block_out_channels[0];
+        for (level, &outputs) in vae.block_out_channels.iter().enumerate() {
+            let map = sizes.map_up(levels - 1 - level);
+            for _ in 0..vae.layers_per_block {
+                tally.alone(self.resnet(map, inputs, outputs), map * inputs as u64);
+                inputs = outputs;
+            }
+            if level + 1 < levels {
+                let down = map * outputs as u64 / 4;
+                tally.alone(self.convolution(down, down, outputs), map * outputs as u64);
+            }
+        }
+        self.vae_middle(&mut tally, &sizes, vae);
+        Needs { forward: tally.worst, largest: tally.largest, ..Needs::default() }
+    }
+
+    fn convolution(&self, values: u64, largest: u64, channels: usize) -> Block {
+        Block { work: values + self.widened(9 * channels * channels) + self.scratch, tape: 0, largest }
+    }
+
+    fn vae_middle(&self, tally: &mut Tally, sizes: &Sizes, vae: &VaeConfig) {
+        let (map, channels) = (sizes.map(0), vae.last_channels());
+        let x = map * channels as u64;
+        tally.alone(self.resnet(map, channels, channels), x);
+        if vae.mid_block_add_attention {
+            let scores = self.scores(sizes.batch, 1, sizes.positions(0), sizes.positions(0), x);
+            let single = if self.on_cpu { x } else { scores / SCORES };
+            tally.alone(Block { work: 6 * x + scores, tape: 0, largest: single.max(x) }, x);
+        }
+    }
+}
+
+/// Whether a block has transformers.
+fn crossed(name: &str) -> bool {
+    name.starts_with("CrossAttn")
+}
+
+/// Sizes of feature maps.
+struct Sizes {
+    batch: u64,
+    height: u64,
+    width: u64,
+    /// Bytes of a channel of the prompts' hidden states.
+    tokens: u64,
+}
+
+impl Sizes {
+    fn new(config: &ModelConfig, job: Job) -> Self {
+        let per_latent = config.vae.pixels_per_latent() as u64;
+        let batch = u64::from(job.batch);
+        Self {
+            batch,
+            height: u64::from(job.height) / per_latent,
+            width: u64::from(job.width) / per_latent,
+            tokens: batch * config.text.max_position_embeddings as u64 * FLOAT,
+        }
+    }
+
+    /// Positions of a level of the U-Net.
+    fn positions(&self, level: usize) -> u64 {
+        (self.height >> level) * (self.width >> level)
+    }
+
+    /// Bytes of a channel of a level of the U-Net; level 0 is the size of the latents.
+    fn map(&self, level: usize) -> u64 {
+        self.batch * self.positions(level) * FLOAT
+    }
+
+    /// Bytes of a channel after so many doublings of the latents.
+    fn map_up(&self, doublings: usize) -> u64 {
+        self.map(0) << (2 * doublings)
+    }
+
+    /// Keys or values of a cross-attention.
+    fn context(&self, width: usize) -> u64 {
+        self.tokens * width as u64
+    }
+}
+
+/// What lives, and what lived at most.
+#[derive(Default)]
+struct Tally {
+    /// Values that wait for later: the U-Net's skips.
+    held: u64,
+    worst: u64,
+    largest: u64,
+    largest_work: u64,
+    largest_tape: u64,
+    /// All that is remembered.
+    tape: u64,
+    /// All inputs of blocks.
+    kept: u64,
+}
+
+impl Tally {
+    fn hold(&mut self, bytes: u64) {
+        self.held += bytes;
+    }
+
+    fn release(&mut self, bytes: u64) {
+        self.held = self.held.saturating_sub(bytes);
+    }
+
+    fn work(&mut self, bytes: u64, largest: u64) {
+        self.worst = self.worst.max(self.held + bytes);
+        self.largest_work = self.largest_work.max(bytes);
+        self.largest = self.largest.max(largest);
+    }
+
+    /// A block of the U-Net; `kept` is what it keeps where it is computed again.
+    fn block(&mut self, block: Block, input: u64, kept: u64) {
+        self.work(input + block.work, block.largest.max(input));
+        self.tape += block.tape;
+        self.kept += kept;
+        self.largest_tape = self.largest_tape.max(block.tape);
+    }
+
+    /// A block that nothing waits beside.
+    fn alone(&mut self, block: Block, input: u64) {
+        self.work(input + block.work, block.largest.max(input));
+    }
+}
