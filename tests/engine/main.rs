@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 
 mod checkpointing;
+mod diverging;
 mod fixtures;
 mod models;
 mod ops;
