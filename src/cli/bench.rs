@@ -245,7 +245,7 @@ impl Figures {
 }
 
 /// The most memory that the process has had, in megabytes, where the system tells.
-fn peak_rss() -> Option<f64> {
+pub(super) fn peak_rss() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let kilobytes = status
         .lines()

@@ -61,6 +61,11 @@ async fn unet_hash(source: &dyn Source) -> Result<Option<String>> {
 pub(super) async fn session(shared: &Shared, source: Rc<dyn Source>, out: &mut Output) -> Result<(Session, Chosen)> {
     let chosen = gpu::choose(shared.device)?;
     out.event(&chosen.event())?;
+    Ok((on_device(&chosen, source, out).await?, chosen))
+}
+
+/// Loads a model onto a device.
+pub(super) async fn on_device(chosen: &Chosen, source: Rc<dyn Source>, out: &mut Output) -> Result<Session> {
     let mut told = Ok(());
     let session = Session::open(source, &chosen.device, &mut |event| {
         if told.is_ok() {
@@ -71,7 +76,7 @@ pub(super) async fn session(shared: &Shared, source: Rc<dyn Source>, out: &mut O
     // A reader who went away is no reason for the failure that may have followed.
     let session = session?;
     told?;
-    Ok((session, chosen))
+    Ok(session)
 }
 
 /// A learned word in use.
