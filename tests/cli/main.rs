@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 #![cfg(feature = "native")]
 
+mod faults;
 mod generating;
 mod help;
 mod place;
 mod refusals;
+mod resuming;
 mod serving;
 mod streams;
 mod training;
