@@ -51,6 +51,18 @@ pub enum Recipe {
     Direction,
 }
 
+/// What to do when training runs away: losses that are not numbers, vectors of absurd length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "native", derive(clap::ValueEnum))]
+#[serde(rename_all = "kebab-case")]
+pub enum OnDivergence {
+    /// End the run with the last good vector.
+    #[default]
+    Stop,
+    /// Go back to the last good vector and go on at half the learning rate, five times at most.
+    Rewind,
+}
+
 /// How the learning rate changes over a run. Names as in diffusers' `get_scheduler`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "native", derive(clap::ValueEnum))]
@@ -169,6 +181,9 @@ pub struct TrainConfig {
     /// Seed of every random choice
     #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = defaults::SEED, help_heading = "Training"))]
     pub seed: u64,
+    /// What to do when training runs away: losses that are no numbers, vectors of absurd length
+    #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = OnDivergence::default(), help_heading = "Training"))]
+    pub on_divergence: OnDivergence,
     /// Recompute blocks in the backward pass to save memory
     #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Checkpointing::default(), help_heading = "Training"))]
     pub checkpointing: Checkpointing,
@@ -230,6 +245,7 @@ impl Default for TrainConfig {
             kappa: 1e-4,
             snr_gamma: None,
             seed: defaults::SEED,
+            on_divergence: OnDivergence::default(),
             checkpointing: Checkpointing::default(),
             framing: Framing::default(),
             resolution: None,

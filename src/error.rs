@@ -129,7 +129,7 @@ pub enum Error {
     },
 
     /// A run cannot go on, because it would not be the same run.
-    #[error("the run stopped at step {step} cannot go on with other inputs than it began with:{}", list(changes))]
+    #[error("the run that is at step {step} cannot go on with other inputs than it began with:{}", list(changes))]
     Changed {
         /// The step that it had reached.
         step: u32,
@@ -173,6 +173,28 @@ pub enum Error {
         advice: String,
     },
 
+    /// The GPU went away while working: the driver reset it, the machine slept, the driver was updated.
+    #[error(
+        "the GPU was lost during {during} ({reason}): give the same command again to go on; if it happens again, a \
+         smaller --batch-size keeps each piece of work shorter, and --device cpu does without"
+    )]
+    GpuLost {
+        /// The phase.
+        during: String,
+        /// The driver's words.
+        reason: String,
+    },
+
+    /// The GPU has too little memory.
+    #[error(
+        "the GPU's memory is full ({reason}): close other programs that use it, or try --batch-size 1 (with \
+         --gradient-accumulation to make up for it), --checkpointing on, or a smaller --resolution"
+    )]
+    GpuMemory {
+        /// The driver's words.
+        reason: String,
+    },
+
     /// A file or folder cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {
@@ -191,9 +213,46 @@ pub enum Error {
         source: std::io::Error,
     },
 
-    /// The user asked to stop; what there was has been saved.
+    /// What was learned could not be written where it belongs.
+    #[error(
+        "cannot write {} ({bytes} bytes): {source}. {}",
+        path.display(),
+        rescued.as_ref().map_or(
+            "The word is lost: neither there nor in the system's folder for temporary files could it be written".to_owned(),
+            |at| format!(
+                "The word and the state of the run are in {} instead: make room, copy them from there to {}, and give the \
+                 same command again to go on",
+                at.display(),
+                path.parent().map_or_else(String::new, |folder| folder.display().to_string()),
+            ),
+        )
+    )]
+    NotKept {
+        /// Where the word belongs.
+        path: PathBuf,
+        /// How many bytes it is.
+        bytes: usize,
+        /// The system's words.
+        source: std::io::Error,
+        /// The folder where it was written instead.
+        rescued: Option<PathBuf>,
+    },
+
+    /// Another run works in the same folder.
+    #[error("{} is in use by another run ({holder}): wait for it, or give another --out", folder.display())]
+    Held {
+        /// The folder.
+        folder: PathBuf,
+        /// Who works there, and since when.
+        holder: String,
+    },
+
+    /// The user or the system asked to stop; what there was has been saved.
     #[error("interrupted")]
-    Interrupted,
+    Interrupted {
+        /// The number of the signal: 2 for Ctrl-C, 15 for a request to terminate, 1 if the terminal went away.
+        signal: u8,
+    },
 
     /// A broken invariant: our fault.
     #[error("internal error: {0} (please report this)")]
@@ -214,9 +273,11 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (4, "training became numerically unstable; the last good vector was saved"),
     (5, "no usable GPU, or the GPU failed"),
     (6, "network: something could not be fetched, or is not what it should be; what had come is kept"),
-    (7, "a file could not be read or written"),
+    (7, "a file could not be read or written, or another run works in the folder"),
     (8, "not enough memory, found out before the work or during it"),
+    (129, "the terminal went away (SIGHUP); what there was has been saved"),
     (130, "interrupted (Ctrl-C); what there was has been saved"),
+    (143, "asked to end (SIGTERM); what there was has been saved"),
 ];
 
 impl Error {
@@ -237,11 +298,11 @@ impl Error {
             | Error::BadFile { .. }
             | Error::WrongWidth { .. } => 3,
             Error::Numeric { .. } => 4,
-            Error::NoGpu { .. } | Error::Gpu { .. } => 5,
-            Error::Read { .. } | Error::Write { .. } => 7,
+            Error::NoGpu { .. } | Error::Gpu { .. } | Error::GpuLost { .. } | Error::GpuMemory { .. } => 5,
+            Error::Read { .. } | Error::Write { .. } | Error::NotKept { .. } | Error::Held { .. } => 7,
             Error::TooLittleMemory { .. } => 8,
             Error::Source(problem) => problem.exit_code(),
-            Error::Interrupted => 130,
+            Error::Interrupted { signal } => 128 + signal,
         }
     }
 }

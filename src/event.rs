@@ -151,6 +151,17 @@ pub enum Event {
         /// Steps skipped so far.
         skipped: u32,
     },
+    /// Training ran away and goes on from an earlier, good vector at a lower rate.
+    Rewound {
+        /// The step at which that was seen.
+        step: u32,
+        /// The step after which the vector was good.
+        to: u32,
+        /// The peak of the learning rate from now on.
+        lr: f64,
+        /// What was seen.
+        reason: String,
+    },
     /// Loss on a fixed evaluation batch: the honest progress curve.
     Evaluation {
         /// Which pictures the batch shows.
@@ -186,7 +197,7 @@ pub enum Event {
     },
     /// A file of the user's was written.
     Saved {
-        /// What it is: `embedding`, `checkpoint`, `sheet`, `picture`, `log`, `loss curve`.
+        /// What it is: `embedding`, `checkpoint`, `state`, `sheet`, `picture`, `log`, `loss curve`.
         what: String,
         /// Where it is.
         path: String,

@@ -1,19 +1,62 @@
 //! What differs between a native program and a browser tab, and reading values back from the device.
 
-use burn::tensor::Tensor;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use crate::{Error, Result};
+use burn::tensor::{ExecutionError, Tensor};
+use web_time::Instant;
+
+use crate::{Error, Result, gpu};
 
 /// Brings a tensor's values to the host, as f32.
 ///
 /// The only way to read: the synchronous form panics in a browser.
 ///
 /// # Errors
-/// [`Error::Gpu`] if the device failed before the values were there.
+/// [`Error::GpuLost`], [`Error::GpuMemory`] or [`Error::Gpu`] if the device failed before the values were there. Values that
+/// were computed after a failure are never given out: they may be anything.
 pub async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
-    let failed = |reason: String| Error::Gpu { during: "reading back".to_owned(), reason };
-    let data = tensor.into_data_async().await.map_err(|error| failed(format!("{error:?}")))?;
+    let waiting = Waiting::begin();
+    let read = tensor.into_data_async().await;
+    drop(waiting);
+    let during = || READING.to_owned();
+    if let Err(error) = &read
+        && (matches!(error, ExecutionError::DevicePoisoned { .. }) || gpu::is_loss(&error.to_string()))
+    {
+        return Err(Error::GpuLost { during: during(), reason: "the driver has given it up".to_owned() });
+    }
+    // What the driver reported is the cause; what reading made of it is not.
+    gpu::check(READING)?;
+    let data = read.map_err(|error| Error::Gpu { during: during(), reason: gpu::first_line(&error.to_string()) })?;
+    let failed = |reason: String| Error::Gpu { during: during(), reason };
     data.convert::<f32>().try_to_vec::<f32>().map_err(|error| failed(format!("{error:?}")))
+}
+
+/// The phase that a failure is seen in.
+const READING: &str = "the work before a reading";
+
+/// Since when the device has been waited for, for whoever watches over it.
+static WAITING: Mutex<Option<Instant>> = Mutex::new(None);
+
+/// How long the device has been waited for by now; none if nobody is waiting.
+pub fn waiting() -> Option<Duration> {
+    WAITING.lock().unwrap_or_else(PoisonError::into_inner).map(|since| since.elapsed())
+}
+
+/// As long as this is there, the device is waited for.
+pub(crate) struct Waiting;
+
+impl Waiting {
+    pub(crate) fn begin() -> Self {
+        *WAITING.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        Self
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        *WAITING.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 /// Waits until a tensor is computed, and lets the page breathe meanwhile.

@@ -78,7 +78,7 @@ pub(super) enum WeightStorage {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Learn a word from pictures
-    #[command(after_help = TRAIN_EXAMPLES, allow_negative_numbers = true)]
+    #[command(after_help = TRAIN_EXAMPLES, allow_negative_numbers = true, args_override_self = true)]
     Train(Box<TrainArgs>),
     /// Make pictures from prompts, with learned words in them
     #[command(after_help = GENERATE_EXAMPLES, allow_negative_numbers = true)]
@@ -123,7 +123,7 @@ pub(super) struct ServeArgs {
 #[derive(Debug, Args)]
 pub(super) struct TrainArgs {
     /// Pictures that show it, 3 to 5 of them: PNG, JPEG or WebP files, or folders that hold them
-    #[arg(value_name = "PICTURES", required_unless_present = "replay")]
+    #[arg(value_name = "PICTURES", required_unless_present_any = ["replay", "file"])]
     pub pictures: Vec<PathBuf>,
     /// Everything that decides what is learned, and how.
     #[command(flatten)]
@@ -131,9 +131,22 @@ pub(super) struct TrainArgs {
     /// Folder for the word, the log and the previews [default: runs/ and the token's letters]
     #[arg(long, value_name = "DIR", help_heading = "Files")]
     pub out: Option<PathBuf>,
-    /// Replace what an earlier run left in the folder
-    #[arg(long, help_heading = "Files")]
+    /// Begin anew where a run is in the folder already, and replace what it left
+    #[arg(long, help_heading = "Files", conflicts_with = "resume")]
     pub overwrite: bool,
+    /// Go on with the run in the folder, and refuse to begin one. Without this, too, a run that was broken off goes on
+    /// when its command is given again
+    #[arg(long, help_heading = "Files")]
+    pub resume: bool,
+    /// Take the options from the settings.json of a run; what is typed besides counts
+    #[arg(long = "config", id = "file", value_name = "FILE", help_heading = "Files")]
+    pub settings: Option<PathBuf>,
+    /// Say what would happen, what memory it takes and about how long; two steps are made to find out, nothing is written
+    #[arg(long, help_heading = "Files")]
+    pub dry_run: bool,
+    /// When the GPU is lost: stop, or start it again, once, and go on
+    #[arg(long, value_enum, default_value_t = OnDeviceLost::default(), help_heading = "Training")]
+    pub on_device_lost: OnDeviceLost,
     /// Embeddings whose words may be used in captions and in the preview prompt: files, folders, web addresses or
     /// repositories; =NAME gives one another name
     #[arg(long = "embedding", short, value_name = "SOURCE[=NAME]", help_heading = "Files")]
@@ -153,6 +166,16 @@ pub(super) struct TrainArgs {
     /// Write every random choice to a file that --replay can read
     #[arg(long, value_name = "FILE", help_heading = "Comparing with other programs")]
     pub record: Option<PathBuf>,
+}
+
+/// What to do when the GPU is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum OnDeviceLost {
+    /// End the run; the same command goes on with it
+    #[default]
+    Stop,
+    /// Start the GPU again, once, and go on
+    Resume,
 }
 
 /// Whether `.txt` files beside the pictures are captions.
@@ -301,8 +324,9 @@ Examples:
   pseudoword train art/ --token \"<my-style>\" --kind style --vectors 4
 
 In the folder of a run: learned_embeds.safetensors (the word, as diffusers
-writes it), log.jsonl, previews/, previews.png and loss.png.
-Ctrl-C finishes the step and saves; a second one stops at once.";
+writes it), log.jsonl, previews/, previews.png and loss.png; README.txt there
+says what the rest is. Ctrl-C finishes the step and saves; a second one stops
+at once. The same command given again goes on where the run stopped.";
 
 const GENERATE_EXAMPLES: &str = "\
 Examples:

@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
+use super::failpoints;
 use crate::embedding::Embedding;
 use crate::{Error, Result};
 
@@ -13,10 +14,36 @@ const LONGEST: u64 = 512 << 20;
 /// Writes a file that appears under its name only when it is complete and on the disk; what was there before survives
 /// any failure.
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_and_keep(path, bytes, None)
+}
+
+/// As [`write_whole`]; what was there before gets the name `previous`.
+pub(super) fn write_and_keep(path: &Path, bytes: &[u8], previous: Option<&Path>) -> Result<()> {
     let failed = |source| Error::Write { path: path.to_owned(), source };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let pass = |stage: &str| failpoints::pass_file(&name, stage);
+    pass("create").map_err(failed)?;
     let (mut file, scratch) = scratch(path).map_err(failed)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&scratch, path));
-    if let Err(error) = written {
+    let mut write = || {
+        let (first, second) = bytes.split_at(bytes.len() / 2);
+        file.write_all(first)?;
+        pass("half")?;
+        file.write_all(second)?;
+        pass("sync")?;
+        file.sync_all()?;
+        pass("keep")?;
+        if let Some(previous) = previous {
+            // Between the two names that follow only the older file is there: it is whole.
+            match fs::rename(path, previous) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                renamed => renamed?,
+            }
+        }
+        pass("rename")?;
+        fs::rename(&scratch, path)?;
+        pass("folder")
+    };
+    if let Err(error) = write() {
         // The error matters, the leftover does not.
         let _removed = fs::remove_file(&scratch);
         return Err(failed(error));
@@ -26,6 +53,17 @@ pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
         File::open(folder_of(path)).and_then(|folder| folder.sync_all()).map_err(failed)?;
     }
     Ok(())
+}
+
+/// Removes what programs that died while they wrote have left in a folder. Whoever calls this must be alone there.
+pub(super) fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with('.') && name.ends_with(".tmp") {
+            // Left where it is it costs a little room, no more.
+            let _removed = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// A new file beside `path`, under a name that nobody has.

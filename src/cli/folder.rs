@@ -1,100 +1,201 @@
-//! What a training run leaves behind: the word, a log, previews, a loss curve.
+//! What a training run leaves behind: the word, a log, previews, a loss curve, and what explains and repeats them.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use image::RgbImage;
-use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::files::{check_writable, make_folder, write_whole};
+use super::files::{make_folder, sweep, write_whole};
+use super::keep::{self, Found};
+use super::lock::Lock;
+use super::log::Log;
 use crate::embedding::Embedding;
 use crate::event::{EvaluatedOn, Event};
 use crate::image::{Sheet, SheetRow, encode_png, loss_curve};
 use crate::{Error, Result};
 
 /// What diffusers calls the file of a learned word.
-const WORD: &str = "learned_embeds.safetensors";
+pub(super) const WORD: &str = "learned_embeds.safetensors";
+pub(super) const CURVE: &str = "loss.png";
+const LOG: &str = "log.jsonl";
+const README: &str = "README.txt";
+const SETTINGS: &str = "settings.json";
 /// Previews that fit on a sheet side by side.
 const SHEET: usize = 8;
 
 /// The folder of a run.
 pub(super) struct RunFolder {
     path: PathBuf,
-    log: File,
-    begun: Instant,
+    lock: Lock,
+    log: Log,
+    /// Whether the log could not be written, which is said once.
+    log_failed: bool,
+    /// What the folder says of itself: the first line of its log, its guide and its settings.
+    about: Value,
+    guide: [(&'static str, Vec<u8>); 2],
     train: Vec<(u32, f64)>,
     eval: Vec<(u32, f64)>,
     /// The loss on pictures held back: before the first step, and the last.
     unseen: Option<(f64, f64)>,
     previews: Vec<(u32, PathBuf)>,
+    /// The kind of device and its name, of a run that goes on.
+    device: Option<(String, String)>,
+}
+
+/// The run that is in a folder; none if one can be begun there.
+///
+/// # Errors
+/// [`Error::Usage`] if there is nothing to resume, or only a word that must not be touched; [`Error::BadFile`] if the state of
+/// the run is damaged.
+pub(super) fn find(path: &Path, overwrite: bool, resume: bool) -> Result<Option<Found>> {
+    if overwrite {
+        return Ok(None);
+    }
+    let found = keep::find(path)?;
+    let word = path.join(WORD);
+    match found {
+        None if resume => Err(Error::Usage(format!(
+            "there is no run in {} to go on with: leave out --resume to begin one",
+            path.display()
+        ))),
+        None if word.exists() => Err(Error::Usage(format!(
+            "{} is there already, from an earlier run: give another --out, or --overwrite to replace it",
+            word.display()
+        ))),
+        found => Ok(found),
+    }
 }
 
 impl RunFolder {
-    /// Finds out, before any work, whether a run can write there, and refuses to touch what an earlier run has learned.
-    pub fn check(path: &Path, overwrite: bool) -> Result<()> {
-        let word = path.join(WORD);
-        if word.exists() && !overwrite {
-            let word = word.display();
-            return Err(Error::Usage(format!(
-                "{word} is there already, from an earlier run: give another --out, or --overwrite to replace it"
-            )));
+    /// Begins a run in a folder that is locked: nothing of an earlier one is left but its word, which will be replaced.
+    pub fn begin(path: &Path, lock: Lock, about: Value, settings: &Value) -> Result<Self> {
+        keep::forget(path)?;
+        sweep(path);
+        // Pictures of an earlier run among those of this one would tell lies.
+        for (_, old) in previews(path) {
+            fs::remove_file(&old).map_err(|source| Error::Write { path: old, source })?;
         }
-        check_writable(path)
+        let at = path.join(LOG);
+        let log = Log::create(&at).map_err(|source| Error::Write { path: at, source })?;
+        let mut folder = Self::with(path, lock, log, about, settings);
+        folder.explain()?;
+        let about = folder.about.clone();
+        folder.log.add(&about).map_err(|source| Error::Write { path: path.join(LOG), source })?;
+        Ok(folder)
     }
 
-    /// Makes the folder and begins the log with `about`, an object that says what is run.
-    pub fn create(path: &Path, about: &impl Serialize) -> Result<Self> {
-        make_folder(path)?;
-        let previews = path.join("previews");
-        // Pictures of an earlier run among those of this one would tell lies.
-        for entry in fs::read_dir(&previews).into_iter().flatten().flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with("step-") && name.ends_with(".png") {
-                fs::remove_file(entry.path()).map_err(|source| Error::Write { path: entry.path(), source })?;
-            }
+    /// Goes on with the run in a folder that is locked, from the step that its state has.
+    pub fn go_on(path: &Path, lock: Lock, about: Value, settings: &Value, step: u32) -> Result<Self> {
+        sweep(path);
+        let at = path.join(LOG);
+        let (log, entries) = Log::go_on(&at).map_err(|source| Error::Write { path: at, source })?;
+        let mut folder = Self::with(path, lock, log, about, settings);
+        for entry in &entries {
+            folder.remember(entry);
         }
-        let log = path.join("log.jsonl");
-        let file = File::create(&log).map_err(|source| Error::Write { path: log, source })?;
-        let begun = Instant::now();
-        let mut folder = Self {
+        let device = entries.iter().rfind(|entry| entry["event"] == "device");
+        folder.device =
+            device.and_then(|entry| Some((entry["kind"].as_str()?.to_owned(), entry["name"].as_str()?.to_owned())));
+        // What came after the state is made again.
+        folder.forget_after(step);
+        folder.previews = previews(path).into_iter().filter(|(made, _)| *made <= step).collect();
+        folder.explain()?;
+        let about = folder.about.clone();
+        folder.log.add(&about).map_err(|source| Error::Write { path: path.join(LOG), source })?;
+        Ok(folder)
+    }
+
+    fn with(path: &Path, mut lock: Lock, log: Log, about: Value, settings: &Value) -> Self {
+        lock.stay();
+        let settings = serde_json::to_vec_pretty(settings).unwrap_or_default();
+        let guide = [(README, guide(path, &about).into_bytes()), (SETTINGS, settings)];
+        Self {
             path: path.to_owned(),
-            log: file,
-            begun,
+            lock,
+            log,
+            log_failed: false,
+            about,
+            guide,
             train: vec![],
             eval: vec![],
             unseen: None,
             previews: vec![],
-        };
-        folder.write(about)?;
-        Ok(folder)
-    }
-
-    fn write(&mut self, entry: &impl Serialize) -> Result<()> {
-        #[derive(Serialize)]
-        struct Line<'a, T> {
-            elapsed: f64,
-            #[serde(flatten)]
-            entry: &'a T,
+            device: None,
         }
-        let elapsed = (self.begun.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-        let failed = |source| Error::Write { path: self.path.join("log.jsonl"), source };
-        let mut line = serde_json::to_vec(&Line { elapsed, entry }).map_err(|error| failed(error.into()))?;
-        line.push(b'\n');
-        // A whole line in one write, unbuffered: the log is complete up to the moment of any failure.
-        self.log.write_all(&line).map_err(failed)
     }
 
-    /// Logs an event.
-    pub fn note(&mut self, event: &Event) -> Result<()> {
-        match event {
-            Event::Step { step, loss, .. } => self.train.push((*step, *loss)),
-            Event::Evaluation { on: EvaluatedOn::Training, step, loss, .. } => self.eval.push((*step, *loss)),
+    fn explain(&self) -> Result<()> {
+        self.guide.iter().try_for_each(|(name, text)| write_whole(&self.path.join(name), text))
+    }
+
+    /// Makes the folder again, if somebody has removed or moved it; whether that was so.
+    pub fn make_again(&mut self) -> Result<bool> {
+        if self.path.exists() {
+            return Ok(false);
+        }
+        self.lock = Lock::take(&self.path)?;
+        self.lock.stay();
+        self.explain()?;
+        let failed = |source| Error::Write { path: self.path.join(LOG), source };
+        self.log.again().map_err(failed)?;
+        self.log.add(&self.about).map_err(failed)?;
+        Ok(true)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The kind and the name of the device that the run was on before.
+    pub fn device(&self) -> Option<&(String, String)> {
+        self.device.as_ref()
+    }
+
+    /// What is to be said of the lock.
+    pub fn lock_warning(&self) -> Option<&String> {
+        self.lock.warning.as_ref()
+    }
+
+    /// Logs an event; gives what is to be said if that fails for the first time. No run ends for its log.
+    pub fn note(&mut self, event: &Event) -> Option<Event> {
+        if let Ok(entry) = serde_json::to_value(event) {
+            self.remember(&entry);
+        }
+        match self.log.add(event) {
+            Ok(()) => {
+                self.log_failed = false;
+                None
+            }
+            Err(_) if self.log_failed => None,
+            Err(error) => {
+                self.log_failed = true;
+                let text = format!("cannot write {}: {error}; the log waits in memory", self.path.join(LOG).display());
+                Some(Event::warning("log", text))
+            }
+        }
+    }
+
+    /// Takes from an entry of the log what the curves are drawn from.
+    fn remember(&mut self, entry: &Value) {
+        let number = |name: &str| entry[name].as_f64();
+        let Some(step) = entry["step"].as_u64().map(|step| step as u32) else { return };
+        match (entry["event"].as_str(), number("loss")) {
+            (Some("step"), Some(loss)) => put(&mut self.train, step, loss),
+            (Some("evaluation"), Some(loss)) if entry["on"] == json!(EvaluatedOn::Training) => {
+                put(&mut self.eval, step, loss);
+            }
+            (Some("evaluation"), Some(loss)) => self.unseen = Some((number("initial").unwrap_or(loss), loss)),
+            (Some("rewound"), _) => self.forget_after(entry["to"].as_u64().unwrap_or_default() as u32),
             _ => {}
         }
-        self.write(event)
+    }
+
+    fn forget_after(&mut self, last: u32) {
+        self.train.retain(|(step, _)| *step <= last);
+        self.eval.retain(|(step, _)| *step <= last);
+        self.previews.retain(|(step, _)| *step <= last);
     }
 
     /// Saves the word as it is now.
@@ -109,6 +210,7 @@ impl RunFolder {
         make_folder(&self.path.join("previews"))?;
         let path = self.path.join(format!("previews/step-{step:06}.png"));
         write_whole(&path, &encode_png(picture, text)?)?;
+        self.previews.retain(|(made, _)| *made != step);
         self.previews.push((step, path.clone()));
         Ok(path)
     }
@@ -126,7 +228,7 @@ impl RunFolder {
             let unseen =
                 self.unseen.map(|(from, to)| format!("; on unseen pictures the loss went from {from:.4} to {to:.4}"));
             let title = format!("{title}{}", unseen.unwrap_or_default());
-            save("loss curve", "loss.png", &loss_curve(&title, &self.train, &self.eval))?;
+            save("loss curve", CURVE, &loss_curve(&title, &self.train, &self.eval))?;
         }
         if self.previews.len() > 1 {
             save("previews", "previews.png", &self.sheet(preview_prompt))?;
@@ -150,9 +252,51 @@ impl RunFolder {
     }
 }
 
+/// Puts a value at the place of its step: a run that goes on makes some steps again, and they come out the same.
+fn put(curve: &mut Vec<(u32, f64)>, step: u32, value: f64) {
+    while curve.pop_if(|(other, _)| *other >= step).is_some() {}
+    curve.push((step, value));
+}
+
+/// The previews in a folder, with their steps.
+fn previews(path: &Path) -> Vec<(u32, PathBuf)> {
+    let entries = fs::read_dir(path.join("previews")).into_iter().flatten().flatten();
+    let mut found: Vec<(u32, PathBuf)> = entries
+        .filter_map(|entry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let step = name.strip_prefix("step-")?.strip_suffix(".png")?.parse().ok()?;
+            Some((step, entry.path()))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// What the folder says of itself to whoever finds it.
+fn guide(path: &Path, about: &Value) -> String {
+    let (token, model) = (&about["config"]["token"], &about["model"]);
+    let [token, model] = [token, model].map(|text| text.as_str().unwrap_or_default().to_owned());
+    let shown = path.display().to_string();
+    let shown = if shown.contains(char::is_whitespace) { format!("\"{shown}\"") } else { shown };
+    format!(
+        "A run of pseudoword {}: the word {token}, learned on the model {model}.\n\n\
+         {WORD}  the word, as diffusers writes it\n\
+         {LOG}                   everything that happened, one JSON object a line\n\
+         previews/, previews.png     what the word looked like on the way\n\
+         loss.png                    the loss of the steps and of the fixed batch\n\
+         {SETTINGS}               what the run was started with\n\
+         state, state.prev           where the run goes on if it was broken off\n\
+         run.lock                    says who works here, while somebody does\n\
+         report.json                 only after a failure: for those who help; no pictures and no prompts in it\n\n\
+         To go on:    pseudoword train --out {shown} --config {shown}/{SETTINGS}\n\
+         To do again: pseudoword train --out ANOTHER --config {shown}/{SETTINGS}\n",
+        env!("CARGO_PKG_VERSION"),
+    )
+}
+
 /// The first line of a log.
 pub(super) fn about(
-    config: &impl Serialize,
+    config: &impl serde::Serialize,
     pictures: &[String],
     model: &str,
     model_hash: Option<&str>,
@@ -171,11 +315,13 @@ mod tests {
     fn a_run_is_logged_line_by_line_and_drawn() {
         let temporary = tempfile::tempdir().unwrap();
         let path = temporary.path().join("runs/word");
-        RunFolder::check(&path, false).unwrap();
-        let mut folder = RunFolder::create(&path, &json!({"event": "run"})).unwrap();
+        assert!(find(&path, false, false).unwrap().is_none());
+        let about = || json!({"event": "run", "model": "m", "config": {"token": "<word>"}});
+        let begin = || RunFolder::begin(&path, Lock::take(&path).unwrap(), about(), &json!({"steps": 3})).unwrap();
+        let mut folder = begin();
         for step in 1..=3 {
             let event = Event::Step { step, of: 3, loss: 0.1, lr: 1e-3, grad_norm: 1.0, row_norm: 1.0, secs: 0.1 };
-            folder.note(&event).unwrap();
+            assert_eq!(folder.note(&event), None);
             folder.save_preview(step, &RgbImage::new(16, 16), &[]).unwrap();
         }
         let log = fs::read_to_string(path.join("log.jsonl")).unwrap();
@@ -185,16 +331,46 @@ mod tests {
         let drawn = folder.draw("title", "a <word>").unwrap();
         assert_eq!(drawn.len(), 2);
         assert!(path.join("loss.png").exists() && path.join("previews.png").exists());
+        let guide = fs::read_to_string(path.join("README.txt")).unwrap();
+        assert!(guide.contains("the word <word>") && guide.contains("settings.json"), "{guide}");
 
         let word =
             Embedding { token: "<word>".to_owned(), width: 2, rows: vec![1.0, 2.0], metadata: Default::default() };
         let saved = folder.save_word(&word).unwrap();
         assert_eq!(Embedding::read(&fs::read(&saved).unwrap(), "saved", None).unwrap(), word);
-        let refused = RunFolder::check(&path, false).unwrap_err();
+        let refused = find(&path, false, false).map(|_| ()).unwrap_err();
         assert!(refused.to_string().contains("--overwrite") && refused.to_string().contains("--out"), "{refused}");
-        RunFolder::check(&path, true).unwrap();
-        RunFolder::create(&path, &json!({})).unwrap();
+        assert!(find(&path, false, true).is_err(), "there is nothing to resume");
+        assert!(find(&path, true, false).unwrap().is_none());
+        drop(folder);
+
+        let lock = Lock::take(&path).unwrap();
+        let folder = RunFolder::go_on(&path, lock, about(), &json!({}), 2).unwrap();
+        assert_eq!((folder.train.len(), folder.previews.len()), (2, 2));
+        drop(folder);
+        fs::write(path.join(".state.1-0.tmp"), b"half").unwrap();
+        drop(begin());
         assert_eq!(fs::read_dir(path.join("previews")).unwrap().count(), 0);
-        assert!(saved.exists());
+        assert!(saved.exists() && !path.join(".state.1-0.tmp").exists());
+    }
+
+    #[test]
+    fn a_folder_that_vanished_is_made_again() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("run");
+        let about = json!({"event": "run"});
+        let mut folder = RunFolder::begin(&path, Lock::take(&path).unwrap(), about, &json!({})).unwrap();
+        assert!(!folder.make_again().unwrap());
+        fs::remove_dir_all(&path).unwrap();
+        assert!(folder.make_again().unwrap());
+        assert!(path.join("log.jsonl").exists() && path.join("settings.json").exists());
+        assert_eq!(Lock::take(&path).map(drop).unwrap_err().exit_code(), 7);
+    }
+
+    #[test]
+    fn steps_that_were_made_again_replace_those_that_were_lost() {
+        let mut curve = vec![(1, 0.1), (2, 0.2), (3, 0.3)];
+        put(&mut curve, 2, 0.5);
+        assert_eq!(curve, [(1, 0.1), (2, 0.5)]);
     }
 }

@@ -10,7 +10,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::args::{GenerateArgs, Shared};
 use super::compare::{Compared, Pair, sheet};
-use super::interrupt::Interrupt;
+use super::interrupt::{self, Interrupt};
 use super::label::Label;
 use super::open::{self, ModelId, Word};
 use super::output::Output;
@@ -240,7 +240,7 @@ impl Run<'_> {
             return Ok(());
         }
         self.out.say(&format!("stopped after {} denoising steps; pictures that were ready are saved", self.steps));
-        Err(Error::Interrupted)
+        Err(interrupt::reason())
     }
 
     fn finish(self, begun: Instant) -> Result<()> {

@@ -1,4 +1,6 @@
-//! Ctrl-C: the first asks the job to finish its step and save, the second ends the program.
+//! Requests to stop: the first asks the job to finish its step and save, the second ends the program.
+//!
+//! Three signals ask: Ctrl-C, a request to terminate, and a terminal that goes away. The exit status says which it was.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -11,24 +13,113 @@ use crate::{Error, Result};
 pub(super) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// Listens from now on to Ctrl-C and to requests to terminate or hang up.
+    /// Listens from now on.
     pub fn listen(quiet: bool) -> Result<Self> {
         let asked = Arc::new(AtomicBool::new(false));
         let seen = asked.clone();
+        which::before();
         ctrlc::set_handler(move || {
             if seen.swap(true, Ordering::SeqCst) {
-                std::process::exit(Error::Interrupted.exit_code().into());
+                // What is on the disk is whole at any moment.
+                std::process::exit(reason().exit_code().into());
             }
             if !quiet {
-                let _told = writeln!(std::io::stderr(), "\nstopping after this step; Ctrl-C again stops at once");
+                let again = if which::signal() == which::INTERRUPT { "Ctrl-C again" } else { "the same again" };
+                let _told = writeln!(std::io::stderr(), "\nstopping after this step; {again} stops at once");
             }
         })
         .map_err(|error| Error::Internal(format!("cannot listen to Ctrl-C: {error}")))?;
+        which::after();
         Ok(Self(asked))
     }
 
     /// Whether to stop.
     pub fn asked(&self) -> bool {
         self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// The interruption as it is reported.
+pub(super) fn reason() -> Error {
+    Error::Interrupted { signal: which::signal() }
+}
+
+/// Which signal it was. `ctrlc` tells that one came, but not which.
+#[cfg(unix)]
+mod which {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+    pub const INTERRUPT: u8 = 2;
+    const HANG_UP: u8 = 1;
+    const TERMINATE: u8 = 15;
+    /// What the system calls the handler that does nothing.
+    const IGNORED: usize = 1;
+
+    type Handler = extern "C" fn(i32);
+
+    #[allow(unsafe_code, reason = "C's `signal`, as every Unix has it: a number and a function in, the one before out")]
+    mod system {
+        unsafe extern "C" {
+            pub safe fn signal(number: i32, handler: super::Handler) -> Option<super::Handler>;
+        }
+    }
+
+    /// The first signal that came.
+    static SIGNAL: AtomicU8 = AtomicU8::new(0);
+    /// Whether a terminal that goes away is to be ignored, as under `nohup`.
+    static STAYS: AtomicBool = AtomicBool::new(false);
+    /// What `ctrlc` does with all three.
+    static NEXT: OnceLock<Handler> = OnceLock::new();
+
+    /// Runs inside of whatever was interrupted: atomics are all that may be touched.
+    extern "C" fn seen(number: i32) {
+        let number = number as u8;
+        if number == HANG_UP && STAYS.load(Ordering::SeqCst) {
+            return;
+        }
+        let _first = SIGNAL.compare_exchange(0, number, Ordering::SeqCst, Ordering::SeqCst);
+        if let Some(next) = NEXT.get() {
+            next(i32::from(number));
+        }
+    }
+
+    /// To be called before `ctrlc` takes the signals.
+    pub fn before() {
+        let ignored = system::signal(i32::from(HANG_UP), seen).is_some_and(|handler| handler as usize == IGNORED);
+        STAYS.store(ignored, Ordering::SeqCst);
+    }
+
+    /// To be called after that: stands in front of it.
+    pub fn after() {
+        for number in [INTERRUPT, HANG_UP, TERMINATE] {
+            if let Some(next) = system::signal(i32::from(number), seen)
+                && next as usize != seen as Handler as usize
+            {
+                let _same = NEXT.set(next);
+            }
+        }
+    }
+
+    /// Its number; Ctrl-C's where none was seen.
+    pub fn signal() -> u8 {
+        match SIGNAL.load(Ordering::SeqCst) {
+            0 => INTERRUPT,
+            number => number,
+        }
+    }
+}
+
+/// Elsewhere there is only Ctrl-C.
+#[cfg(not(unix))]
+mod which {
+    pub const INTERRUPT: u8 = 2;
+
+    pub fn before() {}
+
+    pub fn after() {}
+
+    pub fn signal() -> u8 {
+        INTERRUPT
     }
 }

@@ -7,6 +7,8 @@ mod bench;
 mod compare;
 mod convert;
 mod doctor;
+mod dry_run;
+mod failpoints;
 mod files;
 mod find;
 mod folder;
@@ -14,14 +16,22 @@ mod generate;
 mod inspect;
 mod interrupt;
 mod json;
+mod keep;
 mod label;
+mod lock;
+mod log;
 mod models;
 mod open;
 mod output;
+pub mod panics;
 mod pictures;
 mod progress;
+mod report;
+mod run;
 mod serve;
+mod settings;
 mod train;
+mod watchdog;
 mod words;
 
 use std::ffi::OsString;
@@ -46,14 +56,18 @@ const STDOUT: &str = "standard output";
 /// The status to end with, once help, the version or what is wrong has been printed.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> std::result::Result<Cli, ExitCode> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    Cli::try_parse_from(&arguments).map_err(|error| {
+    let json = arguments.iter().any(|argument| argument == "--json");
+    let (arguments, pictures) = settings::expand(arguments).map_err(|error| tell(&error, json))?;
+    let mut cli = Cli::try_parse_from(&arguments).map_err(|error| {
         // A closed pipe leaves nobody to tell.
         let _told = error.print();
-        if error.use_stderr() && arguments.iter().any(|argument| argument == "--json") {
+        if error.use_stderr() && json {
             let _told = json::error_line(2, &sentence(&error.to_string()));
         }
         ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
-    })
+    })?;
+    settings::give_pictures(&mut cli, pictures);
+    Ok(cli)
 }
 
 /// clap's message on one line, without the usage that follows it.
@@ -96,14 +110,19 @@ fn join_the_pool() {
 /// Says what went wrong, once, and gives the status to end with.
 pub fn finish(cli: &Cli, ended: Result<()>) -> ExitCode {
     let Err(error) = ended else { return ExitCode::SUCCESS };
-    if is_closed_pipe(&error) {
-        return ExitCode::SUCCESS;
+    match is_closed_pipe(&error) {
+        true => ExitCode::SUCCESS,
+        false => tell(&error, cli.shared.json),
     }
+}
+
+/// Says what went wrong.
+fn tell(error: &Error, json: bool) -> ExitCode {
     // Whoever interrupted a job knows it, and has been told what was saved.
-    if !matches!(error, Error::Interrupted) {
+    if !matches!(error, Error::Interrupted { .. }) {
         let _told = writeln!(std::io::stderr(), "error: {error}");
     }
-    if cli.shared.json {
+    if json {
         let _told = json::error_line(error.exit_code(), &error.to_string());
     }
     ExitCode::from(error.exit_code())

@@ -75,8 +75,21 @@ pub(super) async fn session(
 ) -> Result<(Session, Chosen)> {
     let chosen = gpu::choose(shared.device)?;
     out.event(&chosen.event())?;
-    let mut told = Ok(());
-    let storage = match shared.weights {
+    Ok((on_device(&chosen, source, shared.weights, planned, out).await?, chosen))
+}
+
+/// Says how much memory the work will need, and loads the model onto a device.
+///
+/// # Errors
+/// [`Error::TooLittleMemory`] before anything is loaded, if the work cannot be done.
+pub(super) async fn on_device(
+    chosen: &Chosen,
+    source: Rc<dyn Source>,
+    weights: WeightStorage,
+    planned: Planned<'_>,
+    out: &mut Output,
+) -> Result<Session> {
+    let storage = match weights {
         WeightStorage::Auto => None,
         WeightStorage::File => Some(Storage::AsFile),
         WeightStorage::F16 => Some(Storage::F16),
@@ -92,9 +105,10 @@ pub(super) async fn session(
     if plan.peak() > WORTH_SAYING {
         out.say(&format!("this will need {}", plan.sentence()));
     }
-    if let Some(tight) = plan.check(&machine(&chosen))? {
+    if let Some(tight) = plan.check(&machine(chosen))? {
         out.event(&Event::warning("memory", tight))?;
     }
+    let mut told = Ok(());
     let session = Session::open_with(source, &chosen.device, Some(storage), &mut |event| {
         if told.is_ok() {
             told = out.event(&event);
@@ -104,7 +118,7 @@ pub(super) async fn session(
     // A reader who went away is no reason for the failure that may have followed.
     let session = session?;
     told?;
-    Ok((session, chosen))
+    Ok(session)
 }
 
 /// What the chosen device has to give, as far as that is known.

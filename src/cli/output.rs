@@ -30,6 +30,11 @@ impl Output {
         if self.json { written(json::line(event)) } else { Ok(()) }
     }
 
+    /// Tells nothing more on standard output, whose reader went away.
+    pub fn hush(&mut self) {
+        self.json = false;
+    }
+
     /// Says a sentence to people.
     pub fn say(&mut self, sentence: &str) {
         self.progress.say(sentence);

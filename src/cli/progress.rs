@@ -52,8 +52,9 @@ pub(super) struct Progress {
 struct Training {
     /// Whether there is one: the same denoising is then a preview.
     running: bool,
-    /// When the first step began.
+    /// When the first step began, and how many were made before it.
     begun: Option<Instant>,
+    before: u32,
     step: u32,
     /// Mean of the last losses, since a single one says little.
     loss: Option<f64>,
@@ -131,6 +132,7 @@ impl Training {
     fn follow(&mut self, event: &Event) {
         match event {
             Event::Plan { .. } => self.running = true,
+            Event::Resumed { step, .. } | Event::Rewound { to: step, .. } => (self.begun, self.before) = (None, *step),
             Event::Step { step, loss, secs, .. } => {
                 let step_began =
                     || Instant::now().checked_sub(Duration::from_secs_f64(*secs)).unwrap_or_else(Instant::now);
@@ -162,12 +164,13 @@ impl Training {
             Event::Encode { done, total, .. } => work("encoding pictures".to_owned(), *done, *total, String::new()),
             Event::Step { step, of, .. } => {
                 let passed = self.begun.map_or(0.0, |begun| begun.elapsed().as_secs_f64());
-                let each = passed / f64::from((*step).max(1));
+                let made = step.saturating_sub(self.before);
+                let each = passed / f64::from(made.max(1));
                 let loss = self.loss.map_or(String::new(), |loss| format!("loss {loss:.4}, "));
                 // The first steps warm up caches and kernels: an estimate from them would only be corrected.
-                let left = match *step {
+                let left = match made {
                     0..5 => String::new(),
-                    step => format!(", {} left", span(each * f64::from(of - step.min(*of)))),
+                    _ => format!(", {} left", span(each * f64::from(of - step.min(of)))),
                 };
                 work("training".to_owned(), *step, *of, format!("{loss}{each:.2} s/step{left}"))
             }
@@ -200,6 +203,9 @@ fn line(event: &Event) -> Option<String> {
         Event::Skipped { step, reason, skipped } => {
             format!("step {step} was skipped: {reason} ({skipped} so far); the word is unchanged")
         }
+        Event::Rewound { step, to, lr, reason } => {
+            format!("step {step}: {reason}; going back to step {to}, learning rate {lr} from now on")
+        }
         Event::Evaluation { on, step, loss, initial } => {
             let batch = match on {
                 EvaluatedOn::Training => "the fixed batch",
@@ -212,12 +218,16 @@ fn line(event: &Event) -> Option<String> {
         }
         Event::Preview { step, path: Some(path) } => format!("step {step}: preview {path}"),
         // Those under way are only a safety net, and results have their place on standard output.
-        Event::Saved { what, .. } if ["checkpoint", "embedding", "picture", "sheet"].contains(&what.as_str()) => {
+        Event::Saved { what, .. }
+            if ["checkpoint", "state", "embedding", "picture", "sheet"].contains(&what.as_str()) =>
+        {
             return None;
         }
         Event::Saved { what, path } => format!("{what}: {path}"),
         Event::Warning { text, .. } => format!("warning: {text}"),
         Event::Converged { step, ratio } => format!("step {step}: the loss has settled ({ratio:.2}): stopping here"),
+        // A run that had been finished before says so itself.
+        Event::Done { secs: 0.0, .. } => return None,
         Event::Done { steps, secs } => {
             format!("done: {steps} {} in {}", if *steps == 1 { "step" } else { "steps" }, span(*secs))
         }

@@ -1,32 +1,37 @@
 //! `pseudoword train`: pictures in, a file with a word out.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
-use super::args::{Shared, TrainArgs};
-use super::folder::{RunFolder, about};
+use super::args::{OnDeviceLost, Shared, TrainArgs, WeightStorage};
+use super::folder::{self, RunFolder, about};
 use super::interrupt::Interrupt;
-use super::label::Label;
+use super::keep::Keeper;
+use super::lock::Lock;
 use super::open::{self, ModelId, Word};
 use super::output::Output;
-use super::{files, find, pictures};
-use crate::config::{SampleConfig, TrainConfig};
-use crate::embedding::Embedding;
+use super::report::Report;
+use super::run::Run;
+use super::{dry_run, files, find, panics, pictures, settings};
+use crate::config::TrainConfig;
 use crate::event::Event;
+use crate::gpu::{self, Chosen};
 use crate::model::ModelConfig;
-use crate::plan::{self, Plan};
+use crate::plan::{self, Plan, WeightBytes};
+use crate::source::Source;
 use crate::text::ClipTokenizer;
-use crate::train::TrainJob;
+use crate::train::{RunState, TrainInput, TrainJob};
 use crate::{Error, Result};
 
-/// A run and everybody who is told about it.
-struct Run<'a> {
-    job: TrainJob,
-    config: &'a TrainConfig,
+/// What a job is made of, to make it once more on another device.
+pub(super) struct Ingredients<'a> {
+    args: &'a TrainArgs,
+    weights: WeightStorage,
+    source: Rc<dyn Source>,
     model: ModelId,
-    words: Vec<Word>,
-    folder: RunFolder,
-    record: Option<&'a Path>,
-    out: &'a mut Output,
+    embeddings: Vec<open::Read>,
+    input: TrainInput,
 }
 
 /// Trains.
@@ -49,7 +54,7 @@ pub(super) async fn run(args: &TrainArgs, shared: &Shared, out: &mut Output) -> 
     let side = args.config.resolution.unwrap_or_else(|| config.resolution());
     let gathered = pictures::gather(args, side)?;
     let path = args.out.clone().unwrap_or_else(|| default_folder(&args.config.token));
-    RunFolder::check(&path, args.overwrite)?;
+    files::check_writable(&path)?;
     if let Some(record) = &args.record {
         if record.exists() && !args.overwrite {
             let text = format!("{} is there already: give --record another name, or --overwrite", record.display());
@@ -57,28 +62,74 @@ pub(super) async fn run(args: &TrainArgs, shared: &Shared, out: &mut Output) -> 
         }
         files::check_writable(files::folder_of(record))?;
     }
+    let lock = if args.dry_run { None } else { Some(Lock::take(&path)?) };
+    let found = folder::find(&path, args.overwrite, args.resume)?;
 
     let interrupt = Interrupt::listen(shared.quiet)?;
     let model = ModelId::of(&*source).await?;
-    let job = plan::Job { height: side, width: side, batch: args.config.batch_size };
-    let recompute = crate::train::recomputes(&args.config, &config);
-    let previews = args.config.preview_every > 0;
-    let planned =
-        |model: &ModelConfig, weights, on_cpu| Plan::training(model, weights, job, recompute, previews, on_cpu);
-    let (mut session, chosen) = open::session(shared, source, &planned, out).await?;
-    let words = open::add_words(&mut session, embeddings, &model, out)?;
-    let names: Vec<String> = gathered.input.pictures.iter().map(|picture| picture.picture.name.clone()).collect();
-    let job = session.train(&args.config, gathered.input)?;
+    let input = gathered.input;
+    let mut ingredients = Ingredients { args, weights: shared.weights, source, model, embeddings, input };
+    let chosen = gpu::choose(shared.device)?;
+    out.event(&chosen.event())?;
+    let state = found.as_ref().map(|found| &found.state);
+    let Some(lock) = lock else {
+        return dry_run::run(&ingredients.dry_run(&path, &chosen, state, gathered.events), out).await;
+    };
+    let names: Vec<String> = ingredients.input.pictures.iter().map(|picture| picture.picture.name.clone()).collect();
+    let (job, words) = ingredients.job(&chosen, state, out).await.map_err(|error| advised(error, &path))?;
+    if let Some(state) = state.filter(|state| is_finished(&path, state, args.config.steps, &job)) {
+        return finished(&path, state, out);
+    }
 
-    let about = about(&args.config, &names, &model.name, model.hash.as_deref());
-    let mut folder = RunFolder::create(&path, &about)?;
-    folder.note(&chosen.event())?;
-    let mut run = Run { job, config: &args.config, model, words, folder, record: args.record.as_deref(), out };
-    for event in &gathered.events {
+    let about = about(&args.config, &names, &ingredients.model.name, ingredients.model.hash.as_deref());
+    let settings = settings::of(args, shared);
+    let folder = match &found {
+        Some(found) => {
+            found.make_way(&path)?;
+            RunFolder::go_on(&path, lock, about, &settings, found.state.step())?
+        }
+        None => RunFolder::begin(&path, lock, about, &settings)?,
+    };
+    let report = Report::new(&args.config, names.len(), &ingredients.model, &chosen);
+    let mut run = Run {
+        latest: job.state(),
+        job,
+        config: &args.config,
+        model: ingredients.model.clone(),
+        words,
+        keeper: Keeper::new(&path),
+        folder,
+        report: Arc::new(Mutex::new(report)),
+        record: args.record.as_deref(),
+        out,
+    };
+    run.watch(&chosen, shared, &path);
+    run.folder.note(&chosen.event());
+    for event in gathered.events.iter().chain(&run.concerns(found.as_ref(), &chosen)) {
         run.tell(event)?;
     }
-    let ended = run.drive(&interrupt).await;
+    let mut ended = panics::caught_in(run.drive(&interrupt)).await;
+    if let Err(lost @ Error::GpuLost { .. }) = &ended
+        && args.on_device_lost == OnDeviceLost::Resume
+    {
+        let step = run.job.step();
+        run.tell(&Event::warning("gpu-lost", format!("step {step}: {lost}. It is started again, once")))?;
+        ended = match run.start_again(&chosen, ingredients).await {
+            Ok(()) => panics::caught_in(run.drive(&interrupt)).await,
+            Err(error) => Err(error),
+        };
+    }
     run.end(ended)
+}
+
+/// How much memory a run will need.
+pub(super) fn planned(config: &TrainConfig) -> impl Fn(&ModelConfig, WeightBytes, bool) -> Plan {
+    move |model, weights, on_cpu| {
+        let side = config.resolution.unwrap_or_else(|| model.resolution());
+        let job = plan::Job { height: side, width: side, batch: config.batch_size };
+        let recompute = crate::train::recomputes(config, model);
+        Plan::training(model, weights, job, recompute, config.preview_every > 0, on_cpu)
+    }
 }
 
 /// `runs/` and what of the token can be in a file's name.
@@ -87,113 +138,86 @@ fn default_folder(token: &str) -> PathBuf {
     Path::new("runs").join(if stem.is_empty() { "word" } else { &stem })
 }
 
-impl Run<'_> {
-    fn tell(&mut self, event: &Event) -> Result<()> {
-        self.folder.note(event)?;
-        self.out.event(event)
-    }
-
-    /// Works until the end, which is given, or until the user asks to stop.
-    async fn drive(&mut self, interrupt: &Interrupt) -> Result<Option<Event>> {
-        let mut done = None;
-        while !interrupt.asked() {
-            match self.job.next().await? {
-                None => break,
-                // Told when everything is written.
-                Some(event @ Event::Done { .. }) => done = Some(event),
-                Some(Event::Preview { step, .. }) => self.preview(step)?,
-                Some(event) => {
-                    self.tell(&event)?;
-                    if let Event::Step { step, of, .. } = event
-                        && self.config.save_every > 0
-                        && step % self.config.save_every == 0
-                        && step < of
-                    {
-                        self.save("checkpoint")?;
-                    }
-                }
-            }
+/// What to do about inputs that changed.
+fn advised(error: Error, folder: &Path) -> Error {
+    match error {
+        Error::Changed { step, mut changes } => {
+            changes.push(format!(
+                "(the run is in {}: give another --out to leave it, or --overwrite to begin anew there)",
+                folder.display()
+            ));
+            Error::Changed { step, changes }
         }
-        Ok(done)
+        other => other,
+    }
+}
+
+/// Whether all steps are made and everything is written: a run may have been killed between the two.
+fn is_finished(folder: &Path, state: &RunState, steps: u32, job: &TrainJob) -> bool {
+    let word = files::read_embedding(&folder.join(folder::WORD));
+    (state.step() >= steps || (state.converged() && state.step() == state.steps()))
+        && word.is_ok_and(|word| word.rows == job.embedding().rows)
+        && folder.join(folder::CURVE).exists()
+}
+
+/// Says that there is nothing left to do.
+fn finished(folder: &Path, state: &RunState, out: &mut Output) -> Result<()> {
+    let path = folder.join(folder::WORD);
+    let why = if state.converged() { ", for its loss had settled" } else { "" };
+    out.say(&format!(
+        "this run is finished: {} steps are made{why}. --overwrite begins it anew; with --lr-schedule constant a run can go \
+         on with more --steps",
+        state.step()
+    ));
+    let path = path.display().to_string();
+    out.event(&Event::Saved { what: "embedding".to_owned(), path: path.clone() })?;
+    out.event(&Event::Done { steps: state.step(), secs: 0.0 })?;
+    out.told(&path)
+}
+
+impl<'a> Ingredients<'a> {
+    /// Loads the model onto a device and makes the job, at its beginning or where a state has it.
+    pub async fn job(
+        &mut self,
+        chosen: &Chosen,
+        state: Option<&RunState>,
+        out: &mut Output,
+    ) -> Result<(TrainJob, Vec<Word>)> {
+        let planned = planned(&self.args.config);
+        let opened = open::on_device(chosen, self.source.clone(), self.weights, &planned, out);
+        let mut session = panics::caught_in(opened).await?;
+        let words = open::add_words(&mut session, self.embeddings.clone(), &self.model, out)?;
+        let input = match self.args.on_device_lost {
+            // Nobody asks for them again: pictures are large.
+            OnDeviceLost::Stop => std::mem::take(&mut self.input),
+            OnDeviceLost::Resume => self.input.clone(),
+        };
+        let job = match state {
+            Some(state) => session.resume(&self.args.config, input, state)?,
+            None => session.train(&self.args.config, input)?,
+        };
+        Ok((job, words))
     }
 
-    /// Saves the preview that is ready.
-    fn preview(&mut self, step: u32) -> Result<()> {
-        let Some((_, picture)) = self.job.take_preview() else { return Ok(()) };
-        // As the job makes them: the defaults with the run's seed.
-        let config = SampleConfig { seed: self.config.seed, ..SampleConfig::default() };
-        let mut words = self.words.clone();
-        let word = self.word();
-        words.push(Word { token: word.token.clone(), init: None, hash: word.hash(), model_hash: None });
-        let label = Label {
-            prompt: &self.job.preview_prompt(),
-            config: &config,
-            seed: Some(config.seed),
-            size: picture.dimensions(),
+    fn dry_run<'b>(
+        &'b self,
+        folder: &'b Path,
+        chosen: &'b Chosen,
+        state: Option<&'b RunState>,
+        events: Vec<Event>,
+    ) -> dry_run::Question<'b> {
+        dry_run::Question {
+            args: self.args,
+            weights: self.weights,
+            source: &self.source,
             model: &self.model,
-            words: &words,
-        };
-        let mut text = label.text();
-        text.push(("training step".to_owned(), step.to_string()));
-        let path = self.folder.save_preview(step, &picture, &text)?;
-        self.tell(&Event::Preview { step, path: Some(path.display().to_string()) })
-    }
-
-    /// The word as it is now, with the model it belongs to.
-    fn word(&self) -> Embedding {
-        let mut word = self.job.embedding();
-        word.metadata.insert("base-model".to_owned(), self.model.name.clone());
-        if let Some(hash) = &self.model.hash {
-            word.metadata.insert("model-hash".to_owned(), hash.clone());
+            embeddings: &self.embeddings,
+            input: &self.input,
+            folder,
+            chosen,
+            state,
+            events,
         }
-        word
-    }
-
-    fn save(&mut self, what: &str) -> Result<PathBuf> {
-        let path = self.folder.save_word(&self.word())?;
-        self.tell(&Event::Saved { what: what.to_owned(), path: path.display().to_string() })?;
-        Ok(path)
-    }
-
-    /// Saves what there is, however it came to an end, and says so.
-    fn end(mut self, ended: Result<Option<Event>>) -> Result<()> {
-        let step = self.job.step();
-        // Before the first step the word is its initialiser, which nobody needs to keep.
-        let saved = if step > 0 { self.leave().map(Some) } else { Ok(None) };
-        let done = match ended {
-            Ok(done) => done,
-            Err(error) => {
-                if let Ok(Some(path)) = &saved {
-                    self.out.say(&format!("the word as it was after step {step}: {}", path.display()));
-                }
-                return Err(error);
-            }
-        };
-        let saved = saved?;
-        let path = saved.as_ref().map(|path| path.display().to_string());
-        match (&done, &path) {
-            (Some(done), _) => self.tell(done)?,
-            (None, Some(path)) => self.out.say(&format!("stopped after step {step} of {}: {path}", self.config.steps)),
-            (None, None) => self.out.say("stopped before the first step: nothing was learned, nothing is saved"),
-        }
-        if let Some(path) = path {
-            self.out.told(&path)?;
-        }
-        done.map(drop).ok_or(Error::Interrupted)
-    }
-
-    /// Writes the word, then what was asked for beside it, then what is nice to have.
-    fn leave(&mut self) -> Result<PathBuf> {
-        let path = self.save("embedding")?;
-        if let (Some(record), Some(bytes)) = (self.record, self.job.record()) {
-            files::write_whole(record, &bytes)?;
-            self.tell(&Event::Saved { what: "record".to_owned(), path: record.display().to_string() })?;
-        }
-        let title = format!("{}: {} steps on {}", self.config.token, self.job.step(), self.model.name);
-        for event in self.folder.draw(&title, &self.job.preview_prompt())? {
-            self.tell(&event)?;
-        }
-        Ok(path)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The GPU of a browser tab, or a polite refusal.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 
 use burn::tensor::Device;
 
@@ -42,10 +43,12 @@ pub async fn browser() -> Result<Chosen> {
     let info = adapter.get_info();
     let described = [&info.name, &info.driver].into_iter().find(|name| !name.is_empty());
     let name = described.cloned().unwrap_or_else(|| "the browser's GPU".to_owned());
-    let device = Device::wgpu_options()
-        .init_async()
+    let (device, setup) = Device::wgpu_options()
+        .init_with_setup_async()
         .await
         .map_err(|error| no_gpu(format!("the browser's GPU could not be started: {error}")))?;
+    // The default is a panic, which ends the tab's worker.
+    setup.device.on_uncaptured_error(Arc::new(|error| super::report(&error)));
     let reason = match info.device_type {
         wgpu::DeviceType::Cpu => "the browser offers only a software GPU, which is slow",
         _ => "the browser's GPU",

@@ -12,12 +12,15 @@ mod native;
 #[cfg(target_family = "wasm")]
 pub use browser::{browser, tested};
 #[cfg(not(target_family = "wasm"))]
-pub use native::{Adapter, adapters, choose, cpu, processor_name};
+pub use native::{Adapter, Started, adapters, again, choose, cpu, processor_name, started};
+
+use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
+use crate::{Error, Result};
 
 /// Which device the user wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -59,6 +62,54 @@ pub fn is_gpu(_device: &Device) -> bool {
     return *_device != cpu();
     #[cfg(target_family = "wasm")]
     return true;
+}
+
+/// The first thing that went wrong on the GPU without anybody waiting for it.
+static FAULT: Mutex<Option<Fault>> = Mutex::new(None);
+
+/// Something that the driver reports when it likes, and not to the call that caused it.
+#[derive(Debug, Clone)]
+enum Fault {
+    Memory(String),
+    Other(String),
+}
+
+/// Notes what a driver reports, in place of the panic that is the default.
+///
+/// The first report is kept: what follows it is its consequence. From then on no value is read ([`check`]).
+pub fn report(error: &wgpu::Error) {
+    let fault = match error {
+        wgpu::Error::OutOfMemory { source } => Fault::Memory(first_line(&source.to_string())),
+        wgpu::Error::Validation { description, .. } => {
+            let what = "an order was not valid, which is a fault of this program or of the driver; please report it";
+            Fault::Other(format!("{what} ({})", description.split_whitespace().collect::<Vec<_>>().join(" ")))
+        }
+        wgpu::Error::Internal { description, .. } => Fault::Other(first_line(description)),
+    };
+    FAULT.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
+}
+
+/// Whether the driver has reported a failure.
+///
+/// # Errors
+/// That failure.
+pub fn check(during: &str) -> Result<()> {
+    match FAULT.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+        None => Ok(()),
+        Some(Fault::Memory(reason)) => Err(Error::GpuMemory { reason }),
+        Some(Fault::Other(reason)) => Err(Error::Gpu { during: during.to_owned(), reason }),
+    }
+}
+
+/// Whether an error's words are those of the runtime for a device that is gone: on the way through its layers the kind of
+/// the error is lost, the words are not.
+pub(crate) fn is_loss(words: &str) -> bool {
+    words.contains("device is poisoned") || words.contains("device was lost")
+}
+
+/// The words of a driver, without the backtraces that come after them.
+pub(crate) fn first_line(words: &str) -> String {
+    words.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no reason was given").to_owned()
 }
 
 /// What an adapter lacks for the engine to run on it, in words; none if it will do.

@@ -2,10 +2,10 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use burn::tensor::wgpu::WgpuBackend;
+use burn::tensor::wgpu::{WgpuBackend, WgpuSetup};
 use burn::tensor::{Device, DeviceKind};
 use wgpu::{AdapterInfo, Backend, Backends, DeviceType, Features, Limits};
 
@@ -18,7 +18,69 @@ const APIS: [(Backend, WgpuBackend); 3] =
 
 /// Devices that were started, by adapter: a runtime can be set up once. The lock is also held while adapters are listed,
 /// because the Vulkan loader crashes when instances are made on several threads at once.
-static STARTED: Mutex<Vec<(String, Device)>> = Mutex::new(Vec::new());
+static STARTED: Mutex<Vec<Started>> = Mutex::new(Vec::new());
+
+/// A device that was started.
+#[derive(Debug, Clone)]
+pub struct Started {
+    key: String,
+    device: Device,
+    setup: WgpuSetup,
+}
+
+impl Started {
+    fn new(key: String, device: Device, setup: WgpuSetup) -> Self {
+        // In place of cubecl's, which panics on its own thread: nobody would hear of it, and wrong numbers would be read.
+        setup.device.on_uncaptured_error(Arc::new(|error| super::report(&error)));
+        Self { key, device, setup }
+    }
+
+    /// The adapter.
+    pub fn info(&self) -> AdapterInfo {
+        self.setup.adapter.get_info()
+    }
+
+    /// What it may be asked for.
+    pub fn limits(&self) -> Limits {
+        self.setup.device.limits()
+    }
+
+    /// The device below Burn's: whoever wants to see what happens when it fails can make it fail.
+    pub fn raw(&self) -> &wgpu::Device {
+        &self.setup.device
+    }
+}
+
+/// What was started for a device that was chosen; none for the processor.
+pub fn started(chosen: &Chosen) -> Option<Started> {
+    let started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+    started.iter().find(|started| started.device == chosen.device).cloned()
+}
+
+/// Starts the adapter of a device that was lost once more. Everything on the old device is gone.
+///
+/// # Errors
+/// [`Error::NoGpu`] if the driver does not give another.
+pub fn again(lost: &Chosen) -> Result<Chosen> {
+    let gone = |reason: String| Error::NoGpu { reason: format!("{} did not come back: {reason}", lost.name) };
+    let old = started(lost).ok_or_else(|| gone("it was never started".to_owned()))?;
+    let descriptor = wgpu::DeviceDescriptor {
+        required_features: old.setup.device.features(),
+        required_limits: old.limits(),
+        ..wgpu::DeviceDescriptor::default()
+    };
+    let request = old.setup.adapter.request_device(&descriptor);
+    let (device, queue) =
+        at_once(request).ok_or_else(|| gone("no answer".to_owned()))?.map_err(|error| gone(error.to_string()))?;
+    let setup = WgpuSetup { device, queue, ..old.setup.clone() };
+    let device =
+        quietly(|| Device::wgpu_options().setup(setup.clone()).init()).map_err(|error| gone(error.to_string()))?;
+    *super::FAULT.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    let mut all = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+    all.retain(|started| started.device != lost.device);
+    all.push(Started::new(old.key, device.clone(), setup));
+    Ok(Chosen { device, reason: "started again".to_owned(), ..lost.clone() })
+}
 
 /// One adapter of this machine, as one graphics API offers it.
 #[derive(Debug, Clone)]
@@ -72,12 +134,12 @@ impl Adapter {
     fn start(&self) -> Result<Device, String> {
         let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
         let key = format!("{:?} {:?}", self.api, self.kind);
-        if let Some((_, device)) = started.iter().find(|(name, _)| *name == key) {
-            return Ok(device.clone());
+        if let Some(started) = started.iter().find(|started| started.key == key) {
+            return Ok(started.device.clone());
         }
         let options = Device::wgpu_options().device_kind(self.kind.clone()).graphics_api(self.api);
-        let device = quietly(|| options.init()).map_err(|error| error.to_string())?;
-        started.push((key, device.clone()));
+        let (device, setup) = quietly(|| options.init_with_setup()).map_err(|error| error.to_string())?;
+        started.push(Started::new(key, device.clone(), setup));
         Ok(device)
     }
 }

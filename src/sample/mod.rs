@@ -18,6 +18,9 @@ use crate::text::{ClipTokenizer, Prompt};
 use crate::vae::tiling::{self, Map};
 use crate::{Error, Result, platform};
 
+/// The phase in which a picture is made of latents.
+pub(crate) const DECODING: &str = "decoding";
+
 /// Pictures being made. Ask for events with [`SampleJob::next`] until there are none, then take the pictures.
 pub struct SampleJob {
     model: Rc<Model>,
@@ -224,7 +227,7 @@ impl SampleJob {
                 tiling::decode(&self.model.decoder, &picture, tiling::TILE).await?;
             if values.iter().any(|value| !value.is_finite()) {
                 let reason = "the picture came out with values that are not numbers".to_owned();
-                return Err(Error::Gpu { during: "decoding".to_owned(), reason });
+                return Err(Error::Gpu { during: DECODING.to_owned(), reason });
             }
             self.made += 1;
             self.pictures.push(crate::image::from_floats(&values, width as u32, height as u32));

@@ -162,10 +162,21 @@ impl ClipTextModel {
 
     /// Mean Euclidean norm of the rows of the token table that are not zero.
     pub fn mean_row_norm(&self) -> f64 {
-        let norms: Vec<f64> = (0..self.token_embedding.len())
+        let norms = self.row_norms();
+        norms.iter().sum::<f64>() / norms.len().max(1) as f64
+    }
+
+    /// Median of the same norms: how long the vector of a word usually is.
+    pub fn median_row_norm(&self) -> f64 {
+        let mut norms = self.row_norms();
+        norms.sort_unstable_by(f64::total_cmp);
+        norms.get(norms.len() / 2).copied().unwrap_or_default()
+    }
+
+    fn row_norms(&self) -> Vec<f64> {
+        (0..self.token_embedding.len())
             .map(|row| self.token_embedding.row(row).iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt())
             .filter(|norm| *norm > 0.0)
-            .collect();
-        norms.iter().sum::<f64>() / norms.len().max(1) as f64
+            .collect()
     }
 }

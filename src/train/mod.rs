@@ -14,6 +14,7 @@ mod optimiser;
 mod replay;
 mod state;
 pub mod templates;
+mod watch;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -29,7 +30,7 @@ use crate::event::{EvaluatedOn, Event};
 use crate::image::Picture;
 use crate::model::{Model, ModelConfig};
 use crate::ops::{Var, backward};
-use crate::sample::SampleJob;
+use crate::sample::{DECODING, SampleJob};
 use crate::session::Rows;
 use crate::text::ClipTokenizer;
 use crate::vae::VaeEncoder;
@@ -42,11 +43,9 @@ use early_stop::EarlyStop;
 use optimiser::Optimiser;
 pub use optimiser::learning_rate;
 pub use replay::Replay;
-use state::Inputs;
 pub use state::RunState;
-
-/// Steps in a row that may be skipped before a run gives up.
-const SKIPS_IN_A_ROW: u32 = 5;
+use state::{Counts, Inputs};
+use watch::Watch;
 
 /// What a word is learned from.
 #[derive(Debug, Clone, Default)]
@@ -111,12 +110,8 @@ pub struct TrainJob {
     preview: Option<SampleJob>,
     preview_picture: Option<(u32, RgbImage)>,
     begun: Instant,
-    step: u32,
-    skipped: u32,
-    skipped_in_a_row: u32,
-    /// The last step after which an evaluation and a preview were made.
-    evaluated: Option<u32>,
-    previewed: Option<u32>,
+    counts: Counts,
+    watch: Watch,
     record: Option<Vec<Vec<Sample>>>,
     inputs: Inputs,
     /// Losses on the fixed batches before the first step, of a run that goes on.
@@ -169,11 +164,8 @@ impl TrainJob {
             preview: None,
             preview_picture: None,
             begun: Instant::now(),
-            step: 0,
-            skipped: 0,
-            skipped_in_a_row: 0,
-            evaluated: None,
-            previewed: None,
+            counts: Counts::default(),
+            watch: Watch::default(),
             model,
             tokenizer,
             known,
@@ -188,7 +180,7 @@ impl TrainJob {
 
     /// Optimiser steps made so far.
     pub fn step(&self) -> u32 {
-        self.step
+        self.counts.step
     }
 
     /// The word as it is now.
@@ -197,7 +189,7 @@ impl TrainJob {
         let metadata = [
             ("base-model", self.model.name.clone()),
             ("init", self.init_note.clone()),
-            ("steps", self.step.to_string()),
+            ("steps", self.counts.step.to_string()),
             ("recipe", serde_name(&config.recipe)),
             ("kind", serde_name(&config.kind)),
             ("lr", learning_rate::peak(config).to_string()),
@@ -299,9 +291,10 @@ impl TrainJob {
                 self.evaluations.push(Evaluation { on, samples, initial });
             }
         }
+        self.watch.typical = self.model.text.median_row_norm();
         self.phase = self.after_step();
-        if self.step > 0 {
-            self.pending.push_back(Event::Resumed { step: self.step, of: self.config.steps });
+        if self.counts.step > 0 {
+            self.pending.push_back(Event::Resumed { step: self.counts.step, of: self.config.steps });
         }
         self.finish_if_done();
         let config = &self.config;
@@ -317,14 +310,17 @@ impl TrainJob {
         })
     }
 
-    /// What is due once `self.step` steps are made.
+    /// What is due once `self.counts.step` steps are made.
     fn after_step(&self) -> Phase {
-        let last = self.step == self.config.steps;
-        let due = |every: u32| self.step == 0 || last || (every > 0 && self.step.is_multiple_of(every));
+        let last = self.counts.step == self.config.steps;
+        let due = |every: u32| self.counts.step == 0 || last || (every > 0 && self.counts.step.is_multiple_of(every));
         let evaluate = due(self.config.eval_every) || self.early_stop.is_some();
-        if evaluate && self.evaluated != Some(self.step) && !self.evaluations.is_empty() {
+        if evaluate && self.counts.evaluated != Some(self.counts.step) && !self.evaluations.is_empty() {
             Phase::Evaluate
-        } else if self.config.preview_every > 0 && due(self.config.preview_every) && self.previewed != Some(self.step) {
+        } else if self.config.preview_every > 0
+            && due(self.config.preview_every)
+            && self.counts.previewed != Some(self.counts.step)
+        {
             Phase::Preview
         } else if last {
             Phase::Done
@@ -344,16 +340,16 @@ impl TrainJob {
             }
             let (loss, evaluation) = (sum / count as f64, &mut self.evaluations[i]);
             let initial = *evaluation.initial.get_or_insert(loss);
-            self.pending.push_back(Event::Evaluation { on: evaluation.on, step: self.step, loss, initial });
+            self.pending.push_back(Event::Evaluation { on: evaluation.on, step: self.counts.step, loss, initial });
             if evaluation.on == EvaluatedOn::Training
                 && let Some(ratio) = self.early_stop.as_mut().and_then(|early_stop| early_stop.settled(loss))
             {
-                self.pending.push_back(Event::Converged { step: self.step, ratio });
+                self.pending.push_back(Event::Converged { step: self.counts.step, ratio });
                 // The rest of the plan is this step's: the last preview, then the end.
-                self.config.steps = self.step;
+                self.config.steps = self.counts.step;
             }
         }
-        self.evaluated = Some(self.step);
+        self.counts.evaluated = Some(self.counts.step);
         self.phase = self.after_step();
         self.finish_if_done();
         Ok(None)
@@ -370,18 +366,26 @@ impl TrainJob {
                 SampleJob::new(self.model.clone(), self.tokenizer.clone(), &rows, &prompt, &config)?
             }
         };
-        match job.next().await? {
+        let next = match job.next().await {
+            // A picture is no reason to lose a run: in f16 some decoders overflow.
+            Err(Error::Gpu { during, reason }) if during == DECODING => {
+                self.pending.push_back(Event::warning("no-preview", format!("no preview: {reason}")));
+                None
+            }
+            next => next?,
+        };
+        match next {
             Some(event @ (Event::Denoise { .. } | Event::Warning { .. })) => {
                 self.preview = Some(job);
                 self.phase = Phase::Preview;
                 Ok(Some(event))
             }
             Some(_) | None => {
-                self.preview_picture = job.take_pictures().pop().map(|picture| (self.step, picture));
-                self.previewed = Some(self.step);
+                self.preview_picture = job.take_pictures().pop().map(|picture| (self.counts.step, picture));
+                self.counts.previewed = Some(self.counts.step);
                 self.phase = self.after_step();
                 self.finish_if_done();
-                Ok(Some(Event::Preview { step: self.step, path: None }))
+                Ok(Some(Event::Preview { step: self.counts.step, path: None }))
             }
         }
     }
@@ -389,7 +393,7 @@ impl TrainJob {
     fn finish_if_done(&mut self) {
         if matches!(self.phase, Phase::Done) {
             let secs = self.begun.elapsed().as_secs_f64();
-            self.pending.push_back(Event::Done { steps: self.step, secs });
+            self.pending.push_back(Event::Done { steps: self.counts.step, secs });
         }
     }
 
@@ -408,13 +412,14 @@ impl TrainJob {
 
     async fn make_step(&mut self) -> Result<Event> {
         let started = Instant::now();
-        let number = self.step + 1;
-        let samples = self.choices.samples(u64::from(self.step), &self.dataset)?;
+        self.keep_if_good();
+        let number = self.counts.step + 1;
+        let samples = self.choices.samples(u64::from(self.counts.step), &self.dataset)?;
         let (loss, gradient) = self.gradient(&samples).await?;
         if let Some(record) = &mut self.record {
             record.push(samples);
         }
-        self.step = number;
+        self.counts.step = number;
         self.phase = self.after_step();
         let grad_norm = norm(&gradient);
         if !loss.is_finite() || !grad_norm.is_finite() {
@@ -427,9 +432,14 @@ impl TrainJob {
             }
             self.pending.push_back(Event::FirstGradient { norm: grad_norm });
         }
-        self.skipped_in_a_row = 0;
-        let lr = learning_rate::at(&self.config, number - 1);
-        self.optimiser.step(&gradient, lr);
+        let lr = learning_rate::at(&self.config, number - 1) * self.rate();
+        if !self.optimiser.step(&gradient, lr) {
+            return self.skip("the vector after the step");
+        }
+        self.counts.skipped_in_a_row = 0;
+        if let Some(rewound) = self.check_length()? {
+            return Ok(rewound);
+        }
         self.finish_if_done();
         let row_norm = self.optimiser.mean_norm();
         let secs = started.elapsed().as_secs_f64();
@@ -437,18 +447,6 @@ impl TrainJob {
         // The first gradient is told before the step that used it.
         self.pending.insert(usize::from(number == 1), step);
         self.pending.pop_front().ok_or_else(|| Error::Internal("a step without an event".to_owned()))
-    }
-
-    fn skip(&mut self, what: &str) -> Result<Event> {
-        self.skipped += 1;
-        self.skipped_in_a_row += 1;
-        let reason = format!("{what} is not a finite number");
-        if self.skipped_in_a_row == SKIPS_IN_A_ROW {
-            let reason = format!("{reason} in {SKIPS_IN_A_ROW} steps in a row; try a lower learning rate");
-            return Err(Error::Numeric { step: self.step, reason });
-        }
-        self.finish_if_done();
-        Ok(Event::Skipped { step: self.step, reason, skipped: self.skipped })
     }
 
     /// Mean loss of the samples and its gradient to the new rows.

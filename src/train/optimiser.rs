@@ -36,6 +36,7 @@ pub mod learning_rate {
 }
 
 /// The rows and the state of the recipe that moves them.
+#[derive(Clone)]
 pub(super) struct Optimiser {
     rows: Vec<f32>,
     width: usize,
@@ -43,6 +44,7 @@ pub(super) struct Optimiser {
     method: Method,
 }
 
+#[derive(Clone)]
 enum Method {
     Adamw { m: Vec<f32>, v: Vec<f32>, beta1: f64, beta2: f64, eps: f64, weight_decay: f64 },
     Direction { initial: Vec<f32>, m: Vec<f64>, beta: f64, kappa: f64, scale: f32 },
@@ -91,11 +93,11 @@ impl Optimiser {
         numbers
     }
 
-    /// Takes a state of the same recipe and size.
-    pub fn restore(&mut self, state: &RunState) -> Result<()> {
+    /// Takes a state of the same recipe and size, in which the rows have moved `steps` times.
+    pub fn restore(&mut self, state: &RunState, steps: i32) -> Result<()> {
         let count = self.rows.len();
         self.rows = state.f32s("rows", count)?;
-        self.steps = state.about.optimiser_steps;
+        self.steps = steps;
         match &mut self.method {
             Method::Adamw { m, v, .. } => (*m, *v) = (state.f32s("mean", count)?, state.f32s("square", count)?),
             Method::Direction { m, .. } => *m = state.f64s("square", Some(count / self.width))?,
@@ -113,8 +115,36 @@ impl Optimiser {
         self.rows.chunks_exact(self.width).map(super::norm).sum::<f64>() / (self.rows.len() / self.width) as f64
     }
 
+    /// Euclidean norm of the longest row.
+    pub fn largest_norm(&self) -> f64 {
+        self.rows.chunks_exact(self.width).map(super::norm).fold(0.0, f64::max)
+    }
+
     /// Moves the rows against `gradient` `[K, D]`, the gradient of the loss to the rows.
-    pub fn step(&mut self, gradient: &[f32], lr: f64) {
+    ///
+    /// Gives false, and leaves everything as it was, if a number would come out that is not finite: a finite gradient whose
+    /// square overflows is enough.
+    #[must_use]
+    pub fn step(&mut self, gradient: &[f32], lr: f64) -> bool {
+        let before = self.clone();
+        self.moved(gradient, lr);
+        let finite = self.is_finite();
+        if !finite {
+            *self = before;
+        }
+        finite
+    }
+
+    fn is_finite(&self) -> bool {
+        let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
+        finite(&self.rows)
+            && match &self.method {
+                Method::Adamw { m, v, .. } => finite(m) && finite(v),
+                Method::Direction { m, .. } => m.iter().all(|value| value.is_finite()),
+            }
+    }
+
+    fn moved(&mut self, gradient: &[f32], lr: f64) {
         self.steps += 1;
         match &mut self.method {
             // torch.optim.AdamW: decoupled decay, then the bias-corrected step, in f32 as there.

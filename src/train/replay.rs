@@ -21,6 +21,8 @@ use crate::{Error, Result};
 #[derive(Debug, Clone)]
 pub struct Replay {
     file: String,
+    /// SHA-256 of the file's bytes.
+    pub(super) hash: String,
     steps: usize,
     batch: usize,
     size: [usize; 2],
@@ -87,7 +89,19 @@ impl Replay {
         };
         let timesteps = indices("timestep")?;
         let noise = floats(&noise)?;
-        Ok(Self { file: file.to_owned(), steps, batch, size: [h, w], channels, noise, timesteps, captions, latents })
+        let hash = super::state::hash([bytes]);
+        Ok(Self {
+            file: file.to_owned(),
+            hash,
+            steps,
+            batch,
+            size: [h, w],
+            channels,
+            noise,
+            timesteps,
+            captions,
+            latents,
+        })
     }
 
     /// Whether the file itself holds the latents, so that no picture is needed.

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::watch::Good;
 use super::{TrainInput, TrainJob, TrainPicture};
 use crate::config::TrainConfig;
 use crate::model::Model;
@@ -22,8 +23,10 @@ use crate::session::Rows;
 use crate::{Error, Result};
 
 const SIGNATURE: &[u8; 8] = b"PSWDRUN1";
-/// Settings that may be changed under way: they only say what is shown and kept.
-const FREE: [&str; 3] = ["preview-every", "preview-prompt", "save-every"];
+/// Settings that may be changed under way: they say what is shown and kept, and what happens in trouble that is still to come.
+const FREE: [&str; 4] = ["preview-every", "preview-prompt", "save-every", "on-divergence"];
+/// Before the names of what belongs to the moment that a run could go back to.
+const GOOD: &str = "good ";
 
 /// The state of a run after some step.
 #[derive(Debug, Clone)]
@@ -39,18 +42,37 @@ pub(super) enum Numbers {
     F64(Vec<f64>),
 }
 
+/// What moves and is counted.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(super) struct Counts {
+    /// Steps made or left out.
+    pub step: u32,
+    /// Steps left out, in all and since the last one that was made.
+    pub skipped: u32,
+    pub skipped_in_a_row: u32,
+    /// The numbers of those among the last ones.
+    #[serde(default)]
+    pub recently_skipped: Vec<u32>,
+    /// The last step after which an evaluation and a preview were made.
+    pub evaluated: Option<u32>,
+    pub previewed: Option<u32>,
+    /// Times that the learning rate was halved.
+    #[serde(default)]
+    pub halvings: u32,
+}
+
 /// What of a state is words and counts.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct About {
     pub version: String,
-    pub step: u32,
+    #[serde(flatten)]
+    pub counts: Counts,
     /// Where the run ends: below the configured number once it has converged.
     pub steps: u32,
-    pub skipped: u32,
-    pub skipped_in_a_row: u32,
     pub optimiser_steps: i32,
-    pub evaluated: Option<u32>,
-    pub previewed: Option<u32>,
+    /// A moment to go back to: its counts, times that the rows had moved, losses that early stopping had seen.
+    #[serde(default)]
+    pub good: Option<(Counts, i32, usize)>,
     pub inputs: Inputs,
 }
 
@@ -79,6 +101,9 @@ impl Inputs {
         if let Some(templates) = &input.templates {
             hashes.insert("the captions".to_owned(), hash(templates.iter().flat_map(|text| [text.as_bytes(), b"\n"])));
         }
+        if let Some(replay) = &input.replay {
+            hashes.insert("the file of choices (--replay)".to_owned(), replay.hash.clone());
+        }
         if let Some(init) = &input.init {
             hashes.insert("the word it starts from".to_owned(), hash([bytemuck::cast_slice(&init.rows)]));
         }
@@ -94,14 +119,35 @@ impl Inputs {
         Self { config, hashes }
     }
 
-    /// A line for every difference to what a run goes on with.
-    fn changes(&self, now: &Inputs) -> Vec<String> {
+    /// A setting as text.
+    fn setting(&self, name: &str) -> &str {
+        self.config.get(name).map_or("null", String::as_str)
+    }
+
+    fn steps(&self) -> u32 {
+        self.setting("steps").parse().unwrap_or_default()
+    }
+
+    /// A line for every difference to what a run goes on with that has made some steps.
+    fn changes(&self, now: &Inputs, made: u32) -> Vec<String> {
         let mut changes = Vec::new();
-        for (name, now) in &now.config {
-            let was = self.config.get(name).map_or("null", String::as_str);
-            if was != now {
-                changes.push(format!("--{name} was {was}, it is {now}"));
+        for (name, now_is) in &now.config {
+            let was = self.setting(name);
+            if was == now_is {
+                continue;
             }
+            let mut change = format!("--{name} was {was}, it is {now_is}");
+            if name == "steps" {
+                // At a constant rate the steps made so far are those of a longer run too.
+                match self.setting("lr-schedule") == "\"constant\"" {
+                    true if now.steps() >= made => continue,
+                    true => change.push_str(&format!(", and {made} are made")),
+                    false => change.push_str(
+                        " (the learning rate was planned for so many; only with --lr-schedule constant can that change)",
+                    ),
+                }
+            }
+            changes.push(change);
         }
         for (name, hash) in &self.hashes {
             match now.hashes.get(name) {
@@ -169,7 +215,7 @@ impl RunState {
 
     /// Steps made so far.
     pub fn step(&self) -> u32 {
-        self.about.step
+        self.about.counts.step
     }
 
     /// Steps in all.
@@ -177,12 +223,23 @@ impl RunState {
         self.about.steps
     }
 
+    /// Whether the run ended before all its steps were made, because its loss had settled.
+    pub fn converged(&self) -> bool {
+        self.about.steps < self.about.inputs.steps()
+    }
+
+    /// The version of the program that wrote it.
+    pub fn version(&self) -> &str {
+        &self.about.version
+    }
+
     /// # Errors
     /// [`Error::Changed`] with every input that is not what it was.
     pub(super) fn check(&self, now: &Inputs) -> Result<()> {
-        match self.about.inputs.changes(now) {
+        let step = self.step();
+        match self.about.inputs.changes(now, step) {
             changes if changes.is_empty() => Ok(()),
-            changes => Err(Error::Changed { step: self.about.step, changes }),
+            changes => Err(Error::Changed { step, changes }),
         }
     }
 
@@ -199,6 +256,15 @@ impl RunState {
             Some(Numbers::F64(values)) if count.is_none_or(|count| values.len() == count) => Ok(values.clone()),
             _ => Err(self.lacks(name)),
         }
+    }
+
+    /// What belongs to the moment that the run could go back to, as a state of its own.
+    fn good(&self) -> Self {
+        let numbers = self
+            .numbers
+            .iter()
+            .filter_map(|(name, numbers)| name.strip_prefix(GOOD).map(|name| (name.to_owned(), numbers.clone())));
+        Self { numbers: numbers.collect(), about: self.about.clone() }
     }
 
     fn lacks(&self, name: &str) -> Error {
@@ -220,15 +286,16 @@ impl TrainJob {
         if let Some(early_stop) = &self.early_stop {
             numbers.insert("loss history".to_owned(), Numbers::F64(early_stop.history().to_vec()));
         }
+        let good = self.watch.good.as_ref().map(|good| {
+            numbers.extend(good.optimiser.state().into_iter().map(|(name, values)| (format!("{GOOD}{name}"), values)));
+            (good.counts.clone(), good.optimiser.steps(), good.losses)
+        });
         let about = About {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            step: self.step,
+            counts: self.counts.clone(),
             steps: self.config.steps,
-            skipped: self.skipped,
-            skipped_in_a_row: self.skipped_in_a_row,
             optimiser_steps: self.optimiser.steps(),
-            evaluated: self.evaluated,
-            previewed: self.previewed,
+            good,
             inputs: self.inputs.clone(),
         };
         RunState { about, numbers }.write()
@@ -242,20 +309,25 @@ impl TrainJob {
                 "the choices of a run that goes on cannot be recorded: half of them are gone".into(),
             ));
         }
-        self.optimiser.restore(state)?;
+        self.optimiser.restore(state, state.about.optimiser_steps)?;
+        if let Some((counts, moved, losses)) = &state.about.good {
+            let mut optimiser = self.optimiser.clone();
+            optimiser.restore(&state.good(), *moved)?;
+            self.watch.good = Some(Good { counts: counts.clone(), optimiser, losses: *losses });
+        }
         self.initial = state.f64s("initial losses", None)?;
         if let Some(early_stop) = &mut self.early_stop {
             early_stop.restore(state.f64s("loss history", None)?);
         }
-        let about = &state.about;
-        (self.step, self.config.steps) = (about.step, about.steps);
-        (self.skipped, self.skipped_in_a_row) = (about.skipped, about.skipped_in_a_row);
-        (self.evaluated, self.previewed) = (about.evaluated, about.previewed);
+        self.counts = state.about.counts.clone();
+        if state.converged() {
+            self.config.steps = state.steps();
+        }
         Ok(())
     }
 }
 
-fn hash<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
+pub(super) fn hash<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update(part);
@@ -269,17 +341,9 @@ mod tests {
 
     fn state() -> RunState {
         let inputs = Inputs { config: BTreeMap::new(), hashes: BTreeMap::new() };
-        let about = About {
-            version: "0".to_owned(),
-            step: 7,
-            steps: 9,
-            skipped: 1,
-            skipped_in_a_row: 0,
-            optimiser_steps: 6,
-            evaluated: Some(0),
-            previewed: None,
-            inputs,
-        };
+        let counts = Counts { step: 7, skipped: 1, evaluated: Some(0), ..Counts::default() };
+        let good = Some((Counts::default(), 0, 0));
+        let about = About { version: "0".to_owned(), counts, steps: 9, optimiser_steps: 6, good, inputs };
         let numbers = BTreeMap::from([
             ("rows".to_owned(), Numbers::F32(vec![1.5, -0.1])),
             ("history".to_owned(), Numbers::F64(vec![0.1 + 0.2])),
@@ -292,7 +356,7 @@ mod tests {
         let bytes = state().write();
         let back = RunState::read(&bytes, "x").unwrap();
         assert_eq!(back.numbers, state().numbers);
-        assert_eq!((back.step(), back.steps(), back.about.evaluated), (7, 9, Some(0)));
+        assert_eq!((back.step(), back.steps(), &back.about.counts), (7, 9, &state().about.counts));
     }
 
     #[test]
@@ -312,10 +376,25 @@ mod tests {
             config: BTreeMap::from([("steps".to_owned(), steps.to_string()), ("seed".to_owned(), "0".to_owned())]),
             hashes: BTreeMap::from([(name.to_owned(), hash.to_owned())]),
         };
-        assert!(inputs(9, "a", "picture 1, x.png").changes(&inputs(9, "a", "picture 1, x.png")).is_empty());
-        let changes = inputs(9, "a", "picture 1, x.png").changes(&inputs(10, "b", "picture 1, x.png"));
-        assert_eq!(changes, ["--steps was 9, it is 10", "picture 1, x.png is another"]);
-        let changes = inputs(9, "a", "picture 1, x.png").changes(&inputs(9, "a", "picture 1, y.png"));
+        assert!(inputs(9, "a", "picture 1, x.png").changes(&inputs(9, "a", "picture 1, x.png"), 3).is_empty());
+        let changes = inputs(9, "a", "picture 1, x.png").changes(&inputs(10, "b", "picture 1, x.png"), 3);
+        assert!(changes[0].starts_with("--steps was 9, it is 10 (the learning rate was planned"), "{changes:?}");
+        assert_eq!(changes[1..], ["picture 1, x.png is another"]);
+        let changes = inputs(9, "a", "picture 1, x.png").changes(&inputs(9, "a", "picture 1, y.png"), 3);
         assert_eq!(changes, ["picture 1, x.png is missing", "picture 1, y.png is new"]);
+    }
+
+    #[test]
+    fn at_a_constant_rate_a_run_can_be_made_longer_but_not_shorter_than_it_is() {
+        let inputs = |steps: u32| Inputs {
+            config: BTreeMap::from([
+                ("steps".to_owned(), steps.to_string()),
+                ("lr-schedule".to_owned(), "\"constant\"".to_owned()),
+            ]),
+            hashes: BTreeMap::new(),
+        };
+        assert!(inputs(9).changes(&inputs(20), 9).is_empty());
+        assert!(inputs(9).changes(&inputs(7), 5).is_empty());
+        assert_eq!(inputs(9).changes(&inputs(7), 8), ["--steps was 9, it is 7, and 8 are made"]);
     }
 }

@@ -48,7 +48,7 @@ fn problem(problem: crate::source::Problem) -> JsValue {
 /// Errors have their words; those after which the device is of no use any more are called `GpuError`.
 fn to_js(error: Error) -> JsValue {
     let said = js_sys::Error::new(&error.to_string());
-    if matches!(error, Error::Gpu { .. }) {
+    if matches!(error, Error::Gpu { .. } | Error::GpuLost { .. } | Error::GpuMemory { .. }) {
         said.set_name("GpuError");
     }
     said.into()

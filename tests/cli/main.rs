@@ -4,10 +4,12 @@
 #![cfg(feature = "native")]
 
 mod checkpoints;
+mod faults;
 mod generating;
 mod help;
 mod place;
 mod refusals;
+mod resuming;
 mod serving;
 mod streams;
 mod training;

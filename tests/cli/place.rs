@@ -38,7 +38,7 @@ impl Place {
     /// The program, to be run here; on the processor unless the arguments say otherwise.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pseudoword"));
-        command.current_dir(self.0.path()).args(arguments).stdin(Stdio::null());
+        command.current_dir(self.0.path()).args(arguments).stdin(Stdio::null()).env_remove("RUST_BACKTRACE");
         if !arguments.contains(&"--device") && !arguments.is_empty() {
             command.args(["--device", "cpu"]);
         }

@@ -93,7 +93,12 @@ fn what_an_earlier_run_learned_is_not_overwritten_unasked() {
     let place = Place::new();
     succeeded(&place.run_train(&[]));
     let before = fs::read(place.path("run/learned_embeds.safetensors")).unwrap();
-    refused(&place.run_train(&["--seed", "1"]), 2, &["learned_embeds.safetensors is there", "--out", "--overwrite"]);
+    refused(&place.run_train(&["--seed", "1"]), 2, &["--seed was 0, it is 1", "--out", "--overwrite"]);
+    // Without a state to go on from there is only the word, as of a program that keeps none.
+    for name in ["state", "state.prev"] {
+        fs::remove_file(place.path("run").join(name)).ok();
+    }
+    refused(&place.run_train(&[]), 2, &["learned_embeds.safetensors is there", "--out", "--overwrite"]);
     assert_eq!(fs::read(place.path("run/learned_embeds.safetensors")).unwrap(), before);
     succeeded(&place.run_train(&["--seed", "1", "--overwrite"]));
     assert_ne!(fs::read(place.path("run/learned_embeds.safetensors")).unwrap(), before);

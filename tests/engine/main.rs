@@ -7,6 +7,7 @@
 
 mod checkpointing;
 mod checkpoints;
+mod diverging;
 mod fixtures;
 mod kernels;
 mod models;

@@ -87,7 +87,7 @@ impl Figures {
 }
 
 /// The most memory that the process has had, in megabytes, where the system tells.
-pub(super) fn peak_rss() -> Option<f64> {
+pub(in crate::cli) fn peak_rss() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let kilobytes = status
         .lines()

@@ -14,7 +14,8 @@ use burn::tensor::{Device, Tensor};
 use image::{Rgb, RgbImage};
 use serde_json::json;
 
-use self::clock::{Clock, Figures, load_average, peak_rss};
+pub(super) use self::clock::peak_rss;
+use self::clock::{Clock, Figures, load_average};
 use self::work::unet_flops;
 use super::args::{BenchArgs, RandomModel, Shared};
 use super::find;

@@ -1,0 +1,128 @@
+//! One run at a time in a folder.
+//!
+//! The lock is the system's own on an open file, so it ends with the process, however that ends: none is ever left behind.
+//! The file itself stays, since removing it would let two runs lock two files of one name.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde_json::{Value, json};
+
+use super::files::make_folder;
+use super::progress::span;
+use crate::{Error, Result};
+
+const NAME: &str = "run.lock";
+
+/// A folder that is ours until this is dropped.
+pub(super) struct Lock {
+    folder: PathBuf,
+    file: File,
+    /// Whether the folder was made for it.
+    made: bool,
+    /// What cannot be locked is used all the same; this is why.
+    pub warning: Option<String>,
+}
+
+impl Lock {
+    /// Takes a folder, which is made if it is not there.
+    ///
+    /// # Errors
+    /// [`Error::Held`] if another run works in it, [`Error::Write`] if it cannot be written to.
+    pub fn take(folder: &Path) -> Result<Self> {
+        let made = !folder.exists();
+        make_folder(folder)?;
+        let path = folder.join(NAME);
+        let failed = |source| Error::Write { path: path.clone(), source };
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        let mut lock = Self { folder: folder.to_owned(), file, made, warning: None };
+        match lock.file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                // The folder was there, for somebody has a file in it.
+                lock.made = false;
+                return Err(Error::Held { folder: folder.to_owned(), holder: lock.holder() });
+            }
+            // Some network file systems have no locks. A run is worth more than the protection of it.
+            Err(TryLockError::Error(error)) => {
+                lock.warning =
+                    Some(format!("{} cannot be locked ({error}): let no second run use it", folder.display()));
+            }
+        }
+        lock.sign().map_err(failed)?;
+        Ok(lock)
+    }
+
+    /// Something is in the folder now: it stays, however this ends.
+    pub fn stay(&mut self) {
+        self.made = false;
+    }
+
+    /// Says who works here.
+    fn sign(&mut self) -> std::io::Result<()> {
+        let since = now();
+        let who = json!({"pid": std::process::id(), "host": host(), "since": since});
+        self.file.set_len(0)?;
+        self.file.rewind()?;
+        self.file.write_all(format!("{who}\n").as_bytes())
+    }
+
+    fn holder(&mut self) -> String {
+        let mut text = String::new();
+        // Windows lets nobody read what is locked; then the number of the process stays unknown.
+        let _read = (&mut self.file).take(4096).read_to_string(&mut text);
+        let Ok(who) = serde_json::from_str::<Value>(&text) else { return "which has not said who it is".to_owned() };
+        let age = now().saturating_sub(who["since"].as_u64().unwrap_or_default());
+        let host = who["host"].as_str().unwrap_or("an unknown machine");
+        format!("process {} on {host}, begun {} ago", who["pid"], span(age as f64))
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A run that came to nothing leaves nothing: a folder that was made for the lock and holds only that.
+        let alone = || fs::read_dir(&self.folder).is_ok_and(|entries| entries.count() == 1);
+        if self.made && alone() {
+            let _removed = fs::remove_file(self.folder.join(NAME)).and_then(|()| fs::remove_dir(&self.folder));
+        } else {
+            // Nobody is here any more.
+            let _cleared = self.file.set_len(0);
+        }
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}
+
+/// What this machine is called.
+fn host() -> String {
+    let told = ["/proc/sys/kernel/hostname", "/etc/hostname"].iter().find_map(|path| fs::read_to_string(path).ok());
+    let told = told.or_else(|| std::env::var("COMPUTERNAME").or_else(|_| std::env::var("HOSTNAME")).ok());
+    told.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).unwrap_or_else(|| "this machine".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_for_one_and_nothing_is_left_of_a_run_that_came_to_nothing() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("runs/word");
+        let lock = Lock::take(&folder).unwrap();
+        let error = Lock::take(&folder).map(drop).unwrap_err();
+        assert_eq!(error.exit_code(), 7);
+        let text = error.to_string();
+        assert!(text.contains(&format!("process {}", std::process::id())) && text.contains("ago"), "{text}");
+        drop(lock);
+        assert!(!folder.exists());
+        fs::create_dir_all(&folder).unwrap();
+        drop(Lock::take(&folder).unwrap());
+        assert_eq!(fs::read(folder.join(NAME)).unwrap(), b"");
+        Lock::take(&folder).unwrap();
+    }
+}

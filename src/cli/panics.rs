@@ -1,0 +1,79 @@
+//! Panics are bugs, but a backtrace is no message: they become errors.
+
+use std::any::Any;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::Poll;
+
+use crate::{Error, Result, gpu};
+
+/// What the first panic said: the one to report, wherever it happened and whatever it brought down.
+static PANIC: Mutex<Option<String>> = Mutex::new(None);
+
+/// From now on panics are kept rather than printed, unless `RUST_BACKTRACE` asks for that too.
+pub fn keep_quiet() {
+    let usual = take_hook();
+    let verbose = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
+    set_hook(Box::new(move |info| {
+        let place = info.location().map(|place| format!(" at {}:{}", place.file(), place.line()));
+        let words = words(info.payload());
+        let mut first = PANIC.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert_with(|| format!("{words}{}", place.unwrap_or_default()));
+        if verbose {
+            usual(info);
+        }
+    }));
+}
+
+/// Does some work whose panics become errors.
+///
+/// # Errors
+/// Those of the work; [`Error::Internal`] for a panic, or what the GPU's driver had reported before it.
+pub fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(bug(&*panic)))
+}
+
+/// As [`caught`], for work that is waited for.
+pub(super) async fn caught_in<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let mut work = pin!(work);
+    poll_fn(move |context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+        // A panic on one of the runtime's own threads comes to nobody's ears, and numbers that are read after it may be
+        // anything.
+        Ok(Poll::Ready(Ok(_))) if seen() => Poll::Ready(Err(bug(&"a panic on another thread"))),
+        Ok(polled) => polled,
+        Err(panic) => Poll::Ready(Err(bug(&*panic))),
+    })
+    .await
+}
+
+/// Forgets what panicked on a device that is given up.
+pub(super) fn forget() {
+    *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = None;
+}
+
+fn seen() -> bool {
+    PANIC.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+}
+
+fn bug(panic: &(dyn Any + Send)) -> Error {
+    let first = PANIC.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let said = first.unwrap_or_else(|| words(panic));
+    if gpu::is_loss(&said) {
+        return Error::GpuLost { during: "the work on it".to_owned(), reason: "the driver has given it up".to_owned() };
+    }
+    // What drivers, wgpu and cubecl say when a buffer cannot be had; they do not return it as an error.
+    let memory = ["out of memory", "not enough memory", "outofmemory", "out_of_device_memory", "out_of_host_memory"];
+    let lower = said.to_lowercase();
+    if memory.iter().any(|mark| lower.contains(mark)) {
+        return Error::GpuMemory { reason: said };
+    }
+    // What the runtime below makes of a GPU that fails is the failure's consequence, no bug of its own.
+    gpu::check("the work on it").err().unwrap_or(Error::Internal(said))
+}
+
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a message".to_owned())
+}

@@ -1,0 +1,171 @@
+//! What a run was started with, as a file that starts it again: `train --config runs/x/settings.json`.
+//!
+//! The file is a JSON object of the options of `train` by their long names, and `pictures`. It stands for having typed them:
+//! what is typed besides comes after it, and counts.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use clap::CommandFactory;
+use serde_json::{Map, Value, json};
+
+use super::args::{Cli, Command, Shared, TrainArgs};
+use super::{files, find, label, pictures};
+use crate::{Error, Result};
+
+/// The key of what is no option.
+const PICTURES: &str = "pictures";
+
+/// The settings of a run. Paths are absolute, so that they hold from everywhere.
+pub(super) fn of(args: &TrainArgs, shared: &Shared) -> Value {
+    let mut settings = match serde_json::to_value(&args.config) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    };
+    let many = |paths: &[std::path::PathBuf]| paths.iter().map(|path| absolute(path)).collect::<Vec<_>>();
+    settings.insert(PICTURES.to_owned(), json!(many(&args.pictures)));
+    settings.insert("unseen".to_owned(), json!(many(&args.unseen)));
+    settings.insert("captions".to_owned(), json!(label::option_name(&args.captions)));
+    settings.insert("template".to_owned(), json!(args.template.as_deref().map(absolute)));
+    settings.insert("replay".to_owned(), json!(args.replay.as_deref().map(absolute)));
+    settings.insert("device".to_owned(), json!(label::option_name(&shared.device)));
+    settings.insert("on-device-lost".to_owned(), json!(label::option_name(&args.on_device_lost)));
+    // A repository or an address is no path.
+    let place = |typed: &Path| if typed.exists() { absolute(typed) } else { typed.display().to_string() };
+    settings.insert("model".to_owned(), json!(shared.model.as_deref().map(place)));
+    let embeddings = args.embeddings.iter().map(|typed| {
+        let (source, name) = find::source_and_name(typed);
+        format!("{}{}", place(Path::new(source)), name.map_or_else(String::new, |name| format!("={name}")))
+    });
+    settings.insert("embedding".to_owned(), json!(embeddings.collect::<Vec<_>>()));
+    if let Some(init) = args.config.init.as_ref().filter(|init| pictures::names_a_file(init)) {
+        settings.insert("init".to_owned(), json!(absolute(Path::new(init))));
+    }
+    // What says nothing need not be read.
+    settings.retain(|_, value| !value.is_null() && *value != json!([]) && *value != json!(false));
+    Value::Object(settings)
+}
+
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
+/// Arguments with those of the file after `--config`, if there is one, put before what was typed after `train`; and the
+/// pictures in that file.
+///
+/// # Errors
+/// [`Error::Read`], [`Error::BadFile`] naming what is no option.
+pub(super) fn expand(mut arguments: Vec<OsString>) -> Result<(Vec<OsString>, Vec<String>)> {
+    let nothing = |arguments| Ok((arguments, Vec::new()));
+    let Some(train) = arguments.iter().position(|argument| argument == "train") else { return nothing(arguments) };
+    let Some(file) = typed_file(&arguments[train..]) else { return nothing(arguments) };
+    let (options, pictures) = read(Path::new(&file))?;
+    arguments.splice(train + 1..train + 1, options.into_iter().map(OsString::from));
+    Ok((arguments, pictures))
+}
+
+/// Takes the pictures of the settings where none were typed.
+pub(super) fn give_pictures(cli: &mut Cli, pictures: Vec<String>) {
+    if let Command::Train(args) = &mut cli.command
+        && args.pictures.is_empty()
+    {
+        args.pictures = pictures.into_iter().map(Into::into).collect();
+    }
+}
+
+fn typed_file(arguments: &[OsString]) -> Option<OsString> {
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        if argument == "--config" {
+            return arguments.next().cloned();
+        }
+        if let Some(file) = argument.to_str().and_then(|argument| argument.strip_prefix("--config=")) {
+            return Some(OsStr::new(file).to_owned());
+        }
+    }
+    None
+}
+
+fn read(path: &Path) -> Result<(Vec<String>, Vec<String>)> {
+    let bad = |reason: String| Error::BadFile { file: path.display().to_string(), reason };
+    let settings: Map<String, Value> = serde_json::from_str(&files::read_text(path)?)
+        .map_err(|error| bad(format!("it is not an object of settings ({error})")))?;
+    let command = Cli::command();
+    let known = |name: &str| {
+        let train = command.find_subcommand("train");
+        let options = train.into_iter().flat_map(|train| train.get_arguments()).chain(command.get_arguments());
+        options.filter_map(|option| option.get_long()).any(|long| long == name && long != "config")
+    };
+    let (mut options, mut pictures) = (Vec::new(), Vec::new());
+    for (name, value) in &settings {
+        let plain = |value: &Value| match value {
+            Value::String(text) => Ok(text.clone()),
+            Value::Number(number) => Ok(number.to_string()),
+            other => Err(bad(format!("{name} cannot be {other}"))),
+        };
+        let values = match value {
+            Value::Array(values) => values.iter().map(plain).collect::<Result<Vec<_>>>()?,
+            Value::Null | Value::Bool(_) => Vec::new(),
+            value => vec![plain(value)?],
+        };
+        match name.as_str() {
+            PICTURES => pictures = values,
+            name if !known(name) => return Err(bad(format!("there is no option --{name}"))),
+            name if *value == Value::Bool(true) => options.push(format!("--{name}")),
+            name => options.extend(values.iter().map(|value| format!("--{name}={value}"))),
+        }
+    }
+    Ok((options, pictures))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    fn parse(arguments: &[&str]) -> TrainArgs {
+        let arguments = arguments.iter().map(OsString::from).collect();
+        let (arguments, pictures) = expand(arguments).unwrap();
+        let mut cli = Cli::try_parse_from(arguments).unwrap();
+        give_pictures(&mut cli, pictures);
+        let Command::Train(train) = cli.command else { panic!("not train") };
+        *train
+    }
+
+    #[test]
+    fn a_run_is_started_again_by_what_it_was_started_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("settings.json");
+        let typed = "pseudoword train a.png b.png --token <p> --lr 3e-3 --no-flip --unseen c.png --lr-schedule linear \
+                     --device cpu --recipe direction --weight-decay 0.1";
+        let typed: Vec<&str> = typed.split_whitespace().collect();
+        let first = Cli::try_parse_from(&typed).unwrap();
+        let shared = first.shared.clone();
+        let Command::Train(first) = first.command else { panic!("not train") };
+        std::fs::write(&file, of(&first, &shared).to_string()).unwrap();
+        let file = file.to_str().unwrap();
+        let again = parse(&["pseudoword", "train", "--config", file]);
+        assert_eq!(again.config, first.config);
+        assert_eq!(
+            again.pictures,
+            first.pictures.iter().map(|path| std::path::absolute(path).unwrap()).collect::<Vec<_>>()
+        );
+        let other =
+            parse(&["pseudoword", "train", "d.png", &format!("--config={file}"), "--lr", "1e-3", "--steps", "9"]);
+        assert_eq!((other.config.lr, other.config.steps, other.pictures.len()), (Some(1e-3), 9, 1));
+        assert!(other.config.no_flip);
+    }
+
+    #[test]
+    fn what_is_no_setting_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.json");
+        for (text, part) in
+            [(r#"{"stepps": 3}"#, "--stepps"), ("[]", "object"), (r#"{"steps": {}}"#, "steps cannot be")]
+        {
+            std::fs::write(&file, text).unwrap();
+            let error = read(&file).unwrap_err();
+            assert!(error.exit_code() == 3 && error.to_string().contains(part), "{error}");
+        }
+    }
+}
