@@ -86,7 +86,7 @@ fn linear_layers_equal_their_twin() {
 fn convolutions_equal_their_twin() {
     on_the_gpu(|place| {
         // Input, output channels, window, stride, padding (top, left, bottom, right).
-        let sizes: [([usize; 4], usize, usize, usize, [usize; 4]); 15] = [
+        let sizes: [([usize; 4], usize, usize, usize, [usize; 4]); 16] = [
             ([1, 8, 8, 16], 16, 3, 1, [1; 4]),
             ([2, 7, 5, 20], 36, 3, 1, [1; 4]),
             ([1, 16, 16, 4], 64, 3, 1, [1; 4]),
@@ -95,6 +95,7 @@ fn convolutions_equal_their_twin() {
             ([4, 6, 6, 8], 4, 3, 1, [1; 4]),
             ([1, 3, 1, 5], 7, 3, 1, [1; 4]),
             ([1, 5, 6, 24], 20, 3, 1, [1; 4]),
+            ([1, 4, 4, 24], 68, 3, 1, [1; 4]),
             // The U-Net's downsampling, at even and odd sizes.
             ([2, 8, 8, 16], 16, 3, 2, [1; 4]),
             ([1, 9, 7, 12], 20, 3, 2, [1; 4]),

@@ -24,15 +24,20 @@ const SMALL: Tile = Tile { down: 8, across: 8, row_quads: 1, column_quads: 1, de
 /// For a few columns, such as the last convolution's: 128 x 16 values by 64 invocations, 32 values each.
 const NARROW: Tile = Tile { down: 16, across: 4, row_quads: 2, column_quads: 1, depth: 8 };
 
+/// For a few rows, such as a timestep's or those of the smallest feature maps: 16 x 64 values by 32 invocations, 32 values
+/// each.
+const FLAT: Tile = Tile { down: 4, across: 8, row_quads: 1, column_quads: 2, depth: 32 };
+
 impl Tile {
-    pub const ALL: [Tile; 4] = [LARGE, MEDIUM, SMALL, NARROW];
+    pub const ALL: [Tile; 5] = [LARGE, MEDIUM, SMALL, NARROW, FLAT];
 
     /// The tile for a product of this many rows and columns on a device that is filled by `wanted` workgroups.
     ///
-    /// Larger tiles read less; smaller ones make more workgroups.
+    /// Larger tiles read less; smaller ones make more workgroups. The bounds are guesses: no GPU was at hand to measure them.
     pub fn pick(rows: usize, columns: usize, wanted: usize) -> Self {
         let groups = |tile: Tile| tile.groups(rows, columns).iter().product::<usize>();
         match () {
+            () if rows <= FLAT.rows() => FLAT,
             () if columns <= NARROW.columns() => NARROW,
             () if groups(LARGE) >= 4 * wanted => LARGE,
             () if groups(MEDIUM) >= wanted => MEDIUM,
