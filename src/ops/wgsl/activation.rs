@@ -35,7 +35,7 @@ fn by_quads(
 ) -> Option<Tensor<2>> {
     let groups = (rows * width).div_ceil(4 * LANES);
     let down = groups.div_ceil(MOST_GROUPS as usize);
-    if width % 4 != 0 || down > MOST_GROUPS as usize {
+    if !width.is_multiple_of(4) || down > MOST_GROUPS as usize {
         return None;
     }
     let across = groups.div_ceil(down);

@@ -49,7 +49,7 @@ impl Attention {
         let ([batch, queries, inner], [_, keys, _]) = (q.dims(), k.dims());
         let sizes = Self { batch, queries, keys, heads, width: inner / heads, causal, wanted: wanted_groups(q) };
         let scores = batch * heads * queries * keys * size_of::<f32>();
-        let fits = sizes.width % 4 == 0 && sizes.width <= WIDEST && batch * heads <= MOST_GROUPS as usize;
+        let fits = sizes.width.is_multiple_of(4) && sizes.width <= WIDEST && batch * heads <= MOST_GROUPS as usize;
         (fits && (sizes.width <= 80 || scores > 64 << 20)).then_some(sizes)
     }
 
