@@ -54,11 +54,13 @@ impl Chosen {
 }
 
 /// Whether a device computes on a GPU, be it a program that plays one.
-pub fn is_gpu(_device: &Device) -> bool {
+pub fn is_gpu(device: &Device) -> bool {
     #[cfg(not(target_family = "wasm"))]
-    return *_device != cpu();
+    let processor = *device == cpu();
+    // A browser lends nothing else.
     #[cfg(target_family = "wasm")]
-    return true;
+    let (processor, _) = (false, device);
+    !processor
 }
 
 /// What an adapter lacks for the engine to run on it, in words; none if it will do.
