@@ -13,12 +13,10 @@ type Files = Vec<(String, Vec<u8>)>;
 /// The files of the tokenizer in this program; none in a program that has none, as a browser's.
 pub(super) fn built_in(family: Family) -> Result<Option<Files>> {
     #[cfg(feature = "native")]
-    return vocabulary_files(include_bytes!("../../models/clip/merges.txt.gz"), family == Family::Sd2).map(Some);
+    let packed: Option<&[u8]> = Some(include_bytes!("../../models/clip/merges.txt.gz"));
     #[cfg(not(feature = "native"))]
-    {
-        let _ = family;
-        Ok(None)
-    }
+    let packed: Option<&[u8]> = None;
+    packed.map(|packed| vocabulary_files(packed, family == Family::Sd2)).transpose()
 }
 
 /// The files of a tokenizer from CLIP's list of merges, packed by gzip (`models/clip/merges.txt.gz`).

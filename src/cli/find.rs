@@ -94,7 +94,7 @@ async fn find_model(path: &Path, shared: &Shared, out: &mut Output) -> Result<Fo
     match std::fs::metadata(path) {
         Ok(about) if about.is_dir() => return Ok(Found::Folder(Rc::new(Folder::new(path)))),
         Ok(_) => {
-            let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
             return Ok(Found::File(Rc::new(Folder::new(folder)), file_name(path)));
         }
         // The name of the model in this program, unless a folder is called so.

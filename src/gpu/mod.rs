@@ -57,11 +57,13 @@ impl Chosen {
 }
 
 /// Whether a device computes on a GPU, be it a program that plays one.
-pub fn is_gpu(_device: &Device) -> bool {
+pub fn is_gpu(device: &Device) -> bool {
     #[cfg(not(target_family = "wasm"))]
-    return *_device != cpu();
+    let processor = *device == cpu();
+    // A browser lends nothing else.
     #[cfg(target_family = "wasm")]
-    return true;
+    let (processor, _) = (false, device);
+    !processor
 }
 
 /// The first thing that went wrong on the GPU without anybody waiting for it.

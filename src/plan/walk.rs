@@ -12,7 +12,8 @@ use crate::vae::VaeConfig;
 const FLOAT: u64 = 4;
 /// Unfolded windows that the processor's convolution holds for each thread (`ops/cpu/conv2d.rs`).
 const UNFOLDED: u64 = 4 << 20;
-/// Score matrices that the composition of attention holds at its worst: scores, exponentials, probabilities.
+/// Score matrices that the composition of attention holds at its worst: scores, exponentials, probabilities. None where a
+/// kernel computes them piece by piece.
 const SCORES: u64 = 3;
 
 /// What a network needs besides its weights, in bytes.
@@ -56,10 +57,14 @@ impl<'a> Walk<'a> {
         if self.half { numbers as u64 * FLOAT } else { 0 }
     }
 
-    /// What an attention of so many heads holds besides inputs and output.
-    fn scores(&self, batch: u64, heads: usize, queries: u64, keys: u64, out: u64) -> u64 {
+    /// What an attention of so many heads holds besides inputs and output, and the largest tensor of that.
+    fn scores(&self, batch: u64, heads: usize, positions: u64, out: u64) -> (u64, u64) {
         // The processor's keeps the heads' results until they are joined, and a block of scores for each thread.
-        if self.on_cpu { out } else { SCORES * batch * heads as u64 * queries * keys * FLOAT }
+        if self.on_cpu || SCORES == 0 {
+            return (out, out);
+        }
+        let matrix = batch * heads as u64 * positions * positions * FLOAT;
+        (SCORES * matrix, matrix)
     }
 
     /// `ResnetBlock2D` on maps of `map` bytes a channel.
@@ -74,12 +79,11 @@ impl<'a> Walk<'a> {
     /// `Transformer2DModel` with `blocks` blocks.
     fn transformer(&self, job: &Sizes, map: u64, positions: u64, width: usize, heads: usize, blocks: usize) -> Block {
         let c = map * width as u64;
-        let scores = self.scores(job.batch, heads, positions, positions, c);
+        let (scores, single) = self.scores(job.batch, heads, positions, c);
         let attention = 6 * c + scores;
         // Five maps by then, the gated layer's eight and four, its result and the sum.
         let mlp = 19 * c + self.widened(8 * width * width);
         let tape = c + blocks as u64 * (15 * c + 2 * job.context(width));
-        let single = if self.on_cpu { 0 } else { scores / SCORES };
         Block { work: 2 * c + attention.max(mlp), tape, largest: (8 * c).max(single) }
     }
 
@@ -227,8 +231,7 @@ impl<'a> Walk<'a> {
         let x = map * channels as u64;
         tally.alone(self.resnet(map, channels, channels), x);
         if vae.mid_block_add_attention {
-            let scores = self.scores(sizes.batch, 1, sizes.positions(0), sizes.positions(0), x);
-            let single = if self.on_cpu { x } else { scores / SCORES };
+            let (scores, single) = self.scores(sizes.batch, 1, sizes.positions(0), x);
             tally.alone(Block { work: 6 * x + scores, tape: 0, largest: single.max(x) }, x);
         }
     }

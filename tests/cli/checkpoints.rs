@@ -31,9 +31,8 @@ fn a_file_that_is_no_model_is_named() {
     ] {
         let file = place.file(name, &bytes);
         refused(&place.run(&["generate", "a cat", "--model", &file]), 3, &parts);
-        refused(&place.run(&["models", "--model", &file]), 3, &parts[..1]);
     }
-    refused(&place.run(&["generate", "a cat", "--model", "nothing.safetensors"]), 6, &[]);
+    refused(&place.run(&["generate", "a cat", "--model", "nothing.safetensors"]), 3, &["there is no file"]);
 }
 
 #[test]
@@ -51,7 +50,7 @@ fn work_that_is_too_large_is_refused_before_it_begins() {
         return;
     }
     let place = Place::new();
-    let many = ["--count", "1000000", "--batch-size", "1000000", "--width", "512", "--height", "512"];
+    let many = ["--count", "10000", "--batch-size", "10000", "--width", "512", "--height", "512"];
     let output = place.run(&[&["generate", "a cat", "--quiet"][..], &many].concat());
     refused(&output, 8, &["not enough memory: this needs", "are free", "--batch-size", "--weights f16"]);
     let (pictures, batch) = (peach(), ["--batch-size", "1000000", "--checkpointing", "off", "--preview-every", "0"]);

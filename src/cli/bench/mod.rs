@@ -205,7 +205,7 @@ impl Bench<'_> {
     async fn split(&self, batch: u32) -> Result<Split> {
         let model = self.session.model();
         let (config, side) = (&model.config, self.side as usize / self.pixels_per_latent());
-        let settings = TrainConfig { batch_size: batch, ..self.settings(batch) };
+        let settings = self.settings(batch);
         let recomputed = crate::train::recomputes(&settings, config);
         let mut tokenizer = self.session.tokenizer().clone();
         tokenizer.add_word(&settings.token, settings.vectors as usize)?;

@@ -28,8 +28,7 @@ pub(super) fn unet_flops(config: &ModelConfig, side: usize) -> f64 {
     let mut sum = first as f64 * time + time * time + convolution(0, unet.in_channels, first);
     let mut skips = vec![first];
     let mut inputs = first;
-    for level in 0..levels {
-        let outputs = channels[level];
+    for (level, &outputs) in channels.iter().enumerate() {
         for _ in 0..unet.layers_per_block.at(level) {
             sum += resnet(level, inputs, outputs);
             if unet.down_block_types[level].starts_with("Cross") {
