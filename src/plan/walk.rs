@@ -12,9 +12,10 @@ use crate::vae::VaeConfig;
 const FLOAT: u64 = 4;
 /// Unfolded windows that the processor's convolution holds for each thread (`ops/cpu/conv2d.rs`).
 const UNFOLDED: u64 = 4 << 20;
-/// Score matrices that the composition of attention holds at its worst: scores, exponentials, probabilities. None where a
-/// kernel computes them piece by piece.
+/// Score matrices that the composition of attention holds at its worst: scores, exponentials, probabilities.
 const SCORES: u64 = 3;
+/// Heads up to this wide have a kernel, which computes scores piece by piece (`ops/wgsl/attention.rs`).
+const WIDEST_HEAD: usize = 160;
 
 /// What a network needs besides its weights, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -57,10 +58,11 @@ impl<'a> Walk<'a> {
         if self.half { numbers as u64 * FLOAT } else { 0 }
     }
 
-    /// What an attention of so many heads holds besides inputs and output, and the largest tensor of that.
-    fn scores(&self, batch: u64, heads: usize, positions: u64, out: u64) -> (u64, u64) {
+    /// What an attention of so many heads, so wide, holds besides inputs and output, and the largest tensor of that.
+    fn scores(&self, batch: u64, heads: [usize; 2], positions: u64, out: u64) -> (u64, u64) {
+        let [heads, width] = heads;
         // The processor's keeps the heads' results until they are joined, and a block of scores for each thread.
-        if self.on_cpu || SCORES == 0 {
+        if self.on_cpu || (width <= WIDEST_HEAD && width.is_multiple_of(4)) {
             return (out, out);
         }
         let matrix = batch * heads as u64 * positions * positions * FLOAT;
@@ -79,7 +81,7 @@ impl<'a> Walk<'a> {
     /// `Transformer2DModel` with `blocks` blocks.
     fn transformer(&self, job: &Sizes, map: u64, positions: u64, width: usize, heads: usize, blocks: usize) -> Block {
         let c = map * width as u64;
-        let (scores, single) = self.scores(job.batch, heads, positions, c);
+        let (scores, single) = self.scores(job.batch, [heads, width / heads.max(1)], positions, c);
         let attention = 6 * c + scores;
         // Five maps by then, the gated layer's eight and four, its result and the sum.
         let mlp = 19 * c + self.widened(8 * width * width);
@@ -231,7 +233,7 @@ impl<'a> Walk<'a> {
         let x = map * channels as u64;
         tally.alone(self.resnet(map, channels, channels), x);
         if vae.mid_block_add_attention {
-            let (scores, single) = self.scores(sizes.batch, 1, sizes.positions(0), x);
+            let (scores, single) = self.scores(sizes.batch, [1, channels], sizes.positions(0), x);
             tally.alone(Block { work: 6 * x + scores, tape: 0, largest: single.max(x) }, x);
         }
     }

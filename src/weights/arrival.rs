@@ -48,7 +48,7 @@ impl Arrival {
             if count <= 2 * WINDOW {
                 return flat;
             }
-            Tensor::cat(vec![flat.clone().slice([0..WINDOW]), flat.slice([count - WINDOW..count])], 0)
+            Tensor::cat(vec![flat.clone().narrow(0, 0, WINDOW), flat.narrow(0, count - WINDOW, WINDOW)], 0)
         };
         self.noted.borrow_mut().push(Noted { path, ends: ends.values(), there: Box::new(there) });
     }

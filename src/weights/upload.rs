@@ -17,7 +17,7 @@ pub(super) enum Upload {
     /// Into a buffer on a GPU.
     Gpu {
         /// Anything on the device: it knows the way there.
-        near: CubeTensor,
+        near: Box<CubeTensor>,
         buffer: Handle,
         /// Bytes that were sent.
         sent: usize,
@@ -29,7 +29,7 @@ impl Upload {
     pub fn new(device: &Device, bytes: usize, pieces: bool) -> Self {
         if pieces && let Ok(near) = Tensor::<1>::zeros([1], device).try_into_primitive::<CubeBackend>() {
             let buffer = near.client.empty(bytes);
-            return Self::Gpu { near, buffer, sent: 0 };
+            return Self::Gpu { near: Box::new(near), buffer, sent: 0 };
         }
         Self::Host(Vec::new())
     }
@@ -65,7 +65,13 @@ impl Upload {
                 Tensor::from_data(data, (device, dtype))
             }
             Self::Gpu { near, buffer, .. } => {
-                let tensor = CubeTensor::new_contiguous(near.client, near.device, Shape::from(shape), buffer, dtype);
+                let tensor = CubeTensor::new_contiguous(
+                    near.client.clone(),
+                    near.device.clone(),
+                    Shape::from(shape),
+                    buffer,
+                    dtype,
+                );
                 Tensor::from_primitive::<CubeBackend>(tensor)
             }
         })
