@@ -19,17 +19,21 @@ pub async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
     let waiting = Waiting::begin();
     let read = tensor.into_data_async().await;
     drop(waiting);
-    let during = || READING.to_owned();
-    if let Err(error) = &read
-        && (matches!(error, ExecutionError::DevicePoisoned { .. }) || gpu::is_loss(&error.to_string()))
-    {
-        return Err(Error::GpuLost { during: during(), reason: "the driver has given it up".to_owned() });
+    // A device that is gone is told of by the reading or, one layer further down, by looking at what was read.
+    let failed = |reason: String| match gpu::is_loss(&reason) {
+        true => Error::GpuLost { during: READING.to_owned(), reason: "the driver has given it up".to_owned() },
+        false => Error::Gpu { during: READING.to_owned(), reason: gpu::first_line(&reason) },
+    };
+    let values = match read {
+        Ok(data) => data.convert::<f32>().try_to_vec::<f32>().map_err(|error| failed(format!("{error:?}"))),
+        Err(ExecutionError::DevicePoisoned { .. }) => Err(failed("device is poisoned".to_owned())),
+        Err(error) => Err(failed(error.to_string())),
+    };
+    match values {
+        Err(lost @ Error::GpuLost { .. }) => Err(lost),
+        // What the driver reported is the cause; what reading made of it is not.
+        values => gpu::check(READING).and(values),
     }
-    // What the driver reported is the cause; what reading made of it is not.
-    gpu::check(READING)?;
-    let data = read.map_err(|error| Error::Gpu { during: during(), reason: gpu::first_line(&error.to_string()) })?;
-    let failed = |reason: String| Error::Gpu { during: during(), reason };
-    data.convert::<f32>().try_to_vec::<f32>().map_err(|error| failed(format!("{error:?}")))
 }
 
 /// The phase that a failure is seen in.
