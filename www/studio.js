@@ -67,8 +67,9 @@ async function alone(place, work) {
   try {
     await work();
   } catch (error) {
+    // Then it is said on top of the page, with what to do.
     if (error instanceof BrokenEngine) broken(error);
-    say(place, error.message);
+    else say(place, error.message);
   } finally {
     studio.busy = false;
   }
@@ -78,6 +79,7 @@ async function alone(place, work) {
 function broken(error) {
   studio.client?.close();
   Object.assign(studio, { client: undefined, started: undefined, model: undefined });
+  say("model-status", "The engine is not running.");
   $("problem").textContent =
     `The engine stopped: ${error.message}. Often the graphics card was reset or ran out of memory: close other programs that use `
     + "it, or set fewer pictures in a step. What was learned so far is saved; start the engine again to go on.";

@@ -3,7 +3,7 @@
 //
 //     PSEUDOWORD=target/release/pseudoword node benches/browser/browser.mjs [STEPS]
 //
-// Nothing else should be running. The first two steps compile kernels and are left out; medians of the others are compared.
+// and how long a visitor waits from the first click to the first preview. Nothing else should be running. The first two steps compile kernels and are left out; medians of the others are compared.
 
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
@@ -21,9 +21,10 @@ async function browser() {
   try {
     const { open } = await place.visitor();
     const page = await open();
+    const began = Date.now();
     await load(page);
     await page.getByLabel(/Choose three to five pictures/).setInputFiles(peach.slice(0, 2));
-    await fewSteps(page, steps);
+    await fewSteps(page, steps, { "Preview every": `${steps}` });
     await page.getByLabel("What it is like").fill("apple");
     await page.evaluate(() => {
       window.steps = [];
@@ -41,6 +42,8 @@ async function browser() {
       };
     });
     await page.getByRole("button", { name: "Learn it" }).click();
+    await page.getByRole("img", { name: "Preview at step 0" }).waitFor({ timeout: 1_800_000 });
+    console.log(`from the first click to the first preview: ${((Date.now() - began) / 1000).toFixed(0)} s`);
     await page.locator("#train-status").getByText("Learned.").waitFor({ timeout: 3_600_000 });
     const tasks = await page.evaluate(() => window.tasks);
     console.log(`tasks of the page over 50 ms while it learned: ${tasks.map((ms) => `${ms} ms`).join(", ") || "none"}`);

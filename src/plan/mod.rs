@@ -273,6 +273,6 @@ mod tests {
         let [remembered, recomputed] = [false, true].map(|recompute| {
             Plan::training(&config, WeightBytes::default(), job, recompute, false, true).worst().bytes
         });
-        assert!(recomputed * 2 < remembered, "{recomputed} {remembered}");
+        assert!(recomputed * 3 < remembered * 2, "{recomputed} {remembered}");
     }
 }

@@ -47,7 +47,12 @@ fn problem(problem: crate::source::Problem) -> JsValue {
 
 /// Errors have their words; those after which the device is of no use any more are called `GpuError`.
 fn to_js(error: Error) -> JsValue {
-    let said = js_sys::Error::new(&error.to_string());
+    let said = js_sys::Error::new(&match &error {
+        // Their usual words are for a terminal; the page has its own advice.
+        Error::GpuLost { .. } => "the graphics device was lost".to_owned(),
+        Error::GpuMemory { reason } => format!("the graphics device's memory is full ({reason})"),
+        error => error.to_string(),
+    });
     if matches!(error, Error::Gpu { .. } | Error::GpuLost { .. } | Error::GpuMemory { .. }) {
         said.set_name("GpuError");
     }

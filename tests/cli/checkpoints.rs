@@ -56,7 +56,7 @@ fn work_that_is_too_large_is_refused_before_it_begins() {
     let (pictures, batch) = (peach(), ["--batch-size", "1000000", "--checkpointing", "off", "--preview-every", "0"]);
     let output = place.run(&[&["train", &pictures, "--token", "<t>", "--init", "apple"][..], &batch].concat());
     refused(&output, 8, &["for a training step", "--checkpointing on"]);
-    assert!(!place.path("runs").exists(), "nothing is begun");
+    assert!(!place.path("runs/t").exists(), "nothing is begun");
 }
 
 #[test]

@@ -234,8 +234,7 @@ fn the_gradient_through_the_unet_is_the_same_without_the_kernels() {
 #[test]
 fn halves_are_widened_wherever_they_end() {
     on_the_gpu(|place| {
-        // The last is more than one row of workgroups.
-        for count in [1, 3, 4, 255, 4098, 65_536 * 1024 + 6] {
+        for count in [1, 3, 4, 255, 4098, 1_000_003] {
             let values_of = |i: usize| half::f16::from_f32((i % 2039) as f32 / 8.0 - 100.0);
             let bytes = (0..count).flat_map(|i| values_of(i).to_le_bytes()).collect();
             let data =
