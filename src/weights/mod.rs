@@ -7,26 +7,28 @@ mod arrival;
 pub mod files;
 mod random;
 mod safetensors;
+mod table;
 mod upload;
+mod values;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::rc::Rc;
 
-use burn::tensor::{DType, Device, Tensor};
-use half::{bf16, f16};
-
 use self::arrival::{Arrival, Ends};
 pub use self::random::Random;
 pub use self::safetensors::Header;
+pub use self::table::HostTable;
 use self::upload::Upload;
+use self::values::{FLOATS, channels_last, converted, kept};
 use crate::embedding::safetensors::Entry;
 use crate::event::{Event, Part};
 use crate::ops::{Conv2d, Linear, Norm, Weight};
 use crate::platform::settle;
 use crate::source::Source;
 use crate::{Error, Result};
+use burn::tensor::{DType, Device, Tensor};
 
 /// How weights are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -313,7 +315,7 @@ impl<'a> Weights<'a> {
     /// A table that stays on the host, f16 or f32: `[rows, width]`.
     pub async fn host_table(&self, name: &str, rows: usize, width: usize) -> Result<HostTable> {
         let Some(Found { shard, span, dtype, storage }) = self.find(name, &[&[rows, width]])? else {
-            return Ok(HostTable { bytes: Vec::new(), half: false, width });
+            return Ok(HostTable::new(Vec::new(), false, width));
         };
         'how: for storage in [storage, Storage::AsFile] {
             let kept = kept(dtype, storage);
@@ -327,7 +329,7 @@ impl<'a> Weights<'a> {
                 bytes.extend(piece);
                 from = to;
             }
-            return Ok(HostTable { bytes, half: kept == DType::F16, width });
+            return Ok(HostTable::new(bytes, kept == DType::F16, width));
         }
         Err(Error::Internal(format!("{name} cannot be kept as it is")))
     }
@@ -375,129 +377,4 @@ struct Found<'a> {
     dtype: &'a str,
     /// How it is to be kept.
     storage: Storage,
-}
-
-/// The types that weights can have in a file.
-const FLOATS: [&str; 4] = ["F16", "BF16", "F32", "F64"];
-
-/// Each output's `[Cin, taps]` as `[taps, Cin]`, in place: the largest weights are convolutions.
-fn channels_last(bytes: &mut [u8], size: usize, inputs: usize, taps: usize) {
-    let mut filter = vec![0; inputs * taps * size];
-    for place in bytes.chunks_exact_mut(filter.len()) {
-        filter.copy_from_slice(place);
-        for (i, value) in filter.chunks_exact(size).enumerate() {
-            let (channel, tap) = (i / taps, i % taps);
-            place[(tap * inputs + channel) * size..][..size].copy_from_slice(value);
-        }
-    }
-}
-
-/// In which type values of one in the file are kept.
-fn kept(dtype: &str, storage: Storage) -> DType {
-    match (dtype, storage) {
-        ("F16", Storage::AsFile) | (_, Storage::F16) => DType::F16,
-        _ => DType::F32,
-    }
-}
-
-/// Values of a type in a file in another; none if that is f16 and one of them would become infinite.
-fn converted(bytes: Vec<u8>, dtype: &str, kept: DType) -> Option<Vec<u8>> {
-    fn map<const N: usize>(bytes: &[u8], f: impl Fn([u8; N]) -> f32) -> Vec<u8> {
-        let mut values = Vec::with_capacity(bytes.len() / N * 4);
-        bytes.as_chunks::<N>().0.iter().for_each(|value| values.extend(f(*value).to_le_bytes()));
-        values
-    }
-    let full = match (dtype, kept) {
-        ("F16", DType::F16) => return Some(bytes),
-        ("F16", _) => map::<2>(&bytes, |b| f16::from_le_bytes(b).to_f32()),
-        ("BF16", _) => map::<2>(&bytes, |b| bf16::from_le_bytes(b).to_f32()),
-        ("F64", _) => map::<8>(&bytes, |b| f64::from_le_bytes(b) as f32),
-        _ => bytes,
-    };
-    if kept == DType::F16 { narrowed(&full) } else { Some(full) }
-}
-
-/// f32 values as f16; none if one of them would become infinite.
-fn narrowed(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut half = Vec::with_capacity(bytes.len() / 2);
-    for value in bytes.as_chunks::<4>().0 {
-        let value = f32::from_le_bytes(*value);
-        let narrow = f16::from_f32(value);
-        if narrow.is_infinite() && value.is_finite() {
-            return None;
-        }
-        half.extend(narrow.to_le_bytes());
-    }
-    Some(half)
-}
-
-/// A table of rows on the host, as the file has them: the token embeddings, of which a prompt needs a few.
-#[derive(Debug, Clone)]
-pub struct HostTable {
-    bytes: Vec<u8>,
-    half: bool,
-    width: usize,
-}
-
-impl HostTable {
-    /// Values in a row.
-    pub fn width(&self) -> usize {
-        self.width
-    }
-
-    /// Number of rows.
-    pub fn len(&self) -> usize {
-        self.bytes.len() / (self.width * if self.half { 2 } else { 4 })
-    }
-
-    /// Whether there are no rows.
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
-    /// A row in f32; zeros beyond the end.
-    pub fn row(&self, index: usize) -> Vec<f32> {
-        let size = self.width * if self.half { 2 } else { 4 };
-        let Some(bytes) = self.bytes.get(index * size..(index + 1) * size) else { return vec![0.0; self.width] };
-        match self.half {
-            true => bytes.as_chunks::<2>().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
-            false => bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn bytes(values: &[f32]) -> Vec<u8> {
-        values.iter().flat_map(|value| value.to_le_bytes()).collect()
-    }
-
-    #[test]
-    fn values_are_kept_as_asked() {
-        let half: Vec<u8> = [1.5f32, -2.0].iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect();
-        let wide = bytes(&[1.5, -2.0]);
-        let brain: Vec<u8> = [1.5f32, -2.0].iter().flat_map(|value| bf16::from_f32(*value).to_le_bytes()).collect();
-        for (given, dtype, storage, expected, kept) in [
-            (&half, "F16", Storage::AsFile, &half, DType::F16),
-            (&half, "F16", Storage::F32, &wide, DType::F32),
-            (&half, "F16", Storage::F16, &half, DType::F16),
-            (&wide, "F32", Storage::AsFile, &wide, DType::F32),
-            (&wide, "F32", Storage::F16, &half, DType::F16),
-            (&brain, "BF16", Storage::AsFile, &wide, DType::F32),
-            (&brain, "BF16", Storage::F16, &half, DType::F16),
-        ] {
-            let in_type = super::kept(dtype, storage);
-            let got = converted(given.clone(), dtype, in_type).unwrap();
-            assert_eq!((&got, in_type), (expected, kept), "{dtype} {storage:?}");
-        }
-    }
-
-    #[test]
-    fn f16_is_refused_what_it_cannot_hold() {
-        assert_eq!(converted(bytes(&[1.0, 70_000.0]), "F32", DType::F16), None);
-        // What is broken in the file is left for the checks that follow to find.
-        assert!(converted(bytes(&[f32::INFINITY]), "F32", DType::F16).is_some());
-    }
 }

@@ -1,0 +1,125 @@
+//! Values as they lie in a file, and as they are kept.
+
+use burn::tensor::DType;
+use half::{bf16, f16};
+
+use super::Storage;
+
+/// The types that weights can have in a file.
+pub(super) const FLOATS: [&str; 4] = ["F16", "BF16", "F32", "F64"];
+
+/// Each output's `[Cin, taps]` as `[taps, Cin]`, in place: the largest weights are convolutions.
+pub(super) fn channels_last(bytes: &mut [u8], size: usize, inputs: usize, taps: usize) {
+    let mut filter = vec![0; inputs * taps * size];
+    for place in bytes.chunks_exact_mut(filter.len()) {
+        filter.copy_from_slice(place);
+        for (i, value) in filter.chunks_exact(size).enumerate() {
+            let (channel, tap) = (i / taps, i % taps);
+            place[(tap * inputs + channel) * size..][..size].copy_from_slice(value);
+        }
+    }
+}
+
+/// In which type values of one in the file are kept.
+pub(super) fn kept(dtype: &str, storage: Storage) -> DType {
+    match (dtype, storage) {
+        ("F16", Storage::AsFile) | (_, Storage::F16) => DType::F16,
+        _ => DType::F32,
+    }
+}
+
+/// Values of a type in a file in another; none if that is f16 and one of them would become infinite.
+pub(super) fn converted(bytes: Vec<u8>, dtype: &str, kept: DType) -> Option<Vec<u8>> {
+    fn map<const N: usize>(bytes: &[u8], f: impl Fn([u8; N]) -> f32) -> Vec<u8> {
+        let mut values = Vec::with_capacity(bytes.len() / N * 4);
+        bytes.as_chunks::<N>().0.iter().for_each(|value| values.extend(f(*value).to_le_bytes()));
+        values
+    }
+    let full = match (dtype, kept) {
+        ("F16", DType::F16) => return Some(bytes),
+        ("F16", _) => map::<2>(&bytes, |b| f16::from_le_bytes(b).to_f32()),
+        ("BF16", _) => map::<2>(&bytes, |b| bf16::from_le_bytes(b).to_f32()),
+        ("F64", _) => map::<8>(&bytes, |b| f64::from_le_bytes(b) as f32),
+        _ => bytes,
+    };
+    if kept == DType::F16 { narrowed(&full) } else { Some(full) }
+}
+
+/// f32 values as f16; none if one of them would become infinite.
+fn narrowed(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut half = Vec::with_capacity(bytes.len() / 2);
+    for value in bytes.as_chunks::<4>().0 {
+        let value = f32::from_le_bytes(*value);
+        let narrow = f16::from_f32(value);
+        if narrow.is_infinite() && value.is_finite() {
+            return None;
+        }
+        half.extend(narrow.to_le_bytes());
+    }
+    Some(half)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::event::Part;
+    use crate::source::Memory;
+    use crate::weights::Weights;
+
+    fn bytes(values: &[f32]) -> Vec<u8> {
+        values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    }
+
+    #[test]
+    fn values_are_kept_as_asked() {
+        let half: Vec<u8> = [1.5f32, -2.0].iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect();
+        let wide = bytes(&[1.5, -2.0]);
+        let brain: Vec<u8> = [1.5f32, -2.0].iter().flat_map(|value| bf16::from_f32(*value).to_le_bytes()).collect();
+        for (given, dtype, storage, expected, kept) in [
+            (&half, "F16", Storage::AsFile, &half, DType::F16),
+            (&half, "F16", Storage::F32, &wide, DType::F32),
+            (&half, "F16", Storage::F16, &half, DType::F16),
+            (&wide, "F32", Storage::AsFile, &wide, DType::F32),
+            (&wide, "F32", Storage::F16, &half, DType::F16),
+            (&brain, "BF16", Storage::AsFile, &wide, DType::F32),
+            (&brain, "BF16", Storage::F16, &half, DType::F16),
+        ] {
+            let in_type = super::kept(dtype, storage);
+            let got = converted(given.clone(), dtype, in_type).unwrap();
+            assert_eq!((&got, in_type), (expected, kept), "{dtype} {storage:?}");
+        }
+    }
+
+    #[test]
+    fn f16_is_refused_what_it_cannot_hold() {
+        assert_eq!(converted(bytes(&[1.0, 70_000.0]), "F32", DType::F16), None);
+        // What is broken in the file is left for the checks that follow to find.
+        assert!(converted(bytes(&[f32::INFINITY]), "F32", DType::F16).is_some());
+    }
+
+    /// A file that is kept in half precision has one weight that it cannot hold: that one stays as it is.
+    #[test]
+    fn a_weight_that_f16_cannot_hold_stays_wide() {
+        let header = br#"{"fits":{"dtype":"F32","shape":[5,2],"data_offsets":[0,40]},"large":{"dtype":"F32","shape":[5,2],"data_offsets":[40,80]}}"#;
+        let mut numbers: Vec<f32> = (0..20).map(|i| i as f32 / 4.0).collect();
+        numbers[17] = 70_000.0;
+        let file = [&(header.len() as u64).to_le_bytes()[..], header, &bytes(&numbers)].concat();
+        let mut source = Memory::new("m");
+        source.insert("unet/diffusion_pytorch_model.safetensors", file);
+        let source = Rc::new(source);
+        let (device, mut quiet) = (crate::gpu::cpu(), |_| ());
+        let read = async {
+            let weights = Weights::open(&*source, Part::Unet, &device, Storage::F16, &mut quiet).await?;
+            let fits = weights.tensor("fits", [5, 2]).await?;
+            let large = weights.tensor("large", [5, 2]).await?;
+            weights.finish().await?;
+            let values = crate::platform::read(large.f32()).await?;
+            crate::Result::<_, crate::Error>::Ok((fits.dtype(), large.dtype(), values))
+        };
+        let (fits, large, values) = pollster::block_on(read).unwrap();
+        assert_eq!((fits, large), (DType::F16, DType::F32));
+        assert_eq!(values, numbers[10..]);
+    }
+}
