@@ -3,7 +3,7 @@
 
 import init, { Engine, Library, Storage, readState } from "./pkg/pseudoword.js";
 
-let engine, library, storage, memory;
+let engine, library, storage, memory, started;
 const jobs = new Map();
 const plans = new Map();
 /** Requests that were asked to end. */
@@ -16,8 +16,12 @@ function keep(things, thing) {
 }
 
 /** Starts the code of the engine, once. */
-async function ready() {
-  ({ memory } = await init());
+function ready() {
+  return (started ??= init().then((code) => {
+    // The linker leaves this to whoever loads the module: see tools/web/build.
+    code.__wasm_call_ctors();
+    memory = code.memory;
+  }));
 }
 
 /** What each kind of message asks for. `tell` sends an event of the request under way, and says whether to go on. */

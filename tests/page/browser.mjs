@@ -14,6 +14,8 @@ const types = { ".html": "text/html", ".js": "text/javascript", ".css": "text/cs
 const flags = [
   "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan",
   "--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
+  // Others, to find out what something in the browser costs: --enable-dawn-features=disable_robustness
+  ...(process.env.CHROMIUM_FLAGS?.split(" ") ?? []),
 ];
 
 /** Pictures of a thing that the mini model does not know. */
