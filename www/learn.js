@@ -1,6 +1,7 @@
 // Card 2: pictures become a word; what moves is saved under way, so that a closed tab costs a few steps and no more.
 
 import { drawCurve } from "./curve.js";
+import { BrokenEngine } from "./engine.js";
 import { PicturePicker, pictureItem } from "./pictures.js";
 import { $, announce, ask, changed, number, onChange, png, say, span, studio, using } from "./studio.js";
 
@@ -61,24 +62,38 @@ class SavedRun {
   #turn = 0;
   #at = 0;
   #step = 0;
+  /** What a run is started with, until it is kept. */
+  #given;
 
-  /** Keeps what a run is started with; the description comes last and makes it count. */
+  /** Begins with a new run. */
   async begin(config, pictures) {
     await this.forget();
-    for (const [i, { bytes }] of pictures.entries()) await ask("put", { path: `run/picture-${i}`, bytes });
-    const about = { model: studio.model, config, pictures: pictures.map(({ name, caption }) => ({ name, caption })) };
-    await ask("put", { path: RUN, bytes: new TextEncoder().encode(JSON.stringify(about)).buffer });
+    this.#given = { config, pictures };
     this.#at = performance.now();
   }
 
-  /** Saves the state if it is time. */
+  /** Keeps what the run is started with; the description comes last and makes it count. */
+  async #describe({ config, pictures }) {
+    for (const [i, { bytes }] of pictures.entries()) await ask("put", { path: `run/picture-${i}`, bytes });
+    const about = { model: studio.model, config, pictures: pictures.map(({ name, caption }) => ({ name, caption })) };
+    await ask("put", { path: RUN, bytes: new TextEncoder().encode(JSON.stringify(about)).buffer });
+  }
+
+  /** Saves the state if it is time. That it cannot be saved ends nothing: it is said, and tried again. */
   async save(job, step, now = false) {
     if (!now && step - this.#step < SAVE_STEPS && performance.now() - this.#at < SAVE_TIME) return;
     const state = await ask("state", { job });
-    // The other of the two stays whole whatever happens meanwhile.
-    await ask("put", { path: STATES[this.#turn], bytes: state.buffer });
-    this.#turn = 1 - this.#turn;
     [this.#at, this.#step] = [performance.now(), step];
+    try {
+      if (this.#given) await this.#describe(this.#given);
+      this.#given = undefined;
+      // The other of the two stays whole whatever happens meanwhile.
+      await ask("put", { path: STATES[this.#turn], bytes: state.buffer });
+    } catch (error) {
+      if (error instanceof BrokenEngine) throw error;
+      return say("saved-status", `Not saved after step ${step}, so leave this tab open: ${error.message}`);
+    }
+    this.#turn = 1 - this.#turn;
     say("saved-status", `Saved after step ${step}: if this tab closes, it goes on from there.`);
   }
 
@@ -101,7 +116,7 @@ class SavedRun {
   }
 
   forget() {
-    [this.#turn, this.#step] = [0, 0];
+    [this.#turn, this.#step, this.#given] = [0, 0, undefined];
     return ask("remove", { path: "run" });
   }
 }
@@ -155,6 +170,11 @@ async function follow(job, steps) {
   for await (const event of client.events(job)) {
     if (event.event === "encode") say("train-status", `Picture ${event.done} of ${event.total}: ${event.name}: ${event.prepared}`);
     if (event.event === "warning") say("learn-problem", event.text);
+    if (event.event === "skipped") say("learn-problem", `Step ${event.step} is left out: ${event.reason}`);
+    if (event.event === "rewound") {
+      say("learn-problem", `Learning ran away (${event.reason}): it goes on after step ${event.to}, in smaller steps.`);
+      curve.splice(0, curve.length, ...curve.filter(({ step }) => step <= event.to));
+    }
     if (event.event === "resumed") say("train-status", `Going on after step ${event.step} of ${event.of}`);
     if (event.event === "evaluation" && event.on === "training") {
       curve.push({ step: event.step, loss: event.loss });
@@ -193,7 +213,7 @@ async function follow(job, steps) {
 async function learned(work) {
   control.done = false;
   await using("learn-problem", work, { long: true });
-  if (!control.done) return;
+  if (!control.done) return say("train-status");
   say("train-status", control.stopped ? "Stopped; the word is kept as it is now." : "Learned.");
   announce(control.stopped ? "Stopped; the word is kept." : "Learned.");
 }

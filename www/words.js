@@ -1,5 +1,6 @@
 // Card 3: the shelf of words. What is on it stays between visits.
 
+import { BrokenEngine } from "./engine.js";
 import { button } from "./pictures.js";
 import { $, ask, fileStem, onChange, save, say, studio, using } from "./studio.js";
 
@@ -51,7 +52,12 @@ export async function keepWord(bytes, name, token) {
   const about = await add(bytes, name, { token });
   const path = `words/${Date.now()}-${fileStem(about.token)}.safetensors`;
   const written = await ask("export", { token: about.token, format: "diffusers" });
-  await ask("put", { path, bytes: written.buffer });
+  try {
+    await ask("put", { path, bytes: written.buffer });
+  } catch (error) {
+    if (error instanceof BrokenEngine) throw error;
+    throw new Error(`${about.token} is gone when this tab closes, so download it: ${error.message}`);
+  }
   words.get(about.token).path = path;
   return about;
 }

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use wasm_bindgen::prelude::*;
 
 use super::network::Fetch;
-use super::storage::{Folder, MemoryPart, StoredPart, free};
+use super::storage::{Folder, MemoryPart, StoredPart, free, full};
 use super::{plain, problem};
 use crate::embedding::hex;
 use crate::source::address::{Address, HubAddress, is_safe_path};
@@ -327,12 +327,7 @@ impl Library {
         }
         let needed = (plan.record.bytes() - plan.here).saturating_add(SPARE);
         if let Some(free) = free().await.filter(|free| *free < needed) {
-            let reason = format!(
-                "{} MB more are needed and the browser allows {} MB: delete a stored model, or make room on the disk",
-                needed >> 20,
-                free >> 20
-            );
-            return Err(Problem::Storage { reason });
+            return Err(full(needed, free));
         }
         let name = &plan.record.name;
         let folder = self.models.folder(&key(name)).await?;

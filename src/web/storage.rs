@@ -17,13 +17,16 @@ use crate::source::{LocalFuture, Problem};
 #[derive(Clone)]
 pub(super) struct Folder(FileSystemDirectoryHandle);
 
+/// What to do when no more can be written.
+const FULL: &str = "delete a stored model, or make room on the disk";
+
 /// An error of the storage's in words.
 pub(super) fn failed(error: &JsValue) -> Problem {
     let quota = error.dyn_ref::<DomException>().is_some_and(|error| error.name() == "QuotaExceededError");
     let locked = error.dyn_ref::<DomException>().is_some_and(|error| error.name() == "NoModificationAllowedError");
     Problem::Storage {
         reason: match (quota, locked) {
-            (true, _) => "it is full: delete a stored model, or make room on the disk".to_owned(),
+            (true, _) => format!("it is full: {FULL}"),
             (_, true) => "another tab is writing the same file: close that tab, or wait for it".to_owned(),
             _ => said(error),
         },
@@ -40,6 +43,17 @@ pub(super) async fn free() -> Option<u64> {
     let estimate = JsFuture::from(scope.navigator().storage().estimate().ok()?).await.ok()?;
     let estimate: StorageEstimate = estimate.unchecked_into();
     Some((estimate.get_quota()? - estimate.get_usage()?).max(0.0) as u64)
+}
+
+/// There is too little room, in bytes, and what to do.
+pub(super) fn full(needed: u64, free: u64) -> Problem {
+    let words = |bytes: u64| match bytes >> 20 {
+        0 => format!("{} kB", bytes.div_ceil(1 << 10)),
+        megabytes => format!("{megabytes} MB"),
+    };
+    let [needed, free] = [needed, free].map(words);
+    let reason = format!("{needed} more are needed and the browser allows {free}: {FULL}");
+    Problem::Storage { reason }
 }
 
 impl Folder {
@@ -91,12 +105,16 @@ impl Folder {
         Ok(Some(Uint8Array::new(&bytes).to_vec()))
     }
 
-    /// Writes a small file. Not in one go: what reads it must be able to tell half a file from a whole one.
+    /// Writes a small file. Not in one go: what reads it must be able to tell half a file from a whole one. A file that
+    /// could not be written whole is removed.
     pub async fn write(&self, path: &str, bytes: &[u8]) -> Result<(), Problem> {
         let mut file = Writable::open(self, path).await?;
-        file.truncate()?;
-        file.append(bytes)?;
-        file.flush()
+        let written = file.truncate().and_then(|()| file.append(bytes)).and_then(|()| file.flush());
+        let Err(problem) = written else { return Ok(()) };
+        drop(file);
+        self.remove(path).await?;
+        let needed = bytes.len() as u64;
+        Err(free().await.filter(|free| *free < needed).map_or(problem, |free| full(needed, free)))
     }
 
     /// Removes a file or a folder with all that is in it; that there is none is no mistake.
@@ -170,8 +188,9 @@ impl Writable {
         let options = FileSystemReadWriteOptions::new();
         options.set_at(self.length as f64);
         let written = self.handle.write_with_u8_array_and_options(bytes, &options).map_err(|error| failed(&error))?;
+        // Chromium answers with the number of its error instead of throwing one.
         if written as usize != bytes.len() {
-            return Err(Problem::Storage { reason: format!("it took {written} of {} bytes", bytes.len()) });
+            return Err(Problem::Storage { reason: format!("it is full, {} bytes were to be written: {FULL}", bytes.len()) });
         }
         self.length += bytes.len() as u64;
         Ok(())
