@@ -106,19 +106,24 @@ test("a full storage refuses a model with figures, and ends no learning", { time
   await page.locator("#model-problem").getByText(/\d+ MB more are needed and the browser allows 61 kB: delete a stored model/).waitFor();
   await look(page, "full");
 
+  const began = Date.now();
   await page.getByText("Another model", { exact: true }).click();
   await page.getByLabel(/a model's folder on this computer/).setInputFiles(join(root, "models/mini"));
   await page.locator("#model-status").getByText("The mini model is ready").waitFor({ timeout: 180_000 });
   await page.getByLabel(/Choose three to five pictures/).setInputFiles(peach.slice(0, 2));
-  await fewSteps(page, 2);
+  await fewSteps(page, 2, { "Preview every": "2" });
   await page.getByLabel("What it is like").fill("apple");
   await page.getByLabel("What to call it").fill("<peach>");
   await pauseAfterFirstStep(page);
   await allow(1_000);
   await page.getByRole("button", { name: "Learn it" }).click();
+  const preview = page.getByRole("list", { name: "Previews" }).getByRole("img", { name: "Preview at step 0" });
+  await preview.waitFor({ timeout: 300_000 });
+  console.log(`from the choice of the model to the first preview: ${((Date.now() - began) / 1000).toFixed(0)} s`);
+  assert.equal(await preview.evaluate((image) => image.naturalWidth), 64);
   await page.locator("#saved-status").getByText(/Not saved after step 1, so leave this tab open: .*full/)
     .waitFor({ timeout: 300_000 });
-  await page.getByRole("button", { name: "Go on" }).filter({ visible: true }).click();
+  await page.getByRole("button", { name: "Stop and keep" }).click();
   await page.locator("#learn-problem").getByText(/<peach> is gone when this tab closes, so download it/).waitFor({ timeout: 300_000 });
   await accessible(page, "with a full storage");
   const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Download <peach> for diffusers" }).click()]);
