@@ -11,53 +11,6 @@
 // Bindings: gradient, weight (f32 or f16), result, sizes (uniform). Limits: 3 storage buffers, at most 12.5 KiB of
 // workgroup memory, 128 invocations.
 
-struct Sizes {
-    batch: u32,
-    columns: u32,
-    height: u32,
-    width: u32,
-    channels: u32,
-    out_height: u32,
-    out_width: u32,
-    window_height: u32,
-    window_width: u32,
-    stride: u32,
-    top: u32,
-    left: u32,
-}
-
-@group(0) @binding({{ sizes }}) var<uniform> sizes: Sizes;
-
-// The first row and column of this workgroup's class, and how many it has of each.
-var<private> origin: vec2<u32>;
-var<private> extent: vec2<u32>;
-
-// Four values of an output pixel's gradient; pixels outside are zeros.
-fn gradient_quad(pixel: i32, channel: u32) -> vec4<f32> {
-    if (pixel >= 0 && channel < sizes.channels) {
-        return gradient_at(u32(pixel) * sizes.channels + channel, sizes.channels - channel);
-    }
-    return vec4<f32>();
-}
-
-// Four columns of what an output channel does with a tap.
-fn weight_quad(channel: u32, tap: u32, column: u32, taps: u32) -> vec4<f32> {
-    if (channel < sizes.channels && column < sizes.columns) {
-        return weight_at((channel * taps + tap) * sizes.columns + column, sizes.columns - column);
-    }
-    return vec4<f32>();
-}
-
-fn emit(row: u32, column: u32, values: vec4<f32>) {
-    let area = extent.x * extent.y;
-    if (row < sizes.batch * area && column < sizes.columns) {
-        let y = origin.y + sizes.stride * (row % area / extent.x);
-        let x = origin.x + sizes.stride * (row % extent.x);
-        let pixel = (row / area * sizes.height + y) * sizes.width + x;
-        result_set(pixel * sizes.columns + column, sizes.columns - column, values);
-    }
-}
-
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let first_row = group.y * TILE_ROWS;

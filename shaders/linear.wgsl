@@ -8,47 +8,6 @@
 // Bindings: left, right (f32 or f16), bias (f32, f16 or none), result, sizes (uniform). Limits: 4 storage buffers, at most
 // 12.5 KiB of workgroup memory, 128 invocations.
 
-const BY_COLUMNS: u32 = {{ by_columns }}u;
-
-struct Sizes {
-    rows: u32,
-    columns: u32,
-    inner: u32,
-    unused: u32,
-}
-
-@group(0) @binding({{ sizes }}) var<uniform> sizes: Sizes;
-
-fn left_quad(row: u32, k: u32) -> vec4<f32> {
-    if (row < sizes.rows && k < sizes.inner) {
-        return left_at(row * sizes.inner + k, sizes.inner - k);
-    }
-    return vec4<f32>();
-}
-
-// Four values of a column of the right factor, along the inner axis.
-fn column_quad(column: u32, k: u32) -> vec4<f32> {
-    if (column < sizes.columns && k < sizes.inner) {
-        return right_at(column * sizes.inner + k, sizes.inner - k);
-    }
-    return vec4<f32>();
-}
-
-// Four values of a row of the right factor.
-fn row_quad(k: u32, column: u32) -> vec4<f32> {
-    if (column < sizes.columns && k < sizes.inner) {
-        return right_at(k * sizes.columns + column, sizes.columns - column);
-    }
-    return vec4<f32>();
-}
-
-fn emit(row: u32, column: u32, values: vec4<f32>) {
-    if (row < sizes.rows && column < sizes.columns) {
-        let left = sizes.columns - column;
-        result_set(row * sizes.columns + column, left, values + bias_at(column, left));
-    }
-}
-
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let first_row = group.y * TILE_ROWS;

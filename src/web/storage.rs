@@ -190,7 +190,9 @@ impl Writable {
         let written = self.handle.write_with_u8_array_and_options(bytes, &options).map_err(|error| failed(&error))?;
         // Chromium answers with the number of its error instead of throwing one.
         if written as usize != bytes.len() {
-            return Err(Problem::Storage { reason: format!("it is full, {} bytes were to be written: {FULL}", bytes.len()) });
+            return Err(Problem::Storage {
+                reason: format!("it is full, {} bytes were to be written: {FULL}", bytes.len()),
+            });
         }
         self.length += bytes.len() as u64;
         Ok(())

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use burn_wgpu::CubeBackend;
 
-use super::{Format, Input, Kernel, Launch, MOST_GROUPS, wanted_groups};
+use super::{Format, Input, Kernel, Launch, MOST_GROUPS, WANTED_GROUPS, is_played};
 
 const FORWARD: &[&str] = &[
     include_str!("../../../shaders/shared/attention.wgsl"),
@@ -47,7 +47,9 @@ impl Attention {
     /// until their scores take more than 64 MiB. These bounds are guesses: no GPU was at hand to measure them.
     pub fn pays(q: &Tensor<3>, k: &Tensor<3>, heads: usize, causal: bool) -> Option<Self> {
         let ([batch, queries, inner], [_, keys, _]) = (q.dims(), k.dims());
-        let sizes = Self { batch, queries, keys, heads, width: inner / heads, causal, wanted: wanted_groups(q) };
+        // A program has a core or a few to fill.
+        let wanted = if is_played(q) { 2 } else { WANTED_GROUPS };
+        let sizes = Self { batch, queries, keys, heads, width: inner / heads, causal, wanted };
         let scores = batch * heads * queries * keys * size_of::<f32>();
         let fits = sizes.width.is_multiple_of(4) && sizes.width <= WIDEST && batch * heads <= MOST_GROUPS as usize;
         (fits && (sizes.width <= 80 || scores > 64 << 20)).then_some(sizes)

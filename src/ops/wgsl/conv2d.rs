@@ -2,15 +2,27 @@
 
 use burn::tensor::Tensor;
 
-use super::tile::Tile;
-use super::{ACTIVATION_FORMATS, FACTOR_FORMATS, Format, Input, Kernel, Launch, MOST_GROUPS};
+use super::tile::{Cut, Pair};
+use super::{ACTIVATION_FORMATS, FACTOR_FORMATS, Format, Input, Kernel, Launch, is_played};
 use crate::ops::Weight;
 use crate::ops::conv2d::Geometry;
 
-const FORWARD: &[&str] =
-    &[include_str!("../../../shaders/shared/tile.wgsl"), include_str!("../../../shaders/conv2d.wgsl")];
-const BACKWARD: &[&str] =
-    &[include_str!("../../../shaders/shared/tile.wgsl"), include_str!("../../../shaders/conv2d_backward.wgsl")];
+const TILE: &str = include_str!("../../../shaders/shared/tile.wgsl");
+const BLOCK: &str = include_str!("../../../shaders/shared/block.wgsl");
+const COMMON: &str = include_str!("../../../shaders/shared/conv2d.wgsl");
+const COMMON_BACKWARD: &str = include_str!("../../../shaders/shared/conv2d_backward.wgsl");
+
+const FORWARD: Pair = Pair {
+    tile: ("conv2d", &[TILE, COMMON, include_str!("../../../shaders/conv2d.wgsl")]),
+    blocks: ("conv2d_blocks", &[BLOCK, COMMON, include_str!("../../../shaders/conv2d_blocks.wgsl")]),
+};
+const BACKWARD: Pair = Pair {
+    tile: ("conv2d_backward", &[TILE, COMMON_BACKWARD, include_str!("../../../shaders/conv2d_backward.wgsl")]),
+    blocks: (
+        "conv2d_backward_blocks",
+        &[BLOCK, COMMON_BACKWARD, include_str!("../../../shaders/conv2d_backward_blocks.wgsl")],
+    ),
+};
 
 /// The convolution of `x` `[B, H, W, Cin]`; none if it has more windows than a launch can take.
 pub(in crate::ops) fn conv2d(
@@ -23,15 +35,13 @@ pub(in crate::ops) fn conv2d(
     let [columns, _] = weight.dims();
     let Geometry { output: [out_height, out_width], kernel, stride, padding: [top, left, ..], .. } = geometry;
     let rows = batch * out_height * out_width;
-    let tile = Tile::pick(rows, columns, super::wanted_groups(x));
-    let [across, down] = tile.groups(rows, columns);
-    if across.max(down) > MOST_GROUPS as usize {
-        return None;
-    }
+    let cut = Cut::pick(rows, columns, is_played(x));
+    let [across, down] = cut.groups(rows, columns)?;
+    let (name, pieces) = FORWARD.of(cut);
     let launch = Launch {
-        name: "conv2d",
-        pieces: FORWARD,
-        numbers: tile.numbers(),
+        name,
+        pieces,
+        numbers: cut.numbers(),
         inputs: &[
             ("picture", Some(x), channels),
             ("weight", Some(weight.stored()), channels),
@@ -41,7 +51,7 @@ pub(in crate::ops) fn conv2d(
             rows, columns, height, width, channels, out_height, out_width, kernel[0], kernel[1], stride, top, left,
         ],
         groups: [across, down, 1],
-        lanes: tile.lanes(),
+        lanes: cut.lanes(),
     };
     Some(launch.run([batch, out_height, out_width, columns]))
 }
@@ -52,21 +62,19 @@ pub(in crate::ops) fn conv2d_backward(dy: &Tensor<4>, weight: &Weight<2>, geomet
     let Geometry { input: [height, width], kernel, stride, padding: [top, left, ..], .. } = geometry;
     let columns = weight.dims()[1] / (kernel[0] * kernel[1]);
     let rows = batch * height.div_ceil(stride) * width.div_ceil(stride);
-    let tile = Tile::pick(rows, columns, super::wanted_groups(dy));
-    let [across, down] = tile.groups(rows, columns);
-    if across.max(down) > MOST_GROUPS as usize {
-        return None;
-    }
+    let cut = Cut::pick(rows, columns, is_played(dy));
+    let [across, down] = cut.groups(rows, columns)?;
+    let (name, pieces) = BACKWARD.of(cut);
     let launch = Launch {
-        name: "conv2d_backward",
-        pieces: BACKWARD,
-        numbers: tile.numbers(),
+        name,
+        pieces,
+        numbers: cut.numbers(),
         inputs: &[("gradient", Some(dy), channels), ("weight", Some(weight.stored()), columns)],
         sizes: &[
             batch, columns, height, width, channels, out_height, out_width, kernel[0], kernel[1], stride, top, left,
         ],
         groups: [across, down, stride * stride],
-        lanes: tile.lanes(),
+        lanes: cut.lanes(),
     };
     Some(launch.run([batch, height, width, columns]))
 }
@@ -74,16 +82,17 @@ pub(in crate::ops) fn conv2d_backward(dy: &Tensor<4>, weight: &Weight<2>, geomet
 /// Every form of both kernels.
 pub(super) fn forms() -> Vec<Kernel> {
     let mut forms = Vec::new();
-    for tile in Tile::ALL {
+    for cut in Cut::ALL {
+        let (forward, backward) = (FORWARD.of(cut), BACKWARD.of(cut));
         for weight in FACTOR_FORMATS {
             for activation in ACTIVATION_FORMATS {
                 let result = [("result", activation)];
                 for bias in [Format::None, weight] {
                     let inputs = [("picture", activation), ("weight", weight), ("bias", bias)];
-                    forms.push(Kernel::new("conv2d", FORWARD, tile.numbers()).with_buffers(&inputs, &result));
+                    forms.push(Kernel::new(forward.0, forward.1, cut.numbers()).with_buffers(&inputs, &result));
                 }
                 let inputs = [("gradient", activation), ("weight", weight)];
-                forms.push(Kernel::new("conv2d_backward", BACKWARD, tile.numbers()).with_buffers(&inputs, &result));
+                forms.push(Kernel::new(backward.0, backward.1, cut.numbers()).with_buffers(&inputs, &result));
             }
         }
     }

@@ -2,12 +2,25 @@
 
 use burn::tensor::Tensor;
 
-use super::tile::Tile;
-use super::{ACTIVATION_FORMATS, FACTOR_FORMATS, Format, Input, Kernel, Launch, MOST_GROUPS};
+use super::tile::{Cut, Pair};
+use super::{ACTIVATION_FORMATS, FACTOR_FORMATS, Format, Input, Kernel, Launch, is_played};
 use crate::ops::Weight;
 
-const PIECES: &[&str] =
-    &[include_str!("../../../shaders/shared/tile.wgsl"), include_str!("../../../shaders/linear.wgsl")];
+const COMMON: &str = include_str!("../../../shaders/shared/linear.wgsl");
+const KERNELS: Pair = Pair {
+    tile: (
+        "linear",
+        &[include_str!("../../../shaders/shared/tile.wgsl"), COMMON, include_str!("../../../shaders/linear.wgsl")],
+    ),
+    blocks: (
+        "linear_blocks",
+        &[
+            include_str!("../../../shaders/shared/block.wgsl"),
+            COMMON,
+            include_str!("../../../shaders/linear_blocks.wgsl"),
+        ],
+    ),
+};
 
 /// `x w^T + b`.
 pub(in crate::ops) fn linear(x: &Tensor<2>, weight: &Weight<2>, bias: Option<&Weight<1>>) -> Option<Tensor<2>> {
@@ -29,16 +42,14 @@ fn product(
     [rows, columns, inner]: [usize; 3],
     by_columns: bool,
 ) -> Option<Tensor<2>> {
-    let tile = Tile::pick(rows, columns, super::wanted_groups(left));
-    let [across, down] = tile.groups(rows, columns);
-    if across.max(down) > MOST_GROUPS as usize {
-        return None;
-    }
-    let mut numbers = tile.numbers();
+    let cut = Cut::pick(rows, columns, is_played(left));
+    let [across, down] = cut.groups(rows, columns)?;
+    let (name, pieces) = KERNELS.of(cut);
+    let mut numbers = cut.numbers();
     numbers.push(("by_columns", u32::from(by_columns)));
     let launch = Launch {
-        name: "linear",
-        pieces: PIECES,
+        name,
+        pieces,
         numbers,
         inputs: &[
             ("left", Some(left), inner),
@@ -47,7 +58,7 @@ fn product(
         ],
         sizes: &[rows, columns, inner],
         groups: [across, down, 1],
-        lanes: tile.lanes(),
+        lanes: cut.lanes(),
     };
     Some(launch.run([rows, columns]))
 }
@@ -55,16 +66,15 @@ fn product(
 /// Every form of the kernel.
 pub(super) fn forms() -> Vec<Kernel> {
     let mut forms = Vec::new();
-    for tile in Tile::ALL {
+    for cut in Cut::ALL {
+        let (name, pieces) = KERNELS.of(cut);
         for by_columns in [0, 1] {
             for weight in FACTOR_FORMATS {
                 for activation in ACTIVATION_FORMATS {
                     for bias in [Format::None, weight] {
-                        let numbers = [tile.numbers(), vec![("by_columns", by_columns)]].concat();
+                        let numbers = [cut.numbers(), vec![("by_columns", by_columns)]].concat();
                         let inputs = [("left", activation), ("right", weight), ("bias", bias)];
-                        forms.push(
-                            Kernel::new("linear", PIECES, numbers).with_buffers(&inputs, &[("result", activation)]),
-                        );
+                        forms.push(Kernel::new(name, pieces, numbers).with_buffers(&inputs, &[("result", activation)]));
                     }
                 }
             }

@@ -37,15 +37,14 @@ fn primitive<const D: usize>(tensor: &Tensor<D>) -> Option<CubeTensor> {
     tensor.clone().try_into_primitive::<CubeBackend>().ok()
 }
 
-/// How many workgroups fill the tensor's device.
-///
-/// For GPUs, which do not tell how many multiprocessors they have, this is a guess that no measurement stands behind yet.
-/// A program that plays a GPU has a core or a few, and gains only from larger tiles.
-fn wanted_groups<const D: usize>(tensor: &Tensor<D>) -> usize {
-    match primitive(tensor).map(|tensor| tensor.device) {
-        Some(cubecl::Device::Wgpu(device)) if device.kind == WgpuDeviceKind::Cpu => 2,
-        _ => 64,
-    }
+/// How many workgroups fill a GPU. None tells how many multiprocessors it has: a guess that no measurement stands behind yet.
+const WANTED_GROUPS: usize = 64;
+
+/// Whether the tensor's device is a program that plays a GPU: Mesa's lavapipe, SwiftShader, Windows' WARP. Browsers do not tell.
+fn is_played<const D: usize>(tensor: &Tensor<D>) -> bool {
+    primitive(tensor).is_some_and(
+        |tensor| matches!(tensor.device, cubecl::Device::Wgpu(device) if device.kind == WgpuDeviceKind::Cpu),
+    )
 }
 
 /// How a buffer's values are stored, which decides how a kernel reads or writes them.
@@ -125,8 +124,10 @@ impl Kernel {
         }
         text += &self.pieces.concat();
         text = text.replace("{{ sizes }}", &binding.to_string());
-        if let Some((_, quads)) = self.numbers.iter().find(|(name, _)| *name == "quads") {
-            text = repeated(&text, *quads);
+        for (one, all) in [("{{ row }}", "rows"), ("{{ quad }}", "quads")] {
+            if let Some((_, times)) = self.numbers.iter().find(|(name, _)| *name == all) {
+                text = repeated(&text, one, *times);
+            }
         }
         self.numbers
             .iter()
@@ -134,13 +135,13 @@ impl Kernel {
     }
 }
 
-/// The text with each line that has `{{ quad }}` in it once for each quad.
-fn repeated(text: &str, quads: u32) -> String {
+/// The text with each line that has `one` in it once for each number below `times`.
+fn repeated(text: &str, one: &str, times: u32) -> String {
     let mut repeated = String::with_capacity(2 * text.len());
     for line in text.lines() {
-        let times = if line.contains("{{ quad }}") { quads } else { 1 };
-        for quad in 0..times {
-            repeated += &line.replace("{{ quad }}", &quad.to_string());
+        let times = if line.contains(one) { times } else { 1 };
+        for number in 0..times {
+            repeated += &line.replace(one, &number.to_string());
             repeated.push('\n');
         }
     }

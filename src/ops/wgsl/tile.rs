@@ -1,6 +1,80 @@
-//! How a product is cut into tiles, one to a workgroup.
+//! How the result of a product is cut: into tiles, one to a workgroup, or into blocks, one to an invocation.
 
-/// A way to cut; `shaders/shared/tile.wgsl` explains the numbers.
+use super::{MOST_GROUPS, WANTED_GROUPS};
+
+/// How a product is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// For GPUs: a workgroup shares what it reads.
+    Tile(Tile),
+    /// For programs that play one: everybody reads for themselves. `shaders/shared/block.wgsl` explains why.
+    Blocks,
+}
+
+/// Invocations of a workgroup that makes blocks: what these programs compute at a time.
+const BLOCK_LANES: usize = 8;
+/// Rows of a block, and quads of columns. On lavapipe with products of 16 to 1024 rows and columns, 16 x 16 values beat every
+/// smaller and every narrower block, and tiles by two to three times.
+const BLOCK_ROWS: usize = 16;
+const BLOCK_QUADS: usize = 4;
+
+impl Cut {
+    pub const ALL: [Cut; 6] = {
+        let [a, b, c, d, e] = Tile::ALL;
+        [Cut::Tile(a), Cut::Tile(b), Cut::Tile(c), Cut::Tile(d), Cut::Tile(e), Cut::Blocks]
+    };
+
+    /// The cut for a product of this many rows and columns on a GPU, or on a program that plays one.
+    pub fn pick(rows: usize, columns: usize, is_played: bool) -> Self {
+        if is_played { Cut::Blocks } else { Cut::Tile(Tile::pick(rows, columns)) }
+    }
+
+    /// Workgroups along the first two axes; none if there are more than a launch can have.
+    pub fn groups(self, rows: usize, columns: usize) -> Option<[usize; 2]> {
+        let groups = match self {
+            Cut::Tile(tile) => tile.groups(rows, columns),
+            Cut::Blocks => {
+                let blocks = columns.div_ceil(4 * BLOCK_QUADS) * rows.div_ceil(BLOCK_ROWS);
+                [blocks.div_ceil(BLOCK_LANES), 1]
+            }
+        };
+        groups.iter().all(|groups| *groups <= MOST_GROUPS as usize).then_some(groups)
+    }
+
+    pub fn lanes(self) -> u32 {
+        match self {
+            Cut::Tile(tile) => tile.lanes(),
+            Cut::Blocks => BLOCK_LANES as u32,
+        }
+    }
+
+    /// What the text of a kernel needs to know.
+    pub fn numbers(self) -> Vec<(&'static str, u32)> {
+        match self {
+            Cut::Tile(tile) => tile.numbers(),
+            Cut::Blocks => [("lanes", BLOCK_LANES), ("rows", BLOCK_ROWS), ("quads", BLOCK_QUADS)]
+                .map(|(name, value)| (name, value as u32))
+                .to_vec(),
+        }
+    }
+}
+
+/// The two kernels of a product: their names and pieces, for tiles and for blocks.
+pub(super) struct Pair {
+    pub tile: (&'static str, &'static [&'static str]),
+    pub blocks: (&'static str, &'static [&'static str]),
+}
+
+impl Pair {
+    pub fn of(&self, cut: Cut) -> (&'static str, &'static [&'static str]) {
+        match cut {
+            Cut::Tile(_) => self.tile,
+            Cut::Blocks => self.blocks,
+        }
+    }
+}
+
+/// A way to cut into tiles; `shaders/shared/tile.wgsl` explains the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Tile {
     /// Invocations one below another.
@@ -29,18 +103,18 @@ const NARROW: Tile = Tile { down: 16, across: 4, row_quads: 2, column_quads: 1, 
 const FLAT: Tile = Tile { down: 4, across: 8, row_quads: 1, column_quads: 2, depth: 32 };
 
 impl Tile {
-    pub const ALL: [Tile; 5] = [LARGE, MEDIUM, SMALL, NARROW, FLAT];
+    const ALL: [Tile; 5] = [LARGE, MEDIUM, SMALL, NARROW, FLAT];
 
-    /// The tile for a product of this many rows and columns on a device that is filled by `wanted` workgroups.
+    /// The tile for a product of this many rows and columns.
     ///
     /// Larger tiles read less; smaller ones make more workgroups. The bounds are guesses: no GPU was at hand to measure them.
-    pub fn pick(rows: usize, columns: usize, wanted: usize) -> Self {
+    fn pick(rows: usize, columns: usize) -> Self {
         let groups = |tile: Tile| tile.groups(rows, columns).iter().product::<usize>();
         match () {
             () if rows <= FLAT.rows() => FLAT,
             () if columns <= NARROW.columns() => NARROW,
-            () if groups(LARGE) >= 4 * wanted => LARGE,
-            () if groups(MEDIUM) >= wanted => MEDIUM,
+            () if groups(LARGE) >= 4 * WANTED_GROUPS => LARGE,
+            () if groups(MEDIUM) >= WANTED_GROUPS => MEDIUM,
             () => SMALL,
         }
     }
@@ -54,16 +128,15 @@ impl Tile {
     }
 
     /// Workgroups along the columns and along the rows.
-    pub fn groups(self, rows: usize, columns: usize) -> [usize; 2] {
+    fn groups(self, rows: usize, columns: usize) -> [usize; 2] {
         [columns.div_ceil(self.columns()), rows.div_ceil(self.rows())]
     }
 
-    pub fn lanes(self) -> u32 {
+    fn lanes(self) -> u32 {
         (self.down * self.across) as u32
     }
 
-    /// What the text of a kernel needs to know.
-    pub fn numbers(self) -> Vec<(&'static str, u32)> {
+    fn numbers(self) -> Vec<(&'static str, u32)> {
         let Self { down, across, row_quads, column_quads, depth } = self;
         [("down", down), ("across", across), ("row_quads", row_quads), ("column_quads", column_quads), ("depth", depth)]
             .map(|(name, value)| (name, value as u32))

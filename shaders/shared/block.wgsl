@@ -1,0 +1,16 @@
+// What the products share on programs that play a GPU: there, reading a value is what costs, from workgroup memory as much as
+// from a buffer, while registers and arithmetic are cheap. So each invocation reads for itself and makes a block of ROWS x 4
+// QUADS values of the result, as many as registers are worth, without waiting for others.
+//
+// A line with the number of a row or of a quad in it stands once for each.
+
+const LANES: u32 = {{ lanes }}u;
+const ROWS: u32 = {{ rows }}u;
+const QUADS: u32 = {{ quads }}u;
+
+// First column and row of a block of a result that has so many columns.
+fn corner(block: u32, columns: u32) -> vec2<u32> {
+    let across = (columns + 4u * QUADS - 1u) / (4u * QUADS);
+    return vec2(block % across * 4u * QUADS, block / across * ROWS);
+}
+

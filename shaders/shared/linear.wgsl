@@ -1,0 +1,44 @@
+// What the linear layers' kernels share: the factors, four values at a time, and the result. Beyond the last row, column or step
+// of the inner axis there are zeros.
+
+const BY_COLUMNS: u32 = {{ by_columns }}u;
+
+struct Sizes {
+    rows: u32,
+    columns: u32,
+    inner: u32,
+    unused: u32,
+}
+
+@group(0) @binding({{ sizes }}) var<uniform> sizes: Sizes;
+
+// Four values of a row of the left factor.
+fn left_quad(row: u32, k: u32) -> vec4<f32> {
+    if (row < sizes.rows && k < sizes.inner) {
+        return left_at(row * sizes.inner + k, sizes.inner - k);
+    }
+    return vec4<f32>();
+}
+
+// Four values of a column of the right factor, along the inner axis, where that lies so.
+fn column_quad(column: u32, k: u32) -> vec4<f32> {
+    if (column < sizes.columns && k < sizes.inner) {
+        return right_at(column * sizes.inner + k, sizes.inner - k);
+    }
+    return vec4<f32>();
+}
+
+// Four values of a row of the right factor, where that lies so.
+fn row_quad(k: u32, column: u32) -> vec4<f32> {
+    if (k < sizes.inner && column < sizes.columns) {
+        return right_at(k * sizes.columns + column, sizes.columns - column);
+    }
+    return vec4<f32>();
+}
+
+fn emit(row: u32, column: u32, values: vec4<f32>) {
+    if (row < sizes.rows && column < sizes.columns) {
+        let left = sizes.columns - column;
+        result_set(row * sizes.columns + column, left, values + bias_at(column, left));
+    }
+}
