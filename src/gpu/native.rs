@@ -139,6 +139,9 @@ impl Adapter {
         }
         let options = Device::wgpu_options().device_kind(self.kind.clone()).graphics_api(self.api);
         let (device, setup) = quietly(|| options.init_with_setup()).map_err(|error| error.to_string())?;
+        if self.info.name.starts_with("llvmpipe") {
+            crate::ops::set_lavapipe();
+        }
         started.push(Started::new(key, device.clone(), setup));
         Ok(device)
     }

@@ -31,7 +31,9 @@ pub use norm::{Norm, group_norm, group_norm_silu, layer_norm};
 pub use self_test::self_test;
 pub use shape::{concat_channels, mse, splice, upsample_nearest_2x};
 pub use weight::Weight;
-pub use wgsl::texts as kernel_texts;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use wgsl::set_lavapipe;
+pub use wgsl::{texts as kernel_texts, with_blocks};
 
 use burn::tensor::Tensor;
 

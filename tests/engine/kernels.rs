@@ -54,9 +54,14 @@ fn on_the_gpu(test: impl Fn(&Place)) {
     test(&Place { tolerance: 2e-5, ..place });
 }
 
+/// With the kernels for GPUs and with those for lavapipe.
+fn with_tiles_and_blocks(test: impl Fn(&Place)) {
+    on_the_gpu(|place| [false, true].into_iter().for_each(|blocks| ops::with_blocks(blocks, || test(place))));
+}
+
 #[test]
 fn linear_layers_equal_their_twin() {
-    on_the_gpu(|place| {
+    with_tiles_and_blocks(|place| {
         // Rows, inputs, outputs: each tile, and sizes that end anywhere in it.
         let sizes = [
             ([1, 1], 320, 1280),
@@ -84,7 +89,7 @@ fn linear_layers_equal_their_twin() {
 
 #[test]
 fn convolutions_equal_their_twin() {
-    on_the_gpu(|place| {
+    with_tiles_and_blocks(|place| {
         // Input, output channels, window, stride, padding (top, left, bottom, right).
         #[allow(clippy::type_complexity, reason = "a table: map, outputs, kernel, stride, padding")]
         let sizes: [([usize; 4], usize, usize, usize, [usize; 4]); 16] = [

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::tile::{Cut, Pair};
-use super::{ACTIVATION_FORMATS, FACTOR_FORMATS, Format, Input, Kernel, Launch, is_played};
+use super::{ACTIVATION_FORMATS, FACTOR_FORMATS, Format, Input, Kernel, Launch, makes_blocks};
 use crate::ops::Weight;
 use crate::ops::conv2d::Geometry;
 
@@ -35,7 +35,7 @@ pub(in crate::ops) fn conv2d(
     let [columns, _] = weight.dims();
     let Geometry { output: [out_height, out_width], kernel, stride, padding: [top, left, ..], .. } = geometry;
     let rows = batch * out_height * out_width;
-    let cut = Cut::pick(rows, columns, is_played(x));
+    let cut = Cut::pick(rows, columns, makes_blocks(x));
     let [across, down] = cut.groups(rows, columns)?;
     let (name, pieces) = FORWARD.of(cut);
     let launch = Launch {
@@ -62,7 +62,7 @@ pub(in crate::ops) fn conv2d_backward(dy: &Tensor<4>, weight: &Weight<2>, geomet
     let Geometry { input: [height, width], kernel, stride, padding: [top, left, ..], .. } = geometry;
     let columns = weight.dims()[1] / (kernel[0] * kernel[1]);
     let rows = batch * height.div_ceil(stride) * width.div_ceil(stride);
-    let cut = Cut::pick(rows, columns, is_played(dy));
+    let cut = Cut::pick(rows, columns, makes_blocks(dy));
     let [across, down] = cut.groups(rows, columns)?;
     let (name, pieces) = BACKWARD.of(cut);
     let launch = Launch {

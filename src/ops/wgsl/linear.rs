@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::tile::{Cut, Pair};
-use super::{ACTIVATION_FORMATS, FACTOR_FORMATS, Format, Input, Kernel, Launch, is_played};
+use super::{ACTIVATION_FORMATS, FACTOR_FORMATS, Format, Input, Kernel, Launch, makes_blocks};
 use crate::ops::Weight;
 
 const COMMON: &str = include_str!("../../../shaders/shared/linear.wgsl");
@@ -42,7 +42,7 @@ fn product(
     [rows, columns, inner]: [usize; 3],
     by_columns: bool,
 ) -> Option<Tensor<2>> {
-    let cut = Cut::pick(rows, columns, is_played(left));
+    let cut = Cut::pick(rows, columns, makes_blocks(left));
     let [across, down] = cut.groups(rows, columns)?;
     let (name, pieces) = KERNELS.of(cut);
     let mut numbers = cut.numbers();

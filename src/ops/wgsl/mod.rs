@@ -12,6 +12,9 @@ mod norm;
 mod tile;
 mod widen;
 
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use burn::tensor::{DType, Shape, Tensor};
 use burn_wgpu::{CubeBackend, CubeDim, CubeTensor, KernelSource, SourceKernel, SourceTemplate, into_contiguous};
 use cubecl::prelude::{CubeCount, KernelId};
@@ -40,7 +43,35 @@ fn primitive<const D: usize>(tensor: &Tensor<D>) -> Option<CubeTensor> {
 /// How many workgroups fill a GPU. None tells how many multiprocessors it has: a guess that no measurement stands behind yet.
 const WANTED_GROUPS: usize = 64;
 
-/// Whether the tensor's device is a program that plays a GPU: Mesa's lavapipe, SwiftShader, Windows' WARP. Browsers do not tell.
+/// Whether the program that plays a GPU here is Mesa's lavapipe.
+static LAVAPIPE: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    /// How products are made, where somebody wants to say.
+    static BLOCKS: Cell<Option<bool>> = const { Cell::new(None) };
+}
+
+/// Tells that the program that plays a GPU is Mesa's lavapipe: tensors do not know.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn set_lavapipe() {
+    LAVAPIPE.store(true, Ordering::Relaxed);
+}
+
+/// Runs `work` with products made in blocks, or in tiles, whatever the device is.
+pub fn with_blocks<R>(blocks: bool, work: impl FnOnce() -> R) -> R {
+    let before = BLOCKS.replace(Some(blocks));
+    let result = work();
+    BLOCKS.set(before);
+    result
+}
+
+/// Whether products are made in blocks: on Mesa's lavapipe, which computes with all registers that a compiler can have. The
+/// compiler of SwiftShader, which browsers use, takes minutes for code of that size.
+fn makes_blocks<const D: usize>(tensor: &Tensor<D>) -> bool {
+    BLOCKS.get().unwrap_or_else(|| LAVAPIPE.load(Ordering::Relaxed) && is_played(tensor))
+}
+
+/// Whether the tensor's device is a program that plays a GPU.
 fn is_played<const D: usize>(tensor: &Tensor<D>) -> bool {
     primitive(tensor).is_some_and(
         |tensor| matches!(tensor.device, cubecl::Device::Wgpu(device) if device.kind == WgpuDeviceKind::Cpu),

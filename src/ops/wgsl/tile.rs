@@ -7,7 +7,7 @@ use super::{MOST_GROUPS, WANTED_GROUPS};
 pub(super) enum Cut {
     /// For GPUs: a workgroup shares what it reads.
     Tile(Tile),
-    /// For programs that play one: everybody reads for themselves. `shaders/shared/block.wgsl` explains why.
+    /// For a program that plays one: everybody reads for themselves. `shaders/shared/block.wgsl` explains why.
     Blocks,
 }
 
@@ -24,9 +24,9 @@ impl Cut {
         [Cut::Tile(a), Cut::Tile(b), Cut::Tile(c), Cut::Tile(d), Cut::Tile(e), Cut::Blocks]
     };
 
-    /// The cut for a product of this many rows and columns on a GPU, or on a program that plays one.
-    pub fn pick(rows: usize, columns: usize, is_played: bool) -> Self {
-        if is_played { Cut::Blocks } else { Cut::Tile(Tile::pick(rows, columns)) }
+    /// The cut for a product of this many rows and columns: blocks if they are wanted, else the tile that fits.
+    pub fn pick(rows: usize, columns: usize, blocks: bool) -> Self {
+        if blocks { Cut::Blocks } else { Cut::Tile(Tile::pick(rows, columns)) }
     }
 
     /// Workgroups along the first two axes; none if there are more than a launch can have.
