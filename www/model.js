@@ -73,6 +73,7 @@ async function open(name, files) {
   let device = "";
   await ask("open", { name, files }, (event) => {
     if (event.event === "device") device = event.name;
+    if (event.event === "warning") say("model-problem", event.text);
     if (event.event === "load") say("model-status", `Loading the ${PART[event.part]}: ${event.done} of ${event.total}`);
   });
   last = { name, files };
@@ -116,6 +117,12 @@ export function modelCard(loaded) {
     const [first] = $("folder").files;
     if (!first) return;
     await open(first.webkitRelativePath.split("/")[0], within($("folder").files));
+  }));
+  $("checkpoint").addEventListener("change", failing(async () => {
+    const missing = await lacking();
+    if (missing) throw new Error(missing);
+    const [file] = $("checkpoint").files;
+    if (file) await open(file.name, { [file.name]: file });
   }));
   $("fetch").addEventListener("click", failing(bring));
   $("dismiss").addEventListener("click", () => show("model-choice"));

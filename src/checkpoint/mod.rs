@@ -114,16 +114,15 @@ impl Checkpoint {
 /// Configuration and tokenizer of a family's published model, as files by their paths.
 ///
 /// # Errors
-/// [`Error::ModelPartMissing`] for a family whose sizes are not known, or in a program without a tokenizer.
+/// [`Error::ModelPartMissing`] for a family whose sizes are not known.
 pub fn family_files(family: Family) -> Result<Vec<(String, Vec<u8>)>> {
     let prediction = if family == Family::Sd2 { PredictionType::VPrediction } else { PredictionType::Epsilon };
-    let missing = |part: &str| Error::ModelPartMissing {
+    let texts = config::files(family, prediction).ok_or_else(|| Error::ModelPartMissing {
         model: format!("{family:?}"),
-        part: part.to_owned(),
+        part: "configuration".to_owned(),
         expected: "a model folder".to_owned(),
-    };
-    let texts = config::files(family, prediction).ok_or_else(|| missing("configuration"))?;
-    let tokenizer = tokenizer::built_in(family)?.ok_or_else(|| missing("tokenizer"))?;
+    })?;
+    let tokenizer = tokenizer::built_in(family)?;
     Ok(texts.into_iter().map(|(path, text)| (path.to_owned(), text.into_bytes())).chain(tokenizer).collect())
 }
 
@@ -210,17 +209,7 @@ async fn texts(
         });
     }
     if !TOKENIZER[..2].iter().all(|path| texts.contains_key(*path)) {
-        let Some(files) = tokenizer::built_in(family)? else {
-            return Err(Error::ModelPartMissing {
-                model: name.to_owned(),
-                part: "tokenizer".to_owned(),
-                expected:
-                    "a folder or a repository that has tokenizer/vocab.json and tokenizer/merges.txt, given with \
-                           --base (any Stable Diffusion model of the same family)"
-                        .to_owned(),
-            });
-        };
-        texts.extend(files);
+        texts.extend(tokenizer::built_in(family)?);
     }
     Ok(texts)
 }

@@ -10,13 +10,9 @@ use crate::Result;
 /// Files and their contents.
 type Files = Vec<(String, Vec<u8>)>;
 
-/// The files of the tokenizer in this program; none in a program that has none, as a browser's.
-pub(super) fn built_in(family: Family) -> Result<Option<Files>> {
-    #[cfg(feature = "native")]
-    let packed: Option<&[u8]> = Some(include_bytes!("../../models/clip/merges.txt.gz"));
-    #[cfg(not(feature = "native"))]
-    let packed: Option<&[u8]> = None;
-    packed.map(|packed| vocabulary_files(packed, family == Family::Sd2)).transpose()
+/// The files of the tokenizer in this program.
+pub(super) fn built_in(family: Family) -> Result<Files> {
+    vocabulary_files(include_bytes!("../../models/clip/merges.txt.gz"), family == Family::Sd2)
 }
 
 /// The files of a tokenizer from CLIP's list of merges, packed by gzip (`models/clip/merges.txt.gz`).
@@ -72,7 +68,7 @@ mod tests {
 
     fn tokenizer(family: Family) -> ClipTokenizer {
         let mut memory = Memory::new("clip");
-        for (path, bytes) in built_in(family).unwrap().unwrap() {
+        for (path, bytes) in built_in(family).unwrap() {
             memory.insert(path, bytes);
         }
         pollster::block_on(ClipTokenizer::load(&memory, 49408, 77)).unwrap()

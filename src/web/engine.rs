@@ -8,11 +8,14 @@ use wasm_bindgen::prelude::*;
 
 use super::files::Files;
 use super::{Generation, Training, plain, to_js};
+use crate::checkpoint::{Checkpoint, Options};
 use crate::config::{SampleConfig, TrainConfig};
 use crate::embedding::{Embedding, Layout, Refusal};
 use crate::event::Event;
 use crate::image::Picture;
+use crate::model::usual_storage;
 use crate::session::Session;
+use crate::source::Source;
 use crate::text::check_token;
 use crate::train::templates::parse_template;
 use crate::train::{Replay, RunState, TrainInput, TrainPicture};
@@ -26,10 +29,11 @@ pub struct Engine {
 
 #[wasm_bindgen]
 impl Engine {
-    /// Loads a model from its files, an object of `path: Blob` in the diffusers folder layout; each tensor is read when its
-    /// turn comes. `name` is what to call the model, `on_event` gets the events of loading.
+    /// Loads a model from its files, an object of `path: Blob` in the diffusers folder layout, or with one `.safetensors` file
+    /// in the layout that Stable Diffusion was published in; each tensor is read when its turn comes, and kept as f16. `name`
+    /// is what to call the model, `on_event` gets the events of loading.
     pub async fn open(name: String, files: Object, on_event: Function) -> Result<Engine, JsValue> {
-        let source = Files::new(name, &files);
+        let files = Files::new(name, &files);
         let chosen = gpu::browser().await.map_err(to_js)?;
         let mut tell = |event: Event| {
             if let Ok(event) = plain(&event) {
@@ -39,7 +43,16 @@ impl Engine {
         };
         tell(chosen.event());
         gpu::tested(&chosen).await.map_err(to_js)?;
-        let session = Session::open(Rc::new(source), &chosen.device, &mut tell).await.map_err(to_js)?;
+        let source: Rc<dyn Source> = match files.only() {
+            Some(path) if path.ends_with(".safetensors") => {
+                let checkpoint = Checkpoint::open(Rc::new(files), &path, &Options::default()).await.map_err(to_js)?;
+                checkpoint.notes().iter().for_each(|note| tell(Event::warning("checkpoint", note.clone())));
+                Rc::new(checkpoint)
+            }
+            _ => Rc::new(files),
+        };
+        let storage = usual_storage(&*source, true).await.map_err(to_js)?;
+        let session = Session::open_with(source, &chosen.device, Some(storage), &mut tell).await.map_err(to_js)?;
         Ok(Engine { session })
     }
 

@@ -28,6 +28,12 @@ impl Files {
         });
         Self { name, files: files.collect() }
     }
+
+    /// The path of the file, if there is one only.
+    pub fn only(&self) -> Option<String> {
+        let mut paths = self.files.keys();
+        paths.next().filter(|_| self.files.len() == 1).cloned()
+    }
 }
 
 impl Source for Files {

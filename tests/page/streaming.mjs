@@ -5,6 +5,8 @@
 //     python benches/peer/random_model.py FOLDER --full
 //     node tests/page/streaming.mjs FOLDER [STEPS]
 //
+// or a single file in place of the folder (benches/peer/random_checkpoint.py makes one).
+//
 // With STEPS it also learns on two pictures of 64 x 64 pixels.
 
 import { join } from "node:path";
@@ -20,7 +22,8 @@ try {
   await page.getByText("Another model", { exact: true }).click();
   const began = Date.now();
   const seconds = () => `${((Date.now() - began) / 1000).toFixed(0)} s`;
-  await page.getByLabel(/a model's folder on this computer/).setInputFiles(folder);
+  const place = folder.endsWith(".safetensors") ? /a model in one file/ : /a model's folder on this computer/;
+  await page.getByLabel(place).setInputFiles(folder);
   const status = page.locator("#model-status");
   const ready = status.getByText(/is ready/).waitFor({ timeout: 1_800_000 });
   const failed = page.locator("#model-problem, #problem").getByText(/./).first().waitFor({ timeout: 1_800_000 });
