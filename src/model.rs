@@ -1,5 +1,6 @@
 //! A Stable Diffusion model, loaded: everything that stays the same whatever is learned or generated.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -93,6 +94,21 @@ pub async fn vocabulary(source: &dyn Source) -> Result<Vocabulary> {
     Vocabulary::read(source).await
 }
 
+/// What of a model is loaded, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loading {
+    /// How weights are kept; none means f32 for small models, and of others f16 on a GPU and as in the file on the processor.
+    pub storage: Option<Storage>,
+    /// Whether the decoder is loaded with the rest, and not when it is first needed.
+    pub decoder: bool,
+}
+
+impl Default for Loading {
+    fn default() -> Self {
+        Self { storage: None, decoder: true }
+    }
+}
+
 /// A loaded model.
 pub struct Model {
     /// Its configurations.
@@ -107,8 +123,8 @@ pub struct Model {
     pub text: ClipTextModel,
     /// The U-Net.
     pub unet: Unet,
-    /// The decoder half of the autoencoder.
-    pub decoder: VaeDecoder,
+    /// The decoder half of the autoencoder, while somebody needs it.
+    decoder: RefCell<Option<Rc<VaeDecoder>>>,
     source: Rc<dyn Source>,
     storage: Storage,
 }
@@ -116,20 +132,18 @@ pub struct Model {
 impl Model {
     /// Loads a model, except for the autoencoder's encoder, which only training needs ([`Model::encoder`]).
     ///
-    /// `storage` none means f32 for small models; of others, f16 on a GPU and as in the file on the processor.
-    ///
     /// # Errors
     /// One of the variants about models and files; see [`ModelConfig::read`] and [`Weights::finish`].
     pub async fn load(
         source: Rc<dyn Source>,
         device: &Device,
-        storage: Option<Storage>,
+        loading: Loading,
         events: &mut dyn FnMut(Event),
     ) -> Result<(Rc<Self>, ClipTokenizer)> {
         let config = ModelConfig::read(&*source).await?;
         let length = config.text.max_position_embeddings;
         let tokenizer = ClipTokenizer::load(&*source, config.text.vocab_size, length).await?;
-        let storage = match storage {
+        let storage = match loading.storage {
             Some(storage) => storage,
             None => usual_storage(&*source, gpu::is_gpu(device)).await?,
         };
@@ -144,11 +158,6 @@ impl Model {
         weights.finish().await?;
         drop(weights);
 
-        let weights = Weights::open(&*source, Part::Vae, device, storage, &mut *events).await?;
-        let decoder = VaeDecoder::load(&weights, &config.vae).await?;
-        weights.finish_except(&["encoder.", "quant_conv."]).await?;
-        drop(weights);
-
         let model = Self {
             config,
             name: source.name(),
@@ -156,10 +165,13 @@ impl Model {
             device: device.clone(),
             text,
             unet,
-            decoder,
+            decoder: RefCell::default(),
             source: source.clone(),
             storage,
         };
+        if loading.decoder {
+            model.decoder(events).await?;
+        }
         Ok((Rc::new(model), tokenizer))
     }
 
@@ -169,6 +181,26 @@ impl Model {
         let encoder = VaeEncoder::load(&weights, &self.config.vae).await?;
         weights.finish_except(&["decoder.", "post_quant_conv."]).await?;
         Ok(encoder)
+    }
+
+    /// The decoder half of the autoencoder, which is loaded if it is not there.
+    ///
+    /// # Errors
+    /// Those of its file; see [`Weights::finish`].
+    pub async fn decoder(&self, events: &mut dyn FnMut(Event)) -> Result<Rc<VaeDecoder>> {
+        if let Some(decoder) = &*self.decoder.borrow() {
+            return Ok(decoder.clone());
+        }
+        let weights = Weights::open(&*self.source, Part::Vae, &self.device, self.storage, events).await?;
+        let decoder = Rc::new(VaeDecoder::load(&weights, &self.config.vae).await?);
+        weights.finish_except(&["encoder.", "quant_conv."]).await?;
+        *self.decoder.borrow_mut() = Some(decoder.clone());
+        Ok(decoder)
+    }
+
+    /// Lets the decoder go, once nobody holds it: learning a word without previews has no use for it.
+    pub fn release_decoder(&self) {
+        self.decoder.borrow_mut().take();
     }
 
     /// Hidden states `[B, T, D]` of prompts, with `rows` `[K, D]` for the learned words.

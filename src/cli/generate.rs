@@ -18,7 +18,7 @@ use super::{files, find};
 use crate::config::SampleConfig;
 use crate::event::Event;
 use crate::image::encode_png;
-use crate::model::ModelConfig;
+use crate::model::{Loading, ModelConfig};
 use crate::plan::{self, Plan};
 use crate::sample::SampleJob;
 use crate::{Error, Result};
@@ -78,7 +78,7 @@ pub(super) async fn run(args: &GenerateArgs, shared: &Shared, out: &mut Output) 
         batch: guided * config.count.min(config.batch_size),
     };
     let planned = |model: &ModelConfig, weights, on_cpu| Plan::generating(model, weights, job, on_cpu);
-    let (mut session, _) = open::session(shared, source, &planned, out).await?;
+    let (mut session, _) = open::session(shared, source, &planned, Loading::default(), out).await?;
     let words = open::add_words(&mut session, embeddings, &model, out)?;
     let start = |prompt: &str| -> Result<SampleJob> {
         let mut job = session.sample(prompt, &config)?;

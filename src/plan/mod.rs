@@ -69,7 +69,7 @@ impl WeightBytes {
         Ok(sum)
     }
 
-    /// What stays for as long as the model is used.
+    /// What stays for as long as the model is used for the job.
     pub fn resident(&self) -> u64 {
         self.text + self.unet + self.decoder
     }
@@ -87,7 +87,7 @@ pub struct Phase {
 /// What a job needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// The weights.
+    /// The weights, as far as the job loads them.
     pub weights: WeightBytes,
     /// What happens, one after the other.
     pub phases: Vec<Phase>,
@@ -146,6 +146,8 @@ impl Plan {
             let bytes = made.phases.iter().map(|phase| phase.bytes).max().unwrap_or(0);
             phases.push(Phase { name: "a preview", bytes });
         }
+        // Without previews the decoder is not loaded.
+        let weights = if previews { weights } else { WeightBytes { decoder: 0, ..weights } };
         Self { weights, phases, largest, program: PROGRAM }
     }
 

@@ -195,7 +195,8 @@ fn outputs(session: &Session) -> Vec<Vec<u32>> {
     let side = 8 * model.config.vae.pixels_per_latent();
     let encoder = pollster::block_on(model.encoder(&mut |_| ())).unwrap();
     let encoded = encoder.encode(&ramp(side * side * 3).reshape([1, side, side, 3])).mean;
-    let all = [values(context.into_value()), values(noise), values(model.decoder.decode(&latents)), values(encoded)];
+    let decoder = pollster::block_on(model.decoder(&mut |_| ())).unwrap();
+    let all = [values(context.into_value()), values(noise), values(decoder.decode(&latents)), values(encoded)];
     all.map(|values| values.into_iter().map(f32::to_bits).collect()).to_vec()
 }
 
