@@ -14,7 +14,7 @@ use crate::source::{Source, read_text};
 use crate::text::{ClipTextConfig, ClipTextModel, ClipTokenizer, Prompt, Vocabulary};
 use crate::unet::{Unet, UnetConfig};
 use crate::vae::{VaeConfig, VaeDecoder, VaeEncoder};
-use crate::weights::{Random, Storage, Weights, files};
+use crate::weights::{Asked, Random, Storage, Weights, files};
 use crate::{Error, Result, gpu};
 
 /// Parameters up to which a model is kept in f32: below this the conversions would cost more than the memory.
@@ -101,11 +101,13 @@ pub struct Loading {
     pub storage: Option<Storage>,
     /// Whether the decoder is loaded with the rest, and not when it is first needed.
     pub decoder: bool,
+    /// Whether the U-Net's files are hashed on the way ([`Model::unet_hash`]).
+    pub hash: bool,
 }
 
 impl Default for Loading {
     fn default() -> Self {
-        Self { storage: None, decoder: true }
+        Self { storage: None, decoder: true, hash: false }
     }
 }
 
@@ -117,6 +119,8 @@ pub struct Model {
     pub name: String,
     /// What tells it from others: a hash of the lengths of its files and of places in them.
     pub fingerprint: String,
+    /// SHA-256 of the U-Net's files, if it was asked for.
+    pub unet_hash: Option<String>,
     /// Where its tensors live.
     pub device: Device,
     /// The text encoder.
@@ -154,6 +158,10 @@ impl Model {
         drop(weights);
 
         let weights = Weights::open(&*source, Part::Unet, device, storage, &mut *events).await?;
+        let unet_hash = match loading.hash {
+            true => Some(weights.send_in_order(&asked_by_unet(&*source, &config.unet).await?).await?),
+            false => None,
+        };
         let unet = Unet::load(&weights, &config.unet).await?;
         weights.finish().await?;
         drop(weights);
@@ -162,6 +170,7 @@ impl Model {
             config,
             name: source.name(),
             fingerprint: fingerprint(&*source).await?,
+            unet_hash,
             device: device.clone(),
             text,
             unet,
@@ -244,9 +253,19 @@ pub async fn with_random_weights(configs: Rc<dyn Source>) -> Result<Random> {
             }
             Part::TextEncoder | Part::Tokenizer => drop(ClipTextModel::load(&weights, &config.text).await?),
         }
-        shapes.insert(files::whole(part), weights.asked());
+        let asked = weights.asked().into_iter();
+        shapes.insert(files::whole(part), asked.map(|(name, mut asked)| (name, asked.shapes.remove(0))).collect());
     }
     Ok(Random::new(configs, shapes))
+}
+
+/// The weights that a U-Net of this configuration asks for, by name.
+async fn asked_by_unet(source: &dyn Source, config: &UnetConfig) -> Result<BTreeMap<String, Asked>> {
+    // Nothing is put on a device, so any will do.
+    let (device, mut quiet) = (Device::default(), |_| ());
+    let weights = Weights::listing(source, Part::Unet, &device, &mut quiet);
+    drop(Unet::load(&weights, config).await?);
+    Ok(weights.asked())
 }
 
 /// How weights are kept unless somebody says so: small models in f32; of others, f16 on a GPU and as in the file on the

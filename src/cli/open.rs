@@ -35,8 +35,13 @@ pub(super) struct ModelId {
 }
 
 impl ModelId {
-    /// Identifies a model.
+    /// Identifies a model by its files, which are read for that.
     pub async fn of(source: &dyn Source) -> Result<Self> {
+        Ok(Self { hash: unet_hash(source).await?, ..Self::named(source) })
+    }
+
+    /// Names a model that is not loaded yet.
+    pub fn named(source: &dyn Source) -> Self {
         let name = source.name();
         let name = match name.as_str() {
             mini::NAME => "mini".to_owned(),
@@ -44,7 +49,7 @@ impl ModelId {
                 Path::new(path).file_name().map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned())
             }
         };
-        Ok(Self { name, hash: unet_hash(source).await? })
+        Self { name, hash: None }
     }
 }
 

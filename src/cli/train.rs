@@ -66,7 +66,7 @@ pub(super) async fn run(args: &TrainArgs, shared: &Shared, out: &mut Output) -> 
     let found = folder::find(&path, args.overwrite, args.resume)?;
 
     let interrupt = Interrupt::listen(shared.quiet)?;
-    let model = ModelId::of(&*source).await?;
+    let model = ModelId::named(&*source);
     let input = gathered.input;
     let mut ingredients = Ingredients { args, weights: shared.weights, source, model, embeddings, input };
     let chosen = gpu::choose(shared.device)?;
@@ -134,7 +134,7 @@ pub(super) fn planned(config: &TrainConfig) -> impl Fn(&ModelConfig, WeightBytes
 
 /// What of a model a run needs.
 pub(super) fn loading(config: &TrainConfig) -> Loading {
-    Loading { decoder: config.preview_every > 0, ..Loading::default() }
+    Loading { decoder: config.preview_every > 0, hash: true, ..Loading::default() }
 }
 
 /// `runs/` and what of the token can be in a file's name.
@@ -191,6 +191,7 @@ impl<'a> Ingredients<'a> {
         let (planned, loading) = (planned(&self.args.config), loading(&self.args.config));
         let opened = open::on_device(chosen, self.source.clone(), self.weights, &planned, loading, out);
         let mut session = panics::caught_in(opened).await?;
+        self.model.hash.clone_from(&session.model().unet_hash);
         let words = open::add_words(&mut session, self.embeddings.clone(), &self.model, out)?;
         let input = match self.args.on_device_lost {
             // Nobody asks for them again: pictures are large.

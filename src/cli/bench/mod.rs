@@ -156,7 +156,7 @@ async fn model(args: &BenchArgs, shared: &Shared, out: &mut Output) -> Result<(R
     let family = match args.random {
         None => {
             let source = find::model(shared, out).await?;
-            let model = ModelId::of(&*source).await?;
+            let model = ModelId::named(&*source);
             return Ok((source, model));
         }
         Some(RandomModel::Sd1) => Some(Family::Sd1),
