@@ -79,7 +79,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path)
     parser.add_argument("--config", type=Path, required=True, help="diffusers folder with configuration and tokenizer")
-    parser.add_argument("--program", type=Path, help="pseudoword, to ask for the identity of the U-Net")
+    parser.add_argument("--program", help="pseudoword, to ask for the identity of the U-Net")
     args = parser.parse_args()
 
     tensors = theirs(args.file, args.config)
