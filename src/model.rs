@@ -159,7 +159,8 @@ impl Model {
 
         let weights = Weights::open(&*source, Part::Unet, device, storage, &mut *events).await?;
         let unet_hash = match loading.hash {
-            true => Some(weights.send_in_order(&asked_by_unet(&*source, &config.unet).await?).await?),
+            // On this device and no other: to start a second one takes time and a hundred megabytes.
+            true => Some(weights.send_in_order(&asked_by_unet(&*source, &config.unet, device).await?).await?),
             false => None,
         };
         let unet = Unet::load(&weights, &config.unet).await?;
@@ -260,10 +261,9 @@ pub async fn with_random_weights(configs: Rc<dyn Source>) -> Result<Random> {
 }
 
 /// The weights that a U-Net of this configuration asks for, by name.
-async fn asked_by_unet(source: &dyn Source, config: &UnetConfig) -> Result<BTreeMap<String, Asked>> {
-    // Nothing is put on a device, so any will do.
-    let (device, mut quiet) = (Device::default(), |_| ());
-    let weights = Weights::listing(source, Part::Unet, &device, &mut quiet);
+async fn asked_by_unet(source: &dyn Source, config: &UnetConfig, device: &Device) -> Result<BTreeMap<String, Asked>> {
+    let mut quiet = |_| ();
+    let weights = Weights::listing(source, Part::Unet, device, &mut quiet);
     drop(Unet::load(&weights, config).await?);
     Ok(weights.asked())
 }

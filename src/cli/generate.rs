@@ -78,7 +78,8 @@ pub(super) async fn run(args: &GenerateArgs, shared: &Shared, out: &mut Output) 
         batch: guided * config.count.min(config.batch_size),
     };
     let planned = |model: &ModelConfig, weights, on_cpu| Plan::generating(model, weights, job, on_cpu);
-    let (mut session, _) = open::session(shared, source, &planned, Loading { hash: true, ..Loading::default() }, out).await?;
+    let (mut session, _) =
+        open::session(shared, source, &planned, Loading { hash: true, ..Loading::default() }, out).await?;
     model.hash.clone_from(&session.model().unet_hash);
     let words = open::add_words(&mut session, embeddings, &model, out)?;
     let start = |prompt: &str| -> Result<SampleJob> {
