@@ -1,5 +1,6 @@
 //! A Stable Diffusion model, loaded: everything that stays the same whatever is learned or generated.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -13,7 +14,7 @@ use crate::source::{Source, read_text};
 use crate::text::{ClipTextConfig, ClipTextModel, ClipTokenizer, Prompt, Vocabulary};
 use crate::unet::{Unet, UnetConfig};
 use crate::vae::{VaeConfig, VaeDecoder, VaeEncoder};
-use crate::weights::{Random, Storage, Weights, files};
+use crate::weights::{Asked, Random, Storage, Weights, files};
 use crate::{Error, Result, gpu};
 
 /// Parameters up to which a model is kept in f32: below this the conversions would cost more than the memory.
@@ -93,6 +94,23 @@ pub async fn vocabulary(source: &dyn Source) -> Result<Vocabulary> {
     Vocabulary::read(source).await
 }
 
+/// What of a model is loaded, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loading {
+    /// How weights are kept; none means f32 for small models, and of others f16 on a GPU and as in the file on the processor.
+    pub storage: Option<Storage>,
+    /// Whether the decoder is loaded with the rest, and not when it is first needed.
+    pub decoder: bool,
+    /// Whether the U-Net's files are hashed on the way ([`Model::unet_hash`]).
+    pub hash: bool,
+}
+
+impl Default for Loading {
+    fn default() -> Self {
+        Self { storage: None, decoder: true, hash: false }
+    }
+}
+
 /// A loaded model.
 pub struct Model {
     /// Its configurations.
@@ -101,14 +119,16 @@ pub struct Model {
     pub name: String,
     /// What tells it from others: a hash of the lengths of its files and of places in them.
     pub fingerprint: String,
+    /// SHA-256 of the U-Net's files, if it was asked for.
+    pub unet_hash: Option<String>,
     /// Where its tensors live.
     pub device: Device,
     /// The text encoder.
     pub text: ClipTextModel,
     /// The U-Net.
     pub unet: Unet,
-    /// The decoder half of the autoencoder.
-    pub decoder: VaeDecoder,
+    /// The decoder half of the autoencoder, while somebody needs it.
+    decoder: RefCell<Option<Rc<VaeDecoder>>>,
     source: Rc<dyn Source>,
     storage: Storage,
 }
@@ -116,20 +136,18 @@ pub struct Model {
 impl Model {
     /// Loads a model, except for the autoencoder's encoder, which only training needs ([`Model::encoder`]).
     ///
-    /// `storage` none means f32 for small models; of others, f16 on a GPU and as in the file on the processor.
-    ///
     /// # Errors
     /// One of the variants about models and files; see [`ModelConfig::read`] and [`Weights::finish`].
     pub async fn load(
         source: Rc<dyn Source>,
         device: &Device,
-        storage: Option<Storage>,
+        loading: Loading,
         events: &mut dyn FnMut(Event),
     ) -> Result<(Rc<Self>, ClipTokenizer)> {
         let config = ModelConfig::read(&*source).await?;
         let length = config.text.max_position_embeddings;
         let tokenizer = ClipTokenizer::load(&*source, config.text.vocab_size, length).await?;
-        let storage = match storage {
+        let storage = match loading.storage {
             Some(storage) => storage,
             None => usual_storage(&*source, gpu::is_gpu(device)).await?,
         };
@@ -140,26 +158,30 @@ impl Model {
         drop(weights);
 
         let weights = Weights::open(&*source, Part::Unet, device, storage, &mut *events).await?;
+        let unet_hash = match loading.hash {
+            // On this device and no other: to start a second one takes time and a hundred megabytes.
+            true => Some(weights.send_in_order(&asked_by_unet(&*source, &config.unet, device).await?).await?),
+            false => None,
+        };
         let unet = Unet::load(&weights, &config.unet).await?;
         weights.finish().await?;
-        drop(weights);
-
-        let weights = Weights::open(&*source, Part::Vae, device, storage, &mut *events).await?;
-        let decoder = VaeDecoder::load(&weights, &config.vae).await?;
-        weights.finish_except(&["encoder.", "quant_conv."]).await?;
         drop(weights);
 
         let model = Self {
             config,
             name: source.name(),
             fingerprint: fingerprint(&*source).await?,
+            unet_hash,
             device: device.clone(),
             text,
             unet,
-            decoder,
+            decoder: RefCell::default(),
             source: source.clone(),
             storage,
         };
+        if loading.decoder {
+            model.decoder(events).await?;
+        }
         Ok((Rc::new(model), tokenizer))
     }
 
@@ -169,6 +191,26 @@ impl Model {
         let encoder = VaeEncoder::load(&weights, &self.config.vae).await?;
         weights.finish_except(&["decoder.", "post_quant_conv."]).await?;
         Ok(encoder)
+    }
+
+    /// The decoder half of the autoencoder, which is loaded if it is not there.
+    ///
+    /// # Errors
+    /// Those of its file; see [`Weights::finish`].
+    pub async fn decoder(&self, events: &mut dyn FnMut(Event)) -> Result<Rc<VaeDecoder>> {
+        if let Some(decoder) = &*self.decoder.borrow() {
+            return Ok(decoder.clone());
+        }
+        let weights = Weights::open(&*self.source, Part::Vae, &self.device, self.storage, events).await?;
+        let decoder = Rc::new(VaeDecoder::load(&weights, &self.config.vae).await?);
+        weights.finish_except(&["encoder.", "quant_conv."]).await?;
+        *self.decoder.borrow_mut() = Some(decoder.clone());
+        Ok(decoder)
+    }
+
+    /// Lets the decoder go, once nobody holds it: learning a word without previews has no use for it.
+    pub fn release_decoder(&self) {
+        self.decoder.borrow_mut().take();
     }
 
     /// Hidden states `[B, T, D]` of prompts, with `rows` `[K, D]` for the learned words.
@@ -212,9 +254,18 @@ pub async fn with_random_weights(configs: Rc<dyn Source>) -> Result<Random> {
             }
             Part::TextEncoder | Part::Tokenizer => drop(ClipTextModel::load(&weights, &config.text).await?),
         }
-        shapes.insert(files::whole(part), weights.asked());
+        let asked = weights.asked().into_iter();
+        shapes.insert(files::whole(part), asked.map(|(name, mut asked)| (name, asked.shapes.remove(0))).collect());
     }
     Ok(Random::new(configs, shapes))
+}
+
+/// The weights that a U-Net of this configuration asks for, by name.
+async fn asked_by_unet(source: &dyn Source, config: &UnetConfig, device: &Device) -> Result<BTreeMap<String, Asked>> {
+    let mut quiet = |_| ();
+    let weights = Weights::listing(source, Part::Unet, device, &mut quiet);
+    drop(Unet::load(&weights, config).await?);
+    Ok(weights.asked())
 }
 
 /// How weights are kept unless somebody says so: small models in f32; of others, f16 on a GPU and as in the file on the

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 use crate::config::{SampleConfig, TrainConfig};
 use crate::embedding::Embedding;
 use crate::event::Event;
-use crate::model::Model;
+use crate::model::{Loading, Model};
 use crate::sample::SampleJob;
 use crate::source::Source;
 use crate::text::ClipTokenizer;
@@ -50,7 +50,7 @@ pub struct Session {
 impl Session {
     /// Loads a model onto a device. What happens meanwhile is told to `events`.
     pub async fn open(source: Rc<dyn Source>, device: &Device, events: &mut dyn FnMut(Event)) -> Result<Self> {
-        Self::open_with(source, device, None, events).await
+        Self::load(source, device, Loading::default(), events).await
     }
 
     /// As [`Session::open`], with the storage of the weights chosen by the caller.
@@ -60,7 +60,17 @@ impl Session {
         storage: Option<Storage>,
         events: &mut dyn FnMut(Event),
     ) -> Result<Self> {
-        let (model, tokenizer) = Model::load(source, device, storage, events).await?;
+        Self::load(source, device, Loading { storage, ..Loading::default() }, events).await
+    }
+
+    /// As [`Session::open`], with everything about loading chosen by the caller.
+    pub async fn load(
+        source: Rc<dyn Source>,
+        device: &Device,
+        loading: Loading,
+        events: &mut dyn FnMut(Event),
+    ) -> Result<Self> {
+        let (model, tokenizer) = Model::load(source, device, loading, events).await?;
         let rows = Rows { values: Vec::new(), width: model.config.text.hidden_size };
         Ok(Self { model, tokenizer, rows, embeddings: Vec::new() })
     }

@@ -17,10 +17,10 @@ DTYPES = {"f16": ("F16", torch.float16), "f32": ("F32", torch.float32)}
 
 
 def values(name, shape, generator):
-    """Values that keep every layer's output near unit scale: norms at one, biases at zero."""
+    """Values that keep every layer's output near unit scale: norms near one, biases near zero, no two alike."""
     if len(shape) < 2:
         one = name.endswith("weight") and len(shape) == 1
-        return torch.ones(shape) if one else torch.zeros(shape)
+        return 0.02 * torch.randn(shape, generator=generator) + one
     scale = 0.02 if "embed" in name else 1 / torch.Size(shape[1:]).numel() ** 0.5
     return torch.randn(shape, generator=generator) * scale
 

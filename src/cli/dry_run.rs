@@ -53,8 +53,12 @@ pub(super) async fn run(question: &Question<'_>, out: &mut Output) -> Result<()>
     let config = &question.args.config;
     let planned = super::train::planned(config);
     let source = question.source.clone();
-    let mut session = open::on_device(question.chosen, source, question.weights, &planned, out).await?;
-    open::add_words(&mut session, question.embeddings.to_vec(), question.model, out)?;
+    let loading = super::train::loading(config);
+    let mut session = open::on_device(question.chosen, source, question.weights, &planned, loading, out).await?;
+    // The trial has no previews: what they need stays in memory as it will in the run, which the measurement is of.
+    let _decoder = if loading.decoder { Some(session.model().decoder(&mut |_| ()).await?) } else { None };
+    let model = ModelId { hash: session.model().unet_hash.clone(), ..question.model.clone() };
+    open::add_words(&mut session, question.embeddings.to_vec(), &model, out)?;
     if let Some(state) = question.state {
         // Whether it can go on at all.
         session.resume(config, question.input.clone(), state)?;

@@ -18,7 +18,7 @@ use super::{files, find};
 use crate::config::SampleConfig;
 use crate::event::Event;
 use crate::image::encode_png;
-use crate::model::ModelConfig;
+use crate::model::{Loading, ModelConfig};
 use crate::plan::{self, Plan};
 use crate::sample::SampleJob;
 use crate::{Error, Result};
@@ -70,7 +70,7 @@ pub(super) async fn run(args: &GenerateArgs, shared: &Shared, out: &mut Output) 
     embeddings.extend(kept);
 
     let interrupt = Interrupt::listen(shared.quiet)?;
-    let model = ModelId::of(&*source).await?;
+    let mut model = ModelId::named(&*source);
     let guided = if config.guidance == 1.0 { 1 } else { 2 };
     let job = plan::Job {
         height: config.height.unwrap_or(model_config.resolution()),
@@ -78,7 +78,9 @@ pub(super) async fn run(args: &GenerateArgs, shared: &Shared, out: &mut Output) 
         batch: guided * config.count.min(config.batch_size),
     };
     let planned = |model: &ModelConfig, weights, on_cpu| Plan::generating(model, weights, job, on_cpu);
-    let (mut session, _) = open::session(shared, source, &planned, out).await?;
+    let (mut session, _) =
+        open::session(shared, source, &planned, Loading { hash: true, ..Loading::default() }, out).await?;
+    model.hash.clone_from(&session.model().unet_hash);
     let words = open::add_words(&mut session, embeddings, &model, out)?;
     let start = |prompt: &str| -> Result<SampleJob> {
         let mut job = session.sample(prompt, &config)?;

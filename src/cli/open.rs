@@ -12,7 +12,7 @@ use crate::embedding::{Embedding, Refusal, hex};
 use crate::event::{Event, Part};
 use crate::gpu::{self, Chosen};
 use crate::mini;
-use crate::model::{ModelConfig, usual_storage};
+use crate::model::{Loading, ModelConfig, usual_storage};
 use crate::plan::{Machine, Plan, WeightBytes};
 use crate::session::Session;
 use crate::source::Source;
@@ -35,8 +35,13 @@ pub(super) struct ModelId {
 }
 
 impl ModelId {
-    /// Identifies a model.
+    /// Identifies a model by its files, which are read for that.
     pub async fn of(source: &dyn Source) -> Result<Self> {
+        Ok(Self { hash: unet_hash(source).await?, ..Self::named(source) })
+    }
+
+    /// Names a model that is not loaded yet.
+    pub fn named(source: &dyn Source) -> Self {
         let name = source.name();
         let name = match name.as_str() {
             mini::NAME => "mini".to_owned(),
@@ -44,7 +49,7 @@ impl ModelId {
                 Path::new(path).file_name().map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned())
             }
         };
-        Ok(Self { name, hash: unet_hash(source).await? })
+        Self { name, hash: None }
     }
 }
 
@@ -71,14 +76,16 @@ pub(super) async fn session(
     shared: &Shared,
     source: Rc<dyn Source>,
     planned: Planned<'_>,
+    loading: Loading,
     out: &mut Output,
 ) -> Result<(Session, Chosen)> {
     let chosen = gpu::choose(shared.device)?;
     out.event(&chosen.event())?;
-    Ok((on_device(&chosen, source, shared.weights, planned, out).await?, chosen))
+    Ok((on_device(&chosen, source, shared.weights, planned, loading, out).await?, chosen))
 }
 
-/// Says how much memory the work will need, and loads the model onto a device.
+/// Says how much memory the work will need, and loads the model onto a device; how its weights are kept is for `weights` to
+/// say.
 ///
 /// # Errors
 /// [`Error::TooLittleMemory`] before anything is loaded, if the work cannot be done.
@@ -87,6 +94,7 @@ pub(super) async fn on_device(
     source: Rc<dyn Source>,
     weights: WeightStorage,
     planned: Planned<'_>,
+    loading: Loading,
     out: &mut Output,
 ) -> Result<Session> {
     let storage = match weights {
@@ -109,7 +117,8 @@ pub(super) async fn on_device(
         out.event(&Event::warning("memory", tight))?;
     }
     let mut told = Ok(());
-    let session = Session::open_with(source, &chosen.device, Some(storage), &mut |event| {
+    let loading = Loading { storage: Some(storage), ..loading };
+    let session = Session::load(source, &chosen.device, loading, &mut |event| {
         if told.is_ok() {
             told = out.event(&event);
         }

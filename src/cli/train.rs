@@ -17,7 +17,7 @@ use super::{dry_run, files, find, panics, pictures, settings};
 use crate::config::TrainConfig;
 use crate::event::Event;
 use crate::gpu::{self, Chosen};
-use crate::model::ModelConfig;
+use crate::model::{Loading, ModelConfig};
 use crate::plan::{self, Plan, WeightBytes};
 use crate::source::Source;
 use crate::text::ClipTokenizer;
@@ -66,7 +66,7 @@ pub(super) async fn run(args: &TrainArgs, shared: &Shared, out: &mut Output) -> 
     let found = folder::find(&path, args.overwrite, args.resume)?;
 
     let interrupt = Interrupt::listen(shared.quiet)?;
-    let model = ModelId::of(&*source).await?;
+    let model = ModelId::named(&*source);
     let input = gathered.input;
     let mut ingredients = Ingredients { args, weights: shared.weights, source, model, embeddings, input };
     let chosen = gpu::choose(shared.device)?;
@@ -132,6 +132,11 @@ pub(super) fn planned(config: &TrainConfig) -> impl Fn(&ModelConfig, WeightBytes
     }
 }
 
+/// What of a model a run needs.
+pub(super) fn loading(config: &TrainConfig) -> Loading {
+    Loading { decoder: config.preview_every > 0, hash: true, ..Loading::default() }
+}
+
 /// `runs/` and what of the token can be in a file's name.
 fn default_folder(token: &str) -> PathBuf {
     let stem: String = token.chars().filter(|c| c.is_alphanumeric() || "-_".contains(*c)).collect();
@@ -183,9 +188,10 @@ impl<'a> Ingredients<'a> {
         state: Option<&RunState>,
         out: &mut Output,
     ) -> Result<(TrainJob, Vec<Word>)> {
-        let planned = planned(&self.args.config);
-        let opened = open::on_device(chosen, self.source.clone(), self.weights, &planned, out);
+        let (planned, loading) = (planned(&self.args.config), loading(&self.args.config));
+        let opened = open::on_device(chosen, self.source.clone(), self.weights, &planned, loading, out);
         let mut session = panics::caught_in(opened).await?;
+        self.model.hash.clone_from(&session.model().unet_hash);
         let words = open::add_words(&mut session, self.embeddings.clone(), &self.model, out)?;
         let input = match self.args.on_device_lost {
             // Nobody asks for them again: pictures are large.

@@ -34,6 +34,8 @@ pub(super) struct Needs {
 #[derive(Debug, Clone, Copy, Default)]
 struct Block {
     work: u64,
+    /// How much of the work a backward pass does not need twice: a widened weight, the unfolded windows.
+    once: u64,
     tape: u64,
     largest: u64,
 }
@@ -72,10 +74,12 @@ impl<'a> Walk<'a> {
     /// `ResnetBlock2D` on maps of `map` bytes a channel.
     fn resnet(&self, map: u64, inputs: usize, outputs: usize) -> Block {
         let (x, y) = (map * inputs as u64, map * outputs as u64);
-        let first = x + y + self.widened(9 * inputs * outputs) + self.scratch;
-        let second = 3 * y + self.widened(9 * outputs * outputs) + self.scratch;
-        let shortcut = if inputs == outputs { 3 * y } else { 4 * y + self.widened(inputs * outputs) };
-        Block { work: first.max(second).max(shortcut), tape: x + y, largest: x.max(y) }
+        // Maps, and what there is once: the weight of the moment.
+        let first = (x + y, self.widened(9 * inputs * outputs) + self.scratch);
+        let second = (3 * y, self.widened(9 * outputs * outputs) + self.scratch);
+        let shortcut = if inputs == outputs { (3 * y, 0) } else { (4 * y, self.widened(inputs * outputs)) };
+        let (maps, once) = worst(&[first, second, shortcut]);
+        Block { work: maps + once, once, tape: x + y, largest: x.max(y) }
     }
 
     /// `Transformer2DModel` with `blocks` blocks.
@@ -84,9 +88,10 @@ impl<'a> Walk<'a> {
         let (scores, single) = self.scores(job.batch, [heads, width / heads.max(1)], positions, c);
         let attention = 6 * c + scores;
         // Five maps by then, the gated layer's eight and four, its result and the sum.
-        let mlp = 19 * c + self.widened(8 * width * width);
+        let mlp = (21 * c, self.widened(8 * width * width));
         let tape = c + blocks as u64 * (15 * c + 2 * job.context(width));
-        Block { work: 2 * c + attention.max(mlp), tape, largest: (8 * c).max(single) }
+        let (maps, once) = worst(&[(2 * c + attention, 0), mlp]);
+        Block { work: maps + once, once, tape, largest: (8 * c).max(single) }
     }
 
     /// The U-Net on latents for pictures of a size.
@@ -115,7 +120,7 @@ impl<'a> Walk<'a> {
             }
             if level + 1 < levels {
                 let down = sizes.map(level + 1) * outputs as u64;
-                tally.work(down + self.widened(9 * outputs * outputs) + self.scratch, down);
+                tally.work(down, self.widened(9 * outputs * outputs) + self.scratch, down);
                 skips.push(down);
                 tally.hold(down);
             }
@@ -138,15 +143,15 @@ impl<'a> Walk<'a> {
             }
             if level > 0 {
                 let up = sizes.map(level - 1) * outputs as u64;
-                tally.work(2 * up + self.widened(9 * outputs * outputs) + self.scratch, up);
+                tally.work(2 * up, self.widened(9 * outputs * outputs) + self.scratch, up);
             }
         }
         let text = self.text(&sizes);
         Needs {
             forward: tally.worst,
-            // Twice the largest block's work: gradients flow back through it while its own values are there.
-            remembered: tally.tape + text + 2 * tally.largest_work,
-            recomputed: tally.kept + text / 8 + tally.largest_tape + 2 * tally.largest_work,
+            // Twice the largest block's maps: gradients flow back through it while its own values are there.
+            remembered: tally.tape + text + tally.largest_twice,
+            recomputed: tally.kept + text / 8 + tally.largest_tape + tally.largest_twice,
             largest: tally.largest,
         }
     }
@@ -225,7 +230,8 @@ impl<'a> Walk<'a> {
     }
 
     fn convolution(&self, values: u64, largest: u64, channels: usize) -> Block {
-        Block { work: values + self.widened(9 * channels * channels) + self.scratch, tape: 0, largest }
+        let once = self.widened(9 * channels * channels) + self.scratch;
+        Block { work: values + once, once, tape: 0, largest }
     }
 
     fn vae_middle(&self, tally: &mut Tally, sizes: &Sizes, vae: &VaeConfig) {
@@ -234,9 +240,14 @@ impl<'a> Walk<'a> {
         tally.alone(self.resnet(map, channels, channels), x);
         if vae.mid_block_add_attention {
             let (scores, single) = self.scores(sizes.batch, [1, channels], sizes.positions(0), x);
-            tally.alone(Block { work: 6 * x + scores, tape: 0, largest: single.max(x) }, x);
+            tally.alone(Block { work: 6 * x + scores, once: 0, tape: 0, largest: single.max(x) }, x);
         }
     }
+}
+
+/// The moment of a block that holds most: maps, and what there is once.
+fn worst(moments: &[(u64, u64)]) -> (u64, u64) {
+    moments.iter().copied().max_by_key(|(maps, once)| maps + once).unwrap_or_default()
 }
 
 /// Whether a block has transformers.
@@ -293,7 +304,8 @@ struct Tally {
     held: u64,
     worst: u64,
     largest: u64,
-    largest_work: u64,
+    /// The most that a block's backward pass holds: its maps twice, its weight once.
+    largest_twice: u64,
     largest_tape: u64,
     /// All that is remembered.
     tape: u64,
@@ -310,15 +322,15 @@ impl Tally {
         self.held = self.held.saturating_sub(bytes);
     }
 
-    fn work(&mut self, bytes: u64, largest: u64) {
-        self.worst = self.worst.max(self.held + bytes);
-        self.largest_work = self.largest_work.max(bytes);
+    fn work(&mut self, maps: u64, once: u64, largest: u64) {
+        self.worst = self.worst.max(self.held + maps + once);
+        self.largest_twice = self.largest_twice.max(2 * maps + once);
         self.largest = self.largest.max(largest);
     }
 
     /// A block of the U-Net; `kept` is what it keeps where it is computed again.
     fn block(&mut self, block: Block, input: u64, kept: u64) {
-        self.work(input + block.work, block.largest.max(input));
+        self.alone(block, input);
         self.tape += block.tape;
         self.kept += kept;
         self.largest_tape = self.largest_tape.max(block.tape);
@@ -326,6 +338,6 @@ impl Tally {
 
     /// A block that nothing waits beside.
     fn alone(&mut self, block: Block, input: u64) {
-        self.work(input + block.work, block.largest.max(input));
+        self.work(input + block.work - block.once, block.once, block.largest.max(input));
     }
 }

@@ -15,6 +15,7 @@ use crate::ops::Var;
 use crate::schedule::Sampler;
 use crate::session::Rows;
 use crate::text::{ClipTokenizer, Prompt};
+use crate::vae::VaeDecoder;
 use crate::vae::tiling::{self, Map};
 use crate::{Error, Result, platform};
 
@@ -49,6 +50,7 @@ struct Batch {
     /// Hidden states of the negative prompt (with guidance) and the prompt, each repeated for the batch.
     context: Var<3>,
     step: usize,
+    decoder: Rc<VaeDecoder>,
 }
 
 impl SampleJob {
@@ -136,7 +138,7 @@ impl SampleJob {
             Some(batch) if batch.step < batch.sampler.timesteps().len() => self.denoise(batch).await.map(Some),
             Some(batch) => self.decode(batch).await.map(Some),
             None if done < count && !self.finished => {
-                let batch = self.begin(done, (count - done).min(self.config.batch_size as usize))?;
+                let batch = self.begin(done, (count - done).min(self.config.batch_size as usize)).await?;
                 self.denoise(batch).await.map(Some)
             }
             None if !self.finished => {
@@ -153,7 +155,9 @@ impl SampleJob {
     }
 
     /// Encodes the prompts and draws the noise of `count` pictures from number `first` on.
-    fn begin(&self, first: usize, count: usize) -> Result<Batch> {
+    async fn begin(&self, first: usize, count: usize) -> Result<Batch> {
+        // Loaded before the long work, where it is not there: a broken file is not found behind it.
+        let decoder = self.model.decoder(&mut |_| ()).await?;
         let config = &self.config;
         let scheduler = &self.model.config.scheduler;
         let sampler = Sampler::new(config.sampler, config.karras, scheduler, config.steps as usize)?;
@@ -177,7 +181,7 @@ impl SampleJob {
         };
         let latents = layout::channels_last(&values, [count, channels, h, w], &self.model.device);
         let latents = latents * sampler.init_noise_sigma();
-        Ok(Batch { sampler, latents, context, step: 0 })
+        Ok(Batch { sampler, latents, context, step: 0, decoder })
     }
 
     async fn denoise(&mut self, mut batch: Batch) -> Result<Event> {
@@ -224,7 +228,7 @@ impl SampleJob {
             // One at a time: the decoder needs far more memory than the U-Net.
             let picture = latents.clone().narrow(0, i, 1);
             let Map { size: [height, width], values, .. } =
-                tiling::decode(&self.model.decoder, &picture, tiling::TILE).await?;
+                tiling::decode(&batch.decoder, &picture, tiling::TILE).await?;
             if values.iter().any(|value| !value.is_finite()) {
                 let reason = "the picture came out with values that are not numbers".to_owned();
                 return Err(Error::Gpu { during: DECODING.to_owned(), reason });

@@ -266,6 +266,9 @@ impl TrainJob {
         let encoder = match encoder {
             Some(encoder) => encoder,
             None => {
+                if self.config.preview_every == 0 {
+                    self.model.release_decoder();
+                }
                 let pending = &mut self.pending;
                 Box::new(self.model.encoder(&mut |event| pending.push_back(event)).await?)
             }

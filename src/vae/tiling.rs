@@ -34,8 +34,8 @@ struct Side {
 }
 
 impl Side {
-    /// Where tiles begin. The last one ends the side; diffusers goes on where only the overlap is left, which shows nothing
-    /// new.
+    /// Where tiles begin. The last one ends the side. diffusers goes on where only the overlap is left: it blends what the
+    /// last tile shows with a tile that sees nothing else, for a result further from that of the whole.
     fn starts(&self) -> impl Iterator<Item = usize> + use<> {
         let overlap = self.tile - self.step;
         (0..self.length.saturating_sub(overlap).max(1)).step_by(self.step)
@@ -51,16 +51,21 @@ pub async fn decode(decoder: &VaeDecoder, latents: &Tensor<4>, tile: usize) -> R
 }
 
 /// Means and standard deviations of a picture's latents `[1, H, W, 3]`, side by side in the channels, in tiles of `tile` pixels if
-/// it is larger.
+/// it is larger. What is blended are the logarithms of the variances, as in diffusers.
 ///
 /// # Errors
 /// Those of the device.
 pub async fn encode(encoder: &VaeEncoder, pixels: &Tensor<4>, tile: usize) -> Result<Map> {
-    tiled(pixels, tile, async |part| {
+    let mut map = tiled(pixels, tile, async |part| {
         let posterior = encoder.encode(&part);
-        platform_map(Tensor::cat(vec![posterior.mean, (posterior.logvar * 0.5).exp()], 3)).await
+        platform_map(Tensor::cat(vec![posterior.mean, posterior.logvar], 3)).await
     })
-    .await
+    .await?;
+    for moments in map.values.chunks_exact_mut(map.channels.max(1)) {
+        let (_, logvar) = moments.split_at_mut(map.channels / 2);
+        logvar.iter_mut().for_each(|value| *value = libm::expf(0.5 * *value));
+    }
+    Ok(map)
 }
 
 async fn platform_map(tensor: Tensor<4>) -> Result<Map> {

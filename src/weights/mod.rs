@@ -4,6 +4,7 @@
 //! of a field in the code. Whatever is missing, left over or of another shape is collected and reported together.
 
 mod arrival;
+mod digest;
 pub mod files;
 mod random;
 mod safetensors;
@@ -11,12 +12,14 @@ mod table;
 mod upload;
 mod values;
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::rc::Rc;
 
 use self::arrival::{Arrival, Ends};
+use self::digest::Digest;
 pub use self::random::Random;
 pub use self::safetensors::Header;
 pub use self::table::HostTable;
@@ -82,7 +85,11 @@ struct Files<'a> {
     /// In which shard each weight is.
     places: BTreeMap<String, usize>,
     /// What was asked for, where nothing is read and only that is wanted.
-    asked: Option<RefCell<BTreeMap<String, Vec<usize>>>>,
+    asked: Option<RefCell<BTreeMap<String, Asked>>>,
+    /// Weights that were sent before they were asked for ([`Weights::send_in_order`]), each a `Weight<1>` or `Weight<2>`.
+    ahead: RefCell<BTreeMap<String, Box<dyn Any>>>,
+    /// The hash of the files, while they are read from the beginning to the end.
+    digest: RefCell<Option<Digest>>,
     device: Device,
     storage: Storage,
     part: Part,
@@ -122,6 +129,8 @@ impl<'a> Weights<'a> {
             shards,
             places,
             asked: None,
+            ahead: RefCell::default(),
+            digest: RefCell::default(),
             device: device.clone(),
             storage,
             part,
@@ -141,6 +150,8 @@ impl<'a> Weights<'a> {
             shards: Vec::new(),
             places: BTreeMap::new(),
             asked: Some(RefCell::default()),
+            ahead: RefCell::default(),
+            digest: RefCell::default(),
             device: device.clone(),
             storage: Storage::AsFile,
             part,
@@ -153,9 +164,45 @@ impl<'a> Weights<'a> {
         Self { file: Rc::new(file), prefix: String::new() }
     }
 
-    /// Names and shapes of what was asked of [`Weights::listing`].
-    pub fn asked(&self) -> BTreeMap<String, Vec<usize>> {
+    /// What was asked of [`Weights::listing`], by name.
+    pub fn asked(&self) -> BTreeMap<String, Asked> {
         self.file.asked.as_ref().map(RefCell::take).unwrap_or_default()
+    }
+
+    /// Sends weights that will be asked for, in the order in which they lie in the files, and gives the SHA-256 of the files,
+    /// one after the other: each byte is read once. Modules get them from memory afterwards.
+    ///
+    /// # Errors
+    /// Those of reading, and of a device that was lost.
+    pub async fn send_in_order(&self, asked: &BTreeMap<String, Asked>) -> Result<String> {
+        let file = &self.file;
+        *file.digest.borrow_mut() = Some(Digest::default());
+        let (total, mut done) = (file.places.len() as u32, 0);
+        for (shard, header) in &file.shards {
+            let mut entries: Vec<&Entry> = header.tensors().collect();
+            entries.sort_by_key(|entry| entry.offsets);
+            for entry in entries {
+                let ask = asked.get(&entry.name).filter(|ask| ask.fits(entry));
+                // What does not fit is noted when it is asked for.
+                let (Some(ask), true) = (ask, FLOATS.contains(&entry.dtype.as_str())) else { continue };
+                let storage = file.storage.of(entry);
+                let found = Found { shard, span: header.span(entry), dtype: &entry.dtype, storage };
+                let sent: Box<dyn Any> = match ask.shape[..] {
+                    [length] => Box::new(self.deliver(&entry.name, &found, [length], ask.filter).await?),
+                    [rows, columns] => Box::new(self.deliver(&entry.name, &found, [rows, columns], ask.filter).await?),
+                    _ => continue,
+                };
+                file.ahead.borrow_mut().insert(entry.name.clone(), sent);
+                done += 1;
+                (file.events.borrow_mut())(Event::Load { part: file.part, done, total });
+            }
+            let length = file.source.length(shard).await?.unwrap_or(0);
+            file.catch_up(shard, length).await?;
+            if let Some(digest) = &mut *file.digest.borrow_mut() {
+                digest.next_file();
+            }
+        }
+        Ok(file.digest.take().map(Digest::finish).unwrap_or_default())
     }
 
     /// The same weights, one name further down.
@@ -210,10 +257,6 @@ impl<'a> Weights<'a> {
     fn find(&self, name: &str, shapes: &[&[usize]]) -> Result<Option<Found<'_>>> {
         let path = self.path(name);
         let file = &self.file;
-        if let Some(asked) = &file.asked {
-            asked.borrow_mut().insert(path, shapes[0].to_vec());
-            return Ok(None);
-        }
         let shard = file.places.get(&path).and_then(|number| file.shards.get(*number));
         let Some((shard, header, info)) = shard.and_then(|(shard, header)| Some((shard, header, header.get(&path)?)))
         else {
@@ -221,15 +264,16 @@ impl<'a> Weights<'a> {
             return Ok(None);
         };
         file.used.borrow_mut().insert(path.clone());
-        let fits = |shape: &[usize]| shape.iter().map(|size| *size as u64).eq(info.shape.iter().copied());
-        if !shapes.iter().any(|shape| fits(shape)) {
+        if !shapes.iter().any(|shape| is_shape(info, shape)) {
             let problem = format!("shape: {path} is {:?}, the configuration asks for {:?}", info.shape, shapes[0]);
             file.problems.borrow_mut().push(problem);
             return Ok(None);
         }
-        let total = file.places.len() as u32;
-        let done = total.min(file.used.borrow().len() as u32);
-        (file.events.borrow_mut())(Event::Load { part: file.part, done, total });
+        if !file.ahead.borrow().contains_key(&path) {
+            let total = file.places.len() as u32;
+            let done = total.min(file.used.borrow().len() as u32);
+            (file.events.borrow_mut())(Event::Load { part: file.part, done, total });
+        }
         if !FLOATS.contains(&info.dtype.as_str()) {
             return Err(Error::BadFile {
                 file: format!("{}/{shard}", file.source.name()),
@@ -239,28 +283,48 @@ impl<'a> Weights<'a> {
         Ok(Some(Found { shard, span: header.span(info), dtype: &info.dtype, storage: file.storage.of(info) }))
     }
 
-    /// A weight on the device, of which the file may say any of `shapes`: sent in pieces of whole rows, each of which
-    /// `arrange` may put into another order.
+    /// A weight on the device, of which the file may say any of `shapes`; a convolution's is given its `filter`.
     async fn send<const D: usize>(
         &self,
         name: &str,
         shapes: &[&[usize]],
         shape: [usize; D],
-        arrange: impl Fn(&mut [u8], usize),
+        filter: Option<Filter>,
     ) -> Result<Weight<D>> {
+        let path = self.path(name);
+        if let Some(asked) = &self.file.asked {
+            let shapes = shapes.iter().map(|shape| shape.to_vec()).collect();
+            asked.borrow_mut().insert(path, Asked { shapes, shape: shape.to_vec(), filter });
+            return Ok(self.absent());
+        }
         let Some(found) = self.find(name, shapes)? else { return Ok(self.absent()) };
+        let ahead = self.file.ahead.borrow_mut().remove(&path);
+        match ahead.and_then(|weight| weight.downcast::<Weight<D>>().ok()) {
+            Some(weight) => Ok(*weight),
+            None => self.deliver(&path, &found, shape, filter).await,
+        }
+    }
+
+    /// Sends a weight in pieces of whole rows, those of a convolution channels last.
+    async fn deliver<const D: usize>(
+        &self,
+        path: &str,
+        found: &Found<'_>,
+        shape: [usize; D],
+        filter: Option<Filter>,
+    ) -> Result<Weight<D>> {
         let mut ends = self.file.arrival.wants().then(Ends::default);
-        let sent = match self.try_send(&found, found.storage, shape, &arrange, &mut ends).await? {
+        let sent = match self.try_send(found, found.storage, shape, filter, &mut ends).await? {
             Some(weight) => weight,
             // Half precision does not have one of its values.
             None => {
                 ends = ends.map(|_| Ends::default());
-                let sent = self.try_send(&found, Storage::AsFile, shape, &arrange, &mut ends).await?;
-                sent.ok_or_else(|| Error::Internal(format!("{name} cannot be kept as it is")))?
+                let sent = self.try_send(found, Storage::AsFile, shape, filter, &mut ends).await?;
+                sent.ok_or_else(|| Error::Internal(format!("{path} cannot be kept as it is")))?
             }
         };
         if let Some(ends) = ends {
-            self.file.arrival.note(self.path(name), ends, sent.clone());
+            self.file.arrival.note(path.to_owned(), ends, sent.clone());
         }
         // What the device has not taken yet lies in memory, and nothing else holds us back.
         let bytes = shape.iter().product::<usize>() * sent.dtype().size();
@@ -278,7 +342,7 @@ impl<'a> Weights<'a> {
         Found { shard, span, dtype, .. }: &Found<'_>,
         storage: Storage,
         shape: [usize; D],
-        arrange: &impl Fn(&mut [u8], usize),
+        filter: Option<Filter>,
         ends: &mut Option<Ends>,
     ) -> Result<Option<Weight<D>>> {
         let (rows, kept) = (shape[0], kept(dtype, storage));
@@ -290,9 +354,11 @@ impl<'a> Weights<'a> {
         let mut from = span.start;
         while from < span.end {
             let to = span.end.min(from + rows_in_piece * row);
-            let piece = self.file.source.read(shard, from..to).await?;
+            let piece = self.file.read(shard, from..to).await?;
             let Some(mut piece) = converted(piece, dtype, kept) else { return Ok(None) };
-            arrange(&mut piece, kept.size());
+            if let Some(Filter { inputs, taps }) = filter {
+                channels_last(&mut piece, kept.size(), inputs, taps);
+            }
             if let Some(ends) = ends {
                 ends.push(&piece, kept.size());
             }
@@ -309,13 +375,20 @@ impl<'a> Weights<'a> {
 
     /// A vector or a table.
     pub async fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Result<Weight<D>> {
-        self.send(name, &[&shape], shape, |_, _| ()).await
+        self.send(name, &[&shape], shape, None).await
     }
 
     /// A table that stays on the host, f16 or f32: `[rows, width]`.
     pub async fn host_table(&self, name: &str, rows: usize, width: usize) -> Result<HostTable> {
+        let none = || HostTable::new(Vec::new(), false, width);
+        if let Some(asked) = &self.file.asked {
+            // Of three sizes, which nothing on the device is: the table is not sent in order with the others.
+            let ask = Asked { shapes: vec![vec![rows, width]], shape: Vec::new(), filter: None };
+            asked.borrow_mut().insert(self.path(name), ask);
+            return Ok(none());
+        }
         let Some(Found { shard, span, dtype, storage }) = self.find(name, &[&[rows, width]])? else {
-            return Ok(HostTable::new(Vec::new(), false, width));
+            return Ok(none());
         };
         'how: for storage in [storage, Storage::AsFile] {
             let kept = kept(dtype, storage);
@@ -338,7 +411,7 @@ impl<'a> Weights<'a> {
     pub async fn linear(&self, name: &str, inputs: usize, outputs: usize, bias: bool) -> Result<Linear> {
         let layer = self.at(name);
         let shapes: [&[usize]; 2] = [&[outputs, inputs], &[outputs, inputs, 1, 1]];
-        let weight = layer.send("weight", &shapes, [outputs, inputs], |_, _| ()).await?;
+        let weight = layer.send("weight", &shapes, [outputs, inputs], None).await?;
         let bias = if bias { Some(layer.tensor("bias", [outputs]).await?) } else { None };
         Ok(Linear { weight, bias })
     }
@@ -354,9 +427,8 @@ impl<'a> Weights<'a> {
     ) -> Result<Conv2d> {
         let layer = self.at(name);
         let taps = kernel * kernel;
-        let arrange = |rows: &mut [u8], size: usize| channels_last(rows, size, inputs, taps);
         let shape = [outputs, inputs, kernel, kernel];
-        let weight = layer.send("weight", &[&shape], [outputs, taps * inputs], arrange).await?;
+        let weight = layer.send("weight", &[&shape], [outputs, taps * inputs], Some(Filter { inputs, taps })).await?;
         let bias = Some(layer.tensor("bias", [outputs]).await?);
         Ok(Conv2d { weight, bias, kernel: [kernel; 2], stride, padding })
     }
@@ -367,6 +439,58 @@ impl<'a> Weights<'a> {
         let (weight, bias) = (layer.tensor("weight", [channels]).await?, layer.tensor("bias", [channels]).await?);
         Ok(Norm { weight, bias, eps, groups })
     }
+}
+
+impl Files<'_> {
+    /// Bytes of one of the files; where their hash is wanted, what lies before them is read for it.
+    async fn read(&self, shard: &str, range: Range<u64>) -> Result<Vec<u8>> {
+        self.catch_up(shard, range.start).await?;
+        let bytes = self.source.read(shard, range.clone()).await?;
+        if let Some(digest) = &mut *self.digest.borrow_mut() {
+            digest.take(range.start, &bytes);
+        }
+        Ok(bytes)
+    }
+
+    /// Reads for the hash what nobody else reads of a file, up to here.
+    async fn catch_up(&self, shard: &str, to: u64) -> Result<()> {
+        let at = || self.digest.borrow().as_ref().map(Digest::at).filter(|at| *at < to);
+        while let Some(from) = at() {
+            let bytes = self.source.read(shard, from..to.min(from + PIECE)).await?;
+            if let Some(digest) = &mut *self.digest.borrow_mut() {
+                digest.take(from, &bytes);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A weight that a module asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The shapes that the file may have it in, the usual one first.
+    pub shapes: Vec<Vec<usize>>,
+    /// Its shape on the device; none for what does not go there.
+    shape: Vec<usize>,
+    filter: Option<Filter>,
+}
+
+impl Asked {
+    fn fits(&self, entry: &Entry) -> bool {
+        self.shapes.iter().any(|shape| is_shape(entry, shape))
+    }
+}
+
+/// Of a convolution's weight: for each output, `[inputs, taps]` in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Filter {
+    inputs: usize,
+    taps: usize,
+}
+
+/// Whether the file has a weight in this shape.
+fn is_shape(entry: &Entry, shape: &[usize]) -> bool {
+    shape.iter().map(|size| *size as u64).eq(entry.shape.iter().copied())
 }
 
 /// A weight in a file.

@@ -31,7 +31,8 @@ impl Upload {
             let buffer = near.client.empty(bytes);
             return Self::Gpu { near: Box::new(near), buffer, sent: 0 };
         }
-        Self::Host(Vec::new())
+        // At once, since a block that grows leaves holes behind it.
+        Self::Host(if pieces { Vec::with_capacity(bytes) } else { Vec::new() })
     }
 
     /// Takes the next piece: a multiple of four bytes, but for the last one.
@@ -40,11 +41,8 @@ impl Upload {
     /// [`Error::Gpu`] if the device was lost.
     pub fn push(&mut self, piece: Vec<u8>, bytes: usize) -> Result<()> {
         match self {
-            Self::Host(all) if all.is_empty() => *all = piece,
-            Self::Host(all) => {
-                all.reserve_exact(bytes - all.len());
-                all.extend(piece);
-            }
+            Self::Host(all) if all.capacity() == 0 => *all = piece,
+            Self::Host(all) => all.extend(piece),
             Self::Gpu { near, buffer, sent } => {
                 let (from, length) = (*sent, piece.len());
                 let place = buffer.clone().offset_start(from as u64).offset_end((bytes - from - length) as u64);

@@ -3,6 +3,7 @@
 //! `checkpoint-*.json` say which names and shapes files in the original layout have, and what diffusers' own converters make
 //! of each (`tests/fixtures/reference/checkpoints.py`).
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::rc::Rc;
@@ -10,7 +11,8 @@ use std::rc::Rc;
 use burn::tensor::Tensor;
 use pseudoword::Error;
 use pseudoword::checkpoint::{Checkpoint, Family, Options};
-use pseudoword::model::ModelConfig;
+use pseudoword::event::{Event, Part};
+use pseudoword::model::{Loading, ModelConfig};
 use pseudoword::ops::Var;
 use pseudoword::schedule::PredictionType;
 use pseudoword::session::Session;
@@ -18,6 +20,7 @@ use pseudoword::source::{Folder, LocalFuture, Memory, Source};
 use pseudoword::weights::{Header, Storage};
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::fixtures::{cpu, model_path, open, path, values};
 
@@ -195,7 +198,8 @@ fn outputs(session: &Session) -> Vec<Vec<u32>> {
     let side = 8 * model.config.vae.pixels_per_latent();
     let encoder = pollster::block_on(model.encoder(&mut |_| ())).unwrap();
     let encoded = encoder.encode(&ramp(side * side * 3).reshape([1, side, side, 3])).mean;
-    let all = [values(context.into_value()), values(noise), values(model.decoder.decode(&latents)), values(encoded)];
+    let decoder = pollster::block_on(model.decoder(&mut |_| ())).unwrap();
+    let all = [values(context.into_value()), values(noise), values(decoder.decode(&latents)), values(encoded)];
     all.map(|values| values.into_iter().map(f32::to_bits).collect()).to_vec()
 }
 
@@ -212,6 +216,70 @@ fn a_model_in_one_file_computes_what_its_folder_computes() {
             assert_eq!(outputs(&file), outputs(&folder), "{model} {storage:?}");
             assert_eq!(file.model().config.scheduler, folder.model().config.scheduler);
         }
+    }
+}
+
+/// Files, and what was read of them.
+struct Watched {
+    files: Rc<dyn Source>,
+    read: RefCell<Vec<(String, Range<u64>)>>,
+}
+
+impl Source for Watched {
+    fn name(&self) -> String {
+        self.files.name()
+    }
+
+    fn length<'a>(&'a self, path: &'a str) -> LocalFuture<'a, pseudoword::Result<Option<u64>>> {
+        self.files.length(path)
+    }
+
+    fn read<'a>(&'a self, path: &'a str, range: Range<u64>) -> LocalFuture<'a, pseudoword::Result<Vec<u8>>> {
+        self.read.borrow_mut().push((path.to_owned(), range.clone()));
+        self.files.read(path, range)
+    }
+}
+
+#[test]
+fn a_unet_is_hashed_while_it_is_streamed_and_each_byte_is_read_once() {
+    const WINDOW: u64 = 64 << 10;
+    let folder = |model: &str| -> Rc<dyn Source> { Rc::new(Folder::new(model_path(model))) };
+    let single = |model: &str| -> Rc<dyn Source> { Rc::new(single(model, &with_base(model)).unwrap()) };
+    for (files, storage) in [
+        (folder("tiny-sd1"), Storage::AsFile),
+        (folder("tiny-sd2"), Storage::F32),
+        (folder("mini"), Storage::F16),
+        (single("tiny-sd1"), Storage::F16),
+        (single("tiny-sd2"), Storage::AsFile),
+    ] {
+        let (name, path) = (files.name(), FILES[1].1);
+        let length = pollster::block_on(files.length(path)).unwrap().unwrap();
+        let bytes = pollster::block_on(files.read(path, 0..length)).unwrap();
+        let (place, mut quiet) = (cpu(), |_| ());
+        let plain = Session::open_with(files.clone(), &place.device, Some(storage), &mut quiet);
+        let plain = outputs(&pollster::block_on(plain).unwrap());
+
+        let watched = Rc::new(Watched { files, read: RefCell::default() });
+        let loading = Loading { storage: Some(storage), hash: true, ..Loading::default() };
+        let mut told = Vec::new();
+        let session = pollster::block_on(Session::load(watched.clone(), &place.device, loading, &mut |event| {
+            if let Event::Load { part: Part::Unet, done, total } = event {
+                told.push((done, total));
+            }
+        }));
+        let session = session.unwrap();
+        let hash: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(session.model().unet_hash.as_ref(), Some(&hash), "{name}");
+        assert_eq!(outputs(&session), plain, "{name}");
+        let total = told[0].1;
+        assert_eq!(told, (1..=total).map(|done| (done, total)).collect::<Vec<_>>(), "{name}");
+
+        // Besides all bytes once: the header for its own sake, and the windows of the model's fingerprint.
+        let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap());
+        let windows: u64 = (0..8).map(|part| length * part / 8).map(|from| length.min(from + WINDOW) - from).sum();
+        let read = watched.read.borrow();
+        let read: u64 = read.iter().filter(|(of, _)| of == path).map(|(_, range)| range.end - range.start).sum();
+        assert_eq!(read, header + length + windows, "{name}");
     }
 }
 

@@ -1,10 +1,12 @@
 //! The frozen model's parts, and the gradient through all of them, against diffusers and transformers.
 
 use burn::tensor::Tensor;
+use pseudoword::layout::channels_first;
 use pseudoword::ops::{Var, backward, mse, splice};
 use pseudoword::schedule::NoiseSchedule;
 use pseudoword::session::Session;
 use pseudoword::text::Prompt;
+use pseudoword::vae::tiling::{self, Map};
 use pseudoword::weights::Storage;
 
 use crate::fixtures::{Fixture, Place, assert_close, map_values, on_every_device, open, values};
@@ -66,8 +68,55 @@ fn the_autoencoder_equals_diffusers() {
         assert_close(&map_values(posterior.mean), &fixture.floats("vae.mean"), place, &format!("{name} mean"));
         assert_close(&map_values(posterior.logvar), &fixture.floats("vae.logvar"), place, &format!("{name} logvar"));
         let latents = fixture.map("vae.latents", &place.device) / session.model().config.vae.scaling_factor;
-        let decoded = session.model().decoder.decode(&latents);
+        let decoded = pollster::block_on(session.model().decoder(&mut |_| ())).unwrap().decode(&latents);
         assert_close(&map_values(decoded), &fixture.floats("vae.decoded"), place, &format!("{name} decoded"));
+    });
+}
+
+#[test]
+fn the_autoencoder_in_tiles_equals_diffusers() {
+    const TILE: usize = 8;
+    let fixture = Fixture::read("tiling.safetensors");
+    let compare = |place: &Place, ours: &Map, name: &str, shown: bool| {
+        let Map { size: [height, width], channels, values } = ours;
+        let ours = channels_first(values, [1, *height, *width, *channels]);
+        // What diffusers' last row and column of tiles show once more: a quarter of a tile.
+        let strip = if shown { height / 20 * 2 } else { 0 };
+        let in_strip = |i: usize| i % width >= width - strip || i / width % height >= height - strip;
+        let pick = |values: &[f32], which: bool| -> Vec<f32> {
+            values.iter().enumerate().filter(|(i, _)| in_strip(*i) == which).map(|(_, value)| *value).collect()
+        };
+        let [theirs, whole] = ["tiled", "whole"].map(|kind| fixture.floats(&name.replace('*', kind)));
+        assert_close(&pick(&ours, false), &pick(&theirs, false), place, name);
+        let off = |values: &[f32]| {
+            let [values, whole] = [values, &whole].map(|values| pick(values, shown));
+            values.iter().zip(&whole).map(|(a, b)| f64::from((a - b).abs())).sum::<f64>() / whole.len() as f64
+        };
+        // Tiles do change the result, and where we differ from diffusers we are nearer to what the whole gives.
+        assert!(off(&theirs) > 0.01, "{name}: {}", off(&theirs));
+        assert!(!shown || off(&ours) < off(&theirs), "{name}: {} {}", off(&ours), off(&theirs));
+    };
+    on_every_device(|place| {
+        let session = open("tiny-sd1", place, Some(Storage::F32));
+        let model = session.model();
+        let encoder = pollster::block_on(model.encoder(&mut |_| ())).unwrap();
+        let decoder = pollster::block_on(model.decoder(&mut |_| ())).unwrap();
+        for (case, shown) in [("new", false), ("shown", true)] {
+            let latents = fixture.map(&format!("{case}.latents"), &place.device);
+            let decoded = pollster::block_on(tiling::decode(&decoder, &latents, TILE)).unwrap();
+            compare(place, &decoded, &format!("{case}.*.decoded"), shown);
+
+            let pixels = fixture.map(&format!("{case}.pixels"), &place.device);
+            let tile = TILE * model.config.vae.pixels_per_latent();
+            let Map { size, channels, values } = pollster::block_on(tiling::encode(&encoder, &pixels, tile)).unwrap();
+            let half = channels / 2;
+            let part = |pick: fn(f32) -> f32, from: usize| {
+                let values = values.chunks(channels).flat_map(|all| &all[from..from + half]).copied().map(pick);
+                Map { size, channels: half, values: values.collect() }
+            };
+            compare(place, &part(|mean| mean, 0), &format!("{case}.*.mean"), shown);
+            compare(place, &part(|std| 2.0 * std.ln(), half), &format!("{case}.*.logvar"), shown);
+        }
     });
 }
 

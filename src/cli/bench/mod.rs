@@ -25,7 +25,7 @@ use crate::checkpoint::{Family, family_files};
 use crate::config::{SampleConfig, TrainConfig};
 use crate::event::Event;
 use crate::image::Picture;
-use crate::model::{ModelConfig, with_random_weights};
+use crate::model::{Loading, ModelConfig, with_random_weights};
 use crate::noise::{Noise, Stream};
 use crate::ops::{Var, backward, mse};
 use crate::plan::{self, Plan};
@@ -61,7 +61,7 @@ pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> 
         let job = plan::Job { height: side, width: side, batch: asked.batch_size };
         Plan::training(model, weights, job, crate::train::recomputes(&asked, model), true, on_cpu)
     };
-    let (session, chosen) = open::session(shared, source, &planned, out).await?;
+    let (session, chosen) = open::session(shared, source, &planned, Loading::default(), out).await?;
     let load_seconds = begun.elapsed().as_secs_f64();
     let side = args.resolution.unwrap_or_else(|| session.model().config.resolution());
     let half = session.model().unet.is_half();
@@ -156,7 +156,7 @@ async fn model(args: &BenchArgs, shared: &Shared, out: &mut Output) -> Result<(R
     let family = match args.random {
         None => {
             let source = find::model(shared, out).await?;
-            let model = ModelId::of(&*source).await?;
+            let model = ModelId::named(&*source);
             return Ok((source, model));
         }
         Some(RandomModel::Sd1) => Some(Family::Sd1),
@@ -252,7 +252,8 @@ impl Bench<'_> {
         let model = self.session.model();
         let side = self.side as usize / model.config.vae.pixels_per_latent();
         let latents = self.random([1, side, side, model.config.vae.latent_channels]);
-        self.repeat(async || platform::read(model.decoder.decode(&latents)).await).await
+        let decoder = model.decoder(&mut |_| ()).await?;
+        self.repeat(async || platform::read(decoder.decode(&latents)).await).await
     }
 
     /// The U-Net on the empty and the full prompt, guidance, and a sampler's step.
