@@ -22,6 +22,8 @@ struct Sizes {
     stride: u32,
     top: u32,
     left: u32,
+    // Rows of workgroups before this launch's, where a product is cut into several.
+    first_group: u32,
 }
 
 @group(0) @binding({{ sizes }}) var<uniform> sizes: Sizes;
@@ -51,7 +53,7 @@ fn emit(row: u32, column: u32, values: vec4<f32>) {
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let first_row = group.y * TILE_ROWS;
+    let first_row = (group.y + sizes.first_group) * TILE_ROWS;
     let first_column = group.x * TILE_COLUMNS;
     let depth_quad = lane % DEPTH_QUADS;
     let row_quad = lane / DEPTH_QUADS;

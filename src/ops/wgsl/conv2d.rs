@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::tile::Tile;
-use super::{ACTIVATION_FORMATS, FACTOR_FORMATS, Format, Input, Kernel, Launch, MOST_GROUPS};
+use super::{ACTIVATION_FORMATS, Cut, FACTOR_FORMATS, Format, Input, Kernel, Launch, MOST_GROUPS};
 use crate::ops::Weight;
 use crate::ops::conv2d::Geometry;
 
@@ -38,8 +38,10 @@ pub(in crate::ops) fn conv2d(
             ("bias", bias.map(|bias| bias.stored() as &dyn Input), columns),
         ],
         sizes: &[
-            rows, columns, height, width, channels, out_height, out_width, kernel[0], kernel[1], stride, top, left,
+            rows, columns, height, width, channels, out_height, out_width, kernel[0], kernel[1], stride, top, left, 0,
         ],
+        operations: super::operations(&[rows, columns, channels, kernel[0], kernel[1]]),
+        cut: Some(Cut { axis: 1, first: 12 }),
         groups: [across, down, 1],
         lanes: tile.lanes(),
     };
@@ -63,8 +65,10 @@ pub(in crate::ops) fn conv2d_backward(dy: &Tensor<4>, weight: &Weight<2>, geomet
         numbers: tile.numbers(),
         inputs: &[("gradient", Some(dy), channels), ("weight", Some(weight.stored()), columns)],
         sizes: &[
-            batch, columns, height, width, channels, out_height, out_width, kernel[0], kernel[1], stride, top, left,
+            batch, columns, height, width, channels, out_height, out_width, kernel[0], kernel[1], stride, top, left, 0,
         ],
+        operations: super::operations(&[batch, out_height, out_width, channels, kernel[0], kernel[1], columns]),
+        cut: Some(Cut { axis: 1, first: 12 }),
         groups: [across, down, stride * stride],
         lanes: tile.lanes(),
     };

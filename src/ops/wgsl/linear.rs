@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::tile::Tile;
-use super::{ACTIVATION_FORMATS, FACTOR_FORMATS, Format, Input, Kernel, Launch, MOST_GROUPS};
+use super::{ACTIVATION_FORMATS, Cut, FACTOR_FORMATS, Format, Input, Kernel, Launch, MOST_GROUPS};
 use crate::ops::Weight;
 
 const PIECES: &[&str] =
@@ -45,7 +45,9 @@ fn product(
             ("right", Some(right), if by_columns { inner } else { columns }),
             ("bias", bias.map(|bias| bias.stored() as &dyn Input), columns),
         ],
-        sizes: &[rows, columns, inner],
+        sizes: &[rows, columns, inner, 0],
+        operations: super::operations(&[rows, columns, inner]),
+        cut: Some(Cut { axis: 1, first: 3 }),
         groups: [across, down, 1],
         lanes: tile.lanes(),
     };
