@@ -101,6 +101,7 @@ pub(super) async fn run(args: &TrainArgs, shared: &Shared, out: &mut Output) -> 
         folder,
         report: Arc::new(Mutex::new(report)),
         record: args.record.as_deref(),
+        unwritten: false,
         out,
     };
     run.watch(&chosen, shared, &path);

@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(pieces(100, 10, 10), [1; 10]);
         // A part is the least that there is.
         assert_eq!(pieces(100, 3, 1), [1; 3]);
-        assert_eq!(pieces(u64::MAX, 4, u64::MAX / 2), [2, 2]);
+        assert_eq!(pieces(u64::MAX, 4, u64::MAX / 2 + 1), [2, 2]);
         assert_eq!(pieces(5, 1, 2), [1]);
         for (work, parts, budget) in (1..40).flat_map(|work| (1..20).map(move |parts| (work, parts, 1 + work / 3))) {
             let cut = pieces(work, parts, budget);

@@ -80,6 +80,16 @@ fn a_disk_that_is_full_for_a_while_costs_nothing() {
 }
 
 #[test]
+fn a_word_that_cannot_be_written_for_a_while_is_told_of_once() {
+    let place = Place::new();
+    let points = "learned_embeds.safetensors:create=full@1-3 learned_embeds.safetensors:create=full@5-6";
+    let output = failing(&place, points, &["--steps", "9", "--save-every", "1"]);
+    succeeded(&output);
+    let said = text(&output.stderr);
+    assert_eq!(said.matches("warning: cannot write run/learned_embeds.safetensors").count(), 2, "{said}");
+}
+
+#[test]
 fn a_disk_that_stays_full_leaves_the_word_elsewhere() {
     let place = Place::new();
     fs::create_dir(place.path("tmp")).unwrap();
