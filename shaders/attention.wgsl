@@ -11,13 +11,14 @@
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let sample = group.y / sizes.heads;
     let head = group.y % sizes.heads;
-    let query = group.x * LANES + lane;
+    let block = group.x + sizes.first_group;
+    let query = block * LANES + lane;
     let at = place(sizes.queries, sample, min(query, sizes.queries - 1u), head);
     let q{{ quad }} = q_at(at + 4u * {{ quad }}u, 4u) * sizes.scale;
     var y{{ quad }} = vec4<f32>();
     var most = LEAST;
     var total = 0.0;
-    let last = last_key(group.x);
+    let last = last_key(block);
     for (var first = 0u; first < last; first += TILE) {
         workgroupBarrier();
         fill_keys(lane, sample, head, first);

@@ -38,7 +38,7 @@ fn fill_queries(lane: u32, sample: u32, head: u32, first: u32, last: u32) {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let sample = group.y / sizes.heads;
     let head = group.y % sizes.heads;
-    let key = group.x * LANES + lane;
+    let key = (group.x + sizes.first_group) * LANES + lane;
     let at = place(sizes.keys, sample, min(key, sizes.keys - 1u), head);
     let k{{ quad }} = k_at(at + 4u * {{ quad }}u, 4u) * sizes.scale;
     let v{{ quad }} = v_at(at + 4u * {{ quad }}u, 4u);

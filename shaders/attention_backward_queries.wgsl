@@ -10,7 +10,8 @@
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let sample = group.y / sizes.heads;
     let head = group.y % sizes.heads;
-    let query = group.x * LANES + lane;
+    let block = group.x + sizes.first_group;
+    let query = block * LANES + lane;
     let known = min(query, sizes.queries - 1u);
     let at = place(sizes.queries, sample, known, head);
     let q{{ quad }} = q_at(at + 4u * {{ quad }}u, 4u) * sizes.scale;
@@ -19,7 +20,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let stat = (sample * sizes.queries + known) * sizes.heads + head;
     let logsumexp = stats_at(stat, 1u).x;
     let delta = stats_at(stat + sizes.batch * sizes.queries * sizes.heads, 1u).x;
-    let last = last_key(group.x);
+    let last = last_key(block);
     for (var first = 0u; first < last; first += TILE) {
         workgroupBarrier();
         fill_keys(lane, sample, head, first);

@@ -13,7 +13,7 @@
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let first_row = group.y * TILE_ROWS;
+    let first_row = (group.y + sizes.first_group) * TILE_ROWS;
     let first_column = group.x * TILE_COLUMNS;
     // A small picture may have no pixel of the last classes: such a workgroup has no rows.
     let first = vec2(group.z % sizes.stride, group.z / sizes.stride);

@@ -35,7 +35,7 @@ fn weight_block(column: u32, tap: u32, channel: u32, pitch: u32) -> mat4x4<f32> 
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let first = corner(group.x * LANES + lane, sizes.columns);
+    let first = corner((group.x + sizes.first_group) * LANES + lane, sizes.columns);
     if (first.y >= sizes.rows) {
         return;
     }

@@ -10,7 +10,7 @@
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let first_row = group.y * TILE_ROWS;
+    let first_row = (group.y + sizes.first_group) * TILE_ROWS;
     let first_column = group.x * TILE_COLUMNS;
     let depth_quad = lane % DEPTH_QUADS;
     let left_row_quad = lane / DEPTH_QUADS;

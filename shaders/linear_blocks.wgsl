@@ -17,7 +17,7 @@ fn right_block(k: u32, column: u32) -> mat4x4<f32> {
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let first = corner(group.x * LANES + lane, sizes.columns);
+    let first = corner((group.x + sizes.first_group) * LANES + lane, sizes.columns);
     if (first.y >= sizes.rows) {
         return;
     }

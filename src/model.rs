@@ -274,11 +274,17 @@ async fn asked_by_unet(source: &dyn Source, config: &UnetConfig, device: &Device
 /// # Errors
 /// Those of looking for the files.
 pub async fn usual_storage(source: &dyn Source, on_gpu: bool) -> Result<Storage> {
-    Ok(match parameters(source).await? <= SMALL {
+    Ok(usual_storage_of(weight_bytes(source).await?, on_gpu))
+}
+
+/// The same, judged by the length of all weight files in bytes.
+pub fn usual_storage_of(bytes: u64, on_gpu: bool) -> Storage {
+    // As many parameters as there would be in f16.
+    match bytes / 2 <= SMALL {
         true => Storage::F32,
         false if on_gpu => Storage::F16,
         false => Storage::AsFile,
-    })
+    }
 }
 
 /// A hash that is another for every other model: of the weights' lengths, headers and some of their values. All of them
@@ -299,13 +305,13 @@ async fn fingerprint(source: &dyn Source) -> Result<String> {
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// About how many parameters the model's files hold, judged by their length in f16.
-async fn parameters(source: &dyn Source) -> Result<u64> {
+/// The length of all weight files.
+async fn weight_bytes(source: &dyn Source) -> Result<u64> {
     let mut bytes = 0;
     for part in PARTS {
         for path in files::find(source, part).await?.unwrap_or_default() {
             bytes += source.length(&path).await?.unwrap_or(0);
         }
     }
-    Ok(bytes / 2)
+    Ok(bytes)
 }

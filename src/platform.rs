@@ -29,6 +29,7 @@ pub async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
         Err(ExecutionError::DevicePoisoned { .. }) => Err(failed("device is poisoned".to_owned())),
         Err(error) => Err(failed(error.to_string())),
     };
+    gpu::submission::read();
     match values {
         Err(lost @ Error::GpuLost { .. }) => Err(lost),
         // What the driver reported is the cause; what reading made of it is not.

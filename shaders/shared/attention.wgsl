@@ -21,7 +21,9 @@ struct Sizes {
     // Queries that one workgroup of attention_backward_keys.wgsl walks.
     span: u32,
     batch: u32,
-    unused: vec2<u32>,
+    // Workgroups along the first axis before this launch's, where an attention is cut into several.
+    first_group: u32,
+    unused: u32,
 }
 
 @group(0) @binding({{ sizes }}) var<uniform> sizes: Sizes;

@@ -7,7 +7,8 @@ struct Sizes {
     rows: u32,
     columns: u32,
     inner: u32,
-    unused: u32,
+    // Rows of workgroups (or, of blocks, workgroups) before this launch's, where a product is cut into several.
+    first_group: u32,
 }
 
 @group(0) @binding({{ sizes }}) var<uniform> sizes: Sizes;

@@ -7,8 +7,9 @@ use std::rc::Rc;
 use sha2::{Digest, Sha256};
 
 use super::args::{Prediction, Shared};
-use super::files;
+use super::open::Planned;
 use super::output::Output;
+use super::{files, open as opening};
 use crate::checkpoint::{Checkpoint, Options};
 use crate::embedding::{self, Learned, NamedBy, Reading, hex};
 use crate::event::Event;
@@ -50,9 +51,22 @@ fn tell(out: &mut Output) -> impl FnMut(Notice) -> ControlFlow<()> + '_ {
 /// # Errors
 /// [`Error::BadFile`] for what is no model, [`Error::Source`] for what cannot be fetched.
 pub(super) async fn model(shared: &Shared, out: &mut Output) -> Result<Rc<dyn Source>> {
+    found(shared, None, out).await
+}
+
+/// The model that is asked for, to do something with it: that it cannot be done on this machine is found out before the
+/// weights are fetched.
+///
+/// # Errors
+/// As for [`model`], and [`Error::TooLittleMemory`].
+pub(super) async fn model_for(shared: &Shared, planned: Planned<'_>, out: &mut Output) -> Result<Rc<dyn Source>> {
+    found(shared, Some(planned), out).await
+}
+
+async fn found(shared: &Shared, planned: Option<Planned<'_>>, out: &mut Output) -> Result<Rc<dyn Source>> {
     let source = match &shared.model {
         None => Found::Folder(Rc::new(mini::source())),
-        Some(path) => find_model(path, shared, out).await?,
+        Some(path) => find_model(path, shared, planned, out).await?,
     };
     match source {
         Found::Folder(source) => {
@@ -89,7 +103,7 @@ enum Found {
     File(Rc<dyn Source>, String),
 }
 
-async fn find_model(path: &Path, shared: &Shared, out: &mut Output) -> Result<Found> {
+async fn find_model(path: &Path, shared: &Shared, planned: Option<Planned<'_>>, out: &mut Output) -> Result<Found> {
     let bad = |reason: &str| Err(Error::BadFile { file: path.display().to_string(), reason: reason.to_owned() });
     match std::fs::metadata(path) {
         Ok(about) if about.is_dir() => return Ok(Found::Folder(Rc::new(Folder::new(path)))),
@@ -124,10 +138,15 @@ async fn find_model(path: &Path, shared: &Shared, out: &mut Output) -> Result<Fo
             let (listing, chosen) = sources.plan(&at, Precision::Half, &mut tell(out)).await?;
             // A model that cannot be run should cost a few kilobytes to find out, not gigabytes.
             let configs = sources.locate(&at, &listing, &chosen.configs, &mut tell(out)).await?;
-            ModelConfig::read(&configs).await?;
+            let config = ModelConfig::read(&configs).await?;
+            let outlook = match planned {
+                Some(planned) => opening::outlook(shared, &config, &chosen.lengths(), planned)?,
+                None => None,
+            };
             out.say(&format!(
-                "{at}: {:.0} MB in all; what is here already is not fetched again",
-                chosen.bytes() as f64 / 1e6
+                "{at}: {:.0} MB in all; what is here already is not fetched again{}",
+                chosen.bytes() as f64 / 1e6,
+                outlook.map_or_else(String::new, |outlook| format!(". {outlook}"))
             ));
             let files: Vec<_> = chosen.all().cloned().collect();
             Ok(Found::Folder(Rc::new(sources.locate(&at, &listing, &files, &mut tell(out)).await?)))

@@ -19,7 +19,7 @@ use crate::config::SampleConfig;
 use crate::event::Event;
 use crate::image::encode_png;
 use crate::model::{Loading, ModelConfig};
-use crate::plan::{self, Plan};
+use crate::plan::{self, Plan, WeightBytes};
 use crate::sample::SampleJob;
 use crate::{Error, Result};
 
@@ -50,7 +50,7 @@ struct Run<'a> {
 /// Generates.
 pub(super) async fn run(args: &GenerateArgs, shared: &Shared, out: &mut Output) -> Result<()> {
     let begun = Instant::now();
-    let source = find::model(shared, out).await?;
+    let source = find::model_for(shared, &planned(&args.config), out).await?;
     let model_config = ModelConfig::read(&*source).await?;
     let mut config = args.config.clone();
     let latents = args.latents.as_deref().map(read_latents).transpose()?;
@@ -71,15 +71,8 @@ pub(super) async fn run(args: &GenerateArgs, shared: &Shared, out: &mut Output) 
 
     let interrupt = Interrupt::listen(shared.quiet)?;
     let mut model = ModelId::named(&*source);
-    let guided = if config.guidance == 1.0 { 1 } else { 2 };
-    let job = plan::Job {
-        height: config.height.unwrap_or(model_config.resolution()),
-        width: config.width.unwrap_or(model_config.resolution()),
-        batch: guided * config.count.min(config.batch_size),
-    };
-    let planned = |model: &ModelConfig, weights, on_cpu| Plan::generating(model, weights, job, on_cpu);
-    let (mut session, _) =
-        open::session(shared, source, &planned, Loading { hash: true, ..Loading::default() }, out).await?;
+    let loading = Loading { hash: true, ..Loading::default() };
+    let (mut session, _) = open::session(shared, source, &planned(&config), loading, out).await?;
     model.hash.clone_from(&session.model().unet_hash);
     let words = open::add_words(&mut session, embeddings, &model, out)?;
     let start = |prompt: &str| -> Result<SampleJob> {
@@ -106,6 +99,19 @@ pub(super) async fn run(args: &GenerateArgs, shared: &Shared, out: &mut Output) 
         run.pictures(jobs).await?;
     }
     run.finish(begun)
+}
+
+/// How much memory pictures will need.
+fn planned(config: &SampleConfig) -> impl Fn(&ModelConfig, WeightBytes, bool) -> Plan {
+    move |model, weights, on_cpu| {
+        let guided = if config.guidance == 1.0 { 1 } else { 2 };
+        let job = plan::Job {
+            height: config.height.unwrap_or(model.resolution()),
+            width: config.width.unwrap_or(model.resolution()),
+            batch: guided * config.count.min(config.batch_size),
+        };
+        Plan::generating(model, weights, job, on_cpu)
+    }
 }
 
 /// Decides on the files' names.

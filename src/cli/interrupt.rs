@@ -44,7 +44,11 @@ pub(super) fn reason() -> Error {
     Error::Interrupted { signal: which::signal() }
 }
 
-/// Which signal it was. `ctrlc` tells that one came, but not which.
+/// Which signal it was. `ctrlc` tells that one came, but not which, and the exit status has to say it.
+///
+/// There is no safe way to learn it with what this program depends on: the standard library and `rustix` install no handlers
+/// (the latter only behind `unsafe`), `nix`, which `ctrlc` uses, does so behind `unsafe` too, and nothing in `/proc` remembers
+/// a signal that was delivered. So one function of C's is declared here, and nothing else in the program is unsafe.
 #[cfg(unix)]
 mod which {
     use std::sync::OnceLock;
@@ -53,12 +57,18 @@ mod which {
     pub const INTERRUPT: u8 = 2;
     const HANG_UP: u8 = 1;
     const TERMINATE: u8 = 15;
-    /// What the system calls the handler that does nothing.
+    /// What the system calls the handler that does nothing, and the failure to set one; no handler (0) is none here.
     const IGNORED: usize = 1;
+    const FAILED: usize = usize::MAX;
 
     type Handler = extern "C" fn(i32);
 
-    #[allow(unsafe_code, reason = "C's `signal`, as every Unix has it: a number and a function in, the one before out")]
+    /// What is promised to the compiler: that `signal` exists with these types, as C11 (7.14.1.1) and POSIX have it, and that
+    /// it can be called with whatever they allow. A wrong number is answered with [`FAILED`], memory is not touched, and a
+    /// handler lives as long as the program. What can go wrong is left to safe code: what a handler does when it runs
+    /// ([`seen`] touches atomics alone), and that a pointer which comes back is called only if it is a function (a null is
+    /// none by Rust's own rule for such types, the two other special values are sorted out in [`function`]).
+    #[allow(unsafe_code, reason = "declares C's `signal`: see above")]
     mod system {
         unsafe extern "C" {
             pub safe fn signal(number: i32, handler: super::Handler) -> Option<super::Handler>;
@@ -71,6 +81,11 @@ mod which {
     static STAYS: AtomicBool = AtomicBool::new(false);
     /// What `ctrlc` does with all three.
     static NEXT: OnceLock<Handler> = OnceLock::new();
+
+    /// What came back from the system, if it is a function that can be called.
+    fn function(handler: Option<Handler>) -> Option<Handler> {
+        handler.filter(|handler| ![IGNORED, FAILED, seen as Handler as usize].contains(&(*handler as usize)))
+    }
 
     /// Runs inside of whatever was interrupted: atomics are all that may be touched.
     extern "C" fn seen(number: i32) {
@@ -93,9 +108,7 @@ mod which {
     /// To be called after that: stands in front of it.
     pub fn after() {
         for number in [INTERRUPT, HANG_UP, TERMINATE] {
-            if let Some(next) = system::signal(i32::from(number), seen)
-                && next as usize != seen as Handler as usize
-            {
+            if let Some(next) = function(system::signal(i32::from(number), seen)) {
                 let _same = NEXT.set(next);
             }
         }

@@ -12,8 +12,8 @@ use crate::embedding::{Embedding, Refusal, hex};
 use crate::event::{Event, Part};
 use crate::gpu::{self, Chosen};
 use crate::mini;
-use crate::model::{Loading, ModelConfig, usual_storage};
-use crate::plan::{Machine, Plan, WeightBytes};
+use crate::model::{Loading, ModelConfig, usual_storage, usual_storage_of};
+use crate::plan::{self, FileLength, Machine, Plan, WeightBytes};
 use crate::session::Session;
 use crate::source::Source;
 use crate::source::fetch::WordFile;
@@ -68,6 +68,38 @@ async fn unet_hash(source: &dyn Source) -> Result<Option<String>> {
 /// A plan for what is to be done with a model, given its weights as they will be kept, and whether the processor computes.
 pub(super) type Planned<'a> = &'a dyn Fn(&ModelConfig, WeightBytes, bool) -> Plan;
 
+/// Before a model's weights are fetched: says what the work will take of the memory, judged by their lengths; nothing where
+/// that is not worth a word.
+///
+/// # Errors
+/// [`Error::TooLittleMemory`] if the work cannot be done however the weights are kept, [`Error::NoGpu`] if there is no device
+/// to do it.
+pub(super) fn outlook(
+    shared: &Shared,
+    config: &ModelConfig,
+    lengths: &[FileLength],
+    planned: Planned<'_>,
+) -> Result<Option<String>> {
+    let chosen = gpu::choose(shared.device)?;
+    let bytes = lengths.iter().map(|file| file.bytes).sum();
+    let storage = asked(shared.weights).unwrap_or_else(|| usual_storage_of(bytes, chosen.kind == "gpu"));
+    let plan = planned(config, WeightBytes::at_least(lengths, storage), chosen.kind == "cpu");
+    let machine = machine(&chosen);
+    plan.check(&machine)?;
+    let free = machine.free.map_or_else(String::new, |free| format!("; {} are free", plan::size(free)));
+    Ok((plan.peak() > WORTH_SAYING).then(|| format!("using it takes {}{free}", plan.sentence())))
+}
+
+/// How weights are to be kept, if the user says so.
+fn asked(weights: WeightStorage) -> Option<Storage> {
+    match weights {
+        WeightStorage::Auto => None,
+        WeightStorage::File => Some(Storage::AsFile),
+        WeightStorage::F16 => Some(Storage::F16),
+        WeightStorage::F32 => Some(Storage::F32),
+    }
+}
+
 /// Chooses the device, says how much memory the work will need, and loads the model.
 ///
 /// # Errors
@@ -97,13 +129,7 @@ pub(super) async fn on_device(
     loading: Loading,
     out: &mut Output,
 ) -> Result<Session> {
-    let storage = match weights {
-        WeightStorage::Auto => None,
-        WeightStorage::File => Some(Storage::AsFile),
-        WeightStorage::F16 => Some(Storage::F16),
-        WeightStorage::F32 => Some(Storage::F32),
-    };
-    let storage = match storage {
+    let storage = match asked(weights) {
         Some(storage) => storage,
         None => usual_storage(&*source, chosen.kind == "gpu").await?,
     };

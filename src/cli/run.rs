@@ -37,6 +37,8 @@ pub(super) struct Run<'a> {
     pub latest: Vec<u8>,
     pub report: Arc<Mutex<Report>>,
     pub record: Option<&'a Path>,
+    /// Whether it has been said that the word cannot be written under way, since it last could.
+    pub unwritten: bool,
     pub out: &'a mut Output,
 }
 
@@ -171,10 +173,13 @@ impl Run<'_> {
         Event::Saved { what: "state".to_owned(), path: self.keeper.path().display().to_string() }
     }
 
-    /// Writes the word as it is under way. That it cannot be written is said, and no reason to stop.
+    /// Writes the word as it is under way. That it cannot be written is said once, and no reason to stop.
     fn checkpoint(&mut self) -> Result<()> {
-        match self.folder.save_word(&self.word()) {
+        let saved = self.folder.save_word(&self.word());
+        let known = std::mem::replace(&mut self.unwritten, saved.is_err());
+        match saved {
             Ok(path) => self.tell(&Event::Saved { what: "checkpoint".to_owned(), path: path.display().to_string() }),
+            Err(_) if known => Ok(()),
             Err(error) => self.tell(&Event::warning("not-saved", format!("{error}; training goes on in memory"))),
         }
     }

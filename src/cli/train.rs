@@ -37,7 +37,7 @@ pub(super) struct Ingredients<'a> {
 /// Trains.
 pub(super) async fn run(args: &TrainArgs, shared: &Shared, out: &mut Output) -> Result<()> {
     // Whatever can be wrong is found out before the model is loaded.
-    let source = find::model(shared, out).await?;
+    let source = find::model_for(shared, &planned(&args.config), out).await?;
     let config = ModelConfig::read(&*source).await?;
     let embeddings = open::embeddings(&args.embeddings, shared, out).await?;
     let mut tokenizer =
@@ -101,6 +101,7 @@ pub(super) async fn run(args: &TrainArgs, shared: &Shared, out: &mut Output) -> 
         folder,
         report: Arc::new(Mutex::new(report)),
         record: args.record.as_deref(),
+        unwritten: false,
         out,
     };
     run.watch(&chosen, shared, &path);

@@ -3,7 +3,7 @@
 //! A driver can lose work without a word. Whoever waits for a value is then blocked, and no error comes; so another thread
 //! looks at how long the waiting has taken, and ends the program. What a run has is on the disk after every step.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::failpoints;
 use crate::{Error, platform};
@@ -21,15 +21,14 @@ pub(super) fn watch(ended: impl FnOnce(&Error) + Send + 'static) {
     let short = failpoints::pass("watchdog").is_some();
     let pause = Duration::from_millis(if short { 50 } else { 500 });
     std::thread::spawn(move || {
-        let (mut longest, mut now) = (Duration::ZERO, Duration::ZERO);
+        let mut waiting = Waiting::default();
         loop {
+            let before = Instant::now();
             std::thread::sleep(pause);
-            let waited = platform::waiting().unwrap_or_default();
-            if waited < now {
-                longest = longest.max(now);
-            }
-            now = waited;
-            let limit = match longest {
+            // The rest of a longer pause is one of the machine, which slept, or of the program, which was stopped.
+            let passed = before.elapsed().min(pause * 4);
+            let waited = waiting.look(platform::waiting().unwrap_or_default(), passed);
+            let limit = match waiting.longest {
                 _ if short => Duration::from_secs(1),
                 Duration::ZERO => FIRST,
                 longest => LEAST.max(longest * TIMES),
@@ -46,4 +45,47 @@ pub(super) fn watch(ended: impl FnOnce(&Error) + Send + 'static) {
             }
         }
     });
+}
+
+/// What was seen of the waiting.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// How long the device has been waited for by the clock.
+    told: Duration,
+    /// How long while anything could happen at all.
+    waited: Duration,
+    /// The longest that ended.
+    longest: Duration,
+}
+
+impl Waiting {
+    /// Looks again after some time in which the program ran; gives how long the device has been waited for.
+    fn look(&mut self, told: Duration, passed: Duration) -> Duration {
+        if told <= self.told {
+            // Another waiting, or none.
+            self.longest = self.longest.max(self.waited);
+            self.waited = told.min(passed);
+        } else {
+            self.waited += passed.min(told - self.told);
+        }
+        self.told = told;
+        self.waited
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_that_slept_has_not_waited() {
+        let seconds = Duration::from_secs_f64;
+        let mut waiting = Waiting::default();
+        let mut look = |told: f64| waiting.look(seconds(told), seconds(0.5)).as_secs_f64();
+        assert_eq!([0.0, 0.3, 0.8, 1.3].map(&mut look), [0.0, 0.3, 0.8, 1.3]);
+        // The lid was closed for an hour; then the answer came.
+        assert_eq!([3601.3, 3601.8, 0.0].map(&mut look), [1.8, 2.3, 0.0]);
+        assert_eq!([0.2, 0.1].map(&mut look), [0.2, 0.1]);
+        assert_eq!(waiting.longest, seconds(2.3));
+    }
 }

@@ -8,6 +8,7 @@
 mod browser;
 #[cfg(not(target_family = "wasm"))]
 mod native;
+pub mod submission;
 
 #[cfg(target_family = "wasm")]
 pub use browser::{browser, tested};

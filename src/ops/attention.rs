@@ -75,10 +75,25 @@ fn causal_mask(queries: usize, keys: usize, device: &burn::tensor::Device) -> Te
 }
 
 fn reference(q: &Tensor<3>, k: &Tensor<3>, v: &Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
-    join(probabilities(q, k, heads, causal).matmul(split(v, heads)))
+    let ([batch, queries, inner], keys) = (q.dims(), k.dims()[1]);
+    let operations = |queries| super::wgsl::operations(&[2, batch, queries, keys, inner]);
+    let composed = |q: &Tensor<3>| {
+        super::wgsl::before(q, "attention, composed", operations(q.dims()[1]));
+        join(probabilities(q, k, heads, causal).matmul(split(v, heads)))
+    };
+    let at_once = super::wgsl::at_once(q, operations(queries), queries);
+    // The mask would need to know which queries these are; prompts are too short to be cut.
+    if causal || at_once == queries {
+        return composed(q);
+    }
+    let parts = (0..queries).step_by(at_once).map(|first| first..queries.min(first + at_once));
+    Tensor::cat(parts.map(|part| composed(&q.clone().slice([0..batch, part]))).collect(), 1)
 }
 
 fn reference_backward([q, k, v]: [&Tensor<3>; 3], dy: &Tensor<3>, heads: usize, causal: bool) -> [Tensor<3>; 3] {
+    let [batch, queries, inner] = q.dims();
+    let operations = super::wgsl::operations(&[5, batch, queries, k.dims()[1], inner]);
+    super::wgsl::before(q, "gradients of attention, composed", operations);
     let p = probabilities(q, k, heads, causal);
     let dy = split(dy, heads);
     let dv = p.clone().swap_dims(2, 3).matmul(dy.clone());

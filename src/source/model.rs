@@ -2,6 +2,8 @@
 
 use super::Problem;
 use super::hub::{Listing, RemoteFile};
+use crate::event::Part;
+use crate::plan::FileLength;
 
 /// Which precision is preferred where a repository has both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,6 +45,20 @@ impl ModelFiles {
     /// All of them.
     pub fn all(&self) -> impl Iterator<Item = &RemoteFile> {
         self.configs.iter().chain(&self.weights)
+    }
+
+    /// What can be known of the weights before they are fetched.
+    pub fn lengths(&self) -> Vec<FileLength> {
+        let part = |file: &RemoteFile| match file.path.rsplit('/').nth(1) {
+            Some("unet") => Part::Unet,
+            Some("vae") => Part::Vae,
+            _ => Part::TextEncoder,
+        };
+        let length = |file: &RemoteFile| {
+            let half = file.path.contains(".fp16.") || file.path.contains(".fp16-");
+            FileLength { part: part(file), bytes: file.size, half }
+        };
+        self.weights.iter().map(length).collect()
     }
 
     /// Bytes of all of them.
@@ -189,6 +205,11 @@ mod tests {
         assert_eq!(chosen(&both, Precision::Half).unwrap(), halves);
         let files = choose(&listing(&[&NEEDED[..], &WEIGHTS[..]].concat()), None, Precision::Half).unwrap();
         assert_eq!((files.notes.len(), files.weights.len(), files.configs.len(), files.bytes()), (3, 3, 6, 90));
+        let length = |part, half| FileLength { part, bytes: 10, half };
+        let parts = [Part::TextEncoder, Part::Unet, Part::Vae];
+        assert_eq!(files.lengths(), parts.map(|part| length(part, false)));
+        let files = choose(&listing(&[&NEEDED[..], &both].concat()), None, Precision::Half).unwrap();
+        assert_eq!(files.lengths(), parts.map(|part| length(part, true)));
     }
 
     #[test]

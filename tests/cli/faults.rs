@@ -80,6 +80,16 @@ fn a_disk_that_is_full_for_a_while_costs_nothing() {
 }
 
 #[test]
+fn a_word_that_cannot_be_written_for_a_while_is_told_of_once() {
+    let place = Place::new();
+    let points = "learned_embeds.safetensors:create=full@1-3 learned_embeds.safetensors:create=full@5-6";
+    let output = failing(&place, points, &["--steps", "9", "--save-every", "1"]);
+    succeeded(&output);
+    let said = text(&output.stderr);
+    assert_eq!(said.matches("warning: cannot write run/learned_embeds.safetensors").count(), 2, "{said}");
+}
+
+#[test]
 fn a_disk_that_stays_full_leaves_the_word_elsewhere() {
     let place = Place::new();
     fs::create_dir(place.path("tmp")).unwrap();
@@ -277,8 +287,9 @@ fn a_device_that_never_answers_is_not_waited_for_for_ever() {
 /// One picture, for the GPU here may be a program.
 fn on_the_gpu(place: &Place, failures: &str, more: &[&str]) -> Output {
     let picture = format!("{}/flat.png", peach());
-    let quick = ["--device", "gpu", "--eval-size", "1", "--vectors", "1", "--steps", "2", "--no-flip"];
-    let mut arguments = place.train(&[&quick[..], more].concat());
+    let quick = ["--device", "gpu", "--eval-size", "1", "--vectors", "1", "--no-flip"];
+    let steps: &[&str] = if more.contains(&"--steps") { &[] } else { &["--steps", "2"] };
+    let mut arguments = place.train(&[&quick[..], steps, more].concat());
     arguments[1] = picture;
     let mut command = place.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
     command.env("PSEUDOWORD_FAILPOINTS", failures).output().unwrap()
@@ -308,10 +319,20 @@ fn a_gpu_that_fails_is_an_error_with_advice_and_the_run_goes_on() {
     let output = on_the_gpu(&place, "step=gpu-lost@1", &["--out", "again", "--on-device-lost", "resume"]);
     succeeded(&output);
     assert!(text(&output.stderr).contains("It is started again, once"), "{}", text(&output.stderr));
-    let [first, second] =
-        ["gpu-lost", "again"].map(|run| read_word(&place.path(run).join("learned_embeds.safetensors")).rows);
-    let off = first.iter().zip(second).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    assert!(off <= 1e-6, "{off}");
+    // Both end where a run ends that nothing happened to.
+    succeeded(&on_the_gpu(&place, "", &["--out", "whole"]));
+    let rows = |run: &str| read_word(&place.path(run).join("learned_embeds.safetensors")).rows;
+    let whole = rows("whole");
+    for run in ["gpu-lost", "again"] {
+        let off = whole.iter().zip(rows(run)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(off <= 1e-6, "{run}: {off}");
+        assert_eq!(state(&place, run).step(), 2);
+    }
+    // Only once: a device that goes away again is told of, and what was learned until then is there.
+    let more = ["--out", "twice", "--on-device-lost", "resume", "--steps", "3"];
+    let output = on_the_gpu(&place, "step=gpu-lost@1-2", &more);
+    refused(&output, 5, &["the GPU was lost", "give the same command again"]);
+    assert_eq!(state(&place, "twice").step(), 2);
 }
 
 #[test]

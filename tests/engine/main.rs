@@ -14,5 +14,6 @@ mod models;
 mod ops;
 mod registering;
 mod resuming;
+mod submissions;
 mod tokenizer;
 mod training;

@@ -24,6 +24,44 @@ fn model_files() -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
+fn a_model_that_this_machine_cannot_use_costs_its_configuration_and_no_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = model_files();
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())).collect();
+    let hub = Hub::start(&files);
+    let picture = format!("{}/examples/peach/flat.png", env!("CARGO_MANIFEST_DIR"));
+    let run = |arguments: &[&str]| -> Output {
+        Command::new(env!("CARGO_BIN_EXE_pseudoword"))
+            .args(arguments)
+            .args(["--model", REPO, "--device", "cpu"])
+            .current_dir(folder.path())
+            .env("HF_ENDPOINT", &hub.api.url)
+            .env("HF_HUB_CACHE", folder.path().join("hub"))
+            .env("PSEUDOWORD_HOME", folder.path().join("home"))
+            .output()
+            .unwrap()
+    };
+    // Terabytes, even of a model this small.
+    let train = ["train", &picture, "--token", "<p>", "--resolution", "8192", "--batch-size", "65536", "--out", "run"];
+    let generate = ["generate", "a peach", "--width", "8192", "--height", "8192", "--count", "65536"];
+    for arguments in [&train[..], &[&generate[..], &["--batch-size", "65536"]].concat()] {
+        let output = run(arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(8), "{said}");
+        for part in ["not enough memory", "are free", "try a smaller --"] {
+            assert!(said.contains(part), "{part:?} is not in {said}");
+        }
+        assert!(!folder.path().join("run").exists(), "nothing is left of a run that came to nothing");
+    }
+    assert_eq!(hub.api.requests("unet/config.json").len(), 1, "the second time it is there");
+    assert!(hub.api.requests(".safetensors").is_empty(), "{:?}", hub.api.requests(".safetensors"));
+    // What can be used is fetched as ever.
+    let output = run(&["generate", "a peach", "--steps", "1"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(hub.api.requests(".safetensors").len(), 3);
+}
+
+#[test]
 fn a_model_and_a_word_come_from_a_repository_and_stay() {
     let folder = tempfile::tempdir().unwrap();
     let word = Embedding { token: "<thing>".to_owned(), width: 24, rows: vec![0.1; 24], metadata: Default::default() };

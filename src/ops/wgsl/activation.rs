@@ -40,8 +40,9 @@ fn by_quads(
     }
     let across = groups.div_ceil(down);
     let sizes = [width, rows * width, across];
-    let groups = [across, down, 1];
-    let launch = Launch { name, pieces, numbers: Vec::new(), inputs, sizes: &sizes, groups, lanes: LANES as u32 };
+    let (numbers, sizes, groups) = (Vec::new(), &sizes, [across, down, 1]);
+    let lanes = LANES as u32;
+    let launch = Launch { name, pieces, numbers, inputs, sizes, operations: 0, cut: None, groups, lanes };
     Some(launch.run(result))
 }
 

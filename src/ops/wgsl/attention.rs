@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use burn_wgpu::CubeBackend;
 
-use super::{Format, Input, Kernel, Launch, MOST_GROUPS, WANTED_GROUPS, is_played};
+use super::{Cut, Format, Input, Kernel, Launch, MOST_GROUPS, WANTED_GROUPS, is_played};
 
 const FORWARD: &[&str] = &[
     include_str!("../../../shaders/shared/attention.wgsl"),
@@ -61,7 +61,7 @@ impl Attention {
         let groups = [self.queries.div_ceil(LANES), self.batch * self.heads, 1];
         let (shape, sums) = (q.dims(), [self.batch, self.queries, self.heads]);
         let [y, logsumexp] = self
-            .launch("attention", FORWARD, &inputs, &self.sizes(0), groups)
+            .launch("attention", FORWARD, &inputs, (&self.sizes(0), groups), 2)
             .run_for([("result", &shape, self.width), ("logsumexp", &sums, 1)]);
         (Tensor::from_primitive::<CubeBackend>(y), Tensor::from_primitive::<CubeBackend>(logsumexp))
     }
@@ -80,14 +80,14 @@ impl Attention {
         inputs.push(("stats", Some(&stats), 1));
         let groups = [queries.div_ceil(LANES), batch * heads, 1];
         let dq = self
-            .launch("attention_backward_queries", BACKWARD_QUERIES, &inputs, &self.sizes(0), groups)
+            .launch("attention_backward_queries", BACKWARD_QUERIES, &inputs, (&self.sizes(0), groups), 3)
             .run_in_rows(q.dims(), width);
 
         let [splits, span] = self.splits();
         let groups = [keys.div_ceil(LANES), batch * heads, splits];
         let shape = [splits, batch, keys, heads * width];
         let shares = self
-            .launch("attention_backward_keys", BACKWARD_KEYS, &inputs, &self.sizes(span), groups)
+            .launch("attention_backward_keys", BACKWARD_KEYS, &inputs, (&self.sizes(span), groups), 4)
             .run_for([("dk", &shape, width), ("dv", &shape, width)]);
         let [dk, dv] = shares.map(|shares| {
             let shares = Tensor::<4>::from_primitive::<CubeBackend>(shares);
@@ -113,21 +113,25 @@ impl Attention {
         tensors.iter().map(|(name, tensor)| (*name, Some(*tensor as &dyn Input), self.width)).collect()
     }
 
-    fn sizes(&self, span: usize) -> [usize; 6] {
+    fn sizes(&self, span: usize) -> [usize; 7] {
         let scale = 1.0 / (self.width as f32).sqrt();
-        [self.queries, self.keys, self.heads, scale.to_bits() as usize, span, self.batch]
+        [self.queries, self.keys, self.heads, scale.to_bits() as usize, span, self.batch, 0]
     }
 
+    /// `products` is how many products of all queries and all keys the kernel makes.
     fn launch<'a>(
         &self,
         name: &'static str,
         pieces: &'static [&'static str],
         inputs: &'a [(&'static str, Option<&'a dyn Input>, usize)],
-        sizes: &'a [usize],
-        groups: [usize; 3],
+        (sizes, groups): (&'a [usize], [usize; 3]),
+        products: usize,
     ) -> Launch<'a> {
         let numbers = numbers(self.width / 4, self.causal);
-        Launch { name, pieces, numbers, inputs, sizes, groups, lanes: LANES as u32 }
+        let Self { batch, queries, keys, heads, width, .. } = *self;
+        let operations = super::operations(&[products, batch, heads, queries, keys, width]);
+        let cut = Some(Cut { axis: 0, first: 6 });
+        Launch { name, pieces, numbers, inputs, sizes, operations, cut, groups, lanes: LANES as u32 }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 
-use super::tile::{Cut, Pair};
-use super::{ACTIVATION_FORMATS, FACTOR_FORMATS, Format, Input, Kernel, Launch, makes_blocks};
+use super::tile::{Method, Pair};
+use super::{ACTIVATION_FORMATS, Cut, FACTOR_FORMATS, Format, Input, Kernel, Launch, makes_blocks};
 use crate::ops::Weight;
 use crate::ops::conv2d::Geometry;
 
@@ -35,23 +35,25 @@ pub(in crate::ops) fn conv2d(
     let [columns, _] = weight.dims();
     let Geometry { output: [out_height, out_width], kernel, stride, padding: [top, left, ..], .. } = geometry;
     let rows = batch * out_height * out_width;
-    let cut = Cut::pick(rows, columns, makes_blocks(x));
-    let [across, down] = cut.groups(rows, columns)?;
-    let (name, pieces) = FORWARD.of(cut);
+    let method = Method::pick(rows, columns, makes_blocks(x));
+    let [across, down] = method.groups(rows, columns)?;
+    let (name, pieces) = FORWARD.of(method);
     let launch = Launch {
         name,
         pieces,
-        numbers: cut.numbers(),
+        numbers: method.numbers(),
         inputs: &[
             ("picture", Some(x), channels),
             ("weight", Some(weight.stored()), channels),
             ("bias", bias.map(|bias| bias.stored() as &dyn Input), columns),
         ],
         sizes: &[
-            rows, columns, height, width, channels, out_height, out_width, kernel[0], kernel[1], stride, top, left,
+            rows, columns, height, width, channels, out_height, out_width, kernel[0], kernel[1], stride, top, left, 0,
         ],
+        operations: super::operations(&[rows, columns, channels, kernel[0], kernel[1]]),
+        cut: Some(Cut { axis: method.axis(), first: 12 }),
         groups: [across, down, 1],
-        lanes: cut.lanes(),
+        lanes: method.lanes(),
     };
     Some(launch.run([batch, out_height, out_width, columns]))
 }
@@ -62,19 +64,21 @@ pub(in crate::ops) fn conv2d_backward(dy: &Tensor<4>, weight: &Weight<2>, geomet
     let Geometry { input: [height, width], kernel, stride, padding: [top, left, ..], .. } = geometry;
     let columns = weight.dims()[1] / (kernel[0] * kernel[1]);
     let rows = batch * height.div_ceil(stride) * width.div_ceil(stride);
-    let cut = Cut::pick(rows, columns, makes_blocks(dy));
-    let [across, down] = cut.groups(rows, columns)?;
-    let (name, pieces) = BACKWARD.of(cut);
+    let method = Method::pick(rows, columns, makes_blocks(dy));
+    let [across, down] = method.groups(rows, columns)?;
+    let (name, pieces) = BACKWARD.of(method);
     let launch = Launch {
         name,
         pieces,
-        numbers: cut.numbers(),
+        numbers: method.numbers(),
         inputs: &[("gradient", Some(dy), channels), ("weight", Some(weight.stored()), columns)],
         sizes: &[
-            batch, columns, height, width, channels, out_height, out_width, kernel[0], kernel[1], stride, top, left,
+            batch, columns, height, width, channels, out_height, out_width, kernel[0], kernel[1], stride, top, left, 0,
         ],
+        operations: super::operations(&[batch, out_height, out_width, channels, kernel[0], kernel[1], columns]),
+        cut: Some(Cut { axis: method.axis(), first: 12 }),
         groups: [across, down, stride * stride],
-        lanes: cut.lanes(),
+        lanes: method.lanes(),
     };
     Some(launch.run([batch, height, width, columns]))
 }
@@ -82,17 +86,17 @@ pub(in crate::ops) fn conv2d_backward(dy: &Tensor<4>, weight: &Weight<2>, geomet
 /// Every form of both kernels.
 pub(super) fn forms() -> Vec<Kernel> {
     let mut forms = Vec::new();
-    for cut in Cut::ALL {
-        let (forward, backward) = (FORWARD.of(cut), BACKWARD.of(cut));
+    for method in Method::ALL {
+        let (forward, backward) = (FORWARD.of(method), BACKWARD.of(method));
         for weight in FACTOR_FORMATS {
             for activation in ACTIVATION_FORMATS {
                 let result = [("result", activation)];
                 for bias in [Format::None, weight] {
                     let inputs = [("picture", activation), ("weight", weight), ("bias", bias)];
-                    forms.push(Kernel::new(forward.0, forward.1, cut.numbers()).with_buffers(&inputs, &result));
+                    forms.push(Kernel::new(forward.0, forward.1, method.numbers()).with_buffers(&inputs, &result));
                 }
                 let inputs = [("gradient", activation), ("weight", weight)];
-                forms.push(Kernel::new(backward.0, backward.1, cut.numbers()).with_buffers(&inputs, &result));
+                forms.push(Kernel::new(backward.0, backward.1, method.numbers()).with_buffers(&inputs, &result));
             }
         }
     }

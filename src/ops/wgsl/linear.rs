@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 
-use super::tile::{Cut, Pair};
-use super::{ACTIVATION_FORMATS, FACTOR_FORMATS, Format, Input, Kernel, Launch, makes_blocks};
+use super::tile::{Method, Pair};
+use super::{ACTIVATION_FORMATS, Cut, FACTOR_FORMATS, Format, Input, Kernel, Launch, makes_blocks};
 use crate::ops::Weight;
 
 const COMMON: &str = include_str!("../../../shaders/shared/linear.wgsl");
@@ -42,10 +42,10 @@ fn product(
     [rows, columns, inner]: [usize; 3],
     by_columns: bool,
 ) -> Option<Tensor<2>> {
-    let cut = Cut::pick(rows, columns, makes_blocks(left));
-    let [across, down] = cut.groups(rows, columns)?;
-    let (name, pieces) = KERNELS.of(cut);
-    let mut numbers = cut.numbers();
+    let method = Method::pick(rows, columns, makes_blocks(left));
+    let [across, down] = method.groups(rows, columns)?;
+    let (name, pieces) = KERNELS.of(method);
+    let mut numbers = method.numbers();
     numbers.push(("by_columns", u32::from(by_columns)));
     let launch = Launch {
         name,
@@ -56,9 +56,11 @@ fn product(
             ("right", Some(right), if by_columns { inner } else { columns }),
             ("bias", bias.map(|bias| bias.stored() as &dyn Input), columns),
         ],
-        sizes: &[rows, columns, inner],
+        sizes: &[rows, columns, inner, 0],
+        operations: super::operations(&[rows, columns, inner]),
+        cut: Some(Cut { axis: method.axis(), first: 3 }),
         groups: [across, down, 1],
-        lanes: cut.lanes(),
+        lanes: method.lanes(),
     };
     Some(launch.run([rows, columns]))
 }
@@ -66,13 +68,13 @@ fn product(
 /// Every form of the kernel.
 pub(super) fn forms() -> Vec<Kernel> {
     let mut forms = Vec::new();
-    for cut in Cut::ALL {
-        let (name, pieces) = KERNELS.of(cut);
+    for method in Method::ALL {
+        let (name, pieces) = KERNELS.of(method);
         for by_columns in [0, 1] {
             for weight in FACTOR_FORMATS {
                 for activation in ACTIVATION_FORMATS {
                     for bias in [Format::None, weight] {
-                        let numbers = [cut.numbers(), vec![("by_columns", by_columns)]].concat();
+                        let numbers = [method.numbers(), vec![("by_columns", by_columns)]].concat();
                         let inputs = [("left", activation), ("right", weight), ("bias", bias)];
                         forms.push(Kernel::new(name, pieces, numbers).with_buffers(&inputs, &[("result", activation)]));
                     }

@@ -21,6 +21,8 @@ use cubecl::prelude::{CubeCount, KernelId};
 use cubecl::server::{KernelArguments, MetadataBindingInfo};
 use cubecl::wgpu::WgpuDeviceKind;
 
+use crate::gpu::submission;
+
 pub(super) use activation::{geglu, geglu_backward};
 pub(super) use attention::Attention;
 pub(super) use conv2d::{conv2d, conv2d_backward};
@@ -218,8 +220,24 @@ struct Launch<'a> {
     numbers: Vec<(&'static str, u32)>,
     inputs: &'a [(&'static str, Option<&'a dyn Input>, usize)],
     sizes: &'a [usize],
+    /// Floating-point operations of the whole; less than the true number, such as 0, where moving its values takes longer.
+    operations: u64,
+    /// How it may be cut into several launches, if it may become too much for one.
+    cut: Option<Cut>,
     groups: [usize; 3],
     lanes: u32,
+}
+
+/// How a launch is cut: along an axis of its workgroups, and the place among its sizes of how many come before a piece.
+#[derive(Clone, Copy)]
+struct Cut {
+    axis: usize,
+    first: usize,
+}
+
+/// Floating-point operations of a product with these axes.
+pub(super) fn operations(axes: &[usize]) -> u64 {
+    axes.iter().fold(2, |product: u64, axis| product.saturating_mul(*axis as u64))
 }
 
 impl Launch<'_> {
@@ -240,7 +258,7 @@ impl Launch<'_> {
             (*name, input.map_or(Format::None, |input| Format::of(input.dtype(), *row)))
         };
         let formats: Vec<_> = self.inputs.iter().map(format).collect();
-        let kernel = Kernel::new(self.name, self.pieces, self.numbers)
+        let kernel = Kernel::new(self.name, self.pieces, self.numbers.clone())
             .with_buffers(&formats, &results.map(|(name, _, row)| (name, Format::of(DType::F32, row))));
         let inputs: Vec<CubeTensor> =
             self.inputs.iter().filter_map(|(_, input, _)| input.map(|input| input.contiguous())).collect();
@@ -249,16 +267,82 @@ impl Launch<'_> {
             let handle = client.empty(shape.iter().product::<usize>() * size_of::<f32>());
             CubeTensor::new_contiguous(client.clone(), device.clone(), Shape::from(shape), handle, DType::F32)
         });
-        let buffers = inputs.iter().chain(&outputs).map(|tensor| tensor.handle.clone().binding()).collect();
-        let groups = self.groups.map(|groups| groups as u32);
-        debug_assert!(groups.iter().all(|groups| (1..=MOST_GROUPS).contains(groups)), "{}: {groups:?}", self.name);
-        client.launch(
-            Box::new(SourceKernel::new(kernel, CubeDim::new_1d(self.lanes))),
-            CubeCount::Static(groups[0], groups[1], groups[2]),
-            KernelArguments::new().with_buffers(buffers).with_info(MetadataBindingInfo::custom(words(self.sizes))),
+        let tensors: Vec<&CubeTensor> = inputs.iter().chain(&outputs).collect();
+        debug_assert!(
+            self.groups.iter().all(|groups| (1..=MOST_GROUPS as usize).contains(groups)),
+            "{}: {:?}",
+            self.name,
+            self.groups
         );
+        let mut sizes = self.sizes.to_vec();
+        for (first, groups, begins) in self.pieces(is_watched(&device), bytes(&tensors)) {
+            if begins {
+                // What it reports comes out at the next reading.
+                let _later = client.flush();
+            }
+            if let Some(cut) = self.cut {
+                sizes[cut.first] = first;
+            }
+            let buffers = tensors.iter().map(|tensor| tensor.handle.clone().binding()).collect();
+            client.launch(
+                Box::new(SourceKernel::new(kernel.clone(), CubeDim::new_1d(self.lanes))),
+                CubeCount::Static(groups[0] as u32, groups[1] as u32, groups[2] as u32),
+                KernelArguments::new().with_buffers(buffers).with_info(MetadataBindingInfo::custom(words(&sizes))),
+            );
+        }
         outputs
     }
+
+    /// The launches that it takes: how many workgroups come before each, its workgroups, and whether what was ordered before
+    /// is submitted first. One, unless the work is too much for one submission ([`submission`]).
+    fn pieces(&self, watched: bool, bytes: u64) -> Vec<(usize, [usize; 3], bool)> {
+        let Some(budget) = submission::budget(watched) else {
+            return vec![(0, self.groups, false)];
+        };
+        let work = submission::work(self.operations, bytes);
+        let axis = self.cut.map_or(1, |cut| cut.axis);
+        let parts = if self.cut.is_some() { self.groups[axis] } else { 1 };
+        let mut first = 0;
+        let piece = |count: usize| {
+            let mut groups = self.groups;
+            if self.cut.is_some() {
+                groups[axis] = count;
+            }
+            let share = u128::from(work) * count as u128 / parts as u128;
+            let begins = submission::order(self.name, groups, share as u64);
+            first += count;
+            (first - count, groups, begins)
+        };
+        submission::pieces(work, parts, budget).into_iter().map(piece).collect()
+    }
+}
+
+/// Whether a device is taken away if a submission takes too long. A program that plays a GPU is not.
+fn is_watched(device: &cubecl::Device) -> bool {
+    !matches!(device, cubecl::Device::Wgpu(device) if device.kind == WgpuDeviceKind::Cpu)
+}
+
+/// Before work on a wgpu device that is left to Burn: submits what was ordered so far, where the two would be too much for one
+/// submission.
+pub(super) fn before<const D: usize>(tensor: &Tensor<D>, what: &'static str, operations: u64) {
+    if let Some(tensor) = primitive(tensor)
+        && submission::budget(is_watched(&tensor.device)).is_some()
+        && submission::order(what, [1; 3], operations)
+    {
+        // What it reports comes out at the next reading.
+        let _later = tensor.client.flush();
+    }
+}
+
+/// How many of `parts` parts of such work a submission takes.
+pub(super) fn at_once<const D: usize>(tensor: &Tensor<D>, operations: u64, parts: usize) -> usize {
+    let budget = primitive(tensor).and_then(|tensor| submission::budget(is_watched(&tensor.device)));
+    budget.map_or(parts, |budget| submission::pieces(operations, parts, budget).into_iter().max().unwrap_or(parts))
+}
+
+/// What the tensors take together.
+fn bytes(tensors: &[&CubeTensor]) -> u64 {
+    tensors.iter().map(|tensor| tensor.handle.size_in_used()).sum()
 }
 
 /// Sizes as the uniform buffer has them: 32 bits each, filled up to a multiple of four of them.

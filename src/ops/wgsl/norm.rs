@@ -48,6 +48,8 @@ impl GroupNorm {
             numbers: vec![("silu", u32::from(self.with_silu))],
             inputs: &maps.chain(weights).collect::<Vec<_>>(),
             sizes: &[positions, channels, self.norm.groups, (self.norm.eps as f32).to_bits() as usize],
+            operations: 0,
+            cut: None,
             groups: [batch * self.norm.groups, 1, 1],
             lanes: Self::LANES,
         }
@@ -93,7 +95,8 @@ fn by_rows(
         return None;
     }
     let sizes = [rows, width, (eps as f32).to_bits() as usize];
-    let launch = Launch { name, pieces, numbers: Vec::new(), inputs, sizes: &sizes, groups: [rows, 1, 1], lanes: 64 };
+    let (numbers, groups) = (Vec::new(), [rows, 1, 1]);
+    let launch = Launch { name, pieces, numbers, inputs, sizes: &sizes, operations: 0, cut: None, groups, lanes: 64 };
     Some(launch.run([rows, width]))
 }
 

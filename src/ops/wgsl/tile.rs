@@ -4,7 +4,7 @@ use super::{MOST_GROUPS, WANTED_GROUPS};
 
 /// How a product is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cut {
+pub(super) enum Method {
     /// For GPUs: a workgroup shares what it reads.
     Tile(Tile),
     /// For a program that plays one: everybody reads for themselves. `shaders/shared/block.wgsl` explains why.
@@ -18,22 +18,22 @@ const BLOCK_LANES: usize = 8;
 const BLOCK_ROWS: usize = 16;
 const BLOCK_QUADS: usize = 4;
 
-impl Cut {
-    pub const ALL: [Cut; 6] = {
+impl Method {
+    pub const ALL: [Method; 6] = {
         let [a, b, c, d, e] = Tile::ALL;
-        [Cut::Tile(a), Cut::Tile(b), Cut::Tile(c), Cut::Tile(d), Cut::Tile(e), Cut::Blocks]
+        [Method::Tile(a), Method::Tile(b), Method::Tile(c), Method::Tile(d), Method::Tile(e), Method::Blocks]
     };
 
-    /// The cut for a product of this many rows and columns: blocks if they are wanted, else the tile that fits.
+    /// The method for a product of this many rows and columns: blocks if they are wanted, else the tile that fits.
     pub fn pick(rows: usize, columns: usize, blocks: bool) -> Self {
-        if blocks { Cut::Blocks } else { Cut::Tile(Tile::pick(rows, columns)) }
+        if blocks { Method::Blocks } else { Method::Tile(Tile::pick(rows, columns)) }
     }
 
     /// Workgroups along the first two axes; none if there are more than a launch can have.
     pub fn groups(self, rows: usize, columns: usize) -> Option<[usize; 2]> {
         let groups = match self {
-            Cut::Tile(tile) => tile.groups(rows, columns),
-            Cut::Blocks => {
+            Method::Tile(tile) => tile.groups(rows, columns),
+            Method::Blocks => {
                 let blocks = columns.div_ceil(4 * BLOCK_QUADS) * rows.div_ceil(BLOCK_ROWS);
                 [blocks.div_ceil(BLOCK_LANES), 1]
             }
@@ -41,18 +41,26 @@ impl Cut {
         groups.iter().all(|groups| *groups <= MOST_GROUPS as usize).then_some(groups)
     }
 
+    /// The axis of the workgroups along which a launch may be cut.
+    pub fn axis(self) -> usize {
+        match self {
+            Method::Tile(_) => 1,
+            Method::Blocks => 0,
+        }
+    }
+
     pub fn lanes(self) -> u32 {
         match self {
-            Cut::Tile(tile) => tile.lanes(),
-            Cut::Blocks => BLOCK_LANES as u32,
+            Method::Tile(tile) => tile.lanes(),
+            Method::Blocks => BLOCK_LANES as u32,
         }
     }
 
     /// What the text of a kernel needs to know.
     pub fn numbers(self) -> Vec<(&'static str, u32)> {
         match self {
-            Cut::Tile(tile) => tile.numbers(),
-            Cut::Blocks => [("lanes", BLOCK_LANES), ("rows", BLOCK_ROWS), ("quads", BLOCK_QUADS)]
+            Method::Tile(tile) => tile.numbers(),
+            Method::Blocks => [("lanes", BLOCK_LANES), ("rows", BLOCK_ROWS), ("quads", BLOCK_QUADS)]
                 .map(|(name, value)| (name, value as u32))
                 .to_vec(),
         }
@@ -66,10 +74,10 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    pub fn of(&self, cut: Cut) -> (&'static str, &'static [&'static str]) {
-        match cut {
-            Cut::Tile(_) => self.tile,
-            Cut::Blocks => self.blocks,
+    pub fn of(&self, method: Method) -> (&'static str, &'static [&'static str]) {
+        match method {
+            Method::Tile(_) => self.tile,
+            Method::Blocks => self.blocks,
         }
     }
 }

@@ -28,6 +28,8 @@ pub(in crate::ops) fn widen<const D: usize>(stored: &Tensor<D>) -> Option<Tensor
         numbers: Vec::new(),
         inputs: &[("halves", Some(stored), count)],
         sizes: &[count, across],
+        operations: 0,
+        cut: None,
         groups: [across, down, 1],
         lanes: LANES as u32,
     };
