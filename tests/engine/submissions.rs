@@ -48,20 +48,32 @@ fn assert_bounded(orders: &[Order], budget: u64, what: &str) {
     }
 }
 
+/// With products made in tiles, and in blocks; the kernels' names end differently.
+fn with_tiles_and_blocks(test: impl Fn(&Place, &str)) {
+    let (place, _turn) = gpu();
+    for (blocks, ending) in [(false, ""), (true, "_blocks")] {
+        ops::with_blocks(blocks, || test(&place, ending));
+    }
+}
+
 #[test]
 fn a_product_that_is_too_much_becomes_four_launches_and_three_submissions_more() {
-    let (place, _turn) = gpu();
+    with_tiles_and_blocks(a_product_becomes_four_launches);
+}
+
+fn a_product_becomes_four_launches(place: &Place, ending: &str) {
     let device = place.device.clone();
     let weight = Weight::new(filled([64, 64], 3, &device));
     let layer = Linear { weight, bias: None };
     // 2048 rows of 64 values to 64.
     let work = 2 * 2048 * 64 * 64;
-    let ([whole, cut], orders) = both(&place, work / 4, &[[1, 2048, 64]], |x| ops::linear(&x[0], &layer));
+    let ([whole, cut], orders) = both(place, work / 4, &[[1, 2048, 64]], |x| ops::linear(&x[0], &layer));
     assert_eq!(bits(&whole), bits(&cut));
     // Forward; a reading; and the gradient.
     assert_eq!(orders.len(), 8, "{orders:?}");
     for pieces in orders.chunks(4) {
-        assert!(pieces.iter().all(|piece| piece.kernel == "linear" && piece.work == work / 4), "{pieces:?}");
+        let kernel = format!("linear{ending}");
+        assert!(pieces.iter().all(|piece| piece.kernel == kernel && piece.work == work / 4), "{pieces:?}");
         assert_eq!(pieces.iter().map(|piece| piece.begins).collect::<Vec<_>>(), [true; 4]);
         assert!(pieces.iter().all(|piece| piece.groups == pieces[0].groups), "{pieces:?}");
     }
@@ -73,8 +85,11 @@ fn a_product_that_is_too_much_becomes_four_launches_and_three_submissions_more()
 }
 
 #[test]
-fn every_kernel_that_is_cut_gives_the_same_bits() {
-    let (place, _turn) = gpu();
+fn convolutions_that_are_cut_give_the_same_bits() {
+    with_tiles_and_blocks(convolutions_give_the_same_bits);
+}
+
+fn convolutions_give_the_same_bits(place: &Place, ending: &str) {
     let device = &place.device;
     for (input, outputs, stride, padding) in [
         ([1, 40, 24, 16], 20, 1, [1; 4]),
@@ -89,13 +104,18 @@ fn every_kernel_that_is_cut_gives_the_same_bits() {
         let out = |size: usize, padding: usize| (size + padding - 3) / stride + 1;
         let windows = input[0] * out(input[1], padding[0] + padding[2]) * out(input[2], padding[1] + padding[3]);
         let budget = (2 * windows * outputs * 9 * input[3]) as u64 / 3;
-        let ([whole, cut], orders) = both(&place, budget, &[input], |x| ops::conv2d(&x[0], &layer));
+        let ([whole, cut], orders) = both(place, budget, &[input], |x| ops::conv2d(&x[0], &layer));
         assert_eq!(bits(&whole), bits(&cut), "{what}");
         assert_bounded(&orders, budget, &what);
-        for kernel in ["conv2d", "conv2d_backward"] {
+        for kernel in ["conv2d", "conv2d_backward"].map(|kernel| format!("{kernel}{ending}")) {
             assert!(orders.iter().filter(|order| order.kernel == kernel).count() > 1, "{what}: {orders:?}");
         }
     }
+}
+
+#[test]
+fn attentions_that_are_cut_give_the_same_bits() {
+    let (place, _turn) = gpu();
     for (batch, queries, keys, heads, width, causal) in
         [(2, 200, 333, 2, 16, false), (1, 300, 300, 3, 8, true), (1, 513, 257, 2, 40, false)]
     {
@@ -131,7 +151,8 @@ fn attention_without_a_kernel_is_cut_along_its_queries() {
 #[test]
 fn the_self_test_passes_with_submissions_of_next_to_nothing() {
     let (place, _turn) = gpu();
-    let (tested, orders) = with_budget(1, || pollster::block_on(ops::self_test(&place.device)));
+    let test = || pollster::block_on(ops::self_test(&place.device));
+    let (tested, orders) = ops::with_blocks(false, || with_budget(1, test));
     tested.expect("right values");
     // Every order is a submission of its own, and those that can be cut are: linear layers make two tiles of rows.
     assert!(orders.iter().all(|order| order.begins), "{orders:?}");
