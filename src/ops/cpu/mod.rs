@@ -9,6 +9,7 @@ mod conv2d;
 mod gemm;
 mod math;
 mod norm;
+mod widen;
 
 pub(crate) use activation::{
     geglu, geglu_backward, gelu, gelu_backward, quick_gelu, quick_gelu_backward, silu, silu_backward,
@@ -17,6 +18,7 @@ pub(crate) use attention::{attention, attention_backward};
 pub(crate) use conv2d::{conv2d, conv2d_backward};
 pub(crate) use gemm::{linear, linear_backward};
 pub(crate) use norm::{group_norm, group_norm_backward, layer_norm, layer_norm_backward};
+pub(crate) use widen::widen;
 
 use burn::tensor::{DType, Shape, Tensor};
 use burn_flex::{Flex, FlexTensor, Layout};
