@@ -22,8 +22,8 @@ try {
   await page.getByText("Another model", { exact: true }).click();
   const began = Date.now();
   const seconds = () => `${((Date.now() - began) / 1000).toFixed(0)} s`;
-  const place = folder.endsWith(".safetensors") ? /a model in one file/ : /a model's folder on this computer/;
-  await page.getByLabel(place).setInputFiles(folder);
+  const label = folder.endsWith(".safetensors") ? /a model in one file/ : /a model's folder on this computer/;
+  await page.getByLabel(label).setInputFiles(folder);
   const status = page.locator("#model-status");
   const ready = status.getByText(/is ready/).waitFor({ timeout: 1_800_000 });
   const failed = page.locator("#model-problem, #problem").getByText(/./).first().waitFor({ timeout: 1_800_000 });

@@ -36,7 +36,7 @@ mod tests {
         let bytes = halves.iter().flat_map(|half| half.to_le_bytes()).collect();
         let data = TensorData::from_bytes(Bytes::from_bytes_vec(bytes), [halves.len()], DType::F16);
         let tensor = Tensor::<1>::from_data(data, (&Device::flex(), DType::F16));
-        let wide = widen(&tensor).map(|wide| wide.into_data().to_vec::<f32>());
+        let wide = widen(&tensor).map(|wide| wide.into_data().try_to_vec::<f32>());
         let wide = wide.and_then(Result::ok).unwrap_or_default();
         assert_eq!(wide.len(), halves.len());
         for (wide, half) in wide.iter().zip(&halves) {
