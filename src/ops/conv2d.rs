@@ -73,11 +73,11 @@ fn forward(x: &Tensor<4>, layer: &Conv2d, geometry: Geometry) -> Tensor<4> {
     {
         return y;
     }
-    let (weight, bias) = (layer.weight.f32(), layer.bias.as_ref().map(Weight::f32));
     #[cfg(not(target_family = "wasm"))]
     if super::on_cpu(x) {
-        return super::cpu::conv2d(x, &weight, bias.as_ref(), geometry);
+        return super::cpu::conv2d(x, &layer.weight, layer.bias.as_ref(), geometry);
     }
+    let (weight, bias) = (layer.weight.f32(), layer.bias.as_ref().map(Weight::f32));
     // Burn's convolution is channels-last inside: a permuted view of our layout costs it no copy.
     let x = padded(x.clone(), geometry.padding).permute([0, 3, 1, 2]);
     let options = ConvOptions::new([geometry.stride; 2], [0, 0], [1, 1], 1);
@@ -91,11 +91,11 @@ fn backward(dy: &Tensor<4>, weight: &Weight<2>, geometry: Geometry) -> Tensor<4>
     {
         return dx;
     }
-    let weight = weight.f32();
     #[cfg(not(target_family = "wasm"))]
     if super::on_cpu(dy) {
-        return super::cpu::conv2d_backward(dy, &weight, geometry);
+        return super::cpu::conv2d_backward(dy, weight, geometry);
     }
+    let weight = weight.f32();
     // The transposed convolution gives the gradient to the padded input, up to the last row and column that a window
     // reached; what no window saw gets zeros, and the padding is cut off.
     let Geometry { input: [height, width], kernel, stride, padding: [top, left, bottom, right], output } = geometry;

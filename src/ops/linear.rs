@@ -34,11 +34,11 @@ fn forward(x: &Tensor<2>, layer: &Linear) -> Tensor<2> {
     {
         return y;
     }
-    let (weight, bias) = (layer.weight.f32(), layer.bias.as_ref().map(Weight::f32));
     #[cfg(not(target_family = "wasm"))]
     if super::on_cpu(x) {
-        return super::cpu::linear(x, &weight, bias.as_ref());
+        return super::cpu::linear(x, &layer.weight, layer.bias.as_ref());
     }
+    let (weight, bias) = (layer.weight.f32(), layer.bias.as_ref().map(Weight::f32));
     let y = x.clone().matmul(weight.transpose());
     match bias {
         Some(bias) => y + bias.unsqueeze::<2>(),
@@ -54,7 +54,7 @@ fn backward(dy: &Tensor<2>, weight: &Weight<2>) -> Tensor<2> {
     }
     #[cfg(not(target_family = "wasm"))]
     if super::on_cpu(dy) {
-        return super::cpu::linear_backward(dy, &weight.f32());
+        return super::cpu::linear_backward(dy, weight);
     }
     dy.clone().matmul(weight.f32())
 }

@@ -19,7 +19,7 @@ impl<const D: usize> Weight<D> {
     pub fn f32(&self) -> Tensor<D> {
         match self.0.dtype() {
             DType::F32 => self.0.clone(),
-            DType::F16 => widen(&self.0).unwrap_or_else(|| self.0.clone().cast(DType::F32)),
+            DType::F16 => super::wgsl::widen(&self.0).unwrap_or_else(|| self.0.clone().cast(DType::F32)),
             _ => self.0.clone().cast(DType::F32),
         }
     }
@@ -38,13 +38,4 @@ impl<const D: usize> Weight<D> {
     pub fn dtype(&self) -> DType {
         self.0.dtype()
     }
-}
-
-/// By a kernel of ours, where there is one for the device.
-fn widen<const D: usize>(halves: &Tensor<D>) -> Option<Tensor<D>> {
-    #[cfg(not(target_family = "wasm"))]
-    if super::cpu::is_flex(halves) {
-        return super::cpu::widen(halves);
-    }
-    super::wgsl::widen(halves)
 }

@@ -10,8 +10,8 @@ use crate::vae::VaeConfig;
 
 /// Bytes of a number in a computation.
 const FLOAT: u64 = 4;
-/// Unfolded windows that the processor's convolution holds for each thread (`ops/cpu/conv2d.rs`).
-const UNFOLDED: u64 = 4 << 20;
+/// Blocks of both factors that the processor's products hold for each thread (`ops/cpu/product.rs`).
+const PACKED: u64 = 512 << 10;
 /// Score matrices that the composition of attention holds at its worst: scores, exponentials, probabilities.
 const SCORES: u64 = 3;
 /// Heads up to this wide have a kernel, which computes scores piece by piece (`ops/wgsl/attention.rs`).
@@ -34,7 +34,7 @@ pub(super) struct Needs {
 #[derive(Debug, Clone, Copy, Default)]
 struct Block {
     work: u64,
-    /// How much of the work a backward pass does not need twice: a widened weight, the unfolded windows.
+    /// How much of the work a backward pass does not need twice: a widened weight, blocks of a product.
     once: u64,
     tape: u64,
     largest: u64,
@@ -43,8 +43,8 @@ struct Block {
 /// How a model is computed.
 pub(super) struct Walk<'a> {
     config: &'a ModelConfig,
-    /// Weights are kept in half precision and widened for the moment of their use.
-    half: bool,
+    /// Weights are widened for the moment of their use: halves, except on the processor, whose products read them as they are.
+    widens: bool,
     on_cpu: bool,
     scratch: u64,
 }
@@ -52,12 +52,12 @@ pub(super) struct Walk<'a> {
 impl<'a> Walk<'a> {
     pub fn new(config: &'a ModelConfig, half: bool, on_cpu: bool) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
-        Self { config, half, on_cpu, scratch: if on_cpu { threads * UNFOLDED } else { 0 } }
+        Self { config, widens: half && !on_cpu, on_cpu, scratch: if on_cpu { threads * PACKED } else { 0 } }
     }
 
     /// A weight of so many numbers, widened.
     fn widened(&self, numbers: usize) -> u64 {
-        if self.half { numbers as u64 * FLOAT } else { 0 }
+        if self.widens { numbers as u64 * FLOAT } else { 0 }
     }
 
     /// What an attention of so many heads, so wide, holds besides inputs and output, and the largest tensor of that.

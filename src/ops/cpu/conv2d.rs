@@ -1,119 +1,129 @@
-//! Convolution of channels-last feature maps as a matrix product with unfolded windows ("im2col").
+//! Convolutions of channels-last feature maps as products of their windows with the weight.
 //!
-//! Windows are unfolded a bundle of rows at a time, so the unfolded matrix never exceeds [`UNFOLDED`] elements per task.
+//! The gradient to the input is a convolution, too: of the gradient, with the taps of the window that reached a pixel. With
+//! a stride those are other taps for pixels in other phases of it, so each phase is a product of its own, and nothing is
+//! multiplied with the zeros between strides.
+
+use std::ops::Range;
 
 use burn::tensor::Tensor;
-use rayon::prelude::*;
 
-use super::gemm::{View, bias_rows, gemm};
-use super::{Slab, tensor};
+use super::product::{Order, Right, Rows, Stored, add_product};
+use super::{Frozen, Slab, starting, tensor};
+use crate::ops::Weight;
 use crate::ops::conv2d::Geometry;
 
-/// Most elements of unfolded windows that a task holds: 4 MiB of f32.
-const UNFOLDED: usize = 1 << 20;
-
-/// A convolution's sizes: [`Geometry`] with samples, channels and the unfolded width `kh * kw * Cin`.
-struct Sizes {
-    geometry: Geometry,
-    batch: usize,
+/// The windows of a feature map, one for each position of a grid in each sample.
+struct Windows<'a> {
+    /// `[B, height, width, channels]`.
+    values: &'a [f32],
+    size: [usize; 2],
     channels: usize,
-    outputs: usize,
-    width: usize,
+    /// Positions in a sample, down and across.
+    grid: [usize; 2],
+    /// Pixels from one position to the next.
+    stride: usize,
+    /// Where a window's pixels lie, from its position's.
+    taps: Vec<[isize; 2]>,
 }
 
-impl Sizes {
-    fn new([batch, _, _, channels]: [usize; 4], geometry: Geometry, outputs: usize) -> Self {
-        let width = geometry.kernel[0] * geometry.kernel[1] * channels;
-        Self { geometry, batch, channels, outputs, width }
+impl Windows<'_> {
+    /// Where the values of a pixel begin; none if it lies outside.
+    fn pixel(&self, sample: usize, [y, x]: [isize; 2]) -> Option<usize> {
+        let [height, width] = self.size;
+        let y = usize::try_from(y).ok().filter(|y| *y < height)?;
+        let x = usize::try_from(x).ok().filter(|x| *x < width)?;
+        Some(((sample * height + y) * width + x) * self.channels)
     }
+}
 
-    fn rows(&self) -> usize {
-        let [h, w] = self.geometry.output;
-        h * w
-    }
-
-    /// Calls `visit(place in the window, place in the sample, elements)` for each run of neighbouring values that the window
-    /// of an output position and the picture have in common; the rest of the window lies in the padding.
-    #[inline]
-    fn taps(&self, row: usize, mut visit: impl FnMut(usize, usize, usize)) {
-        let Geometry { input: [h, w], kernel: [kh, kw], stride, padding: [top, left, _, _], output: [_, ow] } =
-            self.geometry;
-        let (y, x) = ((row / ow) * stride, (row % ow) * stride);
-        // Taps of one kernel row that fall inside the picture are neighbours in memory.
-        let first = left.saturating_sub(x);
-        let last = kw.min((w + left).saturating_sub(x));
-        if first >= last {
-            return;
-        }
-        for ky in 0..kh {
-            let Some(iy) = (y + ky).checked_sub(top).filter(|&iy| iy < h) else { continue };
-            let window = (ky * kw + first) * self.channels;
-            let input = (iy * w + x + first - left) * self.channels;
-            visit(window, input, (last - first) * self.channels);
+impl Rows for Windows<'_> {
+    fn fill(&self, row: usize, steps: Range<usize>, part: &mut [f32]) {
+        let [down, across] = self.grid;
+        let (sample, place) = (row / (down * across), row % (down * across));
+        let [y, x] = [place / across, place % across].map(|place| (place * self.stride) as isize);
+        let mut rest = part;
+        let mut step = steps.start;
+        while !rest.is_empty() {
+            let (tap, channel) = (step / self.channels, step % self.channels);
+            let (now, later) = rest.split_at_mut((self.channels - channel).min(rest.len()));
+            let [dy, dx] = self.taps[tap];
+            match self.pixel(sample, [y + dy, x + dx]) {
+                Some(start) => now.copy_from_slice(&self.values[start + channel..][..now.len()]),
+                None => now.fill(0.0),
+            }
+            step += now.len();
+            rest = later;
         }
     }
 }
 
 /// The convolution of `x` `[B, H, W, Cin]` with `weight` `[Cout, kh * kw * Cin]`: `[B, H', W', Cout]`.
-pub(crate) fn conv2d(x: &Tensor<4>, weight: &Tensor<2>, bias: Option<&Tensor<1>>, geometry: Geometry) -> Tensor<4> {
-    let sizes = Sizes::new(x.dims(), geometry, weight.dims()[0]);
-    let [height, width] = geometry.output;
-    let values: &[f32] = &Slab::of(x);
-    let weight: &[f32] = &Slab::of(weight);
-    let rows = sizes.batch * sizes.rows();
-    let sample = geometry.input[0] * geometry.input[1] * sizes.channels;
-    let mut out = bias_rows(rows, sizes.outputs, bias);
-    let share = rows.div_ceil(rayon::current_num_threads()).clamp(1, (UNFOLDED / sizes.width).max(1));
-    out.par_chunks_mut(share * sizes.outputs).enumerate().for_each(|(task, out)| {
-        let count = out.len() / sizes.outputs;
-        let mut windows = vec![0.0; count * sizes.width];
-        for (i, window) in windows.chunks_exact_mut(sizes.width).enumerate() {
-            let row = task * share + i;
-            let x = &values[row / sizes.rows() * sample..][..sample];
-            sizes.taps(row % sizes.rows(), |at, from, n| window[at..at + n].copy_from_slice(&x[from..from + n]));
-        }
-        let w = (weight, View::rows(sizes.width).transposed());
-        let windows = (&windows[..], View::rows(sizes.width));
-        let out = (out, View::rows(sizes.outputs));
-        gemm([count, sizes.outputs, sizes.width], out, bias.is_some(), windows, w, 1.0, false);
-    });
-    tensor(out, [sizes.batch, height, width, sizes.outputs])
+pub(crate) fn conv2d(x: &Tensor<4>, weight: &Weight<2>, bias: Option<&Weight<1>>, geometry: Geometry) -> Tensor<4> {
+    let ([batch, _, _, channels], [outputs, inner]) = (x.dims(), weight.dims());
+    let Geometry { input, kernel: [kh, kw], stride, padding: [top, left, _, _], output: [height, width] } = geometry;
+    let x = Slab::of(x);
+    let taps = (0..kh).flat_map(|y| (0..kw).map(move |x| [y as isize - top as isize, x as isize - left as isize]));
+    let windows = Windows { values: &x, size: input, channels, grid: geometry.output, stride, taps: taps.collect() };
+    let weight = Frozen::of(weight.stored());
+    let mut out = starting(batch * height * width, outputs, bias);
+    let right = Right { stored: weight.stored(), order: Order::Columns, inner };
+    add_product(&windows, right, out.chunks_mut(outputs).collect());
+    tensor(out, [batch, height, width, outputs])
 }
 
-/// The gradient to the input of [`conv2d`]: windows of gradients, folded back onto the input.
-pub(crate) fn conv2d_backward(dy: &Tensor<4>, weight: &Tensor<2>, geometry: Geometry) -> Tensor<4> {
+/// The gradient to the input of [`conv2d`].
+pub(crate) fn conv2d_backward(dy: &Tensor<4>, weight: &Weight<2>, geometry: Geometry) -> Tensor<4> {
     let [batch, _, _, outputs] = dy.dims();
-    let channels = weight.dims()[1] / (geometry.kernel[0] * geometry.kernel[1]);
-    let [height, width] = geometry.input;
-    let sizes = Sizes::new([batch, height, width, channels], geometry, outputs);
-    let dys: &[f32] = &Slab::of(dy);
-    let weight: &[f32] = &Slab::of(weight);
-    let (rows, sample) = (sizes.rows(), height * width * channels);
-    let mut out = vec![0.0; batch * sample];
-    // Windows overlap, so a sample is one task; with fewer samples than cores the product itself is shared instead.
-    let shared_product = batch < rayon::current_num_threads();
-    let fold = |(b, dx): (usize, &mut [f32])| {
-        let bundle = rows.min((UNFOLDED / sizes.width).max(1));
-        let mut windows = vec![0.0; bundle * sizes.width];
-        for first in (0..rows).step_by(bundle) {
-            let count = bundle.min(rows - first);
-            let dy = (dys, View::rows(outputs).at((b * rows + first) * outputs));
-            let w = (weight, View::rows(sizes.width));
-            let product = (&mut windows[..], View::rows(sizes.width));
-            gemm([count, sizes.width, outputs], product, false, dy, w, 1.0, shared_product);
-            for (i, window) in windows.chunks_exact(sizes.width).take(count).enumerate() {
-                sizes.taps(first + i, |at, to, n| {
-                    for (dx, window) in dx[to..to + n].iter_mut().zip(&window[at..at + n]) {
-                        *dx += window;
-                    }
-                });
-            }
-        }
-    };
-    if shared_product {
-        out.chunks_mut(sample).enumerate().for_each(fold);
-    } else {
-        out.par_chunks_mut(sample).enumerate().for_each(fold);
+    let Geometry { input: [height, width], kernel: [kh, kw], stride, .. } = geometry;
+    let wide = weight.dims()[1];
+    let channels = wide / (kh * kw);
+    let (dy, weight) = (Slab::of(dy), Frozen::of(weight.stored()));
+    let mut out = vec![0.0; batch * height * width * channels];
+    // Pixels by their phase, in the order of the phase's grid.
+    let mut phases: Vec<Vec<&mut [f32]>> = Vec::new();
+    phases.resize_with(stride * stride, Vec::new);
+    for (i, pixel) in out.chunks_mut(channels).enumerate() {
+        let (y, x) = (i / width % height, i % width);
+        phases[y % stride * stride + x % stride].push(pixel);
+    }
+    for (i, pixels) in phases.into_iter().enumerate() {
+        let phase = [i / stride, i % stride];
+        Phase::new(phase, geometry).backward(&dy, weight.stored(), [outputs, wide], pixels);
     }
     tensor(out, [batch, height, width, channels])
+}
+
+/// The pixels of an input that lie alike in the stride.
+struct Phase {
+    geometry: Geometry,
+    grid: [usize; 2],
+    /// The taps that reach such a pixel: their numbers in the window, and from where in the output, from the place in the grid.
+    taps: Vec<(usize, [isize; 2])>,
+}
+
+impl Phase {
+    fn new([y, x]: [usize; 2], geometry: Geometry) -> Self {
+        let Geometry { input: [height, width], kernel: [kh, kw], stride, padding: [top, left, _, _], .. } = geometry;
+        let along = |phase: usize, padding: usize, kernel: usize| -> Vec<(usize, isize)> {
+            let reaching = |tap: &usize| (phase + padding + kernel * stride - tap).is_multiple_of(stride);
+            let from = |tap: usize| ((phase + padding) as isize - tap as isize) / stride as isize;
+            (0..kernel).filter(reaching).map(|tap| (tap, from(tap))).collect()
+        };
+        let (down, across) = (along(y, top, kh), along(x, left, kw));
+        let taps = down.iter().flat_map(|(ky, dy)| across.iter().map(move |(kx, dx)| (ky * kw + kx, [*dy, *dx])));
+        let grid = [height.saturating_sub(y).div_ceil(stride), width.saturating_sub(x).div_ceil(stride)];
+        Self { geometry, grid, taps: taps.collect() }
+    }
+
+    fn backward(self, dy: &[f32], weight: Stored<'_>, [outputs, wide]: [usize; 2], pixels: Vec<&mut [f32]>) {
+        let taps = self.taps.iter().map(|(_, place)| *place).collect();
+        let size = self.geometry.output;
+        let windows = Windows { values: dy, size, channels: outputs, grid: self.grid, stride: 1, taps };
+        let channels = wide / (self.geometry.kernel[0] * self.geometry.kernel[1]);
+        // A step of the inner axis is an output channel at a tap.
+        let start = |step: usize| step % outputs * wide + self.taps[step / outputs].0 * channels;
+        let right = Right { stored: weight, order: Order::Steps(&start), inner: self.taps.len() * outputs };
+        add_product(&windows, right, pixels);
+    }
 }

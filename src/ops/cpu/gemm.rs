@@ -1,8 +1,4 @@
-//! Matrix products.
-
-use burn::tensor::Tensor;
-
-use super::{Slab, tensor};
+//! Products of activations, by the crate `gemm`. Those with frozen weights are in [`super::product`].
 
 /// How a matrix lies in a slice: element `(i, j)` is at `offset + i * row + j * column`.
 #[derive(Clone, Copy)]
@@ -72,35 +68,4 @@ pub(crate) fn gemm(
             parallelism,
         );
     }
-}
-
-/// Rows that start as the bias (or zero), for a product to be added to.
-pub(crate) fn bias_rows(rows: usize, width: usize, bias: Option<&Tensor<1>>) -> Vec<f32> {
-    match bias {
-        Some(bias) => Slab::of(bias).repeat(rows),
-        None => vec![0.0; rows * width],
-    }
-}
-
-/// `x w^T + b` for `x` of `[M, K]` and `w` of `[N, K]`.
-pub(crate) fn linear(x: &Tensor<2>, weight: &Tensor<2>, bias: Option<&Tensor<1>>) -> Tensor<2> {
-    let ([m, k], [n, _]) = (x.dims(), weight.dims());
-    let mut out = bias_rows(m, n, bias);
-    let x: &[f32] = &Slab::of(x);
-    let weight: &[f32] = &Slab::of(weight);
-    let accumulate = bias.is_some();
-    let w = (weight, View::rows(k).transposed());
-    gemm([m, n, k], (&mut out, View::rows(n)), accumulate, (x, View::rows(k)), w, 1.0, true);
-    tensor(out, [m, n])
-}
-
-/// `dy w`, the gradient to the input of [`linear`].
-pub(crate) fn linear_backward(dy: &Tensor<2>, weight: &Tensor<2>) -> Tensor<2> {
-    let ([m, n], [_, k]) = (dy.dims(), weight.dims());
-    let dy: &[f32] = &Slab::of(dy);
-    let weight: &[f32] = &Slab::of(weight);
-    let mut dx = vec![0.0; m * k];
-    let (dy, w) = ((dy, View::rows(n)), (weight, View::rows(k)));
-    gemm([m, k, n], (&mut dx, View::rows(k)), false, dy, w, 1.0, true);
-    tensor(dx, [m, k])
 }

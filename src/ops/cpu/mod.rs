@@ -1,27 +1,33 @@
-//! Kernels for Burn's `flex` device: plain loops over slices, vectorised by the compiler for the machine at hand, with the
-//! `gemm` crate for matrix products and rayon to share the rows among the cores.
+//! Kernels for Burn's `flex` device: plain loops over slices, vectorised by the compiler for the machine at hand, products of
+//! our own with the frozen weights ([`product`]), the `gemm` crate for those of activations, and rayon to share the rows
+//! among the cores.
 //!
-//! Everything is f32 and contiguous here; a tensor that is not is made so at the door ([`Slab`]).
+//! Activations are f32 and contiguous here; one that is not is made so at the door ([`Slab`]). Weights stay as they are
+//! stored ([`Frozen`]).
 
 mod activation;
 mod attention;
 mod conv2d;
 mod gemm;
+mod linear;
 mod math;
 mod norm;
-mod widen;
+mod product;
 
 pub(crate) use activation::{
     geglu, geglu_backward, gelu, gelu_backward, quick_gelu, quick_gelu_backward, silu, silu_backward,
 };
 pub(crate) use attention::{attention, attention_backward};
 pub(crate) use conv2d::{conv2d, conv2d_backward};
-pub(crate) use gemm::{linear, linear_backward};
+pub(crate) use linear::{linear, linear_backward};
 pub(crate) use norm::{group_norm, group_norm_backward, layer_norm, layer_norm_backward};
-pub(crate) use widen::widen;
 
 use burn::tensor::{DType, Shape, Tensor};
 use burn_flex::{Flex, FlexTensor, Layout};
+use half::f16;
+
+use super::Weight;
+use product::Stored;
 
 /// Whether the tensor lives on the CPU device.
 pub(crate) fn is_flex<const D: usize>(tensor: &Tensor<D>) -> bool {
@@ -48,6 +54,35 @@ impl std::ops::Deref for Slab {
 
     fn deref(&self) -> &[f32] {
         self.0.as_slice::<f32>().expect("contiguous f32, made so on opening")
+    }
+}
+
+/// A contiguous weight of the CPU device, halves or f32.
+struct Frozen(FlexTensor);
+
+impl Frozen {
+    fn of<const D: usize>(tensor: &Tensor<D>) -> Self {
+        let tensor = match tensor.dtype() {
+            DType::F16 | DType::F32 => tensor.clone(),
+            _ => tensor.clone().cast(DType::F32),
+        };
+        let flex = tensor.try_into_primitive::<Flex>().expect("the caller checked the device");
+        Self(flex.to_contiguous())
+    }
+
+    fn stored(&self) -> Stored<'_> {
+        match self.0.as_slice::<f16>() {
+            Some(halves) => Stored::Half(halves),
+            None => Stored::Single(self.0.as_slice::<f32>().expect("contiguous halves or f32, made so on opening")),
+        }
+    }
+}
+
+/// What a product is added to: rows of the bias, or of zeros.
+fn starting(rows: usize, width: usize, bias: Option<&Weight<1>>) -> Vec<f32> {
+    match bias {
+        Some(bias) => Slab::of(bias.stored()).repeat(rows),
+        None => vec![0.0; rows * width],
     }
 }
 
