@@ -24,9 +24,9 @@ use std::cell::Cell;
 
 pub use activation::{geglu, gelu, quick_gelu, silu};
 pub use attention::attention;
-pub use conv2d::{Conv2d, conv2d};
+pub use conv2d::{Conv2d, conv2d, conv2d_add};
 pub use grad::{Gradients, Link, Origin, Var, backward, checkpoint};
-pub use linear::{Linear, linear};
+pub use linear::{Linear, linear, linear_add};
 pub use norm::{Norm, group_norm, group_norm_silu, layer_norm};
 pub use self_test::self_test;
 pub use shape::{concat_channels, mse, splice, upsample_nearest_2x};

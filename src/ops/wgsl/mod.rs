@@ -260,8 +260,14 @@ impl Launch<'_> {
         let formats: Vec<_> = self.inputs.iter().map(format).collect();
         let kernel = Kernel::new(self.name, self.pieces, self.numbers.clone())
             .with_buffers(&formats, &results.map(|(name, _, row)| (name, Format::of(DType::F32, row))));
-        let inputs: Vec<CubeTensor> =
-            self.inputs.iter().filter_map(|(_, input, _)| input.map(|input| input.contiguous())).collect();
+        let mut inputs: Vec<CubeTensor> = Vec::new();
+        for (_, input, _) in self.inputs {
+            if let Some(input) = input.map(Input::contiguous) {
+                // Browsers bind no place twice.
+                let bound = inputs.iter().any(|other| overlap(other, &input));
+                inputs.push(if bound { input.copy() } else { input });
+            }
+        }
         let (client, device) = (inputs[0].client.clone(), inputs[0].device.clone());
         let outputs = results.map(|(_, shape, _)| {
             let handle = client.empty(shape.iter().product::<usize>() * size_of::<f32>());
@@ -340,6 +346,16 @@ pub(super) fn at_once<const D: usize>(tensor: &Tensor<D>, operations: u64, parts
     budget.map_or(parts, |budget| submission::pieces(operations, parts, budget).into_iter().max().unwrap_or(parts))
 }
 
+/// Whether two tensors have values in the same place.
+fn overlap(a: &CubeTensor, b: &CubeTensor) -> bool {
+    let place = |tensor: &CubeTensor| {
+        let start = tensor.handle.offset_start.unwrap_or(0);
+        (tensor.handle.memory.clone().binding().id(), start..start + tensor.handle.size_in_used())
+    };
+    let ((a, here), (b, there)) = (place(a), place(b));
+    a == b && here.start < there.end && there.start < here.end
+}
+
 /// What the tensors take together.
 fn bytes(tensors: &[&CubeTensor]) -> u64 {
     tensors.iter().map(|tensor| tensor.handle.size_in_used()).sum()
@@ -364,3 +380,9 @@ pub fn texts() -> Vec<(&'static str, String)> {
 const FACTOR_FORMATS: [Format; 4] = [Format::F32x4, Format::F32x1, Format::F16x4, Format::F16x1];
 /// The ways in which an activation may be stored.
 const ACTIVATION_FORMATS: [Format; 2] = [Format::F32x4, Format::F32x1];
+
+/// The ways in which a bias and a residual may be stored that are added to a product of these.
+fn added(weight: Format, activation: Format) -> Vec<(Format, Format)> {
+    let biases = [Format::None, weight];
+    biases.into_iter().flat_map(|bias| [(bias, Format::None), (bias, activation)]).collect()
+}
