@@ -4,7 +4,7 @@
 
 use burn::tensor::{DType, Device, Tensor};
 use pseudoword::noise::{Noise, Stream};
-use pseudoword::ops::{self, Conv2d, Linear, Norm, Var, Weight, backward, with_reference};
+use pseudoword::ops::{self, Conv2d, Linear, Norm, Tiles, Var, Weight, backward, with_reference};
 
 use crate::fixtures::{Place, assert_close, cpu, gpu, values};
 
@@ -166,6 +166,38 @@ fn convolutions_equal_their_twin() {
                     }
                 });
             }
+        }
+    });
+}
+
+/// Which tile is taken is a matter of speed alone.
+#[test]
+fn products_are_right_in_every_tile() {
+    on_the_gpu(|place| {
+        for (name, tiles) in Tiles::each() {
+            ops::with_tiles(tiles, || {
+                for ([batch, rows], inputs, outputs) in
+                    [([1, 1], 36, 40), ([2, 77], 40, 36), ([1, 5], 7, 9), ([1, 140], 68, 72)]
+                {
+                    let what = format!("tiles of {name}, linear {batch} x {rows} x {inputs} to {outputs}");
+                    let shapes = [[batch, rows, inputs], [batch, rows, outputs]];
+                    compare(place, &what, &shapes, |x, device| {
+                        let bias = Some(weight([outputs], 4, true, device));
+                        let layer = Linear { weight: weight([outputs, inputs], 3, true, device), bias };
+                        ops::linear_add(&x[0], &layer, &x[1])
+                    });
+                }
+                for (input, outputs, stride) in
+                    [([2, 7, 5, 20], 36, 1), ([1, 9, 11, 3], 7, 1), ([1, 12, 13, 12], 20, 2)]
+                {
+                    let what = format!("tiles of {name}, conv {input:?} to {outputs}, stride {stride}");
+                    compare(place, &what, &[input], |x, device| {
+                        let bias = Some(weight([outputs], 4, true, device));
+                        let weight = weight([outputs, 9 * input[3]], 3, true, device);
+                        ops::conv2d(&x[0], &Conv2d { weight, bias, kernel: [3; 2], stride, padding: [1; 4] })
+                    });
+                }
+            });
         }
     });
 }

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::tile::{Method, Pair};
-use super::{ACTIVATION_FORMATS, Cut, FACTOR_FORMATS, Input, Kernel, Launch, added, makes_blocks};
+use super::{ACTIVATION_FORMATS, Cut, FACTOR_FORMATS, Input, Kernel, Launch, added, method};
 use crate::ops::Weight;
 use crate::ops::conv2d::Geometry;
 
@@ -36,7 +36,7 @@ pub(in crate::ops) fn conv2d(
     let [columns, _] = weight.dims();
     let Geometry { output: [out_height, out_width], kernel, stride, padding: [top, left, ..], .. } = geometry;
     let rows = batch * out_height * out_width;
-    let method = Method::pick(rows, columns, makes_blocks(x));
+    let method = method(x, rows, columns);
     let [across, down] = method.groups(rows, columns)?;
     let (name, pieces) = FORWARD.of(method);
     let launch = Launch {
@@ -66,7 +66,7 @@ pub(in crate::ops) fn conv2d_backward(dy: &Tensor<4>, weight: &Weight<2>, geomet
     let Geometry { input: [height, width], kernel, stride, padding: [top, left, ..], .. } = geometry;
     let columns = weight.dims()[1] / (kernel[0] * kernel[1]);
     let rows = batch * height.div_ceil(stride) * width.div_ceil(stride);
-    let method = Method::pick(rows, columns, makes_blocks(dy));
+    let method = method(dy, rows, columns);
     let [across, down] = method.groups(rows, columns)?;
     let (name, pieces) = BACKWARD.of(method);
     let launch = Launch {

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::tile::{Method, Pair};
-use super::{ACTIVATION_FORMATS, Cut, FACTOR_FORMATS, Input, Kernel, Launch, added, makes_blocks};
+use super::{ACTIVATION_FORMATS, Cut, FACTOR_FORMATS, Input, Kernel, Launch, added, method};
 use crate::ops::Weight;
 
 const COMMON: &str = include_str!("../../../shaders/shared/linear.wgsl");
@@ -57,7 +57,7 @@ fn product(
     [rows, columns, inner]: [usize; 3],
     by_columns: bool,
 ) -> Option<Tensor<2>> {
-    let method = Method::pick(rows, columns, makes_blocks(left));
+    let method = method(left, rows, columns);
     let [across, down] = method.groups(rows, columns)?;
     let (name, pieces) = KERNELS.of(method);
     let mut numbers = method.numbers();
