@@ -1,13 +1,14 @@
-// A convolution of a channels-last feature map with a frozen weight, plus a bias, as one product: a row is a window of the
-// picture, a column an output channel, and the inner axis all values of a window. The windows are never written out: each
-// strip of them is gathered from the picture, one tap of the window at a time.
+// A convolution of a channels-last feature map with a frozen weight, plus a bias and a residual, as one product: a row is a
+// window of the picture, a column an output channel, and the inner axis all values of a window. The windows are never
+// written out: each strip of them is gathered from the picture, one tap of the window at a time.
 //
-// picture is [B, height, width, channels], weight [columns, taps, channels], result [B, out_height, out_width, columns].
+// picture is [B, height, width, channels], weight [columns, taps, channels], residual and result [B, out_height, out_width,
+// columns].
 //
 // One workgroup makes one tile of the result: shared/tile.wgsl.
 //
-// Bindings: picture, weight (f32 or f16), bias (f32, f16 or none), result, sizes (uniform). Limits: 4 storage buffers, at
-// most 12.5 KiB of workgroup memory, 128 invocations.
+// Bindings: picture, weight (f32 or f16), bias (f32, f16 or none), residual (f32 or none), result, sizes (uniform). Limits: 5
+// storage buffers, at most 12.5 KiB of workgroup memory, 128 invocations.
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

@@ -1,9 +1,10 @@
 // What conv2d.wgsl computes, for Mesa's lavapipe: shared/block.wgsl.
 //
-// picture is [B, height, width, channels], weight [columns, taps, channels], result [B, out_height, out_width, columns].
+// picture is [B, height, width, channels], weight [columns, taps, channels], residual and result [B, out_height, out_width,
+// columns].
 //
-// Bindings: picture, weight (f32 or f16), bias (f32, f16 or none), result, sizes (uniform). Limits: 4 storage buffers, no
-// workgroup memory, 8 invocations.
+// Bindings: picture, weight (f32 or f16), bias (f32, f16 or none), residual (f32 or none), result, sizes (uniform). Limits: 5
+// storage buffers, no workgroup memory, 8 invocations.
 
 // Where the window of an output pixel begins: column and row, and the first row of its picture.
 fn window(row: u32) -> vec3<i32> {

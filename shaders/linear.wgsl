@@ -1,12 +1,13 @@
-// The product of rows with a frozen weight, plus a bias: a linear layer, or the gradient to its input.
+// The product of rows with a frozen weight, plus a bias and a residual: a linear layer, or the gradient to its input, where
+// the residual is what other gradients came to before.
 //
 // left is [rows, inner]. right is [columns, inner] where BY_COLUMNS is 1 (a layer's weight, going forward), else
-// [inner, columns] (the same weight, going back). result is [rows, columns].
+// [inner, columns] (the same weight, going back). residual and result are [rows, columns].
 //
 // One workgroup makes one tile of the result: shared/tile.wgsl.
 //
-// Bindings: left, right (f32 or f16), bias (f32, f16 or none), result, sizes (uniform). Limits: 4 storage buffers, at most
-// 12.5 KiB of workgroup memory, 128 invocations.
+// Bindings: left, right (f32 or f16), bias (f32, f16 or none), residual (f32 or none), result, sizes (uniform). Limits: 5
+// storage buffers, at most 12.5 KiB of workgroup memory, 128 invocations.
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

@@ -1,9 +1,10 @@
 // What linear.wgsl computes, for Mesa's lavapipe: shared/block.wgsl.
 //
-// left is [rows, inner]. right is [columns, inner] where BY_COLUMNS is 1, else [inner, columns]. result is [rows, columns].
+// left is [rows, inner]. right is [columns, inner] where BY_COLUMNS is 1, else [inner, columns]. residual and result are
+// [rows, columns].
 //
-// Bindings: left, right (f32 or f16), bias (f32, f16 or none), result, sizes (uniform). Limits: 4 storage buffers, no
-// workgroup memory, 8 invocations.
+// Bindings: left, right (f32 or f16), bias (f32, f16 or none), residual (f32 or none), result, sizes (uniform). Limits: 5
+// storage buffers, no workgroup memory, 8 invocations.
 
 // Four steps of the inner axis, each with four columns.
 fn right_block(k: u32, column: u32) -> mat4x4<f32> {

@@ -39,7 +39,8 @@ fn weight_quad(column: u32, tap: u32, channel: u32, pitch: u32) -> vec4<f32> {
 fn emit(row: u32, column: u32, values: vec4<f32>) {
     if (row < sizes.rows && column < sizes.columns) {
         let left = sizes.columns - column;
-        result_set(row * sizes.columns + column, left, values + bias_at(column, left));
+        let at = row * sizes.columns + column;
+        result_set(at, left, values + bias_at(column, left) + residual_at(at, left));
     }
 }
 

@@ -40,6 +40,7 @@ fn row_quad(k: u32, column: u32) -> vec4<f32> {
 fn emit(row: u32, column: u32, values: vec4<f32>) {
     if (row < sizes.rows && column < sizes.columns) {
         let left = sizes.columns - column;
-        result_set(row * sizes.columns + column, left, values + bias_at(column, left));
+        let at = row * sizes.columns + column;
+        result_set(at, left, values + bias_at(column, left) + residual_at(at, left));
     }
 }

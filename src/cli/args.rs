@@ -101,7 +101,7 @@ pub(super) enum Command {
     Models,
     /// Say what this machine offers, what would be used and whether it computes correctly
     #[command(after_help = DOCTOR_EXAMPLES)]
-    Doctor,
+    Doctor(DoctorArgs),
     /// Measure the time of training and denoising steps, and the memory they take
     #[command(after_help = BENCH_EXAMPLES, allow_negative_numbers = true)]
     Bench(BenchArgs),
@@ -280,6 +280,14 @@ pub(super) enum WordsCommand {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    /// Measure again which tiles are fastest for matrix products on the GPU; otherwise that is done once for each GPU and
+    /// driver
+    #[arg(long)]
+    pub retune: bool,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct BenchArgs {
     /// Timed repetitions of each piece of work
     #[arg(long, value_name = "N", default_value_t = 20)]
@@ -368,7 +376,8 @@ Examples:
 const DOCTOR_EXAMPLES: &str = "\
 Examples:
   pseudoword doctor
-  pseudoword doctor --device gpu    (exit status 5 if there is no usable GPU)";
+  pseudoword doctor --device gpu    (exit status 5 if there is no usable GPU)
+  pseudoword doctor --retune";
 
 const SERVE_EXAMPLES: &str = "\
 Examples:

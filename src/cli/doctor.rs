@@ -1,11 +1,14 @@
 //! `pseudoword doctor`: what this machine offers, what would be used, and whether it computes correctly.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde_json::{Value, json};
 
-use super::args::Shared;
+use super::args::{DoctorArgs, Shared};
+use super::find;
 use super::output::Output;
+use crate::gpu::tuning::{self, Tuning};
 use crate::gpu::{self, Adapter, Chosen};
 use crate::{Error, Result, ops};
 
@@ -17,7 +20,7 @@ const FEATURES: [(&str, wgpu::Features); 3] = [
 ];
 
 /// Reports.
-pub(super) async fn run(shared: &Shared, out: &mut Output) -> Result<()> {
+pub(super) async fn run(args: &DoctorArgs, shared: &Shared, out: &mut Output) -> Result<()> {
     let adapters = gpu::adapters();
     let mut lines = vec![format!(
         "pseudoword {} on {} {}",
@@ -41,6 +44,13 @@ pub(super) async fn run(shared: &Shared, out: &mut Output) -> Result<()> {
             lines.push(format!("would use: {}: {} ({})", chosen.kind, chosen.name, chosen.reason));
             object["chosen"] = json!({"kind": chosen.kind, "name": chosen.name, "reason": chosen.reason});
             let tested = self_test(chosen);
+            // A device that computes wrong values needs no tuning.
+            if tested.is_ok()
+                && let Some(tuning) = tuning::tune(chosen, find::cache().as_deref(), args.retune).await
+            {
+                lines.push(format!("matrix products: {}", tuning.sentence()));
+                object["products"] = products(&tuning);
+            }
             lines.push(match &tested {
                 Ok(error) => format!("self-test: passed (largest difference from a plain computation {error:.1e})"),
                 Err(error) => format!("self-test: FAILED: {error}"),
@@ -103,6 +113,12 @@ fn adapter_json(adapter: &Adapter) -> Value {
         "max_compute_workgroup_storage_size": limits.max_compute_workgroup_storage_size,
         "max_compute_invocations_per_workgroup": limits.max_compute_invocations_per_workgroup,
     })
+}
+
+/// How products are made, for programs.
+pub(super) fn products(tuning: &Tuning) -> Value {
+    let tiles = tuning.tiles().map(|tiles| tiles.names().into_iter().collect::<BTreeMap<_, _>>());
+    json!({"how": tuning.how(), "tiles": tiles})
 }
 
 /// Runs the engine's ops on the device and compares them with loops on the host.

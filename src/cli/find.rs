@@ -1,7 +1,7 @@
 //! What was typed, found: among the kept words, on this machine, on the web or on the Hugging Face Hub.
 
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use sha2::{Digest, Sha256};
@@ -27,6 +27,11 @@ use crate::{Error, Result, mini};
 /// The user's own words.
 pub(super) fn shelf() -> Result<Shelf> {
     Shelf::of_the_user(&|name| std::env::var(name).ok(), std::env::home_dir().as_deref())
+}
+
+/// The folder of what can be had again, if there is one.
+pub(super) fn cache() -> Option<PathBuf> {
+    Settings::from_environment().ok().map(|settings| settings.web)
 }
 
 fn sources(shared: &Shared) -> Result<Sources> {

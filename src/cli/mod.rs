@@ -91,7 +91,7 @@ pub fn run(cli: &Cli) -> Result<()> {
             Command::Convert(args) => convert::run(args, &cli.shared, &mut out).await,
             Command::Embeddings { command } => words::run(command, &cli.shared, &mut out).await,
             Command::Models => models::run(&cli.shared, &mut out).await,
-            Command::Doctor => doctor::run(&cli.shared, &mut out).await,
+            Command::Doctor(args) => doctor::run(args, &cli.shared, &mut out).await,
             Command::Bench(args) => bench::run(args, &cli.shared, &mut out).await,
             Command::Serve(args) => serve::run(args, &mut out),
         }

@@ -10,6 +10,7 @@ use super::find;
 use super::output::Output;
 use crate::embedding::{Embedding, Refusal, hex};
 use crate::event::{Event, Part};
+use crate::gpu::tuning::{self, Tuning};
 use crate::gpu::{self, Chosen};
 use crate::mini;
 use crate::model::{Loading, ModelConfig, usual_storage, usual_storage_of};
@@ -142,6 +143,7 @@ pub(super) async fn on_device(
     if let Some(tight) = plan.check(&machine(chosen))? {
         out.event(&Event::warning("memory", tight))?;
     }
+    tune(chosen, out).await?;
     let mut told = Ok(());
     let loading = Loading { storage: Some(storage), ..loading };
     let session = Session::load(source, &chosen.device, loading, &mut |event| {
@@ -154,6 +156,19 @@ pub(super) async fn on_device(
     let session = session?;
     told?;
     Ok(session)
+}
+
+/// Has products made as is fastest on the chosen device; says what was measured for that, and what went wrong.
+async fn tune(chosen: &Chosen, out: &mut Output) -> Result<()> {
+    match tuning::tune(chosen, find::cache().as_deref(), false).await {
+        Some(tuning @ Tuning::Measured { .. }) => out.say(&format!("matrix products are made {}", tuning.sentence())),
+        Some(tuning @ Tuning::Failed(_)) => {
+            let text = format!("matrix products are made {}", tuning.sentence());
+            out.event(&Event::warning("tuning", text))?;
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 /// What the chosen device has to give, as far as that is known.

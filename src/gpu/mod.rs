@@ -9,6 +9,8 @@ mod browser;
 #[cfg(not(target_family = "wasm"))]
 mod native;
 pub mod submission;
+#[cfg(feature = "native")]
+pub mod tuning;
 
 #[cfg(target_family = "wasm")]
 pub use browser::{browser, tested};
@@ -102,6 +104,12 @@ pub fn check(during: &str) -> Result<()> {
         Some(Fault::Memory(reason)) => Err(Error::GpuMemory { reason }),
         Some(Fault::Other(reason)) => Err(Error::Gpu { during: during.to_owned(), reason }),
     }
+}
+
+/// Forgets a failure: of a device that is gone, or of work that was only a trial.
+#[cfg(not(target_family = "wasm"))]
+fn forgive() {
+    *FAULT.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
 /// Whether an error's words are those of the runtime for a device that is gone: on the way through its layers the kind of

@@ -75,7 +75,7 @@ pub fn again(lost: &Chosen) -> Result<Chosen> {
     let setup = WgpuSetup { device, queue, ..old.setup.clone() };
     let device =
         quietly(|| Device::wgpu_options().setup(setup.clone()).init()).map_err(|error| gone(error.to_string()))?;
-    *super::FAULT.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    super::forgive();
     let mut all = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
     all.retain(|started| started.device != lost.device);
     all.push(Started::new(old.key, device.clone(), setup));

@@ -52,37 +52,55 @@ impl Conv2d {
 }
 
 /// The convolution of `x` `[B, H, W, Cin]`: `[B, H', W', Cout]`. Its backward needs no activation.
+///
+/// Where a `silu` comes after one in the models, a normalisation stands between them, whose kernel applies it.
 pub fn conv2d(x: &Var<4>, layer: &Conv2d) -> Var<4> {
+    recorded(x, layer, None)
+}
+
+/// [`conv2d`] with a `residual` `[B, H', W', Cout]` added, as [`super::linear_add`] does.
+pub fn conv2d_add(x: &Var<4>, layer: &Conv2d, residual: &Var<4>) -> Var<4> {
+    recorded(x, layer, Some(residual))
+}
+
+fn recorded(x: &Var<4>, layer: &Conv2d, residual: Option<&Var<4>>) -> Var<4> {
     let [batch, height, width, _] = x.dims();
     if layer.kernel == [1, 1] && layer.stride == 1 {
         let weights = super::Linear { weight: layer.weight.clone(), bias: layer.bias.clone() };
-        return super::linear(x, &weights);
+        return match residual {
+            Some(residual) => super::linear_add(x, &weights, residual),
+            None => super::linear(x, &weights),
+        };
     }
     let geometry = layer.geometry([height, width]);
-    let y = forward(x.value(), layer, geometry);
+    let y = forward(x.value(), layer, geometry, residual.map(Var::value));
     debug_assert_eq!(y.dims()[..3], [batch, geometry.output[0], geometry.output[1]]);
+    debug_assert!(residual.is_none_or(|residual| residual.dims() == y.dims()));
     let (link, weight) = (x.link(), layer.weight.clone());
-    Var::from_op(y, &[x], move |dy, gradients| {
+    Var::from_op_added(y, x, residual, move |dy, gradients| {
         gradients.add(&link, || backward(&dy, &weight, geometry));
     })
 }
 
-fn forward(x: &Tensor<4>, layer: &Conv2d, geometry: Geometry) -> Tensor<4> {
+fn forward(x: &Tensor<4>, layer: &Conv2d, geometry: Geometry, residual: Option<&Tensor<4>>) -> Tensor<4> {
     if super::on_wgpu(x)
-        && let Some(y) = super::wgsl::conv2d(x, &layer.weight, layer.bias.as_ref(), geometry)
+        && let Some(y) = super::wgsl::conv2d(x, &layer.weight, layer.bias.as_ref(), residual, geometry)
     {
         return y;
     }
     #[cfg(not(target_family = "wasm"))]
     if super::on_cpu(x) {
-        return super::cpu::conv2d(x, &layer.weight, layer.bias.as_ref(), geometry);
+        return super::cpu::conv2d(x, &layer.weight, layer.bias.as_ref(), residual, geometry);
     }
     let (weight, bias) = (layer.weight.f32(), layer.bias.as_ref().map(Weight::f32));
     // Burn's convolution is channels-last inside: a permuted view of our layout costs it no copy.
     let x = padded(x.clone(), geometry.padding).permute([0, 3, 1, 2]);
     let options = ConvOptions::new([geometry.stride; 2], [0, 0], [1, 1], 1);
-    let y = module::conv2d(x, channels_first(&weight, geometry.kernel), bias, options);
-    y.permute([0, 2, 3, 1])
+    let y = module::conv2d(x, channels_first(&weight, geometry.kernel), bias, options).permute([0, 2, 3, 1]);
+    match residual {
+        Some(residual) => y + residual.clone(),
+        None => y,
+    }
 }
 
 fn backward(dy: &Tensor<4>, weight: &Weight<2>, geometry: Geometry) -> Tensor<4> {

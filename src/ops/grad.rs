@@ -96,6 +96,21 @@ impl<const D: usize> Var<D> {
         Self { value, link: Link(Some(Node::new(nodes, Some(pullback)))) }
     }
 
+    /// The result of an op on `x` to which a `residual` was added, if there is one: that gets the gradient as it is.
+    pub(super) fn from_op_added(
+        value: Tensor<D>,
+        x: &dyn Origin,
+        residual: Option<&Var<D>>,
+        pullback: impl FnOnce(Tensor<D>, &mut Gradients) + 'static,
+    ) -> Self {
+        let Some(residual) = residual else { return Self::from_op(value, &[x], pullback) };
+        let link = residual.link();
+        Self::from_op(value, &[x, residual], move |dy, gradients| {
+            gradients.add(&link, || dy.clone());
+            pullback(dy, gradients);
+        })
+    }
+
     /// The tensor.
     pub fn value(&self) -> &Tensor<D> {
         &self.value
@@ -160,11 +175,17 @@ pub struct Gradients(HashMap<u64, Box<dyn Any>>);
 impl Gradients {
     /// Adds a share to what a value has collected. The share is only computed if the value wants one.
     pub fn add<const D: usize>(&mut self, link: &Link<D>, share: impl FnOnce() -> Tensor<D>) {
-        let Some(node) = &link.0 else { return };
-        let total = match self.0.remove(&node.id) {
-            Some(collected) => unpack::<D>(collected) + share(),
+        self.add_onto(link, |collected| match collected {
+            Some(collected) => collected + share(),
             None => share(),
-        };
+        });
+    }
+
+    /// As [`Gradients::add`], where a share can be computed on top of what was collected: `total` gets that, if there is any,
+    /// and gives the sum.
+    pub fn add_onto<const D: usize>(&mut self, link: &Link<D>, total: impl FnOnce(Option<Tensor<D>>) -> Tensor<D>) {
+        let Some(node) = &link.0 else { return };
+        let total = total(self.0.remove(&node.id).map(unpack));
         self.0.insert(node.id, Box::new(total));
     }
 

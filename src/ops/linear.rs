@@ -14,47 +14,74 @@ pub struct Linear {
 }
 
 /// `x w^T + b` over the last axis of `x` `[.., in]`: `[.., out]`. Its backward needs no activation.
+///
+/// There is no form with an activation after it: the backward of that needs what went into the activation, which such a
+/// form would not write, so it could only serve where nothing is differentiated. Those are the two `silu` of the time
+/// embedding, a row for each sample, and prompts in `generate`, encoded once for a picture: too little to be seen.
 pub fn linear<const D: usize>(x: &Var<D>, layer: &Linear) -> Var<D> {
+    recorded(x, layer, None)
+}
+
+/// [`linear`] with a `residual` `[.., out]` added: one kernel instead of two, and a tensor less at that moment. The residual's
+/// gradient is that of the result.
+pub fn linear_add<const D: usize>(x: &Var<D>, layer: &Linear, residual: &Var<D>) -> Var<D> {
+    recorded(x, layer, Some(residual))
+}
+
+fn recorded<const D: usize>(x: &Var<D>, layer: &Linear, residual: Option<&Var<D>>) -> Var<D> {
     let dims = x.dims();
     let [outputs, inputs] = layer.weight.dims();
     let rows = dims.iter().product::<usize>() / inputs;
-    let flat = x.value().clone().reshape([rows, inputs]);
-    let y = forward(&flat, layer);
     let mut shape = dims;
     shape[D - 1] = outputs;
+    debug_assert!(residual.is_none_or(|residual| residual.dims() == shape));
+    let flat = x.value().clone().reshape([rows, inputs]);
+    let y = forward(&flat, layer, residual.map(|residual| residual.value().clone().reshape([rows, outputs])));
     let (link, weight) = (x.link(), layer.weight.clone());
-    Var::from_op(y.reshape(shape), &[x], move |dy, gradients| {
-        gradients.add(&link, || backward(&dy.reshape([rows, outputs]), &weight).reshape(dims));
+    Var::from_op_added(y.reshape(shape), x, residual, move |dy, gradients| {
+        gradients.add_onto(&link, |collected| {
+            let collected = collected.map(|collected| collected.reshape([rows, inputs]));
+            backward(&dy.reshape([rows, outputs]), &weight, collected).reshape(dims)
+        });
     })
 }
 
-fn forward(x: &Tensor<2>, layer: &Linear) -> Tensor<2> {
+fn forward(x: &Tensor<2>, layer: &Linear, residual: Option<Tensor<2>>) -> Tensor<2> {
     if super::on_wgpu(x)
-        && let Some(y) = super::wgsl::linear(x, &layer.weight, layer.bias.as_ref())
+        && let Some(y) = super::wgsl::linear(x, &layer.weight, layer.bias.as_ref(), residual.as_ref())
     {
         return y;
     }
     #[cfg(not(target_family = "wasm"))]
     if super::on_cpu(x) {
-        return super::cpu::linear(x, &layer.weight, layer.bias.as_ref());
+        return super::cpu::linear(x, &layer.weight, layer.bias.as_ref(), residual.as_ref());
     }
-    let (weight, bias) = (layer.weight.f32(), layer.bias.as_ref().map(Weight::f32));
-    let y = x.clone().matmul(weight.transpose());
-    match bias {
-        Some(bias) => y + bias.unsqueeze::<2>(),
+    let y = x.clone().matmul(layer.weight.f32().transpose());
+    let y = match &layer.bias {
+        Some(bias) => y + bias.f32().unsqueeze::<2>(),
+        None => y,
+    };
+    plus(y, residual)
+}
+
+/// Adds what kernels add themselves.
+fn plus(y: Tensor<2>, more: Option<Tensor<2>>) -> Tensor<2> {
+    match more {
+        Some(more) => y + more,
         None => y,
     }
 }
 
-fn backward(dy: &Tensor<2>, weight: &Weight<2>) -> Tensor<2> {
+/// `dy w`, on top of what was `collected`.
+fn backward(dy: &Tensor<2>, weight: &Weight<2>, collected: Option<Tensor<2>>) -> Tensor<2> {
     if super::on_wgpu(dy)
-        && let Some(dx) = super::wgsl::linear_backward(dy, weight)
+        && let Some(dx) = super::wgsl::linear_backward(dy, weight, collected.as_ref())
     {
         return dx;
     }
     #[cfg(not(target_family = "wasm"))]
     if super::on_cpu(dy) {
-        return super::cpu::linear_backward(dy, weight);
+        return super::cpu::linear_backward(dy, weight, collected.as_ref());
     }
-    dy.clone().matmul(weight.f32())
+    plus(dy.clone().matmul(weight.f32()), collected)
 }

@@ -24,18 +24,21 @@ use std::cell::Cell;
 
 pub use activation::{geglu, gelu, quick_gelu, silu};
 pub use attention::attention;
-pub use conv2d::{Conv2d, conv2d};
+pub use conv2d::{Conv2d, conv2d, conv2d_add};
 pub use grad::{Gradients, Link, Origin, Var, backward, checkpoint};
-pub use linear::{Linear, linear};
+pub use linear::{Linear, linear, linear_add};
 pub use norm::{Norm, group_norm, group_norm_silu, layer_norm};
 pub use self_test::self_test;
 pub use shape::{concat_channels, mse, splice, upsample_nearest_2x};
 pub use weight::Weight;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use wgsl::set_lavapipe;
-pub use wgsl::{texts as kernel_texts, with_blocks};
+pub use wgsl::{
+    Measured, Tiles, choose_tiles, measure_tiles, product_kernels, texts as kernel_texts, tiles, with_blocks,
+    with_tiles,
+};
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 
 thread_local! {
     /// Whether our kernels are switched off. For measurements of a whole program without them there is the environment
@@ -55,6 +58,11 @@ pub fn with_reference<R>(work: impl FnOnce() -> R) -> R {
 #[cfg(not(target_family = "wasm"))]
 fn on_cpu<const D: usize>(tensor: &Tensor<D>) -> bool {
     !REFERENCE.get() && cpu::is_flex(tensor)
+}
+
+/// Whether ops on this device run on our WGSL kernels.
+pub fn uses_kernels(device: &Device) -> bool {
+    on_wgpu(&Tensor::<1>::zeros([1], device))
 }
 
 /// Whether this tensor's ops run on our WGSL kernels.

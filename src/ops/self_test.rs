@@ -7,8 +7,8 @@
 use burn::tensor::{Bytes, DType, Device, Tensor, TensorData};
 use half::f16;
 
-use super::{Conv2d, Linear, Norm, Var, Weight, attention, backward, conv2d, geglu, gelu, group_norm_silu, layer_norm};
-use super::{linear, quick_gelu, upsample_nearest_2x};
+use super::{Conv2d, Linear, Norm, Var, Weight, attention, backward, conv2d_add, geglu, gelu, group_norm_silu};
+use super::{layer_norm, linear_add, quick_gelu, upsample_nearest_2x};
 use crate::noise::{Noise, Stream};
 use crate::{Error, Result, platform};
 
@@ -45,6 +45,11 @@ impl Numbers<'_> {
         let data = TensorData::from_bytes(Bytes::from_bytes_vec(bytes), shape, DType::F16);
         Weight::new(Tensor::from_data(data, (self.device, DType::F16)))
     }
+
+    /// Something to add to a result.
+    fn residual(&self, shape: [usize; 4]) -> Var<4> {
+        Var::constant(self.full(41, shape).f32())
+    }
 }
 
 /// Numbers that every device gets alike. Halves hold them exactly.
@@ -67,14 +72,16 @@ const CASES: [Case; 7] = [
         name: "linear layers",
         shape: [1, 37, 40],
         op: |x, numbers| {
-            let channels = x.dims()[3];
+            let [batch, height, width, channels] = x.dims();
             let bias = Some(numbers.full(12, [OUTPUTS]));
-            linear(x, &Linear { weight: numbers.half(11, [OUTPUTS, channels]), bias })
+            let layer = Linear { weight: numbers.half(11, [OUTPUTS, channels]), bias };
+            linear_add(x, &layer, &numbers.residual([batch, height, width, OUTPUTS]))
         },
         by_hand: |x, [_, _, channels]| {
             let (weight, bias) = (exact(11, OUTPUTS * channels), exact(12, OUTPUTS));
             let row = |x: &[f64], out: usize| bias[out] + dot(x, &weight[out * channels..][..channels]);
-            x.chunks(channels).flat_map(|x| (0..OUTPUTS).map(move |out| row(x, out)).collect::<Vec<_>>()).collect()
+            let rows = x.chunks(channels).flat_map(|x| (0..OUTPUTS).map(move |out| row(x, out)).collect::<Vec<_>>());
+            plus_residual(rows.collect())
         },
     },
     Case {
@@ -188,8 +195,10 @@ fn norm(numbers: &Numbers<'_>, channels: usize) -> Norm {
 }
 
 fn convolution(x: &Var<4>, numbers: &Numbers<'_>, stride: usize, padding: [usize; 4]) -> Var<4> {
-    let weight = numbers.half(31, [OUTPUTS, 9 * x.dims()[3]]);
-    conv2d(x, &Conv2d { weight, bias: Some(numbers.full(32, [OUTPUTS])), kernel: [3; 2], stride, padding })
+    let [batch, height, width, channels] = x.dims();
+    let weight = numbers.half(31, [OUTPUTS, 9 * channels]);
+    let layer = Conv2d { weight, bias: Some(numbers.full(32, [OUTPUTS])), kernel: [3; 2], stride, padding };
+    conv2d_add(x, &layer, &numbers.residual([batch, height.div_ceil(stride), width.div_ceil(stride), OUTPUTS]))
 }
 
 /// The weights are `[out, tap, in]`; one pixel of zeros lies around the picture.
@@ -209,7 +218,13 @@ fn convolution_by_hand(x: &[f64], [height, width, channels]: [usize; 3], stride:
             y.push(bias + (0..9).map(tap).sum::<f64>());
         }
     }
-    y
+    plus_residual(y)
+}
+
+/// Values plus those of [`Numbers::residual`].
+fn plus_residual(y: Vec<f64>) -> Vec<f64> {
+    let residual = exact(41, y.len());
+    y.into_iter().zip(residual).map(|(y, residual)| y + residual).collect()
 }
 
 /// Runs every case on the device; gives the largest difference from the loops on the host, relative to the largest value.

@@ -76,9 +76,10 @@ impl<'a> Walk<'a> {
         let (x, y) = (map * inputs as u64, map * outputs as u64);
         // Maps, and what there is once: the weight of the moment.
         let first = (x + y, self.widened(9 * inputs * outputs) + self.scratch);
-        let second = (3 * y, self.widened(9 * outputs * outputs) + self.scratch);
-        let shortcut = if inputs == outputs { (3 * y, 0) } else { (4 * y, self.widened(inputs * outputs)) };
-        let (maps, once) = worst(&[first, second, shortcut]);
+        // What goes in, what comes out, and between them what the shortcut made of the input.
+        let shortcut = if inputs == outputs { 0 } else { y };
+        let second = (2 * y + shortcut, self.widened(9 * outputs * outputs) + self.scratch);
+        let (maps, once) = worst(&[first, second]);
         Block { work: maps + once, once, tape: x + y, largest: x.max(y) }
     }
 
@@ -87,10 +88,10 @@ impl<'a> Walk<'a> {
         let c = map * width as u64;
         let (scores, single) = self.scores(job.batch, [heads, width / heads.max(1)], positions, c);
         let attention = 6 * c + scores;
-        // Five maps by then, the gated layer's eight and four, its result and the sum.
-        let mlp = (21 * c, self.widened(8 * width * width));
+        // Four maps by then, the gated layer's eight and four.
+        let mlp = (16 * c, self.widened(8 * width * width));
         let tape = c + blocks as u64 * (15 * c + 2 * job.context(width));
-        let (maps, once) = worst(&[(2 * c + attention, 0), mlp]);
+        let (maps, once) = worst(&[(c + attention, 0), mlp]);
         Block { work: maps + once, once, tape, largest: (8 * c).max(single) }
     }
 

@@ -218,7 +218,7 @@ pub(super) fn remove(path: &Path) -> Result<(), Problem> {
 }
 
 /// Writes a small file that appears whole.
-pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
     make_folder(folder_of(path))?;
     let scratch = with_ending(path, &format!(".{}.tmp", std::process::id()));
     let write = || -> io::Result<()> {

@@ -6,7 +6,7 @@
 use burn::tensor::Tensor;
 use serde::Deserialize;
 
-use crate::ops::{Linear, Norm, Var, attention, checkpoint, gelu, layer_norm, linear, quick_gelu};
+use crate::ops::{Linear, Norm, Var, attention, checkpoint, gelu, layer_norm, linear, linear_add, quick_gelu};
 use crate::weights::{HostTable, Weights};
 use crate::{Error, Result};
 
@@ -113,10 +113,10 @@ impl Layer {
     fn forward(&self, x: &Var<3>) -> Var<3> {
         let h = layer_norm(x, &self.layer_norm1);
         let [q, k, v] = [&self.q_proj, &self.k_proj, &self.v_proj].map(|projection| linear(&h, projection));
-        let x = x.add(&linear(&attention(&q, &k, &v, self.heads, true), &self.out_proj));
+        let x = linear_add(&attention(&q, &k, &v, self.heads, true), &self.out_proj, x);
         let h = linear(&layer_norm(&x, &self.layer_norm2), &self.fc1);
         let h = if self.quick { quick_gelu(&h) } else { gelu(&h) };
-        x.add(&linear(&h, &self.fc2))
+        linear_add(&h, &self.fc2, &x)
     }
 }
 

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use crate::Result;
-use crate::ops::{Conv2d, Linear, Norm, Var, conv2d, group_norm_silu, linear, upsample_nearest_2x};
+use crate::ops::{Conv2d, Linear, Norm, Var, conv2d, conv2d_add, group_norm_silu, linear, upsample_nearest_2x};
 use crate::weights::Weights;
 
 /// Two convolutions with normalisation and `silu` before each, and the input added back (diffusers `ResnetBlock2D`).
@@ -49,10 +49,11 @@ impl ResnetBlock2D {
             let shift = linear(&Var::constant(time.clone()), projection).into_value();
             h = h.shift_channels(shift);
         }
-        let h = conv2d(&group_norm_silu(&h, &self.norm2), &self.conv2);
+        // Not by another name: what it was made from is let go.
+        h = group_norm_silu(&h, &self.norm2);
         match &self.conv_shortcut {
-            Some(shortcut) => conv2d(x, shortcut).add(&h),
-            None => x.add(&h),
+            Some(shortcut) => conv2d_add(&h, &self.conv2, &conv2d(x, shortcut)),
+            None => conv2d_add(&h, &self.conv2, x),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::config::UnetConfig;
 use crate::Result;
-use crate::ops::{Linear, Norm, Var, attention, geglu, group_norm, layer_norm, linear};
+use crate::ops::{Linear, Norm, Var, attention, geglu, group_norm, layer_norm, linear, linear_add};
 use crate::weights::Weights;
 
 /// Epsilon of the group norm in front of a transformer, fixed in diffusers.
@@ -31,10 +31,11 @@ impl Attention {
         })
     }
 
-    fn forward(&self, x: &Var<3>, context: &Var<3>) -> Var<3> {
+    /// What `x` finds in `context`, added to `residual`.
+    fn forward(&self, x: &Var<3>, context: &Var<3>, residual: &Var<3>) -> Var<3> {
         let q = linear(x, &self.to_q);
         let (k, v) = (linear(context, &self.to_k), linear(context, &self.to_v));
-        linear(&attention(&q, &k, &v, self.heads, false), &self.to_out)
+        linear_add(&attention(&q, &k, &v, self.heads, false), &self.to_out, residual)
     }
 }
 
@@ -65,12 +66,14 @@ impl BasicTransformerBlock {
     }
 
     fn forward(&self, x: &Var<3>, context: &Var<3>) -> Var<3> {
-        let h = layer_norm(x, &self.norm1);
-        let x = x.add(&self.attn1.forward(&h, &h));
-        let h = layer_norm(&x, &self.norm2);
-        let x = x.add(&self.attn2.forward(&h, context));
-        let h = layer_norm(&x, &self.norm3);
-        x.add(&linear(&geglu(&linear(&h, &self.proj)), &self.out))
+        // One name for what is only passed on: the next value lets the last one go.
+        let mut h = layer_norm(x, &self.norm1);
+        let x = self.attn1.forward(&h, &h, x);
+        h = layer_norm(&x, &self.norm2);
+        let x = self.attn2.forward(&h, context, &x);
+        h = layer_norm(&x, &self.norm3);
+        h = geglu(&linear(&h, &self.proj));
+        linear_add(&h, &self.out, &x)
     }
 }
 
@@ -104,11 +107,11 @@ impl Transformer2DModel {
     /// `x` `[B, H, W, C]` and the text encoder's hidden states `[B, T, D]` to `[B, H, W, C]`.
     pub fn forward(&self, x: &Var<4>, context: &Var<3>) -> Var<4> {
         let dims @ [batch, height, width, channels] = x.dims();
-        let h = group_norm(x, &self.norm).reshape([batch, height * width, channels]);
-        let mut h = linear(&h, &self.proj_in);
+        let mut h = group_norm(x, &self.norm).reshape([batch, height * width, channels]);
+        h = linear(&h, &self.proj_in);
         for block in &self.transformer_blocks {
             h = block.forward(&h, context);
         }
-        linear(&h, &self.proj_out).reshape(dims).add(x)
+        linear_add(&h.reshape(dims), &self.proj_out, x)
     }
 }

@@ -12,7 +12,7 @@ use burn::tensor::Tensor;
 pub use config::VaeConfig;
 
 use crate::Result;
-use crate::ops::{Conv2d, Linear, Norm, Var, attention, conv2d, group_norm, group_norm_silu, linear};
+use crate::ops::{Conv2d, Linear, Norm, Var, attention, conv2d, group_norm, group_norm_silu, linear, linear_add};
 use crate::unet::resnet::{Downsample2D, ResnetBlock2D, Upsample2D};
 use crate::weights::Weights;
 
@@ -46,7 +46,7 @@ impl MidAttention {
         let dims @ [batch, height, width, channels] = x.dims();
         let h = group_norm(x, &self.group_norm).reshape([batch, height * width, channels]);
         let [q, k, v] = [&self.to_q, &self.to_k, &self.to_v].map(|projection| linear(&h, projection));
-        linear(&attention(&q, &k, &v, 1, false), &self.to_out).reshape(dims).add(x)
+        linear_add(&attention(&q, &k, &v, 1, false).reshape(dims), &self.to_out, x)
     }
 }
 

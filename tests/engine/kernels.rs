@@ -4,7 +4,7 @@
 
 use burn::tensor::{DType, Device, Tensor};
 use pseudoword::noise::{Noise, Stream};
-use pseudoword::ops::{self, Conv2d, Linear, Norm, Var, Weight, backward, with_reference};
+use pseudoword::ops::{self, Conv2d, Linear, Norm, Tiles, Var, Weight, backward, with_reference};
 
 use crate::fixtures::{Place, assert_close, cpu, gpu, values};
 
@@ -75,12 +75,42 @@ fn linear_layers_equal_their_twin() {
             ([1, 512], 16, 520),
             ([1, 2048], 20, 1040),
         ];
-        for ([batch, rows], inputs, outputs) in sizes {
-            for half in [false, true] {
-                let what = format!("linear {batch} x {rows} x {inputs} to {outputs}, halves {half}");
-                compare(place, &what, &[[batch, rows, inputs]], |x, device| {
+        for (i, ([batch, rows], inputs, outputs)) in sizes.into_iter().enumerate() {
+            // One storage with a residual and the other without, in turns.
+            for (half, residual) in [(false, i % 2 == 0), (true, i % 2 == 1)] {
+                let what =
+                    format!("linear {batch} x {rows} x {inputs} to {outputs}, halves {half}, residual {residual}");
+                let shapes = [[batch, rows, inputs], [batch, rows, outputs]];
+                compare(place, &what, &shapes[..1 + usize::from(residual)], |x, device| {
                     let bias = (outputs % 2 == 0).then(|| weight([outputs], 4, half, device));
-                    ops::linear(&x[0], &Linear { weight: weight([outputs, inputs], 3, half, device), bias })
+                    let layer = Linear { weight: weight([outputs, inputs], 3, half, device), bias };
+                    match x {
+                        [x, residual] => ops::linear_add(x, &layer, residual),
+                        x => ops::linear(&x[0], &layer),
+                    }
+                });
+            }
+        }
+    });
+}
+
+/// Two layers of one input, the second on top of the first: what comes back through the second is added to what came back
+/// before. And a layer on top of its own input, where the same values would be bound twice.
+#[test]
+fn gradients_that_meet_in_a_linear_layer_are_added_there() {
+    with_tiles_and_blocks(|place| {
+        for ([batch, rows], width) in [([1, 1], 16), ([2, 19], 36), ([4, 33], 7), ([3, 64], 68)] {
+            for half in [false, true] {
+                let shape = [batch, rows, width];
+                let layer = |seed: u64, device: &Device| Linear {
+                    weight: weight([width; 2], seed, half, device),
+                    bias: (seed == 3).then(|| weight([width], 4, half, device)),
+                };
+                compare(place, &format!("two layers of {shape:?}, halves {half}"), &[shape], |x, device| {
+                    ops::linear_add(&x[0], &layer(3, device), &ops::linear(&x[0], &layer(5, device)))
+                });
+                compare(place, &format!("a layer beside {shape:?}, halves {half}"), &[shape], |x, device| {
+                    ops::linear_add(&x[0], &layer(3, device), &x[0])
                 });
             }
         }
@@ -113,10 +143,16 @@ fn convolutions_equal_their_twin() {
             ([1, 40, 40, 8], 260, 3, 1, [1; 4]),
             ([1, 9, 9, 8], 8, 1, 2, [0; 4]),
         ];
-        for (input, outputs, window, stride, padding) in sizes {
-            for half in [false, true] {
-                let what = format!("conv {input:?} to {outputs}, {window}/{stride} {padding:?}, halves {half}");
-                compare(place, &what, &[input], |x, device| {
+        for (i, (input, outputs, window, stride, padding)) in sizes.into_iter().enumerate() {
+            let [top, left, bottom, right] = padding;
+            let out = |size: usize, padding: usize| (size + padding - window) / stride + 1;
+            let output = [input[0], out(input[1], top + bottom), out(input[2], left + right), outputs];
+            // One storage with a residual and the other without, in turns.
+            for (half, residual) in [(false, i % 2 == 0), (true, i % 2 == 1)] {
+                let what = format!(
+                    "conv {input:?} to {outputs}, {window}/{stride} {padding:?}, halves {half}, residual {residual}"
+                );
+                compare(place, &what, &[input, output][..1 + usize::from(residual)], |x, device| {
                     let layer = Conv2d {
                         weight: weight([outputs, window * window * input[3]], 3, half, device),
                         bias: (outputs % 3 != 0).then(|| weight([outputs], 4, half, device)),
@@ -124,9 +160,44 @@ fn convolutions_equal_their_twin() {
                         stride,
                         padding,
                     };
-                    ops::conv2d(&x[0], &layer)
+                    match x {
+                        [x, residual] => ops::conv2d_add(x, &layer, residual),
+                        x => ops::conv2d(&x[0], &layer),
+                    }
                 });
             }
+        }
+    });
+}
+
+/// Which tile is taken is a matter of speed alone.
+#[test]
+fn products_are_right_in_every_tile() {
+    on_the_gpu(|place| {
+        for (name, tiles) in Tiles::each() {
+            ops::with_tiles(tiles, || {
+                for ([batch, rows], inputs, outputs) in
+                    [([1, 1], 36, 40), ([2, 77], 40, 36), ([1, 5], 7, 9), ([1, 140], 68, 72)]
+                {
+                    let what = format!("tiles of {name}, linear {batch} x {rows} x {inputs} to {outputs}");
+                    let shapes = [[batch, rows, inputs], [batch, rows, outputs]];
+                    compare(place, &what, &shapes, |x, device| {
+                        let bias = Some(weight([outputs], 4, true, device));
+                        let layer = Linear { weight: weight([outputs, inputs], 3, true, device), bias };
+                        ops::linear_add(&x[0], &layer, &x[1])
+                    });
+                }
+                for (input, outputs, stride) in
+                    [([2, 7, 5, 20], 36, 1), ([1, 9, 11, 3], 7, 1), ([1, 12, 13, 12], 20, 2)]
+                {
+                    let what = format!("tiles of {name}, conv {input:?} to {outputs}, stride {stride}");
+                    compare(place, &what, &[input], |x, device| {
+                        let bias = Some(weight([outputs], 4, true, device));
+                        let weight = weight([outputs, 9 * input[3]], 3, true, device);
+                        ops::conv2d(&x[0], &Conv2d { weight, bias, kernel: [3; 2], stride, padding: [1; 4] })
+                    });
+                }
+            });
         }
     });
 }

@@ -17,3 +17,4 @@ mod resuming;
 mod submissions;
 mod tokenizer;
 mod training;
+mod tuning;

@@ -215,6 +215,15 @@ fn gradients_equal_finite_differences() {
             let both = ops::concat_channels(x, &other).add(&ops::concat_channels(&other, x));
             ops::mse(&both, filled([2, 3, 4, 8], 5, device), None)
         });
+        assert_gradient(place, "layers on top of what went into them", [2, 4, 4, 3], |x| {
+            let weight = |seed: u64, shape: [usize; 2]| Weight::new(filled(shape, seed, device));
+            let square = Linear { weight: weight(6, [3, 3]), bias: None };
+            let bias = Some(Weight::new(filled([3], 7, device)));
+            let conv = Conv2d { weight: weight(8, [3, 27]), bias, kernel: [3; 2], stride: 1, padding: [1; 4] };
+            let point = Conv2d { weight: weight(5, [3, 3]), kernel: [1; 2], padding: [0; 4], ..conv.clone() };
+            let y = ops::conv2d_add(x, &conv, &ops::conv2d_add(x, &point, &ops::linear_add(x, &square, x)));
+            ops::mse(&y, filled([2, 4, 4, 3], 9, device), None)
+        });
         assert_gradient(place, "reshape and attention with itself", [2, 6, 8], |x| {
             let x = x.reshape([2, 2, 24]).reshape([2, 6, 8]);
             loss3(&ops::attention(&x, &x, &x, 2, true), 4)
@@ -233,4 +242,21 @@ fn nothing_is_recorded_for_constants() {
     let x = Var::constant(filled([1, 4, 4, 8], 1, &device));
     let y = ops::silu(&ops::upsample_nearest_2x(&x)).add(&ops::silu(&ops::upsample_nearest_2x(&x)));
     assert!(!y.is_tracked());
+}
+
+/// Either of the two that are added may be a constant.
+#[test]
+fn a_layer_and_its_residual_are_recorded_one_without_the_other() {
+    let device = pseudoword::gpu::cpu();
+    let layer = Linear { weight: Weight::new(filled([8, 8], 1, &device)), bias: None };
+    let values = filled([2, 8], 2, &device);
+    let (leaf, constant) = (Var::leaf(values.clone()), Var::constant(values));
+    let gradient = |y: Var<2>| {
+        let dy = filled(y.dims(), 3, &device);
+        crate::fixtures::values(backward(&y, dy).take(&leaf).expect("a gradient"))
+    };
+    let through = gradient(ops::linear(&leaf, &layer));
+    assert_eq!(gradient(ops::linear_add(&leaf, &layer, &constant)), through);
+    assert_eq!(gradient(ops::linear_add(&constant, &layer, &leaf)), numbers(16, 3));
+    assert!(!ops::linear_add(&constant, &layer, &constant).is_tracked());
 }

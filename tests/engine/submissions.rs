@@ -102,9 +102,11 @@ fn convolutions_give_the_same_bits(place: &Place, ending: &str) {
         let bias = Some(Weight::new(filled([outputs], 4, device)));
         let layer = Conv2d { weight, bias, kernel: [3; 2], stride, padding };
         let out = |size: usize, padding: usize| (size + padding - 3) / stride + 1;
-        let windows = input[0] * out(input[1], padding[0] + padding[2]) * out(input[2], padding[1] + padding[3]);
-        let budget = (2 * windows * outputs * 9 * input[3]) as u64 / 3;
-        let ([whole, cut], orders) = both(place, budget, &[input], |x| ops::conv2d(&x[0], &layer));
+        let (height, width) = (out(input[1], padding[0] + padding[2]), out(input[2], padding[1] + padding[3]));
+        let output = [input[0], height, width, outputs];
+        let budget = (2 * output.iter().product::<usize>() * 9 * input[3]) as u64 / 3;
+        let add = |x: &[Var<4>]| ops::conv2d_add(&x[0], &layer, &x[1]);
+        let ([whole, cut], orders) = both(place, budget, &[input, output], add);
         assert_eq!(bits(&whole), bits(&cut), "{what}");
         assert_bounded(&orders, budget, &what);
         for kernel in ["conv2d", "conv2d_backward"].map(|kernel| format!("{kernel}{ending}")) {

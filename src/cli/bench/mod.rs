@@ -7,6 +7,7 @@ mod clock;
 mod ops;
 mod work;
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -27,7 +28,7 @@ use crate::event::Event;
 use crate::image::Picture;
 use crate::model::{Loading, ModelConfig, with_random_weights};
 use crate::noise::{Noise, Stream};
-use crate::ops::{Var, backward, mse};
+use crate::ops::{Var, backward, mse, tiles};
 use crate::plan::{self, Plan};
 use crate::session::Session;
 use crate::source::{Memory, Source};
@@ -73,6 +74,7 @@ pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> 
         "kind": chosen.kind, "side": side, "threads": std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         "weights": if half { "f16" } else { "f32" }, "unet_gflop": flops / 1e9, "load_s": load_seconds, "load_1m": load, "checkpointing": super::label::option_name(&args.checkpointing),
     });
+    object["tiles"] = json!(tiles(&chosen.device).map(|tiles| tiles.names().into_iter().collect::<BTreeMap<_, _>>()));
     // People see each figure when it is there, programs get one object in the end.
     let mut measured = |name: &str, path: &[&str], figures: Figures, out: &mut Output| {
         let place = path.iter().fold(&mut object, |place, key| &mut place[*key]);
@@ -80,6 +82,9 @@ pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> 
         out.told(&figures.row(name))
     };
     out.told(&format!("{}: {}, {}, {side} x {side} pixels", super::label::version(), chosen.name, model.name))?;
+    if let Some(tiles) = tiles(&chosen.device) {
+        out.told(&format!("matrix products in tiles: {}", tiles.words()))?;
+    }
     out.told(&format!("{:26}{:>10}{:>10}{:>10}   times", "", "median", "min", "max"))?;
     measured("VAE encode", &["vae_encode_s"], bench.encode().await?, out)?;
     measured("VAE decode", &["vae_decode_s"], bench.decode().await?, out)?;

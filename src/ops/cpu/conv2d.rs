@@ -58,15 +58,21 @@ impl Rows for Windows<'_> {
     }
 }
 
-/// The convolution of `x` `[B, H, W, Cin]` with `weight` `[Cout, kh * kw * Cin]`: `[B, H', W', Cout]`.
-pub(crate) fn conv2d(x: &Tensor<4>, weight: &Weight<2>, bias: Option<&Weight<1>>, geometry: Geometry) -> Tensor<4> {
+/// The convolution of `x` `[B, H, W, Cin]` with `weight` `[Cout, kh * kw * Cin]`, and the residual: `[B, H', W', Cout]`.
+pub(crate) fn conv2d(
+    x: &Tensor<4>,
+    weight: &Weight<2>,
+    bias: Option<&Weight<1>>,
+    residual: Option<&Tensor<4>>,
+    geometry: Geometry,
+) -> Tensor<4> {
     let ([batch, _, _, channels], [outputs, inner]) = (x.dims(), weight.dims());
     let Geometry { input, kernel: [kh, kw], stride, padding: [top, left, _, _], output: [height, width] } = geometry;
     let x = Slab::of(x);
     let taps = (0..kh).flat_map(|y| (0..kw).map(move |x| [y as isize - top as isize, x as isize - left as isize]));
     let windows = Windows { values: &x, size: input, channels, grid: geometry.output, stride, taps: taps.collect() };
     let weight = Frozen::of(weight.stored());
-    let mut out = starting(batch * height * width, outputs, bias);
+    let mut out = starting([batch * height * width, outputs], bias, residual);
     let right = Right { stored: weight.stored(), order: Order::Columns, inner };
     add_product(&windows, right, out.chunks_mut(outputs).collect());
     tensor(out, [batch, height, width, outputs])

@@ -25,6 +25,7 @@ pub(crate) use norm::{group_norm, group_norm_backward, layer_norm, layer_norm_ba
 use burn::tensor::{DType, Shape, Tensor};
 use burn_flex::{Flex, FlexTensor, Layout};
 use half::f16;
+use rayon::prelude::*;
 
 use super::Weight;
 use product::Stored;
@@ -78,12 +79,26 @@ impl Frozen {
     }
 }
 
-/// What a product is added to: rows of the bias, or of zeros.
-fn starting(rows: usize, width: usize, bias: Option<&Weight<1>>) -> Vec<f32> {
-    match bias {
-        Some(bias) => Slab::of(bias.stored()).repeat(rows),
-        None => vec![0.0; rows * width],
+/// What a product is added to: rows of the bias, of zeros if there is none, and what else there is to be added.
+fn starting<const D: usize>([rows, width]: [usize; 2], bias: Option<&Weight<1>>, more: Option<&Tensor<D>>) -> Vec<f32> {
+    let mut out = vec![0.0; rows * width];
+    let (bias, more) = (bias.map(|bias| Slab::of(bias.stored())), more.map(Slab::of));
+    if bias.is_none() && more.is_none() {
+        return out;
     }
+    // By all cores: the memory is touched here for the first time.
+    let share = rows_per_task(rows, width) * width;
+    out.par_chunks_mut(share).enumerate().for_each(|(i, out)| {
+        if let Some(more) = &more {
+            out.copy_from_slice(&more[i * share..][..out.len()]);
+        }
+        if let Some(bias) = &bias {
+            for row in out.chunks_exact_mut(width) {
+                row.iter_mut().zip(bias.iter()).for_each(|(value, bias)| *value += bias);
+            }
+        }
+    });
+    out
 }
 
 /// Makes a tensor of the values.

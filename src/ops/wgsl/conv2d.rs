@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::tile::{Method, Pair};
-use super::{ACTIVATION_FORMATS, Cut, FACTOR_FORMATS, Format, Input, Kernel, Launch, makes_blocks};
+use super::{ACTIVATION_FORMATS, Cut, FACTOR_FORMATS, Input, Kernel, Launch, added, method};
 use crate::ops::Weight;
 use crate::ops::conv2d::Geometry;
 
@@ -24,18 +24,19 @@ const BACKWARD: Pair = Pair {
     ),
 };
 
-/// The convolution of `x` `[B, H, W, Cin]`; none if it has more windows than a launch can take.
+/// The convolution of `x` `[B, H, W, Cin]`, plus a residual `[B, H', W', Cout]`; none if it has more windows than a launch can take.
 pub(in crate::ops) fn conv2d(
     x: &Tensor<4>,
     weight: &Weight<2>,
     bias: Option<&Weight<1>>,
+    residual: Option<&Tensor<4>>,
     geometry: Geometry,
 ) -> Option<Tensor<4>> {
     let [batch, height, width, channels] = x.dims();
     let [columns, _] = weight.dims();
     let Geometry { output: [out_height, out_width], kernel, stride, padding: [top, left, ..], .. } = geometry;
     let rows = batch * out_height * out_width;
-    let method = Method::pick(rows, columns, makes_blocks(x));
+    let method = method(x, rows, columns);
     let [across, down] = method.groups(rows, columns)?;
     let (name, pieces) = FORWARD.of(method);
     let launch = Launch {
@@ -46,6 +47,7 @@ pub(in crate::ops) fn conv2d(
             ("picture", Some(x), channels),
             ("weight", Some(weight.stored()), channels),
             ("bias", bias.map(|bias| bias.stored() as &dyn Input), columns),
+            ("residual", residual.map(|residual| residual as &dyn Input), columns),
         ],
         sizes: &[
             rows, columns, height, width, channels, out_height, out_width, kernel[0], kernel[1], stride, top, left, 0,
@@ -64,7 +66,7 @@ pub(in crate::ops) fn conv2d_backward(dy: &Tensor<4>, weight: &Weight<2>, geomet
     let Geometry { input: [height, width], kernel, stride, padding: [top, left, ..], .. } = geometry;
     let columns = weight.dims()[1] / (kernel[0] * kernel[1]);
     let rows = batch * height.div_ceil(stride) * width.div_ceil(stride);
-    let method = Method::pick(rows, columns, makes_blocks(dy));
+    let method = method(dy, rows, columns);
     let [across, down] = method.groups(rows, columns)?;
     let (name, pieces) = BACKWARD.of(method);
     let launch = Launch {
@@ -91,8 +93,8 @@ pub(super) fn forms() -> Vec<Kernel> {
         for weight in FACTOR_FORMATS {
             for activation in ACTIVATION_FORMATS {
                 let result = [("result", activation)];
-                for bias in [Format::None, weight] {
-                    let inputs = [("picture", activation), ("weight", weight), ("bias", bias)];
+                for (bias, residual) in added(weight, activation) {
+                    let inputs = [("picture", activation), ("weight", weight), ("bias", bias), ("residual", residual)];
                     forms.push(Kernel::new(forward.0, forward.1, method.numbers()).with_buffers(&inputs, &result));
                 }
                 let inputs = [("gradient", activation), ("weight", weight)];

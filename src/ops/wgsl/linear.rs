@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::tile::{Method, Pair};
-use super::{ACTIVATION_FORMATS, Cut, FACTOR_FORMATS, Format, Input, Kernel, Launch, makes_blocks};
+use super::{ACTIVATION_FORMATS, Cut, FACTOR_FORMATS, Input, Kernel, Launch, added, method};
 use crate::ops::Weight;
 
 const COMMON: &str = include_str!("../../../shaders/shared/linear.wgsl");
@@ -22,27 +22,42 @@ const KERNELS: Pair = Pair {
     ),
 };
 
-/// `x w^T + b`.
-pub(in crate::ops) fn linear(x: &Tensor<2>, weight: &Weight<2>, bias: Option<&Weight<1>>) -> Option<Tensor<2>> {
+/// `x w^T + b`, plus a residual `[rows, columns]`.
+pub(in crate::ops) fn linear(
+    x: &Tensor<2>,
+    weight: &Weight<2>,
+    bias: Option<&Weight<1>>,
+    residual: Option<&Tensor<2>>,
+) -> Option<Tensor<2>> {
     let [columns, inner] = weight.dims();
-    product(x, weight.stored(), bias, [x.dims()[0], columns, inner], true)
+    product(
+        x,
+        weight.stored(),
+        [bias.map(|bias| bias.stored() as _), residual.map(|x| x as _)],
+        [x.dims()[0], columns, inner],
+        true,
+    )
 }
 
-/// `dy w`.
-pub(in crate::ops) fn linear_backward(dy: &Tensor<2>, weight: &Weight<2>) -> Option<Tensor<2>> {
+/// `dy w`, plus what was collected before `[rows, columns]`.
+pub(in crate::ops) fn linear_backward(
+    dy: &Tensor<2>,
+    weight: &Weight<2>,
+    collected: Option<&Tensor<2>>,
+) -> Option<Tensor<2>> {
     let [inner, columns] = weight.dims();
-    product(dy, weight.stored(), None, [dy.dims()[0], columns, inner], false)
+    product(dy, weight.stored(), [None, collected.map(|x| x as _)], [dy.dims()[0], columns, inner], false)
 }
 
-/// None if there are more rows than a launch can have.
+/// The product and what is added to it: a bias and a residual. None if there are more rows than a launch can have.
 fn product(
     left: &Tensor<2>,
     right: &Tensor<2>,
-    bias: Option<&Weight<1>>,
+    [bias, residual]: [Option<&dyn Input>; 2],
     [rows, columns, inner]: [usize; 3],
     by_columns: bool,
 ) -> Option<Tensor<2>> {
-    let method = Method::pick(rows, columns, makes_blocks(left));
+    let method = method(left, rows, columns);
     let [across, down] = method.groups(rows, columns)?;
     let (name, pieces) = KERNELS.of(method);
     let mut numbers = method.numbers();
@@ -54,7 +69,8 @@ fn product(
         inputs: &[
             ("left", Some(left), inner),
             ("right", Some(right), if by_columns { inner } else { columns }),
-            ("bias", bias.map(|bias| bias.stored() as &dyn Input), columns),
+            ("bias", bias, columns),
+            ("residual", residual, columns),
         ],
         sizes: &[rows, columns, inner, 0],
         operations: super::operations(&[rows, columns, inner]),
@@ -73,9 +89,9 @@ pub(super) fn forms() -> Vec<Kernel> {
         for by_columns in [0, 1] {
             for weight in FACTOR_FORMATS {
                 for activation in ACTIVATION_FORMATS {
-                    for bias in [Format::None, weight] {
+                    for (bias, residual) in added(weight, activation) {
                         let numbers = [method.numbers(), vec![("by_columns", by_columns)]].concat();
-                        let inputs = [("left", activation), ("right", weight), ("bias", bias)];
+                        let inputs = [("left", activation), ("right", weight), ("bias", bias), ("residual", residual)];
                         forms.push(Kernel::new(name, pieces, numbers).with_buffers(&inputs, &[("result", activation)]));
                     }
                 }

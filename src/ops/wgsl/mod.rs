@@ -10,12 +10,14 @@ mod conv2d;
 mod linear;
 mod norm;
 mod tile;
+mod tune;
 mod widen;
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock};
 
-use burn::tensor::{DType, Shape, Tensor};
+use burn::tensor::{DType, Device, Shape, Tensor};
 use burn_wgpu::{CubeBackend, CubeDim, CubeTensor, KernelSource, SourceKernel, SourceTemplate, into_contiguous};
 use cubecl::prelude::{CubeCount, KernelId};
 use cubecl::server::{KernelArguments, MetadataBindingInfo};
@@ -28,6 +30,9 @@ pub(super) use attention::Attention;
 pub(super) use conv2d::{conv2d, conv2d_backward};
 pub(super) use linear::{linear, linear_backward};
 pub(super) use norm::{GroupNorm, layer_norm, layer_norm_backward};
+use tile::Method;
+pub use tile::Tiles;
+pub use tune::{Measured, measure_tiles, product_kernels};
 pub(super) use widen::widen;
 
 /// Most workgroups along one axis of a launch, on every WebGPU device.
@@ -48,9 +53,20 @@ const WANTED_GROUPS: usize = 64;
 /// Whether the program that plays a GPU here is Mesa's lavapipe.
 static LAVAPIPE: AtomicBool = AtomicBool::new(false);
 
+/// The tiles that were chosen for a device; rules of thumb serve the others.
+static CHOSEN: RwLock<Vec<(cubecl::Device, Tiles)>> = RwLock::new(Vec::new());
+
+/// How products are to be made.
+#[derive(Debug, Clone, Copy)]
+enum Asked {
+    Blocks,
+    /// These tiles, or those that were chosen for the device.
+    Tiles(Option<Tiles>),
+}
+
 thread_local! {
     /// How products are made, where somebody wants to say.
-    static BLOCKS: Cell<Option<bool>> = const { Cell::new(None) };
+    static ASKED: Cell<Option<Asked>> = const { Cell::new(None) };
 }
 
 /// Tells that the program that plays a GPU is Mesa's lavapipe: tensors do not know.
@@ -61,16 +77,57 @@ pub(crate) fn set_lavapipe() {
 
 /// Runs `work` with products made in blocks, or in tiles, whatever the device is.
 pub fn with_blocks<R>(blocks: bool, work: impl FnOnce() -> R) -> R {
-    let before = BLOCKS.replace(Some(blocks));
+    asking(if blocks { Asked::Blocks } else { Asked::Tiles(None) }, work)
+}
+
+/// Runs `work` with products made in these tiles.
+pub fn with_tiles<R>(tiles: Tiles, work: impl FnOnce() -> R) -> R {
+    asking(Asked::Tiles(Some(tiles)), work)
+}
+
+fn asking<R>(asked: Asked, work: impl FnOnce() -> R) -> R {
+    let before = ASKED.replace(Some(asked));
     let result = work();
-    BLOCKS.set(before);
+    ASKED.set(before);
     result
 }
 
-/// Whether products are made in blocks: on Mesa's lavapipe, which computes with all registers that a compiler can have. The
-/// compiler of SwiftShader, which browsers use, takes minutes for code of that size.
+/// Whether products on the tensor's device are made in blocks: on Mesa's lavapipe, which computes with all registers that a
+/// compiler can have. The compiler of SwiftShader, which browsers use, takes minutes for code of that size.
 fn makes_blocks<const D: usize>(tensor: &Tensor<D>) -> bool {
-    BLOCKS.get().unwrap_or_else(|| LAVAPIPE.load(Ordering::Relaxed) && is_played(tensor))
+    match ASKED.get() {
+        Some(asked) => matches!(asked, Asked::Blocks),
+        None => LAVAPIPE.load(Ordering::Relaxed) && is_played(tensor),
+    }
+}
+
+/// How a product of this many rows and columns is made.
+fn method<const D: usize>(tensor: &Tensor<D>, rows: usize, columns: usize) -> Method {
+    match (makes_blocks(tensor), ASKED.get()) {
+        (true, _) => Method::Blocks,
+        (false, Some(Asked::Tiles(Some(tiles)))) => Method::Tile(tiles.pick(rows, columns)),
+        (false, _) => Method::Tile(chosen(tensor).pick(rows, columns)),
+    }
+}
+
+fn chosen<const D: usize>(tensor: &Tensor<D>) -> Tiles {
+    let Some(tensor) = primitive(tensor) else { return Tiles::default() };
+    let chosen = CHOSEN.read().unwrap_or_else(PoisonError::into_inner);
+    chosen.iter().find(|(device, _)| *device == tensor.device).map_or_else(Tiles::default, |(_, tiles)| *tiles)
+}
+
+/// From now on products on this device are made in these tiles, where they are made in tiles.
+pub fn choose_tiles(device: &Device, tiles: Tiles) {
+    let Some(tensor) = primitive(&Tensor::<1>::zeros([1], device)) else { return };
+    let mut chosen = CHOSEN.write().unwrap_or_else(PoisonError::into_inner);
+    chosen.retain(|(device, _)| *device != tensor.device);
+    chosen.push((tensor.device, tiles));
+}
+
+/// The tiles that products on this device are made in; none where they are made otherwise.
+pub fn tiles(device: &Device) -> Option<Tiles> {
+    let tensor = Tensor::<1>::zeros([1], device);
+    (super::on_wgpu(&tensor) && !makes_blocks(&tensor)).then(|| chosen(&tensor))
 }
 
 /// Whether the tensor's device is a program that plays a GPU.
@@ -260,8 +317,14 @@ impl Launch<'_> {
         let formats: Vec<_> = self.inputs.iter().map(format).collect();
         let kernel = Kernel::new(self.name, self.pieces, self.numbers.clone())
             .with_buffers(&formats, &results.map(|(name, _, row)| (name, Format::of(DType::F32, row))));
-        let inputs: Vec<CubeTensor> =
-            self.inputs.iter().filter_map(|(_, input, _)| input.map(|input| input.contiguous())).collect();
+        let mut inputs: Vec<CubeTensor> = Vec::new();
+        for (_, input, _) in self.inputs {
+            if let Some(input) = input.map(Input::contiguous) {
+                // Browsers bind no place twice.
+                let bound = inputs.iter().any(|other| overlap(other, &input));
+                inputs.push(if bound { input.copy() } else { input });
+            }
+        }
         let (client, device) = (inputs[0].client.clone(), inputs[0].device.clone());
         let outputs = results.map(|(_, shape, _)| {
             let handle = client.empty(shape.iter().product::<usize>() * size_of::<f32>());
@@ -340,6 +403,16 @@ pub(super) fn at_once<const D: usize>(tensor: &Tensor<D>, operations: u64, parts
     budget.map_or(parts, |budget| submission::pieces(operations, parts, budget).into_iter().max().unwrap_or(parts))
 }
 
+/// Whether two tensors have values in the same place.
+fn overlap(a: &CubeTensor, b: &CubeTensor) -> bool {
+    let place = |tensor: &CubeTensor| {
+        let start = tensor.handle.offset_start.unwrap_or(0);
+        (tensor.handle.memory.clone().binding().id(), start..start + tensor.handle.size_in_used())
+    };
+    let ((a, here), (b, there)) = (place(a), place(b));
+    a == b && here.start < there.end && there.start < here.end
+}
+
 /// What the tensors take together.
 fn bytes(tensors: &[&CubeTensor]) -> u64 {
     tensors.iter().map(|tensor| tensor.handle.size_in_used()).sum()
@@ -364,3 +437,9 @@ pub fn texts() -> Vec<(&'static str, String)> {
 const FACTOR_FORMATS: [Format; 4] = [Format::F32x4, Format::F32x1, Format::F16x4, Format::F16x1];
 /// The ways in which an activation may be stored.
 const ACTIVATION_FORMATS: [Format; 2] = [Format::F32x4, Format::F32x1];
+
+/// The ways in which a bias and a residual may be stored that are added to a product of these.
+fn added(weight: Format, activation: Format) -> Vec<(Format, Format)> {
+    let biases = [Format::None, weight];
+    biases.into_iter().flat_map(|bias| [(bias, Format::None), (bias, activation)]).collect()
+}

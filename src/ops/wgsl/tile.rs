@@ -24,11 +24,6 @@ impl Method {
         [Method::Tile(a), Method::Tile(b), Method::Tile(c), Method::Tile(d), Method::Tile(e), Method::Blocks]
     };
 
-    /// The method for a product of this many rows and columns: blocks if they are wanted, else the tile that fits.
-    pub fn pick(rows: usize, columns: usize, blocks: bool) -> Self {
-        if blocks { Method::Blocks } else { Method::Tile(Tile::pick(rows, columns)) }
-    }
-
     /// Workgroups along the first two axes; none if there are more than a launch can have.
     pub fn groups(self, rows: usize, columns: usize) -> Option<[usize; 2]> {
         let groups = match self {
@@ -105,26 +100,16 @@ const MEDIUM: Tile = Tile { down: 8, across: 8, row_quads: 2, column_quads: 2, d
 const SMALL: Tile = Tile { down: 8, across: 8, row_quads: 1, column_quads: 1, depth: 32 };
 /// For a few columns, such as the last convolution's: 128 x 16 values by 64 invocations, 32 values each.
 const NARROW: Tile = Tile { down: 16, across: 4, row_quads: 2, column_quads: 1, depth: 8 };
-
 /// For a few rows, such as a timestep's or those of the smallest feature maps: 16 x 64 values by 32 invocations, 32 values
 /// each.
 const FLAT: Tile = Tile { down: 4, across: 8, row_quads: 1, column_quads: 2, depth: 32 };
 
 impl Tile {
-    const ALL: [Tile; 5] = [LARGE, MEDIUM, SMALL, NARROW, FLAT];
+    pub const ALL: [Tile; 5] = [LARGE, MEDIUM, SMALL, NARROW, FLAT];
 
-    /// The tile for a product of this many rows and columns.
-    ///
-    /// Larger tiles read less; smaller ones make more workgroups. The bounds are guesses: no GPU was at hand to measure them.
-    fn pick(rows: usize, columns: usize) -> Self {
-        let groups = |tile: Tile| tile.groups(rows, columns).iter().product::<usize>();
-        match () {
-            () if rows <= FLAT.rows() => FLAT,
-            () if columns <= NARROW.columns() => NARROW,
-            () if groups(LARGE) >= 4 * WANTED_GROUPS => LARGE,
-            () if groups(MEDIUM) >= WANTED_GROUPS => MEDIUM,
-            () => SMALL,
-        }
+    /// What people and files call it: `128x64`.
+    pub fn name(self) -> String {
+        format!("{}x{}", self.rows(), self.columns())
     }
 
     fn rows(self) -> usize {
@@ -152,9 +137,152 @@ impl Tile {
     }
 }
 
+/// Products that ask for the same tile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    FewRows,
+    FewColumns,
+    Small,
+    Medium,
+    Large,
+}
+
+impl Class {
+    pub const ALL: [Class; 5] = [Class::FewRows, Class::FewColumns, Class::Small, Class::Medium, Class::Large];
+
+    /// The class of a product of this many rows and columns.
+    fn of(rows: usize, columns: usize) -> Self {
+        let groups = |tile: Tile| tile.groups(rows, columns).iter().product::<usize>();
+        match () {
+            () if rows <= FLAT.rows() => Class::FewRows,
+            () if columns <= NARROW.columns() => Class::FewColumns,
+            () if groups(LARGE) >= 4 * WANTED_GROUPS => Class::Large,
+            () if groups(MEDIUM) >= WANTED_GROUPS => Class::Medium,
+            () => Class::Small,
+        }
+    }
+
+    /// The tile that is taken where nothing was measured. Larger tiles read less; smaller ones make more workgroups.
+    pub fn usual(self) -> Tile {
+        match self {
+            Class::FewRows => FLAT,
+            Class::FewColumns => NARROW,
+            Class::Small => SMALL,
+            Class::Medium => MEDIUM,
+            Class::Large => LARGE,
+        }
+    }
+
+    /// Rows, columns and inner axis of the product that stands for the class when tiles are measured: as Stable Diffusion 1.5
+    /// has them, or smaller where that would take memory.
+    pub fn example(self) -> [usize; 3] {
+        match self {
+            Class::FewRows => [4, 1280, 1280],
+            Class::FewColumns => [4096, 4, 320],
+            Class::Small => [77, 768, 768],
+            Class::Medium => [1024, 640, 640],
+            Class::Large => [4096, 640, 320],
+        }
+    }
+
+    /// What people and files call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::FewRows => "few rows",
+            Class::FewColumns => "few columns",
+            Class::Small => "small",
+            Class::Medium => "medium",
+            Class::Large => "large",
+        }
+    }
+}
+
+/// The tile for each class of products.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tiles([Tile; Class::ALL.len()]);
+
+impl Default for Tiles {
+    /// Rules of thumb.
+    fn default() -> Self {
+        Self(Class::ALL.map(Class::usual))
+    }
+}
+
+impl Tiles {
+    /// The tiles in the order of the classes.
+    pub(super) fn new(tiles: [Tile; Class::ALL.len()]) -> Self {
+        Self(tiles)
+    }
+
+    /// Each tile that there is for all products, with its name: whatever is chosen, results differ by rounding alone.
+    pub fn each() -> Vec<(String, Self)> {
+        Tile::ALL.iter().map(|tile| (tile.name(), Self([*tile; Class::ALL.len()]))).collect()
+    }
+
+    /// Reads the names that [`Tiles::names`] gives; none if a class has none or there is no such tile.
+    pub fn from_names(name: impl Fn(&str) -> Option<String>) -> Option<Self> {
+        let named = |class: &Class| {
+            let name = name(class.name())?;
+            Tile::ALL.into_iter().find(|tile| tile.name() == name)
+        };
+        let tiles: Vec<Tile> = Class::ALL.iter().map(named).collect::<Option<_>>()?;
+        tiles.try_into().ok().map(Self)
+    }
+
+    /// The class and its tile, by their names.
+    pub fn names(&self) -> Vec<(&'static str, String)> {
+        Class::ALL.iter().zip(self.0).map(|(class, tile)| (class.name(), tile.name())).collect()
+    }
+
+    /// The same in words.
+    pub fn words(&self) -> String {
+        self.names().iter().map(|(class, tile)| format!("{class} {tile}")).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The tile for a product of this many rows and columns.
+    pub(super) fn pick(&self, rows: usize, columns: usize) -> Tile {
+        let class = Class::of(rows, columns);
+        let tile = self.0[class as usize];
+        // What is small for the class may be more workgroups than a launch can have.
+        let fits = tile.groups(rows, columns).iter().all(|groups| *groups <= MOST_GROUPS as usize);
+        if fits { tile } else { class.usual() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_example_is_of_its_class() {
+        for class in Class::ALL {
+            let [rows, columns, inner] = class.example();
+            assert_eq!(Class::of(rows, columns), class);
+            // In fours, so that all of them are read with the same kernels.
+            assert!(columns % 4 == 0 && inner % 4 == 0, "{class:?}");
+            assert_eq!(Tiles::default().pick(rows, columns), class.usual());
+        }
+    }
+
+    #[test]
+    fn tiles_are_read_by_the_names_that_they_are_written_with() {
+        let mixed = Tiles([FLAT, SMALL, MEDIUM, LARGE, NARROW]);
+        for tiles in [Tiles::default(), mixed] {
+            let names = tiles.names();
+            let name = |class: &str| names.iter().find(|(name, _)| *name == class).map(|(_, tile)| tile.clone());
+            assert_eq!(Tiles::from_names(name), Some(tiles));
+            assert_eq!(Tiles::from_names(|class| name(class).filter(|_| class != "small")), None, "a class is missing");
+            assert_eq!(Tiles::from_names(|_| Some("7x7".to_owned())), None, "there is no such tile");
+        }
+    }
+
+    #[test]
+    fn a_tile_of_which_a_launch_cannot_have_enough_is_not_taken() {
+        let flat = Tiles([FLAT; 5]);
+        assert_eq!(flat.pick(1 << 19, 640), FLAT);
+        // A million pixels, 16 rows to a workgroup.
+        assert_eq!(flat.pick(1 << 20, 640), LARGE);
+    }
 
     #[test]
     fn every_tile_fits_its_kernel() {

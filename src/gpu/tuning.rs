@@ -1,0 +1,311 @@
+//! Which tiles products are made in on this GPU: measured once, kept in a small file, read at the next start.
+//!
+//! Results do not depend on it but for rounding, so whatever is wrong with the file or with measuring costs speed at most.
+//! In a browser rules of thumb serve: compiling the kernels of every tile takes longer there than what a better one saves.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use wgpu::{AdapterInfo, DeviceType};
+
+use super::Chosen;
+use crate::embedding::hex;
+use crate::ops::{self, Measured, Tiles};
+use crate::source::part::write_whole;
+use crate::{Error, Result};
+
+/// A longer file is none of ours.
+const LONGEST: u64 = 1 << 16;
+
+/// How products are made on a GPU, and how that was decided.
+#[derive(Debug)]
+pub enum Tuning {
+    /// In blocks, as always on Mesa's lavapipe.
+    Blocks,
+    /// By Burn: our kernels are switched off.
+    Burn,
+    /// In tiles by rules of thumb: a program that plays a GPU is not measured unasked.
+    Usual,
+    /// In tiles by rules of thumb, and why those that are fastest could not be found out.
+    Failed(Error),
+    /// In tiles that were found to be the fastest.
+    Measured {
+        /// What was found.
+        measured: Measured,
+        /// The file that keeps it, or why there is none.
+        kept: std::result::Result<PathBuf, String>,
+    },
+    /// In tiles that were found to be the fastest at an earlier start.
+    Remembered {
+        /// What was found then.
+        tiles: Tiles,
+        /// The file.
+        kept: PathBuf,
+    },
+}
+
+impl Tuning {
+    /// The tiles, if products are made in tiles.
+    pub fn tiles(&self) -> Option<Tiles> {
+        match self {
+            Tuning::Blocks | Tuning::Burn => None,
+            Tuning::Usual | Tuning::Failed(_) => Some(Tiles::default()),
+            Tuning::Measured { measured, .. } => Some(measured.tiles),
+            Tuning::Remembered { tiles, .. } => Some(*tiles),
+        }
+    }
+
+    /// How it was decided, in a word for programs.
+    pub fn how(&self) -> &'static str {
+        match self {
+            Tuning::Blocks => "blocks",
+            Tuning::Burn => "burn",
+            Tuning::Usual => "usual",
+            Tuning::Failed(_) => "failed",
+            Tuning::Measured { .. } => "measured",
+            Tuning::Remembered { .. } => "remembered",
+        }
+    }
+
+    /// All of it, for people.
+    pub fn sentence(&self) -> String {
+        let tiles = self.tiles().map_or_else(String::new, |tiles| tiles.words());
+        match self {
+            Tuning::Blocks => "in blocks, which are fastest on Mesa's lavapipe".to_owned(),
+            Tuning::Burn => "by Burn, since PSEUDOWORD_REFERENCE is set".to_owned(),
+            Tuning::Usual => format!("in tiles by rules of thumb, as on every software GPU: {tiles}"),
+            Tuning::Failed(error) => format!("in tiles by rules of thumb, because measuring failed ({error}): {tiles}"),
+            Tuning::Measured { measured, kept } => {
+                let kept = match kept {
+                    Ok(file) => format!("kept in {}", file.display()),
+                    Err(why) => format!("not kept: {why}"),
+                };
+                format!("in tiles as measured in {:.1} s, {kept}: {tiles}", measured.seconds)
+            }
+            Tuning::Remembered { kept, .. } => format!("in tiles as measured before ({}): {tiles}", kept.display()),
+        }
+    }
+}
+
+/// Decides how products are made on a device from now on; none for the processor.
+///
+/// What is remembered in `folder` counts unless it is to be found out `again`; what is not is measured, and kept there. A
+/// program that plays a GPU is measured only if `again` asks for it: that takes long.
+pub async fn tune(chosen: &Chosen, folder: Option<&Path>, again: bool) -> Option<Tuning> {
+    let info = super::started(chosen)?.info();
+    let device = &chosen.device;
+    if ops::tiles(device).is_none() {
+        return Some(if ops::uses_kernels(device) { Tuning::Blocks } else { Tuning::Burn });
+    }
+    let file = folder.map(|folder| place(folder, &info));
+    let asked = match (again, info.device_type) {
+        (true, _) => Asked::Measure,
+        (false, DeviceType::Cpu) => Asked::Remember,
+        (false, _) => Asked::Either,
+    };
+    let tuning = decide(&Key::of(&info), file.as_deref(), asked, async || measure(chosen).await).await;
+    if let Some(tiles) = tuning.tiles() {
+        ops::choose_tiles(device, tiles);
+    }
+    Some(tuning)
+}
+
+/// Measures; what the driver had against it is nobody else's trouble.
+async fn measure(chosen: &Chosen) -> Result<Measured> {
+    super::check("the work before measuring tiles")?;
+    let measured = ops::measure_tiles(&chosen.device).await;
+    if measured.as_ref().is_err_and(|error| !matches!(error, Error::GpuLost { .. })) {
+        super::forgive();
+    }
+    measured
+}
+
+/// What a choice depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Key {
+    adapter: String,
+    driver: String,
+    /// The version of the kernels.
+    kernels: String,
+}
+
+impl Key {
+    fn of(info: &AdapterInfo) -> Self {
+        let driver = format!("{} {} ({:?})", info.driver, info.driver_info, info.backend);
+        Self { adapter: info.name.clone(), driver, kernels: ops::product_kernels() }
+    }
+}
+
+/// The file.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    about: String,
+    #[serde(flatten)]
+    key: Key,
+    /// The tile of each class of products.
+    tiles: BTreeMap<String, String>,
+}
+
+/// The file of an adapter: another driver's takes its place.
+fn place(folder: &Path, info: &AdapterInfo) -> PathBuf {
+    let hash = hex(&Sha256::digest(format!("{:?} {:x} {:x} {}", info.backend, info.vendor, info.device, info.name)));
+    folder.join("tiles").join(format!("{}.json", &hash[..16]))
+}
+
+/// What may be done to find out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// Nothing but to measure.
+    Measure,
+    /// Nothing but to read the file.
+    Remember,
+    /// To measure if the file does not help.
+    Either,
+}
+
+async fn decide(
+    key: &Key,
+    file: Option<&Path>,
+    asked: Asked,
+    measure: impl AsyncFnOnce() -> Result<Measured>,
+) -> Tuning {
+    if asked != Asked::Measure
+        && let Some(file) = file
+        && let Some(tiles) = remembered(key, file)
+    {
+        return Tuning::Remembered { tiles, kept: file.to_owned() };
+    }
+    if asked == Asked::Remember {
+        return Tuning::Usual;
+    }
+    match measure().await {
+        Ok(measured) => Tuning::Measured { measured, kept: keep(key, file, measured.tiles) },
+        Err(error) => Tuning::Failed(error),
+    }
+}
+
+/// What a file says; none if it is not there, damaged, or about another driver or other kernels.
+fn remembered(key: &Key, file: &Path) -> Option<Tiles> {
+    let mut bytes = Vec::new();
+    File::open(file).ok()?.take(LONGEST).read_to_end(&mut bytes).ok()?;
+    let kept: Kept = serde_json::from_slice(&bytes).ok()?;
+    let tiles = Tiles::from_names(|class| kept.tiles.get(class).cloned())?;
+    (kept.key == *key).then_some(tiles)
+}
+
+fn keep(key: &Key, file: Option<&Path>, tiles: Tiles) -> std::result::Result<PathBuf, String> {
+    let file = file.ok_or("there is no folder for it")?;
+    let tiles = tiles.names().into_iter().map(|(class, tile)| (class.to_owned(), tile)).collect();
+    let about = "the fastest tiles for products on this GPU; without this file they are measured again".to_owned();
+    let text =
+        serde_json::to_vec_pretty(&Kept { about, key: key.clone(), tiles }).map_err(|error| error.to_string())?;
+    write_whole(file, &text).map_err(|problem| problem.to_string())?;
+    Ok(file.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    fn key() -> Key {
+        let [adapter, driver, kernels] = ["a GPU", "a driver 1.0", "0123"].map(str::to_owned);
+        Key { adapter, driver, kernels }
+    }
+
+    /// Other tiles than the usual.
+    fn measured() -> Measured {
+        Measured { tiles: Tiles::each()[0].1, seconds: 0.5 }
+    }
+
+    /// Decides; says how, and whether it was measured for that.
+    fn decided(key: &Key, file: &Path, asked: Asked) -> (&'static str, bool) {
+        let begun = Cell::new(false);
+        let measure = async || {
+            begun.set(true);
+            Ok(measured())
+        };
+        let tuning = pollster::block_on(decide(key, Some(file), asked, measure));
+        let tiles = if tuning.how() == "usual" { Tiles::default() } else { measured().tiles };
+        assert_eq!(tuning.tiles(), Some(tiles), "{tuning:?}");
+        if let Tuning::Measured { kept: Ok(kept), .. } | Tuning::Remembered { kept, .. } = &tuning {
+            assert_eq!(kept, file);
+        }
+        (tuning.how(), begun.get())
+    }
+
+    const NEW: (&str, bool) = ("measured", true);
+    const OLD: (&str, bool) = ("remembered", false);
+
+    #[test]
+    fn a_choice_is_measured_once_and_again_when_it_does_not_fit_or_is_damaged() {
+        let folder = tempfile::tempdir().unwrap();
+        // Its folder is not there yet.
+        let file = folder.path().join("cache/tiles/a.json");
+        let either = |key: &Key| decided(key, &file, Asked::Either);
+        assert_eq!(decided(&key(), &file, Asked::Remember), ("usual", false));
+        assert_eq!(either(&key()), NEW);
+        assert_eq!(either(&key()), OLD);
+        assert_eq!(decided(&key(), &file, Asked::Remember), OLD);
+        assert_eq!(decided(&key(), &file, Asked::Measure), NEW);
+
+        for other in [
+            Key { adapter: "another GPU".to_owned(), ..key() },
+            Key { driver: "a driver 1.1".to_owned(), ..key() },
+            Key { kernels: "4567".to_owned(), ..key() },
+        ] {
+            assert_eq!(either(&other), NEW, "{other:?}");
+            assert_eq!(either(&other), OLD, "{other:?}");
+        }
+
+        assert_eq!(either(&key()), NEW);
+        let whole = std::fs::read_to_string(&file).unwrap();
+        let damaged = [
+            String::new(),
+            whole[..whole.len() / 2].to_owned(),
+            whole.replace("\"small\"", "\"smell\""),
+            whole.replace("128x64", "129x64"),
+            "{}".to_owned(),
+            "\u{0}".repeat(100),
+            // Longer than it can be.
+            " ".repeat(1 << 17) + &whole,
+        ];
+        for (i, damaged) in damaged.iter().enumerate() {
+            assert_ne!(*damaged, whole);
+            std::fs::write(&file, damaged).unwrap();
+            assert_eq!(either(&key()), NEW, "{i}");
+            assert_eq!(either(&key()), OLD, "{i}");
+        }
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), whole);
+    }
+
+    #[test]
+    fn rules_of_thumb_stay_where_measuring_fails_and_nothing_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.json");
+        let failing =
+            async || Err(Error::GpuLost { during: "a test".to_owned(), reason: "it was pulled out".to_owned() });
+        let tuning = pollster::block_on(decide(&key(), Some(&file), Asked::Either, failing));
+        assert_eq!((tuning.tiles(), tuning.how()), (Some(Tiles::default()), "failed"));
+        assert!(tuning.sentence().contains("it was pulled out"), "{}", tuning.sentence());
+        assert!(!file.exists());
+    }
+
+    #[test]
+    fn a_choice_that_cannot_be_kept_is_used_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a"), "a file where a folder should be").unwrap();
+        for (file, why) in [(Some(folder.path().join("a/b.json")), "not kept"), (None, "there is no folder")] {
+            let key = key();
+            let tuning = decide(&key, file.as_deref(), Asked::Either, async || Ok(measured()));
+            let tuning = pollster::block_on(tuning);
+            assert_eq!(tuning.tiles(), Some(measured().tiles));
+            assert!(tuning.sentence().contains(why), "{}", tuning.sentence());
+        }
+    }
+}

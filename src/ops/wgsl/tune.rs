@@ -1,0 +1,200 @@
+//! Which tiles are fastest on a device, measured.
+//!
+//! For each class of products one of its kind is made with each tile, in turns, and the least time of each counts: other
+//! programs make times longer, nothing makes them shorter. Kernels are those of linear layers with weights in halves and a
+//! bias; convolutions have the same loop around other readers.
+
+use std::time::Duration;
+
+use burn::tensor::{Bytes, DType, Device, Tensor, TensorData};
+use half::f16;
+use sha2::{Digest, Sha256};
+use web_time::Instant;
+
+use super::tile::{Class, Tile};
+use super::{Tiles, with_tiles};
+use crate::embedding::hex;
+use crate::ops::{Linear, Var, Weight, linear};
+use crate::{Error, Result, platform};
+
+/// How long the launches that are timed together should take: much longer than the way to the device and back.
+const WORTH: Duration = Duration::from_millis(4);
+/// Most launches that are timed together.
+const MOST_LAUNCHES: usize = 256;
+/// Most times that a tile is timed.
+const ROUNDS: usize = 5;
+/// When this much time went into a class, no further round begins; where one product takes longer, none at all.
+const LONGEST: Duration = Duration::from_millis(150);
+/// Another tile than the usual is taken where it needs at most this share of its time: less is chance.
+const CLEARLY: f64 = 0.95;
+/// How far values may lie apart, relative to the largest: rounding, in sums of a different order.
+const TOLERANCE: f32 = 1e-3;
+/// Rows of each product that are compared.
+const FEW: usize = 40;
+
+/// What was measured.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Measured {
+    /// The fastest tiles.
+    pub tiles: Tiles,
+    /// How long it took to find out, in seconds.
+    pub seconds: f64,
+}
+
+/// What tells one version of the products' kernels from another: choices that were measured with others say nothing.
+pub fn product_kernels() -> String {
+    let mut hash = Sha256::new();
+    for text in [
+        include_str!("../../../shaders/shared/tile.wgsl"),
+        include_str!("../../../shaders/shared/linear.wgsl"),
+        include_str!("../../../shaders/linear.wgsl"),
+    ] {
+        hash.update(text);
+    }
+    hash.update(format!("{:?} {:?}", Tile::ALL, Class::ALL.map(Class::example)));
+    hex(&hash.finalize())
+}
+
+/// A product that stands for its class.
+struct Example {
+    x: Var<2>,
+    /// Its first rows: enough to have a kernel compiled, and to see whether it is right.
+    few: Var<2>,
+    layer: Linear,
+}
+
+impl Example {
+    fn new(class: Class, device: &Device) -> Self {
+        let [rows, columns, inner] = class.example();
+        let numbers = |count: usize, period: usize| (0..count).map(move |i| (i % period) as f32 / period as f32 - 0.5);
+        let half = |count: usize, period: usize| {
+            let bytes = numbers(count, period).flat_map(|value| f16::from_f32(value).to_le_bytes()).collect();
+            let data = TensorData::from_bytes(Bytes::from_bytes_vec(bytes), [count], DType::F16);
+            Tensor::<1>::from_data(data, (device, DType::F16))
+        };
+        let x = |rows: usize| {
+            let values: Vec<f32> = numbers(rows * inner, 1021).collect();
+            Var::constant(Tensor::<1>::from_floats(values.as_slice(), device).reshape([rows, inner]))
+        };
+        let weight = Weight::new(half(columns * inner, 509).reshape([columns, inner]));
+        let layer = Linear { weight, bias: Some(Weight::new(half(columns, 61))) };
+        Self { x: x(rows), few: x(rows.min(FEW)), layer }
+    }
+
+    fn product(&self, x: &Var<2>, tile: Tile) -> Tensor<2> {
+        let tiles = Tiles::new([tile; Class::ALL.len()]);
+        with_tiles(tiles, || linear(x, &self.layer).into_value())
+    }
+
+    /// Some values that a tile computes.
+    async fn values(&self, tile: Tile) -> Result<Vec<f32>> {
+        platform::read(self.product(&self.few, tile)).await
+    }
+
+    /// How long so many products with one tile take, and the way to the device and back.
+    async fn time(&self, tile: Tile, launches: usize) -> Result<Duration> {
+        let begun = Instant::now();
+        for _ in 1..launches {
+            self.product(&self.x, tile);
+        }
+        platform::settle(&self.product(&self.x, tile)).await?;
+        Ok(begun.elapsed())
+    }
+}
+
+/// Measures each tile on a device: a second or so on a GPU. Nothing is chosen by that.
+///
+/// # Errors
+/// Those of [`platform::read`], where the device fails meanwhile; and [`Error::Gpu`] if it computes what is no number.
+pub async fn measure_tiles(device: &Device) -> Result<Measured> {
+    let begun = Instant::now();
+    let mut tiles = Class::ALL.map(Class::usual);
+    for (tile, class) in tiles.iter_mut().zip(Class::ALL) {
+        *tile = best(&Example::new(class, device), class.usual()).await?;
+    }
+    Ok(Measured { tiles: Tiles::new(tiles), seconds: begun.elapsed().as_secs_f64() })
+}
+
+/// The best tile for a product.
+async fn best(example: &Example, usual: Tile) -> Result<Tile> {
+    let expected = example.values(usual).await?;
+    if expected.iter().any(|value| !value.is_finite()) {
+        let reason = "it computes what is no number".to_owned();
+        return Err(Error::Gpu { during: "measuring tiles".to_owned(), reason });
+    }
+    let mut right = [false; Tile::ALL.len()];
+    for (right, tile) in right.iter_mut().zip(Tile::ALL) {
+        *right = is_close(&example.values(tile).await?, &expected);
+    }
+    let begun = Instant::now();
+    let Some(launches) = launches(example, usual).await? else { return Ok(usual) };
+    let mut times = [f64::INFINITY; Tile::ALL.len()];
+    for round in 0..ROUNDS {
+        if round > 0 && begun.elapsed() > LONGEST {
+            break;
+        }
+        for ((time, right), tile) in times.iter_mut().zip(right).zip(Tile::ALL) {
+            if right {
+                *time = time.min(example.time(tile, launches).await?.as_secs_f64());
+            }
+        }
+    }
+    let place = Tile::ALL.iter().position(|tile| *tile == usual).unwrap_or_default();
+    Ok(Tile::ALL[fastest(&times, place)])
+}
+
+/// How many launches are timed together: what the way there and back takes should not count. None where a single one takes so
+/// long that nobody should wait for the others.
+async fn launches(example: &Example, usual: Tile) -> Result<Option<usize>> {
+    let one = example.time(usual, 1).await?;
+    if one > WORTH {
+        return Ok((one < LONGEST).then_some(1));
+    }
+    let more = example.time(usual, 9).await?;
+    let each = more.saturating_sub(one).as_secs_f64() / 8.0;
+    Ok(Some(((WORTH.as_secs_f64() / each) as usize).clamp(1, MOST_LAUNCHES)))
+}
+
+/// Whether values are the same up to rounding.
+fn is_close(values: &[f32], expected: &[f32]) -> bool {
+    let size = expected.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+    let near = |(value, expected): (&f32, &f32)| (value - expected).abs() <= TOLERANCE * size;
+    values.len() == expected.len() && values.iter().zip(expected).all(near)
+}
+
+/// The place of the least time, or of the usual tile's where that is about as good.
+fn fastest(times: &[f64], usual: usize) -> usize {
+    let least = (0..times.len()).min_by(|a, b| times[*a].total_cmp(&times[*b])).unwrap_or(usual);
+    if times[least] < CLEARLY * times[usual] { least } else { usual }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fastest_is_taken_where_it_is_clearly_faster_than_the_usual() {
+        assert_eq!(fastest(&[3.0, 2.0, 1.0, 4.0], 0), 2);
+        assert_eq!(fastest(&[1.0, 0.97, 2.0], 0), 0, "chance");
+        assert_eq!(fastest(&[1.0, 0.97, 0.9], 0), 2);
+        assert_eq!(fastest(&[1.0, 1.0], 1), 1);
+        // What computes something else has no time.
+        assert_eq!(fastest(&[2.0, f64::INFINITY, 1.0], 0), 2);
+        assert_eq!(fastest(&[f64::INFINITY; 3], 1), 1);
+    }
+
+    #[test]
+    fn values_that_are_wrong_or_no_numbers_are_not_close() {
+        let right = [1.0, -200.0, 3.0];
+        assert!(is_close(&[1.1, -200.0, 3.0], &right));
+        assert!(!is_close(&[1.5, -200.0, 3.0], &right));
+        assert!(!is_close(&[f32::NAN, -200.0, 3.0], &right));
+        assert!(!is_close(&right[..2], &right));
+    }
+
+    #[test]
+    fn the_version_of_the_kernels_is_a_hash_of_their_texts() {
+        assert_eq!(product_kernels().len(), 64);
+        assert_eq!(product_kernels(), product_kernels());
+    }
+}
