@@ -1,4 +1,4 @@
-// What conv2d_backward.wgsl computes, for Mesa's lavapipe: shared/block.wgsl.
+// What conv2d_backward.wgsl computes, for programs that play a GPU: shared/block.wgsl.
 //
 // gradient is [B, out_height, out_width, channels], weight [channels, taps, columns], result [B, height, width, columns].
 //

@@ -1,4 +1,4 @@
-// What conv2d.wgsl computes, for Mesa's lavapipe: shared/block.wgsl.
+// What conv2d.wgsl computes, for programs that play a GPU: shared/block.wgsl.
 //
 // picture is [B, height, width, channels], weight [columns, taps, channels], residual and result [B, out_height, out_width,
 // columns].

@@ -1,4 +1,4 @@
-// What linear.wgsl computes, for Mesa's lavapipe: shared/block.wgsl.
+// What linear.wgsl computes, for programs that play a GPU: shared/block.wgsl.
 //
 // left is [rows, inner]. right is [columns, inner] where BY_COLUMNS is 1, else [inner, columns]. residual and result are
 // [rows, columns].

@@ -1,6 +1,7 @@
-// What the products share on Mesa's lavapipe, a program that plays a GPU: there, reading a value is what costs (some twenty
-// cycles, from workgroup memory as much as from a buffer), while registers and arithmetic are cheap. So each invocation reads for itself and makes a block of ROWS x 4
-// QUADS values of the result, as many as registers are worth, without waiting for others.
+// What the products share on programs that play a GPU (Mesa's lavapipe, SwiftShader): there, reading a value is what costs
+// (on lavapipe some twenty cycles, from workgroup memory as much as from a buffer), while registers and arithmetic are cheap.
+// So each invocation reads for itself and makes a block of ROWS x 4 QUADS values of the result, as many as the program's
+// compiler has registers for, without waiting for others.
 //
 // A line with the number of a row or of a quad in it stands once for each.
 

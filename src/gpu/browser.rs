@@ -6,6 +6,7 @@ use std::sync::Arc;
 use burn::tensor::Device;
 
 use super::{Chosen, lacking};
+use crate::ops::{self, Player};
 use crate::{Error, Result};
 
 thread_local! {
@@ -49,9 +50,11 @@ pub async fn browser() -> Result<Chosen> {
         .map_err(|error| no_gpu(format!("the browser's GPU could not be started: {error}")))?;
     // The default is a panic, which ends the tab's worker.
     setup.device.on_uncaptured_error(Arc::new(|error| super::report(&error)));
-    let reason = match info.device_type {
-        wgpu::DeviceType::Cpu => "the browser offers only a software GPU, which is slow",
-        _ => "the browser's GPU",
+    let reason = if info.device_type == wgpu::DeviceType::Cpu {
+        ops::set_player(&device, Player::Other);
+        "the browser offers only a software GPU, which is slow"
+    } else {
+        "the browser's GPU"
     };
     let chosen = Chosen { device, kind: "gpu", name, reason: reason.to_owned() };
     READY.set(Some(chosen.clone()));
@@ -65,7 +68,7 @@ pub async fn browser() -> Result<Chosen> {
 /// [`Error::Gpu`] if it computes wrong values.
 pub async fn tested(chosen: &Chosen) -> Result<()> {
     if !TESTED.get() {
-        crate::ops::self_test(&chosen.device).await?;
+        ops::self_test(&chosen.device).await?;
         TESTED.set(true);
     }
     Ok(())

@@ -10,6 +10,7 @@ use burn::tensor::{Device, DeviceKind};
 use wgpu::{AdapterInfo, Backend, Backends, DeviceType, Features, Limits};
 
 use super::{Chosen, DeviceChoice, lacking};
+use crate::ops::{self, Player};
 use crate::{Error, Result};
 
 /// The graphics APIs that are used, best first. OpenGL is left out: its compute shaders miss limits that we need.
@@ -32,6 +33,11 @@ impl Started {
     fn new(key: String, device: Device, setup: WgpuSetup) -> Self {
         // In place of cubecl's, which panics on its own thread: nobody would hear of it, and wrong numbers would be read.
         setup.device.on_uncaptured_error(Arc::new(|error| super::report(&error)));
+        let info = setup.adapter.get_info();
+        if info.device_type == DeviceType::Cpu {
+            let lavapipe = info.name.starts_with("llvmpipe");
+            ops::set_player(&device, if lavapipe { Player::Lavapipe } else { Player::Other });
+        }
         Self { key, device, setup }
     }
 
@@ -139,9 +145,6 @@ impl Adapter {
         }
         let options = Device::wgpu_options().device_kind(self.kind.clone()).graphics_api(self.api);
         let (device, setup) = quietly(|| options.init_with_setup()).map_err(|error| error.to_string())?;
-        if self.info.name.starts_with("llvmpipe") {
-            crate::ops::set_lavapipe();
-        }
         started.push(Started::new(key, device.clone(), setup));
         Ok(device)
     }

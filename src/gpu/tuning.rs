@@ -24,7 +24,7 @@ const LONGEST: u64 = 1 << 16;
 /// How products are made on a GPU, and how that was decided.
 #[derive(Debug)]
 pub enum Tuning {
-    /// In blocks, as always on Mesa's lavapipe.
+    /// In blocks, as always where a program plays the GPU.
     Blocks,
     /// By Burn: our kernels are switched off.
     Burn,
@@ -75,7 +75,7 @@ impl Tuning {
     pub fn sentence(&self) -> String {
         let tiles = self.tiles().map_or_else(String::new, |tiles| tiles.words());
         match self {
-            Tuning::Blocks => "in blocks, which are fastest on Mesa's lavapipe".to_owned(),
+            Tuning::Blocks => "in blocks, which are fastest where a program plays the GPU".to_owned(),
             Tuning::Burn => "by Burn, since PSEUDOWORD_REFERENCE is set".to_owned(),
             Tuning::Usual => format!("in tiles by rules of thumb, as on every software GPU: {tiles}"),
             Tuning::Failed(error) => format!("in tiles by rules of thumb, because measuring failed ({error}): {tiles}"),

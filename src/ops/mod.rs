@@ -31,10 +31,9 @@ pub use norm::{Norm, group_norm, group_norm_silu, layer_norm};
 pub use self_test::self_test;
 pub use shape::{concat_channels, mse, splice, upsample_nearest_2x};
 pub use weight::Weight;
-#[cfg(not(target_family = "wasm"))]
-pub(crate) use wgsl::set_lavapipe;
+pub(crate) use wgsl::set_player;
 pub use wgsl::{
-    Measured, Tiles, choose_tiles, measure_tiles, product_kernels, texts as kernel_texts, tiles, with_blocks,
+    Measured, Player, Tiles, choose_tiles, measure_tiles, product_kernels, texts as kernel_texts, tiles, with_blocks,
     with_tiles,
 };
 

@@ -4,7 +4,7 @@
 
 use burn::tensor::{DType, Device, Tensor};
 use pseudoword::noise::{Noise, Stream};
-use pseudoword::ops::{self, Conv2d, Linear, Norm, Tiles, Var, Weight, backward, with_reference};
+use pseudoword::ops::{self, Conv2d, Linear, Norm, Player, Tiles, Var, Weight, backward, with_reference};
 
 use crate::fixtures::{Place, assert_close, cpu, gpu, values};
 
@@ -54,9 +54,13 @@ fn on_the_gpu(test: impl Fn(&Place)) {
     test(&Place { tolerance: 2e-5, ..place });
 }
 
-/// With the kernels for GPUs and with those for lavapipe.
+/// With the kernels for GPUs and with those for programs that play one.
 fn with_tiles_and_blocks(test: impl Fn(&Place)) {
-    on_the_gpu(|place| [false, true].into_iter().for_each(|blocks| ops::with_blocks(blocks, || test(place))));
+    on_the_gpu(|place| {
+        [None, Some(Player::Lavapipe), Some(Player::Other)]
+            .into_iter()
+            .for_each(|player| ops::with_blocks(player, || test(place)))
+    });
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor};
 use pseudoword::gpu::submission::{Order, with_budget};
 use pseudoword::noise::{Noise, Stream};
-use pseudoword::ops::{self, Conv2d, Linear, Var, Weight, backward};
+use pseudoword::ops::{self, Conv2d, Linear, Player, Var, Weight, backward};
 
 use crate::fixtures::{Place, assert_close, gpu, values};
 
@@ -51,8 +51,8 @@ fn assert_bounded(orders: &[Order], budget: u64, what: &str) {
 /// With products made in tiles, and in blocks; the kernels' names end differently.
 fn with_tiles_and_blocks(test: impl Fn(&Place, &str)) {
     let (place, _turn) = gpu();
-    for (blocks, ending) in [(false, ""), (true, "_blocks")] {
-        ops::with_blocks(blocks, || test(&place, ending));
+    for (player, ending) in [(None, ""), (Some(Player::Lavapipe), "_blocks"), (Some(Player::Other), "_blocks")] {
+        ops::with_blocks(player, || test(&place, ending));
     }
 }
 
@@ -154,7 +154,7 @@ fn attention_without_a_kernel_is_cut_along_its_queries() {
 fn the_self_test_passes_with_submissions_of_next_to_nothing() {
     let (place, _turn) = gpu();
     let test = || pollster::block_on(ops::self_test(&place.device));
-    let (tested, orders) = ops::with_blocks(false, || with_budget(1, test));
+    let (tested, orders) = ops::with_blocks(None, || with_budget(1, test));
     tested.expect("right values");
     // Every order is a submission of its own, and those that can be cut are: linear layers make two tiles of rows.
     assert!(orders.iter().all(|order| order.begins), "{orders:?}");

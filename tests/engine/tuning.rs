@@ -2,7 +2,7 @@
 
 use pseudoword::gpu::tuning::{Tuning, tune};
 use pseudoword::gpu::{self, DeviceChoice};
-use pseudoword::ops::{self, Tiles};
+use pseudoword::ops::{self, Player, Tiles};
 
 use crate::fixtures::gpu as in_turn;
 
@@ -18,11 +18,11 @@ fn tiles_are_measured_remembered_and_measured_again_when_the_file_is_damaged() {
         assert!(tuning.tiles().is_none() || tuning.tiles() == ops::tiles(&chosen.device), "it is used from now on");
         tuning
     };
-    // On lavapipe products are made in blocks, whatever is asked.
-    ops::with_blocks(true, || assert!(matches!(tuned(true), Tuning::Blocks)));
+    // Where a program plays the GPU products are made in blocks, whatever is asked.
+    ops::with_blocks(Some(Player::Lavapipe), || assert!(matches!(tuned(true), Tuning::Blocks)));
     assert!(ops::with_reference(|| matches!(tuned(true), Tuning::Burn)));
 
-    ops::with_blocks(false, || {
+    ops::with_blocks(None, || {
         let first = tuned(true);
         let Tuning::Measured { measured, kept: Ok(file) } = &first else { panic!("{first:?}") };
         let again = tuned(false);

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use burn_wgpu::CubeBackend;
 
-use super::{Cut, Format, Input, Kernel, Launch, MOST_GROUPS, WANTED_GROUPS, is_played};
+use super::{Cut, Format, Input, Kernel, Launch, MOST_GROUPS, WANTED_GROUPS, player};
 
 const FORWARD: &[&str] = &[
     include_str!("../../../shaders/shared/attention.wgsl"),
@@ -48,7 +48,7 @@ impl Attention {
     pub fn pays(q: &Tensor<3>, k: &Tensor<3>, heads: usize, causal: bool) -> Option<Self> {
         let ([batch, queries, inner], [_, keys, _]) = (q.dims(), k.dims());
         // A program has a core or a few to fill.
-        let wanted = if is_played(q) { 2 } else { WANTED_GROUPS };
+        let wanted = if player(q).is_some() { 2 } else { WANTED_GROUPS };
         let sizes = Self { batch, queries, keys, heads, width: inner / heads, causal, wanted };
         let scores = batch * heads * queries * keys * size_of::<f32>();
         let fits = sizes.width.is_multiple_of(4) && sizes.width <= WIDEST && batch * heads <= MOST_GROUPS as usize;

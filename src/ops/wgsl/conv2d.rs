@@ -88,7 +88,7 @@ pub(in crate::ops) fn conv2d_backward(dy: &Tensor<4>, weight: &Weight<2>, geomet
 /// Every form of both kernels.
 pub(super) fn forms() -> Vec<Kernel> {
     let mut forms = Vec::new();
-    for method in Method::ALL {
+    for method in Method::all() {
         let (forward, backward) = (FORWARD.of(method), BACKWARD.of(method));
         for weight in FACTOR_FORMATS {
             for activation in ACTIVATION_FORMATS {

@@ -84,7 +84,7 @@ fn product(
 /// Every form of the kernel.
 pub(super) fn forms() -> Vec<Kernel> {
     let mut forms = Vec::new();
-    for method in Method::ALL {
+    for method in Method::all() {
         let (name, pieces) = KERNELS.of(method);
         for by_columns in [0, 1] {
             for weight in FACTOR_FORMATS {

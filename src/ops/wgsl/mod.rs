@@ -14,7 +14,6 @@ mod tune;
 mod widen;
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use burn::tensor::{DType, Device, Shape, Tensor};
@@ -30,8 +29,8 @@ pub(super) use attention::Attention;
 pub(super) use conv2d::{conv2d, conv2d_backward};
 pub(super) use linear::{linear, linear_backward};
 pub(super) use norm::{GroupNorm, layer_norm, layer_norm_backward};
-use tile::Method;
 pub use tile::Tiles;
+use tile::{Block, Method};
 pub use tune::{Measured, measure_tiles, product_kernels};
 pub(super) use widen::widen;
 
@@ -50,8 +49,17 @@ fn primitive<const D: usize>(tensor: &Tensor<D>) -> Option<CubeTensor> {
 /// How many workgroups fill a GPU. None tells how many multiprocessors it has: a guess that no measurement stands behind yet.
 const WANTED_GROUPS: usize = 64;
 
-/// Whether the program that plays a GPU here is Mesa's lavapipe.
-static LAVAPIPE: AtomicBool = AtomicBool::new(false);
+/// A program that plays a GPU on the processor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Player {
+    /// Mesa's.
+    Lavapipe,
+    /// Another: SwiftShader, which browsers bring along.
+    Other,
+}
+
+/// The devices that are played.
+static PLAYED: RwLock<Vec<(cubecl::Device, Player)>> = RwLock::new(Vec::new());
 
 /// The tiles that were chosen for a device; rules of thumb serve the others.
 static CHOSEN: RwLock<Vec<(cubecl::Device, Tiles)>> = RwLock::new(Vec::new());
@@ -59,7 +67,7 @@ static CHOSEN: RwLock<Vec<(cubecl::Device, Tiles)>> = RwLock::new(Vec::new());
 /// How products are to be made.
 #[derive(Debug, Clone, Copy)]
 enum Asked {
-    Blocks,
+    Blocks(Player),
     /// These tiles, or those that were chosen for the device.
     Tiles(Option<Tiles>),
 }
@@ -69,15 +77,17 @@ thread_local! {
     static ASKED: Cell<Option<Asked>> = const { Cell::new(None) };
 }
 
-/// Tells that the program that plays a GPU is Mesa's lavapipe: tensors do not know.
-#[cfg(not(target_family = "wasm"))]
-pub(crate) fn set_lavapipe() {
-    LAVAPIPE.store(true, Ordering::Relaxed);
+/// Tells that a device is played: tensors do not know.
+pub(crate) fn set_player(device: &Device, player: Player) {
+    let Some(tensor) = primitive(&Tensor::<1>::zeros([1], device)) else { return };
+    let mut played = PLAYED.write().unwrap_or_else(PoisonError::into_inner);
+    played.retain(|(device, _)| *device != tensor.device);
+    played.push((tensor.device, player));
 }
 
-/// Runs `work` with products made in blocks, or in tiles, whatever the device is.
-pub fn with_blocks<R>(blocks: bool, work: impl FnOnce() -> R) -> R {
-    asking(if blocks { Asked::Blocks } else { Asked::Tiles(None) }, work)
+/// Runs `work` with products made in the blocks that such a program likes, or in tiles, whatever the device is.
+pub fn with_blocks<R>(player: Option<Player>, work: impl FnOnce() -> R) -> R {
+    asking(player.map_or(Asked::Tiles(None), Asked::Blocks), work)
 }
 
 /// Runs `work` with products made in these tiles.
@@ -92,21 +102,21 @@ fn asking<R>(asked: Asked, work: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Whether products on the tensor's device are made in blocks: on Mesa's lavapipe, which computes with all registers that a
-/// compiler can have. The compiler of SwiftShader, which browsers use, takes minutes for code of that size.
-fn makes_blocks<const D: usize>(tensor: &Tensor<D>) -> bool {
+/// For whom products on the tensor's device are made in blocks, if they are: for programs that play a GPU.
+fn makes_blocks<const D: usize>(tensor: &Tensor<D>) -> Option<Player> {
     match ASKED.get() {
-        Some(asked) => matches!(asked, Asked::Blocks),
-        None => LAVAPIPE.load(Ordering::Relaxed) && is_played(tensor),
+        Some(Asked::Blocks(player)) => Some(player),
+        Some(Asked::Tiles(_)) => None,
+        None => player(tensor),
     }
 }
 
 /// How a product of this many rows and columns is made.
 fn method<const D: usize>(tensor: &Tensor<D>, rows: usize, columns: usize) -> Method {
     match (makes_blocks(tensor), ASKED.get()) {
-        (true, _) => Method::Blocks,
-        (false, Some(Asked::Tiles(Some(tiles)))) => Method::Tile(tiles.pick(rows, columns)),
-        (false, _) => Method::Tile(chosen(tensor).pick(rows, columns)),
+        (Some(player), _) => Method::Blocks(Block::of(player)),
+        (None, Some(Asked::Tiles(Some(tiles)))) => Method::Tile(tiles.pick(rows, columns)),
+        (None, _) => Method::Tile(chosen(tensor).pick(rows, columns)),
     }
 }
 
@@ -127,14 +137,14 @@ pub fn choose_tiles(device: &Device, tiles: Tiles) {
 /// The tiles that products on this device are made in; none where they are made otherwise.
 pub fn tiles(device: &Device) -> Option<Tiles> {
     let tensor = Tensor::<1>::zeros([1], device);
-    (super::on_wgpu(&tensor) && !makes_blocks(&tensor)).then(|| chosen(&tensor))
+    (super::on_wgpu(&tensor) && makes_blocks(&tensor).is_none()).then(|| chosen(&tensor))
 }
 
-/// Whether the tensor's device is a program that plays a GPU.
-fn is_played<const D: usize>(tensor: &Tensor<D>) -> bool {
-    primitive(tensor).is_some_and(
-        |tensor| matches!(tensor.device, cubecl::Device::Wgpu(device) if device.kind == WgpuDeviceKind::Cpu),
-    )
+/// The program that plays the tensor's device, if one does.
+fn player<const D: usize>(tensor: &Tensor<D>) -> Option<Player> {
+    let tensor = primitive(tensor)?;
+    let played = PLAYED.read().unwrap_or_else(PoisonError::into_inner);
+    played.iter().find(|(device, _)| *device == tensor.device).map(|(_, player)| *player)
 }
 
 /// How a buffer's values are stored, which decides how a kernel reads or writes them.

@@ -1,6 +1,6 @@
 //! How the result of a product is cut: into tiles, one to a workgroup, or into blocks, one to an invocation.
 
-use super::{MOST_GROUPS, WANTED_GROUPS};
+use super::{MOST_GROUPS, Player, WANTED_GROUPS};
 
 /// How a product is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -8,28 +8,49 @@ pub(super) enum Method {
     /// For GPUs: a workgroup shares what it reads.
     Tile(Tile),
     /// For a program that plays one: everybody reads for themselves. `shaders/shared/block.wgsl` explains why.
-    Blocks,
+    Blocks(Block),
 }
 
 /// Invocations of a workgroup that makes blocks: what these programs compute at a time.
 const BLOCK_LANES: usize = 8;
-/// Rows of a block, and quads of columns. On lavapipe with products of 16 to 1024 rows and columns, 16 x 16 values beat every
-/// smaller and every narrower block, and tiles by two to three times.
-const BLOCK_ROWS: usize = 16;
-const BLOCK_QUADS: usize = 4;
+
+/// The values that an invocation makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Block {
+    rows: usize,
+    /// Columns, in fours.
+    quads: usize,
+}
+
+/// On lavapipe with products of 16 to 1024 rows and columns, 16 x 16 values beat every smaller and every narrower block, and
+/// tiles by two to three times.
+const LAVAPIPES: Block = Block { rows: 16, quads: 4 };
+/// With more than 4 x 4 SwiftShader's compiler takes minutes and gigabytes. Those are faster than tiles by a quarter, and by
+/// more in a browser, where a workgroup's memory is filled with zeros before each workgroup begins.
+const OTHERS: Block = Block { rows: 4, quads: 1 };
+
+impl Block {
+    pub const ALL: [Block; 2] = [LAVAPIPES, OTHERS];
+
+    pub fn of(player: Player) -> Self {
+        match player {
+            Player::Lavapipe => LAVAPIPES,
+            Player::Other => OTHERS,
+        }
+    }
+}
 
 impl Method {
-    pub const ALL: [Method; 6] = {
-        let [a, b, c, d, e] = Tile::ALL;
-        [Method::Tile(a), Method::Tile(b), Method::Tile(c), Method::Tile(d), Method::Tile(e), Method::Blocks]
-    };
+    pub fn all() -> impl Iterator<Item = Method> {
+        Tile::ALL.into_iter().map(Method::Tile).chain(Block::ALL.into_iter().map(Method::Blocks))
+    }
 
     /// Workgroups along the first two axes; none if there are more than a launch can have.
     pub fn groups(self, rows: usize, columns: usize) -> Option<[usize; 2]> {
         let groups = match self {
             Method::Tile(tile) => tile.groups(rows, columns),
-            Method::Blocks => {
-                let blocks = columns.div_ceil(4 * BLOCK_QUADS) * rows.div_ceil(BLOCK_ROWS);
+            Method::Blocks(block) => {
+                let blocks = columns.div_ceil(4 * block.quads) * rows.div_ceil(block.rows);
                 [blocks.div_ceil(BLOCK_LANES), 1]
             }
         };
@@ -40,14 +61,14 @@ impl Method {
     pub fn axis(self) -> usize {
         match self {
             Method::Tile(_) => 1,
-            Method::Blocks => 0,
+            Method::Blocks(_) => 0,
         }
     }
 
     pub fn lanes(self) -> u32 {
         match self {
             Method::Tile(tile) => tile.lanes(),
-            Method::Blocks => BLOCK_LANES as u32,
+            Method::Blocks(_) => BLOCK_LANES as u32,
         }
     }
 
@@ -55,7 +76,7 @@ impl Method {
     pub fn numbers(self) -> Vec<(&'static str, u32)> {
         match self {
             Method::Tile(tile) => tile.numbers(),
-            Method::Blocks => [("lanes", BLOCK_LANES), ("rows", BLOCK_ROWS), ("quads", BLOCK_QUADS)]
+            Method::Blocks(block) => [("lanes", BLOCK_LANES), ("rows", block.rows), ("quads", block.quads)]
                 .map(|(name, value)| (name, value as u32))
                 .to_vec(),
         }
@@ -72,7 +93,7 @@ impl Pair {
     pub fn of(&self, method: Method) -> (&'static str, &'static [&'static str]) {
         match method {
             Method::Tile(_) => self.tile,
-            Method::Blocks => self.blocks,
+            Method::Blocks(_) => self.blocks,
         }
     }
 }
