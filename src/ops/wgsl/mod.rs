@@ -66,6 +66,7 @@ static CHOSEN: RwLock<Vec<(cubecl::Device, Tiles)>> = RwLock::new(Vec::new());
 
 /// How products are to be made.
 #[derive(Debug, Clone, Copy)]
+#[allow(clippy::large_enum_variant, reason = "there is one, for each thread")]
 enum Asked {
     Blocks(Player),
     /// These tiles, or those that were chosen for the device.
