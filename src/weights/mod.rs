@@ -6,8 +6,10 @@
 mod arrival;
 mod digest;
 pub mod files;
+mod layers;
 mod random;
 mod safetensors;
+mod storage;
 mod table;
 mod upload;
 mod values;
@@ -22,49 +24,17 @@ use self::arrival::{Arrival, Ends};
 use self::digest::Digest;
 pub use self::random::Random;
 pub use self::safetensors::Header;
+pub use self::storage::{Storage, stored_bytes};
 pub use self::table::HostTable;
 use self::upload::Upload;
 use self::values::{FLOATS, channels_last, converted, kept};
 use crate::embedding::safetensors::Entry;
 use crate::event::{Event, Part};
-use crate::ops::{Conv2d, Linear, Norm, Weight};
+use crate::ops::Weight;
 use crate::platform::settle;
 use crate::source::Source;
 use crate::{Error, Result};
 use burn::tensor::{DType, Device, Tensor};
-
-/// How weights are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Storage {
-    /// As in the file: f16 stays f16 and is widened for the moment of its use.
-    #[default]
-    AsFile,
-    /// Everything as f32: twice the memory, no conversions. Pays for small models.
-    F32,
-    /// Matrices and tables as f16: half the memory of a file in f32. Vectors stay as they are, and so does a weight with
-    /// values that f16 does not have.
-    F16,
-}
-
-impl Storage {
-    /// How one weight is kept.
-    fn of(self, weight: &Entry) -> Self {
-        match self {
-            Storage::F16 if weight.shape.len() < 2 => Storage::AsFile,
-            storage => storage,
-        }
-    }
-}
-
-/// Bytes of a weight as it will be kept, and whether that is in half precision.
-pub fn stored_bytes(weight: &Entry, storage: Storage) -> (u64, bool) {
-    let numbers: u64 = weight.shape.iter().product();
-    let half = match (weight.dtype.as_str(), storage.of(weight)) {
-        ("F16", storage) => storage != Storage::F32,
-        (_, storage) => storage == Storage::F16,
-    };
-    (numbers * if half { 2 } else { 4 }, half)
-}
 
 /// Bytes of weights that may be on their way to the device.
 const IN_FLIGHT: usize = 32 << 20;
@@ -405,39 +375,6 @@ impl<'a> Weights<'a> {
             return Ok(HostTable::new(bytes, kept == DType::F16, width));
         }
         Err(Error::Internal(format!("{name} cannot be kept as it is")))
-    }
-
-    /// A linear layer: `weight` `[out, in]` (or a 1x1 convolution's `[out, in, 1, 1]`), `bias` `[out]`.
-    pub async fn linear(&self, name: &str, inputs: usize, outputs: usize, bias: bool) -> Result<Linear> {
-        let layer = self.at(name);
-        let shapes: [&[usize]; 2] = [&[outputs, inputs], &[outputs, inputs, 1, 1]];
-        let weight = layer.send("weight", &shapes, [outputs, inputs], None).await?;
-        let bias = if bias { Some(layer.tensor("bias", [outputs]).await?) } else { None };
-        Ok(Linear { weight, bias })
-    }
-
-    /// A square convolution with a bias. `padding` is top, left, bottom, right.
-    pub async fn conv2d(
-        &self,
-        name: &str,
-        [inputs, outputs]: [usize; 2],
-        kernel: usize,
-        stride: usize,
-        padding: [usize; 4],
-    ) -> Result<Conv2d> {
-        let layer = self.at(name);
-        let taps = kernel * kernel;
-        let shape = [outputs, inputs, kernel, kernel];
-        let weight = layer.send("weight", &[&shape], [outputs, taps * inputs], Some(Filter { inputs, taps })).await?;
-        let bias = Some(layer.tensor("bias", [outputs]).await?);
-        Ok(Conv2d { weight, bias, kernel: [kernel; 2], stride, padding })
-    }
-
-    /// A normalisation over `channels`.
-    pub async fn norm(&self, name: &str, channels: usize, groups: usize, eps: f64) -> Result<Norm> {
-        let layer = self.at(name);
-        let (weight, bias) = (layer.tensor("weight", [channels]).await?, layer.tensor("bias", [channels]).await?);
-        Ok(Norm { weight, bias, eps, groups })
     }
 }
 
