@@ -53,7 +53,8 @@ fn doctor_says_how_matrix_products_are_made() {
         }
         _ => panic!("{report}"),
     }
-    let said = text(&doctor(&["doctor", "--device", "gpu"]).stdout);
+    let told = doctor(&["doctor", "--device", "gpu"]);
+    let said = text(&told.stdout);
     assert!(said.contains("\nmatrix products: in "), "{said}");
     // The processor makes them in one way.
     let report = events(&doctor(&["doctor", "--retune", "--json"]).stdout).pop().unwrap();

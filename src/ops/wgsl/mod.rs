@@ -58,10 +58,11 @@ static CHOSEN: RwLock<Vec<(cubecl::Device, Tiles)>> = RwLock::new(Vec::new());
 
 /// How products are to be made.
 #[derive(Debug, Clone, Copy)]
-enum Asked {
-    Blocks,
-    /// These tiles, or those that were chosen for the device.
-    Tiles(Option<Tiles>),
+struct Asked {
+    /// In blocks, else in tiles.
+    blocks: bool,
+    /// Other tiles than those that were chosen for the device.
+    tiles: Option<Tiles>,
 }
 
 thread_local! {
@@ -77,12 +78,12 @@ pub(crate) fn set_lavapipe() {
 
 /// Runs `work` with products made in blocks, or in tiles, whatever the device is.
 pub fn with_blocks<R>(blocks: bool, work: impl FnOnce() -> R) -> R {
-    asking(if blocks { Asked::Blocks } else { Asked::Tiles(None) }, work)
+    asking(Asked { blocks, tiles: None }, work)
 }
 
 /// Runs `work` with products made in these tiles.
 pub fn with_tiles<R>(tiles: Tiles, work: impl FnOnce() -> R) -> R {
-    asking(Asked::Tiles(Some(tiles)), work)
+    asking(Asked { blocks: false, tiles: Some(tiles) }, work)
 }
 
 fn asking<R>(asked: Asked, work: impl FnOnce() -> R) -> R {
@@ -96,18 +97,18 @@ fn asking<R>(asked: Asked, work: impl FnOnce() -> R) -> R {
 /// compiler can have. The compiler of SwiftShader, which browsers use, takes minutes for code of that size.
 fn makes_blocks<const D: usize>(tensor: &Tensor<D>) -> bool {
     match ASKED.get() {
-        Some(asked) => matches!(asked, Asked::Blocks),
+        Some(asked) => asked.blocks,
         None => LAVAPIPE.load(Ordering::Relaxed) && is_played(tensor),
     }
 }
 
 /// How a product of this many rows and columns is made.
 fn method<const D: usize>(tensor: &Tensor<D>, rows: usize, columns: usize) -> Method {
-    match (makes_blocks(tensor), ASKED.get()) {
-        (true, _) => Method::Blocks,
-        (false, Some(Asked::Tiles(Some(tiles)))) => Method::Tile(tiles.pick(rows, columns)),
-        (false, _) => Method::Tile(chosen(tensor).pick(rows, columns)),
+    if makes_blocks(tensor) {
+        return Method::Blocks;
     }
+    let tiles = ASKED.get().and_then(|asked| asked.tiles).unwrap_or_else(|| chosen(tensor));
+    Method::Tile(tiles.pick(rows, columns))
 }
 
 fn chosen<const D: usize>(tensor: &Tensor<D>) -> Tiles {
