@@ -2,12 +2,12 @@
 // window of the picture, a column an output channel, and the inner axis all values of a window. The windows are never
 // written out: each strip of them is gathered from the picture, one tap of the window at a time.
 //
-// picture is [B, height, width, channels], weight [columns, taps, channels], residual and result [B, out_height, out_width,
+// map is the picture [B, height, width, channels], weight [columns, taps, channels], residual and result [B, out_height, out_width,
 // columns].
 //
 // One workgroup makes one tile of the result: shared/tile.wgsl.
 //
-// Bindings: picture, weight (f32 or f16), bias (f32, f16 or none), residual (f32 or none), result, sizes (uniform). Limits: 5
+// Bindings: map, weight (f32 or f16), bias (f32, f16 or none), residual (f32 or none), result, sizes (uniform). Limits: 5
 // storage buffers, at most 12.5 KiB of workgroup memory, 128 invocations.
 
 @compute @workgroup_size(LANES)
@@ -30,34 +30,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let y = window_y + vec4(i32(tap / sizes.window_width));
         let x = window_x + vec4(i32(tap % sizes.window_width));
         let inside = (y >= vec4(0)) & (y < vec4(i32(sizes.height))) & (x >= vec4(0)) & (x < vec4(i32(sizes.width)))
-            & (rows < vec4(sizes.rows));
+            & (rows < vec4(row_count()));
         let pixels = select(vec4(-1), (picture_row + y) * i32(sizes.width) + x, inside);
         for (var start = 0u; start < sizes.channels; start += DEPTH) {
             let channel = start + 4u * depth_quad;
-            keep_left(
-                depth_quad,
-                row_quad,
-                mat4x4(
-                    pixel_quad(pixels.x, channel),
-                    pixel_quad(pixels.y, channel),
-                    pixel_quad(pixels.z, channel),
-                    pixel_quad(pixels.w, channel),
-                ),
-            );
+            keep_left(depth_quad, row_quad, pixel_block(pixels, channel));
             for (var quad = lane / DEPTH_QUADS; quad < TILE_COLUMNS / 4u; quad += LANES / DEPTH_QUADS) {
                 let column = first_column + 4u * quad;
-                let tap_start = tap * sizes.channels;
-                let pitch = taps * sizes.channels;
-                keep_right(
-                    depth_quad,
-                    quad,
-                    mat4x4(
-                        weight_quad(column, tap_start, channel, pitch),
-                        weight_quad(column + 1u, tap_start, channel, pitch),
-                        weight_quad(column + 2u, tap_start, channel, pitch),
-                        weight_quad(column + 3u, tap_start, channel, pitch),
-                    ),
-                );
+                keep_right(depth_quad, quad, weight_block(column, tap * sizes.channels, channel, taps * sizes.channels));
             }
             workgroupBarrier();
             multiply(lane);

@@ -4,11 +4,11 @@
 // With a stride s, pixels whose coordinates leave the same remainders were seen by the same taps. Each class of remainders
 // is a product of its own (the third axis of the workgroups), so that no tap is computed that saw nothing.
 //
-// gradient is [B, out_height, out_width, channels], weight [channels, taps, columns], result [B, height, width, columns].
+// map is the gradient [B, out_height, out_width, channels], weight [channels, taps, columns], result [B, height, width, columns].
 //
 // One workgroup makes one tile of one class: shared/tile.wgsl.
 //
-// Bindings: gradient, weight (f32 or f16), result, sizes (uniform). Limits: 3 storage buffers, at most 12.5 KiB of
+// Bindings: map, weight (f32 or f16), result, sizes (uniform). Limits: 3 storage buffers, at most 12.5 KiB of
 // workgroup memory, 128 invocations.
 
 @compute @workgroup_size(LANES)
@@ -48,16 +48,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             let tap = tap_y * sizes.window_width + tap_x;
             for (var start = 0u; start < sizes.channels; start += DEPTH) {
                 let channel = start + 4u * depth_quad;
-                keep_left(
-                    depth_quad,
-                    row_quad,
-                    mat4x4(
-                        gradient_quad(pixels.x, channel),
-                        gradient_quad(pixels.y, channel),
-                        gradient_quad(pixels.z, channel),
-                        gradient_quad(pixels.w, channel),
-                    ),
-                );
+                keep_left(depth_quad, row_quad, pixel_block(pixels, channel));
                 for (var i = lane; i < DEPTH * TILE_COLUMNS / 4u; i += LANES) {
                     let step = i / (TILE_COLUMNS / 4u);
                     let quad = i % (TILE_COLUMNS / 4u);

@@ -1,8 +1,8 @@
 // What conv2d_backward.wgsl computes, for programs that play a GPU: shared/block.wgsl.
 //
-// gradient is [B, out_height, out_width, channels], weight [channels, taps, columns], result [B, height, width, columns].
+// map is the gradient [B, out_height, out_width, channels], weight [channels, taps, columns], result [B, height, width, columns].
 //
-// Bindings: gradient, weight (f32 or f16), result, sizes (uniform). Limits: 3 storage buffers, no workgroup memory, 8
+// Bindings: map, weight (f32 or f16), result, sizes (uniform). Limits: 3 storage buffers, no workgroup memory, 8
 // invocations.
 
 // Prepares `emit` for a class of pixels; gives how many the class has.
@@ -56,7 +56,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             let tap = tap_y * sizes.window_width + tap_x;
             for (var channel = 0u; channel < sizes.channels; channel += 4u) {
                 let weight{{ quad }} = weight_block(channel, tap, first.x + 4u * {{ quad }}u, taps);
-                let left{{ row }} = gradient_quad(pixel{{ row }}, channel);
+                let left{{ row }} = pixel_quad(pixel{{ row }}, channel);
                 sum{{ row }}_{{ quad }} += weight{{ quad }} * left{{ row }};
             }
         }

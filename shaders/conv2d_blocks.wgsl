@@ -1,9 +1,9 @@
 // What conv2d.wgsl computes, for programs that play a GPU: shared/block.wgsl.
 //
-// picture is [B, height, width, channels], weight [columns, taps, channels], residual and result [B, out_height, out_width,
+// map is the picture [B, height, width, channels], weight [columns, taps, channels], residual and result [B, out_height, out_width,
 // columns].
 //
-// Bindings: picture, weight (f32 or f16), bias (f32, f16 or none), residual (f32 or none), result, sizes (uniform). Limits: 5
+// Bindings: map, weight (f32 or f16), bias (f32, f16 or none), residual (f32 or none), result, sizes (uniform). Limits: 5
 // storage buffers, no workgroup memory, 8 invocations.
 
 // Where the window of an output pixel begins: column and row, and the first row of its picture.
@@ -22,33 +22,24 @@ fn seen(window: vec3<i32>, tap: vec2<u32>) -> i32 {
     return select(-1, (window.z + y) * i32(sizes.width) + x, inside);
 }
 
-// Four channels, each with what it does to four output channels.
-fn weight_block(column: u32, tap: u32, channel: u32, pitch: u32) -> mat4x4<f32> {
-    return transpose(
-        mat4x4(
-            weight_quad(column, tap, channel, pitch),
-            weight_quad(column + 1u, tap, channel, pitch),
-            weight_quad(column + 2u, tap, channel, pitch),
-            weight_quad(column + 3u, tap, channel, pitch),
-        ),
-    );
-}
-
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let first = corner((group.x + sizes.first_group) * LANES + lane, sizes.columns);
-    if (first.y >= sizes.rows) {
+    if (first.y >= row_count()) {
         return;
     }
     // Rows beyond the last are computed as the last, and left out.
-    let window{{ row }} = window(min(first.y + {{ row }}u, sizes.rows - 1u));
+    let window{{ row }} = window(min(first.y + {{ row }}u, row_count() - 1u));
     let taps = sizes.window_height * sizes.window_width;
+    let pitch = taps * sizes.channels;
     var sum{{ row }}_{{ quad }} = vec4<f32>();
     for (var tap = 0u; tap < taps; tap += 1u) {
         let place = vec2(tap % sizes.window_width, tap / sizes.window_width);
         let pixel{{ row }} = seen(window{{ row }}, place);
+        let start = tap * sizes.channels;
         for (var channel = 0u; channel < sizes.channels; channel += 4u) {
-            let weight{{ quad }} = weight_block(first.x + 4u * {{ quad }}u, tap * sizes.channels, channel, taps * sizes.channels);
+            // Four channels, each with what it does to four output channels.
+            let weight{{ quad }} = transpose(weight_block(first.x + 4u * {{ quad }}u, start, channel, pitch));
             let left{{ row }} = pixel_quad(pixel{{ row }}, channel);
             sum{{ row }}_{{ quad }} += weight{{ quad }} * left{{ row }};
         }

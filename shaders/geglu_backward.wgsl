@@ -5,23 +5,11 @@
 // Bindings: x [rows, 2 width], dy [rows, width], result [rows, 2 width], sizes (uniform). Limits: 3 storage buffers, 256
 // invocations.
 
-const LANES: u32 = 256u;
-
-struct Sizes {
-    width: u32,
-    count: u32,
-    // Workgroups side by side.
-    across: u32,
-    unused: u32,
-}
-
-@group(0) @binding({{ sizes }}) var<uniform> sizes: Sizes;
-
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let at = 4u * ((group.y * sizes.across + group.x) * LANES + lane);
+    let at = first(group, lane);
     if (at < sizes.count) {
-        let value_place = at + at / sizes.width * sizes.width;
+        let value_place = value_of(at);
         let gate_place = value_place + sizes.width;
         let dy = dy_at(at, 4u);
         let gate = x_at(gate_place, 4u);

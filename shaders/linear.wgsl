@@ -26,16 +26,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if (BY_COLUMNS == 1u) {
             for (var quad = lane / DEPTH_QUADS; quad < TILE_COLUMNS / 4u; quad += LANES / DEPTH_QUADS) {
                 let column = first_column + 4u * quad;
-                keep_right(
-                    depth_quad,
-                    quad,
-                    mat4x4(
-                        column_quad(column, k),
-                        column_quad(column + 1u, k),
-                        column_quad(column + 2u, k),
-                        column_quad(column + 3u, k),
-                    ),
-                );
+                keep_right(depth_quad, quad, column_block(column, k));
             }
         } else {
             for (var i = lane; i < DEPTH * TILE_COLUMNS / 4u; i += LANES) {

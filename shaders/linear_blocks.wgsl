@@ -9,9 +9,7 @@
 // Four steps of the inner axis, each with four columns.
 fn right_block(k: u32, column: u32) -> mat4x4<f32> {
     if (BY_COLUMNS == 1u) {
-        return transpose(
-            mat4x4(column_quad(column, k), column_quad(column + 1u, k), column_quad(column + 2u, k), column_quad(column + 3u, k)),
-        );
+        return transpose(column_block(column, k));
     }
     return mat4x4(row_quad(k, column), row_quad(k + 1u, column), row_quad(k + 2u, column), row_quad(k + 3u, column));
 }

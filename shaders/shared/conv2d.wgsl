@@ -1,31 +1,9 @@
-// What the kernels of a convolution share: picture and weight, four values at a time, and the result. Beyond the picture, the
-// last channel or the last output channel there are zeros.
+// What the kernels of a convolution share: the weight, four values at a time, and the result. Beyond the last channel or the
+// last output channel there are zeros.
 
-struct Sizes {
-    rows: u32,
-    columns: u32,
-    height: u32,
-    width: u32,
-    channels: u32,
-    out_height: u32,
-    out_width: u32,
-    window_height: u32,
-    window_width: u32,
-    stride: u32,
-    top: u32,
-    left: u32,
-    // Rows of workgroups (or, of blocks, workgroups) before this launch's, where a product is cut into several.
-    first_group: u32,
-}
-
-@group(0) @binding({{ sizes }}) var<uniform> sizes: Sizes;
-
-// Four values of a pixel; pixels outside the picture are zeros.
-fn pixel_quad(pixel: i32, channel: u32) -> vec4<f32> {
-    if (pixel >= 0 && channel < sizes.channels) {
-        return picture_at(u32(pixel) * sizes.channels + channel, sizes.channels - channel);
-    }
-    return vec4<f32>();
+// Windows of all pictures: the rows of the product.
+fn row_count() -> u32 {
+    return sizes.batch * sizes.out_height * sizes.out_width;
 }
 
 // Four values of an output channel's weight. `tap` is where those of a tap begin in it.
@@ -36,8 +14,18 @@ fn weight_quad(column: u32, tap: u32, channel: u32, pitch: u32) -> vec4<f32> {
     return vec4<f32>();
 }
 
+// The same of four output channels.
+fn weight_block(column: u32, tap: u32, channel: u32, pitch: u32) -> mat4x4<f32> {
+    return mat4x4(
+        weight_quad(column, tap, channel, pitch),
+        weight_quad(column + 1u, tap, channel, pitch),
+        weight_quad(column + 2u, tap, channel, pitch),
+        weight_quad(column + 3u, tap, channel, pitch),
+    );
+}
+
 fn emit(row: u32, column: u32, values: vec4<f32>) {
-    if (row < sizes.rows && column < sizes.columns) {
+    if (row < row_count() && column < sizes.columns) {
         let left = sizes.columns - column;
         let at = row * sizes.columns + column;
         result_set(at, left, values + bias_at(column, left) + residual_at(at, left));

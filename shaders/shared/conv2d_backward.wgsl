@@ -1,36 +1,9 @@
-// What the kernels of a convolution's gradient share: the gradient and the weight, four values at a time, and the result. Beyond
-// the output, its last channel or the last column there are zeros.
-
-struct Sizes {
-    batch: u32,
-    columns: u32,
-    height: u32,
-    width: u32,
-    channels: u32,
-    out_height: u32,
-    out_width: u32,
-    window_height: u32,
-    window_width: u32,
-    stride: u32,
-    top: u32,
-    left: u32,
-    // Rows of workgroups (or, of blocks, workgroups) before this launch's, where a product is cut into several.
-    first_group: u32,
-}
-
-@group(0) @binding({{ sizes }}) var<uniform> sizes: Sizes;
+// What the kernels of a convolution's gradient share: the weight, four values at a time, and the result. Beyond the last output
+// channel or the last column there are zeros.
 
 // The first row and column of this workgroup's class, and how many it has of each.
 var<private> origin: vec2<u32>;
 var<private> extent: vec2<u32>;
-
-// Four values of an output pixel's gradient; pixels outside are zeros.
-fn gradient_quad(pixel: i32, channel: u32) -> vec4<f32> {
-    if (pixel >= 0 && channel < sizes.channels) {
-        return gradient_at(u32(pixel) * sizes.channels + channel, sizes.channels - channel);
-    }
-    return vec4<f32>();
-}
 
 // Four columns of what an output channel does with a tap.
 fn weight_quad(channel: u32, tap: u32, column: u32, taps: u32) -> vec4<f32> {

@@ -15,8 +15,6 @@ struct Sizes {
 
 @group(0) @binding({{ sizes }}) var<uniform> sizes: Sizes;
 
-var<workgroup> lanes: array<vec2<f32>, LANES>;
-
 // Four channels of a position: where they are, which channels, and how many of the four belong to the group.
 struct Quad {
     at: u32,
@@ -47,21 +45,6 @@ fn quad_of(workgroup: u32, i: u32) -> Quad {
 // Zeros in place of values that are not the group's.
 fn only(quad: Quad, values: vec4<f32>) -> vec4<f32> {
     return select(vec4<f32>(), values, vec4(0u, 1u, 2u, 3u) < vec4(quad.left));
-}
-
-// The sum of two values of each lane, for all lanes.
-fn totals(lane: u32, values: vec2<f32>) -> vec2<f32> {
-    lanes[lane] = values;
-    for (var half = LANES / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if (lane < half) {
-            lanes[lane] += lanes[lane + half];
-        }
-    }
-    workgroupBarrier();
-    let sums = lanes[0];
-    workgroupBarrier();
-    return sums;
 }
 
 // Mean and reciprocal standard deviation of a group. The second pass is over deviations from the mean, so that a large mean

@@ -29,6 +29,16 @@ fn column_quad(column: u32, k: u32) -> vec4<f32> {
     return vec4<f32>();
 }
 
+// The same of four columns.
+fn column_block(column: u32, k: u32) -> mat4x4<f32> {
+    return mat4x4(
+        column_quad(column, k),
+        column_quad(column + 1u, k),
+        column_quad(column + 2u, k),
+        column_quad(column + 3u, k),
+    );
+}
+
 // Four values of a row of the right factor, where that lies so.
 fn row_quad(k: u32, column: u32) -> vec4<f32> {
     if (k < sizes.inner && column < sizes.columns) {

@@ -13,26 +13,9 @@ struct Sizes {
 
 @group(0) @binding({{ sizes }}) var<uniform> sizes: Sizes;
 
-var<workgroup> lanes: array<vec2<f32>, LANES>;
-
 // Zeros in place of values after the end of the row.
 fn only(column: u32, values: vec4<f32>) -> vec4<f32> {
     return select(vec4<f32>(), values, vec4(0u, 1u, 2u, 3u) < vec4(sizes.width - column));
-}
-
-// The sum of two values of each lane, for all lanes.
-fn totals(lane: u32, values: vec2<f32>) -> vec2<f32> {
-    lanes[lane] = values;
-    for (var half = LANES / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if (lane < half) {
-            lanes[lane] += lanes[lane + half];
-        }
-    }
-    workgroupBarrier();
-    let sums = lanes[0];
-    workgroupBarrier();
-    return sums;
 }
 
 // Mean and reciprocal standard deviation of a row. The second pass is over deviations from the mean, so that a large mean

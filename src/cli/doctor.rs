@@ -116,7 +116,7 @@ fn adapter_json(adapter: &Adapter) -> Value {
 }
 
 /// How products are made, for programs.
-pub(super) fn products(tuning: &Tuning) -> Value {
+fn products(tuning: &Tuning) -> Value {
     let tiles = tuning.tiles().map(|tiles| tiles.names().into_iter().collect::<BTreeMap<_, _>>());
     json!({"how": tuning.how(), "tiles": tiles})
 }

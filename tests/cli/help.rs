@@ -1,6 +1,7 @@
 //! What the program says of itself, of models and of the machine.
 
 use pseudoword::error::EXIT_CODES;
+use pseudoword::gpu;
 
 use crate::place::{Place, events, succeeded, text, tiny};
 
@@ -27,6 +28,37 @@ fn help_shows_examples_headings_and_every_exit_status() {
         assert!(text(&train.stdout).contains(heading), "{heading}");
     }
     assert!(text(&place.run(&["--version"]).stdout).starts_with("pseudoword 0."));
+}
+
+/// Mesa's lavapipe makes no tiles, so there is nothing to measure; on a GPU the choice is kept in the cache.
+#[test]
+fn doctor_says_how_matrix_products_are_made() {
+    if gpu::choose(gpu::DeviceChoice::Gpu).is_err() {
+        eprintln!("skipped: no adapter on this machine");
+        return;
+    }
+    let place = Place::new();
+    let doctor = |arguments: &[&str]| {
+        let run = place.command(arguments).env("PSEUDOWORD_CACHE", place.path("cache")).output().unwrap();
+        succeeded(&run);
+        run
+    };
+    let report = events(&doctor(&["doctor", "--device", "gpu", "--retune", "--json"]).stdout).pop().unwrap();
+    let products = &report["products"];
+    match products["how"].as_str() {
+        Some("blocks") => assert!(products["tiles"].is_null() && !place.path("cache").exists(), "{report}"),
+        Some("measured") => {
+            assert!(products["tiles"]["few rows"].is_string(), "{report}");
+            assert!(place.path("cache/tiles").is_dir(), "{report}");
+        }
+        _ => panic!("{report}"),
+    }
+    let told = doctor(&["doctor", "--device", "gpu"]);
+    let said = text(&told.stdout);
+    assert!(said.contains("\nmatrix products: in "), "{said}");
+    // The processor makes them in one way.
+    let report = events(&doctor(&["doctor", "--retune", "--json"]).stdout).pop().unwrap();
+    assert!(report["products"].is_null(), "{report}");
 }
 
 #[test]

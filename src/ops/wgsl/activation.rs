@@ -4,10 +4,10 @@ use burn::tensor::Tensor;
 
 use super::{Format, Input, Kernel, Launch, MOST_GROUPS};
 
-const GEGLU: &[&str] =
-    &[include_str!("../../../shaders/shared/gelu.wgsl"), include_str!("../../../shaders/geglu.wgsl")];
-const GEGLU_BACKWARD: &[&str] =
-    &[include_str!("../../../shaders/shared/gelu.wgsl"), include_str!("../../../shaders/geglu_backward.wgsl")];
+const GELU: &str = include_str!("../../../shaders/shared/gelu.wgsl");
+const COMMON: &str = include_str!("../../../shaders/shared/geglu.wgsl");
+const GEGLU: &[&str] = &[GELU, COMMON, include_str!("../../../shaders/geglu.wgsl")];
+const GEGLU_BACKWARD: &[&str] = &[GELU, COMMON, include_str!("../../../shaders/geglu_backward.wgsl")];
 
 /// Invocations in a workgroup, as the kernels declare it.
 const LANES: usize = 256;

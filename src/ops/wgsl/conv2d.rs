@@ -9,18 +9,19 @@ use crate::ops::conv2d::Geometry;
 
 const TILE: &str = include_str!("../../../shaders/shared/tile.wgsl");
 const BLOCK: &str = include_str!("../../../shaders/shared/block.wgsl");
+const SIZES: &str = include_str!("../../../shaders/shared/conv2d_sizes.wgsl");
 const COMMON: &str = include_str!("../../../shaders/shared/conv2d.wgsl");
 const COMMON_BACKWARD: &str = include_str!("../../../shaders/shared/conv2d_backward.wgsl");
 
 const FORWARD: Pair = Pair {
-    tile: ("conv2d", &[TILE, COMMON, include_str!("../../../shaders/conv2d.wgsl")]),
-    blocks: ("conv2d_blocks", &[BLOCK, COMMON, include_str!("../../../shaders/conv2d_blocks.wgsl")]),
+    tile: ("conv2d", &[TILE, SIZES, COMMON, include_str!("../../../shaders/conv2d.wgsl")]),
+    blocks: ("conv2d_blocks", &[BLOCK, SIZES, COMMON, include_str!("../../../shaders/conv2d_blocks.wgsl")]),
 };
 const BACKWARD: Pair = Pair {
-    tile: ("conv2d_backward", &[TILE, COMMON_BACKWARD, include_str!("../../../shaders/conv2d_backward.wgsl")]),
+    tile: ("conv2d_backward", &[TILE, SIZES, COMMON_BACKWARD, include_str!("../../../shaders/conv2d_backward.wgsl")]),
     blocks: (
         "conv2d_backward_blocks",
-        &[BLOCK, COMMON_BACKWARD, include_str!("../../../shaders/conv2d_backward_blocks.wgsl")],
+        &[BLOCK, SIZES, COMMON_BACKWARD, include_str!("../../../shaders/conv2d_backward_blocks.wgsl")],
     ),
 };
 
@@ -44,13 +45,13 @@ pub(in crate::ops) fn conv2d(
         pieces,
         numbers: method.numbers(),
         inputs: &[
-            ("picture", Some(x), channels),
+            ("map", Some(x), channels),
             ("weight", Some(weight.stored()), channels),
             ("bias", bias.map(|bias| bias.stored() as &dyn Input), columns),
             ("residual", residual.map(|residual| residual as &dyn Input), columns),
         ],
         sizes: &[
-            rows, columns, height, width, channels, out_height, out_width, kernel[0], kernel[1], stride, top, left, 0,
+            batch, columns, height, width, channels, out_height, out_width, kernel[0], kernel[1], stride, top, left, 0,
         ],
         operations: super::operations(&[rows, columns, channels, kernel[0], kernel[1]]),
         cut: Some(Cut { axis: method.axis(), first: 12 }),
@@ -73,7 +74,7 @@ pub(in crate::ops) fn conv2d_backward(dy: &Tensor<4>, weight: &Weight<2>, geomet
         name,
         pieces,
         numbers: method.numbers(),
-        inputs: &[("gradient", Some(dy), channels), ("weight", Some(weight.stored()), columns)],
+        inputs: &[("map", Some(dy), channels), ("weight", Some(weight.stored()), columns)],
         sizes: &[
             batch, columns, height, width, channels, out_height, out_width, kernel[0], kernel[1], stride, top, left, 0,
         ],
@@ -94,10 +95,10 @@ pub(super) fn forms() -> Vec<Kernel> {
             for activation in ACTIVATION_FORMATS {
                 let result = [("result", activation)];
                 for (bias, residual) in added(weight, activation) {
-                    let inputs = [("picture", activation), ("weight", weight), ("bias", bias), ("residual", residual)];
+                    let inputs = [("map", activation), ("weight", weight), ("bias", bias), ("residual", residual)];
                     forms.push(Kernel::new(forward.0, forward.1, method.numbers()).with_buffers(&inputs, &result));
                 }
-                let inputs = [("gradient", activation), ("weight", weight)];
+                let inputs = [("map", activation), ("weight", weight)];
                 forms.push(Kernel::new(backward.0, backward.1, method.numbers()).with_buffers(&inputs, &result));
             }
         }

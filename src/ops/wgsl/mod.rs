@@ -66,11 +66,11 @@ static CHOSEN: RwLock<Vec<(cubecl::Device, Tiles)>> = RwLock::new(Vec::new());
 
 /// How products are to be made.
 #[derive(Debug, Clone, Copy)]
-#[allow(clippy::large_enum_variant, reason = "there is one, for each thread")]
-enum Asked {
-    Blocks(Player),
-    /// These tiles, or those that were chosen for the device.
-    Tiles(Option<Tiles>),
+struct Asked {
+    /// In the blocks that such a program likes, else in tiles.
+    blocks: Option<Player>,
+    /// Other tiles than those that were chosen for the device.
+    tiles: Option<Tiles>,
 }
 
 thread_local! {
@@ -88,12 +88,12 @@ pub(crate) fn set_player(device: &Device, player: Player) {
 
 /// Runs `work` with products made in the blocks that such a program likes, or in tiles, whatever the device is.
 pub fn with_blocks<R>(player: Option<Player>, work: impl FnOnce() -> R) -> R {
-    asking(player.map_or(Asked::Tiles(None), Asked::Blocks), work)
+    asking(Asked { blocks: player, tiles: None }, work)
 }
 
 /// Runs `work` with products made in these tiles.
 pub fn with_tiles<R>(tiles: Tiles, work: impl FnOnce() -> R) -> R {
-    asking(Asked::Tiles(Some(tiles)), work)
+    asking(Asked { blocks: None, tiles: Some(tiles) }, work)
 }
 
 fn asking<R>(asked: Asked, work: impl FnOnce() -> R) -> R {
@@ -106,19 +106,18 @@ fn asking<R>(asked: Asked, work: impl FnOnce() -> R) -> R {
 /// For whom products on the tensor's device are made in blocks, if they are: for programs that play a GPU.
 fn makes_blocks<const D: usize>(tensor: &Tensor<D>) -> Option<Player> {
     match ASKED.get() {
-        Some(Asked::Blocks(player)) => Some(player),
-        Some(Asked::Tiles(_)) => None,
+        Some(asked) => asked.blocks,
         None => player(tensor),
     }
 }
 
 /// How a product of this many rows and columns is made.
 fn method<const D: usize>(tensor: &Tensor<D>, rows: usize, columns: usize) -> Method {
-    match (makes_blocks(tensor), ASKED.get()) {
-        (Some(player), _) => Method::Blocks(Block::of(player)),
-        (None, Some(Asked::Tiles(Some(tiles)))) => Method::Tile(tiles.pick(rows, columns)),
-        (None, _) => Method::Tile(chosen(tensor).pick(rows, columns)),
+    if let Some(player) = makes_blocks(tensor) {
+        return Method::Blocks(Block::of(player));
     }
+    let tiles = ASKED.get().and_then(|asked| asked.tiles).unwrap_or_else(|| chosen(tensor));
+    Method::Tile(tiles.pick(rows, columns))
 }
 
 fn chosen<const D: usize>(tensor: &Tensor<D>) -> Tiles {

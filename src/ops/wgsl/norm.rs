@@ -5,10 +5,12 @@ use burn::tensor::Tensor;
 use super::{ACTIVATION_FORMATS, FACTOR_FORMATS, Input, Kernel, Launch, MOST_GROUPS};
 use crate::ops::Norm;
 
-const FORWARD: &[&str] =
-    &[include_str!("../../../shaders/shared/group.wgsl"), include_str!("../../../shaders/group_norm.wgsl")];
-const BACKWARD: &[&str] =
-    &[include_str!("../../../shaders/shared/group.wgsl"), include_str!("../../../shaders/group_norm_backward.wgsl")];
+const GROUP: &str = include_str!("../../../shaders/shared/group.wgsl");
+const ROW: &str = include_str!("../../../shaders/shared/row.wgsl");
+const TOTALS: &str = include_str!("../../../shaders/shared/totals.wgsl");
+
+const FORWARD: &[&str] = &[GROUP, TOTALS, include_str!("../../../shaders/group_norm.wgsl")];
+const BACKWARD: &[&str] = &[GROUP, TOTALS, include_str!("../../../shaders/group_norm_backward.wgsl")];
 
 /// Group normalisation of `[B, P, C]`, perhaps followed by `silu`.
 #[derive(Clone)]
@@ -57,10 +59,8 @@ impl GroupNorm {
     }
 }
 
-const ROWS_FORWARD: &[&str] =
-    &[include_str!("../../../shaders/shared/row.wgsl"), include_str!("../../../shaders/layer_norm.wgsl")];
-const ROWS_BACKWARD: &[&str] =
-    &[include_str!("../../../shaders/shared/row.wgsl"), include_str!("../../../shaders/layer_norm_backward.wgsl")];
+const ROWS_FORWARD: &[&str] = &[ROW, TOTALS, include_str!("../../../shaders/layer_norm.wgsl")];
+const ROWS_BACKWARD: &[&str] = &[ROW, TOTALS, include_str!("../../../shaders/layer_norm_backward.wgsl")];
 
 /// Layer normalisation of the rows of `x`; none if there are more than a launch can have.
 pub(in crate::ops) fn layer_norm(x: &Tensor<2>, norm: &Norm) -> Option<Tensor<2>> {
