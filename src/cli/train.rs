@@ -129,7 +129,8 @@ pub(super) fn planned(config: &TrainConfig) -> impl Fn(&ModelConfig, WeightBytes
         let side = config.resolution.unwrap_or_else(|| model.resolution());
         let job = plan::Job { height: side, width: side, batch: config.batch_size };
         let recompute = crate::train::recomputes(config, model);
-        Plan::training(model, weights, job, recompute, config.preview_every > 0, on_cpu)
+        let previews = (config.preview_every > 0).then(|| plan::Job::preview(model));
+        Plan::training(model, weights, job, recompute, previews, on_cpu)
     }
 }
 

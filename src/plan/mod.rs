@@ -150,6 +150,13 @@ pub struct Job {
     pub batch: u32,
 }
 
+impl Job {
+    /// A picture of the model's own size, with guidance.
+    pub fn preview(config: &ModelConfig) -> Self {
+        Self { height: config.resolution(), width: config.resolution(), batch: 2 }
+    }
+}
+
 impl Plan {
     /// What making pictures needs.
     pub fn generating(config: &ModelConfig, weights: WeightBytes, job: Job, on_cpu: bool) -> Self {
@@ -163,13 +170,13 @@ impl Plan {
         Self::of(weights, phases, unet.largest.max(decode.largest), on_cpu)
     }
 
-    /// What learning a word needs; `recompute` as in training, `previews` if pictures are made on the way.
+    /// What learning a word needs; `recompute` as in training, `previews` the job of pictures that are made on the way.
     pub fn training(
         config: &ModelConfig,
         weights: WeightBytes,
         job: Job,
         recompute: bool,
-        previews: bool,
+        previews: Option<Job>,
         on_cpu: bool,
     ) -> Self {
         let walk = Walk::new(config, weights.half, on_cpu);
@@ -181,15 +188,14 @@ impl Plan {
             Phase { name: "a training step", bytes: step },
         ];
         let mut largest = unet.largest.max(encode.largest);
-        if previews {
-            let own = Job { height: config.resolution(), width: config.resolution(), batch: 2 };
-            let made = Self::generating(config, weights, own, on_cpu);
+        if let Some(pictures) = previews {
+            let made = Self::generating(config, weights, pictures, on_cpu);
             largest = largest.max(made.largest);
             let bytes = made.phases.iter().map(|phase| phase.bytes).max().unwrap_or(0);
             phases.push(Phase { name: "a preview", bytes });
         }
         // Without previews the decoder is not loaded.
-        let weights = if previews { weights } else { WeightBytes { decoder: 0, ..weights } };
+        let weights = if previews.is_some() { weights } else { WeightBytes { decoder: 0, ..weights } };
         Self::of(weights, phases, largest, on_cpu)
     }
 
@@ -285,7 +291,7 @@ mod tests {
         let config = pollster::block_on(ModelConfig::read(&source)).unwrap();
         let storage = if half { Storage::AsFile } else { Storage::F32 };
         let weights = pollster::block_on(WeightBytes::read(&source, storage)).unwrap();
-        Plan::training(&config, weights, Job { height: 64, width: 64, batch }, false, true, true)
+        Plan::training(&config, weights, Job { height: 64, width: 64, batch }, false, Some(Job::preview(&config)), true)
     }
 
     #[test]
@@ -352,7 +358,10 @@ mod tests {
         let weights = pollster::block_on(WeightBytes::read(&random, Storage::AsFile)).unwrap();
         for (side, batch, recompute, measured) in MEASURED {
             let job = Job { height: side, width: side, batch };
-            let plan = |previews, on_cpu| Plan::training(&config, weights, job, recompute, previews, on_cpu);
+            let plan = |previews: bool, on_cpu| {
+                let pictures = previews.then(|| Job::preview(&config));
+                Plan::training(&config, weights, job, recompute, pictures, on_cpu)
+            };
             let off = plan(false, true).peak() as f64 / 1e6 / measured - 1.0;
             assert!(off.abs() < 0.1, "{side} pixels, {batch} samples, {recompute}: off by {:.1} %", 100.0 * off);
             // The decoder is there for previews alone, and a GPU's pages are not full.
@@ -368,9 +377,8 @@ mod tests {
         let source = crate::source::Folder::new("models/mini");
         let config = pollster::block_on(ModelConfig::read(&source)).unwrap();
         let job = Job { height: 64, width: 64, batch: 16 };
-        let [remembered, recomputed] = [false, true].map(|recompute| {
-            Plan::training(&config, WeightBytes::default(), job, recompute, false, true).worst().bytes
-        });
+        let [remembered, recomputed] = [false, true]
+            .map(|recompute| Plan::training(&config, WeightBytes::default(), job, recompute, None, true).worst().bytes);
         assert!(recomputed * 3 < remembered * 2, "{recomputed} {remembered}");
     }
 }

@@ -60,7 +60,9 @@ pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> 
         let side = args.resolution.unwrap_or_else(|| model.resolution());
         let asked = TrainConfig { batch_size: args.batch.iter().copied().max().unwrap_or(1), ..asked.clone() };
         let job = plan::Job { height: side, width: side, batch: asked.batch_size };
-        Plan::training(model, weights, job, crate::train::recomputes(&asked, model), true, on_cpu)
+        // Its denoising steps and decoded pictures have that size, too.
+        let pictures = Some(plan::Job { batch: 2, ..job });
+        Plan::training(model, weights, job, crate::train::recomputes(&asked, model), pictures, on_cpu)
     };
     let (session, chosen) = open::session(shared, source, &planned, Loading::default(), out).await?;
     let load_seconds = begun.elapsed().as_secs_f64();
