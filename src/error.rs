@@ -5,6 +5,9 @@
 
 use std::path::PathBuf;
 
+#[cfg(feature = "native")]
+use crate::base::files::{ReadError, WriteError};
+
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -303,6 +306,23 @@ impl Error {
             Error::TooLittleMemory { .. } => 8,
             Error::Source(problem) => problem.exit_code(),
             Error::Interrupted { signal } => 128 + signal,
+        }
+    }
+}
+
+#[cfg(feature = "native")]
+impl From<WriteError> for Error {
+    fn from(error: WriteError) -> Self {
+        Error::Write { path: error.path, source: error.source }
+    }
+}
+
+#[cfg(feature = "native")]
+impl From<ReadError> for Error {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Failed { path, source } => Error::Read { path, source },
+            ReadError::Unusable { path, reason } => Error::BadFile { file: path.display().to_string(), reason },
         }
     }
 }

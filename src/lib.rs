@@ -45,6 +45,7 @@
 
 #![recursion_limit = "256"]
 
+mod base;
 pub mod checkpoint;
 #[cfg(feature = "native")]
 pub mod cli;

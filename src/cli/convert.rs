@@ -5,8 +5,9 @@ use std::path::Path;
 use clap::ValueEnum;
 
 use super::args::{ConvertArgs, LayoutChoice, Shared};
+use super::find;
 use super::output::Output;
-use super::{files, find};
+use crate::base::files;
 use crate::embedding::{self, Layout};
 use crate::event::Event;
 use crate::{Error, Result};

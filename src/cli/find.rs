@@ -4,14 +4,14 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use sha2::{Digest, Sha256};
-
 use super::args::{Prediction, Shared};
+use super::open as opening;
 use super::open::Planned;
 use super::output::Output;
-use super::{files, open as opening};
+use crate::base::bytes::{sha256, size};
+use crate::base::files::{self, file_name};
 use crate::checkpoint::{Checkpoint, Options};
-use crate::embedding::{self, Learned, NamedBy, Reading, hex};
+use crate::embedding::{self, Learned, NamedBy, Reading};
 use crate::event::Event;
 use crate::model::ModelConfig;
 use crate::schedule::PredictionType;
@@ -134,7 +134,7 @@ async fn find_model(path: &Path, shared: &Shared, planned: Option<Planned<'_>>, 
                 let text = format!("has no file {path}");
                 return Err(Problem::Unfit { repo: at.repo.to_string(), reason: text }.into());
             };
-            out.say(&format!("{at}: {:.0} MB; what is here already is not fetched again", file.size as f64 / 1e6));
+            out.say(&format!("{at}: {}; what is here already is not fetched again", size(file.size)));
             let whole = HubAddress { path: None, ..at };
             Ok(Found::File(Rc::new(sources.locate(&whole, &listing, &[file], &mut tell(out)).await?), path))
         }
@@ -149,8 +149,8 @@ async fn find_model(path: &Path, shared: &Shared, planned: Option<Planned<'_>>, 
                 None => None,
             };
             out.say(&format!(
-                "{at}: {:.0} MB in all; what is here already is not fetched again{}",
-                chosen.bytes() as f64 / 1e6,
+                "{at}: {} in all; what is here already is not fetched again{}",
+                size(chosen.bytes()),
                 outlook.map_or_else(String::new, |outlook| format!(". {outlook}"))
             ));
             let files: Vec<_> = chosen.all().cloned().collect();
@@ -219,7 +219,7 @@ pub(super) fn open(file: &WordFile) -> Result<Opened> {
     let bytes = files::read(&file.path)?;
     let reading = embedding::read(&bytes, &file.name)
         .map_err(|refusal| Error::BadFile { file: file.origin.clone(), reason: refusal.to_string() })?;
-    let hash = hex(&Sha256::digest(&bytes));
+    let hash = sha256(&bytes);
     Ok(Opened { reading, bytes, hash })
 }
 
@@ -230,11 +230,6 @@ pub(super) fn token<'a>(word: &'a Learned, file: &'a WordFile) -> Option<&'a str
         NamedBy::Key | NamedBy::Field => own,
         NamedBy::FileName | NamedBy::Nobody => file.token.as_deref().or(own),
     }
-}
-
-/// A path's last part.
-pub(super) fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// `SOURCE=NAME` taken apart.

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use image::RgbImage;
 use serde_json::{Value, json};
 
-use super::files::{make_folder, sweep, write_whole};
 use super::keep::{self, Found};
 use super::lock::Lock;
 use super::log::Log;
+use crate::base::files::{make_folder, sweep, write_whole};
 use crate::embedding::Embedding;
 use crate::event::{EvaluatedOn, Event};
 use crate::image::{Sheet, SheetRow, encode_png, loss_curve};
@@ -126,7 +126,7 @@ impl RunFolder {
     }
 
     fn explain(&self) -> Result<()> {
-        self.guide.iter().try_for_each(|(name, text)| write_whole(&self.path.join(name), text))
+        Ok(self.guide.iter().try_for_each(|(name, text)| write_whole(&self.path.join(name), text))?)
     }
 
     /// Makes the folder again, if somebody has removed or moved it; whether that was so.

@@ -10,11 +10,12 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::args::{GenerateArgs, Shared};
 use super::compare::{Compared, Pair, sheet};
+use super::find;
 use super::interrupt::{self, Interrupt};
 use super::label::Label;
 use super::open::{self, ModelId, Word};
 use super::output::Output;
-use super::{files, find};
+use crate::base::files;
 use crate::config::SampleConfig;
 use crate::event::Event;
 use crate::image::encode_png;

@@ -6,10 +6,11 @@ use super::args::{InspectArgs, Shared};
 use super::find::{self, Opened};
 use super::output::Output;
 use crate::Result;
+use crate::base::math::norm;
 use crate::embedding::{Embedding, Encoder, Learned, NamedBy};
 use crate::model::vocabulary;
 use crate::source::fetch::WordFile;
-use crate::text::{Vocabulary, norm};
+use crate::text::Vocabulary;
 
 /// Words of the vocabulary that are listed for a vector.
 const NEAREST: usize = 5;

@@ -8,8 +8,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::failpoints;
-use super::files::{read, write_and_keep};
+use crate::base::failpoints;
+use crate::base::files::{ReadError, read, write_and_keep};
 use crate::train::RunState;
 use crate::{Error, Result};
 
@@ -47,12 +47,12 @@ pub(super) fn find(folder: &Path) -> Result<Option<Found>> {
         let shown = path.display().to_string();
         let bytes = match read(&path) {
             Ok(bytes) => bytes,
-            Err(Error::Read { source, .. }) if source.kind() == ErrorKind::NotFound => continue,
-            Err(Error::BadFile { reason, .. }) => {
+            Err(ReadError::Failed { source, .. }) if source.kind() == ErrorKind::NotFound => continue,
+            Err(ReadError::Unusable { reason, .. }) => {
                 problems.push((shown, reason));
                 continue;
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         };
         match RunState::read(&bytes, &shown) {
             Ok(state) => {
@@ -165,7 +165,7 @@ impl Keeper {
                 let pause = self.trouble.as_ref().map_or(PAUSES.0, |trouble| PAUSES.1.min(trouble.pause * 2));
                 let since = self.trouble.as_ref().map_or(begun, |trouble| trouble.since);
                 self.trouble = Some(Trouble { since, next: Instant::now() + pause, pause });
-                if first { Attempt::Failed(error) } else { Attempt::Still }
+                if first { Attempt::Failed(error.into()) } else { Attempt::Still }
             }
         }
     }

@@ -3,15 +3,16 @@
 //! The lock is the system's own on an open file, so it ends with the process, however that ends: none is ever left behind.
 //! The file itself stays, since removing it would let two runs lock two files of one name.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs;
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use super::files::make_folder;
 use super::progress::span;
+use crate::base::files::make_folder;
+use crate::base::lock::{Attempt, FileLock};
 use crate::{Error, Result};
 
 const NAME: &str = "run.lock";
@@ -19,7 +20,7 @@ const NAME: &str = "run.lock";
 /// A folder that is ours until this is dropped.
 pub(super) struct Lock {
     folder: PathBuf,
-    file: File,
+    file: FileLock,
     /// Whether the folder was made for it.
     made: bool,
     /// What cannot be locked is used all the same; this is why.
@@ -36,18 +37,17 @@ impl Lock {
         make_folder(folder)?;
         let path = folder.join(NAME);
         let failed = |source| Error::Write { path: path.clone(), source };
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        let file = FileLock::open(&path).map_err(failed)?;
         let mut lock = Self { folder: folder.to_owned(), file, made, warning: None };
-        match lock.file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
+        match lock.file.attempt() {
+            Attempt::Locked => {}
+            Attempt::Busy => {
                 // The folder was there, for somebody has a file in it.
                 lock.made = false;
                 return Err(Error::Held { folder: folder.to_owned(), holder: lock.holder() });
             }
             // Some network file systems have no locks. A run is worth more than the protection of it.
-            Err(TryLockError::Error(error)) => {
+            Attempt::Failed(error) => {
                 lock.warning =
                     Some(format!("{} cannot be locked ({error}): let no second run use it", folder.display()));
             }
@@ -65,15 +65,16 @@ impl Lock {
     fn sign(&mut self) -> std::io::Result<()> {
         let since = now();
         let who = json!({"pid": std::process::id(), "host": host(), "since": since});
-        self.file.set_len(0)?;
-        self.file.rewind()?;
-        self.file.write_all(format!("{who}\n").as_bytes())
+        let file = self.file.file();
+        file.set_len(0)?;
+        file.rewind()?;
+        file.write_all(format!("{who}\n").as_bytes())
     }
 
     fn holder(&mut self) -> String {
         let mut text = String::new();
         // Windows lets nobody read what is locked; then the number of the process stays unknown.
-        let _read = (&mut self.file).take(4096).read_to_string(&mut text);
+        let _read = self.file.file().take(4096).read_to_string(&mut text);
         let Ok(who) = serde_json::from_str::<Value>(&text) else { return "which has not said who it is".to_owned() };
         let age = now().saturating_sub(who["since"].as_u64().unwrap_or_default());
         let host = who["host"].as_str().unwrap_or("an unknown machine");
@@ -89,7 +90,7 @@ impl Drop for Lock {
             let _removed = fs::remove_file(self.folder.join(NAME)).and_then(|()| fs::remove_dir(&self.folder));
         } else {
             // Nobody is here any more.
-            let _cleared = self.file.set_len(0);
+            let _cleared = self.file.file().set_len(0);
         }
     }
 }

@@ -75,7 +75,7 @@ impl Log {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        super::failpoints::pass_file("log.jsonl", "write")?;
+        crate::base::failpoints::pass_file("log.jsonl", "write")?;
         // Usually one whole line in one write, unbuffered: the log is complete up to the moment of any failure.
         while !self.waiting.is_empty() {
             match self.file.write(&self.waiting) {

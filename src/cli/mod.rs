@@ -8,8 +8,6 @@ mod compare;
 mod convert;
 mod doctor;
 mod dry_run;
-mod failpoints;
-mod files;
 mod find;
 mod folder;
 mod generate;
@@ -45,6 +43,7 @@ pub use args::Cli;
 use args::Command;
 use output::Output;
 
+use crate::base::failpoints;
 use crate::{Error, Result};
 
 /// Where a failed write to standard output says it was.
@@ -81,6 +80,7 @@ fn sentence(message: &str) -> String {
 /// # Errors
 /// Whatever stopped it, for [`finish`].
 pub fn run(cli: &Cli) -> Result<()> {
+    failpoints::arm();
     join_the_pool();
     let mut out = Output::new(&cli.shared);
     pollster::block_on(async {

@@ -11,6 +11,7 @@ use super::label::option_name;
 use super::open::ModelId;
 use super::output::Output;
 use crate::Result;
+use crate::base::bytes::size;
 use crate::config::SamplerKind;
 use crate::embedding::Embedding;
 use crate::event::Part;
@@ -73,7 +74,7 @@ async fn describe(source: &dyn Source, out: &mut Output) -> Result<()> {
                 format!(
                     "  weights       {name}: {} parameters, {} ({types}), {file}",
                     millions(*parameters),
-                    megabytes(*bytes)
+                    size(*bytes)
                 )
             }
             None => format!("  weights       {name}: MISSING"),
@@ -123,8 +124,4 @@ async fn weights(source: &dyn Source, part: Part) -> Result<Option<Weights>> {
 
 fn millions(count: u64) -> String {
     format!("{:.2} million", count as f64 / 1e6)
-}
-
-fn megabytes(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
 }

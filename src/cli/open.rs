@@ -8,13 +8,14 @@ use sha2::{Digest, Sha256};
 use super::args::{Shared, WeightStorage};
 use super::find;
 use super::output::Output;
-use crate::embedding::{Embedding, Refusal, hex};
+use crate::base::bytes::{hex, size};
+use crate::embedding::{Embedding, Refusal};
 use crate::event::{Event, Part};
 use crate::gpu::tuning::{self, Tuning};
 use crate::gpu::{self, Chosen};
 use crate::mini;
 use crate::model::{Loading, ModelConfig, usual_storage, usual_storage_of};
-use crate::plan::{self, FileLength, Machine, Plan, WeightBytes};
+use crate::plan::{FileLength, Machine, Plan, WeightBytes};
 use crate::session::Session;
 use crate::source::Source;
 use crate::source::fetch::WordFile;
@@ -87,7 +88,7 @@ pub(super) fn outlook(
     let plan = planned(config, WeightBytes::at_least(lengths, storage), chosen.kind == "cpu");
     let machine = machine(&chosen);
     plan.check(&machine)?;
-    let free = machine.free.map_or_else(String::new, |free| format!("; {} are free", plan::size(free)));
+    let free = machine.free.map_or_else(String::new, |free| format!("; {} are free", size(free)));
     Ok((plan.peak() > WORTH_SAYING).then(|| format!("using it takes {}{free}", plan.sentence())))
 }
 

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
 use super::args::{Captions, TrainArgs};
-use super::files;
+use super::words;
+use crate::base::bytes::sha256;
+use crate::base::files::{self, ReadError};
 use crate::event::Event;
 use crate::image::Picture;
 use crate::image::find::{caption_for, find_pictures};
@@ -35,7 +35,7 @@ pub(super) fn gather(args: &TrainArgs, side: u32) -> Result<Gathered> {
         None => None,
     };
     let init = match &args.config.init {
-        Some(init) if names_a_file(init) => Some(files::read_embedding(Path::new(init))?),
+        Some(init) if names_a_file(init) => Some(words::read_file(Path::new(init))?),
         _ => None,
     };
     let pictures = read_pictures(&args.pictures, args, &mut events)?;
@@ -63,7 +63,7 @@ fn read_pictures(places: &[PathBuf], args: &TrainArgs, events: &mut Vec<Event>) 
     let mut seen: HashMap<Vec<u8>, &Path> = HashMap::new();
     for (path, caption) in found.pictures.iter().zip(captions) {
         let bytes = read_picture(path)?;
-        if let Some(other) = seen.insert(Sha256::digest(&bytes).to_vec(), path) {
+        if let Some(other) = seen.insert(sha256(&bytes), path) {
             let text = format!("{} and {} are the same picture, which counts twice", other.display(), path.display());
             events.push(Event::warning("same-picture", text));
         }
@@ -80,8 +80,8 @@ pub(super) fn names_a_file(init: &str) -> bool {
 /// The bytes of a picture's file. Whatever cannot be a picture is refused in a picture's terms.
 fn read_picture(path: &Path) -> Result<Vec<u8>> {
     files::read(path).map_err(|error| match error {
-        Error::BadFile { file, reason } => Error::BadPicture { file, reason },
-        other => other,
+        ReadError::Unusable { path, reason } => Error::BadPicture { file: path.display().to_string(), reason },
+        other => other.into(),
     })
 }
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::files::{make_folder, write_whole};
 use super::open::ModelId;
+use crate::base::files::{make_folder, write_whole};
 use crate::config::TrainConfig;
 use crate::event::Event;
 use crate::gpu::{self, Chosen};

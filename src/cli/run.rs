@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::args::Shared;
-use super::failpoints::{self, Failure};
 use super::folder::{self, RunFolder};
 use super::interrupt::{self, Interrupt};
 use super::keep::{self, Attempt, Found, Keeper};
@@ -14,7 +13,9 @@ use super::open::{ModelId, Word};
 use super::output::Output;
 use super::report::Report;
 use super::train::Ingredients;
-use super::{files, find, json, panics, watchdog};
+use super::{find, json, panics, watchdog};
+use crate::base::failpoints::{self, Failure};
+use crate::base::files;
 use crate::config::{SampleConfig, TrainConfig};
 use crate::embedding::Embedding;
 use crate::event::Event;
@@ -381,6 +382,6 @@ fn pass_failpoints() {
 
 /// Where a run is left when its own folder does not take it.
 fn rescue_folder(folder: &Path) -> PathBuf {
-    let name = find::file_name(folder);
+    let name = files::file_name(folder);
     std::env::temp_dir().join(format!("pseudoword-{name}-{}", std::process::id()))
 }

@@ -10,7 +10,8 @@ use clap::CommandFactory;
 use serde_json::{Map, Value, json};
 
 use super::args::{Cli, Command, Shared, TrainArgs};
-use super::{files, find, label, pictures};
+use super::{find, label, pictures};
+use crate::base::files;
 use crate::{Error, Result};
 
 /// The key of what is no option.

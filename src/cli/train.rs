@@ -13,7 +13,8 @@ use super::open::{self, ModelId, Word};
 use super::output::Output;
 use super::report::Report;
 use super::run::Run;
-use super::{dry_run, files, find, panics, pictures, settings};
+use super::{dry_run, find, panics, pictures, settings, words};
+use crate::base::files;
 use crate::config::TrainConfig;
 use crate::event::Event;
 use crate::gpu::{self, Chosen};
@@ -161,7 +162,7 @@ fn advised(error: Error, folder: &Path) -> Error {
 
 /// Whether all steps are made and everything is written: a run may have been killed between the two.
 fn is_finished(folder: &Path, state: &RunState, steps: u32, job: &TrainJob) -> bool {
-    let word = files::read_embedding(&folder.join(folder::WORD));
+    let word = words::read_file(&folder.join(folder::WORD));
     (state.step() >= steps || (state.converged() && state.step() == state.steps()))
         && word.is_ok_and(|word| word.rows == job.embedding().rows)
         && folder.join(folder::CURVE).exists()

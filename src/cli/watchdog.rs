@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::failpoints;
+use crate::base::failpoints;
 use crate::{Error, platform};
 
 /// Waiting for so long is looked into, once it is known how long waiting usually takes here.

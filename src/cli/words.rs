@@ -1,15 +1,25 @@
 //! `pseudoword embeddings`: the words that the user keeps, usable by name in prompts.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use super::args::{InspectArgs, Shared, WordsCommand};
 use super::output::Output;
 use super::{find, inspect};
+use crate::base::files;
 use crate::embedding::{self, Embedding};
 use crate::event::Event;
 use crate::shelf::Added;
 use crate::text::check_token;
 use crate::{Error, Result};
+
+/// The embedding in a file, in whatever format.
+pub(super) fn read_file(path: &Path) -> Result<Embedding> {
+    let bytes = files::read(path)?;
+    let file = path.display().to_string();
+    Embedding::read(&bytes, &file, None).map_err(|refusal| Error::BadFile { file, reason: refusal.to_string() })
+}
 
 /// Does what is asked.
 pub(super) async fn run(command: &WordsCommand, shared: &Shared, out: &mut Output) -> Result<()> {

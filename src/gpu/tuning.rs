@@ -9,13 +9,12 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use wgpu::{AdapterInfo, DeviceType};
 
 use super::Chosen;
-use crate::embedding::hex;
+use crate::base::bytes::sha256;
+use crate::base::files::write_with_folder;
 use crate::ops::{self, Measured, Tiles};
-use crate::source::part::write_whole;
 use crate::{Error, Result};
 
 /// A longer file is none of ours.
@@ -152,7 +151,7 @@ struct Kept {
 
 /// The file of an adapter: another driver's takes its place.
 fn place(folder: &Path, info: &AdapterInfo) -> PathBuf {
-    let hash = hex(&Sha256::digest(format!("{:?} {:x} {:x} {}", info.backend, info.vendor, info.device, info.name)));
+    let hash = sha256(format!("{:?} {:x} {:x} {}", info.backend, info.vendor, info.device, info.name));
     folder.join("tiles").join(format!("{}.json", &hash[..16]))
 }
 
@@ -203,7 +202,7 @@ fn keep(key: &Key, file: Option<&Path>, tiles: Tiles) -> std::result::Result<Pat
     let about = "the fastest tiles for products on this GPU; without this file they are measured again".to_owned();
     let text =
         serde_json::to_vec_pretty(&Kept { about, key: key.clone(), tiles }).map_err(|error| error.to_string())?;
-    write_whole(file, &text).map_err(|problem| problem.to_string())?;
+    write_with_folder(file, &text).map_err(|error| crate::Error::from(error).to_string())?;
     Ok(file.to_owned())
 }
 

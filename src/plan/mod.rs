@@ -8,6 +8,7 @@
 mod machine;
 mod walk;
 
+use crate::base::bytes::size;
 use crate::event::Part;
 use crate::model::{ModelConfig, PARTS};
 use crate::source::Source;
@@ -272,14 +273,6 @@ impl Plan {
 fn tiled(config: &ModelConfig, job: Job) -> Job {
     let most = (TILE * config.vae.pixels_per_latent()) as u32;
     Job { height: job.height.min(most), width: job.width.min(most), batch: 1 }
-}
-
-/// Bytes for people.
-pub fn size(bytes: u64) -> String {
-    match bytes as f64 / 1e6 {
-        megabytes if megabytes < 1000.0 => format!("{megabytes:.0} MB"),
-        megabytes => format!("{:.2} GB", megabytes / 1000.0),
-    }
 }
 
 #[cfg(test)]

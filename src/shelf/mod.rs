@@ -10,14 +10,15 @@
 
 mod name;
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::fs;
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
 use self::name::{ENDINGS, encode, places, token_of};
+use crate::base::files::{file_name, make_folder, remove, sweep, sync_folder, write_whole};
+use crate::base::lock::FileLock;
 use crate::{Error, Result};
 
 /// Where removed words go.
@@ -99,8 +100,9 @@ impl Shelf {
 
     /// Puts a word on the shelf. `file_name` is what its file was called, which tells the ending.
     ///
-    /// # Errors [`Error::TokenTaken`] if another word of that name is there and `replace` is false, [`Error::BadToken`]
-    /// for a name that cannot be kept, [`Error::Write`].
+    /// # Errors
+    /// [`Error::TokenTaken`] if another word of that name is there and `replace` is false, [`Error::BadToken`] for a name
+    /// that cannot be a file's name, [`Error::Write`].
     pub fn add(&self, token: &str, bytes: &[u8], file_name: &str, replace: bool) -> Result<Added> {
         let stem =
             encode(token).map_err(|reason| Error::BadToken { token: token.to_owned(), reason: reason.to_owned() })?;
@@ -121,30 +123,15 @@ impl Shelf {
                 });
             }
         }
-        self.tidy();
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let scratch = self.0.join(format!(".{}-{number}.tmp", std::process::id()));
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| Error::Write { path, source }
-        };
-        let written = write_durably(&scratch, bytes).map_err(failed(&scratch));
-        let placed = written.and_then(|()| {
-            // Whenever this stops, the name leads to the old word or to the new one, and the old one is still somewhere.
-            let old = there.as_ref().map(|there| self.keep_copy(&there.path)).transpose()?;
-            fs::rename(&scratch, &path).map_err(failed(&path))?;
-            match there {
-                Some(there) if there.path != path => fs::remove_file(&there.path).map_err(failed(&there.path))?,
-                _ => {}
-            }
-            Ok(old)
-        });
-        let old = placed.inspect_err(|_| {
-            // The error matters, the leftover does not.
-            let _removed = fs::remove_file(&scratch);
-        })?;
-        sync(&self.0);
+        // What a process left that was killed while it wrote.
+        sweep(&self.0);
+        // Whenever this stops, the name leads to the old word or to the new one, and the old one is still somewhere.
+        let old = there.as_ref().map(|there| self.keep_copy(&there.path)).transpose()?;
+        write_whole(&path, bytes)?;
+        if let Some(there) = there.filter(|there| there.path != path) {
+            remove(&there.path)?;
+            self.sync(&self.0)?;
+        }
         Ok(match old {
             Some(old) => Added::Replaced { path, old },
             None => Added::New(path),
@@ -206,7 +193,7 @@ impl Shelf {
         for entry in entries {
             let path = entry.map_err(failed)?.path();
             let Ok(about) = fs::metadata(&path) else { continue };
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = file_name(&path);
             if !about.is_file() || name.starts_with('.') {
                 continue;
             }
@@ -260,24 +247,23 @@ impl Shelf {
     }
 
     /// One process at a time changes the shelf.
-    fn lock(&self) -> Result<File> {
-        fs::create_dir_all(&self.0).map_err(|source| Error::Write { path: self.0.clone(), source })?;
+    fn lock(&self) -> Result<FileLock> {
+        make_folder(&self.0)?;
         let path = self.0.join(".lock");
-        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-        let locked = opened.and_then(|file| match file.lock() {
-            // A file system without locks is one that other processes will hardly share.
-            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(file),
-            locked => locked.map(|()| file),
-        });
+        let locked = FileLock::open(&path).and_then(|lock| lock.wait().map(|()| lock));
         locked.map_err(|source| Error::Write { path, source })
+    }
+
+    fn sync(&self, folder: &Path) -> Result<()> {
+        sync_folder(folder).map_err(|source| Error::Write { path: folder.to_owned(), source })
     }
 
     /// Moves a file into `removed/`.
     fn put_away(&self, path: &Path) -> Result<PathBuf> {
         let place = self.place_for(path)?;
         fs::rename(path, &place).map_err(|source| Error::Write { path: place.clone(), source })?;
-        sync(&self.0.join(REMOVED));
-        sync(&self.0);
+        self.sync(&self.0.join(REMOVED))?;
+        self.sync(&self.0)?;
         Ok(place)
     }
 
@@ -286,17 +272,17 @@ impl Shelf {
         let place = self.place_for(path)?;
         if fs::hard_link(path, &place).is_err() {
             let bytes = read(path)?;
-            write_durably(&place, &bytes).map_err(|source| Error::Write { path: place.clone(), source })?;
+            write_whole(&place, &bytes)?;
         }
-        sync(&self.0.join(REMOVED));
+        self.sync(&self.0.join(REMOVED))?;
         Ok(place)
     }
 
     /// A name in `removed/` that tells when, and is free.
     fn place_for(&self, path: &Path) -> Result<PathBuf> {
         let folder = self.0.join(REMOVED);
-        fs::create_dir_all(&folder).map_err(|source| Error::Write { path: folder.clone(), source })?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        make_folder(&folder)?;
+        let name = file_name(path);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
         let mut number = 0;
         loop {
@@ -307,34 +293,10 @@ impl Shelf {
             number += 1;
         }
     }
-
-    /// Removes what a process left that was killed while it wrote. Called with the lock held.
-    fn tidy(&self) {
-        for entry in fs::read_dir(&self.0).into_iter().flatten().flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with('.') && name.ends_with(".tmp") {
-                // It is in nobody's way if it stays.
-                let _removed = fs::remove_file(entry.path());
-            }
-        }
-    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })
-}
-
-fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
-/// New names are in the folder's data. Not every file system can; the files themselves are safe already.
-fn sync(folder: &Path) {
-    if cfg!(unix) {
-        let _synced = File::open(folder).and_then(|folder| folder.sync_all());
-    }
 }
 
 #[cfg(test)]

@@ -18,8 +18,8 @@ use sha2::{Digest, Sha256};
 use super::Problem;
 use super::address::{HubAddress, Repo, is_safe_path};
 use super::hub::{Listing, RemoteFile, is_hash};
-use super::part::{folder_of, make_folder, remove, sync_folder, write_whole};
-use super::verify::hex;
+use crate::base::bytes::hex;
+use crate::base::files::{folder_of, make_folder, remove, sync_folder, write_with_folder};
 
 /// Marks a folder that backups may leave out (bford.info/cachedir).
 const CACHE_TAG: &[u8] =
@@ -88,9 +88,10 @@ impl Cache {
         }
         let tag = self.root.join("CACHEDIR.TAG");
         if !tag.exists() {
-            write_whole(&tag, CACHE_TAG)?;
+            write_with_folder(&tag, CACHE_TAG)?;
         }
-        write_whole(&self.folder(&listing.repo).join("refs").join(&listing.revision), listing.commit.as_bytes())
+        let revision = self.folder(&listing.repo).join("refs").join(&listing.revision);
+        Ok(write_with_folder(&revision, listing.commit.as_bytes())?)
     }
 
     /// The files that are here of what a revision was at, whoever fetched them. None if there are none.
@@ -151,7 +152,7 @@ impl Cache {
         remove(&pointer)?;
         let up = "../".repeat(file.path.split('/').count() + 1);
         if self.links && symlink(&format!("{up}blobs/{}", file.blob), &pointer) {
-            sync_folder(folder_of(&pointer));
+            sync_folder(folder_of(&pointer)).map_err(|source| Problem::Write { path: pointer.clone(), source })?;
             return Ok(pointer);
         }
         // As Python does: without links the content is moved.

@@ -5,8 +5,8 @@
 //! where they belong and a file is never shortened but removed: on a file system whose locks do nothing (some network
 //! file systems), two processes that fetch one file write the same bytes to the same places.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ use super::download::Part;
 use super::progress::{Notice, Tell};
 use super::retry::say;
 use super::{LocalFuture, Problem};
+use crate::base::files::{folder_of, make_folder, remove, sync_folder};
+use crate::base::lock::{Attempt, FileLock};
 
 /// Bytes on their way to a file.
 #[derive(Debug)]
@@ -99,7 +101,8 @@ impl FilePart {
                 return Err(failed(error));
             }
         }
-        sync_folder(folder_of(&self.place));
+        let place = self.place.clone();
+        sync_folder(folder_of(&place)).map_err(|source| Problem::Write { path: place, source })?;
         // The file is there; a tag that stays behind belongs to no bytes.
         let _removed = fs::remove_file(&self.tag_path);
         Ok(())
@@ -134,7 +137,10 @@ impl Part for FilePart {
 
 /// A lock between processes; released when dropped, and by the system when the process dies.
 #[derive(Debug)]
-pub struct Lock(Option<File>);
+pub struct Lock {
+    /// None on a file system that has no locks.
+    _file: Option<FileLock>,
+}
 
 impl Lock {
     /// Waits for the lock of this name. It is the lock of Python's `filelock` (`flock` on Unix), so that downloads of
@@ -145,48 +151,26 @@ impl Lock {
     pub fn take(path: &Path, what: &str, tell: &mut Tell<'_>) -> Result<Self, Problem> {
         make_folder(folder_of(path))?;
         let failed = |source| Problem::Write { path: path.to_owned(), source };
-        let mut told = false;
+        let mut announced = false;
         loop {
-            let file =
-                OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
-            match file.try_lock() {
-                // Somebody may have removed the file between the two: a lock that nobody else can find is none.
-                Ok(()) if is_at(&file, path) => return Ok(Self(Some(file))),
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => {
-                    if !std::mem::replace(&mut told, true) {
+            let file = FileLock::open(path).map_err(failed)?;
+            match file.attempt() {
+                // Somebody may have removed the file between the two: then it is made and locked again.
+                Attempt::Locked if file.is_at(path) => return Ok(Self { _file: Some(file) }),
+                Attempt::Locked => {}
+                Attempt::Busy => {
+                    if !std::mem::replace(&mut announced, true) {
                         say(tell, Notice::Waiting { what: what.to_owned() })?;
                     }
                     say(tell, Notice::Tick)?;
                     std::thread::sleep(Duration::from_millis(50));
                 }
-                // A file system without locks: a part is written in a way that survives that.
-                Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => return Ok(Self(None)),
-                Err(TryLockError::Error(error)) => return Err(failed(error)),
+                // A part is written in a way that survives this.
+                Attempt::Failed(error) if error.kind() == ErrorKind::Unsupported => return Ok(Self { _file: None }),
+                Attempt::Failed(error) => return Err(failed(error)),
             }
         }
     }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        if let Some(file) = &self.0 {
-            // Closing the file releases it in any case.
-            let _released = file.unlock();
-        }
-    }
-}
-
-#[cfg(unix)]
-fn is_at(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let same = |a: fs::Metadata, b: fs::Metadata| a.dev() == b.dev() && a.ino() == b.ino();
-    file.metadata().is_ok_and(|a| fs::metadata(path).is_ok_and(|b| same(a, b)))
-}
-
-#[cfg(not(unix))]
-fn is_at(_file: &File, path: &Path) -> bool {
-    path.exists()
 }
 
 /// `x` as `x.part`.
@@ -194,51 +178,4 @@ fn with_ending(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(ending);
     path.with_file_name(name)
-}
-
-/// The folder that a file is in.
-pub(super) fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
-}
-
-/// Makes a folder and those above it.
-pub(super) fn make_folder(path: &Path) -> Result<(), Problem> {
-    fs::create_dir_all(path).map_err(|source| Problem::Write { path: path.to_owned(), source })
-}
-
-/// Removes a file that may not be there.
-pub(super) fn remove(path: &Path) -> Result<(), Problem> {
-    match fs::remove_file(path) {
-        Err(source) if source.kind() != ErrorKind::NotFound => Err(Problem::Write { path: path.to_owned(), source }),
-        _ => Ok(()),
-    }
-}
-
-/// Writes a small file that appears whole.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
-    make_folder(folder_of(path))?;
-    let scratch = with_ending(path, &format!(".{}.tmp", std::process::id()));
-    let write = || -> io::Result<()> {
-        let mut file = File::create(&scratch)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        drop(file);
-        fs::rename(&scratch, path)
-    };
-    write().map_err(|source| {
-        // The error matters, the leftover does not.
-        let _removed = fs::remove_file(&scratch);
-        Problem::Write { path: path.to_owned(), source }
-    })
-}
-
-/// A new name is in the folder's data, which has its own way to the disk. Not every file system can; the file itself is
-/// safe already.
-pub(super) fn sync_folder(folder: &Path) {
-    if cfg!(unix) {
-        let _synced = File::open(folder).and_then(|folder| folder.sync_all());
-    }
 }

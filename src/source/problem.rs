@@ -243,6 +243,13 @@ pub enum Problem {
     Interrupted,
 }
 
+#[cfg(feature = "native")]
+impl From<crate::base::files::WriteError> for Problem {
+    fn from(error: crate::base::files::WriteError) -> Self {
+        Problem::Write { path: error.path, source: error.source }
+    }
+}
+
 impl Problem {
     /// The process status: 2 usage, 3 bad input, 6 network, 7 disk, 130 interrupted.
     pub fn exit_code(&self) -> u8 {

@@ -110,11 +110,6 @@ pub(super) fn a_page() -> &'static str {
      download button), or a login page or proxy stands between"
 }
 
-/// Lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

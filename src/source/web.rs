@@ -7,18 +7,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::Problem;
 use super::address::is_safe_path;
 use super::cache::sha256_of;
 use super::download::{Arrived, download};
 use super::link::Link;
-use super::part::{FilePart, Lock, write_whole};
+use super::part::{FilePart, Lock};
 use super::progress::{Meter, Notice, Tell};
 use super::retry::say;
 use super::url::{Url, unescape};
-use super::verify::{Wanted, hex};
+use super::verify::Wanted;
+use crate::base::bytes::sha256;
+use crate::base::files::write_with_folder;
 
 /// What is known about a copy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +42,7 @@ struct Place {
 
 impl Place {
     fn of(root: &Path, url: &Url) -> Self {
-        let hash = hex(&Sha256::digest(url.to_string()));
+        let hash = sha256(url.to_string());
         let folder = root.join("web").join(&hash[..32]);
         let name =
             url.path().rsplit('/').next().and_then(unescape).filter(|name| is_safe_path(name) && !name.contains('/'));
@@ -93,7 +94,7 @@ pub(super) async fn bring(
             let about = About { url: url.without_secrets().to_string(), etag: validator, length, sha256 };
             let json = serde_json::to_vec_pretty(&about)
                 .map_err(|error| Problem::BadAnswer { url: url.shown(), reason: error.to_string() })?;
-            write_whole(&place.about(), &json)?;
+            write_with_folder(&place.about(), &json)?;
             Ok(place.file)
         }
         Err(problem) if copy.is_some() && problem.is_absence() => {

@@ -6,6 +6,7 @@
 use burn::tensor::Tensor;
 use serde::Deserialize;
 
+use crate::base::math::{median, norm};
 use crate::ops::{Linear, Norm, Var, attention, checkpoint, gelu, layer_norm, linear, linear_add, quick_gelu};
 use crate::weights::{HostTable, Weights};
 use crate::{Error, Result};
@@ -170,12 +171,12 @@ impl ClipTextModel {
     pub fn median_row_norm(&self) -> f64 {
         let mut norms = self.row_norms();
         norms.sort_unstable_by(f64::total_cmp);
-        norms.get(norms.len() / 2).copied().unwrap_or_default()
+        median(&norms).unwrap_or_default()
     }
 
     fn row_norms(&self) -> Vec<f64> {
         (0..self.token_embedding.len())
-            .map(|row| self.token_embedding.row(row).iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt())
+            .map(|row| norm(&self.token_embedding.row(row)))
             .filter(|norm| *norm > 0.0)
             .collect()
     }

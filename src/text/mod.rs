@@ -6,4 +6,4 @@ mod vocabulary;
 
 pub use clip::{ClipTextConfig, ClipTextModel};
 pub use tokenizer::{ClipTokenizer, Prompt, check_token};
-pub use vocabulary::{Norms, Vocabulary, norm};
+pub use vocabulary::{Norms, Vocabulary};

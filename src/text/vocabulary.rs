@@ -1,5 +1,6 @@
 //! What a model's vocabulary says about a vector: how long its own vectors are, and which of its words lie near.
 
+use crate::base::math::{median, norm};
 use crate::event::Part;
 use crate::source::{Source, read_text};
 use crate::text::{ClipTextConfig, ClipTokenizer};
@@ -63,7 +64,7 @@ impl Vocabulary {
             (0..self.table.len()).map(|row| norm(&self.table.row(row))).filter(|norm| *norm > 0.0).collect();
         norms.sort_by(f64::total_cmp);
         let at = |place: usize| norms.get(place).copied().unwrap_or(0.0);
-        Norms { least: at(0), median: at(norms.len() / 2), most: at(norms.len().saturating_sub(1)) }
+        Norms { least: at(0), median: median(&norms).unwrap_or_default(), most: at(norms.len().saturating_sub(1)) }
     }
 
     /// The tokens whose vectors point most nearly where `vector` does, with the cosines, best first.
@@ -81,9 +82,4 @@ impl Vocabulary {
         let spelled = |(id, cosine): (u32, f64)| (self.tokenizer.spell(id).trim_end_matches("</w>").to_owned(), cosine);
         found.into_iter().take(count).map(spelled).collect()
     }
-}
-
-/// Euclidean norm.
-pub fn norm(vector: &[f32]) -> f64 {
-    vector.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt()
 }

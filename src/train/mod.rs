@@ -24,6 +24,7 @@ use web_time::Instant;
 
 use burn::tensor::Tensor;
 
+use crate::base::math::norm;
 use crate::config::{Checkpointing, Kind, SampleConfig, TrainConfig};
 use crate::embedding::Embedding;
 use crate::event::{EvaluatedOn, Event};
@@ -492,8 +493,4 @@ pub fn recomputes(config: &TrainConfig, model: &ModelConfig) -> bool {
 /// How an option is spelled.
 fn serde_name(value: &impl serde::Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-fn norm(values: &[f32]) -> f64 {
-    values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt()
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::state::{Numbers, RunState};
 use crate::Result;
+use crate::base::math::norm;
 use crate::config::{Recipe, TrainConfig};
 use crate::text::ClipTextModel;
 
@@ -189,6 +190,6 @@ impl Optimiser {
 }
 
 fn normalise(row: &mut [f32]) {
-    let length = super::norm(row).max(1e-12) as f32;
+    let length = norm(row).max(1e-12) as f32;
     row.iter_mut().for_each(|value| *value /= length);
 }

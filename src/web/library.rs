@@ -6,13 +6,12 @@ use std::ops::ControlFlow;
 use js_sys::{Array, Function, Object, Reflect, Uint8Array};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use wasm_bindgen::prelude::*;
 
 use super::network::Fetch;
 use super::storage::{Folder, MemoryPart, StoredPart, free, full};
 use super::{plain, problem};
-use crate::embedding::hex;
+use crate::base::bytes::sha256;
 use crate::source::address::{Address, HubAddress, is_safe_path};
 use crate::source::download::download;
 use crate::source::hub::{self, RemoteFile};
@@ -98,7 +97,7 @@ impl Record {
 fn key(name: &str) -> String {
     let readable: String =
         name.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }).take(80).collect();
-    format!("{readable}-{}", &hex(&Sha256::digest(name))[..8])
+    format!("{readable}-{}", &sha256(name)[..8])
 }
 
 /// Gives notices to the page as events; a listener that answers `false` ends the work.
@@ -267,7 +266,7 @@ impl Library {
         if let Some(file) = files.files.iter().find(|file| !is_safe_path(&file.path)) {
             return Err(bad(format!("it names {:?}", file.path)));
         }
-        let version = hex(&Sha256::digest(&manifest));
+        let version = sha256(&manifest);
         if let Some(record) = stored.filter(|record| record.version == version) {
             return Ok(Plan::whole(record));
         }

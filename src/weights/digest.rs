@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::embedding::hex;
+use crate::base::bytes::hex;
 
 /// SHA-256 of files, one after the other, as far as they were read.
 #[derive(Default)]
@@ -51,6 +51,6 @@ mod tests {
         assert_eq!(digest.at(), 5);
         digest.next_file();
         digest.take(0, b"fg");
-        assert_eq!(digest.finish(), hex(&Sha256::digest(b"abcdefg")));
+        assert_eq!(digest.finish(), crate::base::bytes::sha256(b"abcdefg"));
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Bench;
+use crate::base::math::median;
 use crate::cli::args::BenchArgs;
 
 /// Repetitions before any is timed, unless one of them takes longer than the time that is given.
@@ -58,11 +59,7 @@ pub(super) struct Figures {
 
 impl Figures {
     pub fn median(&self) -> f64 {
-        let (count, seconds) = (self.seconds.len(), &self.seconds);
-        match count {
-            0 => f64::NAN,
-            _ => (seconds[count / 2] + seconds[(count - 1) / 2]) / 2.0,
-        }
+        median(&self.seconds).unwrap_or(f64::NAN)
     }
 
     pub fn min(&self) -> f64 {

@@ -13,7 +13,7 @@ use web_time::Instant;
 
 use super::tile::{Class, Tile};
 use super::{Tiles, with_tiles};
-use crate::embedding::hex;
+use crate::base::bytes::hex;
 use crate::ops::{Linear, Var, Weight, linear};
 use crate::{Error, Result, platform};
 

@@ -5,21 +5,55 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::failpoints;
-use crate::embedding::Embedding;
-use crate::{Error, Result};
 
 /// Larger files than this are no embeddings, replays or latents of ours.
 const LONGEST: u64 = 512 << 20;
 
+/// A file or folder cannot be written. The errors of the modules above are made of it, each with its own advice.
+#[derive(Debug)]
+pub struct WriteError {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// The system's words.
+    pub source: io::Error,
+}
+
+/// A file cannot be read.
+#[derive(Debug)]
+pub enum ReadError {
+    /// The system does not let us.
+    Failed {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// It cannot be what it should be.
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+type Written = Result<(), WriteError>;
+
 /// Writes a file that appears under its name only when it is complete and on the disk; what was there before survives
-/// any failure.
-pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+/// any failure. Its folder must exist.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Written {
     write_and_keep(path, bytes, None)
 }
 
+/// As [`write_whole`]; makes the file's folder, too.
+pub fn write_with_folder(path: &Path, bytes: &[u8]) -> Written {
+    make_folder(folder_of(path))?;
+    write_whole(path, bytes)
+}
+
 /// As [`write_whole`]; what was there before gets the name `previous`.
-pub(super) fn write_and_keep(path: &Path, bytes: &[u8], previous: Option<&Path>) -> Result<()> {
-    let failed = |source| Error::Write { path: path.to_owned(), source };
+pub fn write_and_keep(path: &Path, bytes: &[u8], previous: Option<&Path>) -> Written {
+    let failed = |source| WriteError { path: path.to_owned(), source };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let pass = |stage: &str| failpoints::pass_file(&name, stage);
     pass("create").map_err(failed)?;
@@ -48,15 +82,31 @@ pub(super) fn write_and_keep(path: &Path, bytes: &[u8], previous: Option<&Path>)
         let _removed = fs::remove_file(&scratch);
         return Err(failed(error));
     }
-    // The new name is in the folder's data, which has its own way to the disk. Windows cannot open folders.
-    if cfg!(unix) {
-        File::open(folder_of(path)).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    sync_folder(folder_of(path)).map_err(failed)
+}
+
+/// Sees a folder's new names onto the disk: they are in the folder's data, which has its own way there.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    // Windows cannot open folders.
+    if !cfg!(unix) {
+        return Ok(());
     }
-    Ok(())
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        // Some file systems have no such thing, and some folders can be written but not read. The files are safe already.
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::Unsupported | ErrorKind::InvalidInput | ErrorKind::PermissionDenied
+            ) =>
+        {
+            Ok(())
+        }
+        synced => synced,
+    }
 }
 
 /// Removes what programs that died while they wrote have left in a folder. Whoever calls this must be alone there.
-pub(super) fn sweep(folder: &Path) {
+pub fn sweep(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with('.') && name.ends_with(".tmp") {
@@ -80,19 +130,24 @@ fn scratch(path: &Path) -> io::Result<(File, PathBuf)> {
 }
 
 /// The folder that a file is in.
-pub(super) fn folder_of(path: &Path) -> &Path {
+pub fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     }
 }
 
+/// The last part of a path.
+pub fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
 /// Finds out whether a folder can be written to, or made where there is none, and leaves no trace.
 ///
 /// # Errors
-/// [`Error::Write`] for the folder that was asked about.
-pub(super) fn check_writable(folder: &Path) -> Result<()> {
-    let failed = |source| Error::Write { path: folder.to_owned(), source };
+/// The error names the folder that was asked about.
+pub fn check_writable(folder: &Path) -> Written {
+    let failed = |source| WriteError { path: folder.to_owned(), source };
     let exists = |path: &Path| match fs::metadata(path) {
         Ok(about) if about.is_dir() => Ok(true),
         Ok(_) => Err(io::Error::new(ErrorKind::NotADirectory, format!("{} is a file, not a folder", path.display()))),
@@ -111,20 +166,28 @@ pub(super) fn check_writable(folder: &Path) -> Result<()> {
 }
 
 /// Makes a folder and those above it.
-pub(super) fn make_folder(path: &Path) -> Result<()> {
-    fs::create_dir_all(path).map_err(|source| Error::Write { path: path.to_owned(), source })
+pub fn make_folder(path: &Path) -> Written {
+    fs::create_dir_all(path).map_err(|source| WriteError { path: path.to_owned(), source })
+}
+
+/// Removes a file that may not be there.
+pub fn remove(path: &Path) -> Written {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != ErrorKind::NotFound => Err(WriteError { path: path.to_owned(), source }),
+        _ => Ok(()),
+    }
 }
 
 /// Reads a file of an expected size: an embedding, a list of sentences, random numbers.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
-    let failed = |source| Error::Read { path: path.to_owned(), source };
+pub fn read(path: &Path) -> Result<Vec<u8>, ReadError> {
+    let failed = |source| ReadError::Failed { path: path.to_owned(), source };
+    let unusable = |reason: String| Err(ReadError::Unusable { path: path.to_owned(), reason });
     let about = fs::metadata(path).map_err(failed)?;
-    let bad = |reason: String| Err(Error::BadFile { file: path.display().to_string(), reason });
     if !about.is_file() {
-        return bad("this is not a file".to_owned());
+        return unusable("this is not a file".to_owned());
     }
     if about.len() > LONGEST {
-        return bad(format!("{} bytes are far too many for what it should hold", about.len()));
+        return unusable(format!("{} bytes are far too many for what it should hold", about.len()));
     }
     let mut bytes = Vec::new();
     let mut file = File::open(path).map_err(failed)?.take(LONGEST);
@@ -133,20 +196,13 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// Reads a text file.
-pub(super) fn read_text(path: &Path) -> Result<String> {
-    String::from_utf8(read(path)?)
-        .map_err(|_| Error::BadFile { file: path.display().to_string(), reason: "it is not UTF-8 text".to_owned() })
-}
-
-/// The word in a file, in whatever format.
-pub(super) fn read_embedding(path: &Path) -> Result<Embedding> {
-    let bytes = read(path)?;
-    let file = path.display().to_string();
-    Embedding::read(&bytes, &file, None).map_err(|refusal| Error::BadFile { file, reason: refusal.to_string() })
+pub fn read_text(path: &Path) -> Result<String, ReadError> {
+    let unusable = |_| ReadError::Unusable { path: path.to_owned(), reason: "it is not UTF-8 text".to_owned() };
+    String::from_utf8(read(path)?).map_err(unusable)
 }
 
 /// `out.png` as `out-3.png`.
-pub(super) fn numbered(path: &Path, number: usize) -> PathBuf {
+pub fn numbered(path: &Path, number: usize) -> PathBuf {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let extension = path.extension().map(|extension| format!(".{}", extension.to_string_lossy()));
     path.with_file_name(format!("{stem}-{number}{}", extension.unwrap_or_default()))
@@ -164,8 +220,8 @@ mod tests {
         write_whole(&path, b"second").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"second");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-        let error = write_whole(&path.join("inside"), b"x").unwrap_err();
-        assert_eq!(error.exit_code(), 7);
+        let inside = path.join("inside");
+        assert_eq!(write_whole(&inside, b"x").unwrap_err().path, inside);
         assert_eq!(fs::read(&path).unwrap(), b"second");
     }
 
@@ -176,7 +232,7 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         fs::write(folder.path().join("file"), "").unwrap();
         let error = check_writable(&folder.path().join("file/b")).unwrap_err();
-        assert!(matches!(error, Error::Write { .. }), "{error}");
+        assert_eq!(error.path, folder.path().join("file/b"));
     }
 
     #[test]

@@ -1,18 +1,19 @@
 //! Failures on demand, for the tests of what must follow them.
 //!
-//! The variable `PSEUDOWORD_FAILPOINTS` is read by this program and never by the library; where it is not set, nothing here
-//! does anything. It lists places that the program passes, what is to happen there, and at which of the passages:
-//! `state:sync=die@3 log.jsonl:write=full@2-9 step=gpu-lost@2`. A file's places are its name and `create`, `half`, `sync`,
-//! `rename` and `folder` (what [`super::files::write_whole`] does, just before it does it); `step` comes after each step.
+//! The variable `PSEUDOWORD_FAILPOINTS` is read by the program, which calls [`arm`], and never by the library; where it is
+//! not set, nothing here does anything. It lists places that the program passes, what is to happen there, and at which of
+//! the passages: `state:sync=die@3 log.jsonl:write=full@2-9 step=gpu-lost@2`. A file's places are its name and `create`,
+//! `half`, `sync`, `keep`, `rename` and `folder` (what [`super::files::write_whole`] does, just before it does it); `step`
+//! comes after each step.
 //! `every-step=on` has the state saved after every step however long that takes, `watch-cpu=on` and `watchdog=on` have the
 //! processor watched as a GPU is, and with a second's patience.
 
 use std::io;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 /// What can be made to happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Failure {
+pub enum Failure {
     /// The process ends at once, as by `kill -9`.
     Die,
     /// The disk is full.
@@ -27,7 +28,7 @@ pub(super) enum Failure {
     GpuLost,
     /// The GPU has no memory left.
     GpuMemory,
-    /// The GPU is given an order that is not valid.
+    /// The GPU is given an invalid command.
     GpuInvalid,
     /// Nothing happens any more.
     Hang,
@@ -57,10 +58,13 @@ struct Point {
     passed: u32,
 }
 
-static POINTS: LazyLock<Mutex<Vec<Point>>> = LazyLock::new(|| {
+static POINTS: Mutex<Vec<Point>> = Mutex::new(Vec::new());
+
+/// Reads the variable. Until this is called, and where it is not, places are passed without consequences.
+pub fn arm() {
     let listed = std::env::var("PSEUDOWORD_FAILPOINTS").unwrap_or_default();
-    Mutex::new(listed.split_whitespace().filter_map(parse).collect())
-});
+    *POINTS.lock().unwrap_or_else(PoisonError::into_inner) = listed.split_whitespace().filter_map(parse).collect();
+}
 
 fn parse(written: &str) -> Option<Point> {
     let (place, what) = written.split_once('=')?;
@@ -78,7 +82,7 @@ fn parse(written: &str) -> Option<Point> {
 
 /// Passes a place; what is to happen there, if anything. Dying and bugs happen here.
 #[allow(clippy::panic, reason = "a failure that was asked for")]
-pub(super) fn pass(place: &str) -> Option<Failure> {
+pub fn pass(place: &str) -> Option<Failure> {
     let failure = {
         let mut points = POINTS.lock().unwrap_or_else(PoisonError::into_inner);
         let mut now = None;
@@ -98,7 +102,7 @@ pub(super) fn pass(place: &str) -> Option<Failure> {
 }
 
 /// Passes a place where files are worked with.
-pub(super) fn pass_file(file: &str, stage: &str) -> io::Result<()> {
+pub fn pass_file(file: &str, stage: &str) -> io::Result<()> {
     // The usual case costs nothing.
     if POINTS.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
         return Ok(());

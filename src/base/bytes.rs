@@ -1,0 +1,40 @@
+//! Bytes as people and other programs write them.
+
+use sha2::{Digest, Sha256};
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The SHA-256 of bytes in hexadecimal.
+pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// A number of bytes for people, in decimal units as disks and downloads are counted.
+pub fn size(bytes: u64) -> String {
+    match bytes as f64 / 1e6 {
+        megabytes if megabytes < 1.0 => format!("{} kB", bytes.div_ceil(1000)),
+        megabytes if megabytes < 999.5 => format!("{megabytes:.0} MB"),
+        megabytes => format!("{:.2} GB", megabytes / 1000.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_three_figures_at_most_below_a_terabyte() {
+        let sizes = [0, 1, 999_999, 1_000_000, 15_400_000, 999_600_000, 4_265_000_000].map(size);
+        assert_eq!(sizes, ["0 kB", "1 kB", "1000 kB", "1 MB", "15 MB", "1.00 GB", "4.26 GB"]);
+    }
+
+    #[test]
+    fn hashes_are_those_of_other_programs() {
+        // `printf abc | sha256sum`
+        assert!(sha256("abc").starts_with("ba7816bf8f01cfea"));
+        assert_eq!(hex(&[0, 0x0a, 0xff]), "000aff");
+    }
+}

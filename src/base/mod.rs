@@ -1,0 +1,10 @@
+//! The ground floor: what every other module may use and what uses none of them.
+
+pub mod bytes;
+#[cfg(feature = "native")]
+pub mod failpoints;
+#[cfg(feature = "native")]
+pub mod files;
+#[cfg(feature = "native")]
+pub mod lock;
+pub mod math;
