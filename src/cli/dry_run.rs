@@ -11,7 +11,7 @@ use serde_json::json;
 use super::args::{TrainArgs, WeightStorage};
 use super::open::{self, ModelId, Read};
 use super::output::Output;
-use super::progress::span;
+use super::output::span;
 use crate::config::{SampleConfig, TrainConfig};
 use crate::event::Event;
 use crate::gpu::Chosen;

@@ -134,7 +134,7 @@ async fn find_model(path: &Path, shared: &Shared, planned: Option<Planned<'_>>, 
                 let text = format!("has no file {path}");
                 return Err(Problem::Unfit { repo: at.repo.to_string(), reason: text }.into());
             };
-            out.say(&format!("{at}: {}; what is here already is not fetched again", size(file.size)));
+            out.message(&format!("{at}: {}; what is here already is not fetched again", size(file.size)));
             let whole = HubAddress { path: None, ..at };
             Ok(Found::File(Rc::new(sources.locate(&whole, &listing, &[file], &mut tell(out)).await?), path))
         }
@@ -148,7 +148,7 @@ async fn find_model(path: &Path, shared: &Shared, planned: Option<Planned<'_>>, 
                 Some(planned) => opening::outlook(shared, &config, &chosen.lengths(), planned)?,
                 None => None,
             };
-            out.say(&format!(
+            out.message(&format!(
                 "{at}: {} in all; what is here already is not fetched again{}",
                 size(chosen.bytes()),
                 outlook.map_or_else(String::new, |outlook| format!(". {outlook}"))

@@ -10,8 +10,8 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::args::{GenerateArgs, Shared};
 use super::compare::{Compared, Pair, sheet};
+use super::faults::interrupt::{self, Interrupt};
 use super::find;
-use super::interrupt::{self, Interrupt};
 use super::label::Label;
 use super::open::{self, ModelId, Word};
 use super::output::Output;
@@ -154,7 +154,7 @@ fn target(args: &GenerateArgs, shared: &Shared, pictures: usize, out: &mut Outpu
     if from > first || pictures == 1 {
         let (taken, next) =
             (if pictures == 1 { path.clone() } else { files::numbered(&path, first) }, files::numbered(&path, from));
-        out.say(&format!("{} exists: writing {} (--overwrite: replace it)", taken.display(), next.display()));
+        out.message(&format!("{} exists: writing {} (--overwrite: replace it)", taken.display(), next.display()));
     }
     Ok(Target::Files(names(from)))
 }
@@ -241,14 +241,14 @@ impl Run<'_> {
         files::write_whole(&path, &bytes)?;
         let path = path.display().to_string();
         self.out.event(&Event::Saved { what: what.to_owned(), path: path.clone() })?;
-        self.out.told(&path)
+        self.out.line(&path)
     }
 
     fn stop_if_asked(&mut self) -> Result<()> {
         if !self.interrupt.asked() {
             return Ok(());
         }
-        self.out.say(&format!("stopped after {} denoising steps; pictures that were ready are saved", self.steps));
+        self.out.message(&format!("stopped after {} denoising steps; pictures that were ready are saved", self.steps));
         Err(interrupt::reason())
     }
 

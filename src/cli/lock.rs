@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use super::progress::span;
+use super::output::span;
 use crate::base::files::make_folder;
 use crate::base::lock::{Attempt, FileLock};
 use crate::{Error, Result};

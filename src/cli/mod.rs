@@ -5,15 +5,13 @@
 mod args;
 mod bench;
 mod compare;
-mod convert;
 mod doctor;
 mod dry_run;
+mod embeddings;
+mod faults;
 mod find;
 mod folder;
 mod generate;
-mod inspect;
-mod interrupt;
-mod json;
 mod keep;
 mod label;
 mod lock;
@@ -21,16 +19,13 @@ mod log;
 mod models;
 mod open;
 mod output;
-pub mod panics;
 mod pictures;
-mod progress;
 mod report;
 mod run;
 mod serve;
 mod settings;
 mod train;
 mod watchdog;
-mod words;
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
@@ -41,7 +36,8 @@ use clap::Parser;
 
 pub use args::Cli;
 use args::Command;
-use output::Output;
+pub use faults::panics;
+use output::{Output, json};
 
 use crate::base::failpoints;
 use crate::{Error, Result};
@@ -56,12 +52,12 @@ const STDOUT: &str = "standard output";
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> std::result::Result<Cli, ExitCode> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let json = arguments.iter().any(|argument| argument == "--json");
-    let (arguments, pictures) = settings::expand(arguments).map_err(|error| tell(&error, json))?;
+    let (arguments, pictures) = settings::expand(arguments).map_err(|error| report(&error, json))?;
     let mut cli = Cli::try_parse_from(&arguments).map_err(|error| {
-        // A closed pipe leaves nobody to tell.
-        let _told = error.print();
+        // Where a pipe is closed nobody reads along.
+        let _written = error.print();
         if error.use_stderr() && json {
-            let _told = json::error_line(2, &sentence(&error.to_string()));
+            let _written = json::error_line(2, &sentence(&error.to_string()));
         }
         ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
     })?;
@@ -87,9 +83,9 @@ pub fn run(cli: &Cli) -> Result<()> {
         match &cli.command {
             Command::Train(args) => train::run(args, &cli.shared, &mut out).await,
             Command::Generate(args) => generate::run(args, &cli.shared, &mut out).await,
-            Command::Inspect(args) => inspect::run(args, &cli.shared, &mut out).await,
-            Command::Convert(args) => convert::run(args, &cli.shared, &mut out).await,
-            Command::Embeddings { command } => words::run(command, &cli.shared, &mut out).await,
+            Command::Inspect(args) => embeddings::inspect::run(args, &cli.shared, &mut out).await,
+            Command::Convert(args) => embeddings::convert::run(args, &cli.shared, &mut out).await,
+            Command::Embeddings { command } => embeddings::run(command, &cli.shared, &mut out).await,
             Command::Models => models::run(&cli.shared, &mut out).await,
             Command::Doctor(args) => doctor::run(args, &cli.shared, &mut out).await,
             Command::Bench(args) => bench::run(args, &cli.shared, &mut out).await,
@@ -107,23 +103,20 @@ fn join_the_pool() {
     let _refused = rayon::ThreadPoolBuilder::new().use_current_thread().build_global();
 }
 
-/// Says what went wrong, once, and gives the status to end with.
+/// Reports what went wrong, once, and gives the status to end with.
 pub fn finish(cli: &Cli, ended: Result<()>) -> ExitCode {
     let Err(error) = ended else { return ExitCode::SUCCESS };
-    match is_closed_pipe(&error) {
-        true => ExitCode::SUCCESS,
-        false => tell(&error, cli.shared.json),
-    }
+    if is_closed_pipe(&error) { ExitCode::SUCCESS } else { report(&error, cli.shared.json) }
 }
 
-/// Says what went wrong.
-fn tell(error: &Error, json: bool) -> ExitCode {
-    // Whoever interrupted a job knows it, and has been told what was saved.
+/// Reports what went wrong.
+fn report(error: &Error, json: bool) -> ExitCode {
+    // Whoever interrupted a job knows it, and has read what was saved.
     if !matches!(error, Error::Interrupted { .. }) {
-        let _told = writeln!(std::io::stderr(), "error: {error}");
+        let _written = writeln!(std::io::stderr(), "error: {error}");
     }
     if json {
-        let _told = json::error_line(error.exit_code(), &error.to_string());
+        let _written = json::error_line(error.exit_code(), &error.to_string());
     }
     ExitCode::from(error.exit_code())
 }

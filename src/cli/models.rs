@@ -28,7 +28,7 @@ pub(super) async fn run(shared: &Shared, out: &mut Output) -> Result<()> {
     if shared.model.is_some() {
         let here = Shared { model: None, base: None, prediction_type: None, ..shared.clone() };
         describe(&*find::model(&here, out).await?, out).await?;
-        out.told("")?;
+        out.line("")?;
     }
     describe(&*find::model(shared, out).await?, out).await
 }

@@ -139,7 +139,7 @@ pub(super) async fn on_device(
     let plan = planned(&config, WeightBytes::read(&*source, storage).await?, chosen.kind == "cpu");
     // For what fits into any machine the sentence would be noise.
     if plan.peak() > WORTH_SAYING {
-        out.say(&format!("this will need {}", plan.sentence()));
+        out.message(&format!("this will need {}", plan.sentence()));
     }
     if let Some(tight) = plan.check(&machine(chosen))? {
         out.event(&Event::warning("memory", tight))?;
@@ -162,7 +162,9 @@ pub(super) async fn on_device(
 /// Has products made as is fastest on the chosen device; says what was measured for that, and what went wrong.
 async fn tune(chosen: &Chosen, out: &mut Output) -> Result<()> {
     match tuning::tune(chosen, find::cache().as_deref(), false).await {
-        Some(tuning @ Tuning::Measured { .. }) => out.say(&format!("matrix products are made {}", tuning.sentence())),
+        Some(tuning @ Tuning::Measured { .. }) => {
+            out.message(&format!("matrix products are made {}", tuning.sentence()))
+        }
         Some(tuning @ Tuning::Failed(_)) => {
             let text = format!("matrix products are made {}", tuning.sentence());
             out.event(&Event::warning("tuning", text))?;

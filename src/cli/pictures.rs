@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::args::{Captions, TrainArgs};
-use super::words;
+use super::embeddings;
 use crate::base::bytes::sha256;
 use crate::base::files::{self, ReadError};
 use crate::event::Event;
@@ -35,7 +35,7 @@ pub(super) fn gather(args: &TrainArgs, side: u32) -> Result<Gathered> {
         None => None,
     };
     let init = match &args.config.init {
-        Some(init) if names_a_file(init) => Some(words::read_file(Path::new(init))?),
+        Some(init) if names_a_file(init) => Some(embeddings::read_file(Path::new(init))?),
         _ => None,
     };
     let pictures = read_pictures(&args.pictures, args, &mut events)?;

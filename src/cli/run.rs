@@ -5,15 +5,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::args::Shared;
+use super::faults::interrupt::{self, Interrupt};
 use super::folder::{self, RunFolder};
-use super::interrupt::{self, Interrupt};
 use super::keep::{self, Attempt, Found, Keeper};
 use super::label::Label;
 use super::open::{ModelId, Word};
 use super::output::Output;
+use super::output::json;
 use super::report::Report;
 use super::train::Ingredients;
-use super::{find, json, panics, watchdog};
+use super::{panics, watchdog};
 use crate::base::failpoints::{self, Failure};
 use crate::base::files;
 use crate::config::{SampleConfig, TrainConfig};
@@ -152,10 +153,8 @@ impl Run<'_> {
             // Not in the log, where it would be every other line.
             Attempt::Saved => self.out.event(&self.saved_state()),
             Attempt::Again(since) => {
-                let text = format!(
-                    "the state of the run is saved again, after {}",
-                    super::progress::span(since.as_secs_f64())
-                );
+                let text =
+                    format!("the state of the run is saved again, after {}", super::output::span(since.as_secs_f64()));
                 self.tell(&Event::warning("saved-again", text))?;
                 self.out.event(&self.saved_state())
             }
@@ -252,7 +251,7 @@ impl Run<'_> {
             (Err(error), Ok(_)) if unread => return Err(error),
             (Err(error), saved) => {
                 if let Ok(Some(path)) = &saved {
-                    self.out.say(&format!("the word as it was after step {step}: {}", path.display()));
+                    self.out.message(&format!("the word as it was after step {step}: {}", path.display()));
                 }
                 self.leave_report(&error);
                 // What was lost besides is worse than why the run ended.
@@ -268,12 +267,13 @@ impl Run<'_> {
             (Some(done), _) => self.tell(done)?,
             (None, Some(path)) => {
                 let of = self.config.steps;
-                self.out.say(&format!("stopped after step {step} of {of}: {path}; the same command goes on from here"));
+                self.out
+                    .message(&format!("stopped after step {step} of {of}: {path}; the same command goes on from here"));
             }
-            (None, None) => self.out.say("stopped before the first step: nothing was learned, nothing is saved"),
+            (None, None) => self.out.message("stopped before the first step: nothing was learned, nothing is saved"),
         }
         if let Some(path) = path {
-            self.out.told(&path)?;
+            self.out.line(&path)?;
         }
         done.map(drop).ok_or_else(interrupt::reason)
     }
@@ -286,7 +286,7 @@ impl Run<'_> {
         let folder = self.folder.path().to_owned();
         let written = self.report().write(&folder, &rescue_folder(&folder), error);
         if let Some(path) = written {
-            self.out.say(&format!("a report for those who help (no pictures, no prompts): {}", path.display()));
+            self.out.message(&format!("a report for those who help (no pictures, no prompts): {}", path.display()));
         }
     }
 
@@ -329,7 +329,7 @@ impl Run<'_> {
                 Ok(path) => left = Some(path),
                 Err(error) => {
                     if trouble.is_none() {
-                        self.out.say(&format!("{error}; trying again"));
+                        self.out.message(&format!("{error}; trying again"));
                     }
                     trouble = Some(error);
                 }

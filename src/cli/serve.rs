@@ -27,8 +27,8 @@ pub(super) fn run(args: &ServeArgs, out: &mut Output) -> Result<()> {
         Error::Usage(format!("port {} cannot be used ({error}){hint}", args.port))
     })?;
     let port = listener.local_addr().map_or(args.port, |address| address.port());
-    out.say(&format!("the page from {}; stop with Ctrl-C", folder.display()));
-    out.told(&format!("http://localhost:{port}/"))?;
+    out.message(&format!("the page from {}; stop with Ctrl-C", folder.display()));
+    out.line(&format!("http://localhost:{port}/"))?;
     for connection in listener.incoming() {
         let Ok(connection) = connection else { continue };
         let folder = folder.clone();

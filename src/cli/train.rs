@@ -5,15 +5,15 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use super::args::{OnDeviceLost, Shared, TrainArgs, WeightStorage};
+use super::faults::interrupt::Interrupt;
 use super::folder::{self, RunFolder, about};
-use super::interrupt::Interrupt;
 use super::keep::Keeper;
 use super::lock::Lock;
 use super::open::{self, ModelId, Word};
 use super::output::Output;
 use super::report::Report;
 use super::run::Run;
-use super::{dry_run, find, panics, pictures, settings, words};
+use super::{dry_run, embeddings, find, panics, pictures, settings};
 use crate::base::files;
 use crate::config::TrainConfig;
 use crate::event::Event;
@@ -162,7 +162,7 @@ fn advised(error: Error, folder: &Path) -> Error {
 
 /// Whether all steps are made and everything is written: a run may have been killed between the two.
 fn is_finished(folder: &Path, state: &RunState, steps: u32, job: &TrainJob) -> bool {
-    let word = words::read_file(&folder.join(folder::WORD));
+    let word = embeddings::read_file(&folder.join(folder::WORD));
     (state.step() >= steps || (state.converged() && state.step() == state.steps()))
         && word.is_ok_and(|word| word.rows == job.embedding().rows)
         && folder.join(folder::CURVE).exists()
@@ -172,7 +172,7 @@ fn is_finished(folder: &Path, state: &RunState, steps: u32, job: &TrainJob) -> b
 fn finished(folder: &Path, state: &RunState, out: &mut Output) -> Result<()> {
     let path = folder.join(folder::WORD);
     let why = if state.converged() { ", for its loss had settled" } else { "" };
-    out.say(&format!(
+    out.message(&format!(
         "this run is finished: {} steps are made{why}. --overwrite begins it anew; with --lr-schedule constant a run can go \
          on with more --steps",
         state.step()
@@ -180,7 +180,7 @@ fn finished(folder: &Path, state: &RunState, out: &mut Output) -> Result<()> {
     let path = path.display().to_string();
     out.event(&Event::Saved { what: "embedding".to_owned(), path: path.clone() })?;
     out.event(&Event::Done { steps: state.step(), secs: 0.0 })?;
-    out.told(&path)
+    out.line(&path)
 }
 
 impl<'a> Ingredients<'a> {

@@ -81,13 +81,13 @@ pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> 
     let mut measured = |name: &str, path: &[&str], figures: Figures, out: &mut Output| {
         let place = path.iter().fold(&mut object, |place, key| &mut place[*key]);
         *place = figures.to_json();
-        out.told(&figures.row(name))
+        out.line(&figures.row(name))
     };
-    out.told(&format!("{}: {}, {}, {side} x {side} pixels", super::label::version(), chosen.name, model.name))?;
+    out.line(&format!("{}: {}, {}, {side} x {side} pixels", super::label::version(), chosen.name, model.name))?;
     if let Some(tiles) = tiles(&chosen.device) {
-        out.told(&format!("matrix products in tiles: {}", tiles.words()))?;
+        out.line(&format!("matrix products in tiles: {}", tiles.words()))?;
     }
-    out.told(&format!("{:26}{:>10}{:>10}{:>10}   times", "", "median", "min", "max"))?;
+    out.line(&format!("{:26}{:>10}{:>10}{:>10}   times", "", "median", "min", "max"))?;
     measured("VAE encode", &["vae_encode_s"], bench.encode().await?, out)?;
     measured("VAE decode", &["vae_decode_s"], bench.decode().await?, out)?;
     measured("denoising step (guided)", &["denoise_step_s"], bench.denoise().await?, out)?;
@@ -102,7 +102,7 @@ pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> 
     let peak = bench.peak().await?;
     object["peak_gflops"] = json!(peak.gflops);
     object["bandwidth_gb_s"] = json!(peak.gigabytes);
-    out.told(&format!("this device at most: {:.1} GFLOP/s, {:.1} GB/s", peak.gflops, peak.gigabytes))?;
+    out.line(&format!("this device at most: {:.1} GFLOP/s, {:.1} GB/s", peak.gflops, peak.gigabytes))?;
     let batch = args.batch.iter().copied().min().unwrap_or(1);
     let split = bench.split(batch).await?;
     let rest =
@@ -116,26 +116,26 @@ pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> 
         "recomputed": split.recomputed, "unet_gflops": forward_rate, "step_gflops": step_rate,
     });
     let milliseconds = |seconds: f64| format!("{:.1} ms", seconds * 1000.0);
-    out.told(&format!(
+    out.line(&format!(
         "of a training step, batch {batch}: text {}, U-Net {}, backward {}, rest (optimiser, noise, reading) {}",
         milliseconds(split.text),
         milliseconds(split.unet),
         milliseconds(split.backward),
         milliseconds(rest)
     ))?;
-    out.told(&format!(
+    out.line(&format!(
         "U-Net forward {forward_rate:.1} GFLOP/s ({:.0} % of the most), forward and backward {step_rate:.1} ({:.0} %)",
         100.0 * forward_rate / peak.gflops,
         100.0 * step_rate / peak.gflops
     ))?;
     if args.ops {
-        out.told(&format!(
+        out.line(&format!(
             "{:36}{:>8}{:>13}{:>11}",
             "operations of the U-Net, batch 1", "count", "forward", "backward"
         ))?;
         let rows = bench.operations(&peak).await?;
         for (row, _) in &rows {
-            out.told(row)?;
+            out.line(row)?;
         }
         object["ops"] = rows.into_iter().map(|(_, object)| object).collect();
     }

@@ -1,17 +1,21 @@
-//! Who is told what: results and JSON on standard output, the rest on standard error.
+//! What goes where: results and JSON to standard output, messages to standard error.
+
+pub mod json;
+mod progress;
 
 use std::io::Write;
 
 use serde::Serialize;
 
+use self::progress::Progress;
+pub use self::progress::span;
+use super::STDOUT;
 use super::args::Shared;
-use super::progress::Progress;
-use super::{STDOUT, json};
 use crate::event::Event;
 use crate::{Error, Result};
 
-/// Where a command says things.
-pub(super) struct Output {
+/// Where a command prints.
+pub struct Output {
     json: bool,
     progress: Progress,
 }
@@ -21,7 +25,7 @@ impl Output {
         Self { json: shared.json, progress: Progress::new(shared.quiet, shared.json) }
     }
 
-    /// Tells an event.
+    /// Reports an event: to people as the line or the bar that it is worth, to programs as a JSON object.
     ///
     /// # Errors
     /// [`Error::Write`] if standard output cannot be written to.
@@ -30,29 +34,30 @@ impl Output {
         if self.json { written(json::line(event)) } else { Ok(()) }
     }
 
-    /// Tells nothing more on standard output, whose reader went away.
+    /// Prints nothing more on standard output, whose reader went away.
     pub fn hush(&mut self) {
         self.json = false;
     }
 
-    /// Says a sentence to people.
-    pub fn say(&mut self, sentence: &str) {
-        self.progress.say(sentence);
+    /// Prints a message for people, on standard error.
+    pub fn message(&mut self, message: &str) {
+        self.progress.print(message);
     }
 
-    /// Gives the result: a line for people, or for programs an object, which must have an `event` that names it.
+    /// Prints the result on standard output: a line for people, or for programs an object, which must have an `event`
+    /// that names it.
     pub fn result(&mut self, line: &str, object: &impl Serialize) -> Result<()> {
         self.progress.clear();
         if self.json { written(json::line(object)) } else { self.bytes(format!("{line}\n").as_bytes()) }
     }
 
-    /// Gives a result that events have told already, such as the path of a saved file.
-    pub fn told(&mut self, line: &str) -> Result<()> {
+    /// Prints a line of the result for people only: programs have had it as an event, such as the path of a saved file.
+    pub fn line(&mut self, line: &str) -> Result<()> {
         self.progress.clear();
         if self.json { Ok(()) } else { self.bytes(format!("{line}\n").as_bytes()) }
     }
 
-    /// Gives a result that is a file.
+    /// Writes a result that is a file.
     pub fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
         let mut stdout = std::io::stdout().lock();
         written(stdout.write_all(bytes).and_then(|()| stdout.flush()))

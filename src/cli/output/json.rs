@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::json;
 
 /// Writes one object as a line, at once: whoever reads along must not wait for a buffer to fill.
-pub(super) fn line(value: &impl Serialize) -> io::Result<()> {
+pub fn line(value: &impl Serialize) -> io::Result<()> {
     let mut line = serde_json::to_string(value)?;
     line.push('\n');
     let mut stdout = io::stdout().lock();
@@ -15,6 +15,6 @@ pub(super) fn line(value: &impl Serialize) -> io::Result<()> {
 }
 
 /// The last line of a command that failed.
-pub(super) fn error_line(code: u8, message: &str) -> io::Result<()> {
+pub fn error_line(code: u8, message: &str) -> io::Result<()> {
     line(&json!({"event": "error", "code": code, "message": message}))
 }

@@ -10,7 +10,7 @@ use crate::{Error, Result};
 
 /// Whether the user has asked to stop.
 #[derive(Clone)]
-pub(super) struct Interrupt(Arc<AtomicBool>);
+pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
     /// Listens from now on.
@@ -25,7 +25,7 @@ impl Interrupt {
             }
             if !quiet {
                 let again = if which::signal() == which::INTERRUPT { "Ctrl-C again" } else { "the same again" };
-                let _told = writeln!(std::io::stderr(), "\nstopping after this step; {again} stops at once");
+                let _written = writeln!(std::io::stderr(), "\nstopping after this step; {again} stops at once");
             }
         })
         .map_err(|error| Error::Internal(format!("cannot listen to Ctrl-C: {error}")))?;
@@ -40,7 +40,7 @@ impl Interrupt {
 }
 
 /// The interruption as it is reported.
-pub(super) fn reason() -> Error {
+pub fn reason() -> Error {
     Error::Interrupted { signal: which::signal() }
 }
 

@@ -36,7 +36,7 @@ pub fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
 }
 
 /// As [`caught`], for work that is waited for.
-pub(super) async fn caught_in<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+pub async fn caught_in<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let mut work = pin!(work);
     poll_fn(move |context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
         // A panic on one of the runtime's own threads comes to nobody's ears, and numbers that are read after it may be
@@ -49,7 +49,7 @@ pub(super) async fn caught_in<T>(work: impl Future<Output = Result<T>>) -> Resul
 }
 
 /// Forgets what panicked on a device that is given up.
-pub(super) fn forget() {
+pub fn forget() {
     *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 

@@ -1,12 +1,16 @@
-//! `pseudoword embeddings`: the words that the user keeps, usable by name in prompts.
+//! `pseudoword embeddings`: the embeddings that the user has added, usable by name in prompts; and what else is done with
+//! embedding files: `pseudoword inspect` and `pseudoword convert`.
+
+pub mod convert;
+pub mod inspect;
 
 use std::path::Path;
 
 use serde_json::json;
 
 use super::args::{InspectArgs, Shared, WordsCommand};
+use super::find;
 use super::output::Output;
-use super::{find, inspect};
 use crate::base::files;
 use crate::embedding::{self, Embedding};
 use crate::event::Event;
@@ -15,14 +19,14 @@ use crate::text::check_token;
 use crate::{Error, Result};
 
 /// The embedding in a file, in whatever format.
-pub(super) fn read_file(path: &Path) -> Result<Embedding> {
+pub fn read_file(path: &Path) -> Result<Embedding> {
     let bytes = files::read(path)?;
     let file = path.display().to_string();
     Embedding::read(&bytes, &file, None).map_err(|refusal| Error::BadFile { file, reason: refusal.to_string() })
 }
 
-/// Does what is asked.
-pub(super) async fn run(command: &WordsCommand, shared: &Shared, out: &mut Output) -> Result<()> {
+/// Adds, lists, removes or shows.
+pub async fn run(command: &WordsCommand, shared: &Shared, out: &mut Output) -> Result<()> {
     match command {
         WordsCommand::Add { source, overwrite } => add(source, *overwrite, shared, out).await,
         WordsCommand::List => list(out),
@@ -81,7 +85,7 @@ fn list(out: &mut Output) -> Result<()> {
     let shelf = find::shelf()?;
     let contents = shelf.list()?;
     if contents.words.is_empty() {
-        out.say(&format!(
+        out.message(&format!(
             "no words are kept in {}; `pseudoword embeddings add FILE|URL|REPO` keeps one",
             shelf.folder().display()
         ));

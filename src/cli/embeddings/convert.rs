@@ -4,10 +4,10 @@ use std::path::Path;
 
 use clap::ValueEnum;
 
-use super::args::{ConvertArgs, LayoutChoice, Shared};
-use super::find;
-use super::output::Output;
 use crate::base::files;
+use crate::cli::args::{ConvertArgs, LayoutChoice, Shared};
+use crate::cli::find;
+use crate::cli::output::Output;
 use crate::embedding::{self, Layout};
 use crate::event::Event;
 use crate::{Error, Result};
@@ -23,8 +23,8 @@ impl LayoutChoice {
     }
 }
 
-/// Converts.
-pub(super) async fn run(args: &ConvertArgs, shared: &Shared, out: &mut Output) -> Result<()> {
+/// Writes an embedding in the layout that was asked for.
+pub async fn run(args: &ConvertArgs, shared: &Shared, out: &mut Output) -> Result<()> {
     let layout = layout(&args.output, args.format)?;
     if args.output.exists() && !args.overwrite {
         let text = format!("{} is there already: give another name, or --overwrite", args.output.display());
@@ -47,7 +47,7 @@ pub(super) async fn run(args: &ConvertArgs, shared: &Shared, out: &mut Output) -
     files::write_whole(&args.output, &bytes)?;
     let path = args.output.display().to_string();
     out.event(&Event::Saved { what: "embedding".to_owned(), path: path.clone() })?;
-    out.told(&path)
+    out.line(&path)
 }
 
 /// The layout that is asked for, or that the file's name promises.
@@ -60,7 +60,7 @@ fn layout(path: &Path, asked: Option<LayoutChoice>) -> Result<Layout> {
         _ => None,
     };
     let Some(layout) = asked.map(LayoutChoice::layout).or(promised) else {
-        let names: Vec<String> = LayoutChoice::value_variants().iter().map(super::label::option_name).collect();
+        let names: Vec<String> = LayoutChoice::value_variants().iter().map(crate::cli::label::option_name).collect();
         let text = format!(
             "{}: call the file .safetensors (diffusers), .bin (diffusers) or .pt (A1111), or give --format {}",
             path.display(),

@@ -39,7 +39,7 @@ impl Work {
 }
 
 /// Shows events to a person.
-pub(super) struct Progress {
+pub struct Progress {
     /// None off a terminal.
     bar: Option<ProgressBar>,
     lines: bool,
@@ -79,12 +79,12 @@ impl Progress {
             self.advance(&work);
         }
         if let Some(line) = line(event) {
-            self.say(&line);
+            self.print(&line);
         }
     }
 
     /// Prints a line that stays.
-    pub fn say(&mut self, line: &str) {
+    pub fn print(&mut self, line: &str) {
         match &self.bar {
             _ if !self.lines => {}
             Some(bar) => bar.suspend(|| print(line)),
@@ -124,8 +124,8 @@ impl Drop for Progress {
 }
 
 fn print(line: &str) {
-    // Nobody is left to tell if standard error is closed.
-    let _told = writeln!(std::io::stderr(), "{line}");
+    // If standard error is closed, nobody reads along.
+    let _written = writeln!(std::io::stderr(), "{line}");
 }
 
 impl Training {
@@ -236,7 +236,7 @@ fn line(event: &Event) -> Option<String> {
 }
 
 /// A stretch of time in words.
-pub(super) fn span(secs: f64) -> String {
+pub fn span(secs: f64) -> String {
     let whole = secs.max(0.0).round() as u64;
     match whole {
         0..10 => format!("{:.1} s", secs.max(0.0)),

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::args::{InspectArgs, Shared};
-use super::find::{self, Opened};
-use super::output::Output;
 use crate::Result;
 use crate::base::math::norm;
+use crate::cli::args::{InspectArgs, Shared};
+use crate::cli::find::{self, Opened};
+use crate::cli::output::Output;
 use crate::embedding::{Embedding, Encoder, Learned, NamedBy};
 use crate::model::vocabulary;
 use crate::source::fetch::WordFile;
@@ -18,7 +18,7 @@ const NEAREST: usize = 5;
 const LISTED: usize = 8;
 
 /// Describes each source.
-pub(super) async fn run(args: &InspectArgs, shared: &Shared, out: &mut Output) -> Result<()> {
+pub async fn run(args: &InspectArgs, shared: &Shared, out: &mut Output) -> Result<()> {
     let mut known = None;
     for (number, typed) in args.sources.iter().enumerate() {
         let file = find::word(typed, shared, out).await?;
@@ -30,7 +30,7 @@ pub(super) async fn run(args: &InspectArgs, shared: &Shared, out: &mut Output) -
         }
         if let Some((model, vocabulary)) = &known {
             if number > 0 {
-                out.told("")?;
+                out.line("")?;
             }
             for word in opened.reading.words() {
                 let report = Report { word, file: &file, opened: &opened, model, vocabulary };

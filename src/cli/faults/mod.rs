@@ -1,0 +1,4 @@
+//! What interrupts a command: signals and bugs.
+
+pub(super) mod interrupt;
+pub mod panics;
