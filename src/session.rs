@@ -100,16 +100,16 @@ impl Session {
     /// # Errors
     /// [`Error::WrongWidth`] if it belongs to another kind of model, [`Error::TokenTaken`] if its name is in use.
     pub fn add_embedding(&mut self, embedding: Embedding, file: &str) -> Result<()> {
-        if embedding.width != self.rows.width {
+        if embedding.width() != self.rows.width {
             return Err(Error::WrongWidth {
                 file: file.to_owned(),
-                width: embedding.width,
-                family: Embedding::family(embedding.width).to_owned(),
+                width: embedding.width(),
+                family: Embedding::family(embedding.width()).to_owned(),
                 expected: self.rows.width,
             });
         }
         self.tokenizer.add_word(&embedding.token, embedding.vectors())?;
-        self.rows.values.extend(&embedding.rows);
+        self.rows.values.extend(embedding.rows());
         self.embeddings.push(embedding);
         Ok(())
     }

@@ -20,9 +20,9 @@ pub fn check(bytes: &[u8], name: &str) {
     assert!((1..=limits::WORDS).contains(&reading.words().len()));
     assert_eq!(matches!(reading, Reading::Word(_)), reading.words().len() == 1);
     for word in reading.words() {
-        for part in &word.parts {
-            assert!((1..=limits::VECTORS).contains(&part.vectors()) && (1..=limits::WIDTH).contains(&part.width));
-            assert_eq!(part.vectors() * part.width, part.rows.len());
+        for part in &word.encoders {
+            assert!((1..=limits::VECTORS).contains(&part.count()) && (1..=limits::WIDTH).contains(&part.width));
+            assert_eq!(part.count() * part.width, part.rows.len());
             assert!(part.rows.iter().all(|value| value.is_finite()));
         }
         for note in &word.notes {
@@ -32,8 +32,8 @@ pub fn check(bytes: &[u8], name: &str) {
         for layout in Layout::ALL {
             let bytes = write(&word, layout).expect("what was read can be written");
             let back = Embedding::read(&bytes, "x", None).expect("what was written can be read");
-            let bits = |word: &Embedding| word.rows.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-            assert_eq!((&back.token, back.width, bits(&back)), (&word.token, word.width, bits(&word)));
+            let bits = |word: &Embedding| word.rows().iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+            assert_eq!((&back.token, back.width(), bits(&back)), (&word.token, word.width(), bits(&word)));
         }
     }
 }

@@ -334,8 +334,7 @@ mod tests {
         let guide = fs::read_to_string(path.join("README.txt")).unwrap();
         assert!(guide.contains("the word <word>") && guide.contains("settings.json"), "{guide}");
 
-        let word =
-            Embedding { token: "<word>".to_owned(), width: 2, rows: vec![1.0, 2.0], metadata: Default::default() };
+        let word = Embedding::new("<word>", 2, vec![1.0, 2.0]);
         let saved = folder.save_word(&word).unwrap();
         assert_eq!(Embedding::read(&fs::read(&saved).unwrap(), "saved", None).unwrap(), word);
         let refused = find(&path, false, false).map(|_| ()).unwrap_err();

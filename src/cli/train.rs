@@ -164,7 +164,7 @@ fn advised(error: Error, folder: &Path) -> Error {
 fn is_finished(folder: &Path, state: &RunState, steps: u32, job: &TrainJob) -> bool {
     let word = embeddings::read_file(&folder.join(folder::WORD));
     (state.step() >= steps || (state.converged() && state.step() == state.steps()))
-        && word.is_ok_and(|word| word.rows == job.embedding().rows)
+        && word.is_ok_and(|word| word.rows() == job.embedding().rows())
         && folder.join(folder::CURVE).exists()
 }
 

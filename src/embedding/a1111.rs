@@ -50,7 +50,7 @@ pub(super) fn words(
         words.push(Learned {
             token,
             named_by,
-            parts: vec![part],
+            encoders: vec![part],
             format,
             container: origin.container,
             metadata: metadata.clone(),

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::dtype::DType;
-use super::learned::{Container, Encoder, Format, Learned, NamedBy, Note, Part, Reading};
+use super::learned::{Container, Encoder, Format, Learned, NamedBy, Note, Reading, Vectors};
 use super::limits;
 use super::recognise::Mistaken;
 use super::refusal::{Refusal, shown};
@@ -61,10 +61,16 @@ impl Origin<'_> {
         }
     }
 
-    fn word(&self, name: (Option<String>, NamedBy), parts: Vec<Part>, format: Format, notes: Vec<Note>) -> Learned {
+    fn word(
+        &self,
+        name: (Option<String>, NamedBy),
+        encoders: Vec<Vectors>,
+        format: Format,
+        notes: Vec<Note>,
+    ) -> Learned {
         let (token, named_by) = name;
         let (container, metadata) = (self.container, self.metadata.clone());
-        Learned { token, named_by, parts, format, container, metadata, notes }
+        Learned { token, named_by, encoders, format, container, metadata, notes }
     }
 }
 
@@ -198,7 +204,7 @@ pub(super) fn part(
     index: usize,
     encoder: Encoder,
     budget: &mut u64,
-) -> Result<(Part, Vec<Note>), Refusal> {
+) -> Result<(Vectors, Vec<Note>), Refusal> {
     let Some(tensor) = tensors.named().get(index) else {
         return Err(Refusal::unsupported("the file", "a tensor is missing"));
     };
@@ -236,7 +242,7 @@ pub(super) fn part(
     }
     let width = usize::try_from(width).unwrap_or(usize::MAX);
     let notes = check(&tensor.key, &rows)?;
-    Ok((Part { encoder, width, rows }, notes))
+    Ok((Vectors { encoder, width, rows }, notes))
 }
 
 /// Refuses values that are no numbers, and notes values that no training makes.

@@ -23,7 +23,7 @@ pub struct Learned {
     /// Who says so.
     pub named_by: NamedBy,
     /// Its vectors: for one text encoder, or for two (SDXL).
-    pub parts: Vec<Part>,
+    pub encoders: Vec<Vectors>,
     /// How they are laid out.
     pub format: Format,
     /// In what kind of file.
@@ -36,18 +36,18 @@ pub struct Learned {
 
 /// Vectors for one text encoder.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Part {
+pub struct Vectors {
     /// Which one.
     pub encoder: Encoder,
     /// Width of a vector.
     pub width: usize,
-    /// The vectors, row after row: `[K, width]`, all finite.
+    /// The vectors, one after the other: `[K, width]`. Those that were read are all finite.
     pub rows: Vec<f32>,
 }
 
-impl Part {
-    /// How many vectors there are.
-    pub fn vectors(&self) -> usize {
+impl Vectors {
+    /// How many there are.
+    pub fn count(&self) -> usize {
         self.rows.len() / self.width.max(1)
     }
 }
@@ -234,10 +234,11 @@ impl Learned {
     /// # Errors
     /// [`Refusal::TwoEncoders`] for an SDXL pair, [`Refusal::Unnamed`] if nobody says what it is called.
     pub fn into_embedding(self, token: Option<&str>) -> Result<Embedding, Refusal> {
-        let widths = self.parts.iter().map(|part| (part.encoder.name().to_owned(), part.width)).collect();
-        let mut parts = self.parts.into_iter();
-        let (Some(part), None) = (parts.next(), parts.next()) else { return Err(Refusal::TwoEncoders { widths }) };
+        if self.encoders.len() != 1 {
+            let width = |vectors: &Vectors| (vectors.encoder.name().to_owned(), vectors.width);
+            return Err(Refusal::TwoEncoders { widths: self.encoders.iter().map(width).collect() });
+        }
         let token = token.map(str::to_owned).or(self.token).ok_or(Refusal::Unnamed)?;
-        Ok(Embedding { token, width: part.width, rows: part.rows, metadata: self.metadata })
+        Ok(Embedding { token, encoders: self.encoders, metadata: self.metadata })
     }
 }

@@ -12,7 +12,7 @@
 //! | [`safetensors`] | header and tensors |
 //! | [`picture`] | A1111's embeddings inside of PNG files |
 //! | `layout`, `a1111` | which words named tensors are |
-//! | [`learned`] | what was found: words, their parts, notes |
+//! | [`learned`] | what was found: words, their vectors, notes |
 //! | [`write()`] | the other direction |
 //!
 //! What our own training writes is what diffusers calls `learned_embeds.safetensors`: one f32 tensor `[K, D]` whose
@@ -39,30 +39,44 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-pub use self::learned::{Container, Encoder, Format, Learned, NamedBy, Note, Part, Reading};
+pub use self::learned::{Container, Encoder, Format, Learned, NamedBy, Note, Reading, Vectors};
 pub use self::read::read;
 pub use self::recognise::Mistaken;
 pub use self::refusal::{Refusal, shown};
 pub use self::write::{Layout, write};
 
-/// A word and its vectors.
+/// A learned word: its name and the vectors that it stands for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embedding {
     /// What it is called in prompts.
     pub token: String,
-    /// Width of a vector.
-    pub width: usize,
-    /// The vectors, row after row: `[K, D]`.
-    pub rows: Vec<f32>,
+    /// Its vectors for each of a model's text encoders, in the order in which the model has them. Today's models have one.
+    pub encoders: Vec<Vectors>,
     /// Where it comes from: `base-model`, `init`, `steps`, `recipe`, `seed`, ...; the keys of the file without our
     /// prefix.
     pub metadata: BTreeMap<String, String>,
 }
 
 impl Embedding {
-    /// How many vectors there are.
+    /// An embedding for models with one text encoder: `rows` are its vectors, one after the other.
+    pub fn new(token: impl Into<String>, width: usize, rows: Vec<f32>) -> Self {
+        let encoders = vec![Vectors { encoder: Encoder::Unnamed, width, rows }];
+        Self { token: token.into(), encoders, metadata: BTreeMap::new() }
+    }
+
+    /// How many vectors there are for a text encoder: as many for each.
     pub fn vectors(&self) -> usize {
-        self.rows.len() / self.width.max(1)
+        self.encoders.first().map_or(0, Vectors::count)
+    }
+
+    /// Width of a vector for the first text encoder.
+    pub fn width(&self) -> usize {
+        self.encoders.first().map_or(0, |vectors| vectors.width)
+    }
+
+    /// The vectors for the first text encoder, one after the other: `[K, D]`.
+    pub fn rows(&self) -> &[f32] {
+        self.encoders.first().map_or(&[], |vectors| &vectors.rows)
     }
 
     /// Reads the one word of a file in any format, for a model with one text encoder. `name` is the file's name. With

@@ -21,11 +21,11 @@ pub(super) fn rows(
     let table = &model.text.token_embedding;
     let (vectors, width) = (config.vectors as usize, table.width());
     if let Some(embedding) = embedding {
-        if embedding.width != width {
+        if embedding.width() != width {
             return Err(Error::WrongWidth {
                 file: embedding.token.clone(),
-                width: embedding.width,
-                family: Embedding::family(embedding.width).to_owned(),
+                width: embedding.width(),
+                family: Embedding::family(embedding.width()).to_owned(),
                 expected: width,
             });
         }
@@ -37,7 +37,7 @@ pub(super) fn rows(
         }
         let rows = (0..vectors).flat_map(|i| {
             let row = i.min(embedding.vectors() - 1);
-            embedding.rows[row * width..(row + 1) * width].to_vec()
+            embedding.rows()[row * width..(row + 1) * width].to_vec()
         });
         return Ok((rows.collect(), embedding.token.clone()));
     }

@@ -198,10 +198,8 @@ impl TrainJob {
             ("version", env!("CARGO_PKG_VERSION").to_owned()),
         ];
         Embedding {
-            token: config.token.clone(),
-            width: self.known.width,
-            rows: self.optimiser.rows().to_vec(),
             metadata: metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+            ..Embedding::new(&config.token, self.known.width, self.optimiser.rows().to_vec())
         }
     }
 

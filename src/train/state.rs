@@ -105,7 +105,7 @@ impl Inputs {
             hashes.insert("the file of choices (--replay)".to_owned(), replay.hash.clone());
         }
         if let Some(init) = &input.init {
-            hashes.insert("the word it starts from".to_owned(), hash([bytemuck::cast_slice(&init.rows)]));
+            hashes.insert("the word it starts from".to_owned(), hash([bytemuck::cast_slice(init.rows())]));
         }
         for (set, pictures) in [("picture", &input.pictures), ("unseen picture", &input.unseen)] {
             // Their order decides which is drawn.

@@ -77,7 +77,7 @@ impl Engine {
         let bad = |refusal: Refusal| to_js(Error::BadFile { file: name.to_owned(), reason: refusal.to_string() });
         let word = Embedding::read(bytes, name, token.as_deref()).map_err(bad)?;
         let init = word.metadata.get("init");
-        let about = json!({"token": word.token, "vectors": word.vectors(), "width": word.width, "init": init});
+        let about = json!({"token": word.token, "vectors": word.vectors(), "width": word.width(), "init": init});
         self.session.add_embedding(word, name).map_err(to_js)?;
         plain(&about)
     }

@@ -45,7 +45,7 @@ impl Training {
 
     /// The vectors as they are now, row after row.
     pub fn rows(&self) -> Vec<f32> {
-        self.job.embedding().rows
+        self.job.embedding().rows().to_vec()
     }
 
     /// The word as it is now, as a file: `diffusers`, `diffusers-bin`, `a1111` or `kohya`.

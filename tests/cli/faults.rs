@@ -53,7 +53,7 @@ fn state(place: &Place, run: &str) -> RunState {
 }
 
 fn rows(place: &Place, run: &str) -> Vec<u32> {
-    bits(&read_word(&place.path(run).join("learned_embeds.safetensors")).rows)
+    bits(read_word(&place.path(run).join("learned_embeds.safetensors")).rows())
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn a_disk_that_stays_full_leaves_the_word_elsewhere() {
     assert_eq!(state(&place, "run").step(), 2, "the last good state is as it was");
     let rescued = fs::read_dir(place.path("tmp")).unwrap().next().unwrap().unwrap().path();
     let [word, kept] = ["learned_embeds.safetensors", "state"].map(|name| fs::read(rescued.join(name)).unwrap());
-    assert_eq!(bits(&Embedding::read(&word, "rescued", None).unwrap().rows), rows(&place, "whole"));
+    assert_eq!(bits(Embedding::read(&word, "rescued", None).unwrap().rows()), rows(&place, "whole"));
     // As the message says: make room, copy the state back, give the same command again.
     place.file("run/state", &kept);
     succeeded(&place.run_train(&["--steps", "5"]));
@@ -321,7 +321,7 @@ fn a_gpu_that_fails_is_an_error_with_advice_and_the_run_goes_on() {
     assert!(text(&output.stderr).contains("It is started again, once"), "{}", text(&output.stderr));
     // Both end where a run ends that nothing happened to.
     succeeded(&on_the_gpu(&place, "", &["--out", "whole"]));
-    let rows = |run: &str| read_word(&place.path(run).join("learned_embeds.safetensors")).rows;
+    let rows = |run: &str| read_word(&place.path(run).join("learned_embeds.safetensors")).rows().to_vec();
     let whole = rows("whole");
     for run in ["gpu-lost", "again"] {
         let off = whole.iter().zip(rows(run)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::place::{Place, bits, events, read_word, refused, succeeded, text};
 
 fn rows(place: &Place, run: &str) -> Vec<u32> {
-    bits(&read_word(&place.path(run).join("learned_embeds.safetensors")).rows)
+    bits(read_word(&place.path(run).join("learned_embeds.safetensors")).rows())
 }
 
 /// The program, after a shell script that has the same process number as the program will have.

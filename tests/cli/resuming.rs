@@ -13,7 +13,7 @@ use crate::place::{Place, bits, events, peach, read_word, refused, succeeded, te
 
 /// The rows of the word in a run's folder.
 fn rows(place: &Place, run: &str) -> Vec<u32> {
-    bits(&read_word(&place.path(run).join("learned_embeds.safetensors")).rows)
+    bits(read_word(&place.path(run).join("learned_embeds.safetensors")).rows())
 }
 
 fn state(place: &Place, name: &str) -> RunState {

@@ -11,7 +11,7 @@ fn word(token: &str) -> Embedding {
     let rows = (0..256).map(|i| ((i * 37 % 101) as f32 - 50.0) / 400.0).collect();
     let metadata = [("steps", "12"), ("base-model", "mini"), ("init", "apple")];
     let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-    Embedding { token: token.to_owned(), width: 128, rows, metadata }
+    Embedding { metadata, ..Embedding::new(token, 128, rows) }
 }
 
 /// The program with a shelf of its own.
@@ -34,7 +34,7 @@ fn a_word_goes_through_every_format_bit_for_bit() {
         assert_eq!(text(&output.stdout), format!("{to}\n"));
     }
     let last = read_word(&place.path("fifth.safetensors"));
-    assert_eq!((last.token.as_str(), bits(&last.rows)), ("<fruit>", bits(&word("").rows)));
+    assert_eq!((last.token.as_str(), bits(last.rows())), ("<fruit>", bits(word("").rows())));
 
     refused(&run(&place, &["convert", "first.safetensors", "second.bin"]), 2, &["second.bin is there already"]);
     refused(&run(&place, &["convert", "first.safetensors", "x.png"]), 2, &["x.png", ".safetensors", "a1111"]);
@@ -112,7 +112,7 @@ fn kept_words_are_usable_by_name() {
     refused(&keep(&["show", "<nut>"]), 2, &["<nut>", "<berry> <fruit>"]);
     refused(&keep(&["add", "fruit.pt=two words"]), 2, &["two words", "spaces"]);
     // Another word of the same name needs to be meant.
-    place.file("other.safetensors", &Embedding { rows: vec![0.25; 128], ..word("<fruit>") }.to_safetensors());
+    place.file("other.safetensors", &Embedding::new("<fruit>", 128, vec![0.25; 128]).to_safetensors());
     refused(&keep(&["add", "other.safetensors"]), 2, &["<fruit>", "taken"]);
 
     let generate = |prompt: &str| run(&place, &["generate", prompt, "--steps", "1", "--json"]);

@@ -51,7 +51,7 @@ fn a_training_step_is_the_same_with_and_without() {
             TrainInput { replay: Some(Replay::read(&bytes, "replay").expect("a replay")), ..TrainInput::default() };
         let mut job = session.train(&config, input).expect("a job");
         pollster::block_on(async { while job.next().await.expect("no error").is_some() {} });
-        job.embedding().rows
+        job.embedding().rows().to_vec()
     };
     let (on, off) = (rows(Checkpointing::On), rows(Checkpointing::Off));
     assert!(crate::fixtures::cosine(&on, &off) > 0.999_999_9);

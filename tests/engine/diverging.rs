@@ -59,14 +59,14 @@ fn an_absurd_rate_ends_with_the_last_good_vector() {
     let session = open("mini", &cpu(), None);
     let config = config(&session, 1000.0);
     let mut job = session.train(&config, input()).unwrap();
-    let before = job.embedding().rows;
+    let before = job.embedding().rows().to_vec();
     let error = work(&mut job).1.unwrap_err();
     assert_eq!(error.exit_code(), 4);
     let text = error.to_string();
     for part in ["stopped at step 1", "times as long as the model's words", "--lr", "--on-divergence rewind"] {
         assert!(text.contains(part), "{part:?} is not in {text}");
     }
-    assert_eq!(job.embedding().rows, before);
+    assert_eq!(job.embedding().rows(), before);
     assert_eq!(RunState::read(&job.state(), "state").unwrap().step(), 0);
 }
 
@@ -102,11 +102,11 @@ fn taken_back_the_rate_is_halved_until_it_will_do_or_five_times() {
     assert!((rates.last().unwrap() / halved - 1.0).abs() < 1e-12, "{rates:?}");
 
     let mut job = session.train(&rewind(1e6), input()).unwrap();
-    let before = job.embedding().rows;
+    let before = job.embedding().rows().to_vec();
     let (events, ended) = work(&mut job);
     let text = ended.unwrap_err().to_string();
     assert!(text.contains("halved 5 times already"), "{text}");
-    assert_eq!((rewound(&events).len(), job.embedding().rows), (5, before));
+    assert_eq!((rewound(&events).len(), job.embedding().rows()), (5, before.as_slice()));
 }
 
 #[test]

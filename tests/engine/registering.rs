@@ -13,7 +13,7 @@ const WIDTH: usize = 24;
 /// A word whose vectors have one value each.
 fn word(token: &str, values: &[f32]) -> Embedding {
     let rows = values.iter().flat_map(|value| [*value; WIDTH]).collect();
-    Embedding { token: token.to_owned(), width: WIDTH, rows, metadata: Default::default() }
+    Embedding::new(token, WIDTH, rows)
 }
 
 /// The same after a trip through a file.
@@ -77,7 +77,7 @@ fn forgetting_a_word_leaves_the_others_and_no_trace() {
         for (token, values) in [("<one>", &[1.0, 2.0][..]), ("<two>", &[3.0]), ("<three>", &[4.0, 5.0])] {
             session.add_embedding(word(token, values), token).unwrap();
         }
-        assert_eq!(session.remove_embedding("<ONE>").unwrap().rows, word("", &[1.0, 2.0]).rows);
+        assert_eq!(session.remove_embedding("<ONE>").unwrap().rows(), word("", &[1.0, 2.0]).rows());
         assert!(session.remove_embedding("<one>").is_none());
         assert_eq!(ids(&session, "<three> <two>"), [n + 1, n + 2, n]);
         assert_eq!([n, n + 1, n + 2].map(|id| sum(&session, id) / WIDTH as f32), [3.0, 4.0, 5.0]);
@@ -107,7 +107,7 @@ fn names_that_collide_are_refused_and_nothing_changes() {
 #[test]
 fn a_word_of_another_family_is_refused_with_both_widths_and_families() {
     let mut session = open("mini", &cpu(), None);
-    let sd2 = Embedding { width: 1024, rows: vec![0.5; 1024], ..word("<x>", &[]) };
+    let sd2 = Embedding::new("<x>", 1024, vec![0.5; 1024]);
     let message = session.add_embedding(sd2, "style.pt").unwrap_err().to_string();
     for part in ["style.pt", "Stable Diffusion 2.x", "1024", "pseudoword's mini model", "128"] {
         assert!(message.contains(part), "{part:?} is not in: {message}");

@@ -112,7 +112,8 @@ fn on_the_gpu_a_broken_run_ends_where_a_whole_one_does() {
     work(&mut whole, u32::MAX, 0);
     let mut rest = session.resume(&config, bare(), &state).unwrap();
     work(&mut rest, u32::MAX, 0);
-    let off = whole.embedding().rows.iter().zip(rest.embedding().rows).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let off =
+        whole.embedding().rows().iter().zip(rest.embedding().rows()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(off <= 1e-6, "{off}");
 }
 

@@ -44,10 +44,10 @@ fn what_other_programs_write_is_read_bit_for_bit() {
         assert_eq!(reading.words().len(), words.len(), "{name}");
         for (found, word) in reading.words().iter().zip(words) {
             assert_eq!(found.token, word.token, "{name}");
-            let shapes: Vec<Vec<usize>> = found.parts.iter().map(|part| vec![part.vectors(), part.width]).collect();
+            let shapes: Vec<Vec<usize>> = found.encoders.iter().map(|part| vec![part.count(), part.width]).collect();
             assert_eq!(shapes, word.shapes, "{name}");
             let bytes: Vec<u8> =
-                found.parts.iter().flat_map(|part| &part.rows).flat_map(|value| value.to_le_bytes()).collect();
+                found.encoders.iter().flat_map(|part| &part.rows).flat_map(|value| value.to_le_bytes()).collect();
             assert_eq!(hex(&bytes), word.bits, "{name}");
         }
     }
@@ -104,10 +104,8 @@ pub fn ours() -> Vec<(String, Vec<u8>)> {
     for (vectors, width) in [(1, 768), (2, 768), (75, 768), (3, 1024), (16, 1280), (2, 32)] {
         let metadata = [("steps", "500"), ("base-model", "sd-v1-5"), ("init", "caf\u{e9} \u{1f98a}")];
         let word = Embedding {
-            token: "<cat-toy>".to_owned(),
-            width,
-            rows: values(vectors, width, 9),
             metadata: metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+            ..Embedding::new("<cat-toy>", width, values(vectors, width, 9))
         };
         for layout in Layout::ALL {
             let kind = layout.name().split(' ').next().unwrap_or_default();
@@ -145,10 +143,8 @@ fn what_we_write_is_what_other_programs_were_shown_to_read() {
 #[test]
 fn the_bytes_are_those_of_the_reference() {
     let word = |metadata: &[(&str, &str)], token: &str| Embedding {
-        token: token.to_owned(),
-        width: 768,
-        rows: vec![0.0; 768],
         metadata: metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        ..Embedding::new(token, 768, vec![0.0; 768])
     };
     // file-formats.md, section 9: sizes of the files, hashes of their pickles.
     let bin = write(&word(&[], "<cat-toy>"), Layout::Bin).unwrap();
@@ -161,10 +157,8 @@ fn the_bytes_are_those_of_the_reference() {
     assert_eq!(hex(&Sha256::digest(&pt[64..64 + 273])), pickle);
     // The file that this program has always written.
     let own = Embedding {
-        token: "<t>".to_owned(),
-        width: 2,
-        rows: vec![1.0, -2.0],
         metadata: BTreeMap::from([("steps".to_owned(), "3".to_owned()), ("init".to_owned(), "a \"b\"".to_owned())]),
+        ..Embedding::new("<t>", 2, vec![1.0, -2.0])
     };
     let header = "{\"__metadata__\":{\"format\":\"pt\",\"pseudoword.init\":\"a \\\"b\\\"\",\"pseudoword.steps\":\"3\"},\
                   \"<t>\":{\"data_offsets\":[0,8],\"dtype\":\"F32\",\"shape\":[1,2]}}";

@@ -13,9 +13,9 @@ fn small() -> Vec<(String, Vec<u8>)> {
 
 fn assert_sane(reading: &Reading, what: &str) {
     assert!(!reading.words().is_empty(), "{what}");
-    for part in reading.words().iter().flat_map(|word| &word.parts) {
-        assert!((1..=limits::VECTORS).contains(&part.vectors()) && part.width <= limits::WIDTH, "{what}");
-        assert_eq!(part.vectors() * part.width, part.rows.len(), "{what}");
+    for part in reading.words().iter().flat_map(|word| &word.encoders) {
+        assert!((1..=limits::VECTORS).contains(&part.count()) && part.width <= limits::WIDTH, "{what}");
+        assert_eq!(part.count() * part.width, part.rows.len(), "{what}");
         assert!(part.rows.iter().all(|value| value.is_finite()), "{what}");
     }
 }
@@ -45,7 +45,7 @@ fn every_flipped_bit_is_noticed_or_harmless() {
                 if checked {
                     // What a checksum covers cannot change unnoticed.
                     for (found, word) in reading.words().iter().zip(whole.words()) {
-                        assert_eq!((&found.parts, &found.token), (&word.parts, &word.token), "{what}");
+                        assert_eq!((&found.encoders, &found.token), (&word.encoders, &word.token), "{what}");
                     }
                 }
                 if container == Container::Safetensors {

@@ -20,7 +20,7 @@ fn word() -> impl Strategy<Value = Embedding> {
     (shape, "[^\\p{C}]{1,20}", metadata).prop_flat_map(|((vectors, width), token, metadata)| {
         proptest::collection::vec(any::<u32>(), vectors * width).prop_map(move |bits| {
             let rows = bits.into_iter().map(f32::from_bits).map(|v| if v.is_finite() { v } else { -0.0 }).collect();
-            Embedding { token: token.clone(), width, rows, metadata: metadata.clone() }
+            Embedding { metadata: metadata.clone(), ..Embedding::new(&token, width, rows) }
         })
     })
 }
@@ -38,8 +38,8 @@ proptest! {
             prop_assert_eq!(&bytes, &write(&word, layout).unwrap());
             let name = format!("x.{}", layout.extension());
             let back = Embedding::read(&bytes, &name, None).unwrap();
-            prop_assert_eq!((&back.token, back.width), (&word.token, word.width));
-            prop_assert_eq!(bits(&back.rows), bits(&word.rows));
+            prop_assert_eq!((&back.token, back.width()), (&word.token, word.width()));
+            prop_assert_eq!(bits(back.rows()), bits(word.rows()));
             if matches!(layout, Layout::Safetensors | Layout::Kohya) && !word.metadata.contains_key("token") {
                 prop_assert_eq!(&back.metadata, &word.metadata);
             }
@@ -80,7 +80,7 @@ proptest! {
         let end = (at + piece.len()).min(bytes.len());
         bytes.splice(at..end, piece.iter().copied());
         if let Ok(reading) = read(&bytes, "spliced.bin") {
-            prop_assert!(reading.words().iter().flat_map(|word| &word.parts).all(|part| part.vectors() <= 75));
+            prop_assert!(reading.words().iter().flat_map(|word| &word.encoders).all(|part| part.count() <= 75));
         }
     }
 
@@ -151,7 +151,7 @@ const PIECES: &[&[u8]] = &[
 ];
 
 fn one(token: &str, rows: Vec<f32>, width: usize) -> Embedding {
-    Embedding { token: token.to_owned(), width, rows, metadata: BTreeMap::new() }
+    Embedding::new(token, width, rows)
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn said(case: &Case) -> String {
     match outcome(case) {
         Ok((word, embedding)) => {
             let notes: Vec<String> = word.notes.iter().map(ToString::to_string).collect();
-            let (token, vectors, width) = (&embedding.token, embedding.vectors(), embedding.width);
+            let (token, vectors, width) = (&embedding.token, embedding.vectors(), embedding.width());
             let word = format!("**read**: {token:?}, {vectors} x {width}, {}", word.format);
             if notes.is_empty() { word } else { format!("{word}; note: {}", notes.join("; ")) }
         }
@@ -122,7 +122,7 @@ fn a_given_token_names_and_renames() {
 #[test]
 fn a_word_for_two_encoders_keeps_both_parts() {
     let word = read(&crate::golden::fixture("sdxl.safetensors"), "sdxl.safetensors").unwrap().choose(None).unwrap();
-    let widths: Vec<_> = word.parts.iter().map(|part| (part.encoder.name(), part.width)).collect();
+    let widths: Vec<_> = word.encoders.iter().map(|part| (part.encoder.name(), part.width)).collect();
     assert_eq!(widths, [("clip_l", 32), ("clip_g", 40)]);
     let message = word.into_embedding(None).unwrap_err().to_string();
     assert!(message.contains("clip_l: 32 wide, clip_g: 40 wide"), "{message}");
@@ -137,9 +137,10 @@ fn what_is_accepted_is_finite_and_written_if_asked() {
     }
     for (index, case) in corpus().iter().enumerate() {
         let Ok((word, embedding)) = outcome(case) else { continue };
-        assert!(embedding.rows.iter().all(|value| value.is_finite()), "row {}, {}", case.row, case.what);
+        assert!(embedding.rows().iter().all(|value| value.is_finite()), "row {}, {}", case.row, case.what);
         let Some(folder) = &asked else { continue };
-        let bits: String = embedding.rows.iter().map(|value| format!("{:08x}", value.to_bits().swap_bytes())).collect();
+        let bits: String =
+            embedding.rows().iter().map(|value| format!("{:08x}", value.to_bits().swap_bytes())).collect();
         let what = format!("row {}, {}", case.row, case.what);
         let about = serde_json::json!({ "what": what, "container": word.container.to_string(), "bits": bits });
         std::fs::write(folder.join(format!("{index}.file")), &case.bytes).unwrap();

@@ -64,7 +64,7 @@ fn a_model_that_this_machine_cannot_use_costs_its_configuration_and_no_weights()
 #[test]
 fn a_model_and_a_word_come_from_a_repository_and_stay() {
     let folder = tempfile::tempdir().unwrap();
-    let word = Embedding { token: "<thing>".to_owned(), width: 24, rows: vec![0.1; 24], metadata: Default::default() };
+    let word = Embedding::new("<thing>", 24, vec![0.1; 24]);
     let mut files = model_files();
     files.push(("learned_embeds.bin".to_owned(), write(&word, Layout::Bin).unwrap()));
     let files: Vec<(&str, &[u8])> = files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())).collect();

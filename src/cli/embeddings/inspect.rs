@@ -7,7 +7,7 @@ use crate::base::math::norm;
 use crate::cli::args::{InspectArgs, Shared};
 use crate::cli::find::{self, Opened};
 use crate::cli::output::Output;
-use crate::embedding::{Embedding, Encoder, Learned, NamedBy};
+use crate::embedding::{Embedding, Encoder, Learned, NamedBy, Vectors};
 use crate::model::vocabulary;
 use crate::source::fetch::WordFile;
 use crate::text::Vocabulary;
@@ -55,16 +55,16 @@ impl Report<'_> {
         find::token(self.word, self.file).unwrap_or_default()
     }
 
-    /// Euclidean norms of the vectors of a part.
-    fn norms(part: &crate::embedding::Part) -> Vec<f64> {
-        part.rows.chunks(part.width.max(1)).map(norm).collect()
+    /// The vectors' Euclidean norms.
+    fn norms(vectors: &Vectors) -> Vec<f64> {
+        vectors.rows.chunks(vectors.width.max(1)).map(norm).collect()
     }
 
-    /// For each vector of a part, the words near it; none if the vocabulary is of another width.
-    fn nearest(&self, part: &crate::embedding::Part) -> Option<Vec<Vec<(String, f64)>>> {
-        let fits = part.width == self.vocabulary.width();
+    /// For each vector, the words near it; none if the vocabulary is of another width.
+    fn nearest(&self, vectors: &Vectors) -> Option<Vec<Vec<(String, f64)>>> {
+        let fits = vectors.width == self.vocabulary.width();
         fits.then(|| {
-            part.rows.chunks(part.width).take(LISTED).map(|row| self.vocabulary.nearest(row, NEAREST)).collect()
+            vectors.rows.chunks(vectors.width).take(LISTED).map(|row| self.vocabulary.nearest(row, NEAREST)).collect()
         })
     }
 
@@ -82,13 +82,13 @@ impl Report<'_> {
             lines.push(format!("  published as  {token}"));
         }
         lines.extend(file.kind.as_ref().map(|kind| format!("  kind          {kind}")));
-        for part in &word.parts {
-            let encoder = match part.encoder {
+        for vectors in &word.encoders {
+            let encoder = match vectors.encoder {
                 Encoder::Unnamed => String::new(),
                 named => format!(" for {}", named.name()),
             };
-            let family = Embedding::family(part.width);
-            lines.push(format!("  vectors       {}{encoder}, {} wide ({family})", part.vectors(), part.width));
+            let family = Embedding::family(vectors.width);
+            lines.push(format!("  vectors       {}{encoder}, {} wide ({family})", vectors.count(), vectors.width));
         }
         lines.push(format!(
             "  format        {} in a {} file, {} bytes",
@@ -96,9 +96,9 @@ impl Report<'_> {
             word.container,
             self.opened.bytes.len()
         ));
-        for part in &word.parts {
-            lines.push(format!("  lengths       {}", some(&Self::norms(part), |norm| format!("{norm:.3}"))));
-            let Some(nearest) = self.nearest(part) else {
+        for vectors in &word.encoders {
+            lines.push(format!("  lengths       {}", some(&Self::norms(vectors), |norm| format!("{norm:.3}"))));
+            let Some(nearest) = self.nearest(vectors) else {
                 let text = "not known: its words are";
                 lines.push(format!(
                     "  nearest       {text} {} wide in {}; give --model one that fits",
@@ -128,16 +128,16 @@ impl Report<'_> {
     fn object(&self) -> Value {
         let (word, file) = (self.word, self.file);
         let parts: Vec<Value> = word
-            .parts
+            .encoders
             .iter()
-            .map(|part| {
+            .map(|vectors| {
                 let near = |near: Vec<(String, f64)>| -> Vec<Value> {
                     near.into_iter().map(|(word, cosine)| json!({"word": word, "cosine": cosine})).collect()
                 };
-                let nearest = self.nearest(part).map(|rows| rows.into_iter().map(near).collect::<Vec<_>>());
+                let nearest = self.nearest(vectors).map(|rows| rows.into_iter().map(near).collect::<Vec<_>>());
                 json!({
-                    "encoder": part.encoder.name(), "vectors": part.vectors(), "width": part.width,
-                    "family": Embedding::family(part.width), "norms": Self::norms(part), "nearest": nearest,
+                    "encoder": vectors.encoder.name(), "vectors": vectors.count(), "width": vectors.width,
+                    "family": Embedding::family(vectors.width), "norms": Self::norms(vectors), "nearest": nearest,
                 })
             })
             .collect();

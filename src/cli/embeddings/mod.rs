@@ -53,7 +53,7 @@ async fn add(argument: &str, overwrite: bool, shared: &Shared, out: &mut Output)
     let word = opened.reading.choose(name).map_err(bad)?;
     let token = name.or_else(|| find::token(&word, &file)).ok_or(embedding::Refusal::Unnamed).map_err(bad)?.to_owned();
     check_token(&token)?;
-    let (parts, width) = (word.parts.len(), word.parts.first().map_or(0, |part| part.width));
+    let (encoders, width) = (word.encoders.len(), word.encoders.first().map_or(0, |vectors| vectors.width));
     // As it came, so that nothing it says is lost. One of several is taken out, and one that is renamed is written anew: the
     // file would go on calling it by its old name.
     let renamed = find::token(&word, &file) != Some(token.as_str());
@@ -69,7 +69,7 @@ async fn add(argument: &str, overwrite: bool, shared: &Shared, out: &mut Output)
         Added::Same(path) => (path, "was kept already".to_owned()),
         Added::Replaced { path, old } => (path, format!("is kept; what it replaced is {}", old.display())),
     };
-    if parts > 1 {
+    if encoders > 1 {
         let text = format!("{token} has vectors for SDXL's two text encoders: models with one cannot use it");
         out.event(&Event::warning("two-encoders", text))?;
     }
@@ -95,9 +95,12 @@ fn list(out: &mut Output) -> Result<()> {
         match find::open(&find::kept_file(kept)) {
             Ok(opened) => {
                 for word in opened.reading.words() {
-                    let sizes: Vec<String> =
-                        word.parts.iter().map(|part| format!("{} x {}", part.vectors(), part.width)).collect();
-                    let family = word.parts.first().map_or("", |part| Embedding::family(part.width));
+                    let sizes: Vec<String> = word
+                        .encoders
+                        .iter()
+                        .map(|vectors| format!("{} x {}", vectors.count(), vectors.width))
+                        .collect();
+                    let family = word.encoders.first().map_or("", |vectors| Embedding::family(vectors.width));
                     out.result(
                         &format!("{token:<24} {:<12} {family}", sizes.join(" + ")),
                         &json!({"event": "word", "token": token, "sizes": sizes, "family": family, "path": path}),

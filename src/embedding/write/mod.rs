@@ -64,7 +64,10 @@ pub fn write(word: &Embedding, layout: Layout) -> Result<Vec<u8>, Refusal> {
 
 /// What every layout and every reader of it needs.
 fn check(word: &Embedding) -> Result<(), String> {
-    let (vectors, width) = (word.vectors(), word.width);
+    let (vectors, width, values) = (word.vectors(), word.width(), word.rows().len());
+    if word.encoders.len() > 1 {
+        return Err("it has vectors for several text encoders, and this layout has room for those of one".to_owned());
+    }
     if word.token.is_empty() || word.token.len() > limits::FACT {
         return Err("the token is empty, or far too long".to_owned());
     }
@@ -72,14 +75,14 @@ fn check(word: &Embedding) -> Result<(), String> {
     if word.token == "__metadata__" {
         return Err("safetensors files use this name for something else; choose another token".to_owned());
     }
-    if vectors == 0 || vectors * width != word.rows.len() {
-        return Err(format!("{} values are not a number of vectors of width {width}", word.rows.len()));
+    if vectors == 0 || vectors * width != values {
+        return Err(format!("{values} values are not a number of vectors of width {width}"));
     }
     if vectors > limits::VECTORS || width > limits::WIDTH {
         let (most, widest) = (limits::VECTORS, limits::WIDTH);
         return Err(format!("it has {vectors} vectors of width {width}; {most} of width {widest} are the most"));
     }
-    let bad = word.rows.iter().filter(|value| !value.is_finite()).count();
+    let bad = word.rows().iter().filter(|value| !value.is_finite()).count();
     if bad > 0 {
         return Err(format!("{bad} of its values are NaN or infinite"));
     }
@@ -88,7 +91,7 @@ fn check(word: &Embedding) -> Result<(), String> {
 
 /// The values, little-endian.
 fn data(word: &Embedding) -> Vec<u8> {
-    word.rows.iter().flat_map(|value| value.to_le_bytes()).collect()
+    word.rows().iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 /// Our own metadata with their prefix, and upstream's `format`.
@@ -106,7 +109,7 @@ fn kohya_metadata(word: &Embedding) -> BTreeMap<String, &str> {
     metadata.insert(TOKEN.to_owned(), &word.token);
     metadata.insert("modelspec.sai_model_spec".to_owned(), "1.0.0");
     metadata.insert("modelspec.title".to_owned(), &word.token);
-    if word.width == 768 {
+    if word.width() == 768 {
         metadata.insert("modelspec.architecture".to_owned(), "stable-diffusion-v1/textual-inversion");
     }
     metadata
@@ -115,7 +118,7 @@ fn kohya_metadata(word: &Embedding) -> BTreeMap<String, &str> {
 /// A safetensors file with one f32 tensor `[K, D]`.
 pub(super) fn safetensors(key: &str, word: &Embedding, metadata: BTreeMap<String, &str>) -> Vec<u8> {
     let tensor = serde_json::json!({
-        "dtype": "F32", "shape": [word.vectors(), word.width], "data_offsets": [0, 4 * word.rows.len()],
+        "dtype": "F32", "shape": [word.vectors(), word.width()], "data_offsets": [0, 4 * word.rows().len()],
     });
     let key = serde_json::Value::String(key.to_owned());
     let metadata = serde_json::json!(metadata);

@@ -61,10 +61,10 @@ impl Pickle {
 
     /// `_rebuild_tensor_v2(('storage', FloatStorage, '0', 'cpu', n), 0, (K, D), (D, 1), False, OrderedDict())`.
     fn tensor(&mut self, word: &Embedding) -> &mut Self {
-        let (vectors, width) = (word.vectors(), word.width);
+        let (vectors, width) = (word.vectors(), word.width());
         self.global("torch._utils", "_rebuild_tensor_v2").op(b'(');
         self.op(b'(').text("storage").global("torch", "FloatStorage").text("0").text("cpu");
-        self.count(word.rows.len()).op(b't').op(b'Q');
+        self.count(word.rows().len()).op(b't').op(b'Q');
         self.int(0);
         self.count(vectors).count(width).op(0x86);
         self.count(width).int(1).op(0x86);

@@ -56,7 +56,7 @@ fn another_reader_reads_the_same() {
             continue;
         };
         let theirs: Vec<Vec<u32>> = reader.tensors().values().filter_map(values).collect();
-        for part in reading.words().iter().flat_map(|word| &word.parts) {
+        for part in reading.words().iter().flat_map(|word| &word.encoders) {
             let bits: Vec<u32> = part.rows.iter().map(|value| value.to_bits()).collect();
             assert!(theirs.contains(&bits), "{name}: {} tensors, none of which is ours", theirs.len());
         }
