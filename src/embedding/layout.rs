@@ -175,8 +175,8 @@ fn pair(
     notes.extend(more);
     let (g, more) = part(tensors, g, Encoder::ClipG, &mut budget)?;
     notes.extend(more);
-    if l.vectors() != g.vectors() {
-        let reason = format!("{} vectors for clip_l, {} for clip_g", l.vectors(), g.vectors());
+    if l.count() != g.count() {
+        let reason = format!("{} vectors for clip_l, {} for clip_g", l.count(), g.count());
         return Err(Refusal::damaged("the SDXL pair", reason));
     }
     Ok(Reading::Word(origin.word(origin.by_metadata(), vec![l, g], Format::Sdxl, notes)))
