@@ -62,7 +62,6 @@ pub mod model;
 pub mod noise;
 pub mod ops;
 pub mod plan;
-pub mod platform;
 pub mod sample;
 pub mod schedule;
 pub mod session;

@@ -10,7 +10,7 @@ use crate::base::files::{make_folder, write_whole};
 use crate::config::TrainConfig;
 use crate::event::Event;
 use crate::gpu::{self, Chosen};
-use crate::{Error, platform};
+use crate::{Error, ops};
 
 const NAME: &str = "report.json";
 /// Events that are told, the last ones.
@@ -87,7 +87,7 @@ impl Report {
         let mut report = self.about.clone();
         report["error"] = json!({"code": error.exit_code(), "message": error.to_string()});
         report["peak_memory_mb"] = json!(super::bench::peak_rss());
-        report["waiting_for_the_device_s"] = json!(platform::waiting().map(|waiting| waiting.as_secs_f64()));
+        report["waiting_for_the_device_s"] = json!(ops::waiting().map(|waiting| waiting.as_secs_f64()));
         report["events"] = json!(self.events);
         let text = serde_json::to_vec_pretty(&report).unwrap_or_default();
         [folder, elsewhere].into_iter().find_map(|folder| {

@@ -22,7 +22,7 @@ use crate::embedding::Embedding;
 use crate::event::Event;
 use crate::gpu::{self, Chosen};
 use crate::train::{RunState, TrainJob};
-use crate::{Error, Result, platform};
+use crate::{Error, Result, ops};
 
 /// Pauses between the attempts to write a word.
 const PAUSES: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(2)];
@@ -373,7 +373,7 @@ fn pass_failpoints() {
             gpu::report(&wgpu::Error::OutOfMemory { source: "not enough memory left".into() });
         }
         Some(Failure::Hang) => {
-            let _waiting = platform::Waiting::begin();
+            let _waiting = ops::Waiting::begin();
             std::thread::sleep(Duration::from_secs(3600));
         }
         _ => {}

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use crate::base::failpoints;
-use crate::{Error, platform};
+use crate::{Error, ops};
 
 /// Waiting for so long is looked into, once it is known how long waiting usually takes here.
 const LEAST: Duration = Duration::from_secs(60);
@@ -27,7 +27,7 @@ pub(super) fn watch(ended: impl FnOnce(&Error) + Send + 'static) {
             std::thread::sleep(pause);
             // The rest of a longer pause is one of the machine, which slept, or of the program, which was stopped.
             let passed = before.elapsed().min(pause * 4);
-            let waited = waiting.look(platform::waiting().unwrap_or_default(), passed);
+            let waited = waiting.look(ops::waiting().unwrap_or_default(), passed);
             let limit = match waiting.longest {
                 _ if short => Duration::from_secs(1),
                 Duration::ZERO => FIRST,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use burn::tensor::Device;
 
 use super::{Chosen, lacking};
-use crate::ops::{self, Player};
+use crate::ops::{self, SoftwareGpu, faults};
 use crate::{Error, Result};
 
 thread_local! {
@@ -49,9 +49,9 @@ pub async fn browser() -> Result<Chosen> {
         .await
         .map_err(|error| no_gpu(format!("the browser's GPU could not be started: {error}")))?;
     // The default is a panic, which ends the tab's worker.
-    setup.device.on_uncaptured_error(Arc::new(|error| super::report(&error)));
+    setup.device.on_uncaptured_error(Arc::new(|error| faults::report(&error)));
     let reason = if info.device_type == wgpu::DeviceType::Cpu {
-        ops::set_player(&device, Player::Other);
+        ops::mark_software(&device, SoftwareGpu::Other);
         "the browser offers only a software GPU, which is slow"
     } else {
         "the browser's GPU"

@@ -8,7 +8,6 @@
 mod browser;
 #[cfg(not(target_family = "wasm"))]
 mod native;
-pub mod submission;
 #[cfg(feature = "native")]
 pub mod tuning;
 
@@ -17,13 +16,12 @@ pub use browser::{browser, tested};
 #[cfg(not(target_family = "wasm"))]
 pub use native::{Adapter, Started, adapters, again, choose, cpu, processor_name, started};
 
-use std::sync::{Mutex, PoisonError};
-
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
-use crate::{Error, Result};
+pub(crate) use crate::ops::faults::is_loss;
+pub use crate::ops::faults::{check, report};
 
 /// Which device the user wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -53,13 +51,13 @@ pub struct Chosen {
 }
 
 impl Chosen {
-    /// The choice as something to tell.
+    /// The choice as an event.
     pub fn event(&self) -> Event {
         Event::Device { kind: self.kind.to_owned(), name: self.name.clone(), reason: self.reason.clone() }
     }
 }
 
-/// Whether a device computes on a GPU, be it a program that plays one.
+/// Whether a device computes on a GPU, even a software one.
 pub fn is_gpu(device: &Device) -> bool {
     #[cfg(not(target_family = "wasm"))]
     let processor = *device == cpu();
@@ -67,60 +65,6 @@ pub fn is_gpu(device: &Device) -> bool {
     #[cfg(target_family = "wasm")]
     let (processor, _) = (false, device);
     !processor
-}
-
-/// The first thing that went wrong on the GPU without anybody waiting for it.
-static FAULT: Mutex<Option<Fault>> = Mutex::new(None);
-
-/// Something that the driver reports when it likes, and not to the call that caused it.
-#[derive(Debug, Clone)]
-enum Fault {
-    Memory(String),
-    Other(String),
-}
-
-/// Notes what a driver reports, in place of the panic that is the default.
-///
-/// The first report is kept: what follows it is its consequence. From then on no value is read ([`check`]).
-pub fn report(error: &wgpu::Error) {
-    let fault = match error {
-        wgpu::Error::OutOfMemory { source } => Fault::Memory(first_line(&source.to_string())),
-        wgpu::Error::Validation { description, .. } => {
-            let what = "an order was not valid, which is a fault of this program or of the driver; please report it";
-            Fault::Other(format!("{what} ({})", description.split_whitespace().collect::<Vec<_>>().join(" ")))
-        }
-        wgpu::Error::Internal { description, .. } => Fault::Other(first_line(description)),
-    };
-    FAULT.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
-}
-
-/// Whether the driver has reported a failure.
-///
-/// # Errors
-/// That failure.
-pub fn check(during: &str) -> Result<()> {
-    match FAULT.lock().unwrap_or_else(PoisonError::into_inner).clone() {
-        None => Ok(()),
-        Some(Fault::Memory(reason)) => Err(Error::GpuMemory { reason }),
-        Some(Fault::Other(reason)) => Err(Error::Gpu { during: during.to_owned(), reason }),
-    }
-}
-
-/// Forgets a failure: of a device that is gone, or of work that was only a trial.
-#[cfg(not(target_family = "wasm"))]
-fn forgive() {
-    *FAULT.lock().unwrap_or_else(PoisonError::into_inner) = None;
-}
-
-/// Whether an error's words are those of the runtime for a device that is gone: on the way through its layers the kind of
-/// the error is lost, the words are not.
-pub(crate) fn is_loss(words: &str) -> bool {
-    words.contains("device is poisoned") || words.contains("device was lost")
-}
-
-/// The words of a driver, without the backtraces that come after them.
-pub(crate) fn first_line(words: &str) -> String {
-    words.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no reason was given").to_owned()
 }
 
 /// What an adapter lacks for the engine to run on it, in words; none if it will do.

@@ -10,7 +10,7 @@ use burn::tensor::{Device, DeviceKind};
 use wgpu::{AdapterInfo, Backend, Backends, DeviceType, Features, Limits};
 
 use super::{Chosen, DeviceChoice, lacking};
-use crate::ops::{self, Player};
+use crate::ops::{self, SoftwareGpu, faults};
 use crate::{Error, Result};
 
 /// The graphics APIs that are used, best first. OpenGL is left out: its compute shaders miss limits that we need.
@@ -32,11 +32,11 @@ pub struct Started {
 impl Started {
     fn new(key: String, device: Device, setup: WgpuSetup) -> Self {
         // In place of cubecl's, which panics on its own thread: nobody would hear of it, and wrong numbers would be read.
-        setup.device.on_uncaptured_error(Arc::new(|error| super::report(&error)));
+        setup.device.on_uncaptured_error(Arc::new(|error| faults::report(&error)));
         let info = setup.adapter.get_info();
         if info.device_type == DeviceType::Cpu {
             let lavapipe = info.name.starts_with("llvmpipe");
-            ops::set_player(&device, if lavapipe { Player::Lavapipe } else { Player::Other });
+            ops::mark_software(&device, if lavapipe { SoftwareGpu::Lavapipe } else { SoftwareGpu::Other });
         }
         Self { key, device, setup }
     }
@@ -81,7 +81,7 @@ pub fn again(lost: &Chosen) -> Result<Chosen> {
     let setup = WgpuSetup { device, queue, ..old.setup.clone() };
     let device =
         quietly(|| Device::wgpu_options().setup(setup.clone()).init()).map_err(|error| gone(error.to_string()))?;
-    super::forgive();
+    faults::forgive();
     let mut all = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
     all.retain(|started| started.device != lost.device);
     all.push(Started::new(old.key, device.clone(), setup));
@@ -104,7 +104,7 @@ pub struct Adapter {
 }
 
 impl Adapter {
-    /// Whether this is a program that plays a GPU on the processor.
+    /// Whether this is a software GPU: one that computes on the processor.
     pub fn is_software(&self) -> bool {
         self.info.device_type == DeviceType::Cpu
     }
@@ -199,7 +199,7 @@ fn listed(instance: &wgpu::Instance) -> Vec<Adapter> {
 /// [`Error::NoGpu`] if a GPU was asked for and none can run the engine.
 pub fn choose(choice: DeviceChoice) -> Result<Chosen> {
     match choice {
-        DeviceChoice::Cpu => Ok(processor("as asked".to_owned())),
+        DeviceChoice::Cpu => Ok(processor("as requested".to_owned())),
         DeviceChoice::Gpu => gpu(&adapters()),
         DeviceChoice::Auto => Ok(automatic(&adapters())),
     }
@@ -227,7 +227,8 @@ fn automatic(adapters: &[Adapter]) -> Chosen {
         };
         reason.get_or_insert(trouble);
     }
-    let software = || format!("the only GPU is a program ({}), slower than the processor itself", best.info.name);
+    let software =
+        || format!("the only GPU is a software renderer ({}), slower than running on the CPU", best.info.name);
     processor(reason.unwrap_or_else(software))
 }
 
@@ -239,9 +240,10 @@ fn gpu(adapters: &[Adapter]) -> Result<Chosen> {
             Some(missing) => format!("{name} cannot run the engine: {missing}"),
             None => match adapter.start() {
                 Ok(device) => {
-                    let reason = match adapter.is_software() {
-                        true => "as asked; it is a program, slower than --device cpu",
-                        false => "as asked",
+                    let reason = if adapter.is_software() {
+                        "as requested (software renderer, slower than --device cpu)"
+                    } else {
+                        "as requested"
                     };
                     return Ok(Chosen { device, kind: "gpu", name, reason: reason.to_owned() });
                 }
@@ -310,7 +312,7 @@ mod tests {
     #[test]
     fn asking_again_gives_the_same_device() {
         let chosen = choose(DeviceChoice::Cpu).unwrap();
-        assert_eq!((chosen.kind, chosen.reason.as_str()), ("cpu", "as asked"));
+        assert_eq!((chosen.kind, chosen.reason.as_str()), ("cpu", "as requested"));
         let Ok(first) = choose(DeviceChoice::Gpu) else {
             eprintln!("skipped: no adapter on this machine");
             return;

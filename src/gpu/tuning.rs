@@ -14,7 +14,7 @@ use wgpu::{AdapterInfo, DeviceType};
 use super::Chosen;
 use crate::base::bytes::sha256;
 use crate::base::files::write_with_folder;
-use crate::ops::{self, Measured, Tiles};
+use crate::ops::{self, Measured, Tiles, faults};
 use crate::{Error, Result};
 
 /// A longer file is none of ours.
@@ -118,7 +118,7 @@ async fn measure(chosen: &Chosen) -> Result<Measured> {
     super::check("the work before measuring tiles")?;
     let measured = ops::measure_tiles(&chosen.device).await;
     if measured.as_ref().is_err_and(|error| !matches!(error, Error::GpuLost { .. })) {
-        super::forgive();
+        faults::forgive();
     }
     measured
 }

@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use burn::tensor::module;
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 
+use super::geometry::Geometry;
 use super::{Var, Weight};
 
 /// The weights of a convolution and how its window moves.
@@ -22,32 +23,9 @@ pub struct Conv2d {
     pub padding: [usize; 4],
 }
 
-/// Where the windows of a convolution lie.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Geometry {
-    /// Height and width of the input.
-    pub input: [usize; 2],
-    /// Height and width of the window.
-    pub kernel: [usize; 2],
-    /// Pixels between windows.
-    pub stride: usize,
-    /// Top, left, bottom, right.
-    pub padding: [usize; 4],
-    /// Height and width of the output.
-    pub output: [usize; 2],
-}
-
 impl Conv2d {
-    fn geometry(&self, [height, width]: [usize; 2]) -> Geometry {
-        let [top, left, bottom, right] = self.padding;
-        let windows = |size: usize, kernel: usize| (size - kernel) / self.stride + 1;
-        Geometry {
-            input: [height, width],
-            kernel: self.kernel,
-            stride: self.stride,
-            padding: self.padding,
-            output: [windows(height + top + bottom, self.kernel[0]), windows(width + left + right, self.kernel[1])],
-        }
+    fn geometry(&self, input: [usize; 2]) -> Geometry {
+        Geometry::new(input, self.kernel, self.stride, self.padding)
     }
 }
 

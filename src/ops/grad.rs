@@ -6,7 +6,7 @@
 //! tensors for each normalisation; `ARCHITECTURE.md` has the reasons.)
 //!
 //! A [`Var`] is a tensor with an optional link to how it was made. [`backward`] walks those links from the loss; what a
-//! link holds is freed as soon as it was used. [`checkpoint`] makes a whole block one link that remembers only the
+//! link holds is freed as soon as it was used. [`recompute`] makes a whole block one link that remembers only the
 //! block's inputs and runs the block again when its gradient is due.
 
 use std::any::Any;
@@ -220,7 +220,7 @@ pub fn backward<const D: usize>(output: &Var<D>, gradient: Tensor<D>) -> Gradien
 }
 
 /// A fresh start for a value whose gradient goes to `link`.
-fn again<const D: usize>(value: Tensor<D>, link: &Link<D>) -> Var<D> {
+fn restarted<const D: usize>(value: Tensor<D>, link: &Link<D>) -> Var<D> {
     if link.is_tracked() { Var::leaf(value) } else { Var::constant(value) }
 }
 
@@ -228,7 +228,7 @@ fn again<const D: usize>(value: Tensor<D>, link: &Link<D>) -> Var<D> {
 ///
 /// `block` maps `(x, context)` to a value. Memory for the backward pass is then one block's, whatever the depth, for about
 /// one more forward pass of work.
-pub fn checkpoint<const A: usize, const B: usize, const D: usize>(
+pub fn recompute<const A: usize, const B: usize, const D: usize>(
     x: &Var<A>,
     context: &Var<B>,
     block: impl Fn(&Var<A>, &Var<B>) -> Var<D> + 'static,
@@ -237,8 +237,8 @@ pub fn checkpoint<const A: usize, const B: usize, const D: usize>(
     let value = block(&Var::constant(x_value.clone()), &Var::constant(context_value.clone())).into_value();
     let (x_link, context_link) = (x.link(), context.link());
     Var::from_op(value, &[x, context], move |dy, gradients| {
-        let x = again(x_value, &x_link);
-        let context = again(context_value, &context_link);
+        let x = restarted(x_value, &x_link);
+        let context = restarted(context_value, &context_link);
         let mut inner = backward(&block(&x, &context), dy);
         if let Some(dx) = inner.take(&x) {
             gradients.add(&x_link, || dx);

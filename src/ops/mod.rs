@@ -12,9 +12,12 @@ mod attention;
 mod conv2d;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) mod cpu;
+pub(crate) mod faults;
+mod geometry;
 mod grad;
 mod linear;
 mod norm;
+mod read;
 mod self_test;
 mod shape;
 mod weight;
@@ -25,16 +28,18 @@ use std::cell::Cell;
 pub use activation::{geglu, gelu, quick_gelu, silu};
 pub use attention::attention;
 pub use conv2d::{Conv2d, conv2d, conv2d_add};
-pub use grad::{Gradients, Link, Origin, Var, backward, checkpoint};
+pub use grad::{Gradients, Link, Origin, Var, backward, recompute};
 pub use linear::{Linear, linear, linear_add};
 pub use norm::{Norm, group_norm, group_norm_silu, layer_norm};
+pub(crate) use read::Waiting;
+pub use read::{read, settle, waiting};
 pub use self_test::self_test;
 pub use shape::{concat_channels, mse, splice, upsample_nearest_2x};
 pub use weight::Weight;
-pub(crate) use wgsl::set_player;
+pub(crate) use wgsl::mark_software;
 pub use wgsl::{
-    Measured, Player, Tiles, choose_tiles, measure_tiles, product_kernels, texts as kernel_texts, tiles, with_blocks,
-    with_tiles,
+    Measured, SoftwareGpu, Tiles, choose_tiles, measure_tiles, product_kernels, submission, texts as kernel_texts,
+    tiles, with_blocks, with_tiles,
 };
 
 use burn::tensor::{Device, Tensor};

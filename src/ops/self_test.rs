@@ -10,7 +10,7 @@ use half::f16;
 use super::{Conv2d, Linear, Norm, Var, Weight, attention, backward, conv2d_add, geglu, gelu, group_norm_silu};
 use super::{layer_norm, linear_add, quick_gelu, upsample_nearest_2x};
 use crate::noise::{Noise, Stream};
-use crate::{Error, Result, platform};
+use crate::{Error, Result};
 
 /// Largest difference, relative to the largest expected value, that rounding explains.
 const TOLERANCE: f64 = 1e-3;
@@ -257,7 +257,7 @@ pub async fn self_test(device: &Device) -> Result<f64> {
         pieces.extend([y.into_value().reshape([value.len()]), gradient.reshape([count])]);
         expected.push((name, value, direction, slope));
     }
-    let got: Vec<f64> = platform::read(Tensor::cat(pieces, 0)).await?.into_iter().map(f64::from).collect();
+    let got: Vec<f64> = super::read(Tensor::cat(pieces, 0)).await?.into_iter().map(f64::from).collect();
     let mut rest = got.as_slice();
     let mut take = |count: usize| {
         let (piece, after) = rest.split_at(count.min(rest.len()));

@@ -17,7 +17,7 @@ use crate::session::Rows;
 use crate::text::{ClipTokenizer, Prompt};
 use crate::vae::VaeDecoder;
 use crate::vae::tiling::{self, Map};
-use crate::{Error, Result, platform};
+use crate::{Error, Result, ops};
 
 /// The phase in which a picture is made of latents.
 pub(crate) const DECODING: &str = "decoding";
@@ -203,7 +203,7 @@ impl SampleJob {
         batch.latents = batch.sampler.step(output, batch.step, batch.latents, noise).prev_sample;
         batch.step += 1;
         // Waits for the device, so that a step takes as long as it says and no queue builds up.
-        platform::settle(&batch.latents).await?;
+        ops::settle(&batch.latents).await?;
         let (step, of) = (batch.step as u32, batch.sampler.timesteps().len() as u32);
         self.batch = Some(batch);
         Ok(Event::Denoise { step, of, secs: started.elapsed().as_secs_f64() })

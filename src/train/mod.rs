@@ -35,7 +35,7 @@ use crate::sample::{DECODING, SampleJob};
 use crate::session::Rows;
 use crate::text::ClipTokenizer;
 use crate::vae::VaeEncoder;
-use crate::{Error, Result, platform};
+use crate::{Error, Result, ops};
 pub use check::check;
 use check::side;
 use choices::{Choices, Sample};
@@ -337,7 +337,7 @@ impl TrainJob {
             let (mut sum, mut count) = (0.0, 0);
             for samples in self.evaluations[i].samples.chunks(self.config.batch_size as usize) {
                 let loss = self.loss(samples, &rows)?.into_value();
-                sum += f64::from(platform::read(loss).await?[0]) * samples.len() as f64;
+                sum += f64::from(ops::read(loss).await?[0]) * samples.len() as f64;
                 count += samples.len();
             }
             let (loss, evaluation) = (sum / count as f64, &mut self.evaluations[i]);
@@ -466,9 +466,9 @@ impl TrainJob {
             let values = match gradients.take(&rows) {
                 Some(gradient) => {
                     let new = gradient.narrow(0, known, all - known).reshape([sum.len()]);
-                    platform::read(Tensor::cat(vec![loss.into_value(), new], 0)).await?
+                    ops::read(Tensor::cat(vec![loss.into_value(), new], 0)).await?
                 }
-                None => platform::read(loss.into_value()).await?,
+                None => ops::read(loss.into_value()).await?,
             };
             total += f64::from(values[0]) * share;
             for (sum, value) in sum.iter_mut().zip(&values[1..]) {

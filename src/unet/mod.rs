@@ -19,7 +19,7 @@ use resnet::{Downsample2D, ResnetBlock2D, Upsample2D};
 use transformer::Transformer2DModel;
 
 use crate::Result;
-use crate::ops::{Conv2d, Norm, Var, checkpoint, concat_channels, conv2d, group_norm_silu};
+use crate::ops::{Conv2d, Norm, Var, concat_channels, conv2d, group_norm_silu, recompute};
 use crate::weights::Weights;
 
 /// Residual blocks, each perhaps followed by a transformer, at one resolution.
@@ -78,7 +78,7 @@ impl Block {
             return self.resnets[i].forward(x, Some(&pass.time));
         }
         let (resnet, time) = (self.resnets[i].clone(), pass.time.clone());
-        checkpoint(x, x, move |x: &Var<4>, _: &Var<4>| resnet.forward(x, Some(&time)))
+        recompute(x, x, move |x: &Var<4>, _: &Var<4>| resnet.forward(x, Some(&time)))
     }
 
     fn attention(&self, i: usize, x: &Var<4>, pass: &Pass<'_>) -> Var<4> {
@@ -87,7 +87,7 @@ impl Block {
             return attention.forward(x, pass.context);
         }
         let attention = attention.clone();
-        checkpoint(x, pass.context, move |x: &Var<4>, context: &Var<3>| attention.forward(x, context))
+        recompute(x, pass.context, move |x: &Var<4>, context: &Var<3>| attention.forward(x, context))
     }
 }
 

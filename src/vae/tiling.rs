@@ -7,7 +7,7 @@
 use burn::tensor::Tensor;
 
 use super::{VaeDecoder, VaeEncoder};
-use crate::{Result, platform};
+use crate::{Result, ops};
 
 /// Side of a tile in latents: what the published autoencoders were trained on, 512 pixels.
 pub const TILE: usize = 64;
@@ -70,7 +70,7 @@ pub async fn encode(encoder: &VaeEncoder, pixels: &Tensor<4>, tile: usize) -> Re
 
 async fn platform_map(tensor: Tensor<4>) -> Result<Map> {
     let [_, height, width, channels] = tensor.dims();
-    Ok(Map { size: [height, width], channels, values: platform::read(tensor).await? })
+    Ok(Map { size: [height, width], channels, values: ops::read(tensor).await? })
 }
 
 async fn tiled(x: &Tensor<4>, tile: usize, work: impl AsyncFn(Tensor<4>) -> Result<Map>) -> Result<Map> {

@@ -9,8 +9,7 @@ use std::cell::{Cell, RefCell};
 use burn::tensor::Tensor;
 use half::f16;
 
-use crate::ops::Weight;
-use crate::platform::read;
+use crate::ops::{Weight, read};
 use crate::{Error, Result};
 
 /// Of this many weights one is looked at.

@@ -115,7 +115,7 @@ mod tests {
             let fits = weights.tensor("fits", [5, 2]).await?;
             let large = weights.tensor("large", [5, 2]).await?;
             weights.finish().await?;
-            let values = crate::platform::read(large.f32()).await?;
+            let values = crate::ops::read(large.f32()).await?;
             crate::Result::<_, crate::Error>::Ok((fits.dtype(), large.dtype(), values))
         };
         let (fits, large, values) = pollster::block_on(read).unwrap();

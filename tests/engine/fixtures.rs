@@ -112,7 +112,7 @@ impl Fixture {
 }
 
 pub fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    pollster::block_on(pseudoword::platform::read(tensor)).expect("readable")
+    pollster::block_on(pseudoword::ops::read(tensor)).expect("readable")
 }
 
 /// A feature map's values in the file's layout.

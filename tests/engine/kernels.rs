@@ -4,7 +4,7 @@
 
 use burn::tensor::{DType, Device, Tensor};
 use pseudoword::noise::{Noise, Stream};
-use pseudoword::ops::{self, Conv2d, Linear, Norm, Player, Tiles, Var, Weight, backward, with_reference};
+use pseudoword::ops::{self, Conv2d, Linear, Norm, SoftwareGpu, Tiles, Var, Weight, backward, with_reference};
 
 use crate::fixtures::{Place, assert_close, cpu, gpu, values};
 
@@ -54,12 +54,12 @@ fn on_the_gpu(test: impl Fn(&Place)) {
     test(&Place { tolerance: 2e-5, ..place });
 }
 
-/// With the kernels for GPUs and with those for programs that play one.
+/// With the kernels for GPUs and with those for software GPUs.
 fn with_tiles_and_blocks(test: impl Fn(&Place)) {
     on_the_gpu(|place| {
-        [None, Some(Player::Lavapipe), Some(Player::Other)]
+        [None, Some(SoftwareGpu::Lavapipe), Some(SoftwareGpu::Other)]
             .into_iter()
-            .for_each(|player| ops::with_blocks(player, || test(place)))
+            .for_each(|software| ops::with_blocks(software, || test(place)))
     });
 }
 

@@ -5,13 +5,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 
-mod checkpointing;
 mod checkpoints;
 mod diverging;
 mod fixtures;
 mod kernels;
 mod models;
 mod ops;
+mod recomputing;
 mod registering;
 mod resuming;
 mod submissions;

@@ -229,8 +229,7 @@ fn gradients_equal_finite_differences() {
             loss3(&ops::attention(&x, &x, &x, 2, true), 4)
         });
         assert_gradient(place, "a recomputed block", [2, 5, 8], |x| {
-            let y =
-                ops::checkpoint(x, x, |a: &Var<3>, b: &Var<3>| ops::attention(a, b, a, 4, false).add(&ops::silu(b)));
+            let y = ops::recompute(x, x, |a: &Var<3>, b: &Var<3>| ops::attention(a, b, a, 4, false).add(&ops::silu(b)));
             loss3(&y, 3)
         });
     });

@@ -1,9 +1,9 @@
 //! Work that is too much for one submission to a GPU is cut, and computes the same.
 
 use burn::tensor::{Device, Tensor};
-use pseudoword::gpu::submission::{Order, with_budget};
 use pseudoword::noise::{Noise, Stream};
-use pseudoword::ops::{self, Conv2d, Linear, Player, Var, Weight, backward};
+use pseudoword::ops::submission::{Dispatch, with_budget};
+use pseudoword::ops::{self, Conv2d, Linear, SoftwareGpu, Var, Weight, backward};
 
 use crate::fixtures::{Place, assert_close, gpu, values};
 
@@ -23,16 +23,16 @@ fn results<const D: usize>(shapes: &[[usize; D]], device: &Device, op: &dyn Fn(&
     results
 }
 
-/// Runs an op as it is and with submissions of at most `budget`; gives both results and what was ordered the second time.
+/// Runs an op as it is and with submissions of at most `budget`; gives both results and what was dispatched the second time.
 fn both<const D: usize>(
     place: &Place,
     budget: u64,
     shapes: &[[usize; D]],
     op: impl Fn(&[Var<D>]) -> Var<D>,
-) -> ([Vec<Vec<f32>>; 2], Vec<Order>) {
+) -> ([Vec<Vec<f32>>; 2], Vec<Dispatch>) {
     let whole = results(shapes, &place.device, &op);
-    let (cut, orders) = with_budget(budget, || results(shapes, &place.device, &op));
-    ([whole, cut], orders)
+    let (cut, dispatches) = with_budget(budget, || results(shapes, &place.device, &op));
+    ([whole, cut], dispatches)
 }
 
 fn bits(results: &[Vec<f32>]) -> Vec<Vec<u32>> {
@@ -40,19 +40,21 @@ fn bits(results: &[Vec<f32>]) -> Vec<Vec<u32>> {
 }
 
 /// No submission holds more than the budget.
-fn assert_bounded(orders: &[Order], budget: u64, what: &str) {
+fn assert_bounded(dispatches: &[Dispatch], budget: u64, what: &str) {
     let mut held = 0;
-    for order in orders {
-        held = if order.begins { order.work } else { held + order.work };
-        assert!(held <= budget, "{what}: {held} in one submission, with {order:?}");
+    for dispatch in dispatches {
+        held = if dispatch.begins { dispatch.work } else { held + dispatch.work };
+        assert!(held <= budget, "{what}: {held} in one submission, with {dispatch:?}");
     }
 }
 
 /// With products made in tiles, and in blocks; the kernels' names end differently.
 fn with_tiles_and_blocks(test: impl Fn(&Place, &str)) {
     let (place, _turn) = gpu();
-    for (player, ending) in [(None, ""), (Some(Player::Lavapipe), "_blocks"), (Some(Player::Other), "_blocks")] {
-        ops::with_blocks(player, || test(&place, ending));
+    for (software, ending) in
+        [(None, ""), (Some(SoftwareGpu::Lavapipe), "_blocks"), (Some(SoftwareGpu::Other), "_blocks")]
+    {
+        ops::with_blocks(software, || test(&place, ending));
     }
 }
 
@@ -67,21 +69,21 @@ fn a_product_becomes_four_launches(place: &Place, ending: &str) {
     let layer = Linear { weight, bias: None };
     // 2048 rows of 64 values to 64.
     let work = 2 * 2048 * 64 * 64;
-    let ([whole, cut], orders) = both(place, work / 4, &[[1, 2048, 64]], |x| ops::linear(&x[0], &layer));
+    let ([whole, cut], dispatches) = both(place, work / 4, &[[1, 2048, 64]], |x| ops::linear(&x[0], &layer));
     assert_eq!(bits(&whole), bits(&cut));
     // Forward; a reading; and the gradient.
-    assert_eq!(orders.len(), 8, "{orders:?}");
-    for pieces in orders.chunks(4) {
+    assert_eq!(dispatches.len(), 8, "{dispatches:?}");
+    for pieces in dispatches.chunks(4) {
         let kernel = format!("linear{ending}");
         assert!(pieces.iter().all(|piece| piece.kernel == kernel && piece.work == work / 4), "{pieces:?}");
         assert_eq!(pieces.iter().map(|piece| piece.begins).collect::<Vec<_>>(), [true; 4]);
         assert!(pieces.iter().all(|piece| piece.groups == pieces[0].groups), "{pieces:?}");
     }
     // With room for all of it, it is one launch.
-    let ((), orders) = with_budget(work, || {
+    let ((), dispatches) = with_budget(work, || {
         ops::linear(&Var::constant(filled([1, 2048, 64], 1, &device)), &layer);
     });
-    assert_eq!(orders.len(), 1, "{orders:?}");
+    assert_eq!(dispatches.len(), 1, "{dispatches:?}");
 }
 
 #[test]
@@ -106,11 +108,14 @@ fn convolutions_give_the_same_bits(place: &Place, ending: &str) {
         let output = [input[0], height, width, outputs];
         let budget = (2 * output.iter().product::<usize>() * 9 * input[3]) as u64 / 3;
         let add = |x: &[Var<4>]| ops::conv2d_add(&x[0], &layer, &x[1]);
-        let ([whole, cut], orders) = both(place, budget, &[input, output], add);
+        let ([whole, cut], dispatches) = both(place, budget, &[input, output], add);
         assert_eq!(bits(&whole), bits(&cut), "{what}");
-        assert_bounded(&orders, budget, &what);
+        assert_bounded(&dispatches, budget, &what);
         for kernel in ["conv2d", "conv2d_backward"].map(|kernel| format!("{kernel}{ending}")) {
-            assert!(orders.iter().filter(|order| order.kernel == kernel).count() > 1, "{what}: {orders:?}");
+            assert!(
+                dispatches.iter().filter(|dispatch| dispatch.kernel == kernel).count() > 1,
+                "{what}: {dispatches:?}"
+            );
         }
     }
 }
@@ -125,12 +130,12 @@ fn attentions_that_are_cut_give_the_same_bits() {
         let shapes = [queries, keys, keys].map(|length| [batch, length, heads * width]);
         let budget = (2 * batch * heads * queries * keys * width) as u64;
         let op = |x: &[Var<3>]| ops::attention(&x[0], &x[1], &x[2], heads, causal);
-        let ([whole, cut], orders) = both(&place, budget, &shapes, op);
+        let ([whole, cut], dispatches) = both(&place, budget, &shapes, op);
         assert_eq!(bits(&whole), bits(&cut), "{what}");
-        assert_bounded(&orders, budget, &what);
+        assert_bounded(&dispatches, budget, &what);
         for kernel in ["attention", "attention_backward_queries", "attention_backward_keys"] {
-            let pieces = orders.iter().filter(|order| order.kernel == kernel).count();
-            assert!(pieces > 1, "{what}: {orders:?}");
+            let pieces = dispatches.iter().filter(|dispatch| dispatch.kernel == kernel).count();
+            assert!(pieces > 1, "{what}: {dispatches:?}");
         }
     }
 }
@@ -142,8 +147,9 @@ fn attention_without_a_kernel_is_cut_along_its_queries() {
     let shapes = [[1, 100, 512]; 3];
     let work = 2 * 2 * 100 * 100 * 512;
     let op = |x: &[Var<3>]| ops::attention(&x[0], &x[1], &x[2], 1, false);
-    let ([whole, cut], orders) = both(&place, work / 5, &shapes, op);
-    let pieces: Vec<&Order> = orders.iter().filter(|order| order.kernel == "attention, composed").collect();
+    let ([whole, cut], dispatches) = both(&place, work / 5, &shapes, op);
+    let pieces: Vec<&Dispatch> =
+        dispatches.iter().filter(|dispatch| dispatch.kernel == "attention, composed").collect();
     assert_eq!(pieces.iter().map(|piece| piece.work).collect::<Vec<_>>(), [work / 5; 5]);
     for (whole, cut) in whole.iter().zip(&cut) {
         assert_close(cut, whole, &Place { tolerance: 1e-6, ..place.clone() }, "attention, cut");
@@ -154,10 +160,10 @@ fn attention_without_a_kernel_is_cut_along_its_queries() {
 fn the_self_test_passes_with_submissions_of_next_to_nothing() {
     let (place, _turn) = gpu();
     let test = || pollster::block_on(ops::self_test(&place.device));
-    let (tested, orders) = ops::with_blocks(None, || with_budget(1, test));
+    let (tested, dispatches) = ops::with_blocks(None, || with_budget(1, test));
     tested.expect("right values");
-    // Every order is a submission of its own, and those that can be cut are: linear layers make two tiles of rows.
-    assert!(orders.iter().all(|order| order.begins), "{orders:?}");
-    let linear = orders.iter().filter(|order| order.kernel == "linear").count();
-    assert!(orders.len() > 10 && linear > 2, "{orders:?}");
+    // Every dispatch is a submission of its own, and those that can be cut are: linear layers make two tiles of rows.
+    assert!(dispatches.iter().all(|dispatch| dispatch.begins), "{dispatches:?}");
+    let linear = dispatches.iter().filter(|dispatch| dispatch.kernel == "linear").count();
+    assert!(dispatches.len() > 10 && linear > 2, "{dispatches:?}");
 }

@@ -2,7 +2,7 @@
 
 use pseudoword::gpu::tuning::{Tuning, tune};
 use pseudoword::gpu::{self, DeviceChoice};
-use pseudoword::ops::{self, Player, Tiles};
+use pseudoword::ops::{self, SoftwareGpu, Tiles};
 
 use crate::fixtures::gpu as in_turn;
 
@@ -18,8 +18,8 @@ fn tiles_are_measured_remembered_and_measured_again_when_the_file_is_damaged() {
         assert!(tuning.tiles().is_none() || tuning.tiles() == ops::tiles(&chosen.device), "it is used from now on");
         tuning
     };
-    // Where a program plays the GPU products are made in blocks, whatever is asked.
-    ops::with_blocks(Some(Player::Lavapipe), || assert!(matches!(tuned(true), Tuning::Blocks)));
+    // On a software GPU products are made in blocks, whatever is requested.
+    ops::with_blocks(Some(SoftwareGpu::Lavapipe), || assert!(matches!(tuned(true), Tuning::Blocks)));
     assert!(ops::with_reference(|| matches!(tuned(true), Tuning::Burn)));
 
     ops::with_blocks(None, || {
@@ -33,7 +33,7 @@ fn tiles_are_measured_remembered_and_measured_again_when_the_file_is_damaged() {
         std::fs::write(file, "{").unwrap();
         let software = gpu::started(&chosen).expect("it runs").info().device_type == wgpu::DeviceType::Cpu;
         if software {
-            assert!(matches!(tuned(false), Tuning::Usual), "a program that plays a GPU is not measured unasked");
+            assert!(matches!(tuned(false), Tuning::Usual), "a software GPU is measured on request only");
         }
         assert!(matches!(tuned(software), Tuning::Measured { .. }));
         assert!(matches!(tuned(false), Tuning::Remembered { .. }));

@@ -28,12 +28,12 @@ use crate::event::Event;
 use crate::image::Picture;
 use crate::model::{Loading, ModelConfig, with_random_weights};
 use crate::noise::{Noise, Stream};
-use crate::ops::{Var, backward, mse, tiles};
+use crate::ops::{Var, backward, mse, read, settle, tiles};
 use crate::plan::{self, Plan};
 use crate::session::Session;
 use crate::source::{Memory, Source};
 use crate::train::{TrainInput, TrainPicture};
-use crate::{Error, Result, platform};
+use crate::{Error, Result};
 
 /// What is asked for.
 struct Bench<'a> {
@@ -225,16 +225,16 @@ impl Bench<'_> {
             let rows = Var::leaf(self.random([settings.vectors as usize, config.text.hidden_size]));
             let begun = Instant::now();
             let context = model.encode_prompts(&prompts, &rows, recomputed);
-            platform::settle(context.value()).await?;
+            settle(context.value()).await?;
             let encoded = begun.elapsed().as_secs_f64();
             let begun = Instant::now();
             let prediction = model.unet.forward(&sample, &times, &context, recomputed);
-            platform::settle(prediction.value()).await?;
+            settle(prediction.value()).await?;
             let predicted = begun.elapsed().as_secs_f64();
             let begun = Instant::now();
             let loss = mse(&prediction, target.clone(), None);
             if let Some(gradient) = backward(&loss, Tensor::ones([1], &self.device)).take(&rows) {
-                platform::settle(&gradient).await?;
+                settle(&gradient).await?;
             }
             let returned = begun.elapsed().as_secs_f64();
             // The slowest piece decides when there are enough.
@@ -252,7 +252,7 @@ impl Bench<'_> {
         let encoder = self.session.model().encoder(&mut |_| ()).await?;
         let side = self.side as usize;
         let pixels = self.random([1, side, side, 3]).clamp(-1.0, 1.0);
-        self.repeat(async || platform::read(encoder.encode(&pixels).mean).await).await
+        self.repeat(async || read(encoder.encode(&pixels).mean).await).await
     }
 
     async fn decode(&self) -> Result<Figures> {
@@ -260,7 +260,7 @@ impl Bench<'_> {
         let side = self.side as usize / model.config.vae.pixels_per_latent();
         let latents = self.random([1, side, side, model.config.vae.latent_channels]);
         let decoder = model.decoder(&mut |_| ()).await?;
-        self.repeat(async || platform::read(decoder.decode(&latents)).await).await
+        self.repeat(async || read(decoder.decode(&latents)).await).await
     }
 
     /// The U-Net on the empty and the full prompt, guidance, and a sampler's step.

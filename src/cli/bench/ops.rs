@@ -14,7 +14,7 @@ use crate::model::ModelConfig;
 use crate::ops::{
     Conv2d, Linear, Norm, Var, Weight, attention, backward, conv2d, geglu, group_norm_silu, layer_norm, linear,
 };
-use crate::{Result, platform};
+use crate::{Result, ops};
 
 /// Side of the matrices of the product that stands for the device's peak.
 const PROBE: usize = 1536;
@@ -64,11 +64,11 @@ impl Bench<'_> {
             loop {
                 let leaf = Var::leaf(x.clone());
                 let y = (op.run)(&leaf);
-                platform::settle(y.value()).await?;
+                ops::settle(y.value()).await?;
                 let dy = Tensor::ones(y.dims(), &self.device);
                 let begun = Instant::now();
                 if let Some(dx) = backward(&y, dy).take(&leaf) {
-                    platform::settle(&dx).await?;
+                    ops::settle(&dx).await?;
                 }
                 if clock.full(begun.elapsed().as_secs_f64()) {
                     break;
@@ -212,5 +212,5 @@ fn counts(config: &ModelConfig, level: usize) -> (usize, usize) {
 }
 
 async fn settled<const D: usize>(tensor: Tensor<D>) -> Result<()> {
-    platform::settle(&tensor).await
+    ops::settle(&tensor).await
 }

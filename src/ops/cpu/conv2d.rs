@@ -11,7 +11,7 @@ use burn::tensor::Tensor;
 use super::product::{Order, Right, Rows, Stored, add_product};
 use super::{Frozen, Slab, starting, tensor};
 use crate::ops::Weight;
-use crate::ops::conv2d::Geometry;
+use crate::ops::geometry::Geometry;
 
 /// The windows of a feature map, one for each position of a grid in each sample.
 struct Windows<'a> {

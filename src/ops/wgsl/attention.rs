@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use burn_wgpu::CubeBackend;
 
-use super::{Cut, Format, Input, Kernel, Launch, MOST_GROUPS, WANTED_GROUPS, player};
+use super::{Cut, Format, Input, Kernel, Launch, MOST_GROUPS, WANTED_GROUPS, software_gpu};
 
 const FORWARD: &[&str] = &[
     include_str!("../../../shaders/shared/attention.wgsl"),
@@ -47,8 +47,8 @@ impl Attention {
     /// until their scores take more than 64 MiB. These bounds are guesses: no GPU was at hand to measure them.
     pub fn pays(q: &Tensor<3>, k: &Tensor<3>, heads: usize, causal: bool) -> Option<Self> {
         let ([batch, queries, inner], [_, keys, _]) = (q.dims(), k.dims());
-        // A program has a core or a few to fill.
-        let wanted = if player(q).is_some() { 2 } else { WANTED_GROUPS };
+        // A software GPU has a core or a few to fill.
+        let wanted = if software_gpu(q).is_some() { 2 } else { WANTED_GROUPS };
         let sizes = Self { batch, queries, keys, heads, width: inner / heads, causal, wanted };
         let scores = batch * heads * queries * keys * size_of::<f32>();
         let fits = sizes.width.is_multiple_of(4) && sizes.width <= WIDEST && batch * heads <= MOST_GROUPS as usize;

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use super::tile::{Method, Pair};
 use super::{ACTIVATION_FORMATS, Cut, FACTOR_FORMATS, Input, Kernel, Launch, added, method};
 use crate::ops::Weight;
-use crate::ops::conv2d::Geometry;
+use crate::ops::geometry::Geometry;
 
 const TILE: &str = include_str!("../../../shaders/shared/tile.wgsl");
 const BLOCK: &str = include_str!("../../../shaders/shared/block.wgsl");

@@ -9,6 +9,7 @@ mod attention;
 mod conv2d;
 mod linear;
 mod norm;
+pub mod submission;
 mod tile;
 mod tune;
 mod widen;
@@ -21,8 +22,6 @@ use burn_wgpu::{CubeBackend, CubeDim, CubeTensor, KernelSource, SourceKernel, So
 use cubecl::prelude::{CubeCount, KernelId};
 use cubecl::server::{KernelArguments, MetadataBindingInfo};
 use cubecl::wgpu::WgpuDeviceKind;
-
-use crate::gpu::submission;
 
 pub(super) use activation::{geglu, geglu_backward};
 pub(super) use attention::Attention;
@@ -49,74 +48,74 @@ fn primitive<const D: usize>(tensor: &Tensor<D>) -> Option<CubeTensor> {
 /// How many workgroups fill a GPU. None tells how many multiprocessors it has: a guess that no measurement stands behind yet.
 const WANTED_GROUPS: usize = 64;
 
-/// A program that plays a GPU on the processor.
+/// A GPU that is a program on the processor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Player {
-    /// Mesa's.
+pub enum SoftwareGpu {
+    /// Mesa's lavapipe.
     Lavapipe,
-    /// Another: SwiftShader, which browsers bring along.
+    /// Any other, such as SwiftShader, which browsers bring along.
     Other,
 }
 
-/// The devices that are played.
-static PLAYED: RwLock<Vec<(cubecl::Device, Player)>> = RwLock::new(Vec::new());
+/// The devices that are software GPUs.
+static SOFTWARE_GPUS: RwLock<Vec<(cubecl::Device, SoftwareGpu)>> = RwLock::new(Vec::new());
 
 /// The tiles that were chosen for a device; rules of thumb serve the others.
 static CHOSEN: RwLock<Vec<(cubecl::Device, Tiles)>> = RwLock::new(Vec::new());
 
-/// How products are to be made.
+/// How products are made for a while, whatever the device is.
 #[derive(Debug, Clone, Copy)]
-struct Asked {
-    /// In the blocks that such a program likes, else in tiles.
-    blocks: Option<Player>,
+struct MethodOverride {
+    /// In the blocks that suit this software GPU, else in tiles.
+    blocks: Option<SoftwareGpu>,
     /// Other tiles than those that were chosen for the device.
     tiles: Option<Tiles>,
 }
 
 thread_local! {
-    /// How products are made, where somebody wants to say.
-    static ASKED: Cell<Option<Asked>> = const { Cell::new(None) };
+    /// How products are made inside of [`with_blocks`] and [`with_tiles`].
+    static OVERRIDE: Cell<Option<MethodOverride>> = const { Cell::new(None) };
 }
 
-/// Tells that a device is played: tensors do not know.
-pub(crate) fn set_player(device: &Device, player: Player) {
+/// Notes that a device is a software GPU: its tensors do not know.
+pub(crate) fn mark_software(device: &Device, software: SoftwareGpu) {
     let Some(tensor) = primitive(&Tensor::<1>::zeros([1], device)) else { return };
-    let mut played = PLAYED.write().unwrap_or_else(PoisonError::into_inner);
-    played.retain(|(device, _)| *device != tensor.device);
-    played.push((tensor.device, player));
+    let mut marked = SOFTWARE_GPUS.write().unwrap_or_else(PoisonError::into_inner);
+    marked.retain(|(device, _)| *device != tensor.device);
+    marked.push((tensor.device, software));
 }
 
-/// Runs `work` with products made in the blocks that such a program likes, or in tiles, whatever the device is.
-pub fn with_blocks<R>(player: Option<Player>, work: impl FnOnce() -> R) -> R {
-    asking(Asked { blocks: player, tiles: None }, work)
+/// Runs `work` with products made in the blocks that suit a software GPU, or in tiles, whatever the device is.
+pub fn with_blocks<R>(software: Option<SoftwareGpu>, work: impl FnOnce() -> R) -> R {
+    overriding(MethodOverride { blocks: software, tiles: None }, work)
 }
 
 /// Runs `work` with products made in these tiles.
 pub fn with_tiles<R>(tiles: Tiles, work: impl FnOnce() -> R) -> R {
-    asking(Asked { blocks: None, tiles: Some(tiles) }, work)
+    overriding(MethodOverride { blocks: None, tiles: Some(tiles) }, work)
 }
 
-fn asking<R>(asked: Asked, work: impl FnOnce() -> R) -> R {
-    let before = ASKED.replace(Some(asked));
+fn overriding<R>(method: MethodOverride, work: impl FnOnce() -> R) -> R {
+    let outer = OVERRIDE.replace(Some(method));
     let result = work();
-    ASKED.set(before);
+    OVERRIDE.set(outer);
     result
 }
 
-/// For whom products on the tensor's device are made in blocks, if they are: for programs that play a GPU.
-fn makes_blocks<const D: usize>(tensor: &Tensor<D>) -> Option<Player> {
-    match ASKED.get() {
-        Some(asked) => asked.blocks,
-        None => player(tensor),
+/// The software GPU in whose blocks products on the tensor's device are made, if they are made in blocks.
+fn makes_blocks<const D: usize>(tensor: &Tensor<D>) -> Option<SoftwareGpu> {
+    match OVERRIDE.get() {
+        Some(method) => method.blocks,
+        None => software_gpu(tensor),
     }
 }
 
 /// How a product of this many rows and columns is made.
 fn method<const D: usize>(tensor: &Tensor<D>, rows: usize, columns: usize) -> Method {
-    if let Some(player) = makes_blocks(tensor) {
-        return Method::Blocks(Block::of(player));
+    if let Some(software) = makes_blocks(tensor) {
+        return Method::Blocks(Block::of(software));
     }
-    let tiles = ASKED.get().and_then(|asked| asked.tiles).unwrap_or_else(|| chosen(tensor));
+    let tiles = OVERRIDE.get().and_then(|method| method.tiles).unwrap_or_else(|| chosen(tensor));
     Method::Tile(tiles.pick(rows, columns))
 }
 
@@ -140,11 +139,11 @@ pub fn tiles(device: &Device) -> Option<Tiles> {
     (super::on_wgpu(&tensor) && makes_blocks(&tensor).is_none()).then(|| chosen(&tensor))
 }
 
-/// The program that plays the tensor's device, if one does.
-fn player<const D: usize>(tensor: &Tensor<D>) -> Option<Player> {
+/// Which software GPU the tensor's device is, if it is one.
+fn software_gpu<const D: usize>(tensor: &Tensor<D>) -> Option<SoftwareGpu> {
     let tensor = primitive(tensor)?;
-    let played = PLAYED.read().unwrap_or_else(PoisonError::into_inner);
-    played.iter().find(|(device, _)| *device == tensor.device).map(|(_, player)| *player)
+    let marked = SOFTWARE_GPUS.read().unwrap_or_else(PoisonError::into_inner);
+    marked.iter().find(|(device, _)| *device == tensor.device).map(|(_, software)| *software)
 }
 
 /// How a buffer's values are stored, which decides how a kernel reads or writes them.
@@ -366,7 +365,7 @@ impl Launch<'_> {
         outputs
     }
 
-    /// The launches that it takes: how many workgroups come before each, its workgroups, and whether what was ordered before
+    /// The launches that it takes: how many workgroups come before each, its workgroups, and whether what was launched before
     /// is submitted first. One, unless the work is too much for one submission ([`submission`]).
     fn pieces(&self, watched: bool, bytes: u64) -> Vec<(usize, [usize; 3], bool)> {
         let Some(budget) = submission::budget(watched) else {
@@ -382,25 +381,25 @@ impl Launch<'_> {
                 groups[axis] = count;
             }
             let share = u128::from(work) * count as u128 / parts as u128;
-            let begins = submission::order(self.name, groups, share as u64);
+            let begins = submission::count(self.name, groups, share as u64);
             first += count;
             (first - count, groups, begins)
         };
-        submission::pieces(work, parts, budget).into_iter().map(piece).collect()
+        submission::shares(work, parts, budget).into_iter().map(piece).collect()
     }
 }
 
-/// Whether a device is taken away if a submission takes too long. A program that plays a GPU is not.
+/// Whether a device is taken away if a submission takes too long. A software GPU is not.
 fn is_watched(device: &cubecl::Device) -> bool {
     !matches!(device, cubecl::Device::Wgpu(device) if device.kind == WgpuDeviceKind::Cpu)
 }
 
-/// Before work on a wgpu device that is left to Burn: submits what was ordered so far, where the two would be too much for one
+/// Before work on a wgpu device that is left to Burn: submits what was launched so far, where the two would be too much for one
 /// submission.
 pub(super) fn before<const D: usize>(tensor: &Tensor<D>, what: &'static str, operations: u64) {
     if let Some(tensor) = primitive(tensor)
         && submission::budget(is_watched(&tensor.device)).is_some()
-        && submission::order(what, [1; 3], operations)
+        && submission::count(what, [1; 3], operations)
     {
         // What it reports comes out at the next reading.
         let _later = tensor.client.flush();
@@ -410,7 +409,7 @@ pub(super) fn before<const D: usize>(tensor: &Tensor<D>, what: &'static str, ope
 /// How many of `parts` parts of such work a submission takes.
 pub(super) fn at_once<const D: usize>(tensor: &Tensor<D>, operations: u64, parts: usize) -> usize {
     let budget = primitive(tensor).and_then(|tensor| submission::budget(is_watched(&tensor.device)));
-    budget.map_or(parts, |budget| submission::pieces(operations, parts, budget).into_iter().max().unwrap_or(parts))
+    budget.map_or(parts, |budget| submission::shares(operations, parts, budget).into_iter().max().unwrap_or(parts))
 }
 
 /// Whether two tensors have values in the same place.

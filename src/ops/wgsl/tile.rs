@@ -1,17 +1,17 @@
 //! How the result of a product is cut: into tiles, one to a workgroup, or into blocks, one to an invocation.
 
-use super::{MOST_GROUPS, Player, WANTED_GROUPS};
+use super::{MOST_GROUPS, SoftwareGpu, WANTED_GROUPS};
 
 /// How a product is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Method {
     /// For GPUs: a workgroup shares what it reads.
     Tile(Tile),
-    /// For a program that plays one: everybody reads for themselves. `shaders/shared/block.wgsl` explains why.
+    /// For software GPUs: each invocation reads for itself. `shaders/shared/block.wgsl` explains why.
     Blocks(Block),
 }
 
-/// Invocations of a workgroup that makes blocks: what these programs compute at a time.
+/// Invocations of a workgroup that makes blocks: what software GPUs compute at a time.
 const BLOCK_LANES: usize = 8;
 
 /// The values that an invocation makes.
@@ -32,10 +32,10 @@ const OTHERS: Block = Block { rows: 4, quads: 1 };
 impl Block {
     pub const ALL: [Block; 2] = [LAVAPIPES, OTHERS];
 
-    pub fn of(player: Player) -> Self {
-        match player {
-            Player::Lavapipe => LAVAPIPES,
-            Player::Other => OTHERS,
+    pub fn of(software: SoftwareGpu) -> Self {
+        match software {
+            SoftwareGpu::Lavapipe => LAVAPIPES,
+            SoftwareGpu::Other => OTHERS,
         }
     }
 }

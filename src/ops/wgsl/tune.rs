@@ -14,8 +14,8 @@ use web_time::Instant;
 use super::tile::{Class, Tile};
 use super::{Tiles, with_tiles};
 use crate::base::bytes::hex;
-use crate::ops::{Linear, Var, Weight, linear};
-use crate::{Error, Result, platform};
+use crate::ops::{Linear, Var, Weight, linear, read, settle};
+use crate::{Error, Result};
 
 /// How long the launches that are timed together should take: much longer than the way to the device and back.
 const WORTH: Duration = Duration::from_millis(4);
@@ -88,7 +88,7 @@ impl Example {
 
     /// Some values that a tile computes.
     async fn values(&self, tile: Tile) -> Result<Vec<f32>> {
-        platform::read(self.product(&self.few, tile)).await
+        read(self.product(&self.few, tile)).await
     }
 
     /// How long so many products with one tile take, and the way to the device and back.
@@ -97,7 +97,7 @@ impl Example {
         for _ in 1..launches {
             self.product(&self.x, tile);
         }
-        platform::settle(&self.product(&self.x, tile)).await?;
+        settle(&self.product(&self.x, tile)).await?;
         Ok(begun.elapsed())
     }
 }
@@ -105,7 +105,7 @@ impl Example {
 /// Measures each tile on a device: a second or so on a GPU. Nothing is chosen by that.
 ///
 /// # Errors
-/// Those of [`platform::read`], where the device fails meanwhile; and [`Error::Gpu`] if it computes what is no number.
+/// Those of [`read`], where the device fails meanwhile; and [`Error::Gpu`] if it computes what is no number.
 pub async fn measure_tiles(device: &Device) -> Result<Measured> {
     let begun = Instant::now();
     let mut tiles = Class::ALL.map(Class::usual);

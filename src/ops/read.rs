@@ -1,4 +1,4 @@
-//! What differs between a native program and a browser tab, and reading values back from the device.
+//! Reading values back from the device, and waiting for it.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -6,7 +6,8 @@ use std::time::Duration;
 use burn::tensor::{ExecutionError, Tensor};
 use web_time::Instant;
 
-use crate::{Error, Result, gpu};
+use super::{faults, wgsl::submission};
+use crate::{Error, Result};
 
 /// Brings a tensor's values to the host, as f32.
 ///
@@ -20,20 +21,24 @@ pub async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
     let read = tensor.into_data_async().await;
     drop(waiting);
     // A device that is gone is told of by the reading or, one layer further down, by looking at what was read.
-    let failed = |reason: String| match gpu::is_loss(&reason) {
-        true => Error::GpuLost { during: READING.to_owned(), reason: "the driver has given it up".to_owned() },
-        false => Error::Gpu { during: READING.to_owned(), reason: gpu::first_line(&reason) },
+    let failed = |reason: String| {
+        let during = READING.to_owned();
+        if faults::is_loss(&reason) {
+            Error::GpuLost { during, reason: "the driver has given it up".to_owned() }
+        } else {
+            Error::Gpu { during, reason: faults::first_line(&reason) }
+        }
     };
     let values = match read {
         Ok(data) => data.convert::<f32>().try_to_vec::<f32>().map_err(|error| failed(format!("{error:?}"))),
         Err(ExecutionError::DevicePoisoned { .. }) => Err(failed("device is poisoned".to_owned())),
         Err(error) => Err(failed(error.to_string())),
     };
-    gpu::submission::read();
+    submission::values_were_read();
     match values {
         Err(lost @ Error::GpuLost { .. }) => Err(lost),
         // What the driver reported is the cause; what reading made of it is not.
-        values => gpu::check(READING).and(values),
+        values => faults::check(READING).and(values),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::fixtures::{cpu, open};
 use burn::tensor::Tensor;
-use pseudoword::ops::{Var, backward, checkpoint, silu};
+use pseudoword::ops::{Var, backward, recompute, silu};
 
 #[test]
 fn a_block_runs_again_in_the_backward_pass_and_only_then() {
@@ -17,14 +17,14 @@ fn a_block_runs_again_in_the_backward_pass_and_only_then() {
         }
     };
     let x = Var::leaf(Tensor::<2>::from_floats([[1.0, -2.0]], &device));
-    let y = checkpoint(&x, &x, block(runs.clone()));
+    let y = recompute(&x, &x, block(runs.clone()));
     assert_eq!(runs.get(), 1);
     let mut gradients = backward(&y, Tensor::ones([1, 2], &device));
     assert_eq!(runs.get(), 2);
     assert!(gradients.take(&x).is_some());
 
     let constant = Var::constant(Tensor::<2>::from_floats([[1.0, -2.0]], &device));
-    let y = checkpoint(&constant, &constant, block(runs.clone()));
+    let y = recompute(&constant, &constant, block(runs.clone()));
     assert!(!y.is_tracked());
     backward(&y, Tensor::ones([1, 2], &device));
     assert_eq!(runs.get(), 3, "nothing is wanted of a constant, so nothing runs again");
