@@ -60,7 +60,7 @@ fn read_pictures(places: &[PathBuf], args: &TrainArgs, events: &mut Vec<Event>) 
     }
     let captions = captions(&found.pictures, args, events)?;
     let mut pictures = Vec::new();
-    let mut seen: HashMap<Vec<u8>, &Path> = HashMap::new();
+    let mut seen: HashMap<String, &Path> = HashMap::new();
     for (path, caption) in found.pictures.iter().zip(captions) {
         let bytes = read_picture(path)?;
         if let Some(other) = seen.insert(sha256(&bytes), path) {

@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::Problem;
 use super::url::Url;
+use crate::base::bytes::hex;
 
 /// What is wanted, and what is known about it.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use serde::Deserialize;
 
 use crate::base::math::{median, norm};
-use crate::ops::{Linear, Norm, Var, attention, gelu, layer_norm, linear, linear_add, quick_gelu, recompute};
+use crate::ops::{self, Linear, Norm, Var, attention, gelu, layer_norm, linear, linear_add, quick_gelu};
 use crate::weights::{HostTable, Weights};
 use crate::{Error, Result};
 
@@ -153,7 +153,7 @@ impl ClipTextModel {
         for layer in &self.layers {
             x = if recompute {
                 let layer = layer.clone();
-                recompute(&x, &x, move |x: &Var<3>, _: &Var<3>| layer.forward(x))
+                ops::recompute(&x, &x, move |x: &Var<3>, _: &Var<3>| layer.forward(x))
             } else {
                 layer.forward(&x)
             };
