@@ -1,14 +1,16 @@
-//! From the bytes of a file to upright, opaque pixels.
+//! From the bytes of a file to upright pixels.
 //!
 //! Order matters: what the file is, whether it is whole and how large it claims to be are settled before a decoder sees it
-//! (`sniff`, `container`). Then pixels are decoded, turned as EXIF says and laid on white, and everything that was done is
-//! noted, so that the user learns what the model is shown.
+//! (`sniff`, `container`). Then pixels are decoded and turned as EXIF says, and everything that was done is noted, so that the
+//! user learns what the model is shown. What is behind a transparent picture is for others to decide: [`super::square`] puts it
+//! on white.
 
+use std::borrow::Cow;
 use std::io::Cursor;
 
 use image::codecs::{jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageResult, Limits, RgbImage};
+use image::{DynamicImage, GrayImage, ImageDecoder, ImageError, ImageResult, Limits, Luma, Rgb, RgbImage};
 
 use super::container::{Outline, outline};
 use super::sniff::{Format, sniff};
@@ -28,32 +30,50 @@ const MAX_SIDE_DATA: u64 = 64 << 20;
 /// Bytes of decoded pixels, which are wider than ours in 16-bit pictures.
 const MAX_DECODED: u64 = 512 << 20;
 
-/// A decoded picture: upright, opaque, eight bits a channel, in sRGB as far as is known.
+/// A decoded picture: upright, eight bits a channel, in sRGB as far as is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picture {
     /// The name it was given, for messages.
     pub name: String,
-    /// Its pixels.
+    /// Its colours, as the file has them also where it is transparent.
     pub pixels: RgbImage,
-    /// What was done to the file's pixels, in words: `rotated 90° (EXIF)`, `transparency put on white`.
+    /// How opaque each pixel is, 255 for wholly. None if all are.
+    pub alpha: Option<GrayImage>,
+    /// What was done to the file's pixels, in words: `rotated 90° (EXIF)`.
     pub notes: Vec<String>,
 }
 
 impl Picture {
+    /// An opaque picture.
+    pub fn new(name: impl Into<String>, pixels: RgbImage) -> Self {
+        Self { name: name.into(), pixels, alpha: None, notes: Vec::new() }
+    }
+
+    /// Its pixels as they look on a white background.
+    pub fn on_white(&self) -> Cow<'_, RgbImage> {
+        let Some(alpha) = &self.alpha else { return Cow::Borrowed(&self.pixels) };
+        let mut flat = self.pixels.clone();
+        for (Rgb(colour), Luma([alpha])) in flat.pixels_mut().zip(alpha.pixels()) {
+            let alpha = u32::from(*alpha);
+            *colour = colour.map(|value| ((u32::from(value) * alpha + 255 * (255 - alpha) + 127) / 255) as u8);
+        }
+        Cow::Owned(flat)
+    }
+
     /// Decodes a PNG, JPEG or WebP file held in memory. `name` is only used in messages.
     ///
     /// # Errors
     /// [`Error::BadPicture`] for any other content, for files that are cut off or damaged, and for sizes out of bounds
     /// ([`MAX_PIXELS`], [`MAX_SIDE`], [`MIN_SIDE`], [`MAX_ASPECT`]).
     pub fn decode(name: &str, bytes: &[u8]) -> Result<Picture> {
-        decode(bytes)
-            .map(|(pixels, notes)| Picture { name: name.to_owned(), pixels, notes })
-            .map_err(|reason| Error::BadPicture { file: name.to_owned(), reason })
+        let (image, notes) = decode(bytes).map_err(|reason| Error::BadPicture { file: name.to_owned(), reason })?;
+        let (pixels, alpha) = apart(image);
+        Ok(Picture { name: name.to_owned(), pixels, alpha, notes })
     }
 }
 
 /// The pixels and the notes, or what is wrong.
-fn decode(bytes: &[u8]) -> Result<(RgbImage, Vec<String>), String> {
+fn decode(bytes: &[u8]) -> Result<(DynamicImage, Vec<String>), String> {
     let format = sniff(bytes)?;
     let outline = outline(format, bytes)?;
     check_size(&outline)?;
@@ -78,7 +98,7 @@ fn decode(bytes: &[u8]) -> Result<(RgbImage, Vec<String>), String> {
     let orientation = outline.exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms);
     image.apply_orientation(orientation);
     notes.extend(turned(orientation).map(|turn| format!("{turn} (EXIF)")));
-    Ok((opaque(image, &mut notes), notes))
+    Ok((image, notes))
 }
 
 /// Refuses sizes that cannot be used, before anything of that size is made.
@@ -135,22 +155,17 @@ fn turned(orientation: Orientation) -> Option<&'static str> {
     }
 }
 
-/// Lays the picture on white and brings it to eight bits a channel; samples of sixteen bits are scaled, not cut.
-fn opaque(image: DynamicImage, notes: &mut Vec<String>) -> RgbImage {
+/// Brings a picture to eight bits a channel, and takes its colours and its alpha apart; samples of sixteen bits are scaled,
+/// not cut. An alpha that hides nothing is left out.
+fn apart(image: DynamicImage) -> (RgbImage, Option<GrayImage>) {
     if !image.color().has_alpha() {
-        return image.into_rgb8();
+        return (image.into_rgb8(), None);
     }
     let layered = image.into_rgba8();
-    if layered.pixels().any(|pixel| pixel[3] != 255) {
-        notes.push("transparency put on white".to_owned());
-    }
-    let mut flat = RgbImage::new(layered.width(), layered.height());
-    for (to, from) in flat.pixels_mut().zip(layered.pixels()) {
-        let alpha = u32::from(from[3]);
-        to.0 = [from[0], from[1], from[2]]
-            .map(|value| ((u32::from(value) * alpha + 255 * (255 - alpha) + 127) / 255) as u8);
-    }
-    flat
+    let (width, height) = layered.dimensions();
+    let seen = layered.pixels().any(|pixel| pixel[3] != 255);
+    let alpha = seen.then(|| GrayImage::from_fn(width, height, |x, y| Luma([layered.get_pixel(x, y)[3]])));
+    (DynamicImage::ImageRgba8(layered).into_rgb8(), alpha)
 }
 
 /// The decoder's complaint in our words.

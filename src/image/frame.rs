@@ -14,22 +14,27 @@ use crate::config::Framing;
 
 const WHITE: Rgb<u8> = Rgb([255; 3]);
 
-/// Makes the `side` x `side` picture that the model is shown, and says how, starting with the picture's own notes.
+/// Makes the `side` x `side` picture that the model is shown, and says how, starting with the picture's own notes. A
+/// transparent picture is put on white.
 pub fn square(picture: &Picture, side: u32, framing: Framing) -> (RgbImage, String) {
     let (width, height) = picture.pixels.dimensions();
     let (short, long) = (width.min(height), width.max(height));
     let mut steps = picture.notes.clone();
+    let pixels = picture.on_white();
+    if picture.alpha.is_some() {
+        steps.push("transparency put on white".to_owned());
+    }
 
     let (framed, from) = match framing {
-        _ if short == long => (Cow::Borrowed(&picture.pixels), long),
+        _ if short == long => (pixels, long),
         Framing::Crop => {
             steps.push(format!("centre crop {short}x{short} of {width}x{height}"));
             let (left, top) = ((width - short) / 2, (height - short) / 2);
-            (Cow::Owned(imageops::crop_imm(&picture.pixels, left, top, short, short).to_image()), short)
+            (Cow::Owned(imageops::crop_imm(&*pixels, left, top, short, short).to_image()), short)
         }
         Framing::Fit => {
             steps.push(format!("{width}x{height} padded to a square with white"));
-            (Cow::Borrowed(&picture.pixels), long)
+            (pixels, long)
         }
     };
     if from == side {

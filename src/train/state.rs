@@ -110,9 +110,10 @@ impl Inputs {
         for (set, pictures) in [("picture", &input.pictures), ("unseen picture", &input.unseen)] {
             // Their order decides which is drawn.
             for (i, TrainPicture { picture, caption }) in pictures.iter().enumerate() {
-                let size = [picture.pixels.width().to_le_bytes(), picture.pixels.height().to_le_bytes()].concat();
+                let pixels = picture.on_white();
+                let size = [pixels.width().to_le_bytes(), pixels.height().to_le_bytes()].concat();
                 let caption = caption.as_deref().unwrap_or_default();
-                let hash = hash([&size, picture.pixels.as_raw().as_slice(), caption.as_bytes()]);
+                let hash = hash([&size, pixels.as_raw().as_slice(), caption.as_bytes()]);
                 hashes.insert(format!("{set} {}, {}", i + 1, picture.name), hash);
             }
         }

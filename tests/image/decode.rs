@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
-use pseudoword::image::{Picture, read_text};
+use pseudoword::config::Framing;
+use pseudoword::image::{Picture, read_text, square};
 
 use crate::made::*;
 
@@ -47,17 +48,25 @@ fn every_orientation_is_applied_in_every_format() {
 }
 
 #[test]
-fn transparency_is_put_on_white() {
+fn transparency_is_kept_and_put_on_white_in_the_square() {
     let layered = RgbaImage::from_fn(16, 16, |x, _| Rgba([200, 0, 0, [0, 128, 255, 255][x as usize / 4]]));
     for format in [ImageFormat::Png, ImageFormat::WebP] {
         let picture = Picture::decode("a", &encode(layered.clone(), format)).unwrap();
-        let seen: Vec<_> = [0, 4, 8].map(|x| picture.pixels.get_pixel(x, 0).0).into();
+        let alpha = picture.alpha.as_ref().expect("it is transparent");
+        assert_eq!([0, 4, 8].map(|x| alpha.get_pixel(x, 0).0[0]), [0, 128, 255], "{format:?}");
+        assert!(picture.pixels.pixels().all(|pixel| pixel.0 == [200, 0, 0]), "{format:?}");
+        let flat = picture.on_white();
+        let seen: Vec<_> = [0, 4, 8].map(|x| flat.get_pixel(x, 0).0).into();
         assert_eq!(seen, [[255, 255, 255], [227, 127, 127], [200, 0, 0]], "{format:?}");
-        assert_eq!(picture.notes, ["transparency put on white"]);
+        let (shown, note) = square(&picture, 16, Framing::Crop);
+        assert_eq!((&shown, note.as_str()), (&*flat, "transparency put on white"));
+        // The square of the opaque picture that it looks like is the same at any size.
+        let opaque = Picture::new("a", flat.into_owned());
+        assert_eq!(square(&picture, 40, Framing::Fit).0, square(&opaque, 40, Framing::Fit).0);
     }
     let solid = RgbaImage::from_pixel(16, 16, Rgba([1, 2, 3, 255]));
     let picture = Picture::decode("a", &encode(solid, ImageFormat::Png)).unwrap();
-    assert_eq!((picture.pixels.get_pixel(0, 0).0, picture.notes.len()), ([1, 2, 3], 0));
+    assert_eq!((picture.pixels.get_pixel(0, 0).0, picture.alpha, picture.notes.len()), ([1, 2, 3], None, 0));
 }
 
 #[test]
@@ -81,7 +90,8 @@ fn other_kinds_of_pixels_become_rgb() {
     writer.write_image_data(&[0x0f; 32]).unwrap();
     writer.finish().unwrap();
     let picture = Picture::decode("p", &bytes).unwrap();
-    assert_eq!((picture.pixels.get_pixel(0, 0).0, picture.pixels.get_pixel(4, 0).0), ([10, 20, 30], [255; 3]));
+    let flat = picture.on_white();
+    assert_eq!((flat.get_pixel(0, 0).0, flat.get_pixel(4, 0).0), ([10, 20, 30], [255; 3]));
 
     // 16x16 of cyan 100 %, yellow 20 %, black 10 %, written by Pillow 13.0.0, which reads it as (0, 230, 184)
     let cmyk = hex(CMYK);

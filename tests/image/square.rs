@@ -10,7 +10,7 @@ use crate::made::*;
 
 #[test]
 fn squares_are_cut_or_padded_and_say_so() {
-    let picture = |pixels: RgbImage| Picture { name: "p".into(), pixels, notes: vec!["rotated 90° (EXIF)".into()] };
+    let picture = |pixels: RgbImage| Picture { notes: vec!["rotated 90° (EXIF)".into()], ..Picture::new("p", pixels) };
     let mut wide = RgbImage::from_pixel(640, 480, Rgb([9, 9, 9]));
     for (x, y, colour) in [(80, 0, [255, 0, 0]), (559, 479, [0, 255, 0]), (79, 0, [0, 0, 255]), (560, 479, [0, 0, 255])]
     {
