@@ -53,6 +53,7 @@ pub mod config;
 pub mod embedding;
 pub mod error;
 pub mod event;
+mod formats;
 pub mod gpu;
 pub mod image;
 pub mod layout;

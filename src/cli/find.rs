@@ -13,6 +13,7 @@ use crate::base::files::{self, file_name};
 use crate::checkpoint::{Checkpoint, Options};
 use crate::embedding::{self, Learned, NamedBy, Reading};
 use crate::event::Event;
+use crate::formats::{Holds, can_hold};
 use crate::model::ModelConfig;
 use crate::schedule::PredictionType;
 use crate::shelf::Shelf;
@@ -127,7 +128,7 @@ async fn find_model(path: &Path, shared: &Shared, planned: Option<Planned<'_>>, 
         Address::Url(_) => {
             bad("a model is not fetched from an address: give a folder, a file, or a repository such as owner/name")
         }
-        Address::Hub(at) if at.path.as_deref().is_some_and(|path| path.ends_with(".safetensors")) => {
+        Address::Hub(at) if at.path.as_deref().is_some_and(|path| can_hold(path, Holds::Model)) => {
             let listing = sources.list(&at, &mut tell(out)).await?;
             let path = at.path.clone().unwrap_or_default();
             let Some(file) = listing.get(&path).cloned() else {

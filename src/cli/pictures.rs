@@ -8,6 +8,7 @@ use super::embeddings;
 use crate::base::bytes::sha256;
 use crate::base::files::{self, ReadError};
 use crate::event::Event;
+use crate::formats::{Holds, can_hold};
 use crate::image::Picture;
 use crate::image::find::{caption_for, find_pictures};
 use crate::train::templates::{parse_template, parse_template_file};
@@ -74,7 +75,7 @@ fn read_pictures(places: &[PathBuf], args: &TrainArgs, events: &mut Vec<Event>) 
 
 /// Whether an initialiser is an embedding file rather than a phrase.
 pub(super) fn names_a_file(init: &str) -> bool {
-    [".safetensors", ".bin", ".pt"].iter().any(|ending| init.ends_with(ending)) || Path::new(init).is_file()
+    can_hold(init, Holds::Embedding) || Path::new(init).is_file()
 }
 
 /// The bytes of a picture's file. Whatever cannot be a picture is refused in a picture's terms.

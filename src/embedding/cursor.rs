@@ -36,3 +36,8 @@ pub fn span(bytes: &[u8], at: u64, length: u64) -> Option<&[u8]> {
 pub fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
     bytes.windows(needle.len().max(1)).position(|window| window == needle)
 }
+
+/// Whether bytes mention a text, for naming files that are not read.
+pub fn mentions(bytes: &[u8], text: &str) -> bool {
+    find(bytes, text.as_bytes()).is_some()
+}

@@ -40,7 +40,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 pub use self::learned::{Container, Encoder, Format, Learned, NamedBy, Note, Reading, Vectors};
-pub use self::read::read;
+pub use self::read::{ENDINGS, read};
 pub use self::recognise::Mistaken;
 pub use self::refusal::{Refusal, shown};
 pub use self::write::{Layout, write};

@@ -5,8 +5,8 @@ use super::recognise::{Mistaken, looks_like_safetensors};
 use super::refusal::{Refusal, counted};
 use super::{limits, picture, safetensors, torch};
 
-/// Extensions that promise a kind of file.
-const EXTENSIONS: &[(&str, &[Container])] = &[
+/// Endings of names that promise a kind of file.
+pub const ENDINGS: &[(&str, &[Container])] = &[
     ("safetensors", &[Container::Safetensors]),
     ("bin", &[Container::Torch, Container::TorchLegacy]),
     ("pt", &[Container::Torch, Container::TorchLegacy]),
@@ -41,7 +41,7 @@ pub fn read(bytes: &[u8], name: &str) -> Result<Reading, Refusal> {
         return Err(by_content(bytes, extension));
     };
     let mut reading = reading?;
-    let promised = EXTENSIONS.iter().find(|(known, _)| known.eq_ignore_ascii_case(extension));
+    let promised = ENDINGS.iter().find(|(known, _)| known.eq_ignore_ascii_case(extension));
     if promised.is_some_and(|(_, kinds)| !kinds.contains(&container)) {
         for word in reading.words_mut() {
             word.notes.push(Note::Extension { says: extension.to_owned(), is: container });

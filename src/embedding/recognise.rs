@@ -2,7 +2,6 @@
 //! each.
 
 use super::cursor;
-use super::torch;
 
 /// What a file is that is not an embedding.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -226,7 +225,7 @@ impl Mistaken {
         let marks = KEYS.iter().flat_map(|(marks, mistaken)| marks.iter().map(move |mark| (mark, mistaken)));
         // Only marks that are long enough not to occur by chance.
         let mut long = marks.filter(|(mark, _)| mark.len() > 8);
-        long.find(|(mark, _)| torch::mentions(bytes, mark.trim_matches('*'))).map(|(_, mistaken)| mistaken.clone())
+        long.find(|(mark, _)| cursor::mentions(bytes, mark.trim_matches('*'))).map(|(_, mistaken)| mistaken.clone())
     }
 }
 

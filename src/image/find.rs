@@ -5,9 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::formats::{Holds, can_hold};
 
-/// Extensions by which a folder's pictures are known. A file that is named itself may have any: its content decides.
-const EXTENSIONS: [&str; 6] = ["png", "apng", "jpg", "jpeg", "jfif", "webp"];
 /// More pictures than anybody means to learn one word from.
 const MOST: usize = 2000;
 /// A caption is a sentence; what is longer is some other text.
@@ -74,10 +73,11 @@ fn list(folder: &Path, skipped: &mut Vec<String>) -> Result<Vec<PathBuf>> {
         if name.starts_with('.') || !fs::metadata(&path).is_ok_and(|about| about.is_file()) {
             continue;
         }
-        match extension(&path).as_str() {
-            "txt" => {}
-            known if EXTENSIONS.contains(&known) => pictures.push(path),
-            _ => others.push(name),
+        // A folder's pictures are known by their endings; a file that is named itself may have any.
+        if can_hold(&name, Holds::Picture) {
+            pictures.push(path);
+        } else if extension(&path) != "txt" {
+            others.push(name);
         }
     }
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -1,5 +1,7 @@
 //! What a file is, told by its content and never by its extension, with advice for what is not a picture we read.
 
+use crate::formats;
+
 /// A picture format that can be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
@@ -29,10 +31,6 @@ const REFUSED: &[(&[u8], &str)] = &[
     (b"\x1f\x8b", "this is a gzip archive; unpack it first"),
     (b"7z\xbc\xaf", "this is a 7-Zip archive; unpack it first"),
     (b"Rar!", "this is a RAR archive; unpack it first"),
-    (
-        b"version https://git-lfs",
-        "this is a Git LFS pointer and not the picture itself; run `git lfs pull` in that repository",
-    ),
 ];
 
 const KINDS: &str = "give a PNG, JPEG or WebP";
@@ -61,6 +59,10 @@ fn refusal(bytes: &[u8]) -> String {
     }
     if let Some((_, advice)) = REFUSED.iter().find(|(start, _)| bytes.starts_with(start)) {
         return (*advice).to_owned();
+    }
+    if formats::is_lfs_pointer(bytes) {
+        return "this is a Git LFS pointer and not the picture itself; run `git lfs pull` in that repository"
+            .to_owned();
     }
     if bytes.get(4..8) == Some(b"ftyp") {
         return boxed(bytes.get(8..12).unwrap_or_default()).to_owned();
@@ -102,7 +104,7 @@ fn text(bytes: &[u8]) -> Option<String> {
     }
     Some(if text.contains("<svg") {
         "this is an SVG drawing; export it as PNG, 512 pixels or more a side".to_owned()
-    } else if text.starts_with("<!doctype html") || text.starts_with("<html") || text.starts_with("<head") {
+    } else if formats::is_web_page(bytes) {
         "this is a web page, perhaps an error or log-in page saved in place of the picture; download the picture again"
             .to_owned()
     } else {

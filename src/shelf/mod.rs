@@ -16,9 +16,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use self::name::{ENDINGS, encode, places, token_of};
+use self::name::{encode, places, token_of};
 use crate::base::files::{file_name, make_folder, remove, sweep, sync_folder, write_whole};
 use crate::base::lock::FileLock;
+use crate::formats::{Holds, endings};
 use crate::{Error, Result};
 
 /// Where removed words go.
@@ -106,8 +107,10 @@ impl Shelf {
     pub fn add(&self, token: &str, bytes: &[u8], file_name: &str, replace: bool) -> Result<Added> {
         let stem =
             encode(token).map_err(|reason| Error::BadToken { token: token.to_owned(), reason: reason.to_owned() })?;
-        let ending = Path::new(file_name).extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
-        let ending = ending.filter(|ending| ENDINGS.contains(&ending.as_str())).unwrap_or_else(|| "bin".to_owned());
+        let name = file_name.to_ascii_lowercase();
+        let promised = |ending: &&str| name.strip_suffix(*ending).is_some_and(|stem| stem.ends_with('.'));
+        // A name that promises nothing is as good as any: what is in the file is told by its content.
+        let ending = endings(Holds::Embedding).find(promised).unwrap_or("bin");
         let path = self.0.join(format!("{stem}.{ending}"));
         let _lock = self.lock()?;
         let there = self.get(token)?;
@@ -150,13 +153,13 @@ impl Shelf {
         }
     }
 
-    /// The word of a name. Where files with several endings bear it, the first of `ENDINGS`.
+    /// The word of a name. Where files with several endings bear it, the first of those in `formats`.
     ///
     /// # Errors
     /// [`Error::Read`].
     pub fn get(&self, token: &str) -> Result<Option<Kept>> {
         let Ok(stem) = encode(token) else { return Ok(None) };
-        for ending in ENDINGS {
+        for ending in endings(Holds::Embedding) {
             let path = self.0.join(format!("{stem}.{ending}"));
             match fs::metadata(&path) {
                 Ok(about) if about.is_file() => {

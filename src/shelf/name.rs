@@ -3,10 +3,9 @@
 use std::fmt::Write;
 use std::ops::Range;
 
+use crate::formats::{Holds, endings, is_windows_device};
 use crate::source::url::unescape;
 
-/// What embedding files are called; others in the folder are left alone.
-pub(super) const ENDINGS: [&str; 5] = ["safetensors", "bin", "pt", "png", "webp"];
 /// The longest encoded name in bytes; file systems allow 255, and `removed/` adds to it.
 const LONGEST: usize = 180;
 
@@ -16,7 +15,7 @@ pub(super) fn encode(token: &str) -> Result<String, &'static str> {
         return Err("a name is not empty and has no spaces around it or control characters in it");
     }
     let mut stem = String::new();
-    let device = is_device(token);
+    let device = is_windows_device(token);
     for (at, byte) in token.bytes().enumerate() {
         let plain = byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
         // A leading dot hides a file, and some names are devices on Windows.
@@ -30,20 +29,11 @@ pub(super) fn encode(token: &str) -> Result<String, &'static str> {
     if stem.len() > LONGEST { Err("the name is too long to be a file's name") } else { Ok(stem) }
 }
 
-/// `con`, `com1`, `aux.x`, ...
-fn is_device(token: &str) -> bool {
-    let stem = token.split('.').next().unwrap_or_default();
-    ["con", "prn", "aux", "nul"].contains(&stem)
-        || (stem.len() == 4
-            && (stem.starts_with("com") || stem.starts_with("lpt"))
-            && stem.ends_with(|c: char| c.is_ascii_digit()))
-}
-
 /// The name of the word in a file of that name; none if no word's file is called so.
 pub(super) fn token_of(file_name: &str) -> Option<String> {
     let (stem, ending) = file_name.rsplit_once('.')?;
     let token = unescape(stem)?;
-    (ENDINGS.contains(&ending) && encode(&token).as_deref() == Ok(stem)).then_some(token)
+    (endings(Holds::Embedding).any(|known| known == ending) && encode(&token).as_deref() == Ok(stem)).then_some(token)
 }
 
 /// Where a name stands in a text; where it begins or ends like a word, it must begin or end one.

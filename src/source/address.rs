@@ -13,9 +13,8 @@ use std::path::{Path, PathBuf};
 
 use super::Problem;
 use super::url::Url;
+use crate::formats;
 
-/// Endings of files that hold words, models or pictures: with one of them, two segments are a path and no repository.
-const FILES: [&str; 9] = ["safetensors", "bin", "pt", "pth", "ckpt", "png", "webp", "zip", "json"];
 /// Names that no owner can have, because the Hub's own addresses begin with them.
 const RESERVED: [&str; 9] = ["models", "datasets", "spaces", "api", "docs", "blog", "settings", "join", "login"];
 
@@ -157,8 +156,8 @@ fn is_scheme(text: &str) -> bool {
 fn looks_like_a_path(typed: &str) -> bool {
     let drive = typed.as_bytes().get(1) == Some(&b':');
     let start = ["/", "./", "../", "~"].iter().any(|start| typed.starts_with(start));
-    let ending =
-        typed.rsplit_once('.').is_some_and(|(_, ending)| FILES.contains(&ending.to_ascii_lowercase().as_str()));
+    // With the ending of a file, two segments are a path and not a repository.
+    let ending = formats::is_known(typed);
     let reserved =
         typed.split('/').count() == 2 && typed.split('/').next().is_some_and(|first| RESERVED.contains(&first));
     drive || start || typed.contains('\\') || reserved || (ending && typed.split('/').count() < 3)
@@ -236,17 +235,12 @@ fn address(kind: RepoKind, owner: &str, name: &str, revision: String, path: &str
 pub fn is_safe_path(path: &str) -> bool {
     let odd = |c: char| c.is_control() || "\\:*?\"<>|".contains(c);
     let safe = |segment: &str| {
-        let stem = segment.split('.').next().unwrap_or_default().to_ascii_lowercase();
-        let device = ["con", "prn", "aux", "nul"].contains(&stem.as_str())
-            || (stem.len() == 4
-                && (stem.starts_with("com") || stem.starts_with("lpt"))
-                && stem.ends_with(|c: char| c.is_ascii_digit()));
         !segment.is_empty()
             && segment.len() <= 200
             && segment != "."
             && segment != ".."
             && !segment.ends_with([' ', '.'])
-            && !device
+            && !formats::is_windows_device(&segment.to_ascii_lowercase())
     };
     path.len() <= 1000 && !path.contains(odd) && path.split('/').all(safe)
 }

@@ -6,13 +6,10 @@
 
 use super::Problem;
 use super::hub::{Listing, RemoteFile};
+use crate::formats::{self, Holds};
 
 /// The files that hold a word, in the order in which they are looked for.
 const WORDS: [&str; 2] = ["learned_embeds.safetensors", "learned_embeds.bin"];
-/// Endings of files that may hold a word.
-const ENDINGS: [&str; 4] = ["safetensors", "bin", "pt", "png"];
-/// Endings of pictures.
-const PICTURES: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
 /// The longest file that can be a word, in bytes.
 pub const LONGEST: u64 = 512 << 20;
 
@@ -87,17 +84,13 @@ fn folder_of(path: &str) -> &str {
     path.rfind('/').map_or("", |at| &path[..=at])
 }
 
-fn ending(path: &str) -> String {
-    path.rsplit_once('.').map_or_else(String::new, |(_, ending)| ending.to_ascii_lowercase())
-}
-
 /// Whether a file beside others may be a word: by its ending and length, and not by the name of something else.
 fn may_be_a_word(file: &RemoteFile) -> bool {
     let name = file.name().to_ascii_lowercase();
     let other =
         ["pytorch_model", "diffusion_pytorch", "model.", "pytorch_lora", "optimizer", "scheduler", "training_args"];
-    let picture = ending(&name) == "png";
-    ENDINGS.contains(&ending(&name).as_str())
+    let picture = formats::can_hold(&name, Holds::Picture);
+    formats::can_hold(&name, Holds::Embedding)
         && file.size <= LONGEST
         && !other.iter().any(|start| name.starts_with(start))
         && !name.contains("preview")
@@ -108,7 +101,7 @@ fn may_be_a_word(file: &RemoteFile) -> bool {
 fn pictures(listing: &Listing, folder: &str, word: &RemoteFile) -> Vec<RemoteFile> {
     let within = |place: &str| -> Vec<RemoteFile> {
         let here = listing.files.iter().filter(|file| folder_of(&file.path) == place && file.path != word.path);
-        here.filter(|file| PICTURES.contains(&ending(&file.path).as_str())).cloned().collect()
+        here.filter(|file| formats::can_hold(&file.path, Holds::Picture)).cloned().collect()
     };
     let mut found = within(&format!("{folder}concept_images/"));
     if found.is_empty() {

@@ -15,7 +15,7 @@ use super::link::Link;
 use super::progress::{Meter, Tell};
 use super::retry::{Setback, Tries, say};
 use super::transport::Response;
-use super::verify::{Check, Wanted, a_page};
+use super::verify::{Check, Wanted, a_page, may_be_a_page};
 use super::{LocalFuture, Problem};
 
 /// Where a file grows until it is whole; outlives the program.
@@ -241,8 +241,7 @@ impl Download<'_, '_> {
             return Err(Problem::BadAnswer { url: self.wanted.url.shown(), reason });
         }
         let html = answer.headers.get("content-type").is_some_and(|kind| kind.starts_with("text/html"));
-        let name = self.wanted.name.to_ascii_lowercase();
-        if html && !name.ends_with(".html") && !name.ends_with(".htm") {
+        if html && !may_be_a_page(&self.wanted.name) {
             return Err(Problem::NotTheFile { file: self.wanted.name.clone(), reason: a_page().to_owned() });
         }
         Ok(())

@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use super::Problem;
 use super::url::Url;
 use crate::base::bytes::hex;
+use crate::formats;
 
 /// What is wanted, and what is known about it.
 #[derive(Debug, Clone)]
@@ -85,7 +86,7 @@ impl Check {
 
 /// What the beginning of a file says that is none, if so: in words, with what to do.
 pub(super) fn impostor(head: &[u8], name: &str) -> Option<String> {
-    if head.starts_with(b"version https://git-lfs.github.com/spec/") {
+    if formats::is_lfs_pointer(head) {
         let text = String::from_utf8_lossy(head);
         let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("unknown").to_owned();
         return Some(format!(
@@ -95,14 +96,13 @@ pub(super) fn impostor(head: &[u8], name: &str) -> Option<String> {
             field("size ")
         ));
     }
-    let text = String::from_utf8_lossy(head);
-    let text = text.trim_start_matches('\u{feff}').trim_start().to_ascii_lowercase();
-    let page = ["<!doctype html", "<html", "<head"].iter().any(|start| text.starts_with(start));
+    (formats::is_web_page(head) && !may_be_a_page(name)).then(|| a_page().to_owned())
+}
+
+/// Whether a file of this name can be a page of the web.
+pub(super) fn may_be_a_page(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    if page && !name.ends_with(".html") && !name.ends_with(".htm") {
-        return Some(a_page().to_owned());
-    }
-    None
+    name.ends_with(".html") || name.ends_with(".htm")
 }
 
 /// What to say where a page came instead of a file.

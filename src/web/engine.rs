@@ -12,6 +12,7 @@ use crate::checkpoint::{Checkpoint, Options};
 use crate::config::{SampleConfig, TrainConfig};
 use crate::embedding::{Embedding, Layout, Refusal};
 use crate::event::Event;
+use crate::formats::{Holds, can_hold};
 use crate::image::Picture;
 use crate::model::usual_storage;
 use crate::session::Session;
@@ -44,7 +45,7 @@ impl Engine {
         tell(chosen.event());
         gpu::tested(&chosen).await.map_err(to_js)?;
         let source: Rc<dyn Source> = match files.only() {
-            Some(path) if path.ends_with(".safetensors") => {
+            Some(path) if can_hold(&path, Holds::Model) => {
                 let checkpoint = Checkpoint::open(Rc::new(files), &path, &Options::default()).await.map_err(to_js)?;
                 checkpoint.notes().iter().for_each(|note| tell(Event::warning("checkpoint", note.clone())));
                 Rc::new(checkpoint)

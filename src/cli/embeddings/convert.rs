@@ -53,12 +53,8 @@ pub async fn run(args: &ConvertArgs, shared: &Shared, out: &mut Output) -> Resul
 /// The layout that is asked for, or that the file's name promises.
 fn layout(path: &Path, asked: Option<LayoutChoice>) -> Result<Layout> {
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    let promised = match extension.as_str() {
-        "safetensors" => Some(Layout::Safetensors),
-        "bin" => Some(Layout::Bin),
-        "pt" => Some(Layout::A1111),
-        _ => None,
-    };
+    // The first of those with this extension is what the extension alone promises.
+    let promised = Layout::ALL.into_iter().find(|layout| layout.extension() == extension);
     let Some(layout) = asked.map(LayoutChoice::layout).or(promised) else {
         let names: Vec<String> = LayoutChoice::value_variants().iter().map(crate::cli::label::option_name).collect();
         let text = format!(

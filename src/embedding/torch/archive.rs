@@ -214,8 +214,3 @@ fn unknown(record: &Record<'_>, root: &str) -> Option<Note> {
     let known = storage || KNOWN.contains(&name) || name.starts_with(".data/") || name.is_empty();
     (!known).then(|| Note::UnknownRecord(record.name.to_owned()))
 }
-
-/// Whether bytes mention a text, for naming files that are not unpickled.
-pub fn mentions(bytes: &[u8], text: &str) -> bool {
-    cursor::find(bytes, text.as_bytes()).is_some()
-}

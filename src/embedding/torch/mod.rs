@@ -5,7 +5,6 @@ mod gather;
 mod legacy;
 mod state;
 
-pub(super) use self::archive::mentions;
 use super::learned::{Container, Note, Reading};
 use super::pickle::value::Storage;
 use super::refusal::Refusal;
