@@ -88,7 +88,7 @@ pub async fn download(
             tries.connected();
         }
         mark = mark.max(here);
-        tries.pause(link, &wanted.name, with_kept(setback, here, wanted.size), download.tell).await?;
+        tries.pause(link.transport, &wanted.name, with_kept(setback, here, wanted.size), download.tell).await?;
     }
 }
 

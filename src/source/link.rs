@@ -80,7 +80,7 @@ impl Link<'_> {
         loop {
             match self.read_once(what, url, limit).await {
                 Ok(bytes) => return Ok(bytes),
-                Err(setback) => tries.pause(self, what, setback, tell).await?,
+                Err(setback) => tries.pause(self.transport, what, setback, tell).await?,
             }
         }
     }

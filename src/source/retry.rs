@@ -7,9 +7,8 @@ use std::time::Duration;
 use web_time::SystemTime;
 
 use super::Problem;
-use super::link::Link;
 use super::progress::{Notice, Tell};
-use super::transport::{Broken, Fault, Headers};
+use super::transport::{Broken, Fault, Headers, Transport};
 use super::url::Url;
 
 /// How often and how long it is tried again.
@@ -86,7 +85,7 @@ impl Tries {
     /// Waits before the next attempt, or says why there is none.
     pub async fn pause(
         &mut self,
-        link: &Link<'_>,
+        transport: &dyn Transport,
         what: &str,
         setback: Setback,
         tell: &mut Tell<'_>,
@@ -109,7 +108,7 @@ impl Tries {
         let slice = Duration::from_millis(200);
         let mut left = wait;
         while !left.is_zero() {
-            link.transport.sleep(left.min(slice)).await;
+            transport.sleep(left.min(slice)).await;
             left = left.saturating_sub(slice);
             say(tell, Notice::Tick)?;
         }
@@ -117,7 +116,7 @@ impl Tries {
     }
 }
 
-/// Tells, and stops where the user wants to.
+/// Reports a notice, and stops where the user wants to.
 pub(super) fn say(tell: &mut Tell<'_>, notice: Notice) -> Result<(), Problem> {
     match tell(notice) {
         ControlFlow::Continue(()) => Ok(()),
