@@ -5,7 +5,6 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::super::cursor;
 use super::super::learned::Note;
 use super::super::limits;
 use super::super::pickle::value::Storage;
