@@ -1,9 +1,11 @@
 //! Everything that can go wrong, one variant per situation a user can be in.
 //!
-//! `Display` says what happened and what to do about it, on one line where that is possible; front ends print it once
-//! and turn [`Error::exit_code`] into the process status. Engine code never logs an error that it also returns.
+//! `Display` says what happened and what to do about it, on one line where that is possible, and names settings by their
+//! keys; front ends print it once, in their own words ([`Error::worded`]). Programs decide on [`Error::kind`], never on the words; which status a process ends with is the front end's affair. Engine code never logs an error that it also returns.
 
 use std::path::PathBuf;
+
+use crate::setting::{Advice, Setting, Wording, advised, worded};
 
 #[cfg(feature = "native")]
 use crate::base::files::{ReadError, WriteError};
@@ -15,9 +17,20 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Options that contradict each other or are out of range.
+    /// What was asked for contradicts itself, or cannot be done.
     #[error("{0}")]
     Usage(String),
+
+    /// A setting cannot have the value that it was given.
+    #[error("{setting} {given}: it must be {rule}")]
+    OutOfRange {
+        /// Which setting.
+        setting: Setting,
+        /// Its value.
+        given: String,
+        /// What it must be: `at least 1`.
+        rule: String,
+    },
 
     /// No picture was found where pictures were expected.
     #[error("no pictures in {place}: give 3 to 5 PNG, JPEG or WebP files, or a folder that holds them")]
@@ -55,11 +68,12 @@ pub enum Error {
         reason: String,
     },
 
-    /// The initialiser word or phrase has more tokens than there are vectors to start.
+    /// The initializer word or phrase has more tokens than there are vectors to start.
     #[error(
-        "the initialiser {phrase:?} is {tokens} tokens ({pieces}) but there {} to start: \
-         give `--vectors {tokens}`, or a shorter word",
-        if *vectors == 1 { "is 1 vector".to_owned() } else { format!("are {vectors} vectors") }
+        "the initializer {phrase:?} is {tokens} tokens ({pieces}) but there {} to start: \
+         set {} {tokens}, or choose a shorter word",
+        if *vectors == 1 { "is 1 vector".to_owned() } else { format!("are {vectors} vectors") },
+        Setting::Vectors,
     )]
     InitialiserTooLong {
         /// The word or phrase.
@@ -117,8 +131,9 @@ pub enum Error {
     /// An embedding does not fit the model.
     #[error(
         "{file} was learned for {family} (vectors {width} wide), this model is {} ({expected} wide): \
-         use it with a model of its own kind (--model)",
-        crate::embedding::Embedding::family(*expected)
+         use it with a model of its own kind ({})",
+        crate::embedding::Embedding::family(*expected),
+        Setting::Model,
     )]
     WrongWidth {
         /// The embedding's file.
@@ -131,12 +146,12 @@ pub enum Error {
         expected: usize,
     },
 
-    /// A run cannot go on, because it would not be the same run.
-    #[error("the run that is at step {step} cannot go on with other inputs than it began with:{}", list(changes))]
+    /// A run cannot be resumed, because it would not be the same run.
+    #[error("cannot resume the run at step {step}: its inputs have changed:{}", list(changes))]
     Changed {
         /// The step that it had reached.
         step: u32,
-        /// One line for each input that is not what it was.
+        /// One line for each input that has changed.
         changes: Vec<String>,
     },
 
@@ -166,20 +181,22 @@ pub enum Error {
     },
 
     /// There is less memory than the work needs.
-    #[error("not enough memory: this needs {need}, and {have}; {advice}")]
+    #[error("{}; {}", short_of_memory(need, have), advised(advice, None))]
     TooLittleMemory {
         /// What is needed.
         need: String,
         /// What there is.
         have: String,
         /// What to change.
-        advice: String,
+        advice: Vec<Advice>,
     },
 
     /// The GPU went away while working: the driver reset it, the machine slept, the driver was updated.
     #[error(
-        "the GPU was lost during {during} ({reason}): give the same command again to go on; if it happens again, a \
-         smaller --batch-size keeps each piece of work shorter, and --device cpu does without"
+        "the GPU was lost during {during} ({reason}): start it again to resume; if it happens again, a smaller {} makes \
+         each GPU submission shorter, and {} cpu avoids the GPU",
+        Setting::BatchSize,
+        Setting::Device
     )]
     GpuLost {
         /// The phase.
@@ -190,8 +207,12 @@ pub enum Error {
 
     /// The GPU has too little memory.
     #[error(
-        "the GPU's memory is full ({reason}): close other programs that use it, or try --batch-size 1 (with \
-         --gradient-accumulation to make up for it), --checkpointing on, or a smaller --resolution"
+        "the GPU's memory is full ({reason}): close other programs that use it, or try {} 1 (with {} to make up for it), \
+         {} on, or a smaller {}",
+        Setting::BatchSize,
+        Setting::GradientAccumulation,
+        Setting::Checkpointing,
+        Setting::Resolution
     )]
     GpuMemory {
         /// The driver's words.
@@ -221,17 +242,18 @@ pub enum Error {
         "cannot write {} ({bytes} bytes): {source}. {}",
         path.display(),
         rescued.as_ref().map_or(
-            "The word is lost: neither there nor in the system's folder for temporary files could it be written".to_owned(),
+            "The embedding is lost: it could be written neither there nor into the system's folder for temporary files"
+                .to_owned(),
             |at| format!(
-                "The word and the state of the run are in {} instead: make room, copy them from there to {}, and give the \
-                 same command again to go on",
+                "The embedding and the state of the run are in {} instead: make room, copy them from there to {}, and \
+                 start the run again to resume it",
                 at.display(),
                 path.parent().map_or_else(String::new, |folder| folder.display().to_string()),
             ),
         )
     )]
     NotKept {
-        /// Where the word belongs.
+        /// Where the embedding belongs.
         path: PathBuf,
         /// How many bytes it is.
         bytes: usize,
@@ -241,12 +263,12 @@ pub enum Error {
         rescued: Option<PathBuf>,
     },
 
-    /// Another run works in the same folder.
-    #[error("{} is in use by another run ({holder}): wait for it, or give another --out", folder.display())]
+    /// Another run is using the same folder.
+    #[error("{} is in use by another run ({holder}): wait for it, or choose another {}", folder.display(), Setting::Out)]
     Held {
         /// The folder.
         folder: PathBuf,
-        /// Who works there, and since when.
+        /// Who is using it, and since when.
         holder: String,
     },
 
@@ -262,50 +284,86 @@ pub enum Error {
     Internal(String),
 }
 
+fn short_of_memory(need: &str, have: &str) -> String {
+    format!("not enough memory: this needs {need}, but {have}")
+}
+
 /// One indented line for each entry.
 fn list(lines: &[String]) -> String {
     lines.iter().map(|line| format!("\n  {line}")).collect()
 }
 
-/// Exit codes and their meaning, as `--help` prints them.
-pub const EXIT_CODES: &[(u8, &str)] = &[
-    (0, "done"),
-    (1, "internal error"),
-    (2, "usage: an option, a token or a combination that cannot be"),
-    (3, "bad input: a picture, model, embedding or configuration file"),
-    (4, "training became numerically unstable; the last good vector was saved"),
-    (5, "no usable GPU, or the GPU failed"),
-    (6, "network: something could not be fetched, or is not what it should be; what had come is kept"),
-    (7, "a file could not be read or written, or another run works in the folder"),
-    (8, "not enough memory, found out before the work or during it"),
-    (129, "the terminal went away (SIGHUP); what there was has been saved"),
-    (130, "interrupted (Ctrl-C); what there was has been saved"),
-    (143, "asked to end (SIGTERM); what there was has been saved"),
-];
+/// What kind of situation an [`Error`] is: what a program decides on, where `Display` is for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A broken invariant: our fault.
+    Internal,
+    /// What was asked for is invalid: an option, a token, or a combination of them.
+    Usage,
+    /// A picture, model, embedding or configuration file cannot be used.
+    Input,
+    /// Training became numerically unstable.
+    Numeric,
+    /// There is no usable GPU, or it failed.
+    Gpu,
+    /// Something could not be fetched, or is not what it should be.
+    Network,
+    /// A file could not be read or written, or another run is using the folder.
+    Disk,
+    /// There is no room for a file.
+    DiskFull,
+    /// There is less memory than the work needs.
+    Memory,
+    /// Someone asked to stop.
+    Interrupted,
+}
+
+impl Kind {
+    /// The kind of a file operation that failed.
+    pub(crate) fn of_file(source: &std::io::Error) -> Self {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        if matches!(source.kind(), StorageFull | QuotaExceeded) { Kind::DiskFull } else { Kind::Disk }
+    }
+}
 
 impl Error {
-    /// The process status that a front end ends with: see [`EXIT_CODES`].
-    pub fn exit_code(&self) -> u8 {
+    /// What happened and what to do about it, with settings named as a front end names them; advice that cannot be
+    /// followed there is left out.
+    pub fn worded(&self, wording: Wording<'_>) -> String {
         match self {
-            Error::Internal(_) => 1,
+            Error::TooLittleMemory { need, have, advice } => {
+                format!("{}; {}", short_of_memory(need, have), advised(advice, Some(wording)))
+            }
+            error => worded(&error.to_string(), wording),
+        }
+    }
+
+    /// What kind of situation this is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Error::Internal(_) => Kind::Internal,
             Error::Usage(_)
+            | Error::OutOfRange { .. }
             | Error::TokenTaken { .. }
             | Error::BadToken { .. }
             | Error::InitialiserTooLong { .. }
-            | Error::Changed { .. } => 2,
+            | Error::Changed { .. } => Kind::Usage,
             Error::NoPictures { .. }
             | Error::BadPicture { .. }
             | Error::ModelPartMissing { .. }
             | Error::BadConfig { .. }
             | Error::BadWeights { .. }
             | Error::BadFile { .. }
-            | Error::WrongWidth { .. } => 3,
-            Error::Numeric { .. } => 4,
-            Error::NoGpu { .. } | Error::Gpu { .. } | Error::GpuLost { .. } | Error::GpuMemory { .. } => 5,
-            Error::Read { .. } | Error::Write { .. } | Error::NotKept { .. } | Error::Held { .. } => 7,
-            Error::TooLittleMemory { .. } => 8,
-            Error::Source(problem) => problem.exit_code(),
-            Error::Interrupted { signal } => 128 + signal,
+            | Error::WrongWidth { .. } => Kind::Input,
+            Error::Numeric { .. } => Kind::Numeric,
+            Error::NoGpu { .. } | Error::Gpu { .. } | Error::GpuLost { .. } | Error::GpuMemory { .. } => Kind::Gpu,
+            Error::Read { source, .. } | Error::Write { source, .. } | Error::NotKept { source, .. } => {
+                Kind::of_file(source)
+            }
+            Error::Held { .. } => Kind::Disk,
+            Error::TooLittleMemory { .. } => Kind::Memory,
+            Error::Source(problem) => problem.kind(),
+            Error::Interrupted { .. } => Kind::Interrupted,
         }
     }
 }
@@ -324,5 +382,30 @@ impl From<ReadError> for Error {
             ReadError::Failed { path, source } => Error::Read { path, source },
             ReadError::Unusable { path, reason } => Error::BadFile { file: path.display().to_string(), reason },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Problem;
+    use std::io::ErrorKind;
+
+    #[test]
+    fn a_full_disk_is_a_kind_of_its_own_wherever_it_is_noticed() {
+        let errors = |kind: ErrorKind| {
+            let (path, source) = (PathBuf::from("word"), || kind.into());
+            [
+                Error::Write { path: path.clone(), source: source() },
+                Error::NotKept { path: path.clone(), bytes: 9, source: source(), rescued: None },
+                Error::Source(Problem::Write { path, source: source() }),
+            ]
+        };
+        for full in [ErrorKind::StorageFull, ErrorKind::QuotaExceeded] {
+            assert!(errors(full).iter().all(|error| error.kind() == Kind::DiskFull), "{full}");
+        }
+        assert!(errors(ErrorKind::PermissionDenied).iter().all(|error| error.kind() == Kind::Disk));
+        let announced = Problem::NoSpace { folder: PathBuf::from("hub"), needed: 2, free: 1 };
+        assert_eq!(Error::Source(announced).kind(), Kind::DiskFull);
     }
 }

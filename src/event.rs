@@ -6,6 +6,8 @@
 
 use serde::Serialize;
 
+use crate::setting::{Wording, worded};
+
 /// A part of a Stable Diffusion model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -226,6 +228,19 @@ pub enum Event {
 }
 
 impl Event {
+    /// The event with settings named as a front end names them.
+    #[must_use]
+    pub fn worded(&self, wording: Wording<'_>) -> Event {
+        let mut event = self.clone();
+        match &mut event {
+            Event::Device { reason: text, .. } | Event::Rewound { reason: text, .. } | Event::Warning { text, .. } => {
+                *text = worded(text, wording);
+            }
+            _ => {}
+        }
+        event
+    }
+
     /// A warning with a stable code.
     pub fn warning(code: &str, text: impl Into<String>) -> Self {
         Event::Warning { code: code.to_owned(), text: text.into() }

@@ -23,7 +23,7 @@
 //! | [`session`] | the facade: open a model, add words, start jobs |
 //! | `cli`, `web` | the front ends, which only render [`event`]s |
 //!
-//! [`config`] holds every setting with its one default, [`event`] everything a job says, [`error`] everything that can go
+//! [`config`] holds every setting with its one default, [`setting`] their names for sentences, [`event`] everything a job says, [`error`] everything that can go
 //! wrong.
 //!
 //! ```no_run
@@ -66,6 +66,7 @@ pub mod plan;
 pub mod sample;
 pub mod schedule;
 pub mod session;
+pub mod setting;
 #[cfg(feature = "native")]
 pub mod shelf;
 pub mod source;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::exit::STATUSES;
 use crate::config::{Checkpointing, SampleConfig, TrainConfig};
-use crate::error::EXIT_CODES;
 use crate::gpu::DeviceChoice;
 
 /// Learn new words for Stable Diffusion from a few pictures (Textual Inversion), and make pictures with them
@@ -395,7 +395,7 @@ benches/peer/peer.py measures diffusers and PyTorch at the same work.";
 
 /// How to begin, and what the exit status says.
 fn overview() -> String {
-    let codes: Vec<String> = EXIT_CODES.iter().map(|(code, meaning)| format!("  {code:>3}  {meaning}")).collect();
+    let codes: Vec<String> = STATUSES.iter().map(|(code, meaning)| format!("  {code:>3}  {meaning}")).collect();
     format!(
         "Examples:\n  \
          pseudoword train examples/peach --token \"<my-peach>\" --init apple\n  \

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::keep::{self, Found};
 use super::lock::Lock;
 use super::log::Log;
+use super::wording;
 use crate::base::files::{make_folder, sweep, write_whole};
 use crate::embedding::Embedding;
 use crate::event::{EvaluatedOn, Event};
@@ -160,6 +161,7 @@ impl RunFolder {
 
     /// Logs an event; gives what is to be said if that fails for the first time. No run ends for its log.
     pub fn note(&mut self, event: &Event) -> Option<Event> {
+        let event = &wording::of_event(event);
         if let Ok(entry) = serde_json::to_value(event) {
             self.remember(&entry);
         }
@@ -363,7 +365,7 @@ mod tests {
         fs::remove_dir_all(&path).unwrap();
         assert!(folder.make_again().unwrap());
         assert!(path.join("log.jsonl").exists() && path.join("settings.json").exists());
-        assert_eq!(Lock::take(&path).map(drop).unwrap_err().exit_code(), 7);
+        assert_eq!(Lock::take(&path).map(drop).unwrap_err().kind(), crate::error::Kind::Disk);
     }
 
     #[test]

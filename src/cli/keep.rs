@@ -194,7 +194,7 @@ mod tests {
         assert!(find(folder.path()).unwrap().is_none());
         fs::write(folder.path().join(PREVIOUS), b"PSWDRUN1 and nothing more").unwrap();
         let error = find(folder.path()).map(|_| ()).unwrap_err();
-        assert_eq!(error.exit_code(), 3);
+        assert_eq!(error.kind(), crate::error::Kind::Input);
         assert!(error.to_string().contains("--overwrite"), "{error}");
     }
 }

@@ -116,7 +116,7 @@ mod tests {
         let folder = place.path().join("runs/word");
         let lock = Lock::take(&folder).unwrap();
         let error = Lock::take(&folder).map(drop).unwrap_err();
-        assert_eq!(error.exit_code(), 7);
+        assert_eq!(error.kind(), crate::error::Kind::Disk);
         let text = error.to_string();
         assert!(text.contains(&format!("process {}", std::process::id())) && text.contains("ago"), "{text}");
         drop(lock);

@@ -8,6 +8,7 @@ mod compare;
 mod doctor;
 mod dry_run;
 mod embeddings;
+pub mod exit;
 mod faults;
 mod find;
 mod folder;
@@ -26,6 +27,7 @@ mod serve;
 mod settings;
 mod train;
 mod watchdog;
+mod wording;
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
@@ -57,9 +59,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> std::result::Resu
         // Where a pipe is closed nobody reads along.
         let _written = error.print();
         if error.use_stderr() && json {
-            let _written = json::error_line(2, &sentence(&error.to_string()));
+            let _written = json::error_line(exit::USAGE, &sentence(&error.to_string()));
         }
-        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit::USAGE))
     })?;
     settings::give_pictures(&mut cli, pictures);
     Ok(cli)
@@ -113,12 +115,13 @@ pub fn finish(cli: &Cli, ended: Result<()>) -> ExitCode {
 fn report(error: &Error, json: bool) -> ExitCode {
     // Whoever interrupted a job knows it, and has read what was saved.
     if !matches!(error, Error::Interrupted { .. }) {
-        let _written = writeln!(std::io::stderr(), "error: {error}");
+        let _written = writeln!(std::io::stderr(), "error: {}", wording::of_error(error));
     }
+    let status = exit::status(error);
     if json {
-        let _written = json::error_line(error.exit_code(), &error.to_string());
+        let _written = json::error_line(status, &wording::of_error(error));
     }
-    ExitCode::from(error.exit_code())
+    ExitCode::from(status)
 }
 
 /// Whether the reader of our standard output went away, as `head` does when it has seen enough: no fault of anybody's.

@@ -85,7 +85,7 @@ impl Report {
     /// Writes it into the run's folder, or where that cannot be into another; gives where, if anywhere.
     pub fn write(&self, folder: &Path, elsewhere: &Path, error: &Error) -> Option<PathBuf> {
         let mut report = self.about.clone();
-        report["error"] = json!({"code": error.exit_code(), "message": error.to_string()});
+        report["error"] = json!({"code": super::exit::status(error), "message": super::wording::of_error(error)});
         report["peak_memory_mb"] = json!(super::bench::peak_rss());
         report["waiting_for_the_device_s"] = json!(ops::waiting().map(|waiting| waiting.as_secs_f64()));
         report["events"] = json!(self.events);

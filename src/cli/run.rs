@@ -14,11 +14,12 @@ use super::output::Output;
 use super::output::json;
 use super::report::Report;
 use super::train::Ingredients;
-use super::{panics, watchdog};
+use super::{exit, panics, watchdog, wording};
 use crate::base::failpoints::{self, Failure};
 use crate::base::files;
 use crate::config::{SampleConfig, TrainConfig};
 use crate::embedding::Embedding;
+use crate::error::Kind;
 use crate::event::Event;
 use crate::gpu::{self, Chosen};
 use crate::train::{RunState, TrainJob};
@@ -91,12 +92,12 @@ impl Run<'_> {
                 report.lock().unwrap_or_else(PoisonError::into_inner).write(&folder, &rescue_folder(&folder), error);
             let place = written.map_or(String::new(), |path| format!(" (a report is in {})", path.display()));
             let kept = format!("what was learned is in {}", folder.join(keep::STATE).display());
-            let text = format!("{error}; {kept}{place}");
+            let text = format!("{}; {kept}{place}", wording::of_error(error));
             eprintln!("error: {text}");
             if json {
-                let _told = json::error_line(error.exit_code(), &text);
+                let _told = json::error_line(exit::status(error), &text);
             }
-            std::process::exit(error.exit_code().into());
+            std::process::exit(exit::status(error).into());
         });
     }
 
@@ -280,7 +281,7 @@ impl Run<'_> {
 
     /// Leaves a report of what somebody else must look at: not of what the user typed or asked for.
     fn leave_report(&mut self, error: &Error) {
-        if !matches!(error.exit_code(), 1 | 4 | 5 | 7) {
+        if !matches!(error.kind(), Kind::Internal | Kind::Numeric | Kind::Gpu | Kind::Disk | Kind::DiskFull) {
             return;
         }
         let folder = self.folder.path().to_owned();

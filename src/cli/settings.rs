@@ -166,7 +166,7 @@ mod tests {
         {
             std::fs::write(&file, text).unwrap();
             let error = read(&file).unwrap_err();
-            assert!(error.exit_code() == 3 && error.to_string().contains(part), "{error}");
+            assert!(error.kind() == crate::error::Kind::Input && error.to_string().contains(part), "{error}");
         }
     }
 }

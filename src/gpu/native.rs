@@ -302,7 +302,7 @@ mod tests {
         let chosen = automatic(&[]);
         assert_eq!((chosen.kind, chosen.reason.as_str()), ("cpu", "no GPU was found"));
         let error = gpu(&[]).unwrap_err();
-        assert_eq!(error.exit_code(), 5);
+        assert_eq!(error.kind(), crate::error::Kind::Gpu);
         assert!(
             error.to_string().contains("mesa-vulkan-drivers") && error.to_string().contains("--device cpu"),
             "{error}"

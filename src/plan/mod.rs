@@ -11,6 +11,7 @@ mod walk;
 use crate::base::bytes::size;
 use crate::event::Part;
 use crate::model::{ModelConfig, PARTS};
+use crate::setting::{Advice, Setting, advised};
 use crate::source::Source;
 use crate::vae::tiling::TILE;
 use crate::weights::{Header, Storage, files, stored_bytes};
@@ -237,7 +238,7 @@ impl Plan {
         if let Some(limit) = machine.largest_buffer.filter(|limit| *limit < self.largest) {
             return Err(Error::TooLittleMemory {
                 need: format!("a single buffer of {}", size(self.largest)),
-                have: format!("the GPU takes buffers of up to {}", size(limit)),
+                have: format!("the GPU takes buffers of up to {} only", size(limit)),
                 advice,
             });
         }
@@ -245,27 +246,31 @@ impl Plan {
         if self.peak() as f64 * UNSURE > free as f64 {
             return Err(Error::TooLittleMemory {
                 need: self.sentence(),
-                have: format!("{} are free", size(free)),
+                have: format!("only {} are free", size(free)),
                 advice,
             });
         }
         let tight = self.peak() as f64 > free as f64 * (1.0 - SPARE);
+        let advice = advised(&advice, None);
         Ok(tight.then(|| format!("this needs {}; {} are free: {advice}", self.sentence(), size(free))))
     }
 
     /// What makes the need smaller.
-    fn advice(&self) -> String {
+    fn advice(&self) -> Vec<Advice> {
+        use Setting::{BatchSize, Checkpointing, Height, PreviewEvery, Resolution, Weights, Width};
         let mut advice = match self.worst().name {
-            "a training step" => vec!["a smaller --batch-size", "--checkpointing on", "a smaller --resolution"],
-            "encoding pictures" => vec!["a smaller --resolution"],
-            "a preview" => vec!["--preview-every 0"],
-            _ => vec!["a smaller --width and --height", "a smaller --batch-size"],
+            "a training step" => {
+                vec![Advice::Smaller(BatchSize), Advice::Set(Checkpointing, "on"), Advice::Smaller(Resolution)]
+            }
+            "encoding pictures" => vec![Advice::Smaller(Resolution)],
+            "a preview" => vec![Advice::Set(PreviewEvery, "0")],
+            _ => vec![Advice::Smaller(Width), Advice::Smaller(Height), Advice::Smaller(BatchSize)],
         };
         if !self.weights.half {
-            advice.push("--weights f16");
+            advice.push(Advice::Set(Weights, "f16"));
         }
-        advice.push("closing other programs");
-        format!("try {}", advice.join(", or "))
+        advice.push(Advice::CloseOtherPrograms);
+        advice
     }
 }
 
@@ -327,10 +332,13 @@ mod tests {
         assert_eq!(plan.check(&Machine::default()).unwrap(), None);
         assert_eq!(plan.check(&free(4 * plan.peak())).unwrap(), None);
         let said = plan.check(&free(plan.peak())).unwrap().unwrap();
-        assert!(said.contains("--batch-size") && said.contains("--weights f16"), "{said}");
+        assert!(said.contains("smaller `batch-size`") && said.contains("`weights` f16"), "{said}");
         let error = plan.check(&free(plan.peak() / 2)).unwrap_err();
-        assert!(matches!(error, Error::TooLittleMemory { .. }) && error.exit_code() == 8, "{error}");
-        assert!(error.to_string().contains("--checkpointing on"), "{error}");
+        assert!(
+            matches!(error, Error::TooLittleMemory { .. }) && error.kind() == crate::error::Kind::Memory,
+            "{error}"
+        );
+        assert!(error.to_string().contains("`checkpointing` on"), "{error}");
         let buffers = Machine { free: None, largest_buffer: Some(plan.largest - 1) };
         assert!(plan.check(&buffers).unwrap_err().to_string().contains("a single buffer"));
         assert_eq!(plan.check(&Machine { free: None, largest_buffer: Some(plan.largest) }).unwrap(), None);

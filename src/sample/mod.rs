@@ -14,10 +14,14 @@ use crate::noise::{Noise, Stream};
 use crate::ops::Var;
 use crate::schedule::Sampler;
 use crate::session::Rows;
+use crate::setting::Setting;
 use crate::text::{ClipTokenizer, Prompt};
 use crate::vae::VaeDecoder;
 use crate::vae::tiling::{self, Map};
 use crate::{Error, Result, ops};
+
+/// The longest side of a picture, in pixels.
+const LONGEST_SIDE: u32 = 4096;
 
 /// The phase in which a picture is made of latents.
 pub(crate) const DECODING: &str = "decoding";
@@ -57,7 +61,7 @@ impl SampleJob {
     /// Prepares a generation.
     ///
     /// # Errors
-    /// [`Error::Usage`] for numbers that cannot be.
+    /// [`Error::OutOfRange`], [`Error::Usage`].
     pub(crate) fn new(
         model: Rc<Model>,
         tokenizer: ClipTokenizer,
@@ -65,21 +69,17 @@ impl SampleJob {
         prompt: &str,
         config: &SampleConfig,
     ) -> Result<Self> {
-        let usage = |text: String| Err(Error::Usage(text));
-        if config.count == 0 || config.batch_size == 0 {
-            return usage("--count and --batch-size must be at least 1".to_owned());
-        }
-        if !config.guidance.is_finite() || config.guidance < 0.0 {
-            return usage(format!("--guidance {} must be a number from 0", config.guidance));
-        }
+        check(config)?;
         let (step, own) = (model.config.size_step(), model.config.resolution());
-        let side = |given: Option<u32>, name: &str| match given.unwrap_or(own) {
-            side if side == 0 || side % step != 0 || side > 4096 => {
-                Err(Error::Usage(format!("--{name} {side} must be a multiple of {step} up to 4096 for this model")))
+        let side = |given: Option<u32>, setting: Setting| {
+            let side = given.unwrap_or(own);
+            if side == 0 || side % step != 0 || side > LONGEST_SIDE {
+                let rule = format!("a multiple of {step} up to {LONGEST_SIDE} for this model");
+                return Err(Error::OutOfRange { setting, given: side.to_string(), rule });
             }
-            side => Ok(side as usize / model.config.vae.pixels_per_latent()),
+            Ok(side as usize / model.config.vae.pixels_per_latent())
         };
-        let size = [side(config.height, "height")?, side(config.width, "width")?];
+        let size = [side(config.height, Setting::Height)?, side(config.width, Setting::Width)?];
         // A sampler made here and dropped: whatever is wrong with the steps is said before the work begins.
         Sampler::new(config.sampler, config.karras, &model.config.scheduler, config.steps as usize)?;
         let rows = rows.tensor(&model.device);
@@ -237,6 +237,20 @@ impl SampleJob {
             self.pictures.push(crate::image::from_floats(&values, width as u32, height as u32));
         }
         Ok(Event::Pictures { count: count as u32 })
+    }
+}
+
+/// Refuses numbers that are out of range whatever the model is.
+fn check(config: &SampleConfig) -> Result<()> {
+    let guidance_is_possible = config.guidance.is_finite() && config.guidance >= 0.0;
+    let rules = [
+        (Setting::Count, config.count.to_string(), config.count > 0, "at least 1"),
+        (Setting::BatchSize, config.batch_size.to_string(), config.batch_size > 0, "at least 1"),
+        (Setting::Guidance, config.guidance.to_string(), guidance_is_possible, "a number from 0"),
+    ];
+    match rules.into_iter().find(|(.., kept, _)| !kept) {
+        Some((setting, given, _, rule)) => Err(Error::OutOfRange { setting, given, rule: rule.to_owned() }),
+        None => Ok(()),
     }
 }
 

@@ -332,7 +332,7 @@ mod tests {
         assert_eq!(fs::read(removed).unwrap(), b"three");
         assert_eq!(tokens(&shelf), ["<Cat>"]);
         let gone = shelf.remove("<cat>").unwrap_err();
-        assert_eq!(gone.exit_code(), 2);
+        assert_eq!(gone.kind(), crate::error::Kind::Usage);
         assert!(gone.to_string().contains("there are: <Cat>"), "{gone}");
     }
 

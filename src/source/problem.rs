@@ -6,6 +6,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::error::Kind;
+
 /// A situation in which a source gives no file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -251,14 +253,16 @@ impl From<crate::base::files::WriteError> for Problem {
 }
 
 impl Problem {
-    /// The process status: 2 usage, 3 bad input, 6 network, 7 disk, 130 interrupted.
-    pub fn exit_code(&self) -> u8 {
+    /// What kind of situation this is.
+    pub fn kind(&self) -> Kind {
         match self {
-            Problem::BadAddress { .. } | Problem::BadSetting { .. } => 2,
-            Problem::NoSuchFile { .. } | Problem::Unfit { .. } => 3,
-            Problem::NoSpace { .. } | Problem::Read { .. } | Problem::Write { .. } | Problem::Storage { .. } => 7,
-            Problem::Interrupted => 130,
-            _ => 6,
+            Problem::BadAddress { .. } | Problem::BadSetting { .. } => Kind::Usage,
+            Problem::NoSuchFile { .. } | Problem::Unfit { .. } => Kind::Input,
+            Problem::NoSpace { .. } => Kind::DiskFull,
+            Problem::Read { source, .. } | Problem::Write { source, .. } => Kind::of_file(source),
+            Problem::Storage { .. } => Kind::Disk,
+            Problem::Interrupted => Kind::Interrupted,
+            _ => Kind::Network,
         }
     }
 

@@ -7,6 +7,7 @@ use serde_json::json;
 use wasm_bindgen::prelude::*;
 
 use super::files::Files;
+use super::wording::label;
 use super::{Generation, Training, plain, to_js};
 use crate::checkpoint::{Checkpoint, Options};
 use crate::config::{SampleConfig, TrainConfig};
@@ -37,7 +38,7 @@ impl Engine {
         let files = Files::new(name, &files);
         let chosen = gpu::browser().await.map_err(to_js)?;
         let mut tell = |event: Event| {
-            if let Ok(event) = plain(&event) {
+            if let Ok(event) = plain(&event.worded(&label)) {
                 // A page that throws in its listener is the page's affair.
                 let _ignored = on_event.call1(&JsValue::NULL, &event);
             }

@@ -9,12 +9,14 @@ mod library;
 mod network;
 mod storage;
 mod training;
+mod wording;
 
 pub use engine::Engine;
 pub use generation::Generation;
 pub use library::{Library, Plan};
 pub use storage::Storage;
 pub use training::{Training, read_state};
+pub use wording::name_settings;
 
 use image::RgbImage;
 use serde::Serialize;
@@ -48,10 +50,10 @@ fn problem(problem: crate::source::Problem) -> JsValue {
 /// Errors have their words; those after which the device is of no use any more are called `GpuError`.
 fn to_js(error: Error) -> JsValue {
     let said = js_sys::Error::new(&match &error {
-        // Their usual words are for a terminal; the page has its own advice.
+        // The page has its own advice for these, where the engine can be started again.
         Error::GpuLost { .. } => "the graphics device was lost".to_owned(),
         Error::GpuMemory { reason } => format!("the graphics device's memory is full ({reason})"),
-        error => error.to_string(),
+        error => error.worded(&wording::label),
     });
     if matches!(error, Error::Gpu { .. } | Error::GpuLost { .. } | Error::GpuMemory { .. }) {
         said.set_name("GpuError");
@@ -67,7 +69,7 @@ fn plain(value: &impl Serialize) -> Result<JsValue, JsValue> {
 /// A job's next event; `undefined` when everything is done.
 fn next(event: crate::Result<Option<Event>>) -> Result<JsValue, JsValue> {
     match event.map_err(to_js)? {
-        Some(event) => plain(&event),
+        Some(event) => plain(&event.worded(&wording::label)),
         None => Ok(JsValue::UNDEFINED),
     }
 }

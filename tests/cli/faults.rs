@@ -120,7 +120,7 @@ fn a_disk_that_is_read_only_from_some_moment_on_ends_the_same_way() {
     fs::create_dir(place.path("tmp")).unwrap();
     let points = "state:rename=read-only@2-999 learned_embeds.safetensors:create=read-only@1-4";
     let output = failing(&place, points, &["--save-every", "0"]);
-    refused(&output, 7, &["read-only", "The word and the state of the run are in", "instead"]);
+    refused(&output, 7, &["read-only", "The embedding and the state of the run are in", "instead"]);
     // Nothing whole is ever given up for something that may not come.
     let kept = ["state", "state.prev"].into_iter().filter_map(|name| fs::read(place.path("run").join(name)).ok());
     assert!(kept.into_iter().any(|bytes| RunState::read(&bytes, "state").is_ok()));
@@ -303,7 +303,7 @@ fn a_gpu_that_fails_is_an_error_with_advice_and_the_run_goes_on() {
     }
     let place = Place::new();
     for (failure, parts) in [
-        ("gpu-lost", ["the GPU was lost", "give the same command again", "--device cpu"]),
+        ("gpu-lost", ["the GPU was lost", "start it again to resume", "--device cpu"]),
         ("gpu-invalid", ["an order was not valid", "too large", "please report"]),
     ] {
         let output = on_the_gpu(&place, &format!("step={failure}@1"), &["--out", failure]);
@@ -331,7 +331,7 @@ fn a_gpu_that_fails_is_an_error_with_advice_and_the_run_goes_on() {
     // Only once: a device that goes away again is told of, and what was learned until then is there.
     let more = ["--out", "twice", "--on-device-lost", "resume", "--steps", "3"];
     let output = on_the_gpu(&place, "step=gpu-lost@1-2", &more);
-    refused(&output, 5, &["the GPU was lost", "give the same command again"]);
+    refused(&output, 5, &["the GPU was lost", "start it again to resume"]);
     assert_eq!(state(&place, "twice").step(), 2);
 }
 

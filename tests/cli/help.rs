@@ -1,6 +1,6 @@
 //! What the program says of itself, of models and of the machine.
 
-use pseudoword::error::EXIT_CODES;
+use pseudoword::cli::exit::STATUSES;
 use pseudoword::gpu;
 
 use crate::place::{Place, events, succeeded, text, tiny};
@@ -10,7 +10,7 @@ fn help_shows_examples_headings_and_every_exit_status() {
     let place = Place::new();
     let help = place.run(&["--help"]);
     succeeded(&help);
-    for (code, meaning) in EXIT_CODES {
+    for (code, meaning) in STATUSES {
         assert!(text(&help.stdout).contains(&format!("{code:>3}  {meaning}")), "{code}: {}", text(&help.stdout));
     }
     for command in ["train", "generate", "models", "doctor", "bench", "serve"] {

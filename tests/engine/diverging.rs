@@ -61,7 +61,7 @@ fn an_absurd_rate_ends_with_the_last_good_vector() {
     let mut job = session.train(&config, input()).unwrap();
     let before = job.embedding().rows().to_vec();
     let error = work(&mut job).1.unwrap_err();
-    assert_eq!(error.exit_code(), 4);
+    assert_eq!(error.kind(), pseudoword::error::Kind::Numeric);
     let text = error.to_string();
     for part in ["stopped at step 1", "times as long as the model's words", "--lr", "--on-divergence rewind"] {
         assert!(text.contains(part), "{part:?} is not in {text}");

@@ -141,7 +141,7 @@ fn other_inputs_are_refused_by_name() {
                 assert!(text.contains(part), "{text}");
             }
             assert!(!text.contains("save-every"), "{text}");
-            assert_eq!(error.exit_code(), 2);
+            assert_eq!(error.kind(), pseudoword::error::Kind::Usage);
         }
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("other inputs were accepted"),

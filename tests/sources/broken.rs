@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use pollster::block_on;
+use pseudoword::error::Kind;
 use pseudoword::source::Problem;
 use pseudoword::source::fetch::{Sources, WordFile};
 use pseudoword::source::progress::Notice;
@@ -154,7 +155,7 @@ fn a_wrong_hash_is_refused_with_both_hashes_and_nothing_is_kept() {
     let problem = case.fetch().unwrap_err();
     let Problem::WrongHash { expected, found, .. } = &problem else { panic!("{problem}") };
     assert!(*expected == sha256(&case.bytes) && problem.to_string().contains(found.as_str()));
-    assert_eq!((case.part(), case.again(), problem.exit_code()), (None, 0, 6));
+    assert_eq!((case.part(), case.again(), problem.kind()), (None, 0, Kind::Network));
     case.fetch().unwrap();
 }
 
@@ -318,7 +319,7 @@ fn refusals_are_not_tried_again() {
         case.hub.faults.status(Reply::new(status, ""));
         let problem = case.fetch().unwrap_err();
         assert!(problem.to_string().contains(expected), "{status}: {problem}");
-        assert_eq!((case.again(), problem.exit_code()), (0, 6));
+        assert_eq!((case.again(), problem.kind()), (0, Kind::Network));
     }
 }
 
@@ -423,7 +424,7 @@ fn whoever_listens_can_stop_it_and_go_on_later() {
         _ => ControlFlow::Continue(()),
     };
     let stopped = block_on(case.hub.sources(case.folder.path()).word(REPO, &mut { stop })).unwrap_err();
-    assert!(matches!(stopped, Problem::Interrupted) && stopped.exit_code() == 130);
+    assert!(matches!(stopped, Problem::Interrupted) && stopped.kind() == Kind::Interrupted);
     let kept = case.part().unwrap().len();
     assert!(kept > 0 && kept < 400_000, "{kept}");
     case.fetch().unwrap();
@@ -444,7 +445,7 @@ fn a_disk_without_room_is_named_before_anything_comes() {
     let sources = sources(&server.url, folder.path(), |_| ());
     let listing = block_on(sources.list(&at(), &mut quiet)).unwrap();
     let problem = block_on(sources.bring(&listing, &listing.files, &mut quiet)).unwrap_err();
-    assert!(matches!(problem, Problem::NoSpace { .. }) && problem.exit_code() == 7, "{problem}");
+    assert!(matches!(problem, Problem::NoSpace { .. }) && problem.kind() == Kind::DiskFull, "{problem}");
     assert!(server.requests("resolve").is_empty());
 }
 
@@ -459,6 +460,6 @@ fn certificates_that_cannot_be_read_matter_only_on_the_network() {
         let sources = Sources::new(settings.clone());
         assert!(block_on(sources.word(&word.display().to_string(), &mut quiet)).is_ok());
         let problem = block_on(sources.word("owner/name", &mut quiet)).unwrap_err();
-        assert!(problem.to_string().contains(expected) && problem.exit_code() == 2, "{problem}");
+        assert!(problem.to_string().contains(expected) && problem.kind() == Kind::Usage, "{problem}");
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use pollster::block_on;
 use pseudoword::Error;
+use pseudoword::error::Kind;
 use pseudoword::source::address::HubAddress;
 use pseudoword::source::model::Precision;
 use pseudoword::source::progress::Notice;
@@ -104,7 +105,7 @@ fn what_python_fetched_is_found_without_a_network() {
     assert_eq!(fs::read(word.path).unwrap(), bytes);
     // Another file or repository is not there, and nobody is asked.
     let missing = block_on(offline.word("sd-concepts-library/dog", &mut quiet)).unwrap_err();
-    assert!(matches!(missing, Problem::Offline { .. }) && missing.exit_code() == 6, "{missing}");
+    assert!(matches!(missing, Problem::Offline { .. }) && missing.kind() == Kind::Network, "{missing}");
     // Online but without a connection: the copy is used, and that is said.
     let alone = sources(nobody, folder.path(), |_| ());
     let mut notices = Vec::new();
@@ -225,7 +226,7 @@ fn what_the_hub_refuses_is_explained_and_not_asked_twice() {
         let sources = sources(&server.url, folder.path(), |settings| settings.token = None);
         let problem = block_on(sources.word("owner/name", &mut quiet)).unwrap_err();
         assert!(problem.to_string().contains(expected), "{expected}: {problem}");
-        assert_eq!((problem.exit_code(), server.requests("").len()), (6, 1), "{problem}");
+        assert_eq!((problem.kind(), server.requests("").len()), (Kind::Network, 1), "{problem}");
     }
     // With a token that is not accepted, it is the token's fault.
     let server = Server::start(|_| Reply::new(401, ""));
@@ -240,7 +241,7 @@ fn a_cache_that_cannot_be_written_is_named() {
     let hub = Hub::start(&[("learned_embeds.bin", b"word")]);
     let problem = block_on(hub.sources(folder.path()).word(REPO, &mut quiet)).unwrap_err();
     assert!(matches!(problem, Problem::Write { .. }), "{problem}");
-    assert_eq!(Error::from(problem).exit_code(), 7);
+    assert_eq!(Error::from(problem).kind(), Kind::Disk);
 }
 
 #[test]

@@ -136,7 +136,10 @@ fn addresses_that_may_not_be_asked_are_refused() {
     let root = tempfile::tempdir().unwrap();
     for address in ["http://example.org/x.bin", "file:///etc/passwd", "ftp://x/y", "https://user@x/y"] {
         let problem = fetch(root.path(), address).unwrap_err();
-        assert!(matches!(problem, Problem::BadAddress { .. }) && problem.exit_code() == 2, "{problem}");
+        assert!(
+            matches!(problem, Problem::BadAddress { .. }) && problem.kind() == pseudoword::error::Kind::Usage,
+            "{problem}"
+        );
     }
     let problem = fetch(root.path(), "http://127.0.0.1:1/x.bin").unwrap_err();
     assert!(matches!(problem, Problem::Unreachable { .. }), "{problem}");

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::exit;
 use crate::{Error, Result};
 
 /// Whether the user has asked to stop.
@@ -21,7 +22,7 @@ impl Interrupt {
         ctrlc::set_handler(move || {
             if seen.swap(true, Ordering::SeqCst) {
                 // What is on the disk is whole at any moment.
-                std::process::exit(reason().exit_code().into());
+                std::process::exit(exit::status(&reason()).into());
             }
             if !quiet {
                 let again = if which::signal() == which::INTERRUPT { "Ctrl-C again" } else { "the same again" };

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use self::progress::Progress;
 pub use self::progress::span;
-use super::STDOUT;
 use super::args::Shared;
+use super::{STDOUT, wording};
 use crate::event::Event;
 use crate::{Error, Result};
 
@@ -30,6 +30,7 @@ impl Output {
     /// # Errors
     /// [`Error::Write`] if standard output cannot be written to.
     pub fn event(&mut self, event: &Event) -> Result<()> {
+        let event = &wording::of_event(event);
         self.progress.show(event);
         if self.json { written(json::line(event)) } else { Ok(()) }
     }
@@ -41,7 +42,7 @@ impl Output {
 
     /// Prints a message for people, on standard error.
     pub fn message(&mut self, message: &str) {
-        self.progress.print(message);
+        self.progress.print(&wording::worded(message));
     }
 
     /// Prints the result on standard output: a line for people, or for programs an object, which must have an `event`

@@ -1,0 +1,209 @@
+//! What a user can set, by name, and how sentences name it.
+//!
+//! The engine does not know what a setting is called where it is set: on the command line it is `--batch-size`, on the page
+//! it is "Batch size". So its sentences name settings by their keys between backticks, which [`Setting`] prints and a reader
+//! of the library understands as they are; a front end puts its own words for them where its output leaves, with
+//! [`worded`] or [`Error::worded`](crate::Error::worded). That keeps errors and events plain strings and plain data.
+
+use std::fmt;
+
+/// How a front end calls a setting; none if it cannot be set there.
+pub type Wording<'a> = &'a dyn Fn(Setting) -> Option<String>;
+
+macro_rules! settings {
+    ($($name:ident = $key:literal,)*) => {
+        /// A setting that sentences of the engine can name.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Setting {
+            $(#[doc = concat!("`", $key, "`")] $name,)*
+        }
+
+        impl Setting {
+            /// Every setting.
+            pub const ALL: &[Setting] = &[$(Setting::$name,)*];
+
+            /// Its name in settings files.
+            pub const fn key(self) -> &'static str {
+                match self {
+                    $(Setting::$name => $key,)*
+                }
+            }
+        }
+    };
+}
+
+settings! {
+    // Of learning: crate::config::TrainConfig.
+    Token = "token",
+    Init = "init",
+    Vectors = "vectors",
+    Kind = "kind",
+    Steps = "steps",
+    Recipe = "recipe",
+    Lr = "lr",
+    LrSchedule = "lr-schedule",
+    Warmup = "warmup",
+    BatchSize = "batch-size",
+    GradientAccumulation = "gradient-accumulation",
+    Beta1 = "beta1",
+    Beta2 = "beta2",
+    Eps = "eps",
+    WeightDecay = "weight-decay",
+    Kappa = "kappa",
+    SnrGamma = "snr-gamma",
+    Seed = "seed",
+    OnDivergence = "on-divergence",
+    Checkpointing = "checkpointing",
+    Framing = "framing",
+    Resolution = "resolution",
+    NoFlip = "no-flip",
+    EvalEvery = "eval-every",
+    EvalSize = "eval-size",
+    EarlyStop = "early-stop",
+    EarlyStopWindow = "early-stop-window",
+    EarlyStopThreshold = "early-stop-threshold",
+    PreviewEvery = "preview-every",
+    PreviewPrompt = "preview-prompt",
+    SaveEvery = "save-every",
+    // Of making pictures: crate::config::SampleConfig.
+    NegativePrompt = "negative-prompt",
+    Guidance = "guidance",
+    Sampler = "sampler",
+    Karras = "karras",
+    Count = "count",
+    Width = "width",
+    Height = "height",
+    // Of both: what is given to work with, and where.
+    Device = "device",
+    Model = "model",
+    Base = "base",
+    PredictionType = "prediction-type",
+    Weights = "weights",
+    Offline = "offline",
+    Embedding = "embedding",
+    Replay = "replay",
+    Out = "out",
+}
+
+impl Setting {
+    /// The setting with a key.
+    pub fn of(key: &str) -> Option<Setting> {
+        Setting::ALL.iter().copied().find(|setting| setting.key() == key)
+    }
+
+    /// What people call it where it cannot be set.
+    fn plain(self) -> String {
+        match self {
+            Setting::Lr => "learning rate".to_owned(),
+            Setting::LrSchedule => "learning rate schedule".to_owned(),
+            setting => setting.key().replace('-', " "),
+        }
+    }
+}
+
+/// As sentences of the engine name it.
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.key())
+    }
+}
+
+/// A sentence of the engine with its settings named as a front end names them. One that cannot be set there keeps its plain
+/// name, without the backticks.
+pub fn worded(sentence: &str, wording: Wording<'_>) -> String {
+    let mut worded = String::with_capacity(sentence.len());
+    let mut rest = sentence;
+    while let Some((before, after)) = rest.split_once('`') {
+        worded.push_str(before);
+        let named = after.split_once('`').and_then(|(key, after)| Some((Setting::of(key)?, after)));
+        if let Some((setting, after)) = named {
+            worded.push_str(&wording(setting).unwrap_or_else(|| setting.plain()));
+            rest = after;
+        } else {
+            // The backtick of something else, which may stand directly before a setting.
+            worded.push('`');
+            rest = after;
+        }
+    }
+    worded + rest
+}
+
+/// Something that can be tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Advice {
+    /// A smaller value than now.
+    Smaller(Setting),
+    /// This value.
+    Set(Setting, &'static str),
+    /// What no setting can do.
+    CloseOtherPrograms,
+}
+
+impl Advice {
+    /// What it is that would have to be set.
+    pub fn setting(self) -> Option<Setting> {
+        match self {
+            Advice::Smaller(setting) | Advice::Set(setting, _) => Some(setting),
+            Advice::CloseOtherPrograms => None,
+        }
+    }
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Advice::Smaller(setting) => write!(f, "a smaller {setting}"),
+            Advice::Set(setting, value) => write!(f, "{setting} {value}"),
+            Advice::CloseOtherPrograms => f.write_str("closing other programs"),
+        }
+    }
+}
+
+/// Advice as the end of a sentence; with a wording, only what can be followed there.
+pub fn advised(advice: &[Advice], wording: Option<Wording<'_>>) -> String {
+    let can = |advice: &&Advice| match (advice.setting(), wording) {
+        (Some(setting), Some(wording)) => wording(setting).is_some(),
+        _ => true,
+    };
+    let advice: Vec<String> = advice.iter().filter(can).map(ToString::to_string).collect();
+    let advice = format!("try {}", advice.join(", or "));
+    match wording {
+        Some(wording) => worded(&advice, wording),
+        None => advice,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{SampleConfig, TrainConfig};
+
+    fn page(setting: Setting) -> Option<String> {
+        (setting == Setting::BatchSize).then(|| "\u{201c}Batch size\u{201d}".to_owned())
+    }
+
+    #[test]
+    fn every_field_of_the_configurations_is_a_setting() {
+        for config in [serde_json::to_value(TrainConfig::default()), serde_json::to_value(SampleConfig::default())] {
+            for key in config.unwrap().as_object().unwrap().keys() {
+                assert!(Setting::of(key).is_some(), "{key}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_front_end_names_settings_in_its_own_words_and_nothing_else() {
+        let sentence = format!("{} 0: see `parameters`, {}", Setting::BatchSize, Setting::LrSchedule);
+        assert_eq!(sentence, "`batch-size` 0: see `parameters`, `lr-schedule`");
+        assert_eq!(worded(&sentence, &page), "\u{201c}Batch size\u{201d} 0: see `parameters`, learning rate schedule");
+        let flags = |setting: Setting| Some(format!("--{}", setting.key()));
+        assert_eq!(worded("one ` and `lr`", &flags), "one ` and --lr");
+    }
+
+    #[test]
+    fn advice_that_cannot_be_followed_is_not_given() {
+        let advice = [Advice::Smaller(Setting::BatchSize), Advice::Set(Setting::Checkpointing, "on")];
+        assert_eq!(advised(&advice, None), "try a smaller `batch-size`, or `checkpointing` on");
+        assert_eq!(advised(&advice, Some(&page)), "try a smaller \u{201c}Batch size\u{201d}");
+    }
+}
