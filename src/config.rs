@@ -1,31 +1,10 @@
-//! What a user can set, with the one source of defaults for the terminal, the page and the library.
+//! What a user can set, with the one source of defaults for the command line, the page and the library.
 //!
-//! The structs are plain serde data; with the `native` feature they are clap arguments too, whose defaults and help texts
-//! come from the same constants and comments.
+//! The structs are plain serde data. With the `native` feature they are clap arguments too: their help is the comment of
+//! the field, their default that of `Default`, which is the only place where a default is written. The page asks for them
+//! (`web::defaults`). Which ones were measured, and how, is in `benches/README.md`.
 
 use serde::{Deserialize, Serialize};
-
-/// Every default, named once. Which ones were measured, and how, is in the README ("What was measured").
-pub mod defaults {
-    /// Vectors for each token.
-    pub const VECTORS: u32 = 2;
-    /// Optimiser steps.
-    pub const STEPS: u32 = 300;
-    /// Pictures in a forward pass.
-    pub const BATCH_SIZE: u32 = 4;
-    /// Peak learning rate of the AdamW recipe.
-    pub const ADAMW_LR: f64 = 1e-2;
-    /// Peak learning rate of the direction-only recipe: the tangent of the angle of each step.
-    pub const DIRECTION_LR: f64 = 1e-1;
-    /// Seed of every random choice.
-    pub const SEED: u64 = 0;
-    /// Denoising steps of a generation.
-    pub const SAMPLE_STEPS: u32 = 25;
-    /// Classifier-free guidance scale.
-    pub const GUIDANCE: f64 = 4.0;
-    /// Samples in the fixed evaluation batch.
-    pub const EVAL_SIZE: u32 = 16;
-}
 
 /// What the new word names: decides the captions it is learned in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -39,6 +18,27 @@ pub enum Kind {
     Style,
 }
 
+impl Kind {
+    /// Every kind, in the order in which they are offered.
+    pub const ALL: [Self; 2] = [Self::Object, Self::Style];
+
+    /// As it is written in settings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Object => "object",
+            Kind::Style => "style",
+        }
+    }
+
+    /// As people say it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Kind::Object => "a thing",
+            Kind::Style => "a style",
+        }
+    }
+}
+
 /// How the vector is moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "native", derive(clap::ValueEnum))]
@@ -49,6 +49,16 @@ pub enum Recipe {
     Adamw,
     /// Direction-only optimisation (DTI, arXiv 2512.13672): the norm is fixed, the direction moves on the sphere.
     Direction,
+}
+
+impl Recipe {
+    /// The peak learning rate where none is set; of the direction, the tangent of the angle of each step.
+    pub const fn lr(self) -> f64 {
+        match self {
+            Recipe::Adamw => 1e-2,
+            Recipe::Direction => 1e-1,
+        }
+    }
 }
 
 /// What to do when training runs away: losses that are not numbers, vectors of absurd length.
@@ -121,6 +131,58 @@ pub enum SamplerKind {
     Dpmpp2m,
 }
 
+/// What is to be known of a sampler where it is not run: everything there is to fill in for a new one, beside its method in
+/// [`Sampler::new`](crate::schedule::Sampler::new).
+struct SamplerFacts {
+    name: &'static str,
+    label: &'static str,
+    upstream: &'static str,
+    takes_karras: bool,
+    needs_noise: bool,
+}
+
+impl SamplerKind {
+    /// Every sampler, in the order in which they are offered.
+    pub const ALL: [Self; 5] = [Self::Ddim, Self::Pndm, Self::Euler, Self::EulerAncestral, Self::Dpmpp2m];
+
+    /// The names of AUTOMATIC1111's web UI are in its `modules/sd_samplers_kdiffusion.py` and `sd_samplers_timesteps.py`.
+    const fn facts(self) -> SamplerFacts {
+        let (name, label, upstream, takes_karras, needs_noise) = match self {
+            SamplerKind::Ddim => ("ddim", "DDIM", "DDIM", false, false),
+            SamplerKind::Pndm => ("pndm", "PNDM", "PLMS", false, false),
+            SamplerKind::Euler => ("euler", "Euler", "Euler", true, false),
+            SamplerKind::EulerAncestral => ("euler-ancestral", "Euler ancestral", "Euler a", true, true),
+            SamplerKind::Dpmpp2m => ("dpmpp2m", "DPM++ 2M", "DPM++ 2M", true, false),
+        };
+        SamplerFacts { name, label, upstream, takes_karras, needs_noise }
+    }
+
+    /// As it is written in settings.
+    pub const fn name(self) -> &'static str {
+        self.facts().name
+    }
+
+    /// As people write it.
+    pub const fn label(self) -> &'static str {
+        self.facts().label
+    }
+
+    /// As AUTOMATIC1111's web UI, whose form of picture labels most programs read, calls it.
+    pub const fn upstream(self) -> &'static str {
+        self.facts().upstream
+    }
+
+    /// Whether its noise levels can be spaced as Karras proposes: not those that are defined on the timesteps themselves.
+    pub const fn takes_karras(self) -> bool {
+        self.facts().takes_karras
+    }
+
+    /// Whether each of its steps adds fresh noise.
+    pub const fn needs_noise(self) -> bool {
+        self.facts().needs_noise
+    }
+}
+
 /// How a word is learned.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "native", derive(clap::Args))]
@@ -133,63 +195,63 @@ pub struct TrainConfig {
     #[cfg_attr(feature = "native", arg(long, value_name = "WORDS|FILE", help_heading = "The word"))]
     pub init: Option<String>,
     /// Vectors that the token stands for
-    #[cfg_attr(feature = "native", arg(long, value_name = "K", default_value_t = defaults::VECTORS, help_heading = "The word"))]
+    #[cfg_attr(feature = "native", arg(long, value_name = "K", default_value_t = Self::default().vectors, help_heading = "The word"))]
     pub vectors: u32,
     /// Whether the word names a thing or a style
-    #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Kind::default(), help_heading = "The word"))]
+    #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().kind, help_heading = "The word"))]
     pub kind: Kind,
 
     /// Optimiser steps
-    #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = defaults::STEPS, help_heading = "Training"))]
+    #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = Self::default().steps, help_heading = "Training"))]
     pub steps: u32,
     /// How the vector is moved
-    #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Recipe::default(), help_heading = "Training"))]
+    #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().recipe, help_heading = "Training"))]
     pub recipe: Recipe,
     /// Peak learning rate [default: 0.01 for adamw, 0.1 for direction]
     #[cfg_attr(feature = "native", arg(long, value_name = "RATE", help_heading = "Training"))]
     pub lr: Option<f64>,
     /// How the learning rate changes
-    #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = LrSchedule::default(), help_heading = "Training"))]
+    #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().lr_schedule, help_heading = "Training"))]
     pub lr_schedule: LrSchedule,
     /// Steps over which the learning rate rises to its peak
-    #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = 0, help_heading = "Training"))]
+    #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = Self::default().warmup, help_heading = "Training"))]
     pub warmup: u32,
     /// Samples in a forward pass
-    #[cfg_attr(feature = "native", arg(long, value_name = "B", default_value_t = defaults::BATCH_SIZE, help_heading = "Training"))]
+    #[cfg_attr(feature = "native", arg(long, value_name = "B", default_value_t = Self::default().batch_size, help_heading = "Training"))]
     pub batch_size: u32,
     /// Forward passes in an optimiser step
-    #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = 1, help_heading = "Training"))]
+    #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = Self::default().gradient_accumulation, help_heading = "Training"))]
     pub gradient_accumulation: u32,
     /// AdamW: decay of the gradient's mean; direction: decay of its squared norm (0 = every step has the same angle)
     #[cfg_attr(feature = "native", arg(long, value_name = "X", help_heading = "Training"))]
     pub beta1: Option<f64>,
     /// AdamW: decay of the gradient's square
-    #[cfg_attr(feature = "native", arg(long, value_name = "X", default_value_t = 0.999, help_heading = "Training"))]
+    #[cfg_attr(feature = "native", arg(long, value_name = "X", default_value_t = Self::default().beta2, help_heading = "Training"))]
     pub beta2: f64,
     /// AdamW: added to the root of the square
-    #[cfg_attr(feature = "native", arg(long, value_name = "X", default_value_t = 1e-8, help_heading = "Training"))]
+    #[cfg_attr(feature = "native", arg(long, value_name = "X", default_value_t = Self::default().eps, help_heading = "Training"))]
     pub eps: f64,
     /// AdamW: decoupled weight decay
-    #[cfg_attr(feature = "native", arg(long, value_name = "X", default_value_t = 0.0, help_heading = "Training"))]
+    #[cfg_attr(feature = "native", arg(long, value_name = "X", default_value_t = Self::default().weight_decay, help_heading = "Training"))]
     pub weight_decay: f64,
     /// Direction: pull back towards the initialiser (kappa of the von Mises-Fisher prior)
-    #[cfg_attr(feature = "native", arg(long, value_name = "X", default_value_t = 1e-4, help_heading = "Training"))]
+    #[cfg_attr(feature = "native", arg(long, value_name = "X", default_value_t = Self::default().kappa, help_heading = "Training"))]
     pub kappa: f64,
     /// Weight the loss by min(SNR, gamma)/SNR (arXiv 2303.09556)
     #[cfg_attr(feature = "native", arg(long, value_name = "GAMMA", help_heading = "Training"))]
     pub snr_gamma: Option<f64>,
     /// Seed of every random choice
-    #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = defaults::SEED, help_heading = "Training"))]
+    #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = Self::default().seed, help_heading = "Training"))]
     pub seed: u64,
     /// What to do when training runs away: losses that are no numbers, vectors of absurd length
-    #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = OnDivergence::default(), help_heading = "Training"))]
+    #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().on_divergence, help_heading = "Training"))]
     pub on_divergence: OnDivergence,
     /// Recompute blocks in the backward pass to save memory
-    #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Checkpointing::default(), help_heading = "Training"))]
+    #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().checkpointing, help_heading = "Training"))]
     pub checkpointing: Checkpointing,
 
     /// How pictures that are not square become so
-    #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Framing::default(), help_heading = "Pictures and captions"))]
+    #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().framing, help_heading = "Pictures and captions"))]
     pub framing: Framing,
     /// Side in pixels to train at [default: the model's own]
     #[cfg_attr(feature = "native", arg(long, value_name = "PIXELS", help_heading = "Pictures and captions"))]
@@ -199,28 +261,28 @@ pub struct TrainConfig {
     pub no_flip: bool,
 
     /// Evaluate on the fixed batch every N steps (0 = only at the start and the end)
-    #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = 25, help_heading = "Progress"))]
+    #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = Self::default().eval_every, help_heading = "Progress"))]
     pub eval_every: u32,
     /// Samples in the fixed evaluation batch
-    #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = defaults::EVAL_SIZE, help_heading = "Progress"))]
+    #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = Self::default().eval_size, help_heading = "Progress"))]
     pub eval_size: u32,
     /// Stop when the evaluation loss has settled (DVAR, arXiv 2302.04841); evaluates after every step
     #[cfg_attr(feature = "native", arg(long, help_heading = "Progress"))]
     pub early_stop: bool,
     /// Early stopping: evaluations in the window
-    #[cfg_attr(feature = "native", arg(long, value_name = "W", default_value_t = 310, help_heading = "Progress"))]
+    #[cfg_attr(feature = "native", arg(long, value_name = "W", default_value_t = Self::default().early_stop_window, help_heading = "Progress"))]
     pub early_stop_window: u32,
     /// Early stopping: stop when var(window)/var(all) is below this
-    #[cfg_attr(feature = "native", arg(long, value_name = "X", default_value_t = 0.15, help_heading = "Progress"))]
+    #[cfg_attr(feature = "native", arg(long, value_name = "X", default_value_t = Self::default().early_stop_threshold, help_heading = "Progress"))]
     pub early_stop_threshold: f64,
     /// Make a preview picture every N steps, and before the first (0 = none)
-    #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = 100, help_heading = "Progress"))]
+    #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = Self::default().preview_every, help_heading = "Progress"))]
     pub preview_every: u32,
     /// Prompt of the previews [default: made from the kind and the token]
     #[cfg_attr(feature = "native", arg(long, value_name = "PROMPT", help_heading = "Progress"))]
     pub preview_prompt: Option<String>,
     /// Save the vector every N steps (0 = only at the end)
-    #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = 50, help_heading = "Progress"))]
+    #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = Self::default().save_every, help_heading = "Progress"))]
     pub save_every: u32,
 }
 
@@ -229,14 +291,14 @@ impl Default for TrainConfig {
         Self {
             token: String::new(),
             init: None,
-            vectors: defaults::VECTORS,
+            vectors: 2,
             kind: Kind::default(),
-            steps: defaults::STEPS,
+            steps: 300,
             recipe: Recipe::default(),
             lr: None,
             lr_schedule: LrSchedule::default(),
             warmup: 0,
-            batch_size: defaults::BATCH_SIZE,
+            batch_size: 4,
             gradient_accumulation: 1,
             beta1: None,
             beta2: 0.999,
@@ -244,14 +306,14 @@ impl Default for TrainConfig {
             weight_decay: 0.0,
             kappa: 1e-4,
             snr_gamma: None,
-            seed: defaults::SEED,
+            seed: 0,
             on_divergence: OnDivergence::default(),
             checkpointing: Checkpointing::default(),
             framing: Framing::default(),
             resolution: None,
             no_flip: false,
             eval_every: 25,
-            eval_size: defaults::EVAL_SIZE,
+            eval_size: 16,
             early_stop: false,
             early_stop_window: 310,
             early_stop_threshold: 0.15,
@@ -271,25 +333,25 @@ pub struct SampleConfig {
     #[cfg_attr(feature = "native", arg(long, value_name = "PROMPT", default_value = "", hide_default_value = true))]
     pub negative_prompt: String,
     /// Denoising steps
-    #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = defaults::SAMPLE_STEPS))]
+    #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = Self::default().steps))]
     pub steps: u32,
     /// How closely to follow the prompt; 1 switches guidance off
-    #[cfg_attr(feature = "native", arg(long, value_name = "SCALE", default_value_t = defaults::GUIDANCE))]
+    #[cfg_attr(feature = "native", arg(long, value_name = "SCALE", default_value_t = Self::default().guidance))]
     pub guidance: f64,
     /// The sampling method
-    #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = SamplerKind::default()))]
+    #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().sampler))]
     pub sampler: SamplerKind,
     /// Karras spacing of the noise levels (Euler samplers and DPM++ 2M)
     #[cfg_attr(feature = "native", arg(long))]
     pub karras: bool,
     /// Seed of the noise
-    #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = defaults::SEED))]
+    #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = Self::default().seed))]
     pub seed: u64,
     /// Pictures to make, with seeds counting up
-    #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = 1))]
+    #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = Self::default().count))]
     pub count: u32,
     /// Pictures that are denoised together
-    #[cfg_attr(feature = "native", arg(long, value_name = "B", default_value_t = 4))]
+    #[cfg_attr(feature = "native", arg(long, value_name = "B", default_value_t = Self::default().batch_size))]
     pub batch_size: u32,
     /// Width in pixels [default: the model's own]
     #[cfg_attr(feature = "native", arg(long, value_name = "PIXELS"))]
@@ -299,15 +361,23 @@ pub struct SampleConfig {
     pub height: Option<u32>,
 }
 
+impl SampleConfig {
+    /// The sampler as it is written in settings, with its spacing.
+    pub fn sampler_and_spacing(&self) -> String {
+        let name = self.sampler.name();
+        if self.karras { format!("{name} karras") } else { name.to_owned() }
+    }
+}
+
 impl Default for SampleConfig {
     fn default() -> Self {
         Self {
             negative_prompt: String::new(),
-            steps: defaults::SAMPLE_STEPS,
-            guidance: defaults::GUIDANCE,
+            steps: 25,
+            guidance: 4.0,
             sampler: SamplerKind::default(),
             karras: false,
-            seed: defaults::SEED,
+            seed: 0,
             count: 1,
             batch_size: 4,
             width: None,

@@ -123,6 +123,22 @@ impl Session {
         Some(self.embeddings.remove(at))
     }
 
+    /// A prompt without the embeddings in it, to compare with: in the place of each is the phrase that it started from, or
+    /// nothing where it started from none. None if no embedding is in it.
+    pub fn without(&self, prompt: &str) -> Option<String> {
+        if self.tokenizer.prompt(prompt).words.is_empty() {
+            return None;
+        }
+        let init = |token: &str| {
+            let embedding = self.embeddings.iter().find(|embedding| embedding.token == token);
+            let init = embedding.and_then(|embedding| embedding.metadata.get("init"));
+            init.filter(|init| is_phrase(init)).cloned().unwrap_or_default()
+        };
+        let without = self.tokenizer.replace_words(prompt, init);
+        // An embedding that is left out leaves two spaces behind.
+        Some(without.split_whitespace().collect::<Vec<_>>().join(" "))
+    }
+
     /// Starts generating pictures.
     pub fn sample(&self, prompt: &str, config: &SampleConfig) -> Result<SampleJob> {
         SampleJob::new(self.model.clone(), self.tokenizer.clone(), &self.rows, prompt, config)
@@ -141,5 +157,22 @@ impl Session {
         let mut job = self.train(config, input)?;
         job.restore(state)?;
         Ok(job)
+    }
+}
+
+/// Whether a record of where an embedding started from can stand in a prompt: drawn numbers and other embeddings cannot.
+fn is_phrase(init: &str) -> bool {
+    !init.starts_with("random (")
+        && init.chars().all(|c| c.is_alphanumeric() || c.is_whitespace() || "'-,.".contains(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_phrases_can_stand_in_for_an_embedding() {
+        assert!(is_phrase("apple") && is_phrase("a big teddy-bear"));
+        assert!(!is_phrase("random (object)") && !is_phrase("<my-cat>"));
     }
 }

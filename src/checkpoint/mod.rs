@@ -21,7 +21,7 @@ use self::names::{Blocks, Meaning, meaning};
 pub use self::recognise::Family;
 pub use self::tokenizer::vocabulary_files;
 use crate::embedding::safetensors::Entry;
-use crate::event::Part;
+use crate::event::{Event, Part};
 use crate::schedule::PredictionType;
 use crate::source::{LocalFuture, Source, read_text};
 use crate::weights::{Header, files};
@@ -44,6 +44,23 @@ pub struct Options {
     pub base: Option<Rc<dyn Source>>,
     /// What the U-Net predicts; none: what the file says, or what is usual for its family.
     pub prediction: Option<PredictionType>,
+}
+
+/// Opens a model in one file as the folder that it stands for. What was decided without being sure goes to `events`.
+///
+/// # Errors
+/// Those of [`Checkpoint::open`].
+pub async fn open(
+    file: Rc<dyn Source>,
+    path: &str,
+    options: &Options,
+    events: &mut dyn FnMut(Event),
+) -> Result<Rc<dyn Source>> {
+    let checkpoint = Checkpoint::open(file, path, options).await?;
+    for note in checkpoint.notes() {
+        events(Event::warning("checkpoint", format!("{}: {note}", checkpoint.name())));
+    }
+    Ok(Rc::new(checkpoint))
 }
 
 /// A model in one file.

@@ -323,6 +323,11 @@ pub(super) enum RandomModel {
     Model,
 }
 
+/// The name under which a value is given on the command line.
+pub(super) fn option_name(value: &impl ValueEnum) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
 // Lines of at most 78 characters: longer ones break in a terminal of 80.
 
 const TRAIN_EXAMPLES: &str = "\
@@ -425,5 +430,25 @@ mod tests {
         let cli = Cli::parse_from(["pseudoword", "generate", "a cat"]);
         let Command::Generate(generate) = cli.command else { panic!("{cli:?}") };
         assert_eq!(generate.config, config::SampleConfig::default());
+    }
+
+    #[test]
+    fn every_sampler_and_kind_is_offered_by_its_name() {
+        let offered: Vec<String> = config::SamplerKind::value_variants().iter().map(option_name).collect();
+        assert_eq!(offered, config::SamplerKind::ALL.map(config::SamplerKind::name));
+        let offered: Vec<String> = config::Kind::value_variants().iter().map(option_name).collect();
+        assert_eq!(offered, config::Kind::ALL.map(config::Kind::name));
+    }
+
+    #[test]
+    fn the_help_of_the_learning_rate_has_each_recipes_own() {
+        let command = Cli::command();
+        let train = command.find_subcommand("train").unwrap();
+        let lr = train.get_arguments().find(|argument| argument.get_long() == Some("lr")).unwrap();
+        let help = lr.get_help().unwrap().to_string();
+        for recipe in config::Recipe::value_variants() {
+            let expected = format!("{} for {}", recipe.lr(), option_name(recipe));
+            assert!(help.contains(&expected), "{expected}: {help}");
+        }
     }
 }

@@ -2,11 +2,10 @@
 
 use image::RgbImage;
 
-use super::label::sampler;
 use super::open::{ModelId, Word};
 use crate::config::SampleConfig;
 use crate::image::{Sheet, SheetRow};
-use crate::text::ClipTokenizer;
+use crate::session::Session;
 use crate::{Error, Result};
 
 /// A prompt and what it is compared with.
@@ -18,25 +17,18 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    /// Takes the learned words out of a prompt.
+    /// A prompt and what is left of it without the learned words.
     ///
     /// # Errors
     /// [`Error::Usage`] if there are none in it.
-    pub fn of(prompt: &str, tokenizer: &ClipTokenizer, words: &[Word]) -> Result<Self> {
-        if tokenizer.prompt(prompt).words.is_empty() {
-            let known: Vec<&str> = words.iter().map(|word| word.token.as_str()).collect();
+    pub fn of(prompt: &str, session: &Session) -> Result<Self> {
+        let Some(without) = session.without(prompt) else {
+            let known: Vec<&str> = session.embeddings().iter().map(|embedding| embedding.token.as_str()).collect();
             let known = if known.is_empty() { "give one with --embedding".to_owned() } else { known.join(", ") };
             return Err(Error::Usage(format!(
                 "--compare needs a learned word in each prompt, {prompt:?} has none: {known}"
             )));
-        }
-        let init = |token: &str| {
-            let word = words.iter().find(|word| word.token == token);
-            word.and_then(|word| word.init.clone()).unwrap_or_default()
         };
-        let without = tokenizer.replace_words(prompt, init);
-        // A word that is left out leaves two spaces behind.
-        let without = without.split_whitespace().collect::<Vec<_>>().join(" ");
         Ok(Self { with: prompt.to_owned(), without })
     }
 }
@@ -79,7 +71,8 @@ pub(super) fn sheet(
         (true, _) => format!("seeds {} to {}", config.seed, config.seed + count as u64 - 1),
     };
     let (steps, guidance) = (config.steps, config.guidance);
-    let title = format!("{}, {noise}, {steps} steps of {}, guidance {guidance}", model.name, sampler(config));
+    let title =
+        format!("{}, {noise}, {steps} steps of {}, guidance {guidance}", model.name, config.sampler_and_spacing());
     let columns = vec![format!("with {}", tokens.join(", ")), "without".to_owned()];
     Sheet { title: Some(title), columns, rows: rows.collect() }.render()
 }

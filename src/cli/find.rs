@@ -10,9 +10,8 @@ use super::open::Planned;
 use super::output::Output;
 use crate::base::bytes::{sha256, size};
 use crate::base::files::{self, file_name};
-use crate::checkpoint::{Checkpoint, Options};
+use crate::checkpoint::{self, Options};
 use crate::embedding::{self, Learned, NamedBy, Reading};
-use crate::event::Event;
 use crate::formats::{Holds, can_hold};
 use crate::model::ModelConfig;
 use crate::schedule::PredictionType;
@@ -94,11 +93,11 @@ async fn found(shared: &Shared, planned: Option<Planned<'_>>, out: &mut Output) 
                 Prediction::Epsilon => PredictionType::Epsilon,
                 Prediction::VPrediction => PredictionType::VPrediction,
             });
-            let checkpoint = Checkpoint::open(folder, &name, &Options { base, prediction }).await?;
-            for note in checkpoint.notes() {
-                out.event(&Event::warning("checkpoint", format!("{}: {note}", checkpoint.name())))?;
-            }
-            Ok(Rc::new(checkpoint))
+            let mut notes = Vec::new();
+            let options = Options { base, prediction };
+            let source = checkpoint::open(folder, &name, &options, &mut |note| notes.push(note)).await?;
+            notes.iter().try_for_each(|note| out.event(note))?;
+            Ok(source)
         }
     }
 }

@@ -12,7 +12,6 @@ use super::args::{GenerateArgs, Shared};
 use super::compare::{Compared, Pair, sheet};
 use super::faults::interrupt::{self, Interrupt};
 use super::find;
-use super::label::Label;
 use super::open::{self, ModelId, Word};
 use super::output::Output;
 use crate::base::files;
@@ -21,7 +20,7 @@ use crate::event::Event;
 use crate::image::encode_png;
 use crate::model::{Loading, ModelConfig};
 use crate::plan::{self, Plan, WeightBytes};
-use crate::sample::SampleJob;
+use crate::sample::{Label, SampleJob};
 use crate::{Error, Result};
 
 /// Where the pictures go.
@@ -87,7 +86,7 @@ pub(super) async fn run(args: &GenerateArgs, shared: &Shared, out: &mut Output) 
     let mut run = Run { config: config.clone(), seeded, model, words, target, interrupt, steps: 0, out };
     // All jobs are made before any is worked on, so that whatever is wrong with one is said at once.
     if args.compare {
-        let pairs = args.prompts.iter().map(|prompt| Pair::of(prompt, session.tokenizer(), &run.words));
+        let pairs = args.prompts.iter().map(|prompt| Pair::of(prompt, &session));
         let jobs = pairs.map(|pair| {
             let pair = pair?;
             Ok((start(&pair.with)?, start(&pair.without)?, pair))
@@ -229,8 +228,16 @@ impl Run<'_> {
 
     fn label(&self, prompt: &str, number: usize, picture: &RgbImage) -> Vec<(String, String)> {
         let seed = self.seeded.then_some(self.config.seed + number as u64);
-        let (size, model, words) = (picture.dimensions(), &self.model, self.words.as_slice());
-        Label { prompt, config: &self.config, seed, size, model, words }.text()
+        Label {
+            prompt,
+            config: &self.config,
+            seed,
+            size: picture.dimensions(),
+            model: &self.model.name,
+            model_hash: self.model.hash.as_deref(),
+            embeddings: &open::hashes(&self.words),
+        }
+        .text()
     }
 
     fn save(&mut self, what: &str, picture: &RgbImage, text: &[(String, String)]) -> Result<()> {

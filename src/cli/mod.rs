@@ -14,7 +14,6 @@ mod find;
 mod folder;
 mod generate;
 mod keep;
-mod label;
 mod lock;
 mod log;
 mod models;

@@ -2,12 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::args::Shared;
 use super::find;
-use super::label::option_name;
 use super::open::ModelId;
 use super::output::Output;
 use crate::Result;
@@ -46,8 +44,7 @@ async fn describe(source: &dyn Source, out: &mut Output) -> Result<()> {
         PredictionType::VPrediction => "v-prediction",
     };
     let works = |kind: &SamplerKind| Sampler::new(*kind, false, &config.scheduler, 25).is_ok();
-    let samplers: Vec<String> =
-        SamplerKind::value_variants().iter().filter(|kind| works(kind)).map(option_name).collect();
+    let samplers: Vec<&str> = SamplerKind::ALL.into_iter().filter(works).map(SamplerKind::name).collect();
     let latents = vae.pixels_per_latent();
     let (resolution, family) = (config.resolution(), Embedding::family(text.hidden_size));
 

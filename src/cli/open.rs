@@ -192,12 +192,15 @@ fn machine(chosen: &Chosen) -> Machine {
 pub(super) struct Word {
     /// Its name in prompts.
     pub token: String,
-    /// What it was started from, if that is a phrase that the model knows.
-    pub init: Option<String>,
     /// SHA-256 of its file.
     pub hash: String,
     /// The hash of the model it was learned on, where the file says so.
     pub model_hash: Option<String>,
+}
+
+/// Their tokens and the hashes of their files, for labels.
+pub(super) fn hashes(words: &[Word]) -> Vec<(String, String)> {
+    words.iter().map(|word| (word.token.clone(), word.hash.clone())).collect()
 }
 
 /// A word that was read, what is remembered of it, and its file's name for messages.
@@ -242,17 +245,10 @@ fn read(file: &WordFile, name: Option<&str>, out: &mut Output) -> Result<Read> {
     let embedding = learned.into_embedding(token.as_deref()).map_err(bad)?;
     let word = Word {
         token: embedding.token.clone(),
-        init: embedding.metadata.get("init").filter(|init| is_phrase(init)).cloned(),
         hash: opened.hash,
         model_hash: embedding.metadata.get("model-hash").cloned(),
     };
     Ok((embedding, word, file.origin.clone()))
-}
-
-/// Whether a record of where a word started from can stand in a prompt: drawn numbers and other learned words cannot.
-fn is_phrase(init: &str) -> bool {
-    !init.starts_with("random (")
-        && init.chars().all(|c| c.is_alphanumeric() || c.is_whitespace() || "'-,.".contains(c))
 }
 
 /// Makes words usable in prompts; warns about those that were learned on another model.
@@ -279,12 +275,6 @@ pub(super) fn add_words(
 mod tests {
     use super::*;
     use crate::source::Folder;
-
-    #[test]
-    fn only_phrases_can_stand_in_for_a_word() {
-        assert!(is_phrase("apple") && is_phrase("a big teddy-bear"));
-        assert!(!is_phrase("random (object)") && !is_phrase("<my-cat>"));
-    }
 
     #[test]
     fn the_model_in_the_program_is_known_by_name_and_hash() {

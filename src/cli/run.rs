@@ -8,8 +8,7 @@ use super::args::Shared;
 use super::faults::interrupt::{self, Interrupt};
 use super::folder::{self, RunFolder};
 use super::keep::{self, Attempt, Found, Keeper};
-use super::label::Label;
-use super::open::{ModelId, Word};
+use super::open::{self, ModelId, Word};
 use super::output::Output;
 use super::output::json;
 use super::report::Report;
@@ -22,6 +21,7 @@ use crate::embedding::Embedding;
 use crate::error::Kind;
 use crate::event::Event;
 use crate::gpu::{self, Chosen};
+use crate::sample::Label;
 use crate::train::{RunState, TrainJob};
 use crate::{Error, Result, ops};
 
@@ -192,14 +192,15 @@ impl Run<'_> {
         let config = SampleConfig { seed: self.config.seed, ..SampleConfig::default() };
         let mut words = self.words.clone();
         let word = self.word();
-        words.push(Word { token: word.token.clone(), init: None, hash: word.hash(), model_hash: None });
+        words.push(Word { token: word.token.clone(), hash: word.hash(), model_hash: None });
         let label = Label {
             prompt: &self.job.preview_prompt(),
             config: &config,
             seed: Some(config.seed),
             size: picture.dimensions(),
-            model: &self.model,
-            words: &words,
+            model: &self.model.name,
+            model_hash: self.model.hash.as_deref(),
+            embeddings: &open::hashes(&words),
         };
         let mut text = label.text();
         text.push(("training step".to_owned(), step.to_string()));

@@ -9,8 +9,8 @@ use std::path::Path;
 use clap::CommandFactory;
 use serde_json::{Map, Value, json};
 
-use super::args::{Cli, Command, Shared, TrainArgs};
-use super::{find, label, pictures};
+use super::args::{Cli, Command, Shared, TrainArgs, option_name};
+use super::{find, pictures};
 use crate::base::files;
 use crate::{Error, Result};
 
@@ -26,11 +26,11 @@ pub(super) fn of(args: &TrainArgs, shared: &Shared) -> Value {
     let many = |paths: &[std::path::PathBuf]| paths.iter().map(|path| absolute(path)).collect::<Vec<_>>();
     settings.insert(PICTURES.to_owned(), json!(many(&args.pictures)));
     settings.insert("unseen".to_owned(), json!(many(&args.unseen)));
-    settings.insert("captions".to_owned(), json!(label::option_name(&args.captions)));
+    settings.insert("captions".to_owned(), json!(option_name(&args.captions)));
     settings.insert("template".to_owned(), json!(args.template.as_deref().map(absolute)));
     settings.insert("replay".to_owned(), json!(args.replay.as_deref().map(absolute)));
-    settings.insert("device".to_owned(), json!(label::option_name(&shared.device)));
-    settings.insert("on-device-lost".to_owned(), json!(label::option_name(&args.on_device_lost)));
+    settings.insert("device".to_owned(), json!(option_name(&shared.device)));
+    settings.insert("on-device-lost".to_owned(), json!(option_name(&args.on_device_lost)));
     // A repository or an address is no path.
     let place = |typed: &Path| if typed.exists() { absolute(typed) } else { typed.display().to_string() };
     settings.insert("model".to_owned(), json!(shared.model.as_deref().map(place)));

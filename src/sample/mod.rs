@@ -1,5 +1,7 @@
 //! Generation: noise and a prompt become pictures.
 
+mod label;
+
 use std::rc::Rc;
 
 use burn::tensor::Tensor;
@@ -19,6 +21,7 @@ use crate::text::{ClipTokenizer, Prompt};
 use crate::vae::VaeDecoder;
 use crate::vae::tiling::{self, Map};
 use crate::{Error, Result, ops};
+pub use label::{Label, SOFTWARE};
 
 /// The longest side of a picture, in pixels.
 const LONGEST_SIDE: u32 = 4096;
@@ -73,7 +76,7 @@ impl SampleJob {
         let (step, own) = (model.config.size_step(), model.config.resolution());
         let side = |given: Option<u32>, setting: Setting| {
             let side = given.unwrap_or(own);
-            if side == 0 || side % step != 0 || side > LONGEST_SIDE {
+            if side == 0 || !side.is_multiple_of(step) || side > LONGEST_SIDE {
                 let rule = format!("a multiple of {step} up to {LONGEST_SIDE} for this model");
                 return Err(Error::OutOfRange { setting, given: side.to_string(), rule });
             }

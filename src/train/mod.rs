@@ -8,6 +8,7 @@ mod check;
 mod choices;
 mod dataset;
 mod early_stop;
+pub mod generations;
 mod init;
 mod loss;
 mod optimiser;

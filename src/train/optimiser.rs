@@ -10,14 +10,11 @@ use crate::text::ClipTextModel;
 
 /// The learning rate over a run, as diffusers' `get_scheduler` has it.
 pub mod learning_rate {
-    use crate::config::{LrSchedule, Recipe, TrainConfig, defaults};
+    use crate::config::{LrSchedule, TrainConfig};
 
     /// The rate that the schedule starts from after warm-up.
     pub fn peak(config: &TrainConfig) -> f64 {
-        config.lr.unwrap_or(match config.recipe {
-            Recipe::Adamw => defaults::ADAMW_LR,
-            Recipe::Direction => defaults::DIRECTION_LR,
-        })
+        config.lr.unwrap_or(config.recipe.lr())
     }
 
     /// The rate of step `step`, counted from 0.

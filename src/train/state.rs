@@ -172,7 +172,8 @@ impl RunState {
         Self::parse(bytes).map_err(|reason| Error::BadFile { file: file.to_owned(), reason })
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self, String> {
+    /// As [`RunState::read`]; what is wrong, without the file.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
         let rest = bytes.strip_prefix(SIGNATURE).ok_or("this is not the state of a run")?;
         let (sum, body) = rest.split_at_checked(32).ok_or("the state of the run is cut off")?;
         if Sha256::digest(body).as_slice() != sum {
@@ -337,8 +338,15 @@ pub(super) fn hash<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// A state after so many steps, as it is written.
+    pub fn state_at(step: u32) -> Vec<u8> {
+        let mut state = state();
+        state.about.counts.step = step;
+        state.write()
+    }
 
     fn state() -> RunState {
         let inputs = Inputs { config: BTreeMap::new(), hashes: BTreeMap::new() };

@@ -1,4 +1,4 @@
-//! A model on the browser's GPU, and the words that it knows besides its own.
+//! A model on the browser's GPU, and the embeddings that its prompts can use.
 
 use std::rc::Rc;
 
@@ -9,13 +9,13 @@ use wasm_bindgen::prelude::*;
 use super::files::Files;
 use super::wording::label;
 use super::{Generation, Training, plain, to_js};
-use crate::checkpoint::{Checkpoint, Options};
+use crate::checkpoint::{self, Options};
 use crate::config::{SampleConfig, TrainConfig};
 use crate::embedding::{Embedding, Layout, Refusal};
 use crate::event::Event;
 use crate::formats::{Holds, can_hold};
 use crate::image::Picture;
-use crate::model::usual_storage;
+use crate::model::{Loading, usual_storage};
 use crate::session::Session;
 use crate::source::Source;
 use crate::text::check_token;
@@ -27,14 +27,29 @@ use crate::{Error, gpu};
 #[wasm_bindgen]
 pub struct Engine {
     session: Session,
+    model: ModelName,
+}
+
+/// A model as labels of pictures name it.
+#[derive(Clone)]
+pub(super) struct ModelName {
+    pub name: String,
+    /// SHA-256 of the U-Net's weights.
+    pub hash: Option<String>,
 }
 
 #[wasm_bindgen]
 impl Engine {
     /// Loads a model from its files, an object of `path: Blob` in the diffusers folder layout, or with one `.safetensors` file
     /// in the layout that Stable Diffusion was published in; each tensor is read when its turn comes, and kept as f16. `name`
-    /// is what to call the model, `on_event` gets the events of loading.
-    pub async fn open(name: String, files: Object, on_event: Function) -> Result<Engine, JsValue> {
+    /// is what to call the model, `hash` the SHA-256 of its U-Net where that is known (else it is worked out on the way),
+    /// `on_event` gets the events of loading.
+    pub async fn open(
+        name: String,
+        files: Object,
+        hash: Option<String>,
+        on_event: Function,
+    ) -> Result<Engine, JsValue> {
         let files = Files::new(name, &files);
         let chosen = gpu::browser().await.map_err(to_js)?;
         let mut tell = |event: Event| {
@@ -47,18 +62,19 @@ impl Engine {
         gpu::tested(&chosen).await.map_err(to_js)?;
         let source: Rc<dyn Source> = match files.only() {
             Some(path) if can_hold(&path, Holds::Model) => {
-                let checkpoint = Checkpoint::open(Rc::new(files), &path, &Options::default()).await.map_err(to_js)?;
-                checkpoint.notes().iter().for_each(|note| tell(Event::warning("checkpoint", note.clone())));
-                Rc::new(checkpoint)
+                checkpoint::open(Rc::new(files), &path, &Options::default(), &mut tell).await.map_err(to_js)?
             }
             _ => Rc::new(files),
         };
         let storage = usual_storage(&*source, true).await.map_err(to_js)?;
-        let session = Session::open_with(source, &chosen.device, Some(storage), &mut tell).await.map_err(to_js)?;
-        Ok(Engine { session })
+        let loading = Loading { storage: Some(storage), hash: hash.is_none(), ..Loading::default() };
+        let session = Session::load(source, &chosen.device, loading, &mut tell).await.map_err(to_js)?;
+        let model = session.model();
+        let model = ModelName { name: model.name.clone(), hash: hash.or_else(|| model.unet_hash.clone()) };
+        Ok(Engine { session, model })
     }
 
-    /// Says whether a new word can be called `token`; throws the reason if it cannot.
+    /// Checks that an embedding to be learned can be called `token`; throws the reason if it cannot.
     #[wasm_bindgen(js_name = checkToken)]
     pub fn check_token(&self, token: &str) -> Result<(), JsValue> {
         check_token(token).map_err(to_js)?;
@@ -66,40 +82,46 @@ impl Engine {
         self.session.tokenizer().clone().add_word(token, 1).map(|_| ()).map_err(to_js)
     }
 
-    /// How many tokens a phrase is in this model's vocabulary: a word that starts from it needs as many vectors.
+    /// How many tokens a phrase is in this model's vocabulary: an embedding that starts from it needs as many vectors.
     #[wasm_bindgen(js_name = countTokens)]
     pub fn count_tokens(&self, phrase: &str) -> usize {
         self.session.tokenizer().encode(phrase).len()
     }
 
-    /// Makes the word of a file usable in prompts, whatever program wrote it. `name` is the file's name; `token` renames
-    /// the word. Gives `{token, vectors, width, init?}`.
-    #[wasm_bindgen(js_name = addWord)]
-    pub fn add_word(&mut self, bytes: &[u8], name: &str, token: Option<String>) -> Result<JsValue, JsValue> {
+    /// Makes the embedding of a file usable in prompts, whatever program wrote it. `name` is the file's name; `token` renames
+    /// the embedding. Gives `{token, vectors, width}`.
+    #[wasm_bindgen(js_name = addEmbedding)]
+    pub fn add_embedding(&mut self, bytes: &[u8], name: &str, token: Option<String>) -> Result<JsValue, JsValue> {
         let bad = |refusal: Refusal| to_js(Error::BadFile { file: name.to_owned(), reason: refusal.to_string() });
-        let word = Embedding::read(bytes, name, token.as_deref()).map_err(bad)?;
-        let init = word.metadata.get("init");
-        let about = json!({"token": word.token, "vectors": word.vectors(), "width": word.width(), "init": init});
-        self.session.add_embedding(word, name).map_err(to_js)?;
+        let embedding = Embedding::read(bytes, name, token.as_deref()).map_err(bad)?;
+        let about = json!({"token": embedding.token, "vectors": embedding.vectors(), "width": embedding.width()});
+        self.session.add_embedding(embedding, name).map_err(to_js)?;
         plain(&about)
     }
 
-    /// Forgets a word; says whether there was one.
-    #[wasm_bindgen(js_name = removeWord)]
-    pub fn remove_word(&mut self, token: &str) -> bool {
+    /// Forgets an embedding; says whether there was one.
+    #[wasm_bindgen(js_name = removeEmbedding)]
+    pub fn remove_embedding(&mut self, token: &str) -> bool {
         self.session.remove_embedding(token).is_some()
     }
 
-    /// The bytes of a file with a word that was added: `diffusers`, `diffusers-bin`, `a1111` or `kohya`.
-    pub fn export(&self, token: &str, format: &str) -> Result<Vec<u8>, JsValue> {
-        let word = self.session.embeddings().iter().find(|word| word.token == token);
-        let word = word.ok_or_else(|| to_js(Error::Usage(format!("there is no word {token:?}"))))?;
-        write(word, format)
+    /// A prompt without the embeddings in it, to compare with: the phrase that each started from in its place, or nothing;
+    /// `undefined` if none is in it.
+    pub fn without(&self, prompt: &str) -> Option<String> {
+        self.session.without(prompt)
     }
 
-    /// Starts learning a word. `config` has the fields of the settings file (kebab-case; what is left out has its default);
-    /// `pictures` are objects `{name, bytes, caption?}`, where the caption has the word, or `{}` in its place; `replay` is a file with every random choice, or nothing; `state` is
-    /// that of a run to go on with, started with the same words, pictures and configuration.
+    /// The bytes of a file with an embedding that was added: `diffusers`, `diffusers-bin`, `a1111` or `kohya`.
+    pub fn export(&self, token: &str, format: &str) -> Result<Vec<u8>, JsValue> {
+        let embedding = self.session.embeddings().iter().find(|embedding| embedding.token == token);
+        let embedding = embedding.ok_or_else(|| to_js(Error::Usage(format!("there is no embedding {token:?}"))))?;
+        write(embedding, format)
+    }
+
+    /// Starts learning an embedding. `config` has the fields of the settings file (kebab-case; what is left out has its
+    /// default); `pictures` are objects `{name, bytes, caption?}`, where the caption has the token, or `{}` in its place;
+    /// `replay` is a file with every random choice, or nothing; `state` is that of a run to resume, started with the same
+    /// embeddings, pictures and configuration.
     pub fn train(
         &self,
         config: JsValue,
@@ -131,19 +153,21 @@ impl Engine {
             }
             None => self.session.train(&config, input),
         };
-        Ok(Training::new(job.map_err(to_js)?))
+        Ok(Training::new(job.map_err(to_js)?, config.seed, self.model.clone()))
     }
 
     /// Starts making pictures. `config` has the fields of the settings file, as for `train`.
     pub fn generate(&self, prompt: &str, config: JsValue) -> Result<Generation, JsValue> {
         let config: SampleConfig = serde_wasm_bindgen::from_value(config)?;
         let job = self.session.sample(prompt, &config).map_err(to_js)?;
-        Ok(Generation::new(job, prompt.to_owned(), config))
+        let used = self.session.embeddings().iter().filter(|embedding| job.prompt().words.contains(&embedding.token));
+        let used = used.map(|embedding| (embedding.token.clone(), embedding.hash())).collect();
+        Ok(Generation::new(job, prompt.to_owned(), config, self.model.clone(), used))
     }
 }
 
-/// The bytes of a file with a word, in a layout by its name.
-pub(super) fn write(word: &Embedding, format: &str) -> Result<Vec<u8>, JsValue> {
+/// The bytes of a file with an embedding, in a layout by its name.
+pub(super) fn write(embedding: &Embedding, format: &str) -> Result<Vec<u8>, JsValue> {
     let layout = match format {
         "diffusers" => Layout::Safetensors,
         "diffusers-bin" => Layout::Bin,
@@ -151,5 +175,5 @@ pub(super) fn write(word: &Embedding, format: &str) -> Result<Vec<u8>, JsValue> 
         "kohya" => Layout::Kohya,
         other => return Err(to_js(Error::Usage(format!("there is no format {other:?}")))),
     };
-    crate::embedding::write(word, layout).map_err(|refusal| to_js(Error::Usage(refusal.to_string())))
+    crate::embedding::write(embedding, layout).map_err(|refusal| to_js(Error::Usage(refusal.to_string())))
 }

@@ -3,9 +3,10 @@
 use js_sys::{Array, Uint8Array};
 use wasm_bindgen::prelude::*;
 
+use super::engine::ModelName;
 use super::{next, png};
 use crate::config::SampleConfig;
-use crate::sample::SampleJob;
+use crate::sample::{Label, SampleJob};
 
 /// Pictures being made.
 #[wasm_bindgen]
@@ -13,12 +14,21 @@ pub struct Generation {
     job: SampleJob,
     prompt: String,
     config: SampleConfig,
+    model: ModelName,
+    /// Tokens of the embeddings in the prompt, and the hashes of their files.
+    embeddings: Vec<(String, String)>,
     taken: u64,
 }
 
 impl Generation {
-    pub(super) fn new(job: SampleJob, prompt: String, config: SampleConfig) -> Self {
-        Self { job, prompt, config, taken: 0 }
+    pub(super) fn new(
+        job: SampleJob,
+        prompt: String,
+        config: SampleConfig,
+        model: ModelName,
+        embeddings: Vec<(String, String)>,
+    ) -> Self {
+        Self { job, prompt, config, model, embeddings, taken: 0 }
     }
 }
 
@@ -33,21 +43,16 @@ impl Generation {
     pub fn pictures(&mut self) -> Result<Array, JsValue> {
         let pictures = Array::new();
         for picture in self.job.take_pictures() {
-            let config = &self.config;
-            let text = [
-                ("prompt", self.prompt.clone()),
-                ("negative prompt", config.negative_prompt.clone()),
-                ("seed", (config.seed + self.taken).to_string()),
-                ("steps", config.steps.to_string()),
-                ("guidance", config.guidance.to_string()),
-                ("Software", concat!("pseudoword ", env!("CARGO_PKG_VERSION")).to_owned()),
-            ];
-            let text: Vec<(String, String)> = text
-                .into_iter()
-                .filter(|(_, value)| !value.is_empty())
-                .map(|(key, value)| (key.to_owned(), value))
-                .collect();
-            pictures.push(&Uint8Array::from(png(&picture, &text)?.as_slice()));
+            let label = Label {
+                prompt: &self.prompt,
+                config: &self.config,
+                seed: Some(self.config.seed + self.taken),
+                size: picture.dimensions(),
+                model: &self.model.name,
+                model_hash: self.model.hash.as_deref(),
+                embeddings: &self.embeddings,
+            };
+            pictures.push(&Uint8Array::from(png(&picture, &label.text())?.as_slice()));
             self.taken += 1;
         }
         Ok(pictures)

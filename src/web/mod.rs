@@ -2,20 +2,23 @@
 //!
 //! JavaScript pumps: a job works only while its `next()` is awaited, so pausing is not calling it.
 
+mod choices;
 mod engine;
 mod files;
 mod generation;
 mod library;
 mod network;
+mod run;
 mod storage;
 mod training;
 mod wording;
 
+pub use choices::choices;
 pub use engine::Engine;
 pub use generation::Generation;
 pub use library::{Library, Plan};
 pub use storage::Storage;
-pub use training::{Training, read_state};
+pub use training::Training;
 pub use wording::name_settings;
 
 use image::RgbImage;

@@ -9,6 +9,7 @@ use web_sys::{
     FileSystemRemoveOptions, FileSystemSyncAccessHandle, StorageEstimate, WorkerGlobalScope,
 };
 
+use super::run::{RunStates, Slots};
 use super::said;
 use crate::source::download::Part;
 use crate::source::{LocalFuture, Problem};
@@ -311,10 +312,11 @@ impl Part for MemoryPart {
     }
 }
 
-/// Small files that the page keeps: words, the state of a run, settings.
+/// Small files that the page keeps: embeddings, and a run that can be resumed.
 #[wasm_bindgen]
 pub struct Storage {
     root: Folder,
+    run: RunStates,
 }
 
 #[wasm_bindgen]
@@ -322,7 +324,8 @@ impl Storage {
     /// Opens the storage of this page.
     pub async fn open() -> Result<Storage, JsValue> {
         let root = Folder::root().await.map_err(super::problem)?;
-        Ok(Storage { root: root.folder("kept").await.map_err(super::problem)? })
+        let root = root.folder("kept").await.map_err(super::problem)?;
+        Ok(Storage { run: RunStates::new(Slots::of(root.clone())), root })
     }
 
     /// A file's bytes; nothing if there is none.
@@ -338,6 +341,26 @@ impl Storage {
     /// Removes a file or a folder.
     pub async fn remove(&self, path: String) -> Result<(), JsValue> {
         self.root.remove(&path).await.map_err(super::problem)
+    }
+
+    /// Saves the state of the run, beside the newest one that is whole.
+    #[wasm_bindgen(js_name = saveState)]
+    pub async fn save_state(&self, state: Vec<u8>) -> Result<(), JsValue> {
+        self.run.write(&state).await.map_err(super::problem)
+    }
+
+    /// The newest whole state of the run: `{step, steps, state, warning?}`, or `{unusable}` if there are only damaged ones;
+    /// nothing if there are none.
+    #[wasm_bindgen(js_name = savedState)]
+    pub async fn saved_state(&self) -> Result<JsValue, JsValue> {
+        super::run::found(self.run.newest().await.map_err(super::problem)?)
+    }
+
+    /// Forgets the run, with its pictures.
+    #[wasm_bindgen(js_name = forgetRun)]
+    pub async fn forget_run(&self) -> Result<(), JsValue> {
+        self.run.forget();
+        self.root.remove("run").await.map_err(super::problem)
     }
 
     /// Names of the files in a folder, sorted.

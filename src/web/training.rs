@@ -1,28 +1,24 @@
-//! A word being learned.
+//! An embedding being learned.
 
 use wasm_bindgen::prelude::*;
 
-use serde_json::json;
+use super::engine::ModelName;
+use super::{next, png};
+use crate::config::SampleConfig;
+use crate::sample::Label;
+use crate::train::TrainJob;
 
-use super::{next, plain, png, to_js};
-use crate::train::{RunState, TrainJob};
-
-/// A word being learned.
+/// An embedding being learned.
 #[wasm_bindgen]
 pub struct Training {
     job: TrainJob,
-}
-
-/// Of a run's state: `{step, steps}`. Throws if it is damaged.
-#[wasm_bindgen(js_name = readState)]
-pub fn read_state(bytes: &[u8]) -> Result<JsValue, JsValue> {
-    let state = RunState::read(bytes, "what was saved of the run").map_err(to_js)?;
-    plain(&json!({"step": state.step(), "steps": state.steps()}))
+    seed: u64,
+    model: ModelName,
 }
 
 impl Training {
-    pub(super) fn new(job: TrainJob) -> Self {
-        Self { job }
+    pub(super) fn new(job: TrainJob, seed: u64, model: ModelName) -> Self {
+        Self { job, seed, model }
     }
 }
 
@@ -33,12 +29,28 @@ impl Training {
         next(self.job.next().await)
     }
 
-    /// The preview that the last `preview` event told of, as a PNG; `undefined` if it was taken already.
+    /// The preview that the last `preview` event announced, as a PNG that carries its settings; `undefined` if it was taken
+    /// already.
     pub fn preview(&mut self) -> Result<Option<Vec<u8>>, JsValue> {
-        self.job.take_preview().map(|(_, picture)| png(&picture, &[])).transpose()
+        let Some((step, picture)) = self.job.take_preview() else { return Ok(None) };
+        // As the job makes them: the defaults with the run's seed.
+        let config = SampleConfig { seed: self.seed, ..SampleConfig::default() };
+        let embedding = self.job.embedding();
+        let label = Label {
+            prompt: &self.job.preview_prompt(),
+            config: &config,
+            seed: Some(config.seed),
+            size: picture.dimensions(),
+            model: &self.model.name,
+            model_hash: self.model.hash.as_deref(),
+            embeddings: &[(embedding.token.clone(), embedding.hash())],
+        };
+        let mut text = label.text();
+        text.push(("training step".to_owned(), step.to_string()));
+        png(&picture, &text).map(Some)
     }
 
-    /// Everything that moves, as a file to go on from.
+    /// Everything that moves, as a file to resume from.
     pub fn state(&self) -> Vec<u8> {
         self.job.state()
     }
@@ -48,8 +60,8 @@ impl Training {
         self.job.embedding().rows().to_vec()
     }
 
-    /// The word as it is now, as a file: `diffusers`, `diffusers-bin`, `a1111` or `kohya`.
-    pub fn word(&self, format: &str) -> Result<Vec<u8>, JsValue> {
+    /// The embedding as it is now, as a file: `diffusers`, `diffusers-bin`, `a1111` or `kohya`.
+    pub fn embedding(&self, format: &str) -> Result<Vec<u8>, JsValue> {
         super::engine::write(&self.job.embedding(), format)
     }
 }

@@ -72,9 +72,9 @@ pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> 
     let flops = unet_flops(&bench.session.model().config, side as usize / bench.pixels_per_latent());
 
     let mut object = json!({
-        "event": "bench", "engine": super::label::version(), "model": model.name, "device": chosen.name,
+        "event": "bench", "engine": crate::sample::SOFTWARE, "model": model.name, "device": chosen.name,
         "kind": chosen.kind, "side": side, "threads": std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        "weights": if half { "f16" } else { "f32" }, "unet_gflop": flops / 1e9, "load_s": load_seconds, "load_1m": load, "checkpointing": super::label::option_name(&args.checkpointing),
+        "weights": if half { "f16" } else { "f32" }, "unet_gflop": flops / 1e9, "load_s": load_seconds, "load_1m": load, "checkpointing": super::args::option_name(&args.checkpointing),
     });
     object["tiles"] = json!(tiles(&chosen.device).map(|tiles| tiles.names().into_iter().collect::<BTreeMap<_, _>>()));
     // People see each figure when it is there, programs get one object in the end.
@@ -83,7 +83,7 @@ pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> 
         *place = figures.to_json();
         out.line(&figures.row(name))
     };
-    out.line(&format!("{}: {}, {}, {side} x {side} pixels", super::label::version(), chosen.name, model.name))?;
+    out.line(&format!("{}: {}, {}, {side} x {side} pixels", crate::sample::SOFTWARE, chosen.name, model.name))?;
     if let Some(tiles) = tiles(&chosen.device) {
         out.line(&format!("matrix products in tiles: {}", tiles.words()))?;
     }

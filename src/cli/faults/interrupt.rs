@@ -6,7 +6,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::exit;
+use crate::cli::exit;
 use crate::{Error, Result};
 
 /// Whether the user has asked to stop.

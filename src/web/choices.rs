@@ -1,0 +1,35 @@
+//! What the page fills its forms with, before there is a model: defaults, and what can be chosen.
+
+use serde::Serialize;
+use serde_json::json;
+use wasm_bindgen::prelude::*;
+
+use super::plain;
+use crate::config::{Kind, SampleConfig, SamplerKind, TrainConfig};
+use crate::event::Part;
+
+/// The page shows previews more often than the command line makes them: there they are files for later, here they are what
+/// one watches.
+const PREVIEW_EVERY: u32 = 50;
+
+/// Something that can be chosen.
+#[derive(Serialize)]
+struct Choice {
+    value: &'static str,
+    label: &'static str,
+}
+
+/// `{training, pictures, kind, sampler, parts}`: the two default configurations (fields as in settings files), the choices
+/// `[{value, label}]` for two of their fields, and what people call the parts of a model that events name.
+#[wasm_bindgen]
+pub fn choices() -> Result<JsValue, JsValue> {
+    let parts = [Part::Tokenizer, Part::TextEncoder, Part::Unet, Part::Vae];
+    let parts: Vec<_> = parts.into_iter().map(|part| json!({"value": part, "label": part.to_string()})).collect();
+    plain(&json!({
+        "training": TrainConfig { preview_every: PREVIEW_EVERY, ..TrainConfig::default() },
+        "pictures": SampleConfig::default(),
+        "kind": Kind::ALL.map(|kind| Choice { value: kind.name(), label: kind.label() }),
+        "sampler": SamplerKind::ALL.map(|sampler| Choice { value: sampler.name(), label: sampler.label() }),
+        "parts": parts,
+    }))
+}
