@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 
 use crate::config::{SampleConfig, TrainConfig};
 use crate::embedding::Embedding;
@@ -10,34 +10,10 @@ use crate::event::Event;
 use crate::model::{Loading, Model};
 use crate::sample::SampleJob;
 use crate::source::Source;
-use crate::text::ClipTokenizer;
+use crate::text::{ClipTokenizer, Rows};
 use crate::train::{RunState, TrainInput, TrainJob};
 use crate::weights::Storage;
 use crate::{Error, Result};
-
-/// Vectors of learned words, in the order of their ids: `[K, D]` on the host.
-#[derive(Debug, Clone, Default)]
-pub struct Rows {
-    /// Row after row.
-    pub values: Vec<f32>,
-    /// Width of a row.
-    pub width: usize,
-}
-
-impl Rows {
-    /// How many rows there are.
-    pub fn count(&self) -> usize {
-        self.values.len() / self.width.max(1)
-    }
-
-    /// The rows on a device; one row of zeros where there are none, so that a tensor exists.
-    pub fn tensor(&self, device: &Device) -> Tensor<2> {
-        match self.count() {
-            0 => Tensor::zeros([1, self.width], device),
-            count => Tensor::<1>::from_floats(self.values.as_slice(), device).reshape([count, self.width]),
-        }
-    }
-}
 
 /// A model in use.
 pub struct Session {

@@ -10,7 +10,8 @@ use clap::CommandFactory;
 use serde_json::{Map, Value, json};
 
 use super::args::{Cli, Command, Shared, TrainArgs, option_name};
-use super::{find, pictures};
+use super::find;
+use super::train::pictures;
 use crate::base::files;
 use crate::{Error, Result};
 

@@ -19,7 +19,7 @@ use super::watch::Good;
 use super::{TrainInput, TrainJob, TrainPicture};
 use crate::config::TrainConfig;
 use crate::model::Model;
-use crate::session::Rows;
+use crate::text::Rows;
 use crate::{Error, Result};
 
 const SIGNATURE: &[u8; 8] = b"PSWDRUN1";

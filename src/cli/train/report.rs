@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::open::ModelId;
 use crate::base::files::{make_folder, write_whole};
+use crate::cli::open::ModelId;
 use crate::config::TrainConfig;
 use crate::event::Event;
 use crate::gpu::{self, Chosen};
@@ -85,8 +85,9 @@ impl Report {
     /// Writes it into the run's folder, or where that cannot be into another; gives where, if anywhere.
     pub fn write(&self, folder: &Path, elsewhere: &Path, error: &Error) -> Option<PathBuf> {
         let mut report = self.about.clone();
-        report["error"] = json!({"code": super::exit::status(error), "message": super::wording::of_error(error)});
-        report["peak_memory_mb"] = json!(super::bench::peak_rss());
+        report["error"] =
+            json!({"code": crate::cli::exit::status(error), "message": crate::cli::wording::of_error(error)});
+        report["peak_memory_mb"] = json!(crate::cli::bench::peak_rss());
         report["waiting_for_the_device_s"] = json!(ops::waiting().map(|waiting| waiting.as_secs_f64()));
         report["events"] = json!(self.events);
         let text = serde_json::to_vec_pretty(&report).unwrap_or_default();

@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::args::{TrainArgs, WeightStorage};
-use super::open::{self, ModelId, Read};
-use super::output::Output;
-use super::output::span;
+use crate::cli::args::{TrainArgs, WeightStorage};
+use crate::cli::open::{self, ModelId, Read};
+use crate::cli::output::Output;
+use crate::cli::output::span;
 use crate::config::{SampleConfig, TrainConfig};
 use crate::event::Event;
 use crate::gpu::Chosen;
@@ -51,9 +51,9 @@ pub(super) async fn run(question: &Question<'_>, out: &mut Output) -> Result<()>
         out.event(event)?;
     }
     let config = &question.args.config;
-    let planned = super::train::planned(config);
+    let planned = super::planned(config);
     let source = question.source.clone();
-    let loading = super::train::loading(config);
+    let loading = super::loading(config);
     let mut session = open::on_device(question.chosen, source, question.weights, &planned, loading, out).await?;
     // The trial has no previews: what they need stays in memory as it will in the run, which the measurement is of.
     let _decoder = if loading.decoder { Some(session.model().decoder(&mut |_| ()).await?) } else { None };
@@ -86,7 +86,7 @@ pub(super) async fn run(question: &Question<'_>, out: &mut Output) -> Result<()>
     let made = question.state.map_or(0, RunState::step);
     let left = config.steps.saturating_sub(made);
     let seconds = measured.run(config, left);
-    let memory = super::bench::peak_rss();
+    let memory = crate::cli::bench::peak_rss();
     let gpu = question.chosen.device.memory_pool_usage().map(|usage| usage.bytes_reserved as f64 / f64::from(1 << 20));
     let (action, sentence) = action(question, left);
     let folder = question.folder.display();

@@ -1,19 +1,29 @@
 //! `pseudoword train`: pictures in, a file with a word out.
 
+mod drive;
+mod dry_run;
+mod folder;
+mod lock;
+mod log;
+pub(super) mod pictures;
+mod report;
+mod state_files;
+mod watchdog;
+
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
+use self::drive::Run;
+use self::folder::{RunFolder, about};
+use self::lock::Lock;
+use self::report::Report;
+use self::state_files::Keeper;
 use super::args::{OnDeviceLost, Shared, TrainArgs, WeightStorage};
 use super::faults::interrupt::Interrupt;
-use super::folder::{self, RunFolder, about};
-use super::keep::Keeper;
-use super::lock::Lock;
 use super::open::{self, ModelId, Word};
 use super::output::Output;
-use super::report::Report;
-use super::run::Run;
-use super::{dry_run, embeddings, find, panics, pictures, settings};
+use super::{embeddings, find, panics, settings};
 use crate::base::files;
 use crate::config::TrainConfig;
 use crate::event::Event;

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use image::RgbImage;
 use serde_json::{Value, json};
 
-use super::keep::{self, Found};
 use super::lock::Lock;
 use super::log::Log;
-use super::wording;
+use super::state_files::{self, Found};
 use crate::base::files::{make_folder, sweep, write_whole};
+use crate::cli::wording;
 use crate::embedding::Embedding;
 use crate::event::{EvaluatedOn, Event};
 use crate::image::{Sheet, SheetRow, encode_png, loss_curve};
@@ -53,7 +53,7 @@ pub(super) fn find(path: &Path, overwrite: bool, resume: bool) -> Result<Option<
     if overwrite {
         return Ok(None);
     }
-    let found = keep::find(path)?;
+    let found = state_files::find(path)?;
     let word = path.join(WORD);
     match found {
         None if resume => Err(Error::Usage(format!(
@@ -71,7 +71,7 @@ pub(super) fn find(path: &Path, overwrite: bool, resume: bool) -> Result<Option<
 impl RunFolder {
     /// Begins a run in a folder that is locked: nothing of an earlier one is left but its word, which will be replaced.
     pub fn begin(path: &Path, lock: Lock, about: Value, settings: &Value) -> Result<Self> {
-        keep::forget(path)?;
+        state_files::forget(path)?;
         sweep(path);
         // Pictures of an earlier run among those of this one would tell lies.
         for (_, old) in previews(path) {

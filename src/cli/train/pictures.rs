@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::args::{Captions, TrainArgs};
-use super::embeddings;
 use crate::base::bytes::sha256;
 use crate::base::files::{self, ReadError};
+use crate::cli::args::{Captions, TrainArgs};
+use crate::cli::embeddings;
 use crate::event::Event;
 use crate::formats::{Holds, can_hold};
 use crate::image::Picture;
@@ -74,7 +74,7 @@ fn read_pictures(places: &[PathBuf], args: &TrainArgs, events: &mut Vec<Event>) 
 }
 
 /// Whether an initialiser is an embedding file rather than a phrase.
-pub(super) fn names_a_file(init: &str) -> bool {
+pub(in crate::cli) fn names_a_file(init: &str) -> bool {
     can_hold(init, Holds::Embedding) || Path::new(init).is_file()
 }
 

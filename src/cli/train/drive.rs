@@ -4,18 +4,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::args::Shared;
-use super::faults::interrupt::{self, Interrupt};
+use super::Ingredients;
 use super::folder::{self, RunFolder};
-use super::keep::{self, Attempt, Found, Keeper};
-use super::open::{self, ModelId, Word};
-use super::output::Output;
-use super::output::json;
 use super::report::Report;
-use super::train::Ingredients;
-use super::{exit, panics, watchdog, wording};
+use super::state_files::{self, Attempt, Found, Keeper};
+use super::watchdog;
 use crate::base::failpoints::{self, Failure};
 use crate::base::files;
+use crate::cli::args::Shared;
+use crate::cli::faults::interrupt::{self, Interrupt};
+use crate::cli::open::{self, ModelId, Word};
+use crate::cli::output::Output;
+use crate::cli::output::json;
+use crate::cli::{exit, panics, wording};
 use crate::config::{SampleConfig, TrainConfig};
 use crate::embedding::Embedding;
 use crate::error::Kind;
@@ -91,7 +92,7 @@ impl Run<'_> {
             let written =
                 report.lock().unwrap_or_else(PoisonError::into_inner).write(&folder, &rescue_folder(&folder), error);
             let place = written.map_or(String::new(), |path| format!(" (a report is in {})", path.display()));
-            let kept = format!("what was learned is in {}", folder.join(keep::STATE).display());
+            let kept = format!("what was learned is in {}", folder.join(state_files::STATE).display());
             let text = format!("{}; {kept}{place}", wording::of_error(error));
             eprintln!("error: {text}");
             if json {
@@ -154,8 +155,10 @@ impl Run<'_> {
             // Not in the log, where it would be every other line.
             Attempt::Saved => self.out.event(&self.saved_state()),
             Attempt::Again(since) => {
-                let text =
-                    format!("the state of the run is saved again, after {}", super::output::span(since.as_secs_f64()));
+                let text = format!(
+                    "the state of the run is saved again, after {}",
+                    crate::cli::output::span(since.as_secs_f64())
+                );
                 self.tell(&Event::warning("saved-again", text))?;
                 self.out.event(&self.saved_state())
             }
@@ -239,7 +242,7 @@ impl Run<'_> {
         if matches!(ended, Ok(_) | Err(Error::Numeric { .. })) {
             self.latest = self.job.state();
         }
-        let unread = matches!(&ended, Err(error) if super::is_closed_pipe(error));
+        let unread = matches!(&ended, Err(error) if crate::cli::is_closed_pipe(error));
         if unread {
             self.out.hush();
         }
@@ -347,7 +350,7 @@ impl Run<'_> {
         let rescued = files::make_folder(&elsewhere)
             .and_then(|()| files::write_whole(&elsewhere.join(folder::WORD), &bytes))
             // The word is what matters; the state only saves time.
-            .map(|()| files::write_whole(&elsewhere.join(keep::STATE), &self.latest).is_ok());
+            .map(|()| files::write_whole(&elsewhere.join(state_files::STATE), &self.latest).is_ok());
         let source = match trouble {
             Some(Error::Write { source, .. }) => source,
             other => std::io::Error::other(other.map_or_else(String::new, |error| error.to_string())),

@@ -10,9 +10,9 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use super::output::span;
 use crate::base::files::make_folder;
 use crate::base::lock::{Attempt, FileLock};
+use crate::cli::output::span;
 use crate::{Error, Result};
 
 const NAME: &str = "run.lock";
