@@ -191,6 +191,20 @@ mod tests {
         }
     }
 
+    /// The page words sentences by its labels: two for one setting must be the same.
+    #[test]
+    fn what_the_page_labels_is_a_setting_with_one_label() {
+        let page = include_str!("../index.html");
+        let mut labels = std::collections::BTreeMap::new();
+        for part in page.split("data-setting=\"").skip(1) {
+            let (key, rest) = part.split_once("\"").unwrap();
+            let label = rest.split_once('>').unwrap().1.split('<').next().unwrap().trim();
+            assert!(Setting::of(key).is_some() && !label.is_empty(), "{key}: {label:?}");
+            assert_eq!(*labels.entry(key).or_insert(label), label, "{key}");
+        }
+        assert!(labels.len() > 10, "{labels:?}");
+    }
+
     #[test]
     fn a_front_end_names_settings_in_its_own_words_and_nothing_else() {
         let sentence = format!("{} 0: see `parameters`, {}", Setting::BatchSize, Setting::LrSchedule);

@@ -41,7 +41,7 @@ async function run({ replay, token, init, vectors, steps, lr, batchSize }) {
     losses.push(event.loss);
     say(`Step ${event.step} of ${event.of}: loss ${event.loss.toFixed(5)}, ${event.secs.toFixed(1)} s`);
   }
-  const rows = Array.from(await engine.ask("rows", { job }));
+  const rows = Array.from(await engine.ask("job.rows", { job }));
   await engine.ask("end", { job });
   say("Done: the engine works here.");
   return { losses, rows };

@@ -1,4 +1,4 @@
-// The loss on the fixed batch, as a curve and as a table that says the same.
+// The evaluation loss, as a curve and as a table that says the same.
 
 const SVG = "http://www.w3.org/2000/svg";
 const [WIDTH, HEIGHT, LEFT, BOTTOM] = [600, 180, 52, 24];
@@ -18,7 +18,7 @@ export function drawCurve(place, points, steps) {
   const span = high - low || high || 1;
   const x = (step) => LEFT + ((WIDTH - LEFT - 8) * step) / Math.max(steps, 1);
   const y = (loss) => 10 + ((HEIGHT - BOTTOM - 16) * (high - loss)) / span;
-  const svg = shape("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": "Loss on the fixed batch, over the steps" });
+  const svg = shape("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": "Evaluation loss over the steps" });
   for (const loss of [high, low]) {
     svg.append(
       shape("line", { x1: LEFT, x2: WIDTH - 8, y1: y(loss), y2: y(loss), class: "grid" }),
@@ -44,7 +44,7 @@ function table(points) {
     tr.append(...texts.map((text) => Object.assign(document.createElement(cell), { textContent: text })));
     return tr;
   };
-  body.append(row("th", "step", "loss on the fixed batch"), ...points.map(({ step, loss }) => row("td", step, loss.toFixed(5))));
+  body.append(row("th", "step", "evaluation loss"), ...points.map(({ step, loss }) => row("td", step, loss.toFixed(5))));
   details.append(summary, body);
   return details;
 }

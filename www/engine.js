@@ -37,7 +37,7 @@ export class EngineClient {
 
   /** The events of a job, as they happen. Leaving the loop pauses it. */
   async *events(job) {
-    for (let event; (event = await this.ask("next", { job })); ) yield event;
+    for (let event; (event = await this.ask("job.next", { job })); ) yield event;
   }
 
   /** Ends the Worker and all that it holds. */

@@ -1,18 +1,17 @@
-// Card 2: pictures become a word; what moves is saved under way, so that a closed tab costs a few steps and no more.
+// Card 2: pictures become an embedding. What moves is saved under way, so that a closed tab costs a few steps at most.
 
 import { drawCurve } from "./curve.js";
 import { BrokenEngine } from "./engine.js";
 import { PicturePicker, pictureItem } from "./pictures.js";
-import { $, announce, ask, changed, number, onChange, png, say, span, studio, using } from "./studio.js";
+import { $, announce, ask, call, changed, number, onChange, png, say, span, studio, using } from "./studio.js";
 
-/** What is saved of a run: its description and pictures once, then its state in turn in two places. */
+/** The description of a saved run; its pictures are beside it, and its state as the engine keeps it. */
 const RUN = "run/run.json";
-const STATES = ["run/state-0", "run/state-1"];
 /** Steps and milliseconds after which a run is saved again. */
 const SAVE_STEPS = 25;
 const SAVE_TIME = 30_000;
 
-/** Held by the tab that learns. */
+/** Held by the tab that trains. */
 const LOCK = "pseudoword-run";
 
 const title = document.title;
@@ -24,7 +23,7 @@ const picker = new PicturePicker({
 /** A training that can be paused and stopped. */
 const control = { running: false, paused: false, stopped: false, done: false, resume: () => {} };
 
-/** The step about to be asked for waits here while the user wants it to. */
+/** The next step waits here while the user wants it to. */
 async function whilePaused() {
   if (control.paused) await new Promise((resolve) => (control.resume = resolve));
 }
@@ -40,26 +39,25 @@ function settings() {
   };
 }
 
-/** What is wrong with the name or the beginning, said beside them while they are typed. */
+/** Shows what is wrong with the token or the initializer beside them, while they are typed. */
 async function check() {
   if (!studio.model || control.running) return;
   const token = $("token").value.trim();
   const init = $("init").value.trim();
-  const wrong = await ask("checkToken", { token }).then(() => "", (error) => error.message);
+  const wrong = await call("engine.checkToken", token).then(() => "", (error) => error.message);
   if (token === $("token").value.trim()) say("token-note", wrong);
   $("token").setAttribute("aria-invalid", wrong !== "");
-  const tokens = init ? await ask("countTokens", { phrase: init }) : 0;
+  const tokens = init ? await call("engine.countTokens", init) : 0;
   if (init !== $("init").value.trim()) return;
   const many = tokens > number("vectors");
   say("init-note", init === "" ? "" : many
-    ? `${tokens} tokens: give at least ${tokens} vectors (Settings), or a shorter word`
+    ? `${tokens} tokens: set at least ${tokens} vectors (Settings), or choose a shorter word`
     : `${tokens} ${tokens === 1 ? "token" : "tokens"}`);
   $("init").setAttribute("aria-invalid", many);
 }
 
 /** Saves and fetches runs. Only one tab may: the lock says which. */
 class SavedRun {
-  #turn = 0;
   #at = 0;
   #step = 0;
   /** What a run is started with, until it is kept. */
@@ -74,62 +72,54 @@ class SavedRun {
 
   /** Keeps what the run is started with; the description comes last and makes it count. */
   async #describe({ config, pictures }) {
-    for (const [i, { bytes }] of pictures.entries()) await ask("put", { path: `run/picture-${i}`, bytes });
+    for (const [i, { bytes }] of pictures.entries()) await call("storage.put", `run/picture-${i}`, bytes);
     const about = { model: studio.model, config, pictures: pictures.map(({ name, caption }) => ({ name, caption })) };
-    await ask("put", { path: RUN, bytes: new TextEncoder().encode(JSON.stringify(about)).buffer });
+    await call("storage.put", RUN, new TextEncoder().encode(JSON.stringify(about)));
   }
 
-  /** Saves the state if it is time. That it cannot be saved ends nothing: it is said, and tried again. */
+  /** Saves the state if it is time. That it cannot be saved ends nothing: it is reported, and tried again. */
   async save(job, step, now = false) {
     if (!now && step - this.#step < SAVE_STEPS && performance.now() - this.#at < SAVE_TIME) return;
-    const state = await ask("state", { job });
+    const state = await ask("job.state", { job });
     [this.#at, this.#step] = [performance.now(), step];
     try {
       if (this.#given) await this.#describe(this.#given);
       this.#given = undefined;
-      // The other of the two stays whole whatever happens meanwhile.
-      await ask("put", { path: STATES[this.#turn], bytes: state.buffer });
+      await call("storage.saveState", state);
     } catch (error) {
       if (error instanceof BrokenEngine) throw error;
       return say("saved-status", `Not saved after step ${step}, so leave this tab open: ${error.message}`);
     }
-    this.#turn = 1 - this.#turn;
-    say("saved-status", `Saved after step ${step}: if this tab closes, it goes on from there.`);
+    say("saved-status", `Saved after step ${step}: if this tab closes, it resumes from there.`);
   }
 
-  /** What was left unfinished: `{model, config, pictures, state, step}`. */
+  /** What was left unfinished: `{model, config, pictures, state, step, warning?}`, or `{model, config, unusable}` if it is damaged. */
   async find() {
-    const described = await ask("get", { path: RUN });
+    const described = await call("storage.get", RUN);
     if (!described) return undefined;
     const { model, config, pictures } = JSON.parse(new TextDecoder().decode(described));
-    let best;
-    for (const [turn, path] of STATES.entries()) {
-      const state = await ask("get", { path });
-      // Half a file and a damaged one are no state.
-      const about = state && (await ask("readState", { state }).catch(() => undefined));
-      if (about && about.step > (best?.step ?? -1)) best = { state, step: about.step, turn };
-    }
-    if (!best) return undefined;
-    const found = await Promise.all(pictures.map(async (picture, i) => ({ ...picture, bytes: await ask("get", { path: `run/picture-${i}` }) })));
-    [this.#turn, this.#step, this.#at] = [1 - best.turn, best.step, performance.now()];
-    return { model, config, pictures: found, ...best };
+    const state = await call("storage.savedState");
+    if (!state || state.unusable) return state && { model, config, ...state };
+    const found = await Promise.all(pictures.map(async (picture, i) => ({ ...picture, bytes: await call("storage.get", `run/picture-${i}`) })));
+    [this.#step, this.#at] = [state.step, performance.now()];
+    return { model, config, pictures: found, ...state };
   }
 
   forget() {
-    [this.#turn, this.#step, this.#given] = [0, 0, undefined];
-    return ask("remove", { path: "run" });
+    [this.#step, this.#given] = [0, undefined];
+    return call("storage.forgetRun");
   }
 }
 
 const saved = new SavedRun();
 
-/** Learns; `unfinished` is a run to go on with. */
-async function learn(keepWord, unfinished) {
+/** Trains; `unfinished` is a run to resume. */
+async function learn(keep, unfinished) {
   const config = unfinished?.config ?? settings();
   const pictures = unfinished?.pictures ?? (await picker.read());
   await navigator.locks.request(LOCK, { ifAvailable: true }, async (lock) => {
-    if (!lock) throw new Error("Another tab of this page is learning a word: wait for it, or stop it there.");
-    await ask("checkToken", { token: config.token });
+    if (!lock) throw new Error("Another tab of this page is training: wait for it, or stop it there.");
+    await call("engine.checkToken", config.token);
     const job = await ask("train", { config, pictures, state: unfinished?.state });
     if (!unfinished) await saved.begin(config, pictures);
     const awake = await navigator.wakeLock?.request("screen").catch(() => undefined);
@@ -142,8 +132,7 @@ async function learn(keepWord, unfinished) {
     $("pause").focus();
     try {
       await follow(job, config.steps);
-      const bytes = await ask("word", { job, format: "diffusers" });
-      await keepWord(bytes, "learned_embeds.safetensors");
+      await keep(await embedding(job), "learned_embeds.safetensors");
       await saved.forget();
       control.done = true;
       say("saved-status");
@@ -158,6 +147,9 @@ async function learn(keepWord, unfinished) {
   });
 }
 
+/** The file of what a job has learned so far. */
+const embedding = (job) => ask("job.embedding", { job, args: ["diffusers"] });
+
 /** Renders a job's events until it is done or stopped. */
 async function follow(job, steps) {
   const curve = [];
@@ -165,36 +157,36 @@ async function follow(job, steps) {
   drawCurve($("curve"), curve, steps);
   $("progress").value = 0;
   say("train-status", "Preparing the pictures…");
-  announce("Learning has begun.");
+  announce("Training has started.");
   const client = studio.client;
   for await (const event of client.events(job)) {
     if (event.event === "encode") say("train-status", `Picture ${event.done} of ${event.total}: ${event.name}: ${event.prepared}`);
     if (event.event === "warning") say("learn-problem", event.text);
-    if (event.event === "skipped") say("learn-problem", `Step ${event.step} is left out: ${event.reason}`);
+    if (event.event === "skipped") say("learn-problem", `Step ${event.step} was skipped: ${event.reason}`);
     if (event.event === "rewound") {
-      say("learn-problem", `Learning ran away (${event.reason}): it goes on after step ${event.to}, in smaller steps.`);
+      say("learn-problem", `Training diverged (${event.reason}): restarting from step ${event.to} at half the learning rate.`);
       curve.splice(0, curve.length, ...curve.filter(({ step }) => step <= event.to));
     }
-    if (event.event === "resumed") say("train-status", `Going on after step ${event.step} of ${event.of}`);
+    if (event.event === "resumed") say("train-status", `Resuming after step ${event.step} of ${event.of}`);
     if (event.event === "evaluation" && event.on === "training") {
       curve.push({ step: event.step, loss: event.loss });
       drawCurve($("curve"), curve, steps);
     }
     if (event.event === "preview") {
-      const bytes = await client.ask("preview", { job });
+      const bytes = await client.ask("job.preview", { job });
       if (bytes) $("previews").append(pictureItem(png(bytes), `Preview at step ${event.step}`, `step ${event.step}`));
     }
     if (event.event === "denoise") say("train-status", `Preview: ${event.step} of ${event.of}`);
     if (event.event === "step") {
       if (began === undefined) [began, first] = [performance.now() - 1000 * event.secs, event.step - 1];
       const made = event.step - first;
-      // The first steps compile kernels: what they take says nothing.
+      // The first steps compile kernels: their time says nothing about the rest.
       const left = made < 5 ? "" : `, about ${span(((performance.now() - began) / 1000 / made) * (steps - event.step))} left`;
       $("progress").value = event.step / steps;
       say("train-status", `Step ${event.step} of ${steps}, loss ${event.loss.toFixed(4)}${left}`);
       const percent = Math.floor((100 * event.step) / steps);
       document.title = `[${percent}%] ${title}`;
-      // A tenth at a time is enough for those who listen.
+      // A tenth at a time is enough for a screen reader.
       if (Math.floor((10 * event.step) / steps) > Math.floor((10 * (event.step - 1)) / steps)) announce(`${percent} % learned.`);
       await saved.save(job, event.step);
     }
@@ -206,19 +198,19 @@ async function follow(job, steps) {
     }
     if (control.stopped) break;
   }
-  say("train-status", "Keeping the word…");
+  say("train-status", "Saving the embedding…");
 }
 
-/** Learns, and says how it ended once everything is kept and the engine is free again. */
+/** Trains, and reports how it ended once everything is kept and the engine is free again. */
 async function learned(work) {
   control.done = false;
   await using("learn-problem", work, { long: true });
   if (!control.done) return say("train-status");
-  say("train-status", control.stopped ? "Stopped; the word is kept as it is now." : "Learned.");
-  announce(control.stopped ? "Stopped; the word is kept." : "Learned.");
+  say("train-status", control.stopped ? "Stopped; the embedding is kept as it is now." : "Learned.");
+  announce(control.stopped ? "Stopped; the embedding is kept." : "Learned.");
 }
 
-/** Offers to go on with what was left unfinished. */
+/** Offers to resume what was left unfinished. */
 async function offer() {
   const run = await saved.find();
   $("unfinished").hidden = true;
@@ -226,37 +218,39 @@ async function offer() {
   const { token, steps } = run.config;
   const { held } = await navigator.locks.query();
   const taken = held.some(({ name }) => name === LOCK);
-  const elsewhere = run.model === studio.model ? "" : ` It was learned on ${run.model}: load that model to go on.`;
-  say("unfinished-text", taken
-    ? `Another tab is learning ${token}: it is at step ${run.step} of ${steps} or later.`
-    : `Learning ${token} stopped at step ${run.step} of ${steps}.${elsewhere}`);
-  for (const id of ["continue", "keep"]) $(id).hidden = taken || elsewhere !== "";
+  const elsewhere = run.model === studio.model ? "" : ` It was learned on ${run.model}: load that model to resume.`;
+  const damaged = run.warning ? ` A newer state is damaged (${run.warning}).` : "";
+  const stopped = run.unusable
+    ? `A run that learned ${token} was saved, but it cannot be resumed (${run.unusable}).`
+    : `Learning ${token} stopped at step ${run.step} of ${steps}.${elsewhere}${damaged}`;
+  say("unfinished-text", taken ? `Another tab is learning ${token}: it is at step ${run.step ?? 0} of ${steps} or later.` : stopped);
+  for (const id of ["continue", "keep"]) $(id).hidden = taken || elsewhere !== "" || run.unusable !== undefined;
   $("discard").hidden = taken;
   $("unfinished").hidden = false;
 }
 
-/** Makes the card work; `keepWord` gets the file of a learned word. Gives what is to be called when a model is loaded. */
-export function learnCard(keepWord) {
+/** Makes the card work; `keep` gets the file of an embedding. Gives what is to be called when a model is loaded. */
+export function learnCard(keep) {
   $("learn").addEventListener("submit", (event) => {
     event.preventDefault();
-    learned(() => learn(keepWord));
+    learned(() => learn(keep));
   });
   $("continue").addEventListener("click", () => learned(async () => {
     const run = await saved.find();
-    if (run) await learn(keepWord, run);
+    if (run) await learn(keep, run);
   }));
   $("keep").addEventListener("click", () => using("learn-problem", async () => {
     const run = await saved.find();
     if (!run) return;
     const job = await ask("train", { config: run.config, pictures: run.pictures, state: run.state });
     try {
-      await keepWord(await ask("word", { job, format: "diffusers" }), "learned_embeds.safetensors");
+      await keep(await embedding(job), "learned_embeds.safetensors");
     } finally {
       await ask("end", { job });
     }
     await saved.forget();
     $("unfinished").hidden = true;
-    announce("The word is kept.");
+    announce("The embedding is kept.");
   }));
   $("discard").addEventListener("click", () => using("learn-problem", async () => {
     await saved.forget();
@@ -264,8 +258,8 @@ export function learnCard(keepWord) {
   }));
   $("pause").addEventListener("click", () => {
     control.paused = !control.paused;
-    say("pause", control.paused ? "Go on" : "Pause");
-    announce(control.paused ? "Paused." : "Going on.");
+    say("pause", control.paused ? "Resume" : "Pause");
+    announce(control.paused ? "Paused." : "Resuming.");
     document.title = control.paused ? `[paused] ${title}` : title;
     if (!control.paused) control.resume();
   });
@@ -289,8 +283,8 @@ export function learnCard(keepWord) {
     $("crop-note").hidden = picker.count === 0;
     $("caption-note").hidden = picker.captioned === 0;
     say("caption-note", picker.captioned === picker.count
-      ? "The captions are learned with, instead of the built-in sentences."
-      : `Captions are beside ${picker.captioned} of ${picker.count} pictures only, so none is used.`);
+      ? "These captions are used instead of the built-in sentences."
+      : `Only ${picker.captioned} of ${picker.count} pictures have captions, so none are used.`);
     for (const id of ["continue", "keep", "discard"]) $(id).disabled = studio.busy && !control.running;
   });
   return async () => {

@@ -1,17 +1,9 @@
-// Card 4: prompts become pictures, side by side with and without the learned words.
+// Card 4: prompts become pictures, side by side with and without the learned embeddings.
 
 import { button, pictureItem } from "./pictures.js";
-import { $, announce, ask, fileStem, number, onChange, png, save, say, studio, using } from "./studio.js";
-import { words } from "./words.js";
+import { $, announce, ask, call, fileStem, number, onChange, png, save, say, studio, using } from "./studio.js";
 
 let stopped = false;
-
-/** The prompt with each learned word's beginning in its place; nothing if there is none in it. */
-function without(prompt) {
-  let plain = prompt;
-  for (const [token, { init }] of words) plain = plain.replaceAll(token, init);
-  return plain === prompt ? undefined : plain.replace(/\s+/g, " ").trim();
-}
 
 /** One picture, a PNG; nothing if it was stopped. */
 async function make(prompt, config) {
@@ -22,7 +14,7 @@ async function make(prompt, config) {
       if (event.event === "warning") say("make-problem", event.text);
       if (stopped) return undefined;
     }
-    return (await ask("pictures", { job }))[0];
+    return (await ask("job.pictures", { job }))[0];
   } finally {
     if (studio.client) await ask("end", { job }).catch(() => {});
   }
@@ -36,8 +28,8 @@ async function generate() {
     "negative-prompt": $("negative").value.trim(), steps: number("make-steps"), guidance: number("guidance"),
     seed: number("make-seed"), sampler: $("sampler").value,
   };
-  const prompts = [prompt];
-  if ($("compare").checked && without(prompt) !== undefined) prompts.push(without(prompt));
+  const without = $("compare").checked ? await call("engine.without", prompt) : undefined;
+  const prompts = without === undefined ? [prompt] : [prompt, without];
   stopped = false;
   $("make-stop").hidden = false;
   const items = [];

@@ -1,19 +1,18 @@
 // Card 1: which model, where it is from, and what it takes to have it.
 
-import { $, announce, ask, changed, megabytes, onChange, say, span, studio, using } from "./studio.js";
 import { button } from "./pictures.js";
-
-const PART = { "text-encoder": "text encoder", unet: "U-Net", vae: "autoencoder", tokenizer: "tokenizer" };
+import { partName } from "./settings.js";
+import { $, announce, ask, call, changed, megabytes, mirror, onChange, say, span, studio, useHub, using } from "./studio.js";
 
 /** Why this browser cannot run the engine, in words; nothing if it can. */
 export async function lacking() {
-  if (!globalThis.isSecureContext) return "This page must be opened over https, or from localhost: only there browsers offer the GPU.";
+  if (!globalThis.isSecureContext) return "Open this page over https, or from localhost: browsers offer the GPU only there.";
   if (!navigator.gpu) {
     return "This browser offers no WebGPU. Chrome and Edge have it since version 113, Safari since 26, Firefox on Windows since 141; "
       + "on Linux, Chrome needs chrome://flags/#enable-unsafe-webgpu.";
   }
   const adapter = await navigator.gpu.requestAdapter();
-  if (!adapter) return "The browser has WebGPU but gives no graphics adapter: look at chrome://gpu, and update the graphics driver.";
+  if (!adapter) return "The browser has WebGPU but offers no graphics adapter: look at chrome://gpu, and update the graphics driver.";
   if (!adapter.features.has("timestamp-query")) return "The graphics adapter lacks the feature timestamp-query, which the engine needs.";
   return undefined;
 }
@@ -38,7 +37,7 @@ async function look(typed, half) {
   planned = found;
   const rest = found.bytes - found.here;
   const free = found.free === undefined || found.free === null ? "" : `; the browser has ${megabytes(found.free)} free for this page`;
-  const kept = found.here > 0 ? `, of which ${megabytes(found.here)} are here` : "";
+  const kept = found.here > 0 ? `, of which ${megabytes(found.here)} are already here` : "";
   say("plan-text", [`${found.name}: ${megabytes(found.bytes)} in ${found.files.length} files${kept}${free}.`, ...found.notes].join(" "));
   if (typed === "mini" && (found.free ?? Infinity) > rest) return bring();
   say("model-status");
@@ -63,7 +62,7 @@ async function bring() {
     await open(name);
   } catch (error) {
     show("model-choice");
-    say("model-status", stop.signal.aborted ? "Stopped: what came is kept." : "");
+    say("model-status", stop.signal.aborted ? "Stopped; what was downloaded is kept." : "");
     if (!stop.signal.aborted) throw error;
   }
 }
@@ -74,7 +73,7 @@ async function open(name, files) {
   await ask("open", { name, files }, (event) => {
     if (event.event === "device") device = event.name;
     if (event.event === "warning") say("model-problem", event.text);
-    if (event.event === "load") say("model-status", `Loading the ${PART[event.part]}: ${event.done} of ${event.total}`);
+    if (event.event === "load") say("model-status", `Loading the ${partName(event.part)}: ${event.done} of ${event.total}`);
   });
   last = { name, files };
   studio.model = name;
@@ -103,7 +102,7 @@ const failing = (work) => () => using("model-problem", async () => {
   }
 }, { long: true });
 
-/** Makes the card work; `loaded` is told the name of each model that is. */
+/** Makes the card work; `loaded` is called with the name of each model that is. */
 export function modelCard(loaded) {
   whenLoaded = loaded;
   $("load").addEventListener("click", failing(() => look("mini", false)));
@@ -111,6 +110,8 @@ export function modelCard(loaded) {
     event.preventDefault();
     failing(() => look($("repo").value.trim(), $("half").checked))();
   });
+  $("hub").value = mirror();
+  $("hub").addEventListener("change", () => using("model-problem", () => useHub($("hub").value.trim())));
   $("folder").addEventListener("change", failing(async () => {
     const missing = await lacking();
     if (missing) throw new Error(missing);
@@ -141,12 +142,12 @@ export function storedCard() {
     if (quota) {
       say("quota", `It uses ${megabytes(usage)} of ${megabytes(quota)}; the browser ${persisted ? "keeps it until then" : "may clear it when the disk is full"}.`);
     }
-    const models = await ask("stored");
+    const models = await call("library.stored");
     $("stored").replaceChildren(...models.map(({ name, bytes, of, whole }) => {
       const item = document.createElement("li");
       const part = whole ? megabytes(bytes) : `${megabytes(bytes)} of ${megabytes(of)}, not complete`;
       item.append(`${name}: ${part} `, button("Delete", () => using("stored-problem", async () => {
-        await ask("removeModel", { name });
+        await call("library.remove", name);
         await list();
       }), `Delete ${name}`));
       return item;

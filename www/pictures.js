@@ -1,4 +1,4 @@
-// The pictures that a word is learned from: chosen, dropped or pasted, shown as the model will see them, and removed again.
+// The pictures that an embedding is learned from: chosen, dropped or pasted, shown as the model will see them, and removed again.
 
 const TYPES = ["image/png", "image/jpeg", "image/webp"];
 const LARGEST = 64 << 20;
@@ -58,7 +58,7 @@ export class PicturePicker {
     // The pictures first: a caption belongs to one.
     for (const file of captions) {
       const picture = this.#pictures.find((picture) => stem(picture.file.name) === stem(file.name));
-      if (!picture) refused.push(`${file.name} is a caption of no picture here: it must be called like one`);
+      if (!picture) refused.push(`${file.name} is a caption, but no picture here has its name`);
       else if (file.size > CAPTION) refused.push(`${file.name} is too long for a caption`);
       else this.#caption(picture, (await file.text()).trim());
     }

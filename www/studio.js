@@ -1,6 +1,7 @@
 // What the cards of the page share: the engine, whether it is at work, and how things are said.
 
 import { BrokenEngine, EngineClient } from "./engine.js";
+import { fill, labels } from "./settings.js";
 
 export const $ = (id) => document.getElementById(id);
 export const number = (id) => $(id).valueAsNumber;
@@ -19,21 +20,41 @@ export function changed() {
   changes.dispatchEvent(new Event("change"));
 }
 
-/** Where the Hub is: `?hub=` names a mirror. */
-function hub() {
-  return new URLSearchParams(location.search).get("hub") ?? "https://huggingface.co";
+const HUB = "hub";
+
+/** Where the mini model is, and the Hub: `?hub=` in the page's own address names a mirror of it. */
+function places() {
+  const hub = new URLSearchParams(location.search).get(HUB) ?? undefined;
+  return { mini: new URL("models/mini/", document.baseURI).href, hub };
 }
+
+/** Takes another address of the Hub, or the usual one if there is none; the page's own address keeps it for the next visit. */
+export async function useHub(typed) {
+  const address = new URL(location);
+  if (typed) address.searchParams.set(HUB, typed);
+  else address.searchParams.delete(HUB);
+  await ask("hub", { ...places(), hub: typed || undefined });
+  history.replaceState(null, "", address);
+}
+
+/** The address of a mirror, if one is used. */
+export const mirror = () => places().hub ?? "";
 
 /** The Worker, started when it is needed first: its code is fetched then. */
 export function client() {
   studio.client ??= new EngineClient();
-  studio.started ??= studio.client.ask("start", { mini: new URL("models/mini/", document.baseURI).href, hub: hub() });
+  studio.started ??= studio.client.ask("start", { ...places(), labels: labels() }).then(fill);
   return studio.started.then(() => studio.client);
 }
 
 /** Asks the Worker. */
 export async function ask(type, request, onEvent, signal) {
   return (await client()).ask(type, request, onEvent, signal);
+}
+
+/** Calls a method in the Worker: `"storage.get"` with its arguments. */
+export function call(method, ...args) {
+  return ask(method, { args });
 }
 
 export function say(place, text) {
@@ -51,7 +72,7 @@ let latest = Promise.resolve();
 /** Does one thing with the engine, which does one at a time: short ones wait for each other, but nothing waits for a `long`
  * one. Whatever goes wrong is said at `place`. */
 export function using(place, work, { long = false } = {}) {
-  if (studio.long) return say(place, "The engine is at work: wait for it, or stop it.");
+  if (studio.long) return say(place, "The engine is busy: wait for it, or stop it.");
   studio.long = long;
   latest = latest.then(() => alone(place, work)).finally(() => {
     if (long) studio.long = false;
@@ -82,7 +103,7 @@ function broken(error) {
   say("model-status", "The engine is not running.");
   $("problem").textContent =
     `The engine stopped: ${error.message}. Often the graphics card was reset or ran out of memory: close other programs that use `
-    + "it, or set fewer pictures in a step. What was learned so far is saved; start the engine again to go on.";
+    + "it, or set a smaller batch size. What was learned so far is saved; start the engine again to resume.";
   $("problem").hidden = false;
   $("reload").hidden = false;
 }

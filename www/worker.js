@@ -1,9 +1,15 @@
 // The dedicated Worker that owns the engine, the GPU and the storage. It never touches the page; it answers
 // {id, event | result | error, broken?}, or {fault} when everything is lost.
+//
+// A request is named after what it calls: "engine.without" is a method of `Engine`, "storage.put" of `Storage`,
+// "library.stored" of `Library`, "job.state" of the training or generation with the number `job`, each with the arguments in
+// `args`. A new method of theirs (src/web) needs nothing here; what is not a plain call is in `requests`.
 
-import init, { Engine, Library, Storage, readState } from "./pkg/pseudoword.js";
+import init, { Engine, Library, Storage, choices, nameSettings } from "./pkg/pseudoword.js";
 
-let engine, library, storage, memory, started;
+/** What methods are called on. */
+const owners = {};
+let memory, started;
 const jobs = new Map();
 const plans = new Map();
 /** Requests that were asked to end. */
@@ -24,75 +30,60 @@ function ready() {
   }));
 }
 
-/** What each kind of message asks for. `tell` sends an event of the request under way, and says whether to go on. */
+/** Calls a method; buffers are given as the arrays that the engine takes. */
+function call(name, { job, args = [] }) {
+  const [owner, method] = name.split(".");
+  const on = owner === "job" ? jobs.get(job) : owners[owner];
+  return on[method](...args.map((arg) => (arg instanceof ArrayBuffer ? new Uint8Array(arg) : arg)));
+}
+
+/** What is more than a call. `report` sends an event of the request under way, and gives whether to continue. */
 const requests = {
-  /** Starts what needs no model: `{mini, hub}` are addresses. */
-  async start({ mini, hub }) {
+  /** Starts what needs no model: `{mini, hub}` are addresses, `labels` what the page calls its settings. Gives what its forms are
+   * filled with. */
+  async start({ mini, hub, labels }) {
     await ready();
-    library = await Library.open(mini, hub);
-    storage = await Storage.open();
+    nameSettings(labels);
+    owners.library = await Library.open(mini, hub);
+    owners.storage = await Storage.open();
+    return choices();
+  },
+  /** Takes another Hub from now on. */
+  async hub({ mini, hub }) {
+    owners.library = await Library.open(mini, hub);
   },
   /** Finds a model; gives `{plan, ...about}`. */
-  async plan({ typed, half }, tell) {
-    const plan = await library.plan(typed, half ?? false, tell);
+  async plan({ typed, half }, report) {
+    const plan = await owners.library.plan(typed, half ?? false, report);
     return { plan: keep(plans, plan), ...plan.about() };
   },
   /** Brings a model that was found into the storage; gives its name. */
-  async bring({ plan }, tell) {
+  async bring({ plan }, report) {
     const found = plans.get(plan);
     plans.delete(plan);
-    return library.bring(found, tell);
+    return owners.library.bring(found, report);
   },
-  stored: () => library.stored(),
-  removeModel: ({ name }) => library.remove(name),
-  fetchWord: ({ typed }, tell) => library.word(typed, tell),
+  fetchEmbedding: ({ typed }, report) => owners.library.embedding(typed, report),
   /** Bytes of the engine's own memory. It never shrinks, so this is also its peak. */
   memory: () => memory.buffer.byteLength,
   /** Asks a request that is under way to end. */
   cancel: ({ request }) => void ended.add(request),
 
-  get: ({ path }) => storage.get(path),
-  put: ({ path, bytes }) => storage.put(path, new Uint8Array(bytes)),
-  remove: ({ path }) => storage.remove(path),
-  list: ({ path }) => storage.list(path),
-
   /** Loads a model: one that is stored by its name, or `files`, an object of `path: Blob`. */
-  async open({ name, files }, tell) {
+  async open({ name, files }, report) {
     await ready();
-    engine?.free();
-    engine = undefined;
-    engine = await Engine.open(name, files ?? (await library.files(name)), tell);
+    owners.engine?.free();
+    owners.engine = undefined;
+    const hash = files ? undefined : await owners.library.unetHash(name);
+    owners.engine = await Engine.open(name, files ?? (await owners.library.files(name)), hash, report);
   },
-  /** Throws why a word cannot be called so. */
-  checkToken: ({ token }) => engine.checkToken(token),
-  countTokens: ({ phrase }) => engine.countTokens(phrase),
-  addWord: ({ bytes, name, token }) => engine.addWord(new Uint8Array(bytes), name, token),
-  removeWord: ({ token }) => engine.removeWord(token),
-  export: ({ token, format }) => engine.export(token, format),
-  /** Prepares a training job; nothing runs until `next`. With `state` it goes on where that was taken. */
+  /** Prepares a training job; nothing runs until "job.next". With `state` it resumes where that was taken. */
   train({ config, pictures, replay, state }) {
     const given = (pictures ?? []).map(({ name, bytes, caption }) => ({ name, bytes: new Uint8Array(bytes), caption }));
-    return keep(jobs, engine.train(config, given, replay && new Uint8Array(replay), state && new Uint8Array(state)));
+    return keep(jobs, owners.engine.train(config, given, replay && new Uint8Array(replay), state && new Uint8Array(state)));
   },
-  /** Prepares a generation; nothing runs until `next`. */
-  generate: ({ prompt, config }) => keep(jobs, engine.generate(prompt, config)),
-  /** Works until a job's next event. Not asking is pausing. */
-  next: ({ job }) => jobs.get(job).next(),
-  /** The preview that an event told of, a PNG. */
-  preview: ({ job }) => jobs.get(job).preview(),
-  /** The pictures that are ready, PNGs. */
-  pictures: ({ job }) => jobs.get(job).pictures(),
-  /** The vectors of a job as they are now. */
-  rows: ({ job }) => jobs.get(job).rows(),
-  /** The word of a job as it is now, as a file. */
-  word: ({ job, format }) => jobs.get(job).word(format),
-  /** All that moves in a training job, as a file. */
-  state: ({ job }) => jobs.get(job).state(),
-  /** Of a state: `{step, steps}`; throws if it is damaged. */
-  async readState({ state }) {
-    await ready();
-    return readState(new Uint8Array(state));
-  },
+  /** Prepares a generation; nothing runs until "job.next". */
+  generate: ({ prompt, config }) => keep(jobs, owners.engine.generate(prompt, config)),
   /** Ends a job and frees what it holds. */
   end({ job }) {
     jobs.get(job).free();
@@ -111,12 +102,12 @@ self.addEventListener("error", (event) => {
 self.addEventListener("unhandledrejection", (event) => self.postMessage({ fault: words(event.reason) }));
 
 self.onmessage = async ({ data: { id, type, ...request } }) => {
-  const tell = (event) => {
+  const report = (event) => {
     self.postMessage({ id, event });
     return !ended.has(id);
   };
   try {
-    self.postMessage({ id, result: await requests[type](request, tell) });
+    self.postMessage({ id, result: await (requests[type] ? requests[type](request, report) : call(type, request)) });
   } catch (error) {
     // A trap inside of the engine, or a lost device: nothing there can be trusted any more.
     const broken = error instanceof WebAssembly.RuntimeError || error?.name === "GpuError";

@@ -7,6 +7,7 @@ use wasm_bindgen::prelude::*;
 use super::plain;
 use crate::config::{Kind, SampleConfig, SamplerKind, TrainConfig};
 use crate::event::Part;
+use crate::source::settings::HUB;
 
 /// The page shows previews more often than the command line makes them: there they are files for later, here they are what
 /// one watches.
@@ -19,8 +20,8 @@ struct Choice {
     label: &'static str,
 }
 
-/// `{training, pictures, kind, sampler, parts}`: the two default configurations (fields as in settings files), the choices
-/// `[{value, label}]` for two of their fields, and what people call the parts of a model that events name.
+/// `{training, pictures, kind, sampler, parts, hub}`: the two default configurations (fields as in settings files), the choices
+/// `[{value, label}]` for two of their fields, what people call the parts of a model that events name, and the Hub's address.
 #[wasm_bindgen]
 pub fn choices() -> Result<JsValue, JsValue> {
     let parts = [Part::Tokenizer, Part::TextEncoder, Part::Unet, Part::Vae];
@@ -31,5 +32,6 @@ pub fn choices() -> Result<JsValue, JsValue> {
         "kind": Kind::ALL.map(|kind| Choice { value: kind.name(), label: kind.label() }),
         "sampler": SamplerKind::ALL.map(|sampler| Choice { value: sampler.name(), label: sampler.label() }),
         "parts": parts,
+        "hub": HUB,
     }))
 }

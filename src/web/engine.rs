@@ -52,23 +52,23 @@ impl Engine {
     ) -> Result<Engine, JsValue> {
         let files = Files::new(name, &files);
         let chosen = gpu::browser().await.map_err(to_js)?;
-        let mut tell = |event: Event| {
+        let mut report = |event: Event| {
             if let Ok(event) = plain(&event.worded(&label)) {
                 // A page that throws in its listener is the page's affair.
                 let _ignored = on_event.call1(&JsValue::NULL, &event);
             }
         };
-        tell(chosen.event());
+        report(chosen.event());
         gpu::tested(&chosen).await.map_err(to_js)?;
         let source: Rc<dyn Source> = match files.only() {
             Some(path) if can_hold(&path, Holds::Model) => {
-                checkpoint::open(Rc::new(files), &path, &Options::default(), &mut tell).await.map_err(to_js)?
+                checkpoint::open(Rc::new(files), &path, &Options::default(), &mut report).await.map_err(to_js)?
             }
             _ => Rc::new(files),
         };
         let storage = usual_storage(&*source, true).await.map_err(to_js)?;
         let loading = Loading { storage: Some(storage), hash: hash.is_none(), ..Loading::default() };
-        let session = Session::load(source, &chosen.device, loading, &mut tell).await.map_err(to_js)?;
+        let session = Session::load(source, &chosen.device, loading, &mut report).await.map_err(to_js)?;
         let model = session.model();
         let model = ModelName { name: model.name.clone(), hash: hash.or_else(|| model.unet_hash.clone()) };
         Ok(Engine { session, model })

@@ -1,9 +1,9 @@
-//! Models and words by what was typed: the mini model beside the page, a repository on the Hub, an address. Models are
+//! Models and embeddings by what was typed: the mini model beside the page, a repository on the Hub, an address. Models are
 //! kept in the browser's storage, file by file as they come, and used from there.
 
 use std::ops::ControlFlow;
 
-use js_sys::{Array, Function, Object, Reflect, Uint8Array};
+use js_sys::{Function, Object, Reflect, Uint8Array};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use wasm_bindgen::prelude::*;
@@ -11,7 +11,8 @@ use wasm_bindgen::prelude::*;
 use super::network::Fetch;
 use super::storage::{Folder, MemoryPart, StoredPart, free, full};
 use super::{plain, problem};
-use crate::base::bytes::sha256;
+use crate::base::bytes::{sha256, size};
+use crate::formats::{Holds, can_hold};
 use crate::source::address::{Address, HubAddress, is_safe_path};
 use crate::source::download::download;
 use crate::source::hub::{self, RemoteFile};
@@ -19,17 +20,18 @@ use crate::source::link::Link;
 use crate::source::model::{self, Precision};
 use crate::source::progress::{Meter, Notice};
 use crate::source::retry::Patience;
+use crate::source::settings::HUB;
 use crate::source::url::Url;
 use crate::source::verify::Wanted;
 use crate::source::{Problem, concept};
 
 /// What the mini model is called.
 const MINI: &str = "mini";
-/// The longest file that a page takes for a word: it is held in memory.
-const LONGEST_WORD: u64 = 64 << 20;
+/// The longest file that a page takes for an embedding: it is held in memory.
+const LONGEST_EMBEDDING: u64 = 64 << 20;
 /// The longest list of the mini model's files.
 const LONGEST_MANIFEST: usize = 1 << 20;
-/// What is left free of the storage, for words and the state of a run.
+/// What is left free of the storage, for embeddings and the state of a run.
 const SPARE: u64 = 16 << 20;
 
 /// The models in the storage, and the ways to get more.
@@ -101,7 +103,7 @@ fn key(name: &str) -> String {
 }
 
 /// Gives notices to the page as events; a listener that answers `false` ends the work.
-fn tell(listener: &Function) -> impl FnMut(Notice) -> ControlFlow<()> + '_ {
+fn report(listener: &Function) -> impl FnMut(Notice) -> ControlFlow<()> + '_ {
     |notice| {
         let Some(event) = notice.event().and_then(|event| plain(&event).ok()) else {
             return ControlFlow::Continue(());
@@ -115,8 +117,9 @@ fn tell(listener: &Function) -> impl FnMut(Notice) -> ControlFlow<()> + '_ {
 
 #[wasm_bindgen]
 impl Library {
-    /// Opens the storage. `mini` is the address of the mini model's folder, `hub` that of the Hub or a mirror.
-    pub async fn open(mini: String, hub: String) -> Result<Library, JsValue> {
+    /// Opens the storage. `mini` is the address of the mini model's folder, `hub` that of a mirror of the Hub, if one is used.
+    pub async fn open(mini: String, hub: Option<String>) -> Result<Library, JsValue> {
+        let hub = hub.unwrap_or_else(|| HUB.to_owned());
         let bad = |reason: String| problem(Problem::BadAddress { typed: hub.clone(), reason });
         let hub = Url::parse(hub.trim_end_matches('/')).map_err(bad)?;
         let root = Folder::root().await.map_err(problem)?;
@@ -153,6 +156,17 @@ impl Library {
         Ok(files)
     }
 
+    /// The SHA-256 of the U-Net of a model that is stored, where its source states one for all of it.
+    #[wasm_bindgen(js_name = unetHash)]
+    pub async fn unet_hash(&self, name: String) -> Result<Option<String>, JsValue> {
+        let folder = self.models.folder(&key(&name)).await.map_err(problem)?;
+        let files = read_record(&folder).await.map_or_else(Vec::new, |record| record.files);
+        let mut weights =
+            files.into_iter().filter(|file| file.path.starts_with("unet/") && can_hold(&file.path, Holds::Model));
+        let (first, more) = (weights.next(), weights.next());
+        Ok(first.filter(|_| more.is_none()).and_then(|file| file.sha256))
+    }
+
     /// What is stored: `[{name, bytes, of, whole}]`.
     pub async fn stored(&self) -> Result<JsValue, JsValue> {
         let mut found = Vec::new();
@@ -173,12 +187,12 @@ impl Library {
         self.models.remove(&key(&name)).await.map_err(problem)
     }
 
-    /// Fetches a word: `{bytes, name, origin, token?, kind?, pictures}`.
-    pub async fn word(&self, typed: String, listener: Function) -> Result<Object, JsValue> {
+    /// Fetches an embedding: `{bytes, name, origin, token?, kind?}`. Pictures that a repository shows are left where they are.
+    pub async fn embedding(&self, typed: String, listener: Function) -> Result<Object, JsValue> {
         let address = Address::parse(typed.trim(), &self.hub, &|_| false).map_err(problem)?;
-        let mut tell = tell(&listener);
-        let word = Object::new();
-        let set = |key: &str, value: JsValue| Reflect::set(&word, &key.into(), &value).map(drop);
+        let mut report = report(&listener);
+        let fetched = Object::new();
+        let set = |key: &str, value: JsValue| Reflect::set(&fetched, &key.into(), &value).map(drop);
         match address {
             Address::Url(url) => {
                 let name = url.segments().and_then(|segments| segments.last().cloned()).unwrap_or_default();
@@ -187,23 +201,27 @@ impl Library {
                     url: url.clone(),
                     size: None,
                     sha256: None,
-                    limit: LONGEST_WORD,
+                    limit: LONGEST_EMBEDDING,
                     unless: None,
                 };
-                let bytes = in_memory(&self.link(), &wanted, &mut tell).await.map_err(problem)?;
+                let bytes = in_memory(&self.link(), &wanted, &mut report).await.map_err(problem)?;
                 set("bytes", Uint8Array::from(bytes.as_slice()).into())?;
                 set("name", name.into())?;
                 set("origin", url.without_secrets().to_string().into())?;
             }
             Address::Hub(at) => {
-                let listing = hub::list(&self.link(), &at, &mut tell).await.map_err(problem)?;
+                let listing = hub::list(&self.link(), &at, &mut report).await.map_err(problem)?;
                 let found = concept::choose(&listing, at.path.as_deref()).map_err(problem)?;
                 let mut get = async |file: &RemoteFile| {
-                    let wanted = Wanted { limit: LONGEST_WORD, ..listing.wanted(file, &self.hub) };
-                    in_memory(&self.link(), &wanted, &mut tell).await.map_err(problem)
+                    let wanted = Wanted { limit: LONGEST_EMBEDDING, ..listing.wanted(file, &self.hub) };
+                    in_memory(&self.link(), &wanted, &mut report).await.map_err(problem)
                 };
-                if found.word.size > LONGEST_WORD {
-                    let reason = format!("has {} of {} bytes: that is no word", found.word.path, found.word.size);
+                if found.word.size > LONGEST_EMBEDDING {
+                    let reason = format!(
+                        "has {} of {}, which is too large for an embedding",
+                        found.word.path,
+                        size(found.word.size)
+                    );
                     return Err(problem(Problem::Unfit { repo: at.repo.to_string(), reason }));
                 }
                 set("bytes", Uint8Array::from(get(&found.word).await?.as_slice()).into())?;
@@ -215,12 +233,8 @@ impl Library {
                         set(key, text.into())?;
                     }
                 }
-                let address = |file: &RemoteFile| hub::file_url(&self.hub, &listing.repo, &listing.commit, &file.path);
-                let pictures: Array =
-                    found.pictures.iter().map(|file| JsValue::from(address(file).to_string())).collect();
                 set("name", found.word.name().into())?;
                 set("origin", HubAddress { path: Some(found.word.path.clone()), ..at }.to_string().into())?;
-                set("pictures", pictures.into())?;
             }
             // Nothing exists here, so nothing is a path.
             Address::Path(path) => {
@@ -228,7 +242,7 @@ impl Library {
                 return Err(problem(Problem::NoSuchFile { typed, hint: String::new() }));
             }
         }
-        Ok(word)
+        Ok(fetched)
     }
 }
 
@@ -249,12 +263,12 @@ impl Library {
         let stored = read_record(&self.models.folder(&key(MINI)).await?).await.filter(|record| record.whole);
         let parse = |text: String| Url::parse(&text).map_err(|reason| Problem::BadAddress { typed: text, reason });
         let url = parse(format!("{}manifest.json", self.mini))?;
-        // With a copy at hand there is no point in insisting.
+        // With a copy at hand there is no point in trying again and again.
         let patience =
             if stored.is_some() { Patience { again: 0, ..Patience::default() } } else { Patience::default() };
         let link = Link { patience, ..self.link() };
         let manifest = match (
-            link.read("the list of the mini model's files", &url, LONGEST_MANIFEST, &mut tell(listener)).await,
+            link.read("the list of the mini model's files", &url, LONGEST_MANIFEST, &mut report(listener)).await,
             stored.clone(),
         ) {
             (Ok(bytes), _) => bytes,
@@ -284,8 +298,7 @@ impl Library {
         let at = match Address::parse(typed, &self.hub, &|_| false)? {
             Address::Hub(at) => at,
             _ => {
-                let reason = "is no repository: models come from a repository (owner/name) or from a folder on this \
-                              machine";
+                let reason = "is not a repository: models come from a repository (owner/name) or from this computer";
                 return Err(Problem::BadAddress { typed: typed.to_owned(), reason: reason.to_owned() });
             }
         };
@@ -294,7 +307,7 @@ impl Library {
         if let Some(record) = stored.filter(|record| record.whole) {
             return Ok(Plan::whole(record));
         }
-        let listing = hub::list(&self.link(), &at, &mut tell(listener)).await?;
+        let listing = hub::list(&self.link(), &at, &mut report(listener)).await?;
         let precision = if half { Precision::Half } else { Precision::Full };
         let files = model::choose(&listing, at.path.as_deref(), precision)?;
         let prefix = at.path.as_ref().map_or_else(String::new, |path| format!("{}/", path.trim_end_matches('/')));
@@ -337,7 +350,7 @@ impl Library {
         let folder = self.models.folder(&key(name)).await?;
         write_record(&folder, &plan.record).await?;
         let mut meter = Meter::new(plan.record.files.len(), Some(plan.record.bytes()));
-        let mut tell = tell(listener);
+        let mut report = report(listener);
         for (entry, url) in plan.record.files.iter().zip(&plan.addresses) {
             let wanted = Wanted {
                 name: format!("{name}/{}", entry.path),
@@ -348,7 +361,7 @@ impl Library {
                 unless: None,
             };
             let mut part = StoredPart::open(&folder, &entry.path).await?;
-            download(&self.link(), &wanted, &mut part, &mut meter, &mut tell).await?;
+            download(&self.link(), &wanted, &mut part, &mut meter, &mut report).await?;
         }
         write_record(&folder, &Record { whole: true, ..plan.record.clone() }).await
     }
@@ -374,9 +387,9 @@ async fn write_record(folder: &Folder, record: &Record) -> Result<(), Problem> {
 async fn in_memory(
     link: &Link<'_>,
     wanted: &Wanted,
-    tell: &mut dyn FnMut(Notice) -> ControlFlow<()>,
+    report: &mut dyn FnMut(Notice) -> ControlFlow<()>,
 ) -> Result<Vec<u8>, Problem> {
     let mut part = MemoryPart::default();
-    download(link, wanted, &mut part, &mut Meter::new(1, wanted.size), tell).await?;
+    download(link, wanted, &mut part, &mut Meter::new(1, wanted.size), report).await?;
     Ok(part.bytes)
 }

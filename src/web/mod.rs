@@ -36,7 +36,7 @@ pub fn start() {
     std::panic::set_hook(Box::new(|panic| {
         console_error_panic_hook::hook(panic);
         let said = panic.payload_as_str().unwrap_or("a broken invariant").into();
-        let _there_is_nobody_to_tell = js_sys::Reflect::set(&js_sys::global(), &"enginePanic".into(), &said);
+        let _lost = js_sys::Reflect::set(&js_sys::global(), &"enginePanic".into(), &said);
     }));
 }
 

@@ -77,7 +77,7 @@ export async function look(page, name) {
 /** Sets the number of steps, and leaves out whatever can be left out. */
 export async function fewSteps(page, steps, other = {}) {
   await page.getByText("Settings").click();
-  const settings = { Steps: `${steps}`, "Pictures in a step": "1", "Preview every": "0", "Samples in the fixed batch": "1", ...other };
+  const settings = { Steps: `${steps}`, "Batch size": "1", "Preview every": "0", "Evaluation samples": "1", ...other };
   for (const [name, value] of Object.entries(settings)) await page.locator("#learn").getByLabel(name, { exact: true }).fill(value);
 }
 

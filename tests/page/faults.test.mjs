@@ -48,13 +48,13 @@ test("neither a second tab nor a lost device costs what was learned", { timeout:
   const input = page.getByLabel(/Choose three to five pictures/);
   await input.setInputFiles([peach[0], peach[1]]);
   await input.setInputFiles([text("noto.txt", "a <peach> on a white background"), text("other.txt", "x")]);
-  await page.getByText("other.txt is a caption of no picture here").waitFor();
-  await page.getByText("Captions are beside 1 of 2 pictures only, so none is used.").waitFor();
+  await page.getByText("other.txt is a caption, but no picture here has its name").waitFor();
+  await page.getByText("Only 1 of 2 pictures have captions, so none are used.").waitFor();
   await input.setInputFiles(text("flat.txt", "a <peach> on a white background, flat"));
-  await page.getByText("The captions are learned with").waitFor();
+  await page.getByText("These captions are used").waitFor();
 
   await fewSteps(page, 3);
-  await page.getByLabel("What it is like").fill("apple");
+  await page.getByLabel(/Start from/).fill("apple");
   await page.getByLabel("What to call it").fill("<peach>");
   await pauseAfterFirstStep(page);
   await page.evaluate(() => (window.longTasks.length = 0));
@@ -71,12 +71,12 @@ test("neither a second tab nor a lost device costs what was learned", { timeout:
   await second.getByText("Another tab is learning <peach>").waitFor();
   await second.getByLabel(/Choose three to five pictures/).setInputFiles(peach[2]);
   await second.getByRole("button", { name: "Learn it" }).click();
-  await second.getByText("Another tab of this page is learning a word").waitFor();
+  await second.getByText("Another tab of this page is training").waitFor();
   await second.close();
 
   // The device is lost: said, nothing else is, and the engine starts again.
   await page.evaluate(() => new BroadcastChannel("lose").postMessage(""));
-  await page.getByRole("button", { name: "Go on" }).filter({ visible: true }).click();
+  await page.getByRole("button", { name: "Resume" }).filter({ visible: true }).click();
   await page.getByText(/The engine stopped: .*Often the graphics card was reset/).waitFor({ timeout: 60_000 });
   await accessible(page, "with a lost device");
   await look(page, "lost");
@@ -84,7 +84,7 @@ test("neither a second tab nor a lost device costs what was learned", { timeout:
   await page.locator("#model-status").getByText("The mini model is ready").waitFor({ timeout: 180_000 });
   await page.getByText("Learning <peach> stopped at step 1 of 3.").waitFor();
   assert.equal(await page.getByText(/The engine stopped/).filter({ visible: true }).count(), 0);
-  await page.getByRole("button", { name: "Keep the word as it is" }).click();
+  await page.getByRole("button", { name: "Keep the embedding as it is" }).click();
   await page.getByRole("button", { name: "Download <peach> for diffusers" }).waitFor({ timeout: 60_000 });
   // Once the word is kept, what was left of the run goes.
   await page.locator("#unfinished").waitFor({ state: "hidden" });
@@ -115,7 +115,7 @@ test("a full storage refuses a model with figures, and ends no learning", { time
   await page.locator("#model-status").getByText("The mini model is ready").waitFor({ timeout: 180_000 });
   await page.getByLabel(/Choose three to five pictures/).setInputFiles(peach.slice(0, 2));
   await fewSteps(page, 2, { "Preview every": "2" });
-  await page.getByLabel("What it is like").fill("apple");
+  await page.getByLabel(/Start from/).fill("apple");
   await page.getByLabel("What to call it").fill("<peach>");
   await pauseAfterFirstStep(page);
   await allow(1_000);
@@ -127,7 +127,7 @@ test("a full storage refuses a model with figures, and ends no learning", { time
   await page.locator("#saved-status").getByText(/Not saved after step 1, so leave this tab open: .*full/)
     .waitFor({ timeout: 300_000 });
   await page.getByRole("button", { name: "Stop and keep" }).click();
-  await page.locator("#learn-problem").getByText(/<peach> is gone when this tab closes, so download it/).waitFor({ timeout: 300_000 });
+  await page.locator("#learn-problem").getByText(/<peach> will be lost when this tab closes, so download it/).waitFor({ timeout: 300_000 });
   await accessible(page, "with a full storage");
   const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Download <peach> for diffusers" }).click()]);
   assert.equal(download.suggestedFilename(), "peach.safetensors");

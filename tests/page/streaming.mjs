@@ -40,7 +40,7 @@ try {
   if (steps) {
     await page.getByLabel(/Choose three to five pictures/).setInputFiles(["noto", "flat"].map((name) => join(root, `examples/peach/${name}.png`)));
     await page.getByText("Settings").click();
-    const settings = { Steps: steps, "Pictures in a step": "1", "Preview every": "0", "Samples in the fixed batch": "1", "Side in pixels": "64" };
+    const settings = { Steps: steps, "Batch size": "1", "Preview every": "0", "Evaluation samples": "1", "Side in pixels": "64" };
     for (const [name, value] of Object.entries(settings)) await page.locator("#learn").getByLabel(name, { exact: true }).fill(value);
     const said = page.locator("#train-status");
     await page.getByRole("button", { name: "Learn it" }).click();

@@ -1,16 +1,16 @@
-// Card 3: the shelf of words. What is on it stays between visits.
+// Card 3: the embeddings. They stay between visits.
 
 import { BrokenEngine } from "./engine.js";
 import { button } from "./pictures.js";
-import { $, ask, fileStem, onChange, save, say, studio, using } from "./studio.js";
+import { $, ask, call, fileStem, onChange, save, say, studio, using } from "./studio.js";
 
-/** Words that prompts can use: token to `{init, path}`; `init` is the phrase that stands in for it when pictures are compared. */
-export const words = new Map();
+/** Where the embeddings that prompts can use are kept, by their tokens; nothing for those that could not be kept. */
+const kept = new Map();
 
-/** Makes a word usable and lists it; `path` is where it is kept, if it is. */
+/** Makes an embedding usable and lists it; `path` is where it is kept, if it is. */
 async function add(bytes, name, { token, path } = {}) {
-  const about = await ask("addWord", { bytes, name, token });
-  words.set(about.token, { init: about.init ?? "", path });
+  const about = await call("engine.addEmbedding", bytes, name, token);
+  kept.set(about.token, path);
   list(about);
   return about;
 }
@@ -19,7 +19,7 @@ function list({ token, vectors }) {
   const item = document.createElement("li");
   item.dataset.token = token;
   const give = (format, ending) => () => using("words-problem", async () => {
-    save(await ask("export", { token, format }), `${fileStem(token)}.${ending}`);
+    save(await call("engine.export", token, format), `${fileStem(token)}.${ending}`);
   });
   const code = Object.assign(document.createElement("code"), { textContent: token });
   item.append(
@@ -39,53 +39,53 @@ function use(token) {
 }
 
 async function forget(token) {
-  await ask("removeWord", { token });
-  const { path } = words.get(token);
-  if (path) await ask("remove", { path });
-  words.delete(token);
+  await call("engine.removeEmbedding", token);
+  const path = kept.get(token);
+  if (path) await call("storage.remove", path);
+  kept.delete(token);
   for (const item of $("words").children) if (item.dataset.token === token) item.remove();
 }
 
-/** Puts a word on the shelf. */
-export async function keepWord(bytes, name, token) {
+/** Keeps an embedding. */
+export async function keepEmbedding(bytes, name, token) {
   // Kept as the engine writes it: whatever it came as, it can be read again.
   const about = await add(bytes, name, { token });
   const path = `words/${Date.now()}-${fileStem(about.token)}.safetensors`;
-  const written = await ask("export", { token: about.token, format: "diffusers" });
+  const written = await call("engine.export", about.token, "diffusers");
   try {
-    await ask("put", { path, bytes: written.buffer });
+    await call("storage.put", path, written);
   } catch (error) {
     if (error instanceof BrokenEngine) throw error;
-    throw new Error(`${about.token} is gone when this tab closes, so download it: ${error.message}`);
+    throw new Error(`${about.token} will be lost when this tab closes, so download it: ${error.message}`);
   }
-  words.get(about.token).path = path;
+  kept.set(about.token, path);
   return about;
 }
 
-/** Brings the kept words to a model that was loaded; those for other kinds of models wait. */
+/** Brings the kept embeddings to a model that was loaded; those for other kinds of models wait. */
 async function restore() {
-  words.clear();
+  kept.clear();
   $("words").replaceChildren();
   let others = 0;
-  for (const file of await ask("list", { path: "words" })) {
+  for (const file of await call("storage.list", "words")) {
     const path = `words/${file}`;
     try {
-      await add(await ask("get", { path }), file, { path });
+      await add(await call("storage.get", path), file, { path });
     } catch (error) {
       console.info(error.message);
       others += 1;
     }
   }
-  if (others > 0) say("words-problem", `${others} kept ${others === 1 ? "word does" : "words do"} not fit this model, and ${others === 1 ? "waits" : "wait"} for one that it fits.`);
+  if (others > 0) say("words-problem", `${others} stored ${others === 1 ? "embedding does" : "embeddings do"} not fit this model and will be here for one that fits.`);
 }
 
 /** Makes the card work. Gives what is to be called when a model is loaded. */
-export function wordsCard() {
+export function embeddingsCard() {
   $("word-files").addEventListener("change", ({ target }) => using("words-problem", async () => {
     const problems = [];
     for (const file of target.files) {
       try {
-        await keepWord(await file.arrayBuffer(), file.name);
+        await keepEmbedding(await file.arrayBuffer(), file.name);
       } catch (error) {
         problems.push(error.message);
       }
@@ -97,10 +97,10 @@ export function wordsCard() {
     event.preventDefault();
     const typed = $("word-address").value;
     using("words-problem", async () => {
-      const found = await ask("fetchWord", { typed }, (event) => {
+      const found = await ask("fetchEmbedding", { typed }, (event) => {
         if (event.event === "warning") say("words-problem", event.text);
       });
-      const about = await keepWord(found.bytes.buffer, found.name);
+      const about = await keepEmbedding(found.bytes, found.name);
       const kind = found.kind ? ` (${found.kind})` : "";
       say("words-problem");
       // Unless the next one stands there already.

@@ -1,0 +1,31 @@
+// The settings on the page. What can be chosen, and what it is when nobody chooses, comes from the engine; what a setting is called
+// stands in index.html, and the engine's sentences use it.
+
+/** Everything that names a setting: `data-setting` is its key in settings files. */
+const labelled = (place) => [...place.querySelectorAll("[data-setting]")];
+
+/** What the page calls its settings, by their keys. */
+export function labels() {
+  return Object.fromEntries(labelled(document).map((label) => [label.dataset.setting, label.firstChild.textContent.trim()]));
+}
+
+/** What people call the parts of a model. */
+const parts = new Map();
+export const partName = (part) => parts.get(part) ?? part;
+
+/** Fills the forms; what somebody has typed already stays. */
+export function fill(choices) {
+  for (const { value, label } of choices.parts) parts.set(value, label);
+  document.getElementById("hub").placeholder = choices.hub;
+  for (const [form, defaults] of [["learn", choices.training], ["make", choices.pictures]]) {
+    for (const label of labelled(document.getElementById(form))) {
+      const key = label.dataset.setting;
+      const field = label.querySelector("input, select");
+      if (field instanceof HTMLSelectElement && field.options.length === 0) {
+        field.append(...choices[key].map(({ value, label }) => new Option(label, value, false, value === defaults[key])));
+      } else if (field.value === "" && defaults[key] !== null) {
+        field.value = defaults[key];
+      }
+    }
+  }
+}
