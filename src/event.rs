@@ -6,32 +6,8 @@
 
 use serde::Serialize;
 
+pub use crate::parts::Part;
 use crate::setting::{Wording, worded};
-
-/// A part of a Stable Diffusion model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Part {
-    /// The CLIP tokenizer.
-    Tokenizer,
-    /// The CLIP text encoder.
-    TextEncoder,
-    /// The U-Net.
-    Unet,
-    /// The autoencoder.
-    Vae,
-}
-
-impl std::fmt::Display for Part {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Part::Tokenizer => "tokenizer",
-            Part::TextEncoder => "text encoder",
-            Part::Unet => "U-Net",
-            Part::Vae => "autoencoder",
-        })
-    }
-}
 
 /// Which pictures a fixed evaluation batch shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -62,6 +62,7 @@ pub mod mini;
 pub mod model;
 pub mod noise;
 pub mod ops;
+pub mod parts;
 pub mod plan;
 pub mod sample;
 pub mod schedule;

@@ -4,14 +4,15 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use sha2::{Digest, Sha256};
 
-use crate::event::{Event, Part};
-use crate::ops::{Var, splice};
-use crate::schedule::SchedulerConfig;
+use crate::event::Event;
+use crate::ops::Var;
+use crate::parts::{Part, Precision};
+use crate::schedule::{NoiseSchedule, SchedulerConfig};
 use crate::source::{Source, read_text};
-use crate::text::{ClipTextConfig, ClipTextModel, ClipTokenizer, Prompt, Vocabulary};
+use crate::text::{ClipTextConfig, ClipTextModel, ClipTokenizer, Prompt, TextEncoder, Tokenizers, Vocabulary};
 use crate::unet::{Unet, UnetConfig};
 use crate::vae::{VaeConfig, VaeDecoder, VaeEncoder};
 use crate::weights::{Asked, Random, Storage, Weights, files};
@@ -20,14 +21,11 @@ use crate::{Error, Result, gpu};
 /// Parameters up to which a model is kept in f32: below this the conversions would cost more than the memory.
 const SMALL: u64 = 64 << 20;
 
-/// The parts that have weights.
-pub const PARTS: [Part; 3] = [Part::TextEncoder, Part::Unet, Part::Vae];
-
 /// The configurations of a model's parts.
 #[derive(Debug, Clone)]
 pub struct ModelConfig {
-    /// The text encoder's.
-    pub text: ClipTextConfig,
+    /// The text encoders': one today.
+    pub text_encoders: Vec<ClipTextConfig>,
     /// The U-Net's.
     pub unet: UnetConfig,
     /// The autoencoder's.
@@ -42,36 +40,60 @@ impl ModelConfig {
     /// # Errors
     /// [`Error::ModelPartMissing`] for a missing file, [`Error::BadConfig`] for one that cannot be run.
     pub async fn read(source: &dyn Source) -> Result<Self> {
-        let read = async |part: &str, path: &str| match read_text(source, path).await? {
-            Some(text) => Ok((text, format!("{}/{path}", source.name()))),
-            None => {
-                Err(Error::ModelPartMissing { model: source.name(), part: part.to_owned(), expected: path.to_owned() })
-            }
+        let read = async |part: Part| {
+            let path = part.config();
+            let missing =
+                || Error::ModelPartMissing { model: source.name(), part: part.to_string(), expected: path.to_owned() };
+            let text = read_text(source, path).await?.ok_or_else(missing)?;
+            Ok::<_, Error>((text, format!("{}/{path}", source.name())))
         };
-        let (text, file) = read("text encoder", "text_encoder/config.json").await?;
+        let (text, file) = read(Part::TextEncoder).await?;
         let text = ClipTextConfig::from_json(&text, &file)?;
-        let (unet, unet_file) = read("U-Net", "unet/config.json").await?;
+        let (unet, unet_file) = read(Part::Unet).await?;
         let unet = UnetConfig::from_json(&unet, &unet_file)?;
-        let (vae, file) = read("autoencoder", "vae/config.json").await?;
+        let (vae, file) = read(Part::Vae).await?;
         let vae = VaeConfig::from_json(&vae, &file)?;
-        let (scheduler, file) = read("noise schedule", "scheduler/scheduler_config.json").await?;
+        let (scheduler, file) = read(Part::Scheduler).await?;
         let scheduler = SchedulerConfig::from_json(&scheduler, &file)?.for_stable_diffusion();
+        let config = Self { text_encoders: vec![text], unet, vae, scheduler };
+        config.check().map_err(|reason| Error::BadConfig { file: unet_file, reason })?;
+        Ok(config)
+    }
+
+    /// Says what does not fit together.
+    fn check(&self) -> Result<(), String> {
+        let (unet, vae) = (&self.unet, &self.vae);
         for level in 0..unet.block_out_channels.len() {
-            let width = unet.cross_attention_dim.at(level);
-            if width != text.hidden_size {
-                let reason =
-                    format!("cross_attention_dim is {width}, but the text encoder's width is {}", text.hidden_size);
-                return Err(Error::BadConfig { file: unet_file, reason });
+            let (width, states) = (unet.cross_attention_dim.at(level), self.word_width());
+            if width != states {
+                return Err(format!("cross_attention_dim is {width}, but the text encoder's width is {states}"));
             }
         }
         if unet.in_channels != vae.latent_channels || unet.out_channels != vae.latent_channels {
             let (inputs, latents) = (unet.in_channels, vae.latent_channels);
-            let reason = format!(
+            return Err(format!(
                 "the U-Net takes {inputs} channels and the autoencoder makes {latents}; inpainting models are not supported"
-            );
-            return Err(Error::BadConfig { file: unet_file, reason });
+            ));
         }
-        Ok(Self { text, unet, vae, scheduler })
+        Ok(())
+    }
+
+    /// The first text encoder's configuration.
+    ///
+    /// # Panics
+    /// If there is none, which no model that was read has.
+    pub fn text(&self) -> &ClipTextConfig {
+        &self.text_encoders[0]
+    }
+
+    /// Width of a learned word's rows, and of a prompt's hidden states: those of all text encoders, side by side.
+    pub fn word_width(&self) -> usize {
+        self.text_encoders.iter().map(|text| text.hidden_size).sum()
+    }
+
+    /// Tokens in a prompt, start and end included.
+    pub fn prompt_length(&self) -> usize {
+        self.text().max_position_embeddings
     }
 
     /// The side in pixels that the model was trained on.
@@ -86,7 +108,44 @@ impl ModelConfig {
     }
 }
 
-/// The words of a model with their vectors, without the rest of the model.
+/// A model whose small files have been read: what it is, before any weight is. Cheap to clone.
+#[derive(Clone)]
+pub struct OpenedModel {
+    /// Its files.
+    pub source: Rc<dyn Source>,
+    /// Its configurations.
+    pub config: ModelConfig,
+    /// The tokenizers of its text encoders.
+    pub tokenizers: Tokenizers,
+}
+
+impl OpenedModel {
+    /// Reads configurations and tokenizers; the weights need not be there yet.
+    ///
+    /// # Errors
+    /// Those of [`ModelConfig::read`] and [`ClipTokenizer::load`].
+    pub async fn read(source: Rc<dyn Source>) -> Result<Self> {
+        let config = ModelConfig::read(&*source).await?;
+        let mut tokenizers = Vec::new();
+        for text in &config.text_encoders {
+            tokenizers.push(ClipTokenizer::load(&*source, text.vocab_size, text.max_position_embeddings).await?);
+        }
+        Ok(Self { source, config, tokenizers: Tokenizers::new(tokenizers) })
+    }
+
+    /// How its weights are kept: as is asked, or else as is usual.
+    ///
+    /// # Errors
+    /// Those of looking for the files.
+    pub async fn storage(&self, asked: Option<Storage>, on_gpu: bool) -> Result<Storage> {
+        match asked {
+            Some(storage) => Ok(storage),
+            None => usual_storage(&*self.source, on_gpu).await,
+        }
+    }
+}
+
+/// The vocabulary of a model with its vectors, without the rest of the model.
 ///
 /// # Errors
 /// See [`Vocabulary::read`].
@@ -123,10 +182,12 @@ pub struct Model {
     pub unet_hash: Option<String>,
     /// Where its tensors live.
     pub device: Device,
-    /// The text encoder.
-    pub text: ClipTextModel,
+    /// The text encoders: one today.
+    pub text_encoders: Vec<TextEncoder>,
     /// The U-Net.
     pub unet: Unet,
+    /// The noise schedule of its training.
+    pub schedule: NoiseSchedule,
     /// The decoder half of the autoencoder, while somebody needs it.
     decoder: RefCell<Option<Rc<VaeDecoder>>>,
     source: Rc<dyn Source>,
@@ -137,52 +198,53 @@ impl Model {
     /// Loads a model, except for the autoencoder's encoder, which only training needs ([`Model::encoder`]).
     ///
     /// # Errors
-    /// One of the variants about models and files; see [`ModelConfig::read`] and [`Weights::finish`].
+    /// One of the variants about models and files; see [`Weights::finish`].
     pub async fn load(
-        source: Rc<dyn Source>,
+        opened: &OpenedModel,
         device: &Device,
         loading: Loading,
         events: &mut dyn FnMut(Event),
-    ) -> Result<(Rc<Self>, ClipTokenizer)> {
-        let config = ModelConfig::read(&*source).await?;
-        let length = config.text.max_position_embeddings;
-        let tokenizer = ClipTokenizer::load(&*source, config.text.vocab_size, length).await?;
-        let storage = match loading.storage {
-            Some(storage) => storage,
-            None => usual_storage(&*source, gpu::is_gpu(device)).await?,
-        };
+    ) -> Result<Rc<Self>> {
+        let OpenedModel { source, config, tokenizers } = opened.clone();
+        let storage = opened.storage(loading.storage, gpu::is_gpu(device)).await?;
 
-        let weights = Weights::open(&*source, Part::TextEncoder, device, storage, &mut *events).await?;
-        let text = ClipTextModel::load(&weights, &config.text).await?;
-        weights.finish().await?;
-        drop(weights);
+        let mut text_encoders = Vec::new();
+        for (text, tokenizer) in config.text_encoders.iter().zip(tokenizers.into_each()) {
+            let part = Part::TextEncoder;
+            let weights = Weights::open(&*source, part, device, storage, &mut *events).await?;
+            let model = ClipTextModel::load(&weights, text).await?;
+            weights.finish().await?;
+            text_encoders.push(TextEncoder { part, tokenizer, model });
+        }
 
         let weights = Weights::open(&*source, Part::Unet, device, storage, &mut *events).await?;
-        let unet_hash = match loading.hash {
+        let unet_hash = if loading.hash {
             // On this device and no other: to start a second one takes time and a hundred megabytes.
-            true => Some(weights.send_in_order(&asked_by_unet(&*source, &config.unet, device).await?).await?),
-            false => None,
+            Some(weights.send_in_order(&asked_by_unet(&*source, &config.unet, device).await?).await?)
+        } else {
+            None
         };
         let unet = Unet::load(&weights, &config.unet).await?;
         weights.finish().await?;
         drop(weights);
 
         let model = Self {
+            schedule: NoiseSchedule::new(&config.scheduler),
             config,
             name: source.name(),
             fingerprint: fingerprint(&*source).await?,
             unet_hash,
             device: device.clone(),
-            text,
+            text_encoders,
             unet,
             decoder: RefCell::default(),
-            source: source.clone(),
+            source,
             storage,
         };
         if loading.decoder {
             model.decoder(events).await?;
         }
-        Ok((Rc::new(model), tokenizer))
+        Ok(Rc::new(model))
     }
 
     /// Loads the encoder half of the autoencoder.
@@ -213,24 +275,18 @@ impl Model {
         self.decoder.borrow_mut().take();
     }
 
+    /// The first text encoder.
+    ///
+    /// # Panics
+    /// If there is none, which no loaded model has.
+    pub fn text(&self) -> &TextEncoder {
+        &self.text_encoders[0]
+    }
+
     /// Hidden states `[B, T, D]` of prompts, with `rows` `[K, D]` for the learned words.
     pub fn encode_prompts(&self, prompts: &[Prompt], rows: &Var<2>, recompute: bool) -> Var<3> {
-        let table = &self.text.token_embedding;
-        let (length, width) = (self.config.text.max_position_embeddings, table.width());
-        let vocabulary = self.config.text.vocab_size;
-        let mut values = Vec::with_capacity(prompts.len() * length * width);
-        let mut places = Vec::new();
-        for (position, &id) in prompts.iter().flat_map(|prompt| &prompt.ids).enumerate() {
-            match (id as usize).checked_sub(vocabulary) {
-                Some(row) => {
-                    places.push((position, row));
-                    values.resize(values.len() + width, 0.0);
-                }
-                None => values.extend(table.row(id as usize)),
-            }
-        }
-        let base = Tensor::<1>::from_floats(values.as_slice(), &self.device).reshape([prompts.len(), length, width]);
-        self.text.forward(&splice(base, rows, &places), recompute)
+        // Of several encoders each would take its columns of the rows, and their states would be joined in the last dimension.
+        self.text().encode(prompts.iter().map(Prompt::tokens), rows, recompute, &self.device)
     }
 }
 
@@ -244,7 +300,7 @@ pub async fn with_random_weights(configs: Rc<dyn Source>) -> Result<Random> {
     // Only shapes are asked for, so any device will do.
     let (device, mut quiet) = (Device::default(), |_| ());
     let mut shapes = BTreeMap::new();
-    for part in PARTS {
+    for part in Part::WITH_WEIGHTS {
         let weights = Weights::listing(&*configs, part, &device, &mut quiet);
         match part {
             Part::Unet => drop(Unet::load(&weights, &config.unet).await?),
@@ -252,10 +308,13 @@ pub async fn with_random_weights(configs: Rc<dyn Source>) -> Result<Random> {
                 drop(VaeEncoder::load(&weights, &config.vae).await?);
                 drop(VaeDecoder::load(&weights, &config.vae).await?);
             }
-            Part::TextEncoder | Part::Tokenizer => drop(ClipTextModel::load(&weights, &config.text).await?),
+            Part::TextEncoder | Part::Tokenizer | Part::Scheduler => {
+                drop(ClipTextModel::load(&weights, config.text()).await?)
+            }
         }
+        let Some(paths) = part.weights(Precision::Full) else { continue };
         let asked = weights.asked().into_iter();
-        shapes.insert(files::whole(part), asked.map(|(name, mut asked)| (name, asked.shapes.remove(0))).collect());
+        shapes.insert(paths.whole, asked.map(|(name, mut asked)| (name, asked.shapes.remove(0))).collect());
     }
     Ok(Random::new(configs, shapes))
 }
@@ -280,10 +339,12 @@ pub async fn usual_storage(source: &dyn Source, on_gpu: bool) -> Result<Storage>
 /// The same, judged by the length of all weight files in bytes.
 pub fn usual_storage_of(bytes: u64, on_gpu: bool) -> Storage {
     // As many parameters as there would be in f16.
-    match bytes / 2 <= SMALL {
-        true => Storage::F32,
-        false if on_gpu => Storage::F16,
-        false => Storage::AsFile,
+    if bytes / 2 <= SMALL {
+        Storage::F32
+    } else if on_gpu {
+        Storage::F16
+    } else {
+        Storage::AsFile
     }
 }
 
@@ -292,7 +353,7 @@ pub fn usual_storage_of(bytes: u64, on_gpu: bool) -> Storage {
 async fn fingerprint(source: &dyn Source) -> Result<String> {
     const WINDOW: u64 = 64 << 10;
     let mut hash = Sha256::new();
-    for part in PARTS {
+    for part in Part::WITH_WEIGHTS {
         for path in files::find(source, part).await?.unwrap_or_default() {
             let length = source.length(&path).await?.unwrap_or(0);
             hash.update(format!("{path} {length}\n"));
@@ -308,7 +369,7 @@ async fn fingerprint(source: &dyn Source) -> Result<String> {
 /// The length of all weight files.
 async fn weight_bytes(source: &dyn Source) -> Result<u64> {
     let mut bytes = 0;
-    for part in PARTS {
+    for part in Part::WITH_WEIGHTS {
         for path in files::find(source, part).await?.unwrap_or_default() {
             bytes += source.length(&path).await?.unwrap_or(0);
         }

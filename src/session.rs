@@ -7,10 +7,10 @@ use burn::tensor::Device;
 use crate::config::{SampleConfig, TrainConfig};
 use crate::embedding::Embedding;
 use crate::event::Event;
-use crate::model::{Loading, Model};
+use crate::model::{Loading, Model, OpenedModel};
 use crate::sample::SampleJob;
 use crate::source::Source;
-use crate::text::{ClipTokenizer, Rows};
+use crate::text::{ClipTokenizer, Rows, Tokenizers};
 use crate::train::{RunState, TrainInput, TrainJob};
 use crate::weights::Storage;
 use crate::{Error, Result};
@@ -18,7 +18,7 @@ use crate::{Error, Result};
 /// A model in use.
 pub struct Session {
     model: Rc<Model>,
-    tokenizer: ClipTokenizer,
+    tokenizers: Tokenizers,
     rows: Rows,
     embeddings: Vec<Embedding>,
 }
@@ -46,9 +46,19 @@ impl Session {
         loading: Loading,
         events: &mut dyn FnMut(Event),
     ) -> Result<Self> {
-        let (model, tokenizer) = Model::load(source, device, loading, events).await?;
-        let rows = Rows { values: Vec::new(), width: model.config.text.hidden_size };
-        Ok(Self { model, tokenizer, rows, embeddings: Vec::new() })
+        Self::of(&OpenedModel::read(source).await?, device, loading, events).await
+    }
+
+    /// As [`Session::load`], with a model whose small files have been read.
+    pub async fn of(
+        opened: &OpenedModel,
+        device: &Device,
+        loading: Loading,
+        events: &mut dyn FnMut(Event),
+    ) -> Result<Self> {
+        let model = Model::load(opened, device, loading, events).await?;
+        let rows = Rows { values: Vec::new(), width: model.config.word_width() };
+        Ok(Self { model, tokenizers: opened.tokenizers.clone(), rows, embeddings: Vec::new() })
     }
 
     /// The model.
@@ -56,9 +66,14 @@ impl Session {
         &self.model
     }
 
-    /// The tokenizer, with the words that were added.
+    /// The first text encoder's tokenizer, with the words that were added.
     pub fn tokenizer(&self) -> &ClipTokenizer {
-        &self.tokenizer
+        self.tokenizers.first()
+    }
+
+    /// The tokenizers of all text encoders, with the words that were added.
+    pub fn tokenizers(&self) -> &Tokenizers {
+        &self.tokenizers
     }
 
     /// The words that were added.
@@ -84,7 +99,7 @@ impl Session {
                 expected: self.rows.width,
             });
         }
-        self.tokenizer.add_word(&embedding.token, embedding.vectors())?;
+        self.tokenizers.add_word(&embedding.token, embedding.vectors())?;
         self.rows.values.extend(embedding.rows());
         self.embeddings.push(embedding);
         Ok(())
@@ -92,7 +107,7 @@ impl Session {
 
     /// Forgets a learned word, and gives it back; none if no word has this name. Jobs that were started keep theirs.
     pub fn remove_embedding(&mut self, token: &str) -> Option<Embedding> {
-        let rows = self.tokenizer.remove_word(token)?;
+        let rows = self.tokenizers.remove_word(token)?;
         self.rows.values.drain(rows.start * self.rows.width..rows.end * self.rows.width);
         let key = token.to_lowercase();
         let at = self.embeddings.iter().position(|embedding| embedding.token.to_lowercase() == key)?;
@@ -102,7 +117,7 @@ impl Session {
     /// A prompt without the embeddings in it, to compare with: in the place of each is the phrase that it started from, or
     /// nothing where it started from none. None if no embedding is in it.
     pub fn without(&self, prompt: &str) -> Option<String> {
-        if self.tokenizer.prompt(prompt).words.is_empty() {
+        if self.tokenizer().prompt(prompt).words.is_empty() {
             return None;
         }
         let init = |token: &str| {
@@ -110,19 +125,19 @@ impl Session {
             let init = embedding.and_then(|embedding| embedding.metadata.get("init"));
             init.filter(|init| is_phrase(init)).cloned().unwrap_or_default()
         };
-        let without = self.tokenizer.replace_words(prompt, init);
+        let without = self.tokenizer().replace_words(prompt, init);
         // An embedding that is left out leaves two spaces behind.
         Some(without.split_whitespace().collect::<Vec<_>>().join(" "))
     }
 
     /// Starts generating pictures.
     pub fn sample(&self, prompt: &str, config: &SampleConfig) -> Result<SampleJob> {
-        SampleJob::new(self.model.clone(), self.tokenizer.clone(), &self.rows, prompt, config)
+        SampleJob::new(self.model.clone(), self.tokenizers.clone(), &self.rows, prompt, config)
     }
 
     /// Starts learning a word. Nothing is computed until the job is asked for its first event.
     pub fn train(&self, config: &TrainConfig, input: TrainInput) -> Result<TrainJob> {
-        TrainJob::new(self.model.clone(), self.tokenizer.clone(), self.rows.clone(), config, input)
+        TrainJob::new(self.model.clone(), self.tokenizers.clone(), self.rows.clone(), config, input)
     }
 
     /// Goes on with a run from its state ([`TrainJob::state`]), given what it was started with.

@@ -7,6 +7,7 @@
 use serde_json::{Value, json};
 
 use super::recognise::Family;
+use crate::parts::Part;
 use crate::schedule::PredictionType;
 
 /// The files of a family, by their paths; none for a family whose sizes are not known.
@@ -50,15 +51,12 @@ pub(super) fn files(family: Family, prediction: PredictionType) -> Option<Vec<(&
         "prediction_type": prediction_name(prediction),
     });
     Some(vec![
-        ("text_encoder/config.json", text.to_string()),
-        ("unet/config.json", unet.to_string()),
-        ("vae/config.json", vae.to_string()),
-        (SCHEDULER, scheduler.to_string()),
+        (Part::TextEncoder.config(), text.to_string()),
+        (Part::Unet.config(), unet.to_string()),
+        (Part::Vae.config(), vae.to_string()),
+        (Part::Scheduler.config(), scheduler.to_string()),
     ])
 }
-
-/// Where the noise schedule is.
-pub(super) const SCHEDULER: &str = "scheduler/scheduler_config.json";
 
 fn prediction_name(prediction: PredictionType) -> &'static str {
     match prediction {
@@ -67,7 +65,7 @@ fn prediction_name(prediction: PredictionType) -> &'static str {
     }
 }
 
-/// A `scheduler_config.json` that says what is predicted; as it is if it is no object.
+/// A `scheduler_config.json` that says what is predicted; as it is if it is not an object.
 pub(super) fn with_prediction(text: &str, prediction: PredictionType) -> String {
     match serde_json::from_str::<Value>(text) {
         Ok(Value::Object(mut map)) => {
@@ -96,7 +94,7 @@ mod tests {
                 memory.insert(path, text.into_bytes());
             }
             let config = pollster::block_on(ModelConfig::read(&memory)).unwrap();
-            assert_eq!((config.resolution(), config.text.hidden_size), (side, width));
+            assert_eq!((config.resolution(), config.word_width()), (side, width));
             assert_eq!(config.scheduler.prediction_type, prediction);
             assert_eq!(config.vae.scaling_factor, 0.18215);
         }

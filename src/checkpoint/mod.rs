@@ -21,21 +21,15 @@ use self::names::{Blocks, Meaning, meaning};
 pub use self::recognise::Family;
 pub use self::tokenizer::vocabulary_files;
 use crate::embedding::safetensors::Entry;
-use crate::event::{Event, Part};
+use crate::event::Event;
+use crate::parts::{Part, Precision};
 use crate::schedule::PredictionType;
 use crate::source::{LocalFuture, Source, read_text};
-use crate::weights::{Header, files};
+use crate::weights::Header;
 use crate::{Error, Result};
 
-/// The small files of a model.
-const TEXTS: [&str; 4] = ["text_encoder/config.json", "unet/config.json", "vae/config.json", config::SCHEDULER];
-/// Those of its tokenizer; the last two need not be there.
-const TOKENIZER: [&str; 4] = [
-    "tokenizer/vocab.json",
-    "tokenizer/merges.txt",
-    "tokenizer/special_tokens_map.json",
-    "tokenizer/tokenizer_config.json",
-];
+/// The parts that have a configuration file.
+const CONFIGURED: [Part; 4] = [Part::TextEncoder, Part::Unet, Part::Vae, Part::Scheduler];
 
 /// What to do about things that the file does not say.
 #[derive(Clone, Default)]
@@ -195,28 +189,31 @@ async fn texts(
     options: &Options,
 ) -> Result<BTreeMap<String, Vec<u8>>> {
     let mut texts: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    let (configs, tokenizer) = (CONFIGURED.map(Part::config), Part::Tokenizer);
+    let scheduler = Part::Scheduler.config();
     if let Some(base) = &options.base {
-        for path in TEXTS.iter().chain(&TOKENIZER) {
+        let taken = || configs.iter().chain(tokenizer.needed()).chain(tokenizer.useful()).copied();
+        for path in taken() {
             if let Some(text) = read_text(&**base, path).await? {
-                texts.insert((*path).to_owned(), text.into_bytes());
+                texts.insert(path.to_owned(), text.into_bytes());
             }
         }
         if texts.is_empty() {
-            let expected = format!("one of {}", TEXTS.iter().chain(&TOKENIZER).copied().collect::<Vec<_>>().join(", "));
+            let expected = format!("one of {}", taken().collect::<Vec<_>>().join(", "));
             let part = "configuration or tokenizer".to_owned();
             return Err(Error::ModelPartMissing { model: base.name(), part, expected });
         }
         // What the user says about a base's schedule comes before what it says itself.
-        if let (Some(prediction), Some(text)) = (options.prediction, texts.get(config::SCHEDULER)) {
+        if let (Some(prediction), Some(text)) = (options.prediction, texts.get(scheduler)) {
             let text = config::with_prediction(&String::from_utf8_lossy(text), prediction);
-            texts.insert(config::SCHEDULER.to_owned(), text.into_bytes());
+            texts.insert(scheduler.to_owned(), text.into_bytes());
         }
     }
     let built_in = config::files(family, prediction.unwrap_or(PredictionType::Epsilon));
     for (path, text) in built_in.into_iter().flatten() {
         texts.entry(path.to_owned()).or_insert_with(|| text.into_bytes());
     }
-    if let Some(missing) = TEXTS.iter().find(|path| !texts.contains_key(**path)) {
+    if let Some(missing) = configs.iter().find(|path| !texts.contains_key(**path)) {
         return Err(Error::BadFile {
             file: name.to_owned(),
             reason: format!(
@@ -225,7 +222,7 @@ async fn texts(
             ),
         });
     }
-    if !TOKENIZER[..2].iter().all(|path| texts.contains_key(*path)) {
+    if !tokenizer.needed().iter().all(|path| texts.contains_key(*path)) {
         texts.extend(tokenizer::built_in(family)?);
     }
     Ok(texts)
@@ -236,13 +233,12 @@ fn parts(header: &Header) -> std::result::Result<(BTreeMap<String, PartFile>, Ve
     let blocks = Blocks::count(&header.tensors().map(|entry| entry.name.as_str()).collect::<Vec<_>>());
     let mut found: BTreeMap<String, BTreeMap<String, Entry>> = BTreeMap::new();
     let mut unknown = Vec::new();
-    let mut add = |part: Part, name: String, entry: Entry| match found
-        .entry(files::whole(part))
-        .or_default()
-        .insert(name.clone(), entry)
-    {
-        None => Ok(()),
-        Some(_) => Err(format!("two of its weights are both {name} of the {part}")),
+    let mut add = |part: Part, name: String, entry: Entry| {
+        let paths = part.weights(Precision::Full).ok_or_else(|| format!("{name} cannot be a weight of the {part}"))?;
+        match found.entry(paths.whole).or_default().insert(name.clone(), entry) {
+            None => Ok(()),
+            Some(_) => Err(format!("two of its weights are both {name} of the {part}")),
+        }
     };
     for entry in header.tensors() {
         match meaning(&entry.name, blocks) {

@@ -6,7 +6,7 @@
 //! range of the file. The tables are held against what those functions do with the files of Stable Diffusion 1.5 and 2.1
 //! (`tests/fixtures/checkpoint-*.json`).
 
-use crate::event::Part;
+use crate::parts::Part;
 
 /// Where the three parts are in a file.
 pub(super) const UNET: &str = "model.diffusion_model.";

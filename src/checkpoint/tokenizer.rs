@@ -6,6 +6,7 @@ use flate2::read::GzDecoder;
 
 use super::recognise::Family;
 use crate::Result;
+use crate::parts::Part;
 
 /// Files and their contents.
 type Files = Vec<(String, Vec<u8>)>;
@@ -21,14 +22,14 @@ pub(super) fn built_in(family: Family) -> Result<Files> {
 /// end (openai/CLIP, `simple_tokenizer.py`). Stable Diffusion 2.x pads with an exclamation mark.
 ///
 /// # Errors
-/// [`crate::Error::BadFile`] if it is no such list.
+/// [`crate::Error::BadFile`] if it is not such a list.
 pub fn vocabulary_files(packed: &[u8], pads_with_mark: bool) -> Result<Files> {
     /// Longest list that is believed: CLIP's has 524,605 bytes.
     const LONGEST: u64 = 4 << 20;
     let mut merges = String::new();
     GzDecoder::new(packed).take(LONGEST).read_to_string(&mut merges).map_err(|error| crate::Error::BadFile {
         file: "merges.txt.gz".to_owned(),
-        reason: format!("this is no packed list of merges: {error}"),
+        reason: format!("this is not a packed list of merges: {error}"),
     })?;
     let letters = byte_letters();
     let mut vocabulary = serde_json::Map::new();
@@ -40,14 +41,13 @@ pub fn vocabulary_files(packed: &[u8], pads_with_mark: bool) -> Result<Files> {
     letters.iter().for_each(|letter| add(format!("{letter}</w>")));
     merges.lines().filter(|line| !line.starts_with("#version")).for_each(|line| add(line.replacen(' ', "", 1)));
     ["<|startoftext|>", "<|endoftext|>"].into_iter().for_each(|token| add(token.to_owned()));
-    let mut files = vec![
-        ("tokenizer/vocab.json".to_owned(), serde_json::Value::Object(vocabulary).to_string().into_bytes()),
-        ("tokenizer/merges.txt".to_owned(), merges.into_bytes()),
-    ];
+    let contents = [serde_json::Value::Object(vocabulary).to_string().into_bytes(), merges.into_bytes()];
+    let mut files: Vec<(&str, Vec<u8>)> = Part::Tokenizer.needed().iter().copied().zip(contents).collect();
     if pads_with_mark {
-        files.push(("tokenizer/special_tokens_map.json".to_owned(), br#"{"pad_token": "!"}"#.to_vec()));
+        let special_tokens = Part::Tokenizer.useful().iter().copied().take(1);
+        files.extend(special_tokens.map(|path| (path, br#"{"pad_token": "!"}"#.to_vec())));
     }
-    Ok(files)
+    Ok(files.into_iter().map(|(path, bytes)| (path.to_owned(), bytes)).collect())
 }
 
 /// A printable character for each byte, in the order of CLIP's vocabulary (GPT-2's `bytes_to_unicode`): those of Latin-1

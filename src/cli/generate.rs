@@ -19,7 +19,7 @@ use crate::config::SampleConfig;
 use crate::event::Event;
 use crate::image::encode_png;
 use crate::model::{Loading, ModelConfig};
-use crate::plan::{self, Plan, WeightBytes};
+use crate::plan::{self, MemoryPlan, WeightBytes};
 use crate::sample::{Label, SampleJob};
 use crate::{Error, Result};
 
@@ -102,7 +102,7 @@ pub(super) async fn run(args: &GenerateArgs, shared: &Shared, out: &mut Output) 
 }
 
 /// How much memory pictures will need.
-fn planned(config: &SampleConfig) -> impl Fn(&ModelConfig, WeightBytes, bool) -> Plan {
+fn planned(config: &SampleConfig) -> impl Fn(&ModelConfig, WeightBytes, bool) -> MemoryPlan {
     move |model, weights, on_cpu| {
         let guided = if config.guidance == 1.0 { 1 } else { 2 };
         let job = plan::Job {
@@ -110,7 +110,7 @@ fn planned(config: &SampleConfig) -> impl Fn(&ModelConfig, WeightBytes, bool) ->
             width: config.width.unwrap_or(model.resolution()),
             batch: guided * config.count.min(config.batch_size),
         };
-        Plan::generating(model, weights, job, on_cpu)
+        MemoryPlan::generating(model, weights, job, on_cpu)
     }
 }
 

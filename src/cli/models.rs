@@ -12,14 +12,11 @@ use crate::Result;
 use crate::base::bytes::size;
 use crate::config::SamplerKind;
 use crate::embedding::Embedding;
-use crate::event::Part;
 use crate::model::ModelConfig;
+use crate::parts::Part;
 use crate::schedule::{PredictionType, Sampler};
 use crate::source::Source;
 use crate::weights::{Header, files};
-
-/// The parts with weights, and their names for programs.
-const PARTS: [(&str, Part); 3] = [("text_encoder", Part::TextEncoder), ("unet", Part::Unet), ("vae", Part::Vae)];
 
 /// Describes the model that is asked for, after the one in the program.
 pub(super) async fn run(shared: &Shared, out: &mut Output) -> Result<()> {
@@ -35,10 +32,10 @@ async fn describe(source: &dyn Source, out: &mut Output) -> Result<()> {
     let config = ModelConfig::read(source).await?;
     let id = ModelId::of(source).await?;
     let mut parts = Vec::new();
-    for (folder, part) in PARTS {
-        parts.push((folder, part, weights(source, part).await?));
+    for part in Part::WITH_WEIGHTS {
+        parts.push((part, weights(source, part).await?));
     }
-    let (text, unet, vae) = (&config.text, &config.unet, &config.vae);
+    let (text, unet, vae) = (config.text(), &config.unet, &config.vae);
     let prediction = match config.scheduler.prediction_type {
         PredictionType::Epsilon => "epsilon",
         PredictionType::VPrediction => "v-prediction",
@@ -65,7 +62,7 @@ async fn describe(source: &dyn Source, out: &mut Output) -> Result<()> {
         format!("  autoencoder   {:?} channels, {latents} pixels to a latent", vae.block_out_channels),
         format!("  samplers      {}", samplers.join(", ")),
     ];
-    for (_, name, weights) in &parts {
+    for (name, weights) in &parts {
         lines.push(match weights {
             Some(Weights { file, bytes, parameters, types }) => {
                 format!(
@@ -80,7 +77,7 @@ async fn describe(source: &dyn Source, out: &mut Output) -> Result<()> {
     lines.extend(id.hash.as_ref().map(|hash| format!("  identity      {hash} (SHA-256 of the U-Net)")));
     let parts: serde_json::Map<String, Value> = parts
         .iter()
-        .map(|(folder, _, weights)| ((*folder).to_owned(), weights.as_ref().map_or(Value::Null, Weights::to_json)))
+        .map(|(part, weights)| (part.folder().to_owned(), weights.as_ref().map_or(Value::Null, Weights::to_json)))
         .collect();
     let object = json!({
         "event": "model", "name": id.name, "hash": id.hash, "resolution": resolution, "size_step": config.size_step(),

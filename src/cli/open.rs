@@ -15,7 +15,8 @@ use crate::gpu::tuning::{self, Tuning};
 use crate::gpu::{self, Chosen};
 use crate::mini;
 use crate::model::{Loading, ModelConfig, usual_storage, usual_storage_of};
-use crate::plan::{FileLength, Machine, Plan, WeightBytes};
+use crate::parts::FileLength;
+use crate::plan::{Machine, MemoryPlan, WeightBytes};
 use crate::session::Session;
 use crate::source::Source;
 use crate::source::fetch::WordFile;
@@ -68,7 +69,7 @@ async fn unet_hash(source: &dyn Source) -> Result<Option<String>> {
 }
 
 /// A plan for what is to be done with a model, given its weights as they will be kept, and whether the processor computes.
-pub(super) type Planned<'a> = &'a dyn Fn(&ModelConfig, WeightBytes, bool) -> Plan;
+pub(super) type Planned<'a> = &'a dyn Fn(&ModelConfig, WeightBytes, bool) -> MemoryPlan;
 
 /// Before a model's weights are fetched: says what the work will take of the memory, judged by their lengths; nothing where
 /// that is not worth a word.

@@ -32,6 +32,11 @@ pub fn attention(q: &Var<3>, k: &Var<3>, v: &Var<3>, heads: usize, causal: bool)
     })
 }
 
+/// Whether heads of this width have a kernel on GPUs, which computes scores piece by piece and never holds all of them.
+pub fn has_attention_kernel(head_width: usize) -> bool {
+    super::wgsl::Attention::takes(head_width)
+}
+
 type Forward = fn(&Tensor<3>, &Tensor<3>, &Tensor<3>, usize, bool) -> Tensor<3>;
 type Backward = fn([&Tensor<3>; 3], &Tensor<3>, usize, bool) -> [Tensor<3>; 3];
 

@@ -26,7 +26,7 @@ mod wgsl;
 use std::cell::Cell;
 
 pub use activation::{geglu, gelu, quick_gelu, silu};
-pub use attention::attention;
+pub use attention::{attention, has_attention_kernel};
 pub use conv2d::{Conv2d, conv2d, conv2d_add};
 pub use grad::{Gradients, Link, Origin, Var, backward, recompute};
 pub use linear::{Linear, linear, linear_add};
@@ -57,6 +57,13 @@ pub fn with_reference<R>(work: impl FnOnce() -> R) -> R {
     REFERENCE.set(before);
     result
 }
+
+/// Bytes that each thread of the processor holds while it makes a product.
+#[cfg(not(target_family = "wasm"))]
+pub const PACKED_BYTES: u64 = cpu::PACKED_BYTES;
+/// In a browser the processor makes none.
+#[cfg(target_family = "wasm")]
+pub const PACKED_BYTES: u64 = 0;
 
 /// Whether this tensor's ops run on our CPU kernels.
 #[cfg(not(target_family = "wasm"))]

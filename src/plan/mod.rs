@@ -9,12 +9,11 @@ mod machine;
 mod walk;
 
 use crate::base::bytes::size;
-use crate::event::Part;
-use crate::model::{ModelConfig, PARTS};
+use crate::model::ModelConfig;
 use crate::setting::{Advice, Setting, advised};
-use crate::source::Source;
 use crate::vae::tiling::TILE;
-use crate::weights::{Header, Storage, files, stored_bytes};
+use crate::weights::Stored;
+pub use crate::weights::WeightBytes;
 use crate::{Error, Result};
 pub use machine::Machine;
 use walk::Walk;
@@ -28,95 +27,6 @@ const SPARE: f64 = 0.05;
 /// How far below the estimate a need can be: what is still too much then is refused.
 const UNSURE: f64 = 0.8;
 
-/// Bytes of the weights of each part as they will be kept, and of the largest single one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct WeightBytes {
-    /// The text encoder, the token table included.
-    pub text: u64,
-    /// The U-Net.
-    pub unet: u64,
-    /// The encoder half of the autoencoder.
-    pub encoder: u64,
-    /// The decoder half.
-    pub decoder: u64,
-    /// The largest weight.
-    pub largest: u64,
-    /// Whether any is kept in half precision, and widened for the moment of its use.
-    pub half: bool,
-}
-
-impl WeightBytes {
-    /// Adds up what the headers of a model's files say.
-    ///
-    /// # Errors
-    /// As for [`crate::weights::Weights::open`].
-    pub async fn read(source: &dyn Source, storage: Storage) -> Result<Self> {
-        let mut sum = Self::default();
-        for part in PARTS {
-            for path in files::expect(source, part).await? {
-                let header = Header::read(source, &path, source.length(&path).await?.unwrap_or(0)).await?;
-                for entry in header.tensors() {
-                    let (bytes, half) = stored_bytes(entry, storage);
-                    sum.half |= half;
-                    sum.largest = sum.largest.max(bytes);
-                    *match part {
-                        Part::Unet => &mut sum.unet,
-                        Part::Vae if entry.name.starts_with("encoder.") || entry.name.starts_with("quant_conv") => {
-                            &mut sum.encoder
-                        }
-                        Part::Vae => &mut sum.decoder,
-                        Part::TextEncoder | Part::Tokenizer => &mut sum.text,
-                    } += bytes;
-                }
-            }
-        }
-        Ok(sum)
-    }
-
-    /// The least that the weights can come to, judged by nothing but the lengths of their files: before they are fetched.
-    ///
-    /// A file that does not say that it is in half precision may be all the same, so what comes out is a lower bound.
-    pub fn at_least(files: &[FileLength], storage: Storage) -> Self {
-        let mut sum = Self::default();
-        for file in files {
-            let bytes = match storage {
-                Storage::AsFile => file.bytes,
-                Storage::F16 if file.half => file.bytes,
-                Storage::F16 => file.bytes / 2,
-                Storage::F32 if file.half => file.bytes * 2,
-                Storage::F32 => file.bytes,
-            };
-            sum.half |= storage == Storage::F16 || (storage == Storage::AsFile && file.half);
-            match file.part {
-                Part::Unet => sum.unet += bytes,
-                // Stable Diffusion's: 34 of 84 million parameters.
-                Part::Vae => {
-                    sum.encoder += bytes / 5 * 2;
-                    sum.decoder += bytes / 5 * 3;
-                }
-                Part::TextEncoder | Part::Tokenizer => sum.text += bytes,
-            }
-        }
-        sum
-    }
-
-    /// What stays for as long as the model is used for the job.
-    pub fn resident(&self) -> u64 {
-        self.text + self.unet + self.decoder
-    }
-}
-
-/// A file with weights that is not here yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FileLength {
-    /// What it is a part of.
-    pub part: Part,
-    /// Its length.
-    pub bytes: u64,
-    /// Whether its name says that it is in half precision.
-    pub half: bool,
-}
-
 /// A phase of a job, and what it needs besides the resident weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Phase {
@@ -128,7 +38,7 @@ pub struct Phase {
 
 /// What a job needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
+pub struct MemoryPlan {
     /// The weights, as far as the job loads them.
     pub weights: WeightBytes,
     /// What happens, one after the other.
@@ -159,10 +69,10 @@ impl Job {
     }
 }
 
-impl Plan {
+impl MemoryPlan {
     /// What making pictures needs.
     pub fn generating(config: &ModelConfig, weights: WeightBytes, job: Job, on_cpu: bool) -> Self {
-        let walk = Walk::new(config, weights.half, on_cpu);
+        let walk = Walk::new(config, weights.narrowest, on_cpu);
         let unet = walk.unet(job);
         let decode = walk.decode(tiled(config, job));
         let phases = vec![
@@ -181,7 +91,7 @@ impl Plan {
         previews: Option<Job>,
         on_cpu: bool,
     ) -> Self {
-        let walk = Walk::new(config, weights.half, on_cpu);
+        let walk = Walk::new(config, weights.narrowest, on_cpu);
         let unet = walk.unet(job);
         let encode = walk.encode(tiled(config, Job { batch: 1, ..job }));
         let step = if recompute { unet.recomputed } else { unet.remembered };
@@ -266,7 +176,7 @@ impl Plan {
             "a preview" => vec![Advice::Set(PreviewEvery, "0")],
             _ => vec![Advice::Smaller(Width), Advice::Smaller(Height), Advice::Smaller(BatchSize)],
         };
-        if !self.weights.half {
+        if self.weights.narrowest == Stored::F32 {
             advice.push(Advice::Set(Weights, "f16"));
         }
         advice.push(Advice::CloseOtherPrograms);
@@ -283,46 +193,21 @@ fn tiled(config: &ModelConfig, job: Job) -> Job {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::weights::Storage;
 
-    fn plan(half: bool, batch: u32) -> Plan {
+    fn plan(half: bool, batch: u32) -> MemoryPlan {
         let source = crate::source::Folder::new("models/mini");
         let config = pollster::block_on(ModelConfig::read(&source)).unwrap();
         let storage = if half { Storage::AsFile } else { Storage::F32 };
         let weights = pollster::block_on(WeightBytes::read(&source, storage)).unwrap();
-        Plan::training(&config, weights, Job { height: 64, width: 64, batch }, false, Some(Job::preview(&config)), true)
-    }
-
-    #[test]
-    fn weights_are_counted_as_they_will_be_kept() {
-        let (half, wide) = (plan(true, 1).weights, plan(false, 1).weights);
-        assert!(half.half && !wide.half);
-        assert_eq!(2 * half.unet, wide.unet);
-        assert_eq!(2 * half.resident(), wide.resident());
-        assert!(half.encoder > 0 && half.decoder > half.encoder);
-    }
-
-    #[test]
-    fn what_is_judged_by_lengths_alone_is_no_more_than_what_the_headers_say() {
-        let source = crate::source::Folder::new("models/mini");
-        let length = |part| {
-            let path = pollster::block_on(files::expect(&source, part)).unwrap().remove(0);
-            let bytes = pollster::block_on(source.length(&path)).unwrap().unwrap();
-            // Nearly all of it is in f16, without a word of that in its name.
-            FileLength { part, bytes, half: false }
-        };
-        let lengths = PARTS.map(length);
-        for storage in [Storage::AsFile, Storage::F16, Storage::F32] {
-            let (least, known) = (
-                WeightBytes::at_least(&lengths, storage),
-                pollster::block_on(WeightBytes::read(&source, storage)).unwrap(),
-            );
-            assert!(least.unet <= known.unet + known.unet / 50, "{storage:?}: {least:?} {known:?}");
-            assert!(2 * least.resident() + (1 << 20) >= known.resident() / 2, "{storage:?}: {least:?} {known:?}");
-        }
-        let said = lengths.map(|file| FileLength { half: true, ..file });
-        let [half, wide] = [Storage::F16, Storage::F32].map(|storage| WeightBytes::at_least(&said, storage));
-        assert_eq!((half.unet, 2 * half.unet), (lengths[1].bytes, wide.unet));
-        assert!(half.half && !wide.half);
+        MemoryPlan::training(
+            &config,
+            weights,
+            Job { height: 64, width: 64, batch },
+            false,
+            Some(Job::preview(&config)),
+            true,
+        )
     }
 
     #[test]
@@ -361,7 +246,7 @@ mod tests {
             let job = Job { height: side, width: side, batch };
             let plan = |previews: bool, on_cpu| {
                 let pictures = previews.then(|| Job::preview(&config));
-                Plan::training(&config, weights, job, recompute, pictures, on_cpu)
+                MemoryPlan::training(&config, weights, job, recompute, pictures, on_cpu)
             };
             let off = plan(false, true).peak() as f64 / 1e6 / measured - 1.0;
             assert!(off.abs() < 0.1, "{side} pixels, {batch} samples, {recompute}: off by {:.1} %", 100.0 * off);
@@ -378,8 +263,9 @@ mod tests {
         let source = crate::source::Folder::new("models/mini");
         let config = pollster::block_on(ModelConfig::read(&source)).unwrap();
         let job = Job { height: 64, width: 64, batch: 16 };
-        let [remembered, recomputed] = [false, true]
-            .map(|recompute| Plan::training(&config, WeightBytes::default(), job, recompute, None, true).worst().bytes);
+        let [remembered, recomputed] = [false, true].map(|recompute| {
+            MemoryPlan::training(&config, WeightBytes::default(), job, recompute, None, true).worst().bytes
+        });
         assert!(recomputed * 3 < remembered * 2, "{recomputed} {remembered}");
     }
 }

@@ -1,21 +1,20 @@
 //! The networks walked through without computing: which tensors live together.
 //!
-//! This follows `forward` of [`crate::unet`] and [`crate::vae`] line by line, shadowed variables included, since those live
-//! to the end of their function. Each helper gives the bytes that its part needs besides its input, which its caller holds.
+//! The U-Net is walked by its [`Graph`], the autoencoder as `forward` of [`crate::vae`] goes; inside of a block, each helper
+//! follows that block's `forward` line by line, shadowed variables included, since those live to the end of their function. It
+//! gives the bytes that its part needs besides its input, which its caller holds.
 
 use super::Job;
 use crate::model::ModelConfig;
-use crate::unet::UnetConfig;
-use crate::vae::VaeConfig;
+use crate::ops::{PACKED_BYTES, has_attention_kernel};
+use crate::unet::graph::{Graph, Layer, Stage, Transformer};
+use crate::vae::graph;
+use crate::weights::Stored;
 
 /// Bytes of a number in a computation.
 const FLOAT: u64 = 4;
-/// Blocks of both factors that the processor's products hold for each thread (`ops/cpu/product.rs`).
-const PACKED: u64 = 512 << 10;
 /// Score matrices that the composition of attention holds at its worst: scores, exponentials, probabilities.
 const SCORES: u64 = 3;
-/// Heads up to this wide have a kernel, which computes scores piece by piece (`ops/wgsl/attention.rs`).
-const WIDEST_HEAD: usize = 160;
 
 /// What a network needs besides its weights, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,9 +49,14 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    pub fn new(config: &'a ModelConfig, half: bool, on_cpu: bool) -> Self {
+    pub fn new(config: &'a ModelConfig, narrowest: Stored, on_cpu: bool) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
-        Self { config, widens: half && !on_cpu, on_cpu, scratch: if on_cpu { threads * PACKED } else { 0 } }
+        Self {
+            config,
+            widens: narrowest != Stored::F32 && !on_cpu,
+            on_cpu,
+            scratch: if on_cpu { threads * PACKED_BYTES } else { 0 },
+        }
     }
 
     /// A weight of so many numbers, widened.
@@ -64,7 +68,7 @@ impl<'a> Walk<'a> {
     fn scores(&self, batch: u64, heads: [usize; 2], positions: u64, out: u64) -> (u64, u64) {
         let [heads, width] = heads;
         // The processor's keeps the heads' results until they are joined, and a block of scores for each thread.
-        if self.on_cpu || (width <= WIDEST_HEAD && width.is_multiple_of(4)) {
+        if self.on_cpu || has_attention_kernel(width) {
             return (out, out);
         }
         let matrix = batch * heads as u64 * positions * positions * FLOAT;
@@ -83,68 +87,52 @@ impl<'a> Walk<'a> {
         Block { work: maps + once, once, tape: x + y, largest: x.max(y) }
     }
 
-    /// `Transformer2DModel` with `blocks` blocks.
-    fn transformer(&self, job: &Sizes, map: u64, positions: u64, width: usize, heads: usize, blocks: usize) -> Block {
+    /// `Transformer2DModel` on maps of `map` bytes a channel.
+    fn transformer(&self, sizes: &Sizes, map: u64, positions: u64, shape: &Transformer) -> Block {
+        let Transformer { width, heads, blocks, .. } = *shape;
         let c = map * width as u64;
-        let (scores, single) = self.scores(job.batch, [heads, width / heads.max(1)], positions, c);
+        let (scores, single) = self.scores(sizes.batch, [heads, width / heads.max(1)], positions, c);
         let attention = 6 * c + scores;
         // Four maps by then, the gated layer's eight and four.
         let mlp = (16 * c, self.widened(8 * width * width));
-        let tape = c + blocks as u64 * (15 * c + 2 * job.context(width));
+        let tape = c + blocks as u64 * (15 * c + 2 * sizes.context(width));
         let (maps, once) = worst(&[(c + attention, 0), mlp]);
         Block { work: maps + once, once, tape, largest: (8 * c).max(single) }
     }
 
     /// The U-Net on latents for pictures of a size.
     pub fn unet(&self, job: Job) -> Needs {
-        let config = &self.config.unet;
+        let graph = Graph::new(&self.config.unet);
         let sizes = Sizes::new(self.config, job);
-        let levels = config.block_out_channels.len();
         let mut tally = Tally::default();
-        let mut skips = vec![sizes.map(0) * config.block_out_channels[0] as u64];
-        tally.hold(skips[0]);
-        let mut inputs = config.block_out_channels[0];
-        for level in 0..levels {
-            let (outputs, map) = (config.block_out_channels[level], sizes.map(level));
-            for _ in 0..config.layers_per_block.at(level) {
-                self.pair(
-                    &mut tally,
-                    &sizes,
-                    config,
-                    level,
-                    [inputs, outputs],
-                    crossed(&config.down_block_types[level]),
-                );
-                inputs = outputs;
-                skips.push(map * outputs as u64);
-                tally.hold(map * outputs as u64);
+        let held = |level: usize, channels: usize| sizes.map(level) * channels as u64;
+        tally.hold(held(0, graph.conv_in[1]));
+        for stage in &graph.down {
+            for layer in &stage.layers {
+                self.layer(&mut tally, &sizes, stage.level, layer);
+                tally.hold(held(stage.level, stage.channels()));
             }
-            if level + 1 < levels {
-                let down = sizes.map(level + 1) * outputs as u64;
-                tally.work(down, self.widened(9 * outputs * outputs) + self.scratch, down);
-                skips.push(down);
+            if stage.resamples {
+                let down = held(stage.level + 1, stage.channels());
+                tally.add(self.convolution(down, down, stage.channels()), 0);
                 tally.hold(down);
             }
         }
-        let last = levels - 1;
-        self.pair(&mut tally, &sizes, config, last, [inputs, inputs], true);
-        self.pair(&mut tally, &sizes, config, last, [inputs, inputs], false);
-        for (i, level) in (0..levels).rev().enumerate() {
-            let (outputs, map) = (config.block_out_channels[level], sizes.map(level));
-            for _ in 0..=config.layers_per_block.at(level) {
-                let skip = skips.pop().unwrap_or(0);
-                let joined = map * inputs as u64 + skip;
-                // The skip is let go once its copy is in what was joined, which lives until the block is done.
-                tally.release(skip);
+        for layer in &graph.middle.layers {
+            self.layer(&mut tally, &sizes, graph.middle.level, layer);
+        }
+        for stage in &graph.up {
+            for layer in &stage.layers {
+                // What waited is let go once its copy is in what was joined, which lives until the block is done.
+                let joined = held(stage.level, layer.resnet[0]);
+                tally.release(held(stage.level, layer.joined));
                 tally.hold(joined);
-                let width = inputs + (skip / map.max(1)) as usize;
-                self.pair(&mut tally, &sizes, config, level, [width, outputs], crossed(&config.up_block_types[i]));
+                self.layer(&mut tally, &sizes, stage.level, layer);
                 tally.release(joined);
-                inputs = outputs;
             }
-            if level > 0 {
-                let up = sizes.map(level - 1) * outputs as u64;
-                tally.work(2 * up, self.widened(9 * outputs * outputs) + self.scratch, up);
+            if stage.resamples {
+                let up = held(stage.level - 1, stage.channels());
+                tally.add(self.convolution(2 * up, up, stage.channels()), 0);
             }
         }
         let text = self.text(&sizes);
@@ -158,29 +146,18 @@ impl<'a> Walk<'a> {
     }
 
     /// A residual block, whose input is held, and perhaps a transformer.
-    fn pair(
-        &self,
-        tally: &mut Tally,
-        sizes: &Sizes,
-        config: &UnetConfig,
-        level: usize,
-        [inputs, outputs]: [usize; 2],
-        crossed: bool,
-    ) {
-        let map = sizes.map(level);
-        let resnet = self.resnet(map, inputs, outputs);
-        tally.block(resnet, 0, map * inputs as u64);
-        if crossed {
-            let (heads, blocks) = (config.heads().at(level), config.transformer_layers_per_block.at(level));
+    fn layer(&self, tally: &mut Tally, sizes: &Sizes, level: usize, layer: &Layer) {
+        let (map, [inputs, outputs]) = (sizes.map(level), layer.resnet);
+        tally.block(self.resnet(map, inputs, outputs), 0, map * inputs as u64);
+        if let Some(transformer) = &layer.transformer {
             let x = map * outputs as u64;
-            let transformer = self.transformer(sizes, map, sizes.positions(level), outputs, heads, blocks);
-            tally.block(transformer, x, x);
+            tally.block(self.transformer(sizes, map, sizes.positions(level), transformer), x, x);
         }
     }
 
     /// What the text encoder remembers.
     fn text(&self, sizes: &Sizes) -> u64 {
-        let text = &self.config.text;
+        let text = self.config.text();
         let row = sizes.batch * text.max_position_embeddings as u64 * FLOAT;
         // Inputs of the norms, queries, keys, values; the inner layer before its activation.
         row * text.num_hidden_layers as u64 * (5 * text.hidden_size + text.intermediate_size) as u64
@@ -188,72 +165,57 @@ impl<'a> Walk<'a> {
 
     /// The decoder on a tile for pixels of a size.
     pub fn decode(&self, job: Job) -> Needs {
-        let vae = &self.config.vae;
-        let sizes = Sizes::new(self.config, job);
-        let mut tally = Tally::default();
-        let levels = vae.block_out_channels.len();
-        self.vae_middle(&mut tally, &sizes, vae);
-        let mut inputs = vae.last_channels();
-        for (i, &outputs) in vae.block_out_channels.iter().rev().enumerate() {
-            let map = sizes.map_up(i);
-            for _ in 0..=vae.layers_per_block {
-                tally.alone(self.resnet(map, inputs, outputs), map * inputs as u64);
-                inputs = outputs;
-            }
-            if i + 1 < levels {
-                let up = sizes.map_up(i + 1) * outputs as u64;
-                tally.alone(self.convolution(2 * up, up, outputs), map * outputs as u64);
-            }
-        }
-        Needs { forward: tally.worst, largest: tally.largest, ..Needs::default() }
+        // Doubled, then convolved.
+        self.half_of_vae(job, &graph::decoder(&self.config.vae), |map| (4 * map, 2))
     }
 
     /// The encoder on a tile of pixels.
     pub fn encode(&self, job: Job) -> Needs {
-        let vae = &self.config.vae;
+        self.half_of_vae(job, &graph::encoder(&self.config.vae), |map| (map / 4, 1))
+    }
+
+    /// One half of the autoencoder; `resampled` is what a change of the resolution makes of a map, and how many such maps live
+    /// meanwhile.
+    fn half_of_vae(&self, job: Job, stages: &[Stage], resampled: impl Fn(u64) -> (u64, u64)) -> Needs {
         let sizes = Sizes::new(self.config, job);
         let mut tally = Tally::default();
-        let levels = vae.block_out_channels.len();
-        let mut inputs = vae.block_out_channels[0];
-        for (level, &outputs) in vae.block_out_channels.iter().enumerate() {
-            let map = sizes.map_up(levels - 1 - level);
-            for _ in 0..vae.layers_per_block {
-                tally.alone(self.resnet(map, inputs, outputs), map * inputs as u64);
-                inputs = outputs;
+        for stage in stages {
+            let map = sizes.map_up(stages.len() - 1 - stage.level);
+            for [inputs, outputs] in stage.layers.iter().map(|layer| layer.resnet) {
+                tally.add(self.resnet(map, inputs, outputs), map * inputs as u64);
             }
-            if level + 1 < levels {
-                let down = map * outputs as u64 / 4;
-                tally.alone(self.convolution(down, down, outputs), map * outputs as u64);
+            if stage.resamples {
+                let input = map * stage.channels() as u64;
+                let (output, copies) = resampled(input);
+                tally.add(self.convolution(copies * output, output, stage.channels()), input);
             }
         }
-        self.vae_middle(&mut tally, &sizes, vae);
+        self.vae_middle(&mut tally, &sizes);
         Needs { forward: tally.worst, largest: tally.largest, ..Needs::default() }
     }
 
+    /// The middle of either half, at the resolution of the latents.
+    fn vae_middle(&self, tally: &mut Tally, sizes: &Sizes) {
+        let vae = &self.config.vae;
+        let (map, channels) = (sizes.map(0), vae.last_channels());
+        let x = map * channels as u64;
+        tally.add(self.resnet(map, channels, channels), x);
+        if vae.mid_block_add_attention {
+            let (scores, single) = self.scores(sizes.batch, [1, channels], sizes.positions(0), x);
+            tally.add(Block { work: 6 * x + scores, once: 0, tape: 0, largest: single.max(x) }, x);
+        }
+    }
+
+    /// A convolution that changes the resolution: its values, the largest of them, and its weight.
     fn convolution(&self, values: u64, largest: u64, channels: usize) -> Block {
         let once = self.widened(9 * channels * channels) + self.scratch;
         Block { work: values + once, once, tape: 0, largest }
-    }
-
-    fn vae_middle(&self, tally: &mut Tally, sizes: &Sizes, vae: &VaeConfig) {
-        let (map, channels) = (sizes.map(0), vae.last_channels());
-        let x = map * channels as u64;
-        tally.alone(self.resnet(map, channels, channels), x);
-        if vae.mid_block_add_attention {
-            let (scores, single) = self.scores(sizes.batch, [1, channels], sizes.positions(0), x);
-            tally.alone(Block { work: 6 * x + scores, once: 0, tape: 0, largest: single.max(x) }, x);
-        }
     }
 }
 
 /// The moment of a block that holds most: maps, and what there is once.
 fn worst(moments: &[(u64, u64)]) -> (u64, u64) {
     moments.iter().copied().max_by_key(|(maps, once)| maps + once).unwrap_or_default()
-}
-
-/// Whether a block has transformers.
-fn crossed(name: &str) -> bool {
-    name.starts_with("CrossAttn")
 }
 
 /// Sizes of feature maps.
@@ -273,7 +235,7 @@ impl Sizes {
             batch,
             height: u64::from(job.height) / per_latent,
             width: u64::from(job.width) / per_latent,
-            tokens: batch * config.text.max_position_embeddings as u64 * FLOAT,
+            tokens: batch * config.prompt_length() as u64 * FLOAT,
         }
     }
 
@@ -331,14 +293,14 @@ impl Tally {
 
     /// A block of the U-Net; `kept` is what it keeps where it is computed again.
     fn block(&mut self, block: Block, input: u64, kept: u64) {
-        self.alone(block, input);
+        self.add(block, input);
         self.tape += block.tape;
         self.kept += kept;
         self.largest_tape = self.largest_tape.max(block.tape);
     }
 
-    /// A block that nothing waits beside.
-    fn alone(&mut self, block: Block, input: u64) {
+    /// A block that is not differentiated; `input` is what goes into it, where nobody holds that.
+    fn add(&mut self, block: Block, input: u64) {
         self.work(input + block.work - block.once, block.once, block.largest.max(input));
     }
 }

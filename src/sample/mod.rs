@@ -16,7 +16,7 @@ use crate::noise::{Noise, Stream};
 use crate::ops::Var;
 use crate::schedule::Sampler;
 use crate::setting::Setting;
-use crate::text::{ClipTokenizer, Prompt, Rows};
+use crate::text::{Prompt, Rows, Tokenizers, Tokens};
 use crate::vae::VaeDecoder;
 use crate::vae::tiling::{self, Map};
 use crate::{Error, Result, ops};
@@ -66,7 +66,7 @@ impl SampleJob {
     /// [`Error::OutOfRange`], [`Error::Usage`].
     pub(crate) fn new(
         model: Rc<Model>,
-        tokenizer: ClipTokenizer,
+        tokenizers: Tokenizers,
         rows: &Rows,
         prompt: &str,
         config: &SampleConfig,
@@ -85,8 +85,8 @@ impl SampleJob {
         // A sampler made here and dropped: whatever is wrong with the steps is said before the work begins.
         Sampler::new(config.sampler, config.karras, &model.config.scheduler, config.steps as usize)?;
         let rows = rows.tensor(&model.device);
-        let (prompt, negative) = (tokenizer.prompt(prompt), tokenizer.prompt(&config.negative_prompt));
-        let warnings = [&prompt, &negative].into_iter().filter_map(|prompt| too_long(prompt, tokenizer.length()));
+        let (prompt, negative) = (tokenizers.prompt(prompt), tokenizers.prompt(&config.negative_prompt));
+        let warnings = [&prompt, &negative].into_iter().filter_map(|prompt| too_long(prompt.tokens()));
         let warnings = warnings.collect();
         Ok(Self {
             model,
@@ -257,9 +257,9 @@ fn check(config: &SampleConfig) -> Result<()> {
 }
 
 /// A warning for a prompt that was cut.
-fn too_long(prompt: &Prompt, length: usize) -> Option<Event> {
+fn too_long(prompt: &Tokens) -> Option<Event> {
     let fallen = prompt.fallen.as_ref()?;
-    let (room, had) = (length - 2, prompt.length);
+    let (room, had) = (prompt.ids.len() - 2, prompt.length);
     let text = format!("the prompt is {had} tokens, {room} fit; these words were left out: {fallen:?}");
     Some(Event::warning("prompt-cut", text))
 }

@@ -6,8 +6,7 @@ use burn::tensor::Tensor;
 
 use super::config::{SchedulerConfig, TimestepSpacing};
 use super::levels::spaced_timesteps;
-use super::prediction::{Mix, scaled};
-use super::sampler::Stepped;
+use super::prediction::{Mix, Stepped, scaled};
 use super::training::NoiseSchedule;
 use crate::error::Result;
 

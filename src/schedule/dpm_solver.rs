@@ -9,8 +9,7 @@ use burn::tensor::Tensor;
 
 use super::config::{SchedulerConfig, TimestepSpacing};
 use super::levels::{interpolate, karras_sigmas, logarithms, sigma_to_timestep, spaced_timesteps, with_final_zero};
-use super::prediction::{Mix, scaled};
-use super::sampler::Stepped;
+use super::prediction::{Mix, Stepped, scaled};
 use super::training::NoiseSchedule;
 use crate::error::{Error, Result};
 

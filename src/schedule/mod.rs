@@ -13,9 +13,11 @@ mod euler;
 mod levels;
 mod pndm;
 mod prediction;
+mod read;
 mod sampler;
 mod training;
 
 pub use config::{BetaSchedule, PredictionType, SchedulerConfig, TimestepSpacing};
-pub use sampler::{Sampler, Stepped};
+pub use prediction::Stepped;
+pub use sampler::Sampler;
 pub use training::NoiseSchedule;

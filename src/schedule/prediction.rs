@@ -7,6 +7,15 @@ use burn::tensor::Tensor;
 
 use super::config::PredictionType;
 
+/// What one step gives.
+#[derive(Debug, Clone)]
+pub struct Stepped {
+    /// The sample at the next noise level.
+    pub prev_sample: Tensor<4>,
+    /// The clean sample that this model call predicts.
+    pub denoised: Tensor<4>,
+}
+
 /// The weights of a sum of a sample and a model output.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Mix {

@@ -17,26 +17,18 @@ use super::ddim::Ddim;
 use super::dpm_solver::DpmSolver;
 use super::euler::Euler;
 use super::pndm::Pndm;
+use super::prediction::Stepped;
 use super::training::NoiseSchedule;
 use crate::config::SamplerKind;
 use crate::error::{Error, Result};
 
-/// What one step gives.
-#[derive(Debug, Clone)]
-pub struct Stepped {
-    /// The sample at the next noise level.
-    pub prev_sample: Tensor<4>,
-    /// The clean sample that this model call predicts.
-    pub denoised: Tensor<4>,
-}
-
 /// A sampling method made ready for one model and one number of steps.
 pub struct Sampler {
     timesteps: Vec<f32>,
-    method: Method,
+    solver: Solver,
 }
 
-enum Method {
+enum Solver {
     Ddim(Ddim),
     Pndm(Pndm),
     Euler(Euler),
@@ -59,16 +51,16 @@ impl Sampler {
             return Err(Error::Usage(reason.to_owned()));
         }
         let schedule = NoiseSchedule::new(config);
-        let (timesteps, method) = match kind {
-            SamplerKind::Ddim => Ddim::new(config, &schedule, steps).map(planned(Method::Ddim)),
-            SamplerKind::Pndm => Pndm::new(config, &schedule, steps).map(planned(Method::Pndm)),
-            SamplerKind::Euler => Euler::new(config, &schedule, steps, karras, false).map(planned(Method::Euler)),
+        let (timesteps, solver) = match kind {
+            SamplerKind::Ddim => Ddim::new(config, &schedule, steps).map(planned(Solver::Ddim)),
+            SamplerKind::Pndm => Pndm::new(config, &schedule, steps).map(planned(Solver::Pndm)),
+            SamplerKind::Euler => Euler::new(config, &schedule, steps, karras, false).map(planned(Solver::Euler)),
             SamplerKind::EulerAncestral => {
-                Euler::new(config, &schedule, steps, karras, true).map(planned(Method::Euler))
+                Euler::new(config, &schedule, steps, karras, true).map(planned(Solver::Euler))
             }
-            SamplerKind::Dpmpp2m => DpmSolver::new(config, &schedule, steps, karras).map(planned(Method::DpmSolver)),
+            SamplerKind::Dpmpp2m => DpmSolver::new(config, &schedule, steps, karras).map(planned(Solver::DpmSolver)),
         }?;
-        Ok(Self { timesteps, method })
+        Ok(Self { timesteps, solver })
     }
 
     /// The timestep of each model call, in order. PNDM has one call more than steps; Euler's may be fractional.
@@ -78,23 +70,23 @@ impl Sampler {
 
     /// The standard deviation of the noise to start from.
     pub fn init_noise_sigma(&self) -> f32 {
-        match &self.method {
-            Method::Euler(euler) => euler.init_noise_sigma() as f32,
-            Method::Ddim(_) | Method::Pndm(_) | Method::DpmSolver(_) => 1.0,
+        match &self.solver {
+            Solver::Euler(euler) => euler.init_noise_sigma() as f32,
+            Solver::Ddim(_) | Solver::Pndm(_) | Solver::DpmSolver(_) => 1.0,
         }
     }
 
     /// Brings a sample to the scale that the U-Net was trained on.
     pub fn scale_model_input(&self, sample: Tensor<4>, index: usize) -> Tensor<4> {
-        match &self.method {
-            Method::Euler(euler) => euler.scale_model_input(sample, index),
-            Method::Ddim(_) | Method::Pndm(_) | Method::DpmSolver(_) => sample,
+        match &self.solver {
+            Solver::Euler(euler) => euler.scale_model_input(sample, index),
+            Solver::Ddim(_) | Solver::Pndm(_) | Solver::DpmSolver(_) => sample,
         }
     }
 
     /// Whether [`step`](Self::step) wants fresh noise.
     pub fn needs_noise(&self) -> bool {
-        matches!(&self.method, Method::Euler(euler) if euler.needs_noise())
+        matches!(&self.solver, Solver::Euler(euler) if euler.needs_noise())
     }
 
     /// Makes the step of model call `index`. The calls of one picture go in order from 0; a call with 0 starts another.
@@ -108,18 +100,18 @@ impl Sampler {
         sample: Tensor<4>,
         noise: Option<Tensor<4>>,
     ) -> Stepped {
-        match &mut self.method {
-            Method::Ddim(ddim) => ddim.step(model_output, index, sample),
-            Method::Pndm(pndm) => pndm.step(model_output, index, sample),
-            Method::Euler(euler) => euler.step(model_output, index, sample, noise),
-            Method::DpmSolver(solver) => solver.step(model_output, index, sample),
+        match &mut self.solver {
+            Solver::Ddim(ddim) => ddim.step(model_output, index, sample),
+            Solver::Pndm(pndm) => pndm.step(model_output, index, sample),
+            Solver::Euler(euler) => euler.step(model_output, index, sample, noise),
+            Solver::DpmSolver(solver) => solver.step(model_output, index, sample),
         }
     }
 }
 
-/// Wraps a method beside its timesteps.
-fn planned<T>(wrap: fn(T) -> Method) -> impl Fn((Vec<f32>, T)) -> (Vec<f32>, Method) {
-    move |(timesteps, method)| (timesteps, wrap(method))
+/// Wraps a solver beside its timesteps.
+fn planned<T>(wrap: fn(T) -> Solver) -> impl Fn((Vec<f32>, T)) -> (Vec<f32>, Solver) {
+    move |(timesteps, solver)| (timesteps, wrap(solver))
 }
 
 #[cfg(test)]

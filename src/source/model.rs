@@ -2,33 +2,8 @@
 
 use super::Problem;
 use super::hub::{Listing, RemoteFile};
-use crate::event::Part;
-use crate::plan::FileLength;
-
-/// Which precision is preferred where a repository has both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Precision {
-    /// `*.safetensors`: as it was trained.
-    #[default]
-    Full,
-    /// `*.fp16.safetensors`: half the download, and nearly the same pictures.
-    Half,
-}
-
-/// The folders with weights, and how diffusers and transformers name their files.
-const PARTS: [(&str, &str); 3] =
-    [("text_encoder", "model"), ("unet", "diffusion_pytorch_model"), ("vae", "diffusion_pytorch_model")];
-/// Small files without which nothing works.
-const NEEDED: [&str; 6] = [
-    "scheduler/scheduler_config.json",
-    "tokenizer/vocab.json",
-    "tokenizer/merges.txt",
-    "text_encoder/config.json",
-    "unet/config.json",
-    "vae/config.json",
-];
-/// Small files that are read where they exist.
-const USEFUL: [&str; 3] = ["model_index.json", "tokenizer/special_tokens_map.json", "tokenizer/tokenizer_config.json"];
+pub use crate::parts::Precision;
+use crate::parts::{FileLength, Part, WeightPaths};
 
 /// The files of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,16 +24,10 @@ impl ModelFiles {
 
     /// What can be known of the weights before they are fetched.
     pub fn lengths(&self) -> Vec<FileLength> {
-        let part = |file: &RemoteFile| match file.path.rsplit('/').nth(1) {
-            Some("unet") => Part::Unet,
-            Some("vae") => Part::Vae,
-            _ => Part::TextEncoder,
-        };
         let length = |file: &RemoteFile| {
-            let half = file.path.contains(".fp16.") || file.path.contains(".fp16-");
-            FileLength { part: part(file), bytes: file.size, half }
+            Some(FileLength { part: Part::of(&file.path)?, bytes: file.size, precision: Precision::of(&file.path) })
         };
-        self.weights.iter().map(length).collect()
+        self.weights.iter().filter_map(length).collect()
     }
 
     /// Bytes of all of them.
@@ -79,43 +48,41 @@ pub fn choose(listing: &Listing, folder: Option<&str>, precision: Precision) -> 
         return Err(unfit(what.to_owned()));
     }
     let (mut weights, mut notes, mut missing) = (Vec::new(), Vec::new(), Vec::new());
-    for (part, stem) in PARTS {
-        let (first, second) = match precision {
-            Precision::Full => ("", ".fp16"),
-            Precision::Half => (".fp16", ""),
-        };
-        let of = |variant: &str| files(listing, &prefix, part, stem, variant);
-        match of(first).or_else(|| {
-            let files = of(second)?;
-            let name = if second.is_empty() { "full precision" } else { "fp16" };
-            notes.push(format!("{} has the weights of {part} only in {name}", listing.repo));
+    for part in Part::WITH_WEIGHTS {
+        let (folder, other) = (part.folder(), precision.other());
+        let of = |precision: Precision| files(listing, &prefix, &part.weights(precision)?);
+        match of(precision).or_else(|| {
+            let files = of(other)?;
+            let name = if other == Precision::Full { "full precision" } else { "fp16" };
+            notes.push(format!("{} has the weights of {folder} only in {name}", listing.repo));
             Some(files)
         }) {
             Some(files) => weights.extend(files),
             None => {
                 let pickle = listing.files.iter().any(|file| {
-                    file.path.strip_prefix(&format!("{prefix}{part}/")).is_some_and(|name| name.ends_with(".bin"))
+                    file.path.strip_prefix(&format!("{prefix}{folder}/")).is_some_and(|name| name.ends_with(".bin"))
                 });
-                let name = format!("{part}/{stem}.safetensors");
+                let name = part.weights(Precision::Full).map_or_else(String::new, |paths| paths.whole);
                 missing.push(if pickle { format!("{name} (only as a pickle, .bin, which is not read)") } else { name });
             }
         }
     }
     let mut configs: Vec<RemoteFile> = Vec::new();
-    for path in NEEDED {
+    for path in Part::ALL.into_iter().flat_map(Part::needed) {
         match get(path) {
             Some(file) => configs.push(file),
-            None => missing.push(path.to_owned()),
+            None => missing.push((*path).to_owned()),
         }
     }
-    configs.extend(USEFUL.iter().filter_map(|path| get(path)));
+    let useful = Part::ALL.into_iter().flat_map(Part::useful);
+    configs.extend(std::iter::once(&Part::MODEL_INDEX).chain(useful).filter_map(|path| get(path)));
     if missing.is_empty() {
         return Ok(ModelFiles { configs, weights, notes });
     }
     let place = if listing.local {
         "is not complete on this machine, it lacks"
     } else {
-        "is no model as diffusers writes it: it lacks"
+        "is not a model as diffusers writes it: it lacks"
     };
     Err(unfit(format!("{place} {}{}", missing.join(", "), suggestion(listing))))
 }
@@ -128,14 +95,14 @@ fn instead(listing: &Listing, prefix: &str) -> Option<&'static str> {
             "is a model of another family (SDXL, SD 3, Flux, ...): only Stable Diffusion 1.x and 2.x can be run",
         );
     }
-    if has("unet/config.json") {
+    if has(Part::Unet.config()) {
         return None;
     }
     if has("learned_embeds.bin") || has("learned_embeds.safetensors") {
-        return Some("is a learned word and no model: give it with --embedding");
+        return Some("is an embedding, not a model: give it with --embedding");
     }
     if has("pytorch_lora_weights.safetensors") || has("adapter_config.json") {
-        return Some("is a LoRA and no model");
+        return Some("is a LoRA, not a model");
     }
     None
 }
@@ -153,19 +120,14 @@ fn suggestion(listing: &Listing) -> &'static str {
     }
 }
 
-/// The weights of a part in a variant (`` or `.fp16`): one file, or all of its shards.
-fn files(listing: &Listing, prefix: &str, part: &str, stem: &str, variant: &str) -> Option<Vec<RemoteFile>> {
-    let folder = format!("{prefix}{part}/");
-    if let Some(file) = listing.get(&format!("{folder}{stem}{variant}.safetensors")) {
+/// The weights of a part in one precision: one file, or all of its shards.
+fn files(listing: &Listing, prefix: &str, paths: &WeightPaths) -> Option<Vec<RemoteFile>> {
+    let get = |path: &String| listing.get(&format!("{prefix}{path}"));
+    if let Some(file) = get(&paths.whole) {
         return Some(vec![file.clone()]);
     }
-    // diffusers: `stem.safetensors.index.json`, `stem.safetensors.index.fp16.json`; shards `stem.fp16-00001-of-00002`.
-    let indices = [
-        format!("{folder}{stem}.safetensors.index{variant}.json"),
-        format!("{folder}{stem}{variant}.safetensors.index.json"),
-    ];
-    let index = indices.iter().find_map(|path| listing.get(path))?;
-    let start = format!("{folder}{stem}{variant}-");
+    let index = paths.indices.iter().find_map(get)?;
+    let start = format!("{prefix}{}", paths.shard);
     let shard = |file: &&RemoteFile| file.path.starts_with(&start) && file.path.ends_with(".safetensors");
     let shards: Vec<RemoteFile> = listing.files.iter().filter(shard).cloned().collect();
     let count: usize = shards.first()?.path.strip_suffix(".safetensors")?.rsplit_once("-of-")?.1.parse().ok()?;
@@ -176,6 +138,11 @@ fn files(listing: &Listing, prefix: &str, part: &str, stem: &str, variant: &str)
 mod tests {
     use super::*;
     use crate::source::address::HubAddress;
+
+    /// The small files of a model.
+    fn needed() -> Vec<&'static str> {
+        Part::ALL.into_iter().flat_map(Part::needed).copied().collect()
+    }
 
     const WEIGHTS: [&str; 3] = [
         "text_encoder/model.safetensors",
@@ -191,7 +158,7 @@ mod tests {
     }
 
     fn chosen(paths: &[&str], precision: Precision) -> Result<Vec<String>, Problem> {
-        let all: Vec<&str> = NEEDED.iter().chain(paths).copied().collect();
+        let all: Vec<&str> = needed().into_iter().chain(paths.iter().copied()).collect();
         choose(&listing(&all), None, precision)
             .map(|files| files.weights.iter().map(|file| file.path.clone()).collect())
     }
@@ -203,13 +170,13 @@ mod tests {
         let both: Vec<&str> = WEIGHTS.iter().copied().chain(halves.iter().map(String::as_str)).collect();
         assert_eq!(chosen(&both, Precision::Full).unwrap(), WEIGHTS);
         assert_eq!(chosen(&both, Precision::Half).unwrap(), halves);
-        let files = choose(&listing(&[&NEEDED[..], &WEIGHTS[..]].concat()), None, Precision::Half).unwrap();
+        let files = choose(&listing(&[&needed()[..], &WEIGHTS[..]].concat()), None, Precision::Half).unwrap();
         assert_eq!((files.notes.len(), files.weights.len(), files.configs.len(), files.bytes()), (3, 3, 6, 90));
-        let length = |part, half| FileLength { part, bytes: 10, half };
+        let length = |part, precision| FileLength { part, bytes: 10, precision };
         let parts = [Part::TextEncoder, Part::Unet, Part::Vae];
-        assert_eq!(files.lengths(), parts.map(|part| length(part, false)));
-        let files = choose(&listing(&[&NEEDED[..], &both].concat()), None, Precision::Half).unwrap();
-        assert_eq!(files.lengths(), parts.map(|part| length(part, true)));
+        assert_eq!(files.lengths(), parts.map(|part| length(part, Precision::Full)));
+        let files = choose(&listing(&[&needed()[..], &both].concat()), None, Precision::Half).unwrap();
+        assert_eq!(files.lengths(), parts.map(|part| length(part, Precision::Half)));
     }
 
     #[test]
@@ -238,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_model_may_be_in_a_folder() {
-        let paths: Vec<String> = NEEDED.iter().chain(&WEIGHTS).map(|path| format!("v2/{path}")).collect();
+        let paths: Vec<String> = needed().iter().chain(&WEIGHTS).map(|path| format!("v2/{path}")).collect();
         let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
         assert_eq!(choose(&listing(&paths), Some("v2"), Precision::Full).unwrap().weights.len(), 3);
     }

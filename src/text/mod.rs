@@ -1,11 +1,16 @@
-//! Prompts to hidden states: the tokenizer with its learned words, and the CLIP text encoder.
+//! Prompts to hidden states: tokenizers with their learned words, and the CLIP text encoder.
 
 mod clip;
+mod encoder;
+pub mod prompt;
 mod rows;
+pub mod scan;
 mod tokenizer;
 mod vocabulary;
 
 pub use clip::{ClipTextConfig, ClipTextModel};
+pub use encoder::TextEncoder;
+pub use prompt::{Prompt, Tokenizers, Tokens};
 pub use rows::Rows;
-pub use tokenizer::{ClipTokenizer, Prompt, check_token};
+pub use tokenizer::{ClipTokenizer, check_token};
 pub use vocabulary::{Norms, Vocabulary};

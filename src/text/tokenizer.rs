@@ -1,15 +1,17 @@
 //! CLIP's tokenizer, with room for learned words.
 //!
 //! Text becomes ids as `CLIPTokenizer` of transformers 5 does it (through the `tokenizers` crate, on the same regular
-//! expression engine natively and in a browser). Learned words are found before that, in the text itself, and expanded on
-//! ids: a word of K vectors is K ids in a row or not there at all, and a word inside another word is not a match.
+//! expression engine natively and in a browser). Learned words are registered here; how they are found in a prompt is for
+//! [`prompt`](super::prompt) to say.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::rc::Rc;
 use std::str::FromStr;
 
 use tokenizers::Tokenizer;
 
+use crate::parts::Part;
 use crate::source::{Source, read_text};
 use crate::{Error, Result};
 
@@ -21,45 +23,31 @@ const END: &str = "<|endoftext|>";
 
 /// A learned word: what it is called and which ids it stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Word {
-    token: String,
-    /// In lower case, for matching: CLIP's text has no case either.
+pub(super) struct Word {
+    pub token: String,
+    /// In lower case, to tell it from others: CLIP's text has no case either.
     key: String,
-    ids: std::ops::Range<u32>,
+    pub ids: Range<u32>,
 }
 
-/// A prompt as ids, of the length that the text encoder takes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Prompt {
-    /// Start, words, end, padding. Ids from the vocabulary's size on are rows of learned words.
-    pub ids: Vec<u32>,
-    /// Ids of the text before it was cut, without start and end.
-    pub length: usize,
-    /// The end of the text that did not fit, if any.
-    pub fallen: Option<String>,
-    /// Learned words that are in the ids, in order of appearance, once each.
-    pub words: Vec<String>,
+impl AsRef<str> for Word {
+    fn as_ref(&self) -> &str {
+        &self.token
+    }
 }
 
 /// The tokenizer of a model. Cheap to clone; clones have their own learned words from then on.
 #[derive(Clone)]
 pub struct ClipTokenizer {
-    inner: Rc<Tokenizer>,
+    pub(super) inner: Rc<Tokenizer>,
     vocabulary: Rc<HashMap<String, u32>>,
-    words: Vec<Word>,
+    pub(super) words: Vec<Word>,
     /// Where the ids of learned words begin.
     first_free: u32,
-    length: usize,
-    start: u32,
-    end: u32,
-    pad: u32,
-}
-
-/// The ids of a stretch of text, with where in the text each begins.
-struct Piece {
-    ids: Vec<u32>,
-    starts: Vec<usize>,
-    word: Option<usize>,
+    pub(super) length: usize,
+    pub(super) start: u32,
+    pub(super) end: u32,
+    pub(super) pad: u32,
 }
 
 impl ClipTokenizer {
@@ -68,16 +56,19 @@ impl ClipTokenizer {
     /// # Errors
     /// [`Error::ModelPartMissing`] without these files, [`Error::BadFile`] if they do not fit together.
     pub async fn load(source: &dyn Source, vocab_size: usize, length: usize) -> Result<Self> {
-        let (vocab, merges) = ("tokenizer/vocab.json", "tokenizer/merges.txt");
+        let part = Part::Tokenizer;
+        let ([vocab, merges], [special, ..]) = (part.needed(), part.useful()) else {
+            return Err(Error::Internal(format!("the {part} has other files than its reader knows")));
+        };
         let (Some(vocab_text), Some(merges_text)) = (read_text(source, vocab).await?, read_text(source, merges).await?)
         else {
             return Err(Error::ModelPartMissing {
                 model: source.name(),
-                part: "tokenizer".to_owned(),
+                part: part.to_string(),
                 expected: format!("{vocab} and {merges}"),
             });
         };
-        let map = read_text(source, "tokenizer/special_tokens_map.json").await?;
+        let map = read_text(source, special).await?;
         let special: serde_json::Value = map.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         let bad = |path: &str, reason: String| Error::BadFile { file: format!("{}/{path}", source.name()), reason };
         let vocabulary: HashMap<String, u32> =
@@ -163,7 +154,7 @@ impl ClipTokenizer {
 
     /// Forgets a learned word. The rows of the words after it move up; gives the rows that are free now, none if no word
     /// has this name.
-    pub fn remove_word(&mut self, token: &str) -> Option<std::ops::Range<usize>> {
+    pub fn remove_word(&mut self, token: &str) -> Option<Range<usize>> {
         let key = token.to_lowercase();
         let at = self.words.iter().position(|word| word.key == key)?;
         let ids = self.words.remove(at).ids;
@@ -173,95 +164,6 @@ impl ClipTokenizer {
         }
         let row = |id: u32| (id - self.first_free) as usize;
         Some(row(ids.start)..row(ids.end))
-    }
-
-    /// Turns a prompt into ids, with learned words as their rows.
-    pub fn prompt(&self, text: &str) -> Prompt {
-        let mut ids = vec![self.start];
-        let mut words = Vec::new();
-        let mut fallen = None;
-        let mut length = 0;
-        let room = self.length - 1;
-        for piece in self.pieces(text) {
-            length += piece.ids.len();
-            if fallen.is_some() {
-                continue;
-            }
-            let fitting = match piece.word {
-                // All vectors of a word or none.
-                Some(_) if ids.len() + piece.ids.len() > room => 0,
-                Some(word) => {
-                    let token = &self.words[word].token;
-                    if !words.contains(token) {
-                        words.push(token.clone());
-                    }
-                    piece.ids.len()
-                }
-                None => piece.ids.len().min(room - ids.len()),
-            };
-            ids.extend(&piece.ids[..fitting]);
-            if fitting < piece.ids.len() {
-                fallen = Some(text[piece.starts[fitting]..].trim().to_owned());
-            }
-        }
-        ids.push(self.end);
-        ids.resize(self.length, self.pad);
-        Prompt { ids, length, fallen, words }
-    }
-
-    /// A text with what `other` gives for a learned word's token in the place of that word.
-    pub fn replace_words(&self, text: &str, other: impl Fn(&str) -> String) -> String {
-        let (mut replaced, mut at) = (String::new(), 0);
-        while let Some(c) = text[at..].chars().next() {
-            if let Some((word, end)) = self.word_at(text, at) {
-                replaced.push_str(&other(&self.words[word].token));
-                at = end;
-            } else {
-                replaced.push(c);
-                at += c.len_utf8();
-            }
-        }
-        replaced
-    }
-
-    /// Learned words and the stretches between them.
-    fn pieces(&self, text: &str) -> Vec<Piece> {
-        let mut pieces = Vec::new();
-        let (mut from, mut at) = (0, 0);
-        while at < text.len() {
-            if let Some((word, end)) = self.word_at(text, at) {
-                pieces.push(self.plain(text, from, at));
-                let ids: Vec<u32> = self.words[word].ids.clone().collect();
-                pieces.push(Piece { starts: vec![at; ids.len()], ids, word: Some(word) });
-                (from, at) = (end, end);
-            } else {
-                at += text[at..].chars().next().map_or(1, char::len_utf8);
-            }
-        }
-        pieces.push(self.plain(text, from, text.len()));
-        pieces
-    }
-
-    fn plain(&self, text: &str, from: usize, to: usize) -> Piece {
-        let Ok(encoding) = self.inner.encode(&text[from..to], false) else {
-            return Piece { ids: Vec::new(), starts: Vec::new(), word: None };
-        };
-        let starts = encoding.get_offsets().iter().map(|(start, _)| from + start).collect();
-        Piece { ids: encoding.get_ids().to_vec(), starts, word: None }
-    }
-
-    /// The longest learned word that begins at a place in the text, and where it ends.
-    fn word_at(&self, text: &str, at: usize) -> Option<(usize, usize)> {
-        let found = self.words.iter().enumerate().filter_map(|(i, word)| {
-            let end = at + lower_prefix(&text[at..], &word.key)?;
-            let inside = |edge: Option<char>, neighbour: Option<char>| {
-                edge.is_some_and(is_word_char) && neighbour.is_some_and(is_word_char)
-            };
-            let cut = inside(word.key.chars().next(), text[..at].chars().next_back())
-                || inside(word.key.chars().next_back(), text[end..].chars().next());
-            (!cut).then_some((i, end))
-        });
-        found.max_by_key(|(_, end)| *end)
     }
 }
 
@@ -281,24 +183,6 @@ pub fn check_token(token: &str) -> Result<()> {
         return bad("it is longer than 64 bytes");
     }
     Ok(())
-}
-
-fn is_word_char(c: char) -> bool {
-    c.is_alphanumeric() || c == '_' || c == '-'
-}
-
-/// How many bytes of `text` spell `key` when put in lower case.
-fn lower_prefix(text: &str, key: &str) -> Option<usize> {
-    let mut rest = key;
-    for (at, c) in text.char_indices() {
-        if rest.is_empty() {
-            return Some(at);
-        }
-        for lower in c.to_lowercase() {
-            rest = rest.strip_prefix(lower)?;
-        }
-    }
-    rest.is_empty().then_some(text.len())
 }
 
 /// A token that `special_tokens_map.json` names: a string, or an object with its `content`.

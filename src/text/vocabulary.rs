@@ -1,13 +1,12 @@
 //! What a model's vocabulary says about a vector: how long its own vectors are, and which of its words lie near.
 
 use crate::base::math::{median, norm};
-use crate::event::Part;
+use crate::parts::Part;
 use crate::source::{Source, read_text};
 use crate::text::{ClipTextConfig, ClipTokenizer};
 use crate::weights::{HostTable, Storage, Weights};
 use crate::{Error, Result};
 
-const CONFIG: &str = "text_encoder/config.json";
 const TABLE: &str = "embeddings.token_embedding.weight";
 
 /// A model's tokens with their vectors; the rest of the model is not loaded.
@@ -33,18 +32,19 @@ impl Vocabulary {
     /// # Errors
     /// As for the text encoder of a model: a missing part, a bad configuration, a table of another shape.
     pub async fn read(source: &dyn Source) -> Result<Self> {
-        let Some(text) = read_text(source, CONFIG).await? else {
+        let (part, path) = (Part::TextEncoder, Part::TextEncoder.config());
+        let Some(text) = read_text(source, path).await? else {
             return Err(Error::ModelPartMissing {
                 model: source.name(),
-                part: "text encoder".to_owned(),
-                expected: CONFIG.to_owned(),
+                part: part.to_string(),
+                expected: path.to_owned(),
             });
         };
-        let config = ClipTextConfig::from_json(&text, &format!("{}/{CONFIG}", source.name()))?;
+        let config = ClipTextConfig::from_json(&text, &format!("{}/{path}", source.name()))?;
         let tokenizer = ClipTokenizer::load(source, config.vocab_size, config.max_position_embeddings).await?;
         // The table stays on the host, so any device will do.
         let (device, mut quiet) = (burn::tensor::Device::default(), |_| ());
-        let file = Weights::open(source, Part::TextEncoder, &device, Storage::AsFile, &mut quiet).await?;
+        let file = Weights::open(source, part, &device, Storage::AsFile, &mut quiet).await?;
         let prefixed = file.at("text_model");
         let place = if prefixed.has(TABLE) { prefixed } else { file.clone() };
         let table = place.host_table(TABLE, config.vocab_size, config.hidden_size).await?;

@@ -18,7 +18,7 @@ pub(super) fn rows(
     model: &Model,
     embedding: Option<&Embedding>,
 ) -> Result<(Vec<f32>, String)> {
-    let table = &model.text.token_embedding;
+    let table = &model.text().model.token_embedding;
     let (vectors, width) = (config.vectors as usize, table.width());
     if let Some(embedding) = embedding {
         if embedding.width() != width {
@@ -70,7 +70,7 @@ pub(super) fn ids(config: &TrainConfig, tokenizer: &ClipTokenizer) -> Result<Vec
 }
 
 fn drawn(config: &TrainConfig, model: &Model) -> Vec<f32> {
-    let table = &model.text.token_embedding;
+    let table = &model.text().model.token_embedding;
     let (mut mean, mut square) = (vec![0.0f64; table.width()], 0.0);
     for row in 0..table.len() {
         for (mean, value) in mean.iter_mut().zip(table.row(row)) {

@@ -6,7 +6,6 @@ use super::choices::Sample;
 use crate::layout;
 use crate::model::{Model, ModelConfig};
 use crate::ops::{Var, mse};
-use crate::schedule::NoiseSchedule;
 use crate::text::Prompt;
 
 /// Mean squared error of the U-Net's prediction for noised latents, `[1]`; with `snr_gamma` each sample is weighted
@@ -19,7 +18,7 @@ pub(super) fn diffusion_loss(
     snr_gamma: Option<f64>,
     recompute: bool,
 ) -> Var<1> {
-    let schedule = NoiseSchedule::new(&model.config.scheduler);
+    let schedule = &model.schedule;
     let [height, width] = samples[0].size;
     let shape = [samples.len(), model.config.vae.latent_channels, height, width];
     let gather = |pick: fn(&Sample) -> &Vec<f32>| {

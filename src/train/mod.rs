@@ -33,7 +33,7 @@ use crate::image::Picture;
 use crate::model::{Model, ModelConfig};
 use crate::ops::{Var, backward};
 use crate::sample::{DECODING, SampleJob};
-use crate::text::{ClipTokenizer, Rows};
+use crate::text::{Rows, Tokenizers};
 use crate::vae::VaeEncoder;
 use crate::{Error, Result, ops};
 pub use check::check;
@@ -94,7 +94,7 @@ struct Evaluation {
 /// A word being learned.
 pub struct TrainJob {
     model: Rc<Model>,
-    tokenizer: ClipTokenizer,
+    tokenizer: Tokenizers,
     config: TrainConfig,
     /// Words that were known before; they may occur in captions and the preview prompt.
     known: Rows,
@@ -123,14 +123,14 @@ impl TrainJob {
     /// Checks everything that can be checked before the long work starts.
     pub(crate) fn new(
         model: Rc<Model>,
-        mut tokenizer: ClipTokenizer,
+        mut tokenizer: Tokenizers,
         known: Rows,
         config: &TrainConfig,
         input: TrainInput,
     ) -> Result<Self> {
         // Where there is an embedding to start from, the initialiser names its file and is no phrase.
         let phrase = config.init.clone().filter(|_| input.init.is_none());
-        check(&TrainConfig { init: phrase, ..config.clone() }, &model.config, &tokenizer)?;
+        check(&TrainConfig { init: phrase, ..config.clone() }, &model.config, tokenizer.first())?;
         if input.pictures.is_empty() && !input.replay.as_ref().is_some_and(Replay::has_latents) {
             return Err(Error::NoPictures { place: "the request".to_owned() });
         }
@@ -138,7 +138,7 @@ impl TrainJob {
         let vectors = config.vectors as usize;
         let plain = tokenizer.clone();
         tokenizer.add_word(&config.token, vectors)?;
-        let (rows, init_note) = init::rows(config, &plain, &model, input.init.as_ref())?;
+        let (rows, init_note) = init::rows(config, plain.first(), &model, input.init.as_ref())?;
         let captions = |pictures: &[TrainPicture]| pictures.iter().map(|picture| picture.caption.clone()).collect();
         let (captions, unseen_captions) = (captions(&input.pictures), captions(&input.unseen));
         let templates = input.templates.unwrap_or_else(|| {
@@ -148,7 +148,7 @@ impl TrainJob {
             replay.check(config, &model)?;
         }
         let choices = Choices::new(config, &model, templates, input.replay);
-        let optimiser = Optimiser::new(config, rows, known.width, &model.text);
+        let optimiser = Optimiser::new(config, rows, known.width, &model.text().model);
         let recompute = recomputes(config, &model.config);
         let pictures = input.pictures.into_iter().map(|picture| (EvaluatedOn::Training, picture));
         let unseen = input.unseen.into_iter().map(|picture| (EvaluatedOn::Unseen, picture));
@@ -293,7 +293,7 @@ impl TrainJob {
                 self.evaluations.push(Evaluation { on, samples, initial });
             }
         }
-        self.watch.typical = self.model.text.median_row_norm();
+        self.watch.typical = self.model.text().model.median_row_norm();
         self.phase = self.after_step();
         if self.counts.step > 0 {
             self.pending.push_back(Event::Resumed { step: self.counts.step, of: self.config.steps });

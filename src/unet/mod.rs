@@ -6,21 +6,23 @@
 
 mod config;
 mod embedding;
+pub mod graph;
 pub(crate) mod resnet;
 mod transformer;
 
 use std::rc::Rc;
 
-use burn::tensor::{DType, Tensor};
+use burn::tensor::Tensor;
 
 pub use config::{PerLevel, UnetConfig};
 use embedding::TimeEmbedding;
+use graph::{Graph, Stage};
 use resnet::{Downsample2D, ResnetBlock2D, Upsample2D};
 use transformer::Transformer2DModel;
 
 use crate::Result;
 use crate::ops::{Conv2d, Norm, Var, concat_channels, conv2d, group_norm_silu, recompute};
-use crate::weights::Weights;
+use crate::weights::{Stored, Weights};
 
 /// Residual blocks, each perhaps followed by a transformer, at one resolution.
 struct Block {
@@ -50,25 +52,19 @@ struct Pass<'a> {
 }
 
 impl Block {
-    /// Loads a block whose residual blocks have these `[in, out]` channels.
-    async fn load(
-        weights: &Weights<'_>,
-        config: &UnetConfig,
-        channels: &[[usize; 2]],
-        attention: Option<(usize, usize)>,
-    ) -> Result<Self> {
-        let time = Some(4 * config.block_out_channels[0]);
+    /// Loads the blocks of a stage.
+    async fn load(weights: &Weights<'_>, config: &UnetConfig, time: usize, stage: &Stage) -> Result<Self> {
+        let weights = weights.at(&stage.path);
         let (mut resnets, mut attentions) = (Vec::new(), Vec::new());
-        for (i, &channels) in channels.iter().enumerate() {
+        for (i, layer) in stage.layers.iter().enumerate() {
             let resnet = weights.at("resnets").at(i);
-            let resnet = ResnetBlock2D::load(resnet, channels, time, config.norm_num_groups, config.norm_eps).await?;
-            resnets.push(Rc::new(resnet));
+            let (groups, eps) = (config.norm_num_groups, config.norm_eps);
+            resnets.push(Rc::new(ResnetBlock2D::load(resnet, layer.resnet, Some(time), groups, eps).await?));
         }
-        if let Some((level, count)) = attention {
-            for i in 0..count {
-                let attention = weights.at("attentions").at(i);
-                attentions.push(Rc::new(Transformer2DModel::load(attention, config, level).await?));
-            }
+        for (i, transformer) in stage.transformers().enumerate() {
+            let attention = weights.at("attentions").at(i);
+            let groups = config.norm_num_groups;
+            attentions.push(Rc::new(Transformer2DModel::load(attention, transformer, groups).await?));
         }
         Ok(Self { resnets, attentions })
     }
@@ -94,61 +90,40 @@ impl Block {
 impl Unet {
     /// Loads the U-Net.
     pub async fn load(weights: &Weights<'_>, config: &UnetConfig) -> Result<Self> {
-        let channels = &config.block_out_channels;
-        let (levels, first, last) = (channels.len(), channels[0], channels[channels.len() - 1]);
-        let conv_in = weights.conv2d("conv_in", [config.in_channels, first], 3, 1, [1; 4]).await?;
+        let graph = Graph::new(config);
+        let first = graph.conv_in[1];
+        let conv_in = weights.conv2d("conv_in", graph.conv_in, 3, 1, [1; 4]).await?;
         let time_embedding = TimeEmbedding::load(weights.at("time_embedding"), config).await?;
-
         let mut down_blocks = Vec::new();
-        // Channels of everything that the way up will be joined with, in the order in which it is made.
-        let mut skips = vec![first];
-        for (level, &outputs) in channels.iter().enumerate() {
-            let at = weights.at("down_blocks").at(level);
-            let inputs = channels[level.saturating_sub(1)];
-            let layers = config.layers_per_block.at(level);
-            let sizes: Vec<_> = (0..layers).map(|i| [if i == 0 { inputs } else { outputs }, outputs]).collect();
-            let crossed = config.down_block_types[level] == "CrossAttnDownBlock2D";
-            let block = Block::load(&at, config, &sizes, crossed.then_some((level, layers))).await?;
-            skips.extend(vec![outputs; layers]);
-            let downsampler = if level + 1 < levels {
-                skips.push(outputs);
-                let padding = [config.downsample_padding; 4];
-                Some(Downsample2D::load(at.at("downsamplers.0"), outputs, padding).await?)
+        for stage in &graph.down {
+            let block = Block::load(weights, config, graph.time, stage).await?;
+            let downsampler = if stage.resamples {
+                let (at, padding) = (weights.at(&stage.path).at("downsamplers.0"), [config.downsample_padding; 4]);
+                Some(Downsample2D::load(at, stage.channels(), padding).await?)
             } else {
                 None
             };
             down_blocks.push((block, downsampler));
         }
-
-        let mid_block = Block::load(&weights.at("mid_block"), config, &[[last; 2]; 2], Some((levels - 1, 1))).await?;
-
+        let mid_block = Block::load(weights, config, graph.time, &graph.middle).await?;
         let mut up_blocks = Vec::new();
-        let mut inputs = last;
-        for (i, level) in (0..levels).rev().enumerate() {
-            let at = weights.at("up_blocks").at(i);
-            let outputs = channels[level];
-            let layers = config.layers_per_block.at(level) + 1;
-            let mut sizes = Vec::new();
-            for _ in 0..layers {
-                sizes.push([inputs + skips.pop().unwrap_or(0), outputs]);
-                inputs = outputs;
-            }
-            let crossed = config.up_block_types[i] == "CrossAttnUpBlock2D";
-            let block = Block::load(&at, config, &sizes, crossed.then_some((level, layers))).await?;
-            let upsampler = match level {
-                0 => None,
-                _ => Some(Upsample2D::load(at.at("upsamplers.0"), outputs).await?),
+        for stage in &graph.up {
+            let block = Block::load(weights, config, graph.time, stage).await?;
+            let upsampler = if stage.resamples {
+                Some(Upsample2D::load(weights.at(&stage.path).at("upsamplers.0"), stage.channels()).await?)
+            } else {
+                None
             };
             up_blocks.push((block, upsampler));
         }
         let conv_norm_out = weights.norm("conv_norm_out", first, config.norm_num_groups, config.norm_eps).await?;
-        let conv_out = weights.conv2d("conv_out", [first, config.out_channels], 3, 1, [1; 4]).await?;
+        let conv_out = weights.conv2d("conv_out", graph.conv_out, 3, 1, [1; 4]).await?;
         Ok(Self { conv_in, time_embedding, down_blocks, mid_block, up_blocks, conv_norm_out, conv_out })
     }
 
-    /// Whether its matrices are kept in half precision.
-    pub fn is_half(&self) -> bool {
-        self.conv_in.weight.dtype() == DType::F16
+    /// How its matrices are stored.
+    pub fn stored(&self) -> Stored {
+        Stored::of_tensor(self.conv_in.weight.dtype())
     }
 
     /// Predicts noise (or velocity) `[B, H, W, 4]` in `sample` `[B, H, W, 4]`, each sample at its own timestep, for prompts

@@ -35,9 +35,10 @@ impl ResnetBlock2D {
             },
             norm2: weights.norm("norm2", outputs, groups, eps).await?,
             conv2: weights.conv2d("conv2", [outputs, outputs], 3, 1, [1; 4]).await?,
-            conv_shortcut: match inputs == outputs {
-                true => None,
-                false => Some(weights.conv2d("conv_shortcut", [inputs, outputs], 1, 1, [0; 4]).await?),
+            conv_shortcut: if inputs == outputs {
+                None
+            } else {
+                Some(weights.conv2d("conv_shortcut", [inputs, outputs], 1, 1, [0; 4]).await?)
             },
         })
     }

@@ -1,6 +1,6 @@
 //! Attention over the positions of a feature map and over the words of a prompt.
 
-use super::config::UnetConfig;
+use super::graph::Transformer;
 use crate::Result;
 use crate::ops::{Linear, Norm, Var, attention, geglu, group_norm, layer_norm, linear, linear_add};
 use crate::weights::Weights;
@@ -87,17 +87,17 @@ pub(super) struct Transformer2DModel {
 }
 
 impl Transformer2DModel {
-    pub async fn load(weights: Weights<'_>, config: &UnetConfig, level: usize) -> Result<Self> {
-        let width = config.block_out_channels[level];
-        let (context, heads) = (config.cross_attention_dim.at(level), config.heads().at(level));
+    /// `groups`: of the normalisation in front of it.
+    pub async fn load(weights: Weights<'_>, shape: &Transformer, groups: usize) -> Result<Self> {
+        let Transformer { width, context, heads, blocks } = *shape;
         let mut transformer_blocks = Vec::new();
-        for i in 0..config.transformer_layers_per_block.at(level) {
+        for i in 0..blocks {
             let block = weights.at("transformer_blocks").at(i);
             transformer_blocks.push(BasicTransformerBlock::load(block, width, context, heads).await?);
         }
         // A 1x1 convolution (SD 1.x) and a linear layer (SD 2.x) are the same in channels-last memory.
         Ok(Self {
-            norm: weights.norm("norm", width, config.norm_num_groups, NORM_EPS).await?,
+            norm: weights.norm("norm", width, groups, NORM_EPS).await?,
             proj_in: weights.linear("proj_in", width, width, true).await?,
             transformer_blocks,
             proj_out: weights.linear("proj_out", width, width, true).await?,

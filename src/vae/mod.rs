@@ -5,6 +5,7 @@
 //! fields are names of weights. Nothing is ever differentiated here.
 
 mod config;
+pub mod graph;
 pub mod tiling;
 
 use burn::tensor::Tensor;
@@ -13,6 +14,7 @@ pub use config::VaeConfig;
 
 use crate::Result;
 use crate::ops::{Conv2d, Linear, Norm, Var, attention, conv2d, group_norm, group_norm_silu, linear, linear_add};
+use crate::unet::graph::Stage;
 use crate::unet::resnet::{Downsample2D, ResnetBlock2D, Upsample2D};
 use crate::weights::Weights;
 
@@ -62,9 +64,10 @@ impl MidBlock {
         let resnet = |i: usize| ResnetBlock2D::load(weights.at("resnets").at(i), [channels; 2], None, groups, EPS);
         Ok(Self {
             resnets: [resnet(0).await?, resnet(1).await?],
-            attention: match config.mid_block_add_attention {
-                true => Some(MidAttention::load(weights.at("attentions.0"), channels, groups).await?),
-                false => None,
+            attention: if config.mid_block_add_attention {
+                Some(MidAttention::load(weights.at("attentions.0"), channels, groups).await?)
+            } else {
+                None
             },
         })
     }
@@ -77,6 +80,16 @@ impl MidBlock {
         };
         self.resnets[1].forward(&x, None)
     }
+}
+
+/// The residual blocks of a stage.
+async fn resnets(weights: &Weights<'_>, stage: &Stage, groups: usize) -> Result<Vec<ResnetBlock2D>> {
+    let mut resnets = Vec::new();
+    for (i, layer) in stage.layers.iter().enumerate() {
+        let at = weights.at(&stage.path).at("resnets").at(i);
+        resnets.push(ResnetBlock2D::load(at, layer.resnet, None, groups, EPS).await?);
+    }
+    Ok(resnets)
 }
 
 /// What the encoder says of a picture's latents: a normal distribution for each element, `[B, h, w, 4]`, not yet scaled.
@@ -104,19 +117,14 @@ impl VaeEncoder {
         let (channels, groups) = (&config.block_out_channels, config.norm_num_groups);
         let conv_in = at.conv2d("conv_in", [config.in_channels, channels[0]], 3, 1, [1; 4]).await?;
         let mut down_blocks = Vec::new();
-        for (level, &outputs) in channels.iter().enumerate() {
-            let block = at.at("down_blocks").at(level);
-            let mut inputs = channels[level.saturating_sub(1)];
-            let mut resnets = Vec::new();
-            for i in 0..config.layers_per_block {
-                resnets
-                    .push(ResnetBlock2D::load(block.at("resnets").at(i), [inputs, outputs], None, groups, EPS).await?);
-                inputs = outputs;
-            }
-            let downsampler = match level + 1 < channels.len() {
+        for stage in graph::encoder(config) {
+            let resnets = resnets(weights, &stage, groups).await?;
+            let downsampler = if stage.resamples {
                 // Padded at the bottom and the right only.
-                true => Some(Downsample2D::load(block.at("downsamplers.0"), outputs, [0, 0, 1, 1]).await?),
-                false => None,
+                let at = weights.at(&stage.path).at("downsamplers.0");
+                Some(Downsample2D::load(at, stage.channels(), [0, 0, 1, 1]).await?)
+            } else {
+                None
             };
             down_blocks.push((resnets, downsampler));
         }
@@ -127,9 +135,10 @@ impl VaeEncoder {
             mid_block: MidBlock::load(at.at("mid_block"), config).await?,
             conv_norm_out: at.norm("conv_norm_out", last, groups, EPS).await?,
             conv_out: at.conv2d("conv_out", [last, moments], 3, 1, [1; 4]).await?,
-            quant_conv: match config.use_quant_conv {
-                true => Some(weights.conv2d("quant_conv", [moments; 2], 1, 1, [0; 4]).await?),
-                false => None,
+            quant_conv: if config.use_quant_conv {
+                Some(weights.conv2d("quant_conv", [moments; 2], 1, 1, [0; 4]).await?)
+            } else {
+                None
             },
         })
     }
@@ -173,25 +182,20 @@ impl VaeDecoder {
         let (channels, groups) = (&config.block_out_channels, config.norm_num_groups);
         let (latents, last) = (config.latent_channels, config.last_channels());
         let mut up_blocks = Vec::new();
-        let mut inputs = last;
-        for (i, &outputs) in channels.iter().rev().enumerate() {
-            let block = at.at("up_blocks").at(i);
-            let mut resnets = Vec::new();
-            for j in 0..=config.layers_per_block {
-                resnets
-                    .push(ResnetBlock2D::load(block.at("resnets").at(j), [inputs, outputs], None, groups, EPS).await?);
-                inputs = outputs;
-            }
-            let upsampler = match i + 1 < channels.len() {
-                true => Some(Upsample2D::load(block.at("upsamplers.0"), outputs).await?),
-                false => None,
+        for stage in graph::decoder(config) {
+            let resnets = resnets(weights, &stage, groups).await?;
+            let upsampler = if stage.resamples {
+                Some(Upsample2D::load(weights.at(&stage.path).at("upsamplers.0"), stage.channels()).await?)
+            } else {
+                None
             };
             up_blocks.push((resnets, upsampler));
         }
         Ok(Self {
-            post_quant_conv: match config.use_post_quant_conv {
-                true => Some(weights.conv2d("post_quant_conv", [latents; 2], 1, 1, [0; 4]).await?),
-                false => None,
+            post_quant_conv: if config.use_post_quant_conv {
+                Some(weights.conv2d("post_quant_conv", [latents; 2], 1, 1, [0; 4]).await?)
+            } else {
+                None
             },
             conv_in: at.conv2d("conv_in", [latents, last], 3, 1, [1; 4]).await?,
             mid_block: MidBlock::load(at.at("mid_block"), config).await?,

@@ -24,8 +24,7 @@ struct Choice {
 /// `[{value, label}]` for two of their fields, what people call the parts of a model that events name, and the Hub's address.
 #[wasm_bindgen]
 pub fn choices() -> Result<JsValue, JsValue> {
-    let parts = [Part::Tokenizer, Part::TextEncoder, Part::Unet, Part::Vae];
-    let parts: Vec<_> = parts.into_iter().map(|part| json!({"value": part, "label": part.to_string()})).collect();
+    let parts = Part::ALL.map(|part| json!({"value": part, "label": part.label()}));
     plain(&json!({
         "training": TrainConfig { preview_every: PREVIEW_EVERY, ..TrainConfig::default() },
         "pictures": SampleConfig::default(),

@@ -133,7 +133,8 @@ impl Library {
 
     /// Finds a model and what fetching it would take. `half` prefers weights in half precision.
     pub async fn plan(&self, typed: String, half: bool, listener: Function) -> Result<Plan, JsValue> {
-        self.find(typed.trim(), half, &listener).await.map_err(problem)
+        let precision = if half { Precision::Half } else { Precision::Full };
+        self.find(typed.trim(), precision, &listener).await.map_err(problem)
     }
 
     /// Brings what is missing of a model into the storage, verified; gives what its files are asked for by.
@@ -247,9 +248,12 @@ impl Library {
 }
 
 impl Library {
-    async fn find(&self, typed: &str, half: bool, listener: &Function) -> Result<Plan, Problem> {
-        let plan =
-            if typed == MINI { self.find_mini(listener).await? } else { self.find_repo(typed, half, listener).await? };
+    async fn find(&self, typed: &str, precision: Precision, listener: &Function) -> Result<Plan, Problem> {
+        let plan = if typed == MINI {
+            self.find_mini(listener).await?
+        } else {
+            self.find_repo(typed, precision, listener).await?
+        };
         let folder = self.models.folder(&key(&plan.record.name)).await?;
         let mut here = 0;
         for entry in &plan.record.files {
@@ -294,7 +298,7 @@ impl Library {
         })
     }
 
-    async fn find_repo(&self, typed: &str, half: bool, listener: &Function) -> Result<Plan, Problem> {
+    async fn find_repo(&self, typed: &str, precision: Precision, listener: &Function) -> Result<Plan, Problem> {
         let at = match Address::parse(typed, &self.hub, &|_| false)? {
             Address::Hub(at) => at,
             _ => {
@@ -308,7 +312,6 @@ impl Library {
             return Ok(Plan::whole(record));
         }
         let listing = hub::list(&self.link(), &at, &mut report(listener)).await?;
-        let precision = if half { Precision::Half } else { Precision::Full };
         let files = model::choose(&listing, at.path.as_deref(), precision)?;
         let prefix = at.path.as_ref().map_or_else(String::new, |path| format!("{}/", path.trim_end_matches('/')));
         let entry = |file: &RemoteFile| Entry {

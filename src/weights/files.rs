@@ -5,29 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use crate::event::Part;
+use crate::parts::{Part, Precision};
 use crate::source::address::is_safe_path;
 use crate::source::{Source, read_text};
 use crate::{Error, Result};
-
-/// Variants, the preferred one first.
-const VARIANTS: [&str; 2] = ["", ".fp16"];
-
-/// Folder and name of a part's weights.
-fn place(part: Part) -> (&'static str, &'static str) {
-    match part {
-        Part::TextEncoder => ("text_encoder", "model"),
-        Part::Unet => ("unet", "diffusion_pytorch_model"),
-        Part::Vae => ("vae", "diffusion_pytorch_model"),
-        Part::Tokenizer => ("tokenizer", "vocab"),
-    }
-}
-
-/// What diffusers calls a part's weights, where they are one file.
-pub fn whole(part: Part) -> String {
-    let (folder, stem) = place(part);
-    format!("{folder}/{stem}.safetensors")
-}
 
 /// `*.safetensors.index.json`: which file holds which weight.
 #[derive(Deserialize)]
@@ -38,22 +19,15 @@ struct Index {
 /// The files with a part's weights; none if there are no such files.
 ///
 /// # Errors
-/// [`Error::BadFile`] for an index that is none, [`Error::ModelPartMissing`] for one whose files are not all there.
+/// [`Error::BadFile`] for an index that cannot be read, [`Error::ModelPartMissing`] for one whose files are not all there.
 pub async fn find(source: &dyn Source, part: Part) -> Result<Option<Vec<String>>> {
-    let (folder, stem) = place(part);
-    for variant in VARIANTS {
-        let whole = format!("{folder}/{stem}{variant}.safetensors");
-        if source.length(&whole).await?.is_some() {
-            return Ok(Some(vec![whole]));
+    for paths in Precision::ALL.into_iter().filter_map(|precision| part.weights(precision)) {
+        if source.length(&paths.whole).await?.is_some() {
+            return Ok(Some(vec![paths.whole]));
         }
-        // diffusers has had both orders.
-        let indices = [
-            format!("{folder}/{stem}.safetensors.index{variant}.json"),
-            format!("{folder}/{stem}{variant}.safetensors.index.json"),
-        ];
-        for index in indices {
+        for index in paths.indices {
             if let Some(text) = read_text(source, &index).await? {
-                return shards(source, part, folder, &index, &text).await.map(Some);
+                return shards(source, part, &index, &text).await.map(Some);
             }
         }
     }
@@ -68,9 +42,9 @@ pub async fn expect(source: &dyn Source, part: Part) -> Result<Vec<String>> {
     if let Some(files) = find(source, part).await? {
         return Ok(files);
     }
-    let (folder, stem) = place(part);
-    let mut expected =
-        format!("{folder}/{stem}.safetensors or {folder}/{stem}.fp16.safetensors, or an index of several");
+    let folder = part.folder();
+    let wholes = Precision::ALL.into_iter().filter_map(|precision| Some(part.weights(precision)?.whole));
+    let mut expected = format!("{}, or an index of several", wholes.collect::<Vec<_>>().join(" or "));
     for pickle in ["pytorch_model.bin", "diffusion_pytorch_model.bin"] {
         if source.length(&format!("{folder}/{pickle}")).await?.is_some() {
             expected =
@@ -81,9 +55,9 @@ pub async fn expect(source: &dyn Source, part: Part) -> Result<Vec<String>> {
 }
 
 /// The files that an index names.
-async fn shards(source: &dyn Source, part: Part, folder: &str, index: &str, text: &str) -> Result<Vec<String>> {
+async fn shards(source: &dyn Source, part: Part, index: &str, text: &str) -> Result<Vec<String>> {
     let bad = |reason: String| Error::BadFile { file: format!("{}/{index}", source.name()), reason };
-    let parsed: Index = serde_json::from_str(text).map_err(|error| bad(format!("this is no index: {error}")))?;
+    let parsed: Index = serde_json::from_str(text).map_err(|error| bad(format!("this is not an index: {error}")))?;
     let names: BTreeSet<String> = parsed.weight_map.into_values().collect();
     if names.is_empty() {
         return Err(bad("it names no files".to_owned()));
@@ -91,9 +65,9 @@ async fn shards(source: &dyn Source, part: Part, folder: &str, index: &str, text
     let mut files = Vec::with_capacity(names.len());
     for name in names {
         if !is_safe_path(&name) || !name.ends_with(".safetensors") {
-            return Err(bad(format!("it names {name:?}, which is no safetensors file beside it")));
+            return Err(bad(format!("it names {name:?}, which is not a safetensors file beside it")));
         }
-        let path = format!("{folder}/{name}");
+        let path = format!("{}/{name}", part.folder());
         if source.length(&path).await?.is_none() {
             return Err(Error::ModelPartMissing {
                 model: source.name(),
@@ -147,7 +121,7 @@ mod tests {
         }
         let index = "unet/diffusion_pytorch_model.safetensors.index.json";
         for (text, part) in [
-            ("[]", "no index"),
+            ("[]", "not an index"),
             (r#"{"weight_map": {}}"#, "no files"),
             (r#"{"weight_map": {"a": "../../secret.safetensors"}}"#, "secret"),
             (r#"{"weight_map": {"a": "x.bin"}}"#, "x.bin"),

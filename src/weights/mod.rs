@@ -7,6 +7,7 @@ mod arrival;
 mod digest;
 pub mod files;
 mod layers;
+mod lengths;
 mod random;
 mod safetensors;
 mod storage;
@@ -22,18 +23,20 @@ use std::rc::Rc;
 
 use self::arrival::{Arrival, Ends};
 use self::digest::Digest;
+pub use self::lengths::WeightBytes;
 pub use self::random::Random;
 pub use self::safetensors::Header;
-pub use self::storage::{Storage, stored_bytes};
+pub use self::storage::{Storage, Stored, stored_bytes};
 pub use self::table::HostTable;
 use self::upload::Upload;
-use self::values::{FLOATS, channels_last, converted, kept};
+use self::values::{FLOATS, channels_last, converted};
 use crate::embedding::safetensors::Entry;
-use crate::event::{Event, Part};
+use crate::event::Event;
 use crate::ops::{Weight, settle};
+use crate::parts::Part;
 use crate::source::Source;
 use crate::{Error, Result};
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{Device, Tensor};
 
 /// Bytes of weights that may be on their way to the device.
 const IN_FLIGHT: usize = 32 << 20;
@@ -314,9 +317,9 @@ impl<'a> Weights<'a> {
         filter: Option<Filter>,
         ends: &mut Option<Ends>,
     ) -> Result<Option<Weight<D>>> {
-        let (rows, kept) = (shape[0], kept(dtype, storage));
+        let (rows, stored) = (shape[0], Stored::of(dtype, storage));
         let row = (span.end - span.start) / rows as u64;
-        let bytes = shape.iter().product::<usize>() * kept.size();
+        let bytes = shape.iter().product::<usize>() * stored.bytes();
         // Four rows of halves are a multiple of four bytes, however odd they are.
         let rows_in_piece = (PIECE / row.max(1)).max(1).next_multiple_of(4);
         let mut upload = Upload::new(&self.file.device, bytes, rows as u64 > rows_in_piece);
@@ -324,17 +327,17 @@ impl<'a> Weights<'a> {
         while from < span.end {
             let to = span.end.min(from + rows_in_piece * row);
             let piece = self.file.read(shard, from..to).await?;
-            let Some(mut piece) = converted(piece, dtype, kept) else { return Ok(None) };
+            let Some(mut piece) = converted(piece, dtype, stored) else { return Ok(None) };
             if let Some(Filter { inputs, taps }) = filter {
-                channels_last(&mut piece, kept.size(), inputs, taps);
+                channels_last(&mut piece, stored.bytes(), inputs, taps);
             }
             if let Some(ends) = ends {
-                ends.push(&piece, kept.size());
+                ends.push(&piece, stored.bytes());
             }
             upload.push(piece, bytes)?;
             from = to;
         }
-        Ok(Some(upload.finish(&self.file.device, kept, shape)))
+        Ok(Some(upload.finish(&self.file.device, stored.dtype(), shape)))
     }
 
     /// Stands in for a weight that a problem was noted for: [`Weights::finish`] will not let it be used.
@@ -349,7 +352,7 @@ impl<'a> Weights<'a> {
 
     /// A table that stays on the host, f16 or f32: `[rows, width]`.
     pub async fn host_table(&self, name: &str, rows: usize, width: usize) -> Result<HostTable> {
-        let none = || HostTable::new(Vec::new(), false, width);
+        let none = || HostTable::new(Vec::new(), Stored::F32, width);
         if let Some(asked) = &self.file.asked {
             // Of three sizes, which nothing on the device is: the table is not sent in order with the others.
             let ask = Asked { shapes: vec![vec![rows, width]], shape: Vec::new(), filter: None };
@@ -360,18 +363,18 @@ impl<'a> Weights<'a> {
             return Ok(none());
         };
         'how: for storage in [storage, Storage::AsFile] {
-            let kept = kept(dtype, storage);
-            let mut bytes = Vec::with_capacity(rows * width * kept.size());
+            let stored = Stored::of(dtype, storage);
+            let mut bytes = Vec::with_capacity(rows * width * stored.bytes());
             let mut from = span.start;
             while from < span.end {
                 // A multiple of every type's size.
                 let to = span.end.min(from + PIECE);
                 let piece = self.file.source.read(shard, from..to).await?;
-                let Some(piece) = converted(piece, dtype, kept) else { continue 'how };
+                let Some(piece) = converted(piece, dtype, stored) else { continue 'how };
                 bytes.extend(piece);
                 from = to;
             }
-            return Ok(HostTable::new(bytes, kept == DType::F16, width));
+            return Ok(HostTable::new(bytes, stored, width));
         }
         Err(Error::Internal(format!("{name} cannot be kept as it is")))
     }

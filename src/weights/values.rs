@@ -1,9 +1,8 @@
 //! Values as they lie in a file, and as they are kept.
 
-use burn::tensor::DType;
 use half::{bf16, f16};
 
-use super::Storage;
+use super::Stored;
 
 /// The types that weights can have in a file.
 pub(super) const FLOATS: [&str; 4] = ["F16", "BF16", "F32", "F64"];
@@ -20,29 +19,25 @@ pub(super) fn channels_last(bytes: &mut [u8], size: usize, inputs: usize, taps: 
     }
 }
 
-/// In which type values of one in the file are kept.
-pub(super) fn kept(dtype: &str, storage: Storage) -> DType {
-    match (dtype, storage) {
-        ("F16", Storage::AsFile) | (_, Storage::F16) => DType::F16,
-        _ => DType::F32,
-    }
-}
-
-/// Values of a type in a file in another; none if that is f16 and one of them would become infinite.
-pub(super) fn converted(bytes: Vec<u8>, dtype: &str, kept: DType) -> Option<Vec<u8>> {
+/// Values of a type in a file in the form in which they are stored; none if that is f16 and one of them would become
+/// infinite.
+pub(super) fn converted(bytes: Vec<u8>, dtype: &str, stored: Stored) -> Option<Vec<u8>> {
     fn map<const N: usize>(bytes: &[u8], f: impl Fn([u8; N]) -> f32) -> Vec<u8> {
         let mut values = Vec::with_capacity(bytes.len() / N * 4);
         bytes.as_chunks::<N>().0.iter().for_each(|value| values.extend(f(*value).to_le_bytes()));
         values
     }
-    let full = match (dtype, kept) {
-        ("F16", DType::F16) => return Some(bytes),
+    let full = match (dtype, stored) {
+        ("F16", Stored::F16) => return Some(bytes),
         ("F16", _) => map::<2>(&bytes, |b| f16::from_le_bytes(b).to_f32()),
         ("BF16", _) => map::<2>(&bytes, |b| bf16::from_le_bytes(b).to_f32()),
         ("F64", _) => map::<8>(&bytes, |b| f64::from_le_bytes(b) as f32),
         _ => bytes,
     };
-    if kept == DType::F16 { narrowed(&full) } else { Some(full) }
+    match stored {
+        Stored::F32 => Some(full),
+        Stored::F16 => narrowed(&full),
+    }
 }
 
 /// f32 values as f16; none if one of them would become infinite.
@@ -63,10 +58,12 @@ fn narrowed(bytes: &[u8]) -> Option<Vec<u8>> {
 mod tests {
     use std::rc::Rc;
 
+    use burn::tensor::DType;
+
     use super::*;
-    use crate::event::Part;
+    use crate::parts::Part;
     use crate::source::Memory;
-    use crate::weights::Weights;
+    use crate::weights::{Storage, Weights};
 
     fn bytes(values: &[f32]) -> Vec<u8> {
         values.iter().flat_map(|value| value.to_le_bytes()).collect()
@@ -78,25 +75,25 @@ mod tests {
         let wide = bytes(&[1.5, -2.0]);
         let brain: Vec<u8> = [1.5f32, -2.0].iter().flat_map(|value| bf16::from_f32(*value).to_le_bytes()).collect();
         for (given, dtype, storage, expected, kept) in [
-            (&half, "F16", Storage::AsFile, &half, DType::F16),
-            (&half, "F16", Storage::F32, &wide, DType::F32),
-            (&half, "F16", Storage::F16, &half, DType::F16),
-            (&wide, "F32", Storage::AsFile, &wide, DType::F32),
-            (&wide, "F32", Storage::F16, &half, DType::F16),
-            (&brain, "BF16", Storage::AsFile, &wide, DType::F32),
-            (&brain, "BF16", Storage::F16, &half, DType::F16),
+            (&half, "F16", Storage::AsFile, &half, Stored::F16),
+            (&half, "F16", Storage::F32, &wide, Stored::F32),
+            (&half, "F16", Storage::F16, &half, Stored::F16),
+            (&wide, "F32", Storage::AsFile, &wide, Stored::F32),
+            (&wide, "F32", Storage::F16, &half, Stored::F16),
+            (&brain, "BF16", Storage::AsFile, &wide, Stored::F32),
+            (&brain, "BF16", Storage::F16, &half, Stored::F16),
         ] {
-            let in_type = super::kept(dtype, storage);
-            let got = converted(given.clone(), dtype, in_type).unwrap();
-            assert_eq!((&got, in_type), (expected, kept), "{dtype} {storage:?}");
+            let stored = Stored::of(dtype, storage);
+            let got = converted(given.clone(), dtype, stored).unwrap();
+            assert_eq!((&got, stored), (expected, kept), "{dtype} {storage:?}");
         }
     }
 
     #[test]
     fn f16_is_refused_what_it_cannot_hold() {
-        assert_eq!(converted(bytes(&[1.0, 70_000.0]), "F32", DType::F16), None);
+        assert_eq!(converted(bytes(&[1.0, 70_000.0]), "F32", Stored::F16), None);
         // What is broken in the file is left for the checks that follow to find.
-        assert!(converted(bytes(&[f32::INFINITY]), "F32", DType::F16).is_some());
+        assert!(converted(bytes(&[f32::INFINITY]), "F32", Stored::F16).is_some());
     }
 
     /// A file that is kept in half precision has one weight that it cannot hold: that one stays as it is.

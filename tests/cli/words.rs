@@ -68,7 +68,7 @@ fn a_file_is_described() {
     ))
     .unwrap();
     let id = tokens.tokenizer().encode("apple")[0];
-    let row = tokens.model().text.token_embedding.row(id as usize);
+    let row = tokens.model().text().model.token_embedding.row(id as usize);
     let (nearest, cosine) = vocabulary.nearest(&row, 1).remove(0);
     assert!(nearest == "apple" && (cosine - 1.0).abs() < 1e-6, "{nearest} {cosine}");
 }

@@ -187,8 +187,8 @@ fn with_base(model: &str) -> Options {
 /// Everything that a model computes, bit by bit.
 fn outputs(session: &Session) -> Vec<Vec<u32>> {
     let (model, device) = (session.model(), &session.model().device);
-    let prompts = [session.tokenizer().prompt("a photo of a cat!")];
-    let rows = Var::constant(Tensor::zeros([1, model.config.text.hidden_size], device));
+    let prompts = [session.tokenizers().prompt("a photo of a cat!")];
+    let rows = Var::constant(Tensor::zeros([1, model.config.word_width()], device));
     let context = model.encode_prompts(&prompts, &rows, false);
     let ramp = |count: usize| {
         Tensor::<1>::from_floats((0..count).map(|i| (i % 17) as f32 / 8.0 - 1.0).collect::<Vec<_>>().as_slice(), device)

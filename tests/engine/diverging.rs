@@ -16,7 +16,7 @@ fn input() -> TrainInput {
 
 /// A run whose first steps are `times` as long as a usual word's vector.
 fn config(session: &Session, times: f64) -> TrainConfig {
-    let text = &session.model().text;
+    let text = &session.model().text().model;
     let width = text.token_embedding.width() as f64;
     TrainConfig {
         token: "<thing>".to_owned(),

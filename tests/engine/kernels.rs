@@ -300,7 +300,7 @@ fn the_gradient_through_the_unet_is_the_same_without_the_kernels() {
         let model = session.model();
         let sample = filled([1, 8, 8, 4], 1, &place.device);
         let gradient = || {
-            let width = model.config.text.hidden_size;
+            let width = model.config.word_width();
             let context = Var::leaf(filled([1, 77, width], 2, &place.device));
             let y = model.unet.forward(&sample, &[321.0], &context, false);
             let dy = filled(y.dims(), 3, &place.device);

@@ -5,7 +5,7 @@ use pseudoword::layout::channels_first;
 use pseudoword::ops::{Var, backward, mse, splice};
 use pseudoword::schedule::NoiseSchedule;
 use pseudoword::session::Session;
-use pseudoword::text::Prompt;
+use pseudoword::text::{Prompt, Tokens};
 use pseudoword::vae::tiling::{self, Map};
 use pseudoword::weights::Storage;
 
@@ -14,13 +14,13 @@ use crate::fixtures::{Fixture, Place, assert_close, map_values, on_every_device,
 const MODELS: [&str; 3] = ["tiny-sd1", "tiny-sd2", "mini"];
 
 fn prompts(ids: &[i64]) -> Vec<Prompt> {
-    let prompt = |ids: &[i64]| Prompt {
+    let prompt = |ids: &[i64]| Tokens {
         ids: ids.iter().map(|id| *id as u32).collect(),
         length: ids.len(),
         fallen: None,
         words: Vec::new(),
     };
-    ids.chunks(77).map(prompt).collect()
+    ids.chunks(77).map(|ids| Prompt::from(prompt(ids))).collect()
 }
 
 /// Runs `test` on each model, each device, and both ways to store weights.
@@ -42,7 +42,7 @@ fn everywhere(test: impl Fn(&Session, &Fixture, &Place, &str)) {
 #[test]
 fn the_text_encoder_equals_transformers() {
     everywhere(|session, fixture, place, name| {
-        let rows = Var::constant(Tensor::zeros([1, session.model().config.text.hidden_size], &place.device));
+        let rows = Var::constant(Tensor::zeros([1, session.model().config.word_width()], &place.device));
         let prompts = prompts(&fixture.ints("text.input_ids"));
         let hidden = session.model().encode_prompts(&prompts, &rows, false).into_value();
         assert_close(&values(hidden), &fixture.floats("text.last_hidden_state"), place, &format!("{name} text"));

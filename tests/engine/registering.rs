@@ -29,14 +29,14 @@ fn ids(session: &Session, prompt: &str) -> Vec<u32> {
 }
 
 fn sum(session: &Session, row: u32) -> f32 {
-    let row = row as usize - session.model().config.text.vocab_size;
+    let row = row as usize - session.model().config.text().vocab_size;
     session.rows().values[row * WIDTH..][..WIDTH].iter().sum()
 }
 
 #[test]
 fn words_of_every_format_get_ids_and_rows_in_order() {
     let mut session = open("tiny-sd1", &cpu(), None);
-    let n = session.model().config.text.vocab_size as u32;
+    let n = session.model().config.text().vocab_size as u32;
     let words = [
         ("<*>", vec![1.0], Layout::Bin),
         ("<**>", vec![2.0], Layout::Safetensors),
@@ -71,7 +71,7 @@ fn words_of_every_format_get_ids_and_rows_in_order() {
 #[test]
 fn forgetting_a_word_leaves_the_others_and_no_trace() {
     let mut session = open("tiny-sd1", &cpu(), None);
-    let n = session.model().config.text.vocab_size as u32;
+    let n = session.model().config.text().vocab_size as u32;
     let plain = ids(&session, "a <one> <two>");
     for _ in 0..2 {
         for (token, values) in [("<one>", &[1.0, 2.0][..]), ("<two>", &[3.0]), ("<three>", &[4.0, 5.0])] {
@@ -93,7 +93,7 @@ fn names_that_collide_are_refused_and_nothing_changes() {
     session.add_embedding(word("<a>", &[1.0, 2.0]), "first").unwrap();
     // diffusers calls the second vector of `<a>` so; here it has no name, and a word may have that one.
     session.add_embedding(word("<a>_1", &[3.0]), "second").unwrap();
-    let n = session.model().config.text.vocab_size as u32;
+    let n = session.model().config.text().vocab_size as u32;
     assert_eq!(ids(&session, "<a>_1 <a>"), [n + 2, n, n + 1]);
     for token in ["<a>", "<A>", "a", "<|endoftext|>"] {
         let error = session.add_embedding(word(token, &[9.0]), "third").unwrap_err();

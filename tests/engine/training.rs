@@ -136,7 +136,7 @@ fn direction_only_keeps_the_norm_and_turns_by_the_rate() {
     losses(&mut job);
     let after = job.embedding().rows().to_vec();
     let norm = |rows: &[f32]| rows.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
-    let mean = session.model().text.mean_row_norm();
+    let mean = session.model().text().model.mean_row_norm();
     assert!((norm(&before) / mean - 1.0).abs() < 1e-5 && (norm(&after) / mean - 1.0).abs() < 1e-5);
     let angle = cosine(&before, &after).acos();
     assert!((angle - 0.04f64.atan()).abs() < 1e-4, "turned by {angle}");

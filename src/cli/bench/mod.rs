@@ -29,7 +29,7 @@ use crate::image::Picture;
 use crate::model::{Loading, ModelConfig, with_random_weights};
 use crate::noise::{Noise, Stream};
 use crate::ops::{Var, backward, mse, read, settle, tiles};
-use crate::plan::{self, Plan};
+use crate::plan::{self, MemoryPlan};
 use crate::session::Session;
 use crate::source::{Memory, Source};
 use crate::train::{TrainInput, TrainPicture};
@@ -62,12 +62,12 @@ pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> 
         let job = plan::Job { height: side, width: side, batch: asked.batch_size };
         // Its denoising steps and decoded pictures have that size, too.
         let pictures = Some(plan::Job { batch: 2, ..job });
-        Plan::training(model, weights, job, crate::train::recomputes(&asked, model), pictures, on_cpu)
+        MemoryPlan::training(model, weights, job, crate::train::recomputes(&asked, model), pictures, on_cpu)
     };
     let (session, chosen) = open::session(shared, source, &planned, Loading::default(), out).await?;
     let load_seconds = begun.elapsed().as_secs_f64();
     let side = args.resolution.unwrap_or_else(|| session.model().config.resolution());
-    let half = session.model().unet.is_half();
+    let half = session.model().unet.stored() == crate::weights::Stored::F16;
     let bench = Bench { args, device: chosen.device.clone(), session, side, half };
     let flops = unet_flops(&bench.session.model().config, side as usize / bench.pixels_per_latent());
 
@@ -214,7 +214,7 @@ impl Bench<'_> {
         let (config, side) = (&model.config, self.side as usize / self.pixels_per_latent());
         let settings = self.settings(batch);
         let recomputed = crate::train::recomputes(&settings, config);
-        let mut tokenizer = self.session.tokenizer().clone();
+        let mut tokenizer = self.session.tokenizers().clone();
         tokenizer.add_word(&settings.token, settings.vectors as usize)?;
         let prompts = vec![tokenizer.prompt(&format!("a photo of a {}", settings.token)); batch as usize];
         let shape = [batch as usize, side, side, config.vae.latent_channels];
@@ -222,7 +222,7 @@ impl Bench<'_> {
         let times = vec![400.0; batch as usize];
         let [mut text, mut unet, mut back] = [0, 1, 2].map(|_| Clock::new(self.args));
         loop {
-            let rows = Var::leaf(self.random([settings.vectors as usize, config.text.hidden_size]));
+            let rows = Var::leaf(self.random([settings.vectors as usize, config.word_width()]));
             let begun = Instant::now();
             let context = model.encode_prompts(&prompts, &rows, recomputed);
             settle(context.value()).await?;

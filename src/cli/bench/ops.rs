@@ -130,7 +130,7 @@ impl Bench<'_> {
             let (projection, norm) = (self.linear(channels, channels), self.norm(channels, 1));
             let (wide, narrow) = (self.linear(channels, 8 * channels), self.linear(4 * channels, channels));
             let heads = unet.heads().at(level);
-            let words = config.text.max_position_embeddings;
+            let words = config.prompt_length();
             let keys = Var::constant(self.random([1, words, channels]));
             ops.push(Op {
                 name: at("projection"),

@@ -5,7 +5,7 @@ use crate::model::ModelConfig;
 /// Multiplications and additions of the U-Net for one sample on latents of this side, forward.
 pub(super) fn unet_flops(config: &ModelConfig, side: usize) -> f64 {
     let unet = &config.unet;
-    let words = config.text.max_position_embeddings as f64;
+    let words = config.prompt_length() as f64;
     let channels = &unet.block_out_channels;
     let (levels, first) = (channels.len(), channels[0]);
     let positions = |level: usize| ((side >> level) * (side >> level)) as f64;

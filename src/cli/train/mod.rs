@@ -29,7 +29,7 @@ use crate::config::TrainConfig;
 use crate::event::Event;
 use crate::gpu::{self, Chosen};
 use crate::model::{Loading, ModelConfig};
-use crate::plan::{self, Plan, WeightBytes};
+use crate::plan::{self, MemoryPlan, WeightBytes};
 use crate::source::Source;
 use crate::text::ClipTokenizer;
 use crate::train::{RunState, TrainInput, TrainJob};
@@ -51,8 +51,7 @@ pub(super) async fn run(args: &TrainArgs, shared: &Shared, out: &mut Output) -> 
     let source = find::model_for(shared, &planned(&args.config), out).await?;
     let config = ModelConfig::read(&*source).await?;
     let embeddings = open::embeddings(&args.embeddings, shared, out).await?;
-    let mut tokenizer =
-        ClipTokenizer::load(&*source, config.text.vocab_size, config.text.max_position_embeddings).await?;
+    let mut tokenizer = ClipTokenizer::load(&*source, config.text().vocab_size, config.prompt_length()).await?;
     for (embedding, ..) in &embeddings {
         tokenizer.add_word(&embedding.token, embedding.vectors())?;
     }
@@ -135,13 +134,13 @@ pub(super) async fn run(args: &TrainArgs, shared: &Shared, out: &mut Output) -> 
 }
 
 /// How much memory a run will need.
-pub(super) fn planned(config: &TrainConfig) -> impl Fn(&ModelConfig, WeightBytes, bool) -> Plan {
+pub(super) fn planned(config: &TrainConfig) -> impl Fn(&ModelConfig, WeightBytes, bool) -> MemoryPlan {
     move |model, weights, on_cpu| {
         let side = config.resolution.unwrap_or_else(|| model.resolution());
         let job = plan::Job { height: side, width: side, batch: config.batch_size };
         let recompute = crate::train::recomputes(config, model);
         let previews = (config.preview_every > 0).then(|| plan::Job::preview(model));
-        Plan::training(model, weights, job, recompute, previews, on_cpu)
+        MemoryPlan::training(model, weights, job, recompute, previews, on_cpu)
     }
 }
 

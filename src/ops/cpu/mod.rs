@@ -21,6 +21,7 @@ pub(crate) use attention::{attention, attention_backward};
 pub(crate) use conv2d::{conv2d, conv2d_backward};
 pub(crate) use linear::{linear, linear_backward};
 pub(crate) use norm::{group_norm, group_norm_backward, layer_norm, layer_norm_backward};
+pub(super) use product::PACKED_BYTES;
 
 use burn::tensor::{DType, Shape, Tensor};
 use burn_flex::{Flex, FlexTensor, Layout};

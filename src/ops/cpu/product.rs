@@ -33,6 +33,10 @@ const WORTH_A_TASK: usize = 64 * 1024;
 /// What columns of a task are a multiple of: two of the widest vectors.
 const WIDEST: usize = 32;
 
+/// Bytes of the blocks of both factors that a task holds, and a line of the weight; rounded up, as an allocator does.
+pub(in crate::ops) const PACKED_BYTES: u64 =
+    (((COLUMNS + ROWS + 1) * DEPTH * size_of::<f32>()) as u64).next_power_of_two();
+
 /// The left factor: rows that can be had in parts.
 pub(super) trait Rows: Sync {
     /// Writes the values of a row at some steps of the inner axis; `part` is as long as `steps`.

@@ -40,6 +40,11 @@ pub(in crate::ops) struct Attention {
 }
 
 impl Attention {
+    /// Whether there are kernels for heads of this width.
+    pub fn takes(head_width: usize) -> bool {
+        head_width.is_multiple_of(4) && head_width <= WIDEST
+    }
+
     /// The kernels for these tensors, where they are better than the composition.
     ///
     /// The kernels launch a third as often as the composition and need no memory for scores, but each invocation has a whole
@@ -51,7 +56,7 @@ impl Attention {
         let wanted = if software_gpu(q).is_some() { 2 } else { WANTED_GROUPS };
         let sizes = Self { batch, queries, keys, heads, width: inner / heads, causal, wanted };
         let scores = batch * heads * queries * keys * size_of::<f32>();
-        let fits = sizes.width.is_multiple_of(4) && sizes.width <= WIDEST && batch * heads <= MOST_GROUPS as usize;
+        let fits = Self::takes(sizes.width) && batch * heads <= MOST_GROUPS as usize;
         (fits && (sizes.width <= 80 || scores > 64 << 20)).then_some(sizes)
     }
 

@@ -1,0 +1,210 @@
+//! The parts of a Stable Diffusion model: what they are called, and in which files of a diffusers folder they are.
+//!
+//! Everything that opens, lists, downloads or describes a model asks here, so a new part (a second text encoder) is one more
+//! variant and one more entry in each of these tables.
+
+use serde::Serialize;
+
+/// A part of a Stable Diffusion model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// The noise schedule.
+    Scheduler,
+    /// The CLIP tokenizer.
+    Tokenizer,
+    /// The CLIP text encoder.
+    TextEncoder,
+    /// The U-Net.
+    Unet,
+    /// The autoencoder.
+    Vae,
+}
+
+/// In which precision a file's name says that its weights are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// `*.safetensors`: as the model was trained.
+    #[default]
+    Full,
+    /// `*.fp16.safetensors`: half the download, and nearly the same pictures.
+    Half,
+}
+
+impl Precision {
+    /// Both, the one that is preferred on a disk first.
+    pub const ALL: [Precision; 2] = [Precision::Full, Precision::Half];
+
+    /// The one that is second choice where this one is the first.
+    pub fn other(self) -> Self {
+        match self {
+            Precision::Full => Precision::Half,
+            Precision::Half => Precision::Full,
+        }
+    }
+
+    /// What a file's name has before its ending.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Precision::Full => "",
+            Precision::Half => ".fp16",
+        }
+    }
+
+    /// What the name of a file with weights says.
+    pub fn of(path: &str) -> Self {
+        let half = Precision::Half.suffix();
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let says_half = name.contains(&format!("{half}.")) || name.contains(&format!("{half}-"));
+        if says_half { Precision::Half } else { Precision::Full }
+    }
+}
+
+/// The paths at which the weights of a part can be, in one precision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WeightPaths {
+    /// The weights in one file.
+    pub whole: String,
+    /// The index of several files; diffusers has had both spellings.
+    pub indices: [String; 2],
+    /// What the paths of several files begin with, before `00001-of-00002.safetensors`.
+    pub shard: String,
+}
+
+/// A file with weights that is not here yet, as far as its name and its length tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileLength {
+    /// What it is a part of.
+    pub part: Part,
+    /// Its length.
+    pub bytes: u64,
+    /// What its name says; a file that says nothing may be in half precision all the same.
+    pub precision: Precision,
+}
+
+impl Part {
+    /// All parts.
+    pub const ALL: [Part; 5] = [Part::Scheduler, Part::Tokenizer, Part::TextEncoder, Part::Unet, Part::Vae];
+    /// The parts that have weights, in the order in which they are loaded.
+    pub const WITH_WEIGHTS: [Part; 3] = [Part::TextEncoder, Part::Unet, Part::Vae];
+    /// The file that says which classes a diffusers folder is made of; it need not be there.
+    pub const MODEL_INDEX: &str = "model_index.json";
+
+    /// What people call it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Part::Scheduler => "noise schedule",
+            Part::Tokenizer => "tokenizer",
+            Part::TextEncoder => "text encoder",
+            Part::Unet => "U-Net",
+            Part::Vae => "autoencoder",
+        }
+    }
+
+    /// Its folder, which is also its name for programs.
+    pub fn folder(self) -> &'static str {
+        match self {
+            Part::Scheduler => "scheduler",
+            Part::Tokenizer => "tokenizer",
+            Part::TextEncoder => "text_encoder",
+            Part::Unet => "unet",
+            Part::Vae => "vae",
+        }
+    }
+
+    /// The part that a file belongs to, by the folder that it is in.
+    pub fn of(path: &str) -> Option<Self> {
+        let folder = path.rsplit('/').nth(1)?;
+        Part::ALL.into_iter().find(|part| part.folder() == folder)
+    }
+
+    /// The file that says how it is made: of a tokenizer its vocabulary.
+    pub fn config(self) -> &'static str {
+        self.needed()[0]
+    }
+
+    /// The small files without which it cannot be used.
+    pub fn needed(self) -> &'static [&'static str] {
+        match self {
+            Part::Scheduler => &["scheduler/scheduler_config.json"],
+            Part::Tokenizer => &["tokenizer/vocab.json", "tokenizer/merges.txt"],
+            Part::TextEncoder => &["text_encoder/config.json"],
+            Part::Unet => &["unet/config.json"],
+            Part::Vae => &["vae/config.json"],
+        }
+    }
+
+    /// The small files that are read where they exist.
+    pub fn useful(self) -> &'static [&'static str] {
+        match self {
+            Part::Tokenizer => &["tokenizer/special_tokens_map.json", "tokenizer/tokenizer_config.json"],
+            Part::Scheduler | Part::TextEncoder | Part::Unet | Part::Vae => &[],
+        }
+    }
+
+    /// What diffusers and transformers call its weights; none if it has no weights.
+    fn stem(self) -> Option<&'static str> {
+        match self {
+            Part::Scheduler | Part::Tokenizer => None,
+            Part::TextEncoder => Some("model"),
+            Part::Unet | Part::Vae => Some("diffusion_pytorch_model"),
+        }
+    }
+
+    /// Where its weights can be; none if it has no weights.
+    pub fn weights(self, precision: Precision) -> Option<WeightPaths> {
+        let (folder, stem, suffix) = (self.folder(), self.stem()?, precision.suffix());
+        Some(WeightPaths {
+            whole: format!("{folder}/{stem}{suffix}.safetensors"),
+            indices: [
+                format!("{folder}/{stem}.safetensors.index{suffix}.json"),
+                format!("{folder}/{stem}{suffix}.safetensors.index.json"),
+            ],
+            shard: format!("{folder}/{stem}{suffix}-"),
+        })
+    }
+}
+
+impl std::fmt::Display for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.label())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_is_in_the_folder_of_its_part() {
+        for part in Part::ALL {
+            let weights = Precision::ALL.into_iter().filter_map(|precision| part.weights(precision));
+            let weights = weights.flat_map(|paths| [&[paths.whole, paths.shard][..], &paths.indices].concat());
+            let small = part.needed().iter().chain(part.useful()).map(|path| (*path).to_owned());
+            for path in small.chain(weights) {
+                assert_eq!(Part::of(&path), Some(part), "{path}");
+            }
+            assert_eq!(part.weights(Precision::Full).is_some(), Part::WITH_WEIGHTS.contains(&part));
+        }
+        assert_eq!((Part::of("README.md"), Part::of("text_encoder_2/config.json")), (None, None));
+    }
+
+    #[test]
+    fn a_name_says_its_precision() {
+        for precision in Precision::ALL {
+            let paths = Part::Unet.weights(precision).unwrap();
+            assert_eq!(Precision::of(&paths.whole), precision);
+            assert_eq!(Precision::of(&format!("{}00001-of-00002.safetensors", paths.shard)), precision);
+        }
+    }
+
+    #[cfg(feature = "native")]
+    #[test]
+    fn the_model_in_the_program_is_complete() {
+        let mini = crate::mini::source();
+        let length = |path| pollster::block_on(crate::source::Source::length(&mini, path)).unwrap();
+        for path in Part::ALL.iter().flat_map(|part| part.needed()) {
+            assert!(length(path).is_some(), "{path}");
+        }
+    }
+}

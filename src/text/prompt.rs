@@ -1,0 +1,184 @@
+//! From a prompt's text to ids: the one place, for training and generation alike.
+//!
+//! Learned words are found in the text itself, before anything is a token ([`scan`](super::scan)), and expanded on ids: a
+//! word of K vectors is K ids in a row or not there at all. What a prompt says besides its words (weights of its parts, say)
+//! would be read here, too, and kept in [`Prompt`].
+
+use std::ops::Range;
+
+use super::scan::occurrences;
+use super::tokenizer::ClipTokenizer;
+use crate::Result;
+
+/// A prompt as one text encoder takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tokens {
+    /// Start, words, end, padding. Ids from the vocabulary's size on are rows of learned words.
+    pub ids: Vec<u32>,
+    /// Ids of the text before it was cut, without start and end.
+    pub length: usize,
+    /// The end of the text that did not fit, if any.
+    pub fallen: Option<String>,
+    /// Learned words that are in the ids, in order of appearance, once each.
+    pub words: Vec<String>,
+}
+
+/// A prompt as a model takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prompt {
+    /// As each of the model's text encoders takes it, in their order.
+    pub encoders: Vec<Tokens>,
+}
+
+impl Prompt {
+    /// As the first text encoder takes it: what people are told about a prompt is about this.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn tokens(&self) -> &Tokens {
+        &self.encoders[0]
+    }
+}
+
+impl From<Tokens> for Prompt {
+    /// The prompt of a model with one text encoder.
+    fn from(tokens: Tokens) -> Self {
+        Self { encoders: vec![tokens] }
+    }
+}
+
+/// The tokenizers of a model, one for each of its text encoders, which all know the same learned words. Cheap to clone;
+/// clones have their own learned words from then on.
+#[derive(Clone)]
+pub struct Tokenizers(Vec<ClipTokenizer>);
+
+impl Tokenizers {
+    /// Takes the tokenizers in the order of the text encoders, of which a model has at least one.
+    pub fn new(tokenizers: Vec<ClipTokenizer>) -> Self {
+        Self(tokenizers)
+    }
+
+    /// The first text encoder's: it knows which words there are, and how long a prompt can be.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn first(&self) -> &ClipTokenizer {
+        &self.0[0]
+    }
+
+    /// Each on its own, in the order of the text encoders.
+    pub fn into_each(self) -> Vec<ClipTokenizer> {
+        self.0
+    }
+
+    /// Turns a text into ids, with learned words as their rows.
+    pub fn prompt(&self, text: &str) -> Prompt {
+        Prompt { encoders: self.0.iter().map(|tokenizer| tokenizer.prompt(text)).collect() }
+    }
+
+    /// Registers a word of `vectors` vectors with all of them; returns the first of its rows in the table of learned rows.
+    ///
+    /// # Errors
+    /// Those of [`ClipTokenizer::add_word`]; then none of them knows the word.
+    pub fn add_word(&mut self, token: &str, vectors: usize) -> Result<usize> {
+        let mut row = 0;
+        for at in 0..self.0.len() {
+            match self.0[at].add_word(token, vectors) {
+                Ok(first) => row = first,
+                Err(error) => {
+                    for tokenizer in &mut self.0[..at] {
+                        tokenizer.remove_word(token);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(row)
+    }
+
+    /// Forgets a learned word, as [`ClipTokenizer::remove_word`] does.
+    pub fn remove_word(&mut self, token: &str) -> Option<Range<usize>> {
+        let mut rows = None;
+        for tokenizer in &mut self.0 {
+            rows = tokenizer.remove_word(token);
+        }
+        rows
+    }
+}
+
+/// A stretch of a text: its ids, with where in the text each begins.
+struct Piece {
+    ids: Vec<u32>,
+    starts: Vec<usize>,
+    /// The learned word that it is.
+    word: Option<usize>,
+}
+
+impl ClipTokenizer {
+    /// Turns a text into ids, with learned words as their rows.
+    pub fn prompt(&self, text: &str) -> Tokens {
+        let mut ids = vec![self.start];
+        let mut words = Vec::new();
+        let mut fallen = None;
+        let mut length = 0;
+        let room = self.length - 1;
+        for piece in self.pieces(text) {
+            length += piece.ids.len();
+            if fallen.is_some() {
+                continue;
+            }
+            let fitting = match piece.word {
+                // All vectors of a word or none.
+                Some(_) if ids.len() + piece.ids.len() > room => 0,
+                Some(word) => {
+                    let token = &self.words[word].token;
+                    if !words.contains(token) {
+                        words.push(token.clone());
+                    }
+                    piece.ids.len()
+                }
+                None => piece.ids.len().min(room - ids.len()),
+            };
+            ids.extend(&piece.ids[..fitting]);
+            if fitting < piece.ids.len() {
+                fallen = Some(text[piece.starts[fitting]..].trim().to_owned());
+            }
+        }
+        ids.push(self.end);
+        ids.resize(self.length, self.pad);
+        Tokens { ids, length, fallen, words }
+    }
+
+    /// A text with what `other` gives for a learned word's token in the place of that word.
+    pub fn replace_words(&self, text: &str, other: impl Fn(&str) -> String) -> String {
+        let (mut replaced, mut from) = (String::new(), 0);
+        for (word, at) in occurrences(text, &self.words) {
+            replaced.push_str(&text[from..at.start]);
+            replaced.push_str(&other(&self.words[word].token));
+            from = at.end;
+        }
+        replaced + &text[from..]
+    }
+
+    /// Learned words and the stretches between them.
+    fn pieces(&self, text: &str) -> Vec<Piece> {
+        let (mut pieces, mut from) = (Vec::new(), 0);
+        for (word, at) in occurrences(text, &self.words) {
+            pieces.push(self.plain(text, from..at.start));
+            let ids: Vec<u32> = self.words[word].ids.clone().collect();
+            pieces.push(Piece { starts: vec![at.start; ids.len()], ids, word: Some(word) });
+            from = at.end;
+        }
+        pieces.push(self.plain(text, from..text.len()));
+        pieces
+    }
+
+    fn plain(&self, text: &str, at: Range<usize>) -> Piece {
+        let from = at.start;
+        let Ok(encoding) = self.inner.encode(&text[at], false) else {
+            return Piece { ids: Vec::new(), starts: Vec::new(), word: None };
+        };
+        let starts = encoding.get_offsets().iter().map(|(start, _)| from + start).collect();
+        Piece { ids: encoding.get_ids().to_vec(), starts, word: None }
+    }
+}

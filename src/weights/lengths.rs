@@ -1,0 +1,125 @@
+//! How many bytes the weights of a model are, before they are loaded, and even before they are there.
+
+use super::{Header, Storage, Stored, files, stored_bytes};
+use crate::Result;
+use crate::parts::{FileLength, Part};
+use crate::source::Source;
+
+/// Bytes of the weights of each part as they will be kept, and of the largest single one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WeightBytes {
+    /// The text encoder, the token table included.
+    pub text: u64,
+    /// The U-Net.
+    pub unet: u64,
+    /// The encoder half of the autoencoder.
+    pub encoder: u64,
+    /// The decoder half.
+    pub decoder: u64,
+    /// The largest weight.
+    pub largest: u64,
+    /// The narrowest form that any of them is stored in. What is narrower than f32 is widened for the moment of its use.
+    pub narrowest: Stored,
+}
+
+impl WeightBytes {
+    /// Adds up what the headers of a model's files say.
+    ///
+    /// # Errors
+    /// As for [`super::Weights::open`].
+    pub async fn read(source: &dyn Source, storage: Storage) -> Result<Self> {
+        let mut sum = Self::default();
+        for part in Part::WITH_WEIGHTS {
+            for path in files::expect(source, part).await? {
+                let header = Header::read(source, &path, source.length(&path).await?.unwrap_or(0)).await?;
+                for entry in header.tensors() {
+                    let (bytes, stored) = stored_bytes(entry, storage);
+                    sum.narrowest = sum.narrowest.narrower(stored);
+                    sum.largest = sum.largest.max(bytes);
+                    *match part {
+                        Part::Unet => &mut sum.unet,
+                        Part::Vae if entry.name.starts_with("encoder.") || entry.name.starts_with("quant_conv") => {
+                            &mut sum.encoder
+                        }
+                        Part::Vae => &mut sum.decoder,
+                        Part::TextEncoder | Part::Tokenizer | Part::Scheduler => &mut sum.text,
+                    } += bytes;
+                }
+            }
+        }
+        Ok(sum)
+    }
+
+    /// The least that the weights can come to, judged by nothing but the lengths of their files: before they are fetched.
+    ///
+    /// A file that does not say that it is in half precision may be all the same, so what comes out is a lower bound.
+    pub fn at_least(files: &[FileLength], storage: Storage) -> Self {
+        let mut sum = Self::default();
+        for file in files {
+            let said = Stored::from(file.precision);
+            let stored = match storage {
+                Storage::AsFile => said,
+                Storage::F16 => Stored::F16,
+                Storage::F32 => Stored::F32,
+            };
+            let bytes = file.bytes * stored.bytes() as u64 / said.bytes() as u64;
+            sum.narrowest = sum.narrowest.narrower(stored);
+            match file.part {
+                Part::Unet => sum.unet += bytes,
+                // Stable Diffusion's: 34 of 84 million parameters.
+                Part::Vae => {
+                    sum.encoder += bytes / 5 * 2;
+                    sum.decoder += bytes / 5 * 3;
+                }
+                Part::TextEncoder | Part::Tokenizer | Part::Scheduler => sum.text += bytes,
+            }
+        }
+        sum
+    }
+
+    /// What stays for as long as the model is used for the job.
+    pub fn resident(&self) -> u64 {
+        self.text + self.unet + self.decoder
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parts::Precision;
+    use crate::source::Folder;
+
+    fn read(storage: Storage) -> WeightBytes {
+        pollster::block_on(WeightBytes::read(&Folder::new("models/mini"), storage)).unwrap()
+    }
+
+    #[test]
+    fn weights_are_counted_as_they_will_be_kept() {
+        let (half, wide) = (read(Storage::AsFile), read(Storage::F32));
+        assert_eq!((half.narrowest, wide.narrowest), (Stored::F16, Stored::F32));
+        assert_eq!(2 * half.unet, wide.unet);
+        assert_eq!(2 * half.resident(), wide.resident());
+        assert!(half.encoder > 0 && half.decoder > half.encoder);
+    }
+
+    #[test]
+    fn what_is_judged_by_lengths_alone_is_no_more_than_what_the_headers_say() {
+        let source = Folder::new("models/mini");
+        let length = |part| {
+            let path = pollster::block_on(files::expect(&source, part)).unwrap().remove(0);
+            let bytes = pollster::block_on(source.length(&path)).unwrap().unwrap();
+            // Nearly all of it is in f16, without a word of that in its name.
+            FileLength { part, bytes, precision: Precision::Full }
+        };
+        let lengths = Part::WITH_WEIGHTS.map(length);
+        for storage in [Storage::AsFile, Storage::F16, Storage::F32] {
+            let (least, known) = (WeightBytes::at_least(&lengths, storage), read(storage));
+            assert!(least.unet <= known.unet + known.unet / 50, "{storage:?}: {least:?} {known:?}");
+            assert!(2 * least.resident() + (1 << 20) >= known.resident() / 2, "{storage:?}: {least:?} {known:?}");
+        }
+        let said = lengths.map(|file| FileLength { precision: Precision::Half, ..file });
+        let [half, wide] = [Storage::F16, Storage::F32].map(|storage| WeightBytes::at_least(&said, storage));
+        assert_eq!((half.unet, 2 * half.unet), (lengths[1].bytes, wide.unet));
+        assert_eq!((half.narrowest, wide.narrowest), (Stored::F16, Stored::F32));
+    }
+}
