@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What the new word names: decides the captions it is learned in.
+/// What the embedding stands for: decides which captions it is trained with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "native", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
@@ -14,7 +14,7 @@ pub enum Kind {
     /// A thing: "a photo of S*".
     #[default]
     Object,
-    /// A manner: "a painting in the style of S*".
+    /// A style: "a painting in the style of S*".
     Style,
 }
 
@@ -39,15 +39,15 @@ impl Kind {
     }
 }
 
-/// How the vector is moved.
+/// How the vectors are optimised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "native", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
 pub enum Recipe {
-    /// AdamW on the vector, as in the Textual Inversion paper's code and diffusers.
+    /// AdamW on the vectors, as in the Textual Inversion paper's code and diffusers.
     #[default]
     Adamw,
-    /// Direction-only optimisation (DTI, arXiv 2512.13672): the norm is fixed, the direction moves on the sphere.
+    /// Direction-only optimisation (DTI, arXiv 2512.13672): the norms are fixed, the directions move on the sphere.
     Direction,
 }
 
@@ -61,15 +61,15 @@ impl Recipe {
     }
 }
 
-/// What to do when training runs away: losses that are not numbers, vectors of absurd length.
+/// What to do when training diverges: NaN or infinite losses, or vectors that have grown absurdly long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "native", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
 pub enum OnDivergence {
-    /// End the run with the last good vector.
+    /// End the run with the last good vectors.
     #[default]
     Stop,
-    /// Go back to the last good vector and go on at half the learning rate, five times at most.
+    /// Go back to the last good vectors and continue at half the learning rate, five times at most.
     Rewind,
 }
 
@@ -95,7 +95,7 @@ pub enum Framing {
     /// Cut the largest square from the centre.
     #[default]
     Crop,
-    /// Keep the whole picture and pad it to a square with white.
+    /// Keep the whole picture, padded to a square with white.
     Fit,
 }
 
@@ -104,16 +104,16 @@ pub enum Framing {
 #[cfg_attr(feature = "native", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
 pub enum Checkpointing {
-    /// On where remembering everything would take more than half a gigabyte.
+    /// On if keeping everything would take more than half a gigabyte.
     #[default]
     Auto,
-    /// Keep only the inputs of each block: least memory, about a third more work.
+    /// Keep only the inputs of each block: the least memory, about a third more work.
     On,
-    /// Keep everything: fastest.
+    /// Keep everything: the fastest.
     Off,
 }
 
-/// The method that turns noise into a picture. Names as the scheduler classes of diffusers.
+/// The method that turns noise into a picture, named after the scheduler classes of diffusers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "native", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
@@ -121,11 +121,11 @@ pub enum SamplerKind {
     /// DDIM (arXiv 2010.02502).
     #[default]
     Ddim,
-    /// PNDM without Runge-Kutta warm-up, what Stable Diffusion 1.5 ships (arXiv 2202.09778).
+    /// PNDM without Runge-Kutta warm-up, as Stable Diffusion 1.5 ships it (arXiv 2202.09778).
     Pndm,
     /// Euler (arXiv 2206.00364, algorithm 2).
     Euler,
-    /// Euler with fresh noise in each step.
+    /// Euler with fresh noise at each step.
     EulerAncestral,
     /// DPM-Solver++ of second order, multistep (arXiv 2211.01095).
     Dpmpp2m,
@@ -183,28 +183,28 @@ impl SamplerKind {
     }
 }
 
-/// How a word is learned.
+/// How an embedding is learned.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "native", derive(clap::Args))]
 #[serde(default, rename_all = "kebab-case")]
 pub struct TrainConfig {
-    /// The new word, as it will be written in prompts
-    #[cfg_attr(feature = "native", arg(long, value_name = "TOKEN", help_heading = "The word"))]
+    /// The placeholder token: how the embedding will be written in prompts
+    #[cfg_attr(feature = "native", arg(long, value_name = "TOKEN", help_heading = "Embedding"))]
     pub token: String,
-    /// A word or phrase to start from: what the pictures show, in words the model knows; or an embedding file
-    #[cfg_attr(feature = "native", arg(long, value_name = "WORDS|FILE", help_heading = "The word"))]
+    /// What to start from: a word or phrase the model knows for what the pictures show, or an embedding file
+    #[cfg_attr(feature = "native", arg(long, value_name = "WORDS|FILE", help_heading = "Embedding"))]
     pub init: Option<String>,
-    /// Vectors that the token stands for
-    #[cfg_attr(feature = "native", arg(long, value_name = "K", default_value_t = Self::default().vectors, help_heading = "The word"))]
+    /// How many vectors the token stands for
+    #[cfg_attr(feature = "native", arg(long, value_name = "K", default_value_t = Self::default().vectors, help_heading = "Embedding"))]
     pub vectors: u32,
-    /// Whether the word names a thing or a style
-    #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().kind, help_heading = "The word"))]
+    /// Whether the pictures show a thing or a style
+    #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().kind, help_heading = "Embedding"))]
     pub kind: Kind,
 
     /// Optimiser steps
     #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = Self::default().steps, help_heading = "Training"))]
     pub steps: u32,
-    /// How the vector is moved
+    /// How the vectors are optimised
     #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().recipe, help_heading = "Training"))]
     pub recipe: Recipe,
     /// Peak learning rate [default: 0.01 for adamw, 0.1 for direction]
@@ -243,20 +243,20 @@ pub struct TrainConfig {
     /// Seed of every random choice
     #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = Self::default().seed, help_heading = "Training"))]
     pub seed: u64,
-    /// What to do when training runs away: losses that are no numbers, vectors of absurd length
+    /// What to do when training diverges: NaN or infinite losses, or vectors that have grown absurdly long
     #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().on_divergence, help_heading = "Training"))]
     pub on_divergence: OnDivergence,
     /// Recompute blocks in the backward pass to save memory
     #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().checkpointing, help_heading = "Training"))]
     pub checkpointing: Checkpointing,
 
-    /// How pictures that are not square become so
+    /// How to make pictures square
     #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().framing, help_heading = "Pictures and captions"))]
     pub framing: Framing,
     /// Side in pixels to train at [default: the model's own]
     #[cfg_attr(feature = "native", arg(long, value_name = "PIXELS", help_heading = "Pictures and captions"))]
     pub resolution: Option<u32>,
-    /// Do not show pictures mirrored
+    /// Do not mirror pictures at random (no horizontal flips)
     #[cfg_attr(feature = "native", arg(long, help_heading = "Pictures and captions"))]
     pub no_flip: bool,
 
@@ -281,7 +281,7 @@ pub struct TrainConfig {
     /// Prompt of the previews [default: made from the kind and the token]
     #[cfg_attr(feature = "native", arg(long, value_name = "PROMPT", help_heading = "Progress"))]
     pub preview_prompt: Option<String>,
-    /// Save the vector every N steps (0 = only at the end)
+    /// Save the embedding every N steps (0 = only at the end)
     #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = Self::default().save_every, help_heading = "Progress"))]
     pub save_every: u32,
 }
@@ -324,7 +324,7 @@ impl Default for TrainConfig {
     }
 }
 
-/// How pictures are generated.
+/// How pictures are made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "native", derive(clap::Args))]
 #[serde(default, rename_all = "kebab-case")]
@@ -347,10 +347,10 @@ pub struct SampleConfig {
     /// Seed of the noise
     #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = Self::default().seed))]
     pub seed: u64,
-    /// Pictures to make, with seeds counting up
+    /// How many pictures to make, with seeds counting up
     #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = Self::default().count))]
     pub count: u32,
-    /// Pictures that are denoised together
+    /// Pictures denoised together
     #[cfg_attr(feature = "native", arg(long, value_name = "B", default_value_t = Self::default().batch_size))]
     pub batch_size: u32,
     /// Width in pixels [default: the model's own]

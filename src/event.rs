@@ -1,6 +1,7 @@
-//! Everything a long job tells the outside, in the order in which it happens.
+//! Everything a long job reports, in the order in which it happens.
 //!
-//! This is the one vocabulary of the terminal, of `--json` (one event a line) and of the page: front ends only render it.
+//! This is the one vocabulary of the command line, of its JSON output (one event per line) and of the page: front ends only
+//! render it.
 //! Work advances only while somebody asks a job for its next event, so pausing is not asking and cancelling is dropping.
 //! Errors end a job as `Err`, never as an event. Big values (pictures, vectors) stay beside the stream, in the job.
 
@@ -9,13 +10,13 @@ use serde::Serialize;
 pub use crate::parts::Part;
 use crate::setting::{Wording, worded};
 
-/// Which pictures a fixed evaluation batch shows.
+/// Which pictures a fixed evaluation batch is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EvaluatedOn {
-    /// Those that the word is learned from.
+    /// Those that are trained on.
     Training,
-    /// Others of the same thing, held back.
+    /// Others of the same thing, held out.
     Unseen,
 }
 
@@ -33,7 +34,7 @@ pub enum Event {
         /// Why this one.
         reason: String,
     },
-    /// Bytes of files that are fetched from somewhere came.
+    /// Bytes of files that are being downloaded have arrived.
     Fetch {
         /// The file, as people know it: `owner/name/unet/config.json`.
         file: String,
@@ -41,14 +42,14 @@ pub enum Event {
         number: usize,
         /// How many files there are.
         files: usize,
-        /// Bytes of all of them that are here.
+        /// Bytes of all of them that have arrived.
         done: u64,
-        /// Bytes of all of them, if that is known.
+        /// Bytes of all of them, if known.
         #[serde(skip_serializing_if = "Option::is_none")]
         total: Option<u64>,
-        /// Bytes a second, over the last seconds.
+        /// Bytes per second, over the last seconds.
         rate: f64,
-        /// Seconds that are left, if that can be said.
+        /// Seconds left, if they can be estimated.
         #[serde(skip_serializing_if = "Option::is_none")]
         left: Option<f64>,
     },
@@ -72,7 +73,7 @@ pub enum Event {
         /// How it was fitted to the model's square: orientation, crop or padding, scaling, alpha.
         prepared: String,
     },
-    /// Training starts from here; says what was decided where the user left the choice open.
+    /// Training starts from here, with what was decided where the user left the choice open.
     Plan {
         /// The placeholder token.
         token: String,
@@ -91,16 +92,16 @@ pub enum Event {
         /// Whether blocks are recomputed in the backward pass to save memory.
         checkpointing: bool,
     },
-    /// A run goes on from where it was saved.
+    /// A run resumes from where it was saved.
     Resumed {
-        /// Steps that were made before.
+        /// Steps made before.
         step: u32,
         /// Of how many.
         of: u32,
     },
     /// The first gradient, checked: training that cannot work is noticed at once.
     FirstGradient {
-        /// Euclidean norm of the gradient of the loss to all rows.
+        /// Euclidean norm of the gradient of the loss with respect to all rows.
         norm: f64,
     },
     /// One optimiser step is done.
@@ -129,20 +130,20 @@ pub enum Event {
         /// Steps skipped so far.
         skipped: u32,
     },
-    /// Training ran away and goes on from an earlier, good vector at a lower rate.
+    /// Training diverged and continues from earlier, good vectors at a lower rate.
     Rewound {
         /// The step at which that was seen.
         step: u32,
-        /// The step after which the vector was good.
+        /// The step after which the vectors were good.
         to: u32,
         /// The peak of the learning rate from now on.
         lr: f64,
         /// What was seen.
         reason: String,
     },
-    /// Loss on a fixed evaluation batch: the honest progress curve.
+    /// Loss on a fixed evaluation batch: comparable from step to step.
     Evaluation {
-        /// Which pictures the batch shows.
+        /// Which pictures the batch is made of.
         on: EvaluatedOn,
         /// After how many steps; 0 is before training.
         step: u32,
@@ -173,7 +174,7 @@ pub enum Event {
         /// How many.
         count: u32,
     },
-    /// A file of the user's was written.
+    /// A file was written for the user.
     Saved {
         /// What it is: `embedding`, `checkpoint`, `state`, `sheet`, `picture`, `log`, `loss curve`.
         what: String,
@@ -187,7 +188,7 @@ pub enum Event {
         /// The sentence for people.
         text: String,
     },
-    /// Early stopping decided that the vector has converged.
+    /// Early stopping decided that the embedding has converged.
     Converged {
         /// After how many steps.
         step: u32,

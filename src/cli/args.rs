@@ -1,4 +1,4 @@
-//! What can be typed. Every setting of a job comes from [`crate::config`]; here is the rest.
+//! The commands and options. Every setting of a job comes from [`crate::config`]; the rest is here.
 
 use std::path::PathBuf;
 
@@ -13,41 +13,41 @@ use crate::gpu::DeviceChoice;
 #[command(name = "pseudoword", version, arg_required_else_help = true, max_term_width = 110)]
 #[command(after_help = overview())]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub(super) command: Command,
-    /// What every command understands.
+    /// The options of every command.
     #[command(flatten)]
     pub(super) shared: Shared,
 }
 
-/// What every command understands.
+/// The options of every command.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Every command")]
 pub(super) struct Shared {
-    /// Where to compute
+    /// The device to compute on
     #[arg(long, global = true, value_enum, value_name = "DEVICE", default_value_t = DeviceChoice::default())]
     pub device: DeviceChoice,
-    /// A Stable Diffusion model: a folder as diffusers writes it, a single .safetensors file, or a repository on the
+    /// A Stable Diffusion model: a folder in the diffusers layout, a single .safetensors file, or a repository on the
     /// Hugging Face Hub (owner/name, or owner/name/file.safetensors) [default: mini, the model in this program]
     #[arg(long, global = true, value_name = "DIR|FILE|REPO")]
     pub model: Option<PathBuf>,
-    /// For a model in a single file: take configuration and tokenizer from this folder or repository
+    /// For a model in a single file: the folder or repository to take its configuration and tokenizer from
     #[arg(long, global = true, value_name = "DIR|REPO")]
     pub base: Option<PathBuf>,
-    /// For a model in a single file: what it predicts [default: what the file says, or is usual for its family]
+    /// For a model in a single file: what it predicts [default: what the file says, or what is usual for its family]
     #[arg(long, global = true, value_enum, value_name = "TYPE")]
     pub prediction_type: Option<Prediction>,
-    /// How weights are kept [default: auto]
+    /// How weights are stored in memory [default: auto]
     #[arg(long, global = true, value_enum, value_name = "HOW", default_value_t = WeightStorage::default(), hide_default_value = true)]
     pub weights: WeightStorage,
-    /// Do not use the network: only what is on this machine already
+    /// Do not use the network, only what is already on this machine
     #[arg(long, global = true)]
     pub offline: bool,
-    /// Print everything that happens as JSON, one object a line, on standard output
+    /// Print every event as JSON on standard output, one object per line
     #[arg(long, global = true)]
     pub json: bool,
-    /// Print nothing but the result and errors
+    /// Print only the result and errors
     #[arg(long, short, global = true)]
     pub quiet: bool,
 }
@@ -57,19 +57,19 @@ pub(super) struct Shared {
 pub(super) enum Prediction {
     /// The noise
     Epsilon,
-    /// The velocity, as most Stable Diffusion 2.x models
+    /// The velocity, as most Stable Diffusion 2.x models do
     VPrediction,
 }
 
-/// How weights are kept.
+/// How weights are stored in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(super) enum WeightStorage {
-    /// Small models in f32; others in f16 on a GPU, and as in the file on the processor
+    /// Small models in f32; others in f16 on a GPU, and as in the file on the CPU
     #[default]
     Auto,
     /// As in the file
     File,
-    /// In half precision: half the memory of f32
+    /// In half precision, which takes half the memory of f32
     F16,
     /// In single precision
     F32,
@@ -77,90 +77,89 @@ pub(super) enum WeightStorage {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Learn a word from pictures
+    /// Learn an embedding from pictures
     #[command(after_help = TRAIN_EXAMPLES, allow_negative_numbers = true, args_override_self = true)]
     Train(Box<TrainArgs>),
-    /// Make pictures from prompts, with learned words in them
+    /// Make pictures from prompts that use learned embeddings
     #[command(after_help = GENERATE_EXAMPLES, allow_negative_numbers = true)]
     Generate(Box<GenerateArgs>),
-    /// Describe learned words: what is in the file, and which words of the model lie near
+    /// Describe embeddings: what is in the file, and which of the model's own words are closest
     #[command(after_help = INSPECT_EXAMPLES)]
     Inspect(InspectArgs),
-    /// Write a learned word in the format of another program
+    /// Convert an embedding to the format of another program
     #[command(after_help = CONVERT_EXAMPLES)]
     Convert(ConvertArgs),
-    /// Keep words, to use them in prompts by their names
-    #[command(after_help = WORDS_EXAMPLES)]
+    /// Keep embeddings, to use them in prompts by name
+    #[command(after_help = EMBEDDINGS_EXAMPLES)]
     Embeddings {
-        /// What to do.
+        /// The command.
         #[command(subcommand)]
-        command: WordsCommand,
+        command: EmbeddingsCommand,
     },
-    /// Describe the model in this program, or the one given with --model
+    /// Describe the built-in model, or the one given with --model
     #[command(after_help = MODELS_EXAMPLES)]
     Models,
-    /// Say what this machine offers, what would be used and whether it computes correctly
+    /// Report what this machine offers, what would be used, and whether it computes correctly
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(DoctorArgs),
-    /// Measure the time of training and denoising steps, and the memory they take
+    /// Measure the time and the memory of training and denoising steps
     #[command(after_help = BENCH_EXAMPLES, allow_negative_numbers = true)]
     Bench(BenchArgs),
-    /// Serve the page to browsers on this machine
+    /// Serve the web page to browsers on this machine
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(ServeArgs),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
-    /// The folder with the page [default: dist, or the repository itself]
+    /// The folder with the page [default: dist, or the current folder]
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
-    /// Port on the loopback address; 0 takes a free one
+    /// Port on the loopback address; 0 picks a free one
     #[arg(long, value_name = "PORT", default_value_t = 8000)]
     pub port: u16,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct TrainArgs {
-    /// Pictures that show it, 3 to 5 of them: PNG, JPEG or WebP files, or folders that hold them
+    /// Pictures of the thing or style, 3 to 5 of them: PNG, JPEG or WebP files, or folders with such files
     #[arg(value_name = "PICTURES", required_unless_present_any = ["replay", "file"])]
     pub pictures: Vec<PathBuf>,
-    /// Everything that decides what is learned, and how.
+    /// What is learned, and how.
     #[command(flatten)]
     pub config: TrainConfig,
-    /// Folder for the word, the log and the previews [default: runs/ and the token's letters]
+    /// Folder for the embedding, the log and the previews [default: runs/ and the letters of the token]
     #[arg(long, value_name = "DIR", help_heading = "Files")]
     pub out: Option<PathBuf>,
-    /// Begin anew where a run is in the folder already, and replace what it left
+    /// Start over if the folder already holds a run, replacing its files
     #[arg(long, help_heading = "Files", conflicts_with = "resume")]
     pub overwrite: bool,
-    /// Go on with the run in the folder, and refuse to begin one. Without this, too, a run that was broken off goes on
-    /// when its command is given again
+    /// Resume the run in the folder; fail if there is none. (An interrupted run also resumes when you repeat its command)
     #[arg(long, help_heading = "Files")]
     pub resume: bool,
-    /// Take the options from the settings.json of a run; what is typed besides counts
+    /// Take the options from the settings.json of a run; options on the command line override it
     #[arg(long = "config", id = "file", value_name = "FILE", help_heading = "Files")]
     pub settings: Option<PathBuf>,
-    /// Say what would happen, what memory it takes and about how long; two steps are made to find out, nothing is written
+    /// Report what would happen, how much memory it needs and roughly how long it takes; makes two steps, writes nothing
     #[arg(long, help_heading = "Files")]
     pub dry_run: bool,
-    /// When the GPU is lost: stop, or start it again, once, and go on
+    /// When the GPU is lost: stop, or restart it once and resume
     #[arg(long, value_enum, default_value_t = OnDeviceLost::default(), help_heading = "Training")]
     pub on_device_lost: OnDeviceLost,
-    /// Embeddings whose words may be used in captions and in the preview prompt: files, folders, web addresses or
-    /// repositories; =NAME gives one another name
+    /// Embeddings to use in captions and in the preview prompt: files, folders, web addresses or repositories; =NAME
+    /// renames one
     #[arg(long = "embedding", short, value_name = "SOURCE[=NAME]", help_heading = "Files")]
     pub embeddings: Vec<String>,
-    /// Sentences to learn the word in, one a line with {} where it goes, instead of the built-in ones
+    /// Captions to train with instead of the built-in ones: a text file, one per line, with {} for the token
     #[arg(long, value_name = "FILE", help_heading = "Pictures and captions")]
     pub template: Option<PathBuf>,
-    /// Use a .txt file beside each picture as its caption, with {} or the token where the word goes
+    /// Use a .txt file beside each picture as its caption, with {} or the token in it
     #[arg(long, value_enum, default_value_t = Captions::default(), help_heading = "Pictures and captions")]
     pub captions: Captions,
-    /// Other pictures of the same thing, not learned from: the loss on them is told too
+    /// Other pictures of the same thing, held out from training; the loss on them is reported too
     #[arg(long, value_name = "PICTURES", help_heading = "Pictures and captions")]
     pub unseen: Vec<PathBuf>,
-    /// Take every random choice from a file instead of drawing it
+    /// Take every random choice from a file instead of the random number generator
     #[arg(long, value_name = "FILE", help_heading = "Comparing with other programs")]
     pub replay: Option<PathBuf>,
     /// Write every random choice to a file that --replay can read
@@ -171,10 +170,10 @@ pub(super) struct TrainArgs {
 /// What to do when the GPU is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(super) enum OnDeviceLost {
-    /// End the run; the same command goes on with it
+    /// End the run; repeating the command resumes it
     #[default]
     Stop,
-    /// Start the GPU again, once, and go on
+    /// Restart the GPU once, and resume
     Resume,
 }
 
@@ -195,52 +194,52 @@ pub(super) struct GenerateArgs {
     /// What the pictures should show
     #[arg(value_name = "PROMPT", required = true)]
     pub prompts: Vec<String>,
-    /// A learned word to use in prompts by its token: a file, a folder, a web address or a repository (owner/name);
-    /// =NAME gives it another name. Kept words (see `embeddings`) need not be given
-    #[arg(long = "embedding", short, value_name = "SOURCE[=NAME]", help_heading = "Words and files")]
+    /// An embedding to use in prompts by its token: a file, a folder, a web address or a repository (owner/name);
+    /// =NAME renames it. Kept embeddings (see `embeddings`) need not be given
+    #[arg(long = "embedding", short, value_name = "SOURCE[=NAME]", help_heading = "Embeddings and files")]
     pub embeddings: Vec<String>,
-    /// One sheet of all pictures, beside each the picture of the same seed without the learned words
-    #[arg(long, help_heading = "Words and files")]
+    /// Make one sheet of all pictures, each beside the same without the embeddings
+    #[arg(long, help_heading = "Embeddings and files")]
     pub compare: bool,
-    /// A PNG file, a folder, or - for standard output [default: out.png; numbered where there are several]
-    #[arg(long, short, value_name = "FILE|DIR|-", help_heading = "Words and files")]
+    /// A PNG file, a folder, or - for standard output [default: out.png; numbered if there are several]
+    #[arg(long, short, value_name = "FILE|DIR|-", help_heading = "Embeddings and files")]
     pub out: Option<PathBuf>,
-    /// Replace files that exist instead of taking the next free number
-    #[arg(long, help_heading = "Words and files")]
+    /// Replace existing files instead of using the next free number
+    #[arg(long, help_heading = "Embeddings and files")]
     pub overwrite: bool,
     /// Start from this noise: safetensors with the tensor `latents` [n, 4, height/8, width/8], F32
     #[arg(long, value_name = "FILE", help_heading = "Comparing with other programs")]
     pub latents: Option<PathBuf>,
-    /// Everything that decides how pictures are made.
+    /// How pictures are made.
     #[command(flatten)]
     pub config: SampleConfig,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct InspectArgs {
-    /// Files, folders, web addresses, repositories (owner/name) or names of kept words
+    /// Files, folders, web addresses, repositories (owner/name) or names of kept embeddings
     #[arg(value_name = "SOURCE", required = true)]
     pub sources: Vec<String>,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct ConvertArgs {
-    /// A file, a folder, a web address, a repository (owner/name) or the name of a kept word; with =NAME the word gets
-    /// that name, or of several the one of that name is taken
+    /// A file, a folder, a web address, a repository (owner/name) or the name of a kept embedding; =NAME renames it, or
+    /// picks one of several
     #[arg(value_name = "SOURCE[=NAME]")]
     pub input: String,
-    /// The file to write; .safetensors and .bin are for diffusers, .pt for A1111, unless --format says otherwise
+    /// The file to write: .safetensors and .bin are for diffusers, .pt is for A1111, unless --format says otherwise
     #[arg(value_name = "FILE")]
     pub output: PathBuf,
-    /// Who is to read the file
+    /// The program the file is for
     #[arg(long, value_enum)]
     pub format: Option<LayoutChoice>,
-    /// Replace a file that is there
+    /// Replace an existing file
     #[arg(long)]
     pub overwrite: bool,
 }
 
-/// The format of a word's file.
+/// The format of an embedding file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum LayoutChoice {
     /// learned_embeds.safetensors of diffusers; ComfyUI and InvokeAI read it too
@@ -255,24 +254,24 @@ pub(super) enum LayoutChoice {
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum WordsCommand {
-    /// Keep a word
+pub(super) enum EmbeddingsCommand {
+    /// Keep an embedding
     Add {
-        /// A file, a folder, a web address or a repository (owner/name); with =NAME the word gets that name
+        /// A file, a folder, a web address or a repository (owner/name); =NAME renames it
         #[arg(value_name = "SOURCE[=NAME]")]
         source: String,
-        /// Replace a kept word of the same name; the old one is put aside
+        /// Replace a kept embedding of the same name; the old file is set aside
         #[arg(long)]
         overwrite: bool,
     },
-    /// List the kept words
+    /// List the kept embeddings
     List,
-    /// Keep a word no longer; its file is put aside, not deleted
+    /// Stop keeping an embedding; its file is set aside, not deleted
     Remove {
         /// Its name
         token: String,
     },
-    /// Describe a kept word
+    /// Describe a kept embedding
     Show {
         /// Its name
         token: String,
@@ -281,21 +280,20 @@ pub(super) enum WordsCommand {
 
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
-    /// Measure again which tiles are fastest for matrix products on the GPU; otherwise that is done once for each GPU and
-    /// driver
+    /// Benchmark the tiles of matrix products again; otherwise that is done once for each GPU and driver
     #[arg(long)]
     pub retune: bool,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct BenchArgs {
-    /// Timed repetitions of each piece of work
+    /// Timed repetitions of each measurement
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub steps: u32,
-    /// Samples in a training step; give it again for several
+    /// Samples in a training step; repeat the option to measure several
     #[arg(long, value_name = "B", default_values_t = [1, 4])]
     pub batch: Vec<u32>,
-    /// Most seconds for each piece of work; at least three repetitions are made
+    /// Most seconds for each measurement; at least three repetitions are made
     #[arg(long, value_name = "S", default_value_t = 60.0)]
     pub seconds: f64,
     /// Recompute blocks in the backward pass to save memory
@@ -304,10 +302,10 @@ pub(super) struct BenchArgs {
     /// Side of the pictures in pixels [default: the model's own]
     #[arg(long, value_name = "PIXELS")]
     pub resolution: Option<u32>,
-    /// Measure random weights, which need no download
+    /// Use random weights, which need no download
     #[arg(long, value_enum, value_name = "WHICH")]
     pub random: Option<RandomModel>,
-    /// Measure each operation of the U-Net, too
+    /// Also measure each operation of the U-Net
     #[arg(long)]
     pub ops: bool,
 }
@@ -315,11 +313,11 @@ pub(super) struct BenchArgs {
 /// Models with random weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum RandomModel {
-    /// Of the sizes of Stable Diffusion 1.5
+    /// With the sizes of Stable Diffusion 1.5
     Sd1,
-    /// Of the sizes of Stable Diffusion 2.1
+    /// With the sizes of Stable Diffusion 2.1
     Sd2,
-    /// Of the sizes of --model, of which only configuration and tokenizer are read
+    /// With the sizes of --model, of which only configuration and tokenizer are read
     Model,
 }
 
@@ -336,17 +334,17 @@ Examples:
   pseudoword train photos/ --token \"<my-teapot>\" --init teapot --model DIR
   pseudoword train art/ --token \"<my-style>\" --kind style --vectors 4
 
-In the folder of a run: learned_embeds.safetensors (the word, as diffusers
-writes it), log.jsonl, previews/, previews.png and loss.png; README.txt there
-says what the rest is. Ctrl-C finishes the step and saves; a second one stops
-at once. The same command given again goes on where the run stopped.";
+In the folder of a run: learned_embeds.safetensors (the embedding, as
+diffusers writes it), log.jsonl, previews/, previews.png and loss.png; the
+rest is explained in README.txt there. Ctrl-C finishes the step and saves; a
+second one stops at once. Repeating the command resumes the run.";
 
 const GENERATE_EXAMPLES: &str = "\
 Examples:
-  WORD=runs/my-peach/learned_embeds.safetensors
-  pseudoword generate \"a <my-peach> on a blue background\" -e $WORD
-  pseudoword generate \"a <my-peach>\" \"a pink <my-peach>\" -e $WORD --compare
-  pseudoword generate \"a <fruit>\" -e $WORD=\"<fruit>\" --count 4 --out fruit/
+  PEACH=runs/my-peach/learned_embeds.safetensors
+  pseudoword generate \"a <my-peach> on a blue background\" -e $PEACH
+  pseudoword generate \"a <my-peach>\" \"a pink <my-peach>\" -e $PEACH --compare
+  pseudoword generate \"a <fruit>\" -e $PEACH=\"<fruit>\" --count 4 --out fruit/
   pseudoword generate \"an apple\" --seed 7 --out - > apple.png";
 
 const INSPECT_EXAMPLES: &str = "\
@@ -355,7 +353,7 @@ Examples:
   pseudoword inspect some.pt other.bin --model MODEL --json
   pseudoword inspect sd-concepts-library/midjourney-style --model MODEL
 
-Nothing in a file is ever run.";
+Nothing in a file is ever executed.";
 
 const CONVERT_EXAMPLES: &str = "\
 Examples:
@@ -363,15 +361,15 @@ Examples:
   pseudoword convert runs/my-peach my-peach.pt
   pseudoword convert style.pt=\"<my-style>\" style.safetensors";
 
-const WORDS_EXAMPLES: &str = "\
+const EMBEDDINGS_EXAMPLES: &str = "\
 Examples:
   pseudoword embeddings add runs/my-peach
   pseudoword embeddings add https://example.org/style.pt=\"<style>\"
   pseudoword generate \"a <my-peach> in <style> style\"
   pseudoword embeddings list
 
-They are in the folder `words` of PSEUDOWORD_HOME, or of pseudoword in the
-user's data folder (on Linux ~/.local/share/pseudoword).";
+They are kept in the folder `words` of PSEUDOWORD_HOME or, if that is not
+set, in the user's data folder (on Linux ~/.local/share/pseudoword/words).";
 
 const MODELS_EXAMPLES: &str = "\
 Examples:
@@ -389,7 +387,9 @@ Examples:
   tools/web/dist && pseudoword serve
   pseudoword serve --dir dist --port 0
 
-Prints the address. Any other server of static files will do as well, if it is this machine or speaks https.";
+Prints the address. Any other server of static files works too, on this
+machine or with https.";
+
 const BENCH_EXAMPLES: &str = "\
 Examples:
   pseudoword bench --device cpu
@@ -398,7 +398,7 @@ Examples:
 
 benches/peer/peer.py measures diffusers and PyTorch at the same work.";
 
-/// How to begin, and what the exit status says.
+/// How to start, and what the exit status means.
 fn overview() -> String {
     let codes: Vec<String> = STATUSES.iter().map(|(code, meaning)| format!("  {code:>3}  {meaning}")).collect();
     format!(

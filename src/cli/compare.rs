@@ -1,4 +1,4 @@
-//! With a learned word and without: the same noise, the same settings, another prompt.
+//! Pictures with embeddings and without: the same noise, the same settings, another prompt.
 
 use image::RgbImage;
 
@@ -12,21 +12,25 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pair {
     pub with: String,
-    /// The words' initialisers in their places, or nothing where a word has none.
+    /// The prompt without the embeddings in it.
     pub without: String,
 }
 
 impl Pair {
-    /// A prompt and what is left of it without the learned words.
+    /// A prompt, and what is left of it without the embeddings.
     ///
     /// # Errors
-    /// [`Error::Usage`] if there are none in it.
+    /// [`Error::Usage`] if no embedding is in it.
     pub fn of(prompt: &str, session: &Session) -> Result<Self> {
         let Some(without) = session.without(prompt) else {
             let known: Vec<&str> = session.embeddings().iter().map(|embedding| embedding.token.as_str()).collect();
-            let known = if known.is_empty() { "give one with --embedding".to_owned() } else { known.join(", ") };
+            let known = if known.is_empty() {
+                "give one with --embedding".to_owned()
+            } else {
+                format!("use {}", known.join(", "))
+            };
             return Err(Error::Usage(format!(
-                "--compare needs a learned word in each prompt, {prompt:?} has none: {known}"
+                "--compare needs an embedding in each prompt, but {prompt:?} has none: {known}"
             )));
         };
         Ok(Self { with: prompt.to_owned(), without })
@@ -55,10 +59,8 @@ pub(super) fn sheet(
         let (mut with, mut without) = (with.into_iter(), without.into_iter());
         let rows: Vec<SheetRow> = (0..count)
             .map(|i| {
-                let seed = match seeded && count > 1 {
-                    true => format!(" [seed {}]", config.seed + i as u64),
-                    false => String::new(),
-                };
+                let seed =
+                    if seeded && count > 1 { format!(" [seed {}]", config.seed + i as u64) } else { String::new() };
                 let label = format!("{}{seed} (without: {})", pair.with, pair.without);
                 SheetRow { label, pictures: vec![with.next(), without.next()] }
             })

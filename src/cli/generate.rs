@@ -35,7 +35,7 @@ struct Latents {
     shape: [usize; 4],
 }
 
-/// Jobs being worked on, and what is the same for all.
+/// The jobs of one command, and what they share.
 struct Run<'a> {
     config: SampleConfig,
     seeded: bool,
@@ -47,7 +47,11 @@ struct Run<'a> {
     out: &'a mut Output,
 }
 
-/// Generates.
+/// Makes the pictures that are asked for.
+///
+/// # Errors
+/// Whatever is wrong with the options, the model, an embedding or a prompt, before any picture is made; then whatever stopped
+/// the work.
 pub(super) async fn run(args: &GenerateArgs, shared: &Shared, out: &mut Output) -> Result<()> {
     let begun = Instant::now();
     let source = find::model_for(shared, &planned(&args.config), out).await?;
@@ -56,7 +60,7 @@ pub(super) async fn run(args: &GenerateArgs, shared: &Shared, out: &mut Output) 
     let latents = args.latents.as_deref().map(read_latents).transpose()?;
     if let Some(Latents { shape: [count, _, height, width], .. }) = &latents {
         let pixels = |side: usize| (side * model_config.vae.pixels_per_latent()) as u32;
-        // The file decides what was not typed.
+        // The file decides what was not given as an option.
         config.count = if config.count == 1 { *count as u32 } else { config.count };
         config.height.get_or_insert(pixels(*height));
         config.width.get_or_insert(pixels(*width));
@@ -84,7 +88,7 @@ pub(super) async fn run(args: &GenerateArgs, shared: &Shared, out: &mut Output) 
     };
     let seeded = latents.is_none();
     let mut run = Run { config: config.clone(), seeded, model, words, target, interrupt, steps: 0, out };
-    // All jobs are made before any is worked on, so that whatever is wrong with one is said at once.
+    // All jobs are made before any is run, so that whatever is wrong with one is reported at once.
     if args.compare {
         let pairs = args.prompts.iter().map(|prompt| Pair::of(prompt, &session));
         let jobs = pairs.map(|pair| {
@@ -101,9 +105,10 @@ pub(super) async fn run(args: &GenerateArgs, shared: &Shared, out: &mut Output) 
     run.finish(begun)
 }
 
-/// How much memory pictures will need.
+/// Plans the memory that the pictures will need.
 fn planned(config: &SampleConfig) -> impl Fn(&ModelConfig, WeightBytes, bool) -> MemoryPlan {
     move |model, weights, on_cpu| {
+        // Guidance runs every picture twice: with the prompt and with the negative one.
         let guided = if config.guidance == 1.0 { 1 } else { 2 };
         let job = plan::Job {
             height: config.height.unwrap_or(model.resolution()),
@@ -120,13 +125,15 @@ fn target(args: &GenerateArgs, shared: &Shared, pictures: usize, out: &mut Outpu
     let asked = args.out.clone().unwrap_or_else(|| PathBuf::from("out.png"));
     if asked.as_os_str() == "-" {
         if shared.json {
-            return usage("--out - and --json both want standard output: leave one out");
+            return usage("--out - and --json both need standard output: leave one out");
         }
         if pictures != 1 {
-            return usage("--out - has room for one picture: give one prompt and --count 1, or --compare, or a folder");
+            return usage("--out - takes one picture: give one prompt and --count 1, or --compare, or a folder");
         }
         if std::io::stdout().is_terminal() {
-            return usage("--out - would write a PNG file to the terminal: send it somewhere, such as `> picture.png`");
+            return usage(
+                "--out - would write a PNG file to the terminal: redirect it, for example with `> picture.png`",
+            );
         }
         return Ok(Target::Stdout);
     }
@@ -153,7 +160,7 @@ fn target(args: &GenerateArgs, shared: &Shared, pictures: usize, out: &mut Outpu
     if from > first || pictures == 1 {
         let (taken, next) =
             (if pictures == 1 { path.clone() } else { files::numbered(&path, first) }, files::numbered(&path, from));
-        out.message(&format!("{} exists: writing {} (--overwrite: replace it)", taken.display(), next.display()));
+        out.message(&format!("{} exists: writing {} (--overwrite replaces it)", taken.display(), next.display()));
     }
     Ok(Target::Files(names(from)))
 }
@@ -162,29 +169,29 @@ fn read_latents(path: &Path) -> Result<Latents> {
     let bytes = files::read(path)?;
     let parse = || -> std::result::Result<Latents, String> {
         let tensors =
-            SafeTensors::deserialize(&bytes).map_err(|error| format!("this is no safetensors file: {error}"))?;
+            SafeTensors::deserialize(&bytes).map_err(|error| format!("this is not a safetensors file: {error}"))?;
         let view = tensors.tensor("latents").map_err(|_| "it has no tensor `latents`".to_owned())?;
         match (view.dtype(), view.shape()) {
             (Dtype::F32, &[n, c, h, w]) => {
                 let values: Vec<f32> = view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
-                match values.iter().all(|value| value.is_finite()) {
-                    true => Ok(Latents { values, shape: [n, c, h, w] }),
-                    false => Err("`latents` has values that are not numbers".to_owned()),
+                if values.iter().any(|value| !value.is_finite()) {
+                    return Err("`latents` has NaN or infinite values".to_owned());
                 }
+                Ok(Latents { values, shape: [n, c, h, w] })
             }
-            (dtype, shape) => Err(format!("`latents` must be F32 [n, 4, h, w], it is {dtype:?} {shape:?}")),
+            (dtype, shape) => Err(format!("`latents` must be F32 [n, 4, h, w], but it is {dtype:?} {shape:?}")),
         }
     };
     parse().map_err(|reason| Error::BadFile { file: path.display().to_string(), reason })
 }
 
 impl Run<'_> {
-    /// Works until a job is done or the user asks to stop; gives the pictures that are ready.
+    /// Runs a job until it is done or the user asks to stop; returns the pictures that are ready.
     async fn work(&mut self, mut job: SampleJob) -> Result<Vec<RgbImage>> {
         while !self.interrupt.asked() {
             match job.next().await? {
                 None => break,
-                // One for everything is told in the end.
+                // One for all jobs follows in the end.
                 Some(Event::Done { .. }) => {}
                 Some(event) => {
                     if let Event::Denoise { .. } = event {
@@ -219,7 +226,7 @@ impl Run<'_> {
             let prompts: Vec<String> = compared.iter().map(|compared| compared.pair.with.clone()).collect();
             let picture = sheet(compared, &self.config, self.seeded, &self.model, &self.words);
             let mut text = self.label(&prompts.join("\n"), 0, &picture);
-            // Settings of one picture would be taken for the sheet's by programs that read them.
+            // Programs that read the settings of one picture would take them for the sheet's.
             text.retain(|(key, _)| key != "parameters" && key != "size");
             self.save("sheet", &picture, &text)?;
         }
@@ -255,7 +262,8 @@ impl Run<'_> {
         if !self.interrupt.asked() {
             return Ok(());
         }
-        self.out.message(&format!("stopped after {} denoising steps; pictures that were ready are saved", self.steps));
+        self.out
+            .message(&format!("stopped after {} denoising steps; the pictures that were ready are saved", self.steps));
         Err(interrupt::reason())
     }
 

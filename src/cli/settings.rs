@@ -1,7 +1,7 @@
 //! What a run was started with, as a file that starts it again: `train --config runs/x/settings.json`.
 //!
-//! The file is a JSON object of the options of `train` by their long names, and `pictures`. It stands for having typed them:
-//! what is typed besides comes after it, and counts.
+//! The file is a JSON object of the options of `train` by their long names, and `pictures`. It stands for having given them:
+//! options on the command line come after it, and override it.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -15,7 +15,7 @@ use super::train::pictures;
 use crate::base::files;
 use crate::{Error, Result};
 
-/// The key of what is no option.
+/// The key of the pictures, which are not an option.
 const PICTURES: &str = "pictures";
 
 /// The settings of a run. Paths are absolute, so that they hold from everywhere.
@@ -32,7 +32,7 @@ pub(super) fn of(args: &TrainArgs, shared: &Shared) -> Value {
     settings.insert("replay".to_owned(), json!(args.replay.as_deref().map(absolute)));
     settings.insert("device".to_owned(), json!(option_name(&shared.device)));
     settings.insert("on-device-lost".to_owned(), json!(option_name(&args.on_device_lost)));
-    // A repository or an address is no path.
+    // A repository or an address is not a path.
     let place = |typed: &Path| if typed.exists() { absolute(typed) } else { typed.display().to_string() };
     settings.insert("model".to_owned(), json!(shared.model.as_deref().map(place)));
     let embeddings = args.embeddings.iter().map(|typed| {
@@ -43,7 +43,7 @@ pub(super) fn of(args: &TrainArgs, shared: &Shared) -> Value {
     if let Some(init) = args.config.init.as_ref().filter(|init| pictures::names_a_file(init)) {
         settings.insert("init".to_owned(), json!(absolute(Path::new(init))));
     }
-    // What says nothing need not be read.
+    // What is not set need not be read back.
     settings.retain(|_, value| !value.is_null() && *value != json!([]) && *value != json!(false));
     Value::Object(settings)
 }
@@ -52,11 +52,11 @@ fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
-/// Arguments with those of the file after `--config`, if there is one, put before what was typed after `train`; and the
-/// pictures in that file.
+/// The arguments with those of the file after `--config`, if there is one, put before everything else after `train`; and
+/// the pictures in that file.
 ///
 /// # Errors
-/// [`Error::Read`], [`Error::BadFile`] naming what is no option.
+/// [`Error::Read`], [`Error::BadFile`] naming what is not an option.
 pub(super) fn expand(mut arguments: Vec<OsString>) -> Result<(Vec<OsString>, Vec<String>)> {
     let nothing = |arguments| Ok((arguments, Vec::new()));
     let Some(train) = arguments.iter().position(|argument| argument == "train") else { return nothing(arguments) };
@@ -66,7 +66,7 @@ pub(super) fn expand(mut arguments: Vec<OsString>) -> Result<(Vec<OsString>, Vec
     Ok((arguments, pictures))
 }
 
-/// Takes the pictures of the settings where none were typed.
+/// Takes the pictures of the settings file where none were given.
 pub(super) fn give_pictures(cli: &mut Cli, pictures: Vec<String>) {
     if let Command::Train(args) = &mut cli.command
         && args.pictures.is_empty()
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_setting_is_named() {
+    fn what_is_not_a_setting_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("x.json");
         for (text, part) in

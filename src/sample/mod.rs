@@ -25,7 +25,7 @@ pub use label::{Label, SOFTWARE};
 /// The longest side of a picture, in pixels.
 const LONGEST_SIDE: u32 = 4096;
 
-/// The phase in which a picture is made of latents.
+/// The phase in which latents become a picture, for error messages.
 pub(crate) const DECODING: &str = "decoding";
 
 /// Pictures being made. Ask for events with [`SampleJob::next`] until there are none, then take the pictures.
@@ -41,6 +41,8 @@ pub struct SampleJob {
     given: Option<Vec<f32>>,
     begun: Instant,
     warnings: Vec<Event>,
+    /// Ready for any batch: the step of call 0 starts another.
+    sampler: Sampler,
     batch: Option<Batch>,
     pictures: Vec<RgbImage>,
     /// Pictures made so far, taken or not.
@@ -50,7 +52,6 @@ pub struct SampleJob {
 
 /// Pictures that are denoised together.
 struct Batch {
-    sampler: Sampler,
     /// `[B, h, w, 4]`.
     latents: Tensor<4>,
     /// Hidden states of the negative prompt (with guidance) and the prompt, each repeated for the batch.
@@ -82,8 +83,7 @@ impl SampleJob {
             Ok(side as usize / model.config.vae.pixels_per_latent())
         };
         let size = [side(config.height, Setting::Height)?, side(config.width, Setting::Width)?];
-        // A sampler made here and dropped: whatever is wrong with the steps is said before the work begins.
-        Sampler::new(config.sampler, config.karras, &model.config.scheduler, config.steps as usize)?;
+        let sampler = Sampler::new(config.sampler, config.karras, &model.config.scheduler, config.steps as usize)?;
         let rows = rows.tensor(&model.device);
         let (prompt, negative) = (tokenizers.prompt(prompt), tokenizers.prompt(&config.negative_prompt));
         let warnings = [&prompt, &negative].into_iter().filter_map(|prompt| too_long(prompt.tokens()));
@@ -98,6 +98,7 @@ impl SampleJob {
             given: None,
             begun: Instant::now(),
             warnings,
+            sampler,
             batch: None,
             pictures: Vec::new(),
             made: 0,
@@ -137,7 +138,7 @@ impl SampleJob {
         let done = self.made;
         let count = self.config.count as usize;
         match self.batch.take() {
-            Some(batch) if batch.step < batch.sampler.timesteps().len() => self.denoise(batch).await.map(Some),
+            Some(batch) if batch.step < self.sampler.timesteps().len() => self.denoise(batch).await.map(Some),
             Some(batch) => self.decode(batch).await.map(Some),
             None if done < count && !self.finished => {
                 let batch = self.begin(done, (count - done).min(self.config.batch_size as usize)).await?;
@@ -158,15 +159,11 @@ impl SampleJob {
 
     /// Encodes the prompts and draws the noise of `count` pictures from number `first` on.
     async fn begin(&self, first: usize, count: usize) -> Result<Batch> {
-        // Loaded before the long work, where it is not there: a broken file is not found behind it.
+        // Loaded before the long work if it is not there yet: a broken file must not be found only after it.
         let decoder = self.model.decoder(&mut |_| ()).await?;
         let config = &self.config;
-        let scheduler = &self.model.config.scheduler;
-        let sampler = Sampler::new(config.sampler, config.karras, scheduler, config.steps as usize)?;
-        let prompts = match self.guided() {
-            true => vec![self.negative.clone(), self.prompt.clone()],
-            false => vec![self.prompt.clone()],
-        };
+        let prompts =
+            if self.guided() { vec![self.negative.clone(), self.prompt.clone()] } else { vec![self.prompt.clone()] };
         let rows = Var::constant(self.rows.clone());
         let encoded = self.model.encode_prompts(&prompts, &rows, false).into_value();
         let [_, length, width] = encoded.dims();
@@ -182,15 +179,15 @@ impl SampleJob {
                 .collect(),
         };
         let latents = layout::channels_last(&values, [count, channels, h, w], &self.model.device);
-        let latents = latents * sampler.init_noise_sigma();
-        Ok(Batch { sampler, latents, context, step: 0, decoder })
+        let latents = latents * self.sampler.init_noise_sigma();
+        Ok(Batch { latents, context, step: 0, decoder })
     }
 
     async fn denoise(&mut self, mut batch: Batch) -> Result<Event> {
         let started = Instant::now();
         let [count, ..] = batch.latents.dims();
-        let input = batch.sampler.scale_model_input(batch.latents.clone(), batch.step);
-        let timestep = batch.sampler.timesteps()[batch.step];
+        let input = self.sampler.scale_model_input(batch.latents.clone(), batch.step);
+        let timestep = self.sampler.timesteps()[batch.step];
         let unet = &self.model.unet;
         let output = if self.guided() {
             let both = Tensor::cat(vec![input.clone(), input], 0);
@@ -201,12 +198,12 @@ impl SampleJob {
         } else {
             unet.forward(&input, &vec![timestep; count], &batch.context, false).into_value()
         };
-        let noise = batch.sampler.needs_noise().then(|| self.fresh_noise(count, batch.step));
-        batch.latents = batch.sampler.step(output, batch.step, batch.latents, noise).prev_sample;
+        let noise = self.sampler.needs_noise().then(|| self.fresh_noise(count, batch.step));
+        batch.latents = self.sampler.step(output, batch.step, batch.latents, noise).prev_sample;
         batch.step += 1;
-        // Waits for the device, so that a step takes as long as it says and no queue builds up.
+        // Wait for the device, so that the step's time is real and no queue builds up.
         ops::settle(&batch.latents).await?;
-        let (step, of) = (batch.step as u32, batch.sampler.timesteps().len() as u32);
+        let (step, of) = (batch.step as u32, self.sampler.timesteps().len() as u32);
         self.batch = Some(batch);
         Ok(Event::Denoise { step, of, secs: started.elapsed().as_secs_f64() })
     }
@@ -232,7 +229,7 @@ impl SampleJob {
             let Map { size: [height, width], values, .. } =
                 tiling::decode(&batch.decoder, &picture, tiling::TILE).await?;
             if values.iter().any(|value| !value.is_finite()) {
-                let reason = "the picture came out with values that are not numbers".to_owned();
+                let reason = "the picture came out with NaN or infinite values".to_owned();
                 return Err(Error::Gpu { during: DECODING.to_owned(), reason });
             }
             self.made += 1;
@@ -260,6 +257,6 @@ fn check(config: &SampleConfig) -> Result<()> {
 fn too_long(prompt: &Tokens) -> Option<Event> {
     let fallen = prompt.fallen.as_ref()?;
     let (room, had) = (prompt.ids.len() - 2, prompt.length);
-    let text = format!("the prompt is {had} tokens, {room} fit; these words were left out: {fallen:?}");
+    let text = format!("the prompt is {had} tokens but only {room} fit; these words were left out: {fallen:?}");
     Some(Event::warning("prompt-cut", text))
 }

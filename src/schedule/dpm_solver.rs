@@ -12,6 +12,7 @@ use super::levels::{interpolate, karras_sigmas, logarithms, sigma_to_timestep, s
 use super::prediction::{Mix, Stepped, scaled};
 use super::training::NoiseSchedule;
 use crate::error::{Error, Result};
+use crate::setting::Setting;
 
 /// The coefficients of all steps, and the clean sample that the last one predicted.
 pub(super) struct DpmSolver {
@@ -82,7 +83,8 @@ fn timesteps(config: &SchedulerConfig, steps: usize) -> Result<Vec<f64>> {
     if steps >= train {
         // Upstream visits a timestep twice then, and divides zero by zero.
         let most = train - 1;
-        return Err(Error::Usage(format!("{steps} steps: the dpmpp2m sampler makes at most {most} with this model")));
+        let rule = format!("at most {most} for the sampler dpmpp2m with this model");
+        return Err(Error::OutOfRange { setting: Setting::Steps, given: steps.to_string(), rule });
     }
     let mut timesteps = spaced_timesteps(config, spacing, steps + 1)?;
     timesteps.truncate(steps);

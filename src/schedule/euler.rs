@@ -15,7 +15,6 @@ use crate::error::Result;
 pub(super) struct Euler {
     steps: Vec<EulerStep>,
     init_noise_sigma: f64,
-    ancestral: bool,
 }
 
 struct EulerStep {
@@ -55,15 +54,11 @@ impl Euler {
             TimestepSpacing::Trailing | TimestepSpacing::Linspace => sigmas[0],
         };
         let steps = sigmas.windows(2).map(|pair| EulerStep::new(config, pair[0], pair[1], ancestral)).collect();
-        Ok((timesteps, Self { steps, init_noise_sigma, ancestral }))
+        Ok((timesteps, Self { steps, init_noise_sigma }))
     }
 
     pub fn init_noise_sigma(&self) -> f64 {
         self.init_noise_sigma
-    }
-
-    pub fn needs_noise(&self) -> bool {
-        self.ancestral
     }
 
     pub fn scale_model_input(&self, sample: Tensor<4>, index: usize) -> Tensor<4> {

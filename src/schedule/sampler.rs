@@ -21,9 +21,11 @@ use super::prediction::Stepped;
 use super::training::NoiseSchedule;
 use crate::config::SamplerKind;
 use crate::error::{Error, Result};
+use crate::setting::Setting;
 
 /// A sampling method made ready for one model and one number of steps.
 pub struct Sampler {
+    kind: SamplerKind,
     timesteps: Vec<f32>,
     solver: Solver,
 }
@@ -39,16 +41,19 @@ impl Sampler {
     /// Plans `steps` steps, with Karras's noise levels if `karras`.
     ///
     /// # Errors
-    /// [`Error::Usage`] for zero steps, more steps than the model has timesteps, or Karras's noise levels with DDIM or
-    /// PNDM, which are defined on the timesteps themselves.
+    /// [`Error::OutOfRange`] for zero steps or more than the model has timesteps, [`Error::Usage`] for Karras's noise levels
+    /// with a sampler that cannot have them.
     pub fn new(kind: SamplerKind, karras: bool, config: &SchedulerConfig, steps: usize) -> Result<Self> {
         let train = config.num_train_timesteps;
         if !(1..=train).contains(&steps) {
-            return Err(Error::Usage(format!("{steps} steps: this model samples in 1 to {train}")));
+            let rule = format!("from 1 to {train} for this model");
+            return Err(Error::OutOfRange { setting: Setting::Steps, given: steps.to_string(), rule });
         }
-        if karras && matches!(kind, SamplerKind::Ddim | SamplerKind::Pndm) {
-            let reason = "Karras spacing needs one of the samplers euler, euler-ancestral and dpmpp2m";
-            return Err(Error::Usage(reason.to_owned()));
+        if karras && !kind.takes_karras() {
+            let able: Vec<&str> =
+                SamplerKind::ALL.into_iter().filter(|kind| kind.takes_karras()).map(SamplerKind::name).collect();
+            let reason = format!("{} needs one of these: {} {}", Setting::Karras, Setting::Sampler, able.join(", "));
+            return Err(Error::Usage(reason));
         }
         let schedule = NoiseSchedule::new(config);
         let (timesteps, solver) = match kind {
@@ -60,7 +65,7 @@ impl Sampler {
             }
             SamplerKind::Dpmpp2m => DpmSolver::new(config, &schedule, steps, karras).map(planned(Solver::DpmSolver)),
         }?;
-        Ok(Self { timesteps, solver })
+        Ok(Self { kind, timesteps, solver })
     }
 
     /// The timestep of each model call, in order. PNDM has one call more than steps; Euler's may be fractional.
@@ -86,7 +91,7 @@ impl Sampler {
 
     /// Whether [`step`](Self::step) wants fresh noise.
     pub fn needs_noise(&self) -> bool {
-        matches!(&self.solver, Solver::Euler(euler) if euler.needs_noise())
+        self.kind.needs_noise()
     }
 
     /// Makes the step of model call `index`. The calls of one picture go in order from 0; a call with 0 starts another.

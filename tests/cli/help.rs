@@ -24,7 +24,7 @@ fn help_shows_examples_headings_and_every_exit_status() {
         assert!(said.lines().all(|line| line.chars().count() <= 110), "{said}");
     }
     let train = place.run(&["train", "--help"]);
-    for heading in ["The word:", "Training:", "Pictures and captions:", "Progress:", "Files:"] {
+    for heading in ["Embedding:", "Training:", "Pictures and captions:", "Progress:", "Files:"] {
         assert!(text(&train.stdout).contains(heading), "{heading}");
     }
     assert!(text(&place.run(&["--version"]).stdout).starts_with("pseudoword 0."));

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::args::{InspectArgs, Shared, WordsCommand};
+use super::args::{EmbeddingsCommand, InspectArgs, Shared};
 use super::find;
 use super::output::Output;
 use crate::base::files;
@@ -26,18 +26,18 @@ pub fn read_file(path: &Path) -> Result<Embedding> {
 }
 
 /// Adds, lists, removes or shows.
-pub async fn run(command: &WordsCommand, shared: &Shared, out: &mut Output) -> Result<()> {
+pub async fn run(command: &EmbeddingsCommand, shared: &Shared, out: &mut Output) -> Result<()> {
     match command {
-        WordsCommand::Add { source, overwrite } => add(source, *overwrite, shared, out).await,
-        WordsCommand::List => list(out),
-        WordsCommand::Remove { token } => {
+        EmbeddingsCommand::Add { source, overwrite } => add(source, *overwrite, shared, out).await,
+        EmbeddingsCommand::List => list(out),
+        EmbeddingsCommand::Remove { token } => {
             let place = find::shelf()?.remove(token)?.display().to_string();
             out.result(
                 &format!("{token} is no longer kept; its file is {place}"),
                 &json!({"event": "removed", "token": token, "path": place}),
             )
         }
-        WordsCommand::Show { token } => {
+        EmbeddingsCommand::Show { token } => {
             find::shelf()?.expect(token)?;
             inspect::run(&InspectArgs { sources: vec![token.clone()] }, shared, out).await
         }
