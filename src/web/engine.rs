@@ -160,7 +160,8 @@ impl Engine {
     pub fn generate(&self, prompt: &str, config: JsValue) -> Result<Generation, JsValue> {
         let config: SampleConfig = serde_wasm_bindgen::from_value(config)?;
         let job = self.session.sample(prompt, &config).map_err(to_js)?;
-        let used = self.session.embeddings().iter().filter(|embedding| job.prompt().words.contains(&embedding.token));
+        let used =
+            self.session.embeddings().iter().filter(|embedding| job.prompt().tokens().words.contains(&embedding.token));
         let used = used.map(|embedding| (embedding.token.clone(), embedding.hash())).collect();
         Ok(Generation::new(job, prompt.to_owned(), config, self.model.clone(), used))
     }
