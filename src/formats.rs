@@ -1,7 +1,7 @@
 //! Files by their names and first bytes: one table of endings and what such files can hold, names that no file can have, and
 //! what comes in a file's place.
 //!
-//! An ending only decides where a file is looked for; what is in it is told by its content.
+//! An ending only decides where a file is looked for; what is in it is decided by its content.
 
 /// What a file can hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::failpoints;
 
-/// Larger files than this are no embeddings, replays or latents of ours.
+/// Larger files than this are not embeddings, replays or latents of ours.
 const LONGEST: u64 = 512 << 20;
 
 /// A file or folder cannot be written. The errors of the modules above are made of it, each with its own advice.

@@ -44,7 +44,7 @@ impl FileLock {
         }
     }
 
-    /// Whether the file is still the one of this name: a lock that nobody else can find is none.
+    /// Whether the file is still the one of this name: a lock that nobody else can find locks nothing.
     pub fn is_at(&self, path: &Path) -> bool {
         is_at(&self.0, path)
     }

@@ -27,12 +27,12 @@ pub(super) fn run(args: &ServeArgs, out: &mut Output) -> Result<()> {
         Error::Usage(format!("port {} cannot be used ({error}){hint}", args.port))
     })?;
     let port = listener.local_addr().map_or(args.port, |address| address.port());
-    out.message(&format!("the page from {}; stop with Ctrl-C", folder.display()));
+    out.message(&format!("serving {} at http://localhost:{port}/; press Ctrl-C to stop", folder.display()));
     out.line(&format!("http://localhost:{port}/"))?;
     for connection in listener.incoming() {
         let Ok(connection) = connection else { continue };
         let folder = folder.clone();
-        // A browser that goes away in the middle is no error.
+        // A browser that goes away in the middle is not an error.
         std::thread::spawn(move || answer(&connection, &folder).ok());
     }
     Ok(())
@@ -47,9 +47,7 @@ fn page(given: Option<&Path>) -> Result<PathBuf> {
     };
     let found = found.ok_or_else(|| {
         let place = given.unwrap_or(Path::new("dist")).display();
-        Error::Usage(format!(
-            "there is no page in {place}: build it with tools/web/dist, or name its folder with --dir"
-        ))
+        Error::Usage(format!("the page is not in {place}: build it with tools/web/dist, or name its folder with --dir"))
     })?;
     found.canonicalize().map_err(|source| Error::Read { path: found.to_owned(), source })
 }
@@ -111,7 +109,7 @@ fn place(target: &str, folder: &Path) -> Option<PathBuf> {
     path.canonicalize().ok().filter(|path| path.starts_with(folder) && path.is_file())
 }
 
-/// Text with its percent signs resolved; none if it is no text.
+/// Text with its percent escapes resolved; none if it is not text.
 fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();

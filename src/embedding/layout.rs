@@ -1,4 +1,4 @@
-//! Which words a set of named tensors is: the one place that knows the keys of every program.
+//! Which embeddings a set of named tensors is: the one place that knows the keys of every program.
 //!
 //! The order of the rules is that of `reference/file-formats.md`, section 2, the union of what all loaders do.
 
@@ -38,7 +38,7 @@ pub(super) struct Origin<'a> {
     pub container: Container,
     /// The file's name without folder and extension; may be empty.
     pub stem: &'a str,
-    /// What else the file says about its words.
+    /// What else the file says about its embeddings.
     pub metadata: BTreeMap<String, String>,
     /// What the file's metadata say that its word is called.
     pub token: Option<String>,
@@ -100,7 +100,7 @@ pub(super) fn words(tensors: &dyn Tensors, origin: &Origin<'_>) -> Result<Readin
     let find = |key: &str| named.iter().position(|tensor| tensor.key == key);
     let mut budget = limits::NUMBERS;
     if named.is_empty() {
-        return Err(Refusal::unsupported("the file", "it holds no tensors, so it is not a word"));
+        return Err(Refusal::unsupported("the file", "it holds no tensors, so it is not an embedding"));
     }
     let known = |key: &str| {
         matches!(
@@ -230,7 +230,7 @@ pub(super) fn part(
         }));
     }
     if width > limits::WIDTH as u64 {
-        return Err(shape(", and no text encoder is so wide"));
+        return Err(shape(", wider than any text encoder"));
     }
     let size = vectors * width;
     *budget = budget
@@ -238,14 +238,14 @@ pub(super) fn part(
         .ok_or_else(|| Refusal::too_much("numbers in all words of the file", limits::NUMBERS + 1, limits::NUMBERS))?;
     let rows = tensors.values(index)?;
     if rows.len() as u64 != size {
-        return Err(shape(", and its values are not all there"));
+        return Err(shape(", but some of its values are missing"));
     }
     let width = usize::try_from(width).unwrap_or(usize::MAX);
     let notes = check(&tensor.key, &rows)?;
     Ok((Vectors { encoder, width, rows }, notes))
 }
 
-/// Refuses values that are no numbers, and notes values that no training makes.
+/// Refuses NaN and infinite values, and notes values so large that no training makes them.
 fn check(key: &str, rows: &[f32]) -> Result<Vec<Note>, Refusal> {
     const HUGE: f32 = 100.0;
     let mut bad = rows.iter().enumerate().filter(|(_, value)| !value.is_finite()).map(|(index, _)| index);

@@ -1,4 +1,4 @@
-//! A learned word as it is kept and exchanged: every format that programs write, read and written.
+//! Embeddings as they are stored and exchanged: every format that programs write, read and written.
 //!
 //! Bytes in memory come in, from anybody and from anywhere; an [`Embedding`] or a [`Refusal`] comes out. Nothing here
 //! runs anything that a file says, opens a file, or depends on the rest of the crate. The layouts are those of
@@ -7,7 +7,7 @@
 //!
 //! | room | what happens there |
 //! | --- | --- |
-//! | `read`, `recognise` | the door: which kind of file it is, by its bytes; advice for what is none of ours |
+//! | `read`, `recognise` | the door: which kind of file it is, by its bytes; advice for files that are something else |
 //! | [`zip`], [`pickle`], `torch` | what `torch.save` writes: container, restricted pickle reader, tensors |
 //! | [`safetensors`] | header and tensors |
 //! | [`picture`] | A1111's embeddings inside of PNG files |

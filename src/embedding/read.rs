@@ -1,4 +1,4 @@
-//! The door: bytes in, words out. What the bytes are is told by the bytes.
+//! The door: bytes in, embeddings out. What the bytes are is decided by the bytes alone.
 
 use super::learned::{Container, Note, Reading};
 use super::recognise::{Mistaken, looks_like_safetensors};
@@ -13,7 +13,7 @@ pub const ENDINGS: &[(&str, &[Container])] = &[
     ("png", &[Container::Png]),
 ];
 
-/// Reads whatever words a file holds, in any of the formats that programs write them in.
+/// Reads all embeddings of a file, in any of the formats that programs write them in.
 ///
 /// `name` is the file's name or path. Some formats do not say what a word is called, and then it is called after its
 /// file; nothing else depends on the name.
@@ -50,7 +50,7 @@ pub fn read(bytes: &[u8], name: &str) -> Result<Reading, Refusal> {
     Ok(reading)
 }
 
-/// What to say of a file that begins like none of ours.
+/// The refusal of a file that begins like none of ours.
 fn by_content(bytes: &[u8], extension: &str) -> Refusal {
     let cut = |what: &str| Refusal::cut(format!("{} of {what}", counted(bytes.len() as u64, "byte")));
     let promised = extension.eq_ignore_ascii_case("safetensors");

@@ -1,4 +1,4 @@
-//! Files that are given by mistake, told by their first bytes or by the names of their tensors, and what to do about
+//! Files that are given by mistake, recognised by their first bytes or by the names of their tensors, and what to do about
 //! each.
 
 use super::cursor;
@@ -15,7 +15,7 @@ pub enum Mistaken {
     Json,
     /// Text of some kind.
     Text,
-    /// A format told by its first bytes: name and advice.
+    /// A format known by its first bytes: name and advice.
     Other(&'static str),
     /// A picture of another format than PNG.
     Picture(&'static str),
@@ -295,7 +295,7 @@ fn old_tar(bytes: &[u8]) -> bool {
 fn text(bytes: &[u8]) -> Option<Mistaken> {
     let mut head = bytes.get(..bytes.len().min(2048)).unwrap_or_default();
     if let Err(error) = std::str::from_utf8(head) {
-        // A character cut in two by the 2048 is no reason to think that this is not text.
+        // A character cut in two by the 2048 does not mean that this is not text.
         if error.error_len().is_some() {
             return None;
         }
@@ -331,7 +331,7 @@ pub(super) fn zip_kind<'n>(names: impl Iterator<Item = &'n str>) -> Mistaken {
 /// Whether bytes begin as a safetensors file does: the length of a header, and a JSON object or what may stand before
 /// it.
 pub(super) fn looks_like_safetensors(bytes: &[u8]) -> bool {
-    // A longer header than any reader takes is no length but text or another format's mark.
+    // A longer header than any reader takes is not a length but text or another format's mark.
     cursor::le64(bytes, 0).is_some_and(|length| length <= 1 << 32)
         && bytes.get(8).is_some_and(|&byte| matches!(byte, b'{' | b' ' | b'\n' | b'\t' | b'\r'))
 }

@@ -59,7 +59,7 @@ pub enum Refusal {
             "files use to run code: this one is likely malicious, do not open it with any other program"
         } else {
             "is not among the few names that embeddings are made of: \
-             save it again as safetensors, with a program that you trust it to"
+             save it again as safetensors, with a program that you trust"
         }
     )]
     Global {
@@ -84,8 +84,8 @@ pub enum Refusal {
         limit: u64,
     },
 
-    /// A tensor has a shape that no word has.
-    #[error("the tensor {name} has the shape {shape:?}: a word is [vectors, width] or [width]{hint}")]
+    /// A tensor has a shape that no embedding has.
+    #[error("the tensor {name} has the shape {shape:?}: an embedding is [vectors, width] or [width]{hint}")]
     Shape {
         /// The tensor's key, escaped.
         name: String,
@@ -120,15 +120,15 @@ pub enum Refusal {
         first: usize,
     },
 
-    /// There are several words and none was chosen.
-    #[error("the file holds {} words; say which one: {}", names.len(), listed(names))]
+    /// There are several embeddings and none was chosen.
+    #[error("the file holds {} embeddings; say which one: {}", names.len(), listed(names))]
     Several {
         /// Their names, escaped.
         names: Vec<String>,
     },
 
-    /// There is no word of the name that was asked for.
-    #[error("the file holds no word {asked}; it holds {}", listed(names))]
+    /// There is no embedding of the name that was asked for.
+    #[error("the file holds no embedding {asked}; it holds {}", listed(names))]
     NoSuchWord {
         /// The name asked for, escaped.
         asked: String,
@@ -136,14 +136,14 @@ pub enum Refusal {
         names: Vec<String>,
     },
 
-    /// The file does not say what its word is called.
+    /// The file does not name its embedding.
     #[error("the file holds vectors without a name: give the token that they should have")]
     Unnamed,
 
-    /// The word has vectors for two text encoders.
+    /// The embedding has vectors for two text encoders.
     #[error(
-        "this word is for SDXL: it has vectors for two text encoders ({}); Stable Diffusion 1.x and 2.x have one \
-         (768 or 1024 wide), so a word trained for such a model is needed",
+        "this embedding is for SDXL: it has vectors for two text encoders ({}); Stable Diffusion 1.x and 2.x have one \
+         (768 or 1024 wide), so an embedding trained for such a model is needed",
         widths.iter().map(|(name, width)| format!("{name}: {width} wide")).collect::<Vec<_>>().join(", ")
     )]
     TwoEncoders {
@@ -151,8 +151,8 @@ pub enum Refusal {
         widths: Vec<(String, usize)>,
     },
 
-    /// The word cannot be written in the layout that was asked for.
-    #[error("the word {token} cannot be written as {layout}: {reason}")]
+    /// The embedding cannot be written in the layout that was asked for.
+    #[error("the embedding {token} cannot be written as {layout}: {reason}")]
     Unwritable {
         /// The token, escaped.
         token: String,
@@ -199,7 +199,7 @@ pub fn shown(text: &str) -> String {
     }
 }
 
-/// What a library says about a file, which may repeat any part of the file: escaped and shortened.
+/// A library's message about a file, which may repeat any part of the file: escaped and shortened.
 pub(super) fn brief(error: impl std::fmt::Display) -> String {
     const LONGEST: usize = 160;
     let text = error.to_string();

@@ -19,7 +19,7 @@ use super::refusal::{Refusal, brief, counted, shown};
 /// Metadata keys of ours begin with this; `format` is upstream's.
 pub(super) const PREFIX: &str = "pseudoword.";
 
-/// The metadata key that keeps a word's name where the tensor's key does not.
+/// The metadata key with a word's name where the tensor's key is another.
 pub(super) const TOKEN: &str = "pseudoword.token";
 
 /// A header that describes its file to the last byte.
@@ -187,8 +187,8 @@ fn facts(metadata: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         .take(limits::FACTS)
         .collect();
     for (theirs, ours) in THEIRS {
-        let told = |value: &&String| !value.is_empty() && value.len() <= limits::FACT && *value != "None";
-        if let Some(value) = metadata.get(*theirs).filter(told) {
+        let filled = |value: &&String| !value.is_empty() && value.len() <= limits::FACT && *value != "None";
+        if let Some(value) = metadata.get(*theirs).filter(filled) {
             facts.entry((*ours).to_owned()).or_insert_with(|| value.clone());
         }
     }

@@ -112,9 +112,9 @@ fn draw_steps(canvas: &mut Canvas, train: &[Loss], height: Range<f32>, last: u32
 
 /// The values that can be drawn, in the order of their steps. Astronomic values would overflow the axes.
 fn finite(losses: &[Loss]) -> Vec<Loss> {
-    let mut kept: Vec<Loss> = losses.iter().copied().filter(|(_, loss)| loss.abs() < 1e30).collect();
-    kept.sort_by_key(|&(step, _)| step);
-    kept
+    let mut finite: Vec<Loss> = losses.iter().copied().filter(|(_, loss)| loss.abs() < 1e30).collect();
+    finite.sort_by_key(|&(step, _)| step);
+    finite
 }
 
 /// The mean of each value and its neighbours on both sides, as far as there are any.

@@ -124,7 +124,7 @@ fn pixels(mut decoder: impl ImageDecoder, notes: &mut Vec<String>) -> ImageResul
             image::error::LimitErrorKind::InsufficientMemory,
         )));
     }
-    // A profile that cannot be read is no reason to refuse the pixels.
+    // A profile that cannot be read does not make the pixels unusable.
     notes.extend(decoder.icc_profile().ok().flatten().and_then(|profile| foreign_colours(&profile)));
     DynamicImage::from_decoder(decoder)
 }

@@ -51,8 +51,8 @@ pub fn find_pictures(paths: &[PathBuf]) -> Result<Found> {
         }
         let skipped = match found.skipped.as_slice() {
             [] => String::new(),
-            [one] => format!(" (only {one}, which is none)"),
-            [one, rest @ ..] => format!(" (only {one} and {} more, which are none)", rest.len()),
+            [one] => format!(" (only {one}, which is not a picture)"),
+            [one, rest @ ..] => format!(" (only {one} and {} more, which are not pictures)", rest.len()),
         };
         return Err(Error::NoPictures { place: place.join(", ") + &skipped });
     }

@@ -1,4 +1,4 @@
-//! What a file is, told by its content and never by its extension, with advice for what is not a picture we read.
+//! What a file is, by its content and never by its extension, with advice for what is not a picture that we read.
 
 use crate::formats;
 
@@ -49,7 +49,7 @@ pub(super) fn sniff(bytes: &[u8]) -> Result<Format, String> {
     Err(refusal(bytes))
 }
 
-/// What a file that is none of our formats is.
+/// What a file in another format is.
 fn refusal(bytes: &[u8]) -> String {
     if bytes.is_empty() {
         return "the file is empty; copy or download it again".to_owned();
@@ -92,7 +92,7 @@ fn boxed(brand: &[u8]) -> &'static str {
 fn text(bytes: &[u8]) -> Option<String> {
     let mut head = &bytes[..bytes.len().min(2048)];
     if let Err(error) = std::str::from_utf8(head) {
-        // A character cut in two by the 2048 is no reason to think that this is not text.
+        // A character cut in two by the 2048 does not mean that this is not text.
         if error.error_len().is_some() {
             return None;
         }

@@ -1,4 +1,4 @@
-//! The words that a user keeps, usable by name in prompts: a folder of embedding files, nothing else.
+//! The embeddings that a user has added, usable by name in prompts: a folder of embedding files, nothing else.
 //!
 //! There is no index that could disagree with the files. A word's name is its file's name, encoded so that every name
 //! makes a file on every system and comes back unchanged: everything but lower-case letters, digits, `.`, `_` and `-`
@@ -22,14 +22,14 @@ use crate::base::lock::FileLock;
 use crate::formats::{Holds, endings};
 use crate::{Error, Result};
 
-/// Where removed words go.
+/// Where removed embeddings go.
 const REMOVED: &str = "removed";
 
-/// A user's folder of words.
+/// A user's folder of embeddings.
 #[derive(Debug, Clone)]
 pub struct Shelf(PathBuf);
 
-/// A word on the shelf.
+/// An embedding on the shelf.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
     /// Its name in prompts.
@@ -59,9 +59,9 @@ pub enum Added {
 /// What is on the shelf.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Contents {
-    /// The words, by name.
+    /// The embeddings, by name.
     pub words: Vec<Kept>,
-    /// Files that are no words: with other names or endings. They are left alone.
+    /// Files that are not embeddings: with other names or endings. They are left alone.
     pub others: Vec<PathBuf>,
 }
 
@@ -89,8 +89,8 @@ impl Shelf {
             xdg.or(system).or_else(|| Some(home?.join(below))).map(|data| data.join("pseudoword"))
         };
         let place = set("PSEUDOWORD_HOME").or_else(data);
-        let place =
-            place.ok_or_else(|| Error::Usage("there is no folder for words: set PSEUDOWORD_HOME to one".to_owned()))?;
+        let place = place
+            .ok_or_else(|| Error::Usage("there is no folder for embeddings: set PSEUDOWORD_HOME to one".to_owned()))?;
         Ok(Self(place.join("words")))
     }
 
@@ -99,10 +99,10 @@ impl Shelf {
         &self.0
     }
 
-    /// Puts a word on the shelf. `file_name` is what its file was called, which tells the ending.
+    /// Puts an embedding on the shelf. `file_name` is what its file was called; it decides the ending.
     ///
     /// # Errors
-    /// [`Error::TokenTaken`] if another word of that name is there and `replace` is false, [`Error::BadToken`] for a name
+    /// [`Error::TokenTaken`] if another embedding of that name is there and `replace` is false, [`Error::BadToken`] for a name
     /// that cannot be a file's name, [`Error::Write`].
     pub fn add(&self, token: &str, bytes: &[u8], file_name: &str, replace: bool) -> Result<Added> {
         let stem =
@@ -121,7 +121,7 @@ impl Shelf {
             if !replace {
                 return Err(Error::TokenTaken {
                     token: token.to_owned(),
-                    reason: format!("another word of that name is kept in {}", there.path.display()),
+                    reason: format!("another embedding of that name is in {}", there.path.display()),
                     suggestion: self.free(token),
                 });
             }
@@ -141,7 +141,7 @@ impl Shelf {
         })
     }
 
-    /// Takes a word off the shelf, into `removed/`; says where it is now.
+    /// Takes an embedding off the shelf, into `removed/`; returns where it is now.
     ///
     /// # Errors
     /// [`Error::Usage`] if there is none of that name, with those that there are.
@@ -153,7 +153,7 @@ impl Shelf {
         }
     }
 
-    /// The word of a name. Where files with several endings bear it, the first of those in `formats`.
+    /// The embedding of a name. Where files with several endings bear it, the first of those in `formats`.
     ///
     /// # Errors
     /// [`Error::Read`].
@@ -174,7 +174,7 @@ impl Shelf {
         Ok(None)
     }
 
-    /// The word of a name, which should be there.
+    /// The embedding of a name, which should be there.
     ///
     /// # Errors
     /// [`Error::Usage`] if there is none, with those that there are.
@@ -236,8 +236,8 @@ impl Shelf {
     fn unknown(&self, token: &str) -> Error {
         let names: Vec<String> = self.list().unwrap_or_default().words.into_iter().map(|word| word.token).collect();
         let there =
-            if names.is_empty() { "none is kept".to_owned() } else { format!("there are: {}", names.join(" ")) };
-        Error::Usage(format!("no word {token:?} is kept in {}; {there}", self.0.display()))
+            if names.is_empty() { "there are none".to_owned() } else { format!("there are: {}", names.join(" ")) };
+        Error::Usage(format!("there is no embedding {token:?} in {}; {there}", self.0.display()))
     }
 
     /// A name near to this one that nobody has.
@@ -281,7 +281,7 @@ impl Shelf {
         Ok(place)
     }
 
-    /// A name in `removed/` that tells when, and is free.
+    /// A free name in `removed/`, with the time in it.
     fn place_for(&self, path: &Path) -> Result<PathBuf> {
         let folder = self.0.join(REMOVED);
         make_folder(&folder)?;

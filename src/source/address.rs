@@ -6,7 +6,7 @@
 //!    means the repository, or the file in it; `hf://...` likewise.
 //! 3. What looks like a path (`/x`, `./x`, `~/x`, a backslash, `folder/word.pt`) is a file that is not there.
 //! 4. `owner/name`, `owner/name@revision` and `owner/name/folder/file` are on the Hub, `datasets/owner/name` too.
-//! 5. A single word is none of these; callers look among the learned words first.
+//! 5. A single word is none of these; callers look among the stored embeddings first.
 
 use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
@@ -103,7 +103,7 @@ impl Display for HubAddress {
 pub const MAIN: &str = "main";
 
 impl Address {
-    /// Understands what was typed. `endpoint` is the Hub in use, `exists` tells whether there is such a file or folder.
+    /// Parses what was typed. `endpoint` is the Hub in use, `exists` whether there is such a file or folder.
     ///
     /// # Errors
     /// [`Problem::BadAddress`] or [`Problem::NoSuchFile`], with what may have been meant.
@@ -123,7 +123,7 @@ impl Address {
         }
         if let Some((scheme, _)) = typed.split_once("://") {
             if !["https", "http"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
-                return Err(bad(format!("begins with {scheme}:// where only https:// and hf:// are understood")));
+                return Err(bad(format!("begins with {scheme}://, but only https:// and hf:// are supported")));
             }
             let url = Url::parse(typed).map_err(bad)?;
             return match url.host() == "huggingface.co" || url.host() == "hf.co" || url.same_origin(endpoint) {
@@ -132,7 +132,7 @@ impl Address {
             };
         }
         if let Some((scheme, _)) = typed.split_once(':').filter(|(scheme, _)| is_scheme(scheme)) {
-            return Err(bad(format!("begins with {scheme}: where only files, https:// and owner/name are understood")));
+            return Err(bad(format!("begins with {scheme}:, but only files, https:// and owner/name are supported")));
         }
         if looks_like_a_path(typed) {
             return Err(Problem::NoSuchFile { typed: typed.to_owned(), hint: String::new() });
@@ -181,11 +181,11 @@ fn of_the_hub(url: &Url, endpoint: &Url) -> Result<Address, String> {
     let path = url.path();
     let base = endpoint.path().trim_end_matches('/');
     let path = if url.same_origin(endpoint) { path.strip_prefix(base).unwrap_or(path) } else { path };
-    let text = super::url::unescape(path.trim_matches('/')).ok_or("has an escape (%..) that is not understood")?;
+    let text = super::url::unescape(path.trim_matches('/')).ok_or("has an invalid escape (%..)")?;
     let (kind, rest) = kind(&text);
     let mut parts = rest.splitn(4, '/');
     let (Some(owner), Some(name)) = (parts.next(), parts.next()) else {
-        return Err("is no page of a repository: https://huggingface.co/owner/name".to_owned());
+        return Err("is not a page of a repository: https://huggingface.co/owner/name".to_owned());
     };
     let (revision, path) = match (parts.next(), parts.next()) {
         (None, _) => (MAIN.to_owned(), ""),
@@ -217,14 +217,14 @@ fn address(kind: RepoKind, owner: &str, name: &str, revision: String, path: &str
         let known = part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
         let edges = !part.starts_with(['-', '.']) && !part.ends_with(['-', '.']) && !part.ends_with(".git");
         if part.is_empty() || part.len() > 96 || !known || !edges || part.contains("--") || part.contains("..") {
-            return Err(format!("has a part that no repository has: {part:?}"));
+            return Err(format!("has an invalid part: {part:?}"));
         }
     }
     if !is_safe_path(&revision) || revision.len() > 200 {
-        return Err(format!("has a revision that cannot be: {revision:?}"));
+        return Err(format!("has an invalid revision: {revision:?}"));
     }
     if !path.is_empty() && !is_safe_path(path) {
-        return Err(format!("has a path that cannot be: {path:?}"));
+        return Err(format!("has an invalid path: {path:?}"));
     }
     let path = (!path.is_empty()).then(|| path.to_owned());
     Ok(HubAddress { repo: Repo { kind, id: format!("{owner}/{name}") }, revision, path })

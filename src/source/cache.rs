@@ -113,7 +113,7 @@ impl Cache {
             for entry in entries {
                 let entry = entry.map_err(failed)?;
                 let Some(name) = entry.file_name().to_str().map(|name| format!("{folder}{name}")) else { continue };
-                // Follows the link to the content; a link to nothing is no file.
+                // Follows the link to the content; a link to nothing is not a file.
                 let Ok(about) = fs::metadata(entry.path()) else { continue };
                 if about.is_dir() && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                     folders.push(format!("{name}/"));

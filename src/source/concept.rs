@@ -1,4 +1,4 @@
-//! Which file of a repository holds its word: the layout of the concepts library, and everything near it.
+//! Which file of a repository holds its embedding: the layout of the concepts library, and everything near it.
 //!
 //! `learned_embeds.safetensors` comes first, then `learned_embeds.bin` (`diffusers/loaders/textual_inversion.py`);
 //! beside them `token_identifier.txt`, `type_of_concept.txt` and `concept_images/`. The word's name is never derived
@@ -8,28 +8,28 @@ use super::Problem;
 use super::hub::{Listing, RemoteFile};
 use crate::formats::{self, Holds};
 
-/// The files that hold a word, in the order in which they are looked for.
+/// The files that hold an embedding, in the order in which they are looked for.
 const WORDS: [&str; 2] = ["learned_embeds.safetensors", "learned_embeds.bin"];
-/// The longest file that can be a word, in bytes.
+/// The longest file that can be an embedding, in bytes.
 pub const LONGEST: u64 = 512 << 20;
 
-/// A word in a repository.
+/// An embedding in a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Concept {
     /// The file with the vectors.
     pub word: RemoteFile,
     /// The file with the word's name as its author meant it; a few bytes.
     pub token: Option<RemoteFile>,
-    /// The file that says `object` or `style`.
+    /// The file with `object` or `style` in it.
     pub kind: Option<RemoteFile>,
     /// What it was learned from, in the order of the numbers in their names.
     pub pictures: Vec<RemoteFile>,
 }
 
-/// Finds the word of a repository, or the one at `path` in it (a file or a folder).
+/// Finds the embedding of a repository, or the one at `path` in it (a file or a folder).
 ///
 /// # Errors
-/// [`Problem::Unfit`]: there is none, there are several, or it is a model; with what can be given instead.
+/// [`Problem::Unfit`] if there is none, if there are several, or if it is a model; with what can be given instead.
 pub fn choose(listing: &Listing, path: Option<&str>) -> Result<Concept, Problem> {
     let repo = listing.repo.to_string();
     let unfit = |reason: String| Err(Problem::Unfit { repo: repo.clone(), reason });
@@ -52,20 +52,20 @@ pub fn choose(listing: &Listing, path: Option<&str>) -> Result<Concept, Problem>
             match candidates[..] {
                 [word] if here("model_index.json").is_none() => word.clone(),
                 _ if here("model_index.json").is_some() || listing.get("unet/config.json").is_some() => {
-                    return unfit("is a whole model and no word: give it with --model".to_owned());
+                    return unfit("is a whole model, not an embedding: give it with --model".to_owned());
                 }
-                [] => return unfit(format!("holds no word{}", some(&listing.files, listing.local))),
+                [] => return unfit(format!("holds no embedding{}", some(&listing.files, listing.local))),
                 _ => {
                     let names: Vec<_> = candidates.iter().take(5).map(|file| format!("{repo}/{}", file.path)).collect();
                     let more = candidates.len().saturating_sub(names.len());
                     let more = if more > 0 { format!(" or one of {more} more") } else { String::new() };
-                    return unfit(format!("holds several words: give {}{more}", names.join(", or ")));
+                    return unfit(format!("holds several embeddings: give {}{more}", names.join(", or ")));
                 }
             }
         }
     };
     if word.size > LONGEST {
-        return unfit(format!("has {} of {} bytes: that is a model and no word", word.path, word.size));
+        return unfit(format!("has {} of {} bytes: that is a model, not an embedding", word.path, word.size));
     }
     let (token, kind) = (here("token_identifier.txt"), here("type_of_concept.txt"));
     let small = |file: &RemoteFile| file.size <= 4096;
@@ -73,7 +73,7 @@ pub fn choose(listing: &Listing, path: Option<&str>) -> Result<Concept, Problem>
     Ok(Concept { word, token: token.filter(small), kind: kind.filter(small), pictures })
 }
 
-/// What a `token_identifier.txt` says: one word without spaces around it. None if it says anything else.
+/// The name in a `token_identifier.txt`: one line without spaces around it. None for anything else.
 pub fn token(text: &str) -> Option<&str> {
     let text = text.trim_start_matches('\u{feff}').trim();
     (!text.is_empty() && text.chars().count() <= 64 && !text.contains(|c: char| c.is_control())).then_some(text)
@@ -84,7 +84,7 @@ fn folder_of(path: &str) -> &str {
     path.rfind('/').map_or("", |at| &path[..=at])
 }
 
-/// Whether a file beside others may be a word: by its ending and length, and not by the name of something else.
+/// Whether a file beside others may be an embedding: by its ending and length, and not by the name of something else.
 fn may_be_a_word(file: &RemoteFile) -> bool {
     let name = file.name().to_ascii_lowercase();
     let other =
@@ -94,7 +94,7 @@ fn may_be_a_word(file: &RemoteFile) -> bool {
         && file.size <= LONGEST
         && !other.iter().any(|start| name.starts_with(start))
         && !name.contains("preview")
-        // A picture may carry a word, but most do not: only the single file of a repository is taken for one.
+        // A picture may carry an embedding, but most do not: only the single file of a repository is taken for one.
         && (!picture || name.contains("embed"))
 }
 
@@ -119,7 +119,7 @@ fn pictures(listing: &Listing, folder: &str, word: &RemoteFile) -> Vec<RemoteFil
 fn some(files: &[RemoteFile], local: bool) -> String {
     let names: Vec<_> =
         files.iter().filter(|file| !file.path.starts_with('.')).take(6).map(|file| file.path.as_str()).collect();
-    let place = if local { "; of it, there is on this machine: " } else { "; it has " };
+    let place = if local { "; cached of it: " } else { "; it has " };
     if names.is_empty() { "; it is empty".to_owned() } else { format!("{place}{}", names.join(", ")) }
 }
 
@@ -182,9 +182,9 @@ mod tests {
             reason(&[("model_index.json", 1), ("unet/config.json", 1), ("v1.safetensors", 1)], None)
                 .contains("--model")
         );
-        assert!(reason(&[("README.md", 1)], None).contains("holds no word; it has README.md"));
+        assert!(reason(&[("README.md", 1)], None).contains("holds no embedding; it has README.md"));
         assert!(reason(&CONCEPT, Some("x.bin")).contains("has no file x.bin"));
-        assert!(reason(&[("learned_embeds.bin", LONGEST + 1)], None).contains("a model and no word"));
+        assert!(reason(&[("learned_embeds.bin", LONGEST + 1)], None).contains("a model, not an embedding"));
     }
 
     #[test]

@@ -22,7 +22,7 @@ use super::transport::Transport;
 use super::{LocalFuture, Problem, Source, web};
 use crate::Result;
 
-/// Brings files from wherever they are.
+/// Fetches files from wherever they are.
 pub struct Sources {
     settings: Settings,
     cache: Cache,
@@ -31,18 +31,18 @@ pub struct Sources {
     patience: Patience,
 }
 
-/// A file with a word, on this machine.
+/// A file with an embedding, on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WordFile {
     /// Where it is.
     pub path: PathBuf,
     /// Where it is from, in a form that can be typed again; without tokens.
     pub origin: String,
-    /// Its name there, which tells its format to people; formats are read by content.
+    /// Its name there. Its ending is for people; the format is recognised by the content.
     pub name: String,
-    /// What `token_identifier.txt` beside it says. The file's own name for the word comes first.
+    /// The content of `token_identifier.txt` beside it. The file's own name for the word comes first.
     pub token: Option<String>,
-    /// What `type_of_concept.txt` beside it says: `object` or `style`.
+    /// The content of `type_of_concept.txt` beside it: `object` or `style`.
     pub kind: Option<String>,
     /// Addresses of the pictures that it was learned from.
     pub pictures: Vec<String>,
@@ -72,7 +72,7 @@ impl Sources {
         &self.settings
     }
 
-    /// Understands what was typed.
+    /// Parses what was typed: a path, an address or a repository.
     ///
     /// # Errors
     /// [`Problem::BadAddress`] or [`Problem::NoSuchFile`].
@@ -112,17 +112,14 @@ impl Sources {
                 Ok(listing)
             }
             (Err(problem), Some(here)) if problem.is_absence() => {
-                say(
-                    tell,
-                    Notice::Warning { code: "kept-copy", text: format!("{problem}; the copy that is here is used") },
-                )?;
+                say(tell, Notice::Warning { code: "kept-copy", text: format!("{problem}; using the cached copy") })?;
                 Ok(here)
             }
             (Err(problem), _) => Err(problem),
         }
     }
 
-    /// Brings files of a repository; those that are here already cost nothing.
+    /// Fetches files of a repository; those that are cached cost nothing.
     ///
     /// # Errors
     /// The first [`Problem`]; files that were complete before it stay.
@@ -164,7 +161,7 @@ impl Sources {
     ) -> Result<PathBuf, Problem> {
         let name = listing.name(file);
         let _lock = Lock::take(&self.cache.lock(&listing.repo, file), &name, tell)?;
-        // Whoever held the lock may have brought it.
+        // Whoever held the lock may have fetched it.
         if let Some(place) = self.cache.find(listing, file, self.settings.verify)? {
             return Ok(place);
         }
@@ -231,7 +228,7 @@ impl Sources {
         Ok((listing, files))
     }
 
-    /// Brings files of a model, as a source in which only they are seen: two precisions side by side in the cache do
+    /// Fetches files of a model, as a source in which only they are seen: two precisions side by side in the cache do
     /// not get mixed up.
     ///
     /// # Errors

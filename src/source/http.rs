@@ -1,8 +1,7 @@
 //! The native transport: `ureq` with `rustls`, blocking, one connection at a time.
 //!
 //! Certificates are checked against Mozilla's roots (`webpki-roots`), or those that the user names; proxies come from
-//! `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`. ureq is told to follow nothing and to interpret nothing: the rules are in
-//! `link.rs`.
+//! `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`. ureq follows and interprets nothing here: the rules are in `link.rs`.
 
 use std::io::{ErrorKind, Read};
 use std::path::Path;
@@ -43,7 +42,7 @@ impl Http {
     /// Nothing is connected yet. `roots` is a PEM file with the certificates to trust instead of Mozilla's.
     ///
     /// # Errors
-    /// [`Problem::BadSetting`] if that file cannot be read or holds none.
+    /// [`Problem::BadSetting`] if that file cannot be read or has no certificates.
     pub fn new(timeouts: Timeouts, roots: Option<&Path>) -> Result<Self, Problem> {
         let roots = roots.map_or(Ok(RootCerts::WebPki), |path| {
             let bad = |reason: String| Problem::BadSetting {
@@ -105,7 +104,7 @@ impl Transport for Http {
 
 struct Incoming {
     reader: BodyReader<'static>,
-    /// Bytes that were announced and have not come.
+    /// Bytes that were announced and have not arrived.
     missing: Option<u64>,
 }
 
@@ -145,7 +144,7 @@ impl Body for Incoming {
     }
 }
 
-/// What ureq says, in terms of what to do about it.
+/// ureq's errors, sorted by what to do about them.
 fn broken(failure: Failure) -> Broken {
     use ureq::Timeout;
     let (fault, reason) = match failure {
@@ -154,7 +153,7 @@ fn broken(failure: Failure) -> Broken {
         Failure::Timeout(Timeout::Resolve | Timeout::Connect | Timeout::SendRequest) => {
             (Fault::Unreachable, "no answer to the attempt to connect".to_owned())
         }
-        Failure::Timeout(_) => (Fault::Cut, "nothing came for too long".to_owned()),
+        Failure::Timeout(_) => (Fault::Cut, "no data for too long".to_owned()),
         Failure::Io(error) => match error.kind() {
             ErrorKind::ConnectionReset
             | ErrorKind::ConnectionAborted
@@ -162,21 +161,21 @@ fn broken(failure: Failure) -> Broken {
             | ErrorKind::UnexpectedEof
             | ErrorKind::TimedOut
             | ErrorKind::WouldBlock => (Fault::Cut, error.to_string()),
-            ErrorKind::ConnectionRefused => (Fault::Unreachable, "nobody listens there".to_owned()),
+            ErrorKind::ConnectionRefused => (Fault::Unreachable, "nothing listens there".to_owned()),
             ErrorKind::InvalidData => (Fault::Refused, error.to_string()),
             // Names that are not found come without a kind of their own.
             _ => (Fault::Unreachable, error.to_string()),
         },
         Failure::Rustls(error) => (Fault::Refused, format!("the encrypted connection failed ({error})")),
         Failure::Tls(reason) => (Fault::Refused, format!("the encrypted connection failed ({reason})")),
-        Failure::InvalidProxyUrl => (Fault::Refused, "the proxy's address in HTTPS_PROXY is not understood".to_owned()),
+        Failure::InvalidProxyUrl => (Fault::Refused, "the proxy's address in HTTPS_PROXY is invalid".to_owned()),
         Failure::ConnectProxyFailed(reason) => (Fault::Unreachable, format!("the proxy refused: {reason}")),
         other => (Fault::Refused, other.to_string()),
     };
     Broken { fault, reason }
 }
 
-/// The bytes that are free for us where a folder is or will be. None if the system does not say.
+/// The bytes that are free for us where a folder is or will be. None if the system does not know.
 pub(super) fn free_bytes(folder: &Path) -> Option<u64> {
     #[cfg(unix)]
     {
@@ -191,7 +190,7 @@ pub(super) fn free_bytes(folder: &Path) -> Option<u64> {
     }
 }
 
-/// Whether so many more bytes fit; a system that does not say is believed to have room.
+/// Checks that so many more bytes fit; a system that does not know is assumed to have room.
 pub(super) fn check_room(folder: &Path, needed: u64) -> Result<(), Problem> {
     match free_bytes(folder) {
         Some(free) if free < needed => Err(Problem::NoSpace { folder: folder.to_owned(), needed, free }),

@@ -1,4 +1,4 @@
-//! What the Hugging Face Hub says about a repository: its commit and its files, with sizes and hashes, in one question.
+//! What the Hugging Face Hub knows about a repository: its commit and its files, with sizes and hashes, in one question.
 //!
 //! `GET {endpoint}/api/models/{owner}/{name}/revision/{revision}?blobs=true` (as
 //! `HfApi.model_info(files_metadata=True)`); files are then fetched at that commit, so a branch that moves meanwhile
@@ -86,7 +86,7 @@ pub fn file_url(endpoint: &Url, repo: &Repo, revision: &str, path: &str) -> Url 
 /// Asks the Hub for the files of a repository.
 ///
 /// # Errors
-/// [`Problem::Denied`], [`Problem::NotFound`], [`Problem::Busy`] and so on; [`Problem::BadAnswer`] if it is no Hub.
+/// [`Problem::Denied`], [`Problem::NotFound`], [`Problem::Busy`] and so on; [`Problem::BadAnswer`] if it is not a Hub.
 pub async fn list(link: &Link<'_>, at: &HubAddress, tell: &mut Tell<'_>) -> Result<Listing, Problem> {
     let parts =
         ["api", at.repo.kind.plural()].into_iter().chain(at.repo.id.split('/')).chain(["revision", &at.revision]);
@@ -119,11 +119,10 @@ struct Lfs {
 
 /// Reads the Hub's answer. Files whose path or hash could lead anywhere else than into the cache are left out.
 fn parse(bytes: &[u8], at: &HubAddress) -> Result<Listing, String> {
-    let info: Info = serde_json::from_slice(bytes).map_err(|error| {
-        format!("this is not what the Hub says about a repository ({error}); is HF_ENDPOINT right?")
-    })?;
+    let info: Info = serde_json::from_slice(bytes)
+        .map_err(|error| format!("this is not an answer of the Hub's ({error}); is HF_ENDPOINT right?"))?;
     if !is_hash(&info.sha, 40) {
-        return Err(format!("it names no commit but {:?}", info.sha));
+        return Err(format!("it names {:?} where a commit should be", info.sha));
     }
     let mut files = Vec::new();
     for file in info.siblings.unwrap_or_default() {

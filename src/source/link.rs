@@ -42,7 +42,7 @@ impl Link<'_> {
             let answer = self.transport.get(&url, &headers).await.map_err(|broken| broken.setback(&url, what))?;
             let location = matches!(answer.status, 301 | 302 | 303 | 307 | 308).then(|| answer.headers.get("location"));
             let Some(location) = location else { return Ok((answer, url)) };
-            let to = location.ok_or_else(|| "it does not say where to".to_owned()).and_then(|to| url.join(to));
+            let to = location.ok_or_else(|| "it does not say where".to_owned()).and_then(|to| url.join(to));
             url = self.follow(&url, to.map_err(|reason| redirected(&url, location.unwrap_or("?"), reason))?)?;
         }
         Err(Setback::Stop(redirected(&url, "yet another address", format!("that was the {REDIRECTS}th time"))))
@@ -53,7 +53,7 @@ impl Link<'_> {
         if url.is_https() || url.is_loopback() || url.same_origin(self.endpoint) {
             return Ok(());
         }
-        let reason = "is not encrypted: anybody on the way could change the file; use https://".to_owned();
+        let reason = "is not encrypted: anybody in between could change the file; use https://".to_owned();
         Err(Problem::BadAddress { typed: url.shown(), reason })
     }
 
@@ -71,7 +71,7 @@ impl Link<'_> {
         }
     }
 
-    /// A small answer, whole: what the Hub says about a repository.
+    /// A small answer, whole: the Hub's about a repository.
     ///
     /// # Errors
     /// Whatever the status means, [`Problem::TooLong`] beyond `limit` bytes.
@@ -152,7 +152,7 @@ impl Link<'_> {
                     _ => format!("{} has no such file ({status})", url.host()),
                 },
             },
-            451 => Problem::Denied { what, reason: format!("it may not be given out for legal reasons (451){says}") },
+            451 => Problem::Denied { what, reason: format!("unavailable for legal reasons (451){says}") },
             status => Problem::BadAnswer { url: url.shown(), reason: format!("the server answered {status}{says}") },
         })
     }
@@ -169,7 +169,7 @@ fn redirected(from: &Url, to: &str, reason: String) -> Problem {
 fn said(headers: &Headers) -> String {
     let words: String =
         headers.get("x-error-message").unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect();
-    if words.is_empty() { words } else { format!("; it says: {words}") }
+    if words.is_empty() { words } else { format!("; the server says: {words}") }
 }
 
 #[cfg(test)]

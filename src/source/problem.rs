@@ -1,7 +1,7 @@
 //! What can go wrong between a name that somebody typed and a file that can be trusted.
 //!
-//! Every message says what is wrong, where, and what to do. Where bytes had already come they are kept, and the message
-//! says so: the same command goes on from there.
+//! Every message says what is wrong, where, and what to do. Bytes that had been downloaded are kept, and the message says so:
+//! the same command resumes from there.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -44,7 +44,7 @@ pub enum Problem {
     /// The network may not be used and there is no copy here.
     #[error(
         "{what} is not on this machine, and the network is off (--offline or HF_HUB_OFFLINE): \
-         run it once without, then it will be found"
+         run it once online, then it is in the cache"
     )]
     Offline {
         /// The file or repository.
@@ -130,7 +130,9 @@ pub enum Problem {
     },
 
     /// More or fewer bytes than stated.
-    #[error("{file}: {found} bytes came where {expected} were announced; nothing was kept, the server may be at fault")]
+    #[error(
+        "{file}: the server sent {found} bytes but announced {expected}; nothing was kept, the server may be at fault"
+    )]
     WrongLength {
         /// The file.
         file: String,
@@ -141,7 +143,7 @@ pub enum Problem {
     },
 
     /// Without a stated length, more than such a file can have.
-    #[error("{file}: more than {limit} bytes, which is too much for what it should be; nothing was kept")]
+    #[error("{file}: more than {limit} bytes, too large for what it should be; nothing was kept")]
     TooLong {
         /// The file.
         file: String,
@@ -151,8 +153,8 @@ pub enum Problem {
 
     /// Other bytes than stated.
     #[error(
-        "{file}: SHA-256 is {found}, the source states {expected}; nothing was kept: \
-         try again, and if it stays so do not trust that source"
+        "{file}: its SHA-256 is {found}, but the source states {expected}; nothing was kept: \
+         try again, and if this repeats, do not trust the source"
     )]
     WrongHash {
         /// The file.
@@ -203,7 +205,7 @@ pub enum Problem {
 
     /// Not enough room on the disk.
     #[error(
-        "{}: {needed} more bytes are needed and {free} are free; make room, or set HF_HOME to another disk",
+        "{}: {needed} more bytes are needed and {free} are free; free some space, or set HF_HOME to another disk",
         folder.display()
     )]
     NoSpace {
@@ -236,12 +238,12 @@ pub enum Problem {
     /// A browser's storage, which has no folders that a user could look at.
     #[error("the browser's storage: {reason}")]
     Storage {
-        /// What it says, and what to do.
+        /// What is wrong, and what to do.
         reason: String,
     },
 
-    /// The user asked to stop; what had come is kept.
-    #[error("interrupted; what had come is kept")]
+    /// The user asked to stop; what was downloaded is kept.
+    #[error("interrupted; what was downloaded is kept")]
     Interrupted,
 }
 
@@ -277,13 +279,13 @@ impl Problem {
 fn kept_words(bytes: u64) -> String {
     match bytes {
         0 => String::new(),
-        bytes => format!("; {bytes} bytes had come and are kept: the same command goes on from there"),
+        bytes => format!("; {bytes} bytes were downloaded and kept; run the same command to resume"),
     }
 }
 
 fn after(done: u64, total: Option<u64>) -> String {
     match (done, total) {
-        (0, _) => "before anything came".to_owned(),
+        (0, _) => "before any data arrived".to_owned(),
         (done, None) => format!("after {done} bytes"),
         (done, Some(total)) => format!("after {done} of {total} bytes"),
     }
@@ -297,8 +299,8 @@ fn status_words(status: u16) -> &'static str {
     match status {
         408 => "the request took too long",
         429 => "too many requests; a token in HF_TOKEN raises the limit",
-        500 => "an error of the server",
-        502 | 504 => "a gateway without an answer",
+        500 => "a server error",
+        502 | 504 => "a gateway got no answer",
         503 => "unavailable",
         _ => "an error",
     }

@@ -1,4 +1,4 @@
-//! What a download says while it goes on: how far, how fast, how long still.
+//! What a download reports while it runs: how far it is, how fast, how much time is left.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -23,7 +23,7 @@ pub enum Notice {
         /// When: after so many seconds.
         wait: Duration,
     },
-    /// Another process is fetching the same file; said once.
+    /// Another process is fetching the same file; reported once.
     Waiting {
         /// The file.
         what: String,
@@ -79,7 +79,7 @@ impl Notice {
                 Event::warning("retry", format!("{what}: {reason}; trying again in {:.0} s", wait.as_secs_f64()))
             }
             Notice::Waiting { what } => {
-                Event::warning("waiting", format!("{what} is being fetched by another process: waiting for it"))
+                Event::warning("waiting", format!("another process is fetching {what}: waiting for it"))
             }
             Notice::Warning { code, text } => Event::warning(code, text),
             Notice::Tick => return None,
@@ -87,7 +87,7 @@ impl Notice {
     }
 }
 
-/// Who is told. The answer to every notice says whether to go on; a download that is stopped keeps what came.
+/// Who gets the notices. The answer to each says whether to continue; a download that is stopped keeps what it has.
 pub type Tell<'a> = dyn FnMut(Notice) -> ControlFlow<()> + 'a;
 
 /// Over which time the speed is measured: long enough not to jump, short enough to notice a change.
@@ -108,7 +108,7 @@ pub struct Meter {
     /// When how many bytes had come over the network, in all.
     points: VecDeque<(Instant, u64)>,
     received: u64,
-    told: Option<Instant>,
+    reported: Option<Instant>,
 }
 
 impl Meter {
@@ -123,7 +123,7 @@ impl Meter {
             batch_total,
             points: VecDeque::new(),
             received: 0,
-            told: None,
+            reported: None,
         }
     }
 
@@ -132,7 +132,7 @@ impl Meter {
         file.clone_into(&mut self.file);
         self.number += 1;
         self.total = total;
-        self.told = None;
+        self.reported = None;
     }
 
     /// The server says how long the file is.
@@ -154,10 +154,10 @@ impl Meter {
         while self.points.len() > 2 && now.duration_since(self.points[0].0) > WINDOW {
             self.points.pop_front();
         }
-        if self.told.is_some_and(|told| now.duration_since(told) < PAUSE) {
+        if self.reported.is_some_and(|reported| now.duration_since(reported) < PAUSE) {
             return None;
         }
-        self.told = Some(now);
+        self.reported = Some(now);
         Some(Notice::Progress(self.progress(done, now)))
     }
 

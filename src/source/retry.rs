@@ -1,4 +1,4 @@
-//! When something is tried again, and how long it is waited before: only where it helps (408, 429, 5xx, a connection
+//! When a request is repeated, and after how long a pause: only where it helps (408, 429, 5xx, a connection
 //! that broke), a few times, and as long as the server asks.
 
 use std::ops::ControlFlow;
@@ -11,14 +11,14 @@ use super::progress::{Notice, Tell};
 use super::transport::{Broken, Fault, Headers, Transport};
 use super::url::Url;
 
-/// How often and how long it is tried again.
+/// How often a request is repeated, and how long the pauses are.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
     /// Attempts after the first, without progress between them.
     pub again: u32,
     /// The first pause; each further one is twice as long.
     pub pause: Duration,
-    /// The longest pause that a server may ask for; beyond it the user is told instead.
+    /// The longest pause that a server may ask for; beyond it the request fails.
     pub longest: Duration,
 }
 
@@ -31,7 +31,7 @@ impl Default for Patience {
 
 /// Why an attempt failed.
 pub(super) enum Setback {
-    /// Another attempt may succeed; if there is none, this is what to say.
+    /// Another attempt may succeed; if there is none, this is the error.
     Again { wait: Option<Duration>, problem: Problem },
     /// It would not.
     Stop(Problem),
@@ -82,7 +82,10 @@ impl Tries {
         self.connected = true;
     }
 
-    /// Waits before the next attempt, or says why there is none.
+    /// Waits before the next attempt.
+    ///
+    /// # Errors
+    /// Why there is none.
     pub async fn pause(
         &mut self,
         transport: &dyn Transport,

@@ -33,7 +33,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// How sources are reached and where they are kept.
+/// How sources are reached and where their files are stored.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The Hub: `HF_ENDPOINT`. Only here is plain `http` to another machine allowed, and only here the token is sent.
@@ -51,7 +51,7 @@ pub struct Settings {
     pub offline: bool,
     /// Whether the cache links files where the system can; `HF_HUB_DISABLE_SYMLINKS` says no.
     pub links: bool,
-    /// Whether files that are here already are hashed again before use: `--verify`.
+    /// Whether cached files are hashed again before use. No front end offers it; the tests do.
     pub verify: bool,
 }
 
@@ -60,7 +60,7 @@ impl Settings {
     /// gives a small text file's content.
     ///
     /// # Errors
-    /// [`Problem::BadSetting`] for an `HF_ENDPOINT` that is no web address, or without any folder for a cache.
+    /// [`Problem::BadSetting`] for an `HF_ENDPOINT` that is not a web address, or without any folder for a cache.
     pub fn from_variables(
         variable: &dyn Fn(&str) -> Option<String>,
         home: Option<&Path>,

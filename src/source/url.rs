@@ -25,7 +25,7 @@ impl Url {
         let https = match scheme.to_ascii_lowercase().as_str() {
             "https" => true,
             "http" => false,
-            other => return Err(format!("begins with {other}:// where only https:// is understood")),
+            other => return Err(format!("begins with {other}://, but only https:// is supported")),
         };
         if text.chars().any(char::is_control) {
             return Err("holds control characters".to_owned());
@@ -169,7 +169,8 @@ fn host_and_port(authority: &str) -> Result<(String, Option<u16>), String> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (ip, rest) = rest.split_once(']').ok_or("has a bracket that is not closed")?;
-            let ip: Ipv6Addr = ip.parse().map_err(|_| format!("has no IPv6 address in its brackets: {ip}"))?;
+            let ip: Ipv6Addr =
+                ip.parse().map_err(|_| format!("has something in brackets that is not an IPv6 address: {ip}"))?;
             (format!("[{ip}]"), rest.strip_prefix(':'))
         }
         None => match authority.split_once(':') {
@@ -182,17 +183,17 @@ fn host_and_port(authority: &str) -> Result<(String, Option<u16>), String> {
     }
     if !host.starts_with('[') {
         if !host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) || host.starts_with('.') {
-            return Err(format!("has a host name that is not understood: {host}"));
+            return Err(format!("has an invalid host name: {host}"));
         }
         // `127.1` and `2130706433` are this machine to the system's resolver: only the plain form is let through.
         let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
         let number = last.starts_with("0x") || last.bytes().all(|b| b.is_ascii_digit());
         if number && host.parse::<Ipv4Addr>().is_err() {
-            return Err(format!("has an unusual number for a host: {host}"));
+            return Err(format!("has an unusual number as its host: {host}"));
         }
     }
     let port = port.filter(|port| !port.is_empty());
-    let port = port.map(|port| port.parse().map_err(|_| format!("has the port {port}"))).transpose()?;
+    let port = port.map(|port| port.parse().map_err(|_| format!("has an invalid port: {port}"))).transpose()?;
     Ok((host, port))
 }
 

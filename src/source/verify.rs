@@ -1,4 +1,4 @@
-//! Whether bytes are the file that was meant: their length, their SHA-256, and that they are no page or pointer
+//! Whether bytes are the file that was meant: their length, their SHA-256, and that they are not a page or a pointer
 //! instead.
 
 use sha2::{Digest, Sha256};
@@ -8,7 +8,7 @@ use super::url::Url;
 use crate::base::bytes::hex;
 use crate::formats;
 
-/// What is wanted, and what is known about it.
+/// A file to fetch, and what is known about it.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     /// What to call it in messages.
@@ -25,7 +25,7 @@ pub struct Wanted {
     pub unless: Option<String>,
 }
 
-/// How many bytes of the beginning tell what a file is.
+/// How many bytes of the beginning show what a file is.
 const HEAD: usize = 512;
 
 /// Looks at bytes as they come.
@@ -84,7 +84,7 @@ impl Check {
     }
 }
 
-/// What the beginning of a file says that is none, if so: in words, with what to do.
+/// What is wrong, and what to do, if a file's beginning is that of a page or a pointer.
 pub(super) fn impostor(head: &[u8], name: &str) -> Option<String> {
     if formats::is_lfs_pointer(head) {
         let text = String::from_utf8_lossy(head);
@@ -105,7 +105,7 @@ pub(super) fn may_be_a_page(name: &str) -> bool {
     name.ends_with(".html") || name.ends_with(".htm")
 }
 
-/// What to say where a page came instead of a file.
+/// The message where a page came instead of a file.
 pub(super) fn a_page() -> &'static str {
     "this is an HTML page, not the file: the address may be the page that shows the file (copy the link of its \
      download button), or a login page or proxy stands between"

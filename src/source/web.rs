@@ -1,4 +1,4 @@
-//! Files from web addresses other than the Hub's, kept so that they are fetched once.
+//! Files from web addresses other than the Hub's, cached so that they are fetched once.
 //!
 //! A folder for each address, named by its hash, holds the file and `about.json`, which is written last: without it, or
 //! if it does not describe the file that is there, there is no copy. The server's file name is never used.
@@ -98,10 +98,7 @@ pub(super) async fn bring(
             Ok(place.file)
         }
         Err(problem) if copy.is_some() && problem.is_absence() => {
-            say(
-                tell,
-                Notice::Warning { code: "kept-copy", text: format!("{problem}; the copy that is here is used") },
-            )?;
+            say(tell, Notice::Warning { code: "kept-copy", text: format!("{problem}; using the cached copy") })?;
             Ok(place.file)
         }
         Err(problem) => Err(problem),

@@ -86,7 +86,7 @@ fn files_from_the_future_and_from_long_ago_are_like_others() {
     date(&place.path("run"), SystemTime::UNIX_EPOCH + Duration::from_secs(86400));
     let output = place.run_train(&["--steps", "6"]);
     succeeded(&output);
-    assert!(text(&output.stderr).contains("goes on after step 4 of 6"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("resuming after step 4 of 6"), "{}", text(&output.stderr));
     assert_eq!(rows(&place, "run"), rows(&place, "whole"));
     longest_pause(&place, "run");
 }

@@ -40,7 +40,7 @@ fn a_run_that_is_killed_at_any_moment_of_saving_goes_on() {
         // Death after the new name was given leaves the third step, death before it the second.
         let step = if stage == "folder" { 3 } else { 2 };
         let said = text(&output.stderr);
-        assert!(said.contains(&format!("goes on after step {step} of 4")), "{stage}: {said}");
+        assert!(said.contains(&format!("resuming after step {step} of 4")), "{stage}: {said}");
         assert!(!said.contains("cannot be used"), "nothing is damaged: {said}");
         assert_eq!(rows(&place, stage), rows(&place, "whole"), "{stage}");
         let left: Vec<_> = fs::read_dir(place.path(stage)).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -67,7 +67,7 @@ fn a_finished_run_is_finished_and_a_longer_one_goes_on_only_where_it_is_the_same
     succeeded(&place.run_train(&[&["--out", "short", "--steps", "3"], &constant[..]].concat()));
     let output = place.run_train(&[&["--out", "short", "--steps", "5"], &constant[..]].concat());
     succeeded(&output);
-    assert!(text(&output.stderr).contains("goes on after step 3 of 5"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("resuming after step 3 of 5"), "{}", text(&output.stderr));
     assert_eq!(rows(&place, "short"), rows(&place, "long"));
     refused(
         &place.run_train(&[&["--out", "short", "--steps", "4"], &constant[..]].concat()),

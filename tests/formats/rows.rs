@@ -105,7 +105,7 @@ fn several_words_are_a_choice() {
     let chosen = Embedding::read(&bytes, "two-words.bin", Some("<b>")).unwrap();
     assert_eq!((chosen.token.as_str(), chosen.vectors()), ("<b>", 2));
     let refusal = Embedding::read(&bytes, "two-words.bin", Some("<c>")).unwrap_err();
-    assert_eq!(refusal.to_string(), "the file holds no word \"<c>\"; it holds \"<a>\", \"<b>\"");
+    assert_eq!(refusal.to_string(), "the file holds no embedding \"<c>\"; it holds \"<a>\", \"<b>\"");
 }
 
 #[test]

@@ -104,7 +104,7 @@ fn a_server_that_always_cuts_is_given_up_and_the_part_kept() {
     }
     let problem = case.fetch().unwrap_err();
     assert!(matches!(problem, Problem::Cut { done: 2000, total: Some(5000), .. }), "{problem}");
-    assert!(problem.to_string().contains("the same command goes on from there"), "{problem}");
+    assert!(problem.to_string().contains("run the same command to resume"), "{problem}");
     assert_eq!(case.part().unwrap(), case.bytes[..2000]);
     case.fetch().unwrap();
     assert_eq!(case.ranges().last().unwrap(), "bytes=2000-");

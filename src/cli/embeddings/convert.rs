@@ -1,4 +1,4 @@
-//! `pseudoword convert`: a word from any format into another.
+//! `pseudoword convert`: an embedding from any format into another.
 
 use std::path::Path;
 
@@ -27,7 +27,7 @@ impl LayoutChoice {
 pub async fn run(args: &ConvertArgs, shared: &Shared, out: &mut Output) -> Result<()> {
     let layout = layout(&args.output, args.format)?;
     if args.output.exists() && !args.overwrite {
-        let text = format!("{} is there already: give another name, or --overwrite", args.output.display());
+        let text = format!("{} exists already: give another name, or --overwrite", args.output.display());
         return Err(Error::Usage(text));
     }
     files::check_writable(files::folder_of(&args.output))?;
@@ -40,7 +40,7 @@ pub async fn run(args: &ConvertArgs, shared: &Shared, out: &mut Output) -> Resul
     let bytes = embedding::write(&word, layout).map_err(bad)?;
     if layout == Layout::Bin && !word.metadata.is_empty() {
         let lost: Vec<&str> = word.metadata.keys().map(String::as_str).collect();
-        let text = format!("this format has no place for what is known of the word: {} left out", lost.join(", "));
+        let text = format!("this format has no room for metadata: {} left out", lost.join(", "));
         out.event(&Event::warning("metadata-left-out", text))?;
     }
     files::make_folder(files::folder_of(&args.output))?;

@@ -1,4 +1,4 @@
-//! `pseudoword inspect`: what a file of words holds, and what a model's vocabulary says about it.
+//! `pseudoword inspect`: what an embedding file holds, and where it lies in a model's vocabulary.
 
 use serde_json::{Value, json};
 
@@ -73,9 +73,9 @@ impl Report<'_> {
         let named = match word.named_by {
             NamedBy::Key => "the key of its tensor",
             NamedBy::Field => "a name in the file",
-            _ if file.token.is_some() => "what it is kept or published as",
+            _ if file.token.is_some() => "the name it is stored or published under",
             NamedBy::FileName => "the file's name",
-            NamedBy::Nobody => "the file does not say: give it a name with =NAME",
+            NamedBy::Nobody => "the file has no name for it: give it one with =NAME",
         };
         let mut lines = vec![file.origin.clone(), format!("  word          {} ({named})", self.token())];
         if let Some(token) = file.token.as_deref().filter(|token| *token != self.token()) {
@@ -99,7 +99,7 @@ impl Report<'_> {
         for vectors in &word.encoders {
             lines.push(format!("  lengths       {}", some(&Self::norms(vectors), |norm| format!("{norm:.3}"))));
             let Some(nearest) = self.nearest(vectors) else {
-                let text = "not known: its words are";
+                let text = "unknown: its words are";
                 lines.push(format!(
                     "  nearest       {text} {} wide in {}; give --model one that fits",
                     self.vocabulary.width(),

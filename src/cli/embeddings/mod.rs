@@ -33,7 +33,7 @@ pub async fn run(command: &EmbeddingsCommand, shared: &Shared, out: &mut Output)
         EmbeddingsCommand::Remove { token } => {
             let place = find::shelf()?.remove(token)?.display().to_string();
             out.result(
-                &format!("{token} is no longer kept; its file is {place}"),
+                &format!("{token} was removed; its file is now {place}"),
                 &json!({"event": "removed", "token": token, "path": place}),
             )
         }
@@ -54,8 +54,8 @@ async fn add(argument: &str, overwrite: bool, shared: &Shared, out: &mut Output)
     let token = name.or_else(|| find::token(&word, &file)).ok_or(embedding::Refusal::Unnamed).map_err(bad)?.to_owned();
     check_token(&token)?;
     let (encoders, width) = (word.encoders.len(), word.encoders.first().map_or(0, |vectors| vectors.width));
-    // As it came, so that nothing it says is lost. One of several is taken out, and one that is renamed is written anew: the
-    // file would go on calling it by its old name.
+    // As it is, so that nothing in it is lost. One of several is taken out, and one that is renamed is written anew: the file
+    // would still call it by its old name.
     let renamed = find::token(&word, &file) != Some(token.as_str());
     let (bytes, name) = match several || renamed {
         false => (opened.bytes, file.name.clone()),
@@ -64,10 +64,10 @@ async fn add(argument: &str, overwrite: bool, shared: &Shared, out: &mut Output)
             (word.to_safetensors(), "word.safetensors".to_owned())
         }
     };
-    let (path, said) = match find::shelf()?.add(&token, &bytes, &name, overwrite)? {
-        Added::New(path) => (path, "is kept".to_owned()),
-        Added::Same(path) => (path, "was kept already".to_owned()),
-        Added::Replaced { path, old } => (path, format!("is kept; what it replaced is {}", old.display())),
+    let (path, outcome) = match find::shelf()?.add(&token, &bytes, &name, overwrite)? {
+        Added::New(path) => (path, "was added".to_owned()),
+        Added::Same(path) => (path, "is there already".to_owned()),
+        Added::Replaced { path, old } => (path, format!("was added; what it replaced is {}", old.display())),
     };
     if encoders > 1 {
         let text = format!("{token} has vectors for SDXL's two text encoders: models with one cannot use it");
@@ -76,7 +76,7 @@ async fn add(argument: &str, overwrite: bool, shared: &Shared, out: &mut Output)
     let family = Embedding::family(width);
     let path = path.display().to_string();
     out.result(
-        &format!("{token} {said}: {path} ({family})"),
+        &format!("{token} {outcome}: {path} ({family})"),
         &json!({"event": "kept", "token": token, "path": path, "width": width, "family": family}),
     )
 }
@@ -86,7 +86,7 @@ fn list(out: &mut Output) -> Result<()> {
     let contents = shelf.list()?;
     if contents.words.is_empty() {
         out.message(&format!(
-            "no words are kept in {}; `pseudoword embeddings add FILE|URL|REPO` keeps one",
+            "there are no embeddings in {}; add one with `pseudoword embeddings add FILE|URL|REPO`",
             shelf.folder().display()
         ));
     }
@@ -112,7 +112,10 @@ fn list(out: &mut Output) -> Result<()> {
         }
     }
     for other in contents.others {
-        out.event(&Event::warning("no-word", format!("{} is not used: its name is none of a word", other.display())))?;
+        out.event(&Event::warning(
+            "no-word",
+            format!("{} is not used: it is not named like an embedding", other.display()),
+        ))?;
     }
     Ok(())
 }

@@ -25,7 +25,7 @@ impl Interrupt {
                 std::process::exit(exit::status(&reason()).into());
             }
             if !quiet {
-                let again = if which::signal() == which::INTERRUPT { "Ctrl-C again" } else { "the same again" };
+                let again = if which::signal() == which::INTERRUPT { "Ctrl-C again" } else { "another signal" };
                 let _written = writeln!(std::io::stderr(), "\nstopping after this step; {again} stops at once");
             }
         })
@@ -45,7 +45,7 @@ pub fn reason() -> Error {
     Error::Interrupted { signal: which::signal() }
 }
 
-/// Which signal it was. `ctrlc` tells that one came, but not which, and the exit status has to say it.
+/// Which signal it was. `ctrlc` reports that one came, but not which, and the exit status has to say it.
 ///
 /// There is no safe way to learn it with what this program depends on: the standard library and `rustix` install no handlers
 /// (the latter only behind `unsafe`), `nix`, which `ctrlc` uses, does so behind `unsafe` too, and nothing in `/proc` remembers

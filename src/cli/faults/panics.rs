@@ -1,4 +1,4 @@
-//! Panics are bugs, but a backtrace is no message: they become errors.
+//! Panics are bugs, but a backtrace is not a message: they become errors.
 
 use std::any::Any;
 use std::future::{Future, poll_fn};
@@ -9,18 +9,18 @@ use std::task::Poll;
 
 use crate::{Error, Result, gpu};
 
-/// What the first panic said: the one to report, wherever it happened and whatever it brought down.
+/// The message of the first panic: the one to report, wherever it happened and whatever it brought down.
 static PANIC: Mutex<Option<String>> = Mutex::new(None);
 
-/// From now on panics are kept rather than printed, unless `RUST_BACKTRACE` asks for that too.
+/// From now on panics are recorded rather than printed, unless `RUST_BACKTRACE` asks for that too.
 pub fn keep_quiet() {
     let usual = take_hook();
     let verbose = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
     set_hook(Box::new(move |info| {
         let place = info.location().map(|place| format!(" at {}:{}", place.file(), place.line()));
-        let words = words(info.payload());
+        let message = message(info.payload());
         let mut first = PANIC.lock().unwrap_or_else(PoisonError::into_inner);
-        first.get_or_insert_with(|| format!("{words}{}", place.unwrap_or_default()));
+        first.get_or_insert_with(|| format!("{message}{}", place.unwrap_or_default()));
         if verbose {
             usual(info);
         }
@@ -35,11 +35,11 @@ pub fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(bug(&*panic)))
 }
 
-/// As [`caught`], for work that is waited for.
+/// As [`caught`], for a future.
 pub async fn caught_in<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let mut work = pin!(work);
     poll_fn(move |context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
-        // A panic on one of the runtime's own threads comes to nobody's ears, and numbers that are read after it may be
+        // A panic on one of the runtime's own threads goes unnoticed otherwise, and numbers that are read after it may be
         // anything.
         Ok(Poll::Ready(Ok(_))) if seen() => Poll::Ready(Err(bug(&"a panic on another thread"))),
         Ok(polled) => polled,
@@ -59,21 +59,21 @@ fn seen() -> bool {
 
 fn bug(panic: &(dyn Any + Send)) -> Error {
     let first = PANIC.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let said = first.unwrap_or_else(|| words(panic));
-    if gpu::is_loss(&said) {
+    let message = first.unwrap_or_else(|| message(panic));
+    if gpu::is_loss(&message) {
         return Error::GpuLost { during: "the work on it".to_owned(), reason: "the driver has given it up".to_owned() };
     }
-    // What drivers, wgpu and cubecl say when a buffer cannot be had; they do not return it as an error.
+    // The messages of drivers, wgpu and cubecl when a buffer cannot be had; they do not return it as an error.
     let memory = ["out of memory", "not enough memory", "outofmemory", "out_of_device_memory", "out_of_host_memory"];
-    let lower = said.to_lowercase();
+    let lower = message.to_lowercase();
     if memory.iter().any(|mark| lower.contains(mark)) {
-        return Error::GpuMemory { reason: said };
+        return Error::GpuMemory { reason: message };
     }
-    // What the runtime below makes of a GPU that fails is the failure's consequence, no bug of its own.
-    gpu::check("the work on it").err().unwrap_or(Error::Internal(said))
+    // What the runtime below makes of a GPU that fails is a consequence of the failure, not a bug of its own.
+    gpu::check("the work on it").err().unwrap_or(Error::Internal(message))
 }
 
-fn words(panic: &(dyn Any + Send)) -> String {
+fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a message".to_owned())
 }

@@ -1,6 +1,6 @@
 //! What happens, for people: lines that stay, and a bar for what is under way, on standard error.
 //!
-//! Where standard error is no terminal the bar is a plain line every ten seconds.
+//! Where standard error is not a terminal, the bar is a plain line every ten seconds.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -56,7 +56,7 @@ struct Training {
     begun: Option<Instant>,
     before: u32,
     step: u32,
-    /// Mean of the last losses, since a single one says little.
+    /// Mean of the last losses, since a single one means little.
     loss: Option<f64>,
 }
 
@@ -199,7 +199,7 @@ fn line(event: &Event) -> Option<String> {
                  learning rate {lr}{memory}"
             )
         }
-        Event::Resumed { step, of } => format!("goes on after step {step} of {of}"),
+        Event::Resumed { step, of } => format!("resuming after step {step} of {of}"),
         Event::Skipped { step, reason, skipped } => {
             format!("step {step} was skipped: {reason} ({skipped} so far); the word is unchanged")
         }
@@ -226,7 +226,7 @@ fn line(event: &Event) -> Option<String> {
         Event::Saved { what, path } => format!("{what}: {path}"),
         Event::Warning { text, .. } => format!("warning: {text}"),
         Event::Converged { step, ratio } => format!("step {step}: the loss has settled ({ratio:.2}): stopping here"),
-        // A run that had been finished before says so itself.
+        // A run that had been finished before reports that itself.
         Event::Done { secs: 0.0, .. } => return None,
         Event::Done { steps, secs } => {
             format!("done: {steps} {} in {}", if *steps == 1 { "step" } else { "steps" }, span(*secs))
@@ -235,7 +235,7 @@ fn line(event: &Event) -> Option<String> {
     })
 }
 
-/// A stretch of time in words.
+/// A length of time for people.
 pub fn span(secs: f64) -> String {
     let whole = secs.max(0.0).round() as u64;
     match whole {

@@ -140,7 +140,7 @@ impl<'a> Machine<'a, '_> {
         Ok(None)
     }
 
-    /// A refusal that tells the place of the opcode at work.
+    /// A refusal with the place of the opcode at work.
     pub(super) fn bad(&self, reason: impl std::fmt::Display) -> Refusal {
         Refusal::damaged(format!("the pickle {}", self.input.place()), format!("at byte {}: {reason}", self.began))
     }
@@ -288,7 +288,7 @@ impl<'a> Machine<'a, '_> {
 
     fn reduce(&mut self) -> Result<(), Refusal> {
         let [function, arguments] = self.pair()?;
-        let Value::Global(function) = function else { return Err(self.bad("a call of something that is no name")) };
+        let Value::Global(function) = function else { return Err(self.bad("a call of something that is not a name")) };
         let arguments = self.arguments(arguments)?;
         let value = reduce::call(self, function, &arguments)?;
         self.push(value)

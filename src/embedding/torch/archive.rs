@@ -151,7 +151,7 @@ fn root<'a>(zip: &Archive<'a>) -> Result<&'a str, Refusal> {
     })
 }
 
-/// What to say of an archive without `data.pkl`.
+/// The refusal of an archive without `data.pkl`.
 fn without_pickle(zip: &Archive<'_>, root: &str) -> Refusal {
     let wanted = format!("{root}/data.pkl");
     match zip.records().iter().find(|record| record.name.eq_ignore_ascii_case(&wanted)) {
@@ -168,7 +168,7 @@ fn without_pickle(zip: &Archive<'_>, root: &str) -> Refusal {
     }
 }
 
-/// What to say of an archive with more records than a word needs: its keys tell what it is, and need not be
+/// The refusal of an archive with more records than an embedding needs: its keys show what it is, and need not be
 /// unpickled.
 fn too_many(zip: &Archive<'_>, pickle: &str) -> Refusal {
     let count = zip.records().len() as u64;

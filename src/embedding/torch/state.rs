@@ -1,4 +1,4 @@
-//! What was saved, told by its keys.
+//! What was saved, recognised by its keys.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -110,7 +110,7 @@ fn texts<'a>(entries: &[(Value<'a>, Value<'a>)]) -> BTreeMap<&'a str, Value<'a>>
     entries.iter().filter_map(text).collect()
 }
 
-/// What a dict is that is no word.
+/// What a dict is that is not an embedding.
 fn by_fields<'a>(entries: &[(Value<'a>, Value<'a>)], fields: &BTreeMap<&'a str, Value<'a>>) -> Option<Mistaken> {
     if fields.contains_key("optimizer_state_dict") {
         return Some(Mistaken::Optimiser);

@@ -191,7 +191,7 @@ pub(super) fn keys(corpus: &mut Corpus) {
     let several: Vec<String> = (0..65).map(|index| format!("<word-{index}>")).collect();
     let several: Vec<&str> = several.iter().map(String::as_str).collect();
     corpus.add(78, "65 words", "word.safetensors", file(&several), Refused("Mistaken", "65 tensors"));
-    corpus.add(62, "64 words", "word.safetensors", file(&several[..64]), Several("64 words"));
+    corpus.add(62, "64 words", "word.safetensors", file(&several[..64]), Several("64 embeddings"));
     corpus.add(62, "kohya", "my cat.safetensors", file(&["emb_params"]), Word("my cat"));
     corpus.add(
         62,
