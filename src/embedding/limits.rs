@@ -1,4 +1,4 @@
-//! How much of anything is believed, in one place (`reference/robustness.md`, section 3).
+//! How much of anything is believed, in one place.
 //!
 //! A real embedding stays far below every one of these. Together they keep the memory that a file can cost within 64
 //! MiB of its size, and the time within seconds.

@@ -1,7 +1,7 @@
 //! The zip file around a pickle: exactly the three records that every torch, A1111's filter and ComfyUI accept.
 //!
-//! A file by today's `torch.save` has records that A1111 refuses (A1111#15214), so it is not imitated. Layout to the
-//! byte: `reference/file-formats.md`, section 9.
+//! A file by today's `torch.save` has records that A1111 refuses (A1111#15214), so it is not imitated.
+//! `tests/formats/golden.rs` holds the bytes, `tests/formats/verdicts.json` what other programs make of them.
 
 use flate2::Crc;
 

@@ -1,4 +1,4 @@
-//! The corpus: every file row of `reference/robustness.md` (section 4), with what has to come of it.
+//! The corpus: files that are bad or odd, each with what has to come of it. Rows keep their numbers.
 
 mod containers;
 mod headers;
@@ -90,10 +90,9 @@ fn build() -> Vec<Case> {
 pub fn index(said: impl Fn(&Case) -> String) -> String {
     let mut index = String::from(
         "# The corpus of bad and odd files\n\n\
-         Made by `corpus/`, checked by `rows.rs`; the rows are those of `reference/robustness.md`, section 4. This file\n\
-         is written by `PSEUDOWORD_BLESS=1 cargo test --test formats index` and checked by every run. Rows 79 to 83, 86,\n\
-         87 and 92 to 102 (weights of models, pictures to train on) and 103 onwards belong to other rooms; 74 and 114 are\n\
-         tested with the writing.\n\n\
+         Made by `corpus/`, checked by `rows.rs`. This file is written by `PSEUDOWORD_BLESS=1 cargo test --test formats\n\
+         index` and checked by every run. Rows keep their numbers: 79 to 83, 86, 87 and 92 to 102 (weights of models,\n\
+         pictures to train on) and 103 onwards are tested where those are read; 74 and 114 with the writing.\n\n\
          | row | file | what comes of it |\n| --- | --- | --- |\n",
     );
     for case in corpus() {
