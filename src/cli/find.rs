@@ -17,7 +17,7 @@ use crate::model::ModelConfig;
 use crate::schedule::PredictionType;
 use crate::shelf::Shelf;
 use crate::source::address::{Address, HubAddress};
-use crate::source::fetch::{Sources, WordFile};
+use crate::source::fetch::{EmbeddingFile, Sources};
 use crate::source::model::Precision;
 use crate::source::progress::Notice;
 use crate::source::settings::Settings;
@@ -179,19 +179,19 @@ async fn base(path: &Path, shared: &Shared, out: &mut Output) -> Result<Rc<dyn S
 ///
 /// # Errors
 /// [`Error::Source`] with what was found instead.
-pub(super) async fn word(typed: &str, shared: &Shared, out: &mut Output) -> Result<WordFile> {
+pub(super) async fn word(typed: &str, shared: &Shared, out: &mut Output) -> Result<EmbeddingFile> {
     if !Path::new(typed).exists()
         && let Ok(shelf) = shelf()
         && let Some(kept) = shelf.get(typed)?
     {
-        return Ok(kept_file(kept));
+        return Ok(stored_file(kept));
     }
     Ok(sources(shared)?.word(typed, &mut tell(out)).await?)
 }
 
 /// The file of a kept word.
-pub(super) fn kept_file(kept: crate::shelf::Kept) -> WordFile {
-    WordFile {
+pub(super) fn stored_file(kept: crate::shelf::StoredEmbedding) -> EmbeddingFile {
+    EmbeddingFile {
         name: file_name(&kept.path),
         origin: kept.path.display().to_string(),
         path: kept.path,
@@ -215,7 +215,7 @@ pub(super) struct Opened {
 ///
 /// # Errors
 /// [`Error::BadFile`] with the reader's reason.
-pub(super) fn open(file: &WordFile) -> Result<Opened> {
+pub(super) fn open(file: &EmbeddingFile) -> Result<Opened> {
     let bytes = files::read(&file.path)?;
     let reading = embedding::read(&bytes, &file.name)
         .map_err(|refusal| Error::BadFile { file: file.origin.clone(), reason: refusal.to_string() })?;
@@ -224,7 +224,7 @@ pub(super) fn open(file: &WordFile) -> Result<Opened> {
 }
 
 /// What a word is to be called: what its file says, else what the repository says, else what the file is called.
-pub(super) fn token<'a>(word: &'a Learned, file: &'a WordFile) -> Option<&'a str> {
+pub(super) fn token<'a>(word: &'a Learned, file: &'a EmbeddingFile) -> Option<&'a str> {
     let own = word.token.as_deref();
     match word.named_by {
         NamedBy::Key | NamedBy::Field => own,

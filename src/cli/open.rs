@@ -19,7 +19,7 @@ use crate::parts::FileLength;
 use crate::plan::{Machine, MemoryPlan, WeightBytes};
 use crate::session::Session;
 use crate::source::Source;
-use crate::source::fetch::WordFile;
+use crate::source::fetch::EmbeddingFile;
 use crate::weights::{Storage, files as weight_files};
 use crate::{Error, Result};
 
@@ -227,7 +227,7 @@ pub(super) fn kept_words(texts: &[&str], given: &[Read], out: &mut Output) -> Re
             let name = kept.token.clone();
             let taken = |(word, ..): &Read| word.token.to_lowercase() == name.to_lowercase();
             if !given.iter().chain(&words).any(taken) {
-                words.push(read(&find::kept_file(kept), Some(&name), out)?);
+                words.push(read(&find::stored_file(kept), Some(&name), out)?);
             }
         }
     }
@@ -235,7 +235,7 @@ pub(super) fn kept_words(texts: &[&str], given: &[Read], out: &mut Output) -> Re
 }
 
 /// Reads one word; `name` renames it, or says which one of several it is.
-fn read(file: &WordFile, name: Option<&str>, out: &mut Output) -> Result<Read> {
+fn read(file: &EmbeddingFile, name: Option<&str>, out: &mut Output) -> Result<Read> {
     let bad = |refusal: Refusal| Error::BadFile { file: file.origin.clone(), reason: refusal.to_string() };
     let opened = find::open(file)?;
     let learned = opened.reading.choose(name).map_err(bad)?;

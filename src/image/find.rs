@@ -14,7 +14,7 @@ const LONGEST_CAPTION: usize = 4096;
 
 /// What was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct PictureFiles {
     /// The pictures: paths in the order given, a folder's files sorted by name, each file once.
     pub pictures: Vec<PathBuf>,
     /// Names of files in the folders that were left out because their extension is not that of a picture.
@@ -28,8 +28,8 @@ pub struct Found {
 /// # Errors
 /// [`Error::Read`] for what is not there or cannot be listed, [`Error::NoPictures`] if there are none, [`Error::Usage`] for
 /// more than 2000.
-pub fn find_pictures(paths: &[PathBuf]) -> Result<Found> {
-    let mut found = Found::default();
+pub fn find_pictures(paths: &[PathBuf]) -> Result<PictureFiles> {
+    let mut found = PictureFiles::default();
     let mut seen = std::collections::HashSet::new();
     for path in paths {
         let files = if fs::metadata(path).map_err(read(path))?.is_dir() {

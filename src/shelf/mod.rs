@@ -31,7 +31,7 @@ pub struct Shelf(PathBuf);
 
 /// An embedding on the shelf.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct StoredEmbedding {
     /// Its name in prompts.
     pub token: String,
     /// Its file.
@@ -42,7 +42,7 @@ pub struct Kept {
 
 /// What [`Shelf::add`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Added {
+pub enum Addition {
     /// The word is new.
     New(PathBuf),
     /// It was there already, with the same bytes.
@@ -60,7 +60,7 @@ pub enum Added {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Contents {
     /// The embeddings, by name.
-    pub words: Vec<Kept>,
+    pub words: Vec<StoredEmbedding>,
     /// Files that are not embeddings: with other names or endings. They are left alone.
     pub others: Vec<PathBuf>,
 }
@@ -104,7 +104,7 @@ impl Shelf {
     /// # Errors
     /// [`Error::TokenTaken`] if another embedding of that name is there and `replace` is false, [`Error::BadToken`] for a name
     /// that cannot be a file's name, [`Error::Write`].
-    pub fn add(&self, token: &str, bytes: &[u8], file_name: &str, replace: bool) -> Result<Added> {
+    pub fn add(&self, token: &str, bytes: &[u8], file_name: &str, replace: bool) -> Result<Addition> {
         let stem =
             encode(token).map_err(|reason| Error::BadToken { token: token.to_owned(), reason: reason.to_owned() })?;
         let name = file_name.to_ascii_lowercase();
@@ -116,7 +116,7 @@ impl Shelf {
         let there = self.get(token)?;
         if let Some(there) = &there {
             if there.length == bytes.len() as u64 && read(&there.path)? == bytes {
-                return Ok(Added::Same(there.path.clone()));
+                return Ok(Addition::Same(there.path.clone()));
             }
             if !replace {
                 return Err(Error::TokenTaken {
@@ -136,8 +136,8 @@ impl Shelf {
             self.sync(&self.0)?;
         }
         Ok(match old {
-            Some(old) => Added::Replaced { path, old },
-            None => Added::New(path),
+            Some(old) => Addition::Replaced { path, old },
+            None => Addition::New(path),
         })
     }
 
@@ -157,13 +157,13 @@ impl Shelf {
     ///
     /// # Errors
     /// [`Error::Read`].
-    pub fn get(&self, token: &str) -> Result<Option<Kept>> {
+    pub fn get(&self, token: &str) -> Result<Option<StoredEmbedding>> {
         let Ok(stem) = encode(token) else { return Ok(None) };
         for ending in endings(Holds::Embedding) {
             let path = self.0.join(format!("{stem}.{ending}"));
             match fs::metadata(&path) {
                 Ok(about) if about.is_file() => {
-                    return Ok(Some(Kept { token: token.to_owned(), path, length: about.len() }));
+                    return Ok(Some(StoredEmbedding { token: token.to_owned(), path, length: about.len() }));
                 }
                 Err(source) if !matches!(source.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
                     return Err(Error::Read { path, source });
@@ -178,7 +178,7 @@ impl Shelf {
     ///
     /// # Errors
     /// [`Error::Usage`] if there is none, with those that there are.
-    pub fn expect(&self, token: &str) -> Result<Kept> {
+    pub fn expect(&self, token: &str) -> Result<StoredEmbedding> {
         self.get(token)?.ok_or_else(|| self.unknown(token))
     }
 
@@ -203,7 +203,7 @@ impl Shelf {
             match token_of(&name) {
                 // The same name twice, with two endings: what `get` finds counts.
                 Some(token) if self.get(&token)?.is_some_and(|kept| kept.path == path) => {
-                    contents.words.push(Kept { token, path, length: about.len() });
+                    contents.words.push(StoredEmbedding { token, path, length: about.len() });
                 }
                 _ => contents.others.push(path),
             }
@@ -219,7 +219,7 @@ impl Shelf {
     ///
     /// # Errors
     /// As for [`Shelf::list`].
-    pub fn named_in(&self, prompt: &str) -> Result<Vec<Kept>> {
+    pub fn named_in(&self, prompt: &str) -> Result<Vec<StoredEmbedding>> {
         let mut words = self.list()?.words;
         words.sort_by_key(|word| std::cmp::Reverse(word.token.len()));
         let mut taken: Vec<Range<usize>> = Vec::new();
@@ -320,13 +320,13 @@ mod tests {
     fn words_come_and_go_and_nothing_is_lost() {
         let (_folder, shelf) = shelf();
         assert!(tokens(&shelf).is_empty());
-        assert!(matches!(shelf.add("<cat>", b"one", "learned_embeds.bin", false).unwrap(), Added::New(_)));
-        assert!(matches!(shelf.add("<Cat>", b"two", "x.SafeTensors", false).unwrap(), Added::New(_)));
-        assert!(matches!(shelf.add("<cat>", b"one", "other.pt", false).unwrap(), Added::Same(_)));
+        assert!(matches!(shelf.add("<cat>", b"one", "learned_embeds.bin", false).unwrap(), Addition::New(_)));
+        assert!(matches!(shelf.add("<Cat>", b"two", "x.SafeTensors", false).unwrap(), Addition::New(_)));
+        assert!(matches!(shelf.add("<cat>", b"one", "other.pt", false).unwrap(), Addition::Same(_)));
         assert_eq!(tokens(&shelf), ["<Cat>", "<cat>"]);
         let taken = shelf.add("<cat>", b"three", "x.pt", false).unwrap_err();
         assert!(matches!(&taken, Error::TokenTaken { suggestion, .. } if suggestion == "<cat-2>"), "{taken}");
-        let Added::Replaced { path, old } = shelf.add("<cat>", b"three", "x.pt", true).unwrap() else { panic!() };
+        let Addition::Replaced { path, old } = shelf.add("<cat>", b"three", "x.pt", true).unwrap() else { panic!() };
         assert_eq!((fs::read(&path).unwrap(), fs::read(&old).unwrap()), (b"three".to_vec(), b"one".to_vec()));
         let removed = shelf.remove("<cat>").unwrap();
         assert_eq!(fs::read(removed).unwrap(), b"three");
@@ -341,7 +341,7 @@ mod tests {
         let (_folder, shelf) = shelf();
         shelf.add("cat", b"one", "x.safetensors", false).unwrap();
         fs::write(shelf.folder().join(".1-1.tmp"), "killed").unwrap();
-        assert!(matches!(shelf.add("cat", b"two", "x.bin", true).unwrap(), Added::Replaced { .. }));
+        assert!(matches!(shelf.add("cat", b"two", "x.bin", true).unwrap(), Addition::Replaced { .. }));
         assert_eq!(fs::read(shelf.expect("cat").unwrap().path).unwrap(), b"two");
         let mut names: Vec<_> = fs::read_dir(shelf.folder()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();

@@ -12,10 +12,10 @@
 use web_time::Instant;
 
 use super::link::Link;
-use super::progress::{Meter, Tell};
-use super::retry::{Setback, Tries, say};
+use super::progress::{Meter, Report};
+use super::retry::{Setback, Tries, notify};
 use super::transport::Response;
-use super::verify::{Check, Wanted, a_page, may_be_a_page};
+use super::verify::{Check, FileRequest, a_page, may_be_a_page};
 use super::{LocalFuture, Problem};
 
 /// Where a file grows until it is whole; outlives the program.
@@ -41,7 +41,7 @@ pub trait Part {
 
 /// How a download ended well.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Arrived {
+pub enum Outcome {
     /// The file is whole, verified and published.
     Whole {
         /// Its length in bytes.
@@ -66,13 +66,13 @@ const CHUNK: usize = 1 << 20;
 /// A [`Problem`]; the part then holds what can be resumed.
 pub async fn download(
     link: &Link<'_>,
-    wanted: &Wanted,
+    request: &FileRequest,
     part: &mut dyn Part,
     meter: &mut Meter,
-    tell: &mut Tell<'_>,
-) -> Result<Arrived, Problem> {
-    let mut download = Download { link, wanted, part, meter, tell, check: Check::new(), old: false };
-    download.meter.begin(&wanted.name, wanted.size);
+    report: &mut Report<'_>,
+) -> Result<Outcome, Problem> {
+    let mut download = Download { link, request, part, meter, report, check: Check::new(), old: false };
+    download.meter.begin(&request.name, request.size);
     download.take_stock().await?;
     let mut tries = Tries::new(link.patience);
     let mut mark = download.part.length();
@@ -88,7 +88,7 @@ pub async fn download(
             tries.connected();
         }
         mark = mark.max(here);
-        tries.pause(link.transport, &wanted.name, with_kept(setback, here, wanted.size), download.tell).await?;
+        tries.pause(link.transport, &request.name, with_kept(setback, here, request.size), download.report).await?;
     }
 }
 
@@ -105,10 +105,10 @@ fn with_kept(setback: Setback, here: u64, size: Option<u64>) -> Setback {
 
 struct Download<'a, 't> {
     link: &'a Link<'a>,
-    wanted: &'a Wanted,
+    request: &'a FileRequest,
     part: &'a mut dyn Part,
     meter: &'a mut Meter,
-    tell: &'a mut Tell<'t>,
+    report: &'a mut Report<'t>,
     /// Has seen exactly the bytes of the part.
     check: Check,
     /// Whether some of them are from an earlier run.
@@ -122,7 +122,7 @@ impl Download<'_, '_> {
         if length == 0 {
             return Ok(());
         }
-        if length > self.wanted.size.unwrap_or(self.wanted.limit) {
+        if length > self.request.size.unwrap_or(self.request.limit) {
             return self.part.restart(None).await;
         }
         while self.check.length() < length {
@@ -139,7 +139,7 @@ impl Download<'_, '_> {
 
     fn report(&mut self, new: u64) -> Result<(), Problem> {
         match self.meter.advance(new, self.check.length(), Instant::now()) {
-            Some(notice) => say(self.tell, notice),
+            Some(notice) => notify(self.report, notice),
             None => Ok(()),
         }
     }
@@ -154,8 +154,8 @@ impl Download<'_, '_> {
         Ok(())
     }
 
-    async fn attempt(&mut self) -> Result<Arrived, Setback> {
-        if self.wanted.size == Some(self.check.length()) {
+    async fn attempt(&mut self) -> Result<Outcome, Setback> {
+        if self.request.size == Some(self.check.length()) {
             let validator = self.part.validator().map(str::to_owned);
             return self.finish(validator).await;
         }
@@ -164,49 +164,49 @@ impl Download<'_, '_> {
         // A weak tag does not promise the same bytes.
         let strong = self.part.validator().filter(|tag| tag.starts_with('"')).map(str::to_owned);
         match strong {
-            _ if here == 0 => headers.extend(self.wanted.unless.clone().map(|tag| ("if-none-match", tag))),
+            _ if here == 0 => headers.extend(self.request.unless.clone().map(|tag| ("if-none-match", tag))),
             // Without a tag (some proxies take it away) only a known hash can tell that the ends fit.
-            None if self.wanted.sha256.is_none() => self.discard().await?,
+            None if self.request.sha256.is_none() => self.discard().await?,
             strong => {
                 headers.push(("range", format!("bytes={here}-")));
                 headers.extend(strong.map(|tag| ("if-range", tag)));
             }
         }
-        let (answer, from) = self.link.get(&self.wanted.name, &self.wanted.url, &headers).await?;
+        let (answer, from) = self.link.get(&self.request.name, &self.request.url, &headers).await?;
         match answer.status {
             200 => self.begin(answer).await,
             206 => self.go_on(answer).await,
-            304 if self.wanted.unless.is_some() => Ok(Arrived::Unchanged),
+            304 if self.request.unless.is_some() => Ok(Outcome::Unchanged),
             // There is no such range: what is here belongs to another version.
             416 if self.check.length() > 0 => {
                 self.discard().await?;
                 Err(self.cut("the file on the server is shorter than the part that is here"))
             }
-            _ => Err(self.link.judge(&answer, &self.wanted.name, &from)),
+            _ => Err(self.link.judge(&answer, &self.request.name, &from)),
         }
     }
 
     fn cut(&self, reason: &str) -> Setback {
         let problem = Problem::Cut {
-            file: self.wanted.name.clone(),
+            file: self.request.name.clone(),
             done: 0,
-            total: self.wanted.size,
+            total: self.request.size,
             reason: reason.to_owned(),
         };
         Setback::Again { wait: None, problem }
     }
 
-    async fn begin(&mut self, answer: Response) -> Result<Arrived, Setback> {
+    async fn begin(&mut self, answer: Response) -> Result<Outcome, Setback> {
         self.acceptable(&answer)?;
         let total = answer.headers.number("content-length");
         if let Some(found) = total {
-            let file = self.wanted.name.clone();
-            match self.wanted.size {
+            let file = self.request.name.clone();
+            match self.request.size {
                 Some(expected) if found != expected => {
                     return Err(Setback::Stop(Problem::WrongLength { file, expected, found }));
                 }
-                None if found > self.wanted.limit => {
-                    return Err(Setback::Stop(Problem::TooLong { file, limit: self.wanted.limit }));
+                None if found > self.request.limit => {
+                    return Err(Setback::Stop(Problem::TooLong { file, limit: self.request.limit }));
                 }
                 _ => {}
             }
@@ -216,13 +216,14 @@ impl Download<'_, '_> {
         self.take(answer, total, tag).await
     }
 
-    async fn go_on(&mut self, answer: Response) -> Result<Arrived, Setback> {
+    async fn go_on(&mut self, answer: Response) -> Result<Outcome, Setback> {
         self.acceptable(&answer)?;
         let range = answer.headers.get("content-range").and_then(content_range);
         let tag = answer.headers.get("etag").map(str::to_owned);
         let same = tag.is_none() || self.part.validator().is_none() || tag.as_deref() == self.part.validator();
         let fits = range.is_some_and(|(start, total)| {
-            start == self.check.length() && (self.wanted.size.is_none() || total.is_none() || total == self.wanted.size)
+            start == self.check.length()
+                && (self.request.size.is_none() || total.is_none() || total == self.request.size)
         });
         if !same || !fits || self.check.length() == 0 {
             // Bytes of two versions, or of the wrong place, are never put together.
@@ -238,11 +239,11 @@ impl Download<'_, '_> {
         let encoding = answer.headers.get("content-encoding").unwrap_or("identity");
         if !encoding.eq_ignore_ascii_case("identity") {
             let reason = format!("the server sent it compressed ({encoding}) although it was asked not to");
-            return Err(Problem::BadAnswer { url: self.wanted.url.shown(), reason });
+            return Err(Problem::BadAnswer { url: self.request.url.shown(), reason });
         }
         let html = answer.headers.get("content-type").is_some_and(|kind| kind.starts_with("text/html"));
-        if html && !may_be_a_page(&self.wanted.name) {
-            return Err(Problem::NotTheFile { file: self.wanted.name.clone(), reason: a_page().to_owned() });
+        if html && !may_be_a_page(&self.request.name) {
+            return Err(Problem::NotTheFile { file: self.request.name.clone(), reason: a_page().to_owned() });
         }
         Ok(())
     }
@@ -252,35 +253,35 @@ impl Download<'_, '_> {
         mut answer: Response,
         total: Option<u64>,
         tag: Option<String>,
-    ) -> Result<Arrived, Setback> {
+    ) -> Result<Outcome, Setback> {
         self.meter.learn(total);
         loop {
             let chunk = answer.body.chunk().await;
-            let chunk = chunk.map_err(|broken| broken.setback(&self.wanted.url, &self.wanted.name))?;
+            let chunk = chunk.map_err(|broken| broken.setback(&self.request.url, &self.request.name))?;
             let Some(bytes) = chunk else { break };
             self.check.update(&bytes);
-            if let Err(problem) = self.check.so_far(self.wanted) {
+            if let Err(problem) = self.check.so_far(self.request) {
                 self.discard().await?;
                 return Err(Setback::Stop(problem));
             }
             self.part.append(&bytes).await?;
             self.report(bytes.len() as u64)?;
         }
-        if self.wanted.size.or(total).is_some_and(|total| self.check.length() < total) {
+        if self.request.size.or(total).is_some_and(|total| self.check.length() < total) {
             return Err(self.cut("the server ended early"));
         }
         self.finish(tag).await
     }
 
     /// Everything is here: verifies and publishes.
-    async fn finish(&mut self, validator: Option<String>) -> Result<Arrived, Setback> {
+    async fn finish(&mut self, validator: Option<String>) -> Result<Outcome, Setback> {
         let length = self.check.length();
         let check = std::mem::replace(&mut self.check, Check::new());
-        match check.finish(self.wanted) {
+        match check.finish(self.request) {
             Ok(sha256) => {
                 self.part.publish().await?;
-                say(self.tell, self.meter.end(length, Instant::now()))?;
-                Ok(Arrived::Whole { length, sha256, validator })
+                notify(self.report, self.meter.end(length, Instant::now()))?;
+                Ok(Outcome::Whole { length, sha256, validator })
             }
             Err(problem) => {
                 let old = self.old;

@@ -15,8 +15,8 @@ use super::hub::{self, Listing, RemoteFile, file_url};
 use super::link::Link;
 use super::model::{self, ModelFiles, Precision};
 use super::part::{FilePart, Lock};
-use super::progress::{Meter, Notice, Tell};
-use super::retry::{Patience, say};
+use super::progress::{Meter, Notice, Report};
+use super::retry::{Patience, notify};
 use super::settings::Settings;
 use super::transport::Transport;
 use super::{LocalFuture, Problem, Source, web};
@@ -33,7 +33,7 @@ pub struct Sources {
 
 /// A file with an embedding, on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WordFile {
+pub struct EmbeddingFile {
     /// Where it is.
     pub path: PathBuf,
     /// Where it is from, in a form that can be typed again; without tokens.
@@ -50,7 +50,7 @@ pub struct WordFile {
 
 /// Files on this machine under the names that a model's files have: a [`Source`].
 #[derive(Debug, Clone)]
-pub struct Located {
+pub struct LocalFiles {
     name: String,
     files: BTreeMap<String, PathBuf>,
 }
@@ -96,23 +96,26 @@ impl Sources {
     ///
     /// # Errors
     /// A [`Problem`] of the Hub's, or [`Problem::Offline`].
-    pub async fn list(&self, at: &HubAddress, tell: &mut Tell<'_>) -> Result<Listing, Problem> {
+    pub async fn list(&self, at: &HubAddress, report: &mut Report<'_>) -> Result<Listing, Problem> {
         let here = self.cache.listing(at)?;
         if self.settings.offline {
             return here.ok_or_else(|| Problem::Offline { what: at.to_string() });
         }
         // With a copy at hand there is no point in insisting.
         let patience = if here.is_some() { Patience { again: 0, ..self.patience } } else { self.patience };
-        match (hub::list(&self.link(patience)?, at, tell).await, here) {
+        match (hub::list(&self.link(patience)?, at, report).await, here) {
             (Ok(listing), _) => {
                 // Files can be used from a cache that cannot be written.
                 if let Err(problem) = self.cache.remember(&listing) {
-                    say(tell, Notice::Warning { code: "cache", text: problem.to_string() })?;
+                    notify(report, Notice::Warning { code: "cache", text: problem.to_string() })?;
                 }
                 Ok(listing)
             }
             (Err(problem), Some(here)) if problem.is_absence() => {
-                say(tell, Notice::Warning { code: "kept-copy", text: format!("{problem}; using the cached copy") })?;
+                notify(
+                    report,
+                    Notice::Warning { code: "kept-copy", text: format!("{problem}; using the cached copy") },
+                )?;
                 Ok(here)
             }
             (Err(problem), _) => Err(problem),
@@ -127,7 +130,7 @@ impl Sources {
         &self,
         listing: &Listing,
         files: &[RemoteFile],
-        tell: &mut Tell<'_>,
+        report: &mut Report<'_>,
     ) -> Result<Vec<PathBuf>, Problem> {
         let mut places: Vec<Option<PathBuf>> = Vec::with_capacity(files.len());
         for file in files {
@@ -146,7 +149,7 @@ impl Sources {
         for (file, place) in files.iter().zip(places) {
             all.push(match place {
                 Some(place) => place,
-                None => self.fetch(listing, file, &mut meter, tell).await?,
+                None => self.fetch(listing, file, &mut meter, report).await?,
             });
         }
         Ok(all)
@@ -157,17 +160,17 @@ impl Sources {
         listing: &Listing,
         file: &RemoteFile,
         meter: &mut Meter,
-        tell: &mut Tell<'_>,
+        report: &mut Report<'_>,
     ) -> Result<PathBuf, Problem> {
         let name = listing.name(file);
-        let _lock = Lock::take(&self.cache.lock(&listing.repo, file), &name, tell)?;
+        let _lock = Lock::take(&self.cache.lock(&listing.repo, file), &name, report)?;
         // Whoever held the lock may have fetched it.
         if let Some(place) = self.cache.find(listing, file, self.settings.verify)? {
             return Ok(place);
         }
         let mut part = FilePart::open(&self.cache.blob(&listing.repo, file))?;
-        let wanted = listing.wanted(file, &self.settings.endpoint);
-        download(&self.link(self.patience)?, &wanted, &mut part, meter, tell).await?;
+        let request = listing.request(file, &self.settings.endpoint);
+        download(&self.link(self.patience)?, &request, &mut part, meter, report).await?;
         self.cache.link(listing, file)
     }
 
@@ -176,25 +179,25 @@ impl Sources {
     ///
     /// # Errors
     /// A [`Problem`] that says what was found instead.
-    pub async fn word(&self, typed: &str, tell: &mut Tell<'_>) -> Result<WordFile, Problem> {
+    pub async fn word(&self, typed: &str, report: &mut Report<'_>) -> Result<EmbeddingFile, Problem> {
         match self.address(typed)? {
             Address::Path(path) if path.is_dir() => word_in_folder(&path),
-            Address::Path(path) => Ok(WordFile::plain(path.clone(), typed.to_owned(), file_name(&path))),
+            Address::Path(path) => Ok(EmbeddingFile::plain(path.clone(), typed.to_owned(), file_name(&path))),
             Address::Url(url) => {
                 let link = if self.settings.offline { None } else { Some(self.link(self.patience)?) };
-                let path = web::bring(link.as_ref(), &self.settings.web, &url, concept::LONGEST, tell).await?;
+                let path = web::bring(link.as_ref(), &self.settings.web, &url, concept::LONGEST, report).await?;
                 let name = file_name(&path);
-                Ok(WordFile::plain(path, url.without_secrets().to_string(), name))
+                Ok(EmbeddingFile::plain(path, url.without_secrets().to_string(), name))
             }
-            Address::Hub(at) => self.word_on_the_hub(&at, tell).await,
+            Address::Hub(at) => self.word_on_the_hub(&at, report).await,
         }
     }
 
-    async fn word_on_the_hub(&self, at: &HubAddress, tell: &mut Tell<'_>) -> Result<WordFile, Problem> {
-        let listing = self.list(at, tell).await?;
+    async fn word_on_the_hub(&self, at: &HubAddress, report: &mut Report<'_>) -> Result<EmbeddingFile, Problem> {
+        let listing = self.list(at, report).await?;
         let Concept { word, token, kind, pictures } = concept::choose(&listing, at.path.as_deref())?;
         let files: Vec<RemoteFile> = std::iter::once(&word).chain(&token).chain(&kind).cloned().collect();
-        let mut places = self.bring(&listing, &files, tell).await?.into_iter();
+        let mut places = self.bring(&listing, &files, report).await?.into_iter();
         let path = places.next().unwrap_or_default();
         let mut text = |file: &Option<RemoteFile>| {
             let text = std::fs::read_to_string(file.as_ref().and_then(|_| places.next())?).ok()?;
@@ -206,7 +209,7 @@ impl Sources {
         };
         let pictures = pictures.iter().map(address).collect();
         let origin = HubAddress { path: Some(word.path.clone()), ..at.clone() }.to_string();
-        Ok(WordFile { path, origin, name: word.name().to_owned(), token, kind, pictures })
+        Ok(EmbeddingFile { path, origin, name: word.name().to_owned(), token, kind, pictures })
     }
 
     /// The files of a model in a repository, chosen but not fetched: to look at their sizes, or at the configurations
@@ -218,12 +221,12 @@ impl Sources {
         &self,
         at: &HubAddress,
         precision: Precision,
-        tell: &mut Tell<'_>,
+        report: &mut Report<'_>,
     ) -> Result<(Listing, ModelFiles), Problem> {
-        let listing = self.list(at, tell).await?;
+        let listing = self.list(at, report).await?;
         let files = model::choose(&listing, at.path.as_deref(), precision)?;
         for text in &files.notes {
-            say(tell, Notice::Warning { code: "precision", text: text.clone() })?;
+            notify(report, Notice::Warning { code: "precision", text: text.clone() })?;
         }
         Ok((listing, files))
     }
@@ -238,25 +241,25 @@ impl Sources {
         at: &HubAddress,
         listing: &Listing,
         files: &[RemoteFile],
-        tell: &mut Tell<'_>,
-    ) -> Result<Located, Problem> {
-        let places = self.bring(listing, files, tell).await?;
+        report: &mut Report<'_>,
+    ) -> Result<LocalFiles, Problem> {
+        let places = self.bring(listing, files, report).await?;
         let prefix = at.path.as_ref().map_or_else(String::new, |path| format!("{}/", path.trim_end_matches('/')));
         let name = |file: &RemoteFile| file.path.strip_prefix(&prefix).unwrap_or(&file.path).to_owned();
-        Ok(Located {
+        Ok(LocalFiles {
             name: HubAddress { revision: super::address::MAIN.to_owned(), ..at.clone() }.to_string(),
             files: files.iter().map(name).zip(places).collect(),
         })
     }
 }
 
-impl WordFile {
+impl EmbeddingFile {
     fn plain(path: PathBuf, origin: String, name: String) -> Self {
         Self { path, origin, name, token: None, kind: None, pictures: Vec::new() }
     }
 }
 
-impl Source for Located {
+impl Source for LocalFiles {
     fn name(&self) -> String {
         self.name.clone()
     }
@@ -288,7 +291,7 @@ fn file_name(path: &Path) -> String {
 }
 
 /// A clone of a repository of the concepts library, or just a folder with one word.
-fn word_in_folder(folder: &Path) -> Result<WordFile, Problem> {
+fn word_in_folder(folder: &Path) -> Result<EmbeddingFile, Problem> {
     let failed = |source| Problem::Read { path: folder.to_owned(), source };
     let mut files = Vec::new();
     for place in [folder.to_owned(), folder.join("concept_images")] {
@@ -314,7 +317,7 @@ fn word_in_folder(folder: &Path) -> Result<WordFile, Problem> {
         let text = std::fs::read_to_string(folder.join(&file.as_ref()?.path)).ok()?;
         concept::token(&text).map(str::to_owned)
     };
-    Ok(WordFile {
+    Ok(EmbeddingFile {
         origin: path.display().to_string(),
         name: concept.word.name().to_owned(),
         token: text(&concept.token),

@@ -9,9 +9,9 @@ use serde::Deserialize;
 use super::Problem;
 use super::address::{HubAddress, Repo, RepoKind, is_safe_path};
 use super::link::Link;
-use super::progress::Tell;
+use super::progress::Report;
 use super::url::Url;
-use super::verify::Wanted;
+use super::verify::FileRequest;
 
 /// The longest answer about a repository; ten thousand files take about 3 MB.
 const LONGEST: usize = 32 << 20;
@@ -64,8 +64,8 @@ impl Listing {
     }
 
     /// What to fetch for a file.
-    pub fn wanted(&self, file: &RemoteFile, endpoint: &Url) -> Wanted {
-        Wanted {
+    pub fn request(&self, file: &RemoteFile, endpoint: &Url) -> FileRequest {
+        FileRequest {
             name: self.name(file),
             url: file_url(endpoint, &self.repo, &self.commit, &file.path),
             size: Some(file.size),
@@ -87,12 +87,12 @@ pub fn file_url(endpoint: &Url, repo: &Repo, revision: &str, path: &str) -> Url 
 ///
 /// # Errors
 /// [`Problem::Denied`], [`Problem::NotFound`], [`Problem::Busy`] and so on; [`Problem::BadAnswer`] if it is not a Hub.
-pub async fn list(link: &Link<'_>, at: &HubAddress, tell: &mut Tell<'_>) -> Result<Listing, Problem> {
+pub async fn list(link: &Link<'_>, at: &HubAddress, report: &mut Report<'_>) -> Result<Listing, Problem> {
     let parts =
         ["api", at.repo.kind.plural()].into_iter().chain(at.repo.id.split('/')).chain(["revision", &at.revision]);
     let url = link.endpoint.with_path(parts).with_query("blobs=true");
     let what = HubAddress { path: None, ..at.clone() }.to_string();
-    let bytes = link.read(&what, &url, LONGEST, tell).await?;
+    let bytes = link.read(&what, &url, LONGEST, report).await?;
     parse(&bytes, at).map_err(|reason| Problem::BadAnswer { url: url.shown(), reason })
 }
 

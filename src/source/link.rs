@@ -2,7 +2,7 @@
 //! are followed, what a status means.
 
 use super::Problem;
-use super::progress::Tell;
+use super::progress::Report;
 use super::retry::{Patience, Setback, Tries, retry_after};
 use super::settings::Token;
 use super::transport::{Headers, Response, Transport};
@@ -75,12 +75,12 @@ impl Link<'_> {
     ///
     /// # Errors
     /// Whatever the status means, [`Problem::TooLong`] beyond `limit` bytes.
-    pub async fn read(&self, what: &str, url: &Url, limit: usize, tell: &mut Tell<'_>) -> Result<Vec<u8>, Problem> {
+    pub async fn read(&self, what: &str, url: &Url, limit: usize, report: &mut Report<'_>) -> Result<Vec<u8>, Problem> {
         let mut tries = Tries::new(self.patience);
         loop {
             match self.read_once(what, url, limit).await {
                 Ok(bytes) => return Ok(bytes),
-                Err(setback) => tries.pause(self.transport, what, setback, tell).await?,
+                Err(setback) => tries.pause(self.transport, what, setback, report).await?,
             }
         }
     }
@@ -224,11 +224,11 @@ mod tests {
     fn without_a_network_it_is_not_tried_again() {
         let hub = Url::parse("https://hub.example").unwrap();
         let mut notices = Vec::new();
-        let mut tell = |notice| {
+        let mut report = |notice| {
             notices.push(notice);
             std::ops::ControlFlow::Continue(())
         };
-        let read = pollster::block_on(link(&hub, &Nowhere).read("x", &hub, 10, &mut tell));
+        let read = pollster::block_on(link(&hub, &Nowhere).read("x", &hub, 10, &mut report));
         assert!(matches!(read, Err(Problem::Unreachable { .. })));
         assert!(notices.is_empty(), "{notices:?}");
     }

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::download::Part;
-use super::progress::{Notice, Tell};
-use super::retry::say;
+use super::progress::{Notice, Report};
+use super::retry::notify;
 use super::{LocalFuture, Problem};
 use crate::base::files::{folder_of, make_folder, remove, sync_folder};
 use crate::base::lock::{Attempt, FileLock};
@@ -148,7 +148,7 @@ impl Lock {
     ///
     /// # Errors
     /// [`Problem::Write`] if the file cannot be made, [`Problem::Interrupted`] if the user does not want to wait.
-    pub fn take(path: &Path, what: &str, tell: &mut Tell<'_>) -> Result<Self, Problem> {
+    pub fn take(path: &Path, what: &str, report: &mut Report<'_>) -> Result<Self, Problem> {
         make_folder(folder_of(path))?;
         let failed = |source| Problem::Write { path: path.to_owned(), source };
         let mut announced = false;
@@ -160,9 +160,9 @@ impl Lock {
                 Attempt::Locked => {}
                 Attempt::Busy => {
                     if !std::mem::replace(&mut announced, true) {
-                        say(tell, Notice::Waiting { what: what.to_owned() })?;
+                        notify(report, Notice::Waiting { what: what.to_owned() })?;
                     }
-                    say(tell, Notice::Tick)?;
+                    notify(report, Notice::Tick)?;
                     std::thread::sleep(Duration::from_millis(50));
                 }
                 // A part is written in a way that survives this.

@@ -88,7 +88,7 @@ impl Notice {
 }
 
 /// Who gets the notices. The answer to each says whether to continue; a download that is stopped keeps what it has.
-pub type Tell<'a> = dyn FnMut(Notice) -> ControlFlow<()> + 'a;
+pub type Report<'a> = dyn FnMut(Notice) -> ControlFlow<()> + 'a;
 
 /// Over which time the speed is measured: long enough not to jump, short enough to notice a change.
 const WINDOW: Duration = Duration::from_secs(8);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use web_time::SystemTime;
 
 use super::Problem;
-use super::progress::{Notice, Tell};
+use super::progress::{Notice, Report};
 use super::transport::{Broken, Fault, Headers, Transport};
 use super::url::Url;
 
@@ -91,7 +91,7 @@ impl Tries {
         transport: &dyn Transport,
         what: &str,
         setback: Setback,
-        tell: &mut Tell<'_>,
+        report: &mut Report<'_>,
     ) -> Result<(), Problem> {
         let (wait, problem) = match setback {
             Setback::Again { wait, problem } => (wait, problem),
@@ -107,21 +107,21 @@ impl Tries {
         let jitter =
             SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.subsec_micros() % 512);
         let wait = wait.unwrap_or(doubled.mul_f64(0.75 + f64::from(jitter) / 1024.0)).min(self.patience.longest);
-        say(tell, Notice::Again { what: what.to_owned(), reason: problem.to_string(), wait })?;
+        notify(report, Notice::Again { what: what.to_owned(), reason: problem.to_string(), wait })?;
         let slice = Duration::from_millis(200);
         let mut left = wait;
         while !left.is_zero() {
             transport.sleep(left.min(slice)).await;
             left = left.saturating_sub(slice);
-            say(tell, Notice::Tick)?;
+            notify(report, Notice::Tick)?;
         }
         Ok(())
     }
 }
 
 /// Reports a notice, and stops where the user wants to.
-pub(super) fn say(tell: &mut Tell<'_>, notice: Notice) -> Result<(), Problem> {
-    match tell(notice) {
+pub(super) fn notify(report: &mut Report<'_>, notice: Notice) -> Result<(), Problem> {
+    match report(notice) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(()) => Err(Problem::Interrupted),
     }

@@ -10,7 +10,7 @@ use crate::formats;
 
 /// A file to fetch, and what is known about it.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub struct FileRequest {
     /// What to call it in messages.
     pub name: String,
     /// Where it is.
@@ -53,31 +53,31 @@ impl Check {
     }
 
     /// Whether so many bytes may still be right; and whether they look like a file.
-    pub fn so_far(&self, wanted: &Wanted) -> Result<(), Problem> {
-        let (file, found) = (wanted.name.clone(), self.length);
-        match wanted.size {
+    pub fn so_far(&self, request: &FileRequest) -> Result<(), Problem> {
+        let (file, found) = (request.name.clone(), self.length);
+        match request.size {
             Some(expected) if found > expected => Err(Problem::WrongLength { file, expected, found }),
-            None if found > wanted.limit => Err(Problem::TooLong { file, limit: wanted.limit }),
-            _ if self.head.len() == HEAD => self.not_a_page(wanted),
+            None if found > request.limit => Err(Problem::TooLong { file, limit: request.limit }),
+            _ if self.head.len() == HEAD => self.not_a_page(request),
             _ => Ok(()),
         }
     }
 
-    fn not_a_page(&self, wanted: &Wanted) -> Result<(), Problem> {
-        let reason = impostor(&self.head, &wanted.name);
-        reason.map_or(Ok(()), |reason| Err(Problem::NotTheFile { file: wanted.name.clone(), reason }))
+    fn not_a_page(&self, request: &FileRequest) -> Result<(), Problem> {
+        let reason = impostor(&self.head, &request.name);
+        reason.map_or(Ok(()), |reason| Err(Problem::NotTheFile { file: request.name.clone(), reason }))
     }
 
     /// All bytes are there: gives their SHA-256 if they are the file that was wanted.
-    pub fn finish(self, wanted: &Wanted) -> Result<String, Problem> {
-        self.not_a_page(wanted)?;
-        self.so_far(wanted)?;
-        let (file, found) = (wanted.name.clone(), self.length);
-        if let Some(expected) = wanted.size.filter(|expected| *expected != found) {
+    pub fn finish(self, request: &FileRequest) -> Result<String, Problem> {
+        self.not_a_page(request)?;
+        self.so_far(request)?;
+        let (file, found) = (request.name.clone(), self.length);
+        if let Some(expected) = request.size.filter(|expected| *expected != found) {
             return Err(Problem::WrongLength { file, expected, found });
         }
         let found = hex(&self.hash.finalize());
-        match &wanted.sha256 {
+        match &request.sha256 {
             Some(expected) if *expected != found => Err(Problem::WrongHash { file, expected: expected.clone(), found }),
             _ => Ok(found),
         }
@@ -115,8 +115,8 @@ pub(super) fn a_page() -> &'static str {
 mod tests {
     use super::*;
 
-    fn wanted(size: Option<u64>, sha256: Option<&str>) -> Wanted {
-        Wanted {
+    fn request(size: Option<u64>, sha256: Option<&str>) -> FileRequest {
+        FileRequest {
             name: "word.bin".to_owned(),
             url: Url::parse("https://hub.example/word.bin").unwrap(),
             size,
@@ -126,34 +126,37 @@ mod tests {
         }
     }
 
-    fn verdict(bytes: &[u8], wanted: &Wanted) -> Result<String, Problem> {
+    fn verdict(bytes: &[u8], request: &FileRequest) -> Result<String, Problem> {
         let mut check = Check::new();
         for piece in bytes.chunks(7) {
             check.update(piece);
-            check.so_far(wanted)?;
+            check.so_far(request)?;
         }
-        check.finish(wanted)
+        check.finish(request)
     }
 
     #[test]
     fn length_and_hash_decide() {
         let hash = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
-        assert_eq!(verdict(b"hello", &wanted(Some(5), Some(hash))).unwrap(), hash);
-        assert_eq!(verdict(b"hello", &wanted(None, None)).unwrap(), hash);
-        assert!(matches!(verdict(b"hallo", &wanted(Some(5), Some(hash))), Err(Problem::WrongHash { .. })));
-        assert!(matches!(verdict(b"hell", &wanted(Some(5), Some(hash))), Err(Problem::WrongLength { found: 4, .. })));
-        assert!(matches!(verdict(b"hello!", &wanted(Some(5), None)), Err(Problem::WrongLength { found: 6, .. })));
-        assert!(matches!(verdict(&[0; 1001], &wanted(None, None)), Err(Problem::TooLong { .. })));
+        assert_eq!(verdict(b"hello", &request(Some(5), Some(hash))).unwrap(), hash);
+        assert_eq!(verdict(b"hello", &request(None, None)).unwrap(), hash);
+        assert!(matches!(verdict(b"hallo", &request(Some(5), Some(hash))), Err(Problem::WrongHash { .. })));
+        assert!(matches!(verdict(b"hell", &request(Some(5), Some(hash))), Err(Problem::WrongLength { found: 4, .. })));
+        assert!(matches!(verdict(b"hello!", &request(Some(5), None)), Err(Problem::WrongLength { found: 6, .. })));
+        assert!(matches!(verdict(&[0; 1001], &request(None, None)), Err(Problem::TooLong { .. })));
     }
 
     #[test]
     fn pages_and_pointers_are_named() {
         let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 3819\n";
-        let Err(Problem::NotTheFile { reason, .. }) = verdict(pointer, &wanted(None, None)) else { panic!() };
+        let Err(Problem::NotTheFile { reason, .. }) = verdict(pointer, &request(None, None)) else { panic!() };
         assert!(reason.contains("git-LFS pointer") && reason.contains("3819 bytes"), "{reason}");
         for page in ["<!DOCTYPE html><title>Sign in</title>", "\u{feff}\n <HTML>"] {
-            assert!(matches!(verdict(page.as_bytes(), &wanted(None, None)), Err(Problem::NotTheFile { .. })), "{page}");
+            assert!(
+                matches!(verdict(page.as_bytes(), &request(None, None)), Err(Problem::NotTheFile { .. })),
+                "{page}"
+            );
         }
-        assert!(verdict(b"<svg>", &wanted(None, None)).is_ok());
+        assert!(verdict(b"<svg>", &request(None, None)).is_ok());
     }
 }

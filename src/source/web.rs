@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 use super::Problem;
 use super::address::is_safe_path;
 use super::cache::sha256_of;
-use super::download::{Arrived, download};
+use super::download::{Outcome, download};
 use super::link::Link;
 use super::part::{FilePart, Lock};
-use super::progress::{Meter, Notice, Tell};
-use super::retry::say;
+use super::progress::{Meter, Notice, Report};
+use super::retry::notify;
 use super::url::{Url, unescape};
-use super::verify::Wanted;
+use super::verify::FileRequest;
 use crate::base::bytes::sha256;
 use crate::base::files::write_with_folder;
 
@@ -74,7 +74,7 @@ pub(super) async fn bring(
     root: &Path,
     url: &Url,
     limit: u64,
-    tell: &mut Tell<'_>,
+    report: &mut Report<'_>,
 ) -> Result<PathBuf, Problem> {
     let place = Place::of(root, url);
     let Some(link) = link else {
@@ -83,14 +83,14 @@ pub(super) async fn bring(
             None => Err(Problem::Offline { what: url.shown() }),
         };
     };
-    let _lock = Lock::take(&place.folder.join("lock"), &url.shown(), tell)?;
+    let _lock = Lock::take(&place.folder.join("lock"), &url.shown(), report)?;
     let copy = place.copy()?;
     let unless = copy.as_ref().and_then(|about| about.etag.clone());
-    let wanted = Wanted { name: url.shown(), url: url.clone(), size: None, sha256: None, limit, unless };
+    let request = FileRequest { name: url.shown(), url: url.clone(), size: None, sha256: None, limit, unless };
     let mut part = FilePart::open(&place.file)?;
-    match download(link, &wanted, &mut part, &mut Meter::new(1, None), tell).await {
-        Ok(Arrived::Unchanged) => Ok(place.file),
-        Ok(Arrived::Whole { length, sha256, validator }) => {
+    match download(link, &request, &mut part, &mut Meter::new(1, None), report).await {
+        Ok(Outcome::Unchanged) => Ok(place.file),
+        Ok(Outcome::Whole { length, sha256, validator }) => {
             let about = About { url: url.without_secrets().to_string(), etag: validator, length, sha256 };
             let json = serde_json::to_vec_pretty(&about)
                 .map_err(|error| Problem::BadAnswer { url: url.shown(), reason: error.to_string() })?;
@@ -98,7 +98,7 @@ pub(super) async fn bring(
             Ok(place.file)
         }
         Err(problem) if copy.is_some() && problem.is_absence() => {
-            say(tell, Notice::Warning { code: "kept-copy", text: format!("{problem}; using the cached copy") })?;
+            notify(report, Notice::Warning { code: "kept-copy", text: format!("{problem}; using the cached copy") })?;
             Ok(place.file)
         }
         Err(problem) => Err(problem),

@@ -22,7 +22,7 @@ use crate::source::progress::{Meter, Notice};
 use crate::source::retry::Patience;
 use crate::source::settings::HUB;
 use crate::source::url::Url;
-use crate::source::verify::Wanted;
+use crate::source::verify::FileRequest;
 use crate::source::{Problem, concept};
 
 /// What the mini model is called.
@@ -197,7 +197,7 @@ impl Library {
         match address {
             Address::Url(url) => {
                 let name = url.segments().and_then(|segments| segments.last().cloned()).unwrap_or_default();
-                let wanted = Wanted {
+                let request = FileRequest {
                     name: name.clone(),
                     url: url.clone(),
                     size: None,
@@ -205,7 +205,7 @@ impl Library {
                     limit: LONGEST_EMBEDDING,
                     unless: None,
                 };
-                let bytes = in_memory(&self.link(), &wanted, &mut report).await.map_err(problem)?;
+                let bytes = in_memory(&self.link(), &request, &mut report).await.map_err(problem)?;
                 set("bytes", Uint8Array::from(bytes.as_slice()).into())?;
                 set("name", name.into())?;
                 set("origin", url.without_secrets().to_string().into())?;
@@ -214,8 +214,8 @@ impl Library {
                 let listing = hub::list(&self.link(), &at, &mut report).await.map_err(problem)?;
                 let found = concept::choose(&listing, at.path.as_deref()).map_err(problem)?;
                 let mut get = async |file: &RemoteFile| {
-                    let wanted = Wanted { limit: LONGEST_EMBEDDING, ..listing.wanted(file, &self.hub) };
-                    in_memory(&self.link(), &wanted, &mut report).await.map_err(problem)
+                    let request = FileRequest { limit: LONGEST_EMBEDDING, ..listing.request(file, &self.hub) };
+                    in_memory(&self.link(), &request, &mut report).await.map_err(problem)
                 };
                 if found.word.size > LONGEST_EMBEDDING {
                     let reason = format!(
@@ -355,7 +355,7 @@ impl Library {
         let mut meter = Meter::new(plan.record.files.len(), Some(plan.record.bytes()));
         let mut report = report(listener);
         for (entry, url) in plan.record.files.iter().zip(&plan.addresses) {
-            let wanted = Wanted {
+            let request = FileRequest {
                 name: format!("{name}/{}", entry.path),
                 url: url.clone(),
                 size: Some(entry.bytes),
@@ -364,7 +364,7 @@ impl Library {
                 unless: None,
             };
             let mut part = StoredPart::open(&folder, &entry.path).await?;
-            download(&self.link(), &wanted, &mut part, &mut meter, &mut report).await?;
+            download(&self.link(), &request, &mut part, &mut meter, &mut report).await?;
         }
         write_record(&folder, &Record { whole: true, ..plan.record.clone() }).await
     }
@@ -389,10 +389,10 @@ async fn write_record(folder: &Folder, record: &Record) -> Result<(), Problem> {
 
 async fn in_memory(
     link: &Link<'_>,
-    wanted: &Wanted,
+    request: &FileRequest,
     report: &mut dyn FnMut(Notice) -> ControlFlow<()>,
 ) -> Result<Vec<u8>, Problem> {
     let mut part = MemoryPart::default();
-    download(link, wanted, &mut part, &mut Meter::new(1, wanted.size), report).await?;
+    download(link, request, &mut part, &mut Meter::new(1, request.size), report).await?;
     Ok(part.bytes)
 }

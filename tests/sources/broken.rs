@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use pollster::block_on;
 use pseudoword::error::Kind;
 use pseudoword::source::Problem;
-use pseudoword::source::fetch::{Sources, WordFile};
+use pseudoword::source::fetch::{EmbeddingFile, Sources};
 use pseudoword::source::progress::Notice;
 use tempfile::TempDir;
 
@@ -32,7 +32,7 @@ impl Case {
         Self { hub: Hub::start(&[(WORD, &bytes)]), folder: tempfile::tempdir().unwrap(), bytes, notices: Vec::new() }
     }
 
-    fn fetch(&mut self) -> Result<WordFile, Problem> {
+    fn fetch(&mut self) -> Result<EmbeddingFile, Problem> {
         let sources = self.hub.sources(self.folder.path());
         let word = block_on(sources.word(REPO, &mut listener(&mut self.notices)));
         check_cache(self.folder.path(), &[(WORD, &self.bytes)]);

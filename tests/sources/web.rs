@@ -5,7 +5,7 @@ use std::path::Path;
 
 use pollster::block_on;
 use pseudoword::source::Problem;
-use pseudoword::source::fetch::{Sources, WordFile};
+use pseudoword::source::fetch::{EmbeddingFile, Sources};
 use pseudoword::source::progress::Notice;
 
 use super::play::*;
@@ -16,7 +16,7 @@ fn elsewhere(root: &Path) -> Sources {
     sources("https://huggingface.co", root, |_| ())
 }
 
-fn fetch(root: &Path, url: &str) -> Result<WordFile, Problem> {
+fn fetch(root: &Path, url: &str) -> Result<EmbeddingFile, Problem> {
     block_on(elsewhere(root).word(url, &mut quiet))
 }
 

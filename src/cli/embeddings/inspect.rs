@@ -9,7 +9,7 @@ use crate::cli::find::{self, Opened};
 use crate::cli::output::Output;
 use crate::embedding::{Embedding, Encoder, Learned, NamedBy, Vectors};
 use crate::model::vocabulary;
-use crate::source::fetch::WordFile;
+use crate::source::fetch::EmbeddingFile;
 use crate::text::Vocabulary;
 
 /// Words of the vocabulary that are listed for a vector.
@@ -44,7 +44,7 @@ pub async fn run(args: &InspectArgs, shared: &Shared, out: &mut Output) -> Resul
 /// One word of a file, and what it is held against.
 struct Report<'a> {
     word: &'a Learned,
-    file: &'a WordFile,
+    file: &'a EmbeddingFile,
     opened: &'a Opened,
     model: &'a str,
     vocabulary: &'a Vocabulary,

@@ -14,7 +14,7 @@ use super::output::Output;
 use crate::base::files;
 use crate::embedding::{self, Embedding};
 use crate::event::Event;
-use crate::shelf::Added;
+use crate::shelf::Addition;
 use crate::text::check_token;
 use crate::{Error, Result};
 
@@ -65,9 +65,9 @@ async fn add(argument: &str, overwrite: bool, shared: &Shared, out: &mut Output)
         }
     };
     let (path, outcome) = match find::shelf()?.add(&token, &bytes, &name, overwrite)? {
-        Added::New(path) => (path, "was added".to_owned()),
-        Added::Same(path) => (path, "is there already".to_owned()),
-        Added::Replaced { path, old } => (path, format!("was added; what it replaced is {}", old.display())),
+        Addition::New(path) => (path, "was added".to_owned()),
+        Addition::Same(path) => (path, "is there already".to_owned()),
+        Addition::Replaced { path, old } => (path, format!("was added; what it replaced is {}", old.display())),
     };
     if encoders > 1 {
         let text = format!("{token} has vectors for SDXL's two text encoders: models with one cannot use it");
@@ -92,7 +92,7 @@ fn list(out: &mut Output) -> Result<()> {
     }
     for kept in contents.words {
         let (token, path) = (kept.token.clone(), kept.path.display().to_string());
-        match find::open(&find::kept_file(kept)) {
+        match find::open(&find::stored_file(kept)) {
             Ok(opened) => {
                 for word in opened.reading.words() {
                     let sizes: Vec<String> = word

@@ -53,7 +53,7 @@ pub(super) fn tensors(corpus: &mut Corpus) {
         52,
         "stride 0, one vector far too wide",
         float(16, 0, &[1, 2_000_000_000], &[0, 0]),
-        Refused("Shape", "so wide"),
+        Refused("Shape", "wider than any text encoder"),
     );
     let data = bytes(&rows());
     let record = |change: &dyn Fn(&mut Vec<Record>)| {
