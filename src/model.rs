@@ -1,4 +1,4 @@
-//! A Stable Diffusion model, loaded: everything that stays the same whatever is learned or generated.
+//! A loaded Stable Diffusion model: everything that stays the same, no matter what is learned or generated.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -98,7 +98,7 @@ impl ModelConfig {
 
     /// The side in pixels that the model was trained on.
     pub fn resolution(&self) -> u32 {
-        // SD 1.5's U-Net says 64; a file that says nothing is taken for one of its kind.
+        // SD 1.5's U-Net says 64; a file that says nothing is assumed to be of its kind.
         (self.unet.sample_size.unwrap_or(64) * self.vae.pixels_per_latent()) as u32
     }
 
@@ -156,11 +156,11 @@ pub async fn vocabulary(source: &dyn Source) -> Result<Vocabulary> {
 /// What of a model is loaded, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Loading {
-    /// How weights are kept; none means f32 for small models, and of others f16 on a GPU and as in the file on the processor.
+    /// How weights are kept; none means small models in f32, and others in f16 on a GPU and as in the file on the processor.
     pub storage: Option<Storage>,
     /// Whether the decoder is loaded with the rest, and not when it is first needed.
     pub decoder: bool,
-    /// Whether the U-Net's files are hashed on the way ([`Model::unet_hash`]).
+    /// Whether the U-Net's files are hashed while they are read ([`Model::unet_hash`]).
     pub hash: bool,
 }
 
@@ -176,7 +176,7 @@ pub struct Model {
     pub config: ModelConfig,
     /// What it is called.
     pub name: String,
-    /// What tells it from others: a hash of the lengths of its files and of places in them.
+    /// What distinguishes it from others: a hash of the lengths of its files and of samples of them.
     pub fingerprint: String,
     /// SHA-256 of the U-Net's files, if it was asked for.
     pub unet_hash: Option<String>,
@@ -188,7 +188,7 @@ pub struct Model {
     pub unet: Unet,
     /// The noise schedule of its training.
     pub schedule: NoiseSchedule,
-    /// The decoder half of the autoencoder, while somebody needs it.
+    /// The decoder half of the autoencoder, while it is needed.
     decoder: RefCell<Option<Rc<VaeDecoder>>>,
     source: Rc<dyn Source>,
     storage: Storage,
@@ -270,7 +270,7 @@ impl Model {
         Ok(decoder)
     }
 
-    /// Lets the decoder go, once nobody holds it: learning a word without previews has no use for it.
+    /// Drops the decoder, once nothing holds it: training without previews does not need it.
     pub fn release_decoder(&self) {
         self.decoder.borrow_mut().take();
     }
@@ -327,7 +327,7 @@ async fn asked_by_unet(source: &dyn Source, config: &UnetConfig, device: &Device
     Ok(weights.asked())
 }
 
-/// How weights are kept unless somebody says so: small models in f32; of others, f16 on a GPU and as in the file on the
+/// How weights are kept unless the user chooses: small models in f32; others in f16 on a GPU, and as in the file on the
 /// processor.
 ///
 /// # Errors

@@ -6,7 +6,7 @@
 //! Normals use `libm`, whose code is the same on every target, instead of the platform's mathematics: native and wasm
 //! builds give bit-equal numbers on any machine.
 //!
-//! Layout, for whoever reproduces it elsewhere: the key is (seed low word, seed high word); the counter is
+//! Layout, to reproduce it elsewhere: the key is (seed low word, seed high word); the counter is
 //! (block index, step low word, step high word, stream); a block's four words are used in order.
 
 use std::f64::consts::TAU;

@@ -21,7 +21,7 @@ pub enum Part {
     Vae,
 }
 
-/// In which precision a file's name says that its weights are.
+/// The precision of a file's weights, according to its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
     /// `*.safetensors`: as the model was trained.

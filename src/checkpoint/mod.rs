@@ -2,8 +2,8 @@
 //!
 //! Both layouts hold the same numbers under other names, and no weight has to be computed with: where OpenCLIP keeps three
 //! projections in one matrix they lie one after the other. So a [`Checkpoint`] is a [`Source`] whose weight files consist of
-//! a header of its own and ranges of the file, and the rest of the program sees a folder. Nothing is read but the header
-//! until a weight is asked for. Configurations and tokenizer, which such a file comes without, are those of its family, or
+//! a header of its own and ranges of the file, and the rest of the program sees a folder. Only the header is read
+//! until a weight is asked for. Configurations and tokenizer, which such a file lacks, are those of its family, or
 //! come from a folder that is given with it.
 
 mod config;
@@ -40,7 +40,7 @@ pub struct Options {
     pub prediction: Option<PredictionType>,
 }
 
-/// Opens a model in one file as the folder that it stands for. What was decided without being sure goes to `events`.
+/// Opens a model in one file as the folder that it stands for. Decisions that may be wrong are reported to `events`.
 ///
 /// # Errors
 /// Those of [`Checkpoint::open`].
@@ -80,7 +80,7 @@ impl Checkpoint {
     /// Reads the header of `path` in `file`, and decides what it is.
     ///
     /// # Errors
-    /// [`Error::BadFile`] for what is no such checkpoint, saying what it is; [`Error::ModelPartMissing`] if neither the
+    /// [`Error::BadFile`] for a file that is not such a checkpoint, naming what it is; [`Error::ModelPartMissing`] if neither the
     /// base nor this program has a file that it needs.
     pub async fn open(file: Rc<dyn Source>, path: &str, options: &Options) -> Result<Self> {
         let name = match file.name() {
@@ -172,8 +172,8 @@ async fn usual(
                 return Ok(Some(PredictionType::Epsilon));
             }
             notes.push(
-                "files of Stable Diffusion 2.x do not say what they predict: this one is taken for a model of velocity \
-                 at 768 pixels, as most are; if pictures come out as noise, say --prediction-type epsilon"
+                "files of Stable Diffusion 2.x do not say what they predict: this one is assumed to predict the velocity \
+                 at 768 pixels, as most do; if pictures come out as noise, give --prediction-type epsilon"
                     .to_owned(),
             );
             Ok(Some(PredictionType::VPrediction))
@@ -228,7 +228,7 @@ async fn texts(
     Ok(texts)
 }
 
-/// The weight files that the file stands for, and the names in it that nothing is known of.
+/// The weight files that the file stands for, and the names in it that are unknown here.
 fn parts(header: &Header) -> std::result::Result<(BTreeMap<String, PartFile>, Vec<String>), String> {
     let blocks = Blocks::count(&header.tensors().map(|entry| entry.name.as_str()).collect::<Vec<_>>());
     let mut found: BTreeMap<String, BTreeMap<String, Entry>> = BTreeMap::new();

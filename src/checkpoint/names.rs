@@ -130,10 +130,10 @@ pub(super) enum Meaning {
     Unknown,
 }
 
-/// How many blocks there are, which names alone tell.
+/// How many blocks there are, which only the names reveal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Blocks {
-    /// Residual blocks in a level of the U-Net on the way down.
+    /// Residual blocks in a down level of the U-Net.
     pub layers: usize,
     /// Levels of the autoencoder.
     pub vae_levels: usize,

@@ -11,11 +11,11 @@ pub enum Family {
     Sd1,
     /// Stable Diffusion 2.x: 1024 wide, OpenCLIP.
     Sd2,
-    /// The same layout in other sizes, which configuration files must tell.
+    /// The same layout in other sizes, which configuration files must give.
     Other,
 }
 
-/// Parts of names, with what a file is that has one, and what to do. The first that fits counts.
+/// Parts of names, what a file with such a name is, and what to do about it. The first match counts.
 const OTHERS: &[(&[&str], &str)] = &[
     (
         &[
@@ -31,14 +31,14 @@ const OTHERS: &[(&[&str], &str)] = &[
             ".dora_scale",
             "lora_linear_layer",
         ],
-        "a LoRA, which changes a model and is none: --model takes the model; LoRAs are not supported",
+        "a LoRA, which changes a model but is not one: --model takes the model; LoRAs are not supported",
     ),
     (
         &["control_model.", "controlnet_", "controlnet_cond_embedding."],
-        "a ControlNet, which steers a model and is none: --model takes the model",
+        "a ControlNet, which steers a model but is not one: --model takes the model",
     ),
-    (&["motion_modules."], "a motion module (AnimateDiff), which is no model of pictures"),
-    (&["image_proj.", "ip_adapter."], "an IP-Adapter, which steers a model and is none: --model takes the model"),
+    (&["motion_modules."], "a motion module (AnimateDiff), which does not make pictures"),
+    (&["image_proj.", "ip_adapter."], "an IP-Adapter, which steers a model but is not one: --model takes the model"),
     (
         &["conditioner.embedders.", "model.diffusion_model.label_emb."],
         "a model of the SDXL family: only Stable Diffusion 1.x and 2.x can be run",

@@ -60,7 +60,7 @@ fn byte_letters() -> Vec<char> {
 }
 
 #[cfg(all(test, feature = "native"))]
-#[allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
+#[allow(clippy::unwrap_used, reason = "a test that cannot continue should stop there")]
 mod tests {
     use super::*;
     use crate::source::Memory;

@@ -28,7 +28,7 @@ impl Ddim {
     pub fn new(config: &SchedulerConfig, schedule: &NoiseSchedule, steps: usize) -> Result<(Vec<f32>, Self)> {
         let spacing = config.timestep_spacing.unwrap_or(TimestepSpacing::Leading);
         let timesteps = spaced_timesteps(config, spacing, steps)?;
-        // Upstream steps back by this whatever the spacing, so with `linspace` a step ends short of the next timestep.
+        // Upstream steps back by this for every spacing, so with `linspace` a step ends short of the next timestep.
         let stride = config.num_train_timesteps / steps;
         let final_alpha_cumprod = match config.set_alpha_to_one.unwrap_or(true) {
             true => 1.0,

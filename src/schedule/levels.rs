@@ -39,7 +39,7 @@ pub(super) fn spaced_timesteps(config: &SchedulerConfig, spacing: TimestepSpacin
     };
     match timesteps.first() {
         Some(first) if *first >= train as f64 => Err(Error::Usage(format!(
-            "with steps_offset {}, so many steps start beyond the model's {train} timesteps: take fewer",
+            "with steps_offset {}, this many steps would start beyond the model's {train} timesteps: use fewer steps",
             config.steps_offset
         ))),
         _ => Ok(timesteps),

@@ -1,4 +1,4 @@
-//! The walk from noise to a picture, whatever the method.
+//! The walk from noise to a picture, by any method.
 //!
 //! Enters: the U-Net's output for the current sample. Leaves: the next sample, and the clean sample that the output
 //! predicts, a free preview. The loop around it:

@@ -1,6 +1,6 @@
-//! The noise of training: mixes latents with noise and says what the U-Net should answer.
+//! The noise of training: mixes latents with noise and gives what the U-Net should predict.
 //!
-//! Enters: latents `[B, 4, H/8, W/8]`, noise of the same shape and a timestep for each sample. Leaves: the noisy sample
+//! Input: latents `[B, 4, H/8, W/8]`, noise of the same shape and a timestep for each sample. Output: the noisy sample
 //! `alpha * latents + sigma * noise`, the target, and the weights of the losses. DDPM (arXiv 2006.11239); upstream
 //! `scheduling_ddpm.py` (`add_noise`, `get_velocity`) and `training_utils.py` (`compute_snr`).
 

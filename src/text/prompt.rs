@@ -1,8 +1,8 @@
 //! From a prompt's text to ids: the one place, for training and generation alike.
 //!
-//! Learned words are found in the text itself, before anything is a token ([`scan`](super::scan)), and expanded on ids: a
-//! word of K vectors is K ids in a row or not there at all. What a prompt says besides its words (weights of its parts, say)
-//! would be read here, too, and kept in [`Prompt`].
+//! Learned words are found in the text itself, before anything is a token ([`scan`](super::scan)), and expanded to ids: a
+//! word of K vectors is K ids in a row or left out altogether. Whatever else a prompt may come to express (weights of its
+//! parts, for example) would be read here too, and kept in [`Prompt`].
 
 use std::ops::Range;
 
@@ -31,7 +31,7 @@ pub struct Prompt {
 }
 
 impl Prompt {
-    /// As the first text encoder takes it: what people are told about a prompt is about this.
+    /// As the first text encoder takes it: messages about a prompt are about this.
     ///
     /// # Panics
     /// If there is none.

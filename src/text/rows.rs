@@ -1,4 +1,4 @@
-//! The vectors of learned words, which stand beside the rows of the vocabulary.
+//! The vectors of learned words, kept beside the rows of the vocabulary.
 
 use burn::tensor::{Device, Tensor};
 

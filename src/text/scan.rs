@@ -1,13 +1,12 @@
-//! Where learned words stand in a text.
+//! Where learned words occur in a text.
 //!
-//! Words are found in the text itself and not among its tokens. CLIP's text has no case, so a word is found in whatever case
-//! it is written; a word that begins or ends with a letter has to begin or end there, so `cat` is not in "category"; and of
+//! Words are found in the text itself and not among its tokens. CLIP's text has no case, so a word is found in any case;
+//! a word that begins or ends with a letter must begin or end at a word's edge, so `cat` is not in "category"; and of
 //! words that begin at the same place the longest is meant.
 
 use std::ops::Range;
 
-/// Where names stand in a text, from its beginning: which name, and the bytes that it takes. What belongs to one name is not
-/// looked at again for another.
+/// Where names occur in a text, from its beginning: which name, and the bytes that it takes. Matches do not overlap.
 pub fn occurrences<N: AsRef<str>>(text: &str, names: &[N]) -> impl Iterator<Item = (usize, Range<usize>)> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -42,7 +41,7 @@ fn is_word_char(c: char) -> bool {
     c.is_alphanumeric() || c == '_' || c == '-'
 }
 
-/// How many bytes at the beginning of `text` spell `name`, in whatever case.
+/// How many bytes at the beginning of `text` spell `name`, in any case.
 fn spelled(text: &str, name: &str) -> Option<usize> {
     let mut wanted = name.chars().flat_map(char::to_lowercase).peekable();
     for (at, c) in text.char_indices() {

@@ -21,11 +21,11 @@ const PATTERN: &str =
 const START: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
 
-/// A learned word: what it is called and which ids it stands for.
+/// A learned word: its name, and the ids that it stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Word {
     pub token: String,
-    /// In lower case, to tell it from others: CLIP's text has no case either.
+    /// In lower case, for comparing: CLIP's text has no case either.
     key: String,
     pub ids: Range<u32>,
 }

@@ -1,4 +1,4 @@
-//! What a model's vocabulary says about a vector: how long its own vectors are, and which of its words lie near.
+//! What a model's vocabulary reveals about a vector: how long the model's own vectors are, and which of its words are near.
 
 use crate::base::math::{median, norm};
 use crate::parts::Part;

@@ -34,8 +34,8 @@ struct Side {
 }
 
 impl Side {
-    /// Where tiles begin. The last one ends the side. diffusers goes on where only the overlap is left: it blends what the
-    /// last tile shows with a tile that sees nothing else, for a result further from that of the whole.
+    /// Where tiles begin. The last one ends the side. diffusers adds another where only the overlap is left: it blends the
+    /// last tile with one that sees nothing else, and ends up further from the result without tiles.
     fn starts(&self) -> impl Iterator<Item = usize> + use<> {
         let overlap = self.tile - self.step;
         (0..self.length.saturating_sub(overlap).max(1)).step_by(self.step)

@@ -27,7 +27,7 @@ impl Digest {
         }
     }
 
-    /// Goes on with the next file.
+    /// Continues with the next file.
     pub fn next_file(&mut self) {
         self.at = 0;
     }

@@ -1,4 +1,4 @@
-//! How many bytes the weights of a model are, before they are loaded, and even before they are there.
+//! How many bytes the weights of a model take, before they are loaded, and even before they are downloaded.
 
 use super::{Header, Storage, Stored, files, stored_bytes};
 use crate::Result;
@@ -18,7 +18,7 @@ pub struct WeightBytes {
     pub decoder: u64,
     /// The largest weight.
     pub largest: u64,
-    /// The narrowest form that any of them is stored in. What is narrower than f32 is widened for the moment of its use.
+    /// The narrowest form that any of them is stored in. What is narrower than f32 is widened only while it is used.
     pub narrowest: Stored,
 }
 
@@ -50,9 +50,9 @@ impl WeightBytes {
         Ok(sum)
     }
 
-    /// The least that the weights can come to, judged by nothing but the lengths of their files: before they are fetched.
+    /// The least that the weights can take, judged only by the lengths of their files, before they are fetched.
     ///
-    /// A file that does not say that it is in half precision may be all the same, so what comes out is a lower bound.
+    /// A file whose name does not say so may be in half precision all the same, so this is a lower bound.
     pub fn at_least(files: &[FileLength], storage: Storage) -> Self {
         let mut sum = Self::default();
         for file in files {

@@ -1,7 +1,7 @@
 //! Weights from safetensors files, one tensor at a time, checked against what the configuration asks for.
 //!
 //! A module asks for its weights by the names that diffusers gives them, so the path of a weight in the file is the path
-//! of a field in the code. Whatever is missing, left over or of another shape is collected and reported together.
+//! of a field in the code. Weights that are missing, left over or of another shape are collected and reported together.
 
 mod arrival;
 mod digest;
@@ -40,7 +40,7 @@ use burn::tensor::{Device, Tensor};
 
 /// Bytes of weights that may be on their way to the device.
 const IN_FLIGHT: usize = 32 << 20;
-/// Bytes of a weight that are read at once, about.
+/// About how many bytes of a weight are read at a time.
 const PIECE: u64 = 4 << 20;
 
 /// The weights of one part of a model, at some path. Cheap to clone: all clones share its files.
@@ -56,7 +56,7 @@ struct Files<'a> {
     shards: Vec<(String, Header)>,
     /// In which shard each weight is.
     places: BTreeMap<String, usize>,
-    /// What was asked for, where nothing is read and only that is wanted.
+    /// What modules ask for, where nothing is read and only their requests are recorded.
     asked: Option<RefCell<BTreeMap<String, Asked>>>,
     /// Weights that were sent before they were asked for ([`Weights::send_in_order`]), each a `Weight<1>` or `Weight<2>`.
     ahead: RefCell<BTreeMap<String, Box<dyn Any>>>,
@@ -115,7 +115,7 @@ impl<'a> Weights<'a> {
         Ok(Self { file: Rc::new(file), prefix: String::new() })
     }
 
-    /// Weights that are not there: whatever is asked for is written down, to be told by [`Weights::asked`].
+    /// Reads nothing, and records what modules ask for: see [`Weights::asked`].
     pub fn listing(source: &'a dyn Source, part: Part, device: &Device, events: &'a mut dyn FnMut(Event)) -> Self {
         let file = Files {
             source,
@@ -209,7 +209,7 @@ impl<'a> Weights<'a> {
         self.finish_except(&[]).await
     }
 
-    /// As [`Weights::finish`], where weights whose names begin so are somebody else's.
+    /// As [`Weights::finish`], ignoring weights whose names begin with one of `others`: another module takes those.
     pub async fn finish_except(&self, others: &[&str]) -> Result<()> {
         let mut problems = self.file.problems.take();
         {
@@ -298,7 +298,7 @@ impl<'a> Weights<'a> {
         if let Some(ends) = ends {
             self.file.arrival.note(path.to_owned(), ends, sent.clone());
         }
-        // What the device has not taken yet lies in memory, and nothing else holds us back.
+        // Uploads that the device has not taken yet stay in memory, and nothing else limits them.
         let bytes = shape.iter().product::<usize>() * sent.dtype().size();
         let in_flight = self.file.in_flight.get() + bytes;
         self.file.in_flight.set(if in_flight > IN_FLIGHT { 0 } else { in_flight });
@@ -354,7 +354,7 @@ impl<'a> Weights<'a> {
     pub async fn host_table(&self, name: &str, rows: usize, width: usize) -> Result<HostTable> {
         let none = || HostTable::new(Vec::new(), Stored::F32, width);
         if let Some(asked) = &self.file.asked {
-            // Of three sizes, which nothing on the device is: the table is not sent in order with the others.
+            // An empty shape, so that the table, which stays on the host, is not sent in order with the others.
             let ask = Asked { shapes: vec![vec![rows, width]], shape: Vec::new(), filter: None };
             asked.borrow_mut().insert(self.path(name), ask);
             return Ok(none());
@@ -391,7 +391,7 @@ impl Files<'_> {
         Ok(bytes)
     }
 
-    /// Reads for the hash what nobody else reads of a file, up to here.
+    /// Reads for the hash what no module reads of a file, up to `to`.
     async fn catch_up(&self, shard: &str, to: u64) -> Result<()> {
         let at = || self.digest.borrow().as_ref().map(Digest::at).filter(|at| *at < to);
         while let Some(from) = at() {

@@ -95,7 +95,7 @@ impl Source for Random {
     fn length<'a>(&'a self, path: &'a str) -> LocalFuture<'a, Result<Option<u64>>> {
         match self.files.get(path) {
             Some(file) => Box::pin(async move { Ok(Some(file.length)) }),
-            // Real weights beside the configuration are not what is asked for.
+            // Real weights beside the configuration are not wanted.
             None if path.contains(".safetensors") => Box::pin(async { Ok(None) }),
             None => self.configs.length(path),
         }

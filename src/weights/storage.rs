@@ -9,7 +9,7 @@ use crate::parts::Precision;
 /// How weights are to be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Storage {
-    /// As in the file: f16 stays f16 and is widened for the moment of its use.
+    /// As in the file: f16 stays f16 and is widened only while it is used.
     #[default]
     AsFile,
     /// Everything as f32: twice the memory, no conversions. Pays for small models.

@@ -16,7 +16,7 @@ pub(super) enum Upload {
     Host(Vec<u8>),
     /// Into a buffer on a GPU.
     Gpu {
-        /// Anything on the device: it knows the way there.
+        /// Any tensor on the device, which gives access to its client.
         near: Box<CubeTensor>,
         buffer: Handle,
         /// Bytes that were sent.
@@ -31,7 +31,7 @@ impl Upload {
             let buffer = near.client.empty(bytes);
             return Self::Gpu { near: Box::new(near), buffer, sent: 0 };
         }
-        // At once, since a block that grows leaves holes behind it.
+        // Allocated in one go, since a block that grows leaves holes behind it.
         Self::Host(if pieces { Vec::with_capacity(bytes) } else { Vec::new() })
     }
 
@@ -48,7 +48,7 @@ impl Upload {
                 let place = buffer.clone().offset_start(from as u64).offset_end((bytes - from - length) as u64);
                 near.client.write(&place, Bytes::from_bytes_vec(piece));
                 *sent += length;
-                // Else the pieces queue up, which is what they are there to avoid.
+                // Otherwise the pieces queue up, which is what sending pieces is meant to avoid.
                 near.client.flush().map_err(failed)?;
             }
         }
