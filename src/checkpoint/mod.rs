@@ -246,7 +246,7 @@ fn parts(header: &Header) -> std::result::Result<(BTreeMap<String, PartFile>, Ve
             Meaning::Three(part, names) => {
                 let rows = entry.shape.first().copied().unwrap_or(0);
                 if rows % 3 != 0 {
-                    return Err(format!("{} has {rows} rows, which are not three times as many", entry.name));
+                    return Err(format!("{} has {rows} rows, which is not a multiple of three", entry.name));
                 }
                 let [start, end] = entry.offsets;
                 let third = (end - start) / 3;

@@ -132,7 +132,7 @@ fn piece(header: &Header) -> String {
         && entries.all(|entry| entry.shape.len() <= 2)
     {
         let name = crate::embedding::shown(&first.name);
-        return format!("a learned word, it seems ({count} tensors, {name}): give it with --embedding");
+        return format!("probably an embedding ({count} tensors, {name}): give it with --embedding");
     }
     let found = PIECES
         .iter()
@@ -146,8 +146,8 @@ fn piece(header: &Header) -> String {
     match header.tensors().next() {
         Some(first) => {
             let (count, name) = (header.tensors().count(), crate::embedding::shown(&first.name));
-            format!("no Stable Diffusion model: it holds {count} tensors ({name}, ...)")
+            format!("not a Stable Diffusion model: it holds {count} tensors ({name}, ...)")
         }
-        None => "no model: it holds no tensors".to_owned(),
+        None => "not a model: it holds no tensors".to_owned(),
     }
 }

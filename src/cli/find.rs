@@ -78,7 +78,7 @@ async fn found(shared: &Shared, planned: Option<Planned<'_>>, out: &mut Output) 
             let given = [("--base", shared.base.is_some()), ("--prediction-type", shared.prediction_type.is_some())];
             match given.iter().find(|(_, given)| *given) {
                 Some((option, _)) => Err(Error::Usage(format!(
-                    "{option} is for a model in a single file: {} is a folder, whose own files say that",
+                    "{option} is for a model in a single file; {} is a folder, and has files that state it",
                     source.name()
                 ))),
                 None => Ok(source),
@@ -149,7 +149,7 @@ async fn find_model(path: &Path, shared: &Shared, planned: Option<Planned<'_>>, 
                 None => None,
             };
             out.message(&format!(
-                "{at}: {} in all; what is here already is not fetched again{}",
+                "{at}: {} in total; files that are here already are not fetched again{}",
                 size(chosen.bytes()),
                 outlook.map_or_else(String::new, |outlook| format!(". {outlook}"))
             ));

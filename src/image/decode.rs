@@ -129,7 +129,7 @@ fn pixels(mut decoder: impl ImageDecoder, notes: &mut Vec<String>) -> ImageResul
     DynamicImage::from_decoder(decoder)
 }
 
-/// A note where the colour profile (ICC.1) describes RGB colours other than sRGB, which are taken for sRGB all the same.
+/// A note where the colour profile (ICC.1) describes RGB colours other than sRGB, which are treated as sRGB all the same.
 fn foreign_colours(profile: &[u8]) -> Option<String> {
     // The profile's name stands in it as ASCII (version 2) or UTF-16 (version 4): compare without the zero bytes.
     let letters: Vec<u8> = profile.iter().take(4096).copied().filter(|&byte| byte != 0).collect();
@@ -138,7 +138,7 @@ fn foreign_colours(profile: &[u8]) -> Option<String> {
         return None;
     }
     let name = ["Display P3", "Adobe RGB", "ProPhoto RGB"].into_iter().find(|name| named(name));
-    Some(format!("{} colours taken for sRGB", name.unwrap_or("special")))
+    Some(format!("{} colours treated as sRGB", name.unwrap_or("special")))
 }
 
 /// What an EXIF orientation asks for, in words.

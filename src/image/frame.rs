@@ -22,7 +22,7 @@ pub fn square(picture: &Picture, side: u32, framing: Framing) -> (RgbImage, Stri
     let mut steps = picture.notes.clone();
     let pixels = picture.on_white();
     if picture.alpha.is_some() {
-        steps.push("transparency put on white".to_owned());
+        steps.push("transparency filled with white".to_owned());
     }
 
     let (framed, from) = match framing {

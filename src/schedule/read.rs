@@ -23,7 +23,7 @@ impl SchedulerConfig {
     fn check(&self) -> Result<(), String> {
         let class = self.class_name.as_deref().unwrap_or_default();
         if class.starts_with("FlowMatch") || class.starts_with("EDM") {
-            return Err(format!("a {class} is another kind of noise schedule than Stable Diffusion's; not supported"));
+            return Err(format!("a {class} is not Stable Diffusion's kind of noise schedule, and is not supported"));
         }
         if self.rescale_betas_zero_snr {
             return Err("rescale_betas_zero_snr (zero terminal SNR) is not supported".to_owned());

@@ -12,7 +12,7 @@ const LONGEST: usize = 180;
 /// A word's name as a file's name without its ending.
 pub(super) fn encode(token: &str) -> Result<String, &'static str> {
     if token.is_empty() || token.trim() != token || token.chars().any(char::is_control) {
-        return Err("a name is not empty and has no spaces around it or control characters in it");
+        return Err("a name must not be empty, have spaces around it or control characters in it");
     }
     let mut stem = String::new();
     let device = is_windows_device(token);

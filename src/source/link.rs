@@ -138,7 +138,7 @@ impl Link<'_> {
             status @ (401 | 403) => Problem::Denied {
                 what,
                 reason: format!(
-                    "{} does not give it to everybody ({status}): download it in a browser and give the file's path",
+                    "{} does not serve it to everyone ({status}): download it in a browser and give the file's path",
                     url.host()
                 ),
             },

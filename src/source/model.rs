@@ -82,7 +82,7 @@ pub fn choose(listing: &Listing, folder: Option<&str>, precision: Precision) -> 
     let place = if listing.local {
         "is not complete on this machine, it lacks"
     } else {
-        "is not a model as diffusers writes it: it lacks"
+        "is not a model in the diffusers layout: it lacks"
     };
     Err(unfit(format!("{place} {}{}", missing.join(", "), suggestion(listing))))
 }

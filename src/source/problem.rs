@@ -68,7 +68,7 @@ pub enum Problem {
     /// A connection that cannot be trusted or understood.
     #[error(
         "the connection to {host} cannot be trusted or understood: {reason}; \
-         a proxy or a login page may stand between, or the clock be wrong; \
+         a proxy or a login page may be in between, or this machine's clock may be wrong; \
          where the network has its own certificates, set SSL_CERT_FILE to them"
     )]
     Insecure {

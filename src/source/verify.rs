@@ -108,7 +108,7 @@ pub(super) fn may_be_a_page(name: &str) -> bool {
 /// The message where a page came instead of a file.
 pub(super) fn a_page() -> &'static str {
     "this is an HTML page, not the file: the address may be the page that shows the file (copy the link of its \
-     download button), or a login page or proxy stands between"
+     download button), or a login page or proxy is in between"
 }
 
 #[cfg(test)]

@@ -368,7 +368,7 @@ fn what_cannot_be_run_is_named() {
         (vec![("text_model.encoder.x", &[4, 4, 1])], "a text encoder alone"),
         (vec![("<my-cat>", &[2, 768])], "--embedding"),
         (vec![("emb_params", &[2, 768])], "--embedding"),
-        (vec![("weight", &[4, 4, 4])], "no Stable Diffusion model"),
+        (vec![("weight", &[4, 4, 4])], "not a Stable Diffusion model"),
         (vec![], "no tensors"),
     ] {
         let error = opened(Sparse::new(&tensors, Value::Null), &Options::default()).err().unwrap();

@@ -59,7 +59,7 @@ fn transparency_is_kept_and_put_on_white_in_the_square() {
         let seen: Vec<_> = [0, 4, 8].map(|x| flat.get_pixel(x, 0).0).into();
         assert_eq!(seen, [[255, 255, 255], [227, 127, 127], [200, 0, 0]], "{format:?}");
         let (shown, note) = square(&picture, 16, Framing::Crop);
-        assert_eq!((&shown, note.as_str()), (&*flat, "transparency put on white"));
+        assert_eq!((&shown, note.as_str()), (&*flat, "transparency filled with white"));
         // The square of the opaque picture that it looks like is the same at any size.
         let opaque = Picture::new("a", flat.into_owned());
         assert_eq!(square(&picture, 40, Framing::Fit).0, square(&opaque, 40, Framing::Fit).0);

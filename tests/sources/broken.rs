@@ -309,7 +309,7 @@ fn overload_that_does_not_end_is_reported() {
 #[test]
 fn refusals_are_not_tried_again() {
     for (status, expected) in [
-        (401, "does not give it to everybody"),
+        (401, "does not serve it to everyone"),
         (403, "does not give it"),
         (404, "no such file"),
         (410, "no such file"),
