@@ -1,6 +1,9 @@
 //! The engine for a browser: what a Worker can call. Events are plain objects, vectors are typed arrays, pictures are PNGs.
 //!
 //! JavaScript pumps: a job works only while its `next()` is awaited, so pausing is not calling it.
+//!
+//! www/worker.js calls the methods of [`Engine`], [`Library`], [`Storage`] and of the jobs by their names, so a new one can be
+//! called from the page as it is. Only what needs more than a call has an entry there.
 
 mod choices;
 mod engine;
@@ -40,7 +43,7 @@ pub fn start() {
     }));
 }
 
-/// What the browser says about an error.
+/// The browser's own message for an error.
 fn said(error: &JsValue) -> String {
     let message = js_sys::Reflect::get(error, &"message".into()).ok().and_then(|message| message.as_string());
     message.unwrap_or_else(|| format!("{error:?}"))
@@ -50,10 +53,10 @@ fn problem(problem: crate::source::Problem) -> JsValue {
     to_js(Error::Source(problem))
 }
 
-/// Errors have their words; those after which the device is of no use any more are called `GpuError`.
+/// An error for JavaScript, in the page's words. Those after which the device is of no use any more are called `GpuError`.
 fn to_js(error: Error) -> JsValue {
     let said = js_sys::Error::new(&match &error {
-        // The page has its own advice for these, where the engine can be started again.
+        // The page adds its own advice to these, where the engine can be started again.
         Error::GpuLost { .. } => "the graphics device was lost".to_owned(),
         Error::GpuMemory { reason } => format!("the graphics device's memory is full ({reason})"),
         error => error.worded(&wording::label),

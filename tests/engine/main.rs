@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 
 mod checkpoints;
+mod comparing;
 mod diverging;
 mod fixtures;
 mod kernels;
