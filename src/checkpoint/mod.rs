@@ -173,7 +173,7 @@ async fn usual(
             }
             notes.push(
                 "files of Stable Diffusion 2.x do not say what they predict: this one is assumed to predict the velocity \
-                 at 768 pixels, as most do; if pictures come out as noise, give --prediction-type epsilon"
+                 at 768 pixels, as most do; if pictures come out as noise, set `prediction-type` epsilon"
                     .to_owned(),
             );
             Ok(Some(PredictionType::VPrediction))
@@ -218,7 +218,7 @@ async fn texts(
             file: name.to_owned(),
             reason: format!(
                 "this is a checkpoint of unusual sizes, which cannot be run without {missing}: give the diffusers folder \
-                 that it belongs to with --base"
+                 that it belongs to with `base`"
             ),
         });
     }

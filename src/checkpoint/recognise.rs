@@ -31,14 +31,14 @@ const OTHERS: &[(&[&str], &str)] = &[
             ".dora_scale",
             "lora_linear_layer",
         ],
-        "a LoRA, which changes a model but is not one: --model takes the model; LoRAs are not supported",
+        "a LoRA, which changes a model but is not one: `model` takes the model; LoRAs are not supported",
     ),
     (
         &["control_model.", "controlnet_", "controlnet_cond_embedding."],
-        "a ControlNet, which steers a model but is not one: --model takes the model",
+        "a ControlNet, which steers a model but is not one: `model` takes the model",
     ),
     (&["motion_modules."], "a motion module (AnimateDiff), which does not make pictures"),
-    (&["image_proj.", "ip_adapter."], "an IP-Adapter, which steers a model but is not one: --model takes the model"),
+    (&["image_proj.", "ip_adapter."], "an IP-Adapter, which steers a model but is not one: `model` takes the model"),
     (
         &["conditioner.embedders.", "model.diffusion_model.label_emb."],
         "a model of the SDXL family: only Stable Diffusion 1.x and 2.x can be run",
@@ -132,14 +132,14 @@ fn piece(header: &Header) -> String {
         && entries.all(|entry| entry.shape.len() <= 2)
     {
         let name = crate::embedding::shown(&first.name);
-        return format!("probably an embedding ({count} tensors, {name}): give it with --embedding");
+        return format!("probably an embedding ({count} tensors, {name}): use `embedding` for it");
     }
     let found = PIECES
         .iter()
         .find(|(marks, _)| header.tensors().any(|entry| marks.iter().any(|mark| entry.name.contains(mark))));
     if let Some((_, what)) = found {
         return format!(
-            "{what}: --model takes a whole model, in one file or as the folder with unet/, vae/, text_encoder/, \
+            "{what}: `model` takes a whole model, in one file or as the folder with unet/, vae/, text_encoder/, \
              tokenizer/ and scheduler/"
         );
     }

@@ -11,6 +11,7 @@ use wgpu::{AdapterInfo, Backend, Backends, DeviceType, Features, Limits};
 
 use super::{Chosen, DeviceChoice, lacking};
 use crate::ops::{self, SoftwareGpu, faults};
+use crate::setting::Setting;
 use crate::{Error, Result};
 
 /// The graphics APIs that are used, best first. OpenGL is left out: its compute shaders miss limits that we need.
@@ -241,7 +242,7 @@ fn gpu(adapters: &[Adapter]) -> Result<Chosen> {
             None => match adapter.start() {
                 Ok(device) => {
                     let reason = if adapter.is_software() {
-                        "as requested (software renderer, slower than --device cpu)"
+                        "as requested (software renderer, slower than `device` cpu)"
                     } else {
                         "as requested"
                     };
@@ -254,7 +255,7 @@ fn gpu(adapters: &[Adapter]) -> Result<Chosen> {
     }
     let none = "none was found. Install the graphics driver (on Linux one with Vulkan, such as mesa-vulkan-drivers)";
     let reason = reason.unwrap_or_else(|| none.to_owned());
-    Err(Error::NoGpu { reason: format!("{reason}; or use --device cpu") })
+    Err(Error::NoGpu { reason: format!("{reason}; or use {} cpu", Setting::Device) })
 }
 
 /// Does some work while standard error leads nowhere, where that is needed.
@@ -304,7 +305,7 @@ mod tests {
         let error = gpu(&[]).unwrap_err();
         assert_eq!(error.kind(), crate::error::Kind::Gpu);
         assert!(
-            error.to_string().contains("mesa-vulkan-drivers") && error.to_string().contains("--device cpu"),
+            error.to_string().contains("mesa-vulkan-drivers") && error.to_string().contains("`device` cpu"),
             "{error}"
         );
     }

@@ -52,7 +52,7 @@ pub fn choose(listing: &Listing, path: Option<&str>) -> Result<Concept, Problem>
             match candidates[..] {
                 [word] if here("model_index.json").is_none() => word.clone(),
                 _ if here("model_index.json").is_some() || listing.get("unet/config.json").is_some() => {
-                    return unfit("is a whole model, not an embedding: give it with --model".to_owned());
+                    return unfit("is a whole model, not an embedding: use `model` for it".to_owned());
                 }
                 [] => return unfit(format!("holds no embedding{}", some(&listing.files, listing.local))),
                 _ => {
@@ -180,7 +180,7 @@ mod tests {
         assert!(reason(&[("a.pt", 1), ("b.pt", 1)], None).contains("give sd-concepts-library/cat/a.pt, or"));
         assert!(
             reason(&[("model_index.json", 1), ("unet/config.json", 1), ("v1.safetensors", 1)], None)
-                .contains("--model")
+                .contains("`model`")
         );
         assert!(reason(&[("README.md", 1)], None).contains("holds no embedding; it has README.md"));
         assert!(reason(&CONCEPT, Some("x.bin")).contains("has no file x.bin"));

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::Kind;
+use crate::setting::Setting;
 
 /// A situation in which a source gives no file.
 #[derive(Debug, thiserror::Error)]
@@ -43,8 +44,9 @@ pub enum Problem {
 
     /// The network may not be used and there is no copy here.
     #[error(
-        "{what} is not on this machine, and the network is off (--offline or HF_HUB_OFFLINE): \
-         run it once online, then it is in the cache"
+        "{what} is not on this machine, and the network is off ({} or HF_HUB_OFFLINE): \
+         run it once online, then it is in the cache",
+        Setting::Offline
     )]
     Offline {
         /// The file or repository.

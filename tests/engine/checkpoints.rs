@@ -299,7 +299,7 @@ fn weights_in_half_precision_change_little() {
 #[test]
 fn sizes_that_are_not_a_published_models_need_a_base() {
     let error = single("tiny-sd1", &Options::default()).err().unwrap();
-    assert!(matches!(error, Error::BadFile { .. }) && error.to_string().contains("--base"), "{error}");
+    assert!(matches!(error, Error::BadFile { .. }) && error.to_string().contains("`base`"), "{error}");
     let empty = Options { base: Some(Rc::new(Memory::new("empty"))), prediction: None };
     let error = single("tiny-sd1", &empty).err().unwrap();
     assert!(matches!(error, Error::ModelPartMissing { .. }), "{error}");
@@ -366,8 +366,8 @@ fn what_cannot_be_run_is_named() {
         ),
         (vec![("down_blocks.0.resnets.0.conv1.weight", &[4, 4, 3, 3])], "a U-Net alone"),
         (vec![("text_model.encoder.x", &[4, 4, 1])], "a text encoder alone"),
-        (vec![("<my-cat>", &[2, 768])], "--embedding"),
-        (vec![("emb_params", &[2, 768])], "--embedding"),
+        (vec![("<my-cat>", &[2, 768])], "`embedding`"),
+        (vec![("emb_params", &[2, 768])], "`embedding`"),
         (vec![("weight", &[4, 4, 4])], "not a Stable Diffusion model"),
         (vec![], "no tensors"),
     ] {
