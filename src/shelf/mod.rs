@@ -79,10 +79,12 @@ impl Shelf {
     pub fn of_the_user(variable: &dyn Fn(&str) -> Option<String>, home: Option<&Path>) -> Result<Self> {
         let set = |name: &str| variable(name).filter(|value| !value.trim().is_empty()).map(PathBuf::from);
         let data = || {
-            let (system, below) = match () {
-                () if cfg!(target_os = "macos") => (None, "Library/Application Support"),
-                () if cfg!(windows) => (set("APPDATA"), "AppData/Roaming"),
-                () => (None, ".local/share"),
+            let (system, below) = if cfg!(target_os = "macos") {
+                (None, "Library/Application Support")
+            } else if cfg!(windows) {
+                (set("APPDATA"), "AppData/Roaming")
+            } else {
+                (None, ".local/share")
             };
             // A relative path in XDG_DATA_HOME is to be ignored (XDG Base Directory Specification).
             let xdg = set("XDG_DATA_HOME").filter(|path| path.is_absolute());

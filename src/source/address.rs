@@ -126,9 +126,10 @@ impl Address {
                 return Err(bad(format!("begins with {scheme}://, but only https:// and hf:// are supported")));
             }
             let url = Url::parse(typed).map_err(bad)?;
-            return match url.host() == "huggingface.co" || url.host() == "hf.co" || url.same_origin(endpoint) {
-                true => of_the_hub(&url, endpoint).map_err(bad),
-                false => Ok(Address::Url(raw(url))),
+            return if url.host() == "huggingface.co" || url.host() == "hf.co" || url.same_origin(endpoint) {
+                of_the_hub(&url, endpoint).map_err(bad)
+            } else {
+                Ok(Address::Url(raw(url)))
             };
         }
         if let Some((scheme, _)) = typed.split_once(':').filter(|(scheme, _)| is_scheme(scheme)) {

@@ -50,10 +50,7 @@ pub(super) fn read_from(path: &Path, range: Range<u64>) -> Result<Vec<u8>> {
         let length = range.end - range.start;
         let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
         file.take(length).read_to_end(&mut bytes)?;
-        match bytes.len() as u64 == length {
-            true => Ok(bytes),
-            false => Err(ErrorKind::UnexpectedEof.into()),
-        }
+        if bytes.len() as u64 == length { Ok(bytes) } else { Err(ErrorKind::UnexpectedEof.into()) }
     };
     read().map_err(|source| Error::Read { path: path.to_owned(), source })
 }

@@ -90,9 +90,12 @@ impl Settings {
         })?;
         let token = set("HF_TOKEN").or_else(|| set("HUGGING_FACE_HUB_TOKEN")).and_then(|text| Token::new(&text));
         let token_file = path("HF_TOKEN_PATH").or_else(|| Some(hf_home?.join("token")));
-        let stored = || match is_true("HF_HUB_DISABLE_IMPLICIT_TOKEN") {
-            true => None,
-            false => token_file.and_then(|file| read(&file)).and_then(|text| Token::new(&text)),
+        let stored = || {
+            if is_true("HF_HUB_DISABLE_IMPLICIT_TOKEN") {
+                None
+            } else {
+                token_file.and_then(|file| read(&file)).and_then(|text| Token::new(&text))
+            }
         };
         Ok(Self {
             endpoint,

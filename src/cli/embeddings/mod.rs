@@ -57,12 +57,11 @@ async fn add(argument: &str, overwrite: bool, shared: &Shared, out: &mut Output)
     // As it is, so that nothing in it is lost. One of several is taken out, and one that is renamed is written anew: the file
     // would still call it by its old name.
     let renamed = find::token(&word, &file) != Some(token.as_str());
-    let (bytes, name) = match several || renamed {
-        false => (opened.bytes, file.name.clone()),
-        true => {
-            let word = word.into_embedding(Some(&token)).map_err(bad)?;
-            (word.to_safetensors(), "word.safetensors".to_owned())
-        }
+    let (bytes, name) = if several || renamed {
+        let word = word.into_embedding(Some(&token)).map_err(bad)?;
+        (word.to_safetensors(), "word.safetensors".to_owned())
+    } else {
+        (opened.bytes, file.name.clone())
     };
     let (path, outcome) = match find::shelf()?.add(&token, &bytes, &name, overwrite)? {
         Addition::New(path) => (path, "was added".to_owned()),

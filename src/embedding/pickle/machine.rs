@@ -148,13 +148,14 @@ impl<'a> Machine<'a, '_> {
     /// Refuses to let the stack grow further than it may.
     fn room(&self) -> Result<(), Refusal> {
         let height = self.stack.len() + self.marks.len() + 1;
-        match height <= limits::STACK {
-            true => Ok(()),
-            false => Err(Refusal::too_much(
+        if height <= limits::STACK {
+            Ok(())
+        } else {
+            Err(Refusal::too_much(
                 format!("values on the stack of {}", self.input.place()),
                 height as u64,
                 limits::STACK as u64,
-            )),
+            ))
         }
     }
 
@@ -175,9 +176,10 @@ impl<'a> Machine<'a, '_> {
     }
 
     fn pop(&mut self) -> Result<Value<'a>, Refusal> {
-        match self.stack.len() > self.floor() {
-            true => self.stack.pop().ok_or_else(|| self.bad("the stack is empty")),
-            false => Err(self.bad("there is nothing on the stack")),
+        if self.stack.len() > self.floor() {
+            self.stack.pop().ok_or_else(|| self.bad("the stack is empty"))
+        } else {
+            Err(self.bad("there is nothing on the stack"))
         }
     }
 

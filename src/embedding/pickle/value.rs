@@ -175,10 +175,7 @@ impl<'a> Arena<'a> {
             return Err(Problem::Cycle);
         }
         slot.depth = slot.depth.max(depth);
-        match put(&mut slot.node) {
-            true => Ok(()),
-            false => Err(Problem::NotAContainer),
-        }
+        if put(&mut slot.node) { Ok(()) } else { Err(Problem::NotAContainer) }
     }
 
     /// Marks values as part of another one, which nests as deep as is returned.
@@ -193,21 +190,19 @@ impl<'a> Arena<'a> {
                 deepest = deepest.max(slot.depth);
             }
         }
-        match deepest < limits::DEPTH {
-            true => Ok(deepest + 1),
-            false => Err(Refusal::too_much(
-                "levels of values within values",
-                u64::from(deepest) + 1,
-                u64::from(limits::DEPTH),
-            )),
+        if deepest < limits::DEPTH {
+            Ok(deepest + 1)
+        } else {
+            Err(Refusal::too_much("levels of values within values", u64::from(deepest) + 1, u64::from(limits::DEPTH)))
         }
     }
 
     fn spend(&mut self, entries: usize) -> Result<(), Refusal> {
         self.entries += entries;
-        match self.entries <= limits::VALUES {
-            true => Ok(()),
-            false => Err(Refusal::too_much("values in the pickle", self.entries as u64, limits::VALUES as u64)),
+        if self.entries <= limits::VALUES {
+            Ok(())
+        } else {
+            Err(Refusal::too_much("values in the pickle", self.entries as u64, limits::VALUES as u64))
         }
     }
 }

@@ -108,9 +108,10 @@ fn described(descriptor: &[u8], entry: &Entry<'_>) -> bool {
         _ => (descriptor.strip_prefix(b"PK\x07\x08"), true),
     };
     let Some(body) = body else { return false };
-    let sizes = match wide {
-        true => (le64(body, 4), le64(body, 12)),
-        false => (le32(body, 4).map(u64::from), le32(body, 8).map(u64::from)),
+    let sizes = if wide {
+        (le64(body, 4), le64(body, 12))
+    } else {
+        (le32(body, 4).map(u64::from), le32(body, 8).map(u64::from))
     };
     le32(body, 0) == Some(entry.crc) && sizes == (Some(entry.packed), Some(entry.size))
 }
