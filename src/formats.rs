@@ -1,5 +1,5 @@
-//! Files by their names and first bytes: one table of endings and what such files can hold, names that no file can have, and
-//! what comes in a file's place.
+//! Files by their names and first bytes: one table of endings and what such files can hold, names that no file can
+//! have, and what comes in a file's place.
 //!
 //! An ending only decides where a file is looked for; what is in it is decided by its content.
 
@@ -14,8 +14,9 @@ pub enum Holds {
     Picture,
 }
 
-/// Endings in lower case and without the dot, and what a file with one can hold. Where a word is looked for, earlier ones
-/// come first. Those that can hold nothing are known, so that they are refused as files and not taken for a repository.
+/// Endings in lower case and without the dot, and what a file with one can hold. Where a word is looked for, earlier
+/// ones come first. Those that can hold nothing are known, so that they are refused as files and not taken for a
+/// repository.
 ///
 /// `embedding` has a table of its own, since it depends on nothing else; a test below holds one against the other.
 const ENDINGS: [(&str, &[Holds]); 13] = [

@@ -1,5 +1,5 @@
-//! Learns new words for Stable Diffusion (Textual Inversion, arXiv 2208.01618) and makes pictures with them, on the user's
-//! own device: natively, and from the same engine in a browser tab.
+//! Learns new words for Stable Diffusion (Textual Inversion, arXiv 2208.01618) and makes pictures with them, on the
+//! user's own device: natively, and from the same engine in a browser tab.
 //!
 //! The rooms, in the order in which data moves:
 //!
@@ -23,8 +23,8 @@
 //! | [`session`] | the facade: open a model, add words, start jobs |
 //! | `cli`, `web` | the front ends, which only render [`event`]s |
 //!
-//! [`config`] holds every setting with its one default, [`setting`] their names for sentences, [`event`] everything a job says, [`error`] everything that can go
-//! wrong.
+//! [`config`] holds every setting with its one default, [`setting`] their names for sentences, [`event`] everything a
+//! job says, [`error`] everything that can go wrong.
 //!
 //! ```no_run
 //! use std::rc::Rc;

@@ -92,7 +92,8 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
         return Ok(());
     }
     match File::open(folder).and_then(|folder| folder.sync_all()) {
-        // Some file systems have no such thing, and some folders can be written but not read. The files are safe already.
+        // Some file systems have no such thing, and some folders can be written but not read. The files are safe
+        // already.
         Err(error)
             if matches!(
                 error.kind(),

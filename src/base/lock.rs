@@ -35,8 +35,8 @@ impl FileLock {
         }
     }
 
-    /// Locks the file, and waits for that as long as another process has it. On a file system without locks, which other
-    /// processes will hardly share, this succeeds at once.
+    /// Locks the file, and waits for that as long as another process has it. On a file system without locks, which
+    /// other processes will hardly share, this succeeds at once.
     pub fn wait(&self) -> io::Result<()> {
         match self.0.lock() {
             Err(error) if error.kind() == ErrorKind::Unsupported => Ok(()),

@@ -1,6 +1,7 @@
 //! The command line: arguments become a job, its events become lines, its result goes to standard output.
 //!
-//! Standard output carries the result and nothing else (with `--json`, the events); everything else goes to standard error.
+//! Standard output carries the result and nothing else (with `--json`, the events); everything else goes to standard
+//! error.
 
 mod args;
 mod bench;
@@ -88,8 +89,8 @@ pub fn run(cli: &Cli) -> Result<()> {
 
 /// Makes this thread one of the threads that share the processor's work.
 ///
-/// It would otherwise sleep while the others compute, and each of the hundreds of small kernels of a training step would
-/// cost two changes of thread. A library must not do this to its callers' threads; a program may.
+/// It would otherwise sleep while the others compute, and each of the hundreds of small kernels of a training step
+/// would cost two changes of thread. A library must not do this to its callers' threads; a program may.
 fn join_the_pool() {
     // Refused where the pool exists already: slower, nothing worse.
     let _refused = rayon::ThreadPoolBuilder::new().use_current_thread().build_global();

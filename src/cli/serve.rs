@@ -1,8 +1,8 @@
 //! `pseudoword serve`: the page, for browsers on this machine.
 //!
 //! A server for one person and a few static files: GET and HEAD, one thread for each connection, nothing outside of the
-//! folder. Browsers start WebAssembly from a stream only with the right type, and offer the GPU only to `https` and to this
-//! machine itself, so it listens on the loopback address and nowhere else.
+//! folder. Browsers start WebAssembly from a stream only with the right type, and offer the GPU only to `https` and to
+//! this machine itself, so it listens on the loopback address and nowhere else.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};

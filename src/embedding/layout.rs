@@ -1,8 +1,8 @@
 //! Which embeddings a set of named tensors is: the one place that knows the keys of every program.
 //!
-//! The rules are the union of what all loaders do, in this order: SDXL's pair `clip_l` and `clip_g`; `emb_params` (kohya) and
-//! `emp_params` (OneTrainer); layouts that are recognised and refused; otherwise one embedding for each tensor, whose key is
-//! the token. (A1111's records are in `a1111`.)
+//! The rules are the union of what all loaders do, in this order: SDXL's pair `clip_l` and `clip_g`; `emb_params`
+//! (kohya) and `emp_params` (OneTrainer); layouts that are recognised and refused; otherwise one embedding for each
+//! tensor, whose key is the token. (A1111's records are in `a1111`.)
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

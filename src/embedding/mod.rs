@@ -50,7 +50,8 @@ pub use self::write::{Layout, write};
 pub struct Embedding {
     /// What it is called in prompts.
     pub token: String,
-    /// Its vectors for each of a model's text encoders, in the order in which the model has them. Today's models have one.
+    /// Its vectors for each of a model's text encoders, in the order in which the model has them. Today's models have
+    /// one.
     pub encoders: Vec<Vectors>,
     /// Where it comes from: `base-model`, `init`, `steps`, `recipe`, `seed`, ...; the keys of the file without our
     /// prefix.

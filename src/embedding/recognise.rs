@@ -1,5 +1,5 @@
-//! Files that are given by mistake, recognised by their first bytes or by the names of their tensors, and what to do about
-//! each.
+//! Files that are given by mistake, recognised by their first bytes or by the names of their tensors, and what to do
+//! about each.
 
 use super::cursor;
 

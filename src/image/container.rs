@@ -1,8 +1,8 @@
 //! What the outer structure of a picture file says before anything is decoded: size, completeness, EXIF, animation.
 //!
-//! The decoders below `image` are lenient where we must not be: a JPEG that breaks off decodes to grey, and sizes are only
-//! known once buffers may have been made. So the segments (JPEG), chunks (PNG) or RIFF chunks (WebP) are walked here first,
-//! touching headers only. Nothing is allocated, every length is checked against the bytes that are there.
+//! The decoders below `image` are lenient where we must not be: a JPEG that breaks off decodes to grey, and sizes are
+//! only known once buffers may have been made. So the segments (JPEG), chunks (PNG) or RIFF chunks (WebP) are walked
+//! here first, touching headers only. Nothing is allocated, every length is checked against the bytes that are there.
 
 use super::sniff::Format;
 

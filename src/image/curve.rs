@@ -1,8 +1,9 @@
 //! The loss curve of a training run as a picture.
 //!
-//! The loss of a step says little: it hangs on which noise levels were drawn. The loss on the fixed evaluation batch, which
-//! has the same noise every time, is the one to look at, and moves by a few per cent. So it has a panel of its own; below it
-//! are the steps as faint dots with their running mean. The two panels share their steps but not their scale.
+//! The loss of a step says little: it hangs on which noise levels were drawn. The loss on the fixed evaluation batch,
+//! which has the same noise every time, is the one to look at, and moves by a few per cent. So it has a panel of its
+//! own; below it are the steps as faint dots with their running mean. The two panels share their steps but not their
+//! scale.
 
 use std::ops::Range;
 

@@ -160,7 +160,8 @@ pub(super) fn text_width(text: &str, size: f32) -> f32 {
     placed(text, size).last().map_or(0.0, |&(glyph, x)| x + font.h_advance(glyph))
 }
 
-/// Breaks text into lines of at most `width`, at spaces where there are any; what does not fit into `most` lines becomes `…`.
+/// Breaks text into lines of at most `width`, at spaces where there are any; what does not fit into `most` lines
+/// becomes `…`.
 pub(super) fn wrap(text: &str, size: f32, width: f32, most: usize) -> Vec<String> {
     let fits = |line: &str| text_width(line, size) <= width;
     let mut lines: Vec<String> = vec![String::new()];

@@ -26,8 +26,8 @@ pub struct PictureFiles {
 /// Hidden files and captions (`.txt`) in a folder are passed over silently.
 ///
 /// # Errors
-/// [`Error::Read`] for what is not there or cannot be listed, [`Error::NoPictures`] if there are none, [`Error::Usage`] for
-/// more than 2000.
+/// [`Error::Read`] for what is not there or cannot be listed, [`Error::NoPictures`] if there are none, [`Error::Usage`]
+/// for more than 2000.
 pub fn find_pictures(paths: &[PathBuf]) -> Result<PictureFiles> {
     let mut found = PictureFiles::default();
     let mut seen = std::collections::HashSet::new();
@@ -123,7 +123,8 @@ fn take_number<'a>(text: &mut &'a str) -> &'a str {
     digits.trim_start_matches('0')
 }
 
-/// The caption in the `.txt` file of the same name beside a picture, its lines joined; `None` without one or if it is empty.
+/// The caption in the `.txt` file of the same name beside a picture, its lines joined; `None` without one or if it is
+/// empty.
 ///
 /// # Errors
 /// [`Error::Read`] if it is there but cannot be read, [`Error::BadFile`] if it is not a caption.

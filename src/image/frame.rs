@@ -1,8 +1,8 @@
 //! From a picture of any shape to the square the model sees, and between pixels and the model's numbers.
 //!
-//! As diffusers' `TextualInversionDataset` (examples/textual_inversion/textual_inversion.py, v0.42) prepares pictures: centre
-//! crop, bicubic, `x / 127.5 - 1`; and as its `VaeImageProcessor` takes them back. `CatmullRom` is Pillow's BICUBIC
-//! (a = -0.5, widened when scaling down).
+//! As diffusers' `TextualInversionDataset` (examples/textual_inversion/textual_inversion.py, v0.42) prepares pictures:
+//! centre crop, bicubic, `x / 127.5 - 1`; and as its `VaeImageProcessor` takes them back. `CatmullRom` is Pillow's
+//! BICUBIC (a = -0.5, widened when scaling down).
 
 use std::borrow::Cow;
 

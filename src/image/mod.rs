@@ -1,9 +1,9 @@
 //! Pictures: from a user's file to the square the model sees, and back to a file.
 //!
-//! Bytes of a PNG, JPEG or WebP enter [`Picture::decode`], which trusts none of them; [`square`] makes the model's square
-//! and [`to_floats`] its numbers in [-1, 1]. Going out, [`from_floats`] makes pixels and [`encode_png`] a file that carries
-//! its settings as text. With the `native` feature, [`find`] looks for pictures in folders, and [`Sheet`] and [`loss_curve`]
-//! draw what a run has produced.
+//! Bytes of a PNG, JPEG or WebP enter [`Picture::decode`], which trusts none of them; [`square`] makes the model's
+//! square and [`to_floats`] its numbers in [-1, 1]. Going out, [`from_floats`] makes pixels and [`encode_png`] a file
+//! that carries its settings as text. With the `native` feature, [`find`] looks for pictures in folders, and [`Sheet`]
+//! and [`loss_curve`] draw what a run has produced.
 
 mod container;
 mod decode;

@@ -104,8 +104,8 @@ impl Shelf {
     /// Puts an embedding on the shelf. `file_name` is what its file was called; it decides the ending.
     ///
     /// # Errors
-    /// [`Error::TokenTaken`] if another embedding of that name is there and `replace` is false, [`Error::BadToken`] for a name
-    /// that cannot be a file's name, [`Error::Write`].
+    /// [`Error::TokenTaken`] if another embedding of that name is there and `replace` is false, [`Error::BadToken`] for
+    /// a name that cannot be a file's name, [`Error::Write`].
     pub fn add(&self, token: &str, bytes: &[u8], file_name: &str, replace: bool) -> Result<Addition> {
         let stem =
             encode(token).map_err(|reason| Error::BadToken { token: token.to_owned(), reason: reason.to_owned() })?;

@@ -1,4 +1,5 @@
-//! What the Hugging Face Hub knows about a repository: its commit and its files, with sizes and hashes, in one question.
+//! What the Hugging Face Hub knows about a repository: its commit and its files, with sizes and hashes, in one
+//! question.
 //!
 //! `GET {endpoint}/api/models/{owner}/{name}/revision/{revision}?blobs=true` (as
 //! `HfApi.model_info(files_metadata=True)`); files are then fetched at that commit, so a branch that moves meanwhile

@@ -1,7 +1,7 @@
 //! What can go wrong between a name that somebody typed and a file that can be trusted.
 //!
-//! Every message says what is wrong, where, and what to do. Bytes that had been downloaded are kept, and the message says so:
-//! the same command resumes from there.
+//! Every message says what is wrong, where, and what to do. Bytes that had been downloaded are kept, and the message
+//! says so: the same command resumes from there.
 
 use std::path::PathBuf;
 use std::time::Duration;

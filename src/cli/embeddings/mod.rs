@@ -1,5 +1,5 @@
-//! `pseudoword embeddings`: the embeddings that the user has added, usable by name in prompts; and what else is done with
-//! embedding files: `pseudoword inspect` and `pseudoword convert`.
+//! `pseudoword embeddings`: the embeddings that the user has added, usable by name in prompts; and what else is done
+//! with embedding files: `pseudoword inspect` and `pseudoword convert`.
 
 pub mod convert;
 pub mod inspect;
@@ -54,8 +54,8 @@ async fn add(argument: &str, overwrite: bool, shared: &Shared, out: &mut Output)
     let token = name.or_else(|| find::token(&word, &file)).ok_or(embedding::Refusal::Unnamed).map_err(bad)?.to_owned();
     check_token(&token)?;
     let (encoders, width) = (word.encoders.len(), word.encoders.first().map_or(0, |vectors| vectors.width));
-    // As it is, so that nothing in it is lost. One of several is taken out, and one that is renamed is written anew: the file
-    // would still call it by its old name.
+    // As it is, so that nothing in it is lost. One of several is taken out, and one that is renamed is written anew:
+    // the file would still call it by its old name.
     let renamed = find::token(&word, &file) != Some(token.as_str());
     let (bytes, name) = if several || renamed {
         let word = word.into_embedding(Some(&token)).map_err(bad)?;

@@ -47,9 +47,10 @@ pub fn reason() -> Error {
 
 /// Which signal it was. `ctrlc` reports that one came, but not which, and the exit status has to say it.
 ///
-/// There is no safe way to learn it with what this program depends on: the standard library and `rustix` install no handlers
-/// (the latter only behind `unsafe`), `nix`, which `ctrlc` uses, does so behind `unsafe` too, and nothing in `/proc` remembers
-/// a signal that was delivered. So one function of C's is declared here, and nothing else in the program is unsafe.
+/// There is no safe way to learn it with what this program depends on: the standard library and `rustix` install no
+/// handlers (the latter only behind `unsafe`), `nix`, which `ctrlc` uses, does so behind `unsafe` too, and nothing in
+/// `/proc` remembers a signal that was delivered. So one function of C's is declared here, and nothing else in the
+/// program is unsafe.
 #[cfg(unix)]
 mod which {
     use std::sync::OnceLock;
@@ -64,11 +65,12 @@ mod which {
 
     type Handler = extern "C" fn(i32);
 
-    /// What is promised to the compiler: that `signal` exists with these types, as C11 (7.14.1.1) and POSIX have it, and that
-    /// it can be called with whatever they allow. A wrong number is answered with [`FAILED`], memory is not touched, and a
-    /// handler lives as long as the program. What can go wrong is left to safe code: what a handler does when it runs
-    /// ([`seen`] touches atomics alone), and that a pointer which comes back is called only if it is a function (a null is
-    /// none by Rust's own rule for such types, the two other special values are sorted out in [`function`]).
+    /// What is promised to the compiler: that `signal` exists with these types, as C11 (7.14.1.1) and POSIX have it,
+    /// and that it can be called with whatever they allow. A wrong number is answered with [`FAILED`], memory is not
+    /// touched, and a handler lives as long as the program. What can go wrong is left to safe code: what a handler does
+    /// when it runs ([`seen`] touches atomics alone), and that a pointer which comes back is called only if it is a
+    /// function (a null is none by Rust's own rule for such types, the two other special values are sorted out in
+    /// [`function`]).
     #[allow(unsafe_code, reason = "declares C's `signal`: see above")]
     mod system {
         unsafe extern "C" {

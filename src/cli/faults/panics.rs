@@ -39,8 +39,8 @@ pub fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
 pub async fn caught_in<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let mut work = pin!(work);
     poll_fn(move |context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
-        // A panic on one of the runtime's own threads goes unnoticed otherwise, and numbers that are read after it may be
-        // anything.
+        // A panic on one of the runtime's own threads goes unnoticed otherwise, and numbers that are read after it may
+        // be anything.
         Ok(Poll::Ready(Ok(_))) if seen() => Poll::Ready(Err(bug(&"a panic on another thread"))),
         Ok(polled) => polled,
         Err(panic) => Poll::Ready(Err(bug(&*panic))),
