@@ -6,7 +6,7 @@
 /// What a file can hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holds {
-    /// Learned vectors.
+    /// The vectors of an embedding.
     Embedding,
     /// A whole model.
     Model,

@@ -83,7 +83,7 @@ pub enum NamedBy {
     Field,
     /// The file's name, without folder and extension.
     FileName,
-    /// Nobody.
+    /// It has no name yet.
     Nobody,
 }
 
@@ -129,13 +129,13 @@ impl std::fmt::Display for Format {
 /// The kind of file around a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Container {
-    /// safetensors.
+    /// A safetensors file.
     Safetensors,
     /// A zip file by `torch.save`.
     Torch,
     /// The stream that torch wrote before 1.6.
     TorchLegacy,
-    /// A picture.
+    /// A PNG picture, by A1111.
     Png,
 }
 

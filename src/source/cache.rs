@@ -27,7 +27,7 @@ const CACHE_TAG: &[u8] =
 /// More files than this in a snapshot are not looked at.
 const MOST: usize = 100_000;
 
-/// The cache.
+/// A folder in the layout of Python's cache.
 #[derive(Debug, Clone)]
 pub struct Cache {
     root: PathBuf,

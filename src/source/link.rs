@@ -18,9 +18,9 @@ pub struct Link<'a> {
     pub transport: &'a dyn Transport,
     /// The Hub: only it gets the token, and only it may be another machine without encryption.
     pub endpoint: &'a Url,
-    /// Who asks.
+    /// The user's token, if there is one; only the Hub gets it.
     pub token: Option<&'a Token>,
-    /// How often.
+    /// How often a request is repeated.
     pub patience: Patience,
 }
 

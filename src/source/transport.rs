@@ -15,7 +15,7 @@ pub trait Transport {
         headers: &'a [(&'static str, String)],
     ) -> LocalFuture<'a, Result<Response, Broken>>;
 
-    /// Waits.
+    /// Lets time pass without holding up a browser.
     fn sleep(&self, time: Duration) -> LocalFuture<'_, ()>;
 }
 
@@ -25,13 +25,13 @@ pub trait Body {
     fn chunk(&mut self) -> LocalFuture<'_, Result<Option<Vec<u8>>, Broken>>;
 }
 
-/// An answer.
+/// A server's answer, whose body is still to be read.
 pub struct Response {
     /// The HTTP status.
     pub status: u16,
     /// Its headers.
     pub headers: Headers,
-    /// What follows.
+    /// The content, in pieces.
     pub body: Box<dyn Body>,
 }
 
@@ -59,7 +59,7 @@ impl Headers {
 /// A connection that did not come about or did not last.
 #[derive(Debug, Clone)]
 pub struct Broken {
-    /// How.
+    /// What kind of failure.
     pub fault: Fault,
     /// The system's words.
     pub reason: String,
