@@ -1,9 +1,9 @@
 //! From the bytes of a file to upright pixels.
 //!
-//! Order matters: what the file is, whether it is whole and how large it claims to be are settled before a decoder sees it
-//! (`sniff`, `container`). Then pixels are decoded and turned as EXIF says, and everything that was done is noted, so that the
-//! user learns what the model is shown. What is behind a transparent picture is for others to decide: [`super::square`] puts it
-//! on white.
+//! Order matters: what the file is, whether it is whole and how large it claims to be are settled before a decoder sees
+//! it (`sniff`, `container`). Then pixels are decoded and turned as EXIF says, and everything that was done is noted,
+//! so that the user learns what the model is shown. What is behind a transparent picture is for others to decide:
+//! [`super::square`] puts it on white.
 
 use std::borrow::Cow;
 use std::io::Cursor;
@@ -25,7 +25,8 @@ pub const MIN_SIDE: u32 = 16;
 /// Longest side over shortest side: beyond, a centre crop would show almost nothing of the picture.
 pub const MAX_ASPECT: u32 = 8;
 
-/// Bytes that a decoder may ask for beside the pixels; bounds what is unpacked from compressed text and colour profiles.
+/// Bytes that a decoder may ask for beside the pixels; bounds what is unpacked from compressed text and colour
+/// profiles.
 const MAX_SIDE_DATA: u64 = 64 << 20;
 /// Bytes of decoded pixels, which are wider than ours in 16-bit pictures.
 const MAX_DECODED: u64 = 512 << 20;
@@ -129,7 +130,8 @@ fn pixels(mut decoder: impl ImageDecoder, notes: &mut Vec<String>) -> ImageResul
     DynamicImage::from_decoder(decoder)
 }
 
-/// A note where the colour profile (ICC.1) describes RGB colours other than sRGB, which are treated as sRGB all the same.
+/// A note where the colour profile (ICC.1) describes RGB colours other than sRGB, which are treated as sRGB all the
+/// same.
 fn foreign_colours(profile: &[u8]) -> Option<String> {
     // The profile's name stands in it as ASCII (version 2) or UTF-16 (version 4): compare without the zero bytes.
     let letters: Vec<u8> = profile.iter().take(4096).copied().filter(|&byte| byte != 0).collect();
@@ -155,8 +157,8 @@ fn turned(orientation: Orientation) -> Option<&'static str> {
     }
 }
 
-/// Brings a picture to eight bits a channel, and takes its colours and its alpha apart; samples of sixteen bits are scaled,
-/// not cut. An alpha that hides nothing is left out.
+/// Brings a picture to eight bits a channel, and takes its colours and its alpha apart; samples of sixteen bits are
+/// scaled, not cut. An alpha that hides nothing is left out.
 fn apart(image: DynamicImage) -> (RgbImage, Option<GrayImage>) {
     if !image.color().has_alpha() {
         return (image.into_rgb8(), None);
