@@ -46,6 +46,8 @@
 #![recursion_limit = "256"]
 
 mod base;
+#[cfg(feature = "native")]
+mod bench;
 pub mod checkpoint;
 #[cfg(feature = "native")]
 pub mod cli;

@@ -8,3 +8,5 @@ pub mod files;
 #[cfg(feature = "native")]
 pub mod lock;
 pub mod math;
+#[cfg(feature = "native")]
+pub mod process;

@@ -17,15 +17,16 @@ pub(super) fn files(family: Family, prediction: PredictionType) -> Option<Vec<(&
         Family::Sd2 => true,
         Family::Other => return None,
     };
-    let text = match sd2 {
-        false => json!({
-            "vocab_size": 49408, "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12,
-            "num_attention_heads": 12, "max_position_embeddings": 77, "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5,
-        }),
-        true => json!({
+    let text = if sd2 {
+        json!({
             "vocab_size": 49408, "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 23,
             "num_attention_heads": 16, "max_position_embeddings": 77, "hidden_act": "gelu", "layer_norm_eps": 1e-5,
-        }),
+        })
+    } else {
+        json!({
+            "vocab_size": 49408, "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12,
+            "num_attention_heads": 12, "max_position_embeddings": 77, "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5,
+        })
     };
     // Of 2.x the models that predict the velocity were trained on pictures of 768 pixels, the others on 512.
     let side = if sd2 && prediction == PredictionType::VPrediction { 96 } else { 64 };

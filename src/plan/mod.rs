@@ -184,6 +184,12 @@ impl MemoryPlan {
     }
 }
 
+/// Bytes that a training step holds if no block is computed again, weights aside. The choice whether to is made by this, so
+/// it is the same on every device: with weights in f32, whose use takes nothing, and the kernels of a GPU.
+pub fn remembered(config: &ModelConfig, job: Job) -> u64 {
+    Walk::new(config, Stored::F32, false).unet(job).remembered
+}
+
 /// The part of a picture that the autoencoder sees at a time.
 fn tiled(config: &ModelConfig, job: Job) -> Job {
     let most = (TILE * config.vae.pixels_per_latent()) as u32;

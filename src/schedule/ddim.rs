@@ -30,10 +30,8 @@ impl Ddim {
         let timesteps = spaced_timesteps(config, spacing, steps)?;
         // Upstream steps back by this for every spacing, so with `linspace` a step ends short of the next timestep.
         let stride = config.num_train_timesteps / steps;
-        let final_alpha_cumprod = match config.set_alpha_to_one.unwrap_or(true) {
-            true => 1.0,
-            false => schedule.alpha_cumprod(0),
-        };
+        let to_one = config.set_alpha_to_one.unwrap_or(true);
+        let final_alpha_cumprod = if to_one { 1.0 } else { schedule.alpha_cumprod(0) };
         let step = |timestep: &f64| {
             let t = timestep.round_ties_even() as usize;
             let alpha_cumprod = schedule.alpha_cumprod(t);

@@ -84,10 +84,8 @@ impl EulerStep {
         let trained = config.prediction_type.denoised(alpha, sigma * alpha);
         let ratio = sigma_to / sigma;
         // Ancestral: down to `sigma_to^2 / sigma` (upstream's `sigma_down`), and up again to `sigma_to` by fresh noise.
-        let (kept, fresh) = match ancestral {
-            true => (ratio * ratio, sigma_to * (1.0 - ratio * ratio).sqrt()),
-            false => (ratio, 0.0),
-        };
+        let (kept, fresh) =
+            if ancestral { (ratio * ratio, sigma_to * (1.0 - ratio * ratio).sqrt()) } else { (ratio, 0.0) };
         Self { input: alpha, denoised: Mix { sample: trained.sample * alpha, output: trained.output }, kept, fresh }
     }
 }

@@ -1,8 +1,36 @@
 //! What `unet/config.json` says.
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::{Error, Result};
+
+/// Fields of `UNet2DConditionModel` that stand for a computation which is not done here unless they have this value, and what
+/// models have another. A field that is not known at all is ignored: files carry many that decide nothing.
+const OTHERWISE: [(&str, &str, &str); 22] = [
+    ("addition_embed_type", "null", "SDXL"),
+    ("attention_type", "default", "GLIGEN"),
+    ("center_input_sample", "false", ""),
+    ("class_embed_type", "null", ""),
+    ("conv_in_kernel", "3", ""),
+    ("conv_out_kernel", "3", ""),
+    ("cross_attention_norm", "null", ""),
+    ("dual_cross_attention", "false", ""),
+    ("encoder_hid_dim", "null", ""),
+    ("encoder_hid_dim_type", "null", ""),
+    ("mid_block_only_cross_attention", "null", ""),
+    ("mid_block_scale_factor", "1", ""),
+    ("num_class_embeds", "null", "upscalers"),
+    ("only_cross_attention", "false", ""),
+    ("resnet_out_scale_factor", "1", ""),
+    ("resnet_skip_time_act", "false", ""),
+    ("resnet_time_scale_shift", "default", ""),
+    ("reverse_transformer_layers_per_block", "null", ""),
+    ("time_cond_proj_dim", "null", "LCM"),
+    ("time_embedding_act_fn", "null", ""),
+    ("time_embedding_type", "positional", ""),
+    ("timestep_post_act", "null", ""),
+];
 
 /// One number for all levels, or one for each.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -66,18 +94,6 @@ pub struct UnetConfig {
     pub freq_shift: f64,
     /// The activation.
     pub act_fn: String,
-    center_input_sample: bool,
-    dual_cross_attention: bool,
-    only_cross_attention: serde_json::Value,
-    class_embed_type: Option<String>,
-    num_class_embeds: Option<usize>,
-    addition_embed_type: Option<String>,
-    encoder_hid_dim: Option<usize>,
-    time_embedding_type: String,
-    resnet_time_scale_shift: String,
-    mid_block_scale_factor: f64,
-    conv_in_kernel: usize,
-    conv_out_kernel: usize,
 }
 
 impl Default for UnetConfig {
@@ -108,18 +124,6 @@ impl Default for UnetConfig {
             flip_sin_to_cos: true,
             freq_shift: 0.0,
             act_fn: "silu".to_owned(),
-            center_input_sample: false,
-            dual_cross_attention: false,
-            only_cross_attention: serde_json::Value::Bool(false),
-            class_embed_type: None,
-            num_class_embeds: None,
-            addition_embed_type: None,
-            encoder_hid_dim: None,
-            time_embedding_type: "positional".to_owned(),
-            resnet_time_scale_shift: "default".to_owned(),
-            mid_block_scale_factor: 1.0,
-            conv_in_kernel: 3,
-            conv_out_kernel: 3,
         }
     }
 }
@@ -133,29 +137,21 @@ impl UnetConfig {
     pub fn from_json(text: &str, file: &str) -> Result<Self> {
         let bad = |reason: String| Error::BadConfig { file: file.to_owned(), reason };
         let config: Self = serde_json::from_str(text).map_err(|error| bad(error.to_string()))?;
+        let fields: Map<String, Value> = serde_json::from_str(text).map_err(|error| bad(error.to_string()))?;
+        if let Some((name, _, whose)) = OTHERWISE.iter().find(|(name, usual, _)| !is_usual(fields.get(*name), usual)) {
+            let whose = if whose.is_empty() { String::new() } else { format!(" ({whose})") };
+            return Err(bad(unsupported(&format!("{name}{whose}"))));
+        }
         config.check().map_err(bad)?;
         Ok(config)
     }
 
     fn check(&self) -> Result<(), String> {
-        let unsupported = [
-            ("addition_embed_type (SDXL)", self.addition_embed_type.is_some()),
-            ("class_embed_type", self.class_embed_type.is_some() || self.num_class_embeds.is_some()),
-            ("encoder_hid_dim", self.encoder_hid_dim.is_some()),
-            ("center_input_sample", self.center_input_sample),
-            ("dual_cross_attention", self.dual_cross_attention),
-            ("only_cross_attention", self.only_cross_attention.to_string().contains("true")),
-            ("time_embedding_type", self.time_embedding_type != "positional"),
-            ("resnet_time_scale_shift", self.resnet_time_scale_shift != "default"),
-            ("mid_block_scale_factor", self.mid_block_scale_factor != 1.0),
-            ("conv_in_kernel/conv_out_kernel", self.conv_in_kernel != 3 || self.conv_out_kernel != 3),
-            ("act_fn", !matches!(self.act_fn.as_str(), "silu" | "swish")),
-            ("mid_block_type", self.mid_block_type.as_deref() != Some("UNetMidBlock2DCrossAttn")),
-        ];
-        if let Some((name, _)) = unsupported.iter().find(|(_, found)| *found) {
-            return Err(format!(
-                "{name} asks for something that is not supported (models of the SD 1.x and 2.x kind are)"
-            ));
+        if !matches!(self.act_fn.as_str(), "silu" | "swish") {
+            return Err(unsupported("act_fn"));
+        }
+        if self.mid_block_type.as_deref() != Some("UNetMidBlock2DCrossAttn") {
+            return Err(unsupported("mid_block_type"));
         }
         let levels = self.block_out_channels.len();
         if levels == 0 || self.down_block_types.len() != levels || self.up_block_types.len() != levels {
@@ -180,6 +176,9 @@ impl UnetConfig {
                 return Err(format!("{each:?} must have {levels} entries, one per level"));
             }
         }
+        if (0..levels).any(|level| self.layers_per_block.at(level) == 0) {
+            return Err("layers_per_block must be at least 1".to_owned());
+        }
         for (level, &channels) in self.block_out_channels.iter().enumerate() {
             let heads = self.heads().at(level);
             if self.norm_num_groups == 0 || channels % self.norm_num_groups != 0 {
@@ -203,5 +202,59 @@ impl UnetConfig {
     /// Latents' sides must be a multiple of this.
     pub fn size_step(&self) -> usize {
         1 << (self.block_out_channels.len() - 1)
+    }
+}
+
+/// Whether a field has its usual value, which it also has where it is left out or `null`; or a list of nothing else.
+fn is_usual(value: Option<&Value>, usual: &str) -> bool {
+    match value {
+        None | Some(Value::Null) => true,
+        Some(Value::Array(each)) => each.iter().all(|value| is_usual(Some(value), usual)),
+        // 1 and 1.0 are the same.
+        Some(Value::Number(number)) => number.as_f64() == usual.parse().ok(),
+        Some(Value::Bool(value)) => usual == if *value { "true" } else { "false" },
+        Some(Value::String(value)) => value == usual,
+        Some(Value::Object(_)) => false,
+    }
+}
+
+fn unsupported(what: &str) -> String {
+    format!("{what} asks for something that is not supported (models of the SD 1.x and 2.x kind are)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_be_another_computation_is_refused_by_name() {
+        let read = |fields: &str| UnetConfig::from_json(fields, "unet/config.json").map_err(|error| error.to_string());
+        for (fields, name) in [
+            (r#"{"addition_embed_type": "text_time"}"#, "addition_embed_type (SDXL)"),
+            (r#"{"time_cond_proj_dim": 256}"#, "time_cond_proj_dim (LCM)"),
+            (r#"{"class_embed_type": "timestep"}"#, "class_embed_type"),
+            (r#"{"num_class_embeds": 1000}"#, "num_class_embeds"),
+            (r#"{"only_cross_attention": [true, true, true, false]}"#, "only_cross_attention"),
+            (r#"{"mid_block_scale_factor": 1.5}"#, "mid_block_scale_factor"),
+            (r#"{"conv_in_kernel": 5}"#, "conv_in_kernel"),
+            (r#"{"act_fn": "gelu"}"#, "act_fn"),
+            (r#"{"mid_block_type": null}"#, "mid_block_type"),
+            (r#"{"layers_per_block": [2, 2, 0, 2]}"#, "layers_per_block"),
+        ] {
+            let reason = read(fields).unwrap_err();
+            assert!(reason.contains(name), "{fields}: {reason}");
+        }
+    }
+
+    #[test]
+    fn what_diffusers_writes_for_stable_diffusion_is_read() {
+        let fields = r#"{"_class_name": "UNet2DConditionModel", "_diffusers_version": "0.42.1", "act_fn": "silu",
+            "addition_embed_type": null, "addition_time_embed_dim": null, "attention_type": "default",
+            "center_input_sample": false, "class_embed_type": null, "conv_in_kernel": 3, "cross_attention_norm": null,
+            "dropout": 0.0, "dual_cross_attention": false, "encoder_hid_dim": null, "mid_block_only_cross_attention": null,
+            "mid_block_scale_factor": 1, "only_cross_attention": [false, false, false, false], "resnet_out_scale_factor": 1.0,
+            "resnet_skip_time_act": false, "resnet_time_scale_shift": "default", "time_cond_proj_dim": null,
+            "time_embedding_type": "positional", "timestep_post_act": null, "upcast_attention": false}"#;
+        assert_eq!(UnetConfig::from_json(fields, "unet/config.json").unwrap(), UnetConfig::default());
     }
 }

@@ -97,10 +97,9 @@ async fn tiled(x: &Tensor<4>, tile: usize, work: impl AsyncFn(Tensor<4>) -> Resu
             }
             tiles.push(result);
         }
-        let taken = tiles.first().map_or(0, |first| match last == Some(y) {
-            true => first.size[0],
-            false => scaled(down.step, tile, first.size[0]),
-        });
+        let taken = tiles
+            .first()
+            .map_or(0, |first| if last == Some(y) { first.size[0] } else { scaled(down.step, tile, first.size[0]) });
         rows.push(joined(&tiles, taken, tile, &across));
         above = tiles;
     }

@@ -77,19 +77,15 @@ impl Arrival {
                 damaged.push(path.as_str());
             }
         }
-        match damaged.is_empty() {
-            true => Ok(()),
-            false => Err(Error::Gpu {
-                during: "loading".to_owned(),
-                reason: format!(
-                    "of {} weights that were read back, {} are not what was sent ({}); it may be short of memory: close other \
-                     programs that use it, or update its driver",
-                    sent.len(),
-                    damaged.len(),
-                    damaged[..damaged.len().min(3)].join(", ")
-                ),
-            }),
+        if damaged.is_empty() {
+            return Ok(());
         }
+        let (all, some, named) = (sent.len(), damaged.len(), damaged[..damaged.len().min(3)].join(", "));
+        let reason = format!(
+            "of {all} weights that were read back, {some} are not what was sent ({named}); it may be short of memory: close \
+             other programs that use it, or update its driver"
+        );
+        Err(Error::Gpu { during: "loading".to_owned(), reason })
     }
 }
 

@@ -86,7 +86,7 @@ pub(super) async fn run(question: &Question<'_>, out: &mut Output) -> Result<()>
     let made = question.state.map_or(0, RunState::step);
     let left = config.steps.saturating_sub(made);
     let seconds = measured.run(config, left);
-    let memory = crate::cli::bench::peak_rss();
+    let memory = crate::base::process::peak_memory();
     let gpu = question.chosen.device.memory_pool_usage().map(|usage| usage.bytes_reserved as f64 / f64::from(1 << 20));
     let (action, sentence) = action(question, left);
     let folder = question.folder.display();

@@ -87,7 +87,7 @@ impl Report {
         let mut report = self.about.clone();
         report["error"] =
             json!({"code": crate::cli::exit::status(error), "message": crate::cli::wording::of_error(error)});
-        report["peak_memory_mb"] = json!(crate::cli::bench::peak_rss());
+        report["peak_memory_mb"] = json!(crate::base::process::peak_memory());
         report["waiting_for_the_device_s"] = json!(ops::waiting().map(|waiting| waiting.as_secs_f64()));
         report["events"] = json!(self.events);
         let text = serde_json::to_vec_pretty(&report).unwrap_or_default();

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::Bench;
+use super::{Bench, Effort};
 use crate::base::math::median;
-use crate::cli::args::BenchArgs;
+use crate::base::process::peak_memory;
 
 /// Repetitions before any is timed, unless one of them takes longer than the time that is given.
 const WARMUP: u32 = 3;
@@ -20,16 +20,16 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    pub fn new(args: &BenchArgs) -> Self {
-        Self { warmup: WARMUP, most: args.steps as usize, limit: args.seconds, seconds: Vec::new() }
+    pub fn new(effort: Effort) -> Self {
+        Self { warmup: WARMUP, most: effort.repetitions as usize, limit: effort.seconds, seconds: Vec::new() }
     }
 
     /// Steps that a job needs for all repetitions.
-    pub fn steps(args: &BenchArgs) -> u32 {
-        args.steps + WARMUP
+    pub fn steps(effort: Effort) -> u32 {
+        effort.repetitions + WARMUP
     }
 
-    /// Takes a time; whether that was the last one needed.
+    /// Takes a time; gives whether that was the last one needed.
     pub fn full(&mut self, seconds: f64) -> bool {
         let slow = seconds > self.limit;
         if self.warmup > 0 {
@@ -42,14 +42,14 @@ impl Clock {
         enough || slow || (late && self.seconds.len() >= FEWEST)
     }
 
-    pub fn figures(mut self, bench: &Bench<'_>) -> Figures {
+    pub fn figures(mut self, bench: &Bench) -> Figures {
         self.seconds.sort_by(f64::total_cmp);
-        Figures { seconds: self.seconds, peak_rss: peak_rss(), gpu: bench.gpu_memory() }
+        Figures { seconds: self.seconds, peak_rss: peak_memory(), gpu: bench.gpu_memory() }
     }
 }
 
 /// One piece of work, measured.
-pub(super) struct Figures {
+pub struct Figures {
     /// Sorted.
     seconds: Vec<f64>,
     /// The process's peak so far, which is why small work comes first.
@@ -58,10 +58,12 @@ pub(super) struct Figures {
 }
 
 impl Figures {
+    /// The time in the middle, in seconds.
     pub fn median(&self) -> f64 {
         median(&self.seconds).unwrap_or(f64::NAN)
     }
 
+    /// The shortest time, in seconds.
     pub fn min(&self) -> f64 {
         self.seconds.first().copied().unwrap_or(f64::NAN)
     }
@@ -70,6 +72,7 @@ impl Figures {
         self.seconds.last().copied().unwrap_or(f64::NAN)
     }
 
+    /// For programs.
     pub fn to_json(&self) -> Value {
         json!({
             "median": self.median(), "min": self.min(), "max": self.max(), "reps": self.seconds.len(),
@@ -77,24 +80,11 @@ impl Figures {
         })
     }
 
+    /// A line for people.
     pub fn row(&self, name: &str) -> String {
         let times = [self.median(), self.min(), self.max()].map(|seconds| format!("{:8.1}ms", seconds * 1000.0));
         format!("{name:26}{}   {}", times.concat(), self.seconds.len())
     }
-}
-
-/// The most memory that the process has had, in megabytes, where the system tells.
-pub(in crate::cli) fn peak_rss() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let kilobytes = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse::<f64>().ok());
-    kilobytes.map(|kilobytes| kilobytes / 1024.0)
-}
-
-/// How many programs wanted a processor in the last minute, where the system tells.
-pub(super) fn load_average() -> Option<f64> {
-    std::fs::read_to_string("/proc/loadavg").ok()?.split_whitespace().next()?.parse().ok()
 }
 
 #[cfg(test)]

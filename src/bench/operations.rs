@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 
 use super::Bench;
 use super::clock::Clock;
-use crate::model::ModelConfig;
 use crate::ops::{
     Conv2d, Linear, Norm, Var, Weight, attention, backward, conv2d, geglu, group_norm_silu, layer_norm, linear,
 };
+use crate::unet::graph::Graph;
+use crate::weights::Stored;
 use crate::{Result, ops};
 
 /// Side of the matrices of the product that stands for the device's peak.
@@ -22,7 +23,7 @@ const PROBE: usize = 1536;
 const STREAM: usize = 16 << 20;
 
 /// What the device does at most, as far as our own kernels get there.
-pub(super) struct Peak {
+pub struct Peak {
     /// Billions of multiplications and additions a second, in a product of large square matrices.
     pub gflops: f64,
     /// Billions of bytes a second, in a sum of two long vectors.
@@ -40,9 +41,9 @@ struct Op {
     shape: [usize; 4],
 }
 
-impl Bench<'_> {
+impl Bench {
     /// Measures what the device does at most.
-    pub(super) async fn peak(&self) -> Result<Peak> {
+    pub async fn peak(&self) -> Result<Peak> {
         let x = Var::constant(self.random([PROBE, PROBE]));
         let layer = Linear { weight: Weight::new(self.random([PROBE, PROBE])), bias: None };
         let product = self.repeat(async || settled(linear(&x, &layer).into_value()).await).await?;
@@ -55,12 +56,12 @@ impl Bench<'_> {
     }
 
     /// Measures every operation forward and backward; a row for people and an object for programs of each.
-    pub(super) async fn operations(&self, peak: &Peak) -> Result<Vec<(String, Value)>> {
+    pub async fn operations(&self, peak: &Peak) -> Result<Vec<(String, Value)>> {
         let mut rows = Vec::new();
         for op in self.list() {
             let x = self.random(op.shape);
             let forward = self.repeat(async || settled((op.run)(&Var::constant(x.clone())).into_value()).await).await?;
-            let mut clock = Clock::new(self.args);
+            let mut clock = Clock::new(self.effort);
             loop {
                 let leaf = Var::leaf(x.clone());
                 let y = (op.run)(&leaf);
@@ -100,13 +101,14 @@ impl Bench<'_> {
         let config = &model.config;
         let unet = &config.unet;
         let latents = self.side as usize / config.vae.pixels_per_latent();
+        let graph = Graph::new(unet);
         let mut ops = Vec::new();
         for (level, &channels) in unet.block_out_channels.iter().enumerate() {
             let side = latents >> level;
             let positions = (side * side) as f64;
             let shape = [1, side, side, channels];
             let at = |what: &str| format!("{what} {channels}, {side} x {side}");
-            let (resnets, transformers) = counts(config, level);
+            let (resnets, transformers) = counts(&graph, level);
             let conv = self.convolution(channels);
             let norm = self.norm(channels, unet.norm_num_groups);
             ops.push(Op {
@@ -177,10 +179,10 @@ impl Bench<'_> {
     /// A weight that is kept as the model's U-Net is.
     fn weight(&self, shape: [usize; 2]) -> Weight<2> {
         let values = self.random(shape) / (shape[1] as f64).sqrt();
-        match self.half {
-            true => Weight::new(values.cast(DType::F16)),
-            false => Weight::new(values),
-        }
+        Weight::new(match self.session.model().unet.stored() {
+            Stored::F32 => values,
+            Stored::F16 => values.cast(DType::F16),
+        })
     }
 
     fn linear(&self, inputs: usize, outputs: usize) -> Linear {
@@ -199,16 +201,10 @@ impl Bench<'_> {
     }
 }
 
-/// Residual blocks and transformers of a level, both ways and the middle.
-fn counts(config: &ModelConfig, level: usize) -> (usize, usize) {
-    let (unet, levels) = (&config.unet, config.unet.block_out_channels.len());
-    let (down, up) = (unet.layers_per_block.at(level), unet.layers_per_block.at(level) + 1);
-    let middle = usize::from(level + 1 == levels);
-    let has = |crossed: bool, count: usize| if crossed { count } else { 0 };
-    let transformers = has(unet.down_block_types[level].starts_with("Cross"), down)
-        + has(unet.up_block_types[levels - 1 - level].starts_with("Cross"), up)
-        + middle;
-    (down + up + 2 * middle, transformers)
+/// Residual blocks and transformers at a level.
+fn counts(graph: &Graph, level: usize) -> (usize, usize) {
+    let stages = || graph.stages().filter(|stage| stage.level == level);
+    (stages().map(|stage| stage.layers.len()).sum(), stages().map(|stage| stage.transformers().count()).sum())
 }
 
 async fn settled<const D: usize>(tensor: Tensor<D>) -> Result<()> {

@@ -1,0 +1,207 @@
+//! `pseudoword bench`: measures, and prints what was measured.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use super::args::{BenchArgs, RandomModel, Shared, option_name};
+use super::find;
+use super::open::{self, ModelId};
+use super::output::Output;
+use crate::base::process::{load_average, peak_memory};
+use crate::bench::{Bench, Effort, Figures, Peak};
+use crate::checkpoint::{Family, family_files};
+use crate::config::TrainConfig;
+use crate::gpu::Chosen;
+use crate::model::{Loading, ModelConfig, with_random_weights};
+use crate::ops::tiles;
+use crate::plan::{self, MemoryPlan};
+use crate::sample::SOFTWARE;
+use crate::source::{Memory, Source};
+use crate::{Error, Result};
+
+/// Load averages above this make figures worth little.
+const BUSY: f64 = 0.5;
+
+/// What was measured: people see each figure when it is there, programs get one object in the end.
+struct Report<'a> {
+    bench: Bench,
+    object: Value,
+    out: &'a mut Output,
+}
+
+/// Measures the model that is asked for.
+pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> Result<()> {
+    if args.steps == 0 || args.batch.contains(&0) || args.seconds.is_nan() {
+        return Err(Error::Usage("--steps and --batch must be at least 1, --seconds a number".to_owned()));
+    }
+    let (source, model) = model(args, shared, out).await?;
+    let load = load_average();
+    let begun = Instant::now();
+    let (session, chosen) = open::session(shared, source, &planned(args), Loading::default(), out).await?;
+    let load_seconds = begun.elapsed().as_secs_f64();
+    let bench = Bench {
+        device: chosen.device.clone(),
+        side: args.resolution.unwrap_or_else(|| session.model().config.resolution()),
+        checkpointing: args.checkpointing,
+        effort: Effort { repetitions: args.steps, seconds: args.seconds },
+        session,
+    };
+    let mut report = Report::new(bench, &model, &chosen, out)?;
+    report.object["load_s"] = json!(load_seconds);
+    report.object["load_1m"] = json!(load);
+    report.pieces(&args.batch).await?;
+    let peak = report.split(args.batch.iter().copied().min().unwrap_or(1)).await?;
+    if args.ops {
+        report.operations(&peak).await?;
+    }
+    report.end(load_seconds, load)
+}
+
+/// What the largest batch, and denoising at the same size, need.
+fn planned(args: &BenchArgs) -> impl Fn(&ModelConfig, plan::WeightBytes, bool) -> MemoryPlan {
+    let (resolution, batch_size) = (args.resolution, args.batch.iter().copied().max().unwrap_or(1));
+    let config = TrainConfig { checkpointing: args.checkpointing, resolution, batch_size, ..TrainConfig::default() };
+    move |model, weights, on_cpu| {
+        let side = resolution.unwrap_or_else(|| model.resolution());
+        let job = plan::Job { height: side, width: side, batch: batch_size };
+        let pictures = Some(plan::Job { batch: 2, ..job });
+        MemoryPlan::training(model, weights, job, crate::train::recomputes(&config, model), pictures, on_cpu)
+    }
+}
+
+/// The model that is measured: the one that is asked for, or one of its kind with random weights.
+async fn model(args: &BenchArgs, shared: &Shared, out: &mut Output) -> Result<(Rc<dyn Source>, ModelId)> {
+    let family = match args.random {
+        None => {
+            let source = find::model(shared, out).await?;
+            let model = ModelId::named(&*source);
+            return Ok((source, model));
+        }
+        Some(RandomModel::Sd1) => Some(Family::Sd1),
+        Some(RandomModel::Sd2) => Some(Family::Sd2),
+        Some(RandomModel::Model) => None,
+    };
+    let configs: Rc<dyn Source> = match family {
+        None => find::model(shared, out).await?,
+        Some(_) if shared.model.is_some() => {
+            return Err(Error::Usage("--random sd1 and sd2 are models of their own: leave --model out".to_owned()));
+        }
+        Some(family) => {
+            let mut memory = Memory::new(format!("{family:?}").to_lowercase());
+            for (path, bytes) in family_files(family)? {
+                memory.insert(path, bytes);
+            }
+            Rc::new(memory)
+        }
+    };
+    let random = with_random_weights(configs).await?;
+    // Their hash would say nothing.
+    let model = ModelId { name: random.name(), hash: None };
+    Ok((Rc::new(random), model))
+}
+
+impl<'a> Report<'a> {
+    /// Begins with what is measured, and where.
+    fn new(bench: Bench, model: &ModelId, chosen: &Chosen, out: &'a mut Output) -> Result<Self> {
+        let (side, tiles) = (bench.side, tiles(&chosen.device));
+        let object = json!({
+            "event": "bench", "engine": SOFTWARE, "model": model.name, "device": chosen.name, "kind": chosen.kind,
+            "side": side, "threads": std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            "weights": bench.session.model().unet.stored().name(), "unet_gflop": bench.unet_flops() / 1e9,
+            "checkpointing": option_name(&bench.checkpointing),
+            "tiles": tiles.map(|tiles| tiles.names().into_iter().collect::<BTreeMap<_, _>>()),
+        });
+        out.line(&format!("{SOFTWARE}: {}, {}, {side} x {side} pixels", chosen.name, model.name))?;
+        if let Some(tiles) = tiles {
+            out.line(&format!("matrix products in tiles: {}", tiles.words()))?;
+        }
+        out.line(&format!("{:26}{:>10}{:>10}{:>10}   times", "", "median", "min", "max"))?;
+        Ok(Self { bench, object, out })
+    }
+
+    fn measured(&mut self, name: &str, path: &[&str], figures: &Figures) -> Result<()> {
+        let place = path.iter().fold(&mut self.object, |place, key| &mut place[*key]);
+        *place = figures.to_json();
+        self.out.line(&figures.row(name))
+    }
+
+    /// The pieces of work that commands are made of.
+    async fn pieces(&mut self, batches: &[u32]) -> Result<()> {
+        let figures = self.bench.encode().await?;
+        self.measured("VAE encode", &["vae_encode_s"], &figures)?;
+        let figures = self.bench.decode().await?;
+        self.measured("VAE decode", &["vae_decode_s"], &figures)?;
+        let figures = self.bench.denoise().await?;
+        self.measured("denoising step (guided)", &["denoise_step_s"], &figures)?;
+        let mut batches = batches.to_vec();
+        batches.sort_unstable();
+        batches.dedup();
+        for batch in batches {
+            let figures = self.bench.train(batch).await?;
+            self.measured(&format!("training step, batch {batch}"), &["train_step_s", &batch.to_string()], &figures)?;
+        }
+        Ok(())
+    }
+
+    /// What a training step is made of, held against what the device does at most, which is given.
+    async fn split(&mut self, batch: u32) -> Result<Peak> {
+        let peak = self.bench.peak().await?;
+        self.object["peak_gflops"] = json!(peak.gflops);
+        self.object["bandwidth_gb_s"] = json!(peak.gigabytes);
+        self.out.line(&format!("this device at most: {:.1} GFLOP/s, {:.1} GB/s", peak.gflops, peak.gigabytes))?;
+        let split = self.bench.split(batch).await?;
+        let whole = self.object["train_step_s"][batch.to_string()]["median"].as_f64().unwrap_or(f64::NAN);
+        let rest = (whole - split.sum()).max(0.0);
+        // Forward once, backward to the activations once more, and the forward pass again where blocks are recomputed.
+        let passes = if split.recomputed { 3.0 } else { 2.0 };
+        let flops = self.bench.unet_flops();
+        let rate = |passes: f64, seconds: f64| passes * f64::from(batch) * flops / seconds / 1e9;
+        let (forward_rate, step_rate) = (rate(1.0, split.unet), rate(passes, split.unet + split.backward));
+        self.object["split_s"] = json!({
+            "batch": batch, "text": split.text, "unet": split.unet, "backward": split.backward, "rest": rest,
+            "recomputed": split.recomputed, "unet_gflops": forward_rate, "step_gflops": step_rate,
+        });
+        let [text, unet, back, rest] = [split.text, split.unet, split.backward, rest].map(|seconds| seconds * 1000.0);
+        self.out.line(&format!(
+            "of a training step, batch {batch}: text {text:.1} ms, U-Net {unet:.1} ms, backward {back:.1} ms, rest \
+             (optimiser, noise, reading) {rest:.1} ms"
+        ))?;
+        self.out.line(&format!(
+            "U-Net forward {forward_rate:.1} GFLOP/s ({:.0} % of the most), forward and backward {step_rate:.1} ({:.0} %)",
+            100.0 * forward_rate / peak.gflops,
+            100.0 * step_rate / peak.gflops
+        ))?;
+        Ok(peak)
+    }
+
+    /// The U-Net's operations one by one.
+    async fn operations(&mut self, peak: &Peak) -> Result<()> {
+        self.out.line(&format!(
+            "{:36}{:>8}{:>13}{:>11}",
+            "operations of the U-Net, batch 1", "count", "forward", "backward"
+        ))?;
+        let rows = self.bench.operations(peak).await?;
+        for (row, _) in &rows {
+            self.out.line(row)?;
+        }
+        self.object["ops"] = rows.into_iter().map(|(_, object)| object).collect();
+        Ok(())
+    }
+
+    /// Ends with what belongs to all figures.
+    fn end(mut self, load_seconds: f64, load: Option<f64>) -> Result<()> {
+        let (peak, gpu) = (peak_memory(), self.bench.gpu_memory());
+        self.object["peak_rss_mb"] = json!(peak);
+        self.object["peak_gpu_mb"] = json!(gpu);
+        let peak = peak.map_or_else(|| "unknown".to_owned(), |megabytes| format!("{megabytes:.0} MB"));
+        let gpu = gpu.map_or_else(String::new, |megabytes| format!(", GPU pool {megabytes:.0} MB"));
+        let mut lines = vec![format!("loading the model {load_seconds:.2} s"), format!("peak memory {peak}{gpu}")];
+        if let Some(load) = load.filter(|load| *load > BUSY) {
+            lines.push(format!("other programs were running (load average {load:.2}): these figures are worth little"));
+        }
+        self.out.result(&lines.join("\n"), &self.object)
+    }
+}
