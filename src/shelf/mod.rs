@@ -10,16 +10,17 @@
 
 mod name;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use self::name::{encode, places, token_of};
+use self::name::{encode, token_of};
 use crate::base::files::{file_name, make_folder, remove, sweep, sync_folder, write_whole};
 use crate::base::lock::FileLock;
 use crate::formats::{Holds, endings};
+use crate::text::scan::occurrences;
 use crate::{Error, Result};
 
 /// Where removed embeddings go.
@@ -215,24 +216,17 @@ impl Shelf {
         Ok(contents)
     }
 
-    /// The words whose names stand in a prompt, longest names first. What belongs to a longer name is not looked at
-    /// again, and a name of letters must stand alone: `cat` is meant neither by `<cat>`, if that is kept too, nor by
-    /// "category".
+    /// The embeddings whose names stand in a prompt, as the tokenizer will find them there, longest names first: `cat` is
+    /// meant neither by `<cat>`, if that is on the shelf too, nor by "category".
     ///
     /// # Errors
     /// As for [`Shelf::list`].
     pub fn named_in(&self, prompt: &str) -> Result<Vec<StoredEmbedding>> {
         let mut words = self.list()?.words;
         words.sort_by_key(|word| std::cmp::Reverse(word.token.len()));
-        let mut taken: Vec<Range<usize>> = Vec::new();
-        words.retain(|word| {
-            let overlaps = |at: &Range<usize>| taken.iter().any(|taken| at.start < taken.end && taken.start < at.end);
-            let found: Vec<Range<usize>> = places(&word.token, prompt).filter(|at| !overlaps(at)).collect();
-            let named = !found.is_empty();
-            taken.extend(found);
-            named
-        });
-        Ok(words)
+        let tokens: Vec<&str> = words.iter().map(|word| word.token.as_str()).collect();
+        let named: BTreeSet<usize> = occurrences(prompt, &tokens).map(|(number, _)| number).collect();
+        Ok(words.into_iter().enumerate().filter(|(number, _)| named.contains(number)).map(|(_, word)| word).collect())
     }
 
     fn unknown(&self, token: &str) -> Error {
@@ -373,6 +367,7 @@ mod tests {
         assert_eq!(named("a <cat>-2"), ["<cat>-2"]);
         assert_eq!(named("a category"), [""; 0]);
         assert_eq!(named("a cat."), ["cat"]);
+        assert_eq!(named("A CAT"), ["cat"], "as in prompts, which have no case");
     }
 
     #[test]

@@ -1,7 +1,6 @@
-//! Names of words: as names of files, and in prompts.
+//! Names of embeddings as names of files.
 
 use std::fmt::Write;
-use std::ops::Range;
 
 use crate::formats::{Holds, endings, is_windows_device};
 use crate::source::url::unescape;
@@ -34,16 +33,6 @@ pub(super) fn token_of(file_name: &str) -> Option<String> {
     let (stem, ending) = file_name.rsplit_once('.')?;
     let token = unescape(stem)?;
     (endings(Holds::Embedding).any(|known| known == ending) && encode(&token).as_deref() == Ok(stem)).then_some(token)
-}
-
-/// Where a name stands in a text; where it begins or ends like a word, it must begin or end one.
-pub(super) fn places(token: &str, text: &str) -> impl Iterator<Item = Range<usize>> {
-    let of_word = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
-    text.match_indices(token).map(|(at, found)| at..at + found.len()).filter(move |at| {
-        let open = token.starts_with(of_word) && text[..at.start].ends_with(of_word);
-        let close = token.ends_with(of_word) && text[at.end..].starts_with(of_word);
-        !open && !close
-    })
 }
 
 #[cfg(test)]

@@ -182,3 +182,35 @@ impl ClipTokenizer {
         Piece { ids: encoding.get_ids().to_vec(), starts, word: None }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokenizer() -> ClipTokenizer {
+        pollster::block_on(ClipTokenizer::load(&crate::mini::source(), 3035, 77)).unwrap()
+    }
+
+    #[test]
+    fn every_text_encoder_takes_the_prompt_and_knows_the_word() {
+        let mut tokenizers = Tokenizers::new(vec![tokenizer(), tokenizer()]);
+        assert_eq!(tokenizers.add_word("<cat>", 2).unwrap(), 0);
+        let prompt = tokenizers.prompt("a <CAT>, a cat");
+        assert_eq!(prompt.encoders.len(), 2);
+        assert_eq!(
+            (prompt.tokens().words.as_slice(), &prompt.encoders[0]),
+            (&["<cat>".to_owned()][..], &prompt.encoders[1])
+        );
+        assert_eq!(tokenizers.remove_word("<cat>"), Some(0..2));
+        assert!(tokenizers.prompt("a <cat>").encoders.iter().all(|tokens| tokens.words.is_empty()));
+    }
+
+    #[test]
+    fn a_word_that_one_of_them_refuses_is_known_to_none() {
+        let mut taken = tokenizer();
+        taken.add_word("<cat>", 1).unwrap();
+        let mut tokenizers = Tokenizers::new(vec![tokenizer(), taken]);
+        assert!(tokenizers.add_word("<Cat>", 1).is_err());
+        assert_eq!(tokenizers.first().words().count(), 0);
+    }
+}
