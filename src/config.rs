@@ -1,8 +1,8 @@
 //! What a user can set, with the one source of defaults for the command line, the page and the library.
 //!
-//! The structs are plain serde data. With the `native` feature they are clap arguments too: their help is the comment of
-//! the field, their default that of `Default`, which is the only place where a default is written. The page asks for them
-//! (`web::choices`). Which ones were measured, and how, is in `benches/README.md`.
+//! The structs are plain serde data. With the `native` feature they are clap arguments too: their help is the comment
+//! of the field, their default that of `Default`, which is the only place where a default is written. The page asks for
+//! them (`web::choices`). Which ones were measured, and how, is in `benches/README.md`.
 
 use serde::{Deserialize, Serialize};
 
@@ -131,7 +131,7 @@ pub enum SamplerKind {
     Dpmpp2m,
 }
 
-/// What is to be known of a sampler where it is not run: everything there is to fill in for a new one, beside its method in
+/// What other modules need to know of a sampler: all that a new one must fill in, apart from its method in
 /// [`Sampler::new`](crate::schedule::Sampler::new).
 struct SamplerFacts {
     name: &'static str,
@@ -145,7 +145,8 @@ impl SamplerKind {
     /// Every sampler, in the order in which they are offered.
     pub const ALL: [Self; 5] = [Self::Ddim, Self::Pndm, Self::Euler, Self::EulerAncestral, Self::Dpmpp2m];
 
-    /// The names of AUTOMATIC1111's web UI are in its `modules/sd_samplers_kdiffusion.py` and `sd_samplers_timesteps.py`.
+    /// The names of AUTOMATIC1111's web UI are in its `modules/sd_samplers_kdiffusion.py` and
+    /// `sd_samplers_timesteps.py`.
     const fn facts(self) -> SamplerFacts {
         let (name, label, upstream, takes_karras, needs_noise) = match self {
             SamplerKind::Ddim => ("ddim", "DDIM", "DDIM", false, false),
@@ -172,7 +173,8 @@ impl SamplerKind {
         self.facts().upstream
     }
 
-    /// Whether its noise levels can be spaced as Karras proposes: not those that are defined on the timesteps themselves.
+    /// Whether its noise levels can be spaced as Karras proposes: not those that are defined on the timesteps
+    /// themselves.
     pub const fn takes_karras(self) -> bool {
         self.facts().takes_karras
     }

@@ -15,7 +15,7 @@ pub enum Holds {
 }
 
 /// Endings in lower case and without the dot, and what a file with one can hold. Where a word is looked for, earlier
-/// ones come first. Those that can hold nothing are known, so that they are refused as files and not taken for a
+/// ones come first. Those that can hold nothing are known, so that they are refused as files and not mistaken for a
 /// repository.
 ///
 /// `embedding` has a table of its own, since it depends on nothing else; a test below holds one against the other.
@@ -35,13 +35,13 @@ const ENDINGS: [(&str, &[Holds]); 13] = [
     ("json", &[]),
 ];
 
-/// The entry of a path's ending, in whatever case it is.
+/// The entry of a path's ending, in any case.
 fn known(path: &str) -> Option<&'static (&'static str, &'static [Holds])> {
     let (_, ending) = path.rsplit_once('.')?;
     ENDINGS.iter().find(|(known, _)| known.eq_ignore_ascii_case(ending))
 }
 
-/// Whether a path ends like a file that this program knows, be it to refuse it.
+/// Whether a path ends like a file that this program knows, even if only to refuse it.
 pub fn is_known(path: &str) -> bool {
     known(path).is_some()
 }
@@ -56,7 +56,7 @@ pub fn endings(what: Holds) -> impl Iterator<Item = &'static str> {
     ENDINGS.iter().filter(move |(_, holds)| holds.contains(&what)).map(|(ending, _)| *ending)
 }
 
-/// Whether Windows takes a file's name, in lower case, for a device's: `con`, `com1`, `aux.txt`, ...
+/// Whether Windows takes a file's name, in lower case, as a device's: `con`, `com1`, `aux.txt`, ...
 pub fn is_windows_device(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or_default();
     ["con", "prn", "aux", "nul"].contains(&stem)
@@ -70,7 +70,7 @@ pub fn is_lfs_pointer(head: &[u8]) -> bool {
     head.starts_with(b"version https://git-lfs.github.com/spec/")
 }
 
-/// Whether a file begins like a page of the web.
+/// Whether a file begins like a web page.
 pub fn is_web_page(head: &[u8]) -> bool {
     let text = String::from_utf8_lossy(&head[..head.len().min(512)]);
     let text = text.trim_start_matches('\u{feff}').trim_start().to_ascii_lowercase();

@@ -1,4 +1,4 @@
-//! The facade: a loaded model, the words that it knows besides its own, and the jobs that can be started.
+//! The facade: a loaded model, the embeddings that were added to it, and the jobs that can be started.
 
 use std::rc::Rc;
 
@@ -24,7 +24,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Loads a model onto a device. What happens meanwhile is told to `events`.
+    /// Loads a model onto a device, reporting its progress to `events`.
     pub async fn open(source: Rc<dyn Source>, device: &Device, events: &mut dyn FnMut(Event)) -> Result<Self> {
         Self::load(source, device, Loading::default(), events).await
     }
@@ -66,30 +66,30 @@ impl Session {
         &self.model
     }
 
-    /// The first text encoder's tokenizer, with the words that were added.
+    /// The first text encoder's tokenizer, with the tokens that were added.
     pub fn tokenizer(&self) -> &ClipTokenizer {
         self.tokenizers.first()
     }
 
-    /// The tokenizers of all text encoders, with the words that were added.
+    /// The tokenizers of all text encoders, with the tokens that were added.
     pub fn tokenizers(&self) -> &Tokenizers {
         &self.tokenizers
     }
 
-    /// The words that were added.
+    /// The embeddings that were added.
     pub fn embeddings(&self) -> &[Embedding] {
         &self.embeddings
     }
 
-    /// The vectors of the words that were added, in the order of their ids.
+    /// The vectors of the embeddings that were added, in the order of their ids.
     pub fn rows(&self) -> &Rows {
         &self.rows
     }
 
-    /// Makes a learned word usable in prompts. `file` is for messages.
+    /// Makes an embedding usable in prompts. `file` is for messages.
     ///
     /// # Errors
-    /// [`Error::WrongWidth`] if it belongs to another kind of model, [`Error::TokenTaken`] if its name is in use.
+    /// [`Error::WrongWidth`] if it belongs to another kind of model, [`Error::TokenTaken`] if its token is in use.
     pub fn add_embedding(&mut self, embedding: Embedding, file: &str) -> Result<()> {
         if embedding.width() != self.rows.width {
             return Err(Error::WrongWidth {
@@ -105,7 +105,7 @@ impl Session {
         Ok(())
     }
 
-    /// Forgets a learned word, and gives it back; none if no word has this name. Jobs that were started keep theirs.
+    /// Removes an embedding and gives it back; none if no embedding has this token. Jobs that were started keep theirs.
     pub fn remove_embedding(&mut self, token: &str) -> Option<Embedding> {
         let rows = self.tokenizers.remove_word(token)?;
         self.rows.values.drain(rows.start * self.rows.width..rows.end * self.rows.width);
@@ -114,8 +114,8 @@ impl Session {
         Some(self.embeddings.remove(at))
     }
 
-    /// A prompt without the embeddings in it, to compare with: in the place of each is the phrase that it started from, or
-    /// nothing where it started from none. None if no embedding is in it.
+    /// A prompt without its embeddings, for comparison: each is replaced by the phrase that it started from, or by
+    /// nothing if it started from none. None if the prompt has no embedding in it.
     pub fn without(&self, prompt: &str) -> Option<String> {
         if self.tokenizer().prompt(prompt).words.is_empty() {
             return None;
@@ -135,15 +135,15 @@ impl Session {
         SampleJob::new(self.model.clone(), self.tokenizers.clone(), &self.rows, prompt, config)
     }
 
-    /// Starts learning a word. Nothing is computed until the job is asked for its first event.
+    /// Starts training an embedding. Nothing is computed until the job is asked for its first event.
     pub fn train(&self, config: &TrainConfig, input: TrainInput) -> Result<TrainJob> {
         TrainJob::new(self.model.clone(), self.tokenizers.clone(), self.rows.clone(), config, input)
     }
 
-    /// Goes on with a run from its state ([`TrainJob::state`]), given what it was started with.
+    /// Resumes a run from its state ([`TrainJob::state`]), given what it was started with.
     ///
     /// # Errors
-    /// [`Error::Changed`] naming every input that is not what it was.
+    /// [`Error::Changed`], naming every input that has changed.
     pub fn resume(&self, config: &TrainConfig, input: TrainInput, state: &RunState) -> Result<TrainJob> {
         let mut job = self.train(config, input)?;
         job.restore(state)?;
@@ -151,7 +151,8 @@ impl Session {
     }
 }
 
-/// Whether a record of where an embedding started from can stand in a prompt: drawn numbers and other embeddings cannot.
+/// Whether the record of what an embedding started from can be written in a prompt: random numbers and other embeddings
+/// cannot.
 fn is_phrase(init: &str) -> bool {
     !init.starts_with("random (")
         && init.chars().all(|c| c.is_alphanumeric() || c.is_whitespace() || "'-,.".contains(c))

@@ -1,4 +1,4 @@
-//! Failures on demand, for the tests of what must follow them.
+//! Failures on demand, to test what must happen after them.
 //!
 //! The variable `PSEUDOWORD_FAILPOINTS` is read by the program, which calls [`arm`], and never by the library; where it
 //! is not set, nothing here does anything. It lists places that the program passes, what is to happen there, and at
@@ -29,9 +29,9 @@ pub enum Failure {
     GpuMemory,
     /// The GPU is given an invalid command.
     GpuInvalid,
-    /// Nothing happens any more.
+    /// The program hangs.
     Hang,
-    /// What the place stands for is so.
+    /// Switches on what the place is named after.
     On,
 }
 

@@ -21,7 +21,7 @@ pub struct WriteError {
 /// A file cannot be read.
 #[derive(Debug)]
 pub enum ReadError {
-    /// The system does not let us.
+    /// The system refuses.
     Failed {
         /// The file.
         path: PathBuf,
@@ -85,7 +85,7 @@ pub fn write_and_keep(path: &Path, bytes: &[u8], previous: Option<&Path>) -> Wri
     sync_folder(folder_of(path)).map_err(failed)
 }
 
-/// Sees a folder's new names onto the disk: they are in the folder's data, which has its own way there.
+/// Syncs a folder's new names to the disk: they are part of the folder's data, which is written separately.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     // Windows cannot open folders.
     if !cfg!(unix) {
@@ -106,18 +106,18 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes what programs that died while they wrote have left in a folder. Whoever calls this must be alone there.
+/// Removes from a folder what programs left that died while they wrote. The caller must be alone there.
 pub fn sweep(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with('.') && name.ends_with(".tmp") {
-            // Left where it is it costs a little room, no more.
+            // A leftover costs a little room, no more.
             let _removed = fs::remove_file(entry.path());
         }
     }
 }
 
-/// A new file beside `path`, under a name that nobody has.
+/// A new file beside `path`, under a name that is not in use.
 fn scratch(path: &Path) -> io::Result<(File, PathBuf)> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let mut number = 0;
@@ -152,7 +152,7 @@ pub fn check_writable(folder: &Path) -> Written {
     let exists = |path: &Path| match fs::metadata(path) {
         Ok(about) if about.is_dir() => Ok(true),
         Ok(_) => Err(io::Error::new(ErrorKind::NotADirectory, format!("{} is a file, not a folder", path.display()))),
-        // The second kind: something above it is a file, which is found out on the way up.
+        // The second kind: something above it is a file, which the next round finds.
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
         Err(error) => Err(error),
     };

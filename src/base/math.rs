@@ -5,7 +5,8 @@ pub fn norm(vector: &[f32]) -> f64 {
     vector.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt()
 }
 
-/// The middle of values in ascending order, the mean of the two in the middle if their number is even. None of none.
+/// The median of values in ascending order: the mean of the two in the middle if their number is even. None without
+/// values.
 pub fn median(sorted: &[f64]) -> Option<f64> {
     let (low, high) = (sorted.len().checked_sub(1)? / 2, sorted.len() / 2);
     Some((sorted[low] + sorted[high]) / 2.0)

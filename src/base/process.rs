@@ -1,4 +1,4 @@
-//! What the system knows about this process, where it tells (Linux does).
+//! What the system reports about this process, where it does (on Linux).
 
 /// The most memory that the process has had, in megabytes.
 pub fn peak_memory() -> Option<f64> {
@@ -9,7 +9,7 @@ pub fn peak_memory() -> Option<f64> {
     kilobytes.map(|kilobytes| kilobytes / 1024.0)
 }
 
-/// How many programs wanted a processor in the last minute.
+/// How many programs wanted a processor over the last minute.
 pub fn load_average() -> Option<f64> {
     std::fs::read_to_string("/proc/loadavg").ok()?.split_whitespace().next()?.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! Times of one piece of work, and what became of the memory.
+//! Times of one piece of work, and the memory after it.
 
 use serde_json::{Value, json};
 
@@ -6,9 +6,9 @@ use super::{Bench, Effort};
 use crate::base::math::median;
 use crate::base::process::peak_memory;
 
-/// Repetitions before any is timed, unless one of them takes longer than the time that is given.
+/// Repetitions before any is timed, unless one of them takes longer than the time allowed.
 const WARMUP: u32 = 3;
-/// Repetitions that are timed however long they take, unless one takes longer than the time that is given.
+/// The fewest repetitions that are timed, unless one takes longer than the time allowed.
 const FEWEST: usize = 3;
 
 /// Collects times until there are enough.
@@ -95,7 +95,7 @@ mod tests {
         Clock { warmup: WARMUP, most, limit, seconds: Vec::new() }
     }
 
-    /// How many times are taken, and how many of them count, if every repetition takes so long.
+    /// How many repetitions are made, and how many of them count, if each takes this long.
     fn taken(mut clock: Clock, seconds: f64) -> (usize, usize) {
         let mut all = 1;
         while !clock.full(seconds) {

@@ -1,4 +1,4 @@
-//! How much arithmetic the U-Net is.
+//! How much arithmetic the U-Net takes.
 
 use crate::model::ModelConfig;
 use crate::unet::graph::{Graph, Stage, Transformer};
@@ -16,8 +16,8 @@ pub fn unet_flops(config: &ModelConfig, side: usize) -> f64 {
     };
     let transformer = |level: usize, shape: &Transformer| {
         let (n, c, context) = (positions(level), shape.width as f64, shape.context as f64);
-        // Queries, keys, values and output of the one, queries and output of the other, the gated MLP; keys and values of
-        // the prompt; scores and values.
+        // Queries, keys, values and output of the one, queries and output of the other, the gated MLP; keys and values
+        // of the prompt; scores and values.
         let block = n * c * c * (4.0 + 2.0 + 12.0) + 2.0 * words * context * c + 2.0 * n * n * c + 2.0 * n * words * c;
         2.0 * n * c * c + shape.blocks as f64 * block
     };
@@ -33,7 +33,7 @@ pub fn unet_flops(config: &ModelConfig, side: usize) -> f64 {
         let stages = stages.iter().filter(|stage| stage.resamples);
         stages.map(|stage| convolution(to(stage.level), [stage.channels(); 2])).sum::<f64>()
     };
-    // Each computes at the resolution that it makes.
+    // Each computes at the resolution of its output.
     sum += resampled(&graph.down, |level| level + 1) + resampled(&graph.up, |level| level - 1);
     2.0 * sum
 }

@@ -1,7 +1,8 @@
 //! How long steps take and what memory they need: what `pseudoword bench` measures.
 //!
 //! The pieces of work, their sizes and the names of the figures are those of `benches/peer/peer.py`, which measures
-//! diffusers and PyTorch. Every time ends with values read back from the device, so that nothing is still under way.
+//! diffusers and PyTorch. Every measurement ends with values read back from the device, so that nothing is still
+//! running.
 
 mod clock;
 mod flops;
@@ -30,7 +31,7 @@ use crate::train::{TrainInput, TrainPicture};
 pub struct Effort {
     /// Timed repetitions of each piece of work.
     pub repetitions: u32,
-    /// Most seconds for each, beside a few repetitions that are made in any case.
+    /// Most seconds for each, apart from a few repetitions that are made in any case.
     pub seconds: f64,
 }
 
@@ -42,7 +43,7 @@ pub struct Bench {
     pub device: Device,
     /// Side of the pictures in pixels.
     pub side: u32,
-    /// Whether blocks are computed again in the backward pass.
+    /// Whether blocks are recomputed in the backward pass.
     pub checkpointing: Checkpointing,
     /// How much is measured.
     pub effort: Effort,
@@ -54,9 +55,9 @@ pub struct Split {
     pub text: f64,
     /// The U-Net, forward.
     pub unet: f64,
-    /// Back through both.
+    /// The backward pass through both.
     pub backward: f64,
-    /// Whether blocks were computed again on the way back.
+    /// Whether blocks were recomputed in the backward pass.
     pub recomputed: bool,
 }
 
@@ -77,7 +78,7 @@ impl Bench {
         self.session.model().config.vae.pixels_per_latent()
     }
 
-    /// The pieces of a training step, each waited for: the prompts, the U-Net, and back through both.
+    /// The pieces of a training step, each waited for: the prompts, the U-Net, and the backward pass.
     pub async fn split(&self, batch: u32) -> Result<Split> {
         let model = self.session.model();
         let (config, side) = (&model.config, self.side as usize / self.pixels_per_latent());
@@ -153,7 +154,7 @@ impl Bench {
         self.steps(async || job.next().await).await
     }
 
-    /// Settings of a run that does nothing but steps.
+    /// Settings of a run that makes only steps.
     fn settings(&self, batch: u32) -> TrainConfig {
         TrainConfig {
             token: "<bench>".to_owned(),

@@ -1,7 +1,7 @@
 //! The operations of the U-Net one by one, at the sizes that the model has, and what the device can do at most.
 //!
-//! Times are of single operations, each waited for; a network's operations overlap a little on a GPU, so their sum is an
-//! upper bound of its time.
+//! Times are of single operations, each waited for; a network's operations overlap a little on a GPU, so their sum is
+//! an upper bound of its time.
 
 use std::time::Instant;
 
@@ -17,9 +17,9 @@ use crate::unet::graph::Graph;
 use crate::weights::Stored;
 use crate::{Result, ops};
 
-/// Side of the matrices of the product that stands for the device's peak.
+/// Side of the matrices whose product measures the device's peak.
 const PROBE: usize = 1536;
-/// Numbers in each vector of the sum that stands for its bandwidth: 64 MiB.
+/// Numbers in each vector whose sum measures its bandwidth: 64 MiB.
 const STREAM: usize = 16 << 20;
 
 /// What the device does at most, as far as our own kernels get there.

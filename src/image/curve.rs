@@ -187,7 +187,7 @@ impl Panel {
     }
 }
 
-/// Round numbers between two bounds, at most `most` or one more, and the decimals that tell them apart.
+/// Round numbers between two bounds, at most `most` or one more, and the decimals that distinguish them.
 fn ticks(low: f64, high: f64, most: u32) -> (Vec<f64>, usize) {
     let rough = (high - low) / f64::from(most);
     let power = rough.log10().floor();

@@ -15,7 +15,7 @@ pub(super) type Colour = [u8; 3];
 /// (x, y) from the top left corner.
 pub(super) type Point = (f32, f32);
 
-/// What of a text's line stands at the given x.
+/// The part of a line of text that is at the given x.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Anchor {
     Left,

@@ -1,4 +1,4 @@
-//! A sheet: pictures in labelled rows and columns, to be looked at and shown.
+//! A sheet: pictures in labelled rows and columns, to look at and to show.
 
 use image::RgbImage;
 use image::imageops::{self, FilterType};

@@ -35,7 +35,7 @@ const REFUSED: &[(&[u8], &str)] = &[
 
 const KINDS: &str = "give a PNG, JPEG or WebP";
 
-/// Names the format of `bytes`, or says what they are instead and what to do.
+/// Names the format of `bytes`, or what they are instead and what to do about it.
 pub(super) fn sniff(bytes: &[u8]) -> Result<Format, String> {
     if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
         return Ok(Format::Png);

@@ -1,6 +1,6 @@
 //! What a machine has to give.
 
-/// Memory that is there, where that is known.
+/// The memory of a machine, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Machine {
     /// Bytes that are free for the device to use.

@@ -1,9 +1,9 @@
-//! How much memory a job will need, said before anything is loaded.
+//! How much memory a job will need, worked out before anything is loaded.
 //!
-//! From the configuration, the headers of the weight files, the size of the pictures and the batch follow the weights' bytes
-//! and, by walking through the networks as they compute ([`walk`]), the bytes that live at the worst moment of each phase.
-//! Phases do not overlap, so the need is the weights and the largest of them. Held against what there is ([`Machine`]) it
-//! becomes a word of advice, or a refusal where the job cannot end well.
+//! From the configuration, the headers of the weight files, the size of the pictures and the batch follow the weights'
+//! bytes and, by walking through the networks as they compute ([`walk`]), the bytes that live at the worst moment of
+//! each phase. Phases do not overlap, so the need is the weights and the largest of them. Compared with what there is
+//! ([`Machine`]), it becomes advice, or a refusal where the job cannot succeed.
 
 mod machine;
 mod walk;
@@ -20,11 +20,12 @@ use walk::Walk;
 
 /// What the program itself takes: code, tokenizer, tables.
 const PROGRAM: u64 = 64 << 20;
-/// One in so many bytes of a GPU's pages stays empty: they are of the size of the largest weight, and are not filled to the end.
+/// One byte in this many of a GPU's pages stays empty: pages have the size of the largest weight and are not filled to
+/// the end.
 const EMPTY: u64 = 8;
 /// The share of what is free that a job should leave alone.
 const SPARE: f64 = 0.05;
-/// How far below the estimate a need can be: what is still too much then is refused.
+/// The true need can be this share of the estimate: what is too much even then is refused.
 const UNSURE: f64 = 0.8;
 
 /// A phase of a job, and what it needs besides the resident weights.
@@ -45,7 +46,7 @@ pub struct MemoryPlan {
     pub phases: Vec<Phase>,
     /// The largest single tensor.
     pub largest: u64,
-    /// Bytes that the program takes anyway.
+    /// Bytes that the program takes in any case.
     program: u64,
     /// Bytes of a GPU's pages that stay empty.
     empty: u64,
@@ -82,7 +83,7 @@ impl MemoryPlan {
         Self::of(weights, phases, unet.largest.max(decode.largest), on_cpu)
     }
 
-    /// What learning a word needs; `recompute` as in training, `previews` the job of pictures that are made on the way.
+    /// What training needs; `recompute` as in training, `previews` the job of the pictures made during it.
     pub fn training(
         config: &ModelConfig,
         weights: WeightBytes,
@@ -138,11 +139,11 @@ impl MemoryPlan {
         )
     }
 
-    /// Holds the need against what there is. A sentence where it will be tight; nothing where it will not, or where it is not
+    /// Compares the need with what there is. A sentence if it will be tight; nothing if it will not, or if that is not
     /// known.
     ///
     /// # Errors
-    /// [`Error::TooLittleMemory`] if it cannot do, with what to change.
+    /// [`Error::TooLittleMemory`] if it cannot work, with what to change.
     pub fn check(&self, machine: &Machine) -> Result<Option<String>> {
         let advice = self.advice();
         if let Some(limit) = machine.largest_buffer.filter(|limit| *limit < self.largest) {
@@ -184,8 +185,8 @@ impl MemoryPlan {
     }
 }
 
-/// Bytes that a training step holds if no block is computed again, weights aside. The choice whether to is made by this, so
-/// it is the same on every device: with weights in f32, whose use takes nothing, and the kernels of a GPU.
+/// Bytes that a training step holds if no block is recomputed, weights aside. Whether to recompute is decided by this,
+/// so it is the same on every device: with weights in f32, whose use takes nothing, and the kernels of a GPU.
 pub fn remembered(config: &ModelConfig, job: Job) -> u64 {
     Walk::new(config, Stored::F32, false).unet(job).remembered
 }
@@ -236,7 +237,7 @@ mod tests {
     }
 
     /// Peaks of the process in runs at full size on the processor with two threads, without previews (random weights in
-    /// f16, `benches/peer/random_model.py --full`): side, samples, blocks computed again, megabytes.
+    /// f16, `benches/peer/random_model.py --full`): side, samples, blocks recomputed, megabytes.
     const MEASURED: [(u32, u32, bool, f64); 2] = [(256, 4, true, 2358.0), (64, 1, true, 2165.0)];
 
     #[test]
@@ -256,7 +257,7 @@ mod tests {
             };
             let off = plan(false, true).peak() as f64 / 1e6 / measured - 1.0;
             assert!(off.abs() < 0.1, "{side} pixels, {batch} samples, {recompute}: off by {:.1} %", 100.0 * off);
-            // The decoder is there for previews alone, and a GPU's pages are not full.
+            // The decoder is loaded only for previews, and a GPU's pages are not full.
             let with = plan(true, true).weights;
             assert_eq!(with.resident() - plan(false, true).weights.resident(), weights.decoder);
             assert!(plan(false, false).empty > plan(false, true).empty);

@@ -1,8 +1,8 @@
-//! The networks walked through without computing: which tensors live together.
+//! Walks through the networks without computing, to find which tensors are alive at the same time.
 //!
-//! The U-Net is walked by its [`Graph`], the autoencoder as `forward` of [`crate::vae`] goes; inside of a block, each helper
-//! follows that block's `forward` line by line, shadowed variables included, since those live to the end of their function. It
-//! gives the bytes that its part needs besides its input, which its caller holds.
+//! The U-Net is walked by its [`Graph`], the autoencoder as `forward` of [`crate::vae`] goes; inside a block, each
+//! helper follows that block's `forward` line by line, shadowed variables included, since those live to the end of
+//! their function. It gives the bytes that its part needs besides its input, which its caller holds.
 
 use super::Job;
 use crate::model::ModelConfig;
@@ -23,7 +23,7 @@ pub(super) struct Needs {
     pub forward: u64,
     /// Forward and backward, with everything remembered that a backward pass needs.
     pub remembered: u64,
-    /// Forward and backward, with blocks computed again.
+    /// Forward and backward, recomputing blocks.
     pub recomputed: u64,
     /// The largest tensor.
     pub largest: u64,
@@ -33,7 +33,7 @@ pub(super) struct Needs {
 #[derive(Debug, Clone, Copy, Default)]
 struct Block {
     work: u64,
-    /// How much of the work a backward pass does not need twice: a widened weight, blocks of a product.
+    /// How much of the work memory a backward pass needs only once: a widened weight, blocks of a product.
     once: u64,
     tape: u64,
     largest: u64,
@@ -42,7 +42,8 @@ struct Block {
 /// How a model is computed.
 pub(super) struct Walk<'a> {
     config: &'a ModelConfig,
-    /// Weights are widened for the moment of their use: halves, except on the processor, whose products read them as they are.
+    /// Weights are widened only while they are used: halves are, except on the processor, whose products read them as
+    /// they are.
     widens: bool,
     on_cpu: bool,
     scratch: u64,
@@ -59,12 +60,13 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A weight of so many numbers, widened.
+    /// A widened weight of this many numbers.
     fn widened(&self, numbers: usize) -> u64 {
         if self.widens { numbers as u64 * FLOAT } else { 0 }
     }
 
-    /// What an attention of so many heads, so wide, holds besides inputs and output, and the largest tensor of that.
+    /// What an attention with this many heads of this width holds besides inputs and output, and the largest tensor of
+    /// that.
     fn scores(&self, batch: u64, heads: [usize; 2], positions: u64, out: u64) -> (u64, u64) {
         let [heads, width] = heads;
         // The processor's keeps the heads' results until they are joined, and a block of scores for each thread.
@@ -78,9 +80,9 @@ impl<'a> Walk<'a> {
     /// `ResnetBlock2D` on maps of `map` bytes a channel.
     fn resnet(&self, map: u64, inputs: usize, outputs: usize) -> Block {
         let (x, y) = (map * inputs as u64, map * outputs as u64);
-        // Maps, and what there is once: the weight of the moment.
+        // Maps, and what exists only once: the weight in use.
         let first = (x + y, self.widened(9 * inputs * outputs) + self.scratch);
-        // What goes in, what comes out, and between them what the shortcut made of the input.
+        // The input, the output, and between them the shortcut's copy of the input.
         let shortcut = if inputs == outputs { 0 } else { y };
         let second = (2 * y + shortcut, self.widened(9 * outputs * outputs) + self.scratch);
         let (maps, once) = worst(&[first, second]);
@@ -123,7 +125,7 @@ impl<'a> Walk<'a> {
         }
         for stage in &graph.up {
             for layer in &stage.layers {
-                // What waited is let go once its copy is in what was joined, which lives until the block is done.
+                // A skip is freed once it has been copied into the joined map, which lives until the block is done.
                 let joined = held(stage.level, layer.resnet[0]);
                 tally.release(held(stage.level, layer.joined));
                 tally.hold(joined);
@@ -138,7 +140,7 @@ impl<'a> Walk<'a> {
         let text = self.text(&sizes);
         Needs {
             forward: tally.worst,
-            // Twice the largest block's maps: gradients flow back through it while its own values are there.
+            // Twice the largest block's maps: gradients flow back through it while its own values are still held.
             remembered: tally.tape + text + tally.largest_twice,
             recomputed: tally.kept + text / 8 + tally.largest_tape + tally.largest_twice,
             largest: tally.largest,
@@ -174,8 +176,8 @@ impl<'a> Walk<'a> {
         self.half_of_vae(job, &graph::encoder(&self.config.vae), |map| (map / 4, 1))
     }
 
-    /// One half of the autoencoder; `resampled` is what a change of the resolution makes of a map, and how many such maps live
-    /// meanwhile.
+    /// One half of the autoencoder; `resampled` is what a change of the resolution makes of a map, and how many such
+    /// maps live at the same time.
     fn half_of_vae(&self, job: Job, stages: &[Stage], resampled: impl Fn(u64) -> (u64, u64)) -> Needs {
         let sizes = Sizes::new(self.config, job);
         let mut tally = Tally::default();
@@ -213,7 +215,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The moment of a block that holds most: maps, and what there is once.
+/// The moment of a block that holds most: maps, and what exists only once.
 fn worst(moments: &[(u64, u64)]) -> (u64, u64) {
     moments.iter().copied().max_by_key(|(maps, once)| maps + once).unwrap_or_default()
 }
@@ -249,7 +251,7 @@ impl Sizes {
         self.batch * self.positions(level) * FLOAT
     }
 
-    /// Bytes of a channel after so many doublings of the latents.
+    /// Bytes of a channel after this many doublings of the latents.
     fn map_up(&self, doublings: usize) -> u64 {
         self.map(0) << (2 * doublings)
     }
@@ -260,7 +262,7 @@ impl Sizes {
     }
 }
 
-/// What lives, and what lived at most.
+/// What is alive, and the most that was alive at once.
 #[derive(Default)]
 struct Tally {
     /// Values that wait for later: the U-Net's skips.
@@ -291,7 +293,7 @@ impl Tally {
         self.largest = self.largest.max(largest);
     }
 
-    /// A block of the U-Net; `kept` is what it keeps where it is computed again.
+    /// A block of the U-Net; `kept` is what it keeps where it is recomputed.
     fn block(&mut self, block: Block, input: u64, kept: u64) {
         self.add(block, input);
         self.tape += block.tape;
@@ -299,7 +301,7 @@ impl Tally {
         self.largest_tape = self.largest_tape.max(block.tape);
     }
 
-    /// A block that is not differentiated; `input` is what goes into it, where nobody holds that.
+    /// A block that is not differentiated; `input` is its input, where nothing else holds that.
     fn add(&mut self, block: Block, input: u64) {
         self.work(input + block.work - block.once, block.once, block.largest.max(input));
     }

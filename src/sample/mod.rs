@@ -106,7 +106,8 @@ impl SampleJob {
         })
     }
 
-    /// Starts from given noise, `[count, 4, h, w]` with unit variance as a generator would draw it, instead of drawing it.
+    /// Starts from given noise, `[count, 4, h, w]` with unit variance as a generator would draw it, instead of drawing
+    /// it.
     ///
     /// # Errors
     /// [`Error::Usage`] if the shape does not fit this generation.
@@ -239,7 +240,7 @@ impl SampleJob {
     }
 }
 
-/// Refuses numbers that are out of range whatever the model is.
+/// Refuses numbers that are out of range for every model.
 fn check(config: &SampleConfig) -> Result<()> {
     let guidance_is_possible = config.guidance.is_finite() && config.guidance >= 0.0;
     let rules = [

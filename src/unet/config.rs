@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 
 use crate::{Error, Result};
 
-/// Fields of `UNet2DConditionModel` that stand for a computation which is not done here unless they have this value, and what
-/// models have another. A field that is not known at all is ignored: files carry many that decide nothing.
+/// Fields of `UNet2DConditionModel` for computations that are not done here, the value that means their absence, and
+/// which models have another. A field that is not known at all is ignored: files carry many that decide nothing.
 const OTHERWISE: [(&str, &str, &str); 22] = [
     ("addition_embed_type", "null", "SDXL"),
     ("attention_type", "default", "GLIGEN"),
@@ -62,15 +62,15 @@ pub struct UnetConfig {
     pub in_channels: usize,
     /// Channels of the prediction.
     pub out_channels: usize,
-    /// Block classes on the way down.
+    /// Classes of the down blocks.
     pub down_block_types: Vec<String>,
     /// Block class in the middle.
     pub mid_block_type: Option<String>,
-    /// Block classes on the way up.
+    /// Classes of the up blocks.
     pub up_block_types: Vec<String>,
     /// Channels of each level.
     pub block_out_channels: Vec<usize>,
-    /// Residual blocks in a level on the way down; one more on the way up.
+    /// Residual blocks in a down level; an up level has one more.
     pub layers_per_block: PerLevel,
     /// Width of the text encoder's hidden states.
     pub cross_attention_dim: PerLevel,

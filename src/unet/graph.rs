@@ -1,22 +1,22 @@
-//! The shape of a U-Net as its configuration says it: what it is made of, in the order in which it computes.
+//! The shape of a U-Net as its configuration describes it: what it is made of, in the order in which it computes.
 //!
-//! Everything that goes through a U-Net walks this one description: loading, the memory plan ([`crate::plan`]), the operations
-//! that `bench` counts and measures, and with the plan the choice whether blocks are computed again.
+//! Everything that goes through a U-Net walks this one description: loading, the memory plan ([`crate::plan`]), the
+//! operations that `bench` counts and measures, and, through the plan, the choice whether blocks are recomputed.
 
 use super::config::UnetConfig;
 
-/// A U-Net: what stands before its stages, the stages, and what stands after them.
+/// A U-Net: what comes before its stages, the stages, and what comes after them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Graph {
-    /// `[in, out]` channels of the first convolution, whose output is also the first thing to be joined on the way up.
+    /// `[in, out]` channels of the first convolution, whose output is also the first skip connection.
     pub conv_in: [usize; 2],
     /// Width of the time embedding, which every residual block is given.
     pub time: usize,
-    /// To lower resolutions; what each layer and each change of the resolution gives waits for the way up.
+    /// To lower resolutions; the output of each layer and each downsampling is kept as a skip connection.
     pub down: Vec<Stage>,
     /// At the lowest resolution.
     pub middle: Stage,
-    /// Back to the full resolution; each layer is joined with what was made last and still waits.
+    /// Back to the full resolution; each layer is joined with the latest skip connection that is left.
     pub up: Vec<Stage>,
     /// `[in, out]` channels of the last convolution.
     pub conv_out: [usize; 2],
@@ -31,16 +31,16 @@ pub struct Stage {
     pub level: usize,
     /// Residual blocks, each perhaps followed by a transformer.
     pub layers: Vec<Layer>,
-    /// Whether it ends with a change of the resolution, to that of the next stage.
+    /// Whether it ends with a change of resolution, to that of the next stage.
     pub resamples: bool,
 }
 
 /// A residual block and perhaps a transformer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layer {
-    /// `[in, out]` channels of the residual block, with what is joined.
+    /// `[in, out]` channels of the residual block, skip connection included.
     pub resnet: [usize; 2],
-    /// How many of the channels that go in come from the way down.
+    /// How many of the input channels come from the skip connection.
     pub joined: usize,
     /// The transformer behind it.
     pub transformer: Option<Transformer>,
@@ -60,7 +60,7 @@ pub struct Transformer {
 }
 
 impl Stage {
-    /// Channels of what it gives.
+    /// Channels of its output.
     pub fn channels(&self) -> usize {
         self.layers.last().map_or(0, |layer| layer.resnet[1])
     }
@@ -82,7 +82,7 @@ impl Graph {
             heads: config.heads().at(level),
             blocks: config.transformer_layers_per_block.at(level),
         };
-        // Channels of what waits for the way up, in the order in which it is made.
+        // Channels of the skip connections, in the order in which they are made.
         let mut waiting = vec![first];
         let (mut inputs, mut down) = (first, Vec::new());
         for (level, &outputs) in channels.iter().enumerate() {

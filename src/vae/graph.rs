@@ -17,7 +17,7 @@ pub fn decoder(config: &VaeConfig) -> Vec<Stage> {
     stages("decoder.up_blocks", levels, config.last_channels(), config.layers_per_block + 1, 0)
 }
 
-/// Stages of so many residual blocks each, of which the one at level `last` keeps its resolution.
+/// Stages of `layers` residual blocks each, of which the one at level `last` keeps its resolution.
 fn stages(
     path: &str,
     levels: impl Iterator<Item = (usize, usize)>,
