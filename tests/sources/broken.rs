@@ -310,7 +310,7 @@ fn overload_that_does_not_end_is_reported() {
 fn refusals_are_not_tried_again() {
     for (status, expected) in [
         (401, "does not serve it to everyone"),
-        (403, "does not give it"),
+        (403, "does not serve it"),
         (404, "no such file"),
         (410, "no such file"),
         (418, "answered 418"),
@@ -379,7 +379,7 @@ fn redirections_are_followed_only_so_far() {
         ("http://cdn.example/x", "not be encrypted"),
         ("https://user:password@cdn.example/", "user name"),
         ("https://0x7f.1/", "unusual number"),
-        ("", "where to"),
+        ("", "does not say where"),
     ] {
         let json = json.clone();
         let server = Server::start(move |request| match request.path.starts_with("/api/") {

@@ -218,8 +218,8 @@ fn what_the_hub_refuses_is_explained_and_not_asked_twice() {
         (Reply::new(404, ""), "not on the Hub"),
         (Reply::new(451, ""), "legal"),
         (Reply::new(400, "").header("x-error-message", "no way"), "answered 400; the server says: no way"),
-        (Reply::new(200, "<html>login</html>"), "not what the Hub says"),
-        (Reply::new(200, "{}"), "not what the Hub says"),
+        (Reply::new(200, "<html>login</html>"), "not an answer of the Hub's"),
+        (Reply::new(200, "{}"), "not an answer of the Hub's"),
     ];
     for (reply, expected) in cases {
         let server = Server::start(move |_| reply.clone());
