@@ -17,9 +17,9 @@ pub fn check(bytes: &[u8], name: &str) {
             return;
         }
     };
-    assert!((1..=limits::WORDS).contains(&reading.words().len()));
-    assert_eq!(matches!(reading, Reading::Word(_)), reading.words().len() == 1);
-    for word in reading.words() {
+    assert!((1..=limits::EMBEDDINGS).contains(&reading.embeddings().len()));
+    assert_eq!(matches!(reading, Reading::One(_)), reading.embeddings().len() == 1);
+    for word in reading.embeddings() {
         for part in &word.encoders {
             assert!((1..=limits::VECTORS).contains(&part.count()) && (1..=limits::WIDTH).contains(&part.width));
             assert_eq!(part.count() * part.width, part.rows.len());

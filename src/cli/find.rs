@@ -11,7 +11,7 @@ use super::output::Output;
 use crate::base::bytes::{sha256, size};
 use crate::base::files::{self, file_name};
 use crate::checkpoint::{self, Options};
-use crate::embedding::{self, Learned, NamedBy, Reading};
+use crate::embedding::{self, FileEmbedding, NamedBy, Reading};
 use crate::formats::{Holds, can_hold};
 use crate::model::ModelConfig;
 use crate::schedule::PredictionType;
@@ -186,7 +186,7 @@ pub(super) async fn word(typed: &str, shared: &Shared, out: &mut Output) -> Resu
     {
         return Ok(stored_file(kept));
     }
-    Ok(sources(shared)?.word(typed, &mut tell(out)).await?)
+    Ok(sources(shared)?.embedding(typed, &mut tell(out)).await?)
 }
 
 /// The file of a kept word.
@@ -224,7 +224,7 @@ pub(super) fn open(file: &EmbeddingFile) -> Result<Opened> {
 }
 
 /// What a word is to be called: what its file says, else what the repository says, else what the file is called.
-pub(super) fn token<'a>(word: &'a Learned, file: &'a EmbeddingFile) -> Option<&'a str> {
+pub(super) fn token<'a>(word: &'a FileEmbedding, file: &'a EmbeddingFile) -> Option<&'a str> {
     let own = word.token.as_deref();
     match word.named_by {
         NamedBy::Key | NamedBy::Field => own,

@@ -3,7 +3,7 @@
 //! Source: `modules/textual_inversion/textual_inversion.py`.
 
 use super::layout::{Origin, Tensors, part};
-use super::learned::{Format, Learned, NamedBy, Reading};
+use super::learned::{FileEmbedding, Format, NamedBy, Reading};
 use super::limits;
 use super::refusal::Refusal;
 
@@ -28,8 +28,8 @@ pub(super) fn words(
     origin: &Origin<'_>,
 ) -> Result<Reading, Refusal> {
     let count = tensors.named().len();
-    if count > limits::WORDS {
-        return Err(Refusal::too_much("words in the file", count as u64, limits::WORDS as u64));
+    if count > limits::EMBEDDINGS {
+        return Err(Refusal::too_much("words in the file", count as u64, limits::EMBEDDINGS as u64));
     }
     let mut metadata = origin.metadata.clone();
     let step = facts.step.map(|step| step.to_string());
@@ -47,7 +47,7 @@ pub(super) fn words(
             (1, _) => origin.by_file_name(),
             _ => (Some(named.key.clone().into_owned()), NamedBy::Key),
         };
-        words.push(Learned {
+        words.push(FileEmbedding {
             token,
             named_by,
             encoders: vec![part],
@@ -57,5 +57,5 @@ pub(super) fn words(
             notes,
         });
     }
-    Ok(Reading::from_words(words))
+    Ok(Reading::from_all(words))
 }

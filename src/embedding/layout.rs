@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::dtype::DType;
-use super::learned::{Container, Encoder, Format, Learned, NamedBy, Note, Reading, Vectors};
+use super::learned::{Container, Encoder, FileEmbedding, Format, NamedBy, Note, Reading, Vectors};
 use super::limits;
 use super::recognise::Mistaken;
 use super::refusal::{Refusal, shown};
@@ -69,23 +69,23 @@ impl Origin<'_> {
         encoders: Vec<Vectors>,
         format: Format,
         notes: Vec<Note>,
-    ) -> Learned {
+    ) -> FileEmbedding {
         let (token, named_by) = name;
         let (container, metadata) = (self.container, self.metadata.clone());
-        Learned { token, named_by, encoders, format, container, metadata, notes }
+        FileEmbedding { token, named_by, encoders, format, container, metadata, notes }
     }
 }
 
 impl Reading {
     /// One word or several; there is at least one.
-    pub(super) fn from_words(mut words: Vec<Learned>) -> Self {
+    pub(super) fn from_all(mut words: Vec<FileEmbedding>) -> Self {
         match words.pop() {
-            Some(last) if words.is_empty() => Reading::Word(last),
+            Some(last) if words.is_empty() => Reading::One(last),
             Some(last) => {
                 words.push(last);
-                Reading::Choice(words)
+                Reading::Several(words)
             }
-            None => Reading::Choice(words),
+            None => Reading::Several(words),
         }
     }
 }
@@ -93,7 +93,7 @@ impl Reading {
 /// A tensor that was saved on its own.
 pub(super) fn raw(tensors: &dyn Tensors, origin: &Origin<'_>) -> Result<Reading, Refusal> {
     let (part, notes) = part(tensors, 0, Encoder::Unnamed, &mut limits::NUMBERS.clone())?;
-    Ok(Reading::Word(origin.word((None, NamedBy::Nobody), vec![part], Format::Raw, notes)))
+    Ok(Reading::One(origin.word((None, NamedBy::Nobody), vec![part], Format::Raw, notes)))
 }
 
 /// The words that tensors with keys are.
@@ -130,7 +130,7 @@ pub(super) fn words(tensors: &dyn Tensors, origin: &Origin<'_>) -> Result<Readin
         };
         let (part, more) = part(tensors, index, encoder, &mut budget)?;
         notes.extend(more);
-        return Ok(Reading::Word(origin.word(origin.by_metadata(), vec![part], format, notes)));
+        return Ok(Reading::One(origin.word(origin.by_metadata(), vec![part], format, notes)));
     }
     if let Some(mistaken) = Mistaken::by_keys(named.iter().map(|tensor| tensor.key.as_ref())) {
         return Err(Refusal::Mistaken(mistaken));
@@ -141,7 +141,7 @@ pub(super) fn words(tensors: &dyn Tensors, origin: &Origin<'_>) -> Result<Readin
 /// One word for each tensor, by its key: one, as diffusers writes them, or a collection.
 fn several(tensors: &dyn Tensors, origin: &Origin<'_>, budget: &mut u64) -> Result<Reading, Refusal> {
     let named = tensors.named();
-    if named.len() > limits::WORDS {
+    if named.len() > limits::EMBEDDINGS {
         return Err(Refusal::Mistaken(Mistaken::Weights { tensors: named.len(), first: first(named) }));
     }
     let mut words = Vec::new();
@@ -157,7 +157,7 @@ fn several(tensors: &dyn Tensors, origin: &Origin<'_>, budget: &mut u64) -> Resu
         let name = (Some(tensor.key.clone().into_owned()), NamedBy::Key);
         words.push(origin.word(name, vec![part], Format::Diffusers, notes));
     }
-    Ok(Reading::from_words(words))
+    Ok(Reading::from_all(words))
 }
 
 /// The first keys, to give an idea of what the file is.
@@ -181,7 +181,7 @@ fn pair(
         let reason = format!("{} vectors for clip_l, {} for clip_g", l.count(), g.count());
         return Err(Refusal::damaged("the SDXL pair", reason));
     }
-    Ok(Reading::Word(origin.word(origin.by_metadata(), vec![l, g], Format::Sdxl, notes)))
+    Ok(Reading::One(origin.word(origin.by_metadata(), vec![l, g], Format::Sdxl, notes)))
 }
 
 /// Notes on the tensors beside those that are `used`; only `known` ones may be left out.

@@ -9,14 +9,14 @@ use super::refusal::{Refusal, shown};
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reading {
     /// One, as nearly always.
-    Word(Learned),
+    One(FileEmbedding),
     /// Several, at least two: the user has to say which.
-    Choice(Vec<Learned>),
+    Several(Vec<FileEmbedding>),
 }
 
 /// A word as its file has it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Learned {
+pub struct FileEmbedding {
     /// What it is called, if the file or its name says so. Free text: never a path, and to be checked before it is
     /// used.
     pub token: Option<String>,
@@ -196,39 +196,39 @@ impl Reading {
     /// The word that is called `token`, or the only one.
     ///
     /// # Errors
-    /// [`Refusal::Several`] if there are several and none is asked for, [`Refusal::NoSuchWord`] if none of several is
+    /// [`Refusal::Several`] if there are several and none is asked for, [`Refusal::NoSuchEmbedding`] if none of several is
     /// called so.
-    pub fn choose(self, token: Option<&str>) -> Result<Learned, Refusal> {
+    pub fn choose(self, token: Option<&str>) -> Result<FileEmbedding, Refusal> {
         let words = match self {
-            Reading::Word(word) => return Ok(word),
-            Reading::Choice(words) => words,
+            Reading::One(word) => return Ok(word),
+            Reading::Several(words) => words,
         };
         let names = || words.iter().map(|word| shown(word.token.as_deref().unwrap_or_default())).collect();
         let Some(token) = token else { return Err(Refusal::Several { names: names() }) };
         match words.iter().position(|word| word.token.as_deref() == Some(token)) {
             Some(index) => words.into_iter().nth(index).ok_or(Refusal::Unnamed),
-            None => Err(Refusal::NoSuchWord { asked: shown(token), names: names() }),
+            None => Err(Refusal::NoSuchEmbedding { asked: shown(token), names: names() }),
         }
     }
 
     /// Every word there is.
-    pub fn words(&self) -> &[Learned] {
+    pub fn embeddings(&self) -> &[FileEmbedding] {
         match self {
-            Reading::Word(word) => std::slice::from_ref(word),
-            Reading::Choice(words) => words,
+            Reading::One(word) => std::slice::from_ref(word),
+            Reading::Several(words) => words,
         }
     }
 
     /// The same, to be changed.
-    pub(super) fn words_mut(&mut self) -> &mut [Learned] {
+    pub(super) fn embeddings_mut(&mut self) -> &mut [FileEmbedding] {
         match self {
-            Reading::Word(word) => std::slice::from_mut(word),
-            Reading::Choice(words) => words,
+            Reading::One(word) => std::slice::from_mut(word),
+            Reading::Several(words) => words,
         }
     }
 }
 
-impl Learned {
+impl FileEmbedding {
     /// The word for a model with one text encoder; `token` renames it, and names it if the file does not.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ pub const VECTORS: usize = 75;
 pub const WIDTH: usize = 16_384;
 
 /// Most words in one file.
-pub const WORDS: usize = 64;
+pub const EMBEDDINGS: usize = 64;
 
 /// Most numbers in all words of a file together.
 pub const NUMBERS: u64 = 4 << 20;

@@ -39,7 +39,7 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-pub use self::learned::{Container, Encoder, Format, Learned, NamedBy, Note, Reading, Vectors};
+pub use self::learned::{Container, Encoder, FileEmbedding, Format, NamedBy, Note, Reading, Vectors};
 pub use self::read::{ENDINGS, read};
 pub use self::recognise::Mistaken;
 pub use self::refusal::{Refusal, shown};
@@ -85,7 +85,7 @@ impl Embedding {
     /// it.
     ///
     /// # Errors
-    /// Those of [`read()`], [`Reading::choose`] and [`Learned::into_embedding`].
+    /// Those of [`read()`], [`Reading::choose`] and [`FileEmbedding::into_embedding`].
     pub fn read(bytes: &[u8], name: &str, token: Option<&str>) -> Result<Self, Refusal> {
         read(bytes, name)?.choose(token)?.into_embedding(token)
     }

@@ -43,7 +43,7 @@ pub fn read(bytes: &[u8], name: &str) -> Result<Reading, Refusal> {
     let mut reading = reading?;
     let promised = ENDINGS.iter().find(|(known, _)| known.eq_ignore_ascii_case(extension));
     if promised.is_some_and(|(_, kinds)| !kinds.contains(&container)) {
-        for word in reading.words_mut() {
+        for word in reading.embeddings_mut() {
             word.notes.push(Note::Extension { says: extension.to_owned(), is: container });
         }
     }

@@ -129,7 +129,7 @@ pub enum Refusal {
 
     /// There is no embedding of the name that was asked for.
     #[error("the file holds no embedding {asked}; it holds {}", listed(names))]
-    NoSuchWord {
+    NoSuchEmbedding {
         /// The name asked for, escaped.
         asked: String,
         /// What there is, escaped.

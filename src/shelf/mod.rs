@@ -61,7 +61,7 @@ pub enum Addition {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Contents {
     /// The embeddings, by name.
-    pub words: Vec<StoredEmbedding>,
+    pub embeddings: Vec<StoredEmbedding>,
     /// Files that are not embeddings: with other names or endings. They are left alone.
     pub others: Vec<PathBuf>,
 }
@@ -206,12 +206,12 @@ impl Shelf {
             match token_of(&name) {
                 // The same name twice, with two endings: what `get` finds counts.
                 Some(token) if self.get(&token)?.is_some_and(|kept| kept.path == path) => {
-                    contents.words.push(StoredEmbedding { token, path, length: about.len() });
+                    contents.embeddings.push(StoredEmbedding { token, path, length: about.len() });
                 }
                 _ => contents.others.push(path),
             }
         }
-        contents.words.sort_by(|a, b| a.token.cmp(&b.token));
+        contents.embeddings.sort_by(|a, b| a.token.cmp(&b.token));
         contents.others.sort();
         Ok(contents)
     }
@@ -222,7 +222,7 @@ impl Shelf {
     /// # Errors
     /// As for [`Shelf::list`].
     pub fn named_in(&self, prompt: &str) -> Result<Vec<StoredEmbedding>> {
-        let mut words = self.list()?.words;
+        let mut words = self.list()?.embeddings;
         words.sort_by_key(|word| std::cmp::Reverse(word.token.len()));
         let tokens: Vec<&str> = words.iter().map(|word| word.token.as_str()).collect();
         let named: BTreeSet<usize> = occurrences(prompt, &tokens).map(|(number, _)| number).collect();
@@ -230,7 +230,8 @@ impl Shelf {
     }
 
     fn unknown(&self, token: &str) -> Error {
-        let names: Vec<String> = self.list().unwrap_or_default().words.into_iter().map(|word| word.token).collect();
+        let names: Vec<String> =
+            self.list().unwrap_or_default().embeddings.into_iter().map(|word| word.token).collect();
         let there =
             if names.is_empty() { "there are none".to_owned() } else { format!("there are: {}", names.join(" ")) };
         Error::Usage(format!("there is no embedding {token:?} in {}; {there}", self.0.display()))
@@ -309,7 +310,7 @@ mod tests {
     }
 
     fn tokens(shelf: &Shelf) -> Vec<String> {
-        shelf.list().unwrap().words.into_iter().map(|word| word.token).collect()
+        shelf.list().unwrap().embeddings.into_iter().map(|word| word.token).collect()
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Which file of a repository holds its embedding: the layout of the concepts library, and everything near it.
 //!
 //! `learned_embeds.safetensors` comes first, then `learned_embeds.bin` (`diffusers/loaders/textual_inversion.py`);
-//! beside them `token_identifier.txt`, `type_of_concept.txt` and `concept_images/`. The word's name is never derived
+//! beside them `token_identifier.txt`, `type_of_concept.txt` and `concept_images/`. The embedding's name is never derived
 //! from the repository's: that is the slug of a title.
 
 use super::Problem;
@@ -9,7 +9,7 @@ use super::hub::{Listing, RemoteFile};
 use crate::formats::{self, Holds};
 
 /// The files that hold an embedding, in the order in which they are looked for.
-const WORDS: [&str; 2] = ["learned_embeds.safetensors", "learned_embeds.bin"];
+const NAMES: [&str; 2] = ["learned_embeds.safetensors", "learned_embeds.bin"];
 /// The longest file that can be an embedding, in bytes.
 pub const LONGEST: u64 = 512 << 20;
 
@@ -17,8 +17,8 @@ pub const LONGEST: u64 = 512 << 20;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Concept {
     /// The file with the vectors.
-    pub word: RemoteFile,
-    /// The file with the word's name as its author meant it; a few bytes.
+    pub embedding: RemoteFile,
+    /// The file with the embedding's name as its author meant it; a few bytes.
     pub token: Option<RemoteFile>,
     /// The file with `object` or `style` in it.
     pub kind: Option<RemoteFile>,
@@ -33,7 +33,7 @@ pub struct Concept {
 pub fn choose(listing: &Listing, path: Option<&str>) -> Result<Concept, Problem> {
     let repo = listing.repo.to_string();
     let unfit = |reason: String| Err(Problem::Unfit { repo: repo.clone(), reason });
-    let (folder, word) = match path {
+    let (folder, embedding) = match path {
         None => (String::new(), None),
         Some(path) => match listing.get(path) {
             Some(file) => (folder_of(path).to_owned(), Some(file)),
@@ -44,13 +44,16 @@ pub fn choose(listing: &Listing, path: Option<&str>) -> Result<Concept, Problem>
         },
     };
     let here = |name: &str| listing.get(&format!("{folder}{name}")).cloned();
-    let word = match word.cloned().or_else(|| WORDS.iter().find_map(|name| here(name))) {
-        Some(word) => word,
+    let embedding = match embedding.cloned().or_else(|| NAMES.iter().find_map(|name| here(name))) {
+        Some(embedding) => embedding,
         None => {
-            let candidates: Vec<&RemoteFile> =
-                listing.files.iter().filter(|file| folder_of(&file.path) == folder && may_be_a_word(file)).collect();
+            let candidates: Vec<&RemoteFile> = listing
+                .files
+                .iter()
+                .filter(|file| folder_of(&file.path) == folder && may_be_an_embedding(file))
+                .collect();
             match candidates[..] {
-                [word] if here("model_index.json").is_none() => word.clone(),
+                [embedding] if here("model_index.json").is_none() => embedding.clone(),
                 _ if here("model_index.json").is_some() || listing.get("unet/config.json").is_some() => {
                     return unfit("is a whole model, not an embedding: use `model` for it".to_owned());
                 }
@@ -64,13 +67,13 @@ pub fn choose(listing: &Listing, path: Option<&str>) -> Result<Concept, Problem>
             }
         }
     };
-    if word.size > LONGEST {
-        return unfit(format!("has {} of {} bytes: that is a model, not an embedding", word.path, word.size));
+    if embedding.size > LONGEST {
+        return unfit(format!("has {} of {} bytes: that is a model, not an embedding", embedding.path, embedding.size));
     }
     let (token, kind) = (here("token_identifier.txt"), here("type_of_concept.txt"));
     let small = |file: &RemoteFile| file.size <= 4096;
-    let pictures = pictures(listing, &folder, &word);
-    Ok(Concept { word, token: token.filter(small), kind: kind.filter(small), pictures })
+    let pictures = pictures(listing, &folder, &embedding);
+    Ok(Concept { embedding, token: token.filter(small), kind: kind.filter(small), pictures })
 }
 
 /// The name in a `token_identifier.txt`: one line without spaces around it. None for anything else.
@@ -85,7 +88,7 @@ fn folder_of(path: &str) -> &str {
 }
 
 /// Whether a file beside others may be an embedding: by its ending and length, and not by the name of something else.
-fn may_be_a_word(file: &RemoteFile) -> bool {
+fn may_be_an_embedding(file: &RemoteFile) -> bool {
     let name = file.name().to_ascii_lowercase();
     let other =
         ["pytorch_model", "diffusion_pytorch", "model.", "pytorch_lora", "optimizer", "scheduler", "training_args"];
@@ -98,9 +101,9 @@ fn may_be_a_word(file: &RemoteFile) -> bool {
         && (!picture || name.contains("embed"))
 }
 
-fn pictures(listing: &Listing, folder: &str, word: &RemoteFile) -> Vec<RemoteFile> {
+fn pictures(listing: &Listing, folder: &str, embedding: &RemoteFile) -> Vec<RemoteFile> {
     let within = |place: &str| -> Vec<RemoteFile> {
-        let here = listing.files.iter().filter(|file| folder_of(&file.path) == place && file.path != word.path);
+        let here = listing.files.iter().filter(|file| folder_of(&file.path) == place && file.path != embedding.path);
         here.filter(|file| formats::can_hold(&file.path, Holds::Picture)).cloned().collect()
     };
     let mut found = within(&format!("{folder}concept_images/"));
@@ -154,24 +157,24 @@ mod tests {
     #[test]
     fn the_layout_of_the_concepts_library_is_known() {
         let concept = choose(&listing(&CONCEPT), None).unwrap();
-        assert_eq!(concept.word.path, "learned_embeds.bin");
+        assert_eq!(concept.embedding.path, "learned_embeds.bin");
         assert!(concept.token.is_some() && concept.kind.is_some());
         let pictures: Vec<_> = concept.pictures.iter().map(RemoteFile::name).collect();
         assert_eq!(pictures, ["0.jpeg", "2.jpeg", "10.jpeg"]);
         let mut both = CONCEPT.to_vec();
         both.push(("learned_embeds.safetensors", 3200));
-        assert_eq!(choose(&listing(&both), None).unwrap().word.path, "learned_embeds.safetensors");
-        assert_eq!(choose(&listing(&both), Some("learned_embeds.bin")).unwrap().word.path, "learned_embeds.bin");
+        assert_eq!(choose(&listing(&both), None).unwrap().embedding.path, "learned_embeds.safetensors");
+        assert_eq!(choose(&listing(&both), Some("learned_embeds.bin")).unwrap().embedding.path, "learned_embeds.bin");
     }
 
     #[test]
     fn other_layouts_are_understood_where_there_is_one_answer() {
         assert_eq!(
-            choose(&listing(&[("EasyNegative.pt", 9), ("sample.png", 9)]), None).unwrap().word.path,
+            choose(&listing(&[("EasyNegative.pt", 9), ("sample.png", 9)]), None).unwrap().embedding.path,
             "EasyNegative.pt"
         );
         let folder = [("a/learned_embeds.bin", 9), ("b/learned_embeds.bin", 9)];
-        assert_eq!(choose(&listing(&folder), Some("b")).unwrap().word.path, "b/learned_embeds.bin");
+        assert_eq!(choose(&listing(&folder), Some("b")).unwrap().embedding.path, "b/learned_embeds.bin");
     }
 
     #[test]

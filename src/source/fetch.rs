@@ -174,14 +174,14 @@ impl Sources {
         self.cache.link(listing, file)
     }
 
-    /// The file of the word that was typed: a file, an address, or a repository. A folder on this machine is searched
+    /// The embedding file that was typed: a file, an address, or a repository. A folder on this machine is searched
     /// like a repository.
     ///
     /// # Errors
     /// A [`Problem`] that says what was found instead.
-    pub async fn word(&self, typed: &str, report: &mut Report<'_>) -> Result<EmbeddingFile, Problem> {
+    pub async fn embedding(&self, typed: &str, report: &mut Report<'_>) -> Result<EmbeddingFile, Problem> {
         match self.address(typed)? {
-            Address::Path(path) if path.is_dir() => word_in_folder(&path),
+            Address::Path(path) if path.is_dir() => embedding_in_folder(&path),
             Address::Path(path) => Ok(EmbeddingFile::plain(path.clone(), typed.to_owned(), file_name(&path))),
             Address::Url(url) => {
                 let link = if self.settings.offline { None } else { Some(self.link(self.patience)?) };
@@ -189,14 +189,14 @@ impl Sources {
                 let name = file_name(&path);
                 Ok(EmbeddingFile::plain(path, url.without_secrets().to_string(), name))
             }
-            Address::Hub(at) => self.word_on_the_hub(&at, report).await,
+            Address::Hub(at) => self.embedding_on_the_hub(&at, report).await,
         }
     }
 
-    async fn word_on_the_hub(&self, at: &HubAddress, report: &mut Report<'_>) -> Result<EmbeddingFile, Problem> {
+    async fn embedding_on_the_hub(&self, at: &HubAddress, report: &mut Report<'_>) -> Result<EmbeddingFile, Problem> {
         let listing = self.list(at, report).await?;
-        let Concept { word, token, kind, pictures } = concept::choose(&listing, at.path.as_deref())?;
-        let files: Vec<RemoteFile> = std::iter::once(&word).chain(&token).chain(&kind).cloned().collect();
+        let Concept { embedding, token, kind, pictures } = concept::choose(&listing, at.path.as_deref())?;
+        let files: Vec<RemoteFile> = std::iter::once(&embedding).chain(&token).chain(&kind).cloned().collect();
         let mut places = self.bring(&listing, &files, report).await?.into_iter();
         let path = places.next().unwrap_or_default();
         let mut text = |file: &Option<RemoteFile>| {
@@ -208,8 +208,8 @@ impl Sources {
             file_url(&self.settings.endpoint, &listing.repo, &listing.commit, &file.path).to_string()
         };
         let pictures = pictures.iter().map(address).collect();
-        let origin = HubAddress { path: Some(word.path.clone()), ..at.clone() }.to_string();
-        Ok(EmbeddingFile { path, origin, name: word.name().to_owned(), token, kind, pictures })
+        let origin = HubAddress { path: Some(embedding.path.clone()), ..at.clone() }.to_string();
+        Ok(EmbeddingFile { path, origin, name: embedding.name().to_owned(), token, kind, pictures })
     }
 
     /// The files of a model in a repository, chosen but not fetched: to look at their sizes, or at the configurations
@@ -290,8 +290,8 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// A clone of a repository of the concepts library, or just a folder with one word.
-fn word_in_folder(folder: &Path) -> Result<EmbeddingFile, Problem> {
+/// A clone of a repository of the concepts library, or just a folder with one embedding.
+fn embedding_in_folder(folder: &Path) -> Result<EmbeddingFile, Problem> {
     let failed = |source| Problem::Read { path: folder.to_owned(), source };
     let mut files = Vec::new();
     for place in [folder.to_owned(), folder.join("concept_images")] {
@@ -312,14 +312,14 @@ fn word_in_folder(folder: &Path) -> Result<EmbeddingFile, Problem> {
     let repo = super::address::Repo { kind: super::address::RepoKind::Model, id: folder.display().to_string() };
     let listing = Listing { repo, revision: String::new(), commit: String::new(), files, local: false };
     let concept = concept::choose(&listing, None)?;
-    let path = folder.join(&concept.word.path);
+    let path = folder.join(&concept.embedding.path);
     let text = |file: &Option<RemoteFile>| {
         let text = std::fs::read_to_string(folder.join(&file.as_ref()?.path)).ok()?;
         concept::token(&text).map(str::to_owned)
     };
     Ok(EmbeddingFile {
         origin: path.display().to_string(),
-        name: concept.word.name().to_owned(),
+        name: concept.embedding.name().to_owned(),
         token: text(&concept.token),
         kind: text(&concept.kind),
         pictures: concept.pictures.iter().map(|file| folder.join(&file.path).display().to_string()).collect(),

@@ -217,15 +217,15 @@ impl Library {
                     let request = FileRequest { limit: LONGEST_EMBEDDING, ..listing.request(file, &self.hub) };
                     in_memory(&self.link(), &request, &mut report).await.map_err(problem)
                 };
-                if found.word.size > LONGEST_EMBEDDING {
+                if found.embedding.size > LONGEST_EMBEDDING {
                     let reason = format!(
                         "has {} of {}, which is too large for an embedding",
-                        found.word.path,
-                        size(found.word.size)
+                        found.embedding.path,
+                        size(found.embedding.size)
                     );
                     return Err(problem(Problem::Unfit { repo: at.repo.to_string(), reason }));
                 }
-                set("bytes", Uint8Array::from(get(&found.word).await?.as_slice()).into())?;
+                set("bytes", Uint8Array::from(get(&found.embedding).await?.as_slice()).into())?;
                 for (key, file) in [("token", &found.token), ("kind", &found.kind)] {
                     if let Some(file) = file
                         && let Ok(text) = String::from_utf8(get(file).await?)
@@ -234,8 +234,8 @@ impl Library {
                         set(key, text.into())?;
                     }
                 }
-                set("name", found.word.name().into())?;
-                set("origin", HubAddress { path: Some(found.word.path.clone()), ..at }.to_string().into())?;
+                set("name", found.embedding.name().into())?;
+                set("origin", HubAddress { path: Some(found.embedding.path.clone()), ..at }.to_string().into())?;
             }
             // Nothing exists here, so nothing is a path.
             Address::Path(path) => {

@@ -41,8 +41,8 @@ fn what_other_programs_write_is_read_bit_for_bit() {
     assert!(expected.len() >= 40, "{}", expected.len());
     for (name, words) in expected {
         let reading = read(&fixture(&name), &name).unwrap_or_else(|refusal| panic!("{name}: {refusal}"));
-        assert_eq!(reading.words().len(), words.len(), "{name}");
-        for (found, word) in reading.words().iter().zip(words) {
+        assert_eq!(reading.embeddings().len(), words.len(), "{name}");
+        for (found, word) in reading.embeddings().iter().zip(words) {
             assert_eq!(found.token, word.token, "{name}");
             let shapes: Vec<Vec<usize>> = found.encoders.iter().map(|part| vec![part.count(), part.width]).collect();
             assert_eq!(shapes, word.shapes, "{name}");
@@ -56,8 +56,8 @@ fn what_other_programs_write_is_read_bit_for_bit() {
 #[test]
 fn what_files_say_about_their_words_is_carried_along() {
     let word = |name: &str| match read(&fixture(name), name).unwrap() {
-        Reading::Word(word) => word,
-        Reading::Choice(words) => panic!("{} words", words.len()),
+        Reading::One(word) => word,
+        Reading::Several(words) => panic!("{} words", words.len()),
     };
     let facts = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()

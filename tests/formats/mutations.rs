@@ -12,8 +12,8 @@ fn small() -> Vec<(String, Vec<u8>)> {
 }
 
 fn assert_sane(reading: &Reading, what: &str) {
-    assert!(!reading.words().is_empty(), "{what}");
-    for part in reading.words().iter().flat_map(|word| &word.encoders) {
+    assert!(!reading.embeddings().is_empty(), "{what}");
+    for part in reading.embeddings().iter().flat_map(|word| &word.encoders) {
         assert!((1..=limits::VECTORS).contains(&part.count()) && part.width <= limits::WIDTH, "{what}");
         assert_eq!(part.count() * part.width, part.rows.len(), "{what}");
         assert!(part.rows.iter().all(|value| value.is_finite()), "{what}");
@@ -34,7 +34,7 @@ fn every_prefix_is_refused() {
 fn every_flipped_bit_is_noticed_or_harmless() {
     for (name, bytes) in small() {
         let whole = read(&bytes, &name).unwrap();
-        let container = whole.words()[0].container;
+        let container = whole.embeddings()[0].container;
         let checked = matches!(container, Container::Torch | Container::Png) && name != "no-crc.bin";
         let mut flipped = bytes.clone();
         for bit in 0..8 * bytes.len() {
@@ -44,7 +44,7 @@ fn every_flipped_bit_is_noticed_or_harmless() {
                 assert_sane(&reading, &what);
                 if checked {
                     // What a checksum covers cannot change unnoticed.
-                    for (found, word) in reading.words().iter().zip(whole.words()) {
+                    for (found, word) in reading.embeddings().iter().zip(whole.embeddings()) {
                         assert_eq!((&found.encoders, &found.token), (&word.encoders, &word.token), "{what}");
                     }
                 }

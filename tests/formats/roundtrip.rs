@@ -80,7 +80,7 @@ proptest! {
         let end = (at + piece.len()).min(bytes.len());
         bytes.splice(at..end, piece.iter().copied());
         if let Ok(reading) = read(&bytes, "spliced.bin") {
-            prop_assert!(reading.words().iter().flat_map(|word| &word.encoders).all(|part| part.count() <= 75));
+            prop_assert!(reading.embeddings().iter().flat_map(|word| &word.encoders).all(|part| part.count() <= 75));
         }
     }
 
@@ -192,7 +192,7 @@ fn odd_tokens_travel() {
     ] {
         for layout in Layout::ALL {
             let back = read(&write(&one(token, vec![0.5; 4], 2), layout).unwrap(), "file.pt").unwrap();
-            let word = &back.words()[0];
+            let word = &back.embeddings()[0];
             // The key of a diffusers safetensors file is also how other programs' files are told.
             let taken = matches!(token, "emb_params" | "clip_l");
             if taken && matches!(layout, Layout::Safetensors | Layout::Bin) {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use pseudoword::embedding::{Embedding, Learned, Reading, Refusal, read};
+use pseudoword::embedding::{Embedding, FileEmbedding, Reading, Refusal, read};
 
 use crate::corpus::{Case, Outcome, corpus, index};
 use crate::memory::peak;
@@ -17,7 +17,7 @@ fn kind(refusal: &Refusal) -> String {
 }
 
 /// What a program does that wants one word.
-fn outcome(case: &Case) -> Result<(Learned, Embedding), Refusal> {
+fn outcome(case: &Case) -> Result<(FileEmbedding, Embedding), Refusal> {
     let word = read(&case.bytes, case.name)?.choose(None)?;
     let embedding = word.clone().into_embedding(None)?;
     Ok((word, embedding))
@@ -100,7 +100,7 @@ fn the_index_lists_the_corpus() {
 #[test]
 fn several_words_are_a_choice() {
     let bytes = crate::golden::fixture("two-words.bin");
-    let Reading::Choice(words) = read(&bytes, "two-words.bin").unwrap() else { panic!("one word") };
+    let Reading::Several(words) = read(&bytes, "two-words.bin").unwrap() else { panic!("one word") };
     assert_eq!(words.iter().map(|word| word.token.as_deref()).collect::<Vec<_>>(), [Some("<a>"), Some("<b>")]);
     let chosen = Embedding::read(&bytes, "two-words.bin", Some("<b>")).unwrap();
     assert_eq!((chosen.token.as_str(), chosen.vectors()), ("<b>", 2));

@@ -34,7 +34,7 @@ impl Case {
 
     fn fetch(&mut self) -> Result<EmbeddingFile, Problem> {
         let sources = self.hub.sources(self.folder.path());
-        let word = block_on(sources.word(REPO, &mut listener(&mut self.notices)));
+        let word = block_on(sources.embedding(REPO, &mut listener(&mut self.notices)));
         check_cache(self.folder.path(), &[(WORD, &self.bytes)]);
         if let Ok(word) = &word {
             assert_eq!(fs::read(&word.path).unwrap(), self.bytes);
@@ -84,12 +84,12 @@ fn every_cut_leaves_a_part_that_the_next_run_takes_up() {
             Notice::Again { .. } => ControlFlow::Break(()),
             _ => ControlFlow::Continue(()),
         };
-        let stopped = block_on(hub.sources(folder.path()).word(REPO, &mut { stop }));
+        let stopped = block_on(hub.sources(folder.path()).embedding(REPO, &mut { stop }));
         assert!(matches!(stopped, Err(Problem::Interrupted)), "{stopped:?}");
         let part = part(folder.path(), &bytes).unwrap_or_default();
         assert_eq!(part, bytes[..cut]);
         check_cache(folder.path(), &[(WORD, &bytes)]);
-        let word = block_on(hub.sources(folder.path()).word(REPO, &mut quiet)).unwrap();
+        let word = block_on(hub.sources(folder.path()).embedding(REPO, &mut quiet)).unwrap();
         assert_eq!(fs::read(word.path).unwrap(), bytes);
         let range = hub.cdn.requests("").last().unwrap().header("range").map(str::to_owned);
         assert_eq!(range, (cut > 0).then(|| format!("bytes={cut}-")));
@@ -342,7 +342,7 @@ fn pages_pointers_and_compressed_bodies_are_no_files() {
     // The repository itself holds a pointer where a file should be: it is a file of 67 bytes with the right hash.
     let folder = tempfile::tempdir().unwrap();
     let hub = Hub::start(&[(WORD, &pointer)]);
-    let problem = block_on(hub.sources(folder.path()).word(REPO, &mut quiet)).unwrap_err();
+    let problem = block_on(hub.sources(folder.path()).embedding(REPO, &mut quiet)).unwrap_err();
     assert!(problem.to_string().contains("git-LFS pointer") && problem.to_string().contains("3819"), "{problem}");
 }
 
@@ -388,7 +388,7 @@ fn redirections_are_followed_only_so_far() {
             false => Reply::redirect(location),
         });
         let sources = sources(&server.url, folder.path(), |_| ());
-        let problem = block_on(sources.word("sd-concepts-library/cat-toy", &mut quiet)).unwrap_err();
+        let problem = block_on(sources.embedding("sd-concepts-library/cat-toy", &mut quiet)).unwrap_err();
         assert!(problem.to_string().contains(expected), "{expected}: {problem}");
         assert!(
             matches!(problem, Problem::Redirected { .. }) && !problem.to_string().contains("user:password"),
@@ -410,7 +410,7 @@ fn encryption_that_fails_is_reported_and_not_tried_again() {
     });
     let sources = sources(&url, folder.path(), |_| ());
     let mut notices = Vec::new();
-    let problem = block_on(sources.word("owner/name", &mut listener(&mut notices))).unwrap_err();
+    let problem = block_on(sources.embedding("owner/name", &mut listener(&mut notices))).unwrap_err();
     assert!(matches!(problem, Problem::Insecure { .. }) && notices.is_empty(), "{problem} {notices:?}");
     drop(sources);
     let _ended = speaking.join();
@@ -423,7 +423,7 @@ fn whoever_listens_can_stop_it_and_go_on_later() {
         Notice::Progress(progress) if progress.done > 0 => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     };
-    let stopped = block_on(case.hub.sources(case.folder.path()).word(REPO, &mut { stop })).unwrap_err();
+    let stopped = block_on(case.hub.sources(case.folder.path()).embedding(REPO, &mut { stop })).unwrap_err();
     assert!(matches!(stopped, Problem::Interrupted) && stopped.kind() == Kind::Interrupted);
     let kept = case.part().unwrap().len();
     assert!(kept > 0 && kept < 400_000, "{kept}");
@@ -458,8 +458,8 @@ fn certificates_that_cannot_be_read_matter_only_on_the_network() {
     for (file, expected) in [("none.pem", "cannot be read"), ("cat.pt", "no certificates")] {
         settings.roots = Some(folder.path().join(file));
         let sources = Sources::new(settings.clone());
-        assert!(block_on(sources.word(&word.display().to_string(), &mut quiet)).is_ok());
-        let problem = block_on(sources.word("owner/name", &mut quiet)).unwrap_err();
+        assert!(block_on(sources.embedding(&word.display().to_string(), &mut quiet)).is_ok());
+        let problem = block_on(sources.embedding("owner/name", &mut quiet)).unwrap_err();
         assert!(problem.to_string().contains(expected) && problem.kind() == Kind::Usage, "{problem}");
     }
 }

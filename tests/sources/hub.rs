@@ -36,7 +36,7 @@ fn a_concept_comes_with_its_token_and_pictures() {
     let hub = Hub::start(&borrowed(&files));
     let sources = hub.sources(folder.path());
     let mut notices = Vec::new();
-    let word = block_on(sources.word(REPO, &mut listener(&mut notices))).unwrap();
+    let word = block_on(sources.embedding(REPO, &mut listener(&mut notices))).unwrap();
     assert_eq!(fs::read(&word.path).unwrap(), files[3].1);
     assert_eq!((word.token.as_deref(), word.kind.as_deref()), (Some("<cat-toy>"), Some("object")));
     assert_eq!(
@@ -56,7 +56,7 @@ fn a_concept_comes_with_its_token_and_pictures() {
 
     // The second time only the Hub is asked, for the commit.
     let before = hub.api.requests("").len();
-    block_on(sources.word(&format!("{}/{REPO}/blob/main/learned_embeds.bin", hub.api.url), &mut quiet)).unwrap();
+    block_on(sources.embedding(&format!("{}/{REPO}/blob/main/learned_embeds.bin", hub.api.url), &mut quiet)).unwrap();
     assert_eq!((hub.api.requests("").len(), hub.cdn.requests("").len()), (before + 1, 1));
     check_cache(folder.path(), &borrowed(&files));
 }
@@ -66,7 +66,7 @@ fn the_cache_is_laid_out_as_python_lays_it_out() {
     let folder = tempfile::tempdir().unwrap();
     let files = concept();
     let hub = Hub::start(&borrowed(&files));
-    block_on(hub.sources(folder.path()).word(REPO, &mut quiet)).unwrap();
+    block_on(hub.sources(folder.path()).embedding(REPO, &mut quiet)).unwrap();
     let repo = repo_folder(folder.path());
     assert_eq!(fs::read_to_string(repo.join("refs/main")).unwrap(), COMMIT);
     let blob = repo.join("blobs").join(sha256(&files[3].1));
@@ -101,17 +101,17 @@ fn what_python_fetched_is_found_without_a_network() {
     as_python_leaves_it(folder.path(), "learned_embeds.bin", &bytes);
     let nobody = "http://127.0.0.1:1";
     let offline = sources(nobody, folder.path(), |settings| settings.offline = true);
-    let word = block_on(offline.word(REPO, &mut quiet)).unwrap();
+    let word = block_on(offline.embedding(REPO, &mut quiet)).unwrap();
     assert_eq!(fs::read(word.path).unwrap(), bytes);
     // Another file or repository is not there, and nobody is asked.
-    let missing = block_on(offline.word("sd-concepts-library/dog", &mut quiet)).unwrap_err();
+    let missing = block_on(offline.embedding("sd-concepts-library/dog", &mut quiet)).unwrap_err();
     assert!(matches!(missing, Problem::Offline { .. }) && missing.kind() == Kind::Network, "{missing}");
     // Online but without a connection: the copy is used, and that is said.
     let alone = sources(nobody, folder.path(), |_| ());
     let mut notices = Vec::new();
-    assert!(block_on(alone.word(REPO, &mut listener(&mut notices))).is_ok());
+    assert!(block_on(alone.embedding(REPO, &mut listener(&mut notices))).is_ok());
     assert!(matches!(&notices[..], [Notice::Warning { code: "kept-copy", .. }]), "{notices:?}");
-    let unreachable = block_on(alone.word("sd-concepts-library/dog", &mut quiet)).unwrap_err();
+    let unreachable = block_on(alone.embedding("sd-concepts-library/dog", &mut quiet)).unwrap_err();
     assert!(matches!(unreachable, Problem::Unreachable { .. }), "{unreachable}");
 }
 
@@ -123,7 +123,7 @@ fn a_content_that_is_here_under_another_commit_is_not_fetched_again() {
     as_python_leaves_it(folder.path(), "learned_embeds.bin", &files[3].1);
     let repo = repo_folder(folder.path());
     fs::rename(repo.join("snapshots").join(COMMIT), repo.join("snapshots").join("f".repeat(40))).unwrap();
-    block_on(hub.sources(folder.path()).word(REPO, &mut quiet)).unwrap();
+    block_on(hub.sources(folder.path()).embedding(REPO, &mut quiet)).unwrap();
     assert!(hub.cdn.requests("").is_empty());
     check_cache(folder.path(), &borrowed(&files));
 }
@@ -133,17 +133,17 @@ fn damage_in_the_cache_is_repaired() {
     let folder = tempfile::tempdir().unwrap();
     let files = concept();
     let hub = Hub::start(&borrowed(&files));
-    let path = block_on(hub.sources(folder.path()).word(REPO, &mut quiet)).unwrap().path;
+    let path = block_on(hub.sources(folder.path()).embedding(REPO, &mut quiet)).unwrap().path;
     // Another length is noticed always.
     fs::write(&path, b"short").unwrap();
-    block_on(hub.sources(folder.path()).word(REPO, &mut quiet)).unwrap();
+    block_on(hub.sources(folder.path()).embedding(REPO, &mut quiet)).unwrap();
     assert_eq!(fs::read(&path).unwrap(), files[3].1);
     // A flipped bit, when it is asked for.
     let mut damaged = files[3].1.clone();
     damaged[7] ^= 1;
     fs::write(&path, damaged).unwrap();
     let careful = sources(&hub.api.url, folder.path(), |settings| settings.verify = true);
-    block_on(careful.word(REPO, &mut quiet)).unwrap();
+    block_on(careful.embedding(REPO, &mut quiet)).unwrap();
     assert_eq!(fs::read(&path).unwrap(), files[3].1);
     check_cache(folder.path(), &borrowed(&files));
 }
@@ -155,13 +155,13 @@ fn without_links_files_are_moved_to_their_names() {
     let hub = Hub::start(&borrowed(&files));
     let plain = sources(&hub.api.url, folder.path(), |settings| settings.links = false);
     for _ in 0..2 {
-        let path = block_on(plain.word(REPO, &mut quiet)).unwrap().path;
+        let path = block_on(plain.embedding(REPO, &mut quiet)).unwrap().path;
         assert!(fs::symlink_metadata(&path).unwrap().is_file());
         assert_eq!(fs::read(path).unwrap(), files[3].1);
     }
     assert_eq!(hub.cdn.requests("").len(), 1);
     let offline = sources(&hub.api.url, folder.path(), |settings| (settings.offline, settings.links) = (true, false));
-    assert!(block_on(offline.word(REPO, &mut quiet)).is_ok());
+    assert!(block_on(offline.embedding(REPO, &mut quiet)).is_ok());
 }
 
 #[test]
@@ -224,13 +224,14 @@ fn what_the_hub_refuses_is_explained_and_not_asked_twice() {
     for (reply, expected) in cases {
         let server = Server::start(move |_| reply.clone());
         let sources = sources(&server.url, folder.path(), |settings| settings.token = None);
-        let problem = block_on(sources.word("owner/name", &mut quiet)).unwrap_err();
+        let problem = block_on(sources.embedding("owner/name", &mut quiet)).unwrap_err();
         assert!(problem.to_string().contains(expected), "{expected}: {problem}");
         assert_eq!((problem.kind(), server.requests("").len()), (Kind::Network, 1), "{problem}");
     }
     // With a token that is not accepted, it is the token's fault.
     let server = Server::start(|_| Reply::new(401, ""));
-    let problem = block_on(sources(&server.url, folder.path(), |_| ()).word("owner/name", &mut quiet)).unwrap_err();
+    let problem =
+        block_on(sources(&server.url, folder.path(), |_| ()).embedding("owner/name", &mut quiet)).unwrap_err();
     assert!(problem.to_string().contains("not accepted") && !problem.to_string().contains("hf_secret"), "{problem}");
 }
 
@@ -239,7 +240,7 @@ fn a_cache_that_cannot_be_written_is_named() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("hub"), "a file").unwrap();
     let hub = Hub::start(&[("learned_embeds.bin", b"word")]);
-    let problem = block_on(hub.sources(folder.path()).word(REPO, &mut quiet)).unwrap_err();
+    let problem = block_on(hub.sources(folder.path()).embedding(REPO, &mut quiet)).unwrap_err();
     assert!(matches!(problem, Problem::Write { .. }), "{problem}");
     assert_eq!(Error::from(problem).kind(), Kind::Disk);
 }
@@ -253,13 +254,13 @@ fn a_folder_is_searched_like_a_repository() {
         fs::write(path, bytes).unwrap();
     }
     let here = sources("http://127.0.0.1:1", folder.path(), |_| ());
-    let word = block_on(here.word(&folder.path().display().to_string(), &mut quiet)).unwrap();
+    let word = block_on(here.embedding(&folder.path().display().to_string(), &mut quiet)).unwrap();
     assert_eq!(
         (word.name.as_str(), word.token.as_deref(), word.pictures.len()),
         ("learned_embeds.bin", Some("<cat-toy>"), 2)
     );
     let file = folder.path().join("learned_embeds.bin");
-    assert_eq!(block_on(here.word(&file.display().to_string(), &mut quiet)).unwrap().path, file);
+    assert_eq!(block_on(here.embedding(&file.display().to_string(), &mut quiet)).unwrap().path, file);
 }
 
 #[test]
@@ -276,7 +277,7 @@ fn another_revision_is_another_place() {
 fn a_repository_that_was_renamed_is_found_and_still_told_who_asks() {
     let folder = tempfile::tempdir().unwrap();
     let hub = Hub::start(&[("learned_embeds.bin", b"word")]);
-    let word = block_on(hub.sources(folder.path()).word("old/name", &mut quiet)).unwrap();
+    let word = block_on(hub.sources(folder.path()).embedding("old/name", &mut quiet)).unwrap();
     assert_eq!(fs::read(word.path).unwrap(), b"word");
     assert!(hub.api.requests("").iter().all(|request| request.header("authorization").is_some()));
 }

@@ -19,7 +19,7 @@ const ROOT: &str = "PSEUDOWORD_TEST_ROOT";
 #[test]
 fn the_other_process() {
     let (Ok(hub), Ok(root)) = (std::env::var(HUB), std::env::var(ROOT)) else { return };
-    let word = block_on(sources(&hub, Path::new(&root), |_| ()).word(REPO, &mut quiet)).unwrap();
+    let word = block_on(sources(&hub, Path::new(&root), |_| ()).embedding(REPO, &mut quiet)).unwrap();
     println!("sha256 {}", sha256(&fs::read(word.path).unwrap()));
 }
 
@@ -46,7 +46,7 @@ fn two_processes_fetch_one_file_once_and_undamaged() {
         hub.faults.push(slowly);
     }
     let others: Vec<Child> = (0..3).map(|_| other(&hub, folder.path())).collect();
-    let word = block_on(hub.sources(folder.path()).word(REPO, &mut quiet)).unwrap();
+    let word = block_on(hub.sources(folder.path()).embedding(REPO, &mut quiet)).unwrap();
     assert!(fs::read(word.path).unwrap() == bytes);
     for process in others {
         let output = process.wait_with_output().unwrap();
@@ -77,7 +77,7 @@ fn a_process_that_is_killed_leaves_a_part_and_no_lock() {
     assert!(kept == bytes[..kept.len()]);
     check_cache(folder.path(), &[("learned_embeds.bin", &bytes)]);
     let mut notices = Vec::new();
-    let word = block_on(hub.sources(folder.path()).word(REPO, &mut listener(&mut notices))).unwrap();
+    let word = block_on(hub.sources(folder.path()).embedding(REPO, &mut listener(&mut notices))).unwrap();
     assert!(fs::read(word.path).unwrap() == bytes);
     assert!(!notices.iter().any(|notice| matches!(notice, Notice::Waiting { .. })), "{notices:?}");
     let range = hub.cdn.requests("").last().unwrap().header("range").map(str::to_owned);
@@ -100,8 +100,8 @@ fn a_lock_of_another_is_waited_for_or_not_as_the_user_likes() {
         ticks += usize::from(notice == Notice::Tick);
         if ticks > 2 { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
     };
-    assert!(block_on(hub.sources(folder.path()).word(REPO, &mut impatient)).is_err());
+    assert!(block_on(hub.sources(folder.path()).embedding(REPO, &mut impatient)).is_err());
     assert!(hub.cdn.requests("").is_empty());
     drop(held);
-    assert!(block_on(hub.sources(folder.path()).word(REPO, &mut quiet)).is_ok());
+    assert!(block_on(hub.sources(folder.path()).embedding(REPO, &mut quiet)).is_ok());
 }

@@ -17,7 +17,7 @@ fn elsewhere(root: &Path) -> Sources {
 }
 
 fn fetch(root: &Path, url: &str) -> Result<EmbeddingFile, Problem> {
-    block_on(elsewhere(root).word(url, &mut quiet))
+    block_on(elsewhere(root).embedding(url, &mut quiet))
 }
 
 /// Files under their final names in the cache for web addresses.
@@ -42,11 +42,11 @@ fn a_file_is_fetched_once_and_asked_for_again() {
     assert!(requests.iter().all(|request| request.header("authorization").is_none()), "the token is for the Hub");
     // Offline, the copy is used; what is not here is named.
     let offline = sources("https://huggingface.co", root.path(), |settings| settings.offline = true);
-    assert_eq!(block_on(offline.word(&url, &mut quiet)).unwrap().path, word.path);
-    assert!(matches!(block_on(offline.word(&format!("{url}2"), &mut quiet)), Err(Problem::Offline { .. })));
+    assert_eq!(block_on(offline.embedding(&url, &mut quiet)).unwrap().path, word.path);
+    assert!(matches!(block_on(offline.embedding(&format!("{url}2"), &mut quiet)), Err(Problem::Offline { .. })));
     // A copy that was changed is none.
     fs::write(&word.path, b"a wurd").unwrap();
-    assert!(matches!(block_on(offline.word(&url, &mut quiet)), Err(Problem::Offline { .. })));
+    assert!(matches!(block_on(offline.embedding(&url, &mut quiet)), Err(Problem::Offline { .. })));
     assert_eq!(fs::read(fetch(root.path(), &url).unwrap().path).unwrap(), b"a word");
     assert_eq!(server.requests("").len(), 3);
 }
@@ -63,7 +63,7 @@ fn a_newer_version_replaces_the_copy_and_a_broken_server_does_not() {
         faults.status(fault);
     }
     let mut notices = Vec::new();
-    let word = block_on(elsewhere(root.path()).word(&url, &mut listener(&mut notices))).unwrap();
+    let word = block_on(elsewhere(root.path()).embedding(&url, &mut listener(&mut notices))).unwrap();
     assert_eq!(fs::read(word.path).unwrap(), b"version one");
     assert!(matches!(notices.last(), Some(Notice::Warning { code: "kept-copy", .. })), "{notices:?}");
     // A page instead of a file is an error, and the copy stays.

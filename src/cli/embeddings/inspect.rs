@@ -7,7 +7,7 @@ use crate::base::math::norm;
 use crate::cli::args::{InspectArgs, Shared};
 use crate::cli::find::{self, Opened};
 use crate::cli::output::Output;
-use crate::embedding::{Embedding, Encoder, Learned, NamedBy, Vectors};
+use crate::embedding::{Embedding, Encoder, FileEmbedding, NamedBy, Vectors};
 use crate::model::vocabulary;
 use crate::source::fetch::EmbeddingFile;
 use crate::text::Vocabulary;
@@ -32,7 +32,7 @@ pub async fn run(args: &InspectArgs, shared: &Shared, out: &mut Output) -> Resul
             if number > 0 {
                 out.line("")?;
             }
-            for word in opened.reading.words() {
+            for word in opened.reading.embeddings() {
                 let report = Report { word, file: &file, opened: &opened, model, vocabulary };
                 out.result(&report.lines().join("\n"), &report.object())?;
             }
@@ -43,7 +43,7 @@ pub async fn run(args: &InspectArgs, shared: &Shared, out: &mut Output) -> Resul
 
 /// One word of a file, and what it is held against.
 struct Report<'a> {
-    word: &'a Learned,
+    word: &'a FileEmbedding,
     file: &'a EmbeddingFile,
     opened: &'a Opened,
     model: &'a str,

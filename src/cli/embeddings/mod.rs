@@ -49,7 +49,7 @@ async fn add(argument: &str, overwrite: bool, shared: &Shared, out: &mut Output)
     let file = find::word(source, shared, out).await?;
     let bad = |refusal: embedding::Refusal| Error::BadFile { file: file.origin.clone(), reason: refusal.to_string() };
     let opened = find::open(&file)?;
-    let several = opened.reading.words().len() > 1;
+    let several = opened.reading.embeddings().len() > 1;
     let word = opened.reading.choose(name).map_err(bad)?;
     let token = name.or_else(|| find::token(&word, &file)).ok_or(embedding::Refusal::Unnamed).map_err(bad)?.to_owned();
     check_token(&token)?;
@@ -83,17 +83,17 @@ async fn add(argument: &str, overwrite: bool, shared: &Shared, out: &mut Output)
 fn list(out: &mut Output) -> Result<()> {
     let shelf = find::shelf()?;
     let contents = shelf.list()?;
-    if contents.words.is_empty() {
+    if contents.embeddings.is_empty() {
         out.message(&format!(
             "there are no embeddings in {}; add one with `pseudoword embeddings add FILE|URL|REPO`",
             shelf.folder().display()
         ));
     }
-    for kept in contents.words {
+    for kept in contents.embeddings {
         let (token, path) = (kept.token.clone(), kept.path.display().to_string());
         match find::open(&find::stored_file(kept)) {
             Ok(opened) => {
-                for word in opened.reading.words() {
+                for word in opened.reading.embeddings() {
                     let sizes: Vec<String> = word
                         .encoders
                         .iter()

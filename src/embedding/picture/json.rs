@@ -211,7 +211,7 @@ impl<'de> Visitor<'de> for Params<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let mut left = limits::NUMBERS;
         while let Some(key) = map.next_key::<String>()? {
-            if self.0.named.len() == limits::WORDS || key.len() > limits::FACT {
+            if self.0.named.len() == limits::EMBEDDINGS || key.len() > limits::FACT {
                 return Err(A::Error::custom("string_to_param has too many tensors, or too long names"));
             }
             if self.0.named.iter().any(|named| named.key == key) {

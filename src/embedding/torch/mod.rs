@@ -44,7 +44,7 @@ pub fn read_legacy(bytes: &[u8], stem: &str) -> Result<Reading, Refusal> {
 }
 
 fn add_notes(reading: &mut Reading, notes: &[Note]) {
-    for word in reading.words_mut() {
+    for word in reading.embeddings_mut() {
         word.notes.extend_from_slice(notes);
     }
 }

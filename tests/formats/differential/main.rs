@@ -47,7 +47,7 @@ fn another_reader_reads_the_same() {
     let (mut same, mut refused) = (0, Vec::new());
     for (name, bytes) in files() {
         let Ok(reading) = read(&bytes, "word.pt") else { continue };
-        if !matches!(reading.words()[0].container, Container::Torch | Container::TorchLegacy) {
+        if !matches!(reading.embeddings()[0].container, Container::Torch | Container::TorchLegacy) {
             continue;
         }
         std::fs::write(&path, &bytes).unwrap();
@@ -56,7 +56,7 @@ fn another_reader_reads_the_same() {
             continue;
         };
         let theirs: Vec<Vec<u32>> = reader.tensors().values().filter_map(values).collect();
-        for part in reading.words().iter().flat_map(|word| &word.encoders) {
+        for part in reading.embeddings().iter().flat_map(|word| &word.encoders) {
             let bits: Vec<u32> = part.rows.iter().map(|value| value.to_bits()).collect();
             assert!(theirs.contains(&bits), "{name}: {} tensors, none of which is ours", theirs.len());
         }
