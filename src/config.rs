@@ -6,6 +6,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::embedding::Embedding;
+
+/// How a choice is spelled in settings files and on the command line.
+pub fn option_name(choice: &impl Serialize) -> String {
+    serde_json::to_value(choice).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
 /// What the embedding stands for: decides which captions it is trained with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "native", derive(clap::ValueEnum))]
@@ -36,6 +43,24 @@ impl Kind {
             Kind::Object => "a thing",
             Kind::Style => "a style",
         }
+    }
+}
+
+/// What a word starts from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Init {
+    /// The vectors of an embedding.
+    Embedding(Embedding),
+    /// Words that the model knows.
+    Phrase(String),
+    /// Vectors drawn like those of the model's vocabulary.
+    Random,
+}
+
+impl Init {
+    /// What an initialiser means that does not name a file: a phrase, or without one [`Random`](Init::Random).
+    pub fn of_phrase(phrase: Option<&String>) -> Self {
+        phrase.map_or(Self::Random, |phrase| Self::Phrase(phrase.clone()))
     }
 }
 

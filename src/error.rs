@@ -327,6 +327,12 @@ impl Kind {
 }
 
 impl Error {
+    /// An embedding whose vectors are `width` wide does not fit a model that expects another width.
+    pub(crate) fn wrong_width(file: &str, width: usize, expected: usize) -> Self {
+        let family = crate::embedding::Embedding::family(width).to_owned();
+        Self::WrongWidth { file: file.to_owned(), width, family, expected }
+    }
+
     /// What happened and what to do about it, with settings named as a front end names them; advice that cannot be
     /// followed there is left out.
     pub fn worded(&self, wording: Wording<'_>) -> String {

@@ -92,12 +92,7 @@ impl Session {
     /// [`Error::WrongWidth`] if it belongs to another kind of model, [`Error::TokenTaken`] if its token is in use.
     pub fn add_embedding(&mut self, embedding: Embedding, file: &str) -> Result<()> {
         if embedding.width() != self.rows.width {
-            return Err(Error::WrongWidth {
-                file: file.to_owned(),
-                width: embedding.width(),
-                family: Embedding::family(embedding.width()).to_owned(),
-                expected: self.rows.width,
-            });
+            return Err(Error::wrong_width(file, embedding.width(), self.rows.width));
         }
         self.tokenizers.add_word(&embedding.token, embedding.vectors())?;
         self.rows.values.extend(embedding.rows());

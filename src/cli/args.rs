@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
 
 use super::exit::STATUSES;
 use crate::config::{Checkpointing, SampleConfig, TrainConfig};
@@ -168,7 +169,8 @@ pub(super) struct TrainArgs {
 }
 
 /// What to do when the GPU is lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum OnDeviceLost {
     /// End the run; repeating the command resumes it
     #[default]
@@ -178,7 +180,8 @@ pub(super) enum OnDeviceLost {
 }
 
 /// Whether `.txt` files beside the pictures are captions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum Captions {
     /// If every picture has one
     #[default]
@@ -240,7 +243,8 @@ pub(super) struct ConvertArgs {
 }
 
 /// The format of an embedding file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum LayoutChoice {
     /// learned_embeds.safetensors of diffusers; ComfyUI and InvokeAI read it too
     Diffusers,
@@ -319,11 +323,6 @@ pub(super) enum RandomModel {
     Sd2,
     /// With the sizes of --model, of which only configuration and tokenizer are read
     Model,
-}
-
-/// The name under which a value is given on the command line.
-pub(super) fn option_name(value: &impl ValueEnum) -> String {
-    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
 // Lines of at most 78 characters: longer ones break in a terminal of 80.
@@ -414,7 +413,7 @@ fn overview() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config;
+    use crate::config::{self, option_name};
     use clap::CommandFactory;
 
     #[test]

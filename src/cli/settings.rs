@@ -9,10 +9,11 @@ use std::path::Path;
 use clap::CommandFactory;
 use serde_json::{Map, Value, json};
 
-use super::args::{Cli, Command, Shared, TrainArgs, option_name};
+use super::args::{Cli, Command, Shared, TrainArgs};
 use super::find;
 use super::train::pictures;
 use crate::base::files;
+use crate::config::option_name;
 use crate::{Error, Result};
 
 /// The key of the pictures, which are not an option.

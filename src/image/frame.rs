@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use image::imageops::{self, FilterType};
-use image::{Rgb, RgbImage};
+use image::{GrayImage, Rgb, RgbImage};
 
 use super::Picture;
 use crate::config::Framing;
@@ -73,6 +73,21 @@ fn pad(picture: RgbImage, side: u32) -> RgbImage {
     let mut square = RgbImage::from_pixel(side, side, WHITE);
     imageops::replace(&mut square, &picture, i64::from((side - width) / 2), i64::from((side - height) / 2));
     square
+}
+
+/// Brings weights of a picture's pixels to the positions `[h, w]` of its latents, framed as [`square`] frames the picture:
+/// each position gets the mean over the pixels that it covers, 1 for white. What padding adds gets 0.
+pub fn square_weights(weights: &GrayImage, framing: Framing, [h, w]: [usize; 2]) -> Vec<f32> {
+    let (width, height) = weights.dimensions();
+    let side = match framing {
+        Framing::Crop => width.min(height),
+        Framing::Fit => width.max(height),
+    };
+    // Negative where the picture is cut.
+    let offset = |length: u32| (i64::from(side) - i64::from(length)) / 2;
+    let mut framed = GrayImage::new(side, side);
+    imageops::replace(&mut framed, weights, offset(width), offset(height));
+    imageops::thumbnail(&framed, w as u32, h as u32).as_raw().iter().map(|&value| f32::from(value) / 255.0).collect()
 }
 
 /// Swaps left and right.

@@ -17,6 +17,14 @@ impl Rows {
         self.values.len() / self.width.max(1)
     }
 
+    /// Rows for several text encoders as one: in each row the columns for all of them, side by side.
+    pub fn side_by_side(encoders: &[Rows]) -> Self {
+        let width = encoders.iter().map(|rows| rows.width).sum();
+        let count = encoders.first().map_or(0, Rows::count);
+        let row = |k: usize| encoders.iter().flat_map(move |rows| &rows.values[k * rows.width..(k + 1) * rows.width]);
+        Self { values: (0..count).flat_map(row).copied().collect(), width }
+    }
+
     /// The rows on a device; one row of zeros where there are none, so that a tensor exists.
     pub fn tensor(&self, device: &Device) -> Tensor<2> {
         match self.count() {

@@ -1,7 +1,8 @@
-//! Which settings can be.
+//! Which settings a model can be trained with, and what follows from them.
 
 use super::init;
-use crate::config::TrainConfig;
+use super::loss::tape_bytes;
+use crate::config::{Checkpointing, Init, TrainConfig};
 use crate::model::ModelConfig;
 use crate::text::ClipTokenizer;
 use crate::{Error, Result};
@@ -11,12 +12,21 @@ pub(super) fn side(config: &TrainConfig, model: &ModelConfig) -> u32 {
     config.resolution.unwrap_or_else(|| model.resolution())
 }
 
-/// Refuses settings that cannot be, given a model's configuration and its tokenizer with the words that are known before.
-/// Needs no weights, so a front end can ask before it loads them; a job asks again.
+/// Whether a run computes blocks again in the backward pass instead of remembering them.
+pub fn recomputes(config: &TrainConfig, model: &ModelConfig) -> bool {
+    match config.checkpointing {
+        Checkpointing::On => true,
+        Checkpointing::Off => false,
+        Checkpointing::Auto => tape_bytes(model, side(config, model), config.batch_size) > 512 << 20,
+    }
+}
+
+/// Refuses settings that do not make sense for a model, given its configuration and its tokenizer with the embeddings that
+/// are known already. Needs no weights, so a front end can ask before it loads them; a job asks for those that do not.
 ///
 /// # Errors
 /// [`Error::Usage`], [`Error::InitialiserTooLong`].
-pub fn check(config: &TrainConfig, model: &ModelConfig, tokenizer: &ClipTokenizer) -> Result<()> {
+pub fn check(config: &TrainConfig, init: &Init, model: &ModelConfig, tokenizer: &ClipTokenizer) -> Result<()> {
     let usage = |text: String| Err(Error::Usage(text));
     let counts = [
         ("--vectors", config.vectors),
@@ -51,5 +61,8 @@ pub fn check(config: &TrainConfig, model: &ModelConfig, tokenizer: &ClipTokenize
     if side == 0 || side % step != 0 || side > 2048 {
         return usage(format!("--resolution {side}: it must be a multiple of {step} up to 2048 for this model"));
     }
-    init::ids(config, tokenizer).map(|_ids| ())
+    match init {
+        Init::Phrase(phrase) => init::phrase_ids(phrase, config.vectors as usize, tokenizer).map(drop),
+        Init::Embedding(_) | Init::Random => Ok(()),
+    }
 }

@@ -1,5 +1,7 @@
 //! The random choices of training: which picture, mirrored or not, which caption, how noisy, and the noise itself.
 
+use std::rc::Rc;
+
 use super::dataset::{Cached, Dataset};
 use super::replay::Replay;
 use super::templates;
@@ -21,7 +23,15 @@ pub(super) struct Sample {
     pub timestep: usize,
     /// The caption, with the token in it.
     pub caption: String,
+    /// How much the loss at each position of the latents counts, `[h, w]`; none where all count alike.
+    pub weights: Option<PositionWeights>,
 }
+
+/// A weight for each position of some latents, `[h, w]`.
+pub(super) type PositionWeights = Rc<[f32]>;
+
+/// The scaled latents of a picture, and the weights of their positions.
+pub(super) type WeightedLatents = (Vec<f32>, Option<PositionWeights>);
 
 /// Where choices come from.
 pub(super) struct Choices {
@@ -115,16 +125,17 @@ impl Choices {
         let choice = streams.caption.below(self.templates.len().max(1) as u32) as usize;
         let template = dataset.captions.get(picture).and_then(Option::as_ref).or(self.templates.get(choice));
         let caption = templates::fill(template.map_or("{}", String::as_str), &self.token);
-        Sample { latents, noise: streams.noise.normals(view.mean.len()), size: view.size, timestep, caption }
+        let (noise, weights) = (streams.noise.normals(view.mean.len()), view.weights.clone());
+        Sample { latents, noise, size: view.size, timestep, caption, weights }
     }
 
-    /// A picture's scaled latents without a draw, for replays that name a picture.
-    fn mean(&self, dataset: &Dataset, picture: usize) -> Result<(Vec<f32>, [usize; 2])> {
+    /// A picture's scaled latents without a draw and the weights of its positions, for replays that name a picture.
+    fn mean(&self, dataset: &Dataset, picture: usize) -> Result<WeightedLatents> {
         let views: &Vec<Cached> = dataset.pictures.get(picture).ok_or_else(|| {
             let given = dataset.pictures.len();
             Error::Usage(format!("the replay asks for picture {picture}, but {given} were given"))
         })?;
         let view = &views[0];
-        Ok((view.mean.iter().map(|mean| mean * self.scaling_factor).collect(), view.size))
+        Ok((view.mean.iter().map(|mean| mean * self.scaling_factor).collect(), view.weights.clone()))
     }
 }

@@ -1,9 +1,16 @@
 //! Pictures, encoded once: what training needs of them is the mean and spread of their latents.
 
-use burn::tensor::Tensor;
+use std::collections::VecDeque;
 
-use crate::config::Framing;
-use crate::image::{Picture, mirror, square, to_floats};
+use burn::tensor::Tensor;
+use image::imageops::flip_horizontal;
+
+use super::TrainPicture;
+use super::check::side;
+use super::choices::PositionWeights;
+use crate::config::{Framing, TrainConfig};
+use crate::event::{EvaluatedOn, Event};
+use crate::image::{mirror, square, square_weights, to_floats};
 use crate::model::Model;
 use crate::vae::VaeEncoder;
 use crate::vae::tiling::{self, Map};
@@ -17,49 +24,100 @@ pub(super) struct Cached {
     pub std: Vec<f32>,
     /// Height and width.
     pub size: [usize; 2],
+    /// How much the loss at each position counts, `[h, w]`; none where all count alike.
+    pub weights: Option<PositionWeights>,
 }
 
 /// The views (as it is, and mirrored) of each picture, and its own caption if it has one.
+#[derive(Default)]
 pub(super) struct Dataset {
     pub pictures: Vec<Vec<Cached>>,
     pub captions: Vec<Option<String>>,
-    flips: bool,
 }
 
-impl Dataset {
-    pub fn new(flips: bool, captions: Vec<Option<String>>) -> Self {
-        Self { pictures: Vec::new(), captions, flips }
+/// Pictures on their way into their datasets.
+pub(super) struct Encoding {
+    waiting: VecDeque<(EvaluatedOn, TrainPicture)>,
+    encoder: Option<VaeEncoder>,
+    side: u32,
+    framing: Framing,
+    flips: bool,
+    pub training: Dataset,
+    pub unseen: Dataset,
+}
+
+impl Encoding {
+    pub fn new(config: &TrainConfig, model: &Model, pictures: Vec<TrainPicture>, unseen: Vec<TrainPicture>) -> Self {
+        let training = pictures.into_iter().map(|picture| (EvaluatedOn::Training, picture));
+        let unseen = unseen.into_iter().map(|picture| (EvaluatedOn::Unseen, picture));
+        Self {
+            waiting: training.chain(unseen).collect(),
+            encoder: None,
+            side: side(config, &model.config),
+            framing: config.framing,
+            flips: !config.no_flip,
+            training: Dataset::default(),
+            unseen: Dataset::default(),
+        }
     }
 
-    /// Adds a picture; says how it was prepared.
-    pub async fn encode(
-        &mut self,
-        picture: &Picture,
-        side: u32,
-        framing: Framing,
-        encoder: &VaeEncoder,
-        model: &Model,
-    ) -> Result<String> {
-        let (pixels, note) = square(picture, side, framing);
+    /// Encodes the next picture; gives what happened, which is nothing when all are encoded.
+    pub async fn next(&mut self, model: &Model) -> Result<Vec<Event>> {
+        let mut events = Vec::new();
+        let Some((set, next)) = self.waiting.pop_front() else { return Ok(events) };
+        let encoder = match &mut self.encoder {
+            Some(encoder) => encoder,
+            missing => missing.insert(model.encoder(&mut |event| events.push(event)).await?),
+        };
+        let (pixels, prepared) = square(&next.picture, self.side, self.framing);
         let mut views = vec![to_floats(&pixels)];
         if self.flips {
             views.push(to_floats(&mirror(&pixels)));
         }
         let mut cached = Vec::new();
-        for view in views {
-            let shape = [1, side as usize, side as usize, 3];
-            let tensor = Tensor::<1>::from_floats(view.as_slice(), &model.device).reshape(shape);
-            let tile = tiling::TILE * model.config.vae.pixels_per_latent();
-            let Map { size: size @ [h, w], channels, values } = tiling::encode(encoder, &tensor, tile).await?;
-            if values.iter().any(|value| !value.is_finite()) {
-                let reason = "the autoencoder gives values for it that are not numbers".to_owned();
-                return Err(Error::BadPicture { file: picture.name.clone(), reason });
-            }
-            let mut mean = layout::channels_first(&values, [1, h, w, channels]);
-            let std = mean.split_off(mean.len() / 2);
-            cached.push(Cached { mean, std, size });
+        for (i, view) in views.iter().enumerate() {
+            let mut view = encode(view, self.side as usize, &next.picture.name, encoder, model).await?;
+            view.weights = next.weights(i == 1, self.framing, view.size)?;
+            cached.push(view);
         }
-        self.pictures.push(cached);
-        Ok(note)
+        let dataset = if set == EvaluatedOn::Training { &mut self.training } else { &mut self.unseen };
+        dataset.pictures.push(cached);
+        dataset.captions.push(next.caption);
+        let done = (self.training.pictures.len() + self.unseen.pictures.len()) as u32;
+        let total = done + self.waiting.len() as u32;
+        events.push(Event::Encode { done, total, name: next.picture.name, prepared });
+        Ok(events)
+    }
+}
+
+/// The posterior of one view, `[side, side, 3]`, of the picture `name`.
+async fn encode(view: &[f32], side: usize, name: &str, encoder: &VaeEncoder, model: &Model) -> Result<Cached> {
+    let tensor = Tensor::<1>::from_floats(view, &model.device).reshape([1, side, side, 3]);
+    let tile = tiling::TILE * model.config.vae.pixels_per_latent();
+    let Map { size: size @ [h, w], channels, values } = tiling::encode(encoder, &tensor, tile).await?;
+    if values.iter().any(|value| !value.is_finite()) {
+        let reason = "the autoencoder gives NaN or infinite values for it".to_owned();
+        return Err(Error::BadPicture { file: name.to_owned(), reason });
+    }
+    let mut mean = layout::channels_first(&values, [1, h, w, channels]);
+    let std = mean.split_off(mean.len() / 2);
+    Ok(Cached { mean, std, size, weights: None })
+}
+
+impl TrainPicture {
+    /// The weights of the positions of its latents, `[h, w]`, of the mirrored view or the plain one.
+    fn weights(&self, mirrored: bool, framing: Framing, size: [usize; 2]) -> Result<Option<PositionWeights>> {
+        let Some(weights) = &self.weights else { return Ok(None) };
+        if weights.dimensions() != self.picture.pixels.dimensions() {
+            let (has, needs) = (weights.dimensions(), self.picture.pixels.dimensions());
+            let reason = format!("its loss weights are {}x{}, the picture is {}x{}", has.0, has.1, needs.0, needs.1);
+            return Err(Error::BadPicture { file: self.picture.name.clone(), reason });
+        }
+        let values = if mirrored {
+            square_weights(&flip_horizontal(weights), framing, size)
+        } else {
+            square_weights(weights, framing, size)
+        };
+        Ok(Some(values.into()))
     }
 }

@@ -20,9 +20,14 @@ impl EarlyStop {
         &self.history
     }
 
-    /// Takes the losses of a run that goes on.
+    /// Takes the losses of a run that resumes.
     pub fn restore(&mut self, history: Vec<f64>) {
         self.history = history;
+    }
+
+    /// Forgets all but the first losses.
+    pub fn truncate(&mut self, losses: usize) {
+        self.history.truncate(losses);
     }
 
     /// Takes an evaluation; gives the ratio of the window's variance to that of the whole history once it is below the
@@ -49,7 +54,7 @@ mod tests {
     fn a_falling_loss_goes_on_and_a_flat_one_stops() {
         let config = TrainConfig { early_stop_window: 10, early_stop_threshold: 0.15, ..TrainConfig::default() };
         let mut falling = EarlyStop::new(&config);
-        // On a straight line the ratio is (window / all)^2: it would be taken for settled after 26 evaluations.
+        // On a straight line the ratio is (window / all)^2: it would count as settled after 26 evaluations.
         assert!((0..25).all(|i| falling.settled(1.0 - 0.02 * f64::from(i)).is_none()));
         let mut settling = EarlyStop::new(&config);
         let stop = (0..200).find(|i| settling.settled((-f64::from(*i) / 5.0).exp()).is_some());

@@ -1,58 +1,58 @@
 //! What a word starts from.
 
-use super::serde_name;
-use crate::config::TrainConfig;
-use crate::embedding::Embedding;
+use crate::config::{Init, TrainConfig, option_name};
 use crate::model::Model;
-use crate::noise::{Noise, Stream};
-use crate::text::ClipTokenizer;
+use crate::noise::{Draws, Noise, Stream};
+use crate::setting::Setting;
+use crate::text::{ClipTokenizer, Rows, TextEncoder};
+use crate::weights::HostTable;
 use crate::{Error, Result};
 
-/// The initial rows `[K, D]`, and a note of where they come from.
+/// The initial rows, and a note of where they come from.
 ///
 /// A phrase of n tokens fills K >= n vectors in order, each token taking a run of about K/n, as A1111 does. An embedding is
 /// taken row by row, its last row repeated. With neither, rows are drawn with the mean and deviation of the vocabulary's.
-pub(super) fn rows(
-    config: &TrainConfig,
-    tokenizer: &ClipTokenizer,
-    model: &Model,
-    embedding: Option<&Embedding>,
-) -> Result<(Vec<f32>, String)> {
-    let table = &model.text().model.token_embedding;
-    let (vectors, width) = (config.vectors as usize, table.width());
-    if let Some(embedding) = embedding {
-        if embedding.width() != width {
-            return Err(Error::WrongWidth {
-                file: embedding.token.clone(),
-                width: embedding.width(),
-                family: Embedding::family(embedding.width()).to_owned(),
-                expected: width,
-            });
-        }
-        if embedding.vectors() > vectors {
-            let (has, token) = (embedding.vectors(), &embedding.token);
-            let text =
-                format!("the embedding {token:?} has {has} vectors, but --vectors is {vectors}: give --vectors {has}");
-            return Err(Error::Usage(text));
-        }
-        let rows = (0..vectors).flat_map(|i| {
-            let row = i.min(embedding.vectors() - 1);
-            embedding.rows()[row * width..(row + 1) * width].to_vec()
-        });
-        return Ok((rows.collect(), embedding.token.clone()));
-    }
-    let Some(phrase) = &config.init else {
-        return Ok((drawn(config, model), format!("random ({})", serde_name(&config.kind))));
+pub(super) fn rows(config: &TrainConfig, init: &Init, model: &Model) -> Result<(Rows, String)> {
+    let mut draws = Noise::new(config.seed).draws(0, Stream::Init);
+    let of_encoder = |(i, encoder)| for_encoder(config, init, i, encoder, &mut draws);
+    let rows = model.text_encoders.iter().enumerate().map(of_encoder).collect::<Result<Vec<_>>>()?;
+    let note = match init {
+        Init::Embedding(embedding) => embedding.token.clone(),
+        Init::Phrase(phrase) => phrase.clone(),
+        Init::Random => format!("random ({})", option_name(&config.kind)),
     };
-    let ids = ids(config, tokenizer)?;
-    let rows = (0..vectors).flat_map(|i| table.row(ids[i * ids.len() / vectors] as usize));
-    Ok((rows.collect(), phrase.clone()))
+    Ok((Rows::side_by_side(&rows), note))
 }
 
-/// The ids of the initialiser's words, at most one for each vector; none if there is no phrase, or a file is meant.
-pub(super) fn ids(config: &TrainConfig, tokenizer: &ClipTokenizer) -> Result<Vec<u32>> {
-    let vectors = config.vectors as usize;
-    let Some(phrase) = &config.init else { return Ok(Vec::new()) };
+/// The initial rows for the text encoder with the number `i`.
+fn for_encoder(config: &TrainConfig, init: &Init, i: usize, encoder: &TextEncoder, draws: &mut Draws) -> Result<Rows> {
+    let table = &encoder.model.token_embedding;
+    let (vectors, width) = (config.vectors as usize, table.width());
+    let values = match init {
+        Init::Embedding(embedding) => {
+            let own = embedding.encoders.get(i).filter(|own| own.width == width);
+            let own = own.ok_or_else(|| Error::wrong_width(&embedding.token, embedding.width(), width))?;
+            let has = own.count();
+            if has > vectors {
+                let (token, option) = (&embedding.token, Setting::Vectors);
+                let text =
+                    format!("the embedding {token:?} has {has} vectors, but {option} is {vectors}: set {option} {has}");
+                return Err(Error::Usage(text));
+            }
+            let row = |k: usize| k.min(has - 1) * width;
+            (0..vectors).flat_map(|k| own.rows[row(k)..row(k) + width].to_vec()).collect()
+        }
+        Init::Phrase(phrase) => {
+            let ids = phrase_ids(phrase, vectors, &encoder.tokenizer)?;
+            (0..vectors).flat_map(|k| table.row(ids[k * ids.len() / vectors] as usize)).collect()
+        }
+        Init::Random => drawn(vectors, table, draws),
+    };
+    Ok(Rows { values, width })
+}
+
+/// The ids of the words of an initialiser, of which there may be as many as vectors.
+pub(super) fn phrase_ids(phrase: &str, vectors: usize, tokenizer: &ClipTokenizer) -> Result<Vec<u32>> {
     let ids = tokenizer.encode(phrase);
     if ids.is_empty() {
         return Err(Error::Usage(format!("the initialiser {phrase:?} has no words in it")));
@@ -60,7 +60,7 @@ pub(super) fn ids(config: &TrainConfig, tokenizer: &ClipTokenizer) -> Result<Vec
     if ids.len() > vectors {
         let pieces: Vec<String> = ids.iter().map(|id| tokenizer.spell(*id).replace("</w>", "")).collect();
         return Err(Error::InitialiserTooLong {
-            phrase: phrase.clone(),
+            phrase: phrase.to_owned(),
             tokens: ids.len(),
             pieces: pieces.join(" + "),
             vectors,
@@ -69,8 +69,8 @@ pub(super) fn ids(config: &TrainConfig, tokenizer: &ClipTokenizer) -> Result<Vec
     Ok(ids)
 }
 
-fn drawn(config: &TrainConfig, model: &Model) -> Vec<f32> {
-    let table = &model.text().model.token_embedding;
+/// Rows drawn with the mean and deviation of those of a table.
+fn drawn(vectors: usize, table: &HostTable, draws: &mut Draws) -> Vec<f32> {
     let (mut mean, mut square) = (vec![0.0f64; table.width()], 0.0);
     for row in 0..table.len() {
         for (mean, value) in mean.iter_mut().zip(table.row(row)) {
@@ -83,8 +83,7 @@ fn drawn(config: &TrainConfig, model: &Model) -> Vec<f32> {
     let about_mean = square / (count * table.width() as f64)
         - mean.iter().map(|mean| mean * mean).sum::<f64>() / table.width() as f64;
     let deviation = about_mean.max(0.0).sqrt() as f32;
-    let mut draws = Noise::new(config.seed).draws(0, Stream::Init);
-    (0..config.vectors)
+    (0..vectors)
         .flat_map(|_| mean.iter().map(|mean| *mean as f32 + deviation * draws.normal()).collect::<Vec<_>>())
         .collect()
 }

@@ -1,5 +1,7 @@
 //! The diffusion loss, and what differentiating it would take.
 
+use std::rc::Rc;
+
 use burn::tensor::Tensor;
 
 use super::choices::Sample;
@@ -8,35 +10,62 @@ use crate::model::{Model, ModelConfig};
 use crate::ops::{Var, mse};
 use crate::text::Prompt;
 
-/// Mean squared error of the U-Net's prediction for noised latents, `[1]`; with `snr_gamma` each sample is weighted
-/// (arXiv 2303.09556).
-pub(super) fn diffusion_loss(
-    model: &Model,
-    samples: &[Sample],
-    prompts: &[Prompt],
-    rows: &Var<2>,
+/// Mean squared error of the U-Net's prediction for noised latents.
+pub(super) struct DiffusionLoss {
+    model: Rc<Model>,
     snr_gamma: Option<f64>,
     recompute: bool,
-) -> Var<1> {
-    let schedule = &model.schedule;
-    let [height, width] = samples[0].size;
-    let shape = [samples.len(), model.config.vae.latent_channels, height, width];
-    let gather = |pick: fn(&Sample) -> &Vec<f32>| {
-        let values: Vec<f32> = samples.iter().flat_map(|sample| pick(sample).iter().copied()).collect();
-        layout::channels_last(&values, shape, &model.device)
-    };
-    let (latents, noise) = (gather(|sample| &sample.latents), gather(|sample| &sample.noise));
-    let timesteps: Vec<usize> = samples.iter().map(|sample| sample.timestep).collect();
-    let noised = schedule.add_noise(&latents, &noise, &timesteps);
-    let target = schedule.target(&latents, &noise, &timesteps);
-    let context = model.encode_prompts(prompts, rows, recompute);
-    let times: Vec<f32> = timesteps.iter().map(|t| *t as f32).collect();
-    let prediction = model.unet.forward(&noised, &times, &context, recompute);
-    let weights = snr_gamma.map(|gamma| {
-        let weights = schedule.loss_weights(&timesteps, Some(gamma));
-        Tensor::<1>::from_floats(weights.as_slice(), &model.device).reshape([samples.len(), 1, 1, 1])
-    });
-    mse(&prediction, target, weights)
+}
+
+impl DiffusionLoss {
+    /// With `snr_gamma` each sample is weighted (arXiv 2303.09556); with `recompute` blocks are computed again in the
+    /// backward pass instead of being remembered.
+    pub fn new(model: Rc<Model>, snr_gamma: Option<f64>, recompute: bool) -> Self {
+        Self { model, snr_gamma, recompute }
+    }
+
+    /// Whether blocks are computed again in the backward pass.
+    pub fn recomputes(&self) -> bool {
+        self.recompute
+    }
+
+    /// The loss of some samples, whose captions are `prompts`, `[1]`: the mean over all samples, channels and positions, each
+    /// multiplied by its weight.
+    pub fn of(&self, samples: &[Sample], prompts: &[Prompt], rows: &Var<2>) -> Var<1> {
+        let model = &self.model;
+        let [height, width] = samples[0].size;
+        let shape = [samples.len(), model.config.vae.latent_channels, height, width];
+        let gather = |pick: fn(&Sample) -> &Vec<f32>| {
+            let values: Vec<f32> = samples.iter().flat_map(|sample| pick(sample).iter().copied()).collect();
+            layout::channels_last(&values, shape, &model.device)
+        };
+        let (latents, noise) = (gather(|sample| &sample.latents), gather(|sample| &sample.noise));
+        let timesteps: Vec<usize> = samples.iter().map(|sample| sample.timestep).collect();
+        let noised = self.model.schedule.add_noise(&latents, &noise, &timesteps);
+        let target = self.model.schedule.target(&latents, &noise, &timesteps);
+        let context = model.encode_prompts(prompts, rows, self.recompute);
+        let times: Vec<f32> = timesteps.iter().map(|t| *t as f32).collect();
+        let prediction = model.unet.forward(&noised, &times, &context, self.recompute);
+        mse(&prediction, target, self.weights(samples, &timesteps))
+    }
+
+    /// The weights of the squared errors, `[B, 1, 1, 1]` or, if a sample is weighted by position, `[B, h, w, 1]`; none if all
+    /// are 1.
+    fn weights(&self, samples: &[Sample], timesteps: &[usize]) -> Option<Tensor<4>> {
+        let by_position = samples.iter().any(|sample| sample.weights.is_some());
+        if self.snr_gamma.is_none() && !by_position {
+            return None;
+        }
+        let by_sample = self.model.schedule.loss_weights(timesteps, self.snr_gamma);
+        let [height, width] = if by_position { samples[0].size } else { [1, 1] };
+        let values = samples.iter().zip(by_sample).flat_map(|(sample, weight)| match &sample.weights {
+            Some(weights) => weights.iter().map(|by_position| by_position * weight).collect(),
+            None => vec![weight; height * width],
+        });
+        let values: Vec<f32> = values.collect();
+        let shape = [samples.len(), height, width, 1];
+        Some(Tensor::<1>::from_floats(values.as_slice(), &self.model.device).reshape(shape))
+    }
 }
 
 /// About how many bytes the backward pass keeps when nothing is recomputed.

@@ -8,487 +8,419 @@ mod check;
 mod choices;
 mod dataset;
 mod early_stop;
+mod evaluations;
 pub mod generations;
+mod guard;
 mod init;
+mod inputs;
+mod learner;
 mod loss;
 mod optimiser;
+mod previews;
 mod replay;
 mod state;
 pub mod templates;
-mod watch;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use image::RgbImage;
+use image::{GrayImage, RgbImage};
 use web_time::Instant;
 
-use burn::tensor::Tensor;
-
 use crate::base::math::norm;
-use crate::config::{Checkpointing, Kind, SampleConfig, TrainConfig};
+use crate::config::{Init, SampleConfig, TrainConfig, option_name};
 use crate::embedding::Embedding;
 use crate::event::{EvaluatedOn, Event};
 use crate::image::Picture;
-use crate::model::{Model, ModelConfig};
-use crate::ops::{Var, backward};
-use crate::sample::{DECODING, SampleJob};
+use crate::model::Model;
 use crate::text::{Rows, Tokenizers};
-use crate::vae::VaeEncoder;
-use crate::{Error, Result, ops};
-pub use check::check;
+use crate::{Error, Result};
 use check::side;
+pub use check::{check, recomputes};
 use choices::{Choices, Sample};
-use dataset::Dataset;
-use early_stop::EarlyStop;
+use dataset::{Dataset, Encoding};
+use evaluations::Evaluations;
+use guard::{GoodMoment, Guard, Length, Remedy, Skipped};
+use inputs::Inputs;
+use learner::{Learner, PromptCache};
+use loss::DiffusionLoss;
 use optimiser::Optimiser;
 pub use optimiser::learning_rate;
+use previews::{Made, Previews};
 pub use replay::Replay;
 pub use state::RunState;
-use state::{Counts, Inputs};
-use watch::Watch;
 
-/// What a word is learned from.
+/// What an embedding is learned from.
 #[derive(Debug, Clone, Default)]
 pub struct TrainInput {
     /// The pictures.
     pub pictures: Vec<TrainPicture>,
-    /// Pictures of the same thing that the word is not learned from: the loss on them is told too.
+    /// Pictures of the same thing that are held out from training: the loss on them is reported too.
     pub unseen: Vec<TrainPicture>,
-    /// Caption templates with one `{}` where the word goes; none means those of the kind.
+    /// Caption templates with one `{}` where the placeholder token goes; none means those of the kind.
     pub templates: Option<Vec<String>>,
-    /// An embedding whose vectors the word starts from, instead of the initialiser in the configuration.
-    pub init: Option<Embedding>,
+    /// What the vectors start from; none means what the configuration's initialiser says, taken as a phrase.
+    pub init: Option<Init>,
     /// Every random choice, taken from a file instead of drawn.
     pub replay: Option<Replay>,
     /// Whether to keep every random choice for [`TrainJob::record`].
     pub record: bool,
 }
 
-/// A picture and perhaps what it shows.
+/// A picture, and perhaps what it shows and where.
 #[derive(Debug, Clone)]
 pub struct TrainPicture {
     /// The picture.
     pub picture: Picture,
-    /// Its own caption, with one `{}` where the word goes.
+    /// Its own caption, with one `{}` where the placeholder token goes.
     pub caption: Option<String>,
+    /// How much each pixel counts in the loss, from black (not at all) to white (fully); as large as the picture. It is framed
+    /// and mirrored as the picture is, and each position of the latents gets the mean over the pixels that it covers; what
+    /// padding adds does not count. The loss stays the mean over all positions. None: all count fully, padding too.
+    pub weights: Option<GrayImage>,
 }
 
 /// What the job does next.
 enum Phase {
-    Encode { encoder: Option<Box<VaeEncoder>>, waiting: VecDeque<(EvaluatedOn, TrainPicture)> },
-    Plan,
+    Encode(Box<Encoding>),
     Evaluate,
     Preview,
     Step,
     Done,
 }
 
-/// A fixed evaluation batch, and its loss before the first step.
-struct Evaluation {
-    on: EvaluatedOn,
-    samples: Vec<Sample>,
-    initial: Option<f64>,
-}
-
-/// A word being learned.
+/// An embedding being learned.
 pub struct TrainJob {
-    model: Rc<Model>,
-    tokenizer: Tokenizers,
+    /// `steps` is where the run ends: fewer than were asked for once its loss has settled.
     config: TrainConfig,
-    /// Words that were known before; they may occur in captions and the preview prompt.
-    known: Rows,
+    learner: Learner,
+    /// Where the vectors started from, in words.
     init_note: String,
-    optimiser: Optimiser,
-    choices: Choices,
-    dataset: Dataset,
-    unseen: Dataset,
-    evaluations: Vec<Evaluation>,
-    early_stop: Option<EarlyStop>,
-    recompute: bool,
+    evaluations: Evaluations,
+    previews: Previews,
+    guard: Guard,
     phase: Phase,
+    /// Events that happened and were not asked for yet.
     pending: VecDeque<Event>,
-    preview: Option<SampleJob>,
-    preview_picture: Option<(u32, RgbImage)>,
-    begun: Instant,
-    counts: Counts,
-    watch: Watch,
+    /// The choices of each step, if they are to be kept.
     record: Option<Vec<Vec<Sample>>>,
-    inputs: Inputs,
-    /// Losses on the fixed batches before the first step, of a run that goes on.
-    initial: Vec<f64>,
+    inputs: Arc<Inputs>,
+    begun: Instant,
 }
 
 impl TrainJob {
     /// Checks everything that can be checked before the long work starts.
     pub(crate) fn new(
         model: Rc<Model>,
-        mut tokenizer: Tokenizers,
+        mut tokenizers: Tokenizers,
         known: Rows,
         config: &TrainConfig,
         input: TrainInput,
     ) -> Result<Self> {
-        // Where there is an embedding to start from, the initialiser names its file and is no phrase.
-        let phrase = config.init.clone().filter(|_| input.init.is_none());
-        check(&TrainConfig { init: phrase, ..config.clone() }, &model.config, tokenizer.first())?;
+        let inputs = Arc::new(Inputs::of(config, &model, &known, &input));
+        let init = input.init.unwrap_or_else(|| Init::of_phrase(config.init.as_ref()));
+        check(config, &init, &model.config, tokenizers.first())?;
         if input.pictures.is_empty() && !input.replay.as_ref().is_some_and(Replay::has_latents) {
             return Err(Error::NoPictures { place: "the request".to_owned() });
         }
-        let inputs = Inputs::of(config, &model, &known, &input);
-        let vectors = config.vectors as usize;
-        let plain = tokenizer.clone();
-        tokenizer.add_word(&config.token, vectors)?;
-        let (rows, init_note) = init::rows(config, plain.first(), &model, input.init.as_ref())?;
-        let captions = |pictures: &[TrainPicture]| pictures.iter().map(|picture| picture.caption.clone()).collect();
-        let (captions, unseen_captions) = (captions(&input.pictures), captions(&input.unseen));
+        tokenizers.add_word(&config.token, config.vectors as usize)?;
+        let (rows, init_note) = init::rows(config, &init, &model)?;
         let templates = input.templates.unwrap_or_else(|| {
             templates::templates(config.kind).iter().map(|template| (*template).to_owned()).collect()
         });
         if let Some(replay) = &input.replay {
             replay.check(config, &model)?;
         }
-        let choices = Choices::new(config, &model, templates, input.replay);
-        let optimiser = Optimiser::new(config, rows, known.width, &model.text().model);
-        let recompute = recomputes(config, &model.config);
-        let pictures = input.pictures.into_iter().map(|picture| (EvaluatedOn::Training, picture));
-        let unseen = input.unseen.into_iter().map(|picture| (EvaluatedOn::Unseen, picture));
-        let waiting = pictures.chain(unseen).collect();
-        Ok(Self {
-            dataset: Dataset::new(!config.no_flip, captions),
-            unseen: Dataset::new(!config.no_flip, unseen_captions),
-            early_stop: config.early_stop.then(|| EarlyStop::new(config)),
-            record: input.record.then(Vec::new),
-            phase: Phase::Encode { encoder: None, waiting },
-            config: config.clone(),
-            evaluations: Vec::new(),
-            pending: VecDeque::new(),
-            preview: None,
-            preview_picture: None,
-            begun: Instant::now(),
-            counts: Counts::default(),
-            watch: Watch::default(),
+        let encoding = Encoding::new(config, &model, input.pictures, input.unseen);
+        let learner = Learner {
+            optimiser: Optimiser::new(config, rows, &model.text_encoders),
+            choices: Choices::new(config, &model, templates, input.replay),
+            loss: DiffusionLoss::new(model.clone(), config.snr_gamma, recomputes(config, &model.config)),
+            dataset: Dataset::default(),
+            batch_size: config.batch_size as usize,
+            prompts: PromptCache::default(),
+            usual_lengths: Vec::new(),
             model,
-            tokenizer,
+            tokenizers,
             known,
+        };
+        Ok(Self {
+            config: config.clone(),
+            learner,
             init_note,
-            optimiser,
-            choices,
-            recompute,
+            evaluations: Evaluations::new(config),
+            previews: Previews::new(config),
+            guard: Guard::new(config),
+            phase: Phase::Encode(Box::new(encoding)),
+            pending: VecDeque::new(),
+            record: input.record.then(Vec::new),
             inputs,
-            initial: Vec::new(),
+            begun: Instant::now(),
         })
     }
 
     /// Optimiser steps made so far.
     pub fn step(&self) -> u32 {
-        self.counts.step
+        self.guard.counts.step
     }
 
-    /// The word as it is now.
+    /// The embedding as it is now.
     pub fn embedding(&self) -> Embedding {
-        let config = &self.config;
+        let (config, model) = (&self.config, &self.learner.model);
         let metadata = [
-            ("base-model", self.model.name.clone()),
-            ("init", self.init_note.clone()),
-            ("steps", self.counts.step.to_string()),
-            ("recipe", serde_name(&config.recipe)),
-            ("kind", serde_name(&config.kind)),
-            ("lr", learning_rate::peak(config).to_string()),
-            ("seed", config.seed.to_string()),
-            ("version", env!("CARGO_PKG_VERSION").to_owned()),
+            ("base-model", Some(model.name.clone())),
+            ("model-hash", model.unet_hash.clone()),
+            ("init", Some(self.init_note.clone())),
+            ("steps", Some(self.step().to_string())),
+            ("recipe", Some(option_name(&config.recipe))),
+            ("kind", Some(option_name(&config.kind))),
+            ("lr", Some(learning_rate::peak(config).to_string())),
+            ("seed", Some(config.seed.to_string())),
+            ("version", Some(env!("CARGO_PKG_VERSION").to_owned())),
         ];
         Embedding {
-            metadata: metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
-            ..Embedding::new(&config.token, self.known.width, self.optimiser.rows().to_vec())
+            metadata: metadata.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect(),
+            ..Embedding::new(&config.token, self.learner.known.width, self.learner.optimiser.rows().to_vec())
         }
     }
 
     /// The newest preview, with the step it was made after.
     pub fn take_preview(&mut self) -> Option<(u32, RgbImage)> {
-        self.preview_picture.take()
+        self.previews.picture.take()
     }
 
     /// The prompt of the previews.
-    pub fn preview_prompt(&self) -> String {
-        let token = &self.config.token;
-        self.config.preview_prompt.clone().unwrap_or_else(|| match self.config.kind {
-            Kind::Object => format!("a photo of a {token}"),
-            Kind::Style => format!("a picture in the style of {token}"),
-        })
+    pub fn preview_prompt(&self) -> &str {
+        &self.previews.prompt
+    }
+
+    /// How the previews are made.
+    pub fn preview_config(&self) -> &SampleConfig {
+        &self.previews.config
     }
 
     /// Every random choice made so far, if they were to be kept.
     pub fn record(&self) -> Option<Vec<u8>> {
-        let steps = self.record.as_ref()?;
-        Some(replay::write(steps, &self.config.token, &self.model.config, side(&self.config, &self.model.config)))
+        let (steps, model) = (self.record.as_ref()?, &self.learner.model.config);
+        Some(replay::write(steps, &self.config.token, model, side(&self.config, model)))
+    }
+
+    /// Everything that moves: with the same inputs, [`Session::resume`](crate::session::Session::resume) continues from here
+    /// as if there had been no break. May be taken between any two events; cheap, since nothing is written yet.
+    pub fn snapshot(&self) -> RunState {
+        let mut state = RunState::new(self.step(), self.config.steps, self.inputs.clone());
+        self.learner.save(&mut state);
+        self.evaluations.save(&mut state);
+        self.guard.save(&mut state);
+        state
+    }
+
+    /// A [`snapshot`](Self::snapshot) as a file of a few kilobytes.
+    pub fn state(&self) -> Vec<u8> {
+        self.snapshot().to_bytes()
+    }
+
+    /// Puts the run where the state was taken.
+    pub(crate) fn restore(&mut self, state: &RunState) -> Result<()> {
+        state.check(&self.inputs)?;
+        if self.record.is_some() {
+            let text = "a run that resumes cannot be recorded: the choices of its first steps are gone";
+            return Err(Error::Usage(text.to_owned()));
+        }
+        self.learner.restore(state)?;
+        self.evaluations.restore(state)?;
+        self.guard.restore(state, &self.learner.optimiser)?;
+        if state.converged() {
+            self.config.steps = state.steps();
+        }
+        Ok(())
     }
 
     /// Works until the next event; none when everything is done.
     ///
     /// # Errors
-    /// [`Error::Numeric`] if training cannot go on; [`TrainJob::embedding`] is then the last good vector.
+    /// [`Error::Numeric`] if training cannot continue; [`TrainJob::embedding`] is then the last good vector.
     pub async fn next(&mut self) -> Result<Option<Event>> {
         loop {
             if let Some(event) = self.pending.pop_front() {
                 return Ok(Some(event));
             }
-            if let Some(event) = self.advance().await? {
-                return Ok(Some(event));
-            }
-            if self.pending.is_empty() && matches!(self.phase, Phase::Done) {
-                return Ok(None);
+            // A job that failed does nothing more.
+            match std::mem::replace(&mut self.phase, Phase::Done) {
+                Phase::Encode(encoding) => self.encode(encoding).await?,
+                Phase::Evaluate => self.evaluate().await?,
+                Phase::Preview => self.make_preview().await?,
+                Phase::Step => self.make_step().await?,
+                Phase::Done => return Ok(None),
             }
         }
     }
 
-    async fn advance(&mut self) -> Result<Option<Event>> {
-        match std::mem::replace(&mut self.phase, Phase::Done) {
-            Phase::Encode { encoder, waiting } => self.encode(encoder, waiting).await,
-            Phase::Plan => Ok(Some(self.plan()?)),
-            Phase::Evaluate => self.evaluate().await,
-            Phase::Preview => self.make_preview().await,
-            Phase::Step => self.make_step().await.map(Some),
-            Phase::Done => Ok(None),
+    async fn encode(&mut self, mut encoding: Box<Encoding>) -> Result<()> {
+        if !self.previews.are_wanted() {
+            self.learner.model.release_decoder();
         }
-    }
-
-    async fn encode(
-        &mut self,
-        encoder: Option<Box<VaeEncoder>>,
-        mut waiting: VecDeque<(EvaluatedOn, TrainPicture)>,
-    ) -> Result<Option<Event>> {
-        let Some((set, next)) = waiting.pop_front() else {
+        let events = encoding.next(&self.learner.model).await?;
+        if events.is_empty() {
             // The encoder is dropped here: nothing needs it any more.
-            self.phase = Phase::Plan;
-            return Ok(None);
-        };
-        let encoder = match encoder {
-            Some(encoder) => encoder,
-            None => {
-                if self.config.preview_every == 0 {
-                    self.model.release_decoder();
-                }
-                let pending = &mut self.pending;
-                Box::new(self.model.encoder(&mut |event| pending.push_back(event)).await?)
-            }
-        };
-        let side = side(&self.config, &self.model.config);
-        let dataset = match set {
-            EvaluatedOn::Training => &mut self.dataset,
-            EvaluatedOn::Unseen => &mut self.unseen,
-        };
-        let prepared = dataset.encode(&next.picture, side, self.config.framing, &encoder, &self.model).await?;
-        let done = (self.dataset.pictures.len() + self.unseen.pictures.len()) as u32;
-        let total = done + waiting.len() as u32;
-        self.phase = Phase::Encode { encoder: Some(encoder), waiting };
-        self.pending.push_back(Event::Encode { done, total, name: next.picture.name, prepared });
-        Ok(None)
+            let Encoding { training, unseen, .. } = *encoding;
+            self.begin(training, &unseen);
+        } else {
+            self.phase = Phase::Encode(encoding);
+        }
+        self.pending.extend(events);
+        Ok(())
     }
 
-    fn plan(&mut self) -> Result<Event> {
-        for (on, dataset) in [(EvaluatedOn::Training, &self.dataset), (EvaluatedOn::Unseen, &self.unseen)] {
-            let samples = self.choices.evaluation(dataset);
-            if !samples.is_empty() {
-                let initial = self.initial.get(self.evaluations.len()).copied();
-                self.evaluations.push(Evaluation { on, samples, initial });
-            }
-        }
-        self.watch.typical = self.model.text().model.median_row_norm();
-        self.phase = self.after_step();
-        if self.counts.step > 0 {
-            self.pending.push_back(Event::Resumed { step: self.counts.step, of: self.config.steps });
-        }
-        self.finish_if_done();
+    /// All pictures are encoded: says what will be done.
+    fn begin(&mut self, training: Dataset, unseen: &Dataset) {
+        let choices = &self.learner.choices;
+        self.evaluations.add(EvaluatedOn::Training, choices, &training);
+        self.evaluations.add(EvaluatedOn::Unseen, choices, unseen);
+        self.learner.begin(training);
         let config = &self.config;
-        Ok(Event::Plan {
+        self.pending.push_back(Event::Plan {
             token: config.token.clone(),
             vectors: config.vectors,
             init: self.init_note.clone(),
             steps: config.steps,
-            recipe: serde_name(&config.recipe),
+            recipe: option_name(&config.recipe),
             lr: learning_rate::peak(config),
             samples_per_step: config.batch_size * config.gradient_accumulation,
-            checkpointing: self.recompute,
-        })
+            checkpointing: self.learner.loss.recomputes(),
+        });
+        if self.step() > 0 {
+            self.pending.push_back(Event::Resumed { step: self.step(), of: self.config.steps });
+        }
+        self.enter_next_phase();
     }
 
-    /// What is due once `self.counts.step` steps are made.
-    fn after_step(&self) -> Phase {
-        let last = self.counts.step == self.config.steps;
-        let due = |every: u32| self.counts.step == 0 || last || (every > 0 && self.counts.step.is_multiple_of(every));
-        let evaluate = due(self.config.eval_every) || self.early_stop.is_some();
-        if evaluate && self.counts.evaluated != Some(self.counts.step) && !self.evaluations.is_empty() {
+    /// Goes to what is due after the steps made so far.
+    fn enter_next_phase(&mut self) {
+        let counts = &self.guard.counts;
+        let last = counts.step == self.config.steps;
+        self.phase = if self.evaluations.are_due(counts, last) {
             Phase::Evaluate
-        } else if self.config.preview_every > 0
-            && due(self.config.preview_every)
-            && self.counts.previewed != Some(self.counts.step)
-        {
+        } else if self.previews.are_due(counts, last) {
             Phase::Preview
         } else if last {
+            let secs = self.begun.elapsed().as_secs_f64();
+            self.pending.push_back(Event::Done { steps: counts.step, secs });
             Phase::Done
         } else {
             Phase::Step
-        }
+        };
     }
 
-    async fn evaluate(&mut self) -> Result<Option<Event>> {
-        let rows = Var::constant(self.all_rows());
-        for i in 0..self.evaluations.len() {
-            let (mut sum, mut count) = (0.0, 0);
-            for samples in self.evaluations[i].samples.chunks(self.config.batch_size as usize) {
-                let loss = self.loss(samples, &rows)?.into_value();
-                sum += f64::from(ops::read(loss).await?[0]) * samples.len() as f64;
-                count += samples.len();
-            }
-            let (loss, evaluation) = (sum / count as f64, &mut self.evaluations[i]);
-            let initial = *evaluation.initial.get_or_insert(loss);
-            self.pending.push_back(Event::Evaluation { on: evaluation.on, step: self.counts.step, loss, initial });
-            if evaluation.on == EvaluatedOn::Training
-                && let Some(ratio) = self.early_stop.as_mut().and_then(|early_stop| early_stop.settled(loss))
-            {
-                self.pending.push_back(Event::Converged { step: self.counts.step, ratio });
-                // The rest of the plan is this step's: the last preview, then the end.
-                self.config.steps = self.counts.step;
-            }
+    async fn evaluate(&mut self) -> Result<()> {
+        let step = self.step();
+        let (events, settled) = self.evaluations.evaluate(&self.learner, step).await?;
+        self.pending.extend(events);
+        if settled {
+            // What is left of the plan is this step's: the last preview, then the end.
+            self.config.steps = step;
         }
-        self.counts.evaluated = Some(self.counts.step);
-        self.phase = self.after_step();
-        self.finish_if_done();
-        Ok(None)
+        self.guard.counts.evaluated = Some(step);
+        self.enter_next_phase();
+        Ok(())
     }
 
-    async fn make_preview(&mut self) -> Result<Option<Event>> {
-        let mut job = match self.preview.take() {
-            Some(job) => job,
-            None => {
-                let mut rows = self.known.clone();
-                rows.values.extend(self.optimiser.rows());
-                let config = SampleConfig { seed: self.config.seed, ..SampleConfig::default() };
-                let prompt = self.preview_prompt();
-                SampleJob::new(self.model.clone(), self.tokenizer.clone(), &rows, &prompt, &config)?
-            }
-        };
-        let next = match job.next().await {
-            // A picture is no reason to lose a run: in f16 some decoders overflow.
-            Err(Error::Gpu { during, reason }) if during == DECODING => {
-                self.pending.push_back(Event::warning("no-preview", format!("no preview: {reason}")));
-                None
-            }
-            next => next?,
-        };
-        match next {
-            Some(event @ (Event::Denoise { .. } | Event::Warning { .. })) => {
-                self.preview = Some(job);
+    async fn make_preview(&mut self) -> Result<()> {
+        let step = self.step();
+        match self.previews.advance(&self.learner, step).await? {
+            Made::Some(event) => {
+                self.pending.push_back(event);
                 self.phase = Phase::Preview;
-                Ok(Some(event))
             }
-            Some(_) | None => {
-                self.preview_picture = job.take_pictures().pop().map(|picture| (self.counts.step, picture));
-                self.counts.previewed = Some(self.counts.step);
-                self.phase = self.after_step();
-                self.finish_if_done();
-                Ok(Some(Event::Preview { step: self.counts.step, path: None }))
+            Made::All(warning) => {
+                self.pending.push_back(Event::Preview { step, path: None });
+                self.pending.extend(warning);
+                self.guard.counts.previewed = Some(step);
+                self.enter_next_phase();
             }
         }
+        Ok(())
     }
 
-    fn finish_if_done(&mut self) {
-        if matches!(self.phase, Phase::Done) {
-            let secs = self.begun.elapsed().as_secs_f64();
-            self.pending.push_back(Event::Done { steps: self.counts.step, secs });
-        }
-    }
-
-    /// The rows of all learned words, the new one last.
-    fn all_rows(&self) -> Tensor<2> {
-        let mut rows = self.known.clone();
-        rows.values.extend(self.optimiser.rows());
-        rows.tensor(&self.model.device)
-    }
-
-    /// The loss of samples, `[1]`.
-    fn loss(&self, samples: &[Sample], rows: &Var<2>) -> Result<Var<1>> {
-        let prompts = samples.iter().map(|sample| self.tokenizer.prompt(&sample.caption)).collect::<Vec<_>>();
-        Ok(loss::diffusion_loss(&self.model, samples, &prompts, rows, self.config.snr_gamma, self.recompute))
-    }
-
-    async fn make_step(&mut self) -> Result<Event> {
+    async fn make_step(&mut self) -> Result<()> {
         let started = Instant::now();
-        self.keep_if_good();
-        let number = self.counts.step + 1;
-        let samples = self.choices.samples(u64::from(self.counts.step), &self.dataset)?;
-        let (loss, gradient) = self.gradient(&samples).await?;
+        self.guard.keep_if_good(&self.learner, &self.evaluations);
+        let made = self.step();
+        let samples = self.learner.samples(made)?;
+        let (loss, gradient) = self.learner.gradient(&samples).await?;
         if let Some(record) = &mut self.record {
             record.push(samples);
         }
-        self.counts.step = number;
-        self.phase = self.after_step();
+        let step = made + 1;
+        self.guard.counts.step = step;
         let grad_norm = norm(&gradient);
         if !loss.is_finite() || !grad_norm.is_finite() {
             return self.skip(if loss.is_finite() { "the gradient" } else { "the loss" });
         }
-        if number == 1 {
-            if grad_norm == 0.0 {
-                let reason = "the gradient is zero: no caption holds the token, or the model ignores it".to_owned();
-                return Err(Error::Numeric { step: number, reason });
-            }
-            self.pending.push_back(Event::FirstGradient { norm: grad_norm });
+        if step == 1 && grad_norm == 0.0 {
+            let reason = "the gradient is zero: no caption holds the token, or the model ignores it".to_owned();
+            return Err(Error::Numeric { step, reason });
         }
-        let lr = learning_rate::at(&self.config, number - 1) * self.rate();
-        if !self.optimiser.step(&gradient, lr) {
+        let lr = learning_rate::at(&self.config, made) * self.guard.rate();
+        if !self.learner.optimiser.step(&gradient, lr) {
             return self.skip("the vector after the step");
         }
-        self.counts.skipped_in_a_row = 0;
-        if let Some(rewound) = self.check_length()? {
-            return Ok(rewound);
+        let long = match self.guard.made(self.learner.relative_length()) {
+            Length::Usual => None,
+            Length::Long(text) => Some(Event::warning("long-vectors", text)),
+            Length::Diverged(reason) => return self.diverged(reason),
+        };
+        if step == 1 {
+            self.pending.push_back(Event::FirstGradient { norm: grad_norm });
         }
-        self.finish_if_done();
-        let row_norm = self.optimiser.mean_norm();
+        let row_norm = self.learner.optimiser.mean_norm();
         let secs = started.elapsed().as_secs_f64();
-        let step = Event::Step { step: number, of: self.config.steps, loss, lr, grad_norm, row_norm, secs };
-        // The first gradient is told before the step that used it.
-        self.pending.insert(usize::from(number == 1), step);
-        self.pending.pop_front().ok_or_else(|| Error::Internal("a step without an event".to_owned()))
+        self.pending.push_back(Event::Step { step, of: self.config.steps, loss, lr, grad_norm, row_norm, secs });
+        self.pending.extend(long);
+        self.enter_next_phase();
+        Ok(())
     }
 
-    /// Mean loss of the samples and its gradient to the new rows.
-    async fn gradient(&self, samples: &[Sample]) -> Result<(f64, Vec<f32>)> {
-        let passes = samples.chunks(self.config.batch_size as usize);
-        let share = 1.0 / passes.len() as f64;
-        let known = self.known.count();
-        let (mut total, mut sum) = (0.0, vec![0.0; self.optimiser.rows().len()]);
-        for samples in passes {
-            let rows = Var::leaf(self.all_rows());
-            let loss = self.loss(samples, &rows)?;
-            let mut gradients = backward(&loss, Tensor::ones([1], &self.model.device));
-            let all = rows.dims()[0];
-            // The loss travels with the gradient: one reading a pass.
-            let values = match gradients.take(&rows) {
-                Some(gradient) => {
-                    let new = gradient.narrow(0, known, all - known).reshape([sum.len()]);
-                    ops::read(Tensor::cat(vec![loss.into_value(), new], 0)).await?
+    /// Leaves a step out, `what` of which is not finite.
+    fn skip(&mut self, what: &str) -> Result<()> {
+        let reason = match self.guard.skip(what) {
+            Skipped::Tolerated(reason) => reason,
+            Skipped::Diverged(reason) => return self.diverged(reason),
+        };
+        let counts = &self.guard.counts;
+        self.pending.push_back(Event::Skipped { step: counts.step, reason, skipped: counts.skipped });
+        self.enter_next_phase();
+        Ok(())
+    }
+
+    /// Goes back and says so, or gives up with the last good vector.
+    fn diverged(&mut self, reason: String) -> Result<()> {
+        let step = self.step();
+        match self.guard.remedy(self.learner.relative_length()) {
+            Remedy::Rewind(good) => {
+                self.go_back(good);
+                let lr = learning_rate::peak(&self.config) * self.guard.rate();
+                self.pending.push_back(Event::Rewound { step, to: self.step(), lr, reason });
+                self.enter_next_phase();
+                Ok(())
+            }
+            Remedy::End(good, advice) => {
+                if let Some(good) = good {
+                    self.go_back(good);
                 }
-                None => ops::read(loss.into_value()).await?,
-            };
-            total += f64::from(values[0]) * share;
-            for (sum, value) in sum.iter_mut().zip(&values[1..]) {
-                *sum += value * share as f32;
+                Err(Error::Numeric { step, reason: format!("{reason}; {advice}") })
             }
         }
-        Ok((total, sum))
     }
-}
 
-/// Whether a run computes blocks again in the backward pass instead of remembering them.
-pub fn recomputes(config: &TrainConfig, model: &ModelConfig) -> bool {
-    match config.checkpointing {
-        Checkpointing::On => true,
-        Checkpointing::Off => false,
-        Checkpointing::Auto => loss::tape_bytes(model, side(config, model), config.batch_size) > 512 << 20,
+    /// Follows the guard to a good moment.
+    fn go_back(&mut self, good: GoodMoment) {
+        self.learner.optimiser = good.optimiser;
+        self.evaluations.forget_after(good.losses);
+        if let Some(record) = &mut self.record {
+            record.truncate(good.counts.step as usize);
+        }
+        self.pending.clear();
     }
-}
-
-/// How an option is spelled.
-fn serde_name(value: &impl serde::Serialize) -> String {
-    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }

@@ -1,12 +1,12 @@
 //! The two recipes that move the rows, in f32 on the host: they are a few hundred numbers.
 
-use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::state::{Numbers, RunState};
 use crate::Result;
 use crate::base::math::norm;
 use crate::config::{Recipe, TrainConfig};
-use crate::text::ClipTextModel;
+use crate::text::{Rows, TextEncoder};
 
 /// The learning rate over a run, as diffusers' `get_scheduler` has it.
 pub mod learning_rate {
@@ -33,25 +33,56 @@ pub mod learning_rate {
     }
 }
 
-/// The rows and the state of the recipe that moves them.
+/// The rows, in each the vectors for all text encoders side by side, and the state of the recipe that moves them.
 #[derive(Clone)]
 pub(super) struct Optimiser {
     rows: Vec<f32>,
-    width: usize,
+    /// Where each vector is.
+    places: Vec<Place>,
     steps: i32,
-    method: Method,
+    recipe: RecipeState,
+}
+
+/// Where a vector is among the numbers, and which encoder it is for.
+#[derive(Clone)]
+struct Place {
+    encoder: usize,
+    span: Range<usize>,
 }
 
 #[derive(Clone)]
-enum Method {
-    Adamw { m: Vec<f32>, v: Vec<f32>, beta1: f64, beta2: f64, eps: f64, weight_decay: f64 },
-    Direction { initial: Vec<f32>, m: Vec<f64>, beta: f64, kappa: f64, scale: f32 },
+enum RecipeState {
+    Adamw {
+        m: Vec<f32>,
+        v: Vec<f32>,
+        beta1: f64,
+        beta2: f64,
+        eps: f64,
+        weight_decay: f64,
+    },
+    /// `m` and `scales` have one number for each vector.
+    Direction {
+        initial: Vec<f32>,
+        m: Vec<f64>,
+        beta: f64,
+        kappa: f64,
+        scales: Vec<f32>,
+    },
 }
 
 impl Optimiser {
-    pub fn new(config: &TrainConfig, mut rows: Vec<f32>, width: usize, text: &ClipTextModel) -> Self {
-        let method = match config.recipe {
-            Recipe::Adamw => Method::Adamw {
+    /// `rows` are what the embedding starts from, with the columns of all text encoders side by side.
+    pub fn new(config: &TrainConfig, rows: Rows, encoders: &[TextEncoder]) -> Self {
+        let (mut places, mut start) = (Vec::new(), 0);
+        for _ in 0..rows.count() {
+            for (encoder, width) in encoders.iter().map(TextEncoder::width).enumerate() {
+                places.push(Place { encoder, span: start..start + width });
+                start += width;
+            }
+        }
+        let mut rows = rows.values;
+        let recipe = match config.recipe {
+            Recipe::Adamw => RecipeState::Adamw {
                 m: vec![0.0; rows.len()],
                 v: vec![0.0; rows.len()],
                 beta1: config.beta1.unwrap_or(0.9),
@@ -60,15 +91,18 @@ impl Optimiser {
                 weight_decay: config.weight_decay,
             },
             Recipe::Direction => {
-                rows.chunks_exact_mut(width).for_each(normalise);
-                let scale = text.mean_row_norm() as f32;
+                places.iter().for_each(|place| normalise(&mut rows[place.span.clone()]));
                 let initial = rows.clone();
-                rows.iter_mut().for_each(|value| *value *= scale);
-                let m = vec![0.0; rows.len() / width];
-                Method::Direction { initial, m, beta: config.beta1.unwrap_or(0.0), kappa: config.kappa, scale }
+                let norms: Vec<f32> = encoders.iter().map(|encoder| encoder.model.mean_row_norm() as f32).collect();
+                let scales: Vec<f32> = places.iter().map(|place| norms[place.encoder]).collect();
+                for (place, scale) in places.iter().zip(&scales) {
+                    rows[place.span.clone()].iter_mut().for_each(|value| *value *= scale);
+                }
+                let m = vec![0.0; places.len()];
+                RecipeState::Direction { initial, m, beta: config.beta1.unwrap_or(0.0), kappa: config.kappa, scales }
             }
         };
-        Self { rows, width, steps: 0, method }
+        Self { rows, places, steps: 0, recipe }
     }
 
     /// Times that the rows moved.
@@ -76,49 +110,50 @@ impl Optimiser {
         self.steps
     }
 
-    /// All that moves, by name.
-    pub fn state(&self) -> BTreeMap<String, Numbers> {
-        let mut numbers = BTreeMap::from([("rows".to_owned(), Numbers::F32(self.rows.clone()))]);
-        match &self.method {
-            Method::Adamw { m, v, .. } => {
-                numbers.insert("mean".to_owned(), Numbers::F32(m.clone()));
-                numbers.insert("square".to_owned(), Numbers::F32(v.clone()));
+    /// Writes all numbers that move into a state, under names that begin with `prefix`.
+    pub fn save(&self, prefix: &str, state: &mut RunState) {
+        let mut put = |name: &str, numbers| state.put_numbers(format!("{prefix}{name}"), numbers);
+        put("rows", Numbers::F32(self.rows.clone()));
+        match &self.recipe {
+            RecipeState::Adamw { m, v, .. } => {
+                put("mean", Numbers::F32(m.clone()));
+                put("square", Numbers::F32(v.clone()));
             }
-            Method::Direction { m, .. } => {
-                numbers.insert("square".to_owned(), Numbers::F64(m.clone()));
-            }
+            RecipeState::Direction { m, .. } => put("square", Numbers::F64(m.clone())),
         }
-        numbers
     }
 
-    /// Takes a state of the same recipe and size, in which the rows have moved `steps` times.
-    pub fn restore(&mut self, state: &RunState, steps: i32) -> Result<()> {
+    /// Reads back what [`save`](Self::save) wrote for the same recipe and size, when the rows had moved `steps` times.
+    pub fn restore(&mut self, prefix: &str, steps: i32, state: &RunState) -> Result<()> {
         let count = self.rows.len();
-        self.rows = state.f32s("rows", count)?;
+        let f32s = |name: &str| state.f32s(&format!("{prefix}{name}"), count);
+        self.rows = f32s("rows")?;
         self.steps = steps;
-        match &mut self.method {
-            Method::Adamw { m, v, .. } => (*m, *v) = (state.f32s("mean", count)?, state.f32s("square", count)?),
-            Method::Direction { m, .. } => *m = state.f64s("square", Some(count / self.width))?,
+        match &mut self.recipe {
+            RecipeState::Adamw { m, v, .. } => (*m, *v) = (f32s("mean")?, f32s("square")?),
+            RecipeState::Direction { m, .. } => {
+                *m = state.f64s(&format!("{prefix}square"), Some(self.places.len()))?;
+            }
         }
         Ok(())
     }
 
-    /// `[K, D]`.
+    /// All numbers of the rows, `[K, D]`.
     pub fn rows(&self) -> &[f32] {
         &self.rows
     }
 
-    /// Mean Euclidean norm of the rows.
+    /// Euclidean norms of the vectors, each with the number of its text encoder.
+    pub fn norms(&self) -> impl Iterator<Item = (usize, f64)> {
+        self.places.iter().map(|place| (place.encoder, norm(&self.rows[place.span.clone()])))
+    }
+
+    /// Mean Euclidean norm of the vectors.
     pub fn mean_norm(&self) -> f64 {
-        self.rows.chunks_exact(self.width).map(super::norm).sum::<f64>() / (self.rows.len() / self.width) as f64
+        self.norms().map(|(_, norm)| norm).sum::<f64>() / self.places.len() as f64
     }
 
-    /// Euclidean norm of the longest row.
-    pub fn largest_norm(&self) -> f64 {
-        self.rows.chunks_exact(self.width).map(super::norm).fold(0.0, f64::max)
-    }
-
-    /// Moves the rows against `gradient` `[K, D]`, the gradient of the loss to the rows.
+    /// Moves the rows against `gradient`, the gradient of the loss to [`rows`](Self::rows).
     ///
     /// Gives false, and leaves everything as it was, if a number would come out that is not finite: a finite gradient whose
     /// square overflows is enough.
@@ -136,17 +171,17 @@ impl Optimiser {
     fn is_finite(&self) -> bool {
         let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
         finite(&self.rows)
-            && match &self.method {
-                Method::Adamw { m, v, .. } => finite(m) && finite(v),
-                Method::Direction { m, .. } => m.iter().all(|value| value.is_finite()),
+            && match &self.recipe {
+                RecipeState::Adamw { m, v, .. } => finite(m) && finite(v),
+                RecipeState::Direction { m, .. } => m.iter().all(|value| value.is_finite()),
             }
     }
 
     fn moved(&mut self, gradient: &[f32], lr: f64) {
         self.steps += 1;
-        match &mut self.method {
+        match &mut self.recipe {
             // torch.optim.AdamW: decoupled decay, then the bias-corrected step, in f32 as there.
-            Method::Adamw { m, v, beta1, beta2, eps, weight_decay } => {
+            RecipeState::Adamw { m, v, beta1, beta2, eps, weight_decay } => {
                 let correction1 = 1.0 - beta1.powi(self.steps);
                 let correction2 = (1.0 - beta2.powi(self.steps)).sqrt();
                 let decay = (1.0 - lr * *weight_decay) as f32;
@@ -160,10 +195,11 @@ impl Optimiser {
             }
             // Direction-only optimisation, arXiv 2512.13672: rows are `scale` times unit vectors u, and the gradient to u
             // is `scale` times that to the row.
-            Method::Direction { initial, m, beta, kappa, scale } => {
+            RecipeState::Direction { initial, m, beta, kappa, scales } => {
                 let correction = 1.0 - beta.powi(self.steps);
-                for (k, row) in self.rows.chunks_exact_mut(self.width).enumerate() {
-                    let span = k * self.width..(k + 1) * self.width;
+                for (k, (place, scale)) in self.places.iter().zip(scales.iter()).enumerate() {
+                    let span = place.span.clone();
+                    let row = &mut self.rows[span.clone()];
                     let u: Vec<f64> = row.iter().map(|value| f64::from(*value / *scale)).collect();
                     let mut g: Vec<f64> = gradient[span.clone()]
                         .iter()

@@ -3,7 +3,7 @@
 //! A safetensors file with `noise` `[S, B, 4, h, w]` (F32 or F16), `timestep` I64 `[S, B]`, and captions as JSON `[S][B]` in
 //! the metadata key `captions`, which hold the token. Clean latents, scaled, are `latents` `[S, B, 4, h, w]`, or a table
 //! `latents` `[N, 4, h, w]` that `image` I64 `[S, B]` picks from; without `latents`, `image` picks from the pictures of the
-//! run, whose posterior mean is then taken.
+//! run, whose posterior mean is then taken. Where the loss is weighted by position, `weights` F32 `[S, B, h, w]` says how.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,8 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use super::check::side;
-use super::choices::Sample;
+use super::choices::{Sample, WeightedLatents};
+use crate::base::bytes::sha256;
 use crate::config::TrainConfig;
 use crate::model::{Model, ModelConfig};
 use crate::{Error, Result};
@@ -31,6 +32,7 @@ pub struct Replay {
     timesteps: Vec<i64>,
     captions: Vec<Vec<String>>,
     latents: Latents,
+    weights: Option<Vec<f32>>,
 }
 
 #[derive(Debug, Clone)]
@@ -62,10 +64,10 @@ impl Replay {
         }
         let indices = |name: &str| {
             let view = get(name)?;
-            match view.shape() == [steps, batch] && view.dtype() == Dtype::I64 {
-                true => Ok(view.data().as_chunks::<8>().0.iter().map(|b| i64::from_le_bytes(*b)).collect::<Vec<_>>()),
-                false => Err(format!("{name} must be I64 [{steps}, {batch}]")),
+            if view.shape() != [steps, batch] || view.dtype() != Dtype::I64 {
+                return Err(format!("{name} must be I64 [{steps}, {batch}]"));
             }
+            Ok(view.data().as_chunks::<8>().0.iter().map(|b| i64::from_le_bytes(*b)).collect::<Vec<_>>())
         };
         let captions = header.metadata().as_ref().and_then(|metadata| metadata.get("captions"));
         let captions = captions.ok_or("its metadata has no captions")?;
@@ -79,17 +81,24 @@ impl Replay {
             Ok(view) if view.shape().len() == 4 && view.shape()[1..] == [channels, h, w] => {
                 let image = indices("image")?;
                 let count = view.shape()[0] as i64;
-                match image.iter().all(|i| (0..count).contains(i)) {
-                    true => Latents::Table { values: floats(&view)?, image },
-                    false => return Err(format!("image must pick from the {count} latents")),
+                if !image.iter().all(|i| (0..count).contains(i)) {
+                    return Err(format!("image must pick from the {count} latents"));
                 }
+                Latents::Table { values: floats(&view)?, image }
             }
             Ok(view) => return Err(format!("latents are {:?}, which does not fit the noise", view.shape())),
             Err(_) => Latents::Pictures { image: indices("image")? },
         };
+        let weights = match tensors.tensor("weights") {
+            Ok(view) if view.shape() == [steps, batch, h, w] => Some(floats(&view)?),
+            Ok(view) => {
+                return Err(format!("weights must be [{steps}, {batch}, {h}, {w}], they are {:?}", view.shape()));
+            }
+            Err(_) => None,
+        };
         let timesteps = indices("timestep")?;
         let noise = floats(&noise)?;
-        let hash = super::state::hash([bytes]);
+        let hash = sha256(bytes);
         Ok(Self {
             file: file.to_owned(),
             hash,
@@ -101,6 +110,7 @@ impl Replay {
             timesteps,
             captions,
             latents,
+            weights,
         })
     }
 
@@ -130,28 +140,31 @@ impl Replay {
         Ok(())
     }
 
-    /// The samples of one step; `picture` gives the scaled latents of a picture of the run.
+    /// The samples of one step; `picture` gives the scaled latents of a picture of the run and the weights of its positions.
     pub(super) fn samples(
         &self,
         step: usize,
-        picture: impl Fn(usize) -> Result<(Vec<f32>, [usize; 2])>,
+        picture: impl Fn(usize) -> Result<WeightedLatents>,
     ) -> Result<Vec<Sample>> {
-        let count = self.channels * self.size[0] * self.size[1];
-        let at = |values: &[f32], i: usize| values[i * count..(i + 1) * count].to_vec();
+        let positions = self.size[0] * self.size[1];
+        let at = |values: &[f32], count: usize, i: usize| values[i * count..(i + 1) * count].to_vec();
+        let latents_at = |values: &[f32], i: usize| at(values, self.channels * positions, i);
         (0..self.batch)
             .map(|b| {
                 let i = step * self.batch + b;
-                let latents = match &self.latents {
-                    Latents::PerSample(values) => at(values, i),
-                    Latents::Table { values, image } => at(values, image[i] as usize),
-                    Latents::Pictures { image } => picture(usize::try_from(image[i]).unwrap_or(usize::MAX))?.0,
+                let (latents, weights) = match &self.latents {
+                    Latents::PerSample(values) => (latents_at(values, i), None),
+                    Latents::Table { values, image } => (latents_at(values, image[i] as usize), None),
+                    Latents::Pictures { image } => picture(usize::try_from(image[i]).unwrap_or(usize::MAX))?,
                 };
+                let own = self.weights.as_ref().map(|weights| at(weights, positions, i).into());
                 Ok(Sample {
                     latents,
-                    noise: at(&self.noise, i),
+                    noise: latents_at(&self.noise, i),
                     size: self.size,
                     timestep: self.timesteps[i] as usize,
                     caption: self.captions[step][b].clone(),
+                    weights: own.or(weights),
                 })
             })
             .collect()
@@ -184,14 +197,21 @@ pub(super) fn write(steps: &[Vec<Sample>], token: &str, config: &ModelConfig, si
     let shape = vec![steps.len(), batch, channels, h, w];
     let view =
         |dtype, shape: Vec<usize>, data| TensorView::new(dtype, shape, data).expect("sizes follow from the samples");
-    let tensors = [
+    let mut tensors = vec![
         ("latents", view(Dtype::F32, shape.clone(), latents.as_slice())),
         ("noise", view(Dtype::F32, shape, noise.as_slice())),
         ("timestep", view(Dtype::I64, vec![steps.len(), batch], timesteps.as_slice())),
     ];
+    let weights: Vec<u8> = all()
+        .flat_map(|sample| sample.weights.as_deref().map_or(vec![1.0; h * w], <[f32]>::to_vec))
+        .flat_map(f32::to_le_bytes)
+        .collect();
+    if all().any(|sample| sample.weights.is_some()) {
+        tensors.push(("weights", view(Dtype::F32, vec![steps.len(), batch, h, w], weights.as_slice())));
+    }
     let metadata = HashMap::from([
         ("captions".to_owned(), serde_json::json!(captions).to_string()),
         ("token".to_owned(), token.to_owned()),
     ]);
-    safetensors::serialize(tensors, Some(metadata)).expect("three tensors with distinct names")
+    safetensors::serialize(tensors, Some(metadata)).expect("the names of the tensors are distinct")
 }

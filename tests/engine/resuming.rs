@@ -1,19 +1,20 @@
 //! Runs that are broken off and go on make the numbers that they would have made without a break.
 
+use image::{GrayImage, Luma};
 use proptest::prelude::*;
 use pseudoword::Error;
 use pseudoword::config::{Recipe, TrainConfig};
 use pseudoword::event::Event;
 use pseudoword::image::Picture;
 use pseudoword::session::Session;
-use pseudoword::train::{RunState, TrainInput, TrainJob, TrainPicture};
+use pseudoword::train::{Replay, RunState, TrainInput, TrainJob, TrainPicture};
 
 use crate::fixtures::{cpu, gpu, open};
 
 fn pictures(names: &[&str]) -> Vec<TrainPicture> {
     let read = |name: &&str| {
         let bytes = std::fs::read(format!("{}/examples/peach/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
-        TrainPicture { picture: Picture::decode(name, &bytes).unwrap(), caption: None }
+        TrainPicture { picture: Picture::decode(name, &bytes).unwrap(), caption: None, weights: None }
     };
     names.iter().map(read).collect()
 }
@@ -132,11 +133,11 @@ fn other_inputs_are_refused_by_name() {
         Err(error @ Error::Changed { step: 1, .. }) => {
             let text = error.to_string();
             for part in [
-                "--steps was 5, it is 9",
-                "--lr was null, it is 0.5",
-                "picture 1, noto.png is missing",
-                "picture 1, flat.png is new",
-                "unseen picture 1, 3d.png is missing",
+                "`steps` was 5, it is 9",
+                "`lr` was null, it is 0.5",
+                "missing: picture 1, noto.png",
+                "new: picture 1, flat.png",
+                "missing: unseen picture 1, 3d.png",
             ] {
                 assert!(text.contains(part), "{text}");
             }
@@ -147,4 +148,109 @@ fn other_inputs_are_refused_by_name() {
         Ok(_) => panic!("other inputs were accepted"),
     }
     assert!(session.resume(&config, input(), &state).is_ok());
+}
+
+/// Weights of a picture: its left half counts, its right half does not.
+fn left_half(picture: &Picture) -> GrayImage {
+    let (width, height) = picture.pixels.dimensions();
+    GrayImage::from_fn(width, height, |x, _| Luma([if x < width / 2 { 255 } else { 0 }]))
+}
+
+fn weighted(weights: impl Fn(&Picture) -> GrayImage) -> TrainInput {
+    let mut input = input();
+    for picture in input.pictures.iter_mut().chain(&mut input.unseen) {
+        picture.weights = Some(weights(&picture.picture));
+    }
+    input
+}
+
+/// The losses before the first step, of the training pictures and of the unseen.
+fn first_losses(session: &Session, config: &TrainConfig, input: TrainInput) -> Vec<f64> {
+    let mut job = session.train(config, input).unwrap();
+    let mut losses = Vec::new();
+    pollster::block_on(async {
+        while losses.len() < 2 {
+            if let Some(Event::Evaluation { loss, .. }) = job.next().await.unwrap() {
+                losses.push(loss);
+            }
+        }
+    });
+    losses
+}
+
+#[test]
+fn positions_without_weight_do_not_count() {
+    let session = open("mini", &cpu(), None);
+    // Without mirroring, so that the halves stay where they are.
+    let config = TrainConfig { no_flip: true, ..config() };
+    let losses = |weights: &dyn Fn(&Picture) -> GrayImage| first_losses(&session, &config, weighted(weights));
+    let plain = first_losses(&session, &config, input());
+    let flat = |value: u8| {
+        move |picture: &Picture| {
+            let (width, height) = picture.pixels.dimensions();
+            GrayImage::from_pixel(width, height, Luma([value]))
+        }
+    };
+    assert_eq!(losses(&flat(255)), plain, "white is the same as no weights");
+    assert_eq!(losses(&flat(0)), [0.0, 0.0], "black leaves nothing");
+    let right = |picture: &Picture| {
+        let mut weights = left_half(picture);
+        image::imageops::invert(&mut weights);
+        weights
+    };
+    let halves = losses(&left_half).into_iter().zip(losses(&right));
+    for ((left, right), whole) in halves.zip(&plain) {
+        assert!(left > 0.0 && right > 0.0, "{left} {right}");
+        assert!(((left + right) / whole - 1.0).abs() < 1e-5, "{left} + {right} is not {whole}");
+    }
+    // With mirroring the weights are mirrored too: weights that are alike on both sides give what they gave.
+    let mirrored = TrainConfig { no_flip: false, ..config.clone() };
+    let (width, height) = (256, 256);
+    let middle = |_: &Picture| GrayImage::from_fn(width, height, |x, _| Luma([x.min(width - 1 - x) as u8]));
+    assert_eq!(input().pictures[0].picture.pixels.dimensions(), (width, height));
+    assert!(first_losses(&session, &mirrored, weighted(middle))[0] < first_losses(&session, &mirrored, input())[0]);
+    let wrong = session.train(&config, weighted(|_| GrayImage::new(3, 3)));
+    let error = wrong.map(|mut job| {
+        pollster::block_on(async {
+            while job.next().await?.is_some() {}
+            Ok::<_, Error>(())
+        })
+    });
+    assert!(error.unwrap().unwrap_err().to_string().contains("its loss weights are 3x3"));
+}
+
+#[test]
+fn weights_that_the_loss_has_by_position_are_an_input_of_a_run() {
+    let session = open("mini", &cpu(), None);
+    let config = config();
+    let resumed_with = |began: TrainInput, input: TrainInput| {
+        let mut job = session.train(&config, began).unwrap();
+        work(&mut job, 1, 0);
+        let state = RunState::read(&job.state(), "state").unwrap();
+        session.resume(&config, input, &state).map(drop)
+    };
+    assert!(resumed_with(weighted(left_half), weighted(left_half)).is_ok());
+    let mut other = weighted(left_half);
+    other.pictures[1].weights.as_mut().unwrap().put_pixel(200, 0, Luma([9]));
+    let refused = resumed_with(weighted(left_half), other).unwrap_err().to_string();
+    assert!(refused.contains("changed: the loss weights of picture 2, flat.png"), "{refused}");
+    assert!(!refused.contains("picture 1"), "{refused}");
+    let refused = resumed_with(weighted(left_half), input()).unwrap_err().to_string();
+    assert!(refused.contains("missing: the loss weights of picture 1, noto.png"), "{refused}");
+    let refused = resumed_with(input(), weighted(left_half)).unwrap_err().to_string();
+    assert!(refused.contains("new: the loss weights of unseen picture 1, 3d.png"), "{refused}");
+}
+
+/// What is weighted by position is recorded with the other choices, and replayed.
+#[test]
+fn a_record_of_weighted_steps_is_replayed_to_the_same_rows() {
+    let session = open("mini", &cpu(), None);
+    let config = config();
+    let mut job = session.train(&config, TrainInput { record: true, ..weighted(left_half) }).unwrap();
+    work(&mut job, u32::MAX, 0);
+    let replay = Replay::read(&job.record().unwrap(), "record").unwrap();
+    let mut again = session.train(&config, TrainInput { replay: Some(replay), ..input() }).unwrap();
+    work(&mut again, u32::MAX, 0);
+    let (first, second) = (job.embedding(), again.embedding());
+    assert_eq!(first.rows(), second.rows());
 }

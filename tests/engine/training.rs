@@ -91,7 +91,7 @@ fn peach() -> TrainInput {
         let bytes = std::fs::read(file).expect("readable");
         let picture = pseudoword::image::Picture::decode(&file.display().to_string(), &bytes).expect("a picture");
         let caption = pseudoword::image::find::caption_for(file).expect("readable");
-        pseudoword::train::TrainPicture { picture, caption }
+        pseudoword::train::TrainPicture { picture, caption, weights: None }
     });
     TrainInput { pictures: pictures.collect(), ..TrainInput::default() }
 }

@@ -56,7 +56,7 @@ fn layout(path: &Path, asked: Option<LayoutChoice>) -> Result<Layout> {
     // The first of those with this extension is what the extension alone promises.
     let promised = Layout::ALL.into_iter().find(|layout| layout.extension() == extension);
     let Some(layout) = asked.map(LayoutChoice::layout).or(promised) else {
-        let names: Vec<String> = LayoutChoice::value_variants().iter().map(crate::cli::args::option_name).collect();
+        let names: Vec<String> = LayoutChoice::value_variants().iter().map(crate::config::option_name).collect();
         let text = format!(
             "{}: call the file .safetensors (diffusers), .bin (diffusers) or .pt (A1111), or give --format {}",
             path.display(),

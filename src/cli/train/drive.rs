@@ -197,7 +197,7 @@ impl Run<'_> {
         let word = self.word();
         words.push(Word { token: word.token.clone(), hash: word.hash(), model_hash: None });
         let label = Label {
-            prompt: &self.job.preview_prompt(),
+            prompt: self.job.preview_prompt(),
             config: &config,
             seed: Some(config.seed),
             size: picture.dimensions(),
@@ -304,7 +304,7 @@ impl Run<'_> {
             self.tell(&Event::Saved { what: "record".to_owned(), path: record.display().to_string() })?;
         }
         let title = format!("{}: {} steps on {}", self.config.token, self.job.step(), self.model.name);
-        match self.folder.draw(&title, &self.job.preview_prompt()) {
+        match self.folder.draw(&title, self.job.preview_prompt()) {
             Ok(events) => events.iter().try_for_each(|event| self.tell(event))?,
             Err(error) => self.tell(&Event::warning("not-drawn", format!("{error}; the word is saved")))?,
         }

@@ -25,7 +25,7 @@ use super::open::{self, ModelId, Word};
 use super::output::Output;
 use super::{embeddings, find, panics, settings};
 use crate::base::files;
-use crate::config::TrainConfig;
+use crate::config::{Init, TrainConfig};
 use crate::event::Event;
 use crate::gpu::{self, Chosen};
 use crate::model::{Loading, ModelConfig};
@@ -55,11 +55,8 @@ pub(super) async fn run(args: &TrainArgs, shared: &Shared, out: &mut Output) -> 
     for (embedding, ..) in &embeddings {
         tokenizer.add_word(&embedding.token, embedding.vectors())?;
     }
-    let phrase_only = TrainConfig {
-        init: args.config.init.clone().filter(|init| !pictures::names_a_file(init)),
-        ..args.config.clone()
-    };
-    crate::train::check(&phrase_only, &config, &tokenizer)?;
+    let phrase = args.config.init.as_ref().filter(|init| !pictures::names_a_file(init));
+    crate::train::check(&args.config, &Init::of_phrase(phrase), &config, &tokenizer)?;
     tokenizer.add_word(&args.config.token, args.config.vectors.max(1) as usize)?;
     let side = args.config.resolution.unwrap_or_else(|| config.resolution());
     let gathered = pictures::gather(args, side)?;

@@ -7,6 +7,7 @@ use crate::base::bytes::sha256;
 use crate::base::files::{self, ReadError};
 use crate::cli::args::{Captions, TrainArgs};
 use crate::cli::embeddings;
+use crate::config::Init;
 use crate::event::Event;
 use crate::formats::{Holds, can_hold};
 use crate::image::Picture;
@@ -36,7 +37,7 @@ pub(super) fn gather(args: &TrainArgs, side: u32) -> Result<Gathered> {
         None => None,
     };
     let init = match &args.config.init {
-        Some(init) if names_a_file(init) => Some(embeddings::read_file(Path::new(init))?),
+        Some(init) if names_a_file(init) => Some(Init::Embedding(embeddings::read_file(Path::new(init))?)),
         _ => None,
     };
     let pictures = read_pictures(&args.pictures, args, &mut events)?;
@@ -68,7 +69,11 @@ fn read_pictures(places: &[PathBuf], args: &TrainArgs, events: &mut Vec<Event>) 
             let text = format!("{} and {} are the same picture, which counts twice", other.display(), path.display());
             events.push(Event::warning("same-picture", text));
         }
-        pictures.push(TrainPicture { picture: Picture::decode(&path.display().to_string(), &bytes)?, caption });
+        pictures.push(TrainPicture {
+            picture: Picture::decode(&path.display().to_string(), &bytes)?,
+            caption,
+            weights: None,
+        });
     }
     Ok(pictures)
 }

@@ -1,0 +1,109 @@
+//! What a run is measured by: the loss on fixed batches, and whether it has settled.
+
+use super::choices::{Choices, Sample};
+use super::dataset::Dataset;
+use super::early_stop::EarlyStop;
+use super::guard::Counts;
+use super::learner::Learner;
+use super::state::{Numbers, RunState};
+use crate::Result;
+use crate::config::TrainConfig;
+use crate::event::{EvaluatedOn, Event};
+
+/// A fixed batch, and its loss before the first step.
+struct FixedBatch {
+    on: EvaluatedOn,
+    samples: Vec<Sample>,
+    initial: Option<f64>,
+}
+
+/// The fixed batches of a run, and early stopping.
+pub(super) struct Evaluations {
+    every: u32,
+    batches: Vec<FixedBatch>,
+    early_stop: Option<EarlyStop>,
+    /// Of a run that resumes: the losses before its first step, until the batches are there.
+    initial: Vec<f64>,
+}
+
+impl Evaluations {
+    pub fn new(config: &TrainConfig) -> Self {
+        let early_stop = config.early_stop.then(|| EarlyStop::new(config));
+        Self { every: config.eval_every, batches: Vec::new(), early_stop, initial: Vec::new() }
+    }
+
+    /// Draws the fixed batch of a set of encoded pictures; a set without pictures has none.
+    pub fn add(&mut self, on: EvaluatedOn, choices: &Choices, dataset: &Dataset) {
+        let samples = choices.evaluation(dataset);
+        if !samples.is_empty() {
+            let initial = self.initial.get(self.batches.len()).copied();
+            self.batches.push(FixedBatch { on, samples, initial });
+        }
+    }
+
+    /// Whether an evaluation is to be made now.
+    pub fn are_due(&self, counts: &Counts, last: bool) -> bool {
+        let due = is_due(self.every, counts.step, last) || self.early_stop.is_some();
+        due && counts.evaluated != Some(counts.step) && !self.batches.is_empty()
+    }
+
+    /// Evaluates every batch after so many steps; gives what happened, and whether the loss has settled.
+    pub async fn evaluate(&mut self, learner: &Learner, step: u32) -> Result<(Vec<Event>, bool)> {
+        let mut losses = Vec::new();
+        for batch in &self.batches {
+            losses.push(learner.evaluate(&batch.samples).await?);
+        }
+        // Nothing is remembered before all are known: a failure on the way leaves everything as it was.
+        let (mut events, mut settled) = (Vec::new(), false);
+        for (batch, loss) in self.batches.iter_mut().zip(losses) {
+            let initial = *batch.initial.get_or_insert(loss);
+            events.push(Event::Evaluation { on: batch.on, step, loss, initial });
+            if batch.on == EvaluatedOn::Training
+                && let Some(ratio) = self.early_stop.as_mut().and_then(|early_stop| early_stop.settled(loss))
+            {
+                events.push(Event::Converged { step, ratio });
+                settled = true;
+            }
+        }
+        Ok((events, settled))
+    }
+
+    /// How many losses early stopping has seen.
+    pub fn losses_seen(&self) -> usize {
+        self.early_stop.as_ref().map_or(0, |early_stop| early_stop.history().len())
+    }
+
+    /// Forgets all but the first losses that early stopping has seen.
+    pub fn forget_after(&mut self, losses: usize) {
+        if let Some(early_stop) = &mut self.early_stop {
+            early_stop.truncate(losses);
+        }
+    }
+
+    /// Writes itself into a state.
+    pub fn save(&self, state: &mut RunState) {
+        let initial = if self.batches.is_empty() {
+            self.initial.clone()
+        } else {
+            self.batches.iter().filter_map(|batch| batch.initial).collect()
+        };
+        state.put_numbers("initial losses".to_owned(), Numbers::F64(initial));
+        if let Some(early_stop) = &self.early_stop {
+            state.put_numbers("loss history".to_owned(), Numbers::F64(early_stop.history().to_vec()));
+        }
+    }
+
+    /// Reads itself back.
+    pub fn restore(&mut self, state: &RunState) -> Result<()> {
+        self.initial = state.f64s("initial losses", None)?;
+        if let Some(early_stop) = &mut self.early_stop {
+            early_stop.restore(state.f64s("loss history", None)?);
+        }
+        Ok(())
+    }
+}
+
+/// Whether something that is done every so many steps, before the first and after the last is due.
+pub(super) fn is_due(every: u32, step: u32, last: bool) -> bool {
+    step == 0 || last || (every > 0 && step.is_multiple_of(every))
+}

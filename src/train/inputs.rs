@@ -1,0 +1,168 @@
+//! What a run was started with, by name: a run resumes with the same inputs or not at all.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::{TrainInput, TrainPicture};
+use crate::base::bytes::hex;
+use crate::config::{Init, TrainConfig};
+use crate::model::Model;
+use crate::setting::Setting;
+use crate::text::Rows;
+
+/// Settings that may change before a run resumes: they decide what is shown and saved, and what happens in trouble that is
+/// still to come.
+const FREE: [&str; 4] = ["preview-every", "preview-prompt", "save-every", "on-divergence"];
+
+/// The name of a replay's hash.
+const REPLAY: &str = "the file of choices (--replay)";
+
+/// What a run was started with.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Inputs {
+    /// The settings as text, by the names that the user gave them: read as numbers they might come back off by one digit.
+    config: BTreeMap<String, String>,
+    /// Hashes of everything else, by what to call it.
+    hashes: BTreeMap<String, String>,
+}
+
+impl Inputs {
+    pub fn of(config: &TrainConfig, model: &Model, known: &Rows, input: &TrainInput) -> Self {
+        let config = match serde_json::to_value(config) {
+            Ok(Value::Object(fields)) => {
+                let bound = fields.into_iter().filter(|(key, _)| !FREE.contains(&key.as_str()));
+                bound.map(|(key, value)| (key, value.to_string())).collect()
+            }
+            _ => BTreeMap::new(),
+        };
+        let mut hashes = BTreeMap::from([
+            (format!("the model {}", model.name), model.fingerprint.clone()),
+            ("the other words".to_owned(), hash([bytemuck::cast_slice(&known.values)])),
+        ]);
+        if let Some(templates) = &input.templates {
+            hashes.insert("the captions".to_owned(), hash(templates.iter().flat_map(|text| [text.as_bytes(), b"\n"])));
+        }
+        if let Some(replay) = &input.replay {
+            hashes.insert(REPLAY.to_owned(), replay.hash.clone());
+        }
+        if let Some(Init::Embedding(init)) = &input.init {
+            hashes.insert("the word it starts from".to_owned(), hash([bytemuck::cast_slice(init.rows())]));
+        }
+        for (set, pictures) in [("picture", &input.pictures), ("unseen picture", &input.unseen)] {
+            // Their order decides which is drawn.
+            for (i, TrainPicture { picture, caption, weights }) in pictures.iter().enumerate() {
+                let name = format!("{set} {}, {}", i + 1, picture.name);
+                let caption = caption.as_deref().unwrap_or_default();
+                // As it is shown to the model.
+                let pixels = picture.on_white();
+                let parts = [&size(pixels.dimensions()), pixels.as_raw().as_slice(), caption.as_bytes()];
+                hashes.insert(name.clone(), hash(parts));
+                // Only where there is one: states of runs without it stay what they were.
+                if let Some(weights) = weights {
+                    let hash = hash([&size(weights.dimensions()), weights.as_raw().as_slice()]);
+                    hashes.insert(format!("the loss weights of {name}"), hash);
+                }
+            }
+        }
+        Self { config, hashes }
+    }
+
+    /// A setting as text.
+    fn setting(&self, name: &str) -> &str {
+        self.config.get(name).map_or("null", String::as_str)
+    }
+
+    /// The steps that were configured.
+    pub fn steps(&self) -> u32 {
+        self.setting("steps").parse().unwrap_or_default()
+    }
+
+    /// A line for every difference to what a run resumes with that has made some steps.
+    pub fn changes(&self, now: &Inputs, made: u32) -> Vec<String> {
+        let mut changes = Vec::new();
+        for (name, now_is) in &now.config {
+            let was = self.setting(name);
+            if was == now_is {
+                continue;
+            }
+            let mut change = format!("`{name}` was {was}, it is {now_is}");
+            if name == "steps" {
+                // At a constant rate the steps made so far are those of a longer run too.
+                if self.setting("lr-schedule") != "\"constant\"" {
+                    change.push_str(&format!(
+                        " (the learning rate was planned for that many; only with {} constant can it change)",
+                        Setting::LrSchedule
+                    ));
+                } else if now.steps() >= made {
+                    continue;
+                } else {
+                    change.push_str(&format!(", and {made} are made"));
+                }
+            }
+            changes.push(change);
+        }
+        // States of older versions have the names too, so what people read is made of them here.
+        let shown = |name: &str| {
+            if name == REPLAY { format!("the file of choices ({})", Setting::Replay) } else { name.to_owned() }
+        };
+        for (name, hash) in &self.hashes {
+            match now.hashes.get(name) {
+                None => changes.push(format!("missing: {}", shown(name))),
+                Some(now) if now != hash => changes.push(format!("changed: {}", shown(name))),
+                Some(_) => {}
+            }
+        }
+        let new = now.hashes.keys().filter(|name| !self.hashes.contains_key(*name));
+        changes.extend(new.map(|name| format!("new: {}", shown(name))));
+        changes
+    }
+}
+
+fn size((width, height): (u32, u32)) -> Vec<u8> {
+    [width.to_le_bytes(), height.to_le_bytes()].concat()
+}
+
+/// The SHA-256 of some parts, one after the other, in hexadecimal.
+pub(super) fn hash<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part);
+    }
+    hex(&hash.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changed_is_named() {
+        let inputs = |steps: u32, hash: &str, name: &str| Inputs {
+            config: BTreeMap::from([("steps".to_owned(), steps.to_string()), ("seed".to_owned(), "0".to_owned())]),
+            hashes: BTreeMap::from([(name.to_owned(), hash.to_owned())]),
+        };
+        assert!(inputs(9, "a", "picture 1, x.png").changes(&inputs(9, "a", "picture 1, x.png"), 3).is_empty());
+        let changes = inputs(9, "a", "picture 1, x.png").changes(&inputs(10, "b", "picture 1, x.png"), 3);
+        assert!(changes[0].starts_with("`steps` was 9, it is 10 (the learning rate was planned"), "{changes:?}");
+        assert_eq!(changes[1..], ["changed: picture 1, x.png"]);
+        let changes = inputs(9, "a", "picture 1, x.png").changes(&inputs(9, "a", "picture 1, y.png"), 3);
+        assert_eq!(changes, ["missing: picture 1, x.png", "new: picture 1, y.png"]);
+    }
+
+    #[test]
+    fn at_a_constant_rate_a_run_can_be_made_longer_but_not_shorter_than_it_is() {
+        let inputs = |steps: u32| Inputs {
+            config: BTreeMap::from([
+                ("steps".to_owned(), steps.to_string()),
+                ("lr-schedule".to_owned(), "\"constant\"".to_owned()),
+            ]),
+            hashes: BTreeMap::new(),
+        };
+        assert!(inputs(9).changes(&inputs(20), 9).is_empty());
+        assert!(inputs(9).changes(&inputs(7), 5).is_empty());
+        assert_eq!(inputs(9).changes(&inputs(7), 8), ["`steps` was 9, it is 7, and 8 are made"]);
+    }
+}

@@ -1,0 +1,135 @@
+//! What is learned, and how: the model, the rows of the new word, and what moves them. No events are made here.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use burn::tensor::Tensor;
+
+use super::choices::{Choices, Sample};
+use super::dataset::Dataset;
+use super::loss::DiffusionLoss;
+use super::optimiser::Optimiser;
+use super::state::RunState;
+use crate::model::Model;
+use crate::ops::{Var, backward};
+use crate::text::{Prompt, Rows, Tokenizers};
+use crate::{Result, ops};
+
+/// Rows of embeddings and what moves them.
+pub(super) struct Learner {
+    pub model: Rc<Model>,
+    /// They know the new token.
+    pub tokenizers: Tokenizers,
+    /// Embeddings that were known before; they may occur in captions and in the preview prompt.
+    pub known: Rows,
+    pub optimiser: Optimiser,
+    pub choices: Choices,
+    /// The pictures; none until they are encoded.
+    pub dataset: Dataset,
+    pub loss: DiffusionLoss,
+    /// Samples in a forward pass.
+    pub batch_size: usize,
+    pub prompts: PromptCache,
+    /// How long the rows of each text encoder's own words usually are; none until they are [measured](Self::begin).
+    pub usual_lengths: Vec<f64>,
+}
+
+/// Captions that were tokenised: those of a run are few, and each step asks for some of them again.
+#[derive(Default)]
+pub(super) struct PromptCache(RefCell<HashMap<String, Prompt>>);
+
+impl PromptCache {
+    fn get(&self, caption: &str, tokenizers: &Tokenizers) -> Prompt {
+        let mut known = self.0.borrow_mut();
+        if let Some(prompt) = known.get(caption) {
+            return prompt.clone();
+        }
+        let prompt = tokenizers.prompt(caption);
+        known.insert(caption.to_owned(), prompt.clone());
+        prompt
+    }
+}
+
+impl Learner {
+    /// Takes the encoded pictures, before the first step.
+    pub fn begin(&mut self, dataset: Dataset) {
+        self.dataset = dataset;
+        let encoders = self.model.text_encoders.iter();
+        self.usual_lengths = encoders.map(|encoder| encoder.model.median_row_norm()).collect();
+    }
+
+    /// The rows of all learned words, the new one last.
+    pub fn rows(&self) -> Rows {
+        let mut rows = self.known.clone();
+        rows.values.extend(self.optimiser.rows());
+        rows
+    }
+
+    /// How many times as long as those of the model's own words the longest of the new rows is.
+    pub fn relative_length(&self) -> f64 {
+        self.optimiser.norms().map(|(encoder, norm)| norm / self.usual_lengths[encoder]).fold(0.0, f64::max)
+    }
+
+    /// The samples of a step, counted from 0.
+    pub fn samples(&self, step: u32) -> Result<Vec<Sample>> {
+        self.choices.samples(u64::from(step), &self.dataset)
+    }
+
+    /// The loss of samples, `[1]`.
+    fn loss(&self, samples: &[Sample], rows: &Var<2>) -> Var<1> {
+        let prompts: Vec<Prompt> =
+            samples.iter().map(|sample| self.prompts.get(&sample.caption, &self.tokenizers)).collect();
+        self.loss.of(samples, &prompts, rows)
+    }
+
+    /// Mean loss of the samples.
+    pub async fn evaluate(&self, samples: &[Sample]) -> Result<f64> {
+        let rows = Var::constant(self.rows().tensor(&self.model.device));
+        let (mut sum, mut count) = (0.0, 0);
+        for samples in samples.chunks(self.batch_size) {
+            let loss = self.loss(samples, &rows).into_value();
+            sum += f64::from(ops::read(loss).await?[0]) * samples.len() as f64;
+            count += samples.len();
+        }
+        Ok(sum / count as f64)
+    }
+
+    /// Mean loss of the samples and its gradient to the new rows.
+    pub async fn gradient(&self, samples: &[Sample]) -> Result<(f64, Vec<f32>)> {
+        let passes = samples.chunks(self.batch_size);
+        let share = 1.0 / passes.len() as f64;
+        let known = self.known.count();
+        let (mut total, mut sum) = (0.0, vec![0.0; self.optimiser.rows().len()]);
+        for samples in passes {
+            let rows = Var::leaf(self.rows().tensor(&self.model.device));
+            let loss = self.loss(samples, &rows);
+            let mut gradients = backward(&loss, Tensor::ones([1], &self.model.device));
+            let all = rows.dims()[0];
+            // The loss travels with the gradient: one reading a pass.
+            let values = match gradients.take(&rows) {
+                Some(gradient) => {
+                    let new = gradient.narrow(0, known, all - known).reshape([sum.len()]);
+                    ops::read(Tensor::cat(vec![loss.into_value(), new], 0)).await?
+                }
+                None => ops::read(loss.into_value()).await?,
+            };
+            total += f64::from(values[0]) * share;
+            for (sum, value) in sum.iter_mut().zip(&values[1..]) {
+                *sum += value * share as f32;
+            }
+        }
+        Ok((total, sum))
+    }
+
+    /// Writes itself into a state.
+    pub fn save(&self, state: &mut RunState) {
+        self.optimiser.save("", state);
+        state.put("optimiser_steps", &self.optimiser.steps());
+    }
+
+    /// Reads itself back.
+    pub fn restore(&mut self, state: &RunState) -> Result<()> {
+        self.optimiser.restore("", state.get("optimiser_steps")?, state)
+    }
+}

@@ -1,0 +1,82 @@
+//! What a run shows on the way: pictures of a fixed prompt and seed.
+
+use image::RgbImage;
+
+use super::evaluations::is_due;
+use super::guard::Counts;
+use super::learner::Learner;
+use crate::config::{Kind, SampleConfig, TrainConfig};
+use crate::event::Event;
+use crate::sample::{DECODING, SampleJob};
+use crate::{Error, Result};
+
+/// The previews of a run.
+pub(super) struct Previews {
+    every: u32,
+    pub prompt: String,
+    pub config: SampleConfig,
+    /// The one that is being made.
+    job: Option<SampleJob>,
+    /// The newest, with the step it was made after, until somebody takes it.
+    pub picture: Option<(u32, RgbImage)>,
+}
+
+/// How far a preview has come.
+pub(super) enum Made {
+    /// Something happened on the way.
+    Some(Event),
+    /// It is made, or cannot be: then there is a warning.
+    All(Option<Event>),
+}
+
+impl Previews {
+    pub fn new(config: &TrainConfig) -> Self {
+        let token = &config.token;
+        let prompt = config.preview_prompt.clone().unwrap_or_else(|| match config.kind {
+            Kind::Object => format!("a photo of a {token}"),
+            Kind::Style => format!("a picture in the style of {token}"),
+        });
+        let every = config.preview_every;
+        let config = SampleConfig { seed: config.seed, ..SampleConfig::default() };
+        Self { every, prompt, config, job: None, picture: None }
+    }
+
+    /// Whether there are any.
+    pub fn are_wanted(&self) -> bool {
+        self.every > 0
+    }
+
+    /// Whether one is to be made now.
+    pub fn are_due(&self, counts: &Counts, last: bool) -> bool {
+        self.are_wanted() && is_due(self.every, counts.step, last) && counts.previewed != Some(counts.step)
+    }
+
+    /// Works at the preview of a step until something happens.
+    pub async fn advance(&mut self, learner: &Learner, step: u32) -> Result<Made> {
+        let mut job = match self.job.take() {
+            Some(job) => job,
+            None => {
+                let (model, tokenizers) = (learner.model.clone(), learner.tokenizers.clone());
+                SampleJob::new(model, tokenizers, &learner.rows(), &self.prompt, &self.config)?
+            }
+        };
+        let next = match job.next().await {
+            // A picture is no reason to lose a run: in f16 some decoders overflow.
+            Err(Error::Gpu { during, reason }) if during == DECODING => {
+                self.picture = None;
+                return Ok(Made::All(Some(Event::warning("no-preview", format!("no preview: {reason}")))));
+            }
+            next => next?,
+        };
+        match next {
+            Some(event @ (Event::Denoise { .. } | Event::Warning { .. })) => {
+                self.job = Some(job);
+                Ok(Made::Some(event))
+            }
+            Some(_) | None => {
+                self.picture = job.take_pictures().pop().map(|picture| (step, picture));
+                Ok(Made::All(None))
+            }
+        }
+    }
+}
