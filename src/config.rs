@@ -58,7 +58,7 @@ pub enum Init {
 }
 
 impl Init {
-    /// What an initialiser means that does not name a file: a phrase, or without one [`Random`](Init::Random).
+    /// What an initializer means that does not name a file: a phrase, or without one [`Random`](Init::Random).
     pub fn of_phrase(phrase: Option<&String>) -> Self {
         phrase.map_or(Self::Random, |phrase| Self::Phrase(phrase.clone()))
     }
@@ -261,7 +261,7 @@ pub struct TrainConfig {
     /// AdamW: decoupled weight decay
     #[cfg_attr(feature = "native", arg(long, value_name = "X", default_value_t = Self::default().weight_decay, help_heading = "Training"))]
     pub weight_decay: f64,
-    /// Direction: pull back towards the initialiser (kappa of the von Mises-Fisher prior)
+    /// Direction: pull back towards the initializer (kappa of the von Mises-Fisher prior)
     #[cfg_attr(feature = "native", arg(long, value_name = "X", default_value_t = Self::default().kappa, help_heading = "Training"))]
     pub kappa: f64,
     /// Weight the loss by min(SNR, gamma)/SNR (arXiv 2303.09556)

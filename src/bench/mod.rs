@@ -149,7 +149,10 @@ impl Bench {
         let config = self.settings(batch);
         let pixels = RgbImage::from_fn(self.side, self.side, |x, y| Rgb([x as u8, y as u8, (x ^ y) as u8]));
         let picture = Picture::new("a pattern", pixels);
-        let input = TrainInput { pictures: vec![TrainPicture { picture, caption: None, weights: None }], ..TrainInput::default() };
+        let input = TrainInput {
+            pictures: vec![TrainPicture { picture, caption: None, weights: None }],
+            ..TrainInput::default()
+        };
         let mut job = self.session.train(&config, input)?;
         self.steps(async || job.next().await).await
     }

@@ -6,16 +6,17 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::args::{BenchArgs, RandomModel, Shared, option_name};
-use super::find;
-use super::open::{self, ModelId};
+use super::args::{BenchArgs, RandomModel, Shared};
+use super::load::{self, ModelId};
+use super::locate;
+use super::outlook::Outlook;
 use super::output::Output;
 use crate::base::process::{load_average, peak_memory};
 use crate::bench::{Bench, Effort, Figures, Peak};
 use crate::checkpoint::{Family, family_files};
-use crate::config::TrainConfig;
-use crate::gpu::Chosen;
-use crate::model::{Loading, ModelConfig, with_random_weights};
+use crate::config::{TrainConfig, option_name};
+use crate::gpu::{self, Chosen};
+use crate::model::{Loading, ModelConfig, OpenedModel, with_random_weights};
 use crate::ops::tiles;
 use crate::plan::{self, MemoryPlan};
 use crate::sample::SOFTWARE;
@@ -40,7 +41,11 @@ pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> 
     let (source, model) = model(args, shared, out).await?;
     let load = load_average();
     let begun = Instant::now();
-    let (session, chosen) = open::session(shared, source, &planned(args), Loading::default(), out).await?;
+    let chosen = gpu::choose(shared.device)?;
+    out.event(&chosen.event())?;
+    let opened = OpenedModel::read(source).await?;
+    let planned = planned(args);
+    let session = load::session(&Outlook::new(shared, &chosen, &planned), &opened, Loading::default(), out).await?;
     let load_seconds = begun.elapsed().as_secs_f64();
     let bench = Bench {
         device: chosen.device.clone(),
@@ -76,7 +81,7 @@ fn planned(args: &BenchArgs) -> impl Fn(&ModelConfig, plan::WeightBytes, bool) -
 async fn model(args: &BenchArgs, shared: &Shared, out: &mut Output) -> Result<(Rc<dyn Source>, ModelId)> {
     let family = match args.random {
         None => {
-            let source = find::model(shared, out).await?;
+            let source = locate::model(shared, out).await?;
             let model = ModelId::named(&*source);
             return Ok((source, model));
         }
@@ -85,7 +90,7 @@ async fn model(args: &BenchArgs, shared: &Shared, out: &mut Output) -> Result<(R
         Some(RandomModel::Model) => None,
     };
     let configs: Rc<dyn Source> = match family {
-        None => find::model(shared, out).await?,
+        None => locate::model(shared, out).await?,
         Some(_) if shared.model.is_some() => {
             return Err(Error::Usage("--random sd1 and sd2 are models of their own: leave --model out".to_owned()));
         }

@@ -2,7 +2,8 @@
 
 use image::RgbImage;
 
-use super::open::{ModelId, Word};
+use super::embeddings::read::InUse;
+use super::load::ModelId;
 use crate::config::SampleConfig;
 use crate::image::{Sheet, SheetRow};
 use crate::session::Session;
@@ -50,9 +51,9 @@ pub(super) fn sheet(
     config: &SampleConfig,
     seeded: bool,
     model: &ModelId,
-    words: &[Word],
+    embeddings: &[InUse],
 ) -> RgbImage {
-    let tokens: Vec<&str> = words.iter().map(|word| word.token.as_str()).collect();
+    let tokens: Vec<&str> = embeddings.iter().map(|embedding| embedding.token.as_str()).collect();
     let count = config.count as usize;
     let rows = compared.into_iter().flat_map(|compared| {
         let Compared { pair, with, without } = compared;

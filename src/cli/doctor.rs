@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use serde_json::{Value, json};
 
 use super::args::{DoctorArgs, Shared};
-use super::find;
+use super::locate;
 use super::output::Output;
 use crate::gpu::tuning::{self, Tuning};
 use crate::gpu::{self, Adapter, Chosen};
@@ -46,7 +46,7 @@ pub(super) async fn run(args: &DoctorArgs, shared: &Shared, out: &mut Output) ->
             let tested = self_test(chosen);
             // A device that computes wrong values needs no tuning.
             if tested.is_ok()
-                && let Some(tuning) = tuning::tune(chosen, find::cache().as_deref(), args.retune).await
+                && let Some(tuning) = tuning::tune(chosen, locate::cache().as_deref(), args.retune).await
             {
                 lines.push(format!("matrix products: {}", tuning.sentence()));
                 object["products"] = products(&tuning);

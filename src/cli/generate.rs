@@ -10,13 +10,16 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::args::{GenerateArgs, Shared};
 use super::compare::{Compared, Pair, sheet};
+use super::embeddings::read::{self, InUse};
 use super::faults::interrupt::{self, Interrupt};
-use super::find;
-use super::open::{self, ModelId, Word};
+use super::load::{self, ModelId};
+use super::locate;
+use super::outlook::Outlook;
 use super::output::Output;
 use crate::base::files;
 use crate::config::SampleConfig;
 use crate::event::Event;
+use crate::gpu;
 use crate::image::encode_png;
 use crate::model::{Loading, ModelConfig};
 use crate::plan::{self, MemoryPlan, WeightBytes};
@@ -40,7 +43,7 @@ struct Run<'a> {
     config: SampleConfig,
     seeded: bool,
     model: ModelId,
-    words: Vec<Word>,
+    embeddings: Vec<InUse>,
     target: Target,
     interrupt: Interrupt,
     steps: u32,
@@ -54,12 +57,12 @@ struct Run<'a> {
 /// the work.
 pub(super) async fn run(args: &GenerateArgs, shared: &Shared, out: &mut Output) -> Result<()> {
     let begun = Instant::now();
-    let source = find::model_for(shared, &planned(&args.config), out).await?;
-    let model_config = ModelConfig::read(&*source).await?;
+    let device = gpu::choose(shared.device)?;
+    let opened = locate::model_for(shared, &Outlook::new(shared, &device, &planned(&args.config)), out).await?;
     let mut config = args.config.clone();
     let latents = args.latents.as_deref().map(read_latents).transpose()?;
     if let Some(Latents { shape: [count, _, height, width], .. }) = &latents {
-        let pixels = |side: usize| (side * model_config.vae.pixels_per_latent()) as u32;
+        let pixels = |side: usize| (side * opened.config.vae.pixels_per_latent()) as u32;
         // The file decides what was not given as an option.
         config.count = if config.count == 1 { *count as u32 } else { config.count };
         config.height.get_or_insert(pixels(*height));
@@ -67,18 +70,19 @@ pub(super) async fn run(args: &GenerateArgs, shared: &Shared, out: &mut Output) 
     }
     let pictures = if args.compare { 1 } else { args.prompts.len() * config.count as usize };
     let target = target(args, shared, pictures, out)?;
-    let mut embeddings = open::embeddings(&args.embeddings, shared, out).await?;
+    let mut embeddings = read::given(&args.embeddings, shared, out).await?;
     let mut texts: Vec<&str> = args.prompts.iter().map(String::as_str).collect();
     texts.push(&config.negative_prompt);
-    let kept = open::kept_words(&texts, &embeddings, out)?;
+    let kept = read::kept_in(&texts, &embeddings, out)?;
     embeddings.extend(kept);
 
     let interrupt = Interrupt::listen(shared.quiet)?;
-    let mut model = ModelId::named(&*source);
+    let mut model = ModelId::named(&*opened.source);
     let loading = Loading { hash: true, ..Loading::default() };
-    let (mut session, _) = open::session(shared, source, &planned(&config), loading, out).await?;
+    out.event(&device.event())?;
+    let mut session = load::session(&Outlook::new(shared, &device, &planned(&config)), &opened, loading, out).await?;
     model.hash.clone_from(&session.model().unet_hash);
-    let words = open::add_words(&mut session, embeddings, &model, out)?;
+    let embeddings = read::add_to(&mut session, &embeddings, &model, out)?;
     let start = |prompt: &str| -> Result<SampleJob> {
         let mut job = session.sample(prompt, &config)?;
         if let Some(Latents { values, shape }) = &latents {
@@ -87,7 +91,7 @@ pub(super) async fn run(args: &GenerateArgs, shared: &Shared, out: &mut Output) 
         Ok(job)
     };
     let seeded = latents.is_none();
-    let mut run = Run { config: config.clone(), seeded, model, words, target, interrupt, steps: 0, out };
+    let mut run = Run { config: config.clone(), seeded, model, embeddings, target, interrupt, steps: 0, out };
     // All jobs are made before any is run, so that whatever is wrong with one is reported at once.
     if args.compare {
         let pairs = args.prompts.iter().map(|prompt| Pair::of(prompt, &session));
@@ -224,7 +228,7 @@ impl Run<'_> {
         }
         if compared.iter().any(|compared| !compared.with.is_empty()) {
             let prompts: Vec<String> = compared.iter().map(|compared| compared.pair.with.clone()).collect();
-            let picture = sheet(compared, &self.config, self.seeded, &self.model, &self.words);
+            let picture = sheet(compared, &self.config, self.seeded, &self.model, &self.embeddings);
             let mut text = self.label(&prompts.join("\n"), 0, &picture);
             // Programs that read the settings of one picture would take them for the sheet's.
             text.retain(|(key, _)| key != "parameters" && key != "size");
@@ -242,7 +246,7 @@ impl Run<'_> {
             size: picture.dimensions(),
             model: &self.model.name,
             model_hash: self.model.hash.as_deref(),
-            embeddings: &open::hashes(&self.words),
+            embeddings: &read::hashes(&self.embeddings),
         }
         .text()
     }

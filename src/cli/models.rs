@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::args::Shared;
-use super::find;
-use super::open::ModelId;
+use super::load::ModelId;
+use super::locate;
 use super::output::Output;
 use crate::Result;
 use crate::base::bytes::size;
@@ -22,10 +22,10 @@ use crate::weights::{Header, files};
 pub(super) async fn run(shared: &Shared, out: &mut Output) -> Result<()> {
     if shared.model.is_some() {
         let here = Shared { model: None, base: None, prediction_type: None, ..shared.clone() };
-        describe(&*find::model(&here, out).await?, out).await?;
+        describe(&*locate::model(&here, out).await?, out).await?;
         out.line("")?;
     }
-    describe(&*find::model(shared, out).await?, out).await
+    describe(&*locate::model(shared, out).await?, out).await
 }
 
 async fn describe(source: &dyn Source, out: &mut Output) -> Result<()> {

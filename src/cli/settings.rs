@@ -10,7 +10,7 @@ use clap::CommandFactory;
 use serde_json::{Map, Value, json};
 
 use super::args::{Cli, Command, Shared, TrainArgs};
-use super::find;
+use super::locate;
 use super::train::pictures;
 use crate::base::files;
 use crate::config::option_name;
@@ -37,7 +37,7 @@ pub(super) fn of(args: &TrainArgs, shared: &Shared) -> Value {
     let place = |typed: &Path| if typed.exists() { absolute(typed) } else { typed.display().to_string() };
     settings.insert("model".to_owned(), json!(shared.model.as_deref().map(place)));
     let embeddings = args.embeddings.iter().map(|typed| {
-        let (source, name) = find::source_and_name(typed);
+        let (source, name) = locate::source_and_name(typed);
         format!("{}{}", place(Path::new(source)), name.map_or_else(String::new, |name| format!("={name}")))
     });
     settings.insert("embedding".to_owned(), json!(embeddings.collect::<Vec<_>>()));

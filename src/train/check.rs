@@ -4,11 +4,15 @@ use super::init;
 use super::loss::tape_bytes;
 use crate::config::{Checkpointing, Init, TrainConfig};
 use crate::model::ModelConfig;
+use crate::setting::Setting;
 use crate::text::ClipTokenizer;
 use crate::{Error, Result};
 
-/// The side in pixels that pictures are trained at.
-pub(super) fn side(config: &TrainConfig, model: &ModelConfig) -> u32 {
+/// The largest side of pictures in pixels.
+const LARGEST: u32 = 2048;
+
+/// The side in pixels of the pictures that are trained on.
+pub fn side(config: &TrainConfig, model: &ModelConfig) -> u32 {
     config.resolution.unwrap_or_else(|| model.resolution())
 }
 
@@ -25,44 +29,65 @@ pub fn recomputes(config: &TrainConfig, model: &ModelConfig) -> bool {
 /// are known already. Needs no weights, so a front end can ask before it loads them; a job asks for those that do not.
 ///
 /// # Errors
-/// [`Error::Usage`], [`Error::InitialiserTooLong`].
+/// [`Error::OutOfRange`], [`Error::Usage`], [`Error::InitialiserTooLong`].
 pub fn check(config: &TrainConfig, init: &Init, model: &ModelConfig, tokenizer: &ClipTokenizer) -> Result<()> {
-    let usage = |text: String| Err(Error::Usage(text));
+    let refused = |setting, given: String, rule: &str| Err(Error::OutOfRange { setting, given, rule: rule.to_owned() });
     let counts = [
-        ("--vectors", config.vectors),
-        ("--steps", config.steps),
-        ("--batch-size", config.batch_size),
-        ("--gradient-accumulation", config.gradient_accumulation),
-        ("--eval-size", config.eval_size),
+        (Setting::Vectors, config.vectors),
+        (Setting::Steps, config.steps),
+        (Setting::BatchSize, config.batch_size),
+        (Setting::GradientAccumulation, config.gradient_accumulation),
+        (Setting::EvalSize, config.eval_size),
     ];
-    if let Some((name, _)) = counts.iter().find(|(_, value)| *value == 0) {
-        return usage(format!("{name} 0: it must be at least 1"));
+    if let Some((setting, _)) = counts.iter().find(|(_, value)| *value == 0) {
+        return refused(*setting, "0".to_owned(), "at least 1");
     }
     let rates = [
-        ("--lr", config.lr.unwrap_or(1.0), 0.0, f64::MAX),
-        ("--beta1", config.beta1.unwrap_or(0.0), -f64::MIN_POSITIVE, 1.0),
-        ("--beta2", config.beta2, -f64::MIN_POSITIVE, 1.0),
-        ("--eps", config.eps, 0.0, f64::MAX),
-        ("--weight-decay", config.weight_decay, -f64::MIN_POSITIVE, f64::MAX),
-        ("--kappa", config.kappa, -f64::MIN_POSITIVE, f64::MAX),
-        ("--snr-gamma", config.snr_gamma.unwrap_or(1.0), 0.0, f64::MAX),
+        (Setting::Lr, config.lr.unwrap_or(1.0), Range::AboveZero),
+        (Setting::Beta1, config.beta1.unwrap_or(0.0), Range::BelowOne),
+        (Setting::Beta2, config.beta2, Range::BelowOne),
+        (Setting::Eps, config.eps, Range::AboveZero),
+        (Setting::WeightDecay, config.weight_decay, Range::FromZero),
+        (Setting::Kappa, config.kappa, Range::FromZero),
+        (Setting::SnrGamma, config.snr_gamma.unwrap_or(1.0), Range::AboveZero),
     ];
-    if let Some((name, value, above, below)) =
-        rates.iter().find(|(_, value, above, below)| !(value > above && value < below))
-    {
-        let range = match (*above == 0.0, *below == 1.0) {
-            (_, true) => "from 0 up to, but not, 1",
-            (true, _) => "above 0",
-            (false, _) => "from 0",
-        };
-        return usage(format!("{name} {value}: it must be a number {range}"));
+    if let Some((setting, value, range)) = rates.iter().find(|(_, value, range)| !range.holds(*value)) {
+        return refused(*setting, value.to_string(), range.rule());
     }
     let (side, step) = (side(config, model), model.size_step());
-    if side == 0 || side % step != 0 || side > 2048 {
-        return usage(format!("--resolution {side}: it must be a multiple of {step} up to 2048 for this model"));
+    if side == 0 || side % step != 0 || side > LARGEST {
+        let rule = format!("a multiple of {step} up to {LARGEST} for this model");
+        return refused(Setting::Resolution, side.to_string(), &rule);
     }
     match init {
         Init::Phrase(phrase) => init::phrase_ids(phrase, config.vectors as usize, tokenizer).map(drop),
         Init::Embedding(_) | Init::Random => Ok(()),
+    }
+}
+
+/// What a number must be, which is never infinite.
+#[derive(Clone, Copy)]
+enum Range {
+    AboveZero,
+    FromZero,
+    BelowOne,
+}
+
+impl Range {
+    fn holds(self, value: f64) -> bool {
+        value.is_finite()
+            && match self {
+                Range::AboveZero => value > 0.0,
+                Range::FromZero => value >= 0.0,
+                Range::BelowOne => (0.0..1.0).contains(&value),
+            }
+    }
+
+    fn rule(self) -> &'static str {
+        match self {
+            Range::AboveZero => "a number above 0",
+            Range::FromZero => "a number from 0",
+            Range::BelowOne => "a number from 0 up to, but not including, 1",
+        }
     }
 }

@@ -11,6 +11,7 @@ use super::optimiser::Optimiser;
 use super::state::RunState;
 use crate::Result;
 use crate::config::{OnDivergence, TrainConfig};
+use crate::setting::Setting;
 
 /// Steps in a row that may be skipped before a run gives up.
 const IN_A_ROW: u32 = 5;
@@ -164,9 +165,9 @@ impl Guard {
             }
         }
         let advice = if rewinds {
-            format!("the learning rate was halved {halvings} times already; try another --lr")
+            format!("the learning rate was halved {halvings} times already; try another {}", Setting::Lr)
         } else {
-            "try a lower learning rate (--lr), or --on-divergence rewind".to_owned()
+            format!("try a lower learning rate ({}), or {} rewind", Setting::Lr, Setting::OnDivergence)
         };
         // Skipped steps did not touch the vector: it is good as it is, unless it has grown.
         let good = self.good.clone().filter(|_| times > NOT_GOOD);

@@ -51,11 +51,11 @@ fn for_encoder(config: &TrainConfig, init: &Init, i: usize, encoder: &TextEncode
     Ok(Rows { values, width })
 }
 
-/// The ids of the words of an initialiser, of which there may be as many as vectors.
+/// The ids of the words of an initializer, of which there may be as many as vectors.
 pub(super) fn phrase_ids(phrase: &str, vectors: usize, tokenizer: &ClipTokenizer) -> Result<Vec<u32>> {
     let ids = tokenizer.encode(phrase);
     if ids.is_empty() {
-        return Err(Error::Usage(format!("the initialiser {phrase:?} has no words in it")));
+        return Err(Error::Usage(format!("the initializer {phrase:?} has no words in it")));
     }
     if ids.len() > vectors {
         let pieces: Vec<String> = ids.iter().map(|id| tokenizer.spell(*id).replace("</w>", "")).collect();

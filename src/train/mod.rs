@@ -36,8 +36,7 @@ use crate::image::Picture;
 use crate::model::Model;
 use crate::text::{Rows, Tokenizers};
 use crate::{Error, Result};
-use check::side;
-pub use check::{check, recomputes};
+pub use check::{check, recomputes, side};
 use choices::{Choices, Sample};
 use dataset::{Dataset, Encoding};
 use evaluations::Evaluations;
@@ -60,7 +59,7 @@ pub struct TrainInput {
     pub unseen: Vec<TrainPicture>,
     /// Caption templates with one `{}` where the placeholder token goes; none means those of the kind.
     pub templates: Option<Vec<String>>,
-    /// What the vectors start from; none means what the configuration's initialiser says, taken as a phrase.
+    /// What the vectors start from; none means what the configuration's initializer says, taken as a phrase.
     pub init: Option<Init>,
     /// Every random choice, taken from a file instead of drawn.
     pub replay: Option<Replay>,

@@ -67,9 +67,9 @@ fn a_disk_that_is_full_for_a_while_costs_nothing() {
     for part in [
         "warning: cannot write run/state: ",
         "bytes are needed",
-        "training goes on in memory",
+        "training continues in memory",
         "warning: cannot write run/learned_embeds.safetensors: input/output error",
-        "the log waits in memory",
+        "the log is kept in memory",
     ] {
         assert!(said.contains(part), "{part:?} is not in {said}");
     }
@@ -276,7 +276,7 @@ fn a_device_that_never_answers_is_not_waited_for_for_ever() {
     let output = failing(&place, "watch-cpu=on watchdog=on step=hang@2", &["--steps", "5", "--json"]);
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(5), "{said}");
-    for part in ["no answer for", "give the same command again", "run/state", "run/report.json"] {
+    for part in ["no answer for", "run the same command", "run/state", "run/report.json"] {
         assert!(said.contains(part), "{part:?} is not in {said}");
     }
     assert_eq!(events(&output.stdout).pop().unwrap()["code"], 5);
@@ -318,7 +318,7 @@ fn a_gpu_that_fails_is_an_error_with_advice_and_the_run_goes_on() {
     succeeded(&on_the_gpu(&place, "", &["--out", "gpu-lost"]));
     let output = on_the_gpu(&place, "step=gpu-lost@1", &["--out", "again", "--on-device-lost", "resume"]);
     succeeded(&output);
-    assert!(text(&output.stderr).contains("It is started again, once"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("The GPU is started again, once"), "{}", text(&output.stderr));
     // Both end where a run ends that nothing happened to.
     succeeded(&on_the_gpu(&place, "", &["--out", "whole"]));
     let rows = |run: &str| read_word(&place.path(run).join("learned_embeds.safetensors")).rows().to_vec();

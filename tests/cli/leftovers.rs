@@ -114,7 +114,7 @@ fn a_program_that_stands_still_for_a_while_goes_on_as_if_nothing_had_been() {
     signal("-STOP");
     // Whoever comes meanwhile is told who is there, though that one began at a time that has not come yet.
     place.file("run/run.lock", br#"{"pid":7,"host":"here","since":4102444800}"#);
-    refused(&place.run_train(&settings), 7, &["process 7 on here, begun 0.0 s ago"]);
+    refused(&place.run_train(&settings), 7, &["process 7 on here, started 0.0 s ago"]);
     std::thread::sleep(Duration::from_secs(2));
     signal("-CONT");
     let rest: Vec<u8> = lines.lines().flat_map(|line| (line.unwrap() + "\n").into_bytes()).collect();

@@ -98,7 +98,7 @@ fn what_an_earlier_run_learned_is_not_overwritten_unasked() {
     for name in ["state", "state.prev"] {
         fs::remove_file(place.path("run").join(name)).ok();
     }
-    refused(&place.run_train(&[]), 2, &["learned_embeds.safetensors is there", "--out", "--overwrite"]);
+    refused(&place.run_train(&[]), 2, &["learned_embeds.safetensors exists already", "--out", "--overwrite"]);
     assert_eq!(fs::read(place.path("run/learned_embeds.safetensors")).unwrap(), before);
     succeeded(&place.run_train(&["--seed", "1", "--overwrite"]));
     assert_ne!(fs::read(place.path("run/learned_embeds.safetensors")).unwrap(), before);

@@ -91,7 +91,7 @@ fn other_inputs_are_refused_and_named() {
     };
     succeeded(&train(&[]));
     let before = fs::read(place.path("run/state")).unwrap();
-    let changed = ["(the run is in run: give another --out", "--overwrite to begin anew"];
+    let changed = ["(the run is in run: give another --out", "--overwrite to start over"];
     refused(
         &train(&["--seed", "1", "--lr", "0.5"]),
         2,
@@ -104,7 +104,11 @@ fn other_inputs_are_refused_and_named() {
     refused(&train(&[]), 2, &["changed: picture 2, pictures/noto.png"]);
     refused(&train(&["--model", "mini"]), 2, &["missing: the model", "new: the model"]);
     assert_eq!(fs::read(place.path("run/state")).unwrap(), before, "a refusal touches nothing");
-    refused(&train(&["--resume", "--out", "elsewhere"]), 2, &["there is no run in elsewhere", "leave out --resume"]);
+    refused(
+        &train(&["--resume", "--out", "elsewhere"]),
+        2,
+        &["there is no run in elsewhere to resume", "leave out --resume"],
+    );
     assert!(!place.path("elsewhere").exists());
     succeeded(&train(&["--overwrite"]));
 
@@ -320,7 +324,7 @@ fn a_state_of_the_last_version_resumes_to_what_an_undisturbed_run_learns() {
     let resumed = train("run");
     succeeded(&resumed);
     let evaluations = |output: &Output| -> Vec<(u64, f64)> {
-        let of = events(output).into_iter().filter(|event| event["event"] == "evaluation");
+        let of = events(&output.stdout).into_iter().filter(|event| event["event"] == "evaluation");
         of.map(|event| (event["step"].as_u64().unwrap(), event["loss"].as_f64().unwrap())).collect()
     };
     let rest: Vec<_> = evaluations(&whole).into_iter().filter(|(step, _)| *step >= 3).collect();

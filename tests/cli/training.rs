@@ -100,8 +100,8 @@ fn captions_are_used_if_all_pictures_have_one() {
     };
     let output = train(&[]);
     succeeded(&output);
-    assert!(text(&output.stderr).contains("beside 1 of 2 pictures only"), "{}", text(&output.stderr));
-    assert!(text(&output.stderr).contains("2 pictures are few"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("only 1 of 2 pictures have captions"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("only 2 pictures: with 3 to 5"), "{}", text(&output.stderr));
     refused(&train(&["--captions", "on"]), 2, &["b.png has no caption", "b.txt"]);
     let mut file = fs::File::create(place.path("pictures/b.txt")).unwrap();
     file.write_all(b"another {} there").unwrap();
@@ -121,7 +121,7 @@ fn what_was_recorded_is_replayed_bit_for_bit() {
     refused(
         &place.run_train(&["--record", "choices.safetensors", "--out", "other"]),
         2,
-        &["choices.safetensors is there"],
+        &["choices.safetensors exists"],
     );
     // Another seed, which nothing may depend on any more, and no pictures.
     let model = tiny();

@@ -63,7 +63,7 @@ fn an_absurd_rate_ends_with_the_last_good_vector() {
     let error = work(&mut job).1.unwrap_err();
     assert_eq!(error.kind(), pseudoword::error::Kind::Numeric);
     let text = error.to_string();
-    for part in ["stopped at step 1", "times as long as the model's words", "--lr", "--on-divergence rewind"] {
+    for part in ["stopped at step 1", "times as long as the model's words", "`lr`", "`on-divergence` rewind"] {
         assert!(text.contains(part), "{part:?} is not in {text}");
     }
     assert_eq!(job.embedding().rows(), before);

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use clap::ValueEnum;
 
+use super::read;
 use crate::base::files;
 use crate::cli::args::{ConvertArgs, LayoutChoice, Shared};
-use crate::cli::find;
+use crate::cli::locate;
 use crate::cli::output::Output;
 use crate::embedding::{self, Layout};
 use crate::event::Event;
@@ -31,11 +32,11 @@ pub async fn run(args: &ConvertArgs, shared: &Shared, out: &mut Output) -> Resul
         return Err(Error::Usage(text));
     }
     files::check_writable(files::folder_of(&args.output))?;
-    let (source, name) = find::source_and_name(&args.input);
-    let file = find::word(source, shared, out).await?;
+    let (source, name) = locate::source_and_name(&args.input);
+    let file = locate::embedding(source, shared, out).await?;
     let bad = |refusal: embedding::Refusal| Error::BadFile { file: file.origin.clone(), reason: refusal.to_string() };
-    let word = find::open(&file)?.reading.choose(name).map_err(bad)?;
-    let token = name.or_else(|| find::token(&word, &file)).map(str::to_owned);
+    let word = read::read(&file)?.reading.choose(name).map_err(bad)?;
+    let token = name.or_else(|| read::token_of(&word, &file)).map(str::to_owned);
     let word = word.into_embedding(token.as_deref()).map_err(bad)?;
     let bytes = embedding::write(&word, layout).map_err(bad)?;
     if layout == Layout::Bin && !word.metadata.is_empty() {

@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::read::{self, Contents};
 use crate::Result;
 use crate::base::math::norm;
 use crate::cli::args::{InspectArgs, Shared};
-use crate::cli::find::{self, Opened};
+use crate::cli::locate;
 use crate::cli::output::Output;
 use crate::embedding::{Embedding, Encoder, FileEmbedding, NamedBy, Vectors};
 use crate::model::vocabulary;
@@ -21,11 +22,11 @@ const LISTED: usize = 8;
 pub async fn run(args: &InspectArgs, shared: &Shared, out: &mut Output) -> Result<()> {
     let mut known = None;
     for (number, typed) in args.sources.iter().enumerate() {
-        let file = find::word(typed, shared, out).await?;
-        let opened = find::open(&file)?;
+        let file = locate::embedding(typed, shared, out).await?;
+        let opened = read::read(&file)?;
         // Only now: a file that cannot be read must not cost a model's download.
         if known.is_none() {
-            let source = find::model(shared, out).await?;
+            let source = locate::model(shared, out).await?;
             known = Some((source.name(), vocabulary(&*source).await?));
         }
         if let Some((model, vocabulary)) = &known {
@@ -45,14 +46,14 @@ pub async fn run(args: &InspectArgs, shared: &Shared, out: &mut Output) -> Resul
 struct Report<'a> {
     word: &'a FileEmbedding,
     file: &'a EmbeddingFile,
-    opened: &'a Opened,
+    opened: &'a Contents,
     model: &'a str,
     vocabulary: &'a Vocabulary,
 }
 
 impl Report<'_> {
     fn token(&self) -> &str {
-        find::token(self.word, self.file).unwrap_or_default()
+        read::token_of(self.word, self.file).unwrap_or_default()
     }
 
     /// The vectors' Euclidean norms.

@@ -3,13 +3,14 @@
 
 pub mod convert;
 pub mod inspect;
+pub mod read;
 
 use std::path::Path;
 
 use serde_json::json;
 
 use super::args::{EmbeddingsCommand, InspectArgs, Shared};
-use super::find;
+use super::locate;
 use super::output::Output;
 use crate::base::files;
 use crate::embedding::{self, Embedding};
@@ -31,39 +32,40 @@ pub async fn run(command: &EmbeddingsCommand, shared: &Shared, out: &mut Output)
         EmbeddingsCommand::Add { source, overwrite } => add(source, *overwrite, shared, out).await,
         EmbeddingsCommand::List => list(out),
         EmbeddingsCommand::Remove { token } => {
-            let place = find::shelf()?.remove(token)?.display().to_string();
+            let place = locate::shelf()?.remove(token)?.display().to_string();
             out.result(
                 &format!("{token} was removed; its file is now {place}"),
                 &json!({"event": "removed", "token": token, "path": place}),
             )
         }
         EmbeddingsCommand::Show { token } => {
-            find::shelf()?.expect(token)?;
+            locate::shelf()?.expect(token)?;
             inspect::run(&InspectArgs { sources: vec![token.clone()] }, shared, out).await
         }
     }
 }
 
 async fn add(argument: &str, overwrite: bool, shared: &Shared, out: &mut Output) -> Result<()> {
-    let (source, name) = find::source_and_name(argument);
-    let file = find::word(source, shared, out).await?;
+    let (source, name) = locate::source_and_name(argument);
+    let file = locate::embedding(source, shared, out).await?;
     let bad = |refusal: embedding::Refusal| Error::BadFile { file: file.origin.clone(), reason: refusal.to_string() };
-    let opened = find::open(&file)?;
+    let opened = read::read(&file)?;
     let several = opened.reading.embeddings().len() > 1;
     let word = opened.reading.choose(name).map_err(bad)?;
-    let token = name.or_else(|| find::token(&word, &file)).ok_or(embedding::Refusal::Unnamed).map_err(bad)?.to_owned();
+    let token =
+        name.or_else(|| read::token_of(&word, &file)).ok_or(embedding::Refusal::Unnamed).map_err(bad)?.to_owned();
     check_token(&token)?;
     let (encoders, width) = (word.encoders.len(), word.encoders.first().map_or(0, |vectors| vectors.width));
     // As it is, so that nothing in it is lost. One of several is taken out, and one that is renamed is written anew:
     // the file would still call it by its old name.
-    let renamed = find::token(&word, &file) != Some(token.as_str());
+    let renamed = read::token_of(&word, &file) != Some(token.as_str());
     let (bytes, name) = if several || renamed {
         let word = word.into_embedding(Some(&token)).map_err(bad)?;
         (word.to_safetensors(), "word.safetensors".to_owned())
     } else {
         (opened.bytes, file.name.clone())
     };
-    let (path, outcome) = match find::shelf()?.add(&token, &bytes, &name, overwrite)? {
+    let (path, outcome) = match locate::shelf()?.add(&token, &bytes, &name, overwrite)? {
         Addition::New(path) => (path, "was added".to_owned()),
         Addition::Same(path) => (path, "is there already".to_owned()),
         Addition::Replaced { path, old } => (path, format!("was added; what it replaced is {}", old.display())),
@@ -81,7 +83,7 @@ async fn add(argument: &str, overwrite: bool, shared: &Shared, out: &mut Output)
 }
 
 fn list(out: &mut Output) -> Result<()> {
-    let shelf = find::shelf()?;
+    let shelf = locate::shelf()?;
     let contents = shelf.list()?;
     if contents.embeddings.is_empty() {
         out.message(&format!(
@@ -91,7 +93,7 @@ fn list(out: &mut Output) -> Result<()> {
     }
     for kept in contents.embeddings {
         let (token, path) = (kept.token.clone(), kept.path.display().to_string());
-        match find::open(&find::stored_file(kept)) {
+        match read::read(&locate::stored_file(kept)) {
             Ok(opened) => {
                 for word in opened.reading.embeddings() {
                     let sizes: Vec<String> = word

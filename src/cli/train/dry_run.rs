@@ -1,41 +1,21 @@
 //! `pseudoword train --dry-run`: what would happen, what memory it takes and about how long.
 //!
-//! Two steps and one evaluation are made and thrown away; figures that are measured are called so, and the rest estimates.
+//! Two steps and one evaluation are made and thrown away. Figures that are measured are called so; the rest are estimates.
 
-use std::path::Path;
-use std::rc::Rc;
 use std::time::Instant;
 
 use serde_json::json;
 
-use crate::cli::args::{TrainArgs, WeightStorage};
-use crate::cli::open::{self, ModelId, Read};
-use crate::cli::output::Output;
-use crate::cli::output::span;
+use super::request::Request;
+use crate::base::process::peak_memory;
+use crate::cli::output::{Output, span};
 use crate::config::{SampleConfig, TrainConfig};
 use crate::event::Event;
-use crate::gpu::Chosen;
-use crate::source::Source;
-use crate::train::{RunState, TrainInput, learning_rate};
+use crate::train::{RunState, TrainJob, learning_rate};
 use crate::{Error, Result};
 
 /// Steps that are tried. The first one warms up caches and compiles kernels.
 const STEPS: u32 = 2;
-
-/// A run that somebody thinks of.
-pub(super) struct Question<'a> {
-    pub args: &'a TrainArgs,
-    pub weights: WeightStorage,
-    pub source: &'a Rc<dyn Source>,
-    pub model: &'a ModelId,
-    pub embeddings: &'a [Read],
-    pub input: &'a TrainInput,
-    pub folder: &'a Path,
-    pub chosen: &'a Chosen,
-    /// Of the run that is in the folder.
-    pub state: Option<&'a RunState>,
-    pub events: Vec<Event>,
-}
 
 /// What was measured, in seconds.
 #[derive(Default)]
@@ -45,51 +25,36 @@ struct Measured {
     step: f64,
 }
 
-/// Answers.
-pub(super) async fn run(question: &Question<'_>, out: &mut Output) -> Result<()> {
-    for event in &question.events {
+/// Tries what is asked for, and prints what it would do and take.
+pub(super) async fn run(mut request: Request<'_>, out: &mut Output) -> Result<()> {
+    for event in &request.concerns {
         out.event(event)?;
     }
-    let config = &question.args.config;
-    let planned = super::planned(config);
-    let source = question.source.clone();
-    let loading = super::loading(config);
-    let mut session = open::on_device(question.chosen, source, question.weights, &planned, loading, out).await?;
+    let config = request.config();
+    let (session, _) = request.session(out).await?;
     // The trial has no previews: what they need stays in memory as it will in the run, which the measurement is of.
-    let _decoder = if loading.decoder { Some(session.model().decoder(&mut |_| ()).await?) } else { None };
-    let model = ModelId { hash: session.model().unet_hash.clone(), ..question.model.clone() };
-    open::add_words(&mut session, question.embeddings.to_vec(), &model, out)?;
-    if let Some(state) = question.state {
-        // Whether it can go on at all.
-        session.resume(config, question.input.clone(), state)?;
+    let _decoder = if request.loading().decoder { Some(session.model().decoder(&mut |_| ()).await?) } else { None };
+    let input = request.input();
+    if let Some(state) = request.state() {
+        // Whether it can resume at all.
+        session.resume(config, input.clone(), state)?;
     }
-
     let trial = TrainConfig { steps: STEPS, eval_every: 0, preview_every: 0, early_stop: false, ..config.clone() };
-    let mut job = session.train(&trial, question.input.clone())?;
-    let mut measured = Measured::default();
-    let mut last = Instant::now();
-    while measured.step == 0.0 {
-        let Some(event) = job.next().await? else { break };
-        match event {
-            Event::Plan { .. } => measured.encoding = last.elapsed().as_secs_f64(),
-            Event::Evaluation { .. } => measured.evaluation += last.elapsed().as_secs_f64(),
-            Event::Step { step: STEPS, secs, .. } => measured.step = secs,
-            Event::Encode { .. } | Event::Load { .. } => continue,
-            _ => {}
-        }
-        last = Instant::now();
-    }
-    if measured.step == 0.0 {
-        return Err(Error::Numeric { step: STEPS, reason: "the steps that were tried came to nothing".to_owned() });
-    }
+    let measured = Measured::by_trying(session.train(&trial, input)?).await?;
+    print(&request, &measured, out)
+}
 
-    let made = question.state.map_or(0, RunState::step);
+/// Prints the answer: sentences for people, figures for programs.
+fn print(request: &Request<'_>, measured: &Measured, out: &mut Output) -> Result<()> {
+    let config = request.config();
+    let made = request.state().map_or(0, RunState::step);
     let left = config.steps.saturating_sub(made);
     let seconds = measured.run(config, left);
-    let memory = crate::base::process::peak_memory();
-    let gpu = question.chosen.device.memory_pool_usage().map(|usage| usage.bytes_reserved as f64 / f64::from(1 << 20));
-    let (action, sentence) = action(question, left);
-    let folder = question.folder.display();
+    let memory = peak_memory();
+    let gpu = request.device.device.memory_pool_usage();
+    let gpu = gpu.map(|usage| usage.bytes_reserved as f64 / f64::from(1 << 20));
+    let (action, sentence) = action(request, left);
+    let folder = request.folder.display();
     let megabytes = |memory: Option<f64>| memory.map_or("unknown".to_owned(), |memory| format!("{memory:.0} MB"));
     let lines = [
         format!("{sentence} {folder} (this is a dry run: nothing is written)"),
@@ -97,9 +62,9 @@ pub(super) async fn run(question: &Question<'_>, out: &mut Output) -> Result<()>
             "  what:    {} in {} vectors, from {} pictures, on the model {}, {}",
             config.token,
             config.vectors,
-            question.input.pictures.len(),
-            question.model.name,
-            question.chosen.name
+            request.pictures.len(),
+            request.model.name,
+            request.device.name
         ),
         format!(
             "  how:     {left} steps of {} samples, learning rate {}",
@@ -116,22 +81,23 @@ pub(super) async fn run(question: &Question<'_>, out: &mut Output) -> Result<()>
         format!(
             "  memory:  {} at the peak of the steps that were tried (measured){}",
             megabytes(memory),
-            gpu.map_or(String::new(), |gpu| format!(", {gpu:.0} MB of it or besides on the GPU"))
+            gpu.map_or(String::new(), |gpu| format!("; {gpu:.0} MB on the GPU, which may be part of it"))
         ),
     ];
     let object = json!({
         "event": "dry-run", "action": action, "folder": folder.to_string(), "steps": config.steps, "made": made,
         "seconds": seconds, "step_s": measured.step, "evaluation_s": measured.evaluation, "encoding_s": measured.encoding,
-        "peak_memory_mb": memory, "gpu_memory_mb": gpu, "device": question.chosen.name,
+        "peak_memory_mb": memory, "gpu_memory_mb": gpu, "device": request.device.name,
     });
     out.result(&lines.join("\n"), &object)
 }
 
-fn action(question: &Question<'_>, left: u32) -> (&'static str, String) {
-    match question.state {
+/// What would happen, for programs and for people.
+fn action(request: &Request<'_>, left: u32) -> (&'static str, String) {
+    match request.state() {
         Some(state) if left == 0 || state.converged() => ("finished", "there is a finished run in".to_owned()),
-        Some(state) => ("go-on", format!("would go on after step {} with the run in", state.step())),
-        None if question.args.overwrite => ("begin-anew", "would begin anew in".to_owned()),
+        Some(state) => ("go-on", format!("would resume, after step {}, the run in", state.step())),
+        None if request.args.overwrite => ("begin-anew", "would start over in".to_owned()),
         None => ("begin", "would begin a run in".to_owned()),
     }
 }
@@ -142,6 +108,27 @@ fn short(secs: f64) -> String {
 }
 
 impl Measured {
+    /// Measures a job by working at it until its last step is made.
+    async fn by_trying(mut job: TrainJob) -> Result<Self> {
+        let mut measured = Self::default();
+        let mut last = Instant::now();
+        while measured.step == 0.0 {
+            let Some(event) = job.next().await? else { break };
+            match event {
+                Event::Plan { .. } => measured.encoding = last.elapsed().as_secs_f64(),
+                Event::Evaluation { .. } => measured.evaluation += last.elapsed().as_secs_f64(),
+                Event::Step { step: STEPS, secs, .. } => measured.step = secs,
+                Event::Encode { .. } | Event::Load { .. } => continue,
+                _ => {}
+            }
+            last = Instant::now();
+        }
+        if measured.step == 0.0 {
+            return Err(Error::Numeric { step: STEPS, reason: "the steps that were tried came to nothing".to_owned() });
+        }
+        Ok(measured)
+    }
+
     /// Seconds that so many steps would take, with what comes between them.
     fn run(&self, config: &TrainConfig, steps: u32) -> f64 {
         let times = |every: u32| steps.checked_div(every).map_or(1, |count| count + 1);

@@ -1,4 +1,4 @@
-//! What a training run leaves behind: the word, a log, previews, a loss curve, and what explains and repeats them.
+//! What a training run leaves behind: the embedding, a log, previews, a loss curve, and what explains and repeats them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::lock::Lock;
 use super::log::Log;
-use super::state_files::{self, Found};
+use super::names::{EMBEDDING, LOG, LOSS_CURVE, PREVIEW_SHEET, PREVIEWS, README, SETTINGS};
+use super::state_files::{self, Resumable};
 use crate::base::files::{make_folder, sweep, write_whole};
 use crate::cli::wording;
 use crate::embedding::Embedding;
@@ -16,12 +17,6 @@ use crate::event::{EvaluatedOn, Event};
 use crate::image::{Sheet, SheetRow, encode_png, loss_curve};
 use crate::{Error, Result};
 
-/// What diffusers calls the file of a learned word.
-pub(super) const WORD: &str = "learned_embeds.safetensors";
-pub(super) const CURVE: &str = "loss.png";
-const LOG: &str = "log.jsonl";
-const README: &str = "README.txt";
-const SETTINGS: &str = "settings.json";
 /// Previews that fit on a sheet side by side.
 const SHEET: usize = 8;
 
@@ -30,7 +25,7 @@ pub(super) struct RunFolder {
     path: PathBuf,
     lock: Lock,
     log: Log,
-    /// Whether the log could not be written, which is said once.
+    /// Whether the log could not be written, which is reported once.
     log_failed: bool,
     /// What the folder says of itself: the first line of its log, its guide and its settings.
     about: Value,
@@ -40,40 +35,40 @@ pub(super) struct RunFolder {
     /// The loss on pictures held back: before the first step, and the last.
     unseen: Option<(f64, f64)>,
     previews: Vec<(u32, PathBuf)>,
-    /// The kind of device and its name, of a run that goes on.
+    /// The kind of device and its name, of a run that resumes.
     device: Option<(String, String)>,
 }
 
-/// The run that is in a folder; none if one can be begun there.
+/// The run that is in a folder; none if one can begin there.
 ///
 /// # Errors
-/// [`Error::Usage`] if there is nothing to resume, or only a word that must not be touched; [`Error::BadFile`] if the state of
-/// the run is damaged.
-pub(super) fn find(path: &Path, overwrite: bool, resume: bool) -> Result<Option<Found>> {
+/// [`Error::Usage`] if there is nothing to resume, or only an embedding that must not be touched; [`Error::BadFile`] if the
+/// state of the run is damaged.
+pub(super) fn find(path: &Path, overwrite: bool, resume: bool) -> Result<Option<Resumable>> {
     if overwrite {
         return Ok(None);
     }
     let found = state_files::find(path)?;
-    let word = path.join(WORD);
+    let embedding = path.join(EMBEDDING);
     match found {
         None if resume => Err(Error::Usage(format!(
-            "there is no run in {} to go on with: leave out --resume to begin one",
+            "there is no run in {} to resume: leave out --resume to start one",
             path.display()
         ))),
-        None if word.exists() => Err(Error::Usage(format!(
-            "{} is there already, from an earlier run: give another --out, or --overwrite to replace it",
-            word.display()
+        None if embedding.exists() => Err(Error::Usage(format!(
+            "{} exists already, from an earlier run: give another --out, or --overwrite to replace it",
+            embedding.display()
         ))),
         found => Ok(found),
     }
 }
 
 impl RunFolder {
-    /// Begins a run in a folder that is locked: nothing of an earlier one is left but its word, which will be replaced.
+    /// Begins a run in a folder that is locked: nothing of an earlier one is left but its embedding, which will be replaced.
     pub fn begin(path: &Path, lock: Lock, about: Value, settings: &Value) -> Result<Self> {
         state_files::forget(path)?;
         sweep(path);
-        // Pictures of an earlier run among those of this one would tell lies.
+        // Pictures of an earlier run would be taken for those of this one.
         for (_, old) in previews(path) {
             fs::remove_file(&old).map_err(|source| Error::Write { path: old, source })?;
         }
@@ -86,11 +81,11 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// Goes on with the run in a folder that is locked, from the step that its state has.
-    pub fn go_on(path: &Path, lock: Lock, about: Value, settings: &Value, step: u32) -> Result<Self> {
+    /// Resumes the run in a folder that is locked, from the step that its state has.
+    pub fn resume(path: &Path, lock: Lock, about: Value, settings: &Value, step: u32) -> Result<Self> {
         sweep(path);
         let at = path.join(LOG);
-        let (log, entries) = Log::go_on(&at).map_err(|source| Error::Write { path: at, source })?;
+        let (log, entries) = Log::resume(&at).map_err(|source| Error::Write { path: at, source })?;
         let mut folder = Self::with(path, lock, log, about, settings);
         for entry in &entries {
             folder.remember(entry);
@@ -154,12 +149,7 @@ impl RunFolder {
         self.device.as_ref()
     }
 
-    /// What is to be said of the lock.
-    pub fn lock_warning(&self) -> Option<&String> {
-        self.lock.warning.as_ref()
-    }
-
-    /// Logs an event; gives what is to be said if that fails for the first time. No run ends for its log.
+    /// Logs an event; gives a warning if that fails for the first time. No run ends because of its log.
     pub fn note(&mut self, event: &Event) -> Option<Event> {
         let event = &wording::of_event(event);
         if let Ok(entry) = serde_json::to_value(event) {
@@ -173,7 +163,8 @@ impl RunFolder {
             Err(_) if self.log_failed => None,
             Err(error) => {
                 self.log_failed = true;
-                let text = format!("cannot write {}: {error}; the log waits in memory", self.path.join(LOG).display());
+                let text =
+                    format!("cannot write {}: {error}; the log is kept in memory", self.path.join(LOG).display());
                 Some(Event::warning("log", text))
             }
         }
@@ -200,17 +191,17 @@ impl RunFolder {
         self.previews.retain(|(step, _)| *step <= last);
     }
 
-    /// Saves the word as it is now.
-    pub fn save_word(&self, word: &Embedding) -> Result<PathBuf> {
-        let path = self.path.join(WORD);
-        write_whole(&path, &word.to_safetensors())?;
+    /// Saves the embedding as it is now.
+    pub fn save_embedding(&self, embedding: &Embedding) -> Result<PathBuf> {
+        let path = self.path.join(EMBEDDING);
+        write_whole(&path, &embedding.to_safetensors())?;
         Ok(path)
     }
 
     /// Saves a preview.
     pub fn save_preview(&mut self, step: u32, picture: &RgbImage, text: &[(String, String)]) -> Result<PathBuf> {
-        make_folder(&self.path.join("previews"))?;
-        let path = self.path.join(format!("previews/step-{step:06}.png"));
+        make_folder(&self.path.join(PREVIEWS))?;
+        let path = self.path.join(PREVIEWS).join(format!("step-{step:06}.png"));
         write_whole(&path, &encode_png(picture, text)?)?;
         self.previews.retain(|(made, _)| *made != step);
         self.previews.push((step, path.clone()));
@@ -230,10 +221,10 @@ impl RunFolder {
             let unseen =
                 self.unseen.map(|(from, to)| format!("; on unseen pictures the loss went from {from:.4} to {to:.4}"));
             let title = format!("{title}{}", unseen.unwrap_or_default());
-            save("loss curve", CURVE, &loss_curve(&title, &self.train, &self.eval))?;
+            save("loss curve", LOSS_CURVE, &loss_curve(&title, &self.train, &self.eval))?;
         }
         if self.previews.len() > 1 {
-            save("previews", "previews.png", &self.sheet(preview_prompt))?;
+            save("previews", PREVIEW_SHEET, &self.sheet(preview_prompt))?;
         }
         Ok(written)
     }
@@ -254,7 +245,7 @@ impl RunFolder {
     }
 }
 
-/// Puts a value at the place of its step: a run that goes on makes some steps again, and they come out the same.
+/// Puts a value at the place of its step: a run that resumes makes some steps again, with the same results.
 fn put(curve: &mut Vec<(u32, f64)>, step: u32, value: f64) {
     while curve.pop_if(|(other, _)| *other >= step).is_some() {}
     curve.push((step, value));
@@ -262,7 +253,7 @@ fn put(curve: &mut Vec<(u32, f64)>, step: u32, value: f64) {
 
 /// The previews in a folder, with their steps.
 fn previews(path: &Path) -> Vec<(u32, PathBuf)> {
-    let entries = fs::read_dir(path.join("previews")).into_iter().flatten().flatten();
+    let entries = fs::read_dir(path.join(PREVIEWS)).into_iter().flatten().flatten();
     let mut found: Vec<(u32, PathBuf)> = entries
         .filter_map(|entry| {
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -274,24 +265,24 @@ fn previews(path: &Path) -> Vec<(u32, PathBuf)> {
     found
 }
 
-/// What the folder says of itself to whoever finds it.
+/// What the folder says about itself to whoever finds it.
 fn guide(path: &Path, about: &Value) -> String {
     let (token, model) = (&about["config"]["token"], &about["model"]);
     let [token, model] = [token, model].map(|text| text.as_str().unwrap_or_default().to_owned());
     let shown = path.display().to_string();
     let shown = if shown.contains(char::is_whitespace) { format!("\"{shown}\"") } else { shown };
     format!(
-        "A run of pseudoword {}: the word {token}, learned on the model {model}.\n\n\
-         {WORD}  the word, as diffusers writes it\n\
-         {LOG}                   everything that happened, one JSON object a line\n\
-         previews/, previews.png     what the word looked like on the way\n\
+        "A run of pseudoword {}: the embedding {token}, learned on the model {model}.\n\n\
+         {EMBEDDING}  the embedding, as diffusers writes it\n\
+         {LOG}                   everything that happened, one JSON object per line\n\
+         previews/, previews.png     what the embedding looked like on the way\n\
          loss.png                    the loss of the steps and of the fixed batch\n\
          {SETTINGS}               what the run was started with\n\
-         state, state.prev           where the run goes on if it was broken off\n\
-         run.lock                    says who works here, while somebody does\n\
-         report.json                 only after a failure: for those who help; no pictures and no prompts in it\n\n\
-         To go on:    pseudoword train --out {shown} --config {shown}/{SETTINGS}\n\
-         To do again: pseudoword train --out ANOTHER --config {shown}/{SETTINGS}\n",
+         state, state.prev           where the run resumes if it was interrupted\n\
+         run.lock                    says which process is using the folder, while one does\n\
+         report.json                 only after a failure: a bug report, without pictures and prompts\n\n\
+         To resume: pseudoword train --out {shown} --config {shown}/{SETTINGS}\n\
+         To repeat: pseudoword train --out ANOTHER --config {shown}/{SETTINGS}\n",
         env!("CARGO_PKG_VERSION"),
     )
 }
@@ -334,11 +325,11 @@ mod tests {
         assert_eq!(drawn.len(), 2);
         assert!(path.join("loss.png").exists() && path.join("previews.png").exists());
         let guide = fs::read_to_string(path.join("README.txt")).unwrap();
-        assert!(guide.contains("the word <word>") && guide.contains("settings.json"), "{guide}");
+        assert!(guide.contains("the embedding <word>") && guide.contains("settings.json"), "{guide}");
 
-        let word = Embedding::new("<word>", 2, vec![1.0, 2.0]);
-        let saved = folder.save_word(&word).unwrap();
-        assert_eq!(Embedding::read(&fs::read(&saved).unwrap(), "saved", None).unwrap(), word);
+        let embedding = Embedding::new("<word>", 2, vec![1.0, 2.0]);
+        let saved = folder.save_embedding(&embedding).unwrap();
+        assert_eq!(Embedding::read(&fs::read(&saved).unwrap(), "saved", None).unwrap(), embedding);
         let refused = find(&path, false, false).map(|_| ()).unwrap_err();
         assert!(refused.to_string().contains("--overwrite") && refused.to_string().contains("--out"), "{refused}");
         assert!(find(&path, false, true).is_err(), "there is nothing to resume");
@@ -346,12 +337,12 @@ mod tests {
         drop(folder);
 
         let lock = Lock::take(&path).unwrap();
-        let folder = RunFolder::go_on(&path, lock, about(), &json!({}), 2).unwrap();
+        let folder = RunFolder::resume(&path, lock, about(), &json!({}), 2).unwrap();
         assert_eq!((folder.train.len(), folder.previews.len()), (2, 2));
         drop(folder);
         fs::write(path.join(".state.1-0.tmp"), b"half").unwrap();
         drop(begin());
-        assert_eq!(fs::read_dir(path.join("previews")).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(path.join(PREVIEWS)).unwrap().count(), 0);
         assert!(saved.exists() && !path.join(".state.1-0.tmp").exists());
     }
 

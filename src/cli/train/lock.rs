@@ -10,12 +10,11 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
+use super::names::LOCK;
 use crate::base::files::make_folder;
 use crate::base::lock::{Attempt, FileLock};
 use crate::cli::output::span;
 use crate::{Error, Result};
-
-const NAME: &str = "run.lock";
 
 /// A folder that is ours until this is dropped.
 pub(super) struct Lock {
@@ -35,7 +34,7 @@ impl Lock {
     pub fn take(folder: &Path) -> Result<Self> {
         let made = !folder.exists();
         make_folder(folder)?;
-        let path = folder.join(NAME);
+        let path = folder.join(LOCK);
         let failed = |source| Error::Write { path: path.clone(), source };
         let file = FileLock::open(&path).map_err(failed)?;
         let mut lock = Self { folder: folder.to_owned(), file, made, warning: None };
@@ -75,10 +74,10 @@ impl Lock {
         let mut text = String::new();
         // Windows lets nobody read what is locked; then the number of the process stays unknown.
         let _read = self.file.file().take(4096).read_to_string(&mut text);
-        let Ok(who) = serde_json::from_str::<Value>(&text) else { return "which has not said who it is".to_owned() };
+        let Ok(who) = serde_json::from_str::<Value>(&text) else { return "an unknown process".to_owned() };
         let age = now().saturating_sub(who["since"].as_u64().unwrap_or_default());
         let host = who["host"].as_str().unwrap_or("an unknown machine");
-        format!("process {} on {host}, begun {} ago", who["pid"], span(age as f64))
+        format!("process {} on {host}, started {} ago", who["pid"], span(age as f64))
     }
 }
 
@@ -87,7 +86,7 @@ impl Drop for Lock {
         // A run that came to nothing leaves nothing: a folder that was made for the lock and holds only that.
         let alone = || fs::read_dir(&self.folder).is_ok_and(|entries| entries.count() == 1);
         if self.made && alone() {
-            let _removed = fs::remove_file(self.folder.join(NAME)).and_then(|()| fs::remove_dir(&self.folder));
+            let _removed = fs::remove_file(self.folder.join(LOCK)).and_then(|()| fs::remove_dir(&self.folder));
         } else {
             // Nobody is here any more.
             let _cleared = self.file.file().set_len(0);
@@ -101,9 +100,9 @@ fn now() -> u64 {
 
 /// What this machine is called.
 fn host() -> String {
-    let told = ["/proc/sys/kernel/hostname", "/etc/hostname"].iter().find_map(|path| fs::read_to_string(path).ok());
-    let told = told.or_else(|| std::env::var("COMPUTERNAME").or_else(|_| std::env::var("HOSTNAME")).ok());
-    told.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).unwrap_or_else(|| "this machine".to_owned())
+    let name = ["/proc/sys/kernel/hostname", "/etc/hostname"].iter().find_map(|path| fs::read_to_string(path).ok());
+    let name = name.or_else(|| std::env::var("COMPUTERNAME").or_else(|_| std::env::var("HOSTNAME")).ok());
+    name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).unwrap_or_else(|| "this machine".to_owned())
 }
 
 #[cfg(test)]
@@ -123,7 +122,7 @@ mod tests {
         assert!(!folder.exists());
         fs::create_dir_all(&folder).unwrap();
         drop(Lock::take(&folder).unwrap());
-        assert_eq!(fs::read(folder.join(NAME)).unwrap(), b"");
+        assert_eq!(fs::read(folder.join(LOCK)).unwrap(), b"");
         Lock::take(&folder).unwrap();
     }
 }

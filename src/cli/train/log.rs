@@ -8,6 +8,8 @@ use std::time::Instant;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::names::LOG;
+
 /// Lines that cannot be written wait, up to so many bytes of them.
 const WAITING: usize = 16 << 20;
 
@@ -17,24 +19,24 @@ pub(super) struct Log {
     file: File,
     waiting: Vec<u8>,
     begun: Instant,
-    /// Seconds of the run before it was broken off.
+    /// Seconds of the run before it was interrupted.
     before: f64,
 }
 
 impl Log {
-    /// Begins a log anew.
+    /// Starts a new log.
     pub fn create(path: &Path) -> io::Result<Self> {
         Ok(Self::with(path, File::create(path)?, 0.0))
     }
 
-    /// Goes on with a log; gives what is in it.
-    pub fn go_on(path: &Path) -> io::Result<(Self, Vec<Value>)> {
+    /// Opens a log to add to it; gives what is in it.
+    pub fn resume(path: &Path) -> io::Result<(Self, Vec<Value>)> {
         let text = match fs::read(path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(error),
         };
-        // A line that was cut off when the disk was full is passed over.
+        // A line that was cut off when the disk was full is skipped.
         let entries: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         let before = entries.last().and_then(|entry| entry["elapsed"].as_f64()).unwrap_or_default();
         let mut log = Self::with(path, OpenOptions::new().append(true).create(true).open(path)?, before);
@@ -68,14 +70,14 @@ impl Log {
         self.flush()
     }
 
-    /// Begins again in a folder that was made again.
+    /// Continues in a folder that was made again.
     pub fn again(&mut self) -> io::Result<()> {
         self.file = OpenOptions::new().append(true).create(true).open(&self.path)?;
         self.flush()
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        crate::base::failpoints::pass_file("log.jsonl", "write")?;
+        crate::base::failpoints::pass_file(LOG, "write")?;
         // Usually one whole line in one write, unbuffered: the log is complete up to the moment of any failure.
         while !self.waiting.is_empty() {
             match self.file.write(&self.waiting) {
@@ -95,7 +97,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_log_goes_on_after_a_line_that_was_cut_off() {
+    fn a_log_continues_after_a_line_that_was_cut_off() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log.jsonl");
         let mut log = Log::create(&path).unwrap();
@@ -104,10 +106,10 @@ mod tests {
         let mut bytes = fs::read(&path).unwrap();
         bytes.extend(b"{\"elapsed\":0.1,\"ev");
         fs::write(&path, bytes).unwrap();
-        let (mut log, entries) = Log::go_on(&path).unwrap();
+        let (mut log, entries) = Log::resume(&path).unwrap();
         assert_eq!(entries.len(), 1);
         log.add(&json!({"event": "step", "step": 2})).unwrap();
-        let (_, entries) = Log::go_on(&path).unwrap();
+        let (_, entries) = Log::resume(&path).unwrap();
         assert_eq!(entries.iter().map(|entry| entry["step"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2]);
     }
 }

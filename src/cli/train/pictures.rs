@@ -16,17 +16,26 @@ use crate::train::templates::{parse_template, parse_template_file};
 use crate::train::{Replay, TrainInput, TrainPicture};
 use crate::{Error, Result};
 
-/// Fewer pictures than this rarely tell what belongs to the thing and what to the picture.
+/// With fewer pictures than this the thing can rarely be told from the picture.
 const FEW: usize = 3;
 
 /// What was read, and what the user should know about it.
 pub(super) struct Gathered {
     pub input: TrainInput,
-    pub events: Vec<Event>,
+    pub concerns: Vec<Event>,
 }
 
-/// Reads everything that `train` was given; `side` is what the model trains at.
-pub(super) fn gather(args: &TrainArgs, side: u32) -> Result<Gathered> {
+/// What the embedding starts from: the only place where a file is told from a phrase.
+pub(super) fn init(typed: Option<&str>) -> Result<Init> {
+    Ok(match typed {
+        Some(file) if names_a_file(file) => Init::Embedding(embeddings::read_file(Path::new(file))?),
+        Some(phrase) => Init::Phrase(phrase.to_owned()),
+        None => Init::Random,
+    })
+}
+
+/// Reads everything else that `train` was given; `side` is what the model trains at.
+pub(super) fn gather(args: &TrainArgs, init: Init, side: u32) -> Result<Gathered> {
     let mut events = Vec::new();
     let templates = match &args.template {
         Some(path) => Some(parse_template_file(&files::read_text(path)?, &path.display().to_string())?),
@@ -36,17 +45,14 @@ pub(super) fn gather(args: &TrainArgs, side: u32) -> Result<Gathered> {
         Some(path) => Some(Replay::read(&files::read(path)?, &path.display().to_string())?),
         None => None,
     };
-    let init = match &args.config.init {
-        Some(init) if names_a_file(init) => Some(Init::Embedding(embeddings::read_file(Path::new(init))?)),
-        _ => None,
-    };
     let pictures = read_pictures(&args.pictures, args, &mut events)?;
     let unseen = read_pictures(&args.unseen, args, &mut events)?;
-    // What is to be said of both sets is the same sentence.
+    // Both sets may cause the same warning.
     events.dedup();
     events.extend(concerns(&pictures, side));
-    let input = TrainInput { pictures, unseen, templates, init, replay, record: args.record.is_some() };
-    Ok(Gathered { input, events })
+    let record = args.record.is_some();
+    let input = TrainInput { pictures, unseen, templates, init: Some(init), replay, record };
+    Ok(Gathered { input, concerns: events })
 }
 
 /// Pictures in files and folders, each with its caption if captions are to be used.
@@ -57,7 +63,7 @@ fn read_pictures(places: &[PathBuf], args: &TrainArgs, events: &mut Vec<Event>) 
     let found = find_pictures(places)?;
     if let [first, ..] = found.skipped.as_slice() {
         let count = found.skipped.len();
-        let text = format!("{count} files in the folders are no pictures and were left out, such as {first}");
+        let text = format!("{count} files in the folders are not pictures and were skipped, such as {first}");
         events.push(Event::warning("skipped-files", text));
     }
     let captions = captions(&found.pictures, args, events)?;
@@ -66,7 +72,8 @@ fn read_pictures(places: &[PathBuf], args: &TrainArgs, events: &mut Vec<Event>) 
     for (path, caption) in found.pictures.iter().zip(captions) {
         let bytes = read_picture(path)?;
         if let Some(other) = seen.insert(sha256(&bytes), path) {
-            let text = format!("{} and {} are the same picture, which counts twice", other.display(), path.display());
+            let text =
+                format!("{} and {} are the same picture, which then counts twice", other.display(), path.display());
             events.push(Event::warning("same-picture", text));
         }
         pictures.push(TrainPicture {
@@ -78,12 +85,12 @@ fn read_pictures(places: &[PathBuf], args: &TrainArgs, events: &mut Vec<Event>) 
     Ok(pictures)
 }
 
-/// Whether an initialiser is an embedding file rather than a phrase.
+/// Whether an initializer is an embedding file rather than a phrase.
 pub(in crate::cli) fn names_a_file(init: &str) -> bool {
     can_hold(init, Holds::Embedding) || Path::new(init).is_file()
 }
 
-/// The bytes of a picture's file. Whatever cannot be a picture is refused in a picture's terms.
+/// The bytes of a picture's file; what cannot be read is refused as a picture.
 fn read_picture(path: &Path) -> Result<Vec<u8>> {
     files::read(path).map_err(|error| match error {
         ReadError::Unusable { path, reason } => Error::BadPicture { file: path.display().to_string(), reason },
@@ -103,21 +110,22 @@ fn captions(paths: &[PathBuf], args: &TrainArgs, events: &mut Vec<Event>) -> Res
         if args.captions == Captions::On {
             let wanted = without.with_extension("txt");
             let text = format!(
-                "{} has no caption: write it to {}, or leave out --captions on",
+                "{} has no caption: write one to {}, or leave out --captions on",
                 without.display(),
                 wanted.display()
             );
             return Err(Error::Usage(text));
         }
         if with > 0 {
-            let text = format!("captions are beside {with} of {} pictures only, so none is used", paths.len());
+            let text = format!("only {with} of {} pictures have captions, so none are used", paths.len());
             events.push(Event::warning("some-captions", text));
         }
         return Ok(none);
     }
     if args.captions == Captions::Auto {
         let instead = if args.template.is_some() { "those of --template" } else { "the built-in sentences" };
-        let text = format!("the captions beside the pictures are used instead of {instead} (--captions off: do not)");
+        let text =
+            format!("using the captions beside the pictures instead of {instead} (--captions off turns this off)");
         events.push(Event::warning("captions", text));
     }
     let slotted = |(path, caption): (&PathBuf, Option<String>)| {
@@ -135,8 +143,8 @@ fn captions(paths: &[PathBuf], args: &TrainArgs, events: &mut Vec<Event>) -> Res
 fn concerns(pictures: &[TrainPicture], side: u32) -> Vec<Event> {
     let mut events = Vec::new();
     if (1..FEW).contains(&pictures.len()) {
-        let what = if pictures.len() == 1 { "1 picture is" } else { "2 pictures are" };
-        let text = format!("{what} few: with 3 to 5 different ones the word learns the thing rather than the picture");
+        let what = if pictures.len() == 1 { "only 1 picture" } else { "only 2 pictures" };
+        let text = format!("{what}: with 3 to 5 different ones the embedding learns the thing rather than the picture");
         events.push(Event::warning("few-pictures", text));
     }
     let short = |picture: &TrainPicture| picture.picture.pixels.width().min(picture.picture.pixels.height());
@@ -144,9 +152,13 @@ fn concerns(pictures: &[TrainPicture], side: u32) -> Vec<Event> {
     if let [first, ..] = small.as_slice() {
         let (name, size) = (&first.picture.name, short(first));
         let text = match small.len() {
-            1 => format!("{name} is only {size} pixels wide or high, the model sees {side}: detail will be missing"),
+            1 => {
+                format!("{name} is only {size} pixels wide or high, the model works at {side}: detail will be missing")
+            }
             count => {
-                format!("{count} pictures are smaller than the {side} pixels the model sees, such as {name} ({size})")
+                format!(
+                    "{count} pictures are smaller than the {side} pixels that the model works at, such as {name} ({size})"
+                )
             }
         };
         events.push(Event::warning("small-pictures", text));

@@ -1,23 +1,20 @@
-//! The state of a run on the disk, so that it can go on: written while it trains, two generations of it.
+//! The state of a run on the disk, so that it can resume: written while it trains, two generations of it.
 //!
 //! A state is some kilobytes. It is written beside its place, synced and renamed, and the one before it keeps the name
-//! `state.prev`: at every moment at least one whole state is there, which is never older than the last that was told of.
+//! `state.prev`: at every moment at least one whole state is there, which is never older than the last one that was reported.
 
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use super::names::{EMBEDDING, PREVIOUS_STATE, STATE, UNREADABLE_STATE};
 use crate::base::failpoints;
-use crate::base::files::{ReadError, read, write_and_keep};
+use crate::base::files::{ReadError, read, write_and_keep, write_whole};
 use crate::train::RunState;
+use crate::train::generations::{Damaged, Generations, Saved, Store};
 use crate::{Error, Result};
-
-/// The newest state, and the one before.
-pub(super) const STATE: &str = "state";
-const PREVIOUS: &str = "state.prev";
-/// A state that cannot be read is kept under this name, for whoever wants to know what happened to it.
-const DAMAGED: &str = "state.damaged";
 
 /// Saving may take one part in so many of the time. On an SSD the three syncs take about a millisecond, less than that of
 /// any step, and every step is saved; where they are slow (a network drive, a spinning disk that is busy) a few steps pass.
@@ -27,73 +24,96 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// After a failure: the first pause, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
-/// A state that was found.
-pub(super) struct Found {
+/// For tests: every step is saved, however long that takes.
+static EVERY_STEP: LazyLock<bool> = LazyLock::new(|| failpoints::pass("every-step").is_some());
+
+/// The folder of a run, as a store of two states.
+struct StateFolder(PathBuf);
+
+impl Store for StateFolder {
+    type Problem = Error;
+
+    fn name(&self, place: usize) -> String {
+        self.path(place).display().to_string()
+    }
+
+    async fn read(&self) -> Result<Vec<(usize, Result<Vec<u8>, String>)>> {
+        let mut found = Vec::new();
+        for place in [0, 1] {
+            match read(&self.path(place)) {
+                Ok(bytes) => found.push((place, Ok(bytes))),
+                Err(ReadError::Failed { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+                Err(ReadError::Unusable { reason, .. }) => found.push((place, Err(reason))),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(found)
+    }
+
+    async fn write(&self, state: &[u8], keep: Option<usize>) -> Result<usize> {
+        let (newest, previous) = (self.path(0), self.path(1));
+        if keep == Some(1) {
+            // What has the newest name is damaged: it must not take the place of the whole one.
+            match fs::rename(&newest, self.0.join(UNREADABLE_STATE)) {
+                Err(source) if source.kind() != ErrorKind::NotFound => {
+                    return Err(Error::Write { path: newest, source });
+                }
+                _ => write_whole(&newest, state)?,
+            }
+        } else {
+            write_and_keep(&newest, state, Some(&previous))?;
+        }
+        Ok(0)
+    }
+}
+
+impl StateFolder {
+    fn path(&self, place: usize) -> PathBuf {
+        self.0.join([STATE, PREVIOUS_STATE][place])
+    }
+}
+
+/// A run that can resume.
+pub(super) struct Resumable {
     pub state: RunState,
-    /// What is to be said of it: that the newest is damaged.
+    /// What is to be reported about it: that the newest state is damaged.
     pub warning: Option<String>,
-    /// Whether the newest must make way.
-    damaged: bool,
+    /// What keeps its states from now on.
+    pub keeper: Keeper,
 }
 
 /// Finds the newest whole state in a run's folder.
 ///
 /// # Errors
-/// [`Error::BadFile`] if there are states and none is whole: a run is never begun again in silence.
-pub(super) fn find(folder: &Path) -> Result<Option<Found>> {
-    let mut problems = Vec::new();
-    for name in [STATE, PREVIOUS] {
-        let path = folder.join(name);
-        let shown = path.display().to_string();
-        let bytes = match read(&path) {
-            Ok(bytes) => bytes,
-            Err(ReadError::Failed { source, .. }) if source.kind() == ErrorKind::NotFound => continue,
-            Err(ReadError::Unusable { reason, .. }) => {
-                problems.push((shown, reason));
-                continue;
-            }
-            Err(error) => return Err(error.into()),
-        };
-        match RunState::read(&bytes, &shown) {
-            Ok(state) => {
-                let warning = problems.first().map(|(newest, reason)| {
-                    format!("{newest} cannot be used: {reason}. {shown}, from step {}, is used instead", state.step())
-                });
-                return Ok(Some(Found { state, warning, damaged: !problems.is_empty() }));
-            }
-            Err(Error::BadFile { reason, .. }) => problems.push((shown, reason)),
-            Err(error) => return Err(error),
+/// [`Error::BadFile`] if there are states and none is whole: a run never starts over without being told to.
+pub(super) fn find(folder: &Path) -> Result<Option<Resumable>> {
+    let keeper = Keeper::new(folder);
+    let Saved { whole, damaged } = pollster::block_on(keeper.generations.newest())?;
+    let Some(whole) = whole else {
+        if damaged.is_empty() {
+            return Ok(None);
         }
-    }
-    let said: Vec<String> = problems.iter().map(|(file, reason)| format!("{file}: {reason}")).collect();
-    match said.is_empty() {
-        true => Ok(None),
-        false => Err(Error::BadFile {
+        let said: Vec<String> = damaged.iter().map(|Damaged { name, reason }| format!("{name}: {reason}")).collect();
+        return Err(Error::BadFile {
             file: folder.display().to_string(),
             reason: format!(
-                "there is a run, but its state cannot be used ({}). Give --overwrite to begin anew, or another --out; the \
-                 word as it was last saved can be a start: --init {}",
+                "there is a run, but its state cannot be used ({}). Give --overwrite to start over, or another --out; the \
+                 embedding as it was last saved can be a start: --init {}",
                 said.join("; "),
-                folder.join(super::folder::WORD).display()
+                folder.join(EMBEDDING).display()
             ),
-        }),
-    }
-}
-
-impl Found {
-    /// Clears the way for the states to come: a damaged one must not take the place of the whole one.
-    pub fn make_way(&self, folder: &Path) -> Result<()> {
-        if !self.damaged {
-            return Ok(());
-        }
-        let (from, to) = (folder.join(STATE), folder.join(DAMAGED));
-        fs::rename(&from, &to).map_err(|source| Error::Write { path: from, source })
-    }
+        });
+    };
+    let warning = damaged.first().map(|Damaged { name, reason }| {
+        let step = whole.state.step();
+        format!("{name} cannot be used: {reason}. {}, from step {step}, is used instead", whole.name)
+    });
+    Ok(Some(Resumable { state: whole.state, warning, keeper }))
 }
 
 /// Forgets the run that was in a folder.
 pub(super) fn forget(folder: &Path) -> Result<()> {
-    for name in [STATE, PREVIOUS] {
+    for name in [STATE, PREVIOUS_STATE] {
         let path = folder.join(name);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::Write { path, source: error }),
@@ -117,9 +137,7 @@ pub(super) enum Attempt {
 
 /// Keeps the state of a run on the disk.
 pub(super) struct Keeper {
-    folder: PathBuf,
-    /// For tests: the pauses are none.
-    every_step: bool,
+    generations: Generations<StateFolder>,
     /// When it was last saved, and how long that took.
     last: Option<(Instant, Duration)>,
     trouble: Option<Trouble>,
@@ -133,13 +151,13 @@ struct Trouble {
 
 impl Keeper {
     pub fn new(folder: &Path) -> Self {
-        let every_step = failpoints::pass("every-step").is_some();
-        Self { folder: folder.to_owned(), every_step, last: None, trouble: None }
+        let generations = Generations::new(StateFolder(folder.to_owned()));
+        Self { generations, last: None, trouble: None }
     }
 
     /// Where the state is.
     pub fn path(&self) -> PathBuf {
-        self.folder.join(STATE)
+        self.generations.store().path(0)
     }
 
     /// Whether it is time to save.
@@ -147,7 +165,7 @@ impl Keeper {
         match (&self.trouble, &self.last) {
             (Some(trouble), _) => Instant::now() >= trouble.next,
             (None, None) => true,
-            (None, Some(_)) if self.every_step => true,
+            (None, Some(_)) if *EVERY_STEP => true,
             (None, Some((when, took))) => when.elapsed() >= LONGEST.min(*took * SHARE),
         }
     }
@@ -155,7 +173,7 @@ impl Keeper {
     /// Saves a state. A failure is remembered and the next attempt put off.
     pub fn save(&mut self, state: &[u8]) -> Attempt {
         let begun = Instant::now();
-        match write_and_keep(&self.path(), state, Some(&self.folder.join(PREVIOUS))) {
+        match pollster::block_on(self.generations.write(state)) {
             Ok(()) => {
                 self.last = Some((Instant::now(), begun.elapsed()));
                 self.trouble.take().map_or(Attempt::Saved, |trouble| Attempt::Again(trouble.since.elapsed()))
@@ -165,7 +183,7 @@ impl Keeper {
                 let pause = self.trouble.as_ref().map_or(PAUSES.0, |trouble| PAUSES.1.min(trouble.pause * 2));
                 let since = self.trouble.as_ref().map_or(begun, |trouble| trouble.since);
                 self.trouble = Some(Trouble { since, next: Instant::now() + pause, pause });
-                if first { Attempt::Failed(error.into()) } else { Attempt::Still }
+                if first { Attempt::Failed(error) } else { Attempt::Still }
             }
         }
     }
@@ -189,10 +207,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_state_is_never_taken_for_none() {
+    fn what_is_not_a_state_is_never_taken_for_nothing() {
         let folder = tempfile::tempdir().unwrap();
         assert!(find(folder.path()).unwrap().is_none());
-        fs::write(folder.path().join(PREVIOUS), b"PSWDRUN1 and nothing more").unwrap();
+        fs::write(folder.path().join(PREVIOUS_STATE), b"PSWDRUN1 and nothing more").unwrap();
         let error = find(folder.path()).map(|_| ()).unwrap_err();
         assert_eq!(error.kind(), crate::error::Kind::Input);
         assert!(error.to_string().contains("--overwrite"), "{error}");

@@ -1,6 +1,6 @@
-//! A GPU that never answers: the program does not wait for it for ever.
+//! A GPU that never answers: the program does not wait for it forever.
 //!
-//! A driver can lose work without a word. Whoever waits for a value is then blocked, and no error comes; so another thread
+//! A driver can lose work without an error. Whoever waits for a value is then blocked, and no error comes; so another thread
 //! looks at how long the waiting has taken, and ends the program. What a run has is on the disk after every step.
 
 use std::time::{Duration, Instant};
@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use crate::base::failpoints;
 use crate::{Error, ops};
 
-/// Waiting for so long is looked into, once it is known how long waiting usually takes here.
+/// Waits up to this long are normal, once it is known how long waiting usually takes here.
 const LEAST: Duration = Duration::from_secs(60);
-/// So many times the longest that was waited before is too long: steps differ, but not by that.
+/// This many times the longest wait before is too long: steps differ, but not by that.
 const TIMES: u32 = 20;
 /// Before anything was waited for there is nothing to compare with, and kernels are being compiled.
 const FIRST: Duration = Duration::from_secs(900);
@@ -35,8 +35,8 @@ pub(super) fn watch(ended: impl FnOnce(&Error) + Send + 'static) {
             };
             if waited > limit {
                 let reason = format!(
-                    "no answer for {} seconds; give the same command again to go on, with a smaller --batch-size if it \
-                     happens again",
+                    "no answer for {} seconds; run the same command to resume, with a smaller --batch-size if it happens \
+                     again",
                     waited.as_secs()
                 );
                 let error = Error::Gpu { during: "the work on it".to_owned(), reason };
@@ -51,7 +51,7 @@ pub(super) fn watch(ended: impl FnOnce(&Error) + Send + 'static) {
 #[derive(Debug, Default)]
 struct Waiting {
     /// How long the device has been waited for by the clock.
-    told: Duration,
+    by_the_clock: Duration,
     /// How long while anything could happen at all.
     waited: Duration,
     /// The longest that ended.
@@ -60,15 +60,15 @@ struct Waiting {
 
 impl Waiting {
     /// Looks again after some time in which the program ran; gives how long the device has been waited for.
-    fn look(&mut self, told: Duration, passed: Duration) -> Duration {
-        if told <= self.told {
+    fn look(&mut self, by_the_clock: Duration, passed: Duration) -> Duration {
+        if by_the_clock <= self.by_the_clock {
             // Another waiting, or none.
             self.longest = self.longest.max(self.waited);
-            self.waited = told.min(passed);
+            self.waited = by_the_clock.min(passed);
         } else {
-            self.waited += passed.min(told - self.told);
+            self.waited += passed.min(by_the_clock - self.by_the_clock);
         }
-        self.told = told;
+        self.by_the_clock = by_the_clock;
         self.waited
     }
 }

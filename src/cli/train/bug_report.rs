@@ -1,23 +1,25 @@
-//! What a failed run leaves for those who are asked for help: one file, without pictures, prompts and names.
+//! The bug report that a failed run leaves: one file, without pictures, prompts and names.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
+use super::names::REPORT;
 use crate::base::files::{make_folder, write_whole};
-use crate::cli::open::ModelId;
+use crate::base::process::peak_memory;
+use crate::cli::load::ModelId;
+use crate::cli::{exit, wording};
 use crate::config::TrainConfig;
 use crate::event::Event;
 use crate::gpu::{self, Chosen};
 use crate::{Error, ops};
 
-const NAME: &str = "report.json";
-/// Events that are told, the last ones.
+/// The last events, of which so many are in a report.
 const EVENTS: usize = 60;
-/// Settings that are words of the user's.
+/// Settings that the user words.
 const PRIVATE: [&str; 3] = ["token", "init", "preview-prompt"];
-/// What of an event is no name, path or sentence that a user wrote.
+/// Fields of events that hold no name, path or sentence of the user's.
 const PUBLIC: [&str; 24] = [
     "event",
     "kind",
@@ -45,14 +47,14 @@ const PUBLIC: [&str; 24] = [
     "to",
 ];
 
-/// What a report would say now.
+/// What a bug report would say now.
 #[derive(Clone)]
-pub(super) struct Report {
+pub(super) struct BugReport {
     about: Value,
     events: VecDeque<Value>,
 }
 
-impl Report {
+impl BugReport {
     /// Everything that is known before the work.
     pub fn new(config: &TrainConfig, pictures: usize, model: &ModelId, chosen: &Chosen) -> Self {
         let mut config = serde_json::to_value(config).unwrap_or_default();
@@ -66,7 +68,7 @@ impl Report {
         Self { about, events: VecDeque::new() }
     }
 
-    /// The run goes on on another device.
+    /// The run continues on another device.
     pub fn now_on(&mut self, chosen: &Chosen) {
         self.about["device"] = device(chosen);
     }
@@ -82,17 +84,16 @@ impl Report {
         }
     }
 
-    /// Writes it into the run's folder, or where that cannot be into another; gives where, if anywhere.
+    /// Writes it into the run's folder, or where that is not possible into another; gives where, if anywhere.
     pub fn write(&self, folder: &Path, elsewhere: &Path, error: &Error) -> Option<PathBuf> {
         let mut report = self.about.clone();
-        report["error"] =
-            json!({"code": crate::cli::exit::status(error), "message": crate::cli::wording::of_error(error)});
-        report["peak_memory_mb"] = json!(crate::base::process::peak_memory());
+        report["error"] = json!({"code": exit::status(error), "message": wording::of_error(error)});
+        report["peak_memory_mb"] = json!(peak_memory());
         report["waiting_for_the_device_s"] = json!(ops::waiting().map(|waiting| waiting.as_secs_f64()));
         report["events"] = json!(self.events);
         let text = serde_json::to_vec_pretty(&report).unwrap_or_default();
         [folder, elsewhere].into_iter().find_map(|folder| {
-            let path = folder.join(NAME);
+            let path = folder.join(REPORT);
             make_folder(folder).and_then(|()| write_whole(&path, &text)).ok().map(|()| path)
         })
     }
@@ -119,7 +120,7 @@ mod tests {
         };
         let chosen = gpu::choose(gpu::DeviceChoice::Cpu).unwrap();
         let model = ModelId { name: "secret".to_owned(), hash: None };
-        let mut report = Report::new(&config, 3, &model, &chosen);
+        let mut report = BugReport::new(&config, 3, &model, &chosen);
         report.note(&Event::Encode { done: 1, total: 3, name: "secret.png".to_owned(), prepared: "secret".to_owned() });
         report.note(&Event::warning("same-picture", "secret.png is secret.png"));
         for step in 0..100 {

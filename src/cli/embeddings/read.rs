@@ -1,0 +1,130 @@
+//! Embedding files, read and made usable in prompts.
+
+use crate::base::bytes::sha256;
+use crate::base::files;
+use crate::cli::args::Shared;
+use crate::cli::load::ModelId;
+use crate::cli::locate;
+use crate::cli::output::Output;
+use crate::embedding::{self, Embedding, FileEmbedding, NamedBy, Reading, Refusal};
+use crate::event::Event;
+use crate::session::Session;
+use crate::source::fetch::EmbeddingFile;
+use crate::{Error, Result};
+
+/// What an embedding file holds.
+pub(in crate::cli) struct Contents {
+    /// The embeddings.
+    pub reading: Reading,
+    /// The bytes of the file.
+    pub bytes: Vec<u8>,
+    /// Their SHA-256, in hexadecimal.
+    pub hash: String,
+}
+
+/// Reads an embedding file.
+///
+/// # Errors
+/// [`Error::BadFile`] with the reader's reason.
+pub(in crate::cli) fn read(file: &EmbeddingFile) -> Result<Contents> {
+    let bytes = files::read(&file.path)?;
+    let reading = embedding::read(&bytes, &file.name)
+        .map_err(|refusal| Error::BadFile { file: file.origin.clone(), reason: refusal.to_string() })?;
+    let hash = sha256(&bytes);
+    Ok(Contents { reading, bytes, hash })
+}
+
+/// What an embedding is to be called: what its file says, else what the repository says, else what the file is called.
+pub(in crate::cli) fn token_of<'a>(learned: &'a FileEmbedding, file: &'a EmbeddingFile) -> Option<&'a str> {
+    let own = learned.token.as_deref();
+    match learned.named_by {
+        NamedBy::Key | NamedBy::Field => own,
+        NamedBy::FileName | NamedBy::Nobody => file.token.as_deref().or(own),
+    }
+}
+
+/// An embedding that was given on the command line or is kept by name, to be made usable in prompts.
+#[derive(Clone)]
+pub(in crate::cli) struct Given {
+    pub embedding: Embedding,
+    /// SHA-256 of its file.
+    hash: String,
+    /// The file's name for messages.
+    file: String,
+}
+
+/// An embedding that prompts can use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::cli) struct InUse {
+    /// Its name in prompts.
+    pub token: String,
+    /// SHA-256 of its file.
+    pub hash: String,
+}
+
+/// The tokens and the hashes of the files, for labels.
+pub(in crate::cli) fn hashes(in_use: &[InUse]) -> Vec<(String, String)> {
+    in_use.iter().map(|embedding| (embedding.token.clone(), embedding.hash.clone())).collect()
+}
+
+/// Reads the embeddings named on the command line.
+pub(in crate::cli) async fn given(arguments: &[String], shared: &Shared, out: &mut Output) -> Result<Vec<Given>> {
+    let mut given = Vec::new();
+    for argument in arguments {
+        let (source, name) = locate::source_and_name(argument);
+        given.push(choose(&locate::embedding(source, shared, out).await?, name, out)?);
+    }
+    Ok(given)
+}
+
+/// Reads the kept embeddings whose names stand in the texts, except those that are `given` already.
+pub(in crate::cli) fn kept_in(texts: &[&str], given: &[Given], out: &mut Output) -> Result<Vec<Given>> {
+    // Without a place for them there are none.
+    let Ok(shelf) = locate::shelf() else { return Ok(Vec::new()) };
+    let mut found: Vec<Given> = Vec::new();
+    for text in texts {
+        for kept in shelf.named_in(text)? {
+            let name = kept.token.clone();
+            let taken = |other: &Given| other.embedding.token.to_lowercase() == name.to_lowercase();
+            if !given.iter().chain(&found).any(taken) {
+                found.push(choose(&locate::stored_file(kept), Some(&name), out)?);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Reads one embedding; `name` renames it, or says which one of several it is.
+fn choose(file: &EmbeddingFile, name: Option<&str>, out: &mut Output) -> Result<Given> {
+    let bad = |refusal: Refusal| Error::BadFile { file: file.origin.clone(), reason: refusal.to_string() };
+    let Contents { reading, hash, .. } = read(file)?;
+    let learned = reading.choose(name).map_err(bad)?;
+    let token = name.or_else(|| token_of(&learned, file)).map(str::to_owned);
+    for note in &learned.notes {
+        out.event(&Event::warning("embedding-file", format!("{}: {note}", file.origin)))?;
+    }
+    let embedding = learned.into_embedding(token.as_deref()).map_err(bad)?;
+    Ok(Given { embedding, hash, file: file.origin.clone() })
+}
+
+/// Makes embeddings usable in prompts; warns about those that were learned on another model.
+pub(in crate::cli) fn add_to(
+    session: &mut Session,
+    given: &[Given],
+    model: &ModelId,
+    out: &mut Output,
+) -> Result<Vec<InUse>> {
+    let mut in_use = Vec::new();
+    for Given { embedding, hash, file } in given {
+        let token = embedding.token.clone();
+        let model_hash = embedding.metadata.get("model-hash").cloned();
+        session.add_embedding(embedding.clone(), file)?;
+        if model_hash.is_some() && model_hash != model.hash {
+            let model = &model.name;
+            let text = format!("{token} was learned on another model than {model}: it may mean something else here");
+            out.event(&Event::warning("other-model", text))?;
+        }
+        in_use.push(InUse { token, hash: hash.clone() });
+    }
+    Ok(in_use)
+}

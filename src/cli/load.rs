@@ -1,0 +1,128 @@
+//! A model onto a device.
+
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::locate;
+use super::outlook::Outlook;
+use super::output::Output;
+use crate::Result;
+use crate::base::bytes::hex;
+use crate::event::{Event, Part};
+use crate::gpu::Chosen;
+use crate::gpu::tuning::{self, Tuning};
+use crate::mini;
+use crate::model::{Loading, OpenedModel};
+use crate::plan::WeightBytes;
+use crate::session::Session;
+use crate::source::Source;
+use crate::weights::files as weight_files;
+
+/// Bytes that are hashed at a time.
+const CHUNK: u64 = 16 << 20;
+
+/// A model as files and labels name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ModelId {
+    /// The folder's name without its path, which is private.
+    pub name: String,
+    /// SHA-256 of the U-Net's weights.
+    pub hash: Option<String>,
+}
+
+impl ModelId {
+    /// Identifies a model by its files, which are read for that.
+    pub async fn of(source: &dyn Source) -> Result<Self> {
+        Ok(Self { hash: unet_hash(source).await?, ..Self::named(source) })
+    }
+
+    /// Names a model that is not loaded yet.
+    pub fn named(source: &dyn Source) -> Self {
+        let name = source.name();
+        let name = match name.as_str() {
+            mini::NAME => "mini".to_owned(),
+            path => {
+                Path::new(path).file_name().map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned())
+            }
+        };
+        Self { name, hash: None }
+    }
+}
+
+async fn unet_hash(source: &dyn Source) -> Result<Option<String>> {
+    let Some(paths) = weight_files::find(source, Part::Unet).await? else { return Ok(None) };
+    let mut hash = Sha256::new();
+    for path in paths {
+        let length = source.length(&path).await?.unwrap_or(0);
+        for start in (0..length).step_by(CHUNK as usize) {
+            hash.update(source.read(&path, start..length.min(start + CHUNK)).await?);
+        }
+    }
+    Ok(Some(hex(&hash.finalize())))
+}
+
+/// Prints how much memory the work will need, and loads the model.
+///
+/// # Errors
+/// [`Error::TooLittleMemory`](crate::Error::TooLittleMemory) before anything is loaded, if the work cannot be done.
+pub(super) async fn session(
+    outlook: &Outlook<'_>,
+    opened: &OpenedModel,
+    loading: Loading,
+    out: &mut Output,
+) -> Result<Session> {
+    let storage = opened.storage(outlook.storage(), outlook.on_gpu()).await?;
+    let weights = WeightBytes::read(&*opened.source, storage).await?;
+    let (sentence, tight) = outlook.before_loading(&opened.config, weights)?;
+    if let Some(sentence) = sentence {
+        out.message(&sentence);
+    }
+    if let Some(tight) = tight {
+        out.event(&Event::warning("memory", tight))?;
+    }
+    tune(outlook.device, out).await?;
+    let mut written = Ok(());
+    let loading = Loading { storage: Some(storage), ..loading };
+    let session = Session::of(opened, &outlook.device.device, loading, &mut |event| {
+        if written.is_ok() {
+            written = out.event(&event);
+        }
+    })
+    .await;
+    // A reader who went away is no reason for the failure that may have followed.
+    let session = session?;
+    written?;
+    Ok(session)
+}
+
+/// Tunes matrix products for a device; prints what was measured for that, or what went wrong.
+async fn tune(chosen: &Chosen, out: &mut Output) -> Result<()> {
+    match tuning::tune(chosen, locate::cache().as_deref(), false).await {
+        Some(tuning @ Tuning::Measured { .. }) => {
+            out.message(&format!("matrix products are made {}", tuning.sentence()))
+        }
+        Some(tuning @ Tuning::Failed(_)) => {
+            let text = format!("matrix products are made {}", tuning.sentence());
+            out.event(&Event::warning("tuning", text))?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Folder;
+
+    #[test]
+    fn the_model_in_the_program_is_known_by_name_and_hash() {
+        let id = pollster::block_on(ModelId::of(&mini::source())).unwrap();
+        assert_eq!(id.name, "mini");
+        assert_eq!(id.hash.unwrap().len(), 64);
+        let folder = Folder::new("somewhere/secret/model");
+        let id = pollster::block_on(ModelId::of(&folder)).unwrap();
+        assert_eq!(id, ModelId { name: "model".to_owned(), hash: None });
+    }
+}

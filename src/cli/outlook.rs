@@ -1,0 +1,85 @@
+//! What a job will take of this machine: found out before a model's weights are fetched, and again before they are loaded.
+
+use super::args::{Shared, WeightStorage};
+use crate::Result;
+use crate::base::bytes::size;
+use crate::gpu::{self, Chosen};
+use crate::model::{ModelConfig, usual_storage_of};
+use crate::parts::FileLength;
+use crate::plan::{Machine, MemoryPlan, WeightBytes};
+use crate::weights::Storage;
+
+/// Needs below this fit into any machine: a sentence about them would be noise.
+const WORTH_PRINTING: u64 = 512 << 20;
+
+/// What a job needs of a model, given its weights as they will be kept, and whether the processor computes.
+pub(super) type Planned<'a> = &'a dyn Fn(&ModelConfig, WeightBytes, bool) -> MemoryPlan;
+
+/// A job that somebody has in mind.
+pub(super) struct Outlook<'a> {
+    pub device: &'a Chosen,
+    weights: WeightStorage,
+    planned: Planned<'a>,
+}
+
+impl<'a> Outlook<'a> {
+    pub fn new(shared: &Shared, device: &'a Chosen, planned: Planned<'a>) -> Self {
+        Self { device, weights: shared.weights, planned }
+    }
+
+    /// How weights are to be kept, if the user says so.
+    pub fn storage(&self) -> Option<Storage> {
+        match self.weights {
+            WeightStorage::Auto => None,
+            WeightStorage::File => Some(Storage::AsFile),
+            WeightStorage::F16 => Some(Storage::F16),
+            WeightStorage::F32 => Some(Storage::F32),
+        }
+    }
+
+    pub fn on_gpu(&self) -> bool {
+        self.device.kind == "gpu"
+    }
+
+    /// What the job will take of the memory, judged by the lengths of weights that are not there yet; nothing where that is
+    /// not worth a sentence.
+    ///
+    /// # Errors
+    /// [`Error::TooLittleMemory`](crate::Error::TooLittleMemory) if the work cannot be done however the weights are kept.
+    pub fn before_fetching(&self, config: &ModelConfig, lengths: &[FileLength]) -> Result<Option<String>> {
+        let bytes = lengths.iter().map(|file| file.bytes).sum();
+        let storage = self.storage().unwrap_or_else(|| usual_storage_of(bytes, self.on_gpu()));
+        let plan = (self.planned)(config, WeightBytes::at_least(lengths, storage), !self.on_gpu());
+        let machine = self.machine();
+        plan.check(&machine)?;
+        let free = machine.free.map_or_else(String::new, |free| format!("; {} are free", size(free)));
+        Ok((plan.peak() > WORTH_PRINTING).then(|| format!("using it takes {}{free}", plan.sentence())))
+    }
+
+    /// What the job will take of the memory with these weights, if that is worth a sentence, and a warning where it is tight.
+    ///
+    /// # Errors
+    /// [`Error::TooLittleMemory`](crate::Error::TooLittleMemory) if the work cannot be done.
+    pub fn before_loading(
+        &self,
+        config: &ModelConfig,
+        weights: WeightBytes,
+    ) -> Result<(Option<String>, Option<String>)> {
+        let plan = (self.planned)(config, weights, !self.on_gpu());
+        let sentence = (plan.peak() > WORTH_PRINTING).then(|| format!("this will need {}", plan.sentence()));
+        Ok((sentence, plan.check(&self.machine())?))
+    }
+
+    /// What the device has to give, as far as that is known.
+    fn machine(&self) -> Machine {
+        if !self.on_gpu() {
+            return Machine::processor();
+        }
+        let adapter = gpu::adapters().into_iter().find(|adapter| adapter.info.name == self.device.name);
+        let limits = adapter.as_ref().map(|adapter| &adapter.limits);
+        let largest_buffer = limits.map(|limits| limits.max_buffer_size.min(limits.max_storage_buffer_binding_size));
+        // What shares the processor's memory has no more than that; how much other GPUs have free cannot be asked.
+        let free = adapter.as_ref().filter(|adapter| adapter.shares_memory()).and(Machine::processor().free);
+        Machine { free, largest_buffer }
+    }
+}

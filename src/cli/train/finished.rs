@@ -1,0 +1,42 @@
+//! A run that has nothing left to do.
+
+use super::names;
+use super::request::Request;
+use crate::Result;
+use crate::cli::embeddings;
+use crate::cli::output::Output;
+use crate::event::Event;
+use crate::train::{RunState, TrainJob};
+
+/// A finished run.
+pub(super) struct Finished {
+    steps: u32,
+    converged: bool,
+    /// Its embedding.
+    path: String,
+}
+
+impl Finished {
+    /// The run in the folder, if all its steps are made and everything is written: it may have been killed between the two.
+    pub fn of(state: &RunState, request: &Request<'_>, job: &TrainJob) -> Option<Self> {
+        let path = request.folder.join(names::EMBEDDING);
+        let made = state.step() >= request.config().steps || (state.converged() && state.step() == state.steps());
+        let written = embeddings::read_file(&path).is_ok_and(|saved| saved.rows() == job.embedding().rows())
+            && request.folder.join(names::LOSS_CURVE).exists();
+        let path = path.display().to_string();
+        (made && written).then(|| Self { steps: state.step(), converged: state.converged(), path })
+    }
+
+    /// Says that there is nothing left to do.
+    pub fn report(self, out: &mut Output) -> Result<()> {
+        let why = if self.converged { ", because its loss had settled" } else { "" };
+        out.message(&format!(
+            "this run is finished: {} steps are made{why}. --overwrite starts over; with --lr-schedule constant a run can \
+             continue with more --steps",
+            self.steps
+        ));
+        out.event(&Event::Saved { what: "embedding".to_owned(), path: self.path.clone() })?;
+        out.event(&Event::Done { steps: self.steps, secs: 0.0 })?;
+        out.line(&self.path)
+    }
+}

@@ -1,0 +1,192 @@
+//! What `pseudoword train` is asked for: read, checked and gathered once, for the run, the dry run and the run that resumes.
+
+use std::path::{Path, PathBuf};
+
+use super::folder;
+use super::lock::Lock;
+use super::pictures::{self, Gathered};
+use super::state_files::Resumable;
+use crate::base::files;
+use crate::cli::args::{OnDeviceLost, Shared, TrainArgs};
+use crate::cli::embeddings::read::{self, Given, InUse};
+use crate::cli::load::{self, ModelId};
+use crate::cli::locate;
+use crate::cli::outlook::Outlook;
+use crate::cli::output::Output;
+use crate::cli::panics;
+use crate::config::TrainConfig;
+use crate::event::Event;
+use crate::gpu::{self, Chosen};
+use crate::model::{Loading, ModelConfig, OpenedModel};
+use crate::plan::{self, MemoryPlan, WeightBytes};
+use crate::session::Session;
+use crate::train::{RunState, TrainInput, TrainJob};
+use crate::{Error, Result};
+
+/// Everything that a run needs to begin, and to begin again on another device.
+pub(super) struct Request<'a> {
+    pub args: &'a TrainArgs,
+    pub shared: &'a Shared,
+    pub device: Chosen,
+    opened: OpenedModel,
+    /// Its hash is known once it has been loaded.
+    pub model: ModelId,
+    embeddings: Vec<Given>,
+    input: TrainInput,
+    /// The names of the pictures.
+    pub pictures: Vec<String>,
+    /// What the user should know about what was read.
+    pub concerns: Vec<Event>,
+    pub folder: PathBuf,
+    /// Ours until the end; none for a dry run, which writes nothing.
+    pub lock: Option<Lock>,
+    /// The run that is in the folder.
+    pub resumable: Option<Resumable>,
+}
+
+/// A job, and the embeddings that its prompts can use besides its own.
+pub(super) struct Loaded {
+    pub job: TrainJob,
+    pub embeddings: Vec<InUse>,
+}
+
+impl<'a> Request<'a> {
+    /// Finds out whatever can be wrong before a model is loaded: the only place that reads, checks and gathers.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the options, the model, the embeddings, the pictures or the folder.
+    pub async fn prepare(args: &'a TrainArgs, shared: &'a Shared, out: &mut Output) -> Result<Self> {
+        let config = &args.config;
+        let device = gpu::choose(shared.device)?;
+        let opened = locate::model_for(shared, &Outlook::new(shared, &device, &planned(config)), out).await?;
+        let embeddings = read::given(&args.embeddings, shared, out).await?;
+        let mut tokenizers = opened.tokenizers.clone();
+        for given in &embeddings {
+            tokenizers.add_word(&given.embedding.token, given.embedding.vectors())?;
+        }
+        let init = pictures::init(config.init.as_deref())?;
+        crate::train::check(config, &init, &opened.config, tokenizers.first())?;
+        tokenizers.add_word(&config.token, config.vectors as usize)?;
+        let side = crate::train::side(config, &opened.config);
+        let Gathered { input, concerns } = pictures::gather(args, init, side)?;
+        let folder = args.out.clone().unwrap_or_else(|| default_folder(&config.token));
+        files::check_writable(&folder)?;
+        if let Some(record) = &args.record {
+            check_record(record, args.overwrite)?;
+        }
+        let lock = if args.dry_run { None } else { Some(Lock::take(&folder)?) };
+        let resumable = folder::find(&folder, args.overwrite, args.resume)?;
+        out.event(&device.event())?;
+        Ok(Self {
+            model: ModelId::named(&*opened.source),
+            pictures: input.pictures.iter().map(|picture| picture.picture.name.clone()).collect(),
+            args,
+            shared,
+            device,
+            opened,
+            embeddings,
+            input,
+            concerns,
+            folder,
+            lock,
+            resumable,
+        })
+    }
+
+    pub fn config(&self) -> &'a TrainConfig {
+        &self.args.config
+    }
+
+    /// The state of the run that is in the folder.
+    pub fn state(&self) -> Option<&RunState> {
+        self.resumable.as_ref().map(|resumable| &resumable.state)
+    }
+
+    /// What the job learns from; large, so it is given away if nobody will ask for it again.
+    pub fn input(&mut self) -> TrainInput {
+        if self.args.dry_run || self.args.on_device_lost == OnDeviceLost::Resume {
+            self.input.clone()
+        } else {
+            std::mem::take(&mut self.input)
+        }
+    }
+
+    /// Loads the model onto the device, with the embeddings that prompts can use.
+    pub async fn session(&mut self, out: &mut Output) -> Result<(Session, Vec<InUse>)> {
+        let planned = planned(self.config());
+        let outlook = Outlook::new(self.shared, &self.device, &planned);
+        let loaded = load::session(&outlook, &self.opened, self.loading(), out);
+        let mut session = panics::caught_in(loaded).await?;
+        self.model.hash.clone_from(&session.model().unet_hash);
+        let embeddings = read::add_to(&mut session, &self.embeddings, &self.model, out)?;
+        Ok((session, embeddings))
+    }
+
+    /// Loads the model and makes the job, at its beginning or where a state has it.
+    pub async fn job(&mut self, state: Option<&RunState>, out: &mut Output) -> Result<Loaded> {
+        let (session, embeddings) = self.session(out).await?;
+        let input = self.input();
+        let job = match state {
+            Some(state) => session.resume(self.config(), input, state).map_err(|error| self.advised(error))?,
+            None => session.train(self.config(), input)?,
+        };
+        Ok(Loaded { job, embeddings })
+    }
+
+    /// What of the model a run needs.
+    pub fn loading(&self) -> Loading {
+        Loading { decoder: self.config().preview_every > 0, hash: true, ..Loading::default() }
+    }
+
+    /// An error with what to do about inputs that changed.
+    fn advised(&self, error: Error) -> Error {
+        match error {
+            Error::Changed { step, mut changes } => {
+                let folder = self.folder.display();
+                changes.push(format!(
+                    "(the run is in {folder}: give another --out to leave it alone, or --overwrite to start over there)"
+                ));
+                Error::Changed { step, changes }
+            }
+            other => other,
+        }
+    }
+}
+
+/// How much memory a run will need.
+fn planned(config: &TrainConfig) -> impl Fn(&ModelConfig, WeightBytes, bool) -> MemoryPlan {
+    move |model, weights, on_cpu| {
+        let side = crate::train::side(config, model);
+        let job = plan::Job { height: side, width: side, batch: config.batch_size };
+        let recompute = crate::train::recomputes(config, model);
+        let previews = (config.preview_every > 0).then(|| plan::Job::preview(model));
+        MemoryPlan::training(model, weights, job, recompute, previews, on_cpu)
+    }
+}
+
+/// Refuses a file of choices that cannot be written.
+fn check_record(record: &Path, overwrite: bool) -> Result<()> {
+    if record.exists() && !overwrite {
+        let text = format!("{} exists already: give --record another name, or --overwrite", record.display());
+        return Err(Error::Usage(text));
+    }
+    files::check_writable(files::folder_of(record))?;
+    Ok(())
+}
+
+/// `runs/` and those letters of the token that can be in a file's name.
+fn default_folder(token: &str) -> PathBuf {
+    let stem: String = token.chars().filter(|c| c.is_alphanumeric() || "-_".contains(*c)).collect();
+    Path::new("runs").join(if stem.is_empty() { "word" } else { &stem })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_names_its_folder() {
+        assert_eq!(default_folder("<my-peach>"), Path::new("runs/my-peach"));
+        assert_eq!(default_folder("../../*"), Path::new("runs/word"));
+    }
+}
