@@ -46,7 +46,7 @@ impl Kind {
     }
 }
 
-/// What a word starts from.
+/// What the vectors of an embedding start from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Init {
     /// The vectors of an embedding.

@@ -1,4 +1,4 @@
-//! What a word starts from.
+//! What the vectors start from.
 
 use crate::config::{Init, TrainConfig, option_name};
 use crate::model::Model;
@@ -51,7 +51,7 @@ fn for_encoder(config: &TrainConfig, init: &Init, i: usize, encoder: &TextEncode
     Ok(Rows { values, width })
 }
 
-/// The ids of the words of an initializer, of which there may be as many as vectors.
+/// The ids of an initializer phrase, of which there may be as many as there are vectors.
 pub(super) fn phrase_ids(phrase: &str, vectors: usize, tokenizer: &ClipTokenizer) -> Result<Vec<u32>> {
     let ids = tokenizer.encode(phrase);
     if ids.is_empty() {

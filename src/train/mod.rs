@@ -1,8 +1,9 @@
-//! Textual Inversion: pictures become a word.
+//! Textual Inversion: pictures become an embedding.
 //!
-//! v* = argmin_v E || eps - eps_theta(z_t, t, c_theta(y)) ||^2 (arXiv 2208.01618), where only the rows of the new word
-//! move. A [`TrainJob`] encodes the pictures, checks the first gradient, makes steps, evaluates on a fixed batch and makes
-//! previews; each call of [`TrainJob::next`] does one of these and says what happened.
+//! v* = argmin_v E || eps - eps_theta(z_t, t, c_theta(y)) ||^2 (arXiv 2208.01618), where only the vectors of the new
+//! embedding move. A [`TrainJob`] encodes the pictures, checks the first gradient, makes steps, evaluates on fixed batches and
+//! makes previews; each call of [`TrainJob::next`] does one of these and returns what happened. Its parts have one duty each:
+//! `learner` is what is learned, `evaluations` what it is measured by, `previews` what it shows, `guard` what watches over it.
 
 mod check;
 mod choices;

@@ -61,7 +61,7 @@ impl Previews {
             }
         };
         let next = match job.next().await {
-            // A picture is no reason to lose a run: in f16 some decoders overflow.
+            // A run must not be lost for a picture: in f16 some decoders overflow.
             Err(Error::Gpu { during, reason }) if during == DECODING => {
                 self.picture = None;
                 return Ok(Made::All(Some(Event::warning("no-preview", format!("no preview: {reason}")))));

@@ -1,8 +1,8 @@
-//! The sentences a word is learned in.
+//! The sentences that an embedding is learned in.
 //!
 //! A picture is shown with a sentence drawn at random, so that the vector takes on the thing and not one way of speaking of
 //! it (arXiv 2208.01618, section 4 and appendix). As in diffusers, kohya and A1111 there are 27 for a thing and 19 for a
-//! style; the wording is our own. `{}` is where the word goes; A1111's `[name]` is understood in files.
+//! style; the wording is our own. `{}` is where the placeholder token goes; A1111's `[name]` is understood in files.
 
 use crate::config::Kind;
 use crate::error::{Error, Result};
@@ -61,7 +61,7 @@ const STYLE: [&str; 19] = [
     "artwork in {} style",
 ];
 
-/// The sentences for a kind of word.
+/// The sentences for a kind of embedding.
 pub fn templates(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Object => &OBJECT,
@@ -69,7 +69,7 @@ pub fn templates(kind: Kind) -> &'static [&'static str] {
     }
 }
 
-/// Puts the word, or the words of several vectors, in the place of the slot.
+/// Puts the placeholder token in the place of the slot.
 pub fn fill(template: &str, token: &str) -> String {
     template.replacen("{}", token, 1)
 }
@@ -85,12 +85,12 @@ pub fn parse_template(sentence: &str) -> std::result::Result<String, String> {
     }
     match sentence.matches("{}").count() {
         1 => Ok(sentence),
-        0 => Err(format!("{sentence:?} has no {{}} to put the word in")),
-        slots => Err(format!("{sentence:?} has {slots} places for the word instead of one")),
+        0 => Err(format!("{sentence:?} has no {{}} where the token goes")),
+        slots => Err(format!("{sentence:?} has {slots} places for the token instead of one")),
     }
 }
 
-/// Reads a file of sentences, one on a line. Empty lines and those that start with `#` are passed over.
+/// Reads a file of sentences, one per line. Empty lines and those that start with `#` are skipped.
 ///
 /// # Errors
 /// [`Error::BadFile`] with the number of the first line that is wrong, or if there is no sentence at all.
@@ -105,7 +105,7 @@ pub fn parse_template_file(text: &str, file_name: &str) -> Result<Vec<String>> {
         found.push(parse_template(line).map_err(|reason| bad(format!("line {}: {reason}", index + 1)))?);
     }
     if found.is_empty() {
-        return Err(bad("there is no sentence in it: write one on a line, such as `a photo of a {}`".to_owned()));
+        return Err(bad("it holds no sentence: write one per line, such as `a photo of a {}`".to_owned()));
     }
     Ok(found)
 }

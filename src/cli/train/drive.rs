@@ -23,7 +23,7 @@ use crate::sample::Label;
 use crate::train::{RunState, TrainJob};
 use crate::{Error, Result};
 
-/// A run, and everybody who is told about it.
+/// A run, and everybody to whom it reports.
 pub(super) struct Run<'a> {
     pub request: Request<'a>,
     pub job: TrainJob,

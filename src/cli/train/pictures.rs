@@ -1,4 +1,4 @@
-//! What a word is learned from: pictures and captions, read and checked before a model is loaded.
+//! What an embedding is learned from: pictures and captions, read and checked before a model is loaded.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ pub(super) struct Gathered {
     pub concerns: Vec<Event>,
 }
 
-/// What the embedding starts from: the only place where a file is told from a phrase.
+/// What the embedding starts from: the only place that decides between a file and a phrase.
 pub(super) fn init(typed: Option<&str>) -> Result<Init> {
     Ok(match typed {
         Some(file) if names_a_file(file) => Init::Embedding(embeddings::read_file(Path::new(file))?),

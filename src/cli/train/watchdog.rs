@@ -81,7 +81,7 @@ mod tests {
     fn a_machine_that_slept_has_not_waited() {
         let seconds = Duration::from_secs_f64;
         let mut waiting = Waiting::default();
-        let mut look = |told: f64| waiting.look(seconds(told), seconds(0.5)).as_secs_f64();
+        let mut look = |clock: f64| waiting.look(seconds(clock), seconds(0.5)).as_secs_f64();
         assert_eq!([0.0, 0.3, 0.8, 1.3].map(&mut look), [0.0, 0.3, 0.8, 1.3]);
         // The lid was closed for an hour; then the answer came.
         assert_eq!([3601.3, 3601.8, 0.0].map(&mut look), [1.8, 2.3, 0.0]);
