@@ -33,7 +33,7 @@ struct Report<'a> {
     out: &'a mut Output,
 }
 
-/// Measures the model that is asked for.
+/// Measures a model.
 pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> Result<()> {
     if args.steps == 0 || args.batch.contains(&0) || args.seconds.is_nan() {
         return Err(Error::Usage("--steps and --batch must be at least 1, --seconds a number".to_owned()));
@@ -77,7 +77,7 @@ fn planned(args: &BenchArgs) -> impl Fn(&ModelConfig, plan::WeightBytes, bool) -
     }
 }
 
-/// The model that is measured: the one that is asked for, or one of its kind with random weights.
+/// The model to measure: the given one, or one of its kind with random weights.
 async fn model(args: &BenchArgs, shared: &Shared, out: &mut Output) -> Result<(Rc<dyn Source>, ModelId)> {
     let family = match args.random {
         None => {
@@ -151,7 +151,7 @@ impl<'a> Report<'a> {
         Ok(())
     }
 
-    /// What a training step is made of, held against what the device does at most, which is given.
+    /// What a training step is made of, compared with the device's measured peak, which is given.
     async fn split(&mut self, batch: u32) -> Result<Peak> {
         let peak = self.bench.peak().await?;
         self.object["peak_gflops"] = json!(peak.gflops);

@@ -50,10 +50,10 @@ struct Run<'a> {
     out: &'a mut Output,
 }
 
-/// Makes the pictures that are asked for.
+/// Makes the pictures.
 ///
 /// # Errors
-/// Whatever is wrong with the options, the model, an embedding or a prompt, before any picture is made; then whatever stopped
+/// What is wrong with the options, the model, an embedding or a prompt, before any picture is made; later, what stopped
 /// the work.
 pub(super) async fn run(args: &GenerateArgs, shared: &Shared, out: &mut Output) -> Result<()> {
     let begun = Instant::now();
@@ -92,7 +92,7 @@ pub(super) async fn run(args: &GenerateArgs, shared: &Shared, out: &mut Output) 
     };
     let seeded = latents.is_none();
     let mut run = Run { config: config.clone(), seeded, model, embeddings, target, interrupt, steps: 0, out };
-    // All jobs are made before any is run, so that whatever is wrong with one is reported at once.
+    // All jobs are made before any is run, so that a mistake in one is reported at once.
     if args.compare {
         let pairs = args.prompts.iter().map(|prompt| Pair::of(prompt, &session));
         let jobs = pairs.map(|pair| {
@@ -230,7 +230,7 @@ impl Run<'_> {
             let prompts: Vec<String> = compared.iter().map(|compared| compared.pair.with.clone()).collect();
             let picture = sheet(compared, &self.config, self.seeded, &self.model, &self.embeddings);
             let mut text = self.label(&prompts.join("\n"), 0, &picture);
-            // Programs that read the settings of one picture would take them for the sheet's.
+            // Programs that read the settings of one picture would mistake them for the sheet's.
             text.retain(|(key, _)| key != "parameters" && key != "size");
             self.save("sheet", &picture, &text)?;
         }

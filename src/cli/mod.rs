@@ -48,7 +48,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> std::result::Resu
     let json = arguments.iter().any(|argument| argument == "--json");
     let (arguments, pictures) = settings::expand(arguments).map_err(|error| report(&error, json))?;
     let mut cli = Cli::try_parse_from(&arguments).map_err(|error| {
-        // Where a pipe is closed nobody reads along.
+        // If the pipe is closed, nobody is reading.
         let _written = error.print();
         if error.use_stderr() && json {
             let _written = json::error_line(exit::USAGE, &sentence(&error.to_string()));
@@ -65,10 +65,10 @@ fn sentence(message: &str) -> String {
     message.strip_prefix("error: ").unwrap_or(message).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Does what the arguments say.
+/// Runs the command that the arguments ask for.
 ///
 /// # Errors
-/// Whatever stopped it, for [`finish`].
+/// What stopped it, for [`finish`].
 pub fn run(cli: &Cli) -> Result<()> {
     failpoints::arm();
     join_the_pool();
@@ -105,7 +105,7 @@ pub fn finish(cli: &Cli, ended: Result<()>) -> ExitCode {
 
 /// Reports what went wrong.
 fn report(error: &Error, json: bool) -> ExitCode {
-    // Whoever interrupted a job knows it, and has read what was saved.
+    // A user who interrupted a job knows it, and has read what was saved.
     if !matches!(error, Error::Interrupted { .. }) {
         let _written = writeln!(std::io::stderr(), "error: {}", wording::of_error(error));
     }
@@ -116,7 +116,7 @@ fn report(error: &Error, json: bool) -> ExitCode {
     ExitCode::from(status)
 }
 
-/// Whether the reader of our standard output went away, as `head` does when it has seen enough: no fault of anybody's.
+/// Whether the reader of our standard output went away, as `head` does when it has seen enough: not a failure.
 fn is_closed_pipe(error: &Error) -> bool {
     match error {
         Error::Write { path, source } => path == Path::new(STDOUT) && source.kind() == ErrorKind::BrokenPipe,

@@ -18,7 +18,7 @@ use crate::schedule::{PredictionType, Sampler};
 use crate::source::Source;
 use crate::weights::{Header, files};
 
-/// Describes the model that is asked for, after the one in the program.
+/// Describes the built-in model, and then the one given with --model.
 pub(super) async fn run(shared: &Shared, out: &mut Output) -> Result<()> {
     if shared.model.is_some() {
         let here = Shared { model: None, base: None, prediction_type: None, ..shared.clone() };

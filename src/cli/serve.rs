@@ -1,6 +1,6 @@
 //! `pseudoword serve`: the page, for browsers on this machine.
 //!
-//! A server for one person and a few static files: GET and HEAD, one thread for each connection, nothing outside of the
+//! A server for one person and a few static files: GET and HEAD, one thread for each connection, nothing outside the
 //! folder. Browsers start WebAssembly from a stream only with the right type, and offer the GPU only to `https` and to
 //! this machine itself, so it listens on the loopback address and nowhere else.
 
@@ -94,7 +94,7 @@ fn answer(connection: &TcpStream, folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The file that is meant; none for anything outside of the folder.
+/// The file that is meant; none for anything outside the folder.
 fn place(target: &str, folder: &Path) -> Option<PathBuf> {
     let path = decode(target.split(['?', '#']).next()?.strip_prefix('/')?)?;
     let path = Path::new(&path);

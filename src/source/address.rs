@@ -1,10 +1,10 @@
-//! What somebody typed, understood: a path, an `https` address, or a repository on the Hugging Face Hub.
+//! What the user typed, parsed: a path, an `https` address, or a repository on the Hugging Face Hub.
 //!
 //! The rules, in this order:
 //! 1. A file or folder that exists is meant, whatever its name looks like.
 //! 2. `https://...` is an address. One of the Hub's pages (`/blob/`, `/raw/`, `/resolve/`, `/tree/` or none of these)
 //!    means the repository, or the file in it; `hf://...` likewise.
-//! 3. What looks like a path (`/x`, `./x`, `~/x`, a backslash, `folder/word.pt`) is a file that is not there.
+//! 3. Anything that looks like a path (`/x`, `./x`, `~/x`, a backslash, `folder/word.pt`) is a file that is not there.
 //! 4. `owner/name`, `owner/name@revision` and `owner/name/folder/file` are on the Hub, `datasets/owner/name` too.
 //! 5. A single word is none of these; callers look among the stored embeddings first.
 
@@ -99,7 +99,7 @@ impl Display for HubAddress {
     }
 }
 
-/// The branch that is meant where none is named.
+/// The branch that is used where none is named.
 pub const MAIN: &str = "main";
 
 impl Address {
@@ -231,7 +231,7 @@ fn address(kind: RepoKind, owner: &str, name: &str, revision: String, path: &str
     Ok(HubAddress { repo: Repo { kind, id: format!("{owner}/{name}") }, revision, path })
 }
 
-/// Whether a relative path with slashes stays where it is put, on every system: nothing that a server says may lead
+/// Whether a relative path with slashes stays inside its folder, on every system: no path from a server may lead
 /// anywhere else.
 pub fn is_safe_path(path: &str) -> bool {
     let odd = |c: char| c.is_control() || "\\:*?\"<>|".contains(c);

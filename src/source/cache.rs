@@ -24,7 +24,7 @@ use crate::base::files::{folder_of, make_folder, remove, sync_folder, write_with
 /// Marks a folder that backups may leave out (bford.info/cachedir).
 const CACHE_TAG: &[u8] =
     b"Signature: 8a477f597d28d172789f06886806bc55\n# This folder is a cache of Hugging Face Hub files.\n";
-/// More files than this in a snapshot are not looked at.
+/// More files than this in a snapshot are ignored.
 const MOST: usize = 100_000;
 
 /// A folder in the layout of Python's cache.
@@ -68,7 +68,7 @@ impl Cache {
         self.folder(repo).join("snapshots").join(commit).join(path)
     }
 
-    /// The commit that a revision was at when it was last asked for.
+    /// The commit that a revision was at when the Hub was last asked.
     pub fn commit(&self, repo: &Repo, revision: &str) -> Option<String> {
         if is_hash(revision, 40) {
             let known = self.folder(repo).join("snapshots").join(revision).is_dir();
@@ -94,7 +94,8 @@ impl Cache {
         Ok(write_with_folder(&revision, listing.commit.as_bytes())?)
     }
 
-    /// The files that are here of what a revision was at, whoever fetched them. None if there are none.
+    /// The cached files of the commit that a revision was at, no matter which program fetched them. None if there are
+    /// none.
     ///
     /// # Errors
     /// [`Problem::Read`] if a folder of the cache cannot be read.
@@ -143,7 +144,7 @@ impl Cache {
         Ok(None)
     }
 
-    /// Puts a content that is here under its name.
+    /// Gives a content that is here its name.
     pub(super) fn link(&self, listing: &Listing, file: &RemoteFile) -> Result<PathBuf, Problem> {
         let pointer = self.pointer(&listing.repo, &listing.commit, &file.path);
         let blob = self.blob(&listing.repo, file);
@@ -198,7 +199,7 @@ fn blob_name(pointer: &Path) -> Option<String> {
 #[cfg(unix)]
 fn symlink(target: &str, pointer: &Path) -> bool {
     let made = std::os::unix::fs::symlink(target, pointer);
-    // Another process made the same link meanwhile.
+    // Another process made the same link in the meantime.
     made.is_ok() || fs::read_link(pointer).is_ok_and(|there| there == Path::new(target))
 }
 

@@ -1,8 +1,8 @@
-//! Which file of a repository holds its embedding: the layout of the concepts library, and everything near it.
+//! Which file of a repository holds its embedding: the layout of the concepts library, and similar ones.
 //!
 //! `learned_embeds.safetensors` comes first, then `learned_embeds.bin` (`diffusers/loaders/textual_inversion.py`);
-//! beside them `token_identifier.txt`, `type_of_concept.txt` and `concept_images/`. The embedding's name is never derived
-//! from the repository's: that is the slug of a title.
+//! beside them `token_identifier.txt`, `type_of_concept.txt` and `concept_images/`. The embedding's name is never
+//! derived from the repository's: that is the slug of a title.
 
 use super::Problem;
 use super::hub::{Listing, RemoteFile};
@@ -82,7 +82,7 @@ pub fn token(text: &str) -> Option<&str> {
     (!text.is_empty() && text.chars().count() <= 64 && !text.contains(|c: char| c.is_control())).then_some(text)
 }
 
-/// `folder/` of `folder/file`, nothing of `file`.
+/// `folder/` for `folder/file`, nothing for `file`.
 fn folder_of(path: &str) -> &str {
     path.rfind('/').map_or("", |at| &path[..=at])
 }

@@ -6,8 +6,8 @@
 //!   where there is none, a SHA-256 that is known beforehand), and `Content-Range` is checked; otherwise it starts from
 //!   zero;
 //! - a cut connection, 408, 429 and 5xx are tried again, nothing else is;
-//! - length and SHA-256 are checked where they are known, and pages or pointers are not taken for files;
-//! - whatever goes wrong, the part stays if it can be resumed and goes if it cannot.
+//! - length and SHA-256 are checked where they are known, and pages and pointers are not mistaken for files;
+//! - when something goes wrong, the part stays if it can be resumed and is removed if it cannot.
 
 use web_time::Instant;
 
@@ -18,9 +18,9 @@ use super::transport::Response;
 use super::verify::{Check, FileRequest, a_page, may_be_a_page};
 use super::{LocalFuture, Problem};
 
-/// Where a file grows until it is whole; outlives the program.
+/// Where a file grows until it is complete; outlives the program.
 pub trait Part {
-    /// Bytes that are there.
+    /// Bytes that are there so far.
     fn length(&self) -> u64;
 
     /// The entity tag with which they came, as the server wrote it.
@@ -39,7 +39,7 @@ pub trait Part {
     fn publish(&mut self) -> LocalFuture<'_, Result<(), Problem>>;
 }
 
-/// How a download ended well.
+/// How a successful download ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The file is whole, verified and published.
@@ -116,7 +116,7 @@ struct Download<'a, 't> {
 }
 
 impl Download<'_, '_> {
-    /// Looks through what an earlier run left.
+    /// Checks what an earlier run left.
     async fn take_stock(&mut self) -> Result<(), Problem> {
         let length = self.part.length();
         if length == 0 {
@@ -273,7 +273,7 @@ impl Download<'_, '_> {
         self.finish(tag).await
     }
 
-    /// Everything is here: verifies and publishes.
+    /// All bytes have arrived: verifies and publishes the file.
     async fn finish(&mut self, validator: Option<String>) -> Result<Outcome, Setback> {
         let length = self.check.length();
         let check = std::mem::replace(&mut self.check, Check::new());

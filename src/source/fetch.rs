@@ -1,4 +1,4 @@
-//! What was typed, as verified files on this machine: the one place that native front ends ask.
+//! From what the user typed to verified files on this machine: the one place that native front ends ask.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -22,11 +22,11 @@ use super::transport::Transport;
 use super::{LocalFuture, Problem, Source, web};
 use crate::Result;
 
-/// Fetches files from wherever they are.
+/// Fetches files, from the Hub, the web or this machine.
 pub struct Sources {
     settings: Settings,
     cache: Cache,
-    /// Made when it is needed first: local files need no certificates.
+    /// Made when it is first needed: local files need no certificates.
     transport: OnceCell<Box<dyn Transport>>,
     patience: Patience,
 }
@@ -101,7 +101,7 @@ impl Sources {
         if self.settings.offline {
             return here.ok_or_else(|| Problem::Offline { what: at.to_string() });
         }
-        // With a copy at hand there is no point in insisting.
+        // With a copy at hand, one attempt is enough.
         let patience = if here.is_some() { Patience { again: 0, ..self.patience } } else { self.patience };
         match (hub::list(&self.link(patience)?, at, report).await, here) {
             (Ok(listing), _) => {
@@ -164,7 +164,7 @@ impl Sources {
     ) -> Result<PathBuf, Problem> {
         let name = listing.name(file);
         let _lock = Lock::take(&self.cache.lock(&listing.repo, file), &name, report)?;
-        // Whoever held the lock may have fetched it.
+        // The process that held the lock may have fetched it.
         if let Some(place) = self.cache.find(listing, file, self.settings.verify)? {
             return Ok(place);
         }
@@ -231,7 +231,7 @@ impl Sources {
         Ok((listing, files))
     }
 
-    /// Fetches files of a model, as a source in which only they are seen: two precisions side by side in the cache do
+    /// Fetches files of a model, as a source that has only them: two precisions side by side in the cache do
     /// not get mixed up.
     ///
     /// # Errors
@@ -279,7 +279,7 @@ impl Source for LocalFiles {
     }
 }
 
-/// Bytes that an earlier run left on the way to a file.
+/// Bytes of a file that an earlier run left.
 fn part_length(place: &Path) -> u64 {
     let mut name = place.file_name().unwrap_or_default().to_owned();
     name.push(".part");

@@ -18,7 +18,7 @@ use super::{LocalFuture, Problem};
 /// Bytes that are read at a time.
 const CHUNK: usize = 128 << 10;
 
-/// How long nothing may happen.
+/// How long to wait while nothing happens.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
     /// Until there is a connection, encryption included.
@@ -131,7 +131,7 @@ impl Incoming {
                     return Ok(Some(bytes));
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // The head was understood, so whatever breaks now broke under way.
+                // The head was understood, so a failure from here on broke the transfer.
                 Err(error) => return Err(Broken { fault: Fault::Cut, ..broken(Failure::from(error)) }),
             }
         }
@@ -163,7 +163,7 @@ fn broken(failure: Failure) -> Broken {
             | ErrorKind::WouldBlock => (Fault::Cut, error.to_string()),
             ErrorKind::ConnectionRefused => (Fault::Unreachable, "nothing listens there".to_owned()),
             ErrorKind::InvalidData => (Fault::Refused, error.to_string()),
-            // Names that are not found come without a kind of their own.
+            // There is no separate kind for names that are not found.
             _ => (Fault::Unreachable, error.to_string()),
         },
         Failure::Rustls(error) => (Fault::Refused, format!("the encrypted connection failed ({error})")),
@@ -175,7 +175,7 @@ fn broken(failure: Failure) -> Broken {
     Broken { fault, reason }
 }
 
-/// The bytes that are free for us where a folder is or will be. None if the system does not know.
+/// The bytes that are free to us where a folder is or will be. None if the system does not know.
 pub(super) fn free_bytes(folder: &Path) -> Option<u64> {
     #[cfg(unix)]
     {
@@ -190,7 +190,7 @@ pub(super) fn free_bytes(folder: &Path) -> Option<u64> {
     }
 }
 
-/// Checks that so many more bytes fit; a system that does not know is assumed to have room.
+/// Checks that this many more bytes fit; a system that does not know is assumed to have room.
 pub(super) fn check_room(folder: &Path, needed: u64) -> Result<(), Problem> {
     match free_bytes(folder) {
         Some(free) if free < needed => Err(Problem::NoSpace { folder: folder.to_owned(), needed, free }),

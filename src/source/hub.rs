@@ -2,8 +2,8 @@
 //! question.
 //!
 //! `GET {endpoint}/api/models/{owner}/{name}/revision/{revision}?blobs=true` (as
-//! `HfApi.model_info(files_metadata=True)`); files are then fetched at that commit, so a branch that moves meanwhile
-//! does not mix two states.
+//! `HfApi.model_info(files_metadata=True)`); files are then fetched at that commit, so a branch that moves in the
+//! meantime does not mix two states.
 
 use serde::Deserialize;
 
@@ -59,7 +59,7 @@ impl Listing {
         self.files.iter().find(|file| file.path == path)
     }
 
-    /// What to call a file in messages.
+    /// A file's name in messages.
     pub fn name(&self, file: &RemoteFile) -> String {
         format!("{}/{}", self.repo, file.path)
     }
@@ -147,7 +147,7 @@ fn parse(bytes: &[u8], at: &HubAddress) -> Result<Listing, String> {
     Ok(Listing { repo: at.repo.clone(), revision: at.revision.clone(), commit: info.sha, files, local: false })
 }
 
-/// Whether a text is so many lower-case hexadecimal digits; such a text is safe as a file's name.
+/// Whether a text is this many lower-case hexadecimal digits; such a text is safe as a file's name.
 pub(super) fn is_hash(text: &str, digits: usize) -> bool {
     text.len() == digits && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }

@@ -1,5 +1,5 @@
-//! What may be done on the network, whoever brings the bytes: who may be asked, who gets the token, which redirections
-//! are followed, what a status means.
+//! What is allowed on the network, over any transport: which hosts may be asked, which get the token, which
+//! redirections are followed, what a status means.
 
 use super::Problem;
 use super::progress::Report;
@@ -11,7 +11,7 @@ use super::url::Url;
 /// Redirections that are followed for one file.
 const REDIRECTS: usize = 10;
 
-/// The network, with what may be done on it.
+/// The network, with the rules for using it.
 #[derive(Clone, Copy)]
 pub struct Link<'a> {
     /// How bytes come.
@@ -74,7 +74,7 @@ impl Link<'_> {
     /// A small answer, whole: the Hub's about a repository.
     ///
     /// # Errors
-    /// Whatever the status means, [`Problem::TooLong`] beyond `limit` bytes.
+    /// The problem that the status means, and [`Problem::TooLong`] beyond `limit` bytes.
     pub async fn read(&self, what: &str, url: &Url, limit: usize, report: &mut Report<'_>) -> Result<Vec<u8>, Problem> {
         let mut tries = Tries::new(self.patience);
         loop {
@@ -159,7 +159,7 @@ impl Link<'_> {
 }
 
 fn redirected(from: &Url, to: &str, reason: String) -> Problem {
-    // A redirection may hold a signature in its query, which belongs into no message.
+    // A redirection may hold a signature in its query, which must not appear in messages.
     let to = to.split('?').next().unwrap_or_default();
     let to = if to.contains('@') { "an address with a user name".to_owned() } else { to.to_owned() };
     Problem::Redirected { from: from.shown(), to, reason }

@@ -2,7 +2,7 @@
 //!
 //! Two small interfaces, asynchronous because a browser has no other. [`Source`] is the files of a model, in ranges, so
 //! that one of any size can be read one tensor at a time. [`transport::Transport`] is how bytes come over the network;
-//! with [`download::Part`] (where they grow) it is all that a platform has to bring:
+//! with [`download::Part`] (where they grow) it is all that a platform has to provide:
 //!
 //! ```text
 //! what was typed -> address -> hub (which files, sizes, hashes) -> concept | model (which of them)
@@ -54,7 +54,7 @@ pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// The files of one model, by their paths in the diffusers folder layout (`unet/config.json`).
 pub trait Source {
-    /// What to call it in messages.
+    /// Its name in messages.
     fn name(&self) -> String;
 
     /// The length of a file in bytes; none if there is no such file.

@@ -12,7 +12,7 @@ pub struct ModelFiles {
     pub configs: Vec<RemoteFile>,
     /// The weights.
     pub weights: Vec<RemoteFile>,
-    /// What was not as preferred, in sentences.
+    /// Where a second choice was taken, in sentences.
     pub notes: Vec<String>,
 }
 
@@ -87,7 +87,7 @@ pub fn choose(listing: &Listing, folder: Option<&str>, precision: Precision) -> 
     Err(unfit(format!("{place} {}{}", missing.join(", "), suggestion(listing))))
 }
 
-/// What a repository is, if it is known not to be such a model.
+/// What a repository is, if it is recognised as something else.
 fn instead(listing: &Listing, prefix: &str) -> Option<&'static str> {
     let has = |path: &str| listing.get(&format!("{prefix}{path}")).is_some();
     if has("text_encoder_2/config.json") || has("transformer/config.json") {

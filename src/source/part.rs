@@ -29,10 +29,10 @@ pub struct FilePart {
 }
 
 impl FilePart {
-    /// Opens what an earlier run left on the way to `place`, if anything. The caller holds the lock.
+    /// Opens what an earlier run left of the file at `place`, if anything. The caller holds the lock.
     ///
     /// # Errors
-    /// [`Problem::Write`] if the folder cannot be made or the part not be opened.
+    /// [`Problem::Write`] if the folder cannot be made or the part cannot be opened.
     pub fn open(place: &Path) -> Result<Self, Problem> {
         make_folder(folder_of(place))?;
         let (part, tag_path) = (with_ending(place, ".part"), with_ending(place, ".part.tag"));
@@ -103,7 +103,7 @@ impl FilePart {
         }
         let place = self.place.clone();
         sync_folder(folder_of(&place)).map_err(|source| Problem::Write { path: place, source })?;
-        // The file is there; a tag that stays behind belongs to no bytes.
+        // The file is in place; a tag that is left over belongs to no bytes.
         let _removed = fs::remove_file(&self.tag_path);
         Ok(())
     }
@@ -155,7 +155,7 @@ impl Lock {
         loop {
             let file = FileLock::open(path).map_err(failed)?;
             match file.attempt() {
-                // Somebody may have removed the file between the two: then it is made and locked again.
+                // The file may have been removed in between: then it is made and locked again.
                 Attempt::Locked if file.is_at(path) => return Ok(Self { _file: Some(file) }),
                 Attempt::Locked => {}
                 Attempt::Busy => {

@@ -1,4 +1,4 @@
-//! What can go wrong between a name that somebody typed and a file that can be trusted.
+//! What can go wrong between a name that the user typed and a file that can be trusted.
 //!
 //! Every message says what is wrong, where, and what to do. Bytes that had been downloaded are kept, and the message
 //! says so: the same command resumes from there.
@@ -167,7 +167,7 @@ pub enum Problem {
         found: String,
     },
 
-    /// Something else came than a file.
+    /// Something other than the file arrived.
     #[error("{file}: {reason}")]
     NotTheFile {
         /// The file.
@@ -196,7 +196,7 @@ pub enum Problem {
         reason: String,
     },
 
-    /// A repository in which there is not what was looked for.
+    /// A repository that does not hold what was wanted.
     #[error("{repo} {reason}")]
     Unfit {
         /// The repository.
@@ -270,7 +270,7 @@ impl Problem {
         }
     }
 
-    /// Whether a copy that is here already may stand in: the server could not be asked, which says nothing about the
+    /// Whether a cached copy may be used instead: the server could not be asked, which says nothing about the
     /// file.
     pub fn is_absence(&self) -> bool {
         use Problem::{Busy, Cut, Insecure, Offline, Unreachable};

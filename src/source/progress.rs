@@ -8,7 +8,7 @@ use web_time::Instant;
 
 use crate::event::Event;
 
-/// Something that happens on the way to a file.
+/// Something that happens while a file is fetched.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Notice {
@@ -20,7 +20,7 @@ pub enum Notice {
         what: String,
         /// What happened.
         reason: String,
-        /// When: after so many seconds.
+        /// When, in seconds from now.
         wait: Duration,
     },
     /// Another process is fetching the same file; reported once.
@@ -105,14 +105,14 @@ pub struct Meter {
     /// Bytes of the files before this one.
     before: u64,
     batch_total: Option<u64>,
-    /// When how many bytes had come over the network, in all.
+    /// Moments, and the bytes that had come over the network until then.
     points: VecDeque<(Instant, u64)>,
     received: u64,
     reported: Option<Instant>,
 }
 
 impl Meter {
-    /// For a batch of so many files and bytes.
+    /// For a batch of this many files and bytes.
     pub fn new(files: usize, batch_total: Option<u64>) -> Self {
         Self {
             file: String::new(),

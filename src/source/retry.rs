@@ -103,7 +103,7 @@ impl Tries {
         }
         let doubled = self.patience.pause.saturating_mul(1 << self.made.min(6));
         self.made += 1;
-        // Many clients that were cut off together should not come back together.
+        // Many clients that were cut off together should not all return at the same moment.
         let jitter =
             SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.subsec_micros() % 512);
         let wait = wait.unwrap_or(doubled.mul_f64(0.75 + f64::from(jitter) / 1024.0)).min(self.patience.longest);

@@ -15,7 +15,7 @@ pub const HUB: &str = "https://huggingface.co";
 pub struct Token(String);
 
 impl Token {
-    /// Takes a token as it stands in a variable or a file. None if there is nothing in it that could be one.
+    /// Takes a token from the text of a variable or a file. None if it cannot be one.
     pub fn new(text: &str) -> Option<Self> {
         let text = text.trim();
         (!text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic())).then(|| Self(text.to_owned()))
@@ -120,7 +120,7 @@ impl Settings {
     }
 }
 
-/// `~/x` as a path; variables inside of variables, which Python expands too, are left alone.
+/// `~/x` as a path; variables inside variables, which Python expands too, are left alone.
 fn expand(value: &str, home: Option<&Path>) -> PathBuf {
     match (value.strip_prefix('~'), home) {
         (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => home.join(rest.trim_start_matches('/')),

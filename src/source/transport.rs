@@ -15,7 +15,7 @@ pub trait Transport {
         headers: &'a [(&'static str, String)],
     ) -> LocalFuture<'a, Result<Response, Broken>>;
 
-    /// Lets time pass without holding up a browser.
+    /// Waits without blocking a browser.
     fn sleep(&self, time: Duration) -> LocalFuture<'_, ()>;
 }
 
@@ -68,10 +68,10 @@ pub struct Broken {
 /// Where a connection broke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// It never came about: no such host, nobody there, no network.
+    /// It never came about: no such host, no answer, no network.
     Unreachable,
-    /// It broke or stalled under way.
+    /// It broke or stalled during the transfer.
     Cut,
-    /// The other side cannot be trusted or understood: certificates, protocol. Trying again is of no use.
+    /// The other side cannot be trusted or understood: certificates, protocol. Trying again does not help.
     Refused,
 }

@@ -1,4 +1,4 @@
-//! Web addresses, strictly: `https` or `http`, a host, a path. Whatever could be read in two ways is refused.
+//! Web addresses, strictly: `https` or `http`, a host, a path. Anything that could be read in two ways is refused.
 
 use std::fmt::{self, Display, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

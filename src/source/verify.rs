@@ -11,7 +11,7 @@ use crate::formats;
 /// A file to fetch, and what is known about it.
 #[derive(Debug, Clone)]
 pub struct FileRequest {
-    /// What to call it in messages.
+    /// Its name in messages.
     pub name: String,
     /// Where it is.
     pub url: Url,
@@ -52,7 +52,7 @@ impl Check {
         self.length
     }
 
-    /// Whether so many bytes may still be right; and whether they look like a file.
+    /// Whether this many bytes can still be right, and whether they look like a file.
     pub fn so_far(&self, request: &FileRequest) -> Result<(), Problem> {
         let (file, found) = (request.name.clone(), self.length);
         match request.size {
@@ -99,7 +99,7 @@ pub(super) fn impostor(head: &[u8], name: &str) -> Option<String> {
     (formats::is_web_page(head) && !may_be_a_page(name)).then(|| a_page().to_owned())
 }
 
-/// Whether a file of this name can be a page of the web.
+/// Whether a file of this name can be a web page.
 pub(super) fn may_be_a_page(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     name.ends_with(".html") || name.ends_with(".htm")

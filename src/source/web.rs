@@ -54,7 +54,7 @@ impl Place {
         self.folder.join("about.json")
     }
 
-    /// The copy, if it is what it was.
+    /// The copy, if it is unchanged.
     fn copy(&self) -> Result<Option<About>, Problem> {
         let text = fs::read_to_string(self.about()).unwrap_or_default();
         let Ok(about) = serde_json::from_str::<About>(&text) else { return Ok(None) };
@@ -68,7 +68,7 @@ impl Place {
 /// At most `limit` bytes are accepted.
 ///
 /// # Errors
-/// A [`Problem`]; what had come is kept where it can be resumed.
+/// A [`Problem`]; what was downloaded is kept where it can be resumed.
 pub(super) async fn bring(
     link: Option<&Link<'_>>,
     root: &Path,

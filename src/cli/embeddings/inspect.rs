@@ -42,7 +42,7 @@ pub async fn run(args: &InspectArgs, shared: &Shared, out: &mut Output) -> Resul
     Ok(())
 }
 
-/// One word of a file, and what it is held against.
+/// One embedding of a file, and what it is compared with.
 struct Report<'a> {
     word: &'a FileEmbedding,
     file: &'a EmbeddingFile,

@@ -21,7 +21,7 @@ impl Interrupt {
         which::before();
         ctrlc::set_handler(move || {
             if seen.swap(true, Ordering::SeqCst) {
-                // What is on the disk is whole at any moment.
+                // The files on the disk are complete at every moment.
                 std::process::exit(exit::status(&reason()).into());
             }
             if !quiet {
@@ -90,7 +90,7 @@ mod which {
         handler.filter(|handler| ![IGNORED, FAILED, seen as Handler as usize].contains(&(*handler as usize)))
     }
 
-    /// Runs inside of whatever was interrupted: atomics are all that may be touched.
+    /// Runs inside whatever was interrupted: it may touch only atomics.
     extern "C" fn seen(number: i32) {
         let number = number as u8;
         if number == HANG_UP && STAYS.load(Ordering::SeqCst) {
@@ -108,7 +108,7 @@ mod which {
         STAYS.store(ignored, Ordering::SeqCst);
     }
 
-    /// To be called after that: stands in front of it.
+    /// To be called after that: takes the signals itself, and passes them on to `ctrlc`.
     pub fn after() {
         for number in [INTERRUPT, HANG_UP, TERMINATE] {
             if let Some(next) = function(system::signal(i32::from(number), seen)) {

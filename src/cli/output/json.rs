@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::json;
 
-/// Writes one object as a line, at once: whoever reads along must not wait for a buffer to fill.
+/// Writes one object as a line, at once: a reader must not wait for a buffer to fill.
 pub fn line(value: &impl Serialize) -> io::Result<()> {
     let mut line = serde_json::to_string(value)?;
     line.push('\n');

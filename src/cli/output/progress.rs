@@ -1,4 +1,4 @@
-//! What happens, for people: lines that stay, and a bar for what is under way, on standard error.
+//! What happens, for people: lines that stay, and a bar for the work in progress, on standard error.
 //!
 //! Where standard error is not a terminal, the bar is a plain line every ten seconds.
 
@@ -14,7 +14,7 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// Characters of a bar: with the longest note, a line has room in a terminal of 80.
 const BAR: u64 = 20;
 
-/// What is under way.
+/// The work in progress.
 #[derive(Default)]
 struct Work {
     what: String,
@@ -47,7 +47,7 @@ pub struct Progress {
     training: Training,
 }
 
-/// What is remembered of a training run from one event to the next.
+/// What is remembered of a training run between events.
 #[derive(Default)]
 struct Training {
     /// Whether there is one: the same denoising is then a preview.
@@ -124,7 +124,7 @@ impl Drop for Progress {
 }
 
 fn print(line: &str) {
-    // If standard error is closed, nobody reads along.
+    // If standard error is closed, nobody is reading.
     let _written = writeln!(std::io::stderr(), "{line}");
 }
 
@@ -144,7 +144,7 @@ impl Training {
         }
     }
 
-    /// The state of the work that an event belongs to, if it is about work under way.
+    /// The state of the work that an event belongs to, if it is about work in progress.
     fn work(&self, event: &Event) -> Option<Work> {
         let work = |what: String, done: u32, of: u32, note: String| {
             Some(Work { what, done: done.into(), of: of.into(), note })
@@ -201,7 +201,7 @@ fn line(event: &Event) -> Option<String> {
         }
         Event::Resumed { step, of } => format!("resuming after step {step} of {of}"),
         Event::Skipped { step, reason, skipped } => {
-            format!("step {step} was skipped: {reason} ({skipped} so far); the word is unchanged")
+            format!("step {step} was skipped: {reason} ({skipped} so far); the embedding is unchanged")
         }
         Event::Rewound { step, to, lr, reason } => {
             format!("step {step}: {reason}; going back to step {to}, learning rate {lr} from now on")
@@ -217,7 +217,7 @@ fn line(event: &Event) -> Option<String> {
             }
         }
         Event::Preview { step, path: Some(path) } => format!("step {step}: preview {path}"),
-        // Those under way are only a safety net, and results have their place on standard output.
+        // Those saved during the run are only a safety net, and results have their place on standard output.
         Event::Saved { what, .. }
             if ["checkpoint", "state", "embedding", "picture", "sheet"].contains(&what.as_str()) =>
         {
