@@ -18,6 +18,9 @@ use crate::schedule::{PredictionType, Sampler};
 use crate::source::Source;
 use crate::weights::{Header, files};
 
+/// Steps with which a sampler is tried.
+const STEPS: usize = 25;
+
 /// Describes the built-in model, and then the one given with --model.
 pub(super) async fn run(shared: &Shared, out: &mut Output) -> Result<()> {
     if shared.model.is_some() {
@@ -29,62 +32,79 @@ pub(super) async fn run(shared: &Shared, out: &mut Output) -> Result<()> {
 }
 
 async fn describe(source: &dyn Source, out: &mut Output) -> Result<()> {
-    let config = ModelConfig::read(source).await?;
-    let id = ModelId::of(source).await?;
-    let mut parts = Vec::new();
+    let mut weights = Vec::new();
     for part in Part::WITH_WEIGHTS {
-        parts.push((part, weights(source, part).await?));
+        weights.push((part, Weights::read(source, part).await?));
     }
-    let (text, unet, vae) = (config.text(), &config.unet, &config.vae);
-    let prediction = match config.scheduler.prediction_type {
-        PredictionType::Epsilon => "epsilon",
-        PredictionType::VPrediction => "v-prediction",
-    };
-    let works = |kind: &SamplerKind| Sampler::new(*kind, false, &config.scheduler, 25).is_ok();
-    let samplers: Vec<&str> = SamplerKind::ALL.into_iter().filter(works).map(SamplerKind::name).collect();
-    let latents = vae.pixels_per_latent();
-    let (resolution, family) = (config.resolution(), Embedding::family(text.hidden_size));
+    let config = ModelConfig::read(source).await?;
+    let description = Description { name: source.name(), id: ModelId::of(source).await?, config, weights };
+    out.result(&description.lines().join("\n"), &description.to_json())
+}
 
-    let mut lines = vec![
-        source.name(),
-        format!("  pictures      {resolution} x {resolution} pixels, in steps of {}", config.size_step()),
-        format!(
-            "  words         {} wide ({family}), {} in a prompt",
-            text.hidden_size,
-            text.max_position_embeddings - 2
-        ),
-        format!("  vocabulary    {} tokens", text.vocab_size),
-        format!(
-            "  text encoder  {} layers, {} heads, {}",
-            text.num_hidden_layers, text.num_attention_heads, text.hidden_act
-        ),
-        format!("  U-Net         {:?} channels, predicts {}", unet.block_out_channels, prediction),
-        format!("  autoencoder   {:?} channels, {latents} pixels to a latent", vae.block_out_channels),
-        format!("  samplers      {}", samplers.join(", ")),
-    ];
-    for (name, weights) in &parts {
-        lines.push(match weights {
-            Some(Weights { file, bytes, parameters, types }) => {
-                format!(
-                    "  weights       {name}: {} parameters, {} ({types}), {file}",
-                    millions(*parameters),
-                    size(*bytes)
-                )
-            }
-            None => format!("  weights       {name}: MISSING"),
-        });
+/// What there is to say about a model.
+struct Description {
+    /// The name of its folder or file, as it was given.
+    name: String,
+    id: ModelId,
+    config: ModelConfig,
+    /// Of each part that has any; none where they are missing.
+    weights: Vec<(Part, Option<Weights>)>,
+}
+
+impl Description {
+    /// The samplers that can be used with it.
+    fn samplers(&self) -> Vec<&'static str> {
+        let works = |kind: &SamplerKind| Sampler::new(*kind, false, &self.config.scheduler, STEPS).is_ok();
+        SamplerKind::ALL.into_iter().filter(works).map(SamplerKind::name).collect()
     }
-    lines.extend(id.hash.as_ref().map(|hash| format!("  identity      {hash} (SHA-256 of the U-Net)")));
-    let parts: serde_json::Map<String, Value> = parts
-        .iter()
-        .map(|(part, weights)| (part.folder().to_owned(), weights.as_ref().map_or(Value::Null, Weights::to_json)))
-        .collect();
-    let object = json!({
-        "event": "model", "name": id.name, "hash": id.hash, "resolution": resolution, "size_step": config.size_step(),
-        "width": text.hidden_size, "prompt_tokens": text.max_position_embeddings - 2, "vocabulary": text.vocab_size,
-        "prediction": prediction, "pixels_per_latent": latents, "samplers": samplers, "parts": parts,
-    });
-    out.result(&lines.join("\n"), &object)
+
+    fn prediction(&self) -> &'static str {
+        match self.config.scheduler.prediction_type {
+            PredictionType::Epsilon => "epsilon",
+            PredictionType::VPrediction => "v-prediction",
+        }
+    }
+
+    /// For people.
+    fn lines(&self) -> Vec<String> {
+        let config = &self.config;
+        let (unet, vae, width, resolution) = (&config.unet, &config.vae, config.word_width(), config.resolution());
+        let (family, latents) = (Embedding::family(width), vae.pixels_per_latent());
+        let mut lines = vec![
+            self.name.clone(),
+            format!("  pictures      {resolution} x {resolution} pixels, in steps of {}", config.size_step()),
+            format!("  words         {width} wide ({family}), {} in a prompt", config.prompt_length() - 2),
+        ];
+        for text in &config.text_encoders {
+            let (layers, heads, act) = (text.num_hidden_layers, text.num_attention_heads, &text.hidden_act);
+            lines.push(format!("  vocabulary    {} tokens", text.vocab_size));
+            lines.push(format!("  text encoder  {layers} layers, {heads} heads, {act}"));
+        }
+        lines.push(format!("  U-Net         {:?} channels, predicts {}", unet.block_out_channels, self.prediction()));
+        lines.push(format!("  autoencoder   {:?} channels, {latents} pixels to a latent", vae.block_out_channels));
+        lines.push(format!("  samplers      {}", self.samplers().join(", ")));
+        for (part, weights) in &self.weights {
+            let weights = weights.as_ref().map_or_else(|| "MISSING".to_owned(), Weights::line);
+            lines.push(format!("  weights       {part}: {weights}"));
+        }
+        lines.extend(self.id.hash.as_ref().map(|hash| format!("  identity      {hash} (SHA-256 of the U-Net)")));
+        lines
+    }
+
+    /// For programs.
+    fn to_json(&self) -> Value {
+        let (config, id) = (&self.config, &self.id);
+        let part = |(part, weights): &(Part, Option<Weights>)| {
+            (part.folder().to_owned(), weights.as_ref().map_or(Value::Null, Weights::to_json))
+        };
+        json!({
+            "event": "model", "name": id.name, "hash": id.hash, "resolution": config.resolution(),
+            "size_step": config.size_step(), "width": config.word_width(), "prompt_tokens": config.prompt_length() - 2,
+            "vocabulary": config.text().vocab_size, "prediction": self.prediction(),
+            "pixels_per_latent": config.vae.pixels_per_latent(), "samplers": self.samplers(),
+            "parts": self.weights.iter().map(part).collect::<serde_json::Map<_, _>>(),
+        })
+    }
 }
 
 /// What a weight file holds.
@@ -97,25 +117,27 @@ struct Weights {
 }
 
 impl Weights {
+    fn line(&self) -> String {
+        let Self { file, bytes, parameters, types } = self;
+        format!("{:.2} million parameters, {} ({types}), {file}", *parameters as f64 / 1e6, size(*bytes))
+    }
+
     fn to_json(&self) -> Value {
         json!({"file": self.file, "bytes": self.bytes, "parameters": self.parameters, "types": self.types})
     }
-}
 
-async fn weights(source: &dyn Source, part: Part) -> Result<Option<Weights>> {
-    let Some(paths) = files::find(source, part).await? else { return Ok(None) };
-    let (mut bytes, mut parameters, mut types) = (0, 0, BTreeSet::new());
-    for path in &paths {
-        let length = source.length(path).await?.unwrap_or(0);
-        let header = Header::read(source, path, length).await?;
-        bytes += length;
-        parameters += header.tensors().map(|entry| entry.shape.iter().product::<u64>()).sum::<u64>();
-        types.extend(header.tensors().map(|entry| entry.dtype.to_lowercase()));
+    /// Reads the headers of a part's files; none if there are no files.
+    async fn read(source: &dyn Source, part: Part) -> Result<Option<Self>> {
+        let Some(paths) = files::find(source, part).await? else { return Ok(None) };
+        let (mut bytes, mut parameters, mut types) = (0, 0, BTreeSet::new());
+        for path in &paths {
+            let length = source.length(path).await?.unwrap_or(0);
+            let header = Header::read(source, path, length).await?;
+            bytes += length;
+            parameters += header.tensors().map(|entry| entry.shape.iter().product::<u64>()).sum::<u64>();
+            types.extend(header.tensors().map(|entry| entry.dtype.to_lowercase()));
+        }
+        let types = types.into_iter().collect::<Vec<_>>().join(", ");
+        Ok(Some(Self { file: paths.join(", "), bytes, parameters, types }))
     }
-    let types = types.into_iter().collect::<Vec<_>>().join(", ");
-    Ok(Some(Weights { file: paths.join(", "), bytes, parameters, types }))
-}
-
-fn millions(count: u64) -> String {
-    format!("{:.2} million", count as f64 / 1e6)
 }
