@@ -1,15 +1,18 @@
 //! Which settings a model can be trained with, and what follows from them.
 
 use super::init;
-use super::loss::tape_bytes;
 use crate::config::{Checkpointing, Init, TrainConfig};
 use crate::model::ModelConfig;
+use crate::plan;
 use crate::setting::Setting;
 use crate::text::ClipTokenizer;
 use crate::{Error, Result};
 
 /// The largest side of pictures in pixels.
 const LARGEST: u32 = 2048;
+
+/// Bytes that a training step may hold before blocks are recomputed, where the user leaves that open.
+const MOST_REMEMBERED: u64 = 512 << 20;
 
 /// The side in pixels of the pictures that are trained on.
 pub fn side(config: &TrainConfig, model: &ModelConfig) -> u32 {
@@ -21,7 +24,10 @@ pub fn recomputes(config: &TrainConfig, model: &ModelConfig) -> bool {
     match config.checkpointing {
         Checkpointing::On => true,
         Checkpointing::Off => false,
-        Checkpointing::Auto => tape_bytes(model, side(config, model), config.batch_size) > 512 << 20,
+        Checkpointing::Auto => {
+            let side = side(config, model);
+            plan::remembered(model, plan::Job { height: side, width: side, batch: config.batch_size }) > MOST_REMEMBERED
+        }
     }
 }
 
@@ -89,5 +95,40 @@ impl Range {
             Range::FromZero => "a number from 0",
             Range::BelowOne => "a number from 0 up to, but not including, 1",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::{Family, family_files};
+    use crate::source::Memory;
+
+    fn config(family: Family) -> ModelConfig {
+        let mut memory = Memory::new("m");
+        for (path, bytes) in family_files(family).unwrap() {
+            memory.insert(path, bytes);
+        }
+        pollster::block_on(ModelConfig::read(&memory)).unwrap()
+    }
+
+    #[test]
+    fn blocks_are_recomputed_where_the_step_would_hold_more_than_half_a_gigabyte() {
+        let mini = pollster::block_on(ModelConfig::read(&crate::mini::source())).unwrap();
+        let (sd1, sd2) = (config(Family::Sd1), config(Family::Sd2));
+        // Everything remembered, as the memory plan has it: about 279, 281, 562, 1029 and 2314 MiB.
+        for (model, resolution, batch_size, expected) in [
+            (&mini, 64, 1, false),
+            (&mini, 64, 64, false),
+            (&sd1, 256, 1, false),
+            (&sd1, 256, 2, true),
+            (&sd1, 512, 1, true),
+            (&sd2, 768, 1, true),
+        ] {
+            let config = TrainConfig { resolution: Some(resolution), batch_size, ..TrainConfig::default() };
+            assert_eq!(recomputes(&config, model), expected, "{resolution} pixels, {batch_size} samples");
+        }
+        let asked = |checkpointing| recomputes(&TrainConfig { checkpointing, ..TrainConfig::default() }, &sd1);
+        assert!(asked(Checkpointing::On) && !asked(Checkpointing::Off));
     }
 }

@@ -1,4 +1,4 @@
-//! The diffusion loss, and what differentiating it would take.
+//! The diffusion loss.
 
 use std::rc::Rc;
 
@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 
 use super::choices::Sample;
 use crate::layout;
-use crate::model::{Model, ModelConfig};
+use crate::model::Model;
 use crate::ops::{Var, mse};
 use crate::text::Prompt;
 
@@ -66,21 +66,4 @@ impl DiffusionLoss {
         let shape = [samples.len(), height, width, 1];
         Some(Tensor::<1>::from_floats(values.as_slice(), &self.model.device).reshape(shape))
     }
-}
-
-/// About how many bytes the backward pass keeps when nothing is recomputed.
-///
-/// Counts what the ops keep: a residual block its two inputs to normalisation, a transformer about twenty feature maps
-/// (queries, keys, values, the gated MLP's eightfold width). Good to a factor of two, which is all the choice needs.
-pub(super) fn tape_bytes(config: &ModelConfig, side: u32, batch: u32) -> u64 {
-    let unet = &config.unet;
-    let side = u64::from(side) / config.vae.pixels_per_latent() as u64;
-    let levels = unet.block_out_channels.iter().enumerate().map(|(level, &channels)| {
-        let positions = (side >> level).pow(2);
-        let layers = 2 * unet.layers_per_block.at(level) as u64 + 2;
-        let crossed = unet.down_block_types[level].starts_with("Cross");
-        let maps = if crossed { 24 } else { 4 };
-        positions * channels as u64 * layers * maps
-    });
-    4 * u64::from(batch) * levels.sum::<u64>()
 }
