@@ -7,7 +7,7 @@ use super::learned::{FileEmbedding, Format, NamedBy, Reading};
 use super::limits;
 use super::refusal::Refusal;
 
-/// What the file says about its word.
+/// Facts of the file about its embedding.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     /// What it is called.
@@ -20,7 +20,7 @@ pub(super) struct Facts {
     pub model: Option<String>,
 }
 
-/// The word in `string_to_param`, whose key says nothing (`*`); or several, which only their keys tell apart.
+/// The embedding in `string_to_param`, whose key means nothing (`*`); or several, which only their keys tell apart.
 pub(super) fn words(
     tensors: &dyn Tensors,
     facts: &Facts,
@@ -29,7 +29,7 @@ pub(super) fn words(
 ) -> Result<Reading, Refusal> {
     let count = tensors.named().len();
     if count > limits::EMBEDDINGS {
-        return Err(Refusal::too_much("words in the file", count as u64, limits::EMBEDDINGS as u64));
+        return Err(Refusal::too_much("embeddings in the file", count as u64, limits::EMBEDDINGS as u64));
     }
     let mut metadata = origin.metadata.clone();
     let step = facts.step.map(|step| step.to_string());

@@ -42,12 +42,12 @@ pub(super) struct Origin<'a> {
     pub stem: &'a str,
     /// What else the file says about its embeddings.
     pub metadata: BTreeMap<String, String>,
-    /// What the file's metadata say that its word is called.
+    /// The embedding's name by the file's metadata.
     pub token: Option<String>,
 }
 
 impl Origin<'_> {
-    /// The word's name where nothing in the file says it.
+    /// The embedding's name where nothing in the file says it.
     pub fn by_file_name(&self) -> (Option<String>, NamedBy) {
         match self.stem {
             "" => (None, NamedBy::Nobody),
@@ -55,7 +55,7 @@ impl Origin<'_> {
         }
     }
 
-    /// The word's name where its key is the same for all words of a program.
+    /// The embedding's name where its key is the same for all embeddings of a program.
     fn by_metadata(&self) -> (Option<String>, NamedBy) {
         match &self.token {
             Some(token) => (Some(token.clone()), NamedBy::Field),
@@ -77,7 +77,7 @@ impl Origin<'_> {
 }
 
 impl Reading {
-    /// One word or several; there is at least one.
+    /// One embedding or several; there is at least one.
     pub(super) fn from_all(mut words: Vec<FileEmbedding>) -> Self {
         match words.pop() {
             Some(last) if words.is_empty() => Reading::One(last),
@@ -96,7 +96,7 @@ pub(super) fn raw(tensors: &dyn Tensors, origin: &Origin<'_>) -> Result<Reading,
     Ok(Reading::One(origin.word((None, NamedBy::Nobody), vec![part], Format::Raw, notes)))
 }
 
-/// The words that tensors with keys are.
+/// The embeddings that tensors with keys are.
 pub(super) fn words(tensors: &dyn Tensors, origin: &Origin<'_>) -> Result<Reading, Refusal> {
     let named = tensors.named();
     let find = |key: &str| named.iter().position(|tensor| tensor.key == key);
@@ -138,7 +138,7 @@ pub(super) fn words(tensors: &dyn Tensors, origin: &Origin<'_>) -> Result<Readin
     several(tensors, origin, &mut budget)
 }
 
-/// One word for each tensor, by its key: one, as diffusers writes them, or a collection.
+/// One embedding for each tensor, by its key: one, as diffusers writes them, or a collection.
 fn several(tensors: &dyn Tensors, origin: &Origin<'_>, budget: &mut u64) -> Result<Reading, Refusal> {
     let named = tensors.named();
     if named.len() > limits::EMBEDDINGS {
@@ -147,7 +147,7 @@ fn several(tensors: &dyn Tensors, origin: &Origin<'_>, budget: &mut u64) -> Resu
     let mut words = Vec::new();
     for (index, tensor) in named.iter().enumerate() {
         let found = part(tensors, index, Encoder::Unnamed, budget);
-        // With several tensors, one of which cannot be a word, this is something else.
+        // With several tensors, one of which cannot be an embedding, this is something else.
         let (part, notes) = match found {
             Err(Refusal::Shape { .. } | Refusal::Type { .. } | Refusal::TooMuch { .. }) if named.len() > 1 => {
                 return Err(Refusal::Mistaken(Mistaken::Weights { tensors: named.len(), first: first(named) }));
@@ -165,7 +165,7 @@ fn first(named: &[Named<'_>]) -> String {
     named.iter().take(3).map(|tensor| shown(&tensor.key)).collect::<Vec<_>>().join(", ")
 }
 
-/// SDXL: one word, with as many vectors for each of the two text encoders.
+/// SDXL: one embedding, with as many vectors for each of the two text encoders.
 fn pair(
     tensors: &dyn Tensors,
     [l, g]: [usize; 2],
@@ -235,9 +235,9 @@ pub(super) fn part(
         return Err(shape(", wider than any text encoder"));
     }
     let size = vectors * width;
-    *budget = budget
-        .checked_sub(size)
-        .ok_or_else(|| Refusal::too_much("numbers in all words of the file", limits::NUMBERS + 1, limits::NUMBERS))?;
+    *budget = budget.checked_sub(size).ok_or_else(|| {
+        Refusal::too_much("numbers in all embeddings of the file", limits::NUMBERS + 1, limits::NUMBERS)
+    })?;
     let rows = tensors.values(index)?;
     if rows.len() as u64 != size {
         return Err(shape(", but some of its values are missing"));

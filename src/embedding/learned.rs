@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Embedding;
 use super::refusal::{Refusal, shown};
 
-/// The words of a file.
+/// The embeddings of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reading {
     /// One, as nearly always.
@@ -14,7 +14,7 @@ pub enum Reading {
     Several(Vec<FileEmbedding>),
 }
 
-/// A word as its file has it.
+/// An embedding as its file has it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FileEmbedding {
     /// What it is called, if the file or its name says so. Free text: never a path, and to be checked before it is
@@ -74,7 +74,7 @@ impl Encoder {
     }
 }
 
-/// Where a word's name comes from.
+/// Where an embedding's name comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NamedBy {
     /// The key of its tensor.
@@ -87,7 +87,7 @@ pub enum NamedBy {
     Nobody,
 }
 
-/// The layout of a word.
+/// The layout of an embedding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// One tensor whose key is the token.
@@ -126,7 +126,7 @@ impl std::fmt::Display for Format {
     }
 }
 
-/// The kind of file around a word.
+/// The kind of file around an embedding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Container {
     /// A safetensors file.
@@ -193,11 +193,11 @@ impl std::fmt::Display for Note {
 }
 
 impl Reading {
-    /// The word that is called `token`, or the only one.
+    /// The embedding that is called `token`, or the only one.
     ///
     /// # Errors
-    /// [`Refusal::Several`] if there are several and none is asked for, [`Refusal::NoSuchEmbedding`] if none of several is
-    /// called so.
+    /// [`Refusal::Several`] if there are several and none is asked for, [`Refusal::NoSuchEmbedding`] if none of several
+    /// is called so.
     pub fn choose(self, token: Option<&str>) -> Result<FileEmbedding, Refusal> {
         let words = match self {
             Reading::One(word) => return Ok(word),
@@ -211,7 +211,7 @@ impl Reading {
         }
     }
 
-    /// Every word there is.
+    /// Every embedding there is.
     pub fn embeddings(&self) -> &[FileEmbedding] {
         match self {
             Reading::One(word) => std::slice::from_ref(word),
@@ -229,7 +229,7 @@ impl Reading {
 }
 
 impl FileEmbedding {
-    /// The word for a model with one text encoder; `token` renames it, and names it if the file does not.
+    /// The embedding for a model with one text encoder; `token` renames it, and names it if the file does not.
     ///
     /// # Errors
     /// [`Refusal::TwoEncoders`] for an SDXL pair, [`Refusal::Unnamed`] if nobody says what it is called.

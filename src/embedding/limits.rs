@@ -6,25 +6,26 @@
 /// Longest file, in bytes: a slice that was saved without `.clone()` carries the whole table of its model.
 pub const FILE: u64 = 512 << 20;
 
-/// Most vectors of a word: a prompt has 77 positions, two of them taken.
+/// Most vectors of an embedding: a prompt has 77 positions, two of them taken.
 pub const VECTORS: usize = 75;
 
 /// Widest vector. The widest text encoder in use, T5-XXL, has 4096.
 pub const WIDTH: usize = 16_384;
 
-/// Most words in one file.
+/// Most embeddings in one file.
 pub const EMBEDDINGS: usize = 64;
 
-/// Most numbers in all words of a file together.
+/// Most numbers in all embeddings of a file together.
 pub const NUMBERS: u64 = 4 << 20;
 
 /// Longest text that is kept, in bytes.
 pub const TEXT: usize = 1 << 20;
 
-/// Longest fact about a word that is carried along (a model's name, a recipe), in bytes; longer ones are left out.
+/// Longest fact about an embedding that is carried along (a model's name, a recipe), in bytes; longer ones are left
+/// out.
 pub const FACT: usize = 16 << 10;
 
-/// Most facts about a word.
+/// Most facts about an embedding.
 pub const FACTS: usize = 64;
 
 /// Longest `data.pkl`, in bytes.

@@ -11,13 +11,13 @@
 //! | [`zip`], [`pickle`], `torch` | what `torch.save` writes: container, restricted pickle reader, tensors |
 //! | [`safetensors`] | header and tensors |
 //! | [`picture`] | A1111's embeddings inside of PNG files |
-//! | `layout`, `a1111` | which words named tensors are |
-//! | [`learned`] | what was found: words, their vectors, notes |
+//! | `layout`, `a1111` | which embeddings named tensors are |
+//! | [`learned`] | what was found: embeddings, their vectors, notes |
 //! | [`write()`] | the other direction |
 //!
 //! What our own training writes is what diffusers calls `learned_embeds.safetensors`: one f32 tensor `[K, D]` whose
 //! key is the token, with metadata added. The header is written by hand with sorted keys, because the `safetensors`
-//! crate orders metadata at random and the same word should give the same bytes.
+//! crate orders metadata at random and the same embedding should give the same bytes.
 
 mod a1111;
 mod cursor;
@@ -80,9 +80,9 @@ impl Embedding {
         self.encoders.first().map_or(&[], |vectors| &vectors.rows)
     }
 
-    /// Reads the one word of a file in any format, for a model with one text encoder. `name` is the file's name. With
-    /// `token`, a word among several is chosen by it; an only word is renamed to it, or named if nothing else names
-    /// it.
+    /// Reads the one embedding of a file in any format, for a model with one text encoder. `name` is the file's name.
+    /// With `token`, an embedding among several is chosen by it; an only embedding is renamed to it, or named if
+    /// nothing else names it.
     ///
     /// # Errors
     /// Those of [`read()`], [`Reading::choose`] and [`FileEmbedding::into_embedding`].
@@ -90,7 +90,8 @@ impl Embedding {
         read(bytes, name)?.choose(token)?.into_embedding(token)
     }
 
-    /// The bytes of `learned_embeds.safetensors`; the same for the same word. [`write()`] checks the word first.
+    /// The bytes of `learned_embeds.safetensors`; the same for the same embedding. [`write()`] checks the embedding
+    /// first.
     pub fn to_safetensors(&self) -> Vec<u8> {
         write::safetensors(&self.token, self, write::diffusers_metadata(self))
     }

@@ -15,7 +15,7 @@ pub const ENDINGS: &[(&str, &[Container])] = &[
 
 /// Reads all embeddings of a file, in any of the formats that programs write them in.
 ///
-/// `name` is the file's name or path. Some formats do not say what a word is called, and then it is called after its
+/// `name` is the file's name or path. Some formats do not name an embedding, and then it is called after its
 /// file; nothing else depends on the name.
 ///
 /// # Errors

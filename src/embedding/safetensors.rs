@@ -1,4 +1,4 @@
-//! safetensors: the header, and the words that its tensors are.
+//! safetensors: the header, and the embeddings that its tensors are.
 //!
 //! Source: huggingface/safetensors 0.8.0, `src/tensor.rs`. The header is read here and not by that crate because the
 //! same name may stand in it twice, and the crate then takes the last without a word.
@@ -19,7 +19,7 @@ use super::refusal::{Refusal, brief, counted, shown};
 /// Metadata keys of ours begin with this; `format` is upstream's.
 pub(super) const PREFIX: &str = "pseudoword.";
 
-/// The metadata key with a word's name where the tensor's key is another.
+/// The metadata key with an embedding's name where the tensor's key is another.
 pub(super) const TOKEN: &str = "pseudoword.token";
 
 /// A header that describes its file to the last byte.
@@ -143,7 +143,7 @@ fn bits(dtype: &str) -> Option<u64> {
     })
 }
 
-/// Reads the words of a file. `stem` is its name without folder and extension.
+/// Reads the embeddings of a file. `stem` is its name without folder and extension.
 ///
 /// # Errors
 /// Any [`Refusal`] but those about choosing and writing.
@@ -171,7 +171,7 @@ pub fn read(bytes: &[u8], stem: &str) -> Result<Reading, Refusal> {
     layout::words(&tensors, &origin)
 }
 
-/// What the metadata say about a word: our own keys, and what kohya and others call the same.
+/// What the metadata say about an embedding: our own keys, and what kohya and others call the same.
 fn facts(metadata: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     const THEIRS: &[(&str, &str)] = &[
         ("ss_steps", "steps"),

@@ -1,12 +1,12 @@
 //! The embeddings that a user has added, usable by name in prompts: a folder of embedding files, nothing else.
 //!
-//! There is no index that could disagree with the files. A word's name is its file's name, encoded so that every name
-//! makes a file on every system and comes back unchanged: everything but lower-case letters, digits, `.`, `_` and `-`
-//! is percent-encoded (`<My-cat>` is `%3C%4Dy-cat%3E.safetensors`; capitals too, because some file systems do not tell
-//! them apart). What a file holds is not looked at here.
+//! There is no index that could disagree with the files. An embedding's name is its file's name, encoded so that every
+//! name makes a file on every system and comes back unchanged: everything but lower-case letters, digits, `.`, `_` and
+//! `-` is percent-encoded (`<My-cat>` is `%3C%4Dy-cat%3E.safetensors`; capitals too, because some file systems do not
+//! tell them apart). What a file holds is not looked at here.
 //!
-//! Nothing is ever lost: a word that is removed or replaced goes to the folder `removed/` under a name of its own and
-//! stays there until the user deletes it. Files appear whole or not at all.
+//! Nothing is ever lost: an embedding that is removed or replaced goes to the folder `removed/` under a name of its own
+//! and stays there until the user deletes it. Files appear whole or not at all.
 
 mod name;
 
@@ -44,13 +44,13 @@ pub struct StoredEmbedding {
 /// What [`Shelf::add`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Addition {
-    /// The word is new.
+    /// The embedding is new.
     New(PathBuf),
     /// It was there already, with the same bytes.
     Same(PathBuf),
     /// It replaced another of its name, which is now in `removed/`.
     Replaced {
-        /// The word.
+        /// The embedding.
         path: PathBuf,
         /// What it replaced.
         old: PathBuf,
@@ -131,7 +131,8 @@ impl Shelf {
         }
         // What a process left that was killed while it wrote.
         sweep(&self.0);
-        // Whenever this stops, the name leads to the old word or to the new one, and the old one is still somewhere.
+        // Whenever this stops, the name leads to the old embedding or to the new one, and the old one is still
+        // somewhere.
         let old = there.as_ref().map(|there| self.keep_copy(&there.path)).transpose()?;
         write_whole(&path, bytes)?;
         if let Some(there) = there.filter(|there| there.path != path) {
@@ -216,8 +217,8 @@ impl Shelf {
         Ok(contents)
     }
 
-    /// The embeddings whose names stand in a prompt, as the tokenizer will find them there, longest names first: `cat` is
-    /// meant neither by `<cat>`, if that is on the shelf too, nor by "category".
+    /// The embeddings whose names stand in a prompt, as the tokenizer will find them there, longest names first: `cat`
+    /// is meant neither by `<cat>`, if that is on the shelf too, nor by "category".
     ///
     /// # Errors
     /// As for [`Shelf::list`].

@@ -8,7 +8,7 @@ use crate::source::url::unescape;
 /// The longest encoded name in bytes; file systems allow 255, and `removed/` adds to it.
 const LONGEST: usize = 180;
 
-/// A word's name as a file's name without its ending.
+/// An embedding's name as a file's name without its ending.
 pub(super) fn encode(token: &str) -> Result<String, &'static str> {
     if token.is_empty() || token.trim() != token || token.chars().any(char::is_control) {
         return Err("a name must not be empty, have spaces around it or control characters in it");
@@ -28,7 +28,7 @@ pub(super) fn encode(token: &str) -> Result<String, &'static str> {
     if stem.len() > LONGEST { Err("the name is too long to be a file's name") } else { Ok(stem) }
 }
 
-/// The name of the word in a file of that name; none if no word's file is called so.
+/// The name of the embedding in a file of that name; none if no embedding's file is called so.
 pub(super) fn token_of(file_name: &str) -> Option<String> {
     let (stem, ending) = file_name.rsplit_once('.')?;
     let token = unescape(stem)?;

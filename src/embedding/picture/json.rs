@@ -217,7 +217,7 @@ impl<'de> Visitor<'de> for Params<'_> {
             if self.0.named.iter().any(|named| named.key == key) {
                 return Err(A::Error::custom(format!("the tensor {} is there twice", shown(&key))));
             }
-            // No word is larger than that, and all together may not be larger than a file's words may.
+            // No embedding is larger than that, and all together may not be larger than a file's embeddings may.
             let mut most = left.min((limits::VECTORS * limits::WIDTH) as u64);
             let (shape, values) = map.next_value_seed(Tensor(&mut most))?;
             left = left.saturating_sub(values.len() as u64);

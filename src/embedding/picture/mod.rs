@@ -26,7 +26,7 @@ pub const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 /// The keyword of the text that holds an embedding.
 const KEYWORD: &[u8] = b"sd-ti-embedding";
 
-/// Reads the word in a picture. `stem` is the file's name without folder and extension.
+/// Reads the embedding in a picture. `stem` is the file's name without folder and extension.
 ///
 /// # Errors
 /// Any [`Refusal`] but those about choosing and writing.

@@ -13,7 +13,7 @@ use super::super::recognise::Mistaken;
 use super::super::refusal::{Refusal, shown};
 use super::{Storages, gather};
 
-/// The words in a saved object.
+/// The embeddings in a saved object.
 pub(super) fn words<'a>(
     unpickled: &Unpickled<'a>,
     storages: &dyn Storages,
@@ -45,9 +45,12 @@ pub(super) fn words<'a>(
             layout::words(&tensors, &origin)
         }
         Some(Node::List(_) | Node::Tuple(_)) => {
-            Err(Refusal::unsupported("the saved object", "it is a list, and words are saved as dicts or tensors"))
+            Err(Refusal::unsupported("the saved object", "it is a list, and embeddings are saved as dicts or tensors"))
         }
-        _ => Err(Refusal::unsupported("the saved object", "it is neither a dict nor a tensor, so it is not a word")),
+        _ => Err(Refusal::unsupported(
+            "the saved object",
+            "it is neither a dict nor a tensor, so it is not an embedding",
+        )),
     }
 }
 

@@ -1,4 +1,5 @@
-//! Words out, in the layouts that other programs read. The same word gives the same bytes: no time, no random order.
+//! Embeddings out, in the layouts that other programs read. The same embedding gives the same bytes: no time, no random
+//! order.
 
 mod pickle;
 mod zip;
@@ -46,12 +47,12 @@ impl Layout {
     }
 }
 
-/// The bytes of a file with a word in it. [`super::read()`] reads the same word back, bit for bit; metadata are kept
-/// whole by the safetensors layouts, steps and base model by A1111's, nothing by `.bin`.
+/// The bytes of a file with an embedding in it. [`super::read()`] reads the same embedding back, bit for bit; metadata
+/// are kept whole by the safetensors layouts, steps and base model by A1111's, nothing by `.bin`.
 ///
 /// # Errors
-/// [`Refusal::Unwritable`] for a word that readers would refuse: no vectors or too many, values that are not finite,
-/// a token that the layout cannot hold.
+/// [`Refusal::Unwritable`] for an embedding that readers would refuse: no vectors or too many, values that are not
+/// finite, a token that the layout cannot hold.
 pub fn write(word: &Embedding, layout: Layout) -> Result<Vec<u8>, Refusal> {
     check(word).map_err(|reason| Refusal::Unwritable { token: shown(&word.token), layout: layout.name(), reason })?;
     Ok(match layout {

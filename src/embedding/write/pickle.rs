@@ -41,7 +41,7 @@ impl Pickle {
         self
     }
 
-    /// A count; those of a word fit 31 bits (`limits`).
+    /// A count; those of an embedding fit 31 bits (`limits`).
     fn count(&mut self, value: usize) -> &mut Self {
         self.int(i32::try_from(value).unwrap_or(i32::MAX))
     }

@@ -65,7 +65,7 @@ pub(super) fn archive(pickle: &[u8], data: &[u8]) -> Vec<u8> {
     file
 }
 
-/// A length in 32 bits; a word is far smaller (`limits`).
+/// A length in 32 bits; an embedding is far smaller (`limits`).
 fn length(bytes: &[u8]) -> [u8; 4] {
     u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes()
 }
