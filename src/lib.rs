@@ -1,30 +1,5 @@
-//! Learns new words for Stable Diffusion (Textual Inversion, arXiv 2208.01618) and makes pictures with them, on the
-//! user's own device: natively, and from the same engine in a browser tab.
-//!
-//! The rooms, in the order in which data moves:
-//!
-//! | room | what happens there |
-//! | --- | --- |
-//! | [`source`] | files from where they are: a folder, memory, the web, the Hugging Face Hub |
-//! | `mini` | the model in the binary (native programs only) |
-//! | [`checkpoint`] | a model in a single file, seen as a folder |
-//! | [`weights`] | safetensors to tensors, one at a time, every mismatch named |
-//! | [`gpu`] | which device does the work, and why |
-//! | [`image`] | pictures in (orientation, crop, alpha) and out (PNG with settings, sheets, curves) |
-//! | [`ops`] | the operations that the models are made of, with their gradients; where speed lives |
-//! | [`text`], [`unet`], [`vae`] | the frozen model: prompts to hidden states, noise prediction, pictures to latents and back |
-//! | [`schedule`], [`noise`] | how noisy a timestep is; samplers; the one source of randomness |
-//! | [`model`] | these together: a loaded Stable Diffusion model |
-//! | [`plan`] | how much memory a job will need, said before it begins |
-//! | [`embedding`] | a learned word as it is kept and exchanged: every format, read and written |
-//! | `shelf` | the words that a user keeps (native programs only) |
-//! | [`train`] | pictures become a word |
-//! | [`sample`] | a prompt becomes pictures |
-//! | [`session`] | the facade: open a model, add words, start jobs |
-//! | `cli`, `web` | the front ends, which only render [`event`]s |
-//!
-//! [`config`] holds every setting with its one default, [`setting`] their names for sentences, [`event`] everything a
-//! job says, [`error`] everything that can go wrong.
+//! Textual Inversion for Stable Diffusion (arXiv 2208.01618): learns a new word from a few pictures, and makes pictures
+//! with it, on the user's own device: natively, and from the same engine in a browser tab.
 //!
 //! ```no_run
 //! use std::rc::Rc;
@@ -38,10 +13,39 @@
 //! while let Some(event) = job.next().await? {
 //!     println!("{event:?}");
 //! }
-//! let word = job.embedding();
+//! let embedding = job.embedding();
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! A job works only while its `next()` is awaited: not asking pauses it, dropping it cancels it, and there are no
+//! threads or callbacks. Errors have a [`kind`](Error::kind) for programs and a sentence for people. Features: `native`
+//! (default) is the command line, the built-in model and downloads; without it there is the engine alone, which is what
+//! a browser loads. `docs/LIBRARY.md` has more, on stability too.
+//!
+//! The modules, each of which uses only those above it:
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | [`noise`], [`layout`], [`parts`] | the one source of randomness; channels first or last; a model's parts and their files |
+//! | [`config`], [`setting`] | every setting with its one default; their names in sentences |
+//! | [`embedding`] | an embedding as it is kept and exchanged: every format, read and written |
+//! | [`event`], [`error`] | everything that a job reports, and everything that can go wrong |
+//! | [`ops`] | the operations that the models are made of, with their gradients; where speed lives |
+//! | [`source`] | files from where they are: a folder, memory, the web, the Hugging Face Hub |
+//! | [`gpu`] | which device does the work, and why |
+//! | [`weights`] | safetensors to tensors, one at a time, every mismatch named |
+//! | `mini`, `shelf` | the built-in model; the embeddings that a user keeps (native programs only) |
+//! | [`image`] | pictures in (orientation, crop, alpha) and out (PNG with settings, sheets, curves) |
+//! | [`schedule`] | how noisy a timestep is; samplers |
+//! | [`text`], [`unet`], [`vae`] | the frozen model: prompts to hidden states, noise prediction, pictures to latents and back |
+//! | [`checkpoint`] | a model in a single file, seen as a folder |
+//! | [`model`] | these together: a loaded Stable Diffusion model |
+//! | [`plan`] | how much memory a job will need, worked out before it starts |
+//! | [`sample`] | a prompt becomes pictures |
+//! | [`train`] | pictures become an embedding |
+//! | [`session`] | the facade: open a model, add embeddings, start jobs |
+//! | `cli`, `web` | the front ends, which only render [`event`]s |
 
 #![recursion_limit = "256"]
 
@@ -82,3 +86,8 @@ pub mod web;
 pub mod weights;
 
 pub use error::{Error, Result};
+
+/// The example of the guide is compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/LIBRARY.md")]
+pub struct Guide;

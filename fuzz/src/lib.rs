@@ -1,4 +1,4 @@
-//! The formats room on its own, and what has to be true of whatever it reads.
+//! The module that reads embedding files, on its own, and what has to be true of anything it reads.
 
 #[path = "../../src/embedding/mod.rs"]
 pub mod embedding;

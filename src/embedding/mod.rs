@@ -5,7 +5,7 @@
 //! diffusers, A1111, kohya, OneTrainer and CompVis; `layout` knows what each of them
 //! writes, and `tests/formats/INDEX.md` lists what is refused, and how.
 //!
-//! | room | what happens there |
+//! | module | what it does |
 //! | --- | --- |
 //! | `read`, `recognise` | the door: which kind of file it is, by its bytes; advice for files that are something else |
 //! | [`zip`], [`pickle`], `torch` | what `torch.save` writes: container, restricted pickle reader, tensors |

@@ -41,19 +41,19 @@ impl Evaluations {
         }
     }
 
-    /// Whether an evaluation is to be made now.
+    /// Whether an evaluation is due now.
     pub fn are_due(&self, counts: &Counts, last: bool) -> bool {
         let due = is_due(self.every, counts.step, last) || self.early_stop.is_some();
         due && counts.evaluated != Some(counts.step) && !self.batches.is_empty()
     }
 
-    /// Evaluates every batch after so many steps; gives what happened, and whether the loss has settled.
+    /// Evaluates every batch after this many steps; gives what happened, and whether the loss has settled.
     pub async fn evaluate(&mut self, learner: &Learner, step: u32) -> Result<(Vec<Event>, bool)> {
         let mut losses = Vec::new();
         for batch in &self.batches {
             losses.push(learner.evaluate(&batch.samples).await?);
         }
-        // Nothing is remembered before all are known: a failure on the way leaves everything as it was.
+        // Nothing is remembered before all are known: a failure in between leaves everything as it was.
         let (mut events, mut settled) = (Vec::new(), false);
         for (batch, loss) in self.batches.iter_mut().zip(losses) {
             let initial = *batch.initial.get_or_insert(loss);
@@ -103,7 +103,7 @@ impl Evaluations {
     }
 }
 
-/// Whether something that is done every so many steps, before the first and after the last is due.
+/// Whether something that is done every few steps, before the first and after the last, is due.
 pub(super) fn is_due(every: u32, step: u32, last: bool) -> bool {
     step == 0 || last || (every > 0 && step.is_multiple_of(every))
 }

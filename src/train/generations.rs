@@ -1,8 +1,8 @@
 //! The states of a run that are kept: two generations, so that at every moment one of them is whole.
 //!
-//! One rule for a folder on a disk and for a browser's storage, which differ in how they write: a new state never takes the
-//! place of the newest whole one; a run resumes from the newest whole one; and what is damaged is reported, never taken for
-//! nothing.
+//! One rule for a folder on a disk and for a browser's storage, which differ in how they write: a new state never takes
+//! the place of the newest whole one; a run resumes from the newest whole one; and what is damaged is reported, never
+//! taken for nothing.
 
 #![allow(async_fn_in_trait, reason = "the engine runs in one thread: nobody needs these futures to be Send")]
 
@@ -21,8 +21,8 @@ pub trait Store {
     /// What is there, newest first: the place, and its bytes or why they cannot be read. Empty places are left out.
     async fn read(&self) -> Result<Vec<(usize, Result<Vec<u8>, String>)>, Self::Problem>;
 
-    /// Writes a state and gives its place. What is in `keep` stays whole whatever happens meanwhile, though it may get the
-    /// other place in the end.
+    /// Writes a state and gives its place. What is in `keep` stays whole even if that fails, though it may end up in
+    /// the other place.
     async fn write(&self, state: &[u8], keep: Option<usize>) -> Result<usize, Self::Problem>;
 }
 

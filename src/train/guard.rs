@@ -1,7 +1,7 @@
 //! Training that diverges: losses and gradients that are NaN or infinite, and vectors that grow without bound.
 //!
-//! A step that is not finite is skipped and counted; too many of them, or a vector of absurd length, end the run with the
-//! last good vector, or take it back there at half the learning rate, as the user has chosen.
+//! A step that is not finite is skipped and counted; too many of them, or a vector of absurd length, end the run with
+//! the last good vector, or take it back there at half the learning rate, as the user has chosen.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,16 +15,17 @@ use crate::setting::Setting;
 
 /// Steps in a row that may be skipped before a run gives up.
 const IN_A_ROW: u32 = 5;
-/// Of so many last steps...
+/// Of this many last steps...
 const WINDOW: u32 = 200;
-/// ...so many may be skipped: one in twenty.
+/// ...this many may be skipped: one in twenty.
 const IN_THE_WINDOW: usize = 10;
-/// Lengths relative to the median of the model's own words: worth a warning, too long to go back to, absurd. Words learned
-/// at usual rates stay below the first or a little above it; samplers make nothing of the last.
+/// Lengths relative to the median of the model's own words: worth a warning, too long to go back to, absurd. Words
+/// learned at usual rates stay below the first or a little above it; samplers cannot do anything with the last.
 const LONG: f64 = 10.0;
 const NOT_GOOD: f64 = 30.0;
 const ABSURD: f64 = 100.0;
-/// A vector to go back to is kept every so many steps: near enough to lose little, far enough to be from before the trouble.
+/// A vector to go back to is kept each time this many steps have passed: near enough to lose little, far enough to be
+/// from before the trouble.
 const GOOD_EVERY: u32 = 25;
 /// The learning rate is halved at most this often.
 const HALVINGS: u32 = 5;
@@ -36,7 +37,7 @@ const GOOD: &str = "good ";
 pub(super) struct Counts {
     /// Steps made or skipped.
     pub step: u32,
-    /// Steps skipped, in all and since the last one that was made.
+    /// Steps skipped: in total, and since the last one that was made.
     pub skipped: u32,
     pub skipped_in_a_row: u32,
     /// The numbers of those among the last ones.
@@ -99,7 +100,7 @@ impl Guard {
     /// Keeps this moment, if it is time for that and the vector is one to go back to.
     pub fn keep_if_good(&mut self, learner: &Learner, evaluations: &Evaluations) {
         let due = self.good.is_none() || self.counts.step.is_multiple_of(GOOD_EVERY);
-        // The start is all there is to go back to, whatever its length.
+        // There is only the start to go back to, whatever its length.
         let good = learner.relative_length() <= NOT_GOOD || self.good.is_none();
         if due && good && self.counts.skipped_in_a_row == 0 {
             let (counts, optimiser) = (self.counts.clone(), learner.optimiser.clone());
@@ -148,8 +149,8 @@ impl Guard {
         Length::Usual
     }
 
-    /// Decides what becomes of a run that has diverged, whose longest vector is now `times` the usual length. For a rewind
-    /// the guard itself goes back here; the rest of the job has to follow.
+    /// Decides what becomes of a run that has diverged, whose longest vector is now `times` the usual length. For a
+    /// rewind the guard itself goes back here; the rest of the job has to follow.
     pub fn remedy(&mut self, times: f64) -> Remedy {
         let halvings = self.counts.halvings;
         let rewinds = self.on_divergence == OnDivergence::Rewind;

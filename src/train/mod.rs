@@ -1,9 +1,10 @@
 //! Textual Inversion: pictures become an embedding.
 //!
 //! v* = argmin_v E || eps - eps_theta(z_t, t, c_theta(y)) ||^2 (arXiv 2208.01618), where only the vectors of the new
-//! embedding move. A [`TrainJob`] encodes the pictures, checks the first gradient, makes steps, evaluates on fixed batches and
-//! makes previews; each call of [`TrainJob::next`] does one of these and returns what happened. Its parts have one duty each:
-//! `learner` is what is learned, `evaluations` what it is measured by, `previews` what it shows, `guard` what watches over it.
+//! embedding move. A [`TrainJob`] encodes the pictures, checks the first gradient, makes steps, evaluates on fixed
+//! batches and makes previews; each call of [`TrainJob::next`] does one of these and returns what happened. Its parts
+//! have one duty each: `learner` is what is learned, `evaluations` what it is measured by, `previews` what it shows,
+//! `guard` what watches over it.
 
 mod check;
 mod choices;
@@ -75,9 +76,10 @@ pub struct TrainPicture {
     pub picture: Picture,
     /// Its own caption, with one `{}` where the placeholder token goes.
     pub caption: Option<String>,
-    /// How much each pixel counts in the loss, from black (not at all) to white (fully); as large as the picture. It is framed
-    /// and mirrored as the picture is, and each position of the latents gets the mean over the pixels that it covers; what
-    /// padding adds does not count. The loss stays the mean over all positions. None: all count fully, padding too.
+    /// How much each pixel counts in the loss, from black (not at all) to white (fully); as large as the picture. It is
+    /// framed and mirrored as the picture is, and each position of the latents gets the mean over the pixels that it
+    /// covers; what padding adds does not count. The loss stays the mean over all positions. None: all count fully,
+    /// padding too.
     pub weights: Option<GrayImage>,
 }
 
@@ -92,7 +94,7 @@ enum Phase {
 
 /// An embedding being learned.
 pub struct TrainJob {
-    /// `steps` is where the run ends: fewer than were asked for once its loss has settled.
+    /// `steps` is where the run ends: earlier than the setting once its loss has settled.
     config: TrainConfig,
     learner: Learner,
     /// Where the vectors started from, in words.
@@ -101,9 +103,9 @@ pub struct TrainJob {
     previews: Previews,
     guard: Guard,
     phase: Phase,
-    /// Events that happened and were not asked for yet.
+    /// Events that happened and have not been taken yet.
     pending: VecDeque<Event>,
-    /// The choices of each step, if they are to be kept.
+    /// The choices of each step, if they are recorded.
     record: Option<Vec<Vec<Sample>>>,
     inputs: Arc<Inputs>,
     begun: Instant,
@@ -206,8 +208,8 @@ impl TrainJob {
         Some(replay::write(steps, &self.config.token, model, side(&self.config, model)))
     }
 
-    /// Everything that moves: with the same inputs, [`Session::resume`](crate::session::Session::resume) continues from here
-    /// as if there had been no break. May be taken between any two events; cheap, since nothing is written yet.
+    /// Everything that moves: with the same inputs, [`Session::resume`](crate::session::Session::resume) continues from
+    /// here as if there had been no break. May be taken between any two events; cheap, since nothing is written yet.
     pub fn snapshot(&self) -> RunState {
         let mut state = RunState::new(self.step(), self.config.steps, self.inputs.clone());
         self.learner.save(&mut state);
@@ -273,7 +275,7 @@ impl TrainJob {
         Ok(())
     }
 
-    /// All pictures are encoded: says what will be done.
+    /// All pictures are encoded: reports what will be done.
     fn begin(&mut self, training: Dataset, unseen: &Dataset) {
         let choices = &self.learner.choices;
         self.evaluations.add(EvaluatedOn::Training, choices, &training);
@@ -296,7 +298,7 @@ impl TrainJob {
         self.enter_next_phase();
     }
 
-    /// Goes to what is due after the steps made so far.
+    /// Moves to the phase that is due after the steps made so far.
     fn enter_next_phase(&mut self) {
         let counts = &self.guard.counts;
         let last = counts.step == self.config.steps;
@@ -394,7 +396,7 @@ impl TrainJob {
         Ok(())
     }
 
-    /// Goes back and says so, or gives up with the last good vector.
+    /// Goes back and reports it, or gives up with the last good vector.
     fn diverged(&mut self, reason: String) -> Result<()> {
         let step = self.step();
         match self.guard.remedy(self.learner.relative_length()) {

@@ -1,4 +1,4 @@
-//! What a run shows on the way: pictures of a fixed prompt and seed.
+//! What a run shows of itself: pictures of a fixed prompt and seed.
 
 use image::RgbImage;
 
@@ -17,13 +17,13 @@ pub(super) struct Previews {
     pub config: SampleConfig,
     /// The one that is being made.
     job: Option<SampleJob>,
-    /// The newest, with the step it was made after, until somebody takes it.
+    /// The newest, with the step it was made after, until it is taken.
     pub picture: Option<(u32, RgbImage)>,
 }
 
 /// How far a preview has come.
 pub(super) enum Made {
-    /// Something happened on the way.
+    /// Something happened while a preview was made.
     Some(Event),
     /// It is made, or cannot be: then there is a warning.
     All(Option<Event>),
@@ -46,7 +46,7 @@ impl Previews {
         self.every > 0
     }
 
-    /// Whether one is to be made now.
+    /// Whether one is due now.
     pub fn are_due(&self, counts: &Counts, last: bool) -> bool {
         self.are_wanted() && is_due(self.every, counts.step, last) && counts.previewed != Some(counts.step)
     }

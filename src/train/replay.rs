@@ -1,9 +1,10 @@
 //! Random choices from a file and to a file, to compare a run with another implementation's.
 //!
-//! A safetensors file with `noise` `[S, B, 4, h, w]` (F32 or F16), `timestep` I64 `[S, B]`, and captions as JSON `[S][B]` in
-//! the metadata key `captions`, which hold the token. Clean latents, scaled, are `latents` `[S, B, 4, h, w]`, or a table
-//! `latents` `[N, 4, h, w]` that `image` I64 `[S, B]` picks from; without `latents`, `image` picks from the pictures of the
-//! run, whose posterior mean is then taken. Where the loss is weighted by position, `weights` F32 `[S, B, h, w]` says how.
+//! A safetensors file with `noise` `[S, B, 4, h, w]` (F32 or F16), `timestep` I64 `[S, B]`, and captions as JSON
+//! `[S][B]` in the metadata key `captions`, which hold the token. Clean latents, scaled, are `latents` `[S, B, 4, h,
+//! w]`, or a table `latents` `[N, 4, h, w]` that `image` I64 `[S, B]` picks from; without `latents`, `image` picks from
+//! the pictures of the run, whose posterior mean is then taken. Where the loss is weighted by position, `weights` F32
+//! `[S, B, h, w]` says how.
 
 use std::collections::HashMap;
 
@@ -119,7 +120,7 @@ impl Replay {
         !matches!(self.latents, Latents::Pictures { .. })
     }
 
-    /// Whether the file fits the run that is asked for.
+    /// Whether the file fits the run.
     pub(super) fn check(&self, config: &TrainConfig, model: &Model) -> Result<()> {
         let bad = |reason: String| Err(Error::BadFile { file: self.file.clone(), reason });
         let per_step = (config.batch_size * config.gradient_accumulation) as usize;
@@ -140,7 +141,8 @@ impl Replay {
         Ok(())
     }
 
-    /// The samples of one step; `picture` gives the scaled latents of a picture of the run and the weights of its positions.
+    /// The samples of one step; `picture` gives the scaled latents of a picture of the run and the weights of its
+    /// positions.
     pub(super) fn samples(
         &self,
         step: usize,

@@ -1,12 +1,12 @@
 //! The state of a run: everything that moves, as a file of a few kilobytes, so that a run resumes where it was.
 //!
-//! Every random choice is a function of the seed and the step, so no generator is in it, and a run that resumes makes the
-//! numbers that it would have made without a break. What does not move (settings, pictures, the model) is only named, by
-//! hashes: a run resumes with the same inputs or not at all.
+//! Every random choice is a function of the seed and the step, so no generator is in it, and a run that resumes makes
+//! the numbers that it would have made without a break. What does not move (settings, pictures, the model) is only
+//! named, by hashes: a run resumes with the same inputs or not at all.
 //!
-//! The file is eight bytes of signature, the SHA-256 of all that follows, and a safetensors file whose metadata key `run`
-//! holds the rest as JSON. Every damaged byte is found. Each part of a job writes its own numbers and keys and reads them
-//! back; nobody else knows what they mean.
+//! The file is eight bytes of signature, the SHA-256 of all that follows, and a safetensors file whose metadata key
+//! `run` holds the rest as JSON. Every damaged byte is found. Each part of a job writes its own numbers and keys and
+//! reads them back; nobody else knows what they mean.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub struct RunState {
     /// Where the run ends: below the configured number once it has converged.
     steps: u32,
     inputs: Arc<Inputs>,
-    /// What the parts of the job have written besides numbers, by key.
+    /// What the parts of the job have written apart from numbers, by key.
     parts: Map<String, Value>,
     numbers: BTreeMap<String, Numbers>,
 }
@@ -200,7 +200,7 @@ impl RunState {
 pub(super) mod tests {
     use super::*;
 
-    /// A state after so many steps, as it is written.
+    /// A state after this many steps, as it is written.
     pub fn state_at(step: u32) -> Vec<u8> {
         RunState { step, ..state() }.to_bytes()
     }

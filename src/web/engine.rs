@@ -40,10 +40,10 @@ pub(super) struct ModelName {
 
 #[wasm_bindgen]
 impl Engine {
-    /// Loads a model from its files, an object of `path: Blob` in the diffusers folder layout, or with one `.safetensors` file
-    /// in the layout that Stable Diffusion was published in; each tensor is read when its turn comes, and kept as f16. `name`
-    /// is what to call the model, `hash` the SHA-256 of its U-Net where that is known (else it is worked out on the way),
-    /// `on_event` gets the events of loading.
+    /// Loads a model from its files, an object of `path: Blob` in the diffusers folder layout, or with one
+    /// `.safetensors` file in the layout that Stable Diffusion was published in; each tensor is read when its turn
+    /// comes, and kept as f16. `name` is what to call the model, `hash` the SHA-256 of its U-Net where that is known
+    /// (otherwise it is computed while loading), `on_event` gets the events of loading.
     pub async fn open(
         name: String,
         files: Object,
@@ -88,8 +88,8 @@ impl Engine {
         self.session.tokenizer().encode(phrase).len()
     }
 
-    /// Makes the embedding of a file usable in prompts, whatever program wrote it. `name` is the file's name; `token` renames
-    /// the embedding. Gives `{token, vectors, width}`.
+    /// Makes the embedding of a file usable in prompts, no matter which program wrote it. `name` is the file's name;
+    /// `token` renames the embedding. Gives `{token, vectors, width}`.
     #[wasm_bindgen(js_name = addEmbedding)]
     pub fn add_embedding(&mut self, bytes: &[u8], name: &str, token: Option<String>) -> Result<JsValue, JsValue> {
         let bad = |refusal: Refusal| to_js(Error::BadFile { file: name.to_owned(), reason: refusal.to_string() });
@@ -99,14 +99,14 @@ impl Engine {
         plain(&about)
     }
 
-    /// Forgets an embedding; says whether there was one.
+    /// Removes an embedding; gives whether there was one.
     #[wasm_bindgen(js_name = removeEmbedding)]
     pub fn remove_embedding(&mut self, token: &str) -> bool {
         self.session.remove_embedding(token).is_some()
     }
 
-    /// A prompt without the embeddings in it, to compare with: the phrase that each started from in its place, or nothing;
-    /// `undefined` if none is in it.
+    /// A prompt without the embeddings in it, to compare with: the phrase that each started from in its place, or
+    /// nothing; `undefined` if none is in it.
     pub fn without(&self, prompt: &str) -> Option<String> {
         self.session.without(prompt)
     }
@@ -119,9 +119,9 @@ impl Engine {
     }
 
     /// Starts learning an embedding. `config` has the fields of the settings file (kebab-case; what is left out has its
-    /// default); `pictures` are objects `{name, bytes, caption?}`, where the caption has the token, or `{}` in its place;
-    /// `replay` is a file with every random choice, or nothing; `state` is that of a run to resume, started with the same
-    /// embeddings, pictures and configuration.
+    /// default); `pictures` are objects `{name, bytes, caption?}`, where the caption has the token, or `{}` in its
+    /// place; `replay` is a file with every random choice, or nothing; `state` is that of a run to resume, started with
+    /// the same embeddings, pictures and configuration.
     pub fn train(
         &self,
         config: JsValue,

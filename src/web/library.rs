@@ -1,5 +1,5 @@
-//! Models and embeddings by what was typed: the mini model beside the page, a repository on the Hub, an address. Models are
-//! kept in the browser's storage, file by file as they come, and used from there.
+//! Models and embeddings by what was typed: the mini model beside the page, a repository on the Hub, an address. Models
+//! are kept in the browser's storage, file by file as they come, and used from there.
 
 use std::ops::ControlFlow;
 
@@ -52,7 +52,7 @@ struct Entry {
     sha256: Option<String>,
 }
 
-/// What is written beside a model's files: with `whole` they are all there and verified.
+/// The record beside a model's files: with `whole` they are all there and verified.
 #[derive(Clone, Serialize, Deserialize)]
 struct Record {
     name: String,
@@ -80,7 +80,8 @@ pub struct Plan {
 
 #[wasm_bindgen]
 impl Plan {
-    /// `{name, version, bytes, here, free?, stored, notes, files: [{path, bytes}]}`; `here` counts bytes that came before.
+    /// `{name, version, bytes, here, free?, stored, notes, files: [{path, bytes}]}`; `here` counts bytes that came
+    /// before.
     pub fn about(&self) -> Result<JsValue, JsValue> {
         plain(&json!({
             "name": self.record.name, "version": self.record.version, "bytes": self.record.bytes(), "here": self.here,
@@ -117,7 +118,8 @@ fn report(listener: &Function) -> impl FnMut(Notice) -> ControlFlow<()> + '_ {
 
 #[wasm_bindgen]
 impl Library {
-    /// Opens the storage. `mini` is the address of the mini model's folder, `hub` that of a mirror of the Hub, if one is used.
+    /// Opens the storage. `mini` is the address of the mini model's folder, `hub` that of a mirror of the Hub, if one
+    /// is used.
     pub async fn open(mini: String, hub: Option<String>) -> Result<Library, JsValue> {
         let hub = hub.unwrap_or_else(|| HUB.to_owned());
         let bad = |reason: String| problem(Problem::BadAddress { typed: hub.clone(), reason });
@@ -188,7 +190,8 @@ impl Library {
         self.models.remove(&key(&name)).await.map_err(problem)
     }
 
-    /// Fetches an embedding: `{bytes, name, origin, token?, kind?}`. Pictures that a repository shows are left where they are.
+    /// Fetches an embedding: `{bytes, name, origin, token?, kind?}`. Pictures that a repository shows are left where
+    /// they are.
     pub async fn embedding(&self, typed: String, listener: Function) -> Result<Object, JsValue> {
         let address = Address::parse(typed.trim(), &self.hub, &|_| false).map_err(problem)?;
         let mut report = report(&listener);
@@ -267,7 +270,7 @@ impl Library {
         let stored = read_record(&self.models.folder(&key(MINI)).await?).await.filter(|record| record.whole);
         let parse = |text: String| Url::parse(&text).map_err(|reason| Problem::BadAddress { typed: text, reason });
         let url = parse(format!("{}manifest.json", self.mini))?;
-        // With a copy at hand there is no point in trying again and again.
+        // With a copy at hand, one attempt is enough.
         let patience =
             if stored.is_some() { Patience { again: 0, ..Patience::default() } } else { Patience::default() };
         let link = Link { patience, ..self.link() };
@@ -346,7 +349,7 @@ impl Library {
         }
         let name = &plan.record.name;
         let folder = self.models.folder(&key(name)).await?;
-        // Files of another version are told from ours by their hashes, but not where there are none.
+        // Files of another version are recognised by their hashes, where there are hashes.
         if read_record(&folder).await.is_some_and(|record| record.version != plan.record.version) {
             self.models.remove(&key(name)).await?;
         }

@@ -1,9 +1,10 @@
-//! The engine for a browser: what a Worker can call. Events are plain objects, vectors are typed arrays, pictures are PNGs.
+//! The engine for a browser: what a Worker can call. Events are plain objects, vectors are typed arrays, pictures are
+//! PNGs.
 //!
 //! JavaScript pumps: a job works only while its `next()` is awaited, so pausing is not calling it.
 //!
-//! www/worker.js calls the methods of [`Engine`], [`Library`], [`Storage`] and of the jobs by their names, so a new one can be
-//! called from the page as it is. Only what needs more than a call has an entry there.
+//! www/worker.js calls the methods of [`Engine`], [`Library`], [`Storage`] and of the jobs by their names, so a new one
+//! can be called from the page as it is. Only what needs more than a call has an entry there.
 
 mod choices;
 mod engine;
@@ -33,7 +34,7 @@ use crate::event::Event;
 use crate::image::encode_png;
 
 /// Panics become console errors with a message instead of `unreachable`, and the message is left in the Worker's
-/// `enginePanic`: the trap that follows has no words of its own.
+/// `enginePanic`: the trap that follows carries no message.
 #[wasm_bindgen(start)]
 pub fn start() {
     std::panic::set_hook(Box::new(|panic| {
@@ -53,7 +54,8 @@ fn problem(problem: crate::source::Problem) -> JsValue {
     to_js(Error::Source(problem))
 }
 
-/// An error for JavaScript, in the page's words. Those after which the device is of no use any more are called `GpuError`.
+/// An error for JavaScript, in the page's words. Those after which the device cannot be used any more are called
+/// `GpuError`.
 fn to_js(error: Error) -> JsValue {
     let said = js_sys::Error::new(&match &error {
         // The page adds its own advice to these, where the engine can be started again.

@@ -1,8 +1,8 @@
 //! The browser's network: `fetch`, as the [`Transport`] over which everything is downloaded.
 //!
-//! The browser follows redirections itself, and tells a page nothing about why a connection did not come about. Headers
-//! that would make it ask the other server for permission first (`If-Range`) are left out across origins: where a hash is
-//! known it guards what is put together, and elsewhere the entity tag of the answer does.
+//! The browser follows redirections itself, and does not tell a page why a connection failed. Headers that would make
+//! it ask the other server for permission first (`If-Range`) are left out across origins: where a hash is known it
+//! guards what is put together, and elsewhere the entity tag of the answer does.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -75,7 +75,7 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         self.stop();
-        // A body that nobody reads any more is not fetched to its end.
+        // A body that is no longer read is not fetched to its end.
         self.controller.abort();
     }
 }
@@ -109,7 +109,7 @@ impl Transport for Fetch {
         Box::pin(async move {
             let promise = Promise::new(&mut |resolve, _| {
                 let time = i32::try_from(time.as_millis()).unwrap_or(i32::MAX);
-                // Without timers there is no waiting: better at once than never.
+                // Without timers there is no way to wait: better now than never.
                 if scope().set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, time).is_err() {
                     let _ignored = resolve.call0(&JsValue::NULL);
                 }
@@ -136,7 +136,8 @@ fn request(url: &Url, headers: &[(&'static str, String)], own: bool, watch: &Wat
     Request::new_with_str_and_init(&url.to_string(), &init)
 }
 
-/// The headers that a page may see. Where the browser has unpacked the body, those that describe it packed are left out.
+/// The headers that a page may see. Where the browser has decompressed the body, those that describe it compressed are
+/// left out.
 fn seen(answer: &web_sys::Response) -> Vec<(String, String)> {
     let mut headers = Vec::new();
     for entry in js_sys::try_iter(&answer.headers()).ok().flatten().into_iter().flatten().flatten() {
@@ -147,7 +148,7 @@ fn seen(answer: &web_sys::Response) -> Vec<(String, String)> {
     }
     let value = |name: &str| headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     let packed = value("content-encoding").is_some_and(|encoding| encoding != "identity");
-    // Across origins the encoding is hidden, but only text is packed on the way.
+    // Across origins the encoding is hidden, but only text is compressed in transfer.
     let text = value("content-type").is_some_and(|kind| kind.starts_with("text/") || kind.contains("json"));
     if packed || text {
         headers.retain(|(name, _)| name != "content-encoding" && name != "content-length");

@@ -1,4 +1,4 @@
-//! The browser's own file system (OPFS): files that stay between visits, seen by nobody but this page.
+//! The browser's own file system (OPFS): files that stay between visits, and that only this page can see.
 
 use js_sys::{Array, Uint8Array};
 use wasm_bindgen::prelude::*;
@@ -92,7 +92,7 @@ impl Folder {
         }
     }
 
-    /// A file as something that can be read in pieces; none if there is no such file.
+    /// A file, to be read in pieces; none if there is no such file.
     pub async fn file(&self, path: &str) -> Result<Option<File>, Problem> {
         let Some(handle) = self.handle(path, false).await? else { return Ok(None) };
         let file = JsFuture::from(handle.get_file()).await.map_err(|error| failed(&error))?;
@@ -106,8 +106,8 @@ impl Folder {
         Ok(Some(Uint8Array::new(&bytes).to_vec()))
     }
 
-    /// Writes a small file. Not in one go: what reads it must be able to tell half a file from a whole one. A file that
-    /// could not be written whole is removed.
+    /// Writes a small file. This is not atomic: its reader must be able to tell half a file from a whole one. A file
+    /// that could not be written whole is removed.
     pub async fn write(&self, path: &str, bytes: &[u8]) -> Result<(), Problem> {
         let mut file = Writable::open(self, path).await?;
         let written = file.truncate().and_then(|()| file.append(bytes)).and_then(|()| file.flush());
@@ -118,7 +118,7 @@ impl Folder {
         Err(free().await.filter(|free| *free < needed).map_or(problem, |free| full(needed, free)))
     }
 
-    /// Removes a file or a folder with all that is in it; that there is none is no mistake.
+    /// Removes a file or a folder with all that is in it; it need not exist.
     pub async fn remove(&self, path: &str) -> Result<(), Problem> {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         let folder = self.folder(folder).await?;
@@ -164,7 +164,7 @@ impl Folder {
     }
 }
 
-/// A file that is open for writing; nobody else can open it meanwhile.
+/// A file that is open for writing; until it is closed, nothing else can open it.
 struct Writable {
     handle: FileSystemSyncAccessHandle,
     length: u64,
@@ -349,8 +349,8 @@ impl Storage {
         self.run.write(&state).await.map_err(super::problem)
     }
 
-    /// The newest whole state of the run: `{step, steps, state, warning?}`, or `{unusable}` if there are only damaged ones;
-    /// nothing if there are none.
+    /// The newest whole state of the run: `{step, steps, state, warning?}`, or `{unusable}` if there are only damaged
+    /// ones; nothing if there are none.
     #[wasm_bindgen(js_name = savedState)]
     pub async fn saved_state(&self) -> Result<JsValue, JsValue> {
         super::run::found(self.run.newest().await.map_err(super::problem)?)

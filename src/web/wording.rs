@@ -8,7 +8,7 @@ use wasm_bindgen::prelude::*;
 use crate::setting::Setting;
 
 thread_local! {
-    /// The labels of the page, by keys: they stand in index.html and nowhere else.
+    /// The labels of the page, by keys: they are in index.html and nowhere else.
     static LABELS: RefCell<BTreeMap<&'static str, String>> = const { RefCell::new(BTreeMap::new()) };
 }
 

@@ -15,7 +15,7 @@ use crate::event::Event;
 use crate::gpu::{self, Chosen};
 use crate::{Error, ops};
 
-/// The last events, of which so many are in a report.
+/// How many of the last events are in a report.
 const EVENTS: usize = 60;
 /// Settings that the user words.
 const PRIVATE: [&str; 3] = ["token", "init", "preview-prompt"];

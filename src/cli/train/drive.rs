@@ -1,4 +1,4 @@
-//! A run under way: its job is asked for events, which are reported, and what is learned is saved, come what may.
+//! A run in progress: its job is asked for events, which are reported, and what is learned is saved, come what may.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,16 +31,16 @@ pub(super) struct Run<'a> {
     embeddings: Vec<InUse>,
     pub folder: RunFolder,
     pub keeper: Keeper,
-    /// The run after the last event, whatever has become of the job since.
+    /// The run after the last event, no matter what has become of the job since.
     pub latest: RunState,
     bug_report: Arc<Mutex<BugReport>>,
-    /// Whether the embedding cannot be saved under way, which is reported once.
+    /// Whether the embedding cannot be saved during the run, which is reported once.
     unsaved: bool,
     pub out: &'a mut Output,
 }
 
 impl<'a> Run<'a> {
-    /// Begins a run in its folder, or resumes the one that is there; reports what is to be known of either.
+    /// Begins a run in its folder, or resumes the one that is there; reports what the user should know about it.
     pub fn begin(
         request: Request<'a>,
         lock: Lock,
@@ -114,8 +114,8 @@ impl<'a> Run<'a> {
         });
     }
 
-    /// Works until the end, which is given, or until the user asks to stop. A GPU that is lost is started again once, if that
-    /// is wanted.
+    /// Works until the end, which is given, or until the user asks to stop. A GPU that is lost is started again once,
+    /// if that is wanted.
     pub async fn drive(&mut self, interrupt: &Interrupt) -> Result<Option<Event>> {
         let ended = panics::caught_in(self.drive_until_lost(interrupt)).await;
         match ended {
@@ -210,7 +210,7 @@ impl<'a> Run<'a> {
         Event::Saved { what: "state".to_owned(), path: self.keeper.path().display().to_string() }
     }
 
-    /// Saves the embedding as it is under way. That it cannot be saved is reported once, and no reason to stop.
+    /// Saves the embedding as it is now. A failure is reported once, and is no reason to stop.
     fn save_embedding(&mut self) -> Result<()> {
         let saved = self.folder.save_embedding(&self.embedding());
         let known = std::mem::replace(&mut self.unsaved, saved.is_err());

@@ -1,6 +1,7 @@
 //! `pseudoword train --dry-run`: what would happen, what memory it takes and about how long.
 //!
-//! Two steps and one evaluation are made and thrown away. Figures that are measured are called so; the rest are estimates.
+//! Two steps and one evaluation are made and thrown away. Figures that are measured are called so; the rest are
+//! estimates.
 
 use std::time::Instant;
 
@@ -25,7 +26,7 @@ struct Measured {
     step: f64,
 }
 
-/// Tries what is asked for, and prints what it would do and take.
+/// Tries two steps, and prints what the run would do and what it would take.
 pub(super) async fn run(mut request: Request<'_>, out: &mut Output) -> Result<()> {
     for event in &request.concerns {
         out.event(event)?;
@@ -124,16 +125,17 @@ impl Measured {
             last = Instant::now();
         }
         if measured.step == 0.0 {
-            return Err(Error::Numeric { step: STEPS, reason: "the steps that were tried came to nothing".to_owned() });
+            return Err(Error::Numeric { step: STEPS, reason: "the trial steps did not finish".to_owned() });
         }
         Ok(measured)
     }
 
-    /// Seconds that so many steps would take, with what comes between them.
+    /// Seconds that this many steps would take, with what comes between them.
     fn run(&self, config: &TrainConfig, steps: u32) -> f64 {
         let times = |every: u32| steps.checked_div(every).map_or(1, |count| count + 1);
         let evaluations = if config.early_stop { steps } else { times(config.eval_every) + 1 };
-        // A preview is a denoising of one picture with guidance: two predictions a step, each like a sample's evaluation.
+        // A preview is a denoising of one picture with guidance: two predictions a step, each like a sample's
+        // evaluation.
         let prediction = self.evaluation / f64::from(config.eval_size.max(1));
         let preview = prediction * 2.0 * f64::from(SampleConfig::default().steps);
         let previews = if config.preview_every == 0 { 0 } else { times(config.preview_every) };

@@ -42,8 +42,8 @@ pub(super) struct RunFolder {
 /// The run that is in a folder; none if one can begin there.
 ///
 /// # Errors
-/// [`Error::Usage`] if there is nothing to resume, or only an embedding that must not be touched; [`Error::BadFile`] if the
-/// state of the run is damaged.
+/// [`Error::Usage`] if there is nothing to resume, or only an embedding that must not be touched; [`Error::BadFile`] if
+/// the state of the run is damaged.
 pub(super) fn find(path: &Path, overwrite: bool, resume: bool) -> Result<Option<Resumable>> {
     if overwrite {
         return Ok(None);
@@ -64,7 +64,8 @@ pub(super) fn find(path: &Path, overwrite: bool, resume: bool) -> Result<Option<
 }
 
 impl RunFolder {
-    /// Begins a run in a folder that is locked: nothing of an earlier one is left but its embedding, which will be replaced.
+    /// Begins a run in a folder that is locked: nothing of an earlier one is left but its embedding, which will be
+    /// replaced.
     pub fn begin(path: &Path, lock: Lock, about: Value, settings: &Value) -> Result<Self> {
         state_files::forget(path)?;
         sweep(path);
@@ -125,7 +126,7 @@ impl RunFolder {
         Ok(self.guide.iter().try_for_each(|(name, text)| write_whole(&self.path.join(name), text))?)
     }
 
-    /// Makes the folder again, if somebody has removed or moved it; whether that was so.
+    /// Makes the folder again if it was removed or moved; gives whether it was.
     pub fn make_again(&mut self) -> Result<bool> {
         if self.path.exists() {
             return Ok(false);
@@ -237,7 +238,7 @@ impl RunFolder {
         let mut row = SheetRow::default();
         let mut columns = Vec::new();
         for (step, path) in picked {
-            // Read back rather than kept: a run can make hundreds. One that somebody has moved leaves its cell open.
+            // Read back rather than kept: a run can make hundreds. One that was moved away leaves its cell empty.
             row.pictures.push(image::open(path).ok().map(|picture| picture.into_rgb8()));
             columns.push(format!("step {step}"));
         }
@@ -265,7 +266,7 @@ fn previews(path: &Path) -> Vec<(u32, PathBuf)> {
     found
 }
 
-/// What the folder says about itself to whoever finds it.
+/// What the folder says about itself to someone who finds it.
 fn guide(path: &Path, about: &Value) -> String {
     let (token, model) = (&about["config"]["token"], &about["model"]);
     let [token, model] = [token, model].map(|text| text.as_str().unwrap_or_default().to_owned());

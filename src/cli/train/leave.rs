@@ -1,4 +1,4 @@
-//! The end of a run, however it comes: what was learned is saved, and the user is told where.
+//! The end of a run, however it comes about: what was learned is saved, and the place is reported.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,20 +31,20 @@ impl Run<'_> {
         if unread {
             self.out.hush();
         }
-        // Before the first step the embedding is its initializer, which nobody needs to keep; but a run that was taken back
-        // there has left something worse.
+        // Before the first step the embedding is its initializer, which nobody needs to keep; but a run that was taken
+        // back there has left something worse.
         let worth_it = step > 0 || matches!(ended, Err(Error::Numeric { .. }));
         let saved = if worth_it { self.leave().map(Some) } else { Ok(None) };
         match (ended, saved) {
             (Ok(done), Ok(path)) => self.end_well(done, path),
-            // The reader of our output went away: that is all there is to it.
+            // The reader of our output went away: not a failure.
             (Err(error), Ok(_)) if unread => Err(error),
             (Err(error), saved) => {
                 if let Ok(Some(path)) = &saved {
                     self.out.message(&format!("the embedding after step {step} is in {}", path.display()));
                 }
                 self.leave_bug_report(&error);
-                // What was lost besides is worse than why the run ended.
+                // Losing what was learned is worse than the reason why the run ended.
                 Err(saved.err().unwrap_or(error))
             }
             (Ok(_), Err(error)) => {
@@ -71,7 +71,7 @@ impl Run<'_> {
         done.map(drop).ok_or_else(interrupt::reason)
     }
 
-    /// Leaves a bug report where somebody else must look at the error: not at what the user typed or asked for.
+    /// Leaves a bug report if a developer must look at the error, not for what the user typed or asked for.
     fn leave_bug_report(&mut self, error: &Error) {
         if !matches!(error.kind(), Kind::Internal | Kind::Numeric | Kind::Gpu | Kind::Disk | Kind::DiskFull) {
             return;
@@ -83,7 +83,7 @@ impl Run<'_> {
         }
     }
 
-    /// Saves the state and the embedding, then what was asked for beside it, then what is nice to have.
+    /// Saves the state and the embedding, then what the user asked for in addition, then what is nice to have.
     fn leave(&mut self) -> Result<PathBuf> {
         let path = self.leave_embedding()?;
         self.report(&Event::Saved { what: "embedding".to_owned(), path: path.display().to_string() })?;
@@ -100,8 +100,8 @@ impl Run<'_> {
         Ok(path)
     }
 
-    /// Saves the state and the embedding: into the folder, or when that fails again and again into the system's folder for
-    /// temporary files, which is often on another disk.
+    /// Saves the state and the embedding: into the folder, or when that fails again and again into the system's folder
+    /// for temporary files, which is often on another disk.
     fn leave_embedding(&mut self) -> Result<PathBuf> {
         let (embedding, state) = (self.embedding(), self.latest.to_bytes());
         let (mut state_saved, mut embedding_saved, mut trouble) = (false, None, None);

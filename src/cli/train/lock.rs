@@ -1,7 +1,7 @@
 //! One run at a time in a folder.
 //!
-//! The lock is the system's own on an open file, so it ends with the process, however that ends: none is ever left behind.
-//! The file itself stays, since removing it would let two runs lock two files of one name.
+//! The lock is the system's own on an open file, so it ends with the process, however that ends: none is ever left
+//! behind. The file itself stays, since removing it would let two runs lock two files of one name.
 
 use std::fs;
 use std::io::{Read, Seek, Write};
@@ -41,7 +41,7 @@ impl Lock {
         match lock.file.attempt() {
             Attempt::Locked => {}
             Attempt::Busy => {
-                // The folder was there, for somebody has a file in it.
+                // The folder is in use: another process has a file in it.
                 lock.made = false;
                 return Err(Error::Held { folder: folder.to_owned(), holder: lock.holder() });
             }
@@ -72,7 +72,7 @@ impl Lock {
 
     fn holder(&mut self) -> String {
         let mut text = String::new();
-        // Windows lets nobody read what is locked; then the number of the process stays unknown.
+        // Windows does not let others read a locked file; then the number of the process stays unknown.
         let _read = self.file.file().take(4096).read_to_string(&mut text);
         let Ok(who) = serde_json::from_str::<Value>(&text) else { return "an unknown process".to_owned() };
         let age = now().saturating_sub(who["since"].as_u64().unwrap_or_default());
@@ -83,12 +83,12 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // A run that came to nothing leaves nothing: a folder that was made for the lock and holds only that.
+        // A run that never started leaves nothing behind: not even a folder that was made only for the lock.
         let alone = || fs::read_dir(&self.folder).is_ok_and(|entries| entries.count() == 1);
         if self.made && alone() {
             let _removed = fs::remove_file(self.folder.join(LOCK)).and_then(|()| fs::remove_dir(&self.folder));
         } else {
-            // Nobody is here any more.
+            // Empty means that no process holds it.
             let _cleared = self.file.file().set_len(0);
         }
     }

@@ -1,4 +1,4 @@
-//! The log of a run: one JSON object a line, whole lines only, whatever happens to the disk.
+//! The log of a run: one JSON object per line, and only whole lines, no matter what happens to the disk.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::names::LOG;
 
-/// Lines that cannot be written wait, up to so many bytes of them.
+/// Lines that cannot be written wait, up to this many bytes of them.
 const WAITING: usize = 16 << 20;
 
 /// A log that is being written.

@@ -25,7 +25,7 @@ use crate::Result;
 /// Trains an embedding, or says with `--dry-run` what that would take.
 ///
 /// # Errors
-/// Whatever is wrong with what was asked for, before a model is loaded; then whatever stopped the run.
+/// What is wrong with the request, before a model is loaded; later, what stopped the run.
 pub(super) async fn run(args: &TrainArgs, shared: &Shared, out: &mut Output) -> Result<()> {
     let mut request = Request::prepare(args, shared, out).await?;
     let Some(lock) = request.lock.take() else {

@@ -5,7 +5,7 @@ pub const EMBEDDING: &str = "learned_embeds.safetensors";
 /// The newest state, and the one before.
 pub const STATE: &str = "state";
 pub const PREVIOUS_STATE: &str = "state.prev";
-/// A state that cannot be read is kept under this name, for whoever wants to know what happened to it.
+/// A state that cannot be read is kept under this name, so that the damage can be examined.
 pub const UNREADABLE_STATE: &str = "state.damaged";
 pub const LOG: &str = "log.jsonl";
 pub const LOSS_CURVE: &str = "loss.png";

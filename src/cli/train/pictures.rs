@@ -16,7 +16,7 @@ use crate::train::templates::{parse_template, parse_template_file};
 use crate::train::{Replay, TrainInput, TrainPicture};
 use crate::{Error, Result};
 
-/// With fewer pictures than this the thing can rarely be told from the picture.
+/// With fewer pictures than this, the thing can rarely be distinguished from its picture.
 const FEW: usize = 3;
 
 /// What was read, and what the user should know about it.

@@ -1,4 +1,5 @@
-//! What `pseudoword train` is asked for: read, checked and gathered once, for the run, the dry run and the run that resumes.
+//! What `pseudoword train` is asked for: read, checked and gathered once, for the run, the dry run and the run that
+//! resumes.
 
 use std::path::{Path, PathBuf};
 
@@ -51,10 +52,10 @@ pub(super) struct Loaded {
 }
 
 impl<'a> Request<'a> {
-    /// Finds out whatever can be wrong before a model is loaded: the only place that reads, checks and gathers.
+    /// Finds out what is wrong before a model is loaded: the only place that reads, checks and gathers.
     ///
     /// # Errors
-    /// Whatever is wrong with the options, the model, the embeddings, the pictures or the folder.
+    /// What is wrong with the options, the model, the embeddings, the pictures or the folder.
     pub async fn prepare(args: &'a TrainArgs, shared: &'a Shared, out: &mut Output) -> Result<Self> {
         let config = &args.config;
         let device = gpu::choose(shared.device)?;
@@ -102,7 +103,7 @@ impl<'a> Request<'a> {
         self.resumable.as_ref().map(|resumable| &resumable.state)
     }
 
-    /// What the job learns from; large, so it is given away if nobody will ask for it again.
+    /// What the job learns from; large, so it is handed over if it will not be needed again.
     pub fn input(&mut self) -> TrainInput {
         if self.args.dry_run || self.args.on_device_lost == OnDeviceLost::Resume {
             self.input.clone()

@@ -1,7 +1,8 @@
 //! The state of a run on the disk, so that it can resume: written while it trains, two generations of it.
 //!
 //! A state is some kilobytes. It is written beside its place, synced and renamed, and the one before it keeps the name
-//! `state.prev`: at every moment at least one whole state is there, which is never older than the last one that was reported.
+//! `state.prev`: at every moment at least one whole state is there, which is never older than the last one that was
+//! reported.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -16,8 +17,9 @@ use crate::train::RunState;
 use crate::train::generations::{Damaged, Generations, Saved, Store};
 use crate::{Error, Result};
 
-/// Saving may take one part in so many of the time. On an SSD the three syncs take about a millisecond, less than that of
-/// any step, and every step is saved; where they are slow (a network drive, a spinning disk that is busy) a few steps pass.
+/// Saving may take this fraction of the time: one part in 20. On an SSD the three syncs take about a millisecond, less
+/// than that of any step, and every step is saved; where they are slow (a network drive, a spinning disk that is busy)
+/// a few steps pass.
 const SHARE: u32 = 20;
 /// But no longer than this.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -76,7 +78,7 @@ impl StateFolder {
 /// A run that can resume.
 pub(super) struct Resumable {
     pub state: RunState,
-    /// What is to be reported about it: that the newest state is damaged.
+    /// What to report about it: that the newest state is damaged.
     pub warning: Option<String>,
     /// What keeps its states from now on.
     pub keeper: Keeper,
@@ -85,7 +87,7 @@ pub(super) struct Resumable {
 /// Finds the newest whole state in a run's folder.
 ///
 /// # Errors
-/// [`Error::BadFile`] if there are states and none is whole: a run never starts over without being told to.
+/// [`Error::BadFile`] if there are states and none is whole: a run never starts over unless the user says so.
 pub(super) fn find(folder: &Path) -> Result<Option<Resumable>> {
     let keeper = Keeper::new(folder);
     let Saved { whole, damaged } = pollster::block_on(keeper.generations.newest())?;

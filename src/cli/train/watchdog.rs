@@ -1,7 +1,8 @@
 //! A GPU that never answers: the program does not wait for it forever.
 //!
-//! A driver can lose work without an error. Whoever waits for a value is then blocked, and no error comes; so another thread
-//! looks at how long the waiting has taken, and ends the program. What a run has is on the disk after every step.
+//! A driver can lose work without an error. A thread that waits for a value is then blocked, and no error comes; so
+//! another thread looks at how long the waiting has taken, and ends the program. What a run has is on the disk after
+//! every step.
 
 use std::time::{Duration, Instant};
 

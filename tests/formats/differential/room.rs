@@ -1,4 +1,4 @@
-//! The formats room on its own.
+//! The module that reads embedding files, on its own.
 
 #[path = "../../../src/embedding/mod.rs"]
 pub mod embedding;
