@@ -28,11 +28,38 @@ const SPARE: f64 = 0.05;
 /// The true need can be this share of the estimate: what is too much even then is refused.
 const UNSURE: f64 = 0.8;
 
-/// A phase of a job, and what it needs besides the resident weights.
+/// What a job does for a while. Phases follow each other and do not overlap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Phase {
-    /// What it is, as a person would call it.
-    pub name: &'static str,
+pub enum Phase {
+    /// The pictures that are trained on become latents.
+    Encoding,
+    /// A step of training.
+    Step,
+    /// A picture is made during training.
+    Preview,
+    /// Noise becomes latents.
+    Denoising,
+    /// Latents become a picture.
+    Decoding,
+}
+
+impl std::fmt::Display for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Phase::Encoding => "encoding pictures",
+            Phase::Step => "a training step",
+            Phase::Preview => "a preview",
+            Phase::Denoising => "denoising",
+            Phase::Decoding => "decoding a picture",
+        })
+    }
+}
+
+/// What a phase needs besides the resident weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PhaseNeed {
+    /// Which phase.
+    pub phase: Phase,
     /// Bytes.
     pub bytes: u64,
 }
@@ -43,7 +70,7 @@ pub struct MemoryPlan {
     /// The weights, as far as the job loads them.
     pub weights: WeightBytes,
     /// What happens, one after the other.
-    pub phases: Vec<Phase>,
+    pub phases: Vec<PhaseNeed>,
     /// The largest single tensor.
     pub largest: u64,
     /// Bytes that the program takes in any case.
@@ -77,8 +104,8 @@ impl MemoryPlan {
         let unet = walk.unet(job);
         let decode = walk.decode(tiled(config, job));
         let phases = vec![
-            Phase { name: "denoising", bytes: unet.forward },
-            Phase { name: "decoding a picture", bytes: decode.forward },
+            PhaseNeed { phase: Phase::Denoising, bytes: unet.forward },
+            PhaseNeed { phase: Phase::Decoding, bytes: decode.forward },
         ];
         Self::of(weights, phases, unet.largest.max(decode.largest), on_cpu)
     }
@@ -97,29 +124,32 @@ impl MemoryPlan {
         let encode = walk.encode(tiled(config, Job { batch: 1, ..job }));
         let step = if recompute { unet.recomputed } else { unet.remembered };
         let mut phases = vec![
-            Phase { name: "encoding pictures", bytes: weights.encoder + encode.forward },
-            Phase { name: "a training step", bytes: step },
+            PhaseNeed { phase: Phase::Encoding, bytes: weights.encoder + encode.forward },
+            PhaseNeed { phase: Phase::Step, bytes: step },
         ];
         let mut largest = unet.largest.max(encode.largest);
         if let Some(pictures) = previews {
             let made = Self::generating(config, weights, pictures, on_cpu);
             largest = largest.max(made.largest);
             let bytes = made.phases.iter().map(|phase| phase.bytes).max().unwrap_or(0);
-            phases.push(Phase { name: "a preview", bytes });
+            phases.push(PhaseNeed { phase: Phase::Preview, bytes });
         }
         // Without previews the decoder is not loaded.
         let weights = if previews.is_some() { weights } else { WeightBytes { decoder: 0, ..weights } };
         Self::of(weights, phases, largest, on_cpu)
     }
 
-    fn of(weights: WeightBytes, phases: Vec<Phase>, largest: u64, on_cpu: bool) -> Self {
+    fn of(weights: WeightBytes, phases: Vec<PhaseNeed>, largest: u64, on_cpu: bool) -> Self {
         let empty = if on_cpu { 0 } else { weights.resident() / EMPTY };
         Self { weights, phases, largest: weights.largest.max(largest), program: PROGRAM, empty }
     }
 
-    /// The phase that needs most.
-    pub fn worst(&self) -> Phase {
-        self.phases.iter().copied().max_by_key(|phase| phase.bytes).unwrap_or(Phase { name: "nothing", bytes: 0 })
+    /// The phase that needs most; every job has one.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn worst(&self) -> PhaseNeed {
+        self.phases.iter().copied().max_by_key(|need| need.bytes).expect("a job has phases")
     }
 
     /// Bytes at the worst moment of all.
@@ -135,7 +165,7 @@ impl MemoryPlan {
             size(self.peak()),
             size(self.weights.resident() + self.empty),
             size(worst.bytes),
-            worst.name
+            worst.phase
         )
     }
 
@@ -169,13 +199,15 @@ impl MemoryPlan {
     /// What makes the need smaller.
     fn advice(&self) -> Vec<Advice> {
         use Setting::{BatchSize, Checkpointing, Height, PreviewEvery, Resolution, Weights, Width};
-        let mut advice = match self.worst().name {
-            "a training step" => {
+        let mut advice = match self.worst().phase {
+            Phase::Step => {
                 vec![Advice::Smaller(BatchSize), Advice::Set(Checkpointing, "on"), Advice::Smaller(Resolution)]
             }
-            "encoding pictures" => vec![Advice::Smaller(Resolution)],
-            "a preview" => vec![Advice::Set(PreviewEvery, "0")],
-            _ => vec![Advice::Smaller(Width), Advice::Smaller(Height), Advice::Smaller(BatchSize)],
+            Phase::Encoding => vec![Advice::Smaller(Resolution)],
+            Phase::Preview => vec![Advice::Set(PreviewEvery, "0")],
+            Phase::Denoising | Phase::Decoding => {
+                vec![Advice::Smaller(Width), Advice::Smaller(Height), Advice::Smaller(BatchSize)]
+            }
         };
         if self.weights.narrowest == Stored::F32 {
             advice.push(Advice::Set(Weights, "f16"));

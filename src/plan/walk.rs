@@ -31,7 +31,7 @@ pub(super) struct Needs {
 
 /// A block: what it needs to compute, what it remembers, its largest tensor.
 #[derive(Debug, Clone, Copy, Default)]
-struct Block {
+struct BlockNeeds {
     work: u64,
     /// How much of the work memory a backward pass needs only once: a widened weight, blocks of a product.
     once: u64,
@@ -78,7 +78,7 @@ impl<'a> Walk<'a> {
     }
 
     /// `ResnetBlock2D` on maps of `map` bytes a channel.
-    fn resnet(&self, map: u64, inputs: usize, outputs: usize) -> Block {
+    fn resnet(&self, map: u64, inputs: usize, outputs: usize) -> BlockNeeds {
         let (x, y) = (map * inputs as u64, map * outputs as u64);
         // Maps, and what exists only once: the weight in use.
         let first = (x + y, self.widened(9 * inputs * outputs) + self.scratch);
@@ -86,11 +86,11 @@ impl<'a> Walk<'a> {
         let shortcut = if inputs == outputs { 0 } else { y };
         let second = (2 * y + shortcut, self.widened(9 * outputs * outputs) + self.scratch);
         let (maps, once) = worst(&[first, second]);
-        Block { work: maps + once, once, tape: x + y, largest: x.max(y) }
+        BlockNeeds { work: maps + once, once, tape: x + y, largest: x.max(y) }
     }
 
     /// `Transformer2DModel` on maps of `map` bytes a channel.
-    fn transformer(&self, sizes: &Sizes, map: u64, positions: u64, shape: &Transformer) -> Block {
+    fn transformer(&self, sizes: &MapSizes, map: u64, positions: u64, shape: &Transformer) -> BlockNeeds {
         let Transformer { width, heads, blocks, .. } = *shape;
         let c = map * width as u64;
         let (scores, single) = self.scores(sizes.batch, [heads, width / heads.max(1)], positions, c);
@@ -99,13 +99,13 @@ impl<'a> Walk<'a> {
         let mlp = (16 * c, self.widened(8 * width * width));
         let tape = c + blocks as u64 * (15 * c + 2 * sizes.context(width));
         let (maps, once) = worst(&[(c + attention, 0), mlp]);
-        Block { work: maps + once, once, tape, largest: (8 * c).max(single) }
+        BlockNeeds { work: maps + once, once, tape, largest: (8 * c).max(single) }
     }
 
     /// The U-Net on latents for pictures of a size.
     pub fn unet(&self, job: Job) -> Needs {
         let graph = Graph::new(&self.config.unet);
-        let sizes = Sizes::new(self.config, job);
+        let sizes = MapSizes::new(self.config, job);
         let mut tally = Tally::default();
         let held = |level: usize, channels: usize| sizes.map(level) * channels as u64;
         tally.hold(held(0, graph.conv_in[1]));
@@ -148,7 +148,7 @@ impl<'a> Walk<'a> {
     }
 
     /// A residual block, whose input is held, and perhaps a transformer.
-    fn layer(&self, tally: &mut Tally, sizes: &Sizes, level: usize, layer: &Layer) {
+    fn layer(&self, tally: &mut Tally, sizes: &MapSizes, level: usize, layer: &Layer) {
         let (map, [inputs, outputs]) = (sizes.map(level), layer.resnet);
         tally.block(self.resnet(map, inputs, outputs), 0, map * inputs as u64);
         if let Some(transformer) = &layer.transformer {
@@ -158,7 +158,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What the text encoder remembers.
-    fn text(&self, sizes: &Sizes) -> u64 {
+    fn text(&self, sizes: &MapSizes) -> u64 {
         let text = self.config.text();
         let row = sizes.batch * text.max_position_embeddings as u64 * FLOAT;
         // Inputs of the norms, queries, keys, values; the inner layer before its activation.
@@ -179,7 +179,7 @@ impl<'a> Walk<'a> {
     /// One half of the autoencoder; `resampled` is what a change of the resolution makes of a map, and how many such
     /// maps live at the same time.
     fn half_of_vae(&self, job: Job, stages: &[Stage], resampled: impl Fn(u64) -> (u64, u64)) -> Needs {
-        let sizes = Sizes::new(self.config, job);
+        let sizes = MapSizes::new(self.config, job);
         let mut tally = Tally::default();
         for stage in stages {
             let map = sizes.map_up(stages.len() - 1 - stage.level);
@@ -197,21 +197,21 @@ impl<'a> Walk<'a> {
     }
 
     /// The middle of either half, at the resolution of the latents.
-    fn vae_middle(&self, tally: &mut Tally, sizes: &Sizes) {
+    fn vae_middle(&self, tally: &mut Tally, sizes: &MapSizes) {
         let vae = &self.config.vae;
         let (map, channels) = (sizes.map(0), vae.last_channels());
         let x = map * channels as u64;
         tally.add(self.resnet(map, channels, channels), x);
         if vae.mid_block_add_attention {
             let (scores, single) = self.scores(sizes.batch, [1, channels], sizes.positions(0), x);
-            tally.add(Block { work: 6 * x + scores, once: 0, tape: 0, largest: single.max(x) }, x);
+            tally.add(BlockNeeds { work: 6 * x + scores, once: 0, tape: 0, largest: single.max(x) }, x);
         }
     }
 
     /// A convolution that changes the resolution: its values, the largest of them, and its weight.
-    fn convolution(&self, values: u64, largest: u64, channels: usize) -> Block {
+    fn convolution(&self, values: u64, largest: u64, channels: usize) -> BlockNeeds {
         let once = self.widened(9 * channels * channels) + self.scratch;
-        Block { work: values + once, once, tape: 0, largest }
+        BlockNeeds { work: values + once, once, tape: 0, largest }
     }
 }
 
@@ -221,7 +221,7 @@ fn worst(moments: &[(u64, u64)]) -> (u64, u64) {
 }
 
 /// Sizes of feature maps.
-struct Sizes {
+struct MapSizes {
     batch: u64,
     height: u64,
     width: u64,
@@ -229,7 +229,7 @@ struct Sizes {
     tokens: u64,
 }
 
-impl Sizes {
+impl MapSizes {
     fn new(config: &ModelConfig, job: Job) -> Self {
         let per_latent = config.vae.pixels_per_latent() as u64;
         let batch = u64::from(job.batch);
@@ -294,7 +294,7 @@ impl Tally {
     }
 
     /// A block of the U-Net; `kept` is what it keeps where it is recomputed.
-    fn block(&mut self, block: Block, input: u64, kept: u64) {
+    fn block(&mut self, block: BlockNeeds, input: u64, kept: u64) {
         self.add(block, input);
         self.tape += block.tape;
         self.kept += kept;
@@ -302,7 +302,7 @@ impl Tally {
     }
 
     /// A block that is not differentiated; `input` is its input, where nothing else holds that.
-    fn add(&mut self, block: Block, input: u64) {
+    fn add(&mut self, block: BlockNeeds, input: u64) {
         self.work(input + block.work - block.once, block.once, block.largest.max(input));
     }
 }

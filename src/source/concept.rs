@@ -7,6 +7,7 @@
 use super::Problem;
 use super::hub::{Listing, RemoteFile};
 use crate::formats::{self, Holds};
+use crate::parts::Part;
 
 /// The files that hold an embedding, in the order in which they are looked for.
 const NAMES: [&str; 2] = ["learned_embeds.safetensors", "learned_embeds.bin"];
@@ -53,8 +54,8 @@ pub fn choose(listing: &Listing, path: Option<&str>) -> Result<Concept, Problem>
                 .filter(|file| folder_of(&file.path) == folder && may_be_an_embedding(file))
                 .collect();
             match candidates[..] {
-                [embedding] if here("model_index.json").is_none() => embedding.clone(),
-                _ if here("model_index.json").is_some() || listing.get("unet/config.json").is_some() => {
+                [embedding] if here(Part::MODEL_INDEX).is_none() => embedding.clone(),
+                _ if here(Part::MODEL_INDEX).is_some() || listing.get(Part::Unet.config()).is_some() => {
                     return unfit("is a whole model, not an embedding: use `model` for it".to_owned());
                 }
                 [] => return unfit(format!("holds no embedding{}", some(&listing.files, listing.local))),
