@@ -21,6 +21,12 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// As [`size`], for what was measured in megabytes, if it was.
+#[cfg(feature = "native")]
+pub fn measured(megabytes: Option<f64>) -> String {
+    megabytes.map_or_else(|| "unknown".to_owned(), |megabytes| size((megabytes * 1e6) as u64))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -28,6 +34,7 @@ mod tests {
     #[test]
     fn sizes_have_three_figures_at_most_below_a_terabyte() {
         let sizes = [0, 1, 999_999, 1_000_000, 15_400_000, 999_600_000, 4_265_000_000].map(size);
+        assert_eq!((measured(None).as_str(), measured(Some(215.3)).as_str()), ("unknown", "215 MB"));
         assert_eq!(sizes, ["0 kB", "1 kB", "1000 kB", "1 MB", "15 MB", "1.00 GB", "4.26 GB"]);
     }
 

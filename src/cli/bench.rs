@@ -11,6 +11,7 @@ use super::load::{self, ModelId};
 use super::locate;
 use super::outlook::Outlook;
 use super::output::Output;
+use crate::base::bytes;
 use crate::base::process::{load_average, peak_memory};
 use crate::bench::{Bench, Effort, Figures, Peak};
 use crate::checkpoint::{Family, family_files};
@@ -201,8 +202,8 @@ impl<'a> Report<'a> {
         let (peak, gpu) = (peak_memory(), self.bench.gpu_memory());
         self.object["peak_rss_mb"] = json!(peak);
         self.object["peak_gpu_mb"] = json!(gpu);
-        let peak = peak.map_or_else(|| "unknown".to_owned(), |megabytes| format!("{megabytes:.0} MB"));
-        let gpu = gpu.map_or_else(String::new, |megabytes| format!(", GPU pool {megabytes:.0} MB"));
+        let peak = bytes::measured(peak);
+        let gpu = gpu.map_or_else(String::new, |gpu| format!(", GPU pool {}", bytes::measured(Some(gpu))));
         let mut lines = vec![format!("loading the model {load_seconds:.2} s"), format!("peak memory {peak}{gpu}")];
         if let Some(load) = load.filter(|load| *load > BUSY) {
             lines.push(format!("other programs were running (load average {load:.2}): these figures are worth little"));

@@ -8,6 +8,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::request::Request;
+use crate::base::bytes;
 use crate::base::process::peak_memory;
 use crate::cli::output::{Output, span};
 use crate::config::{SampleConfig, TrainConfig};
@@ -56,7 +57,6 @@ fn print(request: &Request<'_>, measured: &Measured, out: &mut Output) -> Result
     let gpu = gpu.map(|usage| usage.bytes_reserved as f64 / f64::from(1 << 20));
     let (action, sentence) = action(request, left);
     let folder = request.folder.display();
-    let megabytes = |memory: Option<f64>| memory.map_or("unknown".to_owned(), |memory| format!("{memory:.0} MB"));
     let lines = [
         format!("{sentence} {folder} (this is a dry run: nothing is written)"),
         format!(
@@ -81,8 +81,11 @@ fn print(request: &Request<'_>, measured: &Measured, out: &mut Output) -> Result
         ),
         format!(
             "  memory:  {} at the peak of the steps that were tried (measured){}",
-            megabytes(memory),
-            gpu.map_or(String::new(), |gpu| format!("; {gpu:.0} MB on the GPU, which may be part of it"))
+            bytes::measured(memory),
+            gpu.map_or(String::new(), |gpu| format!(
+                "; {} on the GPU, which may be part of it",
+                bytes::measured(Some(gpu))
+            ))
         ),
     ];
     let object = json!({
