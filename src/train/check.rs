@@ -131,4 +131,10 @@ mod tests {
         let asked = |checkpointing| recomputes(&TrainConfig { checkpointing, ..TrainConfig::default() }, &sd1);
         assert!(asked(Checkpointing::On) && !asked(Checkpointing::Off));
     }
+    #[test]
+    fn numbers_out_of_range_are_refused() {
+        assert!(Range::AboveZero.holds(1e-9) && !Range::AboveZero.holds(0.0) && !Range::AboveZero.holds(f64::NAN));
+        assert!(Range::FromZero.holds(0.0) && !Range::FromZero.holds(-1e-9) && !Range::FromZero.holds(f64::INFINITY));
+        assert!(Range::BelowOne.holds(0.999) && !Range::BelowOne.holds(1.0) && !Range::BelowOne.holds(-0.1));
+    }
 }

@@ -13,7 +13,7 @@ use super::optimiser::Optimiser;
 use super::state::RunState;
 use crate::model::Model;
 use crate::ops::{Var, backward};
-use crate::text::{Prompt, Rows, Tokenizers};
+use crate::text::{Prompt, Rows, TextEncoder, Tokenizers};
 use crate::{Result, ops};
 
 /// Rows of embeddings and what moves them.
@@ -23,6 +23,8 @@ pub(super) struct Learner {
     pub tokenizers: Tokenizers,
     /// Embeddings that were known before; they may occur in captions and in the preview prompt.
     pub known: Rows,
+    /// What the new rows started from, in words.
+    pub init_note: String,
     pub optimiser: Optimiser,
     pub choices: Choices,
     /// The pictures; none until they are encoded.
@@ -59,7 +61,13 @@ impl Learner {
         self.usual_lengths = encoders.map(|encoder| encoder.model.median_row_norm()).collect();
     }
 
-    /// The rows of all learned words, the new one last.
+    /// The new rows, for each text encoder.
+    pub fn new_rows(&self) -> Vec<Rows> {
+        let rows = Rows { values: self.optimiser.rows().to_vec(), width: self.known.width };
+        rows.apart(self.model.text_encoders.iter().map(TextEncoder::width))
+    }
+
+    /// The rows of all embeddings, the new one last.
     pub fn rows(&self) -> Rows {
         let mut rows = self.known.clone();
         rows.values.extend(self.optimiser.rows());

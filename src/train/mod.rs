@@ -32,7 +32,7 @@ use web_time::Instant;
 
 use crate::base::math::norm;
 use crate::config::{Init, SampleConfig, TrainConfig, option_name};
-use crate::embedding::Embedding;
+use crate::embedding::{Embedding, Encoder, Vectors};
 use crate::event::{EvaluatedOn, Event};
 use crate::image::Picture;
 use crate::model::Model;
@@ -97,8 +97,6 @@ pub struct TrainJob {
     /// `steps` is where the run ends: earlier than the setting once its loss has settled.
     config: TrainConfig,
     learner: Learner,
-    /// Where the vectors started from, in words.
-    init_note: String,
     evaluations: Evaluations,
     previews: Previews,
     guard: Guard,
@@ -146,11 +144,11 @@ impl TrainJob {
             model,
             tokenizers,
             known,
+            init_note,
         };
         Ok(Self {
             config: config.clone(),
             learner,
-            init_note,
             evaluations: Evaluations::new(config),
             previews: Previews::new(config),
             guard: Guard::new(config),
@@ -173,7 +171,7 @@ impl TrainJob {
         let metadata = [
             ("base-model", Some(model.name.clone())),
             ("model-hash", model.unet_hash.clone()),
-            ("init", Some(self.init_note.clone())),
+            ("init", Some(self.learner.init_note.clone())),
             ("steps", Some(self.step().to_string())),
             ("recipe", Some(option_name(&config.recipe))),
             ("kind", Some(option_name(&config.kind))),
@@ -181,9 +179,11 @@ impl TrainJob {
             ("seed", Some(config.seed.to_string())),
             ("version", Some(env!("CARGO_PKG_VERSION").to_owned())),
         ];
+        let vectors = |Rows { values, width }| Vectors { encoder: Encoder::Unnamed, width, rows: values };
         Embedding {
             metadata: metadata.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect(),
-            ..Embedding::new(&config.token, self.learner.known.width, self.learner.optimiser.rows().to_vec())
+            encoders: self.learner.new_rows().into_iter().map(vectors).collect(),
+            token: config.token.clone(),
         }
     }
 
@@ -285,7 +285,7 @@ impl TrainJob {
         self.pending.push_back(Event::Plan {
             token: config.token.clone(),
             vectors: config.vectors,
-            init: self.init_note.clone(),
+            init: self.learner.init_note.clone(),
             steps: config.steps,
             recipe: option_name(&config.recipe),
             lr: learning_rate::peak(config),

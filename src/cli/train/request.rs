@@ -105,10 +105,9 @@ impl<'a> Request<'a> {
 
     /// What the job learns from; large, so it is handed over if it will not be needed again.
     pub fn input(&mut self) -> TrainInput {
-        if self.args.dry_run || self.args.on_device_lost == OnDeviceLost::Resume {
-            self.input.clone()
-        } else {
-            std::mem::take(&mut self.input)
+        match self.args.on_device_lost {
+            OnDeviceLost::Stop => std::mem::take(&mut self.input),
+            OnDeviceLost::Resume => self.input.clone(),
         }
     }
 
