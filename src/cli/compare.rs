@@ -2,7 +2,7 @@
 
 use image::RgbImage;
 
-use super::embeddings::read::InUse;
+use super::embeddings::read::ActiveEmbedding;
 use super::load::ModelId;
 use crate::config::SampleConfig;
 use crate::image::{Sheet, SheetRow};
@@ -51,7 +51,7 @@ pub(super) fn sheet(
     config: &SampleConfig,
     seeded: bool,
     model: &ModelId,
-    embeddings: &[InUse],
+    embeddings: &[ActiveEmbedding],
 ) -> RgbImage {
     let tokens: Vec<&str> = embeddings.iter().map(|embedding| embedding.token.as_str()).collect();
     let count = config.count as usize;

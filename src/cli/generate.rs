@@ -10,7 +10,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::args::{GenerateArgs, Shared};
 use super::compare::{Compared, Pair, sheet};
-use super::embeddings::read::{self, InUse};
+use super::embeddings::read::{self, ActiveEmbedding};
 use super::faults::interrupt::{self, Interrupt};
 use super::load::{self, ModelId};
 use super::locate;
@@ -43,7 +43,7 @@ struct Run<'a> {
     config: SampleConfig,
     seeded: bool,
     model: ModelId,
-    embeddings: Vec<InUse>,
+    embeddings: Vec<ActiveEmbedding>,
     target: Target,
     interrupt: Interrupt,
     steps: u32,

@@ -76,11 +76,11 @@ async fn locate(
     out: &mut Output,
 ) -> Result<(Rc<dyn Source>, Option<Box<OpenedModel>>)> {
     let located = match &shared.model {
-        None => Located::folder(mini::source()),
+        None => ModelPlace::folder(mini::source()),
         Some(path) => locate_typed(path, shared, outlook, out).await?,
     };
     match located {
-        Located::Folder(source, opened) => {
+        ModelPlace::Folder(source, opened) => {
             let given = [("--base", shared.base.is_some()), ("--prediction-type", shared.prediction_type.is_some())];
             match given.iter().find(|(_, given)| *given) {
                 Some((option, _)) => Err(Error::Usage(format!(
@@ -90,7 +90,7 @@ async fn locate(
                 None => Ok((source, opened)),
             }
         }
-        Located::File(folder, name) => {
+        ModelPlace::File(folder, name) => {
             let base = match &shared.base {
                 Some(path) => Some(base(path, shared, out).await?),
                 None => None,
@@ -109,14 +109,14 @@ async fn locate(
 }
 
 /// Where a model is.
-enum Located {
+enum ModelPlace {
     /// A model folder; with its small files, if they have been read already.
     Folder(Rc<dyn Source>, Option<Box<OpenedModel>>),
     /// A folder, and the file in it that is the model.
     File(Rc<dyn Source>, String),
 }
 
-impl Located {
+impl ModelPlace {
     fn folder(source: impl Source + 'static) -> Self {
         Self::Folder(Rc::new(source), None)
     }
@@ -127,22 +127,22 @@ async fn locate_typed(
     shared: &Shared,
     outlook: Option<&Outlook<'_>>,
     out: &mut Output,
-) -> Result<Located> {
+) -> Result<ModelPlace> {
     let bad = |reason: &str| Err(Error::BadFile { file: path.display().to_string(), reason: reason.to_owned() });
     match std::fs::metadata(path) {
-        Ok(about) if about.is_dir() => return Ok(Located::folder(Folder::new(path))),
+        Ok(about) if about.is_dir() => return Ok(ModelPlace::folder(Folder::new(path))),
         Ok(_) => {
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            return Ok(Located::File(Rc::new(Folder::new(folder)), file_name(path)));
+            return Ok(ModelPlace::File(Rc::new(Folder::new(folder)), file_name(path)));
         }
         // The name of the model in this program, unless a folder is called so.
-        Err(_) if path.as_os_str() == "mini" => return Ok(Located::folder(mini::source())),
+        Err(_) if path.as_os_str() == "mini" => return Ok(ModelPlace::folder(mini::source())),
         Err(_) => {}
     }
     let Some(typed) = path.to_str() else { return bad("there is no such model") };
     let sources = sources(shared)?;
     match sources.address(typed)? {
-        Address::Path(path) => Ok(Located::folder(Folder::new(path))),
+        Address::Path(path) => Ok(ModelPlace::folder(Folder::new(path))),
         Address::Url(_) => {
             bad("a model is not fetched from an address: give a folder, a file, or a repository such as owner/name")
         }
@@ -155,7 +155,7 @@ async fn locate_typed(
             };
             out.message(&format!("{at}: {}; what is here already is not fetched again", size(file.size)));
             let whole = HubAddress { path: None, ..at };
-            Ok(Located::File(Rc::new(sources.locate(&whole, &listing, &[file], &mut forward(out)).await?), path))
+            Ok(ModelPlace::File(Rc::new(sources.locate(&whole, &listing, &[file], &mut forward(out)).await?), path))
         }
         Address::Hub(at) => {
             // Weights are kept in f16 anyway: the smaller files are as good.
@@ -174,7 +174,7 @@ async fn locate_typed(
             ));
             let files: Vec<_> = chosen.all().cloned().collect();
             let source = Rc::new(sources.locate(&at, &listing, &files, &mut forward(out)).await?);
-            Ok(Located::Folder(source, Some(Box::new(opened))))
+            Ok(ModelPlace::Folder(source, Some(Box::new(opened))))
         }
     }
 }

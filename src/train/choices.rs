@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::dataset::{Cached, Dataset};
+use super::dataset::{CachedLatents, Dataset};
 use super::replay::Replay;
 use super::templates;
 use crate::config::TrainConfig;
@@ -131,7 +131,7 @@ impl Choices {
 
     /// A picture's scaled latents without a draw and the weights of its positions, for replays that name a picture.
     fn mean(&self, dataset: &Dataset, picture: usize) -> Result<WeightedLatents> {
-        let views: &Vec<Cached> = dataset.pictures.get(picture).ok_or_else(|| {
+        let views: &Vec<CachedLatents> = dataset.pictures.get(picture).ok_or_else(|| {
             let given = dataset.pictures.len();
             Error::Usage(format!("the replay asks for picture {picture}, but {given} were given"))
         })?;

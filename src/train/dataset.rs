@@ -17,7 +17,7 @@ use crate::vae::tiling::{self, Map};
 use crate::{Error, Result, layout};
 
 /// The posterior of one view of a picture, on the host.
-pub(super) struct Cached {
+pub(super) struct CachedLatents {
     /// Means, `[4, h, w]`.
     pub mean: Vec<f32>,
     /// Standard deviations, `[4, h, w]`.
@@ -31,7 +31,7 @@ pub(super) struct Cached {
 /// The views (as it is, and mirrored) of each picture, and its own caption if it has one.
 #[derive(Default)]
 pub(super) struct Dataset {
-    pub pictures: Vec<Vec<Cached>>,
+    pub pictures: Vec<Vec<CachedLatents>>,
     pub captions: Vec<Option<String>>,
 }
 
@@ -91,7 +91,7 @@ impl Encoding {
 }
 
 /// The posterior of one view, `[side, side, 3]`, of the picture `name`.
-async fn encode(view: &[f32], side: usize, name: &str, encoder: &VaeEncoder, model: &Model) -> Result<Cached> {
+async fn encode(view: &[f32], side: usize, name: &str, encoder: &VaeEncoder, model: &Model) -> Result<CachedLatents> {
     let tensor = Tensor::<1>::from_floats(view, &model.device).reshape([1, side, side, 3]);
     let tile = tiling::TILE * model.config.vae.pixels_per_latent();
     let Map { size: size @ [h, w], channels, values } = tiling::encode(encoder, &tensor, tile).await?;
@@ -101,7 +101,7 @@ async fn encode(view: &[f32], side: usize, name: &str, encoder: &VaeEncoder, mod
     }
     let mut mean = layout::channels_first(&values, [1, h, w, channels]);
     let std = mean.split_off(mean.len() / 2);
-    Ok(Cached { mean, std, size, weights: None })
+    Ok(CachedLatents { mean, std, size, weights: None })
 }
 
 impl TrainPicture {

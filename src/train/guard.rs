@@ -61,7 +61,7 @@ pub(super) struct GoodMoment {
 }
 
 /// What follows from a step that was not finite.
-pub(super) enum Skipped {
+pub(super) enum SkipVerdict {
     /// The run continues; this is why the step was skipped.
     Tolerated(String),
     /// It was one too many.
@@ -69,7 +69,7 @@ pub(super) enum Skipped {
 }
 
 /// What follows from the length of the vectors.
-pub(super) enum Length {
+pub(super) enum LengthVerdict {
     Usual,
     /// Long enough for a warning, which is given once.
     Long(String),
@@ -114,7 +114,7 @@ impl Guard {
     }
 
     /// Counts a step that was skipped because `what` of it is not finite.
-    pub fn skip(&mut self, what: &str) -> Skipped {
+    pub fn skip(&mut self, what: &str) -> SkipVerdict {
         let step = self.counts.step;
         self.counts.skipped += 1;
         self.counts.skipped_in_a_row += 1;
@@ -122,31 +122,31 @@ impl Guard {
         self.counts.recently_skipped.retain(|skipped| skipped + WINDOW > step);
         let reason = format!("{what} is not a finite number");
         if self.counts.skipped_in_a_row >= IN_A_ROW {
-            return Skipped::Diverged(format!("{reason} in {IN_A_ROW} steps in a row"));
+            return SkipVerdict::Diverged(format!("{reason} in {IN_A_ROW} steps in a row"));
         }
         let recent = self.counts.recently_skipped.len();
         if recent >= IN_THE_WINDOW {
-            return Skipped::Diverged(format!("{reason} in {recent} of the last {WINDOW} steps"));
+            return SkipVerdict::Diverged(format!("{reason} in {recent} of the last {WINDOW} steps"));
         }
-        Skipped::Tolerated(reason)
+        SkipVerdict::Tolerated(reason)
     }
 
     /// Counts a step that was made, after which the longest vector is `times` as long as the model's words usually are.
-    pub fn made(&mut self, times: f64) -> Length {
+    pub fn made(&mut self, times: f64) -> LengthVerdict {
         self.counts.skipped_in_a_row = 0;
         if times > ABSURD {
-            return Length::Diverged(format!(
+            return LengthVerdict::Diverged(format!(
                 "a vector has become {times:.0} times as long as the model's words usually are"
             ));
         }
         if times > LONG && !self.warned {
             self.warned = true;
-            return Length::Long(format!(
+            return LengthVerdict::Long(format!(
                 "a vector is {times:.0} times as long as the model's words usually are: the embedding may drown out the \
                  rest of a prompt; a lower learning rate keeps it shorter"
             ));
         }
-        Length::Usual
+        LengthVerdict::Usual
     }
 
     /// Decides what becomes of a run that has diverged, whose longest vector is now `times` the usual length. For a

@@ -42,13 +42,13 @@ pub use check::{check, recomputes, side};
 use choices::{Choices, Sample};
 use dataset::{Dataset, Encoding};
 use evaluations::Evaluations;
-use guard::{GoodMoment, Guard, Length, Remedy, Skipped};
+use guard::{GoodMoment, Guard, LengthVerdict, Remedy, SkipVerdict};
 use inputs::Inputs;
 use learner::{Learner, PromptCache};
 use loss::DiffusionLoss;
 use optimiser::Optimiser;
 pub use optimiser::learning_rate;
-use previews::{Made, Previews};
+use previews::{PreviewProgress, Previews};
 pub use replay::Replay;
 pub use state::RunState;
 
@@ -331,11 +331,11 @@ impl TrainJob {
     async fn make_preview(&mut self) -> Result<()> {
         let step = self.step();
         match self.previews.advance(&self.learner, step).await? {
-            Made::Some(event) => {
+            PreviewProgress::Underway(event) => {
                 self.pending.push_back(event);
                 self.phase = Phase::Preview;
             }
-            Made::All(warning) => {
+            PreviewProgress::Ready(warning) => {
                 self.pending.push_back(Event::Preview { step, path: None });
                 self.pending.extend(warning);
                 self.guard.counts.previewed = Some(step);
@@ -369,9 +369,9 @@ impl TrainJob {
             return self.skip("the vector after the step");
         }
         let long = match self.guard.made(self.learner.relative_length()) {
-            Length::Usual => None,
-            Length::Long(text) => Some(Event::warning("long-vectors", text)),
-            Length::Diverged(reason) => return self.diverged(reason),
+            LengthVerdict::Usual => None,
+            LengthVerdict::Long(text) => Some(Event::warning("long-vectors", text)),
+            LengthVerdict::Diverged(reason) => return self.diverged(reason),
         };
         if step == 1 {
             self.pending.push_back(Event::FirstGradient { norm: grad_norm });
@@ -387,8 +387,8 @@ impl TrainJob {
     /// Leaves a step out, `what` of which is not finite.
     fn skip(&mut self, what: &str) -> Result<()> {
         let reason = match self.guard.skip(what) {
-            Skipped::Tolerated(reason) => reason,
-            Skipped::Diverged(reason) => return self.diverged(reason),
+            SkipVerdict::Tolerated(reason) => reason,
+            SkipVerdict::Diverged(reason) => return self.diverged(reason),
         };
         let counts = &self.guard.counts;
         self.pending.push_back(Event::Skipped { step: counts.step, reason, skipped: counts.skipped });

@@ -22,11 +22,11 @@ pub(super) struct Previews {
 }
 
 /// How far a preview has come.
-pub(super) enum Made {
+pub(super) enum PreviewProgress {
     /// Something happened while a preview was made.
-    Some(Event),
+    Underway(Event),
     /// It is made, or cannot be: then there is a warning.
-    All(Option<Event>),
+    Ready(Option<Event>),
 }
 
 impl Previews {
@@ -52,7 +52,7 @@ impl Previews {
     }
 
     /// Works at the preview of a step until something happens.
-    pub async fn advance(&mut self, learner: &Learner, step: u32) -> Result<Made> {
+    pub async fn advance(&mut self, learner: &Learner, step: u32) -> Result<PreviewProgress> {
         let mut job = match self.job.take() {
             Some(job) => job,
             None => {
@@ -64,18 +64,18 @@ impl Previews {
             // A run must not be lost for a picture: in f16 some decoders overflow.
             Err(Error::Gpu { during, reason }) if during == DECODING => {
                 self.picture = None;
-                return Ok(Made::All(Some(Event::warning("no-preview", format!("no preview: {reason}")))));
+                return Ok(PreviewProgress::Ready(Some(Event::warning("no-preview", format!("no preview: {reason}")))));
             }
             next => next?,
         };
         match next {
             Some(event @ (Event::Denoise { .. } | Event::Warning { .. })) => {
                 self.job = Some(job);
-                Ok(Made::Some(event))
+                Ok(PreviewProgress::Underway(event))
             }
             Some(_) | None => {
                 self.picture = job.take_pictures().pop().map(|picture| (step, picture));
-                Ok(Made::All(None))
+                Ok(PreviewProgress::Ready(None))
             }
         }
     }

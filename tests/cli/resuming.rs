@@ -1,4 +1,4 @@
-//! Runs that are broken off, by whatever, go on where they were and end where they would have ended.
+//! Runs that are interrupted, by whatever, resume where they were and end where they would have ended.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -20,7 +20,7 @@ fn state(place: &Place, name: &str) -> RunState {
     RunState::read(&fs::read(place.path(name)).unwrap(), name).unwrap()
 }
 
-/// A run with failures that are asked for; see `src/cli/failpoints.rs`.
+/// A run with failures that are asked for; see `src/base/failpoints.rs`.
 fn failing(place: &Place, failures: &str, more: &[&str]) -> Output {
     let arguments = place.train(more);
     let mut command = place.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>());

@@ -1,4 +1,4 @@
-//! Runs that are broken off and go on make the numbers that they would have made without a break.
+//! Runs that are interrupted and resume make the numbers that they would have made without a break.
 
 use image::{GrayImage, Luma};
 use proptest::prelude::*;
@@ -36,7 +36,7 @@ fn config() -> TrainConfig {
     }
 }
 
-/// What a run says of its numbers: steps and evaluations, without the times.
+/// What a run reports of its numbers: steps and evaluations, without the times.
 fn told(event: &Event) -> Option<String> {
     match event {
         Event::Step { step, loss, lr, grad_norm, row_norm, .. } => {

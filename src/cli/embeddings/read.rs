@@ -45,7 +45,7 @@ pub(in crate::cli) fn token_of<'a>(learned: &'a FileEmbedding, file: &'a Embeddi
 
 /// An embedding that was given on the command line or is kept by name, to be made usable in prompts.
 #[derive(Clone)]
-pub(in crate::cli) struct Given {
+pub(in crate::cli) struct EmbeddingArgument {
     pub embedding: Embedding,
     /// SHA-256 of its file.
     hash: String,
@@ -55,7 +55,7 @@ pub(in crate::cli) struct Given {
 
 /// An embedding that prompts can use.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::cli) struct InUse {
+pub(in crate::cli) struct ActiveEmbedding {
     /// Its name in prompts.
     pub token: String,
     /// SHA-256 of its file.
@@ -63,12 +63,16 @@ pub(in crate::cli) struct InUse {
 }
 
 /// The tokens and the hashes of the files, for labels.
-pub(in crate::cli) fn hashes(in_use: &[InUse]) -> Vec<(String, String)> {
+pub(in crate::cli) fn hashes(in_use: &[ActiveEmbedding]) -> Vec<(String, String)> {
     in_use.iter().map(|embedding| (embedding.token.clone(), embedding.hash.clone())).collect()
 }
 
 /// Reads the embeddings named on the command line.
-pub(in crate::cli) async fn given(arguments: &[String], shared: &Shared, out: &mut Output) -> Result<Vec<Given>> {
+pub(in crate::cli) async fn given(
+    arguments: &[String],
+    shared: &Shared,
+    out: &mut Output,
+) -> Result<Vec<EmbeddingArgument>> {
     let mut given = Vec::new();
     for argument in arguments {
         let (source, name) = locate::source_and_name(argument);
@@ -78,14 +82,18 @@ pub(in crate::cli) async fn given(arguments: &[String], shared: &Shared, out: &m
 }
 
 /// Reads the kept embeddings whose names stand in the texts, except those that are `given` already.
-pub(in crate::cli) fn kept_in(texts: &[&str], given: &[Given], out: &mut Output) -> Result<Vec<Given>> {
+pub(in crate::cli) fn kept_in(
+    texts: &[&str],
+    given: &[EmbeddingArgument],
+    out: &mut Output,
+) -> Result<Vec<EmbeddingArgument>> {
     // Without a place for them there are none.
     let Ok(shelf) = locate::shelf() else { return Ok(Vec::new()) };
-    let mut found: Vec<Given> = Vec::new();
+    let mut found: Vec<EmbeddingArgument> = Vec::new();
     for text in texts {
         for kept in shelf.named_in(text)? {
             let name = kept.token.clone();
-            let taken = |other: &Given| other.embedding.token.to_lowercase() == name.to_lowercase();
+            let taken = |other: &EmbeddingArgument| other.embedding.token.to_lowercase() == name.to_lowercase();
             if !given.iter().chain(&found).any(taken) {
                 found.push(choose(&locate::stored_file(kept), Some(&name), out)?);
             }
@@ -95,7 +103,7 @@ pub(in crate::cli) fn kept_in(texts: &[&str], given: &[Given], out: &mut Output)
 }
 
 /// Reads one embedding; `name` renames it, or says which one of several it is.
-fn choose(file: &EmbeddingFile, name: Option<&str>, out: &mut Output) -> Result<Given> {
+fn choose(file: &EmbeddingFile, name: Option<&str>, out: &mut Output) -> Result<EmbeddingArgument> {
     let bad = |refusal: Refusal| Error::BadFile { file: file.origin.clone(), reason: refusal.to_string() };
     let Contents { reading, hash, .. } = read(file)?;
     let learned = reading.choose(name).map_err(bad)?;
@@ -104,18 +112,18 @@ fn choose(file: &EmbeddingFile, name: Option<&str>, out: &mut Output) -> Result<
         out.event(&Event::warning("embedding-file", format!("{}: {note}", file.origin)))?;
     }
     let embedding = learned.into_embedding(token.as_deref()).map_err(bad)?;
-    Ok(Given { embedding, hash, file: file.origin.clone() })
+    Ok(EmbeddingArgument { embedding, hash, file: file.origin.clone() })
 }
 
 /// Makes embeddings usable in prompts; warns about those that were learned on another model.
 pub(in crate::cli) fn add_to(
     session: &mut Session,
-    given: &[Given],
+    given: &[EmbeddingArgument],
     model: &ModelId,
     out: &mut Output,
-) -> Result<Vec<InUse>> {
+) -> Result<Vec<ActiveEmbedding>> {
     let mut in_use = Vec::new();
-    for Given { embedding, hash, file } in given {
+    for EmbeddingArgument { embedding, hash, file } in given {
         let token = embedding.token.clone();
         let model_hash = embedding.metadata.get("model-hash").cloned();
         session.add_embedding(embedding.clone(), file)?;
@@ -124,7 +132,7 @@ pub(in crate::cli) fn add_to(
             let text = format!("{token} was learned on another model than {model}: it may mean something else here");
             out.event(&Event::warning("other-model", text))?;
         }
-        in_use.push(InUse { token, hash: hash.clone() });
+        in_use.push(ActiveEmbedding { token, hash: hash.clone() });
     }
     Ok(in_use)
 }

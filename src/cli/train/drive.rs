@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::bug_report::BugReport;
 use super::folder::{self, RunFolder};
 use super::lock::Lock;
-use super::request::{Loaded, Request};
-use super::state_files::{Attempt, Keeper, Resumable};
+use super::request::{LoadedJob, Request};
+use super::state_files::{Keeper, ResumableRun, SaveOutcome};
 use super::watchdog;
 use crate::base::{failpoints, files};
 use crate::cli::args::OnDeviceLost;
-use crate::cli::embeddings::read::{self, InUse};
+use crate::cli::embeddings::read::{self, ActiveEmbedding};
 use crate::cli::faults::interrupt::Interrupt;
 use crate::cli::faults::on_demand;
 use crate::cli::output::{Output, json, span};
@@ -28,7 +28,7 @@ pub(super) struct Run<'a> {
     pub request: Request<'a>,
     pub job: TrainJob,
     /// The embeddings that prompts can use besides the new one.
-    embeddings: Vec<InUse>,
+    embeddings: Vec<ActiveEmbedding>,
     pub folder: RunFolder,
     pub keeper: Keeper,
     /// The run after the last event, no matter what has become of the job since.
@@ -44,8 +44,8 @@ impl<'a> Run<'a> {
     pub fn begin(
         request: Request<'a>,
         lock: Lock,
-        loaded: Loaded,
-        resumable: Option<Resumable>,
+        loaded: LoadedJob,
+        resumable: Option<ResumableRun>,
         out: &'a mut Output,
     ) -> Result<Self> {
         let (path, model) = (&request.folder, &request.model);
@@ -54,7 +54,7 @@ impl<'a> Run<'a> {
         let mut concerns = request.concerns.clone();
         concerns.extend(lock.warning.as_ref().map(|text| Event::warning("no-lock", text)));
         let (folder, keeper) = match resumable {
-            Some(Resumable { state, warning, keeper }) => {
+            Some(ResumableRun { state, warning, keeper }) => {
                 let folder = RunFolder::resume(path, lock, about, &settings, state.step())?;
                 concerns.extend(warning.map(|text| Event::warning("damaged-state", text)));
                 concerns.extend(differences(&state, &folder, &request.device));
@@ -63,7 +63,7 @@ impl<'a> Run<'a> {
             None => (RunFolder::begin(path, lock, about, &settings)?, Keeper::new(path)),
         };
         let bug_report = BugReport::new(request.config(), request.pictures.len(), model, &request.device);
-        let Loaded { job, embeddings } = loaded;
+        let LoadedJob { job, embeddings } = loaded;
         let mut run = Self {
             latest: job.snapshot(),
             job,
@@ -178,7 +178,7 @@ impl<'a> Run<'a> {
         }
         let bytes = self.latest.to_bytes();
         let mut attempt = self.keeper.save(&bytes);
-        if let Attempt::Failed(_) | Attempt::Still = attempt
+        if let SaveOutcome::Failed(_) | SaveOutcome::Still = attempt
             && self.folder.make_again().unwrap_or(false)
         {
             let folder = self.folder.path().display();
@@ -188,21 +188,21 @@ impl<'a> Run<'a> {
         }
         match attempt {
             // Not in the log, where it would be every other line.
-            Attempt::Saved => self.out.event(&self.saved_state()),
-            Attempt::Again(since) => {
+            SaveOutcome::Saved => self.out.event(&self.saved_state()),
+            SaveOutcome::Again(since) => {
                 let since = span(since.as_secs_f64());
                 let text = format!("the state of the run is saved again, for the first time in {since}");
                 self.report(&Event::warning("saved-again", text))?;
                 self.out.event(&self.saved_state())
             }
-            Attempt::Failed(error) => {
+            SaveOutcome::Failed(error) => {
                 let needed = bytes.len();
                 let text = format!(
                     "{error} ({needed} bytes are needed); training continues in memory, and saving will be tried again"
                 );
                 self.report(&Event::warning("not-saved", text))
             }
-            Attempt::Still => Ok(()),
+            SaveOutcome::Still => Ok(()),
         }
     }
 

@@ -21,7 +21,7 @@ const STEPS: u32 = 2;
 
 /// What was measured, in seconds.
 #[derive(Default)]
-struct Measured {
+struct Timings {
     encoding: f64,
     evaluation: f64,
     step: f64,
@@ -42,12 +42,12 @@ pub(super) async fn run(mut request: Request<'_>, out: &mut Output) -> Result<()
         session.resume(config, input.clone(), state)?;
     }
     let trial = TrainConfig { steps: STEPS, eval_every: 0, preview_every: 0, early_stop: false, ..config.clone() };
-    let measured = Measured::by_trying(session.train(&trial, input)?).await?;
+    let measured = Timings::by_trying(session.train(&trial, input)?).await?;
     print(&request, &measured, out)
 }
 
 /// Prints the answer: sentences for people, figures for programs.
-fn print(request: &Request<'_>, measured: &Measured, out: &mut Output) -> Result<()> {
+fn print(request: &Request<'_>, measured: &Timings, out: &mut Output) -> Result<()> {
     let config = request.config();
     let made = request.state().map_or(0, RunState::step);
     let left = config.steps.saturating_sub(made);
@@ -111,7 +111,7 @@ fn short(secs: f64) -> String {
     if secs < 1.0 { format!("{:.0} ms", secs * 1000.0) } else { span(secs) }
 }
 
-impl Measured {
+impl Timings {
     /// Measures a job by working at it until its last step is made.
     async fn by_trying(mut job: TrainJob) -> Result<Self> {
         let mut measured = Self::default();
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn what_comes_between_steps_is_counted() {
-        let measured = Measured { encoding: 3.0, evaluation: 2.0, step: 1.0 };
+        let measured = Timings { encoding: 3.0, evaluation: 2.0, step: 1.0 };
         let config = TrainConfig { eval_every: 0, preview_every: 0, ..TrainConfig::default() };
         assert_eq!(measured.run(&config, 10), 3.0 + 10.0 + 2.0 * 2.0);
         let early = TrainConfig { early_stop: true, ..config };

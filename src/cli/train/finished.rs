@@ -9,14 +9,14 @@ use crate::event::Event;
 use crate::train::{RunState, TrainJob};
 
 /// A finished run.
-pub(super) struct Finished {
+pub(super) struct FinishedRun {
     steps: u32,
     converged: bool,
     /// Its embedding.
     path: String,
 }
 
-impl Finished {
+impl FinishedRun {
     /// The run in the folder, if all its steps are made and everything is written: it may have been killed between the two.
     pub fn of(state: &RunState, request: &Request<'_>, job: &TrainJob) -> Option<Self> {
         let path = request.folder.join(names::EMBEDDING);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::lock::Lock;
 use super::log::Log;
 use super::names::{EMBEDDING, LOG, LOSS_CURVE, PREVIEW_SHEET, PREVIEWS, README, SETTINGS};
-use super::state_files::{self, Resumable};
+use super::state_files::{self, ResumableRun};
 use crate::base::files::{make_folder, sweep, write_whole};
 use crate::cli::wording;
 use crate::embedding::Embedding;
@@ -44,7 +44,7 @@ pub(super) struct RunFolder {
 /// # Errors
 /// [`Error::Usage`] if there is nothing to resume, or only an embedding that must not be touched; [`Error::BadFile`] if
 /// the state of the run is damaged.
-pub(super) fn find(path: &Path, overwrite: bool, resume: bool) -> Result<Option<Resumable>> {
+pub(super) fn find(path: &Path, overwrite: bool, resume: bool) -> Result<Option<ResumableRun>> {
     if overwrite {
         return Ok(None);
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::drive::{Run, rescue_folder};
 use super::names;
-use super::state_files::Attempt;
+use super::state_files::SaveOutcome;
 use crate::base::files;
 use crate::cli::faults::interrupt;
 use crate::cli::is_closed_pipe;
@@ -108,7 +108,8 @@ impl Run<'_> {
         for pause in [Duration::ZERO].iter().chain(&PAUSES) {
             std::thread::sleep(*pause);
             let written = self.folder.make_again().and_then(|_made| {
-                state_saved = state_saved || matches!(self.keeper.save(&state), Attempt::Saved | Attempt::Again(_));
+                state_saved =
+                    state_saved || matches!(self.keeper.save(&state), SaveOutcome::Saved | SaveOutcome::Again(_));
                 self.folder.save_embedding(&embedding)
             });
             match written {

@@ -15,7 +15,7 @@ mod state_files;
 mod watchdog;
 
 use self::drive::Run;
-use self::finished::Finished;
+use self::finished::FinishedRun;
 use self::request::Request;
 use super::args::{Shared, TrainArgs};
 use super::faults::interrupt::Interrupt;
@@ -35,7 +35,7 @@ pub(super) async fn run(args: &TrainArgs, shared: &Shared, out: &mut Output) -> 
     let resumable = request.resumable.take();
     let state = resumable.as_ref().map(|resumable| &resumable.state);
     let loaded = request.job(state, out).await?;
-    if let Some(finished) = state.and_then(|state| Finished::of(state, &request, &loaded.job)) {
+    if let Some(finished) = state.and_then(|state| FinishedRun::of(state, &request, &loaded.job)) {
         return finished.report(out);
     }
     let mut run = Run::begin(request, lock, loaded, resumable, out)?;

@@ -19,12 +19,6 @@ use crate::{Error, Result};
 /// With fewer pictures than this, the thing can rarely be distinguished from its picture.
 const FEW: usize = 3;
 
-/// What was read, and what the user should know about it.
-pub(super) struct Gathered {
-    pub input: TrainInput,
-    pub concerns: Vec<Event>,
-}
-
 /// What the embedding starts from: the only place that decides between a file and a phrase.
 pub(super) fn init(typed: Option<&str>) -> Result<Init> {
     Ok(match typed {
@@ -34,8 +28,8 @@ pub(super) fn init(typed: Option<&str>) -> Result<Init> {
     })
 }
 
-/// Reads everything else that `train` was given; `side` is what the model trains at.
-pub(super) fn gather(args: &TrainArgs, init: Init, side: u32) -> Result<Gathered> {
+/// Reads everything else that `train` was given, and what the user should know about it; `side` is what the model trains at.
+pub(super) fn gather(args: &TrainArgs, init: Init, side: u32) -> Result<(TrainInput, Vec<Event>)> {
     let mut events = Vec::new();
     let templates = match &args.template {
         Some(path) => Some(parse_template_file(&files::read_text(path)?, &path.display().to_string())?),
@@ -52,7 +46,7 @@ pub(super) fn gather(args: &TrainArgs, init: Init, side: u32) -> Result<Gathered
     events.extend(concerns(&pictures, side));
     let record = args.record.is_some();
     let input = TrainInput { pictures, unseen, templates, init: Some(init), replay, record };
-    Ok(Gathered { input, concerns: events })
+    Ok((input, events))
 }
 
 /// Pictures in files and folders, each with its caption if captions are to be used.

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use super::folder;
 use super::lock::Lock;
-use super::pictures::{self, Gathered};
-use super::state_files::Resumable;
+use super::pictures;
+use super::state_files::ResumableRun;
 use crate::base::files;
 use crate::cli::args::{OnDeviceLost, Shared, TrainArgs};
-use crate::cli::embeddings::read::{self, Given, InUse};
+use crate::cli::embeddings::read::{self, ActiveEmbedding, EmbeddingArgument};
 use crate::cli::load::{self, ModelId};
 use crate::cli::locate;
 use crate::cli::outlook::Outlook;
@@ -32,7 +32,7 @@ pub(super) struct Request<'a> {
     opened: OpenedModel,
     /// Its hash is known once it has been loaded.
     pub model: ModelId,
-    embeddings: Vec<Given>,
+    embeddings: Vec<EmbeddingArgument>,
     input: TrainInput,
     /// The names of the pictures.
     pub pictures: Vec<String>,
@@ -42,13 +42,13 @@ pub(super) struct Request<'a> {
     /// Ours until the end; none for a dry run, which writes nothing.
     pub lock: Option<Lock>,
     /// The run that is in the folder.
-    pub resumable: Option<Resumable>,
+    pub resumable: Option<ResumableRun>,
 }
 
 /// A job, and the embeddings that its prompts can use besides its own.
-pub(super) struct Loaded {
+pub(super) struct LoadedJob {
     pub job: TrainJob,
-    pub embeddings: Vec<InUse>,
+    pub embeddings: Vec<ActiveEmbedding>,
 }
 
 impl<'a> Request<'a> {
@@ -69,7 +69,7 @@ impl<'a> Request<'a> {
         crate::train::check(config, &init, &opened.config, tokenizers.first())?;
         tokenizers.add_word(&config.token, config.vectors as usize)?;
         let side = crate::train::side(config, &opened.config);
-        let Gathered { input, concerns } = pictures::gather(args, init, side)?;
+        let (input, concerns) = pictures::gather(args, init, side)?;
         let folder = args.out.clone().unwrap_or_else(|| default_folder(&config.token));
         files::check_writable(&folder)?;
         if let Some(record) = &args.record {
@@ -112,7 +112,7 @@ impl<'a> Request<'a> {
     }
 
     /// Loads the model onto the device, with the embeddings that prompts can use.
-    pub async fn session(&mut self, out: &mut Output) -> Result<(Session, Vec<InUse>)> {
+    pub async fn session(&mut self, out: &mut Output) -> Result<(Session, Vec<ActiveEmbedding>)> {
         let planned = planned(self.config());
         let outlook = Outlook::new(self.shared, &self.device, &planned);
         let loaded = load::session(&outlook, &self.opened, self.loading(), out);
@@ -123,14 +123,14 @@ impl<'a> Request<'a> {
     }
 
     /// Loads the model and makes the job, at its beginning or where a state has it.
-    pub async fn job(&mut self, state: Option<&RunState>, out: &mut Output) -> Result<Loaded> {
+    pub async fn job(&mut self, state: Option<&RunState>, out: &mut Output) -> Result<LoadedJob> {
         let (session, embeddings) = self.session(out).await?;
         let input = self.input();
         let job = match state {
             Some(state) => session.resume(self.config(), input, state).map_err(|error| self.advised(error))?,
             None => session.train(self.config(), input)?,
         };
-        Ok(Loaded { job, embeddings })
+        Ok(LoadedJob { job, embeddings })
     }
 
     /// What of the model a run needs.

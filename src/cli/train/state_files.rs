@@ -76,7 +76,7 @@ impl StateFolder {
 }
 
 /// A run that can resume.
-pub(super) struct Resumable {
+pub(super) struct ResumableRun {
     pub state: RunState,
     /// What to report about it: that the newest state is damaged.
     pub warning: Option<String>,
@@ -88,7 +88,7 @@ pub(super) struct Resumable {
 ///
 /// # Errors
 /// [`Error::BadFile`] if there are states and none is whole: a run never starts over unless the user says so.
-pub(super) fn find(folder: &Path) -> Result<Option<Resumable>> {
+pub(super) fn find(folder: &Path) -> Result<Option<ResumableRun>> {
     let keeper = Keeper::new(folder);
     let Saved { whole, damaged } = pollster::block_on(keeper.generations.newest())?;
     let Some(whole) = whole else {
@@ -110,7 +110,7 @@ pub(super) fn find(folder: &Path) -> Result<Option<Resumable>> {
         let step = whole.state.step();
         format!("{name} cannot be used: {reason}. {}, from step {step}, is used instead", whole.name)
     });
-    Ok(Some(Resumable { state: whole.state, warning, keeper }))
+    Ok(Some(ResumableRun { state: whole.state, warning, keeper }))
 }
 
 /// Forgets the run that was in a folder.
@@ -126,7 +126,7 @@ pub(super) fn forget(folder: &Path) -> Result<()> {
 }
 
 /// What came of an attempt to save.
-pub(super) enum Attempt {
+pub(super) enum SaveOutcome {
     /// Saved.
     Saved,
     /// Saved, after it could not be for some time.
@@ -173,19 +173,19 @@ impl Keeper {
     }
 
     /// Saves a state. A failure is remembered and the next attempt put off.
-    pub fn save(&mut self, state: &[u8]) -> Attempt {
+    pub fn save(&mut self, state: &[u8]) -> SaveOutcome {
         let begun = Instant::now();
         match pollster::block_on(self.generations.write(state)) {
             Ok(()) => {
                 self.last = Some((Instant::now(), begun.elapsed()));
-                self.trouble.take().map_or(Attempt::Saved, |trouble| Attempt::Again(trouble.since.elapsed()))
+                self.trouble.take().map_or(SaveOutcome::Saved, |trouble| SaveOutcome::Again(trouble.since.elapsed()))
             }
             Err(error) => {
                 let first = self.trouble.is_none();
                 let pause = self.trouble.as_ref().map_or(PAUSES.0, |trouble| PAUSES.1.min(trouble.pause * 2));
                 let since = self.trouble.as_ref().map_or(begun, |trouble| trouble.since);
                 self.trouble = Some(Trouble { since, next: Instant::now() + pause, pause });
-                if first { Attempt::Failed(error) } else { Attempt::Still }
+                if first { SaveOutcome::Failed(error) } else { SaveOutcome::Still }
             }
         }
     }
@@ -203,9 +203,9 @@ mod tests {
         assert!(!keeper.due());
         keeper.last = Some((Instant::now(), Duration::ZERO));
         assert!(keeper.due());
-        assert!(matches!(keeper.save(b"x"), Attempt::Failed(_)));
+        assert!(matches!(keeper.save(b"x"), SaveOutcome::Failed(_)));
         assert!(!keeper.due(), "a failure is not tried again at once");
-        assert!(matches!(keeper.save(b"x"), Attempt::Still));
+        assert!(matches!(keeper.save(b"x"), SaveOutcome::Still));
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(super) fn watch(ended: impl FnOnce(&Error) + Send + 'static) {
     let short = failpoints::pass("watchdog").is_some();
     let pause = Duration::from_millis(if short { 50 } else { 500 });
     std::thread::spawn(move || {
-        let mut waiting = Waiting::default();
+        let mut waiting = ObservedWait::default();
         loop {
             let before = Instant::now();
             std::thread::sleep(pause);
@@ -50,7 +50,7 @@ pub(super) fn watch(ended: impl FnOnce(&Error) + Send + 'static) {
 
 /// What was seen of the waiting.
 #[derive(Debug, Default)]
-struct Waiting {
+struct ObservedWait {
     /// How long the device has been waited for by the clock.
     by_the_clock: Duration,
     /// How long while anything could happen at all.
@@ -59,7 +59,7 @@ struct Waiting {
     longest: Duration,
 }
 
-impl Waiting {
+impl ObservedWait {
     /// Looks again after some time in which the program ran; gives how long the device has been waited for.
     fn look(&mut self, by_the_clock: Duration, passed: Duration) -> Duration {
         if by_the_clock <= self.by_the_clock {
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn a_machine_that_slept_has_not_waited() {
         let seconds = Duration::from_secs_f64;
-        let mut waiting = Waiting::default();
+        let mut waiting = ObservedWait::default();
         let mut look = |clock: f64| waiting.look(seconds(clock), seconds(0.5)).as_secs_f64();
         assert_eq!([0.0, 0.3, 0.8, 1.3].map(&mut look), [0.0, 0.3, 0.8, 1.3]);
         // The lid was closed for an hour; then the answer came.
