@@ -3,9 +3,8 @@
 //
 // One workgroup does 64 queries of one head of one sample. It also writes the logarithm of each query's sum of exponentials,
 // [B, queries, heads], which is all that the backward kernels need to have the probabilities again.
-//
-// Bindings: q, k, v, result, logsumexp, sizes (uniform). Limits: 5 storage buffers, 16 KiB of workgroup memory, 64
-// invocations.
+
+//#import shared/attention_keys
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

@@ -4,9 +4,8 @@
 // One workgroup does 64 keys of one head of one sample, for `span` queries: where there are few keys (the words of a prompt)
 // the queries are shared among many workgroups, and each writes a result of its own, to be added up:
 // dk, dv [splits, B, keys, heads, 4 QUADS].
-//
-// Bindings: q, k, v, dy, stats, dk, dv, sizes (uniform). Limits: 7 storage buffers, 16 KiB of workgroup memory, 64
-// invocations.
+
+//#import shared/attention
 
 var<workgroup> stats_tile: array<vec2<f32>, TILE>;
 

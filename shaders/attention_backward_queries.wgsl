@@ -2,9 +2,8 @@
 // of a query's result and its gradient: ds = p (dy v^T - delta), dq = ds k / sqrt(d).
 //
 // One workgroup does 64 queries of one head of one sample. stats is [2, B, queries, heads]: logsumexp, delta.
-//
-// Bindings: q, k, v, dy, stats, result, sizes (uniform). Limits: 6 storage buffers, 16 KiB of workgroup memory, 64
-// invocations.
+
+//#import shared/attention_keys
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

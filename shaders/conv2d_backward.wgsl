@@ -7,9 +7,9 @@
 // map is the gradient [B, out_height, out_width, channels], weight [channels, taps, columns], result [B, height, width, columns].
 //
 // One workgroup makes one tile of one class: shared/tile.wgsl.
-//
-// Bindings: map, weight (f32 or f16), result, sizes (uniform). Limits: 3 storage buffers, at most 12.5 KiB of
-// workgroup memory, 128 invocations.
+
+//#import shared/tile
+//#import shared/conv2d_backward
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

@@ -1,9 +1,9 @@
-// What conv2d_backward.wgsl computes, for programs that play a GPU: shared/block.wgsl.
+// What conv2d_backward.wgsl computes, for software GPUs: shared/block.wgsl.
 //
 // map is the gradient [B, out_height, out_width, channels], weight [channels, taps, columns], result [B, height, width, columns].
-//
-// Bindings: map, weight (f32 or f16), result, sizes (uniform). Limits: 3 storage buffers, no workgroup memory, 8
-// invocations.
+
+//#import shared/block
+//#import shared/conv2d_backward
 
 // Prepares `emit` for a class of pixels; gives how many the class has.
 fn begin(kind: u32) -> u32 {

@@ -1,10 +1,10 @@
-// What conv2d.wgsl computes, for programs that play a GPU: shared/block.wgsl.
+// What conv2d.wgsl computes, for software GPUs: shared/block.wgsl.
 //
 // map is the picture [B, height, width, channels], weight [columns, taps, channels], residual and result [B, out_height, out_width,
 // columns].
-//
-// Bindings: map, weight (f32 or f16), bias (f32, f16 or none), residual (f32 or none), result, sizes (uniform). Limits: 5
-// storage buffers, no workgroup memory, 8 invocations.
+
+//#import shared/block
+//#import shared/conv2d
 
 // Where the window of an output pixel begins: column and row, and the first row of its picture.
 fn window(row: u32) -> vec3<i32> {

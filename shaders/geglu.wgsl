@@ -1,8 +1,9 @@
 // value * gelu(gate) for rows [value, gate], half as wide.
 //
 // One invocation makes four neighbouring values; rows are a multiple of four wide.
-//
-// Bindings: x [rows, 2 width], result [rows, width], sizes (uniform). Limits: 2 storage buffers, 256 invocations.
+
+//#import shared/gelu
+//#import shared/geglu
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

@@ -1,9 +1,9 @@
 // The gradient to the input of geglu.wgsl: [dy * gelu(gate), dy * value * gelu'(gate)].
 //
 // One invocation makes four neighbouring values of both halves; rows are a multiple of four wide.
-//
-// Bindings: x [rows, 2 width], dy [rows, width], result [rows, 2 width], sizes (uniform). Limits: 3 storage buffers, 256
-// invocations.
+
+//#import shared/gelu
+//#import shared/geglu
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

@@ -1,9 +1,8 @@
 // Group normalisation of a channels-last feature map, scaled and shifted, then silu if SILU is 1.
 //
 // One workgroup does one group of one sample: two passes for mean and spread, a third to write.
-//
-// Bindings: x, gamma, beta (f32 or f16), result, sizes (uniform). Limits: 4 storage buffers, 2 KiB of workgroup memory, 256
-// invocations.
+
+//#import shared/group
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

@@ -3,9 +3,9 @@
 // One workgroup does one group of one sample. Mean and spread are computed again: keeping them would save two of the four
 // passes and cost a buffer. With g = gamma * dz (dz after silu's slope) and xhat the normalised input,
 // dx = rstd * (g - mean(g) - xhat * mean(g * xhat)).
-//
-// Bindings: x, dy, gamma, beta (f32 or f16), result, sizes (uniform). Limits: 5 storage buffers, 2 KiB of workgroup memory,
-// 256 invocations.
+
+//#import shared/group
+//#import shared/totals
 
 // gamma * dz for values whose normalised input is `xhat`.
 fn scaled_gradient(quad: Quad, xhat: vec4<f32>) -> vec4<f32> {

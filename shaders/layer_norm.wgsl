@@ -1,9 +1,8 @@
 // Layer normalisation of the rows of [rows, width], scaled and shifted.
 //
 // One workgroup does one row: two passes for mean and spread, a third to write; a row stays in the cache.
-//
-// Bindings: x, gamma, beta (f32 or f16), result, sizes (uniform). Limits: 4 storage buffers, 512 bytes of workgroup memory,
-// 64 invocations.
+
+//#import shared/row
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

@@ -2,9 +2,9 @@
 // dx = rstd * (g - mean(g) - xhat * mean(g * xhat)).
 //
 // One workgroup does one row.
-//
-// Bindings: x, dy, gamma (f32 or f16), result, sizes (uniform). Limits: 4 storage buffers, 512 bytes of workgroup memory, 64
-// invocations.
+
+//#import shared/row
+//#import shared/totals
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

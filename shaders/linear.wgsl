@@ -5,9 +5,9 @@
 // [inner, columns] (the same weight, going back). residual and result are [rows, columns].
 //
 // One workgroup makes one tile of the result: shared/tile.wgsl.
-//
-// Bindings: left, right (f32 or f16), bias (f32, f16 or none), residual (f32 or none), result, sizes (uniform). Limits: 5
-// storage buffers, at most 12.5 KiB of workgroup memory, 128 invocations.
+
+//#import shared/tile
+//#import shared/linear
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

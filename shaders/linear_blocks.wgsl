@@ -1,10 +1,10 @@
-// What linear.wgsl computes, for programs that play a GPU: shared/block.wgsl.
+// What linear.wgsl computes, for software GPUs: shared/block.wgsl.
 //
 // left is [rows, inner]. right is [columns, inner] where BY_COLUMNS is 1, else [inner, columns]. residual and result are
 // [rows, columns].
-//
-// Bindings: left, right (f32 or f16), bias (f32, f16 or none), residual (f32 or none), result, sizes (uniform). Limits: 5
-// storage buffers, no workgroup memory, 8 invocations.
+
+//#import shared/block
+//#import shared/linear
 
 // Four steps of the inner axis, each with four columns.
 fn right_block(k: u32, column: u32) -> mat4x4<f32> {

@@ -1,16 +1,13 @@
 // Values stored as halves, in f32: for what has no kernel that reads them as they are stored.
 //
 // One invocation widens four neighbouring values.
-//
-// Bindings: halves [count], result [count], sizes (uniform). Limits: 2 storage buffers, 256 invocations.
 
-const LANES: u32 = 256u;
+const LANES: u32 = {{ lanes }}u;
 
 struct Sizes {
     count: u32,
     // Workgroups side by side.
     across: u32,
-    unused: vec2<u32>,
 }
 
 @group(0) @binding({{ sizes }}) var<uniform> sizes: Sizes;

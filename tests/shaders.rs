@@ -1,12 +1,14 @@
-//! Every kernel, in every form in which it may be launched, is valid WGSL within the limits that all WebGPU devices have; no
-//! GPU needed.
+//! Every kernel, in every form in which it may be launched, is valid WGSL within the limits that all WebGPU devices have, and is
+//! what its declaration says; no GPU needed.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
-use naga::{AddressSpace, Module};
+use naga::{AddressSpace, Module, Scalar, TypeInner};
+use pseudoword::ops::{KernelForm, kernel_forms};
 
 /// Bytes of workgroup memory.
 fn workgroup_memory(module: &Module) -> u32 {
@@ -16,17 +18,39 @@ fn workgroup_memory(module: &Module) -> u32 {
     shared.map(|(_, variable)| layouter[variable.ty].size).sum()
 }
 
+/// The struct in the uniform buffer is the one that the launcher fills in.
+fn assert_sizes_are_as_declared(form: &KernelForm, module: &Module) {
+    let name = form.name();
+    let mut uniforms = module.global_variables.iter().filter(|(_, variable)| variable.space == AddressSpace::Uniform);
+    let (_, sizes) = uniforms.next().unwrap();
+    assert!(uniforms.next().is_none(), "{name}: a second uniform buffer");
+    assert_eq!(sizes.binding.unwrap().binding, form.uniform_binding(), "{name}");
+    let TypeInner::Struct { members, span } = &module.types[sizes.ty].inner else { panic!("{name}: not a struct") };
+    let reflected = members.iter().map(|member| {
+        let kind = match module.types[member.ty].inner {
+            TypeInner::Scalar(Scalar::U32) => "u32",
+            TypeInner::Scalar(Scalar::F32) => "f32",
+            _ => "another type",
+        };
+        (member.name.as_deref().unwrap(), kind, member.offset as usize)
+    });
+    let declared = form.sizes().iter().map(|field| (field.name, field.kind, field.offset));
+    assert_eq!(reflected.collect::<Vec<_>>(), declared.collect::<Vec<_>>(), "{name}: Sizes in WGSL and in Rust");
+    assert_eq!(*span as usize, form.sizes_bytes(), "{name}: bytes of Sizes");
+}
+
 #[test]
-fn every_kernel_is_valid_and_modest() {
-    let texts = pseudoword::ops::kernel_texts();
-    for (name, text) in &texts {
+fn every_kernel_is_valid_modest_and_as_declared() {
+    let forms = kernel_forms();
+    for form in &forms {
+        let (name, text) = (form.name(), form.text());
         assert!(!text.contains("{{"), "{name}: something was not filled in\n{text}");
-        let module =
-            naga::front::wgsl::parse_str(text).unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(text)));
+        let module = naga::front::wgsl::parse_str(&text)
+            .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(&text)));
         // What naga calls a capability is only `unpack2x16float`, which WebGPU has everywhere.
         Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32)
             .validate(&module)
-            .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(text)));
+            .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(&text)));
         let buffers = module
             .global_variables
             .iter()
@@ -34,20 +58,40 @@ fn every_kernel_is_valid_and_modest() {
         assert!(buffers.count() <= 7, "{name}: too many buffers");
         let entry = &module.entry_points[0];
         assert_eq!(entry.name, "main", "{name}");
-        assert!(entry.workgroup_size.iter().product::<u32>() <= 256, "{name}: {:?}", entry.workgroup_size);
+        assert!(form.lanes() <= 256, "{name}: {} invocations", form.lanes());
+        assert_eq!(entry.workgroup_size, [form.lanes(), 1, 1], "{name}: invocations of a workgroup");
         let memory = workgroup_memory(&module);
         assert!(memory <= 16384, "{name}: {memory} bytes of workgroup memory");
+        assert_sizes_are_as_declared(form, &module);
     }
-    println!("{} forms", texts.len());
+    println!("{} forms", forms.len());
 }
 
 #[test]
-fn every_file_is_a_kernel_that_is_launched() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+fn every_form_is_another_text() {
+    let mut described = BTreeMap::new();
+    for form in kernel_forms() {
+        if let Some(other) = described.insert(form.hash(), form.description()) {
+            panic!("{}: {other} is the same text as {}", form.name(), form.description());
+        }
+    }
+}
+
+#[test]
+fn every_file_is_a_kernel_that_is_listed() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
     let files = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
     let kernels = files.filter(|path| path.extension().is_some_and(|extension| extension == "wgsl"));
     let files: BTreeSet<String> = kernels.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
-    let launched: BTreeSet<String> =
-        pseudoword::ops::kernel_texts().into_iter().map(|(name, _)| name.to_owned()).collect();
-    assert_eq!(files, launched);
+    let listed: BTreeSet<String> = kernel_forms().iter().map(|form| form.name().to_owned()).collect();
+    assert_eq!(files, listed);
+}
+
+#[test]
+fn the_readme_lists_the_buffers_as_they_are_declared() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders/README.md")).unwrap();
+    let lines: BTreeSet<String> =
+        kernel_forms().iter().map(|form| format!("| `{}.wgsl` | {} |", form.name(), form.declared())).collect();
+    let missing: Vec<&String> = lines.iter().filter(|line| !readme.contains(line.as_str())).collect();
+    assert!(missing.is_empty(), "shaders/README.md should have these lines:\n{missing:#?}");
 }

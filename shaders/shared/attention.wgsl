@@ -8,7 +8,7 @@
 const QUADS: u32 = {{ quads }}u;
 const TILE: u32 = {{ tile }}u;
 const CAUSAL: u32 = {{ causal }}u;
-const LANES: u32 = 64u;
+const LANES: u32 = {{ lanes }}u;
 
 // Less than any score.
 const LEAST: f32 = -1e30;
@@ -23,7 +23,6 @@ struct Sizes {
     batch: u32,
     // Workgroups along the first axis before this launch's, where an attention is cut into several.
     first_group: u32,
-    unused: u32,
 }
 
 @group(0) @binding({{ sizes }}) var<uniform> sizes: Sizes;
@@ -67,4 +66,3 @@ fn second_sum(weights: vec4<f32>, at: u32) -> vec4<f32> {
     return weights.x * second_tile[at] + weights.y * second_tile[at + QUADS] + weights.z * second_tile[at + 2u * QUADS]
         + weights.w * second_tile[at + 3u * QUADS];
 }
-

@@ -1,3 +1,7 @@
+// What the attention kernels share that walk the keys: tiles of keys and values, and which keys a query sees.
+
+//#import shared/attention
+
 // Fills the tiles with keys and values from `first` on; zeros after the last.
 fn fill_keys(lane: u32, sample: u32, head: u32, first: u32) {
     for (var i = lane; i < TILE * QUADS; i += LANES) {
@@ -31,4 +35,3 @@ fn last_key(group: u32) -> u32 {
     }
     return sizes.keys;
 }
-

@@ -1,6 +1,8 @@
 // What the kernels of a convolution share: the weight, four values at a time, and the result. Beyond the last channel or the
 // last output channel there are zeros.
 
+//#import shared/conv2d_sizes
+
 // Windows of all pictures: the rows of the product.
 fn row_count() -> u32 {
     return sizes.batch * sizes.out_height * sizes.out_width;
@@ -31,4 +33,3 @@ fn emit(row: u32, column: u32, values: vec4<f32>) {
         result_set(at, left, values + bias_at(column, left) + residual_at(at, left));
     }
 }
-

@@ -1,6 +1,8 @@
 // What the kernels of a convolution's gradient share: the weight, four values at a time, and the result. Beyond the last output
 // channel or the last column there are zeros.
 
+//#import shared/conv2d_sizes
+
 // The first row and column of this workgroup's class, and how many it has of each.
 var<private> origin: vec2<u32>;
 var<private> extent: vec2<u32>;

@@ -37,4 +37,3 @@ fn pixel_block(pixels: vec4<i32>, channel: u32) -> mat4x4<f32> {
         pixel_quad(pixels.w, channel),
     );
 }
-

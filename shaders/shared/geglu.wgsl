@@ -1,13 +1,12 @@
 // What the GEGLU kernels share: the sizes, and which values an invocation has: four neighbours of [rows, width].
 
-const LANES: u32 = 256u;
+const LANES: u32 = {{ lanes }}u;
 
 struct Sizes {
     width: u32,
     count: u32,
     // Workgroups side by side.
     across: u32,
-    unused: u32,
 }
 
 @group(0) @binding({{ sizes }}) var<uniform> sizes: Sizes;
@@ -21,4 +20,3 @@ fn first(group: vec3<u32>, lane: u32) -> u32 {
 fn value_of(at: u32) -> u32 {
     return at + at / sizes.width * sizes.width;
 }
-

@@ -16,4 +16,3 @@ fn gelu(x: vec4<f32>) -> vec4<f32> {
 fn gelu_slope(x: vec4<f32>) -> vec4<f32> {
     return normal(x) + x * exp(-0.5 * x * x) * 0.39894228;
 }
-

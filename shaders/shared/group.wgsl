@@ -3,8 +3,10 @@
 // One workgroup does one group of one sample of a channels-last feature map [B, P, C]. Lanes walk the group's values
 // position by position, four channels at a time, so neighbouring lanes read neighbouring addresses.
 
+//#import shared/totals
+
 const SILU: u32 = {{ silu }}u;
-const LANES: u32 = 256u;
+const LANES: u32 = {{ lanes }}u;
 
 struct Sizes {
     positions: u32,
@@ -65,4 +67,3 @@ fn moments(lane: u32, workgroup: u32) -> vec2<f32> {
     }
     return vec2(mean, inverseSqrt(totals(lane, vec2(squares, 0.0)).x / count + sizes.eps));
 }
-

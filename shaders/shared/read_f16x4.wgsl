@@ -5,4 +5,3 @@ fn {{ name }}_at(at: u32, rest: u32) -> vec4<f32> {
     let words = {{ name }}[at / 4u];
     return vec4(unpack2x16float(words.x), unpack2x16float(words.y));
 }
-

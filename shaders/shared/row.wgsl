@@ -2,13 +2,14 @@
 //
 // One workgroup does one row.
 
-const LANES: u32 = 64u;
+//#import shared/totals
+
+const LANES: u32 = {{ lanes }}u;
 
 struct Sizes {
     rows: u32,
     width: u32,
     eps: f32,
-    unused: u32,
 }
 
 @group(0) @binding({{ sizes }}) var<uniform> sizes: Sizes;
@@ -34,4 +35,3 @@ fn moments(lane: u32, row: u32) -> vec2<f32> {
     }
     return vec2(mean, inverseSqrt(totals(lane, vec2(squares, 0.0)).x / f32(sizes.width) + sizes.eps));
 }
-

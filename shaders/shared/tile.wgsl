@@ -5,6 +5,8 @@
 // at once and each invocation one such block of the left strip, then multiplied. Strips lie with the inner axis outside, so
 // that an invocation reads its rows and its columns as vectors. A strip has one quad more than it needs in each step of the
 // inner axis: without it, the steps of one block would lie in the same memory bank.
+//
+// LANES is DOWN x ACROSS. A kernel made of this has a function `emit(row, column, values)`, which writes four columns of a row.
 
 const DOWN: u32 = {{ down }}u;
 const ACROSS: u32 = {{ across }}u;
@@ -12,7 +14,7 @@ const ROW_QUADS: u32 = {{ row_quads }}u;
 const COLUMN_QUADS: u32 = {{ column_quads }}u;
 const DEPTH: u32 = {{ depth }}u;
 
-const LANES: u32 = DOWN * ACROSS;
+const LANES: u32 = {{ lanes }}u;
 const TILE_ROWS: u32 = 4u * ROW_QUADS * DOWN;
 const TILE_COLUMNS: u32 = 4u * COLUMN_QUADS * ACROSS;
 const DEPTH_QUADS: u32 = DEPTH / 4u;
@@ -104,4 +106,3 @@ fn finish(lane: u32, first_row: u32, first_column: u32) {
         }
     }
 }
-

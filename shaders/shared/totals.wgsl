@@ -16,4 +16,3 @@ fn totals(lane: u32, values: vec2<f32>) -> vec2<f32> {
     workgroupBarrier();
     return sums;
 }
-

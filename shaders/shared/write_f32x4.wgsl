@@ -4,4 +4,3 @@
 fn {{ name }}_set(at: u32, rest: u32, values: vec4<f32>) {
     {{ name }}[at / 4u] = values;
 }
-

@@ -122,7 +122,7 @@ impl<'a> Report<'a> {
         });
         out.line(&format!("{SOFTWARE}: {}, {}, {side} x {side} pixels", chosen.name, model.name))?;
         if let Some(tiles) = tiles {
-            out.line(&format!("matrix products in tiles: {}", tiles.words()))?;
+            out.line(&format!("matrix products in tiles: {}", tiles.summary()))?;
         }
         out.line(&format!("{:26}{:>10}{:>10}{:>10}   times", "", "median", "min", "max"))?;
         Ok(Self { bench, object, out })

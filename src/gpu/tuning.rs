@@ -1,7 +1,7 @@
 //! Which tiles products are made in on this GPU: measured once, kept in a small file, read at the next start.
 //!
 //! Results do not depend on it but for rounding, so whatever is wrong with the file or with measuring costs speed at most.
-//! In a browser rules of thumb serve: compiling the kernels of every tile takes longer there than what a better one saves.
+//! In a browser the default sizes serve: compiling the kernels of every tile takes longer there than what a better one saves.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,27 +14,27 @@ use wgpu::{AdapterInfo, DeviceType};
 use super::Chosen;
 use crate::base::bytes::sha256;
 use crate::base::files::write_with_folder;
-use crate::ops::{self, Measured, Tiles, faults};
+use crate::ops::{self, MeasuredTiles, Tiles, faults};
 use crate::{Error, Result};
 
-/// A longer file is none of ours.
+/// A longer file is not one of ours.
 const LONGEST: u64 = 1 << 16;
 
 /// How products are made on a GPU, and how that was decided.
 #[derive(Debug)]
 pub enum Tuning {
-    /// In blocks, as always where a program plays the GPU.
+    /// In blocks, as always on a software GPU.
     Blocks,
     /// By Burn: our kernels are switched off.
     Burn,
-    /// In tiles by rules of thumb: a program that plays a GPU is not measured unasked.
+    /// In tiles of the default sizes: a software GPU is measured on request only.
     Usual,
-    /// In tiles by rules of thumb, and why those that are fastest could not be found out.
+    /// In tiles of the default sizes, because benchmarking failed.
     Failed(Error),
     /// In tiles that were found to be the fastest.
     Measured {
         /// What was found.
-        measured: Measured,
+        measured: MeasuredTiles,
         /// The file that keeps it, or why there is none.
         kept: std::result::Result<PathBuf, String>,
     },
@@ -58,7 +58,7 @@ impl Tuning {
         }
     }
 
-    /// How it was decided, in a word for programs.
+    /// How it was decided, in one word, for programs.
     pub fn how(&self) -> &'static str {
         match self {
             Tuning::Blocks => "blocks",
@@ -70,51 +70,53 @@ impl Tuning {
         }
     }
 
-    /// All of it, for people.
+    /// How it was decided, and the tiles, for people.
     pub fn sentence(&self) -> String {
-        let tiles = self.tiles().map_or_else(String::new, |tiles| tiles.words());
+        let tiles = self.tiles().map_or_else(String::new, |tiles| tiles.summary());
         match self {
-            Tuning::Blocks => "in blocks, which are fastest where a program plays the GPU".to_owned(),
+            Tuning::Blocks => "in blocks, which are fastest on software GPUs".to_owned(),
             Tuning::Burn => "by Burn, since PSEUDOWORD_REFERENCE is set".to_owned(),
-            Tuning::Usual => format!("in tiles by rules of thumb, as on every software GPU: {tiles}"),
-            Tuning::Failed(error) => format!("in tiles by rules of thumb, because measuring failed ({error}): {tiles}"),
+            Tuning::Usual => format!("in tiles of the default sizes, as on every software GPU: {tiles}"),
+            Tuning::Failed(error) => {
+                format!("in tiles of the default sizes, because benchmarking failed ({error}): {tiles}")
+            }
             Tuning::Measured { measured, kept } => {
                 let kept = match kept {
                     Ok(file) => format!("kept in {}", file.display()),
                     Err(why) => format!("not kept: {why}"),
                 };
-                format!("in tiles as measured in {:.1} s, {kept}: {tiles}", measured.seconds)
+                format!("in tiles found fastest in {:.1} s of benchmarking, {kept}: {tiles}", measured.seconds)
             }
-            Tuning::Remembered { kept, .. } => format!("in tiles as measured before ({}): {tiles}", kept.display()),
+            Tuning::Remembered { kept, .. } => format!("in tiles found fastest before ({}): {tiles}", kept.display()),
         }
     }
 }
 
 /// Decides how products are made on a device from now on; none for the processor.
 ///
-/// What is remembered in `folder` counts unless it is to be found out `again`; what is not is measured, and kept there. A
-/// program that plays a GPU is measured only if `again` asks for it: that takes long.
-pub async fn tune(chosen: &Chosen, folder: Option<&Path>, again: bool) -> Option<Tuning> {
+/// What an earlier start kept in `folder` is used, else the tiles are measured and kept there. With `remeasure` they are measured
+/// in any case. A software GPU, where that takes long, is measured only with `remeasure`.
+pub async fn tune(chosen: &Chosen, folder: Option<&Path>, remeasure: bool) -> Option<Tuning> {
     let info = super::started(chosen)?.info();
     let device = &chosen.device;
     if ops::tiles(device).is_none() {
         return Some(if ops::uses_kernels(device) { Tuning::Blocks } else { Tuning::Burn });
     }
-    let file = folder.map(|folder| place(folder, &info));
-    let asked = match (again, info.device_type) {
-        (true, _) => Asked::Measure,
-        (false, DeviceType::Cpu) => Asked::Remember,
-        (false, _) => Asked::Either,
+    let file = folder.map(|folder| tiles_file(folder, &info));
+    let ways = match (remeasure, info.device_type) {
+        (true, _) => Ways::Measure,
+        (false, DeviceType::Cpu) => Ways::Remember,
+        (false, _) => Ways::RememberOrMeasure,
     };
-    let tuning = decide(&Key::of(&info), file.as_deref(), asked, async || measure(chosen).await).await;
+    let tuning = decide(&Key::of(&info), file.as_deref(), ways, async || measure(chosen).await).await;
     if let Some(tiles) = tuning.tiles() {
         ops::choose_tiles(device, tiles);
     }
     Some(tuning)
 }
 
-/// Measures; what the driver had against it is nobody else's trouble.
-async fn measure(chosen: &Chosen) -> Result<Measured> {
+/// Measures. What the driver reports meanwhile is forgotten: only the measurement suffers from it.
+async fn measure(chosen: &Chosen) -> Result<MeasuredTiles> {
     super::check("the work before measuring tiles")?;
     let measured = ops::measure_tiles(&chosen.device).await;
     if measured.as_ref().is_err_and(|error| !matches!(error, Error::GpuLost { .. })) {
@@ -123,12 +125,12 @@ async fn measure(chosen: &Chosen) -> Result<Measured> {
     measured
 }
 
-/// What a choice depends on.
+/// What a choice of tiles depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Key {
     adapter: String,
     driver: String,
-    /// The version of the kernels.
+    /// The version of the kernels, from their texts.
     kernels: String,
 }
 
@@ -139,9 +141,9 @@ impl Key {
     }
 }
 
-/// The file.
+/// The file that keeps a choice.
 #[derive(Debug, Serialize, Deserialize)]
-struct Kept {
+struct TilesFile {
     about: String,
     #[serde(flatten)]
     key: Key,
@@ -149,36 +151,36 @@ struct Kept {
     tiles: BTreeMap<String, String>,
 }
 
-/// The file of an adapter: another driver's takes its place.
-fn place(folder: &Path, info: &AdapterInfo) -> PathBuf {
+/// The file of an adapter: that of another driver replaces it.
+fn tiles_file(folder: &Path, info: &AdapterInfo) -> PathBuf {
     let hash = sha256(format!("{:?} {:x} {:x} {}", info.backend, info.vendor, info.device, info.name));
     folder.join("tiles").join(format!("{}.json", &hash[..16]))
 }
 
-/// What may be done to find out.
+/// How the tiles may be decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    /// Nothing but to measure.
+enum Ways {
+    /// By measuring, whatever the file says.
     Measure,
-    /// Nothing but to read the file.
+    /// By the file; else the default sizes serve.
     Remember,
-    /// To measure if the file does not help.
-    Either,
+    /// By the file; else by measuring.
+    RememberOrMeasure,
 }
 
 async fn decide(
     key: &Key,
     file: Option<&Path>,
-    asked: Asked,
-    measure: impl AsyncFnOnce() -> Result<Measured>,
+    ways: Ways,
+    measure: impl AsyncFnOnce() -> Result<MeasuredTiles>,
 ) -> Tuning {
-    if asked != Asked::Measure
+    if ways != Ways::Measure
         && let Some(file) = file
         && let Some(tiles) = remembered(key, file)
     {
         return Tuning::Remembered { tiles, kept: file.to_owned() };
     }
-    if asked == Asked::Remember {
+    if ways == Ways::Remember {
         return Tuning::Usual;
     }
     match measure().await {
@@ -187,11 +189,11 @@ async fn decide(
     }
 }
 
-/// What a file says; none if it is not there, damaged, or about another driver or other kernels.
+/// What a file says; none if it is missing, damaged, or about another driver or other kernels.
 fn remembered(key: &Key, file: &Path) -> Option<Tiles> {
     let mut bytes = Vec::new();
     File::open(file).ok()?.take(LONGEST).read_to_end(&mut bytes).ok()?;
-    let kept: Kept = serde_json::from_slice(&bytes).ok()?;
+    let kept: TilesFile = serde_json::from_slice(&bytes).ok()?;
     let tiles = Tiles::from_names(|class| kept.tiles.get(class).cloned())?;
     (kept.key == *key).then_some(tiles)
 }
@@ -201,7 +203,7 @@ fn keep(key: &Key, file: Option<&Path>, tiles: Tiles) -> std::result::Result<Pat
     let tiles = tiles.names().into_iter().map(|(class, tile)| (class.to_owned(), tile)).collect();
     let about = "the fastest tiles for products on this GPU; without this file they are measured again".to_owned();
     let text =
-        serde_json::to_vec_pretty(&Kept { about, key: key.clone(), tiles }).map_err(|error| error.to_string())?;
+        serde_json::to_vec_pretty(&TilesFile { about, key: key.clone(), tiles }).map_err(|error| error.to_string())?;
     write_with_folder(file, &text).map_err(|error| crate::Error::from(error).to_string())?;
     Ok(file.to_owned())
 }
@@ -218,18 +220,18 @@ mod tests {
     }
 
     /// Other tiles than the usual.
-    fn measured() -> Measured {
-        Measured { tiles: Tiles::each()[0].1, seconds: 0.5 }
+    fn measured() -> MeasuredTiles {
+        MeasuredTiles { tiles: Tiles::each()[0].1, seconds: 0.5 }
     }
 
     /// Decides; says how, and whether it was measured for that.
-    fn decided(key: &Key, file: &Path, asked: Asked) -> (&'static str, bool) {
+    fn decided(key: &Key, file: &Path, ways: Ways) -> (&'static str, bool) {
         let begun = Cell::new(false);
         let measure = async || {
             begun.set(true);
             Ok(measured())
         };
-        let tuning = pollster::block_on(decide(key, Some(file), asked, measure));
+        let tuning = pollster::block_on(decide(key, Some(file), ways, measure));
         let tiles = if tuning.how() == "usual" { Tiles::default() } else { measured().tiles };
         assert_eq!(tuning.tiles(), Some(tiles), "{tuning:?}");
         if let Tuning::Measured { kept: Ok(kept), .. } | Tuning::Remembered { kept, .. } = &tuning {
@@ -246,12 +248,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         // Its folder is not there yet.
         let file = folder.path().join("cache/tiles/a.json");
-        let either = |key: &Key| decided(key, &file, Asked::Either);
-        assert_eq!(decided(&key(), &file, Asked::Remember), ("usual", false));
+        let either = |key: &Key| decided(key, &file, Ways::RememberOrMeasure);
+        assert_eq!(decided(&key(), &file, Ways::Remember), ("usual", false));
         assert_eq!(either(&key()), NEW);
         assert_eq!(either(&key()), OLD);
-        assert_eq!(decided(&key(), &file, Asked::Remember), OLD);
-        assert_eq!(decided(&key(), &file, Asked::Measure), NEW);
+        assert_eq!(decided(&key(), &file, Ways::Remember), OLD);
+        assert_eq!(decided(&key(), &file, Ways::Measure), NEW);
 
         for other in [
             Key { adapter: "another GPU".to_owned(), ..key() },
@@ -284,12 +286,12 @@ mod tests {
     }
 
     #[test]
-    fn rules_of_thumb_stay_where_measuring_fails_and_nothing_is_kept() {
+    fn default_sizes_stay_where_measuring_fails_and_nothing_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.json");
         let failing =
             async || Err(Error::GpuLost { during: "a test".to_owned(), reason: "it was pulled out".to_owned() });
-        let tuning = pollster::block_on(decide(&key(), Some(&file), Asked::Either, failing));
+        let tuning = pollster::block_on(decide(&key(), Some(&file), Ways::RememberOrMeasure, failing));
         assert_eq!((tuning.tiles(), tuning.how()), (Some(Tiles::default()), "failed"));
         assert!(tuning.sentence().contains("it was pulled out"), "{}", tuning.sentence());
         assert!(!file.exists());
@@ -301,7 +303,7 @@ mod tests {
         std::fs::write(folder.path().join("a"), "a file where a folder should be").unwrap();
         for (file, why) in [(Some(folder.path().join("a/b.json")), "not kept"), (None, "there is no folder")] {
             let key = key();
-            let tuning = decide(&key, file.as_deref(), Asked::Either, async || Ok(measured()));
+            let tuning = decide(&key, file.as_deref(), Ways::RememberOrMeasure, async || Ok(measured()));
             let tuning = pollster::block_on(tuning);
             assert_eq!(tuning.tiles(), Some(measured().tiles));
             assert!(tuning.sentence().contains(why), "{}", tuning.sentence());

@@ -2,34 +2,47 @@
 
 use burn::tensor::Tensor;
 
-use super::Var;
+#[cfg(not(target_family = "wasm"))]
+use super::cpu;
+use super::{Backend, Var, wgsl};
 
 /// `x * sigmoid(x)`.
 pub fn silu<const D: usize>(x: &Var<D>) -> Var<D> {
-    let dispatch = Kernel { forward: silu_reference, backward: silu_backward_reference };
-    #[cfg(not(target_family = "wasm"))]
-    if super::on_cpu(x.value()) {
-        return Kernel { forward: super::cpu::silu, backward: super::cpu::silu_backward }.apply(x);
+    match Backend::of(x.value()) {
+        #[cfg(not(target_family = "wasm"))]
+        Backend::Cpu => pointwise(x, cpu::silu, cpu::silu_backward),
+        Backend::Wgpu | Backend::Reference => pointwise(x, silu_reference, silu_backward_reference),
     }
-    dispatch.apply(x)
 }
 
 /// The exact gelu, `x Phi(x)`. (Burn's own has the derivative of the tanh approximation.)
 pub fn gelu<const D: usize>(x: &Var<D>) -> Var<D> {
-    #[cfg(not(target_family = "wasm"))]
-    if super::on_cpu(x.value()) {
-        return Kernel { forward: super::cpu::gelu, backward: super::cpu::gelu_backward }.apply(x);
+    match Backend::of(x.value()) {
+        #[cfg(not(target_family = "wasm"))]
+        Backend::Cpu => pointwise(x, cpu::gelu, cpu::gelu_backward),
+        Backend::Wgpu | Backend::Reference => pointwise(x, gelu_reference, gelu_backward_reference),
     }
-    Kernel { forward: gelu_reference, backward: gelu_backward_reference }.apply(x)
 }
 
 /// CLIP's `x * sigmoid(1.702 x)`.
 pub fn quick_gelu<const D: usize>(x: &Var<D>) -> Var<D> {
-    #[cfg(not(target_family = "wasm"))]
-    if super::on_cpu(x.value()) {
-        return Kernel { forward: super::cpu::quick_gelu, backward: super::cpu::quick_gelu_backward }.apply(x);
+    match Backend::of(x.value()) {
+        #[cfg(not(target_family = "wasm"))]
+        Backend::Cpu => pointwise(x, cpu::quick_gelu, cpu::quick_gelu_backward),
+        Backend::Wgpu | Backend::Reference => pointwise(x, quick_gelu_reference, quick_gelu_backward_reference),
     }
-    Kernel { forward: quick_gelu_reference, backward: quick_gelu_backward_reference }.apply(x)
+}
+
+/// A pointwise function of `x`, and what makes the gradient to `x` from `x` and the gradient to the result.
+fn pointwise<const D: usize>(
+    x: &Var<D>,
+    forward: fn(&Tensor<D>) -> Tensor<D>,
+    backward: fn(&Tensor<D>, &Tensor<D>) -> Tensor<D>,
+) -> Var<D> {
+    let (link, value) = (x.link(), x.value().clone());
+    Var::from_op(forward(x.value()), &[x], move |dy, gradients| {
+        gradients.add(&link, || backward(&value, &dy));
+    })
 }
 
 /// `value * gelu(gate)` for `[.., value, gate]`: half the width (arXiv 2002.05202).
@@ -40,47 +53,28 @@ pub fn geglu<const D: usize>(x: &Var<D>) -> Var<D> {
     let flat = x.value().clone().reshape([rows, double]);
     let mut shape = dims;
     shape[D - 1] = double / 2;
+    let y = geglu_forward(&flat);
     let link = x.link();
-    if super::on_wgpu(&flat)
-        && let Some(y) = super::wgsl::geglu(&flat)
-    {
-        return Var::from_op(y.reshape(shape), &[x], move |dy, gradients| {
-            gradients.add(&link, || {
-                let dx = super::wgsl::geglu_backward(&flat, &dy.reshape([rows, double / 2]));
-                dx.expect("as wide as what went forward").reshape(dims)
-            });
-        });
-    }
-    let (forward, backward) = geglu_kernel(&flat);
-    let y = forward(&flat);
     Var::from_op(y.reshape(shape), &[x], move |dy, gradients| {
-        gradients.add(&link, || backward(&flat, &dy.reshape([rows, double / 2])).reshape(dims));
+        gradients.add(&link, || geglu_backward(&flat, &dy.reshape([rows, double / 2])).reshape(dims));
     })
 }
 
-type Forward<const D: usize> = fn(&Tensor<D>) -> Tensor<D>;
-type Backward<const D: usize> = fn(&Tensor<D>, &Tensor<D>) -> Tensor<D>;
-
-fn geglu_kernel(_x: &Tensor<2>) -> (Forward<2>, Backward<2>) {
-    #[cfg(not(target_family = "wasm"))]
-    if super::on_cpu(_x) {
-        return (super::cpu::geglu, super::cpu::geglu_backward);
+fn geglu_forward(x: &Tensor<2>) -> Tensor<2> {
+    match Backend::of(x) {
+        Backend::Wgpu => wgsl::geglu(x).unwrap_or_else(|| geglu_reference(x)),
+        #[cfg(not(target_family = "wasm"))]
+        Backend::Cpu => cpu::geglu(x),
+        Backend::Reference => geglu_reference(x),
     }
-    (geglu_reference, geglu_backward_reference)
 }
 
-/// A pointwise function and what turns `(x, dy)` into `dx`.
-struct Kernel<const D: usize> {
-    forward: Forward<D>,
-    backward: Backward<D>,
-}
-
-impl<const D: usize> Kernel<D> {
-    fn apply(self, x: &Var<D>) -> Var<D> {
-        let (link, value) = (x.link(), x.value().clone());
-        Var::from_op((self.forward)(x.value()), &[x], move |dy, gradients| {
-            gradients.add(&link, || (self.backward)(&value, &dy));
-        })
+fn geglu_backward(x: &Tensor<2>, dy: &Tensor<2>) -> Tensor<2> {
+    match Backend::of(x) {
+        Backend::Wgpu => wgsl::geglu_backward(x, dy).unwrap_or_else(|| geglu_backward_reference(x, dy)),
+        #[cfg(not(target_family = "wasm"))]
+        Backend::Cpu => cpu::geglu_backward(x, dy),
+        Backend::Reference => geglu_backward_reference(x, dy),
     }
 }
 

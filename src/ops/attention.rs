@@ -2,31 +2,45 @@
 
 use burn::tensor::{Tensor, activation::softmax};
 
-use super::Var;
+#[cfg(not(target_family = "wasm"))]
+use super::cpu;
+use super::wgsl::{self, parts_of_a_submission, submit_before};
+use super::{Backend, Var};
 
 /// `softmax(q k^T / sqrt(d)) v` in each of `heads` heads, for `q` `[B, N, H d]`, `k` and `v` `[B, M, H d]`: `[B, N, H d]`.
 ///
 /// With `causal`, a query sees the keys up to its own position. Probabilities are computed again in the backward pass, so
 /// only the inputs are kept (and, on wgpu, the result and a number for each query).
 pub fn attention(q: &Var<3>, k: &Var<3>, v: &Var<3>, heads: usize, causal: bool) -> Var<3> {
-    let links = [q.link(), k.link(), v.link()];
-    let values = [q, k, v].map(|x| x.value().clone());
-    if super::on_wgpu(q.value())
-        && let Some(kernels) = super::wgsl::Attention::pays(q.value(), k.value(), heads, causal)
-    {
-        let (y, logsumexp) = kernels.forward(q.value(), k.value(), v.value());
-        return Var::from_op(y.clone(), &[q, k, v], move |dy, gradients| {
-            let [q, k, v] = &values;
-            for (link, share) in links.iter().zip(kernels.backward([q, k, v], (&y, &logsumexp), &dy)) {
-                gradients.add(link, || share);
-            }
-        });
+    let inputs = [q, k, v];
+    let [qv, kv, vv] = inputs.map(Var::value);
+    let composed = || {
+        let backward = move |inputs: [&Tensor<3>; 3], dy: &Tensor<3>| reference_backward(inputs, dy, heads, causal);
+        recorded(inputs, reference(qv, kv, vv, heads, causal), backward)
+    };
+    match Backend::of(qv) {
+        Backend::Wgpu => wgsl::Attention::where_faster(qv, kv, heads, causal).map_or_else(composed, |kernels| {
+            let (y, logsumexp) = kernels.forward(qv, kv, vv);
+            recorded(inputs, y.clone(), move |inputs, dy| kernels.backward(inputs, (&y, &logsumexp), dy))
+        }),
+        #[cfg(not(target_family = "wasm"))]
+        Backend::Cpu => recorded(inputs, cpu::attention(qv, kv, vv, heads, causal), move |inputs, dy| {
+            cpu::attention_backward(inputs, dy, heads, causal)
+        }),
+        Backend::Reference => composed(),
     }
-    let (forward, backward) = kernel(q.value());
-    let y = forward(q.value(), k.value(), v.value(), heads, causal);
+}
+
+/// The result `y` of an attention, whose `backward` makes the gradients to the inputs from these and the gradient to `y`.
+fn recorded(
+    inputs: [&Var<3>; 3],
+    y: Tensor<3>,
+    backward: impl FnOnce([&Tensor<3>; 3], &Tensor<3>) -> [Tensor<3>; 3] + 'static,
+) -> Var<3> {
+    let (links, values) = (inputs.map(Var::link), inputs.map(|input| input.value().clone()));
+    let [q, k, v] = inputs;
     Var::from_op(y, &[q, k, v], move |dy, gradients| {
-        let [q, k, v] = &values;
-        for (link, share) in links.iter().zip(backward([q, k, v], &dy, heads, causal)) {
+        for (link, share) in links.iter().zip(backward(values.each_ref(), &dy)) {
             gradients.add(link, || share);
         }
     })
@@ -34,18 +48,7 @@ pub fn attention(q: &Var<3>, k: &Var<3>, v: &Var<3>, heads: usize, causal: bool)
 
 /// Whether heads of this width have a kernel on GPUs, which computes scores piece by piece and never holds all of them.
 pub fn has_attention_kernel(head_width: usize) -> bool {
-    super::wgsl::Attention::takes(head_width)
-}
-
-type Forward = fn(&Tensor<3>, &Tensor<3>, &Tensor<3>, usize, bool) -> Tensor<3>;
-type Backward = fn([&Tensor<3>; 3], &Tensor<3>, usize, bool) -> [Tensor<3>; 3];
-
-fn kernel(_q: &Tensor<3>) -> (Forward, Backward) {
-    #[cfg(not(target_family = "wasm"))]
-    if super::on_cpu(_q) {
-        return (super::cpu::attention, super::cpu::attention_backward);
-    }
-    (reference, reference_backward)
+    wgsl::Attention::takes(head_width)
 }
 
 /// `[B, N, H d]` as `[B, H, N, d]`.
@@ -66,10 +69,7 @@ fn scale(q: &Tensor<3>, heads: usize) -> f64 {
 fn probabilities(q: &Tensor<3>, k: &Tensor<3>, heads: usize, causal: bool) -> Tensor<4> {
     // q is scaled before the product so that scores stay in range whatever the width of a head.
     let scores = (split(q, heads) * scale(q, heads)).matmul(split(k, heads).swap_dims(2, 3));
-    let scores = match causal {
-        true => scores + causal_mask(q.dims()[1], k.dims()[1], &q.device()),
-        false => scores,
-    };
+    let scores = if causal { scores + causal_mask(q.dims()[1], k.dims()[1], &q.device()) } else { scores };
     softmax(scores, 3)
 }
 
@@ -81,12 +81,12 @@ fn causal_mask(queries: usize, keys: usize, device: &burn::tensor::Device) -> Te
 
 fn reference(q: &Tensor<3>, k: &Tensor<3>, v: &Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
     let ([batch, queries, inner], keys) = (q.dims(), k.dims()[1]);
-    let operations = |queries| super::wgsl::operations(&[2, batch, queries, keys, inner]);
+    let operations = |queries| wgsl::operations(&[2, batch, queries, keys, inner]);
     let composed = |q: &Tensor<3>| {
-        super::wgsl::before(q, "attention, composed", operations(q.dims()[1]));
+        submit_before(q, "attention, composed", operations(q.dims()[1]));
         join(probabilities(q, k, heads, causal).matmul(split(v, heads)))
     };
-    let at_once = super::wgsl::at_once(q, operations(queries), queries);
+    let at_once = parts_of_a_submission(q, operations(queries), queries);
     // The mask would need to know which queries these are; prompts are too short to be cut.
     if causal || at_once == queries {
         return composed(q);
@@ -97,8 +97,8 @@ fn reference(q: &Tensor<3>, k: &Tensor<3>, v: &Tensor<3>, heads: usize, causal: 
 
 fn reference_backward([q, k, v]: [&Tensor<3>; 3], dy: &Tensor<3>, heads: usize, causal: bool) -> [Tensor<3>; 3] {
     let [batch, queries, inner] = q.dims();
-    let operations = super::wgsl::operations(&[5, batch, queries, k.dims()[1], inner]);
-    super::wgsl::before(q, "gradients of attention, composed", operations);
+    let operations = wgsl::operations(&[5, batch, queries, k.dims()[1], inner]);
+    submit_before(q, "gradients of attention, composed", operations);
     let p = probabilities(q, k, heads, causal);
     let dy = split(dy, heads);
     let dv = p.clone().swap_dims(2, 3).matmul(dy.clone());

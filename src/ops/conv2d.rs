@@ -4,8 +4,10 @@ use burn::tensor::Tensor;
 use burn::tensor::module;
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 
+#[cfg(not(target_family = "wasm"))]
+use super::cpu;
 use super::geometry::Geometry;
-use super::{Var, Weight};
+use super::{Backend, Var, Weight, wgsl};
 
 /// The weights of a convolution and how its window moves.
 #[derive(Debug, Clone)]
@@ -61,15 +63,18 @@ fn recorded(x: &Var<4>, layer: &Conv2d, residual: Option<&Var<4>>) -> Var<4> {
 }
 
 fn forward(x: &Tensor<4>, layer: &Conv2d, geometry: Geometry, residual: Option<&Tensor<4>>) -> Tensor<4> {
-    if super::on_wgpu(x)
-        && let Some(y) = super::wgsl::conv2d(x, &layer.weight, layer.bias.as_ref(), residual, geometry)
-    {
-        return y;
+    let (weight, bias) = (&layer.weight, layer.bias.as_ref());
+    match Backend::of(x) {
+        Backend::Wgpu => {
+            wgsl::conv2d(x, weight, bias, residual, geometry).unwrap_or_else(|| reference(x, layer, geometry, residual))
+        }
+        #[cfg(not(target_family = "wasm"))]
+        Backend::Cpu => cpu::conv2d(x, weight, bias, residual, geometry),
+        Backend::Reference => reference(x, layer, geometry, residual),
     }
-    #[cfg(not(target_family = "wasm"))]
-    if super::on_cpu(x) {
-        return super::cpu::conv2d(x, &layer.weight, layer.bias.as_ref(), residual, geometry);
-    }
+}
+
+fn reference(x: &Tensor<4>, layer: &Conv2d, geometry: Geometry, residual: Option<&Tensor<4>>) -> Tensor<4> {
     let (weight, bias) = (layer.weight.f32(), layer.bias.as_ref().map(Weight::f32));
     // Burn's convolution is channels-last inside: a permuted view of our layout costs it no copy.
     let x = padded(x.clone(), geometry.padding).permute([0, 3, 1, 2]);
@@ -82,15 +87,17 @@ fn forward(x: &Tensor<4>, layer: &Conv2d, geometry: Geometry, residual: Option<&
 }
 
 fn backward(dy: &Tensor<4>, weight: &Weight<2>, geometry: Geometry) -> Tensor<4> {
-    if super::on_wgpu(dy)
-        && let Some(dx) = super::wgsl::conv2d_backward(dy, weight, geometry)
-    {
-        return dx;
+    match Backend::of(dy) {
+        Backend::Wgpu => {
+            wgsl::conv2d_backward(dy, weight, geometry).unwrap_or_else(|| reference_backward(dy, weight, geometry))
+        }
+        #[cfg(not(target_family = "wasm"))]
+        Backend::Cpu => cpu::conv2d_backward(dy, weight, geometry),
+        Backend::Reference => reference_backward(dy, weight, geometry),
     }
-    #[cfg(not(target_family = "wasm"))]
-    if super::on_cpu(dy) {
-        return super::cpu::conv2d_backward(dy, weight, geometry);
-    }
+}
+
+fn reference_backward(dy: &Tensor<4>, weight: &Weight<2>, geometry: Geometry) -> Tensor<4> {
     let weight = weight.f32();
     // The transposed convolution gives the gradient to the padded input, up to the last row and column that a window
     // reached; what no window saw gets zeros, and the padding is cut off.

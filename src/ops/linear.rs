@@ -2,7 +2,9 @@
 
 use burn::tensor::Tensor;
 
-use super::{Var, Weight};
+#[cfg(not(target_family = "wasm"))]
+use super::cpu;
+use super::{Backend, Var, Weight, wgsl};
 
 /// The weights of a linear layer: `weight` `[out, in]` as in PyTorch, and perhaps a `bias` `[out]`.
 #[derive(Debug, Clone)]
@@ -36,26 +38,28 @@ fn recorded<const D: usize>(x: &Var<D>, layer: &Linear, residual: Option<&Var<D>
     shape[D - 1] = outputs;
     debug_assert!(residual.is_none_or(|residual| residual.dims() == shape));
     let flat = x.value().clone().reshape([rows, inputs]);
-    let y = forward(&flat, layer, residual.map(|residual| residual.value().clone().reshape([rows, outputs])));
+    let residual_rows = residual.map(|residual| residual.value().clone().reshape([rows, outputs]));
+    let y = forward(&flat, layer, residual_rows.as_ref());
     let (link, weight) = (x.link(), layer.weight.clone());
     Var::from_op_added(y.reshape(shape), x, residual, move |dy, gradients| {
         gradients.add_onto(&link, |collected| {
             let collected = collected.map(|collected| collected.reshape([rows, inputs]));
-            backward(&dy.reshape([rows, outputs]), &weight, collected).reshape(dims)
+            backward(&dy.reshape([rows, outputs]), &weight, collected.as_ref()).reshape(dims)
         });
     })
 }
 
-fn forward(x: &Tensor<2>, layer: &Linear, residual: Option<Tensor<2>>) -> Tensor<2> {
-    if super::on_wgpu(x)
-        && let Some(y) = super::wgsl::linear(x, &layer.weight, layer.bias.as_ref(), residual.as_ref())
-    {
-        return y;
+fn forward(x: &Tensor<2>, layer: &Linear, residual: Option<&Tensor<2>>) -> Tensor<2> {
+    let (weight, bias) = (&layer.weight, layer.bias.as_ref());
+    match Backend::of(x) {
+        Backend::Wgpu => wgsl::linear(x, weight, bias, residual).unwrap_or_else(|| reference(x, layer, residual)),
+        #[cfg(not(target_family = "wasm"))]
+        Backend::Cpu => cpu::linear(x, weight, bias, residual),
+        Backend::Reference => reference(x, layer, residual),
     }
-    #[cfg(not(target_family = "wasm"))]
-    if super::on_cpu(x) {
-        return super::cpu::linear(x, &layer.weight, layer.bias.as_ref(), residual.as_ref());
-    }
+}
+
+fn reference(x: &Tensor<2>, layer: &Linear, residual: Option<&Tensor<2>>) -> Tensor<2> {
     let y = x.clone().matmul(layer.weight.f32().transpose());
     let y = match &layer.bias {
         Some(bias) => y + bias.f32().unsqueeze::<2>(),
@@ -65,23 +69,25 @@ fn forward(x: &Tensor<2>, layer: &Linear, residual: Option<Tensor<2>>) -> Tensor
 }
 
 /// Adds what kernels add themselves.
-fn plus(y: Tensor<2>, more: Option<Tensor<2>>) -> Tensor<2> {
+fn plus(y: Tensor<2>, more: Option<&Tensor<2>>) -> Tensor<2> {
     match more {
-        Some(more) => y + more,
+        Some(more) => y + more.clone(),
         None => y,
     }
 }
 
 /// `dy w`, on top of what was `collected`.
-fn backward(dy: &Tensor<2>, weight: &Weight<2>, collected: Option<Tensor<2>>) -> Tensor<2> {
-    if super::on_wgpu(dy)
-        && let Some(dx) = super::wgsl::linear_backward(dy, weight, collected.as_ref())
-    {
-        return dx;
+fn backward(dy: &Tensor<2>, weight: &Weight<2>, collected: Option<&Tensor<2>>) -> Tensor<2> {
+    match Backend::of(dy) {
+        Backend::Wgpu => {
+            wgsl::linear_backward(dy, weight, collected).unwrap_or_else(|| reference_backward(dy, weight, collected))
+        }
+        #[cfg(not(target_family = "wasm"))]
+        Backend::Cpu => cpu::linear_backward(dy, weight, collected),
+        Backend::Reference => reference_backward(dy, weight, collected),
     }
-    #[cfg(not(target_family = "wasm"))]
-    if super::on_cpu(dy) {
-        return super::cpu::linear_backward(dy, weight, collected.as_ref());
-    }
+}
+
+fn reference_backward(dy: &Tensor<2>, weight: &Weight<2>, collected: Option<&Tensor<2>>) -> Tensor<2> {
     plus(dy.clone().matmul(weight.f32()), collected)
 }

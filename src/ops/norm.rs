@@ -2,7 +2,10 @@
 
 use burn::tensor::Tensor;
 
-use super::{Var, Weight, wgsl};
+use super::activation::{silu_backward_reference, silu_reference};
+#[cfg(not(target_family = "wasm"))]
+use super::cpu;
+use super::{Backend, Var, Weight, wgsl};
 
 /// The weights of a normalisation.
 #[derive(Debug, Clone)]
@@ -28,40 +31,39 @@ pub fn group_norm_silu(x: &Var<4>, norm: &Norm) -> Var<4> {
 }
 
 fn grouped(x: &Var<4>, norm: &Norm, with_silu: bool) -> Var<4> {
-    let dims @ [batch, height, width, channels] = x.dims();
+    let [batch, height, width, channels] = x.dims();
     let flat = x.value().clone().reshape([batch, height * width, channels]);
-    let link = x.link();
-    if super::on_wgpu(&flat) {
-        let kernels = wgsl::GroupNorm { norm: norm.clone(), with_silu };
-        let y = kernels.forward(&flat).reshape(dims);
-        return Var::from_op(y, &[x], move |dy, gradients| {
-            gradients.add(&link, || kernels.backward(&flat, &dy.reshape(flat.dims())).reshape(dims));
-        });
+    match Backend::of(&flat) {
+        Backend::Wgpu => {
+            let kernels = wgsl::GroupNorm { norm: norm.clone(), with_silu };
+            recorded(x, kernels.forward(&flat), move |dy| kernels.backward(&flat, &dy))
+        }
+        #[cfg(not(target_family = "wasm"))]
+        Backend::Cpu => {
+            let (gamma, beta, eps) = (norm.weight.f32(), norm.bias.f32(), norm.eps as f32);
+            let (y, moments) = cpu::group_norm(&flat, (&gamma, &beta), norm.groups, eps, with_silu);
+            recorded(x, y, move |dy| cpu::group_norm_backward(&flat, &dy, (&gamma, &beta), &moments, with_silu))
+        }
+        Backend::Reference => {
+            let composition = Grouped::new(flat, norm);
+            let z = composition.scaled();
+            recorded(x, if with_silu { silu_reference(&z) } else { z }, move |dy| {
+                let dz = if with_silu { silu_backward_reference(&composition.scaled(), &dy) } else { dy };
+                composition.backward(dz)
+            })
+        }
     }
-    let (gamma, beta) = (norm.weight.f32(), norm.bias.f32());
-    #[cfg(not(target_family = "wasm"))]
-    if super::on_cpu(&flat) {
-        let eps = norm.eps as f32;
-        let (y, moments) = super::cpu::group_norm(&flat, (&gamma, &beta), norm.groups, eps, with_silu);
-        return Var::from_op(y.reshape(dims), &[x], move |dy, gradients| {
-            gradients.add(&link, || {
-                let dy = dy.reshape([batch, height * width, channels]);
-                super::cpu::group_norm_backward(&flat, &dy, (&gamma, &beta), &moments, with_silu).reshape(dims)
-            });
-        });
-    }
-    let composition = Grouped::new(flat, gamma, beta, norm.groups, norm.eps);
-    let z = composition.scaled();
-    let y = if with_silu { super::activation::silu_reference(&z) } else { z };
+}
+
+/// The result `y` of a normalisation of `x`, both seen in `E` axes, whose `backward` makes the gradient to `x` from that to `y`.
+fn recorded<const D: usize, const E: usize>(
+    x: &Var<D>,
+    y: Tensor<E>,
+    backward: impl FnOnce(Tensor<E>) -> Tensor<E> + 'static,
+) -> Var<D> {
+    let (link, dims, flat) = (x.link(), x.dims(), y.dims());
     Var::from_op(y.reshape(dims), &[x], move |dy, gradients| {
-        gradients.add(&link, || {
-            let dy = dy.reshape([batch, height * width, channels]);
-            let dz = match with_silu {
-                true => super::activation::silu_backward_reference(&composition.scaled(), &dy),
-                false => dy,
-            };
-            composition.backward(dz).reshape(dims)
-        });
+        gradients.add(&link, || backward(dy.reshape(flat)).reshape(dims));
     })
 }
 
@@ -77,13 +79,14 @@ struct Grouped {
 }
 
 impl Grouped {
-    fn new(x: Tensor<3>, gamma: Tensor<1>, beta: Tensor<1>, groups: usize, eps: f64) -> Self {
-        let [batch, positions, channels] = x.dims();
+    fn new(x: Tensor<3>, norm: &Norm) -> Self {
+        let Norm { weight, bias, eps, groups } = norm;
+        let (groups, [batch, positions, channels]) = (*groups, x.dims());
         let grouped = x.clone().reshape([batch, positions, groups, channels / groups]);
         let mean = grouped.clone().mean_dim(1).mean_dim(3);
         let centred = grouped - mean.clone();
         let variance = (centred.clone() * centred).mean_dim(1).mean_dim(3);
-        Self { x, mean, rstd: (variance + eps).sqrt().recip(), gamma, beta }
+        Self { x, mean, rstd: (variance + *eps).sqrt().recip(), gamma: weight.f32(), beta: bias.f32() }
     }
 
     fn grouped(&self, x: Tensor<3>) -> Tensor<4> {
@@ -115,39 +118,37 @@ pub fn layer_norm<const D: usize>(x: &Var<D>, norm: &Norm) -> Var<D> {
     let channels = dims[D - 1];
     let rows = dims.iter().product::<usize>() / channels;
     let flat = x.value().clone().reshape([rows, channels]);
-    let link = x.link();
-    if super::on_wgpu(&flat)
-        && let Some(y) = wgsl::layer_norm(&flat, norm)
-    {
-        let norm = norm.clone();
-        return Var::from_op(y.reshape(dims), &[x], move |dy, gradients| {
-            gradients.add(&link, || {
-                let dx = wgsl::layer_norm_backward(&flat, &dy.reshape([rows, channels]), &norm);
-                dx.expect("as many rows as went forward").reshape(dims)
-            });
-        });
+    match Backend::of(&flat) {
+        Backend::Wgpu => match wgsl::layer_norm(&flat, norm) {
+            Some(y) => {
+                let norm = norm.clone();
+                recorded(x, y, move |dy| {
+                    wgsl::layer_norm_backward(&flat, &dy, &norm).expect("as many rows as went forward")
+                })
+            }
+            None => by_composition(x, flat, norm),
+        },
+        #[cfg(not(target_family = "wasm"))]
+        Backend::Cpu => {
+            let (gamma, beta, eps) = (norm.weight.f32(), norm.bias.f32(), norm.eps as f32);
+            let y = cpu::layer_norm(&flat, (&gamma, &beta), eps);
+            recorded(x, y, move |dy| cpu::layer_norm_backward(&flat, &dy, &gamma, eps))
+        }
+        Backend::Reference => by_composition(x, flat, norm),
     }
+}
+
+/// The layer normalisation of `x`, seen as rows.
+fn by_composition<const D: usize>(x: &Var<D>, rows: Tensor<2>, norm: &Norm) -> Var<D> {
     let (gamma, beta, eps) = (norm.weight.f32(), norm.bias.f32(), norm.eps);
-    #[cfg(not(target_family = "wasm"))]
-    if super::on_cpu(&flat) {
-        let y = super::cpu::layer_norm(&flat, (&gamma, &beta), eps as f32).reshape(dims);
-        return Var::from_op(y, &[x], move |dy, gradients| {
-            gradients.add(&link, || {
-                let dy = dy.reshape([rows, channels]);
-                super::cpu::layer_norm_backward(&flat, &dy, &gamma, eps as f32).reshape(dims)
-            });
-        });
-    }
-    let (xhat, _) = normalised_rows(&flat, eps);
+    let (xhat, _) = normalised_rows(&rows, eps);
     let y = xhat * gamma.clone().unsqueeze::<2>() + beta.unsqueeze::<2>();
-    Var::from_op(y.reshape(dims), &[x], move |dy, gradients| {
-        gradients.add(&link, || {
-            let (xhat, rstd) = normalised_rows(&flat, eps);
-            let g = dy.reshape([rows, channels]) * gamma.unsqueeze::<2>();
-            let a = g.clone().mean_dim(1);
-            let b = (g.clone() * xhat.clone()).mean_dim(1);
-            ((g - a - xhat * b) * rstd).reshape(dims)
-        });
+    recorded(x, y, move |dy: Tensor<2>| {
+        let (xhat, rstd) = normalised_rows(&rows, eps);
+        let g = dy * gamma.unsqueeze::<2>();
+        let a = g.clone().mean_dim(1);
+        let b = (g.clone() * xhat.clone()).mean_dim(1);
+        (g - a - xhat * b) * rstd
     })
 }
 

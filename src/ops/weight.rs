@@ -4,12 +4,16 @@ use burn::tensor::{DType, Tensor};
 
 /// A frozen tensor, f16 or f32, on the plain device.
 #[derive(Debug, Clone)]
-pub struct Weight<const D: usize>(Tensor<D>);
+pub struct Weight<const D: usize> {
+    values: Tensor<D>,
+    /// What the values are multiplied by, where they are quantised: a second buffer for the kernels. Nothing is yet.
+    scales: Option<Tensor<D>>,
+}
 
 impl<const D: usize> Weight<D> {
     /// Wraps a tensor of floats.
     pub fn new(tensor: Tensor<D>) -> Self {
-        Self(tensor)
+        Self { values: tensor, scales: None }
     }
 
     /// The weight in f32, converted for the moment where it is stored in f16.
@@ -17,25 +21,30 @@ impl<const D: usize> Weight<D> {
     /// Burn 0.22 checks no operand types: an f16 buffer next to an f32 one would be read as garbage, so no Burn op
     /// may use the stored tensor directly.
     pub fn f32(&self) -> Tensor<D> {
-        match self.0.dtype() {
-            DType::F32 => self.0.clone(),
-            DType::F16 => super::wgsl::widen(&self.0).unwrap_or_else(|| self.0.clone().cast(DType::F32)),
-            _ => self.0.clone().cast(DType::F32),
+        match self.dtype() {
+            DType::F32 => self.values.clone(),
+            DType::F16 => super::wgsl::widen(&self.values).unwrap_or_else(|| self.values.clone().cast(DType::F32)),
+            _ => self.values.clone().cast(DType::F32),
         }
     }
 
-    /// The weight as it is stored, for kernels that ask how.
+    /// The values as they are stored, for kernels that ask how.
     pub(super) fn stored(&self) -> &Tensor<D> {
-        &self.0
+        &self.values
+    }
+
+    /// The scales of a quantised weight, for kernels that bind them beside its values.
+    pub(super) fn scales(&self) -> Option<&Tensor<D>> {
+        self.scales.as_ref()
     }
 
     /// The sizes.
     pub fn dims(&self) -> [usize; D] {
-        self.0.dims()
+        self.values.dims()
     }
 
     /// How it is stored.
     pub fn dtype(&self) -> DType {
-        self.0.dtype()
+        self.values.dtype()
     }
 }

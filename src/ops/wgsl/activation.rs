@@ -2,34 +2,47 @@
 
 use burn::tensor::Tensor;
 
-use super::{Format, Input, Kernel, Launch, MOST_GROUPS};
+use super::MOST_GROUPS;
+use super::kernel::{Buffer, Kernel, Role, Row};
+use super::launch::Operand;
+use super::uniform::uniform_sizes;
 
-const GELU: &str = include_str!("../../../shaders/shared/gelu.wgsl");
-const COMMON: &str = include_str!("../../../shaders/shared/geglu.wgsl");
-const GEGLU: &[&str] = &[GELU, COMMON, include_str!("../../../shaders/geglu.wgsl")];
-const GEGLU_BACKWARD: &[&str] = &[GELU, COMMON, include_str!("../../../shaders/geglu_backward.wgsl")];
+uniform_sizes! {
+    /// The sizes of the smaller of what is read and what is written, and how the workgroups lie.
+    struct GegluSizes {
+        width: u32,
+        count: u32,
+        across: u32,
+    }
+}
 
-/// Invocations in a workgroup, as the kernels declare it.
+/// Invocations of a workgroup.
 const LANES: usize = 256;
+
+const X: Buffer = Buffer { name: "x", role: Role::Activation, row: Row::Fours };
+const DY: Buffer = Buffer { name: "dy", role: Role::Activation, row: Row::Fours };
+const RESULT: Buffer = Buffer { name: "result", role: Role::Result, row: Row::Fours };
+
+pub(super) static GEGLU: Kernel<(), GegluSizes> = Kernel::new(|()| "geglu", |()| LANES as u32, &[], &[X, RESULT]);
+pub(super) static GEGLU_BACKWARD: Kernel<(), GegluSizes> =
+    Kernel::new(|()| "geglu_backward", |()| LANES as u32, &[], &[X, DY, RESULT]);
 
 /// `value * gelu(gate)` for rows `[value, gate]`; none if a half is not a multiple of four wide.
 pub(in crate::ops) fn geglu(x: &Tensor<2>) -> Option<Tensor<2>> {
     let [rows, double] = x.dims();
-    by_quads("geglu", GEGLU, &[("x", Some(x), double / 2)], [rows, double / 2], [rows, double / 2])
+    by_quads(&GEGLU, &[Some(x as _)], [rows, double / 2], [rows, double / 2])
 }
 
 /// The gradient to the input of [`geglu`].
 pub(in crate::ops) fn geglu_backward(x: &Tensor<2>, dy: &Tensor<2>) -> Option<Tensor<2>> {
     let [rows, width] = dy.dims();
-    let inputs: [(_, Option<&dyn Input>, _); 2] = [("x", Some(x), width), ("dy", Some(dy), width)];
-    by_quads("geglu_backward", GEGLU_BACKWARD, &inputs, [rows, width], [rows, 2 * width])
+    by_quads(&GEGLU_BACKWARD, &[Some(x as _), Some(dy as _)], [rows, width], [rows, 2 * width])
 }
 
 /// One invocation for each four of `rows` x `width` values.
 fn by_quads(
-    name: &'static str,
-    pieces: &'static [&'static str],
-    inputs: &[(&'static str, Option<&dyn Input>, usize)],
+    kernel: &Kernel<(), GegluSizes>,
+    inputs: &[Option<&dyn Operand>],
     [rows, width]: [usize; 2],
     result: [usize; 2],
 ) -> Option<Tensor<2>> {
@@ -39,18 +52,6 @@ fn by_quads(
         return None;
     }
     let across = groups.div_ceil(down);
-    let sizes = [width, rows * width, across];
-    let (numbers, sizes, groups) = (Vec::new(), &sizes, [across, down, 1]);
-    let lanes = LANES as u32;
-    let launch = Launch { name, pieces, numbers, inputs, sizes, operations: 0, cut: None, groups, lanes };
-    Some(launch.run(result))
-}
-
-/// Every form of the kernels.
-pub(super) fn forms() -> Vec<Kernel> {
-    let (x, dy, result) = (("x", Format::F32x4), ("dy", Format::F32x4), [("result", Format::F32x4)]);
-    vec![
-        Kernel::new("geglu", GEGLU, Vec::new()).with_buffers(&[x], &result),
-        Kernel::new("geglu_backward", GEGLU_BACKWARD, Vec::new()).with_buffers(&[x, dy], &result),
-    ]
+    let sizes = GegluSizes { width: width as u32, count: (rows * width) as u32, across: across as u32 };
+    Some(kernel.launch((), &[], inputs, &sizes, [across, down, 1]).run(result))
 }

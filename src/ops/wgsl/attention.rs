@@ -1,29 +1,82 @@
 //! Attention that never writes its scores.
 
+use std::mem::offset_of;
+
 use burn::tensor::Tensor;
 use burn_wgpu::CubeBackend;
 
-use super::{Cut, Format, Input, Kernel, Launch, MOST_GROUPS, WANTED_GROUPS, software_gpu};
+use super::device::software_gpu;
+use super::kernel::{Buffer, Constant, Kernel, Role, Row, Variant};
+use super::launch::{Launch, Operand};
+use super::uniform::uniform_sizes;
+use super::{MOST_GROUPS, WANTED_GROUPS};
 
-const FORWARD: &[&str] = &[
-    include_str!("../../../shaders/shared/attention.wgsl"),
-    include_str!("../../../shaders/shared/attention_keys.wgsl"),
-    include_str!("../../../shaders/attention.wgsl"),
-];
-const BACKWARD_QUERIES: &[&str] = &[
-    include_str!("../../../shaders/shared/attention.wgsl"),
-    include_str!("../../../shaders/shared/attention_keys.wgsl"),
-    include_str!("../../../shaders/attention_backward_queries.wgsl"),
-];
-const BACKWARD_KEYS: &[&str] = &[
-    include_str!("../../../shaders/shared/attention.wgsl"),
-    include_str!("../../../shaders/attention_backward_keys.wgsl"),
-];
+uniform_sizes! {
+    /// The sizes of an attention.
+    struct AttentionSizes {
+        queries: u32,
+        keys: u32,
+        heads: u32,
+        scale: f32,
+        span: u32,
+        batch: u32,
+        first_group: u32,
+    }
+}
 
-/// Queries or keys of a workgroup, as the kernels declare it.
+/// Queries or keys of a workgroup: its invocations.
 const LANES: usize = 64;
 /// The widest head whose values the kernels keep in registers.
 const WIDEST: usize = 160;
+
+/// What the text of the kernels depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Head {
+    /// The width of a head, in fours.
+    quads: usize,
+    causal: bool,
+}
+
+impl Head {
+    /// None if the kernels have no form for heads of this width.
+    fn new(width: usize, causal: bool) -> Option<Self> {
+        (width.is_multiple_of(4) && (4..=WIDEST).contains(&width)).then_some(Self { quads: width / 4, causal })
+    }
+}
+
+impl Variant for Head {
+    fn all() -> Vec<Self> {
+        let widths = (0..=WIDEST).flat_map(|width| [(width, false), (width, true)]);
+        widths.filter_map(|(width, causal)| Self::new(width, causal)).collect()
+    }
+
+    fn constants(self) -> Vec<Constant> {
+        // Two tiles of vectors of 16 bytes, and a little beside them, in 16 KiB; four neighbours are taken at a time.
+        let tile = ((16384 - 256) / (2 * 16 * self.quads) / 4 * 4).min(32);
+        vec![("quads", self.quads as u32), ("tile", tile as u32), ("causal", u32::from(self.causal))]
+    }
+}
+
+const fn buffer(name: &'static str, role: Role) -> Buffer {
+    Buffer { name, role, row: Row::Fours }
+}
+
+const Q: Buffer = buffer("q", Role::Activation);
+const K: Buffer = buffer("k", Role::Activation);
+const V: Buffer = buffer("v", Role::Activation);
+const DY: Buffer = buffer("dy", Role::Activation);
+const STATS: Buffer = Buffer { name: "stats", role: Role::Activation, row: Row::Ones };
+const RESULT: Buffer = buffer("result", Role::Result);
+const LOGSUMEXP: Buffer = Buffer { name: "logsumexp", role: Role::Result, row: Row::Ones };
+const DK: Buffer = buffer("dk", Role::Result);
+const DV: Buffer = buffer("dv", Role::Result);
+
+pub(super) static FORWARD: Kernel<Head, AttentionSizes> =
+    Kernel::new(|_| "attention", |_| LANES as u32, &[], &[Q, K, V, RESULT, LOGSUMEXP]);
+pub(super) static BACKWARD_QUERIES: Kernel<Head, AttentionSizes> =
+    Kernel::new(|_| "attention_backward_queries", |_| LANES as u32, &[], &[Q, K, V, DY, STATS, RESULT]);
+pub(super) static BACKWARD_KEYS: Kernel<Head, AttentionSizes> =
+    Kernel::new(|_| "attention_backward_keys", |_| LANES as u32, &[], &[Q, K, V, DY, STATS, DK, DV]);
 
 /// An attention of some sizes.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +87,7 @@ pub(in crate::ops) struct Attention {
     heads: usize,
     /// Of a head.
     width: usize,
-    causal: bool,
+    head: Head,
     /// Workgroups that fill the device.
     wanted: usize,
 }
@@ -42,32 +95,39 @@ pub(in crate::ops) struct Attention {
 impl Attention {
     /// Whether there are kernels for heads of this width.
     pub fn takes(head_width: usize) -> bool {
-        head_width.is_multiple_of(4) && head_width <= WIDEST
+        Head::new(head_width, false).is_some()
     }
 
-    /// The kernels for these tensors, where they are better than the composition.
+    /// The kernels for these tensors, where they are faster than the composition.
     ///
     /// The kernels launch a third as often as the composition and need no memory for scores, but each invocation has a whole
     /// query in its registers: beyond 80 values a GPU would have to spill them. So wide heads are left to the composition
     /// until their scores take more than 64 MiB. These bounds are guesses: no GPU was at hand to measure them.
-    pub fn pays(q: &Tensor<3>, k: &Tensor<3>, heads: usize, causal: bool) -> Option<Self> {
+    pub fn where_faster(q: &Tensor<3>, k: &Tensor<3>, heads: usize, causal: bool) -> Option<Self> {
         let ([batch, queries, inner], [_, keys, _]) = (q.dims(), k.dims());
+        let width = inner / heads;
+        let head = Head::new(width, causal)?;
+        let scores = batch * heads * queries * keys * size_of::<f32>();
+        let fits = batch * heads <= MOST_GROUPS as usize;
         // A software GPU has a core or a few to fill.
         let wanted = if software_gpu(q).is_some() { 2 } else { WANTED_GROUPS };
-        let sizes = Self { batch, queries, keys, heads, width: inner / heads, causal, wanted };
-        let scores = batch * heads * queries * keys * size_of::<f32>();
-        let fits = Self::takes(sizes.width) && batch * heads <= MOST_GROUPS as usize;
-        (fits && (sizes.width <= 80 || scores > 64 << 20)).then_some(sizes)
+        (fits && (width <= 80 || scores > 64 << 20)).then_some(Self {
+            batch,
+            queries,
+            keys,
+            heads,
+            width,
+            head,
+            wanted,
+        })
     }
 
     /// The result, and the logarithm of each query's sum of exponentials, `[B, queries, heads]`.
     pub fn forward(&self, q: &Tensor<3>, k: &Tensor<3>, v: &Tensor<3>) -> (Tensor<3>, Tensor<3>) {
-        let inputs = self.inputs(&[("q", q), ("k", k), ("v", v)]);
         let groups = [self.queries.div_ceil(LANES), self.batch * self.heads, 1];
         let (shape, sums) = (q.dims(), [self.batch, self.queries, self.heads]);
-        let [y, logsumexp] = self
-            .launch("attention", FORWARD, &inputs, (&self.sizes(0), groups), 2)
-            .run_for([("result", &shape, self.width), ("logsumexp", &sums, 1)]);
+        let launch = self.launch(&FORWARD, &[Some(q as _), Some(k as _), Some(v as _)], 0, groups, 2);
+        let [y, logsumexp] = launch.run_for([&shape, &sums]);
         (Tensor::from_primitive::<CubeBackend>(y), Tensor::from_primitive::<CubeBackend>(logsumexp))
     }
 
@@ -81,19 +141,14 @@ impl Attention {
         let Self { batch, queries, keys, heads, width, .. } = *self;
         let delta = (y.clone() * dy.clone()).reshape([batch, queries, heads, width]).sum_dim(3);
         let stats = Tensor::cat(vec![logsumexp.clone(), delta.reshape([batch, queries, heads])], 0);
-        let mut inputs = self.inputs(&[("q", q), ("k", k), ("v", v), ("dy", dy)]);
-        inputs.push(("stats", Some(&stats), 1));
+        let inputs = [q, k, v, dy, &stats].map(|tensor| Some(tensor as &dyn Operand));
         let groups = [queries.div_ceil(LANES), batch * heads, 1];
-        let dq = self
-            .launch("attention_backward_queries", BACKWARD_QUERIES, &inputs, (&self.sizes(0), groups), 3)
-            .run_in_rows(q.dims(), width);
+        let dq = self.launch(&BACKWARD_QUERIES, &inputs, 0, groups, 3).run(q.dims());
 
         let [splits, span] = self.splits();
         let groups = [keys.div_ceil(LANES), batch * heads, splits];
         let shape = [splits, batch, keys, heads * width];
-        let shares = self
-            .launch("attention_backward_keys", BACKWARD_KEYS, &inputs, (&self.sizes(span), groups), 4)
-            .run_for([("dk", &shape, width), ("dv", &shape, width)]);
+        let shares = self.launch(&BACKWARD_KEYS, &inputs, span, groups, 4).run_for([&shape, &shape]);
         let [dk, dv] = shares.map(|shares| {
             let shares = Tensor::<4>::from_primitive::<CubeBackend>(shares);
             let sum = if splits == 1 { shares } else { shares.sum_dim(0) };
@@ -111,58 +166,28 @@ impl Attention {
         [self.queries.div_ceil(span), span]
     }
 
-    fn inputs<'a>(
+    /// A launch that makes so many products of all queries and all keys.
+    fn launch(
         &self,
-        tensors: &[(&'static str, &'a Tensor<3>)],
-    ) -> Vec<(&'static str, Option<&'a dyn Input>, usize)> {
-        tensors.iter().map(|(name, tensor)| (*name, Some(*tensor as &dyn Input), self.width)).collect()
-    }
-
-    fn sizes(&self, span: usize) -> [usize; 7] {
-        let scale = 1.0 / (self.width as f32).sqrt();
-        [self.queries, self.keys, self.heads, scale.to_bits() as usize, span, self.batch, 0]
-    }
-
-    /// `products` is how many products of all queries and all keys the kernel makes.
-    fn launch<'a>(
-        &self,
-        name: &'static str,
-        pieces: &'static [&'static str],
-        inputs: &'a [(&'static str, Option<&'a dyn Input>, usize)],
-        (sizes, groups): (&'a [usize], [usize; 3]),
+        kernel: &Kernel<Head, AttentionSizes>,
+        inputs: &[Option<&dyn Operand>],
+        span: usize,
+        groups: [usize; 3],
         products: usize,
-    ) -> Launch<'a> {
-        let numbers = numbers(self.width / 4, self.causal);
+    ) -> Launch {
         let Self { batch, queries, keys, heads, width, .. } = *self;
-        let operations = super::operations(&[products, batch, heads, queries, keys, width]);
-        let cut = Some(Cut { axis: 0, first: 6 });
-        Launch { name, pieces, numbers, inputs, sizes, operations, cut, groups, lanes: LANES as u32 }
+        let sizes = AttentionSizes {
+            queries: queries as u32,
+            keys: keys as u32,
+            heads: heads as u32,
+            scale: 1.0 / (width as f32).sqrt(),
+            span: span as u32,
+            batch: batch as u32,
+            first_group: 0,
+        };
+        kernel
+            .launch(self.head, &[], inputs, &sizes, groups)
+            .operations(&[products, batch, heads, queries, keys, width])
+            .cut(0, offset_of!(AttentionSizes, first_group))
     }
-}
-
-/// What the kernels' text needs to know.
-fn numbers(quads: usize, causal: bool) -> Vec<(&'static str, u32)> {
-    // Two tiles of vectors of 16 bytes, and a little beside them, in 16 KiB; four neighbours are taken at a time.
-    let tile = ((16384 - 256) / (2 * 16 * quads) / 4 * 4).min(32);
-    vec![("quads", quads as u32), ("tile", tile as u32), ("causal", u32::from(causal))]
-}
-
-/// Every form of the kernels.
-pub(super) fn forms() -> Vec<Kernel> {
-    let quad = |name| (name, Format::F32x4);
-    let (q, k, v, dy, stats) = (quad("q"), quad("k"), quad("v"), quad("dy"), ("stats", Format::F32x1));
-    let mut forms = Vec::new();
-    for width in [8, 12, 16, 32, 40, 64, 80, WIDEST] {
-        for causal in [false, true] {
-            let kernel = |name, pieces| Kernel::new(name, pieces, numbers(width / 4, causal));
-            let results = [quad("result"), ("logsumexp", Format::F32x1)];
-            forms.push(kernel("attention", FORWARD).with_buffers(&[q, k, v], &results));
-            let inputs = [q, k, v, dy, stats];
-            forms.push(kernel("attention_backward_queries", BACKWARD_QUERIES).with_buffers(&inputs, &[quad("result")]));
-            forms.push(
-                kernel("attention_backward_keys", BACKWARD_KEYS).with_buffers(&inputs, &[quad("dk"), quad("dv")]),
-            );
-        }
-    }
-    forms
 }

@@ -1,29 +1,83 @@
 //! Convolutions as products of windows that are never written out.
 
+use std::mem::offset_of;
+
 use burn::tensor::Tensor;
 
-use super::tile::{Method, Pair};
-use super::{ACTIVATION_FORMATS, Cut, FACTOR_FORMATS, Input, Kernel, Launch, added, method};
+use super::device::method;
+use super::kernel::{Buffer, Kernel, Role, Row};
+use super::tile::ProductMethod;
+use super::uniform::uniform_sizes;
 use crate::ops::Weight;
 use crate::ops::geometry::Geometry;
 
-const TILE: &str = include_str!("../../../shaders/shared/tile.wgsl");
-const BLOCK: &str = include_str!("../../../shaders/shared/block.wgsl");
-const SIZES: &str = include_str!("../../../shaders/shared/conv2d_sizes.wgsl");
-const COMMON: &str = include_str!("../../../shaders/shared/conv2d.wgsl");
-const COMMON_BACKWARD: &str = include_str!("../../../shaders/shared/conv2d_backward.wgsl");
+uniform_sizes! {
+    /// The sizes of a convolution or of its gradient.
+    struct ConvSizes {
+        batch: u32,
+        columns: u32,
+        height: u32,
+        width: u32,
+        channels: u32,
+        out_height: u32,
+        out_width: u32,
+        window_height: u32,
+        window_width: u32,
+        stride: u32,
+        top: u32,
+        left: u32,
+        first_group: u32,
+    }
+}
 
-const FORWARD: Pair = Pair {
-    tile: ("conv2d", &[TILE, SIZES, COMMON, include_str!("../../../shaders/conv2d.wgsl")]),
-    blocks: ("conv2d_blocks", &[BLOCK, SIZES, COMMON, include_str!("../../../shaders/conv2d_blocks.wgsl")]),
-};
-const BACKWARD: Pair = Pair {
-    tile: ("conv2d_backward", &[TILE, SIZES, COMMON_BACKWARD, include_str!("../../../shaders/conv2d_backward.wgsl")]),
-    blocks: (
-        "conv2d_backward_blocks",
-        &[BLOCK, SIZES, COMMON_BACKWARD, include_str!("../../../shaders/conv2d_backward_blocks.wgsl")],
-    ),
-};
+impl ConvSizes {
+    /// `columns` and `channels` are those of the product: what is written and what is read.
+    fn new(batch: usize, columns: usize, channels: usize, geometry: Geometry) -> Self {
+        let Geometry { input: [height, width], kernel, stride, padding: [top, left, ..], output } = geometry;
+        Self {
+            batch: batch as u32,
+            columns: columns as u32,
+            height: height as u32,
+            width: width as u32,
+            channels: channels as u32,
+            out_height: output[0] as u32,
+            out_width: output[1] as u32,
+            window_height: kernel[0] as u32,
+            window_width: kernel[1] as u32,
+            stride: stride as u32,
+            top: top as u32,
+            left: left as u32,
+            first_group: 0,
+        }
+    }
+}
+
+/// The axes along which rows lie.
+const CHANNELS: Row = Row::Axis(0);
+const COLUMNS: Row = Row::Axis(1);
+
+pub(super) static FORWARD: Kernel<ProductMethod, ConvSizes> = Kernel::new(
+    |method| method.file("conv2d", "conv2d_blocks"),
+    ProductMethod::lanes,
+    &[],
+    &[
+        Buffer { name: "map", role: Role::Activation, row: CHANNELS },
+        Buffer { name: "weight", role: Role::Factor, row: CHANNELS },
+        Buffer { name: "bias", role: Role::OptionalFactor, row: COLUMNS },
+        Buffer { name: "residual", role: Role::OptionalActivation, row: COLUMNS },
+        Buffer { name: "result", role: Role::Result, row: COLUMNS },
+    ],
+);
+pub(super) static BACKWARD: Kernel<ProductMethod, ConvSizes> = Kernel::new(
+    |method| method.file("conv2d_backward", "conv2d_backward_blocks"),
+    ProductMethod::lanes,
+    &[],
+    &[
+        Buffer { name: "map", role: Role::Activation, row: CHANNELS },
+        Buffer { name: "weight", role: Role::Factor, row: COLUMNS },
+        Buffer { name: "result", role: Role::Result, row: COLUMNS },
+    ],
+);
 
 /// The convolution of `x` `[B, H, W, Cin]`, plus a residual `[B, H', W', Cout]`; none if it has more windows than a launch can take.
 pub(in crate::ops) fn conv2d(
@@ -33,75 +87,34 @@ pub(in crate::ops) fn conv2d(
     residual: Option<&Tensor<4>>,
     geometry: Geometry,
 ) -> Option<Tensor<4>> {
-    let [batch, height, width, channels] = x.dims();
+    let [batch, _, _, channels] = x.dims();
     let [columns, _] = weight.dims();
-    let Geometry { output: [out_height, out_width], kernel, stride, padding: [top, left, ..], .. } = geometry;
+    let Geometry { output: [out_height, out_width], kernel, .. } = geometry;
     let rows = batch * out_height * out_width;
     let method = method(x, rows, columns);
     let [across, down] = method.groups(rows, columns)?;
-    let (name, pieces) = FORWARD.of(method);
-    let launch = Launch {
-        name,
-        pieces,
-        numbers: method.numbers(),
-        inputs: &[
-            ("map", Some(x), channels),
-            ("weight", Some(weight.stored()), channels),
-            ("bias", bias.map(|bias| bias.stored() as &dyn Input), columns),
-            ("residual", residual.map(|residual| residual as &dyn Input), columns),
-        ],
-        sizes: &[
-            batch, columns, height, width, channels, out_height, out_width, kernel[0], kernel[1], stride, top, left, 0,
-        ],
-        operations: super::operations(&[rows, columns, channels, kernel[0], kernel[1]]),
-        cut: Some(Cut { axis: method.axis(), first: 12 }),
-        groups: [across, down, 1],
-        lanes: method.lanes(),
-    };
+    let inputs = [Some(x as _), Some(weight as _), bias.map(|bias| bias as _), residual.map(|residual| residual as _)];
+    let sizes = ConvSizes::new(batch, columns, channels, geometry);
+    let launch = FORWARD
+        .launch(method, &[channels, columns], &inputs, &sizes, [across, down, 1])
+        .operations(&[rows, columns, channels, kernel[0], kernel[1]])
+        .cut(method.axis(), offset_of!(ConvSizes, first_group));
     Some(launch.run([batch, out_height, out_width, columns]))
 }
 
 /// The gradient to the input of [`conv2d`]; none if it has more pixels than a launch can take.
 pub(in crate::ops) fn conv2d_backward(dy: &Tensor<4>, weight: &Weight<2>, geometry: Geometry) -> Option<Tensor<4>> {
     let [batch, out_height, out_width, channels] = dy.dims();
-    let Geometry { input: [height, width], kernel, stride, padding: [top, left, ..], .. } = geometry;
+    let Geometry { input: [height, width], kernel, stride, .. } = geometry;
     let columns = weight.dims()[1] / (kernel[0] * kernel[1]);
     let rows = batch * height.div_ceil(stride) * width.div_ceil(stride);
     let method = method(dy, rows, columns);
     let [across, down] = method.groups(rows, columns)?;
-    let (name, pieces) = BACKWARD.of(method);
-    let launch = Launch {
-        name,
-        pieces,
-        numbers: method.numbers(),
-        inputs: &[("map", Some(dy), channels), ("weight", Some(weight.stored()), columns)],
-        sizes: &[
-            batch, columns, height, width, channels, out_height, out_width, kernel[0], kernel[1], stride, top, left, 0,
-        ],
-        operations: super::operations(&[batch, out_height, out_width, channels, kernel[0], kernel[1], columns]),
-        cut: Some(Cut { axis: method.axis(), first: 12 }),
-        groups: [across, down, stride * stride],
-        lanes: method.lanes(),
-    };
+    let inputs = [Some(dy as _), Some(weight as _)];
+    let sizes = ConvSizes::new(batch, columns, channels, geometry);
+    let launch = BACKWARD
+        .launch(method, &[channels, columns], &inputs, &sizes, [across, down, stride * stride])
+        .operations(&[batch, out_height, out_width, channels, kernel[0], kernel[1], columns])
+        .cut(method.axis(), offset_of!(ConvSizes, first_group));
     Some(launch.run([batch, height, width, columns]))
-}
-
-/// Every form of both kernels.
-pub(super) fn forms() -> Vec<Kernel> {
-    let mut forms = Vec::new();
-    for method in Method::all() {
-        let (forward, backward) = (FORWARD.of(method), BACKWARD.of(method));
-        for weight in FACTOR_FORMATS {
-            for activation in ACTIVATION_FORMATS {
-                let result = [("result", activation)];
-                for (bias, residual) in added(weight, activation) {
-                    let inputs = [("map", activation), ("weight", weight), ("bias", bias), ("residual", residual)];
-                    forms.push(Kernel::new(forward.0, forward.1, method.numbers()).with_buffers(&inputs, &result));
-                }
-                let inputs = [("map", activation), ("weight", weight)];
-                forms.push(Kernel::new(backward.0, backward.1, method.numbers()).with_buffers(&inputs, &result));
-            }
-        }
-    }
-    forms
 }

@@ -1,28 +1,52 @@
 //! Linear layers.
 
+use std::mem::offset_of;
+
 use burn::tensor::Tensor;
 
-use super::tile::{Method, Pair};
-use super::{ACTIVATION_FORMATS, Cut, FACTOR_FORMATS, Input, Kernel, Launch, added, method};
+use super::device::method;
+use super::kernel::{Buffer, Kernel, Role, Row};
+use super::launch::Operand;
+use super::tile::ProductMethod;
+use super::uniform::uniform_sizes;
 use crate::ops::Weight;
 
-const COMMON: &str = include_str!("../../../shaders/shared/linear.wgsl");
-const KERNELS: Pair = Pair {
-    tile: (
-        "linear",
-        &[include_str!("../../../shaders/shared/tile.wgsl"), COMMON, include_str!("../../../shaders/linear.wgsl")],
-    ),
-    blocks: (
-        "linear_blocks",
-        &[
-            include_str!("../../../shaders/shared/block.wgsl"),
-            COMMON,
-            include_str!("../../../shaders/linear_blocks.wgsl"),
-        ],
-    ),
-};
+uniform_sizes! {
+    /// The sizes of a product.
+    struct LinearSizes {
+        rows: u32,
+        columns: u32,
+        inner: u32,
+        first_group: u32,
+    }
+}
 
-/// `x w^T + b`, plus a residual `[rows, columns]`.
+/// The axes along which rows lie.
+const INNER: Row = Row::Axis(0);
+const COLUMNS: Row = Row::Axis(1);
+
+/// `left right^T`, a layer going forward: the weight is `[columns, inner]`.
+pub(super) static FORWARD: Kernel<ProductMethod, LinearSizes> =
+    Kernel::new(file, ProductMethod::lanes, &[("by_columns", 1)], &buffers(INNER));
+/// `left right`, its gradient: the weight is `[inner, columns]`.
+pub(super) static BACKWARD: Kernel<ProductMethod, LinearSizes> =
+    Kernel::new(file, ProductMethod::lanes, &[("by_columns", 0)], &buffers(COLUMNS));
+
+fn file(method: ProductMethod) -> &'static str {
+    method.file("linear", "linear_blocks")
+}
+
+const fn buffers(right: Row) -> [Buffer; 5] {
+    [
+        Buffer { name: "left", role: Role::Activation, row: INNER },
+        Buffer { name: "right", role: Role::Factor, row: right },
+        Buffer { name: "bias", role: Role::OptionalFactor, row: COLUMNS },
+        Buffer { name: "residual", role: Role::OptionalActivation, row: COLUMNS },
+        Buffer { name: "result", role: Role::Result, row: COLUMNS },
+    ]
+}
+
+/// `x w^T + b`, plus a residual `[rows, columns]`; none if there are more rows than a launch can have.
 pub(in crate::ops) fn linear(
     x: &Tensor<2>,
     weight: &Weight<2>,
@@ -30,73 +54,32 @@ pub(in crate::ops) fn linear(
     residual: Option<&Tensor<2>>,
 ) -> Option<Tensor<2>> {
     let [columns, inner] = weight.dims();
-    product(
-        x,
-        weight.stored(),
-        [bias.map(|bias| bias.stored() as _), residual.map(|x| x as _)],
-        [x.dims()[0], columns, inner],
-        true,
-    )
+    let added = [bias.map(|bias| bias as _), residual.map(|residual| residual as _)];
+    product(&FORWARD, x, weight, added, [x.dims()[0], columns, inner])
 }
 
-/// `dy w`, plus what was collected before `[rows, columns]`.
+/// `dy w`, plus what was collected before `[rows, columns]`; none if there are more rows than a launch can have.
 pub(in crate::ops) fn linear_backward(
     dy: &Tensor<2>,
     weight: &Weight<2>,
     collected: Option<&Tensor<2>>,
 ) -> Option<Tensor<2>> {
     let [inner, columns] = weight.dims();
-    product(dy, weight.stored(), [None, collected.map(|x| x as _)], [dy.dims()[0], columns, inner], false)
+    product(&BACKWARD, dy, weight, [None, collected.map(|collected| collected as _)], [dy.dims()[0], columns, inner])
 }
 
-/// The product and what is added to it: a bias and a residual. None if there are more rows than a launch can have.
+/// The product and what is added to it: a bias and a residual.
 fn product(
+    kernel: &Kernel<ProductMethod, LinearSizes>,
     left: &Tensor<2>,
-    right: &Tensor<2>,
-    [bias, residual]: [Option<&dyn Input>; 2],
-    [rows, columns, inner]: [usize; 3],
-    by_columns: bool,
+    right: &Weight<2>,
+    [bias, residual]: [Option<&dyn Operand>; 2],
+    axes @ [rows, columns, inner]: [usize; 3],
 ) -> Option<Tensor<2>> {
     let method = method(left, rows, columns);
     let [across, down] = method.groups(rows, columns)?;
-    let (name, pieces) = KERNELS.of(method);
-    let mut numbers = method.numbers();
-    numbers.push(("by_columns", u32::from(by_columns)));
-    let launch = Launch {
-        name,
-        pieces,
-        numbers,
-        inputs: &[
-            ("left", Some(left), inner),
-            ("right", Some(right), if by_columns { inner } else { columns }),
-            ("bias", bias, columns),
-            ("residual", residual, columns),
-        ],
-        sizes: &[rows, columns, inner, 0],
-        operations: super::operations(&[rows, columns, inner]),
-        cut: Some(Cut { axis: method.axis(), first: 3 }),
-        groups: [across, down, 1],
-        lanes: method.lanes(),
-    };
-    Some(launch.run([rows, columns]))
-}
-
-/// Every form of the kernel.
-pub(super) fn forms() -> Vec<Kernel> {
-    let mut forms = Vec::new();
-    for method in Method::all() {
-        let (name, pieces) = KERNELS.of(method);
-        for by_columns in [0, 1] {
-            for weight in FACTOR_FORMATS {
-                for activation in ACTIVATION_FORMATS {
-                    for (bias, residual) in added(weight, activation) {
-                        let numbers = [method.numbers(), vec![("by_columns", by_columns)]].concat();
-                        let inputs = [("left", activation), ("right", weight), ("bias", bias), ("residual", residual)];
-                        forms.push(Kernel::new(name, pieces, numbers).with_buffers(&inputs, &[("result", activation)]));
-                    }
-                }
-            }
-        }
-    }
-    forms
+    let sizes = LinearSizes { rows: rows as u32, columns: columns as u32, inner: inner as u32, first_group: 0 };
+    let inputs = [Some(left as _), Some(right as _), bias, residual];
+    let launch = kernel.launch(method, &[inner, columns], &inputs, &sizes, [across, down, 1]).operations(&axes);
+    Some(launch.cut(method.axis(), offset_of!(LinearSizes, first_group)).run([rows, columns]))
 }

@@ -1,14 +1,15 @@
 //! How the result of a product is cut: into tiles, one to a workgroup, or into blocks, one to an invocation.
 
+use super::kernel::{Constant, Variant};
 use super::{MOST_GROUPS, SoftwareGpu, WANTED_GROUPS};
 
 /// How a product is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Method {
+pub(super) enum ProductMethod {
     /// For GPUs: a workgroup shares what it reads.
     Tile(Tile),
     /// For software GPUs: each invocation reads for itself. `shaders/shared/block.wgsl` explains why.
-    Blocks(Block),
+    Blocks(ProductBlock),
 }
 
 /// Invocations of a workgroup that makes blocks: what software GPUs compute at a time.
@@ -16,7 +17,7 @@ const BLOCK_LANES: usize = 8;
 
 /// The values that an invocation makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Block {
+pub(super) struct ProductBlock {
     rows: usize,
     /// Columns, in fours.
     quads: usize,
@@ -24,13 +25,13 @@ pub(super) struct Block {
 
 /// On lavapipe with products of 16 to 1024 rows and columns, 16 x 16 values beat every smaller and every narrower block, and
 /// tiles by two to three times.
-const LAVAPIPES: Block = Block { rows: 16, quads: 4 };
+const LAVAPIPES: ProductBlock = ProductBlock { rows: 16, quads: 4 };
 /// With more than 4 x 4 SwiftShader's compiler takes minutes and gigabytes. Those are faster than tiles by a quarter, and by
 /// more in a browser, where a workgroup's memory is filled with zeros before each workgroup begins.
-const OTHERS: Block = Block { rows: 4, quads: 1 };
+const OTHERS: ProductBlock = ProductBlock { rows: 4, quads: 1 };
 
-impl Block {
-    pub const ALL: [Block; 2] = [LAVAPIPES, OTHERS];
+impl ProductBlock {
+    pub const ALL: [ProductBlock; 2] = [LAVAPIPES, OTHERS];
 
     pub fn of(software: SoftwareGpu) -> Self {
         match software {
@@ -40,16 +41,12 @@ impl Block {
     }
 }
 
-impl Method {
-    pub fn all() -> impl Iterator<Item = Method> {
-        Tile::ALL.into_iter().map(Method::Tile).chain(Block::ALL.into_iter().map(Method::Blocks))
-    }
-
+impl ProductMethod {
     /// Workgroups along the first two axes; none if there are more than a launch can have.
     pub fn groups(self, rows: usize, columns: usize) -> Option<[usize; 2]> {
         let groups = match self {
-            Method::Tile(tile) => tile.groups(rows, columns),
-            Method::Blocks(block) => {
+            ProductMethod::Tile(tile) => tile.groups(rows, columns),
+            ProductMethod::Blocks(block) => {
                 let blocks = columns.div_ceil(4 * block.quads) * rows.div_ceil(block.rows);
                 [blocks.div_ceil(BLOCK_LANES), 1]
             }
@@ -60,40 +57,37 @@ impl Method {
     /// The axis of the workgroups along which a launch may be cut.
     pub fn axis(self) -> usize {
         match self {
-            Method::Tile(_) => 1,
-            Method::Blocks(_) => 0,
+            ProductMethod::Tile(_) => 1,
+            ProductMethod::Blocks(_) => 0,
         }
     }
 
     pub fn lanes(self) -> u32 {
         match self {
-            Method::Tile(tile) => tile.lanes(),
-            Method::Blocks(_) => BLOCK_LANES as u32,
+            ProductMethod::Tile(tile) => tile.lanes(),
+            ProductMethod::Blocks(_) => BLOCK_LANES as u32,
         }
     }
 
-    /// What the text of a kernel needs to know.
-    pub fn numbers(self) -> Vec<(&'static str, u32)> {
+    /// The file of a product's kernel: for tiles or for blocks.
+    pub fn file(self, tiles: &'static str, blocks: &'static str) -> &'static str {
         match self {
-            Method::Tile(tile) => tile.numbers(),
-            Method::Blocks(block) => [("lanes", BLOCK_LANES), ("rows", block.rows), ("quads", block.quads)]
-                .map(|(name, value)| (name, value as u32))
-                .to_vec(),
+            ProductMethod::Tile(_) => tiles,
+            ProductMethod::Blocks(_) => blocks,
         }
     }
 }
 
-/// The two kernels of a product: their names and pieces, for tiles and for blocks.
-pub(super) struct Pair {
-    pub tile: (&'static str, &'static [&'static str]),
-    pub blocks: (&'static str, &'static [&'static str]),
-}
+impl Variant for ProductMethod {
+    fn all() -> Vec<Self> {
+        let tiles = Tile::ALL.into_iter().map(ProductMethod::Tile);
+        tiles.chain(ProductBlock::ALL.into_iter().map(ProductMethod::Blocks)).collect()
+    }
 
-impl Pair {
-    pub fn of(&self, method: Method) -> (&'static str, &'static [&'static str]) {
-        match method {
-            Method::Tile(_) => self.tile,
-            Method::Blocks(_) => self.blocks,
+    fn constants(self) -> Vec<Constant> {
+        match self {
+            ProductMethod::Tile(tile) => tile.constants(),
+            ProductMethod::Blocks(block) => vec![("rows", block.rows as u32), ("quads", block.quads as u32)],
         }
     }
 }
@@ -150,7 +144,7 @@ impl Tile {
         (self.down * self.across) as u32
     }
 
-    fn numbers(self) -> Vec<(&'static str, u32)> {
+    fn constants(self) -> Vec<Constant> {
         let Self { down, across, row_quads, column_quads, depth } = self;
         [("down", down), ("across", across), ("row_quads", row_quads), ("column_quads", column_quads), ("depth", depth)]
             .map(|(name, value)| (name, value as u32))
@@ -160,7 +154,7 @@ impl Tile {
 
 /// Products that ask for the same tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Class {
+pub(super) enum ProductClass {
     FewRows,
     FewColumns,
     Small,
@@ -168,29 +162,39 @@ pub(super) enum Class {
     Large,
 }
 
-impl Class {
-    pub const ALL: [Class; 5] = [Class::FewRows, Class::FewColumns, Class::Small, Class::Medium, Class::Large];
+impl ProductClass {
+    pub const ALL: [ProductClass; 5] = [
+        ProductClass::FewRows,
+        ProductClass::FewColumns,
+        ProductClass::Small,
+        ProductClass::Medium,
+        ProductClass::Large,
+    ];
 
     /// The class of a product of this many rows and columns.
     fn of(rows: usize, columns: usize) -> Self {
         let groups = |tile: Tile| tile.groups(rows, columns).iter().product::<usize>();
-        match () {
-            () if rows <= FLAT.rows() => Class::FewRows,
-            () if columns <= NARROW.columns() => Class::FewColumns,
-            () if groups(LARGE) >= 4 * WANTED_GROUPS => Class::Large,
-            () if groups(MEDIUM) >= WANTED_GROUPS => Class::Medium,
-            () => Class::Small,
+        if rows <= FLAT.rows() {
+            ProductClass::FewRows
+        } else if columns <= NARROW.columns() {
+            ProductClass::FewColumns
+        } else if groups(LARGE) >= 4 * WANTED_GROUPS {
+            ProductClass::Large
+        } else if groups(MEDIUM) >= WANTED_GROUPS {
+            ProductClass::Medium
+        } else {
+            ProductClass::Small
         }
     }
 
     /// The tile that is taken where nothing was measured. Larger tiles read less; smaller ones make more workgroups.
     pub fn usual(self) -> Tile {
         match self {
-            Class::FewRows => FLAT,
-            Class::FewColumns => NARROW,
-            Class::Small => SMALL,
-            Class::Medium => MEDIUM,
-            Class::Large => LARGE,
+            ProductClass::FewRows => FLAT,
+            ProductClass::FewColumns => NARROW,
+            ProductClass::Small => SMALL,
+            ProductClass::Medium => MEDIUM,
+            ProductClass::Large => LARGE,
         }
     }
 
@@ -198,71 +202,71 @@ impl Class {
     /// has them, or smaller where that would take memory.
     pub fn example(self) -> [usize; 3] {
         match self {
-            Class::FewRows => [4, 1280, 1280],
-            Class::FewColumns => [4096, 4, 320],
-            Class::Small => [77, 768, 768],
-            Class::Medium => [1024, 640, 640],
-            Class::Large => [4096, 640, 320],
+            ProductClass::FewRows => [4, 1280, 1280],
+            ProductClass::FewColumns => [4096, 4, 320],
+            ProductClass::Small => [77, 768, 768],
+            ProductClass::Medium => [1024, 640, 640],
+            ProductClass::Large => [4096, 640, 320],
         }
     }
 
     /// What people and files call it.
     pub fn name(self) -> &'static str {
         match self {
-            Class::FewRows => "few rows",
-            Class::FewColumns => "few columns",
-            Class::Small => "small",
-            Class::Medium => "medium",
-            Class::Large => "large",
+            ProductClass::FewRows => "few rows",
+            ProductClass::FewColumns => "few columns",
+            ProductClass::Small => "small",
+            ProductClass::Medium => "medium",
+            ProductClass::Large => "large",
         }
     }
 }
 
 /// The tile for each class of products.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tiles([Tile; Class::ALL.len()]);
+pub struct Tiles([Tile; ProductClass::ALL.len()]);
 
 impl Default for Tiles {
-    /// Rules of thumb.
+    /// The default sizes: rules of thumb.
     fn default() -> Self {
-        Self(Class::ALL.map(Class::usual))
+        Self(ProductClass::ALL.map(ProductClass::usual))
     }
 }
 
 impl Tiles {
     /// The tiles in the order of the classes.
-    pub(super) fn new(tiles: [Tile; Class::ALL.len()]) -> Self {
+    pub(super) fn new(tiles: [Tile; ProductClass::ALL.len()]) -> Self {
         Self(tiles)
     }
 
     /// Each tile that there is for all products, with its name: whatever is chosen, results differ by rounding alone.
     pub fn each() -> Vec<(String, Self)> {
-        Tile::ALL.iter().map(|tile| (tile.name(), Self([*tile; Class::ALL.len()]))).collect()
+        Tile::ALL.iter().map(|tile| (tile.name(), Self([*tile; ProductClass::ALL.len()]))).collect()
     }
 
     /// Reads the names that [`Tiles::names`] gives; none if a class has none or there is no such tile.
     pub fn from_names(name: impl Fn(&str) -> Option<String>) -> Option<Self> {
-        let named = |class: &Class| {
+        let named = |class: &ProductClass| {
             let name = name(class.name())?;
             Tile::ALL.into_iter().find(|tile| tile.name() == name)
         };
-        let tiles: Vec<Tile> = Class::ALL.iter().map(named).collect::<Option<_>>()?;
+        let tiles: Vec<Tile> = ProductClass::ALL.iter().map(named).collect::<Option<_>>()?;
         tiles.try_into().ok().map(Self)
     }
 
     /// The class and its tile, by their names.
     pub fn names(&self) -> Vec<(&'static str, String)> {
-        Class::ALL.iter().zip(self.0).map(|(class, tile)| (class.name(), tile.name())).collect()
+        ProductClass::ALL.iter().zip(self.0).map(|(class, tile)| (class.name(), tile.name())).collect()
     }
 
-    /// The same in words.
-    pub fn words(&self) -> String {
+    /// The same in one line, for people.
+    pub fn summary(&self) -> String {
         self.names().iter().map(|(class, tile)| format!("{class} {tile}")).collect::<Vec<_>>().join(", ")
     }
 
     /// The tile for a product of this many rows and columns.
     pub(super) fn pick(&self, rows: usize, columns: usize) -> Tile {
-        let class = Class::of(rows, columns);
+        let class = ProductClass::of(rows, columns);
         let tile = self.0[class as usize];
         // What is small for the class may be more workgroups than a launch can have.
         let fits = tile.groups(rows, columns).iter().all(|groups| *groups <= MOST_GROUPS as usize);
@@ -276,9 +280,9 @@ mod tests {
 
     #[test]
     fn every_example_is_of_its_class() {
-        for class in Class::ALL {
+        for class in ProductClass::ALL {
             let [rows, columns, inner] = class.example();
-            assert_eq!(Class::of(rows, columns), class);
+            assert_eq!(ProductClass::of(rows, columns), class);
             // In fours, so that all of them are read with the same kernels.
             assert!(columns % 4 == 0 && inner % 4 == 0, "{class:?}");
             assert_eq!(Tiles::default().pick(rows, columns), class.usual());

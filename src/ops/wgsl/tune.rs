@@ -11,14 +11,14 @@ use half::f16;
 use sha2::{Digest, Sha256};
 use web_time::Instant;
 
-use super::tile::{Class, Tile};
-use super::{Tiles, with_tiles};
+use super::tile::{ProductClass, ProductMethod, Tile};
+use super::{Tiles, linear as kernels, with_tiles};
 use crate::base::bytes::hex;
 use crate::ops::{Linear, Var, Weight, linear, read, settle};
 use crate::{Error, Result};
 
 /// How long the launches that are timed together should take: much longer than the way to the device and back.
-const WORTH: Duration = Duration::from_millis(4);
+const MIN_TIMED: Duration = Duration::from_millis(4);
 /// Most launches that are timed together.
 const MOST_LAUNCHES: usize = 256;
 /// Most times that a tile is timed.
@@ -32,26 +32,24 @@ const TOLERANCE: f32 = 1e-3;
 /// Rows of each product that are compared.
 const FEW: usize = 40;
 
-/// What was measured.
+/// The tiles that measuring found.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Measured {
+pub struct MeasuredTiles {
     /// The fastest tiles.
     pub tiles: Tiles,
     /// How long it took to find out, in seconds.
     pub seconds: f64,
 }
 
-/// What tells one version of the products' kernels from another: choices that were measured with others say nothing.
+/// The version of the kernels that are measured, from their whole texts: what was measured with other texts says nothing.
 pub fn product_kernels() -> String {
     let mut hash = Sha256::new();
-    for text in [
-        include_str!("../../../shaders/shared/tile.wgsl"),
-        include_str!("../../../shaders/shared/linear.wgsl"),
-        include_str!("../../../shaders/linear.wgsl"),
-    ] {
-        hash.update(text);
+    // As they are launched for [`Example`]: in fours, with halves for weight and bias, without a residual.
+    let storages = [Some(DType::F32), Some(DType::F16), Some(DType::F16), None];
+    for tile in Tile::ALL {
+        hash.update(kernels::FORWARD.form_of(ProductMethod::Tile(tile), &[4, 4], storages.into_iter()).hash());
     }
-    hash.update(format!("{:?} {:?}", Tile::ALL, Class::ALL.map(Class::example)));
+    hash.update(format!("{:?}", ProductClass::ALL.map(ProductClass::example)));
     hex(&hash.finalize())
 }
 
@@ -64,7 +62,7 @@ struct Example {
 }
 
 impl Example {
-    fn new(class: Class, device: &Device) -> Self {
+    fn new(class: ProductClass, device: &Device) -> Self {
         let [rows, columns, inner] = class.example();
         let numbers = |count: usize, period: usize| (0..count).map(move |i| (i % period) as f32 / period as f32 - 0.5);
         let half = |count: usize, period: usize| {
@@ -82,7 +80,7 @@ impl Example {
     }
 
     fn product(&self, x: &Var<2>, tile: Tile) -> Tensor<2> {
-        let tiles = Tiles::new([tile; Class::ALL.len()]);
+        let tiles = Tiles::new([tile; ProductClass::ALL.len()]);
         with_tiles(tiles, || linear(x, &self.layer).into_value())
     }
 
@@ -105,21 +103,21 @@ impl Example {
 /// Measures each tile on a device: a second or so on a GPU. Nothing is chosen by that.
 ///
 /// # Errors
-/// Those of [`read`], where the device fails meanwhile; and [`Error::Gpu`] if it computes what is no number.
-pub async fn measure_tiles(device: &Device) -> Result<Measured> {
+/// Those of [`read`], where the device fails meanwhile; and [`Error::Gpu`] if it computes NaN or infinity.
+pub async fn measure_tiles(device: &Device) -> Result<MeasuredTiles> {
     let begun = Instant::now();
-    let mut tiles = Class::ALL.map(Class::usual);
-    for (tile, class) in tiles.iter_mut().zip(Class::ALL) {
+    let mut tiles = ProductClass::ALL.map(ProductClass::usual);
+    for (tile, class) in tiles.iter_mut().zip(ProductClass::ALL) {
         *tile = best(&Example::new(class, device), class.usual()).await?;
     }
-    Ok(Measured { tiles: Tiles::new(tiles), seconds: begun.elapsed().as_secs_f64() })
+    Ok(MeasuredTiles { tiles: Tiles::new(tiles), seconds: begun.elapsed().as_secs_f64() })
 }
 
 /// The best tile for a product.
 async fn best(example: &Example, usual: Tile) -> Result<Tile> {
     let expected = example.values(usual).await?;
     if expected.iter().any(|value| !value.is_finite()) {
-        let reason = "it computes what is no number".to_owned();
+        let reason = "it computes NaN or infinity".to_owned();
         return Err(Error::Gpu { during: "measuring tiles".to_owned(), reason });
     }
     let mut right = [false; Tile::ALL.len()];
@@ -147,12 +145,12 @@ async fn best(example: &Example, usual: Tile) -> Result<Tile> {
 /// long that nobody should wait for the others.
 async fn launches(example: &Example, usual: Tile) -> Result<Option<usize>> {
     let one = example.time(usual, 1).await?;
-    if one > WORTH {
+    if one > MIN_TIMED {
         return Ok((one < LONGEST).then_some(1));
     }
     let more = example.time(usual, 9).await?;
     let each = more.saturating_sub(one).as_secs_f64() / 8.0;
-    Ok(Some(((WORTH.as_secs_f64() / each) as usize).clamp(1, MOST_LAUNCHES)))
+    Ok(Some(((MIN_TIMED.as_secs_f64() / each) as usize).clamp(1, MOST_LAUNCHES)))
 }
 
 /// Whether values are the same up to rounding.
@@ -184,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_are_wrong_or_no_numbers_are_not_close() {
+    fn values_that_are_wrong_or_not_numbers_are_not_close() {
         let right = [1.0, -200.0, 3.0];
         assert!(is_close(&[1.1, -200.0, 3.0], &right));
         assert!(!is_close(&[1.5, -200.0, 3.0], &right));

@@ -2,12 +2,30 @@
 
 use burn::tensor::{DType, Tensor};
 
-use super::{Format, Kernel, Launch, MOST_GROUPS, primitive};
+use super::kernel::{Buffer, Kernel, Role, Row};
+use super::uniform::uniform_sizes;
+use super::{MOST_GROUPS, primitive};
 
-const WIDEN: &[&str] = &[include_str!("../../../shaders/widen.wgsl")];
+uniform_sizes! {
+    /// How many values there are, and how the workgroups lie.
+    struct WidenSizes {
+        count: u32,
+        across: u32,
+    }
+}
 
-/// Invocations in a workgroup, as the kernel declares it.
+/// Invocations of a workgroup.
 const LANES: usize = 256;
+
+pub(super) static WIDEN: Kernel<(), WidenSizes> = Kernel::new(
+    |()| "widen",
+    |()| LANES as u32,
+    &[],
+    &[
+        Buffer { name: "halves", role: Role::Halves, row: Row::Axis(0) },
+        Buffer { name: "result", role: Role::Result, row: Row::Axis(0) },
+    ],
+);
 
 /// Values stored as f16 in f32; none if they live on a device that does not run our kernels.
 ///
@@ -22,22 +40,6 @@ pub(in crate::ops) fn widen<const D: usize>(stored: &Tensor<D>) -> Option<Tensor
     let groups = count.div_ceil(4 * LANES);
     let down = groups.div_ceil(MOST_GROUPS as usize);
     let across = groups.div_ceil(down);
-    let launch = Launch {
-        name: "widen",
-        pieces: WIDEN,
-        numbers: Vec::new(),
-        inputs: &[("halves", Some(stored), count)],
-        sizes: &[count, across],
-        operations: 0,
-        cut: None,
-        groups: [across, down, 1],
-        lanes: LANES as u32,
-    };
-    Some(launch.run_in_rows(shape, count))
-}
-
-/// Every form of the kernel.
-pub(super) fn forms() -> Vec<Kernel> {
-    let form = |from, to| Kernel::new("widen", WIDEN, Vec::new()).with_buffers(&[("halves", from)], &[("result", to)]);
-    vec![form(Format::F16x4, Format::F32x4), form(Format::F16x1, Format::F32x1)]
+    let sizes = WidenSizes { count: count as u32, across: across as u32 };
+    Some(WIDEN.launch((), &[count], &[Some(stored as _)], &sizes, [across, down, 1]).run(shape))
 }

@@ -1,0 +1,391 @@
+//! How a kernel is declared: once, for launching it, for the list of all its forms, and for the documentation.
+
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use burn::tensor::DType;
+use burn_wgpu::{KernelSource, SourceTemplate};
+use cubecl::prelude::KernelId;
+use sha2::{Digest, Sha256};
+
+use super::source;
+use super::uniform::{SizesField, UniformSizes};
+
+/// Most buffers of a kernel: a WebGPU device need not allow more, with the uniform buffer beside them.
+const MOST_BUFFERS: usize = 8;
+
+/// A number that is filled into a kernel's text, and its name there.
+pub(super) type Constant = (&'static str, u32);
+
+/// What shapes a kernel's text besides how its buffers are stored: the tile of a product, the width of a head.
+pub(super) trait Variant: Copy + PartialEq + Send + 'static {
+    /// Every variant that may be launched.
+    fn all() -> Vec<Self>;
+
+    /// What is filled into the text.
+    fn constants(self) -> Vec<Constant>;
+}
+
+/// The variant of a kernel that has only one.
+impl Variant for () {
+    fn all() -> Vec<Self> {
+        vec![()]
+    }
+
+    fn constants(self) -> Vec<Constant> {
+        Vec::new()
+    }
+}
+
+/// A buffer of a kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Buffer {
+    /// What the shader calls it: it has `NAME_at` or, of a result, `NAME_set`.
+    pub name: &'static str,
+    pub role: Role,
+    /// In which rows its values lie, which decides whether they are read four at a time.
+    pub row: Row,
+}
+
+/// What a buffer is to its kernel: what may be stored in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Computed values, f32.
+    Activation,
+    /// Computed values, f32, or no buffer.
+    OptionalActivation,
+    /// Frozen values, f32 or f16 as the model's file has them.
+    Factor,
+    /// Frozen values, f32 or f16 as the model's file has them, or no buffer.
+    OptionalFactor,
+    /// Values stored as f16.
+    Halves,
+    /// What the kernel writes, f32.
+    Result,
+}
+
+impl Role {
+    /// What may be stored in the buffer; none where there may be no buffer.
+    fn storages(self) -> &'static [Option<DType>] {
+        match self {
+            Role::Activation | Role::Result => &[Some(DType::F32)],
+            Role::OptionalActivation => &[None, Some(DType::F32)],
+            Role::Factor => &[Some(DType::F32), Some(DType::F16)],
+            Role::OptionalFactor => &[None, Some(DType::F32), Some(DType::F16)],
+            Role::Halves => &[Some(DType::F16)],
+        }
+    }
+
+    /// The same in words.
+    fn described(self) -> &'static str {
+        match self {
+            Role::Activation => "f32",
+            Role::OptionalActivation => "f32 or none",
+            Role::Factor => "f32 or f16",
+            Role::OptionalFactor => "f32, f16 or none",
+            Role::Halves => "f16",
+            Role::Result => "result",
+        }
+    }
+}
+
+/// The rows in which a buffer's values lie: always a multiple of a row's values is used together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Row {
+    /// Rows as long as this axis of the launch, counted as [`Kernel::launch`] gets the axes.
+    Axis(usize),
+    /// Rows of a multiple of four values, whatever is launched.
+    Fours,
+    /// Rows of a single value.
+    Ones,
+}
+
+/// How a buffer's values are stored and read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BufferFormat {
+    /// There is no such buffer.
+    None,
+    F32x4,
+    F32x1,
+    F16x4,
+    F16x1,
+}
+
+impl BufferFormat {
+    fn of(storage: Option<DType>, by_fours: bool) -> Self {
+        match (storage, by_fours) {
+            (None, _) => BufferFormat::None,
+            (Some(DType::F16), true) => BufferFormat::F16x4,
+            (Some(DType::F16), false) => BufferFormat::F16x1,
+            (Some(_), true) => BufferFormat::F32x4,
+            (Some(_), false) => BufferFormat::F32x1,
+        }
+    }
+
+    /// How many bindings a buffer takes. One that is quantised will take two: its values and, at the binding after that,
+    /// their scales.
+    pub fn bindings(self) -> u32 {
+        match self {
+            BufferFormat::None => 0,
+            BufferFormat::F32x4 | BufferFormat::F32x1 | BufferFormat::F16x4 | BufferFormat::F16x1 => 1,
+        }
+    }
+
+    /// The part of the text that declares the buffer and reads it.
+    fn reader(self) -> &'static str {
+        match self {
+            BufferFormat::None => "shared/read_none",
+            BufferFormat::F32x4 => "shared/read_f32x4",
+            BufferFormat::F32x1 => "shared/read_f32x1",
+            BufferFormat::F16x4 => "shared/read_f16x4",
+            BufferFormat::F16x1 => "shared/read_f16x1",
+        }
+    }
+
+    /// The part of the text that declares the buffer and writes it. Results are always f32.
+    fn writer(self) -> &'static str {
+        match self {
+            BufferFormat::F32x4 | BufferFormat::F16x4 => "shared/write_f32x4",
+            _ => "shared/write_f32x1",
+        }
+    }
+
+    fn described(self) -> &'static str {
+        match self {
+            BufferFormat::None => "none",
+            BufferFormat::F32x4 => "f32 in fours",
+            BufferFormat::F32x1 => "f32",
+            BufferFormat::F16x4 => "f16 in fours",
+            BufferFormat::F16x1 => "f16",
+        }
+    }
+}
+
+/// A kernel: what its text and its launches have in common. `V` is what its variants differ in, `S` its sizes.
+pub(super) struct Kernel<V, S> {
+    /// The file in `shaders/`, without its ending.
+    file: fn(V) -> &'static str,
+    /// Invocations of a workgroup: `LANES` in the text.
+    lanes: fn(V) -> u32,
+    /// What is filled into the text of every variant.
+    constants: &'static [Constant],
+    /// In the order of the bindings, results last.
+    buffers: &'static [Buffer],
+    /// The forms that were launched: their texts are put together and hashed once.
+    launched: Mutex<Vec<(V, Formats, Arc<LaunchedForm>)>>,
+    sizes: PhantomData<fn(S)>,
+}
+
+/// How each buffer is stored; none after the last buffer.
+type Formats = [BufferFormat; MOST_BUFFERS];
+
+impl<V: Variant, S: UniformSizes> Kernel<V, S> {
+    /// The kernel in this file of `shaders/`, with the buffers in the order of their bindings, results last.
+    pub const fn new(
+        file: fn(V) -> &'static str,
+        lanes: fn(V) -> u32,
+        constants: &'static [Constant],
+        buffers: &'static [Buffer],
+    ) -> Self {
+        assert!(buffers.len() <= MOST_BUFFERS, "too many buffers");
+        Self { file, lanes, constants, buffers, launched: Mutex::new(Vec::new()), sizes: PhantomData }
+    }
+
+    /// How the buffers are stored, for values of these types in rows as long as `axes`, the inputs first.
+    ///
+    /// Every form follows from this, listed or launched: none can be launched that is not in the list.
+    fn formats(&self, storages: impl Iterator<Item = Option<DType>>, is_by_fours: impl Fn(usize) -> bool) -> Formats {
+        let mut formats = [BufferFormat::None; MOST_BUFFERS];
+        for ((format, Buffer { name, role, row }), storage) in formats.iter_mut().zip(self.buffers).zip(storages) {
+            assert!(role.storages().contains(&storage), "{name} cannot be stored as {storage:?}");
+            let by_fours = match row {
+                Row::Axis(axis) => is_by_fours(*axis),
+                Row::Fours => true,
+                Row::Ones => false,
+            };
+            *format = BufferFormat::of(storage, by_fours);
+        }
+        formats
+    }
+
+    fn form(&self, variant: V, formats: Formats) -> Form {
+        let mut constants = vec![("lanes", (self.lanes)(variant))];
+        constants.extend(variant.constants());
+        constants.extend(self.constants);
+        let buffers = self.buffers.iter().copied().zip(formats).collect();
+        Form { file: (self.file)(variant), buffers, constants, sizes: S::FIELDS, sizes_bytes: size_of::<S>() }
+    }
+
+    /// The form for inputs of these types in rows as long as `axes`.
+    pub fn form_of(&self, variant: V, axes: &[usize], inputs: impl Iterator<Item = Option<DType>>) -> Form {
+        self.form(variant, self.formats_of(axes, inputs))
+    }
+
+    fn formats_of(&self, axes: &[usize], inputs: impl Iterator<Item = Option<DType>>) -> Formats {
+        // Results come after the inputs.
+        self.formats(inputs.chain(std::iter::repeat(Some(DType::F32))), |axis| axes[axis].is_multiple_of(4))
+    }
+
+    /// The same, with its text's hash, which is made when the form is needed for the first time.
+    pub fn launched_form(
+        &self,
+        variant: V,
+        axes: &[usize],
+        inputs: impl Iterator<Item = Option<DType>>,
+    ) -> Arc<LaunchedForm> {
+        let formats = self.formats_of(axes, inputs);
+        let mut launched = self.launched.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, _, form)) = launched.iter().find(|(known, stored, _)| *known == variant && *stored == formats) {
+            return form.clone();
+        }
+        let form = Arc::new(LaunchedForm::new(self.form(variant, formats)));
+        launched.push((variant, formats, form.clone()));
+        form
+    }
+}
+
+/// Any kernel, whatever its variants and its sizes are.
+pub(super) trait Declared: Sync {
+    /// Every form in which the kernel may be launched: each variant, with each way to store each of its buffers.
+    fn forms(&self) -> Vec<Form>;
+
+    /// The forms in which it was launched by now.
+    fn launched(&self) -> Vec<Arc<LaunchedForm>>;
+}
+
+impl<V: Variant, S: UniformSizes> Declared for Kernel<V, S> {
+    fn forms(&self) -> Vec<Form> {
+        let axes = self.buffers.iter().filter_map(|buffer| match buffer.row {
+            Row::Axis(axis) => Some(axis + 1),
+            Row::Fours | Row::Ones => None,
+        });
+        let axes = axes.max().unwrap_or(0);
+        let mut storages = vec![Vec::new()];
+        for Buffer { role, .. } in self.buffers {
+            let with = |before: Vec<_>| role.storages().iter().map(move |storage| [&before[..], &[*storage]].concat());
+            storages = storages.into_iter().flat_map(with).collect();
+        }
+        let mut forms = Vec::new();
+        for variant in V::all() {
+            // One bit for each axis: whether its length is a multiple of four.
+            for by_fours in (0..1u32 << axes).rev() {
+                let formats = storages
+                    .iter()
+                    .map(|storages| self.formats(storages.iter().copied(), |axis| by_fours >> axis & 1 == 1));
+                forms.extend(formats.map(|formats| self.form(variant, formats)));
+            }
+        }
+        forms
+    }
+
+    fn launched(&self) -> Vec<Arc<LaunchedForm>> {
+        let launched = self.launched.lock().unwrap_or_else(PoisonError::into_inner);
+        launched.iter().map(|(_, _, form)| form.clone()).collect()
+    }
+}
+
+/// A kernel in one of the forms in which it may be launched: what its text follows from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Form {
+    file: &'static str,
+    /// In the order of the bindings, results last.
+    buffers: Vec<(Buffer, BufferFormat)>,
+    constants: Vec<Constant>,
+    sizes: &'static [SizesField],
+    sizes_bytes: usize,
+}
+
+impl Form {
+    /// The name of the file in `shaders/`, without its ending.
+    pub fn name(&self) -> &'static str {
+        self.file
+    }
+
+    /// The whole text.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let mut binding = 0;
+        for (Buffer { name, role, .. }, format) in &self.buffers {
+            let part = if *role == Role::Result { format.writer() } else { format.reader() };
+            text += &whole(part).replace("{{ name }}", name).replace("{{ binding }}", &binding.to_string());
+            binding += format.bindings();
+        }
+        text += &whole(self.file).replace("{{ sizes }}", &binding.to_string());
+        source::fill(text, &self.constants)
+    }
+
+    /// The binding of the uniform buffer: after those of all others.
+    pub fn uniform_binding(&self) -> u32 {
+        self.buffers.iter().map(|(_, format)| format.bindings()).sum()
+    }
+
+    /// Invocations of a workgroup.
+    pub fn lanes(&self) -> u32 {
+        self.constants.iter().find(|(name, _)| *name == "lanes").map_or(0, |(_, lanes)| *lanes)
+    }
+
+    /// The fields of the struct in the uniform buffer.
+    pub fn sizes(&self) -> &'static [SizesField] {
+        self.sizes
+    }
+
+    /// Bytes of that struct.
+    pub fn sizes_bytes(&self) -> usize {
+        self.sizes_bytes
+    }
+
+    /// The buffers as the kernel declares them, in the order of their bindings.
+    pub fn declared(&self) -> String {
+        let described = |(Buffer { name, role, .. }, _): &(Buffer, _)| format!("{name} ({})", role.described());
+        self.buffers.iter().map(described).collect::<Vec<_>>().join(", ")
+    }
+
+    /// How the buffers are stored in this form, and what was filled into the text.
+    pub fn description(&self) -> String {
+        let buffers =
+            self.buffers.iter().map(|(Buffer { name, .. }, format)| format!("{name}: {}", format.described()));
+        let constants = self.constants.iter().map(|(name, value)| format!("{name} = {value}"));
+        buffers.chain(constants).collect::<Vec<_>>().join(", ")
+    }
+
+    /// SHA-256 of the text.
+    pub fn hash(&self) -> [u8; 32] {
+        Sha256::digest(self.text()).into()
+    }
+}
+
+fn whole(path: &str) -> String {
+    source::whole(path).expect("every file can be put together: a test has done it")
+}
+
+/// A form that was launched, and how compiled kernels know it: by its text.
+#[derive(Debug)]
+pub(super) struct LaunchedForm {
+    pub form: Form,
+    pub hash: [u8; 32],
+}
+
+impl LaunchedForm {
+    fn new(form: Form) -> Self {
+        let hash = form.hash();
+        Self { form, hash }
+    }
+}
+
+/// A form as the runtime below takes it.
+#[derive(Debug, Clone)]
+pub(super) struct FormSource(pub Arc<LaunchedForm>);
+
+impl KernelSource for FormSource {
+    fn source(&self) -> SourceTemplate {
+        SourceTemplate::new(self.0.form.text())
+    }
+
+    fn id(&self) -> KernelId {
+        KernelId::new::<Form>().info(self.0.hash)
+    }
+
+    fn lang(&self) -> &'static str {
+        "wgsl"
+    }
+}

@@ -1,0 +1,218 @@
+//! Launching kernels on a wgpu device.
+
+use std::sync::Arc;
+
+use burn::tensor::{DType, Shape, Tensor};
+use burn_wgpu::{CubeBackend, CubeDim, CubeTensor, SourceKernel, into_contiguous};
+use cubecl::prelude::CubeCount;
+use cubecl::server::{KernelArguments, MetadataBindingInfo};
+use cubecl::wgpu::WgpuDeviceKind;
+
+use super::kernel::{FormSource, Kernel, LaunchedForm, Variant};
+use super::uniform::{UniformSizes, words};
+use super::{MOST_GROUPS, primitive, submission};
+use crate::ops::Weight;
+
+/// Something that a kernel reads, of any rank.
+pub(super) trait Operand {
+    /// The values and, of a quantised weight, their scales: what is bound for it, in this order.
+    fn tensors(&self) -> [Option<CubeTensor>; 2];
+
+    /// How the values are stored.
+    fn dtype(&self) -> DType;
+}
+
+impl<const D: usize> Operand for Tensor<D> {
+    fn tensors(&self) -> [Option<CubeTensor>; 2] {
+        [Some(contiguous(self)), None]
+    }
+
+    fn dtype(&self) -> DType {
+        Tensor::dtype(self)
+    }
+}
+
+impl<const D: usize> Operand for Weight<D> {
+    fn tensors(&self) -> [Option<CubeTensor>; 2] {
+        [Some(contiguous(self.stored())), self.scales().map(contiguous)]
+    }
+
+    fn dtype(&self) -> DType {
+        Weight::dtype(self)
+    }
+}
+
+fn contiguous<const D: usize>(tensor: &Tensor<D>) -> CubeTensor {
+    into_contiguous(primitive(tensor).expect("the caller checked the device"))
+}
+
+/// A launch of a kernel: one dispatch or, where that would be too much for one submission, several.
+pub(super) struct Launch {
+    form: Arc<LaunchedForm>,
+    /// What is bound, in the order of the bindings.
+    inputs: Vec<CubeTensor>,
+    /// The uniform buffer.
+    sizes: Vec<u32>,
+    groups: [usize; 3],
+    operations: u64,
+    cut: Option<Cut>,
+}
+
+/// How a launch is cut into dispatches.
+#[derive(Clone, Copy)]
+struct Cut {
+    /// The axis of the workgroups.
+    axis: usize,
+    /// Where the sizes have the number of workgroups before the dispatch's own, in bytes.
+    first_group: usize,
+}
+
+/// Floating-point operations of a product with these axes.
+pub(in crate::ops) fn operations(axes: &[usize]) -> u64 {
+    axes.iter().fold(2, |product: u64, axis| product.saturating_mul(*axis as u64))
+}
+
+impl<V: Variant, S: UniformSizes> Kernel<V, S> {
+    /// A launch of a variant of the kernel on these inputs, as many as it declares. `axes` are the lengths of the rows in which
+    /// the buffers lie ([`super::kernel::Row::Axis`]).
+    pub fn launch(
+        &self,
+        variant: V,
+        axes: &[usize],
+        inputs: &[Option<&dyn Operand>],
+        sizes: &S,
+        groups: [usize; 3],
+    ) -> Launch {
+        let form = self.launched_form(variant, axes, inputs.iter().map(|input| input.map(Operand::dtype)));
+        let mut bound: Vec<CubeTensor> = Vec::with_capacity(inputs.len());
+        for tensor in inputs.iter().flatten().flat_map(|input| input.tensors()).flatten() {
+            // Browsers bind no place twice.
+            let is_bound = bound.iter().any(|other| overlap(other, &tensor));
+            bound.push(if is_bound { tensor.copy() } else { tensor });
+        }
+        Launch { form, inputs: bound, sizes: words(sizes), groups, operations: 0, cut: None }
+    }
+}
+
+impl Launch {
+    /// Floating-point operations of the whole launch; not stated where moving its values takes longer.
+    pub fn operations(self, axes: &[usize]) -> Self {
+        Self { operations: operations(axes), ..self }
+    }
+
+    /// Allows the launch to be cut along an axis of its workgroups; `first_group` is the offset of the field of its sizes that
+    /// says how many workgroups come before a dispatch.
+    pub fn cut(self, axis: usize, first_group: usize) -> Self {
+        Self { cut: Some(Cut { axis, first_group }), ..self }
+    }
+
+    /// Runs the kernel; its result has this shape.
+    pub fn run<const D: usize>(self, shape: [usize; D]) -> Tensor<D> {
+        let [result] = self.run_for([&shape]);
+        Tensor::from_primitive::<CubeBackend>(result)
+    }
+
+    /// Runs the kernel for several results of these shapes.
+    pub fn run_for<const R: usize>(mut self, shapes: [&[usize]; R]) -> [CubeTensor; R] {
+        let (client, device) = (self.inputs[0].client.clone(), self.inputs[0].device.clone());
+        let outputs = shapes.map(|shape| {
+            let handle = client.empty(shape.iter().product::<usize>() * size_of::<f32>());
+            CubeTensor::new_contiguous(client.clone(), device.clone(), Shape::from(shape), handle, DType::F32)
+        });
+        let name = self.form.form.name();
+        debug_assert!(
+            self.groups.iter().all(|groups| (1..=MOST_GROUPS as usize).contains(groups)),
+            "{name}: {:?}",
+            self.groups
+        );
+        let bound = || self.inputs.iter().chain(&outputs);
+        debug_assert_eq!(bound().count(), self.form.form.uniform_binding() as usize, "{name}: bindings");
+        let bytes = bound().map(|tensor| tensor.handle.size_in_used()).sum();
+        let dispatches = self.dispatches(is_watched(&device), bytes);
+        for Dispatch { first, groups, begins } in dispatches {
+            if begins {
+                // What it reports comes out at the next reading.
+                let _later = client.flush();
+            }
+            if let Some(cut) = self.cut {
+                self.sizes[cut.first_group / size_of::<u32>()] = first as u32;
+            }
+            let buffers = self.inputs.iter().chain(&outputs).map(|tensor| tensor.handle.clone().binding()).collect();
+            let info = self.sizes.chunks_exact(2).map(|pair| u64::from(pair[0]) | u64::from(pair[1]) << 32).collect();
+            client.launch(
+                Box::new(SourceKernel::new(FormSource(self.form.clone()), CubeDim::new_1d(self.form.form.lanes()))),
+                CubeCount::Static(groups[0] as u32, groups[1] as u32, groups[2] as u32),
+                KernelArguments::new().with_buffers(buffers).with_info(MetadataBindingInfo::custom(info)),
+            );
+        }
+        outputs
+    }
+
+    /// The dispatches that it takes. One, unless the work is too much for one submission ([`submission`]).
+    fn dispatches(&self, watched: bool, bytes: u64) -> Vec<Dispatch> {
+        let Some(budget) = submission::budget(watched) else {
+            return vec![Dispatch { first: 0, groups: self.groups, begins: false }];
+        };
+        let work = submission::work(self.operations, bytes);
+        let axis = self.cut.map_or(1, |cut| cut.axis);
+        let parts = if self.cut.is_some() { self.groups[axis] } else { 1 };
+        let mut first = 0;
+        let dispatch = |count: usize| {
+            let mut groups = self.groups;
+            if self.cut.is_some() {
+                groups[axis] = count;
+            }
+            let share = u128::from(work) * count as u128 / parts as u128;
+            let begins = submission::count(self.form.form.name(), groups, share as u64);
+            first += count;
+            Dispatch { first: first - count, groups, begins }
+        };
+        submission::shares(work, parts, budget).into_iter().map(dispatch).collect()
+    }
+}
+
+/// A share of a launch.
+struct Dispatch {
+    /// Workgroups before it, along the axis of the cut.
+    first: usize,
+    groups: [usize; 3],
+    /// Whether what was dispatched before is submitted first.
+    begins: bool,
+}
+
+/// Whether a device is taken away if a submission takes too long. A software GPU is not.
+fn is_watched(device: &cubecl::Device) -> bool {
+    !matches!(device, cubecl::Device::Wgpu(device) if device.kind == WgpuDeviceKind::Cpu)
+}
+
+/// Before work on a wgpu device that is left to Burn: submits what was dispatched so far, where the two would be too much for
+/// one submission.
+pub(in crate::ops) fn submit_before<const D: usize>(tensor: &Tensor<D>, what: &'static str, operations: u64) {
+    if let Some(tensor) = primitive(tensor)
+        && submission::budget(is_watched(&tensor.device)).is_some()
+        && submission::count(what, [1; 3], operations)
+    {
+        // What it reports comes out at the next reading.
+        let _later = tensor.client.flush();
+    }
+}
+
+/// How many of `parts` parts of such work a submission takes.
+pub(in crate::ops) fn parts_of_a_submission<const D: usize>(
+    tensor: &Tensor<D>,
+    operations: u64,
+    parts: usize,
+) -> usize {
+    let budget = primitive(tensor).and_then(|tensor| submission::budget(is_watched(&tensor.device)));
+    budget.map_or(parts, |budget| submission::shares(operations, parts, budget).into_iter().max().unwrap_or(parts))
+}
+
+/// Whether two tensors have values in the same place.
+fn overlap(a: &CubeTensor, b: &CubeTensor) -> bool {
+    let place = |tensor: &CubeTensor| {
+        let start = tensor.handle.offset_start.unwrap_or(0);
+        (tensor.handle.memory.clone().binding().id(), start..start + tensor.handle.size_in_used())
+    };
+    let ((a, here), (b, there)) = (place(a), place(b));
+    a == b && here.start < there.end && there.start < here.end
+}

@@ -1,0 +1,218 @@
+//! The texts in `shaders/`: one table of the files, and how a file and the parts that it imports become one text.
+//!
+//! A line such as `//#import shared/tile` names a part that a file is made of; to WGSL it is a comment. `{{ name }}` is filled
+//! in later, by [`fill`].
+
+use thiserror::Error;
+
+/// A file in `shaders/`.
+#[derive(Debug, Clone, Copy)]
+struct File {
+    /// Where it is, without its ending: what imports call it.
+    path: &'static str,
+    text: &'static str,
+}
+
+macro_rules! files {
+    ($($path:literal,)*) => {
+        &[$(File { path: $path, text: include_str!(concat!("../../../shaders/", $path, ".wgsl")) },)*]
+    };
+}
+
+/// Every file in `shaders/`; a test holds it against the folder.
+static FILES: &[File] = files![
+    "attention",
+    "attention_backward_keys",
+    "attention_backward_queries",
+    "conv2d",
+    "conv2d_backward",
+    "conv2d_backward_blocks",
+    "conv2d_blocks",
+    "geglu",
+    "geglu_backward",
+    "group_norm",
+    "group_norm_backward",
+    "layer_norm",
+    "layer_norm_backward",
+    "linear",
+    "linear_blocks",
+    "shared/attention",
+    "shared/attention_keys",
+    "shared/block",
+    "shared/conv2d",
+    "shared/conv2d_backward",
+    "shared/conv2d_sizes",
+    "shared/geglu",
+    "shared/gelu",
+    "shared/group",
+    "shared/linear",
+    "shared/read_f16x1",
+    "shared/read_f16x4",
+    "shared/read_f32x1",
+    "shared/read_f32x4",
+    "shared/read_none",
+    "shared/row",
+    "shared/tile",
+    "shared/totals",
+    "shared/write_f32x1",
+    "shared/write_f32x4",
+    "widen",
+];
+
+/// How a line begins that names a part.
+const IMPORT: &str = "//#import ";
+
+/// Why a file and its parts make no text.
+#[derive(Debug, PartialEq, Eq, Error)]
+pub(super) enum ImportError {
+    #[error("{by} imports {path}, which is not a file in shaders/")]
+    Unknown { by: String, path: String },
+    #[error("shaders import each other: {}", .0.join(" -> "))]
+    Circular(Vec<String>),
+}
+
+/// The text of a file, after the parts that it imports: each once, and what it needs before it.
+pub(super) fn whole(path: &str) -> Result<String, ImportError> {
+    assembled(FILES, path)
+}
+
+fn assembled(files: &[File], path: &str) -> Result<String, ImportError> {
+    let mut assembly = Assembly { files, done: Vec::new(), open: Vec::new(), text: String::new() };
+    assembly.add(path)?;
+    Ok(assembly.text)
+}
+
+/// A text that is being put together.
+struct Assembly<'a> {
+    files: &'a [File],
+    /// The files whose text is there already.
+    done: Vec<&'a str>,
+    /// The files whose imports are being added, each imported by the one before it.
+    open: Vec<&'a str>,
+    text: String,
+}
+
+impl Assembly<'_> {
+    fn add(&mut self, path: &str) -> Result<(), ImportError> {
+        if self.done.contains(&path) {
+            return Ok(());
+        }
+        if let Some(first) = self.open.iter().position(|open| *open == path) {
+            return Err(ImportError::Circular(
+                self.open[first..].iter().copied().chain([path]).map(str::to_owned).collect(),
+            ));
+        }
+        let Some(file) = self.files.iter().find(|file| file.path == path) else {
+            let by = self.open.last().copied().unwrap_or("a kernel").to_owned();
+            return Err(ImportError::Unknown { by, path: path.to_owned() });
+        };
+        self.open.push(file.path);
+        for part in file.text.lines().filter_map(|line| line.strip_prefix(IMPORT)) {
+            self.add(part.trim())?;
+        }
+        self.open.pop();
+        self.done.push(file.path);
+        for line in file.text.lines().filter(|line| !line.starts_with(IMPORT)) {
+            self.text += line;
+            self.text.push('\n');
+        }
+        Ok(())
+    }
+}
+
+/// The text with `{{ name }}` replaced by the constant of that name.
+///
+/// Before that, a line with `{{ row }}` in it is repeated for each number below the constant `rows`, one with `{{ quad }}` for
+/// each below `quads`.
+pub(super) fn fill(mut text: String, constants: &[(&'static str, u32)]) -> String {
+    for (number, count) in [("{{ row }}", "rows"), ("{{ quad }}", "quads")] {
+        if let Some((_, count)) = constants.iter().find(|(name, _)| *name == count) {
+            text = repeated(&text, number, *count);
+        }
+    }
+    let replaced =
+        |text: String, (name, value): &(&str, u32)| text.replace(&format!("{{{{ {name} }}}}"), &value.to_string());
+    constants.iter().fold(text, replaced)
+}
+
+/// The text with each line that has `number` in it once for each number below `count`.
+fn repeated(text: &str, number: &str, count: u32) -> String {
+    let mut repeated = String::with_capacity(2 * text.len());
+    for line in text.lines() {
+        let count = if line.contains(number) { count } else { 1 };
+        for i in 0..count {
+            repeated += &line.replace(number, &i.to_string());
+            repeated.push('\n');
+        }
+    }
+    repeated
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_table_has_every_file_of_the_folder() {
+        let shaders = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+        let mut found = BTreeSet::new();
+        for folder in [shaders.clone(), shaders.join("shared")] {
+            for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                if path.extension().is_some_and(|extension| extension == "wgsl") {
+                    let name = path.with_extension("");
+                    let name = name
+                        .strip_prefix(&shaders)
+                        .unwrap()
+                        .components()
+                        .map(|part| part.as_os_str().to_str().unwrap());
+                    found.insert(name.collect::<Vec<_>>().join("/"));
+                }
+            }
+        }
+        let listed: BTreeSet<String> = FILES.iter().map(|file| file.path.to_owned()).collect();
+        assert_eq!(found, listed, "shaders/ and the table in ops/wgsl/source.rs");
+        assert_eq!(listed.len(), FILES.len(), "a file is listed twice");
+    }
+
+    const TEXTS: &[File] = &[
+        File { path: "kernel", text: "//#import shared/a\n//#import shared/b\nkernel" },
+        File { path: "shared/a", text: "// What a is for.\n//#import shared/c\na" },
+        File { path: "shared/b", text: "//#import shared/c\n//#import shared/a\nb" },
+        File { path: "shared/c", text: "c\n" },
+        File { path: "lost", text: "//#import shared/none\n" },
+        File { path: "circle", text: "//#import one\n" },
+        File { path: "one", text: "//#import two\n" },
+        File { path: "two", text: "//#import one\n" },
+    ];
+
+    #[test]
+    fn each_part_is_there_once_and_after_what_it_needs() {
+        assert_eq!(assembled(TEXTS, "kernel").unwrap(), "c\n// What a is for.\na\nb\nkernel\n");
+        assert_eq!(assembled(TEXTS, "shared/b").unwrap(), "c\n// What a is for.\na\nb\n");
+    }
+
+    #[test]
+    fn imports_that_are_unknown_or_go_round_in_a_circle_are_errors() {
+        let message = |path| assembled(TEXTS, path).unwrap_err().to_string();
+        assert_eq!(message("lost"), "lost imports shared/none, which is not a file in shaders/");
+        assert_eq!(message("nowhere"), "a kernel imports nowhere, which is not a file in shaders/");
+        assert_eq!(message("circle"), "shaders import each other: one -> two -> one");
+    }
+
+    #[test]
+    fn every_file_can_be_put_together_with_its_parts() {
+        for file in FILES {
+            whole(file.path).unwrap();
+        }
+    }
+
+    #[test]
+    fn numbers_are_filled_in_and_lines_repeated() {
+        let text = "let a{{ row }}_{{ quad }} = {{ lanes }}u;\nlet b{{ quad }};\nrest".to_owned();
+        let filled = fill(text, &[("lanes", 8), ("rows", 2), ("quads", 1)]);
+        assert_eq!(filled, "let a0_0 = 8u;\nlet a1_0 = 8u;\nlet b0;\nrest\n");
+    }
+}
