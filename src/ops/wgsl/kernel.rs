@@ -84,7 +84,7 @@ impl Role {
             Role::Factor => "f32 or f16",
             Role::OptionalFactor => "f32, f16 or none",
             Role::Halves => "f16",
-            Role::Result => "result",
+            Role::Result => "f32, written",
         }
     }
 }
