@@ -287,6 +287,9 @@ pub(super) struct DoctorArgs {
     /// Benchmark the tiles of matrix products again; otherwise that is done once for each GPU and driver
     #[arg(long)]
     pub retune: bool,
+    /// Write every compute kernel in every form that may be launched, as WGSL and as SPIR-V, and do nothing else
+    #[arg(long, value_name = "DIR", conflicts_with = "retune")]
+    pub kernels: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -379,7 +382,8 @@ const DOCTOR_EXAMPLES: &str = "\
 Examples:
   pseudoword doctor
   pseudoword doctor --device gpu    (exit status 5 if there is no usable GPU)
-  pseudoword doctor --retune";
+  pseudoword doctor --retune
+  pseudoword doctor --kernels kernels    (what GPU drivers compile, for tools that read it)";
 
 const SERVE_EXAMPLES: &str = "\
 Examples:

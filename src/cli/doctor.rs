@@ -6,8 +6,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use serde_json::{Value, json};
 
 use super::args::{DoctorArgs, Shared};
+use super::kernels;
 use super::locate;
 use super::output::Output;
+use super::wording;
 use crate::gpu::tuning::{self, Tuning};
 use crate::gpu::{self, Adapter, Chosen};
 use crate::{Error, Result, ops};
@@ -19,8 +21,11 @@ const FEATURES: [(&str, wgpu::Features); 3] = [
     ("subgroup", wgpu::Features::SUBGROUP),
 ];
 
-/// Reports.
+/// Reports on this machine or, if that is what is wanted, writes the kernels.
 pub(super) async fn run(args: &DoctorArgs, shared: &Shared, out: &mut Output) -> Result<()> {
+    if let Some(folder) = &args.kernels {
+        return kernels::run(folder, out);
+    }
     let adapters = gpu::adapters();
     let mut lines = vec![format!(
         "pseudoword {} on {} {}",
@@ -41,28 +46,29 @@ pub(super) async fn run(args: &DoctorArgs, shared: &Shared, out: &mut Output) ->
     });
     let ended = match &chosen {
         Ok(chosen) => {
-            lines.push(format!("would use: {}: {} ({})", chosen.kind, chosen.name, chosen.reason));
-            object["chosen"] = json!({"kind": chosen.kind, "name": chosen.name, "reason": chosen.reason});
+            let reason = wording::worded(&chosen.reason);
+            lines.push(format!("would use: {}: {} ({reason})", chosen.kind, chosen.name));
+            object["chosen"] = json!({"kind": chosen.kind, "name": chosen.name, "reason": reason});
             let tested = self_test(chosen);
             // A device that computes wrong values needs no tuning.
             if tested.is_ok()
                 && let Some(tuning) = tuning::tune(chosen, locate::cache().as_deref(), args.retune).await
             {
-                lines.push(format!("matrix products: {}", tuning.sentence()));
+                lines.push(format!("matrix products: {}", wording::worded(&tuning.sentence())));
                 object["products"] = products(&tuning);
             }
             lines.push(match &tested {
                 Ok(error) => format!("self-test: passed (largest difference from a plain computation {error:.1e})"),
-                Err(error) => format!("self-test: FAILED: {error}"),
+                Err(error) => format!("self-test: FAILED: {}", wording::of_error(error)),
             });
             object["self_test"] = match &tested {
                 Ok(error) => json!({"passed": true, "error": error}),
-                Err(error) => json!({"passed": false, "reason": error.to_string()}),
+                Err(error) => json!({"passed": false, "reason": wording::of_error(error)}),
             };
             tested.map(drop)
         }
         Err(error) => {
-            lines.push(format!("would use: nothing: {error}"));
+            lines.push(format!("would use: nothing: {}", wording::of_error(error)));
             Ok(())
         }
     };
@@ -76,10 +82,9 @@ fn describe(adapter: &Adapter) -> Vec<String> {
     let Adapter { info, limits, features, lacking, .. } = adapter;
     let driver = [info.driver.as_str(), info.driver_info.as_str()].join(" ");
     let megabytes = |bytes: u64| format!("{} MiB", bytes >> 20);
-    let offered = FEATURES.iter().map(|(name, feature)| match features.contains(*feature) {
-        true => (*name).to_owned(),
-        false => format!("no {name}"),
-    });
+    let offered = FEATURES
+        .iter()
+        .map(|(name, feature)| if features.contains(*feature) { (*name).to_owned() } else { format!("no {name}") });
     vec![
         format!("graphics: {} ({}, {:?}, driver {})", info.name, adapter.type_name(), info.backend, driver.trim()),
         format!("  features: {}", offered.collect::<Vec<_>>().join(", ")),

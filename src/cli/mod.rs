@@ -11,6 +11,7 @@ mod embeddings;
 pub mod exit;
 mod faults;
 mod generate;
+mod kernels;
 mod load;
 mod locate;
 mod models;

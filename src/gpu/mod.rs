@@ -9,12 +9,16 @@ mod browser;
 #[cfg(not(target_family = "wasm"))]
 mod native;
 #[cfg(feature = "native")]
+mod spirv;
+#[cfg(feature = "native")]
 pub mod tuning;
 
 #[cfg(target_family = "wasm")]
 pub use browser::{browser, tested};
 #[cfg(not(target_family = "wasm"))]
-pub use native::{Adapter, Started, adapters, again, choose, cpu, processor_name, started};
+pub use native::{Adapter, Started, adapters, choose, cpu, processor_name, restart, started};
+#[cfg(feature = "native")]
+pub use spirv::spirv;
 
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};

@@ -47,12 +47,12 @@ impl Started {
         self.setup.adapter.get_info()
     }
 
-    /// What it may be asked for.
+    /// Its limits.
     pub fn limits(&self) -> Limits {
         self.setup.device.limits()
     }
 
-    /// The device below Burn's: whoever wants to see what happens when it fails can make it fail.
+    /// The device below Burn's, for tests that make it fail.
     pub fn raw(&self) -> &wgpu::Device {
         &self.setup.device
     }
@@ -64,11 +64,11 @@ pub fn started(chosen: &Chosen) -> Option<Started> {
     started.iter().find(|started| started.device == chosen.device).cloned()
 }
 
-/// Starts the adapter of a device that was lost once more. Everything on the old device is gone.
+/// Starts the adapter of a lost device again. Everything on the old device is gone.
 ///
 /// # Errors
 /// [`Error::NoGpu`] if the driver does not give another.
-pub fn again(lost: &Chosen) -> Result<Chosen> {
+pub fn restart(lost: &Chosen) -> Result<Chosen> {
     let gone = |reason: String| Error::NoGpu { reason: format!("{} did not come back: {reason}", lost.name) };
     let old = started(lost).ok_or_else(|| gone("it was never started".to_owned()))?;
     let descriptor = wgpu::DeviceDescriptor {
@@ -77,8 +77,9 @@ pub fn again(lost: &Chosen) -> Result<Chosen> {
         ..wgpu::DeviceDescriptor::default()
     };
     let request = old.setup.adapter.request_device(&descriptor);
-    let (device, queue) =
-        at_once(request).ok_or_else(|| gone("no answer".to_owned()))?.map_err(|error| gone(error.to_string()))?;
+    let (device, queue) = at_once(request)
+        .ok_or_else(|| gone("the driver did not answer".to_owned()))?
+        .map_err(|error| gone(error.to_string()))?;
     let setup = WgpuSetup { device, queue, ..old.setup.clone() };
     let device =
         quietly(|| Device::wgpu_options().setup(setup.clone()).init()).map_err(|error| gone(error.to_string()))?;
@@ -86,7 +87,7 @@ pub fn again(lost: &Chosen) -> Result<Chosen> {
     let mut all = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
     all.retain(|started| started.device != lost.device);
     all.push(Started::new(old.key, device.clone(), setup));
-    Ok(Chosen { device, reason: "started again".to_owned(), ..lost.clone() })
+    Ok(Chosen { device, reason: "restarted".to_owned(), ..lost.clone() })
 }
 
 /// One adapter of this machine, as one graphics API offers it.
@@ -94,9 +95,9 @@ pub fn again(lost: &Chosen) -> Result<Chosen> {
 pub struct Adapter {
     /// Name, type, driver.
     pub info: AdapterInfo,
-    /// What it allows.
+    /// Its limits.
     pub limits: Limits,
-    /// What it offers.
+    /// Its optional features.
     pub features: Features,
     /// Why the engine cannot run on it, if it cannot.
     pub lacking: Option<String>,
@@ -258,7 +259,7 @@ fn gpu(adapters: &[Adapter]) -> Result<Chosen> {
     Err(Error::NoGpu { reason: format!("{reason}; or use {} cpu", Setting::Device) })
 }
 
-/// Does some work while standard error leads nowhere, where that is needed.
+/// Runs `work` with standard error discarded, where that is needed.
 ///
 /// Mesa's Vulkan drivers ask the desktop which GPU it prefers, and where there is no desktop at all (a container, a remote
 /// shell) the library below them prints `error: XDG_RUNTIME_DIR is invalid` for every adapter.
@@ -277,7 +278,7 @@ fn quietly<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// What the processor calls itself, and its threads.
+/// The processor's name and its number of threads.
 pub fn processor_name() -> String {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let described = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

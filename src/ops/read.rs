@@ -20,7 +20,7 @@ pub async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
     let waiting = Waiting::begin();
     let read = tensor.into_data_async().await;
     drop(waiting);
-    // A device that is gone is told of by the reading or, one layer further down, by looking at what was read.
+    // A lost device is reported by the reading or, one layer further down, by looking at what was read.
     let failed = |reason: String| {
         let during = READING.to_owned();
         if faults::is_loss(&reason) {
@@ -45,15 +45,15 @@ pub async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
 /// The phase that a failure is seen in.
 const READING: &str = "the work before a reading";
 
-/// Since when the device has been waited for, for whoever watches over it.
+/// Since when the device has been waited for: the watchdog looks at it.
 static WAITING: Mutex<Option<Instant>> = Mutex::new(None);
 
-/// How long the device has been waited for by now; none if nobody is waiting.
+/// How long the device has been waited for; none if nobody is waiting.
 pub fn waiting() -> Option<Duration> {
     WAITING.lock().unwrap_or_else(PoisonError::into_inner).map(|since| since.elapsed())
 }
 
-/// As long as this is there, the device is waited for.
+/// While this exists, the device is being waited for.
 pub(crate) struct Waiting;
 
 impl Waiting {
@@ -69,7 +69,7 @@ impl Drop for Waiting {
     }
 }
 
-/// Waits until a tensor is computed, and lets the page breathe meanwhile.
+/// Waits until a tensor is computed, without blocking a page.
 pub async fn settle<const D: usize>(tensor: &Tensor<D>) -> Result<()> {
     let first = tensor.clone().slice(std::array::from_fn::<_, D, _>(|_| 0..1)).reshape([1]);
     read::<1>(first).await?;

@@ -277,16 +277,11 @@ pub async fn self_test(device: &Device) -> Result<f64> {
         }
         worst = larger(worst, off);
     }
-    match wrong.is_empty() {
-        true => Ok(worst),
-        false => Err(Error::Gpu {
-            during: "the self-test".to_owned(),
-            reason: format!(
-                "it computes wrong values for {}: update its driver, or use another device",
-                wrong.join(", ")
-            ),
-        }),
+    if wrong.is_empty() {
+        return Ok(worst);
     }
+    let reason = format!("it computes wrong values for {}: update its driver, or use another device", wrong.join(", "));
+    Err(Error::Gpu { during: "the self-test".to_owned(), reason })
 }
 
 /// Not `max`, which would pass over what is not a number.

@@ -7,6 +7,7 @@ mod checkpoints;
 mod faults;
 mod generating;
 mod help;
+mod kernels;
 mod leftovers;
 mod place;
 mod refusals;

@@ -2,6 +2,8 @@
 //!
 //! The twins run on the `cpu` device: the comparison is then also one of two implementations of everything below.
 
+use std::collections::BTreeSet;
+
 use burn::tensor::{DType, Device, Tensor};
 use pseudoword::noise::{Noise, Stream};
 use pseudoword::ops::{self, Conv2d, Linear, Norm, SoftwareGpu, Tiles, Var, Weight, backward, with_reference};
@@ -329,4 +331,18 @@ fn halves_are_widened_wherever_they_end() {
             }
         }
     });
+}
+
+#[test]
+fn nothing_is_launched_that_is_not_validated() {
+    with_tiles_and_blocks(|place| {
+        pollster::block_on(ops::self_test(&place.device)).expect("right values");
+    });
+    // Those of the tests beside this one, too.
+    let launched = ops::launched_kernels();
+    assert!(launched.len() > 20, "{} forms", launched.len());
+    let validated: BTreeSet<[u8; 32]> = ops::kernel_forms().iter().map(|form| form.hash()).collect();
+    for form in launched {
+        assert!(validated.contains(&form.hash()), "{}: {}", form.name(), form.description());
+    }
 }

@@ -162,7 +162,7 @@ impl<'a> Run<'a> {
 
     /// Starts the device again, and resumes after the last event.
     async fn restart(&mut self) -> Result<()> {
-        self.request.device = gpu::again(&self.request.device)?;
+        self.request.device = gpu::restart(&self.request.device)?;
         panics::forget();
         let event = self.request.device.event();
         self.report(&event)?;

@@ -389,3 +389,62 @@ impl KernelSource for FormSource {
         "wgsl"
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::uniform::uniform_sizes;
+    use super::*;
+
+    uniform_sizes! {
+        struct TestSizes {
+            count: u32,
+            scale: f32,
+        }
+    }
+
+    fn kernel() -> Kernel<(), TestSizes> {
+        Kernel::new(
+            |()| "widen",
+            |()| 256,
+            &[],
+            &[
+                Buffer { name: "x", role: Role::Activation, row: Row::Axis(0) },
+                Buffer { name: "weight", role: Role::OptionalFactor, row: Row::Axis(1) },
+                Buffer { name: "result", role: Role::Result, row: Row::Axis(1) },
+            ],
+        )
+    }
+
+    #[test]
+    fn what_is_launched_is_among_the_forms_and_prepared_once() {
+        let kernel = kernel();
+        let forms = kernel.forms();
+        // Each of two axes in fours or not, and three ways to store the weight.
+        assert_eq!(forms.len(), 4 * 3);
+        for _ in 0..2 {
+            for axes in [[4, 8], [4, 7], [3, 8], [5, 7]] {
+                for weight in [None, Some(DType::F32), Some(DType::F16)] {
+                    let launched = kernel.launched_form((), &axes, [Some(DType::F32), weight].into_iter());
+                    assert!(forms.contains(&launched.form), "{}", launched.form.description());
+                    assert_eq!(launched.hash, launched.form.hash());
+                }
+            }
+        }
+        assert_eq!(kernel.launched().len(), forms.len());
+    }
+
+    #[test]
+    fn bindings_are_counted_without_those_that_are_missing() {
+        let form = kernel().form_of((), &[4, 4], [Some(DType::F32), None].into_iter());
+        assert_eq!(form.uniform_binding(), 2);
+        assert_eq!(form.declared(), "x (f32), weight (f32, f16 or none), result (f32, written)");
+        assert_eq!(form.description(), "x: f32 in fours, weight: none, result: f32 in fours, lanes = 256");
+        assert_eq!((form.lanes(), form.sizes_bytes()), (256, 8));
+    }
+
+    #[test]
+    #[should_panic(expected = "x cannot be stored as Some(F16)")]
+    fn what_a_role_excludes_is_not_launched() {
+        kernel().launched_form((), &[4, 4], [Some(DType::F16), None].into_iter());
+    }
+}

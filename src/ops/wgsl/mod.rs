@@ -42,7 +42,7 @@ pub(super) use widen::widen;
 /// Most workgroups along one axis of a dispatch, on every WebGPU device.
 const MOST_GROUPS: u32 = 65535;
 
-/// How many workgroups fill a GPU. None tells how many multiprocessors it has: a guess that no measurement stands behind yet.
+/// How many workgroups fill a GPU. No API says how many multiprocessors it has, so this is a guess, not measured yet.
 const WANTED_GROUPS: usize = 64;
 
 /// Every kernel. A file in `shaders/` that none of these is made of fails a test.
