@@ -45,6 +45,7 @@
 //! | [`sample`] | a prompt becomes pictures |
 //! | [`train`] | pictures become an embedding |
 //! | [`session`] | the facade: open a model, add embeddings, start jobs |
+//! | `bench` | how long steps take and what memory they need (native programs only) |
 //! | `cli`, `web` | the front ends, which only render [`event`]s |
 
 #![recursion_limit = "256"]
