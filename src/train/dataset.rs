@@ -7,7 +7,7 @@ use image::imageops::flip_horizontal;
 
 use super::TrainPicture;
 use super::check::side;
-use super::choices::PositionWeights;
+use super::sample::PositionWeights;
 use crate::config::{Framing, TrainConfig};
 use crate::event::{EvaluatedOn, Event};
 use crate::image::{mirror, square, square_weights, to_floats};

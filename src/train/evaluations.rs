@@ -1,10 +1,11 @@
 //! What a run is measured by: the loss on fixed batches, and whether it has settled.
 
-use super::choices::{Choices, Sample};
+use super::choices::Choices;
+use super::counts::Counts;
 use super::dataset::Dataset;
 use super::early_stop::EarlyStop;
-use super::guard::Counts;
 use super::learner::Learner;
+use super::sample::Sample;
 use super::state::{Numbers, RunState};
 use crate::Result;
 use crate::config::TrainConfig;

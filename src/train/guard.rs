@@ -3,8 +3,7 @@
 //! A step that is not finite is skipped and counted; too many of them, or a vector of absurd length, end the run with
 //! the last good vector, or take it back there at half the learning rate, as the user has chosen.
 
-use serde::{Deserialize, Serialize};
-
+use super::counts::Counts;
 use super::evaluations::Evaluations;
 use super::learner::Learner;
 use super::optimiser::Optimiser;
@@ -31,25 +30,6 @@ const GOOD_EVERY: u32 = 25;
 const HALVINGS: u32 = 5;
 /// Prefix of the names of the numbers that belong to the good moment in a saved state.
 const GOOD: &str = "good ";
-
-/// What a run has done so far.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub(super) struct Counts {
-    /// Steps made or skipped.
-    pub step: u32,
-    /// Steps skipped: in total, and since the last one that was made.
-    pub skipped: u32,
-    pub skipped_in_a_row: u32,
-    /// The numbers of those among the last ones.
-    #[serde(default)]
-    pub recently_skipped: Vec<u32>,
-    /// The last step after which an evaluation and a preview were made.
-    pub evaluated: Option<u32>,
-    pub previewed: Option<u32>,
-    /// Times that the learning rate was halved.
-    #[serde(default)]
-    pub halvings: u32,
-}
 
 /// A moment to go back to.
 #[derive(Clone)]

@@ -6,10 +6,11 @@ use std::rc::Rc;
 
 use burn::tensor::Tensor;
 
-use super::choices::{Choices, Sample};
+use super::choices::Choices;
 use super::dataset::Dataset;
 use super::loss::DiffusionLoss;
 use super::optimiser::Optimiser;
+use super::sample::Sample;
 use super::state::RunState;
 use crate::model::Model;
 use crate::ops::{Var, backward};

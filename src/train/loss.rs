@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use burn::tensor::Tensor;
 
-use super::choices::Sample;
+use super::sample::Sample;
 use crate::layout;
 use crate::model::Model;
 use crate::ops::{Var, mse};

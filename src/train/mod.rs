@@ -8,6 +8,7 @@
 
 mod check;
 mod choices;
+mod counts;
 mod dataset;
 mod early_stop;
 mod evaluations;
@@ -20,6 +21,7 @@ mod loss;
 mod optimiser;
 mod previews;
 mod replay;
+mod sample;
 mod state;
 pub mod templates;
 
@@ -39,7 +41,7 @@ use crate::model::Model;
 use crate::text::{Rows, Tokenizers};
 use crate::{Error, Result};
 pub use check::{check, recomputes, side};
-use choices::{Choices, Sample};
+use choices::Choices;
 use dataset::{Dataset, Encoding};
 use evaluations::Evaluations;
 use guard::{GoodMoment, Guard, LengthVerdict, Remedy, SkipVerdict};
@@ -50,6 +52,7 @@ use optimiser::Optimiser;
 pub use optimiser::learning_rate;
 use previews::{PreviewProgress, Previews};
 pub use replay::Replay;
+use sample::Sample;
 pub use state::RunState;
 
 /// What an embedding is learned from.

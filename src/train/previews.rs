@@ -2,8 +2,8 @@
 
 use image::RgbImage;
 
+use super::counts::Counts;
 use super::evaluations::is_due;
-use super::guard::Counts;
 use super::learner::Learner;
 use crate::config::{Kind, SampleConfig, TrainConfig};
 use crate::event::Event;

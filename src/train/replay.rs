@@ -13,7 +13,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use super::check::side;
-use super::choices::{Sample, WeightedLatents};
+use super::sample::{Sample, WeightedLatents};
 use crate::base::bytes::sha256;
 use crate::config::TrainConfig;
 use crate::model::{Model, ModelConfig};
