@@ -71,12 +71,7 @@ impl Replay {
             Ok(view.data().as_chunks::<8>().0.iter().map(|b| i64::from_le_bytes(*b)).collect::<Vec<_>>())
         };
         let captions = header.metadata().as_ref().and_then(|metadata| metadata.get("captions"));
-        let captions = captions.ok_or("its metadata has no captions")?;
-        let captions: Vec<Vec<String>> =
-            serde_json::from_str(captions).map_err(|error| format!("captions: {error}"))?;
-        if captions.len() != steps || captions.iter().any(|captions| captions.len() != batch) {
-            return Err(format!("captions must be {steps} lists of {batch}"));
-        }
+        let captions = captions_of(captions.ok_or("its metadata has no captions")?, steps, batch)?;
         let latents = match tensors.tensor("latents") {
             Ok(view) if view.shape() == [steps, batch, channels, h, w] => Latents::PerSample(floats(&view)?),
             Ok(view) if view.shape().len() == 4 && view.shape()[1..] == [channels, h, w] => {
@@ -171,6 +166,15 @@ impl Replay {
             })
             .collect()
     }
+}
+
+/// The captions of every step.
+fn captions_of(json: &str, steps: usize, batch: usize) -> Result<Vec<Vec<String>>, String> {
+    let captions: Vec<Vec<String>> = serde_json::from_str(json).map_err(|error| format!("captions: {error}"))?;
+    if captions.len() != steps || captions.iter().any(|captions| captions.len() != batch) {
+        return Err(format!("captions must be {steps} lists of {batch}"));
+    }
+    Ok(captions)
 }
 
 fn floats(view: &TensorView<'_>) -> Result<Vec<f32>, String> {

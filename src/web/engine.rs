@@ -153,7 +153,7 @@ impl Engine {
             }
             None => self.session.train(&config, input),
         };
-        Ok(Training::new(job.map_err(to_js)?, config.seed, self.model.clone()))
+        Ok(Training::new(job.map_err(to_js)?, self.model.clone()))
     }
 
     /// Starts making pictures. `config` has the fields of the settings file, as for `train`.

@@ -4,7 +4,6 @@ use wasm_bindgen::prelude::*;
 
 use super::engine::ModelName;
 use super::{next, png};
-use crate::config::SampleConfig;
 use crate::sample::Label;
 use crate::train::TrainJob;
 
@@ -12,13 +11,12 @@ use crate::train::TrainJob;
 #[wasm_bindgen]
 pub struct Training {
     job: TrainJob,
-    seed: u64,
     model: ModelName,
 }
 
 impl Training {
-    pub(super) fn new(job: TrainJob, seed: u64, model: ModelName) -> Self {
-        Self { job, seed, model }
+    pub(super) fn new(job: TrainJob, model: ModelName) -> Self {
+        Self { job, model }
     }
 }
 
@@ -33,12 +31,11 @@ impl Training {
     /// already.
     pub fn preview(&mut self) -> Result<Option<Vec<u8>>, JsValue> {
         let Some((step, picture)) = self.job.take_preview() else { return Ok(None) };
-        // As the job makes them: the defaults with the run's seed.
-        let config = SampleConfig { seed: self.seed, ..SampleConfig::default() };
+        let config = self.job.preview_config();
         let embedding = self.job.embedding();
         let label = Label {
-            prompt: &self.job.preview_prompt(),
-            config: &config,
+            prompt: self.job.preview_prompt(),
+            config,
             seed: Some(config.seed),
             size: picture.dimensions(),
             model: &self.model.name,
