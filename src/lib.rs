@@ -23,7 +23,7 @@
 //! (default) is the command line, the built-in model and downloads; without it there is the engine alone, which is what
 //! a browser loads. `docs/LIBRARY.md` has more, on stability too.
 //!
-//! The modules, each of which uses only those above it:
+//! The modules, from the ground up:
 //!
 //! | module | what it does |
 //! | --- | --- |
