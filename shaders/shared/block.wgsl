@@ -9,7 +9,7 @@ const LANES: u32 = {{ lanes }}u;
 const ROWS: u32 = {{ rows }}u;
 const QUADS: u32 = {{ quads }}u;
 
-// First column and row of a block of a result that has so many columns.
+// First column and row of a block of a result that has this many columns.
 fn corner(block: u32, columns: u32) -> vec2<u32> {
     let across = (columns + 4u * QUADS - 1u) / (4u * QUADS);
     return vec2(block % across * 4u * QUADS, block / across * ROWS);

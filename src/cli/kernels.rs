@@ -43,7 +43,7 @@ pub(super) fn run(folder: &Path, out: &mut Output) -> Result<()> {
 /// The files that an earlier call has left in the folder. A folder in which anything else lies is left as it is.
 ///
 /// # Errors
-/// [`Error::Usage`] if it holds other files; [`Error::Read`] if it cannot be looked at.
+/// [`Error::Usage`] if it holds other files; [`Error::Read`] if it cannot be listed.
 fn files_of_an_earlier_time(folder: &Path) -> Result<BTreeSet<String>> {
     let mut files = BTreeSet::new();
     if !folder.exists() {

@@ -90,7 +90,7 @@ pub(super) async fn session(
         }
     })
     .await;
-    // A reader who went away is no reason for the failure that may have followed.
+    // A reader who went away does not explain a failure that may have followed.
     let session = session?;
     written?;
     Ok(session)
@@ -100,10 +100,10 @@ pub(super) async fn session(
 async fn tune(chosen: &Chosen, out: &mut Output) -> Result<()> {
     match tuning::tune(chosen, locate::cache().as_deref(), false).await {
         Some(tuning @ Tuning::Measured { .. }) => {
-            out.message(&format!("matrix products are made {}", tuning.sentence()))
+            out.message(&format!("matrix products are computed {}", tuning.sentence()))
         }
         Some(tuning @ Tuning::Failed(_)) => {
-            let text = format!("matrix products are made {}", tuning.sentence());
+            let text = format!("matrix products are computed {}", tuning.sentence());
             out.event(&Event::warning("tuning", text))?;
         }
         _ => {}

@@ -38,7 +38,7 @@ fn sources(shared: &Shared) -> Result<Sources> {
     Ok(Sources::new(settings))
 }
 
-/// Reports what happens on the way to a file. A reader who went away ends it.
+/// Reports what happens while a file is fetched. A reader who went away ends it.
 fn forward(out: &mut Output) -> impl FnMut(Notice) -> ControlFlow<()> + '_ {
     |notice| {
         let Some(event) = notice.event() else { return ControlFlow::Continue(()) };
@@ -57,8 +57,8 @@ pub(super) async fn model(shared: &Shared, out: &mut Output) -> Result<Rc<dyn So
     Ok(locate(shared, None, out).await?.0)
 }
 
-/// The model that is asked for, to do something with it, with its small files read: that it cannot be done on this machine is
-/// found out before the weights are fetched.
+/// The model that is asked for, to do something with it, with its small files read: that it cannot be done on this
+/// machine is found out before the weights are fetched.
 ///
 /// # Errors
 /// As for [`model`], and [`Error::TooLittleMemory`].

@@ -1,4 +1,5 @@
-//! What a job will take of this machine: found out before a model's weights are fetched, and again before they are loaded.
+//! What a job will take of this machine: found out before a model's weights are fetched, and again before they are
+//! loaded.
 
 use super::args::{Shared, WeightStorage};
 use crate::Result;
@@ -15,7 +16,7 @@ const WORTH_PRINTING: u64 = 512 << 20;
 /// What a job needs of a model, given its weights as they will be kept, and whether the processor computes.
 pub(super) type Planned<'a> = &'a dyn Fn(&ModelConfig, WeightBytes, bool) -> MemoryPlan;
 
-/// A job that somebody has in mind.
+/// A job that is planned.
 pub(super) struct Outlook<'a> {
     pub device: &'a Chosen,
     weights: WeightStorage,
@@ -27,7 +28,7 @@ impl<'a> Outlook<'a> {
         Self { device, weights: shared.weights, planned }
     }
 
-    /// How weights are to be kept, if the user says so.
+    /// How weights are kept, if the user chooses.
     pub fn storage(&self) -> Option<Storage> {
         match self.weights {
             WeightStorage::Auto => None,
@@ -41,11 +42,12 @@ impl<'a> Outlook<'a> {
         self.device.kind == "gpu"
     }
 
-    /// What the job will take of the memory, judged by the lengths of weights that are not there yet; nothing where that is
-    /// not worth a sentence.
+    /// What the job will take of the memory, judged by the lengths of weights that are not there yet; nothing where
+    /// that is not worth a sentence.
     ///
     /// # Errors
-    /// [`Error::TooLittleMemory`](crate::Error::TooLittleMemory) if the work cannot be done however the weights are kept.
+    /// [`Error::TooLittleMemory`](crate::Error::TooLittleMemory) if the work cannot be done however the weights are
+    /// kept.
     pub fn before_fetching(&self, config: &ModelConfig, lengths: &[FileLength]) -> Result<Option<String>> {
         let bytes = lengths.iter().map(|file| file.bytes).sum();
         let storage = self.storage().unwrap_or_else(|| usual_storage_of(bytes, self.on_gpu()));
@@ -56,7 +58,8 @@ impl<'a> Outlook<'a> {
         Ok((plan.peak() > WORTH_PRINTING).then(|| format!("using it takes {}{free}", plan.sentence())))
     }
 
-    /// What the job will take of the memory with these weights, if that is worth a sentence, and a warning where it is tight.
+    /// What the job will take of the memory with these weights, if that is worth a sentence, and a warning where it is
+    /// tight.
     ///
     /// # Errors
     /// [`Error::TooLittleMemory`](crate::Error::TooLittleMemory) if the work cannot be done.

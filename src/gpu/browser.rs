@@ -10,7 +10,7 @@ use crate::ops::{self, SoftwareGpu, faults};
 use crate::{Error, Result};
 
 thread_local! {
-    /// The runtime can be set up once; whoever asks again gets the same.
+    /// The runtime can be set up only once; later calls get the same one.
     static READY: RefCell<Option<Chosen>> = const { RefCell::new(None) };
     /// Whether it was tested.
     static TESTED: Cell<bool> = const { Cell::new(false) };
@@ -61,8 +61,8 @@ pub async fn browser() -> Result<Chosen> {
     Ok(chosen)
 }
 
-/// Tests the device the first time that it is asked about, before anything large is loaded: a browser only logs a kernel that
-/// its compiler refuses.
+/// Tests the device the first time that it is asked about, before anything large is loaded: a browser only logs a
+/// kernel that its compiler refuses.
 ///
 /// # Errors
 /// [`Error::Gpu`] if it computes wrong values.

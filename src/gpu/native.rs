@@ -18,8 +18,8 @@ use crate::{Error, Result};
 const APIS: [(Backend, WgpuBackend); 3] =
     [(Backend::Vulkan, WgpuBackend::Vulkan), (Backend::Metal, WgpuBackend::Metal), (Backend::Dx12, WgpuBackend::Dx12)];
 
-/// Devices that were started, by adapter: a runtime can be set up once. The lock is also held while adapters are listed,
-/// because the Vulkan loader crashes when instances are made on several threads at once.
+/// Devices that were started, by adapter: a runtime can be set up once. The lock is also held while adapters are
+/// listed, because the Vulkan loader crashes when instances are made on several threads at once.
 static STARTED: Mutex<Vec<Started>> = Mutex::new(Vec::new());
 
 /// A device that was started.
@@ -32,7 +32,8 @@ pub struct Started {
 
 impl Started {
     fn new(key: String, device: Device, setup: WgpuSetup) -> Self {
-        // In place of cubecl's, which panics on its own thread: nobody would hear of it, and wrong numbers would be read.
+        // In place of cubecl's, which panics on its own thread: that would go unnoticed, and wrong numbers would be
+        // read.
         setup.device.on_uncaptured_error(Arc::new(|error| faults::report(&error)));
         let info = setup.adapter.get_info();
         if info.device_type == DeviceType::Cpu {
@@ -261,8 +262,8 @@ fn gpu(adapters: &[Adapter]) -> Result<Chosen> {
 
 /// Runs `work` with standard error discarded, where that is needed.
 ///
-/// Mesa's Vulkan drivers ask the desktop which GPU it prefers, and where there is no desktop at all (a container, a remote
-/// shell) the library below them prints `error: XDG_RUNTIME_DIR is invalid` for every adapter.
+/// Mesa's Vulkan drivers ask the desktop which GPU it prefers, and where there is no desktop at all (a container, a
+/// remote shell) the library below them prints `error: XDG_RUNTIME_DIR is invalid` for every adapter.
 fn quietly<T>(work: impl FnOnce() -> T) -> T {
     #[cfg(unix)]
     if std::env::var_os("XDG_RUNTIME_DIR").is_none()

@@ -1,7 +1,8 @@
 //! Which tiles products are made in on this GPU: measured once, kept in a small file, read at the next start.
 //!
-//! Results do not depend on it but for rounding, so whatever is wrong with the file or with measuring costs speed at most.
-//! In a browser the default sizes serve: compiling the kernels of every tile takes longer there than what a better one saves.
+//! Results do not depend on it except for rounding, so a broken file or a failed measurement costs speed at most. In a
+//! browser the default sizes serve: compiling the kernels of every tile takes longer there than what a better one
+//! saves.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -94,8 +95,8 @@ impl Tuning {
 
 /// Decides how products are made on a device from now on; none for the processor.
 ///
-/// What an earlier start kept in `folder` is used, else the tiles are measured and kept there. With `remeasure` they are measured
-/// in any case. A software GPU, where that takes long, is measured only with `remeasure`.
+/// What an earlier start kept in `folder` is used, else the tiles are measured and kept there. With `remeasure` they
+/// are measured in any case. A software GPU, where that takes long, is measured only with `remeasure`.
 pub async fn tune(chosen: &Chosen, folder: Option<&Path>, remeasure: bool) -> Option<Tuning> {
     let info = super::started(chosen)?.info();
     let device = &chosen.device;
@@ -115,7 +116,7 @@ pub async fn tune(chosen: &Chosen, folder: Option<&Path>, remeasure: bool) -> Op
     Some(tuning)
 }
 
-/// Measures. What the driver reports meanwhile is forgotten: only the measurement suffers from it.
+/// Measures. Faults that the driver reports during it are forgotten: only the measurement suffers from them.
 async fn measure(chosen: &Chosen) -> Result<MeasuredTiles> {
     super::check("the work before measuring tiles")?;
     let measured = ops::measure_tiles(&chosen.device).await;
@@ -160,7 +161,7 @@ fn tiles_file(folder: &Path, info: &AdapterInfo) -> PathBuf {
 /// How the tiles may be decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ways {
-    /// By measuring, whatever the file says.
+    /// By measuring, even if the file has a result.
     Measure,
     /// By the file; else the default sizes serve.
     Remember,

@@ -7,10 +7,11 @@ use super::cpu;
 use super::wgsl::{self, parts_of_a_submission, submit_before};
 use super::{Backend, Var};
 
-/// `softmax(q k^T / sqrt(d)) v` in each of `heads` heads, for `q` `[B, N, H d]`, `k` and `v` `[B, M, H d]`: `[B, N, H d]`.
+/// `softmax(q k^T / sqrt(d)) v` in each of `heads` heads, for `q` `[B, N, H d]`, `k` and `v` `[B, M, H d]`: `[B, N, H
+/// d]`.
 ///
-/// With `causal`, a query sees the keys up to its own position. Probabilities are computed again in the backward pass, so
-/// only the inputs are kept (and, on wgpu, the result and a number for each query).
+/// With `causal`, a query sees the keys up to its own position. Probabilities are computed again in the backward pass,
+/// so only the inputs are kept (and, on wgpu, the result and a number for each query).
 pub fn attention(q: &Var<3>, k: &Var<3>, v: &Var<3>, heads: usize, causal: bool) -> Var<3> {
     let inputs = [q, k, v];
     let [qv, kv, vv] = inputs.map(Var::value);
@@ -31,7 +32,8 @@ pub fn attention(q: &Var<3>, k: &Var<3>, v: &Var<3>, heads: usize, causal: bool)
     }
 }
 
-/// The result `y` of an attention, whose `backward` makes the gradients to the inputs from these and the gradient to `y`.
+/// The result `y` of an attention, whose `backward` makes the gradients to the inputs from these and the gradient to
+/// `y`.
 fn recorded(
     inputs: [&Var<3>; 3],
     y: Tensor<3>,
@@ -67,7 +69,7 @@ fn scale(q: &Tensor<3>, heads: usize) -> f64 {
 }
 
 fn probabilities(q: &Tensor<3>, k: &Tensor<3>, heads: usize, causal: bool) -> Tensor<4> {
-    // q is scaled before the product so that scores stay in range whatever the width of a head.
+    // q is scaled before the product so that scores stay in range for any width of a head.
     let scores = (split(q, heads) * scale(q, heads)).matmul(split(k, heads).swap_dims(2, 3));
     let scores = if causal { scores + causal_mask(q.dims()[1], k.dims()[1], &q.device()) } else { scores };
     softmax(scores, 3)

@@ -2,12 +2,12 @@
 //!
 //! Only a handful of rows ever need a gradient; every weight is a constant. So an op records nothing unless one of its
 //! inputs leads back to those rows, and what it records is just what its own backward needs: a convolution or a linear
-//! layer with frozen weights keeps no activation at all. (Burn's autodiff keeps the input of every convolution and several
-//! tensors for each normalisation; `ARCHITECTURE.md` has the reasons.)
+//! layer with frozen weights keeps no activation at all. (Burn's autodiff keeps the input of every convolution and
+//! several tensors for each normalisation; `ARCHITECTURE.md` has the reasons.)
 //!
 //! A [`Var`] is a tensor with an optional link to how it was made. [`backward`] walks those links from the loss; what a
 //! link holds is freed as soon as it was used. [`recompute`] makes a whole block one link that remembers only the
-//! block's inputs and runs the block again when its gradient is due.
+//! block's inputs and runs the block again when its gradient is needed.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -81,8 +81,8 @@ impl<const D: usize> Var<D> {
         Self { value, link: Link(Some(Node::new(Vec::new(), None))) }
     }
 
-    /// The result of an op on `inputs`. `pullback` gets the gradient of this value and gives each input its share; it is
-    /// dropped at once if no input is tracked, and with it everything it holds.
+    /// The result of an op on `inputs`. `pullback` gets the gradient of this value and gives each input its share; it
+    /// is dropped at once if no input is tracked, and with it everything it holds.
     pub fn from_op(
         value: Tensor<D>,
         inputs: &[&dyn Origin],
@@ -168,7 +168,7 @@ fn unpack<const D: usize>(gradient: Box<dyn Any>) -> Tensor<D> {
     *gradient.downcast::<Tensor<D>>().expect("a link's gradient has the rank of its value")
 }
 
-/// Gradients under way, by the value that they belong to.
+/// Gradients that are still being summed, by the value that they belong to.
 #[derive(Default)]
 pub struct Gradients(HashMap<u64, Box<dyn Any>>);
 
@@ -181,8 +181,8 @@ impl Gradients {
         });
     }
 
-    /// As [`Gradients::add`], where a share can be computed on top of what was collected: `total` gets that, if there is any,
-    /// and gives the sum.
+    /// As [`Gradients::add`], where a share can be computed on top of what was collected: `total` gets that, if there
+    /// is any, and gives the sum.
     pub fn add_onto<const D: usize>(&mut self, link: &Link<D>, total: impl FnOnce(Option<Tensor<D>>) -> Tensor<D>) {
         let Some(node) = &link.0 else { return };
         let total = total(self.0.remove(&node.id).map(unpack));
@@ -224,9 +224,9 @@ fn restarted<const D: usize>(value: Tensor<D>, link: &Link<D>) -> Var<D> {
     if link.is_tracked() { Var::leaf(value) } else { Var::constant(value) }
 }
 
-/// Runs a block so that it remembers only its inputs, and is run again when its gradient is due.
+/// Runs a block so that it remembers only its inputs, and is run again when its gradient is needed.
 ///
-/// `block` maps `(x, context)` to a value. Memory for the backward pass is then one block's, whatever the depth, for about
+/// `block` maps `(x, context)` to a value. Memory for the backward pass is then one block's, at any depth, for about
 /// one more forward pass of work.
 pub fn recompute<const A: usize, const B: usize, const D: usize>(
     x: &Var<A>,

@@ -14,8 +14,8 @@ use crate::{Error, Result};
 /// The only way to read: the synchronous form panics in a browser.
 ///
 /// # Errors
-/// [`Error::GpuLost`], [`Error::GpuMemory`] or [`Error::Gpu`] if the device failed before the values were there. Values that
-/// were computed after a failure are never given out: they may be anything.
+/// [`Error::GpuLost`], [`Error::GpuMemory`] or [`Error::Gpu`] if the device failed before the values were there. Values
+/// that were computed after a failure are never given out: they may be anything.
 pub async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
     let waiting = Waiting::begin();
     let read = tensor.into_data_async().await;
@@ -48,7 +48,7 @@ const READING: &str = "the work before a reading";
 /// Since when the device has been waited for: the watchdog looks at it.
 static WAITING: Mutex<Option<Instant>> = Mutex::new(None);
 
-/// How long the device has been waited for; none if nobody is waiting.
+/// How long a reader has been waiting for the device; none if nobody is.
 pub fn waiting() -> Option<Duration> {
     WAITING.lock().unwrap_or_else(PoisonError::into_inner).map(|since| since.elapsed())
 }

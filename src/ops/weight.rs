@@ -16,7 +16,7 @@ impl<const D: usize> Weight<D> {
         Self { values: tensor, scales: None }
     }
 
-    /// The weight in f32, converted for the moment where it is stored in f16.
+    /// The weight in f32, converted for the duration of its use where it is stored in f16.
     ///
     /// Burn 0.22 checks no operand types: an f16 buffer next to an f32 one would be read as garbage, so no Burn op
     /// may use the stored tensor directly.

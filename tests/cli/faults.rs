@@ -1,4 +1,5 @@
-//! Disks that fill, folders that vanish, signals, GPUs that fail, bugs: what was learned is kept, and what is said helps.
+//! Disks that fill, folders that vanish, signals, GPUs that fail, bugs: what was learned is kept, and what is said
+//! helps.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -304,7 +305,7 @@ fn a_gpu_that_fails_is_an_error_with_advice_and_the_run_goes_on() {
     let place = Place::new();
     for (failure, parts) in [
         ("gpu-lost", ["the GPU was lost", "start it again to resume", "--device cpu"]),
-        ("gpu-invalid", ["an order was not valid", "too large", "please report"]),
+        ("gpu-invalid", ["a GPU command was invalid", "too large", "please report"]),
     ] {
         let output = on_the_gpu(&place, &format!("step={failure}@1"), &["--out", failure]);
         refused(&output, 5, &parts);

@@ -36,7 +36,7 @@ fn a_word_goes_through_every_format_bit_for_bit() {
     let last = read_word(&place.path("fifth.safetensors"));
     assert_eq!((last.token.as_str(), bits(last.rows())), ("<fruit>", bits(word("").rows())));
 
-    refused(&run(&place, &["convert", "first.safetensors", "second.bin"]), 2, &["second.bin is there already"]);
+    refused(&run(&place, &["convert", "first.safetensors", "second.bin"]), 2, &["second.bin exists already"]);
     refused(&run(&place, &["convert", "first.safetensors", "x.png"]), 2, &["x.png", ".safetensors", "a1111"]);
     let output = run(&place, &["convert", "first.safetensors=<berry>", "second.bin", "--overwrite"]);
     succeeded(&output);

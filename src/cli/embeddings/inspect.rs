@@ -1,4 +1,4 @@
-//! `pseudoword inspect`: what an embedding file holds, and where it lies in a model's vocabulary.
+//! `pseudoword inspect`: what an embedding file holds, and which words of a model's vocabulary are near.
 
 use serde_json::{Value, json};
 

@@ -19,7 +19,7 @@ use crate::shelf::Addition;
 use crate::text::check_token;
 use crate::{Error, Result};
 
-/// The embedding in a file, in whatever format.
+/// The embedding in a file of any format.
 pub fn read_file(path: &Path) -> Result<Embedding> {
     let bytes = files::read(path)?;
     let file = path.display().to_string();
@@ -56,7 +56,7 @@ async fn add(argument: &str, overwrite: bool, shared: &Shared, out: &mut Output)
         name.or_else(|| read::token_of(&word, &file)).ok_or(embedding::Refusal::Unnamed).map_err(bad)?.to_owned();
     check_token(&token)?;
     let (encoders, width) = (word.encoders.len(), word.encoders.first().map_or(0, |vectors| vectors.width));
-    // As it is, so that nothing in it is lost. One of several is taken out, and one that is renamed is written anew:
+    // As it is, so that nothing in it is lost. One of several is taken out, and one that is renamed is written again:
     // the file would still call it by its old name.
     let renamed = read::token_of(&word, &file) != Some(token.as_str());
     let (bytes, name) = if several || renamed {
@@ -67,7 +67,7 @@ async fn add(argument: &str, overwrite: bool, shared: &Shared, out: &mut Output)
     };
     let (path, outcome) = match locate::shelf()?.add(&token, &bytes, &name, overwrite)? {
         Addition::New(path) => (path, "was added".to_owned()),
-        Addition::Same(path) => (path, "is there already".to_owned()),
+        Addition::Same(path) => (path, "is already there".to_owned()),
         Addition::Replaced { path, old } => (path, format!("was added; what it replaced is {}", old.display())),
     };
     if encoders > 1 {

@@ -34,7 +34,7 @@ pub(in crate::cli) fn read(file: &EmbeddingFile) -> Result<Contents> {
     Ok(Contents { reading, bytes, hash })
 }
 
-/// What an embedding is to be called: what its file says, else what the repository says, else what the file is called.
+/// What an embedding is called: by its file's content, else by the repository, else by the file's name.
 pub(in crate::cli) fn token_of<'a>(learned: &'a FileEmbedding, file: &'a EmbeddingFile) -> Option<&'a str> {
     let own = learned.token.as_deref();
     match learned.named_by {
@@ -87,7 +87,7 @@ pub(in crate::cli) fn kept_in(
     given: &[EmbeddingArgument],
     out: &mut Output,
 ) -> Result<Vec<EmbeddingArgument>> {
-    // Without a place for them there are none.
+    // Without a folder for them there are none.
     let Ok(shelf) = locate::shelf() else { return Ok(Vec::new()) };
     let mut found: Vec<EmbeddingArgument> = Vec::new();
     for text in texts {

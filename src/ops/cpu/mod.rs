@@ -1,6 +1,6 @@
-//! Kernels for Burn's `flex` device: plain loops over slices, vectorised by the compiler for the machine at hand, products of
-//! our own with the frozen weights ([`product`]), the `gemm` crate for those of activations, and rayon to share the rows
-//! among the cores.
+//! Kernels for Burn's `flex` device: plain loops over slices, vectorised by the compiler for the machine at hand,
+//! products of our own with the frozen weights ([`product`]), the `gemm` crate for those of activations, and rayon to
+//! share the rows among the cores.
 //!
 //! Activations are f32 and contiguous here; one that is not is made so at the door ([`Slab`]). Weights stay as they are
 //! stored ([`Frozen`]).
@@ -80,7 +80,7 @@ impl Frozen {
     }
 }
 
-/// What a product is added to: rows of the bias, of zeros if there is none, and what else there is to be added.
+/// What a product is added to: rows of the bias, or zeros without one, and what else is added.
 fn starting<const D: usize>([rows, width]: [usize; 2], bias: Option<&Weight<1>>, more: Option<&Tensor<D>>) -> Vec<f32> {
     let mut out = vec![0.0; rows * width];
     let (bias, more) = (bias.map(|bias| Slab::of(bias.stored())), more.map(Slab::of));

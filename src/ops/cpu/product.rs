@@ -1,12 +1,13 @@
 //! Products of rows with a frozen weight, which is read as it is stored.
 //!
-//! Every weight of a full-size model is used once in a pass, and 1.7 GB of halves are what a pass must read at least. So
-//! halves never lie in memory as f32: a block of the weight at a time is widened into the order in which the innermost loop
-//! reads it, and stays in a core's own cache while all rows are multiplied with it. The rows come in blocks, too: of a
-//! matrix, or of a feature map's windows ([`super::conv2d`]), which then need not be unfolded as a whole either.
+//! Every weight of a full-size model is used once in a pass, and 1.7 GB of halves are what a pass must read at least.
+//! So halves never lie in memory as f32: a block of the weight at a time is widened into the order in which the
+//! innermost loop reads it, and stays in a core's own cache while all rows are multiplied with it. The rows come in
+//! blocks, too: of a matrix, or of a feature map's windows ([`super::conv2d`]), which then need not be unfolded as a
+//! whole either.
 //!
-//! The scheme is that of Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008), except that the
-//! left factor's blocks stay row by row: broadcasting a value costs the same from there, and copying rows is cheap.
+//! The scheme is that of Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008), except that
+//! the left factor's blocks stay row by row: broadcasting a value costs the same from there, and copying rows is cheap.
 
 use std::ops::Range;
 
@@ -14,7 +15,7 @@ use half::f16;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-/// Steps of the inner axis in a block: a panel of so many steps fills half of a 32 KiB first-level cache.
+/// Steps of the inner axis in a block: a panel of this many steps fills half of a 32 KiB first-level cache.
 const DEPTH: usize = 256;
 /// Most columns in a block: 256 KiB of f32 in the second-level cache.
 const COLUMNS: usize = 256;
@@ -37,7 +38,7 @@ const WIDEST: usize = 32;
 pub(in crate::ops) const PACKED_BYTES: u64 =
     (((COLUMNS + ROWS + 1) * DEPTH * size_of::<f32>()) as u64).next_power_of_two();
 
-/// The left factor: rows that can be had in parts.
+/// The left factor: rows that can be read in parts.
 pub(super) trait Rows: Sync {
     /// Writes the values of a row at some steps of the inner axis; `part` is as long as `steps`.
     fn fill(&self, row: usize, steps: Range<usize>, part: &mut [f32]);
@@ -77,8 +78,8 @@ impl Stored<'_> {
     }
 }
 
-/// A half as f32, without jumps, so that the compiler makes vectors of it in the middle of other work. (The processor's own
-/// instruction is only to be had in functions of its own, eight values a call.)
+/// A half as f32, without jumps, so that the compiler makes vectors of it in the middle of other work. (The processor's
+/// own instruction is available only in separate functions, eight values a call.)
 #[inline(always)]
 fn widened(half: f16) -> f32 {
     /// The exponents' biases differ by this.
@@ -117,8 +118,8 @@ pub(super) enum Order<'a> {
 }
 
 impl Right<'_> {
-    /// Puts a block into panels of `lanes` columns: a panel has, for each step, its columns' values. What lies in a panel
-    /// beyond the last column is left as it is, and nobody uses what comes of it.
+    /// Puts a block into panels of `lanes` columns: a panel has, for each step, its columns' values. What lies in a
+    /// panel beyond the last column is left as it is, and the result for it is not used.
     #[inline(always)]
     fn pack(self, steps: Range<usize>, columns: Range<usize>, lanes: usize, line: &mut [f32], panels: &mut [f32]) {
         let panel = lanes * steps.len();
@@ -145,8 +146,8 @@ impl Right<'_> {
     }
 }
 
-/// Adds the product of the left factor's rows and the right factor's columns to `out`: a slice for each row, all as long as
-/// there are columns.
+/// Adds the product of the left factor's rows and the right factor's columns to `out`: a slice for each row, all as
+/// long as there are columns.
 pub(super) fn add_product(left: &impl Rows, right: Right<'_>, out: Vec<&mut [f32]>) {
     let (rows, columns) = (out.len(), out.first().map_or(0, |row| row.len()));
     if columns == 0 || right.inner == 0 {
@@ -246,7 +247,7 @@ fn tile<S: Simd>(simd: S, left: &[f32], panel: &[f32], out: &mut [&mut [f32]], c
     }
 }
 
-/// The same for so many rows; `column` is the first of the panel's.
+/// The same for a number of rows; `column` is the first of the panel's.
 #[inline(always)]
 fn rows<S: Simd, const R: usize>(simd: S, left: &[f32], panel: &[f32], out: &mut [&mut [f32]], column: usize) {
     let (panel, _) = S::as_simd_f32s(panel);

@@ -100,9 +100,10 @@ impl Attention {
 
     /// The kernels for these tensors, where they are faster than the composition.
     ///
-    /// The kernels launch a third as often as the composition and need no memory for scores, but each invocation has a whole
-    /// query in its registers: beyond 80 values a GPU would have to spill them. So wide heads are left to the composition
-    /// until their scores take more than 64 MiB. These bounds are guesses: no GPU was at hand to measure them.
+    /// The kernels launch a third as often as the composition and need no memory for scores, but each invocation has a
+    /// whole query in its registers: beyond 80 values a GPU would have to spill them. So wide heads are left to the
+    /// composition until their scores take more than 64 MiB. These bounds are guesses: no GPU was at hand to measure
+    /// them.
     pub fn where_faster(q: &Tensor<3>, k: &Tensor<3>, heads: usize, causal: bool) -> Option<Self> {
         let ([batch, queries, inner], [_, keys, _]) = (q.dims(), k.dims());
         let width = inner / heads;
@@ -157,8 +158,8 @@ impl Attention {
         [dq, dk, dv]
     }
 
-    /// Into how many parts the queries are split for the gradients to keys and values, and how many each has: as many as fill
-    /// the device, of at least a workgroup's lanes.
+    /// Into how many parts the queries are split for the gradients to keys and values, and how many each has: as many
+    /// as fill the device, of at least a workgroup's lanes.
     fn splits(&self) -> [usize; 2] {
         let groups = self.keys.div_ceil(LANES) * self.batch * self.heads;
         let splits = self.wanted.div_ceil(groups).min(self.queries.div_ceil(LANES));
@@ -166,7 +167,7 @@ impl Attention {
         [self.queries.div_ceil(span), span]
     }
 
-    /// A launch that makes so many products of all queries and all keys.
+    /// A launch that makes this many products of all queries and all keys.
     fn launch(
         &self,
         kernel: &Kernel<Head, AttentionSizes>,

@@ -24,7 +24,7 @@ static SOFTWARE_GPUS: RwLock<Vec<(cubecl::Device, SoftwareGpu)>> = RwLock::new(V
 /// The tiles that were chosen for a device; the default sizes serve the others.
 static CHOSEN: RwLock<Vec<(cubecl::Device, Tiles)>> = RwLock::new(Vec::new());
 
-/// How products are made for a while, whatever the device is.
+/// How products are made for a while, on any device.
 #[derive(Debug, Clone, Copy)]
 struct MethodOverride {
     /// In the blocks that suit this software GPU, else in tiles.
@@ -46,7 +46,7 @@ pub(crate) fn mark_software(device: &Device, software: SoftwareGpu) {
     marked.push((tensor.device, software));
 }
 
-/// Runs `work` with products made in the blocks that suit a software GPU, or in tiles, whatever the device is.
+/// Runs `work` with products made in the blocks that suit a software GPU, or in tiles, on any device.
 pub fn with_blocks<R>(software: Option<SoftwareGpu>, work: impl FnOnce() -> R) -> R {
     overriding(MethodOverride { blocks: software, tiles: None }, work)
 }

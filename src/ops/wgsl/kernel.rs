@@ -94,7 +94,7 @@ impl Role {
 pub(super) enum Row {
     /// Rows as long as this axis of the launch, counted as [`Kernel::launch`] gets the axes.
     Axis(usize),
-    /// Rows of a multiple of four values, whatever is launched.
+    /// Rows of a multiple of four values in every launch.
     Fours,
     /// Rows of a single value.
     Ones,
@@ -122,8 +122,8 @@ impl BufferFormat {
         }
     }
 
-    /// How many bindings a buffer takes. One that is quantised will take two: its values and, at the binding after that,
-    /// their scales.
+    /// How many bindings a buffer takes. One that is quantised will take two: its values and, at the binding after
+    /// that, their scales.
     pub fn bindings(self) -> u32 {
         match self {
             BufferFormat::None => 0,
@@ -244,7 +244,7 @@ impl<V: Variant, S: UniformSizes> Kernel<V, S> {
     }
 }
 
-/// Any kernel, whatever its variants and its sizes are.
+/// Any kernel, regardless of the types of its variants and sizes.
 pub(super) trait Declared: Sync {
     /// Every form in which the kernel may be launched: each variant, with each way to store each of its buffers.
     fn forms(&self) -> Vec<Form>;

@@ -1,9 +1,10 @@
 //! The kernels in `shaders/`, launched on a wgpu device.
 //!
-//! A kernel is declared once ([`kernel`]): its file, its buffers, its variants. Its text is put together when it is first
-//! needed ([`source`]): a part for each of its buffers, by how the buffer's values are stored, then its file with what that
-//! imports. Numbers that shape the code are filled in; sizes of tensors come in a uniform buffer ([`uniform`]), so that one
-//! compiled kernel serves every layer. A launch may become several dispatches ([`launch`], [`submission`]).
+//! A kernel is declared once ([`kernel`]): its file, its buffers, its variants. Its text is put together when it is
+//! first needed ([`source`]): a part for each of its buffers, by how the buffer's values are stored, then its file with
+//! what that imports. Numbers that shape the code are filled in; sizes of tensors come in a uniform buffer
+//! ([`uniform`]), so that one compiled kernel serves every layer. A launch may become several dispatches ([`launch`],
+//! [`submission`]).
 
 mod activation;
 mod attention;
@@ -63,7 +64,7 @@ static KERNELS: [&dyn Declared; 14] = [
     &widen::WIDEN,
 ];
 
-/// Every kernel in every form in which it may be launched: for validation where there is no GPU, and to be written out.
+/// Every kernel in every form in which it may be launched: for validation without a GPU, and for writing them to files.
 pub fn forms() -> Vec<Form> {
     KERNELS.iter().flat_map(|kernel| kernel.forms()).collect()
 }

@@ -1,15 +1,15 @@
 //! How much work one submission to a GPU may hold.
 //!
-//! Systems take a GPU away from a program whose submission runs too long: Windows resets the device after two seconds, a
-//! browser loses it, and meanwhile no window on the screen moves. So each launch states how much work it is; when a
-//! submission would hold more than the device does in [`TARGET`], what was dispatched is submitted first, and a launch that
-//! is too much alone is cut into several dispatches.
+//! Systems take a GPU away from a program whose submission runs too long: Windows resets the device after two seconds,
+//! a browser loses it, and until then no window on the screen moves. So each launch states how much work it is; when a
+//! submission would hold more than the device does in [`TARGET`], what was dispatched is submitted first, and a launch
+//! that is too much alone is cut into several dispatches.
 //!
-//! How fast a device is shows while it works: after a value has been read, everything that was dispatched before is done, so
-//! the work since the last reading, over the time since then, is a speed that the device has (or more: time in which it had
-//! nothing to do counts against it). The fastest that was seen is taken; until then, that of a slow integrated GPU. So
-//! nothing waits for a measurement, which a browser could not do anyway. Everything here is a thread's own, as the queue in
-//! the runtime is.
+//! How fast a device is shows while it works: after a value has been read, everything that was dispatched before is
+//! done, so the work since the last reading, over the time since then, is a speed that the device has (or more: time in
+//! which it had nothing to do counts against it). The fastest that was seen is taken; until then, that of a slow
+//! integrated GPU. So nothing waits for a measurement, which a browser could not do anyway. Everything here is a
+//! thread's own, as the queue in the runtime is.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -22,9 +22,9 @@ const TARGET: Duration = Duration::from_millis(250);
 const SLOW: f64 = 1e11;
 /// No measurement makes a device slower than this: something else was waited for.
 const SLOWEST: f64 = SLOW / 10.0;
-/// Less work than this tells more about waiting than about the device.
+/// Less work than this measures the waiting rather than the device.
 const TELLING: u64 = (SLOW * 0.25) as u64;
-/// What a byte that is read or written counts: slow memory moves one in the time of so many operations of a slow GPU.
+/// What a byte that is read or written counts: slow memory moves one in the time of this many operations of a slow GPU.
 const BYTE: u64 = 8;
 
 /// The work of a launch, in floating-point operations: those that it does, or its bytes' worth if that is more.
@@ -32,8 +32,8 @@ pub(crate) fn work(operations: u64, bytes: u64) -> u64 {
     operations.max(BYTE.saturating_mul(bytes)).max(1)
 }
 
-/// A launch of some work that can be cut into `parts` equal parts, as dispatches of at most `budget` where parts allow it:
-/// how many parts each has. They are as even as can be.
+/// A launch of some work that can be cut into `parts` equal parts, as dispatches of at most `budget` where parts allow
+/// it: how many parts each has. They are as even as can be.
 pub(crate) fn shares(work: u64, parts: usize, budget: u64) -> Vec<usize> {
     let parts = parts.max(1);
     let most = (u128::from(budget) * parts as u128 / u128::from(work.max(1))).clamp(1, parts as u128) as usize;
@@ -98,7 +98,7 @@ thread_local! {
     static METER: RefCell<Meter> = RefCell::default();
 }
 
-/// The most work that a submission should hold now; none where nobody watches how long it takes.
+/// The most work that a submission should hold now; none where no time limit applies.
 ///
 /// `watched` is false for a software GPU: it is never taken away.
 pub(crate) fn budget(watched: bool) -> Option<u64> {
@@ -129,7 +129,8 @@ pub(crate) fn values_were_read() {
     });
 }
 
-/// Runs `work` with submissions of at most `budget` floating-point operations, on any GPU; gives what was dispatched, too.
+/// Runs `work` with submissions of at most `budget` floating-point operations, on any GPU; gives what was dispatched,
+/// too.
 pub fn with_budget<R>(budget: u64, work: impl FnOnce() -> R) -> (R, Vec<Dispatch>) {
     let before = METER.take();
     METER.set(Meter { fixed: Some(budget), ..Meter::default() });
@@ -164,7 +165,7 @@ mod tests {
     fn no_submission_holds_more_than_the_budget() {
         let mut meter = Meter { fixed: Some(10), ..Meter::default() };
         let begins: Vec<bool> = [4, 6, 1, 9, 30, 1].iter().map(|work| meter.count(*work)).collect();
-        // 4 + 6 | 1 + 9 | 30, which nobody could cut | 1
+        // 4 + 6 | 1 + 9 | 30, which cannot be cut | 1
         assert_eq!(begins, [false, false, true, false, true, true]);
         meter.finished(Duration::from_secs(1));
         assert!(!meter.count(10), "after a reading nothing is held");

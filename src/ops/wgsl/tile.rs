@@ -23,11 +23,11 @@ pub(super) struct ProductBlock {
     quads: usize,
 }
 
-/// On lavapipe with products of 16 to 1024 rows and columns, 16 x 16 values beat every smaller and every narrower block, and
-/// tiles by two to three times.
+/// On lavapipe with products of 16 to 1024 rows and columns, 16 x 16 values beat every smaller and every narrower
+/// block, and tiles by two to three times.
 const LAVAPIPES: ProductBlock = ProductBlock { rows: 16, quads: 4 };
-/// With more than 4 x 4 SwiftShader's compiler takes minutes and gigabytes. Those are faster than tiles by a quarter, and by
-/// more in a browser, where a workgroup's memory is filled with zeros before each workgroup begins.
+/// With more than 4 x 4 SwiftShader's compiler takes minutes and gigabytes. Those are faster than tiles by a quarter,
+/// and by more in a browser, where a workgroup's memory is filled with zeros before each workgroup begins.
 const OTHERS: ProductBlock = ProductBlock { rows: 4, quads: 1 };
 
 impl ProductBlock {
@@ -115,8 +115,8 @@ const MEDIUM: Tile = Tile { down: 8, across: 8, row_quads: 2, column_quads: 2, d
 const SMALL: Tile = Tile { down: 8, across: 8, row_quads: 1, column_quads: 1, depth: 32 };
 /// For a few columns, such as the last convolution's: 128 x 16 values by 64 invocations, 32 values each.
 const NARROW: Tile = Tile { down: 16, across: 4, row_quads: 2, column_quads: 1, depth: 8 };
-/// For a few rows, such as a timestep's or those of the smallest feature maps: 16 x 64 values by 32 invocations, 32 values
-/// each.
+/// For a few rows, such as a timestep's or those of the smallest feature maps: 16 x 64 values by 32 invocations, 32
+/// values each.
 const FLAT: Tile = Tile { down: 4, across: 8, row_quads: 1, column_quads: 2, depth: 32 };
 
 impl Tile {
@@ -198,8 +198,8 @@ impl ProductClass {
         }
     }
 
-    /// Rows, columns and inner axis of the product that stands for the class when tiles are measured: as Stable Diffusion 1.5
-    /// has them, or smaller where that would take memory.
+    /// Rows, columns and inner axis of the product that represents the class when tiles are measured: as Stable
+    /// Diffusion 1.5 has them, or smaller where that would take memory.
     pub fn example(self) -> [usize; 3] {
         match self {
             ProductClass::FewRows => [4, 1280, 1280],
@@ -239,7 +239,7 @@ impl Tiles {
         Self(tiles)
     }
 
-    /// Each tile that there is for all products, with its name: whatever is chosen, results differ by rounding alone.
+    /// Each tile that there is for all products, with its name: whichever is chosen, results differ by rounding alone.
     pub fn each() -> Vec<(String, Self)> {
         Tile::ALL.iter().map(|tile| (tile.name(), Self([*tile; ProductClass::ALL.len()]))).collect()
     }

@@ -1,8 +1,8 @@
 //! Which tiles are fastest on a device, measured.
 //!
-//! For each class of products one of its kind is made with each tile, in turns, and the least time of each counts: other
-//! programs make times longer, nothing makes them shorter. Kernels are those of linear layers with weights in halves and a
-//! bias; convolutions have the same loop around other readers.
+//! For each class of products one of its kind is made with each tile, in turns, and the least time of each counts:
+//! other programs make times longer, nothing makes them shorter. Kernels are those of linear layers with weights in
+//! halves and a bias; convolutions have the same loop around other readers.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::base::bytes::hex;
 use crate::ops::{Linear, Var, Weight, linear, read, settle};
 use crate::{Error, Result};
 
-/// How long the launches that are timed together should take: much longer than the way to the device and back.
+/// How long the launches that are timed together should take: much longer than the round trip to the device.
 const MIN_TIMED: Duration = Duration::from_millis(4);
 /// Most launches that are timed together.
 const MOST_LAUNCHES: usize = 256;
@@ -41,7 +41,8 @@ pub struct MeasuredTiles {
     pub seconds: f64,
 }
 
-/// The version of the kernels that are measured, from their whole texts: what was measured with other texts says nothing.
+/// The version of the kernels that are measured, from their whole texts: what was measured with other texts says
+/// nothing.
 pub fn product_kernels() -> String {
     let mut hash = Sha256::new();
     // As they are launched for [`Example`]: in fours, with halves for weight and bias, without a residual.
@@ -53,7 +54,7 @@ pub fn product_kernels() -> String {
     hex(&hash.finalize())
 }
 
-/// A product that stands for its class.
+/// A product that represents its class.
 struct Example {
     x: Var<2>,
     /// Its first rows: enough to have a kernel compiled, and to see whether it is right.
@@ -89,7 +90,7 @@ impl Example {
         read(self.product(&self.few, tile)).await
     }
 
-    /// How long so many products with one tile take, and the way to the device and back.
+    /// How long a number of products with one tile take, including the round trip to the device.
     async fn time(&self, tile: Tile, launches: usize) -> Result<Duration> {
         let begun = Instant::now();
         for _ in 1..launches {
@@ -103,7 +104,7 @@ impl Example {
 /// Measures each tile on a device: a second or so on a GPU. Nothing is chosen by that.
 ///
 /// # Errors
-/// Those of [`read`], where the device fails meanwhile; and [`Error::Gpu`] if it computes NaN or infinity.
+/// Those of [`read`], where the device fails during it; and [`Error::Gpu`] if it computes NaN or infinity.
 pub async fn measure_tiles(device: &Device) -> Result<MeasuredTiles> {
     let begun = Instant::now();
     let mut tiles = ProductClass::ALL.map(ProductClass::usual);
@@ -141,8 +142,8 @@ async fn best(example: &Example, usual: Tile) -> Result<Tile> {
     Ok(Tile::ALL[fastest(&times, place)])
 }
 
-/// How many launches are timed together: what the way there and back takes should not count. None where a single one takes so
-/// long that nobody should wait for the others.
+/// How many launches are timed together, so that the round trip hardly counts. None where a single one takes so
+/// long that the others are not worth waiting for.
 async fn launches(example: &Example, usual: Tile) -> Result<Option<usize>> {
     let one = example.time(usual, 1).await?;
     if one > MIN_TIMED {
