@@ -49,7 +49,10 @@ impl Inputs {
             hashes.insert(REPLAY.to_owned(), replay.hash.clone());
         }
         if let Some(Init::Embedding(init)) = &input.init {
-            hashes.insert("the word it starts from".to_owned(), hash([bytemuck::cast_slice(init.rows())]));
+            hashes.insert(
+                "the word it starts from".to_owned(),
+                hash(init.encoders.iter().map(|vectors| bytemuck::cast_slice(&vectors.rows))),
+            );
         }
         for (set, pictures) in [("picture", &input.pictures), ("unseen picture", &input.unseen)] {
             // Their order decides which is drawn.
