@@ -28,7 +28,7 @@ async function browser() {
     await load(page);
     await page.getByLabel(/Choose three to five pictures/).setInputFiles(peach.slice(0, 2));
     await fewSteps(page, steps, { "Preview every": `${steps}` });
-    await page.getByLabel("What it is like").fill("apple");
+    await page.getByLabel(/Start from/).fill("apple");
     await page.evaluate(() => {
       window.steps = [];
       window.tasks = [];
