@@ -1,4 +1,4 @@
-//! Ops that move values about, and the loss.
+//! Ops that move values about.
 
 use burn::tensor::{Int, Tensor};
 
@@ -60,22 +60,5 @@ pub fn splice(base: Tensor<3>, rows: &Var<2>, places: &[(usize, usize)]) -> Var<
             let zeros = Tensor::zeros([count, width], &taken.device());
             zeros.select_assign(0, targets, taken, burn::tensor::IndexingUpdateOp::Add)
         });
-    })
-}
-
-/// Mean squared difference of `prediction` and `target` `[B, ..]`, each sample weighted, averaged over everything: `[1]`.
-///
-/// `weights` is `[B, 1, 1, 1]`; none means all ones.
-pub fn mse(prediction: &Var<4>, target: Tensor<4>, weights: Option<Tensor<4>>) -> Var<1> {
-    let difference = prediction.value().clone() - target;
-    let count = prediction.dims().iter().product::<usize>() as f64;
-    let weighted = match &weights {
-        Some(weights) => difference.clone() * weights.clone(),
-        None => difference.clone(),
-    };
-    let loss = (weighted.clone() * difference).sum() / count;
-    let link = prediction.link();
-    Var::from_op(loss, &[prediction], move |dy, gradients| {
-        gradients.add(&link, || weighted * (2.0 / count) * dy.reshape([1, 1, 1, 1]));
     })
 }

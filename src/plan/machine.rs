@@ -1,6 +1,6 @@
 //! What a machine has to give.
 
-/// The memory of a machine, as far as it is known.
+/// The memory of a machine, as far as it is known. A GPU's is filled in where its adapter is known (`cli::outlook`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Machine {
     /// Bytes that are free for the device to use.
