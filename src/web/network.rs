@@ -65,10 +65,7 @@ impl Watch {
     }
 
     fn reason(&self, error: &JsValue) -> String {
-        match self.controller.signal().aborted() {
-            true => format!("nothing came for {} s", STALL.as_secs()),
-            false => said(error),
-        }
+        if self.controller.signal().aborted() { format!("nothing came for {} s", STALL.as_secs()) } else { said(error) }
     }
 }
 

@@ -123,9 +123,10 @@ impl Run<'_> {
         match self.case.op.as_str() {
             "group_norm" => {
                 let norm = self.norm(self.number("groups") as usize);
-                match self.flag("silu") {
-                    true => self.map(|x| ops::group_norm_silu(x, &norm)),
-                    false => self.map(|x| ops::group_norm(x, &norm)),
+                if self.flag("silu") {
+                    self.map(|x| ops::group_norm_silu(x, &norm))
+                } else {
+                    self.map(|x| ops::group_norm(x, &norm))
                 }
             }
             "layer_norm" => self.rows::<3>(|x| ops::layer_norm(x, &self.norm(1))),

@@ -382,10 +382,14 @@ fn redirections_are_followed_only_so_far() {
         ("", "does not say where"),
     ] {
         let json = json.clone();
-        let server = Server::start(move |request| match request.path.starts_with("/api/") {
-            true => Reply::new(200, json.clone()),
-            false if location.is_empty() => Reply::new(302, ""),
-            false => Reply::redirect(location),
+        let server = Server::start(move |request| {
+            if request.path.starts_with("/api/") {
+                Reply::new(200, json.clone())
+            } else if location.is_empty() {
+                Reply::new(302, "")
+            } else {
+                Reply::redirect(location)
+            }
         });
         let sources = sources(&server.url, folder.path(), |_| ());
         let problem = block_on(sources.embedding("sd-concepts-library/cat-toy", &mut quiet)).unwrap_err();
