@@ -15,7 +15,7 @@ use crate::source::{Source, read_text};
 use crate::text::{ClipTextConfig, ClipTextModel, ClipTokenizer, Prompt, TextEncoder, Tokenizers, Vocabulary};
 use crate::unet::{Unet, UnetConfig};
 use crate::vae::{VaeConfig, VaeDecoder, VaeEncoder};
-use crate::weights::{Asked, Random, Storage, Weights, files};
+use crate::weights::{Random, Storage, WeightRequest, Weights, files};
 use crate::{Error, Result, gpu};
 
 /// Parameters up to which a model is kept in f32: below this the conversions would cost more than the memory.
@@ -133,12 +133,12 @@ impl OpenedModel {
         Ok(Self { source, config, tokenizers: Tokenizers::new(tokenizers) })
     }
 
-    /// How its weights are kept: as is asked, or else as is usual.
+    /// How its weights are kept: as the user chose, or else as usual.
     ///
     /// # Errors
     /// Those of looking for the files.
-    pub async fn storage(&self, asked: Option<Storage>, on_gpu: bool) -> Result<Storage> {
-        match asked {
+    pub async fn storage(&self, chosen: Option<Storage>, on_gpu: bool) -> Result<Storage> {
+        match chosen {
             Some(storage) => Ok(storage),
             None => usual_storage(&*self.source, on_gpu).await,
         }
@@ -220,7 +220,7 @@ impl Model {
         let weights = Weights::open(&*source, Part::Unet, device, storage, &mut *events).await?;
         let unet_hash = if loading.hash {
             // On this device and no other: to start a second one takes time and a hundred megabytes.
-            Some(weights.send_in_order(&asked_by_unet(&*source, &config.unet, device).await?).await?)
+            Some(weights.send_in_order(&unet_requests(&*source, &config.unet, device).await?).await?)
         } else {
             None
         };
@@ -313,18 +313,22 @@ pub async fn with_random_weights(configs: Rc<dyn Source>) -> Result<Random> {
             }
         }
         let Some(paths) = part.weights(Precision::Full) else { continue };
-        let asked = weights.asked().into_iter();
-        shapes.insert(paths.whole, asked.map(|(name, mut asked)| (name, asked.shapes.remove(0))).collect());
+        let requests = weights.requests().into_iter();
+        shapes.insert(paths.whole, requests.map(|(name, mut request)| (name, request.shapes.remove(0))).collect());
     }
     Ok(Random::new(configs, shapes))
 }
 
 /// The weights that a U-Net of this configuration asks for, by name.
-async fn asked_by_unet(source: &dyn Source, config: &UnetConfig, device: &Device) -> Result<BTreeMap<String, Asked>> {
+async fn unet_requests(
+    source: &dyn Source,
+    config: &UnetConfig,
+    device: &Device,
+) -> Result<BTreeMap<String, WeightRequest>> {
     let mut quiet = |_| ();
     let weights = Weights::listing(source, Part::Unet, device, &mut quiet);
     drop(Unet::load(&weights, config).await?);
-    Ok(weights.asked())
+    Ok(weights.requests())
 }
 
 /// How weights are kept unless the user chooses: small models in f32; others in f16 on a GPU, and as in the file on the

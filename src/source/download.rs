@@ -175,7 +175,7 @@ impl Download<'_, '_> {
         let (answer, from) = self.link.get(&self.request.name, &self.request.url, &headers).await?;
         match answer.status {
             200 => self.begin(answer).await,
-            206 => self.go_on(answer).await,
+            206 => self.resume(answer).await,
             304 if self.request.unless.is_some() => Ok(Outcome::Unchanged),
             // There is no such range: what is here belongs to another version.
             416 if self.check.length() > 0 => {
@@ -216,7 +216,7 @@ impl Download<'_, '_> {
         self.take(answer, total, tag).await
     }
 
-    async fn go_on(&mut self, answer: Response) -> Result<Outcome, Setback> {
+    async fn resume(&mut self, answer: Response) -> Result<Outcome, Setback> {
         self.acceptable(&answer)?;
         let range = answer.headers.get("content-range").and_then(content_range);
         let tag = answer.headers.get("etag").map(str::to_owned);

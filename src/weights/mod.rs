@@ -57,7 +57,7 @@ struct Files<'a> {
     /// In which shard each weight is.
     places: BTreeMap<String, usize>,
     /// What modules ask for, where nothing is read and only their requests are recorded.
-    asked: Option<RefCell<BTreeMap<String, Asked>>>,
+    requests: Option<RefCell<BTreeMap<String, WeightRequest>>>,
     /// Weights that were sent before they were asked for ([`Weights::send_in_order`]), each a `Weight<1>` or `Weight<2>`.
     ahead: RefCell<BTreeMap<String, Box<dyn Any>>>,
     /// The hash of the files, while they are read from the beginning to the end.
@@ -100,7 +100,7 @@ impl<'a> Weights<'a> {
             source,
             shards,
             places,
-            asked: None,
+            requests: None,
             ahead: RefCell::default(),
             digest: RefCell::default(),
             device: device.clone(),
@@ -115,13 +115,13 @@ impl<'a> Weights<'a> {
         Ok(Self { file: Rc::new(file), prefix: String::new() })
     }
 
-    /// Reads nothing, and records what modules ask for: see [`Weights::asked`].
+    /// Reads nothing, and records what modules ask for: see [`Weights::requests`].
     pub fn listing(source: &'a dyn Source, part: Part, device: &Device, events: &'a mut dyn FnMut(Event)) -> Self {
         let file = Files {
             source,
             shards: Vec::new(),
             places: BTreeMap::new(),
-            asked: Some(RefCell::default()),
+            requests: Some(RefCell::default()),
             ahead: RefCell::default(),
             digest: RefCell::default(),
             device: device.clone(),
@@ -137,8 +137,8 @@ impl<'a> Weights<'a> {
     }
 
     /// What was asked of [`Weights::listing`], by name.
-    pub fn asked(&self) -> BTreeMap<String, Asked> {
-        self.file.asked.as_ref().map(RefCell::take).unwrap_or_default()
+    pub fn requests(&self) -> BTreeMap<String, WeightRequest> {
+        self.file.requests.as_ref().map(RefCell::take).unwrap_or_default()
     }
 
     /// Sends weights that will be asked for, in the order in which they lie in the files, and gives the SHA-256 of the files,
@@ -146,7 +146,7 @@ impl<'a> Weights<'a> {
     ///
     /// # Errors
     /// Those of reading, and of a device that was lost.
-    pub async fn send_in_order(&self, asked: &BTreeMap<String, Asked>) -> Result<String> {
+    pub async fn send_in_order(&self, requests: &BTreeMap<String, WeightRequest>) -> Result<String> {
         let file = &self.file;
         *file.digest.borrow_mut() = Some(Digest::default());
         let (total, mut done) = (file.places.len() as u32, 0);
@@ -154,14 +154,16 @@ impl<'a> Weights<'a> {
             let mut entries: Vec<&Entry> = header.tensors().collect();
             entries.sort_by_key(|entry| entry.offsets);
             for entry in entries {
-                let ask = asked.get(&entry.name).filter(|ask| ask.fits(entry));
+                let request = requests.get(&entry.name).filter(|request| request.fits(entry));
                 // What does not fit is noted when it is asked for.
-                let (Some(ask), true) = (ask, FLOATS.contains(&entry.dtype.as_str())) else { continue };
+                let (Some(request), true) = (request, FLOATS.contains(&entry.dtype.as_str())) else { continue };
                 let storage = file.storage.of(entry);
-                let found = Found { shard, span: header.span(entry), dtype: &entry.dtype, storage };
-                let sent: Box<dyn Any> = match ask.shape[..] {
-                    [length] => Box::new(self.deliver(&entry.name, &found, [length], ask.filter).await?),
-                    [rows, columns] => Box::new(self.deliver(&entry.name, &found, [rows, columns], ask.filter).await?),
+                let location = Location { shard, span: header.span(entry), dtype: &entry.dtype, storage };
+                let sent: Box<dyn Any> = match request.shape[..] {
+                    [length] => Box::new(self.deliver(&entry.name, &location, [length], request.filter).await?),
+                    [rows, columns] => {
+                        Box::new(self.deliver(&entry.name, &location, [rows, columns], request.filter).await?)
+                    }
                     _ => continue,
                 };
                 file.ahead.borrow_mut().insert(entry.name.clone(), sent);
@@ -226,7 +228,7 @@ impl<'a> Weights<'a> {
     }
 
     /// Where a weight is; none if there is no such weight of these shapes, which is noted.
-    fn find(&self, name: &str, shapes: &[&[usize]]) -> Result<Option<Found<'_>>> {
+    fn find(&self, name: &str, shapes: &[&[usize]]) -> Result<Option<Location<'_>>> {
         let path = self.path(name);
         let file = &self.file;
         let shard = file.places.get(&path).and_then(|number| file.shards.get(*number));
@@ -252,7 +254,7 @@ impl<'a> Weights<'a> {
                 reason: format!("{path} is {}; weights can be F16, BF16, F32 or F64", info.dtype),
             });
         }
-        Ok(Some(Found { shard, span: header.span(info), dtype: &info.dtype, storage: file.storage.of(info) }))
+        Ok(Some(Location { shard, span: header.span(info), dtype: &info.dtype, storage: file.storage.of(info) }))
     }
 
     /// A weight on the device, of which the file may say any of `shapes`; a convolution's is given its `filter`.
@@ -264,16 +266,16 @@ impl<'a> Weights<'a> {
         filter: Option<Filter>,
     ) -> Result<Weight<D>> {
         let path = self.path(name);
-        if let Some(asked) = &self.file.asked {
+        if let Some(requests) = &self.file.requests {
             let shapes = shapes.iter().map(|shape| shape.to_vec()).collect();
-            asked.borrow_mut().insert(path, Asked { shapes, shape: shape.to_vec(), filter });
+            requests.borrow_mut().insert(path, WeightRequest { shapes, shape: shape.to_vec(), filter });
             return Ok(self.absent());
         }
-        let Some(found) = self.find(name, shapes)? else { return Ok(self.absent()) };
+        let Some(location) = self.find(name, shapes)? else { return Ok(self.absent()) };
         let ahead = self.file.ahead.borrow_mut().remove(&path);
         match ahead.and_then(|weight| weight.downcast::<Weight<D>>().ok()) {
             Some(weight) => Ok(*weight),
-            None => self.deliver(&path, &found, shape, filter).await,
+            None => self.deliver(&path, &location, shape, filter).await,
         }
     }
 
@@ -281,17 +283,17 @@ impl<'a> Weights<'a> {
     async fn deliver<const D: usize>(
         &self,
         path: &str,
-        found: &Found<'_>,
+        location: &Location<'_>,
         shape: [usize; D],
         filter: Option<Filter>,
     ) -> Result<Weight<D>> {
         let mut ends = self.file.arrival.wants().then(Ends::default);
-        let sent = match self.try_send(found, found.storage, shape, filter, &mut ends).await? {
+        let sent = match self.try_send(location, location.storage, shape, filter, &mut ends).await? {
             Some(weight) => weight,
             // Half precision does not have one of its values.
             None => {
                 ends = ends.map(|_| Ends::default());
-                let sent = self.try_send(found, Storage::AsFile, shape, filter, &mut ends).await?;
+                let sent = self.try_send(location, Storage::AsFile, shape, filter, &mut ends).await?;
                 sent.ok_or_else(|| Error::Internal(format!("{path} cannot be kept as it is")))?
             }
         };
@@ -311,7 +313,7 @@ impl<'a> Weights<'a> {
     /// Sends a weight to be kept in this way; none if it has values that cannot be kept so.
     async fn try_send<const D: usize>(
         &self,
-        Found { shard, span, dtype, .. }: &Found<'_>,
+        Location { shard, span, dtype, .. }: &Location<'_>,
         storage: Storage,
         shape: [usize; D],
         filter: Option<Filter>,
@@ -353,13 +355,13 @@ impl<'a> Weights<'a> {
     /// A table that stays on the host, f16 or f32: `[rows, width]`.
     pub async fn host_table(&self, name: &str, rows: usize, width: usize) -> Result<HostTable> {
         let none = || HostTable::new(Vec::new(), Stored::F32, width);
-        if let Some(asked) = &self.file.asked {
+        if let Some(requests) = &self.file.requests {
             // An empty shape, so that the table, which stays on the host, is not sent in order with the others.
-            let ask = Asked { shapes: vec![vec![rows, width]], shape: Vec::new(), filter: None };
-            asked.borrow_mut().insert(self.path(name), ask);
+            let request = WeightRequest { shapes: vec![vec![rows, width]], shape: Vec::new(), filter: None };
+            requests.borrow_mut().insert(self.path(name), request);
             return Ok(none());
         }
-        let Some(Found { shard, span, dtype, storage }) = self.find(name, &[&[rows, width]])? else {
+        let Some(Location { shard, span, dtype, storage }) = self.find(name, &[&[rows, width]])? else {
             return Ok(none());
         };
         'how: for storage in [storage, Storage::AsFile] {
@@ -406,7 +408,7 @@ impl Files<'_> {
 
 /// A weight that a module asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
+pub struct WeightRequest {
     /// The shapes that the file may have it in, the usual one first.
     pub shapes: Vec<Vec<usize>>,
     /// Its shape on the device; none for what does not go there.
@@ -414,7 +416,7 @@ pub struct Asked {
     filter: Option<Filter>,
 }
 
-impl Asked {
+impl WeightRequest {
     fn fits(&self, entry: &Entry) -> bool {
         self.shapes.iter().any(|shape| is_shape(entry, shape))
     }
@@ -433,7 +435,7 @@ fn is_shape(entry: &Entry, shape: &[usize]) -> bool {
 }
 
 /// A weight in a file.
-struct Found<'a> {
+struct Location<'a> {
     shard: &'a str,
     span: Range<u64>,
     /// The type in the file, one of [`FLOATS`].
