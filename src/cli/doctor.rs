@@ -10,6 +10,7 @@ use super::kernels;
 use super::locate;
 use super::output::Output;
 use super::wording;
+use crate::base::bytes::size;
 use crate::gpu::tuning::{self, Tuning};
 use crate::gpu::{self, Adapter, Chosen};
 use crate::{Error, Result, ops};
@@ -81,7 +82,6 @@ pub(super) async fn run(args: &DoctorArgs, shared: &Shared, out: &mut Output) ->
 fn describe(adapter: &Adapter) -> Vec<String> {
     let Adapter { info, limits, features, lacking, .. } = adapter;
     let driver = [info.driver.as_str(), info.driver_info.as_str()].join(" ");
-    let megabytes = |bytes: u64| format!("{} MiB", bytes >> 20);
     let offered = FEATURES
         .iter()
         .map(|(name, feature)| if features.contains(*feature) { (*name).to_owned() } else { format!("no {name}") });
@@ -90,8 +90,8 @@ fn describe(adapter: &Adapter) -> Vec<String> {
         format!("  features: {}", offered.collect::<Vec<_>>().join(", ")),
         format!(
             "  limits: buffers {}, bindings {}, {} storage buffers, {} KiB and {} invocations a workgroup, subgroups of {} to {}",
-            megabytes(limits.max_buffer_size),
-            megabytes(limits.max_storage_buffer_binding_size),
+            size(limits.max_buffer_size),
+            size(limits.max_storage_buffer_binding_size),
             limits.max_storage_buffers_per_shader_stage,
             limits.max_compute_workgroup_storage_size >> 10,
             limits.max_compute_invocations_per_workgroup,
