@@ -38,7 +38,8 @@ async function look(typed, half) {
   const rest = found.bytes - found.here;
   const free = found.free === undefined || found.free === null ? "" : `; the browser has ${megabytes(found.free)} free for this page`;
   const kept = found.here > 0 ? `, of which ${megabytes(found.here)} are already here` : "";
-  say("plan-text", [`${found.name}: ${megabytes(found.bytes)} in ${found.files.length} files${kept}${free}.`, ...found.notes].join(" "));
+  const notes = found.notes.map((note) => ` ${note}.`).join("");
+  say("plan-text", `${found.name}: ${megabytes(found.bytes)} in ${found.files.length} files${kept}${free}.${notes}`);
   if (typed === "mini" && (found.free ?? Infinity) > rest) return bring();
   say("model-status");
   show("plan");

@@ -242,6 +242,8 @@ pub enum Problem {
     Storage {
         /// What is wrong, and what to do.
         reason: String,
+        /// Whether there is no room.
+        full: bool,
     },
 
     /// The user asked to stop; what was downloaded is kept.
@@ -262,9 +264,9 @@ impl Problem {
         match self {
             Problem::BadAddress { .. } | Problem::BadSetting { .. } => Kind::Usage,
             Problem::NoSuchFile { .. } | Problem::Unfit { .. } => Kind::Input,
-            Problem::NoSpace { .. } => Kind::DiskFull,
+            Problem::NoSpace { .. } | Problem::Storage { full: true, .. } => Kind::DiskFull,
             Problem::Read { source, .. } | Problem::Write { source, .. } => Kind::of_file(source),
-            Problem::Storage { .. } => Kind::Disk,
+            Problem::Storage { full: false, .. } => Kind::Disk,
             Problem::Interrupted => Kind::Interrupted,
             _ => Kind::Network,
         }

@@ -148,7 +148,8 @@ impl Library {
     /// The files of a model that is stored, an object of `path: File`.
     pub async fn files(&self, name: String) -> Result<Object, JsValue> {
         let folder = self.models.folder(&key(&name)).await.map_err(problem)?;
-        let incomplete = || problem(Problem::Storage { reason: format!("{name} is not there, or not complete") });
+        let incomplete =
+            || problem(Problem::Storage { reason: format!("{name} is not there, or not complete"), full: false });
         let record = read_record(&folder).await.filter(|record| record.whole).ok_or_else(incomplete)?;
         let files = Object::new();
         for entry in record.files {

@@ -11,6 +11,7 @@ use web_sys::{
 
 use super::run::{RunStates, Slots};
 use super::said;
+use crate::base::bytes::size;
 use crate::source::download::Part;
 use crate::source::{LocalFuture, Problem};
 
@@ -21,16 +22,15 @@ pub(super) struct Folder(FileSystemDirectoryHandle);
 /// What to do when no more can be written.
 const FULL: &str = "delete a stored model, or make room on the disk";
 
-/// An error of the storage's in words.
+/// An error that the storage gave.
 pub(super) fn failed(error: &JsValue) -> Problem {
-    let quota = error.dyn_ref::<DomException>().is_some_and(|error| error.name() == "QuotaExceededError");
-    let locked = error.dyn_ref::<DomException>().is_some_and(|error| error.name() == "NoModificationAllowedError");
-    Problem::Storage {
-        reason: match (quota, locked) {
-            (true, _) => format!("it is full: {FULL}"),
-            (_, true) => "another tab is writing the same file: close that tab, or wait for it".to_owned(),
-            _ => said(error),
-        },
+    match error.dyn_ref::<DomException>().map(DomException::name).as_deref() {
+        Some("QuotaExceededError") => Problem::Storage { reason: format!("it is full: {FULL}"), full: true },
+        Some("NoModificationAllowedError") => {
+            let reason = "another tab is writing the same file: close that tab, or wait for it".to_owned();
+            Problem::Storage { reason, full: false }
+        }
+        _ => Problem::Storage { reason: said(error), full: false },
     }
 }
 
@@ -46,15 +46,11 @@ pub(super) async fn free() -> Option<u64> {
     Some((estimate.get_quota()? - estimate.get_usage()?).max(0.0) as u64)
 }
 
-/// There is too little room, in bytes, and what to do.
+/// Too little room: how many bytes are needed, how many are free, and what to do.
 pub(super) fn full(needed: u64, free: u64) -> Problem {
-    let words = |bytes: u64| match bytes >> 20 {
-        0 => format!("{} kB", bytes.div_ceil(1 << 10)),
-        megabytes => format!("{megabytes} MB"),
-    };
-    let [needed, free] = [needed, free].map(words);
-    let reason = format!("{needed} more are needed and the browser allows {free}: {FULL}");
-    Problem::Storage { reason }
+    let [needed, free] = [needed, free].map(size);
+    let reason = format!("{needed} more are needed but the browser allows only {free}: {FULL}");
+    Problem::Storage { reason, full: true }
 }
 
 impl Folder {
@@ -63,7 +59,7 @@ impl Folder {
         let scope: WorkerGlobalScope = js_sys::global().unchecked_into();
         let root = JsFuture::from(scope.navigator().storage().get_directory()).await.map_err(|error| {
             let reason = format!("this browser gives none ({}); a private window often has none", said(&error));
-            Problem::Storage { reason }
+            Problem::Storage { reason, full: false }
         })?;
         Ok(Self(root.unchecked_into()))
     }
@@ -191,9 +187,8 @@ impl Writable {
         let written = self.handle.write_with_u8_array_and_options(bytes, &options).map_err(|error| failed(&error))?;
         // Chromium answers with the number of its error instead of throwing one.
         if written as usize != bytes.len() {
-            return Err(Problem::Storage {
-                reason: format!("it is full, {} bytes were to be written: {FULL}", bytes.len()),
-            });
+            let reason = format!("it is full, {} were to be written: {FULL}", size(bytes.len() as u64));
+            return Err(Problem::Storage { reason, full: true });
         }
         self.length += bytes.len() as u64;
         Ok(())
