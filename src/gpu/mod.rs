@@ -24,6 +24,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
+#[cfg(feature = "native")]
 pub(crate) use crate::ops::faults::is_loss;
 pub use crate::ops::faults::{check, report};
 

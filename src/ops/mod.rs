@@ -35,6 +35,7 @@ pub use grad::{Gradients, Link, Origin, Var, backward, recompute};
 pub use linear::{Linear, linear, linear_add};
 pub use loss::mse;
 pub use norm::{Norm, group_norm, group_norm_silu, layer_norm};
+#[cfg(feature = "native")]
 pub(crate) use read::Waiting;
 pub use read::{read, settle, waiting};
 pub use self_test::self_test;

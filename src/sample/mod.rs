@@ -82,7 +82,9 @@ impl SampleJob {
             }
             Ok(side as usize / model.config.vae.pixels_per_latent())
         };
-        let size = [side(config.height, Setting::Height)?, side(config.width, Setting::Width)?];
+        // The width first: where a front end sets both as one, that is the one it has a name for.
+        let width = side(config.width, Setting::Width)?;
+        let size = [side(config.height, Setting::Height)?, width];
         let sampler = Sampler::new(config.sampler, config.karras, &model.config.scheduler, config.steps as usize)?;
         let rows = rows.tensor(&model.device);
         let (prompt, negative) = (tokenizers.prompt(prompt), tokenizers.prompt(&config.negative_prompt));

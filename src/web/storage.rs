@@ -168,7 +168,7 @@ struct Writable {
 
 impl Writable {
     async fn open(folder: &Folder, path: &str) -> Result<Self, Problem> {
-        let absent = || Problem::Storage { reason: format!("{path} cannot be made") };
+        let absent = || Problem::Storage { reason: format!("{path} cannot be made"), full: false };
         let handle = folder.handle(path, true).await?.ok_or_else(absent)?;
         let handle = JsFuture::from(handle.create_sync_access_handle()).await.map_err(|error| failed(&error))?;
         let handle: FileSystemSyncAccessHandle = handle.unchecked_into();
