@@ -176,6 +176,8 @@ pub fn advised(advice: &[Advice], wording: Option<Wording<'_>>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::{Path, PathBuf};
+
     use crate::config::{SampleConfig, TrainConfig};
 
     fn page(setting: Setting) -> Option<String> {
@@ -188,6 +190,44 @@ mod tests {
             for key in config.unwrap().as_object().unwrap().keys() {
                 assert!(Setting::of(key).is_some(), "{key}");
             }
+        }
+    }
+
+    /// The Rust files below a folder.
+    fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                sources(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+
+    /// Whether a line of code has an option of the command line in it: `--` and a letter.
+    fn has_option(line: &str) -> bool {
+        let code = !line.trim_start().starts_with("//");
+        code && line.match_indices("--").any(|(at, _)| line[at + 2..].starts_with(|c: char| c.is_ascii_lowercase()))
+    }
+
+    #[test]
+    fn the_engine_names_no_option_of_the_command_line() {
+        assert!(has_option("\"give --batch-size 1\"") && !has_option("// --batch-size") && !has_option("\"a -- b\""));
+        // This file, which has the wordings of tests; and a name that is in the states of runs.
+        let excepted = |path: &Path, line: &str| path.ends_with("setting.rs") || line.contains("const REPLAY: &str");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut files = Vec::new();
+        sources(&source, &mut files);
+        files.retain(|path| !path.starts_with(source.join("cli")));
+        assert!(files.len() > 100, "{}", files.len());
+        for path in files {
+            for line in std::fs::read_to_string(&path).unwrap().lines() {
+                assert!(!has_option(line) || excepted(&path, line), "{}: {line}", path.display());
+            }
+        }
+        for page in [include_str!("../index.html"), include_str!("../www/learn.js"), include_str!("../www/make.js")] {
+            assert!(!page.lines().any(has_option));
         }
     }
 
