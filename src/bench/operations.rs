@@ -41,6 +41,35 @@ struct Op {
     shape: [usize; 4],
 }
 
+/// Square feature maps of one sample.
+#[derive(Clone, Copy)]
+struct FeatureMap {
+    side: usize,
+    channels: usize,
+}
+
+impl FeatureMap {
+    fn positions(self) -> f64 {
+        (self.side * self.side) as f64
+    }
+
+    fn shape(self) -> [usize; 4] {
+        [1, self.side, self.side, self.channels]
+    }
+
+    /// An operation on it.
+    fn op(self, what: &str, count: usize, flops: f64, run: impl Fn(&Var<4>) -> Var<4> + 'static) -> Op {
+        let Self { side, channels } = self;
+        Op {
+            name: format!("{what} {channels}, {side} x {side}"),
+            count,
+            flops,
+            run: Box::new(run),
+            shape: self.shape(),
+        }
+    }
+}
+
 impl Bench {
     /// Measures what the device does at most.
     pub async fn peak(&self) -> Result<Peak> {
@@ -97,83 +126,56 @@ impl Bench {
 
     /// The operations, with random weights kept as the model's are.
     fn list(&self) -> Vec<Op> {
-        let model = self.session.model();
-        let config = &model.config;
-        let unet = &config.unet;
-        let latents = self.side as usize / config.vae.pixels_per_latent();
-        let graph = Graph::new(unet);
+        let unet = &self.session.model().config.unet;
+        let (latents, graph) = (self.side as usize / self.pixels_per_latent(), Graph::new(unet));
         let mut ops = Vec::new();
         for (level, &channels) in unet.block_out_channels.iter().enumerate() {
-            let side = latents >> level;
-            let positions = (side * side) as f64;
-            let shape = [1, side, side, channels];
-            let at = |what: &str| format!("{what} {channels}, {side} x {side}");
-            let (resnets, transformers) = counts(&graph, level);
-            let conv = self.convolution(channels);
-            let norm = self.norm(channels, unet.norm_num_groups);
-            ops.push(Op {
-                name: at("convolution 3x3"),
-                count: 2 * resnets,
-                flops: 2.0 * positions * 9.0 * (channels * channels) as f64,
-                run: Box::new(move |x| conv2d(x, &conv)),
-                shape,
-            });
-            ops.push(Op {
-                name: at("group norm, silu"),
-                count: 2 * resnets,
-                flops: 0.0,
-                run: Box::new(move |x| group_norm_silu(x, &norm)),
-                shape,
-            });
-            if transformers == 0 {
-                continue;
+            let map = FeatureMap { side: latents >> level, channels };
+            let stages = || graph.stages().filter(move |stage| stage.level == level);
+            ops.extend(self.of_resnets(map, stages().map(|stage| stage.layers.len()).sum()));
+            let transformers = stages().map(|stage| stage.transformers().count()).sum();
+            if transformers > 0 {
+                ops.extend(self.of_transformers(map, unet.heads().at(level), transformers));
             }
-            let flat = move |x: &Var<4>| x.reshape([1, side * side, channels]);
-            let (projection, norm) = (self.linear(channels, channels), self.norm(channels, 1));
-            let (wide, narrow) = (self.linear(channels, 8 * channels), self.linear(4 * channels, channels));
-            let heads = unet.heads().at(level);
-            let words = config.prompt_length();
-            let keys = Var::constant(self.random([1, words, channels]));
-            ops.push(Op {
-                name: at("projection"),
-                count: 8 * transformers,
-                flops: 2.0 * positions * (channels * channels) as f64,
-                run: Box::new(move |x| linear(x, &projection)),
-                shape,
-            });
-            ops.push(Op {
-                name: at("layer norm"),
-                count: 3 * transformers,
-                flops: 0.0,
-                run: Box::new(move |x| layer_norm(&flat(x), &norm).reshape(shape)),
-                shape,
-            });
-            ops.push(Op {
-                name: at("gated MLP"),
-                count: transformers,
-                flops: 2.0 * positions * 12.0 * (channels * channels) as f64,
-                run: Box::new(move |x| linear(&geglu(&linear(x, &wide)), &narrow)),
-                shape,
-            });
-            ops.push(Op {
-                name: at("self-attention"),
-                count: transformers,
-                flops: 4.0 * positions * positions * channels as f64,
-                run: Box::new(move |x| {
-                    let x = flat(x);
-                    attention(&x, &x, &x, heads, false).reshape(shape)
-                }),
-                shape,
-            });
-            ops.push(Op {
-                name: at("cross-attention"),
-                count: transformers,
-                flops: 4.0 * positions * words as f64 * channels as f64,
-                run: Box::new(move |x| attention(&flat(x), &keys, &keys, heads, false).reshape(shape)),
-                shape,
-            });
         }
         ops
+    }
+
+    /// Those of residual blocks, of which there are so many.
+    fn of_resnets(&self, map: FeatureMap, count: usize) -> [Op; 2] {
+        let (channels, unet) = (map.channels, &self.session.model().config.unet);
+        let (conv, norm) = (self.convolution(channels), self.norm(channels, unet.norm_num_groups));
+        let flops = 2.0 * map.positions() * 9.0 * (channels * channels) as f64;
+        [
+            map.op("convolution 3x3", 2 * count, flops, move |x| conv2d(x, &conv)),
+            map.op("group norm, silu", 2 * count, 0.0, move |x| group_norm_silu(x, &norm)),
+        ]
+    }
+
+    /// Those of transformers, of which there are so many.
+    fn of_transformers(&self, map: FeatureMap, heads: usize, count: usize) -> [Op; 5] {
+        let (channels, positions, shape) = (map.channels, map.positions(), map.shape());
+        let square = (channels * channels) as f64;
+        let words = self.session.model().config.prompt_length();
+        let (projection, norm) = (self.linear(channels, channels), self.norm(channels, 1));
+        let (wide, narrow) = (self.linear(channels, 8 * channels), self.linear(4 * channels, channels));
+        let keys = Var::constant(self.random([1, words, channels]));
+        let flat = move |x: &Var<4>| x.reshape([1, map.side * map.side, channels]);
+        let over = |keys: f64| 4.0 * positions * keys * channels as f64;
+        [
+            map.op("projection", 8 * count, 2.0 * positions * square, move |x| linear(x, &projection)),
+            map.op("layer norm", 3 * count, 0.0, move |x| layer_norm(&flat(x), &norm).reshape(shape)),
+            map.op("gated MLP", count, 2.0 * positions * 12.0 * square, move |x| {
+                linear(&geglu(&linear(x, &wide)), &narrow)
+            }),
+            map.op("self-attention", count, over(positions), move |x| {
+                let x = flat(x);
+                attention(&x, &x, &x, heads, false).reshape(shape)
+            }),
+            map.op("cross-attention", count, over(words as f64), move |x| {
+                attention(&flat(x), &keys, &keys, heads, false).reshape(shape)
+            }),
+        ]
     }
 
     /// A weight that is kept as the model's U-Net is.
@@ -199,12 +201,6 @@ impl Bench {
         let [weight, bias] = [0, 1].map(|_| Weight::new(Tensor::ones([channels], &self.device)));
         Norm { weight, bias, eps: 1e-5, groups }
     }
-}
-
-/// Residual blocks and transformers at a level.
-fn counts(graph: &Graph, level: usize) -> (usize, usize) {
-    let stages = || graph.stages().filter(|stage| stage.level == level);
-    (stages().map(|stage| stage.layers.len()).sum(), stages().map(|stage| stage.transformers().count()).sum())
 }
 
 async fn settled<const D: usize>(tensor: Tensor<D>) -> Result<()> {
