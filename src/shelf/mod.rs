@@ -112,7 +112,7 @@ impl Shelf {
             encode(token).map_err(|reason| Error::BadToken { token: token.to_owned(), reason: reason.to_owned() })?;
         let name = file_name.to_ascii_lowercase();
         let promised = |ending: &&str| name.strip_suffix(*ending).is_some_and(|stem| stem.ends_with('.'));
-        // A name that promises nothing is as good as any: what is in the file is told by its content.
+        // A name that promises nothing is as good as any: what is in the file is decided by its content.
         let ending = endings(Holds::Embedding).find(promised).unwrap_or("bin");
         let path = self.0.join(format!("{stem}.{ending}"));
         let _lock = self.lock()?;

@@ -59,7 +59,7 @@ mod which {
     pub const INTERRUPT: u8 = 2;
     const HANG_UP: u8 = 1;
     const TERMINATE: u8 = 15;
-    /// What the system calls the handler that does nothing, and the failure to set one; no handler (0) is none here.
+    /// What the system calls the handler that does nothing, and the failure to set one; no handler (0) is `None` here.
     const IGNORED: usize = 1;
     const FAILED: usize = usize::MAX;
 
@@ -69,7 +69,7 @@ mod which {
     /// and that it can be called with whatever they allow. A wrong number is answered with [`FAILED`], memory is not
     /// touched, and a handler lives as long as the program. What can go wrong is left to safe code: what a handler does
     /// when it runs ([`seen`] touches atomics alone), and that a pointer which comes back is called only if it is a
-    /// function (a null is none by Rust's own rule for such types, the two other special values are sorted out in
+    /// function (Rust makes a null pointer of such a type `None`, the two other special values are sorted out in
     /// [`function`]).
     #[allow(unsafe_code, reason = "declares C's `signal`: see above")]
     mod system {

@@ -35,7 +35,7 @@ impl<R: BufRead> Decoder<R> {
                 _ => return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not base64")),
             };
             if self.ended {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "its base64 goes on after its end"));
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "its base64 continues after its end"));
             }
             self.bits = self.bits << 6 | u32::from(value);
             self.count += 6;
