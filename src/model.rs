@@ -47,15 +47,18 @@ impl ModelConfig {
             let text = read_text(source, path).await?.ok_or_else(missing)?;
             Ok::<_, Error>((text, format!("{}/{path}", source.name())))
         };
-        let (text, file) = read(Part::TextEncoder).await?;
-        let text = ClipTextConfig::from_json(&text, &file)?;
+        let mut text_encoders = Vec::new();
+        for (part, _) in Part::TEXT_ENCODERS {
+            let (text, file) = read(part).await?;
+            text_encoders.push(ClipTextConfig::from_json(&text, &file)?);
+        }
         let (unet, unet_file) = read(Part::Unet).await?;
         let unet = UnetConfig::from_json(&unet, &unet_file)?;
         let (vae, file) = read(Part::Vae).await?;
         let vae = VaeConfig::from_json(&vae, &file)?;
         let (scheduler, file) = read(Part::Scheduler).await?;
         let scheduler = SchedulerConfig::from_json(&scheduler, &file)?.for_stable_diffusion();
-        let config = Self { text_encoders: vec![text], unet, vae, scheduler };
+        let config = Self { text_encoders, unet, vae, scheduler };
         config.check().map_err(|reason| Error::BadConfig { file: unet_file, reason })?;
         Ok(config)
     }
@@ -127,8 +130,8 @@ impl OpenedModel {
     pub async fn read(source: Rc<dyn Source>) -> Result<Self> {
         let config = ModelConfig::read(&*source).await?;
         let mut tokenizers = Vec::new();
-        for text in &config.text_encoders {
-            tokenizers.push(ClipTokenizer::load(&*source, text.vocab_size, text.max_position_embeddings).await?);
+        for (text, (_, part)) in config.text_encoders.iter().zip(Part::TEXT_ENCODERS) {
+            tokenizers.push(ClipTokenizer::load(&*source, part, text.vocab_size, text.max_position_embeddings).await?);
         }
         Ok(Self { source, config, tokenizers: Tokenizers::new(tokenizers) })
     }
@@ -209,8 +212,8 @@ impl Model {
         let storage = opened.storage(loading.storage, gpu::is_gpu(device)).await?;
 
         let mut text_encoders = Vec::new();
-        for (text, tokenizer) in config.text_encoders.iter().zip(tokenizers.into_each()) {
-            let part = Part::TextEncoder;
+        let parts = config.text_encoders.iter().zip(Part::TEXT_ENCODERS);
+        for ((text, (part, _)), tokenizer) in parts.zip(tokenizers.into_each()) {
             let weights = Weights::open(&*source, part, device, storage, &mut *events).await?;
             let model = ClipTextModel::load(&weights, text).await?;
             weights.finish().await?;

@@ -87,6 +87,8 @@ impl Part {
     pub const ALL: [Part; 5] = [Part::Scheduler, Part::Tokenizer, Part::TextEncoder, Part::Unet, Part::Vae];
     /// The parts that have weights, in the order in which they are loaded.
     pub const WITH_WEIGHTS: [Part; 3] = [Part::TextEncoder, Part::Unet, Part::Vae];
+    /// The text encoders, each with its tokenizer: one pair today.
+    pub const TEXT_ENCODERS: [(Part, Part); 1] = [(Part::TextEncoder, Part::Tokenizer)];
     /// The file that says which classes a diffusers folder is made of; it need not be there.
     pub const MODEL_INDEX: &str = "model_index.json";
 
@@ -185,6 +187,8 @@ mod tests {
                 assert_eq!(Part::of(&path), Some(part), "{path}");
             }
             assert_eq!(part.weights(Precision::Full).is_some(), Part::WITH_WEIGHTS.contains(&part));
+            let encoders = Part::TEXT_ENCODERS.map(|(encoder, _)| encoder);
+            assert!(!encoders.contains(&part) || part.weights(Precision::Full).is_some());
         }
         assert_eq!((Part::of("README.md"), Part::of("text_encoder_2/config.json")), (None, None));
     }

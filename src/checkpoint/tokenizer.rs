@@ -71,7 +71,7 @@ mod tests {
         for (path, bytes) in built_in(family).unwrap() {
             memory.insert(path, bytes);
         }
-        pollster::block_on(ClipTokenizer::load(&memory, 49408, 77)).unwrap()
+        pollster::block_on(ClipTokenizer::load(&memory, Part::Tokenizer, 49408, 77)).unwrap()
     }
 
     #[test]

@@ -157,12 +157,16 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What the text encoder remembers.
+    /// What the text encoders remember.
     fn text(&self, sizes: &MapSizes) -> u64 {
-        let text = self.config.text();
-        let row = sizes.batch * text.max_position_embeddings as u64 * FLOAT;
+        let row = sizes.batch * self.config.prompt_length() as u64 * FLOAT;
         // Inputs of the norms, queries, keys, values; the inner layer before its activation.
-        row * text.num_hidden_layers as u64 * (5 * text.hidden_size + text.intermediate_size) as u64
+        let layers = self
+            .config
+            .text_encoders
+            .iter()
+            .map(|text| text.num_hidden_layers as u64 * (5 * text.hidden_size + text.intermediate_size) as u64);
+        row * layers.sum::<u64>()
     }
 
     /// The decoder on a tile for pixels of a size.

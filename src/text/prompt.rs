@@ -186,9 +186,10 @@ impl ClipTokenizer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parts::Part;
 
     fn tokenizer() -> ClipTokenizer {
-        pollster::block_on(ClipTokenizer::load(&crate::mini::source(), 3035, 77)).unwrap()
+        pollster::block_on(ClipTokenizer::load(&crate::mini::source(), Part::Tokenizer, 3035, 77)).unwrap()
     }
 
     #[test]

@@ -51,12 +51,11 @@ pub struct ClipTokenizer {
 }
 
 impl ClipTokenizer {
-    /// Loads `vocab.json` and `merges.txt` from `tokenizer/`. `vocab_size` and `length` are the text encoder's.
+    /// Loads `vocab.json` and `merges.txt` of a part. `vocab_size` and `length` are those of its text encoder.
     ///
     /// # Errors
     /// [`Error::ModelPartMissing`] without these files, [`Error::BadFile`] if they do not fit together.
-    pub async fn load(source: &dyn Source, vocab_size: usize, length: usize) -> Result<Self> {
-        let part = Part::Tokenizer;
+    pub async fn load(source: &dyn Source, part: Part, vocab_size: usize, length: usize) -> Result<Self> {
         let ([vocab, merges], [special, ..]) = (part.needed(), part.useful()) else {
             return Err(Error::Internal(format!("the {part} has other files than its reader knows")));
         };

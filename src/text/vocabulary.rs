@@ -32,7 +32,8 @@ impl Vocabulary {
     /// # Errors
     /// As for the text encoder of a model: a missing part, a bad configuration, a table of another shape.
     pub async fn read(source: &dyn Source) -> Result<Self> {
-        let (part, path) = (Part::TextEncoder, Part::TextEncoder.config());
+        let [(part, tokenizer), ..] = Part::TEXT_ENCODERS;
+        let path = part.config();
         let Some(text) = read_text(source, path).await? else {
             return Err(Error::ModelPartMissing {
                 model: source.name(),
@@ -41,7 +42,8 @@ impl Vocabulary {
             });
         };
         let config = ClipTextConfig::from_json(&text, &format!("{}/{path}", source.name()))?;
-        let tokenizer = ClipTokenizer::load(source, config.vocab_size, config.max_position_embeddings).await?;
+        let tokenizer =
+            ClipTokenizer::load(source, Part::Tokenizer, config.vocab_size, config.max_position_embeddings).await?;
         // The table stays on the host, so any device will do.
         let (device, mut quiet) = (burn::tensor::Device::default(), |_| ());
         let file = Weights::open(source, part, &device, Storage::AsFile, &mut quiet).await?;

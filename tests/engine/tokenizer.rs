@@ -1,6 +1,7 @@
 //! The tokenizer against transformers, and the rules for learned words.
 
 use pseudoword::Error;
+use pseudoword::parts::Part;
 use pseudoword::source::Folder;
 use pseudoword::text::ClipTokenizer;
 use serde::Deserialize;
@@ -13,7 +14,7 @@ fn tokenizer() -> ClipTokenizer {
 
 fn tokenizer_of(model: &str) -> ClipTokenizer {
     let source = Folder::new(model_path(model));
-    pollster::block_on(ClipTokenizer::load(&source, 3035, 77)).expect("the tokenizer")
+    pollster::block_on(ClipTokenizer::load(&source, Part::Tokenizer, 3035, 77)).expect("the tokenizer")
 }
 
 #[derive(Deserialize)]
