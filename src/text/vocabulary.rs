@@ -42,8 +42,8 @@ impl Vocabulary {
             });
         };
         let config = ClipTextConfig::from_json(&text, &format!("{}/{path}", source.name()))?;
-        let tokenizer =
-            ClipTokenizer::load(source, Part::Tokenizer, config.vocab_size, config.max_position_embeddings).await?;
+        let (vocabulary, length) = (config.vocab_size, config.max_position_embeddings);
+        let tokenizer = ClipTokenizer::load(source, tokenizer, vocabulary, length).await?;
         // The table stays on the host, so any device will do.
         let (device, mut quiet) = (burn::tensor::Device::default(), |_| ());
         let file = Weights::open(source, part, &device, Storage::AsFile, &mut quiet).await?;
