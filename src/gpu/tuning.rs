@@ -138,7 +138,7 @@ struct Key {
 impl Key {
     fn of(info: &AdapterInfo) -> Self {
         let driver = format!("{} {} ({:?})", info.driver, info.driver_info, info.backend);
-        Self { adapter: info.name.clone(), driver, kernels: ops::product_kernels() }
+        Self { adapter: info.name.clone(), driver, kernels: ops::products_version() }
     }
 }
 

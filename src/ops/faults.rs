@@ -1,20 +1,20 @@
-//! What a GPU's driver reports when it likes, and not to the call that caused it.
+//! Failures that a GPU's driver reports later, and not to the call that caused them.
 
 use std::sync::{Mutex, PoisonError};
 
 use crate::{Error, Result};
 
-/// The first thing that went wrong on the GPU without anybody waiting for it.
+/// The first failure that was reported.
 static FAULT: Mutex<Option<Fault>> = Mutex::new(None);
 
-/// Something that the driver reports when it likes, and not to the call that caused it.
+/// A failure that the driver reported.
 #[derive(Debug, Clone)]
 enum Fault {
     Memory(String),
     Other(String),
 }
 
-/// Notes what a driver reports, in place of the panic that is the default.
+/// Notes what a driver reports: wgpu's default is to panic.
 ///
 /// The first report is kept: what follows it is its consequence. From then on no value is read ([`check`]).
 pub fn report(error: &wgpu::Error) {
@@ -41,7 +41,7 @@ pub fn check(during: &str) -> Result<()> {
     }
 }
 
-/// Forgets a failure: of a device that is gone, or of work that was only a trial.
+/// Forgets a failure of a lost device, or of work that was only a trial.
 #[cfg(not(target_family = "wasm"))]
 pub(crate) fn forgive() {
     *FAULT.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -53,7 +53,7 @@ pub(crate) fn is_loss(words: &str) -> bool {
     words.contains("device is poisoned") || words.contains("device was lost")
 }
 
-/// The words of a driver, without the backtraces that come after them.
+/// The first line of a driver's message: backtraces may come after it.
 pub(crate) fn first_line(words: &str) -> String {
     words.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no reason was given").to_owned()
 }

@@ -44,7 +44,7 @@ pub use weight::Weight;
 pub(crate) use wgsl::mark_software;
 pub use wgsl::{
     Form as KernelForm, MeasuredTiles, SizesField, SoftwareGpu, Tiles, choose_tiles, forms as kernel_forms,
-    launched_forms as launched_kernels, measure_tiles, product_kernels, submission, tiles, with_blocks, with_tiles,
+    launched_forms as launched_kernels, measure_tiles, products_version, submission, tiles, with_blocks, with_tiles,
 };
 
 /// Bytes that each thread of the processor holds while it makes a product.

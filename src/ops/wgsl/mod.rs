@@ -36,7 +36,7 @@ pub(super) use launch::{operations, parts_of_a_submission, submit_before};
 pub(super) use linear::{linear, linear_backward};
 pub(super) use norm::{GroupNorm, layer_norm, layer_norm_backward};
 pub use tile::Tiles;
-pub use tune::{MeasuredTiles, measure_tiles, product_kernels};
+pub use tune::{MeasuredTiles, measure_tiles, products_version};
 pub use uniform::SizesField;
 pub(super) use widen::widen;
 

@@ -43,7 +43,7 @@ pub struct MeasuredTiles {
 
 /// The version of the kernels that are measured, from their whole texts: what was measured with other texts says
 /// nothing.
-pub fn product_kernels() -> String {
+pub fn products_version() -> String {
     let mut hash = Sha256::new();
     // As they are launched for [`Example`]: in fours, with halves for weight and bias, without a residual.
     let storages = [Some(DType::F32), Some(DType::F16), Some(DType::F16), None];
