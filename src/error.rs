@@ -1,7 +1,9 @@
 //! Everything that can go wrong, one variant per situation a user can be in.
 //!
-//! `Display` says what happened and what to do about it, on one line where that is possible, and names settings by their
-//! keys; front ends print it once, in their own words ([`Error::worded`]). Programs decide on [`Error::kind`], never on the words; which status a process ends with is the front end's affair. Engine code never logs an error that it also returns.
+//! `Display` says what happened and what to do about it, on one line where that is possible, and names settings by
+//! their keys; front ends print it once, in their own words ([`Error::worded`]). Programs decide on [`Error::kind`],
+//! never on the words; which status a process ends with is the front end's affair. Engine code never logs an error that
+//! it also returns.
 
 use std::path::PathBuf;
 

@@ -1,9 +1,9 @@
 //! Everything a long job reports, in the order in which it happens.
 //!
-//! This is the one vocabulary of the command line, of its JSON output (one event per line) and of the page: front ends only
-//! render it.
-//! Work advances only while somebody asks a job for its next event, so pausing is not asking and cancelling is dropping.
-//! Errors end a job as `Err`, never as an event. Big values (pictures, vectors) stay beside the stream, in the job.
+//! This is the one vocabulary of the command line, of its JSON output (one event per line) and of the page: front ends
+//! only render it. Work advances only while somebody asks a job for its next event, so pausing is not asking and
+//! cancelling is dropping. Errors end a job as `Err`, never as an event. Big values (pictures, vectors) stay beside the
+//! stream, in the job.
 
 use serde::Serialize;
 

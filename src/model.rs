@@ -159,7 +159,8 @@ pub async fn vocabulary(source: &dyn Source) -> Result<Vocabulary> {
 /// What of a model is loaded, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Loading {
-    /// How weights are kept; none means small models in f32, and others in f16 on a GPU and as in the file on the processor.
+    /// How weights are kept; none means small models in f32, and others in f16 on a GPU and as in the file on the
+    /// processor.
     pub storage: Option<Storage>,
     /// Whether the decoder is loaded with the rest, and not when it is first needed.
     pub decoder: bool,
@@ -288,13 +289,14 @@ impl Model {
 
     /// Hidden states `[B, T, D]` of prompts, with `rows` `[K, D]` for the learned words.
     pub fn encode_prompts(&self, prompts: &[Prompt], rows: &Var<2>, recompute: bool) -> Var<3> {
-        // Of several encoders each would take its columns of the rows, and their states would be joined in the last dimension.
+        // Of several encoders each would take its columns of the rows, and their states would be joined in the last
+        // dimension.
         self.text().encode(prompts.iter().map(Prompt::tokens), rows, recompute, &self.device)
     }
 }
 
-/// A model of the given configuration with random weights, to measure with: nothing but the configuration and the tokenizer
-/// is read.
+/// A model of the given configuration with random weights, to measure with: nothing but the configuration and the
+/// tokenizer is read.
 ///
 /// # Errors
 /// See [`ModelConfig::read`].

@@ -1,7 +1,7 @@
 //! The one source of randomness.
 //!
-//! Every random choice of a job is a pure function of (seed, step, stream): nothing is carried from one step to the next,
-//! so a resumed run continues exactly, and adding a draw to one stream never shifts another. The generator is
+//! Every random choice of a job is a pure function of (seed, step, stream): nothing is carried from one step to the
+//! next, so a resumed run continues exactly, and adding a draw to one stream never shifts another. The generator is
 //! Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), in integer arithmetic alone.
 //! Normals use `libm`, whose code is the same on every target, instead of the platform's mathematics: native and wasm
 //! builds give bit-equal numbers on any machine.

@@ -1,7 +1,7 @@
 //! The parts of a Stable Diffusion model: what they are called, and in which files of a diffusers folder they are.
 //!
-//! Everything that opens, lists, downloads or describes a model asks here, so a new part (a second text encoder) is one more
-//! variant and one more entry in each of these tables.
+//! Everything that opens, lists, downloads or describes a model asks here, so a new part (a second text encoder) is one
+//! more variant and one more entry in each of these tables.
 
 use serde::Serialize;
 

@@ -1,9 +1,10 @@
 //! What a user can set, by name, and how sentences name it.
 //!
-//! The engine does not know what a setting is called where it is set: on the command line it is `--batch-size`, on the page
-//! it is "Batch size". So its sentences name settings by their keys between backticks, which [`Setting`] prints and a reader
-//! of the library understands as they are; a front end puts its own words for them where its output leaves, with
-//! [`worded`] or [`Error::worded`](crate::Error::worded). That keeps errors and events plain strings and plain data.
+//! The engine does not know what a setting is called where it is set: on the command line it is `--batch-size`, on the
+//! page it is "Batch size". So its sentences name settings by their keys between backticks, which [`Setting`] prints
+//! and a reader of the library understands as they are; a front end puts its own words for them where its output
+//! leaves, with [`worded`] or [`Error::worded`](crate::Error::worded). That keeps errors and events plain strings and
+//! plain data.
 
 use std::fmt;
 
@@ -108,8 +109,8 @@ impl fmt::Display for Setting {
     }
 }
 
-/// A sentence of the engine with its settings named as a front end names them. One that cannot be set there keeps its plain
-/// name, without the backticks.
+/// A sentence of the engine with its settings named as a front end names them. One that cannot be set there keeps its
+/// plain name, without the backticks.
 pub fn worded(sentence: &str, wording: Wording<'_>) -> String {
     let mut worded = String::with_capacity(sentence.len());
     let mut rest = sentence;

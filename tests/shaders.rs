@@ -1,5 +1,5 @@
-//! Every kernel, in every form in which it may be launched, is valid WGSL within the limits that all WebGPU devices have, and is
-//! what its declaration says; no GPU needed.
+//! Every kernel, in every form in which it may be launched, is valid WGSL within the limits that all WebGPU devices
+//! have, and is what its declaration says; no GPU needed.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 

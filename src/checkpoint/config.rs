@@ -1,8 +1,8 @@
 //! The configuration files that a checkpoint in one file comes without: those of the models that the families are named
 //! after, as far as they decide the computation.
 //!
-//! Values: `runwayml/stable-diffusion-v1-5` and `stabilityai/stable-diffusion-2-1`, from which diffusers' `from_single_file`
-//! takes them, too.
+//! Values: `runwayml/stable-diffusion-v1-5` and `stabilityai/stable-diffusion-2-1`, from which diffusers'
+//! `from_single_file` takes them, too.
 
 use serde_json::{Value, json};
 

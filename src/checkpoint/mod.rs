@@ -1,9 +1,9 @@
 //! A model in one `.safetensors` file, in the layout in which Stable Diffusion was published, as a diffusers folder.
 //!
-//! Both layouts hold the same numbers under other names, and no weight has to be computed with: where OpenCLIP keeps three
-//! projections in one matrix they lie one after the other. So a [`Checkpoint`] is a [`Source`] whose weight files consist of
-//! a header of its own and ranges of the file, and the rest of the program sees a folder. Only the header is read
-//! until a weight is asked for. Configurations and tokenizer, which such a file lacks, are those of its family, or
+//! Both layouts hold the same numbers under other names, and no weight has to be computed with: where OpenCLIP keeps
+//! three projections in one matrix they lie one after the other. So a [`Checkpoint`] is a [`Source`] whose weight files
+//! consist of a header of its own and ranges of the file, and the rest of the program sees a folder. Only the header is
+//! read until a weight is asked for. Configurations and tokenizer, which such a file lacks, are those of its family, or
 //! come from a folder that is given with it.
 
 mod config;
@@ -80,8 +80,8 @@ impl Checkpoint {
     /// Reads the header of `path` in `file`, and decides what it is.
     ///
     /// # Errors
-    /// [`Error::BadFile`] for a file that is not such a checkpoint, naming what it is; [`Error::ModelPartMissing`] if neither the
-    /// base nor this program has a file that it needs.
+    /// [`Error::BadFile`] for a file that is not such a checkpoint, naming what it is; [`Error::ModelPartMissing`] if
+    /// neither the base nor this program has a file that it needs.
     pub async fn open(file: Rc<dyn Source>, path: &str, options: &Options) -> Result<Self> {
         let name = match file.name() {
             folder if folder.is_empty() => path.to_owned(),
@@ -146,8 +146,8 @@ fn stated(header: &Header) -> Option<PredictionType> {
     }
 }
 
-/// What is usual for a family, as diffusers decides: 2.x predicts the velocity unless the file has the step count of the
-/// published base model. None where a configuration file will say.
+/// What is usual for a family, as diffusers decides: 2.x predicts the velocity unless the file has the step count of
+/// the published base model. None where a configuration file will say.
 async fn usual(
     file: &dyn Source,
     path: &str,

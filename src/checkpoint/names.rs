@@ -1,10 +1,10 @@
-//! The names of the original layout (CompVis' `ldm`, OpenCLIP) and those that diffusers and transformers give to the same
-//! weights.
+//! The names of the original layout (CompVis' `ldm`, OpenCLIP) and those that diffusers and transformers give to the
+//! same weights.
 //!
-//! Sources: diffusers 0.42.1 `loaders/single_file_utils.py` (`convert_ldm_unet_checkpoint`, `convert_ldm_vae_checkpoint`,
-//! `convert_ldm_clip_checkpoint`, `convert_open_clip_checkpoint`). No weight is computed with: each is another's name for a
-//! range of the file. The tables are held against what those functions do with the files of Stable Diffusion 1.5 and 2.1
-//! (`tests/fixtures/checkpoint-*.json`).
+//! Sources: diffusers 0.42.1 `loaders/single_file_utils.py` (`convert_ldm_unet_checkpoint`,
+//! `convert_ldm_vae_checkpoint`, `convert_ldm_clip_checkpoint`, `convert_open_clip_checkpoint`). No weight is computed
+//! with: each is another's name for a range of the file. The tables are held against what those functions do with the
+//! files of Stable Diffusion 1.5 and 2.1 (`tests/fixtures/checkpoint-*.json`).
 
 use crate::parts::Part;
 

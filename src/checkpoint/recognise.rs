@@ -1,5 +1,5 @@
-//! What a safetensors file is, by the names and shapes of its tensors: a checkpoint that can be run, or something else, which
-//! is named together with what to do.
+//! What a safetensors file is, by the names and shapes of its tensors: a checkpoint that can be run, or something else,
+//! which is named together with what to do.
 
 use super::names::{CLIP, OPEN_CLIP, TEXT, UNET, VAE};
 use crate::weights::Header;

@@ -18,8 +18,8 @@ pub(super) fn built_in(family: Family) -> Result<Files> {
 
 /// The files of a tokenizer from CLIP's list of merges, packed by gzip (`models/clip/merges.txt.gz`).
 ///
-/// The vocabulary follows from it: the bytes as characters, the same at the end of a word, what each merge makes, start and
-/// end (openai/CLIP, `simple_tokenizer.py`). Stable Diffusion 2.x pads with an exclamation mark.
+/// The vocabulary follows from it: the bytes as characters, the same at the end of a word, what each merge makes, start
+/// and end (openai/CLIP, `simple_tokenizer.py`). Stable Diffusion 2.x pads with an exclamation mark.
 ///
 /// # Errors
 /// [`crate::Error::BadFile`] if it is not such a list.
@@ -50,8 +50,8 @@ pub fn vocabulary_files(packed: &[u8], pads_with_mark: bool) -> Result<Files> {
     Ok(files.into_iter().map(|(path, bytes)| (path.to_owned(), bytes)).collect())
 }
 
-/// A printable character for each byte, in the order of CLIP's vocabulary (GPT-2's `bytes_to_unicode`): those of Latin-1
-/// that can be seen, then the others, shifted to where they can.
+/// A printable character for each byte, in the order of CLIP's vocabulary (GPT-2's `bytes_to_unicode`): those of
+/// Latin-1 that can be seen, then the others, shifted to where they can.
 fn byte_letters() -> Vec<char> {
     let visible = |byte: &u32| matches!(byte, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
     let seen = (0..256).filter(visible);

@@ -135,13 +135,15 @@ pub(super) struct TrainArgs {
     /// Start over if the folder already holds a run, replacing its files
     #[arg(long, help_heading = "Files", conflicts_with = "resume")]
     pub overwrite: bool,
-    /// Resume the run in the folder; fail if there is none. (An interrupted run also resumes when you repeat its command)
+    /// Resume the run in the folder; fail if there is none. (An interrupted run also resumes when you repeat its
+    /// command)
     #[arg(long, help_heading = "Files")]
     pub resume: bool,
     /// Take the options from the settings.json of a run; options on the command line override it
     #[arg(long = "config", id = "file", value_name = "FILE", help_heading = "Files")]
     pub settings: Option<PathBuf>,
-    /// Report what would happen, how much memory it needs and roughly how long it takes; makes two steps, writes nothing
+    /// Report what would happen, how much memory it needs and roughly how long it takes; makes two steps, writes
+    /// nothing
     #[arg(long, help_heading = "Files")]
     pub dry_run: bool,
     /// When the GPU is lost: stop, or restart it once and resume

@@ -1,7 +1,7 @@
 //! What a run was started with, as a file that starts it again: `train --config runs/x/settings.json`.
 //!
-//! The file is a JSON object of the options of `train` by their long names, and `pictures`. It stands for having given them:
-//! options on the command line come after it, and override it.
+//! The file is a JSON object of the options of `train` by their long names, and `pictures`. It stands for having given
+//! them: options on the command line come after it, and override it.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -53,8 +53,8 @@ fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
-/// The arguments with those of the file after `--config`, if there is one, put before everything else after `train`; and
-/// the pictures in that file.
+/// The arguments with those of the file after `--config`, if there is one, put before everything else after `train`;
+/// and the pictures in that file.
 ///
 /// # Errors
 /// [`Error::Read`], [`Error::BadFile`] naming what is not an option.

@@ -1,8 +1,8 @@
 //! Which device does the work, and why.
 //!
-//! Two kinds exist: `cpu` is Burn's pure-Rust `flex` device with our own kernels, `gpu` is Burn's wgpu backend with kernels
-//! in WGSL. Every way into the second goes through functions that return errors: the lazy initialisation below Burn panics
-//! where there is no adapter, and in a browser a panic ends the tab's worker.
+//! Two kinds exist: `cpu` is Burn's pure-Rust `flex` device with our own kernels, `gpu` is Burn's wgpu backend with
+//! kernels in WGSL. Every way into the second goes through functions that return errors: the lazy initialisation below
+//! Burn panics where there is no adapter, and in a browser a panic ends the tab's worker.
 
 #[cfg(target_family = "wasm")]
 mod browser;
@@ -74,8 +74,8 @@ pub fn is_gpu(device: &Device) -> bool {
 
 /// What an adapter lacks for the engine to run on it, in words; none if it will do.
 ///
-/// The numbers are WebGPU's guaranteed limits (W3C WebGPU, "limits"), which the kernels are written for. An adapter with
-/// less is an old OpenGL ES device or a browser's compatibility mode.
+/// The numbers are WebGPU's guaranteed limits (W3C WebGPU, "limits"), which the kernels are written for. An adapter
+/// with less is an old OpenGL ES device or a browser's compatibility mode.
 fn lacking(limits: &wgpu::Limits, features: wgpu::Features) -> Option<String> {
     let needs = [
         ("maxStorageBufferBindingSize", limits.max_storage_buffer_binding_size, 128 << 20),

@@ -24,9 +24,10 @@ pub fn spirv(text: &str) -> Result<Vec<u8>> {
 
 /// What wgpu tells naga on a device with Vulkan 1.3, for modules that cubecl makes.
 ///
-/// From wgpu-hal 30.0.1, `vulkan/adapter.rs` (`spv::Options`) and `vulkan/device.rs` (`compile_stage`), which turns off what the
-/// module's `ShaderRuntimeChecks` do not ask for. cubecl-wgpu 0.11.3, `backend/base.rs` (`create_module`, `create_pipeline`), asks
-/// for bounded loops only, since our sources are launched in its checked mode, and for no zeros in workgroup memory.
+/// From wgpu-hal 30.0.1, `vulkan/adapter.rs` (`spv::Options`) and `vulkan/device.rs` (`compile_stage`), which turns off
+/// what the module's `ShaderRuntimeChecks` do not ask for. cubecl-wgpu 0.11.3, `backend/base.rs` (`create_module`,
+/// `create_pipeline`), asks for bounded loops only, since our sources are launched in its checked mode, and for no
+/// zeros in workgroup memory.
 fn options() -> spv::Options<'static> {
     let unchecked = BoundsCheckPolicy::Unchecked;
     // Those that every device has; no kernel needs another.

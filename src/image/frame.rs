@@ -75,8 +75,8 @@ fn pad(picture: RgbImage, side: u32) -> RgbImage {
     square
 }
 
-/// Brings weights of a picture's pixels to the positions `[h, w]` of its latents, framed as [`square`] frames the picture:
-/// each position gets the mean over the pixels that it covers, 1 for white. What padding adds gets 0.
+/// Brings weights of a picture's pixels to the positions `[h, w]` of its latents, framed as [`square`] frames the
+/// picture: each position gets the mean over the pixels that it covers, 1 for white. What padding adds gets 0.
 pub fn square_weights(weights: &GrayImage, framing: Framing, [h, w]: [usize; 2]) -> Vec<f32> {
     let (width, height) = weights.dimensions();
     let side = match framing {

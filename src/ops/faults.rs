@@ -47,8 +47,8 @@ pub(crate) fn forgive() {
     *FAULT.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
-/// Whether an error's words are those of the runtime for a device that is gone: on the way through its layers the kind of
-/// the error is lost, the words are not.
+/// Whether an error's words are those of the runtime for a device that is gone: on the way through its layers the kind
+/// of the error is lost, the words are not.
 pub(crate) fn is_loss(words: &str) -> bool {
     words.contains("device is poisoned") || words.contains("device was lost")
 }

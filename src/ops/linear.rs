@@ -24,8 +24,8 @@ pub fn linear<const D: usize>(x: &Var<D>, layer: &Linear) -> Var<D> {
     recorded(x, layer, None)
 }
 
-/// [`linear`] with a `residual` `[.., out]` added: one kernel instead of two, and a tensor less at that moment. The residual's
-/// gradient is that of the result.
+/// [`linear`] with a `residual` `[.., out]` added: one kernel instead of two, and a tensor less at that moment. The
+/// residual's gradient is that of the result.
 pub fn linear_add<const D: usize>(x: &Var<D>, layer: &Linear, residual: &Var<D>) -> Var<D> {
     recorded(x, layer, Some(residual))
 }

@@ -1,12 +1,13 @@
 //! The operations that the models are made of, and where speed lives.
 //!
-//! Model code calls only these functions, on [`Var`]s. Feature maps are channels-last, `[B, H, W, C]`, everywhere: linear
-//! layers, 1x1 convolutions and attention then need no transposition, and Burn's own convolution works in that layout.
+//! Model code calls only these functions, on [`Var`]s. Feature maps are channels-last, `[B, H, W, C]`, everywhere:
+//! linear layers, 1x1 convolutions and attention then need no transposition, and Burn's own convolution works in that
+//! layout.
 //!
-//! Each op has a plain composition of Burn ops (the reference, which runs on every device) and, where it pays, a kernel of
-//! our own behind the same function: `cpu` for Burn's `flex` device, `wgsl` for wgpu devices; `backend` says which is used.
-//! [`with_reference`] switches the kernels off, so that tests can hold one against the other. Each op also knows its own
-//! backward (see [`grad`]).
+//! Each op has a plain composition of Burn ops (the reference, which runs on every device) and, where it pays, a kernel
+//! of our own behind the same function: `cpu` for Burn's `flex` device, `wgsl` for wgpu devices; `backend` says which
+//! is used. [`with_reference`] switches the kernels off, so that tests can hold one against the other. Each op also
+//! knows its own backward (see [`grad`]).
 
 mod activation;
 mod attention;

@@ -55,7 +55,8 @@ fn grouped(x: &Var<4>, norm: &Norm, with_silu: bool) -> Var<4> {
     }
 }
 
-/// The result `y` of a normalisation of `x`, both seen in `E` axes, whose `backward` makes the gradient to `x` from that to `y`.
+/// The result `y` of a normalisation of `x`, both seen in `E` axes, whose `backward` makes the gradient to `x` from
+/// that to `y`.
 fn recorded<const D: usize, const E: usize>(
     x: &Var<D>,
     y: Tensor<E>,

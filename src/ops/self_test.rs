@@ -1,8 +1,9 @@
-//! Whether a device computes what it should: every kind of op and its gradient, on known numbers, against loops on the host.
+//! Whether a device computes what it should: every kind of op and its gradient, on known numbers, against loops on the
+//! host.
 //!
-//! Drivers are wrong now and then, and a browser only logs a kernel that its compiler refuses; neither must be found out after
-//! an hour of training. Values are compared with plain loops in f64, gradients with the slope of those loops along a fixed
-//! direction, so nothing here trusts what it tests.
+//! Drivers are wrong now and then, and a browser only logs a kernel that its compiler refuses; neither must be found
+//! out after an hour of training. Values are compared with plain loops in f64, gradients with the slope of those loops
+//! along a fixed direction, so nothing here trusts what it tests.
 
 use burn::tensor::{Bytes, DType, Device, Tensor, TensorData};
 use half::f16;
@@ -227,7 +228,8 @@ fn plus_residual(y: Vec<f64>) -> Vec<f64> {
     y.into_iter().zip(residual).map(|(y, residual)| y + residual).collect()
 }
 
-/// Runs every case on the device; gives the largest difference from the loops on the host, relative to the largest value.
+/// Runs every case on the device; gives the largest difference from the loops on the host, relative to the largest
+/// value.
 ///
 /// # Errors
 /// [`Error::Gpu`] with the ops that are wrong, or because the device failed.

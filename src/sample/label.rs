@@ -1,7 +1,7 @@
 //! The text that a PNG carries: everything needed to make the picture again.
 //!
-//! Once in our own keys, and once as `parameters` in the form that AUTOMATIC1111's web UI introduced and most programs for
-//! generated pictures read (`modules/processing.py`, `create_infotext`).
+//! Once in our own keys, and once as `parameters` in the form that AUTOMATIC1111's web UI introduced and most programs
+//! for generated pictures read (`modules/processing.py`, `create_infotext`).
 
 use crate::config::SampleConfig;
 

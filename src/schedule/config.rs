@@ -1,10 +1,10 @@
 //! `scheduler_config.json`: what a model says about its noise.
 //!
-//! Names are those of diffusers; fields that it has and we do not use are ignored. Where a field is absent, its value is the default of the diffusers class concerned. The
-//! classes agree on nearly everything (SD 1.5's is `PNDMScheduler`); where they do not, the field is an `Option`, and
-//! each sampler fills in its own class's default. That is what upstream's `from_config` does when one scheduler is made
-//! from another's file: values that the file does not state are not handed over (`configuration_utils.py`,
-//! `_use_default_values`).
+//! Names are those of diffusers; fields that it has and we do not use are ignored. Where a field is absent, its value
+//! is the default of the diffusers class concerned. The classes agree on nearly everything (SD 1.5's is
+//! `PNDMScheduler`); where they do not, the field is an `Option`, and each sampler fills in its own class's default.
+//! That is what upstream's `from_config` does when one scheduler is made from another's file: values that the file does
+//! not state are not handed over (`configuration_utils.py`, `_use_default_values`).
 
 use serde::Deserialize;
 

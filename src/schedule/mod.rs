@@ -3,8 +3,8 @@
 //! What enters is a model's `scheduler_config.json` ([`SchedulerConfig`]). From it [`NoiseSchedule`] mixes latents with
 //! noise and gives the training target (DDPM, arXiv 2006.11239; upstream `scheduling_ddpm.py`), and [`Sampler`] turns
 //! the U-Net's outputs into the next, less noisy sample. The samplers equal the schedulers of diffusers 0.42.1
-//! (<https://github.com/huggingface/diffusers/tree/v0.42.1/src/diffusers/schedulers>) step by step; coefficients are host
-//! numbers in f64, and a step is a few multiplications and additions of tensors.
+//! (<https://github.com/huggingface/diffusers/tree/v0.42.1/src/diffusers/schedulers>) step by step; coefficients are
+//! host numbers in f64, and a step is a few multiplications and additions of tensors.
 
 mod config;
 mod ddim;

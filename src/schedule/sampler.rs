@@ -41,8 +41,8 @@ impl Sampler {
     /// Plans `steps` steps, with Karras's noise levels if `karras`.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] for zero steps or more than the model has timesteps, [`Error::Usage`] for Karras's noise levels
-    /// with a sampler that cannot have them.
+    /// [`Error::OutOfRange`] for zero steps or more than the model has timesteps, [`Error::Usage`] for Karras's noise
+    /// levels with a sampler that cannot have them.
     pub fn new(kind: SamplerKind, karras: bool, config: &SchedulerConfig, steps: usize) -> Result<Self> {
         let train = config.num_train_timesteps;
         if !(1..=train).contains(&steps) {

@@ -16,8 +16,8 @@ pub struct NoiseSchedule {
 }
 
 impl NoiseSchedule {
-    /// Computes the schedule, with the roundings of PyTorch: betas, alphas and the table are f32, the running product is
-    /// f64 (ATen's accumulator for f32 on the CPU). With PyTorch on an x86 CPU the table is equal bit by bit.
+    /// Computes the schedule, with the roundings of PyTorch: betas, alphas and the table are f32, the running product
+    /// is f64 (ATen's accumulator for f32 on the CPU). With PyTorch on an x86 CPU the table is equal bit by bit.
     pub fn new(config: &SchedulerConfig) -> Self {
         let betas = match &config.trained_betas {
             Some(betas) => betas.clone(),

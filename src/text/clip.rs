@@ -144,8 +144,8 @@ impl ClipTextModel {
         Ok(Self { token_embedding, position_embedding, layers, final_layer_norm })
     }
 
-    /// Hidden states `[B, T, D]` of token embeddings `[B, T, D]`. With `recompute`, layers are run again in the backward
-    /// pass instead of being remembered.
+    /// Hidden states `[B, T, D]` of token embeddings `[B, T, D]`. With `recompute`, layers are run again in the
+    /// backward pass instead of being remembered.
     pub fn forward(&self, embeddings: &Var<3>, recompute: bool) -> Var<3> {
         let [batch, length, _] = embeddings.dims();
         let positions = self.position_embedding.clone().narrow(0, 0, length).unsqueeze::<3>().repeat_dim(0, batch);

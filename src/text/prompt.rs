@@ -1,8 +1,8 @@
 //! From a prompt's text to ids: the one place, for training and generation alike.
 //!
-//! Learned words are found in the text itself, before anything is a token ([`scan`](super::scan)), and expanded to ids: a
-//! word of K vectors is K ids in a row or left out altogether. Whatever else a prompt may come to express (weights of its
-//! parts, for example) would be read here too, and kept in [`Prompt`].
+//! Learned words are found in the text itself, before anything is a token ([`scan`](super::scan)), and expanded to ids:
+//! a word of K vectors is K ids in a row or left out altogether. Whatever else a prompt may come to express (weights of
+//! its parts, for example) would be read here too, and kept in [`Prompt`].
 
 use std::ops::Range;
 
@@ -76,7 +76,8 @@ impl Tokenizers {
         Prompt { encoders: self.0.iter().map(|tokenizer| tokenizer.prompt(text)).collect() }
     }
 
-    /// Registers a word of `vectors` vectors with all of them; returns the first of its rows in the table of learned rows.
+    /// Registers a word of `vectors` vectors with all of them; returns the first of its rows in the table of learned
+    /// rows.
     ///
     /// # Errors
     /// Those of [`ClipTokenizer::add_word`]; then none of them knows the word.

@@ -1,8 +1,8 @@
 //! Where learned words occur in a text.
 //!
-//! Words are found in the text itself and not among its tokens. CLIP's text has no case, so a word is found in any case;
-//! a word that begins or ends with a letter must begin or end at a word's edge, so `cat` is not in "category"; and of
-//! words that begin at the same place the longest is meant.
+//! Words are found in the text itself and not among its tokens. CLIP's text has no case, so a word is found in any
+//! case; a word that begins or ends with a letter must begin or end at a word's edge, so `cat` is not in "category";
+//! and of words that begin at the same place the longest is meant.
 
 use std::ops::Range;
 

@@ -1,8 +1,8 @@
 //! CLIP's tokenizer, with room for learned words.
 //!
 //! Text becomes ids as `CLIPTokenizer` of transformers 5 does it (through the `tokenizers` crate, on the same regular
-//! expression engine natively and in a browser). Learned words are registered here; how they are found in a prompt is for
-//! [`prompt`](super::prompt) to say.
+//! expression engine natively and in a browser). Learned words are registered here; how they are found in a prompt is
+//! for [`prompt`](super::prompt) to say.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -151,8 +151,8 @@ impl ClipTokenizer {
         Ok((first - self.first_free) as usize)
     }
 
-    /// Forgets a learned word. The rows of the words after it move up; gives the rows that are free now, none if no word
-    /// has this name.
+    /// Forgets a learned word. The rows of the words after it move up; gives the rows that are free now, none if no
+    /// word has this name.
     pub fn remove_word(&mut self, token: &str) -> Option<Range<usize>> {
         let key = token.to_lowercase();
         let at = self.words.iter().position(|word| word.key == key)?;

@@ -1,4 +1,5 @@
-//! What a model's vocabulary reveals about a vector: how long the model's own vectors are, and which of its words are near.
+//! What a model's vocabulary reveals about a vector: how long the model's own vectors are, and which of its words are
+//! near.
 
 use crate::base::math::{median, norm};
 use crate::parts::Part;

@@ -31,8 +31,9 @@ pub fn recomputes(config: &TrainConfig, model: &ModelConfig) -> bool {
     }
 }
 
-/// Refuses settings that do not make sense for a model, given its configuration and its tokenizer with the embeddings that
-/// are known already. Needs no weights, so a front end can ask before it loads them; a job asks for those that do not.
+/// Refuses settings that do not make sense for a model, given its configuration and its tokenizer with the embeddings
+/// that are known already. Needs no weights, so a front end can ask before it loads them; a job asks for those that do
+/// not.
 ///
 /// # Errors
 /// [`Error::OutOfRange`], [`Error::Usage`], [`Error::InitialiserTooLong`].

@@ -67,8 +67,8 @@ impl Choices {
         Ok(samples.collect())
     }
 
-    /// A fixed evaluation batch: every picture in turn, timesteps spread evenly, all else drawn once. Empty where there are
-    /// no pictures.
+    /// A fixed evaluation batch: every picture in turn, timesteps spread evenly, all else drawn once. Empty where there
+    /// are no pictures.
     pub fn evaluation(&self, dataset: &Dataset) -> Vec<Sample> {
         if dataset.pictures.is_empty() {
             return Vec::new();

@@ -1,5 +1,5 @@
-//! What a run is measured by: the loss on fixed batches, and whether it has settled. (Which samples a batch has is decided in
-//! `choices`.)
+//! What a run is measured by: the loss on fixed batches, and whether it has settled. (Which samples a batch has is
+//! decided in `choices`.)
 
 use super::choices::Choices;
 use super::counts::Counts;

@@ -10,8 +10,9 @@ use crate::{Error, Result};
 
 /// The initial rows, and a note of where they come from.
 ///
-/// A phrase of n tokens fills K >= n vectors in order, each token taking a run of about K/n, as A1111 does. An embedding is
-/// taken row by row, its last row repeated. With neither, rows are drawn with the mean and deviation of the vocabulary's.
+/// A phrase of n tokens fills K >= n vectors in order, each token taking a run of about K/n, as A1111 does. An
+/// embedding is taken row by row, its last row repeated. With neither, rows are drawn with the mean and deviation of
+/// the vocabulary's.
 pub(super) fn rows(config: &TrainConfig, init: &Init, model: &Model) -> Result<(Rows, String)> {
     let mut draws = Noise::new(config.seed).draws(0, Stream::Init);
     let of_encoder = |(i, encoder)| for_encoder(config, init, i, encoder, &mut draws);

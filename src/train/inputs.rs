@@ -13,8 +13,8 @@ use crate::model::Model;
 use crate::setting::Setting;
 use crate::text::Rows;
 
-/// Settings that may change before a run resumes: they decide what is shown and saved, and what happens in trouble that is
-/// still to come.
+/// Settings that may change before a run resumes: they decide what is shown and saved, and what happens in trouble that
+/// is still to come.
 const FREE: [&str; 4] = ["preview-every", "preview-prompt", "save-every", "on-divergence"];
 
 /// The name of a replay's hash.
@@ -23,7 +23,8 @@ const REPLAY: &str = "the file of choices (--replay)";
 /// What a run was started with.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Inputs {
-    /// The settings as text, by the names that the user gave them: read as numbers they might come back off by one digit.
+    /// The settings as text, by the names that the user gave them: read as numbers they might come back off by one
+    /// digit.
     config: BTreeMap<String, String>,
     /// Hashes of everything else, by what to call it.
     hashes: BTreeMap<String, String>,

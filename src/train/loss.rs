@@ -29,8 +29,8 @@ impl DiffusionLoss {
         self.recompute
     }
 
-    /// The loss of some samples, whose captions are `prompts`, `[1]`: the mean over all samples, channels and positions, each
-    /// multiplied by its weight.
+    /// The loss of some samples, whose captions are `prompts`, `[1]`: the mean over all samples, channels and
+    /// positions, each multiplied by its weight.
     pub fn of(&self, samples: &[Sample], prompts: &[Prompt], rows: &Var<2>) -> Var<1> {
         let model = &self.model;
         let [height, width] = samples[0].size;
@@ -49,8 +49,8 @@ impl DiffusionLoss {
         mse(&prediction, target, self.weights(samples, &timesteps))
     }
 
-    /// The weights of the squared errors, `[B, 1, 1, 1]` or, if a sample is weighted by position, `[B, h, w, 1]`; none if all
-    /// are 1.
+    /// The weights of the squared errors, `[B, 1, 1, 1]` or, if a sample is weighted by position, `[B, h, w, 1]`; none
+    /// if all are 1.
     fn weights(&self, samples: &[Sample], timesteps: &[usize]) -> Option<Tensor<4>> {
         let by_position = samples.iter().any(|sample| sample.weights.is_some());
         if self.snr_gamma.is_none() && !by_position {

@@ -155,8 +155,8 @@ impl Optimiser {
 
     /// Moves the rows against `gradient`, the gradient of the loss to [`rows`](Self::rows).
     ///
-    /// Gives false, and leaves everything as it was, if a number would come out that is not finite: a finite gradient whose
-    /// square overflows is enough.
+    /// Gives false, and leaves everything as it was, if a number would come out that is not finite: a finite gradient
+    /// whose square overflows is enough.
     #[must_use]
     pub fn step(&mut self, gradient: &[f32], lr: f64) -> bool {
         let before = self.clone();
@@ -193,8 +193,8 @@ impl Optimiser {
                     *row -= size * *m / (v.sqrt() / root + *eps as f32);
                 }
             }
-            // Direction-only optimisation, arXiv 2512.13672: rows are `scale` times unit vectors u, and the gradient to u
-            // is `scale` times that to the row.
+            // Direction-only optimisation, arXiv 2512.13672: rows are `scale` times unit vectors u, and the gradient to
+            // u is `scale` times that to the row.
             RecipeState::Direction { initial, m, beta, kappa, scales } => {
                 let correction = 1.0 - beta.powi(self.steps);
                 for (k, (place, scale)) in self.places.iter().zip(scales.iter()).enumerate() {

@@ -1,8 +1,9 @@
 //! The sentences that an embedding is learned in.
 //!
-//! A picture is shown with a sentence drawn at random, so that the vector takes on the thing and not one way of speaking of
-//! it (arXiv 2208.01618, section 4 and appendix). As in diffusers, kohya and A1111 there are 27 for a thing and 19 for a
-//! style; the wording is our own. `{}` is where the placeholder token goes; A1111's `[name]` is understood in files.
+//! A picture is shown with a sentence drawn at random, so that the vector takes on the thing and not one way of
+//! speaking of it (arXiv 2208.01618, section 4 and appendix). As in diffusers, kohya and A1111 there are 27 for a thing
+//! and 19 for a style; the wording is our own. `{}` is where the placeholder token goes; A1111's `[name]` is understood
+//! in files.
 
 use crate::config::Kind;
 use crate::error::{Error, Result};
@@ -74,7 +75,8 @@ pub fn fill(template: &str, token: &str) -> String {
     template.replacen("{}", token, 1)
 }
 
-/// Reads one sentence, from a template file or a caption: there must be one slot, `{}` or `[name]`; it is returned as `{}`.
+/// Reads one sentence, from a template file or a caption: there must be one slot, `{}` or `[name]`; it is returned as
+/// `{}`.
 ///
 /// # Errors
 /// What is wrong, for a message that names the place.

@@ -126,8 +126,8 @@ impl Unet {
         Stored::of_tensor(self.conv_in.weight.dtype())
     }
 
-    /// Predicts noise (or velocity) `[B, H, W, 4]` in `sample` `[B, H, W, 4]`, each sample at its own timestep, for prompts
-    /// with hidden states `context` `[B, T, D]`.
+    /// Predicts noise (or velocity) `[B, H, W, 4]` in `sample` `[B, H, W, 4]`, each sample at its own timestep, for
+    /// prompts with hidden states `context` `[B, T, D]`.
     ///
     /// With `recompute`, blocks remember only their inputs and are run again in the backward pass.
     pub fn forward(&self, sample: &Tensor<4>, timesteps: &[f32], context: &Var<3>, recompute: bool) -> Var<4> {

@@ -1,8 +1,8 @@
 //! The autoencoder: pictures to latents and back.
 //!
 //! Follows `AutoencoderKL` of diffusers
-//! (<https://github.com/huggingface/diffusers/blob/v0.42.1/src/diffusers/models/autoencoders/autoencoder_kl.py>). Names of
-//! fields are names of weights. Nothing is ever differentiated here.
+//! (<https://github.com/huggingface/diffusers/blob/v0.42.1/src/diffusers/models/autoencoders/autoencoder_kl.py>). Names
+//! of fields are names of weights. Nothing is ever differentiated here.
 
 mod config;
 pub mod graph;
@@ -92,7 +92,8 @@ async fn resnets(weights: &Weights<'_>, stage: &Stage, groups: usize) -> Result<
     Ok(resnets)
 }
 
-/// What the encoder says of a picture's latents: a normal distribution for each element, `[B, h, w, 4]`, not yet scaled.
+/// What the encoder says of a picture's latents: a normal distribution for each element, `[B, h, w, 4]`, not yet
+/// scaled.
 pub struct Posterior {
     /// The means.
     pub mean: Tensor<4>,

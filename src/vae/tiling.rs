@@ -1,8 +1,8 @@
 //! The autoencoder on pictures that are larger than it was trained on, a tile at a time.
 //!
 //! Memory then grows with the tile and not with the picture. Tiles overlap by a quarter and are blended linearly, as
-//! `AutoencoderKL.tiled_decode` and `tiled_encode` of diffusers do; a tile is normalised on its own, so the result differs a
-//! little from that of the whole. Blending happens on the host, where results go anyway.
+//! `AutoencoderKL.tiled_decode` and `tiled_encode` of diffusers do; a tile is normalised on its own, so the result
+//! differs a little from that of the whole. Blending happens on the host, where results go anyway.
 
 use burn::tensor::Tensor;
 
@@ -34,8 +34,8 @@ struct Side {
 }
 
 impl Side {
-    /// Where tiles begin. The last one ends the side. diffusers adds another where only the overlap is left: it blends the
-    /// last tile with one that sees nothing else, and ends up further from the result without tiles.
+    /// Where tiles begin. The last one ends the side. diffusers adds another where only the overlap is left: it blends
+    /// the last tile with one that sees nothing else, and ends up further from the result without tiles.
     fn starts(&self) -> impl Iterator<Item = usize> + use<> {
         let overlap = self.tile - self.step;
         (0..self.length.saturating_sub(overlap).max(1)).step_by(self.step)
@@ -50,8 +50,8 @@ pub async fn decode(decoder: &VaeDecoder, latents: &Tensor<4>, tile: usize) -> R
     tiled(latents, tile, async |part| platform_map(decoder.decode(&part)).await).await
 }
 
-/// Means and standard deviations of a picture's latents `[1, H, W, 3]`, side by side in the channels, in tiles of `tile` pixels if
-/// it is larger. What is blended are the logarithms of the variances, as in diffusers.
+/// Means and standard deviations of a picture's latents `[1, H, W, 3]`, side by side in the channels, in tiles of
+/// `tile` pixels if it is larger. What is blended are the logarithms of the variances, as in diffusers.
 ///
 /// # Errors
 /// Those of the device.

@@ -9,8 +9,8 @@ use crate::config::{Kind, SampleConfig, SamplerKind, TrainConfig};
 use crate::event::Part;
 use crate::source::settings::HUB;
 
-/// The page shows previews more often than the command line makes them: there they are files for later, here they are what
-/// one watches.
+/// The page shows previews more often than the command line makes them: there they are files for later, here they are
+/// what one watches.
 const PREVIEW_EVERY: u32 = 50;
 
 /// Something that can be chosen.
@@ -20,8 +20,9 @@ struct Choice {
     label: &'static str,
 }
 
-/// `{training, pictures, kind, sampler, parts, hub}`: the two default configurations (fields as in settings files), the choices
-/// `[{value, label}]` for two of their fields, what people call the parts of a model that events name, and the Hub's address.
+/// `{training, pictures, kind, sampler, parts, hub}`: the two default configurations (fields as in settings files), the
+/// choices `[{value, label}]` for two of their fields, what people call the parts of a model that events name, and the
+/// Hub's address.
 #[wasm_bindgen]
 pub fn choices() -> Result<JsValue, JsValue> {
     let parts = Part::ALL.map(|part| json!({"value": part, "label": part.label()}));

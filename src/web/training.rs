@@ -27,8 +27,8 @@ impl Training {
         next(self.job.next().await)
     }
 
-    /// The preview that the last `preview` event announced, as a PNG that carries its settings; `undefined` if it was taken
-    /// already.
+    /// The preview that the last `preview` event announced, as a PNG that carries its settings; `undefined` if it was
+    /// taken already.
     pub fn preview(&mut self) -> Result<Option<Vec<u8>>, JsValue> {
         let Some((step, picture)) = self.job.take_preview() else { return Ok(None) };
         let config = self.job.preview_config();

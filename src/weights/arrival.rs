@@ -1,8 +1,9 @@
 //! Whether weights are on the device as they were in the file.
 //!
-//! Uploads can fail silently: tensors sent in a burst were found to be zeros on the GPU (cubecl#1120), and a browser may
-//! drop what it has no memory for. So the first and last values of every sixteenth weight are read back, in one go, before a
-//! part of a model counts as loaded. Each of these weights is widened for the comparison, so that kernel is checked too.
+//! Uploads can fail silently: tensors sent in a burst were found to be zeros on the GPU (cubecl#1120), and a browser
+//! may drop what it has no memory for. So the first and last values of every sixteenth weight are read back, in one go,
+//! before a part of a model counts as loaded. Each of these weights is widened for the comparison, so that kernel is
+//! checked too.
 
 use std::cell::{Cell, RefCell};
 
@@ -71,7 +72,8 @@ impl Arrival {
         for (path, ends) in &sent {
             let (piece, after) = rest.split_at(ends.len().min(rest.len()));
             rest = after;
-            // Subnormal halves may become zeros in the upload; NaN is equal to nothing, so bits are compared where values differ.
+            // Subnormal halves may become zeros in the upload; NaN is equal to nothing, so bits are compared where
+            // values differ.
             let same = |a: f32, b: f32| a == b || a.to_bits() == b.to_bits() || (a - b).abs() < 6.2e-5;
             if piece.len() != ends.len() || !ends.iter().zip(piece).all(|(a, b)| same(*a, *b)) {
                 damaged.push(path.as_str());

@@ -19,7 +19,8 @@ struct Index {
 /// The files with a part's weights; none if there are no such files.
 ///
 /// # Errors
-/// [`Error::BadFile`] for an index that cannot be read, [`Error::ModelPartMissing`] for one whose files are not all there.
+/// [`Error::BadFile`] for an index that cannot be read, [`Error::ModelPartMissing`] for one whose files are not all
+/// there.
 pub async fn find(source: &dyn Source, part: Part) -> Result<Option<Vec<String>>> {
     for paths in Precision::ALL.into_iter().filter_map(|precision| part.weights(precision)) {
         if source.length(&paths.whole).await?.is_some() {

@@ -1,7 +1,8 @@
 //! Weights from safetensors files, one tensor at a time, checked against what the configuration asks for.
 //!
-//! A module asks for its weights by the names that diffusers gives them, so the path of a weight in the file is the path
-//! of a field in the code. Weights that are missing, left over or of another shape are collected and reported together.
+//! A module asks for its weights by the names that diffusers gives them, so the path of a weight in the file is the
+//! path of a field in the code. Weights that are missing, left over or of another shape are collected and reported
+//! together.
 
 mod arrival;
 mod digest;
@@ -58,7 +59,8 @@ struct Files<'a> {
     places: BTreeMap<String, usize>,
     /// What modules ask for, where nothing is read and only their requests are recorded.
     requests: Option<RefCell<BTreeMap<String, WeightRequest>>>,
-    /// Weights that were sent before they were asked for ([`Weights::send_in_order`]), each a `Weight<1>` or `Weight<2>`.
+    /// Weights that were sent before they were asked for ([`Weights::send_in_order`]), each a `Weight<1>` or
+    /// `Weight<2>`.
     ahead: RefCell<BTreeMap<String, Box<dyn Any>>>,
     /// The hash of the files, while they are read from the beginning to the end.
     digest: RefCell<Option<Digest>>,
@@ -77,7 +79,8 @@ impl<'a> Weights<'a> {
     /// Opens the weights of one part of a model: one file, or several with an index.
     ///
     /// # Errors
-    /// [`Error::ModelPartMissing`] if there are none, [`Error::BadFile`] if a file is not safetensors, or a weight is in two.
+    /// [`Error::ModelPartMissing`] if there are none, [`Error::BadFile`] if a file is not safetensors, or a weight is
+    /// in two.
     pub async fn open(
         source: &'a dyn Source,
         part: Part,
@@ -141,8 +144,8 @@ impl<'a> Weights<'a> {
         self.file.requests.as_ref().map(RefCell::take).unwrap_or_default()
     }
 
-    /// Sends weights that will be asked for, in the order in which they lie in the files, and gives the SHA-256 of the files,
-    /// one after the other: each byte is read once. Modules get them from memory afterwards.
+    /// Sends weights that will be asked for, in the order in which they lie in the files, and gives the SHA-256 of the
+    /// files, one after the other: each byte is read once. Modules get them from memory afterwards.
     ///
     /// # Errors
     /// Those of reading, and of a device that was lost.
@@ -206,7 +209,8 @@ impl<'a> Weights<'a> {
     /// Ends the loading of this part.
     ///
     /// # Errors
-    /// [`Error::BadWeights`] with every missing, mis-shaped and left-over weight; [`Error::Gpu`] if some did not arrive.
+    /// [`Error::BadWeights`] with every missing, mis-shaped and left-over weight; [`Error::Gpu`] if some did not
+    /// arrive.
     pub async fn finish(&self) -> Result<()> {
         self.finish_except(&[]).await
     }

@@ -13,8 +13,8 @@ use crate::{Error, Result};
 /// Bytes of a value.
 const HALF: u64 = 2;
 
-/// The configuration of a model, and weight files in half precision whose values are drawn when they are read. Each is a
-/// function of its name and place, so reading again gives the same.
+/// The configuration of a model, and weight files in half precision whose values are drawn when they are read. Each is
+/// a function of its name and place, so reading again gives the same.
 pub struct Random {
     configs: Rc<dyn Source>,
     files: BTreeMap<String, File>,

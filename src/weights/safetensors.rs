@@ -1,7 +1,7 @@
 //! The header of a safetensors file, read on its own so that the data can follow one tensor at a time.
 //!
-//! What a header may say is decided in [`embedding::safetensors`](crate::embedding::safetensors), for files of any kind;
-//! here it is fetched, and files that were taken for one by mistake are named.
+//! What a header may say is decided in [`embedding::safetensors`](crate::embedding::safetensors), for files of any
+//! kind; here it is fetched, and files that were taken for one by mistake are named.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -14,8 +14,8 @@ pub enum Storage {
     AsFile,
     /// Everything as f32: twice the memory, no conversions. Pays for small models.
     F32,
-    /// Matrices and tables as f16: half the memory of a file in f32. Vectors stay as they are, and so does a weight with
-    /// values that f16 does not have.
+    /// Matrices and tables as f16: half the memory of a file in f32. Vectors stay as they are, and so does a weight
+    /// with values that f16 does not have.
     F16,
 }
 
@@ -40,8 +40,8 @@ pub enum Stored {
 }
 
 impl Stored {
-    /// How values of a type in a file (one of [`FLOATS`](super::values::FLOATS)) are stored, where one weight is kept in
-    /// this way.
+    /// How values of a type in a file (one of [`FLOATS`](super::values::FLOATS)) are stored, where one weight is kept
+    /// in this way.
     pub(super) fn of(dtype: &str, storage: Storage) -> Self {
         match (dtype, storage) {
             ("F16", Storage::AsFile) | (_, Storage::F16) => Stored::F16,

@@ -1,7 +1,7 @@
 //! A weight on its way to the device, in pieces: the host never holds a large one whole.
 //!
-//! In a browser this is what keeps the engine's memory small: there it only ever grows, and large blocks that come and go
-//! leave holes that nothing fits into.
+//! In a browser this is what keeps the engine's memory small: there it only ever grows, and large blocks that come and
+//! go leave holes that nothing fits into.
 
 use burn::tensor::{Bytes, DType, Device, Shape, Tensor, TensorData};
 use burn_wgpu::{CubeBackend, CubeTensor};

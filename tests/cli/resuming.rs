@@ -304,7 +304,8 @@ fn a_run_that_is_killed_again_and_again_ends_where_a_whole_one_does() {
     println!("{made} kills, {ends} runs ended; a whole one takes {whole:?}");
 }
 
-/// A state that the program wrote at commit 66a0536, before its parts wrote themselves: `tests/fixtures/README.md` says how.
+/// A state that the program wrote at commit 66a0536, before its parts wrote themselves: `tests/fixtures/README.md` says
+/// how.
 #[test]
 fn a_state_of_the_last_version_resumes_to_what_an_undisturbed_run_learns() {
     let place = Place::new();

@@ -1,7 +1,7 @@
 //! Models in one file and in shards, against the folders that they are made of.
 //!
-//! `checkpoint-*.json` say which names and shapes files in the original layout have, and what diffusers' own converters make
-//! of each (`tests/fixtures/reference/checkpoints.py`).
+//! `checkpoint-*.json` say which names and shapes files in the original layout have, and what diffusers' own converters
+//! make of each (`tests/fixtures/reference/checkpoints.py`).
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

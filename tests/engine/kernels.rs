@@ -100,8 +100,8 @@ fn linear_layers_equal_their_twin() {
     });
 }
 
-/// Two layers of one input, the second on top of the first: what comes back through the second is added to what came back
-/// before. And a layer on top of its own input, where the same values would be bound twice.
+/// Two layers of one input, the second on top of the first: what comes back through the second is added to what came
+/// back before. And a layer on top of its own input, where the same values would be bound twice.
 #[test]
 fn gradients_that_meet_in_a_linear_layer_are_added_there() {
     with_tiles_and_blocks(|place| {
@@ -232,8 +232,8 @@ fn group_normalisations_equal_their_twin() {
 #[test]
 fn attentions_equal_their_twin() {
     on_the_gpu(|place| {
-        // Samples, queries, keys, heads, width of a head: each width, sizes that end anywhere in a tile, few keys for many
-        // queries.
+        // Samples, queries, keys, heads, width of a head: each width, sizes that end anywhere in a tile, few keys for
+        // many queries.
         let sizes = [
             (1, 64, 64, 2, 40),
             (2, 65, 77, 2, 12),

@@ -1,7 +1,8 @@
 //! The engine against PyTorch, diffusers and transformers, on both devices.
 //!
-//! `tests/fixtures/` holds what those libraries computed and the pinned script that made it. Every comparison runs on `cpu`
-//! (Burn's `flex` with our kernels), on the plain compositions, and on `gpu` (wgpu; Mesa's lavapipe where there is no GPU).
+//! `tests/fixtures/` holds what those libraries computed and the pinned script that made it. Every comparison runs on
+//! `cpu` (Burn's `flex` with our kernels), on the plain compositions, and on `gpu` (wgpu; Mesa's lavapipe where there
+//! is no GPU).
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 

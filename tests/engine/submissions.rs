@@ -23,7 +23,8 @@ fn results<const D: usize>(shapes: &[[usize; D]], device: &Device, op: &dyn Fn(&
     results
 }
 
-/// Runs an op as it is and with submissions of at most `budget`; gives both results and what was dispatched the second time.
+/// Runs an op as it is and with submissions of at most `budget`; gives both results and what was dispatched the second
+/// time.
 fn both<const D: usize>(
     place: &Place,
     budget: u64,

@@ -17,7 +17,8 @@ pub(super) struct FinishedRun {
 }
 
 impl FinishedRun {
-    /// The run in the folder, if all its steps are made and everything is written: it may have been killed between the two.
+    /// The run in the folder, if all its steps are made and everything is written: it may have been killed between the
+    /// two.
     pub fn of(state: &RunState, request: &Request<'_>, job: &TrainJob) -> Option<Self> {
         let path = request.folder.join(names::EMBEDDING);
         let made = state.step() >= request.config().steps || (state.converged() && state.step() == state.steps());

@@ -28,7 +28,8 @@ pub(super) fn init(typed: Option<&str>) -> Result<Init> {
     })
 }
 
-/// Reads everything else that `train` was given, and what the user should know about it; `side` is what the model trains at.
+/// Reads everything else that `train` was given, and what the user should know about it; `side` is what the model
+/// trains at.
 pub(super) fn gather(args: &TrainArgs, init: Init, side: u32) -> Result<(TrainInput, Vec<Event>)> {
     let mut events = Vec::new();
     let templates = match &args.template {

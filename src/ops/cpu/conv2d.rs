@@ -1,8 +1,8 @@
 //! Convolutions of channels-last feature maps as products of their windows with the weight.
 //!
-//! The gradient to the input is a convolution, too: of the gradient, with the taps of the window that reached a pixel. With
-//! a stride those are other taps for pixels in other phases of it, so each phase is a product of its own, and nothing is
-//! multiplied with the zeros between strides.
+//! The gradient to the input is a convolution, too: of the gradient, with the taps of the window that reached a pixel.
+//! With a stride those are other taps for pixels in other phases of it, so each phase is a product of its own, and
+//! nothing is multiplied with the zeros between strides.
 
 use std::ops::Range;
 
@@ -58,7 +58,8 @@ impl Rows for Windows<'_> {
     }
 }
 
-/// The convolution of `x` `[B, H, W, Cin]` with `weight` `[Cout, kh * kw * Cin]`, and the residual: `[B, H', W', Cout]`.
+/// The convolution of `x` `[B, H, W, Cin]` with `weight` `[Cout, kh * kw * Cin]`, and the residual: `[B, H', W',
+/// Cout]`.
 pub(crate) fn conv2d(
     x: &Tensor<4>,
     weight: &Weight<2>,
@@ -104,7 +105,8 @@ pub(crate) fn conv2d_backward(dy: &Tensor<4>, weight: &Weight<2>, geometry: Geom
 struct Phase {
     geometry: Geometry,
     grid: [usize; 2],
-    /// The taps that reach such a pixel: their numbers in the window, and from where in the output, from the place in the grid.
+    /// The taps that reach such a pixel: their numbers in the window, and from where in the output, from the place in
+    /// the grid.
     taps: Vec<(usize, [isize; 2])>,
 }
 

@@ -1,7 +1,7 @@
 //! Elementary functions written so that the compiler can vectorise loops over them.
 //!
-//! No tables and no branches: each is a polynomial on a reduced argument, accurate to a few units in the last place of f32
-//! (asserted below against the `libm` crate).
+//! No tables and no branches: each is a polynomial on a reduced argument, accurate to a few units in the last place of
+//! f32 (asserted below against the `libm` crate).
 
 /// `e^x`, by `2^n * p(r)` with `x = n ln 2 + r`. Zero below -87, large but finite above 88.
 #[inline(always)]

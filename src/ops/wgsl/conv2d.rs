@@ -79,7 +79,8 @@ pub(super) static BACKWARD: Kernel<ProductMethod, ConvSizes> = Kernel::new(
     ],
 );
 
-/// The convolution of `x` `[B, H, W, Cin]`, plus a residual `[B, H', W', Cout]`; none if it has more windows than a launch can take.
+/// The convolution of `x` `[B, H, W, Cin]`, plus a residual `[B, H', W', Cout]`; none if it has more windows than a
+/// launch can take.
 pub(in crate::ops) fn conv2d(
     x: &Tensor<4>,
     weight: &Weight<2>,

@@ -73,8 +73,8 @@ pub(in crate::ops) fn operations(axes: &[usize]) -> u64 {
 }
 
 impl<V: Variant, S: UniformSizes> Kernel<V, S> {
-    /// A launch of a variant of the kernel on these inputs, as many as it declares. `axes` are the lengths of the rows in which
-    /// the buffers lie ([`super::kernel::Row::Axis`]).
+    /// A launch of a variant of the kernel on these inputs, as many as it declares. `axes` are the lengths of the rows
+    /// in which the buffers lie ([`super::kernel::Row::Axis`]).
     pub fn launch(
         &self,
         variant: V,
@@ -100,8 +100,8 @@ impl Launch {
         Self { operations: operations(axes), ..self }
     }
 
-    /// Allows the launch to be cut along an axis of its workgroups; `first_group` is the offset of the field of its sizes that
-    /// says how many workgroups come before a dispatch.
+    /// Allows the launch to be cut along an axis of its workgroups; `first_group` is the offset of the field of its
+    /// sizes that says how many workgroups come before a dispatch.
     pub fn cut(self, axis: usize, first_group: usize) -> Self {
         Self { cut: Some(Cut { axis, first_group }), ..self }
     }
@@ -185,8 +185,8 @@ fn is_watched(device: &cubecl::Device) -> bool {
     !matches!(device, cubecl::Device::Wgpu(device) if device.kind == WgpuDeviceKind::Cpu)
 }
 
-/// Before work on a wgpu device that is left to Burn: submits what was dispatched so far, where the two would be too much for
-/// one submission.
+/// Before work on a wgpu device that is left to Burn: submits what was dispatched so far, where the two would be too
+/// much for one submission.
 pub(in crate::ops) fn submit_before<const D: usize>(tensor: &Tensor<D>, what: &'static str, operations: u64) {
     if let Some(tensor) = primitive(tensor)
         && submission::budget(is_watched(&tensor.device)).is_some()

@@ -1,7 +1,7 @@
 //! The texts in `shaders/`: one table of the files, and how a file and the parts that it imports become one text.
 //!
-//! A line such as `//#import shared/tile` names a part that a file is made of; to WGSL it is a comment. `{{ name }}` is filled
-//! in later, by [`fill`].
+//! A line such as `//#import shared/tile` names a part that a file is made of; to WGSL it is a comment. `{{ name }}` is
+//! filled in later, by [`fill`].
 
 use thiserror::Error;
 
@@ -122,8 +122,8 @@ impl Assembly<'_> {
 
 /// The text with `{{ name }}` replaced by the constant of that name.
 ///
-/// Before that, a line with `{{ row }}` in it is repeated for each number below the constant `rows`, one with `{{ quad }}` for
-/// each below `quads`.
+/// Before that, a line with `{{ row }}` in it is repeated for each number below the constant `rows`, one with `{{ quad
+/// }}` for each below `quads`.
 pub(super) fn fill(mut text: String, constants: &[(&'static str, u32)]) -> String {
     for (number, count) in [("{{ row }}", "rows"), ("{{ quad }}", "quads")] {
         if let Some((_, count)) = constants.iter().find(|(name, _)| *name == count) {

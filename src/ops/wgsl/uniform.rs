@@ -2,7 +2,8 @@
 
 use bytemuck::Pod;
 
-/// The struct in the uniform buffer of a kernel, made by [`uniform_sizes!`]; `tests/shaders.rs` holds it against the shader's.
+/// The struct in the uniform buffer of a kernel, made by [`uniform_sizes!`]; `tests/shaders.rs` holds it against the
+/// shader's.
 pub(super) trait UniformSizes: Pod {
     /// The fields, in order.
     const FIELDS: &'static [SizesField];
