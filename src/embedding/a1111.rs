@@ -20,7 +20,7 @@ pub(super) struct Facts {
     pub model: Option<String>,
 }
 
-/// The embedding in `string_to_param`, whose key means nothing (`*`); or several, which only their keys tell apart.
+/// The embedding in `string_to_param`, whose key means nothing (`*`); or several, which only their keys distinguish.
 pub(super) fn words(
     tensors: &dyn Tensors,
     facts: &Facts,

@@ -1,6 +1,6 @@
 //! Numbers out of bytes that may not be there.
 
-/// `N` bytes at `at`, if there are so many.
+/// `N` bytes at `at`, if there are that many.
 pub fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..at.checked_add(N)?)?.try_into().ok()
 }

@@ -13,7 +13,7 @@ pub enum DType {
     Bf16,
     /// IEEE 754 double precision.
     F64,
-    /// Numbers that vectors are not made of, of so many bytes each.
+    /// Numbers that vectors are not made of, with their size in bytes.
     Whole(usize),
 }
 

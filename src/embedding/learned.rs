@@ -17,10 +17,10 @@ pub enum Reading {
 /// An embedding as its file has it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FileEmbedding {
-    /// What it is called, if the file or its name says so. Free text: never a path, and to be checked before it is
+    /// What it is called, if the file or its name says so. Free text: never a path, and must be checked before it is
     /// used.
     pub token: Option<String>,
-    /// Who says so.
+    /// Where the name comes from.
     pub named_by: NamedBy,
     /// Its vectors: for one text encoder, or for two (SDXL).
     pub encoders: Vec<Vectors>,
@@ -232,7 +232,7 @@ impl FileEmbedding {
     /// The embedding for a model with one text encoder; `token` renames it, and names it if the file does not.
     ///
     /// # Errors
-    /// [`Refusal::TwoEncoders`] for an SDXL pair, [`Refusal::Unnamed`] if nobody says what it is called.
+    /// [`Refusal::TwoEncoders`] for an SDXL pair, [`Refusal::Unnamed`] if nothing says what it is called.
     pub fn into_embedding(self, token: Option<&str>) -> Result<Embedding, Refusal> {
         if self.encoders.len() != 1 {
             let width = |vectors: &Vectors| (vectors.encoder.name().to_owned(), vectors.width);

@@ -59,7 +59,7 @@ fn by_content(bytes: &[u8], extension: &str) -> Refusal {
         _ if beginning(picture::SIGNATURE) => cut("a PNG"),
         _ if beginning(torch::LEGACY) => cut("a torch stream"),
         _ if beginning(b"PK\x03\x04") => cut("a zip archive"),
-        // A length and nothing, or no header after it: only the name says what it should be.
+        // A length and nothing, or no header after it: only the file's name says what it should be.
         _ if promised && bytes.len() < 9 => cut("a safetensors file"),
         Mistaken::Unknown(_) if promised => {
             let length = super::cursor::le64(bytes, 0).unwrap_or_default();

@@ -220,7 +220,7 @@ impl Mistaken {
         found.map(|(_, mistaken)| mistaken.clone())
     }
 
-    /// Names a pickle by the keys that stand in it as text, without reading it.
+    /// Names a pickle by the keys that it contains as text, without interpreting it.
     pub(super) fn by_text(bytes: &[u8]) -> Option<Self> {
         let marks = KEYS.iter().flat_map(|(marks, mistaken)| marks.iter().map(move |mark| (mark, mistaken)));
         // Only marks that are long enough not to occur by chance.

@@ -190,7 +190,7 @@ impl Refusal {
     }
 }
 
-/// A text from a file as it may stand in a message: quoted, escaped, and not longer than a line.
+/// A text from a file, made fit for a message: quoted, escaped, and not longer than a line.
 pub fn shown(text: &str) -> String {
     const LONGEST: usize = 60;
     match text.char_indices().nth(LONGEST) {

@@ -1,7 +1,7 @@
 //! safetensors: the header, and the embeddings that its tensors are.
 //!
 //! Source: huggingface/safetensors 0.8.0, `src/tensor.rs`. The header is read here and not by that crate because the
-//! same name may stand in it twice, and the crate then takes the last without a word.
+//! same name may occur in it twice, and the crate then silently takes the last.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -292,7 +292,7 @@ impl<'de> serde::Deserialize<'de> for Texts {
                 let mut texts = BTreeMap::new();
                 while let Some((key, value)) = map.next_entry::<String, String>()? {
                     if texts.len() == limits::TENSORS || texts.insert(key, value).is_some() {
-                        return Err(A::Error::custom("a key of __metadata__ is there twice, or there are too many"));
+                        return Err(A::Error::custom("a key of __metadata__ appears twice, or there are too many"));
                     }
                 }
                 Ok(Texts(texts))

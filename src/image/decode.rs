@@ -133,7 +133,7 @@ fn pixels(mut decoder: impl ImageDecoder, notes: &mut Vec<String>) -> ImageResul
 /// A note where the colour profile (ICC.1) describes RGB colours other than sRGB, which are treated as sRGB all the
 /// same.
 fn foreign_colours(profile: &[u8]) -> Option<String> {
-    // The profile's name stands in it as ASCII (version 2) or UTF-16 (version 4): compare without the zero bytes.
+    // The profile holds its name as ASCII (version 2) or UTF-16 (version 4): compare without the zero bytes.
     let letters: Vec<u8> = profile.iter().take(4096).copied().filter(|&byte| byte != 0).collect();
     let named = |name: &str| letters.windows(name.len()).any(|window| window == name.as_bytes());
     if profile.get(16..20) != Some(b"RGB ") || named("sRGB") {

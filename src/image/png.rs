@@ -41,7 +41,7 @@ fn encode(bytes: &mut Vec<u8>, picture: &RgbImage, text: &[(String, String)]) ->
     writer.finish()
 }
 
-/// Whether a character may stand in a `tEXt` value: printable Latin-1 and line feed.
+/// Whether a character is allowed in a `tEXt` value: printable Latin-1 and line feed.
 fn latin(c: char) -> bool {
     matches!(c, '\n' | ' '..='~' | '\u{a0}'..='\u{ff}')
 }

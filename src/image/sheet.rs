@@ -79,7 +79,7 @@ struct Plan {
     labels: Vec<Vec<String>>,
     columns: usize,
     cell: (u32, u32),
-    /// Size of labels and headings; grows with the cells, since large sheets are looked at scaled down.
+    /// Size of labels and headings; grows with the cells, since large sheets are viewed scaled down.
     text: f32,
     margin: u32,
     gap: u32,

@@ -87,7 +87,7 @@ impl Shelf {
             } else {
                 (None, ".local/share")
             };
-            // A relative path in XDG_DATA_HOME is to be ignored (XDG Base Directory Specification).
+            // A relative path in XDG_DATA_HOME must be ignored (XDG Base Directory Specification).
             let xdg = set("XDG_DATA_HOME").filter(|path| path.is_absolute());
             xdg.or(system).or_else(|| Some(home?.join(below))).map(|data| data.join("pseudoword"))
         };
@@ -112,7 +112,7 @@ impl Shelf {
             encode(token).map_err(|reason| Error::BadToken { token: token.to_owned(), reason: reason.to_owned() })?;
         let name = file_name.to_ascii_lowercase();
         let promised = |ending: &&str| name.strip_suffix(*ending).is_some_and(|stem| stem.ends_with('.'));
-        // A name that promises nothing is as good as any: what is in the file is decided by its content.
+        // Any ending will do if the name has none: files are recognised by their content.
         let ending = endings(Holds::Embedding).find(promised).unwrap_or("bin");
         let path = self.0.join(format!("{stem}.{ending}"));
         let _lock = self.lock()?;
@@ -148,7 +148,7 @@ impl Shelf {
     /// Takes an embedding off the shelf, into `removed/`; returns where it is now.
     ///
     /// # Errors
-    /// [`Error::Usage`] if there is none of that name, with those that there are.
+    /// [`Error::Usage`] if there is none of that name, listing those that exist.
     pub fn remove(&self, token: &str) -> Result<PathBuf> {
         let _lock = self.lock()?;
         match self.get(token)? {
@@ -181,7 +181,7 @@ impl Shelf {
     /// The embedding of a name, which should be there.
     ///
     /// # Errors
-    /// [`Error::Usage`] if there is none, with those that there are.
+    /// [`Error::Usage`] if there is none, listing those that exist.
     pub fn expect(&self, token: &str) -> Result<StoredEmbedding> {
         self.get(token)?.ok_or_else(|| self.unknown(token))
     }
@@ -189,7 +189,7 @@ impl Shelf {
     /// Everything on the shelf.
     ///
     /// # Errors
-    /// [`Error::Read`] if the folder is there and cannot be read.
+    /// [`Error::Read`] if the folder exists and cannot be read.
     pub fn list(&self) -> Result<Contents> {
         let failed = |source| Error::Read { path: self.0.clone(), source };
         let entries = match fs::read_dir(&self.0) {
@@ -238,7 +238,7 @@ impl Shelf {
         Error::Usage(format!("there is no embedding {token:?} in {}; {there}", self.0.display()))
     }
 
-    /// A name near to this one that nobody has.
+    /// A similar name that is not in use.
     fn free(&self, token: &str) -> String {
         let numbered = |number: u32| match token.strip_suffix('>') {
             Some(start) => format!("{start}-{number}>"),

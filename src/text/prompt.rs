@@ -97,7 +97,7 @@ impl Tokenizers {
         Ok(row)
     }
 
-    /// Forgets a learned word, as [`ClipTokenizer::remove_word`] does.
+    /// Removes a learned word, as [`ClipTokenizer::remove_word`] does.
     pub fn remove_word(&mut self, token: &str) -> Option<Range<usize>> {
         let mut rows = None;
         for tokenizer in &mut self.0 {

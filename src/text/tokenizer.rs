@@ -151,7 +151,7 @@ impl ClipTokenizer {
         Ok((first - self.first_free) as usize)
     }
 
-    /// Forgets a learned word. The rows of the words after it move up; gives the rows that are free now, none if no
+    /// Removes a learned word. The rows of the words after it move up; gives the rows that are free now, none if no
     /// word has this name.
     pub fn remove_word(&mut self, token: &str) -> Option<Range<usize>> {
         let key = token.to_lowercase();
@@ -197,7 +197,7 @@ fn build(vocab: &str, merges: &str, map: &serde_json::Value) -> Result<Tokenizer
     let vocab: serde_json::Value = serde_json::from_str(vocab).map_err(|error| error.to_string())?;
     let merges: Vec<&str> =
         merges.lines().filter(|line| !line.starts_with("#version") && !line.trim().is_empty()).collect();
-    // Start and end are special in any case; a map may add others, and say that they are matched in lower case.
+    // Start and end are special in any case; a map may add others, and state that they are matched in lower case.
     let mut added = std::collections::BTreeMap::from([(START, false), (END, false)]);
     for name in ["bos_token", "eos_token", "unk_token", "pad_token"] {
         if let Some(token) = special_token(map, name) {

@@ -29,7 +29,7 @@ pub enum Global {
     Size,
     /// `set`, of nothing.
     Set,
-    /// `_codecs.encode`: bytes, which are of no interest.
+    /// `_codecs.encode`: bytes, which do not matter here.
     Encode,
 }
 

@@ -1,4 +1,4 @@
-//! The opcodes: those that torch's `weights_only` reader takes, and the four that protocol 4 needs besides.
+//! The opcodes: those that torch's `weights_only` reader takes, and the four more that protocol 4 needs.
 
 /// What an opcode byte means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

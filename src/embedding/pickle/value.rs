@@ -16,7 +16,7 @@ pub enum Value<'a> {
     Int(i64),
     /// A number.
     Float(f64),
-    /// A string, where it stands in the pickle.
+    /// A string, as its place in the pickle.
     Text(&'a str),
     /// A name of the table.
     Global(Global),

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read};
 /// Decodes what another stream holds. White space is skipped, anything else outside the alphabet is an error.
 pub(super) struct Decoder<R> {
     from: R,
-    /// Bits that are not given out yet, the oldest highest.
+    /// Bits that have not been returned yet, the oldest highest.
     bits: u32,
     count: u32,
     ended: bool,

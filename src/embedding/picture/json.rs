@@ -111,7 +111,7 @@ impl<'de> Visitor<'de> for Whole {
                 }
             }
             if seen.contains(&key) {
-                return Err(A::Error::custom(format!("the entry {key} is there twice")));
+                return Err(A::Error::custom(format!("the entry {key} appears twice")));
             }
             seen.push(key);
         }
@@ -215,7 +215,7 @@ impl<'de> Visitor<'de> for Params<'_> {
                 return Err(A::Error::custom("string_to_param has too many tensors, or too long names"));
             }
             if self.0.named.iter().any(|named| named.key == key) {
-                return Err(A::Error::custom(format!("the tensor {} is there twice", shown(&key))));
+                return Err(A::Error::custom(format!("the tensor {} appears twice", shown(&key))));
             }
             // No embedding is larger than that, and all together may not be larger than a file's embeddings may.
             let mut most = left.min((limits::VECTORS * limits::WIDTH) as u64);

@@ -25,7 +25,7 @@ pub(super) struct Blocks {
 /// Decodes a picture and finds the blocks; none if it has none.
 pub(super) fn blocks(bytes: &[u8], width: u32, height: u32) -> Result<Option<Blocks>, Refusal> {
     let pixels = u64::from(width).saturating_mul(u64::from(height));
-    // At least a byte for each pixel is decoded, so there is no need to begin.
+    // At least one byte per pixel would be decoded: too much, so decoding is not even started.
     if pixels > limits::PIXELS as u64 {
         return Err(Refusal::Mistaken(Mistaken::PlainPicture));
     }

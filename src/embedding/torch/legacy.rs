@@ -66,11 +66,11 @@ impl<'a> Stream<'a> {
             }
             let length = count.checked_mul(storage.dtype.size() as u64).ok_or_else(|| bad("a size overflows"))?;
             let data = span(bytes, at + 8, length)
-                .ok_or_else(|| Refusal::cut(format!("the storage {} is not all there", shown(key))))?;
+                .ok_or_else(|| Refusal::cut(format!("the storage {} is incomplete", shown(key))))?;
             if storages.insert(storage.key, data).is_some() {
                 return Err(Refusal::ambiguous(
                     "the torch stream",
-                    format!("the storage {} is twice there", shown(key)),
+                    format!("the storage {} appears twice", shown(key)),
                 ));
             }
             at += 8 + length;

@@ -1,4 +1,4 @@
-//! Local headers: they must say what the directory says, and with their data they must fill the file.
+//! Local headers: they must agree with the directory, and with their data they must fill the file.
 
 use super::super::cursor::{le16, le32, le64, span};
 use super::super::refusal::{Refusal, counted, shown};
@@ -99,7 +99,7 @@ fn local<'a>(bytes: &'a [u8], entry: &Entry<'_>, next: u64) -> Result<&'a [u8], 
     Ok(data)
 }
 
-/// Whether a data descriptor (with or without its mark, sizes in 4 or 8 bytes) says what the directory says.
+/// Whether a data descriptor (with or without its mark, sizes in 4 or 8 bytes) agrees with the directory.
 fn described(descriptor: &[u8], entry: &Entry<'_>) -> bool {
     let (body, wide) = match descriptor.len() {
         12 => (Some(descriptor), false),

@@ -209,7 +209,7 @@ pub(super) fn layouts(corpus: &mut Corpus) {
         60,
         "legacy, storage short",
         legacy(&valid_legacy(), &["0"], &storage[..40]),
-        Refused("Cut", "not all there"),
+        Refused("Cut", "is incomplete"),
     );
     corpus.bin(
         60,
