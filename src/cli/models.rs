@@ -73,7 +73,10 @@ impl Description {
         let mut lines = vec![
             self.name.clone(),
             format!("  pictures      {resolution} x {resolution} pixels, in steps of {}", config.size_step()),
-            format!("  words         {width} wide ({family}), {} in a prompt", config.prompt_length() - 2),
+            format!(
+                "  embeddings    {width} wide ({family}), up to {} vectors in a prompt",
+                config.prompt_length() - 2
+            ),
         ];
         for text in &config.text_encoders {
             let (layers, heads, act) = (text.num_hidden_layers, text.num_attention_heads, &text.hidden_act);

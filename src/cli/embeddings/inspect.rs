@@ -78,7 +78,7 @@ impl Report<'_> {
             NamedBy::FileName => "the file's name",
             NamedBy::Nobody => "the file has no name for it: give it one with =NAME",
         };
-        let mut lines = vec![file.origin.clone(), format!("  word          {} ({named})", self.token())];
+        let mut lines = vec![file.origin.clone(), format!("  token         {} ({named})", self.token())];
         if let Some(token) = file.token.as_deref().filter(|token| *token != self.token()) {
             lines.push(format!("  published as  {token}"));
         }
