@@ -7,8 +7,8 @@ use super::cpu;
 use super::wgsl::{self, parts_of_a_submission, submit_before};
 use super::{Backend, Var};
 
-/// `softmax(q k^T / sqrt(d)) v` in each of `heads` heads, for `q` `[B, N, H d]`, `k` and `v` `[B, M, H d]`: `[B, N, H
-/// d]`.
+/// `softmax(q k^T / sqrt(d)) v` in each of `heads` heads, for `q` `[B, N, H d]`, `k` and `v` `[B, M, H d]`:
+/// `[B, N, H d]`.
 ///
 /// With `causal`, a query sees the keys up to its own position. Probabilities are computed again in the backward pass,
 /// so only the inputs are kept (and, on wgpu, the result and a number for each query).

@@ -60,7 +60,7 @@ impl Lock {
         self.made = false;
     }
 
-    /// Says who works here.
+    /// Writes into the lock file who works here.
     fn sign(&mut self) -> std::io::Result<()> {
         let since = now();
         let who = json!({"pid": std::process::id(), "host": host(), "since": since});

@@ -58,8 +58,8 @@ impl Rows for Windows<'_> {
     }
 }
 
-/// The convolution of `x` `[B, H, W, Cin]` with `weight` `[Cout, kh * kw * Cin]`, and the residual: `[B, H', W',
-/// Cout]`.
+/// The convolution of `x` `[B, H, W, Cin]` with `weight` `[Cout, kh * kw * Cin]`, and the residual:
+/// `[B, H', W', Cout]`.
 pub(crate) fn conv2d(
     x: &Tensor<4>,
     weight: &Weight<2>,

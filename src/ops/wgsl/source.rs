@@ -122,8 +122,8 @@ impl Assembly<'_> {
 
 /// The text with `{{ name }}` replaced by the constant of that name.
 ///
-/// Before that, a line with `{{ row }}` in it is repeated for each number below the constant `rows`, one with `{{ quad
-/// }}` for each below `quads`.
+/// Before that, a line with `{{ row }}` in it is repeated for each number below the constant `rows`, one with
+/// `{{ quad }}` for each below `quads`.
 pub(super) fn fill(mut text: String, constants: &[(&'static str, u32)]) -> String {
     for (number, count) in [("{{ row }}", "rows"), ("{{ quad }}", "quads")] {
         if let Some((_, count)) = constants.iter().find(|(name, _)| *name == count) {
