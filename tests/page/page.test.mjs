@@ -128,7 +128,7 @@ test("a word is learned over two visits, kept, given away and used", { timeout: 
   // The engine's rules come in the page's words.
   await page.locator("#make").getByLabel("Side in pixels").fill("8000");
   await page.getByRole("textbox", { name: "Prompt", exact: true }).press("Enter");
-  await page.locator("#make-problem").getByText("\u201cSide in pixels\u201d 8000: it must be a multiple of 8 up to 4096 for this model").waitFor();
+  await page.locator("#make-problem").getByText("\u201cSide in pixels\u201d 8000: it must be a multiple of 16 up to 4096 for this model").waitFor();
   await page.locator("#make").getByLabel("Side in pixels").fill("");
   await page.getByRole("textbox", { name: "Prompt", exact: true }).fill("a <peach> on a blue background");
   await page.getByRole("textbox", { name: "Prompt", exact: true }).press("Enter");
