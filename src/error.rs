@@ -77,7 +77,7 @@ pub enum Error {
         if *vectors == 1 { "is 1 vector".to_owned() } else { format!("are {vectors} vectors") },
         Setting::Vectors,
     )]
-    InitialiserTooLong {
+    InitializerTooLong {
         /// The word or phrase.
         phrase: String,
         /// How many tokens it has in this model's vocabulary.
@@ -132,7 +132,7 @@ pub enum Error {
 
     /// An embedding does not fit the model.
     #[error(
-        "{file} was learned for {family} (vectors {width} wide), this model is {} ({expected} wide): \
+        "{file} was learned for {family} (vectors {width} wide), but this model is {} ({expected} wide): \
          use it with a model of its own kind ({})",
         crate::embedding::Embedding::family(*expected),
         Setting::Model,
@@ -195,7 +195,7 @@ pub enum Error {
 
     /// The GPU went away while working: the driver reset it, the machine slept, the driver was updated.
     #[error(
-        "the GPU was lost during {during} ({reason}): start it again to resume; if it happens again, a smaller {} makes \
+        "the GPU was lost during {during} ({reason}): start again to resume; if it happens again, a smaller {} makes \
          each GPU submission shorter, and {} cpu avoids the GPU",
         Setting::BatchSize,
         Setting::Device
@@ -354,7 +354,7 @@ impl Error {
             | Error::OutOfRange { .. }
             | Error::TokenTaken { .. }
             | Error::BadToken { .. }
-            | Error::InitialiserTooLong { .. }
+            | Error::InitializerTooLong { .. }
             | Error::Changed { .. } => Kind::Usage,
             Error::NoPictures { .. }
             | Error::BadPicture { .. }

@@ -52,6 +52,7 @@ pub fn can_hold(path: &str, what: Holds) -> bool {
 }
 
 /// The endings of files that can hold this, in the order in which they are looked for.
+#[cfg(any(feature = "native", test))]
 pub fn endings(what: Holds) -> impl Iterator<Item = &'static str> {
     ENDINGS.iter().filter(move |(_, holds)| holds.contains(&what)).map(|(ending, _)| *ending)
 }

@@ -36,7 +36,7 @@ pub fn recomputes(config: &TrainConfig, model: &ModelConfig) -> bool {
 /// not.
 ///
 /// # Errors
-/// [`Error::OutOfRange`], [`Error::Usage`], [`Error::InitialiserTooLong`].
+/// [`Error::OutOfRange`], [`Error::Usage`], [`Error::InitializerTooLong`].
 pub fn check(config: &TrainConfig, init: &Init, model: &ModelConfig, tokenizer: &ClipTokenizer) -> Result<()> {
     let refused = |setting, given: String, rule: &str| Err(Error::OutOfRange { setting, given, rule: rule.to_owned() });
     let counts = [

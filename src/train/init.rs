@@ -60,7 +60,7 @@ pub(super) fn phrase_ids(phrase: &str, vectors: usize, tokenizer: &ClipTokenizer
     }
     if ids.len() > vectors {
         let pieces: Vec<String> = ids.iter().map(|id| tokenizer.spell(*id).replace("</w>", "")).collect();
-        return Err(Error::InitialiserTooLong {
+        return Err(Error::InitializerTooLong {
             phrase: phrase.to_owned(),
             tokens: ids.len(),
             pieces: pieces.join(" + "),

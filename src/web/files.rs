@@ -8,7 +8,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::Blob;
 
-use super::said;
+use super::message;
 use crate::source::{LocalFuture, Source};
 use crate::{Error, Result};
 
@@ -49,7 +49,7 @@ impl Source for Files {
         Box::pin(async move {
             let bad = |reason: String| Error::BadFile { file: format!("{}/{path}", self.name), reason };
             let file = self.files.get(path).ok_or_else(|| bad("it is not there".to_owned()))?;
-            let unread = |error: JsValue| bad(format!("the browser cannot read it: {}", said(&error)));
+            let unread = |error: JsValue| bad(format!("the browser cannot read it: {}", message(&error)));
             let piece = file.slice_with_f64_and_f64(range.start as f64, range.end as f64).map_err(unread)?;
             let bytes = Uint8Array::new(&JsFuture::from(piece.array_buffer()).await.map_err(unread)?);
             if u64::from(bytes.length()) != range.end - range.start {

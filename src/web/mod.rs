@@ -39,13 +39,13 @@ use crate::image::encode_png;
 pub fn start() {
     std::panic::set_hook(Box::new(|panic| {
         console_error_panic_hook::hook(panic);
-        let said = panic.payload_as_str().unwrap_or("a broken invariant").into();
-        let _lost = js_sys::Reflect::set(&js_sys::global(), &"enginePanic".into(), &said);
+        let text = panic.payload_as_str().unwrap_or("a broken invariant").into();
+        let _lost = js_sys::Reflect::set(&js_sys::global(), &"enginePanic".into(), &text);
     }));
 }
 
 /// The browser's own message for an error.
-fn said(error: &JsValue) -> String {
+fn message(error: &JsValue) -> String {
     let message = js_sys::Reflect::get(error, &"message".into()).ok().and_then(|message| message.as_string());
     message.unwrap_or_else(|| format!("{error:?}"))
 }
@@ -57,16 +57,16 @@ fn problem(problem: crate::source::Problem) -> JsValue {
 /// An error for JavaScript, in the page's words. Those after which the device cannot be used any more are called
 /// `GpuError`.
 fn to_js(error: Error) -> JsValue {
-    let said = js_sys::Error::new(&match &error {
+    let thrown = js_sys::Error::new(&match &error {
         // The page adds its own advice to these, where the engine can be started again.
         Error::GpuLost { .. } => "the graphics device was lost".to_owned(),
         Error::GpuMemory { reason } => format!("the graphics device's memory is full ({reason})"),
         error => error.worded(&wording::label),
     });
     if matches!(error, Error::Gpu { .. } | Error::GpuLost { .. } | Error::GpuMemory { .. }) {
-        said.set_name("GpuError");
+        thrown.set_name("GpuError");
     }
-    said.into()
+    thrown.into()
 }
 
 fn plain(value: &impl Serialize) -> Result<JsValue, JsValue> {

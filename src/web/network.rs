@@ -16,7 +16,7 @@ use web_sys::{
     WorkerGlobalScope,
 };
 
-use super::said;
+use super::message;
 use crate::source::LocalFuture;
 use crate::source::transport::{Body, Broken, Fault, Headers, Response, Transport};
 use crate::source::url::Url;
@@ -65,7 +65,11 @@ impl Watch {
     }
 
     fn reason(&self, error: &JsValue) -> String {
-        if self.controller.signal().aborted() { format!("nothing came for {} s", STALL.as_secs()) } else { said(error) }
+        if self.controller.signal().aborted() {
+            format!("nothing arrived for {} s", STALL.as_secs())
+        } else {
+            message(error)
+        }
     }
 }
 
@@ -85,7 +89,7 @@ impl Transport for Fetch {
     ) -> LocalFuture<'a, Result<Response, Broken>> {
         Box::pin(async move {
             let own = url.origin() == origin();
-            let refused = |error: JsValue| Broken { fault: Fault::Refused, reason: said(&error) };
+            let refused = |error: JsValue| Broken { fault: Fault::Refused, reason: message(&error) };
             let watch = Watch::new().map_err(refused)?;
             let request = request(url, headers, own, &watch).map_err(refused)?;
             watch.wind();
@@ -97,7 +101,7 @@ impl Transport for Fetch {
             let answer: web_sys::Response = answer.unchecked_into();
             let headers = Headers::new(seen(&answer));
             let reader = answer.body().map(|stream| ReadableStreamDefaultReader::new(&stream)).transpose();
-            let reader = reader.map_err(|error| Broken { fault: Fault::Cut, reason: said(&error) })?;
+            let reader = reader.map_err(|error| Broken { fault: Fault::Cut, reason: message(&error) })?;
             Ok(Response { status: answer.status(), headers, body: Box::new(Stream { reader, watch }) })
         })
     }

@@ -55,11 +55,11 @@ impl Store for Slots {
 
 /// What was found, as the page gets it: `undefined`, `{step, steps, warning?}` and the state's bytes, or `{unusable}`.
 pub(super) fn found(saved: Saved) -> Result<JsValue, JsValue> {
-    let said = |damaged: &[Damaged]| {
+    let described = |damaged: &[Damaged]| {
         let each: Vec<String> = damaged.iter().map(|one| format!("{}: {}", one.name, one.reason)).collect();
         each.join("; ")
     };
-    let problems = (!saved.damaged.is_empty()).then(|| said(&saved.damaged));
+    let problems = (!saved.damaged.is_empty()).then(|| described(&saved.damaged));
     match (saved.whole, problems) {
         (None, None) => Ok(JsValue::UNDEFINED),
         (None, unusable) => plain(&json!({"unusable": unusable})),

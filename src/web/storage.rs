@@ -9,8 +9,8 @@ use web_sys::{
     FileSystemRemoveOptions, FileSystemSyncAccessHandle, StorageEstimate, WorkerGlobalScope,
 };
 
+use super::message;
 use super::run::{RunStates, Slots};
-use super::said;
 use crate::base::bytes::size;
 use crate::source::download::Part;
 use crate::source::{LocalFuture, Problem};
@@ -30,7 +30,7 @@ pub(super) fn failed(error: &JsValue) -> Problem {
             let reason = "another tab is writing the same file: close that tab, or wait for it".to_owned();
             Problem::Storage { reason, full: false }
         }
-        _ => Problem::Storage { reason: said(error), full: false },
+        _ => Problem::Storage { reason: message(error), full: false },
     }
 }
 
@@ -58,7 +58,7 @@ impl Folder {
     pub async fn root() -> Result<Self, Problem> {
         let scope: WorkerGlobalScope = js_sys::global().unchecked_into();
         let root = JsFuture::from(scope.navigator().storage().get_directory()).await.map_err(|error| {
-            let reason = format!("this browser gives none ({}); a private window often has none", said(&error));
+            let reason = format!("this browser gives none ({}); a private window often has none", message(&error));
             Problem::Storage { reason, full: false }
         })?;
         Ok(Self(root.unchecked_into()))
@@ -264,7 +264,7 @@ impl Part for StoredPart {
     }
 }
 
-/// A file in memory, for words, which are small.
+/// A file in memory, for embeddings, which are small.
 #[derive(Default)]
 pub(super) struct MemoryPart {
     pub bytes: Vec<u8>,

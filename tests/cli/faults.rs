@@ -304,7 +304,7 @@ fn a_gpu_that_fails_is_an_error_with_advice_and_the_run_goes_on() {
     }
     let place = Place::new();
     for (failure, parts) in [
-        ("gpu-lost", ["the GPU was lost", "start it again to resume", "--device cpu"]),
+        ("gpu-lost", ["the GPU was lost", "start again to resume", "--device cpu"]),
         ("gpu-invalid", ["a GPU command was invalid", "too large", "please report"]),
     ] {
         let output = on_the_gpu(&place, &format!("step={failure}@1"), &["--out", failure]);
@@ -332,7 +332,7 @@ fn a_gpu_that_fails_is_an_error_with_advice_and_the_run_goes_on() {
     // Only once: a device that goes away again is told of, and what was learned until then is there.
     let more = ["--out", "twice", "--on-device-lost", "resume", "--steps", "3"];
     let output = on_the_gpu(&place, "step=gpu-lost@1-2", &more);
-    refused(&output, 5, &["the GPU was lost", "start it again to resume"]);
+    refused(&output, 5, &["the GPU was lost", "start again to resume"]);
     assert_eq!(state(&place, "twice").step(), 2);
 }
 
