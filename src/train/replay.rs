@@ -2,9 +2,9 @@
 //!
 //! A safetensors file with `noise` `[S, B, 4, h, w]` (F32 or F16), `timestep` I64 `[S, B]`, and captions as JSON
 //! `[S][B]` in the metadata key `captions`, which hold the token. Clean latents, scaled, are `latents`
-//! `[S, B, 4, h, w]`, or a table `latents` `[N, 4, h, w]` that `image` I64 `[S, B]` picks from; without `latents`, `image`
-//! picks from the pictures of the run, whose posterior mean is then taken. Where the loss is weighted by position, `weights` F32
-//! `[S, B, h, w]` says how.
+//! `[S, B, 4, h, w]`, or a table `latents` `[N, 4, h, w]` that `image` I64 `[S, B]` picks from; without `latents`,
+//! `image` picks from the pictures of the run, whose posterior mean is then taken. Where the loss is weighted by
+//! position, `weights` F32 `[S, B, h, w]` says how.
 
 use std::collections::HashMap;
 
