@@ -1,4 +1,4 @@
-// Shows that the engine runs in this browser, by learning on the mini model for three steps with given random choices.
+// Shows that the engine runs in this browser, by training on the mini model for three steps with given random choices.
 
 import { EngineClient } from "./engine.js";
 

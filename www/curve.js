@@ -1,4 +1,4 @@
-// The evaluation loss, as a curve and as a table that says the same.
+// The evaluation loss, as a curve and as a table of the same values.
 
 const SVG = "http://www.w3.org/2000/svg";
 const [WIDTH, HEIGHT, LEFT, BOTTOM] = [600, 180, 52, 24];

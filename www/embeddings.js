@@ -48,7 +48,7 @@ async function forget(token) {
 
 /** Keeps an embedding. */
 export async function keepEmbedding(bytes, name, token) {
-  // Kept as the engine writes it: whatever it came as, it can be read again.
+  // Kept as the engine writes it: no matter which format it came in, it can be read again.
   const about = await add(bytes, name, { token });
   const path = `words/${Date.now()}-${fileStem(about.token)}.safetensors`;
   const written = await call("engine.export", about.token, "diffusers");
@@ -76,7 +76,7 @@ async function restore() {
       others += 1;
     }
   }
-  if (others > 0) say("words-problem", `${others} stored ${others === 1 ? "embedding does" : "embeddings do"} not fit this model and will be here for one that fits.`);
+  if (others > 0) say("words-problem", `${others} stored ${others === 1 ? "embedding does" : "embeddings do"} not fit this model: load one that fits.`);
 }
 
 /** Makes the card work. Gives what is to be called when a model is loaded. */
@@ -103,7 +103,7 @@ export function embeddingsCard() {
       const about = await keepEmbedding(found.bytes, found.name);
       const kind = found.kind ? ` (${found.kind})` : "";
       say("words-problem");
-      // Unless the next one stands there already.
+      // Unless the next one has been typed already.
       if ($("word-address").value === typed) $("word-address").value = "";
       use(about.token);
       say("make-status", `${about.token}${kind} from ${found.origin}`);

@@ -1,4 +1,4 @@
-// Card 2: pictures become an embedding. What moves is saved under way, so that a closed tab costs a few steps at most.
+// Card 2: pictures become an embedding. Its state is saved during the run, so that a closed tab costs a few steps at most.
 
 import { drawCurve } from "./curve.js";
 import { BrokenEngine } from "./engine.js";
@@ -77,7 +77,7 @@ class SavedRun {
     await call("storage.put", RUN, new TextEncoder().encode(JSON.stringify(about)));
   }
 
-  /** Saves the state if it is time. That it cannot be saved ends nothing: it is reported, and tried again. */
+  /** Saves the state if it is time. A failure ends nothing: it is reported, and saving is tried again. */
   async save(job, step, now = false) {
     if (!now && step - this.#step < SAVE_STEPS && performance.now() - this.#at < SAVE_TIME) return;
     const state = await ask("job.state", { job });

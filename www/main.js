@@ -16,7 +16,7 @@ modelCard(async () => {
 });
 storedCard();
 
-// The settings are the engine's: whoever looks at them before there is a model gets its code then. A failure shows where
+// The settings are the engine's: opening them before a model is loaded fetches its code. A failure shows where
 // the engine is asked for something.
 for (const [id, sign] of [["settings", "toggle"], ["make", "focusin"]]) {
   $(id).addEventListener(sign, () => client().catch(() => {}), { once: true });
@@ -28,8 +28,8 @@ if (missing) {
   $("problem").hidden = false;
 }
 
-// Only where tools/web/assemble put it: from the sources, nothing is to come from yesterday.
+// Only where tools/web/assemble put it: a page served from the sources must never be an old copy.
 if (document.documentElement.dataset.offline !== undefined) {
-  // Without it the page works as well, with a network.
+  // Without it the page works too, but needs a network.
   navigator.serviceWorker?.register("offline.js").catch(() => {});
 }

@@ -1,8 +1,8 @@
 // The service worker: the page opens without a network once it was opened with one. tools/web/assemble fills in the list and the
 // version and puts it beside index.html.
 //
-// Online everything comes from the network, so that nobody is left on an old version; what is kept is one whole version, fetched
-// at once, for when there is none. Models, words and pictures never pass through here.
+// Online everything comes from the network, so that nobody is left on an old version; one whole version, fetched in one go, is kept
+// for when there is no network. Models, embeddings and pictures never pass through here.
 
 const FILES = ["FILES"];
 const CACHE = "pseudoword-VERSION";

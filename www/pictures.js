@@ -23,7 +23,7 @@ export function button(text, action, label) {
   return element;
 }
 
-/** Lets pictures, and captions (`name.txt`), be put into `place`, lists them in `list`; `changed` is told, `refuse` gets what cannot be used. */
+/** Lets pictures, and captions (`name.txt`), be put into `place`, lists them in `list`; `changed` is called after each change, `refuse` gets what cannot be used. */
 export class PicturePicker {
   /** `{file, item, caption?}`. */
   #pictures = [];

@@ -1,5 +1,5 @@
-// The settings on the page. What can be chosen, and what it is when nobody chooses, comes from the engine; what a setting is called
-// stands in index.html, and the engine's sentences use it.
+// The settings on the page. Choices and defaults come from the engine; what a setting is called is in index.html, and the engine's
+// sentences use it.
 
 /** Everything that names a setting: `data-setting` is its key in settings files. */
 const labelled = (place) => [...place.querySelectorAll("[data-setting]")];
@@ -13,7 +13,7 @@ export function labels() {
 const parts = new Map();
 export const partName = (part) => parts.get(part) ?? part;
 
-/** Fills the forms; what somebody has typed already stays. */
+/** Fills the forms; what has been typed already stays. */
 export function fill(choices) {
   for (const { value, label } of choices.parts) parts.set(value, label);
   document.getElementById("hub").placeholder = choices.hub;

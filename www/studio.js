@@ -1,4 +1,4 @@
-// What the cards of the page share: the engine, whether it is at work, and how things are said.
+// What the cards of the page share: the engine, whether it is busy, and how messages are shown.
 
 import { BrokenEngine, EngineClient } from "./engine.js";
 import { fill, labels } from "./settings.js";
@@ -40,7 +40,7 @@ export async function useHub(typed) {
 /** The address of a mirror, if one is used. */
 export const mirror = () => places().hub ?? "";
 
-/** The Worker, started when it is needed first: its code is fetched then. */
+/** The Worker, started when it is first needed: its code is fetched then. */
 export function client() {
   studio.client ??= new EngineClient();
   studio.started ??= studio.client.ask("start", { ...places(), labels: labels() }).then(fill);
@@ -88,7 +88,7 @@ async function alone(place, work) {
   try {
     await work();
   } catch (error) {
-    // Then it is said on top of the page, with what to do.
+    // Then the message is at the top of the page, with what to do.
     if (error instanceof BrokenEngine) broken(error);
     else say(place, error.message);
   } finally {
