@@ -105,7 +105,7 @@ fn kept_words_are_usable_by_name() {
     assert_eq!(lines, ["<berry>", "<fruit>"]);
     let output = keep(&["show", "<berry>"]);
     succeeded(&output);
-    assert!(text(&output.stdout).contains("word          <berry>"), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("token         <berry>"), "{}", text(&output.stdout));
     let output = run(&place, &["convert", "<berry>", "berry.bin"]);
     succeeded(&output);
     assert_eq!(read_word(&place.path("berry.bin")).token, "<berry>", "a kept word is what it is kept as");
