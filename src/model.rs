@@ -212,11 +212,13 @@ impl Model {
         let OpenedModel { source, config, tokenizers } = opened.clone();
         let storage = opened.storage(loading.storage, gpu::is_gpu(device)).await?;
 
+        // Loading a network is a future of up to a hundred kilobytes, of which the stack would hold a copy for each caller that
+        // moves its own: threads of tests have two megabytes, and WebAssembly has one. Hence the boxes.
         let mut text_encoders = Vec::new();
         let parts = config.text_encoders.iter().zip(Part::TEXT_ENCODERS);
         for ((text, (part, _)), tokenizer) in parts.zip(tokenizers.into_each()) {
             let weights = Weights::open(&*source, part, device, storage, &mut *events).await?;
-            let model = ClipTextModel::load(&weights, text).await?;
+            let model = Box::pin(ClipTextModel::load(&weights, text)).await?;
             weights.finish().await?;
             text_encoders.push(TextEncoder { part, tokenizer, model });
         }
@@ -224,11 +226,12 @@ impl Model {
         let weights = Weights::open(&*source, Part::Unet, device, storage, &mut *events).await?;
         let unet_hash = if loading.hash {
             // On this device and no other: to start a second one takes time and a hundred megabytes.
-            Some(weights.send_in_order(&unet_requests(&*source, &config.unet, device).await?).await?)
+            let requests = Box::pin(unet_requests(&*source, &config.unet, device)).await?;
+            Some(weights.send_in_order(&requests).await?)
         } else {
             None
         };
-        let unet = Unet::load(&weights, &config.unet).await?;
+        let unet = Box::pin(Unet::load(&weights, &config.unet)).await?;
         weights.finish().await?;
         drop(weights);
 
@@ -254,7 +257,7 @@ impl Model {
     /// Loads the encoder half of the autoencoder.
     pub async fn encoder(&self, events: &mut dyn FnMut(Event)) -> Result<VaeEncoder> {
         let weights = Weights::open(&*self.source, Part::Vae, &self.device, self.storage, events).await?;
-        let encoder = VaeEncoder::load(&weights, &self.config.vae).await?;
+        let encoder = Box::pin(VaeEncoder::load(&weights, &self.config.vae)).await?;
         weights.finish_except(&["decoder.", "post_quant_conv."]).await?;
         Ok(encoder)
     }
@@ -268,7 +271,7 @@ impl Model {
             return Ok(decoder.clone());
         }
         let weights = Weights::open(&*self.source, Part::Vae, &self.device, self.storage, events).await?;
-        let decoder = Rc::new(VaeDecoder::load(&weights, &self.config.vae).await?);
+        let decoder = Rc::new(Box::pin(VaeDecoder::load(&weights, &self.config.vae)).await?);
         weights.finish_except(&["encoder.", "quant_conv."]).await?;
         *self.decoder.borrow_mut() = Some(decoder.clone());
         Ok(decoder)
