@@ -115,7 +115,7 @@ fn choose(file: &EmbeddingFile, name: Option<&str>, out: &mut Output) -> Result<
     Ok(EmbeddingArgument { embedding, hash, file: file.origin.clone() })
 }
 
-/// Makes embeddings usable in prompts; warns about those that were learned on another model.
+/// Makes embeddings usable in prompts; warns about those that were learned on a different model.
 pub(in crate::cli) fn add_to(
     session: &mut Session,
     given: &[EmbeddingArgument],
@@ -129,7 +129,8 @@ pub(in crate::cli) fn add_to(
         session.add_embedding(embedding.clone(), file)?;
         if model_hash.is_some() && model_hash != model.hash {
             let model = &model.name;
-            let text = format!("{token} was learned on another model than {model}: it may mean something else here");
+            let text =
+                format!("{token} was learned on a different model from {model}: it may mean something else here");
             out.event(&Event::warning("other-model", text))?;
         }
         in_use.push(ActiveEmbedding { token, hash: hash.clone() });
