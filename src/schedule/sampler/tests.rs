@@ -5,9 +5,6 @@ use burn::tensor::Device;
 use super::*;
 use crate::error::Kind;
 
-const KINDS: [SamplerKind; 5] =
-    [SamplerKind::Ddim, SamplerKind::Pndm, SamplerKind::Euler, SamplerKind::EulerAncestral, SamplerKind::Dpmpp2m];
-
 fn config(extra: &str) -> SchedulerConfig {
     let text = format!(r#"{{"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"{extra}}}"#);
     SchedulerConfig::from_json(&text, "s").unwrap()
@@ -39,7 +36,7 @@ fn walk(mut sampler: Sampler) -> Vec<Stepped> {
 #[test]
 fn the_preview_of_a_perfect_model_is_the_clean_sample() {
     let (clean, noise) = ([0.9, -1.3, 0.2, 2.1], [-0.5, 0.8, 1.7, -0.1]);
-    for (kind, prediction) in KINDS.iter().flat_map(|kind| [(*kind, "epsilon"), (*kind, "v_prediction")]) {
+    for (kind, prediction) in SamplerKind::ALL.iter().flat_map(|kind| [(*kind, "epsilon"), (*kind, "v_prediction")]) {
         let config = config(&format!(r#", "prediction_type": "{prediction}", "timestep_spacing": "leading""#))
             .for_stable_diffusion();
         for karras in [false, true] {
@@ -95,7 +92,7 @@ fn impossible_plans_are_usage_errors_and_the_rest_is_finite() {
     let refused = |kind, karras, extra: &str, steps| {
         Sampler::new(kind, karras, &config(extra), steps).is_err_and(|error| error.kind() == Kind::Usage)
     };
-    for kind in KINDS {
+    for kind in SamplerKind::ALL {
         assert!(refused(kind, false, "", 0) && refused(kind, false, "", 1001), "{kind:?}");
         assert!(refused(kind, false, r#", "steps_offset": 1, "timestep_spacing": "leading""#, 1000), "{kind:?}");
         let spacings = ["leading", "trailing", "linspace"];
