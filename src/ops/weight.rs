@@ -7,7 +7,8 @@ use burn::tensor::{DType, Tensor};
 pub struct Weight<const D: usize> {
     values: Tensor<D>,
     /// What the values are multiplied by, where they are quantised: a second buffer for the kernels. Nothing is yet.
-    scales: Option<Tensor<D>>,
+    /// In a box, because models are moved about as values with hundreds of weights in them.
+    scales: Option<Box<Tensor<D>>>,
 }
 
 impl<const D: usize> Weight<D> {
@@ -35,7 +36,7 @@ impl<const D: usize> Weight<D> {
 
     /// The scales of a quantised weight, for kernels that bind them beside its values.
     pub(super) fn scales(&self) -> Option<&Tensor<D>> {
-        self.scales.as_ref()
+        self.scales.as_deref()
     }
 
     /// The sizes.
