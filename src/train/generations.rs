@@ -10,23 +10,31 @@ use std::cell::Cell;
 
 use super::RunState;
 
-/// Where the two generations are.
+/// How many states are kept: the newest, and the one before it.
+pub const GENERATIONS: usize = 2;
+
+/// The place to write next where places take turns: one that is not that of the newest whole state.
+pub fn turn(newest: Option<usize>) -> usize {
+    newest.map_or(0, |newest| (newest + 1) % GENERATIONS)
+}
+
+/// Where the generations are.
 pub trait Store {
     /// What can fail.
     type Problem;
 
-    /// What people call a place: 0 or 1.
+    /// What people call a place, of [`GENERATIONS`].
     fn name(&self, place: usize) -> String;
 
     /// What is there, newest first: the place, and its bytes or why they cannot be read. Empty places are left out.
     async fn read(&self) -> Result<Vec<(usize, Result<Vec<u8>, String>)>, Self::Problem>;
 
     /// Writes a state and gives its place. What is in `keep` stays whole even if that fails, though it may end up in
-    /// the other place.
+    /// another place.
     async fn write(&self, state: &[u8], keep: Option<usize>) -> Result<usize, Self::Problem>;
 }
 
-/// Two generations of a run's state.
+/// The generations of a run's state.
 pub struct Generations<S> {
     store: S,
     /// The place of the newest whole state, as far as that is known.
@@ -124,7 +132,7 @@ mod tests {
     /// Two slots that are written in turn, as in a browser; writing can be cut off.
     #[derive(Default)]
     struct Slots {
-        slots: RefCell<[Slot; 2]>,
+        slots: RefCell<[Slot; GENERATIONS]>,
         time: RefCell<u32>,
         cut: RefCell<bool>,
     }
@@ -138,14 +146,15 @@ mod tests {
 
         async fn read(&self) -> Result<Vec<(usize, Result<Vec<u8>, String>)>, String> {
             let slots = self.slots.borrow();
-            let mut found: Vec<_> =
-                (0..2).filter_map(|place| slots[place].clone().map(|(time, bytes)| (time, place, bytes))).collect();
+            let mut found: Vec<_> = (0..GENERATIONS)
+                .filter_map(|place| slots[place].clone().map(|(time, bytes)| (time, place, bytes)))
+                .collect();
             found.sort_by_key(|(time, ..)| std::cmp::Reverse(*time));
             Ok(found.into_iter().map(|(_, place, bytes)| (place, Ok(bytes))).collect())
         }
 
         async fn write(&self, state: &[u8], keep: Option<usize>) -> Result<usize, String> {
-            let place = keep.map_or(0, |keep| 1 - keep);
+            let place = turn(keep);
             *self.time.borrow_mut() += 1;
             let cut = *self.cut.borrow();
             let bytes = if cut { state[..state.len() / 2].to_vec() } else { state.to_vec() };

@@ -6,15 +6,15 @@ use wasm_bindgen::prelude::*;
 use super::plain;
 use super::storage::Folder;
 use crate::source::Problem;
-use crate::train::generations::{Damaged, Generations, Saved, Store, Whole};
+use crate::train::generations::{Damaged, GENERATIONS, Generations, Saved, Store, Whole, turn};
 
-/// The two files, in the folder of the run.
-const PLACES: [&str; 2] = ["state-0", "state-1"];
+/// The files, in the folder of the run.
+const PLACES: [&str; GENERATIONS] = ["state-0", "state-1"];
 
 /// The states of the run that the page can resume.
 pub(super) type RunStates = Generations<Slots>;
 
-/// Two files that are written in turn.
+/// Files that are written in turn.
 pub(super) struct Slots(Folder);
 
 impl Slots {
@@ -47,7 +47,7 @@ impl Store for Slots {
     }
 
     async fn write(&self, state: &[u8], keep: Option<usize>) -> Result<usize, Problem> {
-        let place = keep.map_or(0, |keep| 1 - keep);
+        let place = turn(keep);
         self.0.write(&Self::path(place), state).await?;
         Ok(place)
     }

@@ -137,7 +137,7 @@ impl Run<'_> {
         let rescued = files::make_folder(&elsewhere)
             .and_then(|()| files::write_whole(&elsewhere.join(names::EMBEDDING), &bytes))
             // The embedding is what matters; the state only saves time.
-            .map(|()| files::write_whole(&elsewhere.join(names::STATE), &state).is_ok());
+            .map(|()| files::write_whole(&elsewhere.join(names::STATES[0]), &state).is_ok());
         let source = match trouble {
             Some(Error::Write { source, .. }) => source,
             other => std::io::Error::other(other.map_or_else(String::new, |error| error.to_string())),

@@ -1,10 +1,11 @@
 //! What the files in a run's folder are called.
 
+use crate::train::generations::GENERATIONS;
+
 /// The embedding, by the name that diffusers gives it.
 pub const EMBEDDING: &str = "learned_embeds.safetensors";
-/// The newest state, and the one before.
-pub const STATE: &str = "state";
-pub const PREVIOUS_STATE: &str = "state.prev";
+/// The generations of the state, newest first.
+pub const STATES: [&str; GENERATIONS] = ["state", "state.prev"];
 /// A state that cannot be read is kept under this name, so that the damage can be examined.
 pub const UNREADABLE_STATE: &str = "state.damaged";
 pub const LOG: &str = "log.jsonl";

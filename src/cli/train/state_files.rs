@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use super::names::{EMBEDDING, PREVIOUS_STATE, STATE, UNREADABLE_STATE};
+use super::names::{EMBEDDING, STATES, UNREADABLE_STATE};
 use crate::base::failpoints;
 use crate::base::files::{ReadError, read, write_and_keep, write_whole};
 use crate::train::RunState;
@@ -41,7 +41,7 @@ impl Store for StateFolder {
 
     async fn read(&self) -> Result<Vec<(usize, Result<Vec<u8>, String>)>> {
         let mut found = Vec::new();
-        for place in [0, 1] {
+        for place in 0..STATES.len() {
             match read(&self.path(place)) {
                 Ok(bytes) => found.push((place, Ok(bytes))),
                 Err(ReadError::Failed { source, .. }) if source.kind() == ErrorKind::NotFound => {}
@@ -53,8 +53,8 @@ impl Store for StateFolder {
     }
 
     async fn write(&self, state: &[u8], keep: Option<usize>) -> Result<usize> {
-        let (newest, previous) = (self.path(0), self.path(1));
-        if keep == Some(1) {
+        let [newest, previous] = STATES.map(|name| self.0.join(name));
+        if keep.is_some_and(|place| place > 0) {
             // What has the newest name is damaged: it must not take the place of the whole one.
             match fs::rename(&newest, self.0.join(UNREADABLE_STATE)) {
                 Err(source) if source.kind() != ErrorKind::NotFound => {
@@ -71,7 +71,7 @@ impl Store for StateFolder {
 
 impl StateFolder {
     fn path(&self, place: usize) -> PathBuf {
-        self.0.join([STATE, PREVIOUS_STATE][place])
+        self.0.join(STATES[place])
     }
 }
 
@@ -115,7 +115,7 @@ pub(super) fn find(folder: &Path) -> Result<Option<ResumableRun>> {
 
 /// Forgets the run that was in a folder.
 pub(super) fn forget(folder: &Path) -> Result<()> {
-    for name in [STATE, PREVIOUS_STATE] {
+    for name in STATES {
         let path = folder.join(name);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::Write { path, source: error }),
@@ -209,10 +209,24 @@ mod tests {
     }
 
     #[test]
+    fn forgetting_a_run_leaves_no_generation_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut keeper = Keeper::new(folder.path());
+        for _ in 0..STATES.len() {
+            assert!(matches!(keeper.save(b"x"), SaveOutcome::Saved));
+        }
+        let here = || pollster::block_on(keeper.generations.store().read()).unwrap().len();
+        assert_eq!(here(), STATES.len(), "every place is taken");
+        forget(folder.path()).unwrap();
+        assert_eq!(here(), 0);
+        forget(folder.path()).unwrap();
+    }
+
+    #[test]
     fn what_is_not_a_state_is_never_taken_for_nothing() {
         let folder = tempfile::tempdir().unwrap();
         assert!(find(folder.path()).unwrap().is_none());
-        fs::write(folder.path().join(PREVIOUS_STATE), b"PSWDRUN1 and nothing more").unwrap();
+        fs::write(folder.path().join(STATES[1]), b"PSWDRUN1 and nothing more").unwrap();
         let error = find(folder.path()).map(|_| ()).unwrap_err();
         assert_eq!(error.kind(), crate::error::Kind::Input);
         assert!(error.to_string().contains("--overwrite"), "{error}");
