@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use super::exit::STATUSES;
 use crate::config::{Checkpointing, SampleConfig, TrainConfig};
+use crate::embedding::Layout;
 use crate::gpu::DeviceChoice;
 
 /// Learn new words for Stable Diffusion from a few pictures (Textual Inversion), and make pictures with them
@@ -238,25 +240,27 @@ pub(super) struct ConvertArgs {
     pub output: PathBuf,
     /// The program the file is for
     #[arg(long, value_enum)]
-    pub format: Option<LayoutChoice>,
+    pub format: Option<Layout>,
     /// Replace an existing file
     #[arg(long)]
     pub overwrite: bool,
 }
 
-/// The format of an embedding file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum LayoutChoice {
-    /// learned_embeds.safetensors of diffusers; ComfyUI and InvokeAI read it too
-    Diffusers,
-    /// learned_embeds.bin of diffusers
-    DiffusersBin,
-    /// A1111's .pt
-    #[value(name = "a1111")]
-    A1111,
-    /// kohya's .safetensors
-    Kohya,
+/// By hand: the engine has the names, and the help is only for here.
+impl ValueEnum for Layout {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Layout::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let help = match self {
+            Layout::Safetensors => "learned_embeds.safetensors of diffusers; ComfyUI and InvokeAI read it too",
+            Layout::Bin => "learned_embeds.bin of diffusers",
+            Layout::A1111 => "A1111's .pt",
+            Layout::Kohya => "kohya's .safetensors",
+        };
+        Some(PossibleValue::new(self.key()).help(help))
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -443,6 +447,22 @@ mod tests {
         assert_eq!(offered, config::SamplerKind::ALL.map(config::SamplerKind::name));
         let offered: Vec<String> = config::Kind::value_variants().iter().map(option_name).collect();
         assert_eq!(offered, config::Kind::ALL.map(config::Kind::name));
+    }
+
+    #[test]
+    fn every_layout_of_embeddings_is_offered_by_its_key() {
+        // Not `Layout::ALL`, which could lack one; a new layout does not compile here.
+        let next = |layout: &Layout| match layout {
+            Layout::Safetensors => Some(Layout::Bin),
+            Layout::Bin => Some(Layout::A1111),
+            Layout::A1111 => Some(Layout::Kohya),
+            Layout::Kohya => None,
+        };
+        for layout in std::iter::successors(Some(Layout::Safetensors), next) {
+            let cli = Cli::try_parse_from(["pseudoword", "convert", "a", "b", "--format", layout.key()]);
+            let Command::Convert(convert) = cli.unwrap().command else { panic!("not convert") };
+            assert_eq!((convert.format, Layout::of(layout.key())), (Some(layout), Some(layout)));
+        }
     }
 
     #[test]

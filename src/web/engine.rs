@@ -111,7 +111,7 @@ impl Engine {
         self.session.without(prompt)
     }
 
-    /// The bytes of a file with an embedding that was added: `diffusers`, `diffusers-bin`, `a1111` or `kohya`.
+    /// The bytes of a file with an embedding that was added, in a layout by its key ([`Layout::key`]).
     pub fn export(&self, token: &str, format: &str) -> Result<Vec<u8>, JsValue> {
         let embedding = self.session.embeddings().iter().find(|embedding| embedding.token == token);
         let embedding = embedding.ok_or_else(|| to_js(Error::Usage(format!("there is no embedding {token:?}"))))?;
@@ -167,14 +167,9 @@ impl Engine {
     }
 }
 
-/// The bytes of a file with an embedding, in a layout by its name.
+/// The bytes of a file with an embedding, in a layout by its key.
 pub(super) fn write(embedding: &Embedding, format: &str) -> Result<Vec<u8>, JsValue> {
-    let layout = match format {
-        "diffusers" => Layout::Safetensors,
-        "diffusers-bin" => Layout::Bin,
-        "a1111" => Layout::A1111,
-        "kohya" => Layout::Kohya,
-        other => return Err(to_js(Error::Usage(format!("there is no format {other:?}")))),
-    };
+    let unknown = || to_js(Error::Usage(format!("there is no format {format:?}")));
+    let layout = Layout::of(format).ok_or_else(unknown)?;
     crate::embedding::write(embedding, layout).map_err(|refusal| to_js(Error::Usage(refusal.to_string())))
 }

@@ -57,7 +57,7 @@ impl Training {
         self.job.embedding().rows().to_vec()
     }
 
-    /// The embedding as it is now, as a file: `diffusers`, `diffusers-bin`, `a1111` or `kohya`.
+    /// The embedding as it is now, as a file in a layout by its key ([`Layout::key`](crate::embedding::Layout::key)).
     pub fn embedding(&self, format: &str) -> Result<Vec<u8>, JsValue> {
         super::engine::write(&self.job.embedding(), format)
     }

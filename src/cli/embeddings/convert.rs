@@ -2,27 +2,14 @@
 
 use std::path::Path;
 
-use clap::ValueEnum;
-
 use super::read;
 use crate::base::files;
-use crate::cli::args::{ConvertArgs, LayoutChoice, Shared};
+use crate::cli::args::{ConvertArgs, Shared};
 use crate::cli::locate;
 use crate::cli::output::Output;
 use crate::embedding::{self, Layout};
 use crate::event::Event;
 use crate::{Error, Result};
-
-impl LayoutChoice {
-    fn layout(self) -> Layout {
-        match self {
-            LayoutChoice::Diffusers => Layout::Safetensors,
-            LayoutChoice::DiffusersBin => Layout::Bin,
-            LayoutChoice::A1111 => Layout::A1111,
-            LayoutChoice::Kohya => Layout::Kohya,
-        }
-    }
-}
 
 /// Writes an embedding in the layout that was asked for.
 pub async fn run(args: &ConvertArgs, shared: &Shared, out: &mut Output) -> Result<()> {
@@ -39,7 +26,7 @@ pub async fn run(args: &ConvertArgs, shared: &Shared, out: &mut Output) -> Resul
     let token = name.or_else(|| read::token_of(&word, &file)).map(str::to_owned);
     let word = word.into_embedding(token.as_deref()).map_err(bad)?;
     let bytes = embedding::write(&word, layout).map_err(bad)?;
-    if layout == Layout::Bin && !word.metadata.is_empty() {
+    if !layout.keeps_metadata() && !word.metadata.is_empty() {
         let lost: Vec<&str> = word.metadata.keys().map(String::as_str).collect();
         let text = format!("this format has no room for metadata: {} left out", lost.join(", "));
         out.event(&Event::warning("metadata-left-out", text))?;
@@ -52,16 +39,15 @@ pub async fn run(args: &ConvertArgs, shared: &Shared, out: &mut Output) -> Resul
 }
 
 /// The layout that is asked for, or that the file's name promises.
-fn layout(path: &Path, asked: Option<LayoutChoice>) -> Result<Layout> {
+fn layout(path: &Path, asked: Option<Layout>) -> Result<Layout> {
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     // The first of those with this extension is what the extension alone promises.
     let promised = Layout::ALL.into_iter().find(|layout| layout.extension() == extension);
-    let Some(layout) = asked.map(LayoutChoice::layout).or(promised) else {
-        let names: Vec<String> = LayoutChoice::value_variants().iter().map(crate::config::option_name).collect();
+    let Some(layout) = asked.or(promised) else {
         let text = format!(
             "{}: call the file .safetensors (diffusers), .bin (diffusers) or .pt (A1111), or give --format {}",
             path.display(),
-            names.join("|")
+            Layout::ALL.map(Layout::key).join("|")
         );
         return Err(Error::Usage(text));
     };
@@ -82,8 +68,8 @@ mod tests {
         assert_eq!(of("a.safetensors", None), Some(Layout::Safetensors));
         assert_eq!(of("a.BIN", None), Some(Layout::Bin));
         assert_eq!(of("a.pt", None), Some(Layout::A1111));
-        assert_eq!(of("a.safetensors", Some(LayoutChoice::Kohya)), Some(Layout::Kohya));
-        assert_eq!(of("a.pt", Some(LayoutChoice::Kohya)), None);
+        assert_eq!(of("a.safetensors", Some(Layout::Kohya)), Some(Layout::Kohya));
+        assert_eq!(of("a.pt", Some(Layout::Kohya)), None);
         assert_eq!(of("a", None), None);
     }
 }

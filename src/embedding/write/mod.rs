@@ -27,6 +27,29 @@ impl Layout {
     /// Every layout.
     pub const ALL: [Layout; 4] = [Layout::Safetensors, Layout::Bin, Layout::A1111, Layout::Kohya];
 
+    /// Its name in options and in calls of the page.
+    pub fn key(self) -> &'static str {
+        match self {
+            Layout::Safetensors => "diffusers",
+            Layout::Bin => "diffusers-bin",
+            Layout::A1111 => "a1111",
+            Layout::Kohya => "kohya",
+        }
+    }
+
+    /// The layout with a [`key`](Self::key).
+    pub fn of(key: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|layout| layout.key() == key)
+    }
+
+    /// Whether it has room for metadata: all of them, or at least the steps and the base model.
+    pub fn keeps_metadata(self) -> bool {
+        match self {
+            Layout::Safetensors | Layout::A1111 | Layout::Kohya => true,
+            Layout::Bin => false,
+        }
+    }
+
     /// What it is called in messages.
     pub fn name(self) -> &'static str {
         match self {
