@@ -136,15 +136,12 @@ impl OpenedModel {
         Ok(Self { source, config, tokenizers: Tokenizers::new(tokenizers) })
     }
 
-    /// How its weights are kept: as the user chose, or else as usual.
+    /// How its weights are kept ([`storage_for`]).
     ///
     /// # Errors
     /// Those of looking for the files.
     pub async fn storage(&self, chosen: Option<Storage>, on_gpu: bool) -> Result<Storage> {
-        match chosen {
-            Some(storage) => Ok(storage),
-            None => usual_storage(&*self.source, on_gpu).await,
-        }
+        Ok(storage_for(chosen, weight_bytes(&*self.source).await?, on_gpu))
     }
 }
 
@@ -159,8 +156,7 @@ pub async fn vocabulary(source: &dyn Source) -> Result<Vocabulary> {
 /// What of a model is loaded, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Loading {
-    /// How weights are kept; none means small models in f32, and others in f16 on a GPU and as in the file on the
-    /// processor.
+    /// How weights are kept, if the user chooses ([`storage_for`]).
     pub storage: Option<Storage>,
     /// Whether the decoder is loaded with the rest, and not when it is first needed.
     pub decoder: bool,
@@ -339,24 +335,15 @@ async fn unet_requests(
     Ok(weights.requests())
 }
 
-/// How weights are kept unless the user chooses: small models in f32; others in f16 on a GPU, and as in the file on the
-/// processor.
-///
-/// # Errors
-/// Those of looking for the files.
-pub async fn usual_storage(source: &dyn Source, on_gpu: bool) -> Result<Storage> {
-    Ok(usual_storage_of(weight_bytes(source).await?, on_gpu))
-}
-
-/// The same, judged by the length of all weight files in bytes.
-pub fn usual_storage_of(bytes: u64, on_gpu: bool) -> Storage {
-    // As many parameters as there would be in f16.
-    if bytes / 2 <= SMALL {
-        Storage::F32
-    } else if on_gpu {
-        Storage::F16
-    } else {
-        Storage::AsFile
+/// How weights are kept, given the length of all their files in bytes: as the user chose, or else small models in f32;
+/// others in f16 on a GPU, and as in the file on the processor.
+pub fn storage_for(chosen: Option<Storage>, bytes: u64, on_gpu: bool) -> Storage {
+    match chosen {
+        Some(chosen) => chosen,
+        // As many parameters as there would be in f16.
+        None if bytes / 2 <= SMALL => Storage::F32,
+        None if on_gpu => Storage::F16,
+        None => Storage::AsFile,
     }
 }
 

@@ -5,7 +5,7 @@ use super::args::{Shared, WeightStorage};
 use crate::Result;
 use crate::base::bytes::size;
 use crate::gpu::{self, Chosen};
-use crate::model::{ModelConfig, usual_storage_of};
+use crate::model::{ModelConfig, storage_for};
 use crate::parts::FileLength;
 use crate::plan::{Machine, MemoryPlan, WeightBytes};
 use crate::weights::Storage;
@@ -39,7 +39,7 @@ impl<'a> Outlook<'a> {
     }
 
     pub fn on_gpu(&self) -> bool {
-        self.device.kind == "gpu"
+        gpu::is_gpu(&self.device.device)
     }
 
     /// What the job will take of the memory, judged by the lengths of weights that are not there yet; nothing where
@@ -50,7 +50,7 @@ impl<'a> Outlook<'a> {
     /// kept.
     pub fn before_fetching(&self, config: &ModelConfig, lengths: &[FileLength]) -> Result<Option<String>> {
         let bytes = lengths.iter().map(|file| file.bytes).sum();
-        let storage = self.storage().unwrap_or_else(|| usual_storage_of(bytes, self.on_gpu()));
+        let storage = storage_for(self.storage(), bytes, self.on_gpu());
         let plan = (self.planned)(config, WeightBytes::at_least(lengths, storage), !self.on_gpu());
         let machine = self.machine();
         plan.check(&machine)?;

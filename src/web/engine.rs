@@ -15,7 +15,7 @@ use crate::embedding::{Embedding, Layout, Refusal};
 use crate::event::Event;
 use crate::formats::{Holds, can_hold};
 use crate::image::Picture;
-use crate::model::{Loading, usual_storage};
+use crate::model::Loading;
 use crate::session::Session;
 use crate::source::Source;
 use crate::text::check_token;
@@ -66,8 +66,7 @@ impl Engine {
             }
             _ => Rc::new(files),
         };
-        let storage = usual_storage(&*source, true).await.map_err(to_js)?;
-        let loading = Loading { storage: Some(storage), hash: hash.is_none(), ..Loading::default() };
+        let loading = Loading { hash: hash.is_none(), ..Loading::default() };
         let session = Session::load(source, &chosen.device, loading, &mut report).await.map_err(to_js)?;
         let model = session.model();
         let model = ModelName { name: model.name.clone(), hash: hash.or_else(|| model.unet_hash.clone()) };
