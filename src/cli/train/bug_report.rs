@@ -19,7 +19,7 @@ use crate::{Error, ops};
 const EVENTS: usize = 60;
 /// Settings that the user words.
 const PRIVATE: [&str; 3] = ["token", "init", "preview-prompt"];
-/// Fields of events that hold no name, path or sentence of the user's.
+/// Fields of events that hold no name, path or sentence of the user's. Every other field is listed in the tests.
 const PUBLIC: [&str; 24] = [
     "event",
     "kind",
@@ -108,7 +108,69 @@ fn device(chosen: &Chosen) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::event::{EvaluatedOn, Part};
+
+    /// Fields of events that stay out of a report: what users called something, wrote or keep, and what nobody asks
+    /// for who reads one.
+    const KEPT_OUT: [&str; 14] = [
+        "name", "file", "prepared", "token", "init", "path", "what", "text", "number", "files", "rate", "left",
+        "count", "ratio",
+    ];
+
+    /// One event of each kind, with all of its fields: each leads to the next, so that a new one does not compile here.
+    fn after(event: &Event) -> Option<Event> {
+        let text = String::new;
+        Some(match event {
+            Event::Device { .. } => {
+                let (done, total, rate, left) = (0, Some(0), 0.0, Some(0.0));
+                Event::Fetch { file: text(), number: 1, files: 1, done, total, rate, left }
+            }
+            Event::Fetch { .. } => Event::Load { part: Part::Unet, done: 0, total: 0 },
+            Event::Load { .. } => Event::Encode { done: 0, total: 0, name: text(), prepared: text() },
+            Event::Encode { .. } => Event::Plan {
+                token: text(),
+                vectors: 1,
+                init: text(),
+                steps: 1,
+                recipe: text(),
+                lr: 0.1,
+                samples_per_step: 1,
+                checkpointing: false,
+            },
+            Event::Plan { .. } => Event::Resumed { step: 1, of: 1 },
+            Event::Resumed { .. } => Event::FirstGradient { norm: 1.0 },
+            Event::FirstGradient { .. } => {
+                Event::Step { step: 1, of: 1, loss: 1.0, lr: 0.1, grad_norm: 1.0, row_norm: 1.0, secs: 1.0 }
+            }
+            Event::Step { .. } => Event::Skipped { step: 1, reason: text(), skipped: 1 },
+            Event::Skipped { .. } => Event::Rewound { step: 1, to: 0, lr: 0.1, reason: text() },
+            Event::Rewound { .. } => Event::Evaluation { on: EvaluatedOn::Unseen, step: 1, loss: 1.0, initial: 1.0 },
+            Event::Evaluation { .. } => Event::Preview { step: 1, path: Some(text()) },
+            Event::Preview { .. } => Event::Denoise { step: 1, of: 1, secs: 1.0 },
+            Event::Denoise { .. } => Event::Pictures { count: 1 },
+            Event::Pictures { .. } => Event::Saved { what: text(), path: text() },
+            Event::Saved { .. } => Event::Warning { code: text(), text: text() },
+            Event::Warning { .. } => Event::Converged { step: 1, ratio: 1.0 },
+            Event::Converged { .. } => Event::Done { steps: 1, secs: 1.0 },
+            Event::Done { .. } => return None,
+        })
+    }
+
+    #[test]
+    fn every_field_of_an_event_is_public_or_kept_out() {
+        let first = Event::Device { kind: String::new(), name: String::new(), reason: String::new() };
+        let mut fields = BTreeSet::new();
+        for event in std::iter::successors(Some(first), after) {
+            let Ok(Value::Object(event)) = serde_json::to_value(event) else { panic!("not an object") };
+            fields.extend(event.into_iter().map(|(name, _)| name));
+        }
+        let listed: Vec<&str> = PUBLIC.into_iter().chain(KEPT_OUT).collect();
+        assert_eq!(fields, listed.iter().map(|name| (*name).to_owned()).collect(), "every field is listed");
+        assert_eq!(fields.len(), listed.len(), "none is in both lists");
+    }
 
     #[test]
     fn nothing_that_a_user_wrote_is_in_a_report() {
