@@ -25,16 +25,16 @@ pub fn square(picture: &Picture, side: u32, framing: Framing) -> (RgbImage, Stri
         steps.push("transparency filled with white".to_owned());
     }
 
-    let (framed, from) = match framing {
-        _ if short == long => (pixels, long),
+    let (framed, from, padding) = match framing {
+        _ if short == long => (pixels, long, None),
         Framing::Crop => {
             steps.push(format!("centre crop {short}x{short} of {width}x{height}"));
             let (left, top) = ((width - short) / 2, (height - short) / 2);
-            (Cow::Owned(imageops::crop_imm(&*pixels, left, top, short, short).to_image()), short)
+            (Cow::Owned(imageops::crop_imm(&*pixels, left, top, short, short).to_image()), short, None)
         }
         Framing::Fit => {
             steps.push(format!("{width}x{height} padded to a square with white"));
-            (pixels, long)
+            (pixels, long, Some(WHITE))
         }
     };
     if from == side {
@@ -50,7 +50,12 @@ pub fn square(picture: &Picture, side: u32, framing: Framing) -> (RgbImage, Stri
         let times = f64::from(side) / f64::from(from);
         steps.push(format!("enlarged {times:.1} times, so it lacks detail: use a larger picture if there is one"));
     }
-    (pad(scale(&framed, side), side), steps.join(", "))
+    let scaled = scale(&framed, side);
+    let square = match padding {
+        Some(colour) => pad(&scaled, side, colour),
+        None => scaled,
+    };
+    (square, steps.join(", "))
 }
 
 /// Scales so that the longer side becomes `side`.
@@ -64,14 +69,11 @@ fn scale(picture: &RgbImage, side: u32) -> RgbImage {
     imageops::resize(picture, fitted(width), fitted(height), FilterType::CatmullRom)
 }
 
-/// Centres on a white square, if it does not fill it.
-fn pad(picture: RgbImage, side: u32) -> RgbImage {
+/// Centres on a square of one colour.
+fn pad(picture: &RgbImage, side: u32, colour: Rgb<u8>) -> RgbImage {
     let (width, height) = picture.dimensions();
-    if (width, height) == (side, side) {
-        return picture;
-    }
-    let mut square = RgbImage::from_pixel(side, side, WHITE);
-    imageops::replace(&mut square, &picture, i64::from((side - width) / 2), i64::from((side - height) / 2));
+    let mut square = RgbImage::from_pixel(side, side, colour);
+    imageops::replace(&mut square, picture, i64::from((side - width) / 2), i64::from((side - height) / 2));
     square
 }
 
