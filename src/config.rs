@@ -2,7 +2,7 @@
 //!
 //! The structs are plain serde data. With the `native` feature they are clap arguments too: their help is the comment
 //! of the field, their default that of `Default`, which is the only place where a default is written. The page asks for
-//! them (`web::choices`). Which ones were measured, and how, is in `benches/README.md`.
+//! them (`web::form`). Which ones were measured, and how, is in `benches/README.md`.
 
 use serde::{Deserialize, Serialize};
 

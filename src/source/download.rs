@@ -1,13 +1,14 @@
 //! One file, from an address to its place: resumed where an earlier attempt ended, verified, and only then published.
 //!
-//! Runs over [`Transport`](super::transport::Transport) (how bytes come) and [`Part`] (where they grow), so the same
+//! Runs over [`Transport`](super::transport::Transport) (how bytes come) and [`PartialFile`] (where they grow), so the same
 //! rules hold natively and in a page:
 //! - bytes are only ever added to bytes of the same version: `If-Range` with the entity tag that they came with (or,
 //!   where there is none, a SHA-256 that is known beforehand), and `Content-Range` is checked; otherwise it starts from
-//!   zero;
+//!   zero (a page may not send `If-Range` to another origin, see `web/network.rs`: there a SHA-256 that is known guards
+//!   what is put together, and elsewhere the entity tag of the answer does);
 //! - a cut connection, 408, 429 and 5xx are tried again, nothing else is;
 //! - length and SHA-256 are checked where they are known, and pages and pointers are not mistaken for files;
-//! - when something goes wrong, the part stays if it can be resumed and is removed if it cannot.
+//! - when something goes wrong, the partial file stays if it can be resumed and is removed if it cannot.
 
 use web_time::Instant;
 
@@ -19,7 +20,7 @@ use super::verify::{Check, FileRequest, a_page, may_be_a_page};
 use super::{LocalFuture, Problem};
 
 /// Where a file grows until it is complete; outlives the program.
-pub trait Part {
+pub trait PartialFile {
     /// Bytes that are there so far.
     fn length(&self) -> u64;
 
@@ -63,11 +64,11 @@ const CHUNK: usize = 1 << 20;
 /// Fetches a file.
 ///
 /// # Errors
-/// A [`Problem`]; the part then holds what can be resumed.
+/// A [`Problem`]; the partial file then holds what can be resumed.
 pub async fn download(
     link: &Link<'_>,
     request: &FileRequest,
-    part: &mut dyn Part,
+    part: &mut dyn PartialFile,
     meter: &mut Meter,
     report: &mut Report<'_>,
 ) -> Result<Outcome, Problem> {
@@ -106,7 +107,7 @@ fn with_kept(setback: Setback, here: u64, size: Option<u64>) -> Setback {
 struct Download<'a, 't> {
     link: &'a Link<'a>,
     request: &'a FileRequest,
-    part: &'a mut dyn Part,
+    part: &'a mut dyn PartialFile,
     meter: &'a mut Meter,
     report: &'a mut Report<'t>,
     /// Has seen exactly the bytes of the part.

@@ -2,7 +2,7 @@
 //!
 //! Two small interfaces, asynchronous because a browser has no other. [`Source`] is the files of a model, in ranges, so
 //! that one of any size can be read one tensor at a time. [`transport::Transport`] is how bytes come over the network;
-//! with [`download::Part`] (where they grow) it is all that a platform has to provide:
+//! with [`download::PartialFile`] (where they grow) it is all that a platform has to provide:
 //!
 //! ```text
 //! what was typed -> address -> hub (which files, sizes, hashes) -> concept | model (which of them)

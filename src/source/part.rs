@@ -10,7 +10,7 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::download::Part;
+use super::download::PartialFile;
 use super::progress::{Notice, Report};
 use super::retry::notify;
 use super::{LocalFuture, Problem};
@@ -109,7 +109,7 @@ impl FilePart {
     }
 }
 
-impl Part for FilePart {
+impl PartialFile for FilePart {
     fn length(&self) -> u64 {
         self.length
     }

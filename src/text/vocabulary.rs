@@ -1,5 +1,5 @@
 //! What a model's vocabulary reveals about a vector: how long the model's own vectors are, and which of its words are
-//! near.
+//! near. (Which words there are, and their ids, is the tokenizer's: `tokenizer`.)
 
 use crate::base::math::{median, norm};
 use crate::parts::Part;

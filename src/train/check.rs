@@ -1,4 +1,5 @@
-//! Which settings a model can be trained with, and what follows from them.
+//! Which settings a model can be trained with, and what follows from them. (What the token may be is checked where a
+//! tokenizer learns it, by [`check_token`](crate::text::check_token).)
 
 use super::init;
 use crate::config::{Checkpointing, Init, TrainConfig};

@@ -1,9 +1,9 @@
 //! What a run is measured by: the loss on fixed batches, and whether it has settled. (Which samples a batch has is
-//! decided in `choices`.)
+//! decided in `draws`.)
 
-use super::choices::Choices;
 use super::counts::Counts;
 use super::dataset::Dataset;
+use super::draws::RandomChoices;
 use super::early_stop::EarlyStop;
 use super::learner::Learner;
 use super::sample::Sample;
@@ -35,7 +35,7 @@ impl Evaluations {
     }
 
     /// Draws the fixed batch of a set of encoded pictures; a set without pictures has none.
-    pub fn add(&mut self, on: EvaluatedOn, choices: &Choices, dataset: &Dataset) {
+    pub fn add(&mut self, on: EvaluatedOn, choices: &RandomChoices, dataset: &Dataset) {
         let samples = choices.evaluation(dataset);
         if !samples.is_empty() {
             let initial = self.initial.get(self.batches.len()).copied();

@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use burn::tensor::Tensor;
 
-use super::choices::Choices;
 use super::dataset::Dataset;
+use super::draws::RandomChoices;
 use super::loss::DiffusionLoss;
 use super::optimiser::Optimiser;
 use super::sample::Sample;
@@ -27,7 +27,7 @@ pub(super) struct Learner {
     /// What the new rows started from, in words.
     pub init_note: String,
     pub optimiser: Optimiser,
-    pub choices: Choices,
+    pub choices: RandomChoices,
     /// The pictures; none until they are encoded.
     pub dataset: Dataset,
     pub loss: DiffusionLoss,

@@ -7,9 +7,9 @@
 //! `guard` what watches over it.
 
 mod check;
-mod choices;
 mod counts;
 mod dataset;
+mod draws;
 mod early_stop;
 mod evaluations;
 pub mod generations;
@@ -41,8 +41,8 @@ use crate::model::Model;
 use crate::text::{Rows, Tokenizers};
 use crate::{Error, Result};
 pub use check::{check, recomputes, side};
-use choices::Choices;
 use dataset::{Dataset, Encoding};
+use draws::RandomChoices;
 use evaluations::Evaluations;
 use guard::{GoodMoment, Guard, LengthVerdict, Remedy, SkipVerdict};
 use inputs::Inputs;
@@ -138,7 +138,7 @@ impl TrainJob {
         let encoding = Encoding::new(config, &model, input.pictures, input.unseen);
         let learner = Learner {
             optimiser: Optimiser::new(config, rows, &model.text_encoders),
-            choices: Choices::new(config, &model, templates, input.replay),
+            choices: RandomChoices::new(config, &model, templates, input.replay),
             loss: DiffusionLoss::new(model.clone(), config.snr_gamma, recomputes(config, &model.config)),
             dataset: Dataset::default(),
             batch_size: config.batch_size as usize,

@@ -6,9 +6,9 @@
 //! www/worker.js calls the methods of [`Engine`], [`Library`], [`Storage`] and of the jobs by their names, so a new one
 //! can be called from the page as it is. Only what needs more than a call has an entry there.
 
-mod choices;
 mod engine;
 mod files;
+mod form;
 mod generation;
 mod library;
 mod network;
@@ -17,8 +17,8 @@ mod storage;
 mod training;
 mod wording;
 
-pub use choices::choices;
 pub use engine::Engine;
+pub use form::choices;
 pub use generation::Generation;
 pub use library::{Library, Plan};
 pub use storage::Storage;

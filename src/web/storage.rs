@@ -12,7 +12,7 @@ use web_sys::{
 use super::message;
 use super::run::{RunStates, Slots};
 use crate::base::bytes::size;
-use crate::source::download::Part;
+use crate::source::download::PartialFile;
 use crate::source::{LocalFuture, Problem};
 
 /// A folder.
@@ -230,7 +230,7 @@ impl StoredPart {
     }
 }
 
-impl Part for StoredPart {
+impl PartialFile for StoredPart {
     fn length(&self) -> u64 {
         self.file.length
     }
@@ -271,7 +271,7 @@ pub(super) struct MemoryPart {
     validator: Option<String>,
 }
 
-impl Part for MemoryPart {
+impl PartialFile for MemoryPart {
     fn length(&self) -> u64 {
         self.bytes.len() as u64
     }

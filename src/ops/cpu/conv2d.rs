@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use burn::tensor::Tensor;
 
-use super::product::{Order, Right, Rows, Stored, add_product};
+use super::product::{FrozenValues, Order, Right, Rows, add_product};
 use super::{Frozen, Slab, starting, tensor};
 use crate::ops::Weight;
 use crate::ops::geometry::Geometry;
@@ -124,7 +124,7 @@ impl Phase {
         Self { geometry, grid, taps: taps.collect() }
     }
 
-    fn backward(self, dy: &[f32], weight: Stored<'_>, [outputs, wide]: [usize; 2], pixels: Vec<&mut [f32]>) {
+    fn backward(self, dy: &[f32], weight: FrozenValues<'_>, [outputs, wide]: [usize; 2], pixels: Vec<&mut [f32]>) {
         let taps = self.taps.iter().map(|(_, place)| *place).collect();
         let size = self.geometry.output;
         let windows = Windows { values: dy, size, channels: outputs, grid: self.grid, stride: 1, taps };

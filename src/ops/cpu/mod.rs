@@ -29,7 +29,7 @@ use half::f16;
 use rayon::prelude::*;
 
 use super::Weight;
-use product::Stored;
+use product::FrozenValues;
 
 /// Whether the tensor lives on the CPU device.
 pub(crate) fn is_flex<const D: usize>(tensor: &Tensor<D>) -> bool {
@@ -72,10 +72,12 @@ impl Frozen {
         Self(flex.to_contiguous())
     }
 
-    fn stored(&self) -> Stored<'_> {
+    fn stored(&self) -> FrozenValues<'_> {
         match self.0.as_slice::<f16>() {
-            Some(halves) => Stored::Half(halves),
-            None => Stored::Single(self.0.as_slice::<f32>().expect("contiguous halves or f32, made so on opening")),
+            Some(halves) => FrozenValues::Half(halves),
+            None => {
+                FrozenValues::Single(self.0.as_slice::<f32>().expect("contiguous halves or f32, made so on opening"))
+            }
         }
     }
 }

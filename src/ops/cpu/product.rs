@@ -58,22 +58,22 @@ impl Rows for Matrix<'_> {
 
 /// The numbers of a weight.
 #[derive(Clone, Copy)]
-pub(super) enum Stored<'a> {
+pub(super) enum FrozenValues<'a> {
     Half(&'a [f16]),
     Single(&'a [f32]),
 }
 
-impl Stored<'_> {
+impl FrozenValues<'_> {
     /// The numbers from a place on, as f32.
     #[inline(always)]
     fn widen(self, from: usize, wide: &mut [f32]) {
         match self {
-            Stored::Half(halves) => {
+            FrozenValues::Half(halves) => {
                 for (wide, half) in wide.iter_mut().zip(&halves[from..]) {
                     *wide = widened(*half);
                 }
             }
-            Stored::Single(values) => wide.copy_from_slice(&values[from..from + wide.len()]),
+            FrozenValues::Single(values) => wide.copy_from_slice(&values[from..from + wide.len()]),
         }
     }
 }
@@ -102,7 +102,7 @@ fn widened(half: f16) -> f32 {
 /// The right factor: a frozen weight, and how it lies.
 #[derive(Clone, Copy)]
 pub(super) struct Right<'a> {
-    pub stored: Stored<'a>,
+    pub stored: FrozenValues<'a>,
     pub order: Order<'a>,
     /// Length of the inner axis.
     pub inner: usize,
@@ -320,7 +320,7 @@ mod tests {
             let right = values(columns * inner, 2);
             let halves: Vec<f16> = right.iter().map(|value| f16::from_f32(*value)).collect();
             let row = |step: usize| step * columns;
-            for stored in [Stored::Single(&right), Stored::Half(&halves)] {
+            for stored in [FrozenValues::Single(&right), FrozenValues::Half(&halves)] {
                 for order in [Order::Columns, Order::Steps(&row)] {
                     let by_columns = matches!(order, Order::Columns);
                     let place = |step, column| if by_columns { column * inner + step } else { step * columns + column };

@@ -9,8 +9,8 @@ use crate::model::Model;
 use crate::noise::{Draws, Noise, Stream};
 use crate::{Error, Result};
 
-/// Where choices come from.
-pub(super) struct Choices {
+/// Where the random choices of a run come from.
+pub(super) struct RandomChoices {
     noise: Noise,
     token: String,
     templates: Vec<String>,
@@ -31,7 +31,7 @@ struct Streams {
     caption: Draws,
 }
 
-impl Choices {
+impl RandomChoices {
     pub fn new(config: &TrainConfig, model: &Model, templates: Vec<String>, replay: Option<Replay>) -> Self {
         Self {
             noise: Noise::new(config.seed),
