@@ -161,7 +161,7 @@ impl SampleJob {
     }
 
     /// Encodes the prompts and draws the noise of `count` pictures from number `first` on.
-    async fn begin(&self, first: usize, count: usize) -> Result<Batch> {
+    async fn begin(&mut self, first: usize, count: usize) -> Result<Batch> {
         // Loaded before the long work if it is not there yet: a broken file must not be found only after it.
         let decoder = self.model.decoder(&mut |_| ()).await?;
         let config = &self.config;
@@ -182,6 +182,7 @@ impl SampleJob {
                 .collect(),
         };
         let latents = layout::channels_last(&values, [count, channels, h, w], &self.model.device);
+        self.sampler.begin();
         let latents = latents * self.sampler.init_noise_sigma();
         Ok(Batch { latents, context, step: 0, decoder })
     }

@@ -58,11 +58,15 @@ impl DpmSolver {
         Ok((timesteps, Self { steps, before: None }))
     }
 
+    /// Forgets what was remembered of another picture.
+    pub fn begin(&mut self) {
+        self.before = None;
+    }
+
     pub fn step(&mut self, model_output: Tensor<4>, index: usize, sample: Tensor<4>) -> Stepped {
         let step = &self.steps[index];
         let denoised = step.denoised.apply(&sample, &model_output);
-        let before = self.before.replace(denoised.clone()).filter(|_| index > 0);
-        let towards = match before {
+        let towards = match self.before.replace(denoised.clone()) {
             Some(before) if step.extrapolation != 0.0 => {
                 scaled(&denoised, 1.0 + step.extrapolation) - scaled(&before, step.extrapolation)
             }

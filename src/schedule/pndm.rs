@@ -60,11 +60,16 @@ impl Pndm {
         Ok((timesteps, Self { steps, outputs: Vec::new(), first_sample: None }))
     }
 
+    /// Forgets what was remembered of another picture.
+    pub fn begin(&mut self) {
+        self.outputs.clear();
+        self.first_sample = None;
+    }
+
     pub fn step(&mut self, model_output: Tensor<4>, index: usize, sample: Tensor<4>) -> Stepped {
         let step = &self.steps[index];
         let denoised = step.denoised.apply(&sample, &model_output);
-        if index == 0 {
-            self.outputs.clear();
+        if self.outputs.is_empty() {
             self.first_sample = Some(sample.clone());
         }
         let (start, direction) = match (self.first_sample.take(), self.outputs.first()) {

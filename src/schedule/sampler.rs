@@ -4,6 +4,7 @@
 //! predicts, a free preview. The loop around it:
 //!
 //! ```text
+//! begin()
 //! sample = normal noise * init_noise_sigma
 //! for (index, timestep) in timesteps:
 //!     output = unet(scale_model_input(sample, index), timestep, context)
@@ -94,7 +95,17 @@ impl Sampler {
         self.kind.needs_noise()
     }
 
-    /// Makes the step of model call `index`. The calls of one picture go in order from 0; a call with 0 starts another.
+    /// Starts another batch of pictures: what a method remembered of the one before is forgotten.
+    pub fn begin(&mut self) {
+        match &mut self.solver {
+            Solver::Pndm(pndm) => pndm.begin(),
+            Solver::DpmSolver(solver) => solver.begin(),
+            // Each step is made from the sample alone.
+            Solver::Ddim(_) | Solver::Euler(_) => {}
+        }
+    }
+
+    /// Makes the step of model call `index`. The calls of one batch go in order from 0, after [`begin`](Self::begin).
     ///
     /// # Panics
     /// If there is no such call, or if `noise` is missing where [`needs_noise`](Self::needs_noise) asked for it.

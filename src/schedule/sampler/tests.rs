@@ -22,6 +22,7 @@ fn assert_close(actual: &Tensor<4>, expected: [f32; 4], tolerance: f32, what: &s
 
 /// Feeds the same outputs, ever weaker, and returns the samples and the predicted clean samples.
 fn walk(mut sampler: Sampler) -> Vec<Stepped> {
+    sampler.begin();
     let mut sample = tensor([1.2, -0.4, 0.3, -2.0]);
     let mut steps = Vec::new();
     for index in 0..sampler.timesteps().len() {
@@ -85,6 +86,24 @@ fn a_sampler_can_be_used_again() {
     let steps = walk(sampler);
     assert_close(&steps[1].prev_sample, [1.606_730_5, -0.355_553_98, 0.435_436_87, -5.018_181], 1e-5, "repeated");
     assert_close(&steps[2].prev_sample, [1.605_955_5, -0.354_830_18, 0.435_330_42, -5.022_94], 1e-5, "last");
+}
+
+#[test]
+fn a_batch_knows_nothing_of_one_that_was_abandoned() {
+    let config = config(r#", "timestep_spacing": "leading""#);
+    let values = |stepped: Vec<Stepped>| -> Vec<Vec<f32>> {
+        stepped.iter().map(|stepped| stepped.prev_sample.to_data().try_to_vec().unwrap()).collect()
+    };
+    for kind in SamplerKind::ALL.into_iter().filter(|kind| !kind.needs_noise()) {
+        let new = || Sampler::new(kind, false, &config, 4).unwrap();
+        for calls in 1..4 {
+            let mut used = new();
+            for index in 0..calls {
+                used.step(tensor([3.0, 1.0, -2.0, 0.5]), index, tensor([9.0; 4]), None);
+            }
+            assert_eq!(values(walk(used)), values(walk(new())), "{kind:?} after {calls} calls");
+        }
+    }
 }
 
 #[test]
