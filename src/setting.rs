@@ -1,9 +1,9 @@
 //! What a user can set, by name, and how sentences name it.
 //!
 //! The engine does not know what a setting is called where it is set: on the command line it is `--batch-size`, on the
-//! page it is "Batch size". So its sentences name settings by their keys between backticks, which [`Setting`] prints
-//! and a reader of the library understands as they are; a front end puts its own words for them where its output
-//! leaves, with [`worded`] or [`Error::worded`](crate::Error::worded). That keeps errors and events plain strings and
+//! page it is "Batch size". So its sentences name settings by their keys between backticks (with an invisible mark after the
+//! first, since a path may have backticks too), which [`Setting`] prints and a reader of the library understands as they
+//! are; a front end puts its own words for them where its output leaves, with [`worded`] or [`Error::worded`](crate::Error::worded). That keeps errors and events plain strings and
 //! plain data.
 
 use std::fmt;
@@ -105,24 +105,41 @@ impl Setting {
 /// As sentences of the engine name it.
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`", self.key())
+        write!(f, "{MARK}{}`", self.key())
     }
 }
+
+/// How the name of a setting begins in a sentence: a backtick and an invisible word joiner. The sentence also quotes paths and
+/// tokens, where a backtick may stand before anything, but not the two together.
+const MARK: &str = "`\u{2060}";
+
+/// The name of a setting in a sentence that is a constant, as [`Setting`] prints it; a key that is not here does not compile.
+macro_rules! named {
+    (device) => {
+        "`\u{2060}device`"
+    };
+    (embedding) => {
+        "`\u{2060}embedding`"
+    };
+    (model) => {
+        "`\u{2060}model`"
+    };
+}
+pub(crate) use named;
 
 /// A sentence of the engine with its settings named as a front end names them. One that cannot be set there keeps its
 /// plain name, without the backticks.
 pub fn worded(sentence: &str, wording: Wording<'_>) -> String {
     let mut worded = String::with_capacity(sentence.len());
     let mut rest = sentence;
-    while let Some((before, after)) = rest.split_once('`') {
+    while let Some((before, after)) = rest.split_once(MARK) {
         worded.push_str(before);
         let named = after.split_once('`').and_then(|(key, after)| Some((Setting::of(key)?, after)));
         if let Some((setting, after)) = named {
             worded.push_str(&wording(setting).unwrap_or_else(|| setting.plain()));
             rest = after;
         } else {
-            // The backtick of something else, which may stand directly before a setting.
-            worded.push('`');
+            worded.push_str(MARK);
             rest = after;
         }
     }
@@ -249,16 +266,34 @@ mod tests {
     #[test]
     fn a_front_end_names_settings_in_its_own_words_and_nothing_else() {
         let sentence = format!("{} 0: see `parameters`, {}", Setting::BatchSize, Setting::LrSchedule);
-        assert_eq!(sentence, "`batch-size` 0: see `parameters`, `lr-schedule`");
+        assert_eq!(sentence, "`\u{2060}batch-size` 0: see `parameters`, `\u{2060}lr-schedule`");
         assert_eq!(worded(&sentence, &page), "\u{201c}Batch size\u{201d} 0: see `parameters`, learning rate schedule");
         let flags = |setting: Setting| Some(format!("--{}", setting.key()));
-        assert_eq!(worded("one ` and `lr`", &flags), "one ` and --lr");
+        assert_eq!(worded(&format!("one ` and {}", Setting::Lr), &flags), "one ` and --lr");
+    }
+
+    #[test]
+    fn what_a_user_wrote_is_never_taken_for_the_name_of_a_setting() {
+        let flags = |setting: Setting| Some(format!("--{}", setting.key()));
+        for quoted in ["`model`.pt", "`lr`", "r-`steps`/state", "`", "``out`"] {
+            let sentence = format!("{quoted}: give another {}, not {quoted}", Setting::Out);
+            assert_eq!(worded(&sentence, &flags), format!("{quoted}: give another --out, not {quoted}"));
+        }
+    }
+
+    #[test]
+    fn constants_name_settings_as_they_name_themselves() {
+        let constants = [named!(device), named!(embedding), named!(model)];
+        assert_eq!(
+            constants.map(str::to_owned),
+            [Setting::Device, Setting::Embedding, Setting::Model].map(|s| s.to_string())
+        );
     }
 
     #[test]
     fn advice_that_cannot_be_followed_is_not_given() {
         let advice = [Advice::Smaller(Setting::BatchSize), Advice::Set(Setting::Checkpointing, "on")];
-        assert_eq!(advised(&advice, None), "try a smaller `batch-size`, or `checkpointing` on");
+        assert_eq!(advised(&advice, None), "try a smaller `\u{2060}batch-size`, or `\u{2060}checkpointing` on");
         assert_eq!(advised(&advice, Some(&page)), "try a smaller \u{201c}Batch size\u{201d}");
     }
 }

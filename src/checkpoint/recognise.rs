@@ -2,6 +2,7 @@
 //! which is named together with what to do.
 
 use super::names::{CLIP, OPEN_CLIP, TEXT, UNET, VAE};
+use crate::setting::{Setting, named};
 use crate::weights::Header;
 
 /// A family of checkpoints that can be run.
@@ -31,14 +32,21 @@ const OTHERS: &[(&[&str], &str)] = &[
             ".dora_scale",
             "lora_linear_layer",
         ],
-        "a LoRA, which changes a model but is not one: `model` takes the model; LoRAs are not supported",
+        concat!(
+            "a LoRA, which changes a model but is not one: ",
+            named!(model),
+            " takes the model; LoRAs are not supported"
+        ),
     ),
     (
         &["control_model.", "controlnet_", "controlnet_cond_embedding."],
-        "a ControlNet, which steers a model but is not one: `model` takes the model",
+        concat!("a ControlNet, which steers a model but is not one: ", named!(model), " takes the model"),
     ),
     (&["motion_modules."], "a motion module (AnimateDiff), which does not make pictures"),
-    (&["image_proj.", "ip_adapter."], "an IP-Adapter, which steers a model but is not one: `model` takes the model"),
+    (
+        &["image_proj.", "ip_adapter."],
+        concat!("an IP-Adapter, which steers a model but is not one: ", named!(model), " takes the model"),
+    ),
     (
         &["conditioner.embedders.", "model.diffusion_model.label_emb."],
         "a model of the SDXL family: only Stable Diffusion 1.x and 2.x can be run",
@@ -132,7 +140,7 @@ fn piece(header: &Header) -> String {
         && entries.all(|entry| entry.shape.len() <= 2)
     {
         let name = crate::embedding::shown(&first.name);
-        return format!("probably an embedding ({count} tensors, {name}): use `embedding` for it");
+        return format!("probably an embedding ({count} tensors, {name}): use {} for it", Setting::Embedding);
     }
     let found = PIECES
         .iter()

@@ -11,7 +11,7 @@ use wgpu::{AdapterInfo, Backend, Backends, DeviceType, Features, Limits};
 
 use super::{Chosen, DeviceChoice, lacking};
 use crate::ops::{self, SoftwareGpu, faults};
-use crate::setting::Setting;
+use crate::setting::{Setting, named};
 use crate::{Error, Result};
 
 /// The graphics APIs that are used, best first. OpenGL is left out: its compute shaders miss limits that we need.
@@ -244,7 +244,7 @@ fn gpu(adapters: &[Adapter]) -> Result<Chosen> {
             None => match adapter.start() {
                 Ok(device) => {
                     let reason = if adapter.is_software() {
-                        "as requested (software renderer, slower than `device` cpu)"
+                        concat!("as requested (software renderer, slower than ", named!(device), " cpu)")
                     } else {
                         "as requested"
                     };
@@ -307,7 +307,8 @@ mod tests {
         let error = gpu(&[]).unwrap_err();
         assert_eq!(error.kind(), crate::error::Kind::Gpu);
         assert!(
-            error.to_string().contains("mesa-vulkan-drivers") && error.to_string().contains("`device` cpu"),
+            error.to_string().contains("mesa-vulkan-drivers")
+                && error.to_string().contains(concat!(named!(device), " cpu")),
             "{error}"
         );
     }

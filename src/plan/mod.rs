@@ -256,13 +256,17 @@ mod tests {
         assert_eq!(plan.check(&Machine::default()).unwrap(), None);
         assert_eq!(plan.check(&free(4 * plan.peak())).unwrap(), None);
         let said = plan.check(&free(plan.peak())).unwrap().unwrap();
-        assert!(said.contains("smaller `batch-size`") && said.contains("`weights` f16"), "{said}");
+        assert!(
+            said.contains(&Advice::Smaller(Setting::BatchSize).to_string())
+                && said.contains(&Advice::Set(Setting::Weights, "f16").to_string()),
+            "{said}"
+        );
         let error = plan.check(&free(plan.peak() / 2)).unwrap_err();
         assert!(
             matches!(error, Error::TooLittleMemory { .. }) && error.kind() == crate::error::Kind::Memory,
             "{error}"
         );
-        assert!(error.to_string().contains("`checkpointing` on"), "{error}");
+        assert!(error.to_string().contains(&Advice::Set(Setting::Checkpointing, "on").to_string()), "{error}");
         let buffers = Machine { free: None, largest_buffer: Some(plan.largest - 1) };
         assert!(plan.check(&buffers).unwrap_err().to_string().contains("a single buffer"));
         assert_eq!(plan.check(&Machine { free: None, largest_buffer: Some(plan.largest) }).unwrap(), None);

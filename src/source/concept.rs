@@ -8,6 +8,7 @@ use super::Problem;
 use super::hub::{Listing, RemoteFile};
 use crate::formats::{self, Holds};
 use crate::parts::Part;
+use crate::setting::Setting;
 
 /// The files that hold an embedding, in the order in which they are looked for.
 const NAMES: [&str; 2] = ["learned_embeds.safetensors", "learned_embeds.bin"];
@@ -56,7 +57,7 @@ pub fn choose(listing: &Listing, path: Option<&str>) -> Result<Concept, Problem>
             match candidates[..] {
                 [embedding] if here(Part::MODEL_INDEX).is_none() => embedding.clone(),
                 _ if here(Part::MODEL_INDEX).is_some() || listing.get(Part::Unet.config()).is_some() => {
-                    return unfit("is a whole model, not an embedding: use `model` for it".to_owned());
+                    return unfit(format!("is a whole model, not an embedding: use {} for it", Setting::Model));
                 }
                 [] => return unfit(format!("holds no embedding{}", some(&listing.files, listing.local))),
                 _ => {
@@ -184,7 +185,7 @@ mod tests {
         assert!(reason(&[("a.pt", 1), ("b.pt", 1)], None).contains("give sd-concepts-library/cat/a.pt, or"));
         assert!(
             reason(&[("model_index.json", 1), ("unet/config.json", 1), ("v1.safetensors", 1)], None)
-                .contains("`model`")
+                .contains(&Setting::Model.to_string())
         );
         assert!(reason(&[("README.md", 1)], None).contains("holds no embedding; it has README.md"));
         assert!(reason(&CONCEPT, Some("x.bin")).contains("has no file x.bin"));

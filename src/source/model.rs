@@ -4,6 +4,7 @@ use super::Problem;
 use super::hub::{Listing, RemoteFile};
 pub use crate::parts::Precision;
 use crate::parts::{FileLength, Part, WeightPaths};
+use crate::setting::named;
 
 /// The files of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,7 +100,7 @@ fn instead(listing: &Listing, prefix: &str) -> Option<&'static str> {
         return None;
     }
     if has("learned_embeds.bin") || has("learned_embeds.safetensors") {
-        return Some("is an embedding, not a model: use `embedding` for it");
+        return Some(concat!("is an embedding, not a model: use ", named!(embedding), " for it"));
     }
     if has("pytorch_lora_weights.safetensors") || has("adapter_config.json") {
         return Some("is a LoRA, not a model");
@@ -195,7 +196,7 @@ mod tests {
     #[test]
     fn what_is_no_model_is_named() {
         let reason = |paths: &[&str]| choose(&listing(paths), None, Precision::Full).unwrap_err().to_string();
-        assert!(reason(&["learned_embeds.bin"]).contains("`embedding`"));
+        assert!(reason(&["learned_embeds.bin"]).contains(named!(embedding)));
         assert!(reason(&["text_encoder_2/config.json", "unet/config.json"]).contains("another family"));
         assert!(
             chosen(&["unet/diffusion_pytorch_model.bin"], Precision::Full).unwrap_err().to_string().contains("pickle")

@@ -150,7 +150,10 @@ mod tests {
         };
         assert!(inputs(9, "a", "picture 1, x.png").changes(&inputs(9, "a", "picture 1, x.png"), 3).is_empty());
         let changes = inputs(9, "a", "picture 1, x.png").changes(&inputs(10, "b", "picture 1, x.png"), 3);
-        assert!(changes[0].starts_with("`steps` was 9, it is 10 (the learning rate was planned"), "{changes:?}");
+        assert!(
+            changes[0].starts_with(&format!("{} was 9, it is 10 (the learning rate was planned", Setting::Steps)),
+            "{changes:?}"
+        );
         assert_eq!(changes[1..], ["changed: picture 1, x.png"]);
         let changes = inputs(9, "a", "picture 1, x.png").changes(&inputs(9, "a", "picture 1, y.png"), 3);
         assert_eq!(changes, ["missing: picture 1, x.png", "new: picture 1, y.png"]);
@@ -167,6 +170,6 @@ mod tests {
         };
         assert!(inputs(9).changes(&inputs(20), 9).is_empty());
         assert!(inputs(9).changes(&inputs(7), 5).is_empty());
-        assert_eq!(inputs(9).changes(&inputs(7), 8), ["`steps` was 9, it is 7, and 8 are made"]);
+        assert_eq!(inputs(9).changes(&inputs(7), 8), [format!("{} was 9, it is 7, and 8 are made", Setting::Steps)]);
     }
 }

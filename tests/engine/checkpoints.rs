@@ -16,6 +16,7 @@ use pseudoword::model::{Loading, ModelConfig};
 use pseudoword::ops::Var;
 use pseudoword::schedule::PredictionType;
 use pseudoword::session::Session;
+use pseudoword::setting::Setting;
 use pseudoword::source::{Folder, LocalFuture, Memory, Source};
 use pseudoword::weights::{Header, Storage};
 use safetensors::SafeTensors;
@@ -299,7 +300,10 @@ fn weights_in_half_precision_change_little() {
 #[test]
 fn sizes_that_are_not_a_published_models_need_a_base() {
     let error = single("tiny-sd1", &Options::default()).err().unwrap();
-    assert!(matches!(error, Error::BadFile { .. }) && error.to_string().contains("`base`"), "{error}");
+    assert!(
+        matches!(error, Error::BadFile { .. }) && error.to_string().contains(&Setting::Base.to_string()),
+        "{error}"
+    );
     let empty = Options { base: Some(Rc::new(Memory::new("empty"))), prediction: None };
     let error = single("tiny-sd1", &empty).err().unwrap();
     assert!(matches!(error, Error::ModelPartMissing { .. }), "{error}");
