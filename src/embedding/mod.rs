@@ -108,7 +108,7 @@ impl Embedding {
             1024 => "Stable Diffusion 2.x",
             1280 => "SDXL's second text encoder, or LDM",
             128 => "pseudoword's mini model",
-            _ => "no family that is known",
+            _ => "an unknown family",
         }
     }
 }

@@ -45,7 +45,7 @@ pub enum Problem {
     /// The network may not be used and there is no copy here.
     #[error(
         "{what} is not on this machine, and the network is off ({} or HF_HUB_OFFLINE): \
-         run it once online, then it is in the cache",
+         run it once with the network; after that it is in the cache",
         Setting::Offline
     )]
     Offline {

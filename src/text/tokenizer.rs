@@ -141,7 +141,7 @@ impl ClipTokenizer {
             Error::TokenTaken { token: token.to_owned(), reason: reason.to_owned(), suggestion }
         };
         if self.words.iter().any(|word| word.key == key) {
-            return Err(taken("another learned word has this name"));
+            return Err(taken("another embedding has this name"));
         }
         if [key.clone(), format!("{key}</w>")].iter().any(|spelling| self.vocabulary.contains_key(spelling)) {
             return Err(taken("the model's vocabulary has this word"));

@@ -319,7 +319,7 @@ fn a_gpu_that_fails_is_an_error_with_advice_and_the_run_goes_on() {
     succeeded(&on_the_gpu(&place, "", &["--out", "gpu-lost"]));
     let output = on_the_gpu(&place, "step=gpu-lost@1", &["--out", "again", "--on-device-lost", "resume"]);
     succeeded(&output);
-    assert!(text(&output.stderr).contains("The GPU is started again, once"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("The GPU is restarted, once"), "{}", text(&output.stderr));
     // Both end where a run ends that nothing happened to.
     succeeded(&on_the_gpu(&place, "", &["--out", "whole"]));
     let rows = |run: &str| read_word(&place.path(run).join("learned_embeds.safetensors")).rows().to_vec();

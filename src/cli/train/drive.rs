@@ -114,13 +114,13 @@ impl<'a> Run<'a> {
         });
     }
 
-    /// Works until the end, which is given, or until the user asks to stop. A GPU that is lost is started again once,
-    /// if that is wanted.
+    /// Works until the end, which is given, or until the user asks to stop. A GPU that is lost is restarted once, if
+    /// that is wanted.
     pub async fn drive(&mut self, interrupt: &Interrupt) -> Result<Option<Event>> {
         let ended = panics::caught_in(self.drive_until_lost(interrupt)).await;
         match ended {
             Err(lost @ Error::GpuLost { .. }) if self.request.args.on_device_lost == OnDeviceLost::Resume => {
-                let text = format!("step {}: {lost}. The GPU is started again, once", self.job.step());
+                let text = format!("step {}: {lost}. The GPU is restarted, once", self.job.step());
                 self.report(&Event::warning("gpu-lost", text))?;
                 self.restart().await?;
                 panics::caught_in(self.drive_until_lost(interrupt)).await

@@ -30,11 +30,11 @@ impl FinishedRun {
 
     /// Says that there is nothing left to do.
     pub fn report(self, out: &mut Output) -> Result<()> {
+        let made = if self.steps == 1 { "1 step is made".to_owned() } else { format!("{} steps are made", self.steps) };
         let why = if self.converged { ", because its loss had settled" } else { "" };
         out.message(&format!(
-            "this run is finished: {} steps are made{why}. --overwrite starts over; with --lr-schedule constant a run can \
-             continue with more --steps",
-            self.steps
+            "this run is finished: {made}{why}. --overwrite starts over; with --lr-schedule constant a run can continue \
+             with more --steps"
         ));
         out.event(&Event::Saved { what: "embedding".to_owned(), path: self.path.clone() })?;
         out.event(&Event::Done { steps: self.steps, secs: 0.0 })?;
