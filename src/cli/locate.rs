@@ -27,6 +27,11 @@ pub(super) fn shelf() -> Result<Shelf> {
     Shelf::of_the_user(&|name| std::env::var(name).ok(), std::env::home_dir().as_deref())
 }
 
+/// Whether an initializer is an embedding file rather than a phrase.
+pub(super) fn names_an_embedding_file(init: &str) -> bool {
+    can_hold(init, Holds::Embedding) || Path::new(init).is_file()
+}
+
 /// The folder of what can be fetched or measured again, if there is one.
 pub(super) fn cache() -> Option<PathBuf> {
     Settings::from_environment().ok().map(|settings| settings.web)

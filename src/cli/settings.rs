@@ -11,7 +11,6 @@ use serde_json::{Map, Value, json};
 
 use super::args::{Cli, Command, Shared, TrainArgs};
 use super::locate;
-use super::train::pictures;
 use crate::base::files;
 use crate::config::option_name;
 use crate::{Error, Result};
@@ -41,7 +40,7 @@ pub(super) fn of(args: &TrainArgs, shared: &Shared) -> Value {
         format!("{}{}", place(Path::new(source)), name.map_or_else(String::new, |name| format!("={name}")))
     });
     settings.insert("embedding".to_owned(), json!(embeddings.collect::<Vec<_>>()));
-    if let Some(init) = args.config.init.as_ref().filter(|init| pictures::names_a_file(init)) {
+    if let Some(init) = args.config.init.as_ref().filter(|init| locate::names_an_embedding_file(init)) {
         settings.insert("init".to_owned(), json!(absolute(Path::new(init))));
     }
     // What is not set need not be read back.

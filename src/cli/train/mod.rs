@@ -9,7 +9,7 @@ mod leave;
 mod lock;
 mod log;
 mod names;
-pub(super) mod pictures;
+mod pictures;
 mod request;
 mod state_files;
 mod watchdog;

@@ -7,9 +7,9 @@ use crate::base::bytes::sha256;
 use crate::base::files::{self, ReadError};
 use crate::cli::args::{Captions, TrainArgs};
 use crate::cli::embeddings;
+use crate::cli::locate;
 use crate::config::Init;
 use crate::event::Event;
-use crate::formats::{Holds, can_hold};
 use crate::image::Picture;
 use crate::image::find::{caption_for, find_pictures};
 use crate::train::templates::{parse_template, parse_template_file};
@@ -22,7 +22,7 @@ const FEW: usize = 3;
 /// What the embedding starts from: the only place that decides between a file and a phrase.
 pub(super) fn init(typed: Option<&str>) -> Result<Init> {
     Ok(match typed {
-        Some(file) if names_a_file(file) => Init::Embedding(embeddings::read_file(Path::new(file))?),
+        Some(file) if locate::names_an_embedding_file(file) => Init::Embedding(embeddings::read_file(Path::new(file))?),
         Some(phrase) => Init::Phrase(phrase.to_owned()),
         None => Init::Random,
     })
@@ -78,11 +78,6 @@ fn read_pictures(places: &[PathBuf], args: &TrainArgs, events: &mut Vec<Event>) 
         });
     }
     Ok(pictures)
-}
-
-/// Whether an initializer is an embedding file rather than a phrase.
-pub(in crate::cli) fn names_a_file(init: &str) -> bool {
-    can_hold(init, Holds::Embedding) || Path::new(init).is_file()
 }
 
 /// The bytes of a picture's file; what cannot be read is refused as a picture.
