@@ -37,7 +37,7 @@ pub fn recomputes(config: &TrainConfig, model: &ModelConfig) -> bool {
 /// not.
 ///
 /// # Errors
-/// [`Error::OutOfRange`], [`Error::Usage`], [`Error::InitializerTooLong`].
+/// [`Error::OutOfRange`], [`Error::Usage`], [`Error::InitializerTooLong`], [`Error::WrongWidth`].
 pub fn check(config: &TrainConfig, init: &Init, model: &ModelConfig, tokenizer: &ClipTokenizer) -> Result<()> {
     let refused = |setting, given: String, rule: &str| Err(Error::OutOfRange { setting, given, rule: rule.to_owned() });
     let counts = [
@@ -69,7 +69,13 @@ pub fn check(config: &TrainConfig, init: &Init, model: &ModelConfig, tokenizer: 
     }
     match init {
         Init::Phrase(phrase) => init::phrase_ids(phrase, config.vectors as usize, tokenizer).map(drop),
-        Init::Embedding(_) | Init::Random => Ok(()),
+        Init::Embedding(embedding) => {
+            let mut encoders = model.text_encoders.iter().enumerate();
+            encoders.try_for_each(|(i, text)| {
+                init::vectors_for(embedding, i, text.hidden_size, config.vectors as usize).map(drop)
+            })
+        }
+        Init::Random => Ok(()),
     }
 }
 
@@ -103,7 +109,11 @@ impl Range {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::rc::Rc;
+
     use crate::checkpoint::{Family, family_files};
+    use crate::embedding::Embedding;
+    use crate::model::OpenedModel;
     use crate::source::Memory;
 
     fn config(family: Family) -> ModelConfig {
@@ -133,6 +143,23 @@ mod tests {
         let asked = |checkpointing| recomputes(&TrainConfig { checkpointing, ..TrainConfig::default() }, &sd1);
         assert!(asked(Checkpointing::On) && !asked(Checkpointing::Off));
     }
+
+    #[test]
+    fn an_embedding_that_cannot_be_the_start_is_refused_before_there_are_weights() {
+        let opened = pollster::block_on(OpenedModel::read(Rc::new(crate::mini::source()))).unwrap();
+        let width = opened.config.text().hidden_size;
+        let refused = |vectors: u32, width: usize, count: usize| {
+            let init = Init::Embedding(Embedding::new("<cat>", width, vec![0.5; width * count]));
+            let config = TrainConfig { vectors, ..TrainConfig::default() };
+            check(&config, &init, &opened.config, opened.tokenizers.first()).err().map(|error| error.to_string())
+        };
+        assert_eq!((refused(2, width, 1), refused(2, width, 2)), (None, None));
+        let more = refused(2, width, 3).unwrap();
+        assert!(more.contains("\"<cat>\" has 3 vectors"), "{more}");
+        let other = refused(2, 768, 1).unwrap();
+        assert!(other.contains("768 wide"), "{other}");
+    }
+
     #[test]
     fn numbers_out_of_range_are_refused() {
         assert!(Range::AboveZero.holds(1e-9) && !Range::AboveZero.holds(0.0) && !Range::AboveZero.holds(f64::NAN));

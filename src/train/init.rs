@@ -1,6 +1,7 @@
 //! What the vectors start from.
 
 use crate::config::{Init, TrainConfig, option_name};
+use crate::embedding::{Embedding, Vectors};
 use crate::model::Model;
 use crate::noise::{Draws, Noise, Stream};
 use crate::setting::Setting;
@@ -31,16 +32,8 @@ fn for_encoder(config: &TrainConfig, init: &Init, i: usize, encoder: &TextEncode
     let (vectors, width) = (config.vectors as usize, table.width());
     let values = match init {
         Init::Embedding(embedding) => {
-            let own = embedding.encoders.get(i).filter(|own| own.width == width);
-            let own = own.ok_or_else(|| Error::wrong_width(&embedding.token, embedding.width(), width))?;
-            let has = own.count();
-            if has > vectors {
-                let (token, option) = (&embedding.token, Setting::Vectors);
-                let text =
-                    format!("the embedding {token:?} has {has} vectors, but {option} is {vectors}: set {option} {has}");
-                return Err(Error::Usage(text));
-            }
-            let row = |k: usize| k.min(has - 1) * width;
+            let own = vectors_for(embedding, i, width, vectors)?;
+            let row = |k: usize| k.min(own.count() - 1) * width;
             (0..vectors).flat_map(|k| own.rows[row(k)..row(k) + width].to_vec()).collect()
         }
         Init::Phrase(phrase) => {
@@ -50,6 +43,20 @@ fn for_encoder(config: &TrainConfig, init: &Init, i: usize, encoder: &TextEncode
         Init::Random => drawn(vectors, table, draws),
     };
     Ok(Rows { values, width })
+}
+
+/// An embedding's vectors for the text encoder with the number `i`, which takes vectors of a width; there may be as many
+/// as there are to be learned.
+pub(super) fn vectors_for(embedding: &Embedding, i: usize, width: usize, vectors: usize) -> Result<&Vectors> {
+    let own = embedding.encoders.get(i).filter(|own| own.width == width);
+    let own = own.ok_or_else(|| Error::wrong_width(&embedding.token, embedding.width(), width))?;
+    let has = own.count();
+    if has > vectors {
+        let (token, option) = (&embedding.token, Setting::Vectors);
+        let text = format!("the embedding {token:?} has {has} vectors, but {option} is {vectors}: set {option} {has}");
+        return Err(Error::Usage(text));
+    }
+    Ok(own)
 }
 
 /// The ids of an initializer phrase, of which there may be as many as there are vectors.
