@@ -85,6 +85,19 @@ pub fn write_and_keep(path: &Path, bytes: &[u8], previous: Option<&Path>) -> Wri
     sync_folder(folder_of(path)).map_err(failed)
 }
 
+/// Writes a file that can be made again: nothing waits for the disk, and where the program dies the file is cut short.
+pub fn write_disposable(path: &Path, bytes: &[u8]) -> Written {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let write = || {
+        let mut file = File::create(path)?;
+        let (first, second) = bytes.split_at(bytes.len() / 2);
+        file.write_all(first)?;
+        failpoints::pass_file(&name, "half")?;
+        file.write_all(second)
+    };
+    write().map_err(|source| WriteError { path: path.to_owned(), source })
+}
+
 /// Syncs a folder's new names to the disk: they are part of the folder's data, which is written separately.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     // Windows cannot open folders.
@@ -143,11 +156,11 @@ pub fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Finds out whether a folder can be written to, or made where there is none, and leaves no trace.
+/// The nearest folder that exists, of one and those that it is in.
 ///
 /// # Errors
-/// The error names the folder that was asked about.
-pub fn check_writable(folder: &Path) -> Written {
+/// A file that is in the place of a folder. The error names the folder that was asked about.
+pub fn existing(folder: &Path) -> Result<&Path, WriteError> {
     let failed = |source| WriteError { path: folder.to_owned(), source };
     let exists = |path: &Path| match fs::metadata(path) {
         Ok(about) if about.is_dir() => Ok(true),
@@ -160,6 +173,16 @@ pub fn check_writable(folder: &Path) -> Written {
     while !exists(place).map_err(failed)? {
         place = folder_of(place);
     }
+    Ok(place)
+}
+
+/// Finds out whether a folder can be written to, or made where there is none, and leaves no trace.
+///
+/// # Errors
+/// The error names the folder that was asked about.
+pub fn check_writable(folder: &Path) -> Written {
+    let failed = |source| WriteError { path: folder.to_owned(), source };
+    let place = existing(folder)?;
     let (mut file, scratch) = scratch(&place.join("probe")).map_err(failed)?;
     let written = file.write_all(&[0; 4096]).and_then(|()| file.sync_all());
     drop(file);

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::output::Output;
-use crate::base::files::{make_folder, remove, write_whole};
+use crate::base::files::{existing, make_folder, remove, write_disposable};
 use crate::gpu::spirv;
 use crate::{Error, Result, ops};
 
@@ -24,7 +24,7 @@ pub(super) fn run(folder: &Path, out: &mut Output) -> Result<()> {
         let headed = format!("// {name}: {}\n\n{text}", form.description());
         for (ending, bytes) in [("wgsl", headed.into_bytes()), ("spv", spirv(&text)?)] {
             let file = format!("{name}.{ending}");
-            write_whole(&folder.join(&file), &bytes)?;
+            write_disposable(&folder.join(&file), &bytes)?;
             written.insert(file);
         }
     }
@@ -40,13 +40,14 @@ pub(super) fn run(folder: &Path, out: &mut Output) -> Result<()> {
     )
 }
 
-/// The files that an earlier call has left in the folder. A folder in which anything else lies is left as it is.
+/// The files that an earlier call has left in the folder, whole or cut short. A folder in which anything else lies is left
+/// as it is.
 ///
 /// # Errors
-/// [`Error::Usage`] if it holds other files; [`Error::Read`] if it cannot be listed.
+/// [`Error::Usage`] if it holds other files; [`Error::Read`] if it cannot be listed; [`Error::Write`] if it is a file.
 fn files_of_an_earlier_time(folder: &Path) -> Result<BTreeSet<String>> {
     let mut files = BTreeSet::new();
-    if !folder.exists() {
+    if existing(folder)? != folder {
         return Ok(files);
     }
     let failed = |source| Error::Read { path: folder.to_owned(), source };

@@ -5,7 +5,7 @@ use std::fs;
 
 use pseudoword::ops::kernel_forms;
 
-use crate::place::{Place, events, succeeded, text};
+use crate::place::{Place, events, refused, succeeded, text};
 
 #[test]
 fn doctor_writes_every_form_of_every_kernel_and_disturbs_nothing_else() {
@@ -49,6 +49,22 @@ fn doctor_writes_every_form_of_every_kernel_and_disturbs_nothing_else() {
     succeeded(&again);
     assert!(text(&again.stdout).starts_with(&format!("{count} files in kernels: ")), "{}", text(&again.stdout));
     assert_eq!(fs::read_dir(place.path("kernels")).unwrap().count(), count);
+
+    // A call that is cut off while it writes a file leaves nothing that the next one takes for somebody else's.
+    let cut = "kernels/widen-0-u2.spv";
+    let whole = fs::read(place.path(cut)).unwrap();
+    let mut command = place.command(&["doctor", "--kernels", "kernels"]);
+    let killed = command.env("PSEUDOWORD_FAILPOINTS", "widen-0-u2.spv:half=die").output().unwrap();
+    assert!(!killed.status.success());
+    assert_eq!(fs::read(place.path(cut)).unwrap(), whole[..whole.len() / 2]);
+    succeeded(&place.run(&["doctor", "--kernels", "kernels"]));
+    assert_eq!(fs::read(place.path(cut)).unwrap(), whole);
+    assert_eq!(fs::read_dir(place.path("kernels")).unwrap().count(), count);
+
+    // A file is not a folder, as everywhere else.
+    place.file("file", b"mine");
+    let output = place.run(&["doctor", "--kernels", "file"]);
+    refused(&output, 7, &["file is a file, not a folder"]);
 
     // A folder of other things is left alone.
     place.file("mine/notes.txt", b"notes");
