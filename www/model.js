@@ -2,7 +2,7 @@
 
 import { button } from "./pictures.js";
 import { partName } from "./settings.js";
-import { $, announce, ask, call, changed, megabytes, mirror, onChange, say, span, studio, useHub, using } from "./studio.js";
+import { $, announce, ask, call, changed, mirror, onChange, say, size, span, studio, useHub, using } from "./studio.js";
 
 /** Why this browser cannot run the engine, in words; nothing if it can. */
 export async function lacking() {
@@ -36,10 +36,10 @@ async function look(typed, half) {
   if (found.stored) return open(found.name);
   planned = found;
   const rest = found.bytes - found.here;
-  const free = found.free === undefined || found.free === null ? "" : `; the browser has ${megabytes(found.free)} free for this page`;
-  const kept = found.here > 0 ? `, of which ${megabytes(found.here)} are already here` : "";
+  const free = found.free === undefined || found.free === null ? "" : `; the browser has ${size(found.free)} free for this page`;
+  const kept = found.here > 0 ? `, of which ${size(found.here)} are already here` : "";
   const notes = found.notes.map((note) => ` ${note}.`).join("");
-  say("plan-text", `${found.name}: ${megabytes(found.bytes)} in ${found.files.length} files${kept}${free}.${notes}`);
+  say("plan-text", `${found.name}: ${size(found.bytes)} in ${found.files.length} files${kept}${free}.${notes}`);
   if (typed === "mini" && (found.free ?? Infinity) > rest) return bring();
   say("model-status");
   show("plan");
@@ -58,7 +58,7 @@ async function bring() {
       if (event.event !== "fetch") return;
       $("fetch-progress").value = event.done / event.total;
       const left = event.left === undefined ? "" : `, ${span(event.left)} left`;
-      say("model-status", `${event.file}: ${megabytes(event.done)} of ${megabytes(event.total)}, ${megabytes(event.rate)}/s${left}`);
+      say("model-status", `${event.file}: ${size(event.done)} of ${size(event.total)}, ${size(event.rate)}/s${left}`);
     }, stop.signal);
     await open(name);
   } catch (error) {
@@ -141,12 +141,12 @@ export function storedCard() {
     const { usage, quota } = (await navigator.storage?.estimate?.()) ?? {};
     const persisted = await navigator.storage?.persisted?.();
     if (quota) {
-      say("quota", `It uses ${megabytes(usage)} of ${megabytes(quota)}; the browser ${persisted ? "keeps it until then" : "may clear it when the disk is full"}.`);
+      say("quota", `It uses ${size(usage)} of ${size(quota)}; the browser ${persisted ? "keeps it until then" : "may clear it when the disk is full"}.`);
     }
     const models = await call("library.stored");
     $("stored").replaceChildren(...models.map(({ name, bytes, of, whole }) => {
       const item = document.createElement("li");
-      const part = whole ? megabytes(bytes) : `${megabytes(bytes)} of ${megabytes(of)}, not complete`;
+      const part = whole ? size(bytes) : `${size(bytes)} of ${size(of)}, not complete`;
       item.append(`${name}: ${part} `, button("Delete", () => using("stored-problem", async () => {
         await call("library.remove", name);
         await list();

@@ -112,8 +112,11 @@ export function span(seconds) {
   return seconds < 90 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`;
 }
 
-export function megabytes(bytes) {
-  return bytes < 1e9 ? `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
+/** A number of bytes for people: the rule of `base::bytes::size` in the engine, which runs in the Worker. */
+export function size(bytes) {
+  const megabytes = bytes / 1e6;
+  if (megabytes < 1) return `${Math.ceil(bytes / 1000)} kB`;
+  return megabytes < 999.5 ? `${megabytes.toFixed(megabytes < 9.95 ? 1 : 0)} MB` : `${(megabytes / 1000).toFixed(2)} GB`;
 }
 
 /** Hands a file to the user. */

@@ -12,10 +12,12 @@ pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// A number of bytes for people, in decimal units as disks and downloads are counted.
+/// A number of bytes for people, in decimal units as disks and downloads are counted. The page has the same rule, in
+/// `www/studio.js`: what it shows is not where the engine runs.
 pub fn size(bytes: u64) -> String {
     match bytes as f64 / 1e6 {
         megabytes if megabytes < 1.0 => format!("{} kB", bytes.div_ceil(1000)),
+        megabytes if megabytes < 9.95 => format!("{megabytes:.1} MB"),
         megabytes if megabytes < 999.5 => format!("{megabytes:.0} MB"),
         megabytes => format!("{:.2} GB", megabytes / 1000.0),
     }
@@ -33,9 +35,9 @@ mod tests {
 
     #[test]
     fn sizes_have_three_figures_at_most_below_a_terabyte() {
-        let sizes = [0, 1, 999_999, 1_000_000, 15_400_000, 999_600_000, 4_265_000_000].map(size);
+        let sizes = [0, 1, 999_999, 1_000_000, 1_640_000, 9_960_000, 11_300_000, 999_600_000, 4_265_000_000].map(size);
         assert_eq!((measured(None).as_str(), measured(Some(215.3)).as_str()), ("unknown", "215 MB"));
-        assert_eq!(sizes, ["0 kB", "1 kB", "1000 kB", "1 MB", "15 MB", "1.00 GB", "4.26 GB"]);
+        assert_eq!(sizes, ["0 kB", "1 kB", "1000 kB", "1.0 MB", "1.6 MB", "10 MB", "11 MB", "1.00 GB", "4.26 GB"]);
     }
 
     #[test]

@@ -89,11 +89,11 @@ fn describe(adapter: &Adapter) -> Vec<String> {
         format!("graphics: {} ({}, {:?}, driver {})", info.name, adapter.type_name(), info.backend, driver.trim()),
         format!("  features: {}", offered.collect::<Vec<_>>().join(", ")),
         format!(
-            "  limits: buffers {}, bindings {}, {} storage buffers, {} KiB and {} invocations a workgroup, subgroups of {} to {}",
+            "  limits: buffers {}, bindings {}, {} storage buffers, {} and {} invocations a workgroup, subgroups of {} to {}",
             size(limits.max_buffer_size),
             size(limits.max_storage_buffer_binding_size),
             limits.max_storage_buffers_per_shader_stage,
-            limits.max_compute_workgroup_storage_size >> 10,
+            size(limits.max_compute_workgroup_storage_size.into()),
             limits.max_compute_invocations_per_workgroup,
             info.subgroup_min_size,
             info.subgroup_max_size,
