@@ -92,7 +92,9 @@ impl Inputs {
             if was == now_is {
                 continue;
             }
-            let mut change = format!("`{name}` was {was}, it is {now_is}");
+            // An older version's state may have names that are not settings any more.
+            let named = Setting::of(name).map_or_else(|| format!("`{name}`"), |setting| setting.to_string());
+            let mut change = format!("{named} was {was}, it is {now_is}");
             if name == "steps" {
                 // At a constant rate the steps made so far are those of a longer run too.
                 if self.setting("lr-schedule") != "\"constant\"" {
