@@ -7,6 +7,7 @@
 #![allow(async_fn_in_trait, reason = "the engine runs in one thread: nobody needs these futures to be Send")]
 
 use std::cell::Cell;
+use std::cmp::Ordering;
 
 use super::RunState;
 
@@ -16,6 +17,17 @@ pub const GENERATIONS: usize = 2;
 /// The place to write next where places take turns: one that is not that of the newest whole state.
 pub fn turn(newest: Option<usize>) -> usize {
     newest.map_or(0, |newest| (newest + 1) % GENERATIONS)
+}
+
+/// Puts what lies in places that take turns in order, newest first: each comes with the time at which it was written, its
+/// place and its bytes. Clocks can be set back, so two whole states of one run are ordered by how far it was.
+pub fn newest_first(found: Vec<(f64, usize, Vec<u8>)>) -> Vec<(usize, Vec<u8>)> {
+    let mut found: Vec<_> = found.into_iter().map(|file| (RunState::parse(&file.2).ok(), file)).collect();
+    found.sort_by(|(one, (one_time, ..)), (other, (other_time, ..))| {
+        let by_progress = one.as_ref().zip(other.as_ref()).map_or(Ordering::Equal, |(one, other)| other.order(one));
+        by_progress.then(other_time.total_cmp(one_time))
+    });
+    found.into_iter().map(|(_, (_, place, bytes))| (place, bytes)).collect()
 }
 
 /// Where the generations are.
@@ -122,7 +134,7 @@ impl<S: Store> Generations<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::state::tests::state_at;
+    use crate::train::state::tests::{rewound_to, state_at};
     use pollster::block_on;
     use std::cell::RefCell;
 
@@ -146,11 +158,10 @@ mod tests {
 
         async fn read(&self) -> Result<Vec<(usize, Result<Vec<u8>, String>)>, String> {
             let slots = self.slots.borrow();
-            let mut found: Vec<_> = (0..GENERATIONS)
-                .filter_map(|place| slots[place].clone().map(|(time, bytes)| (time, place, bytes)))
+            let found = (0..GENERATIONS)
+                .filter_map(|place| slots[place].clone().map(|(time, bytes)| (f64::from(time), place, bytes)))
                 .collect();
-            found.sort_by_key(|(time, ..)| std::cmp::Reverse(*time));
-            Ok(found.into_iter().map(|(_, place, bytes)| (place, Ok(bytes))).collect())
+            Ok(newest_first(found).into_iter().map(|(place, bytes)| (place, Ok(bytes))).collect())
         }
 
         async fn write(&self, state: &[u8], keep: Option<usize>) -> Result<usize, String> {
@@ -185,8 +196,12 @@ mod tests {
         block_on(run.write(&state_at(75))).unwrap();
         assert_eq!(step(&block_on(run.newest()).unwrap()), (Some(75), 0));
         // After a rewind the newest is not the one with the most steps.
-        block_on(run.write(&state_at(40))).unwrap();
+        block_on(run.write(&rewound_to(40, 1))).unwrap();
         assert_eq!(step(&block_on(run.newest()).unwrap()), (Some(40), 0));
+        // The clock is set back.
+        *run.store.time.borrow_mut() = 0;
+        block_on(run.write(&rewound_to(65, 1))).unwrap();
+        assert_eq!(step(&block_on(run.newest()).unwrap()), (Some(65), 0));
         for slot in run.store.slots.borrow_mut().iter_mut().flatten() {
             slot.1.truncate(9);
         }

@@ -8,6 +8,7 @@
 //! `run` holds the rest as JSON. Every damaged byte is found. Each part of a job writes its own numbers and keys and
 //! reads them back; nobody else knows what they mean.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -127,6 +128,13 @@ impl RunState {
         self.steps < self.inputs.steps()
     }
 
+    /// Which of two states of a run is the later one; equal where they are not of the same run. Steps are made again only
+    /// after a rewind, which halves the learning rate.
+    pub(super) fn order(&self, other: &RunState) -> Ordering {
+        let progress = |state: &RunState| (state.get_or_default::<u32>("halvings").unwrap_or_default(), state.step);
+        if self.inputs == other.inputs { progress(self).cmp(&progress(other)) } else { Ordering::Equal }
+    }
+
     /// The version of the program that wrote it.
     pub fn version(&self) -> &str {
         &self.version
@@ -203,6 +211,25 @@ pub(super) mod tests {
     /// A state after this many steps, as it is written.
     pub fn state_at(step: u32) -> Vec<u8> {
         RunState { step, ..state() }.to_bytes()
+    }
+
+    /// After the learning rate was halved some times.
+    pub fn rewound_to(step: u32, halvings: u32) -> Vec<u8> {
+        let mut state = RunState { step, ..state() };
+        state.put("halvings", &halvings);
+        state.to_bytes()
+    }
+
+    #[test]
+    fn states_of_a_run_are_ordered_by_what_was_made() {
+        let read = |bytes: Vec<u8>| RunState::parse(&bytes).unwrap();
+        let (early, late, rewound) = (read(state_at(25)), read(state_at(50)), read(rewound_to(30, 1)));
+        assert_eq!((late.order(&early), early.order(&late)), (Ordering::Greater, Ordering::Less));
+        assert_eq!((rewound.order(&late), rewound.order(&rewound)), (Ordering::Greater, Ordering::Equal));
+        let inputs =
+            serde_json::from_value(serde_json::json!({"config": {}, "hashes": {"picture 1": "other"}})).unwrap();
+        let other_run = RunState { inputs: Arc::new(inputs), ..early };
+        assert_eq!(late.order(&other_run), Ordering::Equal);
     }
 
     fn state() -> RunState {

@@ -6,7 +6,7 @@ use wasm_bindgen::prelude::*;
 use super::plain;
 use super::storage::Folder;
 use crate::source::Problem;
-use crate::train::generations::{Damaged, GENERATIONS, Generations, Saved, Store, Whole, turn};
+use crate::train::generations::{Damaged, GENERATIONS, Generations, Saved, Store, Whole, newest_first, turn};
 
 /// The files, in the folder of the run.
 const PLACES: [&str; GENERATIONS] = ["state-0", "state-1"];
@@ -39,11 +39,10 @@ impl Store for Slots {
         for place in 0..PLACES.len() {
             let path = Self::path(place);
             if let (Some(file), Some(bytes)) = (self.0.file(&path).await?, self.0.read(&path).await?) {
-                found.push((file.last_modified(), place, Ok(bytes)));
+                found.push((file.last_modified(), place, bytes));
             }
         }
-        found.sort_by(|(one, ..), (other, ..)| other.total_cmp(one));
-        Ok(found.into_iter().map(|(_, place, bytes)| (place, bytes)).collect())
+        Ok(newest_first(found).into_iter().map(|(place, bytes)| (place, Ok(bytes))).collect())
     }
 
     async fn write(&self, state: &[u8], keep: Option<usize>) -> Result<usize, Problem> {
