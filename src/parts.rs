@@ -3,7 +3,7 @@
 //! Everything that opens, lists, downloads or describes a model asks here, so a new part (a second text encoder) is one
 //! more variant and one more entry in each of these tables.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A part of a Stable Diffusion model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -22,7 +22,8 @@ pub enum Part {
 }
 
 /// The precision of a file's weights, according to its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// `*.safetensors`: as the model was trained.
     #[default]

@@ -28,11 +28,11 @@ function show(part) {
   for (const id of ["model-choice", "plan", "fetching"]) $(id).hidden = id !== part;
 }
 
-async function look(typed, half) {
+async function look(typed, precision) {
   const missing = await lacking();
   if (missing) throw new Error(missing);
   say("model-status", "Starting the engine…");
-  const found = await ask("plan", { typed, half }, (event) => event.event === "warning" && say("model-status", event.text));
+  const found = await ask("plan", { typed, precision }, (event) => event.event === "warning" && say("model-status", event.text));
   if (found.stored) return open(found.name);
   planned = found;
   const rest = found.bytes - found.here;
@@ -106,10 +106,10 @@ const failing = (work) => () => using("model-problem", async () => {
 /** Makes the card work; `loaded` is called with the name of each model that is. */
 export function modelCard(loaded) {
   whenLoaded = loaded;
-  $("load").addEventListener("click", failing(() => look("mini", false)));
+  $("load").addEventListener("click", failing(() => look("mini", "full")));
   $("hub-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    failing(() => look($("repo").value.trim(), $("half").checked))();
+    failing(() => look($("repo").value.trim(), $("half").checked ? "half" : "full"))();
   });
   $("hub").value = mirror();
   $("hub").addEventListener("change", () => using("model-problem", () => useHub($("hub").value.trim())));

@@ -53,8 +53,8 @@ const requests = {
     owners.library = await Library.open(mini, hub);
   },
   /** Finds a model; gives `{plan, ...about}`. */
-  async plan({ typed, half }, report) {
-    const plan = await owners.library.plan(typed, half ?? false, report);
+  async plan({ typed, precision }, report) {
+    const plan = await owners.library.plan(typed, precision, report);
     return { plan: keep(plans, plan), ...plan.about() };
   },
   /** Brings a model that was found into the storage; gives its name. */

@@ -133,9 +133,10 @@ impl Library {
         Link { transport: &Fetch, endpoint: &self.hub, token: None, patience: Patience::default() }
     }
 
-    /// Finds a model and what fetching it would take. `half` prefers weights in half precision.
-    pub async fn plan(&self, typed: String, half: bool, listener: Function) -> Result<Plan, JsValue> {
-        let precision = if half { Precision::Half } else { Precision::Full };
+    /// Finds a model and what fetching it would take. `precision`, `"full"` or `"half"`, is that of the weights that are
+    /// preferred.
+    pub async fn plan(&self, typed: String, precision: JsValue, listener: Function) -> Result<Plan, JsValue> {
+        let precision: Precision = serde_wasm_bindgen::from_value(precision)?;
         self.find(typed.trim(), precision, &listener).await.map_err(problem)
     }
 
