@@ -249,6 +249,27 @@ mod tests {
         }
     }
 
+    /// Whether a line of code has the key of a setting in plain backticks, which no front end would word.
+    fn has_plain_key(line: &str) -> bool {
+        let code = !line.trim_start().starts_with("//");
+        code && line.split('`').skip(1).step_by(2).any(|quoted| Setting::of(quoted).is_some())
+    }
+
+    #[test]
+    fn the_engine_names_settings_by_their_marked_names_only() {
+        assert!(has_plain_key("\"with `base`\"") && !has_plain_key("// `base`") && !has_plain_key("\"no `latents`\""));
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut files = Vec::new();
+        sources(&source, &mut files);
+        files.retain(|path| !path.ends_with("setting.rs"));
+        assert!(files.len() > 100, "{}", files.len());
+        for path in files {
+            for line in std::fs::read_to_string(&path).unwrap().lines() {
+                assert!(!has_plain_key(line), "{}: {line}", path.display());
+            }
+        }
+    }
+
     /// The page words sentences by its labels: two for one setting must be the same.
     #[test]
     fn what_the_page_labels_is_a_setting_with_one_label() {

@@ -24,6 +24,7 @@ use crate::embedding::safetensors::Entry;
 use crate::event::Event;
 use crate::parts::{Part, Precision};
 use crate::schedule::PredictionType;
+use crate::setting::Setting;
 use crate::source::{LocalFuture, Source, read_text};
 use crate::weights::Header;
 use crate::{Error, Result};
@@ -171,11 +172,11 @@ async fn usual(
             if steps == Some(BASE_STEPS) {
                 return Ok(Some(PredictionType::Epsilon));
             }
-            notes.push(
+            notes.push(format!(
                 "files of Stable Diffusion 2.x do not say what they predict: this one is assumed to predict the velocity \
-                 at 768 pixels, as most do; if pictures come out as noise, set `prediction-type` epsilon"
-                    .to_owned(),
-            );
+                 at 768 pixels, as most do; if pictures come out as noise, set {} epsilon",
+                Setting::PredictionType
+            ));
             Ok(Some(PredictionType::VPrediction))
         }
     }
@@ -218,7 +219,8 @@ async fn texts(
             file: name.to_owned(),
             reason: format!(
                 "this is a checkpoint of unusual sizes, which cannot be run without {missing}: give the diffusers folder \
-                 that it belongs to with `base`"
+                 that it belongs to with {}",
+                Setting::Base
             ),
         });
     }

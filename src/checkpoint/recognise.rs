@@ -147,8 +147,9 @@ fn piece(header: &Header) -> String {
         .find(|(marks, _)| header.tensors().any(|entry| marks.iter().any(|mark| entry.name.contains(mark))));
     if let Some((_, what)) = found {
         return format!(
-            "{what}: `model` takes a whole model, in one file or as the folder with unet/, vae/, text_encoder/, \
-             tokenizer/ and scheduler/"
+            "{what}: {} takes a whole model, in one file or as the folder with unet/, vae/, text_encoder/, \
+             tokenizer/ and scheduler/",
+            Setting::Model
         );
     }
     match header.tensors().next() {

@@ -370,8 +370,8 @@ fn what_cannot_be_run_is_named() {
         ),
         (vec![("down_blocks.0.resnets.0.conv1.weight", &[4, 4, 3, 3])], "a U-Net alone"),
         (vec![("text_model.encoder.x", &[4, 4, 1])], "a text encoder alone"),
-        (vec![("<my-cat>", &[2, 768])], "`embedding`"),
-        (vec![("emb_params", &[2, 768])], "`embedding`"),
+        (vec![("<my-cat>", &[2, 768])], &Setting::Embedding.to_string()),
+        (vec![("emb_params", &[2, 768])], &Setting::Embedding.to_string()),
         (vec![("weight", &[4, 4, 4])], "not a Stable Diffusion model"),
         (vec![], "no tensors"),
     ] {
