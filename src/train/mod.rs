@@ -87,7 +87,7 @@ pub struct TrainPicture {
 }
 
 /// What the job does next.
-enum Phase {
+enum JobPhase {
     Encode(Box<Encoding>),
     Evaluate,
     Preview,
@@ -103,7 +103,7 @@ pub struct TrainJob {
     evaluations: Evaluations,
     previews: Previews,
     guard: Guard,
-    phase: Phase,
+    phase: JobPhase,
     /// Events that happened and have not been taken yet.
     pending: VecDeque<Event>,
     /// The choices of each step, if they are recorded.
@@ -155,7 +155,7 @@ impl TrainJob {
             evaluations: Evaluations::new(config),
             previews: Previews::new(config),
             guard: Guard::new(config),
-            phase: Phase::Encode(Box::new(encoding)),
+            phase: JobPhase::Encode(Box::new(encoding)),
             pending: VecDeque::new(),
             record: input.record.then(Vec::new),
             inputs,
@@ -252,12 +252,12 @@ impl TrainJob {
                 return Ok(Some(event));
             }
             // A job that failed does nothing more.
-            match std::mem::replace(&mut self.phase, Phase::Done) {
-                Phase::Encode(encoding) => self.encode(encoding).await?,
-                Phase::Evaluate => self.evaluate().await?,
-                Phase::Preview => self.make_preview().await?,
-                Phase::Step => self.make_step().await?,
-                Phase::Done => return Ok(None),
+            match std::mem::replace(&mut self.phase, JobPhase::Done) {
+                JobPhase::Encode(encoding) => self.encode(encoding).await?,
+                JobPhase::Evaluate => self.evaluate().await?,
+                JobPhase::Preview => self.make_preview().await?,
+                JobPhase::Step => self.make_step().await?,
+                JobPhase::Done => return Ok(None),
             }
         }
     }
@@ -272,7 +272,7 @@ impl TrainJob {
             let Encoding { training, unseen, .. } = *encoding;
             self.begin(training, &unseen);
         } else {
-            self.phase = Phase::Encode(encoding);
+            self.phase = JobPhase::Encode(encoding);
         }
         self.pending.extend(events);
         Ok(())
@@ -306,15 +306,15 @@ impl TrainJob {
         let counts = &self.guard.counts;
         let last = counts.step == self.config.steps;
         self.phase = if self.evaluations.are_due(counts, last) {
-            Phase::Evaluate
+            JobPhase::Evaluate
         } else if self.previews.are_due(counts, last) {
-            Phase::Preview
+            JobPhase::Preview
         } else if last {
             let secs = self.begun.elapsed().as_secs_f64();
             self.pending.push_back(Event::Done { steps: counts.step, secs });
-            Phase::Done
+            JobPhase::Done
         } else {
-            Phase::Step
+            JobPhase::Step
         };
     }
 
@@ -336,7 +336,7 @@ impl TrainJob {
         match self.previews.advance(&self.learner, step).await? {
             PreviewProgress::Underway(event) => {
                 self.pending.push_back(event);
-                self.phase = Phase::Preview;
+                self.phase = JobPhase::Preview;
             }
             PreviewProgress::Ready(warning) => {
                 self.pending.push_back(Event::Preview { step, path: None });

@@ -45,7 +45,7 @@ pub struct Library {
 
 /// A file of a model.
 #[derive(Clone, Serialize, Deserialize)]
-struct Entry {
+struct StoredFile {
     path: String,
     bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,14 +57,14 @@ struct Entry {
 struct Record {
     name: String,
     version: String,
-    files: Vec<Entry>,
+    files: Vec<StoredFile>,
     whole: bool,
 }
 
 /// `manifest.json` of the mini model.
 #[derive(Deserialize)]
 struct Manifest {
-    files: Vec<Entry>,
+    files: Vec<StoredFile>,
 }
 
 /// A model that was found: what it needs, before anything of it is fetched.
@@ -319,7 +319,7 @@ impl Library {
         let listing = hub::list(&self.link(), &at, &mut report(listener)).await?;
         let files = model::choose(&listing, at.path.as_deref(), precision)?;
         let prefix = at.path.as_ref().map_or_else(String::new, |path| format!("{}/", path.trim_end_matches('/')));
-        let entry = |file: &RemoteFile| Entry {
+        let entry = |file: &RemoteFile| StoredFile {
             path: file.path.strip_prefix(&prefix).unwrap_or(&file.path).to_owned(),
             bytes: file.size,
             sha256: file.sha256.clone(),

@@ -102,7 +102,7 @@ impl Transport for Fetch {
             let headers = Headers::new(seen(&answer));
             let reader = answer.body().map(|stream| ReadableStreamDefaultReader::new(&stream)).transpose();
             let reader = reader.map_err(|error| Broken { fault: Fault::Cut, reason: message(&error) })?;
-            Ok(Response { status: answer.status(), headers, body: Box::new(Stream { reader, watch }) })
+            Ok(Response { status: answer.status(), headers, body: Box::new(BodyStream { reader, watch }) })
         })
     }
 
@@ -157,12 +157,12 @@ fn seen(answer: &web_sys::Response) -> Vec<(String, String)> {
     headers
 }
 
-struct Stream {
+struct BodyStream {
     reader: Option<ReadableStreamDefaultReader>,
     watch: Watch,
 }
 
-impl Body for Stream {
+impl Body for BodyStream {
     fn chunk(&mut self) -> LocalFuture<'_, Result<Option<Vec<u8>>, Broken>> {
         Box::pin(async move {
             let Some(reader) = &self.reader else { return Ok(None) };

@@ -17,12 +17,12 @@ use super::{LEGACY, Storages};
 const PROTOCOL: i64 = 1001;
 
 /// A whole stream.
-pub(super) struct Stream<'a> {
+pub(super) struct LegacyStream<'a> {
     object: Unpickled<'a>,
     storages: BTreeMap<&'a str, &'a [u8]>,
 }
 
-impl<'a> Stream<'a> {
+impl<'a> LegacyStream<'a> {
     /// Reads the pickles and finds the storages.
     pub fn open(bytes: &'a [u8]) -> Result<Self, Refusal> {
         let bad = |reason: &str| Refusal::damaged("the torch stream", reason);
@@ -112,7 +112,7 @@ fn declared<'a>(object: &Unpickled<'a>) -> Result<BTreeMap<&'a str, Storage<'a>>
     Ok(declared)
 }
 
-impl Storages for Stream<'_> {
+impl Storages for LegacyStream<'_> {
     fn bytes(&self, storage: &Storage<'_>) -> Result<Cow<'_, [u8]>, Refusal> {
         let missing = || Refusal::damaged(format!("the storage {}", shown(storage.key)), "it is not there");
         let all = self.storages.get(storage.key).copied().ok_or_else(missing)?;

@@ -39,7 +39,7 @@ pub fn read_zip(bytes: &[u8], stem: &str) -> Result<Reading, Refusal> {
 /// # Errors
 /// Any [`Refusal`] but those about choosing and writing.
 pub fn read_legacy(bytes: &[u8], stem: &str) -> Result<Reading, Refusal> {
-    let stream = legacy::Stream::open(bytes)?;
+    let stream = legacy::LegacyStream::open(bytes)?;
     state::words(stream.object(), &stream, Container::TorchLegacy, stem)
 }
 

@@ -16,7 +16,7 @@ pub(super) struct Directory {
 }
 
 /// What the directory says about a record.
-pub(super) struct Entry<'a> {
+pub(super) struct ZipEntry<'a> {
     pub name: &'a str,
     pub method: Method,
     pub crc: u32,
@@ -98,7 +98,7 @@ fn zip64(bytes: &[u8], locator: usize) -> Result<(u64, Directory), Refusal> {
 }
 
 /// Reads the directory: names once each, methods and flags that can be read.
-pub(super) fn entries<'a>(bytes: &'a [u8], directory: &Directory) -> Result<Vec<Entry<'a>>, Refusal> {
+pub(super) fn entries<'a>(bytes: &'a [u8], directory: &Directory) -> Result<Vec<ZipEntry<'a>>, Refusal> {
     if directory.count > limits::ANY_RECORDS as u64 {
         return Err(Refusal::too_much("zip records", directory.count, limits::ANY_RECORDS as u64));
     }
@@ -118,7 +118,7 @@ pub(super) fn entries<'a>(bytes: &'a [u8], directory: &Directory) -> Result<Vec<
 }
 
 /// One entry and what follows it.
-fn entry(bytes: &[u8]) -> Result<(Entry<'_>, &[u8]), Refusal> {
+fn entry(bytes: &[u8]) -> Result<(ZipEntry<'_>, &[u8]), Refusal> {
     let short = || damaged("its directory breaks off");
     let fixed = bytes.get(..46).ok_or_else(short)?;
     if !fixed.starts_with(b"PK\x01\x02") {
@@ -155,7 +155,7 @@ fn entry(bytes: &[u8]) -> Result<(Entry<'_>, &[u8]), Refusal> {
     if method == Method::Stored && size != packed {
         return Err(damaged(format!("the record {} is not compressed but has two sizes", shown(name))));
     }
-    Ok((Entry { name, method, crc: long(16), packed, size, at }, rest))
+    Ok((ZipEntry { name, method, crc: long(16), packed, size, at }, rest))
 }
 
 /// Refuses a record whose flags say that it is encrypted, patched, or has its header hidden.
@@ -200,7 +200,7 @@ impl Zip64<'_> {
 }
 
 /// Refuses names that occur twice. torch looks records up without regard to case, other readers do not.
-fn names(entries: &[Entry<'_>]) -> Result<(), Refusal> {
+fn names(entries: &[ZipEntry<'_>]) -> Result<(), Refusal> {
     let mut names: Vec<String> = entries.iter().map(|entry| entry.name.to_lowercase()).collect();
     names.sort();
     for pair in names.windows(2) {

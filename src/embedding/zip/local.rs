@@ -2,17 +2,17 @@
 
 use super::super::cursor::{le16, le32, le64, span};
 use super::super::refusal::{Refusal, counted, shown};
-use super::directory::{Entry, Zip64, encrypted, zip64_field};
+use super::directory::{Zip64, ZipEntry, encrypted, zip64_field};
 use super::{Method, Record};
 
 /// Flag: sizes and CRC follow the data, in a descriptor.
 const STREAMED: u16 = 8;
 
 /// Turns entries into records, having checked that their places tile the bytes from 0 to `end`.
-pub(super) fn records<'a>(bytes: &'a [u8], entries: Vec<Entry<'a>>, end: u64) -> Result<Vec<Record<'a>>, Refusal> {
+pub(super) fn records<'a>(bytes: &'a [u8], entries: Vec<ZipEntry<'a>>, end: u64) -> Result<Vec<Record<'a>>, Refusal> {
     let mut order: Vec<usize> = (0..entries.len()).collect();
     order.sort_by_key(|&index| entries.get(index).map(|entry| entry.at));
-    let sorted: Vec<&Entry<'a>> = order.iter().filter_map(|&index| entries.get(index)).collect();
+    let sorted: Vec<&ZipEntry<'a>> = order.iter().filter_map(|&index| entries.get(index)).collect();
     let mut data: Vec<&'a [u8]> = vec![&[]; entries.len()];
     match sorted.first() {
         None => return Err(Refusal::damaged("the zip archive", "it holds no records")),
@@ -31,7 +31,7 @@ pub(super) fn records<'a>(bytes: &'a [u8], entries: Vec<Entry<'a>>, end: u64) ->
             *slot = found;
         }
     }
-    let record = |(entry, packed): (Entry<'a>, &'a [u8])| Record {
+    let record = |(entry, packed): (ZipEntry<'a>, &'a [u8])| Record {
         name: entry.name,
         method: entry.method,
         size: entry.size,
@@ -42,7 +42,7 @@ pub(super) fn records<'a>(bytes: &'a [u8], entries: Vec<Entry<'a>>, end: u64) ->
 }
 
 /// The data of a record, whose local header is at `entry.at` and whose last byte is before `next`.
-fn local<'a>(bytes: &'a [u8], entry: &Entry<'_>, next: u64) -> Result<&'a [u8], Refusal> {
+fn local<'a>(bytes: &'a [u8], entry: &ZipEntry<'_>, next: u64) -> Result<&'a [u8], Refusal> {
     let name = || shown(entry.name);
     let differs = |what: &str| {
         Refusal::ambiguous(format!("the record {}", name()), format!("its two headers disagree about its {what}"))
@@ -100,7 +100,7 @@ fn local<'a>(bytes: &'a [u8], entry: &Entry<'_>, next: u64) -> Result<&'a [u8], 
 }
 
 /// Whether a data descriptor (with or without its mark, sizes in 4 or 8 bytes) agrees with the directory.
-fn described(descriptor: &[u8], entry: &Entry<'_>) -> bool {
+fn described(descriptor: &[u8], entry: &ZipEntry<'_>) -> bool {
     let (body, wide) = match descriptor.len() {
         12 => (Some(descriptor), false),
         16 => (descriptor.strip_prefix(b"PK\x07\x08"), false),

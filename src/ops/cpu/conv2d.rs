@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use burn::tensor::Tensor;
 
-use super::product::{FrozenValues, Order, Right, Rows, add_product};
+use super::product::{FrozenValues, LeftRows, Order, Right, add_product};
 use super::{Frozen, Slab, starting, tensor};
 use crate::ops::Weight;
 use crate::ops::geometry::Geometry;
@@ -37,7 +37,7 @@ impl Windows<'_> {
     }
 }
 
-impl Rows for Windows<'_> {
+impl LeftRows for Windows<'_> {
     fn fill(&self, row: usize, steps: Range<usize>, part: &mut [f32]) {
         let [down, across] = self.grid;
         let (sample, place) = (row / (down * across), row % (down * across));
@@ -96,13 +96,13 @@ pub(crate) fn conv2d_backward(dy: &Tensor<4>, weight: &Weight<2>, geometry: Geom
     }
     for (i, pixels) in phases.into_iter().enumerate() {
         let phase = [i / stride, i % stride];
-        Phase::new(phase, geometry).backward(&dy, weight.stored(), [outputs, wide], pixels);
+        StridePhase::new(phase, geometry).backward(&dy, weight.stored(), [outputs, wide], pixels);
     }
     tensor(out, [batch, height, width, channels])
 }
 
 /// The pixels of an input that lie alike in the stride.
-struct Phase {
+struct StridePhase {
     geometry: Geometry,
     grid: [usize; 2],
     /// The taps that reach such a pixel: their numbers in the window, and from where in the output, from the place in
@@ -110,7 +110,7 @@ struct Phase {
     taps: Vec<(usize, [isize; 2])>,
 }
 
-impl Phase {
+impl StridePhase {
     fn new([y, x]: [usize; 2], geometry: Geometry) -> Self {
         let Geometry { input: [height, width], kernel: [kh, kw], stride, padding: [top, left, _, _], .. } = geometry;
         let along = |phase: usize, padding: usize, kernel: usize| -> Vec<(usize, isize)> {

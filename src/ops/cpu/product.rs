@@ -39,7 +39,7 @@ pub(in crate::ops) const PACKED_BYTES: u64 =
     (((COLUMNS + ROWS + 1) * DEPTH * size_of::<f32>()) as u64).next_power_of_two();
 
 /// The left factor: rows that can be read in parts.
-pub(super) trait Rows: Sync {
+pub(super) trait LeftRows: Sync {
     /// Writes the values of a row at some steps of the inner axis; `part` is as long as `steps`.
     fn fill(&self, row: usize, steps: Range<usize>, part: &mut [f32]);
 }
@@ -50,7 +50,7 @@ pub(super) struct Matrix<'a> {
     pub inner: usize,
 }
 
-impl Rows for Matrix<'_> {
+impl LeftRows for Matrix<'_> {
     fn fill(&self, row: usize, steps: Range<usize>, part: &mut [f32]) {
         part.copy_from_slice(&self.values[row * self.inner..][steps]);
     }
@@ -148,7 +148,7 @@ impl Right<'_> {
 
 /// Adds the product of the left factor's rows and the right factor's columns to `out`: a slice for each row, all as
 /// long as there are columns.
-pub(super) fn add_product(left: &impl Rows, right: Right<'_>, out: Vec<&mut [f32]>) {
+pub(super) fn add_product(left: &impl LeftRows, right: Right<'_>, out: Vec<&mut [f32]>) {
     let (rows, columns) = (out.len(), out.first().map_or(0, |row| row.len()));
     if columns == 0 || right.inner == 0 {
         return;
@@ -174,7 +174,7 @@ pub(super) fn add_product(left: &impl Rows, right: Right<'_>, out: Vec<&mut [f32
     }
 }
 
-fn run<L: Rows>(task: Task<'_, '_, L>) {
+fn run<L: LeftRows>(task: Task<'_, '_, L>) {
     pulp::Arch::new().dispatch(task);
 }
 
@@ -202,7 +202,7 @@ struct Task<'a, 'b, L> {
     out: Vec<&'b mut [f32]>,
 }
 
-impl<L: Rows> WithSimd for Task<'_, '_, L> {
+impl<L: LeftRows> WithSimd for Task<'_, '_, L> {
     type Output = ();
 
     #[inline(always)]

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 /// A file in `shaders/`.
 #[derive(Debug, Clone, Copy)]
-struct File {
+struct ShaderFile {
     /// Where it is, without its ending: what imports call it.
     path: &'static str,
     text: &'static str,
@@ -15,12 +15,12 @@ struct File {
 
 macro_rules! files {
     ($($path:literal,)*) => {
-        &[$(File { path: $path, text: include_str!(concat!("../../../shaders/", $path, ".wgsl")) },)*]
+        &[$(ShaderFile { path: $path, text: include_str!(concat!("../../../shaders/", $path, ".wgsl")) },)*]
     };
 }
 
 /// Every file in `shaders/`; a test holds it against the folder.
-static FILES: &[File] = files![
+static FILES: &[ShaderFile] = files![
     "attention",
     "attention_backward_keys",
     "attention_backward_queries",
@@ -76,7 +76,7 @@ pub(super) fn whole(path: &str) -> Result<String, ImportError> {
     assembled(FILES, path)
 }
 
-fn assembled(files: &[File], path: &str) -> Result<String, ImportError> {
+fn assembled(files: &[ShaderFile], path: &str) -> Result<String, ImportError> {
     let mut assembly = Assembly { files, done: Vec::new(), open: Vec::new(), text: String::new() };
     assembly.add(path)?;
     Ok(assembly.text)
@@ -84,7 +84,7 @@ fn assembled(files: &[File], path: &str) -> Result<String, ImportError> {
 
 /// A text that is being put together.
 struct Assembly<'a> {
-    files: &'a [File],
+    files: &'a [ShaderFile],
     /// The files whose text is there already.
     done: Vec<&'a str>,
     /// The files whose imports are being added, each imported by the one before it.
@@ -177,15 +177,15 @@ mod tests {
         assert_eq!(listed.len(), FILES.len(), "a file is listed twice");
     }
 
-    const TEXTS: &[File] = &[
-        File { path: "kernel", text: "//#import shared/a\n//#import shared/b\nkernel" },
-        File { path: "shared/a", text: "// What a is for.\n//#import shared/c\na" },
-        File { path: "shared/b", text: "//#import shared/c\n//#import shared/a\nb" },
-        File { path: "shared/c", text: "c\n" },
-        File { path: "lost", text: "//#import shared/none\n" },
-        File { path: "circle", text: "//#import one\n" },
-        File { path: "one", text: "//#import two\n" },
-        File { path: "two", text: "//#import one\n" },
+    const TEXTS: &[ShaderFile] = &[
+        ShaderFile { path: "kernel", text: "//#import shared/a\n//#import shared/b\nkernel" },
+        ShaderFile { path: "shared/a", text: "// What a is for.\n//#import shared/c\na" },
+        ShaderFile { path: "shared/b", text: "//#import shared/c\n//#import shared/a\nb" },
+        ShaderFile { path: "shared/c", text: "c\n" },
+        ShaderFile { path: "lost", text: "//#import shared/none\n" },
+        ShaderFile { path: "circle", text: "//#import one\n" },
+        ShaderFile { path: "one", text: "//#import two\n" },
+        ShaderFile { path: "two", text: "//#import one\n" },
     ];
 
     #[test]
