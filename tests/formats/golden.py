@@ -296,7 +296,7 @@ def by_diffusers(path):
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
     root = Path(__file__).resolve()
-    tokenizer_folder = next(p for p in [*(q / "models/mini/tokenizer" for q in root.parents), Path("/work/main/models/mini/tokenizer")] if p.exists())
+    tokenizer_folder = next(p for p in (q / "models/mini/tokenizer" for q in root.parents) if p.exists())
     tokenizer = CLIPTokenizer.from_pretrained(tokenizer_folder)
     width = by_comfyui(path).shape[-1]
     encoder = CLIPTextModel(CLIPTextConfig(vocab_size=len(tokenizer), hidden_size=width, intermediate_size=8,
