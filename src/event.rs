@@ -9,6 +9,7 @@ use serde::Serialize;
 
 pub use crate::parts::Part;
 use crate::setting::{Wording, worded};
+pub use crate::warning::WarningCode;
 
 /// Which pictures a fixed evaluation batch is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -184,7 +185,7 @@ pub enum Event {
     /// Something the user should know that does not stop the job.
     Warning {
         /// A stable name for programs.
-        code: String,
+        code: WarningCode,
         /// The sentence for people.
         text: String,
     },
@@ -219,7 +220,7 @@ impl Event {
     }
 
     /// A warning with a stable code.
-    pub fn warning(code: &str, text: impl Into<String>) -> Self {
-        Event::Warning { code: code.to_owned(), text: text.into() }
+    pub fn warning(code: WarningCode, text: impl Into<String>) -> Self {
+        Event::Warning { code, text: text.into() }
     }
 }

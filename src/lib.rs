@@ -82,6 +82,7 @@ pub mod text;
 pub mod train;
 pub mod unet;
 pub mod vae;
+mod warning;
 #[cfg(target_family = "wasm")]
 pub mod web;
 pub mod weights;

@@ -21,7 +21,7 @@ use self::names::{Blocks, Meaning, meaning};
 pub use self::recognise::Family;
 pub use self::tokenizer::vocabulary_files;
 use crate::embedding::safetensors::Entry;
-use crate::event::Event;
+use crate::event::{Event, WarningCode};
 use crate::parts::{Part, Precision};
 use crate::schedule::PredictionType;
 use crate::setting::Setting;
@@ -53,7 +53,7 @@ pub async fn open(
 ) -> Result<Rc<dyn Source>> {
     let checkpoint = Checkpoint::open(file, path, options).await?;
     for note in checkpoint.notes() {
-        events(Event::warning("checkpoint", format!("{}: {note}", checkpoint.name())));
+        events(Event::warning(WarningCode::Checkpoint, format!("{}: {note}", checkpoint.name())));
     }
     Ok(Rc::new(checkpoint))
 }

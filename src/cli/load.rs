@@ -9,7 +9,7 @@ use super::outlook::Outlook;
 use super::output::Output;
 use crate::Result;
 use crate::base::bytes::hex;
-use crate::event::{Event, Part};
+use crate::event::{Event, Part, WarningCode};
 use crate::gpu::Chosen;
 use crate::gpu::tuning::{self, Tuning};
 use crate::mini;
@@ -79,7 +79,7 @@ pub(super) async fn session(
         out.message(&sentence);
     }
     if let Some(tight) = tight {
-        out.event(&Event::warning("memory", tight))?;
+        out.event(&Event::warning(WarningCode::Memory, tight))?;
     }
     tune(outlook.device, out).await?;
     let mut written = Ok(());
@@ -104,7 +104,7 @@ async fn tune(chosen: &Chosen, out: &mut Output) -> Result<()> {
         }
         Some(tuning @ Tuning::Failed(_)) => {
             let text = format!("matrix products are computed {}", tuning.sentence());
-            out.event(&Event::warning("tuning", text))?;
+            out.event(&Event::warning(WarningCode::Tuning, text))?;
         }
         _ => {}
     }

@@ -9,7 +9,7 @@ use image::RgbImage;
 use web_time::Instant;
 
 use crate::config::SampleConfig;
-use crate::event::Event;
+use crate::event::{Event, WarningCode};
 use crate::layout;
 use crate::model::Model;
 use crate::noise::{Noise, Stream};
@@ -262,5 +262,5 @@ fn too_long(prompt: &Tokens) -> Option<Event> {
     let fallen = prompt.fallen.as_ref()?;
     let (room, had) = (prompt.ids.len() - 2, prompt.length);
     let text = format!("the prompt is {had} tokens but only {room} fit; these words were left out: {fallen:?}");
-    Some(Event::warning("prompt-cut", text))
+    Some(Event::warning(WarningCode::PromptCut, text))
 }

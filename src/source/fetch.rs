@@ -21,6 +21,7 @@ use super::settings::Settings;
 use super::transport::Transport;
 use super::{LocalFuture, Problem, Source, web};
 use crate::Result;
+use crate::event::WarningCode;
 
 /// Fetches files, from the Hub, the web or this machine.
 pub struct Sources {
@@ -107,14 +108,14 @@ impl Sources {
             (Ok(listing), _) => {
                 // Files can be used from a cache that cannot be written.
                 if let Err(problem) = self.cache.remember(&listing) {
-                    notify(report, Notice::Warning { code: "cache", text: problem.to_string() })?;
+                    notify(report, Notice::Warning { code: WarningCode::Cache, text: problem.to_string() })?;
                 }
                 Ok(listing)
             }
             (Err(problem), Some(here)) if problem.is_absence() => {
                 notify(
                     report,
-                    Notice::Warning { code: "kept-copy", text: format!("{problem}; using the cached copy") },
+                    Notice::Warning { code: WarningCode::KeptCopy, text: format!("{problem}; using the cached copy") },
                 )?;
                 Ok(here)
             }
@@ -226,7 +227,7 @@ impl Sources {
         let listing = self.list(at, report).await?;
         let files = model::choose(&listing, at.path.as_deref(), precision)?;
         for text in &files.notes {
-            notify(report, Notice::Warning { code: "precision", text: text.clone() })?;
+            notify(report, Notice::Warning { code: WarningCode::Precision, text: text.clone() })?;
         }
         Ok((listing, files))
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use web_time::Instant;
 
-use crate::event::Event;
+use crate::event::{Event, WarningCode};
 
 /// Something that happens while a file is fetched.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,7 +33,7 @@ pub enum Notice {
     /// Something that the user should know.
     Warning {
         /// A stable name for programs.
-        code: &'static str,
+        code: WarningCode,
         /// The sentence for people.
         text: String,
     },
@@ -75,11 +75,12 @@ impl Notice {
                 rate: progress.rate,
                 left: progress.left.map(|left| left.as_secs_f64()),
             },
-            Notice::Again { what, reason, wait } => {
-                Event::warning("retry", format!("{what}: {reason}; trying again in {:.0} s", wait.as_secs_f64()))
-            }
+            Notice::Again { what, reason, wait } => Event::warning(
+                WarningCode::Retry,
+                format!("{what}: {reason}; trying again in {:.0} s", wait.as_secs_f64()),
+            ),
             Notice::Waiting { what } => {
-                Event::warning("waiting", format!("another process is fetching {what}: waiting for it"))
+                Event::warning(WarningCode::Waiting, format!("another process is fetching {what}: waiting for it"))
             }
             Notice::Warning { code, text } => Event::warning(code, text),
             Notice::Tick => return None,

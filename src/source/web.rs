@@ -20,6 +20,7 @@ use super::url::{Url, unescape};
 use super::verify::FileRequest;
 use crate::base::bytes::sha256;
 use crate::base::files::write_with_folder;
+use crate::event::WarningCode;
 
 /// What is known about a copy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,7 +99,10 @@ pub(super) async fn bring(
             Ok(place.file)
         }
         Err(problem) if copy.is_some() && problem.is_absence() => {
-            notify(report, Notice::Warning { code: "kept-copy", text: format!("{problem}; using the cached copy") })?;
+            notify(
+                report,
+                Notice::Warning { code: WarningCode::KeptCopy, text: format!("{problem}; using the cached copy") },
+            )?;
             Ok(place.file)
         }
         Err(problem) => Err(problem),

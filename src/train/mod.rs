@@ -35,7 +35,7 @@ use web_time::Instant;
 use crate::base::math::norm;
 use crate::config::{Init, SampleConfig, TrainConfig, option_name};
 use crate::embedding::{Embedding, Encoder, Vectors};
-use crate::event::{EvaluatedOn, Event};
+use crate::event::{EvaluatedOn, Event, WarningCode};
 use crate::image::Picture;
 use crate::model::Model;
 use crate::text::{Rows, Tokenizers};
@@ -373,7 +373,7 @@ impl TrainJob {
         }
         let long = match self.guard.made(self.learner.relative_length()) {
             LengthVerdict::Usual => None,
-            LengthVerdict::Long(text) => Some(Event::warning("long-vectors", text)),
+            LengthVerdict::Long(text) => Some(Event::warning(WarningCode::LongVectors, text)),
             LengthVerdict::Diverged(reason) => return self.diverged(reason),
         };
         if step == 1 {

@@ -6,7 +6,7 @@ use super::counts::Counts;
 use super::evaluations::is_due;
 use super::learner::Learner;
 use crate::config::{Kind, SampleConfig, TrainConfig};
-use crate::event::Event;
+use crate::event::{Event, WarningCode};
 use crate::sample::{DECODING, SampleJob};
 use crate::{Error, Result};
 
@@ -64,7 +64,10 @@ impl Previews {
             // A run must not be lost for a picture: in f16 some decoders overflow.
             Err(Error::Gpu { during, reason }) if during == DECODING => {
                 self.picture = None;
-                return Ok(PreviewProgress::Ready(Some(Event::warning("no-preview", format!("no preview: {reason}")))));
+                return Ok(PreviewProgress::Ready(Some(Event::warning(
+                    WarningCode::NoPreview,
+                    format!("no preview: {reason}"),
+                ))));
             }
             next => next?,
         };

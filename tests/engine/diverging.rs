@@ -2,7 +2,7 @@
 
 use pseudoword::Error;
 use pseudoword::config::{LrSchedule, OnDivergence, TrainConfig};
-use pseudoword::event::Event;
+use pseudoword::event::{Event, WarningCode};
 use pseudoword::session::Session;
 use pseudoword::train::{RunState, TrainInput, TrainJob, TrainPicture};
 
@@ -78,7 +78,7 @@ fn a_long_vector_is_warned_of_once() {
     let mut job = session.train(&config, input()).unwrap();
     let (events, ended) = work(&mut job);
     ended.unwrap();
-    let warnings = events.iter().filter(|event| matches!(event, Event::Warning { code, .. } if code == "long-vectors"));
+    let warnings = events.iter().filter(|event| matches!(event, Event::Warning { code: WarningCode::LongVectors, .. }));
     assert_eq!(warnings.count(), 1);
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use pollster::block_on;
 use pseudoword::Error;
 use pseudoword::error::Kind;
+use pseudoword::event::WarningCode;
 use pseudoword::source::address::HubAddress;
 use pseudoword::source::model::Precision;
 use pseudoword::source::progress::Notice;
@@ -110,7 +111,7 @@ fn what_python_fetched_is_found_without_a_network() {
     let alone = sources(nobody, folder.path(), |_| ());
     let mut notices = Vec::new();
     assert!(block_on(alone.embedding(REPO, &mut listener(&mut notices))).is_ok());
-    assert!(matches!(&notices[..], [Notice::Warning { code: "kept-copy", .. }]), "{notices:?}");
+    assert!(matches!(&notices[..], [Notice::Warning { code: WarningCode::KeptCopy, .. }]), "{notices:?}");
     let unreachable = block_on(alone.embedding("sd-concepts-library/dog", &mut quiet)).unwrap_err();
     assert!(matches!(unreachable, Problem::Unreachable { .. }), "{unreachable}");
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use pollster::block_on;
+use pseudoword::event::WarningCode;
 use pseudoword::source::Problem;
 use pseudoword::source::fetch::{EmbeddingFile, Sources};
 use pseudoword::source::progress::Notice;
@@ -65,7 +66,7 @@ fn a_newer_version_replaces_the_copy_and_a_broken_server_does_not() {
     let mut notices = Vec::new();
     let word = block_on(elsewhere(root.path()).embedding(&url, &mut listener(&mut notices))).unwrap();
     assert_eq!(fs::read(word.path).unwrap(), b"version one");
-    assert!(matches!(notices.last(), Some(Notice::Warning { code: "kept-copy", .. })), "{notices:?}");
+    assert!(matches!(notices.last(), Some(Notice::Warning { code: WarningCode::KeptCopy, .. })), "{notices:?}");
     // A page instead of a file is an error, and the copy stays.
     faults.status(Reply::new(200, "<html>"));
     assert!(matches!(fetch(root.path(), &url), Err(Problem::NotTheFile { .. })));

@@ -8,7 +8,7 @@ use crate::cli::args::{ConvertArgs, Shared};
 use crate::cli::locate;
 use crate::cli::output::Output;
 use crate::embedding::{self, Layout};
-use crate::event::Event;
+use crate::event::{Event, WarningCode};
 use crate::{Error, Result};
 
 /// Writes an embedding in the layout that was asked for.
@@ -29,7 +29,7 @@ pub async fn run(args: &ConvertArgs, shared: &Shared, out: &mut Output) -> Resul
     if !layout.keeps_metadata() && !word.metadata.is_empty() {
         let lost: Vec<&str> = word.metadata.keys().map(String::as_str).collect();
         let text = format!("this format has no room for metadata: {} left out", lost.join(", "));
-        out.event(&Event::warning("metadata-left-out", text))?;
+        out.event(&Event::warning(WarningCode::MetadataLeftOut, text))?;
     }
     files::make_folder(files::folder_of(&args.output))?;
     files::write_whole(&args.output, &bytes)?;

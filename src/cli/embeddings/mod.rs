@@ -14,7 +14,7 @@ use super::locate;
 use super::output::Output;
 use crate::base::files;
 use crate::embedding::{self, Embedding};
-use crate::event::Event;
+use crate::event::{Event, WarningCode};
 use crate::shelf::Addition;
 use crate::text::check_token;
 use crate::{Error, Result};
@@ -72,7 +72,7 @@ async fn add(argument: &str, overwrite: bool, shared: &Shared, out: &mut Output)
     };
     if encoders > 1 {
         let text = format!("{token} has vectors for SDXL's two text encoders: models with one cannot use it");
-        out.event(&Event::warning("two-encoders", text))?;
+        out.event(&Event::warning(WarningCode::TwoEncoders, text))?;
     }
     let family = Embedding::family(width);
     let path = path.display().to_string();
@@ -109,12 +109,12 @@ fn list(out: &mut Output) -> Result<()> {
                 }
             }
             // The others are listed all the same.
-            Err(error) => out.event(&Event::warning("unreadable-word", error.to_string()))?,
+            Err(error) => out.event(&Event::warning(WarningCode::UnreadableEmbedding, error.to_string()))?,
         }
     }
     for other in contents.others {
         out.event(&Event::warning(
-            "no-word",
+            WarningCode::NotAnEmbedding,
             format!("{} is not used: it is not named like an embedding", other.display()),
         ))?;
     }

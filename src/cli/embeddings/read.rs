@@ -7,7 +7,7 @@ use crate::cli::load::ModelId;
 use crate::cli::locate;
 use crate::cli::output::Output;
 use crate::embedding::{self, Embedding, FileEmbedding, NamedBy, Reading, Refusal};
-use crate::event::Event;
+use crate::event::{Event, WarningCode};
 use crate::session::Session;
 use crate::source::fetch::EmbeddingFile;
 use crate::{Error, Result};
@@ -109,7 +109,7 @@ fn choose(file: &EmbeddingFile, name: Option<&str>, out: &mut Output) -> Result<
     let learned = reading.choose(name).map_err(bad)?;
     let token = name.or_else(|| token_of(&learned, file)).map(str::to_owned);
     for note in &learned.notes {
-        out.event(&Event::warning("embedding-file", format!("{}: {note}", file.origin)))?;
+        out.event(&Event::warning(WarningCode::EmbeddingFile, format!("{}: {note}", file.origin)))?;
     }
     let embedding = learned.into_embedding(token.as_deref()).map_err(bad)?;
     Ok(EmbeddingArgument { embedding, hash, file: file.origin.clone() })
@@ -131,7 +131,7 @@ pub(in crate::cli) fn add_to(
             let model = &model.name;
             let text =
                 format!("{token} was learned on a different model from {model}: it may mean something else here");
-            out.event(&Event::warning("other-model", text))?;
+            out.event(&Event::warning(WarningCode::OtherModel, text))?;
         }
         in_use.push(ActiveEmbedding { token, hash: hash.clone() });
     }

@@ -111,7 +111,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::event::{EvaluatedOn, Part};
+    use crate::event::{EvaluatedOn, Part, WarningCode};
 
     /// Fields of events that stay out of a report: what users called something, wrote or keep, and what nobody asks
     /// for who reads one.
@@ -152,7 +152,7 @@ mod tests {
             Event::Preview { .. } => Event::Denoise { step: 1, of: 1, secs: 1.0 },
             Event::Denoise { .. } => Event::Pictures { count: 1 },
             Event::Pictures { .. } => Event::Saved { what: text(), path: text() },
-            Event::Saved { .. } => Event::Warning { code: text(), text: text() },
+            Event::Saved { .. } => Event::Warning { code: WarningCode::Log, text: text() },
             Event::Warning { .. } => Event::Converged { step: 1, ratio: 1.0 },
             Event::Converged { .. } => Event::Done { steps: 1, secs: 1.0 },
             Event::Done { .. } => return None,
@@ -184,7 +184,7 @@ mod tests {
         let model = ModelId { name: "secret".to_owned(), hash: None };
         let mut report = BugReport::new(&config, 3, &model, &chosen);
         report.note(&Event::Encode { done: 1, total: 3, name: "secret.png".to_owned(), prepared: "secret".to_owned() });
-        report.note(&Event::warning("same-picture", "secret.png is secret.png"));
+        report.note(&Event::warning(WarningCode::SamePicture, "secret.png is secret.png"));
         for step in 0..100 {
             report.note(&Event::Skipped { step, reason: "the loss is not a finite number".to_owned(), skipped: 1 });
         }

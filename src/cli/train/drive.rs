@@ -17,7 +17,7 @@ use crate::cli::faults::on_demand;
 use crate::cli::output::{Output, json, span};
 use crate::cli::{exit, panics, settings, wording};
 use crate::embedding::Embedding;
-use crate::event::Event;
+use crate::event::{Event, WarningCode};
 use crate::gpu;
 use crate::sample::Label;
 use crate::train::{RunState, TrainJob};
@@ -52,11 +52,11 @@ impl<'a> Run<'a> {
         let about = folder::about(request.config(), &request.pictures, &model.name, model.hash.as_deref());
         let settings = settings::of(request.args, request.shared);
         let mut concerns = request.concerns.clone();
-        concerns.extend(lock.warning.as_ref().map(|text| Event::warning("no-lock", text)));
+        concerns.extend(lock.warning.as_ref().map(|text| Event::warning(WarningCode::NoLock, text)));
         let (folder, keeper) = match resumable {
             Some(ResumableRun { state, warning, keeper }) => {
                 let folder = RunFolder::resume(path, lock, about, &settings, state.step())?;
-                concerns.extend(warning.map(|text| Event::warning("damaged-state", text)));
+                concerns.extend(warning.map(|text| Event::warning(WarningCode::DamagedState, text)));
                 concerns.extend(differences(&state, &folder, &request.device));
                 (folder, keeper)
             }
@@ -121,7 +121,7 @@ impl<'a> Run<'a> {
         match ended {
             Err(lost @ Error::GpuLost { .. }) if self.request.args.on_device_lost == OnDeviceLost::Resume => {
                 let text = format!("step {}: {lost}. The GPU is restarted, once", self.job.step());
-                self.report(&Event::warning("gpu-lost", text))?;
+                self.report(&Event::warning(WarningCode::GpuLost, text))?;
                 self.restart().await?;
                 panics::caught_in(self.drive_until_lost(interrupt)).await
             }
@@ -183,7 +183,7 @@ impl<'a> Run<'a> {
         {
             let folder = self.folder.path().display();
             let text = format!("the folder {folder} was gone; it has been made again, and training continues");
-            self.report(&Event::warning("folder-gone", text))?;
+            self.report(&Event::warning(WarningCode::FolderGone, text))?;
             attempt = self.keeper.save(&bytes);
         }
         match attempt {
@@ -192,7 +192,7 @@ impl<'a> Run<'a> {
             SaveOutcome::Again(since) => {
                 let since = span(since.as_secs_f64());
                 let text = format!("the state of the run is saved again, for the first time in {since}");
-                self.report(&Event::warning("saved-again", text))?;
+                self.report(&Event::warning(WarningCode::SavedAgain, text))?;
                 self.out.event(&self.saved_state())
             }
             SaveOutcome::Failed(error) => {
@@ -200,7 +200,7 @@ impl<'a> Run<'a> {
                 let text = format!(
                     "{error} ({needed} bytes are needed); training continues in memory, and saving will be tried again"
                 );
-                self.report(&Event::warning("not-saved", text))
+                self.report(&Event::warning(WarningCode::NotSaved, text))
             }
             SaveOutcome::Still => Ok(()),
         }
@@ -217,7 +217,9 @@ impl<'a> Run<'a> {
         match saved {
             Ok(path) => self.report(&Event::Saved { what: "checkpoint".to_owned(), path: path.display().to_string() }),
             Err(_) if known => Ok(()),
-            Err(error) => self.report(&Event::warning("not-saved", format!("{error}; training continues in memory"))),
+            Err(error) => {
+                self.report(&Event::warning(WarningCode::NotSaved, format!("{error}; training continues in memory")))
+            }
         }
     }
 
@@ -241,7 +243,7 @@ impl<'a> Run<'a> {
         text.push(("training step".to_owned(), step.to_string()));
         match self.folder.save_preview(step, &picture, &text) {
             Ok(path) => self.report(&Event::Preview { step, path: Some(path.display().to_string()) }),
-            Err(error) => self.report(&Event::warning("no-preview", format!("{error}; training continues"))),
+            Err(error) => self.report(&Event::warning(WarningCode::NoPreview, format!("{error}; training continues"))),
         }
     }
 
@@ -259,13 +261,13 @@ fn differences(state: &RunState, folder: &RunFolder, device: &gpu::Chosen) -> Ve
     let (was, now) = (state.version(), env!("CARGO_PKG_VERSION"));
     if was != now {
         let text = format!("the run was started with pseudoword {was}, this is {now}: results may differ");
-        events.push(Event::warning("other-version", text));
+        events.push(Event::warning(WarningCode::OtherVersion, text));
     }
     if let Some((kind, name)) =
         folder.device().filter(|(kind, name)| (kind.as_str(), name) != (device.kind, &device.name))
     {
         let text = format!("the run used {kind}: {name} before: results may differ slightly here");
-        events.push(Event::warning("other-device", text));
+        events.push(Event::warning(WarningCode::OtherDevice, text));
     }
     events
 }

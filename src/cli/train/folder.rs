@@ -13,7 +13,7 @@ use super::state_files::{self, ResumableRun};
 use crate::base::files::{make_folder, sweep, write_whole};
 use crate::cli::wording;
 use crate::embedding::Embedding;
-use crate::event::{EvaluatedOn, Event};
+use crate::event::{EvaluatedOn, Event, WarningCode};
 use crate::image::{Sheet, SheetRow, encode_png, loss_curve};
 use crate::{Error, Result};
 
@@ -166,7 +166,7 @@ impl RunFolder {
                 self.log_failed = true;
                 let text =
                     format!("cannot write {}: {error}; the log is kept in memory", self.path.join(LOG).display());
-                Some(Event::warning("log", text))
+                Some(Event::warning(WarningCode::Log, text))
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::base::files;
 use crate::cli::faults::interrupt;
 use crate::cli::is_closed_pipe;
 use crate::error::Kind;
-use crate::event::Event;
+use crate::event::{Event, WarningCode};
 use crate::{Error, Result};
 
 /// Pauses between the attempts to write the embedding.
@@ -95,7 +95,9 @@ impl Run<'_> {
         let title = format!("{token}: {} steps on {model}", self.job.step());
         match self.folder.draw(&title, self.job.preview_prompt()) {
             Ok(events) => events.iter().try_for_each(|event| self.report(event))?,
-            Err(error) => self.report(&Event::warning("not-drawn", format!("{error}; the embedding is saved")))?,
+            Err(error) => {
+                self.report(&Event::warning(WarningCode::NotDrawn, format!("{error}; the embedding is saved")))?
+            }
         }
         Ok(path)
     }
@@ -129,7 +131,7 @@ impl Run<'_> {
         if let Some(path) = embedding_saved {
             let state = self.keeper.path();
             let text = format!("{} could not be saved: the run cannot resume from here", state.display());
-            self.report(&Event::warning("not-saved", text))?;
+            self.report(&Event::warning(WarningCode::NotSaved, text))?;
             return Ok(path);
         }
         let bytes = embedding.to_safetensors();

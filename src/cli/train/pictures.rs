@@ -9,7 +9,7 @@ use crate::cli::args::{Captions, TrainArgs};
 use crate::cli::embeddings;
 use crate::cli::locate;
 use crate::config::Init;
-use crate::event::Event;
+use crate::event::{Event, WarningCode};
 use crate::image::Picture;
 use crate::image::find::{caption_for, find_pictures};
 use crate::train::templates::{parse_template, parse_template_file};
@@ -59,7 +59,7 @@ fn read_pictures(places: &[PathBuf], args: &TrainArgs, events: &mut Vec<Event>) 
     if let [first, ..] = found.skipped.as_slice() {
         let count = found.skipped.len();
         let text = format!("{count} files in the folders are not pictures and were skipped, such as {first}");
-        events.push(Event::warning("skipped-files", text));
+        events.push(Event::warning(WarningCode::SkippedFiles, text));
     }
     let captions = captions(&found.pictures, args, events)?;
     let mut pictures = Vec::new();
@@ -69,7 +69,7 @@ fn read_pictures(places: &[PathBuf], args: &TrainArgs, events: &mut Vec<Event>) 
         if let Some(other) = seen.insert(sha256(&bytes), path) {
             let text =
                 format!("{} and {} are the same picture, which then counts twice", other.display(), path.display());
-            events.push(Event::warning("same-picture", text));
+            events.push(Event::warning(WarningCode::SamePicture, text));
         }
         pictures.push(TrainPicture {
             picture: Picture::decode(&path.display().to_string(), &bytes)?,
@@ -108,7 +108,7 @@ fn captions(paths: &[PathBuf], args: &TrainArgs, events: &mut Vec<Event>) -> Res
         }
         if with > 0 {
             let text = format!("only {with} of {} pictures have captions, so none are used", paths.len());
-            events.push(Event::warning("some-captions", text));
+            events.push(Event::warning(WarningCode::SomeCaptions, text));
         }
         return Ok(none);
     }
@@ -116,7 +116,7 @@ fn captions(paths: &[PathBuf], args: &TrainArgs, events: &mut Vec<Event>) -> Res
         let instead = if args.template.is_some() { "those of --template" } else { "the built-in sentences" };
         let text =
             format!("using the captions beside the pictures instead of {instead} (--captions off turns this off)");
-        events.push(Event::warning("captions", text));
+        events.push(Event::warning(WarningCode::Captions, text));
     }
     let slotted = |(path, caption): (&PathBuf, Option<String>)| {
         let caption = caption.unwrap_or_default().replace(&args.config.token, "{}");
@@ -135,7 +135,7 @@ fn concerns(pictures: &[TrainPicture], side: u32) -> Vec<Event> {
     if (1..FEW).contains(&pictures.len()) {
         let what = if pictures.len() == 1 { "only 1 picture" } else { "only 2 pictures" };
         let text = format!("{what}: with 3 to 5 different ones the embedding learns the thing rather than the picture");
-        events.push(Event::warning("few-pictures", text));
+        events.push(Event::warning(WarningCode::FewPictures, text));
     }
     let short = |picture: &TrainPicture| picture.picture.pixels.width().min(picture.picture.pixels.height());
     let small: Vec<&TrainPicture> = pictures.iter().filter(|picture| short(picture) < side).collect();
@@ -151,7 +151,7 @@ fn concerns(pictures: &[TrainPicture], side: u32) -> Vec<Event> {
                 )
             }
         };
-        events.push(Event::warning("small-pictures", text));
+        events.push(Event::warning(WarningCode::SmallPictures, text));
     }
     events
 }

@@ -1,0 +1,139 @@
+//! What a user is warned of: the one list of codes.
+//!
+//! The rule for the whole program: what was given and is not used (an embedding, an option against a file's own statement, a
+//! file beside another, a mark in a checkpoint, a part of a prompt), and what is done although it will probably disappoint, is
+//! reported in one line as [`Event::Warning`](crate::event::Event::Warning), with a code from here for programs. What cannot be
+//! done as asked at all is an error. A warning that appears whenever all is well is not read, so there is none.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+macro_rules! codes {
+    ($($(#[$doc:meta])+ $name:ident = $code:literal,)*) => {
+        /// Why a user is warned. The code is stable, so that programs can rely on it; the sentence beside it is not.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum WarningCode {
+            $($(#[$doc])+ #[doc = concat!("\n\nCode: `", $code, "`.")] $name,)*
+        }
+
+        impl WarningCode {
+            /// Every code.
+            pub const ALL: &[WarningCode] = &[$(WarningCode::$name,)*];
+
+            /// As `--json` prints it.
+            pub const fn code(self) -> &'static str {
+                match self {
+                    $(WarningCode::$name => $code,)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    // What is fetched.
+    /// A download failed and is tried again.
+    Retry = "retry",
+    /// Another process is fetching the same file.
+    Waiting = "waiting",
+    /// The network does not answer; the copy in the cache is used.
+    KeptCopy = "kept-copy",
+    /// The cache cannot be used as it should.
+    Cache = "cache",
+    /// A repository has its weights in another precision than was looked for first.
+    Precision = "precision",
+
+    // Models and the machine.
+    /// Something in a single-file model is not used, or is used otherwise than the file may mean it.
+    Checkpoint = "checkpoint",
+    /// Memory is tight.
+    Memory = "memory",
+    /// The measured sizes of tiles could not be kept.
+    Tuning = "tuning",
+
+    // Embeddings.
+    /// Something in an embedding's file is not used.
+    EmbeddingFile = "embedding-file",
+    /// An embedding was learned on another model.
+    OtherModel = "other-model",
+    /// An embedding is for models with two text encoders, which cannot be run.
+    TwoEncoders = "two-encoders",
+    /// A kept embedding cannot be read.
+    UnreadableEmbedding = "unreadable-word",
+    /// A file among the kept embeddings is not named like one.
+    NotAnEmbedding = "no-word",
+    /// A format cannot hold all of the metadata.
+    MetadataLeftOut = "metadata-left-out",
+
+    // Prompts.
+    /// The end of a prompt does not fit.
+    PromptCut = "prompt-cut",
+
+    // What is learned from.
+    /// Files in a folder are not pictures.
+    SkippedFiles = "skipped-files",
+    /// Two pictures are the same.
+    SamePicture = "same-picture",
+    /// Only some of the pictures have captions, so none are used.
+    SomeCaptions = "some-captions",
+    /// Captions are used although nobody asked for them.
+    Captions = "captions",
+    /// There are fewer pictures than an embedding needs.
+    FewPictures = "few-pictures",
+    /// Pictures are smaller than what the model works at.
+    SmallPictures = "small-pictures",
+
+    // Learning.
+    /// The rows have become much longer than those of the vocabulary.
+    LongVectors = "long-vectors",
+    /// A preview could not be made or written.
+    NoPreview = "no-preview",
+    /// The loss curve could not be written.
+    NotDrawn = "not-drawn",
+    /// A file of the run could not be written.
+    NotSaved = "not-saved",
+    /// What could not be written before has been written.
+    SavedAgain = "saved-again",
+    /// The run's log cannot be written.
+    Log = "log",
+    /// The run's folder cannot be locked.
+    NoLock = "no-lock",
+    /// The run's folder has vanished.
+    FolderGone = "folder-gone",
+    /// The newest saved state is damaged; the one before it is used.
+    DamagedState = "damaged-state",
+    /// The GPU was lost; the run continues from its saved state.
+    GpuLost = "gpu-lost",
+    /// The state was saved by another version of this program.
+    OtherVersion = "other-version",
+    /// The state was saved on another device.
+    OtherDevice = "other-device",
+}
+
+impl fmt::Display for WarningCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+impl Serialize for WarningCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_short_plain_and_given_once() {
+        let mut codes: Vec<&str> = WarningCode::ALL.iter().map(|code| code.code()).collect();
+        assert!(codes.iter().all(|code| code.chars().all(|c| c.is_ascii_lowercase() || c == '-')), "{codes:?}");
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), WarningCode::ALL.len());
+    }
+}
