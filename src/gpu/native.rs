@@ -73,7 +73,7 @@ pub fn restart(lost: &Chosen) -> Result<Chosen> {
     let gone = |reason: String| Error::NoGpu { reason: format!("{} did not come back: {reason}", lost.name) };
     let old = started(lost).ok_or_else(|| gone("it was never started".to_owned()))?;
     let descriptor = wgpu::DeviceDescriptor {
-        required_features: old.setup.device.features(),
+        required_features: needed_again(old.setup.device.features()),
         required_limits: old.limits(),
         ..wgpu::DeviceDescriptor::default()
     };
@@ -89,6 +89,13 @@ pub fn restart(lost: &Chosen) -> Result<Chosen> {
     all.retain(|started| started.device != lost.device);
     all.push(Started::new(old.key, device.clone(), setup));
     Ok(Chosen { device, reason: "restarted".to_owned(), ..lost.clone() })
+}
+
+/// Which features of a lost device the next one is asked for. Burn took all that the adapter has; the experimental ones (mesh
+/// shaders, ray queries and others that current drivers have) are refused without a promise to wgpu that is `unsafe` to make, and no
+/// kernel uses any.
+fn needed_again(features: Features) -> Features {
+    features - Features::all_experimental_mask()
 }
 
 /// One adapter of this machine, as one graphics API offers it.
@@ -311,6 +318,13 @@ mod tests {
                 && error.to_string().contains(concat!(named!(device), " cpu")),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_lost_device_is_asked_for_again_without_experimental_features() {
+        let plain = Features::SHADER_F16 | Features::SUBGROUP;
+        let current = plain | Features::EXPERIMENTAL_RAY_QUERY | Features::EXPERIMENTAL_MESH_SHADER;
+        assert_eq!(needed_again(current), plain);
     }
 
     #[test]
