@@ -107,7 +107,7 @@ impl ModelConfig {
 
     /// Sides in pixels must be a multiple of this.
     pub fn size_step(&self) -> u32 {
-        (self.unet.size_step() * self.vae.pixels_per_latent()) as u32
+        self.vae.pixels_per_latent() as u32
     }
 }
 

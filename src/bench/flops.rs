@@ -7,7 +7,7 @@ use crate::unet::graph::{Graph, Stage, Transformer};
 pub fn unet_flops(config: &ModelConfig, side: usize) -> f64 {
     let graph = Graph::new(&config.unet);
     let words = config.prompt_length() as f64;
-    let positions = |level: usize| ((side >> level) * (side >> level)) as f64;
+    let positions = |level: usize| side.div_ceil(1 << level).pow(2) as f64;
     let time = graph.time as f64;
     let resnet = |level: usize, [inputs, outputs]: [usize; 2]| {
         let (i, o) = (inputs as f64, outputs as f64);

@@ -130,7 +130,7 @@ impl Bench {
         let (latents, graph) = (self.side as usize / self.pixels_per_latent(), Graph::new(unet));
         let mut ops = Vec::new();
         for (level, &channels) in unet.block_out_channels.iter().enumerate() {
-            let map = FeatureMap { side: latents >> level, channels };
+            let map = FeatureMap { side: latents.div_ceil(1 << level), channels };
             let stages = || graph.stages().filter(move |stage| stage.level == level);
             ops.extend(self.of_resnets(map, stages().map(|stage| stage.layers.len()).sum()));
             let transformers = stages().map(|stage| stage.transformers().count()).sum();

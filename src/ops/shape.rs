@@ -4,15 +4,29 @@ use burn::tensor::{Int, Tensor};
 
 use super::Var;
 
-/// Each pixel of `[B, H, W, C]` becomes a square of four.
-pub fn upsample_nearest_2x(x: &Var<4>) -> Var<4> {
+/// Each pixel of `[B, H, W, C]` becomes a square of four, of which `[to height, to width]` are kept: twice as many rows
+/// and columns, or one less.
+///
+/// To an odd size that is what `interpolate(size=..., mode="nearest")` of PyTorch gives: row `i` of `2 n - 1` comes from
+/// row `floor(i n / (2 n - 1))`, which is `floor(i / 2)`.
+pub fn upsample_nearest_2x(x: &Var<4>, [to_height, to_width]: [usize; 2]) -> Var<4> {
     let [batch, height, width, channels] = x.dims();
     // In channels-last memory, doubling a row or a column is repeating a block: [BH, 1, W, 1, C] to [BH, 2, W, 2, C].
     let y = x.value().clone().reshape([batch * height, 1, width, 1, channels]);
     let y = y.repeat(&[1, 2, 1, 2, 1]).reshape([batch, 2 * height, 2 * width, channels]);
+    let (less_high, less_wide) = (2 * height - to_height, 2 * width - to_width);
+    let y = if less_high > 0 { y.narrow(1, 0, to_height) } else { y };
+    let y = if less_wide > 0 { y.narrow(2, 0, to_width) } else { y };
     let link = x.link();
     Var::from_op(y, &[x], move |dy, gradients| {
         gradients.add(&link, || {
+            let padded = |dy: Tensor<4>, dim: usize, less: usize| {
+                let mut shape = dy.dims();
+                shape[dim] = less;
+                let zeros = (less > 0).then(|| Tensor::zeros(shape, &dy.device()));
+                zeros.map_or_else(|| dy.clone(), |zeros| Tensor::cat(vec![dy.clone(), zeros], dim))
+            };
+            let dy = padded(padded(dy, 2, less_wide), 1, less_high);
             let dy = dy.reshape([batch * height, 2, width, 2, channels]);
             dy.sum_dim(1).sum_dim(3).reshape([batch, height, width, channels])
         });

@@ -247,7 +247,7 @@ impl MapSizes {
 
     /// Positions of a level of the U-Net.
     fn positions(&self, level: usize) -> u64 {
-        (self.height >> level) * (self.width >> level)
+        self.height.div_ceil(1 << level) * self.width.div_ceil(1 << level)
     }
 
     /// Bytes of a channel of a level of the U-Net; level 0 is the size of the latents.

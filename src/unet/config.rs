@@ -198,11 +198,6 @@ impl UnetConfig {
     pub fn heads(&self) -> &PerLevel {
         self.num_attention_heads.as_ref().unwrap_or(&self.attention_head_dim)
     }
-
-    /// Latents' sides must be a multiple of this.
-    pub fn size_step(&self) -> usize {
-        1 << (self.block_out_channels.len() - 1)
-    }
 }
 
 /// Whether a field has its usual value, which it also has where it is left out or `null`; or a list of nothing else.

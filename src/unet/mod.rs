@@ -155,8 +155,10 @@ impl Unet {
                 }
                 x = block.attention(i, &block.resnet(i, &x, &pass), &pass);
             }
-            if let Some(upsampler) = upsampler {
-                x = upsampler.forward(&x);
+            if let (Some(upsampler), Some(skip)) = (upsampler, skips.last()) {
+                // Its size, since an odd one was halved upwards on the way down.
+                let [_, height, width, _] = skip.dims();
+                x = upsampler.forward(&x, [height, width]);
             }
         }
         conv2d(&group_norm_silu(&x, &self.conv_norm_out), &self.conv_out)

@@ -76,7 +76,7 @@ impl Downsample2D {
     }
 }
 
-/// Nearest-neighbour doubling, then a convolution.
+/// Nearest-neighbour doubling, perhaps without the last row or column, then a convolution.
 #[derive(Clone)]
 pub(crate) struct Upsample2D {
     conv: Conv2d,
@@ -87,7 +87,8 @@ impl Upsample2D {
         Ok(Self { conv: weights.conv2d("conv", [channels, channels], 3, 1, [1; 4]).await? })
     }
 
-    pub fn forward(&self, x: &Var<4>) -> Var<4> {
-        conv2d(&upsample_nearest_2x(x), &self.conv)
+    /// To `size`, the height and width: twice those of `x`, or one less.
+    pub fn forward(&self, x: &Var<4>, size: [usize; 2]) -> Var<4> {
+        conv2d(&upsample_nearest_2x(x, size), &self.conv)
     }
 }

@@ -218,7 +218,8 @@ impl VaeDecoder {
                 x = resnet.forward(&x, None);
             }
             if let Some(upsampler) = upsampler {
-                x = upsampler.forward(&x);
+                let [_, height, width, _] = x.dims();
+                x = upsampler.forward(&x, [2 * height, 2 * width]);
             }
         }
         conv2d(&group_norm_silu(&x, &self.conv_norm_out), &self.conv_out).into_value()
