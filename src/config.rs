@@ -4,6 +4,9 @@
 //! of the field, their default that of `Default`, which is the only place where a default is written. The page asks for
 //! them (`web::form`). Which ones were measured, and how, is in `benches/README.md`.
 
+#[cfg(feature = "native")]
+pub mod typed;
+
 use serde::{Deserialize, Serialize};
 
 use crate::embedding::Embedding;
@@ -222,53 +225,53 @@ pub struct TrainConfig {
     #[cfg_attr(feature = "native", arg(long, value_name = "WORDS|FILE", help_heading = "Embedding"))]
     pub init: Option<String>,
     /// How many vectors the token stands for
-    #[cfg_attr(feature = "native", arg(long, value_name = "K", default_value_t = Self::default().vectors, help_heading = "Embedding"))]
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "K", default_value_t = Self::default().vectors, help_heading = "Embedding"))]
     pub vectors: u32,
     /// Whether the pictures show a thing or a style
     #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().kind, help_heading = "Embedding"))]
     pub kind: Kind,
 
     /// Optimiser steps
-    #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = Self::default().steps, help_heading = "Training"))]
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "N", default_value_t = Self::default().steps, help_heading = "Training"))]
     pub steps: u32,
     /// How the vectors are optimised
     #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().recipe, help_heading = "Training"))]
     pub recipe: Recipe,
     /// Peak learning rate [default: 0.01 for adamw, 0.1 for direction]
-    #[cfg_attr(feature = "native", arg(long, value_name = "RATE", help_heading = "Training"))]
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "RATE", help_heading = "Training"))]
     pub lr: Option<f64>,
     /// How the learning rate changes
     #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().lr_schedule, help_heading = "Training"))]
     pub lr_schedule: LrSchedule,
     /// Steps over which the learning rate rises to its peak
-    #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = Self::default().warmup, help_heading = "Training"))]
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "N", default_value_t = Self::default().warmup, help_heading = "Training"))]
     pub warmup: u32,
     /// Samples in a forward pass
-    #[cfg_attr(feature = "native", arg(long, value_name = "B", default_value_t = Self::default().batch_size, help_heading = "Training"))]
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "B", default_value_t = Self::default().batch_size, help_heading = "Training"))]
     pub batch_size: u32,
     /// Forward passes in an optimiser step
-    #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = Self::default().gradient_accumulation, help_heading = "Training"))]
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "N", default_value_t = Self::default().gradient_accumulation, help_heading = "Training"))]
     pub gradient_accumulation: u32,
     /// AdamW: decay of the gradient's mean; direction: decay of its squared norm (0 = every step has the same angle)
-    #[cfg_attr(feature = "native", arg(long, value_name = "X", help_heading = "Training"))]
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "X", help_heading = "Training"))]
     pub beta1: Option<f64>,
     /// AdamW: decay of the gradient's square
-    #[cfg_attr(feature = "native", arg(long, value_name = "X", default_value_t = Self::default().beta2, help_heading = "Training"))]
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "X", default_value_t = Self::default().beta2, help_heading = "Training"))]
     pub beta2: f64,
     /// AdamW: added to the root of the square
-    #[cfg_attr(feature = "native", arg(long, value_name = "X", default_value_t = Self::default().eps, help_heading = "Training"))]
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "X", default_value_t = Self::default().eps, help_heading = "Training"))]
     pub eps: f64,
     /// AdamW: decoupled weight decay
-    #[cfg_attr(feature = "native", arg(long, value_name = "X", default_value_t = Self::default().weight_decay, help_heading = "Training"))]
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "X", default_value_t = Self::default().weight_decay, help_heading = "Training"))]
     pub weight_decay: f64,
     /// Direction: pull back towards the initializer (kappa of the von Mises-Fisher prior)
-    #[cfg_attr(feature = "native", arg(long, value_name = "X", default_value_t = Self::default().kappa, help_heading = "Training"))]
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "X", default_value_t = Self::default().kappa, help_heading = "Training"))]
     pub kappa: f64,
     /// Weight the loss by min(SNR, gamma)/SNR (arXiv 2303.09556)
-    #[cfg_attr(feature = "native", arg(long, value_name = "GAMMA", help_heading = "Training"))]
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "GAMMA", help_heading = "Training"))]
     pub snr_gamma: Option<f64>,
     /// Seed of every random choice
-    #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = Self::default().seed, help_heading = "Training"))]
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::seed, value_name = "N", default_value_t = Self::default().seed, help_heading = "Training"))]
     pub seed: u64,
     /// What to do when training diverges: NaN or infinite losses, or vectors that have grown absurdly long
     #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().on_divergence, help_heading = "Training"))]
@@ -281,35 +284,35 @@ pub struct TrainConfig {
     #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().framing, help_heading = "Pictures and captions"))]
     pub framing: Framing,
     /// Side in pixels to train at [default: the model's own]
-    #[cfg_attr(feature = "native", arg(long, value_name = "PIXELS", help_heading = "Pictures and captions"))]
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "PIXELS", help_heading = "Pictures and captions"))]
     pub resolution: Option<u32>,
     /// Do not mirror pictures at random (no horizontal flips)
     #[cfg_attr(feature = "native", arg(long, help_heading = "Pictures and captions"))]
     pub no_flip: bool,
 
     /// Evaluate on the fixed batch every N steps (0 = only at the start and the end)
-    #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = Self::default().eval_every, help_heading = "Progress"))]
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "N", default_value_t = Self::default().eval_every, help_heading = "Progress"))]
     pub eval_every: u32,
     /// Samples in the fixed evaluation batch
-    #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = Self::default().eval_size, help_heading = "Progress"))]
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "N", default_value_t = Self::default().eval_size, help_heading = "Progress"))]
     pub eval_size: u32,
     /// Stop when the evaluation loss has settled (DVAR, arXiv 2302.04841); evaluates after every step
     #[cfg_attr(feature = "native", arg(long, help_heading = "Progress"))]
     pub early_stop: bool,
     /// Early stopping: evaluations in the window
-    #[cfg_attr(feature = "native", arg(long, value_name = "W", default_value_t = Self::default().early_stop_window, help_heading = "Progress"))]
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "W", default_value_t = Self::default().early_stop_window, help_heading = "Progress"))]
     pub early_stop_window: u32,
     /// Early stopping: stop when var(window)/var(all) is below this
-    #[cfg_attr(feature = "native", arg(long, value_name = "X", default_value_t = Self::default().early_stop_threshold, help_heading = "Progress"))]
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "X", default_value_t = Self::default().early_stop_threshold, help_heading = "Progress"))]
     pub early_stop_threshold: f64,
     /// Make a preview picture every N steps, and before the first (0 = none)
-    #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = Self::default().preview_every, help_heading = "Progress"))]
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "N", default_value_t = Self::default().preview_every, help_heading = "Progress"))]
     pub preview_every: u32,
     /// Prompt of the previews [default: made from the kind and the token]
     #[cfg_attr(feature = "native", arg(long, value_name = "PROMPT", help_heading = "Progress"))]
     pub preview_prompt: Option<String>,
     /// Save the embedding every N steps (0 = only at the end)
-    #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = Self::default().save_every, help_heading = "Progress"))]
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "N", default_value_t = Self::default().save_every, help_heading = "Progress"))]
     pub save_every: u32,
 }
 
@@ -360,10 +363,10 @@ pub struct SampleConfig {
     #[cfg_attr(feature = "native", arg(long, value_name = "PROMPT", default_value = "", hide_default_value = true))]
     pub negative_prompt: String,
     /// Denoising steps
-    #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = Self::default().steps))]
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "N", default_value_t = Self::default().steps))]
     pub steps: u32,
-    /// How closely to follow the prompt; 1 switches guidance off
-    #[cfg_attr(feature = "native", arg(long, value_name = "SCALE", default_value_t = Self::default().guidance))]
+    /// How closely to follow the prompt; up to 1 guidance is off, and the negative prompt with it
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "SCALE", default_value_t = Self::default().guidance))]
     pub guidance: f64,
     /// The sampling method
     #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().sampler))]
@@ -371,24 +374,34 @@ pub struct SampleConfig {
     /// Karras spacing of the noise levels (Euler samplers and DPM++ 2M)
     #[cfg_attr(feature = "native", arg(long))]
     pub karras: bool,
-    /// Seed of the noise
-    #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = Self::default().seed))]
+    /// Seed of the noise; -1 draws one
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::any_seed, value_name = "N", default_value_t = Self::default().seed))]
     pub seed: u64,
     /// How many pictures to make, with seeds counting up
-    #[cfg_attr(feature = "native", arg(long, value_name = "N", default_value_t = Self::default().count))]
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "N", default_value_t = Self::default().count))]
     pub count: u32,
     /// Pictures denoised together
-    #[cfg_attr(feature = "native", arg(long, value_name = "B", default_value_t = Self::default().batch_size))]
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "B", default_value_t = Self::default().batch_size))]
     pub batch_size: u32,
     /// Width in pixels [default: the model's own]
-    #[cfg_attr(feature = "native", arg(long, value_name = "PIXELS"))]
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "PIXELS"))]
     pub width: Option<u32>,
     /// Height in pixels [default: the model's own]
-    #[cfg_attr(feature = "native", arg(long, value_name = "PIXELS"))]
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "PIXELS"))]
     pub height: Option<u32>,
 }
 
 impl SampleConfig {
+    /// Whether the negative prompt is worked with too, which is what guidance leads away from: above 1, as in diffusers.
+    pub fn is_guided(&self) -> bool {
+        self.guidance > 1.0
+    }
+
+    /// The seed of a picture, counted from 0.
+    pub fn seed_of(&self, number: u64) -> u64 {
+        self.seed.wrapping_add(number)
+    }
+
     /// The sampler as it is written in settings, with its spacing.
     pub fn sampler_and_spacing(&self) -> String {
         let name = self.sampler.name();

@@ -112,17 +112,7 @@ impl Session {
     /// A prompt without its embeddings, for comparison: each is replaced by the phrase that it started from, or by
     /// nothing if it started from none. None if the prompt has no embedding in it.
     pub fn without(&self, prompt: &str) -> Option<String> {
-        if self.tokenizer().prompt(prompt).words.is_empty() {
-            return None;
-        }
-        let init = |token: &str| {
-            let embedding = self.embeddings.iter().find(|embedding| embedding.token == token);
-            let init = embedding.and_then(|embedding| embedding.metadata.get("init"));
-            init.filter(|init| is_phrase(init)).cloned().unwrap_or_default()
-        };
-        let without = self.tokenizer().replace_words(prompt, init);
-        // An embedding that is left out leaves two spaces behind.
-        Some(without.split_whitespace().collect::<Vec<_>>().join(" "))
+        without(prompt, self.tokenizer(), &self.embeddings)
     }
 
     /// Starts generating pictures.
@@ -144,6 +134,25 @@ impl Session {
         job.restore(state)?;
         Ok(job)
     }
+}
+
+/// As [`Session::without`], for embeddings that a tokenizer knows before there is a session.
+pub fn without<'a>(
+    prompt: &str,
+    tokenizer: &ClipTokenizer,
+    embeddings: impl IntoIterator<Item = &'a Embedding> + Clone,
+) -> Option<String> {
+    if tokenizer.prompt(prompt).words.is_empty() {
+        return None;
+    }
+    let init = |token: &str| {
+        let embedding = embeddings.clone().into_iter().find(|embedding| embedding.token == token);
+        let init = embedding.and_then(|embedding| embedding.metadata.get("init"));
+        init.filter(|init| is_phrase(init)).cloned().unwrap_or_default()
+    };
+    let without = tokenizer.replace_words(prompt, init);
+    // An embedding that is left out leaves two spaces behind.
+    Some(without.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 /// Whether the record of what an embedding started from can be written in a prompt: random numbers and other embeddings

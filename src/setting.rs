@@ -284,6 +284,18 @@ mod tests {
         assert!(labels.len() > 10, "{labels:?}");
     }
 
+    /// The engine's defaults are the page's: it asks for them.
+    #[test]
+    fn the_page_has_no_defaults_of_its_own() {
+        let page = include_str!("../index.html");
+        let inputs: Vec<&str> = page.split("<input ").skip(1).map(|rest| rest.split('>').next().unwrap()).collect();
+        let numbers = inputs.iter().filter(|input| input.contains("type=\"number\""));
+        assert!(numbers.clone().count() > 8 && numbers.clone().all(|input| !input.contains("value=")), "{inputs:?}");
+        // How a model is fetched is not a setting of the program.
+        let checked = inputs.iter().filter(|input| input.ends_with(" checked"));
+        assert!(checked.clone().all(|input| input.contains("id=\"half\"")), "{inputs:?}");
+    }
+
     #[test]
     fn a_front_end_names_settings_in_its_own_words_and_nothing_else() {
         let sentence = format!("{} 0: see `parameters`, {}", Setting::BatchSize, Setting::LrSchedule);

@@ -70,6 +70,22 @@ codes! {
     // Prompts.
     /// The end of a prompt does not fit.
     PromptCut = "prompt-cut",
+    /// An embedding was given and is in no prompt.
+    UnusedEmbedding = "unused-embedding",
+    /// Something in a prompt looks like the name of an embedding, and none is known by it.
+    UnknownEmbedding = "unknown-embedding",
+    /// Something in a prompt means more than text to other programs.
+    PromptSyntax = "prompt-syntax",
+    /// A seed was drawn because any was asked for.
+    AnySeed = "any-seed",
+
+    // Settings.
+    /// A setting has no effect beside the others.
+    NoEffect = "no-effect",
+    /// The run ends before the learning rate has reached its peak.
+    PeakNotReached = "peak-not-reached",
+    /// A variable of the environment has a name like those of this program, and is none of them.
+    UnknownVariable = "unknown-variable",
 
     // What is learned from.
     /// Files in a folder are not pictures.
@@ -80,6 +96,10 @@ codes! {
     SomeCaptions = "some-captions",
     /// Captions are used although nobody asked for them.
     Captions = "captions",
+    /// A caption has no room for the embedding, or does not name it.
+    CaptionWithoutEmbedding = "caption-without-embedding",
+    /// The prompt of the previews has no room for the embedding, or does not name it.
+    PreviewWithoutEmbedding = "preview-without-embedding",
     /// There are fewer pictures than an embedding needs.
     FewPictures = "few-pictures",
     /// Pictures are smaller than what the model works at.

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use super::exit::STATUSES;
-use crate::config::{Checkpointing, SampleConfig, TrainConfig};
+use crate::config::{Checkpointing, SampleConfig, TrainConfig, typed};
 use crate::embedding::Layout;
 use crate::gpu::DeviceChoice;
 
@@ -301,19 +301,19 @@ pub(super) struct DoctorArgs {
 #[derive(Debug, Args)]
 pub(super) struct BenchArgs {
     /// Timed repetitions of each measurement
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_parser = typed::count, value_name = "N", default_value_t = 20)]
     pub steps: u32,
     /// Samples in a training step; repeat the option to measure several
-    #[arg(long, value_name = "B", default_values_t = [1, 4])]
+    #[arg(long, value_parser = typed::count, value_name = "B", default_values_t = [1, 4])]
     pub batch: Vec<u32>,
     /// Most seconds for each measurement; at least three repetitions are made
-    #[arg(long, value_name = "S", default_value_t = 60.0)]
+    #[arg(long, value_parser = typed::number, value_name = "S", default_value_t = 60.0)]
     pub seconds: f64,
     /// Recompute blocks in the backward pass to save memory
     #[arg(long, value_enum, default_value_t = Checkpointing::default())]
     pub checkpointing: Checkpointing,
     /// Side of the pictures in pixels [default: the model's own]
-    #[arg(long, value_name = "PIXELS")]
+    #[arg(long, value_parser = typed::count, value_name = "PIXELS")]
     pub resolution: Option<u32>,
     /// Use random weights, which need no download
     #[arg(long, value_enum, value_name = "WHICH")]

@@ -27,6 +27,9 @@ use crate::{Error, Result};
 /// Load averages above this make figures worth little.
 const BUSY: f64 = 0.5;
 
+/// The largest batch and side.
+const MOST: u32 = 4096;
+
 /// What was measured: people see each figure when it is there, programs get one object in the end.
 struct Report<'a> {
     bench: Bench,
@@ -36,9 +39,7 @@ struct Report<'a> {
 
 /// Measures a model.
 pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> Result<()> {
-    if args.steps == 0 || args.batch.contains(&0) || args.seconds.is_nan() {
-        return Err(Error::Usage("--steps and --batch must be at least 1, --seconds a number".to_owned()));
-    }
+    check(args)?;
     let (source, model) = model(args, shared, out).await?;
     let load = load_average();
     let begun = Instant::now();
@@ -66,15 +67,33 @@ pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> 
     report.end(load_seconds, load)
 }
 
+/// Refuses numbers that cannot be.
+fn check(args: &BenchArgs) -> Result<()> {
+    let refused = |text: &str| Err(Error::Usage(text.to_owned()));
+    if args.steps == 0 {
+        return refused("--steps 0: it must be at least 1");
+    }
+    if let Some(batch) = args.batch.iter().find(|batch| !(1..=MOST).contains(*batch)) {
+        return refused(&format!("--batch {batch}: it must be from 1 to {MOST}"));
+    }
+    if let Some(side) = args.resolution.filter(|side| !(1..=MOST).contains(side)) {
+        return refused(&format!("--resolution {side}: it must be from 1 to {MOST}"));
+    }
+    if !(args.seconds > 0.0 && args.seconds.is_finite()) {
+        return refused(&format!("--seconds {}: it must be a number above 0", args.seconds));
+    }
+    Ok(())
+}
+
 /// What the largest batch, and denoising at the same size, need.
-fn planned(args: &BenchArgs) -> impl Fn(&ModelConfig, plan::WeightBytes, bool) -> MemoryPlan {
+fn planned(args: &BenchArgs) -> impl Fn(&ModelConfig, plan::WeightBytes, bool) -> Result<MemoryPlan> {
     let (resolution, batch_size) = (args.resolution, args.batch.iter().copied().max().unwrap_or(1));
     let config = TrainConfig { checkpointing: args.checkpointing, resolution, batch_size, ..TrainConfig::default() };
     move |model, weights, on_cpu| {
         let side = resolution.unwrap_or_else(|| model.resolution());
         let job = plan::Job { height: side, width: side, batch: batch_size };
         let pictures = Some(plan::Job { batch: 2, ..job });
-        MemoryPlan::training(model, weights, job, crate::train::recomputes(&config, model), pictures, on_cpu)
+        Ok(MemoryPlan::training(model, weights, job, crate::train::recomputes(&config, model), pictures, on_cpu))
     }
 }
 

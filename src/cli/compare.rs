@@ -2,11 +2,12 @@
 
 use image::RgbImage;
 
-use super::embeddings::read::ActiveEmbedding;
 use super::load::ModelId;
 use crate::config::SampleConfig;
+use crate::embedding::Embedding;
 use crate::image::{Sheet, SheetRow};
-use crate::session::Session;
+use crate::session;
+use crate::text::ClipTokenizer;
 use crate::{Error, Result};
 
 /// A prompt and what it is compared with.
@@ -22,9 +23,9 @@ impl Pair {
     ///
     /// # Errors
     /// [`Error::Usage`] if no embedding is in it.
-    pub fn of(prompt: &str, session: &Session) -> Result<Self> {
-        let Some(without) = session.without(prompt) else {
-            let known: Vec<&str> = session.embeddings().iter().map(|embedding| embedding.token.as_str()).collect();
+    pub fn of(prompt: &str, tokenizer: &ClipTokenizer, embeddings: &[&Embedding]) -> Result<Self> {
+        let Some(without) = session::without(prompt, tokenizer, embeddings.iter().copied()) else {
+            let known: Vec<&str> = embeddings.iter().map(|embedding| embedding.token.as_str()).collect();
             let known = if known.is_empty() {
                 "give one with --embedding".to_owned()
             } else {
@@ -51,9 +52,8 @@ pub(super) fn sheet(
     config: &SampleConfig,
     seeded: bool,
     model: &ModelId,
-    embeddings: &[ActiveEmbedding],
+    tokens: &[String],
 ) -> RgbImage {
-    let tokens: Vec<&str> = embeddings.iter().map(|embedding| embedding.token.as_str()).collect();
     let count = config.count as usize;
     let rows = compared.into_iter().flat_map(|compared| {
         let Compared { pair, with, without } = compared;
@@ -61,7 +61,7 @@ pub(super) fn sheet(
         let rows: Vec<SheetRow> = (0..count)
             .map(|i| {
                 let seed =
-                    if seeded && count > 1 { format!(" [seed {}]", config.seed + i as u64) } else { String::new() };
+                    if seeded && count > 1 { format!(" [seed {}]", config.seed_of(i as u64)) } else { String::new() };
                 let label = format!("{}{seed} (without: {})", pair.with, pair.without);
                 SheetRow { label, pictures: vec![with.next(), without.next()] }
             })
@@ -71,7 +71,7 @@ pub(super) fn sheet(
     let noise = match (seeded, count) {
         (false, _) => "noise from a file".to_owned(),
         (true, 1) => format!("seed {}", config.seed),
-        (true, _) => format!("seeds {} to {}", config.seed, config.seed + count as u64 - 1),
+        (true, _) => format!("seeds {} to {}", config.seed, config.seed_of(count as u64 - 1)),
     };
     let (steps, guidance) = (config.steps, config.guidance);
     let title =

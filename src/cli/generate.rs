@@ -10,20 +10,22 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::args::{GenerateArgs, Shared};
 use super::compare::{Compared, Pair, sheet};
-use super::embeddings::read::{self, ActiveEmbedding};
+use super::embeddings::read::{self, ActiveEmbedding, EmbeddingArgument};
 use super::faults::interrupt::{self, Interrupt};
 use super::load::{self, ModelId};
 use super::locate;
 use super::outlook::Outlook;
 use super::output::Output;
 use crate::base::files;
-use crate::config::SampleConfig;
-use crate::event::Event;
-use crate::gpu;
+use crate::config::{SampleConfig, typed};
+use crate::embedding::Embedding;
+use crate::event::{Event, WarningCode};
+use crate::gpu::{self, Chosen};
 use crate::image::encode_png;
-use crate::model::{Loading, ModelConfig};
+use crate::model::{Loading, ModelConfig, OpenedModel};
 use crate::plan::{self, MemoryPlan, WeightBytes};
-use crate::sample::{Label, SampleJob};
+use crate::sample::{self, Label, SampleJob};
+use crate::text::{ClipTokenizer, Tokenizers};
 use crate::{Error, Result};
 
 /// Where the pictures go.
@@ -50,32 +52,74 @@ struct Run<'a> {
     out: &'a mut Output,
 }
 
+/// Pictures that were made, and the tokens of the embeddings that they were made with.
+struct Made {
+    pictures: Vec<RgbImage>,
+    tokens: Vec<String>,
+}
+
+/// What was asked for: read and checked before the model is loaded.
+struct Request {
+    config: SampleConfig,
+    device: Chosen,
+    opened: OpenedModel,
+    latents: Option<Latents>,
+    target: Target,
+    embeddings: Vec<EmbeddingArgument>,
+    /// With `--compare`: each prompt, and what it is compared with.
+    pairs: Vec<Pair>,
+}
+
+impl Request {
+    /// Finds out what is wrong before a model is loaded, and reports what the user should know.
+    async fn prepare(args: &GenerateArgs, shared: &Shared, out: &mut Output) -> Result<Self> {
+        let mut config = args.config.clone();
+        sample::check_numbers(&config)?;
+        let latents = args.latents.as_deref().map(read_latents).transpose()?;
+        // The file decides what was not given as an option.
+        if let (Some(Latents { shape: [count, ..], .. }), 1) = (&latents, config.count) {
+            config.count = *count as u32;
+        }
+        let pictures = if args.compare { 1 } else { args.prompts.len() * config.count as usize };
+        let target = target(args, shared, pictures, out)?;
+        let mut embeddings = read::given(&args.embeddings, shared, out).await?;
+        let given = embeddings.len();
+        let mut texts: Vec<&str> = args.prompts.iter().map(String::as_str).collect();
+        texts.push(&args.config.negative_prompt);
+        let kept = read::kept_in(&texts, &embeddings, out)?;
+        embeddings.extend(kept);
+        let device = gpu::choose(shared.device)?;
+        let opened = {
+            let planned = planned(&config);
+            locate::model_for(shared, &Outlook::new(shared, &device, &planned), out).await?
+        };
+        if let Some(Latents { shape: [_, _, height, width], .. }) = &latents {
+            let pixels = |side: usize| (side * opened.config.vae.pixels_per_latent()) as u32;
+            config.height.get_or_insert(pixels(*height));
+            config.width.get_or_insert(pixels(*width));
+        }
+        sample::check(&config, &opened.config)?;
+        if let Some(Latents { shape, .. }) = &latents {
+            sample::check_latents(*shape, &config, &opened.config)?;
+        }
+        let tokenizers = read::tokenizers(&embeddings, &opened)?;
+        let pairs = if args.compare { pairs(&args.prompts, &tokenizers, &embeddings)? } else { Vec::new() };
+        let mut said = unused(&texts, &embeddings[..given], tokenizers.first());
+        said.extend(concerns(args, &config, &tokenizers));
+        said.iter().try_for_each(|event| out.event(event))?;
+        Ok(Self { config, device, opened, latents, target, embeddings, pairs })
+    }
+}
+
 /// Makes the pictures.
 ///
 /// # Errors
-/// What is wrong with the options, the model, an embedding or a prompt, before any picture is made; later, what stopped
+/// What is wrong with the options, the model, an embedding or a prompt, before the model is loaded; later, what stopped
 /// the work.
 pub(super) async fn run(args: &GenerateArgs, shared: &Shared, out: &mut Output) -> Result<()> {
     let begun = Instant::now();
-    let device = gpu::choose(shared.device)?;
-    let opened = locate::model_for(shared, &Outlook::new(shared, &device, &planned(&args.config)), out).await?;
-    let mut config = args.config.clone();
-    let latents = args.latents.as_deref().map(read_latents).transpose()?;
-    if let Some(Latents { shape: [count, _, height, width], .. }) = &latents {
-        let pixels = |side: usize| (side * opened.config.vae.pixels_per_latent()) as u32;
-        // The file decides what was not given as an option.
-        config.count = if config.count == 1 { *count as u32 } else { config.count };
-        config.height.get_or_insert(pixels(*height));
-        config.width.get_or_insert(pixels(*width));
-    }
-    let pictures = if args.compare { 1 } else { args.prompts.len() * config.count as usize };
-    let target = target(args, shared, pictures, out)?;
-    let mut embeddings = read::given(&args.embeddings, shared, out).await?;
-    let mut texts: Vec<&str> = args.prompts.iter().map(String::as_str).collect();
-    texts.push(&config.negative_prompt);
-    let kept = read::kept_in(&texts, &embeddings, out)?;
-    embeddings.extend(kept);
-
+    let request = Request::prepare(args, shared, out).await?;
+    let Request { config, device, opened, latents, target, embeddings, pairs } = request;
     let interrupt = Interrupt::listen(shared.quiet)?;
     let mut model = ModelId::named(&*opened.source);
     let loading = Loading { hash: true, ..Loading::default() };
@@ -94,11 +138,7 @@ pub(super) async fn run(args: &GenerateArgs, shared: &Shared, out: &mut Output) 
     let mut run = Run { config: config.clone(), seeded, model, embeddings, target, interrupt, steps: 0, out };
     // All jobs are made before any is run, so that a mistake in one is reported at once.
     if args.compare {
-        let pairs = args.prompts.iter().map(|prompt| Pair::of(prompt, &session));
-        let jobs = pairs.map(|pair| {
-            let pair = pair?;
-            Ok((start(&pair.with)?, start(&pair.without)?, pair))
-        });
+        let jobs = pairs.into_iter().map(|pair| Ok((start(&pair.with)?, start(&pair.without)?, pair)));
         let jobs = jobs.collect::<Result<Vec<_>>>()?;
         run.compare(jobs).await?;
     } else {
@@ -109,17 +149,82 @@ pub(super) async fn run(args: &GenerateArgs, shared: &Shared, out: &mut Output) 
     run.finish(begun)
 }
 
+/// What the user should know about the prompts and the options: each once, though prompts share the negative one.
+fn concerns(args: &GenerateArgs, config: &SampleConfig, tokenizers: &Tokenizers) -> Vec<Event> {
+    let mut said: Vec<Event> = typed::drawn_seed().map(any_seed).into_iter().collect();
+    said.extend(idle_options(args, config));
+    let kept = kept_tokens();
+    for prompt in &args.prompts {
+        for event in sample::concerns(prompt, config, tokenizers, &kept) {
+            if !said.contains(&event) {
+                said.push(event);
+            }
+        }
+    }
+    said
+}
+
+/// Each prompt, and what it is compared with.
+fn pairs(prompts: &[String], tokenizers: &Tokenizers, embeddings: &[EmbeddingArgument]) -> Result<Vec<Pair>> {
+    let embeddings: Vec<&Embedding> = embeddings.iter().map(|given| &given.embedding).collect();
+    prompts.iter().map(|prompt| Pair::of(prompt, tokenizers.first(), &embeddings)).collect()
+}
+
+/// The names of the kept embeddings. Those that cannot be listed only go unmentioned.
+fn kept_tokens() -> Vec<String> {
+    let kept = locate::shelf().and_then(|shelf| shelf.list()).map(|kept| kept.embeddings).unwrap_or_default();
+    kept.into_iter().map(|kept| kept.token).collect()
+}
+
+/// Warnings about embeddings that were given and are in none of the texts.
+fn unused(texts: &[&str], given: &[EmbeddingArgument], tokenizer: &ClipTokenizer) -> Vec<Event> {
+    let named: Vec<&str> = texts.iter().flat_map(|text| tokenizer.named(text)).collect();
+    let given = given.iter().filter(|given| !named.contains(&given.embedding.token.as_str()));
+    let warned = given.map(|given| {
+        let (token, file) = (&given.embedding.token, &given.file);
+        // What can be its name, that is: not a word of the vocabulary.
+        let can_be = |name: &String| tokenizer.clone().add_word(name, 1).is_ok();
+        let meant = texts.iter().find_map(|text| given.meant_in(text)).filter(can_be);
+        let advice = meant.map_or_else(
+            || "write it in a prompt as it is spelled here".to_owned(),
+            |meant| format!("{meant:?} there is not its name: write {token} in the prompt, or rename it with -e '{file}={meant}'"),
+        );
+        let text = format!("the embedding {token:?} ({file}) is in no prompt, so it is not used: {advice}");
+        Event::warning(WarningCode::UnusedEmbedding, text)
+    });
+    warned.collect()
+}
+
+/// What the seed is, where any was asked for.
+fn any_seed(seed: u64) -> Event {
+    Event::warning(WarningCode::AnySeed, format!("--seed -1 draws one: {seed}, which makes the same pictures again"))
+}
+
+/// Options of this command that others make useless.
+fn idle_options(args: &GenerateArgs, config: &SampleConfig) -> Vec<Event> {
+    let mut idle = Vec::new();
+    if args.latents.is_some() && config.seed != SampleConfig::default().seed && !config.sampler.needs_noise() {
+        let sampler = config.sampler.name();
+        idle.push(format!("--seed {} has no effect: all noise of {sampler} comes from --latents", config.seed));
+    }
+    if args.overwrite && args.out.as_deref() == Some(Path::new("-")) {
+        idle.push("--overwrite has no effect: standard output has no file to replace".to_owned());
+    }
+    idle.into_iter().map(|text| Event::warning(WarningCode::NoEffect, text)).collect()
+}
+
 /// Plans the memory that the pictures will need.
-fn planned(config: &SampleConfig) -> impl Fn(&ModelConfig, WeightBytes, bool) -> MemoryPlan {
+fn planned(config: &SampleConfig) -> impl Fn(&ModelConfig, WeightBytes, bool) -> Result<MemoryPlan> {
     move |model, weights, on_cpu| {
+        sample::check(config, model)?;
         // Guidance runs every picture twice: with the prompt and with the negative one.
-        let guided = if config.guidance == 1.0 { 1 } else { 2 };
+        let guided = if config.is_guided() { 2 } else { 1 };
         let job = plan::Job {
             height: config.height.unwrap_or(model.resolution()),
             width: config.width.unwrap_or(model.resolution()),
             batch: guided * config.count.min(config.batch_size),
         };
-        MemoryPlan::generating(model, weights, job, on_cpu)
+        Ok(MemoryPlan::generating(model, weights, job, on_cpu))
     }
 }
 
@@ -190,13 +295,15 @@ fn read_latents(path: &Path) -> Result<Latents> {
 }
 
 impl Run<'_> {
-    /// Runs a job until it is done or the user asks to stop; returns the pictures that are ready.
-    async fn work(&mut self, mut job: SampleJob) -> Result<Vec<RgbImage>> {
+    /// Runs a job until it is done or the user asks to stop; gives the pictures that are ready.
+    async fn work(&mut self, mut job: SampleJob) -> Result<Made> {
         while !self.interrupt.asked() {
             match job.next().await? {
                 None => break,
                 // One for all jobs follows in the end.
                 Some(Event::Done { .. }) => {}
+                // Said before the model was loaded.
+                Some(Event::Warning { .. }) => {}
                 Some(event) => {
                     if let Event::Denoise { .. } = event {
                         self.steps += 1;
@@ -205,13 +312,15 @@ impl Run<'_> {
                 }
             }
         }
-        Ok(job.take_pictures())
+        let tokens = job.embeddings().into_iter().map(str::to_owned).collect();
+        Ok(Made { pictures: job.take_pictures(), tokens })
     }
 
     async fn pictures(&mut self, jobs: Vec<(SampleJob, String)>) -> Result<()> {
         for (job, prompt) in jobs {
-            for (i, picture) in self.work(job).await?.into_iter().enumerate() {
-                let text = self.label(&prompt, i, &picture);
+            let Made { pictures, tokens } = self.work(job).await?;
+            for (i, picture) in pictures.into_iter().enumerate() {
+                let text = self.label(&prompt, i, &picture, &tokens);
                 self.save("picture", &picture, &text)?;
             }
             self.stop_if_asked()?;
@@ -220,16 +329,18 @@ impl Run<'_> {
     }
 
     async fn compare(&mut self, jobs: Vec<(SampleJob, SampleJob, Pair)>) -> Result<()> {
-        let mut compared = Vec::new();
+        let (mut compared, mut tokens) = (Vec::new(), Vec::new());
         for (with, without, pair) in jobs {
             let with = self.work(with).await?;
             let without = self.work(without).await?;
-            compared.push(Compared { pair, with, without });
+            let new = with.tokens.into_iter().filter(|token| !tokens.contains(token)).collect::<Vec<_>>();
+            tokens.extend(new);
+            compared.push(Compared { pair, with: with.pictures, without: without.pictures });
         }
         if compared.iter().any(|compared| !compared.with.is_empty()) {
             let prompts: Vec<String> = compared.iter().map(|compared| compared.pair.with.clone()).collect();
-            let picture = sheet(compared, &self.config, self.seeded, &self.model, &self.embeddings);
-            let mut text = self.label(&prompts.join("\n"), 0, &picture);
+            let picture = sheet(compared, &self.config, self.seeded, &self.model, &tokens);
+            let mut text = self.label(&prompts.join("\n"), 0, &picture, &tokens);
             // Programs that read the settings of one picture would mistake them for the sheet's.
             text.retain(|(key, _)| key != "parameters" && key != "size");
             self.save("sheet", &picture, &text)?;
@@ -237,16 +348,16 @@ impl Run<'_> {
         self.stop_if_asked()
     }
 
-    fn label(&self, prompt: &str, number: usize, picture: &RgbImage) -> Vec<(String, String)> {
-        let seed = self.seeded.then_some(self.config.seed + number as u64);
+    fn label(&self, prompt: &str, number: usize, picture: &RgbImage, tokens: &[String]) -> Vec<(String, String)> {
+        let tokens: Vec<&str> = tokens.iter().map(String::as_str).collect();
         Label {
             prompt,
             config: &self.config,
-            seed,
+            seed: self.seeded.then(|| self.config.seed_of(number as u64)),
             size: picture.dimensions(),
             model: &self.model.name,
             model_hash: self.model.hash.as_deref(),
-            embeddings: &read::hashes(&self.embeddings),
+            embeddings: &sample::used(&tokens, &read::hashes(&self.embeddings)),
         }
         .text()
     }

@@ -11,6 +11,7 @@ mod embeddings;
 pub mod exit;
 mod faults;
 mod generate;
+mod idle;
 mod kernels;
 mod load;
 mod locate;
@@ -74,6 +75,7 @@ pub fn run(cli: &Cli) -> Result<()> {
     failpoints::arm();
     join_the_pool();
     let mut out = Output::new(&cli.shared);
+    idle::report(cli, &mut out)?;
     pollster::block_on(async {
         match &cli.command {
             Command::Train(args) => train::run(args, &cli.shared, &mut out).await,

@@ -13,8 +13,9 @@ use crate::weights::Storage;
 /// Needs below this fit into any machine: a sentence about them would be noise.
 const WORTH_PRINTING: u64 = 512 << 20;
 
-/// What a job needs of a model, given its weights as they will be kept, and whether the processor computes.
-pub(super) type Planned<'a> = &'a dyn Fn(&ModelConfig, WeightBytes, bool) -> MemoryPlan;
+/// What a job needs of a model, given its weights as they will be kept, and whether the processor computes; or why it
+/// cannot be done with this model.
+pub(super) type Planned<'a> = &'a dyn Fn(&ModelConfig, WeightBytes, bool) -> Result<MemoryPlan>;
 
 /// A job that is planned.
 pub(super) struct Outlook<'a> {
@@ -47,11 +48,11 @@ impl<'a> Outlook<'a> {
     ///
     /// # Errors
     /// [`Error::TooLittleMemory`](crate::Error::TooLittleMemory) if the work cannot be done however the weights are
-    /// kept.
+    /// kept, and those of the plan.
     pub fn before_fetching(&self, config: &ModelConfig, lengths: &[FileLength]) -> Result<Option<String>> {
         let bytes = lengths.iter().map(|file| file.bytes).sum();
         let storage = storage_for(self.storage(), bytes, self.on_gpu());
-        let plan = (self.planned)(config, WeightBytes::at_least(lengths, storage), !self.on_gpu());
+        let plan = (self.planned)(config, WeightBytes::at_least(lengths, storage), !self.on_gpu())?;
         let machine = self.machine();
         plan.check(&machine)?;
         let free = machine.free.map_or_else(String::new, |free| format!("; {} are free", size(free)));
@@ -68,7 +69,7 @@ impl<'a> Outlook<'a> {
         config: &ModelConfig,
         weights: WeightBytes,
     ) -> Result<(Option<String>, Option<String>)> {
-        let plan = (self.planned)(config, weights, !self.on_gpu());
+        let plan = (self.planned)(config, weights, !self.on_gpu())?;
         let sentence = (plan.peak() > WORTH_PRINTING).then(|| format!("this will need {}", plan.sentence()));
         Ok((sentence, plan.check(&self.machine())?))
     }

@@ -6,7 +6,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use clap::CommandFactory;
+use clap::{ArgAction, CommandFactory};
 use serde_json::{Map, Value, json};
 
 use super::args::{Cli, Command, Shared, TrainArgs};
@@ -76,16 +76,16 @@ pub(super) fn give_pictures(cli: &mut Cli, pictures: Vec<String>) {
 }
 
 fn typed_file(arguments: &[OsString]) -> Option<OsString> {
-    let mut arguments = arguments.iter();
+    // What is given twice counts as given last.
+    let (mut arguments, mut last) = (arguments.iter(), None);
     while let Some(argument) = arguments.next() {
         if argument == "--config" {
-            return arguments.next().cloned();
-        }
-        if let Some(file) = argument.to_str().and_then(|argument| argument.strip_prefix("--config=")) {
-            return Some(OsStr::new(file).to_owned());
+            last = arguments.next().cloned();
+        } else if let Some(file) = argument.to_str().and_then(|argument| argument.strip_prefix("--config=")) {
+            last = Some(OsStr::new(file).to_owned());
         }
     }
-    None
+    last
 }
 
 fn read(path: &Path) -> Result<(Vec<String>, Vec<String>)> {
@@ -93,10 +93,10 @@ fn read(path: &Path) -> Result<(Vec<String>, Vec<String>)> {
     let settings: Map<String, Value> = serde_json::from_str(&files::read_text(path)?)
         .map_err(|error| bad(format!("it is not an object of settings ({error})")))?;
     let command = Cli::command();
-    let known = |name: &str| {
+    let option = |name: &str| {
         let train = command.find_subcommand("train");
-        let options = train.into_iter().flat_map(|train| train.get_arguments()).chain(command.get_arguments());
-        options.filter_map(|option| option.get_long()).any(|long| long == name && long != "config")
+        let mut options = train.into_iter().flat_map(|train| train.get_arguments()).chain(command.get_arguments());
+        options.find(|option| option.get_long() == Some(name) && name != "config")
     };
     let (mut options, mut pictures) = (Vec::new(), Vec::new());
     for (name, value) in &settings {
@@ -112,9 +112,19 @@ fn read(path: &Path) -> Result<(Vec<String>, Vec<String>)> {
         };
         match name.as_str() {
             PICTURES => pictures = values,
-            name if !known(name) => return Err(bad(format!("there is no option --{name}"))),
-            name if *value == Value::Bool(true) => options.push(format!("--{name}")),
-            name => options.extend(values.iter().map(|value| format!("--{name}={value}"))),
+            name => {
+                let Some(option) = option(name) else { return Err(bad(format!("there is no option --{name}"))) };
+                let (takes_value, takes_many) =
+                    (option.get_action().takes_values(), matches!(option.get_action(), ArgAction::Append));
+                match value {
+                    Value::Null => {}
+                    Value::Bool(on) if !takes_value => options.extend(on.then(|| format!("--{name}"))),
+                    _ if !takes_value => return Err(bad(format!("{name} is true or false, not {value}"))),
+                    Value::Bool(_) => return Err(bad(format!("{name} cannot be {value}"))),
+                    Value::Array(_) if !takes_many => return Err(bad(format!("{name} is one value, not {value}"))),
+                    _ => options.extend(values.iter().map(|value| format!("--{name}={value}"))),
+                }
+            }
         }
     }
     Ok((options, pictures))
@@ -162,9 +172,14 @@ mod tests {
     fn what_is_not_a_setting_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("x.json");
-        for (text, part) in
-            [(r#"{"stepps": 3}"#, "--stepps"), ("[]", "object"), (r#"{"steps": {}}"#, "steps cannot be")]
-        {
+        for (text, part) in [
+            (r#"{"stepps": 3}"#, "--stepps"),
+            ("[]", "object"),
+            (r#"{"steps": {}}"#, "steps cannot be"),
+            (r#"{"steps": false}"#, "steps cannot be"),
+            (r#"{"steps": [1, 2]}"#, "steps is one value"),
+            (r#"{"no-flip": "yes"}"#, "true or false"),
+        ] {
             std::fs::write(&file, text).unwrap();
             let error = read(&file).unwrap_err();
             assert!(error.kind() == crate::error::Kind::Input && error.to_string().contains(part), "{error}");

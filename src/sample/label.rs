@@ -22,8 +22,13 @@ pub struct Label<'a> {
     pub model: &'a str,
     /// SHA-256 of the U-Net's weights, if it is known.
     pub model_hash: Option<&'a str>,
-    /// The embeddings that the prompt can use: their tokens, and the SHA-256 of their files.
+    /// The embeddings that were used: their tokens, and the SHA-256 of their files.
     pub embeddings: &'a [(String, String)],
+}
+
+/// Those of some embeddings, given as tokens and hashes, whose tokens were used.
+pub fn used(tokens: &[&str], embeddings: &[(String, String)]) -> Vec<(String, String)> {
+    embeddings.iter().filter(|(token, _)| tokens.contains(&token.as_str())).cloned().collect()
 }
 
 impl Label<'_> {
@@ -32,8 +37,8 @@ impl Label<'_> {
         let config = self.config;
         let embeddings: Vec<String> = self.embeddings.iter().map(|(token, hash)| format!("{token} {hash}")).collect();
         let mut text = vec![("parameters", self.parameters()), ("prompt", self.prompt.to_owned())];
-        if !config.negative_prompt.is_empty() {
-            text.push(("negative prompt", config.negative_prompt.clone()));
+        if let Some(negative) = self.negative() {
+            text.push(("negative prompt", negative.to_owned()));
         }
         text.extend([
             ("seed", self.seed.map_or("noise from a file".to_owned(), |seed| seed.to_string())),
@@ -51,6 +56,12 @@ impl Label<'_> {
         text.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
     }
 
+    /// The negative prompt, if the picture was made with one.
+    fn negative(&self) -> Option<&str> {
+        let negative = Some(self.config.negative_prompt.as_str());
+        negative.filter(|negative| !negative.is_empty() && self.config.is_guided())
+    }
+
     fn size(&self) -> String {
         format!("{}x{}", self.size.0, self.size.1)
     }
@@ -58,8 +69,8 @@ impl Label<'_> {
     fn parameters(&self) -> String {
         let config = self.config;
         let mut lines = vec![self.prompt.to_owned()];
-        if !config.negative_prompt.is_empty() {
-            lines.push(format!("Negative prompt: {}", config.negative_prompt));
+        if let Some(negative) = self.negative() {
+            lines.push(format!("Negative prompt: {negative}"));
         }
         let mut settings = vec![format!("Steps: {}", config.steps), format!("Sampler: {}", config.sampler.upstream())];
         settings.extend(config.karras.then(|| "Schedule type: Karras".to_owned()));
@@ -107,5 +118,8 @@ mod tests {
         let get = |key: &str| text.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str());
         assert_eq!(get("sampler"), Some("dpmpp2m karras"));
         assert_eq!(get("embeddings"), Some(format!("<peach> {}", "cd".repeat(32)).as_str()));
+        // Without guidance the negative prompt has no part in the picture.
+        let config = SampleConfig { guidance: 1.0, ..config.clone() };
+        assert!(!format!("{:?}", Label { config: &config, ..label }.text()).contains("blur"));
     }
 }

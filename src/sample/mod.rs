@@ -1,7 +1,9 @@
 //! Generation: noise and a prompt become pictures.
 
+mod check;
 mod label;
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use burn::tensor::Tensor;
@@ -9,18 +11,18 @@ use image::RgbImage;
 use web_time::Instant;
 
 use crate::config::SampleConfig;
-use crate::event::{Event, WarningCode};
+use crate::event::Event;
 use crate::layout;
 use crate::model::Model;
 use crate::noise::{Noise, Stream};
 use crate::ops::Var;
 use crate::schedule::Sampler;
-use crate::setting::Setting;
-use crate::text::{Prompt, Rows, Tokenizers, Tokens};
+use crate::text::{Prompt, Rows, Tokenizers};
 use crate::vae::VaeDecoder;
 use crate::vae::tiling::{self, Map};
 use crate::{Error, Result, ops};
-pub use label::{Label, SOFTWARE};
+pub use check::{about_prompt, check, check_latents, check_numbers, concerns};
+pub use label::{Label, SOFTWARE, used};
 
 /// The longest side of a picture, in pixels.
 const LONGEST_SIDE: u32 = 4096;
@@ -40,7 +42,7 @@ pub struct SampleJob {
     /// Starting noise `[count, 4, h, w]` that was given instead of drawn, row after row.
     given: Option<Vec<f32>>,
     begun: Instant,
-    warnings: Vec<Event>,
+    warnings: VecDeque<Event>,
     /// Ready for any batch: the step of call 0 starts another.
     sampler: Sampler,
     batch: Option<Batch>,
@@ -72,24 +74,11 @@ impl SampleJob {
         prompt: &str,
         config: &SampleConfig,
     ) -> Result<Self> {
-        check(config)?;
-        let (step, own) = (model.config.size_step(), model.config.resolution());
-        let side = |given: Option<u32>, setting: Setting| {
-            let side = given.unwrap_or(own);
-            if side == 0 || !side.is_multiple_of(step) || side > LONGEST_SIDE {
-                let rule = format!("a multiple of {step} up to {LONGEST_SIDE} for this model");
-                return Err(Error::OutOfRange { setting, given: side.to_string(), rule });
-            }
-            Ok(side as usize / model.config.vae.pixels_per_latent())
-        };
-        // The width first: where a front end sets both as one, that is the one it has a name for.
-        let width = side(config.width, Setting::Width)?;
-        let size = [side(config.height, Setting::Height)?, width];
+        let size = check(config, &model.config)?;
         let sampler = Sampler::new(config.sampler, config.karras, &model.config.scheduler, config.steps as usize)?;
         let rows = rows.tensor(&model.device);
+        let warnings = concerns(prompt, config, &tokenizers, &[]).into();
         let (prompt, negative) = (tokenizers.prompt(prompt), tokenizers.prompt(&config.negative_prompt));
-        let warnings = [&prompt, &negative].into_iter().filter_map(|prompt| too_long(prompt.tokens()));
-        let warnings = warnings.collect();
         Ok(Self {
             model,
             rows,
@@ -114,11 +103,7 @@ impl SampleJob {
     /// # Errors
     /// [`Error::Usage`] if the shape does not fit this generation.
     pub fn start_from(&mut self, latents: Vec<f32>, shape: [usize; 4]) -> Result<()> {
-        let [height, width] = self.size;
-        let expected = [self.config.count as usize, self.model.config.vae.latent_channels, height, width];
-        if shape != expected {
-            return Err(Error::Usage(format!("the latents are {shape:?}, this generation needs {expected:?}")));
-        }
+        check_latents(shape, &self.config, &self.model.config)?;
         self.given = Some(latents);
         Ok(())
     }
@@ -128,6 +113,19 @@ impl SampleJob {
         &self.prompt
     }
 
+    /// The tokens of the embeddings that the pictures are made with: those in the prompt, and with guidance those in the
+    /// negative one.
+    pub fn embeddings(&self) -> Vec<&str> {
+        let prompts = [Some(&self.prompt), self.config.is_guided().then_some(&self.negative)];
+        let mut tokens: Vec<&str> = Vec::new();
+        for token in prompts.into_iter().flatten().flat_map(|prompt| &prompt.tokens().words) {
+            if !tokens.contains(&token.as_str()) {
+                tokens.push(token);
+            }
+        }
+        tokens
+    }
+
     /// The pictures that are ready, in order.
     pub fn take_pictures(&mut self) -> Vec<RgbImage> {
         std::mem::take(&mut self.pictures)
@@ -135,7 +133,7 @@ impl SampleJob {
 
     /// Works until the next event; none when everything is done.
     pub async fn next(&mut self) -> Result<Option<Event>> {
-        if let Some(warning) = self.warnings.pop() {
+        if let Some(warning) = self.warnings.pop_front() {
             return Ok(Some(warning));
         }
         let done = self.made;
@@ -156,17 +154,16 @@ impl SampleJob {
         }
     }
 
-    fn guided(&self) -> bool {
-        self.config.guidance != 1.0
-    }
-
     /// Encodes the prompts and draws the noise of `count` pictures from number `first` on.
     async fn begin(&mut self, first: usize, count: usize) -> Result<Batch> {
         // Loaded before the long work if it is not there yet: a broken file must not be found only after it.
         let decoder = self.model.decoder(&mut |_| ()).await?;
         let config = &self.config;
-        let prompts =
-            if self.guided() { vec![self.negative.clone(), self.prompt.clone()] } else { vec![self.prompt.clone()] };
+        let prompts = if self.config.is_guided() {
+            vec![self.negative.clone(), self.prompt.clone()]
+        } else {
+            vec![self.prompt.clone()]
+        };
         let rows = Var::constant(self.rows.clone());
         let encoded = self.model.encode_prompts(&prompts, &rows, false).into_value();
         let [_, length, width] = encoded.dims();
@@ -178,7 +175,7 @@ impl SampleJob {
         let values: Vec<f32> = match &self.given {
             Some(given) => given[first * per_picture..(first + count) * per_picture].to_vec(),
             None => (first..first + count)
-                .flat_map(|i| Noise::new(config.seed + i as u64).draws(0, Stream::Latents).normals(per_picture))
+                .flat_map(|i| Noise::new(config.seed_of(i as u64)).draws(0, Stream::Latents).normals(per_picture))
                 .collect(),
         };
         let latents = layout::channels_last(&values, [count, channels, h, w], &self.model.device);
@@ -193,7 +190,7 @@ impl SampleJob {
         let input = self.sampler.scale_model_input(batch.latents.clone(), batch.step);
         let timestep = self.sampler.timesteps()[batch.step];
         let unet = &self.model.unet;
-        let output = if self.guided() {
+        let output = if self.config.is_guided() {
             let both = Tensor::cat(vec![input.clone(), input], 0);
             let both = unet.forward(&both, &vec![timestep; 2 * count], &batch.context, false).into_value();
             let plain = both.clone().narrow(0, 0, count);
@@ -217,7 +214,7 @@ impl SampleJob {
         let first = self.made;
         let values: Vec<f32> = (first..first + count)
             .flat_map(|i| {
-                let noise = Noise::new(self.config.seed + i as u64);
+                let noise = Noise::new(self.config.seed_of(i as u64));
                 noise.draws(step as u64, Stream::Ancestral).normals(channels * h * w)
             })
             .collect();
@@ -241,26 +238,4 @@ impl SampleJob {
         }
         Ok(Event::Pictures { count: count as u32 })
     }
-}
-
-/// Refuses numbers that are out of range for every model.
-fn check(config: &SampleConfig) -> Result<()> {
-    let guidance_is_possible = config.guidance.is_finite() && config.guidance >= 0.0;
-    let rules = [
-        (Setting::Count, config.count.to_string(), config.count > 0, "at least 1"),
-        (Setting::BatchSize, config.batch_size.to_string(), config.batch_size > 0, "at least 1"),
-        (Setting::Guidance, config.guidance.to_string(), guidance_is_possible, "a number from 0"),
-    ];
-    match rules.into_iter().find(|(.., kept, _)| !kept) {
-        Some((setting, given, _, rule)) => Err(Error::OutOfRange { setting, given, rule: rule.to_owned() }),
-        None => Ok(()),
-    }
-}
-
-/// A warning for a prompt that was cut.
-fn too_long(prompt: &Tokens) -> Option<Event> {
-    let fallen = prompt.fallen.as_ref()?;
-    let (room, had) = (prompt.ids.len() - 2, prompt.length);
-    let text = format!("the prompt is {had} tokens but only {room} fit; these words were left out: {fallen:?}");
-    Some(Event::warning(WarningCode::PromptCut, text))
 }

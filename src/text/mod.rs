@@ -2,6 +2,7 @@
 
 mod clip;
 mod encoder;
+pub mod foreign;
 pub mod prompt;
 mod rows;
 pub mod scan;

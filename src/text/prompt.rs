@@ -1,12 +1,14 @@
 //! From a prompt's text to ids: the one place, for training and generation alike.
 //!
 //! Learned words are found in the text itself, before anything is a token ([`scan`](super::scan)), and expanded to ids:
-//! a word of K vectors is K ids in a row or left out altogether. Whatever else a prompt may come to express (weights of
+//! a word of K vectors is K ids in a row or left out altogether. What other programs would read in a prompt is text here
+//! ([`foreign`](super::foreign)), but for one thing: `embedding:name` is the word itself. Whatever else a prompt may come to express (weights of
 //! its parts, for example) would be read here too, and kept in [`Prompt`].
 
 use std::ops::Range;
 
-use super::scan::occurrences;
+use super::foreign::{self, with_prefix};
+use super::scan;
 use super::tokenizer::ClipTokenizer;
 use crate::Result;
 
@@ -150,10 +152,45 @@ impl ClipTokenizer {
         Tokens { ids, length, fallen, words }
     }
 
+    /// Learned words in a text, and where they are.
+    fn occurrences(&self, text: &str) -> impl Iterator<Item = (usize, Range<usize>)> {
+        scan::occurrences(text, &self.words).map(|(word, at)| (word, with_prefix(text, at)))
+    }
+
+    /// The learned words that a text names, once each, whether they fit into a prompt or not.
+    pub fn named(&self, text: &str) -> Vec<&str> {
+        let mut named = Vec::new();
+        for (word, _) in self.occurrences(text) {
+            let token = self.words[word].token.as_str();
+            if !named.contains(&token) {
+                named.push(token);
+            }
+        }
+        named
+    }
+
+    /// Where in a text a learned word begins for the first time.
+    pub fn place_of(&self, text: &str, token: &str) -> Option<usize> {
+        self.occurrences(text).find(|(word, _)| self.words[*word].token == token).map(|(_, at)| at.start)
+    }
+
+    /// What in a text looks like the name of an embedding and is not known, each with the name most like it of those that
+    /// are known, or of some `others` that are at hand.
+    pub fn unknown_names<'a>(&'a self, text: &str, others: &'a [String]) -> Vec<(String, Option<&'a str>)> {
+        let known: Vec<Range<usize>> = self.occurrences(text).map(|(_, at)| at).collect();
+        let names = foreign::unknown_names(text, &known).into_iter().map(|name| {
+            let bare = name.split_once(':').map_or(name.as_str(), |(_, bare)| bare);
+            let known = self.words.iter().map(|word| word.token.as_str());
+            let nearest = foreign::nearest(bare, known.chain(others.iter().map(String::as_str)));
+            (name, nearest)
+        });
+        names.collect()
+    }
+
     /// A text with what `other` gives for a learned word's token in the place of that word.
     pub fn replace_words(&self, text: &str, other: impl Fn(&str) -> String) -> String {
         let (mut replaced, mut from) = (String::new(), 0);
-        for (word, at) in occurrences(text, &self.words) {
+        for (word, at) in self.occurrences(text) {
             replaced.push_str(&text[from..at.start]);
             replaced.push_str(&other(&self.words[word].token));
             from = at.end;
@@ -164,7 +201,7 @@ impl ClipTokenizer {
     /// Learned words and the stretches between them.
     fn pieces(&self, text: &str) -> Vec<Piece> {
         let (mut pieces, mut from) = (Vec::new(), 0);
-        for (word, at) in occurrences(text, &self.words) {
+        for (word, at) in self.occurrences(text) {
             pieces.push(self.plain(text, from..at.start));
             let ids: Vec<u32> = self.words[word].ids.clone().collect();
             pieces.push(Piece { starts: vec![at.start; ids.len()], ids, word: Some(word) });
@@ -205,6 +242,20 @@ mod tests {
         );
         assert_eq!(tokenizers.remove_word("<cat>"), Some(0..2));
         assert!(tokenizers.prompt("a <cat>").encoders.iter().all(|tokens| tokens.words.is_empty()));
+    }
+
+    #[test]
+    fn the_prefix_of_another_program_is_not_part_of_the_text() {
+        let mut tokenizer = tokenizer();
+        tokenizer.add_word("wobblefox", 2).unwrap();
+        for text in ["a toy, embedding:wobblefox", "a toy, embedding:WobbleFox.pt"] {
+            assert_eq!(tokenizer.prompt(text), tokenizer.prompt("a toy, wobblefox"), "{text}");
+            assert_eq!(tokenizer.replace_words(text, |_| "fox".to_owned()), "a toy, fox");
+            assert!(tokenizer.unknown_names(text, &[]).is_empty());
+        }
+        assert_eq!(tokenizer.named("a <cat>, WOBBLEFOX and wobblefox"), ["wobblefox"]);
+        let unknown = tokenizer.unknown_names("embedding:wobblefix, wobblefox and <nobody>", &[]);
+        assert_eq!(unknown, [("embedding:wobblefix".to_owned(), Some("wobblefox")), ("<nobody>".to_owned(), None)]);
     }
 
     #[test]

@@ -11,6 +11,9 @@ use crate::{Error, Result};
 
 /// The largest side of pictures in pixels.
 const LARGEST: u32 = 2048;
+/// More vectors, samples or passes than this, or more steps, are a slip of the finger.
+const MOST: u32 = 10_000;
+const MOST_STEPS: u32 = 100_000_000;
 
 /// Bytes that a training step may hold before blocks are recomputed, where the user leaves that open.
 const MOST_REMEMBERED: u64 = 512 << 20;
@@ -32,25 +35,25 @@ pub fn recomputes(config: &TrainConfig, model: &ModelConfig) -> bool {
     }
 }
 
-/// Refuses settings that do not make sense for a model, given its configuration and its tokenizer with the embeddings
-/// that are known already. Needs no weights, so a front end can ask before it loads them; a job asks for those that do
-/// not.
+/// Refuses numbers that are out of range for every model.
 ///
 /// # Errors
-/// [`Error::OutOfRange`], [`Error::Usage`], [`Error::InitializerTooLong`], [`Error::WrongWidth`].
-pub fn check(config: &TrainConfig, init: &Init, model: &ModelConfig, tokenizer: &ClipTokenizer) -> Result<()> {
-    let refused = |setting, given: String, rule: &str| Err(Error::OutOfRange { setting, given, rule: rule.to_owned() });
+/// [`Error::OutOfRange`].
+pub fn check_numbers(config: &TrainConfig) -> Result<()> {
     let counts = [
-        (Setting::Vectors, config.vectors),
-        (Setting::Steps, config.steps),
-        (Setting::BatchSize, config.batch_size),
-        (Setting::GradientAccumulation, config.gradient_accumulation),
-        (Setting::EvalSize, config.eval_size),
+        (Setting::Vectors, config.vectors, 1, MOST),
+        (Setting::Steps, config.steps, 1, MOST_STEPS),
+        (Setting::Warmup, config.warmup, 0, MOST_STEPS),
+        (Setting::BatchSize, config.batch_size, 1, MOST),
+        (Setting::GradientAccumulation, config.gradient_accumulation, 1, MOST),
+        (Setting::EvalSize, config.eval_size, 1, MOST),
+        (Setting::EarlyStopWindow, config.early_stop_window, 2, MOST_STEPS),
+        (Setting::Resolution, config.resolution.unwrap_or(1), 1, LARGEST),
     ];
-    if let Some((setting, _)) = counts.iter().find(|(_, value)| *value == 0) {
-        return refused(*setting, "0".to_owned(), "at least 1");
+    if let Some((setting, value, least, most)) = counts.iter().find(|(_, value, a, b)| !(*a..=*b).contains(value)) {
+        return refused(*setting, value.to_string(), &format!("at least {least}, and at most {most}"));
     }
-    let rates = [
+    let numbers = [
         (Setting::Lr, config.lr.unwrap_or(1.0), Range::AboveZero),
         (Setting::Beta1, config.beta1.unwrap_or(0.0), Range::BelowOne),
         (Setting::Beta2, config.beta2, Range::BelowOne),
@@ -58,15 +61,40 @@ pub fn check(config: &TrainConfig, init: &Init, model: &ModelConfig, tokenizer: 
         (Setting::WeightDecay, config.weight_decay, Range::FromZero),
         (Setting::Kappa, config.kappa, Range::FromZero),
         (Setting::SnrGamma, config.snr_gamma.unwrap_or(1.0), Range::AboveZero),
+        (Setting::EarlyStopThreshold, config.early_stop_threshold, Range::AboveZero),
     ];
-    if let Some((setting, value, range)) = rates.iter().find(|(_, value, range)| !range.holds(*value)) {
-        return refused(*setting, value.to_string(), range.rule());
+    match numbers.iter().find(|(_, value, range)| !range.holds(*value)) {
+        Some((setting, value, range)) => refused(*setting, value.to_string(), range.rule()),
+        None => Ok(()),
     }
+}
+
+fn refused<T>(setting: Setting, given: String, rule: &str) -> Result<T> {
+    Err(Error::OutOfRange { setting, given, rule: rule.to_owned() })
+}
+
+/// Refuses a side of pictures that a model cannot work at.
+///
+/// # Errors
+/// [`Error::OutOfRange`].
+pub fn check_side(config: &TrainConfig, model: &ModelConfig) -> Result<()> {
     let (side, step) = (side(config, model), model.size_step());
     if side == 0 || side % step != 0 || side > LARGEST {
         let rule = format!("a multiple of {step} up to {LARGEST} for this model");
         return refused(Setting::Resolution, side.to_string(), &rule);
     }
+    Ok(())
+}
+
+/// Refuses settings that do not make sense for a model, given its configuration and its tokenizer with the embeddings
+/// that are known already. Needs no weights, so a front end can ask before it loads them; a job asks for those that do
+/// not.
+///
+/// # Errors
+/// [`Error::OutOfRange`], [`Error::Usage`], [`Error::InitializerTooLong`], [`Error::WrongWidth`].
+pub fn check(config: &TrainConfig, init: &Init, model: &ModelConfig, tokenizer: &ClipTokenizer) -> Result<()> {
+    check_numbers(config)?;
+    check_side(config, model)?;
     match init {
         Init::Phrase(phrase) => init::phrase_ids(phrase, config.vectors as usize, tokenizer).map(drop),
         Init::Embedding(embedding) => {
@@ -160,10 +188,59 @@ mod tests {
         assert!(other.contains("768 wide"), "{other}");
     }
 
+    /// Every number that can be set, with values that it cannot have and the ends of what it can.
     #[test]
     fn numbers_out_of_range_are_refused() {
-        assert!(Range::AboveZero.holds(1e-9) && !Range::AboveZero.holds(0.0) && !Range::AboveZero.holds(f64::NAN));
-        assert!(Range::FromZero.holds(0.0) && !Range::FromZero.holds(-1e-9) && !Range::FromZero.holds(f64::INFINITY));
-        assert!(Range::BelowOne.holds(0.999) && !Range::BelowOne.holds(1.0) && !Range::BelowOne.holds(-0.1));
+        const BIG: u32 = u32::MAX;
+        /// A setting, how to set it, and what it cannot and can be.
+        type Numbers<T> = (Setting, fn(&mut TrainConfig, T), &'static [T], &'static [T]);
+        let counts: [Numbers<u32>; 8] = [
+            (Setting::Vectors, |c, v| c.vectors = v, &[0, BIG], &[1]),
+            (Setting::Steps, |c, v| c.steps = v, &[0, BIG], &[1, MOST_STEPS]),
+            (Setting::Warmup, |c, v| c.warmup = v, &[BIG], &[0]),
+            (Setting::BatchSize, |c, v| c.batch_size = v, &[0, BIG], &[1]),
+            (Setting::GradientAccumulation, |c, v| c.gradient_accumulation = v, &[0, BIG], &[1]),
+            (Setting::EvalSize, |c, v| c.eval_size = v, &[0, BIG], &[1]),
+            (Setting::EarlyStopWindow, |c, v| c.early_stop_window = v, &[0, 1, BIG], &[2]),
+            (Setting::Resolution, |c, v| c.resolution = Some(v), &[0, 4096, BIG], &[64, LARGEST]),
+        ];
+        let numbers: [Numbers<f64>; 8] = [
+            (Setting::Lr, |c, v| c.lr = Some(v), &[0.0, -1.0], &[1e-9, 1.0]),
+            (Setting::Beta1, |c, v| c.beta1 = Some(v), &[1.0, -0.1], &[0.0, 0.999]),
+            (Setting::Beta2, |c, v| c.beta2 = v, &[1.0, -0.1], &[0.0, 0.999]),
+            (Setting::Eps, |c, v| c.eps = v, &[0.0, -1e-8], &[1e-8]),
+            (Setting::WeightDecay, |c, v| c.weight_decay = v, &[-1e-9], &[0.0, 1.0]),
+            (Setting::Kappa, |c, v| c.kappa = v, &[-1e-9], &[0.0, 1.0]),
+            (Setting::SnrGamma, |c, v| c.snr_gamma = Some(v), &[0.0, -1.0], &[5.0]),
+            (Setting::EarlyStopThreshold, |c, v| c.early_stop_threshold = v, &[0.0, -1.0], &[0.15]),
+        ];
+        let verdict = |setting: Setting, config: &TrainConfig| match check_numbers(config) {
+            Err(Error::OutOfRange { setting: named, .. }) => assert_eq!(named, setting),
+            other => panic!("{setting}: {other:?}"),
+        };
+        for (setting, set, bad, good) in counts {
+            for value in bad {
+                let mut config = TrainConfig::default();
+                set(&mut config, *value);
+                verdict(setting, &config);
+            }
+            for value in good {
+                let mut config = TrainConfig::default();
+                set(&mut config, *value);
+                check_numbers(&config).unwrap();
+            }
+        }
+        for (setting, set, bad, good) in numbers {
+            for value in bad.iter().chain(&[f64::NAN, f64::INFINITY, f64::NEG_INFINITY]) {
+                let mut config = TrainConfig::default();
+                set(&mut config, *value);
+                verdict(setting, &config);
+            }
+            for value in good {
+                let mut config = TrainConfig::default();
+                set(&mut config, *value);
+                check_numbers(&config).unwrap();
+            }
+        }
     }
 }

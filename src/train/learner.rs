@@ -85,6 +85,15 @@ impl Learner {
         self.choices.samples(u64::from(step), &self.dataset)
     }
 
+    /// Whether a caption of the samples holds the new token, with room for all of its vectors.
+    pub fn holds_token(&self, samples: &[Sample], token: &str) -> bool {
+        let holds = |sample: &Sample| {
+            let prompt = self.prompts.get(&sample.caption, &self.tokenizers);
+            prompt.tokens().words.iter().any(|word| word == token)
+        };
+        samples.iter().any(holds)
+    }
+
     /// The loss of samples, `[1]`.
     fn loss(&self, samples: &[Sample], rows: &Var<2>) -> Var<1> {
         let prompts: Vec<Prompt> =

@@ -7,6 +7,7 @@
 //! `guard` what watches over it.
 
 mod check;
+mod concerns;
 mod counts;
 mod dataset;
 mod draws;
@@ -33,14 +34,16 @@ use image::{GrayImage, RgbImage};
 use web_time::Instant;
 
 use crate::base::math::norm;
-use crate::config::{Init, SampleConfig, TrainConfig, option_name};
+use crate::config::{Init, TrainConfig, option_name};
 use crate::embedding::{Embedding, Encoder, Vectors};
 use crate::event::{EvaluatedOn, Event, WarningCode};
 use crate::image::Picture;
 use crate::model::Model;
+use crate::sample::{Label, used};
 use crate::text::{Rows, Tokenizers};
 use crate::{Error, Result};
-pub use check::{check, recomputes, side};
+pub use check::{check, check_numbers, check_side, recomputes, side};
+pub use concerns::{concerns, texts};
 use dataset::{Dataset, Encoding};
 use draws::RandomChoices;
 use evaluations::Evaluations;
@@ -106,6 +109,8 @@ pub struct TrainJob {
     phase: JobPhase,
     /// Events that happened and have not been taken yet.
     pending: VecDeque<Event>,
+    /// Whether there was a step whose captions hold the token: its gradient shows whether training can work.
+    gradient_checked: bool,
     /// The choices of each step, if they are recorded.
     record: Option<Vec<Vec<Sample>>>,
     inputs: Arc<Inputs>,
@@ -122,18 +127,19 @@ impl TrainJob {
         input: TrainInput,
     ) -> Result<Self> {
         let inputs = Arc::new(Inputs::of(config, &model, &known, &input));
-        let init = input.init.unwrap_or_else(|| Init::of_phrase(config.init.as_ref()));
+        let init = input.init.clone().unwrap_or_else(|| Init::of_phrase(config.init.as_ref()));
         check(config, &init, &model.config, tokenizers.first())?;
         if input.pictures.is_empty() && !input.replay.as_ref().is_some_and(Replay::has_latents) {
             return Err(Error::NoPictures { place: "the request".to_owned() });
         }
         tokenizers.add_word(&config.token, config.vectors as usize)?;
+        let pending = concerns(config, &input, &tokenizers)?.into();
         let (rows, init_note) = init::rows(config, &init, &model)?;
         let templates = input.templates.unwrap_or_else(|| {
             templates::templates(config.kind).iter().map(|template| (*template).to_owned()).collect()
         });
         if let Some(replay) = &input.replay {
-            replay.check(config, &model)?;
+            replay.check(config, &model.config)?;
         }
         let encoding = Encoding::new(config, &model, input.pictures, input.unseen);
         let learner = Learner {
@@ -156,7 +162,8 @@ impl TrainJob {
             previews: Previews::new(config),
             guard: Guard::new(config),
             phase: JobPhase::Encode(Box::new(encoding)),
-            pending: VecDeque::new(),
+            pending,
+            gradient_checked: false,
             record: input.record.then(Vec::new),
             inputs,
             begun: Instant::now(),
@@ -200,9 +207,33 @@ impl TrainJob {
         &self.previews.prompt
     }
 
-    /// How the previews are made.
-    pub fn preview_config(&self) -> &SampleConfig {
-        &self.previews.config
+    /// The text of a preview's PNG: how it was made, after how many steps. `model` is what the model is called and the hash
+    /// of its U-Net's weights, `known` are the embeddings besides the new one with the hashes of their files.
+    pub fn preview_label(
+        &self,
+        step: u32,
+        picture: &RgbImage,
+        (model, model_hash): (&str, Option<&str>),
+        known: &[(String, String)],
+    ) -> Vec<(String, String)> {
+        let (previews, mut embedding) = (&self.previews, self.embedding());
+        embedding.metadata.insert("base-model".to_owned(), model.to_owned());
+        let prompt = self.learner.tokenizers.prompt(&previews.prompt);
+        let tokens: Vec<&str> = prompt.tokens().words.iter().map(String::as_str).collect();
+        let mut embeddings = known.to_vec();
+        embeddings.push((embedding.token.clone(), embedding.hash()));
+        let label = Label {
+            prompt: &previews.prompt,
+            config: &previews.config,
+            seed: Some(previews.config.seed),
+            size: picture.dimensions(),
+            model,
+            model_hash,
+            embeddings: &used(&tokens, &embeddings),
+        };
+        let mut text = label.text();
+        text.push(("training step".to_owned(), step.to_string()));
+        text
     }
 
     /// Every random choice made so far, if they were to be kept.
@@ -236,6 +267,7 @@ impl TrainJob {
         self.learner.restore(state)?;
         self.evaluations.restore(state)?;
         self.guard.restore(state, &self.learner.optimiser)?;
+        self.gradient_checked = self.step() > 0;
         if state.converged() {
             self.config.steps = state.steps();
         }
@@ -353,6 +385,7 @@ impl TrainJob {
         self.guard.keep_if_good(&self.learner, &self.evaluations);
         let made = self.step();
         let samples = self.learner.samples(made)?;
+        let held = self.learner.holds_token(&samples, &self.config.token);
         let (loss, gradient) = self.learner.gradient(&samples).await?;
         if let Some(record) = &mut self.record {
             record.push(samples);
@@ -363,8 +396,10 @@ impl TrainJob {
         if !loss.is_finite() || !grad_norm.is_finite() {
             return self.skip(if loss.is_finite() { "the gradient" } else { "the loss" });
         }
-        if step == 1 && grad_norm == 0.0 {
-            let reason = "the gradient is zero: no caption holds the token, or the model ignores it".to_owned();
+        let first = held && !self.gradient_checked;
+        if first && grad_norm == 0.0 {
+            let reason =
+                format!("the gradient is zero: {} is in the captions, but the model ignores it", self.config.token);
             return Err(Error::Numeric { step, reason });
         }
         let lr = learning_rate::at(&self.config, made) * self.guard.rate();
@@ -376,7 +411,8 @@ impl TrainJob {
             LengthVerdict::Long(text) => Some(Event::warning(WarningCode::LongVectors, text)),
             LengthVerdict::Diverged(reason) => return self.diverged(reason),
         };
-        if step == 1 {
+        if first {
+            self.gradient_checked = true;
             self.pending.push_back(Event::FirstGradient { norm: grad_norm });
         }
         let row_norm = self.learner.optimiser.mean_norm();

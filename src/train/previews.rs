@@ -29,14 +29,28 @@ pub(super) enum PreviewProgress {
     Ready(Option<Event>),
 }
 
+/// The prompt of a run's previews.
+pub(super) fn prompt(config: &TrainConfig) -> String {
+    let token = &config.token;
+    config.preview_prompt.clone().unwrap_or_else(|| match config.kind {
+        Kind::Object => format!("a photo of a {token}"),
+        Kind::Style => format!("a picture in the style of {token}"),
+    })
+}
+
+/// The next event that is more than a warning: the run has warned of its previews, once.
+async fn without_warnings(job: &mut SampleJob) -> Result<Option<Event>> {
+    loop {
+        match job.next().await? {
+            Some(Event::Warning { .. }) => {}
+            event => return Ok(event),
+        }
+    }
+}
+
 impl Previews {
     pub fn new(config: &TrainConfig) -> Self {
-        let token = &config.token;
-        let prompt = config.preview_prompt.clone().unwrap_or_else(|| match config.kind {
-            Kind::Object => format!("a photo of a {token}"),
-            Kind::Style => format!("a picture in the style of {token}"),
-        });
-        let every = config.preview_every;
+        let (every, prompt) = (config.preview_every, prompt(config));
         let config = SampleConfig { seed: config.seed, ..SampleConfig::default() };
         Self { every, prompt, config, job: None, picture: None }
     }
@@ -60,7 +74,7 @@ impl Previews {
                 SampleJob::new(model, tokenizers, &learner.rows(), &self.prompt, &self.config)?
             }
         };
-        let next = match job.next().await {
+        let next = match without_warnings(&mut job).await {
             // A run must not be lost for a picture: in f16 some decoders overflow.
             Err(Error::Gpu { during, reason }) if during == DECODING => {
                 self.picture = None;
@@ -72,7 +86,7 @@ impl Previews {
             next => next?,
         };
         match next {
-            Some(event @ (Event::Denoise { .. } | Event::Warning { .. })) => {
+            Some(event @ Event::Denoise { .. }) => {
                 self.job = Some(job);
                 Ok(PreviewProgress::Underway(event))
             }

@@ -16,7 +16,7 @@ use super::check::side;
 use super::sample::{Sample, WeightedLatents};
 use crate::base::bytes::sha256;
 use crate::config::TrainConfig;
-use crate::model::{Model, ModelConfig};
+use crate::model::ModelConfig;
 use crate::{Error, Result};
 
 /// The choices of a run.
@@ -110,13 +110,21 @@ impl Replay {
         })
     }
 
+    /// The captions of the first steps, in order.
+    pub(super) fn captions(&self, steps: u32) -> impl Iterator<Item = &str> {
+        self.captions.iter().take(steps as usize).flatten().map(String::as_str)
+    }
+
     /// Whether the file itself holds the latents, so that no picture is needed.
     pub fn has_latents(&self) -> bool {
         !matches!(self.latents, Latents::Pictures { .. })
     }
 
-    /// Whether the file fits the run.
-    pub(super) fn check(&self, config: &TrainConfig, model: &Model) -> Result<()> {
+    /// Refuses a file that does not fit a run. Needs no weights, so a front end can ask before it loads them.
+    ///
+    /// # Errors
+    /// [`Error::BadFile`].
+    pub fn check(&self, config: &TrainConfig, model: &ModelConfig) -> Result<()> {
         let bad = |reason: String| Err(Error::BadFile { file: self.file.clone(), reason });
         let per_step = (config.batch_size * config.gradient_accumulation) as usize;
         if self.batch != per_step {
@@ -125,12 +133,12 @@ impl Replay {
         if self.steps < config.steps as usize {
             return bad(format!("it has {} steps, the run has {}", self.steps, config.steps));
         }
-        let last = model.config.scheduler.num_train_timesteps as i64;
+        let last = model.scheduler.num_train_timesteps as i64;
         if self.timesteps.iter().any(|t| !(0..last).contains(t)) {
             return bad(format!("timesteps must be from 0 up to {}", last - 1));
         }
-        let side = side(config, &model.config) as usize / model.config.vae.pixels_per_latent();
-        if self.channels != model.config.vae.latent_channels || (!self.has_latents() && self.size != [side, side]) {
+        let side = side(config, model) as usize / model.vae.pixels_per_latent();
+        if self.channels != model.vae.latent_channels || (!self.has_latents() && self.size != [side, side]) {
             return bad(format!("its noise is {} x {:?}, this model's latents are not", self.channels, self.size));
         }
         Ok(())

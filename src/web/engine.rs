@@ -3,12 +3,14 @@
 use std::rc::Rc;
 
 use js_sys::{Array, Function, Object, Uint8Array};
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use wasm_bindgen::prelude::*;
 
 use super::files::Files;
 use super::wording::label;
 use super::{Generation, Training, plain, to_js};
+use crate::base::bytes::sha256;
 use crate::checkpoint::{self, Options};
 use crate::config::{SampleConfig, TrainConfig};
 use crate::embedding::{Embedding, Layout, Refusal};
@@ -16,7 +18,9 @@ use crate::event::Event;
 use crate::formats::{Holds, can_hold};
 use crate::image::Picture;
 use crate::model::Loading;
+use crate::sample::used;
 use crate::session::Session;
+use crate::setting::Setting;
 use crate::source::Source;
 use crate::text::check_token;
 use crate::train::templates::parse_template;
@@ -28,6 +32,8 @@ use crate::{Error, gpu};
 pub struct Engine {
     session: Session,
     model: ModelName,
+    /// Of the embeddings that were added: their tokens, and the SHA-256 of their files.
+    files: Vec<(String, String)>,
 }
 
 /// A model as labels of pictures name it.
@@ -70,7 +76,7 @@ impl Engine {
         let session = Session::load(source, &chosen.device, loading, &mut report).await.map_err(to_js)?;
         let model = session.model();
         let model = ModelName { name: model.name.clone(), hash: hash.or_else(|| model.unet_hash.clone()) };
-        Ok(Engine { session, model })
+        Ok(Engine { session, model, files: Vec::new() })
     }
 
     /// Checks that an embedding to be learned can be called `token`; throws the reason if it cannot.
@@ -94,14 +100,18 @@ impl Engine {
         let bad = |refusal: Refusal| to_js(Error::BadFile { file: name.to_owned(), reason: refusal.to_string() });
         let embedding = Embedding::read(bytes, name, token.as_deref()).map_err(bad)?;
         let about = json!({"token": embedding.token, "vectors": embedding.vectors(), "width": embedding.width()});
+        let token = embedding.token.clone();
         self.session.add_embedding(embedding, name).map_err(to_js)?;
+        self.files.push((token, sha256(bytes)));
         plain(&about)
     }
 
     /// Removes an embedding; gives whether there was one.
     #[wasm_bindgen(js_name = removeEmbedding)]
     pub fn remove_embedding(&mut self, token: &str) -> bool {
-        self.session.remove_embedding(token).is_some()
+        let Some(removed) = self.session.remove_embedding(token) else { return false };
+        self.files.retain(|(token, _)| *token != removed.token);
+        true
     }
 
     /// A prompt without the embeddings in it, to compare with: the phrase that each started from in its place, or
@@ -128,7 +138,7 @@ impl Engine {
         replay: Option<Vec<u8>>,
         state: Option<Vec<u8>>,
     ) -> Result<Training, JsValue> {
-        let config: TrainConfig = serde_wasm_bindgen::from_value(config)?;
+        let config: TrainConfig = settings(&config)?;
         let mut input = TrainInput::default();
         for picture in pictures.iter() {
             let field = |name: &str| js_sys::Reflect::get(&picture, &name.into());
@@ -152,18 +162,35 @@ impl Engine {
             }
             None => self.session.train(&config, input),
         };
-        Ok(Training::new(job.map_err(to_js)?, self.model.clone()))
+        Ok(Training::new(job.map_err(to_js)?, self.model.clone(), self.files.clone()))
     }
 
     /// Starts making pictures. `config` has the fields of the settings file, as for `train`.
     pub fn generate(&self, prompt: &str, config: JsValue) -> Result<Generation, JsValue> {
-        let config: SampleConfig = serde_wasm_bindgen::from_value(config)?;
+        let config: SampleConfig = settings(&config)?;
         let job = self.session.sample(prompt, &config).map_err(to_js)?;
-        let used =
-            self.session.embeddings().iter().filter(|embedding| job.prompt().tokens().words.contains(&embedding.token));
-        let used = used.map(|embedding| (embedding.token.clone(), embedding.hash())).collect();
+        let used = used(&job.embeddings(), &self.files);
         Ok(Generation::new(job, prompt.to_owned(), config, self.model.clone(), used))
     }
+}
+
+/// A configuration; throws which of its fields cannot be what the page gave.
+fn settings<T: DeserializeOwned>(given: &JsValue) -> Result<T, JsValue> {
+    serde_wasm_bindgen::from_value(given.clone()).map_err(|error| {
+        let fields = given.dyn_ref::<Object>().map(Object::entries).unwrap_or_default();
+        for field in fields.iter() {
+            let alone = Object::from_entries(&Array::of1(&field));
+            let wrong = alone.is_ok_and(|alone| serde_wasm_bindgen::from_value::<T>(alone.into()).is_err());
+            let (name, value) = (js_sys::Reflect::get_u32(&field, 0), js_sys::Reflect::get_u32(&field, 1));
+            let setting = name.ok().and_then(|name| Setting::of(&name.as_string()?));
+            if let (true, Some(setting), Ok(value)) = (wrong, setting, value) {
+                let given = value.as_f64().map_or_else(|| format!("{value:?}"), |number| number.to_string());
+                let rule = "a whole number from 0, and not too large".to_owned();
+                return to_js(Error::OutOfRange { setting, given, rule });
+            }
+        }
+        error.into()
+    })
 }
 
 /// The bytes of a file with an embedding, in a layout by its key.

@@ -9,10 +9,6 @@ use crate::config::{Kind, SampleConfig, SamplerKind, TrainConfig};
 use crate::event::Part;
 use crate::source::settings::HUB;
 
-/// The page shows previews more often than the command line makes them: there they are files for later, here they are
-/// what one watches.
-const PREVIEW_EVERY: u32 = 50;
-
 /// Something that can be chosen.
 #[derive(Serialize)]
 struct Choice {
@@ -27,7 +23,7 @@ struct Choice {
 pub fn choices() -> Result<JsValue, JsValue> {
     let parts = Part::ALL.map(|part| json!({"value": part, "label": part.label()}));
     plain(&json!({
-        "training": TrainConfig { preview_every: PREVIEW_EVERY, ..TrainConfig::default() },
+        "training": TrainConfig::default(),
         "pictures": SampleConfig::default(),
         "kind": Kind::ALL.map(|kind| Choice { value: kind.name(), label: kind.label() }),
         "sampler": SamplerKind::ALL.map(|sampler| Choice { value: sampler.name(), label: sampler.label() }),

@@ -46,7 +46,7 @@ impl Generation {
             let label = Label {
                 prompt: &self.prompt,
                 config: &self.config,
-                seed: Some(self.config.seed + self.taken),
+                seed: Some(self.config.seed_of(self.taken)),
                 size: picture.dimensions(),
                 model: &self.model.name,
                 model_hash: self.model.hash.as_deref(),

@@ -4,7 +4,6 @@ use wasm_bindgen::prelude::*;
 
 use super::engine::ModelName;
 use super::{next, png};
-use crate::sample::Label;
 use crate::train::TrainJob;
 
 /// An embedding being learned.
@@ -12,11 +11,13 @@ use crate::train::TrainJob;
 pub struct Training {
     job: TrainJob,
     model: ModelName,
+    /// The embeddings that prompts can use besides the new one: their tokens, and the hashes of their files.
+    embeddings: Vec<(String, String)>,
 }
 
 impl Training {
-    pub(super) fn new(job: TrainJob, model: ModelName) -> Self {
-        Self { job, model }
+    pub(super) fn new(job: TrainJob, model: ModelName, embeddings: Vec<(String, String)>) -> Self {
+        Self { job, model, embeddings }
     }
 }
 
@@ -31,20 +32,8 @@ impl Training {
     /// taken already.
     pub fn preview(&mut self) -> Result<Option<Vec<u8>>, JsValue> {
         let Some((step, picture)) = self.job.take_preview() else { return Ok(None) };
-        let config = self.job.preview_config();
-        let embedding = self.job.embedding();
-        let label = Label {
-            prompt: self.job.preview_prompt(),
-            config,
-            seed: Some(config.seed),
-            size: picture.dimensions(),
-            model: &self.model.name,
-            model_hash: self.model.hash.as_deref(),
-            embeddings: &[(embedding.token.clone(), embedding.hash())],
-        };
-        let mut text = label.text();
-        text.push(("training step".to_owned(), step.to_string()));
-        png(&picture, &text).map(Some)
+        let model = (self.model.name.as_str(), self.model.hash.as_deref());
+        png(&picture, &self.job.preview_label(step, &picture, model, &self.embeddings)).map(Some)
     }
 
     /// Everything that moves, as a file to resume from.

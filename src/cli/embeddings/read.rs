@@ -1,5 +1,7 @@
 //! Embedding files, read and made usable in prompts.
 
+use std::path::Path;
+
 use crate::base::bytes::sha256;
 use crate::base::files;
 use crate::cli::args::Shared;
@@ -8,8 +10,10 @@ use crate::cli::locate;
 use crate::cli::output::Output;
 use crate::embedding::{self, Embedding, FileEmbedding, NamedBy, Reading, Refusal};
 use crate::event::{Event, WarningCode};
+use crate::model::OpenedModel;
 use crate::session::Session;
 use crate::source::fetch::EmbeddingFile;
+use crate::text::{Tokenizers, foreign, scan};
 use crate::{Error, Result};
 
 /// What an embedding file holds.
@@ -50,7 +54,21 @@ pub(in crate::cli) struct EmbeddingArgument {
     /// SHA-256 of its file.
     hash: String,
     /// The file's name for messages.
-    file: String,
+    pub file: String,
+}
+
+impl EmbeddingArgument {
+    /// What in a text was probably meant for this embedding, although it is not its name: the name of its file, or
+    /// something like its token.
+    pub fn meant_in(&self, text: &str) -> Option<String> {
+        let stem = Path::new(&self.file).file_stem().map(|stem| stem.to_string_lossy().into_owned())?;
+        if let Some((_, at)) = scan::occurrences(text, &[stem.as_str()]).next() {
+            return Some(text[at].to_owned());
+        }
+        let words = text.split(|c: char| c.is_whitespace() || ",;:()[]".contains(c));
+        let mut words = words.map(|word| word.trim_end_matches(['.', '!', '?']));
+        words.find(|word| foreign::alike(word, &self.embedding.token)).map(str::to_owned)
+    }
 }
 
 /// An embedding that prompts can use.
@@ -113,6 +131,21 @@ fn choose(file: &EmbeddingFile, name: Option<&str>, out: &mut Output) -> Result<
     }
     let embedding = learned.into_embedding(token.as_deref()).map_err(bad)?;
     Ok(EmbeddingArgument { embedding, hash, file: file.origin.clone() })
+}
+
+/// The tokenizers of a model with some embeddings: what is wrong with one is found out before the model is loaded.
+///
+/// # Errors
+/// Those of [`Session::add_embedding`].
+pub(in crate::cli) fn tokenizers(given: &[EmbeddingArgument], opened: &OpenedModel) -> Result<Tokenizers> {
+    let (mut tokenizers, width) = (opened.tokenizers.clone(), opened.config.word_width());
+    for EmbeddingArgument { embedding, file, .. } in given {
+        if embedding.width() != width {
+            return Err(Error::wrong_width(file, embedding.width(), width));
+        }
+        tokenizers.add_word(&embedding.token, embedding.vectors())?;
+    }
+    Ok(tokenizers)
 }
 
 /// Makes embeddings usable in prompts; warns about those that were learned on a different model.

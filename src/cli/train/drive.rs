@@ -19,7 +19,6 @@ use crate::cli::{exit, panics, settings, wording};
 use crate::embedding::Embedding;
 use crate::event::{Event, WarningCode};
 use crate::gpu;
-use crate::sample::Label;
 use crate::train::{RunState, TrainJob};
 use crate::{Error, Result};
 
@@ -51,7 +50,7 @@ impl<'a> Run<'a> {
         let (path, model) = (&request.folder, &request.model);
         let about = folder::about(request.config(), &request.pictures, &model.name, model.hash.as_deref());
         let settings = settings::of(request.args, request.shared);
-        let mut concerns = request.concerns.clone();
+        let mut concerns = Vec::new();
         concerns.extend(lock.warning.as_ref().map(|text| Event::warning(WarningCode::NoLock, text)));
         let (folder, keeper) = match resumable {
             Some(ResumableRun { state, warning, keeper }) => {
@@ -76,17 +75,30 @@ impl<'a> Run<'a> {
             out,
         };
         run.folder.note(&run.request.device.event());
+        // What was found out before the model was loaded has been printed.
+        for event in &run.request.concerns.clone() {
+            run.note(event)?;
+        }
         concerns.iter().try_for_each(|event| run.report(event))?;
         Ok(run)
     }
 
-    /// Reports an event to everybody.
+    /// Reports an event to everybody, once if it was known before the run.
     pub fn report(&mut self, event: &Event) -> Result<()> {
-        self.bug_report().note(event);
-        if let Some(trouble) = self.folder.note(event) {
-            self.out.event(&trouble)?;
+        if matches!(event, Event::Warning { .. }) && self.request.concerns.contains(event) {
+            return Ok(());
         }
+        self.note(event)?;
         self.out.event(event)
+    }
+
+    /// Writes an event into the run's log and keeps it for a bug report.
+    fn note(&mut self, event: &Event) -> Result<()> {
+        self.bug_report().note(event);
+        match self.folder.note(event) {
+            Some(trouble) => self.out.event(&trouble),
+            None => Ok(()),
+        }
     }
 
     pub fn bug_report(&self) -> MutexGuard<'_, BugReport> {
@@ -226,21 +238,8 @@ impl<'a> Run<'a> {
     /// Saves the preview that is ready.
     fn save_preview(&mut self, step: u32) -> Result<()> {
         let Some((_, picture)) = self.job.take_preview() else { return Ok(()) };
-        let embedding = self.embedding();
-        let mut embeddings = read::hashes(&self.embeddings);
-        embeddings.push((embedding.token.clone(), embedding.hash()));
-        let config = self.job.preview_config();
-        let label = Label {
-            prompt: self.job.preview_prompt(),
-            config,
-            seed: Some(config.seed),
-            size: picture.dimensions(),
-            model: &self.request.model.name,
-            model_hash: self.request.model.hash.as_deref(),
-            embeddings: &embeddings,
-        };
-        let mut text = label.text();
-        text.push(("training step".to_owned(), step.to_string()));
+        let model = (self.request.model.name.as_str(), self.request.model.hash.as_deref());
+        let text = self.job.preview_label(step, &picture, model, &read::hashes(&self.embeddings));
         match self.folder.save_preview(step, &picture, &text) {
             Ok(path) => self.report(&Event::Preview { step, path: Some(path.display().to_string()) }),
             Err(error) => self.report(&Event::warning(WarningCode::NoPreview, format!("{error}; training continues"))),

@@ -29,9 +29,6 @@ struct Timings {
 
 /// Tries two steps, and prints what the run would do and what it would take.
 pub(super) async fn run(mut request: Request<'_>, out: &mut Output) -> Result<()> {
-    for event in &request.concerns {
-        out.event(event)?;
-    }
     let config = request.config();
     let (session, _) = request.session(out).await?;
     // The trial has no previews: what they need stays in memory as it will in the run, which the measurement is of.

@@ -8,7 +8,7 @@ use super::lock::Lock;
 use super::pictures;
 use super::state_files::ResumableRun;
 use crate::base::files;
-use crate::cli::args::{OnDeviceLost, Shared, TrainArgs};
+use crate::cli::args::{Captions, OnDeviceLost, Shared, TrainArgs};
 use crate::cli::embeddings::read::{self, ActiveEmbedding, EmbeddingArgument};
 use crate::cli::load::{self, ModelId};
 use crate::cli::locate;
@@ -16,11 +16,12 @@ use crate::cli::outlook::Outlook;
 use crate::cli::output::Output;
 use crate::cli::panics;
 use crate::config::TrainConfig;
-use crate::event::Event;
+use crate::event::{Event, WarningCode};
 use crate::gpu::{self, Chosen};
 use crate::model::{Loading, ModelConfig, OpenedModel};
 use crate::plan::{self, MemoryPlan, WeightBytes};
 use crate::session::Session;
+use crate::text::ClipTokenizer;
 use crate::train::{RunState, TrainInput, TrainJob};
 use crate::{Error, Result};
 
@@ -36,7 +37,7 @@ pub(super) struct Request<'a> {
     input: TrainInput,
     /// The names of the pictures.
     pub pictures: Vec<String>,
-    /// What the user should know about what was read.
+    /// What the user should know about what was read and asked for: reported, for the run's log.
     pub concerns: Vec<Event>,
     pub folder: PathBuf,
     /// Ours until the end; none for a dry run, which writes nothing.
@@ -58,18 +59,22 @@ impl<'a> Request<'a> {
     /// What is wrong with the options, the model, the embeddings, the pictures or the folder.
     pub async fn prepare(args: &'a TrainArgs, shared: &'a Shared, out: &mut Output) -> Result<Self> {
         let config = &args.config;
+        crate::train::check_numbers(config)?;
         let device = gpu::choose(shared.device)?;
         let opened = locate::model_for(shared, &Outlook::new(shared, &device, &planned(config)), out).await?;
         let embeddings = read::given(&args.embeddings, shared, out).await?;
-        let mut tokenizers = opened.tokenizers.clone();
-        for given in &embeddings {
-            tokenizers.add_word(&given.embedding.token, given.embedding.vectors())?;
-        }
+        let mut tokenizers = read::tokenizers(&embeddings, &opened)?;
         let init = pictures::init(config.init.as_deref())?;
         crate::train::check(config, &init, &opened.config, tokenizers.first())?;
         tokenizers.add_word(&config.token, config.vectors as usize)?;
         let side = crate::train::side(config, &opened.config);
-        let (input, concerns) = pictures::gather(args, init, side)?;
+        let (input, mut concerns) = pictures::gather(args, init, side)?;
+        if let Some(replay) = &input.replay {
+            replay.check(config, &opened.config)?;
+        }
+        concerns.extend(crate::train::concerns(config, &input, &tokenizers)?);
+        concerns.extend(idle_options(args, &device));
+        concerns.extend(unused(config, &input, &embeddings, tokenizers.first()));
         let folder = args.out.clone().unwrap_or_else(|| default_folder(&config.token));
         files::check_writable(&folder)?;
         if let Some(record) = &args.record {
@@ -77,7 +82,13 @@ impl<'a> Request<'a> {
         }
         let lock = if args.dry_run { None } else { Some(Lock::take(&folder)?) };
         let resumable = folder::find(&folder, args.overwrite, args.resume)?;
+        if resumable.is_some() && args.record.is_some() {
+            let text =
+                "a run that resumes cannot be recorded: the choices of its first steps are gone; leave out --record";
+            return Err(Error::Usage(text.to_owned()));
+        }
         out.event(&device.event())?;
+        concerns.iter().try_for_each(|event| out.event(event))?;
         Ok(Self {
             model: ModelId::named(&*opened.source),
             pictures: input.pictures.iter().map(|picture| picture.picture.name.clone()).collect(),
@@ -154,14 +165,53 @@ impl<'a> Request<'a> {
 }
 
 /// How much memory a run will need.
-fn planned(config: &TrainConfig) -> impl Fn(&ModelConfig, WeightBytes, bool) -> MemoryPlan {
+fn planned(config: &TrainConfig) -> impl Fn(&ModelConfig, WeightBytes, bool) -> Result<MemoryPlan> {
     move |model, weights, on_cpu| {
+        crate::train::check_side(config, model)?;
         let side = crate::train::side(config, model);
         let job = plan::Job { height: side, width: side, batch: config.batch_size };
         let recompute = crate::train::recomputes(config, model);
         let previews = (config.preview_every > 0).then(|| plan::Job::preview(model));
-        MemoryPlan::training(model, weights, job, recompute, previews, on_cpu)
+        Ok(MemoryPlan::training(model, weights, job, recompute, previews, on_cpu))
     }
+}
+
+/// Options of this command that others make useless.
+fn idle_options(args: &TrainArgs, device: &Chosen) -> Vec<Event> {
+    let mut idle = Vec::new();
+    if args.on_device_lost == OnDeviceLost::Resume && device.kind == "cpu" {
+        idle.push("--on-device-lost resume has no effect: the processor is not lost as a GPU may be");
+    }
+    if args.dry_run && args.record.is_some() {
+        idle.push("--record has no effect: a dry run writes nothing");
+    }
+    if args.captions == Captions::On && args.pictures.is_empty() && args.unseen.is_empty() {
+        idle.push("--captions on has no effect: there are no pictures");
+    }
+    if args.template.is_some() && args.replay.is_some() {
+        idle.push("--template has no effect: the sentences come from --replay");
+    }
+    idle.into_iter().map(|text| Event::warning(WarningCode::NoEffect, text)).collect()
+}
+
+/// Warnings about embeddings that were given and are in no sentence of the run.
+fn unused(
+    config: &TrainConfig,
+    input: &TrainInput,
+    given: &[EmbeddingArgument],
+    tokenizer: &ClipTokenizer,
+) -> Vec<Event> {
+    let texts = crate::train::texts(config, input);
+    let named: Vec<&str> = texts.iter().flat_map(|text| tokenizer.named(text)).collect();
+    let given = given.iter().filter(|given| !named.contains(&given.embedding.token.as_str()));
+    let warned = given.map(|given| {
+        let (token, file) = (&given.embedding.token, &given.file);
+        let text = format!(
+            "the embedding {token:?} ({file}) is in no caption and not in the prompt of the previews, so it is not used"
+        );
+        Event::warning(WarningCode::UnusedEmbedding, text)
+    });
+    warned.collect()
 }
 
 /// Refuses a file of choices that cannot be written.

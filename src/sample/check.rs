@@ -1,0 +1,216 @@
+//! Which settings pictures can be made with, and what about them and a prompt a user should know: all of it without
+//! weights, so that a front end can ask before it loads them. A job asks for those that do not.
+
+use super::LONGEST_SIDE;
+use crate::config::SampleConfig;
+use crate::event::{Event, WarningCode};
+use crate::model::ModelConfig;
+use crate::schedule::Sampler;
+use crate::setting::Setting;
+use crate::text::foreign::foreign_syntax;
+use crate::text::{ClipTokenizer, Tokenizers, Tokens};
+use crate::{Error, Result};
+
+/// Pictures that are asked for at once, and those that are denoised together: more is a slip of the finger.
+const MOST_PICTURES: u32 = 10_000;
+const MOST_TOGETHER: u32 = 1024;
+/// Beyond this all guidance gives noise, or numbers that are not finite.
+const MOST_GUIDANCE: f64 = 1000.0;
+
+/// Refuses numbers that are out of range for every model.
+///
+/// # Errors
+/// [`Error::OutOfRange`].
+pub fn check_numbers(config: &SampleConfig) -> Result<()> {
+    let refused = |setting, given: String, rule: String| Err(Error::OutOfRange { setting, given, rule });
+    let counts = [
+        (Setting::Count, Some(config.count), MOST_PICTURES),
+        (Setting::BatchSize, Some(config.batch_size), MOST_TOGETHER),
+        (Setting::Steps, Some(config.steps), u32::MAX),
+        (Setting::Width, config.width, LONGEST_SIDE),
+        (Setting::Height, config.height, LONGEST_SIDE),
+    ];
+    for (setting, value, most) in counts {
+        if let Some(value) = value.filter(|value| *value == 0 || *value > most) {
+            let up_to = if most == u32::MAX { String::new() } else { format!(", and at most {most}") };
+            return refused(setting, value.to_string(), format!("at least 1{up_to}"));
+        }
+    }
+    if !(0.0..=MOST_GUIDANCE).contains(&config.guidance) {
+        let rule = format!("a number from 0 to {MOST_GUIDANCE}; up to 1 guidance is off");
+        return refused(Setting::Guidance, config.guidance.to_string(), rule);
+    }
+    let last = u64::MAX - u64::from(config.count - 1);
+    if config.seed > last {
+        let rule = format!("at most {last} for {} {}, whose seeds count up", Setting::Count, config.count);
+        return refused(Setting::Seed, config.seed.to_string(), rule);
+    }
+    Ok(())
+}
+
+/// Refuses settings that do not make sense for a model; gives the height and width of the latents.
+///
+/// # Errors
+/// [`Error::OutOfRange`], [`Error::Usage`].
+pub fn check(config: &SampleConfig, model: &ModelConfig) -> Result<[usize; 2]> {
+    check_numbers(config)?;
+    let (step, own) = (model.size_step(), model.resolution());
+    let side = |given: Option<u32>, setting: Setting| {
+        let side = given.unwrap_or(own);
+        if side.is_multiple_of(step) && side <= LONGEST_SIDE {
+            return Ok(side as usize / model.vae.pixels_per_latent());
+        }
+        let rule = format!("a multiple of {step} up to {LONGEST_SIDE} for this model");
+        Err(Error::OutOfRange { setting, given: side.to_string(), rule })
+    };
+    // The width first: where a front end sets both as one, that is the one it has a name for.
+    let width = side(config.width, Setting::Width)?;
+    let size = [side(config.height, Setting::Height)?, width];
+    Sampler::new(config.sampler, config.karras, &model.scheduler, config.steps as usize)?;
+    Ok(size)
+}
+
+/// Refuses noise, `[count, 4, h, w]`, that does not fit what is to be made from it.
+///
+/// # Errors
+/// [`Error::Usage`], and those of [`check`].
+pub fn check_latents(shape: [usize; 4], config: &SampleConfig, model: &ModelConfig) -> Result<()> {
+    let [height, width] = check(config, model)?;
+    let expected = [config.count as usize, model.vae.latent_channels, height, width];
+    if shape == expected {
+        return Ok(());
+    }
+    Err(Error::Usage(format!("the latents are {shape:?}, this generation needs {expected:?}")))
+}
+
+/// What about the settings and a prompt a user should know; `others` are embeddings that are at hand besides those that
+/// the tokenizers know.
+pub fn concerns(prompt: &str, config: &SampleConfig, tokenizers: &Tokenizers, others: &[String]) -> Vec<Event> {
+    let mut events = without_effect(config);
+    events.extend(about_prompt("prompt", prompt, tokenizers.first(), others));
+    if config.is_guided() {
+        events.extend(about_prompt("negative prompt", &config.negative_prompt, tokenizers.first(), others));
+    }
+    events
+}
+
+/// Settings that others make useless.
+fn without_effect(config: &SampleConfig) -> Vec<Event> {
+    let mut events = Vec::new();
+    let mut idle = |text: String| events.push(Event::warning(WarningCode::NoEffect, text));
+    if !config.negative_prompt.trim().is_empty() && !config.is_guided() {
+        let (negative, guidance) = (Setting::NegativePrompt, Setting::Guidance);
+        let value = config.guidance;
+        idle(format!("{negative} has no effect: with {guidance} {value} guidance is off (it is on above 1)"));
+    }
+    if config.batch_size != SampleConfig::default().batch_size && config.batch_size > config.count {
+        let (batch, count) = (Setting::BatchSize, Setting::Count);
+        idle(format!(
+            "{batch} {} has no effect: of {count} {}, no more are made together",
+            config.batch_size, config.count
+        ));
+    }
+    events
+}
+
+/// What of a prompt is not what it may be meant to be; `what` is what to call it.
+pub fn about_prompt(what: &str, prompt: &str, tokenizer: &ClipTokenizer, others: &[String]) -> Vec<Event> {
+    let mut events = Vec::new();
+    for (name, nearest) in tokenizer.unknown_names(prompt, others) {
+        let advice = nearest.map_or_else(
+            || format!("give its file with {}", Setting::Embedding),
+            |nearest| format!("did you mean {nearest:?}?"),
+        );
+        let text = format!(
+            "{name:?} in the {what} is not an embedding that was given or is kept, so it is read as plain text; {advice}"
+        );
+        events.push(Event::warning(WarningCode::UnknownEmbedding, text));
+    }
+    let foreign: Vec<String> = foreign_syntax(prompt).iter().map(ToString::to_string).collect();
+    if !foreign.is_empty() {
+        let (foreign, is) = (foreign.join(", "), if foreign.len() == 1 { "is" } else { "are" });
+        let text = format!("in the {what}, {foreign} {is} plain text here: what other programs read in it is not done");
+        events.push(Event::warning(WarningCode::PromptSyntax, text));
+    }
+    events.extend(cut(what, &tokenizer.prompt(prompt)));
+    events
+}
+
+/// A warning for a prompt that was cut.
+fn cut(what: &str, prompt: &Tokens) -> Option<Event> {
+    let fallen = prompt.fallen.as_ref()?;
+    let (room, had) = (prompt.ids.len() - 2, prompt.length);
+    let text = format!("the {what} is {had} tokens but only {room} fit; these words were left out: {fallen:?}");
+    Some(Event::warning(WarningCode::PromptCut, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::SamplerKind;
+    use crate::model::OpenedModel;
+    use std::rc::Rc;
+
+    fn opened() -> OpenedModel {
+        pollster::block_on(OpenedModel::read(Rc::new(crate::mini::source()))).unwrap()
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_the_setting_and_the_rule() {
+        let (model, usual) = (opened().config, SampleConfig::default());
+        let refused = |config: SampleConfig, part: &str| {
+            let said = check(&config, &model).expect_err(part).to_string();
+            assert!(said.contains(part), "{said}");
+        };
+        for guidance in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0, -0.001, 1e9] {
+            refused(SampleConfig { guidance, ..usual.clone() }, "guidance");
+        }
+        for bad in [0, 10, 4100, u32::MAX] {
+            refused(SampleConfig { width: Some(bad), ..usual.clone() }, "width");
+            refused(SampleConfig { height: Some(bad), ..usual.clone() }, "height");
+        }
+        for bad in [0, 1001, u32::MAX] {
+            refused(SampleConfig { steps: bad, ..usual.clone() }, "steps");
+        }
+        for bad in [0, u32::MAX] {
+            refused(SampleConfig { count: bad, ..usual.clone() }, "count");
+            refused(SampleConfig { batch_size: bad, ..usual.clone() }, "batch-size");
+        }
+        refused(SampleConfig { karras: true, sampler: SamplerKind::Ddim, ..usual.clone() }, "karras");
+        refused(SampleConfig { seed: u64::MAX, count: 2, ..usual.clone() }, "18446744073709551614");
+        for good in [
+            SampleConfig { seed: u64::MAX, ..usual.clone() },
+            SampleConfig { guidance: 0.0, ..usual.clone() },
+            SampleConfig { width: Some(4), height: Some(68), ..usual.clone() },
+        ] {
+            check(&good, &model).unwrap();
+        }
+        assert_eq!(check(&SampleConfig { width: Some(72), ..usual }, &model).unwrap(), [16, 18]);
+    }
+
+    #[test]
+    fn what_others_make_useless_is_said_and_nothing_else() {
+        let mut tokenizers = opened().tokenizers;
+        tokenizers.add_word("<my-fox>", 2).unwrap();
+        let said = |prompt: &str, config: &SampleConfig| {
+            let events = concerns(prompt, config, &tokenizers, &["<kept-cow>".to_owned()]);
+            let codes = events.iter().map(|event| match event {
+                Event::Warning { code, .. } => code.code(),
+                other => panic!("{other:?}"),
+            });
+            codes.collect::<Vec<_>>().join(" ")
+        };
+        let events = concerns("<keptcow>", &SampleConfig::default(), &tokenizers, &["<kept-cow>".to_owned()]);
+        assert!(format!("{events:?}").contains("<kept-cow>"), "{events:?}");
+        let usual = SampleConfig::default();
+        assert_eq!(said("a <my-fox> and a <3 heart", &usual), "");
+        assert_eq!(said("a <myfox>, (red:1.2) BREAK", &usual), "unknown-embedding prompt-syntax");
+        let negative = SampleConfig { negative_prompt: "<blur>".to_owned(), ..usual.clone() };
+        assert_eq!(said("a", &negative), "unknown-embedding");
+        for guidance in [0.0, 0.5, 1.0] {
+            assert_eq!(said("a", &SampleConfig { guidance, ..negative.clone() }), "no-effect");
+        }
+        assert_eq!(said("a", &SampleConfig { batch_size: 8, count: 2, ..usual.clone() }), "no-effect");
+        assert_eq!(said("a", &SampleConfig { batch_size: 1, count: 2, ..usual }), "");
+    }
+}

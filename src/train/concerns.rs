@@ -1,0 +1,384 @@
+//! What a user should know about a run before it begins: settings without effect beside the others, sentences without
+//! room for the embedding, previews that cannot show it. All of it without weights, so that a front end can ask before it
+//! loads them; a job reports it too.
+
+use std::collections::BTreeSet;
+
+use super::previews;
+use super::templates::{fill, templates};
+use super::{TrainInput, TrainPicture};
+use crate::config::{Framing, Recipe, TrainConfig, option_name};
+use crate::event::{Event, WarningCode};
+use crate::sample::about_prompt;
+use crate::setting::Setting;
+use crate::text::{ClipTokenizer, Tokenizers};
+use crate::{Error, Result};
+
+/// What a user should know, given tokenizers that know the new token.
+///
+/// # Errors
+/// [`Error::Usage`] if no sentence has room for the embedding: nothing could be learned.
+pub fn concerns(config: &TrainConfig, input: &TrainInput, tokenizers: &Tokenizers) -> Result<Vec<Event>> {
+    let mut events = Vec::new();
+    events.extend(peak(config));
+    let idle = idle_settings(config).into_iter().chain(idle_inputs(config, input));
+    events.extend(idle.map(|text| Event::warning(WarningCode::NoEffect, text)));
+    events.extend(about_sentences(config, input, tokenizers.first())?);
+    events.extend(about_previews(config, tokenizers.first()));
+    Ok(events)
+}
+
+/// A warning about a learning rate that is still rising when the run ends.
+fn peak(config: &TrainConfig) -> Option<Event> {
+    let (warmup, steps) = (config.warmup, config.steps);
+    (warmup >= steps).then(|| {
+        let text = format!(
+            "the learning rate never reaches its peak: {} is {warmup}, and the run has {steps} {}",
+            Setting::Warmup,
+            Setting::Steps
+        );
+        Event::warning(WarningCode::PeakNotReached, text)
+    })
+}
+
+/// Settings that others make useless.
+fn idle_settings(config: &TrainConfig) -> Vec<String> {
+    let usual = TrainConfig::default();
+    let mut idle = Vec::new();
+    let recipe = format!("{} is {}", Setting::Recipe, option_name(&config.recipe));
+    let of_the_other: &[(Setting, bool)] = match config.recipe {
+        Recipe::Adamw => &[(Setting::Kappa, config.kappa != usual.kappa)],
+        Recipe::Direction => &[
+            (Setting::Beta2, config.beta2 != usual.beta2),
+            (Setting::Eps, config.eps != usual.eps),
+            (Setting::WeightDecay, config.weight_decay != usual.weight_decay),
+        ],
+    };
+    let given = of_the_other.iter().filter(|(_, given)| *given);
+    idle.extend(given.map(|(setting, _)| format!("{setting} has no effect: {recipe}")));
+    for (setting, every, usual) in [
+        (Setting::EvalEvery, config.eval_every, usual.eval_every),
+        (Setting::PreviewEvery, config.preview_every, usual.preview_every),
+        (Setting::SaveEvery, config.save_every, usual.save_every),
+    ] {
+        if every > config.steps && every != usual {
+            let steps = config.steps;
+            idle.push(format!("{setting} {every} has no effect: the run ends after {steps} steps"));
+        }
+    }
+    idle.extend(idle_stopping(config, &usual));
+    if config.preview_every == 0 && config.preview_prompt.is_some() {
+        idle.push(format!("{} has no effect: {} 0 makes no previews", Setting::PreviewPrompt, Setting::PreviewEvery));
+    }
+    idle
+}
+
+/// Settings of early stopping, and what it makes useless.
+fn idle_stopping(config: &TrainConfig, usual: &TrainConfig) -> Vec<String> {
+    let stop = Setting::EarlyStop;
+    let (window, steps) = (config.early_stop_window, config.steps);
+    if config.early_stop {
+        let every = config.eval_every != usual.eval_every && config.eval_every != 1;
+        let every = every.then(|| format!("{} has no effect: {stop} evaluates after every step", Setting::EvalEvery));
+        // One evaluation is made before the first step.
+        let never = (u64::from(window) > u64::from(steps) + 1).then(|| {
+            let (name, steps_name) = (Setting::EarlyStopWindow, Setting::Steps);
+            format!(
+                "{stop} has no effect: it looks at {window} evaluations, and a run of {steps} steps has {}: \
+                 give a smaller {name}, or more {steps_name}",
+                u64::from(steps) + 1
+            )
+        });
+        return every.into_iter().chain(never).collect();
+    }
+    let given = [
+        (Setting::EarlyStopWindow, window != usual.early_stop_window),
+        (Setting::EarlyStopThreshold, config.early_stop_threshold != usual.early_stop_threshold),
+    ];
+    let given = given.into_iter().filter(|(_, given)| *given);
+    given.map(|(setting, _)| format!("{setting} has no effect without {stop}")).collect()
+}
+
+/// Settings and sentences that the pictures and their captions make useless.
+fn idle_inputs(config: &TrainConfig, input: &TrainInput) -> Vec<String> {
+    let usual = TrainConfig::default();
+    let mut idle = Vec::new();
+    let pictures = || input.pictures.iter().chain(&input.unseen);
+    let captioned = !input.pictures.is_empty() && pictures().all(|picture| picture.caption.is_some());
+    if captioned && input.templates.is_some() {
+        idle.push("the sentences of the template have no effect: every picture has a caption of its own".to_owned());
+    }
+    let previewed = config.preview_every > 0 && config.preview_prompt.is_none();
+    if config.kind != usual.kind && (captioned || input.templates.is_some()) && !previewed {
+        let (kind, sentences) = (Setting::Kind, if captioned { "captions" } else { "sentences of the template" });
+        idle.push(format!("{kind} {} has no effect: the {sentences} are used as they are", config.kind.name()));
+    }
+    let square = |picture: &TrainPicture| picture.picture.pixels.width() == picture.picture.pixels.height();
+    if config.framing != usual.framing && !input.pictures.is_empty() && pictures().all(square) {
+        let framing = match config.framing {
+            Framing::Crop => "crop",
+            Framing::Fit => "fit",
+        };
+        idle.push(format!("{} {framing} has no effect: every picture is square", Setting::Framing));
+    }
+    if input.pictures.is_empty() && config.early_stop {
+        idle.push(format!("{} has no effect: without pictures there is no evaluation", Setting::EarlyStop));
+    }
+    idle
+}
+
+/// Every text that a run reads: its sentences, and the prompt of its previews.
+pub fn texts(config: &TrainConfig, input: &TrainInput) -> Vec<String> {
+    let mut texts: Vec<String> = sentences(config, input).into_iter().map(|sentence| sentence.text).collect();
+    texts.extend(input.unseen.iter().filter_map(|picture| Some(fill(picture.caption.as_ref()?, &config.token))));
+    texts.extend((config.preview_every > 0).then(|| previews::prompt(config)));
+    texts
+}
+
+/// A sentence that may be drawn for a picture.
+struct Sentence {
+    text: String,
+    /// What to call it in a message.
+    name: String,
+}
+
+/// The sentences that are learned from: those of a replay, or the captions, and the templates for pictures without.
+fn sentences(config: &TrainConfig, input: &TrainInput) -> Vec<Sentence> {
+    if let Some(replay) = &input.replay {
+        let captions: BTreeSet<&str> = replay.captions(config.steps).collect();
+        let named = |text: &str| Sentence {
+            text: text.to_owned(),
+            name: format!("the caption {:?} of the replay", shortened(text)),
+        };
+        return captions.into_iter().map(named).collect();
+    }
+    let captions = input.pictures.iter().filter_map(|picture| {
+        let text = fill(picture.caption.as_ref()?, &config.token);
+        Some(Sentence { text, name: format!("the caption of {}", picture.picture.name) })
+    });
+    let mut sentences: Vec<Sentence> = captions.collect();
+    if input.pictures.iter().any(|picture| picture.caption.is_none()) {
+        let built_in = || templates(config.kind).iter().map(|template| (*template).to_owned()).collect();
+        let templates: Vec<String> = input.templates.clone().unwrap_or_else(built_in);
+        sentences.extend(templates.iter().map(|template| {
+            let name = format!("the sentence {:?}", shortened(template));
+            Sentence { text: fill(template, &config.token), name }
+        }));
+    }
+    sentences
+}
+
+fn shortened(text: &str) -> String {
+    let mut shown: String = text.chars().take(60).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// Warnings about sentences that the embedding is not in, and about what they name that nobody knows.
+fn about_sentences(config: &TrainConfig, input: &TrainInput, tokenizer: &ClipTokenizer) -> Result<Vec<Event>> {
+    let token = &config.token;
+    let sentences = sentences(config, input);
+    let learned_from = |sentence: &&Sentence| tokenizer.prompt(&sentence.text).words.contains(token);
+    let lacking: Vec<&Sentence> = sentences.iter().filter(|sentence| !learned_from(sentence)).collect();
+    if !sentences.is_empty() && lacking.len() == sentences.len() {
+        return Err(Error::Usage(no_room(config, &sentences, tokenizer)));
+    }
+    let mut events = Vec::new();
+    if let [first, ..] = lacking.as_slice() {
+        let named = tokenizer.named(&first.text).contains(&token.as_str());
+        let room = tokenizer.length() - 2;
+        let why = if named {
+            format!(
+                "has no room for {token} ({} vectors) behind the text before it (a prompt takes {room} tokens)",
+                config.vectors
+            )
+        } else {
+            format!("does not have {token} in it")
+        };
+        let (what, count) = (&first.name, lacking.len());
+        let and_more = if count > 1 { format!(" (and so it is with {} more)", count - 1) } else { String::new() };
+        let text = format!("{what} {why}{and_more}: nothing is learned from it; shorten or correct it");
+        events.push(Event::warning(WarningCode::CaptionWithoutEmbedding, text));
+    }
+    for sentence in &sentences {
+        let unknown = tokenizer.unknown_names(&sentence.text, &[]);
+        if let Some((name, _)) = unknown.first() {
+            let text = format!(
+                "{name:?} in {} is not an embedding that was given, so it is read as plain text; give its file with {}",
+                sentence.name,
+                Setting::Embedding
+            );
+            events.push(Event::warning(WarningCode::UnknownEmbedding, text));
+            break;
+        }
+    }
+    Ok(events)
+}
+
+/// Why nothing can be learned: no sentence holds the token. Says how many vectors would fit.
+fn no_room(config: &TrainConfig, sentences: &[Sentence], tokenizer: &ClipTokenizer) -> String {
+    let token = &config.token;
+    let room = tokenizer.length() - 2;
+    let before = |sentence: &Sentence| {
+        let at = tokenizer.place_of(&sentence.text, token)?;
+        Some(tokenizer.prompt(&sentence.text[..at]).length)
+    };
+    let Some((fewest, sentence)) =
+        sentences.iter().filter_map(|sentence| Some((before(sentence)?, sentence))).min_by_key(|(before, _)| *before)
+    else {
+        return format!("no caption has {token} in it, so nothing can be learned");
+    };
+    let has = |count: usize, what: &str| if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") };
+    let (vectors, most) = (config.vectors as usize, room.saturating_sub(fewest));
+    let advice = if most > 0 {
+        format!("set {} at most {most}, or move {token} nearer to the beginning", Setting::Vectors)
+    } else {
+        format!("move {token} nearer to the beginning, or shorten them")
+    };
+    format!(
+        "no caption has room for {token}, which takes {}: a prompt has {room} tokens, and even in {} {} come before it; {advice}",
+        has(vectors, "token"),
+        sentence.name,
+        has(fewest, "token"),
+    )
+}
+
+/// A warning about previews that do not show the embedding. and about what else their prompt is not.
+fn about_previews(config: &TrainConfig, tokenizer: &ClipTokenizer) -> Vec<Event> {
+    if config.preview_every == 0 {
+        return Vec::new();
+    }
+    let (token, prompt) = (&config.token, previews::prompt(config));
+    let mut events = about_prompt("preview prompt", &prompt, tokenizer, &[]);
+    if !tokenizer.prompt(&prompt).words.contains(token) {
+        let why = if tokenizer.named(&prompt).contains(&token.as_str()) {
+            format!("has no room for {token} ({} vectors)", config.vectors)
+        } else {
+            format!("does not have {token} in it")
+        };
+        let text = format!("the prompt of the previews {why}, so they cannot show what is learned: {prompt:?}");
+        events.push(Event::warning(WarningCode::PreviewWithoutEmbedding, text));
+    }
+    events
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::Picture;
+    use crate::model::OpenedModel;
+    use std::rc::Rc;
+
+    fn tokenizers(config: &TrainConfig) -> Tokenizers {
+        let opened = pollster::block_on(OpenedModel::read(Rc::new(crate::mini::source()))).unwrap();
+        let mut tokenizers = opened.tokenizers;
+        tokenizers.add_word(&config.token, config.vectors as usize).unwrap();
+        tokenizers
+    }
+
+    fn picture(size: (u32, u32), caption: Option<&str>) -> TrainPicture {
+        let pixels = image::RgbImage::new(size.0, size.1);
+        let picture = Picture::new("zubi.png", pixels);
+        TrainPicture { picture, caption: caption.map(str::to_owned), weights: None }
+    }
+
+    fn usual() -> TrainConfig {
+        TrainConfig { token: "<zubi>".to_owned(), ..TrainConfig::default() }
+    }
+
+    fn input(caption: Option<&str>) -> TrainInput {
+        TrainInput { pictures: vec![picture((4, 3), caption)], ..TrainInput::default() }
+    }
+
+    /// Codes and sentences.
+    fn said(config: &TrainConfig, input: &TrainInput) -> Vec<(WarningCode, String)> {
+        let events = concerns(config, input, &tokenizers(config)).unwrap();
+        let events = events.into_iter().map(|event| match event {
+            Event::Warning { code, text } => (code, text),
+            other => panic!("{other:?}"),
+        });
+        events.collect()
+    }
+
+    #[test]
+    fn usual_settings_are_not_remarked_on() {
+        for config in [
+            usual(),
+            TrainConfig { steps: 3, ..usual() },
+            TrainConfig { recipe: Recipe::Direction, lr: Some(0.2), beta1: Some(0.5), kappa: 0.1, ..usual() },
+            TrainConfig { early_stop: true, early_stop_window: 20, ..usual() },
+            TrainConfig { preview_prompt: Some("a <zubi> in the sun".to_owned()), ..usual() },
+            TrainConfig { kind: crate::config::Kind::Style, framing: Framing::Fit, warmup: 299, ..usual() },
+        ] {
+            assert_eq!(said(&config, &input(None)), [], "{config:?}");
+        }
+        assert_eq!(said(&usual(), &input(Some("a {} on a table"))), []);
+    }
+
+    #[test]
+    fn settings_that_defeat_each_other_are_named() {
+        use WarningCode::{NoEffect, PeakNotReached, PreviewWithoutEmbedding};
+        let kind = crate::config::Kind::Style;
+        let hill = Some("a photo of a hill".to_owned());
+        let cases = [
+            (TrainConfig { warmup: 10, steps: 2, ..usual() }, PeakNotReached, Setting::Warmup),
+            (TrainConfig { warmup: 2, steps: 2, ..usual() }, PeakNotReached, Setting::Warmup),
+            (TrainConfig { kappa: 0.1, ..usual() }, NoEffect, Setting::Kappa),
+            (TrainConfig { recipe: Recipe::Direction, eps: 1e-6, ..usual() }, NoEffect, Setting::Eps),
+            (TrainConfig { recipe: Recipe::Direction, beta2: 0.9, ..usual() }, NoEffect, Setting::Beta2),
+            (TrainConfig { recipe: Recipe::Direction, weight_decay: 0.1, ..usual() }, NoEffect, Setting::WeightDecay),
+            (TrainConfig { eval_every: 301, ..usual() }, NoEffect, Setting::EvalEvery),
+            (TrainConfig { save_every: 400, ..usual() }, NoEffect, Setting::SaveEvery),
+            (TrainConfig { preview_every: 400, ..usual() }, NoEffect, Setting::PreviewEvery),
+            (TrainConfig { early_stop: true, ..usual() }, NoEffect, Setting::EarlyStop),
+            (TrainConfig { early_stop_window: 20, ..usual() }, NoEffect, Setting::EarlyStopWindow),
+            (TrainConfig { early_stop_threshold: 0.2, ..usual() }, NoEffect, Setting::EarlyStopThreshold),
+            (
+                TrainConfig { preview_every: 0, preview_prompt: hill.clone(), ..usual() },
+                NoEffect,
+                Setting::PreviewPrompt,
+            ),
+        ];
+        for (config, code, setting) in cases {
+            let said = said(&config, &input(None));
+            assert!(matches!(&said[..], [(c, text)] if *c == code && text.contains(&setting.to_string())), "{said:?}");
+        }
+        let hill = said(&TrainConfig { preview_prompt: hill, ..usual() }, &input(None));
+        assert!(matches!(&hill[..], [(PreviewWithoutEmbedding, text)] if text.contains("<zubi>")), "{hill:?}");
+        let styled = TrainConfig { kind, preview_every: 0, ..usual() };
+        assert!(said(&styled, &input(Some("a {}")))[0].1.starts_with(&Setting::Kind.to_string()));
+        let both = TrainInput { templates: Some(vec!["a {}".to_owned()]), ..input(Some("my {}")) };
+        assert!(said(&usual(), &both)[0].1.contains("template"));
+        let square = TrainInput { pictures: vec![picture((3, 3), None)], ..TrainInput::default() };
+        let fit = said(&TrainConfig { framing: Framing::Fit, ..usual() }, &square);
+        assert!(fit[0].1.contains("every picture is square"), "{fit:?}");
+    }
+
+    #[test]
+    fn a_sentence_without_room_is_named_and_where_none_has_room_the_run_is_refused() {
+        let long = format!("{}and a {{}}", "a cat and ".repeat(30));
+        let mut some = input(Some("a {} here"));
+        some.pictures.push(picture((4, 3), Some(&long)));
+        let said = said(&usual(), &some);
+        let [(WarningCode::CaptionWithoutEmbedding, text)] = &said[..] else { panic!("{said:?}") };
+        assert!(text.contains("zubi.png") && text.contains("no room for <zubi>"), "{text}");
+        let refused = |config: &TrainConfig, input: &TrainInput| {
+            concerns(config, input, &tokenizers(config)).unwrap_err().to_string()
+        };
+        let text = refused(&usual(), &input(Some(&long)));
+        assert!(text.contains("no caption has room for <zubi>") && text.contains("nearer"), "{text}");
+        // "a photo of a" and its like are the shortest beginnings.
+        let text = refused(&TrainConfig { vectors: 72, ..usual() }, &input(None));
+        assert!(text.contains("at most 71"), "{text}");
+        let fits = TrainConfig { vectors: 60, preview_every: 0, ..usual() };
+        assert_eq!(concerns(&fits, &input(None), &tokenizers(&fits)).unwrap(), []);
+    }
+
+    #[test]
+    fn what_a_caption_names_that_nobody_knows_is_said() {
+        let said = said(&usual(), &input(Some("a {} beside <nobody>")));
+        assert!(matches!(&said[..], [(WarningCode::UnknownEmbedding, text)] if text.contains("<nobody>")), "{said:?}");
+    }
+}
