@@ -3,7 +3,7 @@
 import { drawCurve } from "./curve.js";
 import { BrokenEngine } from "./engine.js";
 import { PicturePicker, pictureItem } from "./pictures.js";
-import { $, announce, ask, call, changed, number, onChange, png, say, span, studio, using } from "./studio.js";
+import { $, add, announce, ask, call, changed, number, onChange, png, say, span, studio, using } from "./studio.js";
 
 /** The description of a saved run; its pictures are beside it, and its state as the engine keeps it. */
 const RUN = "run/run.json";
@@ -161,7 +161,7 @@ async function follow(job, steps) {
   const client = studio.client;
   for await (const event of client.events(job)) {
     if (event.event === "encode") say("train-status", `Picture ${event.done} of ${event.total}: ${event.name}: ${event.prepared}`);
-    if (event.event === "warning") say("learn-problem", event.text);
+    if (event.event === "warning") add("learn-problem", event.text);
     if (event.event === "skipped") say("learn-problem", `Step ${event.step} was skipped: ${event.reason}`);
     if (event.event === "rewound") {
       say("learn-problem", `Training diverged (${event.reason}): restarting from step ${event.to} at half the learning rate.`);

@@ -1,7 +1,7 @@
 // Card 4: prompts become pictures, side by side with and without the learned embeddings.
 
 import { button, pictureItem } from "./pictures.js";
-import { $, announce, ask, call, fileStem, number, onChange, png, save, say, studio, using } from "./studio.js";
+import { $, add, announce, ask, call, fileStem, number, onChange, png, save, say, studio, using } from "./studio.js";
 
 let stopped = false;
 
@@ -11,7 +11,7 @@ async function make(prompt, config) {
   try {
     for await (const event of studio.client.events(job)) {
       if (event.event === "denoise") say("make-status", `${prompt}: step ${event.step} of ${event.of}`);
-      if (event.event === "warning") say("make-problem", event.text);
+      if (event.event === "warning") add("make-problem", event.text);
       if (stopped) return undefined;
     }
     return (await ask("job.pictures", { job }))[0];
@@ -20,13 +20,19 @@ async function make(prompt, config) {
   }
 }
 
+/** The seed of the noise: -1 draws one of those that other programs draw from. */
+function seed() {
+  const typed = number("make-seed");
+  return typed === -1 ? crypto.getRandomValues(new Uint32Array(1))[0] : typed;
+}
+
 async function generate() {
   const prompt = $("prompt").value.trim();
   const side = number("make-side");
   const config = {
     ...(side && { width: side, height: side }),
     "negative-prompt": $("negative").value.trim(), steps: number("make-steps"), guidance: number("guidance"),
-    seed: number("make-seed"), sampler: $("sampler").value,
+    seed: seed(), sampler: $("sampler").value,
   };
   const without = $("compare").checked ? await call("engine.without", prompt) : undefined;
   const prompts = without === undefined ? [prompt] : [prompt, without];

@@ -61,6 +61,12 @@ export function say(place, text) {
   $(place).textContent = text ?? "";
 }
 
+/** Adds a line to what is said at a place: a job may warn of several things, and each is said once. */
+export function add(place, text) {
+  const lines = $(place).textContent.split("\n").filter(Boolean);
+  if (!lines.includes(text)) say(place, [...lines, text].join("\n"));
+}
+
 /** For those who do not see the page: only what changes the state of things. */
 export function announce(text) {
   say("announcer", text);
