@@ -10,6 +10,7 @@ mod help;
 mod kernels;
 mod leftovers;
 mod place;
+mod prompts;
 mod refusals;
 mod resuming;
 mod serving;

@@ -39,7 +39,8 @@ impl Place {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pseudoword"));
         command.current_dir(self.0.path()).args(arguments).stdin(Stdio::null()).env_remove("RUST_BACKTRACE");
-        if !arguments.contains(&"--device") && !arguments.is_empty() {
+        let computes = arguments.first().is_some_and(|first| ["train", "generate", "bench", "doctor"].contains(first));
+        if computes && !arguments.contains(&"--device") {
             command.args(["--device", "cpu"]);
         }
         command

@@ -67,7 +67,7 @@ fn bad_models_and_folders_are_refused_before_the_work() {
     assert!(!place.path("run").exists());
     refused(&place.run(&["generate", "a cat", "--out", &format!("{file}/out.png")]), 7, &["cannot write"]);
     refused(&place.run(&["generate", "a cat", "--out", "cat.jpg"]), 2, &["cat.jpg", "PNG"]);
-    refused(&place.run(&["generate", "a cat", "--steps", "0"]), 2, &["--steps 0", "from 1"]);
+    refused(&place.run(&["generate", "a cat", "--steps", "0"]), 2, &["--steps 0", "at least 1"]);
     refused(&place.run(&["generate", "a cat", "--compare"]), 2, &["--compare", "--embedding"]);
 }
 

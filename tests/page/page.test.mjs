@@ -51,9 +51,9 @@ test("a word is learned over two visits, kept, given away and used", { timeout: 
   assert.equal(await page.evaluate(() => document.activeElement.id), "load");
   await page.keyboard.press("Enter");
   await page.locator("#model-status").getByText("The mini model is ready").waitFor({ timeout: 180_000 });
-  // Defaults and choices are the engine's; what the page shows more often it says itself.
+  // Defaults and choices are the engine's, as the program has them.
   const values = (ids) => page.evaluate((ids) => ids.map((id) => document.getElementById(id).value), ids);
-  assert.deepEqual(await values(["steps", "batch", "vectors", "eval-size", "preview-every", "kind"]), ["300", "4", "2", "16", "50", "object"]);
+  assert.deepEqual(await values(["steps", "batch", "vectors", "eval-size", "preview-every", "kind"]), ["300", "4", "2", "16", "100", "object"]);
   assert.deepEqual(await values(["make-steps", "guidance", "make-seed", "sampler", "make-side"]), ["25", "4", "0", "ddim", ""]);
   assert.deepEqual(await page.locator("#sampler option").allTextContents(), ["DDIM", "PNDM", "Euler", "Euler ancestral", "DPM++ 2M"]);
   await look(page, "loaded");
@@ -128,8 +128,10 @@ test("a word is learned over two visits, kept, given away and used", { timeout: 
   // The engine's rules come in the page's words.
   await page.locator("#make").getByLabel("Side in pixels").fill("8000");
   await page.getByRole("textbox", { name: "Prompt", exact: true }).press("Enter");
-  await page.locator("#make-problem").getByText("\u201cSide in pixels\u201d 8000: it must be a multiple of 16 up to 4096 for this model").waitFor();
+  await page.locator("#make-problem").getByText("\u201cSide in pixels\u201d 8000: it must be at least 1, and at most 4096").waitFor();
   await page.locator("#make").getByLabel("Side in pixels").fill("");
+  assert.ok(!(await page.getByLabel(/Also make it without/).isChecked()), "as in the program");
+  await page.getByLabel(/Also make it without/).check();
   await page.getByRole("textbox", { name: "Prompt", exact: true }).fill("a <peach> on a blue background");
   await page.getByRole("textbox", { name: "Prompt", exact: true }).press("Enter");
   const gallery = page.getByRole("list", { name: "Pictures", exact: true });
