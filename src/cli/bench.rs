@@ -90,6 +90,7 @@ fn planned(args: &BenchArgs) -> impl Fn(&ModelConfig, plan::WeightBytes, bool) -
     let (resolution, batch_size) = (args.resolution, args.batch.iter().copied().max().unwrap_or(1));
     let config = TrainConfig { checkpointing: args.checkpointing, resolution, batch_size, ..TrainConfig::default() };
     move |model, weights, on_cpu| {
+        crate::train::check_side(&config, model)?;
         let side = resolution.unwrap_or_else(|| model.resolution());
         let job = plan::Job { height: side, width: side, batch: batch_size };
         let pictures = Some(plan::Job { batch: 2, ..job });

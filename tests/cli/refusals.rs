@@ -44,7 +44,7 @@ fn bad_words_and_numbers_are_refused_with_advice() {
     refused(&train(&["--steps", "0"]), 2, &["--steps 0", "at least 1"]);
     refused(&train(&["--lr", "NaN"]), 2, &["--lr NaN", "above 0"]);
     refused(&train(&["--lr", "-1"]), 2, &["--lr -1", "above 0"]);
-    refused(&train(&["--resolution", "50"]), 2, &["--resolution 50", "multiple of"]);
+    refused(&train(&["--resolution", "51"]), 2, &["--resolution 51", "multiple of"]);
     refused(&train(&["--init", "nowhere.safetensors"]), 7, &["nowhere.safetensors"]);
     assert!(!place.path("run").exists());
 }
