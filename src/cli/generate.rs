@@ -302,8 +302,7 @@ impl Run<'_> {
                 None => break,
                 // One for all jobs follows in the end.
                 Some(Event::Done { .. }) => {}
-                // Said before the model was loaded.
-                Some(Event::Warning { .. }) => {}
+                Some(Event::Warning { code, .. }) if sample::CONCERNS.contains(&code) => {}
                 Some(event) => {
                     if let Event::Denoise { .. } = event {
                         self.steps += 1;

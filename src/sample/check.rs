@@ -83,6 +83,10 @@ pub fn check_latents(shape: [usize; 4], config: &SampleConfig, model: &ModelConf
     Err(Error::Usage(format!("the latents are {shape:?}, this generation needs {expected:?}")))
 }
 
+/// The codes of what [`concerns`] reports: who asks it before there is a job need not hear of them again.
+pub const CONCERNS: [WarningCode; 4] =
+    [WarningCode::NoEffect, WarningCode::UnknownEmbedding, WarningCode::PromptSyntax, WarningCode::PromptCut];
+
 /// What about the settings and a prompt a user should know; `others` are embeddings that are at hand besides those that
 /// the tokenizers know.
 pub fn concerns(prompt: &str, config: &SampleConfig, tokenizers: &Tokenizers, others: &[String]) -> Vec<Event> {

@@ -21,7 +21,7 @@ use crate::text::{Prompt, Rows, Tokenizers};
 use crate::vae::VaeDecoder;
 use crate::vae::tiling::{self, Map};
 use crate::{Error, Result, ops};
-pub use check::{about_prompt, check, check_latents, check_numbers, concerns};
+pub use check::{CONCERNS, about_prompt, check, check_latents, check_numbers, concerns};
 pub use label::{Label, SOFTWARE, used};
 
 /// The longest side of a picture, in pixels.
