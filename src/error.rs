@@ -346,6 +346,19 @@ impl Error {
         }
     }
 
+    /// As [`Error::worded`], line by line: only what is listed stands on a line of its own. A front end that shows text
+    /// line by line cannot mistake an end of line in a file's name for one of ours.
+    pub fn worded_lines(&self, wording: Wording<'_>) -> Vec<String> {
+        let text = self.worded(wording);
+        let listed = match self {
+            Error::BadWeights { problems: lines, .. } | Error::Changed { changes: lines, .. } => lines.as_slice(),
+            _ => &[],
+        };
+        let head = text.strip_suffix(&worded(&list(listed), wording)).unwrap_or(&text).to_owned();
+        let listed = listed.iter().map(|line| format!("  {}", worded(line, wording)));
+        std::iter::once(head).chain(listed).collect()
+    }
+
     /// What kind of situation this is.
     pub fn kind(&self) -> Kind {
         match self {
@@ -398,6 +411,15 @@ mod tests {
     use super::*;
     use crate::source::Problem;
     use std::io::ErrorKind;
+
+    #[test]
+    fn only_what_is_listed_begins_a_line() {
+        let plain = |setting: Setting| Some(setting.key().to_owned());
+        let bad = Error::BadWeights { file: "a\n  b".to_owned(), problems: vec!["x".to_owned(), "y\nz".to_owned()] };
+        assert_eq!(bad.worded_lines(&plain), ["a\n  b does not fit its configuration:", "  x", "  y\nz"]);
+        let one = Error::Usage("a\nb".to_owned());
+        assert_eq!(one.worded_lines(&plain), ["a\nb"]);
+    }
 
     #[test]
     fn a_full_disk_is_a_kind_of_its_own_wherever_it_is_noticed() {

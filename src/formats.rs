@@ -19,10 +19,11 @@ pub enum Holds {
 /// repository.
 ///
 /// `embedding` has a table of its own, since it depends on nothing else; a test below holds one against the other.
-const ENDINGS: [(&str, &[Holds]); 13] = [
+const ENDINGS: [(&str, &[Holds]); 14] = [
     ("safetensors", &[Holds::Embedding, Holds::Model]),
     ("bin", &[Holds::Embedding]),
     ("pt", &[Holds::Embedding]),
+    ("pti", &[Holds::Embedding]),
     ("png", &[Holds::Embedding, Holds::Picture]),
     ("apng", &[Holds::Picture]),
     ("jpg", &[Holds::Picture]),

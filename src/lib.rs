@@ -49,6 +49,8 @@
 //! | `cli`, `web` | the front ends, which only render [`event`]s |
 
 #![recursion_limit = "256"]
+// What is printed passes `cli::output::terminal`.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod base;
 #[cfg(feature = "native")]

@@ -15,7 +15,7 @@ use crate::source::{Source, read_text};
 use crate::text::{ClipTextConfig, ClipTextModel, ClipTokenizer, Prompt, TextEncoder, Tokenizers, Vocabulary};
 use crate::unet::{Unet, UnetConfig};
 use crate::vae::{VaeConfig, VaeDecoder, VaeEncoder};
-use crate::weights::{Random, Storage, WeightRequest, Weights, files};
+use crate::weights::{Random, Storage, WeightRequest, Weights, files, samples};
 use crate::{Error, Result, gpu};
 
 /// Parameters up to which a model is kept in f32: below this the conversions would cost more than the memory.
@@ -180,6 +180,8 @@ pub struct Model {
     pub fingerprint: String,
     /// SHA-256 of the U-Net's files, if it was asked for.
     pub unet_hash: Option<String>,
+    /// What the U-Net is, in any layout and precision ([`samples`]).
+    pub unet_samples: Option<String>,
     /// Where its tensors live.
     pub device: Device,
     /// The text encoders: one today.
@@ -237,6 +239,7 @@ impl Model {
             name: source.name(),
             fingerprint: fingerprint(&*source).await?,
             unet_hash,
+            unet_samples: samples::of(&*source, Part::Unet).await?,
             device: device.clone(),
             text_encoders,
             unet,
@@ -248,6 +251,11 @@ impl Model {
             model.decoder(events).await?;
         }
         Ok(Rc::new(model))
+    }
+
+    /// The files that it is loaded from.
+    pub fn source(&self) -> &dyn Source {
+        &*self.source
     }
 
     /// Loads the encoder half of the autoencoder.

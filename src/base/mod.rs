@@ -10,3 +10,5 @@ pub mod lock;
 pub mod math;
 #[cfg(feature = "native")]
 pub mod process;
+#[cfg(feature = "native")]
+pub mod text;

@@ -306,6 +306,10 @@ impl Source for Checkpoint {
         self.name.clone()
     }
 
+    fn single_file(&self) -> Option<(&dyn Source, &str)> {
+        Some((&*self.file, &self.path))
+    }
+
     fn length<'a>(&'a self, path: &'a str) -> LocalFuture<'a, Result<Option<u64>>> {
         Box::pin(async move {
             let text = self.texts.get(path).map(|text| text.len() as u64);

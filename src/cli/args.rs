@@ -56,7 +56,8 @@ pub(super) struct Shared {
 }
 
 /// What a U-Net predicts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum Prediction {
     /// The noise
     Epsilon,
@@ -65,7 +66,8 @@ pub(super) enum Prediction {
 }
 
 /// How weights are stored in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum WeightStorage {
     /// Small models in f32; others in f16 on a GPU, and as in the file on the CPU
     #[default]

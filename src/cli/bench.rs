@@ -228,6 +228,6 @@ impl<'a> Report<'a> {
         if let Some(load) = load.filter(|load| *load > BUSY) {
             lines.push(format!("other programs were running (load average {load:.2}): these figures are worth little"));
         }
-        self.out.result(&lines.join("\n"), &self.object)
+        self.out.result(&lines, &self.object)
     }
 }

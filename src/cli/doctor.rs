@@ -73,7 +73,7 @@ pub(super) async fn run(args: &DoctorArgs, shared: &Shared, out: &mut Output) ->
             Ok(())
         }
     };
-    out.result(&lines.join("\n"), &object)?;
+    out.result(&lines, &object)?;
     chosen?;
     ended
 }

@@ -1,7 +1,6 @@
 //! `pseudoword generate`: prompts in, PNG files out.
 
 use std::collections::VecDeque;
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -15,7 +14,7 @@ use super::faults::interrupt::{self, Interrupt};
 use super::load::{self, ModelId};
 use super::locate;
 use super::outlook::Outlook;
-use super::output::Output;
+use super::output::{Output, terminal};
 use crate::base::files;
 use crate::config::{SampleConfig, typed};
 use crate::embedding::Embedding;
@@ -126,7 +125,7 @@ pub(super) async fn run(args: &GenerateArgs, shared: &Shared, out: &mut Output) 
     out.event(&device.event())?;
     let mut session = load::session(&Outlook::new(shared, &device, &planned(&config)), &opened, loading, out).await?;
     model.hash.clone_from(&session.model().unet_hash);
-    let embeddings = read::add_to(&mut session, &embeddings, &model, out)?;
+    let embeddings = read::add_to(&mut session, &embeddings, &model, out).await?;
     let start = |prompt: &str| -> Result<SampleJob> {
         let mut job = session.sample(prompt, &config)?;
         if let Some(Latents { values, shape }) = &latents {
@@ -239,7 +238,7 @@ fn target(args: &GenerateArgs, shared: &Shared, pictures: usize, out: &mut Outpu
         if pictures != 1 {
             return usage("--out - takes one picture: give one prompt and --count 1, or --compare, or a folder");
         }
-        if std::io::stdout().is_terminal() {
+        if terminal::shows_results() {
             return usage(
                 "--out - would write a PNG file to the terminal: redirect it, for example with `> picture.png`",
             );
@@ -367,9 +366,8 @@ impl Run<'_> {
         let path = names.pop_front().ok_or_else(|| Error::Internal("more pictures than names for them".to_owned()))?;
         files::make_folder(files::folder_of(&path))?;
         files::write_whole(&path, &bytes)?;
-        let path = path.display().to_string();
-        self.out.event(&Event::Saved { what: what.to_owned(), path: path.clone() })?;
-        self.out.line(&path)
+        self.out.event(&Event::Saved { what: what.to_owned(), path: path.display().to_string() })?;
+        self.out.path(&path)
     }
 
     fn stop_if_asked(&mut self) -> Result<()> {

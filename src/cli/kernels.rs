@@ -35,7 +35,7 @@ pub(super) fn run(folder: &Path, out: &mut Output) -> Result<()> {
     let place = folder.display();
     let text = format!("{files} files in {place}: {kernels} kernels in {forms} forms, each as WGSL and as SPIR-V");
     out.result(
-        &text,
+        &[text],
         &json!({"event": "kernels", "folder": folder.display().to_string(), "kernels": kernels, "forms": forms, "files": files}),
     )
 }

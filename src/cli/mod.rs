@@ -23,8 +23,9 @@ mod settings;
 mod train;
 mod wording;
 
+use std::borrow::Cow;
 use std::ffi::OsString;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -33,9 +34,10 @@ use clap::Parser;
 pub use args::Cli;
 use args::Command;
 pub use faults::panics;
-use output::{Output, json};
+use output::{Output, json, terminal};
 
 use crate::base::failpoints;
+use crate::base::text::one_line;
 use crate::{Error, Result};
 
 /// Where a failed write to standard output says it was.
@@ -50,8 +52,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> std::result::Resu
     let json = arguments.iter().any(|argument| argument == "--json");
     let (arguments, pictures) = settings::expand(arguments).map_err(|error| report(&error, json))?;
     let mut cli = Cli::try_parse_from(&arguments).map_err(|error| {
-        // If the pipe is closed, nobody is reading.
-        let _written = error.print();
+        show(&error);
         if error.use_stderr() && json {
             let _written = json::error_line(exit::USAGE, &sentence(&error.to_string()));
         }
@@ -59,6 +60,18 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> std::result::Resu
     })?;
     settings::give_pictures(&mut cli, pictures);
     Ok(cli)
+}
+
+/// Prints help, the version, or what clap says about the arguments, which it repeats: a script may have put a name into
+/// them that nobody has looked at.
+fn show(error: &clap::Error) {
+    let text = error.render().to_string();
+    if text.lines().all(|line| matches!(one_line(line), Cow::Borrowed(_))) {
+        // In colours where there are some. If the pipe is closed, nobody is reading.
+        let _written = error.print();
+    } else {
+        text.lines().for_each(terminal::say);
+    }
 }
 
 /// clap's message on one line, without the usage that follows it.
@@ -110,7 +123,10 @@ pub fn finish(cli: &Cli, ended: Result<()>) -> ExitCode {
 fn report(error: &Error, json: bool) -> ExitCode {
     // A user who interrupted a job knows it, and has read what was saved.
     if !matches!(error, Error::Interrupted { .. }) {
-        let _written = writeln!(std::io::stderr(), "error: {}", wording::of_error(error));
+        for (number, line) in wording::lines_of(error).iter().enumerate() {
+            let head = if number == 0 { "error: " } else { "" };
+            terminal::say(&format!("{head}{line}"));
+        }
     }
     let status = exit::status(error);
     if json {

@@ -38,7 +38,7 @@ async fn describe(source: &dyn Source, out: &mut Output) -> Result<()> {
     }
     let config = ModelConfig::read(source).await?;
     let description = Description { name: source.name(), id: ModelId::of(source).await?, config, weights };
-    out.result(&description.lines().join("\n"), &description.to_json())
+    out.result(&description.lines(), &description.to_json())
 }
 
 /// What there is to say about a model.

@@ -18,6 +18,12 @@ use crate::{Error, Result};
 /// The key of the pictures, which are not an option.
 const PICTURES: &str = "pictures";
 
+/// Options that a repeated run does not have from the one before: where it writes and what becomes of files that are
+/// there, what is printed, and how files are got. Every other option is recorded, as a test below sees to.
+#[cfg(test)]
+const NOT_RECORDED: [&str; 9] =
+    ["out", "overwrite", "resume", "config", "dry-run", "record", "offline", "json", "quiet"];
+
 /// The settings of a run. Paths are absolute, so that they hold from everywhere.
 pub(super) fn of(args: &TrainArgs, shared: &Shared) -> Value {
     let mut settings = match serde_json::to_value(&args.config) {
@@ -35,6 +41,9 @@ pub(super) fn of(args: &TrainArgs, shared: &Shared) -> Value {
     // A repository or an address is not a path.
     let place = |typed: &Path| if typed.exists() { absolute(typed) } else { typed.display().to_string() };
     settings.insert("model".to_owned(), json!(shared.model.as_deref().map(place)));
+    settings.insert("base".to_owned(), json!(shared.base.as_deref().map(place)));
+    settings.insert("prediction-type".to_owned(), json!(shared.prediction_type.as_ref().map(option_name)));
+    settings.insert("weights".to_owned(), json!(option_name(&shared.weights)));
     let embeddings = args.embeddings.iter().map(|typed| {
         let (source, name) = locate::source_and_name(typed);
         format!("{}{}", place(Path::new(source)), name.map_or_else(String::new, |name| format!("={name}")))
@@ -149,7 +158,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("settings.json");
         let typed = "pseudoword train a.png b.png --token <p> --lr 3e-3 --no-flip --unseen c.png --lr-schedule linear \
-                     --device cpu --recipe direction --weight-decay 0.1";
+                     --device cpu --recipe direction --weight-decay 0.1 --model x.safetensors --base owner/name \
+                     --prediction-type v-prediction --weights f32 -e w.pt=<a=b> -e kept";
         let typed: Vec<&str> = typed.split_whitespace().collect();
         let first = Cli::try_parse_from(&typed).unwrap();
         let shared = first.shared.clone();
@@ -158,6 +168,13 @@ mod tests {
         let file = file.to_str().unwrap();
         let again = parse(&["pseudoword", "train", "--config", file]);
         assert_eq!(again.config, first.config);
+        let repeated = Cli::try_parse_from(
+            expand(["pseudoword", "train", "--config", file].map(OsString::from).into()).unwrap().0,
+        );
+        let repeated = repeated.unwrap().shared;
+        assert_eq!((&repeated.base, repeated.prediction_type), (&shared.base, shared.prediction_type));
+        assert_eq!((&repeated.model, repeated.weights), (&shared.model, shared.weights));
+        assert_eq!(of(&again, &repeated), of(&first, &shared), "nothing changes from one repetition to the next");
         assert_eq!(
             again.pictures,
             first.pictures.iter().map(|path| std::path::absolute(path).unwrap()).collect::<Vec<_>>()
@@ -166,6 +183,42 @@ mod tests {
             parse(&["pseudoword", "train", "d.png", &format!("--config={file}"), "--lr", "1e-3", "--steps", "9"]);
         assert_eq!((other.config.lr, other.config.steps, other.pictures.len()), (Some(1e-3), 9, 1));
         assert!(other.config.no_flip);
+    }
+
+    #[test]
+    fn whatever_changes_a_run_is_recorded() {
+        // One value for each option that can have one; a new option must be recorded or be listed as one that is not.
+        let folder = tempfile::tempdir().unwrap();
+        let init = folder.path().join("start.pt");
+        std::fs::write(&init, "").unwrap();
+        let command = Cli::command();
+        let train = command.find_subcommand("train").unwrap();
+        let mut typed = vec!["pseudoword".to_owned(), "train".to_owned(), "p".to_owned()];
+        let mut options = Vec::new();
+        for option in train.get_arguments().chain(command.get_arguments()) {
+            let Some(long) = option.get_long().filter(|long| !["help", "version"].contains(long)) else { continue };
+            if NOT_RECORDED.contains(&long) {
+                continue;
+            }
+            let values = option.get_possible_values();
+            let value = match long {
+                "token" => "<t>",
+                "init" => init.to_str().unwrap(),
+                "lr" | "beta1" | "snr-gamma" => "0.5",
+                _ => values.last().map_or("8", |value| value.get_name()),
+            };
+            options.push(long.to_owned());
+            match option.get_action() {
+                clap::ArgAction::SetTrue => typed.push(format!("--{long}")),
+                _ => typed.push(format!("--{long}={value}")),
+            }
+        }
+        let cli = Cli::try_parse_from(&typed).unwrap_or_else(|error| panic!("{error}"));
+        let Command::Train(train) = &cli.command else { panic!("not train") };
+        let recorded = of(train, &cli.shared);
+        for option in options {
+            assert!(recorded.get(&option).is_some(), "--{option} is not in {recorded}");
+        }
     }
 
     #[test]

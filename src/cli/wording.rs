@@ -18,6 +18,11 @@ pub(super) fn of_error(error: &Error) -> String {
     error.worded(&option)
 }
 
+/// The same in lines for people.
+pub(super) fn lines_of(error: &Error) -> Vec<String> {
+    error.worded_lines(&option)
+}
+
 /// An event.
 pub(super) fn of_event(event: &Event) -> Event {
     event.worded(&option)

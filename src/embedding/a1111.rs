@@ -33,7 +33,8 @@ pub(super) fn words(
     }
     let mut metadata = origin.metadata.clone();
     let step = facts.step.map(|step| step.to_string());
-    for (key, value) in [("steps", step), ("model-hash", facts.hash.clone()), ("base-model", facts.model.clone())] {
+    for (key, value) in [("steps", step), ("checkpoint-hash", facts.hash.clone()), ("base-model", facts.model.clone())]
+    {
         if let Some(value) = value.filter(|value| !value.is_empty() && value.len() <= limits::FACT) {
             metadata.insert(key.to_owned(), value);
         }

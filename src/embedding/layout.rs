@@ -1,8 +1,13 @@
 //! Which embeddings a set of named tensors is: the one place that knows the keys of every program.
 //!
-//! The rules are the union of what all loaders do, in this order: SDXL's pair `clip_l` and `clip_g`; `emb_params`
-//! (kohya) and `emp_params` (OneTrainer); layouts that are recognised and refused; otherwise one embedding for each
-//! tensor, whose key is the token. (A1111's records are in `a1111`.)
+//! The rules are the union of what all loaders do, in this order: embeddings for text encoders that no model here has
+//! (`elsewhere`) are named and refused; the keys of programs that call all their embeddings the same ([`PAIRS`],
+//! [`KEYS`]), whatever stands beside them; what is recognised as something else is refused; otherwise one embedding for
+//! each tensor, whose key is the token (`numbered` puts together what diffusers takes apart). A1111's records are in
+//! `a1111`.
+
+mod elsewhere;
+mod numbered;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -96,68 +101,109 @@ pub(super) fn raw(tensors: &dyn Tensors, origin: &Origin<'_>) -> Result<Reading,
     Ok(Reading::One(origin.word((None, NamedBy::Nobody), vec![part], Format::Raw, notes)))
 }
 
+/// How a program calls the tensor of its embeddings: a key that is the same for all of them.
+const KEYS: &[(&str, Format, Encoder)] = &[
+    ("emb_params", Format::Kohya, Encoder::Unnamed),
+    ("emp_params", Format::OneTrainer, Encoder::Unnamed),
+    // A1111's dict, flattened by those who convert it to safetensors.
+    ("string_to_param.*", Format::A1111, Encoder::Unnamed),
+    ("clip_l", Format::Sdxl, Encoder::ClipL),
+    ("clip_g", Format::Sdxl, Encoder::ClipG),
+    ("text_encoders_0", Format::Sdxl, Encoder::ClipL),
+    ("text_encoders_1", Format::Sdxl, Encoder::ClipG),
+];
+
+/// SDXL's two, as trainers and as Replicate (`.pti`) call them.
+const PAIRS: &[[&str; 2]] = &[["clip_l", "clip_g"], ["text_encoders_0", "text_encoders_1"]];
+
+/// Whether a key is one of those, and so not an embedding's name.
+pub(super) fn is_key_of_a_program(key: &str) -> bool {
+    KEYS.iter().any(|(known, ..)| *known == key)
+}
+
 /// The embeddings that tensors with keys are.
 pub(super) fn words(tensors: &dyn Tensors, origin: &Origin<'_>) -> Result<Reading, Refusal> {
     let named = tensors.named();
     let find = |key: &str| named.iter().position(|tensor| tensor.key == key);
-    let mut budget = limits::NUMBERS;
     if named.is_empty() {
         return Err(Refusal::unsupported("the file", "it holds no tensors, so it is not an embedding"));
     }
-    let known = |key: &str| {
-        matches!(
-            key,
-            "clip_l" | "clip_g" | "clip_l_out" | "clip_g_out" | "emb_params" | "emp_params" | "emp_params_out"
-        )
-    };
-    if let (Some(l), Some(g)) = (find("clip_l"), find("clip_g")) {
-        let notes = ignored(named, |key| matches!(key, "clip_l" | "clip_g"), known)?;
-        return pair(tensors, [l, g], origin, notes);
+    if let Some(elsewhere) = elsewhere::recognise(named) {
+        return Err(Refusal::Mistaken(elsewhere));
     }
-    let only = [
-        ("emb_params", Format::Kohya),
-        ("emp_params", Format::OneTrainer),
-        ("clip_l", Format::Sdxl),
-        ("clip_g", Format::Sdxl),
-    ];
-    for (key, format) in only {
+    for pair in PAIRS {
+        if let [Some(l), Some(g)] = pair.map(find) {
+            let notes = beside(named, &pair[..])?;
+            return two(tensors, [l, g], origin, notes);
+        }
+    }
+    for &(key, format, encoder) in KEYS {
         let Some(index) = find(key) else { continue };
-        let mut notes = ignored(named, |other| other == key, known)?;
-        let encoder = match key {
-            "clip_l" => Encoder::ClipL,
-            "clip_g" => Encoder::ClipG,
-            _ => Encoder::Unnamed,
-        };
-        let (part, more) = part(tensors, index, encoder, &mut budget)?;
+        let mut notes = beside(named, &[key])?;
+        let (part, more) = part(tensors, index, encoder, &mut limits::NUMBERS.clone())?;
         notes.extend(more);
         return Ok(Reading::One(origin.word(origin.by_metadata(), vec![part], format, notes)));
     }
     if let Some(mistaken) = Mistaken::by_keys(named.iter().map(|tensor| tensor.key.as_ref())) {
         return Err(Refusal::Mistaken(mistaken));
     }
-    several(tensors, origin, &mut budget)
+    several(tensors, origin)
 }
 
 /// One embedding for each tensor, by its key: one, as diffusers writes them, or a collection.
-fn several(tensors: &dyn Tensors, origin: &Origin<'_>, budget: &mut u64) -> Result<Reading, Refusal> {
+fn several(tensors: &dyn Tensors, origin: &Origin<'_>) -> Result<Reading, Refusal> {
     let named = tensors.named();
+    let weights = || Refusal::Mistaken(Mistaken::Weights { tensors: named.len(), first: first(named) });
     if named.len() > limits::EMBEDDINGS {
-        return Err(Refusal::Mistaken(Mistaken::Weights { tensors: named.len(), first: first(named) }));
+        return Err(weights());
     }
-    let mut words = Vec::new();
-    for (index, tensor) in named.iter().enumerate() {
-        let found = part(tensors, index, Encoder::Unnamed, budget);
-        // With several tensors, one of which cannot be an embedding, this is something else.
-        let (part, notes) = match found {
-            Err(Refusal::Shape { .. } | Refusal::Type { .. } | Refusal::TooMuch { .. }) if named.len() > 1 => {
-                return Err(Refusal::Mistaken(Mistaken::Weights { tensors: named.len(), first: first(named) }));
-            }
+    // A tensor on its own is told what is wrong with it; of several, those that can be vectors count, and a few numbers
+    // beside them are passed over. Anything else makes this something else.
+    let widest = named.iter().filter(|tensor| is_vectors(tensor)).filter_map(|tensor| tensor.shape.last()).max();
+    let beside = |tensor: &Named<'_>| named.len() > 1 && is_beside(tensor, *widest.unwrap_or(&0));
+    if named.len() > 1 && !named.iter().all(|tensor| is_vectors(tensor) || beside(tensor))
+        || widest.is_none() && named.len() > 1
+    {
+        return Err(weights());
+    }
+    let (mut words, mut budget) = (Vec::new(), limits::NUMBERS);
+    for (index, tensor) in named.iter().enumerate().filter(|(_, tensor)| !beside(tensor)) {
+        let (part, notes) = match part(tensors, index, Encoder::Unnamed, &mut budget) {
+            Err(Refusal::TooMuch { .. }) if named.len() > 1 => return Err(weights()),
             found => found?,
         };
         let name = (Some(tensor.key.clone().into_owned()), NamedBy::Key);
         words.push(origin.word(name, vec![part], Format::Diffusers, notes));
     }
+    let mut words = numbered::joined(words);
+    let notes = ignored(named.iter().filter(|tensor| beside(tensor)));
+    words.iter_mut().for_each(|word| word.notes.extend_from_slice(&notes));
     Ok(Reading::from_all(words))
+}
+
+/// Whether a tensor can be the vectors of an embedding, by its type and shape.
+fn is_vectors(tensor: &Named<'_>) -> bool {
+    let (vectors, width) = match *tensor.shape.as_slice() {
+        [width] => (1, width),
+        [vectors, width] => (vectors, width),
+        _ => return false,
+    };
+    let float = tensor.dtype.as_ref().is_ok_and(|dtype| dtype.is_float());
+    float && (1..=limits::VECTORS as u64).contains(&vectors) && (1..=limits::WIDTH as u64).contains(&width)
+}
+
+/// Whether a tensor is one of those that stand beside vectors of a width: a scale, a count, the ids of tokens.
+fn is_beside(tensor: &Named<'_>, width: u64) -> bool {
+    /// Most numbers of a scale and its like.
+    const FEW: u64 = 16;
+    /// Most whole numbers: ids and masks of a prompt's positions.
+    const IDS: u64 = 1024;
+    let numbers = tensor.shape.iter().try_fold(1_u64, |all, size| all.checked_mul(*size));
+    match (numbers, &tensor.dtype) {
+        (Some(numbers), Ok(dtype)) if dtype.is_float() => numbers <= FEW && width > FEW,
+        (Some(numbers), _) => numbers <= IDS,
+        (None, _) => false,
+    }
 }
 
 /// The first keys, to give an idea of what the file is.
@@ -166,7 +212,7 @@ fn first(named: &[Named<'_>]) -> String {
 }
 
 /// SDXL: one embedding, with as many vectors for each of the two text encoders.
-fn pair(
+fn two(
     tensors: &dyn Tensors,
     [l, g]: [usize; 2],
     origin: &Origin<'_>,
@@ -184,20 +230,21 @@ fn pair(
     Ok(Reading::One(origin.word(origin.by_metadata(), vec![l, g], Format::Sdxl, notes)))
 }
 
-/// Notes on the tensors beside those that are `used`; only `known` ones may be left out.
-fn ignored(
-    named: &[Named<'_>],
-    used: impl Fn(&str) -> bool,
-    known: impl Fn(&str) -> bool,
-) -> Result<Vec<Note>, Refusal> {
-    let mut notes = Vec::new();
-    for tensor in named.iter().filter(|tensor| !used(&tensor.key)) {
-        if !known(&tensor.key) {
-            return Err(Refusal::Mistaken(Mistaken::Weights { tensors: named.len(), first: first(named) }));
-        }
-        notes.push(Note::Ignored(tensor.key.clone().into_owned()));
+/// Notes on the tensors beside those that are `used`: they may be anything but a model or what changes one.
+fn beside(named: &[Named<'_>], used: &[&str]) -> Result<Vec<Note>, Refusal> {
+    let rest = || named.iter().filter(|tensor| !used.contains(&tensor.key.as_ref()));
+    if let Some(mistaken) = Mistaken::by_keys(rest().map(|tensor| tensor.key.as_ref())) {
+        return Err(Refusal::Mistaken(mistaken));
     }
-    Ok(notes)
+    if named.len() > limits::EMBEDDINGS {
+        return Err(Refusal::Mistaken(Mistaken::Weights { tensors: named.len(), first: first(named) }));
+    }
+    Ok(ignored(rest()))
+}
+
+/// Notes on tensors that are not used.
+fn ignored<'n>(tensors: impl Iterator<Item = &'n Named<'n>>) -> Vec<Note> {
+    Note::ignored(tensors.map(|tensor| tensor.key.as_ref()))
 }
 
 /// Reads a tensor as vectors: shape and type are checked before anything is read, `budget` counts numbers down.

@@ -28,7 +28,8 @@ pub struct FileEmbedding {
     pub format: Format,
     /// In what kind of file.
     pub container: Container,
-    /// `steps`, `base-model`, `model-hash`, and our own keys without their prefix.
+    /// `steps`, `base-model`, `checkpoint-hash` (of the file of that model, as A1111 and kohya have it), and our own keys
+    /// without their prefix.
     pub metadata: BTreeMap<String, String>,
     /// What is worth telling the user.
     pub notes: Vec<Note>,
@@ -49,6 +50,15 @@ impl Vectors {
     /// How many there are.
     pub fn count(&self) -> usize {
         self.rows.len() / self.width.max(1)
+    }
+
+    /// The model family that they belong to.
+    pub fn family(&self) -> &'static str {
+        match self.encoder {
+            Encoder::Unnamed => Embedding::family(self.width),
+            Encoder::ClipL => "SDXL's first text encoder",
+            Encoder::ClipG => "SDXL's second text encoder",
+        }
     }
 }
 
@@ -167,6 +177,12 @@ pub enum Note {
     UnknownRecord(String),
     /// A tensor or key that was left out.
     Ignored(String),
+    /// As many more were left out.
+    MoreIgnored(usize),
+    /// The vectors were not at the top of what was saved, but inside of these keys.
+    Nested(Vec<String>),
+    /// The file has the vectors as this many numbered tokens.
+    Joined(usize),
     /// Values so large that the number type may be wrong.
     Huge {
         /// The tensor's key.
@@ -185,10 +201,27 @@ impl std::fmt::Display for Note {
             Note::NoChecksum => f.write_str("it has no checksums, so damage cannot be noticed"),
             Note::UnknownRecord(name) => write!(f, "the record {} is not used", shown(name)),
             Note::Ignored(name) => write!(f, "{} is not used", shown(name)),
+            Note::MoreIgnored(count) => write!(f, "nor are {count} others"),
+            Note::Nested(keys) => {
+                let keys: Vec<String> = keys.iter().map(|key| shown(key)).collect();
+                write!(f, "its vectors lie further inside, at {}", keys.join(", "))
+            }
+            Note::Joined(count) => write!(f, "the file has it as {count} numbered tokens, which are used as one"),
             Note::Huge { name, largest } => {
                 write!(f, "{} has values up to {largest:e}: perhaps its number type is wrong", shown(name))
             }
         }
+    }
+}
+
+impl Note {
+    /// Notes on what was left out of a file, as many as anybody reads.
+    pub(super) fn ignored<'k>(keys: impl Iterator<Item = &'k str>) -> Vec<Self> {
+        const MOST: usize = 5;
+        let all: Vec<&str> = keys.collect();
+        let first = all.iter().take(MOST).map(|key| Note::Ignored((*key).to_owned()));
+        let more = all.len().saturating_sub(MOST);
+        first.chain((more > 0).then_some(Note::MoreIgnored(more))).collect()
     }
 }
 

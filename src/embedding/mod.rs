@@ -43,7 +43,7 @@ pub use self::learned::{Container, Encoder, FileEmbedding, Format, NamedBy, Note
 pub use self::read::{ENDINGS, read};
 pub use self::recognise::Mistaken;
 pub use self::refusal::{Refusal, shown};
-pub use self::write::{Layout, write};
+pub use self::write::{Layout, check_name, write};
 
 /// A learned word: its name and the vectors that it stands for.
 #[derive(Debug, Clone, PartialEq)]
@@ -106,7 +106,10 @@ impl Embedding {
         match width {
             768 => "Stable Diffusion 1.x",
             1024 => "Stable Diffusion 2.x",
-            1280 => "SDXL's second text encoder, or LDM",
+            1280 => "SDXL's second text encoder, Stable Cascade or LDM",
+            2048 | 4096 => "a T5 or Llama text encoder (Stable Diffusion 3, Flux, PixArt)",
+            2304 => "a Gemma text encoder (Sana, Lumina)",
+            3584 => "a Qwen text encoder (Qwen-Image)",
             128 => "pseudoword's mini model",
             _ => "an unknown family",
         }

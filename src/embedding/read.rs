@@ -10,6 +10,8 @@ pub const ENDINGS: &[(&str, &[Container])] = &[
     ("safetensors", &[Container::Safetensors]),
     ("bin", &[Container::Torch, Container::TorchLegacy]),
     ("pt", &[Container::Torch, Container::TorchLegacy]),
+    // Replicate's, of SDXL.
+    ("pti", &[Container::Safetensors, Container::Torch]),
     ("png", &[Container::Png]),
 ];
 

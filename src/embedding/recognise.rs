@@ -51,6 +51,13 @@ pub enum Mistaken {
     Optimiser,
     /// One vector per attention layer.
     Xti,
+    /// An embedding for a kind of model that cannot be run here.
+    Elsewhere {
+        /// That kind.
+        model: &'static str,
+        /// What there is for each of its text encoders.
+        parts: String,
+    },
     /// Tensors of some other model.
     Weights {
         /// How many.
@@ -120,6 +127,11 @@ impl std::fmt::Display for Mistaken {
             Mistaken::Xti => f.write_str(
                 "this is an XTI (P+) embedding, with one vector for each of 16 attention layers; \
                  an ordinary embedding has one for all, so it cannot be used here",
+            ),
+            Mistaken::Elsewhere { model, parts } => write!(
+                f,
+                "this is an embedding for {model} ({parts}), which cannot be run here: \
+                 one is needed that was learned for Stable Diffusion 1.x or 2.x"
             ),
             Mistaken::Weights { tensors, first } => {
                 write!(f, "this is not an embedding: it holds {tensors} tensors ({first}, ...)")

@@ -176,8 +176,8 @@ fn facts(metadata: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     const THEIRS: &[(&str, &str)] = &[
         ("ss_steps", "steps"),
         ("ss_sd_model_name", "base-model"),
-        ("ss_new_sd_model_hash", "model-hash"),
-        ("ss_sd_model_hash", "model-hash"),
+        ("ss_new_sd_model_hash", "checkpoint-hash"),
+        ("ss_sd_model_hash", "checkpoint-hash"),
     ];
     let mut facts: BTreeMap<String, String> = metadata
         .iter()

@@ -263,6 +263,11 @@ pub fn split_name<'a>(argument: &'a str, exists: &dyn Fn(&Path) -> bool) -> (&'a
     if exists(Path::new(argument)) {
         return (argument, None);
     }
+    // A file comes before the rest of the name, which may hold an `=` itself.
+    let splits = argument.match_indices('=').map(|(at, _)| (&argument[..at], &argument[at + 1..]));
+    if let Some((source, name)) = splits.filter(|(source, _)| exists(Path::new(source))).last() {
+        return (source, Some(name));
+    }
     let Some((source, name)) = argument.rsplit_once('=') else { return (argument, None) };
     let query = argument.split_once("://").and_then(|(_, rest)| rest.split_once('?')).map(|(_, query)| query);
     let last = query.and_then(|query| query.rsplit('&').next());
@@ -381,6 +386,7 @@ mod tests {
         let split = |argument| split_name(argument, &|path| path == Path::new("a=b"));
         assert_eq!(split("a=b"), ("a=b", None));
         assert_eq!(split("x.pt=<cat>"), ("x.pt", Some("<cat>")));
+        assert_eq!(split("a=b=<c=d>"), ("a=b", Some("<c=d>")), "what exists decides");
         assert_eq!(split("a/b@main=<cat>"), ("a/b@main", Some("<cat>")));
         assert_eq!(split("https://x/y?download=true"), ("https://x/y?download=true", None));
         assert_eq!(split("https://x/y?a=1&b=true=<cat>"), ("https://x/y?a=1&b=true", Some("<cat>")));

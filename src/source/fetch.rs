@@ -278,6 +278,10 @@ impl Source for LocalFiles {
             read_from(place, range)
         })
     }
+
+    fn place(&self, path: &str) -> Option<PathBuf> {
+        self.files.get(path).cloned()
+    }
 }
 
 /// Bytes of a file that an earlier run left.

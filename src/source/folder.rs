@@ -31,6 +31,10 @@ impl Source for Folder {
     fn read<'a>(&'a self, path: &'a str, range: Range<u64>) -> LocalFuture<'a, Result<Vec<u8>>> {
         Box::pin(async move { read_from(&self.0.join(path), range) })
     }
+
+    fn place(&self, path: &str) -> Option<PathBuf> {
+        Some(self.0.join(path))
+    }
 }
 
 /// The length of a file in bytes; none if there is no such file.

@@ -41,6 +41,7 @@ mod web;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::pin::Pin;
 
 #[cfg(not(target_family = "wasm"))]
@@ -62,6 +63,17 @@ pub trait Source {
 
     /// Bytes of a file that exists.
     fn read<'a>(&'a self, path: &'a str, range: Range<u64>) -> LocalFuture<'a, Result<Vec<u8>>>;
+
+    /// The one file that all of them are ranges of, if it is so: where it is, and its path there.
+    fn single_file(&self) -> Option<(&dyn Source, &str)> {
+        None
+    }
+
+    /// Where a file is on this machine, if it is.
+    fn place(&self, path: &str) -> Option<PathBuf> {
+        let _elsewhere = path;
+        None
+    }
 }
 
 /// Reads a whole text file; none if there is no such file.

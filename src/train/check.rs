@@ -1,8 +1,9 @@
-//! Which settings a model can be trained with, and what follows from them. (What the token may be is checked where a
-//! tokenizer learns it, by [`check_token`](crate::text::check_token).)
+//! Which settings a model can be trained with, and what follows from them. (What may be a token in prompts is checked where
+//! a tokenizer learns it, by [`check_token`](crate::text::check_token); here, whether files can hold it.)
 
 use super::init;
 use crate::config::{Checkpointing, Init, TrainConfig};
+use crate::embedding::{self, Layout, Refusal};
 use crate::model::ModelConfig;
 use crate::plan;
 use crate::setting::Setting;
@@ -91,9 +92,11 @@ pub fn check_side(config: &TrainConfig, model: &ModelConfig) -> Result<()> {
 /// not.
 ///
 /// # Errors
-/// [`Error::OutOfRange`], [`Error::Usage`], [`Error::InitializerTooLong`], [`Error::WrongWidth`].
+/// [`Error::OutOfRange`], [`Error::Usage`], [`Error::BadToken`] for one that files cannot hold,
+/// [`Error::InitializerTooLong`], [`Error::WrongWidth`].
 pub fn check(config: &TrainConfig, init: &Init, model: &ModelConfig, tokenizer: &ClipTokenizer) -> Result<()> {
     check_numbers(config)?;
+    file_can_hold(&config.token)?;
     check_side(config, model)?;
     match init {
         Init::Phrase(phrase) => init::phrase_ids(phrase, config.vectors as usize, tokenizer).map(drop),
@@ -105,6 +108,21 @@ pub fn check(config: &TrainConfig, init: &Init, model: &ModelConfig, tokenizer: 
         }
         Init::Random => Ok(()),
     }
+}
+
+/// Refuses a token that the file of the run cannot hold: what is learned would be lost. Needs nothing of a model, so it is
+/// asked before one is fetched, too.
+///
+/// # Errors
+/// [`Error::BadToken`].
+pub fn file_can_hold(token: &str) -> Result<()> {
+    embedding::check_name(token, Layout::Safetensors).map_err(|refusal| {
+        let reason = match refusal {
+            Refusal::Unwritable { reason, .. } => reason,
+            other => other.to_string(),
+        };
+        Error::BadToken { token: token.to_owned(), reason: format!("{reason}, such as \"<my-thing>\"") }
+    })
 }
 
 /// What a number must be, which is never infinite.
@@ -186,6 +204,15 @@ mod tests {
         assert!(more.contains("\"<cat>\" has 3 vectors"), "{more}");
         let other = refused(2, 768, 1).unwrap();
         assert!(other.contains("768 wide"), "{other}");
+    }
+
+    #[test]
+    fn tokens_that_files_cannot_hold_are_refused() {
+        for token in ["__metadata__", "emb_params", "clip_l", "text_model.x", "bundle_emb.cat", "lora_te_cat"] {
+            let refused = file_can_hold(token).unwrap_err().to_string();
+            assert!(refused.contains("choose another token, such as"), "{refused}");
+        }
+        file_can_hold("<cat>").unwrap();
     }
 
     /// Every number that can be set, with values that it cannot have and the ends of what it can.

@@ -42,7 +42,7 @@ use crate::model::Model;
 use crate::sample::{Label, used};
 use crate::text::{Rows, Tokenizers};
 use crate::{Error, Result};
-pub use check::{check, check_numbers, check_side, recomputes, side};
+pub use check::{check, check_numbers, check_side, file_can_hold, recomputes, side};
 pub use concerns::{concerns, texts};
 use dataset::{Dataset, Encoding};
 use draws::RandomChoices;
@@ -181,6 +181,7 @@ impl TrainJob {
         let metadata = [
             ("base-model", Some(model.name.clone())),
             ("model-hash", model.unet_hash.clone()),
+            ("unet-samples", model.unet_samples.clone()),
             ("init", Some(self.learner.init_note.clone())),
             ("steps", Some(self.step().to_string())),
             ("recipe", Some(option_name(&config.recipe))),

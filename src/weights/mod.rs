@@ -11,6 +11,7 @@ mod layers;
 mod lengths;
 mod random;
 mod safetensors;
+pub mod samples;
 mod storage;
 mod table;
 mod upload;

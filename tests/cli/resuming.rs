@@ -170,7 +170,8 @@ fn a_damaged_state_is_never_taken_and_never_in_silence() {
 #[test]
 fn a_run_is_made_again_from_its_settings() {
     let place = Place::new();
-    let more = ["--recipe", "direction", "--gradient-accumulation", "2", "--seed", "7", "--no-flip"];
+    let more =
+        ["--weights", "f16", "--recipe", "direction", "--gradient-accumulation", "2", "--seed", "7", "--no-flip"];
     succeeded(&place.run_train(&more));
     let again = ["train", "--config", "run/settings.json", "--out", "again", "--quiet"];
     // From the settings come the device and the model, too.
@@ -178,6 +179,17 @@ fn a_run_is_made_again_from_its_settings() {
     let output = command.current_dir(place.path("")).args(again).stdin(Stdio::null()).output().unwrap();
     succeeded(&output);
     assert_eq!(rows(&place, "again"), rows(&place, "run"));
+    let losses = |run: &str| -> Vec<String> {
+        let log = events(&fs::read(place.path(&format!("{run}/log.jsonl"))).unwrap());
+        let kinds = ["step", "evaluation"];
+        log.iter()
+            .filter(|entry| kinds.iter().any(|kind| entry["event"] == *kind))
+            .map(|entry| entry["loss"].to_string())
+            .collect()
+    };
+    assert_eq!(losses("again"), losses("run"));
+    let settings = |run: &str| fs::read_to_string(place.path(&format!("{run}/settings.json"))).unwrap();
+    assert_eq!(settings("again"), settings("run"), "it can be repeated again");
     let guide = fs::read_to_string(place.path("run/README.txt")).unwrap();
     assert!(guide.contains("pseudoword train --out run --config run/settings.json"), "{guide}");
     place.file("bad.json", br#"{"stepps": 3}"#);

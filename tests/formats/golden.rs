@@ -64,7 +64,7 @@ fn what_files_say_about_their_words_is_carried_along() {
     };
     let a1111 = word("a1111.pt");
     assert_eq!((a1111.format, a1111.container), (Format::A1111, Container::Torch));
-    let model = [("base-model", "v1-5-pruned-emaonly"), ("model-hash", "81761151")];
+    let model = [("base-model", "v1-5-pruned-emaonly"), ("checkpoint-hash", "81761151")];
     assert_eq!(a1111.metadata, facts(&[model.as_slice(), &[("steps", "500")]].concat()));
     for (picture, format) in [("picture-ztxt.png", Format::A1111Text), ("picture-pixels.png", Format::A1111Pixels)] {
         let picture = word(picture);
@@ -75,7 +75,7 @@ fn what_files_say_about_their_words_is_carried_along() {
     assert_eq!(kohya.format, Format::Kohya);
     assert_eq!(
         kohya.metadata,
-        facts(&[("base-model", "v1-5-pruned"), ("model-hash", "e1441589a6f3"), ("steps", "1600")])
+        facts(&[("base-model", "v1-5-pruned"), ("checkpoint-hash", "e1441589a6f3"), ("steps", "1600")])
     );
     let formats = [
         ("diffusers.bin", Format::Diffusers, Container::Torch),

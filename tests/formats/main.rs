@@ -8,6 +8,7 @@
 mod build;
 mod corpus;
 mod golden;
+mod layouts;
 mod memory;
 mod mutations;
 mod roundtrip;

@@ -7,7 +7,7 @@ use pseudoword::embedding::pickle::unpickle;
 use pseudoword::embedding::safetensors::Header;
 use pseudoword::embedding::torch::LEGACY;
 use pseudoword::embedding::zip::Archive;
-use pseudoword::embedding::{Embedding, Layout, NamedBy, Refusal, read, write};
+use pseudoword::embedding::{Embedding, Layout, Refusal, check_name, read, write};
 use safetensors::SafeTensors;
 
 use crate::build;
@@ -32,7 +32,7 @@ fn bits(rows: &[f32]) -> Vec<u32> {
 proptest! {
     #[test]
     fn what_is_written_is_read_back_bit_for_bit(word in word()) {
-        prop_assume!(word.token != "__metadata__");
+        prop_assume!(check_name(&word.token, Layout::Safetensors).is_ok());
         for layout in Layout::ALL {
             let bytes = write(&word, layout).unwrap();
             prop_assert_eq!(&bytes, &write(&word, layout).unwrap());
@@ -186,19 +186,50 @@ fn odd_tokens_travel() {
         "a\nb",
         "\"",
         "*",
-        "emb_params",
-        "clip_l",
+        "t5",
+        "string_to_param.*x",
+        "IN01",
+        "state_dict",
+        "con",
         "x".repeat(9000).as_str(),
     ] {
         for layout in Layout::ALL {
             let back = read(&write(&one(token, vec![0.5; 4], 2), layout).unwrap(), "file.pt").unwrap();
-            let word = &back.embeddings()[0];
-            // The key of a diffusers safetensors file is also how other programs' files are told.
-            let taken = matches!(token, "emb_params" | "clip_l");
-            if taken && matches!(layout, Layout::Safetensors | Layout::Bin) {
-                assert_eq!(word.named_by, NamedBy::FileName, "{token}");
-            } else {
-                assert_eq!(word.token.as_deref(), Some(token), "{layout:?}");
+            assert_eq!(back.embeddings()[0].token.as_deref(), Some(token), "{layout:?}");
+        }
+    }
+}
+
+#[test]
+fn names_that_mean_something_in_a_layout_are_not_written_in_it() {
+    let keys = [
+        "emb_params",
+        "emp_params",
+        "clip_l",
+        "clip_g",
+        "text_encoders_0",
+        "string_to_param.*",
+        "bundle_emb.cat",
+        "lora_te_cat",
+        "down_blocks.0",
+        "conv_in.x",
+        "text_model.x",
+        "control_model.x",
+    ];
+    let pickled = ["string_to_param", "optimizer_state_dict"];
+    for (names, layouts, free) in [
+        (keys.as_slice(), [Layout::Safetensors, Layout::Bin].as_slice(), [Layout::A1111, Layout::Kohya].as_slice()),
+        (&pickled, &[Layout::Bin], &[Layout::Safetensors, Layout::A1111, Layout::Kohya]),
+    ] {
+        for name in names {
+            for layout in layouts {
+                let refusal = check_name(name, *layout).expect_err(name);
+                assert!(matches!(refusal, Refusal::Unwritable { .. }), "{refusal}");
+                assert!(refusal.to_string().contains("choose another token"), "{refusal}");
+                assert_eq!(write(&one(name, vec![0.0; 768], 768), *layout).unwrap_err(), refusal, "{name}");
+            }
+            for layout in free {
+                check_name(name, *layout).unwrap_or_else(|refusal| panic!("{refusal}"));
             }
         }
     }
@@ -206,7 +237,7 @@ fn odd_tokens_travel() {
 
 #[test]
 fn facts_travel_with_a1111_files() {
-    let metadata = [("steps", "1500"), ("base-model", "sd-v1-5"), ("model-hash", "81761151")];
+    let metadata = [("steps", "1500"), ("base-model", "sd-v1-5"), ("checkpoint-hash", "81761151")];
     let metadata: BTreeMap<String, String> =
         metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let word = Embedding { metadata: metadata.clone(), ..one("cat", vec![0.5; 4], 2) };

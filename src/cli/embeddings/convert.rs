@@ -23,6 +23,9 @@ pub async fn run(args: &ConvertArgs, shared: &Shared, out: &mut Output) -> Resul
     let file = locate::embedding(source, shared, out).await?;
     let bad = |refusal: embedding::Refusal| Error::BadFile { file: file.origin.clone(), reason: refusal.to_string() };
     let word = read::read(&file)?.reading.choose(name).map_err(bad)?;
+    for note in &word.notes {
+        out.event(&Event::warning(WarningCode::EmbeddingFile, format!("{}: {note}", file.origin)))?;
+    }
     let token = name.or_else(|| read::token_of(&word, &file)).map(str::to_owned);
     let word = word.into_embedding(token.as_deref()).map_err(bad)?;
     let bytes = embedding::write(&word, layout).map_err(bad)?;
@@ -33,9 +36,8 @@ pub async fn run(args: &ConvertArgs, shared: &Shared, out: &mut Output) -> Resul
     }
     files::make_folder(files::folder_of(&args.output))?;
     files::write_whole(&args.output, &bytes)?;
-    let path = args.output.display().to_string();
-    out.event(&Event::Saved { what: "embedding".to_owned(), path: path.clone() })?;
-    out.line(&path)
+    out.event(&Event::Saved { what: "embedding".to_owned(), path: args.output.display().to_string() })?;
+    out.path(&args.output)
 }
 
 /// The layout that is asked for, or that the file's name promises.

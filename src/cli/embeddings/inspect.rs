@@ -2,16 +2,19 @@
 
 use serde_json::{Value, json};
 
+use super::learned_on::{self, UsedModel, Verdict};
 use super::read::{self, Contents};
 use crate::Result;
 use crate::base::math::norm;
 use crate::cli::args::{InspectArgs, Shared};
 use crate::cli::locate;
 use crate::cli::output::Output;
-use crate::embedding::{Embedding, Encoder, FileEmbedding, NamedBy, Vectors};
+use crate::embedding::{Encoder, FileEmbedding, NamedBy, Vectors};
 use crate::model::vocabulary;
+use crate::parts::Part;
 use crate::source::fetch::EmbeddingFile;
 use crate::text::Vocabulary;
+use crate::weights::samples;
 
 /// Words of the vocabulary that are listed for a vector.
 const NEAREST: usize = 5;
@@ -27,15 +30,21 @@ pub async fn run(args: &InspectArgs, shared: &Shared, out: &mut Output) -> Resul
         // Only now: a file that cannot be read must not cost a model's download.
         if known.is_none() {
             let source = locate::model(shared, out).await?;
-            known = Some((source.name(), vocabulary(&*source).await?));
+            let (vocabulary, samples) = (vocabulary(&*source).await?, samples::of(&*source, Part::Unet).await);
+            known = Some((source, vocabulary, samples.ok().flatten()));
         }
-        if let Some((model, vocabulary)) = &known {
+        if let Some((source, vocabulary, samples)) = &known {
             if number > 0 {
                 out.line("")?;
             }
+            let used = UsedModel { unet_hash: None, unet_samples: samples.as_deref(), file: source.single_file() };
             for word in opened.reading.embeddings() {
-                let report = Report { word, file: &file, opened: &opened, model, vocabulary };
-                out.result(&report.lines().join("\n"), &report.object())?;
+                let asked = shared.model.is_some() && learned_on::names_a_model(&word.metadata);
+                let learned_on =
+                    if asked { Some(learned_on::compare(&word.metadata, &used, out).await?) } else { None };
+                let model = source.name();
+                let report = Report { word, file: &file, opened: &opened, model: &model, vocabulary, learned_on };
+                out.result(&report.lines(), &report.object())?;
             }
         }
     }
@@ -49,6 +58,8 @@ struct Report<'a> {
     opened: &'a Contents,
     model: &'a str,
     vocabulary: &'a Vocabulary,
+    /// Whether it was learned on that model, where one was given and the file names one.
+    learned_on: Option<Verdict>,
 }
 
 impl Report<'_> {
@@ -88,7 +99,7 @@ impl Report<'_> {
                 Encoder::Unnamed => String::new(),
                 named => format!(" for {}", named.name()),
             };
-            let family = Embedding::family(vectors.width);
+            let family = vectors.family();
             lines.push(format!("  vectors       {}{encoder}, {} wide ({family})", vectors.count(), vectors.width));
         }
         lines.push(format!(
@@ -120,6 +131,7 @@ impl Report<'_> {
             }
         }
         lines.extend(word.metadata.iter().map(|(key, value)| format!("  {key:<13} {value}")));
+        lines.extend(self.learned_on.map(|verdict| format!("  learned on    {}", verdict.sentence())));
         lines.push(format!("  SHA-256       {}", self.opened.hash));
         lines.extend(file.pictures.iter().map(|picture| format!("  learned from  {picture}")));
         lines.extend(word.notes.iter().map(|note| format!("  note          {note}")));
@@ -138,7 +150,7 @@ impl Report<'_> {
                 let nearest = self.nearest(vectors).map(|rows| rows.into_iter().map(near).collect::<Vec<_>>());
                 json!({
                     "encoder": vectors.encoder.name(), "vectors": vectors.count(), "width": vectors.width,
-                    "family": Embedding::family(vectors.width), "norms": Self::norms(vectors), "nearest": nearest,
+                    "family": vectors.family(), "norms": Self::norms(vectors), "nearest": nearest,
                 })
             })
             .collect();
@@ -148,6 +160,7 @@ impl Report<'_> {
             "kind": file.kind, "format": word.format.to_string(), "container": word.container.to_string(),
             "bytes": self.opened.bytes.len(), "sha256": self.opened.hash, "parts": parts, "metadata": word.metadata,
             "pictures": file.pictures, "notes": notes, "model": self.model,
+            "learned_on": self.learned_on.map(Verdict::name),
         })
     }
 }

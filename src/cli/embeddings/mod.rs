@@ -3,6 +3,7 @@
 
 pub mod convert;
 pub mod inspect;
+mod learned_on;
 pub mod read;
 
 use std::path::Path;
@@ -13,7 +14,7 @@ use super::args::{EmbeddingsCommand, InspectArgs, Shared};
 use super::locate;
 use super::output::Output;
 use crate::base::files;
-use crate::embedding::{self, Embedding};
+use crate::embedding::{self, Embedding, Layout};
 use crate::event::{Event, WarningCode};
 use crate::shelf::Addition;
 use crate::text::check_token;
@@ -34,7 +35,7 @@ pub async fn run(command: &EmbeddingsCommand, shared: &Shared, out: &mut Output)
         EmbeddingsCommand::Remove { token } => {
             let place = locate::shelf()?.remove(token)?.display().to_string();
             out.result(
-                &format!("{token} was removed; its file is now {place}"),
+                &[format!("{token} was removed; its file is now {place}")],
                 &json!({"event": "removed", "token": token, "path": place}),
             )
         }
@@ -59,9 +60,12 @@ async fn add(argument: &str, overwrite: bool, shared: &Shared, out: &mut Output)
     // As it is, so that nothing in it is lost. One of several is taken out, and one that is renamed is written again:
     // the file would still call it by its old name.
     let renamed = read::token_of(&word, &file) != Some(token.as_str());
+    for note in &word.notes {
+        out.event(&Event::warning(WarningCode::EmbeddingFile, format!("{}: {note}", file.origin)))?;
+    }
     let (bytes, name) = if several || renamed {
         let word = word.into_embedding(Some(&token)).map_err(bad)?;
-        (word.to_safetensors(), "word.safetensors".to_owned())
+        (embedding::write(&word, Layout::Safetensors).map_err(bad)?, "word.safetensors".to_owned())
     } else {
         (opened.bytes, file.name.clone())
     };
@@ -77,7 +81,7 @@ async fn add(argument: &str, overwrite: bool, shared: &Shared, out: &mut Output)
     let family = Embedding::family(width);
     let path = path.display().to_string();
     out.result(
-        &format!("{token} {outcome}: {path} ({family})"),
+        &[format!("{token} {outcome}: {path} ({family})")],
         &json!({"event": "kept", "token": token, "path": path, "width": width, "family": family}),
     )
 }
@@ -103,7 +107,7 @@ fn list(out: &mut Output) -> Result<()> {
                         .collect();
                     let family = word.encoders.first().map_or("", |vectors| Embedding::family(vectors.width));
                     out.result(
-                        &format!("{token:<24} {:<12} {family}", sizes.join(" + ")),
+                        &[format!("{token:<24} {:<12} {family}", sizes.join(" + "))],
                         &json!({"event": "word", "token": token, "sizes": sizes, "family": family, "path": path}),
                     )?;
                 }

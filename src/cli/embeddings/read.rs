@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::learned_on::{self, UsedModel, Verdict};
 use crate::base::bytes::sha256;
 use crate::base::files;
 use crate::cli::args::Shared;
@@ -149,7 +150,7 @@ pub(in crate::cli) fn tokenizers(given: &[EmbeddingArgument], opened: &OpenedMod
 }
 
 /// Makes embeddings usable in prompts; warns about those that were learned on a different model.
-pub(in crate::cli) fn add_to(
+pub(in crate::cli) async fn add_to(
     session: &mut Session,
     given: &[EmbeddingArgument],
     model: &ModelId,
@@ -158,12 +159,14 @@ pub(in crate::cli) fn add_to(
     let mut in_use = Vec::new();
     for EmbeddingArgument { embedding, hash, file } in given {
         let token = embedding.token.clone();
-        let model_hash = embedding.metadata.get("model-hash").cloned();
         session.add_embedding(embedding.clone(), file)?;
-        if model_hash.is_some() && model_hash != model.hash {
-            let model = &model.name;
-            let text =
-                format!("{token} was learned on a different model from {model}: it may mean something else here");
+        if learned_on::compare(&embedding.metadata, &UsedModel::of(session.model()), out).await? == Verdict::Other {
+            let named = embedding.metadata.get("base-model").filter(|name| **name != model.name);
+            let named = named.map_or_else(String::new, |name| format!(" ({name})"));
+            let text = format!(
+                "{token} was learned on a different model{named} from {}: it may mean something else here",
+                model.name
+            );
             out.event(&Event::warning(WarningCode::OtherModel, text))?;
         }
         in_use.push(ActiveEmbedding { token, hash: hash.clone() });

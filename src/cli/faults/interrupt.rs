@@ -2,11 +2,11 @@
 //!
 //! Three signals ask: Ctrl-C, a request to terminate, and a terminal that goes away. The exit status says which it was.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::cli::exit;
+use crate::cli::output::terminal;
 use crate::{Error, Result};
 
 /// Whether the user has asked to stop.
@@ -26,7 +26,9 @@ impl Interrupt {
             }
             if !quiet {
                 let again = if which::signal() == which::INTERRUPT { "Ctrl-C again" } else { "another signal" };
-                let _written = writeln!(std::io::stderr(), "\nstopping after this step; {again} stops at once");
+                // The terminal has shown a ^C, or is in the middle of a bar.
+                terminal::say("");
+                terminal::say(&format!("stopping after this step; {again} stops at once"));
             }
         })
         .map_err(|error| Error::Internal(format!("cannot listen to Ctrl-C: {error}")))?;

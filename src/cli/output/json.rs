@@ -1,17 +1,18 @@
 //! What happens, for programs: one JSON object a line on standard output.
 
-use std::io::{self, Write};
+use std::io;
 
 use serde::Serialize;
 use serde_json::json;
 
+use super::terminal;
+use crate::base::text;
+
 /// Writes one object as a line, at once: a reader must not wait for a buffer to fill.
 pub fn line(value: &impl Serialize) -> io::Result<()> {
-    let mut line = serde_json::to_string(value)?;
+    let mut line = text::json(value)?;
     line.push('\n');
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(line.as_bytes())?;
-    stdout.flush()
+    terminal::bytes(line.as_bytes())
 }
 
 /// The last line of a command that failed.

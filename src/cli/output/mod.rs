@@ -2,8 +2,9 @@
 
 pub mod json;
 mod progress;
+pub mod terminal;
 
-use std::io::Write;
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -45,24 +46,38 @@ impl Output {
         self.progress.print(&wording::worded(message));
     }
 
-    /// Prints the result on standard output: a line for people, or for programs an object, which must have an `event`
+    /// Prints the result on standard output: lines for people, or for programs an object, which must have an `event`
     /// that names it.
-    pub fn result(&mut self, line: &str, object: &impl Serialize) -> Result<()> {
+    pub fn result(&mut self, lines: &[impl AsRef<str>], object: &impl Serialize) -> Result<()> {
         self.progress.clear();
-        if self.json { written(json::line(object)) } else { self.bytes(format!("{line}\n").as_bytes()) }
+        written(if self.json { json::line(object) } else { terminal::results(lines) })
     }
 
-    /// Prints a line of the result for people only: programs have had it as an event, such as the path of a saved file.
+    /// Prints a line of the result for people only: programs have had it as an event.
     pub fn line(&mut self, line: &str) -> Result<()> {
         self.progress.clear();
-        if self.json { Ok(()) } else { self.bytes(format!("{line}\n").as_bytes()) }
+        if self.json { Ok(()) } else { written(terminal::results(&[line])) }
+    }
+
+    /// Prints the path of a file that was saved, which programs have had as an event. Where a script reads it, it is the
+    /// path to the letter.
+    pub fn path(&mut self, path: &Path) -> Result<()> {
+        match path.to_str() {
+            Some(path) if !self.json && !terminal::shows_results() => self.bytes(format!("{path}\n").as_bytes()),
+            _ => self.line(&path.display().to_string()),
+        }
     }
 
     /// Writes a result that is a file.
     pub fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
-        let mut stdout = std::io::stdout().lock();
-        written(stdout.write_all(bytes).and_then(|()| stdout.flush()))
+        written(terminal::bytes(bytes))
     }
+}
+
+/// Prints nothing, for tests.
+#[cfg(test)]
+pub fn quiet() -> Output {
+    Output { json: false, progress: Progress::new(true, false) }
 }
 
 fn written(result: std::io::Result<()>) -> Result<()> {

@@ -2,11 +2,12 @@
 //!
 //! Where standard error is not a terminal, the bar is a plain line every ten seconds.
 
-use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::terminal::{say, shows_messages};
+use crate::base::text::one_line;
 use crate::event::{EvaluatedOn, Event};
 
 /// Between two plain lines.
@@ -63,8 +64,7 @@ struct Training {
 impl Progress {
     /// `quiet` shows nothing. With `json`, lines are on the other stream and only a bar on a terminal is shown.
     pub fn new(quiet: bool, json: bool) -> Self {
-        let terminal = std::io::stderr().is_terminal();
-        let bar = (terminal && !quiet).then(|| {
+        let bar = (shows_messages() && !quiet).then(|| {
             let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
             bar.set_style(ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
@@ -87,8 +87,8 @@ impl Progress {
     pub fn print(&mut self, line: &str) {
         match &self.bar {
             _ if !self.lines => {}
-            Some(bar) => bar.suspend(|| print(line)),
-            None => print(line),
+            Some(bar) => bar.suspend(|| say(line)),
+            None => say(line),
         }
     }
 
@@ -106,11 +106,11 @@ impl Progress {
                     bar.reset();
                 }
                 // All in one: set one by one, prefix, position and note of different moments would be seen together.
-                bar.set_message(work.drawn());
+                bar.set_message(one_line(&work.drawn()).into_owned());
             }
             None if self.lines && self.last_line.elapsed() >= PAUSE => {
                 self.last_line = Instant::now();
-                print(&work.written());
+                say(&work.written());
             }
             None => {}
         }
@@ -121,11 +121,6 @@ impl Drop for Progress {
     fn drop(&mut self) {
         self.clear();
     }
-}
-
-fn print(line: &str) {
-    // If standard error is closed, nobody is reading.
-    let _written = writeln!(std::io::stderr(), "{line}");
 }
 
 impl Training {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::names::REPORT;
 use crate::base::files::{make_folder, write_whole};
 use crate::base::process::peak_memory;
+use crate::base::text;
 use crate::cli::load::ModelId;
 use crate::cli::{exit, wording};
 use crate::config::TrainConfig;
@@ -91,10 +92,10 @@ impl BugReport {
         report["peak_memory_mb"] = json!(peak_memory());
         report["waiting_for_the_device_s"] = json!(ops::waiting().map(|waiting| waiting.as_secs_f64()));
         report["events"] = json!(self.events);
-        let text = serde_json::to_vec_pretty(&report).unwrap_or_default();
+        let text = text::json_pretty(&report).unwrap_or_default();
         [folder, elsewhere].into_iter().find_map(|folder| {
             let path = folder.join(REPORT);
-            make_folder(folder).and_then(|()| write_whole(&path, &text)).ok().map(|()| path)
+            make_folder(folder).and_then(|()| write_whole(&path, text.as_bytes())).ok().map(|()| path)
         })
     }
 }

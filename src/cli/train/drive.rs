@@ -14,7 +14,7 @@ use crate::cli::args::OnDeviceLost;
 use crate::cli::embeddings::read::{self, ActiveEmbedding};
 use crate::cli::faults::interrupt::Interrupt;
 use crate::cli::faults::on_demand;
-use crate::cli::output::{Output, json, span};
+use crate::cli::output::{Output, json, span, terminal};
 use crate::cli::{exit, panics, settings, wording};
 use crate::embedding::Embedding;
 use crate::event::{Event, WarningCode};
@@ -118,7 +118,7 @@ impl<'a> Run<'a> {
             let written = report.write(&folder, &rescue_folder(&folder), error);
             let place = written.map_or(String::new(), |path| format!(" (a bug report is in {})", path.display()));
             let text = format!("{}; what was learned is in {}{place}", wording::of_error(error), state.display());
-            eprintln!("error: {text}");
+            terminal::say(&format!("error: {text}"));
             if json {
                 let _written = json::error_line(exit::status(error), &text);
             }

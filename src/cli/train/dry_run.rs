@@ -90,7 +90,7 @@ fn print(request: &Request<'_>, measured: &Timings, out: &mut Output) -> Result<
         "seconds": seconds, "step_s": measured.step, "evaluation_s": measured.evaluation, "encoding_s": measured.encoding,
         "peak_memory_mb": memory, "gpu_memory_mb": gpu, "device": request.device.name,
     });
-    out.result(&lines.join("\n"), &object)
+    out.result(&lines, &object)
 }
 
 /// What would happen, for programs and for people.

@@ -1,5 +1,7 @@
 //! A run that has nothing left to do.
 
+use std::path::PathBuf;
+
 use super::names;
 use super::request::Request;
 use crate::Result;
@@ -13,7 +15,7 @@ pub(super) struct FinishedRun {
     steps: u32,
     converged: bool,
     /// Its embedding.
-    path: String,
+    path: PathBuf,
 }
 
 impl FinishedRun {
@@ -24,7 +26,6 @@ impl FinishedRun {
         let made = state.step() >= request.config().steps || (state.converged() && state.step() == state.steps());
         let written = embeddings::read_file(&path).is_ok_and(|saved| saved.rows() == job.embedding().rows())
             && request.folder.join(names::LOSS_CURVE).exists();
-        let path = path.display().to_string();
         (made && written).then(|| Self { steps: state.step(), converged: state.converged(), path })
     }
 
@@ -36,8 +37,8 @@ impl FinishedRun {
             "this run is finished: {made}{why}. --overwrite starts over; with --lr-schedule constant a run can continue \
              with more --steps"
         ));
-        out.event(&Event::Saved { what: "embedding".to_owned(), path: self.path.clone() })?;
+        out.event(&Event::Saved { what: "embedding".to_owned(), path: self.path.display().to_string() })?;
         out.event(&Event::Done { steps: self.steps, secs: 0.0 })?;
-        out.line(&self.path)
+        out.path(&self.path)
     }
 }

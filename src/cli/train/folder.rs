@@ -11,6 +11,7 @@ use super::log::Log;
 use super::names::{EMBEDDING, LOG, LOSS_CURVE, PREVIEW_SHEET, PREVIEWS, README, SETTINGS};
 use super::state_files::{self, ResumableRun};
 use crate::base::files::{make_folder, sweep, write_whole};
+use crate::base::text::{json_pretty, one_line};
 use crate::cli::wording;
 use crate::embedding::Embedding;
 use crate::event::{EvaluatedOn, Event, WarningCode};
@@ -105,7 +106,7 @@ impl RunFolder {
 
     fn with(path: &Path, mut lock: Lock, log: Log, about: Value, settings: &Value) -> Self {
         lock.stay();
-        let settings = serde_json::to_vec_pretty(settings).unwrap_or_default();
+        let settings = json_pretty(settings).unwrap_or_default().into_bytes();
         let guide = [(README, guide(path, &about).into_bytes()), (SETTINGS, settings)];
         Self {
             path: path.to_owned(),
@@ -269,9 +270,8 @@ fn previews(path: &Path) -> Vec<(u32, PathBuf)> {
 /// What the folder says about itself to someone who finds it.
 fn guide(path: &Path, about: &Value) -> String {
     let (token, model) = (&about["config"]["token"], &about["model"]);
-    let [token, model] = [token, model].map(|text| text.as_str().unwrap_or_default().to_owned());
-    let shown = path.display().to_string();
-    let shown = if shown.contains(char::is_whitespace) { format!("\"{shown}\"") } else { shown };
+    let [token, model] = [token, model].map(|text| one_line(text.as_str().unwrap_or_default()));
+    let shown = quoted(&one_line(&path.display().to_string()));
     format!(
         "A run of pseudoword {}: the embedding {token}, learned on the model {model}.\n\n\
          {EMBEDDING}  the embedding, as diffusers writes it\n\
@@ -286,6 +286,16 @@ fn guide(path: &Path, about: &Value) -> String {
          To repeat: pseudoword train --out ANOTHER --config {shown}/{SETTINGS}\n",
         env!("CARGO_PKG_VERSION"),
     )
+}
+
+/// A path as it is typed in a shell: quoted where a shell would read something into it.
+fn quoted(path: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/:._-+=,@".contains(c) || (cfg!(windows) && c == '\\');
+    match path {
+        path if path.chars().all(plain) => path.to_owned(),
+        path if cfg!(windows) => format!("\"{path}\""),
+        path => format!("'{}'", path.replace('\'', "'\\''")),
+    }
 }
 
 /// The first line of a log.

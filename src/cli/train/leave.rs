@@ -57,16 +57,16 @@ impl Run<'_> {
     /// Reports that a run is done, or that it was stopped.
     fn end_well(&mut self, done: Option<Event>, path: Option<PathBuf>) -> Result<()> {
         let (step, of) = (self.job.step(), self.request.config().steps);
-        let path = path.map(|path| path.display().to_string());
         match (&done, &path) {
             (Some(done), _) => self.report(done)?,
             (None, Some(path)) => {
+                let path = path.display();
                 self.out.message(&format!("stopped after step {step} of {of}: {path}; run the same command to resume"));
             }
             (None, None) => self.out.message("stopped before the first step: nothing was learned, nothing is saved"),
         }
         if let Some(path) = path {
-            self.out.line(&path)?;
+            self.out.path(&path)?;
         }
         done.map(drop).ok_or_else(interrupt::reason)
     }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::names::LOG;
+use crate::base::text;
 
 /// Lines that cannot be written wait, up to this many bytes of them.
 const WAITING: usize = 16 << 20;
@@ -62,9 +63,9 @@ impl Log {
             entry: &'a T,
         }
         let elapsed = ((self.before + self.begun.elapsed().as_secs_f64()) * 1000.0).round() / 1000.0;
-        let line = serde_json::to_vec(&Line { elapsed, entry })?;
+        let line = text::json(&Line { elapsed, entry })?;
         if self.waiting.len() + line.len() < WAITING {
-            self.waiting.extend(line);
+            self.waiting.extend(line.into_bytes());
             self.waiting.push(b'\n');
         }
         self.flush()

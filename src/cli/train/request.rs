@@ -17,6 +17,7 @@ use crate::cli::output::Output;
 use crate::cli::panics;
 use crate::config::TrainConfig;
 use crate::event::{Event, WarningCode};
+use crate::formats::is_windows_device;
 use crate::gpu::{self, Chosen};
 use crate::model::{Loading, ModelConfig, OpenedModel};
 use crate::plan::{self, MemoryPlan, WeightBytes};
@@ -60,6 +61,7 @@ impl<'a> Request<'a> {
     pub async fn prepare(args: &'a TrainArgs, shared: &'a Shared, out: &mut Output) -> Result<Self> {
         let config = &args.config;
         crate::train::check_numbers(config)?;
+        crate::train::file_can_hold(&config.token)?;
         let device = gpu::choose(shared.device)?;
         let opened = locate::model_for(shared, &Outlook::new(shared, &device, &planned(config)), out).await?;
         let embeddings = read::given(&args.embeddings, shared, out).await?;
@@ -129,7 +131,7 @@ impl<'a> Request<'a> {
         let loaded = load::session(&outlook, &self.opened, self.loading(), out);
         let mut session = panics::caught_in(loaded).await?;
         self.model.hash.clone_from(&session.model().unet_hash);
-        let embeddings = read::add_to(&mut session, &self.embeddings, &self.model, out)?;
+        let embeddings = read::add_to(&mut session, &self.embeddings, &self.model, out).await?;
         Ok((session, embeddings))
     }
 
@@ -224,10 +226,18 @@ fn check_record(record: &Path, overwrite: bool) -> Result<()> {
     Ok(())
 }
 
-/// `runs/` and those letters of the token that can be in a file's name.
+/// `runs/` and those letters of the token that can be in a file's name on every system.
 fn default_folder(token: &str) -> PathBuf {
-    let stem: String = token.chars().filter(|c| c.is_alphanumeric() || "-_".contains(*c)).collect();
-    Path::new("runs").join(if stem.is_empty() { "word" } else { &stem })
+    /// Some file systems count bytes, up to 255 of them, and letters have up to four.
+    const LONGEST: usize = 60;
+    let letters = token.chars().filter(|c| c.is_alphanumeric() || "-_".contains(*c));
+    let stem: String = letters.take(LONGEST).collect();
+    Path::new("runs").join(match stem.as_str() {
+        "" => "word".to_owned(),
+        // A device on Windows, where no folder can be called so.
+        stem if is_windows_device(&stem.to_lowercase()) => format!("{stem}-word"),
+        _ => stem,
+    })
 }
 
 #[cfg(test)]
@@ -238,5 +248,7 @@ mod tests {
     fn a_token_names_its_folder() {
         assert_eq!(default_folder("<my-peach>"), Path::new("runs/my-peach"));
         assert_eq!(default_folder("../../*"), Path::new("runs/word"));
+        assert_eq!(default_folder("<CON>"), Path::new("runs/CON-word"));
+        assert_eq!(default_folder(&"\u{1d400}".repeat(300)).as_os_str().len(), 5 + 60 * 4);
     }
 }

@@ -3,6 +3,7 @@
 mod archive;
 mod gather;
 mod legacy;
+mod nested;
 mod state;
 
 use super::learned::{Container, Note, Reading};

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 
 use super::super::a1111::{self, Facts};
 use super::super::layout::{self, Named, Origin, Tensors};
-use super::super::learned::{Container, Format, Reading};
+use super::super::learned::{Container, Format, Note, Reading};
 use super::super::pickle::Unpickled;
 use super::super::pickle::global::Global;
 use super::super::pickle::value::{Arena, Node, Tensor, Value};
 use super::super::recognise::Mistaken;
 use super::super::refusal::{Refusal, shown};
-use super::{Storages, gather};
+use super::{Storages, gather, nested};
 
 /// The embeddings in a saved object.
 pub(super) fn words<'a>(
@@ -24,29 +24,22 @@ pub(super) fn words<'a>(
     let origin = Origin { container, stem, metadata: BTreeMap::new(), token: None };
     match arena.node(unpickled.root) {
         Some(Node::Tensor(tensor)) => {
-            let tensors = Saved { named: vec![named("", tensor)], tensors: vec![tensor], storages };
+            let tensors = Saved { named: vec![named(Cow::Borrowed(""), tensor)], tensors: vec![tensor], storages };
             layout::raw(&tensors, &origin)
         }
-        Some(Node::Dict(entries)) => {
-            let entries = unique(entries)?;
-            let fields = texts(&entries);
-            if let Some(param) = fields.get("string_to_param") {
-                return by_string(arena, *param, &fields, storages, &origin);
-            }
-            if let Some(mistaken) = by_fields(&entries, &fields) {
-                return Err(Refusal::Mistaken(mistaken));
-            }
-            let tensors = Saved::of(arena, &fields, storages);
-            if tensors.named.is_empty() {
-                let names: Vec<String> = fields.keys().take(8).map(|key| shown(key)).collect();
-                let reason = format!("it holds no tensors, only {} entries: {}", entries.len(), names.join(", "));
-                return Err(Refusal::unsupported("the saved object", reason));
-            }
-            layout::words(&tensors, &origin)
+        Some(Node::Dict(_) | Node::Object(Global::ParameterDict, Some(_))) => {
+            by_keys(arena, unpickled.root, storages, &origin)
         }
-        Some(Node::List(_) | Node::Tuple(_)) => {
-            Err(Refusal::unsupported("the saved object", "it is a list, and embeddings are saved as dicts or tensors"))
-        }
+        Some(Node::List(items) | Node::Tuple(items)) => match items.as_slice() {
+            // Somebody saved `[embedding]`.
+            [only] if arena.node(*only).is_some_and(|node| matches!(node, Node::Dict(_))) => {
+                by_keys(arena, *only, storages, &origin)
+            }
+            _ => Err(Refusal::unsupported(
+                "the saved object",
+                "it is a list, and embeddings are saved as dicts or tensors",
+            )),
+        },
         _ => Err(Refusal::unsupported(
             "the saved object",
             "it is neither a dict nor a tensor, so it is not an embedding",
@@ -54,11 +47,56 @@ pub(super) fn words<'a>(
     }
 }
 
+/// A dict of tensors, of facts, or of more dicts.
+fn by_keys<'a>(
+    arena: &Arena<'a>,
+    saved: Value<'a>,
+    storages: &dyn Storages,
+    origin: &Origin<'_>,
+) -> Result<Reading, Refusal> {
+    let entries = unique(nested::entries(arena, saved).unwrap_or_default())?;
+    let fields = texts(&entries);
+    if let Some(param) = fields.get("string_to_param") {
+        return by_string(arena, *param, &fields, storages, origin);
+    }
+    let mistaken = by_fields(&entries, &fields);
+    if let Some(mistaken) = mistaken.clone().filter(|mistaken| *mistaken != Mistaken::Checkpoint) {
+        return Err(Refusal::Mistaken(mistaken));
+    }
+    let tensors = Saved::of(arena, &fields, storages);
+    if !tensors.named.is_empty() && mistaken.is_none() {
+        let mut reading = layout::words(&tensors, origin)?;
+        // Facts (steps, a name) are passed over as they always were; tensors are not.
+        let left_out = fields.iter().filter(|(_, value)| nested::holds_tensors(arena, **value));
+        let notes = Note::ignored(left_out.map(|(key, _)| *key));
+        reading.embeddings_mut().iter_mut().for_each(|word| word.notes.extend_from_slice(&notes));
+        return Ok(reading);
+    }
+    match (nested::find(arena, &fields)?, mistaken) {
+        (Some(found), mistaken) if !found.is_empty() => match (nested::words(&found, storages, origin), mistaken) {
+            // What is inside decides whether it is an embedding or a whole model, which is often saved so.
+            (Err(_), Some(mistaken)) => Err(Refusal::Mistaken(mistaken)),
+            (reading, _) => reading,
+        },
+        (_, Some(mistaken)) => Err(Refusal::Mistaken(mistaken)),
+        (None, None) => Err(Refusal::unsupported(
+            "the saved object",
+            "it holds more tensors inside of others than an embedding has",
+        )),
+        (Some(_), None) => {
+            let names: Vec<String> = fields.keys().take(8).map(|key| shown(key)).collect();
+            let count = if entries.len() == 1 { "1 entry".to_owned() } else { format!("{} entries", entries.len()) };
+            let reason = format!("it holds no tensors, only {count}: {}", names.join(", "));
+            Err(Refusal::unsupported("the saved object", reason))
+        }
+    }
+}
+
 /// Tensors of a dict.
-struct Saved<'a, 's> {
-    named: Vec<Named<'a>>,
-    tensors: Vec<&'s Tensor<'a>>,
-    storages: &'s dyn Storages,
+pub(super) struct Saved<'a, 's> {
+    pub named: Vec<Named<'a>>,
+    pub tensors: Vec<&'s Tensor<'a>>,
+    pub storages: &'s dyn Storages,
 }
 
 impl<'a, 's> Saved<'a, 's> {
@@ -66,7 +104,7 @@ impl<'a, 's> Saved<'a, 's> {
         let found: Vec<(&'a str, &Tensor<'a>)> =
             fields.iter().filter_map(|(key, value)| Some((*key, arena.tensor(*value)?))).collect();
         Saved {
-            named: found.iter().map(|(key, tensor)| named(key, tensor)).collect(),
+            named: found.iter().map(|(key, tensor)| named(Cow::Borrowed(*key), tensor)).collect(),
             tensors: found.into_iter().map(|(_, tensor)| tensor).collect(),
             storages,
         }
@@ -87,12 +125,12 @@ impl Tensors for Saved<'_, '_> {
     }
 }
 
-fn named<'a>(key: &'a str, tensor: &Tensor<'a>) -> Named<'a> {
-    Named { key: Cow::Borrowed(key), shape: tensor.shape.clone(), dtype: Ok(tensor.dtype) }
+pub(super) fn named<'a>(key: Cow<'a, str>, tensor: &Tensor<'a>) -> Named<'a> {
+    Named { key, shape: tensor.shape.clone(), dtype: Ok(tensor.dtype) }
 }
 
 /// Entries of a dict in which no key occurs twice: Python would take the last, a scanner perhaps the first.
-fn unique<'a>(entries: &[(Value<'a>, Value<'a>)]) -> Result<Vec<(Value<'a>, Value<'a>)>, Refusal> {
+pub(super) fn unique<'a>(entries: &[(Value<'a>, Value<'a>)]) -> Result<Vec<(Value<'a>, Value<'a>)>, Refusal> {
     let mut seen = std::collections::BTreeSet::new();
     for (key, _) in entries {
         if let Value::Text(text) = *key
@@ -105,7 +143,7 @@ fn unique<'a>(entries: &[(Value<'a>, Value<'a>)]) -> Result<Vec<(Value<'a>, Valu
 }
 
 /// The entries whose keys are text.
-fn texts<'a>(entries: &[(Value<'a>, Value<'a>)]) -> BTreeMap<&'a str, Value<'a>> {
+pub(super) fn texts<'a>(entries: &[(Value<'a>, Value<'a>)]) -> BTreeMap<&'a str, Value<'a>> {
     let text = |(key, value): &(Value<'a>, Value<'a>)| match *key {
         Value::Text(text) => Some((text, *value)),
         _ => None,
@@ -139,19 +177,20 @@ fn by_string<'a>(
     storages: &dyn Storages,
     origin: &Origin<'_>,
 ) -> Result<Reading, Refusal> {
-    let (entries, format) = match arena.node(param) {
-        Some(Node::Dict(entries)) => (entries.as_slice(), Format::A1111),
-        Some(Node::Object(Global::ParameterDict, Some(state))) => {
-            let state = unique(arena.entries(*state).unwrap_or_default())?;
-            let parameters = texts(&state).get("_parameters").and_then(|value| arena.entries(*value));
-            (parameters.unwrap_or_default(), Format::CompVis)
-        }
-        _ => return Err(Refusal::damaged("the entry string_to_param", "it is not a dict of tensors")),
+    let format = match arena.node(param) {
+        Some(Node::Object(..)) => Format::CompVis,
+        _ => Format::A1111,
     };
-    let tensors = Saved::of(arena, &texts(&unique(entries)?), storages);
-    if tensors.named.is_empty() || tensors.named.len() != entries.len() {
+    let entries = texts(&unique(nested::entries(arena, param).unwrap_or_default())?);
+    let tensors = Saved::of(arena, &entries, storages);
+    if tensors.named.is_empty() {
         return Err(Refusal::damaged("the entry string_to_param", "it is not a dict of tensors"));
     }
+    let beside = entries.iter().filter(|(_, value)| arena.tensor(**value).is_none()).map(|(key, _)| *key);
+    let tensors_beside = fields.iter().filter(|(key, value)| {
+        !matches!(**key, "string_to_param" | "string_to_token") && nested::holds_tensors(arena, **value)
+    });
+    let notes = Note::ignored(beside.chain(tensors_beside.map(|(key, _)| *key)));
     let text = |key: &str| match fields.get(key) {
         Some(Value::Text(text)) => Some((*text).to_owned()),
         _ => None,
@@ -161,5 +200,7 @@ fn by_string<'a>(
         _ => None,
     };
     let facts = Facts { name: text("name"), step, hash: text("sd_checkpoint"), model: text("sd_checkpoint_name") };
-    a1111::words(&tensors, &facts, format, origin)
+    let mut reading = a1111::words(&tensors, &facts, format, origin)?;
+    reading.embeddings_mut().iter_mut().for_each(|word| word.notes.extend_from_slice(&notes));
+    Ok(reading)
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::refusal::{Refusal, shown};
 use super::safetensors::{PREFIX, TOKEN};
-use super::{Embedding, limits};
+use super::{Embedding, Reading, Vectors, limits};
 
 /// A kind of file to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -75,15 +75,41 @@ impl Layout {
 ///
 /// # Errors
 /// [`Refusal::Unwritable`] for an embedding that readers would refuse: no vectors or too many, values that are not
-/// finite, a token that the layout cannot hold.
+/// finite, a token that the layout cannot hold ([`check_name`]).
 pub fn write(word: &Embedding, layout: Layout) -> Result<Vec<u8>, Refusal> {
-    check(word).map_err(|reason| Refusal::Unwritable { token: shown(&word.token), layout: layout.name(), reason })?;
-    Ok(match layout {
+    let unwritable = |reason| Refusal::Unwritable { token: shown(&word.token), layout: layout.name(), reason };
+    check(word).map_err(unwritable)?;
+    let bytes = match layout {
         Layout::Safetensors => word.to_safetensors(),
         Layout::Bin => zip::archive(&pickle::diffusers(word), &data(word)),
         Layout::A1111 => zip::archive(&pickle::a1111(word), &data(word)),
         Layout::Kohya => safetensors("emb_params", word, kohya_metadata(word)),
-    })
+    };
+    comes_back(word, &bytes).map_err(unwritable)?;
+    Ok(bytes)
+}
+
+/// Whether a file of a layout can hold an embedding of this name: to be asked before the work, for what cannot be written
+/// or would be read back as something else.
+///
+/// # Errors
+/// [`Refusal::Unwritable`].
+pub fn check_name(token: &str, layout: Layout) -> Result<(), Refusal> {
+    // Any vectors will do, of a width that no layout takes for a scale.
+    write(&Embedding::new(token, 768, vec![0.0; 768]), layout).map(drop)
+}
+
+/// Some names mean something in a layout: a tensor called `emb_params` is kohya's, one called `lora_te_x` a part of a
+/// LoRA. So what was written is read, by the same rules as any file.
+fn comes_back(word: &Embedding, bytes: &[u8]) -> Result<(), String> {
+    // Without a file name, which could stand in for the embedding's.
+    match super::read(bytes, "") {
+        Ok(Reading::One(back)) if back.token.as_deref() == Some(&word.token) && same_vectors(&back.encoders, word) => {
+            Ok(())
+        }
+        Ok(_) => Err("programs keep something else under this name in such files; choose another token".to_owned()),
+        Err(refusal) => Err(format!("it would not be read back, since {refusal}; choose another token")),
+    }
 }
 
 /// What every layout and every reader of it needs.
@@ -111,6 +137,11 @@ fn check(word: &Embedding) -> Result<(), String> {
         return Err(format!("{bad} of its values are NaN or infinite"));
     }
     Ok(())
+}
+
+/// Whether vectors are an embedding's, whatever text encoder a file names for them.
+fn same_vectors(found: &[Vectors], word: &Embedding) -> bool {
+    matches!(found, [vectors] if vectors.width == word.width() && vectors.rows == word.rows())
 }
 
 /// The values, little-endian.

@@ -96,7 +96,8 @@ pub(super) fn a1111(word: &Embedding) -> Vec<u8> {
         Some(step) => pickle.int(step),
         None => pickle.op(b'N'),
     };
-    pickle.text("sd_checkpoint").maybe(fact("model-hash"));
+    // Ten digits of the hash of a whole file. Ours is of the U-Net and would be another model's there.
+    pickle.text("sd_checkpoint").maybe(fact("checkpoint-hash").map(|hash| hash.get(..10).unwrap_or(hash)));
     pickle.text("sd_checkpoint_name").maybe(fact("base-model"));
     pickle.op(b'u').op(b'.');
     pickle.0

@@ -183,8 +183,7 @@ pub(super) fn keys(corpus: &mut Corpus) {
         ("text encoder", &["text_model.embeddings.token_embedding.weight"], "a text encoder"),
         ("ControlNet", &["controlnet_cond_embedding.conv_in.weight", "down_blocks.0.x"], "ControlNet"),
         ("XTI", &xti, "XTI"),
-        ("emb_params and more", &["emb_params", "other"], "2 tensors"),
-        ("SDXL pair and more", &["clip_l", "clip_g", "t5xxl"], "3 tensors"),
+        ("SDXL pair and more", &["clip_l", "clip_g", "t5xxl"], "for Stable Diffusion 3"),
     ] {
         corpus.add(78, what, "word.safetensors", file(keys), Refused("Mistaken", says));
     }
@@ -192,6 +191,8 @@ pub(super) fn keys(corpus: &mut Corpus) {
     let several: Vec<&str> = several.iter().map(String::as_str).collect();
     corpus.add(78, "65 words", "word.safetensors", file(&several), Refused("Mistaken", "65 tensors"));
     corpus.add(62, "64 words", "word.safetensors", file(&several[..64]), Several("64 embeddings"));
+    let (more, note) = (file(&["emb_params", "other"]), Noted("word", "\"other\" is not used"));
+    corpus.add(78, "emb_params and more", "word.safetensors", more, note);
     corpus.add(62, "kohya", "my cat.safetensors", file(&["emb_params"]), Word("my cat"));
     corpus.add(
         62,

@@ -1,0 +1,99 @@
+//! What a part of a model is, in whatever files: a hash of samples of its weights, in the order of their names and in
+//! half precision. The same weights give the same hash from a folder and from a single file, in one file or several, in
+//! single precision and in half; training of any kind leaves no weight alone and gives another.
+
+use std::collections::BTreeMap;
+
+use half::f16;
+use sha2::{Digest, Sha256};
+
+use super::{Header, files};
+use crate::Result;
+use crate::base::bytes::hex;
+use crate::embedding::dtype::DType;
+use crate::parts::Part;
+use crate::source::Source;
+
+/// Numbers of a weight that are looked at.
+const SAMPLE: u64 = 64;
+
+/// The hash, after the type that samples were rounded to: `f16:…`. bfloat16 keeps fewer digits than half precision does,
+/// so what it was made from cannot be told from it: such weights have hashes of their own, `bf16:…`. None for types that
+/// no weights have, which loading refuses.
+///
+/// # Errors
+/// Those of reading headers and weights.
+pub async fn of(source: &dyn Source, part: Part) -> Result<Option<String>> {
+    let mut weights = BTreeMap::new();
+    for path in files::find(source, part).await?.unwrap_or_default() {
+        let header = Header::read(source, &path, source.length(&path).await?.unwrap_or(0)).await?;
+        for entry in header.tensors() {
+            weights.insert(entry.name.clone(), (path.clone(), header.span(entry), entry.dtype.clone()));
+        }
+    }
+    let (mut hash, mut brain) = (Sha256::new(), false);
+    for (name, (path, span, dtype)) in &weights {
+        let dtype = match dtype.as_str() {
+            "F32" => DType::F32,
+            "F16" => DType::F16,
+            "BF16" => DType::Bf16,
+            "F64" => DType::F64,
+            _ => return Ok(None),
+        };
+        brain |= dtype == DType::Bf16;
+        let end = span.end.min(span.start + SAMPLE * dtype.size() as u64);
+        let bytes = source.read(path, span.start..end).await?;
+        let numbers = bytes.chunks_exact(dtype.size()).filter_map(|number| dtype.value(number));
+        hash.update(name);
+        hash.update([0]);
+        numbers.for_each(|number| hash.update(f16::from_f32(number).to_le_bytes()));
+    }
+    let digest = hex(&hash.finalize()[..16]);
+    Ok((!weights.is_empty()).then(|| format!("{}:{digest}", if brain { "bf16" } else { "f16" })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Memory;
+
+    /// A tensor: name, type and numbers.
+    type Tensor<'a> = (&'a str, &'a str, &'a [f32]);
+
+    /// Of a U-Net in one file.
+    fn of(path: &str, tensors: &[Tensor<'_>]) -> String {
+        let mut memory = Memory::new("m");
+        let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+        for (name, dtype, values) in tensors {
+            let begin = data.len();
+            for value in *values {
+                match *dtype {
+                    "F32" => data.extend(value.to_le_bytes()),
+                    "F16" => data.extend(f16::from_f32(*value).to_le_bytes()),
+                    _ => data.extend(half::bf16::from_f32(*value).to_le_bytes()),
+                }
+            }
+            let about =
+                serde_json::json!({"dtype": dtype, "shape": [values.len()], "data_offsets": [begin, data.len()]});
+            header.insert((*name).to_owned(), about);
+        }
+        let header = serde_json::Value::Object(header).to_string();
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.into_bytes());
+        bytes.extend(data);
+        memory.insert(format!("unet/{path}"), bytes);
+        pollster::block_on(super::of(&memory, Part::Unet)).unwrap().unwrap()
+    }
+
+    #[test]
+    fn the_same_weights_are_known_in_any_file() {
+        let whole = "diffusion_pytorch_model.safetensors";
+        let (a, b): (&[f32], &[f32]) = (&[0.1, 2.0], &[3.0]);
+        let plain = of(whole, &[("a", "F32", a), ("b", "F32", b)]);
+        assert_eq!(of(whole, &[("b", "F16", b), ("a", "F32", a)]), plain);
+        assert_eq!(of("diffusion_pytorch_model.fp16.safetensors", &[("a", "F16", a), ("b", "F16", b)]), plain);
+        assert_ne!(of(whole, &[("a", "F32", &[0.1, 2.01]), ("b", "F32", b)]), plain);
+        assert!(plain.starts_with("f16:"));
+        assert!(of(whole, &[("a", "BF16", a), ("b", "BF16", b)]).starts_with("bf16:"));
+    }
+}
