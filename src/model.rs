@@ -1,7 +1,7 @@
 //! A loaded Stable Diffusion model: everything that stays the same, no matter what is learned or generated.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use burn::tensor::Device;
@@ -13,7 +13,7 @@ use crate::parts::{Part, Precision};
 use crate::schedule::{NoiseSchedule, SchedulerConfig};
 use crate::source::{Source, read_text};
 use crate::text::{ClipTextConfig, ClipTextModel, ClipTokenizer, Prompt, TextEncoder, Tokenizers, Vocabulary};
-use crate::unet::{Unet, UnetConfig};
+use crate::unet::{SampleSize, Unet, UnetConfig};
 use crate::vae::{VaeConfig, VaeDecoder, VaeEncoder};
 use crate::weights::{Random, Storage, WeightRequest, Weights, files, samples};
 use crate::{Error, Result, gpu};
@@ -72,13 +72,17 @@ impl ModelConfig {
                 return Err(format!("cross_attention_dim is {width}, but the text encoder's width is {states}"));
             }
         }
-        if unet.in_channels != vae.latent_channels || unet.out_channels != vae.latent_channels {
-            let (inputs, latents) = (unet.in_channels, vae.latent_channels);
-            return Err(format!(
-                "the U-Net takes {inputs} channels and the autoencoder makes {latents}; inpainting models are not supported"
-            ));
+        let (inputs, outputs, latents) = (unet.in_channels, unet.out_channels, vae.latent_channels);
+        if inputs == latents && outputs == latents {
+            return Ok(());
         }
-        Ok(())
+        let channels =
+            format!("the U-Net takes {inputs} channels and gives {outputs}, the autoencoder makes {latents}");
+        let more = inputs.checked_sub(latents).filter(|_| outputs == latents);
+        Err(match more.and_then(|more| beside_latents(latents, more)) {
+            Some(what) => format!("{channels}: this is {what}, which is not supported"),
+            None => format!("{channels}: they do not belong to one model"),
+        })
     }
 
     /// The first text encoder's configuration.
@@ -99,15 +103,34 @@ impl ModelConfig {
         self.text().max_position_embeddings
     }
 
-    /// The side in pixels that the model was trained on.
-    pub fn resolution(&self) -> u32 {
+    /// Height and width in pixels of the pictures that the model was trained on.
+    pub fn picture_size(&self) -> [u32; 2] {
         // SD 1.5's U-Net says 64; a file that says nothing is assumed to be of its kind.
-        (self.unet.sample_size.unwrap_or(64) * self.vae.pixels_per_latent()) as u32
+        let sides = self.unet.sample_size.map_or([64; 2], SampleSize::sides);
+        sides.map(|side| (side * self.vae.pixels_per_latent()) as u32)
+    }
+
+    /// The side in pixels of the squares that the model was trained on; of oblong pictures the shorter one.
+    pub fn resolution(&self) -> u32 {
+        let [height, width] = self.picture_size();
+        height.min(width)
     }
 
     /// Sides in pixels must be a multiple of this.
     pub fn size_step(&self) -> u32 {
         self.vae.pixels_per_latent() as u32
+    }
+}
+
+/// What a U-Net is for that takes more channels than latents have.
+fn beside_latents(latents: usize, more: usize) -> Option<&'static str> {
+    match more {
+        // A mask and a masked picture.
+        more if more == latents + 1 => Some("an inpainting model"),
+        more if more == latents => Some("a model that edits pictures (InstructPix2Pix)"),
+        1 => Some("a depth model"),
+        3 => Some("an upscaler"),
+        _ => None,
     }
 }
 
@@ -192,6 +215,8 @@ pub struct Model {
     pub schedule: NoiseSchedule,
     /// The decoder half of the autoencoder, while it is needed.
     decoder: RefCell<Option<Rc<VaeDecoder>>>,
+    /// Warnings about the autoencoder's files, of which each half reads all names.
+    warned: RefCell<BTreeSet<String>>,
     source: Rc<dyn Source>,
     storage: Storage,
 }
@@ -244,6 +269,7 @@ impl Model {
             text_encoders,
             unet,
             decoder: RefCell::default(),
+            warned: RefCell::default(),
             source,
             storage,
         };
@@ -260,7 +286,8 @@ impl Model {
 
     /// Loads the encoder half of the autoencoder.
     pub async fn encoder(&self, events: &mut dyn FnMut(Event)) -> Result<VaeEncoder> {
-        let weights = Weights::open(&*self.source, Part::Vae, &self.device, self.storage, events).await?;
+        let mut events = self.once(events);
+        let weights = Weights::open(&*self.source, Part::Vae, &self.device, self.storage, &mut events).await?;
         let encoder = Box::pin(VaeEncoder::load(&weights, &self.config.vae)).await?;
         weights.finish_except(&["decoder.", "post_quant_conv."]).await?;
         Ok(encoder)
@@ -274,11 +301,20 @@ impl Model {
         if let Some(decoder) = &*self.decoder.borrow() {
             return Ok(decoder.clone());
         }
-        let weights = Weights::open(&*self.source, Part::Vae, &self.device, self.storage, events).await?;
+        let mut events = self.once(events);
+        let weights = Weights::open(&*self.source, Part::Vae, &self.device, self.storage, &mut events).await?;
         let decoder = Rc::new(Box::pin(VaeDecoder::load(&weights, &self.config.vae)).await?);
         weights.finish_except(&["encoder.", "quant_conv."]).await?;
         *self.decoder.borrow_mut() = Some(decoder.clone());
         Ok(decoder)
+    }
+
+    /// Passes events on, but no warning twice.
+    fn once<'a>(&'a self, events: &'a mut dyn FnMut(Event)) -> impl FnMut(Event) + 'a {
+        move |event| match &event {
+            Event::Warning { text, .. } if !self.warned.borrow_mut().insert(text.clone()) => {}
+            _ => events(event),
+        }
     }
 
     /// Drops the decoder, once nothing holds it: training without previews does not need it.

@@ -48,6 +48,10 @@ codes! {
     // Models and the machine.
     /// Something in a single-file model is not used, or is used otherwise than the file may mean it.
     Checkpoint = "checkpoint",
+    /// Weights in a file are not used, or lie under another name than is looked for first.
+    Weights = "weights",
+    /// A model's noise schedule asks a sampler for something that is not done here.
+    Scheduler = "scheduler",
     /// Memory is tight.
     Memory = "memory",
     /// The measured sizes of tiles could not be kept.

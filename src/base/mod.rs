@@ -5,6 +5,7 @@ pub mod bytes;
 pub mod failpoints;
 #[cfg(feature = "native")]
 pub mod files;
+pub mod json;
 #[cfg(feature = "native")]
 pub mod lock;
 pub mod math;

@@ -97,6 +97,7 @@ impl Request {
             config.height.get_or_insert(pixels(*height));
             config.width.get_or_insert(pixels(*width));
         }
+        config.karras |= opened.config.scheduler.asks_for_karras(config.sampler);
         sample::check(&config, &opened.config)?;
         if let Some(Latents { shape, .. }) = &latents {
             sample::check_latents(*shape, &config, &opened.config)?;
@@ -104,6 +105,7 @@ impl Request {
         let tokenizers = read::tokenizers(&embeddings, &opened)?;
         let pairs = if args.compare { pairs(&args.prompts, &tokenizers, &embeddings)? } else { Vec::new() };
         let mut said = unused(&texts, &embeddings[..given], tokenizers.first());
+        said.extend(sample::about_schedule(&config, &opened.config));
         said.extend(concerns(args, &config, &tokenizers));
         said.iter().try_for_each(|event| out.event(event))?;
         Ok(Self { config, device, opened, latents, target, embeddings, pairs })
@@ -218,9 +220,10 @@ fn planned(config: &SampleConfig) -> impl Fn(&ModelConfig, WeightBytes, bool) ->
         sample::check(config, model)?;
         // Guidance runs every picture twice: with the prompt and with the negative one.
         let guided = if config.is_guided() { 2 } else { 1 };
+        let [height, width] = model.picture_size();
         let job = plan::Job {
-            height: config.height.unwrap_or(model.resolution()),
-            width: config.width.unwrap_or(model.resolution()),
+            height: config.height.unwrap_or(height),
+            width: config.width.unwrap_or(width),
             batch: guided * config.count.min(config.batch_size),
         };
         Ok(MemoryPlan::generating(model, weights, job, on_cpu))

@@ -68,11 +68,12 @@ impl Description {
     /// For people.
     fn lines(&self) -> Vec<String> {
         let config = &self.config;
-        let (unet, vae, width, resolution) = (&config.unet, &config.vae, config.word_width(), config.resolution());
+        let (unet, vae, width, [high, wide]) = (&config.unet, &config.vae, config.word_width(), config.picture_size());
+        let sides = if high == wide { "" } else { ", height by width" };
         let (family, latents) = (Embedding::family(width), vae.pixels_per_latent());
         let mut lines = vec![
             self.name.clone(),
-            format!("  pictures      {resolution} x {resolution} pixels, in steps of {}", config.size_step()),
+            format!("  pictures      {high} x {wide} pixels{sides}, in steps of {}", config.size_step()),
             format!(
                 "  embeddings    {width} wide ({family}), up to {} vectors in a prompt",
                 config.prompt_length() - 2
@@ -102,6 +103,7 @@ impl Description {
         };
         json!({
             "event": "model", "name": id.name, "hash": id.hash, "resolution": config.resolution(),
+            "sides": config.picture_size(),
             "size_step": config.size_step(), "width": config.word_width(), "prompt_tokens": config.prompt_length() - 2,
             "vocabulary": config.text().vocab_size, "prediction": self.prediction(),
             "pixels_per_latent": config.vae.pixels_per_latent(), "samplers": self.samplers(),

@@ -93,7 +93,8 @@ pub struct Job {
 impl Job {
     /// A picture of the model's own size, with guidance.
     pub fn preview(config: &ModelConfig) -> Self {
-        Self { height: config.resolution(), width: config.resolution(), batch: 2 }
+        let [height, width] = config.picture_size();
+        Self { height, width, batch: 2 }
     }
 }
 

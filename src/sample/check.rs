@@ -54,8 +54,8 @@ pub fn check_numbers(config: &SampleConfig) -> Result<()> {
 /// [`Error::OutOfRange`], [`Error::Usage`].
 pub fn check(config: &SampleConfig, model: &ModelConfig) -> Result<[usize; 2]> {
     check_numbers(config)?;
-    let (step, own) = (model.size_step(), model.resolution());
-    let side = |given: Option<u32>, setting: Setting| {
+    let (step, [height, width]) = (model.size_step(), model.picture_size());
+    let side = |given: Option<u32>, own: u32, setting: Setting| {
         let side = given.unwrap_or(own);
         if side.is_multiple_of(step) && side <= LONGEST_SIDE {
             return Ok(side as usize / model.vae.pixels_per_latent());
@@ -64,8 +64,8 @@ pub fn check(config: &SampleConfig, model: &ModelConfig) -> Result<[usize; 2]> {
         Err(Error::OutOfRange { setting, given: side.to_string(), rule })
     };
     // The width first: where a front end sets both as one, that is the one it has a name for.
-    let width = side(config.width, Setting::Width)?;
-    let size = [side(config.height, Setting::Height)?, width];
+    let width = side(config.width, width, Setting::Width)?;
+    let size = [side(config.height, height, Setting::Height)?, width];
     Sampler::new(config.sampler, config.karras, &model.scheduler, config.steps as usize)?;
     Ok(size)
 }
@@ -83,9 +83,20 @@ pub fn check_latents(shape: [usize; 4], config: &SampleConfig, model: &ModelConf
     Err(Error::Usage(format!("the latents are {shape:?}, this generation needs {expected:?}")))
 }
 
-/// The codes of what [`concerns`] reports: who asks it before there is a job need not hear of them again.
-pub const CONCERNS: [WarningCode; 4] =
-    [WarningCode::NoEffect, WarningCode::UnknownEmbedding, WarningCode::PromptSyntax, WarningCode::PromptCut];
+/// The codes of what [`concerns`] and [`about_schedule`] report: who asks it before there is a job need not hear of them again.
+pub const CONCERNS: [WarningCode; 5] = [
+    WarningCode::NoEffect,
+    WarningCode::UnknownEmbedding,
+    WarningCode::PromptSyntax,
+    WarningCode::PromptCut,
+    WarningCode::Scheduler,
+];
+
+/// What the model's noise schedule asks the sampler for, and does not get.
+pub fn about_schedule(config: &SampleConfig, model: &ModelConfig) -> Vec<Event> {
+    let not_obeyed = model.scheduler.not_obeyed(config.sampler).into_iter();
+    not_obeyed.map(|text| Event::warning(WarningCode::Scheduler, text)).collect()
+}
 
 /// What about the settings and a prompt a user should know; `others` are embeddings that are at hand besides those that
 /// the tokenizers know.

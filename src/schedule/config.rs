@@ -1,12 +1,15 @@
 //! `scheduler_config.json`: what a model says about its noise.
 //!
-//! Names are those of diffusers; fields that it has and we do not use are ignored. Where a field is absent, its value
+//! Names are those of diffusers. Of the fields that it has and we do not use, those that would change the result are
+//! reported ([`SchedulerConfig::not_obeyed`]). Where a field is absent, its value
 //! is the default of the diffusers class concerned. The classes agree on nearly everything (SD 1.5's is
 //! `PNDMScheduler`); where they do not, the field is an `Option`, and each sampler fills in its own class's default.
 //! That is what upstream's `from_config` does when one scheduler is made from another's file: values that the file does
 //! not state are not handed over (`configuration_utils.py`, `_use_default_values`).
 
 use serde::Deserialize;
+
+use super::passed_over::PassedOver;
 
 /// How `beta` grows from `beta_start` to `beta_end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -77,6 +80,11 @@ pub struct SchedulerConfig {
     pub thresholding: bool,
     /// Zero terminal SNR (arXiv 2305.08891): refused, not implemented.
     pub rescale_betas_zero_snr: bool,
+    /// Whether samplers that can have Karras's noise levels should.
+    pub use_karras_sigmas: bool,
+    /// Fields that ask samplers for something that is not done here.
+    #[serde(skip)]
+    pub(super) others: PassedOver,
 }
 
 impl Default for SchedulerConfig {
@@ -97,6 +105,8 @@ impl Default for SchedulerConfig {
             clip_sample_range: 1.0,
             thresholding: false,
             rescale_betas_zero_snr: false,
+            use_karras_sigmas: false,
+            others: PassedOver::default(),
         }
     }
 }

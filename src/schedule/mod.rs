@@ -11,6 +11,7 @@ mod ddim;
 mod dpm_solver;
 mod euler;
 mod levels;
+mod passed_over;
 mod pndm;
 mod prediction;
 mod read;

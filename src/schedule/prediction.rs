@@ -39,6 +39,14 @@ pub(super) fn scaled(tensor: &Tensor<4>, coefficient: f64) -> Tensor<4> {
 }
 
 impl PredictionType {
+    /// As people call it.
+    pub fn label(self) -> &'static str {
+        match self {
+            PredictionType::Epsilon => "the noise (epsilon)",
+            PredictionType::VPrediction => "the velocity (v-prediction)",
+        }
+    }
+
     /// How the clean sample follows from a sample with these amplitudes.
     pub(super) fn denoised(self, alpha: f64, sigma: f64) -> Mix {
         match self {

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::base::json::{check_class, read_fields};
 use crate::{Error, Result};
 
 /// Fields of `UNet2DConditionModel` for computations that are not done here, the value that means their absence, and
@@ -18,7 +19,7 @@ const OTHERWISE: [(&str, &str, &str); 22] = [
     ("dual_cross_attention", "false", ""),
     ("encoder_hid_dim", "null", ""),
     ("encoder_hid_dim_type", "null", ""),
-    ("mid_block_only_cross_attention", "null", ""),
+    ("mid_block_only_cross_attention", "false", ""),
     ("mid_block_scale_factor", "1", ""),
     ("num_class_embeds", "null", "upscalers"),
     ("only_cross_attention", "false", ""),
@@ -26,11 +27,40 @@ const OTHERWISE: [(&str, &str, &str); 22] = [
     ("resnet_skip_time_act", "false", ""),
     ("resnet_time_scale_shift", "default", ""),
     ("reverse_transformer_layers_per_block", "null", ""),
-    ("time_cond_proj_dim", "null", "LCM"),
+    ("time_cond_proj_dim", "null", LCM),
     ("time_embedding_act_fn", "null", ""),
     ("time_embedding_type", "positional", ""),
     ("timestep_post_act", "null", ""),
 ];
+
+/// Models whose U-Net takes the guidance as an input.
+pub(crate) const LCM: &str = "guidance-distilled models, LCM";
+
+/// Below this a side is what diffusers wrote by default before version 0.9, whatever the model was trained on.
+const LEAST_SIDE: usize = 64;
+
+/// The first version of diffusers whose files say the side that a model was trained on.
+const SIDES_ARE_MEANT_SINCE: [u32; 2] = [0, 9];
+
+/// The sides of the latents that a model was trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum SampleSize {
+    /// Both the same.
+    Square(usize),
+    /// Height and width.
+    Sides([usize; 2]),
+}
+
+impl SampleSize {
+    /// Height and width.
+    pub fn sides(self) -> [usize; 2] {
+        match self {
+            SampleSize::Square(side) => [side; 2],
+            SampleSize::Sides(sides) => sides,
+        }
+    }
+}
 
 /// One number for all levels, or one for each.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -56,8 +86,8 @@ impl PerLevel {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct UnetConfig {
-    /// Side of the latents that the model was trained on.
-    pub sample_size: Option<usize>,
+    /// Sides of the latents that the model was trained on.
+    pub sample_size: Option<SampleSize>,
     /// Channels of the latents.
     pub in_channels: usize,
     /// Channels of the prediction.
@@ -136,17 +166,40 @@ impl UnetConfig {
     /// the others.
     pub fn from_json(text: &str, file: &str) -> Result<Self> {
         let bad = |reason: String| Error::BadConfig { file: file.to_owned(), reason };
-        let config: Self = serde_json::from_str(text).map_err(|error| bad(error.to_string()))?;
-        let fields: Map<String, Value> = serde_json::from_str(text).map_err(|error| bad(error.to_string()))?;
+        let (mut config, fields) = read_fields::<Self>(text).map_err(bad)?;
+        check_class(&fields, "UNet2DConditionModel", "U-Net").map_err(bad)?;
+        config.correct(&fields);
         if let Some((name, _, whose)) = OTHERWISE.iter().find(|(name, usual, _)| !is_usual(fields.get(*name), usual)) {
             let whose = if whose.is_empty() { String::new() } else { format!(" ({whose})") };
             return Err(bad(unsupported(&format!("{name}{whose}"))));
         }
-        config.check().map_err(bad)?;
+        config.check(&fields).map_err(bad)?;
         Ok(config)
     }
 
-    fn check(&self) -> Result<(), String> {
+    /// Corrects what `StableDiffusionPipeline` corrects in files of older versions (its `__init__`).
+    fn correct(&mut self, fields: &Map<String, Value>) {
+        let version = fields.get("_diffusers_version").and_then(Value::as_str).and_then(version);
+        if version.is_some_and(|version| version < SIDES_ARE_MEANT_SINCE)
+            && let Some(SampleSize::Square(side)) = &mut self.sample_size
+        {
+            *side = LEAST_SIDE.max(*side);
+        }
+    }
+
+    fn check(&self, fields: &Map<String, Value>) -> Result<(), String> {
+        self.check_levels()?;
+        if self.sample_size.is_some_and(|size| size.sides().contains(&0)) {
+            return Err("sample_size must be at least 1".to_owned());
+        }
+        let time = fields.get("time_embedding_dim").filter(|width| !width.is_null());
+        if let Some(width) = time.filter(|width| width.as_u64() != Some(4 * self.block_out_channels[0] as u64)) {
+            return Err(unsupported(&format!("time_embedding_dim {width}")));
+        }
+        Ok(())
+    }
+
+    fn check_levels(&self) -> Result<(), String> {
         if !matches!(self.act_fn.as_str(), "silu" | "swish") {
             return Err(unsupported("act_fn"));
         }
@@ -200,6 +253,12 @@ impl UnetConfig {
     }
 }
 
+/// The first two numbers of a version, such as `0.9.0.dev0`.
+fn version(text: &str) -> Option<[u32; 2]> {
+    let mut numbers = text.split('.').map(|number| number.parse().ok());
+    Some([numbers.next()??, numbers.next()??])
+}
+
 /// Whether a field has its usual value, which it also has where it is left out or `null`; or a list of nothing else.
 fn is_usual(value: Option<&Value>, usual: &str) -> bool {
     match value {
@@ -226,7 +285,13 @@ mod tests {
         let read = |fields: &str| UnetConfig::from_json(fields, "unet/config.json").map_err(|error| error.to_string());
         for (fields, name) in [
             (r#"{"addition_embed_type": "text_time"}"#, "addition_embed_type (SDXL)"),
-            (r#"{"time_cond_proj_dim": 256}"#, "time_cond_proj_dim (LCM)"),
+            (r#"{"time_cond_proj_dim": 256}"#, "time_cond_proj_dim (guidance-distilled models, LCM)"),
+            (r#"{"mid_block_only_cross_attention": true}"#, "mid_block_only_cross_attention"),
+            (r#"{"time_embedding_dim": 512}"#, "time_embedding_dim 512"),
+            (r#"{"sample_size": [0, 64]}"#, "sample_size must"),
+            (r#"{"sample_size": [64, 64, 64]}"#, "sample_size is [64,64,64]"),
+            (r#"{"layers_per_block": "two"}"#, "layers_per_block is"),
+            (r#"{"_class_name": "UNetMotionModel"}"#, "the class \"UNetMotionModel\""),
             (r#"{"class_embed_type": "timestep"}"#, "class_embed_type"),
             (r#"{"num_class_embeds": 1000}"#, "num_class_embeds"),
             (r#"{"only_cross_attention": [true, true, true, false]}"#, "only_cross_attention"),
@@ -246,10 +311,44 @@ mod tests {
         let fields = r#"{"_class_name": "UNet2DConditionModel", "_diffusers_version": "0.42.1", "act_fn": "silu",
             "addition_embed_type": null, "addition_time_embed_dim": null, "attention_type": "default",
             "center_input_sample": false, "class_embed_type": null, "conv_in_kernel": 3, "cross_attention_norm": null,
-            "dropout": 0.0, "dual_cross_attention": false, "encoder_hid_dim": null, "mid_block_only_cross_attention": null,
-            "mid_block_scale_factor": 1, "only_cross_attention": [false, false, false, false], "resnet_out_scale_factor": 1.0,
+            "dropout": 0.0, "dual_cross_attention": false, "encoder_hid_dim": null, "mid_block_only_cross_attention": false,
+            "mid_block_scale_factor": 1, "time_embedding_dim": 1280, "only_cross_attention": [false, false, false, false], "resnet_out_scale_factor": 1.0,
             "resnet_skip_time_act": false, "resnet_time_scale_shift": "default", "time_cond_proj_dim": null,
             "time_embedding_type": "positional", "timestep_post_act": null, "upcast_attention": false}"#;
         assert_eq!(UnetConfig::from_json(fields, "unet/config.json").unwrap(), UnetConfig::default());
+    }
+
+    /// As `StableDiffusionPipeline.from_pretrained` of diffusers 0.42.1 takes them.
+    #[test]
+    fn sides_of_files_from_before_diffusers_0_9_are_at_least_64() {
+        for (version, size, expected) in [
+            (r#""0.3.0""#, "32", [64, 64]),
+            (r#""0.8.1""#, "8.0", [64, 64]),
+            (r#""0.6.0""#, "96", [96, 96]),
+            (r#""0.6.0""#, "[32, 48]", [32, 48]),
+            (r#""0.9.0.dev0""#, "32", [32, 32]),
+            (r#""0.10.0""#, "32", [32, 32]),
+            (r#""1.0""#, "32", [32, 32]),
+            ("null", "32", [32, 32]),
+            (r#""main""#, "32", [32, 32]),
+        ] {
+            let fields = format!(r#"{{"_diffusers_version": {version}, "sample_size": {size}}}"#);
+            let config = UnetConfig::from_json(&fields, "unet/config.json").unwrap();
+            assert_eq!(config.sample_size.unwrap().sides(), expected, "{fields}");
+        }
+    }
+
+    #[test]
+    fn one_number_or_one_for_each_level() {
+        let fields = r#"{"layers_per_block": [2, 2.0, 2, 2], "cross_attention_dim": [768, 768, 768, 768],
+            "attention_head_dim": [5, 10, 20, 20], "transformer_layers_per_block": [1, 1, 1, 1]}"#;
+        let config = UnetConfig::from_json(fields, "unet/config.json").unwrap();
+        let levels: Vec<usize> = (0..4).map(|level| config.heads().at(level)).collect();
+        assert_eq!(
+            (levels, config.layers_per_block.at(3), config.cross_attention_dim.at(1)),
+            (vec![5, 10, 20, 20], 2, 768)
+        );
+        let one = UnetConfig::from_json(r#"{"attention_head_dim": 8.0, "layers_per_block": 2}"#, "unet/config.json");
+        assert_eq!(one.unwrap().heads().at(3), 8);
     }
 }

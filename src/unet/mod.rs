@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use burn::tensor::Tensor;
 
-pub use config::{PerLevel, UnetConfig};
+pub use config::{PerLevel, SampleSize, UnetConfig};
 use embedding::TimeEmbedding;
 use graph::{Graph, Stage};
 use resnet::{Downsample2D, ResnetBlock2D, Upsample2D};

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::base::json::{check_class, read_fields};
 use crate::{Error, Result};
 
 /// The fields of `AutoencoderKL`'s configuration that decide the computation, with diffusers' defaults.
@@ -33,6 +34,7 @@ pub struct VaeConfig {
     act_fn: String,
     shift_factor: Option<f64>,
     latents_mean: Option<serde_json::Value>,
+    latents_std: Option<serde_json::Value>,
 }
 
 impl Default for VaeConfig {
@@ -54,6 +56,7 @@ impl Default for VaeConfig {
             act_fn: "silu".to_owned(),
             shift_factor: None,
             latents_mean: None,
+            latents_std: None,
         }
     }
 }
@@ -65,7 +68,8 @@ impl VaeConfig {
     /// [`Error::BadConfig`] naming the first field that asks for something this autoencoder does not do.
     pub fn from_json(text: &str, file: &str) -> Result<Self> {
         let bad = |reason: String| Error::BadConfig { file: file.to_owned(), reason };
-        let config: Self = serde_json::from_str(text).map_err(|error| bad(error.to_string()))?;
+        let (config, fields) = read_fields::<Self>(text).map_err(bad)?;
+        check_class(&fields, "AutoencoderKL", "autoencoder").map_err(bad)?;
         config.check().map_err(bad)?;
         Ok(config)
     }
@@ -84,9 +88,12 @@ impl VaeConfig {
         if !matches!(self.act_fn.as_str(), "silu" | "swish") {
             return Err(format!("act_fn {:?} is not supported", self.act_fn));
         }
-        if self.shift_factor.is_some_and(|shift| shift != 0.0) || self.latents_mean.is_some() {
+        let centred = self.latents_mean.is_some() || self.latents_std.is_some();
+        if self.shift_factor.is_some_and(|shift| shift != 0.0) || centred {
             return Err(
-                "shift_factor and latents_mean are not supported (models of the SD 1.x and 2.x kind are)".into()
+                "shift_factor, latents_mean and latents_std are not supported (models of the SD 1.x and 2.x kind \
+                        are)"
+                    .to_owned(),
             );
         }
         if let Some(channels) =

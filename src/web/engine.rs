@@ -167,7 +167,8 @@ impl Engine {
 
     /// Starts making pictures. `config` has the fields of the settings file, as for `train`.
     pub fn generate(&self, prompt: &str, config: JsValue) -> Result<Generation, JsValue> {
-        let config: SampleConfig = settings(&config)?;
+        let mut config: SampleConfig = settings(&config)?;
+        config.karras |= self.session.model().config.scheduler.asks_for_karras(config.sampler);
         let job = self.session.sample(prompt, &config).map_err(to_js)?;
         let used = used(&job.embeddings(), &self.files);
         Ok(Generation::new(job, prompt.to_owned(), config, self.model.clone(), used))
