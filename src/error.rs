@@ -117,6 +117,20 @@ pub enum Error {
         problems: Vec<String>,
     },
 
+    /// Weights have values that nothing can be computed with.
+    #[error(
+        "{file} cannot be used: values are NaN or infinite in {} of its weights:{}\nit was damaged, or saved after a training \
+         that had gone wrong: get another copy",
+        weights.len(),
+        list(&short(weights))
+    )]
+    WeightsNotFinite {
+        /// The file or files.
+        file: String,
+        /// One line for each weight: its name, and how many of its values.
+        weights: Vec<String>,
+    },
+
     /// A file is not what it should be (not safetensors, cut off, not UTF-8, ...).
     #[error("{file}: {reason}")]
     BadFile {
@@ -155,6 +169,15 @@ pub enum Error {
         step: u32,
         /// One line for each input that has changed.
         changes: Vec<String>,
+    },
+
+    /// A result is not made of finite numbers.
+    #[error("{what} came out with NaN or infinite values: {reason}")]
+    NotFinite {
+        /// What was made.
+        what: String,
+        /// Why that may be, and what to try.
+        reason: String,
     },
 
     /// Training went wrong numerically.
@@ -295,6 +318,14 @@ fn list(lines: &[String]) -> String {
     lines.iter().map(|line| format!("\n  {line}")).collect()
 }
 
+/// The first lines of a list, and how many more there are.
+fn short(lines: &[String]) -> Vec<String> {
+    const SHOWN: usize = 10;
+    let more = lines.len().saturating_sub(SHOWN);
+    let more = (more > 0).then(|| format!("and {more} more"));
+    lines.iter().take(SHOWN).cloned().chain(more).collect()
+}
+
 /// What kind of situation an [`Error`] is: what a program decides on, where `Display` is for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -304,7 +335,7 @@ pub enum Kind {
     Usage,
     /// A picture, model, embedding or configuration file cannot be used.
     Input,
-    /// Training became numerically unstable.
+    /// Numbers became NaN or infinite, in training or in a picture.
     Numeric,
     /// There is no usable GPU, or it failed.
     Gpu,
@@ -374,9 +405,10 @@ impl Error {
             | Error::ModelPartMissing { .. }
             | Error::BadConfig { .. }
             | Error::BadWeights { .. }
+            | Error::WeightsNotFinite { .. }
             | Error::BadFile { .. }
             | Error::WrongWidth { .. } => Kind::Input,
-            Error::Numeric { .. } => Kind::Numeric,
+            Error::Numeric { .. } | Error::NotFinite { .. } => Kind::Numeric,
             Error::NoGpu { .. } | Error::Gpu { .. } | Error::GpuLost { .. } | Error::GpuMemory { .. } => Kind::Gpu,
             Error::Read { source, .. } | Error::Write { source, .. } | Error::NotKept { source, .. } => {
                 Kind::of_file(source)

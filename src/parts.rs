@@ -3,7 +3,11 @@
 //! Everything that opens, lists, downloads or describes a model asks here, so a new part (a second text encoder) is one
 //! more variant and one more entry in each of these tables.
 
+mod weight_sets;
+
 use serde::{Deserialize, Serialize};
+
+pub use weight_sets::{WeightSet, WeightSets};
 
 /// A part of a Stable Diffusion model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -17,18 +17,16 @@ use crate::model::Model;
 use crate::noise::{Noise, Stream};
 use crate::ops::Var;
 use crate::schedule::Sampler;
+use crate::setting::Setting;
 use crate::text::{Prompt, Rows, Tokenizers};
 use crate::vae::VaeDecoder;
 use crate::vae::tiling::{self, Map};
-use crate::{Error, Result, ops};
-pub use check::{CONCERNS, about_prompt, check, check_latents, check_numbers, concerns};
+use crate::{Error, Result, gpu, ops};
+pub use check::{CONCERNS, about_prompt, about_schedule, check, check_latents, check_numbers, concerns};
 pub use label::{Label, SOFTWARE, used};
 
 /// The longest side of a picture, in pixels.
 const LONGEST_SIDE: u32 = 4096;
-
-/// The phase in which latents become a picture, for error messages.
-pub(crate) const DECODING: &str = "decoding";
 
 /// Pictures being made. Ask for events with [`SampleJob::next`] until there are none, then take the pictures.
 pub struct SampleJob {
@@ -75,9 +73,13 @@ impl SampleJob {
         config: &SampleConfig,
     ) -> Result<Self> {
         let size = check(config, &model.config)?;
+        let scheduler = &model.config.scheduler;
+        let karras = config.karras || scheduler.asks_for_karras(config.sampler);
+        let config = &SampleConfig { karras, ..config.clone() };
         let sampler = Sampler::new(config.sampler, config.karras, &model.config.scheduler, config.steps as usize)?;
         let rows = rows.tensor(&model.device);
-        let warnings = concerns(prompt, config, &tokenizers, &[]).into();
+        let warnings =
+            [about_schedule(config, &model.config), concerns(prompt, config, &tokenizers, &[])].concat().into();
         let (prompt, negative) = (tokenizers.prompt(prompt), tokenizers.prompt(&config.negative_prompt));
         Ok(Self {
             model,
@@ -157,7 +159,13 @@ impl SampleJob {
     /// Encodes the prompts and draws the noise of `count` pictures from number `first` on.
     async fn begin(&mut self, first: usize, count: usize) -> Result<Batch> {
         // Loaded before the long work if it is not there yet: a broken file must not be found only after it.
-        let decoder = self.model.decoder(&mut |_| ()).await?;
+        let warnings = &mut self.warnings;
+        let mut keep = |event: Event| {
+            if matches!(event, Event::Warning { .. }) {
+                warnings.push_back(event)
+            }
+        };
+        let decoder = self.model.decoder(&mut keep).await?;
         let config = &self.config;
         let prompts = if self.config.is_guided() {
             vec![self.negative.clone(), self.prompt.clone()]
@@ -230,12 +238,25 @@ impl SampleJob {
             let Map { size: [height, width], values, .. } =
                 tiling::decode(&batch.decoder, &picture, tiling::TILE).await?;
             if values.iter().any(|value| !value.is_finite()) {
-                let reason = "the picture came out with NaN or infinite values".to_owned();
-                return Err(Error::Gpu { during: DECODING.to_owned(), reason });
+                return Err(not_finite(&self.config, gpu::is_gpu(&self.model.device)));
             }
             self.made += 1;
             self.pictures.push(crate::image::from_floats(&values, width as u32, height as u32));
         }
         Ok(Event::Pictures { count: count as u32 })
     }
+}
+
+/// A picture that is not one: the weights are finite, or they would not have been loaded.
+fn not_finite(config: &SampleConfig, on_gpu: bool) -> Error {
+    let mut reason = format!(
+        "numbers grew beyond all bounds on the way: try {} below {}, another {}, or without the embeddings of other models",
+        Setting::Guidance,
+        config.guidance,
+        Setting::Sampler
+    );
+    if on_gpu {
+        reason += &format!("; if it comes out well with {} cpu, the GPU's driver is at fault", Setting::Device);
+    }
+    Error::NotFinite { what: "the picture".to_owned(), reason }
 }

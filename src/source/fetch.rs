@@ -282,6 +282,10 @@ impl Source for LocalFiles {
     fn place(&self, path: &str) -> Option<PathBuf> {
         self.files.get(path).cloned()
     }
+
+    fn names<'a>(&'a self, folder: &'a str) -> LocalFuture<'a, Result<Vec<String>>> {
+        Box::pin(async move { Ok(super::names_in(folder, self.files.keys().map(String::as_str))) })
+    }
 }
 
 /// Bytes of a file that an earlier run left.

@@ -35,6 +35,19 @@ impl Source for Folder {
     fn place(&self, path: &str) -> Option<PathBuf> {
         Some(self.0.join(path))
     }
+
+    fn names<'a>(&'a self, folder: &'a str) -> LocalFuture<'a, Result<Vec<String>>> {
+        Box::pin(async move { Ok(names_of(&self.0.join(folder))) })
+    }
+}
+
+/// The names of the files in a folder, as far as they can be read.
+fn names_of(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let files = entries.filter(|entry| entry.path().is_file());
+    let mut names: Vec<String> = files.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort_unstable();
+    names
 }
 
 /// The length of a file in bytes; none if there is no such file.

@@ -74,6 +74,23 @@ pub trait Source {
         let _elsewhere = path;
         None
     }
+
+    /// The names of the files in a folder, in order; none where that cannot be known. What is needed is asked for by its
+    /// name: this is for saying what is there instead, and for what may be called anything.
+    fn names<'a>(&'a self, _folder: &'a str) -> LocalFuture<'a, Result<Vec<String>>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    /// The file that a weight of the file `path` really lies in, and what it is called there: for messages.
+    fn origin(&self, path: &str, weight: &str) -> (String, String) {
+        (format!("{}/{path}", self.name()), weight.to_owned())
+    }
+}
+
+/// The names in a folder, among paths.
+pub(crate) fn names_in<'a>(folder: &str, paths: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let name = |path: &'a str| path.strip_prefix(folder)?.strip_prefix('/').filter(|name| !name.contains('/'));
+    paths.filter_map(name).map(str::to_owned).collect()
 }
 
 /// Reads a whole text file; none if there is no such file.
@@ -122,5 +139,9 @@ impl Source for Memory {
             let bytes = self.files.get(path).zip(span).and_then(|(bytes, (start, end))| bytes.get(start..end));
             bytes.map(<[u8]>::to_vec).ok_or_else(|| Error::Internal(format!("{path} has no bytes {range:?}")))
         })
+    }
+
+    fn names<'a>(&'a self, folder: &'a str) -> LocalFuture<'a, Result<Vec<String>>> {
+        Box::pin(async move { Ok(names_in(folder, self.files.keys().map(String::as_str))) })
     }
 }

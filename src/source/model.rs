@@ -3,7 +3,7 @@
 use super::Problem;
 use super::hub::{Listing, RemoteFile};
 pub use crate::parts::Precision;
-use crate::parts::{FileLength, Part, WeightPaths};
+use crate::parts::{FileLength, Part, WeightPaths, WeightSets};
 use crate::setting::named;
 
 /// The files of a model.
@@ -52,12 +52,18 @@ pub fn choose(listing: &Listing, folder: Option<&str>, precision: Precision) -> 
     for part in Part::WITH_WEIGHTS {
         let (folder, other) = (part.folder(), precision.other());
         let of = |precision: Precision| files(listing, &prefix, &part.weights(precision)?);
-        match of(precision).or_else(|| {
-            let files = of(other)?;
-            let name = if other == Precision::Full { "full precision" } else { "fp16" };
-            notes.push(format!("{} has the weights of {folder} only in {name}", listing.repo));
-            Some(files)
-        }) {
+        match of(precision)
+            .or_else(|| {
+                let files = of(other)?;
+                let name = if other == Precision::Full { "full precision" } else { "fp16" };
+                notes.push(format!("{} has the weights of {folder} only in {name}", listing.repo));
+                Some(files)
+            })
+            .or_else(|| {
+                let (files, variant) = variant(listing, &prefix, part)?;
+                notes.push(format!("{} has the weights of {folder} only as {variant}", listing.repo));
+                Some(files)
+            }) {
             Some(files) => weights.extend(files),
             None => {
                 let pickle = listing.files.iter().any(|file| {
@@ -135,6 +141,16 @@ fn files(listing: &Listing, prefix: &str, paths: &WeightPaths) -> Option<Vec<Rem
     (shards.len() == count).then(|| std::iter::once(index.clone()).chain(shards).collect())
 }
 
+/// The weights of a part under names that are not the usual ones, and what they are called.
+fn variant(listing: &Listing, prefix: &str, part: Part) -> Option<(Vec<RemoteFile>, String)> {
+    let start = format!("{prefix}{}/", part.folder());
+    let names = listing.files.iter().filter_map(|file| file.path.strip_prefix(&start));
+    let set = WeightSets::of(part, names).whole.into_iter().next()?;
+    let files =
+        set.files.iter().map(|name| listing.get(&format!("{start}{name}")).cloned()).collect::<Option<Vec<_>>>();
+    Some((files?, set.files.join(", ")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,6 +207,17 @@ mod tests {
         ];
         assert_eq!(chosen(&sharded, Precision::Full).unwrap().len(), 5);
         assert!(chosen(&sharded[..4], Precision::Full).unwrap_err().to_string().contains("lacks unet/"));
+    }
+
+    #[test]
+    fn weights_under_another_name_are_taken_where_there_are_no_others() {
+        let other = "unet/diffusion_pytorch_model.non_ema.safetensors";
+        let files =
+            choose(&listing(&[&needed()[..], &[WEIGHTS[0], other, WEIGHTS[2]]].concat()), None, Precision::Full);
+        let files = files.unwrap();
+        assert!(files.weights.iter().any(|file| file.path == other), "{:?}", files.weights);
+        assert!(files.notes[0].contains("only as diffusion_pytorch_model.non_ema.safetensors"), "{:?}", files.notes);
+        assert!(!chosen(&[&WEIGHTS[..], &[other]].concat(), Precision::Full).unwrap().contains(&other.to_owned()));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::optimiser::Optimiser;
 use super::state::RunState;
 use crate::Result;
 use crate::config::{OnDivergence, TrainConfig};
-use crate::setting::Setting;
+use crate::setting::{Setting, named};
 
 /// Steps in a row that may be skipped before a run gives up.
 const IN_A_ROW: u32 = 5;
@@ -28,6 +28,12 @@ const ABSURD: f64 = 100.0;
 const GOOD_EVERY: u32 = 25;
 /// The learning rate is halved at most this often.
 const HALVINGS: u32 = 5;
+/// What to say of numbers that are not finite before the learning rate has had any effect.
+pub(super) const NOT_THE_RATE: &str = concat!(
+    "nothing had been learned yet, so it is not the learning rate: look at the pictures, at the embeddings in use and at the \
+     model, and try another ",
+    named!(device)
+);
 /// Prefix of the names of the numbers that belong to the good moment in a saved state.
 const GOOD: &str = "good ";
 
@@ -88,6 +94,11 @@ impl Guard {
         }
     }
 
+    /// Whether all steps so far were skipped.
+    pub fn nothing_was_made(&self) -> bool {
+        self.counts.step == self.counts.skipped
+    }
+
     /// The factor of the learning rate.
     pub fn rate(&self) -> f64 {
         0.5_f64.powi(self.counts.halvings as i32)
@@ -132,6 +143,9 @@ impl Guard {
     /// Decides what becomes of a run that has diverged, whose longest vector is now `times` the usual length. For a
     /// rewind the guard itself goes back here; the rest of the job has to follow.
     pub fn remedy(&mut self, times: f64) -> Remedy {
+        if self.nothing_was_made() {
+            return Remedy::End(None, NOT_THE_RATE.to_owned());
+        }
         let halvings = self.counts.halvings;
         let rewinds = self.on_divergence == OnDivergence::Rewind;
         if rewinds && halvings < HALVINGS && self.good.is_some() {

@@ -39,7 +39,7 @@ use crate::embedding::{Embedding, Encoder, Vectors};
 use crate::event::{EvaluatedOn, Event, WarningCode};
 use crate::image::Picture;
 use crate::model::Model;
-use crate::sample::{Label, used};
+use crate::sample::{Label, about_schedule, used};
 use crate::text::{Rows, Tokenizers};
 use crate::{Error, Result};
 pub use check::{check, check_numbers, check_side, file_can_hold, recomputes, side};
@@ -47,7 +47,7 @@ pub use concerns::{concerns, texts};
 use dataset::{Dataset, Encoding};
 use draws::RandomChoices;
 use evaluations::Evaluations;
-use guard::{GoodMoment, Guard, LengthVerdict, Remedy, SkipVerdict};
+use guard::{GoodMoment, Guard, LengthVerdict, NOT_THE_RATE, Remedy, SkipVerdict};
 use inputs::Inputs;
 use learner::{Learner, PromptCache};
 use loss::DiffusionLoss;
@@ -133,7 +133,7 @@ impl TrainJob {
             return Err(Error::NoPictures { place: "the request".to_owned() });
         }
         tokenizers.add_word(&config.token, config.vectors as usize)?;
-        let pending = concerns(config, &input, &tokenizers)?.into();
+        let mut pending: VecDeque<Event> = concerns(config, &input, &tokenizers)?.into();
         let (rows, init_note) = init::rows(config, &init, &model)?;
         let templates = input.templates.unwrap_or_else(|| {
             templates::templates(config.kind).iter().map(|template| (*template).to_owned()).collect()
@@ -142,6 +142,11 @@ impl TrainJob {
             replay.check(config, &model.config)?;
         }
         let encoding = Encoding::new(config, &model, input.pictures, input.unseen);
+        let mut previews = Previews::new(config);
+        previews.config.karras = model.config.scheduler.asks_for_karras(previews.config.sampler);
+        if previews.are_wanted() {
+            pending.extend(about_schedule(&previews.config, &model.config));
+        }
         let learner = Learner {
             optimiser: Optimiser::new(config, rows, &model.text_encoders),
             choices: RandomChoices::new(config, &model, templates, input.replay),
@@ -159,7 +164,7 @@ impl TrainJob {
             config: config.clone(),
             learner,
             evaluations: Evaluations::new(config),
-            previews: Previews::new(config),
+            previews,
             guard: Guard::new(config),
             phase: JobPhase::Encode(Box::new(encoding)),
             pending,
@@ -354,6 +359,11 @@ impl TrainJob {
     async fn evaluate(&mut self) -> Result<()> {
         let step = self.step();
         let (events, settled) = self.evaluations.evaluate(&self.learner, step).await?;
+        let broken = |event: &Event| matches!(event, Event::Evaluation { loss, .. } if !loss.is_finite());
+        if self.guard.nothing_was_made() && events.iter().any(broken) {
+            let reason = format!("the loss is not a finite number; {NOT_THE_RATE}");
+            return Err(Error::Numeric { step, reason });
+        }
         self.pending.extend(events);
         if settled {
             // What is left of the plan is this step's: the last preview, then the end.
@@ -431,6 +441,9 @@ impl TrainJob {
             SkipVerdict::Diverged(reason) => return self.diverged(reason),
         };
         let counts = &self.guard.counts;
+        if counts.step == self.config.steps && self.guard.nothing_was_made() {
+            return self.diverged(format!("{reason} in any step"));
+        }
         self.pending.push_back(Event::Skipped { step: counts.step, reason, skipped: counts.skipped });
         self.enter_next_phase();
         Ok(())

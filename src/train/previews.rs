@@ -7,7 +7,7 @@ use super::evaluations::is_due;
 use super::learner::Learner;
 use crate::config::{Kind, SampleConfig, TrainConfig};
 use crate::event::{Event, WarningCode};
-use crate::sample::{DECODING, SampleJob};
+use crate::sample::SampleJob;
 use crate::{Error, Result};
 
 /// The previews of a run.
@@ -76,11 +76,11 @@ impl Previews {
         };
         let next = match without_warnings(&mut job).await {
             // A run must not be lost for a picture: in f16 some decoders overflow.
-            Err(Error::Gpu { during, reason }) if during == DECODING => {
+            Err(Error::NotFinite { reason, .. }) => {
                 self.picture = None;
                 return Ok(PreviewProgress::Ready(Some(Event::warning(
                     WarningCode::NoPreview,
-                    format!("no preview: {reason}"),
+                    format!("no preview: it came out with NaN or infinite values; {reason}"),
                 ))));
             }
             next => next?,

@@ -9,7 +9,7 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::Blob;
 
 use super::message;
-use crate::source::{LocalFuture, Source};
+use crate::source::{LocalFuture, Source, names_in};
 use crate::{Error, Result};
 
 /// Files that the browser reads for us.
@@ -57,5 +57,9 @@ impl Source for Files {
             }
             Ok(bytes.to_vec())
         })
+    }
+
+    fn names<'a>(&'a self, folder: &'a str) -> LocalFuture<'a, Result<Vec<String>>> {
+        Box::pin(async move { Ok(names_in(folder, self.files.keys().map(String::as_str))) })
     }
 }

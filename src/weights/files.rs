@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use crate::parts::{Part, Precision};
+use crate::parts::{Part, Precision, WeightSets};
 use crate::source::address::is_safe_path;
 use crate::source::{Source, read_text};
 use crate::{Error, Result};
@@ -16,43 +16,79 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
+/// The files with a part's weights.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WeightFiles {
+    /// Their paths.
+    pub paths: Vec<String>,
+    /// What to say about them, if they are not where they usually are.
+    pub note: Option<String>,
+}
+
 /// The files with a part's weights; none if there are no such files.
 ///
 /// # Errors
 /// [`Error::BadFile`] for an index that cannot be read, [`Error::ModelPartMissing`] for one whose files are not all
 /// there.
 pub async fn find(source: &dyn Source, part: Part) -> Result<Option<Vec<String>>> {
-    for paths in Precision::ALL.into_iter().filter_map(|precision| part.weights(precision)) {
-        if source.length(&paths.whole).await?.is_some() {
-            return Ok(Some(vec![paths.whole]));
-        }
-        for index in paths.indices {
-            if let Some(text) = read_text(source, &index).await? {
-                return shards(source, part, &index, &text).await.map(Some);
-            }
-        }
-    }
-    Ok(None)
+    Ok(choose(source, part).await?.map(|files| files.paths))
 }
 
 /// As [`find`], where there must be some.
 ///
 /// # Errors
 /// [`Error::ModelPartMissing`] if there are none, and those of [`find`].
-pub async fn expect(source: &dyn Source, part: Part) -> Result<Vec<String>> {
-    if let Some(files) = find(source, part).await? {
+pub async fn expect(source: &dyn Source, part: Part) -> Result<WeightFiles> {
+    if let Some(files) = choose(source, part).await? {
         return Ok(files);
     }
-    let folder = part.folder();
     let wholes = Precision::ALL.into_iter().filter_map(|precision| Some(part.weights(precision)?.whole));
     let mut expected = format!("{}, or an index of several", wholes.collect::<Vec<_>>().join(" or "));
-    for pickle in ["pytorch_model.bin", "diffusion_pytorch_model.bin"] {
-        if source.length(&format!("{folder}/{pickle}")).await?.is_some() {
-            expected =
-                format!("{expected}; {folder}/{pickle} is a pickle, which is not read: convert it to safetensors");
+    let names = source.names(part.folder()).await?;
+    let name = |name: &String| format!("{}/{name}", part.folder());
+    if let Some(missing) = WeightSets::of(part, names.iter().map(String::as_str)).missing {
+        expected += &format!("; of several files, {} is missing", name(&missing));
+    }
+    let others: Vec<String> = names.iter().filter(|name| holds_weights(name)).map(name).collect();
+    if !others.is_empty() {
+        expected += &format!("; there is {}", others.join(", "));
+        if others.iter().any(|name| !name.ends_with(".safetensors")) {
+            expected += ", and only safetensors files are read: with Python's diffusers, from_pretrained opens such a folder \
+                         and save_pretrained writes one that can be used";
         }
     }
     Err(Error::ModelPartMissing { model: source.name(), part: format!("{part} weights"), expected })
+}
+
+/// Under the usual names, or else under any other.
+async fn choose(source: &dyn Source, part: Part) -> Result<Option<WeightFiles>> {
+    for paths in Precision::ALL.into_iter().filter_map(|precision| part.weights(precision)) {
+        if source.length(&paths.whole).await?.is_some() {
+            return Ok(Some(WeightFiles { paths: vec![paths.whole], note: None }));
+        }
+        for index in paths.indices {
+            if let Some(text) = read_text(source, &index).await? {
+                return Ok(Some(WeightFiles { paths: shards(source, part, &index, &text).await?, note: None }));
+            }
+        }
+    }
+    let names = source.names(part.folder()).await?;
+    let mut sets = WeightSets::of(part, names.iter().map(String::as_str)).whole.into_iter();
+    let Some(set) = sets.next() else { return Ok(None) };
+    let path = |name: &String| format!("{}/{name}", part.folder());
+    let paths: Vec<String> = set.files.iter().map(path).collect();
+    let note = (!set.is_usual()).then(|| {
+        let others: Vec<String> = sets.map(|set| set.variant).collect();
+        let others = if others.is_empty() { String::new() } else { format!(" (there is {}, too)", others.join(", ")) };
+        format!("{}: the weights of the {part} are used as {:?} has them{others}", source.name(), paths.join(", "))
+    });
+    Ok(Some(WeightFiles { paths, note }))
+}
+
+/// Whether a file's name is one of weights in any format.
+fn holds_weights(name: &str) -> bool {
+    const ENDINGS: [&str; 9] = ["safetensors", "bin", "ckpt", "pt", "pth", "msgpack", "h5", "onnx", "gguf"];
+    name.rsplit_once('.').is_some_and(|(_, ending)| ENDINGS.contains(&ending.to_ascii_lowercase().as_str()))
 }
 
 /// The files that an index names.
@@ -92,6 +128,34 @@ mod tests {
             memory.insert(*path, text.as_bytes().to_vec());
         }
         pollster::block_on(find(&memory, Part::Unet))
+    }
+
+    #[test]
+    fn weights_under_another_name_are_used_and_what_there_is_instead_is_named() {
+        let files = |paths: &[&str]| {
+            let mut memory = Memory::new("m");
+            paths.iter().for_each(|path| memory.insert(*path, Vec::new()));
+            pollster::block_on(expect(&memory, Part::Unet)).map_err(|error| error.to_string())
+        };
+        let stem = "unet/diffusion_pytorch_model";
+        let (own, brain) = (format!("{stem}.non_ema.safetensors"), format!("{stem}.bf16.safetensors"));
+        let found = files(&[&own, &brain]).unwrap();
+        assert_eq!(found.paths, [brain]);
+        let note = found.note.unwrap();
+        assert!(note.contains("bf16.safetensors") && note.contains("non_ema, too"), "{note}");
+        assert_eq!(files(&[&own]).unwrap().paths, [own]);
+
+        let shards = [1, 2].map(|number| format!("{stem}-0000{number}-of-00002.safetensors"));
+        let found = files(&[&shards[0], &shards[1]]).unwrap();
+        assert_eq!((found.paths, found.note), (shards.to_vec(), None));
+        let reason = files(&[&shards[1]]).unwrap_err();
+        assert!(reason.contains(&format!("{} is missing", shards[0])), "{reason}");
+
+        let reason = files(&["unet/diffusion_pytorch_model.fp16.bin", "unet/config.json"]).unwrap_err();
+        assert!(
+            reason.contains("there is unet/diffusion_pytorch_model.fp16.bin") && reason.contains("save_pretrained")
+        );
+        assert!(!files(&["unet/config.json"]).unwrap_err().contains("there is"));
     }
 
     const INDEX: &str = r#"{"metadata": {"total_size": 8}, "weight_map": {

@@ -30,7 +30,7 @@ impl WeightBytes {
     pub async fn read(source: &dyn Source, storage: Storage) -> Result<Self> {
         let mut sum = Self::default();
         for part in Part::WITH_WEIGHTS {
-            for path in files::expect(source, part).await? {
+            for path in files::expect(source, part).await?.paths {
                 let header = Header::read(source, &path, source.length(&path).await?.unwrap_or(0)).await?;
                 for entry in header.tensors() {
                     let (bytes, stored) = stored_bytes(entry, storage);
@@ -106,7 +106,7 @@ mod tests {
     fn what_is_judged_by_lengths_alone_is_no_more_than_what_the_headers_say() {
         let source = Folder::new("models/mini");
         let length = |part| {
-            let path = pollster::block_on(files::expect(&source, part)).unwrap().remove(0);
+            let path = pollster::block_on(files::expect(&source, part)).unwrap().paths.remove(0);
             let bytes = pollster::block_on(source.length(&path)).unwrap().unwrap();
             // Nearly all of it is in f16, without a word of that in its name.
             FileLength { part, bytes, precision: Precision::Full }

@@ -7,7 +7,9 @@
 mod arrival;
 mod digest;
 pub mod files;
+mod finite;
 mod layers;
+mod left_over;
 mod lengths;
 mod random;
 mod safetensors;
@@ -25,6 +27,8 @@ use std::rc::Rc;
 
 use self::arrival::{Arrival, Ends};
 use self::digest::Digest;
+use self::finite::not_finite;
+pub use self::left_over::not_used;
 pub use self::lengths::WeightBytes;
 pub use self::random::Random;
 pub use self::safetensors::Header;
@@ -33,7 +37,7 @@ pub use self::table::HostTable;
 use self::upload::Upload;
 use self::values::{FLOATS, channels_last, converted};
 use crate::embedding::safetensors::Entry;
-use crate::event::Event;
+use crate::event::{Event, WarningCode};
 use crate::ops::{Weight, settle};
 use crate::parts::Part;
 use crate::source::Source;
@@ -70,6 +74,8 @@ struct Files<'a> {
     part: Part,
     used: RefCell<BTreeSet<String>>,
     problems: RefCell<Vec<String>>,
+    /// Weights that have values which are not finite numbers: file and line.
+    not_finite: RefCell<Vec<(String, String)>>,
     events: RefCell<&'a mut dyn FnMut(Event)>,
     arrival: Arrival,
     /// Bytes that were sent since the device was last waited for.
@@ -90,7 +96,11 @@ impl<'a> Weights<'a> {
         events: &'a mut dyn FnMut(Event),
     ) -> Result<Self> {
         let (mut shards, mut places) = (Vec::new(), BTreeMap::new());
-        for (number, path) in files::expect(source, part).await?.into_iter().enumerate() {
+        let files::WeightFiles { paths, note } = files::expect(source, part).await?;
+        if let Some(note) = note {
+            events(Event::warning(WarningCode::Weights, note));
+        }
+        for (number, path) in paths.into_iter().enumerate() {
             let header = Header::read(source, &path, source.length(&path).await?.unwrap_or(0)).await?;
             for entry in header.tensors() {
                 if places.insert(entry.name.clone(), number).is_some() {
@@ -112,6 +122,7 @@ impl<'a> Weights<'a> {
             part,
             used: RefCell::default(),
             problems: RefCell::default(),
+            not_finite: RefCell::default(),
             events: RefCell::new(events),
             arrival: Arrival::default(),
             in_flight: Cell::new(0),
@@ -133,6 +144,7 @@ impl<'a> Weights<'a> {
             part,
             used: RefCell::default(),
             problems: RefCell::default(),
+            not_finite: RefCell::default(),
             events: RefCell::new(events),
             arrival: Arrival::default(),
             in_flight: Cell::new(0),
@@ -207,31 +219,6 @@ impl<'a> Weights<'a> {
         &self.file.device
     }
 
-    /// Ends the loading of this part.
-    ///
-    /// # Errors
-    /// [`Error::BadWeights`] with every missing, mis-shaped and left-over weight; [`Error::Gpu`] if some did not
-    /// arrive.
-    pub async fn finish(&self) -> Result<()> {
-        self.finish_except(&[]).await
-    }
-
-    /// As [`Weights::finish`], ignoring weights whose names begin with one of `others`: another module takes those.
-    pub async fn finish_except(&self, others: &[&str]) -> Result<()> {
-        let mut problems = self.file.problems.take();
-        {
-            let used = self.file.used.borrow();
-            let ours = |name: &&String| !used.contains(*name) && !others.iter().any(|other| name.starts_with(other));
-            problems.extend(self.file.places.keys().filter(ours).map(|name| format!("unused: {name}")));
-        }
-        if !problems.is_empty() {
-            let paths: Vec<&str> = self.file.shards.iter().map(|(path, _)| path.as_str()).collect();
-            let file = format!("{}/{}", self.file.source.name(), paths.join(", "));
-            return Err(Error::BadWeights { file, problems });
-        }
-        self.file.arrival.check().await
-    }
-
     /// Where a weight is; none if there is no such weight of these shapes, which is noted.
     fn find(&self, name: &str, shapes: &[&[usize]]) -> Result<Option<Location<'_>>> {
         let path = self.path(name);
@@ -255,7 +242,7 @@ impl<'a> Weights<'a> {
         }
         if !FLOATS.contains(&info.dtype.as_str()) {
             return Err(Error::BadFile {
-                file: format!("{}/{shard}", file.source.name()),
+                file: file.source.origin(shard, &path).0,
                 reason: format!("{path} is {}; weights can be F16, BF16, F32 or F64", info.dtype),
             });
         }
@@ -293,12 +280,12 @@ impl<'a> Weights<'a> {
         filter: Option<Filter>,
     ) -> Result<Weight<D>> {
         let mut ends = self.file.arrival.wants().then(Ends::default);
-        let sent = match self.try_send(location, location.storage, shape, filter, &mut ends).await? {
+        let sent = match self.try_send((path, location), location.storage, shape, filter, &mut ends).await? {
             Some(weight) => weight,
             // Half precision does not have one of its values.
             None => {
                 ends = ends.map(|_| Ends::default());
-                let sent = self.try_send(location, Storage::AsFile, shape, filter, &mut ends).await?;
+                let sent = self.try_send((path, location), Storage::AsFile, shape, filter, &mut ends).await?;
                 sent.ok_or_else(|| Error::Internal(format!("{path} cannot be kept as it is")))?
             }
         };
@@ -318,13 +305,14 @@ impl<'a> Weights<'a> {
     /// Sends a weight to be kept in this way; none if it has values that cannot be kept so.
     async fn try_send<const D: usize>(
         &self,
-        Location { shard, span, dtype, .. }: &Location<'_>,
+        (path, location): (&str, &Location<'_>),
         storage: Storage,
         shape: [usize; D],
         filter: Option<Filter>,
         ends: &mut Option<Ends>,
     ) -> Result<Option<Weight<D>>> {
-        let (rows, stored) = (shape[0], Stored::of(dtype, storage));
+        let Location { shard, span, dtype, .. } = location;
+        let (rows, stored, mut broken) = (shape[0], Stored::of(dtype, storage), 0);
         let row = (span.end - span.start) / rows as u64;
         let bytes = shape.iter().product::<usize>() * stored.bytes();
         // Four rows of halves are a multiple of four bytes, however odd they are.
@@ -334,6 +322,7 @@ impl<'a> Weights<'a> {
         while from < span.end {
             let to = span.end.min(from + rows_in_piece * row);
             let piece = self.file.read(shard, from..to).await?;
+            broken += not_finite(&piece, dtype);
             let Some(mut piece) = converted(piece, dtype, stored) else { return Ok(None) };
             if let Some(Filter { inputs, taps }) = filter {
                 channels_last(&mut piece, stored.bytes(), inputs, taps);
@@ -344,6 +333,7 @@ impl<'a> Weights<'a> {
             upload.push(piece, bytes)?;
             from = to;
         }
+        self.file.note_broken(path, location, broken);
         Ok(Some(upload.finish(&self.file.device, stored.dtype(), shape)))
     }
 
@@ -366,10 +356,12 @@ impl<'a> Weights<'a> {
             requests.borrow_mut().insert(self.path(name), request);
             return Ok(none());
         }
-        let Some(Location { shard, span, dtype, storage }) = self.find(name, &[&[rows, width]])? else {
+        let Some(location) = self.find(name, &[&[rows, width]])? else {
             return Ok(none());
         };
-        'how: for storage in [storage, Storage::AsFile] {
+        let Location { shard, span, dtype, storage } = &location;
+        'how: for storage in [*storage, Storage::AsFile] {
+            let mut broken = 0;
             let stored = Stored::of(dtype, storage);
             let mut bytes = Vec::with_capacity(rows * width * stored.bytes());
             let mut from = span.start;
@@ -377,10 +369,12 @@ impl<'a> Weights<'a> {
                 // A multiple of every type's size.
                 let to = span.end.min(from + PIECE);
                 let piece = self.file.source.read(shard, from..to).await?;
+                broken += not_finite(&piece, dtype);
                 let Some(piece) = converted(piece, dtype, stored) else { continue 'how };
                 bytes.extend(piece);
                 from = to;
             }
+            self.file.note_broken(&self.path(name), &location, broken);
             return Ok(HostTable::new(bytes, stored, width));
         }
         Err(Error::Internal(format!("{name} cannot be kept as it is")))
@@ -447,4 +441,15 @@ struct Location<'a> {
     dtype: &'a str,
     /// How it is to be kept.
     storage: Storage,
+}
+
+impl Location<'_> {
+    /// Bytes of a value in the file.
+    fn value_bytes(&self) -> u64 {
+        match self.dtype {
+            "F16" | "BF16" => 2,
+            "F64" => 8,
+            _ => 4,
+        }
+    }
 }

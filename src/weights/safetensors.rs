@@ -15,7 +15,37 @@ use crate::{Error, Result};
 pub struct Header {
     tensors: BTreeMap<String, Entry>,
     metadata: BTreeMap<String, String>,
+    wrapper: String,
     data: u64,
+}
+
+/// What programs put before every name: that the weights were one entry among others, or a module around a module.
+const WRAPPERS: [&str; 5] = ["state_dict.", "module.", "_orig_mod.", "model.", "unet."];
+
+/// Where the U-Net is in a model that is one file.
+const IN_ONE_FILE: &str = "model.diffusion_model.";
+
+/// What stands before all names and is no part of them: [`WRAPPERS`], one after the other.
+fn wrapper<'a>(names: &[&'a str]) -> &'a str {
+    if names.iter().any(|name| name.starts_with(IN_ONE_FILE)) {
+        return "";
+    }
+    // In one file there may be others beside the model's own names.
+    let before = names.iter().find_map(|name| Some(name.split_at(name.find(&format!(".{IN_ONE_FILE}"))? + 1).0));
+    if let Some(before) = before {
+        return before;
+    }
+    let Some(first) = names.first() else { return "" };
+    let mut length = 0;
+    while let Some(more) = WRAPPERS.iter().find(|more| first.get(length..).is_some_and(|rest| rest.starts_with(**more)))
+    {
+        let longer = &first[..length + more.len()];
+        if !names.iter().all(|name| name.starts_with(longer)) {
+            break;
+        }
+        length = longer.len();
+    }
+    &first[..length]
 }
 
 impl Header {
@@ -58,6 +88,11 @@ impl Header {
                 _ if first.trim_ascii_start().starts_with(b"<") => {
                     "this is a web page, not a safetensors file: the download failed".to_owned()
                 }
+                _ if first.trim_ascii_start().starts_with(b"{") => {
+                    "this is JSON text, not a safetensors file: give the folder that it describes a part of, or a \
+                     .safetensors file"
+                        .to_owned()
+                }
                 [_, _, _, _, _, _, _, _] => {
                     format!("not a safetensors file, or cut off: a header of {size} bytes in {length}")
                 }
@@ -66,8 +101,19 @@ impl Header {
         }
         let checked = Checked::parse(json, length - 8 - size).map_err(|refusal| refusal.to_string())?;
         let data = checked.data_start();
-        let tensors = checked.tensors.into_iter().map(|entry| (entry.name.clone(), entry)).collect();
-        Ok(Self { tensors, metadata: checked.metadata, data })
+        let names: Vec<&str> = checked.tensors.iter().map(|entry| entry.name.as_str()).collect();
+        let wrapper = wrapper(&names).to_owned();
+        let mut tensors = BTreeMap::new();
+        for mut entry in checked.tensors {
+            if let Some(name) = entry.name.strip_prefix(&wrapper) {
+                entry.name = name.to_owned();
+            }
+            let name = entry.name.clone();
+            if tensors.insert(name.clone(), entry).is_some() {
+                return Err(format!("it holds {name} twice, once behind {wrapper:?}"));
+            }
+        }
+        Ok(Self { tensors, metadata: checked.metadata, wrapper, data })
     }
 
     /// A tensor's type, shape and place.
@@ -80,6 +126,11 @@ impl Header {
         self.tensors.values()
     }
 
+    /// What stood before every name in the file, and was taken off here.
+    pub fn wrapper(&self) -> &str {
+        &self.wrapper
+    }
+
     /// What the file says about itself.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
@@ -88,5 +139,28 @@ impl Header {
     /// Where in the file a tensor's values are.
     pub fn span(&self, entry: &Entry) -> Range<u64> {
         self.data + entry.offsets[0]..self.data + entry.offsets[1]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_programs_put_before_every_name_is_taken_off() {
+        for (names, expected) in [
+            (
+                &["state_dict.model.diffusion_model.out.0.bias", "state_dict.first_stage_model.x", "epoch"][..],
+                "state_dict.",
+            ),
+            (&["module.module.conv_in.bias", "module.module.conv_out.bias"], "module.module."),
+            (&["_orig_mod.text_model.x", "_orig_mod.text_model.y"], "_orig_mod."),
+            (&["model.diffusion_model.out.0.bias"], ""),
+            (&["model.conv_in.bias", "conv_out.bias"], ""),
+            (&["text_model.x"], ""),
+            (&[], ""),
+        ] {
+            assert_eq!(wrapper(names), expected, "{names:?}");
+        }
     }
 }

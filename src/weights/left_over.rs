@@ -1,0 +1,115 @@
+//! The end of loading a part: what was missing, and what was in its files and is not used.
+
+use std::collections::BTreeSet;
+
+use super::{Files, Location, Weights};
+use crate::event::{Event, WarningCode};
+use crate::parts::Part;
+use crate::{Error, Result};
+
+/// Beginnings of names that files of a part have and nothing here needs: each is in many published files.
+const NOT_NEEDED: &[(Part, &[&str])] = &[(
+    Part::TextEncoder,
+    &["text_projection.", "logit_scale", "text_model.embeddings.position_ids", "embeddings.position_ids"],
+)];
+
+/// Beginnings of names of weights without which a part computes something else, although no other of their kind is used.
+const STRUCTURAL: &[&str] =
+    &["add_embedding.", "class_embedding.", "encoder_hid_proj.", "quant_conv.", "post_quant_conv."];
+
+/// What is added to weights by programs that change them, wherever it stands in a name.
+const ADDED: &[&str] = &["lora_", ".lora.", ".lora_", "hada_w", "lokr_w", ".dora_scale", "motion_modules."];
+
+/// A name that tells more than a list of weights that do not fit: part of it, and what it means.
+const TELLING: &[(&str, &str)] = &[
+    ("time_embedding.cond_proj.", "the U-Net takes the guidance as an input (LCM), which is not supported"),
+    (
+        ".base_layer.",
+        "a LoRA's layers are wrapped around the model's own: merge them into it first (PEFT's merge_and_unload)",
+    ),
+    ("add_embedding.", "this is of the SDXL family: only Stable Diffusion 1.x and 2.x can be run"),
+];
+
+impl Weights<'_> {
+    /// Ends the loading of this part.
+    ///
+    /// # Errors
+    /// [`Error::BadWeights`] with every missing, mis-shaped and left-over weight; [`Error::WeightsNotFinite`] if nothing
+    /// can be computed with some; [`Error::Gpu`] if some did not arrive.
+    pub async fn finish(&self) -> Result<()> {
+        self.finish_except(&[]).await
+    }
+
+    /// As [`Weights::finish`], ignoring weights whose names begin with one of `others`: another module takes those.
+    pub async fn finish_except(&self, others: &[&str]) -> Result<()> {
+        let mut problems = self.file.problems.take();
+        let (unfit, extra) = self.file.left_over(others);
+        let telling = TELLING.iter().filter(|(mark, _)| self.file.places.keys().any(|name| name.contains(mark)));
+        let why: Vec<String> = telling.map(|(_, meaning)| (*meaning).to_owned()).collect();
+        problems.extend(unfit.iter().map(|name| format!("unused: {name}")));
+        if !problems.is_empty() {
+            return Err(Error::BadWeights { file: self.file.name(), problems: [why, problems].concat() });
+        }
+        if let Some(note) = not_used(&extra) {
+            let text = format!("{}: {note}", self.file.name());
+            (self.file.events.borrow_mut())(Event::warning(WarningCode::Weights, text));
+        }
+        let not_finite = self.file.not_finite.take();
+        if !not_finite.is_empty() {
+            let files: BTreeSet<&str> = not_finite.iter().map(|(file, _)| file.as_str()).collect();
+            let file = files.into_iter().collect::<Vec<_>>().join(", ");
+            return Err(Error::WeightsNotFinite {
+                file,
+                weights: not_finite.into_iter().map(|(_, line)| line).collect(),
+            });
+        }
+        self.file.arrival.check().await
+    }
+}
+
+impl Files<'_> {
+    /// What the files are called.
+    fn name(&self) -> String {
+        let files: BTreeSet<String> = self.shards.iter().map(|(path, _)| self.source.origin(path, "").0).collect();
+        files.into_iter().collect::<Vec<_>>().join(", ")
+    }
+
+    /// Weights that were not asked for: those that are of the kind of weights that were, so that the configuration must
+    /// be another model's, and those that something else put there.
+    fn left_over(&self, others: &[&str]) -> (Vec<&str>, Vec<&str>) {
+        let used = self.used.borrow();
+        let first = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
+        let roots: BTreeSet<String> = used.iter().map(|name| first(name)).collect();
+        let begins = |name: &str, with: &[&str]| with.iter().any(|start| name.starts_with(start));
+        let known = NOT_NEEDED.iter().filter(|(part, _)| *part == self.part);
+        let known: Vec<&str> = known.flat_map(|(_, names)| names.iter().copied()).collect();
+        let names = self.places.keys().map(String::as_str).filter(|name| !used.contains(*name));
+        let ours = names.filter(|name| !begins(name, others) && !begins(name, &known));
+        ours.partition(|name| {
+            let added = ADDED.iter().any(|mark| name.contains(mark));
+            !added && (roots.contains(&first(name)) || begins(name, STRUCTURAL))
+        })
+    }
+
+    /// Notes that so many values of a weight are not finite numbers.
+    pub(super) fn note_broken(&self, path: &str, location: &Location<'_>, count: usize) {
+        if count > 0 {
+            let (file, name) = self.source.origin(location.shard, path);
+            let values = (location.span.end - location.span.start) / location.value_bytes();
+            self.not_finite.borrow_mut().push((file, format!("{name}: {count} of {values}")));
+        }
+    }
+}
+
+/// The sentence about weights that are left out; none if there are none.
+pub fn not_used<T: AsRef<str>>(names: &[T]) -> Option<String> {
+    const SHOWN: usize = 3;
+    let shown = names.iter().take(SHOWN).map(|name| crate::embedding::shown(name.as_ref()));
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    let more = if names.len() > SHOWN { ", ..." } else { "" };
+    match names.len() {
+        0 => None,
+        1 => Some(format!("1 weight is not part of the model and is not used: {shown}")),
+        count => Some(format!("{count} weights are not part of the model and are not used: {shown}{more}")),
+    }
+}
