@@ -7,11 +7,17 @@
 use serde_json::{Value, json};
 
 use super::recognise::Family;
+use crate::base::json::standard;
 use crate::parts::Part;
 use crate::schedule::PredictionType;
 
-/// The files of a family, by their paths; none for a family whose sizes are not known.
-pub(super) fn files(family: Family, prediction: PredictionType) -> Option<Vec<(&'static str, String)>> {
+/// The files of a family, by their paths; none for a family whose sizes are not known. `side` is that of the pictures in
+/// pixels, where the file says it.
+pub(super) fn files(
+    family: Family,
+    prediction: PredictionType,
+    side: Option<u64>,
+) -> Option<Vec<(&'static str, String)>> {
     let sd2 = match family {
         Family::Sd1 => false,
         Family::Sd2 => true,
@@ -29,7 +35,8 @@ pub(super) fn files(family: Family, prediction: PredictionType) -> Option<Vec<(&
         })
     };
     // Of 2.x the models that predict the velocity were trained on pictures of 768 pixels, the others on 512.
-    let side = if sd2 && prediction == PredictionType::VPrediction { 96 } else { 64 };
+    let usual = if sd2 && prediction == PredictionType::VPrediction { 96 } else { 64 };
+    let side = side.map_or(usual, |pixels| pixels / 8);
     let unet = json!({
         "sample_size": side, "in_channels": 4, "out_channels": 4,
         "down_block_types": ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
@@ -66,9 +73,22 @@ fn prediction_name(prediction: PredictionType) -> &'static str {
     }
 }
 
+/// Pixels on a side for one latent, by an autoencoder's configuration: each level but the last halves the sides.
+pub(super) fn pixels_per_latent(text: &str) -> Option<u64> {
+    let fields: Value = serde_json::from_str(&standard(text)).ok()?;
+    let levels = fields.get("block_out_channels")?.as_array()?.len();
+    1_u64.checked_shl(levels.checked_sub(1)?.try_into().ok()?)
+}
+
+/// What a `scheduler_config.json` says that is predicted, if it says it.
+pub(super) fn prediction_of(text: &str) -> Option<PredictionType> {
+    let fields: Value = serde_json::from_str(&standard(text)).ok()?;
+    serde_json::from_value(fields.get("prediction_type")?.clone()).ok()
+}
+
 /// A `scheduler_config.json` that says what is predicted; as it is if it is not an object.
 pub(super) fn with_prediction(text: &str, prediction: PredictionType) -> String {
-    match serde_json::from_str::<Value>(text) {
+    match serde_json::from_str::<Value>(&standard(text)) {
         Ok(Value::Object(mut map)) => {
             map.insert("prediction_type".to_owned(), prediction_name(prediction).into());
             Value::Object(map).to_string()
@@ -91,7 +111,7 @@ mod tests {
             (Family::Sd2, PredictionType::Epsilon, 512, 1024),
         ] {
             let mut memory = Memory::new("m");
-            for (path, text) in files(family, prediction).unwrap() {
+            for (path, text) in files(family, prediction, None).unwrap() {
                 memory.insert(path, text.into_bytes());
             }
             let config = pollster::block_on(ModelConfig::read(&memory)).unwrap();
@@ -99,7 +119,7 @@ mod tests {
             assert_eq!(config.scheduler.prediction_type, prediction);
             assert_eq!(config.vae.scaling_factor, 0.18215);
         }
-        assert!(files(Family::Other, PredictionType::Epsilon).is_none());
+        assert!(files(Family::Other, PredictionType::Epsilon, None).is_none());
     }
 
     #[test]
@@ -107,5 +127,8 @@ mod tests {
         let text = with_prediction(r#"{"beta_end": 0.02}"#, PredictionType::VPrediction);
         assert!(text.contains(r#""prediction_type":"v_prediction""#) && text.contains("0.02"), "{text}");
         assert_eq!(with_prediction("{", PredictionType::Epsilon), "{");
+        // As Python writes DPM-Solver's.
+        let text = with_prediction(r#"{"lambda_min_clipped": -Infinity}"#, PredictionType::VPrediction);
+        assert!(text.contains("v_prediction"), "{text}");
     }
 }

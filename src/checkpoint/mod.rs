@@ -9,6 +9,7 @@
 mod config;
 mod names;
 mod recognise;
+mod statement;
 mod tokenizer;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,8 @@ use serde_json::json;
 
 use self::names::{Blocks, Meaning, meaning};
 pub use self::recognise::Family;
+pub use self::statement::beside;
+use self::statement::{Said, Statements, is_mark};
 pub use self::tokenizer::vocabulary_files;
 use crate::embedding::safetensors::Entry;
 use crate::event::{Event, WarningCode};
@@ -26,7 +29,8 @@ use crate::parts::{Part, Precision};
 use crate::schedule::PredictionType;
 use crate::setting::Setting;
 use crate::source::{LocalFuture, Source, read_text};
-use crate::weights::Header;
+use crate::unet::UnetConfig;
+use crate::weights::{Header, not_used};
 use crate::{Error, Result};
 
 /// The parts that have a configuration file.
@@ -75,6 +79,8 @@ struct PartFile {
     /// Where a stretch begins behind the header, and where it is in the file; in order, without gaps.
     stretches: Vec<(u64, Range<u64>)>,
     length: u64,
+    /// What its weights are called in the real file.
+    names: BTreeMap<String, String>,
 }
 
 impl Checkpoint {
@@ -92,23 +98,19 @@ impl Checkpoint {
         let Some(length) = file.length(path).await? else { return Err(bad("there is no such file".to_owned())) };
         let header = Header::read(&*file, path, length).await?;
         let family = recognise::recognise(&header).map_err(|what| bad(format!("this is {what}")))?;
-        let mut notes = Vec::new();
-        let prediction = match options.prediction.or_else(|| stated(&header)) {
-            Some(prediction) => Some(prediction),
+        let Statements { prediction: said, side, mut notes } = Statements::read(&*file, path, &header, family).await?;
+        let base = BaseStatements::read(options).await?;
+        let given = options.prediction.or(said.first().map(|said| said.what));
+        notes.extend(disagreement(options.prediction, &said, &base));
+        let prediction = match given {
+            None if base.has_schedule => base.prediction,
             None => usual(&*file, path, &header, family, &mut notes).await?,
+            given => given,
         };
-        let texts = texts(&name, family, prediction, options).await?;
+        let texts = texts(&name, family, (given, prediction), side.as_ref().map(|side| side.what), options).await?;
+        notes.extend(other_side(side, &texts, &base));
         let (parts, unknown) = parts(&header).map_err(bad)?;
-        if !unknown.is_empty() {
-            let shown: Vec<String> =
-                unknown.iter().take(3).map(|name| crate::embedding::shown(name).to_string()).collect();
-            let more = if unknown.len() > shown.len() { ", ..." } else { "" };
-            notes.push(format!(
-                "{} weights are not part of the model and are not used: {}{more}",
-                unknown.len(),
-                shown.join(", ")
-            ));
-        }
+        notes.extend(not_used(&unknown));
         Ok(Self { file, path: path.to_owned(), name, family, notes, texts, parts })
     }
 
@@ -129,7 +131,7 @@ impl Checkpoint {
 /// [`Error::ModelPartMissing`] for a family whose sizes are not known.
 pub fn family_files(family: Family) -> Result<Vec<(String, Vec<u8>)>> {
     let prediction = if family == Family::Sd2 { PredictionType::VPrediction } else { PredictionType::Epsilon };
-    let texts = config::files(family, prediction).ok_or_else(|| Error::ModelPartMissing {
+    let texts = config::files(family, prediction, None).ok_or_else(|| Error::ModelPartMissing {
         model: format!("{family:?}"),
         part: "configuration".to_owned(),
         expected: "a model folder".to_owned(),
@@ -138,13 +140,68 @@ pub fn family_files(family: Family) -> Result<Vec<(String, Vec<u8>)>> {
     Ok(texts.into_iter().map(|(path, text)| (path.to_owned(), text.into_bytes())).chain(tokenizer).collect())
 }
 
-/// What the file says that its U-Net predicts (the metadata of Stability AI's model specification).
-fn stated(header: &Header) -> Option<PredictionType> {
-    match header.metadata().get("modelspec.prediction_type")?.as_str() {
-        "epsilon" => Some(PredictionType::Epsilon),
-        "v" | "v_prediction" => Some(PredictionType::VPrediction),
+/// What the base's files say.
+#[derive(Default)]
+struct BaseStatements {
+    name: String,
+    /// Whether it has a noise schedule.
+    has_schedule: bool,
+    /// What its noise schedule says in so many words; files that say nothing leave it to a default.
+    prediction: Option<PredictionType>,
+}
+
+impl BaseStatements {
+    async fn read(options: &Options) -> Result<Self> {
+        let Some(base) = &options.base else { return Ok(Self::default()) };
+        let text = read_text(&**base, Part::Scheduler.config()).await?;
+        let prediction = text.as_deref().and_then(config::prediction_of);
+        Ok(Self { name: base.name(), has_schedule: text.is_some(), prediction })
+    }
+}
+
+/// What to say where the user, the file and the base do not agree on what the U-Net predicts.
+fn disagreement(asked: Option<PredictionType>, said: &[Said<PredictionType>], base: &BaseStatements) -> Option<String> {
+    let own = said.first();
+    let other = base.prediction.map(|what| Said { what, by: format!("the base {}", base.name) });
+    match (asked, own, other) {
+        (Some(asked), own, other) => {
+            let against = own.or(other.as_ref()).filter(|said| said.what != asked)?;
+            Some(format!(
+                "{} says that it predicts {}, but {} counts, which says {}",
+                against.by,
+                against.what.label(),
+                Setting::PredictionType,
+                asked.label()
+            ))
+        }
+        (None, Some(own), Some(other)) if own.what != other.what => Some(format!(
+            "{} says that it predicts {}, {} says {}: what the file says counts; {} changes it",
+            own.by,
+            own.what.label(),
+            other.by,
+            other.what.label(),
+            Setting::PredictionType
+        )),
         _ => None,
     }
+}
+
+/// What to say where the base was trained on pictures of another size than the file.
+fn other_side(side: Option<Said<u64>>, texts: &BTreeMap<String, Vec<u8>>, base: &BaseStatements) -> Option<String> {
+    let Said { what: side, by } = side?;
+    let text = |part: Part| texts.get(part.config()).map(|text| String::from_utf8_lossy(text));
+    let sides = UnetConfig::from_json(&text(Part::Unet)?, "").ok()?.sample_size?.sides();
+    let pixels = config::pixels_per_latent(&text(Part::Vae)?)?;
+    let [height, width] = sides.map(|latents| latents as u64 * pixels);
+    (height != side || width != side).then(|| {
+        format!(
+            "{by} says that it was trained on {side} x {side} pixels, the base {} says {height} x {width}, which counts; {} and \
+             {} change it",
+            base.name,
+            Setting::Width,
+            Setting::Height
+        )
+    })
 }
 
 /// What is usual for a family, as diffusers decides: 2.x predicts the velocity unless the file has the step count of
@@ -186,7 +243,8 @@ async fn usual(
 async fn texts(
     name: &str,
     family: Family,
-    prediction: Option<PredictionType>,
+    (given, prediction): (Option<PredictionType>, Option<PredictionType>),
+    side: Option<u64>,
     options: &Options,
 ) -> Result<BTreeMap<String, Vec<u8>>> {
     let mut texts: BTreeMap<String, Vec<u8>> = BTreeMap::new();
@@ -204,13 +262,13 @@ async fn texts(
             let part = "configuration or tokenizer".to_owned();
             return Err(Error::ModelPartMissing { model: base.name(), part, expected });
         }
-        // What the user says about a base's schedule comes before what it says itself.
-        if let (Some(prediction), Some(text)) = (options.prediction, texts.get(scheduler)) {
+        // What the user or the file says comes before what a base's schedule says.
+        if let (Some(prediction), Some(text)) = (given, texts.get(scheduler)) {
             let text = config::with_prediction(&String::from_utf8_lossy(text), prediction);
             texts.insert(scheduler.to_owned(), text.into_bytes());
         }
     }
-    let built_in = config::files(family, prediction.unwrap_or(PredictionType::Epsilon));
+    let built_in = config::files(family, prediction.unwrap_or(PredictionType::Epsilon), side);
     for (path, text) in built_in.into_iter().flatten() {
         texts.entry(path.to_owned()).or_insert_with(|| text.into_bytes());
     }
@@ -244,6 +302,7 @@ fn parts(header: &Header) -> std::result::Result<(BTreeMap<String, PartFile>, Ve
     };
     for entry in header.tensors() {
         match meaning(&entry.name, blocks) {
+            _ if is_mark(&entry.name) => {}
             Meaning::One(part, name) => add(part, name, entry.clone())?,
             Meaning::Three(part, names) => {
                 let rows = entry.shape.first().copied().unwrap_or(0);
@@ -270,6 +329,7 @@ impl PartFile {
     /// A file of these weights, which are ranges of the one that `header` is of.
     fn new(entries: &BTreeMap<String, Entry>, header: &Header) -> Self {
         let (mut object, mut stretches, mut end) = (serde_json::Map::new(), Vec::new(), 0);
+        let mut names = BTreeMap::new();
         for (name, entry) in entries {
             let place = header.span(entry);
             let length = place.end - place.start;
@@ -282,13 +342,14 @@ impl PartFile {
             let about = json!({"dtype": entry.dtype, "shape": shape, "data_offsets": [end, end + length]});
             object.insert(name.clone(), about);
             stretches.push((end, place));
+            names.insert(name.clone(), format!("{}{}", header.wrapper(), entry.name));
             end += length;
         }
         let text = serde_json::Value::Object(object).to_string();
         let mut head = (text.len() as u64).to_le_bytes().to_vec();
         head.extend(text.bytes());
         let length = head.len() as u64 + end;
-        Self { header: head, stretches, length }
+        Self { header: head, stretches, length, names }
     }
 
     /// Where in the real file a range behind the header is.
@@ -308,6 +369,11 @@ impl Source for Checkpoint {
 
     fn single_file(&self) -> Option<(&dyn Source, &str)> {
         Some((&*self.file, &self.path))
+    }
+
+    fn origin(&self, path: &str, weight: &str) -> (String, String) {
+        let name = self.parts.get(path).and_then(|part| part.names.get(weight));
+        (self.name.clone(), name.map_or(weight, String::as_str).to_owned())
     }
 
     fn length<'a>(&'a self, path: &'a str) -> LocalFuture<'a, Result<Option<u64>>> {

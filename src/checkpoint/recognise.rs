@@ -16,8 +16,22 @@ pub enum Family {
     Other,
 }
 
+impl Family {
+    /// As people call it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Family::Sd1 => "Stable Diffusion 1.x",
+            Family::Sd2 => "Stable Diffusion 2.x",
+            Family::Other => "of unusual sizes",
+        }
+    }
+}
+
 /// Parts of names, what a file with such a name is, and what to do about it. The first match counts.
-const OTHERS: &[(&[&str], &str)] = &[
+type Marks = &'static [(&'static [&'static str], &'static str)];
+
+/// What goes with a model. A file that has a whole model, too, is that model: some programs leave in it what they merged.
+const COMPANIONS: Marks = &[
     (
         &[
             "lora_unet_",
@@ -47,6 +61,10 @@ const OTHERS: &[(&[&str], &str)] = &[
         &["image_proj.", "ip_adapter."],
         concat!("an IP-Adapter, which steers a model but is not one: ", named!(model), " takes the model"),
     ),
+];
+
+/// Models of other families, whatever else is in the file.
+const OTHERS: Marks = &[
     (
         &["conditioner.embedders.", "model.diffusion_model.label_emb."],
         "a model of the SDXL family: only Stable Diffusion 1.x and 2.x can be run",
@@ -67,13 +85,17 @@ const OTHERS: &[(&[&str], &str)] = &[
         "a model of another family: only Stable Diffusion 1.x and 2.x can be run",
     ),
     (
+        &["time_embed.cond_proj.", "time_embedding.cond_proj."],
+        "a guidance-distilled model (LCM): its U-Net takes the guidance as an input, which is not supported",
+    ),
+    (
         &["cond_stage_model.transformer.token_emb."],
         "an old latent diffusion model with another text encoder: only Stable Diffusion 1.x and 2.x can be run",
     ),
 ];
 
 /// Parts of names of files that are a piece of a model.
-const PIECES: &[(&[&str], &str)] = &[
+const PIECES: Marks = &[
     (&["down_blocks.", "input_blocks.", "mid_block.attentions"], "a U-Net alone"),
     (&["decoder.up_blocks.", "decoder.up.", "post_quant_conv"], "an autoencoder (VAE) alone"),
     (&["text_model.", "resblocks.", "token_embedding."], "a text encoder alone"),
@@ -88,8 +110,9 @@ pub(super) fn recognise(header: &Header) -> Result<Family, String> {
     let any = |marks: &[&str]| names().any(|name| marks.iter().any(|mark| name.contains(mark)));
     let begins = |start: &str| names().any(|name| name.starts_with(start));
     let parts = [(UNET, "U-Net"), (TEXT, "text encoder"), (VAE, "autoencoder")];
-    // A file with everything may carry more: what it is called by then is what it misses.
-    if let Some((_, what)) = OTHERS.iter().find(|(marks, _)| any(marks)) {
+    let whole = parts.iter().all(|(start, _)| begins(start));
+    let companions = if whole { &[] } else { COMPANIONS };
+    if let Some((_, what)) = companions.iter().chain(OTHERS).find(|(marks, _)| any(marks)) {
         return Err((*what).to_owned());
     }
     let missing: Vec<&str> = parts.iter().filter(|(start, _)| !begins(start)).map(|(_, name)| *name).collect();

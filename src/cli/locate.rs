@@ -12,6 +12,7 @@ use crate::base::files::file_name;
 use crate::checkpoint::{self, Options};
 use crate::formats::{Holds, can_hold};
 use crate::model::OpenedModel;
+use crate::parts::Part;
 use crate::schedule::PredictionType;
 use crate::shelf::Shelf;
 use crate::source::address::{Address, HubAddress};
@@ -137,6 +138,9 @@ async fn locate_typed(
     match std::fs::metadata(path) {
         Ok(about) if about.is_dir() => return Ok(ModelPlace::folder(Folder::new(path))),
         Ok(_) => {
+            if let Some(folder) = folder_of_part(path) {
+                return bad(&format!("this is a file of the model folder {}: give the folder", folder.display()));
+            }
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
             return Ok(ModelPlace::File(Rc::new(Folder::new(folder)), file_name(path)));
         }
@@ -151,16 +155,21 @@ async fn locate_typed(
         Address::Url(_) => {
             bad("a model is not fetched from an address: give a folder, a file, or a repository such as owner/name")
         }
-        Address::Hub(at) if at.path.as_deref().is_some_and(|path| can_hold(path, Holds::Model)) => {
+        Address::Hub(at)
+            if at.path.as_deref().is_some_and(|path| can_hold(path, Holds::Model) || is_of_folder(path)) =>
+        {
             let listing = sources.list(&at, &mut forward(out)).await?;
             let path = at.path.clone().unwrap_or_default();
-            let Some(file) = listing.get(&path).cloned() else {
-                let text = format!("has no file {path}");
-                return Err(Problem::Unfit { repo: at.repo.to_string(), reason: text }.into());
-            };
+            let unfit = |reason: String| Err(Problem::Unfit { repo: at.repo.to_string(), reason }.into());
+            let Some(file) = listing.get(&path).cloned() else { return unfit(format!("has no file {path}")) };
+            if is_of_folder(&path) {
+                return unfit(format!("has {path} as a file of a model folder: give {} without it", at.repo));
+            }
             out.message(&format!("{at}: {}; what is here already is not fetched again", size(file.size)));
+            let described = checkpoint::beside(&path).into_iter().filter_map(|path| listing.get(&path).cloned());
+            let files: Vec<_> = std::iter::once(file).chain(described).collect();
             let whole = HubAddress { path: None, ..at };
-            Ok(ModelPlace::File(Rc::new(sources.locate(&whole, &listing, &[file], &mut forward(out)).await?), path))
+            Ok(ModelPlace::File(Rc::new(sources.locate(&whole, &listing, &files, &mut forward(out)).await?), path))
         }
         Address::Hub(at) => {
             // Weights are kept in f16 anyway: the smaller files are as good.
@@ -184,11 +193,32 @@ async fn locate_typed(
     }
 }
 
+/// The model folder that a file is a part of, if it is one.
+fn folder_of_part<'a>(file: &'a Path) -> Option<&'a Path> {
+    let folder = file.parent()?;
+    let named = |folder: &'a Path| if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    if file_name(file) == Part::MODEL_INDEX {
+        return Some(named(folder));
+    }
+    let model = folder.parent().filter(|_| Part::of(&file.to_string_lossy()).is_some())?;
+    let marks = Part::ALL.map(Part::config).into_iter().chain([Part::MODEL_INDEX]);
+    // A folder for models may be called `unet` by chance.
+    (marks.filter(|mark| model.join(mark).is_file()).count() > 1).then(|| named(model))
+}
+
+/// Whether a path in a repository is one of a model folder's files.
+fn is_of_folder(path: &str) -> bool {
+    Part::of(path).is_some() || path.rsplit('/').next() == Some(Part::MODEL_INDEX)
+}
+
 /// The folder that a single file's configuration and tokenizer come from; of a repository only those are fetched.
 async fn base(path: &Path, shared: &Shared, out: &mut Output) -> Result<Rc<dyn Source>> {
     let bad = |reason: &str| Err(Error::BadFile { file: path.display().to_string(), reason: reason.to_owned() });
     if path.is_dir() {
         return Ok(Rc::new(Folder::new(path)));
+    }
+    if let Some(folder) = folder_of_part(path).filter(|_| path.is_file()) {
+        return bad(&format!("this is a file of the model folder {}: give the folder", folder.display()));
     }
     let sources = sources(shared)?;
     match path.to_str().map(|typed| sources.address(typed)).transpose()? {
