@@ -10,6 +10,7 @@ mod help;
 mod kernels;
 mod learned_on;
 mod leftovers;
+mod models;
 mod place;
 mod prompts;
 mod refusals;

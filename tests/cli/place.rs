@@ -55,10 +55,13 @@ impl Place {
         let (model, pictures) = (tiny(), peach());
         let quick = ["train", &pictures, "--token", "<p>", "--init", "apple", "--model", &model, "--out", "run"];
         let quicker = ["--steps", "3", "--batch-size", "1", "--eval-size", "2", "--preview-every", "0"];
+        // The tiny model's configuration is of a version whose sides mean nothing: it would be 128 pixels.
+        let small = ["--resolution", "16"];
+        let small = if more.contains(&"--model") { &[][..] } else { &small };
         // What is given again replaces what was given before.
         let given = |name: &str| more.contains(&name);
         let mut arguments = Vec::new();
-        for pair in [&quick[2..], &quicker].concat().chunks(2) {
+        for pair in [&quick[2..], &quicker, small].concat().chunks(2) {
             if !given(pair[0]) {
                 arguments.extend(pair.iter().map(|argument| (*argument).to_owned()));
             }

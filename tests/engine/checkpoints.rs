@@ -142,7 +142,7 @@ fn every_weight_of_the_published_files_becomes_what_diffusers_makes_of_it() {
 }
 
 /// The file of a small model in the original layout, made of its folder.
-fn assembled(model: &str) -> Vec<u8> {
+pub(crate) fn assembled(model: &str) -> Vec<u8> {
     let mut files = Vec::new();
     for (part, file) in FILES {
         files.push((part, std::fs::read(model_path(model).join(file)).unwrap()));
@@ -181,12 +181,12 @@ fn single(model: &str, options: &Options) -> pseudoword::Result<Checkpoint> {
     pollster::block_on(Checkpoint::open(Rc::new(memory), "tiny.safetensors", options))
 }
 
-fn with_base(model: &str) -> Options {
+pub(crate) fn with_base(model: &str) -> Options {
     Options { base: Some(Rc::new(Folder::new(model_path(model)))), prediction: None }
 }
 
 /// Everything that a model computes, bit by bit.
-fn outputs(session: &Session) -> Vec<Vec<u32>> {
+pub(crate) fn outputs(session: &Session) -> Vec<Vec<u32>> {
     let (model, device) = (session.model(), &session.model().device);
     let prompts = [session.tokenizers().prompt("a photo of a cat!")];
     let rows = Var::constant(Tensor::zeros([1, model.config.word_width()], device));
@@ -204,7 +204,7 @@ fn outputs(session: &Session) -> Vec<Vec<u32>> {
     all.map(|values| values.into_iter().map(f32::to_bits).collect()).to_vec()
 }
 
-fn session(source: impl Source + 'static, storage: Storage) -> pseudoword::Result<Session> {
+pub(crate) fn session(source: impl Source + 'static, storage: Storage) -> pseudoword::Result<Session> {
     pollster::block_on(Session::open_with(Rc::new(source), &cpu().device, Some(storage), &mut |_| ()))
 }
 
@@ -335,7 +335,8 @@ fn what_a_2x_file_predicts_is_said_stated_or_usual() {
         (file(Value::Null, Some(875_000)), Options::default(), Epsilon, 512, 0),
         (file(model_spec("epsilon"), None), Options::default(), Epsilon, 512, 0),
         (file(model_spec("v"), Some(875_000)), Options::default(), VPrediction, 768, 0),
-        (file(model_spec("v"), None), said(Epsilon), Epsilon, 512, 0),
+        // The user against the file, which is worth a word.
+        (file(model_spec("v"), None), said(Epsilon), Epsilon, 512, 1),
     ] {
         let checkpoint = opened(file, &options).unwrap();
         let config = pollster::block_on(ModelConfig::read(&checkpoint)).unwrap();

@@ -16,6 +16,7 @@ mod ops;
 mod recomputing;
 mod registering;
 mod resuming;
+mod statements;
 mod submissions;
 mod tokenizer;
 mod training;

@@ -43,6 +43,7 @@ fn a_training_step_is_the_same_with_and_without() {
             steps: 2,
             batch_size: 1,
             preview_every: 0,
+            resolution: Some(16),
             checkpointing,
             ..TrainConfig::default()
         };
