@@ -7,6 +7,9 @@ import { $, ask, call, fileStem, onChange, save, say, studio, using } from "./st
 /** Where the embeddings that prompts can use are kept, by their tokens; nothing for those that could not be kept. */
 const kept = new Map();
 
+/** What is worth telling about the file of an embedding that was added. */
+const notes = (about) => about.notes.map((note) => `${about.token}: ${note}.`);
+
 /** Makes an embedding usable and lists it; `path` is where it is kept, if it is. */
 async function add(bytes, name, { token, path } = {}) {
   const about = await call("engine.addEmbedding", bytes, name, token);
@@ -66,17 +69,19 @@ export async function keepEmbedding(bytes, name, token) {
 async function restore() {
   kept.clear();
   $("words").replaceChildren();
+  const told = [];
   let others = 0;
   for (const file of await call("storage.list", "words")) {
     const path = `words/${file}`;
     try {
-      await add(await call("storage.get", path), file, { path });
+      told.push(...notes(await add(await call("storage.get", path), file, { path })));
     } catch (error) {
       console.info(error.message);
       others += 1;
     }
   }
-  if (others > 0) say("words-problem", `${others} stored ${others === 1 ? "embedding does" : "embeddings do"} not fit this model: load one that fits.`);
+  if (others > 0) told.push(`${others} stored ${others === 1 ? "embedding does" : "embeddings do"} not fit this model: load one that fits.`);
+  if (told.length > 0) say("words-problem", told.join(" "));
 }
 
 /** Makes the card work. Gives what is to be called when a model is loaded. */
@@ -85,7 +90,7 @@ export function embeddingsCard() {
     const problems = [];
     for (const file of target.files) {
       try {
-        await keepEmbedding(await file.arrayBuffer(), file.name);
+        problems.push(...notes(await keepEmbedding(await file.arrayBuffer(), file.name)));
       } catch (error) {
         problems.push(error.message);
       }
@@ -102,7 +107,7 @@ export function embeddingsCard() {
       });
       const about = await keepEmbedding(found.bytes, found.name);
       const kind = found.kind ? ` (${found.kind})` : "";
-      say("words-problem");
+      say("words-problem", notes(about).join(" "));
       // Unless the next one has been typed already.
       if ($("word-address").value === typed) $("word-address").value = "";
       use(about.token);

@@ -13,7 +13,7 @@ use super::{Generation, Training, plain, to_js};
 use crate::base::bytes::sha256;
 use crate::checkpoint::{self, Options};
 use crate::config::{SampleConfig, TrainConfig};
-use crate::embedding::{Embedding, Layout, Refusal};
+use crate::embedding::{self, Embedding, Layout, Refusal};
 use crate::event::Event;
 use crate::formats::{Holds, can_hold};
 use crate::image::Picture;
@@ -24,7 +24,8 @@ use crate::setting::Setting;
 use crate::source::Source;
 use crate::text::check_token;
 use crate::train::templates::parse_template;
-use crate::train::{Replay, RunState, TrainInput, TrainPicture};
+use crate::train::{Replay, RunState, TrainInput, TrainPicture, file_can_hold};
+use crate::weights::samples;
 use crate::{Error, gpu};
 
 /// A model on the browser's GPU.
@@ -82,7 +83,7 @@ impl Engine {
     /// Checks that an embedding to be learned can be called `token`; throws the reason if it cannot.
     #[wasm_bindgen(js_name = checkToken)]
     pub fn check_token(&self, token: &str) -> Result<(), JsValue> {
-        check_token(token).map_err(to_js)?;
+        check_token(token).and_then(|()| file_can_hold(token)).map_err(to_js)?;
         // In a copy: nothing is registered by asking.
         self.session.tokenizer().clone().add_word(token, 1).map(|_| ()).map_err(to_js)
     }
@@ -94,12 +95,19 @@ impl Engine {
     }
 
     /// Makes the embedding of a file usable in prompts, no matter which program wrote it. `name` is the file's name;
-    /// `token` renames the embedding. Gives `{token, vectors, width}`.
+    /// `token` renames the embedding. Gives `{token, vectors, width, notes}`: what is worth telling about the file.
     #[wasm_bindgen(js_name = addEmbedding)]
     pub fn add_embedding(&mut self, bytes: &[u8], name: &str, token: Option<String>) -> Result<JsValue, JsValue> {
         let bad = |refusal: Refusal| to_js(Error::BadFile { file: name.to_owned(), reason: refusal.to_string() });
-        let embedding = Embedding::read(bytes, name, token.as_deref()).map_err(bad)?;
-        let about = json!({"token": embedding.token, "vectors": embedding.vectors(), "width": embedding.width()});
+        let found = embedding::read(bytes, name).and_then(|reading| reading.choose(token.as_deref())).map_err(bad)?;
+        let mut notes: Vec<String> = found.notes.iter().map(ToString::to_string).collect();
+        let embedding = found.into_embedding(token.as_deref()).map_err(bad)?;
+        let samples = embedding.metadata.get("unet-samples").zip(self.session.model().unet_samples.as_ref());
+        if samples.is_some_and(|(theirs, ours)| samples::same(theirs, ours) == Some(false)) {
+            notes.push("it was learned on a different model and may mean something else here".to_owned());
+        }
+        let (token, vectors, width) = (&embedding.token, embedding.vectors(), embedding.width());
+        let about = json!({"token": token, "vectors": vectors, "width": width, "notes": notes});
         let token = embedding.token.clone();
         self.session.add_embedding(embedding, name).map_err(to_js)?;
         self.files.push((token, sha256(bytes)));

@@ -52,6 +52,12 @@ pub async fn of(source: &dyn Source, part: Part) -> Result<Option<String>> {
     Ok((!weights.is_empty()).then(|| format!("{}:{digest}", if brain { "bf16" } else { "f16" })))
 }
 
+/// Whether two hashes are of the same weights; none if they are of different kinds.
+pub fn same(one: &str, other: &str) -> Option<bool> {
+    let kind = |hash: &str| hash.split_once(':').map(|(kind, _)| kind.to_owned());
+    (kind(one)? == kind(other)?).then(|| one == other)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

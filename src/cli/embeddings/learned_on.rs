@@ -20,6 +20,7 @@ use crate::cli::locate;
 use crate::cli::output::Output;
 use crate::model::Model;
 use crate::source::Source;
+use crate::weights::samples;
 
 /// Bytes that are hashed at a time.
 const CHUNK: u64 = 16 << 20;
@@ -86,9 +87,9 @@ impl<'a> UsedModel<'a> {
 pub(super) async fn compare(facts: &Facts, model: &UsedModel<'_>, out: &mut Output) -> Result<Verdict> {
     let fact = |key: &str| facts.get(key).map(|hash| hash.trim().to_lowercase());
     if let (Some(theirs), Some(ours)) = (fact("unet-samples"), model.unet_samples)
-        && kind(&theirs) == kind(ours)
+        && let Some(same) = samples::same(&theirs, ours)
     {
-        return Ok(if theirs == ours { Verdict::Same } else { Verdict::Other });
+        return Ok(if same { Verdict::Same } else { Verdict::Other });
     }
     let of_unet = fact("model-hash").map(|theirs| match model.unet_hash {
         Some(ours) if theirs == ours => Verdict::Same,
@@ -108,11 +109,6 @@ pub(super) async fn compare(facts: &Facts, model: &UsedModel<'_>, out: &mut Outp
         (Some(Verdict::Other), _) | (_, Verdict::Other) => Verdict::Other,
         _ => Verdict::CannotBeTold,
     })
-}
-
-/// The type that samples were rounded to.
-fn kind(samples: &str) -> Option<&str> {
-    samples.split_once(':').map(|(kind, _)| kind)
 }
 
 async fn by_file(theirs: &str, file: &dyn Source, path: &str, out: &mut Output) -> Result<Verdict> {
