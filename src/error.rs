@@ -382,12 +382,18 @@ impl Error {
     pub fn worded_lines(&self, wording: Wording<'_>) -> Vec<String> {
         let text = self.worded(wording);
         let listed = match self {
-            Error::BadWeights { problems: lines, .. } | Error::Changed { changes: lines, .. } => lines.as_slice(),
-            _ => &[],
+            Error::BadWeights { problems: lines, .. } | Error::Changed { changes: lines, .. } => lines.clone(),
+            Error::WeightsNotFinite { weights, .. } => short(weights),
+            _ => Vec::new(),
         };
-        let head = text.strip_suffix(&worded(&list(listed), wording)).unwrap_or(&text).to_owned();
+        let together = worded(&list(&listed), wording);
+        let (head, tail) = match text.rsplit_once(&together) {
+            Some((head, tail)) if !listed.is_empty() => (head, tail.trim_start_matches('\n')),
+            _ => (text.as_str(), ""),
+        };
         let listed = listed.iter().map(|line| format!("  {}", worded(line, wording)));
-        std::iter::once(head).chain(listed).collect()
+        let tail = (!tail.is_empty()).then(|| tail.to_owned());
+        std::iter::once(head.to_owned()).chain(listed).chain(tail).collect()
     }
 
     /// What kind of situation this is.
@@ -449,6 +455,10 @@ mod tests {
         let plain = |setting: Setting| Some(setting.key().to_owned());
         let bad = Error::BadWeights { file: "a\n  b".to_owned(), problems: vec!["x".to_owned(), "y\nz".to_owned()] };
         assert_eq!(bad.worded_lines(&plain), ["a\n  b does not fit its configuration:", "  x", "  y\nz"]);
+        let numbers = Error::WeightsNotFinite { file: "a".to_owned(), weights: vec!["b".to_owned()] };
+        let lines = numbers.worded_lines(&plain);
+        assert_eq!((lines.len(), lines[1].as_str()), (3, "  b"));
+        assert_eq!(lines.join("\n"), numbers.to_string());
         let one = Error::Usage("a\nb".to_owned());
         assert_eq!(one.worded_lines(&plain), ["a\nb"]);
     }
