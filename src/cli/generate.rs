@@ -187,7 +187,7 @@ fn unused(texts: &[&str], given: &[EmbeddingArgument], tokenizer: &ClipTokenizer
         let can_be = |name: &String| tokenizer.clone().add_word(name, 1).is_ok();
         let meant = texts.iter().find_map(|text| given.meant_in(text)).filter(can_be);
         let advice = meant.map_or_else(
-            || "write it in a prompt as it is spelled here".to_owned(),
+            || format!("write {token} in a prompt"),
             |meant| format!("{meant:?} there is not its name: write {token} in the prompt, or rename it with -e '{file}={meant}'"),
         );
         let text = format!("the embedding {token:?} ({file}) is in no prompt, so it is not used: {advice}");

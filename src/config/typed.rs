@@ -47,7 +47,7 @@ pub fn number(typed: &str) -> Result<f64, String> {
 fn why_not_whole(typed: &str, most: u64) -> String {
     match typed.parse::<f64>() {
         Ok(value) if value < 0.0 => "it must be a whole number from 0".to_owned(),
-        Ok(value) if value > most as f64 => format!("it must be at most {most}"),
+        Ok(value) if value >= most as f64 => format!("it must be at most {most}"),
         Ok(_) => "it must be a whole number, written in digits".to_owned(),
         Err(_) => "it is not a number: give a whole one, in digits".to_owned(),
     }

@@ -335,7 +335,7 @@ mod tests {
             "a (small) house [in the sun] {and} (a tree (on a hill))",
             "16:9, (ratio 16:9), at 10:30 (or 11:30), (John 3:16), title: subtitle",
             "A CAT AND A DOG, BREAK THE ICE",
-            "C++ and g++, notepad++, a plus+, rock-, well--known, 2 + 2",
+            "C++ and g++, notepad++, a plus+, rock-, 2 + 2",
             "embedding: what it is; the embedding of a gem",
             "__ and snake_case_name, __",
             "BREAKFAST at the sea, HANDS, ANDES in snow",

@@ -181,7 +181,11 @@ impl ClipTokenizer {
         let names = foreign::unknown_names(text, &known).into_iter().map(|name| {
             let bare = name.split_once(':').map_or(name.as_str(), |(_, bare)| bare);
             let known = self.words.iter().map(|word| word.token.as_str());
-            let nearest = foreign::nearest(bare, known.chain(others.iter().map(String::as_str)));
+            let nearest = match self.words.as_slice() {
+                // A placeholder that other programs put in the word's place.
+                [only] if bare.ends_with('*') => Some(only.token.as_str()),
+                _ => foreign::nearest(bare, known.chain(others.iter().map(String::as_str))),
+            };
             (name, nearest)
         });
         names.collect()
@@ -255,6 +259,7 @@ mod tests {
         }
         assert_eq!(tokenizer.named("a <cat>, WOBBLEFOX and wobblefox"), ["wobblefox"]);
         let unknown = tokenizer.unknown_names("embedding:wobblefix, wobblefox and <nobody>", &[]);
+        assert_eq!(tokenizer.unknown_names("a *", &[]), [("*".to_owned(), Some("wobblefox"))]);
         assert_eq!(unknown, [("embedding:wobblefix".to_owned(), Some("wobblefox")), ("<nobody>".to_owned(), None)]);
     }
 

@@ -198,8 +198,8 @@ fn about_sentences(config: &TrainConfig, input: &TrainInput, tokenizer: &ClipTok
             format!("does not have {token} in it")
         };
         let (what, count) = (&first.name, lacking.len());
-        let and_more = if count > 1 { format!(" (and so it is with {} more)", count - 1) } else { String::new() };
-        let text = format!("{what} {why}{and_more}: nothing is learned from it; shorten or correct it");
+        let and_more = if count > 1 { format!(" ({} more are like it)", count - 1) } else { String::new() };
+        let text = format!("{what} {why}, so nothing is learned from it: shorten or correct it{and_more}");
         events.push(Event::warning(WarningCode::CaptionWithoutEmbedding, text));
     }
     for sentence in &sentences {
