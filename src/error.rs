@@ -51,7 +51,7 @@ pub enum Error {
     },
 
     /// The placeholder token is already a word of the model or of another embedding.
-    #[error("the token {token:?} is taken: {reason}; choose another, such as {suggestion:?}")]
+    #[error("the token {token:?} is taken: {reason}; {}", otherwise(suggestion, instead))]
     TokenTaken {
         /// The token asked for.
         token: String,
@@ -59,15 +59,21 @@ pub enum Error {
         reason: String,
         /// A free token.
         suggestion: String,
+        /// What to type for that where the person is ([`Error::called_otherwise`]).
+        instead: Option<String>,
     },
 
     /// The placeholder token cannot be a token at all.
-    #[error("the token {token:?} cannot be used: {reason}")]
+    #[error("the token {token:?} cannot be used: {reason}; {}", otherwise(suggestion, instead))]
     BadToken {
         /// The token asked for.
         token: String,
         /// Why.
         reason: String,
+        /// One that can be used.
+        suggestion: String,
+        /// What to type for that where the person is ([`Error::called_otherwise`]).
+        instead: Option<String>,
     },
 
     /// The initializer word or phrase has more tokens than there are vectors to start.
@@ -309,6 +315,14 @@ pub enum Error {
     Internal(String),
 }
 
+/// Advice to choose another name.
+fn otherwise(suggestion: &str, instead: &Option<String>) -> String {
+    match instead {
+        Some(typed) => format!("choose another: {typed}"),
+        None => format!("choose another, such as {suggestion:?}"),
+    }
+}
+
 fn short_of_memory(need: &str, have: &str) -> String {
     format!("not enough memory: this needs {need}, but {have}")
 }
@@ -394,6 +408,16 @@ impl Error {
         let listed = listed.iter().map(|line| format!("  {}", worded(line, wording)));
         let tail = (!tail.is_empty()).then(|| tail.to_owned());
         std::iter::once(head.to_owned()).chain(listed).chain(tail).collect()
+    }
+
+    /// The refusal of a name with what to type, where the person is, to choose the name that is suggested; any other error
+    /// as it is.
+    #[must_use]
+    pub fn called_otherwise(mut self, typed: impl FnOnce(&str) -> String) -> Self {
+        if let Error::TokenTaken { suggestion, instead, .. } | Error::BadToken { suggestion, instead, .. } = &mut self {
+            *instead = Some(typed(suggestion));
+        }
+        self
     }
 
     /// What kind of situation this is.

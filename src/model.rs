@@ -7,7 +7,8 @@ use std::rc::Rc;
 use burn::tensor::Device;
 use sha2::{Digest, Sha256};
 
-use crate::event::Event;
+use crate::embedding::shown;
+use crate::event::{Event, WarningCode};
 use crate::ops::Var;
 use crate::parts::{Part, Precision};
 use crate::schedule::{NoiseSchedule, SchedulerConfig};
@@ -240,6 +241,11 @@ impl Model {
         let mut text_encoders = Vec::new();
         let parts = config.text_encoders.iter().zip(Part::TEXT_ENCODERS);
         for ((text, (part, _)), tokenizer) in parts.zip(tokenizers.into_each()) {
+            for word in tokenizer.words_without_vectors() {
+                let (model, word) = (source.name(), shown(word));
+                let text = format!("{model} has the word {word}, but no vectors for it: prompts take it for text");
+                events(Event::warning(WarningCode::ModelWord, text));
+            }
             let weights = Weights::open(&*source, part, device, storage, &mut *events).await?;
             let model = Box::pin(ClipTextModel::load(&weights, text)).await?;
             weights.finish().await?;

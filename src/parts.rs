@@ -125,28 +125,46 @@ impl Part {
         Part::ALL.into_iter().find(|part| part.folder() == folder)
     }
 
-    /// The file that says how it is made: of a tokenizer its vocabulary.
+    /// The file that says how it is made.
     pub fn config(self) -> &'static str {
-        self.needed()[0]
+        self.needed()[0][0]
     }
 
-    /// The small files without which it cannot be used.
-    pub fn needed(self) -> &'static [&'static str] {
+    /// The small files without which it cannot be used: all of one of these sets, of which the first that is there
+    /// counts.
+    pub fn needed(self) -> &'static [&'static [&'static str]] {
         match self {
-            Part::Scheduler => &["scheduler/scheduler_config.json"],
-            Part::Tokenizer => &["tokenizer/vocab.json", "tokenizer/merges.txt"],
-            Part::TextEncoder => &["text_encoder/config.json"],
-            Part::Unet => &["unet/config.json"],
-            Part::Vae => &["vae/config.json"],
+            Part::Scheduler => &[&["scheduler/scheduler_config.json"]],
+            Part::Tokenizer => &[&["tokenizer/tokenizer.json"], &["tokenizer/vocab.json", "tokenizer/merges.txt"]],
+            Part::TextEncoder => &[&["text_encoder/config.json"]],
+            Part::Unet => &[&["unet/config.json"]],
+            Part::Vae => &[&["vae/config.json"]],
         }
+    }
+
+    /// The first set of its small files that are all there; none if none is.
+    pub fn found(self, is_there: impl Fn(&str) -> bool) -> Option<&'static [&'static str]> {
+        self.needed().iter().copied().find(|set| set.iter().all(|path| is_there(path)))
+    }
+
+    /// The small files without which it cannot be used, as a message lists them.
+    pub fn expected(self) -> String {
+        self.needed().iter().map(|set| set.join(" and ")).collect::<Vec<_>>().join(", or ")
     }
 
     /// The small files that are read where they exist.
     pub fn useful(self) -> &'static [&'static str] {
         match self {
-            Part::Tokenizer => &["tokenizer/special_tokens_map.json", "tokenizer/tokenizer_config.json"],
+            Part::Tokenizer => {
+                &["tokenizer/special_tokens_map.json", "tokenizer/tokenizer_config.json", "tokenizer/added_tokens.json"]
+            }
             Part::Scheduler | Part::TextEncoder | Part::Unet | Part::Vae => &[],
         }
+    }
+
+    /// All small files that it may have.
+    pub fn small(self) -> impl Iterator<Item = &'static str> {
+        self.needed().iter().copied().flatten().chain(self.useful()).copied()
     }
 
     /// What diffusers and transformers call its weights; none if it has no weights.
@@ -187,7 +205,7 @@ mod tests {
         for part in Part::ALL {
             let weights = Precision::ALL.into_iter().filter_map(|precision| part.weights(precision));
             let weights = weights.flat_map(|paths| [&[paths.whole, paths.shard][..], &paths.indices].concat());
-            let small = part.needed().iter().chain(part.useful()).map(|path| (*path).to_owned());
+            let small = part.small().map(str::to_owned);
             for path in small.chain(weights) {
                 assert_eq!(Part::of(&path), Some(part), "{path}");
             }
@@ -211,9 +229,9 @@ mod tests {
     #[test]
     fn the_model_in_the_program_is_complete() {
         let mini = crate::mini::source();
-        let length = |path| pollster::block_on(crate::source::Source::length(&mini, path)).unwrap();
-        for path in Part::ALL.iter().flat_map(|part| part.needed()) {
-            assert!(length(path).is_some(), "{path}");
+        let length = |path: &str| pollster::block_on(crate::source::Source::length(&mini, path)).unwrap();
+        for part in Part::ALL {
+            assert!(part.found(|path| length(path).is_some()).is_some(), "{part}");
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::event::Event;
 use crate::model::{Loading, Model, OpenedModel};
 use crate::sample::SampleJob;
 use crate::source::Source;
+use crate::text::scan::key;
 use crate::text::{ClipTokenizer, Rows, Tokenizers};
 use crate::train::{RunState, TrainInput, TrainJob};
 use crate::weights::Storage;
@@ -104,8 +105,8 @@ impl Session {
     pub fn remove_embedding(&mut self, token: &str) -> Option<Embedding> {
         let rows = self.tokenizers.remove_word(token)?;
         self.rows.values.drain(rows.start * self.rows.width..rows.end * self.rows.width);
-        let key = token.to_lowercase();
-        let at = self.embeddings.iter().position(|embedding| embedding.token.to_lowercase() == key)?;
+        let removed = key(token);
+        let at = self.embeddings.iter().position(|embedding| key(&embedding.token) == removed)?;
         Some(self.embeddings.remove(at))
     }
 

@@ -46,6 +46,8 @@ codes! {
     Precision = "precision",
 
     // Models and the machine.
+    /// A word in a model's tokenizer has no vectors in its text encoder.
+    ModelWord = "model-word",
     /// Something in a single-file model is not used, or is used otherwise than the file may mean it.
     Checkpoint = "checkpoint",
     /// Weights in a file are not used, or lie under another name than is looked for first.
@@ -60,6 +62,8 @@ codes! {
     // Embeddings.
     /// Something in an embedding's file is not used.
     EmbeddingFile = "embedding-file",
+    /// A kept embedding cannot be used by its name, which the model has.
+    KeptEmbedding = "kept-embedding",
     /// An embedding was learned on another model.
     OtherModel = "other-model",
     /// An embedding is for models with two text encoders, which cannot be run.

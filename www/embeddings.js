@@ -49,6 +49,11 @@ async function forget(token) {
   for (const item of $("words").children) if (item.dataset.token === token) item.remove();
 }
 
+/** What an embedding is to be called instead of by its own name, if anything. */
+function otherName() {
+  return $("word-name").value.trim() || undefined;
+}
+
 /** Keeps an embedding. */
 export async function keepEmbedding(bytes, name, token) {
   // Kept as the engine writes it: no matter which format it came in, it can be read again.
@@ -88,9 +93,12 @@ async function restore() {
 export function embeddingsCard() {
   $("word-files").addEventListener("change", ({ target }) => using("words-problem", async () => {
     const problems = [];
+    const token = target.files.length === 1 ? otherName() : undefined;
+    if (otherName() !== token) problems.push("One name is for one embedding: these files keep their own.");
     for (const file of target.files) {
       try {
-        problems.push(...notes(await keepEmbedding(await file.arrayBuffer(), file.name)));
+        problems.push(...notes(await keepEmbedding(await file.arrayBuffer(), file.name, token)));
+        if (token) $("word-name").value = "";
       } catch (error) {
         problems.push(error.message);
       }
@@ -105,7 +113,8 @@ export function embeddingsCard() {
       const found = await ask("fetchEmbedding", { typed }, (event) => {
         if (event.event === "warning") say("words-problem", event.text);
       });
-      const about = await keepEmbedding(found.bytes, found.name);
+      const about = await keepEmbedding(found.bytes, found.name, otherName());
+      $("word-name").value = "";
       const kind = found.kind ? ` (${found.kind})` : "";
       say("words-problem", notes(about).join(" "));
       // Unless the next one has been typed already.
@@ -115,7 +124,7 @@ export function embeddingsCard() {
     });
   });
   onChange(() => {
-    for (const id of ["word-files", "word-fetch"]) $(id).disabled = !studio.model || studio.busy;
+    for (const id of ["word-files", "word-fetch", "word-name"]) $(id).disabled = !studio.model || studio.busy;
     for (const button of $("words").querySelectorAll("button")) button.disabled = studio.busy;
   });
   return restore;

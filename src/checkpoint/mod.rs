@@ -251,7 +251,7 @@ async fn texts(
     let (configs, tokenizer) = (CONFIGURED.map(Part::config), Part::Tokenizer);
     let scheduler = Part::Scheduler.config();
     if let Some(base) = &options.base {
-        let taken = || configs.iter().chain(tokenizer.needed()).chain(tokenizer.useful()).copied();
+        let taken = || configs.into_iter().chain(tokenizer.small());
         for path in taken() {
             if let Some(text) = read_text(&**base, path).await? {
                 texts.insert(path.to_owned(), text.into_bytes());
@@ -282,7 +282,9 @@ async fn texts(
             ),
         });
     }
-    if !tokenizer.needed().iter().all(|path| texts.contains_key(*path)) {
+    if tokenizer.found(|path| texts.contains_key(path)).is_none() {
+        // None of its files is to be read with those of another.
+        texts.retain(|path, _| Part::of(path) != Some(tokenizer));
         texts.extend(tokenizer::built_in(family)?);
     }
     Ok(texts)

@@ -41,13 +41,13 @@ pub fn vocabulary_files(packed: &[u8], pads_with_mark: bool) -> Result<Files> {
     letters.iter().for_each(|letter| add(format!("{letter}</w>")));
     merges.lines().filter(|line| !line.starts_with("#version")).for_each(|line| add(line.replacen(' ', "", 1)));
     ["<|startoftext|>", "<|endoftext|>"].into_iter().for_each(|token| add(token.to_owned()));
+    let path = |name: &str| format!("{}/{name}", Part::Tokenizer.folder());
     let contents = [serde_json::Value::Object(vocabulary).to_string().into_bytes(), merges.into_bytes()];
-    let mut files: Vec<(&str, Vec<u8>)> = Part::Tokenizer.needed().iter().copied().zip(contents).collect();
+    let mut files: Files = ["vocab.json", "merges.txt"].map(path).into_iter().zip(contents).collect();
     if pads_with_mark {
-        let special_tokens = Part::Tokenizer.useful().iter().copied().take(1);
-        files.extend(special_tokens.map(|path| (path, br#"{"pad_token": "!"}"#.to_vec())));
+        files.push((path("special_tokens_map.json"), br#"{"pad_token": "!"}"#.to_vec()));
     }
-    Ok(files.into_iter().map(|(path, bytes)| (path.to_owned(), bytes)).collect())
+    Ok(files)
 }
 
 /// A printable character for each byte, in the order of CLIP's vocabulary (GPT-2's `bytes_to_unicode`): those of

@@ -85,13 +85,13 @@ impl Request {
         let given = embeddings.len();
         let mut texts: Vec<&str> = args.prompts.iter().map(String::as_str).collect();
         texts.push(&args.config.negative_prompt);
-        let kept = read::kept_in(&texts, &embeddings, out)?;
-        embeddings.extend(kept);
         let device = gpu::choose(shared.device)?;
         let opened = {
             let planned = planned(&config);
             locate::model_for(shared, &Outlook::new(shared, &device, &planned), out).await?
         };
+        let kept = read::kept_in(&texts, &embeddings, opened.tokenizers.first(), out)?;
+        embeddings.extend(kept);
         if let Some(Latents { shape: [_, _, height, width], .. }) = &latents {
             let pixels = |side: usize| (side * opened.config.vae.pixels_per_latent()) as u32;
             config.height.get_or_insert(pixels(*height));

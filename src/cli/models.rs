@@ -11,11 +11,12 @@ use super::output::Output;
 use crate::Result;
 use crate::base::bytes::size;
 use crate::config::SamplerKind;
-use crate::embedding::Embedding;
+use crate::embedding::{Embedding, shown};
 use crate::model::ModelConfig;
 use crate::parts::Part;
 use crate::schedule::{PredictionType, Sampler};
 use crate::source::Source;
+use crate::text::ClipTokenizer;
 use crate::weights::{Header, files};
 
 /// Steps with which a sampler is tried.
@@ -37,7 +38,10 @@ async fn describe(source: &dyn Source, out: &mut Output) -> Result<()> {
         weights.push((part, Weights::read(source, part).await?));
     }
     let config = ModelConfig::read(source).await?;
-    let description = Description { name: source.name(), id: ModelId::of(source).await?, config, weights };
+    let [(_, part), ..] = Part::TEXT_ENCODERS;
+    let text = config.text();
+    let tokenizer = ClipTokenizer::load(source, part, text.vocab_size, text.max_position_embeddings).await?;
+    let description = Description { name: source.name(), id: ModelId::of(source).await?, config, tokenizer, weights };
     out.result(&description.lines(), &description.to_json())
 }
 
@@ -47,6 +51,7 @@ struct Description {
     name: String,
     id: ModelId,
     config: ModelConfig,
+    tokenizer: ClipTokenizer,
     /// Of each part that has any; none where they are missing.
     weights: Vec<(Part, Option<Weights>)>,
 }
@@ -84,6 +89,10 @@ impl Description {
             lines.push(format!("  vocabulary    {} tokens", text.vocab_size));
             lines.push(format!("  text encoder  {layers} layers, {heads} heads, {act}"));
         }
+        let words: Vec<String> = self.tokenizer.own_words().map(|(token, vectors)| listed(token, vectors)).collect();
+        if !words.is_empty() {
+            lines.push(format!("  words inside  {}", words.join(", ")));
+        }
         lines.push(format!("  U-Net         {:?} channels, predicts {}", unet.block_out_channels, self.prediction()));
         lines.push(format!("  autoencoder   {:?} channels, {latents} pixels to a latent", vae.block_out_channels));
         lines.push(format!("  samplers      {}", self.samplers().join(", ")));
@@ -101,15 +110,22 @@ impl Description {
         let part = |(part, weights): &(Part, Option<Weights>)| {
             (part.folder().to_owned(), weights.as_ref().map_or(Value::Null, Weights::to_json))
         };
+        let word = |(token, vectors): (&str, usize)| json!({"token": token, "vectors": vectors});
         json!({
             "event": "model", "name": id.name, "hash": id.hash, "resolution": config.resolution(),
             "sides": config.picture_size(),
             "size_step": config.size_step(), "width": config.word_width(), "prompt_tokens": config.prompt_length() - 2,
             "vocabulary": config.text().vocab_size, "prediction": self.prediction(),
+            "words": self.tokenizer.own_words().map(word).collect::<Vec<_>>(),
             "pixels_per_latent": config.vae.pixels_per_latent(), "samplers": self.samplers(),
             "parts": self.weights.iter().map(part).collect::<serde_json::Map<_, _>>(),
         })
     }
+}
+
+/// A word that a model has inside, for people.
+fn listed(token: &str, vectors: usize) -> String {
+    if vectors == 1 { shown(token).to_string() } else { format!("{} ({vectors} vectors)", shown(token)) }
 }
 
 /// What a weight file holds.

@@ -16,11 +16,14 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use unicode_normalization::UnicodeNormalization;
+
 use self::name::{encode, token_of};
 use crate::base::files::{file_name, make_folder, remove, sweep, sync_folder, write_whole};
 use crate::base::lock::FileLock;
 use crate::formats::{Holds, endings};
-use crate::text::scan::occurrences;
+use crate::text::name::refused;
+use crate::text::scan::{key, occurrences};
 use crate::{Error, Result};
 
 /// Where removed embeddings go.
@@ -108,15 +111,14 @@ impl Shelf {
     /// [`Error::TokenTaken`] if another embedding of that name is there and `replace` is false, [`Error::BadToken`] for
     /// a name that cannot be a file's name, [`Error::Write`].
     pub fn add(&self, token: &str, bytes: &[u8], file_name: &str, replace: bool) -> Result<Addition> {
-        let stem =
-            encode(token).map_err(|reason| Error::BadToken { token: token.to_owned(), reason: reason.to_owned() })?;
+        let stem = encode(token).map_err(|reason| refused(token, reason))?;
         let name = file_name.to_ascii_lowercase();
         let promised = |ending: &&str| name.strip_suffix(*ending).is_some_and(|stem| stem.ends_with('.'));
         // Any ending will do if the name has none: files are recognised by their content.
         let ending = endings(Holds::Embedding).find(promised).unwrap_or("bin");
         let path = self.0.join(format!("{stem}.{ending}"));
         let _lock = self.lock()?;
-        let there = self.get(token)?;
+        let there = self.get_same(token)?;
         if let Some(there) = &there {
             if there.length == bytes.len() as u64 && read(&there.path)? == bytes {
                 return Ok(Addition::Same(there.path.clone()));
@@ -126,6 +128,7 @@ impl Shelf {
                     token: token.to_owned(),
                     reason: format!("another embedding of that name is in {}", there.path.display()),
                     suggestion: self.free(token),
+                    instead: None,
                 });
             }
         }
@@ -157,11 +160,29 @@ impl Shelf {
         }
     }
 
-    /// The embedding of a name. Where files with several endings bear it, the first of those in `formats`.
+    /// The embedding of a name: that of exactly this one, or else the first that prompts would find by it.
     ///
     /// # Errors
-    /// [`Error::Read`].
+    /// As for [`Shelf::list`].
     pub fn get(&self, token: &str) -> Result<Option<StoredEmbedding>> {
+        if let Some(stored) = self.get_exactly(token)? {
+            return Ok(Some(stored));
+        }
+        let wanted = key(token);
+        Ok(self.list()?.embeddings.into_iter().find(|stored| key(&stored.token) == wanted))
+    }
+
+    /// The embedding of a name in another canonical form of Unicode, or in this one.
+    fn get_same(&self, token: &str) -> Result<Option<StoredEmbedding>> {
+        if let Some(stored) = self.get_exactly(token)? {
+            return Ok(Some(stored));
+        }
+        let same = |stored: &StoredEmbedding| stored.token.nfc().eq(token.nfc());
+        Ok(self.list()?.embeddings.into_iter().find(same))
+    }
+
+    /// The embedding of exactly this name. Where files with several endings bear it, the first of those in `formats`.
+    fn get_exactly(&self, token: &str) -> Result<Option<StoredEmbedding>> {
         let Ok(stem) = encode(token) else { return Ok(None) };
         for ending in endings(Holds::Embedding) {
             let path = self.0.join(format!("{stem}.{ending}"));
@@ -206,7 +227,7 @@ impl Shelf {
             }
             match token_of(&name) {
                 // The same name twice, with two endings: what `get` finds counts.
-                Some(token) if self.get(&token)?.is_some_and(|kept| kept.path == path) => {
+                Some(token) if self.get_exactly(&token)?.is_some_and(|kept| kept.path == path) => {
                     contents.embeddings.push(StoredEmbedding { token, path, length: about.len() });
                 }
                 _ => contents.others.push(path),
@@ -234,7 +255,7 @@ impl Shelf {
         let names: Vec<String> =
             self.list().unwrap_or_default().embeddings.into_iter().map(|word| word.token).collect();
         let there =
-            if names.is_empty() { "there are none".to_owned() } else { format!("there are: {}", names.join(" ")) };
+            if names.is_empty() { "there are none".to_owned() } else { format!("there are: {}", names.join(", ")) };
         Error::Usage(format!("there is no embedding {token:?} in {}; {there}", self.0.display()))
     }
 
@@ -244,7 +265,7 @@ impl Shelf {
             Some(start) => format!("{start}-{number}>"),
             None => format!("{token}-{number}"),
         };
-        (2..100).map(numbered).find(|name| matches!(self.get(name), Ok(None))).unwrap_or_else(|| numbered(100))
+        (2..100).map(numbered).find(|name| matches!(self.get_same(name), Ok(None))).unwrap_or_else(|| numbered(100))
     }
 
     /// One process at a time changes the shelf.

@@ -75,10 +75,10 @@ pub fn choose(listing: &Listing, folder: Option<&str>, precision: Precision) -> 
         }
     }
     let mut configs: Vec<RemoteFile> = Vec::new();
-    for path in Part::ALL.into_iter().flat_map(Part::needed) {
-        match get(path) {
-            Some(file) => configs.push(file),
-            None => missing.push((*path).to_owned()),
+    for part in Part::ALL {
+        match part.found(|path| get(path).is_some()) {
+            Some(set) => configs.extend(set.iter().filter_map(|path| get(path))),
+            None => missing.push(part.expected()),
         }
     }
     let useful = Part::ALL.into_iter().flat_map(Part::useful);
@@ -156,9 +156,9 @@ mod tests {
     use super::*;
     use crate::source::address::HubAddress;
 
-    /// The small files of a model.
+    /// The small files of a model, as programs wrote them before transformers 5.
     fn needed() -> Vec<&'static str> {
-        Part::ALL.into_iter().flat_map(Part::needed).copied().collect()
+        Part::ALL.into_iter().filter_map(|part| part.needed().last()).copied().flatten().copied().collect()
     }
 
     const WEIGHTS: [&str; 3] = [
@@ -229,6 +229,29 @@ mod tests {
             chosen(&["unet/diffusion_pytorch_model.bin"], Precision::Full).unwrap_err().to_string().contains("pickle")
         );
         assert!(reason(&["README.md"]).contains("lacks text_encoder/model.safetensors"));
+    }
+
+    #[test]
+    fn a_tokenizer_may_have_any_of_its_forms_and_only_what_is_there_is_fetched() {
+        let configs = |tokenizer: &[&str]| -> Result<Vec<String>, Problem> {
+            let others = needed().into_iter().filter(|path| Part::of(path) != Some(Part::Tokenizer));
+            let paths: Vec<&str> = others.chain(WEIGHTS).chain(tokenizer.iter().copied()).collect();
+            let files = choose(&listing(&paths), None, Precision::Full)?;
+            let of_tokenizer = files.configs.into_iter().map(|file| file.path);
+            Ok(of_tokenizer.filter(|path| Part::of(path) == Some(Part::Tokenizer)).collect())
+        };
+        let (whole, config) = ("tokenizer/tokenizer.json", "tokenizer/tokenizer_config.json");
+        let (vocabulary, merges, added) =
+            ("tokenizer/vocab.json", "tokenizer/merges.txt", "tokenizer/added_tokens.json");
+        assert_eq!(configs(&[whole, config]).unwrap(), [whole, config]);
+        assert_eq!(configs(&[vocabulary, merges, added]).unwrap(), [vocabulary, merges, added]);
+        // What is not read is not fetched.
+        assert_eq!(configs(&[vocabulary, merges, whole]).unwrap(), [whole]);
+        let refused = configs(&[vocabulary]).unwrap_err().to_string();
+        assert!(
+            refused.contains("tokenizer/tokenizer.json, or tokenizer/vocab.json and tokenizer/merges.txt"),
+            "{refused}"
+        );
     }
 
     #[test]

@@ -11,8 +11,9 @@ use crate::ops::{self, Linear, Norm, Var, attention, gelu, layer_norm, linear, l
 use crate::weights::{HostTable, Weights};
 use crate::{Error, Result};
 
-/// The fields of `text_encoder/config.json` that decide the computation.
+/// The fields of `text_encoder/config.json` that decide the computation; what is left out is as in transformers.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default)]
 pub struct ClipTextConfig {
     /// Rows of the token table.
     pub vocab_size: usize,
@@ -25,36 +26,39 @@ pub struct ClipTextConfig {
     /// Heads of attention.
     pub num_attention_heads: usize,
     /// Tokens in a prompt, start and end included.
-    #[serde(default = "seventy_seven")]
     pub max_position_embeddings: usize,
     /// `quick_gelu` (OpenAI's CLIP) or `gelu` (OpenCLIP).
-    #[serde(default = "quick_gelu_name")]
     pub hidden_act: String,
     /// Added to the variance in layer norms.
-    #[serde(default = "layer_norm_eps")]
     pub layer_norm_eps: f64,
 }
 
-fn seventy_seven() -> usize {
-    77
-}
-
-fn quick_gelu_name() -> String {
-    "quick_gelu".to_owned()
-}
-
-fn layer_norm_eps() -> f64 {
-    1e-5
+impl Default for ClipTextConfig {
+    fn default() -> Self {
+        Self {
+            vocab_size: 49408,
+            hidden_size: 512,
+            intermediate_size: 2048,
+            num_hidden_layers: 12,
+            num_attention_heads: 8,
+            max_position_embeddings: 77,
+            hidden_act: "quick_gelu".to_owned(),
+            layer_norm_eps: 1e-5,
+        }
+    }
 }
 
 impl ClipTextConfig {
     /// Reads and checks the JSON text.
     ///
     /// # Errors
-    /// [`Error::BadConfig`] if a field is missing or asks for something that this encoder does not do.
+    /// [`Error::BadConfig`] if a field is not what it should be, or asks for something that this encoder does not do.
     pub fn from_json(text: &str, file: &str) -> Result<Self> {
         let bad = |reason: String| Error::BadConfig { file: file.to_owned(), reason };
-        let config: Self = serde_json::from_str(text).map_err(|error| bad(error.to_string()))?;
+        let parsed: serde_json::Value = serde_json::from_str(text).map_err(|error| bad(error.to_string()))?;
+        // Of a CLIP with both of its halves this one is described inside.
+        let own = parsed.get("text_config").unwrap_or(&parsed);
+        let config = Self::deserialize(own).map_err(|error| bad(error.to_string()))?;
         if !matches!(config.hidden_act.as_str(), "quick_gelu" | "gelu") {
             return Err(bad(format!("hidden_act {:?} is not known: expected quick_gelu or gelu", config.hidden_act)));
         }
@@ -179,5 +183,22 @@ impl ClipTextModel {
             .map(|row| norm(&self.token_embedding.row(row)))
             .filter(|norm| *norm > 0.0)
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_may_be_inside_of_another_and_leave_out_what_is_usual() {
+        let read = |text: &str| ClipTextConfig::from_json(text, "config.json");
+        let given = r#"{"hidden_size": 24, "num_attention_heads": 2, "dtype": "float32", "layer_norm_eps": 0.001}"#;
+        let config = read(given).unwrap();
+        assert_eq!((config.vocab_size, config.hidden_size, config.layer_norm_eps), (49408, 24, 0.001));
+        assert_eq!(read(&format!(r#"{{"model_type": "clip", "text_config": {given}}}"#)).unwrap(), config);
+        for bad in ["[", r#"{"hidden_act": "relu"}"#, r#"{"hidden_size": "24"}"#, r#"{"hidden_size": 30}"#] {
+            assert!(matches!(read(bad), Err(Error::BadConfig { .. })), "{bad}");
+        }
     }
 }

@@ -3,6 +3,8 @@
 mod clip;
 mod encoder;
 pub mod foreign;
+pub(crate) mod name;
+mod pretrained;
 pub mod prompt;
 mod rows;
 pub mod scan;
@@ -11,7 +13,8 @@ mod vocabulary;
 
 pub use clip::{ClipTextConfig, ClipTextModel};
 pub use encoder::TextEncoder;
+pub use name::check_token;
 pub use prompt::{Prompt, Tokenizers, Tokens};
 pub use rows::Rows;
-pub use tokenizer::{ClipTokenizer, check_token};
+pub use tokenizer::ClipTokenizer;
 pub use vocabulary::{Norms, Vocabulary};

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::foreign::{self, with_prefix};
 use super::scan;
-use super::tokenizer::ClipTokenizer;
+use super::tokenizer::{ClipTokenizer, Origin, Word};
 use crate::Result;
 
 /// A prompt as one text encoder takes it.
@@ -134,8 +134,8 @@ impl ClipTokenizer {
                 // All vectors of a word or none.
                 Some(_) if ids.len() + piece.ids.len() > room => 0,
                 Some(word) => {
-                    let token = &self.words[word].token;
-                    if !words.contains(token) {
+                    let Word { token, origin, .. } = &self.words[word];
+                    if *origin != Origin::Hidden && !words.contains(token) {
                         words.push(token.clone());
                     }
                     piece.ids.len()
@@ -148,7 +148,8 @@ impl ClipTokenizer {
             }
         }
         ids.push(self.end);
-        ids.resize(self.length, self.pad);
+        let padding = std::iter::repeat_n(self.pad, self.length - ids.len());
+        ids = if self.pads_left { padding.chain(ids).collect() } else { ids.into_iter().chain(padding).collect() };
         Tokens { ids, length, fallen, words }
     }
 
@@ -161,8 +162,8 @@ impl ClipTokenizer {
     pub fn named(&self, text: &str) -> Vec<&str> {
         let mut named = Vec::new();
         for (word, _) in self.occurrences(text) {
-            let token = self.words[word].token.as_str();
-            if !named.contains(&token) {
+            let Word { token, origin, .. } = &self.words[word];
+            if *origin != Origin::Hidden && !named.contains(&token.as_str()) {
                 named.push(token);
             }
         }
@@ -207,7 +208,7 @@ impl ClipTokenizer {
         let (mut pieces, mut from) = (Vec::new(), 0);
         for (word, at) in self.occurrences(text) {
             pieces.push(self.plain(text, from..at.start));
-            let ids: Vec<u32> = self.words[word].ids.clone().collect();
+            let ids = self.words[word].ids.clone();
             pieces.push(Piece { starts: vec![at.start; ids.len()], ids, word: Some(word) });
             from = at.end;
         }

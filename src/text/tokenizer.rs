@@ -1,8 +1,8 @@
 //! CLIP's tokenizer, with room for learned words.
 //!
 //! Text becomes ids as `CLIPTokenizer` of transformers 5 does it (through the `tokenizers` crate, on the same regular
-//! expression engine natively and in a browser). Learned words are registered here; how they are found in a prompt is
-//! for [`prompt`](super::prompt) to say.
+//! expression engine natively and in a browser). Learned words are registered here, those that are given and those that
+//! a model has inside; how they are found in a prompt is for [`prompt`](super::prompt) to say.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -11,23 +11,36 @@ use std::str::FromStr;
 
 use tokenizers::Tokenizer;
 
+use super::name::{check_token, taken};
+use super::pretrained::{AddedToken, Pretrained};
+use super::scan::{key, occurrences};
 use crate::parts::Part;
-use crate::source::{Source, read_text};
+use crate::source::Source;
 use crate::{Error, Result};
 
 /// What separates the pieces that are encoded on their own; the upstream pattern.
 const PATTERN: &str =
     concat!(r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|", r"[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+",);
-const START: &str = "<|startoftext|>";
-const END: &str = "<|endoftext|>";
 
 /// A learned word: its name, and the ids that it stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Word {
     pub token: String,
-    /// In lower case, for comparing: CLIP's text has no case either.
+    /// For comparing.
     key: String,
-    pub ids: Range<u32>,
+    pub ids: Vec<u32>,
+    pub origin: Origin,
+}
+
+/// Where a word comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// It was registered; its ids are behind the model's.
+    Given,
+    /// The model has it inside.
+    Model,
+    /// It is one of the vectors of such a word, or pads or ends a prompt: found in text, but not a word of its own.
+    Hidden,
 }
 
 impl AsRef<str> for Word {
@@ -41,63 +54,76 @@ impl AsRef<str> for Word {
 pub struct ClipTokenizer {
     pub(super) inner: Rc<Tokenizer>,
     vocabulary: Rc<HashMap<String, u32>>,
+    /// Those of the model first.
     pub(super) words: Vec<Word>,
-    /// Where the ids of learned words begin.
+    /// Where the ids of learned words begin that are given.
     first_free: u32,
     pub(super) length: usize,
     pub(super) start: u32,
     pub(super) end: u32,
     pub(super) pad: u32,
+    pub(super) pads_left: bool,
+    /// Words of the model that the text encoder has no vectors for.
+    without_vectors: Vec<String>,
 }
 
 impl ClipTokenizer {
-    /// Loads `vocab.json` and `merges.txt` of a part. `vocab_size` and `length` are those of its text encoder.
+    /// Loads the tokenizer of a part. `vocab_size` and `length` are those of its text encoder.
     ///
     /// # Errors
-    /// [`Error::ModelPartMissing`] without these files, [`Error::BadFile`] if they do not fit together.
+    /// [`Error::ModelPartMissing`] without its files, [`Error::BadFile`] if they do not fit together.
     pub async fn load(source: &dyn Source, part: Part, vocab_size: usize, length: usize) -> Result<Self> {
-        let ([vocab, merges], [special, ..]) = (part.needed(), part.useful()) else {
-            return Err(Error::Internal(format!("the {part} has other files than its reader knows")));
-        };
-        let (Some(vocab_text), Some(merges_text)) = (read_text(source, vocab).await?, read_text(source, merges).await?)
-        else {
-            return Err(Error::ModelPartMissing {
-                model: source.name(),
-                part: part.to_string(),
-                expected: format!("{vocab} and {merges}"),
-            });
-        };
-        let map = read_text(source, special).await?;
-        let special: serde_json::Value = map.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-        let bad = |path: &str, reason: String| Error::BadFile { file: format!("{}/{path}", source.name()), reason };
+        let files = Pretrained::read(source, part).await?;
+        let bad = |reason: String| Error::BadFile { file: files.file.clone(), reason };
         let vocabulary: HashMap<String, u32> =
-            serde_json::from_str(&vocab_text).map_err(|error| bad(vocab, error.to_string()))?;
-        let id = |token: &str| {
-            vocabulary
-                .get(token)
-                .copied()
-                .ok_or_else(|| bad(vocab, format!("the token {token} is not in the vocabulary")))
-        };
-        let (start, end) = (id(START)?, id(END)?);
-        let pad = id(special_token(&special, "pad_token").unwrap_or(END))?;
-        if let Some((token, id)) = vocabulary.iter().find(|(_, id)| **id as usize >= vocab_size) {
-            let reason = format!("{token:?} has id {id}, but the text encoder knows only {vocab_size} ids");
-            return Err(bad(vocab, reason));
+            serde_json::from_value(files.vocabulary.clone().into()).map_err(|error| bad(error.to_string()))?;
+        if let Some((token, id)) = vocabulary.iter().find(|(token, id)| {
+            **id as usize >= vocab_size && !files.added.iter().any(|added| added.content == **token)
+        }) {
+            return Err(bad(format!("{token:?} has id {id}, but the text encoder knows only {vocab_size} ids")));
         }
-        let inner = build(&vocab_text, &merges_text, &special).map_err(|reason| bad(merges, reason))?;
-        let first_free = vocab_size as u32;
+        let (ids, behind) = numbered(&files, &vocabulary);
+        let id = |token: &str| match ids.get(token).or_else(|| vocabulary.get(token)) {
+            Some(id) if (*id as usize) < vocab_size => Ok(*id),
+            Some(id) => {
+                Err(bad(format!("the token {token} has id {id}, but the text encoder knows only {vocab_size} ids")))
+            }
+            None => Err(bad(format!("the token {token} is not in the vocabulary"))),
+        };
+        let (start, end, pad) = (id(&files.start)?, id(&files.end)?, id(&files.pad)?);
+        let roles = [&files.start, &files.end, &files.pad, &files.unknown];
+        let (words, without_vectors) = words_inside(&behind, &ids, &roles, vocab_size);
+        let length = match files.length {
+            Some(most) if most < length as f64 => most as usize,
+            _ => length,
+        };
+        if length < 3 {
+            return Err(bad(format!("model_max_length {length} leaves no room for a start, an end and a word")));
+        }
+        let inner = build(&files, &behind, &vocabulary).map_err(&bad)?;
         let (inner, vocabulary) = (Rc::new(inner), Rc::new(vocabulary));
-        Ok(Self { inner, vocabulary, words: Vec::new(), first_free, length, start, end, pad })
+        let (first_free, pads_left) = (vocab_size as u32, files.pads_left);
+        Ok(Self { inner, vocabulary, words, first_free, length, start, end, pad, pads_left, without_vectors })
     }
 
-    /// Ids of a text as it stands, without learned words, start or end; nothing is cut.
+    /// Ids of a text as it stands, without given words, start or end; nothing is cut.
     pub fn encode(&self, text: &str) -> Vec<u32> {
-        self.inner.encode(text, false).map(|encoding| encoding.get_ids().to_vec()).unwrap_or_default()
+        let own = &self.words[..self.own()];
+        let encode = |text: &str| self.inner.encode(text, false).map(|encoding| encoding.get_ids().to_vec());
+        let (mut ids, mut from) = (Vec::new(), 0);
+        for (word, at) in occurrences(text, own) {
+            ids.extend(encode(&text[from..at.start]).unwrap_or_default());
+            ids.extend(&own[word].ids);
+            from = at.end;
+        }
+        ids.extend(encode(&text[from..]).unwrap_or_default());
+        ids
     }
 
     /// The spelling of a token.
     pub fn spell(&self, id: u32) -> String {
-        self.inner.id_to_token(id).unwrap_or_default()
+        let named = self.words.iter().find(|word| word.ids[0] == id).map(|word| word.token.clone());
+        named.or_else(|| self.inner.id_to_token(id)).unwrap_or_default()
     }
 
     /// Id of the start of a prompt.
@@ -115,103 +141,158 @@ impl ClipTokenizer {
         self.length
     }
 
-    /// Learned words, with the number of vectors of each.
+    /// Learned words that a prompt can use, with the number of vectors of each: the model's own, then those given.
     pub fn words(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.words.iter().map(|word| (word.token.as_str(), word.ids.len()))
+        let known = self.words.iter().filter(|word| word.origin != Origin::Hidden);
+        known.map(|word| (word.token.as_str(), word.ids.len()))
+    }
+
+    /// Learned words that the model has inside, with the number of vectors of each.
+    pub fn own_words(&self) -> impl Iterator<Item = (&str, usize)> {
+        let own = self.words.iter().filter(|word| word.origin == Origin::Model);
+        own.map(|word| (word.token.as_str(), word.ids.len()))
+    }
+
+    /// Words in the model's tokenizer that its text encoder has no vectors for: prompts take them for text.
+    pub fn words_without_vectors(&self) -> &[String] {
+        &self.without_vectors
+    }
+
+    /// How many of the words are the model's.
+    fn own(&self) -> usize {
+        self.words.iter().take_while(|word| word.origin != Origin::Given).count()
+    }
+
+    /// Says why a word could not be added that is called so.
+    ///
+    /// # Errors
+    /// [`Error::BadToken`] for what cannot be a token, [`Error::TokenTaken`] for what is one already.
+    pub fn check_word(&self, token: &str) -> Result<()> {
+        check_token(token)?;
+        let key = key(token);
+        let reason = match self.words.iter().find(|word| word.key == key) {
+            Some(Word { origin: Origin::Given, .. }) => "another embedding has this name",
+            Some(_) => "the model has a word of this name inside",
+            None if self.in_vocabulary(token) => "the model's vocabulary has this word",
+            None => return Ok(()),
+        };
+        Err(taken(token, reason, |name| {
+            let other = super::scan::key(name);
+            self.words.iter().all(|word| word.key != other) && !self.in_vocabulary(name)
+        }))
+    }
+
+    /// Whether a name is a word of the vocabulary, or the beginning of one.
+    fn in_vocabulary(&self, name: &str) -> bool {
+        let name = name.trim().to_lowercase();
+        // Letters beyond ASCII are spelled as bytes there.
+        let whole = self.inner.encode(name.as_str(), false).is_ok_and(|encoding| encoding.get_ids().len() == 1);
+        whole || self.vocabulary.contains_key(&name)
     }
 
     /// Registers a word of `vectors` vectors; returns the first of their rows in the table of learned rows.
     ///
     /// # Errors
-    /// [`Error::BadToken`] for what cannot be a token, [`Error::TokenTaken`] for what is one already.
+    /// Those of [`check_word`](Self::check_word), and [`Error::OutOfRange`] for more vectors than a prompt has room for.
     pub fn add_word(&mut self, token: &str, vectors: usize) -> Result<usize> {
-        check_token(token)?;
-        let bad = |reason: &str| Error::BadToken { token: token.to_owned(), reason: reason.to_owned() };
-        if vectors == 0 || vectors > self.length - 2 {
-            let most = self.length - 2;
-            return Err(bad(&format!("it would have {vectors} vectors; a prompt has room for 1 to {most}")));
+        let most = self.length - 2;
+        if vectors == 0 || vectors > most {
+            let reason = format!("it would have {vectors} vectors; a prompt has room for 1 to {most}");
+            return Err(Error::Usage(format!("the token {token:?} cannot be used: {reason}")));
         }
-        let key = token.to_lowercase();
-        let taken = |reason: &str| {
-            let stem: String = key.chars().filter(|c| c.is_alphanumeric() || "-_.".contains(*c)).collect();
-            let mut suggestion = format!("<my-{stem}>");
-            while self.words.iter().any(|word| word.key == suggestion) {
-                suggestion.insert_str(suggestion.len() - 1, "-2");
-            }
-            Error::TokenTaken { token: token.to_owned(), reason: reason.to_owned(), suggestion }
-        };
-        if self.words.iter().any(|word| word.key == key) {
-            return Err(taken("another embedding has this name"));
-        }
-        if [key.clone(), format!("{key}</w>")].iter().any(|spelling| self.vocabulary.contains_key(spelling)) {
-            return Err(taken("the model's vocabulary has this word"));
-        }
-        let first = self.words.last().map_or(self.first_free, |word| word.ids.end);
-        self.words.push(Word { token: token.to_owned(), key, ids: first..first + vectors as u32 });
+        self.check_word(token)?;
+        let last = self.words.last().filter(|word| word.origin == Origin::Given);
+        let first = last.map_or(self.first_free, |word| word.ids[0] + word.ids.len() as u32);
+        let ids = (first..first + vectors as u32).collect();
+        self.words.push(Word { token: token.to_owned(), key: key(token), ids, origin: Origin::Given });
         Ok((first - self.first_free) as usize)
     }
 
-    /// Removes a learned word. The rows of the words after it move up; gives the rows that are free now, none if no
-    /// word has this name.
+    /// Removes a word that was given. The rows of the words after it move up; gives the rows that are free now, none if
+    /// no word was given with this name.
     pub fn remove_word(&mut self, token: &str) -> Option<Range<usize>> {
-        let key = token.to_lowercase();
-        let at = self.words.iter().position(|word| word.key == key)?;
+        let key = key(token);
+        let at = self.words.iter().position(|word| word.origin == Origin::Given && word.key == key)?;
         let ids = self.words.remove(at).ids;
-        let count = ids.end - ids.start;
-        for word in &mut self.words[at..] {
-            word.ids = word.ids.start - count..word.ids.end - count;
+        let count = ids.len() as u32;
+        for id in self.words[at..].iter_mut().flat_map(|word| &mut word.ids) {
+            *id -= count;
         }
-        let row = |id: u32| (id - self.first_free) as usize;
-        Some(row(ids.start)..row(ids.end))
+        let first = (ids[0] - self.first_free) as usize;
+        Some(first..first + ids.len())
     }
 }
 
-/// Whether a word can be called so in prompts of any model.
+/// The ids of the tokens that are added to the vocabulary, and those of them that stand behind it.
 ///
-/// # Errors
-/// [`Error::BadToken`] if it cannot.
-pub fn check_token(token: &str) -> Result<()> {
-    let bad = |reason: &str| Err(Error::BadToken { token: token.to_owned(), reason: reason.to_owned() });
-    if token.is_empty() {
-        return bad("it is empty; give one such as \"<my-cat>\"");
+/// Behind the vocabulary are the tokens that it lacks, numbered in their order as transformers does whatever ids the
+/// files say, and those that were written into it behind start and end.
+fn numbered<'a>(
+    files: &'a Pretrained,
+    vocabulary: &HashMap<String, u32>,
+) -> (HashMap<&'a str, u32>, Vec<&'a AddedToken>) {
+    let last = [&files.start, &files.end].into_iter().filter_map(|token| vocabulary.get(token)).max();
+    let (mut ids, mut behind) = (HashMap::new(), Vec::new());
+    let mut next = vocabulary.len() as u32;
+    for token in &files.added {
+        let known = vocabulary.get(&token.content).copied();
+        if known.is_none_or(|id| Some(&id) > last) {
+            behind.push(token);
+        }
+        let id = known.unwrap_or(next);
+        next += u32::from(known.is_none());
+        ids.insert(token.content.as_str(), id);
     }
-    if token.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return bad("it has spaces or control characters in it; give another, such as \"<my-cat>\"");
-    }
-    if token.len() > 64 {
-        return bad("it is longer than 64 bytes");
-    }
-    Ok(())
+    (ids, behind)
 }
 
-/// A token that `special_tokens_map.json` names: a string, or an object with its `content`.
-fn special_token<'a>(map: &'a serde_json::Value, name: &str) -> Option<&'a str> {
-    let token = map.get(name)?;
-    token.as_str().or_else(|| token.get("content")?.as_str())
+/// The words among the tokens behind the vocabulary, and the names of those for which there are no vectors.
+///
+/// A word of several vectors is several tokens, `<x>`, `<x>_1`, `<x>_2` and so on, as diffusers adds and finds them.
+fn words_inside(
+    behind: &[&AddedToken],
+    ids: &HashMap<&str, u32>,
+    roles: &[&String],
+    vocab_size: usize,
+) -> (Vec<Word>, Vec<String>) {
+    let number_of = |name: &str| behind.iter().any(|token| token.content == name).then(|| ids[name]);
+    let is_part = |name: &str| {
+        let (stem, number) = name.rsplit_once('_')?;
+        let number: u32 = number.parse().ok()?;
+        (number > 0 && number_of(stem).is_some()).then_some(())?;
+        (1..number).all(|i| number_of(&format!("{stem}_{i}")).is_some()).then_some(())
+    };
+    let (mut words, mut without) = (Vec::new(), Vec::new());
+    for token in behind {
+        let name = &token.content;
+        let hidden = roles.contains(&name) || is_part(name).is_some();
+        let more = (1..).map_while(|i| number_of(&format!("{name}_{i}")));
+        let own: Vec<u32> = std::iter::once(ids[name.as_str()]).chain(more.filter(|_| !hidden)).collect();
+        if own.iter().any(|id| *id as usize >= vocab_size) {
+            if !hidden {
+                without.push(name.clone());
+            }
+            continue;
+        }
+        let origin = if hidden { Origin::Hidden } else { Origin::Model };
+        words.push(Word { token: name.clone(), key: key(name), ids: own, origin });
+    }
+    (words, without)
 }
 
 /// The upstream pipeline, described in the format of `tokenizer.json`.
 ///
 /// The padding token is special too, wherever it stands: in SD 2.x, which pads with `!`, every exclamation mark is one.
-fn build(vocab: &str, merges: &str, map: &serde_json::Value) -> Result<Tokenizer, String> {
-    let vocab: serde_json::Value = serde_json::from_str(vocab).map_err(|error| error.to_string())?;
-    let merges: Vec<&str> =
-        merges.lines().filter(|line| !line.starts_with("#version") && !line.trim().is_empty()).collect();
-    // Start and end are special in any case; a map may add others, and state that they are matched in lower case.
-    let mut added = std::collections::BTreeMap::from([(START, false), (END, false)]);
-    for name in ["bos_token", "eos_token", "unk_token", "pad_token"] {
-        if let Some(token) = special_token(map, name) {
-            let normalized = map[name].get("normalized").and_then(serde_json::Value::as_bool).unwrap_or(false);
-            // Where several roles have one token, the last says how it is matched: so do transformers.
-            added.insert(token, normalized);
-        }
-    }
+/// Tokens behind the vocabulary are words, which are found before text comes here.
+fn build(files: &Pretrained, behind: &[&AddedToken], vocabulary: &HashMap<String, u32>) -> Result<Tokenizer, String> {
+    let mut added: Vec<&AddedToken> = files.added.iter().filter(|token| !behind.contains(token)).collect();
+    added.sort_by_key(|token| vocabulary[&token.content]);
     let added: Vec<_> = added
         .into_iter()
-        .map(|(content, normalized)| {
+        .map(|token| {
             serde_json::json!({
-                "id": vocab[content], "content": content, "single_word": false, "lstrip": false, "rstrip": false,
-                "normalized": normalized, "special": true,
+                "id": vocabulary[&token.content], "content": token.content, "single_word": token.single_word,
+                "lstrip": token.lstrip, "rstrip": token.rstrip, "normalized": token.normalized, "special": token.special,
             })
         })
         .collect();
@@ -228,9 +309,9 @@ fn build(vocab: &str, merges: &str, map: &serde_json::Value) -> Result<Tokenizer
             {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
         ]},
         "model": {
-            "type": "BPE", "dropout": null, "unk_token": END, "continuing_subword_prefix": "",
+            "type": "BPE", "dropout": null, "unk_token": files.unknown, "continuing_subword_prefix": "",
             "end_of_word_suffix": "</w>", "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
-            "vocab": vocab, "merges": merges,
+            "vocab": files.vocabulary, "merges": files.merges,
         },
     });
     Tokenizer::from_str(&description.to_string()).map_err(|error| error.to_string())

@@ -8,6 +8,7 @@ use crate::model::ModelConfig;
 use crate::plan;
 use crate::setting::Setting;
 use crate::text::ClipTokenizer;
+use crate::text::name;
 use crate::{Error, Result};
 
 /// The largest side of pictures in pixels.
@@ -121,7 +122,7 @@ pub fn file_can_hold(token: &str) -> Result<()> {
             Refusal::Unwritable { reason, .. } => reason,
             other => other.to_string(),
         };
-        Error::BadToken { token: token.to_owned(), reason: format!("{reason}, such as \"<my-thing>\"") }
+        name::refused(token, reason.trim_end_matches("; choose another token"))
     })
 }
 
@@ -210,7 +211,7 @@ mod tests {
     fn tokens_that_files_cannot_hold_are_refused() {
         for token in ["__metadata__", "emb_params", "clip_l", "text_model.x", "bundle_emb.cat", "lora_te_cat"] {
             let refused = file_can_hold(token).unwrap_err().to_string();
-            assert!(refused.contains("choose another token, such as"), "{refused}");
+            assert!(refused.contains("; choose another, such as \"<my-"), "{refused}");
         }
         file_can_hold("<cat>").unwrap();
     }

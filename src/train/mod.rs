@@ -65,7 +65,7 @@ pub struct TrainInput {
     pub pictures: Vec<TrainPicture>,
     /// Pictures of the same thing that are held out from training: the loss on them is reported too.
     pub unseen: Vec<TrainPicture>,
-    /// Caption templates with one `{}` where the placeholder token goes; none means those of the kind.
+    /// Caption templates with `{}` where the placeholder token goes; none means those of the kind.
     pub templates: Option<Vec<String>>,
     /// What the vectors start from; none means what the configuration's initializer says, taken as a phrase.
     pub init: Option<Init>,
@@ -80,7 +80,7 @@ pub struct TrainInput {
 pub struct TrainPicture {
     /// The picture.
     pub picture: Picture,
-    /// Its own caption, with one `{}` where the placeholder token goes.
+    /// Its own caption, with `{}` where the placeholder token goes.
     pub caption: Option<String>,
     /// How much each pixel counts in the loss, from black (not at all) to white (fully); as large as the picture. It is
     /// framed and mirrored as the picture is, and each position of the latents gets the mean over the pixels that it

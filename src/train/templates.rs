@@ -2,11 +2,17 @@
 //!
 //! A picture is shown with a sentence drawn at random, so that the vector takes on the thing and not one way of
 //! speaking of it (arXiv 2208.01618, section 4 and appendix). As in diffusers, kohya and A1111 there are 27 for a thing
-//! and 19 for a style; the wording is our own. `{}` is where the placeholder token goes; A1111's `[name]` is understood
-//! in files.
+//! and 19 for a style; the wording is our own. `{}` is where the placeholder token goes, in as many places as it stands;
+//! A1111's `[name]` is understood in files.
 
 use crate::config::Kind;
 use crate::error::{Error, Result};
+use crate::text::scan::occurrences;
+
+/// Where the placeholder token goes.
+const SLOT: &str = "{}";
+/// The same in templates of A1111.
+const NAME: &str = "[name]";
 
 /// For a thing: neutral frames, so that what differs between pictures has somewhere to go other than the vector.
 const OBJECT: [&str; 27] = [
@@ -70,26 +76,41 @@ pub fn templates(kind: Kind) -> &'static [&'static str] {
     }
 }
 
-/// Puts the placeholder token in the place of the slot.
+/// Puts the placeholder token in the place of the slots.
 pub fn fill(template: &str, token: &str) -> String {
-    template.replacen("{}", token, 1)
+    template.replace(SLOT, token)
 }
 
-/// Reads one sentence, from a template file or a caption: there must be one slot, `{}` or `[name]`; it is returned as
+/// Reads a caption: the placeholder token, wherever it stands as a word of its own in any spelling that prompts know,
+/// becomes a slot.
+///
+/// # Errors
+/// What is wrong, for a message that names the place.
+pub fn parse_caption(caption: &str, token: &str) -> std::result::Result<String, String> {
+    let (mut slotted, mut from) = (String::new(), 0);
+    for (_, at) in occurrences(caption, &[token]) {
+        slotted.push_str(&caption[from..at.start]);
+        slotted.push_str(SLOT);
+        from = at.end;
+    }
+    slotted.push_str(&caption[from..]);
+    let nowhere = !slotted.contains(SLOT) && !slotted.contains(NAME);
+    parse_template(&slotted).map_err(|reason| {
+        if nowhere { format!("{:?} does not have {token} as a word of its own", caption.trim()) } else { reason }
+    })
+}
+
+/// Reads one sentence, from a template file or a caption: there must be slots, `{}` or `[name]`; they are returned as
 /// `{}`.
 ///
 /// # Errors
 /// What is wrong, for a message that names the place.
 pub fn parse_template(sentence: &str) -> std::result::Result<String, String> {
-    let sentence = sentence.trim().replace("[name]", "{}");
+    let sentence = sentence.trim().replace(NAME, SLOT);
     if sentence.contains("[filewords]") {
         return Err("`[filewords]` is not supported: put captions in .txt files beside the pictures".to_owned());
     }
-    match sentence.matches("{}").count() {
-        1 => Ok(sentence),
-        0 => Err(format!("{sentence:?} has no {{}} where the token goes")),
-        slots => Err(format!("{sentence:?} has {slots} places for the token instead of one")),
-    }
+    if sentence.contains(SLOT) { Ok(sentence) } else { Err(format!("{sentence:?} has no {{}} where the token goes")) }
 }
 
 /// Reads a file of sentences, one per line. Empty lines and those that start with `#` are skipped.
@@ -110,4 +131,30 @@ pub fn parse_template_file(text: &str, file_name: &str) -> Result<Vec<String>> {
         return Err(bad("it holds no sentence: write one per line, such as `a photo of a {}`".to_owned()));
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caption_has_the_token_wherever_prompts_would_find_it() {
+        let parsed = |caption: &str, token: &str| parse_caption(caption, token);
+        assert_eq!(parsed("a grommel beside two grommels", "grommel").unwrap(), "a {} beside two grommels");
+        assert_eq!(parsed("a <ZUBI> and a <zubi>", "<zubi>").unwrap(), "a {} and a {}");
+        assert_eq!(parsed("a <cre\u{302}pe>", "<cr\u{ea}pe>").unwrap(), "a {}");
+        assert_eq!(parsed("one moon  Rabbit", "Moon Rabbit").unwrap(), "one {}");
+        assert_eq!(parsed("a [name] here", "<zubi>").unwrap(), "a {} here");
+        let refused = parsed(" a grommelish toy ", "grommel").unwrap_err();
+        assert_eq!(refused, "\"a grommelish toy\" does not have grommel as a word of its own");
+        assert_eq!(fill("a {} and a {}", "<zubi>"), "a <zubi> and a <zubi>");
+    }
+
+    #[test]
+    fn a_template_needs_a_slot_and_may_have_more() {
+        assert_eq!(parse_template_file("# mine\na {} by a {}\n\n[name]", "t").unwrap(), ["a {} by a {}", "{}"]);
+        for bad in ["a cat", "a {} [filewords]", "# nothing"] {
+            assert!(parse_template_file(bad, "t").is_err(), "{bad}");
+        }
+    }
 }

@@ -23,7 +23,7 @@ use crate::session::Session;
 use crate::setting::Setting;
 use crate::source::Source;
 use crate::text::check_token;
-use crate::train::templates::parse_template;
+use crate::train::templates::parse_caption;
 use crate::train::{Replay, RunState, TrainInput, TrainPicture, file_can_hold};
 use crate::weights::samples;
 use crate::{Error, gpu};
@@ -84,8 +84,7 @@ impl Engine {
     #[wasm_bindgen(js_name = checkToken)]
     pub fn check_token(&self, token: &str) -> Result<(), JsValue> {
         check_token(token).and_then(|()| file_can_hold(token)).map_err(to_js)?;
-        // In a copy: nothing is registered by asking.
-        self.session.tokenizer().clone().add_word(token, 1).map(|_| ()).map_err(to_js)
+        self.session.tokenizer().check_word(token).map_err(to_js)
     }
 
     /// How many tokens a phrase is in this model's vocabulary: an embedding that starts from it needs as many vectors.
@@ -155,7 +154,7 @@ impl Engine {
             let picture = Picture::decode(&name, &bytes).map_err(to_js)?;
             let caption = field("caption")?.as_string().map(|caption| {
                 let bad = |reason: String| to_js(Error::BadFile { file: format!("the caption of {name}"), reason });
-                parse_template(&caption.replace(&config.token, "{}")).map_err(bad)
+                parse_caption(&caption, &config.token).map_err(bad)
             });
             input.pictures.push(TrainPicture { picture, caption: caption.transpose()?, weights: None });
         }

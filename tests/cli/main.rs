@@ -11,6 +11,7 @@ mod kernels;
 mod learned_on;
 mod leftovers;
 mod models;
+mod names;
 mod place;
 mod prompts;
 mod refusals;

@@ -37,7 +37,7 @@ fn bad_words_and_numbers_are_refused_with_advice() {
     let train = |more: &[&str]| place.run_train(more);
     refused(&train(&["--token", "cat"]), 2, &["\"cat\" is taken", "<my-cat>"]);
     refused(&train(&["--token", "<|endoftext|>"]), 2, &["endoftext", "is taken"]);
-    refused(&train(&["--token", "two words"]), 2, &["two words", "spaces"]);
+    refused(&train(&["--token", "two\nlines"]), 2, &["control characters", "--token '<my-two-lines>'"]);
     refused(&train(&["--token", ""]), 2, &["empty"]);
     refused(&train(&["--init", "red apple", "--vectors", "1"]), 2, &["red + apple", "2 tokens", "--vectors 2"]);
     refused(&train(&["--vectors", "0"]), 2, &["--vectors 0", "at least 1"]);

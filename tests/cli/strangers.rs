@@ -119,17 +119,25 @@ fn the_page_takes_no_text_for_markup() {
 fn a_name_that_no_file_can_hold_is_refused_before_the_work() {
     let place = Place::new();
     for token in ["__metadata__", "emb_params", "clip_g", "text_model.x", "bundle_emb.cat"] {
-        refused(&place.run_train(&["--token", token]), 2, &[token, "choose another token, such as \"<my-thing>\""]);
+        refused(&place.run_train(&["--token", token]), 2, &[token, "choose another: --token '<my-"]);
         assert!(!place.path("run").exists(), "nothing is begun");
     }
     place.file("cat.pt", &write(&word("<cat>"), Layout::A1111).unwrap());
     for (name, to) in [("__metadata__", "x.safetensors"), ("emb_params", "x.bin"), ("string_to_param", "x.bin")] {
-        refused(&place.run(&["convert", &format!("cat.pt={name}"), to]), 3, &[name, "choose another token"]);
+        refused(
+            &place.run(&["convert", &format!("cat.pt={name}"), to]),
+            3,
+            &[name, "choose another token: pseudoword convert 'cat.pt=<my-"],
+        );
         assert!(!place.path(to).exists());
     }
     succeeded(&place.run(&["convert", "cat.pt=emb_params", "x.pt"]));
     let mut add = place.command(&["embeddings", "add", "cat.pt=clip_l"]);
-    refused(&add.env("PSEUDOWORD_HOME", place.path("home")).output().unwrap(), 3, &["clip_l", "choose another token"]);
+    refused(
+        &add.env("PSEUDOWORD_HOME", place.path("home")).output().unwrap(),
+        3,
+        &["clip_l", "choose another token: pseudoword embeddings add 'cat.pt=<my-clip_l>'"],
+    );
 }
 
 #[test]

@@ -109,8 +109,8 @@ fn kept_words_are_usable_by_name() {
     let output = run(&place, &["convert", "<berry>", "berry.bin"]);
     succeeded(&output);
     assert_eq!(read_word(&place.path("berry.bin")).token, "<berry>", "a kept word is what it is kept as");
-    refused(&keep(&["show", "<nut>"]), 2, &["<nut>", "<berry> <fruit>"]);
-    refused(&keep(&["add", "fruit.pt=two words"]), 2, &["two words", "spaces"]);
+    refused(&keep(&["show", "<nut>"]), 2, &["<nut>", "<berry>, <fruit>"]);
+    refused(&keep(&["add", "fruit.pt=two\nlines"]), 2, &["control characters", "'fruit.pt=<my-two-lines>'"]);
     // Another word of the same name needs to be meant.
     place.file("other.safetensors", &Embedding::new("<fruit>", 128, vec![0.25; 128]).to_safetensors());
     refused(&keep(&["add", "other.safetensors"]), 2, &["<fruit>", "taken"]);

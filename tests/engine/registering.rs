@@ -99,7 +99,7 @@ fn names_that_collide_are_refused_and_nothing_changes() {
         let error = session.add_embedding(word(token, &[9.0]), "third").unwrap_err();
         assert!(matches!(&error, Error::TokenTaken { .. }), "{token}: {error}");
     }
-    let error = session.add_embedding(word("two words", &[9.0]), "fourth").unwrap_err();
+    let error = session.add_embedding(word("two\nlines", &[9.0]), "fourth").unwrap_err();
     assert!(matches!(&error, Error::BadToken { .. }), "{error}");
     assert_eq!(session.rows().count(), 3);
 }

@@ -79,7 +79,7 @@ fn text_goes_into_a_png_and_comes_out() {
 }
 
 #[test]
-fn templates_have_one_slot_and_files_of_them_are_checked() {
+fn templates_have_slots_and_files_of_them_are_checked() {
     assert_eq!((templates(Kind::Object).len(), templates(Kind::Style).len()), (27, 19));
     for list in [templates(Kind::Object), templates(Kind::Style)] {
         assert!(list.iter().all(|template| template.matches("{}").count() == 1));
@@ -90,13 +90,9 @@ fn templates_have_one_slot_and_files_of_them_are_checked() {
 
     let text = "\u{feff}# mine\n\n a photo of [name]  \r\nart by {}\n";
     assert_eq!(parse_template_file(text, "t.txt").unwrap(), ["a photo of {}", "art by {}"]);
-    for (text, words) in [
-        ("a {}\na photo\n", "t.txt: line 2"),
-        ("\n{} and {}", "line 2"),
-        ("{} [name]", "2 places"),
-        ("[name], [filewords]", "captions"),
-        ("# nothing\n", "no sentence"),
-    ] {
+    for (text, words) in
+        [("a {}\na photo\n", "t.txt: line 2"), ("[name], [filewords]", "captions"), ("# nothing\n", "no sentence")]
+    {
         let error = parse_template_file(text, "t.txt").unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
     }

@@ -7,6 +7,7 @@ use crate::base::files;
 use crate::cli::args::{ConvertArgs, Shared};
 use crate::cli::locate;
 use crate::cli::output::Output;
+use crate::cli::wording::{quoted, unwritable};
 use crate::embedding::{self, Layout};
 use crate::event::{Event, WarningCode};
 use crate::{Error, Result};
@@ -28,7 +29,12 @@ pub async fn run(args: &ConvertArgs, shared: &Shared, out: &mut Output) -> Resul
     }
     let token = name.or_else(|| read::token_of(&word, &file)).map(str::to_owned);
     let word = word.into_embedding(token.as_deref()).map_err(bad)?;
-    let bytes = embedding::write(&word, layout).map_err(bad)?;
+    let bytes = embedding::write(&word, layout).map_err(|refusal| Error::BadFile {
+        file: file.origin.clone(),
+        reason: unwritable(&refusal, &word.token, source, |typed| {
+            format!("pseudoword convert {typed} {}", quoted(&args.output.display().to_string()))
+        }),
+    })?;
     if !layout.keeps_metadata() && !word.metadata.is_empty() {
         let lost: Vec<&str> = word.metadata.keys().map(String::as_str).collect();
         let text = format!("this format has no room for metadata: {} left out", lost.join(", "));

@@ -7,16 +7,21 @@ mod learned_on;
 pub mod read;
 
 use std::path::Path;
+use std::rc::Rc;
 
 use serde_json::json;
 
 use super::args::{EmbeddingsCommand, InspectArgs, Shared};
 use super::locate;
 use super::output::Output;
+use super::wording::{renamed, unwritable};
 use crate::base::files;
+use crate::checkpoint::{self, Family};
 use crate::embedding::{self, Embedding, Layout};
 use crate::event::{Event, WarningCode};
+use crate::model::OpenedModel;
 use crate::shelf::Addition;
+use crate::source::Memory;
 use crate::text::check_token;
 use crate::{Error, Result};
 
@@ -55,7 +60,9 @@ async fn add(argument: &str, overwrite: bool, shared: &Shared, out: &mut Output)
     let word = opened.reading.choose(name).map_err(bad)?;
     let token =
         name.or_else(|| read::token_of(&word, &file)).ok_or(embedding::Refusal::Unnamed).map_err(bad)?.to_owned();
-    check_token(&token)?;
+    let otherwise = |error| renamed(error, "pseudoword embeddings add", source);
+    check_token(&token).map_err(otherwise)?;
+    check_for_clip(&token).await.map_err(otherwise)?;
     let (encoders, width) = (word.encoders.len(), word.encoders.first().map_or(0, |vectors| vectors.width));
     // As it is, so that nothing in it is lost. One of several is taken out, and one that is renamed is written again:
     // the file would still call it by its old name.
@@ -65,11 +72,15 @@ async fn add(argument: &str, overwrite: bool, shared: &Shared, out: &mut Output)
     }
     let (bytes, name) = if several || renamed {
         let word = word.into_embedding(Some(&token)).map_err(bad)?;
-        (embedding::write(&word, Layout::Safetensors).map_err(bad)?, "word.safetensors".to_owned())
+        let bytes = embedding::write(&word, Layout::Safetensors).map_err(|refusal| Error::BadFile {
+            file: file.origin.clone(),
+            reason: unwritable(&refusal, &token, source, |typed| format!("pseudoword embeddings add {typed}")),
+        })?;
+        (bytes, "word.safetensors".to_owned())
     } else {
         (opened.bytes, file.name.clone())
     };
-    let (path, outcome) = match locate::shelf()?.add(&token, &bytes, &name, overwrite)? {
+    let (path, outcome) = match locate::shelf()?.add(&token, &bytes, &name, overwrite).map_err(otherwise)? {
         Addition::New(path) => (path, "was added".to_owned()),
         Addition::Same(path) => (path, "is already there".to_owned()),
         Addition::Replaced { path, old } => (path, format!("was added; what it replaced is {}", old.display())),
@@ -84,6 +95,15 @@ async fn add(argument: &str, overwrite: bool, shared: &Shared, out: &mut Output)
         &[format!("{token} {outcome}: {path} ({family})")],
         &json!({"event": "kept", "token": token, "path": path, "width": width, "family": family}),
     )
+}
+
+/// Refuses a name that prompts of no model with CLIP's vocabulary could have.
+async fn check_for_clip(token: &str) -> Result<()> {
+    let mut clip = Memory::new("CLIP");
+    for (path, bytes) in checkpoint::family_files(Family::Sd1)? {
+        clip.insert(path, bytes);
+    }
+    OpenedModel::read(Rc::new(clip)).await?.tokenizers.first().check_word(token)
 }
 
 fn list(out: &mut Output) -> Result<()> {

@@ -9,12 +9,13 @@ use crate::cli::args::Shared;
 use crate::cli::load::ModelId;
 use crate::cli::locate;
 use crate::cli::output::Output;
+use crate::cli::wording::renamed;
 use crate::embedding::{self, Embedding, FileEmbedding, NamedBy, Reading, Refusal};
 use crate::event::{Event, WarningCode};
 use crate::model::OpenedModel;
 use crate::session::Session;
 use crate::source::fetch::EmbeddingFile;
-use crate::text::{Tokenizers, foreign, scan};
+use crate::text::{ClipTokenizer, Tokenizers, check_token, foreign, scan};
 use crate::{Error, Result};
 
 /// What an embedding file holds.
@@ -56,6 +57,8 @@ pub(in crate::cli) struct EmbeddingArgument {
     hash: String,
     /// The file's name for messages.
     pub file: String,
+    /// What was typed for it, without a name.
+    source: String,
 }
 
 impl EmbeddingArgument {
@@ -69,6 +72,11 @@ impl EmbeddingArgument {
         let words = text.split(|c: char| c.is_whitespace() || ",;:()[]".contains(c));
         let mut words = words.map(|word| word.trim_end_matches(['.', '!', '?']));
         words.find(|word| foreign::alike(word, &self.embedding.token)).map(str::to_owned)
+    }
+
+    /// The refusal of its name, with what to type to give it another.
+    pub fn renamed(&self, error: Error) -> Error {
+        renamed(error, "-e", &self.source)
     }
 }
 
@@ -95,34 +103,46 @@ pub(in crate::cli) async fn given(
     let mut given = Vec::new();
     for argument in arguments {
         let (source, name) = locate::source_and_name(argument);
-        given.push(choose(&locate::embedding(source, shared, out).await?, name, out)?);
+        let embedding = choose(&locate::embedding(source, shared, out).await?, source, name, out)?;
+        check_token(&embedding.embedding.token).map_err(|error| embedding.renamed(error))?;
+        given.push(embedding);
     }
     Ok(given)
 }
 
-/// Reads the kept embeddings whose names stand in the texts, except those that are `given` already.
+/// Reads the kept embeddings whose names stand in the texts, except those that are `given` already, and those whose
+/// names the model has.
 pub(in crate::cli) fn kept_in(
     texts: &[&str],
     given: &[EmbeddingArgument],
+    model: &ClipTokenizer,
     out: &mut Output,
 ) -> Result<Vec<EmbeddingArgument>> {
     // Without a folder for them there are none.
     let Ok(shelf) = locate::shelf() else { return Ok(Vec::new()) };
-    let mut found: Vec<EmbeddingArgument> = Vec::new();
+    let (mut found, mut passed_over): (Vec<EmbeddingArgument>, _) = (Vec::new(), Vec::new());
     for text in texts {
         for kept in shelf.named_in(text)? {
             let name = kept.token.clone();
-            let taken = |other: &EmbeddingArgument| other.embedding.token.to_lowercase() == name.to_lowercase();
-            if !given.iter().chain(&found).any(taken) {
-                found.push(choose(&locate::stored_file(kept), Some(&name), out)?);
+            let taken = |other: &str| scan::key(other) == scan::key(&name);
+            let mut others = given.iter().chain(&found).map(|other| other.embedding.token.as_str());
+            if others.any(taken) || passed_over.iter().any(|other: &String| taken(other)) {
+                continue;
             }
+            if let Err(error) = model.check_word(&name) {
+                let text = format!("the kept embedding {name} is not used: {}", renamed(error, "-e", &name));
+                out.event(&Event::warning(WarningCode::KeptEmbedding, text))?;
+                passed_over.push(name);
+                continue;
+            }
+            found.push(choose(&locate::stored_file(kept), &name, Some(&name), out)?);
         }
     }
     Ok(found)
 }
 
-/// Reads one embedding; `name` renames it, or says which one of several it is.
-fn choose(file: &EmbeddingFile, name: Option<&str>, out: &mut Output) -> Result<EmbeddingArgument> {
+/// Reads one embedding, for which `source` was typed; `name` renames it, or says which one of several it is.
+fn choose(file: &EmbeddingFile, source: &str, name: Option<&str>, out: &mut Output) -> Result<EmbeddingArgument> {
     let bad = |refusal: Refusal| Error::BadFile { file: file.origin.clone(), reason: refusal.to_string() };
     let Contents { reading, hash, .. } = read(file)?;
     let learned = reading.choose(name).map_err(bad)?;
@@ -131,7 +151,7 @@ fn choose(file: &EmbeddingFile, name: Option<&str>, out: &mut Output) -> Result<
         out.event(&Event::warning(WarningCode::EmbeddingFile, format!("{}: {note}", file.origin)))?;
     }
     let embedding = learned.into_embedding(token.as_deref()).map_err(bad)?;
-    Ok(EmbeddingArgument { embedding, hash, file: file.origin.clone() })
+    Ok(EmbeddingArgument { embedding, hash, file: file.origin.clone(), source: source.to_owned() })
 }
 
 /// The tokenizers of a model with some embeddings: what is wrong with one is found out before the model is loaded.
@@ -140,11 +160,13 @@ fn choose(file: &EmbeddingFile, name: Option<&str>, out: &mut Output) -> Result<
 /// Those of [`Session::add_embedding`].
 pub(in crate::cli) fn tokenizers(given: &[EmbeddingArgument], opened: &OpenedModel) -> Result<Tokenizers> {
     let (mut tokenizers, width) = (opened.tokenizers.clone(), opened.config.word_width());
-    for EmbeddingArgument { embedding, file, .. } in given {
+    for argument in given {
+        let EmbeddingArgument { embedding, file, .. } = argument;
         if embedding.width() != width {
             return Err(Error::wrong_width(file, embedding.width(), width));
         }
-        tokenizers.add_word(&embedding.token, embedding.vectors())?;
+        let added = tokenizers.add_word(&embedding.token, embedding.vectors());
+        added.map_err(|error| argument.renamed(error))?;
     }
     Ok(tokenizers)
 }
@@ -157,9 +179,10 @@ pub(in crate::cli) async fn add_to(
     out: &mut Output,
 ) -> Result<Vec<ActiveEmbedding>> {
     let mut in_use = Vec::new();
-    for EmbeddingArgument { embedding, hash, file } in given {
+    for argument in given {
+        let EmbeddingArgument { embedding, hash, file, .. } = argument;
         let token = embedding.token.clone();
-        session.add_embedding(embedding.clone(), file)?;
+        session.add_embedding(embedding.clone(), file).map_err(|error| argument.renamed(error))?;
         if learned_on::compare(&embedding.metadata, &UsedModel::of(session.model()), out).await? == Verdict::Other {
             let named = embedding.metadata.get("base-model").filter(|name| **name != model.name);
             let named = named.map_or_else(String::new, |name| format!(" ({name})"));

@@ -12,7 +12,7 @@ use crate::config::Init;
 use crate::event::{Event, WarningCode};
 use crate::image::Picture;
 use crate::image::find::{caption_for, find_pictures};
-use crate::train::templates::{parse_template, parse_template_file};
+use crate::train::templates::{parse_caption, parse_template_file};
 use crate::train::{Replay, TrainInput, TrainPicture};
 use crate::{Error, Result};
 
@@ -119,12 +119,12 @@ fn captions(paths: &[PathBuf], args: &TrainArgs, events: &mut Vec<Event>) -> Res
         events.push(Event::warning(WarningCode::Captions, text));
     }
     let slotted = |(path, caption): (&PathBuf, Option<String>)| {
-        let caption = caption.unwrap_or_default().replace(&args.config.token, "{}");
+        let caption = caption.unwrap_or_default();
         let bad = |reason: String| Error::BadFile {
             file: path.with_extension("txt").display().to_string(),
             reason: format!("{reason}; correct it, or give --captions off"),
         };
-        parse_template(&caption).map(Some).map_err(bad)
+        parse_caption(&caption, &args.config.token).map(Some).map_err(bad)
     };
     paths.iter().zip(found).map(slotted).collect()
 }

@@ -15,6 +15,7 @@ use crate::cli::locate;
 use crate::cli::outlook::Outlook;
 use crate::cli::output::Output;
 use crate::cli::panics;
+use crate::cli::wording::quoted;
 use crate::config::TrainConfig;
 use crate::event::{Event, WarningCode};
 use crate::formats::is_windows_device;
@@ -61,14 +62,16 @@ impl<'a> Request<'a> {
     pub async fn prepare(args: &'a TrainArgs, shared: &'a Shared, out: &mut Output) -> Result<Self> {
         let config = &args.config;
         crate::train::check_numbers(config)?;
-        crate::train::file_can_hold(&config.token)?;
+        let otherwise = |error: Error| error.called_otherwise(|name| format!("--token {}", quoted(name)));
+        crate::train::file_can_hold(&config.token).map_err(otherwise)?;
         let device = gpu::choose(shared.device)?;
         let opened = locate::model_for(shared, &Outlook::new(shared, &device, &planned(config)), out).await?;
         let embeddings = read::given(&args.embeddings, shared, out).await?;
         let mut tokenizers = read::tokenizers(&embeddings, &opened)?;
         let init = pictures::init(config.init.as_deref())?;
         crate::train::check(config, &init, &opened.config, tokenizers.first())?;
-        tokenizers.add_word(&config.token, config.vectors as usize)?;
+        let added = tokenizers.add_word(&config.token, config.vectors as usize);
+        added.map_err(otherwise)?;
         let side = crate::train::side(config, &opened.config);
         let (input, mut concerns) = pictures::gather(args, init, side)?;
         if let Some(replay) = &input.replay {
