@@ -47,7 +47,7 @@ fn page(given: Option<&Path>) -> Result<PathBuf> {
     };
     let found = found.ok_or_else(|| {
         let place = given.unwrap_or(Path::new("dist")).display();
-        Error::Usage(format!("the page is not in {place}: build it with tools/web/dist, or name its folder with --dir"))
+        Error::Usage(format!("the page is not in {place}: build it with tools/web/dist in a copy of the repository, or name its folder with --dir"))
     })?;
     found.canonicalize().map_err(|source| Error::Read { path: found.to_owned(), source })
 }

@@ -15,6 +15,7 @@ mod names;
 mod place;
 mod prompts;
 mod refusals;
+mod repository;
 mod resuming;
 mod serving;
 mod strangers;

@@ -1,9 +1,10 @@
 """Shares one cache between `huggingface_hub` and this program, in both directions and at once. Run by hand:
 
     python -m venv venv && venv/bin/pip install huggingface_hub==2.4.0
-    cargo build --example fetch && venv/bin/python tests/sources/python/shared_cache.py target/debug/examples/fetch
+    venv/bin/python tests/sources/python/shared_cache.py FETCH
 
-`fetch` is any program that takes a repository and fetches its word into the cache of its environment. Passed with
+FETCH is any program that takes a repository and fetches its word into the cache of its environment; `pseudoword inspect`
+does, in a script of one line that passes the repository on. Passed with
 huggingface_hub 2.4.0 on Linux, 2026-11-22.
 """
 

@@ -1,0 +1,196 @@
+//! The repository itself: what its documents and comments cite is there, and the crate that is made of it is whole and small.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use flate2::{Compression, write::GzEncoder};
+
+use crate::place::{Place, succeeded, text};
+
+/// The most that a registry takes is 10 MB, and the weights of the mini model alone are 13.1 MB in 16 bits, compressed. What is
+/// beside them has this much.
+const BESIDE_WEIGHTS: usize = 1_200_000;
+
+/// Files that are cited and belong to others (Burn, cubecl, wgpu, safetensors, diffusers), or stand for any.
+const ELSEWHERE: [&str; 8] = [
+    "backend/base.rs",
+    "examples/textual_inversion/textual_inversion.py",
+    "src/tensor.rs",
+    "vulkan/adapter.rs",
+    "vulkan/device.rs",
+    "NAME.wgsl",
+    "NAME-INDEX-uN.wgsl",
+    "table.md",
+];
+
+/// Options of other programs: cargo's, and those of our scripts in Python.
+const OTHER_OPTIONS: [&str; 16] = [
+    "--all-targets",
+    "--attention-at-16",
+    "--config",
+    "--cool",
+    "--decoder-only",
+    "--full",
+    "--locked",
+    "--manifest-path",
+    "--no-default-features",
+    "--no-samples",
+    "--path",
+    "--release",
+    "--start",
+    "--test",
+    "--text-depth",
+    "--open",
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every file of the repository, but for what is built or installed in it.
+fn files() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let name = entry.file_name();
+            let built = ["target", "node_modules", "dist", "runs", "pkg", ".git"].iter().any(|built| name == *built);
+            match entry.file_type().unwrap() {
+                kind if kind.is_dir() && !built => folders.push(entry.path()),
+                kind if kind.is_file() => found.push(entry.path()),
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+/// A line that cites: any of a document, the comments of a source.
+fn cites(path: &Path, line: &str) -> bool {
+    match path.extension().and_then(|ending| ending.to_str()) {
+        Some("md") => true,
+        Some("rs" | "wgsl" | "js" | "mjs") => line.trim_start().starts_with("//"),
+        Some("py" | "toml") | None => line.trim_start().starts_with('#'),
+        _ => false,
+    }
+}
+
+/// The words of a line that may be paths, or options.
+fn words(line: &str) -> impl Iterator<Item = &str> {
+    line.split(|c: char| !c.is_ascii_alphanumeric() && !"_./-".contains(c)).map(|word| word.trim_end_matches('.'))
+}
+
+/// The file that a word cites, without the steps up before it.
+fn cited(word: &str) -> Option<&str> {
+    let path = word.trim_start_matches("../").trim_start_matches("./");
+    let ending = Path::new(path).extension()?.to_str()?;
+    let ours = path.split_once('/').is_some_and(|(top, _)| root().join(top).is_dir());
+    let named = Path::new(path).file_stem().is_some_and(|stem| !stem.is_empty());
+    let counts = match ending {
+        "md" | "rs" | "wgsl" | "mjs" | "html" => !path.starts_with('/'),
+        "py" | "js" | "json" | "png" | "safetensors" => ours,
+        _ => false,
+    };
+    (counts && named).then_some(path)
+}
+
+#[test]
+fn what_is_cited_is_in_the_repository() {
+    let files = files();
+    let names: Vec<String> =
+        files.iter().map(|path| format!("/{}", path.strip_prefix(root()).unwrap().display())).collect();
+    let (mut missing, mut seen) = (Vec::new(), 0);
+    for path in &files {
+        let Ok(content) = fs::read_to_string(path) else { continue };
+        for line in content.lines().filter(|line| cites(path, line)) {
+            for file in words(line).filter_map(cited).filter(|file| !ELSEWHERE.contains(file)) {
+                seen += 1;
+                let end = format!("/{file}");
+                if !names.iter().any(|name| name.ends_with(&end)) {
+                    missing.push(format!("{}: {file}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(seen > 200, "{seen}");
+    assert!(missing.is_empty(), "cited, and not in the repository:\n{}", missing.join("\n"));
+}
+
+#[test]
+fn options_that_are_written_about_exist() {
+    let place = Place::new();
+    let help = |command: &[&str]| {
+        let help = place.run(&[command, &["--help"]].concat());
+        succeeded(&help);
+        text(&help.stdout).to_owned()
+    };
+    let main = help(&[]);
+    let (_, commands) = main.split_once("Commands:\n").unwrap();
+    let commands = commands.lines().take_while(|line| !line.is_empty());
+    let commands = commands
+        .filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next().filter(|_| !line.starts_with("   ")));
+    let mut helps = vec![main.clone()];
+    helps.extend(commands.filter(|command| *command != "help").map(|command| help(&[command])));
+    helps.extend(["add", "list", "remove"].map(|command| help(&["embeddings", command])));
+    let options =
+        |text: &str| -> BTreeSet<String> { words(text).filter(|word| is_option(word)).map(str::to_owned).collect() };
+    let known: BTreeSet<String> = helps.iter().flat_map(|help| options(help)).collect();
+    assert!(known.len() > 60, "{known:?}");
+    let documents =
+        |path: &PathBuf| path.extension().is_some_and(|ending| ending == "md") || path.starts_with(root().join("src"));
+    let mut missing = Vec::new();
+    for path in files().iter().filter(|path| documents(path)) {
+        let content = fs::read_to_string(path).unwrap_or_default();
+        for line in content.lines().filter(|line| cites(path, line)) {
+            let named = words(line).filter(|word| is_option(word) && !OTHER_OPTIONS.contains(word));
+            missing
+                .extend(named.filter(|word| !known.contains(*word)).map(|word| format!("{}: {word}", path.display())));
+        }
+    }
+    assert!(missing.is_empty(), "written about, and not an option:\n{}", missing.join("\n"));
+}
+
+fn is_option(word: &str) -> bool {
+    word.strip_prefix("--").is_some_and(|name| name.starts_with(|c: char| c.is_ascii_lowercase()))
+}
+
+#[test]
+fn the_crate_is_whole_and_small() {
+    let list =
+        Command::new(env!("CARGO")).args(["package", "--list", "--allow-dirty"]).current_dir(root()).output().unwrap();
+    succeeded(&list);
+    let made = ["Cargo.toml.orig", ".cargo_vcs_info.json"];
+    let list: BTreeSet<&str> = text(&list.stdout).lines().filter(|path| !made.contains(path)).collect();
+    for left_out in ["tests/", "benches/", "docs/words.png", "models/mini/samples.png", "www/pkg/"] {
+        assert!(!list.iter().any(|path| path.starts_with(left_out)), "{left_out}");
+    }
+    for licence in [
+        "LICENSE-MIT",
+        "LICENSE-APACHE",
+        "models/mini/ATTRIBUTION.md",
+        "models/clip/LICENSE",
+        "src/image/font/LICENSE.txt",
+    ] {
+        assert!(list.contains(licence), "{licence}");
+    }
+    // What the sources include, they have in the crate too.
+    for path in files().iter().filter(|path| path.starts_with(root().join("src"))) {
+        let Ok(source) = fs::read_to_string(path) else { continue };
+        for macro_name in ["include_str!(\"", "include_bytes!(\""] {
+            for included in source.split(macro_name).skip(1).filter_map(|rest| rest.split('"').next()) {
+                let file = path.parent().unwrap().join(included).canonicalize().unwrap();
+                let name = file.strip_prefix(root().canonicalize().unwrap()).unwrap().display().to_string();
+                assert!(list.contains(name.as_str()), "{} includes {name}", path.display());
+            }
+        }
+    }
+    let mut packed = GzEncoder::new(Vec::new(), Compression::best());
+    for path in list.iter().filter(|path| !path.starts_with("models/mini/") || !path.ends_with(".safetensors")) {
+        packed.write_all(&fs::read(root().join(path)).unwrap()).unwrap();
+    }
+    let size = packed.finish().unwrap().len();
+    assert!(size < BESIDE_WEIGHTS, "{size} bytes beside the weights");
+}
