@@ -115,6 +115,11 @@ impl SampleJob {
         &self.prompt
     }
 
+    /// How the pictures are made: what was asked for, and what the model's own files decide.
+    pub fn config(&self) -> &SampleConfig {
+        &self.config
+    }
+
     /// The tokens of the embeddings that the pictures are made with: those in the prompt, and with guidance those in the
     /// negative one.
     pub fn embeddings(&self) -> Vec<&str> {

@@ -178,7 +178,7 @@ impl Engine {
         config.karras |= self.session.model().config.scheduler.asks_for_karras(config.sampler);
         let job = self.session.sample(prompt, &config).map_err(to_js)?;
         let used = used(&job.embeddings(), &self.files);
-        Ok(Generation::new(job, prompt.to_owned(), config, self.model.clone(), used))
+        Ok(Generation::new(job, prompt.to_owned(), self.model.clone(), used))
     }
 }
 

@@ -5,7 +5,6 @@ use wasm_bindgen::prelude::*;
 
 use super::engine::ModelName;
 use super::{next, png};
-use crate::config::SampleConfig;
 use crate::sample::{Label, SampleJob};
 
 /// Pictures being made.
@@ -13,7 +12,6 @@ use crate::sample::{Label, SampleJob};
 pub struct Generation {
     job: SampleJob,
     prompt: String,
-    config: SampleConfig,
     model: ModelName,
     /// Tokens of the embeddings in the prompt, and the hashes of their files.
     embeddings: Vec<(String, String)>,
@@ -21,14 +19,8 @@ pub struct Generation {
 }
 
 impl Generation {
-    pub(super) fn new(
-        job: SampleJob,
-        prompt: String,
-        config: SampleConfig,
-        model: ModelName,
-        embeddings: Vec<(String, String)>,
-    ) -> Self {
-        Self { job, prompt, config, model, embeddings, taken: 0 }
+    pub(super) fn new(job: SampleJob, prompt: String, model: ModelName, embeddings: Vec<(String, String)>) -> Self {
+        Self { job, prompt, model, embeddings, taken: 0 }
     }
 }
 
@@ -45,8 +37,8 @@ impl Generation {
         for picture in self.job.take_pictures() {
             let label = Label {
                 prompt: &self.prompt,
-                config: &self.config,
-                seed: Some(self.config.seed_of(self.taken)),
+                config: self.job.config(),
+                seed: Some(self.job.config().seed_of(self.taken)),
                 size: picture.dimensions(),
                 model: &self.model.name,
                 model_hash: self.model.hash.as_deref(),
