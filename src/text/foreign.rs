@@ -19,6 +19,11 @@ const HTML: [&str; 24] = [
     "img", "code", "span", "font", "strong",
 ];
 
+/// Options that Midjourney takes behind a prompt.
+const OPTIONS: [&str; 16] = [
+    "ar", "aspect", "c", "chaos", "iw", "niji", "no", "q", "quality", "s", "seed", "style", "stylize", "tile", "v", "w",
+];
+
 /// Something in a prompt that other programs read as more than text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Foreign {
@@ -37,7 +42,8 @@ impl fmt::Display for Foreign {
 /// What looks like the name of an embedding; `known` are the places of those that are. Each once, in order.
 pub fn unknown_names(text: &str, known: &[Range<usize>]) -> Vec<String> {
     let free = |at: &Range<usize>| known.iter().all(|word| word.end <= at.start || at.end <= word.start);
-    let mut places: Vec<Range<usize>> = bracketed(text).chain(stars(text)).chain(prefixed(text)).collect();
+    let slots = text.match_indices("{}").map(|(at, slot)| at..at + slot.len());
+    let mut places: Vec<Range<usize>> = bracketed(text).chain(stars(text)).chain(prefixed(text)).chain(slots).collect();
     places.retain(free);
     places.sort_by_key(|at| at.start);
     let mut names: Vec<String> = Vec::new();
@@ -243,8 +249,27 @@ fn marks(text: &str) -> Vec<(Range<usize>, &'static str)> {
             found.push((word, "a word out of a file"));
         }
     }
+    found.extend(weights_and_calls(text));
     let escapes = text.match_indices('\\').filter(|(at, _)| text[at + 1..].starts_with(['(', ')', '[', ']']));
     found.extend(escapes.map(|(at, _)| (at..at + 2, "an escape: brackets are text anyway")));
+    found
+}
+
+/// `cat::2`, `.blend(0.5, 0.5)`, and options behind a prompt (`--ar 16:9`).
+fn weights_and_calls(text: &str) -> Vec<(Range<usize>, &'static str)> {
+    let mut found = Vec::new();
+    for word in words(text) {
+        let shown = &text[word.clone()];
+        let weight = shown.split_once("::").map(|(before, weight)| (before, weight.trim_end_matches([',', '.', ';'])));
+        if weight.is_some_and(|(before, weight)| !before.is_empty() && weight.parse::<f64>().is_ok()) {
+            found.push((word.clone(), "a weight"));
+        }
+        if shown.strip_prefix("--").is_some_and(|name| OPTIONS.contains(&name)) {
+            found.push((word, "an option"));
+        }
+    }
+    let calls = [").blend(", ").and(", ").swap("].into_iter().flat_map(|call| text.match_indices(call));
+    found.extend(calls.map(|(at, call)| (at..at + call.len(), "a function")));
     found
 }
 
@@ -313,6 +338,7 @@ mod tests {
         for (text, expected) in [
             ("a <nobody> on a <moon rabbit >, a <nobody>", "<nobody> | <moon rabbit >"),
             ("a photo of *", "*"),
+            ("a photo of {}", "{}"),
             ("a photo of S*, by day", "S*"),
             ("(*:1.2), embedding:easy-neg, (Embedding:other.pt:1.1)", "* | embedding:easy-neg | Embedding:other.pt"),
             ("<crêpe> <сыр> <cat_2.1>", "<crêpe> | <сыр> | <cat_2.1>"),
@@ -338,6 +364,7 @@ mod tests {
             "C++ and g++, notepad++, a plus+, rock-, 2 + 2",
             "embedding: what it is; the embedding of a gem",
             "__ and snake_case_name, __",
+            "std::move, Hill::Top, a toy -- and a hill, {a} and [b]",
             "BREAKFAST at the sea, HANDS, ANDES in snow",
             "",
         ] {
@@ -368,6 +395,9 @@ mod tests {
             ("a (red toy)- here", "toy)-"),
             ("a __colour__ toy", "__colour__"),
             (r"fox \(animal\)", r"\("),
+            ("a toy -\x2dar 16:9", "-\x2dar"),
+            ("toy::2 hill", "toy::2"),
+            ("(a toy, a hill).blend(0.5, 0.5)", ").blend("),
         ] {
             assert_eq!(quoted(text), [expected], "{text}");
         }

@@ -11,6 +11,7 @@ use crate::config::{Framing, Recipe, TrainConfig, option_name};
 use crate::event::{Event, WarningCode};
 use crate::sample::about_prompt;
 use crate::setting::Setting;
+use crate::text::foreign::foreign_syntax;
 use crate::text::{ClipTokenizer, Tokenizers};
 use crate::{Error, Result};
 
@@ -202,7 +203,21 @@ fn about_sentences(config: &TrainConfig, input: &TrainInput, tokenizer: &ClipTok
         let text = format!("{what} {why}, so nothing is learned from it: shorten or correct it{and_more}");
         events.push(Event::warning(WarningCode::CaptionWithoutEmbedding, text));
     }
-    for sentence in &sentences {
+    events.extend(about_text(&sentences, tokenizer));
+    Ok(events)
+}
+
+/// Warnings about what sentences have in them that is not what it may be meant to be: the first of each kind.
+fn about_text(sentences: &[Sentence], tokenizer: &ClipTokenizer) -> Vec<Event> {
+    let mut events = Vec::new();
+    for Sentence { text, name } in sentences {
+        if let Some(foreign) = foreign_syntax(text).first() {
+            let text = format!("in {name}, {foreign} is plain text here: what other programs read in it is not done");
+            events.push(Event::warning(WarningCode::PromptSyntax, text));
+            break;
+        }
+    }
+    for sentence in sentences {
         let unknown = tokenizer.unknown_names(&sentence.text, &[]);
         if let Some((name, _)) = unknown.first() {
             let text = format!(
@@ -214,7 +229,7 @@ fn about_sentences(config: &TrainConfig, input: &TrainInput, tokenizer: &ClipTok
             break;
         }
     }
-    Ok(events)
+    events
 }
 
 /// Why nothing can be learned: no sentence holds the token. Says how many vectors would fit.
@@ -378,6 +393,11 @@ mod tests {
 
     #[test]
     fn what_a_caption_names_that_nobody_knows_is_said() {
+        let weighted = said(&usual(), &input(Some("a ({}:1.2) on a hill")));
+        assert!(
+            matches!(&weighted[..], [(WarningCode::PromptSyntax, text)] if text.contains("zubi.png")),
+            "{weighted:?}"
+        );
         let said = said(&usual(), &input(Some("a {} beside <nobody>")));
         assert!(matches!(&said[..], [(WarningCode::UnknownEmbedding, text)] if text.contains("<nobody>")), "{said:?}");
     }

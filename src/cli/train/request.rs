@@ -64,11 +64,16 @@ impl<'a> Request<'a> {
         crate::train::check_numbers(config)?;
         let otherwise = |error: Error| error.called_otherwise(|name| format!("--token {}", quoted(name)));
         crate::train::file_can_hold(&config.token).map_err(otherwise)?;
+        let folder = args.out.clone().unwrap_or_else(|| default_folder(&config.token));
+        files::check_writable(&folder)?;
+        if let Some(record) = &args.record {
+            check_record(record, args.overwrite)?;
+        }
+        let embeddings = read::given(&args.embeddings, shared, out).await?;
+        let init = pictures::init(config.init.as_deref())?;
         let device = gpu::choose(shared.device)?;
         let opened = locate::model_for(shared, &Outlook::new(shared, &device, &planned(config)), out).await?;
-        let embeddings = read::given(&args.embeddings, shared, out).await?;
         let mut tokenizers = read::tokenizers(&embeddings, &opened)?;
-        let init = pictures::init(config.init.as_deref())?;
         crate::train::check(config, &init, &opened.config, tokenizers.first())?;
         let added = tokenizers.add_word(&config.token, config.vectors as usize);
         added.map_err(otherwise)?;
@@ -80,11 +85,6 @@ impl<'a> Request<'a> {
         concerns.extend(crate::train::concerns(config, &input, &tokenizers)?);
         concerns.extend(idle_options(args, &device));
         concerns.extend(unused(config, &input, &embeddings, tokenizers.first()));
-        let folder = args.out.clone().unwrap_or_else(|| default_folder(&config.token));
-        files::check_writable(&folder)?;
-        if let Some(record) = &args.record {
-            check_record(record, args.overwrite)?;
-        }
         let lock = if args.dry_run { None } else { Some(Lock::take(&folder)?) };
         let resumable = folder::find(&folder, args.overwrite, args.resume)?;
         if resumable.is_some() && args.record.is_some() {
