@@ -179,13 +179,14 @@ impl ClipTokenizer {
     /// are known, or of some `others` that are at hand.
     pub fn unknown_names<'a>(&'a self, text: &str, others: &'a [String]) -> Vec<(String, Option<&'a str>)> {
         let known: Vec<Range<usize>> = self.occurrences(text).map(|(_, at)| at).collect();
+        let words = self.words.iter().filter(|word| word.origin != Origin::Hidden).map(|word| word.token.as_str());
+        let words: Vec<&str> = words.collect();
         let names = foreign::unknown_names(text, &known).into_iter().map(|name| {
             let bare = name.split_once(':').map_or(name.as_str(), |(_, bare)| bare);
-            let known = self.words.iter().map(|word| word.token.as_str());
-            let nearest = match self.words.as_slice() {
-                // A placeholder that other programs put in the word's place.
-                [only] if bare.ends_with('*') => Some(only.token.as_str()),
-                _ => foreign::nearest(bare, known.chain(others.iter().map(String::as_str))),
+            let nearest = match words.as_slice() {
+                // A placeholder that stands in the word's place elsewhere.
+                [only] if bare.ends_with('*') || bare == "{}" => Some(*only),
+                words => foreign::nearest(bare, words.iter().copied().chain(others.iter().map(String::as_str))),
             };
             (name, nearest)
         });
