@@ -142,6 +142,16 @@ test("a word is learned over two visits, kept, given away and used", { timeout: 
   // A picture says what made it, as those of the program do.
   const picture = (await downloaded(page, "Save a <peach> on a blue background")).bytes.toString("latin1");
   for (const part of [/Steps: 1, Sampler: DDIM, CFG scale: 4, Seed: 0, Size: 64x64, Model hash: [0-9a-f]{10}, Model: mini, TI hashes: "<peach>: /, /model hash\0/, /sampler\0/]) assert.match(picture, part);
+  // What is meant for something else is said, in the page's words, and every warning stays.
+  await page.getByLabel(/Also make it without/).uncheck();
+  await page.locator("#make").getByLabel("Seed").fill("-1");
+  await page.locator("#make").getByLabel("Guidance").fill("1");
+  await page.getByLabel("Negative prompt").fill("blur");
+  await page.getByRole("textbox", { name: "Prompt", exact: true }).fill("a <peech> (red:1.2)");
+  await page.getByRole("textbox", { name: "Prompt", exact: true }).press("Enter");
+  await gallery.getByText(/a <peech> \(red:1\.2\) \[seed \d+\]/).waitFor({ timeout: 180_000 });
+  const warned = await page.locator("#make-problem").textContent();
+  for (const part of ["\u201cNegative prompt\u201d has no effect", "did you mean \"<peach>\"?", "plain text here"]) assert.ok(warned.includes(part), warned);
   await accessible(page, "with pictures");
   await look(page, "pictures");
   await page.setViewportSize({ width: 360, height: 740 });
