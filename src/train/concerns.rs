@@ -34,7 +34,7 @@ fn peak(config: &TrainConfig) -> Option<Event> {
     let (warmup, steps) = (config.warmup, config.steps);
     (warmup >= steps).then(|| {
         let text = format!(
-            "the learning rate never reaches its peak: {} is {warmup}, and the run has {steps} {}",
+            "the learning rate never reaches its peak: {} is {warmup}, and {} is {steps}",
             Setting::Warmup,
             Setting::Steps
         );
