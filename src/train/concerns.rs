@@ -58,7 +58,8 @@ fn idle_settings(config: &TrainConfig) -> Vec<String> {
     let given = of_the_other.iter().filter(|(_, given)| *given);
     idle.extend(given.map(|(setting, _)| format!("{setting} has no effect: {recipe}")));
     for (setting, every, usual) in [
-        (Setting::EvalEvery, config.eval_every, usual.eval_every),
+        // Early stopping has its own word on this.
+        (Setting::EvalEvery, if config.early_stop { usual.eval_every } else { config.eval_every }, usual.eval_every),
         (Setting::PreviewEvery, config.preview_every, usual.preview_every),
         (Setting::SaveEvery, config.save_every, usual.save_every),
     ] {
