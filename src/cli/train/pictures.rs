@@ -28,9 +28,8 @@ pub(super) fn init(typed: Option<&str>) -> Result<Init> {
     })
 }
 
-/// Reads everything else that `train` was given, and what the user should know about it; `side` is what the model
-/// trains at.
-pub(super) fn gather(args: &TrainArgs, init: Init, side: u32) -> Result<(TrainInput, Vec<Event>)> {
+/// Reads everything else that `train` was given, and what the user should know about it: all of it without a model.
+pub(super) fn gather(args: &TrainArgs, init: Init) -> Result<(TrainInput, Vec<Event>)> {
     let mut events = Vec::new();
     let templates = match &args.template {
         Some(path) => Some(parse_template_file(&files::read_text(path)?, &path.display().to_string())?),
@@ -44,7 +43,6 @@ pub(super) fn gather(args: &TrainArgs, init: Init, side: u32) -> Result<(TrainIn
     let unseen = read_pictures(&args.unseen, args, &mut events)?;
     // Both sets may cause the same warning.
     events.dedup();
-    events.extend(concerns(&pictures, side));
     let record = args.record.is_some();
     let input = TrainInput { pictures, unseen, templates, init: Some(init), replay, record };
     Ok((input, events))
@@ -129,8 +127,8 @@ fn captions(paths: &[PathBuf], args: &TrainArgs, events: &mut Vec<Event>) -> Res
     paths.iter().zip(found).map(slotted).collect()
 }
 
-/// What is likely to disappoint, although it works.
-fn concerns(pictures: &[TrainPicture], side: u32) -> Vec<Event> {
+/// What is likely to disappoint, although it works; `side` is what the model trains at.
+pub(super) fn concerns(pictures: &[TrainPicture], side: u32) -> Vec<Event> {
     let mut events = Vec::new();
     if (1..FEW).contains(&pictures.len()) {
         let what = if pictures.len() == 1 { "only 1 picture" } else { "only 2 pictures" };

@@ -71,17 +71,17 @@ impl<'a> Request<'a> {
         }
         let embeddings = read::given(&args.embeddings, shared, out).await?;
         let init = pictures::init(config.init.as_deref())?;
+        let (input, mut concerns) = pictures::gather(args, init.clone())?;
         let device = gpu::choose(shared.device)?;
         let opened = locate::model_for(shared, &Outlook::new(shared, &device, &planned(config)), out).await?;
         let mut tokenizers = read::tokenizers(&embeddings, &opened)?;
         crate::train::check(config, &init, &opened.config, tokenizers.first())?;
         let added = tokenizers.add_word(&config.token, config.vectors as usize);
         added.map_err(otherwise)?;
-        let side = crate::train::side(config, &opened.config);
-        let (input, mut concerns) = pictures::gather(args, init, side)?;
         if let Some(replay) = &input.replay {
             replay.check(config, &opened.config)?;
         }
+        concerns.extend(pictures::concerns(&input.pictures, crate::train::side(config, &opened.config)));
         concerns.extend(crate::train::concerns(config, &input, &tokenizers)?);
         concerns.extend(idle_options(args, &device));
         concerns.extend(unused(config, &input, &embeddings, tokenizers.first()));
