@@ -174,7 +174,14 @@ fn what_is_around_an_embedding_is_noted() {
     // A whole model is often saved so, too.
     let whole = dict(|pickle| around(pickle, "state_dict", "model.diffusion_model.x"));
     refuses(&whole, "whole model");
-    refuses(&dict(|pickle| pickle.text("a").raw(b"}(").text("b").raw(b"}u")), "no tensors, only 1 entry: \"a\"");
+    let nothing = dict(|pickle| pickle.text("a").raw(b"}(").text("b").raw(b"}u"));
+    refuses(&nothing, "no tensors by name, only 1 entry named \"a\"");
+    refuses(&dict(|pickle| pickle.int(1).plain()), "only 1 entry without names");
+    // A name may stand beside the tensor, as a text.
+    let beside = dict(|pickle| pickle.text("token").text("<t>").text("embedding").plain().text("steps").int(5));
+    reads(&beside, &["<t> 2x8"]);
+    let listed = dict(|pickle| pickle.text("names").raw(b"](").text("<t>").raw(b"e").text("embedding").plain());
+    reads(&listed, &["embedding 2x8; \"names\" is not used"]);
 }
 
 #[test]

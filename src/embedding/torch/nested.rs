@@ -14,7 +14,7 @@ use super::Storages;
 use super::state::{Saved, named, texts, unique};
 
 /// How deep dicts are searched. What lies deeper is not an embedding that somebody meant to pass on.
-const DEEPEST: usize = 3;
+const DEEPEST: usize = 6;
 /// Most entries that are looked at: dicts may share branches, and those would be looked at again and again.
 const MOST: usize = 4096;
 
@@ -62,13 +62,22 @@ pub(super) fn entries<'s, 'a>(arena: &'s Arena<'a>, value: Value<'a>) -> Option<
     }
 }
 
-/// Whether there is a tensor in a container.
-pub(super) fn holds_tensors<'a>(arena: &Arena<'a>, value: Value<'a>) -> bool {
-    let inside: Vec<Value<'a>> = match arena.node(value) {
-        Some(Node::List(items) | Node::Tuple(items)) => items.clone(),
-        _ => entries(arena, value).unwrap_or_default().iter().map(|(_, value)| *value).collect(),
+/// Whether a value holds others: what stands so beside an embedding may be worth something, and is not used.
+pub(super) fn is_container<'a>(arena: &Arena<'a>, value: Value<'a>) -> bool {
+    match arena.node(value) {
+        Some(Node::List(items) | Node::Tuple(items)) => !items.is_empty(),
+        _ => entries(arena, value).is_some_and(|entries| !entries.is_empty()),
+    }
+}
+
+/// A name in the text beside a tensor whose key is that of a field: `{"token": "<cat>", "embedding": tensor}`.
+pub(super) fn name_beside<'a>(key: &str, fields: &BTreeMap<&'a str, Value<'a>>) -> Option<&'a str> {
+    let text = |name: &&str| match fields.get(*name) {
+        Some(Value::Text(text)) if !text.is_empty() => Some(*text),
+        _ => None,
     };
-    inside.iter().any(|value| arena.tensor(*value).is_some())
+    let named = || ["placeholder_token", "token", "name", "trigger"].iter().find_map(text);
+    if is_field(key) { named() } else { None }
 }
 
 /// The tensors in the dicts of a dict; none if there are more than embeddings have.

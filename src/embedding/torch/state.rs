@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::super::a1111::{self, Facts};
 use super::super::layout::{self, Named, Origin, Tensors};
-use super::super::learned::{Container, Format, Note, Reading};
+use super::super::learned::{Container, Format, NamedBy, Note, Reading};
 use super::super::pickle::Unpickled;
 use super::super::pickle::global::Global;
 use super::super::pickle::value::{Arena, Node, Tensor, Value};
@@ -66,10 +66,15 @@ fn by_keys<'a>(
     let tensors = Saved::of(arena, &fields, storages);
     if !tensors.named.is_empty() && mistaken.is_none() {
         let mut reading = layout::words(&tensors, origin)?;
-        // Facts (steps, a name) are passed over as they always were; tensors are not.
-        let left_out = fields.iter().filter(|(_, value)| nested::holds_tensors(arena, **value));
+        // Single facts (steps, a name) need no note.
+        let left_out = fields.iter().filter(|(_, value)| nested::is_container(arena, **value));
         let notes = Note::ignored(left_out.map(|(key, _)| *key));
         reading.embeddings_mut().iter_mut().for_each(|word| word.notes.extend_from_slice(&notes));
+        if let Reading::One(word) = &mut reading
+            && let Some(name) = word.token.as_deref().and_then(|key| nested::name_beside(key, &fields))
+        {
+            (word.token, word.named_by) = (Some(name.to_owned()), NamedBy::Field);
+        }
         return Ok(reading);
     }
     match (nested::find(arena, &fields)?, mistaken) {
@@ -85,8 +90,10 @@ fn by_keys<'a>(
         )),
         (Some(_), None) => {
             let names: Vec<String> = fields.keys().take(8).map(|key| shown(key)).collect();
+            let names =
+                if names.is_empty() { "without names".to_owned() } else { format!("named {}", names.join(", ")) };
             let count = if entries.len() == 1 { "1 entry".to_owned() } else { format!("{} entries", entries.len()) };
-            let reason = format!("it holds no tensors, only {count}: {}", names.join(", "));
+            let reason = format!("it holds no tensors by name, only {count} {names}");
             Err(Refusal::unsupported("the saved object", reason))
         }
     }
@@ -188,7 +195,7 @@ fn by_string<'a>(
     }
     let beside = entries.iter().filter(|(_, value)| arena.tensor(**value).is_none()).map(|(key, _)| *key);
     let tensors_beside = fields.iter().filter(|(key, value)| {
-        !matches!(**key, "string_to_param" | "string_to_token") && nested::holds_tensors(arena, **value)
+        !matches!(**key, "string_to_param" | "string_to_token") && nested::is_container(arena, **value)
     });
     let notes = Note::ignored(beside.chain(tensors_beside.map(|(key, _)| *key)));
     let text = |key: &str| match fields.get(key) {
