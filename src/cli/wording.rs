@@ -50,6 +50,17 @@ pub(super) fn unwritable(refusal: &Refusal, token: &str, source: &str, command: 
     if said.ends_with("choose another token") { format!("{said}: {typed}") } else { said }
 }
 
+/// Why the file of `source` is not taken, with the command to type where the name of the embedding in it would help.
+pub(super) fn refused(refusal: &Refusal, file: &str, source: &str, command: impl Fn(&str) -> String) -> Error {
+    let name = match refusal {
+        Refusal::Several { .. } | Refusal::NoSuchEmbedding { .. } => Some("NAME"),
+        Refusal::Unnamed => Some("<my-thing>"),
+        _ => None,
+    };
+    let typed = name.map(|name| format!(": {}", command(&quoted(&format!("{source}={name}")))));
+    Error::BadFile { file: file.to_owned(), reason: format!("{refusal}{}", typed.unwrap_or_default()) }
+}
+
 /// An event.
 pub(super) fn of_event(event: &Event) -> Event {
     event.worded(&option)
@@ -60,6 +71,16 @@ mod tests {
     use super::super::args::Cli;
     use super::*;
     use clap::CommandFactory;
+
+    #[test]
+    fn which_of_several_is_said_by_a_name() {
+        let several = Refusal::Several { names: vec!["\"<a>\"".to_owned(), "\"<b>\"".to_owned()] };
+        let refused = |refusal, file| refused(refusal, file, file, |typed| format!("-e {typed}")).to_string();
+        let said = refused(&several, "two.bin");
+        assert!(said.contains("\"<b>\": -e ") && said.contains("two.bin=NAME"), "{said}");
+        assert!(refused(&Refusal::Unnamed, "raw.pt").contains("raw.pt=<my-thing>"));
+        assert_eq!(refused(&Refusal::Empty, "x"), format!("x: {}", Refusal::Empty));
+    }
 
     #[test]
     #[cfg(unix)]

@@ -7,7 +7,7 @@ use crate::base::files;
 use crate::cli::args::{ConvertArgs, Shared};
 use crate::cli::locate;
 use crate::cli::output::Output;
-use crate::cli::wording::{quoted, unwritable};
+use crate::cli::wording::{quoted, refused, unwritable};
 use crate::embedding::{self, Layout};
 use crate::event::{Event, WarningCode};
 use crate::{Error, Result};
@@ -22,7 +22,8 @@ pub async fn run(args: &ConvertArgs, shared: &Shared, out: &mut Output) -> Resul
     files::check_writable(files::folder_of(&args.output))?;
     let (source, name) = locate::source_and_name(&args.input);
     let file = locate::embedding(source, shared, out).await?;
-    let bad = |refusal: embedding::Refusal| Error::BadFile { file: file.origin.clone(), reason: refusal.to_string() };
+    let command = |typed: &str| format!("pseudoword convert {typed} {}", quoted(&args.output.display().to_string()));
+    let bad = |refusal: embedding::Refusal| refused(&refusal, &file.origin, source, command);
     let word = read::read(&file)?.reading.choose(name).map_err(bad)?;
     for note in &word.notes {
         out.event(&Event::warning(WarningCode::EmbeddingFile, format!("{}: {note}", file.origin)))?;
@@ -31,9 +32,7 @@ pub async fn run(args: &ConvertArgs, shared: &Shared, out: &mut Output) -> Resul
     let word = word.into_embedding(token.as_deref()).map_err(bad)?;
     let bytes = embedding::write(&word, layout).map_err(|refusal| Error::BadFile {
         file: file.origin.clone(),
-        reason: unwritable(&refusal, &word.token, source, |typed| {
-            format!("pseudoword convert {typed} {}", quoted(&args.output.display().to_string()))
-        }),
+        reason: unwritable(&refusal, &word.token, source, command),
     })?;
     if !layout.keeps_metadata() && !word.metadata.is_empty() {
         let lost: Vec<&str> = word.metadata.keys().map(String::as_str).collect();

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::args::{EmbeddingsCommand, InspectArgs, Shared};
 use super::locate;
 use super::output::Output;
-use super::wording::{renamed, unwritable};
+use super::wording::{refused, renamed, unwritable};
 use crate::base::files;
 use crate::checkpoint::{self, Family};
 use crate::embedding::{self, Embedding, Layout};
@@ -54,7 +54,8 @@ pub async fn run(command: &EmbeddingsCommand, shared: &Shared, out: &mut Output)
 async fn add(argument: &str, overwrite: bool, shared: &Shared, out: &mut Output) -> Result<()> {
     let (source, name) = locate::source_and_name(argument);
     let file = locate::embedding(source, shared, out).await?;
-    let bad = |refusal: embedding::Refusal| Error::BadFile { file: file.origin.clone(), reason: refusal.to_string() };
+    let command = |typed: &str| format!("pseudoword embeddings add {typed}");
+    let bad = |refusal: embedding::Refusal| refused(&refusal, &file.origin, source, command);
     let opened = read::read(&file)?;
     let several = opened.reading.embeddings().len() > 1;
     let word = opened.reading.choose(name).map_err(bad)?;
@@ -74,7 +75,7 @@ async fn add(argument: &str, overwrite: bool, shared: &Shared, out: &mut Output)
         let word = word.into_embedding(Some(&token)).map_err(bad)?;
         let bytes = embedding::write(&word, Layout::Safetensors).map_err(|refusal| Error::BadFile {
             file: file.origin.clone(),
-            reason: unwritable(&refusal, &token, source, |typed| format!("pseudoword embeddings add {typed}")),
+            reason: unwritable(&refusal, &token, source, command),
         })?;
         (bytes, "word.safetensors".to_owned())
     } else {

@@ -9,7 +9,7 @@ use crate::cli::args::Shared;
 use crate::cli::load::ModelId;
 use crate::cli::locate;
 use crate::cli::output::Output;
-use crate::cli::wording::renamed;
+use crate::cli::wording::{refused, renamed};
 use crate::embedding::{self, Embedding, FileEmbedding, NamedBy, Reading, Refusal};
 use crate::event::{Event, WarningCode};
 use crate::model::OpenedModel;
@@ -143,7 +143,7 @@ pub(in crate::cli) fn kept_in(
 
 /// Reads one embedding, for which `source` was typed; `name` renames it, or says which one of several it is.
 fn choose(file: &EmbeddingFile, source: &str, name: Option<&str>, out: &mut Output) -> Result<EmbeddingArgument> {
-    let bad = |refusal: Refusal| Error::BadFile { file: file.origin.clone(), reason: refusal.to_string() };
+    let bad = |refusal: Refusal| refused(&refusal, &file.origin, source, |typed| format!("-e {typed}"));
     let Contents { reading, hash, .. } = read(file)?;
     let learned = reading.choose(name).map_err(bad)?;
     let token = name.or_else(|| token_of(&learned, file)).map(str::to_owned);

@@ -271,7 +271,7 @@ fn previews(path: &Path) -> Vec<(u32, PathBuf)> {
 fn guide(path: &Path, about: &Value) -> String {
     let (token, model) = (&about["config"]["token"], &about["model"]);
     let [token, model] = [token, model].map(|text| one_line(text.as_str().unwrap_or_default()));
-    let shown = quoted(&one_line(&path.display().to_string()));
+    let shown = wording::quoted(&one_line(&path.display().to_string()));
     format!(
         "A run of pseudoword {}: the embedding {token}, learned on the model {model}.\n\n\
          {EMBEDDING}  the embedding, as diffusers writes it\n\
@@ -286,16 +286,6 @@ fn guide(path: &Path, about: &Value) -> String {
          To repeat: pseudoword train --out ANOTHER --config {shown}/{SETTINGS}\n",
         env!("CARGO_PKG_VERSION"),
     )
-}
-
-/// A path as it is typed in a shell: quoted where a shell would read something into it.
-fn quoted(path: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/:._-+=,@".contains(c) || (cfg!(windows) && c == '\\');
-    match path {
-        path if path.chars().all(plain) => path.to_owned(),
-        path if cfg!(windows) => format!("\"{path}\""),
-        path => format!("'{}'", path.replace('\'', "'\\''")),
-    }
 }
 
 /// The first line of a log.
