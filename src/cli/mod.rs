@@ -52,7 +52,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> std::result::Resu
     let json = arguments.iter().any(|argument| argument == "--json");
     let (arguments, pictures) = settings::expand(arguments).map_err(|error| report(&error, json))?;
     let mut cli = Cli::try_parse_from(&arguments).map_err(|error| {
-        show(&error);
+        show(&error, &arguments);
         if error.use_stderr() && json {
             let _written = json::error_line(exit::USAGE, &sentence(&error.to_string()));
         }
@@ -64,12 +64,16 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> std::result::Resu
 
 /// Prints help, the version, or what clap says about the arguments, which it repeats: a script may have put a name into
 /// them that nobody has looked at.
-fn show(error: &clap::Error) {
-    let text = error.render().to_string();
-    if text.lines().all(|line| matches!(one_line(line), Cow::Borrowed(_))) {
+fn show(error: &clap::Error, arguments: &[OsString]) {
+    let typed = arguments.iter().filter_map(|argument| argument.to_str());
+    let values = typed.flat_map(|typed| [Some(typed), typed.split_once('=').map(|(_, value)| value)]).flatten();
+    let odd: Vec<&str> = values.filter(|value| matches!(one_line(value), Cow::Owned(_))).collect();
+    if odd.is_empty() || !error.use_stderr() {
         // In colours where there are some. If the pipe is closed, nobody is reading.
         let _written = error.print();
     } else {
+        // Before it is taken apart into lines: an argument may have ends of lines in it.
+        let text = odd.iter().fold(error.render().to_string(), |text, odd| text.replace(odd, &one_line(odd)));
         text.lines().for_each(terminal::say);
     }
 }
