@@ -4,6 +4,7 @@
 //! only known once buffers may have been made. So the segments (JPEG), chunks (PNG) or RIFF chunks (WebP) are walked
 //! here first, touching headers only. Nothing is allocated, every length is checked against the bytes that are there.
 
+use super::jpeg::{Broken, SCAN, Segments, be16};
 use super::sniff::Format;
 
 /// What the structure of a complete file says.
@@ -45,11 +46,6 @@ pub(super) fn outline(format: Format, bytes: &[u8]) -> Result<Outline<'_>, Strin
     Ok(outline)
 }
 
-/// A big-endian `u16` at `at`, if the bytes are there.
-fn be16(bytes: &[u8], at: usize) -> Option<usize> {
-    Some(usize::from(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?)))
-}
-
 fn be32(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
@@ -82,45 +78,26 @@ fn png(bytes: &[u8]) -> Result<Outline<'_>, &'static str> {
     }
 }
 
-/// Marker segments and scans up to EOI (ITU T.81, annex B). What follows EOI (a second picture in an MPO) is ignored.
-///
-/// A camera writes the end mark last, so a file without one is taken for cut off, even where all the data may be there.
+/// Marker segments and scans up to the end mark.
 fn jpeg(bytes: &[u8]) -> Result<Outline<'_>, &'static str> {
     let mut found = Outline::default();
     let mut scanned = false;
-    let mut at = 2;
-    loop {
-        // Between segments only fill bytes should stand; a few programs leave others, which every reader skips.
-        while *bytes.get(at).ok_or(CUT)? != 0xff || matches!(bytes.get(at + 1), Some(0 | 0xff)) {
-            at += 1;
-        }
-        let marker = *bytes.get(at + 1).ok_or(CUT)?;
-        at += 2;
-        if marker == 0xd9 {
-            return if scanned { Ok(found) } else { Err("the file is a JPEG header without a picture") };
-        }
-        if matches!(marker, 0x01 | 0xd0..=0xd8) {
-            continue; // these have no length
-        }
-        let length = be16(bytes, at).ok_or(CUT)?;
-        let body = bytes.get(at + 2..at + length.max(2)).ok_or(CUT)?;
-        at += length.max(2);
-        match marker {
-            0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) && found.width == 0 => {
-                found.height = be16(body, 1).ok_or(BROKEN)? as u32;
-                found.width = be16(body, 3).ok_or(BROKEN)? as u32;
-            }
-            0xe1 if found.exif.is_none() => found.exif = body.strip_prefix(EXIF),
-            0xda => {
-                // Entropy-coded data: 0xff stands before 0 (stuffing) or a restart mark; anything else ends the scan.
-                scanned = true;
-                while *bytes.get(at).ok_or(CUT)? != 0xff || matches!(bytes.get(at + 1), Some(0 | 0xd0..=0xd7)) {
-                    at += 1;
+    for segment in Segments::new(bytes) {
+        let segment = segment.map_err(|broken| if broken == Broken::Cut { CUT } else { BROKEN })?;
+        match segment.marker {
+            0xc0..=0xcf if !matches!(segment.marker, 0xc4 | 0xc8 | 0xcc) && found.width == 0 => {
+                found.height = be16(segment.body, 1).ok_or(BROKEN)? as u32;
+                found.width = be16(segment.body, 3).ok_or(BROKEN)? as u32;
+                if found.height == 0 {
+                    return Err("a rare variant that is not read (its height stands behind its data); save it as PNG");
                 }
             }
+            0xe1 if found.exif.is_none() => found.exif = segment.body.strip_prefix(EXIF),
+            SCAN => scanned = true,
             _ => {}
         }
     }
+    if scanned { Ok(found) } else { Err("the file is a JPEG header without a picture") }
 }
 
 /// RIFF chunks (RFC 9649). All must be there in full: the decoder below allocates what a chunk's header promises.

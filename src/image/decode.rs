@@ -8,11 +8,12 @@
 use std::borrow::Cow;
 use std::io::Cursor;
 
-use image::codecs::{jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder};
+use image::codecs::{png::PngDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageError, ImageResult, Limits, Luma, Rgb, RgbImage};
 
 use super::container::{Outline, outline};
+use super::jpeg;
 use super::sniff::{Format, sniff};
 use crate::error::{Error, Result};
 
@@ -42,12 +43,14 @@ pub struct Picture {
     pub alpha: Option<GrayImage>,
     /// What was done to the file's pixels, in words: `rotated 90° (EXIF)`.
     pub notes: Vec<String>,
+    /// Why its pixels may not be those that were once saved, if there is a reason to think so.
+    pub doubt: Option<String>,
 }
 
 impl Picture {
     /// An opaque picture.
     pub fn new(name: impl Into<String>, pixels: RgbImage) -> Self {
-        Self { name: name.into(), pixels, alpha: None, notes: Vec::new() }
+        Self { name: name.into(), pixels, alpha: None, notes: Vec::new(), doubt: None }
     }
 
     /// Its pixels as they look on a white background.
@@ -67,14 +70,15 @@ impl Picture {
     /// [`Error::BadPicture`] for any other content, for files that are cut off or damaged, and for sizes out of bounds
     /// ([`MAX_PIXELS`], [`MAX_SIDE`], [`MIN_SIDE`], [`MAX_ASPECT`]).
     pub fn decode(name: &str, bytes: &[u8]) -> Result<Picture> {
-        let (image, notes) = decode(bytes).map_err(|reason| Error::BadPicture { file: name.to_owned(), reason })?;
+        let (image, notes, doubt) =
+            decode(bytes).map_err(|reason| Error::BadPicture { file: name.to_owned(), reason })?;
         let (pixels, alpha) = apart(image);
-        Ok(Picture { name: name.to_owned(), pixels, alpha, notes })
+        Ok(Picture { name: name.to_owned(), pixels, alpha, notes, doubt })
     }
 }
 
-/// The pixels and the notes, or what is wrong.
-fn decode(bytes: &[u8]) -> Result<(DynamicImage, Vec<String>), String> {
+/// The pixels, the notes and the doubt, or what is wrong.
+fn decode(bytes: &[u8]) -> Result<(DynamicImage, Vec<String>, Option<String>), String> {
     let format = sniff(bytes)?;
     let outline = outline(format, bytes)?;
     check_size(&outline)?;
@@ -86,10 +90,16 @@ fn decode(bytes: &[u8]) -> Result<(DynamicImage, Vec<String>), String> {
         limits.max_alloc = Some(MAX_SIDE_DATA);
         limits
     };
+    let mut doubt = None;
     let mut image = match format {
         Format::Png => PngDecoder::with_limits(file, limits()).and_then(|decoder| pixels(decoder, &mut notes)),
-        Format::Jpeg => JpegDecoder::new(file).and_then(|decoder| pixels(decoder, &mut notes)),
         Format::WebP => WebPDecoder::new(file).and_then(|decoder| pixels(decoder, &mut notes)),
+        Format::Jpeg => {
+            let decoded = jpeg::decode(bytes)?;
+            doubt = decoded.doubt;
+            notes.extend(decoded.profile.as_deref().and_then(foreign_colours));
+            Ok(decoded.image)
+        }
     }
     .map_err(explain)?;
 
@@ -99,7 +109,7 @@ fn decode(bytes: &[u8]) -> Result<(DynamicImage, Vec<String>), String> {
     let orientation = outline.exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms);
     image.apply_orientation(orientation);
     notes.extend(turned(orientation).map(|turn| format!("{turn} (EXIF)")));
-    Ok((image, notes))
+    Ok((image, notes, doubt))
 }
 
 /// Refuses sizes that cannot be used, before anything of that size is made.

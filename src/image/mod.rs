@@ -8,6 +8,7 @@
 mod container;
 mod decode;
 mod frame;
+mod jpeg;
 mod png;
 mod sniff;
 
