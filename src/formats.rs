@@ -19,7 +19,7 @@ pub enum Holds {
 /// repository.
 ///
 /// `embedding` has a table of its own, since it depends on nothing else; a test below holds one against the other.
-const ENDINGS: [(&str, &[Holds]); 14] = [
+const ENDINGS: [(&str, &[Holds]); 17] = [
     ("safetensors", &[Holds::Embedding, Holds::Model]),
     ("bin", &[Holds::Embedding]),
     ("pt", &[Holds::Embedding]),
@@ -28,7 +28,10 @@ const ENDINGS: [(&str, &[Holds]); 14] = [
     ("apng", &[Holds::Picture]),
     ("jpg", &[Holds::Picture]),
     ("jpeg", &[Holds::Picture]),
+    ("jpe", &[Holds::Picture]),
     ("jfif", &[Holds::Picture]),
+    ("jif", &[Holds::Picture]),
+    ("mpo", &[Holds::Picture]),
     ("webp", &[Holds::Picture]),
     ("ckpt", &[]),
     ("pth", &[]),
@@ -88,7 +91,7 @@ mod tests {
         assert!(can_hold("a/b.SafeTensors", Holds::Model) && can_hold("a.b.pt", Holds::Embedding));
         assert!(is_known("x.ckpt") && !can_hold("x.ckpt", Holds::Model));
         assert!(!is_known("png") && !is_known("a.") && !is_known(""));
-        assert!(endings(Holds::Picture).eq(["png", "apng", "jpg", "jpeg", "jfif", "webp"]));
+        assert!(endings(Holds::Picture).eq(["png", "apng", "jpg", "jpeg", "jpe", "jfif", "jif", "mpo", "webp"]));
     }
 
     #[test]

@@ -98,6 +98,10 @@ codes! {
     // What is learned from.
     /// Files in a folder are not pictures.
     SkippedFiles = "skipped-files",
+    /// A picture is read, although something speaks for damage.
+    DamagedPicture = "damaged-picture",
+    /// Files beside the pictures look like captions and belong to no picture.
+    UnusedCaptions = "unused-captions",
     /// Two pictures are the same.
     SamePicture = "same-picture",
     /// Only some of the pictures have captions, so none are used.

@@ -1,9 +1,10 @@
 // The pictures that an embedding is learned from: chosen, dropped or pasted, shown as the model will see them, and removed again.
 
-const TYPES = ["image/png", "image/jpeg", "image/webp"];
+// Without a type is what has no ending that the browser knows: the engine looks at its content.
+const TYPES = ["image/png", "image/apng", "image/jpeg", "image/webp", ""];
 const LARGEST = 64 << 20;
 const CAPTION = 64 << 10;
-const stem = (name) => name.replace(/\.[^.]*$/, "");
+const stem = (name) => name.replace(/\.[^.]*$/, "").toLowerCase();
 
 /** An image in a list, with what belongs under it. */
 export function pictureItem(blob, alt, ...below) {
@@ -49,7 +50,7 @@ export class PicturePicker {
 
   async add(files) {
     const refused = [];
-    const captions = files.filter(({ name }) => /\.txt$/i.test(name));
+    const captions = files.filter(({ name }) => /\.(txt|caption)$/i.test(name));
     for (const file of files.filter((file) => !captions.includes(file))) {
       if (!TYPES.includes(file.type)) refused.push(`${file.name} is not a PNG, JPEG or WebP picture`);
       else if (file.size > LARGEST) refused.push(`${file.name} is larger than 64 MB`);
@@ -57,10 +58,14 @@ export class PicturePicker {
     }
     // The pictures first: a caption belongs to one.
     for (const file of captions) {
-      const picture = this.#pictures.find((picture) => stem(picture.file.name) === stem(file.name));
+      const picture = this.#pictures.find(({ file: { name } }) => [stem(name), name.toLowerCase()].includes(stem(file.name)));
       if (!picture) refused.push(`${file.name} is a caption, but no picture here has its name`);
       else if (file.size > CAPTION) refused.push(`${file.name} is too long for a caption`);
-      else this.#caption(picture, (await file.text()).trim());
+      else {
+        const text = (await file.text()).trim();
+        if (/[\0\ufffd]/.test(text)) refused.push(`${file.name} is not UTF-8 text: save it again as UTF-8`);
+        else this.#caption(picture, text);
+      }
     }
     this.refuse(refused.join("; "));
     this.changed();

@@ -83,7 +83,9 @@ fn jpeg(bytes: &[u8]) -> Result<Outline<'_>, &'static str> {
     let mut found = Outline::default();
     let mut scanned = false;
     for segment in Segments::new(bytes) {
-        let segment = segment.map_err(|broken| if broken == Broken::Cut { CUT } else { BROKEN })?;
+        // What has its end is not cut off: a length that leads beyond it is damaged.
+        let cut = |broken| broken == Broken::Cut && !bytes.ends_with(b"\xff\xd9");
+        let segment = segment.map_err(|broken| if cut(broken) { CUT } else { BROKEN })?;
         match segment.marker {
             0xc0..=0xcf if !matches!(segment.marker, 0xc4 | 0xc8 | 0xcc) && found.width == 0 => {
                 found.height = be16(segment.body, 1).ok_or(BROKEN)? as u32;
@@ -92,6 +94,7 @@ fn jpeg(bytes: &[u8]) -> Result<Outline<'_>, &'static str> {
                     return Err("a rare variant that is not read (its height stands behind its data); save it as PNG");
                 }
             }
+            0xf7 => return Err("a rare variant that is not read (JPEG-LS); save it as PNG"),
             0xe1 if found.exif.is_none() => found.exif = segment.body.strip_prefix(EXIF),
             SCAN => scanned = true,
             _ => {}

@@ -16,6 +16,7 @@ use super::container::{Outline, outline};
 use super::jpeg;
 use super::sniff::{Format, sniff};
 use crate::error::{Error, Result};
+use crate::event::{Event, WarningCode};
 
 /// Most pixels of a picture: 100 megapixels, more than any phone takes.
 pub const MAX_PIXELS: u64 = 100_000_000;
@@ -43,7 +44,7 @@ pub struct Picture {
     pub alpha: Option<GrayImage>,
     /// What was done to the file's pixels, in words: `rotated 90° (EXIF)`.
     pub notes: Vec<String>,
-    /// Why its pixels may not be those that were once saved, if there is a reason to think so.
+    /// Why its pixels may not be those that were once saved, if there is a reason to think so and nobody was warned.
     pub doubt: Option<String>,
 }
 
@@ -64,6 +65,12 @@ impl Picture {
         Cow::Owned(flat)
     }
 
+    /// The warning that its pixels may not be those that were once saved, the first time that it is asked for.
+    pub fn take_warning(&mut self) -> Option<Event> {
+        let doubt = self.doubt.take()?;
+        Some(Event::warning(WarningCode::DamagedPicture, format!("{} may be damaged: {doubt}", self.name)))
+    }
+
     /// Decodes a PNG, JPEG or WebP file held in memory. `name` is only used in messages.
     ///
     /// # Errors
@@ -79,7 +86,7 @@ impl Picture {
 
 /// The pixels, the notes and the doubt, or what is wrong.
 fn decode(bytes: &[u8]) -> Result<(DynamicImage, Vec<String>, Option<String>), String> {
-    let format = sniff(bytes)?;
+    let format = sniff(bytes).map_err(|refused| refused.advice)?;
     let outline = outline(format, bytes)?;
     check_size(&outline)?;
 

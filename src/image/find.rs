@@ -2,8 +2,10 @@
 
 use std::cmp::Ordering;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use super::sniff::sniff;
 use crate::error::{Error, Result};
 use crate::formats::{Holds, can_hold};
 
@@ -17,13 +19,46 @@ const LONGEST_CAPTION: usize = 4096;
 pub struct PictureFiles {
     /// The pictures: paths in the order given, a folder's files sorted by name, each file once.
     pub pictures: Vec<PathBuf>,
-    /// Names of files in the folders that were left out because their extension is not that of a picture.
-    pub skipped: Vec<String>,
+    /// Files in the folders that were left out.
+    pub skipped: Skipped,
+    /// Captions in the folders that belong to no picture there.
+    pub captions: Vec<String>,
+}
+
+/// Files that were left out, by their names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Skipped {
+    /// Pictures in formats that are not read, each with what to do about it.
+    pub pictures: Vec<(String, String)>,
+    /// All others.
+    pub others: Vec<String>,
+}
+
+impl Skipped {
+    /// What was left out, in one sentence for pictures and one for others.
+    pub fn sentences(&self) -> Vec<String> {
+        let mut sentences = Vec::new();
+        if let [(name, advice), rest @ ..] = self.pictures.as_slice() {
+            let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+            sentences.push(format!("{name}{more} in the folders cannot be read: {advice}"));
+        }
+        match self.others.as_slice() {
+            [] => {}
+            [one] => sentences.push(format!("{one} is not a picture and was skipped")),
+            [one, ..] => {
+                let count = self.others.len();
+                sentences
+                    .push(format!("{count} files in the folders are not pictures and were skipped, such as {one}"));
+            }
+        }
+        sentences
+    }
 }
 
 /// Looks for pictures: `paths` are files, or folders whose own files are taken (not those of folders inside).
 ///
-/// Hidden files and captions (`.txt`) in a folder are passed over silently.
+/// In a folder the content decides, as it does for a file given by itself, except that what has a picture's ending is
+/// taken for one. Hidden files, captions and what systems and editors leave (`Thumbs.db`, `cat.png~`) are passed over.
 ///
 /// # Errors
 /// [`Error::Read`] for what is not there or cannot be listed, [`Error::NoPictures`] if there are none, [`Error::Usage`]
@@ -32,11 +67,8 @@ pub fn find_pictures(paths: &[PathBuf]) -> Result<PictureFiles> {
     let mut found = PictureFiles::default();
     let mut seen = std::collections::HashSet::new();
     for path in paths {
-        let files = if fs::metadata(path).map_err(read(path))?.is_dir() {
-            list(path, &mut found.skipped)?
-        } else {
-            vec![path.clone()]
-        };
+        let files =
+            if fs::metadata(path).map_err(read(path))?.is_dir() { list(path, &mut found)? } else { vec![path.clone()] };
         for file in files {
             // The same file by two names would count twice in training.
             if seen.insert(fs::canonicalize(&file).unwrap_or_else(|_| file.clone())) {
@@ -49,12 +81,14 @@ pub fn find_pictures(paths: &[PathBuf]) -> Result<PictureFiles> {
         if place.is_empty() {
             place.push("an empty list of paths".to_owned());
         }
-        let skipped = match found.skipped.as_slice() {
-            [] => String::new(),
-            [one] => format!(" (only {one}, which is not a picture)"),
-            [one, rest @ ..] => format!(" (only {one} and {} more, which are not pictures)", rest.len()),
+        let others = match (found.skipped.pictures.as_slice(), found.skipped.others.as_slice()) {
+            ([(one, advice)], _) => format!(" ({one}: {advice})"),
+            ([(one, advice), rest @ ..], _) => format!(" ({one} and {} more: {advice})", rest.len()),
+            ([], []) => String::new(),
+            ([], [one]) => format!(" (only {one}, which is not a picture)"),
+            ([], [one, rest @ ..]) => format!(" (only {one} and {} more, which are not pictures)", rest.len()),
         };
-        return Err(Error::NoPictures { place: place.join(", ") + &skipped });
+        return Err(Error::NoPictures { place: place.join(", ") + &others });
     }
     if found.pictures.len() > MOST {
         return Err(Error::Usage(format!("{} pictures are too many: give at most {MOST}", found.pictures.len())));
@@ -62,29 +96,60 @@ pub fn find_pictures(paths: &[PathBuf]) -> Result<PictureFiles> {
     Ok(found)
 }
 
-/// The pictures in a folder, sorted; other files' names go to `skipped`.
-fn list(folder: &Path, skipped: &mut Vec<String>) -> Result<Vec<PathBuf>> {
-    let mut pictures = Vec::new();
-    let mut others = Vec::new();
+/// The pictures in a folder, sorted; other files' names go to `found`.
+fn list(folder: &Path, found: &mut PictureFiles) -> Result<Vec<PathBuf>> {
+    let mut names = Vec::new();
     for entry in fs::read_dir(folder).map_err(read(folder))? {
         let path = entry.map_err(read(folder))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         // Follows links, so a link to a file counts and one to a folder, a pipe or nothing does not.
-        if name.starts_with('.') || !fs::metadata(&path).is_ok_and(|about| about.is_file()) {
-            continue;
-        }
-        // A folder's pictures are known by their endings; a file that is named itself may have any.
-        if can_hold(&name, Holds::Picture) {
-            pictures.push(path);
-        } else if extension(&path) != "txt" {
-            others.push(name);
+        if !is_litter(&name) && fs::metadata(&path).is_ok_and(|about| about.is_file()) {
+            names.push((name, path));
         }
     }
-    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    pictures.sort_by(|a, b| by_name(&name(a), &name(b)));
-    others.sort_by(|a, b| by_name(a, b));
-    skipped.extend(others);
+    names.sort_by(|(a, _), (b, _)| by_name(a, b));
+    let (captions, files): (Vec<_>, Vec<_>) = names.into_iter().partition(|(_, path)| is_caption(path));
+    let mut pictures = Vec::new();
+    for (name, path) in files {
+        if can_hold(&name, Holds::Picture) {
+            pictures.push(path);
+            continue;
+        }
+        match sniff(&head(&path)) {
+            Ok(_) => pictures.push(path),
+            Err(refused) if refused.picture => found.skipped.pictures.push((name, refused.advice)),
+            Err(_) => found.skipped.others.push(name),
+        }
+    }
+    let belongs = |caption: &Path| pictures.iter().any(|picture| belongs(caption, picture));
+    let lost = captions.into_iter().filter(|(name, path)| !belongs(path) && !is_about(name));
+    found.captions.extend(lost.map(|(name, _)| name));
     Ok(pictures)
+}
+
+/// What is in a folder without anybody having put it there.
+fn is_litter(name: &str) -> bool {
+    let name = name.to_lowercase();
+    let endings = [".bak", ".tmp", ".part", ".crdownload", ".swp", "~"];
+    name.starts_with('.')
+        || ["desktop.ini", "thumbs.db"].contains(&name.as_str())
+        || endings.iter().any(|ending| name.ends_with(ending))
+}
+
+/// Whether a text is about the folder.
+fn is_about(name: &str) -> bool {
+    let name = name.to_lowercase();
+    ["readme", "license", "licence", "credits", "notes", "about", "prompt"].iter().any(|start| name.starts_with(start))
+}
+
+/// The first bytes of a file, enough to know what it is; none if they cannot be read.
+fn head(path: &Path) -> Vec<u8> {
+    let mut head = Vec::new();
+    let file = fs::File::open(path).and_then(|file| file.take(4096).read_to_end(&mut head));
+    if file.is_err() {
+        head.clear();
+    }
+    head
 }
 
 fn extension(path: &Path) -> String {
@@ -123,23 +188,78 @@ fn take_number<'a>(text: &mut &'a str) -> &'a str {
     digits.trim_start_matches('0')
 }
 
-/// The caption in the `.txt` file of the same name beside a picture, its lines joined; `None` without one or if it is
-/// empty.
+/// A picture's caption.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caption {
+    /// The file that it is in.
+    pub file: PathBuf,
+    /// Its lines, joined.
+    pub text: String,
+}
+
+/// Endings of captions.
+const CAPTIONS: [&str; 2] = ["txt", "caption"];
+
+fn is_caption(path: &Path) -> bool {
+    CAPTIONS.contains(&extension(path).as_str())
+}
+
+/// Whether this may be the caption of a picture: it has the picture's name, with or without its ending, in any case.
+fn belongs(caption: &Path, picture: &Path) -> bool {
+    let name = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().to_lowercase();
+    let stem = name(caption.file_stem());
+    is_caption(caption) && (stem == name(picture.file_stem()) || stem == name(picture.file_name()))
+}
+
+/// The caption of a picture, in a file of its name beside it: of `cat.png`, `cat.txt` or `cat.png.txt` (or `.caption`, as
+/// some trainers write it), in upper or lower case. `None` without one or if it is empty.
 ///
 /// # Errors
-/// [`Error::Read`] if it is there but cannot be read, [`Error::BadFile`] if it is not a caption.
-pub fn caption_for(picture: &Path) -> Result<Option<String>> {
-    let path = picture.with_extension("txt");
-    let about = match fs::metadata(&path) {
-        Ok(about) if about.is_file() && path != picture => about,
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(read(&path)(error)),
-        _ => return Ok(None),
+/// [`Error::Read`] if it is there but cannot be read, [`Error::BadFile`] if it is not a caption, [`Error::Usage`] if there
+/// are two with different texts.
+pub fn caption_for(picture: &Path) -> Result<Option<Caption>> {
+    let folder = match picture.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
     };
+    let mut files = Vec::new();
+    // A picture may be where nothing can be listed, such as a pipe.
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = folder.join(entry.map_err(read(folder))?.file_name());
+        if belongs(&path, picture) && path != picture && fs::metadata(&path).is_ok_and(|about| about.is_file()) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    let mut found: Option<Caption> = None;
+    for file in files {
+        let Some(text) = read_caption(&file)? else { continue };
+        match &found {
+            Some(other) if other.text != text => {
+                let (one, two) = (other.file.display(), file.display());
+                return Err(Error::Usage(format!(
+                    "{} has two captions, {one} and {two}: remove one",
+                    picture.display()
+                )));
+            }
+            Some(_) => {}
+            None => found = Some(Caption { file, text }),
+        }
+    }
+    Ok(found)
+}
+
+/// The text of a caption's file, `None` if it is empty.
+fn read_caption(path: &Path) -> Result<Option<String>> {
     let bad = |reason: &str| Error::BadFile { file: path.display().to_string(), reason: reason.to_owned() };
-    if about.len() > LONGEST_CAPTION as u64 {
+    if fs::metadata(path).map_err(read(path))?.len() > LONGEST_CAPTION as u64 {
         return Err(bad("this is too long for a caption (more than 4096 bytes); shorten, move or rename it"));
     }
-    let bytes = fs::read(&path).map_err(read(&path))?;
+    let bytes = fs::read(path).map_err(read(path))?;
+    // No text has zero bytes, but every second one of Latin letters in UTF-16 is.
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || bytes.contains(&0) {
+        return Err(bad("the caption is not UTF-8 text, but probably UTF-16; save it again as UTF-8"));
+    }
     let text = str::from_utf8(&bytes).map_err(|_| bad("the caption is not UTF-8 text; save it again as UTF-8"))?;
     let words: Vec<&str> = text.trim_start_matches('\u{feff}').split_whitespace().collect();
     Ok((!words.is_empty()).then(|| words.join(" ")))

@@ -64,7 +64,8 @@ impl Encoding {
     /// Encodes the next picture; gives what happened, which is nothing when all are encoded.
     pub async fn next(&mut self, model: &Model) -> Result<Vec<Event>> {
         let mut events = Vec::new();
-        let Some((set, next)) = self.waiting.pop_front() else { return Ok(events) };
+        let Some((set, mut next)) = self.waiting.pop_front() else { return Ok(events) };
+        events.extend(next.picture.take_warning());
         let encoder = match &mut self.encoder {
             Some(encoder) => encoder,
             missing => missing.insert(model.encoder(&mut |event| events.push(event)).await?),

@@ -9,10 +9,10 @@ use crate::place::{Place, events, refused, succeeded, text, tiny};
 fn bad_pictures_are_named_before_anything_else_happens() {
     let place = Place::new();
     fs::create_dir(place.path("empty")).unwrap();
-    let mut jpeg = Vec::new();
-    let pixels = image::RgbImage::from_fn(80, 60, |x, y| image::Rgb([x as u8 * 3, y as u8 * 4, 99]));
-    image::codecs::jpeg::JpegEncoder::new(&mut jpeg).encode_image(&pixels).unwrap();
-    let cut = place.file("cut.jpg", &jpeg[..jpeg.len() / 2]);
+    let cut = place.file("cut.jpg", b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0\xff\xc0\0\x11\x08\0");
+    let sent = place.file("sent.png", b"\x89PNG\n\x1a\n\0\0\0\rIHDR");
+    fs::create_dir(place.path("phone")).unwrap();
+    place.file("phone/IMG_0001.HEIC", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic");
     let lie = place.file("lie.png", b"I am not a picture.\n");
     // 144 megapixels in sixty bytes: the header is believed as far as it is refused.
     let mut bomb = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\x2e\xe0\0\0\x2e\xe0\x08\x02\0\0\0\0\0\0\0".to_vec();
@@ -24,6 +24,8 @@ fn bad_pictures_are_named_before_anything_else_happens() {
     refused(&train("nowhere"), 7, &["cannot read nowhere"]);
     refused(&train(&lie), 3, &["lie.png", "text file"]);
     refused(&train(&cut), 3, &["cut.jpg", "cut off"]);
+    refused(&train(&sent), 3, &["sent.png", "damaged", "a PNG that was sent as text"]);
+    refused(&train("phone"), 3, &["no pictures in phone", "IMG_0001.HEIC", "this is a HEIC photo; export it as JPEG"]);
     refused(&train(&bomb), 3, &["bomb.png", "12000x12000", "100 megapixels"]);
     let none = place.run(&["train", "--token", "<p>"]);
     assert_eq!(none.status.code(), Some(2));

@@ -90,7 +90,7 @@ fn peach() -> TrainInput {
     let pictures = files.pictures.iter().map(|file| {
         let bytes = std::fs::read(file).expect("readable");
         let picture = pseudoword::image::Picture::decode(&file.display().to_string(), &bytes).expect("a picture");
-        let caption = pseudoword::image::find::caption_for(file).expect("readable");
+        let caption = pseudoword::image::find::caption_for(file).expect("readable").map(|caption| caption.text);
         pseudoword::train::TrainPicture { picture, caption, weights: None }
     });
     TrainInput { pictures: pictures.collect(), ..TrainInput::default() }

@@ -7,6 +7,7 @@ use pseudoword::config::Framing;
 use pseudoword::image::{Picture, read_text, square};
 
 use crate::made::*;
+use crate::png_writer::Png;
 
 #[test]
 fn every_orientation_is_applied_in_every_format() {
@@ -93,6 +94,14 @@ fn other_kinds_of_pixels_become_rgb() {
     let flat = picture.on_white();
     assert_eq!((flat.get_pixel(0, 0).0, flat.get_pixel(4, 0).0), ([10, 20, 30], [255; 3]));
 
+    // The transparent colour is stated as it is stored: 1 of 0 to 3, which is drawn as 85.
+    let shades = RgbImage::from_fn(16, 16, |x, _| Rgb([0, [0, 85, 170, 255][x as usize / 4], 0]));
+    let png = Png { transparent: true, ..Png::new(0, 2) }.encode(&shades);
+    let picture = Picture::decode("t", &png).unwrap();
+    let alpha = picture.alpha.unwrap();
+    assert_eq!([0, 4, 8, 12].map(|x| alpha.get_pixel(x, 0).0[0]), [255, 0, 255, 255]);
+    assert_eq!([0, 4, 8, 12].map(|x| picture.pixels.get_pixel(x, 0).0[1]), [0, 85, 170, 255]);
+
     // 16x16 of cyan 100 %, yellow 20 %, black 10 %, written by Pillow 13.0.0, which reads it as (0, 230, 184)
     let cmyk = hex(CMYK);
     assert_eq!(Picture::decode("c", &cmyk).unwrap().pixels.get_pixel(3, 3).0, [0, 230, 184]);
@@ -148,7 +157,7 @@ fn damage_is_an_error_or_a_picture_but_never_a_panic() {
 #[test]
 fn what_is_not_a_picture_is_named() {
     let pdf_like = |start: &[u8]| [start, &[0; 40]].concat();
-    let cases: [(&[u8], &str); 16] = [
+    let cases: [(&[u8], &str); 20] = [
         (b"", "empty"),
         (&[0; 64], "zero bytes"),
         (&pdf_like(b"GIF89a"), "GIF"),
@@ -165,6 +174,10 @@ fn what_is_not_a_picture_is_named() {
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "git lfs pull"),
         ("ein Bild für dich".as_bytes(), "text file"),
         (&[0xfe, 0xed, 0xfa, 0xce, 0, 1, 2, 3], "fe ed fa ce"),
+        (b"\x89PNG\n\x1a\n\0\0\0\rIHDR", "damaged: it is a PNG that was sent as text"),
+        (b"\x89PNG\r\r\n\x1a\r\n\0\0\0\rIHDR", "damaged: it is a PNG that was sent as text"),
+        ("\u{fffd}PNG\r\n\u{1a}\n".as_bytes(), "damaged: it is a PNG that was saved as text"),
+        ("\u{fffd}\u{fffd}\u{fffd}\u{fffd}\0\u{10}JFIF".as_bytes(), "damaged: it is a picture that was saved as text"),
     ];
     for (bytes, word) in cases {
         let reason = refusal(bytes);
@@ -228,4 +241,14 @@ fn of_an_animation_the_first_frame_is_used() {
         assert!(picture.pixels == first);
         assert_eq!(picture.notes, ["animated: only the first frame is used"]);
     }
+    // Every note once, and in the order in which it was done.
+    let glass = RgbaImage::from_fn(16, 16, |x, _| Rgba([9, 9, 9, x as u8 * 16]));
+    let still = riff_chunk(
+        b"ANMF",
+        &[&[0, 0, 0, 0, 0, 0, 15, 0, 0, 15, 0, 0, 100, 0, 0, 2], &encode(glass, ImageFormat::WebP)[12..]].concat(),
+    );
+    let all =
+        webp(2 | 8 | 16, 16, &[riff_chunk(b"ANIM", &[0; 6]), still.clone(), still, riff_chunk(b"EXIF", &exif(6))]);
+    let (_, prepared) = square(&Picture::decode("all", &all).unwrap(), 16, Framing::Crop);
+    assert_eq!(prepared, "animated: only the first frame is used, rotated 90° (EXIF), transparency filled with white");
 }

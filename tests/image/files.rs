@@ -1,11 +1,14 @@
 //! Pictures and captions in folders, and the bundled examples.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use image::ImageFormat;
 use pseudoword::error::Error;
 use pseudoword::image::Picture;
 use pseudoword::image::find::{caption_for, find_pictures};
+
+use crate::made::{busy, encode};
 
 #[test]
 fn folders_are_searched_as_a_person_would() {
@@ -22,7 +25,10 @@ fn folders_are_searched_as_a_person_would() {
 
     let found = find_pictures(&[folder.path().to_owned()]).unwrap();
     assert_eq!(names(&found.pictures), ["a.webp", "B2.JPG", "b010.jpeg", "b10.png"]);
-    assert_eq!(found.skipped, ["IMG_1.heic", "notes.md"]);
+    assert_eq!(
+        (found.skipped.pictures.len(), found.skipped.others.as_slice()),
+        (0, &names_of(["IMG_1.heic", "notes.md"])[..])
+    );
     // A named file comes first, counts once, and may have any extension.
     let found = find_pictures(&[at("notes.md"), at("b10.png"), folder.path().to_owned(), at("a.webp")]).unwrap();
     assert_eq!(names(&found.pictures), ["notes.md", "b10.png", "a.webp", "B2.JPG", "b010.jpeg"]);
@@ -36,6 +42,82 @@ fn folders_are_searched_as_a_person_would() {
     assert!(matches!(find_pictures(&[]), Err(Error::NoPictures { .. })));
 }
 
+fn names_of<const N: usize>(names: [&str; N]) -> [String; N] {
+    names.map(str::to_owned)
+}
+
+fn text(picture: &Path) -> Option<String> {
+    caption_for(picture).unwrap().map(|caption| caption.text)
+}
+
+#[test]
+fn in_folders_too_the_content_decides() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
+    let png = encode(busy(16), ImageFormat::Png);
+    let heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic";
+    for name in ["IMG_0001.HEIC", "IMG_0002.HEIC"] {
+        write(name, heic);
+    }
+    let place = [folder.path().to_owned()];
+    let error = find_pictures(&place).unwrap_err().to_string();
+    assert!(error.contains("IMG_0001.HEIC and 1 more: this is a HEIC photo; export it as JPEG"), "{error}");
+
+    for name in ["zubi1", "a.JPE", "b.Mpo", "c.heic", "d.png~", "Thumbs.db", "desktop.ini"] {
+        write(name, &png);
+    }
+    write("list.csv", b"a,b");
+    write("empty", b"");
+    let found = find_pictures(&place).unwrap();
+    let names: Vec<_> = found.pictures.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+    assert_eq!(names, ["a.JPE", "b.Mpo", "c.heic", "zubi1"]);
+    let sentences = found.skipped.sentences();
+    assert!(sentences[0].starts_with("IMG_0001.HEIC and 1 more in the folders cannot be read: this is a HEIC photo;"));
+    assert_eq!(sentences[1], "2 files in the folders are not pictures and were skipped, such as empty");
+}
+
+#[test]
+fn captions_have_their_pictures_names_in_any_case() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for (caption, picture) in [
+        ("a.TXT", "a.png"),
+        ("b.png.txt", "b.png"),
+        ("C.txt", "c.JPG"),
+        ("d.jpeg.Txt", "D.jpeg"),
+        ("e.caption", "e.webp"),
+        ("f", "f.png"),
+    ] {
+        fs::write(at(picture), "x").unwrap();
+        fs::write(at(caption), format!("a {{}} by {caption}")).unwrap();
+        let expected = (caption != "f").then(|| format!("a {{}} by {caption}"));
+        assert_eq!(text(&at(picture)), expected, "{caption}");
+    }
+    fs::write(at("a.txt"), "a {} by a.TXT").unwrap();
+    assert_eq!(text(&at("a.png")).unwrap(), "a {} by a.TXT", "the same twice is no question");
+    fs::write(at("a.png.txt"), "another {}").unwrap();
+    let error = caption_for(&at("a.png")).unwrap_err().to_string();
+    assert!(error.contains("two captions") && error.contains("a.png.txt"), "{error}");
+    fs::write(at("g.txt"), "lost").unwrap();
+    fs::write(at("readme.txt"), "about").unwrap();
+    assert_eq!(find_pictures(&[folder.path().to_owned()]).unwrap().captions, ["g.txt"]);
+}
+
+#[test]
+fn captions_in_other_encodings_are_named_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = folder.path().join("a.png");
+    let utf16: Vec<u8> = "a <zubi>".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let big: Vec<u8> = "a <zubi>".encode_utf16().flat_map(u16::to_be_bytes).collect();
+    for bytes in [utf16.clone(), big, [vec![0xff, 0xfe], utf16].concat(), b"caf\xe9 {}".to_vec()] {
+        fs::write(folder.path().join("a.txt"), bytes).unwrap();
+        let error = caption_for(&picture).unwrap_err().to_string();
+        assert!(
+            error.contains("a.txt") && error.contains("not UTF-8 text") && error.contains("save it again as UTF-8")
+        );
+    }
+}
+
 #[test]
 fn captions_lie_beside_their_pictures() {
     let folder = tempfile::tempdir().unwrap();
@@ -43,7 +125,7 @@ fn captions_lie_beside_their_pictures() {
     let write = |bytes: &[u8]| fs::write(folder.path().join("cat.v2.txt"), bytes).unwrap();
     assert_eq!(caption_for(&picture).unwrap(), None);
     write("\u{feff} a {} in\r\nnoto  style \n".as_bytes());
-    assert_eq!(caption_for(&picture).unwrap().as_deref(), Some("a {} in noto style"));
+    assert_eq!(text(&picture).as_deref(), Some("a {} in noto style"));
     write(b" \n");
     assert_eq!(caption_for(&picture).unwrap(), None);
     for bytes in [&b"caf\xe9"[..], &[b'a'; 5000]] {
@@ -68,11 +150,11 @@ fn the_examples_are_what_their_readme_says() {
         ("noto-v1-style/unseen", 4),
     ] {
         let found = find_pictures(&[examples.join(folder)]).unwrap();
-        assert_eq!((found.pictures.len(), found.skipped.len()), (count, 0), "{folder}");
+        assert_eq!((found.pictures.len(), found.skipped.others.len()), (count, 0), "{folder}");
         for path in found.pictures {
             let picture = Picture::decode("example", &fs::read(&path).unwrap()).unwrap();
             assert_eq!((picture.pixels.dimensions(), picture.notes.len()), ((256, 256), 0), "{}", path.display());
-            assert_eq!(caption_for(&path).unwrap().unwrap().matches("{}").count(), 1, "{}", path.display());
+            assert_eq!(text(&path).unwrap().matches("{}").count(), 1, "{}", path.display());
         }
     }
 }

@@ -6,6 +6,8 @@ use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use pseudoword::error::Error;
 use pseudoword::image::Picture;
 
+use crate::jpeg::{Colours, Jpeg};
+
 pub const RED: Rgb<u8> = Rgb([255, 0, 0]);
 pub const FORMATS: [ImageFormat; 3] = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP];
 
@@ -24,9 +26,32 @@ pub fn busy(side: u32) -> RgbImage {
     RgbImage::from_fn(side, side, |x, y| Rgb([(x * 7 + y * 3) as u8, (x * y) as u8, (x ^ y) as u8]))
 }
 
+/// Something like a photo: soft colours, a thing with an edge, noise.
+pub fn scene(width: u32, height: u32) -> RgbImage {
+    let (middle, radius) = ((f64::from(width) / 2.0, f64::from(height) / 2.0), f64::from(width.min(height)) / 3.0);
+    RgbImage::from_fn(width, height, |x, y| {
+        let noise =
+            f64::from((x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503).wrapping_mul(x + 7)) >> 7 & 15) - 7.5;
+        let (x, y) = (f64::from(x), f64::from(y));
+        let wave = |a: f64, b: f64, c: f64| 128.0 + 90.0 * (x / a + c).sin() * (y / b + c).cos();
+        let inside = (x - middle.0).hypot(y - middle.1) < radius;
+        let colour = if inside {
+            [wave(23.0, 31.0, 0.0) / 2.0 + 100.0, 60.0, wave(9.0, 14.0, 2.0)]
+        } else {
+            [wave(40.0, 22.0, 1.0), wave(31.0, 55.0, 3.0), wave(60.0, 17.0, 5.0)]
+        };
+        Rgb(colour.map(|value| (value + noise).clamp(0.0, 255.0) as u8))
+    })
+}
+
 pub fn encode(picture: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
+    let picture = picture.into();
+    if format == ImageFormat::Jpeg {
+        let (colours, count) = if picture.color().has_color() { (Colours::Ycc, 3) } else { (Colours::Grey, 1) };
+        return Jpeg::new(colours, &vec![(1, 1); count]).encode(&picture.into_rgb8());
+    }
     let mut bytes = Cursor::new(Vec::new());
-    picture.into().write_to(&mut bytes, format).unwrap();
+    picture.write_to(&mut bytes, format).unwrap();
     bytes.into_inner()
 }
 

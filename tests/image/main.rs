@@ -2,10 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 
+mod corpus;
+mod damage;
 mod decode;
 #[cfg(feature = "native")]
 mod drawing;
 #[cfg(feature = "native")]
 mod files;
+mod jpeg;
 mod made;
+mod peer;
+mod png_writer;
 mod square;

@@ -11,7 +11,7 @@ use crate::cli::locate;
 use crate::config::Init;
 use crate::event::{Event, WarningCode};
 use crate::image::Picture;
-use crate::image::find::{caption_for, find_pictures};
+use crate::image::find::{Caption, caption_for, find_pictures};
 use crate::train::templates::{parse_caption, parse_template_file};
 use crate::train::{Replay, TrainInput, TrainPicture};
 use crate::{Error, Result};
@@ -54,10 +54,13 @@ fn read_pictures(places: &[PathBuf], args: &TrainArgs, events: &mut Vec<Event>) 
         return Ok(Vec::new());
     }
     let found = find_pictures(places)?;
-    if let [first, ..] = found.skipped.as_slice() {
-        let count = found.skipped.len();
-        let text = format!("{count} files in the folders are not pictures and were skipped, such as {first}");
-        events.push(Event::warning(WarningCode::SkippedFiles, text));
+    events.extend(found.skipped.sentences().into_iter().map(|text| Event::warning(WarningCode::SkippedFiles, text)));
+    if let ([first, rest @ ..], true) = (found.captions.as_slice(), args.captions != Captions::Off) {
+        let text = match rest.len() {
+            0 => format!("{first} belongs to no picture: a caption has its picture's name"),
+            more => format!("{first} and {more} more texts belong to no picture: a caption has its picture's name"),
+        };
+        events.push(Event::warning(WarningCode::UnusedCaptions, text));
     }
     let captions = captions(&found.pictures, args, events)?;
     let mut pictures = Vec::new();
@@ -69,11 +72,9 @@ fn read_pictures(places: &[PathBuf], args: &TrainArgs, events: &mut Vec<Event>) 
                 format!("{} and {} are the same picture, which then counts twice", other.display(), path.display());
             events.push(Event::warning(WarningCode::SamePicture, text));
         }
-        pictures.push(TrainPicture {
-            picture: Picture::decode(&path.display().to_string(), &bytes)?,
-            caption,
-            weights: None,
-        });
+        let mut picture = Picture::decode(&path.display().to_string(), &bytes)?;
+        events.extend(picture.take_warning());
+        pictures.push(TrainPicture { picture, caption, weights: None });
     }
     Ok(pictures)
 }
@@ -116,15 +117,14 @@ fn captions(paths: &[PathBuf], args: &TrainArgs, events: &mut Vec<Event>) -> Res
             format!("using the captions beside the pictures instead of {instead} (--captions off turns this off)");
         events.push(Event::warning(WarningCode::Captions, text));
     }
-    let slotted = |(path, caption): (&PathBuf, Option<String>)| {
-        let caption = caption.unwrap_or_default();
+    let slotted = |caption: Caption| {
         let bad = |reason: String| Error::BadFile {
-            file: path.with_extension("txt").display().to_string(),
+            file: caption.file.display().to_string(),
             reason: format!("{reason}; correct it, or give --captions off"),
         };
-        parse_caption(&caption, &args.config.token).map(Some).map_err(bad)
+        parse_caption(&caption.text, &args.config.token).map(Some).map_err(bad)
     };
-    paths.iter().zip(found).map(slotted).collect()
+    found.into_iter().flatten().map(slotted).collect()
 }
 
 /// What is likely to disappoint, although it works; `side` is what the model trains at.
