@@ -108,7 +108,8 @@ impl ModelConfig {
     pub fn picture_size(&self) -> [u32; 2] {
         // SD 1.5's U-Net says 64; a file that says nothing is assumed to be of its kind.
         let sides = self.unet.sample_size.map_or([64; 2], SampleSize::sides);
-        sides.map(|side| (side * self.vae.pixels_per_latent()) as u32)
+        let pixels = |side: usize| side.saturating_mul(self.vae.pixels_per_latent()).try_into().unwrap_or(u32::MAX);
+        sides.map(pixels)
     }
 
     /// The side in pixels of the squares that the model was trained on; of oblong pictures the shorter one.

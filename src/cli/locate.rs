@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::args::{Prediction, Shared};
+use super::nearby::{folder_of_part, instead_of, is_of_folder};
 use super::outlook::Outlook;
 use super::output::Output;
 use crate::base::bytes::size;
@@ -12,7 +13,6 @@ use crate::base::files::file_name;
 use crate::checkpoint::{self, Options};
 use crate::formats::{Holds, can_hold};
 use crate::model::OpenedModel;
-use crate::parts::Part;
 use crate::schedule::PredictionType;
 use crate::shelf::Shelf;
 use crate::source::address::{Address, HubAddress};
@@ -136,7 +136,12 @@ async fn locate_typed(
 ) -> Result<ModelPlace> {
     let bad = |reason: &str| Err(Error::BadFile { file: path.display().to_string(), reason: reason.to_owned() });
     match std::fs::metadata(path) {
-        Ok(about) if about.is_dir() => return Ok(ModelPlace::folder(Folder::new(path))),
+        Ok(about) if about.is_dir() => {
+            return match instead_of(path) {
+                Some(instead) => bad(&instead),
+                None => Ok(ModelPlace::folder(Folder::new(path))),
+            };
+        }
         Ok(_) => {
             if let Some(folder) = folder_of_part(path) {
                 return bad(&format!("this is a file of the model folder {}: give the folder", folder.display()));
@@ -191,24 +196,6 @@ async fn locate_typed(
             Ok(ModelPlace::Folder(source, Some(Box::new(opened))))
         }
     }
-}
-
-/// The model folder that a file is a part of, if it is one.
-fn folder_of_part<'a>(file: &'a Path) -> Option<&'a Path> {
-    let folder = file.parent()?;
-    let named = |folder: &'a Path| if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    if file_name(file) == Part::MODEL_INDEX {
-        return Some(named(folder));
-    }
-    let model = folder.parent().filter(|_| Part::of(&file.to_string_lossy()).is_some())?;
-    let marks = Part::ALL.map(Part::config).into_iter().chain([Part::MODEL_INDEX]);
-    // A folder for models may be called `unet` by chance.
-    (marks.filter(|mark| model.join(mark).is_file()).count() > 1).then(|| named(model))
-}
-
-/// Whether a path in a repository is one of a model folder's files.
-fn is_of_folder(path: &str) -> bool {
-    Part::of(path).is_some() || path.rsplit('/').next() == Some(Part::MODEL_INDEX)
 }
 
 /// The folder that a single file's configuration and tokenizer come from; of a repository only those are fetched.

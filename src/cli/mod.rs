@@ -16,6 +16,7 @@ mod kernels;
 mod load;
 mod locate;
 mod models;
+mod nearby;
 mod outlook;
 mod output;
 mod serve;

@@ -59,11 +59,9 @@ pub fn choose(listing: &Listing, folder: Option<&str>, precision: Precision) -> 
                 notes.push(format!("{} has the weights of {folder} only in {name}", listing.repo));
                 Some(files)
             })
-            .or_else(|| {
-                let (files, variant) = variant(listing, &prefix, part)?;
-                notes.push(format!("{} has the weights of {folder} only as {variant}", listing.repo));
-                Some(files)
-            }) {
+            // Loading reports those.
+            .or_else(|| variant(listing, &prefix, part))
+        {
             Some(files) => weights.extend(files),
             None => {
                 let pickle = listing.files.iter().any(|file| {
@@ -141,14 +139,12 @@ fn files(listing: &Listing, prefix: &str, paths: &WeightPaths) -> Option<Vec<Rem
     (shards.len() == count).then(|| std::iter::once(index.clone()).chain(shards).collect())
 }
 
-/// The weights of a part under names that are not the usual ones, and what they are called.
-fn variant(listing: &Listing, prefix: &str, part: Part) -> Option<(Vec<RemoteFile>, String)> {
+/// The weights of a part under names that are not the usual ones.
+fn variant(listing: &Listing, prefix: &str, part: Part) -> Option<Vec<RemoteFile>> {
     let start = format!("{prefix}{}/", part.folder());
     let names = listing.files.iter().filter_map(|file| file.path.strip_prefix(&start));
     let set = WeightSets::of(part, names).whole.into_iter().next()?;
-    let files =
-        set.files.iter().map(|name| listing.get(&format!("{start}{name}")).cloned()).collect::<Option<Vec<_>>>();
-    Some((files?, set.files.join(", ")))
+    set.files.iter().map(|name| listing.get(&format!("{start}{name}")).cloned()).collect()
 }
 
 #[cfg(test)]
@@ -216,7 +212,6 @@ mod tests {
             choose(&listing(&[&needed()[..], &[WEIGHTS[0], other, WEIGHTS[2]]].concat()), None, Precision::Full);
         let files = files.unwrap();
         assert!(files.weights.iter().any(|file| file.path == other), "{:?}", files.weights);
-        assert!(files.notes[0].contains("only as diffusion_pytorch_model.non_ema.safetensors"), "{:?}", files.notes);
         assert!(!chosen(&[&WEIGHTS[..], &[other]].concat(), Precision::Full).unwrap().contains(&other.to_owned()));
     }
 

@@ -143,9 +143,6 @@ impl Guard {
     /// Decides what becomes of a run that has diverged, whose longest vector is now `times` the usual length. For a
     /// rewind the guard itself goes back here; the rest of the job has to follow.
     pub fn remedy(&mut self, times: f64) -> Remedy {
-        if self.nothing_was_made() {
-            return Remedy::End(None, NOT_THE_RATE.to_owned());
-        }
         let halvings = self.counts.halvings;
         let rewinds = self.on_divergence == OnDivergence::Rewind;
         if rewinds && halvings < HALVINGS && self.good.is_some() {

@@ -89,6 +89,9 @@ pub struct TrainPicture {
     pub weights: Option<GrayImage>,
 }
 
+/// What of a step is not finite if the step itself was too long.
+const AFTER_THE_STEP: &str = "the vector after the step";
+
 /// What the job does next.
 enum JobPhase {
     Encode(Box<Encoding>),
@@ -415,7 +418,7 @@ impl TrainJob {
         }
         let lr = learning_rate::at(&self.config, made) * self.guard.rate();
         if !self.learner.optimiser.step(&gradient, lr) {
-            return self.skip("the vector after the step");
+            return self.skip(AFTER_THE_STEP);
         }
         let long = match self.guard.made(self.learner.relative_length()) {
             LengthVerdict::Usual => None,
@@ -436,17 +439,24 @@ impl TrainJob {
 
     /// Leaves a step out, `what` of which is not finite.
     fn skip(&mut self, what: &str) -> Result<()> {
-        let reason = match self.guard.skip(what) {
-            SkipVerdict::Tolerated(reason) => reason,
-            SkipVerdict::Diverged(reason) => return self.diverged(reason),
-        };
+        let verdict = self.guard.skip(what);
         let counts = &self.guard.counts;
-        if counts.step == self.config.steps && self.guard.nothing_was_made() {
-            return self.diverged(format!("{reason} in any step"));
+        let never = self.guard.nothing_was_made();
+        let reason = match verdict {
+            SkipVerdict::Tolerated(reason) if never && counts.step == self.config.steps => {
+                format!("{reason} in any step")
+            }
+            SkipVerdict::Tolerated(reason) => {
+                self.pending.push_back(Event::Skipped { step: counts.step, reason, skipped: counts.skipped });
+                self.enter_next_phase();
+                return Ok(());
+            }
+            SkipVerdict::Diverged(reason) => reason,
+        };
+        if never && what != AFTER_THE_STEP {
+            return Err(Error::Numeric { step: counts.step, reason: format!("{reason}; {NOT_THE_RATE}") });
         }
-        self.pending.push_back(Event::Skipped { step: counts.step, reason, skipped: counts.skipped });
-        self.enter_next_phase();
-        Ok(())
+        self.diverged(reason)
     }
 
     /// Goes back and reports it, or gives up with the last good vector.

@@ -80,7 +80,9 @@ async fn choose(source: &dyn Source, part: Part) -> Result<Option<WeightFiles>> 
     let note = (!set.is_usual()).then(|| {
         let others: Vec<String> = sets.map(|set| set.variant).collect();
         let others = if others.is_empty() { String::new() } else { format!(" (there is {}, too)", others.join(", ")) };
-        format!("{}: the weights of the {part} are used as {:?} has them{others}", source.name(), paths.join(", "))
+        let used = if paths.len() == 1 { "is used" } else { "are used" };
+        let (name, paths) = (source.name(), paths.join(", "));
+        format!("{name}: the {part} has no weights under the usual name, so {paths} {used}{others}")
     });
     Ok(Some(WeightFiles { paths, note }))
 }

@@ -209,6 +209,14 @@ fn a_file_of_a_folder_is_not_the_model() {
         refused(&generate(&place, &file, &[]), 3, &[&file, "a file of the model folder model: give the folder"]);
         refused(&generate(&place, "mini", &["--base", &file]), 2, &["--base is for"]);
     }
+    // Near it, there are other things that may be given by mistake.
+    refused(&generate(&place, "model/unet", &[]), 3, &["a part of the model folder model: give that one"]);
+    let around = place.path("").display().to_string();
+    refused(&generate(&place, &around, &[]), 3, &["there are models in it", "/model"]);
+    fs::create_dir_all(place.path("models--owner--name/snapshots")).unwrap();
+    refused(&generate(&place, "models--owner--name", &[]), 3, &["give its name, owner/name"]);
+    place.file("files/one.safetensors", b"");
+    refused(&generate(&place, "files", &[]), 3, &["give the file, files/one.safetensors"]);
     place.file("notes.json", b"{\"a\": 1, \"b\": [1, 2, 3, 4, 5, 6, 7, 8, 9]}");
     refused(&generate(&place, "notes.json", &[]), 3, &["this is JSON text"]);
 }
