@@ -1,30 +1,21 @@
 //! Model folders as other programs and other times have written them.
 
 use std::fs;
-use std::path::Path;
+use std::process::Output;
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 
-use crate::place::{Place, events, refused, succeeded, text, tiny};
+use crate::place::{Place, copy_model, events, refused, succeeded, text};
 
 const UNET: &str = "unet/diffusion_pytorch_model.safetensors";
 const VAE: &str = "vae/diffusion_pytorch_model.safetensors";
 const TEXT: &str = "text_encoder/model.safetensors";
-const SMALL: [&str; 8] = ["--width", "16", "--height", "16", "--steps", "2", "--overwrite", "--json"];
 
 /// A copy of the tiny model's folder.
 fn copy(place: &Place, name: &str) -> String {
-    let to = place.path(name);
-    for part in ["scheduler", "text_encoder", "tokenizer", "unet", "vae"] {
-        fs::create_dir_all(to.join(part)).unwrap();
-        for entry in fs::read_dir(Path::new(&tiny()).join(part)).unwrap() {
-            let entry = entry.unwrap();
-            fs::copy(entry.path(), to.join(part).join(entry.file_name())).unwrap();
-        }
-    }
-    fs::copy(Path::new(&tiny()).join("model_index.json"), to.join("model_index.json")).unwrap();
+    copy_model(&place.path(name));
     name.to_owned()
 }
 
@@ -65,12 +56,12 @@ fn spoil(weights: &mut [Weight], name: &str, places: &[usize], value: f32) {
     }
 }
 
-fn generate(place: &Place, model: &str, more: &[&str]) -> std::process::Output {
-    place.run(&[&["generate", "a cat", "--model", model], &SMALL[..], more].concat())
+fn generate(place: &Place, model: &str, more: &[&str]) -> Output {
+    place.run(&[&["generate", "a cat", "--model", model, "--steps", "2", "--overwrite"], more].concat())
 }
 
-/// The texts of warnings with a code, of a job that succeeded.
-fn warned(output: &std::process::Output, code: &str) -> Vec<String> {
+/// The texts of warnings with a code, of a job that succeeded with `--json`.
+fn warned(output: &Output, code: &str) -> Vec<String> {
     succeeded(output);
     let events = events(&output.stdout).into_iter().filter(|event| event["code"] == code);
     events.map(|event| event["text"].as_str().unwrap().to_owned()).collect()
@@ -157,7 +148,7 @@ fn weights_are_found_under_the_names_of_variants() {
         let model = copy(&place, variant);
         let other = UNET.replace(".safetensors", &format!(".{variant}.safetensors"));
         fs::rename(place.path(&format!("{variant}/{UNET}")), place.path(&format!("{variant}/{other}"))).unwrap();
-        let warnings = warned(&generate(&place, &model, &[]), "weights");
+        let warnings = warned(&generate(&place, &model, &["--json"]), "weights");
         assert!(warnings.len() == 1 && warnings[0].contains(&other), "{warnings:?}");
     }
     let model = copy(&place, "pickle");
@@ -176,11 +167,11 @@ fn weights_that_are_not_needed_are_passed_over_and_strange_ones_are_named() {
         weights.extend([zeros("mid_block.attentions.0.proj_in.lora_A.weight"), zeros("somebody.else")]);
     });
     change(&place, &format!("more/{VAE}"), |weights| weights.push(zeros("loss.logvar")));
-    let warnings = warned(&generate(&place, &model, &[]), "weights");
+    let warnings = warned(&generate(&place, &model, &["--json"]), "weights");
     assert!(warnings.len() == 2 && warnings[0].contains("2 weights are not part of the model"), "{warnings:?}");
     assert!(warnings[1].contains("loss.logvar"), "{warnings:?}");
     // Once, although both halves of the autoencoder read the file.
-    let output = place.run_train(&["--model", &model, "--resolution", "16", "--preview-every", "2", "--json"]);
+    let output = place.run_train(&["--model", &model, "--resolution", "16", "--preview-every", "3", "--json"]);
     assert_eq!(warned(&output, "weights").len(), 2);
 
     // A part that is of another model than the configuration is not run.
@@ -197,7 +188,7 @@ fn weights_that_are_not_needed_are_passed_over_and_strange_ones_are_named() {
     change(&place, &format!("wrapped/{UNET}"), |weights| {
         weights.iter_mut().for_each(|(name, ..)| *name = format!("module.{name}"));
     });
-    assert_eq!(warned(&generate(&place, &model, &[]), "weights"), [""; 0]);
+    assert_eq!(warned(&generate(&place, &model, &["--json"]), "weights"), [""; 0]);
 }
 
 #[test]
@@ -252,7 +243,7 @@ fn what_a_schedule_asks_a_sampler_for_is_done_or_said() {
     succeeded(&generate(&place, &model, &[&sampler[..], &["plain.png"]].concat()));
     succeeded(&generate(&place, &model, &[&sampler[..], &["karras.png", "--karras"]].concat()));
     edit(&place, scheduler, &json!({"_class_name": "DPMSolverMultistepScheduler", "use_karras_sigmas": true}));
-    let output = generate(&place, &model, &[&sampler[..], &["asked.png"]].concat());
+    let output = generate(&place, &model, &[&sampler[..], &["asked.png", "--json"]].concat());
     assert_eq!(warned(&output, "scheduler"), [""; 0]);
     let [plain, karras, asked] =
         ["plain.png", "karras.png", "asked.png"].map(|name| fs::read(place.path(name)).unwrap());
@@ -266,7 +257,7 @@ fn what_a_schedule_asks_a_sampler_for_is_done_or_said() {
         scheduler,
         &json!({"use_karras_sigmas": false, "solver_order": 3, "algorithm_type": "sde-dpmsolver++"}),
     );
-    let warnings = warned(&generate(&place, &model, &sampler[..2]), "scheduler");
+    let warnings = warned(&generate(&place, &model, &[&sampler[..2], &["--json"]].concat()), "scheduler");
     assert!(warnings.len() == 2 && warnings.iter().any(|text| text.contains("solver_order 3")), "{warnings:?}");
-    assert_eq!(warned(&generate(&place, &model, &["--sampler", "ddim"]), "scheduler"), [""; 0]);
+    assert_eq!(warned(&generate(&place, &model, &["--sampler", "ddim", "--json"]), "scheduler"), [""; 0]);
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::LazyLock;
 
 use pseudoword::embedding::Embedding;
 use serde_json::Value;
@@ -14,7 +15,28 @@ pub fn peach() -> String {
 
 /// A model with random weights, a few thousand of them.
 pub fn tiny() -> String {
-    format!("{}/tests/fixtures/tiny-sd1", env!("CARGO_MANIFEST_DIR"))
+    static NEWER: LazyLock<PathBuf> = LazyLock::new(|| {
+        let to = Path::new(env!("CARGO_TARGET_TMPDIR")).join("newer/tiny-sd1");
+        copy_model(&to);
+        to
+    });
+    NEWER.display().to_string()
+}
+
+/// Copies the tiny model, whose configuration is of a version of diffusers whose sides mean nothing (it would make
+/// pictures of 128 pixels), and makes it one of a newer version, so that its pictures have 16.
+pub fn copy_model(to: &Path) {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-sd1");
+    for folder in ["", "scheduler", "text_encoder", "tokenizer", "unet", "vae"] {
+        fs::create_dir_all(to.join(folder)).unwrap();
+        for entry in fs::read_dir(from.join(folder)).unwrap().map(Result::unwrap) {
+            if entry.path().is_file() {
+                fs::copy(entry.path(), to.join(folder).join(entry.file_name())).unwrap();
+            }
+        }
+    }
+    let config = fs::read_to_string(to.join("unet/config.json")).unwrap();
+    fs::write(to.join("unet/config.json"), config.replace("\"0.6.0\"", "\"0.10.0\"")).unwrap();
 }
 
 /// A place of its own for each test.
@@ -55,13 +77,10 @@ impl Place {
         let (model, pictures) = (tiny(), peach());
         let quick = ["train", &pictures, "--token", "<p>", "--init", "apple", "--model", &model, "--out", "run"];
         let quicker = ["--steps", "3", "--batch-size", "1", "--eval-size", "2", "--preview-every", "0"];
-        // The tiny model's configuration is of a version whose sides mean nothing: it would be 128 pixels.
-        let small = ["--resolution", "16"];
-        let small = if more.contains(&"--model") { &[][..] } else { &small };
         // What is given again replaces what was given before.
         let given = |name: &str| more.contains(&name);
         let mut arguments = Vec::new();
-        for pair in [&quick[2..], &quicker, small].concat().chunks(2) {
+        for pair in [&quick[2..], &quicker].concat().chunks(2) {
             if !given(pair[0]) {
                 arguments.extend(pair.iter().map(|argument| (*argument).to_owned()));
             }

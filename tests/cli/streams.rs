@@ -16,19 +16,7 @@ fn results_go_to_one_stream_and_everything_else_to_the_other() {
     assert!(!said.contains('\u{1b}'), "escape codes off a terminal: {said:?}");
     let output = place.run_train(&["--quiet", "--overwrite"]);
     assert_eq!((text(&output.stdout), text(&output.stderr)), ("run/learned_embeds.safetensors\n", ""));
-    let output = place.run(&[
-        "generate",
-        "a cat",
-        "--quiet",
-        "--model",
-        &tiny(),
-        "--steps",
-        "2",
-        "--width",
-        "16",
-        "--height",
-        "16",
-    ]);
+    let output = place.run(&["generate", "a cat", "--quiet", "--model", &tiny(), "--steps", "2"]);
     assert_eq!((text(&output.stdout), text(&output.stderr)), ("out.png\n", ""));
 }
 

@@ -55,7 +55,7 @@ fn a_run_leaves_the_word_that_the_library_learns_bit_for_bit() {
 }
 
 fn quiet_config() -> TrainConfig {
-    TrainConfig { eval_size: 2, preview_every: 0, resolution: Some(16), ..TrainConfig::default() }
+    TrainConfig { eval_size: 2, preview_every: 0, ..TrainConfig::default() }
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn captions_are_used_if_all_pictures_have_one() {
     let train = |more: &[&str]| {
         let model = tiny();
         let start = ["train", "pictures", "--token", "<p>", "--model", &model, "--steps", "1", "--batch-size", "2"];
-        let end = ["--resolution", "16", "--preview-every", "0", "--record", "choices", "--out", "run", "--overwrite"];
+        let end = ["--preview-every", "0", "--record", "choices", "--out", "run", "--overwrite"];
         place.run(&[&start[..], &end[..], more].concat())
     };
     let output = train(&[]);
@@ -126,20 +126,7 @@ fn what_was_recorded_is_replayed_bit_for_bit() {
     // Another seed, which nothing may depend on any more, and no pictures.
     let model = tiny();
     let again = ["train", "--token", "<p>", "--init", "apple", "--model", &model, "--replay", "choices.safetensors"];
-    let settings = [
-        "--steps",
-        "3",
-        "--batch-size",
-        "2",
-        "--resolution",
-        "16",
-        "--preview-every",
-        "0",
-        "--seed",
-        "9",
-        "--out",
-        "again",
-    ];
+    let settings = ["--steps", "3", "--batch-size", "2", "--preview-every", "0", "--seed", "9", "--out", "again"];
     succeeded(&place.run(&[&again[..], &settings[..]].concat()));
     let [first, second] = ["run", "again"].map(|run| read_word(&place.path(run).join("learned_embeds.safetensors")));
     assert_eq!(bits(first.rows()), bits(second.rows()));
