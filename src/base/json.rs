@@ -9,7 +9,15 @@ use serde_json::{Map, Value};
 /// # Errors
 /// What is wrong, and with which field.
 pub fn read_fields<T: DeserializeOwned>(text: &str) -> Result<(T, Map<String, Value>), String> {
-    let mut fields: Map<String, Value> = serde_json::from_str(&standard(text)).map_err(|error| error.to_string())?;
+    let fields = serde_json::from_str(&standard(text)).map_err(|error| error.to_string())?;
+    from_fields(fields)
+}
+
+/// As [`read_fields`], of what is an object already.
+///
+/// # Errors
+/// What is wrong, and with which field.
+pub fn from_fields<T: DeserializeOwned>(mut fields: Map<String, Value>) -> Result<(T, Map<String, Value>), String> {
     fields.values_mut().for_each(make_whole);
     let read = |fields: Map<String, Value>| serde_json::from_value::<T>(Value::Object(fields));
     let alone = |name: &String, value: &Value| read(Map::from_iter([(name.clone(), value.clone())]));

@@ -9,7 +9,7 @@ pub const STATUSES: &[(u8, &str)] = &[
     (1, "internal error"),
     (USAGE, "usage: an invalid option, token or combination of options"),
     (3, "bad input: a picture, model, embedding or configuration file"),
-    (4, "numbers became NaN or infinite: in training, of which the last good vector was saved, or in a picture"),
+    (4, "numbers became NaN or infinite; a run has saved its last good vector"),
     (5, "no usable GPU, or the GPU failed"),
     (6, "network: a download failed or was not what it should be; what arrived is kept"),
     (7, "a file could not be read or written, or another run is using the folder"),

@@ -5,7 +5,9 @@
 
 use burn::tensor::Tensor;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
+use crate::base::json::{from_fields, standard};
 use crate::base::math::{median, norm};
 use crate::ops::{self, Linear, Norm, Var, attention, gelu, layer_norm, linear, linear_add, quick_gelu};
 use crate::weights::{HostTable, Weights};
@@ -55,10 +57,13 @@ impl ClipTextConfig {
     /// [`Error::BadConfig`] if a field is not what it should be, or asks for something that this encoder does not do.
     pub fn from_json(text: &str, file: &str) -> Result<Self> {
         let bad = |reason: String| Error::BadConfig { file: file.to_owned(), reason };
-        let parsed: serde_json::Value = serde_json::from_str(text).map_err(|error| bad(error.to_string()))?;
+        let mut fields: Map<String, Value> =
+            serde_json::from_str(&standard(text)).map_err(|error| bad(error.to_string()))?;
         // Of a CLIP with both of its halves this one is described inside.
-        let own = parsed.get("text_config").unwrap_or(&parsed);
-        let config = Self::deserialize(own).map_err(|error| bad(error.to_string()))?;
+        if let Some(Value::Object(own)) = fields.remove("text_config") {
+            fields = own;
+        }
+        let (config, _) = from_fields::<Self>(fields).map_err(bad)?;
         if !matches!(config.hidden_act.as_str(), "quick_gelu" | "gelu") {
             return Err(bad(format!("hidden_act {:?} is not known: expected quick_gelu or gelu", config.hidden_act)));
         }
@@ -197,6 +202,8 @@ mod tests {
         let config = read(given).unwrap();
         assert_eq!((config.vocab_size, config.hidden_size, config.layer_norm_eps), (49408, 24, 0.001));
         assert_eq!(read(&format!(r#"{{"model_type": "clip", "text_config": {given}}}"#)).unwrap(), config);
+        assert_eq!(read(&given.replace("24", "24.0")).unwrap(), config);
+        assert!(read(r#"{"hidden_size": "24"}"#).unwrap_err().to_string().contains("hidden_size is \"24\""));
         for bad in ["[", r#"{"hidden_act": "relu"}"#, r#"{"hidden_size": "24"}"#, r#"{"hidden_size": 30}"#] {
             assert!(matches!(read(bad), Err(Error::BadConfig { .. })), "{bad}");
         }

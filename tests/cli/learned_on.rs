@@ -9,7 +9,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::place::{Place, bits, events, read_word, succeeded, text, tiny};
+use crate::place::{Place, bits, events, fixtures, read_word, succeeded, text, tiny};
 
 /// A copy of the tiny model, with the weights of its U-Net changed.
 fn copied(place: &Place, name: &str, change: impl Fn(&mut [u8])) -> PathBuf {
@@ -37,7 +37,7 @@ fn copied(place: &Place, name: &str, change: impl Fn(&mut [u8])) -> PathBuf {
 
 /// The tiny model as one file in the original layout (see `tests/engine/checkpoints.rs`), perhaps in half precision.
 fn single(half: bool) -> Vec<u8> {
-    let list = fs::read_to_string(format!("{}/../checkpoint-tiny-sd1.json", tiny())).unwrap();
+    let list = fs::read_to_string(fixtures().join("checkpoint-tiny-sd1.json")).unwrap();
     let list: Value = serde_json::from_str(&list).unwrap();
     let read = |path: &str| fs::read(format!("{}/{path}", tiny())).unwrap();
     let files = [

@@ -8,7 +8,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 
-use crate::place::{Place, events, peach, refused, succeeded, text, tiny};
+use crate::place::{Place, events, fixtures, peach, refused, succeeded, text, tiny};
 
 /// Width of the words of the tiny model.
 const WIDTH: usize = 24;
@@ -24,7 +24,7 @@ fn word(place: &Place, file: &str, token: &str) {
 
 /// A copy of one of the tiny models.
 fn model(place: &Place, of: &str, name: &str) {
-    let from = Path::new(&tiny()).with_file_name(of);
+    let from = fixtures().join(of);
     for folder in fs::read_dir(&from).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
         for file in fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
             let place_of = file.strip_prefix(&from).unwrap().display().to_string();

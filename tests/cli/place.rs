@@ -13,6 +13,11 @@ pub fn peach() -> String {
     format!("{}/examples/peach", env!("CARGO_MANIFEST_DIR"))
 }
 
+/// The folder of what other programs computed, and of the models that they computed it with.
+pub fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
 /// A model with random weights, a few thousand of them.
 pub fn tiny() -> String {
     static NEWER: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -26,7 +31,7 @@ pub fn tiny() -> String {
 /// Copies the tiny model, whose configuration is of a version of diffusers whose sides mean nothing (it would make
 /// pictures of 128 pixels), and makes it one of a newer version, so that its pictures have 16.
 pub fn copy_model(to: &Path) {
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-sd1");
+    let from = fixtures().join("tiny-sd1");
     for folder in ["", "scheduler", "text_encoder", "tokenizer", "unet", "vae"] {
         fs::create_dir_all(to.join(folder)).unwrap();
         for entry in fs::read_dir(from.join(folder)).unwrap().map(Result::unwrap) {
