@@ -192,8 +192,7 @@ fn a_name_is_one_name_in_every_spelling() {
     succeeded(&run(&place, &["embeddings", "add", "crepe.safetensors"]));
     assert!(pixels(&place, "a <cre\u{302}pe> on a plate", &["--model", &base]) == crepe);
     word(&place, "apart.safetensors", "<cre\u{302}pe>");
-    let again = run(&place, &["embeddings", "add", "apart.safetensors=<cre\u{302}pe>"]);
-    succeeded(&again);
+    refused(&run(&place, &["embeddings", "add", "apart.safetensors"]), 2, &["another embedding", "-2>'"]);
     succeeded(&run(&place, &["embeddings", "show", "<cre\u{302}pe>"]));
     succeeded(&run(&place, &["embeddings", "remove", "<CR\u{ca}PE>"]));
 }
