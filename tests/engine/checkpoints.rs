@@ -175,7 +175,7 @@ pub(crate) fn assembled(model: &str) -> Vec<u8> {
     [(text.len() as u64).to_le_bytes().to_vec(), text.into_bytes(), data].concat()
 }
 
-fn single(model: &str, options: &Options) -> pseudoword::Result<Checkpoint> {
+pub(crate) fn single(model: &str, options: &Options) -> pseudoword::Result<Checkpoint> {
     let mut memory = Memory::new("somewhere");
     memory.insert("tiny.safetensors", assembled(model));
     pollster::block_on(Checkpoint::open(Rc::new(memory), "tiny.safetensors", options))

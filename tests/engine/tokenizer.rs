@@ -1,12 +1,16 @@
 //! The tokenizer against transformers, and the rules for learned words.
 
+use std::rc::Rc;
+
 use pseudoword::Error;
+use pseudoword::checkpoint::Options;
 use pseudoword::parts::Part;
 use pseudoword::source::{Folder, Memory};
 use pseudoword::text::ClipTokenizer;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::checkpoints::single;
 use crate::fixtures::{model_path, path};
 
 fn tokenizer() -> ClipTokenizer {
@@ -246,6 +250,23 @@ fn the_file_that_counts_says_what_begins_ends_and_pads() {
     let short = json!({"model_max_length": 20, "padding_side": "left", "pad_token": "!"});
     let short = loaded(&[forms.pair(), vec![("tokenizer_config.json", short)]].concat(), 3035).unwrap();
     assert_eq!(short.prompt("a").ids, [&[0; 17][..], &[3033, 320, 3034]].concat());
+}
+
+#[test]
+fn a_base_may_have_its_tokenizer_in_any_form() {
+    let forms = Forms::read();
+    let mut base = Memory::new("base");
+    for config in ["text_encoder/config.json", "unet/config.json", "vae/config.json", "scheduler/scheduler_config.json"]
+    {
+        base.insert(config, std::fs::read(model_path("tiny-sd1").join(config)).unwrap());
+    }
+    let (name, whole) = forms.whole(&[], false);
+    base.insert(format!("tokenizer/{name}"), whole.to_string().into_bytes());
+    base.insert("tokenizer/tokenizer_config.json", br#"{"pad_token": "!"}"#.to_vec());
+    let options = Options { base: Some(Rc::new(base)), prediction: None };
+    let file = single("tiny-sd1", &options).unwrap();
+    let tokenizer = pollster::block_on(ClipTokenizer::load(&file, Part::Tokenizer, 3035, 77)).unwrap();
+    assert_eq!(tokenizer.prompt("a").ids[..4], [3033, 320, 3034, 0]);
 }
 
 /// The words that a tokenizer has inside.
