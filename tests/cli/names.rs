@@ -161,6 +161,8 @@ fn words_inside_a_model_are_used_as_if_they_were_given() {
     let (kept, warnings) = picture(&place, prompt, &["--model", "old"]);
     assert!(kept == given);
     assert!(warning(&warnings, "kept-embedding").contains("-e '<zubi>=<my-zubi>'"), "{warnings:?}");
+    let (_, warnings) = picture(&place, "a <zubi> and <my-zubi>", &["--model", "old", "-e", "<zubi>=<my-zubi>"]);
+    assert!(warnings.is_empty(), "as it was advised: {warnings:?}");
     // It may be what another starts from.
     succeeded(&place.run_train(&["--model", "old", "--init", "<zubi>", "--vectors", "2", "--steps", "1"]));
 }

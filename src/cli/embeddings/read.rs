@@ -130,9 +130,13 @@ pub(in crate::cli) fn kept_in(
                 continue;
             }
             if let Err(error) = model.check_word(&name) {
+                passed_over.push(name.clone());
+                // It may be here under another name.
+                if given.iter().any(|other| other.source == name) {
+                    continue;
+                }
                 let text = format!("the kept embedding {name} is not used: {}", renamed(error, "-e", &name));
                 out.event(&Event::warning(WarningCode::KeptEmbedding, text))?;
-                passed_over.push(name);
                 continue;
             }
             found.push(choose(&locate::stored_file(kept), &name, Some(&name), out)?);
