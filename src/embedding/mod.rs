@@ -2,7 +2,7 @@
 //!
 //! Bytes in memory come in, from anybody and from anywhere; an [`Embedding`] or a [`Refusal`] comes out. Nothing here
 //! runs anything that a file says, opens a file, or depends on the rest of the crate. The layouts are those of
-//! diffusers, A1111, kohya, OneTrainer and CompVis; `layout` knows what each of them
+//! diffusers, A1111, kohya, OneTrainer, Replicate and CompVis; `layout` knows what each of them
 //! writes, and `tests/formats/INDEX.md` lists what is refused, and how.
 //!
 //! | module | what it does |

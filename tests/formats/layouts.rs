@@ -14,6 +14,7 @@ fn safetensors(tensors: &[(&str, &str, &[usize])]) -> Vec<u8> {
         let size = match *dtype {
             "I64" => 8,
             "F32" => 4,
+            "F8_E4M3" => 1,
             _ => 2,
         };
         data.resize(begin + count * size, 0);
@@ -114,6 +115,7 @@ fn what_stands_beside_an_embedding_is_noted() {
     refuses(&safetensors(&[("linear.weight", "F32", &[100, 128]), ("linear.bias", "F32", &[100])]), "holds 2 tensors");
     refuses(&safetensors(&[word, ("table", "F32", &[4, 4, 4])]), "holds 2 tensors");
     refuses(&safetensors(&[("a", "I64", &[2]), ("b", "I64", &[3])]), "holds 2 tensors");
+    refuses(&safetensors(&[word, ("<u>", "F8_E4M3", &[2, 128])]), "holds 2 tensors");
     let lora = ("lora_unet_x.lora_up.weight", "F32", &[4, 4][..]);
     refuses(&safetensors(&[("emb_params", "F32", &[2, 128]), lora]), "this is a LoRA");
     refuses(&safetensors(&[("clip_l", "F32", &[1, 768]), ("bundle_emb.x.clip_l", "F32", &[1, 768])]), "bundled in");
