@@ -144,7 +144,8 @@ fn a_model_is_known_again_in_every_form() {
     ] {
         for ((name, model), expected) in models.iter().zip(expected) {
             let model: Vec<&str> = model.iter().map(String::as_str).collect();
-            let said = place.run(&[&["inspect", word], &model[..]].concat());
+            let mut inspect = place.command(&[&["inspect", word], &model[..]].concat());
+            let said = inspect.env("XDG_CACHE_HOME", place.path("cache")).output().unwrap();
             let said = text(&said.stdout);
             assert!(said.contains(&format!("learned on    {expected}")), "{word} on {name}: {said}");
         }

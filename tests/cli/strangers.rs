@@ -45,7 +45,8 @@ fn what_a_file_says_is_shown_and_not_obeyed() {
         assert_eq!(about["token"], evil.token, "programs get it as it is");
         harmless(&output.stdout);
         harmless(&place.run(&["generate", "a cat", "-e", file]).stderr);
-        harmless(&place.run(&["embeddings", "add", file]).stderr);
+        let mut add = place.command(&["embeddings", "add", file]);
+        harmless(&add.env("PSEUDOWORD_HOME", place.path("home")).output().unwrap().stderr);
     }
 }
 
@@ -163,7 +164,7 @@ fn embeddings_of_other_kinds_of_models_are_named() {
     succeeded(&output);
     assert!(text(&output.stdout).contains("2 for clip_l, 768 wide"), "{}", text(&output.stdout));
     refused(&place.run(&["generate", "a toy", "-e", "pair.pti"]), 3, &["this embedding is for SDXL"]);
-    let output = place.run(&["generate", "a more", "-e", "more.safetensors", "--steps", "1", "--json"]);
+    let output = place.run(&["generate", "a <m>", "-e", "more.safetensors=<m>", "--steps", "1", "--json"]);
     succeeded(&output);
     let warned = events(&output.stdout).into_iter().find(|event| event["code"] == "embedding-file").unwrap();
     assert!(warned["text"].as_str().unwrap().contains("\"scale\" is not used"), "{warned}");
