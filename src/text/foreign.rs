@@ -187,12 +187,15 @@ fn groups(text: &str) -> Vec<(Range<usize>, &'static str)> {
     found
 }
 
-/// Whether a group ends with a number behind a colon, as weights do; times of day and proportions (`16:9`) do not count.
+/// Whether a group ends with a number behind a colon, as weights do: a fraction, or 0 to 2. Times of day, proportions
+/// (`16:9`) and pages do not count.
 fn is_weighted(inside: &str) -> bool {
     inside.rsplit_once(':').is_some_and(|(before, number)| {
-        let number = number.trim();
-        let plain = !number.is_empty() && number.chars().all(|c| c.is_ascii_digit() || ".-+".contains(c));
-        plain && number.parse::<f64>().is_ok() && before.chars().next_back().is_some_and(|c| !c.is_ascii_digit())
+        let weight = match number.trim() {
+            fraction if fraction.contains('.') => fraction.parse::<f64>().is_ok(),
+            _ => ["0", "1", "2", "-1"].contains(&number),
+        };
+        weight && before.chars().next_back().is_some_and(|c| !c.is_ascii_digit())
     })
 }
 
@@ -261,7 +264,8 @@ fn weights_and_calls(text: &str) -> Vec<(Range<usize>, &'static str)> {
     for word in words(text) {
         let shown = &text[word.clone()];
         let weight = shown.split_once("::").map(|(before, weight)| (before, weight.trim_end_matches([',', '.', ';'])));
-        if weight.is_some_and(|(before, weight)| !before.is_empty() && weight.parse::<f64>().is_ok()) {
+        if weight.is_some_and(|(before, weight)| before.contains(char::is_alphabetic) && weight.parse::<f64>().is_ok())
+        {
             found.push((word.clone(), "a weight"));
         }
         if shown.strip_prefix("--").is_some_and(|name| OPTIONS.contains(&name)) {
@@ -359,7 +363,7 @@ mod tests {
             "<|endoftext|> <|startoftext|>",
             "mail <mailto:a@b.c>, see <https://example.org/x>",
             "a (small) house [in the sun] {and} (a tree (on a hill))",
-            "16:9, (ratio 16:9), at 10:30 (or 11:30), (John 3:16), title: subtitle",
+            "16:9, (ratio 16:9), at 10:30 (or 11:30), (John 3:16), title: subtitle, (see page:3), ratio 3::2",
             "A CAT AND A DOG, BREAK THE ICE",
             "C++ and g++, notepad++, a plus+, rock-, 2 + 2",
             "embedding: what it is; the embedding of a gem",
