@@ -203,3 +203,43 @@ fn the_crate_is_whole_and_small() {
     let size = packed.finish().unwrap().len();
     assert!(size < BESIDE_WEIGHTS, "{size} bytes beside the weights");
 }
+
+/// A Rust without the target for browsers, whose programs write down in `log` that they were called.
+#[cfg(unix)]
+fn rust_without_wasm(place: &Place, rustup: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    let here = place.path("").display().to_string();
+    let logged = |name: &str, then: &str| format!("#!/bin/sh\necho {name} $* >> {here}/log\n{then}\n");
+    let rustc = format!("#!/bin/sh\ncase $* in *libdir*) echo {here}/lib;; *) echo rustc 9.0.0;; esac\n");
+    for (name, script) in [("rustc", rustc), ("rustup", logged("rustup", rustup)), ("cargo", logged("cargo", "exit 1"))]
+    {
+        let program = place.file(&format!("bin/{name}"), script.as_bytes());
+        fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn the_target_for_browsers_is_added_before_anything_is_compiled() {
+    let build = |place: &Place| {
+        let path = format!("{}:/usr/bin:/bin", place.path("bin").display());
+        let script = root().join("tools/web/dist");
+        let output =
+            Command::new(script).env("PATH", path).env("CARGO_TARGET_DIR", place.path("target")).output().unwrap();
+        assert!(!output.status.success());
+        (text(&output.stderr).to_owned(), fs::read_to_string(place.path("log")).unwrap())
+    };
+    let place = Place::new();
+    let lib = place.path("lib").display().to_string();
+    rust_without_wasm(&place, &format!("mkdir {lib}; touch {lib}/libstd-1.rlib"));
+    let (_, log) = build(&place);
+    let mut calls = log.lines();
+    assert_eq!(calls.next(), Some("rustup target add wasm32-unknown-unknown"));
+    assert!(calls.next().unwrap().starts_with("cargo build"), "{log}");
+
+    let place = Place::new();
+    rust_without_wasm(&place, "exit 1");
+    let (said, log) = build(&place);
+    assert!(said.contains("could not be added: once, it needs the network"), "{said}");
+    assert!(!log.contains("cargo"), "{log}");
+}
