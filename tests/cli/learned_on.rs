@@ -1,7 +1,7 @@
 //! Warnings about embeddings that were learned on another model: where it is another, and only there.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use half::f16;
 use pseudoword::embedding::{Embedding, Layout, write};
@@ -9,24 +9,12 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::place::{Place, bits, events, fixtures, read_word, succeeded, text, tiny};
+use crate::place::{Place, bits, copy_model, events, fixtures, read_word, succeeded, text, tiny};
 
 /// A copy of the tiny model, with the weights of its U-Net changed.
 fn copied(place: &Place, name: &str, change: impl Fn(&mut [u8])) -> PathBuf {
-    fn copy(from: &Path, to: &Path) {
-        fs::create_dir_all(to).unwrap();
-        for entry in fs::read_dir(from).unwrap() {
-            let entry = entry.unwrap();
-            let place = to.join(entry.file_name());
-            if entry.path().is_dir() {
-                copy(&entry.path(), &place);
-            } else {
-                fs::copy(entry.path(), place).unwrap();
-            }
-        }
-    }
     let to = place.path(name);
-    copy(Path::new(&tiny()), &to);
+    copy_model(&to);
     let weights = to.join("unet/diffusion_pytorch_model.safetensors");
     let mut bytes = fs::read(&weights).unwrap();
     let data = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
