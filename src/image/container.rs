@@ -72,6 +72,14 @@ fn png(bytes: &[u8]) -> Result<Outline<'_>, &'static str> {
             b"eXIf" => found.exif = Some(body.strip_prefix(EXIF).unwrap_or(body)),
             b"acTL" => found.animated = true,
             b"IEND" => return Ok(found),
+            b"CgBI" => {
+                return Err("a rare variant that is not read (CgBI, as in iPhone apps); save it as an ordinary PNG");
+            }
+            b"PLTE" | b"IDAT" => {}
+            // A capital letter means that nobody understands the picture who does not know the chunk.
+            [b'A'..=b'Z', ..] => {
+                return Err("a rare variant that is not read (it has unknown critical chunks); save it as PNG");
+            }
             _ => {}
         }
         at = end + 4;

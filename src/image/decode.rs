@@ -196,6 +196,12 @@ fn explain(error: ImageError) -> String {
         ImageError::Unsupported(error) => {
             format!("a rare variant that is not read ({error}); save it as an ordinary PNG")
         }
-        error => format!("the file is damaged ({error}); copy, download or export it again"),
+        error => {
+            // Without the decoder's own words for the places in its source.
+            let text = error.to_string();
+            let text = text.split_once(": ").map_or(text.as_str(), |(_, what)| what);
+            let what = text.split(" while decoding").next().unwrap_or(text);
+            format!("the file is damaged ({}); copy, download or export it again", what.trim_end_matches('.'))
+        }
     }
 }

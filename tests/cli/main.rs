@@ -7,11 +7,15 @@ mod checkpoints;
 mod faults;
 mod generating;
 mod help;
+#[allow(dead_code, reason = "more than a few files need")]
+#[path = "../image/jpeg/mod.rs"]
+mod jpeg;
 mod kernels;
 mod learned_on;
 mod leftovers;
 mod models;
 mod names;
+mod pictures;
 mod place;
 mod prompts;
 mod refusals;

@@ -191,6 +191,23 @@ fn what_is_not_a_picture_is_named() {
 }
 
 #[test]
+fn pngs_that_only_some_programs_read_are_not_called_damaged() {
+    let good = encode(busy(16), ImageFormat::Png);
+    for kind in [b"CgBI", b"ABCD"] {
+        let reason = refusal(&[&good[..8], &png_chunk(kind, &[0; 4]), &good[8..]].concat());
+        assert!(reason.contains("a rare variant that is not read"), "{reason}");
+    }
+    // What a picture can do without may be damaged.
+    let mut text = png_chunk(b"tEXt", b"Comment\0x");
+    *text.last_mut().unwrap() ^= 1;
+    assert!(Picture::decode("t", &[&good[..33], &text, &good[33..]].concat()).is_ok());
+    let mut data = good.clone();
+    let middle = good.len() / 2;
+    data[middle] ^= 1;
+    assert!(refusal(&data).starts_with("the file is damaged ("), "{}", refusal(&data));
+}
+
+#[test]
 fn sizes_are_checked_before_anything_is_decoded() {
     let header = |width: u32, height: u32| {
         let ihdr = [&width.to_be_bytes()[..], &height.to_be_bytes(), &[8, 2, 0, 0, 0]].concat();
