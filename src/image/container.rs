@@ -91,9 +91,14 @@ fn jpeg(bytes: &[u8]) -> Result<Outline<'_>, &'static str> {
     let mut found = Outline::default();
     let mut scanned = false;
     for segment in Segments::new(bytes) {
-        // What has its end is not cut off: a length that leads beyond it is damaged.
-        let cut = |broken| broken == Broken::Cut && !bytes.ends_with(b"\xff\xd9");
-        let segment = segment.map_err(|broken| if cut(broken) { CUT } else { BROKEN })?;
+        let segment = match segment {
+            Ok(segment) => segment,
+            // What has its end is not cut off: a length that leads beyond it is damaged.
+            Err(Broken::Cut) if !bytes.ends_with(b"\xff\xd9") => return Err(CUT),
+            // How much of the picture that costs is found by reading its data.
+            Err(_) if scanned => break,
+            Err(_) => return Err(BROKEN),
+        };
         match segment.marker {
             0xc0..=0xcf if !matches!(segment.marker, 0xc4 | 0xc8 | 0xcc) && found.width == 0 => {
                 found.height = be16(segment.body, 1).ok_or(BROKEN)? as u32;

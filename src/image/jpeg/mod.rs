@@ -180,7 +180,7 @@ fn walk(bytes: &[u8]) -> Result<Walk, Refusal> {
     let (mut units, mut doubt): (Vec<(usize, usize)>, _) = (Vec::new(), None);
     for segment in Segments::new(bytes) {
         let segment = segment.map_err(|broken| match broken {
-            Broken::Cut => Damaged("it has no end"),
+            Broken::Cut => Damaged("a length in it leads beyond its end"),
             Broken::Marker => Damaged("a marker in its data makes no sense"),
         })?;
         match segment.marker {
