@@ -1,7 +1,6 @@
 //! Names of learned words, wherever they come from: one rule for finding them, and refusals that say what to type.
 
 use std::fs;
-use std::path::Path;
 
 use pseudoword::embedding::Embedding;
 use safetensors::tensor::TensorView;
