@@ -54,10 +54,10 @@ need_packages() {
 # A program of cargo's, `cargo NAME`, beside the build cache unless there is one already; false if it cannot be had. It runs
 # for seconds: what counts is how long it takes to compile.
 need_cargo_program() {
-  local name=$1 version=$2 minutes=$3
+  local name=$1 version=$2
   PATH=$CARGO_TARGET_DIR/tools/bin:$PATH
   has "cargo-$name" && return
-  note "building cargo-$name $version, about $minutes minutes on two cores"
+  note "building cargo-$name $version, which takes a few minutes"
   CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
     cargo install --quiet --locked --root "$CARGO_TARGET_DIR/tools" --target-dir "$CARGO_TARGET_DIR/tools/build" \
     "cargo-$name" --version "=$version" || { note "cargo-$name could not be built: once, it needs the network"; return 1; }
