@@ -82,6 +82,10 @@ mod tests {
         assert_eq!(cat.ids[..8], [49406, 320, 1125, 539, 320, 2368, 49407, 49407]);
         assert_eq!(sd1.encode("Hello World!"), [3306, 1002, 256]);
         assert_eq!(sd1.prompt("").ids[1..], [49407; 76]);
+        for taken in ["Cat", "\u{e9}", "E\u{301}"] {
+            assert!(sd1.check_word(taken).is_err(), "{taken}");
+        }
+        sd1.check_word("<cat>").unwrap();
         let sd2 = tokenizer(Family::Sd2);
         assert_eq!(sd2.prompt("a photo of a cat").ids[5..9], [2368, 49407, 0, 0]);
     }

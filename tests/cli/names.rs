@@ -240,7 +240,7 @@ fn a_refusal_of_a_name_says_what_to_type() {
     let place = Place::new();
     let model = tiny();
     word(&place, "words/photo.safetensors", "photo");
-    word(&place, "it's.safetensors", "<fine>");
+    place.file("it's.safetensors", &Embedding::new("<fine>", WIDTH, rows(2)).to_safetensors());
     let generate = |given: &str| {
         let more = ["--model", &model, "--steps", "1", "--width", "32", "--height", "32", "--overwrite", "-e", given];
         run(&place, &[&["generate", "a photo"][..], &more].concat())

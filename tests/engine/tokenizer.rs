@@ -348,8 +348,7 @@ fn names_of_the_vocabulary_are_refused_in_any_spelling_with_one_that_is_free() {
     };
     assert_eq!(suggested(&mut tokenizer, "CAT"), "<my-cat>");
     assert_eq!(suggested(&mut tokenizer, "*"), "<my-word>");
-    assert_eq!(suggested(&mut tokenizer, "\u{e9}"), "<my-\u{e9}>", "spelled as bytes in the vocabulary");
-    assert_eq!(suggested(&mut tokenizer, "e\u{301}"), "<my-\u{e9}>");
+    assert_eq!(suggested(&mut tokenizer, "\u{2026}"), "<my-word>", "spelled as bytes in the vocabulary");
     tokenizer.add_word("<my-cat>", 1).unwrap();
     assert_eq!(suggested(&mut tokenizer, " cat "), "<my-cat-2>");
     // Words that the vocabulary has may stand together.
