@@ -75,17 +75,18 @@ async function restore() {
   kept.clear();
   $("words").replaceChildren();
   const told = [];
-  let others = 0;
+  const others = [];
   for (const file of await call("storage.list", "words")) {
     const path = `words/${file}`;
     try {
       told.push(...notes(await add(await call("storage.get", path), file, { path })));
     } catch (error) {
-      console.info(error.message);
-      others += 1;
+      others.push(error.message);
     }
   }
-  if (others > 0) told.push(`${others} stored ${others === 1 ? "embedding does" : "embeddings do"} not fit this model: load one that fits.`);
+  // Of another kind of model, or of a name that this one has.
+  if (others.length === 1) told.push(`A stored embedding cannot be used with this model: ${others[0]}.`);
+  if (others.length > 1) told.push(`${others.length} stored embeddings cannot be used with this model; the first: ${others[0]}.`);
   if (told.length > 0) say("words-problem", told.join(" "));
 }
 
