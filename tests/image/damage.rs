@@ -131,6 +131,28 @@ fn the_level_of_all_that_follows_is_looked_at() {
 }
 
 #[test]
+fn a_hole_in_the_data_is_not_taken_for_a_picture() {
+    // Now and then the number of blocks comes out right.
+    let file = photo().encode(&scene(640, 480));
+    let whole = Picture::decode("whole", &file).unwrap();
+    let (first, last) = (data(&file), file.len() - 2);
+    for at in (first..last - 64).step_by((last - first) / 97) {
+        for byte in [0, 0x55] {
+            let mut bad = file.clone();
+            bad[at..at + 64].fill(byte);
+            let Ok(picture) = Picture::decode("bad", &bad) else { continue };
+            let lost = lost(&picture.pixels, &whole.pixels);
+            assert!(lost <= 0.02 || picture.doubt.is_some(), "{byte:x} at {at}: {lost}");
+        }
+    }
+    // A flat picture is the same byte again and again, and a good file.
+    for shade in [0, 77, 255] {
+        let flat = RgbImage::from_pixel(320, 240, image::Rgb([shade, shade, 99]));
+        assert_eq!(Picture::decode("flat", &photo().encode(&flat)).unwrap().doubt, None);
+    }
+}
+
+#[test]
 fn what_programs_write_beside_the_standard_is_read() {
     let scene = scene(96, 64);
     let good = Picture::decode("good", &photo().encode(&scene)).unwrap();

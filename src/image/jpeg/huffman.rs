@@ -68,6 +68,12 @@ impl<'a> Bits<'a> {
         }
     }
 
+    /// Whether the next bytes are all the same, as in a hole in a file.
+    pub(super) fn is_filled(&self) -> bool {
+        let next = self.at.saturating_sub(self.count as usize / 8);
+        self.data.get(next..next + 10).is_some_and(|bytes| bytes.iter().all(|byte| *byte == bytes[0]))
+    }
+
     /// How many whole bytes nothing was taken from, which should be none. Zeros and ones do not count: cameras pad with
     /// them.
     pub(super) fn spare(&self) -> usize {

@@ -137,6 +137,7 @@ enum Doubt {
     Spare(usize),
     Quanta,
     Coarse,
+    Filled { from: f64 },
     Seam { what: &'static str, from: f64 },
 }
 
@@ -153,6 +154,11 @@ impl Doubt {
                 "a table of its quantisation looks like no other, so all of its pixels may be wrong".to_owned()
             }
             Self::Coarse => "its finest scans are missing, so all of it lacks detail".to_owned(),
+            Self::Filled { from } => format!(
+                "its data has the same byte again and again at {} of its height, as if it had a hole there, so the picture \
+                 from there on may be wrong",
+                percent(from)
+            ),
             Self::Seam { what, from } => format!(
                 "its {what} jumps in the middle of a row, so the {} of the picture from there on may be wrong",
                 percent(1.0 - from)
@@ -237,7 +243,8 @@ fn judge(found: &Found, tables: &Tables) -> Result<Option<Doubt>, Refusal> {
     if tables.restart == 0 && spare > 64 && spare as f64 > MOST_LOST * all as f64 {
         return Err(Damaged("its data holds more than the whole picture"));
     }
-    Ok((spare > 0).then_some(Doubt::Spare(spare)))
+    let filled = found.filled.filter(|from| 1.0 - from > MOST_LOST).map(|from| Doubt::Filled { from });
+    Ok(filled.or((spare > 0).then_some(Doubt::Spare(spare))))
 }
 
 /// What the scans together have left out.

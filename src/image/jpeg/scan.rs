@@ -35,6 +35,8 @@ pub(super) struct Found {
     pub from: f64,
     /// Bytes that were not needed, and of how many.
     pub spare: (usize, usize),
+    /// Where the same byte stands again and again in blocks that are not flat.
+    pub filled: Option<f64>,
 }
 
 impl Scan {
@@ -101,7 +103,10 @@ impl Scan {
                 continue;
             }
             let end = (next + each).min(total);
-            match self.interval(piece, next..end, wide, frame, tables) {
+            let mut filled = None;
+            let result = self.interval(piece, next..end, wide, (frame, tables), &mut filled);
+            found.filled = found.filled.or(filled.map(share));
+            match result {
                 Ok(spare) => found.spare.0 += spare,
                 Err(at) => lost(&mut found, at, end),
             }
@@ -124,8 +129,8 @@ impl Scan {
         data: &[u8],
         units: std::ops::Range<usize>,
         wide: usize,
-        frame: &mut Frame,
-        tables: &Tables,
+        (frame, tables): (&mut Frame, &Tables),
+        filled: &mut Option<usize>,
     ) -> Result<usize, usize> {
         let mut bits = Bits::new(data);
         let mut state = State::default();
@@ -141,11 +146,16 @@ impl Scan {
                     let at = (row * down + block / across) * component.stride + column * across + block % across;
                     let level = &mut component.levels[at];
                     let (dc, ac) = (tables.dc[dc].as_ref(), tables.ac[ac].as_ref());
+                    let hole = bits.is_filled();
                     let result = if frame.progressive {
                         let nonzero = &mut component.nonzero[at];
                         self.refine(&mut bits, (dc, ac), &mut state, part, (level, nonzero))
                     } else {
-                        sequential(&mut bits, (dc, ac), &mut state.previous[part], level)
+                        sequential(&mut bits, (dc, ac), &mut state.previous[part], level).map(|flat| {
+                            if hole && !flat {
+                                filled.get_or_insert(unit);
+                            }
+                        })
                     };
                     result.and_then(|()| plausible(*level, quantum)).map_err(|_| unit)?;
                 }
@@ -255,13 +265,13 @@ fn difference(bits: &mut Bits, table: Option<&Table>) -> Result<i32, Fault> {
     Ok(if size > 0 && value < 1 << (size - 1) { value - (1 << size) + 1 } else { value })
 }
 
-/// Reads one block of a sequential scan (T.81, F.2.2).
+/// Reads one block of a sequential scan (T.81, F.2.2). Returns whether it is flat.
 fn sequential(
     bits: &mut Bits,
     (dc, ac): (Option<&Table>, Option<&Table>),
     previous: &mut i32,
     level: &mut i32,
-) -> Result<(), Fault> {
+) -> Result<bool, Fault> {
     *previous += difference(bits, dc)?;
     *level = *previous;
     let table = ac.ok_or(Fault::Code)?;
@@ -280,7 +290,7 @@ fn sequential(
         bits.take(size)?;
         at += 1;
     }
-    Ok(())
+    Ok(at == 1)
 }
 
 /// Whether a picture of eight bits can have such a level: 8 times its mean, which is in -128..128, rounded by its quantum.
