@@ -154,7 +154,8 @@ impl Shelf {
     /// [`Error::Usage`] if there is none of that name, listing those that exist.
     pub fn remove(&self, token: &str) -> Result<PathBuf> {
         let _lock = self.lock()?;
-        match self.get(token)? {
+        // In this case only: of two names that differ in it, the other stays.
+        match self.get_same(token)? {
             Some(word) => self.put_away(&word.path),
             None => Err(self.unknown(token)),
         }

@@ -77,7 +77,7 @@ impl Pretrained {
                 let model = whole.get("model").and_then(Value::as_object);
                 let of = |key: &str| model.and_then(|model| model.get(key)).cloned();
                 let (Some(Value::Object(vocabulary)), Some(merges)) = (of("vocab"), of("merges")) else {
-                    let reason = "its `model` has no `vocab` with ids, or no `merges`: this is not CLIP's tokenizer";
+                    let reason = "it has no vocabulary with ids, or no list of merges: this is not CLIP's tokenizer";
                     return Err(Error::BadFile { file: path.clone(), reason: reason.to_owned() });
                 };
                 (vocabulary, merges, path.clone())

@@ -197,7 +197,7 @@ mod tests {
         let width = opened.config.text().hidden_size;
         let refused = |vectors: u32, width: usize, count: usize| {
             let init = Init::Embedding(Embedding::new("<cat>", width, vec![0.5; width * count]));
-            let config = TrainConfig { vectors, ..TrainConfig::default() };
+            let config = TrainConfig { vectors, token: "<new>".to_owned(), ..TrainConfig::default() };
             check(&config, &init, &opened.config, opened.tokenizers.first()).err().map(|error| error.to_string())
         };
         assert_eq!((refused(2, width, 1), refused(2, width, 2)), (None, None));

@@ -96,7 +96,11 @@ pub fn parse_caption(caption: &str, token: &str) -> std::result::Result<String, 
     slotted.push_str(&caption[from..]);
     let nowhere = !slotted.contains(SLOT) && !slotted.contains(NAME);
     parse_template(&slotted).map_err(|reason| {
-        if nowhere { format!("{:?} does not have {token} as a word of its own", caption.trim()) } else { reason }
+        if nowhere {
+            format!("{:?} does not have {token} as a word of its own, nor {SLOT} for it", caption.trim())
+        } else {
+            reason
+        }
     })
 }
 
@@ -146,7 +150,7 @@ mod tests {
         assert_eq!(parsed("one moon  Rabbit", "Moon Rabbit").unwrap(), "one {}");
         assert_eq!(parsed("a [name] here", "<zubi>").unwrap(), "a {} here");
         let refused = parsed(" a grommelish toy ", "grommel").unwrap_err();
-        assert_eq!(refused, "\"a grommelish toy\" does not have grommel as a word of its own");
+        assert_eq!(refused, "\"a grommelish toy\" does not have grommel as a word of its own, nor {} for it");
         assert_eq!(fill("a {} and a {}", "<zubi>"), "a <zubi> and a <zubi>");
     }
 

@@ -195,7 +195,9 @@ fn a_name_is_one_name_in_every_spelling() {
     word(&place, "apart.safetensors", "<cre\u{302}pe>");
     refused(&run(&place, &["embeddings", "add", "apart.safetensors"]), 2, &["another embedding", "-2>'"]);
     succeeded(&run(&place, &["embeddings", "show", "<cre\u{302}pe>"]));
-    succeeded(&run(&place, &["embeddings", "remove", "<CR\u{ca}PE>"]));
+    succeeded(&run(&place, &["embeddings", "show", "<CR\u{ca}PE>"]));
+    refused(&run(&place, &["embeddings", "remove", "<CR\u{ca}PE>"]), 2, &["there are: <cr\u{ea}pe>"]);
+    succeeded(&run(&place, &["embeddings", "remove", "<cre\u{302}pe>"]));
 }
 
 #[test]

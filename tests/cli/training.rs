@@ -111,7 +111,7 @@ fn captions_are_used_if_all_pictures_have_one() {
     let captions = header.metadata().as_ref().unwrap()["captions"].clone();
     assert!(captions.contains("one <p> here") || captions.contains("another <p> there"), "{captions}");
     place.file("pictures/b.txt", b"no place for it");
-    refused(&train(&[]), 3, &["b.txt", "no {}", "--captions off"]);
+    refused(&train(&[]), 3, &["b.txt", "nor {}", "--captions off"]);
 }
 
 #[test]

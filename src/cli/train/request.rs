@@ -24,6 +24,7 @@ use crate::model::{Loading, ModelConfig, OpenedModel};
 use crate::plan::{self, MemoryPlan, WeightBytes};
 use crate::session::Session;
 use crate::text::ClipTokenizer;
+use crate::text::check_token;
 use crate::train::{RunState, TrainInput, TrainJob};
 use crate::{Error, Result};
 
@@ -63,7 +64,7 @@ impl<'a> Request<'a> {
         let config = &args.config;
         crate::train::check_numbers(config)?;
         let otherwise = |error: Error| error.called_otherwise(|name| format!("--token {}", quoted(name)));
-        crate::train::file_can_hold(&config.token).map_err(otherwise)?;
+        check_token(&config.token).and_then(|()| crate::train::file_can_hold(&config.token)).map_err(otherwise)?;
         let folder = args.out.clone().unwrap_or_else(|| default_folder(&config.token));
         files::check_writable(&folder)?;
         if let Some(record) = &args.record {
