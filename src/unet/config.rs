@@ -44,7 +44,7 @@ const SIDES_ARE_MEANT_SINCE: [u32; 2] = [0, 9];
 
 /// The sides of the latents that a model was trained on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a whole number, or height and width")]
 pub enum SampleSize {
     /// Both the same.
     Square(usize),
@@ -64,7 +64,7 @@ impl SampleSize {
 
 /// One number for all levels, or one for each.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a whole number, or a list of one for each level")]
 pub enum PerLevel {
     /// The same everywhere.
     All(usize),
@@ -289,8 +289,11 @@ mod tests {
             (r#"{"mid_block_only_cross_attention": true}"#, "mid_block_only_cross_attention"),
             (r#"{"time_embedding_dim": 512}"#, "time_embedding_dim 512"),
             (r#"{"sample_size": [0, 64]}"#, "sample_size must"),
-            (r#"{"sample_size": [64, 64, 64]}"#, "sample_size is [64,64,64]"),
-            (r#"{"layers_per_block": "two"}"#, "layers_per_block is"),
+            (
+                r#"{"sample_size": [64, 64, 64]}"#,
+                "sample_size is [64,64,64]: expected a whole number, or height and width",
+            ),
+            (r#"{"layers_per_block": "two"}"#, "layers_per_block is \"two\": expected a whole number, or a list"),
             (r#"{"_class_name": "UNetMotionModel"}"#, "the class \"UNetMotionModel\""),
             (r#"{"class_embed_type": "timestep"}"#, "class_embed_type"),
             (r#"{"num_class_embeds": 1000}"#, "num_class_embeds"),
