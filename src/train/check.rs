@@ -14,7 +14,7 @@ use crate::{Error, Result};
 /// The largest side of pictures in pixels.
 const LARGEST: u32 = 2048;
 /// More vectors, samples or passes than this, or more steps, are a slip of the finger.
-const MOST: u32 = 10_000;
+const MOST: u32 = 100_000;
 const MOST_STEPS: u32 = 100_000_000;
 
 /// Bytes that a training step may hold before blocks are recomputed, where the user leaves that open.
@@ -54,6 +54,12 @@ pub fn check_numbers(config: &TrainConfig) -> Result<()> {
     ];
     if let Some((setting, value, least, most)) = counts.iter().find(|(_, value, a, b)| !(*a..=*b).contains(value)) {
         return refused(*setting, value.to_string(), &format!("at least {least}, and at most {most}"));
+    }
+    let (batch, passes) = (config.batch_size, config.gradient_accumulation);
+    if batch.checked_mul(passes).is_none_or(|samples| samples > MOST_STEPS) {
+        let rule =
+            format!("less with {} {batch}: a step would have more than {MOST_STEPS} samples", Setting::BatchSize);
+        return refused(Setting::GradientAccumulation, passes.to_string(), &rule);
     }
     let numbers = [
         (Setting::Lr, config.lr.unwrap_or(1.0), Range::AboveZero),
@@ -258,6 +264,9 @@ mod tests {
                 check_numbers(&config).unwrap();
             }
         }
+        // Each may be, but not their product, which would not fit into a number.
+        let both = TrainConfig { batch_size: 65536, gradient_accumulation: 65536, ..TrainConfig::default() };
+        verdict(Setting::GradientAccumulation, &both);
         for (setting, set, bad, good) in numbers {
             for value in bad.iter().chain(&[f64::NAN, f64::INFINITY, f64::NEG_INFINITY]) {
                 let mut config = TrainConfig::default();
