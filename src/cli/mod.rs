@@ -66,15 +66,16 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> std::result::Resu
 /// Prints help, the version, or what clap says about the arguments, which it repeats: a script may have put a name into
 /// them that nobody has looked at.
 fn show(error: &clap::Error, arguments: &[OsString]) {
-    let typed = arguments.iter().filter_map(|argument| argument.to_str());
-    let values = typed.flat_map(|typed| [Some(typed), typed.split_once('=').map(|(_, value)| value)]).flatten();
-    let odd: Vec<&str> = values.filter(|value| matches!(one_line(value), Cow::Owned(_))).collect();
-    if odd.is_empty() || !error.use_stderr() {
+    let seen = |argument: &OsString| one_line(&argument.to_string_lossy()).into_owned();
+    let odd = arguments.iter().any(|argument| matches!(one_line(&argument.to_string_lossy()), Cow::Owned(_)));
+    // The same is wrong with arguments in which everything is seen.
+    let again = if odd { Cli::try_parse_from(arguments.iter().map(seen)).err() } else { None };
+    let error = again.as_ref().unwrap_or(error);
+    let text = error.render().to_string();
+    if text.lines().all(|line| matches!(one_line(line), Cow::Borrowed(_))) {
         // In colours where there are some. If the pipe is closed, nobody is reading.
         let _written = error.print();
     } else {
-        // Before it is taken apart into lines: an argument may have ends of lines in it.
-        let text = odd.iter().fold(error.render().to_string(), |text, odd| text.replace(odd, &one_line(odd)));
         text.lines().for_each(terminal::say);
     }
 }
