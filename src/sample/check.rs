@@ -13,7 +13,7 @@ use crate::{Error, Result};
 
 /// Pictures that are asked for at once, and those that are denoised together: more is a slip of the finger.
 const MOST_PICTURES: u32 = 10_000;
-const MOST_TOGETHER: u32 = 1024;
+const MOST_TOGETHER: u32 = 10_000;
 /// Beyond this all guidance gives noise, or numbers that are not finite.
 const MOST_GUIDANCE: f64 = 1000.0;
 

@@ -14,7 +14,7 @@ use crate::{Error, Result};
 /// The largest side of pictures in pixels.
 const LARGEST: u32 = 2048;
 /// More vectors, samples or passes than this, or more steps, are a slip of the finger.
-const MOST: u32 = 100_000;
+const MOST: u32 = 1_000_000;
 const MOST_STEPS: u32 = 100_000_000;
 
 /// Bytes that a training step may hold before blocks are recomputed, where the user leaves that open.
