@@ -106,8 +106,6 @@ codes! {
     SamePicture = "same-picture",
     /// Only some of the pictures have captions, so none are used.
     SomeCaptions = "some-captions",
-    /// Captions are used although nobody asked for them.
-    Captions = "captions",
     /// A caption has no room for the embedding, or does not name it.
     CaptionWithoutEmbedding = "caption-without-embedding",
     /// The prompt of the previews has no room for the embedding, or does not name it.

@@ -4,9 +4,12 @@
 //! them: options on the command line come after it, and override it.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::path::Path;
 
 use clap::{ArgAction, CommandFactory};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
 use super::args::{Cli, Command, Shared, TrainArgs};
@@ -71,7 +74,10 @@ pub(super) fn expand(mut arguments: Vec<OsString>) -> Result<(Vec<OsString>, Vec
     let Some(train) = arguments.iter().position(|argument| argument == "train") else { return nothing(arguments) };
     let Some(file) = typed_file(&arguments[train..]) else { return nothing(arguments) };
     let (options, pictures) = read(Path::new(&file))?;
-    arguments.splice(train + 1..train + 1, options.into_iter().map(OsString::from));
+    // What is given twice counts as given last, and behind `train` more than before it: everything typed comes after the file's.
+    let rest = arguments.split_off(train + 1);
+    let before = arguments.drain(1..train).collect::<Vec<_>>();
+    arguments.extend(options.into_iter().map(OsString::from).chain(before).chain(rest));
     Ok((arguments, pictures))
 }
 
@@ -97,10 +103,43 @@ fn typed_file(arguments: &[OsString]) -> Option<OsString> {
     last
 }
 
+/// A file's settings in their order. One that is there twice is refused: a JSON object would keep the last in silence.
+struct Given(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Given {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Given;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with the options of train")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Given, A::Error> {
+                let mut fields: Vec<(String, Value)> = Vec::new();
+                while let Some((name, value)) = map.next_entry::<String, Value>()? {
+                    if fields.iter().any(|(other, _)| *other == name) {
+                        return Err(A::Error::custom(format!("{name} is given twice")));
+                    }
+                    fields.push((name, value));
+                }
+                Ok(Given(fields))
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
+}
+
 fn read(path: &Path) -> Result<(Vec<String>, Vec<String>)> {
     let bad = |reason: String| Error::BadFile { file: path.display().to_string(), reason };
-    let settings: Map<String, Value> = serde_json::from_str(&files::read_text(path)?)
-        .map_err(|error| bad(format!("it is not an object of settings ({error})")))?;
+    let Given(settings) = serde_json::from_str(&files::read_text(path)?).map_err(|error| {
+        bad(if error.is_data() {
+            format!("it is not an object of settings: {error}")
+        } else {
+            format!("it is not JSON: {error}")
+        })
+    })?;
     let command = Cli::command();
     let option = |name: &str| {
         let train = command.find_subcommand("train");
@@ -182,6 +221,9 @@ mod tests {
         let other =
             parse(&["pseudoword", "train", "d.png", &format!("--config={file}"), "--lr", "1e-3", "--steps", "9"]);
         assert_eq!((other.config.lr, other.config.steps, other.pictures.len()), (Some(1e-3), 9, 1));
+        let before = ["pseudoword", "--weights", "f16", "--model", "y", "train", "--config", file].map(OsString::from);
+        let before = Cli::try_parse_from(expand(before.into()).unwrap().0).unwrap().shared;
+        assert_eq!((before.model.as_deref(), option_name(&before.weights).as_str()), (Some(Path::new("y")), "f16"));
         assert!(other.config.no_flip);
     }
 

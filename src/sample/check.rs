@@ -128,10 +128,16 @@ fn without_effect(config: &SampleConfig) -> Vec<Event> {
     events
 }
 
+/// How much of one kind is named in warnings about one prompt, and how many characters of what was left out.
+const SHOWN: usize = 5;
+const SHOWN_CHARS: usize = 300;
+
 /// What of a prompt is not what it may be meant to be; `what` is what to call it.
 pub fn about_prompt(what: &str, prompt: &str, tokenizer: &ClipTokenizer, others: &[String]) -> Vec<Event> {
     let mut events = Vec::new();
-    for (name, nearest) in tokenizer.unknown_names(prompt, others) {
+    let unknown = tokenizer.unknown_names(prompt, others);
+    let more = unknown.len().saturating_sub(SHOWN);
+    for (name, nearest) in unknown.into_iter().take(SHOWN) {
         let advice = nearest.map_or_else(
             || format!("give its file with {}", Setting::Embedding),
             |nearest| format!("did you mean {nearest:?}?"),
@@ -141,7 +147,15 @@ pub fn about_prompt(what: &str, prompt: &str, tokenizer: &ClipTokenizer, others:
         );
         events.push(Event::warning(WarningCode::UnknownEmbedding, text));
     }
-    let foreign: Vec<String> = foreign_syntax(prompt).iter().map(ToString::to_string).collect();
+    if more > 0 {
+        let text = format!("{more} more names in the {what} are not embeddings that were given or are kept");
+        events.push(Event::warning(WarningCode::UnknownEmbedding, text));
+    }
+    let found = foreign_syntax(prompt);
+    let mut foreign: Vec<String> = found.iter().take(SHOWN).map(ToString::to_string).collect();
+    if found.len() > SHOWN {
+        foreign.push(format!("and {} more", found.len() - SHOWN));
+    }
     if !foreign.is_empty() {
         let (foreign, is) = (foreign.join(", "), if foreign.len() == 1 { "is" } else { "are" });
         let text = format!("in the {what}, {foreign} {is} plain text here: what other programs read in it is not done");
@@ -155,7 +169,11 @@ pub fn about_prompt(what: &str, prompt: &str, tokenizer: &ClipTokenizer, others:
 fn cut(what: &str, prompt: &Tokens) -> Option<Event> {
     let fallen = prompt.fallen.as_ref()?;
     let (room, had) = (prompt.ids.len() - 2, prompt.length);
-    let text = format!("the {what} is {had} tokens but only {room} fit; these words were left out: {fallen:?}");
+    let mut left_out: String = fallen.chars().take(SHOWN_CHARS).collect();
+    if left_out.len() < fallen.len() {
+        left_out.push('…');
+    }
+    let text = format!("the {what} is {had} tokens but only {room} fit; these words were left out: {left_out:?}");
     Some(Event::warning(WarningCode::PromptCut, text))
 }
 

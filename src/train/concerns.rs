@@ -86,7 +86,7 @@ fn idle_stopping(config: &TrainConfig, usual: &TrainConfig) -> Vec<String> {
         let never = (u64::from(window) > u64::from(steps) + 1).then(|| {
             let (name, steps_name) = (Setting::EarlyStopWindow, Setting::Steps);
             format!(
-                "{stop} has no effect: it looks at {window} evaluations, and a run of {steps} steps has {}: \
+                "{stop} cannot stop the run: it looks at {window} evaluations, and a run of {steps} steps has {}: \
                  give a smaller {name}, or more {steps_name}",
                 u64::from(steps) + 1
             )
@@ -132,7 +132,7 @@ fn idle_inputs(config: &TrainConfig, input: &TrainInput) -> Vec<String> {
 /// Every text that a run reads: its sentences, and the prompt of its previews.
 pub fn texts(config: &TrainConfig, input: &TrainInput) -> Vec<String> {
     let mut texts: Vec<String> = sentences(config, input).into_iter().map(|sentence| sentence.text).collect();
-    texts.extend(input.unseen.iter().filter_map(|picture| Some(fill(picture.caption.as_ref()?, &config.token))));
+    texts.extend(unseen(config, input).into_iter().map(|sentence| sentence.text));
     texts.extend((config.preview_every > 0).then(|| previews::prompt(config)));
     texts
 }
@@ -170,6 +170,20 @@ fn sentences(config: &TrainConfig, input: &TrainInput) -> Vec<Sentence> {
     sentences
 }
 
+/// The captions that the loss on unseen pictures is computed with.
+fn unseen(config: &TrainConfig, input: &TrainInput) -> Vec<Sentence> {
+    let captions = input.unseen.iter().filter_map(|picture| {
+        let text = fill(picture.caption.as_ref()?, &config.token);
+        Some(Sentence { text, name: format!("the caption of {}", picture.picture.name) })
+    });
+    captions.collect()
+}
+
+/// `1 vector`, `2 vectors`.
+fn several(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
 fn shortened(text: &str) -> String {
     let mut shown: String = text.chars().take(60).collect();
     if shown.len() < text.len() {
@@ -187,24 +201,30 @@ fn about_sentences(config: &TrainConfig, input: &TrainInput, tokenizer: &ClipTok
     if !sentences.is_empty() && lacking.len() == sentences.len() {
         return Err(Error::Usage(no_room(config, &sentences, tokenizer)));
     }
+    let unseen = unseen(config, input);
+    let blind: Vec<&Sentence> = unseen.iter().filter(|sentence| !learned_from(sentence)).collect();
     let mut events = Vec::new();
-    if let [first, ..] = lacking.as_slice() {
+    for (lacking, idle) in
+        [(lacking, "nothing is learned from it"), (blind, "the loss on its picture says nothing of the embedding")]
+    {
+        let [first, ..] = lacking.as_slice() else { continue };
         let named = tokenizer.named(&first.text).contains(&token.as_str());
         let room = tokenizer.length() - 2;
         let why = if named {
             format!(
-                "has no room for {token} ({} vectors) behind the text before it (a prompt takes {room} tokens)",
-                config.vectors
+                "has no room for {token} ({}) behind the text before it (a prompt takes {room} tokens)",
+                several(config.vectors as usize, "vector")
             )
         } else {
             format!("does not have {token} in it")
         };
         let (what, count) = (&first.name, lacking.len());
         let and_more = if count > 1 { format!(" ({} more are like it)", count - 1) } else { String::new() };
-        let text = format!("{what} {why}, so nothing is learned from it: shorten or correct it{and_more}");
+        let text = format!("{what} {why}, so {idle}: shorten or correct it{and_more}");
         events.push(Event::warning(WarningCode::CaptionWithoutEmbedding, text));
     }
-    events.extend(about_text(&sentences, tokenizer));
+    let all: Vec<Sentence> = sentences.into_iter().chain(unseen).collect();
+    events.extend(about_text(&all, tokenizer));
     Ok(events)
 }
 
@@ -222,7 +242,7 @@ fn about_text(sentences: &[Sentence], tokenizer: &ClipTokenizer) -> Vec<Event> {
         let unknown = tokenizer.unknown_names(&sentence.text, &[]);
         if let Some((name, _)) = unknown.first() {
             let text = format!(
-                "{name:?} in {} is not an embedding that was given, so it is read as plain text; give its file with {}",
+                "{name:?} in {} is not an embedding that was given or is kept, so it is read as plain text; give its file with {}",
                 sentence.name,
                 Setting::Embedding
             );
@@ -246,7 +266,6 @@ fn no_room(config: &TrainConfig, sentences: &[Sentence], tokenizer: &ClipTokeniz
     else {
         return format!("no caption has {token} in it, so nothing can be learned");
     };
-    let has = |count: usize, what: &str| if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") };
     let (vectors, most) = (config.vectors as usize, room.saturating_sub(fewest));
     let advice = if most > 0 {
         format!("set {} at most {most}, or move {token} nearer to the beginning", Setting::Vectors)
@@ -255,13 +274,13 @@ fn no_room(config: &TrainConfig, sentences: &[Sentence], tokenizer: &ClipTokeniz
     };
     format!(
         "no caption has room for {token}, which takes {}: a prompt has {room} tokens, and even in {} {} come before it; {advice}",
-        has(vectors, "token"),
+        several(vectors, "token"),
         sentence.name,
-        has(fewest, "token"),
+        several(fewest, "token"),
     )
 }
 
-/// A warning about previews that do not show the embedding. and about what else their prompt is not.
+/// Warnings about previews that do not show the embedding, and about whatever else their prompt may not mean.
 fn about_previews(config: &TrainConfig, tokenizer: &ClipTokenizer) -> Vec<Event> {
     if config.preview_every == 0 {
         return Vec::new();
@@ -270,7 +289,7 @@ fn about_previews(config: &TrainConfig, tokenizer: &ClipTokenizer) -> Vec<Event>
     let mut events = about_prompt("preview prompt", &prompt, tokenizer, &[]);
     if !tokenizer.prompt(&prompt).words.contains(token) {
         let why = if tokenizer.named(&prompt).contains(&token.as_str()) {
-            format!("has no room for {token} ({} vectors)", config.vectors)
+            format!("has no room for {token} ({})", several(config.vectors as usize, "vector"))
         } else {
             format!("does not have {token} in it")
         };
@@ -380,6 +399,11 @@ mod tests {
         let said = said(&usual(), &some);
         let [(WarningCode::CaptionWithoutEmbedding, text)] = &said[..] else { panic!("{said:?}") };
         assert!(text.contains("zubi.png") && text.contains("no room for <zubi>"), "{text}");
+        let mut unseen = input(Some("a {} here"));
+        unseen.unseen.push(picture((4, 3), Some(&long)));
+        let blind = self::tests::said(&usual(), &unseen);
+        let [(WarningCode::CaptionWithoutEmbedding, text)] = &blind[..] else { panic!("{blind:?}") };
+        assert!(text.contains("the loss on its picture says nothing"), "{text}");
         let refused = |config: &TrainConfig, input: &TrainInput| {
             concerns(config, input, &tokenizers(config)).unwrap_err().to_string()
         };

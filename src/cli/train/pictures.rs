@@ -111,12 +111,6 @@ fn captions(paths: &[PathBuf], args: &TrainArgs, events: &mut Vec<Event>) -> Res
         }
         return Ok(none);
     }
-    if args.captions == Captions::Auto {
-        let instead = if args.template.is_some() { "those of --template" } else { "the built-in sentences" };
-        let text =
-            format!("using the captions beside the pictures instead of {instead} (--captions off turns this off)");
-        events.push(Event::warning(WarningCode::Captions, text));
-    }
     let slotted = |caption: Caption| {
         let bad = |reason: String| Error::BadFile {
             file: caption.file.display().to_string(),

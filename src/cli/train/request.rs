@@ -94,6 +94,9 @@ impl<'a> Request<'a> {
             return Err(Error::Usage(text.to_owned()));
         }
         out.event(&device.event())?;
+        if args.captions == Captions::Auto && input.pictures.iter().any(|picture| picture.caption.is_some()) {
+            out.message("learning with the captions beside the pictures (--captions off turns this off)");
+        }
         concerns.iter().try_for_each(|event| out.event(event))?;
         Ok(Self {
             model: ModelId::named(&*opened.source),
