@@ -114,12 +114,12 @@ pub enum Error {
         reason: String,
     },
 
-    /// Weights are missing, left over or of the wrong shape. Every one of them is listed.
+    /// Weights are missing, left over or of the wrong shape.
     #[error("{file} does not fit its configuration:{}", list(problems))]
     BadWeights {
         /// The safetensors file.
         file: String,
-        /// One line for each weight.
+        /// One line for each of the first weights of each kind, and how many more there are.
         problems: Vec<String>,
     },
 

@@ -46,7 +46,7 @@ impl ModelConfig {
             let missing =
                 || Error::ModelPartMissing { model: source.name(), part: part.to_string(), expected: path.to_owned() };
             let text = read_text(source, path).await?.ok_or_else(missing)?;
-            Ok::<_, Error>((text, format!("{}/{path}", source.name())))
+            Ok::<_, Error>((text, source.origin(path, "").0))
         };
         let mut text_encoders = Vec::new();
         for (part, _) in Part::TEXT_ENCODERS {

@@ -48,6 +48,26 @@ pub fn check_class(fields: &Map<String, Value>, class: &str, part: &str) -> Resu
     }
 }
 
+/// Refuses counts that no model has: what is made by them would be endless. Each is a name, a value and the most that is
+/// believed.
+///
+/// # Errors
+/// The first that is too large.
+pub fn check_counts(counts: &[(&str, usize, usize)]) -> Result<(), String> {
+    match counts.iter().find(|(_, value, most)| value > most) {
+        Some((name, value, most)) => Err(format!("{name} is {value}, expected at most {most}")),
+        None => Ok(()),
+    }
+}
+
+/// The most levels of a network, layers in a level or one after the other, and channels, that are believed: several times
+/// those of any model of the family.
+pub const MOST_LEVELS: usize = 16;
+/// See [`MOST_LEVELS`].
+pub const MOST_LAYERS: usize = 256;
+/// See [`MOST_LEVELS`].
+pub const MOST_CHANNELS: usize = 1 << 16;
+
 /// Text in which numbers that JSON does not have are strings: Python writes DPM-Solver's `lambda_min_clipped` as
 /// `-Infinity`, and nothing that is read here may be infinite.
 pub fn standard(text: &str) -> String {

@@ -86,6 +86,13 @@ pub(super) fn prediction_of(text: &str) -> Option<PredictionType> {
     serde_json::from_value(fields.get("prediction_type")?.clone()).ok()
 }
 
+/// A `scheduler_config.json` without its asking for zero terminal SNR; none if it does not ask.
+pub(super) fn without_zero_snr(text: &str) -> Option<String> {
+    let mut fields: Value = serde_json::from_str(&standard(text)).ok()?;
+    let asks = fields.as_object_mut()?.remove("rescale_betas_zero_snr")?;
+    (asks == Value::Bool(true)).then(|| fields.to_string())
+}
+
 /// A `scheduler_config.json` that says what is predicted; as it is if it is not an object.
 pub(super) fn with_prediction(text: &str, prediction: PredictionType) -> String {
     match serde_json::from_str::<Value>(&standard(text)) {

@@ -8,6 +8,7 @@
 
 mod config;
 mod names;
+mod numbers;
 mod recognise;
 mod statement;
 mod tokenizer;
@@ -18,7 +19,8 @@ use std::rc::Rc;
 
 use serde_json::json;
 
-use self::names::{Blocks, Meaning, meaning};
+use self::names::{AVERAGES, Blocks, Meaning, meaning};
+use self::numbers::Numbers;
 pub use self::recognise::Family;
 pub use self::statement::beside;
 use self::statement::{Said, Statements, is_mark};
@@ -70,6 +72,8 @@ pub struct Checkpoint {
     family: Family,
     notes: Vec<String>,
     texts: BTreeMap<String, Vec<u8>>,
+    /// What the files of `texts` are called in messages.
+    called: BTreeMap<String, String>,
     parts: BTreeMap<String, PartFile>,
 }
 
@@ -98,8 +102,11 @@ impl Checkpoint {
         let Some(length) = file.length(path).await? else { return Err(bad("there is no such file".to_owned())) };
         let header = Header::read(&*file, path, length).await?;
         let family = recognise::recognise(&header).map_err(|what| bad(format!("this is {what}")))?;
-        let Statements { prediction: said, side, mut notes } = Statements::read(&*file, path, &header, family).await?;
-        let base = BaseStatements::read(options).await?;
+        let Statements { prediction: said, side, zero_snr, mut notes } =
+            Statements::read(&*file, path, &header, family).await;
+        let from_base = base_texts(options).await?;
+        let base = BaseStatements::of(options, &from_base);
+        notes.extend(base.without_tokenizer());
         let given = options.prediction.or(said.first().map(|said| said.what));
         notes.extend(disagreement(options.prediction, &said, &base));
         let prediction = match given {
@@ -107,11 +114,16 @@ impl Checkpoint {
             None => usual(&*file, path, &header, family, &mut notes).await?,
             given => given,
         };
-        let texts = texts(&name, family, (given, prediction), side.as_ref().map(|side| side.what), options).await?;
+        let texts = texts(&name, family, (given, prediction), side.as_ref().map(|side| side.what), from_base)?;
+        let numbers = Numbers::read(&*file, path, &header, &texts).await?;
+        notes.extend(numbers.notes);
+        notes.extend(zero_snr.or(numbers.zero_snr).or(base.zero_snr.clone()).map(|by| statement::zero_snr(&by)));
+        notes.extend(averages(&header));
+        let called = texts.keys().map(|path| (path.clone(), base.called(path, &name))).collect();
         notes.extend(other_side(side, &texts, &base));
         let (parts, unknown) = parts(&header).map_err(bad)?;
         notes.extend(not_used(&unknown));
-        Ok(Self { file, path: path.to_owned(), name, family, notes, texts, parts })
+        Ok(Self { file, path: path.to_owned(), name, family, notes, texts, called, parts })
     }
 
     /// What family of models it is of.
@@ -148,14 +160,69 @@ struct BaseStatements {
     has_schedule: bool,
     /// What its noise schedule says in so many words; files that say nothing leave it to a default.
     prediction: Option<PredictionType>,
+    /// What of it asks for zero terminal SNR.
+    zero_snr: Option<String>,
+    /// What its files are called in messages.
+    files: BTreeMap<String, String>,
+    /// Whether the tokenizer is its own.
+    has_tokenizer: bool,
+}
+
+/// What of the base's configurations and tokenizer there is.
+async fn base_texts(options: &Options) -> Result<BTreeMap<String, Vec<u8>>> {
+    let mut texts = BTreeMap::new();
+    let Some(base) = &options.base else { return Ok(texts) };
+    let taken = || CONFIGURED.map(Part::config).into_iter().chain(Part::Tokenizer.small());
+    for path in taken() {
+        if let Some(text) = read_text(&**base, path).await? {
+            texts.insert(path.to_owned(), text.into_bytes());
+        }
+    }
+    if texts.is_empty() {
+        let expected = format!("one of {}", taken().collect::<Vec<_>>().join(", "));
+        let part = "configuration or tokenizer".to_owned();
+        return Err(Error::ModelPartMissing { model: base.name(), part, expected });
+    }
+    Ok(texts)
 }
 
 impl BaseStatements {
-    async fn read(options: &Options) -> Result<Self> {
-        let Some(base) = &options.base else { return Ok(Self::default()) };
-        let text = read_text(&**base, Part::Scheduler.config()).await?;
-        let prediction = text.as_deref().and_then(config::prediction_of);
-        Ok(Self { name: base.name(), has_schedule: text.is_some(), prediction })
+    fn of(options: &Options, texts: &BTreeMap<String, Vec<u8>>) -> Self {
+        let Some(base) = &options.base else { return Self::default() };
+        let (name, schedule) = (base.name(), texts.get(Part::Scheduler.config()));
+        let text = schedule.map(|text| String::from_utf8_lossy(text));
+        let zero_snr = text.as_deref().and_then(config::without_zero_snr);
+        Self {
+            has_schedule: text.is_some(),
+            prediction: text.as_deref().and_then(config::prediction_of),
+            zero_snr: zero_snr.map(|_| format!("the base {name} (rescale_betas_zero_snr)")),
+            files: texts.keys().map(|path| (path.clone(), base.origin(path, "").0)).collect(),
+            has_tokenizer: Part::Tokenizer.found(|path| texts.contains_key(path)).is_some(),
+            name,
+        }
+    }
+
+    /// What to say where the base has no tokenizer.
+    fn without_tokenizer(&self) -> Option<String> {
+        let name = &self.name;
+        (!self.files.is_empty() && !self.has_tokenizer).then(|| {
+            format!(
+                "the base {name} has no tokenizer ({}): CLIP's, which is in this program, is used",
+                Part::Tokenizer.expected()
+            )
+        })
+    }
+
+    /// What a text that stands for a file is called in messages, of a checkpoint of this name.
+    fn called(&self, path: &str, checkpoint: &str) -> String {
+        match self.files.get(path) {
+            _ if Part::of(path) == Some(Part::Tokenizer) && !self.has_tokenizer => match self.name.as_str() {
+                "" => "CLIP's tokenizer in this program".to_owned(),
+                base => format!("CLIP's tokenizer in this program (the base {base} has none)"),
+            },
+            Some(called) => called.clone(),
+            None => format!("{checkpoint} (with the {path} that is usual for it)"),
+        }
     }
 }
 
@@ -239,34 +306,34 @@ async fn usual(
     }
 }
 
-/// Configurations and tokenizer: the base's where it has them, else those of the family.
-async fn texts(
+/// What to say where the U-Net's weights are there once more.
+fn averages(header: &Header) -> Option<String> {
+    header.tensors().any(|entry| entry.name.starts_with(AVERAGES)).then(|| {
+        "it also holds averages of the U-Net's weights over the training (EMA, model_ema), which are not used: the plain \
+         weights are"
+            .to_owned()
+    })
+}
+
+/// Configurations and tokenizer: the base's where it has them, which are given, else those of the family.
+fn texts(
     name: &str,
     family: Family,
     (given, prediction): (Option<PredictionType>, Option<PredictionType>),
     side: Option<u64>,
-    options: &Options,
+    mut texts: BTreeMap<String, Vec<u8>>,
 ) -> Result<BTreeMap<String, Vec<u8>>> {
-    let mut texts: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     let (configs, tokenizer) = (CONFIGURED.map(Part::config), Part::Tokenizer);
     let scheduler = Part::Scheduler.config();
-    if let Some(base) = &options.base {
-        let taken = || configs.into_iter().chain(tokenizer.small());
-        for path in taken() {
-            if let Some(text) = read_text(&**base, path).await? {
-                texts.insert(path.to_owned(), text.into_bytes());
-            }
-        }
-        if texts.is_empty() {
-            let expected = format!("one of {}", taken().collect::<Vec<_>>().join(", "));
-            let part = "configuration or tokenizer".to_owned();
-            return Err(Error::ModelPartMissing { model: base.name(), part, expected });
-        }
+    if let Some(text) = texts.get(scheduler) {
+        let mut text = String::from_utf8_lossy(text).into_owned();
+        // It is said that this is not done.
+        text = config::without_zero_snr(&text).unwrap_or(text);
         // What the user or the file says comes before what a base's schedule says.
-        if let (Some(prediction), Some(text)) = (given, texts.get(scheduler)) {
-            let text = config::with_prediction(&String::from_utf8_lossy(text), prediction);
-            texts.insert(scheduler.to_owned(), text.into_bytes());
+        if let Some(prediction) = given {
+            text = config::with_prediction(&text, prediction);
         }
+        texts.insert(scheduler.to_owned(), text.into_bytes());
     }
     let built_in = config::files(family, prediction.unwrap_or(PredictionType::Epsilon), side);
     for (path, text) in built_in.into_iter().flatten() {
@@ -375,7 +442,7 @@ impl Source for Checkpoint {
 
     fn origin(&self, path: &str, weight: &str) -> (String, String) {
         let name = self.parts.get(path).and_then(|part| part.names.get(weight));
-        (self.name.clone(), name.map_or(weight, String::as_str).to_owned())
+        (self.called.get(path).unwrap_or(&self.name).clone(), name.map_or(weight, String::as_str).to_owned())
     }
 
     fn length<'a>(&'a self, path: &'a str) -> LocalFuture<'a, Result<Option<u64>>> {

@@ -12,6 +12,8 @@ use crate::parts::Part;
 pub(super) const UNET: &str = "model.diffusion_model.";
 pub(super) const VAE: &str = "first_stage_model.";
 pub(super) const TEXT: &str = "cond_stage_model.";
+/// Averages of the U-Net's weights over the training.
+pub(super) const AVERAGES: &str = "model_ema.diffusion_model";
 /// The text encoder of OpenAI, as transformers has it.
 pub(super) const CLIP: &str = "cond_stage_model.transformer.";
 /// The text encoder of OpenCLIP.

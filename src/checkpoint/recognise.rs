@@ -1,7 +1,7 @@
 //! What a safetensors file is, by the names and shapes of its tensors: a checkpoint that can be run, or something else,
 //! which is named together with what to do.
 
-use super::names::{CLIP, OPEN_CLIP, TEXT, UNET, VAE};
+use super::names::{AVERAGES, CLIP, OPEN_CLIP, TEXT, UNET, VAE};
 use crate::setting::{Setting, named};
 use crate::weights::Header;
 
@@ -116,6 +116,11 @@ pub(super) fn recognise(header: &Header) -> Result<Family, String> {
         return Err((*what).to_owned());
     }
     let missing: Vec<&str> = parts.iter().filter(|(start, _)| !begins(start)).map(|(_, name)| *name).collect();
+    if !begins(UNET) && begins(AVERAGES) {
+        return Err("a checkpoint that has only the averages (EMA) of its U-Net's weights (model_ema), which are not read: get \
+                    the file with the plain weights, or one in which they were put in their place"
+            .to_owned());
+    }
     if missing.len() == parts.len() {
         return Err(piece(header));
     }

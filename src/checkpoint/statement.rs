@@ -1,12 +1,12 @@
-//! What a single file says about itself: in its metadata, by marks among its weights, and in files beside it.
+//! What a single file says about itself: by marks among its weights, in its metadata, and in files beside it.
 //!
 //! A mark was put there for this very file; metadata is often copied from a model that it was made from; a file beside it may
-//! be another version's. So they count in this order, and what disagrees is reported.
+//! be another version's. So they count in this order, and what disagrees, what is not known here and what cannot be read
+//! is reported.
 
 use super::recognise::Family;
-use crate::Result;
 use crate::schedule::PredictionType;
-use crate::source::{Source, read_text};
+use crate::source::Source;
 use crate::weights::Header;
 
 /// What is said, and by what.
@@ -25,6 +25,8 @@ pub(super) struct Statements {
     pub prediction: Vec<Said<PredictionType>>,
     /// The side in pixels that it was trained on.
     pub side: Option<Said<u64>>,
+    /// What says that it was trained to zero terminal SNR.
+    pub zero_snr: Option<String>,
     /// What is said and cannot be done, in sentences.
     pub notes: Vec<String>,
 }
@@ -39,59 +41,64 @@ pub(super) fn is_mark(name: &str) -> bool {
 }
 
 impl Statements {
-    /// Those of a file and of what lies beside it.
-    ///
-    /// # Errors
-    /// Those of reading what lies beside it.
-    pub async fn read(file: &dyn Source, path: &str, header: &Header, family: Family) -> Result<Self> {
+    /// Those of a file and of what lies beside it. What cannot be read there is no error: it is among the notes.
+    pub async fn read(file: &dyn Source, path: &str, header: &Header, family: Family) -> Self {
         let mut all = Self::default();
-        let mut zero_snr = None;
         if header.get(V_MARK).is_some() {
             all.say(PredictionType::VPrediction, format!("a mark among its weights ({V_MARK})"));
         }
         if header.get(ZERO_SNR_MARK).is_some() {
-            zero_snr = Some(format!("a mark among its weights ({ZERO_SNR_MARK})"));
+            all.zero_snr = Some(format!("a mark among its weights ({ZERO_SNR_MARK})"));
         }
         all.of_metadata(header, family);
-        if header.metadata().get("ss_zero_terminal_snr").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
-            zero_snr.get_or_insert("its metadata (ss_zero_terminal_snr)".to_owned());
-        }
-        for path in beside(path) {
-            let Some(length) = file.length(&path).await? else { continue };
-            // A tensor file may have such a name, too.
-            if length > 1 << 20 {
-                continue;
-            }
-            let Some(text) = read_text(file, &path).await.ok().flatten() else { continue };
-            let by = |key: &str| format!("{} beside it ({key})", last(&path));
-            for key in ["parameterization", "prediction_type"] {
-                if let Some(prediction) = value(&text, key).and_then(|value| prediction(&value)) {
-                    all.say(prediction, by(key));
+        for path in found_beside(file, path).await {
+            match text_of(file, &path).await {
+                Ok(Some(text)) => all.of_text(&text, last(&path)),
+                Ok(None) => {}
+                Err(why) => {
+                    all.notes.push(format!("{} beside it {why}: what it says has no effect", last(&path)));
                 }
             }
-            for key in ["zero_terminal_snr", "rescale_betas_zero_snr", "zsnr", ZERO_SNR_MARK] {
-                if value(&text, key).is_some_and(|value| value.eq_ignore_ascii_case("true")) {
-                    zero_snr.get_or_insert(by(key));
-                }
-            }
-            all.notes.extend(other_numbers(&text, last(&path)));
         }
         for vae in vaes_beside(path) {
-            if file.length(&vae).await?.is_some() {
+            if matches!(file.length(&vae).await, Ok(Some(_))) {
                 let vae = last(&vae);
                 all.notes.push(format!(
                     "{vae} lies beside it and is not used: the autoencoder is the one inside the model's file"
                 ));
             }
         }
-        all.notes.extend(zero_snr.map(|by| {
-            format!(
-                "{by} says that it was trained to zero terminal SNR, which is not supported: it is used with the usual noise \
-                 schedule, and very dark and very bright pictures come out greyer than they should"
-            )
-        }));
         all.note_disagreement();
-        Ok(all)
+        all
+    }
+
+    /// What a file beside it says.
+    fn of_text(&mut self, text: &str, file: &str) {
+        let by = |key: &str| format!("{file} beside it ({key})");
+        for key in ["parameterization", "prediction_type"] {
+            if let Some(word) = value(text, key) {
+                self.say_word(&word, by(key));
+            }
+        }
+        for key in ["zero_terminal_snr", "rescale_betas_zero_snr", "zsnr", ZERO_SNR_MARK] {
+            if value(text, key).is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+                self.zero_snr.get_or_insert(by(key));
+            }
+        }
+        self.notes.extend(other_numbers(text, file));
+    }
+
+    /// What is predicted, in somebody's word for it.
+    fn say_word(&mut self, word: &str, by: String) {
+        match prediction(word) {
+            Some(prediction) => self.say(prediction, by),
+            None if matches!(word.trim(), "" | "~" | "null" | "None") => {}
+            None => {
+                let word = crate::embedding::shown(word);
+                self.notes
+                    .push(format!("{by} says that it predicts {word}, which is not known here and has no effect"));
+            }
+        }
     }
 
     fn say(&mut self, what: PredictionType, by: String) {
@@ -101,8 +108,11 @@ impl Statements {
     /// What the model specification of Stability AI, which kohya's trainers write, has for it.
     fn of_metadata(&mut self, header: &Header, family: Family) {
         let get = |key: &str| header.metadata().get(key).map(String::as_str);
-        if let Some(prediction) = get("modelspec.prediction_type").and_then(prediction) {
-            self.say(prediction, "its metadata (modelspec.prediction_type)".to_owned());
+        if let Some(word) = get("modelspec.prediction_type") {
+            self.say_word(word, "its metadata (modelspec.prediction_type)".to_owned());
+        }
+        if get("ss_zero_terminal_snr").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+            self.zero_snr.get_or_insert("its metadata (ss_zero_terminal_snr)".to_owned());
         }
         // With a slash it is about a file that changes a model: then it was copied.
         let architecture = get("modelspec.architecture").filter(|name| !name.contains('/'));
@@ -152,6 +162,43 @@ fn vaes_beside(path: &str) -> [String; 3] {
     ["safetensors", "pt", "ckpt"].map(|ending| format!("{stem}.vae.{ending}"))
 }
 
+/// As [`beside`], with their endings in the letters, small or large, that they have.
+async fn found_beside(file: &dyn Source, path: &str) -> [String; 3] {
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    // Where nothing can be listed, the usual names are asked for.
+    let names = file.names(folder).await.unwrap_or_default();
+    beside(path).map(|usual| {
+        let wanted = last(&usual);
+        let same = |name: &&String| stem(name) == stem(wanted) && name.eq_ignore_ascii_case(wanted);
+        match names.iter().find(same) {
+            Some(name) if !names.iter().any(|name| name == wanted) => {
+                if folder.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{folder}/{name}")
+                }
+            }
+            _ => usual,
+        }
+    })
+}
+
+/// The text of a file; none if there is no such file.
+///
+/// # Errors
+/// Why it cannot be read, as the end of a sentence.
+async fn text_of(file: &dyn Source, path: &str) -> Result<Option<String>, String> {
+    const LONGEST: u64 = 1 << 20;
+    let unreadable = |error: crate::Error| format!("cannot be read ({error})");
+    let Some(length) = file.length(path).await.map_err(unreadable)? else { return Ok(None) };
+    if length > LONGEST {
+        return Err("is too long for a description".to_owned());
+    }
+    let bytes = file.read(path, 0..length).await.map_err(unreadable)?;
+    let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned())?;
+    Ok(Some(text.trim_start_matches('\u{feff}').to_owned()))
+}
+
 fn stem(path: &str) -> &str {
     path.rsplit_once('.').map_or(path, |(stem, _)| stem)
 }
@@ -160,10 +207,18 @@ fn last(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-fn prediction(text: &str) -> Option<PredictionType> {
-    match text {
+/// The sentence about a model that something says was trained to zero terminal SNR.
+pub(super) fn zero_snr(by: &str) -> String {
+    format!(
+        "{by} says that it was trained to zero terminal SNR, which is not supported: it is used with the usual noise \
+         schedule, and very dark and very bright pictures come out greyer than they should"
+    )
+}
+
+fn prediction(word: &str) -> Option<PredictionType> {
+    match word.trim().to_ascii_lowercase().replace(['-', ' '], "_").as_str() {
         "eps" | "epsilon" => Some(PredictionType::Epsilon),
-        "v" | "v_prediction" | "v-prediction" | "velocity" => Some(PredictionType::VPrediction),
+        "v" | "vpred" | "v_pred" | "v_prediction" | "velocity" => Some(PredictionType::VPrediction),
         _ => None,
     }
 }
@@ -218,6 +273,15 @@ mod tests {
         }
         let other = other_numbers("scale_factor: 0.13025\nlinear_end: 0.0120", "m.yaml").expect("another");
         assert!(other.contains("scale_factor 0.13025") && !other.contains("linear_end"), "{other}");
+    }
+
+    #[test]
+    fn words_for_what_is_predicted_are_known_in_any_letters() {
+        for word in ["V", "v", "vpred", "V_Pred", "v-prediction", "V prediction", "velocity"] {
+            assert_eq!(prediction(word), Some(PredictionType::VPrediction), "{word}");
+        }
+        assert_eq!(["EPS", "Epsilon"].map(prediction), [Some(PredictionType::Epsilon); 2]);
+        assert_eq!(["x0", "sample", "flow", ""].map(prediction), [None; 4]);
     }
 
     #[test]

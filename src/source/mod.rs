@@ -81,7 +81,7 @@ pub trait Source {
         Box::pin(async { Ok(Vec::new()) })
     }
 
-    /// The file that a weight of the file `path` really lies in, and what it is called there: for messages.
+    /// The file that the file `path`, or a weight of it, really lies in, and what the weight is called there: for messages.
     fn origin(&self, path: &str, weight: &str) -> (String, String) {
         (format!("{}/{path}", self.name()), weight.to_owned())
     }
@@ -89,7 +89,9 @@ pub trait Source {
 
 /// The names in a folder, among paths.
 pub(crate) fn names_in<'a>(folder: &str, paths: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let name = |path: &'a str| path.strip_prefix(folder)?.strip_prefix('/').filter(|name| !name.contains('/'));
+    let inside =
+        |path: &'a str| if folder.is_empty() { Some(path) } else { path.strip_prefix(folder)?.strip_prefix('/') };
+    let name = |path: &'a str| inside(path).filter(|name| !name.contains('/'));
     paths.filter_map(name).map(str::to_owned).collect()
 }
 

@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::base::json::{from_fields, standard};
+use crate::base::json::{MOST_CHANNELS, MOST_LAYERS, check_counts, from_fields, standard};
 use crate::base::math::{median, norm};
 use crate::ops::{self, Linear, Norm, Var, attention, gelu, layer_norm, linear, linear_add, quick_gelu};
 use crate::weights::{HostTable, Weights};
@@ -67,6 +67,7 @@ impl ClipTextConfig {
         if !matches!(config.hidden_act.as_str(), "quick_gelu" | "gelu") {
             return Err(bad(format!("hidden_act {:?} is not known: expected quick_gelu or gelu", config.hidden_act)));
         }
+        config.check_counts().map_err(bad)?;
         let heads = config.num_attention_heads;
         if heads == 0 || !config.hidden_size.is_multiple_of(heads) {
             return Err(bad(format!("hidden_size {} does not divide into {heads} heads", config.hidden_size)));
@@ -75,6 +76,19 @@ impl ClipTextConfig {
             return Err(bad("max_position_embeddings must leave room for a start, an end and a word".to_owned()));
         }
         Ok(config)
+    }
+
+    fn check_counts(&self) -> Result<(), String> {
+        /// Several times the tokens of any model.
+        const MOST_TOKENS: usize = 1 << 20;
+        check_counts(&[
+            ("vocab_size", self.vocab_size, MOST_TOKENS),
+            ("hidden_size", self.hidden_size, MOST_CHANNELS),
+            ("intermediate_size", self.intermediate_size, MOST_CHANNELS),
+            ("num_hidden_layers", self.num_hidden_layers, MOST_LAYERS),
+            ("num_attention_heads", self.num_attention_heads, MOST_CHANNELS),
+            ("max_position_embeddings", self.max_position_embeddings, MOST_CHANNELS),
+        ])
     }
 }
 

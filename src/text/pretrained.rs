@@ -113,7 +113,7 @@ impl Pretrained {
 /// An object in a file, with the file's name for messages; none if there is no such file.
 async fn object(source: &dyn Source, path: &str) -> Result<Option<(Map<String, Value>, String)>> {
     let Some(text) = read_text(source, path).await? else { return Ok(None) };
-    let file = format!("{}/{path}", source.name());
+    let file = source.origin(path, "").0;
     match serde_json::from_str(text.trim_start_matches('\u{feff}')) {
         Ok(object) => Ok(Some((object, file))),
         Err(error) => Err(Error::BadFile { file, reason: error.to_string() }),

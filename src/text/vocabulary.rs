@@ -42,7 +42,7 @@ impl Vocabulary {
                 expected: path.to_owned(),
             });
         };
-        let config = ClipTextConfig::from_json(&text, &format!("{}/{path}", source.name()))?;
+        let config = ClipTextConfig::from_json(&text, &source.origin(path, "").0)?;
         let (vocabulary, length) = (config.vocab_size, config.max_position_embeddings);
         let tokenizer = ClipTokenizer::load(source, tokenizer, vocabulary, length).await?;
         // The table stays on the host, so any device will do.

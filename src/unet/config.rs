@@ -3,12 +3,12 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::base::json::{check_class, read_fields};
+use crate::base::json::{MOST_CHANNELS, MOST_LAYERS, MOST_LEVELS, check_class, check_counts, read_fields};
 use crate::{Error, Result};
 
 /// Fields of `UNet2DConditionModel` for computations that are not done here, the value that means their absence, and
 /// which models have another. A field that is not known at all is ignored: files carry many that decide nothing.
-const OTHERWISE: [(&str, &str, &str); 22] = [
+const OTHERWISE: [(&str, &str, &str); 23] = [
     ("addition_embed_type", "null", "SDXL"),
     ("attention_type", "default", "GLIGEN"),
     ("center_input_sample", "false", ""),
@@ -16,6 +16,7 @@ const OTHERWISE: [(&str, &str, &str); 22] = [
     ("conv_in_kernel", "3", ""),
     ("conv_out_kernel", "3", ""),
     ("cross_attention_norm", "null", ""),
+    ("downsample_padding", "1", ""),
     ("dual_cross_attention", "false", ""),
     ("encoder_hid_dim", "null", ""),
     ("encoder_hid_dim_type", "null", ""),
@@ -73,6 +74,14 @@ pub enum PerLevel {
 }
 
 impl PerLevel {
+    /// The largest number.
+    fn most(&self) -> usize {
+        match self {
+            PerLevel::All(value) => *value,
+            PerLevel::Each(values) => values.iter().copied().max().unwrap_or(0),
+        }
+    }
+
     /// The number at a level.
     pub fn at(&self, level: usize) -> usize {
         match self {
@@ -116,8 +125,6 @@ pub struct UnetConfig {
     pub norm_num_groups: usize,
     /// Added to the variance in the residual blocks' normalisation.
     pub norm_eps: f64,
-    /// Padding of the downsampling convolutions.
-    pub downsample_padding: usize,
     /// Cosines before sines in the time embedding.
     pub flip_sin_to_cos: bool,
     /// Shift of the time embedding's frequencies.
@@ -150,7 +157,6 @@ impl Default for UnetConfig {
             use_linear_projection: false,
             norm_num_groups: 32,
             norm_eps: 1e-5,
-            downsample_padding: 1,
             flip_sin_to_cos: true,
             freq_shift: 0.0,
             act_fn: "silu".to_owned(),
@@ -188,6 +194,7 @@ impl UnetConfig {
     }
 
     fn check(&self, fields: &Map<String, Value>) -> Result<(), String> {
+        self.check_counts()?;
         self.check_levels()?;
         if self.sample_size.is_some_and(|size| size.sides().contains(&0)) {
             return Err("sample_size must be at least 1".to_owned());
@@ -197,6 +204,21 @@ impl UnetConfig {
             return Err(unsupported(&format!("time_embedding_dim {width}")));
         }
         Ok(())
+    }
+
+    fn check_counts(&self) -> Result<(), String> {
+        let channels = self.block_out_channels.iter().copied().max().unwrap_or(0);
+        let side = self.sample_size.map_or(0, |size| size.sides().into_iter().max().unwrap_or(0));
+        check_counts(&[
+            ("the number of levels (block_out_channels)", self.block_out_channels.len(), MOST_LEVELS),
+            ("block_out_channels", channels, MOST_CHANNELS),
+            ("layers_per_block", self.layers_per_block.most(), MOST_LAYERS),
+            ("transformer_layers_per_block", self.transformer_layers_per_block.most(), MOST_LAYERS),
+            ("cross_attention_dim", self.cross_attention_dim.most(), MOST_CHANNELS),
+            ("in_channels", self.in_channels, MOST_CHANNELS),
+            ("out_channels", self.out_channels, MOST_CHANNELS),
+            ("sample_size", side, MOST_CHANNELS),
+        ])
     }
 
     fn check_levels(&self) -> Result<(), String> {
@@ -303,6 +325,16 @@ mod tests {
             (r#"{"act_fn": "gelu"}"#, "act_fn"),
             (r#"{"mid_block_type": null}"#, "mid_block_type"),
             (r#"{"layers_per_block": [2, 2, 0, 2]}"#, "layers_per_block"),
+            (r#"{"downsample_padding": 0}"#, "downsample_padding asks"),
+            (r#"{"downsample_padding": 1000000000}"#, "downsample_padding asks"),
+            (r#"{"layers_per_block": 1000000000}"#, "layers_per_block is 1000000000, expected at most"),
+            (r#"{"layers_per_block": [2, 2, 1000000000, 2]}"#, "layers_per_block is 1000000000"),
+            (r#"{"transformer_layers_per_block": 1000000000}"#, "transformer_layers_per_block is"),
+            (r#"{"block_out_channels": [32, 64, 64, 32000000000]}"#, "block_out_channels is"),
+            (r#"{"cross_attention_dim": 1000000000}"#, "cross_attention_dim is"),
+            (r#"{"in_channels": 1000000000, "out_channels": 1000000000}"#, "in_channels is"),
+            (r#"{"sample_size": [64, 1000000000]}"#, "sample_size is 1000000000"),
+            (r#"{"attention_head_dim": 1000000000}"#, "heads"),
         ] {
             let reason = read(fields).unwrap_err();
             assert!(reason.contains(name), "{fields}: {reason}");

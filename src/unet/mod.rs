@@ -98,7 +98,7 @@ impl Unet {
         for stage in &graph.down {
             let block = Block::load(weights, config, graph.time, stage).await?;
             let downsampler = if stage.resamples {
-                let (at, padding) = (weights.at(&stage.path).at("downsamplers.0"), [config.downsample_padding; 4]);
+                let (at, padding) = (weights.at(&stage.path).at("downsamplers.0"), [1; 4]);
                 Some(Downsample2D::load(at, stage.channels(), padding).await?)
             } else {
                 None

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::base::json::{check_class, read_fields};
+use crate::base::json::{MOST_CHANNELS, MOST_LAYERS, MOST_LEVELS, check_class, check_counts, read_fields};
 use crate::{Error, Result};
 
 /// The fields of `AutoencoderKL`'s configuration that decide the computation, with diffusers' defaults.
@@ -76,6 +76,14 @@ impl VaeConfig {
 
     fn check(&self) -> Result<(), String> {
         let levels = self.block_out_channels.len();
+        check_counts(&[
+            ("the number of levels (block_out_channels)", levels, MOST_LEVELS),
+            ("block_out_channels", self.block_out_channels.iter().copied().max().unwrap_or(0), MOST_CHANNELS),
+            ("layers_per_block", self.layers_per_block, MOST_LAYERS),
+            ("latent_channels", self.latent_channels, MOST_CHANNELS),
+            ("in_channels", self.in_channels, MOST_CHANNELS),
+            ("out_channels", self.out_channels, MOST_CHANNELS),
+        ])?;
         if levels == 0 || self.down_block_types.len() != levels || self.up_block_types.len() != levels {
             return Err(
                 "block_out_channels, down_block_types and up_block_types must have one entry each per level".into()
@@ -115,5 +123,24 @@ impl VaeConfig {
     /// Pixels on a side for one latent.
     pub fn pixels_per_latent(&self) -> usize {
         1 << (self.block_out_channels.len() - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_that_no_autoencoder_has_are_refused_by_name() {
+        let many = format!("{:?}", vec![32; 70]);
+        for (fields, name) in [
+            (r#"{"layers_per_block": 1000000000}"#.to_owned(), "layers_per_block is 1000000000, expected at most"),
+            (r#"{"block_out_channels": [32000000000]}"#.to_owned(), "block_out_channels is"),
+            (r#"{"latent_channels": 1000000000}"#.to_owned(), "latent_channels is"),
+            (format!(r#"{{"block_out_channels": {many}}}"#), "the number of levels"),
+        ] {
+            let reason = VaeConfig::from_json(&fields, "vae/config.json").unwrap_err().to_string();
+            assert!(reason.contains(name), "{fields}: {reason}");
+        }
     }
 }

@@ -63,13 +63,30 @@ pub async fn expect(source: &dyn Source, part: Part) -> Result<WeightFiles> {
 /// Under the usual names, or else under any other.
 async fn choose(source: &dyn Source, part: Part) -> Result<Option<WeightFiles>> {
     for paths in Precision::ALL.into_iter().filter_map(|precision| part.weights(precision)) {
-        if source.length(&paths.whole).await?.is_some() {
-            return Ok(Some(WeightFiles { paths: vec![paths.whole], note: None }));
-        }
-        for index in paths.indices {
-            if let Some(text) = read_text(source, &index).await? {
-                return Ok(Some(WeightFiles { paths: shards(source, part, &index, &text).await?, note: None }));
+        let mut index = None;
+        for path in paths.indices {
+            if source.length(&path).await?.is_some() {
+                index = Some(path);
+                break;
             }
+        }
+        let has_whole = source.length(&paths.whole).await?.is_some();
+        // Where there are both, diffusers takes those of the index, and transformers the whole.
+        let takes_index = index.is_some() && (!has_whole || part != Part::TextEncoder);
+        let note = |used: &str, other: &str| {
+            format!("{}: {used} is used, and {other}, which lies beside it, is not", source.name())
+        };
+        match index {
+            Some(index) if takes_index => {
+                let text = read_text(source, &index).await?.unwrap_or_default();
+                let note = has_whole.then(|| note(&index, &paths.whole));
+                return Ok(Some(WeightFiles { paths: shards(source, part, &index, &text).await?, note }));
+            }
+            index if has_whole => {
+                let note = index.map(|index| note(&paths.whole, &index));
+                return Ok(Some(WeightFiles { paths: vec![paths.whole], note }));
+            }
+            _ => {}
         }
     }
     let names = source.names(part.folder()).await?;
@@ -166,7 +183,29 @@ mod tests {
         "c": "diffusion_pytorch_model-00002-of-00002.safetensors"}}"#;
 
     #[test]
-    fn one_file_is_preferred_to_several_and_full_precision_to_half() {
+    fn beside_an_index_a_whole_file_is_what_it_is_in_python() {
+        let stem = "unet/diffusion_pytorch_model";
+        let (whole, index) = (format!("{stem}.safetensors"), format!("{stem}.safetensors.index.json"));
+        let shards = [1, 2].map(|number| format!("{stem}-0000{number}-of-00002.safetensors"));
+        let mut memory = Memory::new("m");
+        memory.insert(index.as_str(), INDEX.as_bytes().to_vec());
+        for path in [&whole, &shards[0], &shards[1]] {
+            memory.insert(path.as_str(), Vec::new());
+        }
+        let found = pollster::block_on(expect(&memory, Part::Unet)).unwrap();
+        assert_eq!(found.paths, shards);
+        assert_eq!(found.note.unwrap(), format!("m: {index} is used, and {whole}, which lies beside it, is not"));
+
+        let (whole, index) = ("text_encoder/model.safetensors", "text_encoder/model.safetensors.index.json");
+        memory.insert(whole, Vec::new());
+        memory.insert(index, INDEX.as_bytes().to_vec());
+        let found = pollster::block_on(expect(&memory, Part::TextEncoder)).unwrap();
+        assert_eq!(found.paths, [whole]);
+        assert!(found.note.unwrap().starts_with(&format!("m: {whole} is used, and {index}")));
+    }
+
+    #[test]
+    fn full_precision_is_preferred_to_half() {
         let (whole, half) =
             ("unet/diffusion_pytorch_model.safetensors", "unet/diffusion_pytorch_model.fp16.safetensors");
         assert_eq!(found(&[(half, ""), (whole, "")]).unwrap().unwrap(), [whole]);

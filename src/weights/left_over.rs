@@ -34,7 +34,7 @@ impl Weights<'_> {
     /// Ends the loading of this part.
     ///
     /// # Errors
-    /// [`Error::BadWeights`] with every missing, mis-shaped and left-over weight; [`Error::WeightsNotFinite`] if nothing
+    /// [`Error::BadWeights`] with the first missing, mis-shaped and left-over weights; [`Error::WeightsNotFinite`] if nothing
     /// can be computed with some; [`Error::Gpu`] if some did not arrive.
     pub async fn finish(&self) -> Result<()> {
         self.finish_except(&[]).await
@@ -48,7 +48,10 @@ impl Weights<'_> {
         let why: Vec<String> = telling.map(|(_, meaning)| (*meaning).to_owned()).collect();
         problems.extend(unfit.iter().map(|name| format!("unused: {name}")));
         if !problems.is_empty() {
-            return Err(Error::BadWeights { file: self.file.name(), problems: [why, problems].concat() });
+            return Err(Error::BadWeights {
+                file: self.file.name(),
+                problems: [why, first_of_each_kind(&problems)].concat(),
+            });
         }
         if let Some(note) = not_used(&extra) {
             let text = format!("{}: {note}", self.file.name());
@@ -101,6 +104,19 @@ impl Files<'_> {
     }
 }
 
+/// Of the weights that are missing, mis-shaped and unused the first few, and how many more there are.
+fn first_of_each_kind(problems: &[String]) -> Vec<String> {
+    const SHOWN: usize = 10;
+    let mut lines = Vec::new();
+    for kind in ["missing", "shape", "unused"] {
+        let of_kind = || problems.iter().filter(|line| line.split(':').next() == Some(kind));
+        lines.extend(of_kind().take(SHOWN).cloned());
+        let more = of_kind().count().saturating_sub(SHOWN);
+        lines.extend((more > 0).then(|| format!("{kind}: and {more} more")));
+    }
+    lines
+}
+
 /// The sentence about weights that are left out; none if there are none.
 pub fn not_used<T: AsRef<str>>(names: &[T]) -> Option<String> {
     const SHOWN: usize = 3;
@@ -111,5 +127,20 @@ pub fn not_used<T: AsRef<str>>(names: &[T]) -> Option<String> {
         0 => None,
         1 => Some(format!("1 weight is not part of the model and is not used: {shown}")),
         count => Some(format!("{count} weights are not part of the model and are not used: {shown}{more}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_weights_that_do_not_fit_is_short() {
+        let missing = (0..5000).map(|number| format!("missing: a.{number} [4]"));
+        let unused = (0..3).map(|number| format!("unused: b.{number}"));
+        let lines = first_of_each_kind(&missing.chain(unused).collect::<Vec<_>>());
+        assert_eq!(lines.len(), 10 + 1 + 3);
+        assert_eq!((lines[0].as_str(), lines[10].as_str()), ("missing: a.0 [4]", "missing: and 4990 more"));
+        assert_eq!(lines[13], "unused: b.2");
     }
 }

@@ -124,6 +124,33 @@ fn weights_that_are_not_numbers_are_found_while_loading() {
 }
 
 #[test]
+fn counts_that_no_model_has_are_refused_and_long_lists_are_cut() {
+    let place = Place::new();
+    const MANY: u64 = 1_000_000_000;
+    for (name, path, changes, what) in [
+        ("padding", "unet/config.json", json!({"downsample_padding": 0}), "downsample_padding"),
+        ("unet", "unet/config.json", json!({"layers_per_block": MANY}), "layers_per_block is 1000000000"),
+        ("vae", "vae/config.json", json!({"layers_per_block": MANY}), "layers_per_block is 1000000000"),
+        ("text", "text_encoder/config.json", json!({"num_hidden_layers": MANY}), "num_hidden_layers is 1000000000"),
+        (
+            "heads",
+            "text_encoder/config.json",
+            json!({"num_attention_heads": MANY}),
+            "num_attention_heads is 1000000000",
+        ),
+    ] {
+        let model = copy(&place, name);
+        edit(&place, &format!("{name}/{path}"), &changes);
+        refused(&generate(&place, &model, &[]), 3, &[&format!("{name}/{path}"), what]);
+    }
+    let model = copy(&place, "deep");
+    edit(&place, "deep/text_encoder/config.json", &json!({"num_hidden_layers": 200}));
+    let output = generate(&place, &model, &[]);
+    refused(&output, 3, &["missing: ", "missing: and ", " more"]);
+    assert!(text(&output.stderr).lines().count() < 30, "{}", text(&output.stderr));
+}
+
+#[test]
 fn a_loss_that_is_no_number_from_the_start_is_not_blamed_on_the_learning_rate() {
     let place = Place::new();
     succeeded(&place.run_train(&["--record", "good", "--eval-every", "0"]));

@@ -5,7 +5,8 @@ use std::rc::Rc;
 use pseudoword::checkpoint::{self, Checkpoint, Options};
 use pseudoword::error::Kind;
 use pseudoword::event::{Event, WarningCode};
-use pseudoword::model::ModelConfig;
+use pseudoword::model::{ModelConfig, OpenedModel};
+use pseudoword::schedule::NoiseSchedule;
 use pseudoword::schedule::PredictionType::{self, Epsilon, VPrediction};
 use pseudoword::source::{Memory, Source, read_text};
 use pseudoword::weights::Storage;
@@ -85,6 +86,27 @@ fn what_a_file_says_of_itself_counts_wherever_it_says_it() {
         (edited(mark("v_pred")), vec![], silent(), VPrediction, ""),
         (assembled("tiny-sd1"), vec![yaml], silent(), VPrediction, ""),
         (assembled("tiny-sd1"), vec![json], silent(), VPrediction, ""),
+        (spec("V"), vec![], silent(), VPrediction, ""),
+        (spec("vpred"), vec![], silent(), VPrediction, ""),
+        (
+            spec("x0"),
+            vec![],
+            silent(),
+            Epsilon,
+            "(modelspec.prediction_type) says that it predicts \"x0\", which is not known",
+        ),
+        (spec(""), vec![], silent(), Epsilon, ""),
+        (assembled("tiny-sd1"), vec![("tiny.YAML", yaml.1)], silent(), VPrediction, ""),
+        (assembled("tiny-sd1"), vec![("Tiny.yaml", yaml.1)], silent(), Epsilon, ""),
+        (assembled("tiny-sd1"), vec![("tiny.yaml", "\u{feff}parameterization: V\n")], silent(), VPrediction, ""),
+        (
+            assembled("tiny-sd1"),
+            vec![("tiny.yaml", "parameterization: flow\n")],
+            silent(),
+            Epsilon,
+            "predicts \"flow\"",
+        ),
+        (assembled("tiny-sd1"), vec![("tiny.yaml", "parameterization: null\n")], silent(), Epsilon, ""),
         // Not beside this file.
         (assembled("tiny-sd1"), vec![("other.yaml", yaml.1)], silent(), Epsilon, ""),
         (assembled("tiny-sd1"), vec![], base("v_prediction"), VPrediction, ""),
@@ -129,6 +151,128 @@ fn what_cannot_be_done_as_a_file_says_is_said() {
         let (_, _, notes) = opened(file, &beside, &with_base("tiny-sd1"));
         assert_eq!(notes.len(), usize::from(!note.is_empty()), "{note}: {notes:?}");
         assert!(notes.iter().all(|text| text.contains(note)), "{note}: {notes:?}");
+    }
+}
+
+/// The tiny model's file with more tensors of f32.
+fn with_numbers(more: &[(&str, &[f32])]) -> Vec<u8> {
+    let bytes = assembled("tiny-sd1");
+    let end = bytes.len() - 8 - u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let mut data = Vec::new();
+    let file = edited(|header| {
+        for (name, values) in more {
+            let start = end + data.len();
+            data.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+            let about = json!({"dtype": "F32", "shape": [values.len()], "data_offsets": [start, end + data.len()]});
+            header.insert((*name).to_owned(), about);
+        }
+    });
+    [file, data].concat()
+}
+
+#[test]
+fn numbers_in_a_file_are_worth_a_word_if_others_are_used() {
+    let config = pollster::block_on(ModelConfig::read(&*with_base("tiny-sd1").base.unwrap())).unwrap();
+    let used = NoiseSchedule::new(&config.scheduler).alphas_cumprod().to_vec();
+    let last = *used.last().unwrap();
+    let to_nothing: Vec<f32> = used.iter().map(|value| (value - last).max(0.0)).collect();
+    let betas: Vec<f32> = (0..used.len()).map(|step| 0.01 * step as f32 / used.len() as f32).collect();
+    for (more, note) in [
+        (vec![("alphas_cumprod", &used[..])], ""),
+        (vec![("scale_factor", &[config.vae.scaling_factor as f32][..])], ""),
+        (vec![("scale_factor", &[0.13025])], "scale_factor 0.13025 among its weights, which is not used"),
+        (vec![("betas", &betas)], "the noise schedule among its weights (betas) is another"),
+        (
+            vec![("alphas_cumprod", &to_nothing)],
+            "(alphas_cumprod), which leaves no signal at last, says that it was trained",
+        ),
+        (vec![("model_ema.decay", &[0.9999])], ""),
+        (vec![("model_ema.diffusion_modelout2bias", &[0.0; 4])], "averages of the U-Net's weights"),
+    ] {
+        let (_, _, notes) = opened(with_numbers(&more), &[], &with_base("tiny-sd1"));
+        assert_eq!(notes.len(), usize::from(!note.is_empty()), "{note}: {notes:?}");
+        assert!(notes.iter().all(|text| text.contains(note)), "{note}: {notes:?}");
+    }
+}
+
+#[test]
+fn a_file_with_only_the_averages_of_its_unet_is_named() {
+    let averages = edited(|header| {
+        let names: Vec<String> = header.keys().filter(|name| name.starts_with("model.diff")).cloned().collect();
+        for name in names {
+            let entry = header.remove(&name).unwrap();
+            header.insert(format!("model_ema.{}", name["model.".len()..].replace('.', "")), entry);
+        }
+    });
+    let mut memory = Memory::new("somewhere");
+    memory.insert("tiny.safetensors", averages);
+    let error = pollster::block_on(Checkpoint::open(Rc::new(memory), "tiny.safetensors", &with_base("tiny-sd1")));
+    let said = error.err().unwrap().to_string();
+    assert!(said.contains("only the averages (EMA)"), "{said}");
+}
+
+/// The tiny model as a base, without files whose paths begin with `without` and with one more.
+fn other_base(without: &str, path: &str, text: &str) -> Options {
+    let Options { base, .. } = base("epsilon");
+    let mut memory = Memory::new("the-base");
+    let all = [
+        "text_encoder/config.json",
+        "unet/config.json",
+        "vae/config.json",
+        "scheduler/scheduler_config.json",
+        "tokenizer/vocab.json",
+        "tokenizer/merges.txt",
+        "tokenizer/special_tokens_map.json",
+    ];
+    for path in all.into_iter().filter(|path| !path.starts_with(without)) {
+        if let Some(text) = pollster::block_on(read_text(&**base.as_ref().unwrap(), path)).unwrap() {
+            memory.insert(path, text.into_bytes());
+        }
+    }
+    memory.insert(path, text.as_bytes().to_vec());
+    Options { base: Some(Rc::new(memory)), prediction: None }
+}
+
+#[test]
+fn what_is_wrong_in_a_base_is_said_of_the_base() {
+    let read = |options: &Options| {
+        let mut memory = Memory::new("somewhere");
+        memory.insert("tiny.safetensors", assembled("tiny-sd1"));
+        let file = pollster::block_on(Checkpoint::open(Rc::new(memory), "tiny.safetensors", options)).unwrap();
+        let notes = file.notes().join("\n");
+        (notes, pollster::block_on(OpenedModel::read(Rc::new(file))).err().unwrap().to_string())
+    };
+    let (_, said) = read(&other_base("vae", "vae/config.json", "{"));
+    assert!(said.contains("the-base/vae/config.json") && !said.contains("somewhere"), "{said}");
+    let (_, said) = read(&other_base("tokenizer/vocab", "tokenizer/vocab.json", "[]"));
+    assert!(said.contains("the-base/tokenizer/vocab.json") && !said.contains("somewhere"), "{said}");
+    let (notes, said) = read(&other_base("tokenizer", "tokenizer/merges.txt", ""));
+    assert!(notes.contains("the base the-base has no tokenizer") && notes.contains("CLIP's"), "{notes}");
+    assert!(said.contains("CLIP's tokenizer in this program (the base the-base has none)"), "{said}");
+}
+
+#[test]
+fn zero_terminal_snr_is_said_and_not_done_whoever_says_it() {
+    let schedule = r#"{"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
+        "rescale_betas_zero_snr": true}"#;
+    let asks = other_base("scheduler", "scheduler/scheduler_config.json", schedule);
+    for (file, by) in [(assembled("tiny-sd1"), "the base the-base (rescale"), (edited(mark("ztsnr")), "a mark among")] {
+        let (_, _, notes) = opened(file, &[], &asks);
+        assert!(notes.len() == 1 && notes[0].starts_with(by), "{notes:?}");
+        assert!(notes[0].contains("zero terminal SNR, which is not supported"), "{notes:?}");
+    }
+}
+
+#[test]
+fn a_file_beside_the_model_that_cannot_be_read_is_named() {
+    let utf16: Vec<u8> = "\u{feff}parameterization: v".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (bytes, why) in [(utf16, "is not UTF-8 text"), (vec![b' '; (1 << 20) + 1], "is too long")] {
+        let mut memory = Memory::new("somewhere");
+        memory.insert("tiny.safetensors", assembled("tiny-sd1"));
+        memory.insert("tiny.yaml", bytes);
+        let file = pollster::block_on(Checkpoint::open(Rc::new(memory), "tiny.safetensors", &with_base("tiny-sd1")));
+        let notes = file.unwrap().notes().to_vec();
+        assert!(notes.len() == 1 && notes[0].contains(&format!("tiny.yaml beside it {why}")), "{notes:?}");
     }
 }
 
