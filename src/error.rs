@@ -7,6 +7,7 @@
 
 use std::path::PathBuf;
 
+use crate::base::text::quoted;
 use crate::setting::{Advice, Setting, Wording, advised, worded};
 
 #[cfg(feature = "native")]
@@ -51,7 +52,7 @@ pub enum Error {
     },
 
     /// The placeholder token is already a word of the model or of another embedding.
-    #[error("the token {token:?} is taken: {reason}; {}", otherwise(suggestion, instead))]
+    #[error("the token {} is taken: {reason}; {}", quoted(token), otherwise(suggestion, instead))]
     TokenTaken {
         /// The token asked for.
         token: String,
@@ -64,7 +65,7 @@ pub enum Error {
     },
 
     /// The placeholder token cannot be a token at all.
-    #[error("the token {token:?} cannot be used: {reason}; {}", otherwise(suggestion, instead))]
+    #[error("the token {} cannot be used: {reason}; {}", quoted(token), otherwise(suggestion, instead))]
     BadToken {
         /// The token asked for.
         token: String,
@@ -78,8 +79,9 @@ pub enum Error {
 
     /// The initializer word or phrase has more tokens than there are vectors to start.
     #[error(
-        "the initializer {phrase:?} is {tokens} tokens ({pieces}) but there {} to start: \
+        "the initializer {} is {tokens} tokens ({pieces}) but there {} to start: \
          set {} {tokens}, or choose a shorter word",
+        quoted(phrase),
         if *vectors == 1 { "is 1 vector".to_owned() } else { format!("are {vectors} vectors") },
         Setting::Vectors,
     )]
@@ -319,7 +321,7 @@ pub enum Error {
 fn otherwise(suggestion: &str, instead: &Option<String>) -> String {
     match instead {
         Some(typed) => format!("choose another: {typed}"),
-        None => format!("choose another, such as {suggestion:?}"),
+        None => format!("choose another, such as {}", quoted(suggestion)),
     }
 }
 

@@ -1,5 +1,9 @@
 //! The module that reads embedding files, on its own, and what has to be true of anything it reads.
 
+#[path = "../../src/base"]
+pub mod base {
+    pub mod text;
+}
 #[path = "../../src/embedding/mod.rs"]
 pub mod embedding;
 

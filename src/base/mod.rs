@@ -11,5 +11,4 @@ pub mod lock;
 pub mod math;
 #[cfg(feature = "native")]
 pub mod process;
-#[cfg(feature = "native")]
 pub mod text;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// Whether a character does something instead of being seen: moves the cursor, ends the line, turns the direction of
 /// writing around, or is nothing at all between others. What emoji and scripts need (joiners) is not among them.
-fn acts(c: char) -> bool {
+pub fn acts(c: char) -> bool {
     c.is_control()
         || matches!(
             c,
@@ -35,35 +35,44 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(line)
 }
 
+/// A text in quotation marks, on one line and with every character seen: emoji and the marks of scripts as they are,
+/// unlike in Rust's `{:?}`.
+pub fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if acts(c) => quoted.extend(c.escape_default()),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
 /// JSON in which such characters stand escaped, too; the values are the same. (JSON itself only asks for those below a
 /// space, and terminals obey more.)
 ///
 /// # Errors
 /// Those of `serde_json`.
 pub fn json(value: &impl Serialize) -> serde_json::Result<String> {
-    seen(serde_json::to_string(value)?)
+    serde_json::to_string(value).map(json_seen)
 }
 
-/// As [`json`], indented.
-///
-/// # Errors
-/// Those of `serde_json`.
-pub fn json_pretty(value: &impl Serialize) -> serde_json::Result<String> {
-    seen(serde_json::to_string_pretty(value)?)
-}
-
-/// Outside of strings there are only line ends and spaces, and in strings nothing below a space.
-fn seen(json: String) -> serde_json::Result<String> {
+/// The same for JSON that is written already. Outside of its strings there are only line ends and spaces, and in strings
+/// nothing below a space.
+pub fn json_seen(json: String) -> String {
     let hidden = |c: char| c != '\n' && acts(c);
     if !json.contains(hidden) {
-        return Ok(json);
+        return json;
     }
     let mut text = String::with_capacity(json.len() + 8);
     for c in json.chars() {
         // All of them are in the first plane, where one escape is one character.
         if hidden(c) { text.push_str(&format!("\\u{:04x}", u32::from(c))) } else { text.push(c) }
     }
-    Ok(text)
+    text
 }
 
 #[cfg(test)]
@@ -86,9 +95,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_quoted_stays_readable() {
+        for (text, shown) in [
+            ("<cat>", "\"<cat>\""),
+            ("\u{1f469}\u{200d}\u{1f692}", "\"\u{1f469}\u{200d}\u{1f692}\""),
+            ("\u{928}\u{92e}\u{938}\u{94d}\u{924}\u{947}", "\"\u{928}\u{92e}\u{938}\u{94d}\u{924}\u{947}\""),
+            ("a\"b\\c", "\"a\\\"b\\\\c\""),
+            ("a\nb\u{202e}", "\"a\\nb\\u{202e}\""),
+        ] {
+            assert_eq!(quoted(text), shown);
+        }
+    }
+
+    #[test]
     fn json_keeps_its_values_and_shows_them() {
         let value = serde_json::json!({"a\u{9b}": ["\u{202e}x\u{7f}\n\u{1b}", "\u{1f98a}\u{2028}"]});
-        for text in [json(&value).unwrap(), json_pretty(&value).unwrap()] {
+        for text in [json(&value).unwrap(), json_seen(serde_json::to_string_pretty(&value).unwrap())] {
             assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
             assert!(!text.contains(|c: char| c != '\n' && acts(c)), "{text:?}");
         }

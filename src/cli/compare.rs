@@ -3,6 +3,7 @@
 use image::RgbImage;
 
 use super::load::ModelId;
+use crate::base::text::quoted;
 use crate::config::SampleConfig;
 use crate::embedding::Embedding;
 use crate::image::{Sheet, SheetRow};
@@ -32,7 +33,8 @@ impl Pair {
                 format!("use {}", known.join(", "))
             };
             return Err(Error::Usage(format!(
-                "--compare needs an embedding in each prompt, but {prompt:?} has none: {known}"
+                "--compare needs an embedding in each prompt, but {shown} has none: {known}",
+                shown = quoted(prompt)
             )));
         };
         Ok(Self { with: prompt.to_owned(), without })

@@ -16,6 +16,7 @@ use super::locate;
 use super::outlook::Outlook;
 use super::output::{Output, terminal};
 use crate::base::files;
+use crate::base::text::quoted;
 use crate::config::{SampleConfig, typed};
 use crate::embedding::Embedding;
 use crate::event::{Event, WarningCode};
@@ -188,9 +189,17 @@ fn unused(texts: &[&str], given: &[EmbeddingArgument], tokenizer: &ClipTokenizer
         let meant = texts.iter().find_map(|text| given.meant_in(text)).filter(can_be);
         let advice = meant.map_or_else(
             || format!("write {token} in a prompt"),
-            |meant| format!("{meant:?} there is not its name: write {token} in the prompt, or rename it with -e '{file}={meant}'"),
+            |meant| {
+                format!(
+                    "{shown} there is not its name: write {token} in the prompt, or rename it with -e '{file}={meant}'",
+                    shown = quoted(&meant)
+                )
+            },
         );
-        let text = format!("the embedding {token:?} ({file}) is in no prompt, so it is not used: {advice}");
+        let text = format!(
+            "the embedding {shown} ({file}) is in no prompt, so it is not used: {advice}",
+            shown = quoted(token)
+        );
         Event::warning(WarningCode::UnusedEmbedding, text)
     });
     warned.collect()

@@ -26,11 +26,11 @@ mod wording;
 
 use std::borrow::Cow;
 use std::ffi::OsString;
-use std::io::ErrorKind;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, Parser};
 
 pub use args::Cli;
 use args::Command;
@@ -38,7 +38,7 @@ pub use faults::panics;
 use output::{Output, json, terminal};
 
 use crate::base::failpoints;
-use crate::base::text::one_line;
+use crate::base::text::{one_line, quoted};
 use crate::{Error, Result};
 
 /// Where a failed write to standard output says it was.
@@ -52,7 +52,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> std::result::Resu
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let json = arguments.iter().any(|argument| argument == "--json");
     let (arguments, pictures) = settings::expand(arguments).map_err(|error| report(&error, json))?;
-    let mut cli = Cli::try_parse_from(&arguments).map_err(|error| {
+    let mut cli = read(&arguments).map_err(|error| {
         show(&error, &arguments);
         if error.use_stderr() && json {
             let _written = json::error_line(exit::USAGE, &sentence(&error.to_string()));
@@ -63,13 +63,44 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> std::result::Resu
     Ok(cli)
 }
 
+/// What clap makes of the arguments, with another tip where it takes an option's value that begins with a hyphen for an
+/// option: after the `--` that it advises everything would be something else.
+fn read(arguments: &[OsString]) -> std::result::Result<Cli, clap::Error> {
+    Cli::try_parse_from(arguments).map_err(|mut error| {
+        if error.kind() == ErrorKind::UnknownArgument
+            && let Some(ContextValue::String(unknown)) = error.get(ContextKind::InvalidArg)
+            && let Some((option, value)) = meant_as_value(unknown, arguments)
+        {
+            let tip = format!("to give {} to {option}, write {option}={}", quoted(&value), wording::quoted(&value));
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+        }
+        error
+    })
+}
+
+/// The option that takes a value and has an unknown argument behind it, and that argument as it was typed.
+fn meant_as_value(unknown: &str, arguments: &[OsString]) -> Option<(String, String)> {
+    let command = Cli::command();
+    let takes_value = |option: &str| {
+        let all = command.get_subcommands().flat_map(clap::Command::get_arguments).chain(command.get_arguments());
+        let mut all = all.filter(|argument| argument.get_action().takes_values());
+        option.strip_prefix("--").is_some_and(|name| all.any(|argument| argument.get_long() == Some(name)))
+    };
+    arguments.windows(2).find_map(|pair| {
+        let [option, value] = pair else { return None };
+        let (option, value) = (option.to_str()?, value.to_str()?);
+        (value.starts_with(unknown) && takes_value(option)).then(|| (option.to_owned(), value.to_owned()))
+    })
+}
+
 /// Prints help, the version, or what clap says about the arguments, which it repeats: a script may have put a name into
 /// them that nobody has looked at.
 fn show(error: &clap::Error, arguments: &[OsString]) {
     let seen = |argument: &OsString| one_line(&argument.to_string_lossy()).into_owned();
     let odd = arguments.iter().any(|argument| matches!(one_line(&argument.to_string_lossy()), Cow::Owned(_)));
     // The same is wrong with arguments in which everything is seen.
-    let again = if odd { Cli::try_parse_from(arguments.iter().map(seen)).err() } else { None };
+    let again =
+        if odd { read(&arguments.iter().map(seen).map(OsString::from).collect::<Vec<_>>()).err() } else { None };
     let error = again.as_ref().unwrap_or(error);
     let text = error.render().to_string();
     if text.lines().all(|line| matches!(one_line(line), Cow::Borrowed(_))) {
@@ -144,7 +175,24 @@ fn report(error: &Error, json: bool) -> ExitCode {
 /// Whether the reader of our standard output went away, as `head` does when it has seen enough: not a failure.
 fn is_closed_pipe(error: &Error) -> bool {
     match error {
-        Error::Write { path, source } => path == Path::new(STDOUT) && source.kind() == ErrorKind::BrokenPipe,
+        Error::Write { path, source } => path == Path::new(STDOUT) && source.kind() == std::io::ErrorKind::BrokenPipe,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(arguments: &[&str]) -> String {
+        let arguments: Vec<OsString> = ["pseudoword"].iter().chain(arguments).map(OsString::from).collect();
+        read(&arguments).map(drop).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_value_that_begins_with_a_hyphen_is_told_from_an_option() {
+        let text = said(&["train", "photos", "--token", "-xy"]);
+        assert!(text.contains("--token=-xy") && !text.contains("-- -x"), "{text}");
+        assert!(!said(&["train", "photos", "--overwrite", "-xy"]).contains("--overwrite="));
     }
 }

@@ -52,6 +52,12 @@ pub(super) struct Origin<'a> {
 }
 
 impl Origin<'_> {
+    /// The same with another name by what the file says.
+    pub fn called(&self, token: Option<&str>) -> Self {
+        let token = token.map(str::to_owned);
+        Self { container: self.container, stem: self.stem, metadata: self.metadata.clone(), token }
+    }
+
     /// The embedding's name where nothing in the file says it.
     pub fn by_file_name(&self) -> (Option<String>, NamedBy) {
         match self.stem {
@@ -291,17 +297,24 @@ pub(super) fn part(
         return Err(shape(", but some of its values are missing"));
     }
     let width = usize::try_from(width).unwrap_or(usize::MAX);
-    let notes = check(&tensor.key, &rows)?;
+    let notes = check(tensor, &rows)?;
     Ok((Vectors { encoder, width, rows }, notes))
 }
 
 /// Refuses NaN and infinite values, and notes values so large that no training makes them.
-fn check(key: &str, rows: &[f32]) -> Result<Vec<Note>, Refusal> {
+fn check(tensor: &Named<'_>, rows: &[f32]) -> Result<Vec<Note>, Refusal> {
     const HUGE: f32 = 100.0;
     let mut bad = rows.iter().enumerate().filter(|(_, value)| !value.is_finite()).map(|(index, _)| index);
     if let Some(first) = bad.next() {
-        return Err(Refusal::NotFinite { name: shown(key), count: bad.count() + 1, of: rows.len(), first });
+        let wide = tensor.dtype == Ok(DType::F64);
+        return Err(Refusal::NotFinite {
+            name: shown(&tensor.key),
+            count: bad.count() + 1,
+            of: rows.len(),
+            first,
+            wide,
+        });
     }
     let largest = rows.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
-    Ok(if largest > HUGE { vec![Note::Huge { name: key.to_owned(), largest }] } else { Vec::new() })
+    Ok(if largest > HUGE { vec![Note::Huge { name: tensor.key.clone().into_owned(), largest }] } else { Vec::new() })
 }

@@ -54,10 +54,10 @@ impl Vectors {
 
     /// The model family that they belong to.
     pub fn family(&self) -> &'static str {
-        match self.encoder {
-            Encoder::Unnamed => Embedding::family(self.width),
-            Encoder::ClipL => "SDXL's first text encoder",
-            Encoder::ClipG => "SDXL's second text encoder",
+        match (self.encoder, self.width) {
+            (Encoder::ClipL, 768) => "SDXL's first text encoder",
+            (Encoder::ClipG, 1280) => "SDXL's second text encoder",
+            (_, width) => Embedding::family(width),
         }
     }
 }
@@ -177,6 +177,8 @@ pub enum Note {
     UnknownRecord(String),
     /// A tensor or key that was left out.
     Ignored(String),
+    /// What stands in a dict under something that is not a text.
+    NotText(String),
     /// As many more were left out.
     MoreIgnored(usize),
     /// The vectors were not at the top of what was saved, but inside of these keys.
@@ -201,6 +203,7 @@ impl std::fmt::Display for Note {
             Note::NoChecksum => f.write_str("it has no checksums, so damage cannot be noticed"),
             Note::UnknownRecord(name) => write!(f, "the record {} is not used", shown(name)),
             Note::Ignored(name) => write!(f, "{} is not used", shown(name)),
+            Note::NotText(key) => write!(f, "what stands under {key} is not used: embeddings stand under their names"),
             Note::MoreIgnored(count) => write!(f, "nor are {count} others"),
             Note::Nested(keys) => {
                 let keys: Vec<String> = keys.iter().map(|key| shown(key)).collect();
@@ -217,11 +220,16 @@ impl std::fmt::Display for Note {
 impl Note {
     /// Notes on what was left out of a file, as many as anybody reads.
     pub(super) fn ignored<'k>(keys: impl Iterator<Item = &'k str>) -> Vec<Self> {
+        Self::few(keys.map(|key| Note::Ignored(key.to_owned())).collect())
+    }
+
+    /// The same of any such notes.
+    pub(super) fn few(mut notes: Vec<Self>) -> Vec<Self> {
         const MOST: usize = 5;
-        let all: Vec<&str> = keys.collect();
-        let first = all.iter().take(MOST).map(|key| Note::Ignored((*key).to_owned()));
-        let more = all.len().saturating_sub(MOST);
-        first.chain((more > 0).then_some(Note::MoreIgnored(more))).collect()
+        let more = notes.len().saturating_sub(MOST);
+        notes.truncate(MOST);
+        notes.extend((more > 0).then_some(Note::MoreIgnored(more)));
+        notes
     }
 }
 

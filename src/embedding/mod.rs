@@ -1,7 +1,7 @@
 //! Embeddings as they are stored and exchanged: every format that programs write, read and written.
 //!
 //! Bytes in memory come in, from anybody and from anywhere; an [`Embedding`] or a [`Refusal`] comes out. Nothing here
-//! runs anything that a file says, opens a file, or depends on the rest of the crate. The layouts are those of
+//! runs anything that a file says, opens a file, or depends on more of the crate than `base::text`. The layouts are those of
 //! diffusers, A1111, kohya, OneTrainer, Replicate and CompVis; `layout` knows what each of them
 //! writes, and `tests/formats/INDEX.md` lists what is refused, and how.
 //!

@@ -5,6 +5,7 @@
 //! anything.
 
 use super::recognise::Mistaken;
+use crate::base::text::{one_line, quoted};
 
 /// A situation that stops the reading or writing of an embedding file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -106,8 +107,9 @@ pub enum Refusal {
 
     /// Values that are NaN or infinite.
     #[error(
-        "{count} of the {of} values of {name} are NaN or infinite, the first at index {first}: \
-         the file is damaged, or its training went wrong"
+        "{count} of the {of} values of {name} are {}, the first at index {first}: \
+         the file is damaged, or its training went wrong",
+        if *wide { "NaN, infinite, or too large for numbers of 32 bits" } else { "NaN or infinite" }
     )]
     NotFinite {
         /// The tensor's key, escaped.
@@ -118,6 +120,8 @@ pub enum Refusal {
         of: usize,
         /// The first one's index.
         first: usize,
+        /// Whether the file has numbers that can be larger than those that vectors are made of here.
+        wide: bool,
     },
 
     /// There are several embeddings and none was chosen.
@@ -152,14 +156,16 @@ pub enum Refusal {
     },
 
     /// The embedding cannot be written in the layout that was asked for.
-    #[error("the embedding {token} cannot be written as {layout}: {reason}")]
+    #[error("the embedding {token} cannot be written as {layout}: {reason}{}", if *name { "; choose another token" } else { "" })]
     Unwritable {
         /// The token, escaped.
         token: String,
         /// The layout's name.
         layout: &'static str,
-        /// Why, and what to do.
+        /// Why.
         reason: String,
+        /// Whether under another name it could be.
+        name: bool,
     },
 }
 
@@ -194,8 +200,8 @@ impl Refusal {
 pub fn shown(text: &str) -> String {
     const LONGEST: usize = 60;
     match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{:?}...", text.get(..end).unwrap_or_default()),
-        None => format!("{text:?}"),
+        Some((end, _)) => format!("{}...", quoted(text.get(..end).unwrap_or_default())),
+        None => quoted(text),
     }
 }
 
@@ -203,12 +209,10 @@ pub fn shown(text: &str) -> String {
 pub(super) fn brief(error: impl std::fmt::Display) -> String {
     const LONGEST: usize = 160;
     let text = error.to_string();
-    let escaped = text.chars().take(LONGEST).flat_map(|c| {
-        let control = c.is_control();
-        control.then(|| c.escape_default()).into_iter().flatten().chain((!control).then_some(c))
-    });
-    let more = if text.chars().nth(LONGEST).is_some() { "..." } else { "" };
-    escaped.chain(more.chars()).collect()
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", one_line(text.get(..end).unwrap_or_default())),
+        None => one_line(&text).into_owned(),
+    }
 }
 
 /// A number of things, in words.

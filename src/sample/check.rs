@@ -2,6 +2,7 @@
 //! weights, so that a front end can ask before it loads them. A job asks for those that do not.
 
 use super::LONGEST_SIDE;
+use crate::base::text::quoted;
 use crate::config::SampleConfig;
 use crate::event::{Event, WarningCode};
 use crate::model::ModelConfig;
@@ -140,10 +141,11 @@ pub fn about_prompt(what: &str, prompt: &str, tokenizer: &ClipTokenizer, others:
     for (name, nearest) in unknown.into_iter().take(SHOWN) {
         let advice = nearest.map_or_else(
             || format!("give its file with {}", Setting::Embedding),
-            |nearest| format!("did you mean {nearest:?}?"),
+            |nearest| format!("did you mean {shown}?", shown = quoted(nearest)),
         );
         let text = format!(
-            "{name:?} in the {what} is not an embedding that was given or is kept, so it is read as plain text; {advice}"
+            "{shown} in the {what} is not an embedding that was given or is kept, so it is read as plain text; {advice}",
+            shown = quoted(&name)
         );
         events.push(Event::warning(WarningCode::UnknownEmbedding, text));
     }
@@ -173,7 +175,10 @@ fn cut(what: &str, prompt: &Tokens) -> Option<Event> {
     if left_out.len() < fallen.len() {
         left_out.push('…');
     }
-    let text = format!("the {what} is {had} tokens but only {room} fit; these words were left out: {left_out:?}");
+    let text = format!(
+        "the {what} is {had} tokens but only {room} fit; these words were left out: {shown}",
+        shown = quoted(&left_out)
+    );
     Some(Event::warning(WarningCode::PromptCut, text))
 }
 

@@ -3,6 +3,9 @@
 //! Once in our own keys, and once as `parameters` in the form that AUTOMATIC1111's web UI introduced and most programs
 //! for generated pictures read (`modules/processing.py`, `create_infotext`).
 
+use std::borrow::Cow;
+
+use crate::base::text;
 use crate::config::SampleConfig;
 
 /// What wrote a file.
@@ -79,15 +82,25 @@ impl Label<'_> {
         settings.push(format!("Size: {}", self.size()));
         // Ten digits of the model's hash and twelve of an embedding's, as upstream has them.
         settings.extend(self.model_hash.map(|hash| format!("Model hash: {}", &hash[..10])));
-        settings.push(format!("Model: {}", self.model));
+        settings.push(format!("Model: {}", value(self.model)));
         let hashes: Vec<String> =
             self.embeddings.iter().map(|(token, hash)| format!("{token}: {}", &hash[..12])).collect();
         if !hashes.is_empty() {
-            settings.push(format!("TI hashes: {:?}", hashes.join(", ")));
+            settings.push(format!("TI hashes: {}", text::json(&hashes.join(", ")).unwrap_or_default()));
         }
         settings.push(format!("Version: {SOFTWARE}"));
         lines.push(settings.join(", "));
         lines.join("\n")
+    }
+}
+
+/// A value of `parameters`: where it could be taken for more than one as JSON, as upstream has it (`infotext_utils.py`,
+/// `quote`).
+fn value(text: &str) -> Cow<'_, str> {
+    if text.contains(|c: char| ",:".contains(c) || text::acts(c)) {
+        Cow::Owned(text::json(&text).unwrap_or_default())
+    } else {
+        Cow::Borrowed(text)
     }
 }
 
@@ -118,6 +131,13 @@ mod tests {
         let get = |key: &str| text.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str());
         assert_eq!(get("sampler"), Some("dpmpp2m karras"));
         assert_eq!(get("embeddings"), Some(format!("<peach> {}", "cd".repeat(32)).as_str()));
+        // Names as they are, and none that ends the line.
+        let names = [("<\u{928}\u{92e}\u{938}\u{94d}\u{924}\u{947}\u{1f98a}>".to_owned(), "cd".repeat(32))];
+        let forged = Label { model: "a\nSteps: 9, Seed: 1", embeddings: &names, ..label };
+        let parameters = forged.parameters();
+        assert_eq!(parameters.lines().count(), 3, "{parameters}");
+        assert!(parameters.contains("Model: \"a\\nSteps: 9, Seed: 1\", TI hashes: \"<\u{928}\u{92e}\u{938}\u{94d}"));
+        let label = Label { model: "mini", embeddings: &[], ..forged };
         // Without guidance the negative prompt has no part in the picture.
         let config = SampleConfig { guidance: 1.0, ..config.clone() };
         assert!(!format!("{:?}", Label { config: &config, ..label }.text()).contains("blur"));

@@ -5,12 +5,15 @@
 //! `-` is percent-encoded (`<My-cat>` is `%3C%4Dy-cat%3E.safetensors`; capitals too, because some file systems do not
 //! tell them apart). What a file holds is not looked at here.
 //!
+//! Two names with one [`key`] are one name, and only one embedding is kept by it. Earlier versions kept several: of those the
+//! one that is spelled as it is asked for is meant, else the first in order.
+//!
 //! Nothing is ever lost: an embedding that is removed or replaced goes to the folder `removed/` under a name of its own
 //! and stays there until the user deletes it. Files appear whole or not at all.
 
 mod name;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -21,6 +24,7 @@ use unicode_normalization::UnicodeNormalization;
 use self::name::{encode, token_of};
 use crate::base::files::{file_name, make_folder, remove, sweep, sync_folder, write_whole};
 use crate::base::lock::FileLock;
+use crate::base::text::quoted;
 use crate::formats::{Holds, endings};
 use crate::text::name::refused;
 use crate::text::scan::{key, occurrences};
@@ -42,6 +46,15 @@ pub struct StoredEmbedding {
     pub path: PathBuf,
     /// The file's length in bytes.
     pub length: u64,
+}
+
+/// An embedding that a text names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedEmbedding {
+    /// The embedding.
+    pub embedding: StoredEmbedding,
+    /// Others on the shelf that have the same name in another spelling, so that the text means this one only.
+    pub others: Vec<String>,
 }
 
 /// What [`Shelf::add`] did.
@@ -118,7 +131,7 @@ impl Shelf {
         let ending = endings(Holds::Embedding).find(promised).unwrap_or("bin");
         let path = self.0.join(format!("{stem}.{ending}"));
         let _lock = self.lock()?;
-        let there = self.get_same(token)?;
+        let there = self.get(token)?;
         if let Some(there) = &there {
             if there.length == bytes.len() as u64 && read(&there.path)? == bytes {
                 return Ok(Addition::Same(there.path.clone()));
@@ -126,7 +139,15 @@ impl Shelf {
             if !replace {
                 return Err(Error::TokenTaken {
                     token: token.to_owned(),
-                    reason: format!("another embedding of that name is in {}", there.path.display()),
+                    reason: if there.token == token {
+                        format!("another embedding of that name is in {}", there.path.display())
+                    } else {
+                        format!(
+                            "another embedding of that name, {}, is in {}: prompts have no case",
+                            there.token,
+                            there.path.display()
+                        )
+                    },
                     suggestion: self.free(token),
                     instead: None,
                 });
@@ -148,42 +169,38 @@ impl Shelf {
         })
     }
 
-    /// Takes an embedding off the shelf, into `removed/`; returns where it is now.
+    /// Takes an embedding off the shelf, into `removed/`; returns where it is now. It has to be spelled as it is kept,
+    /// in any canonical form of Unicode: these cannot be told apart by looking.
     ///
     /// # Errors
     /// [`Error::Usage`] if there is none of that name, listing those that exist.
     pub fn remove(&self, token: &str) -> Result<PathBuf> {
         let _lock = self.lock()?;
-        // In this case only: of two names that differ in it, the other stays.
-        match self.get_same(token)? {
+        match self.find(token, |name| name.nfc().eq(token.nfc()))? {
             Some(word) => self.put_away(&word.path),
             None => Err(self.unknown(token)),
         }
     }
 
-    /// The embedding of a name: that of exactly this one, or else the first that prompts would find by it.
+    /// The embedding of a name, in any spelling.
     ///
     /// # Errors
     /// As for [`Shelf::list`].
     pub fn get(&self, token: &str) -> Result<Option<StoredEmbedding>> {
-        if let Some(stored) = self.get_exactly(token)? {
-            return Ok(Some(stored));
-        }
         let wanted = key(token);
-        Ok(self.list()?.embeddings.into_iter().find(|stored| key(&stored.token) == wanted))
+        self.find(token, |name| key(name) == wanted)
     }
 
-    /// The embedding of a name in another canonical form of Unicode, or in this one.
-    fn get_same(&self, token: &str) -> Result<Option<StoredEmbedding>> {
-        if let Some(stored) = self.get_exactly(token)? {
+    /// The embedding that is spelled so, else the first whose name is the `same`.
+    fn find(&self, token: &str, same: impl Fn(&str) -> bool) -> Result<Option<StoredEmbedding>> {
+        if let Some(stored) = self.spelled(token)? {
             return Ok(Some(stored));
         }
-        let same = |stored: &StoredEmbedding| stored.token.nfc().eq(token.nfc());
-        Ok(self.list()?.embeddings.into_iter().find(same))
+        Ok(self.list()?.embeddings.into_iter().find(|stored| same(&stored.token)))
     }
 
-    /// The embedding of exactly this name. Where files with several endings bear it, the first of those in `formats`.
-    fn get_exactly(&self, token: &str) -> Result<Option<StoredEmbedding>> {
+    /// The embedding that is spelled so. Where files with several endings bear it, the first of those in `formats`.
+    fn spelled(&self, token: &str) -> Result<Option<StoredEmbedding>> {
         let Ok(stem) = encode(token) else { return Ok(None) };
         for ending in endings(Holds::Embedding) {
             let path = self.0.join(format!("{stem}.{ending}"));
@@ -228,7 +245,7 @@ impl Shelf {
             }
             match token_of(&name) {
                 // The same name twice, with two endings: what `get` finds counts.
-                Some(token) if self.get_exactly(&token)?.is_some_and(|kept| kept.path == path) => {
+                Some(token) if self.spelled(&token)?.is_some_and(|kept| kept.path == path) => {
                     contents.embeddings.push(StoredEmbedding { token, path, length: about.len() });
                 }
                 _ => contents.others.push(path),
@@ -239,17 +256,32 @@ impl Shelf {
         Ok(contents)
     }
 
-    /// The embeddings whose names stand in a prompt, as the tokenizer will find them there, longest names first: `cat`
-    /// is meant neither by `<cat>`, if that is on the shelf too, nor by "category".
+    /// The embeddings whose names stand in texts, as the tokenizer will find them there: `cat` is meant neither by
+    /// `<cat>`, if that is on the shelf too, nor by "category". One for each name.
     ///
     /// # Errors
     /// As for [`Shelf::list`].
-    pub fn named_in(&self, prompt: &str) -> Result<Vec<StoredEmbedding>> {
-        let mut words = self.list()?.embeddings;
-        words.sort_by_key(|word| std::cmp::Reverse(word.token.len()));
+    pub fn named_in(&self, texts: &[&str]) -> Result<Vec<NamedEmbedding>> {
+        let words = self.list()?.embeddings;
         let tokens: Vec<&str> = words.iter().map(|word| word.token.as_str()).collect();
-        let named: BTreeSet<usize> = occurrences(prompt, &tokens).map(|(number, _)| number).collect();
-        Ok(words.into_iter().enumerate().filter(|(number, _)| named.contains(number)).map(|(_, word)| word).collect())
+        let mut named = BTreeMap::new();
+        for text in texts {
+            for (number, at) in occurrences(text, &tokens) {
+                let candidate = (text[at] != *tokens[number], number);
+                let best = named.entry(key(tokens[number])).or_insert(candidate);
+                *best = candidate.min(*best);
+            }
+        }
+        let with_others = |(name, (_, number)): (&String, &(bool, usize))| NamedEmbedding {
+            embedding: words[*number].clone(),
+            others: tokens
+                .iter()
+                .enumerate()
+                .filter(|(other, token)| other != number && key(token) == *name)
+                .map(|(_, token)| (*token).to_owned())
+                .collect(),
+        };
+        Ok(named.iter().map(with_others).collect())
     }
 
     fn unknown(&self, token: &str) -> Error {
@@ -257,7 +289,7 @@ impl Shelf {
             self.list().unwrap_or_default().embeddings.into_iter().map(|word| word.token).collect();
         let there =
             if names.is_empty() { "there are none".to_owned() } else { format!("there are: {}", names.join(", ")) };
-        Error::Usage(format!("there is no embedding {token:?} in {}; {there}", self.0.display()))
+        Error::Usage(format!("there is no embedding {} in {}; {there}", quoted(token), self.0.display()))
     }
 
     /// A similar name that is not in use.
@@ -266,7 +298,7 @@ impl Shelf {
             Some(start) => format!("{start}-{number}>"),
             None => format!("{token}-{number}"),
         };
-        (2..100).map(numbered).find(|name| matches!(self.get_same(name), Ok(None))).unwrap_or_else(|| numbered(100))
+        (2..100).map(numbered).find(|name| matches!(self.get(name), Ok(None))).unwrap_or_else(|| numbered(100))
     }
 
     /// One process at a time changes the shelf.
@@ -341,19 +373,19 @@ mod tests {
         let (_folder, shelf) = shelf();
         assert!(tokens(&shelf).is_empty());
         assert!(matches!(shelf.add("<cat>", b"one", "learned_embeds.bin", false).unwrap(), Addition::New(_)));
-        assert!(matches!(shelf.add("<Cat>", b"two", "x.SafeTensors", false).unwrap(), Addition::New(_)));
+        assert!(matches!(shelf.add("<Dog>", b"two", "x.SafeTensors", false).unwrap(), Addition::New(_)));
         assert!(matches!(shelf.add("<cat>", b"one", "other.pt", false).unwrap(), Addition::Same(_)));
-        assert_eq!(tokens(&shelf), ["<Cat>", "<cat>"]);
+        assert_eq!(tokens(&shelf), ["<Dog>", "<cat>"]);
         let taken = shelf.add("<cat>", b"three", "x.pt", false).unwrap_err();
         assert!(matches!(&taken, Error::TokenTaken { suggestion, .. } if suggestion == "<cat-2>"), "{taken}");
         let Addition::Replaced { path, old } = shelf.add("<cat>", b"three", "x.pt", true).unwrap() else { panic!() };
         assert_eq!((fs::read(&path).unwrap(), fs::read(&old).unwrap()), (b"three".to_vec(), b"one".to_vec()));
         let removed = shelf.remove("<cat>").unwrap();
         assert_eq!(fs::read(removed).unwrap(), b"three");
-        assert_eq!(tokens(&shelf), ["<Cat>"]);
+        assert_eq!(tokens(&shelf), ["<Dog>"]);
         let gone = shelf.remove("<cat>").unwrap_err();
         assert_eq!(gone.kind(), crate::error::Kind::Usage);
-        assert!(gone.to_string().contains("there are: <Cat>"), "{gone}");
+        assert!(gone.to_string().contains("there are: <Dog>"), "{gone}");
     }
 
     #[test]
@@ -385,13 +417,44 @@ mod tests {
         for token in ["<cat>", "cat", "<cat>-2", "midj"] {
             shelf.add(token, token.as_bytes(), "x.bin", false).unwrap();
         }
-        let named = |prompt| shelf.named_in(prompt).unwrap().into_iter().map(|word| word.token).collect::<Vec<_>>();
+        let named = |prompt| {
+            let named = shelf.named_in(&[prompt]).unwrap().into_iter();
+            named.map(|named| named.embedding.token).collect::<Vec<_>>()
+        };
         assert_eq!(named("a photo of <cat>, midjourney"), ["<cat>"]);
         assert_eq!(named("a <cat> and a cat"), ["<cat>", "cat"]);
         assert_eq!(named("a <cat>-2"), ["<cat>-2"]);
         assert_eq!(named("a category"), [""; 0]);
         assert_eq!(named("a cat."), ["cat"]);
         assert_eq!(named("A CAT"), ["cat"], "as in prompts, which have no case");
+    }
+
+    #[test]
+    fn one_name_is_one_embedding_in_every_spelling() {
+        let (_folder, shelf) = shelf();
+        shelf.add("<Cat>", b"one", "x.bin", false).unwrap();
+        let taken = shelf.add("<cat>", b"two", "x.bin", false).unwrap_err();
+        assert!(taken.to_string().contains("another embedding of that name, <Cat>, is in"), "{taken}");
+        assert!(matches!(&taken, Error::TokenTaken { suggestion, .. } if suggestion == "<cat-2>"), "{taken}");
+        assert!(matches!(shelf.add("<cat>", b"two", "x.bin", true).unwrap(), Addition::Replaced { .. }));
+        assert_eq!(tokens(&shelf), ["<cat>"]);
+        // As earlier versions left it.
+        fs::write(shelf.folder().join(format!("{}.bin", encode("<Cat>").unwrap())), "one").unwrap();
+        assert_eq!(tokens(&shelf), ["<Cat>", "<cat>"]);
+        for (texts, meant) in [
+            (&["a <cat>", "<CAT>"][..], "<cat>"),
+            (&["a <CAT>", "no <Cat>"], "<Cat>"),
+            (&["<CAT>"], "<Cat>"),
+            (&["a <cat> and <Cat>"], "<Cat>"),
+        ] {
+            let named = shelf.named_in(texts).unwrap();
+            let [NamedEmbedding { embedding, others }] = &named[..] else { panic!("{named:?}") };
+            assert_eq!((embedding.token.as_str(), others.len()), (meant, 1), "{texts:?}");
+        }
+        assert_eq!(shelf.expect("<CAT>").unwrap().token, "<Cat>", "as in prompts");
+        assert!(shelf.remove("<CAT>").is_err());
+        shelf.remove("<Cat>").unwrap();
+        assert_eq!(tokens(&shelf), ["<cat>"]);
     }
 
     #[test]

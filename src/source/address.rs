@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use super::Problem;
 use super::url::Url;
+use crate::base::text::quoted;
 use crate::formats;
 
 /// Names that no owner can have, because the Hub's own addresses begin with them.
@@ -192,7 +193,10 @@ fn of_the_hub(url: &Url, endpoint: &Url) -> Result<Address, String> {
         (None, _) => (MAIN.to_owned(), ""),
         (Some("blob" | "resolve" | "raw" | "tree" | "blame"), Some(rest)) => split_revision(rest),
         (Some(page), _) => {
-            return Err(format!("is the page {page:?} of a repository: give the address of a file, or owner/name"));
+            return Err(format!(
+                "is the page {shown} of a repository: give the address of a file, or owner/name",
+                shown = quoted(page)
+            ));
         }
     };
     address(kind, owner, name, revision, path).map(Address::Hub)
@@ -218,14 +222,14 @@ fn address(kind: RepoKind, owner: &str, name: &str, revision: String, path: &str
         let known = part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
         let edges = !part.starts_with(['-', '.']) && !part.ends_with(['-', '.']) && !part.ends_with(".git");
         if part.is_empty() || part.len() > 96 || !known || !edges || part.contains("--") || part.contains("..") {
-            return Err(format!("has an invalid part: {part:?}"));
+            return Err(format!("has an invalid part: {shown}", shown = quoted(part)));
         }
     }
     if !is_safe_path(&revision) || revision.len() > 200 {
-        return Err(format!("has an invalid revision: {revision:?}"));
+        return Err(format!("has an invalid revision: {shown}", shown = quoted(&revision)));
     }
     if !path.is_empty() && !is_safe_path(path) {
-        return Err(format!("has an invalid path: {path:?}"));
+        return Err(format!("has an invalid path: {shown}", shown = quoted(path)));
     }
     let path = (!path.is_empty()).then(|| path.to_owned());
     Ok(HubAddress { repo: Repo { kind, id: format!("{owner}/{name}") }, revision, path })

@@ -13,6 +13,7 @@ use super::link::Link;
 use super::progress::Report;
 use super::url::Url;
 use super::verify::FileRequest;
+use crate::base::text::quoted;
 
 /// The longest answer about a repository; ten thousand files take about 3 MB.
 const LONGEST: usize = 32 << 20;
@@ -123,7 +124,7 @@ fn parse(bytes: &[u8], at: &HubAddress) -> Result<Listing, String> {
     let info: Info = serde_json::from_slice(bytes)
         .map_err(|error| format!("this is not an answer of the Hub's ({error}); is HF_ENDPOINT right?"))?;
     if !is_hash(&info.sha, 40) {
-        return Err(format!("it names {:?} where a commit should be", info.sha));
+        return Err(format!("it names {} where a commit should be", quoted(&info.sha)));
     }
     let mut files = Vec::new();
     for file in info.siblings.unwrap_or_default() {

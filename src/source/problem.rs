@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::base::text::quoted;
 use crate::error::Kind;
 use crate::setting::Setting;
 
@@ -14,7 +15,7 @@ use crate::setting::Setting;
 #[non_exhaustive]
 pub enum Problem {
     /// What was typed cannot be an address.
-    #[error("{typed:?} {reason}")]
+    #[error("{} {reason}", quoted(typed))]
     BadAddress {
         /// As it was typed.
         typed: String,
@@ -23,7 +24,7 @@ pub enum Problem {
     },
 
     /// Neither here nor, by its form, anywhere else.
-    #[error("there is no file or folder {typed:?}{hint}")]
+    #[error("there is no file or folder {}{hint}", quoted(typed))]
     NoSuchFile {
         /// As it was typed.
         typed: String,
@@ -32,7 +33,7 @@ pub enum Problem {
     },
 
     /// A setting in the environment cannot be used.
-    #[error("the environment variable {name} is {value:?}: {reason}")]
+    #[error("the environment variable {name} is {}: {reason}", quoted(value))]
     BadSetting {
         /// Its name.
         name: String,

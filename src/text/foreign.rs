@@ -3,6 +3,7 @@
 //!
 //! What is ordinary text stays unsaid: `a <3 heart`, `(a hill)`, `16:9`, `<b>`, `C++`, a headline in capitals.
 
+use crate::base::text::quoted;
 use std::fmt;
 use std::ops::Range;
 
@@ -35,7 +36,7 @@ pub struct Foreign {
 
 impl fmt::Display for Foreign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} ({})", self.quoted, self.means)
+        write!(f, "{} ({})", quoted(&self.quoted), self.means)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use unicode_normalization::UnicodeNormalization;
 
+use crate::base::text::acts;
 use crate::{Error, Result};
 
 /// The longest name in bytes.
@@ -23,10 +24,35 @@ fn check(token: &str) -> Result<(), &'static str> {
     if token.chars().any(char::is_control) {
         return Err("it has control characters in it");
     }
+    if token.chars().any(acts) {
+        return Err("it has characters in it that are not seen or turn the direction of writing around");
+    }
+    if token.chars().all(is_unseen) {
+        return Err("it has nothing in it that is seen");
+    }
     if token.len() > LONGEST {
         return Err("it is longer than 64 bytes");
     }
     Ok(())
+}
+
+/// Whether nothing is seen of a character without others: spaces, joiners, fillers and selectors.
+fn is_unseen(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{34f}'
+                | '\u{115f}'..='\u{1160}'
+                | '\u{17b4}'..='\u{17b5}'
+                | '\u{180b}'..='\u{180f}'
+                | '\u{200c}'..='\u{200d}'
+                | '\u{2800}'
+                | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}'
+                | '\u{ffa0}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
 }
 
 /// The refusal of what cannot be a name.
@@ -67,10 +93,30 @@ mod tests {
 
     #[test]
     fn names_may_have_spaces_and_must_have_something_else() {
-        for good in ["<cat>", "Soft Rabbit v2", "<moon rabbit >", " cat ", "cr\u{ea}pe", "*", "S*"] {
+        for good in [
+            "<cat>",
+            "Soft Rabbit v2",
+            "<moon rabbit >",
+            " cat ",
+            "cr\u{ea}pe",
+            "*",
+            "S*",
+            "\u{1f469}\u{200d}\u{1f692}",
+        ] {
             assert!(check_token(good).is_ok(), "{good:?}");
         }
-        for bad in ["", " ", "a\nb", "a\tb", "\u{1b}[2J", &"x".repeat(65)] {
+        for bad in [
+            "",
+            " ",
+            "a\nb",
+            "a\tb",
+            "\u{1b}[2J",
+            &"x".repeat(65),
+            "\u{200b}",
+            "<a\u{202e}b>",
+            "\u{200d}\u{fe0f}",
+            "\u{3164}",
+        ] {
             let Err(Error::BadToken { suggestion, .. }) = check_token(bad) else { panic!("{bad:?}") };
             assert!(check_token(&suggestion).is_ok(), "{suggestion}");
         }

@@ -72,10 +72,11 @@ fn without_case(c: char) -> Vec<char> {
 }
 
 /// The longest name that a stretch of text begins with, and how many pieces it takes; of several the one as it is
-/// written.
+/// written, else the first.
 fn name_at(text: &str, pieces: &[Piece], names: &[impl AsRef<str>], keys: &[String]) -> Option<(usize, usize)> {
     let start = pieces[0].at.start;
-    let found = keys.iter().enumerate().filter_map(|(number, key)| {
+    // The last of the largest is taken, so from the end.
+    let found = keys.iter().enumerate().rev().filter_map(|(number, key)| {
         let count = spelled(pieces, key)?;
         let end = pieces[count - 1].at.end;
         let inside = |edge: Option<char>, neighbour: Option<char>| {
@@ -125,6 +126,7 @@ mod tests {
     #[test]
     fn of_names_that_differ_in_case_the_one_as_it_is_written_is_meant() {
         assert_eq!(found("Foo foo", &["foo", "Foo"]), ["Foo:Foo", "foo:foo"]);
+        assert_eq!(found("FOO", &["foo", "Foo"]), ["foo:FOO"], "else the first");
     }
 
     #[test]

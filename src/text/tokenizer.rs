@@ -14,6 +14,7 @@ use tokenizers::Tokenizer;
 use super::name::{check_token, taken};
 use super::pretrained::{AddedToken, Pretrained};
 use super::scan::{key, occurrences};
+use crate::base::text::quoted;
 use crate::parts::Part;
 use crate::source::Source;
 use crate::{Error, Result};
@@ -80,7 +81,10 @@ impl ClipTokenizer {
         if let Some((token, id)) = vocabulary.iter().find(|(token, id)| {
             **id as usize >= vocab_size && !files.added.iter().any(|added| added.content == **token)
         }) {
-            return Err(bad(format!("{token:?} has id {id}, but the text encoder knows only {vocab_size} ids")));
+            return Err(bad(format!(
+                "{shown} has id {id}, but the text encoder knows only {vocab_size} ids",
+                shown = quoted(token)
+            )));
         }
         let (ids, behind) = numbered(&files, &vocabulary);
         let id = |token: &str| match ids.get(token).or_else(|| vocabulary.get(token)) {
@@ -198,7 +202,7 @@ impl ClipTokenizer {
         let most = self.length - 2;
         if vectors == 0 || vectors > most {
             let reason = format!("it would have {vectors} vectors; a prompt has room for 1 to {most}");
-            return Err(Error::Usage(format!("the token {token:?} cannot be used: {reason}")));
+            return Err(Error::Usage(format!("the token {shown} cannot be used: {reason}", shown = quoted(token))));
         }
         self.check_word(token)?;
         let last = self.words.last().filter(|word| word.origin == Origin::Given);

@@ -128,7 +128,7 @@ pub fn file_can_hold(token: &str) -> Result<()> {
             Refusal::Unwritable { reason, .. } => reason,
             other => other.to_string(),
         };
-        name::refused(token, reason.trim_end_matches("; choose another token"))
+        name::refused(token, &reason)
     })
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use super::previews;
 use super::templates::{fill, templates};
 use super::{TrainInput, TrainPicture};
+use crate::base::text::quoted;
 use crate::config::{Framing, Recipe, TrainConfig, option_name};
 use crate::event::{Event, WarningCode};
 use crate::sample::about_prompt;
@@ -150,7 +151,7 @@ fn sentences(config: &TrainConfig, input: &TrainInput) -> Vec<Sentence> {
         let captions: BTreeSet<&str> = replay.captions(config.steps).collect();
         let named = |text: &str| Sentence {
             text: text.to_owned(),
-            name: format!("the caption {:?} of the replay", shortened(text)),
+            name: format!("the caption {} of the replay", quoted(&shortened(text))),
         };
         return captions.into_iter().map(named).collect();
     }
@@ -163,7 +164,7 @@ fn sentences(config: &TrainConfig, input: &TrainInput) -> Vec<Sentence> {
         let built_in = || templates(config.kind).iter().map(|template| (*template).to_owned()).collect();
         let templates: Vec<String> = input.templates.clone().unwrap_or_else(built_in);
         sentences.extend(templates.iter().map(|template| {
-            let name = format!("the sentence {:?}", shortened(template));
+            let name = format!("the sentence {}", quoted(&shortened(template)));
             Sentence { text: fill(template, &config.token), name }
         }));
     }
@@ -242,7 +243,8 @@ fn about_text(sentences: &[Sentence], tokenizer: &ClipTokenizer) -> Vec<Event> {
         let unknown = tokenizer.unknown_names(&sentence.text, &[]);
         if let Some((name, _)) = unknown.first() {
             let text = format!(
-                "{name:?} in {} is not an embedding that was given or is kept, so it is read as plain text; give its file with {}",
+                "{} in {} is not an embedding that was given or is kept, so it is read as plain text; give its file with {}",
+                quoted(name),
                 sentence.name,
                 Setting::Embedding
             );
@@ -293,7 +295,10 @@ fn about_previews(config: &TrainConfig, tokenizer: &ClipTokenizer) -> Vec<Event>
         } else {
             format!("does not have {token} in it")
         };
-        let text = format!("the prompt of the previews {why}, so they cannot show what is learned: {prompt:?}");
+        let text = format!(
+            "the prompt of the previews {why}, so they cannot show what is learned: {shown}",
+            shown = quoted(&prompt)
+        );
         events.push(Event::warning(WarningCode::PreviewWithoutEmbedding, text));
     }
     events

@@ -1,5 +1,6 @@
 //! What the vectors start from.
 
+use crate::base::text::quoted;
 use crate::config::{Init, TrainConfig, option_name};
 use crate::embedding::{Embedding, Vectors};
 use crate::model::Model;
@@ -53,7 +54,10 @@ pub(super) fn vectors_for(embedding: &Embedding, i: usize, width: usize, vectors
     let has = own.count();
     if has > vectors {
         let (token, option) = (&embedding.token, Setting::Vectors);
-        let text = format!("the embedding {token:?} has {has} vectors, but {option} is {vectors}: set {option} {has}");
+        let text = format!(
+            "the embedding {shown} has {has} vectors, but {option} is {vectors}: set {option} {has}",
+            shown = quoted(token)
+        );
         return Err(Error::Usage(text));
     }
     Ok(own)
@@ -63,7 +67,7 @@ pub(super) fn vectors_for(embedding: &Embedding, i: usize, width: usize, vectors
 pub(super) fn phrase_ids(phrase: &str, vectors: usize, tokenizer: &ClipTokenizer) -> Result<Vec<u32>> {
     let ids = tokenizer.encode(phrase);
     if ids.is_empty() {
-        return Err(Error::Usage(format!("the initializer {phrase:?} has no words in it")));
+        return Err(Error::Usage(format!("the initializer {shown} has no words in it", shown = quoted(phrase))));
     }
     if ids.len() > vectors {
         let pieces: Vec<String> = ids.iter().map(|id| tokenizer.spell(*id).replace("</w>", "")).collect();

@@ -5,6 +5,7 @@
 //! and 19 for a style; the wording is our own. `{}` is where the placeholder token goes, in as many places as it stands;
 //! A1111's `[name]` is understood in files.
 
+use crate::base::text::quoted;
 use crate::config::Kind;
 use crate::error::{Error, Result};
 use crate::text::scan::occurrences;
@@ -97,7 +98,7 @@ pub fn parse_caption(caption: &str, token: &str) -> std::result::Result<String, 
     let nowhere = !slotted.contains(SLOT) && !slotted.contains(NAME);
     parse_template(&slotted).map_err(|reason| {
         if nowhere {
-            format!("{:?} does not have {token} as a word of its own, nor {SLOT} for it", caption.trim())
+            format!("{} does not have {token} as a word of its own, nor {SLOT} for it", quoted(caption.trim()))
         } else {
             reason
         }
@@ -114,7 +115,11 @@ pub fn parse_template(sentence: &str) -> std::result::Result<String, String> {
     if sentence.contains("[filewords]") {
         return Err("`[filewords]` is not supported: put captions in .txt files beside the pictures".to_owned());
     }
-    if sentence.contains(SLOT) { Ok(sentence) } else { Err(format!("{sentence:?} has no {{}} where the token goes")) }
+    if sentence.contains(SLOT) {
+        Ok(sentence)
+    } else {
+        Err(format!("{shown} has no {{}} where the token goes", shown = quoted(&sentence)))
+    }
 }
 
 /// Reads a file of sentences, one per line. Empty lines and those that start with `#` are skipped.

@@ -11,6 +11,7 @@ use super::files::Files;
 use super::wording::label;
 use super::{Generation, Training, plain, to_js};
 use crate::base::bytes::sha256;
+use crate::base::text::quoted;
 use crate::checkpoint::{self, Options};
 use crate::config::{SampleConfig, TrainConfig};
 use crate::embedding::{self, Embedding, Layout, Refusal};
@@ -130,7 +131,8 @@ impl Engine {
     /// The bytes of a file with an embedding that was added, in a layout by its key ([`Layout::key`]).
     pub fn export(&self, token: &str, format: &str) -> Result<Vec<u8>, JsValue> {
         let embedding = self.session.embeddings().iter().find(|embedding| embedding.token == token);
-        let embedding = embedding.ok_or_else(|| to_js(Error::Usage(format!("there is no embedding {token:?}"))))?;
+        let embedding = embedding
+            .ok_or_else(|| to_js(Error::Usage(format!("there is no embedding {shown}", shown = quoted(token)))))?;
         write(embedding, format)
     }
 
@@ -203,7 +205,7 @@ fn settings<T: DeserializeOwned>(given: &JsValue) -> Result<T, JsValue> {
 
 /// The bytes of a file with an embedding, in a layout by its key.
 pub(super) fn write(embedding: &Embedding, format: &str) -> Result<Vec<u8>, JsValue> {
-    let unknown = || to_js(Error::Usage(format!("there is no format {format:?}")));
+    let unknown = || to_js(Error::Usage(format!("there is no format {shown}", shown = quoted(format))));
     let layout = Layout::of(format).ok_or_else(unknown)?;
     crate::embedding::write(embedding, layout).map_err(|refusal| to_js(Error::Usage(refusal.to_string())))
 }

@@ -287,7 +287,7 @@ impl Library {
         let bad = |reason: String| Problem::BadAnswer { url: url.shown(), reason };
         let files: Manifest = serde_json::from_slice(&manifest).map_err(|error| bad(error.to_string()))?;
         if let Some(file) = files.files.iter().find(|file| !is_safe_path(&file.path)) {
-            return Err(bad(format!("it names {:?}", file.path)));
+            return Err(bad(format!("it names {}", crate::base::text::quoted(&file.path))));
         }
         let version = sha256(&manifest);
         if let Some(record) = stored.filter(|record| record.version == version) {

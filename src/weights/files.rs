@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
+use crate::base::text::quoted;
 use crate::parts::{Part, Precision, WeightSets};
 use crate::source::address::is_safe_path;
 use crate::source::{Source, read_text};
@@ -121,7 +122,10 @@ async fn shards(source: &dyn Source, part: Part, index: &str, text: &str) -> Res
     let mut files = Vec::with_capacity(names.len());
     for name in names {
         if !is_safe_path(&name) || !name.ends_with(".safetensors") {
-            return Err(bad(format!("it names {name:?}, which is not a safetensors file beside it")));
+            return Err(bad(format!(
+                "it names {shown}, which is not a safetensors file beside it",
+                shown = quoted(&name)
+            )));
         }
         let path = format!("{}/{name}", part.folder());
         if source.length(&path).await?.is_none() {

@@ -201,6 +201,32 @@ fn a_name_is_one_name_in_every_spelling() {
 }
 
 #[test]
+fn kept_names_that_differ_in_case_are_one_name() {
+    let place = Place::new();
+    let base = tiny();
+    word(&place, "Cat.safetensors", "<Cat>");
+    place.file("cat2.safetensors", &Embedding::new("<cat>", WIDTH, vec![0.5; WIDTH]).to_safetensors());
+    succeeded(&run(&place, &["embeddings", "add", "Cat.safetensors"]));
+    let says = ["another embedding of that name, <Cat>", "--overwrite", "<cat-2>'"];
+    refused(&run(&place, &["embeddings", "add", "cat2.safetensors"]), 2, &says);
+    let one = pixels(&place, "a <CAT>", &["--model", &base]);
+    // As earlier versions kept them.
+    place.file("home/words/%3Ccat%3E.safetensors", &fs::read(place.path("cat2.safetensors")).unwrap());
+    let (both, warnings) = picture(&place, "a <CAT>", &["--model", &base]);
+    assert!(both == one, "the first in order");
+    let said = warning(&warnings, "kept-embedding");
+    assert!(said.starts_with("<Cat> and <cat> are one name in prompts") && said.contains("remove '<cat>'"), "{said}");
+    let (other, warnings) = picture(&place, "a <cat>", &["--model", &base]);
+    assert!(other != one, "as it is spelled");
+    assert!(warning(&warnings, "kept-embedding").contains("<cat> is used"));
+    let shown = run(&place, &["embeddings", "show", "<CAT>"]);
+    assert!(text(&shown.stdout).contains("<Cat>"), "{}", text(&shown.stdout));
+    // The same file twice.
+    let twice = ["generate", "a <Cat>", "--model", &base, "-e", "Cat.safetensors", "-e", "Cat.safetensors"];
+    refused(&run(&place, &twice), 2, &["given twice", "leave one out"]);
+}
+
+#[test]
 fn captions_have_the_word_as_prompts_do() {
     let place = Place::new();
     let captioned = |caption: &str| {

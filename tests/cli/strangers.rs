@@ -136,8 +136,8 @@ fn a_name_that_no_file_can_hold_is_refused_before_the_work() {
     let mut add = place.command(&["embeddings", "add", "cat.pt=clip_l"]);
     refused(
         &add.env("PSEUDOWORD_HOME", place.path("home")).output().unwrap(),
-        3,
-        &["clip_l", "choose another token: pseudoword embeddings add 'cat.pt=<my-clip_l>'"],
+        2,
+        &["clip_l", "nothing can be kept under it", "choose another: pseudoword embeddings add 'cat.pt=<my-clip_l>'"],
     );
 }
 

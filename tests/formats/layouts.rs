@@ -178,12 +178,90 @@ fn what_is_around_an_embedding_is_noted() {
     refuses(&whole, "whole model");
     let nothing = dict(|pickle| pickle.text("a").raw(b"}(").text("b").raw(b"}u"));
     refuses(&nothing, "no tensors by name, only 1 entry named \"a\"");
-    refuses(&dict(|pickle| pickle.int(1).plain()), "only 1 entry without names");
+    refuses(&dict(|pickle| pickle.int(1).plain()), "its tensors stand under 1, which is not a text");
     // A name may stand beside the tensor, as a text.
     let beside = dict(|pickle| pickle.text("token").text("<t>").text("embedding").plain().text("steps").int(5));
     reads(&beside, &["<t> 2x8"]);
     let listed = dict(|pickle| pickle.text("names").raw(b"](").text("<t>").raw(b"e").text("embedding").plain());
     reads(&listed, &["embedding 2x8; \"names\" is not used"]);
+}
+
+#[test]
+fn what_does_not_stand_under_a_text_is_noted() {
+    let bytes_key = |pickle: Pickle| pickle.global("_codecs", "encode").raw(b"(").text("x").text("latin1").raw(b"tR");
+    let keys: [(&dyn Fn(Pickle) -> Pickle, &str); 5] = [
+        (&|pickle| pickle.int(5), "5"),
+        (&|pickle| pickle.raw(b"N"), "None"),
+        (&|pickle| pickle.raw(b"G").raw(&1.5_f64.to_be_bytes()), "1.5"),
+        (&|pickle| pickle.raw(b"(").text("a").raw(b"t"), "a tuple"),
+        (&bytes_key, "bytes"),
+    ];
+    for (key, written) in keys {
+        let note = format!("what stands under {written} is not used: embeddings stand under their names");
+        reads(&dict(|pickle| key(pickle.text("<t>").plain()).plain()), &[&format!("<t> 2x8; {note}")]);
+        let a1111 = dict(|pickle| {
+            let pickle = pickle.text("string_to_param").raw(b"}(").text("*").plain();
+            key(pickle).plain().raw(b"u").text("name").text("cat")
+        });
+        reads(&a1111, &[&format!("cat 2x8; {note}")]);
+        let nested = dict(|pickle| key(pickle.text("<t>").raw(b"}(").text("vec").plain()).plain().raw(b"u"));
+        let place = "its vectors lie further inside, at \"<t>\", \"vec\"";
+        reads(&nested, &[&format!("<t> 2x8; {place}; {note}")]);
+        // Facts need no note.
+        reads(&dict(|pickle| key(pickle.text("<t>").plain()).int(3)), &["<t> 2x8"]);
+    }
+    let a1111 = dict(|pickle| pickle.text("string_to_param").raw(b"}(").int(7).plain().raw(b"u"));
+    refuses(&a1111, "string_to_param: its tensors stand under 7");
+    refuses(&dict(|pickle| pickle.raw(b"]").plain()), "a list, a dict or a tensor for a key");
+}
+
+#[test]
+fn where_tensors_lie_that_are_not_found_is_said() {
+    let list = dict(|pickle| pickle.text("<t>").raw(b"](").plain().plain().raw(b"e"));
+    refuses(&list, "its tensors lie in a list, under \"<t>\"");
+    let deep = dict(|pickle| {
+        let pickle = (0..8).fold(pickle, |pickle, depth| pickle.text(&format!("k{depth}")).raw(b"}("));
+        (0..8).fold(pickle.text("<t>").plain(), |pickle, _| pickle.raw(b"u"))
+    });
+    refuses(&deep, "its tensors lie more than 6 dicts deep");
+}
+
+#[test]
+fn names_beside_and_around_are_found_at_any_depth() {
+    let nested = |token: &str, keys: &str| format!("{token} 2x8; its vectors lie further inside, at {keys}");
+    let name = |pickle: Pickle| pickle.text("name").text("<hop>");
+    let beside = dict(|pickle| name(around(pickle, "emb", "weight")));
+    reads(&beside, &[&nested("<hop>", "\"emb\", \"weight\"")]);
+    let inside = dict(|pickle| name(pickle.text("data").raw(b"}(").text("vector").plain()).raw(b"u"));
+    reads(&inside, &[&nested("<hop>", "\"data\", \"vector\"")]);
+    reads(&dict(|pickle| name(pickle.text("emb_params").plain())), &["<hop> 2x8"]);
+    // A key that is a name stays one, and a text beside two tensors names neither.
+    reads(&dict(|pickle| name(around(pickle, "<t>", "vec"))), &[&nested("<t>", "\"<t>\", \"vec\"")]);
+    let two = dict(|pickle| name(around(around(pickle, "emb", "vec"), "vector", "vec")));
+    assert_eq!(outcome(&two).unwrap().len(), 2);
+    // Keys that are the same for all embeddings of a program, in two dicts.
+    let two = dict(|pickle| around(around(pickle, "<a>", "emb_params"), "<b>", "emb_params"));
+    let told = |token: &str| nested(token, &format!("{token:?}, \"emb_params\""));
+    reads(&two, &[&told("<a>"), &told("<b>")]);
+}
+
+#[test]
+fn numbers_that_are_too_large_are_not_called_infinite() {
+    let pickle = Pickle::new().raw(b"}(").text("<t>");
+    let pickle = pickle.tensor("DoubleStorage", "0", 16, 0, &[2, 8], &[8, 1]).raw(b"u").end();
+    let numbers: Vec<u8> = [1e299_f64; 16].iter().flat_map(|value| value.to_le_bytes()).collect();
+    refuses(&torch(&pickle, &numbers), "NaN, infinite, or too large for numbers of 32 bits");
+    refuses(&torch(&build::valid(), &bytes(&[f32::INFINITY; 16])), "are NaN or infinite");
+}
+
+#[test]
+fn a_model_is_only_named_by_vectors_of_its_width() {
+    for (key, width, family) in
+        [("clip_l", 768, "SDXL's first text encoder"), ("clip_l", 128, "pseudoword's mini model")]
+    {
+        let word = read(&safetensors(&[(key, "F32", &[1, width])]), "x.safetensors").unwrap().choose(None).unwrap();
+        assert_eq!(word.encoders[0].family(), family);
+    }
 }
 
 #[test]

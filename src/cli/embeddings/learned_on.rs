@@ -162,7 +162,9 @@ async fn whole_hash(file: &dyn Source, path: &str, out: &mut Output) -> Result<S
 fn from_the_hub(path: &Path) -> Option<String> {
     let place = std::fs::canonicalize(path).ok()?;
     let name = place.file_name()?.to_str()?.to_owned();
-    (place.parent()?.file_name()? == "blobs" && is_hash(&name)).then_some(name)
+    let blobs = place.parent()?;
+    let repository = blobs.parent()?.file_name()?.to_str()?;
+    (blobs.file_name()? == "blobs" && repository.starts_with("models--") && is_hash(&name)).then_some(name)
 }
 
 fn is_hash(text: &str) -> bool {
@@ -185,6 +187,18 @@ mod tests {
     fn verdict(facts: &[(&str, &str)], model: &UsedModel<'_>) -> Verdict {
         let facts = facts.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         pollster::block_on(compare(&facts, model, &mut quiet())).unwrap()
+    }
+
+    #[test]
+    fn only_the_hubs_cache_calls_files_by_their_hashes() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = "ab".repeat(32);
+        for (place, known) in [("models--a--b/blobs", true), ("mine/blobs", false), ("models--a--b/other", false)] {
+            let place = folder.path().join(place);
+            std::fs::create_dir_all(&place).unwrap();
+            std::fs::write(place.join(&name), "weights").unwrap();
+            assert_eq!(from_the_hub(&place.join(&name)), known.then(|| name.clone()), "{}", place.display());
+        }
     }
 
     #[test]

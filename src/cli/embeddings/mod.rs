@@ -14,15 +14,16 @@ use serde_json::json;
 use super::args::{EmbeddingsCommand, InspectArgs, Shared};
 use super::locate;
 use super::output::Output;
-use super::wording::{refused, renamed, unwritable};
+use super::wording::{refused, renamed};
 use crate::base::files;
 use crate::checkpoint::{self, Family};
-use crate::embedding::{self, Embedding, Layout};
+use crate::embedding::{self, Embedding, Layout, Refusal};
 use crate::event::{Event, WarningCode};
 use crate::model::OpenedModel;
 use crate::shelf::Addition;
 use crate::source::Memory;
 use crate::text::check_token;
+use crate::text::name::refused as name_refused;
 use crate::{Error, Result};
 
 /// The embedding in a file of any format.
@@ -73,19 +74,23 @@ async fn add(argument: &str, overwrite: bool, shared: &Shared, out: &mut Output)
     }
     let (bytes, name) = if several || renamed {
         let word = word.into_embedding(Some(&token)).map_err(bad)?;
-        let bytes = embedding::write(&word, Layout::Safetensors).map_err(|refusal| Error::BadFile {
-            file: file.origin.clone(),
-            reason: unwritable(&refusal, &token, source, command),
+        let bytes = embedding::write(&word, Layout::Safetensors).map_err(|refusal| match refusal {
+            Refusal::Unwritable { name: true, .. } => {
+                let reason = "nothing can be kept under it, since in files of embeddings it means something else";
+                otherwise(name_refused(&token, reason))
+            }
+            refusal => bad(refusal),
         })?;
         (bytes, "word.safetensors".to_owned())
     } else {
         (opened.bytes, file.name.clone())
     };
-    let (path, outcome) = match locate::shelf()?.add(&token, &bytes, &name, overwrite).map_err(otherwise)? {
-        Addition::New(path) => (path, "was added".to_owned()),
-        Addition::Same(path) => (path, "is already there".to_owned()),
-        Addition::Replaced { path, old } => (path, format!("was added; what it replaced is {}", old.display())),
-    };
+    let (path, outcome) =
+        match locate::shelf()?.add(&token, &bytes, &name, overwrite).map_err(replaceable).map_err(otherwise)? {
+            Addition::New(path) => (path, "was added".to_owned()),
+            Addition::Same(path) => (path, "is already there".to_owned()),
+            Addition::Replaced { path, old } => (path, format!("was added; what it replaced is {}", old.display())),
+        };
     if encoders > 1 {
         let text = format!("{token} has vectors for SDXL's two text encoders: models with one cannot use it");
         out.event(&Event::warning(WarningCode::TwoEncoders, text))?;
@@ -96,6 +101,17 @@ async fn add(argument: &str, overwrite: bool, shared: &Shared, out: &mut Output)
         &[format!("{token} {outcome}: {path} ({family})")],
         &json!({"event": "kept", "token": token, "path": path, "width": width, "family": family}),
     )
+}
+
+/// The refusal of a name that is taken, with the other way out.
+fn replaceable(error: Error) -> Error {
+    match error {
+        Error::TokenTaken { token, reason, suggestion, instead } => {
+            let reason = format!("{reason} (with --overwrite this one takes its place)");
+            Error::TokenTaken { token, reason, suggestion, instead }
+        }
+        error => error,
+    }
 }
 
 /// Refuses a name that prompts of no model with CLIP's vocabulary could have.

@@ -9,11 +9,12 @@ use crate::cli::args::Shared;
 use crate::cli::load::ModelId;
 use crate::cli::locate;
 use crate::cli::output::Output;
-use crate::cli::wording::{refused, renamed};
+use crate::cli::wording::{quoted, refused, renamed};
 use crate::embedding::{self, Embedding, FileEmbedding, NamedBy, Reading, Refusal};
 use crate::event::{Event, WarningCode};
 use crate::model::OpenedModel;
 use crate::session::Session;
+use crate::shelf::NamedEmbedding;
 use crate::source::fetch::EmbeddingFile;
 use crate::text::{ClipTokenizer, Tokenizers, check_token, foreign, scan};
 use crate::{Error, Result};
@@ -105,6 +106,15 @@ pub(in crate::cli) async fn given(
         let (source, name) = locate::source_and_name(argument);
         let embedding = choose(&locate::embedding(source, shared, out).await?, source, name, out)?;
         check_token(&embedding.embedding.token).map_err(|error| embedding.renamed(error))?;
+        let twice = |other: &&EmbeddingArgument| {
+            other.hash == embedding.hash && scan::key(&other.embedding.token) == scan::key(&embedding.embedding.token)
+        };
+        if let Some(other) = given.iter().find(twice) {
+            let (token, again) = (&embedding.embedding.token, &embedding.source);
+            let text =
+                format!("the embedding {token} was given twice, as {} and as {again}: leave one out", other.source);
+            return Err(Error::Usage(text));
+        }
         given.push(embedding);
     }
     Ok(given)
@@ -120,27 +130,31 @@ pub(in crate::cli) fn kept_in(
 ) -> Result<Vec<EmbeddingArgument>> {
     // Without a folder for them there are none.
     let Ok(shelf) = locate::shelf() else { return Ok(Vec::new()) };
-    let (mut found, mut passed_over): (Vec<EmbeddingArgument>, _) = (Vec::new(), Vec::new());
-    for text in texts {
-        for kept in shelf.named_in(text)? {
-            let name = kept.token.clone();
-            let taken = |other: &str| scan::key(other) == scan::key(&name);
-            let mut others = given.iter().chain(&found).map(|other| other.embedding.token.as_str());
-            if others.any(taken) || passed_over.iter().any(|other: &String| taken(other)) {
-                continue;
-            }
-            if let Err(error) = model.check_word(&name) {
-                passed_over.push(name.clone());
-                // It may be here under another name.
-                if given.iter().any(|other| other.source == name) {
-                    continue;
-                }
-                let text = format!("the kept embedding {name} is not used: {}", renamed(error, "-e", &name));
-                out.event(&Event::warning(WarningCode::KeptEmbedding, text))?;
-                continue;
-            }
-            found.push(choose(&locate::stored_file(kept), &name, Some(&name), out)?);
+    let mut found: Vec<EmbeddingArgument> = Vec::new();
+    for NamedEmbedding { embedding: kept, others } in shelf.named_in(texts)? {
+        let name = kept.token.clone();
+        if given.iter().any(|other| scan::key(&other.embedding.token) == scan::key(&name)) {
+            continue;
         }
+        if let Err(error) = model.check_word(&name) {
+            // It may be here under another name.
+            if given.iter().any(|other| other.source == name) {
+                continue;
+            }
+            let text = format!("the kept embedding {name} is not used: {}", renamed(error, "-e", &name));
+            out.event(&Event::warning(WarningCode::KeptEmbedding, text))?;
+            continue;
+        }
+        if let Some(other) = others.first() {
+            let text = format!(
+                "{name} and {} are one name in prompts, which have no case: {name} is used; \
+                 `pseudoword embeddings remove {}` leaves one of them",
+                others.join(", "),
+                quoted(other)
+            );
+            out.event(&Event::warning(WarningCode::KeptEmbedding, text))?;
+        }
+        found.push(choose(&locate::stored_file(kept), &name, Some(&name), out)?);
     }
     Ok(found)
 }

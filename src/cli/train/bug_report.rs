@@ -92,7 +92,7 @@ impl BugReport {
         report["peak_memory_mb"] = json!(peak_memory());
         report["waiting_for_the_device_s"] = json!(ops::waiting().map(|waiting| waiting.as_secs_f64()));
         report["events"] = json!(self.events);
-        let text = text::json_pretty(&report).unwrap_or_default();
+        let text = serde_json::to_string_pretty(&report).map(text::json_seen).unwrap_or_default();
         [folder, elsewhere].into_iter().find_map(|folder| {
             let path = folder.join(REPORT);
             make_folder(folder).and_then(|()| write_whole(&path, text.as_bytes())).ok().map(|()| path)

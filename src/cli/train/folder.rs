@@ -11,7 +11,7 @@ use super::log::Log;
 use super::names::{EMBEDDING, LOG, LOSS_CURVE, PREVIEW_SHEET, PREVIEWS, README, SETTINGS};
 use super::state_files::{self, ResumableRun};
 use crate::base::files::{make_folder, sweep, write_whole};
-use crate::base::text::{json_pretty, one_line};
+use crate::base::text::{json_seen, one_line};
 use crate::cli::wording;
 use crate::embedding::Embedding;
 use crate::event::{EvaluatedOn, Event, WarningCode};
@@ -106,7 +106,7 @@ impl RunFolder {
 
     fn with(path: &Path, mut lock: Lock, log: Log, about: Value, settings: &Value) -> Self {
         lock.stay();
-        let settings = json_pretty(settings).unwrap_or_default().into_bytes();
+        let settings = serde_json::to_string_pretty(settings).map(json_seen).unwrap_or_default().into_bytes();
         let guide = [(README, guide(path, &about).into_bytes()), (SETTINGS, settings)];
         Self {
             path: path.to_owned(),

@@ -216,7 +216,8 @@ fn unused(
     let warned = given.map(|given| {
         let (token, file) = (&given.embedding.token, &given.file);
         let text = format!(
-            "the embedding {token:?} ({file}) is in no caption and not in the prompt of the previews, so it is not used"
+            "the embedding {shown} ({file}) is in no caption and not in the prompt of the previews, so it is not used",
+            shown = crate::base::text::quoted(token)
         );
         Event::warning(WarningCode::UnusedEmbedding, text)
     });

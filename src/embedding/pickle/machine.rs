@@ -348,8 +348,10 @@ impl<'a> Machine<'a, '_> {
     fn set_items(&mut self, parts: &[Value<'a>]) -> Result<(), Refusal> {
         let dict = self.top()?;
         let (pairs, []) = parts.as_chunks::<2>() else { return Err(self.bad("a key without a value")) };
-        if pairs.iter().any(|[key, _]| matches!(key, Value::Node(_)) && self.arena.items(*key).is_none()) {
-            return Err(self.bad("a key that is neither text nor a number"));
+        // What Python takes for a key, whether or not anything here is found by it.
+        let is_key = |key: &Value<'a>| matches!(self.arena.node(*key), None | Some(Node::Tuple(_) | Node::Opaque));
+        if pairs.iter().any(|[key, _]| !is_key(key)) {
+            return Err(self.bad("a list, a dict or a tensor for a key"));
         }
         let changed = self.arena.extend(dict, parts, |node| match node {
             Node::Dict(entries) => {

@@ -221,7 +221,7 @@ impl<'de> Visitor<'de> for Params<'_> {
             let mut most = left.min((limits::VECTORS * limits::WIDTH) as u64);
             let (shape, values) = map.next_value_seed(Tensor(&mut most))?;
             left = left.saturating_sub(values.len() as u64);
-            self.0.named.push(Named { key: Cow::Owned(key), shape, dtype: Ok(DType::F32) });
+            self.0.named.push(Named { key: Cow::Owned(key), shape, dtype: Ok(DType::F64) });
             self.0.values.push(values);
         }
         Ok(())

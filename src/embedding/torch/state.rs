@@ -57,7 +57,8 @@ fn by_keys<'a>(
     let entries = unique(nested::entries(arena, saved).unwrap_or_default())?;
     let fields = texts(&entries);
     if let Some(param) = fields.get("string_to_param") {
-        return by_string(arena, *param, &fields, storages, origin);
+        let beside = nested::not_text(arena, &entries);
+        return by_string(arena, *param, (&fields, beside), storages, origin);
     }
     let mistaken = by_fields(&entries, &fields);
     if let Some(mistaken) = mistaken.clone().filter(|mistaken| *mistaken != Mistaken::Checkpoint) {
@@ -65,10 +66,13 @@ fn by_keys<'a>(
     }
     let tensors = Saved::of(arena, &fields, storages);
     if !tensors.named.is_empty() && mistaken.is_none() {
-        let mut reading = layout::words(&tensors, origin)?;
+        let program = tensors.named.iter().find(|tensor| layout::is_key_of_a_program(&tensor.key));
+        let called = program.and_then(|tensor| nested::name_beside(&tensor.key, &fields));
+        let mut reading = layout::words(&tensors, &origin.called(called))?;
         // Single facts (steps, a name) need no note.
         let left_out = fields.iter().filter(|(_, value)| nested::is_container(arena, **value));
-        let notes = Note::ignored(left_out.map(|(key, _)| *key));
+        let mut notes = Note::ignored(left_out.map(|(key, _)| *key));
+        notes.extend(nested::not_text(arena, &entries));
         reading.embeddings_mut().iter_mut().for_each(|word| word.notes.extend_from_slice(&notes));
         if let Reading::One(word) = &mut reading
             && let Some(name) = word.token.as_deref().and_then(|key| nested::name_beside(key, &fields))
@@ -77,18 +81,23 @@ fn by_keys<'a>(
         }
         return Ok(reading);
     }
-    match (nested::find(arena, &fields)?, mistaken) {
-        (Some(found), mistaken) if !found.is_empty() => match (nested::words(&found, storages, origin), mistaken) {
-            // What is inside decides whether it is an embedding or a whole model, which is often saved so.
-            (Err(_), Some(mistaken)) => Err(Refusal::Mistaken(mistaken)),
-            (reading, _) => reading,
-        },
+    match (nested::find(arena, saved)?, mistaken) {
+        (Some(search), mistaken) if !search.found.is_empty() => {
+            match (nested::words(&search, storages, origin), mistaken) {
+                // What is inside decides whether it is an embedding or a whole model, which is often saved so.
+                (Err(_), Some(mistaken)) => Err(Refusal::Mistaken(mistaken)),
+                (reading, _) => reading,
+            }
+        }
         (_, Some(mistaken)) => Err(Refusal::Mistaken(mistaken)),
         (None, None) => Err(Refusal::unsupported(
             "the saved object",
             "it holds more tensors inside of others than an embedding has",
         )),
-        (Some(_), None) => {
+        (Some(search), None) => {
+            if let Some(reason) = search.reason() {
+                return Err(Refusal::unsupported("the saved object", reason));
+            }
             let names: Vec<String> = fields.keys().take(8).map(|key| shown(key)).collect();
             let names =
                 if names.is_empty() { "without names".to_owned() } else { format!("named {}", names.join(", ")) };
@@ -180,7 +189,7 @@ fn by_fields<'a>(entries: &[(Value<'a>, Value<'a>)], fields: &BTreeMap<&'a str, 
 fn by_string<'a>(
     arena: &Arena<'a>,
     param: Value<'a>,
-    fields: &BTreeMap<&'a str, Value<'a>>,
+    (fields, mut notes): (&BTreeMap<&'a str, Value<'a>>, Vec<Note>),
     storages: &dyn Storages,
     origin: &Origin<'_>,
 ) -> Result<Reading, Refusal> {
@@ -188,16 +197,23 @@ fn by_string<'a>(
         Some(Node::Object(..)) => Format::CompVis,
         _ => Format::A1111,
     };
-    let entries = texts(&unique(nested::entries(arena, param).unwrap_or_default())?);
+    let parameters = unique(nested::entries(arena, param).unwrap_or_default())?;
+    let entries = texts(&parameters);
     let tensors = Saved::of(arena, &entries, storages);
     if tensors.named.is_empty() {
+        if let Some(reason) =
+            nested::find(arena, param)?.filter(|found| found.found.is_empty()).and_then(|s| s.reason())
+        {
+            return Err(Refusal::unsupported("the entry string_to_param", reason));
+        }
         return Err(Refusal::damaged("the entry string_to_param", "it is not a dict of tensors"));
     }
     let beside = entries.iter().filter(|(_, value)| arena.tensor(**value).is_none()).map(|(key, _)| *key);
     let tensors_beside = fields.iter().filter(|(key, value)| {
         !matches!(**key, "string_to_param" | "string_to_token") && nested::is_container(arena, **value)
     });
-    let notes = Note::ignored(beside.chain(tensors_beside.map(|(key, _)| *key)));
+    notes.extend(nested::not_text(arena, &parameters));
+    notes.extend(Note::ignored(beside.chain(tensors_beside.map(|(key, _)| *key))));
     let text = |key: &str| match fields.get(key) {
         Some(Value::Text(text)) => Some((*text).to_owned()),
         _ => None,

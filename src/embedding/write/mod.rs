@@ -77,15 +77,24 @@ impl Layout {
 /// [`Refusal::Unwritable`] for an embedding that readers would refuse: no vectors or too many, values that are not
 /// finite, a token that the layout cannot hold ([`check_name`]).
 pub fn write(word: &Embedding, layout: Layout) -> Result<Vec<u8>, Refusal> {
-    let unwritable = |reason| Refusal::Unwritable { token: shown(&word.token), layout: layout.name(), reason };
-    check(word).map_err(unwritable)?;
+    let unwritable =
+        |name, reason| Refusal::Unwritable { token: shown(&word.token), layout: layout.name(), reason, name };
+    check(word).map_err(|reason| unwritable(false, reason))?;
+    // safetensors 0.8.0 writes a file with this key that nothing reads (huggingface/safetensors#849).
+    if word.token == "__metadata__" {
+        let reason = match layout {
+            Layout::Safetensors => "such files use this name for something else",
+            _ => "it could not be converted to safetensors any more, where this name is something else",
+        };
+        return Err(unwritable(true, reason.to_owned()));
+    }
     let bytes = match layout {
         Layout::Safetensors => word.to_safetensors(),
         Layout::Bin => zip::archive(&pickle::diffusers(word), &data(word)),
         Layout::A1111 => zip::archive(&pickle::a1111(word), &data(word)),
         Layout::Kohya => safetensors("emb_params", word, kohya_metadata(word)),
     };
-    comes_back(word, &bytes).map_err(unwritable)?;
+    comes_back(word, &bytes).map_err(|reason| unwritable(true, reason))?;
     Ok(bytes)
 }
 
@@ -107,8 +116,8 @@ fn comes_back(word: &Embedding, bytes: &[u8]) -> Result<(), String> {
         Ok(Reading::One(back)) if back.token.as_deref() == Some(&word.token) && same_vectors(&back.encoders, word) => {
             Ok(())
         }
-        Ok(_) => Err("programs keep something else under this name in such files; choose another token".to_owned()),
-        Err(refusal) => Err(format!("it would not be read back, since {refusal}; choose another token")),
+        Ok(_) => Err("programs keep something else under this name in such files".to_owned()),
+        Err(refusal) => Err(format!("it would not be read back, since {refusal}")),
     }
 }
 
@@ -120,10 +129,6 @@ fn check(word: &Embedding) -> Result<(), String> {
     }
     if word.token.is_empty() || word.token.len() > limits::FACT {
         return Err("the token is empty, or far too long".to_owned());
-    }
-    // safetensors 0.8.0 writes a file with this key that nothing reads (huggingface/safetensors#849).
-    if word.token == "__metadata__" {
-        return Err("safetensors files use this name for something else; choose another token".to_owned());
     }
     if vectors == 0 || vectors * width != values {
         return Err(format!("{values} values are not a number of vectors of width {width}"));
