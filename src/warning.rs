@@ -96,7 +96,7 @@ codes! {
     UnknownVariable = "unknown-variable",
 
     // What is learned from.
-    /// Files in a folder are not pictures.
+    /// Something in a folder is not read: files that are not pictures, folders with more of them.
     SkippedFiles = "skipped-files",
     /// A picture is read, although something speaks for damage.
     DamagedPicture = "damaged-picture",

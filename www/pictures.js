@@ -4,7 +4,9 @@
 const TYPES = ["image/png", "image/apng", "image/jpeg", "image/webp", ""];
 const LARGEST = 64 << 20;
 const CAPTION = 64 << 10;
-const stem = (name) => name.replace(/\.[^.]*$/, "").toLowerCase();
+// Names are the same in any case and in any normal form of Unicode: some systems take accents apart.
+const same = (name) => name.normalize("NFD").toLowerCase().normalize("NFD");
+const stem = (name) => same(name.replace(/\.[^.]*$/, ""));
 
 /** An image in a list, with what belongs under it. */
 export function pictureItem(blob, alt, ...below) {
@@ -58,7 +60,7 @@ export class PicturePicker {
     }
     // The pictures first: a caption belongs to one.
     for (const file of captions) {
-      const picture = this.#pictures.find(({ file: { name } }) => [stem(name), name.toLowerCase()].includes(stem(file.name)));
+      const picture = this.#pictures.find(({ file: { name } }) => [stem(name), same(name)].includes(stem(file.name)));
       if (!picture) refused.push(`${file.name} is a caption, but no picture here has its name`);
       else if (file.size > CAPTION) refused.push(`${file.name} is too long for a caption`);
       else {

@@ -86,6 +86,19 @@ fn png(bytes: &[u8]) -> Result<Outline<'_>, &'static str> {
     }
 }
 
+/// The data of a PNG's picture, from all of its chunks; nothing of what an animation adds.
+pub(super) fn png_data(bytes: &[u8]) -> Vec<u8> {
+    let (mut data, mut at) = (Vec::new(), 8);
+    while let (Some(length), Some(kind)) = (be32(bytes, at), bytes.get(at + 4..at + 8)) {
+        let end = at + 8 + length as usize;
+        if kind == b"IDAT" {
+            data.extend_from_slice(bytes.get(at + 8..end).unwrap_or_default());
+        }
+        at = end + 4;
+    }
+    data
+}
+
 /// Marker segments and scans up to the end mark.
 fn jpeg(bytes: &[u8]) -> Result<Outline<'_>, &'static str> {
     let mut found = Outline::default();

@@ -6,13 +6,14 @@
 //! [`super::square`] puts it on white.
 
 use std::borrow::Cow;
-use std::io::Cursor;
+use std::io::{Cursor, ErrorKind, Read as _, copy, sink};
 
+use flate2::read::ZlibDecoder;
 use image::codecs::{png::PngDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageError, ImageResult, Limits, Luma, Rgb, RgbImage};
 
-use super::container::{Outline, outline};
+use super::container::{Outline, outline, png_data};
 use super::jpeg;
 use super::sniff::{Format, sniff};
 use crate::error::{Error, Result};
@@ -109,6 +110,9 @@ fn decode(bytes: &[u8]) -> Result<(DynamicImage, Vec<String>, Option<String>), S
         }
     }
     .map_err(explain)?;
+    if matches!(format, Format::Png) {
+        doubt = check_sum(bytes, &image)?;
+    }
 
     if outline.animated {
         notes.push("animated: only the first frame is used".to_owned());
@@ -185,6 +189,23 @@ fn apart(image: DynamicImage) -> (RgbImage, Option<GrayImage>) {
     let seen = layered.pixels().any(|pixel| pixel[3] != 255);
     let alpha = seen.then(|| GrayImage::from_fn(width, height, |x, y| Luma([layered.get_pixel(x, y)[3]])));
     (DynamicImage::ImageRgba8(layered).into_rgb8(), alpha)
+}
+
+/// Refuses a PNG whose data is not what was once packed (RFC 1950): the decoder does not look at the sum behind it. Returns
+/// the doubt where no sum is found: the data breaks off behind the last row, or goes on without end.
+fn check_sum(bytes: &[u8], image: &DynamicImage) -> Result<Option<String>, String> {
+    // A byte for each row and a whole byte for its last bits; in an interlaced picture there are up to twice as many rows.
+    let most = image.as_bytes().len() as u64 + 4 * u64::from(image.height()) + 64;
+    let data = png_data(bytes);
+    let unknown = "the data of its pixels does not end with a checksum, so some of them may be wrong";
+    match copy(&mut ZlibDecoder::new(&data[..]).take(most), &mut sink()) {
+        Ok(length) if length < most => Ok(None),
+        Err(error) if error.kind() != ErrorKind::UnexpectedEof => {
+            Err("the file is damaged (the checksum of its pixels is wrong); copy, download or export it again"
+                .to_owned())
+        }
+        _ => Ok(Some(unknown.to_owned())),
+    }
 }
 
 /// The decoder's complaint in our words.

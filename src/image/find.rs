@@ -5,12 +5,20 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use unicode_normalization::UnicodeNormalization as _;
+
 use super::sniff::sniff;
 use crate::error::{Error, Result};
 use crate::formats::{Holds, can_hold};
 
 /// More pictures than anybody means to learn one word from.
 const MOST: usize = 2000;
+/// Entries of folders inside a folder that are looked at.
+const MOST_ENTRIES: usize = 10_000;
+/// What the folder of pictures that are kept for comparison is called in the examples: nobody forgot it.
+const UNSEEN: &str = "unseen";
+/// A file that each run leaves in its folder.
+const SETTINGS: &str = "settings.json";
 /// A caption is a sentence; what is longer is some other text.
 const LONGEST_CAPTION: usize = 4096;
 
@@ -25,37 +33,55 @@ pub struct PictureFiles {
     pub captions: Vec<String>,
 }
 
-/// Files that were left out, by their names.
+/// What was left out of folders, by its name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Skipped {
     /// Pictures in formats that are not read, each with what to do about it.
     pub pictures: Vec<(String, String)>,
+    /// Folders inside that hold pictures and were not given themselves.
+    pub folders: Vec<PathBuf>,
     /// All others.
     pub others: Vec<String>,
 }
 
 impl Skipped {
-    /// What was left out, in one sentence for pictures and one for others.
+    /// What was left out, in one sentence for each kind of picture, one for folders and one for others.
     pub fn sentences(&self) -> Vec<String> {
-        let mut sentences = Vec::new();
-        if let [(name, advice), rest @ ..] = self.pictures.as_slice() {
-            let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
-            sentences.push(format!("{name}{more} in the folders cannot be read: {advice}"));
+        let mut kinds: Vec<(&str, Vec<&str>)> = Vec::new();
+        for (name, advice) in &self.pictures {
+            match kinds.iter_mut().find(|(known, _)| known == advice) {
+                Some((_, names)) => names.push(name),
+                None => kinds.push((advice, vec![name])),
+            }
+        }
+        let mut sentences: Vec<String> =
+            kinds.into_iter().map(|(advice, names)| format!("{} cannot be read: {advice}", some_of(&names))).collect();
+        let folders: Vec<String> = self.folders.iter().map(|folder| folder.display().to_string()).collect();
+        match folders.as_slice() {
+            [] => {}
+            [one] => sentences.push(format!("the folder {one} is not read: give it as well")),
+            more => sentences.push(format!("the folders {} are not read: give them as well", some_of(more))),
         }
         match self.others.as_slice() {
             [] => {}
             [one] => sentences.push(format!("{one} is not a picture and was skipped")),
-            [one, ..] => {
-                let count = self.others.len();
-                sentences
-                    .push(format!("{count} files in the folders are not pictures and were skipped, such as {one}"));
-            }
+            more => sentences.push(format!("{} are not pictures and were skipped", some_of(more))),
         }
         sentences
     }
 }
 
-/// Looks for pictures: `paths` are files, or folders whose own files are taken (not those of folders inside).
+/// The first two of some names, and how many there are beside them.
+fn some_of(names: &[impl AsRef<str>]) -> String {
+    match names {
+        [one] => one.as_ref().to_owned(),
+        [one, two] => format!("{} and {}", one.as_ref(), two.as_ref()),
+        [one, two, rest @ ..] => format!("{}, {} and {} more", one.as_ref(), two.as_ref(), rest.len()),
+        [] => String::new(),
+    }
+}
+
+/// Looks for pictures: `paths` are files, or folders whose own files are taken (folders inside are only named).
 ///
 /// In a folder the content decides, as it does for a file given by itself, except that what has a picture's ending is
 /// taken for one. Hidden files, captions and what systems and editors leave (`Thumbs.db`, `cat.png~`) are passed over.
@@ -76,19 +102,16 @@ pub fn find_pictures(paths: &[PathBuf]) -> Result<PictureFiles> {
             }
         }
     }
+    let given = |folder: &Path| paths.iter().any(|path| is_same(path, folder));
+    found.skipped.folders.retain(|folder| !given(folder));
     if found.pictures.is_empty() {
         let mut place: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
         if place.is_empty() {
             place.push("an empty list of paths".to_owned());
         }
-        let others = match (found.skipped.pictures.as_slice(), found.skipped.others.as_slice()) {
-            ([(one, advice)], _) => format!(" ({one}: {advice})"),
-            ([(one, advice), rest @ ..], _) => format!(" ({one} and {} more: {advice})", rest.len()),
-            ([], []) => String::new(),
-            ([], [one]) => format!(" (only {one}, which is not a picture)"),
-            ([], [one, rest @ ..]) => format!(" (only {one} and {} more, which are not pictures)", rest.len()),
-        };
-        return Err(Error::NoPictures { place: place.join(", ") + &others });
+        let skipped = found.skipped.sentences();
+        let skipped = if skipped.is_empty() { String::new() } else { format!(" ({})", skipped.join("; ")) };
+        return Err(Error::NoPictures { place: place.join(", ") + &skipped });
     }
     if found.pictures.len() > MOST {
         return Err(Error::Usage(format!("{} pictures are too many: give at most {MOST}", found.pictures.len())));
@@ -102,11 +125,26 @@ fn list(folder: &Path, found: &mut PictureFiles) -> Result<Vec<PathBuf>> {
     for entry in fs::read_dir(folder).map_err(read(folder))? {
         let path = entry.map_err(read(folder))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        // Follows links, so a link to a file counts and one to a folder, a pipe or nothing does not.
-        if !is_litter(&name) && fs::metadata(&path).is_ok_and(|about| about.is_file()) {
-            names.push((name, path));
+        if is_litter(&name) {
+            continue;
+        }
+        // Follows links.
+        match fs::metadata(&path) {
+            Ok(about) if about.is_file() => names.push((name, path)),
+            Ok(about) if !about.is_dir() => found.skipped.others.push(format!("{name} (a pipe or a device)")),
+            Ok(_) => {
+                let before = found.skipped.folders.len();
+                with_pictures(&path, 3, &mut { MOST_ENTRIES }, &mut found.skipped.folders);
+                if found.skipped.folders.len() == before && can_hold(&name, Holds::Picture) {
+                    found.skipped.others.push(format!("{name} (a folder)"));
+                }
+            }
+            Err(_) if path.is_symlink() => found.skipped.others.push(format!("{name} (a link that leads nowhere)")),
+            Err(_) => found.skipped.others.push(format!("{name} (gone, or not to be looked at)")),
         }
     }
+    found.skipped.folders.sort_by(|a, b| by_name(&a.to_string_lossy(), &b.to_string_lossy()));
+    found.skipped.others.sort_by(|a, b| by_name(a, b));
     names.sort_by(|(a, _), (b, _)| by_name(a, b));
     let (captions, files): (Vec<_>, Vec<_>) = names.into_iter().partition(|(_, path)| is_caption(path));
     let mut pictures = Vec::new();
@@ -127,6 +165,31 @@ fn list(folder: &Path, found: &mut PictureFiles) -> Result<Vec<PathBuf>> {
     Ok(pictures)
 }
 
+/// The folders that hold pictures: this one, and those inside it, so many deep, as far as the names of the first `left`
+/// entries say. What an earlier run has drawn is nothing to learn from.
+fn with_pictures(folder: &Path, depth: usize, left: &mut usize, found: &mut Vec<PathBuf>) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let entries: Vec<PathBuf> = entries.take(*left).collect();
+    *left -= entries.len();
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let (folders, files): (Vec<_>, Vec<_>) =
+        entries.into_iter().filter(|path| !is_litter(&name(path))).partition(|path| path.is_dir());
+    if name(folder) == UNSEEN || files.iter().any(|path| name(path) == SETTINGS) {
+        return;
+    }
+    if files.iter().any(|path| can_hold(&name(path), Holds::Picture)) {
+        found.push(folder.to_owned());
+    }
+    for inside in folders.iter().filter(|_| depth > 1) {
+        with_pictures(inside, depth - 1, left, found);
+    }
+}
+
+/// Whether two paths lead to the same place.
+pub fn is_same(one: &Path, other: &Path) -> bool {
+    matches!((fs::canonicalize(one), fs::canonicalize(other)), (Ok(one), Ok(other)) if one == other)
+}
+
 /// What is in a folder without anybody having put it there.
 fn is_litter(name: &str) -> bool {
     let name = name.to_lowercase();
@@ -136,10 +199,14 @@ fn is_litter(name: &str) -> bool {
         || endings.iter().any(|ending| name.ends_with(ending))
 }
 
-/// Whether a text is about the folder.
+/// Whether a text is about the folder, or a list for a program. Beside one of these names, a language or a version may
+/// stand, but a name that only begins like one is some picture's.
 fn is_about(name: &str) -> bool {
     let name = name.to_lowercase();
-    ["readme", "license", "licence", "credits", "notes", "about", "prompt"].iter().any(|start| name.starts_with(start))
+    let stem = name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem);
+    let first = stem.split(['.', '-', '_', ' ']).next().unwrap_or_default();
+    ["readme", "license", "licence", "copying"].contains(&first)
+        || ["credits", "notes", "about", "prompt", "prompts", "changelog", "authors", "sources"].contains(&stem)
 }
 
 /// The first bytes of a file, enough to know what it is; none if they cannot be read.
@@ -204,9 +271,16 @@ fn is_caption(path: &Path) -> bool {
     CAPTIONS.contains(&extension(path).as_str())
 }
 
-/// Whether this may be the caption of a picture: it has the picture's name, with or without its ending, in any case.
+/// What is the same of all spellings of a file's name: systems differ in case, and some take accents apart.
+fn key(name: &str) -> String {
+    let apart: String = name.nfd().collect();
+    apart.to_lowercase().nfd().collect()
+}
+
+/// Whether this may be the caption of a picture: it has the picture's name, with or without its ending, in any case and in
+/// any normal form of Unicode.
 fn belongs(caption: &Path, picture: &Path) -> bool {
-    let name = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().to_lowercase();
+    let name = |part: Option<&std::ffi::OsStr>| key(&part.unwrap_or_default().to_string_lossy());
     let stem = name(caption.file_stem());
     is_caption(caption) && (stem == name(picture.file_stem()) || stem == name(picture.file_name()))
 }
@@ -256,11 +330,20 @@ fn read_caption(path: &Path) -> Result<Option<String>> {
         return Err(bad("this is too long for a caption (more than 4096 bytes); shorten, move or rename it"));
     }
     let bytes = fs::read(path).map_err(read(path))?;
-    // No text has zero bytes, but every second one of Latin letters in UTF-16 is.
-    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || bytes.contains(&0) {
+    if is_utf16(&bytes) {
         return Err(bad("the caption is not UTF-8 text, but probably UTF-16; save it again as UTF-8"));
+    }
+    if bytes.contains(&0) {
+        return Err(bad("the caption has zero bytes in it, as no text has; write it again, as UTF-8 text"));
     }
     let text = str::from_utf8(&bytes).map_err(|_| bad("the caption is not UTF-8 text; save it again as UTF-8"))?;
     let words: Vec<&str> = text.trim_start_matches('\u{feff}').split_whitespace().collect();
     Ok((!words.is_empty()).then(|| words.join(" ")))
+}
+
+/// Whether a text is UTF-16: by its mark, or because most of its letters are Latin, of which every second byte is zero.
+fn is_utf16(bytes: &[u8]) -> bool {
+    let zeros = |first: usize| bytes.iter().skip(first).step_by(2).filter(|byte| **byte == 0).count();
+    let marked = bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff");
+    marked || (bytes.len() >= 2 && zeros(0).max(zeros(1)) > bytes.len() / 4)
 }

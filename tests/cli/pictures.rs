@@ -75,13 +75,16 @@ fn what_a_folder_holds_and_is_not_used_is_named() {
     for (name, shade) in [("a.png", 1), ("b.JPE", 2), ("c", 3)] {
         place.file(&format!("mixed/{name}"), &png(shade));
     }
+    place.file("mixed/10_zubi/1.png", &png(4));
+    place.file("mixed/kept/1.png", &png(5));
     place.file("mixed/desktop.ini", b"[.ShellClassInfo]\n");
     place.file("mixed/IMG_7.HEIC", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic");
     place.file("mixed/list.csv", b"a,b\n");
     place.file("mixed/z.txt", b"a <p> on a hill");
     let said = warnings(&place, "mixed");
     let expected = [
-        ("skipped-files", "IMG_7.HEIC in the folders cannot be read: this is a HEIC photo; export it as JPEG"),
+        ("skipped-files", "IMG_7.HEIC cannot be read: this is a HEIC photo; export it as JPEG"),
+        ("skipped-files", "the folders mixed/10_zubi and mixed/kept are not read: give them as well"),
         ("skipped-files", "list.csv is not a picture and was skipped"),
         ("unused-captions", "z.txt belongs to no picture"),
     ];
@@ -89,6 +92,15 @@ fn what_a_folder_holds_and_is_not_used_is_named() {
     for ((code, said), (wanted, part)) in said.iter().zip(expected) {
         assert!(code == wanted && said.starts_with(part), "{code}: {said}");
     }
+    // What is kept for comparison is given, too.
+    let output = train(&place, &["mixed"], &["--unseen", "mixed/kept", "--json"]);
+    succeeded(&output);
+    assert!(text(&output.stdout).contains("the folder mixed/10_zubi is not read: give it as well"));
+    refused(
+        &train(&place, &["."], &[]),
+        3,
+        &["no pictures in .", "(the folders ./mixed, ./mixed/10_zubi and 1 more are not read: give them as well)"],
+    );
 }
 
 #[test]

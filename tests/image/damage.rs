@@ -105,6 +105,64 @@ fn damage_is_refused_with_how_much_is_lost() {
 }
 
 #[test]
+fn what_a_late_scan_loses_is_called_detail() {
+    let scene = scene(320, 240);
+    let file = progressive().encode(&scene);
+    let last = file.windows(2).rposition(|pair| pair == [0xff, 0xda]).unwrap();
+    // The end mark in the midst of the last scan, which holds one bit of each coefficient; a code that makes no sense.
+    let cut = [&file[..(last + file.len()) / 2], &[0xff, 0xd9]].concat();
+    let second = data(&file) + file[data(&file)..].windows(2).position(|pair| pair == [0xff, 0xda]).unwrap();
+    let mut broken = file.clone();
+    broken[second + 100..second + 108].fill(0xff);
+    for bad in [cut, broken] {
+        let reason = refusal(&bad);
+        assert!(reason.contains("so detail is lost from ") && !reason.contains("of the picture is lost"), "{reason}");
+    }
+    // Without the levels of blocks, though, there is no picture.
+    let mut bad = file.clone();
+    let at = data(&file) + 300;
+    bad[at..at + 8].fill(0xff);
+    assert!(refusal(&bad).contains(" of the picture is lost, from "));
+}
+
+#[test]
+fn a_restart_marker_with_a_wrong_number_takes_no_area_with_it() {
+    let file = Jpeg { restart: 20, ..photo() }.encode(&scene(320, 240));
+    let marker = file.windows(2).position(|pair| pair == [0xff, 0xd2]).unwrap();
+    let mut bad = file.clone();
+    bad[marker + 1] = 0xd6;
+    let reason = refusal(&bad);
+    assert!(reason.contains("a restart marker in its data has the wrong number") && !reason.contains('%'), "{reason}");
+    // Where an interval is gone, all behind it is in the wrong place.
+    let next = file.windows(2).position(|pair| pair == [0xff, 0xd3]).unwrap();
+    let reason = refusal(&[&file[..marker], &file[next..]].concat());
+    assert!(reason.contains(" of the picture is lost, from "), "{reason}");
+}
+
+#[test]
+fn scans_that_are_missing_are_noticed_in_every_component() {
+    let scene = scene(96, 64);
+    let levels = Scan::part(&[0, 1, 2], (0, 0), (0, 0));
+    let detail = |part: usize, first, last| Scan::part(&[part], (first, last), (0, 0));
+    let all = [levels, detail(0, 1, 5), detail(1, 1, 63), detail(2, 1, 63), detail(0, 6, 63)];
+    for (missing, says) in [
+        (&[][..], None),
+        (&[2, 3], Some("its colours lack detail")),
+        (&[3], Some("its colours lack detail")),
+        (&[4], Some("all of it lacks detail")),
+        (&[1, 4], Some("all of it lacks detail")),
+        (&[1, 2, 3, 4], Some("all of it lacks detail")),
+    ] {
+        let scans = (0..all.len()).filter(|at| !missing.contains(at)).map(|at| all[at].clone()).collect();
+        let doubt = Picture::decode("x", &Jpeg { process: 2, scans, ..photo() }.encode(&scene)).unwrap().doubt;
+        match says {
+            Some(says) => assert!(doubt.as_ref().is_some_and(|doubt| doubt.contains(says)), "{missing:?}: {doubt:?}"),
+            None => assert_eq!(doubt, None),
+        }
+    }
+}
+
+#[test]
 fn the_level_of_all_that_follows_is_looked_at() {
     let scene = scene(640, 480);
     let shifted = |rows: std::ops::Range<u32>, by: u8| {
@@ -120,8 +178,20 @@ fn the_level_of_all_that_follows_is_looked_at() {
     };
     for from in [51, 411, 798] {
         let doubt = shifted(from..1200, 20).unwrap_or_default();
-        assert!(doubt.contains("brightness jumps"), "{from}: {doubt}");
+        // Two MCUs at the end of a row are not told from none.
+        let how = if from == 798 { "along a straight edge" } else { "in the middle of a row" };
+        assert!(doubt.contains(&format!("brightness jumps {how}")), "{from}: {doubt}");
     }
+    // Levels that are off from the beginning of a row look like something laid over the picture.
+    let doubt = shifted(400..1200, 20).unwrap_or_default();
+    assert!(doubt.contains("a straight edge across the whole width, at about 33 % of its height; if that"), "{doubt}");
+    // So does the bar behind a caption, of which nothing else may be said.
+    let bar = RgbImage::from_fn(640, 480, |x, y| {
+        let pixel = scene.get_pixel(x, y);
+        if y < 304 { *pixel } else { image::Rgb(pixel.0.map(|value| (f64::from(value) * 0.85) as u8)) }
+    });
+    let doubt = Picture::decode("x", &photo().encode(&bar)).unwrap().doubt.unwrap_or_default();
+    assert!(!doubt.contains("middle of a row"), "{doubt}");
     assert_eq!(shifted(0..0, 0), None);
     assert_eq!(shifted(411..419, 60), None);
     // Another picture under this one, at the edge of a row of MCUs.

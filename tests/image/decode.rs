@@ -134,6 +134,38 @@ fn files_that_break_off_are_refused_wherever_they_do() {
 }
 
 #[test]
+fn a_png_whose_pixels_do_not_agree_with_their_checksum_is_refused() {
+    let file = Png::new(2, 8).encode(&busy(32));
+    let whole = Picture::decode("whole", &file).unwrap();
+    let kind = file.windows(4).position(|kind| kind == b"IDAT").unwrap();
+    let length = u32::from_be_bytes(file[kind - 4..kind].try_into().unwrap()) as usize;
+    let data = &file[kind + 4..kind + 4 + length];
+    // The checksum of the chunk is right each time.
+    let with = |data: &[u8]| [&file[..kind - 4], &png_chunk(b"IDAT", data), &file[kind + 8 + length..]].concat();
+    assert_eq!(with(data), file);
+    let mut sums = 0;
+    for at in 0..length {
+        let mut bad = data.to_vec();
+        bad[at] ^= 0x10;
+        match Picture::decode("bad", &with(&bad)) {
+            Err(error) => {
+                let error = error.to_string();
+                assert!(error.contains("damaged") && error.contains("again"), "{at}: {error}");
+                sums += usize::from(error.contains("the checksum of its pixels is wrong"));
+            }
+            // Bits that nothing is in; or those that say where the data ends, which then has no sum.
+            Ok(picture) => {
+                let doubted = picture.doubt.as_ref().is_some_and(|doubt| doubt.contains("not end with a checksum"));
+                assert!(doubted || picture.pixels == whole.pixels, "{at}: {:?}", picture.doubt);
+            }
+        }
+    }
+    assert!(sums > 4, "{sums}");
+    // Data behind the picture's last row is not looked at, as no reader does.
+    assert!(Picture::decode("more", &with(&[data, &[0; 9]].concat())).is_ok());
+}
+
+#[test]
 fn damage_is_an_error_or_a_picture_but_never_a_panic() {
     let mut state = 1u64;
     let mut random = move |below: usize| {

@@ -61,7 +61,7 @@ fn in_folders_too_the_content_decides() {
     }
     let place = [folder.path().to_owned()];
     let error = find_pictures(&place).unwrap_err().to_string();
-    assert!(error.contains("IMG_0001.HEIC and 1 more: this is a HEIC photo; export it as JPEG"), "{error}");
+    assert!(error.contains("(IMG_0001.HEIC and IMG_0002.HEIC cannot be read: this is a HEIC photo;"), "{error}");
 
     for name in ["zubi1", "a.JPE", "b.Mpo", "c.heic", "d.png~", "Thumbs.db", "desktop.ini"] {
         write(name, &png);
@@ -71,9 +71,59 @@ fn in_folders_too_the_content_decides() {
     let found = find_pictures(&place).unwrap();
     let names: Vec<_> = found.pictures.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
     assert_eq!(names, ["a.JPE", "b.Mpo", "c.heic", "zubi1"]);
-    let sentences = found.skipped.sentences();
-    assert!(sentences[0].starts_with("IMG_0001.HEIC and 1 more in the folders cannot be read: this is a HEIC photo;"));
-    assert_eq!(sentences[1], "2 files in the folders are not pictures and were skipped, such as empty");
+    write("IMG_0003.HEIC", heic);
+    write("old.gif", b"GIF89a..........");
+    let sentences = find_pictures(&place).unwrap().skipped.sentences();
+    let start = "IMG_0001.HEIC, IMG_0002.HEIC and 1 more cannot be read: this is a HEIC photo;";
+    assert!(found.skipped.pictures.len() == 2 && sentences[0].starts_with(start), "{sentences:?}");
+    assert_eq!(
+        sentences[1..],
+        [
+            "old.gif cannot be read: this is a GIF; save the frame you want as PNG",
+            "empty and list.csv are not pictures and were skipped"
+        ]
+    );
+}
+
+#[test]
+fn what_a_folder_holds_beside_files_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let png = encode(busy(16), ImageFormat::Png);
+    for name in ["10_zubi", "20_hat/deep", "notes", "a.png", "unseen", "run"] {
+        fs::create_dir_all(at(name)).unwrap();
+    }
+    for name in ["10_zubi/1.png", "20_hat/deep/1.png", "unseen/1.png", "run/loss.png", "run/settings.json"] {
+        fs::write(at(name), &png).unwrap();
+    }
+    fs::write(at("notes/a.txt"), "").unwrap();
+    let place = [folder.path().to_owned()];
+    let folders = format!(
+        "the folders {} and {} are not read: give them as well",
+        at("10_zubi").display(),
+        at("20_hat/deep").display()
+    );
+    let others = "a.png (a folder) is not a picture and was skipped";
+    let error = find_pictures(&place).unwrap_err().to_string();
+    assert!(error.contains(&format!("({folders}; {others})")), "{error}");
+
+    fs::write(at("b.png"), &png).unwrap();
+    assert_eq!(find_pictures(&place).unwrap().skipped.sentences(), [folders.as_str(), others]);
+    let both = [folder.path().to_owned(), at("10_zubi"), at("20_hat/deep/.")];
+    assert_eq!(find_pictures(&both).unwrap().skipped.sentences(), [others]);
+}
+
+#[cfg(unix)]
+#[test]
+fn links_that_lead_nowhere_and_pipes_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("a.png"), encode(busy(16), ImageFormat::Png)).unwrap();
+    std::os::unix::fs::symlink(at("gone.png"), at("b.png")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(at("c.png")).unwrap();
+    let found = find_pictures(&[folder.path().to_owned()]).unwrap();
+    assert_eq!(found.pictures, [at("a.png")]);
+    assert_eq!(found.skipped.others, ["b.png (a link that leads nowhere)", "c.png (a pipe or a device)"]);
 }
 
 #[test]
@@ -99,8 +149,26 @@ fn captions_have_their_pictures_names_in_any_case() {
     let error = caption_for(&at("a.png")).unwrap_err().to_string();
     assert!(error.contains("two captions") && error.contains("a.png.txt"), "{error}");
     fs::write(at("g.txt"), "lost").unwrap();
-    fs::write(at("readme.txt"), "about").unwrap();
-    assert_eq!(find_pictures(&[folder.path().to_owned()]).unwrap().captions, ["g.txt"]);
+    for name in ["notes-zubi.txt", "prompt 1 .txt", "readme2go.txt"] {
+        fs::write(at(name), "lost").unwrap();
+    }
+    for name in ["readme.txt", "README-de.txt", "LICENSE.MIT.txt", "notes.txt", "Prompts.txt"] {
+        fs::write(at(name), "about").unwrap();
+    }
+    let found = find_pictures(&[folder.path().to_owned()]).unwrap();
+    assert_eq!(found.captions, ["g.txt", "notes-zubi.txt", "prompt 1 .txt", "readme2go.txt"]);
+}
+
+#[test]
+fn captions_are_found_in_any_normal_form_of_unicode() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for (picture, caption) in [("zo\u{eb}.png", "ZOe\u{308}.txt"), ("e\u{301}te\u{301}.jpg", "\u{e9}t\u{e9}.jpg.txt")] {
+        fs::write(at(picture), "x").unwrap();
+        fs::write(at(caption), "a {}").unwrap();
+        assert_eq!(text(&at(picture)).as_deref(), Some("a {}"), "{caption}");
+    }
+    assert!(find_pictures(&[folder.path().to_owned()]).unwrap().captions.is_empty());
 }
 
 #[test]
@@ -109,12 +177,19 @@ fn captions_in_other_encodings_are_named_as_such() {
     let picture = folder.path().join("a.png");
     let utf16: Vec<u8> = "a <zubi>".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let big: Vec<u8> = "a <zubi>".encode_utf16().flat_map(u16::to_be_bytes).collect();
-    for bytes in [utf16.clone(), big, [vec![0xff, 0xfe], utf16].concat(), b"caf\xe9 {}".to_vec()] {
+    let marked = [vec![0xff, 0xfe], utf16.clone()].concat();
+    for (bytes, wide) in [(utf16, true), (big, true), (marked, true), (b"caf\xe9 {}".to_vec(), false)] {
         fs::write(folder.path().join("a.txt"), bytes).unwrap();
         let error = caption_for(&picture).unwrap_err().to_string();
         assert!(
             error.contains("a.txt") && error.contains("not UTF-8 text") && error.contains("save it again as UTF-8")
         );
+        assert_eq!(error.contains("UTF-16"), wide, "{error}");
+    }
+    for bytes in [&b"a <zubi> on a hill\0"[..], b"a <zu\0bi>", b"\0\0a <zubi> on a hill"] {
+        fs::write(folder.path().join("a.txt"), bytes).unwrap();
+        let error = caption_for(&picture).unwrap_err().to_string();
+        assert!(error.contains("zero bytes") && !error.contains("UTF-16"), "{error}");
     }
 }
 

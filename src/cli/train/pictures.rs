@@ -11,7 +11,7 @@ use crate::cli::locate;
 use crate::config::Init;
 use crate::event::{Event, WarningCode};
 use crate::image::Picture;
-use crate::image::find::{Caption, caption_for, find_pictures};
+use crate::image::find::{Caption, caption_for, find_pictures, is_same};
 use crate::train::templates::{parse_caption, parse_template_file};
 use crate::train::{Replay, TrainInput, TrainPicture};
 use crate::{Error, Result};
@@ -53,7 +53,10 @@ fn read_pictures(places: &[PathBuf], args: &TrainArgs, events: &mut Vec<Event>) 
     if places.is_empty() {
         return Ok(Vec::new());
     }
-    let found = find_pictures(places)?;
+    let mut found = find_pictures(places)?;
+    // What is kept for comparison may lie inside the folder, or the other way round.
+    let given = |folder: &PathBuf| args.pictures.iter().chain(&args.unseen).any(|place| is_same(place, folder));
+    found.skipped.folders.retain(|folder| !given(folder));
     events.extend(found.skipped.sentences().into_iter().map(|text| Event::warning(WarningCode::SkippedFiles, text)));
     if let ([first, rest @ ..], true) = (found.captions.as_slice(), args.captions != Captions::Off) {
         let text = match rest.len() {

@@ -25,11 +25,13 @@ use scan::{Found, Scan, Tables};
 pub(super) enum Refusal {
     Damaged(&'static str),
     Lost(f64, f64),
+    /// A later scan of a progressive file is damaged from here on: the picture is there, but not its detail.
+    Detail(f64),
     Variant(&'static str),
     Other(String),
 }
 
-use Refusal::{Damaged, Lost, Other, Variant};
+use Refusal::{Damaged, Detail, Lost, Other, Variant};
 
 impl Refusal {
     /// In words, with what to do.
@@ -42,6 +44,7 @@ impl Refusal {
                 percent(share),
                 percent(from)
             ),
+            Detail(from) => format!("the file is damaged: {}; {again}", detail(from)),
             Variant(what) => {
                 format!("a rare variant that is not read ({what}); save it as PNG, or as an ordinary JPEG")
             }
@@ -53,6 +56,11 @@ impl Refusal {
 /// A share as people say it.
 fn percent(share: f64) -> String {
     if share < 0.01 { "less than 1 %".to_owned() } else { format!("about {:.0} %", 100.0 * share) }
+}
+
+/// What is wrong where a later scan of a progressive file breaks off.
+fn detail(from: f64) -> String {
+    format!("one of the passes that add detail breaks off, so detail is lost from {} of its height on", percent(from))
 }
 
 /// More than this share of a picture must not be lost without a refusal.
@@ -82,6 +90,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     let pixels = decoder.decode().map_err(|error| match walk.doubt {
         // A decoder may stop where so little is lost that we would not.
         Some(Doubt::Lost(share, from)) => Lost(share, from).words(),
+        Some(Doubt::Detail(from)) => Detail(from).words(),
         _ => explain(error),
     })?;
     let (width, height) = (walk.frame.size.0 as u32, walk.frame.size.1 as u32);
@@ -134,11 +143,21 @@ fn complete(bytes: &[u8]) -> Option<Vec<u8>> {
 #[derive(Debug, PartialEq)]
 enum Doubt {
     Lost(f64, f64),
+    /// Detail is lost from here on.
+    Detail(f64),
     Spare(usize),
     Quanta,
-    Coarse,
-    Filled { from: f64 },
-    Seam { what: &'static str, from: f64 },
+    /// What lacks detail.
+    Coarse(&'static str),
+    Filled {
+        from: f64,
+    },
+    /// A jump with a step in it, or a straight one, which may also be an edge in the picture.
+    Seam {
+        what: &'static str,
+        from: f64,
+        straight: bool,
+    },
 }
 
 impl Doubt {
@@ -147,20 +166,28 @@ impl Doubt {
             Self::Lost(share, from) => {
                 format!("{} of the picture is lost, from {} of its height on", percent(share), percent(from))
             }
+            Self::Detail(from) => detail(from),
             Self::Spare(count) => {
                 format!("{count} bytes of its data were not needed, so a part of the picture may be in the wrong place")
             }
             Self::Quanta => {
                 "a table of its quantisation looks like no other, so all of its pixels may be wrong".to_owned()
             }
-            Self::Coarse => "its finest scans are missing, so all of it lacks detail".to_owned(),
+            Self::Coarse(what) => format!("its finest scans are missing, so {what} detail"),
             Self::Filled { from } => format!(
                 "its data has the same byte again and again at {} of its height, as if it had a hole there, so the picture \
                  from there on may be wrong",
                 percent(from)
             ),
-            Self::Seam { what, from } => format!(
-                "its {what} jumps in the middle of a row, so the {} of the picture from there on may be wrong",
+            Self::Seam { what, from, straight: true } => format!(
+                "its {what} jumps along a straight edge across the whole width, at {} of its height; if that edge is not in \
+                 the picture itself, the file is damaged there, and all below it may be wrong",
+                percent(from)
+            ),
+            Self::Seam { what, from, straight: false } => format!(
+                "its {what} jumps in the middle of a row, at {} of its height, so all of the picture from there on ({}) may \
+                 be wrong",
+                percent(from),
                 percent(1.0 - from)
             ),
         }
@@ -210,7 +237,7 @@ fn walk(bytes: &[u8]) -> Result<Walk, Refusal> {
                 }
                 let scan = Scan::parse(frame, segment.body)?;
                 let found = scan.walk(segment.data, frame, &tables);
-                doubt = worse(doubt, judge(&found, &tables)?);
+                doubt = worse(doubt, judge(&found, &tables, scan.adds_detail())?);
                 units.extend(scan.unit(frame).filter(|unit| !units.contains(unit)));
             }
             _ => {}
@@ -225,19 +252,23 @@ fn walk(bytes: &[u8]) -> Result<Walk, Refusal> {
 /// The first doubt is kept, except for one of a part that is lost.
 fn worse(one: Option<Doubt>, other: Option<Doubt>) -> Option<Doubt> {
     match (&one, &other) {
-        (Some(Doubt::Lost(..)), _) | (Some(_), None | Some(Doubt::Spare(_) | Doubt::Coarse | Doubt::Quanta)) => one,
+        (Some(Doubt::Lost(..)), _)
+        | (Some(_), None | Some(Doubt::Spare(_) | Doubt::Detail(_) | Doubt::Coarse(_) | Doubt::Quanta)) => one,
         _ => other,
     }
 }
 
-/// Whether a scan can be used, and what to say about it.
-fn judge(found: &Found, tables: &Tables) -> Result<Option<Doubt>, Refusal> {
+/// Whether a scan can be used, and what to say about it; one that adds detail takes none of the area with it.
+fn judge(found: &Found, tables: &Tables, adds_detail: bool) -> Result<Option<Doubt>, Refusal> {
     let (spare, all) = found.spare;
     if found.lost > MOST_LOST {
-        return Err(Lost(found.lost.min(1.0), found.from));
+        return Err(if adds_detail { Detail(found.from) } else { Lost(found.lost.min(1.0), found.from) });
+    }
+    if found.misnumbered {
+        return Err(Damaged("a restart marker in its data has the wrong number"));
     }
     if found.lost > 0.0 {
-        return Ok(Some(Doubt::Lost(found.lost, found.from)));
+        return Ok(Some(if adds_detail { Doubt::Detail(found.from) } else { Doubt::Lost(found.lost, found.from) }));
     }
     // A few bytes are some program's habit, and so are rows below the last; others are blocks that have lost their place.
     if tables.restart == 0 && spare > 64 && spare as f64 > MOST_LOST * all as f64 {
@@ -254,9 +285,10 @@ fn unfinished(frame: &Frame, tables: &Tables) -> Result<Option<Doubt>, Refusal> 
             return Err(Damaged("it lacks one of its components"));
         }
     }
-    let known = |component: &frame::Component| component.known.iter().all(|bit| matches!(bit, 0 | 255));
-    if !frame.components.iter().all(known) || !frame.components[0].known[1..].contains(&0) {
-        return Ok(Some(Doubt::Coarse));
+    let whole = |component: &frame::Component| component.known.iter().all(|bit| *bit == 0);
+    if !frame.components.iter().all(whole) {
+        let only_colour = frame.components.len() == 3 && whole(&frame.components[0]);
+        return Ok(Some(Doubt::Coarse(if only_colour { "its colours lack" } else { "all of it lacks" })));
     }
     let strange = |component: &frame::Component| tables.quanta[component.quanta].is_some_and(|quanta| uneven(&quanta));
     Ok(frame.components.iter().any(strange).then_some(Doubt::Quanta))

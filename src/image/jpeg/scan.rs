@@ -35,6 +35,8 @@ pub(super) struct Found {
     pub from: f64,
     /// Bytes that were not needed, and of how many.
     pub spare: (usize, usize),
+    /// All restart intervals are there, but the marker behind one of them has the number of another.
+    pub misnumbered: bool,
     /// Where the same byte stands again and again in blocks that are not flat.
     pub filled: Option<f64>,
 }
@@ -80,6 +82,11 @@ impl Scan {
         (self.first == 0 && self.before == 0).then_some(unit)
     }
 
+    /// Whether this scan only adds to what is there of each block already.
+    pub(super) fn adds_detail(&self) -> bool {
+        self.first > 0 || self.before > 0
+    }
+
     /// Reads the data, all of it.
     pub(super) fn walk(&self, data: &[u8], frame: &mut Frame, tables: &Tables) -> Found {
         let (wide, high) = match self.parts[..] {
@@ -111,8 +118,12 @@ impl Scan {
                 Err(at) => lost(&mut found, at, end),
             }
             next = end;
-            // A marker that is not the next one: what is between is gone, and nobody knows how much more.
             if marker.is_some_and(|marker| usize::from(marker) != number % 8) {
+                found.misnumbered = pieces(data).count() == total.div_ceil(each);
+                if found.misnumbered {
+                    return found;
+                }
+                // What is between is gone, and nobody knows how much more.
                 break;
             }
         }
