@@ -14,6 +14,7 @@ pub(super) enum Format {
 #[derive(Debug)]
 pub(super) struct Refused {
     /// Whether it is a picture, or a video, which somebody may have meant to be learned from.
+    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "folders are only read natively"))]
     pub picture: bool,
     /// What it is and what to do about it.
     pub advice: String,

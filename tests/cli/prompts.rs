@@ -247,7 +247,7 @@ fn what_cannot_be_is_refused_before_the_model_is_loaded() {
         (&["--compare"], 2, &["--compare", "--embedding"]),
         (&["--compare", "-e", &word], 2, &["--compare", "use <w>"]),
         (&["-e", &wide], 3, &["768 wide"]),
-        (&["-e", &word, "-e", &word], 2, &["is taken"]),
+        (&["-e", &word, "-e", &word], 2, &["was given twice"]),
         (&["--latents", &five], 2, &["[1, 5, 8, 8]"]),
         (&["--latents", &two, "--count", "3"], 2, &["[2, 4, 8, 8]"]),
         (&["--latents", &two, "--width", "32"], 2, &["[2, 4, 8, 8]"]),
