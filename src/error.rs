@@ -5,7 +5,11 @@
 //! never on the words; which status a process ends with is the front end's affair. Engine code never logs an error that
 //! it also returns.
 
+mod kind;
+
 use std::path::PathBuf;
+
+pub use kind::Kind;
 
 use crate::base::text::quoted;
 use crate::setting::{Advice, Setting, Wording, advised, worded};
@@ -340,39 +344,6 @@ fn short(lines: &[String]) -> Vec<String> {
     let more = lines.len().saturating_sub(SHOWN);
     let more = (more > 0).then(|| format!("and {more} more"));
     lines.iter().take(SHOWN).cloned().chain(more).collect()
-}
-
-/// What kind of situation an [`Error`] is: what a program decides on, where `Display` is for people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// A broken invariant: our fault.
-    Internal,
-    /// What was asked for is invalid: an option, a token, or a combination of them.
-    Usage,
-    /// A picture, model, embedding or configuration file cannot be used.
-    Input,
-    /// Numbers became NaN or infinite, in training or in a picture.
-    Numeric,
-    /// There is no usable GPU, or it failed.
-    Gpu,
-    /// Something could not be fetched, or is not what it should be.
-    Network,
-    /// A file could not be read or written, or another run is using the folder.
-    Disk,
-    /// There is no room for a file.
-    DiskFull,
-    /// There is less memory than the work needs.
-    Memory,
-    /// Someone asked to stop.
-    Interrupted,
-}
-
-impl Kind {
-    /// The kind of a file operation that failed.
-    pub(crate) fn of_file(source: &std::io::Error) -> Self {
-        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-        if matches!(source.kind(), StorageFull | QuotaExceeded) { Kind::DiskFull } else { Kind::Disk }
-    }
 }
 
 impl Error {

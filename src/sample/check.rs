@@ -139,15 +139,9 @@ pub fn about_prompt(what: &str, prompt: &str, tokenizer: &ClipTokenizer, others:
     let unknown = tokenizer.unknown_names(prompt, others);
     let more = unknown.len().saturating_sub(SHOWN);
     for (name, nearest) in unknown.into_iter().take(SHOWN) {
-        let advice = nearest.map_or_else(
-            || format!("give its file with {}", Setting::Embedding),
-            |nearest| format!("did you mean {shown}?", shown = quoted(nearest)),
-        );
-        let text = format!(
-            "{shown} in the {what} is not an embedding that was given or is kept, so it is read as plain text; {advice}",
-            shown = quoted(&name)
-        );
-        events.push(Event::warning(WarningCode::UnknownEmbedding, text));
+        let advice =
+            nearest.map_or_else(give_its_file, |nearest| format!("did you mean {shown}?", shown = quoted(nearest)));
+        events.push(unknown_name(&name, &format!("the {what}"), &advice));
     }
     if more > 0 {
         let text = format!("{more} more names in the {what} are not embeddings that were given or are kept");
@@ -159,12 +153,31 @@ pub fn about_prompt(what: &str, prompt: &str, tokenizer: &ClipTokenizer, others:
         foreign.push(format!("and {} more", found.len() - SHOWN));
     }
     if !foreign.is_empty() {
-        let (foreign, is) = (foreign.join(", "), if foreign.len() == 1 { "is" } else { "are" });
-        let text = format!("in the {what}, {foreign} {is} plain text here: what other programs read in it is not done");
-        events.push(Event::warning(WarningCode::PromptSyntax, text));
+        events.push(plain_text(&foreign, &format!("the {what}")));
     }
     events.extend(cut(what, &tokenizer.prompt(prompt)));
     events
+}
+
+/// A warning about what looks like an embedding's name and is none, in a prompt or a caption.
+pub(crate) fn unknown_name(name: &str, place: &str, advice: &str) -> Event {
+    let name = quoted(name);
+    let text = format!(
+        "{name} in {place} is not an embedding that was given or is kept, so it is read as plain text; {advice}"
+    );
+    Event::warning(WarningCode::UnknownEmbedding, text)
+}
+
+/// What to do about such a name where no other is near.
+pub(crate) fn give_its_file() -> String {
+    format!("give its file with {}", Setting::Embedding)
+}
+
+/// A warning about syntax of other programs, in a prompt or a caption.
+pub(crate) fn plain_text(foreign: &[String], place: &str) -> Event {
+    let (foreign, is) = (foreign.join(", "), if foreign.len() == 1 { "is" } else { "are" });
+    let text = format!("in {place}, {foreign} {is} plain text here: what other programs read in it is not done");
+    Event::warning(WarningCode::PromptSyntax, text)
 }
 
 /// A warning for a prompt that was cut.

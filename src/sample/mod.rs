@@ -1,6 +1,6 @@
 //! Generation: noise and a prompt become pictures.
 
-mod check;
+pub(crate) mod check;
 mod label;
 
 use std::collections::VecDeque;

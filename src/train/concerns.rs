@@ -10,7 +10,7 @@ use super::{TrainInput, TrainPicture};
 use crate::base::text::quoted;
 use crate::config::{Framing, Recipe, TrainConfig, option_name};
 use crate::event::{Event, WarningCode};
-use crate::sample::about_prompt;
+use crate::sample::check::{about_prompt, give_its_file, plain_text, unknown_name};
 use crate::setting::Setting;
 use crate::text::foreign::foreign_syntax;
 use crate::text::{ClipTokenizer, Tokenizers};
@@ -234,21 +234,14 @@ fn about_text(sentences: &[Sentence], tokenizer: &ClipTokenizer) -> Vec<Event> {
     let mut events = Vec::new();
     for Sentence { text, name } in sentences {
         if let Some(foreign) = foreign_syntax(text).first() {
-            let text = format!("in {name}, {foreign} is plain text here: what other programs read in it is not done");
-            events.push(Event::warning(WarningCode::PromptSyntax, text));
+            events.push(plain_text(&[foreign.to_string()], name));
             break;
         }
     }
     for sentence in sentences {
         let unknown = tokenizer.unknown_names(&sentence.text, &[]);
         if let Some((name, _)) = unknown.first() {
-            let text = format!(
-                "{} in {} is not an embedding that was given or is kept, so it is read as plain text; give its file with {}",
-                quoted(name),
-                sentence.name,
-                Setting::Embedding
-            );
-            events.push(Event::warning(WarningCode::UnknownEmbedding, text));
+            events.push(unknown_name(name, &sentence.name, &give_its_file()));
             break;
         }
     }
