@@ -1,78 +1,112 @@
 // The gradients of attention.wgsl to the keys and values. With ds as in attention_backward_queries.wgsl: dv = p^T dy,
 // dk = ds^T q / sqrt(d).
 //
-// One workgroup does 64 keys of one head of one sample, for `span` queries: where there are few keys (the words of a prompt)
-// the queries are shared among many workgroups, and each writes a result of its own, to be added up:
-// dk, dv [splits, B, keys, heads, 4 QUADS].
+// One workgroup does 64 keys of one head of one sample (shared/attention_tile.wgsl: these are its rows), for `span`
+// queries: where there are few keys (the words of a prompt) the queries are shared among many workgroups, and each writes a
+// result of its own, to be added up: dk, dv [splits, B, keys, heads, width].
 
-//#import shared/attention
+//#import shared/attention_tile
 
-var<workgroup> stats_tile: array<vec2<f32>, TILE>;
+const Q: u32 = 0u;
+const K: u32 = 1u;
+const V: u32 = 2u;
+const DY: u32 = 3u;
+const DK: u32 = 0u;
+const DV: u32 = 1u;
 
-// Fills the tiles with queries, gradients and what is known of them from `first` on; zeros from `last` on.
-fn fill_queries(lane: u32, sample: u32, head: u32, first: u32, last: u32) {
-    for (var i = lane; i < TILE * QUADS; i += LANES) {
-        let query = first + i / QUADS;
-        var query_quad = vec4<f32>();
-        var gradient_quad = vec4<f32>();
-        if (query < last) {
-            let at = place(sizes.queries, sample, query, head) + 4u * (i % QUADS);
-            query_quad = q_at(at, 4u);
-            gradient_quad = dy_at(at, 4u);
-        }
-        first_tile[i] = query_quad;
-        second_tile[i] = gradient_quad;
+var<private> dk_total: Total;
+var<private> dv_total: Total;
+
+// Logsumexp, as a power of two, and delta of the tile's queries.
+var<workgroup> stats_tile: array<vec2<f32>, COLUMNS>;
+
+fn operand(which: u32, at: u32) -> vec4<f32> {
+    if (which == Q) {
+        return q_at(at, 4u);
     }
-    for (var i = lane; i < TILE; i += LANES) {
-        var stat = vec2<f32>();
-        if (first + i < last) {
-            let at = (sample * sizes.queries + first + i) * sizes.heads + head;
-            stat = vec2(stats_at(at, 1u).x, stats_at(at + sizes.batch * sizes.queries * sizes.heads, 1u).x);
-        }
-        stats_tile[i] = stat;
+    if (which == K) {
+        return k_at(at, 4u);
     }
+    if (which == V) {
+        return v_at(at, 4u);
+    }
+    return dy_at(at, 4u);
+}
+
+fn emit(which: u32, at: u32, values: vec4<f32>) {
+    if (which == DK) {
+        dk_set(at, 4u, values);
+    } else {
+        dv_set(at, 4u, values);
+    }
+}
+
+// Which of four keys a query sees.
+fn is_seen(keys: vec4<u32>, query: u32) -> vec4<bool> {
+    return vec4(query < sizes.queries) & (vec4(sizes.causal == 0u) | (keys <= vec4(query)));
+}
+
+fn powers(scores: mat4x4<f32>, scale: f32, column: u32) -> mat4x4<f32> {
+    return mat4x4(
+        exp2(scores[0] * scale - stats_tile[column].x),
+        exp2(scores[1] * scale - stats_tile[column + 1u].x),
+        exp2(scores[2] * scale - stats_tile[column + 2u].x),
+        exp2(scores[3] * scale - stats_tile[column + 3u].x),
+    );
+}
+
+fn slopes(p: mat4x4<f32>, dp: mat4x4<f32>, column: u32) -> mat4x4<f32> {
+    return mat4x4(
+        p[0] * (dp[0] - stats_tile[column].y),
+        p[1] * (dp[1] - stats_tile[column + 1u].y),
+        p[2] * (dp[2] - stats_tile[column + 2u].y),
+        p[3] * (dp[3] - stats_tile[column + 3u].y),
+    );
 }
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let sample = group.y / sizes.heads;
     let head = group.y % sizes.heads;
-    let key = (group.x + sizes.first_group) * LANES + lane;
-    let at = place(sizes.keys, sample, min(key, sizes.keys - 1u), head);
-    let k{{ quad }} = k_at(at + 4u * {{ quad }}u, 4u) * sizes.scale;
-    let v{{ quad }} = v_at(at + 4u * {{ quad }}u, 4u);
-    var dk{{ quad }} = vec4<f32>();
-    var dv{{ quad }} = vec4<f32>();
+    let first_key = (group.x + sizes.first_group) * ROWS;
+    let keys = vec4(first_key + 4u * (lane / ACROSS)) + vec4(0u, 1u, 2u, 3u);
+    let column = 4u * (lane % ACROSS);
+    let q_place = head_place(sizes.queries, sample, head);
+    let k_place = head_place(sizes.keys, sample, head);
+    let scale = sizes.scale * LOG2_E;
+    let quad = filled_quad(lane);
     let last = min(sizes.queries, (group.z + 1u) * sizes.span);
-    for (var first = group.z * sizes.span; first < last; first += TILE) {
-        workgroupBarrier();
-        fill_queries(lane, sample, head, first, last);
-        workgroupBarrier();
-        let count = min(TILE, last - first);
-        for (var j = 0u; j < count; j += 4u) {
-            let tile_at = j * QUADS;
-            var scores = vec4<f32>();
-            var dp = vec4<f32>();
-            scores += first_products(k{{ quad }}, tile_at + {{ quad }}u);
-            dp += second_products(v{{ quad }}, tile_at + {{ quad }}u);
-            let queries = vec4(first + j) + vec4(0u, 1u, 2u, 3u);
-            var seen = queries < vec4(last);
-            if (CAUSAL == 1u) {
-                seen = seen & (vec4(key) <= queries);
-            }
-            let known = mat2x4(
-                vec4(stats_tile[j].x, stats_tile[j + 1u].x, stats_tile[j + 2u].x, stats_tile[j + 3u].x),
-                vec4(stats_tile[j].y, stats_tile[j + 1u].y, stats_tile[j + 2u].y, stats_tile[j + 3u].y),
-            );
-            let p = select(vec4<f32>(), exp(scores - known[0]), seen);
-            let ds = p * (dp - known[1]);
-            dk{{ quad }} += first_sum(ds, tile_at + {{ quad }}u);
-            dv{{ quad }} += second_sum(p, tile_at + {{ quad }}u);
+    for (var first = group.z * sizes.span; first < last; first += COLUMNS) {
+        if (lane < COLUMNS) {
+            let at = (sample * sizes.queries + min(first + lane, sizes.queries - 1u)) * sizes.heads + head;
+            let delta = stats_at(at + sizes.batch * sizes.queries * sizes.heads, 1u).x;
+            stats_tile[lane] = vec2(stats_at(at, 1u).x * LOG2_E, delta);
         }
+        var places = k_place + four_places(first_key + quad, sizes.keys);
+        if (!fills_left(lane)) {
+            places = q_place + four_places(first + quad, sizes.queries);
+        }
+        multiply(lane, K, Q, places);
+        var p0 = powers(sums0, scale, column);
+        var p1 = mat4x4<f32>();
+        if (COLUMN_QUADS == 2u) {
+            p1 = powers(sums1, scale, column + COLUMNS / 2u);
+        }
+        if (first + COLUMNS > last || (sizes.causal == 1u && first < first_key + ROWS)) {
+            p0 = masked(p0, 0.0, keys, first + column);
+            p1 = masked(p1, 0.0, keys, first + column + COLUMNS / 2u);
+        }
+        multiply(lane, V, DY, places);
+        let ds0 = slopes(p0, sums0, column);
+        var ds1 = mat4x4<f32>();
+        if (COLUMN_QUADS == 2u) {
+            ds1 = slopes(p1, sums1, column + COLUMNS / 2u);
+        }
+        add_weighted(&dv_total, lane, p0, p1, DY, q_place, first, last);
+        add_weighted(&dk_total, lane, ds0, ds1, Q, q_place, first, last);
     }
-    if (key < sizes.keys) {
-        let split = group.z * sizes.batch * sizes.keys * sizes.heads * 4u * QUADS;
-        dk_set(split + at + 4u * {{ quad }}u, 4u, dk{{ quad }} * sizes.scale);
-        dv_set(split + at + 4u * {{ quad }}u, 4u, dv{{ quad }});
-    }
+    scale_total(&dk_total, vec4(sizes.scale));
+    let place = group.z * sizes.batch * sizes.keys * sizes.heads * sizes.width + k_place;
+    write_total(&dk_total, lane, DK, place, first_key, sizes.keys);
+    write_total(&dv_total, lane, DV, place, first_key, sizes.keys);
 }

@@ -1,42 +1,83 @@
 // The gradient of attention.wgsl to the queries. With p the probabilities, made again from logsumexp, and delta the product
 // of a query's result and its gradient: ds = p (dy v^T - delta), dq = ds k / sqrt(d).
 //
-// One workgroup does 64 queries of one head of one sample. stats is [2, B, queries, heads]: logsumexp, delta.
+// One workgroup does 64 queries of one head of one sample (shared/attention_tile.wgsl). stats is [2, B, queries, heads]:
+// logsumexp, delta.
 
-//#import shared/attention_keys
+//#import shared/attention_queries
+
+const Q: u32 = 0u;
+const K: u32 = 1u;
+const V: u32 = 2u;
+const DY: u32 = 3u;
+
+var<private> dq: Total;
+
+fn operand(which: u32, at: u32) -> vec4<f32> {
+    if (which == Q) {
+        return q_at(at, 4u);
+    }
+    if (which == K) {
+        return k_at(at, 4u);
+    }
+    if (which == V) {
+        return v_at(at, 4u);
+    }
+    return dy_at(at, 4u);
+}
+
+fn emit(which: u32, at: u32, values: vec4<f32>) {
+    result_set(at, 4u, values);
+}
+
+// Four neighbours' values of stats, `heads` apart; those beyond the last query repeat it.
+fn four_stats(first: u32, query: u32) -> vec4<f32> {
+    let at = first + min(vec4(query) + vec4(0u, 1u, 2u, 3u), vec4(sizes.queries - 1u)) * sizes.heads;
+    return vec4(stats_at(at.x, 1u).x, stats_at(at.y, 1u).x, stats_at(at.z, 1u).x, stats_at(at.w, 1u).x);
+}
+
+fn powers(scores: mat4x4<f32>, scale: f32, logsumexp: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4(
+        exp2(scores[0] * scale - logsumexp),
+        exp2(scores[1] * scale - logsumexp),
+        exp2(scores[2] * scale - logsumexp),
+        exp2(scores[3] * scale - logsumexp),
+    );
+}
+
+fn slopes(p: mat4x4<f32>, dp: mat4x4<f32>, delta: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4(p[0] * (dp[0] - delta), p[1] * (dp[1] - delta), p[2] * (dp[2] - delta), p[3] * (dp[3] - delta));
+}
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let sample = group.y / sizes.heads;
     let head = group.y % sizes.heads;
-    let block = group.x + sizes.first_group;
-    let query = block * LANES + lane;
-    let known = min(query, sizes.queries - 1u);
-    let at = place(sizes.queries, sample, known, head);
-    let q{{ quad }} = q_at(at + 4u * {{ quad }}u, 4u) * sizes.scale;
-    let dy{{ quad }} = dy_at(at + 4u * {{ quad }}u, 4u);
-    var dq{{ quad }} = vec4<f32>();
-    let stat = (sample * sizes.queries + known) * sizes.heads + head;
-    let logsumexp = stats_at(stat, 1u).x;
-    let delta = stats_at(stat + sizes.batch * sizes.queries * sizes.heads, 1u).x;
-    let last = last_key(block);
-    for (var first = 0u; first < last; first += TILE) {
-        workgroupBarrier();
-        fill_keys(lane, sample, head, first);
-        workgroupBarrier();
-        let count = min(TILE, last - first);
-        for (var j = 0u; j < count; j += 4u) {
-            let tile_at = j * QUADS;
-            var scores = vec4<f32>();
-            var dp = vec4<f32>();
-            scores += first_products(q{{ quad }}, tile_at + {{ quad }}u);
-            dp += second_products(dy{{ quad }}, tile_at + {{ quad }}u);
-            let p = select(vec4<f32>(), exp(scores - logsumexp), seen_keys(query, first + j));
-            let ds = p * (dp - delta);
-            dq{{ quad }} += first_sum(ds, tile_at + {{ quad }}u);
+    let first_query = (group.x + sizes.first_group) * ROWS;
+    let query = first_query + 4u * (lane / ACROSS);
+    let queries = vec4(query) + vec4(0u, 1u, 2u, 3u);
+    let q_place = head_place(sizes.queries, sample, head);
+    let k_place = head_place(sizes.keys, sample, head);
+    let scale = sizes.scale * LOG2_E;
+    let stats_place = sample * sizes.queries * sizes.heads + head;
+    let logsumexp = four_stats(stats_place, query) * LOG2_E;
+    let delta = four_stats(stats_place + sizes.batch * sizes.queries * sizes.heads, query);
+    let last = last_key(first_query);
+    for (var first = 0u; first < last; first += COLUMNS) {
+        let places = filled_places(lane, q_place, first_query, k_place, first);
+        multiply(lane, Q, K, places);
+        let p0 = powers(sums0, scale, logsumexp);
+        let p1 = powers(sums1, scale, logsumexp);
+        multiply(lane, DY, V, places);
+        var ds0 = slopes(p0, sums0, delta);
+        var ds1 = slopes(p1, sums1, delta);
+        if (is_partly_seen(first_query, first)) {
+            let key = first + 4u * (lane % ACROSS);
+            ds0 = masked(ds0, 0.0, queries, key);
+            ds1 = masked(ds1, 0.0, queries, key + COLUMNS / 2u);
         }
+        add_weighted(&dq, lane, ds0, ds1, K, k_place, first, last);
     }
-    if (query < sizes.queries) {
-        result_set(at + 4u * {{ quad }}u, 4u, dq{{ quad }} * sizes.scale);
-    }
+    scale_total(&dq, vec4(sizes.scale));
+    write_total(&dq, lane, 0u, q_place, first_query, sizes.queries);
 }

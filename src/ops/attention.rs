@@ -20,7 +20,7 @@ pub fn attention(q: &Var<3>, k: &Var<3>, v: &Var<3>, heads: usize, causal: bool)
         recorded(inputs, reference(qv, kv, vv, heads, causal), backward)
     };
     match Backend::of(qv) {
-        Backend::Wgpu => wgsl::Attention::where_faster(qv, kv, heads, causal).map_or_else(composed, |kernels| {
+        Backend::Wgpu => wgsl::Attention::of(qv, kv, heads, causal).map_or_else(composed, |kernels| {
             let (y, logsumexp) = kernels.forward(qv, kv, vv);
             recorded(inputs, y.clone(), move |inputs, dy| kernels.backward(inputs, (&y, &logsumexp), dy))
         }),

@@ -229,9 +229,18 @@ fn group_normalisations_equal_their_twin() {
     });
 }
 
+/// With the kernels for GPUs and with those for software GPUs, which are one form for all of these.
+fn with_both_attentions(test: impl Fn(&Place)) {
+    on_the_gpu(|place| {
+        for software in [None, Some(SoftwareGpu::Lavapipe)] {
+            ops::with_blocks(software, || test(place));
+        }
+    });
+}
+
 #[test]
 fn attentions_equal_their_twin() {
-    on_the_gpu(|place| {
+    with_both_attentions(|place| {
         // Samples, queries, keys, heads, width of a head: each width, sizes that end anywhere in a tile, few keys for
         // many queries.
         let sizes = [
@@ -244,6 +253,12 @@ fn attentions_equal_their_twin() {
             (1, 67, 50, 2, 80),
             (1, 9, 130, 1, 160),
             (1, 10, 11, 1, 6),
+            (1, 65, 66, 3, 4),
+            (2, 33, 70, 1, 24),
+            (1, 130, 129, 1, 48),
+            (1, 97, 65, 1, 96),
+            (1, 129, 81, 1, 128),
+            (1, 65, 65, 2, 156),
         ];
         for (batch, queries, keys, heads, width) in sizes {
             for causal in [false, true] {
@@ -260,7 +275,7 @@ fn attentions_equal_their_twin() {
 
 #[test]
 fn a_large_score_does_not_overflow_an_attention() {
-    on_the_gpu(|place| {
+    with_both_attentions(|place| {
         let shapes = [[1, 66, 16]; 3];
         // Scores of some hundreds, each known to a few millionths of that.
         let place = &Place { tolerance: 2e-4, ..place.clone() };

@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor};
 use pseudoword::ops::{self, Conv2d, Linear, Norm, Var, Weight, backward};
 use serde::Deserialize;
 
-use crate::fixtures::{Fixture, Place, assert_close, map_values, on_every_device, path, values};
+use crate::fixtures::{Fixture, Place, assert_close, gpu, map_values, on_every_device, path, values};
 
 #[derive(Deserialize)]
 struct Case {
@@ -163,6 +163,13 @@ fn every_op_and_its_gradient_equal_pytorch() {
     on_every_device(|place| {
         for case in &cases {
             Run { fixture: &fixture, case, place }.run();
+        }
+    });
+    // A software GPU computes in blocks, others in tiles.
+    let (place, _turn) = gpu();
+    ops::with_blocks(None, || {
+        for case in &cases {
+            Run { fixture: &fixture, case, place: &Place { name: "gpu, tiles", ..place.clone() } }.run();
         }
     });
 }

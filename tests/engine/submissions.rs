@@ -49,7 +49,7 @@ fn assert_bounded(dispatches: &[Dispatch], budget: u64, what: &str) {
     }
 }
 
-/// With products made in tiles, and in blocks; the kernels' names end differently.
+/// With products and attention made in tiles, and in blocks; the kernels' names end differently.
 fn with_tiles_and_blocks(test: impl Fn(&Place, &str)) {
     let (place, _turn) = gpu();
     for (software, ending) in
@@ -123,7 +123,10 @@ fn convolutions_give_the_same_bits(place: &Place, ending: &str) {
 
 #[test]
 fn attentions_that_are_cut_give_the_same_bits() {
-    let (place, _turn) = gpu();
+    with_tiles_and_blocks(attentions_give_the_same_bits);
+}
+
+fn attentions_give_the_same_bits(place: &Place, ending: &str) {
     for (batch, queries, keys, heads, width, causal) in
         [(2, 200, 333, 2, 16, false), (1, 300, 300, 3, 8, true), (1, 513, 257, 2, 40, false)]
     {
@@ -131,10 +134,11 @@ fn attentions_that_are_cut_give_the_same_bits() {
         let shapes = [queries, keys, keys].map(|length| [batch, length, heads * width]);
         let budget = (2 * batch * heads * queries * keys * width) as u64;
         let op = |x: &[Var<3>]| ops::attention(&x[0], &x[1], &x[2], heads, causal);
-        let ([whole, cut], dispatches) = both(&place, budget, &shapes, op);
+        let ([whole, cut], dispatches) = both(place, budget, &shapes, op);
         assert_eq!(bits(&whole), bits(&cut), "{what}");
         assert_bounded(&dispatches, budget, &what);
         for kernel in ["attention", "attention_backward_queries", "attention_backward_keys"] {
+            let kernel = format!("{kernel}{ending}");
             let pieces = dispatches.iter().filter(|dispatch| dispatch.kernel == kernel).count();
             assert!(pieces > 1, "{what}: {dispatches:?}");
         }

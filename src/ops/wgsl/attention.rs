@@ -5,7 +5,7 @@ use std::mem::offset_of;
 use burn::tensor::Tensor;
 use burn_wgpu::CubeBackend;
 
-use super::device::software_gpu;
+use super::device::makes_blocks;
 use super::kernel::{Buffer, Constant, Kernel, Role, Row, Variant};
 use super::launch::{Launch, Operand};
 use super::uniform::uniform_sizes;
@@ -17,6 +17,8 @@ uniform_sizes! {
         queries: u32,
         keys: u32,
         heads: u32,
+        width: u32,
+        causal: u32,
         scale: f32,
         span: u32,
         batch: u32,
@@ -24,30 +26,111 @@ uniform_sizes! {
     }
 }
 
-/// Queries or keys of a workgroup: its invocations.
-const LANES: usize = 64;
-/// The widest head whose values the kernels keep in registers.
+/// Queries or keys of a workgroup, in either form.
+const ROWS: usize = 64;
+/// The widest head that has kernels.
 const WIDEST: usize = 160;
 
-/// What the text of the kernels depends on.
+/// Whether there are kernels for heads of this width.
+fn is_served(width: usize) -> bool {
+    width.is_multiple_of(4) && (4..=WIDEST).contains(&width)
+}
+
+/// How an attention is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Head {
+pub(super) enum AttentionMethod {
+    /// For GPUs: a workgroup shares its rows.
+    Tile(HeadTile),
+    /// For software GPUs: each invocation has a row to itself.
+    Blocks(HeadBlock),
+}
+
+impl AttentionMethod {
+    fn lanes(self) -> u32 {
+        match self {
+            AttentionMethod::Tile(tile) => tile.lanes(),
+            AttentionMethod::Blocks(_) => ROWS as u32,
+        }
+    }
+
+    /// The file of a kernel: for tiles or for blocks.
+    fn file(self, tiles: &'static str, blocks: &'static str) -> &'static str {
+        match self {
+            AttentionMethod::Tile(_) => tiles,
+            AttentionMethod::Blocks(_) => blocks,
+        }
+    }
+}
+
+impl Variant for AttentionMethod {
+    fn all() -> Vec<Self> {
+        let tiles = HeadTile::ALL.into_iter().map(AttentionMethod::Tile);
+        tiles.chain(HeadBlock::all().map(AttentionMethod::Blocks)).collect()
+    }
+
+    fn constants(self) -> Vec<Constant> {
+        match self {
+            AttentionMethod::Tile(tile) => tile.constants(),
+            AttentionMethod::Blocks(block) => block.constants(),
+        }
+    }
+}
+
+/// Heads of up to this width, whose rows are shared among the invocations of a workgroup;
+/// `shaders/shared/attention_tile.wgsl` explains how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct HeadTile(usize);
+
+impl HeadTile {
+    /// A few serve all: a head costs what the next wider one costs, in the second product only.
+    pub const ALL: [HeadTile; 11] = [
+        HeadTile(8),
+        HeadTile(16),
+        HeadTile(24),
+        HeadTile(32),
+        HeadTile(40),
+        HeadTile(48),
+        HeadTile(64),
+        HeadTile(80),
+        HeadTile(96),
+        HeadTile(128),
+        HeadTile(WIDEST),
+    ];
+
+    /// None if there are no kernels for heads of this width.
+    fn of(width: usize) -> Option<Self> {
+        Self::ALL.into_iter().find(|tile| is_served(width) && tile.0 >= width)
+    }
+
+    /// Twice as many for wide heads, each with half as many scores: 256 registers must do for an invocation, and half of
+    /// them is better.
+    fn lanes(self) -> u32 {
+        if self.0 > 80 { 256 } else { 128 }
+    }
+
+    fn constants(self) -> Vec<Constant> {
+        let (width, across) = (self.0 as u32, self.lanes() / 16);
+        let quads = width / (4 * across);
+        vec![("quads", quads), ("rests", (width - quads * 4 * across).div_ceil(across))]
+    }
+}
+
+/// Heads of one width, each invocation with a row of them in its registers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct HeadBlock {
     /// The width of a head, in fours.
     quads: usize,
     causal: bool,
 }
 
-impl Head {
-    /// None if the kernels have no form for heads of this width.
-    fn new(width: usize, causal: bool) -> Option<Self> {
-        (width.is_multiple_of(4) && (4..=WIDEST).contains(&width)).then_some(Self { quads: width / 4, causal })
+impl HeadBlock {
+    /// None if there are no kernels for heads of this width.
+    fn of(width: usize, causal: bool) -> Option<Self> {
+        is_served(width).then_some(Self { quads: width / 4, causal })
     }
-}
 
-impl Variant for Head {
-    fn all() -> Vec<Self> {
-        let widths = (0..=WIDEST).flat_map(|width| [(width, false), (width, true)]);
-        widths.filter_map(|(width, causal)| Self::new(width, causal)).collect()
+    fn all() -> impl Iterator<Item = Self> {
+        (0..=WIDEST).flat_map(|width| [false, true].into_iter().filter_map(move |causal| Self::of(width, causal)))
     }
 
     fn constants(self) -> Vec<Constant> {
@@ -71,12 +154,24 @@ const LOGSUMEXP: Buffer = Buffer { name: "logsumexp", role: Role::Result, row: R
 const DK: Buffer = buffer("dk", Role::Result);
 const DV: Buffer = buffer("dv", Role::Result);
 
-pub(super) static FORWARD: Kernel<Head, AttentionSizes> =
-    Kernel::new(|_| "attention", |_| LANES as u32, &[], &[Q, K, V, RESULT, LOGSUMEXP]);
-pub(super) static BACKWARD_QUERIES: Kernel<Head, AttentionSizes> =
-    Kernel::new(|_| "attention_backward_queries", |_| LANES as u32, &[], &[Q, K, V, DY, STATS, RESULT]);
-pub(super) static BACKWARD_KEYS: Kernel<Head, AttentionSizes> =
-    Kernel::new(|_| "attention_backward_keys", |_| LANES as u32, &[], &[Q, K, V, DY, STATS, DK, DV]);
+pub(super) static FORWARD: Kernel<AttentionMethod, AttentionSizes> = Kernel::new(
+    |method| method.file("attention", "attention_blocks"),
+    AttentionMethod::lanes,
+    &[],
+    &[Q, K, V, RESULT, LOGSUMEXP],
+);
+pub(super) static BACKWARD_QUERIES: Kernel<AttentionMethod, AttentionSizes> = Kernel::new(
+    |method| method.file("attention_backward_queries", "attention_backward_queries_blocks"),
+    AttentionMethod::lanes,
+    &[],
+    &[Q, K, V, DY, STATS, RESULT],
+);
+pub(super) static BACKWARD_KEYS: Kernel<AttentionMethod, AttentionSizes> = Kernel::new(
+    |method| method.file("attention_backward_keys", "attention_backward_keys_blocks"),
+    AttentionMethod::lanes,
+    &[],
+    &[Q, K, V, DY, STATS, DK, DV],
+);
 
 /// An attention of some sizes.
 #[derive(Debug, Clone, Copy)]
@@ -87,7 +182,8 @@ pub(in crate::ops) struct Attention {
     heads: usize,
     /// Of a head.
     width: usize,
-    head: Head,
+    causal: bool,
+    method: AttentionMethod,
     /// Workgroups that fill the device.
     wanted: usize,
 }
@@ -95,37 +191,39 @@ pub(in crate::ops) struct Attention {
 impl Attention {
     /// Whether there are kernels for heads of this width.
     pub fn takes(head_width: usize) -> bool {
-        Head::new(head_width, false).is_some()
+        is_served(head_width)
     }
 
-    /// The kernels for these tensors, where they are faster than the composition.
-    ///
-    /// The kernels launch a third as often as the composition and need no memory for scores, but each invocation has a
-    /// whole query in its registers: beyond 80 values a GPU would have to spill them. So wide heads are left to the
-    /// composition until their scores take more than 64 MiB. These bounds are guesses: no GPU was at hand to measure
-    /// them.
-    pub fn where_faster(q: &Tensor<3>, k: &Tensor<3>, heads: usize, causal: bool) -> Option<Self> {
+    /// The kernels for these tensors, where there are any that are faster than the composition.
+    pub fn of(q: &Tensor<3>, k: &Tensor<3>, heads: usize, causal: bool) -> Option<Self> {
         let ([batch, queries, inner], [_, keys, _]) = (q.dims(), k.dims());
         let width = inner / heads;
-        let head = Head::new(width, causal)?;
         let scores = batch * heads * queries * keys * size_of::<f32>();
-        let fits = batch * heads <= MOST_GROUPS as usize;
-        // A software GPU has a core or a few to fill.
-        let wanted = if software_gpu(q).is_some() { 2 } else { WANTED_GROUPS };
-        (fits && (width <= 80 || scores > 64 << 20)).then_some(Self {
+        let (method, wanted) = if makes_blocks(q).is_some() {
+            // A software GPU has a row of a wide head in memory, where it should be in registers. So wide heads are left
+            // to the composition until their scores take more than 64 MiB.
+            let block = HeadBlock::of(width, causal).filter(|_| width <= 80 || scores > 64 << 20)?;
+            // A core or a few are to be filled.
+            (AttentionMethod::Blocks(block), 2)
+        } else {
+            // Several workgroups are computed side by side.
+            (AttentionMethod::Tile(HeadTile::of(width)?), 4 * WANTED_GROUPS)
+        };
+        (batch * heads <= MOST_GROUPS as usize).then_some(Self {
             batch,
             queries,
             keys,
             heads,
             width,
-            head,
+            causal,
+            method,
             wanted,
         })
     }
 
     /// The result, and the logarithm of each query's sum of exponentials, `[B, queries, heads]`.
     pub fn forward(&self, q: &Tensor<3>, k: &Tensor<3>, v: &Tensor<3>) -> (Tensor<3>, Tensor<3>) {
-        let groups = [self.queries.div_ceil(LANES), self.batch * self.heads, 1];
+        let groups = [self.queries.div_ceil(ROWS), self.batch * self.heads, 1];
         let (shape, sums) = (q.dims(), [self.batch, self.queries, self.heads]);
         let launch = self.launch(&FORWARD, &[Some(q as _), Some(k as _), Some(v as _)], 0, groups, 2);
         let [y, logsumexp] = launch.run_for([&shape, &sums]);
@@ -143,11 +241,11 @@ impl Attention {
         let delta = (y.clone() * dy.clone()).reshape([batch, queries, heads, width]).sum_dim(3);
         let stats = Tensor::cat(vec![logsumexp.clone(), delta.reshape([batch, queries, heads])], 0);
         let inputs = [q, k, v, dy, &stats].map(|tensor| Some(tensor as &dyn Operand));
-        let groups = [queries.div_ceil(LANES), batch * heads, 1];
+        let groups = [queries.div_ceil(ROWS), batch * heads, 1];
         let dq = self.launch(&BACKWARD_QUERIES, &inputs, 0, groups, 3).run(q.dims());
 
         let [splits, span] = self.splits();
-        let groups = [keys.div_ceil(LANES), batch * heads, splits];
+        let groups = [keys.div_ceil(ROWS), batch * heads, splits];
         let shape = [splits, batch, keys, heads * width];
         let shares = self.launch(&BACKWARD_KEYS, &inputs, span, groups, 4).run_for([&shape, &shape]);
         let [dk, dv] = shares.map(|shares| {
@@ -159,18 +257,18 @@ impl Attention {
     }
 
     /// Into how many parts the queries are split for the gradients to keys and values, and how many each has: as many
-    /// as fill the device, of at least a workgroup's lanes.
+    /// as fill the device, of at least a workgroup's rows.
     fn splits(&self) -> [usize; 2] {
-        let groups = self.keys.div_ceil(LANES) * self.batch * self.heads;
-        let splits = self.wanted.div_ceil(groups).min(self.queries.div_ceil(LANES));
-        let span = self.queries.div_ceil(splits).next_multiple_of(LANES);
+        let groups = self.keys.div_ceil(ROWS) * self.batch * self.heads;
+        let splits = self.wanted.div_ceil(groups).min(self.queries.div_ceil(ROWS));
+        let span = self.queries.div_ceil(splits).next_multiple_of(ROWS);
         [self.queries.div_ceil(span), span]
     }
 
     /// A launch that makes this many products of all queries and all keys.
     fn launch(
         &self,
-        kernel: &Kernel<Head, AttentionSizes>,
+        kernel: &Kernel<AttentionMethod, AttentionSizes>,
         inputs: &[Option<&dyn Operand>],
         span: usize,
         groups: [usize; 3],
@@ -181,13 +279,15 @@ impl Attention {
             queries: queries as u32,
             keys: keys as u32,
             heads: heads as u32,
+            width: width as u32,
+            causal: u32::from(self.causal),
             scale: 1.0 / (width as f32).sqrt(),
             span: span as u32,
             batch: batch as u32,
             first_group: 0,
         };
         kernel
-            .launch(self.head, &[], inputs, &sizes, groups)
+            .launch(self.method, &[], inputs, &sizes, groups)
             .operations(&[products, batch, heads, queries, keys, width])
             .cut(0, offset_of!(AttentionSizes, first_group))
     }

@@ -46,7 +46,7 @@ pub(crate) fn mark_software(device: &Device, software: SoftwareGpu) {
     marked.push((tensor.device, software));
 }
 
-/// Runs `work` with products made in the blocks that suit a software GPU, or in tiles, on any device.
+/// Runs `work` with products and attention made in the blocks that suit a software GPU, or in tiles, on any device.
 pub fn with_blocks<R>(software: Option<SoftwareGpu>, work: impl FnOnce() -> R) -> R {
     overriding(MethodOverride { blocks: software, tiles: None }, work)
 }
@@ -63,8 +63,8 @@ fn overriding<R>(method: MethodOverride, work: impl FnOnce() -> R) -> R {
     result
 }
 
-/// The software GPU in whose blocks products on the tensor's device are made, if they are made in blocks.
-fn makes_blocks<const D: usize>(tensor: &Tensor<D>) -> Option<SoftwareGpu> {
+/// The software GPU in whose blocks products and attention on the tensor's device are made, if they are made in blocks.
+pub(super) fn makes_blocks<const D: usize>(tensor: &Tensor<D>) -> Option<SoftwareGpu> {
     match OVERRIDE.get() {
         Some(method) => method.blocks,
         None => software_gpu(tensor),

@@ -23,7 +23,10 @@ macro_rules! files {
 static FILES: &[ShaderFile] = files![
     "attention",
     "attention_backward_keys",
+    "attention_backward_keys_blocks",
     "attention_backward_queries",
+    "attention_backward_queries_blocks",
+    "attention_blocks",
     "conv2d",
     "conv2d_backward",
     "conv2d_backward_blocks",
@@ -36,8 +39,11 @@ static FILES: &[ShaderFile] = files![
     "layer_norm_backward",
     "linear",
     "linear_blocks",
-    "shared/attention",
-    "shared/attention_keys",
+    "shared/attention_blocks",
+    "shared/attention_blocks_keys",
+    "shared/attention_queries",
+    "shared/attention_sizes",
+    "shared/attention_tile",
     "shared/block",
     "shared/conv2d",
     "shared/conv2d_backward",
@@ -123,9 +129,9 @@ impl Assembly<'_> {
 /// The text with `{{ name }}` replaced by the constant of that name.
 ///
 /// Before that, a line with `{{ row }}` in it is repeated for each number below the constant `rows`, one with
-/// `{{ quad }}` for each below `quads`.
+/// `{{ quad }}` for each below `quads`, one with `{{ rest }}` for each below `rests`.
 pub(super) fn fill(mut text: String, constants: &[(&'static str, u32)]) -> String {
-    for (number, count) in [("{{ row }}", "rows"), ("{{ quad }}", "quads")] {
+    for (number, count) in [("{{ row }}", "rows"), ("{{ quad }}", "quads"), ("{{ rest }}", "rests")] {
         if let Some((_, count)) = constants.iter().find(|(name, _)| *name == count) {
             text = repeated(&text, number, *count);
         }

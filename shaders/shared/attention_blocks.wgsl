@@ -1,9 +1,11 @@
-// What the attention kernels share: sizes, and where a head's values are.
+// What the attention kernels for software GPUs share: where a head's values are, and products with four neighbours.
 //
-// q, dy [B, queries, heads, 4 QUADS]; k, v [B, keys, heads, 4 QUADS]. One invocation has one query (or one key) of one head
-// in registers, and walks the keys (or queries) in tiles that the workgroup keeps in its memory; scores are never written
-// out. A line with the number of a quad in it stands here once and in the program once for each quad of a head, so that
-// nothing has to be indexed in registers.
+// One invocation has one query (or one key) of one head in registers, and walks the keys (or queries) in tiles that the
+// workgroup keeps in its memory; scores are never written out. A GPU's registers are too few for that: there a workgroup
+// shares its rows (shared/attention_tile.wgsl). A line with the number of a quad in it stands here once and in the program
+// once for each quad of a head, so that nothing has to be indexed in registers.
+
+//#import shared/attention_sizes
 
 const QUADS: u32 = {{ quads }}u;
 const TILE: u32 = {{ tile }}u;
@@ -12,20 +14,6 @@ const LANES: u32 = {{ lanes }}u;
 
 // Less than any score.
 const LEAST: f32 = -1e30;
-
-struct Sizes {
-    queries: u32,
-    keys: u32,
-    heads: u32,
-    scale: f32,
-    // Queries that one workgroup of attention_backward_keys.wgsl walks.
-    span: u32,
-    batch: u32,
-    // Workgroups along the first axis before this launch's, where an attention is cut into several.
-    first_group: u32,
-}
-
-@group(0) @binding({{ sizes }}) var<uniform> sizes: Sizes;
 
 var<workgroup> first_tile: array<vec4<f32>, TILE * QUADS>;
 var<workgroup> second_tile: array<vec4<f32>, TILE * QUADS>;

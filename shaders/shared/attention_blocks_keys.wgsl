@@ -1,6 +1,6 @@
-// What the attention kernels share that walk the keys: tiles of keys and values, and which keys a query sees.
+// What the attention kernels for software GPUs share that walk the keys: tiles of keys and values, and which keys a query sees.
 
-//#import shared/attention
+//#import shared/attention_blocks
 
 // Fills the tiles with keys and values from `first` on; zeros after the last.
 fn fill_keys(lane: u32, sample: u32, head: u32, first: u32) {
