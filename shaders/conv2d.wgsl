@@ -34,7 +34,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let pixels = select(vec4(-1), (picture_row + y) * i32(sizes.width) + x, inside);
         for (var start = 0u; start < sizes.channels; start += DEPTH) {
             let channel = start + 4u * depth_quad;
-            keep_left(depth_quad, row_quad, pixel_block(pixels, channel));
+            if (fills_left(lane)) {
+                keep_left(depth_quad, row_quad, pixel_block(pixels, channel));
+            }
             for (var quad = lane / DEPTH_QUADS; quad < TILE_COLUMNS / 4u; quad += LANES / DEPTH_QUADS) {
                 let column = first_column + 4u * quad;
                 keep_right(depth_quad, quad, weight_block(column, tap * sizes.channels, channel, taps * sizes.channels));

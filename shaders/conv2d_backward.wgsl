@@ -48,7 +48,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             let tap = tap_y * sizes.window_width + tap_x;
             for (var start = 0u; start < sizes.channels; start += DEPTH) {
                 let channel = start + 4u * depth_quad;
-                keep_left(depth_quad, row_quad, pixel_block(pixels, channel));
+                if (fills_left(lane)) {
+                    keep_left(depth_quad, row_quad, pixel_block(pixels, channel));
+                }
                 for (var i = lane; i < DEPTH * TILE_COLUMNS / 4u; i += LANES) {
                     let step = i / (TILE_COLUMNS / 4u);
                     let quad = i % (TILE_COLUMNS / 4u);

@@ -18,11 +18,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let row = first_row + 4u * left_row_quad;
     for (var start = 0u; start < sizes.inner; start += DEPTH) {
         let k = start + 4u * depth_quad;
-        keep_left(
-            depth_quad,
-            left_row_quad,
-            mat4x4(left_quad(row, k), left_quad(row + 1u, k), left_quad(row + 2u, k), left_quad(row + 3u, k)),
-        );
+        if (fills_left(lane)) {
+            keep_left(
+                depth_quad,
+                left_row_quad,
+                mat4x4(left_quad(row, k), left_quad(row + 1u, k), left_quad(row + 2u, k), left_quad(row + 3u, k)),
+            );
+        }
         if (BY_COLUMNS == 1u) {
             for (var quad = lane / DEPTH_QUADS; quad < TILE_COLUMNS / 4u; quad += LANES / DEPTH_QUADS) {
                 let column = first_column + 4u * quad;

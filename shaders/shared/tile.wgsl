@@ -2,7 +2,7 @@
 //
 // A workgroup of DOWN x ACROSS invocations makes TILE_ROWS x TILE_COLUMNS values, each invocation 4 ROW_QUADS x 4
 // COLUMN_QUADS of them, in registers. The inner axis is walked DEPTH at a time: the strips are filled, four by four values
-// at once and each invocation one such block of the left strip, then multiplied. Strips lie with the inner axis outside, so
+// at once and each invocation at most one such block of the left strip, then multiplied. Strips lie with the inner axis outside, so
 // that an invocation reads its rows and its columns as vectors. A strip has one quad more than it needs in each step of the
 // inner axis: without it, the steps of one block would lie in the same memory bank.
 //
@@ -18,6 +18,7 @@ const LANES: u32 = {{ lanes }}u;
 const TILE_ROWS: u32 = 4u * ROW_QUADS * DOWN;
 const TILE_COLUMNS: u32 = 4u * COLUMN_QUADS * ACROSS;
 const DEPTH_QUADS: u32 = DEPTH / 4u;
+const LEFT_BLOCKS: u32 = TILE_ROWS / 4u * DEPTH_QUADS;
 const LEFT_PITCH: u32 = TILE_ROWS / 4u + 1u;
 const RIGHT_PITCH: u32 = TILE_COLUMNS / 4u + 1u;
 
@@ -29,6 +30,11 @@ var<private> sums00: mat4x4<f32>;
 var<private> sums01: mat4x4<f32>;
 var<private> sums10: mat4x4<f32>;
 var<private> sums11: mat4x4<f32>;
+
+// Whether this invocation fills a block of the left strip. Most tiles have one for each.
+fn fills_left(lane: u32) -> bool {
+    return LEFT_BLOCKS == LANES || lane < LEFT_BLOCKS;
+}
 
 // Keeps four rows of four values each, along the inner axis, in the left strip.
 fn keep_left(depth_quad: u32, row_quad: u32, rows: mat4x4<f32>) {

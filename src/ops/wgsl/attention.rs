@@ -74,6 +74,19 @@ impl Variant for AttentionMethod {
             AttentionMethod::Blocks(block) => block.constants(),
         }
     }
+
+    fn label(self) -> String {
+        match self {
+            AttentionMethod::Tile(HeadTile(width)) => format!("head {width}"),
+            AttentionMethod::Blocks(HeadBlock { quads, causal }) => {
+                format!("head {}{}", 4 * quads, if causal { ", causal" } else { "" })
+            }
+        }
+    }
+
+    fn for_hardware(self) -> bool {
+        matches!(self, AttentionMethod::Tile(_))
+    }
 }
 
 /// Heads of up to this width, whose rows are shared among the invocations of a workgroup;

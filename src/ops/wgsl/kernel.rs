@@ -24,6 +24,16 @@ pub(super) trait Variant: Copy + PartialEq + Send + 'static {
 
     /// What is filled into the text.
     fn constants(self) -> Vec<Constant>;
+
+    /// What tables call it.
+    fn label(self) -> String {
+        self.constants().iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether GPUs that are hardware get it: if not, nobody asks whether it fits their registers.
+    fn for_hardware(self) -> bool {
+        true
+    }
 }
 
 /// The variant of a kernel that has only one.
@@ -58,6 +68,8 @@ pub(super) enum Role {
     Factor,
     /// Frozen values, f32 or f16 as the model's file has them, or no buffer.
     OptionalFactor,
+    /// No buffer, in a kernel whose file is also that of another, which has it.
+    Absent,
     /// Values stored as f16.
     Halves,
     /// What the kernel writes, f32.
@@ -72,6 +84,7 @@ impl Role {
             Role::OptionalActivation => &[None, Some(DType::F32)],
             Role::Factor => &[Some(DType::F32), Some(DType::F16)],
             Role::OptionalFactor => &[None, Some(DType::F32), Some(DType::F16)],
+            Role::Absent => &[None],
             Role::Halves => &[Some(DType::F16)],
         }
     }
@@ -83,6 +96,7 @@ impl Role {
             Role::OptionalActivation => "f32 or none",
             Role::Factor => "f32 or f16",
             Role::OptionalFactor => "f32, f16 or none",
+            Role::Absent => "none",
             Role::Halves => "f16",
             Role::Result => "f32, written",
         }
@@ -213,7 +227,15 @@ impl<V: Variant, S: UniformSizes> Kernel<V, S> {
         constants.extend(variant.constants());
         constants.extend(self.constants);
         let buffers = self.buffers.iter().copied().zip(formats).collect();
-        Form { file: (self.file)(variant), buffers, constants, sizes: S::FIELDS, sizes_bytes: size_of::<S>() }
+        Form {
+            file: (self.file)(variant),
+            variant: variant.label(),
+            for_hardware: variant.for_hardware(),
+            buffers,
+            constants,
+            sizes: S::FIELDS,
+            sizes_bytes: size_of::<S>(),
+        }
     }
 
     /// The form for inputs of these types in rows as long as `axes`.
@@ -288,6 +310,8 @@ impl<V: Variant, S: UniformSizes> Declared for Kernel<V, S> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Form {
     file: &'static str,
+    variant: String,
+    for_hardware: bool,
     /// In the order of the bindings, results last.
     buffers: Vec<(Buffer, BufferFormat)>,
     constants: Vec<Constant>,
@@ -299,6 +323,16 @@ impl Form {
     /// The name of the file in `shaders/`, without its ending.
     pub fn name(&self) -> &'static str {
         self.file
+    }
+
+    /// What tables call the variant of the kernel: its tile, the width of its heads; nothing if there is only one.
+    pub fn variant(&self) -> &str {
+        &self.variant
+    }
+
+    /// Whether GPUs that are hardware get it. Others are for software GPUs alone.
+    pub fn for_hardware(&self) -> bool {
+        self.for_hardware
     }
 
     /// The whole text.

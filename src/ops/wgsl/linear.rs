@@ -27,20 +27,20 @@ const COLUMNS: Row = Row::Axis(1);
 
 /// `left right^T`, a layer going forward: the weight is `[columns, inner]`.
 pub(super) static FORWARD: Kernel<ProductMethod, LinearSizes> =
-    Kernel::new(file, ProductMethod::lanes, &[("by_columns", 1)], &buffers(INNER));
+    Kernel::new(file, ProductMethod::lanes, &[("by_columns", 1)], &buffers(INNER, Role::OptionalFactor));
 /// `left right`, its gradient: the weight is `[inner, columns]`.
 pub(super) static BACKWARD: Kernel<ProductMethod, LinearSizes> =
-    Kernel::new(file, ProductMethod::lanes, &[("by_columns", 0)], &buffers(COLUMNS));
+    Kernel::new(file, ProductMethod::lanes, &[("by_columns", 0)], &buffers(COLUMNS, Role::Absent));
 
 fn file(method: ProductMethod) -> &'static str {
     method.file("linear", "linear_blocks")
 }
 
-const fn buffers(right: Row) -> [Buffer; 5] {
+const fn buffers(right: Row, bias: Role) -> [Buffer; 5] {
     [
         Buffer { name: "left", role: Role::Activation, row: INNER },
         Buffer { name: "right", role: Role::Factor, row: right },
-        Buffer { name: "bias", role: Role::OptionalFactor, row: COLUMNS },
+        Buffer { name: "bias", role: bias, row: COLUMNS },
         Buffer { name: "residual", role: Role::OptionalActivation, row: COLUMNS },
         Buffer { name: "result", role: Role::Result, row: COLUMNS },
     ]

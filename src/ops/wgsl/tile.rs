@@ -90,6 +90,17 @@ impl Variant for ProductMethod {
             ProductMethod::Blocks(block) => vec![("rows", block.rows as u32), ("quads", block.quads as u32)],
         }
     }
+
+    fn label(self) -> String {
+        match self {
+            ProductMethod::Tile(tile) => format!("tile {}", tile.name()),
+            ProductMethod::Blocks(block) => format!("block {}x{}", block.rows, 4 * block.quads),
+        }
+    }
+
+    fn for_hardware(self) -> bool {
+        matches!(self, ProductMethod::Tile(_))
+    }
 }
 
 /// A way to cut into tiles; `shaders/shared/tile.wgsl` explains the numbers.
@@ -115,9 +126,10 @@ const MEDIUM: Tile = Tile { down: 8, across: 8, row_quads: 2, column_quads: 2, d
 const SMALL: Tile = Tile { down: 8, across: 8, row_quads: 1, column_quads: 1, depth: 32 };
 /// For a few columns, such as the last convolution's: 128 x 16 values by 64 invocations, 32 values each.
 const NARROW: Tile = Tile { down: 16, across: 4, row_quads: 2, column_quads: 1, depth: 8 };
-/// For a few rows, such as a timestep's or those of the smallest feature maps: 16 x 64 values by 32 invocations, 32
-/// values each.
-const FLAT: Tile = Tile { down: 4, across: 8, row_quads: 1, column_quads: 2, depth: 32 };
+/// For a few rows, such as a timestep's or those of the smallest feature maps: 16 x 64 values by 64 invocations, 16
+/// values each. The time goes into reading the weight, so what counts is how many invocations do it. With 32 of 32 values
+/// each, and strips 32 deep, 3 waves fit on a SIMD of RDNA 3 instead of 12.
+const FLAT: Tile = Tile { down: 4, across: 16, row_quads: 1, column_quads: 1, depth: 16 };
 
 impl Tile {
     pub const ALL: [Tile; 5] = [LARGE, MEDIUM, SMALL, NARROW, FLAT];
@@ -312,8 +324,8 @@ mod tests {
     #[test]
     fn every_tile_fits_its_kernel() {
         for tile in Tile::ALL {
-            // Each invocation fills one block of the left strip.
-            assert_eq!(tile.rows() / 4 * tile.depth / 4, tile.down * tile.across, "{tile:?}");
+            // Each invocation fills at most one block of the left strip.
+            assert!(tile.rows() / 4 * tile.depth / 4 <= tile.down * tile.across, "{tile:?}");
             assert!(tile.lanes() <= 256, "{tile:?}");
             let strips = tile.depth * (tile.rows() / 4 + 1 + tile.columns() / 4 + 1) * 16;
             assert!(strips <= 16384, "{tile:?}: {strips} bytes of workgroup memory");

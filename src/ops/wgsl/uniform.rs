@@ -2,7 +2,7 @@
 
 use bytemuck::Pod;
 
-/// The struct in the uniform buffer of a kernel, made by [`uniform_sizes!`]; `tests/shaders.rs` holds it against the
+/// The struct in the uniform buffer of a kernel, made by [`uniform_sizes!`]; `tests/shaders` holds it against the
 /// shader's.
 pub(super) trait UniformSizes: Pod {
     /// The fields, in order.

@@ -1,7 +1,11 @@
 //! Every kernel, in every form in which it may be launched, is valid WGSL within the limits that all WebGPU devices
-//! have, and is what its declaration says; no GPU needed.
+//! have, is what its declaration says, and suits the GPUs that get it; no GPU needed.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
+
+mod gate;
+mod radv;
+mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -1,0 +1,95 @@
+//! Every form that a GPU of hardware may be given, compiled by a vendor's own compiler: nothing spills, and enough waves
+//! fit that a GPU has something to do while it waits for memory.
+//!
+//! Software GPUs hide both. `tools/gpu/table` writes what is compared here into `benches/kernels.md`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use pseudoword::gpu::spirv;
+use pseudoword::ops::{KernelForm, kernel_forms};
+
+use crate::radv::{Compiled, Family, compile};
+use crate::table;
+
+/// Waves of a SIMD on RDNA 3 that every form has room for.
+const FEWEST_WAVES: u64 = 8;
+
+/// Forms that have room for fewer: the kernel, how its variant's name begins, how many waves there are, and why.
+const FEWER_WAVES: [(&str, &str, u64, &str); 0] = [];
+
+/// A form, and what each family's compiler says of it.
+pub struct Row {
+    pub form: KernelForm,
+    pub compiled: BTreeMap<Family, Compiled>,
+}
+
+impl Row {
+    /// What is wrong with it.
+    fn complaints(&self) -> Vec<String> {
+        let (kernel, variant) = (self.form.name(), self.form.variant());
+        let fewer = FEWER_WAVES.iter().find(|(name, begins, ..)| *name == kernel && variant.starts_with(begins));
+        let fewest = fewer.map_or(FEWEST_WAVES, |(_, _, waves, _)| *waves);
+        let mut complaints = Vec::new();
+        for (family, compiled) in &self.compiled {
+            let Compiled { spilled, scratch, waves, .. } = compiled;
+            let mut complain =
+                |text: String| complaints.push(format!("{kernel}, {variant}, {}: {text}", family.name()));
+            if (*spilled, *scratch) != (0, 0) {
+                complain(format!("{spilled} registers spilled, {scratch} bytes of scratch memory"));
+            }
+            if *family == Family::Rdna3 && *waves < fewest {
+                complain(format!("{waves} waves, where {fewest} should fit"));
+            }
+        }
+        complaints
+    }
+}
+
+/// Whether a family can compile the form: matrices of 16 x 16 came with RDNA 3, and others are not AMD's.
+fn is_for(form: &KernelForm, family: Family) -> bool {
+    let text = form.text();
+    !text.contains("enable wgpu_cooperative_matrix") || (family == Family::Rdna3 && text.contains("coop_mat16x16"))
+}
+
+/// Compiles every form for every family that can have it.
+fn compiled(assembly: bool) -> Vec<Row> {
+    let folder = tempfile::tempdir().unwrap();
+    let forms: Vec<KernelForm> = kernel_forms().into_iter().filter(KernelForm::for_hardware).collect();
+    let write = |(at, form): (usize, &KernelForm)| {
+        let path = folder.path().join(format!("{at}-u{}.spv", form.uniform_binding()));
+        std::fs::write(&path, spirv(&form.text()).unwrap()).unwrap();
+        path
+    };
+    let files: Vec<PathBuf> = forms.iter().enumerate().map(write).collect();
+    let mut rows: Vec<Row> = forms.into_iter().map(|form| Row { form, compiled: BTreeMap::new() }).collect();
+    // The compiler runs on one core, for one family to a process.
+    let answers = std::thread::scope(|scope| {
+        let threads = Family::ALL.map(|family| {
+            let its: Vec<usize> = (0..rows.len()).filter(|at| is_for(&rows[*at].form, family)).collect();
+            let files: Vec<PathBuf> = its.iter().map(|at| files[*at].clone()).collect();
+            scope.spawn(move || (family, its, compile(family, &files, assembly)))
+        });
+        threads.map(|thread| thread.join().unwrap())
+    });
+    for (family, its, compiled) in answers {
+        for (at, compiled) in its.into_iter().zip(compiled) {
+            rows[at].compiled.insert(family, compiled);
+        }
+    }
+    rows
+}
+
+/// With `PSEUDOWORD_KERNEL_TABLE`, a file, the table is written there: see `tools/gpu/table`.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[test]
+fn every_form_for_hardware_fits_a_gpus_registers() {
+    let table = std::env::var_os("PSEUDOWORD_KERNEL_TABLE").map(PathBuf::from);
+    let rows = compiled(table.is_some());
+    if let Some(path) = table {
+        std::fs::write(Path::new(&path), table::of(&rows)).unwrap();
+    }
+    let complaints: Vec<String> = rows.iter().flat_map(Row::complaints).collect();
+    assert!(complaints.is_empty(), "{} of {} forms:\n{}", complaints.len(), rows.len(), complaints.join("\n"));
+    println!("{} forms for hardware, each for {} families", rows.len(), Family::ALL.len());
+}
