@@ -5,8 +5,10 @@
 //! running.
 
 mod clock;
-mod flops;
+mod known;
 mod operations;
+mod predict;
+mod work;
 
 use std::time::Instant;
 
@@ -15,8 +17,10 @@ use image::{Rgb, RgbImage};
 
 use self::clock::Clock;
 pub use self::clock::Figures;
-pub use self::flops::unet_flops;
+pub use self::known::{GPUS, KnownGpu, Rates};
 pub use self::operations::Peak;
+pub use self::predict::{Products, Row, Step, pieces, sd1, sdxl, steps};
+pub use self::work::unet_flops;
 use crate::Result;
 use crate::config::{Checkpointing, SampleConfig, TrainConfig};
 use crate::event::Event;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::Bench;
 use super::clock::Clock;
+use super::work::{self, Network};
 use crate::ops::{
     Conv2d, Linear, Norm, Var, Weight, attention, backward, conv2d, geglu, group_norm_silu, layer_norm, linear,
 };
@@ -35,8 +36,8 @@ struct Op {
     name: String,
     /// How often it is in the network.
     count: usize,
-    /// Multiplications and additions of one sample forward.
-    flops: f64,
+    /// What of it takes time.
+    work: Vec<work::Op>,
     run: Box<dyn Fn(&Var<4>) -> Var<4>>,
     shape: [usize; 4],
 }
@@ -49,8 +50,8 @@ struct FeatureMap {
 }
 
 impl FeatureMap {
-    fn positions(self) -> f64 {
-        (self.side * self.side) as f64
+    fn positions(self) -> usize {
+        self.side * self.side
     }
 
     fn shape(self) -> [usize; 4] {
@@ -58,12 +59,18 @@ impl FeatureMap {
     }
 
     /// An operation on it.
-    fn op(self, what: &str, count: usize, flops: f64, run: impl Fn(&Var<4>) -> Var<4> + 'static) -> Op {
+    fn op(
+        self,
+        what: &str,
+        count: usize,
+        work: impl FnOnce(&mut Network),
+        run: impl Fn(&Var<4>) -> Var<4> + 'static,
+    ) -> Op {
         let Self { side, channels } = self;
         Op {
             name: format!("{what} {channels}, {side} x {side}"),
             count,
-            flops,
+            work: Network::collect(work),
             run: Box::new(run),
             shape: self.shape(),
         }
@@ -105,9 +112,10 @@ impl Bench {
                 }
             }
             let back = clock.figures(self);
-            let rate = op.flops / forward.min() / 1e9;
+            let flops: f64 = op.work.iter().map(|op| op.flops).sum();
+            let rate = flops / forward.min() / 1e9;
             let (count, milliseconds) = (op.count, forward.median() * 1000.0);
-            let share = if op.flops > 0.0 {
+            let share = if flops > 0.0 {
                 format!("{rate:8.1} GFLOP/s {:3.0} %", 100.0 * rate / peak.gflops)
             } else {
                 let bytes = 2.0 * 4.0 * op.shape.iter().product::<usize>() as f64 / forward.min() / 1e9;
@@ -117,7 +125,7 @@ impl Bench {
                 format!("  {:34}{count:4} x {milliseconds:8.2}ms {:8.2}ms  {share}", op.name, back.median() * 1000.0);
             let object = json!({
                 "op": op.name, "count": count, "shape": op.shape, "forward_s": forward.median(),
-                "backward_s": back.median(), "gflops": if op.flops > 0.0 { json!(rate) } else { Value::Null },
+                "backward_s": back.median(), "work": [amounts(&op.work), amounts(&work::back(&op.work))], "gflops": if flops > 0.0 { json!(rate) } else { Value::Null },
             });
             rows.push((row, object));
         }
@@ -145,34 +153,43 @@ impl Bench {
     fn of_resnets(&self, map: FeatureMap, count: usize) -> [Op; 2] {
         let (channels, unet) = (map.channels, &self.session.model().config.unet);
         let (conv, norm) = (self.convolution(channels), self.norm(channels, unet.norm_num_groups));
-        let flops = 2.0 * map.positions() * 9.0 * (channels * channels) as f64;
+        let (at, both) = ([map.positions(); 2], [channels; 2]);
+        let values = map.positions() * channels;
         [
-            map.op("convolution 3x3", 2 * count, flops, move |x| conv2d(x, &conv)),
-            map.op("group norm, silu", 2 * count, 0.0, move |x| group_norm_silu(x, &norm)),
+            map.op("convolution 3x3", 2 * count, |work| work.convolution(at, both, 9), move |x| conv2d(x, &conv)),
+            map.op("group norm, silu", 2 * count, |work| work.norm(values), move |x| group_norm_silu(x, &norm)),
         ]
     }
 
     /// Those of transformers, of which there are so many.
     fn of_transformers(&self, map: FeatureMap, heads: usize, count: usize) -> [Op; 5] {
         let (channels, positions, shape) = (map.channels, map.positions(), map.shape());
-        let square = (channels * channels) as f64;
         let words = self.session.model().config.prompt_length();
         let (projection, norm) = (self.linear(channels, channels), self.norm(channels, 1));
         let (wide, narrow) = (self.linear(channels, 8 * channels), self.linear(4 * channels, channels));
         let keys = Var::constant(self.random([1, words, channels]));
         let flat = move |x: &Var<4>| x.reshape([1, map.side * map.side, channels]);
-        let over = |keys: f64| 4.0 * positions * keys * channels as f64;
+        let mlp = |work: &mut Network| {
+            work.linear(positions, channels, 8 * channels);
+            work.rest(12 * positions * channels);
+            work.linear(positions, 4 * channels, channels);
+        };
+        let over = |keys: usize| move |work: &mut Network| work.attention(positions, keys, channels);
+        let project = |work: &mut Network| work.linear(positions, channels, channels);
         [
-            map.op("projection", 8 * count, 2.0 * positions * square, move |x| linear(x, &projection)),
-            map.op("layer norm", 3 * count, 0.0, move |x| layer_norm(&flat(x), &norm).reshape(shape)),
-            map.op("gated MLP", count, 2.0 * positions * 12.0 * square, move |x| {
-                linear(&geglu(&linear(x, &wide)), &narrow)
-            }),
+            map.op("projection", 8 * count, project, move |x| linear(x, &projection)),
+            map.op(
+                "layer norm",
+                3 * count,
+                |work| work.norm(positions * channels),
+                move |x| layer_norm(&flat(x), &norm).reshape(shape),
+            ),
+            map.op("gated MLP", count, mlp, move |x| linear(&geglu(&linear(x, &wide)), &narrow)),
             map.op("self-attention", count, over(positions), move |x| {
                 let x = flat(x);
                 attention(&x, &x, &x, heads, false).reshape(shape)
             }),
-            map.op("cross-attention", count, over(words as f64), move |x| {
+            map.op("cross-attention", count, over(words), move |x| {
                 attention(&flat(x), &keys, &keys, heads, false).reshape(shape)
             }),
         ]
@@ -201,6 +218,12 @@ impl Bench {
         let [weight, bias] = [0, 1].map(|_| Weight::new(Tensor::ones([channels], &self.device)));
         Norm { weight, bias, eps: 1e-5, groups }
     }
+}
+
+/// How much of it there is, in billions, for programs.
+fn amounts(ops: &[work::Op]) -> Value {
+    let sum = |what: fn(&work::Op) -> f64| ops.iter().map(what).sum::<f64>() / 1e9;
+    json!({"gflop": sum(|op| op.flops), "gigabytes": sum(|op| op.bytes)})
 }
 
 async fn settled<const D: usize>(tensor: Tensor<D>) -> Result<()> {

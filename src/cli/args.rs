@@ -323,6 +323,15 @@ pub(super) struct BenchArgs {
     /// Also measure each operation of the U-Net
     #[arg(long)]
     pub ops: bool,
+    /// Measure nothing: print what steps take at the peak of GPUs that people have
+    #[arg(long, conflicts_with_all = ["steps", "seconds", "ops", "report"])]
+    pub predict: bool,
+    /// Measure all, and write it in one file to send, with what there is on this machine
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Replace the file of --report if it is there
+    #[arg(long, requires = "report")]
+    pub overwrite: bool,
 }
 
 /// Models with random weights.

@@ -11,6 +11,8 @@ use super::load::{self, ModelId};
 use super::locate;
 use super::outlook::Outlook;
 use super::output::Output;
+use super::predict;
+use super::report::Report;
 use crate::base::bytes;
 use crate::base::process::{load_average, peak_memory};
 use crate::bench::{Bench, Effort, Figures, Peak};
@@ -31,7 +33,7 @@ const BUSY: f64 = 0.5;
 const MOST: u32 = 4096;
 
 /// What was measured: people see each figure when it is there, programs get one object in the end.
-struct Report<'a> {
+struct Measured<'a> {
     bench: Bench,
     object: Value,
     out: &'a mut Output,
@@ -40,11 +42,18 @@ struct Report<'a> {
 /// Measures a model.
 pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> Result<()> {
     check(args)?;
+    if args.predict {
+        return predict::run(args, shared, out).await;
+    }
+    let mut report = args.report.as_deref().map(|path| Report::new(path, args.overwrite)).transpose()?;
     let (source, model) = model(args, shared, out).await?;
     let load = load_average();
     let begun = Instant::now();
     let chosen = gpu::choose(shared.device)?;
     out.event(&chosen.event())?;
+    if let Some(report) = &mut report {
+        report.device(&chosen);
+    }
     let opened = OpenedModel::read(source).await?;
     let planned = planned(args);
     let session = load::session(&Outlook::new(shared, &chosen, &planned), &opened, Loading::default(), out).await?;
@@ -56,15 +65,15 @@ pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> 
         effort: Effort { repetitions: args.steps, seconds: args.seconds },
         session,
     };
-    let mut report = Report::new(bench, &model, &chosen, out)?;
-    report.object["load_s"] = json!(load_seconds);
-    report.object["load_1m"] = json!(load);
-    report.pieces(&args.batch).await?;
-    let peak = report.split(args.batch.iter().copied().min().unwrap_or(1)).await?;
-    if args.ops {
-        report.operations(&peak).await?;
+    let mut measured = Measured::new(bench, &model, &chosen, out)?;
+    measured.object["load_s"] = json!(load_seconds);
+    measured.object["load_1m"] = json!(load);
+    measured.pieces(&args.batch).await?;
+    let peak = measured.split(args.batch.iter().copied().min().unwrap_or(1)).await?;
+    if args.ops || report.is_some() {
+        measured.operations(&peak).await?;
     }
-    report.end(load_seconds, load)
+    measured.end(load_seconds, load, report)
 }
 
 /// Refuses numbers that cannot be.
@@ -99,7 +108,7 @@ fn planned(args: &BenchArgs) -> impl Fn(&ModelConfig, plan::WeightBytes, bool) -
 }
 
 /// The model to measure: the given one, or one of its kind with random weights.
-async fn model(args: &BenchArgs, shared: &Shared, out: &mut Output) -> Result<(Rc<dyn Source>, ModelId)> {
+pub(super) async fn model(args: &BenchArgs, shared: &Shared, out: &mut Output) -> Result<(Rc<dyn Source>, ModelId)> {
     let family = match args.random {
         None => {
             let source = locate::model(shared, out).await?;
@@ -129,7 +138,7 @@ async fn model(args: &BenchArgs, shared: &Shared, out: &mut Output) -> Result<(R
     Ok((Rc::new(random), model))
 }
 
-impl<'a> Report<'a> {
+impl<'a> Measured<'a> {
     /// Begins with what is measured, and where.
     fn new(bench: Bench, model: &ModelId, chosen: &Chosen, out: &'a mut Output) -> Result<Self> {
         let (side, tiles) = (bench.side, tiles(&chosen.device));
@@ -218,7 +227,7 @@ impl<'a> Report<'a> {
     }
 
     /// Ends with what belongs to all figures.
-    fn end(mut self, load_seconds: f64, load: Option<f64>) -> Result<()> {
+    fn end(mut self, load_seconds: f64, load: Option<f64>, report: Option<Report>) -> Result<()> {
         let (peak, gpu) = (peak_memory(), self.bench.gpu_memory());
         self.object["peak_rss_mb"] = json!(peak);
         self.object["peak_gpu_mb"] = json!(gpu);
@@ -227,6 +236,9 @@ impl<'a> Report<'a> {
         let mut lines = vec![format!("loading the model {load_seconds:.2} s"), format!("peak memory {peak}{gpu}")];
         if let Some(load) = load.filter(|load| *load > BUSY) {
             lines.push(format!("other programs were running (load average {load:.2}): these figures are worth little"));
+        }
+        if let Some(report) = report {
+            lines.extend(report.write(&self.bench, &self.object)?);
         }
         self.out.result(&lines, &self.object)
     }

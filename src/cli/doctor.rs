@@ -41,15 +41,12 @@ pub(super) async fn run(args: &DoctorArgs, shared: &Shared, out: &mut Output) ->
     lines.extend(adapters.iter().flat_map(describe));
 
     let chosen = gpu::choose(shared.device);
-    let mut object = json!({
-        "event": "doctor", "version": env!("CARGO_PKG_VERSION"), "os": std::env::consts::OS,
-        "processor": gpu::processor_name(), "adapters": adapters.iter().map(adapter_json).collect::<Vec<_>>(),
-    });
+    let mut object = machine();
     let ended = match &chosen {
         Ok(chosen) => {
             let reason = wording::worded(&chosen.reason);
             lines.push(format!("would use: {}: {} ({reason})", chosen.kind, chosen.name));
-            object["chosen"] = json!({"kind": chosen.kind, "name": chosen.name, "reason": reason});
+            object["chosen"] = chosen_json(chosen);
             let tested = self_test(chosen);
             // A device that computes wrong values needs no tuning.
             if tested.is_ok()
@@ -62,10 +59,7 @@ pub(super) async fn run(args: &DoctorArgs, shared: &Shared, out: &mut Output) ->
                 Ok(error) => format!("self-test: passed (largest difference from a plain computation {error:.1e})"),
                 Err(error) => format!("self-test: FAILED: {}", wording::of_error(error)),
             });
-            object["self_test"] = match &tested {
-                Ok(error) => json!({"passed": true, "error": error}),
-                Err(error) => json!({"passed": false, "reason": wording::of_error(error)}),
-            };
+            object["self_test"] = tested_json(&tested);
             tested.map(drop)
         }
         Err(error) => {
@@ -76,6 +70,28 @@ pub(super) async fn run(args: &DoctorArgs, shared: &Shared, out: &mut Output) ->
     out.result(&lines, &object)?;
     chosen?;
     ended
+}
+
+/// What there is on this machine, for programs.
+pub(super) fn machine() -> Value {
+    json!({
+        "event": "doctor", "version": env!("CARGO_PKG_VERSION"), "os": std::env::consts::OS,
+        "arch": std::env::consts::ARCH, "processor": gpu::processor_name(),
+        "adapters": gpu::adapters().iter().map(adapter_json).collect::<Vec<_>>(),
+    })
+}
+
+/// What would be used, for programs.
+pub(super) fn chosen_json(chosen: &Chosen) -> Value {
+    json!({"kind": chosen.kind, "name": chosen.name, "reason": wording::worded(&chosen.reason)})
+}
+
+/// How a self-test ended, for programs.
+pub(super) fn tested_json(tested: &Result<f64>) -> Value {
+    match tested {
+        Ok(error) => json!({"passed": true, "error": error}),
+        Err(error) => json!({"passed": false, "reason": wording::of_error(error)}),
+    }
 }
 
 /// The lines about an adapter.
@@ -130,7 +146,7 @@ fn products(tuning: &Tuning) -> Value {
 ///
 /// # Errors
 /// [`Error::Gpu`] if the device fails or is wrong.
-fn self_test(chosen: &Chosen) -> Result<f64> {
+pub(super) fn self_test(chosen: &Chosen) -> Result<f64> {
     // Drivers that fail make the runtime below panic; here that is a finding.
     let tested = catch_unwind(AssertUnwindSafe(|| pollster::block_on(ops::self_test(&chosen.device))));
     tested.unwrap_or_else(|_| {

@@ -19,6 +19,8 @@ mod models;
 mod nearby;
 mod outlook;
 mod output;
+mod predict;
+mod report;
 mod serve;
 mod settings;
 mod train;

@@ -13,6 +13,7 @@ mod jpeg;
 mod kernels;
 mod learned_on;
 mod leftovers;
+mod measuring;
 mod models;
 mod names;
 mod pictures;

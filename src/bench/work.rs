@@ -1,0 +1,357 @@
+//! What the networks compute, operation by operation: arithmetic, bytes that must be moved, launches.
+//!
+//! A graphics device does an operation in the longer of two times: that of its arithmetic and that of its bytes, each at
+//! the device's peak. Bytes are counted as if each tensor were read or written once by each operation.
+
+use crate::model::ModelConfig;
+use crate::text::ClipTextConfig;
+use crate::unet::graph::{Graph, Layer, Stage, Transformer};
+use crate::vae::graph::{decoder, encoder};
+
+/// Bytes of a computed number.
+const FLOAT: f64 = 4.0;
+/// Bytes of a weight's number on a GPU.
+const HALF: f64 = 2.0;
+
+/// What kind of operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Convolutions of 3 x 3 and 1 x 1.
+    Convolutions,
+    /// Linear layers.
+    Linear,
+    /// Scores and values of attentions.
+    Attention,
+    /// Group and layer normalisations.
+    Norms,
+    /// Activations, sums, copies.
+    Rest,
+}
+
+impl Part {
+    /// All of them.
+    pub const ALL: [Part; 5] = [Part::Convolutions, Part::Linear, Part::Attention, Part::Norms, Part::Rest];
+
+    /// What tables call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Part::Convolutions => "convolutions",
+            Part::Linear => "linear layers",
+            Part::Attention => "attention",
+            Part::Norms => "normalisations",
+            Part::Rest => "the rest",
+        }
+    }
+
+    /// Whether it is products of matrices, for which devices have units of their own.
+    pub fn is_product(self) -> bool {
+        matches!(self, Part::Convolutions | Part::Linear | Part::Attention)
+    }
+}
+
+/// An operation: one launch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Op {
+    /// Its kind.
+    pub part: Part,
+    /// Multiplications and additions; only those of products count.
+    pub flops: f64,
+    /// What is read and written.
+    pub bytes: f64,
+    /// How many launches its gradient takes: none if nothing that it is made of has one.
+    backward: f64,
+}
+
+impl Op {
+    /// What its gradient takes, launch by launch.
+    fn back(self) -> Vec<Self> {
+        let Self { part, flops, bytes, backward } = self;
+        let op = |flops, bytes| Self { part, flops, bytes, backward: 0.0 };
+        match part {
+            _ if backward == 0.0 => Vec::new(),
+            // Scores again, their gradient, and what goes back to the queries; the same, and to keys and values.
+            Part::Attention => vec![op(1.5 * flops, 1.25 * bytes), op(2.0 * flops, 1.5 * bytes)],
+            // What went in, and the gradient; each is read.
+            Part::Norms => vec![op(flops, 1.5 * bytes)],
+            Part::Convolutions | Part::Linear | Part::Rest => vec![op(flops, bytes)],
+        }
+    }
+}
+
+/// Backward through operations.
+pub fn back(ops: &[Op]) -> Vec<Op> {
+    ops.iter().flat_map(|op| op.back()).collect()
+}
+
+/// Multiplications and additions of the U-Net for one sample on latents of this side, forward.
+pub fn unet_flops(config: &ModelConfig, side: usize) -> f64 {
+    unet(config, side, 1).iter().map(|op| op.flops).sum()
+}
+
+/// The U-Net on latents of this side, forward.
+pub fn unet(config: &ModelConfig, side: usize, batch: usize) -> Vec<Op> {
+    let graph = Graph::new(&config.unet);
+    let positions = |level: usize| side.div_ceil(1 << level).pow(2);
+    let mut network = Network { batch, words: config.prompt_length(), ops: Vec::new() };
+    let [latents, first] = graph.conv_in;
+    for [inner, columns] in [[first, graph.time], [graph.time, graph.time]] {
+        network.of_time(inner, columns);
+    }
+    network.convolution([positions(0); 2], [latents, first], 9);
+    for stage in graph.stages() {
+        let at = positions(stage.level);
+        for layer in &stage.layers {
+            network.layer(at, layer, graph.time);
+        }
+        if stage.resamples {
+            let up = graph.up.contains(stage);
+            let to = positions(if up { stage.level - 1 } else { stage.level + 1 });
+            network.resample([at, to], stage.channels(), up);
+        }
+    }
+    network.norm(positions(0) * first);
+    network.convolution([positions(0); 2], graph.conv_out, 9);
+    network.ops
+}
+
+/// The text encoders on whole prompts, forward.
+pub fn text(config: &ModelConfig, batch: usize) -> Vec<Op> {
+    let mut network = Network { batch, words: config.prompt_length(), ops: Vec::new() };
+    for encoder in &config.text_encoders {
+        network.text(encoder);
+    }
+    network.ops
+}
+
+/// A picture to latents of this side, or back.
+pub fn autoencoder(config: &ModelConfig, side: usize, decodes: bool) -> Vec<Op> {
+    let vae = &config.vae;
+    let (latents, last, first) = (vae.latent_channels, vae.last_channels(), vae.block_out_channels[0]);
+    let stages = if decodes { decoder(vae) } else { encoder(vae) };
+    let (low, levels) = (side * side, stages.len());
+    let positions = |level: usize| low << (2 * (levels - 1 - level));
+    let mut network = Network { batch: 1, words: 0, ops: Vec::new() };
+    if decodes {
+        network.convolution([low; 2], [latents, last], 9);
+        network.middle(low, last, vae.mid_block_add_attention);
+    } else {
+        network.convolution([positions(0); 2], [vae.in_channels, first], 9);
+    }
+    for stage in &stages {
+        network.of_picture(stage, positions, decodes);
+    }
+    if decodes {
+        network.norm(positions(0) * first);
+        network.convolution([positions(0); 2], [first, vae.out_channels], 9);
+    } else {
+        network.middle(low, last, vae.mid_block_add_attention);
+        network.norm(low * last);
+        network.convolution([low; 2], [last, 2 * latents], 9);
+    }
+    network.ops
+}
+
+/// Collects operations.
+pub(super) struct Network {
+    batch: usize,
+    /// Tokens of a prompt.
+    words: usize,
+    ops: Vec<Op>,
+}
+
+impl Network {
+    /// The operations that are added to a network for one sample.
+    pub fn collect(add: impl FnOnce(&mut Self)) -> Vec<Op> {
+        let mut network = Self { batch: 1, words: 0, ops: Vec::new() };
+        add(&mut network);
+        network.ops
+    }
+
+    fn push(&mut self, part: Part, products: usize, numbers: usize, weights: usize) {
+        let bytes = FLOAT * (self.batch * numbers) as f64 + HALF * weights as f64;
+        self.ops.push(Op { part, flops: 2.0 * (self.batch * products) as f64, bytes, backward: 1.0 });
+    }
+
+    /// From so many positions to so many, by windows of so many pixels.
+    pub fn convolution(&mut self, [from, to]: [usize; 2], [inputs, outputs]: [usize; 2], window: usize) {
+        let weights = window * inputs * outputs;
+        self.push(Part::Convolutions, to * weights, from * inputs + to * outputs, weights);
+    }
+
+    /// A linear layer over so many rows.
+    pub fn linear(&mut self, rows: usize, inner: usize, columns: usize) {
+        self.push(Part::Linear, rows * inner * columns, rows * (inner + columns), inner * columns);
+    }
+
+    /// A linear layer of the timestep, which has no gradient.
+    fn of_time(&mut self, inner: usize, columns: usize) {
+        self.linear(1, inner, columns);
+        if let Some(op) = self.ops.last_mut() {
+            op.backward = 0.0;
+        }
+    }
+
+    /// All heads, whose widths together are `width`.
+    pub fn attention(&mut self, queries: usize, keys: usize, width: usize) {
+        self.push(Part::Attention, 2 * queries * keys * width, 2 * (queries + keys) * width, 0);
+    }
+
+    /// A normalisation of so many numbers.
+    pub fn norm(&mut self, numbers: usize) {
+        self.push(Part::Norms, 0, 2 * numbers, 0);
+    }
+
+    /// What reads and writes so many numbers, and computes next to nothing.
+    pub fn rest(&mut self, numbers: usize) {
+        self.push(Part::Rest, 0, numbers, 0);
+    }
+
+    fn resnet(&mut self, positions: usize, [inputs, outputs]: [usize; 2], time: Option<usize>) {
+        self.norm(positions * inputs);
+        self.convolution([positions; 2], [inputs, outputs], 9);
+        if let Some(time) = time {
+            self.of_time(time, outputs);
+            self.rest(2 * positions * outputs);
+        }
+        self.norm(positions * outputs);
+        if inputs != outputs {
+            self.convolution([positions; 2], [inputs, outputs], 1);
+        }
+        self.convolution([positions; 2], [outputs; 2], 9);
+    }
+
+    fn layer(&mut self, positions: usize, layer: &Layer, time: usize) {
+        if layer.joined > 0 {
+            self.rest(2 * positions * layer.resnet[0]);
+        }
+        self.resnet(positions, layer.resnet, Some(time));
+        if let Some(transformer) = &layer.transformer {
+            self.transformer(positions, transformer);
+        }
+    }
+
+    fn transformer(&mut self, positions: usize, shape: &Transformer) {
+        let (width, words) = (shape.width, self.words);
+        self.norm(positions * width);
+        self.linear(positions, width, width);
+        for _ in 0..shape.blocks {
+            self.norm(positions * width);
+            // Queries, keys and values are one product.
+            self.linear(positions, width, 3 * width);
+            self.attention(positions, positions, width);
+            self.linear(positions, width, width);
+            self.norm(positions * width);
+            self.linear(positions, width, width);
+            self.linear(words, shape.context, 2 * width);
+            self.attention(positions, words, width);
+            self.linear(positions, width, width);
+            self.norm(positions * width);
+            self.linear(positions, width, 8 * width);
+            self.rest(12 * positions * width);
+            self.linear(positions, 4 * width, width);
+        }
+        self.linear(positions, width, width);
+    }
+
+    fn resample(&mut self, [from, to]: [usize; 2], channels: usize, up: bool) {
+        let from = if up {
+            self.rest((from + to) * channels);
+            to
+        } else {
+            from
+        };
+        self.convolution([from, to], [channels; 2], 9);
+    }
+
+    fn text(&mut self, encoder: &ClipTextConfig) {
+        let (words, width, inner) = (self.words, encoder.hidden_size, encoder.intermediate_size);
+        self.rest(3 * words * width);
+        for _ in 0..encoder.num_hidden_layers {
+            self.norm(words * width);
+            self.linear(words, width, 3 * width);
+            self.attention(words, words, width);
+            self.linear(words, width, width);
+            self.norm(words * width);
+            self.linear(words, width, inner);
+            self.rest(2 * words * inner);
+            self.linear(words, inner, width);
+        }
+        self.norm(words * width);
+    }
+
+    fn of_picture(&mut self, stage: &Stage, positions: impl Fn(usize) -> usize, decodes: bool) {
+        let at = positions(stage.level);
+        for layer in &stage.layers {
+            self.resnet(at, layer.resnet, None);
+        }
+        if stage.resamples {
+            let to = positions(if decodes { stage.level - 1 } else { stage.level + 1 });
+            self.resample([at, to], stage.channels(), decodes);
+        }
+    }
+
+    /// The middle of the autoencoder.
+    fn middle(&mut self, positions: usize, channels: usize, attends: bool) {
+        self.resnet(positions, [channels; 2], None);
+        if attends {
+            self.norm(positions * channels);
+            self.linear(positions, channels, 3 * channels);
+            self.attention(positions, positions, channels);
+            self.linear(positions, channels, channels);
+        }
+        self.resnet(positions, [channels; 2], None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::predict::{sd1, sdxl};
+    use super::*;
+
+    fn giga(ops: &[Op]) -> f64 {
+        ops.iter().map(|op| op.flops).sum::<f64>() / 2e9
+    }
+
+    #[test]
+    fn it_is_the_published_count() {
+        let config = sd1().unwrap();
+        // 401.6 billion multiplications at 512 x 512, as counted by hand; 0.180 TFLOP at 256 x 256.
+        assert!((unet_flops(&config, 64) / 2e9 - 401.6).abs() < 0.5, "{}", unet_flops(&config, 64));
+        assert!((unet_flops(&config, 32) / 1e12 - 0.180).abs() < 0.001, "{}", unet_flops(&config, 32));
+        // Two samples are twice the arithmetic, and the weights are read once.
+        let bytes = |batch| unet(&config, 64, batch).iter().map(|op| op.bytes).sum::<f64>();
+        assert!((giga(&unet(&config, 64, 2)) / giga(&unet(&config, 64, 1)) - 2.0).abs() < 1e-9);
+        assert!(bytes(2) < 2.0 * bytes(1) - 1.5e9, "{} {}", bytes(2), bytes(1));
+        // 860 million weights in f16, each of which is read once.
+        let weights = 2.0 * bytes(1) - bytes(2);
+        assert!((weights / 2.0 / 1e6 - 859.0).abs() < 2.0, "{weights}");
+        // Of SDXL 2,567 million, without the added embedding; about 6 TFLOP at 1024 x 1024.
+        let config = sdxl().unwrap();
+        let bytes = |batch| unet(&config, 128, batch).iter().map(|op| op.bytes).sum::<f64>();
+        let weights = 2.0 * bytes(1) - bytes(2);
+        assert!((weights / 2.0 / 1e6 - 2562.0).abs() < 4.0, "{weights}");
+        assert!((giga(&unet(&config, 128, 1)) / 2990.0 - 1.0).abs() < 0.02, "{}", giga(&unet(&config, 128, 1)));
+    }
+
+    #[test]
+    fn a_gradient_takes_as_much_as_its_kernels_compute() {
+        let config = sd1().unwrap();
+        let forward = unet(&config, 64, 1);
+        let backward = back(&forward);
+        let of = |ops: &[Op], part: Part| ops.iter().filter(|op| op.part == part).map(|op| op.flops).sum::<f64>();
+        for part in [Part::Convolutions, Part::Linear] {
+            let share = of(&backward, part) / of(&forward, part);
+            assert!((0.99..=1.0).contains(&share), "{part:?}: {share}");
+        }
+        assert!((of(&backward, Part::Attention) / of(&forward, Part::Attention) - 3.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_autoencoder_counts_more_going_back_to_pixels() {
+        let config = sd1().unwrap();
+        let (encode, decode) = (giga(&autoencoder(&config, 64, false)), giga(&autoencoder(&config, 64, true)));
+        // The published 1.24 trillion multiplications of the decoder, and a little more than half as many.
+        assert!((decode / 1240.0 - 1.0).abs() < 0.03, "{decode}");
+        assert!((0.4..0.6).contains(&(encode / decode)), "{encode}");
+    }
+}

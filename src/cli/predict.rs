@@ -1,0 +1,105 @@
+//! `pseudoword bench --predict`: what steps take at the peak of GPUs that people have.
+
+use serde_json::{Value, json};
+
+use super::args::{BenchArgs, Shared};
+use super::output::Output;
+use crate::bench::{GPUS, KnownGpu, Products, Rates, Row, Step, sd1, sdxl, steps};
+use crate::config::TrainConfig;
+use crate::gpu::DeviceChoice;
+use crate::model::ModelConfig;
+use crate::{Error, Result};
+
+/// A model at a size.
+struct Predicted {
+    model: String,
+    side: u32,
+    /// What the description of it leaves out.
+    without: Option<&'static str>,
+    steps: Vec<Step>,
+}
+
+/// Prints the tables.
+pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> Result<()> {
+    if shared.device != DeviceChoice::Auto {
+        return Err(Error::Usage("--predict measures nothing: leave --device out".to_owned()));
+    }
+    let models = models(args, shared, out).await?;
+    let mut lines = vec![
+        "milliseconds at a device's peak: products in f32 / with factors in f16; a third of the peak is good"
+            .to_owned(),
+    ];
+    for model in &models {
+        lines.push(String::new());
+        lines.push(format!("{}, {} x {} pixels, weights in f16", model.model, model.side, model.side));
+        lines.extend(model.without.map(|without| format!("({without})")));
+        for step in &model.steps {
+            lines.push(head(&step.name));
+            lines.extend(step.rows.iter().filter(|row| row.launches() > 0).map(line));
+            lines.push(line(&step.whole()));
+        }
+    }
+    let rates = GPUS.map(|gpu| (gpu.name, gpu.rates));
+    let object = json!({
+        "event": "prediction", "devices": GPUS.map(KnownGpu::to_json),
+        "models": models.iter().map(|model| model.to_json(&rates)).collect::<Vec<_>>(),
+    });
+    out.result(&lines, &object)
+}
+
+/// The model that is named, or the two that people have most.
+async fn models(args: &BenchArgs, shared: &Shared, out: &mut Output) -> Result<Vec<Predicted>> {
+    let mut batches = args.batch.clone();
+    batches.sort_unstable();
+    batches.dedup();
+    let predicted = |model: &str, config: &ModelConfig, without| -> Result<Predicted> {
+        let side = args.resolution.unwrap_or_else(|| config.resolution());
+        let settings = TrainConfig { resolution: Some(side), ..TrainConfig::default() };
+        crate::train::check_side(&settings, config)?;
+        let steps = steps(config, side, &batches, args.checkpointing);
+        Ok(Predicted { model: model.to_owned(), side, without, steps })
+    };
+    if shared.model.is_some() || args.random.is_some() {
+        let (source, model) = super::bench::model(args, shared, out).await?;
+        return Ok(vec![predicted(&model.name, &ModelConfig::read(&*source).await?, None)?]);
+    }
+    let without =
+        "this program cannot run it yet; without its embedding of the picture's size, two small linear layers";
+    Ok(vec![
+        predicted("Stable Diffusion 1.5's sizes", &sd1()?, None)?,
+        predicted("SDXL's sizes", &sdxl()?, Some(without))?,
+    ])
+}
+
+impl Predicted {
+    fn to_json(&self, gpus: &[(&str, Rates)]) -> Value {
+        let steps: Vec<Value> = self.steps.iter().map(|step| step.to_json(gpus)).collect();
+        json!({"model": self.model, "side": self.side, "without": self.without, "steps": steps})
+    }
+}
+
+fn head(step: &str) -> String {
+    let gpus = GPUS.map(|gpu| format!("{:>16}", gpu.name)).concat();
+    format!("{step:40}{:>8}{:>7}{:>9}{gpus}", "GFLOP", "GB", "launches")
+}
+
+fn line(row: &Row) -> String {
+    let gpus = GPUS.map(|gpu| {
+        let times = [Products::F32, Products::F16].map(|products| milliseconds(row.seconds(&gpu.rates, products)));
+        format!("{:>16}", times.join(" / "))
+    });
+    format!("  {:38}{:>8.0}{:>7.2}{:>9}{}", row.name, row.gflop(), row.gigabytes(), row.launches(), gpus.concat())
+}
+
+/// Three digits.
+fn milliseconds(seconds: f64) -> String {
+    let milliseconds = 1000.0 * seconds;
+    let places = if milliseconds < 10.0 {
+        2
+    } else if milliseconds < 100.0 {
+        1
+    } else {
+        0
+    };
+    format!("{milliseconds:.places$}")
+}

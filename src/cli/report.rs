@@ -1,0 +1,146 @@
+//! `pseudoword bench --report FILE`: all that is known of a machine and measured on it, in one file to send.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use super::doctor;
+use crate::base::files::{check_writable, folder_of, write_whole};
+use crate::bench::{Bench, KnownGpu, Products, Rates, Row, pieces, steps};
+use crate::gpu::Chosen;
+use crate::model::ModelConfig;
+use crate::{Error, Result};
+
+/// How many of the parts that are furthest from the device's peak are printed.
+const FURTHEST: usize = 3;
+
+/// A report that is being made.
+pub(super) struct Report {
+    path: PathBuf,
+    object: Value,
+}
+
+/// What was measured beside the least that it can take.
+struct Comparison {
+    what: String,
+    measured: f64,
+    at_peak: f64,
+}
+
+impl Report {
+    /// Begins a report with what there is on this machine. What can be wrong with the file is found before the long work.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if the file is there already or is a folder; [`Error::Write`] if nothing can be written beside it.
+    pub fn new(path: &Path, overwrite: bool) -> Result<Self> {
+        if path.is_dir() {
+            return Err(Error::Usage(format!("--report {}: it is a folder, not a file", path.display())));
+        }
+        if path.exists() && !overwrite {
+            let text = format!("{} exists already: give --report another name, or --overwrite", path.display());
+            return Err(Error::Usage(text));
+        }
+        let folder = folder_of(path);
+        if !folder.is_dir() {
+            return Err(Error::Usage(format!("--report {}: there is no folder {}", path.display(), folder.display())));
+        }
+        check_writable(folder)?;
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let mut object = doctor::machine();
+        object["event"] = json!("report");
+        object["unix_time"] = json!(seconds);
+        Ok(Self { path: path.to_owned(), object })
+    }
+
+    /// Adds what would be used, and whether it computes correctly.
+    pub fn device(&mut self, chosen: &Chosen) {
+        self.object["chosen"] = doctor::chosen_json(chosen);
+        self.object["self_test"] = doctor::tested_json(&doctor::self_test(chosen));
+    }
+
+    /// Writes the file; gives the lines that say what is in it.
+    pub fn write(mut self, bench: &Bench, measured: &Value) -> Result<Vec<String>> {
+        let name = measured["device"].as_str().unwrap_or_default();
+        let known = KnownGpu::of_adapter(name);
+        let number = |key: &str| measured[key].as_f64().unwrap_or(f64::NAN);
+        // What our own kernels reach, where nobody else's figures are known.
+        let own = Rates {
+            f32_gflops: number("peak_gflops"),
+            f16_gflops: number("peak_gflops"),
+            gigabytes: number("bandwidth_gb_s"),
+        };
+        let rates = known.map_or(own, |gpu| gpu.rates);
+        let comparisons = compared(bench, &bench.session.model().config, measured, &rates);
+        let source = known.map_or("measured here, with our own kernels", |gpu| gpu.name);
+        self.object["bench"] = measured.clone();
+        self.object["peak"] = json!({
+            "source": source, "known": known.map(KnownGpu::to_json), "f32_gflops": rates.f32_gflops,
+            "bandwidth_gb_s": rates.gigabytes,
+        });
+        self.object["parts"] = comparisons.iter().map(Comparison::to_json).collect();
+        let text = serde_json::to_string_pretty(&self.object).map_err(|error| Error::Internal(error.to_string()))?;
+        write_whole(&self.path, (text + "\n").as_bytes())?;
+
+        let mut lines = vec![format!("least times by the peak of: {source}; furthest from them:")];
+        let mut sorted: Vec<&Comparison> = comparisons.iter().filter(|one| one.times().is_finite()).collect();
+        sorted.sort_by(|one, other| other.times().total_cmp(&one.times()));
+        lines.extend(sorted.iter().take(FURTHEST).map(|one| one.line()));
+        lines.push(format!(
+            "the report is in {}: it names this machine's devices and drivers, the model, and nothing else",
+            self.path.display()
+        ));
+        Ok(lines)
+    }
+}
+
+impl Comparison {
+    fn times(&self) -> f64 {
+        self.measured / self.at_peak
+    }
+
+    fn to_json(&self) -> Value {
+        json!({"what": self.what, "measured_s": self.measured, "least_s": self.at_peak, "times": self.times()})
+    }
+
+    fn line(&self) -> String {
+        let [measured, at_peak] = [self.measured, self.at_peak].map(|seconds| seconds * 1000.0);
+        format!("  {:40} {measured:9.2} ms, {at_peak:9.3} ms at the least: {:.1} times", self.what, self.times())
+    }
+}
+
+/// Everything that was measured and that has a least time.
+fn compared(bench: &Bench, config: &ModelConfig, measured: &Value, rates: &Rates) -> Vec<Comparison> {
+    let mut comparisons = Vec::new();
+    let mut add = |what: &str, measured: &Value, at_peak: f64| {
+        if let Some(measured) = measured.as_f64() {
+            comparisons.push(Comparison { what: what.to_owned(), measured, at_peak });
+        }
+    };
+    let least = |row: &Row| row.seconds(rates, Products::F32);
+    let trained = measured["train_step_s"].as_object().into_iter().flatten();
+    let mut times: Vec<(u32, &Value)> =
+        trained.filter_map(|(batch, figures)| Some((batch.parse().ok()?, &figures["median"]))).collect();
+    times.sort_by_key(|(batch, _)| *batch);
+    let batches: Vec<u32> = times.iter().map(|(batch, _)| *batch).collect();
+    let rest = ["denoise_step_s", "vae_encode_s", "vae_decode_s"].map(|key| &measured[key]["median"]);
+    let medians = times.into_iter().map(|(_, median)| median).chain(rest);
+    for (step, median) in steps(config, bench.side, &batches, bench.checkpointing).iter().zip(medians) {
+        add(&step.name, median, least(&step.whole()));
+    }
+    let split = &measured["split_s"];
+    if let Some(batch) = split["batch"].as_u64() {
+        for row in pieces(config, bench.side, batch as u32, split["recomputed"] == json!(true)) {
+            add(&format!("of that, batch {batch}: {}", row.name), &split[row.name], least(&row));
+        }
+    }
+    for op in measured["ops"].as_array().into_iter().flatten() {
+        let name = op["op"].as_str().unwrap_or_default();
+        for (way, work) in [("forward", &op["work"][0]), ("backward", &op["work"][1])] {
+            let amount = |key: &str| work[key].as_f64().unwrap_or(0.0);
+            let at_peak = (amount("gflop") / rates.f32_gflops).max(amount("gigabytes") / rates.gigabytes);
+            add(&format!("{name}, {way}"), &op[format!("{way}_s")], at_peak);
+        }
+    }
+    comparisons
+}

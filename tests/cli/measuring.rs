@@ -1,0 +1,82 @@
+//! `bench`: what it predicts without measuring, and the report that it writes.
+
+use serde_json::Value;
+
+use crate::place::{Place, events, refused, succeeded, text};
+
+#[test]
+fn what_steps_take_at_the_peak_of_known_gpus_is_predicted_without_measuring() {
+    let place = Place::new();
+    let output = place.run(&["bench", "--predict"]);
+    succeeded(&output);
+    for part in
+        ["RTX 4090", "Apple M2", "Stable Diffusion 1.5's sizes, 512 x 512", "SDXL's sizes, 1024 x 1024", "attention"]
+    {
+        assert!(text(&output.stdout).contains(part), "{part}: {}", text(&output.stdout));
+    }
+    assert!(text(&output.stdout).contains("this program cannot run it yet"), "{}", text(&output.stdout));
+
+    let output = place.run(&["bench", "--predict", "--batch", "2", "--json"]);
+    succeeded(&output);
+    let prediction = events(&output.stdout).pop().unwrap();
+    assert_eq!(prediction["event"], "prediction");
+    let models = prediction["models"].as_array().unwrap();
+    assert_eq!(models.iter().map(|model| model["side"].as_u64().unwrap()).collect::<Vec<_>>(), [512, 1024]);
+    for model in models {
+        let steps = model["steps"].as_array().unwrap();
+        assert_eq!(steps.len(), 4);
+        assert!(steps[0]["step"].as_str().unwrap().contains("2 samples"), "{}", steps[0]["step"]);
+        for step in steps {
+            let seconds = |gpu: &str, products: &str| step["all"]["seconds"][gpu][products].as_f64().unwrap();
+            assert!(seconds("RTX 4090", "f32") < seconds("RTX 3060", "f32"), "{step}");
+            assert!(seconds("RTX 4090", "f16") < seconds("RTX 4090", "f32"), "{step}");
+            // The parts are all of it.
+            let parts = step["parts"].as_array().unwrap().iter();
+            let sum: f64 = parts.map(|part| part["seconds"]["Apple M2"]["f32"].as_f64().unwrap()).sum();
+            assert!((sum / seconds("Apple M2", "f32") - 1.0).abs() < 1e-9, "{step}");
+        }
+    }
+    // 0.8 TFLOP in each of two samples: 125 ms at 12.7 TFLOP/s.
+    let denoising = models[0]["steps"][1]["all"]["seconds"]["RTX 3060"]["f32"].as_f64().unwrap();
+    assert!((0.12..0.16).contains(&denoising), "{denoising}");
+
+    refused(&place.run(&["bench", "--predict", "--device", "cpu"]), 2, &["leave --device out"]);
+    refused(&place.run(&["bench", "--predict", "--ops"]), 2, &["cannot be used with"]);
+    refused(&place.run(&["bench", "--predict", "--resolution", "100"]), 2, &["a multiple of 8"]);
+}
+
+#[test]
+fn a_report_has_the_machine_and_every_figure_beside_the_least_time() {
+    let place = Place::new();
+    let bench = |more: &[&str]| {
+        let mut arguments = vec!["bench", "--device", "cpu", "--batch", "1", "--steps", "1", "--seconds", "0.001"];
+        arguments.extend(more);
+        place.run(&arguments)
+    };
+    // Whatever is wrong with the file is said before anything is measured.
+    place.file("mine.json", b"mine");
+    let output = bench(&["--report", "mine.json"]);
+    refused(&output, 2, &["mine.json exists already", "--overwrite"]);
+    assert_eq!(text(&output.stdout), "");
+    refused(&bench(&["--report", "nowhere/report.json"]), 2, &["there is no folder nowhere"]);
+    std::fs::create_dir(place.path("folder")).unwrap();
+    refused(&bench(&["--report", "folder"]), 2, &["it is a folder"]);
+    refused(&bench(&["--overwrite"]), 2, &["--report"]);
+
+    let output = bench(&["--report", "mine.json", "--overwrite"]);
+    succeeded(&output);
+    assert!(text(&output.stdout).contains("the report is in mine.json"), "{}", text(&output.stdout));
+    let report: Value = serde_json::from_slice(&std::fs::read(place.path("mine.json")).unwrap()).unwrap();
+    assert_eq!((report["event"].as_str(), report["self_test"]["passed"].as_bool()), (Some("report"), Some(true)));
+    assert_eq!(report["version"].as_str(), Some(env!("CARGO_PKG_VERSION")));
+    assert!(report["adapters"].is_array() && report["chosen"]["kind"] == "cpu", "{report}");
+    assert_eq!(report["bench"]["event"], "bench");
+    assert!(report["bench"]["ops"].as_array().is_some_and(|ops| !ops.is_empty()), "{report}");
+    let parts = report["parts"].as_array().unwrap();
+    for what in ["a training step of 1 sample", "a denoising step", "decoding", "backward", "self-attention"] {
+        let part = parts.iter().find(|part| part["what"].as_str().unwrap().contains(what));
+        let part = part.unwrap_or_else(|| panic!("{what} is not in {parts:#?}"));
+        let [measured, least, times] = ["measured_s", "least_s", "times"].map(|key| part[key].as_f64().unwrap());
+        assert!(measured > 0.0 && least > 0.0 && (times - measured / least).abs() < 1e-9 * times, "{part}");
+    }
+}
