@@ -31,13 +31,6 @@ fn emit(which: u32, at: u32, values: vec4<f32>) {
     result_set(at, 4u, values);
 }
 
-// Keeps what each invocation has of its four rows, for those that have the same rows.
-fn exchange(lane: u32, own: vec4<f32>) {
-    workgroupBarrier();
-    memory[lane % ACROSS * DOWN + lane / ACROSS] = own;
-    workgroupBarrier();
-}
-
 fn most_of_four(columns: mat4x4<f32>) -> vec4<f32> {
     return max(max(columns[0], columns[1]), max(columns[2], columns[3]));
 }
@@ -98,11 +91,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         scale_total(&y, shrink);
         add_weighted(&y, lane, p0, p1, V, k_place, first, last);
     }
-    exchange(lane, sum);
-    sum = vec4<f32>();
-    for (var i = 0u; i < ACROSS; i += 1u) {
-        sum += memory[i * DOWN + lane / ACROSS];
-    }
+    sum = row_sums(lane, sum);
     scale_total(&y, 1.0 / sum);
     write_total(&y, lane, 0u, q_place, first_query, sizes.queries);
     // One of those that have the same rows.

@@ -1,5 +1,6 @@
 // The gradients of attention.wgsl to the keys and values. With ds as in attention_backward_queries.wgsl: dv = p^T dy,
 // dk = ds^T q / sqrt(d).
+// logsumexp and delta are [B, queries, heads].
 //
 // One workgroup does 64 keys of one head of one sample (shared/attention_tile.wgsl: these are its rows), for `span`
 // queries: where there are few keys (the words of a prompt) the queries are shared among many workgroups, and each writes a
@@ -79,8 +80,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var first = group.z * sizes.span; first < last; first += COLUMNS) {
         if (lane < COLUMNS) {
             let at = (sample * sizes.queries + min(first + lane, sizes.queries - 1u)) * sizes.heads + head;
-            let delta = stats_at(at + sizes.batch * sizes.queries * sizes.heads, 1u).x;
-            stats_tile[lane] = vec2(stats_at(at, 1u).x * LOG2_E, delta);
+            stats_tile[lane] = vec2(logsumexp_at(at, 1u).x * LOG2_E, delta_at(at, 1u).x);
         }
         var places = k_place + four_places(first_key + quad, sizes.keys);
         if (!fills_left(lane)) {

@@ -1,5 +1,6 @@
 // The gradients of attention.wgsl to the keys and values. With ds as in attention_backward_queries.wgsl: dv = p^T dy,
 // dk = ds^T q / sqrt(d).
+// logsumexp and delta are [B, queries, heads].
 //
 // One workgroup does 64 keys of one head of one sample, for `span` queries: where there are few keys (the words of a prompt)
 // the queries are shared among many workgroups, and each writes a result of its own, to be added up:
@@ -27,7 +28,7 @@ fn fill_queries(lane: u32, sample: u32, head: u32, first: u32, last: u32) {
         var stat = vec2<f32>();
         if (first + i < last) {
             let at = (sample * sizes.queries + first + i) * sizes.heads + head;
-            stat = vec2(stats_at(at, 1u).x, stats_at(at + sizes.batch * sizes.queries * sizes.heads, 1u).x);
+            stat = vec2(logsumexp_at(at, 1u).x, delta_at(at, 1u).x);
         }
         stats_tile[i] = stat;
     }

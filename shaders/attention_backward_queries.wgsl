@@ -1,8 +1,8 @@
 // The gradient of attention.wgsl to the queries. With p the probabilities, made again from logsumexp, and delta the product
 // of a query's result and its gradient: ds = p (dy v^T - delta), dq = ds k / sqrt(d).
 //
-// One workgroup does 64 queries of one head of one sample (shared/attention_tile.wgsl). stats is [2, B, queries, heads]:
-// logsumexp, delta.
+// One workgroup does 64 queries of one head of one sample (shared/attention_tile.wgsl). It also writes delta, for
+// attention_backward_keys.wgsl. logsumexp and delta are [B, queries, heads]; y, which is the result, is like dy.
 
 //#import shared/attention_queries
 
@@ -30,10 +30,25 @@ fn emit(which: u32, at: u32, values: vec4<f32>) {
     result_set(at, 4u, values);
 }
 
-// Four neighbours' values of stats, `heads` apart; those beyond the last query repeat it.
-fn four_stats(first: u32, query: u32) -> vec4<f32> {
+// The logsumexp of four neighbours, `heads` apart; those beyond the last query repeat it.
+fn four_logsumexps(first: u32, query: u32) -> vec4<f32> {
     let at = first + min(vec4(query) + vec4(0u, 1u, 2u, 3u), vec4(sizes.queries - 1u)) * sizes.heads;
-    return vec4(stats_at(at.x, 1u).x, stats_at(at.y, 1u).x, stats_at(at.z, 1u).x, stats_at(at.w, 1u).x);
+    return vec4(logsumexp_at(at.x, 1u).x, logsumexp_at(at.y, 1u).x, logsumexp_at(at.z, 1u).x, logsumexp_at(at.w, 1u).x);
+}
+
+// The products of four results and their gradients, which lie at these places.
+fn four_deltas(lane: u32, places: vec4<u32>) -> vec4<f32> {
+    var own = vec4<f32>();
+    for (var quad = lane % ACROSS; quad < sizes.width / 4u; quad += ACROSS) {
+        let at = places + 4u * quad;
+        own += vec4(
+            dot(y_at(at.x, 4u), dy_at(at.x, 4u)),
+            dot(y_at(at.y, 4u), dy_at(at.y, 4u)),
+            dot(y_at(at.z, 4u), dy_at(at.z, 4u)),
+            dot(y_at(at.w, 4u), dy_at(at.w, 4u)),
+        );
+    }
+    return row_sums(lane, own);
 }
 
 fn powers(scores: mat4x4<f32>, scale: f32, logsumexp: vec4<f32>) -> mat4x4<f32> {
@@ -59,9 +74,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let q_place = head_place(sizes.queries, sample, head);
     let k_place = head_place(sizes.keys, sample, head);
     let scale = sizes.scale * LOG2_E;
-    let stats_place = sample * sizes.queries * sizes.heads + head;
-    let logsumexp = four_stats(stats_place, query) * LOG2_E;
-    let delta = four_stats(stats_place + sizes.batch * sizes.queries * sizes.heads, query);
+    let number_place = sample * sizes.queries * sizes.heads + head;
+    let logsumexp = four_logsumexps(number_place, query) * LOG2_E;
+    let delta = four_deltas(lane, q_place + four_places(query, sizes.queries));
+    // One of those that have the same rows.
+    if (lane % ACROSS == 0u) {
+        for (var i = 0u; i < min(4u, sizes.queries - min(query, sizes.queries)); i += 1u) {
+            delta_set(number_place + (query + i) * sizes.heads, 1u, vec4(delta[i]));
+        }
+    }
     let last = last_key(first_query);
     for (var first = 0u; first < last; first += COLUMNS) {
         let places = filled_places(lane, q_place, first_query, k_place, first);

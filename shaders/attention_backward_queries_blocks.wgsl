@@ -1,7 +1,8 @@
 // The gradient of attention.wgsl to the queries. With p the probabilities, made again from logsumexp, and delta the product
 // of a query's result and its gradient: ds = p (dy v^T - delta), dq = ds k / sqrt(d).
 //
-// One workgroup does 64 queries of one head of one sample. stats is [2, B, queries, heads]: logsumexp, delta.
+// One workgroup does 64 queries of one head of one sample. It also writes delta, for attention_backward_keys_blocks.wgsl.
+// logsumexp and delta are [B, queries, heads]; y, which is the result, is like dy.
 
 //#import shared/attention_blocks_keys
 
@@ -16,9 +17,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let q{{ quad }} = q_at(at + 4u * {{ quad }}u, 4u) * sizes.scale;
     let dy{{ quad }} = dy_at(at + 4u * {{ quad }}u, 4u);
     var dq{{ quad }} = vec4<f32>();
-    let stat = (sample * sizes.queries + known) * sizes.heads + head;
-    let logsumexp = stats_at(stat, 1u).x;
-    let delta = stats_at(stat + sizes.batch * sizes.queries * sizes.heads, 1u).x;
+    let number = (sample * sizes.queries + known) * sizes.heads + head;
+    let logsumexp = logsumexp_at(number, 1u).x;
+    var delta = 0.0;
+    delta += dot(y_at(at + 4u * {{ quad }}u, 4u), dy{{ quad }});
     let last = last_key(block);
     for (var first = 0u; first < last; first += TILE) {
         workgroupBarrier();
@@ -38,5 +40,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     if (query < sizes.queries) {
         result_set(at + 4u * {{ quad }}u, 4u, dq{{ quad }} * sizes.scale);
+        delta_set(number, 1u, vec4(delta));
     }
 }

@@ -17,6 +17,23 @@ fn last_key(first_query: u32) -> u32 {
     return select(sizes.keys, min(sizes.keys, first_query + ROWS), sizes.causal == 1u);
 }
 
+// The sums of each of four rows over the invocations that have a part of it.
+fn row_sums(lane: u32, own: vec4<f32>) -> vec4<f32> {
+    exchange(lane, own);
+    var sums = vec4<f32>();
+    for (var i = 0u; i < ACROSS; i += 1u) {
+        sums += memory[i * DOWN + lane / ACROSS];
+    }
+    return sums;
+}
+
+// Keeps what each invocation has of its four rows, for those that have the same rows.
+fn exchange(lane: u32, own: vec4<f32>) {
+    workgroupBarrier();
+    memory[lane % ACROSS * DOWN + lane / ACROSS] = own;
+    workgroupBarrier();
+}
+
 // Where the four rows lie that an invocation fills in: queries, the same for every tile, or keys from `first_key` on.
 fn filled_places(lane: u32, q_place: u32, first_query: u32, k_place: u32, first_key: u32) -> vec4<u32> {
     let quad = filled_quad(lane);

@@ -157,13 +157,22 @@ const fn buffer(name: &'static str, role: Role) -> Buffer {
     Buffer { name, role, row: Row::Fours }
 }
 
+/// The logarithm of each query's sum of exponentials, `[B, queries, heads]`.
+const fn logsumexp(role: Role) -> Buffer {
+    Buffer { name: "logsumexp", role, row: Row::Ones }
+}
+
+/// The product of each query's result and its gradient, `[B, queries, heads]`.
+const fn delta(role: Role) -> Buffer {
+    Buffer { name: "delta", role, row: Row::Ones }
+}
+
 const Q: Buffer = buffer("q", Role::Activation);
 const K: Buffer = buffer("k", Role::Activation);
 const V: Buffer = buffer("v", Role::Activation);
 const DY: Buffer = buffer("dy", Role::Activation);
-const STATS: Buffer = Buffer { name: "stats", role: Role::Activation, row: Row::Ones };
+const Y: Buffer = buffer("y", Role::Activation);
 const RESULT: Buffer = buffer("result", Role::Result);
-const LOGSUMEXP: Buffer = Buffer { name: "logsumexp", role: Role::Result, row: Row::Ones };
 const DK: Buffer = buffer("dk", Role::Result);
 const DV: Buffer = buffer("dv", Role::Result);
 
@@ -171,19 +180,19 @@ pub(super) static FORWARD: Kernel<AttentionMethod, AttentionSizes> = Kernel::new
     |method| method.file("attention", "attention_blocks"),
     AttentionMethod::lanes,
     &[],
-    &[Q, K, V, RESULT, LOGSUMEXP],
+    &[Q, K, V, RESULT, logsumexp(Role::Result)],
 );
 pub(super) static BACKWARD_QUERIES: Kernel<AttentionMethod, AttentionSizes> = Kernel::new(
     |method| method.file("attention_backward_queries", "attention_backward_queries_blocks"),
     AttentionMethod::lanes,
     &[],
-    &[Q, K, V, DY, STATS, RESULT],
+    &[Q, K, V, DY, Y, logsumexp(Role::Activation), RESULT, delta(Role::Result)],
 );
 pub(super) static BACKWARD_KEYS: Kernel<AttentionMethod, AttentionSizes> = Kernel::new(
     |method| method.file("attention_backward_keys", "attention_backward_keys_blocks"),
     AttentionMethod::lanes,
     &[],
-    &[Q, K, V, DY, STATS, DK, DV],
+    &[Q, K, V, DY, logsumexp(Role::Activation), delta(Role::Activation), DK, DV],
 );
 
 /// An attention of some sizes.
@@ -251,15 +260,16 @@ impl Attention {
         dy: &Tensor<3>,
     ) -> [Tensor<3>; 3] {
         let Self { batch, queries, keys, heads, width, .. } = *self;
-        let delta = (y.clone() * dy.clone()).reshape([batch, queries, heads, width]).sum_dim(3);
-        let stats = Tensor::cat(vec![logsumexp.clone(), delta.reshape([batch, queries, heads])], 0);
-        let inputs = [q, k, v, dy, &stats].map(|tensor| Some(tensor as &dyn Operand));
+        let inputs = [q, k, v, dy, y, logsumexp].map(|tensor| Some(tensor as &dyn Operand));
         let groups = [queries.div_ceil(ROWS), batch * heads, 1];
-        let dq = self.launch(&BACKWARD_QUERIES, &inputs, 0, groups, 3).run(q.dims());
+        let shapes: [&[usize]; 2] = [&q.dims(), &[batch, queries, heads]];
+        let results = self.launch(&BACKWARD_QUERIES, &inputs, 0, groups, 3).run_for(shapes);
+        let [dq, delta] = results.map(Tensor::<3>::from_primitive::<CubeBackend>);
 
         let [splits, span] = self.splits();
         let groups = [keys.div_ceil(ROWS), batch * heads, splits];
         let shape = [splits, batch, keys, heads * width];
+        let inputs = [q, k, v, dy, logsumexp, &delta].map(|tensor| Some(tensor as &dyn Operand));
         let shares = self.launch(&BACKWARD_KEYS, &inputs, span, groups, 4).run_for([&shape, &shape]);
         let [dk, dv] = shares.map(|shares| {
             let shares = Tensor::<4>::from_primitive::<CubeBackend>(shares);
