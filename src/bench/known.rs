@@ -52,16 +52,13 @@ impl KnownGpu {
         // The same number with one of these is another chip, or a slower one.
         const OTHERS: [&str; 8] = ["laptop", "mobile", "ti", "super", "max-q", "pro", "max", "ultra"];
         let lower = adapter.to_lowercase();
-        let words: Vec<&str> = lower.split(|c: char| !c.is_alphanumeric() && c != '-').collect();
+        let words = lower.split(|c: char| !c.is_alphanumeric() && c != '-');
+        // Some drivers write "Arc(TM)".
+        let words: Vec<&str> = words.filter(|word| !["", "r", "tm"].contains(word)).collect();
         let is_meant = |gpu: &&KnownGpu| {
             let name = gpu.name.to_lowercase();
             let wanted: Vec<&str> = name.split(' ').collect();
-            let begins = words.windows(wanted.len()).position(|some| some == wanted).or_else(|| {
-                // Between the two words some drivers write "(TM)".
-                let tm: Vec<&str> = words.iter().copied().filter(|word| *word != "tm").collect();
-                tm.windows(wanted.len()).position(|some| some == wanted)
-            });
-            begins.is_some() && !words.iter().any(|word| OTHERS.contains(word))
+            words.windows(wanted.len()).any(|some| some == wanted) && !words.iter().any(|word| OTHERS.contains(word))
         };
         GPUS.iter().find(is_meant).copied()
     }

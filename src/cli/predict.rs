@@ -4,11 +4,10 @@ use serde_json::{Value, json};
 
 use super::args::{BenchArgs, Shared};
 use super::output::Output;
+use crate::Result;
 use crate::bench::{GPUS, KnownGpu, Products, Rates, Row, Step, sd1, sdxl, steps};
 use crate::config::TrainConfig;
-use crate::gpu::DeviceChoice;
 use crate::model::ModelConfig;
-use crate::{Error, Result};
 
 /// A model at a size.
 struct Predicted {
@@ -21,9 +20,6 @@ struct Predicted {
 
 /// Prints the tables.
 pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> Result<()> {
-    if shared.device != DeviceChoice::Auto {
-        return Err(Error::Usage("--predict measures nothing: leave --device out".to_owned()));
-    }
     let models = models(args, shared, out).await?;
     let mut lines = vec![
         "milliseconds at a device's peak: products in f32 / with factors in f16; a third of the peak is good"

@@ -40,7 +40,6 @@ fn what_steps_take_at_the_peak_of_known_gpus_is_predicted_without_measuring() {
     let denoising = models[0]["steps"][1]["all"]["seconds"]["RTX 3060"]["f32"].as_f64().unwrap();
     assert!((0.12..0.16).contains(&denoising), "{denoising}");
 
-    refused(&place.run(&["bench", "--predict", "--device", "cpu"]), 2, &["leave --device out"]);
     refused(&place.run(&["bench", "--predict", "--ops"]), 2, &["cannot be used with"]);
     refused(&place.run(&["bench", "--predict", "--resolution", "100"]), 2, &["a multiple of 8"]);
 }

@@ -30,10 +30,12 @@ const ELSEWHERE: [&str; 11] = [
     "table.md",
 ];
 
-/// Options of cargo, and of prompts for Midjourney.
-const OTHERS: [&str; 11] = [
+/// Options of cargo, of the tools for kernels, and of prompts for Midjourney.
+const OTHERS: [&str; 13] = [
     "--all-targets",
     "--ar",
+    "--assembly",
+    "--gpu",
     "--list",
     "--locked",
     "--manifest-path",

@@ -81,7 +81,6 @@ fn compiled(assembly: bool) -> Vec<Row> {
 }
 
 /// With `PSEUDOWORD_KERNEL_TABLE`, a file, the table is written there: see `tools/gpu/table`.
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[test]
 fn every_form_for_hardware_fits_a_gpus_registers() {
     let table = std::env::var_os("PSEUDOWORD_KERNEL_TABLE").map(PathBuf::from);

@@ -229,13 +229,20 @@ impl<V: Variant, S: UniformSizes> Kernel<V, S> {
         let buffers = self.buffers.iter().copied().zip(formats).collect();
         Form {
             file: (self.file)(variant),
-            variant: variant.label(),
+            variant: self.label(variant),
             for_hardware: variant.for_hardware(),
             buffers,
             constants,
             sizes: S::FIELDS,
             sizes_bytes: size_of::<S>(),
         }
+    }
+
+    /// What tables call a variant: what is the same in all of a kernel's says which of those with its file it is.
+    fn label(&self, variant: V) -> String {
+        let own = self.constants.iter().map(|(name, value)| format!("{name} {value}"));
+        let label = Some(variant.label()).filter(|label| !label.is_empty());
+        label.into_iter().chain(own).collect::<Vec<_>>().join(", ")
     }
 
     /// The form for inputs of these types in rows as long as `axes`.
