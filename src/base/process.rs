@@ -9,6 +9,20 @@ pub fn peak_memory() -> Option<f64> {
     kilobytes.map(|kilobytes| kilobytes / 1024.0)
 }
 
+/// Seconds for which this process's threads whose names begin so have computed.
+pub fn computed_by(threads: &str) -> Option<f64> {
+    let mut nanoseconds = 0;
+    for task in std::fs::read_dir("/proc/self/task").ok()? {
+        let task = task.ok()?.path();
+        // A thread may end meanwhile.
+        let read = |file: &str| std::fs::read_to_string(task.join(file)).unwrap_or_default();
+        if read("comm").starts_with(threads) {
+            nanoseconds += read("schedstat").split_whitespace().next().and_then(|time| time.parse::<u64>().ok())?;
+        }
+    }
+    (nanoseconds > 0).then_some(nanoseconds as f64 / 1e9)
+}
+
 /// How many programs wanted a processor over the last minute.
 pub fn load_average() -> Option<f64> {
     std::fs::read_to_string("/proc/loadavg").ok()?.split_whitespace().next()?.parse().ok()

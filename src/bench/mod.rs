@@ -6,6 +6,7 @@
 
 mod clock;
 mod known;
+mod launches;
 mod operations;
 mod predict;
 mod work;
@@ -18,6 +19,7 @@ use image::{Rgb, RgbImage};
 use self::clock::Clock;
 pub use self::clock::Figures;
 pub use self::known::{GPUS, KnownGpu, Rates};
+pub use self::launches::StepLaunches;
 pub use self::operations::Peak;
 pub use self::predict::{Products, Row, Step, pieces, sd1, sdxl, steps};
 pub use self::work::unet_flops;
@@ -27,8 +29,9 @@ use crate::event::Event;
 use crate::image::Picture;
 use crate::noise::{Noise, Stream};
 use crate::ops::{Var, backward, mse, read, settle};
+use crate::sample::SampleJob;
 use crate::session::Session;
-use crate::train::{TrainInput, TrainPicture};
+use crate::train::{TrainInput, TrainJob, TrainPicture};
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
@@ -141,31 +144,39 @@ impl Bench {
 
     /// The U-Net on the empty and the full prompt, guidance, and a sampler's step.
     pub async fn denoise(&self) -> Result<Figures> {
-        let steps = Clock::steps(self.effort);
+        let mut job = self.denoising(Clock::steps(self.effort))?;
+        self.steps(async || job.next().await).await
+    }
+
+    /// A job of so many guided denoising steps.
+    fn denoising(&self, steps: u32) -> Result<SampleJob> {
         let (width, height) = (Some(self.side), Some(self.side));
         let config = SampleConfig { guidance: 7.5, steps, width, height, ..SampleConfig::default() };
-        let mut job = self.session.sample("a photo of a cat", &config)?;
-        self.steps(async || job.next().await).await
+        self.session.sample("a photo of a cat", &config)
     }
 
     /// Steps on cached latents: encode the prompt, predict, compare, back to one row, AdamW.
     pub async fn train(&self, batch: u32) -> Result<Figures> {
-        let config = self.settings(batch);
+        let mut job = self.training(batch, Clock::steps(self.effort))?;
+        self.steps(async || job.next().await).await
+    }
+
+    /// A job of so many training steps and nothing else.
+    fn training(&self, batch: u32, steps: u32) -> Result<TrainJob> {
+        let config = TrainConfig { steps, ..self.settings(batch) };
         let pixels = RgbImage::from_fn(self.side, self.side, |x, y| Rgb([x as u8, y as u8, (x ^ y) as u8]));
         let picture = Picture::new("a pattern", pixels);
         let input = TrainInput {
             pictures: vec![TrainPicture { picture, caption: None, weights: None }],
             ..TrainInput::default()
         };
-        let mut job = self.session.train(&config, input)?;
-        self.steps(async || job.next().await).await
+        self.session.train(&config, input)
     }
 
     /// Settings of a run that makes only steps.
     fn settings(&self, batch: u32) -> TrainConfig {
         TrainConfig {
             token: "<bench>".to_owned(),
-            steps: Clock::steps(self.effort),
             batch_size: batch,
             checkpointing: self.checkpointing,
             resolution: Some(self.side),

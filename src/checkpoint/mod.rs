@@ -152,6 +152,19 @@ pub fn family_files(family: Family) -> Result<Vec<(String, Vec<u8>)>> {
     Ok(texts.into_iter().map(|(path, text)| (path.to_owned(), text.into_bytes())).chain(tokenizer).collect())
 }
 
+/// The same of a model that is as deep as Stable Diffusion 1.5 and an eighth as wide, with one head of attention where
+/// that has eight: its heads are as wide.
+///
+/// # Errors
+/// None in a whole program.
+pub fn narrow_files() -> Result<Vec<(String, Vec<u8>)>> {
+    let narrowed = |(path, bytes): (String, Vec<u8>)| match config::narrowed(&path, &bytes) {
+        Some(text) => (path, text.into_bytes()),
+        None => (path, bytes),
+    };
+    Ok(family_files(Family::Sd1)?.into_iter().map(narrowed).collect())
+}
+
 /// What the base's files say.
 #[derive(Default)]
 struct BaseStatements {

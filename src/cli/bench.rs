@@ -15,12 +15,12 @@ use super::predict;
 use super::report::Report;
 use crate::base::bytes;
 use crate::base::process::{load_average, peak_memory};
-use crate::bench::{Bench, Effort, Figures, Peak};
-use crate::checkpoint::{Family, family_files};
+use crate::bench::{Bench, Effort, Figures, Peak, StepLaunches};
+use crate::checkpoint::{Family, family_files, narrow_files};
 use crate::config::{TrainConfig, option_name};
 use crate::gpu::{self, Chosen};
 use crate::model::{Loading, ModelConfig, OpenedModel, with_random_weights};
-use crate::ops::tiles;
+use crate::ops::{tiles, uses_kernels};
 use crate::plan::{self, MemoryPlan};
 use crate::sample::SOFTWARE;
 use crate::source::{Memory, Source};
@@ -69,7 +69,9 @@ pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> 
     measured.object["load_s"] = json!(load_seconds);
     measured.object["load_1m"] = json!(load);
     measured.pieces(&args.batch).await?;
-    let peak = measured.split(args.batch.iter().copied().min().unwrap_or(1)).await?;
+    let batch = args.batch.iter().copied().min().unwrap_or(1);
+    measured.launches(batch, args.ops || report.is_some()).await?;
+    let peak = measured.split(batch).await?;
     if args.ops || report.is_some() {
         measured.operations(&peak).await?;
     }
@@ -109,24 +111,26 @@ fn planned(args: &BenchArgs) -> impl Fn(&ModelConfig, plan::WeightBytes, bool) -
 
 /// The model to measure: the given one, or one of its kind with random weights.
 pub(super) async fn model(args: &BenchArgs, shared: &Shared, out: &mut Output) -> Result<(Rc<dyn Source>, ModelId)> {
-    let family = match args.random {
+    let (name, files) = match args.random {
         None => {
             let source = locate::model(shared, out).await?;
             let model = ModelId::named(&*source);
             return Ok((source, model));
         }
-        Some(RandomModel::Sd1) => Some(Family::Sd1),
-        Some(RandomModel::Sd2) => Some(Family::Sd2),
-        Some(RandomModel::Model) => None,
+        Some(RandomModel::Sd1) => ("sd1", family_files(Family::Sd1)?),
+        Some(RandomModel::Sd1Narrow) => ("sd1-narrow", narrow_files()?),
+        Some(RandomModel::Sd2) => ("sd2", family_files(Family::Sd2)?),
+        Some(RandomModel::Model) => ("model", Vec::new()),
     };
-    let configs: Rc<dyn Source> = match family {
-        None => locate::model(shared, out).await?,
-        Some(_) if shared.model.is_some() => {
-            return Err(Error::Usage("--random sd1 and sd2 are models of their own: leave --model out".to_owned()));
+    let configs: Rc<dyn Source> = match name {
+        "model" => locate::model(shared, out).await?,
+        _ if shared.model.is_some() => {
+            let message = format!("--random {name} is a model of its own: leave --model out");
+            return Err(Error::Usage(message));
         }
-        Some(family) => {
-            let mut memory = Memory::new(format!("{family:?}").to_lowercase());
-            for (path, bytes) in family_files(family)? {
+        _ => {
+            let mut memory = Memory::new(name);
+            for (path, bytes) in files {
                 memory.insert(path, bytes);
             }
             Rc::new(memory)
@@ -177,6 +181,26 @@ impl<'a> Measured<'a> {
         for batch in batches {
             let figures = self.bench.train(batch).await?;
             self.measured(&format!("training step, batch {batch}"), &["train_step_s", &batch.to_string()], &figures)?;
+        }
+        Ok(())
+    }
+
+    /// What steps launch on a GPU, and what that costs the host; by kernel, too, if that is wanted.
+    async fn launches(&mut self, batch: u32, by_kernel: bool) -> Result<()> {
+        if !uses_kernels(&self.bench.device) {
+            return Ok(());
+        }
+        let denoising = self.bench.denoising_launches().await?;
+        self.launched("denoising step (guided)", "denoise_step", &denoising, by_kernel)?;
+        let training = self.bench.training_launches(batch).await?;
+        self.launched(&format!("training step, batch {batch}"), "train_step", &training, by_kernel)
+    }
+
+    fn launched(&mut self, name: &str, key: &str, step: &StepLaunches, by_kernel: bool) -> Result<()> {
+        self.object["launches"][key] = step.to_json();
+        self.out.line(&step.row(name))?;
+        for row in step.kernels().filter(|_| by_kernel) {
+            self.out.line(&row)?;
         }
         Ok(())
     }

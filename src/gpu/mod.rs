@@ -16,7 +16,7 @@ pub mod tuning;
 #[cfg(target_family = "wasm")]
 pub use browser::{browser, tested};
 #[cfg(not(target_family = "wasm"))]
-pub use native::{Adapter, Started, adapters, choose, cpu, processor_name, restart, started};
+pub use native::{Adapter, Started, adapters, choose, cpu, processor_name, restart, started, submissions};
 #[cfg(feature = "native")]
 pub use spirv::spirv;
 

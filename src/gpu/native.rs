@@ -65,6 +65,16 @@ pub fn started(chosen: &Chosen) -> Option<Started> {
     started.iter().find(|started| started.device == chosen.device).cloned()
 }
 
+/// How many submissions a device has had by now, one of nothing that is made in order to ask included; none for the
+/// processor.
+pub fn submissions(device: &Device) -> Option<u64> {
+    let started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+    let started = started.iter().find(|started| started.device == *device)?;
+    // wgpu counts them and says the number here only.
+    let index = format!("{:?}", started.setup.queue.submit([]));
+    index.chars().filter(char::is_ascii_digit).collect::<String>().parse().ok()
+}
+
 /// Starts the adapter of a lost device again. Everything on the old device is gone.
 ///
 /// # Errors

@@ -18,6 +18,8 @@ pub(crate) mod cpu;
 pub(crate) mod faults;
 mod geometry;
 mod grad;
+#[cfg(feature = "native")]
+mod launches;
 mod linear;
 mod loss;
 mod norm;
@@ -33,6 +35,8 @@ use backend::Backend;
 pub use backend::{uses_kernels, with_reference};
 pub use conv2d::{Conv2d, conv2d, conv2d_add};
 pub use grad::{Gradients, Link, Origin, Var, backward, recompute};
+#[cfg(feature = "native")]
+pub use launches::{LaunchCounter, Launches};
 pub use linear::{Linear, linear, linear_add};
 pub use loss::mse;
 pub use norm::{Norm, group_norm, group_norm_silu, layer_norm};

@@ -4,8 +4,10 @@ use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::DType;
-use burn_wgpu::{KernelSource, SourceTemplate};
-use cubecl::prelude::KernelId;
+use burn_wgpu::{CubeDim, KernelSource, SourceKernel, SourceTemplate};
+use cubecl::ir::ElemType;
+use cubecl::prelude::{KernelDefinition, KernelId, KernelMetadata};
+use cubecl::{CubeKernel, PrecompiledSource};
 use sha2::{Digest, Sha256};
 
 use super::source;
@@ -399,17 +401,20 @@ fn whole(path: &str) -> String {
     source::whole(path).expect("every file can be put together: a test has done it")
 }
 
-/// A form that was launched, and how compiled kernels know it: by its text.
+/// A form that was launched, with all that a launch needs of it: made once.
 #[derive(Debug)]
 pub(super) struct LaunchedForm {
     pub form: Form,
-    pub hash: [u8; 32],
+    pub lanes: u32,
+    pub uniform_binding: u32,
+    /// How compiled kernels know it: by its text.
+    id: KernelId,
 }
 
 impl LaunchedForm {
     fn new(form: Form) -> Self {
-        let hash = form.hash();
-        Self { form, hash }
+        let id = KernelId::new::<Form>().info(form.hash());
+        Self { lanes: form.lanes(), uniform_binding: form.uniform_binding(), form, id }
     }
 }
 
@@ -417,17 +422,48 @@ impl LaunchedForm {
 #[derive(Debug, Clone)]
 pub(super) struct FormSource(pub Arc<LaunchedForm>);
 
+impl FormSource {
+    fn template(&self) -> SourceKernel<Self> {
+        SourceKernel::new(self.clone(), CubeDim::new_1d(self.0.lanes))
+    }
+}
+
 impl KernelSource for FormSource {
     fn source(&self) -> SourceTemplate {
         SourceTemplate::new(self.0.form.text())
     }
 
     fn id(&self) -> KernelId {
-        KernelId::new::<Form>().info(self.0.hash)
+        self.0.id.clone()
     }
 
     fn lang(&self) -> &'static str {
         "wgsl"
+    }
+}
+
+// Only for the name: a `SourceKernel` has that of its type, and whoever watches launches would see all kernels as one.
+impl KernelMetadata for FormSource {
+    fn name(&self) -> &'static str {
+        self.0.form.name()
+    }
+
+    fn id(&self) -> KernelId {
+        self.0.id.clone()
+    }
+
+    fn address_type(&self) -> ElemType {
+        self.template().address_type()
+    }
+}
+
+impl CubeKernel for FormSource {
+    fn define(&self) -> KernelDefinition {
+        self.template().define()
+    }
+
+    fn source(&self) -> Option<PrecompiledSource> {
+        self.template().source()
     }
 }
 
@@ -467,7 +503,7 @@ mod tests {
                 for weight in [None, Some(DType::F32), Some(DType::F16)] {
                     let launched = kernel.launched_form((), &axes, [Some(DType::F32), weight].into_iter());
                     assert!(forms.contains(&launched.form), "{}", launched.form.description());
-                    assert_eq!(launched.hash, launched.form.hash());
+                    assert_eq!(launched.id, KernelId::new::<Form>().info(launched.form.hash()));
                 }
             }
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::{DType, Shape, Tensor};
-use burn_wgpu::{CubeBackend, CubeDim, CubeTensor, SourceKernel, into_contiguous};
+use burn_wgpu::{CubeBackend, CubeTensor, into_contiguous};
 use cubecl::prelude::CubeCount;
 use cubecl::server::{KernelArguments, MetadataBindingInfo};
 use cubecl::wgpu::WgpuDeviceKind;
@@ -126,7 +126,7 @@ impl Launch {
             self.groups
         );
         let bound = || self.inputs.iter().chain(&outputs);
-        debug_assert_eq!(bound().count(), self.form.form.uniform_binding() as usize, "{name}: bindings");
+        debug_assert_eq!(bound().count(), self.form.uniform_binding as usize, "{name}: bindings");
         let bytes = bound().map(|tensor| tensor.handle.size_in_used()).sum();
         let dispatches = self.dispatches(is_watched(&device), bytes);
         for Dispatch { first, groups, begins } in dispatches {
@@ -140,7 +140,7 @@ impl Launch {
             let buffers = self.inputs.iter().chain(&outputs).map(|tensor| tensor.handle.clone().binding()).collect();
             let info = self.sizes.chunks_exact(2).map(|pair| u64::from(pair[0]) | u64::from(pair[1]) << 32).collect();
             client.launch(
-                Box::new(SourceKernel::new(FormSource(self.form.clone()), CubeDim::new_1d(self.form.form.lanes()))),
+                Box::new(FormSource(self.form.clone())),
                 CubeCount::Static(groups[0] as u32, groups[1] as u32, groups[2] as u32),
                 KernelArguments::new().with_buffers(buffers).with_info(MetadataBindingInfo::custom(info)),
             );
