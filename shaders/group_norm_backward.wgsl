@@ -2,7 +2,7 @@
 //
 // One workgroup does one group of one sample. Mean and spread are computed again: keeping them would save two of the four
 // passes and cost a buffer. With g = gamma * dz (dz after silu's slope) and xhat the normalised input,
-// dx = rstd * (g - mean(g) - xhat * mean(g * xhat)).
+// dx = rstd * (g - mean(g) - xhat * mean(g * xhat)), on top of the gradients that were collected before.
 
 //#import shared/group
 //#import shared/totals
@@ -34,6 +34,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
     for (var i = lane; i < quads(); i += LANES) {
         let quad = quad_of(id.x, i);
         let xhat = (x_at(quad.at, quad.left) - moments.x) * moments.y;
-        result_set(quad.at, quad.left, moments.y * (scaled_gradient(quad, xhat) - means.x - xhat * means.y));
+        let dx = moments.y * (scaled_gradient(quad, xhat) - means.x - xhat * means.y);
+        result_set(quad.at, quad.left, dx + collected_at(quad.at, quad.left));
     }
 }

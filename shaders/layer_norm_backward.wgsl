@@ -1,5 +1,5 @@
 // The gradient to the input of layer_norm.wgsl. With g = gamma * dy and xhat the normalised input, made again:
-// dx = rstd * (g - mean(g) - xhat * mean(g * xhat)).
+// dx = rstd * (g - mean(g) - xhat * mean(g * xhat)), on top of the gradients that were collected before.
 //
 // One workgroup does one row.
 
@@ -23,6 +23,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
         let rest = sizes.width - column;
         let xhat = (x_at(start + column, rest) - moments.x) * moments.y;
         let g = dy_at(start + column, rest) * gamma_at(column, rest);
-        result_set(start + column, rest, moments.y * (g - means.x - xhat * means.y));
+        let dx = moments.y * (g - means.x - xhat * means.y);
+        result_set(start + column, rest, dx + collected_at(start + column, rest));
     }
 }

@@ -4,45 +4,66 @@ use burn::tensor::Tensor;
 
 #[cfg(not(target_family = "wasm"))]
 use super::cpu;
-use super::{Backend, Var, wgsl};
+use super::wgsl::{self, Activation};
+use super::{Backend, Var};
 
 /// `x * sigmoid(x)`.
 pub fn silu<const D: usize>(x: &Var<D>) -> Var<D> {
-    match Backend::of(x.value()) {
-        #[cfg(not(target_family = "wasm"))]
-        Backend::Cpu => pointwise(x, cpu::silu, cpu::silu_backward),
-        Backend::Wgpu | Backend::Reference => pointwise(x, silu_reference, silu_backward_reference),
-    }
+    pointwise(x, Activation::Silu)
 }
 
 /// The exact gelu, `x Phi(x)`. (Burn's own has the derivative of the tanh approximation.)
 pub fn gelu<const D: usize>(x: &Var<D>) -> Var<D> {
-    match Backend::of(x.value()) {
-        #[cfg(not(target_family = "wasm"))]
-        Backend::Cpu => pointwise(x, cpu::gelu, cpu::gelu_backward),
-        Backend::Wgpu | Backend::Reference => pointwise(x, gelu_reference, gelu_backward_reference),
-    }
+    pointwise(x, Activation::Gelu)
 }
 
 /// CLIP's `x * sigmoid(1.702 x)`.
 pub fn quick_gelu<const D: usize>(x: &Var<D>) -> Var<D> {
-    match Backend::of(x.value()) {
+    pointwise(x, Activation::QuickGelu)
+}
+
+fn pointwise<const D: usize>(x: &Var<D>, which: Activation) -> Var<D> {
+    let (link, value) = (x.link(), x.value().clone());
+    Var::from_op(pointwise_forward(&value, which), &[x], move |dy, gradients| {
+        gradients.add(&link, || pointwise_backward(&value, &dy, which));
+    })
+}
+
+fn pointwise_forward<const D: usize>(x: &Tensor<D>, which: Activation) -> Tensor<D> {
+    let reference = || match which {
+        Activation::Silu => silu_reference(x),
+        Activation::QuickGelu => quick_gelu_reference(x),
+        Activation::Gelu => gelu_reference(x),
+    };
+    match Backend::of(x) {
+        Backend::Wgpu => wgsl::activation(x, which).unwrap_or_else(reference),
         #[cfg(not(target_family = "wasm"))]
-        Backend::Cpu => pointwise(x, cpu::quick_gelu, cpu::quick_gelu_backward),
-        Backend::Wgpu | Backend::Reference => pointwise(x, quick_gelu_reference, quick_gelu_backward_reference),
+        Backend::Cpu => match which {
+            Activation::Silu => cpu::silu(x),
+            Activation::QuickGelu => cpu::quick_gelu(x),
+            Activation::Gelu => cpu::gelu(x),
+        },
+        Backend::Reference => reference(),
     }
 }
 
-/// A pointwise function of `x`, and what makes the gradient to `x` from `x` and the gradient to the result.
-fn pointwise<const D: usize>(
-    x: &Var<D>,
-    forward: fn(&Tensor<D>) -> Tensor<D>,
-    backward: fn(&Tensor<D>, &Tensor<D>) -> Tensor<D>,
-) -> Var<D> {
-    let (link, value) = (x.link(), x.value().clone());
-    Var::from_op(forward(x.value()), &[x], move |dy, gradients| {
-        gradients.add(&link, || backward(&value, &dy));
-    })
+/// The gradient to `x` from that to the result.
+fn pointwise_backward<const D: usize>(x: &Tensor<D>, dy: &Tensor<D>, which: Activation) -> Tensor<D> {
+    let reference = || match which {
+        Activation::Silu => silu_backward_reference(x, dy),
+        Activation::QuickGelu => quick_gelu_backward_reference(x, dy),
+        Activation::Gelu => gelu_backward_reference(x, dy),
+    };
+    match Backend::of(x) {
+        Backend::Wgpu => wgsl::activation_backward(x, dy, which).unwrap_or_else(reference),
+        #[cfg(not(target_family = "wasm"))]
+        Backend::Cpu => match which {
+            Activation::Silu => cpu::silu_backward(x, dy),
+            Activation::QuickGelu => cpu::quick_gelu_backward(x, dy),
+            Activation::Gelu => cpu::gelu_backward(x, dy),
+        },
+        Backend::Reference => reference(),
+    }
 }
 
 /// `value * gelu(gate)` for `[.., value, gate]`: half the width (arXiv 2002.05202).

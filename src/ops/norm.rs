@@ -36,36 +36,48 @@ fn grouped(x: &Var<4>, norm: &Norm, with_silu: bool) -> Var<4> {
     match Backend::of(&flat) {
         Backend::Wgpu => {
             let kernels = wgsl::GroupNorm { norm: norm.clone(), with_silu };
-            recorded(x, kernels.forward(&flat), move |dy| kernels.backward(&flat, &dy))
+            recorded(x, kernels.forward(&flat), move |dy, collected| kernels.backward(&flat, &dy, collected.as_ref()))
         }
         #[cfg(not(target_family = "wasm"))]
         Backend::Cpu => {
             let (gamma, beta, eps) = (norm.weight.f32(), norm.bias.f32(), norm.eps as f32);
             let (y, moments) = cpu::group_norm(&flat, (&gamma, &beta), norm.groups, eps, with_silu);
-            recorded(x, y, move |dy| cpu::group_norm_backward(&flat, &dy, (&gamma, &beta), &moments, with_silu))
+            recorded(x, y, move |dy, collected| {
+                plus(cpu::group_norm_backward(&flat, &dy, (&gamma, &beta), &moments, with_silu), collected)
+            })
         }
         Backend::Reference => {
             let composition = Grouped::new(flat, norm);
             let z = composition.scaled();
-            recorded(x, if with_silu { silu_reference(&z) } else { z }, move |dy| {
+            recorded(x, if with_silu { silu_reference(&z) } else { z }, move |dy, collected| {
                 let dz = if with_silu { silu_backward_reference(&composition.scaled(), &dy) } else { dy };
-                composition.backward(dz)
+                plus(composition.backward(dz), collected)
             })
         }
     }
 }
 
 /// The result `y` of a normalisation of `x`, both seen in `E` axes, whose `backward` makes the gradient to `x` from
-/// that to `y`.
+/// that to `y`, on top of what was collected.
 fn recorded<const D: usize, const E: usize>(
     x: &Var<D>,
     y: Tensor<E>,
-    backward: impl FnOnce(Tensor<E>) -> Tensor<E> + 'static,
+    backward: impl FnOnce(Tensor<E>, Option<Tensor<E>>) -> Tensor<E> + 'static,
 ) -> Var<D> {
     let (link, dims, flat) = (x.link(), x.dims(), y.dims());
     Var::from_op(y.reshape(dims), &[x], move |dy, gradients| {
-        gradients.add(&link, || backward(dy.reshape(flat)).reshape(dims));
+        gradients.add_onto(&link, |collected| {
+            backward(dy.reshape(flat), collected.map(|collected| collected.reshape(flat))).reshape(dims)
+        });
     })
+}
+
+/// Adds what kernels add themselves.
+fn plus<const D: usize>(dx: Tensor<D>, collected: Option<Tensor<D>>) -> Tensor<D> {
+    match collected {
+        Some(collected) => collected + dx,
+        None => dx,
+    }
 }
 
 /// Group normalisation as a composition: what its forward and backward share. Only `x` and the moments are kept.
@@ -123,8 +135,9 @@ pub fn layer_norm<const D: usize>(x: &Var<D>, norm: &Norm) -> Var<D> {
         Backend::Wgpu => match wgsl::layer_norm(&flat, norm) {
             Some(y) => {
                 let norm = norm.clone();
-                recorded(x, y, move |dy| {
-                    wgsl::layer_norm_backward(&flat, &dy, &norm).expect("as many rows as went forward")
+                recorded(x, y, move |dy, collected| {
+                    wgsl::layer_norm_backward(&flat, &dy, &norm, collected.as_ref())
+                        .expect("as many rows as went forward")
                 })
             }
             None => by_composition(x, flat, norm),
@@ -133,7 +146,7 @@ pub fn layer_norm<const D: usize>(x: &Var<D>, norm: &Norm) -> Var<D> {
         Backend::Cpu => {
             let (gamma, beta, eps) = (norm.weight.f32(), norm.bias.f32(), norm.eps as f32);
             let y = cpu::layer_norm(&flat, (&gamma, &beta), eps);
-            recorded(x, y, move |dy| cpu::layer_norm_backward(&flat, &dy, &gamma, eps))
+            recorded(x, y, move |dy, collected| plus(cpu::layer_norm_backward(&flat, &dy, &gamma, eps), collected))
         }
         Backend::Reference => by_composition(x, flat, norm),
     }
@@ -144,12 +157,12 @@ fn by_composition<const D: usize>(x: &Var<D>, rows: Tensor<2>, norm: &Norm) -> V
     let (gamma, beta, eps) = (norm.weight.f32(), norm.bias.f32(), norm.eps);
     let (xhat, _) = normalised_rows(&rows, eps);
     let y = xhat * gamma.clone().unsqueeze::<2>() + beta.unsqueeze::<2>();
-    recorded(x, y, move |dy: Tensor<2>| {
+    recorded(x, y, move |dy: Tensor<2>, collected| {
         let (xhat, rstd) = normalised_rows(&rows, eps);
         let g = dy * gamma.unsqueeze::<2>();
         let a = g.clone().mean_dim(1);
         let b = (g.clone() * xhat.clone()).mean_dim(1);
-        (g - a - xhat * b) * rstd
+        plus((g - a - xhat * b) * rstd, collected)
     })
 }
 

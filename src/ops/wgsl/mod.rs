@@ -26,7 +26,7 @@ use burn_wgpu::{CubeBackend, CubeTensor};
 
 use kernel::Declared;
 
-pub(super) use activation::{geglu, geglu_backward};
+pub(super) use activation::{Activation, activation, activation_backward, geglu, geglu_backward};
 pub(super) use attention::Attention;
 pub(super) use conv2d::{conv2d, conv2d_backward};
 pub(crate) use device::mark_software;
@@ -47,7 +47,7 @@ const MOST_GROUPS: u32 = 65535;
 const WANTED_GROUPS: usize = 64;
 
 /// Every kernel. A file in `shaders/` that none of these is made of fails a test.
-static KERNELS: [&dyn Declared; 14] = [
+static KERNELS: [&dyn Declared; 16] = [
     &linear::FORWARD,
     &linear::BACKWARD,
     &conv2d::FORWARD,
@@ -59,6 +59,8 @@ static KERNELS: [&dyn Declared; 14] = [
     &norm::GROUPS_BACKWARD,
     &norm::ROWS_FORWARD,
     &norm::ROWS_BACKWARD,
+    &activation::FORWARD,
+    &activation::BACKWARD,
     &activation::GEGLU,
     &activation::GEGLU_BACKWARD,
     &widen::WIDEN,

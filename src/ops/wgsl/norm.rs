@@ -38,6 +38,7 @@ const X: Buffer = Buffer { name: "x", role: Role::Activation, row: ROW };
 const DY: Buffer = Buffer { name: "dy", role: Role::Activation, row: ROW };
 const GAMMA: Buffer = Buffer { name: "gamma", role: Role::Factor, row: ROW };
 const BETA: Buffer = Buffer { name: "beta", role: Role::Factor, row: ROW };
+const COLLECTED: Buffer = Buffer { name: "collected", role: Role::OptionalActivation, row: ROW };
 const RESULT: Buffer = Buffer { name: "result", role: Role::Result, row: ROW };
 
 /// What comes after a group normalisation.
@@ -59,11 +60,11 @@ impl Variant for Then {
 pub(super) static GROUPS_FORWARD: Kernel<Then, GroupSizes> =
     Kernel::new(|_| "group_norm", |_| GROUP_LANES, &[], &[X, GAMMA, BETA, RESULT]);
 pub(super) static GROUPS_BACKWARD: Kernel<Then, GroupSizes> =
-    Kernel::new(|_| "group_norm_backward", |_| GROUP_LANES, &[], &[X, DY, GAMMA, BETA, RESULT]);
+    Kernel::new(|_| "group_norm_backward", |_| GROUP_LANES, &[], &[X, DY, GAMMA, BETA, COLLECTED, RESULT]);
 pub(super) static ROWS_FORWARD: Kernel<(), RowSizes> =
     Kernel::new(|()| "layer_norm", |()| ROW_LANES, &[], &[X, GAMMA, BETA, RESULT]);
 pub(super) static ROWS_BACKWARD: Kernel<(), RowSizes> =
-    Kernel::new(|()| "layer_norm_backward", |()| ROW_LANES, &[], &[X, DY, GAMMA, RESULT]);
+    Kernel::new(|()| "layer_norm_backward", |()| ROW_LANES, &[], &[X, DY, GAMMA, COLLECTED, RESULT]);
 
 /// Group normalisation of `[B, P, C]`, perhaps followed by `silu`.
 #[derive(Clone)]
@@ -78,10 +79,11 @@ impl GroupNorm {
         self.run(&GROUPS_FORWARD, x.dims(), &[Some(x as _), Some(weight as _), Some(bias as _)])
     }
 
-    /// The gradient to `x`.
-    pub fn backward(&self, x: &Tensor<3>, dy: &Tensor<3>) -> Tensor<3> {
+    /// The gradient to `x`, on top of what was `collected`.
+    pub fn backward(&self, x: &Tensor<3>, dy: &Tensor<3>, collected: Option<&Tensor<3>>) -> Tensor<3> {
         let Norm { weight, bias, .. } = &self.norm;
-        let inputs = [Some(x as _), Some(dy as _), Some(weight as _), Some(bias as _)];
+        let collected = collected.map(|collected| collected as _);
+        let inputs = [Some(x as _), Some(dy as _), Some(weight as _), Some(bias as _), collected];
         self.run(&GROUPS_BACKWARD, x.dims(), &inputs)
     }
 
@@ -108,9 +110,15 @@ pub(in crate::ops) fn layer_norm(x: &Tensor<2>, norm: &Norm) -> Option<Tensor<2>
     by_rows(&ROWS_FORWARD, &[Some(x as _), Some(&norm.weight as _), Some(&norm.bias as _)], x.dims(), norm.eps)
 }
 
-/// The gradient to the input of [`layer_norm`].
-pub(in crate::ops) fn layer_norm_backward(x: &Tensor<2>, dy: &Tensor<2>, norm: &Norm) -> Option<Tensor<2>> {
-    by_rows(&ROWS_BACKWARD, &[Some(x as _), Some(dy as _), Some(&norm.weight as _)], x.dims(), norm.eps)
+/// The gradient to the input of [`layer_norm`], on top of what was `collected`.
+pub(in crate::ops) fn layer_norm_backward(
+    x: &Tensor<2>,
+    dy: &Tensor<2>,
+    norm: &Norm,
+    collected: Option<&Tensor<2>>,
+) -> Option<Tensor<2>> {
+    let collected = collected.map(|collected| collected as _);
+    by_rows(&ROWS_BACKWARD, &[Some(x as _), Some(dy as _), Some(&norm.weight as _), collected], x.dims(), norm.eps)
 }
 
 fn by_rows(

@@ -21,6 +21,8 @@ macro_rules! files {
 
 /// Every file in `shaders/`; a test holds it against the folder.
 static FILES: &[ShaderFile] = files![
+    "activation",
+    "activation_backward",
     "attention",
     "attention_backward_keys",
     "attention_backward_keys_blocks",
@@ -39,6 +41,7 @@ static FILES: &[ShaderFile] = files![
     "layer_norm_backward",
     "linear",
     "linear_blocks",
+    "shared/activation",
     "shared/attention_blocks",
     "shared/attention_blocks_keys",
     "shared/attention_queries",
