@@ -7,7 +7,8 @@ use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 #[cfg(not(target_family = "wasm"))]
 use super::cpu;
 use super::geometry::Geometry;
-use super::{Backend, Var, Weight, wgsl};
+use super::wgsl::{self, Bias};
+use super::{Backend, Var, Weight};
 
 /// The weights of a convolution and how its window moves.
 #[derive(Debug, Clone)]
@@ -35,17 +36,27 @@ impl Conv2d {
 ///
 /// Where a `silu` comes after one in the models, a normalisation stands between them, whose kernel applies it.
 pub fn conv2d(x: &Var<4>, layer: &Conv2d) -> Var<4> {
-    recorded(x, layer, None)
+    recorded(x, layer, bias_of(layer), None)
 }
 
 /// [`conv2d`] with a `residual` `[B, H', W', Cout]` added, as [`super::linear_add`] does.
 pub fn conv2d_add(x: &Var<4>, layer: &Conv2d, residual: &Var<4>) -> Var<4> {
-    recorded(x, layer, Some(residual))
+    recorded(x, layer, bias_of(layer), Some(residual))
 }
 
-fn recorded(x: &Var<4>, layer: &Conv2d, residual: Option<&Var<4>>) -> Var<4> {
+/// [`conv2d`] by a layer without a bias, plus a constant for each channel of each sample, `[B, Cout]`.
+pub fn conv2d_shifted(x: &Var<4>, layer: &Conv2d, shift: &Tensor<2>) -> Var<4> {
+    debug_assert!(layer.bias.is_none() && shift.dims() == [x.dims()[0], layer.weight.dims()[0]]);
+    recorded(x, layer, Bias::BySample(shift), None)
+}
+
+fn bias_of(layer: &Conv2d) -> Bias<'_> {
+    layer.bias.as_ref().map_or(Bias::None, Bias::Shared)
+}
+
+fn recorded(x: &Var<4>, layer: &Conv2d, bias: Bias<'_>, residual: Option<&Var<4>>) -> Var<4> {
     let [batch, height, width, _] = x.dims();
-    if layer.kernel == [1, 1] && layer.stride == 1 {
+    if layer.kernel == [1, 1] && layer.stride == 1 && !matches!(bias, Bias::BySample(_)) {
         let weights = super::Linear { weight: layer.weight.clone(), bias: layer.bias.clone() };
         return match residual {
             Some(residual) => super::linear_add(x, &weights, residual),
@@ -53,7 +64,7 @@ fn recorded(x: &Var<4>, layer: &Conv2d, residual: Option<&Var<4>>) -> Var<4> {
         };
     }
     let geometry = layer.geometry([height, width]);
-    let y = forward(x.value(), layer, geometry, residual.map(Var::value));
+    let y = forward(x.value(), layer, geometry, bias, residual.map(Var::value));
     debug_assert_eq!(y.dims()[..3], [batch, geometry.output[0], geometry.output[1]]);
     debug_assert!(residual.is_none_or(|residual| residual.dims() == y.dims()));
     let (link, weight) = (x.link(), layer.weight.clone());
@@ -62,15 +73,30 @@ fn recorded(x: &Var<4>, layer: &Conv2d, residual: Option<&Var<4>>) -> Var<4> {
     })
 }
 
-fn forward(x: &Tensor<4>, layer: &Conv2d, geometry: Geometry, residual: Option<&Tensor<4>>) -> Tensor<4> {
-    let (weight, bias) = (&layer.weight, layer.bias.as_ref());
+fn forward(
+    x: &Tensor<4>,
+    layer: &Conv2d,
+    geometry: Geometry,
+    bias: Bias<'_>,
+    residual: Option<&Tensor<4>>,
+) -> Tensor<4> {
+    let composed = || shifted(reference(x, layer, geometry, residual), bias);
     match Backend::of(x) {
-        Backend::Wgpu => {
-            wgsl::conv2d(x, weight, bias, residual, geometry).unwrap_or_else(|| reference(x, layer, geometry, residual))
-        }
+        Backend::Wgpu => wgsl::conv2d(x, &layer.weight, bias, residual, geometry).unwrap_or_else(composed),
         #[cfg(not(target_family = "wasm"))]
-        Backend::Cpu => cpu::conv2d(x, weight, bias, residual, geometry),
-        Backend::Reference => reference(x, layer, geometry, residual),
+        Backend::Cpu => shifted(cpu::conv2d(x, &layer.weight, layer.bias.as_ref(), residual, geometry), bias),
+        Backend::Reference => composed(),
+    }
+}
+
+/// Adds the bias of each sample, where there is one; the other kind is the layer's own.
+fn shifted(y: Tensor<4>, bias: Bias<'_>) -> Tensor<4> {
+    match bias {
+        Bias::BySample(shift) => {
+            let [batch, channels] = shift.dims();
+            y + shift.clone().reshape([batch, 1, 1, channels])
+        }
+        Bias::None | Bias::Shared(_) => y,
     }
 }
 

@@ -33,7 +33,7 @@ pub use activation::{geglu, gelu, quick_gelu, silu};
 pub use attention::{attention, has_attention_kernel};
 use backend::Backend;
 pub use backend::{uses_kernels, with_reference};
-pub use conv2d::{Conv2d, conv2d, conv2d_add};
+pub use conv2d::{Conv2d, conv2d, conv2d_add, conv2d_shifted};
 pub use grad::{Gradients, Link, Origin, Var, backward, recompute};
 #[cfg(feature = "native")]
 pub use launches::{LaunchCounter, Launches};

@@ -3,7 +3,8 @@
 use burn::tensor::Tensor;
 
 use crate::Result;
-use crate::ops::{Conv2d, Linear, Norm, Var, conv2d, conv2d_add, group_norm_silu, linear, upsample_nearest_2x};
+use crate::ops::upsample_nearest_2x;
+use crate::ops::{Conv2d, Linear, Norm, Var, Weight, conv2d, conv2d_add, conv2d_shifted, group_norm_silu, linear};
 use crate::weights::Weights;
 
 /// Two convolutions with normalisation and `silu` before each, and the input added back (diffusers `ResnetBlock2D`).
@@ -26,13 +27,23 @@ impl ResnetBlock2D {
         groups: usize,
         eps: f64,
     ) -> Result<Self> {
+        let norm1 = weights.norm("norm1", inputs, groups, eps).await?;
+        let mut conv1 = weights.conv2d("conv1", [inputs, outputs], 3, 1, [1; 4]).await?;
+        let time_emb_proj = match time {
+            Some(width) => {
+                let mut projection = weights.linear("time_emb_proj", width, outputs, true).await?;
+                // Both are added to every pixel: the projection begins with the convolution's, so that its result is all
+                // that the convolution adds.
+                let biases = projection.bias.take().into_iter().chain(conv1.bias.take());
+                projection.bias = biases.map(|bias| bias.f32()).reduce(|a, b| a + b).map(Weight::new);
+                Some(projection)
+            }
+            None => None,
+        };
         Ok(Self {
-            norm1: weights.norm("norm1", inputs, groups, eps).await?,
-            conv1: weights.conv2d("conv1", [inputs, outputs], 3, 1, [1; 4]).await?,
-            time_emb_proj: match time {
-                Some(width) => Some(weights.linear("time_emb_proj", width, outputs, true).await?),
-                None => None,
-            },
+            norm1,
+            conv1,
+            time_emb_proj,
             norm2: weights.norm("norm2", outputs, groups, eps).await?,
             conv2: weights.conv2d("conv2", [outputs, outputs], 3, 1, [1; 4]).await?,
             conv_shortcut: if inputs == outputs {
@@ -45,11 +56,14 @@ impl ResnetBlock2D {
 
     /// `x` `[B, H, W, Cin]` and `silu` of the time embedding `[B, 4 C]` to `[B, H, W, Cout]`.
     pub fn forward(&self, x: &Var<4>, time: Option<&Tensor<2>>) -> Var<4> {
-        let mut h = conv2d(&group_norm_silu(x, &self.norm1), &self.conv1);
-        if let (Some(projection), Some(time)) = (&self.time_emb_proj, time) {
-            let shift = linear(&Var::constant(time.clone()), projection).into_value();
-            h = h.shift_channels(shift);
-        }
+        let mut h = group_norm_silu(x, &self.norm1);
+        h = match (&self.time_emb_proj, time) {
+            (Some(projection), Some(time)) => {
+                let shift = linear(&Var::constant(time.clone()), projection).into_value();
+                conv2d_shifted(&h, &self.conv1, &shift)
+            }
+            _ => conv2d(&h, &self.conv1),
+        };
         // Not by another name: what it was made from is let go.
         h = group_norm_silu(&h, &self.norm2);
         match &self.conv_shortcut {

@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 
 use super::device::method;
 use super::kernel::{Buffer, Kernel, Role, Row};
+use super::launch::Operand;
 use super::tile::ProductMethod;
 use super::uniform::uniform_sizes;
 use crate::ops::Weight;
@@ -26,6 +27,7 @@ uniform_sizes! {
         stride: u32,
         top: u32,
         left: u32,
+        bias_pitch: u32,
         first_group: u32,
     }
 }
@@ -47,6 +49,7 @@ impl ConvSizes {
             stride: stride as u32,
             top: top as u32,
             left: left as u32,
+            bias_pitch: 0,
             first_group: 0,
         }
     }
@@ -79,12 +82,33 @@ pub(super) static BACKWARD: Kernel<ProductMethod, ConvSizes> = Kernel::new(
     ],
 );
 
-/// The convolution of `x` `[B, H, W, Cin]`, plus a residual `[B, H', W', Cout]`; none if it has more windows than a
-/// launch can take.
+/// What is added to each pixel of a convolution.
+#[derive(Clone, Copy)]
+pub(in crate::ops) enum Bias<'a> {
+    /// Nothing.
+    None,
+    /// The same in all samples, `[Cout]`.
+    Shared(&'a Weight<1>),
+    /// That of a sample, `[B, Cout]`.
+    BySample(&'a Tensor<2>),
+}
+
+impl<'a> Bias<'a> {
+    fn operand(&self) -> Option<&'a dyn Operand> {
+        match *self {
+            Bias::None => None,
+            Bias::Shared(bias) => Some(bias),
+            Bias::BySample(bias) => Some(bias),
+        }
+    }
+}
+
+/// The convolution of `x` `[B, H, W, Cin]`, plus a bias and a residual `[B, H', W', Cout]`; none if it has more windows
+/// than a launch can take.
 pub(in crate::ops) fn conv2d(
     x: &Tensor<4>,
     weight: &Weight<2>,
-    bias: Option<&Weight<1>>,
+    bias: Bias<'_>,
     residual: Option<&Tensor<4>>,
     geometry: Geometry,
 ) -> Option<Tensor<4>> {
@@ -94,8 +118,9 @@ pub(in crate::ops) fn conv2d(
     let rows = batch * out_height * out_width;
     let method = method(x, rows, columns);
     let [across, down] = method.groups(rows, columns)?;
-    let inputs = [Some(x as _), Some(weight as _), bias.map(|bias| bias as _), residual.map(|residual| residual as _)];
-    let sizes = ConvSizes::new(batch, columns, channels, geometry);
+    let inputs = [Some(x as _), Some(weight as _), bias.operand(), residual.map(|residual| residual as _)];
+    let bias_pitch = if matches!(bias, Bias::BySample(_)) { columns as u32 } else { 0 };
+    let sizes = ConvSizes { bias_pitch, ..ConvSizes::new(batch, columns, channels, geometry) };
     let launch = FORWARD
         .launch(method, &[channels, columns], &inputs, &sizes, [across, down, 1])
         .operations(&[rows, columns, channels, kernel[0], kernel[1]])

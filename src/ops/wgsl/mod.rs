@@ -28,7 +28,7 @@ use kernel::Declared;
 
 pub(super) use activation::{Activation, activation, activation_backward, geglu, geglu_backward};
 pub(super) use attention::Attention;
-pub(super) use conv2d::{conv2d, conv2d_backward};
+pub(super) use conv2d::{Bias, conv2d, conv2d_backward};
 pub(crate) use device::mark_software;
 pub use device::{SoftwareGpu, choose_tiles, tiles, with_blocks, with_tiles};
 pub use kernel::Form;
