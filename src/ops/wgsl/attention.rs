@@ -7,7 +7,7 @@ use burn_wgpu::CubeBackend;
 
 use super::device::makes_blocks;
 use super::kernel::{Buffer, Constant, Kernel, Role, Row, Variant};
-use super::launch::{Launch, Operand};
+use super::launch::{Launch, Operand, as_one};
 use super::uniform::uniform_sizes;
 use super::{MOST_GROUPS, WANTED_GROUPS};
 
@@ -270,12 +270,8 @@ impl Attention {
         let groups = [keys.div_ceil(ROWS), batch * heads, splits];
         let shape = [splits, batch, keys, heads * width];
         let inputs = [q, k, v, dy, logsumexp, &delta].map(|tensor| Some(tensor as &dyn Operand));
-        let shares = self.launch(&BACKWARD_KEYS, &inputs, span, groups, 4).run_for([&shape, &shape]);
-        let [dk, dv] = shares.map(|shares| {
-            let shares = Tensor::<4>::from_primitive::<CubeBackend>(shares);
-            let sum = if splits == 1 { shares } else { shares.sum_dim(0) };
-            sum.reshape([batch, keys, heads * width])
-        });
+        let [dk, dv] = self.launch(&BACKWARD_KEYS, &inputs, span, groups, 4).run_side_by_side(shape);
+        let [dk, dv] = summed_shares(dk, dv).map(|sum| sum.reshape([batch, keys, heads * width]));
         [dq, dk, dv]
     }
 
@@ -313,5 +309,22 @@ impl Attention {
             .launch(self.method, &[], inputs, &sizes, groups)
             .operations(&[products, batch, heads, queries, keys, width])
             .cut(0, offset_of!(AttentionSizes, first_group))
+    }
+}
+
+/// The sums over the first axis of two tensors that were made side by side: of both at once, where they lie without a
+/// gap.
+fn summed_shares(a: Tensor<4>, b: Tensor<4>) -> [Tensor<4>; 2] {
+    let shape @ [splits, ..] = a.dims();
+    if splits == 1 {
+        return [a, b];
+    }
+    match as_one(&[&a, &b]) {
+        Some(both) => {
+            let count = shape[1..].iter().product();
+            let sums = both.reshape([2, splits, count]).sum_dim(1);
+            [0, 1].map(|i| sums.clone().narrow(0, i, 1).reshape([1, shape[1], shape[2], shape[3]]))
+        }
+        None => [a.sum_dim(0), b.sum_dim(0)],
     }
 }

@@ -1,5 +1,6 @@
 //! Launching kernels on a wgpu device.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use burn::tensor::{DType, Shape, Tensor};
@@ -112,13 +113,22 @@ impl Launch {
         Tensor::from_primitive::<CubeBackend>(result)
     }
 
+    /// Runs the kernel for several results of the same shape, which lie one after the other in one buffer ([`as_one`]).
+    pub fn run_side_by_side<const R: usize, const D: usize>(self, shape: [usize; D]) -> [Tensor<D>; R] {
+        let outputs = side_by_side(&self.inputs[0], R, &shape);
+        let outputs =
+            <[CubeTensor; R]>::try_from(outputs).unwrap_or_else(|_| unreachable!("as many as were asked for"));
+        self.run_to(outputs).map(Tensor::from_primitive::<CubeBackend>)
+    }
+
     /// Runs the kernel for several results of these shapes.
-    pub fn run_for<const R: usize>(mut self, shapes: [&[usize]; R]) -> [CubeTensor; R] {
+    pub fn run_for<const R: usize>(self, shapes: [&[usize]; R]) -> [CubeTensor; R] {
+        let outputs = shapes.map(|shape| empty(&self.inputs[0], shape));
+        self.run_to(outputs)
+    }
+
+    fn run_to<const R: usize>(mut self, outputs: [CubeTensor; R]) -> [CubeTensor; R] {
         let (client, device) = (self.inputs[0].client.clone(), self.inputs[0].device.clone());
-        let outputs = shapes.map(|shape| {
-            let handle = client.empty(shape.iter().product::<usize>() * size_of::<f32>());
-            CubeTensor::new_contiguous(client.clone(), device.clone(), Shape::from(shape), handle, DType::F32)
-        });
         let name = self.form.form.name();
         debug_assert!(
             self.groups.iter().all(|groups| (1..=MOST_GROUPS as usize).contains(groups)),
@@ -207,12 +217,62 @@ pub(in crate::ops) fn parts_of_a_submission<const D: usize>(
     budget.map_or(parts, |budget| submission::shares(operations, parts, budget).into_iter().max().unwrap_or(parts))
 }
 
+/// Room for values, on the device of another tensor.
+fn empty(near: &CubeTensor, shape: &[usize]) -> CubeTensor {
+    let (client, device) = (near.client.clone(), near.device.clone());
+    let handle = client.empty(shape.iter().product::<usize>() * size_of::<f32>());
+    CubeTensor::new_contiguous(client, device, Shape::from(shape), handle, DType::F32)
+}
+
+/// Bytes to a multiple of which a buffer can be bound, on every WebGPU device.
+const BINDING_ALIGNMENT: usize = 256;
+
+/// Room for several tensors of the same shape in one buffer, one after the other, with a gap where none could be bound
+/// otherwise.
+pub(super) fn side_by_side(near: &CubeTensor, count: usize, shape: &[usize]) -> Vec<CubeTensor> {
+    let bytes = shape.iter().product::<usize>() * size_of::<f32>();
+    let pitch = bytes.next_multiple_of(BINDING_ALIGNMENT);
+    let all = near.client.empty(count * pitch);
+    let part = |i: usize| {
+        let start = (i * pitch) as u64;
+        let handle = all.clone().offset_start(start).offset_end(all.size() - start - bytes as u64);
+        CubeTensor::new_contiguous(near.client.clone(), near.device.clone(), Shape::from(shape), handle, DType::F32)
+    };
+    (0..count).map(part).collect()
+}
+
+/// Contiguous tensors of one type that lie one after the other in one buffer, without a gap, as one tensor of all their
+/// values; none if they do not.
+pub(in crate::ops) fn as_one<const D: usize>(parts: &[&Tensor<D>]) -> Option<Tensor<1>> {
+    let parts: Vec<CubeTensor> = parts.iter().map(|part| primitive(part)).collect::<Option<_>>()?;
+    let (first, last) = (parts.first()?, parts.last()?);
+    let follows = |pair: &[CubeTensor]| {
+        let [(a, here), (b, there)] = [place(&pair[0]), place(&pair[1])];
+        a == b && here.end == there.start && pair[0].dtype == pair[1].dtype
+    };
+    let is_whole = |part: &CubeTensor| {
+        let values = part.meta.shape().iter().product::<usize>();
+        part.is_contiguous() && part.handle.size_in_used() == (values * part.dtype.size()) as u64
+    };
+    if !parts.iter().all(is_whole) || !parts.windows(2).all(follows) {
+        return None;
+    }
+    let values = parts.iter().map(|part| part.meta.shape().iter().product::<usize>()).sum::<usize>();
+    let mut handle = first.handle.clone();
+    handle.offset_end = last.handle.offset_end;
+    let (client, device) = (first.client.clone(), first.device.clone());
+    let all = CubeTensor::new_contiguous(client, device, Shape::from([values]), handle, first.dtype);
+    Some(Tensor::from_primitive::<CubeBackend>(all))
+}
+
+/// Where a tensor's values are: in which memory, and which bytes of it.
+fn place(tensor: &CubeTensor) -> (impl PartialEq + use<>, Range<u64>) {
+    let start = tensor.handle.offset_start.unwrap_or(0);
+    (tensor.handle.memory.clone().binding().id(), start..start + tensor.handle.size_in_used())
+}
+
 /// Whether two tensors have values in the same place.
 fn overlap(a: &CubeTensor, b: &CubeTensor) -> bool {
-    let place = |tensor: &CubeTensor| {
-        let start = tensor.handle.offset_start.unwrap_or(0);
-        (tensor.handle.memory.clone().binding().id(), start..start + tensor.handle.size_in_used())
-    };
     let ((a, here), (b, there)) = (place(a), place(b));
     a == b && here.start < there.end && there.start < here.end
 }
