@@ -7,6 +7,10 @@ struct Sizes {
     rows: u32,
     columns: u32,
     inner: u32,
+    // Columns of a plane, and values from the beginning of one plane of the result to that of the next: a product of several
+    // weights at once writes the result of each to a plane of its own.
+    plane: u32,
+    plane_pitch: u32,
     // Rows of workgroups (or, of blocks, workgroups) before this launch's, where a product is cut into several.
     first_group: u32,
 }
@@ -49,8 +53,9 @@ fn row_quad(k: u32, column: u32) -> vec4<f32> {
 
 fn emit(row: u32, column: u32, values: vec4<f32>) {
     if (row < sizes.rows && column < sizes.columns) {
-        let left = sizes.columns - column;
-        let at = row * sizes.columns + column;
+        let within = column % sizes.plane;
+        let left = sizes.plane - within;
+        let at = column / sizes.plane * sizes.plane_pitch + row * sizes.plane + within;
         result_set(at, left, values + bias_at(column, left) + residual_at(at, left));
     }
 }

@@ -30,16 +30,56 @@ pub fn linear_add<const D: usize>(x: &Var<D>, layer: &Linear, residual: &Var<D>)
     recorded(x, layer, Some(residual))
 }
 
+/// Linear layers of the same shape that have the same input, such as the projections in front of an attention.
+#[derive(Debug, Clone)]
+pub struct Linears {
+    layers: Vec<Linear>,
+    /// All of them in one, where their weights lie one after the other.
+    joined: Option<Linear>,
+}
+
+impl Linears {
+    /// One launch makes the results of all of them if their weights lie one after the other in a GPU's memory.
+    pub fn new(layers: Vec<Linear>) -> Self {
+        let weights: Vec<_> = layers.iter().map(|layer| &layer.weight).collect();
+        let joined = Weight::joined(&weights).map(|weight| {
+            let biases: Vec<_> = layers.iter().filter_map(|layer| layer.bias.as_ref()).map(Weight::f32).collect();
+            let bias = (!biases.is_empty()).then(|| Weight::new(Tensor::cat(biases, 0)));
+            Linear { weight, bias }
+        });
+        Self { layers, joined }
+    }
+}
+
+/// [`linear`] by each of the layers.
+pub fn linears<const D: usize>(x: &Var<D>, layers: &Linears) -> Vec<Var<D>> {
+    let dims = x.dims();
+    let rows = dims.iter().product::<usize>() / dims[D - 1];
+    let flat = x.value().clone().reshape([rows, dims[D - 1]]);
+    let at_once = match (&layers.joined, Backend::of(&flat)) {
+        (Some(all), Backend::Wgpu) => wgsl::linear_planes(&flat, &all.weight, all.bias.as_ref(), layers.layers.len()),
+        _ => None,
+    };
+    let Some(results) = at_once else { return layers.layers.iter().map(|layer| linear(x, layer)).collect() };
+    results.into_iter().zip(&layers.layers).map(|(y, layer)| made(y, x, layer, None)).collect()
+}
+
 fn recorded<const D: usize>(x: &Var<D>, layer: &Linear, residual: Option<&Var<D>>) -> Var<D> {
+    let [outputs, inputs] = layer.weight.dims();
+    let rows = x.dims().iter().product::<usize>() / inputs;
+    let flat = x.value().clone().reshape([rows, inputs]);
+    let residual_rows = residual.map(|residual| residual.value().clone().reshape([rows, outputs]));
+    made(forward(&flat, layer, residual_rows.as_ref()), x, layer, residual)
+}
+
+/// The result `y` of a layer, as rows.
+fn made<const D: usize>(y: Tensor<2>, x: &Var<D>, layer: &Linear, residual: Option<&Var<D>>) -> Var<D> {
     let dims = x.dims();
     let [outputs, inputs] = layer.weight.dims();
     let rows = dims.iter().product::<usize>() / inputs;
     let mut shape = dims;
     shape[D - 1] = outputs;
     debug_assert!(residual.is_none_or(|residual| residual.dims() == shape));
-    let flat = x.value().clone().reshape([rows, inputs]);
-    let residual_rows = residual.map(|residual| residual.value().clone().reshape([rows, outputs]));
-    let y = forward(&flat, layer, residual_rows.as_ref());
     let (link, weight) = (x.link(), layer.weight.clone());
     Var::from_op_added(y.reshape(shape), x, residual, move |dy, gradients| {
         gradients.add_onto(&link, |collected| {

@@ -37,7 +37,7 @@ pub use conv2d::{Conv2d, conv2d, conv2d_add, conv2d_shifted};
 pub use grad::{Gradients, Link, Origin, Var, backward, recompute};
 #[cfg(feature = "native")]
 pub use launches::{LaunchCounter, Launches};
-pub use linear::{Linear, linear, linear_add};
+pub use linear::{Linear, Linears, linear, linear_add, linears};
 pub use loss::mse;
 pub use norm::{Norm, group_norm, group_norm_silu, layer_norm};
 #[cfg(feature = "native")]
@@ -46,7 +46,7 @@ pub use read::{read, settle, waiting};
 pub use self_test::self_test;
 pub use shape::{concat_channels, splice, upsample_nearest_2x};
 pub use weight::Weight;
-pub(crate) use wgsl::mark_software;
+pub(crate) use wgsl::{BINDING_ALIGNMENT, mark_software};
 pub use wgsl::{
     Form as KernelForm, MeasuredTiles, SizesField, SoftwareGpu, Tiles, choose_tiles, forms as kernel_forms,
     launched_forms as launched_kernels, measure_tiles, products_version, submission, tiles, with_blocks, with_tiles,

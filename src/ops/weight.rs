@@ -29,6 +29,14 @@ impl<const D: usize> Weight<D> {
         }
     }
 
+    /// Weights that lie one after the other in one buffer of a GPU, as one; none if they do not.
+    pub fn joined(parts: &[&Weight<D>]) -> Option<Self> {
+        let values: Vec<&Tensor<D>> = parts.iter().map(|part| &part.values).collect();
+        let mut shape = values.first()?.dims();
+        shape[0] = values.iter().map(|values| values.dims()[0]).sum();
+        Some(Self::new(super::wgsl::as_one(&values)?.reshape(shape)))
+    }
+
     /// The values as they are stored, for kernels that ask how.
     pub(super) fn stored(&self) -> &Tensor<D> {
         &self.values

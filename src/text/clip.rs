@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 
 use crate::base::json::{MOST_CHANNELS, MOST_LAYERS, check_counts, from_fields, standard};
 use crate::base::math::{median, norm};
-use crate::ops::{self, Linear, Norm, Var, attention, gelu, layer_norm, linear, linear_add, quick_gelu};
+use crate::ops::quick_gelu;
+use crate::ops::{self, Linear, Linears, Norm, Var, attention, gelu, layer_norm, linear, linear_add, linears};
 use crate::weights::{HostTable, Weights};
 use crate::{Error, Result};
 
@@ -105,9 +106,8 @@ pub struct ClipTextModel {
 #[derive(Clone)]
 struct Layer {
     layer_norm1: Norm,
-    q_proj: Linear,
-    k_proj: Linear,
-    v_proj: Linear,
+    /// Queries, keys and values.
+    projections: Linears,
     out_proj: Linear,
     layer_norm2: Norm,
     fc1: Linear,
@@ -122,9 +122,7 @@ impl Layer {
         let (attn, mlp) = (weights.at("self_attn"), weights.at("mlp"));
         Ok(Self {
             layer_norm1: weights.norm("layer_norm1", width, 1, eps).await?,
-            q_proj: attn.linear("q_proj", width, width, true).await?,
-            k_proj: attn.linear("k_proj", width, width, true).await?,
-            v_proj: attn.linear("v_proj", width, width, true).await?,
+            projections: attn.linears(&["q_proj", "k_proj", "v_proj"], width, width, true).await?,
             out_proj: attn.linear("out_proj", width, width, true).await?,
             layer_norm2: weights.norm("layer_norm2", width, 1, eps).await?,
             fc1: mlp.linear("fc1", width, inner, true).await?,
@@ -136,8 +134,9 @@ impl Layer {
 
     fn forward(&self, x: &Var<3>) -> Var<3> {
         let h = layer_norm(x, &self.layer_norm1);
-        let [q, k, v] = [&self.q_proj, &self.k_proj, &self.v_proj].map(|projection| linear(&h, projection));
-        let x = linear_add(&attention(&q, &k, &v, self.heads, true), &self.out_proj, x);
+        let projected = linears(&h, &self.projections);
+        let [q, k, v] = &projected[..] else { unreachable!("three were loaded") };
+        let x = linear_add(&attention(q, k, v, self.heads, true), &self.out_proj, x);
         let h = linear(&layer_norm(&x, &self.layer_norm2), &self.fc1);
         let h = if self.quick { quick_gelu(&h) } else { gelu(&h) };
         linear_add(&h, &self.fc2, &x)

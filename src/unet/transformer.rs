@@ -2,7 +2,7 @@
 
 use super::graph::Transformer;
 use crate::Result;
-use crate::ops::{Linear, Norm, Var, attention, geglu, group_norm, layer_norm, linear, linear_add};
+use crate::ops::{Linear, Linears, Norm, Var, attention, geglu, group_norm, layer_norm, linear, linear_add, linears};
 use crate::weights::Weights;
 
 /// Epsilon of the group norm in front of a transformer, fixed in diffusers.
@@ -13,19 +13,24 @@ const LAYER_NORM_EPS: f64 = 1e-5;
 /// Projections around an attention (diffusers `Attention`).
 #[derive(Clone)]
 struct Attention {
-    to_q: Linear,
-    to_k: Linear,
-    to_v: Linear,
+    /// Of `x`: queries and, where that is the context, too, keys and values.
+    of_input: Linears,
+    /// Of the context, where that is something else: keys and values.
+    of_context: Option<Linears>,
     to_out: Linear,
     heads: usize,
 }
 
 impl Attention {
-    async fn load(weights: Weights<'_>, width: usize, context: usize, heads: usize) -> Result<Self> {
+    /// `context` is the width of the context; none where that is the input itself.
+    async fn load(weights: Weights<'_>, width: usize, context: Option<usize>, heads: usize) -> Result<Self> {
+        let of_input: &[&str] = if context.is_none() { &["to_q", "to_k", "to_v"] } else { &["to_q"] };
         Ok(Self {
-            to_q: weights.linear("to_q", width, width, false).await?,
-            to_k: weights.linear("to_k", context, width, false).await?,
-            to_v: weights.linear("to_v", context, width, false).await?,
+            of_input: weights.linears(of_input, width, width, false).await?,
+            of_context: match context {
+                Some(context) => Some(weights.linears(&["to_k", "to_v"], context, width, false).await?),
+                None => None,
+            },
             to_out: weights.linear("to_out.0", width, width, true).await?,
             heads,
         })
@@ -33,9 +38,12 @@ impl Attention {
 
     /// What `x` finds in `context`, added to `residual`.
     fn forward(&self, x: &Var<3>, context: &Var<3>, residual: &Var<3>) -> Var<3> {
-        let q = linear(x, &self.to_q);
-        let (k, v) = (linear(context, &self.to_k), linear(context, &self.to_v));
-        linear_add(&attention(&q, &k, &v, self.heads, false), &self.to_out, residual)
+        let mut inputs = linears(x, &self.of_input);
+        if let Some(of_context) = &self.of_context {
+            inputs.extend(linears(context, of_context));
+        }
+        let [q, k, v] = &inputs[..] else { unreachable!("three were loaded") };
+        linear_add(&attention(q, k, v, self.heads, false), &self.to_out, residual)
     }
 }
 
@@ -56,9 +64,9 @@ impl BasicTransformerBlock {
         let ff = weights.at("ff.net");
         Ok(Self {
             norm1: weights.norm("norm1", width, 1, LAYER_NORM_EPS).await?,
-            attn1: Attention::load(weights.at("attn1"), width, width, heads).await?,
+            attn1: Attention::load(weights.at("attn1"), width, None, heads).await?,
             norm2: weights.norm("norm2", width, 1, LAYER_NORM_EPS).await?,
-            attn2: Attention::load(weights.at("attn2"), width, context, heads).await?,
+            attn2: Attention::load(weights.at("attn2"), width, Some(context), heads).await?,
             norm3: weights.norm("norm3", width, 1, LAYER_NORM_EPS).await?,
             proj: ff.linear("0.proj", width, 8 * width, true).await?,
             out: ff.linear("2", 4 * width, width, true).await?,

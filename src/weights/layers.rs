@@ -1,15 +1,36 @@
 //! The layers that modules are made of, from their weights.
 
-use super::{Filter, Weights};
+use super::{Filter, Joint, Layout, Weights};
 use crate::Result;
-use crate::ops::{Conv2d, Linear, Norm};
+use crate::ops::{Conv2d, Linear, Linears, Norm};
 
 impl Weights<'_> {
     /// A linear layer: `weight` `[out, in]` (or a 1x1 convolution's `[out, in, 1, 1]`), `bias` `[out]`.
     pub async fn linear(&self, name: &str, inputs: usize, outputs: usize, bias: bool) -> Result<Linear> {
+        self.linear_with(name, [outputs, inputs], bias, None).await
+    }
+
+    /// Linear layers that have the same input: on a GPU their weights lie one after the other, for one product.
+    pub async fn linears(&self, names: &[&str], inputs: usize, outputs: usize, bias: bool) -> Result<Linears> {
+        let (whole, parts) = (self.path(&names.join(", ")), names.len());
+        let mut layers = Vec::with_capacity(parts);
+        for (part, name) in names.iter().enumerate() {
+            let joint = (parts > 1).then(|| Joint { whole: whole.clone(), part, parts });
+            layers.push(self.linear_with(name, [outputs, inputs], bias, joint).await?);
+        }
+        Ok(Linears::new(layers))
+    }
+
+    async fn linear_with(
+        &self,
+        name: &str,
+        shape @ [outputs, inputs]: [usize; 2],
+        bias: bool,
+        joint: Option<Joint>,
+    ) -> Result<Linear> {
         let layer = self.at(name);
-        let shapes: [&[usize]; 2] = [&[outputs, inputs], &[outputs, inputs, 1, 1]];
-        let weight = layer.send("weight", &shapes, [outputs, inputs], None).await?;
+        let shapes: [&[usize]; 2] = [&shape, &[outputs, inputs, 1, 1]];
+        let weight = layer.send("weight", &shapes, Layout { shape, filter: None, joint: joint.as_ref() }).await?;
         let bias = if bias { Some(layer.tensor("bias", [outputs]).await?) } else { None };
         Ok(Linear { weight, bias })
     }
@@ -26,7 +47,9 @@ impl Weights<'_> {
         let layer = self.at(name);
         let taps = kernel * kernel;
         let shape = [outputs, inputs, kernel, kernel];
-        let weight = layer.send("weight", &[&shape], [outputs, taps * inputs], Some(Filter { inputs, taps })).await?;
+        let filter = Some(Filter { inputs, taps });
+        let layout = Layout { shape: [outputs, taps * inputs], filter, joint: None };
+        let weight = layer.send("weight", &[&shape], layout).await?;
         let bias = Some(layer.tensor("bias", [outputs]).await?);
         Ok(Conv2d { weight, bias, kernel: [kernel; 2], stride, padding })
     }

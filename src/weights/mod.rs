@@ -34,7 +34,7 @@ pub use self::random::Random;
 pub use self::safetensors::Header;
 pub use self::storage::{Storage, Stored, stored_bytes};
 pub use self::table::HostTable;
-use self::upload::Upload;
+use self::upload::{JointBuffer, Upload};
 use self::values::{FLOATS, channels_last, converted};
 use crate::embedding::safetensors::Entry;
 use crate::event::{Event, WarningCode};
@@ -67,6 +67,8 @@ struct Files<'a> {
     /// Weights that were sent before they were asked for ([`Weights::send_in_order`]), each a `Weight<1>` or
     /// `Weight<2>`.
     ahead: RefCell<BTreeMap<String, Box<dyn Any>>>,
+    /// Buffers that several weights share, by the names of all of them; none where they lie apart.
+    joints: RefCell<BTreeMap<String, Option<JointBuffer>>>,
     /// The hash of the files, while they are read from the beginning to the end.
     digest: RefCell<Option<Digest>>,
     device: Device,
@@ -116,6 +118,7 @@ impl<'a> Weights<'a> {
             places,
             requests: None,
             ahead: RefCell::default(),
+            joints: RefCell::default(),
             digest: RefCell::default(),
             device: device.clone(),
             storage,
@@ -138,6 +141,7 @@ impl<'a> Weights<'a> {
             places: BTreeMap::new(),
             requests: Some(RefCell::default()),
             ahead: RefCell::default(),
+            joints: RefCell::default(),
             digest: RefCell::default(),
             device: device.clone(),
             storage: Storage::AsFile,
@@ -176,9 +180,9 @@ impl<'a> Weights<'a> {
                 let storage = file.storage.of(entry);
                 let location = Location { shard, span: header.span(entry), dtype: &entry.dtype, storage };
                 let sent: Box<dyn Any> = match request.shape[..] {
-                    [length] => Box::new(self.deliver(&entry.name, &location, [length], request.filter).await?),
+                    [length] => Box::new(self.deliver(&entry.name, &location, request.layout([length])).await?),
                     [rows, columns] => {
-                        Box::new(self.deliver(&entry.name, &location, [rows, columns], request.filter).await?)
+                        Box::new(self.deliver(&entry.name, &location, request.layout([rows, columns])).await?)
                     }
                     _ => continue,
                 };
@@ -249,25 +253,21 @@ impl<'a> Weights<'a> {
         Ok(Some(Location { shard, span: header.span(info), dtype: &info.dtype, storage: file.storage.of(info) }))
     }
 
-    /// A weight on the device, of which the file may say any of `shapes`; a convolution's is given its `filter`.
-    async fn send<const D: usize>(
-        &self,
-        name: &str,
-        shapes: &[&[usize]],
-        shape: [usize; D],
-        filter: Option<Filter>,
-    ) -> Result<Weight<D>> {
+    /// A weight on the device, of which the file may say any of `shapes`.
+    async fn send<const D: usize>(&self, name: &str, shapes: &[&[usize]], layout: Layout<'_, D>) -> Result<Weight<D>> {
         let path = self.path(name);
         if let Some(requests) = &self.file.requests {
             let shapes = shapes.iter().map(|shape| shape.to_vec()).collect();
-            requests.borrow_mut().insert(path, WeightRequest { shapes, shape: shape.to_vec(), filter });
+            let Layout { shape, filter, joint } = layout;
+            let request = WeightRequest { shapes, shape: shape.to_vec(), filter, joint: joint.cloned() };
+            requests.borrow_mut().insert(path, request);
             return Ok(self.absent());
         }
         let Some(location) = self.find(name, shapes)? else { return Ok(self.absent()) };
         let ahead = self.file.ahead.borrow_mut().remove(&path);
         match ahead.and_then(|weight| weight.downcast::<Weight<D>>().ok()) {
             Some(weight) => Ok(*weight),
-            None => self.deliver(&path, &location, shape, filter).await,
+            None => self.deliver(&path, &location, layout).await,
         }
     }
 
@@ -276,16 +276,15 @@ impl<'a> Weights<'a> {
         &self,
         path: &str,
         location: &Location<'_>,
-        shape: [usize; D],
-        filter: Option<Filter>,
+        layout: Layout<'_, D>,
     ) -> Result<Weight<D>> {
         let mut ends = self.file.arrival.wants().then(Ends::default);
-        let sent = match self.try_send((path, location), location.storage, shape, filter, &mut ends).await? {
+        let sent = match self.try_send((path, location), location.storage, layout, &mut ends).await? {
             Some(weight) => weight,
             // Half precision does not have one of its values.
             None => {
                 ends = ends.map(|_| Ends::default());
-                let sent = self.try_send((path, location), Storage::AsFile, shape, filter, &mut ends).await?;
+                let sent = self.try_send((path, location), Storage::AsFile, layout, &mut ends).await?;
                 sent.ok_or_else(|| Error::Internal(format!("{path} cannot be kept as it is")))?
             }
         };
@@ -293,7 +292,7 @@ impl<'a> Weights<'a> {
             self.file.arrival.note(path.to_owned(), ends, sent.clone());
         }
         // Uploads that the device has not taken yet stay in memory, and nothing else limits them.
-        let bytes = shape.iter().product::<usize>() * sent.dtype().size();
+        let bytes = layout.shape.iter().product::<usize>() * sent.dtype().size();
         let in_flight = self.file.in_flight.get() + bytes;
         self.file.in_flight.set(if in_flight > IN_FLIGHT { 0 } else { in_flight });
         if in_flight > IN_FLIGHT {
@@ -307,8 +306,7 @@ impl<'a> Weights<'a> {
         &self,
         (path, location): (&str, &Location<'_>),
         storage: Storage,
-        shape: [usize; D],
-        filter: Option<Filter>,
+        Layout { shape, filter, joint }: Layout<'_, D>,
         ends: &mut Option<Ends>,
     ) -> Result<Option<Weight<D>>> {
         let Location { shard, span, dtype, .. } = location;
@@ -317,7 +315,8 @@ impl<'a> Weights<'a> {
         let bytes = shape.iter().product::<usize>() * stored.bytes();
         // Four rows of halves are a multiple of four bytes, however odd they are.
         let rows_in_piece = (PIECE / row.max(1)).max(1).next_multiple_of(4);
-        let mut upload = Upload::new(&self.file.device, bytes, rows as u64 > rows_in_piece);
+        let place = joint.and_then(|joint| self.file.place(joint, bytes, stored));
+        let mut upload = place.unwrap_or_else(|| Upload::new(&self.file.device, bytes, rows as u64 > rows_in_piece));
         let mut from = span.start;
         while from < span.end {
             let to = span.end.min(from + rows_in_piece * row);
@@ -344,7 +343,7 @@ impl<'a> Weights<'a> {
 
     /// A vector or a table.
     pub async fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Result<Weight<D>> {
-        self.send(name, &[&shape], shape, None).await
+        self.send(name, &[&shape], Layout { shape, filter: None, joint: None }).await
     }
 
     /// A table that stays on the host, f16 or f32: `[rows, width]`.
@@ -352,7 +351,8 @@ impl<'a> Weights<'a> {
         let none = || HostTable::new(Vec::new(), Stored::F32, width);
         if let Some(requests) = &self.file.requests {
             // An empty shape, so that the table, which stays on the host, is not sent in order with the others.
-            let request = WeightRequest { shapes: vec![vec![rows, width]], shape: Vec::new(), filter: None };
+            let request =
+                WeightRequest { shapes: vec![vec![rows, width]], shape: Vec::new(), filter: None, joint: None };
             requests.borrow_mut().insert(self.path(name), request);
             return Ok(none());
         }
@@ -382,6 +382,14 @@ impl<'a> Weights<'a> {
 }
 
 impl Files<'_> {
+    /// Where a weight goes that has others beside it; none if it goes somewhere of its own.
+    fn place(&self, joint: &Joint, bytes: usize, stored: Stored) -> Option<Upload> {
+        let mut joints = self.joints.borrow_mut();
+        let new = || JointBuffer::new(&self.device, joint.parts, bytes, stored.dtype());
+        let buffer = joints.entry(joint.whole.clone()).or_insert_with(new);
+        buffer.as_ref()?.upload(joint.part, bytes, stored.dtype())
+    }
+
     /// Bytes of one of the files; where their hash is wanted, what lies before them is read for it.
     async fn read(&self, shard: &str, range: Range<u64>) -> Result<Vec<u8>> {
         self.catch_up(shard, range.start).await?;
@@ -413,9 +421,33 @@ pub struct WeightRequest {
     /// Its shape on the device; none for what does not go there.
     shape: Vec<usize>,
     filter: Option<Filter>,
+    joint: Option<Joint>,
+}
+
+/// How a weight lies on the device.
+#[derive(Clone, Copy)]
+struct Layout<'a, const D: usize> {
+    shape: [usize; D],
+    /// Of a convolution.
+    filter: Option<Filter>,
+    /// Which others it lies beside, if it does.
+    joint: Option<&'a Joint>,
+}
+
+/// One of several weights of the same shape that lie one after the other in one buffer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Joint {
+    /// The names of all of them.
+    whole: String,
+    part: usize,
+    parts: usize,
 }
 
 impl WeightRequest {
+    fn layout<const D: usize>(&self, shape: [usize; D]) -> Layout<'_, D> {
+        Layout { shape, filter: self.filter, joint: self.joint.as_ref() }
+    }
+
     fn fits(&self, entry: &Entry) -> bool {
         self.shapes.iter().any(|shape| is_shape(entry, shape))
     }

@@ -7,7 +7,7 @@ use burn::tensor::{Bytes, DType, Device, Shape, Tensor, TensorData};
 use burn_wgpu::{CubeBackend, CubeTensor};
 use cubecl::server::Handle;
 
-use crate::ops::Weight;
+use crate::ops::{BINDING_ALIGNMENT, Weight};
 use crate::{Error, Result};
 
 /// Where the pieces go.
@@ -22,6 +22,37 @@ pub(super) enum Upload {
         /// Bytes that were sent.
         sent: usize,
     },
+}
+
+/// A buffer on a GPU for several weights of the same length, one after the other.
+pub(super) struct JointBuffer {
+    near: Box<CubeTensor>,
+    buffer: Handle,
+    /// Of a weight.
+    bytes: usize,
+    dtype: DType,
+}
+
+impl JointBuffer {
+    /// None for the processor, and where a weight could not be bound by itself.
+    pub fn new(device: &Device, parts: usize, bytes: usize, dtype: DType) -> Option<Self> {
+        if !bytes.is_multiple_of(BINDING_ALIGNMENT) {
+            return None;
+        }
+        let near: CubeTensor = Tensor::<1>::zeros([1], device).try_into_primitive::<CubeBackend>().ok()?;
+        let buffer = near.client.empty(parts * bytes);
+        Some(Self { near: Box::new(near), buffer, bytes, dtype })
+    }
+
+    /// For the weight at a place in it; none for one of another length or type.
+    pub fn upload(&self, part: usize, bytes: usize, dtype: DType) -> Option<Upload> {
+        if (bytes, dtype) != (self.bytes, self.dtype) {
+            return None;
+        }
+        let start = (part * bytes) as u64;
+        let buffer = self.buffer.clone().offset_start(start).offset_end(self.buffer.size() - start - bytes as u64);
+        Some(Upload::Gpu { near: self.near.clone(), buffer, sent: 0 })
+    }
 }
 
 impl Upload {

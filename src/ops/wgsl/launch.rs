@@ -121,6 +121,17 @@ impl Launch {
         self.run_to(outputs).map(Tensor::from_primitive::<CubeBackend>)
     }
 
+    /// Runs the kernel for one result that is bound as a whole and seen as these, which lie in one buffer.
+    pub fn run_over<const D: usize>(self, parts: Vec<CubeTensor>) -> Vec<Tensor<D>> {
+        let (first, last) = (&parts[0], &parts[parts.len() - 1]);
+        let mut handle = first.handle.clone();
+        handle.offset_end = last.handle.offset_end;
+        let values = handle.size_in_used() as usize / size_of::<f32>();
+        let (client, device) = (first.client.clone(), first.device.clone());
+        let _all = self.run_to([CubeTensor::new_contiguous(client, device, Shape::from([values]), handle, DType::F32)]);
+        parts.into_iter().map(Tensor::from_primitive::<CubeBackend>).collect()
+    }
+
     /// Runs the kernel for several results of these shapes.
     pub fn run_for<const R: usize>(self, shapes: [&[usize]; R]) -> [CubeTensor; R] {
         let outputs = shapes.map(|shape| empty(&self.inputs[0], shape));
@@ -225,13 +236,18 @@ fn empty(near: &CubeTensor, shape: &[usize]) -> CubeTensor {
 }
 
 /// Bytes to a multiple of which a buffer can be bound, on every WebGPU device.
-const BINDING_ALIGNMENT: usize = 256;
+pub(crate) const BINDING_ALIGNMENT: usize = 256;
+
+/// Values from the beginning of one of several tensors that lie [`side_by_side`] to that of the next.
+pub(super) fn pitch_of(shape: &[usize]) -> usize {
+    shape.iter().product::<usize>().next_multiple_of(BINDING_ALIGNMENT / size_of::<f32>())
+}
 
 /// Room for several tensors of the same shape in one buffer, one after the other, with a gap where none could be bound
 /// otherwise.
 pub(super) fn side_by_side(near: &CubeTensor, count: usize, shape: &[usize]) -> Vec<CubeTensor> {
     let bytes = shape.iter().product::<usize>() * size_of::<f32>();
-    let pitch = bytes.next_multiple_of(BINDING_ALIGNMENT);
+    let pitch = pitch_of(shape) * size_of::<f32>();
     let all = near.client.empty(count * pitch);
     let part = |i: usize| {
         let start = (i * pitch) as u64;

@@ -6,7 +6,8 @@ use burn::tensor::Tensor;
 
 use super::device::method;
 use super::kernel::{Buffer, Kernel, Role, Row};
-use super::launch::Operand;
+use super::launch::{Operand, pitch_of, side_by_side};
+use super::primitive;
 use super::tile::ProductMethod;
 use super::uniform::uniform_sizes;
 use crate::ops::Weight;
@@ -17,6 +18,8 @@ uniform_sizes! {
         rows: u32,
         columns: u32,
         inner: u32,
+        plane: u32,
+        plane_pitch: u32,
         first_group: u32,
     }
 }
@@ -68,6 +71,36 @@ pub(in crate::ops) fn linear_backward(
     product(&BACKWARD, dy, weight, [None, collected.map(|collected| collected as _)], [dy.dims()[0], columns, inner])
 }
 
+/// [`linear`] by several layers of the same shape whose weights are one, [`joined`](Weight::joined): the results of
+/// each; none, too, if they cannot lie apart.
+pub(in crate::ops) fn linear_planes(
+    x: &Tensor<2>,
+    weight: &Weight<2>,
+    bias: Option<&Weight<1>>,
+    planes: usize,
+) -> Option<Vec<Tensor<2>>> {
+    let ([columns, inner], [rows, _]) = (weight.dims(), x.dims());
+    let plane = columns / planes;
+    if !plane.is_multiple_of(4) {
+        return None;
+    }
+    let method = method(x, rows, columns);
+    let [across, down] = method.groups(rows, columns)?;
+    let results = side_by_side(&primitive(x)?, planes, &[rows, plane]);
+    let sizes = LinearSizes {
+        rows: rows as u32,
+        columns: columns as u32,
+        inner: inner as u32,
+        plane: plane as u32,
+        plane_pitch: pitch_of(&[rows, plane]) as u32,
+        first_group: 0,
+    };
+    let inputs = [Some(x as _), Some(weight as _), bias.map(|bias| bias as _), None];
+    let launch = FORWARD.launch(method, &[inner, columns], &inputs, &sizes, [across, down, 1]);
+    let launch = launch.operations(&[rows, columns, inner]).cut(method.axis(), offset_of!(LinearSizes, first_group));
+    Some(launch.run_over(results))
+}
+
 /// The product and what is added to it: a bias and a residual.
 fn product(
     kernel: &Kernel<ProductMethod, LinearSizes>,
@@ -78,7 +111,14 @@ fn product(
 ) -> Option<Tensor<2>> {
     let method = method(left, rows, columns);
     let [across, down] = method.groups(rows, columns)?;
-    let sizes = LinearSizes { rows: rows as u32, columns: columns as u32, inner: inner as u32, first_group: 0 };
+    let sizes = LinearSizes {
+        rows: rows as u32,
+        columns: columns as u32,
+        inner: inner as u32,
+        plane: columns as u32,
+        plane_pitch: 0,
+        first_group: 0,
+    };
     let inputs = [Some(left as _), Some(right as _), bias, residual];
     let launch = kernel.launch(method, &[inner, columns], &inputs, &sizes, [across, down, 1]).operations(&axes);
     Some(launch.cut(method.axis(), offset_of!(LinearSizes, first_group)).run([rows, columns]))
