@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 
 use burn::tensor::{DType, Device, Tensor};
 use pseudoword::noise::{Noise, Stream};
-use pseudoword::ops::{self, Conv2d, Linear, Norm, SoftwareGpu, Tiles, Var, Weight, backward, with_reference};
+use pseudoword::ops::{self, Conv2d, LaunchCounter, Linear, Linears, Norm, SoftwareGpu, Tiles, Var, Weight};
+use pseudoword::ops::{backward, with_reference};
 
 use crate::fixtures::{Place, assert_close, cpu, gpu, values};
 
@@ -17,6 +18,10 @@ fn filled<const D: usize>(shape: [usize; D], seed: u64, device: &Device) -> Tens
 
 /// A weight, stored as halves where `half` says so.
 fn weight<const D: usize>(shape: [usize; D], seed: u64, half: bool, device: &Device) -> Weight<D> {
+    Weight::new(stored(shape, seed, half, device))
+}
+
+fn stored<const D: usize>(shape: [usize; D], seed: u64, half: bool, device: &Device) -> Tensor<D> {
     let count = shape.iter().product();
     let numbers = Noise::new(seed).draws(1, Stream::Init).normals(count);
     // Halves on both devices, so that both compute with the same numbers.
@@ -24,7 +29,7 @@ fn weight<const D: usize>(shape: [usize; D], seed: u64, half: bool, device: &Dev
         numbers.iter().map(|value| if half { half::f16::from_f32(*value).to_f32() } else { *value }).collect();
     let dtype = if half { DType::F16 } else { DType::F32 };
     let data = burn::tensor::TensorData::new(rounded, shape);
-    Weight::new(Tensor::from_data(data, (device, dtype)))
+    Tensor::from_data(data, (device, dtype))
 }
 
 /// Compares an op and the gradients to its inputs with the twin's.
@@ -119,6 +124,56 @@ fn gradients_that_meet_in_a_linear_layer_are_added_there() {
                     ops::linear_add(&x[0], &layer(3, device), &x[0])
                 });
             }
+        }
+    });
+}
+
+/// Layers whose weights lie one after the other are one launch going forward; others are one each.
+#[test]
+fn layers_of_one_input_equal_each_of_them() {
+    with_tiles_and_blocks(|place| {
+        // Rows, inputs, outputs, layers: the last two sizes are those of layers that stay apart.
+        let sizes =
+            [([2, 77], 64, 32, 3), ([1, 130], 128, 36, 2), ([3, 5], 64, 8, 1), ([1, 9], 64, 6, 2), ([1, 5], 3, 8, 2)];
+        for ([batch, rows], inputs, outputs, count) in sizes {
+            for half in [false, true] {
+                let what = format!("{count} linear layers {batch} x {rows} x {inputs} to {outputs}, halves {half}");
+                let is_one = count > 1 && outputs % 4 == 0 && inputs % 64 == 0;
+                compare(place, &what, &[[batch, rows, inputs]], |x, device| {
+                    let all = stored([count * outputs, inputs], 3, half, device);
+                    let part = |i: usize| Linear {
+                        weight: if is_one {
+                            Weight::new(all.clone().narrow(0, i * outputs, outputs))
+                        } else {
+                            weight([outputs, inputs], i as u64, half, device)
+                        },
+                        bias: Some(weight([outputs], 10 + i as u64, half, device)),
+                    };
+                    let layers = Linears::new((0..count).map(part).collect());
+                    let launches = LaunchCounter::start();
+                    let results = ops::linears(&x[0], &layers);
+                    if ops::uses_kernels(device) {
+                        assert_eq!(launches.take().total(), if is_one { 1 } else { count as u64 }, "{what}");
+                    }
+                    // Other gradients for each.
+                    let scaled = |(i, y): (usize, &Var<3>)| (0..=i).fold(y.clone(), |sum, _| sum.add(y));
+                    results.iter().enumerate().map(scaled).reduce(|a, b| a.add(&b)).expect("at least one")
+                });
+            }
+        }
+    });
+}
+
+#[test]
+fn convolutions_with_a_shift_for_each_sample_equal_their_twin() {
+    with_tiles_and_blocks(|place| {
+        for (input, outputs) in [([1, 8, 8, 16], 16), ([3, 7, 5, 20], 36), ([2, 9, 11, 3], 7)] {
+            let what = format!("conv {input:?} to {outputs} with shifts");
+            compare(place, &what, &[input], |x, device| {
+                let weight = weight([outputs, 9 * input[3]], 3, true, device);
+                let layer = Conv2d { weight, bias: None, kernel: [3; 2], stride: 1, padding: [1; 4] };
+                ops::conv2d_shifted(&x[0], &layer, &filled([input[0], outputs], 5, device))
+            });
         }
     });
 }
@@ -221,8 +276,9 @@ fn group_normalisations_equal_their_twin() {
                     groups,
                 };
                 compare(place, &what, &[shape], |x, device| ops::group_norm(&x[0], &norm(device)));
-                compare(place, &format!("{what}, silu"), &[shape], |x, device| {
-                    ops::group_norm_silu(&x[0], &norm(device))
+                // On top of a gradient that came before.
+                compare(place, &format!("{what}, silu, and its input"), &[shape], |x, device| {
+                    ops::group_norm_silu(&x[0], &norm(device)).add(&x[0])
                 });
             }
         }
@@ -293,8 +349,25 @@ fn layer_normalisations_equal_their_twin() {
             for half in [false, true] {
                 compare(place, &format!("layer norm {shape:?}, halves {half}"), &[shape], |x, device| {
                     let (weight, bias) = (weight([shape[2]], 3, half, device), weight([shape[2]], 4, half, device));
-                    ops::layer_norm(&x[0], &Norm { weight, bias, eps: 1e-5, groups: 1 })
+                    let y = ops::layer_norm(&x[0], &Norm { weight, bias, eps: 1e-5, groups: 1 });
+                    // The second on top of a gradient that came before.
+                    if half { y } else { y.add(&x[0]) }
                 });
+            }
+        }
+    });
+}
+
+#[test]
+fn activations_equal_their_twin() {
+    on_the_gpu(|place| {
+        for shape in [[1, 1, 8], [2, 9, 96], [1, 5, 7], [3, 77, 130]] {
+            for (name, op) in
+                [("silu", ops::silu as fn(&Var<3>) -> _), ("gelu", ops::gelu), ("quick_gelu", ops::quick_gelu)]
+            {
+                let launches = LaunchCounter::start();
+                compare(place, &format!("{name} {shape:?}"), &[shape], |x, _| op(&x[0]));
+                assert_eq!(launches.take().total(), 2, "{name}: one forward, one back");
             }
         }
     });
