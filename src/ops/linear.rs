@@ -42,7 +42,7 @@ impl Linears {
     /// One launch makes the results of all of them if their weights lie one after the other in a GPU's memory.
     pub fn new(layers: Vec<Linear>) -> Self {
         let weights: Vec<_> = layers.iter().map(|layer| &layer.weight).collect();
-        let joined = Weight::joined(&weights).map(|weight| {
+        let joined = Weight::joined(&weights).filter(|_| weights.len() > 1).map(|weight| {
             let biases: Vec<_> = layers.iter().filter_map(|layer| layer.bias.as_ref()).map(Weight::f32).collect();
             let bias = (!biases.is_empty()).then(|| Weight::new(Tensor::cat(biases, 0)));
             Linear { weight, bias }
