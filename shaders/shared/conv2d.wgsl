@@ -30,7 +30,8 @@ fn emit(row: u32, column: u32, values: vec4<f32>) {
     if (row < row_count() && column < sizes.columns) {
         let left = sizes.columns - column;
         let at = row * sizes.columns + column;
-        let bias_place = row / (sizes.out_height * sizes.out_width) * sizes.bias_pitch + column;
+        let sample = row / (sizes.out_height * sizes.out_width);
+        let bias_place = sizes.bias_first + sample * sizes.bias_pitch + column;
         result_set(at, left, values + bias_at(bias_place, left) + residual_at(at, left));
     }
 }

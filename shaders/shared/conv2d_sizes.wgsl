@@ -14,7 +14,8 @@ struct Sizes {
     stride: u32,
     top: u32,
     left: u32,
-    // From one sample's bias to the next sample's, where each has its own.
+    // Where the first sample's bias begins, and from one sample's to the next, where each has its own.
+    bias_first: u32,
     bias_pitch: u32,
     // Rows of workgroups (or, of blocks, workgroups) before this launch's, where a product is cut into several.
     first_group: u32,

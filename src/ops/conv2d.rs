@@ -44,9 +44,18 @@ pub fn conv2d_add(x: &Var<4>, layer: &Conv2d, residual: &Var<4>) -> Var<4> {
     recorded(x, layer, bias_of(layer), Some(residual))
 }
 
-/// [`conv2d`] by a layer without a bias, plus a constant for each channel of each sample, `[B, Cout]`.
-pub fn conv2d_shifted(x: &Var<4>, layer: &Conv2d, shift: &Tensor<2>) -> Var<4> {
-    debug_assert!(layer.bias.is_none() && shift.dims() == [x.dims()[0], layer.weight.dims()[0]]);
+/// Constants for the channels of samples: some columns of a table `[B, width]`.
+#[derive(Debug, Clone)]
+pub struct Shift {
+    /// A row for each sample.
+    pub table: Tensor<2>,
+    /// The first of the columns, a multiple of four.
+    pub first: usize,
+}
+
+/// [`conv2d`] by a layer without a bias, plus a constant for each channel of each sample.
+pub fn conv2d_shifted(x: &Var<4>, layer: &Conv2d, shift: &Shift) -> Var<4> {
+    debug_assert!(layer.bias.is_none() && shift.table.dims()[0] == x.dims()[0]);
     recorded(x, layer, Bias::BySample(shift), None)
 }
 
@@ -93,8 +102,8 @@ fn forward(
 fn shifted(y: Tensor<4>, bias: Bias<'_>) -> Tensor<4> {
     match bias {
         Bias::BySample(shift) => {
-            let [batch, channels] = shift.dims();
-            y + shift.clone().reshape([batch, 1, 1, channels])
+            let [batch, _, _, channels] = y.dims();
+            y + shift.table.clone().narrow(1, shift.first, channels).reshape([batch, 1, 1, channels])
         }
         Bias::None | Bias::Shared(_) => y,
     }

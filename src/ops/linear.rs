@@ -30,7 +30,7 @@ pub fn linear_add<const D: usize>(x: &Var<D>, layer: &Linear, residual: &Var<D>)
     recorded(x, layer, Some(residual))
 }
 
-/// Linear layers of the same shape that have the same input, such as the projections in front of an attention.
+/// Linear layers that have the same input, such as the projections in front of an attention.
 #[derive(Debug, Clone)]
 pub struct Linears {
     layers: Vec<Linear>,
@@ -51,7 +51,16 @@ impl Linears {
     }
 }
 
-/// [`linear`] by each of the layers.
+/// The results of layers of a constant `x` `[rows, in]`, side by side: `[rows, out + out + ..]`.
+pub fn linears_side_by_side(x: &Tensor<2>, layers: &Linears) -> Tensor<2> {
+    let made = |layer| linear(&Var::constant(x.clone()), layer).into_value();
+    match &layers.joined {
+        Some(all) => made(all),
+        None => Tensor::cat(layers.layers.iter().map(made).collect(), 1),
+    }
+}
+
+/// [`linear`] by each of the layers, which have the same number of outputs.
 pub fn linears<const D: usize>(x: &Var<D>, layers: &Linears) -> Vec<Var<D>> {
     let dims = x.dims();
     let rows = dims.iter().product::<usize>() / dims[D - 1];

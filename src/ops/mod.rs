@@ -33,11 +33,11 @@ pub use activation::{geglu, gelu, quick_gelu, silu};
 pub use attention::{attention, has_attention_kernel};
 use backend::Backend;
 pub use backend::{uses_kernels, with_reference};
-pub use conv2d::{Conv2d, conv2d, conv2d_add, conv2d_shifted};
+pub use conv2d::{Conv2d, Shift, conv2d, conv2d_add, conv2d_shifted};
 pub use grad::{Gradients, Link, Origin, Var, backward, recompute};
 #[cfg(feature = "native")]
 pub use launches::{LaunchCounter, Launches};
-pub use linear::{Linear, Linears, linear, linear_add, linears};
+pub use linear::{Linear, Linears, linear, linear_add, linears, linears_side_by_side};
 pub use loss::mse;
 pub use norm::{Norm, group_norm, group_norm_silu, layer_norm};
 #[cfg(feature = "native")]

@@ -122,7 +122,9 @@ impl Layer {
         let (attn, mlp) = (weights.at("self_attn"), weights.at("mlp"));
         Ok(Self {
             layer_norm1: weights.norm("layer_norm1", width, 1, eps).await?,
-            projections: attn.linears(&["q_proj", "k_proj", "v_proj"], width, width, true).await?,
+            projections: Linears::new(
+                attn.linears(&["q_proj", "k_proj", "v_proj"].map(|name| (name, width)), width, true).await?,
+            ),
             out_proj: attn.linear("out_proj", width, width, true).await?,
             layer_norm2: weights.norm("layer_norm2", width, 1, eps).await?,
             fc1: mlp.linear("fc1", width, inner, true).await?,

@@ -10,6 +10,7 @@ pub mod graph;
 pub(crate) mod resnet;
 mod transformer;
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use burn::tensor::Tensor;
@@ -21,7 +22,8 @@ use resnet::{Downsample2D, ResnetBlock2D, Upsample2D};
 use transformer::Transformer2DModel;
 
 use crate::Result;
-use crate::ops::{Conv2d, Norm, Var, concat_channels, conv2d, group_norm_silu, recompute};
+use crate::ops::{Conv2d, Linear, Linears, Norm, Var, concat_channels, conv2d, group_norm_silu};
+use crate::ops::{linears_side_by_side, recompute};
 use crate::weights::{Stored, Weights};
 
 /// Residual blocks, each perhaps followed by a transformer, at one resolution.
@@ -34,6 +36,8 @@ struct Block {
 pub struct Unet {
     conv_in: Conv2d,
     time_embedding: TimeEmbedding,
+    /// What every residual block makes of the time embedding.
+    time_projections: Linears,
     down_blocks: Vec<(Block, Option<Downsample2D>)>,
     mid_block: Block,
     up_blocks: Vec<(Block, Option<Upsample2D>)>,
@@ -43,7 +47,7 @@ pub struct Unet {
 
 /// What every block of one forward pass shares.
 struct Pass<'a> {
-    /// `silu` of the time embedding, `[B, 4 C]`.
+    /// What all residual blocks make of `silu` of the time embedding, side by side: a row for each sample.
     time: Tensor<2>,
     /// Hidden states of the prompts, `[B, T, D]`.
     context: &'a Var<3>,
@@ -51,15 +55,50 @@ struct Pass<'a> {
     recompute: bool,
 }
 
+/// The projections of the time embedding that are left for blocks to be loaded, and how many columns come before.
+struct TimeProjections<'a> {
+    left: std::slice::IterMut<'a, Linear>,
+    columns: usize,
+}
+
+impl<'a> Iterator for TimeProjections<'a> {
+    type Item = (&'a mut Linear, Range<usize>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let projection = self.left.next()?;
+        let from = self.columns;
+        self.columns += projection.weight.dims()[0];
+        Some((projection, from..self.columns))
+    }
+}
+
+/// The projections of the time embedding, in the order of the blocks: names and outputs.
+fn time_projections(graph: &Graph) -> Vec<(String, usize)> {
+    let of_stage = |stage: &Stage| {
+        let name = |i: usize| format!("{}.resnets.{i}.time_emb_proj", stage.path);
+        stage.layers.iter().enumerate().map(|(i, layer)| (name(i), layer.resnet[1])).collect::<Vec<_>>()
+    };
+    graph.stages().flat_map(of_stage).collect()
+}
+
 impl Block {
     /// Loads the blocks of a stage.
-    async fn load(weights: &Weights<'_>, config: &UnetConfig, time: usize, stage: &Stage) -> Result<Self> {
+    async fn load(
+        weights: &Weights<'_>,
+        config: &UnetConfig,
+        time: &mut TimeProjections<'_>,
+        stage: &Stage,
+    ) -> Result<Self> {
         let weights = weights.at(&stage.path);
         let (mut resnets, mut attentions) = (Vec::new(), Vec::new());
         for (i, layer) in stage.layers.iter().enumerate() {
             let resnet = weights.at("resnets").at(i);
             let (groups, eps) = (config.norm_num_groups, config.norm_eps);
-            resnets.push(Rc::new(ResnetBlock2D::load(resnet, layer.resnet, Some(time), groups, eps).await?));
+            let mut resnet = ResnetBlock2D::load(resnet, layer.resnet, groups, eps).await?;
+            if let Some((projection, columns)) = time.next() {
+                resnet.shifted_by(projection, columns);
+            }
+            resnets.push(Rc::new(resnet));
         }
         for (i, transformer) in stage.transformers().enumerate() {
             let attention = weights.at("attentions").at(i);
@@ -94,9 +133,11 @@ impl Unet {
         let first = graph.conv_in[1];
         let conv_in = weights.conv2d("conv_in", graph.conv_in, 3, 1, [1; 4]).await?;
         let time_embedding = TimeEmbedding::load(weights.at("time_embedding"), config).await?;
+        let mut projections = weights.linears(&time_projections(&graph), graph.time, true).await?;
+        let mut time = TimeProjections { left: projections.iter_mut(), columns: 0 };
         let mut down_blocks = Vec::new();
         for stage in &graph.down {
-            let block = Block::load(weights, config, graph.time, stage).await?;
+            let block = Block::load(weights, config, &mut time, stage).await?;
             let downsampler = if stage.resamples {
                 let (at, padding) = (weights.at(&stage.path).at("downsamplers.0"), [1; 4]);
                 Some(Downsample2D::load(at, stage.channels(), padding).await?)
@@ -105,10 +146,10 @@ impl Unet {
             };
             down_blocks.push((block, downsampler));
         }
-        let mid_block = Block::load(weights, config, graph.time, &graph.middle).await?;
+        let mid_block = Block::load(weights, config, &mut time, &graph.middle).await?;
         let mut up_blocks = Vec::new();
         for stage in &graph.up {
-            let block = Block::load(weights, config, graph.time, stage).await?;
+            let block = Block::load(weights, config, &mut time, stage).await?;
             let upsampler = if stage.resamples {
                 Some(Upsample2D::load(weights.at(&stage.path).at("upsamplers.0"), stage.channels()).await?)
             } else {
@@ -118,7 +159,17 @@ impl Unet {
         }
         let conv_norm_out = weights.norm("conv_norm_out", first, config.norm_num_groups, config.norm_eps).await?;
         let conv_out = weights.conv2d("conv_out", graph.conv_out, 3, 1, [1; 4]).await?;
-        Ok(Self { conv_in, time_embedding, down_blocks, mid_block, up_blocks, conv_norm_out, conv_out })
+        let time_projections = Linears::new(projections);
+        Ok(Self {
+            conv_in,
+            time_embedding,
+            time_projections,
+            down_blocks,
+            mid_block,
+            up_blocks,
+            conv_norm_out,
+            conv_out,
+        })
     }
 
     /// How its matrices are stored.
@@ -131,7 +182,8 @@ impl Unet {
     ///
     /// With `recompute`, blocks remember only their inputs and are run again in the backward pass.
     pub fn forward(&self, sample: &Tensor<4>, timesteps: &[f32], context: &Var<3>, recompute: bool) -> Var<4> {
-        let time = self.time_embedding.forward(timesteps, &sample.device());
+        let embedding = self.time_embedding.forward(timesteps, &sample.device());
+        let time = linears_side_by_side(&embedding, &self.time_projections);
         let pass = Pass { time, context, recompute };
         let mut x = conv2d(&Var::constant(sample.clone()), &self.conv_in);
         let mut skips = vec![x.clone()];

@@ -1,10 +1,12 @@
 //! The residual block and the blocks that change the resolution; the autoencoder uses them too.
 
+use std::ops::Range;
+
 use burn::tensor::Tensor;
 
 use crate::Result;
 use crate::ops::upsample_nearest_2x;
-use crate::ops::{Conv2d, Linear, Norm, Var, Weight, conv2d, conv2d_add, conv2d_shifted, group_norm_silu, linear};
+use crate::ops::{Conv2d, Linear, Norm, Shift, Var, Weight, conv2d, conv2d_add, conv2d_shifted, group_norm_silu};
 use crate::weights::Weights;
 
 /// Two convolutions with normalisation and `silu` before each, and the input added back (diffusers `ResnetBlock2D`).
@@ -12,38 +14,21 @@ use crate::weights::Weights;
 pub(crate) struct ResnetBlock2D {
     norm1: Norm,
     conv1: Conv2d,
-    time_emb_proj: Option<Linear>,
+    /// Which of the columns that the time embedding is projected to are added to the channels of the first convolution,
+    /// its bias included: the first of them. None in the autoencoder.
+    time: Option<usize>,
     norm2: Norm,
     conv2: Conv2d,
     conv_shortcut: Option<Conv2d>,
 }
 
 impl ResnetBlock2D {
-    /// Loads a block of `[in, out]` channels; `time` is the width of the time embedding (none in the autoencoder).
-    pub async fn load(
-        weights: Weights<'_>,
-        [inputs, outputs]: [usize; 2],
-        time: Option<usize>,
-        groups: usize,
-        eps: f64,
-    ) -> Result<Self> {
-        let norm1 = weights.norm("norm1", inputs, groups, eps).await?;
-        let mut conv1 = weights.conv2d("conv1", [inputs, outputs], 3, 1, [1; 4]).await?;
-        let time_emb_proj = match time {
-            Some(width) => {
-                let mut projection = weights.linear("time_emb_proj", width, outputs, true).await?;
-                // Both are added to every pixel: the projection begins with the convolution's, so that its result is all
-                // that the convolution adds.
-                let biases = projection.bias.take().into_iter().chain(conv1.bias.take());
-                projection.bias = biases.map(|bias| bias.f32()).reduce(|a, b| a + b).map(Weight::new);
-                Some(projection)
-            }
-            None => None,
-        };
+    /// Loads a block of `[in, out]` channels.
+    pub async fn load(weights: Weights<'_>, [inputs, outputs]: [usize; 2], groups: usize, eps: f64) -> Result<Self> {
         Ok(Self {
-            norm1,
-            conv1,
-            time_emb_proj,
+            norm1: weights.norm("norm1", inputs, groups, eps).await?,
+            conv1: weights.conv2d("conv1", [inputs, outputs], 3, 1, [1; 4]).await?,
+            time: None,
             norm2: weights.norm("norm2", outputs, groups, eps).await?,
             conv2: weights.conv2d("conv2", [outputs, outputs], 3, 1, [1; 4]).await?,
             conv_shortcut: if inputs == outputs {
@@ -54,14 +39,20 @@ impl ResnetBlock2D {
         })
     }
 
-    /// `x` `[B, H, W, Cin]` and `silu` of the time embedding `[B, 4 C]` to `[B, H, W, Cout]`.
+    /// The block for results of this `projection` of the time embedding, which will be `columns` of a table. Projection
+    /// and first convolution each add a bias to every pixel: the projection gets both.
+    pub fn shifted_by(&mut self, projection: &mut Linear, columns: Range<usize>) {
+        let biases = projection.bias.take().into_iter().chain(self.conv1.bias.take());
+        projection.bias = biases.map(|bias| bias.f32()).reduce(|a, b| a + b).map(Weight::new);
+        self.time = Some(columns.start);
+    }
+
+    /// `x` `[B, H, W, Cin]` to `[B, H, W, Cout]`; `time` is the table of all projections of the time embedding, with a
+    /// row for each sample.
     pub fn forward(&self, x: &Var<4>, time: Option<&Tensor<2>>) -> Var<4> {
         let mut h = group_norm_silu(x, &self.norm1);
-        h = match (&self.time_emb_proj, time) {
-            (Some(projection), Some(time)) => {
-                let shift = linear(&Var::constant(time.clone()), projection).into_value();
-                conv2d_shifted(&h, &self.conv1, &shift)
-            }
+        h = match (self.time, time) {
+            (Some(first), Some(table)) => conv2d_shifted(&h, &self.conv1, &Shift { table: table.clone(), first }),
             _ => conv2d(&h, &self.conv1),
         };
         // Not by another name: what it was made from is let go.

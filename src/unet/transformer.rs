@@ -24,11 +24,12 @@ struct Attention {
 impl Attention {
     /// `context` is the width of the context; none where that is the input itself.
     async fn load(weights: Weights<'_>, width: usize, context: Option<usize>, heads: usize) -> Result<Self> {
-        let of_input: &[&str] = if context.is_none() { &["to_q", "to_k", "to_v"] } else { &["to_q"] };
+        let named = ["to_q", "to_k", "to_v"].map(|name| (name, width));
+        let (of_input, of_context) = named.split_at(if context.is_none() { 3 } else { 1 });
         Ok(Self {
-            of_input: weights.linears(of_input, width, width, false).await?,
+            of_input: Linears::new(weights.linears(of_input, width, false).await?),
             of_context: match context {
-                Some(context) => Some(weights.linears(&["to_k", "to_v"], context, width, false).await?),
+                Some(context) => Some(Linears::new(weights.linears(of_context, context, false).await?)),
                 None => None,
             },
             to_out: weights.linear("to_out.0", width, width, true).await?,

@@ -61,7 +61,7 @@ struct MidBlock {
 impl MidBlock {
     async fn load(weights: Weights<'_>, config: &VaeConfig) -> Result<Self> {
         let (channels, groups) = (config.last_channels(), config.norm_num_groups);
-        let resnet = |i: usize| ResnetBlock2D::load(weights.at("resnets").at(i), [channels; 2], None, groups, EPS);
+        let resnet = |i: usize| ResnetBlock2D::load(weights.at("resnets").at(i), [channels; 2], groups, EPS);
         Ok(Self {
             resnets: [resnet(0).await?, resnet(1).await?],
             attention: if config.mid_block_add_attention {
@@ -87,7 +87,7 @@ async fn resnets(weights: &Weights<'_>, stage: &Stage, groups: usize) -> Result<
     let mut resnets = Vec::new();
     for (i, layer) in stage.layers.iter().enumerate() {
         let at = weights.at(&stage.path).at("resnets").at(i);
-        resnets.push(ResnetBlock2D::load(at, layer.resnet, None, groups, EPS).await?);
+        resnets.push(ResnetBlock2D::load(at, layer.resnet, groups, EPS).await?);
     }
     Ok(resnets)
 }

@@ -2,7 +2,7 @@
 
 use super::{Filter, Joint, Layout, Weights};
 use crate::Result;
-use crate::ops::{Conv2d, Linear, Linears, Norm};
+use crate::ops::{Conv2d, Linear, Norm};
 
 impl Weights<'_> {
     /// A linear layer: `weight` `[out, in]` (or a 1x1 convolution's `[out, in, 1, 1]`), `bias` `[out]`.
@@ -10,15 +10,19 @@ impl Weights<'_> {
         self.linear_with(name, [outputs, inputs], bias, None).await
     }
 
-    /// Linear layers that have the same input: on a GPU their weights lie one after the other, for one product.
-    pub async fn linears(&self, names: &[&str], inputs: usize, outputs: usize, bias: bool) -> Result<Linears> {
-        let (whole, parts) = (self.path(&names.join(", ")), names.len());
-        let mut layers = Vec::with_capacity(parts);
-        for (part, name) in names.iter().enumerate() {
-            let joint = (parts > 1).then(|| Joint { whole: whole.clone(), part, parts });
-            layers.push(self.linear_with(name, [outputs, inputs], bias, joint).await?);
+    /// Linear layers that have the same input, each with its name and its outputs: on a GPU their weights lie one after
+    /// the other, for one product.
+    pub async fn linears(&self, named: &[(impl AsRef<str>, usize)], inputs: usize, bias: bool) -> Result<Vec<Linear>> {
+        let total = named.iter().map(|(_, outputs)| outputs).sum();
+        let whole = self.path(named.first().map_or("", |(name, _)| name.as_ref()));
+        let (mut layers, mut from) = (Vec::with_capacity(named.len()), 0);
+        for (name, outputs) in named {
+            let rows = from..from + outputs;
+            from = rows.end;
+            let joint = (named.len() > 1).then(|| Joint { whole: whole.clone(), rows, total });
+            layers.push(self.linear_with(name.as_ref(), [*outputs, inputs], bias, joint).await?);
         }
-        Ok(Linears::new(layers))
+        Ok(layers)
     }
 
     async fn linear_with(

@@ -315,7 +315,7 @@ impl<'a> Weights<'a> {
         let bytes = shape.iter().product::<usize>() * stored.bytes();
         // Four rows of halves are a multiple of four bytes, however odd they are.
         let rows_in_piece = (PIECE / row.max(1)).max(1).next_multiple_of(4);
-        let place = joint.and_then(|joint| self.file.place(joint, bytes, stored));
+        let place = joint.and_then(|joint| self.file.place(joint, bytes / rows, stored));
         let mut upload = place.unwrap_or_else(|| Upload::new(&self.file.device, bytes, rows as u64 > rows_in_piece));
         let mut from = span.start;
         while from < span.end {
@@ -383,11 +383,13 @@ impl<'a> Weights<'a> {
 
 impl Files<'_> {
     /// Where a weight goes that has others beside it; none if it goes somewhere of its own.
+    ///
+    /// `bytes` are those of a row.
     fn place(&self, joint: &Joint, bytes: usize, stored: Stored) -> Option<Upload> {
         let mut joints = self.joints.borrow_mut();
-        let new = || JointBuffer::new(&self.device, joint.parts, bytes, stored.dtype());
+        let new = || JointBuffer::new(&self.device, joint.total, bytes, stored.dtype());
         let buffer = joints.entry(joint.whole.clone()).or_insert_with(new);
-        buffer.as_ref()?.upload(joint.part, bytes, stored.dtype())
+        buffer.as_ref()?.upload(joint.rows.clone(), bytes, stored.dtype())
     }
 
     /// Bytes of one of the files; where their hash is wanted, what lies before them is read for it.
@@ -434,13 +436,15 @@ struct Layout<'a, const D: usize> {
     joint: Option<&'a Joint>,
 }
 
-/// One of several weights of the same shape that lie one after the other in one buffer.
+/// One of several weights with rows of the same length that lie one after the other in one buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Joint {
-    /// The names of all of them.
+    /// What all of them are called.
     whole: String,
-    part: usize,
-    parts: usize,
+    /// Its rows among those of all.
+    rows: Range<usize>,
+    /// The rows of all.
+    total: usize,
 }
 
 impl WeightRequest {

@@ -3,6 +3,8 @@
 //! In a browser this is what keeps the engine's memory small: there it only ever grows, and large blocks that come and
 //! go leave holes that nothing fits into.
 
+use std::ops::Range;
+
 use burn::tensor::{Bytes, DType, Device, Shape, Tensor, TensorData};
 use burn_wgpu::{CubeBackend, CubeTensor};
 use cubecl::server::Handle;
@@ -24,33 +26,32 @@ pub(super) enum Upload {
     },
 }
 
-/// A buffer on a GPU for several weights of the same length, one after the other.
+/// A buffer on a GPU for the rows of several weights, one after the other.
 pub(super) struct JointBuffer {
     near: Box<CubeTensor>,
     buffer: Handle,
-    /// Of a weight.
+    /// Of a row.
     bytes: usize,
     dtype: DType,
 }
 
 impl JointBuffer {
-    /// None for the processor, and where a weight could not be bound by itself.
-    pub fn new(device: &Device, parts: usize, bytes: usize, dtype: DType) -> Option<Self> {
-        if !bytes.is_multiple_of(BINDING_ALIGNMENT) {
-            return None;
-        }
+    /// For so many rows of these bytes; none on the processor.
+    pub fn new(device: &Device, rows: usize, bytes: usize, dtype: DType) -> Option<Self> {
         let near: CubeTensor = Tensor::<1>::zeros([1], device).try_into_primitive::<CubeBackend>().ok()?;
-        let buffer = near.client.empty(parts * bytes);
+        let buffer = near.client.empty(rows * bytes);
         Some(Self { near: Box::new(near), buffer, bytes, dtype })
     }
 
-    /// For the weight at a place in it; none for one of another length or type.
-    pub fn upload(&self, part: usize, bytes: usize, dtype: DType) -> Option<Upload> {
-        if (bytes, dtype) != (self.bytes, self.dtype) {
+    /// For the weight of these rows; none where they have another length or type, or could not be bound by themselves.
+    pub fn upload(&self, rows: Range<usize>, bytes: usize, dtype: DType) -> Option<Upload> {
+        let (start, length) = (rows.start * bytes, rows.len() * bytes);
+        let fits = (bytes, dtype) == (self.bytes, self.dtype);
+        if !fits || !start.is_multiple_of(BINDING_ALIGNMENT) || !length.is_multiple_of(BINDING_ALIGNMENT) {
             return None;
         }
-        let start = (part * bytes) as u64;
-        let buffer = self.buffer.clone().offset_start(start).offset_end(self.buffer.size() - start - bytes as u64);
+        let (start, length) = (start as u64, length as u64);
+        let buffer = self.buffer.clone().offset_start(start).offset_end(self.buffer.size() - start - length);
         Some(Upload::Gpu { near: self.near.clone(), buffer, sent: 0 })
     }
 }

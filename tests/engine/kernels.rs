@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use burn::tensor::{DType, Device, Tensor};
 use pseudoword::noise::{Noise, Stream};
-use pseudoword::ops::{self, Conv2d, LaunchCounter, Linear, Linears, Norm, SoftwareGpu, Tiles, Var, Weight};
+use pseudoword::ops::{self, Conv2d, LaunchCounter, Linear, Linears, Norm, Shift, SoftwareGpu, Tiles, Var, Weight};
 use pseudoword::ops::{backward, with_reference};
 
 use crate::fixtures::{Place, assert_close, cpu, gpu, values};
@@ -172,7 +172,9 @@ fn convolutions_with_a_shift_for_each_sample_equal_their_twin() {
             compare(place, &what, &[input], |x, device| {
                 let weight = weight([outputs, 9 * input[3]], 3, true, device);
                 let layer = Conv2d { weight, bias: None, kernel: [3; 2], stride: 1, padding: [1; 4] };
-                ops::conv2d_shifted(&x[0], &layer, &filled([input[0], outputs], 5, device))
+                // Among columns that are others'.
+                let table = filled([input[0], outputs + 12], 5, device);
+                ops::conv2d_shifted(&x[0], &layer, &Shift { table, first: 8 })
             });
         }
     });

@@ -9,8 +9,8 @@ use super::kernel::{Buffer, Kernel, Role, Row};
 use super::launch::Operand;
 use super::tile::ProductMethod;
 use super::uniform::uniform_sizes;
-use crate::ops::Weight;
 use crate::ops::geometry::Geometry;
+use crate::ops::{Shift, Weight};
 
 uniform_sizes! {
     /// The sizes of a convolution or of its gradient.
@@ -27,6 +27,7 @@ uniform_sizes! {
         stride: u32,
         top: u32,
         left: u32,
+        bias_first: u32,
         bias_pitch: u32,
         first_group: u32,
     }
@@ -49,6 +50,7 @@ impl ConvSizes {
             stride: stride as u32,
             top: top as u32,
             left: left as u32,
+            bias_first: 0,
             bias_pitch: 0,
             first_group: 0,
         }
@@ -89,8 +91,8 @@ pub(in crate::ops) enum Bias<'a> {
     None,
     /// The same in all samples, `[Cout]`.
     Shared(&'a Weight<1>),
-    /// That of a sample, `[B, Cout]`.
-    BySample(&'a Tensor<2>),
+    /// That of a sample.
+    BySample(&'a Shift),
 }
 
 impl<'a> Bias<'a> {
@@ -98,7 +100,15 @@ impl<'a> Bias<'a> {
         match *self {
             Bias::None => None,
             Bias::Shared(bias) => Some(bias),
-            Bias::BySample(bias) => Some(bias),
+            Bias::BySample(shift) => Some(&shift.table),
+        }
+    }
+
+    /// Where the first sample's begins, and from one sample's to the next.
+    fn place(&self) -> [u32; 2] {
+        match self {
+            Bias::None | Bias::Shared(_) => [0, 0],
+            Bias::BySample(shift) => [shift.first, shift.table.dims()[1]].map(|columns| columns as u32),
         }
     }
 }
@@ -116,11 +126,15 @@ pub(in crate::ops) fn conv2d(
     let [columns, _] = weight.dims();
     let Geometry { output: [out_height, out_width], kernel, .. } = geometry;
     let rows = batch * out_height * out_width;
+    let [bias_first, bias_pitch] = bias.place();
+    // Rows of a multiple of four values are read in fours.
+    if columns.is_multiple_of(4) && !(bias_first.is_multiple_of(4) && bias_pitch.is_multiple_of(4)) {
+        return None;
+    }
     let method = method(x, rows, columns);
     let [across, down] = method.groups(rows, columns)?;
     let inputs = [Some(x as _), Some(weight as _), bias.operand(), residual.map(|residual| residual as _)];
-    let bias_pitch = if matches!(bias, Bias::BySample(_)) { columns as u32 } else { 0 };
-    let sizes = ConvSizes { bias_pitch, ..ConvSizes::new(batch, columns, channels, geometry) };
+    let sizes = ConvSizes { bias_first, bias_pitch, ..ConvSizes::new(batch, columns, channels, geometry) };
     let launch = FORWARD
         .launch(method, &[channels, columns], &inputs, &sizes, [across, down, 1])
         .operations(&[rows, columns, channels, kernel[0], kernel[1]])
