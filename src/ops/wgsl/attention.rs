@@ -328,3 +328,43 @@ fn summed_shares(a: Tensor<4>, b: Tensor<4>) -> [Tensor<4>; 2] {
         None => [a.sum_dim(0), b.sum_dim(0)],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_head_that_is_served_has_a_tile_that_holds_it() {
+        for width in 0..=2 * WIDEST {
+            let served = (4..=WIDEST).contains(&width) && width.is_multiple_of(4);
+            let tile = HeadTile::of(width);
+            assert_eq!(tile.is_some(), served, "{width}");
+            let Some(tile) = tile else { continue };
+            let number =
+                |name| tile.constants().iter().find(|(known, _)| *known == name).map_or(0, |(_, value)| *value);
+            let across = tile.lanes() / 16;
+            let columns = (4 * number("quads") + number("rests")) * across;
+            assert!(columns >= width as u32 && columns < width as u32 + 40, "{columns} columns for {width}");
+        }
+    }
+
+    #[test]
+    fn queries_are_split_where_keys_are_few() {
+        let attention = |queries: usize, keys: usize, wanted: usize| Attention {
+            batch: 1,
+            queries,
+            keys,
+            heads: 8,
+            width: 40,
+            causal: false,
+            method: AttentionMethod::Tile(HeadTile(40)),
+            wanted,
+        };
+        // The words of a prompt make 16 workgroups.
+        assert_eq!(attention(4096, 77, 256).splits(), [16, 256]);
+        assert_eq!(attention(4096, 4096, 256).splits(), [1, 4096]);
+        // No split without queries, and no fewer than a workgroup has at a time.
+        assert_eq!(attention(100, 77, 256).splits(), [2, 64]);
+        assert_eq!(attention(4096, 77, 2).splits(), [1, 4096]);
+    }
+}
