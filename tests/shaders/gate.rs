@@ -32,7 +32,7 @@ impl Row {
         let fewest = fewer.map_or(FEWEST_WAVES, |(_, _, waves, _)| *waves);
         let mut complaints = Vec::new();
         for (family, compiled) in &self.compiled {
-            let Compiled { spilled, scratch, waves, .. } = compiled;
+            let Compiled { spilled, scratch, waves, inner, .. } = compiled;
             let mut complain =
                 |text: String| complaints.push(format!("{kernel}, {variant}, {}: {text}", family.name()));
             if (*spilled, *scratch) != (0, 0) {
@@ -41,15 +41,22 @@ impl Row {
             if *family == Family::Rdna3 && *waves < fewest {
                 complain(format!("{waves} waves, where {fewest} should fit"));
             }
+            if uses_matrices(&self.form) && inner.is_none_or(|inner| inner.matrices == 0) {
+                complain("no matrix instruction where it multiplies".to_owned());
+            }
         }
         complaints
     }
 }
 
+/// Whether the form is made with cooperative matrices.
+fn uses_matrices(form: &KernelForm) -> bool {
+    form.text().contains("enable wgpu_cooperative_matrix")
+}
+
 /// Whether a family can compile the form: matrices of 16 x 16 came with RDNA 3, and others are not AMD's.
 fn is_for(form: &KernelForm, family: Family) -> bool {
-    let text = form.text();
-    !text.contains("enable wgpu_cooperative_matrix") || (family == Family::Rdna3 && text.contains("coop_mat16x16"))
+    !uses_matrices(form) || (family == Family::Rdna3 && form.text().contains("coop_mat16x16"))
 }
 
 /// Compiles every form for every family that can have it.
@@ -63,12 +70,17 @@ fn compiled(assembly: bool) -> Vec<Row> {
     };
     let files: Vec<PathBuf> = forms.iter().enumerate().map(write).collect();
     let mut rows: Vec<Row> = forms.into_iter().map(|form| Row { form, compiled: BTreeMap::new() }).collect();
-    // The compiler runs on one core, for one family to a process.
+    // The compiler runs on one core, for one family to a process. Which instructions come out is looked at where the table
+    // or matrices ask for it.
     let answers = std::thread::scope(|scope| {
         let threads = Family::ALL.map(|family| {
-            let its: Vec<usize> = (0..rows.len()).filter(|at| is_for(&rows[*at].form, family)).collect();
-            let files: Vec<PathBuf> = its.iter().map(|at| files[*at].clone()).collect();
-            scope.spawn(move || (family, its, compile(family, &files, assembly)))
+            let its = (0..rows.len()).filter(|at| is_for(&rows[*at].form, family));
+            let (with, without): (Vec<usize>, _) = its.partition(|at| assembly || uses_matrices(&rows[*at].form));
+            let files = [&with, &without].map(|its| its.iter().map(|at| files[*at].clone()).collect::<Vec<_>>());
+            scope.spawn(move || {
+                let [first, second] = [compile(family, &files[0], true), compile(family, &files[1], false)];
+                (family, [with, without].concat(), [first, second].concat())
+            })
         });
         threads.map(|thread| thread.join().unwrap())
     });

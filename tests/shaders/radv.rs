@@ -61,6 +61,9 @@ pub struct InnerLoop {
 
 /// Compiles SPIR-V for a family; the results are in the order of the files.
 pub fn compile(family: Family, files: &[PathBuf], assembly: bool) -> Vec<Compiled> {
+    if files.is_empty() {
+        return Vec::new();
+    }
     let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/gpu/isa");
     let mut command = Command::new(tool);
     command.args(["--gpu", family.gpu()]).args(assembly.then_some("--assembly")).args(files);
