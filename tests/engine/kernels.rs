@@ -8,6 +8,7 @@ use burn::tensor::{DType, Device, Tensor};
 use pseudoword::noise::{Noise, Stream};
 use pseudoword::ops::{self, Conv2d, LaunchCounter, Linear, Linears, Norm, Shift, SoftwareGpu, Tiles, Var, Weight};
 use pseudoword::ops::{backward, with_reference};
+use pseudoword::unet::graph::Graph;
 
 use crate::fixtures::{Place, assert_close, cpu, gpu, values};
 
@@ -382,6 +383,28 @@ fn geglus_equal_their_twin() {
         for shape in [[1, 1, 8], [2, 9, 96], [1, 5, 14], [3, 77, 512]] {
             compare(place, &format!("geglu {shape:?}"), &[shape], |x, _| ops::geglu(&x[0]));
         }
+    });
+}
+
+/// What was loaded lies as it must for products of several layers at once.
+#[test]
+fn a_unet_makes_one_product_for_all_layers_of_one_input() {
+    on_the_gpu(|place| {
+        let session = crate::fixtures::open("tiny-sd1", place, None);
+        let model = session.model();
+        let sample = filled([2, 8, 8, 4], 1, &place.device);
+        let context = Var::constant(filled([2, 77, model.config.word_width()], 2, &place.device));
+        let launches = LaunchCounter::start();
+        ops::with_blocks(None, || model.unet.forward(&sample, &[321.0, 5.0], &context, false));
+        let launched = launches.take().by_kernel().into_iter().find(|(kernel, _)| *kernel == "linear");
+        let graph = Graph::new(&model.config.unet);
+        let layers = || graph.stages().flat_map(|stage| &stage.layers);
+        let shortcuts = layers().filter(|layer| layer.resnet[0] != layer.resnet[1]).count();
+        // In a transformer a layer before and one after; in each of its blocks queries, keys and values, what comes out of
+        // the attention, queries, keys and values of the context, what comes out, and two of the MLP.
+        let transformers = layers().filter_map(|layer| layer.transformer).map(|transformer| 2 + 7 * transformer.blocks);
+        // Two make the time embedding, and one what all residual blocks make of it.
+        assert_eq!(launched, Some(("linear", (3 + shortcuts + transformers.sum::<usize>()) as u64)));
     });
 }
 
