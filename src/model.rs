@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::embedding::shown;
 use crate::event::{Event, WarningCode};
-use crate::ops::Var;
+use crate::ops::{Var, release_unused};
 use crate::parts::{Part, Precision};
 use crate::schedule::{NoiseSchedule, SchedulerConfig};
 use crate::source::{Source, read_text};
@@ -236,6 +236,8 @@ impl Model {
     ) -> Result<Rc<Self>> {
         let OpenedModel { source, config, tokenizers } = opened.clone();
         let storage = opened.storage(loading.storage, gpu::is_gpu(device)).await?;
+        // Of a model before this one.
+        release_unused(device);
 
         // Loading a network is a future of up to a hundred kilobytes, of which the stack would hold a copy for each caller that
         // moves its own: threads of tests have two megabytes, and WebAssembly has one. Hence the boxes.
@@ -326,7 +328,9 @@ impl Model {
 
     /// Drops the decoder, once nothing holds it: training without previews does not need it.
     pub fn release_decoder(&self) {
-        self.decoder.borrow_mut().take();
+        if self.decoder.borrow_mut().take().is_some() {
+            release_unused(&self.device);
+        }
     }
 
     /// The first text encoder.

@@ -32,6 +32,9 @@ pub fn attention(q: &Var<3>, k: &Var<3>, v: &Var<3>, heads: usize, causal: bool)
     }
 }
 
+/// Bytes of the scores that the composition holds at a time; it holds about three of them.
+pub const SCORES_BYTES: u64 = 16 << 20;
+
 /// The result `y` of an attention, whose `backward` makes the gradients to the inputs from these and the gradient to
 /// `y`.
 fn recorded(
@@ -88,7 +91,8 @@ fn reference(q: &Tensor<3>, k: &Tensor<3>, v: &Tensor<3>, heads: usize, causal: 
         submit_before(q, "attention, composed", operations(q.dims()[1]));
         join(probabilities(q, k, heads, causal).matmul(split(v, heads)))
     };
-    let at_once = parts_of_a_submission(q, operations(queries), queries);
+    let row = batch * heads * keys * size_of::<f32>();
+    let at_once = parts_of_a_submission(q, operations(queries), queries).min((SCORES_BYTES as usize / row).max(1));
     // The mask would need to know which queries these are; prompts are too short to be cut.
     if causal || at_once == queries {
         return composed(q);

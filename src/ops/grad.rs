@@ -224,6 +224,33 @@ fn restarted<const D: usize>(value: Tensor<D>, link: &Link<D>) -> Var<D> {
     if link.is_tracked() { Var::leaf(value) } else { Var::constant(value) }
 }
 
+/// [`recompute`] of a block that does with each row of `x` `[B, N, C]` the same, for so many rows at a time: neither
+/// direction holds more than these rows' values.
+pub fn recompute_rows(x: &Var<3>, rows: usize, block: impl Fn(&Var<3>) -> Var<3> + 'static) -> Var<3> {
+    let dims @ [batch, length, width] = x.dims();
+    let flat = x.value.clone().reshape([1, batch * length, width]);
+    let parts = move |all: &Tensor<3>, each: &mut dyn FnMut(usize, Tensor<3>) -> Tensor<3>| {
+        let count = all.dims()[1];
+        let part = |first: usize| each(first, all.clone().narrow(1, first, rows.min(count - first)));
+        Tensor::cat((0..count).step_by(rows).map(part).collect(), 1)
+    };
+    let value = parts(&flat, &mut |_, part| block(&Var::constant(part)).into_value());
+    let [_, _, outputs] = value.dims();
+    let link = x.link();
+    Var::from_op(value.reshape([batch, length, outputs]), &[x], move |dy, gradients| {
+        let dy = dy.reshape([1, batch * length, outputs]);
+        gradients.add(&link, || {
+            let dx = parts(&flat, &mut |first, part| {
+                let (part, count) = (Var::leaf(part.clone()), part.dims()[1]);
+                let gradient = dy.clone().narrow(1, first, count);
+                let zeros = || Tensor::zeros(part.dims(), &part.value().device());
+                backward(&block(&part), gradient).take(&part).unwrap_or_else(zeros)
+            });
+            dx.reshape(dims)
+        });
+    })
+}
+
 /// Runs a block so that it remembers only its inputs, and is run again when its gradient is needed.
 ///
 /// `block` maps `(x, context)` to a value. Memory for the backward pass is then one block's, at any depth, for about

@@ -22,6 +22,8 @@ mod grad;
 mod launches;
 mod linear;
 mod loss;
+mod memory;
+mod moments;
 mod norm;
 mod read;
 mod self_test;
@@ -30,15 +32,17 @@ mod weight;
 mod wgsl;
 
 pub use activation::{geglu, gelu, quick_gelu, silu};
-pub use attention::{attention, has_attention_kernel};
+pub use attention::{SCORES_BYTES, attention, has_attention_kernel};
 use backend::Backend;
 pub use backend::{uses_kernels, with_reference};
 pub use conv2d::{Conv2d, Shift, conv2d, conv2d_add, conv2d_shifted};
-pub use grad::{Gradients, Link, Origin, Var, backward, recompute};
+pub use grad::{Gradients, Link, Origin, Var, backward, recompute, recompute_rows};
 #[cfg(feature = "native")]
 pub use launches::{LaunchCounter, Launches};
 pub use linear::{Linear, Linears, linear, linear_add, linears, linears_side_by_side};
 pub use loss::mse;
+pub(crate) use memory::{lasting, release_unused};
+pub use moments::{GroupMoments, KnownNorm};
 pub use norm::{Norm, group_norm, group_norm_silu, layer_norm};
 #[cfg(feature = "native")]
 pub(crate) use read::Waiting;

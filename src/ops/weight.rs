@@ -1,5 +1,7 @@
 //! Frozen weights: stored as the file has them, computed with in f32.
 
+use std::ops::Range;
+
 use burn::tensor::{DType, Tensor};
 
 /// A frozen tensor, f16 or f32, on the plain device.
@@ -35,6 +37,14 @@ impl<const D: usize> Weight<D> {
         let mut shape = values.first()?.dims();
         shape[0] = values.iter().map(|values| values.dims()[0]).sum();
         Some(Self::new(super::wgsl::as_one(&values)?.reshape(shape)))
+    }
+
+    /// Some of the values in f32, of which there are `range.len()` from `range.start` on, row after row. On a GPU no others
+    /// are converted.
+    pub fn some(&self, range: Range<usize>) -> Tensor<1> {
+        let count = self.dims().iter().product::<usize>();
+        super::wgsl::widen_some(&self.values, range.clone())
+            .unwrap_or_else(|| self.f32().reshape([count]).narrow(0, range.start, range.len()))
     }
 
     /// The values as they are stored, for kernels that ask how.

@@ -6,10 +6,10 @@
 
 use super::Job;
 use crate::model::ModelConfig;
-use crate::ops::{PACKED_BYTES, has_attention_kernel};
-use crate::unet::graph::{Graph, Layer, Stage, Transformer};
-use crate::vae::graph;
-use crate::weights::Stored;
+use crate::ops::{PACKED_BYTES, SCORES_BYTES, has_attention_kernel};
+use crate::unet::graph::{Graph, Layer, Transformer};
+use crate::unet::mlp_rows;
+use crate::vae::{Budget, graph, map_bytes};
 
 /// Bytes of a number in a computation.
 const FLOAT: u64 = 4;
@@ -21,6 +21,8 @@ const SCORES: u64 = 3;
 pub(super) struct Needs {
     /// Going forward without a gradient.
     pub forward: u64,
+    /// How much of that lies in buffers of its own length: bands of the autoencoder's maps.
+    pub lasting: u64,
     /// Forward and backward, with everything remembered that a backward pass needs.
     pub remembered: u64,
     /// Forward and backward, recomputing blocks.
@@ -33,36 +35,25 @@ pub(super) struct Needs {
 #[derive(Debug, Clone, Copy, Default)]
 struct BlockNeeds {
     work: u64,
-    /// How much of the work memory a backward pass needs only once: a widened weight, blocks of a product.
+    /// How much of the work memory a backward pass needs only once: blocks of a product.
     once: u64,
     tape: u64,
+    /// What its backward pass holds besides what is remembered, where it is recomputed.
+    back: u64,
     largest: u64,
 }
 
 /// How a model is computed.
 pub(super) struct Walk<'a> {
     config: &'a ModelConfig,
-    /// Weights are widened only while they are used: halves are, except on the processor, whose products read them as
-    /// they are.
-    widens: bool,
     on_cpu: bool,
     scratch: u64,
 }
 
 impl<'a> Walk<'a> {
-    pub fn new(config: &'a ModelConfig, narrowest: Stored, on_cpu: bool) -> Self {
+    pub fn new(config: &'a ModelConfig, on_cpu: bool) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
-        Self {
-            config,
-            widens: narrowest != Stored::F32 && !on_cpu,
-            on_cpu,
-            scratch: if on_cpu { threads * PACKED_BYTES } else { 0 },
-        }
-    }
-
-    /// A widened weight of this many numbers.
-    fn widened(&self, numbers: usize) -> u64 {
-        if self.widens { numbers as u64 * FLOAT } else { 0 }
+        Self { config, on_cpu, scratch: if on_cpu { threads * PACKED_BYTES } else { 0 } }
     }
 
     /// What an attention with this many heads of this width holds besides inputs and output, and the largest tensor of
@@ -73,37 +64,67 @@ impl<'a> Walk<'a> {
         if self.on_cpu || has_attention_kernel(width) {
             return (out, out);
         }
-        let matrix = batch * heads as u64 * positions * positions * FLOAT;
+        let row = batch * heads as u64 * positions * FLOAT;
+        // For some queries at a time.
+        let matrix = (row * positions).min(SCORES_BYTES.max(row));
         (SCORES * matrix, matrix)
     }
 
-    /// `ResnetBlock2D` on maps of `map` bytes a channel.
-    fn resnet(&self, map: u64, inputs: usize, outputs: usize) -> BlockNeeds {
+    /// `ResnetBlock2D` on maps of `map` bytes a channel; `joined` is how many of its inputs are joined to the others
+    /// inside.
+    fn resnet(&self, map: u64, inputs: usize, outputs: usize, joined: usize) -> BlockNeeds {
         let (x, y) = (map * inputs as u64, map * outputs as u64);
-        // Maps, and what exists only once: the weight in use.
-        let first = (x + y, self.widened(9 * inputs * outputs) + self.scratch);
         // The input, the output, and between them the shortcut's copy of the input.
         let shortcut = if inputs == outputs { 0 } else { y };
-        let second = (2 * y + shortcut, self.widened(9 * outputs * outputs) + self.scratch);
-        let (maps, once) = worst(&[first, second]);
-        BlockNeeds { work: maps + once, once, tape: x + y, largest: x.max(y) }
+        let maps = (x + y).max(2 * y + shortcut);
+        let joined = if joined > 0 { x } else { 0 };
+        // Back through the first normalisation: the gradients to its result, to its input, and their sum with what came
+        // past the block.
+        BlockNeeds {
+            work: maps + self.scratch,
+            once: self.scratch,
+            tape: x + y,
+            back: joined + 3 * x + y + self.scratch,
+            largest: x.max(y),
+        }
     }
 
     /// `Transformer2DModel` on maps of `map` bytes a channel.
-    fn transformer(&self, sizes: &MapSizes, map: u64, positions: u64, shape: &Transformer) -> BlockNeeds {
+    fn transformer(
+        &self,
+        sizes: &MapSizes,
+        map: u64,
+        positions: u64,
+        shape: &Transformer,
+        recompute: bool,
+    ) -> BlockNeeds {
         let Transformer { width, heads, blocks, .. } = *shape;
         let c = map * width as u64;
         let (scores, single) = self.scores(sizes.batch, [heads, width / heads.max(1)], positions, c);
         let attention = 6 * c + scores;
-        // Four maps by then, the gated layer's eight and four.
-        let mlp = (16 * c, self.widened(8 * width * width));
-        let tape = c + blocks as u64 * (15 * c + 2 * sizes.context(width));
-        let (maps, once) = worst(&[(c + attention, 0), mlp]);
-        BlockNeeds { work: maps + once, once, tape, largest: (8 * c).max(single) }
+        let rows = sizes.batch * positions;
+        // An MLP's row, c wide: normalised, the gated layer's eight and four, the result.
+        let part = mlp_rows(rows as usize, width, recompute);
+        let c_part = part.map_or(c, |part| part as u64 * width as u64 * FLOAT);
+        let whole = part.is_none();
+        let mlp = 3 * c + 13 * c_part;
+        let remembered = if whole { 15 } else { 7 };
+        let tape = c + blocks as u64 * (remembered * c + 2 * sizes.context(width));
+        // Back through the gated layer: gradients to its result and to what it was made of, and those of the block's
+        // input and result. In parts, these are computed again first, and gradients are put together.
+        let back = if whole { 15 * c } else { 4 * c + 26 * c_part };
+        let maps = (c + attention).max(mlp);
+        BlockNeeds {
+            work: maps,
+            once: 0,
+            tape,
+            back: back.max(c + attention),
+            largest: (8 * c_part).max(c).max(single),
+        }
     }
 
-    /// The U-Net on latents for pictures of a size.
-    pub fn unet(&self, job: Job) -> Needs {
+    /// The U-Net on latents for pictures of a size; `recompute` is whether the backward pass computes blocks again.
+    pub fn unet(&self, job: Job, recompute: bool) -> Needs {
         let graph = Graph::new(&self.config.unet);
         let sizes = MapSizes::new(self.config, job);
         let mut tally = Tally::default();
@@ -111,17 +132,19 @@ impl<'a> Walk<'a> {
         tally.hold(held(0, graph.conv_in[1]));
         for stage in &graph.down {
             for layer in &stage.layers {
-                self.layer(&mut tally, &sizes, stage.level, layer);
+                self.layer(&mut tally, &sizes, stage.level, layer, recompute);
                 tally.hold(held(stage.level, stage.channels()));
             }
             if stage.resamples {
+                // The last of them is remembered only for the way up.
+                tally.kept += held(stage.level, stage.channels());
                 let down = held(stage.level + 1, stage.channels());
-                tally.add(self.convolution(down, down, stage.channels()), 0);
+                tally.add(self.convolution(down, down), 0);
                 tally.hold(down);
             }
         }
         for layer in &graph.middle.layers {
-            self.layer(&mut tally, &sizes, graph.middle.level, layer);
+            self.layer(&mut tally, &sizes, graph.middle.level, layer, recompute);
         }
         for stage in &graph.up {
             for layer in &stage.layers {
@@ -129,12 +152,12 @@ impl<'a> Walk<'a> {
                 let joined = held(stage.level, layer.resnet[0]);
                 tally.release(held(stage.level, layer.joined));
                 tally.hold(joined);
-                self.layer(&mut tally, &sizes, stage.level, layer);
+                self.layer(&mut tally, &sizes, stage.level, layer, recompute);
                 tally.release(joined);
             }
             if stage.resamples {
                 let up = held(stage.level - 1, stage.channels());
-                tally.add(self.convolution(2 * up, up, stage.channels()), 0);
+                tally.add(self.convolution(2 * up, up), 0);
             }
         }
         let text = self.text(&sizes);
@@ -142,18 +165,21 @@ impl<'a> Walk<'a> {
             forward: tally.worst,
             // Twice the largest block's maps: gradients flow back through it while its own values are still held.
             remembered: tally.tape + text + tally.largest_twice,
-            recomputed: tally.kept + text / 8 + tally.largest_tape + tally.largest_twice,
+            recomputed: tally.kept + text / 8 + tally.largest_back,
             largest: tally.largest,
         }
     }
 
     /// A residual block, whose input is held, and perhaps a transformer.
-    fn layer(&self, tally: &mut Tally, sizes: &MapSizes, level: usize, layer: &Layer) {
+    fn layer(&self, tally: &mut Tally, sizes: &MapSizes, level: usize, layer: &Layer, recompute: bool) {
         let (map, [inputs, outputs]) = (sizes.map(level), layer.resnet);
-        tally.block(self.resnet(map, inputs, outputs), 0, map * inputs as u64);
+        // What it is joined with, the way down remembers.
+        let kept = map * (inputs - layer.joined) as u64;
+        tally.block(self.resnet(map, inputs, outputs, layer.joined), 0, kept);
         if let Some(transformer) = &layer.transformer {
             let x = map * outputs as u64;
-            tally.block(self.transformer(sizes, map, sizes.positions(level), transformer), x, x);
+            let needs = self.transformer(sizes, map, sizes.positions(level), transformer, recompute);
+            tally.block(needs, x, x);
         }
     }
 
@@ -171,33 +197,36 @@ impl<'a> Walk<'a> {
 
     /// The decoder on a tile for pixels of a size.
     pub fn decode(&self, job: Job) -> Needs {
-        // Doubled, then convolved.
-        self.half_of_vae(job, &graph::decoder(&self.config.vae), |map| (4 * map, 2))
+        let vae = &self.config.vae;
+        let mut way = Way::new(self, MapSizes::new(self.config, job), vae.last_channels());
+        self.vae_middle(&mut way.tally, &way.sizes);
+        for stage in graph::decoder(vae) {
+            stage.layers.iter().for_each(|layer| way.resnet(layer.resnet));
+            if stage.resamples {
+                way.upsampled();
+            }
+        }
+        way.convolved(vae.out_channels);
+        way.needs()
     }
 
     /// The encoder on a tile of pixels.
     pub fn encode(&self, job: Job) -> Needs {
-        self.half_of_vae(job, &graph::encoder(&self.config.vae), |map| (map / 4, 1))
-    }
-
-    /// One half of the autoencoder; `resampled` is what a change of the resolution makes of a map, and how many such
-    /// maps live at the same time.
-    fn half_of_vae(&self, job: Job, stages: &[Stage], resampled: impl Fn(u64) -> (u64, u64)) -> Needs {
-        let sizes = MapSizes::new(self.config, job);
-        let mut tally = Tally::default();
-        for stage in stages {
-            let map = sizes.map_up(stages.len() - 1 - stage.level);
-            for [inputs, outputs] in stage.layers.iter().map(|layer| layer.resnet) {
-                tally.add(self.resnet(map, inputs, outputs), map * inputs as u64);
-            }
+        let vae = &self.config.vae;
+        let latents = MapSizes::new(self.config, job);
+        let mut way = Way::new(self, latents, vae.in_channels);
+        let per_latent = vae.pixels_per_latent();
+        way.size = way.size.map(|side| side * per_latent);
+        way.convolved(vae.block_out_channels.first().copied().unwrap_or(0));
+        for stage in graph::encoder(vae) {
+            stage.layers.iter().for_each(|layer| way.resnet(layer.resnet));
             if stage.resamples {
-                let input = map * stage.channels() as u64;
-                let (output, copies) = resampled(input);
-                tally.add(self.convolution(copies * output, output, stage.channels()), input);
+                way.downsampled();
             }
         }
-        self.vae_middle(&mut tally, &sizes);
-        Needs { forward: tally.worst, largest: tally.largest, ..Needs::default() }
+        way.whole();
+        self.vae_middle(&mut way.tally, &way.sizes);
+        way.needs()
     }
 
     /// The middle of either half, at the resolution of the latents.
@@ -205,23 +234,108 @@ impl<'a> Walk<'a> {
         let vae = &self.config.vae;
         let (map, channels) = (sizes.map(0), vae.last_channels());
         let x = map * channels as u64;
-        tally.add(self.resnet(map, channels, channels), x);
+        tally.add(self.resnet(map, channels, channels, 0), x);
         if vae.mid_block_add_attention {
             let (scores, single) = self.scores(sizes.batch, [1, channels], sizes.positions(0), x);
-            tally.add(BlockNeeds { work: 6 * x + scores, once: 0, tape: 0, largest: single.max(x) }, x);
+            let work = 6 * x + scores;
+            tally.add(BlockNeeds { work, largest: single.max(x), ..BlockNeeds::default() }, x);
         }
     }
 
-    /// A convolution that changes the resolution: its values, the largest of them, and its weight.
-    fn convolution(&self, values: u64, largest: u64, channels: usize) -> BlockNeeds {
-        let once = self.widened(9 * channels * channels) + self.scratch;
-        BlockNeeds { work: values + once, once, tape: 0, largest }
+    /// A convolution that changes the resolution: its values, and the largest of them.
+    fn convolution(&self, values: u64, largest: u64) -> BlockNeeds {
+        BlockNeeds { work: values + self.scratch, once: self.scratch, largest, ..BlockNeeds::default() }
     }
 }
 
-/// The moment of a block that holds most: maps, and what exists only once.
-fn worst(moments: &[(u64, u64)]) -> (u64, u64) {
-    moments.iter().copied().max_by_key(|(maps, once)| maps + once).unwrap_or_default()
+/// A feature map's way through one half of the autoencoder, as [`crate::vae`] goes it: whole, or in bands of rows.
+struct Way<'a> {
+    walk: &'a Walk<'a>,
+    sizes: MapSizes,
+    tally: Tally,
+    budget: Budget,
+    /// Height and width.
+    size: [usize; 2],
+    channels: usize,
+    in_bands: bool,
+}
+
+impl<'a> Way<'a> {
+    /// From the size of the latents.
+    fn new(walk: &'a Walk<'a>, sizes: MapSizes, channels: usize) -> Self {
+        let size = [sizes.height as usize, sizes.width as usize];
+        Self { walk, sizes, tally: Tally::default(), budget: Budget::default(), size, channels, in_bands: false }
+    }
+
+    fn needs(self) -> Needs {
+        let Tally { worst: forward, lasting, largest, .. } = self.tally;
+        Needs { forward, lasting, largest, ..Needs::default() }
+    }
+
+    /// Bytes of a channel.
+    fn channel(&self) -> u64 {
+        map_bytes([self.size[0], self.size[1], 1])
+    }
+
+    fn resnet(&mut self, [inputs, outputs]: [usize; 2]) {
+        let block = self.walk.resnet(self.channel(), inputs, outputs, 0);
+        let map = [self.size[0], self.size[1], outputs];
+        // Normalised values and their `silu`, twice.
+        self.layer(map, inputs.max(outputs), self.budget.rows(map), 4, block);
+    }
+
+    /// A convolution that keeps the size.
+    fn convolved(&mut self, outputs: usize) {
+        let most = self.channels.max(outputs);
+        let channel = self.channel();
+        let block = self.walk.convolution(channel * (self.channels + outputs) as u64, channel * most as u64);
+        let [height, width] = self.size;
+        self.layer([height, width, outputs], most, self.budget.rows([height, width, most]), 3, block);
+    }
+
+    fn upsampled(&mut self) {
+        // Doubled, then convolved.
+        let output = 4 * self.channel() * self.channels as u64;
+        let block = self.walk.convolution(2 * output, output);
+        let map = [2 * self.size[0], 2 * self.size[1], self.channels];
+        self.layer(map, self.channels, self.budget.rows(map), 3, block);
+    }
+
+    fn downsampled(&mut self) {
+        let output = self.channel() * self.channels as u64 / 4;
+        let block = self.walk.convolution(output, output);
+        let map = [self.size[0] / 2, self.size[1] / 2, self.channels];
+        // Two rows of the input for one of the result.
+        self.layer(map, self.channels, 2 * self.budget.rows(map), 2, block);
+    }
+
+    /// A layer to `map`, where the largest map on the way has `most` channels. On whole maps it needs what `block` says; in
+    /// bands, some `copies` of a band of the input.
+    fn layer(&mut self, map: [usize; 3], most: usize, rows: usize, copies: u64, block: BlockNeeds) {
+        let input = self.channel() * self.channels as u64;
+        let [height, width] = [0, 1].map(|side| map[side].max(self.size[side]));
+        if self.budget.is_whole([height, width, most], self.in_bands) {
+            self.whole();
+            self.tally.add(block, input);
+        } else {
+            // Two rows above and two below are seen, too.
+            let (band, result) = (map_bytes([(rows + 4).min(height), width, most]), map_bytes(map));
+            // Bands of the input go as those of the result come, which are one ahead.
+            let ahead = 2 * map_bytes([self.budget.rows(map).min(map[0]), map[1], map[2]]);
+            let maps = if self.in_bands { input.max(result) + ahead } else { input + result };
+            self.tally.bands(maps, copies * band + self.walk.scratch, band);
+            self.in_bands = true;
+        }
+        (self.size, self.channels) = ([map[0], map[1]], map[2]);
+    }
+
+    /// Bands are put together.
+    fn whole(&mut self) {
+        if std::mem::take(&mut self.in_bands) {
+            let map = self.channel() * self.channels as u64;
+            self.tally.work(2 * map, 0, map);
+        }
+    }
 }
 
 /// Sizes of feature maps.
@@ -255,11 +369,6 @@ impl MapSizes {
         self.batch * self.positions(level) * FLOAT
     }
 
-    /// Bytes of a channel after this many doublings of the latents.
-    fn map_up(&self, doublings: usize) -> u64 {
-        self.map(0) << (2 * doublings)
-    }
-
     /// Keys or values of a cross-attention.
     fn context(&self, width: usize) -> u64 {
         self.tokens * width as u64
@@ -272,10 +381,13 @@ struct Tally {
     /// Values that wait for later: the U-Net's skips.
     held: u64,
     worst: u64,
+    /// How much of the worst moment lies in bands.
+    lasting: u64,
     largest: u64,
     /// The most that a block's backward pass holds: its maps twice, its weight once.
     largest_twice: u64,
-    largest_tape: u64,
+    /// The most that a block's backward pass holds where it is recomputed.
+    largest_back: u64,
     /// All that is remembered.
     tape: u64,
     /// All inputs of blocks.
@@ -292,9 +404,21 @@ impl Tally {
     }
 
     fn work(&mut self, maps: u64, once: u64, largest: u64) {
-        self.worst = self.worst.max(self.held + maps + once);
+        let now = self.held + maps + once;
+        if now > self.worst {
+            (self.worst, self.lasting) = (now, 0);
+        }
         self.largest_twice = self.largest_twice.max(2 * maps + once);
         self.largest = self.largest.max(largest);
+    }
+
+    /// A layer that holds so much in bands, and so much besides.
+    fn bands(&mut self, lasting: u64, values: u64, largest: u64) {
+        let is_worst = lasting + values > self.worst;
+        self.work(lasting + values, 0, largest);
+        if is_worst {
+            self.lasting = lasting;
+        }
     }
 
     /// A block of the U-Net; `kept` is what it keeps where it is recomputed.
@@ -302,7 +426,7 @@ impl Tally {
         self.add(block, input);
         self.tape += block.tape;
         self.kept += kept;
-        self.largest_tape = self.largest_tape.max(block.tape);
+        self.largest_back = self.largest_back.max(block.tape + block.back);
     }
 
     /// A block that is not differentiated; `input` is its input, where nothing else holds that.

@@ -237,6 +237,7 @@ impl SampleJob {
     async fn decode(&mut self, batch: Batch) -> Result<Event> {
         let latents = batch.latents / self.model.config.vae.scaling_factor;
         let [count, ..] = latents.dims();
+        ops::release_unused(&self.model.device);
         for i in 0..count {
             // One at a time: the decoder needs far more memory than the U-Net.
             let picture = latents.clone().narrow(0, i, 1);
@@ -248,6 +249,7 @@ impl SampleJob {
             self.made += 1;
             self.pictures.push(crate::image::from_floats(&values, width as u32, height as u32));
         }
+        ops::release_unused(&self.model.device);
         Ok(Event::Pictures { count: count as u32 })
     }
 }

@@ -42,8 +42,8 @@ pub(super) struct Encoding {
     side: u32,
     framing: Framing,
     flips: bool,
-    pub training: Dataset,
-    pub unseen: Dataset,
+    training: Dataset,
+    unseen: Dataset,
 }
 
 impl Encoding {
@@ -59,6 +59,11 @@ impl Encoding {
             training: Dataset::default(),
             unseen: Dataset::default(),
         }
+    }
+
+    /// What was encoded, for training and unseen.
+    pub fn into_datasets(self) -> (Dataset, Dataset) {
+        (self.training, self.unseen)
     }
 
     /// Encodes the next picture; gives what happened, which is nothing when all are encoded.

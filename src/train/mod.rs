@@ -41,7 +41,7 @@ use crate::image::Picture;
 use crate::model::Model;
 use crate::sample::{Label, about_schedule, used};
 use crate::text::{Rows, Tokenizers};
-use crate::{Error, Result};
+use crate::{Error, Result, ops};
 pub use check::{check, check_numbers, check_side, file_can_hold, recomputes, side};
 pub use concerns::{concerns, texts};
 use dataset::{Dataset, Encoding};
@@ -310,7 +310,8 @@ impl TrainJob {
         let events = encoding.next(&self.learner.model).await?;
         if events.is_empty() {
             // The encoder is dropped here: nothing needs it any more.
-            let Encoding { training, unseen, .. } = *encoding;
+            let (training, unseen) = encoding.into_datasets();
+            ops::release_unused(&self.learner.model.device);
             self.begin(training, &unseen);
         } else {
             self.phase = JobPhase::Encode(encoding);

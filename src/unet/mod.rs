@@ -20,6 +20,7 @@ use embedding::TimeEmbedding;
 use graph::{Graph, Stage};
 use resnet::{Downsample2D, ResnetBlock2D, Upsample2D};
 use transformer::Transformer2DModel;
+pub(crate) use transformer::mlp_rows;
 
 use crate::Result;
 use crate::ops::{Conv2d, Linear, Linears, Norm, Var, concat_channels, conv2d, group_norm_silu};
@@ -108,21 +109,27 @@ impl Block {
         Ok(Self { resnets, attentions })
     }
 
-    fn resnet(&self, i: usize, x: &Var<4>, pass: &Pass<'_>) -> Var<4> {
-        if !pass.recompute {
-            return self.resnets[i].forward(x, Some(&pass.time));
-        }
+    /// Of `x` and, behind it, what it is joined with.
+    fn resnet(&self, i: usize, x: &Var<4>, skip: Option<&Var<4>>, pass: &Pass<'_>) -> Var<4> {
         let (resnet, time) = (self.resnets[i].clone(), pass.time.clone());
-        recompute(x, x, move |x: &Var<4>, _: &Var<4>| resnet.forward(x, Some(&time)))
+        let Some(skip) = skip else {
+            if !pass.recompute {
+                return resnet.forward(x, Some(&time));
+            }
+            return recompute(x, x, move |x: &Var<4>, _: &Var<4>| resnet.forward(x, Some(&time)));
+        };
+        let joined = move |x: &Var<4>, skip: &Var<4>| resnet.forward(&concat_channels(x, skip), Some(&time));
+        // Joined inside: what is remembered is two maps, of which others remember one, too.
+        if pass.recompute { recompute(x, skip, joined) } else { joined(x, skip) }
     }
 
     fn attention(&self, i: usize, x: &Var<4>, pass: &Pass<'_>) -> Var<4> {
         let Some(attention) = self.attentions.get(i) else { return x.clone() };
         if !pass.recompute {
-            return attention.forward(x, pass.context);
+            return attention.forward(x, pass.context, false);
         }
         let attention = attention.clone();
-        recompute(x, pass.context, move |x: &Var<4>, context: &Var<3>| attention.forward(x, context))
+        recompute(x, pass.context, move |x: &Var<4>, context: &Var<3>| attention.forward(x, context, true))
     }
 }
 
@@ -189,7 +196,7 @@ impl Unet {
         let mut skips = vec![x.clone()];
         for (block, downsampler) in &self.down_blocks {
             for i in 0..block.resnets.len() {
-                x = block.attention(i, &block.resnet(i, &x, &pass), &pass);
+                x = block.attention(i, &block.resnet(i, &x, None, &pass), &pass);
                 skips.push(x.clone());
             }
             if let Some(downsampler) = downsampler {
@@ -197,15 +204,13 @@ impl Unet {
                 skips.push(x.clone());
             }
         }
-        x = self.mid_block.resnet(0, &x, &pass);
+        x = self.mid_block.resnet(0, &x, None, &pass);
         x = self.mid_block.attention(0, &x, &pass);
-        x = self.mid_block.resnet(1, &x, &pass);
+        x = self.mid_block.resnet(1, &x, None, &pass);
         for (block, upsampler) in &self.up_blocks {
             for i in 0..block.resnets.len() {
-                if let Some(skip) = skips.pop() {
-                    x = concat_channels(&x, &skip);
-                }
-                x = block.attention(i, &block.resnet(i, &x, &pass), &pass);
+                let skip = skips.pop();
+                x = block.attention(i, &block.resnet(i, &x, skip.as_ref(), &pass), &pass);
             }
             if let (Some(upsampler), Some(skip)) = (upsampler, skips.last()) {
                 // Its size, since an odd one was halved upwards on the way down.

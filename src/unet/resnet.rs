@@ -12,14 +12,14 @@ use crate::weights::Weights;
 /// Two convolutions with normalisation and `silu` before each, and the input added back (diffusers `ResnetBlock2D`).
 #[derive(Clone)]
 pub(crate) struct ResnetBlock2D {
-    norm1: Norm,
-    conv1: Conv2d,
+    pub norm1: Norm,
+    pub conv1: Conv2d,
     /// Which of the columns that the time embedding is projected to are added to the channels of the first convolution,
     /// its bias included: the first of them. None in the autoencoder.
     time: Option<usize>,
-    norm2: Norm,
-    conv2: Conv2d,
-    conv_shortcut: Option<Conv2d>,
+    pub norm2: Norm,
+    pub conv2: Conv2d,
+    pub conv_shortcut: Option<Conv2d>,
 }
 
 impl ResnetBlock2D {
@@ -67,7 +67,7 @@ impl ResnetBlock2D {
 /// A convolution of stride 2.
 #[derive(Clone)]
 pub(crate) struct Downsample2D {
-    conv: Conv2d,
+    pub conv: Conv2d,
 }
 
 impl Downsample2D {
@@ -84,7 +84,7 @@ impl Downsample2D {
 /// Nearest-neighbour doubling, perhaps without the last row or column, then a convolution.
 #[derive(Clone)]
 pub(crate) struct Upsample2D {
-    conv: Conv2d,
+    pub conv: Conv2d,
 }
 
 impl Upsample2D {

@@ -2,7 +2,9 @@
 
 use super::graph::Transformer;
 use crate::Result;
-use crate::ops::{Linear, Linears, Norm, Var, attention, geglu, group_norm, layer_norm, linear, linear_add, linears};
+use crate::ops::{
+    Linear, Linears, Norm, Var, attention, geglu, group_norm, layer_norm, linear, linear_add, linears, recompute_rows,
+};
 use crate::weights::Weights;
 
 /// Epsilon of the group norm in front of a transformer, fixed in diffusers.
@@ -74,16 +76,37 @@ impl BasicTransformerBlock {
         })
     }
 
-    fn forward(&self, x: &Var<3>, context: &Var<3>) -> Var<3> {
+    fn forward(&self, x: &Var<3>, context: &Var<3>, recompute: bool) -> Var<3> {
         // One name for what is only passed on: the next value lets the last one go.
         let mut h = layer_norm(x, &self.norm1);
         let x = self.attn1.forward(&h, &h, x);
         h = layer_norm(&x, &self.norm2);
         let x = self.attn2.forward(&h, context, &x);
-        h = layer_norm(&x, &self.norm3);
-        h = geglu(&linear(&h, &self.proj));
-        linear_add(&h, &self.out, &x)
+        drop(h);
+        let [batch, length, width] = x.dims();
+        match mlp_rows(batch * length, width, recompute) {
+            Some(rows) => {
+                let block = self.clone();
+                recompute_rows(&x, rows, move |x| block.mlp(x))
+            }
+            None => self.mlp(&x),
+        }
     }
+
+    fn mlp(&self, x: &Var<3>) -> Var<3> {
+        let h = geglu(&linear(&layer_norm(x, &self.norm3), &self.proj));
+        linear_add(&h, &self.out, x)
+    }
+}
+
+/// How many rows of an MLP are computed at a time; none if all are. Its inner values are the largest of the network: eight
+/// times its input. They do not become larger than half of what a binding has on every WebGPU device; where blocks are
+/// computed again to save memory, they are kept smaller.
+pub(crate) fn mlp_rows(rows: usize, width: usize, recompute: bool) -> Option<usize> {
+    const MIB: usize = 1 << 20;
+    let row = 8 * width * size_of::<f32>();
+    let (whole, part) = if recompute { (24 * MIB, 6 * MIB) } else { (64 * MIB, 32 * MIB) };
+    (rows * row > whole).then(|| (part / row).max(1))
 }
 
 /// Transformer blocks over the positions of a feature map (diffusers `Transformer2DModel`).
@@ -114,12 +137,12 @@ impl Transformer2DModel {
     }
 
     /// `x` `[B, H, W, C]` and the text encoder's hidden states `[B, T, D]` to `[B, H, W, C]`.
-    pub fn forward(&self, x: &Var<4>, context: &Var<3>) -> Var<4> {
+    pub fn forward(&self, x: &Var<4>, context: &Var<3>, recompute: bool) -> Var<4> {
         let dims @ [batch, height, width, channels] = x.dims();
         let mut h = group_norm(x, &self.norm).reshape([batch, height * width, channels]);
         h = linear(&h, &self.proj_in);
         for block in &self.transformer_blocks {
-            h = block.forward(&h, context);
+            h = block.forward(&h, context, recompute);
         }
         linear_add(&h.reshape(dims), &self.proj_out, x)
     }

@@ -4,14 +4,18 @@
 //! (<https://github.com/huggingface/diffusers/blob/v0.42.1/src/diffusers/models/autoencoders/autoencoder_kl.py>). Names
 //! of fields are names of weights. Nothing is ever differentiated here.
 
+mod bands;
 mod config;
 pub mod graph;
 pub mod tiling;
 
 use burn::tensor::Tensor;
 
+pub use bands::Budget;
+pub(crate) use bands::bytes as map_bytes;
 pub use config::VaeConfig;
 
+use self::bands::FeatureMap;
 use crate::Result;
 use crate::ops::{Conv2d, Linear, Norm, Var, attention, conv2d, group_norm, group_norm_silu, linear, linear_add};
 use crate::unet::graph::Stage;
@@ -146,16 +150,21 @@ impl VaeEncoder {
 
     /// Encodes pictures `[B, H, W, 3]` in [-1, 1].
     pub fn encode(&self, pixels: &Tensor<4>) -> Posterior {
-        let mut x = conv2d(&Var::constant(pixels.clone()), &self.conv_in);
+        self.encode_within(pixels, &Budget::default())
+    }
+
+    /// [`VaeEncoder::encode`] with another budget for feature maps.
+    pub fn encode_within(&self, pixels: &Tensor<4>, budget: &Budget) -> Posterior {
+        let mut map = FeatureMap::Whole(Var::constant(pixels.clone())).convolved(&self.conv_in, budget);
         for (resnets, downsampler) in &self.down_blocks {
             for resnet in resnets {
-                x = resnet.forward(&x, None);
+                map = map.resnet(resnet, budget);
             }
             if let Some(downsampler) = downsampler {
-                x = downsampler.forward(&x);
+                map = map.downsampled(downsampler, budget);
             }
         }
-        x = self.mid_block.forward(&x);
+        let mut x = self.mid_block.forward(&map.into_whole());
         x = conv2d(&group_norm_silu(&x, &self.conv_norm_out), &self.conv_out);
         if let Some(quant_conv) = &self.quant_conv {
             x = conv2d(&x, quant_conv);
@@ -208,20 +217,26 @@ impl VaeDecoder {
 
     /// Decodes unscaled latents `[B, h, w, 4]` to pictures `[B, H, W, 3]`, about in [-1, 1].
     pub fn decode(&self, latents: &Tensor<4>) -> Tensor<4> {
+        self.decode_within(latents, &Budget::default())
+    }
+
+    /// [`VaeDecoder::decode`] with another budget for feature maps.
+    pub fn decode_within(&self, latents: &Tensor<4>, budget: &Budget) -> Tensor<4> {
         let mut x = Var::constant(latents.clone());
         if let Some(post_quant_conv) = &self.post_quant_conv {
             x = conv2d(&x, post_quant_conv);
         }
-        x = self.mid_block.forward(&conv2d(&x, &self.conv_in));
+        x = conv2d(&x, &self.conv_in);
+        let mut map = FeatureMap::Whole(self.mid_block.forward(&x));
+        drop(x);
         for (resnets, upsampler) in &self.up_blocks {
             for resnet in resnets {
-                x = resnet.forward(&x, None);
+                map = map.resnet(resnet, budget);
             }
             if let Some(upsampler) = upsampler {
-                let [_, height, width, _] = x.dims();
-                x = upsampler.forward(&x, [2 * height, 2 * width]);
+                map = map.upsampled(upsampler, budget);
             }
         }
-        conv2d(&group_norm_silu(&x, &self.conv_norm_out), &self.conv_out).into_value()
+        map.norm_convolved(&self.conv_norm_out, &self.conv_out, budget).into_whole().into_value()
     }
 }

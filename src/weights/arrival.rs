@@ -2,8 +2,7 @@
 //!
 //! Uploads can fail silently: tensors sent in a burst were found to be zeros on the GPU (cubecl#1120), and a browser
 //! may drop what it has no memory for. So the first and last values of every sixteenth weight are read back, in one go,
-//! before a part of a model counts as loaded. Each of these weights is widened for the comparison, so that kernel is
-//! checked too.
+//! before a part of a model counts as loaded. They are widened for the comparison, so that kernel is checked too.
 
 use std::cell::{Cell, RefCell};
 
@@ -42,13 +41,11 @@ impl Arrival {
     /// Notes a weight that was sent as these `ends`.
     pub fn note<const D: usize>(&self, path: String, ends: Ends, weight: Weight<D>) {
         let there = move || {
-            let values = weight.f32();
-            let count = values.dims().iter().product::<usize>();
-            let flat: Tensor<1> = values.reshape([count]);
+            let count = weight.dims().iter().product::<usize>();
             if count <= 2 * WINDOW {
-                return flat;
+                return weight.some(0..count);
             }
-            Tensor::cat(vec![flat.clone().narrow(0, 0, WINDOW), flat.narrow(0, count - WINDOW, WINDOW)], 0)
+            Tensor::cat(vec![weight.some(0..WINDOW), weight.some(count - WINDOW..count)], 0)
         };
         self.noted.borrow_mut().push(Noted { path, ends: ends.values(), there: Box::new(there) });
     }

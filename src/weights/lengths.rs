@@ -5,7 +5,10 @@ use crate::Result;
 use crate::parts::{FileLength, Part};
 use crate::source::Source;
 
-/// Bytes of the weights of each part as they will be kept, and of the largest single one.
+/// The end of a token table's name. It stays on the host.
+const TABLE: &str = "token_embedding.weight";
+
+/// Bytes of the weights of each part as they will be kept, and of the largest single one that a device gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct WeightBytes {
     /// The text encoder, the token table included.
@@ -16,7 +19,7 @@ pub struct WeightBytes {
     pub encoder: u64,
     /// The decoder half.
     pub decoder: u64,
-    /// The largest weight.
+    /// The largest weight on the device.
     pub largest: u64,
     /// The narrowest form that any of them is stored in. What is narrower than f32 is widened only while it is used.
     pub narrowest: Stored,
@@ -35,7 +38,9 @@ impl WeightBytes {
                 for entry in header.tensors() {
                     let (bytes, stored) = stored_bytes(entry, storage);
                     sum.narrowest = sum.narrowest.narrower(stored);
-                    sum.largest = sum.largest.max(bytes);
+                    if !entry.name.ends_with(TABLE) {
+                        sum.largest = sum.largest.max(bytes);
+                    }
                     *match part {
                         Part::Unet => &mut sum.unet,
                         Part::Vae if entry.name.starts_with("encoder.") || entry.name.starts_with("quant_conv") => {

@@ -296,7 +296,7 @@ impl<'a> Weights<'a> {
         let in_flight = self.file.in_flight.get() + bytes;
         self.file.in_flight.set(if in_flight > IN_FLIGHT { 0 } else { in_flight });
         if in_flight > IN_FLIGHT {
-            settle(&sent.f32()).await?;
+            settle(&sent.some(0..1)).await?;
         }
         Ok(sent)
     }

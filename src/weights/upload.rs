@@ -2,6 +2,9 @@
 //!
 //! In a browser this is what keeps the engine's memory small: there it only ever grows, and large blocks that come and
 //! go leave holes that nothing fits into.
+//!
+//! On a GPU a weight gets a buffer of its own length. cubecl's pages, which are made for values that come and go, are as
+//! long as the longest value so far and a little more: filled with weights, an eighth of them stays empty.
 
 use std::ops::Range;
 
@@ -11,6 +14,9 @@ use cubecl::server::Handle;
 
 use crate::ops::{BINDING_ALIGNMENT, Weight};
 use crate::{Error, Result};
+
+/// Bytes up to which weights share pages: there are hundreds of them, and together they fill one page.
+const SHARED: usize = if cfg!(target_family = "wasm") { 0 } else { 64 << 10 };
 
 /// Where the pieces go.
 pub(super) enum Upload {
@@ -39,7 +45,7 @@ impl JointBuffer {
     /// For so many rows of these bytes; none on the processor.
     pub fn new(device: &Device, rows: usize, bytes: usize, dtype: DType) -> Option<Self> {
         let near: CubeTensor = Tensor::<1>::zeros([1], device).try_into_primitive::<CubeBackend>().ok()?;
-        let buffer = near.client.empty(rows * bytes);
+        let buffer = near.client.memory_persistent_allocation(rows * bytes, |bytes| near.client.empty(bytes));
         Some(Self { near: Box::new(near), buffer, bytes, dtype })
     }
 
@@ -60,7 +66,7 @@ impl Upload {
     /// Makes room for a weight of `bytes` bytes; `pieces` says whether it will come in more than one.
     pub fn new(device: &Device, bytes: usize, pieces: bool) -> Self {
         if pieces && let Ok(near) = Tensor::<1>::zeros([1], device).try_into_primitive::<CubeBackend>() {
-            let buffer = near.client.empty(bytes);
+            let buffer = near.client.memory_persistent_allocation(bytes, |bytes| near.client.empty(bytes));
             return Self::Gpu { near: Box::new(near), buffer, sent: 0 };
         }
         // Allocated in one go, since a block that grows leaves holes behind it.
@@ -91,8 +97,10 @@ impl Upload {
     pub fn finish<const D: usize>(self, device: &Device, dtype: DType, shape: [usize; D]) -> Weight<D> {
         Weight::new(match self {
             Self::Host(bytes) => {
+                let shared = bytes.len() <= SHARED;
                 let data = TensorData::from_bytes(Bytes::from_bytes_vec(bytes), shape, dtype);
-                Tensor::from_data(data, (device, dtype))
+                let send = |data| Tensor::from_data(data, (device, dtype));
+                if shared { send(data) } else { device.memory_persistent_allocations(data, send) }
             }
             Self::Gpu { near, buffer, .. } => {
                 let tensor = CubeTensor::new_contiguous(

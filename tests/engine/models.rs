@@ -2,10 +2,12 @@
 
 use burn::tensor::Tensor;
 use pseudoword::layout::channels_first;
+use pseudoword::noise::{Noise, Stream};
 use pseudoword::ops::{Var, backward, mse, splice};
 use pseudoword::schedule::NoiseSchedule;
 use pseudoword::session::Session;
 use pseudoword::text::{Prompt, Tokens};
+use pseudoword::vae::Budget;
 use pseudoword::vae::tiling::{self, Map};
 use pseudoword::weights::Storage;
 
@@ -118,6 +120,56 @@ fn the_autoencoder_in_tiles_equals_diffusers() {
             compare(place, &part(|std| 2.0 * std.ln(), half), &format!("{case}.*.logvar"), shown);
         }
     });
+}
+
+/// Bands see the moments of the whole map, so they give what the whole gives: how far off they may be, of the scale.
+const BANDS_OFF: f64 = 2e-5;
+
+#[test]
+fn the_autoencoder_in_bands_gives_what_the_whole_gives() {
+    on_every_device(|place| {
+        let place = &Place { name: place.name, device: place.device.clone(), tolerance: BANDS_OFF };
+        for name in ["tiny-sd1", "mini"] {
+            let session = open(name, place, Some(Storage::AsFile));
+            let model = session.model();
+            let encoder = pollster::block_on(model.encoder(&mut |_| ())).unwrap();
+            let decoder = pollster::block_on(model.decoder(&mut |_| ())).unwrap();
+            let per_latent = model.config.vae.pixels_per_latent();
+            // Bands of a single row, of few and of many; sizes that no band divides; some layers whole and some not.
+            for ([height, width], whole, band) in [([3, 5], 0, 1), ([7, 4], 0, 3000), ([9, 6], 20_000, 9000)] {
+                let (budget, what) = (Budget { whole, band }, format!("{name}, {height} x {width}, {band} bytes"));
+                let latents = random([1, height, width, 4], place);
+                let [all, bands] = [Budget { whole: u64::MAX, band }, budget]
+                    .map(|budget| values(decoder.decode_within(&latents, &budget)));
+                assert_close(&bands, &all, place, &format!("{what}, decoded"));
+                let pixels = random([1, height * per_latent, width * per_latent, 3], place);
+                let [all, bands] =
+                    [Budget { whole: u64::MAX, band }, budget].map(|budget| encoder.encode_within(&pixels, &budget));
+                assert_close(&values(bands.mean), &values(all.mean), place, &format!("{what}, mean"));
+                assert_close(&values(bands.logvar), &values(all.logvar), place, &format!("{what}, logvar"));
+            }
+        }
+    });
+}
+
+fn random(shape: [usize; 4], place: &Place) -> Tensor<4> {
+    let values = Noise::new(7).draws(0, Stream::Latents).normals(shape.iter().product());
+    Tensor::<1>::from_floats(values.as_slice(), &place.device).reshape(shape)
+}
+
+#[test]
+fn pictures_that_fit_are_computed_whole() {
+    let (map, budget) = ([256, 256, 256], Budget::default());
+    assert!(budget.is_whole(map, false) && !budget.is_whole([257, 256, 256], false));
+    // What is in bands stays so.
+    assert!(!budget.is_whole(map, true) && budget.is_whole([64, 64, 512], true));
+    // Bands of maps that follow each other have the same length.
+    let bytes = |[height, width, channels]: [usize; 3]| budget.rows([height, width, channels]) * width * channels;
+    for side in [448, 512, 520] {
+        let maps = [[side, side, 128], [side, side, 256], [side / 2, side / 2, 512]];
+        assert_eq!(maps.map(bytes), [bytes(maps[0]); 3]);
+        assert!(bytes(maps[0]) * 4 <= budget.band as usize && bytes(maps[0]) * 8 > budget.band as usize);
+    }
 }
 
 #[test]

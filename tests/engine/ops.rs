@@ -1,6 +1,6 @@
 //! Each op and its gradient against PyTorch, and against finite differences.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Bytes, DType, Device, Tensor, TensorData};
 use pseudoword::ops::{self, Conv2d, Linear, Norm, Var, Weight, backward};
 use serde::Deserialize;
 
@@ -267,4 +267,25 @@ fn a_layer_and_its_residual_are_recorded_one_without_the_other() {
     assert_eq!(gradient(ops::linear_add(&leaf, &layer, &constant)), through);
     assert_eq!(gradient(ops::linear_add(&constant, &layer, &leaf)), numbers(16, 3));
     assert!(!ops::linear_add(&constant, &layer, &constant).is_tracked());
+}
+
+#[test]
+fn some_values_of_a_weight_are_those_of_all() {
+    on_every_device(|place| {
+        for count in [1, 7, 300, 1001] {
+            let halves: Vec<half::f16> = (0..count).map(|i| half::f16::from_f32(i as f32 / 8.0 - 9.0)).collect();
+            let bytes = halves.iter().flat_map(|value| value.to_le_bytes()).collect();
+            let data = TensorData::from_bytes(Bytes::from_bytes_vec(bytes), [count], DType::F16);
+            let weight = Weight::<1>::new(Tensor::from_data(data, (&place.device, DType::F16)));
+            let all = values(weight.f32());
+            for range in [0..1, 0..count.min(33), count / 2..count, count - 1..count] {
+                assert_eq!(
+                    values(weight.some(range.clone())),
+                    all[range.clone()],
+                    "{}: {range:?} of {count}",
+                    place.name
+                );
+            }
+        }
+    });
 }

@@ -1,8 +1,9 @@
 //! Recomputing blocks: the same numbers, and nothing kept but block inputs.
 
-use crate::fixtures::{cpu, open};
 use burn::tensor::Tensor;
-use pseudoword::ops::{Var, backward, recompute, silu};
+use pseudoword::ops::{Var, backward, geglu, recompute, silu};
+
+use crate::fixtures::{assert_close, cpu, on_every_device, open, values};
 
 #[test]
 fn a_block_runs_again_in_the_backward_pass_and_only_then() {
@@ -28,6 +29,31 @@ fn a_block_runs_again_in_the_backward_pass_and_only_then() {
     assert!(!y.is_tracked());
     backward(&y, Tensor::ones([1, 2], &device));
     assert_eq!(runs.get(), 3, "nothing is wanted of a constant, so nothing runs again");
+}
+
+#[test]
+fn rows_in_parts_give_what_all_rows_give() {
+    use pseudoword::ops::recompute_rows;
+    on_every_device(|place| {
+        let numbers = |shape: [usize; 3], seed: f32| {
+            let values: Vec<f32> = (0..shape.iter().product()).map(|i| (i as f32 * seed).sin()).collect();
+            Tensor::<1>::from_floats(values.as_slice(), &place.device).reshape(shape)
+        };
+        let (x, dy) = (numbers([2, 5, 8], 1.3), numbers([2, 5, 4], 0.7));
+        // Parts that end within a sample, and one that is all.
+        for rows in [1, 3, 10, 64] {
+            let run = |block: &dyn Fn(&Var<3>) -> Var<3>| {
+                let x = Var::leaf(x.clone());
+                let y = block(&x);
+                let dx = backward(&y, dy.clone()).take(&x).expect("a gradient");
+                [values(y.into_value()), values(dx)]
+            };
+            let [[y, dx], [y_parts, dx_parts]] = [run(&geglu), run(&|x| recompute_rows(x, rows, geglu))];
+            assert_close(&y_parts, &y, place, &format!("{rows} rows"));
+            assert_close(&dx_parts, &dx, place, &format!("{rows} rows, gradient"));
+        }
+        assert!(!recompute_rows(&Var::constant(x.clone()), 3, geglu).is_tracked());
+    });
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub(super) use norm::{GroupNorm, layer_norm, layer_norm_backward};
 pub use tile::Tiles;
 pub use tune::{MeasuredTiles, measure_tiles, products_version};
 pub use uniform::SizesField;
-pub(super) use widen::widen;
+pub(super) use widen::{widen, widen_some};
 
 /// Most workgroups along one axis of a dispatch, on every WebGPU device.
 const MOST_GROUPS: u32 = 65535;

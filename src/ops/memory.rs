@@ -1,0 +1,18 @@
+//! Where values lie on a device that keeps what was freed for later.
+//!
+//! A GPU's allocator puts values into pages a little longer than the longest value so far, and reuses them. That suits
+//! values that come and go in a step. Values that stay get a buffer of their own length, without a page's empty end.
+
+use burn::tensor::{Device, Tensor};
+
+/// Runs `make` so that what it allocates gets buffers of its own length. Such a buffer is used again for values of the
+/// same length, and freed by [`release_unused`].
+pub(crate) fn lasting<const D: usize>(device: &Device, make: impl Fn() -> Tensor<D> + Send + Sync) -> Tensor<D> {
+    device.memory_persistent_allocations((), |()| make())
+}
+
+/// Gives back what the device keeps for later: to be called where one kind of work ends and another begins, which needs
+/// values of other lengths. Without it the needs of both would add up.
+pub(crate) fn release_unused(device: &Device) {
+    device.memory_cleanup();
+}
