@@ -163,6 +163,7 @@ impl<'a> Walk<'a> {
         let text = self.text(&sizes);
         Needs {
             forward: tally.worst,
+            lasting: 0,
             // Twice the largest block's maps: gradients flow back through it while its own values are still held.
             remembered: tally.tape + text + tally.largest_twice,
             recomputed: tally.kept + text / 8 + tally.largest_back,

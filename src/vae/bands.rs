@@ -13,7 +13,8 @@ use std::ops::Range;
 use burn::tensor::Tensor;
 
 use crate::ops::{
-    Conv2d, GroupMoments, KnownNorm, Norm, Var, conv2d, conv2d_add, group_norm_silu, lasting, upsample_nearest_2x,
+    Conv2d, GroupMoments, KnownNorm, Norm, Var, conv2d, conv2d_add, group_norm_silu, lasting, release_unused,
+    upsample_nearest_2x,
 };
 use crate::unet::resnet::{Downsample2D, ResnetBlock2D, Upsample2D};
 
@@ -67,11 +68,16 @@ pub(crate) fn bytes(map: [usize; 3]) -> u64 {
 /// where the largest map that it reads or writes does not fit.
 pub(super) enum FeatureMap {
     /// Of any number of samples.
-    Whole(Var<4>),
+    Whole(Box<Var<4>>),
     Bands(Bands),
 }
 
 impl FeatureMap {
+    /// A whole map.
+    pub fn of(map: Var<4>) -> Self {
+        FeatureMap::Whole(Box::new(map))
+    }
+
     /// Height, width, channels.
     fn size(&self) -> [usize; 3] {
         match self {
@@ -100,10 +106,10 @@ impl FeatureMap {
         banded: impl FnOnce(Bands) -> Bands,
     ) -> Self {
         if self.stays_whole(largest, budget) {
-            return FeatureMap::Whole(whole(&self.into_whole()));
+            return FeatureMap::of(whole(&self.into_whole()));
         }
         FeatureMap::Bands(banded(match self {
-            FeatureMap::Whole(map) => Bands::of(map.into_value()),
+            FeatureMap::Whole(map) => Bands::of((*map).into_value()),
             FeatureMap::Bands(bands) => bands,
         }))
     }
@@ -111,8 +117,14 @@ impl FeatureMap {
     /// All of it.
     pub fn into_whole(self) -> Var<4> {
         match self {
-            FeatureMap::Whole(map) => map,
-            FeatureMap::Bands(bands) => Var::constant(bands.rows(0..bands.size[0])),
+            FeatureMap::Whole(map) => *map,
+            FeatureMap::Bands(bands) => {
+                let whole = bands.rows(0..bands.size[0]);
+                drop(bands);
+                // Whole maps do not fit where bands lay.
+                release_unused(&whole.device());
+                Var::constant(whole)
+            }
         }
     }
 

@@ -155,7 +155,7 @@ impl VaeEncoder {
 
     /// [`VaeEncoder::encode`] with another budget for feature maps.
     pub fn encode_within(&self, pixels: &Tensor<4>, budget: &Budget) -> Posterior {
-        let mut map = FeatureMap::Whole(Var::constant(pixels.clone())).convolved(&self.conv_in, budget);
+        let mut map = FeatureMap::of(Var::constant(pixels.clone())).convolved(&self.conv_in, budget);
         for (resnets, downsampler) in &self.down_blocks {
             for resnet in resnets {
                 map = map.resnet(resnet, budget);
@@ -227,7 +227,7 @@ impl VaeDecoder {
             x = conv2d(&x, post_quant_conv);
         }
         x = conv2d(&x, &self.conv_in);
-        let mut map = FeatureMap::Whole(self.mid_block.forward(&x));
+        let mut map = FeatureMap::of(self.mid_block.forward(&x));
         drop(x);
         for (resnets, upsampler) in &self.up_blocks {
             for resnet in resnets {
