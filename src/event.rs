@@ -35,6 +35,13 @@ pub enum Event {
         /// Why this one.
         reason: String,
     },
+    /// Matrix products are made in another precision than f32, and why.
+    Precision {
+        /// `f16`, with sums in f32; or `f32`, in a run that had another before.
+        products: String,
+        /// In which way, and why.
+        reason: String,
+    },
     /// Bytes of files that are being downloaded have arrived.
     Fetch {
         /// The file, as people know it: `owner/name/unet/config.json`.

@@ -76,6 +76,7 @@ settings! {
     Height = "height",
     // Of both: what is given to work with, and where.
     Device = "device",
+    Precision = "precision",
     Model = "model",
     Base = "base",
     PredictionType = "prediction-type",

@@ -10,10 +10,9 @@ fn row_count() -> u32 {
 
 // Four values of an output channel's weight. `tap` is where those of a tap begin in it.
 fn weight_quad(column: u32, tap: u32, channel: u32, pitch: u32) -> vec4<f32> {
-    if (column < sizes.columns && channel < sizes.channels) {
-        return weight_at(column * pitch + tap + channel, sizes.channels - channel);
-    }
-    return vec4<f32>();
+    let inside = (column < sizes.columns) & (channel < sizes.channels);
+    let at = select(0u, column * pitch + tap + channel, inside);
+    return select(vec4<f32>(), weight_at(at, select(1u, sizes.channels - channel, inside)), inside);
 }
 
 // The same of four output channels.

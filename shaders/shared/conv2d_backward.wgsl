@@ -9,10 +9,9 @@ var<private> extent: vec2<u32>;
 
 // Four columns of what an output channel does with a tap.
 fn weight_quad(channel: u32, tap: u32, column: u32, taps: u32) -> vec4<f32> {
-    if (channel < sizes.channels && column < sizes.columns) {
-        return weight_at((channel * taps + tap) * sizes.columns + column, sizes.columns - column);
-    }
-    return vec4<f32>();
+    let inside = (channel < sizes.channels) & (column < sizes.columns);
+    let at = select(0u, (channel * taps + tap) * sizes.columns + column, inside);
+    return select(vec4<f32>(), weight_at(at, select(1u, sizes.columns - column, inside)), inside);
 }
 
 fn emit(row: u32, column: u32, values: vec4<f32>) {

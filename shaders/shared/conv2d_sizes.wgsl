@@ -1,5 +1,6 @@
 // What the kernels of a convolution and of its gradient share: the sizes, and the map that is walked, four values at a time:
-// the picture going forward, the gradient going back. Beyond it and its last channel there are zeros.
+// the picture going forward, the gradient going back. Beyond it and its last channel there are zeros: shared/linear.wgsl says
+// why nothing branches for that.
 
 struct Sizes {
     batch: u32,
@@ -25,10 +26,9 @@ struct Sizes {
 
 // Four values of a pixel; a negative one is outside.
 fn pixel_quad(pixel: i32, channel: u32) -> vec4<f32> {
-    if (pixel >= 0 && channel < sizes.channels) {
-        return map_at(u32(pixel) * sizes.channels + channel, sizes.channels - channel);
-    }
-    return vec4<f32>();
+    let inside = (pixel >= 0) & (channel < sizes.channels);
+    let at = select(0u, u32(pixel) * sizes.channels + channel, inside);
+    return select(vec4<f32>(), map_at(at, select(1u, sizes.channels - channel, inside)), inside);
 }
 
 // The same of four pixels.

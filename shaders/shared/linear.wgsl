@@ -1,5 +1,6 @@
 // What the linear layers' kernels share: the factors, four values at a time, and the result. Beyond the last row, column or step
-// of the inner axis there are zeros.
+// of the inner axis there are zeros. Instead of branching, what is outside reads the first value and drops it: behind a branch
+// each reading would be waited for before the next begins.
 
 const BY_COLUMNS: u32 = {{ by_columns }}u;
 
@@ -19,18 +20,16 @@ struct Sizes {
 
 // Four values of a row of the left factor.
 fn left_quad(row: u32, k: u32) -> vec4<f32> {
-    if (row < sizes.rows && k < sizes.inner) {
-        return left_at(row * sizes.inner + k, sizes.inner - k);
-    }
-    return vec4<f32>();
+    let inside = (row < sizes.rows) & (k < sizes.inner);
+    let values = left_at(select(0u, row * sizes.inner + k, inside), select(1u, sizes.inner - k, inside));
+    return select(vec4<f32>(), values, inside);
 }
 
 // Four values of a column of the right factor, along the inner axis, where that lies so.
 fn column_quad(column: u32, k: u32) -> vec4<f32> {
-    if (column < sizes.columns && k < sizes.inner) {
-        return right_at(column * sizes.inner + k, sizes.inner - k);
-    }
-    return vec4<f32>();
+    let inside = (column < sizes.columns) & (k < sizes.inner);
+    let values = right_at(select(0u, column * sizes.inner + k, inside), select(1u, sizes.inner - k, inside));
+    return select(vec4<f32>(), values, inside);
 }
 
 // The same of four columns.
@@ -45,10 +44,9 @@ fn column_block(column: u32, k: u32) -> mat4x4<f32> {
 
 // Four values of a row of the right factor, where that lies so.
 fn row_quad(k: u32, column: u32) -> vec4<f32> {
-    if (k < sizes.inner && column < sizes.columns) {
-        return right_at(k * sizes.columns + column, sizes.columns - column);
-    }
-    return vec4<f32>();
+    let inside = (k < sizes.inner) & (column < sizes.columns);
+    let values = right_at(select(0u, k * sizes.columns + column, inside), select(1u, sizes.columns - column, inside));
+    return select(vec4<f32>(), values, inside);
 }
 
 fn emit(row: u32, column: u32, values: vec4<f32>) {

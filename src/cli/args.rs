@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::exit::STATUSES;
 use crate::config::{Checkpointing, SampleConfig, TrainConfig, typed};
 use crate::embedding::Layout;
-use crate::gpu::DeviceChoice;
+use crate::gpu::{DeviceChoice, Precision};
 
 /// Learn new words for Stable Diffusion from a few pictures (Textual Inversion), and make pictures with them
 #[derive(Debug, Parser)]
@@ -31,6 +31,9 @@ pub(super) struct Shared {
     /// The device to compute on
     #[arg(long, global = true, value_enum, value_name = "DEVICE", default_value_t = DeviceChoice::default())]
     pub device: DeviceChoice,
+    /// In which precision matrix products may be made on a GPU: f16 is with sums in f32, and an error where there is none
+    #[arg(long, global = true, value_enum, value_name = "HOW", default_value_t = Precision::default())]
+    pub precision: Precision,
     /// A Stable Diffusion model: a folder in the diffusers layout, a single .safetensors file, or a repository on the
     /// Hugging Face Hub (owner/name, or owner/name/file.safetensors) [default: mini, the model in this program]
     #[arg(long, global = true, value_name = "DIR|FILE|REPO")]

@@ -12,7 +12,7 @@ use super::output::Output;
 use super::wording;
 use crate::base::bytes::size;
 use crate::gpu::tuning::{self, Tuning};
-use crate::gpu::{self, Adapter, Chosen};
+use crate::gpu::{self, Adapter, Chosen, precision};
 use crate::{Error, Result, ops};
 
 /// Features of an adapter that the engine can make use of.
@@ -54,6 +54,12 @@ pub(super) async fn run(args: &DoctorArgs, shared: &Shared, out: &mut Output) ->
             {
                 lines.push(format!("matrix products: {}", wording::worded(&tuning.sentence())));
                 object["products"] = products(&tuning);
+            }
+            if tested.is_ok() {
+                let decided =
+                    precision::decide(chosen, locate::cache().as_deref(), shared.precision, args.retune).await;
+                lines.extend(precision_lines(&decided));
+                object["precision"] = precision_json(&decided);
             }
             lines.push(match &tested {
                 Ok(error) => format!("self-test: passed (largest difference from a plain computation {error:.1e})"),
@@ -114,11 +120,22 @@ fn describe(adapter: &Adapter) -> Vec<String> {
             info.subgroup_min_size,
             info.subgroup_max_size,
         ),
+        matrices(adapter),
         match lacking {
             Some(missing) => format!("  cannot run the engine: {missing}"),
             None => "  can run the engine".to_owned(),
         },
     ]
+}
+
+/// The shapes of an adapter's cooperative matrices.
+fn matrices(adapter: &Adapter) -> String {
+    let shape = |listed: &wgpu::CooperativeMatrixProperties| {
+        let wgpu::CooperativeMatrixProperties { m_size, n_size, k_size, ab_type, cr_type, .. } = listed;
+        format!("{m_size}x{n_size}x{k_size} {ab_type:?} to {cr_type:?}")
+    };
+    let shapes: Vec<String> = adapter.matrices.iter().map(shape).collect();
+    format!("  cooperative matrices: {}", if shapes.is_empty() { "none".to_owned() } else { shapes.join(", ") })
 }
 
 fn adapter_json(adapter: &Adapter) -> Value {
@@ -134,6 +151,37 @@ fn adapter_json(adapter: &Adapter) -> Value {
         "max_compute_workgroup_storage_size": limits.max_compute_workgroup_storage_size,
         "max_compute_invocations_per_workgroup": limits.max_compute_invocations_per_workgroup,
     })
+}
+
+/// In which precision products are made, and how each way in f16 did.
+fn precision_lines(decided: &Result<Option<precision::Decision>>) -> Vec<String> {
+    let decision = match decided {
+        Ok(Some(decision)) => decision,
+        Ok(None) => return Vec::new(),
+        Err(error) => return vec![format!("precision: {}", wording::of_error(error))],
+    };
+    let way = |verdict: &precision::Verdict| {
+        let time = verdict.seconds.map_or_else(|| "not timed".to_owned(), |seconds| format!("{:.2} ms", 1e3 * seconds));
+        format!(
+            "  {}: {}",
+            verdict.way,
+            verdict.wrong.clone().unwrap_or_else(|| format!("passed the self-test, {time}"))
+        )
+    };
+    let full = decision.findings.full.map(|seconds| format!("  f32: {:.2} ms", 1e3 * seconds));
+    let first = format!("precision: {}", wording::worded(&decision.sentence()));
+    [first].into_iter().chain(decision.findings.ways.iter().map(way)).chain(full).collect()
+}
+
+fn precision_json(decided: &Result<Option<precision::Decision>>) -> Value {
+    match decided {
+        Ok(Some(decision)) => json!({
+            "precision": decision.precision(), "way": decision.used.map(ops::HalfProducts::name), "why": decision.why,
+            "findings": decision.findings,
+        }),
+        Ok(None) => Value::Null,
+        Err(error) => json!({"error": wording::of_error(error)}),
+    }
 }
 
 /// How products are made, for programs.

@@ -4,7 +4,7 @@ use super::args::{Cli, Command, Shared, WeightStorage};
 use super::output::Output;
 use crate::Result;
 use crate::event::{Event, WarningCode};
-use crate::gpu::DeviceChoice;
+use crate::gpu::{DeviceChoice, Precision};
 use crate::text::foreign::nearest;
 
 /// How the names of our variables begin.
@@ -35,6 +35,7 @@ impl Uses {
     fn idle(&self, shared: &Shared) -> Vec<&'static str> {
         let given = [
             ("--device", self.device, shared.device != DeviceChoice::default()),
+            ("--precision", self.device, shared.precision != Precision::default()),
             ("--model", self.model, shared.model.is_some()),
             ("--base", self.model, shared.base.is_some()),
             ("--prediction-type", self.model, shared.prediction_type.is_some()),

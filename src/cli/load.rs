@@ -10,8 +10,8 @@ use super::output::Output;
 use crate::Result;
 use crate::base::bytes::hex;
 use crate::event::{Event, Part, WarningCode};
-use crate::gpu::Chosen;
 use crate::gpu::tuning::{self, Tuning};
+use crate::gpu::{Chosen, Precision, precision};
 use crate::mini;
 use crate::model::{Loading, OpenedModel};
 use crate::plan::WeightBytes;
@@ -82,6 +82,7 @@ pub(super) async fn session(
         out.event(&Event::warning(WarningCode::Memory, tight))?;
     }
     tune(outlook.device, out).await?;
+    settle_precision(outlook.device, outlook.precision, out).await?;
     let mut written = Ok(());
     let loading = Loading { storage: Some(storage), ..loading };
     let session = Session::of(opened, &outlook.device.device, loading, &mut |event| {
@@ -107,6 +108,19 @@ async fn tune(chosen: &Chosen, out: &mut Output) -> Result<()> {
             out.event(&Event::warning(WarningCode::Tuning, text))?;
         }
         _ => {}
+    }
+    Ok(())
+}
+
+/// Decides in which precision products are made on a device, and reports it.
+async fn settle_precision(chosen: &Chosen, asked: Precision, out: &mut Output) -> Result<()> {
+    let Some(decision) = precision::decide(chosen, locate::cache().as_deref(), asked, false).await? else {
+        return Ok(());
+    };
+    if decision.used.is_some() {
+        out.event(&decision.event())?;
+    } else if let Some(wrong) = decision.findings.wrong() {
+        out.event(&Event::warning(WarningCode::Tuning, format!("matrix products are computed in f32: {wrong}")))?;
     }
     Ok(())
 }

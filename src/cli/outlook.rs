@@ -4,7 +4,7 @@
 use super::args::{Shared, WeightStorage};
 use crate::Result;
 use crate::base::bytes::size;
-use crate::gpu::{self, Chosen};
+use crate::gpu::{self, Chosen, Precision};
 use crate::model::{ModelConfig, storage_for};
 use crate::parts::FileLength;
 use crate::plan::{Machine, MemoryPlan, WeightBytes};
@@ -20,13 +20,15 @@ pub(super) type Planned<'a> = &'a dyn Fn(&ModelConfig, WeightBytes, bool) -> Res
 /// A job that is planned.
 pub(super) struct Outlook<'a> {
     pub device: &'a Chosen,
+    /// In which precision products may be made.
+    pub precision: Precision,
     weights: WeightStorage,
     planned: Planned<'a>,
 }
 
 impl<'a> Outlook<'a> {
     pub fn new(shared: &Shared, device: &'a Chosen, planned: Planned<'a>) -> Self {
-        Self { device, weights: shared.weights, planned }
+        Self { device, precision: shared.precision, weights: shared.weights, planned }
     }
 
     /// How weights are kept, if the user chooses.

@@ -40,6 +40,7 @@ pub(super) fn of(args: &TrainArgs, shared: &Shared) -> Value {
     settings.insert("template".to_owned(), json!(args.template.as_deref().map(absolute)));
     settings.insert("replay".to_owned(), json!(args.replay.as_deref().map(absolute)));
     settings.insert("device".to_owned(), json!(option_name(&shared.device)));
+    settings.insert("precision".to_owned(), json!(option_name(&shared.precision)));
     settings.insert("on-device-lost".to_owned(), json!(option_name(&args.on_device_lost)));
     // A repository or an address is not a path.
     let place = |typed: &Path| if typed.exists() { absolute(typed) } else { typed.display().to_string() };
@@ -183,6 +184,8 @@ mod tests {
     use super::*;
     use clap::Parser;
 
+    use crate::gpu::Precision;
+
     fn parse(arguments: &[&str]) -> TrainArgs {
         let arguments = arguments.iter().map(OsString::from).collect();
         let (arguments, pictures) = expand(arguments).unwrap();
@@ -197,7 +200,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("settings.json");
         let typed = "pseudoword train a.png b.png --token <p> --lr 3e-3 --no-flip --unseen c.png --lr-schedule linear \
-                     --device cpu --recipe direction --weight-decay 0.1 --model x.safetensors --base owner/name \
+                     --device cpu --precision f32 --recipe direction --weight-decay 0.1 --model x.safetensors --base owner/name \
                      --prediction-type v-prediction --weights f32 -e w.pt=<a=b> -e kept";
         let typed: Vec<&str> = typed.split_whitespace().collect();
         let first = Cli::try_parse_from(&typed).unwrap();
@@ -213,6 +216,7 @@ mod tests {
         let repeated = repeated.unwrap().shared;
         assert_eq!((&repeated.base, repeated.prediction_type), (&shared.base, shared.prediction_type));
         assert_eq!((&repeated.model, repeated.weights), (&shared.model, shared.weights));
+        assert_eq!(repeated.precision, Precision::F32);
         assert_eq!(of(&again, &repeated), of(&first, &shared), "nothing changes from one repetition to the next");
         assert_eq!(
             again.pictures,

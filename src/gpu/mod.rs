@@ -9,6 +9,8 @@ mod browser;
 #[cfg(not(target_family = "wasm"))]
 mod native;
 #[cfg(feature = "native")]
+pub mod precision;
+#[cfg(feature = "native")]
 mod spirv;
 #[cfg(feature = "native")]
 pub mod tuning;
@@ -40,6 +42,20 @@ pub enum DeviceChoice {
     Gpu,
     /// The processor.
     Cpu,
+}
+
+/// In which precision matrix products may be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "native", derive(clap::ValueEnum))]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// In f16 with sums in f32 where a hardware GPU has a way that is right and faster, else in f32.
+    #[default]
+    Auto,
+    /// In f32.
+    F32,
+    /// In f16 with sums in f32.
+    F16,
 }
 
 /// The device that will do the work.

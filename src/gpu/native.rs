@@ -7,10 +7,13 @@ use std::task::{Context, Poll, Waker};
 
 use burn::tensor::wgpu::{WgpuBackend, WgpuSetup};
 use burn::tensor::{Device, DeviceKind};
-use wgpu::{AdapterInfo, Backend, Backends, DeviceType, Features, Limits};
+use wgpu::{
+    AdapterInfo, Backend, Backends, CooperativeMatrixProperties, CooperativeScalarType, DeviceType,
+    ExperimentalFeatures, Features, Limits,
+};
 
 use super::{Chosen, DeviceChoice, lacking};
-use crate::ops::{self, SoftwareGpu, faults};
+use crate::ops::{self, HalfProducts, SoftwareGpu, faults};
 use crate::setting::{Setting, named};
 use crate::{Error, Result};
 
@@ -53,10 +56,33 @@ impl Started {
         self.setup.device.limits()
     }
 
+    /// The ways to make products in f16 that the device offers: by its list of shapes, and by the sizes that its subgroups may
+    /// have. Whether one is right and fast is another matter.
+    pub fn half_products(&self) -> Vec<HalfProducts> {
+        let needed = Features::EXPERIMENTAL_COOPERATIVE_MATRIX | Features::SHADER_F16 | Features::SUBGROUP;
+        if !self.setup.device.features().contains(needed) {
+            return Vec::new();
+        }
+        let (shapes, info) = (self.setup.adapter.cooperative_matrix_properties(), self.info());
+        let offered = |ways: &HalfProducts| {
+            let HalfProducts::Matrices { shape, subgroup } = ways;
+            shapes.iter().any(|listed| is_square(listed, *shape))
+                && (info.subgroup_min_size..=info.subgroup_max_size).contains(subgroup)
+        };
+        HalfProducts::ALL.into_iter().filter(offered).collect()
+    }
+
     /// The device below Burn's, for tests that make it fail.
     pub fn raw(&self) -> &wgpu::Device {
         &self.setup.device
     }
+}
+
+/// Whether these matrices are of this many rows, columns and steps, in f16 with sums in f32.
+fn is_square(listed: &CooperativeMatrixProperties, shape: u32) -> bool {
+    [listed.m_size, listed.n_size, listed.k_size] == [shape; 3]
+        && listed.ab_type == CooperativeScalarType::F16
+        && listed.cr_type == CooperativeScalarType::F32
 }
 
 /// What was started for a device that was chosen; none for the processor.
@@ -82,9 +108,11 @@ pub fn submissions(device: &Device) -> Option<u64> {
 pub fn restart(lost: &Chosen) -> Result<Chosen> {
     let gone = |reason: String| Error::NoGpu { reason: format!("{} did not come back: {reason}", lost.name) };
     let old = started(lost).ok_or_else(|| gone("it was never started".to_owned()))?;
+    let features = needed_again(old.setup.device.features());
     let descriptor = wgpu::DeviceDescriptor {
-        required_features: needed_again(old.setup.device.features()),
+        required_features: features,
         required_limits: old.limits(),
+        experimental_features: promise(features),
         ..wgpu::DeviceDescriptor::default()
     };
     let request = old.setup.adapter.request_device(&descriptor);
@@ -101,11 +129,27 @@ pub fn restart(lost: &Chosen) -> Result<Chosen> {
     Ok(Chosen { device, reason: "restarted".to_owned(), ..lost.clone() })
 }
 
-/// Which features of a lost device the next one is asked for. Burn took all that the adapter has; the experimental ones (mesh
-/// shaders, ray queries and others that current drivers have) are refused without a promise to wgpu that is `unsafe` to make, and no
-/// kernel uses any.
+/// The one experimental feature that kernels use.
+const EXPERIMENTAL: Features = Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+
+/// Which features of a lost device the next one is asked for. Burn took all that the adapter has; of the experimental ones (mesh
+/// shaders, ray queries and others that current drivers have) those that no kernel uses are left out.
 fn needed_again(features: Features) -> Features {
-    features - Features::all_experimental_mask()
+    (features - Features::all_experimental_mask()) | (features & EXPERIMENTAL)
+}
+
+/// The promise that wgpu wants for experimental features: the one that cubecl made when the device was first started.
+fn promise(features: Features) -> ExperimentalFeatures {
+    if !features.intersects(Features::all_experimental_mask()) {
+        return ExperimentalFeatures::disabled();
+    }
+    #[allow(
+        unsafe_code,
+        reason = "the device had the feature before, and only kernels that passed the self-test use it"
+    )]
+    unsafe {
+        ExperimentalFeatures::enabled()
+    }
 }
 
 /// One adapter of this machine, as one graphics API offers it.
@@ -117,6 +161,8 @@ pub struct Adapter {
     pub limits: Limits,
     /// Its optional features.
     pub features: Features,
+    /// The shapes of its cooperative matrices.
+    pub matrices: Vec<CooperativeMatrixProperties>,
     /// Why the engine cannot run on it, if it cannot.
     pub lacking: Option<String>,
     kind: DeviceKind,
@@ -206,7 +252,8 @@ fn listed(instance: &wgpu::Instance) -> Vec<Adapter> {
                 DeviceType::Cpu | DeviceType::Other => continue,
             };
             let lacking = lacking(&limits, features);
-            found.push(Adapter { info, limits, features, lacking, kind, api });
+            let matrices = adapter.cooperative_matrix_properties();
+            found.push(Adapter { info, limits, features, matrices, lacking, kind, api });
         }
     }
     found.sort_by_key(Adapter::rank);
@@ -331,10 +378,11 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_device_is_asked_for_again_without_experimental_features() {
+    fn a_lost_device_is_asked_for_again_without_experimental_features_that_nothing_uses() {
         let plain = Features::SHADER_F16 | Features::SUBGROUP;
         let current = plain | Features::EXPERIMENTAL_RAY_QUERY | Features::EXPERIMENTAL_MESH_SHADER;
         assert_eq!(needed_again(current), plain);
+        assert_eq!(needed_again(current | EXPERIMENTAL), plain | EXPERIMENTAL);
     }
 
     #[test]

@@ -12,8 +12,11 @@ use crate::{Error, Result};
 /// [`Error::Internal`] if the text is not a valid kernel, which the tests exclude.
 pub fn spirv(text: &str) -> Result<Vec<u8>> {
     let invalid = |reason: String| Error::Internal(format!("a kernel is not valid: {reason}"));
-    let module = naga::front::wgsl::parse_str(text).map_err(|error| invalid(error.emit_to_string(text)))?;
     let extensions = Extensions::of(text);
+    let mut front = naga::front::wgsl::Options::new();
+    front.capabilities = extensions.validated();
+    let module = naga::front::wgsl::Frontend::new_with_options(front).parse(text);
+    let module = module.map_err(|error| invalid(error.emit_to_string(text)))?;
     let info = Validator::new(ValidationFlags::all(), extensions.validated())
         .validate(&module)
         .map_err(|error| invalid(error.emit_to_string(text)))?;
@@ -42,14 +45,19 @@ impl Extensions {
         // That of `unpack2x16float`, which WebGPU has everywhere.
         let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
         capabilities.set(Capabilities::SHADER_FLOAT16, self.f16);
-        capabilities.set(Capabilities::COOPERATIVE_MATRIX, self.matrices);
+        capabilities.set(Capabilities::COOPERATIVE_MATRIX | Capabilities::SUBGROUP, self.matrices);
         capabilities
     }
 
     /// What the module may ask of its device.
     fn capabilities(self) -> Vec<spv::Capability> {
         let f16 = self.f16.then_some(spv::Capability::Float16);
-        let matrices = [spv::Capability::CooperativeMatrixKHR, spv::Capability::VulkanMemoryModel];
+        // A matrix belongs to a subgroup.
+        let matrices = [
+            spv::Capability::CooperativeMatrixKHR,
+            spv::Capability::VulkanMemoryModel,
+            spv::Capability::GroupNonUniform,
+        ];
         f16.into_iter().chain(matrices.into_iter().filter(|_| self.matrices)).collect()
     }
 }

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use wgpu::{AdapterInfo, DeviceType};
 
@@ -103,13 +104,14 @@ pub async fn tune(chosen: &Chosen, folder: Option<&Path>, remeasure: bool) -> Op
     if ops::tiles(device).is_none() {
         return Some(if ops::uses_kernels(device) { Tuning::Blocks } else { Tuning::Burn });
     }
-    let file = folder.map(|folder| tiles_file(folder, &info));
+    let file = folder.map(|folder| kept_file(folder, "tiles", &info));
     let ways = match (remeasure, info.device_type) {
         (true, _) => Ways::Measure,
         (false, DeviceType::Cpu) => Ways::Remember,
         (false, _) => Ways::RememberOrMeasure,
     };
-    let tuning = decide(&Key::of(&info), file.as_deref(), ways, async || measure(chosen).await).await;
+    let tuning =
+        decide(&Key::of(&info, ops::products_version()), file.as_deref(), ways, async || measure(chosen).await).await;
     if let Some(tiles) = tuning.tiles() {
         ops::choose_tiles(device, tiles);
     }
@@ -126,9 +128,9 @@ async fn measure(chosen: &Chosen) -> Result<MeasuredTiles> {
     measured
 }
 
-/// What a choice of tiles depends on.
+/// What depends on a GPU's driver and on our kernels.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Key {
+pub(super) struct Key {
     adapter: String,
     driver: String,
     /// The version of the kernels, from their texts.
@@ -136,26 +138,52 @@ struct Key {
 }
 
 impl Key {
-    fn of(info: &AdapterInfo) -> Self {
+    pub fn of(info: &AdapterInfo, kernels: String) -> Self {
         let driver = format!("{} {} ({:?})", info.driver, info.driver_info, info.backend);
-        Self { adapter: info.name.clone(), driver, kernels: ops::products_version() }
+        Self { adapter: info.name.clone(), driver, kernels }
     }
 }
 
-/// The file that keeps a choice.
+/// A file that keeps what was found about a GPU.
 #[derive(Debug, Serialize, Deserialize)]
-struct TilesFile {
+struct KeptFile<T> {
     about: String,
     #[serde(flatten)]
     key: Key,
-    /// The tile of each class of products.
+    #[serde(flatten)]
+    found: T,
+}
+
+/// The tile of each class of products, by their names.
+#[derive(Debug, Serialize, Deserialize)]
+struct KeptTiles {
     tiles: BTreeMap<String, String>,
 }
 
 /// The file of an adapter: that of another driver replaces it.
-fn tiles_file(folder: &Path, info: &AdapterInfo) -> PathBuf {
+pub(super) fn kept_file(folder: &Path, what: &str, info: &AdapterInfo) -> PathBuf {
     let hash = sha256(format!("{:?} {:x} {:x} {}", info.backend, info.vendor, info.device, info.name));
-    folder.join("tiles").join(format!("{}.json", &hash[..16]))
+    folder.join(what).join(format!("{}.json", &hash[..16]))
+}
+
+/// What a file says; none if it is missing, damaged, or about another driver or other kernels.
+pub(super) fn read_kept<T: DeserializeOwned>(key: &Key, file: &Path) -> Option<T> {
+    let mut bytes = Vec::new();
+    File::open(file).ok()?.take(LONGEST).read_to_end(&mut bytes).ok()?;
+    let kept: KeptFile<T> = serde_json::from_slice(&bytes).ok()?;
+    (kept.key == *key).then_some(kept.found)
+}
+
+/// Writes such a file.
+pub(super) fn write_kept<T: Serialize>(
+    key: &Key,
+    file: &Path,
+    about: &str,
+    found: &T,
+) -> std::result::Result<(), String> {
+    let kept = KeptFile { about: about.to_owned(), key: key.clone(), found };
+    let text = serde_json::to_vec_pretty(&kept).map_err(|error| error.to_string())?;
+    write_with_folder(file, &text).map_err(|error| crate::Error::from(error).to_string())
 }
 
 /// How the tiles may be decided.
@@ -190,22 +218,17 @@ async fn decide(
     }
 }
 
-/// What a file says; none if it is missing, damaged, or about another driver or other kernels.
+/// The tiles that a file names.
 fn remembered(key: &Key, file: &Path) -> Option<Tiles> {
-    let mut bytes = Vec::new();
-    File::open(file).ok()?.take(LONGEST).read_to_end(&mut bytes).ok()?;
-    let kept: TilesFile = serde_json::from_slice(&bytes).ok()?;
-    let tiles = Tiles::from_names(|class| kept.tiles.get(class).cloned())?;
-    (kept.key == *key).then_some(tiles)
+    let kept: KeptTiles = read_kept(key, file)?;
+    Tiles::from_names(|class| kept.tiles.get(class).cloned())
 }
 
 fn keep(key: &Key, file: Option<&Path>, tiles: Tiles) -> std::result::Result<PathBuf, String> {
     let file = file.ok_or("there is no folder for it")?;
     let tiles = tiles.names().into_iter().map(|(class, tile)| (class.to_owned(), tile)).collect();
-    let about = "the fastest tiles for products on this GPU; without this file they are measured again".to_owned();
-    let text =
-        serde_json::to_vec_pretty(&TilesFile { about, key: key.clone(), tiles }).map_err(|error| error.to_string())?;
-    write_with_folder(file, &text).map_err(|error| crate::Error::from(error).to_string())?;
+    let about = "the fastest tiles for products on this GPU; without this file they are measured again";
+    write_kept(key, file, about, &KeptTiles { tiles })?;
     Ok(file.to_owned())
 }
 

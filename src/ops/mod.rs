@@ -47,13 +47,14 @@ pub use norm::{Norm, group_norm, group_norm_silu, layer_norm};
 #[cfg(feature = "native")]
 pub(crate) use read::Waiting;
 pub use read::{read, settle, waiting};
-pub use self_test::self_test;
+pub use self_test::{half_self_test, self_test};
 pub use shape::{concat_channels, splice, upsample_nearest_2x};
 pub use weight::Weight;
 pub(crate) use wgsl::{BINDING_ALIGNMENT, mark_software};
 pub use wgsl::{
-    Form as KernelForm, MeasuredTiles, SizesField, SoftwareGpu, Tiles, choose_tiles, forms as kernel_forms,
-    launched_forms as launched_kernels, measure_tiles, products_version, submission, tiles, with_blocks, with_tiles,
+    Form as KernelForm, HalfProducts, MeasuredTiles, SizesField, SoftwareGpu, Tiles, choose_half_products,
+    choose_tiles, forms as kernel_forms, half_products_of, half_products_version, launched_forms as launched_kernels,
+    measure_tiles, products_version, submission, tiles, time_products, with_blocks, with_half_products, with_tiles,
 };
 
 /// Bytes that each thread of the processor holds while it makes a product.

@@ -5,6 +5,8 @@
 //! out after an hour of training. Values are compared with plain loops in f64, gradients with the slope of those loops
 //! along a fixed direction, so nothing here trusts what it tests.
 
+mod halves;
+
 use burn::tensor::{Bytes, DType, Device, Tensor, TensorData};
 use half::f16;
 
@@ -12,6 +14,8 @@ use super::{Conv2d, Linear, Norm, Var, Weight, attention, backward, conv2d_add, 
 use super::{layer_norm, linear_add, quick_gelu, upsample_nearest_2x};
 use crate::noise::{Noise, Stream};
 use crate::{Error, Result};
+
+pub use halves::half_self_test;
 
 /// Largest difference, relative to the largest expected value, that rounding explains.
 const TOLERANCE: f64 = 1e-3;
@@ -72,30 +76,20 @@ const CASES: [Case; 7] = [
     Case {
         name: "linear layers",
         shape: [1, 37, 40],
-        op: |x, numbers| {
-            let [batch, height, width, channels] = x.dims();
-            let bias = Some(numbers.full(12, [OUTPUTS]));
-            let layer = Linear { weight: numbers.half(11, [OUTPUTS, channels]), bias };
-            linear_add(x, &layer, &numbers.residual([batch, height, width, OUTPUTS]))
-        },
-        by_hand: |x, [_, _, channels]| {
-            let (weight, bias) = (exact(11, OUTPUTS * channels), exact(12, OUTPUTS));
-            let row = |x: &[f64], out: usize| bias[out] + dot(x, &weight[out * channels..][..channels]);
-            let rows = x.chunks(channels).flat_map(|x| (0..OUTPUTS).map(move |out| row(x, out)).collect::<Vec<_>>());
-            plus_residual(rows.collect())
-        },
+        op: |x, numbers| linear_layer(x, numbers, OUTPUTS),
+        by_hand: |x, [_, _, channels]| linear_by_hand(x, channels, OUTPUTS),
     },
     Case {
         name: "convolutions",
         shape: [9, 7, 16],
-        op: |x, numbers| convolution(x, numbers, 1, [1; 4]),
-        by_hand: |x, shape| convolution_by_hand(x, shape, 1),
+        op: |x, numbers| convolution(x, numbers, 1, OUTPUTS),
+        by_hand: |x, shape| convolution_by_hand(x, shape, 1, OUTPUTS),
     },
     Case {
         name: "convolutions of every other pixel",
         shape: [8, 6, 16],
-        op: |x, numbers| convolution(x, numbers, 2, [1; 4]),
-        by_hand: |x, shape| convolution_by_hand(x, shape, 2),
+        op: |x, numbers| convolution(x, numbers, 2, OUTPUTS),
+        by_hand: |x, shape| convolution_by_hand(x, shape, 2, OUTPUTS),
     },
     Case {
         name: "group normalisation",
@@ -196,16 +190,31 @@ fn norm(numbers: &Numbers<'_>, channels: usize) -> Norm {
     Norm { weight: numbers.full(21, [channels]), bias: numbers.full(22, [channels]), eps: EPS, groups: GROUPS }
 }
 
-fn convolution(x: &Var<4>, numbers: &Numbers<'_>, stride: usize, padding: [usize; 4]) -> Var<4> {
+fn linear_layer(x: &Var<4>, numbers: &Numbers<'_>, outputs: usize) -> Var<4> {
     let [batch, height, width, channels] = x.dims();
-    let weight = numbers.half(31, [OUTPUTS, 9 * channels]);
-    let layer = Conv2d { weight, bias: Some(numbers.full(32, [OUTPUTS])), kernel: [3; 2], stride, padding };
-    conv2d_add(x, &layer, &numbers.residual([batch, height.div_ceil(stride), width.div_ceil(stride), OUTPUTS]))
+    let bias = Some(numbers.full(12, [outputs]));
+    let layer = Linear { weight: numbers.half(11, [outputs, channels]), bias };
+    linear_add(x, &layer, &numbers.residual([batch, height, width, outputs]))
+}
+
+fn linear_by_hand(x: &[f64], channels: usize, outputs: usize) -> Vec<f64> {
+    let (weight, bias) = (exact(11, outputs * channels), exact(12, outputs));
+    let row = |x: &[f64], out: usize| bias[out] + dot(x, &weight[out * channels..][..channels]);
+    let rows = x.chunks(channels).flat_map(|x| (0..outputs).map(move |out| row(x, out)).collect::<Vec<_>>());
+    plus_residual(rows.collect())
+}
+
+fn convolution(x: &Var<4>, numbers: &Numbers<'_>, stride: usize, outputs: usize) -> Var<4> {
+    let [batch, height, width, channels] = x.dims();
+    let weight = numbers.half(31, [outputs, 9 * channels]);
+    let bias = Some(numbers.full(32, [outputs]));
+    let layer = Conv2d { weight, bias, kernel: [3; 2], stride, padding: [1; 4] };
+    conv2d_add(x, &layer, &numbers.residual([batch, height.div_ceil(stride), width.div_ceil(stride), outputs]))
 }
 
 /// The weights are `[out, tap, in]`; one pixel of zeros lies around the picture.
-fn convolution_by_hand(x: &[f64], [height, width, channels]: [usize; 3], stride: usize) -> Vec<f64> {
-    let (weight, bias) = (exact(31, OUTPUTS * 9 * channels), exact(32, OUTPUTS));
+fn convolution_by_hand(x: &[f64], [height, width, channels]: [usize; 3], stride: usize, outputs: usize) -> Vec<f64> {
+    let (weight, bias) = (exact(31, outputs * 9 * channels), exact(32, outputs));
     let mut y = Vec::new();
     for (top, left) in (0..height).step_by(stride).flat_map(|t| (0..width).step_by(stride).map(move |l| (t, l))) {
         for (out, bias) in bias.iter().enumerate() {
@@ -235,19 +244,56 @@ fn plus_residual(y: Vec<f64>) -> Vec<f64> {
 /// # Errors
 /// [`Error::Gpu`] with the ops that are wrong, or because the device failed.
 pub async fn self_test(device: &Device) -> Result<f64> {
+    let plain = Sizes { input: 1.0, cotangent: 1.0 };
+    let worst = judged(launched(device, &CASES, plain)?, TOLERANCE).await?;
+    worst.map_err(|wrong| {
+        let reason =
+            format!("it computes wrong values for {}: update its driver, or use another device", wrong.join(", "));
+        Error::Gpu { during: "the self-test".to_owned(), reason }
+    })
+}
+
+/// How large the numbers of the cases are.
+#[derive(Clone, Copy)]
+struct Sizes {
+    /// What comes in.
+    input: f64,
+    /// What comes back.
+    cotangent: f64,
+}
+
+/// What cases come to: by hand, and on the device.
+struct Launched {
+    expected: Vec<Expected>,
+    /// Of each case the values, then the gradient.
+    computed: Tensor<1>,
+}
+
+/// What a case comes to by hand.
+struct Expected {
+    name: &'static str,
+    value: Vec<f64>,
+    /// In which the slope was measured.
+    direction: Vec<f64>,
+    slope: f64,
+}
+
+/// Launches cases on the device.
+fn launched(device: &Device, cases: &[Case], sizes: Sizes) -> Result<Launched> {
     let (mut expected, mut pieces) = (Vec::new(), Vec::new());
-    for Case { name, shape, op, by_hand } in CASES {
+    let times = |size: f64, values: Vec<f64>| values.into_iter().map(|value| size * value).collect::<Vec<f64>>();
+    for Case { name, shape, op, by_hand } in cases {
         let count = shape.iter().product();
-        let (input, direction) = (exact(1, count), exact(2, count));
+        let (input, direction) = (times(sizes.input, exact(1, count)), times(sizes.input, exact(2, count)));
         let along = |sign: f64| {
             let moved: Vec<f64> = input.iter().zip(&direction).map(|(x, d)| x + sign * STEP * d).collect();
-            by_hand(&moved, shape)
+            by_hand(&moved, *shape)
         };
-        let value = by_hand(&input, shape);
-        let cotangent = exact(3, value.len());
+        let value = by_hand(&input, *shape);
+        let cotangent = times(sizes.cotangent, exact(3, value.len()));
         let slope = (dot(&along(1.0), &cotangent) - dot(&along(-1.0), &cotangent)) / (2.0 * STEP);
 
-        let [height, width, channels] = shape;
+        let [height, width, channels] = *shape;
         let upload = |values: &[f64]| {
             let values: Vec<f32> = values.iter().map(|value| *value as f32).collect();
             Tensor::<1>::from_floats(values.as_slice(), device)
@@ -258,9 +304,14 @@ pub async fn self_test(device: &Device) -> Result<f64> {
         let gradient = backward(&y, upload(&cotangent).reshape(dims)).take(&x);
         let gradient = gradient.ok_or_else(|| Error::Internal(format!("{name} recorded no gradient")))?;
         pieces.extend([y.into_value().reshape([value.len()]), gradient.reshape([count])]);
-        expected.push((name, value, direction, slope));
+        expected.push(Expected { name, value, direction, slope });
     }
-    let got: Vec<f64> = super::read(Tensor::cat(pieces, 0)).await?.into_iter().map(f64::from).collect();
+    Ok(Launched { expected, computed: Tensor::cat(pieces, 0) })
+}
+
+/// The largest difference of what was launched, or the names of the cases that are wrong.
+async fn judged(launched: Launched, tolerance: f64) -> Result<std::result::Result<f64, Vec<String>>> {
+    let got: Vec<f64> = super::read(launched.computed).await?.into_iter().map(f64::from).collect();
     let mut rest = got.as_slice();
     let mut take = |count: usize| {
         let (piece, after) = rest.split_at(count.min(rest.len()));
@@ -268,23 +319,19 @@ pub async fn self_test(device: &Device) -> Result<f64> {
         piece
     };
     let (mut worst, mut wrong) = (0.0, Vec::new());
-    for (name, value, direction, slope) in &expected {
+    for Expected { name, value, direction, slope } in &launched.expected {
         let size = value.iter().fold(0.0, |most: f64, value| most.max(value.abs()));
         let off = take(value.len()).iter().zip(value).map(|(got, value)| (got - value).abs() / size).fold(0.0, larger);
         let gradient = take(direction.len());
         // Of the sum's terms, not of the sum, which can be small by chance.
         let terms = gradient.iter().zip(direction).map(|(g, d)| (g * d).abs()).sum::<f64>();
         let off = larger(off, (dot(gradient, direction) - slope).abs() / terms);
-        if off > TOLERANCE || off.is_nan() {
+        if off > tolerance || off.is_nan() {
             wrong.push(format!("{name} ({off:.1e})"));
         }
         worst = larger(worst, off);
     }
-    if wrong.is_empty() {
-        return Ok(worst);
-    }
-    let reason = format!("it computes wrong values for {}: update its driver, or use another device", wrong.join(", "));
-    Err(Error::Gpu { during: "the self-test".to_owned(), reason })
+    Ok(if wrong.is_empty() { Ok(worst) } else { Err(wrong) })
 }
 
 /// Not `max`, which would pass over what is not a number.

@@ -11,12 +11,24 @@ pub struct Weight<const D: usize> {
     /// What the values are multiplied by, where they are quantised: a second buffer for the kernels. Nothing is yet.
     /// In a box, because models are moved about as values with hundreds of weights in them.
     scales: Option<Box<Tensor<D>>>,
+    /// Whether products with it are always made in f32.
+    exact: bool,
 }
 
 impl<const D: usize> Weight<D> {
     /// Wraps a tensor of floats.
     pub fn new(tensor: Tensor<D>) -> Self {
-        Self { values: tensor, scales: None }
+        Self { values: tensor, scales: None, exact: false }
+    }
+
+    /// The same, with products made in f32 whatever precision is allowed: f16 would not do for what they come to.
+    pub fn exact(self) -> Self {
+        Self { exact: true, ..self }
+    }
+
+    /// Whether products with it are always made in f32.
+    pub fn is_exact(&self) -> bool {
+        self.exact
     }
 
     /// The weight in f32, converted for the duration of its use where it is stored in f16.
@@ -36,7 +48,8 @@ impl<const D: usize> Weight<D> {
         let values: Vec<&Tensor<D>> = parts.iter().map(|part| &part.values).collect();
         let mut shape = values.first()?.dims();
         shape[0] = values.iter().map(|values| values.dims()[0]).sum();
-        Some(Self::new(super::wgsl::as_one(&values)?.reshape(shape)))
+        let exact = parts.iter().any(|part| part.exact);
+        Some(Self { exact, ..Self::new(super::wgsl::as_one(&values)?.reshape(shape)) })
     }
 
     /// Some of the values in f32, of which there are `range.len()` from `range.start` on, row after row. On a GPU no others

@@ -47,16 +47,30 @@ fn assert_sizes_are_as_declared(form: &KernelForm, module: &Module) {
     assert_eq!(*span as usize, form.sizes_bytes(), "{name}: bytes of Sizes");
 }
 
+/// What a kernel may need of a device beyond what all have.
+fn capabilities(name: &str) -> Capabilities {
+    // What naga calls a capability is only `unpack2x16float`, which WebGPU has everywhere.
+    let everywhere = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    if name.ends_with("_matrices") {
+        everywhere | Capabilities::SHADER_FLOAT16 | Capabilities::COOPERATIVE_MATRIX | Capabilities::SUBGROUP
+    } else {
+        everywhere
+    }
+}
+
 #[test]
 fn every_kernel_is_valid_modest_and_as_declared() {
     let forms = kernel_forms();
     for form in &forms {
         let (name, text) = (form.name(), form.text());
         assert!(!text.contains("{{"), "{name}: something was not filled in\n{text}");
-        let module = naga::front::wgsl::parse_str(&text)
+        let capabilities = capabilities(name);
+        let mut options = naga::front::wgsl::Options::new();
+        options.capabilities = capabilities;
+        let module = naga::front::wgsl::Frontend::new_with_options(options)
+            .parse(&text)
             .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(&text)));
-        // What naga calls a capability is only `unpack2x16float`, which WebGPU has everywhere.
-        Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32)
+        Validator::new(ValidationFlags::all(), capabilities)
             .validate(&module)
             .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(&text)));
         let buffers = module

@@ -185,6 +185,7 @@ impl Training {
 fn line(event: &Event) -> Option<String> {
     Some(match event {
         Event::Device { kind, name, reason } => format!("{kind}: {name} ({reason})"),
+        Event::Precision { reason, .. } => format!("matrix products are computed {reason}"),
         Event::Encode { done, total, name, prepared } => format!("picture {done}/{total}: {name}: {prepared}"),
         Event::Plan { token, vectors, init, steps, recipe, lr, samples_per_step, checkpointing } => {
             let vectors = if *vectors == 1 { "1 vector".to_owned() } else { format!("{vectors} vectors") };

@@ -21,9 +21,10 @@ const EVENTS: usize = 60;
 /// Settings that the user words.
 const PRIVATE: [&str; 3] = ["token", "init", "preview-prompt"];
 /// Fields of events that hold no name, path or sentence of the user's. Every other field is listed in the tests.
-const PUBLIC: [&str; 24] = [
+const PUBLIC: [&str; 25] = [
     "event",
     "kind",
+    "products",
     "part",
     "done",
     "total",
@@ -104,7 +105,10 @@ fn device(chosen: &Chosen) -> Value {
     let started = gpu::started(chosen);
     let adapter = started.as_ref().map(|started| format!("{:?}", started.info()));
     let limits = started.as_ref().map(|started| format!("{:?}", started.limits()));
-    json!({"kind": chosen.kind, "name": chosen.name, "reason": chosen.reason, "adapter": adapter, "limits": limits})
+    let half = ops::half_products_of(&chosen.device).map(ops::HalfProducts::name);
+    json!({
+        "kind": chosen.kind, "name": chosen.name, "reason": chosen.reason, "adapter": adapter, "limits": limits, "f16": half,
+    })
 }
 
 #[cfg(test)]
@@ -125,7 +129,8 @@ mod tests {
     fn after(event: &Event) -> Option<Event> {
         let text = String::new;
         Some(match event {
-            Event::Device { .. } => {
+            Event::Device { .. } => Event::Precision { products: text(), reason: text() },
+            Event::Precision { .. } => {
                 let (done, total, rate, left) = (0, Some(0), 0.0, Some(0.0));
                 Event::Fetch { file: text(), number: 1, files: 1, done, total, rate, left }
             }

@@ -18,9 +18,8 @@ use crate::cli::output::{Output, json, span, terminal};
 use crate::cli::{exit, panics, settings, wording};
 use crate::embedding::Embedding;
 use crate::event::{Event, WarningCode};
-use crate::gpu;
 use crate::train::{RunState, TrainJob};
-use crate::{Error, Result};
+use crate::{Error, Result, gpu, ops};
 
 /// A run, and everybody to whom it reports.
 pub(super) struct Run<'a> {
@@ -57,6 +56,7 @@ impl<'a> Run<'a> {
                 let folder = RunFolder::resume(path, lock, about, &settings, state.step())?;
                 concerns.extend(warning.map(|text| Event::warning(WarningCode::DamagedState, text)));
                 concerns.extend(differences(&state, &folder, &request.device));
+                concerns.extend(other_precision(&folder, &request.device));
                 (folder, keeper)
             }
             None => (RunFolder::begin(path, lock, about, &settings)?, Keeper::new(path)),
@@ -75,6 +75,9 @@ impl<'a> Run<'a> {
             out,
         };
         run.folder.note(&run.request.device.event());
+        if run.folder.products() != "f32" || products(&run.request.device) != "f32" {
+            run.folder.note(&precision(&run.request.device));
+        }
         // What was found out before the model was loaded has been printed.
         for event in &run.request.concerns.clone() {
             run.note(event)?;
@@ -269,6 +272,26 @@ fn differences(state: &RunState, folder: &RunFolder, device: &gpu::Chosen) -> Ve
         events.push(Event::warning(WarningCode::OtherDevice, text));
     }
     events
+}
+
+/// In which precision products are made on a device.
+fn products(device: &gpu::Chosen) -> &'static str {
+    if ops::half_products_of(&device.device).is_some() { "f16" } else { "f32" }
+}
+
+/// The same as an entry of the run's log.
+fn precision(device: &gpu::Chosen) -> Event {
+    let way = ops::half_products_of(&device.device).map_or_else(|| "in f32".to_owned(), ops::HalfProducts::name);
+    Event::Precision { products: products(device).to_owned(), reason: way }
+}
+
+/// A warning where the run made its products in another precision before.
+fn other_precision(folder: &RunFolder, device: &gpu::Chosen) -> Option<Event> {
+    let (was, now) = (folder.products(), products(device));
+    let text = format!(
+        "the run made matrix products in {was} before and makes them in {now} here: results may differ slightly"
+    );
+    (was != now).then(|| Event::warning(WarningCode::OtherDevice, text))
 }
 
 /// Where a run is left when its own folder cannot be written.

@@ -38,6 +38,8 @@ pub(super) struct RunFolder {
     previews: Vec<(u32, PathBuf)>,
     /// The kind of device and its name, of a run that resumes.
     device: Option<(String, String)>,
+    /// In which precision a run that resumes made products.
+    products: Option<String>,
 }
 
 /// The run that is in a folder; none if one can begin there.
@@ -95,6 +97,8 @@ impl RunFolder {
         let device = entries.iter().rfind(|entry| entry["event"] == "device");
         folder.device =
             device.and_then(|entry| Some((entry["kind"].as_str()?.to_owned(), entry["name"].as_str()?.to_owned())));
+        let precision = entries.iter().rfind(|entry| entry["event"] == "precision");
+        folder.products = precision.and_then(|entry| Some(entry["products"].as_str()?.to_owned()));
         // What came after the state is made again.
         folder.forget_after(step);
         folder.previews = previews(path).into_iter().filter(|(made, _)| *made <= step).collect();
@@ -120,6 +124,7 @@ impl RunFolder {
             unseen: None,
             previews: vec![],
             device: None,
+            products: None,
         }
     }
 
@@ -144,6 +149,11 @@ impl RunFolder {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// In which precision the run made products before.
+    pub fn products(&self) -> &str {
+        self.products.as_deref().unwrap_or("f32")
     }
 
     /// The kind and the name of the device that the run was on before.

@@ -5,6 +5,7 @@ use std::mem::offset_of;
 use burn::tensor::Tensor;
 
 use super::device::method;
+use super::halves::{HalfTile, MAGNITUDES, READS_MAGNITUDES, half_tile, magnitudes};
 use super::kernel::{Buffer, Kernel, Role, Row};
 use super::launch::Operand;
 use super::tile::ProductMethod;
@@ -84,6 +85,33 @@ pub(super) static BACKWARD: Kernel<ProductMethod, ConvSizes> = Kernel::new(
     ],
 );
 
+/// [`FORWARD`] in f16: rows of all buffers are multiples of four values long.
+pub(super) static HALF_FORWARD: Kernel<HalfTile, ConvSizes> = Kernel::new(
+    |tile| tile.file("conv2d_matrices"),
+    HalfTile::lanes,
+    &[("by_columns", 1), READS_MAGNITUDES],
+    &[
+        Buffer { name: "map", role: Role::Activation, row: Row::Fours },
+        MAGNITUDES,
+        Buffer { name: "weight", role: Role::Factor, row: Row::Fours },
+        Buffer { name: "bias", role: Role::OptionalFactor, row: Row::Fours },
+        Buffer { name: "residual", role: Role::OptionalActivation, row: Row::Fours },
+        Buffer { name: "result", role: Role::Result, row: Row::Fours },
+    ],
+);
+/// [`BACKWARD`] in f16, likewise.
+pub(super) static HALF_BACKWARD: Kernel<HalfTile, ConvSizes> = Kernel::new(
+    |tile| tile.file("conv2d_backward_matrices"),
+    HalfTile::lanes,
+    &[("by_columns", 0), READS_MAGNITUDES],
+    &[
+        Buffer { name: "map", role: Role::Activation, row: Row::Fours },
+        MAGNITUDES,
+        Buffer { name: "weight", role: Role::Factor, row: Row::Fours },
+        Buffer { name: "result", role: Role::Result, row: Row::Fours },
+    ],
+);
+
 /// What is added to each pixel of a convolution.
 #[derive(Clone, Copy)]
 pub(in crate::ops) enum Bias<'a> {
@@ -131,15 +159,22 @@ pub(in crate::ops) fn conv2d(
     if columns.is_multiple_of(4) && !(bias_first.is_multiple_of(4) && bias_pitch.is_multiple_of(4)) {
         return None;
     }
-    let method = method(x, rows, columns);
-    let [across, down] = method.groups(rows, columns)?;
-    let inputs = [Some(x as _), Some(weight as _), bias.operand(), residual.map(|residual| residual as _)];
     let sizes = ConvSizes { bias_first, bias_pitch, ..ConvSizes::new(batch, columns, channels, geometry) };
-    let launch = FORWARD
-        .launch(method, &[channels, columns], &inputs, &sizes, [across, down, 1])
-        .operations(&[rows, columns, channels, kernel[0], kernel[1]])
-        .cut(method.axis(), offset_of!(ConvSizes, first_group));
-    Some(launch.run([batch, out_height, out_width, columns]))
+    let residual = residual.map(|residual| residual as _);
+    let (launch, axis) = match half(x, weight, [rows, columns, channels]) {
+        Some((tile, [across, down], magnitudes)) => {
+            let inputs = [Some(x as _), Some(&magnitudes as _), Some(weight as _), bias.operand(), residual];
+            (HALF_FORWARD.launch(tile, &[], &inputs, &sizes, [across, down, 1]), 1)
+        }
+        None => {
+            let method = method(x, rows, columns);
+            let [across, down] = method.groups(rows, columns)?;
+            let inputs = [Some(x as _), Some(weight as _), bias.operand(), residual];
+            (FORWARD.launch(method, &[channels, columns], &inputs, &sizes, [across, down, 1]), method.axis())
+        }
+    };
+    let launch = launch.operations(&[rows, columns, channels, kernel[0], kernel[1]]);
+    Some(launch.cut(axis, offset_of!(ConvSizes, first_group)).run([batch, out_height, out_width, columns]))
 }
 
 /// The gradient to the input of [`conv2d`]; none if it has more pixels than a launch can take.
@@ -148,13 +183,29 @@ pub(in crate::ops) fn conv2d_backward(dy: &Tensor<4>, weight: &Weight<2>, geomet
     let Geometry { input: [height, width], kernel, stride, .. } = geometry;
     let columns = weight.dims()[1] / (kernel[0] * kernel[1]);
     let rows = batch * height.div_ceil(stride) * width.div_ceil(stride);
-    let method = method(dy, rows, columns);
-    let [across, down] = method.groups(rows, columns)?;
-    let inputs = [Some(dy as _), Some(weight as _)];
-    let sizes = ConvSizes::new(batch, columns, channels, geometry);
-    let launch = BACKWARD
-        .launch(method, &[channels, columns], &inputs, &sizes, [across, down, stride * stride])
-        .operations(&[batch, out_height, out_width, channels, kernel[0], kernel[1], columns])
-        .cut(method.axis(), offset_of!(ConvSizes, first_group));
-    Some(launch.run([batch, height, width, columns]))
+    let (sizes, classes) = (ConvSizes::new(batch, columns, channels, geometry), stride * stride);
+    let (launch, axis) = match half(dy, weight, [rows, columns, channels]) {
+        Some((tile, [across, down], magnitudes)) => {
+            let inputs = [Some(dy as _), Some(&magnitudes as _), Some(weight as _)];
+            (HALF_BACKWARD.launch(tile, &[], &inputs, &sizes, [across, down, classes]), 1)
+        }
+        None => {
+            let method = method(dy, rows, columns);
+            let [across, down] = method.groups(rows, columns)?;
+            let inputs = [Some(dy as _), Some(weight as _)];
+            (BACKWARD.launch(method, &[channels, columns], &inputs, &sizes, [across, down, classes]), method.axis())
+        }
+    };
+    let launch = launch.operations(&[batch, out_height, out_width, channels, kernel[0], kernel[1], columns]);
+    Some(launch.cut(axis, offset_of!(ConvSizes, first_group)).run([batch, height, width, columns]))
+}
+
+/// How a convolution is made in f16, if it is: its tile, its workgroups and what scales the map.
+fn half(
+    map: &Tensor<4>,
+    weight: &Weight<2>,
+    axes @ [rows, columns, _]: [usize; 3],
+) -> Option<(HalfTile, [usize; 2], Tensor<1>)> {
+    let tile = half_tile(map, weight, axes)?;
+    Some((tile, tile.groups(rows, columns)?, magnitudes(map)?))
 }

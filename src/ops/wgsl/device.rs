@@ -6,7 +6,7 @@ use std::sync::{PoisonError, RwLock};
 use burn::tensor::{Device, Tensor};
 
 use super::tile::{ProductBlock, ProductMethod};
-use super::{Tiles, primitive};
+use super::{HalfProducts, Tiles, primitive};
 use crate::ops::Backend;
 
 /// A GPU that is a program on the processor.
@@ -24,9 +24,14 @@ static SOFTWARE_GPUS: RwLock<Vec<(cubecl::Device, SoftwareGpu)>> = RwLock::new(V
 /// The tiles that were chosen for a device; the default sizes serve the others.
 static CHOSEN: RwLock<Vec<(cubecl::Device, Tiles)>> = RwLock::new(Vec::new());
 
+/// How products in f16 are made on devices where they are.
+static HALF_PRODUCTS: RwLock<Vec<(cubecl::Device, HalfProducts)>> = RwLock::new(Vec::new());
+
 /// How products are made for a while, on any device.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct MethodOverride {
+    /// In f16, and perhaps in the tiles of this number alone.
+    half: Option<(HalfProducts, Option<usize>)>,
     /// In the blocks that suit this software GPU, else in tiles.
     blocks: Option<SoftwareGpu>,
     /// Other tiles than those that were chosen for the device.
@@ -34,7 +39,7 @@ struct MethodOverride {
 }
 
 thread_local! {
-    /// How products are made inside of [`with_blocks`] and [`with_tiles`].
+    /// How products are made inside of [`with_blocks`], [`with_tiles`] and [`with_half_products`].
     static OVERRIDE: Cell<Option<MethodOverride>> = const { Cell::new(None) };
 }
 
@@ -48,12 +53,18 @@ pub(crate) fn mark_software(device: &Device, software: SoftwareGpu) {
 
 /// Runs `work` with products and attention made in the blocks that suit a software GPU, or in tiles, on any device.
 pub fn with_blocks<R>(software: Option<SoftwareGpu>, work: impl FnOnce() -> R) -> R {
-    overriding(MethodOverride { blocks: software, tiles: None }, work)
+    overriding(MethodOverride { blocks: software, ..MethodOverride::default() }, work)
 }
 
 /// Runs `work` with products made in these tiles.
 pub fn with_tiles<R>(tiles: Tiles, work: impl FnOnce() -> R) -> R {
-    overriding(MethodOverride { blocks: None, tiles: Some(tiles) }, work)
+    overriding(MethodOverride { tiles: Some(tiles), ..MethodOverride::default() }, work)
+}
+
+/// Runs `work` with products made in f16 in this way, where they can be. With the number of a tile (0 for large products,
+/// 2 for small ones) all of them are made in tiles of that size, however few rows or columns they have.
+pub fn with_half_products<R>(products: HalfProducts, tile: Option<usize>, work: impl FnOnce() -> R) -> R {
+    overriding(MethodOverride { half: Some((products, tile)), ..MethodOverride::default() }, work)
 }
 
 fn overriding<R>(method: MethodOverride, work: impl FnOnce() -> R) -> R {
@@ -98,6 +109,35 @@ pub fn choose_tiles(device: &Device, tiles: Tiles) {
 pub fn tiles(device: &Device) -> Option<Tiles> {
     let tensor = Tensor::<1>::zeros([1], device);
     (Backend::of(&tensor) == Backend::Wgpu && makes_blocks(&tensor).is_none()).then(|| chosen(&tensor))
+}
+
+/// How products in f16 are made on the tensor's device, if they are, and the only tile for them.
+pub(super) fn half_products<const D: usize>(tensor: &Tensor<D>) -> Option<(HalfProducts, Option<usize>)> {
+    match OVERRIDE.get() {
+        Some(method) => method.half,
+        None => {
+            let tensor = primitive(tensor)?;
+            let chosen = HALF_PRODUCTS.read().unwrap_or_else(PoisonError::into_inner);
+            chosen.iter().find(|(device, _)| *device == tensor.device).map(|(_, products)| (*products, None))
+        }
+    }
+}
+
+/// From now on products on this device are made in f16, or all of them in f32.
+pub fn choose_half_products(device: &Device, products: Option<HalfProducts>) {
+    let Some(tensor) = primitive(&Tensor::<1>::zeros([1], device)) else { return };
+    let mut chosen = HALF_PRODUCTS.write().unwrap_or_else(PoisonError::into_inner);
+    chosen.retain(|(device, _)| *device != tensor.device);
+    chosen.extend(products.map(|products| (tensor.device, products)));
+}
+
+/// How products in f16 are made on this device; none where all are made in f32.
+pub fn half_products_of(device: &Device) -> Option<HalfProducts> {
+    let tensor = Tensor::<1>::zeros([1], device);
+    if Backend::of(&tensor) != Backend::Wgpu {
+        return None;
+    }
+    half_products(&tensor).map(|(products, _)| products)
 }
 
 /// Which software GPU the tensor's device is, if it is one.

@@ -354,7 +354,7 @@ impl Form {
             binding += format.bindings();
         }
         text += &whole(self.file).replace("{{ sizes }}", &binding.to_string());
-        source::fill(text, &self.constants)
+        source::fill(source::directives_first(&text), &self.constants)
     }
 
     /// The binding of the uniform buffer: after those of all others.

@@ -5,6 +5,7 @@ use std::mem::offset_of;
 use burn::tensor::Tensor;
 
 use super::device::method;
+use super::halves::{HalfTile, MAGNITUDES, READS_MAGNITUDES, half_tile, magnitudes};
 use super::kernel::{Buffer, Kernel, Role, Row};
 use super::launch::{Operand, pitch_of, side_by_side};
 use super::primitive;
@@ -24,6 +25,14 @@ uniform_sizes! {
     }
 }
 
+impl LinearSizes {
+    /// Those of a product whose result is one plane.
+    fn whole([rows, columns, inner]: [usize; 3]) -> Self {
+        let [rows, columns, inner] = [rows, columns, inner].map(|axis| axis as u32);
+        Self { rows, columns, inner, plane: columns, plane_pitch: 0, first_group: 0 }
+    }
+}
+
 /// The axes along which rows lie.
 const INNER: Row = Row::Axis(0);
 const COLUMNS: Row = Row::Axis(1);
@@ -34,6 +43,33 @@ pub(super) static FORWARD: Kernel<ProductMethod, LinearSizes> =
 /// `left right`, its gradient: the weight is `[inner, columns]`.
 pub(super) static BACKWARD: Kernel<ProductMethod, LinearSizes> =
     Kernel::new(file, ProductMethod::lanes, &[("by_columns", 0)], &buffers(COLUMNS, Role::Absent));
+
+/// [`FORWARD`] in f16.
+pub(super) static HALF_FORWARD: Kernel<HalfTile, LinearSizes> = Kernel::new(
+    half_file,
+    HalfTile::lanes,
+    &[("by_columns", 1), READS_MAGNITUDES],
+    &half_buffers(Role::OptionalFactor),
+);
+/// [`BACKWARD`] in f16.
+pub(super) static HALF_BACKWARD: Kernel<HalfTile, LinearSizes> =
+    Kernel::new(half_file, HalfTile::lanes, &[("by_columns", 0), READS_MAGNITUDES], &half_buffers(Role::Absent));
+
+fn half_file(tile: HalfTile) -> &'static str {
+    tile.file("linear_matrices")
+}
+
+/// Rows of all of them are multiples of four values long.
+const fn half_buffers(bias: Role) -> [Buffer; 6] {
+    [
+        Buffer { name: "left", role: Role::Activation, row: Row::Fours },
+        MAGNITUDES,
+        Buffer { name: "right", role: Role::Factor, row: Row::Fours },
+        Buffer { name: "bias", role: bias, row: Row::Fours },
+        Buffer { name: "residual", role: Role::OptionalActivation, row: Row::Fours },
+        Buffer { name: "result", role: Role::Result, row: Row::Fours },
+    ]
+}
 
 fn file(method: ProductMethod) -> &'static str {
     method.file("linear", "linear_blocks")
@@ -58,7 +94,8 @@ pub(in crate::ops) fn linear(
 ) -> Option<Tensor<2>> {
     let [columns, inner] = weight.dims();
     let added = [bias.map(|bias| bias as _), residual.map(|residual| residual as _)];
-    product(&FORWARD, x, weight, added, [x.dims()[0], columns, inner])
+    let axes = [x.dims()[0], columns, inner];
+    half_product(&HALF_FORWARD, x, weight, added, axes).or_else(|| product(&FORWARD, x, weight, added, axes))
 }
 
 /// `dy w`, plus what was collected before `[rows, columns]`; none if there are more rows than a launch can have.
@@ -68,7 +105,8 @@ pub(in crate::ops) fn linear_backward(
     collected: Option<&Tensor<2>>,
 ) -> Option<Tensor<2>> {
     let [inner, columns] = weight.dims();
-    product(&BACKWARD, dy, weight, [None, collected.map(|collected| collected as _)], [dy.dims()[0], columns, inner])
+    let (added, axes) = ([None, collected.map(|collected| collected as _)], [dy.dims()[0], columns, inner]);
+    half_product(&HALF_BACKWARD, dy, weight, added, axes).or_else(|| product(&BACKWARD, dy, weight, added, axes))
 }
 
 /// [`linear`] by several layers of the same shape whose weights are one, [`joined`](Weight::joined): the results of
@@ -84,8 +122,6 @@ pub(in crate::ops) fn linear_planes(
     if !plane.is_multiple_of(4) {
         return None;
     }
-    let method = method(x, rows, columns);
-    let [across, down] = method.groups(rows, columns)?;
     let results = side_by_side(&primitive(x)?, planes, &[rows, plane]);
     let sizes = LinearSizes {
         rows: rows as u32,
@@ -95,10 +131,31 @@ pub(in crate::ops) fn linear_planes(
         plane_pitch: pitch_of(&[rows, plane]) as u32,
         first_group: 0,
     };
-    let inputs = [Some(x as _), Some(weight as _), bias.map(|bias| bias as _), None];
-    let launch = FORWARD.launch(method, &[inner, columns], &inputs, &sizes, [across, down, 1]);
-    let launch = launch.operations(&[rows, columns, inner]).cut(method.axis(), offset_of!(LinearSizes, first_group));
+    let (bias, axes) = (bias.map(|bias| bias as _), [rows, columns, inner]);
+    let (launch, axis) = match half(x, weight, axes) {
+        Some((tile, [across, down], magnitudes)) => {
+            let inputs = [Some(x as _), Some(&magnitudes as _), Some(weight as _), bias, None];
+            (HALF_FORWARD.launch(tile, &[], &inputs, &sizes, [across, down, 1]), 1)
+        }
+        None => {
+            let method = method(x, rows, columns);
+            let [across, down] = method.groups(rows, columns)?;
+            let inputs = [Some(x as _), Some(weight as _), bias, None];
+            (FORWARD.launch(method, &[inner, columns], &inputs, &sizes, [across, down, 1]), method.axis())
+        }
+    };
+    let launch = launch.operations(&axes).cut(axis, offset_of!(LinearSizes, first_group));
     Some(launch.run_over(results))
+}
+
+/// How a product is made in f16, if it is: its tile, its workgroups and what scales the left factor.
+fn half(
+    left: &Tensor<2>,
+    right: &Weight<2>,
+    axes @ [rows, columns, _]: [usize; 3],
+) -> Option<(HalfTile, [usize; 2], Tensor<1>)> {
+    let tile = half_tile(left, right, axes)?;
+    Some((tile, tile.groups(rows, columns)?, magnitudes(left)?))
 }
 
 /// The product and what is added to it: a bias and a residual.
@@ -111,15 +168,23 @@ fn product(
 ) -> Option<Tensor<2>> {
     let method = method(left, rows, columns);
     let [across, down] = method.groups(rows, columns)?;
-    let sizes = LinearSizes {
-        rows: rows as u32,
-        columns: columns as u32,
-        inner: inner as u32,
-        plane: columns as u32,
-        plane_pitch: 0,
-        first_group: 0,
-    };
+    let sizes = LinearSizes::whole(axes);
     let inputs = [Some(left as _), Some(right as _), bias, residual];
     let launch = kernel.launch(method, &[inner, columns], &inputs, &sizes, [across, down, 1]).operations(&axes);
     Some(launch.cut(method.axis(), offset_of!(LinearSizes, first_group)).run([rows, columns]))
+}
+
+/// The same in f16; none where it is made in f32.
+fn half_product(
+    kernel: &Kernel<HalfTile, LinearSizes>,
+    left: &Tensor<2>,
+    right: &Weight<2>,
+    [bias, residual]: [Option<&dyn Operand>; 2],
+    axes @ [rows, columns, _]: [usize; 3],
+) -> Option<Tensor<2>> {
+    let (tile, [across, down], magnitudes) = half(left, right, axes)?;
+    let sizes = LinearSizes::whole(axes);
+    let inputs = [Some(left as _), Some(&magnitudes as _), Some(right as _), bias, residual];
+    let launch = kernel.launch(tile, &[], &inputs, &sizes, [across, down, 1]).operations(&axes);
+    Some(launch.cut(1, offset_of!(LinearSizes, first_group)).run([rows, columns]))
 }

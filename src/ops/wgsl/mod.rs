@@ -10,6 +10,7 @@ mod activation;
 mod attention;
 mod conv2d;
 mod device;
+mod halves;
 mod kernel;
 mod launch;
 mod linear;
@@ -30,14 +31,18 @@ pub(super) use activation::{Activation, activation, activation_backward, geglu, 
 pub(super) use attention::Attention;
 pub(super) use conv2d::{Bias, conv2d, conv2d_backward};
 pub(crate) use device::mark_software;
-pub use device::{SoftwareGpu, choose_tiles, tiles, with_blocks, with_tiles};
+pub use device::{
+    SoftwareGpu, choose_half_products, choose_tiles, half_products_of, tiles, with_blocks, with_half_products,
+    with_tiles,
+};
+pub use halves::HalfProducts;
 pub use kernel::Form;
 pub(crate) use launch::BINDING_ALIGNMENT;
 pub(super) use launch::{as_one, operations, parts_of_a_submission, submit_before};
 pub(super) use linear::{linear, linear_backward, linear_planes};
 pub(super) use norm::{GroupNorm, layer_norm, layer_norm_backward};
 pub use tile::Tiles;
-pub use tune::{MeasuredTiles, measure_tiles, products_version};
+pub use tune::{MeasuredTiles, half_products_version, measure_tiles, products_version, time_products};
 pub use uniform::SizesField;
 pub(super) use widen::{widen, widen_some};
 
@@ -48,11 +53,16 @@ const MOST_GROUPS: u32 = 65535;
 const WANTED_GROUPS: usize = 64;
 
 /// Every kernel. A file in `shaders/` that none of these is made of fails a test.
-static KERNELS: [&dyn Declared; 16] = [
+static KERNELS: [&dyn Declared; 21] = [
     &linear::FORWARD,
     &linear::BACKWARD,
+    &linear::HALF_FORWARD,
+    &linear::HALF_BACKWARD,
     &conv2d::FORWARD,
     &conv2d::BACKWARD,
+    &conv2d::HALF_FORWARD,
+    &conv2d::HALF_BACKWARD,
+    &halves::MAGNITUDE,
     &attention::FORWARD,
     &attention::BACKWARD_QUERIES,
     &attention::BACKWARD_KEYS,

@@ -32,7 +32,9 @@ static FILES: &[ShaderFile] = files![
     "conv2d",
     "conv2d_backward",
     "conv2d_backward_blocks",
+    "conv2d_backward_matrices",
     "conv2d_blocks",
+    "conv2d_matrices",
     "geglu",
     "geglu_backward",
     "group_norm",
@@ -41,6 +43,8 @@ static FILES: &[ShaderFile] = files![
     "layer_norm_backward",
     "linear",
     "linear_blocks",
+    "linear_matrices",
+    "magnitude",
     "shared/activation",
     "shared/attention_blocks",
     "shared/attention_blocks_keys",
@@ -55,12 +59,14 @@ static FILES: &[ShaderFile] = files![
     "shared/gelu",
     "shared/group",
     "shared/linear",
+    "shared/matrices",
     "shared/read_f16x1",
     "shared/read_f16x4",
     "shared/read_f32x1",
     "shared/read_f32x4",
     "shared/read_none",
     "shared/row",
+    "shared/scale",
     "shared/tile",
     "shared/totals",
     "shared/write_f32x1",
@@ -129,12 +135,32 @@ impl Assembly<'_> {
     }
 }
 
+/// Numbers in lines that are repeated, and the constants that say how often.
+const REPEATED: [(&str, &str); 6] = [
+    ("{{ row }}", "rows"),
+    ("{{ quad }}", "quads"),
+    ("{{ rest }}", "rests"),
+    ("{{ column }}", "columns"),
+    ("{{ left_load }}", "left_loads"),
+    ("{{ right_load }}", "right_loads"),
+];
+
+/// How lines begin that WGSL wants before all others.
+const DIRECTIVES: [&str; 2] = ["enable ", "diagnostic("];
+
+/// The text with its directives at the beginning, whichever part they are in.
+pub(super) fn directives_first(text: &str) -> String {
+    let is_directive = |line: &&str| DIRECTIVES.iter().any(|directive| line.starts_with(directive));
+    let (directives, rest): (Vec<&str>, Vec<&str>) = text.lines().partition(is_directive);
+    directives.into_iter().chain(rest).flat_map(|line| [line, "\n"]).collect()
+}
+
 /// The text with `{{ name }}` replaced by the constant of that name.
 ///
-/// Before that, a line with `{{ row }}` in it is repeated for each number below the constant `rows`, one with
-/// `{{ quad }}` for each below `quads`, one with `{{ rest }}` for each below `rests`.
+/// Before that, a line with `{{ row }}` in it is repeated for each number below the constant `rows`, and so on
+/// ([`REPEATED`]).
 pub(super) fn fill(mut text: String, constants: &[(&'static str, u32)]) -> String {
-    for (number, count) in [("{{ row }}", "rows"), ("{{ quad }}", "quads"), ("{{ rest }}", "rests")] {
+    for (number, count) in REPEATED {
         if let Some((_, count)) = constants.iter().find(|(name, _)| *name == count) {
             text = repeated(&text, number, *count);
         }
@@ -216,6 +242,12 @@ mod tests {
         for file in FILES {
             whole(file.path).unwrap();
         }
+    }
+
+    #[test]
+    fn directives_come_first() {
+        let text = "a\nenable f16;\nb enable\ndiagnostic(off, x);\n";
+        assert_eq!(directives_first(text), "enable f16;\ndiagnostic(off, x);\na\nb enable\n");
     }
 
     #[test]

@@ -184,7 +184,7 @@ impl ProductClass {
     ];
 
     /// The class of a product of this many rows and columns.
-    fn of(rows: usize, columns: usize) -> Self {
+    pub fn of(rows: usize, columns: usize) -> Self {
         let groups = |tile: Tile| tile.groups(rows, columns).iter().product::<usize>();
         if rows <= FLAT.rows() {
             ProductClass::FewRows

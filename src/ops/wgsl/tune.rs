@@ -11,8 +11,9 @@ use half::f16;
 use sha2::{Digest, Sha256};
 use web_time::Instant;
 
+use super::kernel::Variant;
 use super::tile::{ProductClass, ProductMethod, Tile};
-use super::{Tiles, linear as kernels, with_tiles};
+use super::{HalfProducts, Tiles, halves, linear as kernels, with_half_products, with_tiles};
 use crate::base::bytes::hex;
 use crate::ops::{Linear, Var, Weight, linear, read, settle};
 use crate::{Error, Result};
@@ -52,6 +53,48 @@ pub fn products_version() -> String {
     }
     hash.update(format!("{:?}", ProductClass::ALL.map(ProductClass::example)));
     hex(&hash.finalize())
+}
+
+/// The same of the kernels for products in f16.
+pub fn half_products_version() -> String {
+    let mut hash = Sha256::new();
+    let storages = [Some(DType::F32), Some(DType::F32), Some(DType::F16), Some(DType::F16), None];
+    for tile in halves::HalfTile::all() {
+        hash.update(kernels::HALF_FORWARD.form_of(tile, &[], storages.into_iter()).hash());
+    }
+    hex(&hash.finalize())
+}
+
+/// Classes that products in f16 are timed in: those in which most work is done.
+const TIMED: [ProductClass; 2] = [ProductClass::Medium, ProductClass::Large];
+
+/// Seconds that a product of each of some classes takes on a device: in one way in f16, or as they are made in f32.
+///
+/// # Errors
+/// Those of [`read`], where the device fails during it.
+pub async fn time_products(device: &Device, half: Option<HalfProducts>) -> Result<f64> {
+    let mut seconds = 0.0;
+    for class in TIMED {
+        let (example, usual) = (Example::new(class, device), class.usual());
+        let launches = launches(&example, usual).await?.unwrap_or(1);
+        let product = || match half {
+            Some(half) => with_half_products(half, None, || linear(&example.x, &example.layer).into_value()),
+            None => linear(&example.x, &example.layer).into_value(),
+        };
+        // The first has the kernel compiled.
+        settle(&product()).await?;
+        let mut least = f64::INFINITY;
+        for _ in 0..ROUNDS {
+            let begun = Instant::now();
+            for _ in 1..launches {
+                product();
+            }
+            settle(&product()).await?;
+            least = least.min(begun.elapsed().as_secs_f64() / launches as f64);
+        }
+        seconds += least;
+    }
+    Ok(seconds)
 }
 
 /// A product that represents its class.

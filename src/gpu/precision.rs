@@ -1,0 +1,233 @@
+//! In which precision products are made on this GPU: each way in f16 that the device offers is tested and timed once, what came
+//! of it is kept in a small file, and read at the next start.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use wgpu::DeviceType;
+
+use super::tuning::{Key, kept_file, read_kept, write_kept};
+use super::{Chosen, Precision, Started};
+use crate::event::Event;
+use crate::ops::{self, HalfProducts, faults};
+use crate::setting::Setting;
+use crate::{Error, Result};
+
+/// What came of testing one way to make products in f16.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The way: [`HalfProducts::name`].
+    pub way: String,
+    /// What is wrong with it, if it is not right.
+    pub wrong: Option<String>,
+    /// Seconds that some products took; none where it was not timed.
+    pub seconds: Option<f64>,
+}
+
+/// What was found about a device.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Findings {
+    /// Each way that the device offers.
+    pub ways: Vec<Verdict>,
+    /// Seconds that the same products took in f32; none where nothing was timed.
+    pub full: Option<f64>,
+}
+
+impl Findings {
+    /// What is wrong with the ways that are not right; none if all are.
+    pub fn wrong(&self) -> Option<String> {
+        let wrong = |verdict: &Verdict| Some(format!("{}: {}", verdict.way, verdict.wrong.as_ref()?));
+        let wrong: Vec<String> = self.ways.iter().filter_map(wrong).collect();
+        (!wrong.is_empty()).then(|| wrong.join("; "))
+    }
+
+    /// The ways that are right, the fastest first.
+    fn right(&self) -> Vec<(HalfProducts, Option<f64>)> {
+        let right = |verdict: &Verdict| {
+            let way = HalfProducts::from_name(&verdict.way).filter(|_| verdict.wrong.is_none())?;
+            Some((way, verdict.seconds))
+        };
+        let mut right: Vec<_> = self.ways.iter().filter_map(right).collect();
+        right.sort_by(|(_, a), (_, b)| a.unwrap_or(0.0).total_cmp(&b.unwrap_or(0.0)));
+        right
+    }
+}
+
+/// In which precision products are made on a device, and how that was decided.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// The way to make them in f16, if they are.
+    pub used: Option<HalfProducts>,
+    /// What was found about the device, where it was asked.
+    pub findings: Findings,
+    /// Why they are made so.
+    pub why: String,
+}
+
+impl Decision {
+    /// `f16` or `f32`.
+    pub fn precision(&self) -> &'static str {
+        if self.used.is_some() { "f16" } else { "f32" }
+    }
+
+    /// The decision as an event.
+    pub fn event(&self) -> Event {
+        Event::Precision { products: self.precision().to_owned(), reason: self.sentence() }
+    }
+
+    /// The decision and its reason, for people.
+    pub fn sentence(&self) -> String {
+        match self.used {
+            Some(way) => format!("in f16 with sums in f32, with {}: {}", way.name(), self.why),
+            None => format!("in f32: {}", self.why),
+        }
+    }
+}
+
+/// Decides in which precision products are made on a device from now on; none for the processor.
+///
+/// What an earlier start kept in `folder` is used, unless `again` says to test and time everything again.
+///
+/// # Errors
+/// [`Error::NoGpu`] if f16 was asked for and the device has no way that is right; those of a device that was lost.
+pub async fn decide(chosen: &Chosen, folder: Option<&Path>, asked: Precision, again: bool) -> Result<Option<Decision>> {
+    let refused = |reason: String| Error::NoGpu {
+        reason: format!("{reason}, so {} f16 cannot be had here: use auto or f32", Setting::Precision),
+    };
+    let started = super::started(chosen).filter(|_| ops::uses_kernels(&chosen.device));
+    let Some(started) = started else {
+        let reason = format!("{} makes products in f32 alone", chosen.name);
+        return if asked == Precision::F16 { Err(refused(reason)) } else { Ok(None) };
+    };
+    ops::choose_half_products(&chosen.device, None);
+    let in_full = |findings, why: &str| Decision { used: None, findings, why: why.to_owned() };
+    let software = started.info().device_type == DeviceType::Cpu;
+    let ways = started.half_products();
+    let decision = match asked {
+        Precision::F32 => in_full(Findings::default(), "as requested"),
+        Precision::Auto if software => in_full(Findings::default(), "on a software GPU that is faster"),
+        Precision::Auto if ways.is_empty() => {
+            in_full(Findings::default(), "the device lists no matrices that would serve")
+        }
+        Precision::F16 if ways.is_empty() => {
+            return Err(refused(format!("{} lists no cooperative matrices that would serve", chosen.name)));
+        }
+        Precision::Auto | Precision::F16 => {
+            let findings = found(chosen, &started, &ways, folder, again).await?;
+            judge(findings, asked).map_err(refused)?
+        }
+    };
+    ops::choose_half_products(&chosen.device, decision.used);
+    Ok(Some(decision))
+}
+
+/// What is to be done, given what was found; an error where f16 was asked for and nothing serves.
+fn judge(findings: Findings, asked: Precision) -> std::result::Result<Decision, String> {
+    let right = findings.right();
+    let wrong = findings.wrong().unwrap_or_default();
+    let decided = match right.first() {
+        None if asked == Precision::F16 => {
+            return Err(format!("no way to make products in f16 is right ({wrong})"));
+        }
+        None => (None, format!("the driver is wrong about f16 ({wrong})")),
+        Some((way, _)) if asked == Precision::F16 => (Some(*way), "as requested".to_owned()),
+        Some((way, seconds)) => match (seconds, findings.full) {
+            (Some(half), Some(full)) if *half < full => {
+                (Some(*way), format!("{:.1} times as fast as in f32", full / half))
+            }
+            (Some(half), Some(full)) => (None, format!("f16 takes {:.2} times as long", half / full)),
+            _ => (None, "f16 was not timed".to_owned()),
+        },
+    };
+    Ok(Decision { used: decided.0, findings, why: decided.1 })
+}
+
+/// What is known about the ways that the device offers: from the file, or by testing and timing them.
+async fn found(
+    chosen: &Chosen,
+    started: &Started,
+    ways: &[HalfProducts],
+    folder: Option<&Path>,
+    again: bool,
+) -> Result<Findings> {
+    let (info, key) = (started.info(), Key::of(&started.info(), ops::half_products_version()));
+    let file: Option<PathBuf> = folder.map(|folder| kept_file(folder, "precision", &info));
+    if let (false, Some(file)) = (again, &file)
+        && let Some(kept) = read_kept::<Findings>(&key, file)
+        && kept.ways.len() == ways.len()
+    {
+        return Ok(kept);
+    }
+    let software = info.device_type == DeviceType::Cpu;
+    let mut findings = Findings::default();
+    for way in ways {
+        findings.ways.push(examine(chosen, *way, software).await?);
+    }
+    if !software {
+        findings.full = ops::time_products(&chosen.device, None).await.ok();
+    }
+    if let Some(file) = file {
+        let about = "how products in f16 did on this GPU; without this file they are tested again";
+        // What cannot be kept is tested again at the next start.
+        let _kept = write_kept(&key, &file, about, &findings);
+    }
+    Ok(findings)
+}
+
+/// Tests and times one way. Faults that the driver reports during it are forgotten: they speak against the way alone.
+async fn examine(chosen: &Chosen, way: HalfProducts, software: bool) -> Result<Verdict> {
+    super::check("the work before the self-test in f16")?;
+    let tested = ops::half_self_test(&chosen.device, way).await;
+    let wrong = match tested {
+        Ok(Ok(_)) => None,
+        Ok(Err(wrong)) => Some(format!("wrong values for {}", wrong.join(", "))),
+        Err(lost @ Error::GpuLost { .. }) => return Err(lost),
+        Err(error) => {
+            faults::forgive();
+            Some(error.to_string())
+        }
+    };
+    let seconds = match &wrong {
+        None if !software => ops::time_products(&chosen.device, Some(way)).await.ok(),
+        _ => None,
+    };
+    Ok(Verdict { way: way.name(), wrong, seconds })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings(ways: &[(Option<&str>, Option<f64>)], full: Option<f64>) -> Findings {
+        let verdict = |(i, (wrong, seconds)): (usize, &(Option<&str>, Option<f64>))| Verdict {
+            way: HalfProducts::ALL[i].name(),
+            wrong: wrong.map(str::to_owned),
+            seconds: *seconds,
+        };
+        Findings { ways: ways.iter().enumerate().map(verdict).collect(), full }
+    }
+
+    #[test]
+    fn the_fastest_way_that_is_right_is_taken_where_it_is_faster_than_f32() {
+        let [first, second] = [HalfProducts::ALL[0], HalfProducts::ALL[1]];
+        let both = findings(&[(None, Some(2.0)), (None, Some(1.0))], Some(3.0));
+        let decision = judge(both, Precision::Auto).unwrap();
+        assert_eq!((decision.used, decision.why.as_str()), (Some(second), "3.0 times as fast as in f32"));
+        let wrong = findings(&[(None, Some(2.0)), (Some("wrong values for linear layers (1e0)"), None)], Some(3.0));
+        assert_eq!(judge(wrong, Precision::Auto).unwrap().used, Some(first));
+        let slow = findings(&[(None, Some(2.0))], Some(1.0));
+        assert_eq!(judge(slow.clone(), Precision::Auto).unwrap().used, None);
+        assert_eq!(judge(slow, Precision::F16).unwrap().used, Some(first));
+    }
+
+    #[test]
+    fn a_driver_that_is_wrong_is_passed_over_and_said() {
+        let wrong = findings(&[(Some("wrong values for linear layers (1e0)"), None)], None);
+        let decision = judge(wrong.clone(), Precision::Auto).unwrap();
+        assert!(
+            decision.used.is_none() && decision.sentence().contains("wrong values for linear layers"),
+            "{decision:?}"
+        );
+        assert!(judge(wrong, Precision::F16).unwrap_err().contains("wrong values for linear layers"));
+    }
+}

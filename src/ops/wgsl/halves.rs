@@ -1,0 +1,219 @@
+//! Products whose factors are rounded to f16, with sums in f32: with cooperative matrices where a device has them, else in
+//! tiles.
+//!
+//! The left factor, computed values of any size, is brought into f16's range by a power of two, which the largest of its
+//! values decides ([`magnitudes`]); the product is brought back where it is written. The right factor is a frozen weight,
+//! most often one that is stored in f16. Products of few rows or columns, which wait for memory, stay in f32, and so
+//! does every weight that asks for it ([`Weight::is_exact`]).
+
+use burn::tensor::Tensor;
+
+use super::device::half_products;
+use super::kernel::{Buffer, Constant, Kernel, Role, Row, Variant};
+use super::tile::ProductClass;
+use super::uniform::uniform_sizes;
+use super::{MOST_GROUPS, primitive};
+use crate::ops::Weight;
+
+/// How products in f16 are made on a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HalfProducts {
+    /// With cooperative matrices.
+    Matrices {
+        /// Rows and columns of each matrix.
+        shape: u32,
+        /// Invocations of a subgroup, for which the workgroups are made. They are right with any other number, but slow.
+        subgroup: u32,
+    },
+}
+
+impl HalfProducts {
+    /// Every way for which there are kernels.
+    pub const ALL: [HalfProducts; 4] = [
+        HalfProducts::Matrices { shape: 16, subgroup: 32 },
+        HalfProducts::Matrices { shape: 16, subgroup: 64 },
+        HalfProducts::Matrices { shape: 8, subgroup: 32 },
+        HalfProducts::Matrices { shape: 8, subgroup: 8 },
+    ];
+
+    /// What people and files call it.
+    pub fn name(self) -> String {
+        match self {
+            HalfProducts::Matrices { shape, subgroup } => {
+                format!("matrices of {shape} x {shape}, subgroups of {subgroup}")
+            }
+        }
+    }
+
+    /// Reads the name that [`HalfProducts::name`] gives.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|way| way.name() == name)
+    }
+
+    /// Its tiles: for large, medium and small products.
+    fn tiles(self) -> [HalfTile; 3] {
+        let HalfProducts::Matrices { shape, subgroup } = self;
+        let share = |rows, columns, depth| HalfTile { shape, subgroup, rows, columns, depth };
+        match shape {
+            16 => [share(4, 2, 16), share(2, 2, if subgroup == 32 { 16 } else { 32 }), share(1, 1, 32)],
+            _ => [share(4, 4, 32), share(4, 4, 32), share(2, 2, 32)],
+        }
+    }
+}
+
+/// A way to cut the result of a product into tiles that are made with cooperative matrices;
+/// `shaders/shared/matrices.wgsl` explains the numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct HalfTile {
+    shape: u32,
+    subgroup: u32,
+    /// Matrices of a share, one below another.
+    rows: u32,
+    /// Matrices of a share, side by side.
+    columns: u32,
+    /// How much of the inner axis is in workgroup memory at a time.
+    depth: u32,
+}
+
+/// Shares of a tile along each side.
+const SHARES: u32 = 2;
+
+impl HalfTile {
+    fn tile_rows(self) -> u32 {
+        self.shape * self.rows * SHARES
+    }
+
+    fn tile_columns(self) -> u32 {
+        self.shape * self.columns * SHARES
+    }
+
+    pub fn lanes(self) -> u32 {
+        SHARES * SHARES * self.subgroup
+    }
+
+    /// The file of a product's kernel.
+    pub fn file(self, matrices: &'static str) -> &'static str {
+        matrices
+    }
+
+    /// Workgroups along the columns and along the rows; none if there are more than a launch can have.
+    pub fn groups(self, rows: usize, columns: usize) -> Option<[usize; 2]> {
+        let groups = [columns.div_ceil(self.tile_columns() as usize), rows.div_ceil(self.tile_rows() as usize)];
+        groups.iter().all(|groups| *groups <= MOST_GROUPS as usize).then_some(groups)
+    }
+}
+
+impl Variant for HalfTile {
+    fn all() -> Vec<Self> {
+        let mut all: Vec<Self> = HalfProducts::ALL.into_iter().flat_map(HalfProducts::tiles).collect();
+        all.dedup();
+        all
+    }
+
+    fn constants(self) -> Vec<Constant> {
+        let Self { shape, rows, columns, depth, .. } = self;
+        let quads = |values: u32| values * depth / 4 / self.lanes();
+        vec![
+            ("shape", shape),
+            ("down", SHARES),
+            ("across", SHARES),
+            ("rows", rows),
+            ("columns", columns),
+            ("depth", depth),
+            ("left_loads", quads(self.tile_rows())),
+            ("right_loads", quads(self.tile_columns())),
+        ]
+    }
+
+    fn label(self) -> String {
+        let Self { shape, subgroup, .. } = self;
+        let (rows, columns) = (self.tile_rows(), self.tile_columns());
+        format!("{rows}x{columns} of {shape}x{shape}, subgroups of {subgroup}")
+    }
+
+    /// Subgroups of eight are lavapipe's.
+    fn for_hardware(self) -> bool {
+        self.subgroup > 8
+    }
+}
+
+/// How a product is made in f16, if it is: the inner axis and the columns must be multiples of four.
+pub(super) fn half_tile<const D: usize>(
+    left: &Tensor<D>,
+    right: &Weight<2>,
+    [rows, columns, inner]: [usize; 3],
+) -> Option<HalfTile> {
+    let (products, pinned) = half_products(left)?;
+    if right.is_exact() || !columns.is_multiple_of(4) || !inner.is_multiple_of(4) {
+        return None;
+    }
+    let tiles = products.tiles();
+    if let Some(pinned) = pinned {
+        return tiles.get(pinned).copied();
+    }
+    match ProductClass::of(rows, columns) {
+        ProductClass::FewRows | ProductClass::FewColumns => None,
+        ProductClass::Large => Some(tiles[0]),
+        ProductClass::Medium => Some(tiles[1]),
+        ProductClass::Small => Some(tiles[2]),
+    }
+}
+
+uniform_sizes! {
+    /// The values of a tensor, and how many workgroups share them.
+    struct MagnitudeSizes {
+        values: u32,
+        groups: u32,
+    }
+}
+
+/// Parts of a tensor whose largest values are found, each by a workgroup.
+const PARTS: u32 = 128;
+
+/// What is filled into a text that reads [`magnitudes`].
+pub(super) const READS_MAGNITUDES: Constant = ("magnitudes", PARTS);
+
+/// The buffer of [`magnitudes`] in a kernel that scales its left factor.
+pub(super) const MAGNITUDES: Buffer = Buffer { name: "magnitudes", role: Role::Activation, row: Row::Fours };
+
+pub(super) static MAGNITUDE: Kernel<(), MagnitudeSizes> = Kernel::new(
+    |()| "magnitude",
+    |()| 256,
+    &[],
+    &[
+        Buffer { name: "x", role: Role::Activation, row: Row::Fours },
+        Buffer { name: "result", role: Role::Result, row: Row::Ones },
+    ],
+);
+
+/// The largest magnitudes of the parts of a tensor, of a multiple of four values, on a device that runs our kernels.
+pub(super) fn magnitudes<const D: usize>(x: &Tensor<D>) -> Option<Tensor<1>> {
+    primitive(x)?;
+    let sizes = MagnitudeSizes { values: x.dims().iter().product::<usize>() as u32, groups: PARTS };
+    Some(MAGNITUDE.launch((), &[], &[Some(x as _)], &sizes, [PARTS as usize, 1, 1]).run([PARTS as usize]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ways_are_read_by_the_names_that_they_are_written_with() {
+        for way in HalfProducts::ALL {
+            assert_eq!(HalfProducts::from_name(&way.name()), Some(way));
+        }
+        assert_eq!(HalfProducts::from_name("matrices of 7 x 7, subgroups of 3"), None);
+    }
+
+    #[test]
+    fn every_tile_fits_its_kernel() {
+        for tile in HalfTile::all() {
+            // Each invocation fills as much of a strip as every other.
+            for values in [tile.tile_rows(), tile.tile_columns()] {
+                assert_eq!(values * tile.depth / 4 % tile.lanes(), 0, "{tile:?}");
+            }
+            assert_eq!(tile.lanes() % (tile.depth / 4), 0, "{tile:?}");
+            assert_eq!(tile.depth % tile.shape, 0, "{tile:?}");
+        }
+    }
+}
