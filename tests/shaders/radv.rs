@@ -101,7 +101,8 @@ fn parse(text: &str) -> Vec<Compiled> {
     kernels.into_iter().map(compiled).collect()
 }
 
-/// Of the loops that multiply and have none in them that does, the one with the most multiply-adds.
+/// Of the loops that multiply and have none in them that does, the one that multiplies most, matrices before numbers: what is
+/// written in the end is scaled and added to in a loop, too.
 fn multiplying_loop(assembly: &[&str]) -> Option<InnerLoop> {
     let label = |line: &str| line.strip_suffix(':').filter(|label| label.starts_with("BB")).map(str::to_owned);
     let labels: BTreeMap<String, usize> =
@@ -123,7 +124,7 @@ fn multiplying_loop(assembly: &[&str]) -> Option<InnerLoop> {
     let innermost = multiplying
         .iter()
         .filter(|(begin, end, _)| !multiplying.iter().any(|(other, other_end, _)| other > begin && other_end <= end));
-    innermost.map(|(.., inner)| *inner).max_by_key(|inner| inner.multiply_adds)
+    innermost.map(|(.., inner)| *inner).max_by_key(|inner| (inner.matrices, inner.multiply_adds))
 }
 
 fn count(lines: &[&str]) -> InnerLoop {
