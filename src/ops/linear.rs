@@ -39,10 +39,13 @@ pub struct Linears {
 }
 
 impl Linears {
-    /// One launch makes the results of all of them if their weights lie one after the other in a GPU's memory.
+    /// One launch makes the results of all of them if their weights lie one after the other in a GPU's memory, and all of
+    /// them have a bias or none has.
     pub fn new(layers: Vec<Linear>) -> Self {
         let weights: Vec<_> = layers.iter().map(|layer| &layer.weight).collect();
-        let joined = Weight::joined(&weights).filter(|_| weights.len() > 1).map(|weight| {
+        let biased = layers.iter().filter(|layer| layer.bias.is_some()).count();
+        let alike = layers.len() > 1 && (biased == 0 || biased == layers.len());
+        let joined = Weight::joined(&weights).filter(|_| alike).map(|weight| {
             let biases: Vec<_> = layers.iter().filter_map(|layer| layer.bias.as_ref()).map(Weight::f32).collect();
             let bias = (!biases.is_empty()).then(|| Weight::new(Tensor::cat(biases, 0)));
             Linear { weight, bias }

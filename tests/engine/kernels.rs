@@ -5,7 +5,6 @@
 use std::collections::BTreeSet;
 
 use burn::tensor::{DType, Device, Tensor};
-use pseudoword::gpu as gpu_of;
 use pseudoword::noise::{Noise, Stream};
 use pseudoword::ops::{self, Conv2d, LaunchCounter, Linear, Linears, Norm, Shift, SoftwareGpu, Tiles, Var, Weight};
 use pseudoword::ops::{backward, with_reference};
@@ -13,17 +12,17 @@ use pseudoword::unet::graph::Graph;
 
 use crate::fixtures::{Place, assert_close, cpu, gpu, values};
 
-fn filled<const D: usize>(shape: [usize; D], seed: u64, device: &Device) -> Tensor<D> {
+pub(crate) fn filled<const D: usize>(shape: [usize; D], seed: u64, device: &Device) -> Tensor<D> {
     let numbers = Noise::new(seed).draws(0, Stream::Init).normals(shape.iter().product());
     Tensor::<1>::from_floats(numbers.as_slice(), device).reshape(shape)
 }
 
 /// A weight, stored as halves where `half` says so.
-fn weight<const D: usize>(shape: [usize; D], seed: u64, half: bool, device: &Device) -> Weight<D> {
+pub(crate) fn weight<const D: usize>(shape: [usize; D], seed: u64, half: bool, device: &Device) -> Weight<D> {
     Weight::new(stored(shape, seed, half, device))
 }
 
-fn stored<const D: usize>(shape: [usize; D], seed: u64, half: bool, device: &Device) -> Tensor<D> {
+pub(crate) fn stored<const D: usize>(shape: [usize; D], seed: u64, half: bool, device: &Device) -> Tensor<D> {
     let count = shape.iter().product();
     let numbers = Noise::new(seed).draws(1, Stream::Init).normals(count);
     // Halves on both devices, so that both compute with the same numbers.
@@ -35,7 +34,7 @@ fn stored<const D: usize>(shape: [usize; D], seed: u64, half: bool, device: &Dev
 }
 
 /// Compares an op and the gradients to its inputs with the twin's.
-fn compare<const D: usize, const E: usize>(
+pub(crate) fn compare<const D: usize, const E: usize>(
     place: &Place,
     what: &str,
     shapes: &[[usize; D]],
@@ -58,7 +57,7 @@ fn compare<const D: usize, const E: usize>(
     }
 }
 
-fn on_the_gpu(test: impl Fn(&Place)) {
+pub(crate) fn on_the_gpu(test: impl Fn(&Place)) {
     let (place, _turn) = gpu();
     test(&Place { tolerance: 2e-5, ..place });
 }
@@ -103,73 +102,6 @@ fn linear_layers_equal_their_twin() {
                     }
                 });
             }
-        }
-    });
-}
-
-/// Each way to make products in f16 that the device offers, in each of its tiles. Mesa's lavapipe has matrices since version 26
-/// (`tools/gpu/mesa26` runs this there); a driver without them has nothing to compare.
-#[test]
-fn products_in_f16_equal_their_twin() {
-    on_the_gpu(|place| {
-        let chosen = gpu_of::choose(gpu_of::DeviceChoice::Gpu).unwrap();
-        let ways = gpu_of::started(&chosen).unwrap().half_products();
-        if ways.is_empty() {
-            println!("nothing to compare: {} lists no cooperative matrices that would serve", chosen.name);
-        }
-        let place = Place { tolerance: 2e-3, ..place.clone() };
-        for (way, tile) in ways.into_iter().flat_map(|way| [0, 1, 2].map(|tile| (way, tile))) {
-            println!("{}, tile {tile}", way.name());
-            ops::with_half_products(way, Some(tile), || in_f16_equal_their_twin(&place));
-        }
-    });
-}
-
-fn in_f16_equal_their_twin(place: &Place) {
-    for (i, ([batch, rows], inputs, outputs)) in
-        [([1, 1], 320, 132), ([2, 77], 40, 36), ([1, 130], 68, 72), ([1, 300], 36, 132)].into_iter().enumerate()
-    {
-        for (half, residual) in [(false, i % 2 == 0), (true, i % 2 == 1)] {
-            let what = format!("linear {batch} x {rows} x {inputs} to {outputs}, halves {half}, residual {residual}");
-            let shapes = [[batch, rows, inputs], [batch, rows, outputs]];
-            compare(place, &what, &shapes[..1 + usize::from(residual)], |x, device| {
-                let bias = (i != 1).then(|| weight([outputs], 4, half, device));
-                let layer = Linear { weight: weight([outputs, inputs], 3, half, device), bias };
-                match x {
-                    [x, residual] => ops::linear_add(x, &layer, residual),
-                    x => ops::linear(&x[0], &layer),
-                }
-            });
-        }
-    }
-    for (map, outputs, kernel, stride, padding) in [
-        ([2, 7, 5, 20], 36, 3, 1, [1; 4]),
-        ([1, 16, 16, 4], 64, 3, 1, [1; 4]),
-        ([1, 4, 4, 24], 68, 3, 1, [1; 4]),
-        ([1, 9, 7, 12], 20, 3, 2, [1; 4]),
-        ([3, 7, 9, 12], 8, 3, 2, [0, 0, 1, 1]),
-        ([1, 20, 20, 8], 132, 3, 1, [1; 4]),
-        ([1, 9, 9, 8], 8, 1, 2, [0; 4]),
-    ] {
-        compare(place, &format!("convolution {map:?} to {outputs}, {kernel} by {stride}"), &[map], |x, device| {
-            let weight_ = weight([outputs, kernel * kernel * map[3]], 3, true, device);
-            let bias = Some(weight([outputs], 4, true, device));
-            ops::conv2d(&x[0], &Conv2d { weight: weight_, bias, kernel: [kernel; 2], stride, padding })
-        });
-    }
-}
-
-/// A weight that asks for f32 gets it.
-#[test]
-fn exact_weights_are_multiplied_in_f32_whatever_is_chosen() {
-    on_the_gpu(|place| {
-        for way in ops::HalfProducts::ALL {
-            ops::with_half_products(way, Some(0), || {
-                compare(place, "an exact layer", &[[1, 40, 36]], |x, device| {
-                    let weight = weight([32, 36], 3, false, device).exact();
-                    ops::linear(&x[0], &Linear { weight, bias: None })
-                });
-            });
         }
     });
 }
@@ -231,6 +163,20 @@ fn layers_of_one_input_equal_each_of_them() {
                 });
             }
         }
+    });
+}
+
+/// Results that are too many for one binding of a device with WebGPU's own limits are made by each layer alone.
+#[test]
+fn layers_of_one_input_are_apart_where_no_binding_takes_their_results() {
+    on_the_gpu(|place| {
+        let (rows, inputs, outputs) = (36_000, 64, 320);
+        compare(place, "three layers of many rows", &[[1, rows, inputs]], |x, device| {
+            let all = stored([3 * outputs, inputs], 3, true, device);
+            let part = |i| Linear { weight: Weight::new(all.clone().narrow(0, i * outputs, outputs)), bias: None };
+            let results = ops::linears(&x[0], &Linears::new([0, 1, 2].map(part).to_vec()));
+            results.into_iter().reduce(|a, b| a.add(&b)).expect("three")
+        });
     });
 }
 

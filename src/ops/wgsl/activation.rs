@@ -86,11 +86,11 @@ fn by_values<const D: usize>(
     Some(kernel.launch(which, &[count], inputs, &sizes, [across, down, 1]).run(shape))
 }
 
-/// How the workgroups for so many values lie, four to an invocation; none if they are too many for a launch.
+/// How the workgroups for so many values lie, four to an invocation; none if there are none, or too many for a launch.
 fn groups_of(values: usize) -> Option<[usize; 2]> {
     let groups = values.div_ceil(4 * LANES);
     let down = groups.div_ceil(MOST_GROUPS as usize);
-    (down <= MOST_GROUPS as usize).then(|| [groups.div_ceil(down), down])
+    (1..=MOST_GROUPS as usize).contains(&down).then(|| [groups.div_ceil(down), down])
 }
 
 const X: Buffer = Buffer { name: "x", role: Role::Activation, row: Row::Fours };

@@ -115,9 +115,13 @@ impl Launch {
 
     /// Runs the kernel for several results of the same shape, which lie one after the other in one buffer ([`as_one`]).
     pub fn run_side_by_side<const R: usize, const D: usize>(self, shape: [usize; D]) -> [Tensor<D>; R] {
-        let outputs = side_by_side(&self.inputs[0], R, &shape);
-        let outputs =
-            <[CubeTensor; R]>::try_from(outputs).unwrap_or_else(|_| unreachable!("as many as were asked for"));
+        let outputs = match side_by_side(&self.inputs[0], R, &shape) {
+            Some(parts) => {
+                let parts = <[CubeTensor; R]>::try_from(parts);
+                parts.unwrap_or_else(|_| unreachable!("as many as were asked for"))
+            }
+            None => [&shape; R].map(|shape| empty(&self.inputs[0], shape)),
+        };
         self.run_to(outputs).map(Tensor::from_primitive::<CubeBackend>)
     }
 
@@ -244,17 +248,20 @@ pub(super) fn pitch_of(shape: &[usize]) -> usize {
 }
 
 /// Room for several tensors of the same shape in one buffer, one after the other, with a gap where none could be bound
-/// otherwise.
-pub(super) fn side_by_side(near: &CubeTensor, count: usize, shape: &[usize]) -> Vec<CubeTensor> {
+/// otherwise; none where the device has no buffers, or no bindings, of that size.
+pub(super) fn side_by_side(near: &CubeTensor, count: usize, shape: &[usize]) -> Option<Vec<CubeTensor>> {
     let bytes = shape.iter().product::<usize>() * size_of::<f32>();
     let pitch = pitch_of(shape) * size_of::<f32>();
+    if (count * pitch) as u64 > near.client.properties().memory.max_page_size {
+        return None;
+    }
     let all = near.client.empty(count * pitch);
     let part = |i: usize| {
         let start = (i * pitch) as u64;
         let handle = all.clone().offset_start(start).offset_end(all.size() - start - bytes as u64);
         CubeTensor::new_contiguous(near.client.clone(), near.device.clone(), Shape::from(shape), handle, DType::F32)
     };
-    (0..count).map(part).collect()
+    Some((0..count).map(part).collect())
 }
 
 /// Contiguous tensors of one type that lie one after the other in one buffer, without a gap, as one tensor of all their

@@ -110,7 +110,7 @@ pub(in crate::ops) fn linear_backward(
 }
 
 /// [`linear`] by several layers of the same shape whose weights are one, [`joined`](Weight::joined): the results of
-/// each; none, too, if they cannot lie apart.
+/// each; none, too, if they cannot lie apart, or are too many values for one binding.
 pub(in crate::ops) fn linear_planes(
     x: &Tensor<2>,
     weight: &Weight<2>,
@@ -122,7 +122,7 @@ pub(in crate::ops) fn linear_planes(
     if !plane.is_multiple_of(4) {
         return None;
     }
-    let results = side_by_side(&primitive(x)?, planes, &[rows, plane]);
+    let results = side_by_side(&primitive(x)?, planes, &[rows, plane])?;
     let sizes = LinearSizes {
         rows: rows as u32,
         columns: columns as u32,

@@ -8,6 +8,7 @@
 
 mod activation;
 mod attention;
+mod buffer;
 mod conv2d;
 mod device;
 mod halves;
