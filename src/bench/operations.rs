@@ -162,10 +162,11 @@ impl Bench {
     }
 
     /// Those of transformers, of which there are so many.
-    fn of_transformers(&self, map: FeatureMap, heads: usize, count: usize) -> [Op; 5] {
+    fn of_transformers(&self, map: FeatureMap, heads: usize, count: usize) -> [Op; 6] {
         let (channels, positions, shape) = (map.channels, map.positions(), map.shape());
         let words = self.session.model().config.prompt_length();
         let (projection, norm) = (self.linear(channels, channels), self.norm(channels, 1));
+        let joint = self.linear(channels, 3 * channels);
         let (wide, narrow) = (self.linear(channels, 8 * channels), self.linear(4 * channels, channels));
         let keys = Var::constant(self.random([1, words, channels]));
         let flat = move |x: &Var<4>| x.reshape([1, map.side * map.side, channels]);
@@ -176,8 +177,12 @@ impl Bench {
         };
         let over = |keys: usize| move |work: &mut Network| work.attention(positions, keys, channels);
         let project = |work: &mut Network| work.linear(positions, channels, channels);
+        let project_jointly = |work: &mut Network| work.linear(positions, channels, 3 * channels);
         [
-            map.op("projection", 8 * count, project, move |x| linear(x, &projection)),
+            // Queries, keys and values of self-attention.
+            map.op("joint projection", count, project_jointly, move |x| linear(x, &joint)),
+            // Both outputs of attention, queries of cross-attention, into the transformer and out of it.
+            map.op("projection", 5 * count, project, move |x| linear(x, &projection)),
             map.op(
                 "layer norm",
                 3 * count,

@@ -25,7 +25,7 @@ pub struct Row {
 pub enum Products {
     /// In f32.
     F32,
-    /// With factors in f16.
+    /// With factors in f16, where the engine can: not in attention, and not in the autoencoder.
     F16,
 }
 
@@ -53,7 +53,7 @@ impl Row {
 
 /// The least time of an operation: that of its arithmetic or that of its bytes.
 pub fn seconds(op: &Op, rates: &Rates, products: Products) -> f64 {
-    let gflops = if products == Products::F16 && op.part.is_product() { rates.f16_gflops } else { rates.f32_gflops };
+    let gflops = if products == Products::F16 && op.halves { rates.f16_gflops } else { rates.f32_gflops };
     (op.flops / gflops).max(op.bytes / rates.gigabytes) / 1e9
 }
 

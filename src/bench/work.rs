@@ -43,9 +43,9 @@ impl Part {
         }
     }
 
-    /// Whether it is products of matrices, for which devices have units of their own.
-    pub fn is_product(self) -> bool {
-        matches!(self, Part::Convolutions | Part::Linear | Part::Attention)
+    /// Whether it is products of features with weights: the ones that the engine can make in f16.
+    fn is_of_weights(self) -> bool {
+        matches!(self, Part::Convolutions | Part::Linear)
     }
 }
 
@@ -58,6 +58,8 @@ pub struct Op {
     pub flops: f64,
     /// What is read and written.
     pub bytes: f64,
+    /// Whether its factors are in f16 where products are made so: attention is in f32, and so is the whole autoencoder.
+    pub halves: bool,
     /// How many launches its gradient takes: none if nothing that it is made of has one.
     backward: f64,
 }
@@ -65,8 +67,8 @@ pub struct Op {
 impl Op {
     /// What its gradient takes, launch by launch.
     fn back(self) -> Vec<Self> {
-        let Self { part, flops, bytes, backward } = self;
-        let op = |flops, bytes| Self { part, flops, bytes, backward: 0.0 };
+        let Self { part, flops, bytes, halves, backward } = self;
+        let op = |flops, bytes| Self { part, flops, bytes, halves, backward: 0.0 };
         match part {
             _ if backward == 0.0 => Vec::new(),
             // Scores again, their gradient, and what goes back to the queries; the same, and to keys and values.
@@ -94,14 +96,16 @@ pub fn unet(config: &ModelConfig, side: usize, batch: usize) -> Vec<Op> {
     let positions = |level: usize| side.div_ceil(1 << level).pow(2);
     let mut network = Network { batch, words: config.prompt_length(), ops: Vec::new() };
     let [latents, first] = graph.conv_in;
-    for [inner, columns] in [[first, graph.time], [graph.time, graph.time]] {
+    // What all residual blocks make of the timestep is one product.
+    let shifts = graph.stages().flat_map(|stage| &stage.layers).map(|layer| layer.resnet[1]).sum();
+    for [inner, columns] in [[first, graph.time], [graph.time, graph.time], [graph.time, shifts]] {
         network.of_time(inner, columns);
     }
     network.convolution([positions(0); 2], [latents, first], 9);
     for stage in graph.stages() {
         let at = positions(stage.level);
         for layer in &stage.layers {
-            network.layer(at, layer, graph.time);
+            network.layer(at, layer);
         }
         if stage.resamples {
             let up = graph.up.contains(stage);
@@ -148,7 +152,8 @@ pub fn autoencoder(config: &ModelConfig, side: usize, decodes: bool) -> Vec<Op> 
         network.norm(low * last);
         network.convolution([low; 2], [last, 2 * latents], 9);
     }
-    network.ops
+    // Its weights are exact: f16 would show in pictures.
+    network.ops.into_iter().map(|op| Op { halves: false, ..op }).collect()
 }
 
 /// Collects operations.
@@ -169,7 +174,8 @@ impl Network {
 
     fn push(&mut self, part: Part, products: usize, numbers: usize, weights: usize) {
         let bytes = FLOAT * (self.batch * numbers) as f64 + HALF * weights as f64;
-        self.ops.push(Op { part, flops: 2.0 * (self.batch * products) as f64, bytes, backward: 1.0 });
+        let (flops, halves) = (2.0 * (self.batch * products) as f64, part.is_of_weights());
+        self.ops.push(Op { part, flops, bytes, halves, backward: 1.0 });
     }
 
     /// From so many positions to so many, by windows of so many pixels.
@@ -206,13 +212,10 @@ impl Network {
         self.push(Part::Rest, 0, numbers, 0);
     }
 
-    fn resnet(&mut self, positions: usize, [inputs, outputs]: [usize; 2], time: Option<usize>) {
+    /// The first convolution adds the block's share of the timestep itself.
+    fn resnet(&mut self, positions: usize, [inputs, outputs]: [usize; 2]) {
         self.norm(positions * inputs);
         self.convolution([positions; 2], [inputs, outputs], 9);
-        if let Some(time) = time {
-            self.of_time(time, outputs);
-            self.rest(2 * positions * outputs);
-        }
         self.norm(positions * outputs);
         if inputs != outputs {
             self.convolution([positions; 2], [inputs, outputs], 1);
@@ -220,11 +223,11 @@ impl Network {
         self.convolution([positions; 2], [outputs; 2], 9);
     }
 
-    fn layer(&mut self, positions: usize, layer: &Layer, time: usize) {
+    fn layer(&mut self, positions: usize, layer: &Layer) {
         if layer.joined > 0 {
             self.rest(2 * positions * layer.resnet[0]);
         }
-        self.resnet(positions, layer.resnet, Some(time));
+        self.resnet(positions, layer.resnet);
         if let Some(transformer) = &layer.transformer {
             self.transformer(positions, transformer);
         }
@@ -242,6 +245,7 @@ impl Network {
             self.linear(positions, width, width);
             self.norm(positions * width);
             self.linear(positions, width, width);
+            // Keys and values of the prompt, too.
             self.linear(words, shape.context, 2 * width);
             self.attention(positions, words, width);
             self.linear(positions, width, width);
@@ -282,7 +286,7 @@ impl Network {
     fn of_picture(&mut self, stage: &Stage, positions: impl Fn(usize) -> usize, decodes: bool) {
         let at = positions(stage.level);
         for layer in &stage.layers {
-            self.resnet(at, layer.resnet, None);
+            self.resnet(at, layer.resnet);
         }
         if stage.resamples {
             let to = positions(if decodes { stage.level - 1 } else { stage.level + 1 });
@@ -292,14 +296,16 @@ impl Network {
 
     /// The middle of the autoencoder.
     fn middle(&mut self, positions: usize, channels: usize, attends: bool) {
-        self.resnet(positions, [channels; 2], None);
+        self.resnet(positions, [channels; 2]);
         if attends {
             self.norm(positions * channels);
-            self.linear(positions, channels, 3 * channels);
+            for _ in 0..3 {
+                self.linear(positions, channels, channels);
+            }
             self.attention(positions, positions, channels);
             self.linear(positions, channels, channels);
         }
-        self.resnet(positions, [channels; 2], None);
+        self.resnet(positions, [channels; 2]);
     }
 }
 

@@ -29,7 +29,9 @@ fn what_steps_take_at_the_peak_of_known_gpus_is_predicted_without_measuring() {
         for step in steps {
             let seconds = |gpu: &str, products: &str| step["all"]["seconds"][gpu][products].as_f64().unwrap();
             assert!(seconds("RTX 4090", "f32") < seconds("RTX 3060", "f32"), "{step}");
-            assert!(seconds("RTX 4090", "f16") < seconds("RTX 4090", "f32"), "{step}");
+            // The autoencoder computes in f32 always.
+            let faster = seconds("RTX 4090", "f16") < seconds("RTX 4090", "f32");
+            assert_eq!(faster, !step["step"].as_str().unwrap().ends_with("a picture"), "{step}");
             // The parts are all of it.
             let parts = step["parts"].as_array().unwrap().iter();
             let sum: f64 = parts.map(|part| part["seconds"]["Apple M2"]["f32"].as_f64().unwrap()).sum();
