@@ -109,7 +109,12 @@ impl FeatureMap {
             return FeatureMap::of(whole(&self.into_whole()));
         }
         FeatureMap::Bands(banded(match self {
-            FeatureMap::Whole(map) => Bands::of((*map).into_value()),
+            FeatureMap::Whole(map) => {
+                let map = map.into_value();
+                // Bands do not lie where whole maps lay.
+                release_unused(&map.device());
+                Bands::of(map)
+            }
             FeatureMap::Bands(bands) => bands,
         }))
     }
