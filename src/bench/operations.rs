@@ -225,10 +225,11 @@ impl Bench {
     }
 }
 
-/// How much of it there is, in billions, for programs.
+/// How much of it there is, in billions, for programs; apart what is computed in f16 where products are made so.
 fn amounts(ops: &[work::Op]) -> Value {
     let sum = |what: fn(&work::Op) -> f64| ops.iter().map(what).sum::<f64>() / 1e9;
-    json!({"gflop": sum(|op| op.flops), "gigabytes": sum(|op| op.bytes)})
+    let half = |op: &work::Op| if op.halves { op.flops } else { 0.0 };
+    json!({"gflop": sum(|op| op.flops), "half_gflop": sum(half), "gigabytes": sum(|op| op.bytes)})
 }
 
 async fn settled<const D: usize>(tensor: Tensor<D>) -> Result<()> {

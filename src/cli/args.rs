@@ -327,7 +327,7 @@ pub(super) struct BenchArgs {
     #[arg(long)]
     pub ops: bool,
     /// Measure nothing: print what steps take at the peak of GPUs that people have
-    #[arg(long, conflicts_with_all = ["steps", "seconds", "ops", "report"])]
+    #[arg(long, conflicts_with_all = ["steps", "seconds", "ops", "report", "overwrite"])]
     pub predict: bool,
     /// Measure all, and write it in one file to send, with what there is on this machine
     #[arg(long, value_name = "FILE")]

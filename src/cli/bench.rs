@@ -20,7 +20,7 @@ use crate::checkpoint::{Family, family_files, narrow_files};
 use crate::config::{TrainConfig, option_name};
 use crate::gpu::{self, Chosen};
 use crate::model::{Loading, ModelConfig, OpenedModel, with_random_weights};
-use crate::ops::{tiles, uses_kernels};
+use crate::ops::{HalfProducts, half_products_of, tiles, uses_kernels};
 use crate::plan::{self, MemoryPlan};
 use crate::sample::SOFTWARE;
 use crate::source::{Memory, Source};
@@ -145,12 +145,14 @@ pub(super) async fn model(args: &BenchArgs, shared: &Shared, out: &mut Output) -
 impl<'a> Measured<'a> {
     /// Begins with what is measured, and where.
     fn new(bench: Bench, model: &ModelId, chosen: &Chosen, out: &'a mut Output) -> Result<Self> {
-        let (side, tiles) = (bench.side, tiles(&chosen.device));
+        let (side, tiles, half) = (bench.side, tiles(&chosen.device), half_products_of(&chosen.device));
         let object = json!({
             "event": "bench", "engine": SOFTWARE, "model": model.name, "device": chosen.name, "kind": chosen.kind,
             "side": side, "threads": std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             "weights": bench.session.model().unet.stored().name(), "unet_gflop": bench.unet_flops() / 1e9,
             "checkpointing": option_name(&bench.checkpointing),
+            // As `doctor` says it.
+            "precision": {"precision": if half.is_some() { "f16" } else { "f32" }, "way": half.map(HalfProducts::name)},
             "tiles": tiles.map(|tiles| tiles.names().into_iter().collect::<BTreeMap<_, _>>()),
         });
         out.line(&format!("{SOFTWARE}: {}, {}, {side} x {side} pixels", chosen.name, model.name))?;
@@ -251,7 +253,7 @@ impl<'a> Measured<'a> {
     }
 
     /// Ends with what belongs to all figures.
-    fn end(mut self, load_seconds: f64, load: Option<f64>, report: Option<Report>) -> Result<()> {
+    fn end(mut self, load_seconds: f64, load: Option<f64>, mut report: Option<Report>) -> Result<()> {
         let (peak, gpu) = (peak_memory(), self.bench.gpu_memory());
         self.object["peak_rss_mb"] = json!(peak);
         self.object["peak_gpu_mb"] = json!(gpu);
@@ -261,9 +263,13 @@ impl<'a> Measured<'a> {
         if let Some(load) = load.filter(|load| *load > BUSY) {
             lines.push(format!("other programs were running (load average {load:.2}): these figures are worth little"));
         }
-        if let Some(report) = report {
-            lines.extend(report.write(&self.bench, &self.object)?);
+        if let Some(report) = &mut report {
+            lines.extend(report.compare(&self.bench, &self.object));
         }
-        self.out.result(&lines, &self.object)
+        // Measuring took long: if one of the two fails, the other still has the figures.
+        let printed = self.out.result(&lines, &self.object);
+        let written = report.map(Report::write).transpose();
+        printed?;
+        written?.map_or(Ok(()), |line| self.out.line(&line))
     }
 }

@@ -9,7 +9,6 @@ use super::doctor;
 use crate::base::files::{check_writable, folder_of, write_whole};
 use crate::bench::{Bench, KnownGpu, Products, Rates, Row, pieces, steps};
 use crate::gpu::Chosen;
-use crate::model::ModelConfig;
 use crate::{Error, Result};
 
 /// How many of the parts that are furthest from the device's peak are printed.
@@ -59,38 +58,49 @@ impl Report {
         self.object["self_test"] = doctor::tested_json(&doctor::self_test(chosen));
     }
 
-    /// Writes the file; gives the lines that say what is in it.
-    pub fn write(mut self, bench: &Bench, measured: &Value) -> Result<Vec<String>> {
+    /// Adds what was measured beside the least that it can take; gives the lines that say what is furthest off.
+    pub fn compare(&mut self, bench: &Bench, measured: &Value) -> Vec<String> {
         let name = measured["device"].as_str().unwrap_or_default();
         let known = KnownGpu::of_adapter(name);
         let number = |key: &str| measured[key].as_f64().unwrap_or(f64::NAN);
-        // What our own kernels reach, where nobody else's figures are known.
+        // What our own kernels reach in the precision in use, where nobody else's figures are known.
         let own = Rates {
             f32_gflops: number("peak_gflops"),
             f16_gflops: number("peak_gflops"),
             gigabytes: number("bandwidth_gb_s"),
         };
         let rates = known.map_or(own, |gpu| gpu.rates);
-        let comparisons = compared(bench, &bench.session.model().config, measured, &rates);
+        let precision = &measured["precision"];
+        let products = if precision["precision"] == "f16" { Products::F16 } else { Products::F32 };
+        let comparisons = compared(bench, measured, &rates, products);
         let source = known.map_or("measured here, with our own kernels", |gpu| gpu.name);
         self.object["bench"] = measured.clone();
+        self.object["precision"] = precision.clone();
         self.object["peak"] = json!({
             "source": source, "known": known.map(KnownGpu::to_json), "f32_gflops": rates.f32_gflops,
-            "bandwidth_gb_s": rates.gigabytes,
+            "f16_gflops": rates.f16_gflops, "bandwidth_gb_s": rates.gigabytes,
         });
         self.object["parts"] = comparisons.iter().map(Comparison::to_json).collect();
-        let text = serde_json::to_string_pretty(&self.object).map_err(|error| Error::Internal(error.to_string()))?;
-        write_whole(&self.path, (text + "\n").as_bytes())?;
-
-        let mut lines = vec![format!("least times by the peak of: {source}; furthest from them:")];
+        let name = precision["precision"].as_str().unwrap_or("f32");
+        let mut lines =
+            vec![format!("least times by the peak of: {source}, with products in {name}; furthest from them:")];
         let mut sorted: Vec<&Comparison> = comparisons.iter().filter(|one| one.times().is_finite()).collect();
         sorted.sort_by(|one, other| other.times().total_cmp(&one.times()));
         lines.extend(sorted.iter().take(FURTHEST).map(|one| one.line()));
-        lines.push(format!(
+        lines
+    }
+
+    /// Writes the file; gives the line that says what is in it.
+    ///
+    /// # Errors
+    /// [`Error::Write`] if that fails.
+    pub fn write(self) -> Result<String> {
+        let text = serde_json::to_string_pretty(&self.object).map_err(|error| Error::Internal(error.to_string()))?;
+        write_whole(&self.path, (text + "\n").as_bytes())?;
+        Ok(format!(
             "the report is in {}: it names this machine's devices and drivers, the model, and nothing else",
             self.path.display()
-        ));
-        Ok(lines)
+        ))
     }
 }
 
@@ -110,14 +120,15 @@ impl Comparison {
 }
 
 /// Everything that was measured and that has a least time.
-fn compared(bench: &Bench, config: &ModelConfig, measured: &Value, rates: &Rates) -> Vec<Comparison> {
+fn compared(bench: &Bench, measured: &Value, rates: &Rates, products: Products) -> Vec<Comparison> {
+    let config = &bench.session.model().config;
     let mut comparisons = Vec::new();
     let mut add = |what: &str, measured: &Value, at_peak: f64| {
         if let Some(measured) = measured.as_f64() {
             comparisons.push(Comparison { what: what.to_owned(), measured, at_peak });
         }
     };
-    let least = |row: &Row| row.seconds(rates, Products::F32);
+    let least = |row: &Row| row.seconds(rates, products);
     let trained = measured["train_step_s"].as_object().into_iter().flatten();
     let mut times: Vec<(u32, &Value)> =
         trained.filter_map(|(batch, figures)| Some((batch.parse().ok()?, &figures["median"]))).collect();
@@ -138,7 +149,9 @@ fn compared(bench: &Bench, config: &ModelConfig, measured: &Value, rates: &Rates
         let name = op["op"].as_str().unwrap_or_default();
         for (way, work) in [("forward", &op["work"][0]), ("backward", &op["work"][1])] {
             let amount = |key: &str| work[key].as_f64().unwrap_or(0.0);
-            let at_peak = (amount("gflop") / rates.f32_gflops).max(amount("gigabytes") / rates.gigabytes);
+            let half = if products == Products::F16 { amount("half_gflop") } else { 0.0 };
+            let arithmetic = half / rates.f16_gflops + (amount("gflop") - half) / rates.f32_gflops;
+            let at_peak = arithmetic.max(amount("gigabytes") / rates.gigabytes);
             add(&format!("{name}, {way}"), &op[format!("{way}_s")], at_peak);
         }
     }

@@ -43,6 +43,7 @@ fn what_steps_take_at_the_peak_of_known_gpus_is_predicted_without_measuring() {
     assert!((0.12..0.16).contains(&denoising), "{denoising}");
 
     refused(&place.run(&["bench", "--predict", "--ops"]), 2, &["cannot be used with"]);
+    refused(&place.run(&["bench", "--predict", "--overwrite"]), 2, &["cannot be used with"]);
     refused(&place.run(&["bench", "--predict", "--resolution", "100"]), 2, &["a multiple of 8"]);
 }
 
@@ -72,6 +73,7 @@ fn a_report_has_the_machine_and_every_figure_beside_the_least_time() {
     assert_eq!(report["version"].as_str(), Some(env!("CARGO_PKG_VERSION")));
     assert!(report["adapters"].is_array() && report["chosen"]["kind"] == "cpu", "{report}");
     assert_eq!(report["bench"]["event"], "bench");
+    assert_eq!((&report["precision"]["precision"], &report["precision"]["way"]), (&"f32".into(), &Value::Null));
     assert!(report["bench"]["ops"].as_array().is_some_and(|ops| !ops.is_empty()), "{report}");
     let parts = report["parts"].as_array().unwrap();
     for what in ["a training step of 1 sample", "a denoising step", "decoding", "backward", "self-attention"] {
