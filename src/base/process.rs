@@ -12,12 +12,12 @@ pub fn peak_memory() -> Option<f64> {
 /// Seconds for which this process's threads whose names begin so have computed.
 pub fn computed_by(threads: &str) -> Option<f64> {
     let mut nanoseconds = 0;
-    for task in std::fs::read_dir("/proc/self/task").ok()? {
-        let task = task.ok()?.path();
-        // A thread may end meanwhile.
-        let read = |file: &str| std::fs::read_to_string(task.join(file)).unwrap_or_default();
+    // A thread that ends meanwhile is left out.
+    for task in std::fs::read_dir("/proc/self/task").ok()?.flatten() {
+        let read = |file: &str| std::fs::read_to_string(task.path().join(file)).unwrap_or_default();
         if read("comm").starts_with(threads) {
-            nanoseconds += read("schedstat").split_whitespace().next().and_then(|time| time.parse::<u64>().ok())?;
+            let time = read("schedstat").split_whitespace().next().and_then(|time| time.parse::<u64>().ok());
+            nanoseconds += time.unwrap_or(0);
         }
     }
     (nanoseconds > 0).then_some(nanoseconds as f64 / 1e9)

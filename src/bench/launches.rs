@@ -1,6 +1,10 @@
 //! What a step costs the host: how often kernels are launched, how often work is submitted, and what handing it over
 //! takes.
 //!
+//! The last is the processor time of cubecl's device thread alone, which hands launches to the driver; only Linux says it. The
+//! thread that builds the launches is not in it, and the work of a software GPU may be: drivers may do some of that in the
+//! thread that hands it over.
+//!
 //! On real GPUs this is what limits small steps. It can be measured without one, on a model of a real one's depth with
 //! minimal widths (`--random sd1-narrow`).
 
@@ -26,12 +30,12 @@ pub struct StepLaunches {
     pub launches: Launches,
     /// Submissions to the device's queue, on average.
     pub submissions: Option<f64>,
-    /// Seconds for which the thread that hands launches to the driver computed, on average; where the system says it.
+    /// Seconds for which the device thread computed, on average; where the system says it.
     pub host: Option<f64>,
 }
 
 impl StepLaunches {
-    /// Microseconds of host time for each launch.
+    /// Microseconds of the device thread's time for each launch.
     pub fn microseconds(&self) -> Option<f64> {
         self.host.map(|seconds| seconds * 1e6 / self.launches.total().max(1) as f64)
     }
@@ -49,8 +53,8 @@ impl StepLaunches {
     /// A line for people.
     pub fn row(&self, name: &str) -> String {
         let submissions = self.submissions.map_or_else(String::new, |count| format!(", {count:.0} submissions"));
-        let host = self.microseconds().map_or_else(String::new, |time| format!(", {time:.1} us of the host for each"));
-        format!("{name}: {} launches{submissions}{host}", self.launches.total())
+        let host = self.microseconds().map_or_else(String::new, |time| format!(", {time:.1} us of the host a launch"));
+        format!("{name}: {} launches{host}{submissions}", self.launches.total())
     }
 
     /// A line for each kernel.
