@@ -85,6 +85,8 @@ settings! {
     Embedding = "embedding",
     Replay = "replay",
     Out = "out",
+    // Of `doctor`.
+    Retune = "retune",
 }
 
 impl Setting {

@@ -119,8 +119,8 @@ async fn settle_precision(chosen: &Chosen, asked: Precision, out: &mut Output) -
     };
     if decision.used.is_some() {
         out.event(&decision.event())?;
-    } else if let Some(wrong) = decision.findings.wrong() {
-        out.event(&Event::warning(WarningCode::Tuning, format!("matrix products are computed in f32: {wrong}")))?;
+    } else if let Some(complaint) = decision.findings.complaint() {
+        out.event(&Event::warning(WarningCode::Tuning, format!("matrix products are computed in f32: {complaint}")))?;
     }
     Ok(())
 }

@@ -26,9 +26,9 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
-#[cfg(feature = "native")]
-pub(crate) use crate::ops::faults::is_loss;
 pub use crate::ops::faults::{check, report};
+#[cfg(feature = "native")]
+pub(crate) use crate::ops::faults::{is_full, is_loss};
 
 /// Which device the user wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -1,7 +1,11 @@
 //! In which precision products are made on this GPU: each way in f16 that the device offers is tested and timed once, what came
 //! of it is kept in a small file, and read at the next start.
 
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::task::Poll;
 
 use serde::{Deserialize, Serialize};
 use wgpu::DeviceType;
@@ -13,8 +17,11 @@ use crate::ops::{self, HalfProducts, faults};
 use crate::setting::Setting;
 use crate::{Error, Result};
 
+/// What the file says is wrong with a way while the ways are tested; it stays there if the program ends before they are.
+const UNFINISHED: &str = "the program ended during its self-test";
+
 /// What came of testing one way to make products in f16.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     /// The way: [`HalfProducts::name`].
     pub way: String,
@@ -39,6 +46,12 @@ impl Findings {
         let wrong = |verdict: &Verdict| Some(format!("{}: {}", verdict.way, verdict.wrong.as_ref()?));
         let wrong: Vec<String> = self.ways.iter().filter_map(wrong).collect();
         (!wrong.is_empty()).then(|| wrong.join("; "))
+    }
+
+    /// What is wrong, as [`Findings::wrong`] says, and what to do about it.
+    pub fn complaint(&self) -> Option<String> {
+        let advice = format!("update the graphics driver; pseudoword doctor {} tests it again", Setting::Retune);
+        Some(format!("{}; {advice}", self.wrong()?))
     }
 
     /// The ways that are right, the fastest first.
@@ -112,10 +125,12 @@ pub async fn decide(chosen: &Chosen, folder: Option<&Path>, asked: Precision, ag
         Precision::F16 if ways.is_empty() => {
             return Err(refused(format!("{} lists no cooperative matrices that would serve", chosen.name)));
         }
-        Precision::Auto | Precision::F16 => {
-            let findings = found(chosen, &started, &ways, folder, again).await?;
-            judge(findings, asked).map_err(refused)?
-        }
+        Precision::Auto | Precision::F16 => match found(chosen, &started, &ways, folder, again).await {
+            Err(Error::GpuMemory { .. }) if asked == Precision::Auto => {
+                in_full(Findings::default(), "the GPU's memory was full during the self-test in f16")
+            }
+            findings => judge(findings?, asked).map_err(refused)?,
+        },
     };
     ops::choose_half_products(&chosen.device, decision.used);
     Ok(Some(decision))
@@ -124,12 +139,12 @@ pub async fn decide(chosen: &Chosen, folder: Option<&Path>, asked: Precision, ag
 /// What is to be done, given what was found; an error where f16 was asked for and nothing serves.
 fn judge(findings: Findings, asked: Precision) -> std::result::Result<Decision, String> {
     let right = findings.right();
-    let wrong = findings.wrong().unwrap_or_default();
+    let complaint = findings.complaint().unwrap_or_default();
     let decided = match right.first() {
         None if asked == Precision::F16 => {
-            return Err(format!("no way to make products in f16 is right ({wrong})"));
+            return Err(format!("no way to make products in f16 passed its self-test ({complaint})"));
         }
-        None => (None, format!("the driver is wrong about f16 ({wrong})")),
+        None => (None, format!("no way in f16 passed its self-test ({complaint})")),
         Some((way, _)) if asked == Precision::F16 => (Some(*way), "as requested".to_owned()),
         Some((way, seconds)) => match (seconds, findings.full) {
             (Some(half), Some(full)) if *half < full => {
@@ -158,40 +173,87 @@ async fn found(
     {
         return Ok(kept);
     }
-    let software = info.device_type == DeviceType::Cpu;
-    let mut findings = Findings::default();
-    for way in ways {
-        findings.ways.push(examine(chosen, *way, software).await?);
-    }
-    if !software {
-        findings.full = ops::time_products(&chosen.device, None).await.ok();
-    }
-    if let Some(file) = file {
+    super::check("the work before the self-test in f16")?;
+    let keep = |findings: &Findings| {
         let about = "how products in f16 did on this GPU; without this file they are tested again";
         // What cannot be kept is tested again at the next start.
-        let _kept = write_kept(&key, &file, about, &findings);
+        let _kept = file.as_ref().map(|file| write_kept(&key, file, about, findings));
+    };
+    let software = info.device_type == DeviceType::Cpu;
+    let tested = examine_all(ways, keep, async |way| match way {
+        Some(way) => examine(chosen, way, software).await,
+        None if software => Ok(Verdict::default()),
+        None => Ok(Verdict { seconds: timed(chosen, None).await?, ..Verdict::default() }),
+    })
+    .await;
+    // Memory that is full now says nothing about the next start.
+    if let (Err(Error::GpuMemory { .. }), Some(file)) = (&tested, &file) {
+        let _removed = std::fs::remove_file(file);
     }
+    tested
+}
+
+/// Examines each way, and then products in f32. Before each, `keep` is given what is known if the program does not
+/// outlive it: a driver that brings the program down must not do so at every start.
+async fn examine_all(
+    ways: &[HalfProducts],
+    keep: impl Fn(&Findings),
+    examine: impl AsyncFn(Option<HalfProducts>) -> Result<Verdict>,
+) -> Result<Findings> {
+    let unfinished =
+        |way: &HalfProducts| Verdict { way: way.name(), wrong: Some(UNFINISHED.to_owned()), seconds: None };
+    let mut findings = Findings { ways: ways.iter().map(unfinished).collect(), full: None };
+    for (i, way) in ways.iter().enumerate() {
+        keep(&findings);
+        findings.ways[i] = examine(Some(*way)).await?;
+    }
+    findings.full = examine(None).await?.seconds;
+    keep(&findings);
     Ok(findings)
 }
 
-/// Tests and times one way. Faults that the driver reports during it are forgotten: they speak against the way alone.
+/// Tests and times one way.
 async fn examine(chosen: &Chosen, way: HalfProducts, software: bool) -> Result<Verdict> {
-    super::check("the work before the self-test in f16")?;
-    let tested = ops::half_self_test(&chosen.device, way).await;
-    let wrong = match tested {
+    let wrong = match tried(ops::half_self_test(&chosen.device, way)).await? {
         Ok(Ok(_)) => None,
         Ok(Err(wrong)) => Some(format!("wrong values for {}", wrong.join(", "))),
-        Err(lost @ Error::GpuLost { .. }) => return Err(lost),
-        Err(error) => {
-            faults::forgive();
-            Some(error.to_string())
-        }
+        Err(error) => Some(error.to_string()),
     };
-    let seconds = match &wrong {
-        None if !software => ops::time_products(&chosen.device, Some(way)).await.ok(),
-        _ => None,
-    };
+    let seconds = if wrong.is_none() && !software { timed(chosen, Some(way)).await? } else { None };
     Ok(Verdict { way: way.name(), wrong, seconds })
+}
+
+/// Seconds that some products take, in f32 or in one way in f16; none if they fail.
+async fn timed(chosen: &Chosen, way: Option<HalfProducts>) -> Result<Option<f64>> {
+    Ok(tried(ops::time_products(&chosen.device, way)).await?.ok())
+}
+
+/// How a trial ended. Faults that the driver reports during it are forgotten: they speak against what was tried alone.
+///
+/// # Errors
+/// What leaves nothing to work with, or will pass: a lost device, a panic of the runtime, full memory.
+async fn tried<T>(trial: impl Future<Output = Result<T>>) -> Result<Result<T>> {
+    let during = || format!("the self-test of products in f16, which {} f32 leaves out", Setting::Precision);
+    let mut trial = pin!(trial);
+    // Drivers that fail make the runtime below panic; here that is a finding.
+    let ended = poll_fn(move |context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| trial.as_mut().poll(context)));
+        polled.map_or_else(|panic| Poll::Ready(Err(panic)), |polled| polled.map(Ok))
+    })
+    .await;
+    let ended = ended.unwrap_or_else(|panic| match panic.downcast_ref::<String>() {
+        Some(words) if faults::is_full(words) => Err(Error::GpuMemory { reason: faults::first_line(words) }),
+        _ => Err(Error::GpuLost { during: during(), reason: "the runtime panicked".to_owned() }),
+    });
+    match ended {
+        Err(Error::GpuLost { reason, .. }) => Err(Error::GpuLost { during: during(), reason }),
+        ended => {
+            if ended.is_err() {
+                faults::forgive();
+            }
+            if let Err(full @ Error::GpuMemory { .. }) = ended { Err(full) } else { Ok(ended) }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -218,6 +280,25 @@ mod tests {
         let slow = findings(&[(None, Some(2.0))], Some(1.0));
         assert_eq!(judge(slow.clone(), Precision::Auto).unwrap().used, None);
         assert_eq!(judge(slow, Precision::F16).unwrap().used, Some(first));
+    }
+
+    #[test]
+    fn a_test_that_the_program_does_not_outlive_is_remembered_and_full_memory_is_told_apart() {
+        let kept = std::cell::RefCell::new(Vec::new());
+        let keep = |findings: &Findings| kept.borrow_mut().push(findings.clone());
+        let ended = pollster::block_on(examine_all(&HalfProducts::ALL[..1], keep, async |_| {
+            tried(async { panic!("the driver fell over") }).await?
+        }));
+        let lost = ended.unwrap_err();
+        assert!(matches!(lost, Error::GpuLost { .. }), "{lost}");
+        assert!(lost.to_string().contains(&format!("{} f32", Setting::Precision)), "{lost}");
+        let kept = kept.into_inner();
+        assert_eq!(kept.len(), 1);
+        let decision = judge(kept[0].clone(), Precision::Auto).unwrap();
+        assert!(decision.used.is_none() && decision.why.contains(UNFINISHED), "{decision:?}");
+        assert!(judge(kept[0].clone(), Precision::F16).unwrap_err().contains(UNFINISHED));
+        let full = pollster::block_on(tried::<()>(async { std::panic::panic_any("Out of memory".to_owned()) }));
+        assert!(matches!(full, Err(Error::GpuMemory { .. })), "{full:?}");
     }
 
     #[test]

@@ -53,6 +53,15 @@ pub(crate) fn is_loss(words: &str) -> bool {
     words.contains("device is poisoned") || words.contains("device was lost")
 }
 
+/// Whether words are those of drivers, wgpu and cubecl when a buffer cannot be had; they do not return it as an error.
+#[cfg(feature = "native")]
+pub(crate) fn is_full(words: &str) -> bool {
+    let lower = words.to_lowercase();
+    ["out of memory", "not enough memory", "outofmemory", "out_of_device_memory", "out_of_host_memory"]
+        .iter()
+        .any(|mark| lower.contains(mark))
+}
+
 /// The first line of a driver's message: backtraces may come after it.
 pub(crate) fn first_line(words: &str) -> String {
     words.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no reason was given").to_owned()

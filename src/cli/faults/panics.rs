@@ -63,10 +63,7 @@ fn bug(panic: &(dyn Any + Send)) -> Error {
     if gpu::is_loss(&message) {
         return Error::GpuLost { during: "the work on it".to_owned(), reason: "the driver has given it up".to_owned() };
     }
-    // The messages of drivers, wgpu and cubecl when a buffer cannot be had; they do not return it as an error.
-    let memory = ["out of memory", "not enough memory", "outofmemory", "out_of_device_memory", "out_of_host_memory"];
-    let lower = message.to_lowercase();
-    if memory.iter().any(|mark| lower.contains(mark)) {
+    if gpu::is_full(&message) {
         return Error::GpuMemory { reason: message };
     }
     // What the runtime below makes of a GPU that fails is a consequence of the failure, not a bug of its own.
