@@ -56,8 +56,10 @@ codes! {
     Scheduler = "scheduler",
     /// Memory is tight.
     Memory = "memory",
-    /// The measured sizes of tiles could not be kept.
+    /// Matrix products could not be benchmarked, so they are made in tiles of the default sizes.
     Tuning = "tuning",
+    /// Matrix products in f16 did not pass their self-test on this GPU, so they are made in f32.
+    HalfProducts = "half-products",
 
     // Embeddings.
     /// Something in an embedding's file is not used.

@@ -120,7 +120,8 @@ async fn settle_precision(chosen: &Chosen, asked: Precision, out: &mut Output) -
     if decision.used.is_some() {
         out.event(&decision.event())?;
     } else if let Some(complaint) = decision.findings.complaint() {
-        out.event(&Event::warning(WarningCode::Tuning, format!("matrix products are computed in f32: {complaint}")))?;
+        let text = format!("matrix products are computed in f32: {complaint}");
+        out.event(&Event::warning(WarningCode::HalfProducts, text))?;
     }
     Ok(())
 }

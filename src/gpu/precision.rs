@@ -102,10 +102,10 @@ impl Decision {
 /// What an earlier start kept in `folder` is used, unless `again` says to test and time everything again.
 ///
 /// # Errors
-/// [`Error::NoGpu`] if f16 was asked for and the device has no way that is right; those of a device that was lost.
+/// [`Error::Usage`] if f16 was asked for and the device has no way that is right; those of a device that was lost.
 pub async fn decide(chosen: &Chosen, folder: Option<&Path>, asked: Precision, again: bool) -> Result<Option<Decision>> {
-    let refused = |reason: String| Error::NoGpu {
-        reason: format!("{reason}, so {} f16 cannot be had here: use auto or f32", Setting::Precision),
+    let refused = |reason: String| {
+        Error::Usage(format!("{reason}, so {} f16 cannot be had here: use auto or f32", Setting::Precision))
     };
     let started = super::started(chosen).filter(|_| ops::uses_kernels(&chosen.device));
     let Some(started) = started else {
