@@ -31,7 +31,8 @@ pub(super) struct Shared {
     /// The device to compute on
     #[arg(long, global = true, value_enum, value_name = "DEVICE", default_value_t = DeviceChoice::default())]
     pub device: DeviceChoice,
-    /// In which precision matrix products may be made on a GPU: f16 is with sums in f32, and an error where there is none
+    /// In which precision matrix products may be made on a GPU: f16 keeps sums in f32 and is refused where the GPU has no
+    /// way to do it
     #[arg(long, global = true, value_enum, value_name = "HOW", default_value_t = Precision::default())]
     pub precision: Precision,
     /// A Stable Diffusion model: a folder in the diffusers layout, a single .safetensors file, or a repository on the
@@ -295,7 +296,8 @@ pub(super) enum EmbeddingsCommand {
 
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
-    /// Benchmark the tiles of matrix products again; otherwise that is done once for each GPU and driver
+    /// Benchmark the tiles of matrix products, and test products in f16, again; otherwise that is done once for each GPU
+    /// and driver
     #[arg(long)]
     pub retune: bool,
     /// Write every compute kernel in every form that may be launched, as WGSL and as SPIR-V, and do nothing else

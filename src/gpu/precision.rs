@@ -118,7 +118,7 @@ pub async fn decide(chosen: &Chosen, folder: Option<&Path>, asked: Precision, ag
     let ways = started.half_products();
     let decision = match asked {
         Precision::F32 => in_full(Findings::default(), "as requested"),
-        Precision::Auto if software => in_full(Findings::default(), "on a software GPU that is faster"),
+        Precision::Auto if software => in_full(Findings::default(), "f32 is faster on a software GPU"),
         Precision::Auto if ways.is_empty() => {
             in_full(Findings::default(), "the device lists no matrices that would serve")
         }

@@ -1,5 +1,4 @@
-//! Products whose factors are rounded to f16, with sums in f32: with cooperative matrices where a device has them, else in
-//! tiles.
+//! Products whose factors are rounded to f16, with sums in f32: with cooperative matrices, on devices that have them.
 //!
 //! The left factor, computed values of any size, is brought into f16's range by a power of two, which the largest of its
 //! values decides ([`magnitudes`]); the product is brought back where it is written. The right factor is a frozen weight,
@@ -89,11 +88,6 @@ impl HalfTile {
 
     pub fn lanes(self) -> u32 {
         SHARES * SHARES * self.subgroup
-    }
-
-    /// The file of a product's kernel.
-    pub fn file(self, matrices: &'static str) -> &'static str {
-        matrices
     }
 
     /// Workgroups along the columns and along the rows; none if there are more than a launch can have.
