@@ -2,7 +2,8 @@
 // the residual is what other gradients came to before.
 //
 // left is [rows, inner]. right is [columns, inner] where BY_COLUMNS is 1 (a layer's weight, going forward), else
-// [inner, columns] (the same weight, going back). residual and result are [rows, columns].
+// [inner, columns] (the same weight, going back). residual and result are
+// [rows, columns], or, of several weights at once, a plane of [rows, plane] for each: shared/linear.wgsl.
 //
 // One workgroup makes one tile of the result: shared/tile.wgsl.
 

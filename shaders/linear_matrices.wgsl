@@ -1,7 +1,7 @@
 // What linear.wgsl computes, with cooperative matrices: shared/matrices.wgsl.
 //
 // left is [rows, inner]. right is [columns, inner] where BY_COLUMNS is 1, else [inner, columns]. residual and result are
-// [rows, columns].
+// planes of [rows, plane] one after another: shared/linear.wgsl.
 
 //#import shared/matrices
 //#import shared/linear
