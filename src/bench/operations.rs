@@ -179,7 +179,7 @@ impl Bench {
         let project = |work: &mut Network| work.linear(positions, channels, channels);
         let project_jointly = |work: &mut Network| work.linear(positions, channels, 3 * channels);
         [
-            // Queries, keys and values of self-attention.
+            // Queries, keys and values of self-attention. Going back they are three products, measured as one here.
             map.op("joint projection", count, project_jointly, move |x| linear(x, &joint)),
             // Both outputs of attention, queries of cross-attention, into the transformer and out of it.
             map.op("projection", 5 * count, project, move |x| linear(x, &projection)),

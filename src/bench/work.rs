@@ -60,22 +60,28 @@ pub struct Op {
     pub bytes: f64,
     /// Whether its factors are in f16 where products are made so: attention is in f32, and so is the whole autoencoder.
     pub halves: bool,
-    /// How many launches its gradient takes: none if nothing that it is made of has one.
-    backward: f64,
+    /// How many launches its gradient takes, of linear layers: none if nothing that it is made of has one.
+    backward: usize,
+    /// The bytes that each of those launches moves where they are several: the input's gradient, to which each adds.
+    common: f64,
 }
 
 impl Op {
     /// What its gradient takes, launch by launch.
     fn back(self) -> Vec<Self> {
-        let Self { part, flops, bytes, halves, backward } = self;
-        let op = |flops, bytes| Self { part, flops, bytes, halves, backward: 0.0 };
+        let Self { part, flops, bytes, halves, backward, common } = self;
+        let op = |flops, bytes| Self { part, flops, bytes, halves, backward: 0, common: 0.0 };
         match part {
-            _ if backward == 0.0 => Vec::new(),
+            _ if backward == 0 => Vec::new(),
             // Scores again, their gradient, and what goes back to the queries; the same, and to keys and values.
             Part::Attention => vec![op(1.5 * flops, 1.25 * bytes), op(2.0 * flops, 1.5 * bytes)],
             // What went in, and the gradient; each is read.
             Part::Norms => vec![op(flops, 1.5 * bytes)],
-            Part::Convolutions | Part::Linear | Part::Rest => vec![op(flops, bytes)],
+            Part::Linear => {
+                let layers = backward as f64;
+                vec![op(flops / layers, common + (bytes - common) / layers); backward]
+            }
+            Part::Convolutions | Part::Rest => vec![op(flops, bytes)],
         }
     }
 }
@@ -175,7 +181,7 @@ impl Network {
     fn push(&mut self, part: Part, products: usize, numbers: usize, weights: usize) {
         let bytes = FLOAT * (self.batch * numbers) as f64 + HALF * weights as f64;
         let (flops, halves) = (2.0 * (self.batch * products) as f64, part.is_of_weights());
-        self.ops.push(Op { part, flops, bytes, halves, backward: 1.0 });
+        self.ops.push(Op { part, flops, bytes, halves, backward: 1, common: 0.0 });
     }
 
     /// From so many positions to so many, by windows of so many pixels.
@@ -189,11 +195,20 @@ impl Network {
         self.push(Part::Linear, rows * inner * columns, rows * (inner + columns), inner * columns);
     }
 
+    /// Several linear layers of the same rows: one product, and a gradient for each.
+    fn linears(&mut self, rows: usize, inner: usize, columns: usize, layers: usize) {
+        self.linear(rows, inner, layers * columns);
+        if let Some(op) = self.ops.last_mut() {
+            op.backward = layers;
+            op.common = FLOAT * (self.batch * rows * inner) as f64;
+        }
+    }
+
     /// A linear layer of the timestep, which has no gradient.
     fn of_time(&mut self, inner: usize, columns: usize) {
         self.linear(1, inner, columns);
         if let Some(op) = self.ops.last_mut() {
-            op.backward = 0.0;
+            op.backward = 0;
         }
     }
 
@@ -240,13 +255,13 @@ impl Network {
         for _ in 0..shape.blocks {
             self.norm(positions * width);
             // Queries, keys and values are one product.
-            self.linear(positions, width, 3 * width);
+            self.linears(positions, width, width, 3);
             self.attention(positions, positions, width);
             self.linear(positions, width, width);
             self.norm(positions * width);
             self.linear(positions, width, width);
             // Keys and values of the prompt, too.
-            self.linear(words, shape.context, 2 * width);
+            self.linears(words, shape.context, width, 2);
             self.attention(positions, words, width);
             self.linear(positions, width, width);
             self.norm(positions * width);
@@ -272,7 +287,7 @@ impl Network {
         self.rest(3 * words * width);
         for _ in 0..encoder.num_hidden_layers {
             self.norm(words * width);
-            self.linear(words, width, 3 * width);
+            self.linears(words, width, width, 3);
             self.attention(words, words, width);
             self.linear(words, width, width);
             self.norm(words * width);
