@@ -14,6 +14,7 @@
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let first_row = (group.y + sizes.first_group) * TILE_ROWS;
     let first_column = group.x * TILE_COLUMNS;
+    scale = scales();
     let depth_quad = lane % DEPTH_QUADS;
     let row_quad = lane / DEPTH_QUADS;
 

@@ -25,6 +25,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     origin = first;
     extent = size;
 
+    scale = scales();
     let depth_quad = lane % DEPTH_QUADS;
     let row_quad = lane / DEPTH_QUADS;
     // This invocation's four pixels, counted from the corner of the padding.
@@ -55,7 +56,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                     let step = i / (TILE_COLUMNS / 4u);
                     let quad = i % (TILE_COLUMNS / 4u);
                     right_strip[step * RIGHT_PITCH + quad] =
-                        weight_quad(start + step, tap, first_column + 4u * quad, taps);
+                        Strip(weight_quad(start + step, tap, first_column + 4u * quad, taps));
                 }
                 workgroupBarrier();
                 multiply(lane);

@@ -14,6 +14,7 @@
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let first_row = (group.y + sizes.first_group) * TILE_ROWS;
     let first_column = group.x * TILE_COLUMNS;
+    scale = scales();
     let depth_quad = lane % DEPTH_QUADS;
     let left_row_quad = lane / DEPTH_QUADS;
     let row = first_row + 4u * left_row_quad;
@@ -35,7 +36,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             for (var i = lane; i < DEPTH * TILE_COLUMNS / 4u; i += LANES) {
                 let step = i / (TILE_COLUMNS / 4u);
                 let quad = i % (TILE_COLUMNS / 4u);
-                right_strip[step * RIGHT_PITCH + quad] = row_quad(start + step, first_column + 4u * quad);
+                right_strip[step * RIGHT_PITCH + quad] = Strip(row_quad(start + step, first_column + 4u * quad));
             }
         }
         workgroupBarrier();

@@ -6,7 +6,8 @@
 // that an invocation reads its rows and its columns as vectors. A strip has one quad more than it needs in each step of the
 // inner axis: without it, the steps of one block would lie in the same memory bank.
 //
-// LANES is DOWN x ACROSS. A kernel made of this has a function `emit(row, column, values)`, which writes four columns of a row.
+// LANES is DOWN x ACROSS. What a strip holds (`Strip`) is the affair of `shared/strip_f32.wgsl` or `shared/strip_f16.wgsl`, one of
+// which comes before this. A kernel made of this has a function `emit(row, column, values)`, which writes four columns of a row.
 
 const DOWN: u32 = {{ down }}u;
 const ACROSS: u32 = {{ across }}u;
@@ -22,8 +23,11 @@ const LEFT_BLOCKS: u32 = TILE_ROWS / 4u * DEPTH_QUADS;
 const LEFT_PITCH: u32 = TILE_ROWS / 4u + 1u;
 const RIGHT_PITCH: u32 = TILE_COLUMNS / 4u + 1u;
 
-var<workgroup> left_strip: array<vec4<f32>, DEPTH * LEFT_PITCH>;
-var<workgroup> right_strip: array<vec4<f32>, DEPTH * RIGHT_PITCH>;
+var<workgroup> left_strip: array<Strip, DEPTH * LEFT_PITCH>;
+var<workgroup> right_strip: array<Strip, DEPTH * RIGHT_PITCH>;
+
+// By what the left factor is multiplied, and then the product: `scales()` of what defines a strip.
+var<private> scale: vec2<f32>;
 
 // The values of this invocation: sums[row], for the first and second quad of rows and of columns.
 var<private> sums00: mat4x4<f32>;
@@ -40,20 +44,20 @@ fn fills_left(lane: u32) -> bool {
 fn keep_left(depth_quad: u32, row_quad: u32, rows: mat4x4<f32>) {
     let steps = transpose(rows);
     let at = 4u * depth_quad * LEFT_PITCH + row_quad;
-    left_strip[at] = steps[0];
-    left_strip[at + LEFT_PITCH] = steps[1];
-    left_strip[at + 2u * LEFT_PITCH] = steps[2];
-    left_strip[at + 3u * LEFT_PITCH] = steps[3];
+    left_strip[at] = Strip(scale.x * steps[0]);
+    left_strip[at + LEFT_PITCH] = Strip(scale.x * steps[1]);
+    left_strip[at + 2u * LEFT_PITCH] = Strip(scale.x * steps[2]);
+    left_strip[at + 3u * LEFT_PITCH] = Strip(scale.x * steps[3]);
 }
 
 // Keeps four columns of four values each, along the inner axis, in the right strip.
 fn keep_right(depth_quad: u32, column_quad: u32, columns: mat4x4<f32>) {
     let steps = transpose(columns);
     let at = 4u * depth_quad * RIGHT_PITCH + column_quad;
-    right_strip[at] = steps[0];
-    right_strip[at + RIGHT_PITCH] = steps[1];
-    right_strip[at + 2u * RIGHT_PITCH] = steps[2];
-    right_strip[at + 3u * RIGHT_PITCH] = steps[3];
+    right_strip[at] = Strip(steps[0]);
+    right_strip[at + RIGHT_PITCH] = Strip(steps[1]);
+    right_strip[at + 2u * RIGHT_PITCH] = Strip(steps[2]);
+    right_strip[at + 3u * RIGHT_PITCH] = Strip(steps[3]);
 }
 
 fn outer(rows: vec4<f32>, columns: vec4<f32>) -> mat4x4<f32> {
@@ -61,17 +65,17 @@ fn outer(rows: vec4<f32>, columns: vec4<f32>) -> mat4x4<f32> {
 }
 
 fn multiply_step(left_at: u32, right_at: u32) {
-    let rows = left_strip[left_at];
-    let columns = right_strip[right_at];
+    let rows = vec4<f32>(left_strip[left_at]);
+    let columns = vec4<f32>(right_strip[right_at]);
     sums00 += outer(rows, columns);
     if (COLUMN_QUADS == 2u) {
-        sums01 += outer(rows, right_strip[right_at + ACROSS]);
+        sums01 += outer(rows, vec4<f32>(right_strip[right_at + ACROSS]));
     }
     if (ROW_QUADS == 2u) {
-        let more_rows = left_strip[left_at + DOWN];
+        let more_rows = vec4<f32>(left_strip[left_at + DOWN]);
         sums10 += outer(more_rows, columns);
         if (COLUMN_QUADS == 2u) {
-            sums11 += outer(more_rows, right_strip[right_at + ACROSS]);
+            sums11 += outer(more_rows, vec4<f32>(right_strip[right_at + ACROSS]));
         }
     }
 }
@@ -91,10 +95,10 @@ fn multiply(lane: u32) {
 }
 
 fn emit_block(row: u32, column: u32, block: mat4x4<f32>) {
-    emit(row, column, block[0]);
-    emit(row + 1u, column, block[1]);
-    emit(row + 2u, column, block[2]);
-    emit(row + 3u, column, block[3]);
+    emit(row, column, scale.y * block[0]);
+    emit(row + 1u, column, scale.y * block[1]);
+    emit(row + 2u, column, scale.y * block[2]);
+    emit(row + 3u, column, scale.y * block[3]);
 }
 
 // Gives this invocation's values to `emit`, four columns of a row at a time; it leaves out what is beyond the result.

@@ -59,15 +59,16 @@ impl Started {
     /// The ways to make products in f16 that the device offers: by its list of shapes, and by the sizes that its subgroups may
     /// have. Whether one is right and fast is another matter.
     pub fn half_products(&self) -> Vec<HalfProducts> {
-        let needed = Features::EXPERIMENTAL_COOPERATIVE_MATRIX | Features::SHADER_F16 | Features::SUBGROUP;
-        if !self.setup.device.features().contains(needed) {
-            return Vec::new();
-        }
-        let (shapes, info) = (self.setup.adapter.cooperative_matrix_properties(), self.info());
-        let offered = |ways: &HalfProducts| {
-            let HalfProducts::Matrices { shape, subgroup } = ways;
-            shapes.iter().any(|listed| is_square(listed, *shape))
-                && (info.subgroup_min_size..=info.subgroup_max_size).contains(subgroup)
+        let (features, info) = (self.setup.device.features(), self.info());
+        let has_matrices = features.contains(EXPERIMENTAL | Features::SUBGROUP);
+        let shapes = if has_matrices { self.setup.adapter.cooperative_matrix_properties() } else { Vec::new() };
+        let offered = |way: &HalfProducts| match way {
+            HalfProducts::Matrices { shape, subgroup } => {
+                features.contains(Features::SHADER_F16)
+                    && shapes.iter().any(|listed| is_square(listed, *shape))
+                    && (info.subgroup_min_size..=info.subgroup_max_size).contains(subgroup)
+            }
+            HalfProducts::Strips => features.contains(Features::SHADER_F16),
         };
         HalfProducts::ALL.into_iter().filter(offered).collect()
     }

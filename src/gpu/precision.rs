@@ -119,11 +119,9 @@ pub async fn decide(chosen: &Chosen, folder: Option<&Path>, asked: Precision, ag
     let decision = match asked {
         Precision::F32 => in_full(Findings::default(), "as requested"),
         Precision::Auto if software => in_full(Findings::default(), "f32 is faster on a software GPU"),
-        Precision::Auto if ways.is_empty() => {
-            in_full(Findings::default(), "the device lists no matrices that would serve")
-        }
+        Precision::Auto if ways.is_empty() => in_full(Findings::default(), "the device has no f16"),
         Precision::F16 if ways.is_empty() => {
-            return Err(refused(format!("{} lists no cooperative matrices that would serve", chosen.name)));
+            return Err(refused(format!("{} has no f16", chosen.name)));
         }
         Precision::Auto | Precision::F16 => match found(chosen, &started, &ways, folder, again).await {
             Err(Error::GpuMemory { .. }) if asked == Precision::Auto => {

@@ -7,14 +7,14 @@ use crate::fixtures::Place;
 use crate::kernels::{compare, on_the_gpu, weight};
 
 /// Each way to make products in f16 that the device offers, in each of its tiles. Mesa's lavapipe has matrices since version 26
-/// (`tools/gpu/mesa26` runs this there); a driver without them has nothing to compare.
+/// (`tools/gpu/mesa26-tests` runs this there); older ones have f16 without matrices.
 #[test]
 fn products_in_f16_equal_their_twin() {
     on_the_gpu(|place| {
         let chosen = gpu_of::choose(gpu_of::DeviceChoice::Gpu).unwrap();
         let ways = gpu_of::started(&chosen).unwrap().half_products();
         if ways.is_empty() {
-            println!("nothing to compare: {} lists no cooperative matrices that would serve", chosen.name);
+            println!("nothing to compare: {} has no f16", chosen.name);
         }
         let place = Place { tolerance: 2e-3, ..place.clone() };
         for (way, tile) in ways.into_iter().flat_map(|way| [0, 1, 2].map(|tile| (way, tile))) {

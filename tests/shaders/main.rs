@@ -48,14 +48,14 @@ fn assert_sizes_are_as_declared(form: &KernelForm, module: &Module) {
 }
 
 /// What a kernel may need of a device beyond what all have.
-fn capabilities(name: &str) -> Capabilities {
+fn capabilities(text: &str) -> Capabilities {
     // What naga calls a capability is only `unpack2x16float`, which WebGPU has everywhere.
     let everywhere = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
-    if name.ends_with("_matrices") {
-        everywhere | Capabilities::SHADER_FLOAT16 | Capabilities::COOPERATIVE_MATRIX | Capabilities::SUBGROUP
-    } else {
-        everywhere
-    }
+    let mut needed = everywhere;
+    needed.set(Capabilities::SHADER_FLOAT16, text.contains("enable f16;"));
+    let matrices = Capabilities::COOPERATIVE_MATRIX | Capabilities::SUBGROUP;
+    needed.set(matrices, text.contains("enable wgpu_cooperative_matrix;"));
+    needed
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn every_kernel_is_valid_modest_and_as_declared() {
     for form in &forms {
         let (name, text) = (form.name(), form.text());
         assert!(!text.contains("{{"), "{name}: something was not filled in\n{text}");
-        let capabilities = capabilities(name);
+        let capabilities = capabilities(&text);
         let mut options = naga::front::wgsl::Options::new();
         options.capabilities = capabilities;
         let module = naga::front::wgsl::Frontend::new_with_options(options)

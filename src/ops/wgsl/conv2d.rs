@@ -87,7 +87,7 @@ pub(super) static BACKWARD: Kernel<ProductMethod, ConvSizes> = Kernel::new(
 
 /// [`FORWARD`] in f16: rows of all buffers are multiples of four values long.
 pub(super) static HALF_FORWARD: Kernel<HalfTile, ConvSizes> = Kernel::new(
-    |_| "conv2d_matrices",
+    |tile| tile.file("conv2d_matrices", "conv2d"),
     HalfTile::lanes,
     &[("by_columns", 1), READS_MAGNITUDES],
     &[
@@ -101,7 +101,7 @@ pub(super) static HALF_FORWARD: Kernel<HalfTile, ConvSizes> = Kernel::new(
 );
 /// [`BACKWARD`] in f16, likewise.
 pub(super) static HALF_BACKWARD: Kernel<HalfTile, ConvSizes> = Kernel::new(
-    |_| "conv2d_backward_matrices",
+    |tile| tile.file("conv2d_backward_matrices", "conv2d_backward"),
     HalfTile::lanes,
     &[("by_columns", 0), READS_MAGNITUDES],
     &[

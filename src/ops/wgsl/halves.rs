@@ -1,4 +1,5 @@
-//! Products whose factors are rounded to f16, with sums in f32: with cooperative matrices, on devices that have them.
+//! Products whose factors are rounded to f16, with sums in f32: with cooperative matrices where a device has them, else in
+//! the tiles of products in f32.
 //!
 //! The left factor, computed values of any size, is brought into f16's range by a power of two, which the largest of its
 //! values decides ([`magnitudes`]); the product is brought back where it is written. The right factor is a frozen weight,
@@ -9,7 +10,7 @@ use burn::tensor::Tensor;
 
 use super::device::half_products;
 use super::kernel::{Buffer, Constant, Kernel, Role, Row, Variant};
-use super::tile::ProductClass;
+use super::tile::{ProductClass, Tile};
 use super::uniform::uniform_sizes;
 use super::{MOST_GROUPS, primitive};
 use crate::ops::Weight;
@@ -24,15 +25,18 @@ pub enum HalfProducts {
         /// Invocations of a subgroup, for which the workgroups are made. They are right with any other number, but slow.
         subgroup: u32,
     },
+    /// In the tiles of products in f32, with strips in f16.
+    Strips,
 }
 
 impl HalfProducts {
     /// Every way for which there are kernels.
-    pub const ALL: [HalfProducts; 4] = [
+    pub const ALL: [HalfProducts; 5] = [
         HalfProducts::Matrices { shape: 16, subgroup: 32 },
         HalfProducts::Matrices { shape: 16, subgroup: 64 },
         HalfProducts::Matrices { shape: 8, subgroup: 32 },
         HalfProducts::Matrices { shape: 8, subgroup: 8 },
+        HalfProducts::Strips,
     ];
 
     /// What people and files call it.
@@ -41,6 +45,7 @@ impl HalfProducts {
             HalfProducts::Matrices { shape, subgroup } => {
                 format!("matrices of {shape} x {shape}, subgroups of {subgroup}")
             }
+            HalfProducts::Strips => "strips in f16".to_owned(),
         }
     }
 
@@ -51,19 +56,95 @@ impl HalfProducts {
 
     /// Its tiles: for large, medium and small products.
     fn tiles(self) -> [HalfTile; 3] {
-        let HalfProducts::Matrices { shape, subgroup } = self;
-        let share = |rows, columns, depth| HalfTile { shape, subgroup, rows, columns, depth };
-        match shape {
-            16 => [share(4, 2, 16), share(2, 2, if subgroup == 32 { 16 } else { 32 }), share(1, 1, 32)],
+        let HalfProducts::Matrices { shape, subgroup } = self else {
+            return [ProductClass::Large, ProductClass::Medium, ProductClass::Small]
+                .map(|class| HalfTile::Strips(class.usual()));
+        };
+        let share = |rows, columns, depth| MatrixTile { shape, subgroup, rows, columns, depth };
+        let shares = match (shape, subgroup) {
+            (16, 32) => [share(4, 2, 16), share(2, 2, 16), share(1, 1, 32)],
+            (16, _) => [share(4, 2, 16), share(2, 2, 32), share(1, 1, 32)],
             _ => [share(4, 4, 32), share(4, 4, 32), share(2, 2, 32)],
+        };
+        shares.map(HalfTile::Matrices)
+    }
+}
+
+/// A way to cut the result of a product in f16 into tiles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HalfTile {
+    /// Made with cooperative matrices.
+    Matrices(MatrixTile),
+    /// As in f32, with strips in f16.
+    Strips(Tile),
+}
+
+impl HalfTile {
+    pub fn lanes(self) -> u32 {
+        match self {
+            HalfTile::Matrices(tile) => tile.lanes(),
+            HalfTile::Strips(tile) => tile.lanes(),
         }
+    }
+
+    /// The file of a product's kernel: with cooperative matrices or without.
+    pub fn file(self, matrices: &'static str, strips: &'static str) -> &'static str {
+        match self {
+            HalfTile::Matrices(_) => matrices,
+            HalfTile::Strips(_) => strips,
+        }
+    }
+
+    /// Workgroups along the columns and along the rows; none if there are more than a launch can have.
+    pub fn groups(self, rows: usize, columns: usize) -> Option<[usize; 2]> {
+        let groups = match self {
+            HalfTile::Matrices(tile) => {
+                [columns.div_ceil(tile.tile_columns() as usize), rows.div_ceil(tile.tile_rows() as usize)]
+            }
+            HalfTile::Strips(tile) => tile.groups(rows, columns),
+        };
+        groups.iter().all(|groups| *groups <= MOST_GROUPS as usize).then_some(groups)
+    }
+}
+
+impl Variant for HalfTile {
+    fn all() -> Vec<Self> {
+        let mut all: Vec<Self> = HalfProducts::ALL.into_iter().flat_map(HalfProducts::tiles).collect();
+        all.dedup();
+        all
+    }
+
+    fn constants(self) -> Vec<Constant> {
+        match self {
+            HalfTile::Matrices(tile) => tile.constants(),
+            HalfTile::Strips(tile) => tile.constants(),
+        }
+    }
+
+    fn part(self) -> Option<&'static str> {
+        match self {
+            HalfTile::Matrices(_) => None,
+            HalfTile::Strips(_) => Some("shared/strip_f16"),
+        }
+    }
+
+    fn label(self) -> String {
+        match self {
+            HalfTile::Matrices(tile) => tile.label(),
+            HalfTile::Strips(tile) => format!("tile {}, strips in f16", tile.name()),
+        }
+    }
+
+    /// Subgroups of eight are lavapipe's.
+    fn for_hardware(self) -> bool {
+        !matches!(self, HalfTile::Matrices(MatrixTile { subgroup: 8, .. }))
     }
 }
 
 /// A way to cut the result of a product into tiles that are made with cooperative matrices;
 /// `shaders/shared/matrices.wgsl` explains the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct HalfTile {
+pub(super) struct MatrixTile {
     shape: u32,
     subgroup: u32,
     /// Matrices of a share, one below another.
@@ -77,7 +158,7 @@ pub(super) struct HalfTile {
 /// Shares of a tile along each side.
 const SHARES: u32 = 2;
 
-impl HalfTile {
+impl MatrixTile {
     fn tile_rows(self) -> u32 {
         self.shape * self.rows * SHARES
     }
@@ -86,22 +167,14 @@ impl HalfTile {
         self.shape * self.columns * SHARES
     }
 
-    pub fn lanes(self) -> u32 {
+    fn lanes(self) -> u32 {
         SHARES * SHARES * self.subgroup
     }
 
-    /// Workgroups along the columns and along the rows; none if there are more than a launch can have.
-    pub fn groups(self, rows: usize, columns: usize) -> Option<[usize; 2]> {
-        let groups = [columns.div_ceil(self.tile_columns() as usize), rows.div_ceil(self.tile_rows() as usize)];
-        groups.iter().all(|groups| *groups <= MOST_GROUPS as usize).then_some(groups)
-    }
-}
-
-impl Variant for HalfTile {
-    fn all() -> Vec<Self> {
-        let mut all: Vec<Self> = HalfProducts::ALL.into_iter().flat_map(HalfProducts::tiles).collect();
-        all.dedup();
-        all
+    fn label(self) -> String {
+        let Self { shape, subgroup, .. } = self;
+        let (rows, columns) = (self.tile_rows(), self.tile_columns());
+        format!("{rows}x{columns} of {shape}x{shape}, subgroups of {subgroup}")
     }
 
     fn constants(self) -> Vec<Constant> {
@@ -117,17 +190,6 @@ impl Variant for HalfTile {
             ("left_loads", quads(self.tile_rows())),
             ("right_loads", quads(self.tile_columns())),
         ]
-    }
-
-    fn label(self) -> String {
-        let Self { shape, subgroup, .. } = self;
-        let (rows, columns) = (self.tile_rows(), self.tile_columns());
-        format!("{rows}x{columns} of {shape}x{shape}, subgroups of {subgroup}")
-    }
-
-    /// Subgroups of eight are lavapipe's.
-    fn for_hardware(self) -> bool {
-        self.subgroup > 8
     }
 }
 
@@ -202,6 +264,7 @@ mod tests {
     #[test]
     fn every_tile_fits_its_kernel() {
         for tile in HalfTile::all() {
+            let HalfTile::Matrices(tile) = tile else { continue };
             // Each invocation fills as much of a strip as every other.
             for values in [tile.tile_rows(), tile.tile_columns()] {
                 assert_eq!(values * tile.depth / 4 % tile.lanes(), 0, "{tile:?}");

@@ -28,6 +28,11 @@ pub(super) trait Variant: Copy + PartialEq + Send + 'static {
     /// What is filled into the text.
     fn constants(self) -> Vec<Constant>;
 
+    /// A part in `shaders/` that comes before the kernel's file, if the variant chooses one.
+    fn part(self) -> Option<&'static str> {
+        None
+    }
+
     /// What tables call it.
     fn label(self) -> String {
         self.constants().iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
@@ -104,6 +109,7 @@ impl<V: Variant, S: UniformSizes> Kernel<V, S> {
         let buffers = self.buffers.iter().copied().zip(formats).collect();
         Form {
             file: (self.file)(variant),
+            part: variant.part(),
             variant: self.label(variant),
             for_hardware: variant.for_hardware(),
             buffers,
@@ -192,6 +198,8 @@ impl<V: Variant, S: UniformSizes> Declared for Kernel<V, S> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Form {
     file: &'static str,
+    /// What comes before the file.
+    part: Option<&'static str>,
     variant: String,
     for_hardware: bool,
     /// In the order of the bindings, results last.
@@ -226,6 +234,7 @@ impl Form {
             text += &whole(part).replace("{{ name }}", name).replace("{{ binding }}", &binding.to_string());
             binding += format.bindings();
         }
+        text += &self.part.map(whole).unwrap_or_default();
         text += &whole(self.file).replace("{{ sizes }}", &binding.to_string());
         source::fill(source::directives_first(&text), &self.constants)
     }

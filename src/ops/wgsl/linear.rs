@@ -46,18 +46,18 @@ pub(super) static BACKWARD: Kernel<ProductMethod, LinearSizes> =
 
 /// [`FORWARD`] in f16.
 pub(super) static HALF_FORWARD: Kernel<HalfTile, LinearSizes> = Kernel::new(
-    |_| "linear_matrices",
+    half_file,
     HalfTile::lanes,
     &[("by_columns", 1), READS_MAGNITUDES],
     &half_buffers(Role::OptionalFactor),
 );
 /// [`BACKWARD`] in f16.
-pub(super) static HALF_BACKWARD: Kernel<HalfTile, LinearSizes> = Kernel::new(
-    |_| "linear_matrices",
-    HalfTile::lanes,
-    &[("by_columns", 0), READS_MAGNITUDES],
-    &half_buffers(Role::Absent),
-);
+pub(super) static HALF_BACKWARD: Kernel<HalfTile, LinearSizes> =
+    Kernel::new(half_file, HalfTile::lanes, &[("by_columns", 0), READS_MAGNITUDES], &half_buffers(Role::Absent));
+
+fn half_file(tile: HalfTile) -> &'static str {
+    tile.file("linear_matrices", "linear")
+}
 
 /// Rows of all of them are multiples of four values long.
 const fn half_buffers(bias: Role) -> [Buffer; 6] {

@@ -67,6 +67,8 @@ static FILES: &[ShaderFile] = files![
     "shared/read_none",
     "shared/row",
     "shared/scale",
+    "shared/strip_f16",
+    "shared/strip_f32",
     "shared/tile",
     "shared/totals",
     "shared/write_f32x1",

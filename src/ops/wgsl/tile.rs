@@ -98,6 +98,13 @@ impl Variant for ProductMethod {
         }
     }
 
+    fn part(self) -> Option<&'static str> {
+        match self {
+            ProductMethod::Tile(_) => Some("shared/strip_f32"),
+            ProductMethod::Blocks(_) => None,
+        }
+    }
+
     fn for_hardware(self) -> bool {
         matches!(self, ProductMethod::Tile(_))
     }
@@ -139,24 +146,24 @@ impl Tile {
         format!("{}x{}", self.rows(), self.columns())
     }
 
-    fn rows(self) -> usize {
+    pub fn rows(self) -> usize {
         4 * self.row_quads * self.down
     }
 
-    fn columns(self) -> usize {
+    pub fn columns(self) -> usize {
         4 * self.column_quads * self.across
     }
 
     /// Workgroups along the columns and along the rows.
-    fn groups(self, rows: usize, columns: usize) -> [usize; 2] {
+    pub fn groups(self, rows: usize, columns: usize) -> [usize; 2] {
         [columns.div_ceil(self.columns()), rows.div_ceil(self.rows())]
     }
 
-    fn lanes(self) -> u32 {
+    pub fn lanes(self) -> u32 {
         (self.down * self.across) as u32
     }
 
-    fn constants(self) -> Vec<Constant> {
+    pub fn constants(self) -> Vec<Constant> {
         let Self { down, across, row_quads, column_quads, depth } = self;
         [("down", down), ("across", across), ("row_quads", row_quads), ("column_quads", column_quads), ("depth", depth)]
             .map(|(name, value)| (name, value as u32))
