@@ -29,7 +29,7 @@ async function run({ replay, token, init, vectors, steps, lr, batchSize }) {
   const files = await fetchMini();
   const engine = new EngineClient();
   say("Loading it onto the GPU…");
-  await engine.ask("open", { name: "mini", files });
+  await engine.ask("open", { name: "mini", files, precision: "f32" });
   const config = {
     token, init, vectors, steps, lr,
     "batch-size": batchSize, "lr-schedule": "constant", "preview-every": 0, "eval-every": 0,

@@ -1,6 +1,7 @@
 // Card 1: which model, where it is from, and what it takes to have it.
 
 import { button } from "./pictures.js";
+import { askedPrecision, offerPrecision, precisionChoice, sayPrecision } from "./precision.js";
 import { partName } from "./settings.js";
 import { $, announce, ask, call, changed, mirror, onChange, say, size, span, studio, useHub, using } from "./studio.js";
 
@@ -71,8 +72,9 @@ async function bring() {
 async function open(name, files) {
   show(undefined);
   let device = "";
-  await ask("open", { name, files }, (event) => {
+  await ask("open", { name, files, precision: askedPrecision() }, (event) => {
     if (event.event === "device") device = event.name;
+    if (event.event === "precision") sayPrecision(event.reason);
     if (event.event === "warning") say("model-problem", event.text);
     if (event.event === "load") say("model-status", `Loading the ${partName(event.part)}: ${event.done} of ${event.total}`);
   });
@@ -82,6 +84,7 @@ async function open(name, files) {
   for (const id of ["problem", "reload"]) $(id).hidden = true;
   const called = name === "mini" ? "The mini model" : name;
   say("model-status", `${called} is ready${device ? ` on ${device}` : ""}.`);
+  await offerPrecision();
   announce(`${called} is ready.`);
   await whenLoaded(name);
 }
@@ -126,6 +129,7 @@ export function modelCard(loaded) {
     const [file] = $("checkpoint").files;
     if (file) await open(file.name, { [file.name]: file });
   }));
+  precisionChoice();
   $("fetch").addEventListener("click", failing(bring));
   $("dismiss").addEventListener("click", () => show("model-choice"));
   $("other").addEventListener("click", () => show("model-choice"));

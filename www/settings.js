@@ -17,7 +17,7 @@ export const partName = (part) => parts.get(part) ?? part;
 export function fill(choices) {
   for (const { value, label } of choices.parts) parts.set(value, label);
   document.getElementById("hub").placeholder = choices.hub;
-  for (const [form, defaults] of [["learn", choices.training], ["make", choices.pictures]]) {
+  for (const [form, defaults] of [["learn", choices.training], ["make", choices.pictures], ["computing", choices.computing]]) {
     for (const label of labelled(document.getElementById(form))) {
       const key = label.dataset.setting;
       const field = label.querySelector("input, select");

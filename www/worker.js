@@ -69,13 +69,13 @@ const requests = {
   /** Asks a request that is under way to end. */
   cancel: ({ request }) => void ended.add(request),
 
-  /** Loads a model: one that is stored by its name, or `files`, an object of `path: Blob`. */
-  async open({ name, files }, report) {
+  /** Loads a model: one that is stored by its name, or `files`, an object of `path: Blob`. `precision` is that of products. */
+  async open({ name, files, precision }, report) {
     await ready();
     owners.engine?.free();
     owners.engine = undefined;
     const hash = files ? undefined : await owners.library.unetHash(name);
-    owners.engine = await Engine.open(name, files ?? (await owners.library.files(name)), hash, report);
+    owners.engine = await Engine.open(name, files ?? (await owners.library.files(name)), hash, precision, report);
   },
   /** Prepares a training job; nothing runs until "job.next". With `state` it resumes where that was taken. */
   train({ config, pictures, replay, state }) {

@@ -4,14 +4,18 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use burn::tensor::Device;
+use js_sys::{Object, Promise, Reflect};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use wgpu::{AdapterInfo, Features, PowerPreference};
 
-use super::{Chosen, lacking};
-use crate::ops::{self, SoftwareGpu, faults};
+use super::{Chosen, Offer, lacking};
+use crate::ops::{self, HalfProducts, SoftwareGpu, faults};
 use crate::{Error, Result};
 
 thread_local! {
     /// The runtime can be set up only once; later calls get the same one.
-    static READY: RefCell<Option<Chosen>> = const { RefCell::new(None) };
+    static READY: RefCell<Option<(Chosen, Offer)>> = const { RefCell::new(None) };
     /// Whether it was tested.
     static TESTED: Cell<bool> = const { Cell::new(false) };
 }
@@ -21,7 +25,7 @@ thread_local! {
 /// # Errors
 /// [`Error::NoGpu`] if there is none, or none that the engine can run on.
 pub async fn browser() -> Result<Chosen> {
-    if let Some(chosen) = READY.with_borrow(Clone::clone) {
+    if let Some((chosen, _)) = READY.with_borrow(Clone::clone) {
         return Ok(chosen);
     }
     let no_gpu = |reason: String| Error::NoGpu { reason };
@@ -30,7 +34,7 @@ pub async fn browser() -> Result<Chosen> {
         ..wgpu::InstanceDescriptor::new_without_display_handle()
     });
     let options = wgpu::RequestAdapterOptions {
-        power_preference: wgpu::PowerPreference::HighPerformance,
+        power_preference: PowerPreference::HighPerformance,
         ..wgpu::RequestAdapterOptions::default()
     };
     let adapter = instance.request_adapter(&options).await.map_err(|error| {
@@ -41,9 +45,8 @@ pub async fn browser() -> Result<Chosen> {
     if let Some(missing) = lacking(&adapter.limits(), adapter.features()) {
         return Err(no_gpu(format!("this browser's GPU cannot run the engine: {missing}")));
     }
-    let info = adapter.get_info();
-    let described = [&info.name, &info.driver].into_iter().find(|name| !name.is_empty());
-    let name = described.cloned().unwrap_or_else(|| "the browser's GPU".to_owned());
+    let info = described(adapter.get_info()).await;
+    let name = if info.name.is_empty() { "the browser's GPU".to_owned() } else { info.name.clone() };
     let (device, setup) = Device::wgpu_options()
         .init_with_setup_async()
         .await
@@ -57,8 +60,43 @@ pub async fn browser() -> Result<Chosen> {
         "the browser's GPU"
     };
     let chosen = Chosen { device, kind: "gpu", name, reason: reason.to_owned() };
-    READY.set(Some(chosen.clone()));
+    // Browsers have no cooperative matrices.
+    let has_f16 = setup.device.features().contains(Features::SHADER_F16);
+    let offer = Offer { info, ways: if has_f16 { vec![HalfProducts::Strips] } else { Vec::new() } };
+    READY.set(Some((chosen.clone(), offer)));
     Ok(chosen)
+}
+
+/// What the device offers for products in f16.
+pub fn offer(chosen: &Chosen) -> Option<Offer> {
+    READY.with_borrow(|ready| {
+        ready.as_ref().filter(|(ready, _)| ready.device == chosen.device).map(|(_, offer)| offer.clone())
+    })
+}
+
+/// What is known of an adapter, with what wgpu leaves out: who made it and which kind it is, which browsers say instead of its name;
+/// and the browser, which is its driver's compiler in part.
+async fn described(info: AdapterInfo) -> AdapterInfo {
+    let navigator = of(&js_sys::global(), "navigator");
+    let text = |value: &JsValue, name: &str| of(value, name).as_string().filter(|text| !text.is_empty());
+    let said = adapter_info(&of(&navigator, "gpu")).await;
+    let parts = ["vendor", "architecture"].into_iter().filter_map(|name| text(&said, name));
+    let name = if info.name.is_empty() { parts.collect::<Vec<_>>().join(" ") } else { info.name };
+    AdapterInfo { name, driver: text(&navigator, "userAgent").unwrap_or_default(), ..info }
+}
+
+/// The browser's own description of the adapter that wgpu got; nothing where there is none.
+async fn adapter_info(gpu: &JsValue) -> JsValue {
+    let options = Object::new();
+    let _fresh = Reflect::set(&options, &"powerPreference".into(), &"high-performance".into());
+    let asked = of(gpu, "requestAdapter").dyn_into::<js_sys::Function>().and_then(|ask| ask.call1(gpu, &options));
+    let Ok(Ok(promise)) = asked.map(|asked| asked.dyn_into::<Promise>()) else { return JsValue::UNDEFINED };
+    JsFuture::from(promise).await.map_or(JsValue::UNDEFINED, |adapter| of(&adapter, "info"))
+}
+
+/// A property of a JavaScript value; undefined if it has none of this name.
+fn of(value: &JsValue, name: &str) -> JsValue {
+    Reflect::get(value, &name.into()).unwrap_or(JsValue::UNDEFINED)
 }
 
 /// Tests the device the first time that it is asked about, before anything large is loaded: a browser only logs a

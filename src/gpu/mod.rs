@@ -6,9 +6,11 @@
 
 #[cfg(target_family = "wasm")]
 mod browser;
+#[cfg(any(feature = "native", target_family = "wasm"))]
+pub mod kept;
 #[cfg(not(target_family = "wasm"))]
 mod native;
-#[cfg(feature = "native")]
+#[cfg(any(feature = "native", target_family = "wasm"))]
 pub mod precision;
 #[cfg(feature = "native")]
 mod spirv;
@@ -16,9 +18,9 @@ mod spirv;
 pub mod tuning;
 
 #[cfg(target_family = "wasm")]
-pub use browser::{browser, tested};
+pub use browser::{browser, offer, tested};
 #[cfg(not(target_family = "wasm"))]
-pub use native::{Adapter, Started, adapters, choose, cpu, processor_name, restart, started, submissions};
+pub use native::{Adapter, Started, adapters, choose, cpu, offer, processor_name, restart, started, submissions};
 #[cfg(feature = "native")]
 pub use spirv::spirv;
 
@@ -26,6 +28,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
+use crate::ops::HalfProducts;
 pub use crate::ops::faults::{check, report};
 #[cfg(feature = "native")]
 pub(crate) use crate::ops::faults::{is_full, is_loss};
@@ -56,6 +59,43 @@ pub enum Precision {
     F32,
     /// In f16 with sums in f32.
     F16,
+}
+
+impl Precision {
+    /// Every choice, in the order in which they are offered.
+    pub const ALL: [Self; 3] = [Self::Auto, Self::F32, Self::F16];
+
+    /// As it is written in settings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Precision::Auto => "auto",
+            Precision::F32 => "f32",
+            Precision::F16 => "f16",
+        }
+    }
+
+    /// As people say it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Precision::Auto => "automatic",
+            Precision::F32 => "f32, single precision",
+            Precision::F16 => "f16, half precision",
+        }
+    }
+
+    /// The choice with a name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|precision| precision.name() == name)
+    }
+}
+
+/// What a GPU that was started offers for products in f16. Whether a way is right and fast is another matter.
+#[derive(Debug, Clone)]
+pub struct Offer {
+    /// The adapter.
+    pub info: wgpu::AdapterInfo,
+    /// The ways to make them.
+    pub ways: Vec<HalfProducts>,
 }
 
 /// The device that will do the work.

@@ -12,7 +12,7 @@ use wgpu::{
     ExperimentalFeatures, Features, Limits,
 };
 
-use super::{Chosen, DeviceChoice, lacking};
+use super::{Chosen, DeviceChoice, Offer, lacking};
 use crate::ops::{self, HalfProducts, SoftwareGpu, faults};
 use crate::setting::{Setting, named};
 use crate::{Error, Result};
@@ -90,6 +90,12 @@ fn is_square(listed: &CooperativeMatrixProperties, shape: u32) -> bool {
 pub fn started(chosen: &Chosen) -> Option<Started> {
     let started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
     started.iter().find(|started| started.device == chosen.device).cloned()
+}
+
+/// What the device that was chosen offers for products in f16; none for the processor.
+pub fn offer(chosen: &Chosen) -> Option<Offer> {
+    let started = started(chosen)?;
+    Some(Offer { info: started.info(), ways: started.half_products() })
 }
 
 /// How many submissions a device has had by now, one of nothing that is made in order to ask included; none for the

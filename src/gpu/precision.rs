@@ -1,17 +1,16 @@
 //! In which precision products are made on this GPU: each way in f16 that the device offers is tested and timed once, what came
-//! of it is kept in a small file, and read at the next start.
+//! of it is kept in a small file, and read at the next start. One rule for native programs and for browsers.
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::task::Poll;
 
 use serde::{Deserialize, Serialize};
 use wgpu::DeviceType;
 
-use super::tuning::{Key, kept_file, read_kept, write_kept};
-use super::{Chosen, Precision, Started};
+use super::kept::{self, Keep, Key};
+use super::{Chosen, Offer, Precision};
 use crate::event::Event;
 use crate::ops::{self, HalfProducts, faults};
 use crate::setting::Setting;
@@ -50,7 +49,11 @@ impl Findings {
 
     /// What is wrong, as [`Findings::wrong`] says, and what to do about it.
     pub fn complaint(&self) -> Option<String> {
-        let advice = format!("update the graphics driver; pseudoword doctor {} tests it again", Setting::Retune);
+        let advice = if cfg!(target_family = "wasm") {
+            format!("update the browser or the graphics driver; choosing {} f16 tests it again", Setting::Precision)
+        } else {
+            format!("update the graphics driver; pseudoword doctor {} tests it again", Setting::Retune)
+        };
         Some(format!("{}; {advice}", self.wrong()?))
     }
 
@@ -99,31 +102,31 @@ impl Decision {
 
 /// Decides in which precision products are made on a device from now on; none for the processor.
 ///
-/// What an earlier start kept in `folder` is used, unless `again` says to test and time everything again.
+/// What an earlier start kept is used, unless `again` says to test and time everything again.
 ///
 /// # Errors
 /// [`Error::Usage`] if f16 was asked for and the device has no way that is right; those of a device that was lost.
-pub async fn decide(chosen: &Chosen, folder: Option<&Path>, asked: Precision, again: bool) -> Result<Option<Decision>> {
+pub async fn decide(chosen: &Chosen, keep: &impl Keep, asked: Precision, again: bool) -> Result<Option<Decision>> {
     let refused = |reason: String| {
         Error::Usage(format!("{reason}, so {} f16 cannot be had here: use auto or f32", Setting::Precision))
     };
-    let started = super::started(chosen).filter(|_| ops::uses_kernels(&chosen.device));
-    let Some(started) = started else {
+    let offer = super::offer(chosen).filter(|_| ops::uses_kernels(&chosen.device));
+    let Some(offer) = offer else {
         let reason = format!("{} makes products in f32 alone", chosen.name);
         return if asked == Precision::F16 { Err(refused(reason)) } else { Ok(None) };
     };
     ops::choose_half_products(&chosen.device, None);
     let in_full = |findings, why: &str| Decision { used: None, findings, why: why.to_owned() };
-    let software = started.info().device_type == DeviceType::Cpu;
-    let ways = started.half_products();
+    let software = offer.info.device_type == DeviceType::Cpu;
+    let ways = &offer.ways;
     let decision = match asked {
         Precision::F32 => in_full(Findings::default(), "as requested"),
-        Precision::Auto if software => in_full(Findings::default(), "f32 is faster on a software GPU"),
         Precision::Auto if ways.is_empty() => in_full(Findings::default(), "the device has no f16"),
+        Precision::Auto if software => in_full(Findings::default(), "f32 is faster on a software GPU"),
         Precision::F16 if ways.is_empty() => {
             return Err(refused(format!("{} has no f16", chosen.name)));
         }
-        Precision::Auto | Precision::F16 => match found(chosen, &started, &ways, folder, again).await {
+        Precision::Auto | Precision::F16 => match found(chosen, &offer, keep, again).await {
             Err(Error::GpuMemory { .. }) if asked == Precision::Auto => {
                 in_full(Findings::default(), "the GPU's memory was full during the self-test in f16")
             }
@@ -156,57 +159,53 @@ fn judge(findings: Findings, asked: Precision) -> std::result::Result<Decision, 
 }
 
 /// What is known about the ways that the device offers: from the file, or by testing and timing them.
-async fn found(
-    chosen: &Chosen,
-    started: &Started,
-    ways: &[HalfProducts],
-    folder: Option<&Path>,
-    again: bool,
-) -> Result<Findings> {
-    let (info, key) = (started.info(), Key::of(&started.info(), ops::half_products_version()));
-    let file: Option<PathBuf> = folder.map(|folder| kept_file(folder, "precision", &info));
-    if let (false, Some(file)) = (again, &file)
-        && let Some(kept) = read_kept::<Findings>(&key, file)
+async fn found(chosen: &Chosen, offer: &Offer, keep: &impl Keep, again: bool) -> Result<Findings> {
+    let Offer { info, ways } = offer;
+    let (key, path) = (Key::of(info, ops::half_products_version()), kept::path("precision", info));
+    if !again
+        && let Some(kept) = keep.get(&path).await.and_then(|bytes| kept::read::<Findings>(&key, &bytes))
         && kept.ways.len() == ways.len()
     {
         return Ok(kept);
     }
     super::check("the work before the self-test in f16")?;
-    let keep = |findings: &Findings| {
+    let write = async |findings: &Findings| {
         let about = "how products in f16 did on this GPU; without this file they are tested again";
-        // What cannot be kept is tested again at the next start.
-        let _kept = file.as_ref().map(|file| write_kept(&key, file, about, findings));
+        if let Ok(bytes) = kept::write(&key, about, findings) {
+            // What cannot be kept is tested again at the next start.
+            let _kept = keep.put(&path, &bytes).await;
+        }
     };
     let software = info.device_type == DeviceType::Cpu;
-    let tested = examine_all(ways, keep, async |way| match way {
+    let tested = examine_all(ways, write, async |way| match way {
         Some(way) => examine(chosen, way, software).await,
         None if software => Ok(Verdict::default()),
         None => Ok(Verdict { seconds: timed(chosen, None).await?, ..Verdict::default() }),
     })
     .await;
     // Memory that is full now says nothing about the next start.
-    if let (Err(Error::GpuMemory { .. }), Some(file)) = (&tested, &file) {
-        let _removed = std::fs::remove_file(file);
+    if let Err(Error::GpuMemory { .. }) = &tested {
+        keep.remove(&path).await;
     }
     tested
 }
 
-/// Examines each way, and then products in f32. Before each, `keep` is given what is known if the program does not
+/// Examines each way, and then products in f32. Before each, `write` is given what is known if the program does not
 /// outlive it: a driver that brings the program down must not do so at every start.
 async fn examine_all(
     ways: &[HalfProducts],
-    keep: impl Fn(&Findings),
+    write: impl AsyncFn(&Findings),
     examine: impl AsyncFn(Option<HalfProducts>) -> Result<Verdict>,
 ) -> Result<Findings> {
     let unfinished =
         |way: &HalfProducts| Verdict { way: way.name(), wrong: Some(UNFINISHED.to_owned()), seconds: None };
     let mut findings = Findings { ways: ways.iter().map(unfinished).collect(), full: None };
     for (i, way) in ways.iter().enumerate() {
-        keep(&findings);
+        write(&findings).await;
         findings.ways[i] = examine(Some(*way)).await?;
     }
     findings.full = examine(None).await?.seconds;
-    keep(&findings);
+    write(&findings).await;
     Ok(findings)
 }
 
@@ -283,8 +282,8 @@ mod tests {
     #[test]
     fn a_test_that_the_program_does_not_outlive_is_remembered_and_full_memory_is_told_apart() {
         let kept = std::cell::RefCell::new(Vec::new());
-        let keep = |findings: &Findings| kept.borrow_mut().push(findings.clone());
-        let ended = pollster::block_on(examine_all(&HalfProducts::ALL[..1], keep, async |_| {
+        let write = async |findings: &Findings| kept.borrow_mut().push(findings.clone());
+        let ended = pollster::block_on(examine_all(&HalfProducts::ALL[..1], write, async |_| {
             tried(async { panic!("the driver fell over") }).await?
         }));
         let lost = ended.unwrap_err();

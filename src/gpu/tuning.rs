@@ -9,12 +9,11 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use wgpu::{AdapterInfo, DeviceType};
+use wgpu::DeviceType;
 
 use super::Chosen;
-use crate::base::bytes::sha256;
+use super::kept::{self, Keep, Key};
 use crate::base::files::write_with_folder;
 use crate::ops::{self, MeasuredTiles, Tiles, faults};
 use crate::{Error, Result};
@@ -104,7 +103,7 @@ pub async fn tune(chosen: &Chosen, folder: Option<&Path>, remeasure: bool) -> Op
     if ops::tiles(device).is_none() {
         return Some(if ops::uses_kernels(device) { Tuning::Blocks } else { Tuning::Burn });
     }
-    let file = folder.map(|folder| kept_file(folder, "tiles", &info));
+    let file = folder.map(|folder| folder.join(kept::path("tiles", &info)));
     let ways = match (remeasure, info.device_type) {
         (true, _) => Ways::Measure,
         (false, DeviceType::Cpu) => Ways::Remember,
@@ -128,62 +127,35 @@ async fn measure(chosen: &Chosen) -> Result<MeasuredTiles> {
     measured
 }
 
-/// What depends on a GPU's driver and on our kernels.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Key {
-    adapter: String,
-    driver: String,
-    /// The version of the kernels, from their texts.
-    kernels: String,
-}
-
-impl Key {
-    pub fn of(info: &AdapterInfo, kernels: String) -> Self {
-        let driver = format!("{} {} ({:?})", info.driver, info.driver_info, info.backend);
-        Self { adapter: info.name.clone(), driver, kernels }
-    }
-}
-
-/// A file that keeps what was found about a GPU.
-#[derive(Debug, Serialize, Deserialize)]
-struct KeptFile<T> {
-    about: String,
-    #[serde(flatten)]
-    key: Key,
-    #[serde(flatten)]
-    found: T,
-}
-
 /// The tile of each class of products, by their names.
 #[derive(Debug, Serialize, Deserialize)]
 struct KeptTiles {
     tiles: BTreeMap<String, String>,
 }
 
-/// The file of an adapter: that of another driver replaces it.
-pub(super) fn kept_file(folder: &Path, what: &str, info: &AdapterInfo) -> PathBuf {
-    let hash = sha256(format!("{:?} {:x} {:x} {}", info.backend, info.vendor, info.device, info.name));
-    folder.join(what).join(format!("{}.json", &hash[..16]))
-}
-
-/// What a file says; none if it is missing, damaged, or about another driver or other kernels.
-pub(super) fn read_kept<T: DeserializeOwned>(key: &Key, file: &Path) -> Option<T> {
+/// A file's bytes; none if there is no such file, or it cannot be one of ours.
+fn bytes_of(file: &Path) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(file).ok()?.take(LONGEST).read_to_end(&mut bytes).ok()?;
-    let kept: KeptFile<T> = serde_json::from_slice(&bytes).ok()?;
-    (kept.key == *key).then_some(kept.found)
+    Some(bytes)
 }
 
-/// Writes such a file.
-pub(super) fn write_kept<T: Serialize>(
-    key: &Key,
-    file: &Path,
-    about: &str,
-    found: &T,
-) -> std::result::Result<(), String> {
-    let kept = KeptFile { about: about.to_owned(), key: key.clone(), found };
-    let text = serde_json::to_vec_pretty(&kept).map_err(|error| error.to_string())?;
-    write_with_folder(file, &text).map_err(|error| crate::Error::from(error).to_string())
+/// The program's cache, if there is a folder for it.
+impl Keep for Option<PathBuf> {
+    async fn get(&self, path: &str) -> Option<Vec<u8>> {
+        bytes_of(&self.as_ref()?.join(path))
+    }
+
+    async fn put(&self, path: &str, bytes: &[u8]) -> std::result::Result<(), String> {
+        let folder = self.as_ref().ok_or("there is no folder for it")?;
+        write_with_folder(&folder.join(path), bytes).map_err(|error| Error::from(error).to_string())
+    }
+
+    async fn remove(&self, path: &str) {
+        if let Some(folder) = self {
+            let _absent = std::fs::remove_file(folder.join(path));
+        }
+    }
 }
 
 /// How the tiles may be decided.
@@ -220,7 +192,7 @@ async fn decide(
 
 /// The tiles that a file names.
 fn remembered(key: &Key, file: &Path) -> Option<Tiles> {
-    let kept: KeptTiles = read_kept(key, file)?;
+    let kept: KeptTiles = kept::read(key, &bytes_of(file)?)?;
     Tiles::from_names(|class| kept.tiles.get(class).cloned())
 }
 
@@ -228,7 +200,8 @@ fn keep(key: &Key, file: Option<&Path>, tiles: Tiles) -> std::result::Result<Pat
     let file = file.ok_or("there is no folder for it")?;
     let tiles = tiles.names().into_iter().map(|(class, tile)| (class.to_owned(), tile)).collect();
     let about = "the fastest tiles for products on this GPU; without this file they are measured again";
-    write_kept(key, file, about, &KeptTiles { tiles })?;
+    let bytes = kept::write(key, about, &KeptTiles { tiles })?;
+    write_with_folder(file, &bytes).map_err(|error| Error::from(error).to_string())?;
     Ok(file.to_owned())
 }
 

@@ -42,7 +42,6 @@ pub fn check(during: &str) -> Result<()> {
 }
 
 /// Forgets a failure of a lost device, or of work that was only a trial.
-#[cfg(not(target_family = "wasm"))]
 pub(crate) fn forgive() {
     *FAULT.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
@@ -54,7 +53,7 @@ pub(crate) fn is_loss(words: &str) -> bool {
 }
 
 /// Whether words are those of drivers, wgpu and cubecl when a buffer cannot be had; they do not return it as an error.
-#[cfg(feature = "native")]
+#[cfg(any(feature = "native", target_family = "wasm"))]
 pub(crate) fn is_full(words: &str) -> bool {
     let lower = words.to_lowercase();
     ["out of memory", "not enough memory", "outofmemory", "out_of_device_memory", "out_of_host_memory"]

@@ -51,11 +51,13 @@ impl Engine {
     /// Loads a model from its files, an object of `path: Blob` in the diffusers folder layout, or with one
     /// `.safetensors` file in the layout that Stable Diffusion was published in; each tensor is read when its turn
     /// comes, and kept as f16. `name` is what to call the model, `hash` the SHA-256 of its U-Net where that is known
-    /// (otherwise it is computed while loading), `on_event` gets the events of loading.
+    /// (otherwise it is computed while loading), `precision` is what [`Engine::choose_precision`] takes, or nothing for the
+    /// default, `on_event` gets the events of loading.
     pub async fn open(
         name: String,
         files: Object,
         hash: Option<String>,
+        precision: Option<String>,
         on_event: Function,
     ) -> Result<Engine, JsValue> {
         let files = Files::new(name, &files);
@@ -68,6 +70,7 @@ impl Engine {
         };
         report(chosen.event());
         gpu::tested(&chosen).await.map_err(to_js)?;
+        report(super::precision::decided(&chosen, precision.as_deref(), false).await?.event());
         let source: Rc<dyn Source> = match files.only() {
             Some(path) if can_hold(&path, Holds::Model) => {
                 checkpoint::open(Rc::new(files), &path, &Options::default(), &mut report).await.map_err(to_js)?
@@ -79,6 +82,21 @@ impl Engine {
         let model = session.model();
         let model = ModelName { name: model.name.clone(), hash: hash.or_else(|| model.unet_hash.clone()) };
         Ok(Engine { session, model, files: Vec::new() })
+    }
+
+    /// Whether matrix products can be made in f16 at all.
+    #[wasm_bindgen(js_name = hasHalves)]
+    pub async fn has_halves(&self) -> Result<bool, JsValue> {
+        let offer = gpu::offer(&gpu::browser().await.map_err(to_js)?);
+        Ok(offer.is_some_and(|offer| !offer.ways.is_empty()))
+    }
+
+    /// Makes matrix products in another precision from now on, one of [`choices`](super::choices); gives how they are made, and
+    /// why. Throws if they cannot be made so.
+    #[wasm_bindgen(js_name = choosePrecision)]
+    pub async fn choose_precision(&self, precision: String) -> Result<String, JsValue> {
+        let chosen = gpu::browser().await.map_err(to_js)?;
+        Ok(super::precision::decided(&chosen, Some(&precision), true).await?.sentence())
     }
 
     /// Checks that an embedding to be learned can be called `token`; throws the reason if it cannot.

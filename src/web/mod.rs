@@ -12,6 +12,7 @@ mod form;
 mod generation;
 mod library;
 mod network;
+mod precision;
 mod run;
 mod storage;
 mod training;
