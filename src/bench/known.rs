@@ -27,22 +27,25 @@ const fn gpu(name: &'static str, f32_gflops: f64, f16_gflops: f64, gigabytes: f6
 }
 
 /// They were chosen for being common, and of different makers. Figures at the boost clock that the maker states; which of its
-/// f16 figures is meant varies, so each says.
+/// f16 figures is meant varies, so each says, and how the others follow.
 pub const GPUS: [KnownGpu; 5] = [
-    // NVIDIA, product page (3,584 cores, 1.78 GHz, 192 bits at 15 Gb/s) and "NVIDIA Ampere GA102 GPU Architecture", whose
-    // tensor cores make 256 multiply-adds of f16 with f32 sums a cycle in each of 28 multiprocessors.
+    // NVIDIA's specifications: 3,584 cores in 28 multiprocessors at 1.78 GHz, 192 bits at 15 Gb/s. "NVIDIA Ampere GA102 GPU
+    // Architecture": the tensor cores of a multiprocessor make 256 multiply-adds of f16 with f32 sums a cycle, which is a
+    // quarter of the 101 "tensor teraflops" on the box (sums in f16, half of the factors zero).
     gpu("RTX 3060", 12_740.0, 25_500.0, 360.0),
     // "NVIDIA Ada GPU Architecture", appendix A: FP32; FP16 tensor with FP32 accumulate, dense; memory bandwidth.
+    // Measurements of the second by others come to 160 to 166 teraflops.
     gpu("RTX 4090", 82_600.0, 165_200.0, 1008.0),
-    // AMD, product page: peak single and half precision (the latter is also what "RDNA 3" ISA guide's WMMA reaches: 512
-    // a cycle in each of 60 units), memory bandwidth. Half of the f32 figure is for instructions in pairs, which the
-    // compiler finds few of in our kernels.
+    // AMD's specifications: 60 units at 2.43 GHz, 256 bits at 19.5 Gb/s, peak single precision. GPUOpen, "How to accelerate AI
+    // applications on RDNA 3 using WMMA": 512 operations of f16 with f32 sums a cycle in each unit, which is AMD's figure for
+    // half precision. Half of the f32 figure is for instructions in pairs, which the compiler finds few of in our kernels.
     gpu("RX 7800 XT", 37_320.0, 74_650.0, 624.0),
     // Apple, "Apple unveils M2" (2022): 3.6 teraflops with 10 cores, 100 GB/s. Its matrix instructions run on the same
-    // units, and f16 is as fast as f32.
+    // units, and f16 is as fast as f32 there (P. Turner, "Metal Benchmarks").
     gpu("Apple M2", 3600.0, 3600.0, 100.0),
-    // Intel, product page (32 Xe cores, 2.1 GHz, 560 GB/s with 16 GB) and "Introduction to the Xe-HPG Architecture": 8 lanes of f32 in
-    // each of 16 engines of a core, f16 at twice the rate. Its matrix units have shapes that wgpu does not offer.
+    // Intel's specifications: 32 Xe cores at 2.1 GHz, 560 GB/s with 16 GB. "Introduction to the Xe-HPG Architecture": a core has
+    // 16 vector engines, each of which makes 16 operations of f32 a cycle or 32 of f16. Its matrix units have shapes that
+    // wgpu does not offer.
     gpu("Arc A770", 17_200.0, 34_400.0, 560.0),
 ];
 
