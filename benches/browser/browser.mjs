@@ -1,56 +1,124 @@
-// Time per training step of the mini model in a browser tab against the native program, both on SwiftShader (Chromium's own
-// Vulkan on the processor), one after the other:
+// A training step and a denoising step in a browser tab on SwiftShader (Chromium's own Vulkan on the processor):
 //
-//     PSEUDOWORD=target/release/pseudoword node benches/browser/browser.mjs [STEPS]
+//     PSEUDOWORD=target/release/pseudoword node benches/browser/browser.mjs [STEPS] [MODEL]
 //
-// and how long a visitor waits from the first click to the first preview. Nothing else should be running. The native program
-// runs before and after the browser, because machines that are shared change their speed while this lasts: how far its two
-// medians differ tells what a ratio is worth. The first two steps compile kernels and are left out; medians of the others are
-// compared.
+// prints what a step asks of the GPU (launches, submissions) and the processor time of the Worker for it (on Linux), and how long
+// a visitor waits from the first click to the first preview. MODEL is a model's folder, for instance of `random_model.py --narrow`;
+// without it the mini model is used, and the time of a step is compared with that of the native program on the same software
+// GPU. That runs before and after the browser, because machines that are shared change their speed while this lasts: how far its
+// two medians differ tells what a ratio is worth. Nothing else should be running. The first two steps compile kernels and are
+// left out.
 
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fewSteps, load, peach, start } from "../../tests/page/browser.mjs";
+import { fewSteps, hooked, load, peach, start } from "../../tests/page/browser.mjs";
 
 const ICD = process.env.SWIFTSHADER ?? "/usr/lib/chromium/vk_swiftshader_icd.json";
 const steps = Number(process.argv[2] ?? 8);
+const model = process.argv[3];
 const median = (values) => values.sort((a, b) => a - b)[values.length >> 1];
-const timed = (seconds) => seconds.slice(2);
+/** The first two steps compile kernels. */
+const COMPILING = 2;
+const timed = (seconds) => seconds.slice(COMPILING);
+
+/** Counts in the Worker what is asked of the GPU, and adds the sums so far to each event of a job. */
+const COUNTING = `const asked = { launches: 0, submissions: 0 };
+  for (const [of, method, name] of [
+    [GPUComputePassEncoder, "dispatchWorkgroups", "launches"], [GPUComputePassEncoder, "dispatchWorkgroupsIndirect", "launches"],
+    [GPUQueue, "submit", "submissions"],
+  ]) {
+    const ask = of.prototype[method];
+    of.prototype[method] = function (...how) {
+      asked[name]++;
+      return ask.apply(this, how);
+    };
+  }
+  const post = self.postMessage.bind(self);
+  self.postMessage = (message) => {
+    if (message.result?.event) Object.assign(message.result, { asked: { ...asked } });
+    post(message);
+  };`;
+
+/** Milliseconds of processor time that Workers have had by now; nothing where the system does not say. */
+function workerTime() {
+  if (!existsSync("/proc/self/schedstat")) return undefined;
+  let sum = 0;
+  for (const process of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    try {
+      for (const thread of readdirSync(`/proc/${process}/task`)) {
+        const place = `/proc/${process}/task/${thread}`;
+        if (readFileSync(`${place}/comm`, "utf8").startsWith("DedicatedWorker")) sum += Number(readFileSync(`${place}/schedstat`, "utf8").split(" ")[0]) / 1e6;
+      }
+    } catch {
+      // It has ended.
+    }
+  }
+  return sum;
+}
+
+/** What the events of a kind say, with the Worker's time at each: it waits there. */
+async function watch(page) {
+  const seen = { step: [], denoise: [] };
+  await page.exposeFunction("watched", (kind, secs, asked) => void seen[kind].push({ secs, ...asked, worker: workerTime() }));
+  await page.evaluate(async () => {
+    const { studio } = await import("./www/studio.js");
+    const ask = studio.client.ask.bind(studio.client);
+    studio.client.ask = async (...request) => {
+      const answer = await ask(...request);
+      if (answer?.event === "step" || answer?.event === "denoise") await window.watched(answer.event, answer.secs, answer.asked);
+      return answer;
+    };
+  });
+  return seen;
+}
+
+/** What one step asked and took, by the differences between events. */
+function report(what, events) {
+  const [first, last] = [events[COMPILING - 1], events.at(-1)];
+  const each = (name) => (last[name] - first[name]) / (events.length - COMPILING);
+  const host = first.worker === undefined ? "" : `, ${each("worker").toFixed(1)} ms of the Worker (${((1000 * each("worker")) / each("launches")).toFixed(0)} us a launch)`;
+  console.log(`${what}: ${each("launches").toFixed(0)} launches, ${each("submissions").toFixed(1)} submissions${host}`);
+}
+
+/** Loads the mini model, or the one that was named. */
+async function ready(page) {
+  if (!model) return load(page);
+  await page.getByText("Another model", { exact: true }).click();
+  await page.getByLabel(/a model's folder on this computer/).setInputFiles(model);
+  await page.locator("#model-status").getByText(/is ready/).waitFor({ timeout: 600_000 });
+}
 
 async function browser() {
   const place = await start();
   try {
-    const { open } = await place.visitor();
+    const { context, open } = await place.visitor();
+    await hooked(context, COUNTING);
     const page = await open();
     const began = Date.now();
-    await load(page);
+    await ready(page);
     await page.getByLabel(/Choose three to five pictures/).setInputFiles(peach.slice(0, 2));
     await fewSteps(page, steps, { "Preview every": `${steps}` });
     await page.getByLabel(/Start from/).fill("apple");
     await page.evaluate(() => {
-      window.steps = [];
       window.tasks = [];
       new PerformanceObserver((list) => window.tasks.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: "longtask" });
     });
-    // The events as the page gets them.
-    await page.evaluate(async () => {
-      const { studio } = await import("./www/studio.js");
-      const ask = studio.client.ask.bind(studio.client);
-      studio.client.ask = async (...request) => {
-        const answer = await ask(...request);
-        if (answer?.event === "step") window.steps.push(answer.secs);
-        return answer;
-      };
-    });
+    const seen = await watch(page);
     await page.getByRole("button", { name: "Learn it" }).click();
     await page.getByRole("img", { name: "Preview at step 0" }).waitFor({ timeout: 1_800_000 });
     console.log(`from the first click to the first preview: ${((Date.now() - began) / 1000).toFixed(0)} s`);
     await page.locator("#train-status").getByText("Learned.").waitFor({ timeout: 3_600_000 });
     const tasks = await page.evaluate(() => window.tasks);
     console.log(`tasks of the page over 50 ms while it learned: ${tasks.map((ms) => `${ms} ms`).join(", ") || "none"}`);
-    return timed(await page.evaluate(() => window.steps));
+    report("a training step of one picture", seen.step);
+    seen.denoise.length = 0;
+    await page.locator("#make").getByLabel("Steps").fill(`${steps}`);
+    await page.getByRole("button", { name: "Make the picture" }).click();
+    await page.getByRole("list", { name: "Pictures", exact: true }).getByRole("img").first().waitFor({ timeout: 1_800_000 });
+    report("a denoising step with guidance", seen.denoise);
+    return timed(seen.step.map(({ secs }) => secs));
   } finally {
     await place.close();
   }
@@ -72,8 +140,12 @@ function native() {
   }
 }
 
-const before = native();
-const here = median(await browser());
-const after = native();
-const there = median([...before, ...after]);
-console.log(`a step of one picture, medians: native ${median(before).toFixed(2)} s before and ${median(after).toFixed(2)} s after, browser ${here.toFixed(2)} s, ratio ${(here / there).toFixed(2)} (aim: 1.25)`);
+if (model) {
+  console.log(`a training step of one picture, median: ${median(await browser()).toFixed(2)} s`);
+} else {
+  const before = native();
+  const here = median(await browser());
+  const after = native();
+  const there = median([...before, ...after]);
+  console.log(`a step of one picture, medians: native ${median(before).toFixed(2)} s before and ${median(after).toFixed(2)} s after, browser ${here.toFixed(2)} s, ratio ${(here / there).toFixed(2)} (aim: 1.25)`);
+}

@@ -2,6 +2,7 @@
 
     python random_model.py OUT [--channels 64,128,256,256] [--sample-size 32] [--text-width 256]
     python random_model.py OUT --full
+    python random_model.py OUT --narrow
 
 The values mean nothing; sizes, layer types and the computation are those of a real model. Tokenizer and noise schedule are
 the mini model's.
@@ -26,9 +27,13 @@ def main() -> None:
     arguments.add_argument("--sample-size", type=int, default=32, help="side of the latents")
     arguments.add_argument("--text-width", type=int, default=256)
     arguments.add_argument("--full", action="store_true", help="all sizes of Stable Diffusion 1.5")
+    arguments.add_argument("--narrow", action="store_true", help="as deep as that and an eighth as wide, as `bench --random sd1-narrow`")
     options = arguments.parse_args()
     if options.full:
         options.channels, options.sample_size, options.text_width = "320,640,1280,1280", 64, 768
+    if options.narrow:
+        options.channels, options.sample_size, options.text_width = "40,80,160,160", 8, 64
+    deep = options.full or options.narrow
     channels = [int(value) for value in options.channels.split(",")]
     levels = len(channels)
     vocabulary = json.loads((MINI / "tokenizer" / "vocab.json").read_text())
@@ -39,15 +44,15 @@ def main() -> None:
         block_out_channels=channels,
         layers_per_block=2,
         cross_attention_dim=options.text_width,
-        attention_head_dim=8,
-        norm_num_groups=32 if options.full else 16,
+        attention_head_dim=1 if options.narrow else 8,
+        norm_num_groups=32 if options.full else 8 if options.narrow else 16,
         down_block_types=["CrossAttnDownBlock2D"] * (levels - 1) + ["DownBlock2D"],
         up_block_types=["UpBlock2D"] + ["CrossAttnUpBlock2D"] * (levels - 1),
     )
-    vae_channels = [128, 256, 512, 512] if options.full else [16, 32, 64]
+    vae_channels = [128, 256, 512, 512] if options.full else [16, 32, 64, 64] if options.narrow else [16, 32, 64]
     vae = AutoencoderKL(
         block_out_channels=vae_channels,
-        layers_per_block=2 if options.full else 1,
+        layers_per_block=2 if deep else 1,
         down_block_types=["DownEncoderBlock2D"] * len(vae_channels),
         up_block_types=["UpDecoderBlock2D"] * len(vae_channels),
         norm_num_groups=32 if options.full else 4,
@@ -59,8 +64,8 @@ def main() -> None:
             vocab_size=49408 if options.full else len(vocabulary),
             hidden_size=options.text_width,
             intermediate_size=4 * options.text_width,
-            num_hidden_layers=12 if options.full else 6,
-            num_attention_heads=12 if options.full else 8,
+            num_hidden_layers=12 if deep else 6,
+            num_attention_heads=12 if options.full else 1 if options.narrow else 8,
             hidden_act="quick_gelu",
             bos_token_id=len(vocabulary) - 2,
             eos_token_id=len(vocabulary) - 1,

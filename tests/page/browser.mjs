@@ -57,6 +57,13 @@ async function visitor(browser, origin) {
   return { context, open, errors, requests };
 }
 
+/** Runs `hook` in the Worker before the engine is there. */
+export async function hooked(context, hook) {
+  await context.route("**/www/worker.js", async (route) => {
+    await route.fulfill({ contentType: "text/javascript", body: `${hook}\n${readFileSync(join(root, "www/worker.js"))}` });
+  });
+}
+
 /** Loads the mini model by the button. */
 export async function load(page) {
   await page.getByRole("button", { name: "Load the mini model" }).click();

@@ -2,22 +2,14 @@
 // model from a folder, captions, a word kept as it is.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { accessible, fewSteps, load, look, pauseAfterFirstStep, peach, root, start } from "./browser.mjs";
+import { accessible, fewSteps, hooked, load, look, pauseAfterFirstStep, peach, root, start } from "./browser.mjs";
 
 let place;
 
 before(async () => (place = await start()));
 after(() => place?.close());
-
-/** Runs `hook` in the Worker before the engine is there. */
-async function hooked(context, hook) {
-  await context.route("**/www/worker.js", async (route) => {
-    await route.fulfill({ contentType: "text/javascript", body: `${hook}\n${readFileSync(join(root, "www/worker.js"))}` });
-  });
-}
 
 /** Lets the test take the graphics device away, as a driver that is reset does. */
 const LOSABLE = `const ask = GPUAdapter.prototype.requestDevice;
