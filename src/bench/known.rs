@@ -31,7 +31,7 @@ const fn gpu(name: &'static str, f32_gflops: f64, f16_gflops: f64, gigabytes: f6
 pub const GPUS: [KnownGpu; 5] = [
     // NVIDIA's specifications: 3,584 cores in 28 multiprocessors at 1.78 GHz, 192 bits at 15 Gb/s. "NVIDIA Ampere GA102 GPU
     // Architecture": the tensor cores of a multiprocessor make 256 multiply-adds of f16 with f32 sums a cycle, which is a
-    // quarter of the 101 "tensor teraflops" on the box (sums in f16, half of the factors zero).
+    // quarter of the 101 "tensor teraflops" that it advertises (sums in f16, half of the factors zero).
     gpu("RTX 3060", 12_740.0, 25_500.0, 360.0),
     // "NVIDIA Ada GPU Architecture", appendix A: FP32; FP16 tensor with FP32 accumulate, dense; memory bandwidth.
     // Measurements of the second by others come to 160 to 166 teraflops.

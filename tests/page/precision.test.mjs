@@ -1,0 +1,104 @@
+// The page's choice of a precision. Chromium's software GPU has no f16, so it is played: the Worker is told that the adapter has
+// it, and kernels in f16 are compiled with f32 in its place.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { accessible, fewSteps, hooked, load, look, peach, start } from "./browser.mjs";
+
+let place;
+
+before(async () => (place = await start()));
+after(() => place?.close());
+
+/** An adapter with f16, whose compiler does this to the text of a kernel in f16. What is compiled is told to the page. */
+const played = (compiled) => `const has = GPUSupportedFeatures.prototype.has;
+  GPUSupportedFeatures.prototype.has = function (name) {
+    return name === "shader-f16" || has.call(this, name);
+  };
+  const request = GPUAdapter.prototype.requestDevice;
+  GPUAdapter.prototype.requestDevice = function (how) {
+    return request.call(this, { ...how, requiredFeatures: [...how.requiredFeatures].filter((name) => name !== "shader-f16") });
+  };
+  const heard = new BroadcastChannel("compiled");
+  const make = GPUDevice.prototype.createShaderModule;
+  GPUDevice.prototype.createShaderModule = function (how) {
+    if (!how.code.includes("enable f16;")) return make.call(this, how);
+    heard.postMessage("");
+    return make.call(this, { ...how, code: (${compiled})(how.code) });
+  };`;
+
+const RIGHT = `(code) => code.replace("enable f16;", "alias f16 = f32;")`;
+const WRONG = `(code) => code.replace("enable f16;", "alias f16 = f32;").replaceAll("Strip(steps[0])", "Strip(2.0 * steps[0])")`;
+
+/** A page with the mini model; `compiled()` is how many kernels in f16 were compiled. */
+async function opened(visitor) {
+  const page = await visitor.open();
+  await page.evaluate(() => {
+    window.compiled = 0;
+    new BroadcastChannel("compiled").onmessage = () => window.compiled++;
+  });
+  await load(page);
+  return { page, note: page.locator("#precision-note"), choice: page.getByLabel("Precision"), compiled: () => page.evaluate(() => window.compiled) };
+}
+
+test("what an adapter does not have is not offered, and said", { timeout: 300_000 }, async () => {
+  const visitor = await place.visitor();
+  const { page, note, choice } = await opened(visitor);
+  await note.getByText("Matrix products are made in f32: the device has no f16.").waitFor();
+  const half = choice.locator("option[value=f16]");
+  assert.deepEqual([await half.isDisabled(), await half.getAttribute("label")], [true, "f16, half precision (this graphics adapter has no f16)"]);
+  await choice.selectOption("f32");
+  await note.getByText("in f32: as requested").waitFor();
+  await accessible(page, "with a choice of precision");
+  await look(page, "precision");
+  assert.deepEqual(visitor.errors, []);
+  await visitor.context.close();
+});
+
+test("f16 that passes its self-test is used, and not tested again at the next visit", { timeout: 600_000 }, async () => {
+  const visitor = await place.visitor();
+  await hooked(visitor.context, played(RIGHT));
+  let { page, note, choice, compiled } = await opened(visitor);
+  await note.getByText("in f32: f32 is faster on a software GPU").waitFor();
+  assert.equal(await compiled(), 0, "nothing is tested that is not wanted");
+  await choice.selectOption("f16");
+  await note.getByText("in f16 with sums in f32, with strips in f16: as requested").waitFor({ timeout: 300_000 });
+  const tested = await compiled();
+  assert.ok(tested > 0);
+  await page.close();
+
+  ({ page, note, choice, compiled } = await opened(visitor));
+  await choice.selectOption("f16");
+  await note.getByText("with strips in f16: as requested").waitFor({ timeout: 60_000 });
+  assert.equal(await compiled(), 0, "it was remembered");
+  await page.getByLabel(/Choose three to five pictures/).setInputFiles(peach.slice(0, 1));
+  await fewSteps(page, 1);
+  await page.getByLabel(/Start from/).fill("apple");
+  await page.getByRole("button", { name: "Learn it" }).click();
+  await page.locator("#train-status").getByText("Learned.").waitFor({ timeout: 300_000 });
+  assert.ok((await compiled()) > 0, "it is used");
+  assert.deepEqual(visitor.errors, []);
+  await visitor.context.close();
+});
+
+test("f16 that computes wrong values is refused with words, and f32 stays", { timeout: 600_000 }, async () => {
+  const visitor = await place.visitor();
+  await hooked(visitor.context, played(WRONG));
+  const refused = (page) => page.locator("#model-problem")
+    .getByText(/no way to make products in f16 passed its self-test \(strips in f16: wrong values for linear layers .*“Precision” f16 cannot be had here/)
+    .waitFor({ timeout: 300_000 });
+  let { page, note, choice, compiled } = await opened(visitor);
+  await choice.selectOption("f16");
+  await refused(page);
+  await look(page, "precision-refused");
+  assert.equal(await choice.inputValue(), "auto");
+  await note.getByText("in f32").waitFor();
+  await page.close();
+  // Insisting tests it again: no page hears that a driver was updated.
+  ({ page, note, choice, compiled } = await opened(visitor));
+  await choice.selectOption("f16");
+  await refused(page);
+  assert.ok((await compiled()) > 0);
+  assert.deepEqual(visitor.errors, []);
+  await visitor.context.close();
+});
