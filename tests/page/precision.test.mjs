@@ -38,7 +38,7 @@ async function opened(visitor) {
     new BroadcastChannel("compiled").onmessage = () => window.compiled++;
   });
   await load(page);
-  return { page, note: page.locator("#precision-note"), choice: page.getByLabel("Precision"), compiled: () => page.evaluate(() => window.compiled) };
+  return { page, note: page.locator("#precision-note"), choice: page.getByRole("combobox", { name: /^Precision/ }), compiled: () => page.evaluate(() => window.compiled) };
 }
 
 test("what an adapter does not have is not offered, and said", { timeout: 300_000 }, async () => {
