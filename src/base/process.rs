@@ -9,18 +9,27 @@ pub fn peak_memory() -> Option<f64> {
     kilobytes.map(|kilobytes| kilobytes / 1024.0)
 }
 
+/// Seconds for which the thread that asks has computed.
+pub fn computed_here() -> Option<f64> {
+    nanoseconds(&std::fs::read_to_string("/proc/thread-self/schedstat").ok()?).map(|time| time as f64 / 1e9)
+}
+
+/// The time that a thread has computed, as the first number of its `schedstat`.
+fn nanoseconds(schedstat: &str) -> Option<u64> {
+    schedstat.split_whitespace().next()?.parse().ok()
+}
+
 /// Seconds for which this process's threads whose names begin so have computed.
 pub fn computed_by(threads: &str) -> Option<f64> {
-    let mut nanoseconds = 0;
+    let mut sum = 0;
     // A thread that ends meanwhile is left out.
     for task in std::fs::read_dir("/proc/self/task").ok()?.flatten() {
         let read = |file: &str| std::fs::read_to_string(task.path().join(file)).unwrap_or_default();
         if read("comm").starts_with(threads) {
-            let time = read("schedstat").split_whitespace().next().and_then(|time| time.parse::<u64>().ok());
-            nanoseconds += time.unwrap_or(0);
+            sum += nanoseconds(&read("schedstat")).unwrap_or(0);
         }
     }
-    (nanoseconds > 0).then_some(nanoseconds as f64 / 1e9)
+    (sum > 0).then_some(sum as f64 / 1e9)
 }
 
 /// How many programs wanted a processor over the last minute.

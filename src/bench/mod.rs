@@ -168,6 +168,7 @@ impl Bench {
         let picture = Picture::new("a pattern", pixels);
         let input = TrainInput {
             pictures: vec![TrainPicture { picture, caption: None, weights: None }],
+            only_work: true,
             ..TrainInput::default()
         };
         self.session.train(&config, input)

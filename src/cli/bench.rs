@@ -7,6 +7,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::args::{BenchArgs, RandomModel, Shared};
+use super::host;
 use super::load::{self, ModelId};
 use super::locate;
 use super::outlook::Outlook;
@@ -44,6 +45,9 @@ pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> 
     check(args)?;
     if args.predict {
         return predict::run(args, shared, out).await;
+    }
+    if args.host {
+        return host::run(args, shared, out).await;
     }
     let mut report = args.report.as_deref().map(|path| Report::new(path, args.overwrite)).transpose()?;
     let (source, model) = model(args, shared, out).await?;
@@ -97,7 +101,7 @@ fn check(args: &BenchArgs) -> Result<()> {
 }
 
 /// What the largest batch, and denoising at the same size, need.
-fn planned(args: &BenchArgs) -> impl Fn(&ModelConfig, plan::WeightBytes, bool) -> Result<MemoryPlan> {
+pub(super) fn planned(args: &BenchArgs) -> impl Fn(&ModelConfig, plan::WeightBytes, bool) -> Result<MemoryPlan> {
     let (resolution, batch_size) = (args.resolution, args.batch.iter().copied().max().unwrap_or(1));
     let config = TrainConfig { checkpointing: args.checkpointing, resolution, batch_size, ..TrainConfig::default() };
     move |model, weights, on_cpu| {
@@ -107,6 +111,26 @@ fn planned(args: &BenchArgs) -> impl Fn(&ModelConfig, plan::WeightBytes, bool) -
         let pictures = Some(plan::Job { batch: 2, ..job });
         Ok(MemoryPlan::training(model, weights, job, crate::train::recomputes(&config, model), pictures, on_cpu))
     }
+}
+
+/// Prints what a step launches, by kernel, too, if that is wanted, and keeps it in its place.
+pub(super) fn launched(
+    step: &StepLaunches,
+    name: &str,
+    place: &mut Value,
+    by_kernel: bool,
+    out: &mut Output,
+) -> Result<()> {
+    *place = step.to_json();
+    out.line(&step.row(name))?;
+    step.kernels().filter(|_| by_kernel).try_for_each(|row| out.line(&row))
+}
+
+/// What to say of figures that were measured under this load.
+pub(super) fn busy(load: Option<f64>) -> Vec<String> {
+    let words =
+        |load: f64| format!("other programs were running (load average {load:.2}): these figures are worth little");
+    load.filter(|load| *load > BUSY).map(words).into_iter().collect()
 }
 
 /// The model to measure: the given one, or one of its kind with random weights.
@@ -187,24 +211,16 @@ impl<'a> Measured<'a> {
         Ok(())
     }
 
-    /// What steps launch on a GPU, and what that costs the host; by kernel, too, if that is wanted.
+    /// What steps launch on a GPU; by kernel, too, if that is wanted.
     async fn launches(&mut self, batch: u32, by_kernel: bool) -> Result<()> {
         if !uses_kernels(&self.bench.device) {
             return Ok(());
         }
-        let denoising = self.bench.denoising_launches().await?;
-        self.launched("denoising step (guided)", "denoise_step", &denoising, by_kernel)?;
-        let training = self.bench.training_launches(batch).await?;
-        self.launched(&format!("training step, batch {batch}"), "train_step", &training, by_kernel)
-    }
-
-    fn launched(&mut self, name: &str, key: &str, step: &StepLaunches, by_kernel: bool) -> Result<()> {
-        self.object["launches"][key] = step.to_json();
-        self.out.line(&step.row(name))?;
-        for row in step.kernels().filter(|_| by_kernel) {
-            self.out.line(&row)?;
-        }
-        Ok(())
+        let (bench, launches, out) = (&self.bench, &mut self.object["launches"], &mut *self.out);
+        let step = bench.denoising_launches().await?;
+        launched(&step, "denoising step (guided)", &mut launches["denoise_step"], by_kernel, out)?;
+        let step = bench.training_launches(batch).await?;
+        launched(&step, &format!("training step, batch {batch}"), &mut launches["train_step"], by_kernel, out)
     }
 
     /// What a training step is made of, compared with the device's measured peak, which is given.
@@ -260,9 +276,7 @@ impl<'a> Measured<'a> {
         let peak = bytes::measured(peak);
         let gpu = gpu.map_or_else(String::new, |gpu| format!(", GPU pool {}", bytes::measured(Some(gpu))));
         let mut lines = vec![format!("loading the model {load_seconds:.2} s"), format!("peak memory {peak}{gpu}")];
-        if let Some(load) = load.filter(|load| *load > BUSY) {
-            lines.push(format!("other programs were running (load average {load:.2}): these figures are worth little"));
-        }
+        lines.extend(busy(load));
         if let Some(report) = &mut report {
             lines.extend(report.compare(&self.bench, &self.object));
         }

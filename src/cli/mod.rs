@@ -11,6 +11,7 @@ mod embeddings;
 pub mod exit;
 mod faults;
 mod generate;
+mod host;
 mod idle;
 mod kernels;
 mod load;

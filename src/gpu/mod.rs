@@ -10,6 +10,8 @@ mod browser;
 pub mod kept;
 #[cfg(not(target_family = "wasm"))]
 mod native;
+#[cfg(feature = "native")]
+pub mod noop;
 #[cfg(any(feature = "native", target_family = "wasm"))]
 pub mod precision;
 #[cfg(feature = "native")]
@@ -126,6 +128,15 @@ pub fn is_gpu(device: &Device) -> bool {
     #[cfg(target_family = "wasm")]
     let (processor, _) = (false, device);
     !processor
+}
+
+/// Whether what is read from a device means nothing: it is the one on which the host's work is measured.
+pub(crate) fn computes_nothing(device: &Device) -> bool {
+    #[cfg(feature = "native")]
+    let nothing = noop::is(device);
+    #[cfg(not(feature = "native"))]
+    let (nothing, _) = (false, device);
+    nothing
 }
 
 /// What an adapter lacks for the engine to run on it, in words; none if it will do.

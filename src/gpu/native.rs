@@ -39,7 +39,8 @@ impl Started {
         // read.
         setup.device.on_uncaptured_error(Arc::new(|error| faults::report(&error)));
         let info = setup.adapter.get_info();
-        if info.device_type == DeviceType::Cpu {
+        // wgpu's noop device calls itself one, too: it stands for a GPU of hardware.
+        if info.device_type == DeviceType::Cpu && info.backend != Backend::Noop {
             let lavapipe = info.name.starts_with("llvmpipe");
             ops::mark_software(&device, if lavapipe { SoftwareGpu::Lavapipe } else { SoftwareGpu::Other });
         }
@@ -96,6 +97,19 @@ pub fn started(chosen: &Chosen) -> Option<Started> {
 pub fn offer(chosen: &Chosen) -> Option<Offer> {
     let started = started(chosen)?;
     Some(Offer { info: started.info(), ways: started.half_products() })
+}
+
+/// Keeps a device that was started in another way.
+#[cfg(feature = "native")]
+pub(super) fn keep(key: String, device: Device, setup: WgpuSetup) {
+    STARTED.lock().unwrap_or_else(PoisonError::into_inner).push(Started::new(key, device, setup));
+}
+
+/// The name under which a device is kept that was started.
+#[cfg(feature = "native")]
+pub(super) fn key_of(device: &Device) -> Option<String> {
+    let started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+    started.iter().find(|started| started.device == *device).map(|started| started.key.clone())
 }
 
 /// How many submissions a device has had by now, one of nothing that is made in order to ask included; none for the
@@ -360,7 +374,7 @@ pub fn processor_name() -> String {
 }
 
 /// The result of a future that is ready at once, as wgpu's are natively.
-fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+pub(super) fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => Some(value),
         Poll::Pending => None,

@@ -73,6 +73,9 @@ pub struct TrainInput {
     pub replay: Option<Replay>,
     /// Whether to keep every random choice for [`TrainJob::record`].
     pub record: bool,
+    /// Whether only the work is of interest: a first gradient of zero does not end the run then. For measurements, also on
+    /// a device that computes nothing.
+    pub only_work: bool,
 }
 
 /// A picture, and perhaps what it shows and where.
@@ -171,7 +174,7 @@ impl TrainJob {
             guard: Guard::new(config),
             phase: JobPhase::Encode(Box::new(encoding)),
             pending,
-            gradient_checked: false,
+            gradient_checked: input.only_work,
             record: input.record.then(Vec::new),
             inputs,
             begun: Instant::now(),

@@ -83,3 +83,29 @@ fn a_report_has_the_machine_and_every_figure_beside_the_least_time() {
         assert!(measured > 0.0 && least > 0.0 && (times - measured / least).abs() < 1e-9 * times, "{part}");
     }
 }
+
+#[test]
+fn what_a_step_costs_the_host_is_measured_where_nothing_is_computed() {
+    let place = Place::new();
+    let output = place.run(&["bench", "--host", "--batch", "2", "--json"]);
+    succeeded(&output);
+    let host = events(&output.stdout).pop().unwrap();
+    assert_eq!(host["event"], "host");
+    for step in [&host["denoise_step"], &host["train_step"]["2"]] {
+        let kernels = step["kernels"].as_object().unwrap();
+        let sum: u64 = kernels.values().map(|count| count.as_u64().unwrap()).sum();
+        assert_eq!(step["launches"].as_u64(), Some(sum), "{step}");
+        // The forms of hardware, on whatever machine this is.
+        assert!(kernels.contains_key("linear") && !kernels.contains_key("linear_blocks"), "{step}");
+        assert!(step["submissions"].as_f64().unwrap() >= 1.0, "{step}");
+        if cfg!(target_os = "linux") {
+            let times =
+                ["all", "building", "handing_over"].map(|part| step["host_us_per_launch"][part].as_f64().unwrap());
+            assert!(times.iter().all(|time| *time > 0.0), "{step}");
+        }
+    }
+    refused(&place.run(&["bench", "--host", "--device", "cpu"]), 2, &["cannot be used with"]);
+    // Nothing else finds that device.
+    let output = place.run(&["doctor", "--json"]);
+    assert!(!text(&output.stdout).contains("noop"), "{}", text(&output.stdout));
+}

@@ -44,7 +44,7 @@ pub(super) fn gather(args: &TrainArgs, init: Init) -> Result<(TrainInput, Vec<Ev
     // Both sets may cause the same warning.
     events.dedup();
     let record = args.record.is_some();
-    let input = TrainInput { pictures, unseen, templates, init: Some(init), replay, record };
+    let input = TrainInput { pictures, unseen, templates, init: Some(init), replay, record, only_work: false };
     Ok((input, events))
 }
 

@@ -129,6 +129,22 @@ pub(crate) fn values_were_read() {
     });
 }
 
+/// While this exists, what is dispatched and read says nothing of the devices that were used before, and afterwards nothing
+/// of it is left.
+pub(crate) struct Apart(Meter);
+
+impl Apart {
+    pub(crate) fn begin() -> Self {
+        Self(METER.take())
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        METER.set(std::mem::take(&mut self.0));
+    }
+}
+
 /// Runs `work` with submissions of at most `budget` floating-point operations, on any GPU; gives what was dispatched,
 /// too.
 pub fn with_budget<R>(budget: u64, work: impl FnOnce() -> R) -> (R, Vec<Dispatch>) {

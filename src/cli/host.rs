@@ -1,0 +1,48 @@
+//! `pseudoword bench --host`: what steps cost the host, on a device that computes nothing.
+
+use serde_json::json;
+
+use super::args::{BenchArgs, Shared};
+use super::bench::{launched, model, planned};
+use super::outlook::Outlook;
+use super::output::Output;
+use crate::Result;
+use crate::base::process::load_average;
+use crate::bench::{Bench, Effort};
+use crate::config::option_name;
+use crate::gpu::noop;
+use crate::model::{Loading, OpenedModel};
+use crate::sample::SOFTWARE;
+use crate::session::Session;
+
+/// Measures the steps of a model.
+pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> Result<()> {
+    let (source, model) = model(args, shared, out).await?;
+    let (load, opened, chosen) = (load_average(), OpenedModel::read(source).await?, noop::start()?);
+    let planned = planned(args);
+    let storage = Outlook::new(shared, &chosen, &planned).storage();
+    let loading = Loading { storage: Some(opened.storage(storage, true).await?), ..Loading::default() };
+    let session = Session::of(&opened, &chosen.device, loading, &mut |_| ()).await?;
+    let bench = Bench {
+        device: chosen.device.clone(),
+        side: args.resolution.unwrap_or_else(|| session.model().config.resolution()),
+        checkpointing: args.checkpointing,
+        effort: Effort { repetitions: 1, seconds: args.seconds },
+        session,
+    };
+    let mut object = json!({
+        "event": "host", "engine": SOFTWARE, "model": model.name, "side": bench.side, "load_1m": load,
+        "checkpointing": option_name(&bench.checkpointing),
+    });
+    out.line(&format!("{SOFTWARE}: {}, {}, {side} x {side} pixels", chosen.name, model.name, side = bench.side))?;
+    launched(&bench.denoising_launches().await?, "denoising step (guided)", &mut object["denoise_step"], true, out)?;
+    let mut batches = args.batch.clone();
+    batches.sort_unstable();
+    batches.dedup();
+    for batch in batches {
+        let step = bench.training_launches(batch).await?;
+        let place = &mut object["train_step"][batch.to_string()];
+        launched(&step, &format!("training step, batch {batch}"), place, true, out)?;
+    }
+    out.result(&super::bench::busy(load), &object)
+}
