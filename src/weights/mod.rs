@@ -41,7 +41,7 @@ use crate::event::{Event, WarningCode};
 use crate::ops::{Weight, settle};
 use crate::parts::Part;
 use crate::source::Source;
-use crate::{Error, Result};
+use crate::{Error, Result, gpu};
 use burn::tensor::{Device, Tensor};
 
 /// Bytes of weights that may be on their way to the device.
@@ -278,7 +278,8 @@ impl<'a> Weights<'a> {
         location: &Location<'_>,
         layout: Layout<'_, D>,
     ) -> Result<Weight<D>> {
-        let mut ends = self.file.arrival.wants().then(Ends::default);
+        let checked = self.file.arrival.wants() && !gpu::computes_nothing(&self.file.device);
+        let mut ends = checked.then(Ends::default);
         let sent = match self.try_send((path, location), location.storage, layout, &mut ends).await? {
             Some(weight) => weight,
             // Half precision does not have one of its values.
