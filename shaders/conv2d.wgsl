@@ -14,7 +14,7 @@
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let first_row = (group.y + sizes.first_group) * TILE_ROWS;
     let first_column = group.x * TILE_COLUMNS;
-    scale = scales();
+    begin(lane);
     let depth_quad = lane % DEPTH_QUADS;
     let row_quad = lane / DEPTH_QUADS;
 
@@ -35,16 +35,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let pixels = select(vec4(-1), (picture_row + y) * i32(sizes.width) + x, inside);
         for (var start = 0u; start < sizes.channels; start += DEPTH) {
             let channel = start + 4u * depth_quad;
+            var map_rows = mat4x4<f32>();
             if (fills_left(lane)) {
-                keep_left(depth_quad, row_quad, pixel_block(pixels, channel));
+                map_rows = pixel_block(pixels, channel);
             }
+            keep_left(lane, depth_quad, row_quad, map_rows);
             for (var quad = lane / DEPTH_QUADS; quad < TILE_COLUMNS / 4u; quad += LANES / DEPTH_QUADS) {
                 let column = first_column + 4u * quad;
                 keep_right(depth_quad, quad, weight_block(column, tap * sizes.channels, channel, taps * sizes.channels));
             }
             workgroupBarrier();
             multiply(lane);
-            workgroupBarrier();
         }
     }
     finish(lane, first_row, first_column);

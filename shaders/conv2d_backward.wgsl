@@ -25,7 +25,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     origin = first;
     extent = size;
 
-    scale = scales();
+    begin(lane);
     let depth_quad = lane % DEPTH_QUADS;
     let row_quad = lane / DEPTH_QUADS;
     // This invocation's four pixels, counted from the corner of the padding.
@@ -49,9 +49,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             let tap = tap_y * sizes.window_width + tap_x;
             for (var start = 0u; start < sizes.channels; start += DEPTH) {
                 let channel = start + 4u * depth_quad;
+                var map_rows = mat4x4<f32>();
                 if (fills_left(lane)) {
-                    keep_left(depth_quad, row_quad, pixel_block(pixels, channel));
+                    map_rows = pixel_block(pixels, channel);
                 }
+                keep_left(lane, depth_quad, row_quad, map_rows);
                 for (var i = lane; i < DEPTH * TILE_COLUMNS / 4u; i += LANES) {
                     let step = i / (TILE_COLUMNS / 4u);
                     let quad = i % (TILE_COLUMNS / 4u);
@@ -60,7 +62,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 }
                 workgroupBarrier();
                 multiply(lane);
-                workgroupBarrier();
             }
         }
     }

@@ -6,6 +6,10 @@
 //#import shared/matrices
 //#import shared/conv2d
 
+// Where the windows of the rows begin that this invocation fills.
+var<private> windows: array<vec3<i32>, {{ left_loads }}>;
+var<private> corner: vec2<u32>;
+
 // A step of the inner axis: a tap of the window and the first of DEPTH channels.
 struct Step {
     tap: u32,
@@ -13,10 +17,16 @@ struct Step {
     inside: bool,
 }
 
-fn step(number: u32) -> Step {
-    let strips = (sizes.channels + DEPTH - 1u) / DEPTH;
-    let tap = number / strips;
-    return Step(tap, number % strips * DEPTH, tap < sizes.window_height * sizes.window_width);
+fn strips_of_a_tap() -> u32 {
+    return (sizes.channels + DEPTH - 1u) / DEPTH;
+}
+
+fn strips() -> u32 {
+    return sizes.window_height * sizes.window_width * strips_of_a_tap();
+}
+
+fn step(strip: u32) -> Step {
+    return Step(strip / strips_of_a_tap(), strip % strips_of_a_tap() * DEPTH, strip < strips());
 }
 
 // Where a row's window begins, and the first row of its picture.
@@ -27,17 +37,21 @@ fn window(row: u32) -> vec3<i32> {
     return vec3(corner - vec2<i32>(vec2(sizes.top, sizes.left)), i32(picture * sizes.height));
 }
 
-fn map_quad(row: u32, window: vec3<i32>, step: Step, depth_quad: u32) -> vec4<f32> {
+fn left_values(lane: u32, load: u32, strip: u32) -> vec4<f32> {
+    let step = step(strip);
+    let window = windows[load];
     let y = window.x + i32(step.tap / sizes.window_width);
     let x = window.y + i32(step.tap % sizes.window_width);
-    let inside = (y >= 0) & (y < i32(sizes.height)) & (x >= 0) & (x < i32(sizes.width)) & (row < row_count()) & step.inside;
-    return pixel_quad(select(-1, (window.z + y) * i32(sizes.width) + x, inside), step.channel + 4u * depth_quad);
+    let is_row = corner.x + row_of(lane, load) < row_count();
+    let inside = (y >= 0) & (y < i32(sizes.height)) & (x >= 0) & (x < i32(sizes.width)) & is_row & step.inside;
+    return pixel_quad(select(-1, (window.z + y) * i32(sizes.width) + x, inside), step.channel + 4u * (lane % DEPTH_QUADS));
 }
 
-fn right_quad(column: u32, step: Step, depth_quad: u32) -> vec4<f32> {
+fn right_values(lane: u32, load: u32, strip: u32) -> vec4<f32> {
+    let step = step(strip);
     let pitch = sizes.window_height * sizes.window_width * sizes.channels;
-    let channel = select(sizes.channels, step.channel + 4u * depth_quad, step.inside);
-    return weight_quad(column, step.tap * sizes.channels, channel, pitch);
+    let channel = select(sizes.channels, step.channel + 4u * (lane % DEPTH_QUADS), step.inside);
+    return weight_quad(corner.y + row_of(lane, load), step.tap * sizes.channels, channel, pitch);
 }
 
 @compute @workgroup_size(LANES)
@@ -47,28 +61,7 @@ fn main(
     @builtin(subgroup_id) subgroup: u32,
     @builtin(num_subgroups) subgroups: u32,
 ) {
-    let first_row = (group.y + sizes.first_group) * TILE_ROWS;
-    let first_column = group.x * TILE_COLUMNS;
-    let scale = scales();
-    let depth_quad = lane % DEPTH_QUADS;
-    let row{{ left_load }} = first_row + row_of(lane, {{ left_load }}u);
-    let window{{ left_load }} = window(row{{ left_load }});
-    let column{{ right_load }} = first_column + row_of(lane, {{ right_load }}u);
-    for (var first_share = 0u; first_share < SHARES; first_share += subgroups) {
-        clear();
-        let first = step(0u);
-        var left{{ left_load }} = map_quad(row{{ left_load }}, window{{ left_load }}, first, depth_quad);
-        var right{{ right_load }} = right_quad(column{{ right_load }}, first, depth_quad);
-        for (var number = 0u; step(number).inside; number += 1u) {
-            workgroupBarrier();
-            keep_left(lane, {{ left_load }}u, scale.x * left{{ left_load }});
-            keep_right(lane, {{ right_load }}u, right{{ right_load }});
-            workgroupBarrier();
-            let next = step(number + 1u);
-            left{{ left_load }} = map_quad(row{{ left_load }}, window{{ left_load }}, next, depth_quad);
-            right{{ right_load }} = right_quad(column{{ right_load }}, next, depth_quad);
-            multiply(first_share + subgroup);
-        }
-        finish(Exit(lane, first_share + subgroup, first_share, subgroups, first_row, first_column, scale.y));
-    }
+    corner = vec2((group.y + sizes.first_group) * TILE_ROWS, group.x * TILE_COLUMNS);
+    windows[{{ left_load }}] = window(corner.x + row_of(lane, {{ left_load }}u));
+    make_tile(lane, subgroup, subgroups, corner.x, corner.y);
 }

@@ -14,19 +14,17 @@
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let first_row = (group.y + sizes.first_group) * TILE_ROWS;
     let first_column = group.x * TILE_COLUMNS;
-    scale = scales();
+    begin(lane);
     let depth_quad = lane % DEPTH_QUADS;
     let left_row_quad = lane / DEPTH_QUADS;
     let row = first_row + 4u * left_row_quad;
     for (var start = 0u; start < sizes.inner; start += DEPTH) {
         let k = start + 4u * depth_quad;
+        var rows = mat4x4<f32>();
         if (fills_left(lane)) {
-            keep_left(
-                depth_quad,
-                left_row_quad,
-                mat4x4(left_quad(row, k), left_quad(row + 1u, k), left_quad(row + 2u, k), left_quad(row + 3u, k)),
-            );
+            rows = mat4x4(left_quad(row, k), left_quad(row + 1u, k), left_quad(row + 2u, k), left_quad(row + 3u, k));
         }
+        keep_left(lane, depth_quad, left_row_quad, rows);
         if (BY_COLUMNS == 1u) {
             for (var quad = lane / DEPTH_QUADS; quad < TILE_COLUMNS / 4u; quad += LANES / DEPTH_QUADS) {
                 let column = first_column + 4u * quad;
@@ -41,7 +39,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         workgroupBarrier();
         multiply(lane);
-        workgroupBarrier();
     }
     finish(lane, first_row, first_column);
 }

@@ -6,11 +6,22 @@
 //#import shared/matrices
 //#import shared/linear
 
-fn right_quad(lane: u32, load: u32, first_column: u32, start: u32) -> vec4<f32> {
+// The tile's first row and column.
+var<private> corner: vec2<u32>;
+
+fn strips() -> u32 {
+    return (sizes.inner + DEPTH - 1u) / DEPTH;
+}
+
+fn left_values(lane: u32, load: u32, strip: u32) -> vec4<f32> {
+    return left_quad(corner.x + row_of(lane, load), strip * DEPTH + 4u * (lane % DEPTH_QUADS));
+}
+
+fn right_values(lane: u32, load: u32, strip: u32) -> vec4<f32> {
     if (BY_COLUMNS == 1u) {
-        return column_quad(first_column + row_of(lane, load), start + 4u * (lane % DEPTH_QUADS));
+        return column_quad(corner.y + row_of(lane, load), strip * DEPTH + 4u * (lane % DEPTH_QUADS));
     }
-    return row_quad(start + step_of(lane, load), first_column + 4u * quad_of(lane, load));
+    return row_quad(strip * DEPTH + step_of(lane, load), corner.y + 4u * quad_of(lane, load));
 }
 
 @compute @workgroup_size(LANES)
@@ -20,23 +31,6 @@ fn main(
     @builtin(subgroup_id) subgroup: u32,
     @builtin(num_subgroups) subgroups: u32,
 ) {
-    let first_row = (group.y + sizes.first_group) * TILE_ROWS;
-    let first_column = group.x * TILE_COLUMNS;
-    let scale = scales();
-    let depth_quad = lane % DEPTH_QUADS;
-    for (var first_share = 0u; first_share < SHARES; first_share += subgroups) {
-        clear();
-        var left{{ left_load }} = left_quad(first_row + row_of(lane, {{ left_load }}u), 4u * depth_quad);
-        var right{{ right_load }} = right_quad(lane, {{ right_load }}u, first_column, 0u);
-        for (var start = 0u; start < sizes.inner; start += DEPTH) {
-            workgroupBarrier();
-            keep_left(lane, {{ left_load }}u, scale.x * left{{ left_load }});
-            keep_right(lane, {{ right_load }}u, right{{ right_load }});
-            workgroupBarrier();
-            left{{ left_load }} = left_quad(first_row + row_of(lane, {{ left_load }}u), start + DEPTH + 4u * depth_quad);
-            right{{ right_load }} = right_quad(lane, {{ right_load }}u, first_column, start + DEPTH);
-            multiply(first_share + subgroup);
-        }
-        finish(Exit(lane, first_share + subgroup, first_share, subgroups, first_row, first_column, scale.y));
-    }
+    corner = vec2((group.y + sizes.first_group) * TILE_ROWS, group.x * TILE_COLUMNS);
+    make_tile(lane, subgroup, subgroups, corner.x, corner.y);
 }

@@ -10,7 +10,8 @@
 // needs in each row: without them, the rows of a matrix would lie in the same memory banks.
 //
 // A line with the number of a row, a column or a load of the left or right factor in it stands once for each. A kernel made of
-// this has a function `emit(row, column, values)`, which writes four columns of a row.
+// this has functions that say how many strips there are (`strips()`), what an invocation fetches of one (`left_values(lane, load,
+// strip)`, `right_values(..)`; zeros beyond the last), and what becomes of four columns of a row (`emit(row, column, values)`).
 
 enable f16;
 enable wgpu_cooperative_matrix;
@@ -43,6 +44,9 @@ var<workgroup> left_strip: array<f16, TILE_ROWS * LEFT_PITCH>;
 var<workgroup> right_strip: array<f16, RIGHT_ROWS * RIGHT_PITCH>;
 // One matrix of each share, on its way out.
 var<workgroup> leaving: array<f32, SHARES * SHAPE * SHAPE>;
+
+// By what the left factor is multiplied.
+var<private> scale: f32 = 1.0;
 
 // The values of this subgroup's share.
 var<private> sum{{ row }}_{{ column }}: coop_mat{{ shape }}x{{ shape }}<f32, C>;
@@ -109,7 +113,41 @@ fn multiply(subgroup: u32) {
     }
 }
 
-// Where a tile's result goes, and what it is multiplied by.
+// Makes the left factor's scale what it must be for the next strip.
+fn fit() {
+    let now = subgroupBroadcastFirst(scale_of(0u));
+    if (now != scale) {
+        let change = now * inverse(scale);
+        sum{{ row }}_{{ column }} = sum{{ row }}_{{ column }} * change;
+        scale = now;
+    }
+}
+
+// Makes a tile.
+fn make_tile(lane: u32, subgroup: u32, subgroups: u32, first_row: u32, first_column: u32) {
+    forget_peaks(lane);
+    for (var first_share = 0u; first_share < SHARES; first_share += subgroups) {
+        clear();
+        var left{{ left_load }} = left_values(lane, {{ left_load }}u, 0u);
+        var right{{ right_load }} = right_values(lane, {{ right_load }}u, 0u);
+        for (var strip = 0u; strip < strips(); strip += 1u) {
+            var most = 0.0;
+            most = max(most, largest(left{{ left_load }}));
+            meet(0u, most);
+            workgroupBarrier();
+            fit();
+            keep_left(lane, {{ left_load }}u, scale * left{{ left_load }});
+            keep_right(lane, {{ right_load }}u, right{{ right_load }});
+            workgroupBarrier();
+            left{{ left_load }} = left_values(lane, {{ left_load }}u, strip + 1u);
+            right{{ right_load }} = right_values(lane, {{ right_load }}u, strip + 1u);
+            multiply(first_share + subgroup);
+        }
+        finish(Exit(lane, first_share + subgroup, first_share, subgroups, first_row, first_column));
+    }
+}
+
+// Where a tile's result goes.
 struct Exit {
     lane: u32,
     share: u32,
@@ -118,7 +156,6 @@ struct Exit {
     shares: u32,
     first_row: u32,
     first_column: u32,
-    scale: f32,
 }
 
 // Writes one matrix of each share, the one in this row and column of it.
@@ -135,7 +172,7 @@ fn leave(matrix: coop_mat{{ shape }}x{{ shape }}<f32, C>, exit: Exit, row: u32, 
         let in_share = vec2(row * SHAPE + i / (SHAPE / 4u) % SHAPE, column * SHAPE + 4u * (i % (SHAPE / 4u)));
         let corner = vec2(share / ACROSS * ROWS * SHAPE, share % ACROSS * COLUMNS * SHAPE);
         let place = vec2(exit.first_row, exit.first_column) + corner + in_share;
-        emit(place.x, place.y, exit.scale * values);
+        emit(place.x, place.y, inverse(scale) * values);
     }
 }
 

@@ -1,7 +1,14 @@
-// A tile's strips in f32, which every device has: nothing is scaled.
+// A tile's strips in f32, which every device has: nothing is scaled. shared/strip_f16.wgsl says what these are for.
 
 alias Strip = vec4<f32>;
 
-fn scales() -> vec2<f32> {
-    return vec2(1.0);
+fn begin(lane: u32) {}
+
+fn fitted(rows: mat4x4<f32>) -> mat4x4<f32> {
+    workgroupBarrier();
+    return rows;
+}
+
+fn way_back() -> f32 {
+    return 1.0;
 }

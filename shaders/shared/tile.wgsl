@@ -6,8 +6,8 @@
 // that an invocation reads its rows and its columns as vectors. A strip has one quad more than it needs in each step of the
 // inner axis: without it, the steps of one block would lie in the same memory bank.
 //
-// LANES is DOWN x ACROSS. What a strip holds (`Strip`) is the affair of `shared/strip_f32.wgsl` or `shared/strip_f16.wgsl`, one of
-// which comes before this. A kernel made of this has a function `emit(row, column, values)`, which writes four columns of a row.
+// LANES is DOWN x ACROSS. What a strip holds (`Strip`), and what is done with values before they are kept (`begin`, `fitted`) and
+// after they were summed (`way_back`), is the affair of `shared/strip_f32.wgsl` or `shared/strip_f16.wgsl`, one of which comes before this. A kernel made of this has a function `emit(row, column, values)`, which writes four columns of a row.
 
 const DOWN: u32 = {{ down }}u;
 const ACROSS: u32 = {{ across }}u;
@@ -26,9 +26,6 @@ const RIGHT_PITCH: u32 = TILE_COLUMNS / 4u + 1u;
 var<workgroup> left_strip: array<Strip, DEPTH * LEFT_PITCH>;
 var<workgroup> right_strip: array<Strip, DEPTH * RIGHT_PITCH>;
 
-// By what the left factor is multiplied, and then the product: `scales()` of what defines a strip.
-var<private> scale: vec2<f32>;
-
 // The values of this invocation: sums[row], for the first and second quad of rows and of columns.
 var<private> sums00: mat4x4<f32>;
 var<private> sums01: mat4x4<f32>;
@@ -40,14 +37,17 @@ fn fills_left(lane: u32) -> bool {
     return LEFT_BLOCKS == LANES || lane < LEFT_BLOCKS;
 }
 
-// Keeps four rows of four values each, along the inner axis, in the left strip.
-fn keep_left(depth_quad: u32, row_quad: u32, rows: mat4x4<f32>) {
-    let steps = transpose(rows);
-    let at = 4u * depth_quad * LEFT_PITCH + row_quad;
-    left_strip[at] = Strip(scale.x * steps[0]);
-    left_strip[at + LEFT_PITCH] = Strip(scale.x * steps[1]);
-    left_strip[at + 2u * LEFT_PITCH] = Strip(scale.x * steps[2]);
-    left_strip[at + 3u * LEFT_PITCH] = Strip(scale.x * steps[3]);
+// Keeps four rows of four values each, along the inner axis, in the left strip, where this invocation fills one of its blocks. The
+// strips before were multiplied by then, so the right one may be filled after this.
+fn keep_left(lane: u32, depth_quad: u32, row_quad: u32, rows: mat4x4<f32>) {
+    let steps = transpose(fitted(rows));
+    if (fills_left(lane)) {
+        let at = 4u * depth_quad * LEFT_PITCH + row_quad;
+        left_strip[at] = Strip(steps[0]);
+        left_strip[at + LEFT_PITCH] = Strip(steps[1]);
+        left_strip[at + 2u * LEFT_PITCH] = Strip(steps[2]);
+        left_strip[at + 3u * LEFT_PITCH] = Strip(steps[3]);
+    }
 }
 
 // Keeps four columns of four values each, along the inner axis, in the right strip.
@@ -58,6 +58,13 @@ fn keep_right(depth_quad: u32, column_quad: u32, columns: mat4x4<f32>) {
     right_strip[at + RIGHT_PITCH] = Strip(steps[1]);
     right_strip[at + 2u * RIGHT_PITCH] = Strip(steps[2]);
     right_strip[at + 3u * RIGHT_PITCH] = Strip(steps[3]);
+}
+
+fn multiply_sums(factor: f32) {
+    sums00 *= factor;
+    sums01 *= factor;
+    sums10 *= factor;
+    sums11 *= factor;
 }
 
 fn outer(rows: vec4<f32>, columns: vec4<f32>) -> mat4x4<f32> {
@@ -95,10 +102,10 @@ fn multiply(lane: u32) {
 }
 
 fn emit_block(row: u32, column: u32, block: mat4x4<f32>) {
-    emit(row, column, scale.y * block[0]);
-    emit(row + 1u, column, scale.y * block[1]);
-    emit(row + 2u, column, scale.y * block[2]);
-    emit(row + 3u, column, scale.y * block[3]);
+    emit(row, column, way_back() * block[0]);
+    emit(row + 1u, column, way_back() * block[1]);
+    emit(row + 2u, column, way_back() * block[2]);
+    emit(row + 3u, column, way_back() * block[3]);
 }
 
 // Gives this invocation's values to `emit`, four columns of a row at a time; it leaves out what is beyond the result.

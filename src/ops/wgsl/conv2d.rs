@@ -5,7 +5,7 @@ use std::mem::offset_of;
 use burn::tensor::Tensor;
 
 use super::device::method;
-use super::halves::{HalfTile, MAGNITUDES, READS_MAGNITUDES, half_tile, magnitudes};
+use super::halves::{HalfTile, half_tile};
 use super::kernel::{Buffer, Kernel, Role, Row};
 use super::launch::Operand;
 use super::tile::ProductMethod;
@@ -89,10 +89,9 @@ pub(super) static BACKWARD: Kernel<ProductMethod, ConvSizes> = Kernel::new(
 pub(super) static HALF_FORWARD: Kernel<HalfTile, ConvSizes> = Kernel::new(
     |tile| tile.file("conv2d_matrices", "conv2d"),
     HalfTile::lanes,
-    &[("by_columns", 1), READS_MAGNITUDES],
+    &[("by_columns", 1)],
     &[
         Buffer { name: "map", role: Role::Activation, row: Row::Fours },
-        MAGNITUDES,
         Buffer { name: "weight", role: Role::Factor, row: Row::Fours },
         Buffer { name: "bias", role: Role::OptionalFactor, row: Row::Fours },
         Buffer { name: "residual", role: Role::OptionalActivation, row: Row::Fours },
@@ -103,10 +102,9 @@ pub(super) static HALF_FORWARD: Kernel<HalfTile, ConvSizes> = Kernel::new(
 pub(super) static HALF_BACKWARD: Kernel<HalfTile, ConvSizes> = Kernel::new(
     |tile| tile.file("conv2d_backward_matrices", "conv2d_backward"),
     HalfTile::lanes,
-    &[("by_columns", 0), READS_MAGNITUDES],
+    &[("by_columns", 0)],
     &[
         Buffer { name: "map", role: Role::Activation, row: Row::Fours },
-        MAGNITUDES,
         Buffer { name: "weight", role: Role::Factor, row: Row::Fours },
         Buffer { name: "result", role: Role::Result, row: Row::Fours },
     ],
@@ -161,9 +159,9 @@ pub(in crate::ops) fn conv2d(
     }
     let sizes = ConvSizes { bias_first, bias_pitch, ..ConvSizes::new(batch, columns, channels, geometry) };
     let residual = residual.map(|residual| residual as _);
-    let (launch, axis) = match half(x, weight, [rows, columns, channels]) {
-        Some((tile, [across, down], magnitudes)) => {
-            let inputs = [Some(x as _), Some(&magnitudes as _), Some(weight as _), bias.operand(), residual];
+    let (launch, axis) = match half_tile(x, weight, [rows, columns, channels]) {
+        Some((tile, [across, down])) => {
+            let inputs = [Some(x as _), Some(weight as _), bias.operand(), residual];
             (HALF_FORWARD.launch(tile, &[], &inputs, &sizes, [across, down, 1]), 1)
         }
         None => {
@@ -184,9 +182,9 @@ pub(in crate::ops) fn conv2d_backward(dy: &Tensor<4>, weight: &Weight<2>, geomet
     let columns = weight.dims()[1] / (kernel[0] * kernel[1]);
     let rows = batch * height.div_ceil(stride) * width.div_ceil(stride);
     let (sizes, classes) = (ConvSizes::new(batch, columns, channels, geometry), stride * stride);
-    let (launch, axis) = match half(dy, weight, [rows, columns, channels]) {
-        Some((tile, [across, down], magnitudes)) => {
-            let inputs = [Some(dy as _), Some(&magnitudes as _), Some(weight as _)];
+    let (launch, axis) = match half_tile(dy, weight, [rows, columns, channels]) {
+        Some((tile, [across, down])) => {
+            let inputs = [Some(dy as _), Some(weight as _)];
             (HALF_BACKWARD.launch(tile, &[], &inputs, &sizes, [across, down, classes]), 1)
         }
         None => {
@@ -198,14 +196,4 @@ pub(in crate::ops) fn conv2d_backward(dy: &Tensor<4>, weight: &Weight<2>, geomet
     };
     let launch = launch.operations(&[batch, out_height, out_width, channels, kernel[0], kernel[1], columns]);
     Some(launch.cut(axis, offset_of!(ConvSizes, first_group)).run([batch, height, width, columns]))
-}
-
-/// How a convolution is made in f16, if it is: its tile, its workgroups and what scales the map.
-fn half(
-    map: &Tensor<4>,
-    weight: &Weight<2>,
-    axes @ [rows, columns, _]: [usize; 3],
-) -> Option<(HalfTile, [usize; 2], Tensor<1>)> {
-    let tile = half_tile(map, weight, axes)?;
-    Some((tile, tile.groups(rows, columns)?, magnitudes(map)?))
 }

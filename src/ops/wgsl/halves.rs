@@ -1,18 +1,17 @@
 //! Products whose factors are rounded to f16, with sums in f32: with cooperative matrices where a device has them, else in
 //! the tiles of products in f32.
 //!
-//! The left factor, computed values of any size, is brought into f16's range by a power of two, which the largest of its
-//! values decides ([`magnitudes`]); the product is brought back where it is written. The right factor is a frozen weight,
-//! most often one that is stored in f16. Products of few rows or columns, which wait for memory, stay in f32, and so
+//! The left factor, computed values of any size, is brought into f16's range by a power of two, which the largest of the
+//! values that a workgroup has met decides (`shaders/shared/scale.wgsl`); the product is brought back where it is written.
+//! The right factor is a frozen weight, most often one that is stored in f16. Products of few rows or columns, which wait for memory, stay in f32, and so
 //! does every weight that asks for it ([`Weight::is_exact`]).
 
 use burn::tensor::Tensor;
 
 use super::device::half_products;
-use super::kernel::{Buffer, Constant, Kernel, Role, Row, Variant};
+use super::kernel::{Constant, Variant};
 use super::tile::{ProductClass, Tile};
-use super::uniform::uniform_sizes;
-use super::{MOST_GROUPS, primitive};
+use super::MOST_GROUPS;
 use crate::ops::Weight;
 
 /// How products in f16 are made on a device.
@@ -193,60 +192,26 @@ impl MatrixTile {
     }
 }
 
-/// How a product is made in f16, if it is: the inner axis and the columns must be multiples of four.
+/// How a product is made in f16, if it is: its tile and its workgroups. The inner axis and the columns must be multiples of
+/// four.
 pub(super) fn half_tile<const D: usize>(
     left: &Tensor<D>,
     right: &Weight<2>,
     [rows, columns, inner]: [usize; 3],
-) -> Option<HalfTile> {
+) -> Option<(HalfTile, [usize; 2])> {
     let (products, pinned) = half_products(left)?;
     if right.is_exact() || !columns.is_multiple_of(4) || !inner.is_multiple_of(4) {
         return None;
     }
     let tiles = products.tiles();
-    if let Some(pinned) = pinned {
-        return tiles.get(pinned).copied();
-    }
-    match ProductClass::of(rows, columns) {
-        ProductClass::FewRows | ProductClass::FewColumns => None,
-        ProductClass::Large => Some(tiles[0]),
-        ProductClass::Medium => Some(tiles[1]),
-        ProductClass::Small => Some(tiles[2]),
-    }
-}
-
-uniform_sizes! {
-    /// The values of a tensor, and how many workgroups share them.
-    struct MagnitudeSizes {
-        values: u32,
-        groups: u32,
-    }
-}
-
-/// Parts of a tensor whose largest values are found, each by a workgroup.
-const PARTS: u32 = 128;
-
-/// What is filled into a text that reads [`magnitudes`].
-pub(super) const READS_MAGNITUDES: Constant = ("magnitudes", PARTS);
-
-/// The buffer of [`magnitudes`] in a kernel that scales its left factor.
-pub(super) const MAGNITUDES: Buffer = Buffer { name: "magnitudes", role: Role::Activation, row: Row::Fours };
-
-pub(super) static MAGNITUDE: Kernel<(), MagnitudeSizes> = Kernel::new(
-    |()| "magnitude",
-    |()| 256,
-    &[],
-    &[
-        Buffer { name: "x", role: Role::Activation, row: Row::Fours },
-        Buffer { name: "result", role: Role::Result, row: Row::Ones },
-    ],
-);
-
-/// The largest magnitudes of the parts of a tensor, of a multiple of four values, on a device that runs our kernels.
-pub(super) fn magnitudes<const D: usize>(x: &Tensor<D>) -> Option<Tensor<1>> {
-    primitive(x)?;
-    let sizes = MagnitudeSizes { values: x.dims().iter().product::<usize>() as u32, groups: PARTS };
-    Some(MAGNITUDE.launch((), &[], &[Some(x as _)], &sizes, [PARTS as usize, 1, 1]).run([PARTS as usize]))
+    let tile = match (pinned, ProductClass::of(rows, columns)) {
+        (Some(pinned), _) => *tiles.get(pinned)?,
+        (None, ProductClass::FewRows | ProductClass::FewColumns) => return None,
+        (None, ProductClass::Large) => tiles[0],
+        (None, ProductClass::Medium) => tiles[1],
+        (None, ProductClass::Small) => tiles[2],
+    };
+    Some((tile, tile.groups(rows, columns)?))
 }
 
 #[cfg(test)]

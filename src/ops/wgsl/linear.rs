@@ -5,7 +5,7 @@ use std::mem::offset_of;
 use burn::tensor::Tensor;
 
 use super::device::method;
-use super::halves::{HalfTile, MAGNITUDES, READS_MAGNITUDES, half_tile, magnitudes};
+use super::halves::{HalfTile, half_tile};
 use super::kernel::{Buffer, Kernel, Role, Row};
 use super::launch::{Operand, pitch_of, side_by_side};
 use super::primitive;
@@ -48,22 +48,21 @@ pub(super) static BACKWARD: Kernel<ProductMethod, LinearSizes> =
 pub(super) static HALF_FORWARD: Kernel<HalfTile, LinearSizes> = Kernel::new(
     half_file,
     HalfTile::lanes,
-    &[("by_columns", 1), READS_MAGNITUDES],
+    &[("by_columns", 1)],
     &half_buffers(Role::OptionalFactor),
 );
 /// [`BACKWARD`] in f16.
 pub(super) static HALF_BACKWARD: Kernel<HalfTile, LinearSizes> =
-    Kernel::new(half_file, HalfTile::lanes, &[("by_columns", 0), READS_MAGNITUDES], &half_buffers(Role::Absent));
+    Kernel::new(half_file, HalfTile::lanes, &[("by_columns", 0)], &half_buffers(Role::Absent));
 
 fn half_file(tile: HalfTile) -> &'static str {
     tile.file("linear_matrices", "linear")
 }
 
 /// Rows of all of them are multiples of four values long.
-const fn half_buffers(bias: Role) -> [Buffer; 6] {
+const fn half_buffers(bias: Role) -> [Buffer; 5] {
     [
         Buffer { name: "left", role: Role::Activation, row: Row::Fours },
-        MAGNITUDES,
         Buffer { name: "right", role: Role::Factor, row: Row::Fours },
         Buffer { name: "bias", role: bias, row: Row::Fours },
         Buffer { name: "residual", role: Role::OptionalActivation, row: Row::Fours },
@@ -132,9 +131,9 @@ pub(in crate::ops) fn linear_planes(
         first_group: 0,
     };
     let (bias, axes) = (bias.map(|bias| bias as _), [rows, columns, inner]);
-    let (launch, axis) = match half(x, weight, axes) {
-        Some((tile, [across, down], magnitudes)) => {
-            let inputs = [Some(x as _), Some(&magnitudes as _), Some(weight as _), bias, None];
+    let (launch, axis) = match half_tile(x, weight, axes) {
+        Some((tile, [across, down])) => {
+            let inputs = [Some(x as _), Some(weight as _), bias, None];
             (HALF_FORWARD.launch(tile, &[], &inputs, &sizes, [across, down, 1]), 1)
         }
         None => {
@@ -146,16 +145,6 @@ pub(in crate::ops) fn linear_planes(
     };
     let launch = launch.operations(&axes).cut(axis, offset_of!(LinearSizes, first_group));
     Some(launch.run_over(results))
-}
-
-/// How a product is made in f16, if it is: its tile, its workgroups and what scales the left factor.
-fn half(
-    left: &Tensor<2>,
-    right: &Weight<2>,
-    axes @ [rows, columns, _]: [usize; 3],
-) -> Option<(HalfTile, [usize; 2], Tensor<1>)> {
-    let tile = half_tile(left, right, axes)?;
-    Some((tile, tile.groups(rows, columns)?, magnitudes(left)?))
 }
 
 /// The product and what is added to it: a bias and a residual.
@@ -182,9 +171,9 @@ fn half_product(
     [bias, residual]: [Option<&dyn Operand>; 2],
     axes @ [rows, columns, _]: [usize; 3],
 ) -> Option<Tensor<2>> {
-    let (tile, [across, down], magnitudes) = half(left, right, axes)?;
+    let (tile, [across, down]) = half_tile(left, right, axes)?;
     let sizes = LinearSizes::whole(axes);
-    let inputs = [Some(left as _), Some(&magnitudes as _), Some(right as _), bias, residual];
+    let inputs = [Some(left as _), Some(right as _), bias, residual];
     let launch = kernel.launch(tile, &[], &inputs, &sizes, [across, down, 1]).operations(&axes);
     Some(launch.cut(1, offset_of!(LinearSizes, first_group)).run([rows, columns]))
 }

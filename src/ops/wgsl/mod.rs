@@ -54,7 +54,7 @@ const MOST_GROUPS: u32 = 65535;
 const WANTED_GROUPS: usize = 64;
 
 /// Every kernel. A file in `shaders/` that none of these is made of fails a test.
-static KERNELS: [&dyn Declared; 21] = [
+static KERNELS: [&dyn Declared; 20] = [
     &linear::FORWARD,
     &linear::BACKWARD,
     &linear::HALF_FORWARD,
@@ -63,7 +63,6 @@ static KERNELS: [&dyn Declared; 21] = [
     &conv2d::BACKWARD,
     &conv2d::HALF_FORWARD,
     &conv2d::HALF_BACKWARD,
-    &halves::MAGNITUDE,
     &attention::FORWARD,
     &attention::BACKWARD_QUERIES,
     &attention::BACKWARD_KEYS,

@@ -44,7 +44,6 @@ static FILES: &[ShaderFile] = files![
     "linear",
     "linear_blocks",
     "linear_matrices",
-    "magnitude",
     "shared/activation",
     "shared/attention_blocks",
     "shared/attention_blocks_keys",
