@@ -2,16 +2,12 @@
 // dk = ds^T q / sqrt(d).
 // logsumexp and delta are [B, queries, heads].
 //
-// One workgroup does 64 keys of one head of one sample (shared/attention_tile.wgsl: these are its rows), for `span`
+// One workgroup does 64 keys of one head of one sample (shared/attention_rows.wgsl: these are its rows), for `span`
 // queries: where there are few keys (the words of a prompt) the queries are shared among many workgroups, and each writes a
 // result of its own, to be added up: dk, dv [splits, B, keys, heads, width].
 
-//#import shared/attention_tile
+//#import shared/attention_rows
 
-const Q: u32 = 0u;
-const K: u32 = 1u;
-const V: u32 = 2u;
-const DY: u32 = 3u;
 const DK: u32 = 0u;
 const DV: u32 = 1u;
 
@@ -20,19 +16,6 @@ var<private> dv_total: Total;
 
 // Logsumexp, as a power of two, and delta of the tile's queries.
 var<workgroup> stats_tile: array<vec2<f32>, COLUMNS>;
-
-fn operand(which: u32, at: u32) -> vec4<f32> {
-    if (which == Q) {
-        return q_at(at, 4u);
-    }
-    if (which == K) {
-        return k_at(at, 4u);
-    }
-    if (which == V) {
-        return v_at(at, 4u);
-    }
-    return dy_at(at, 4u);
-}
 
 fn emit(which: u32, at: u32, values: vec4<f32>) {
     if (which == DK) {
@@ -65,8 +48,7 @@ fn slopes(p: mat4x4<f32>, dp: mat4x4<f32>, column: u32) -> mat4x4<f32> {
     );
 }
 
-@compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn attend(group: vec3<u32>, lane: u32) {
     let sample = group.y / sizes.heads;
     let head = group.y % sizes.heads;
     let first_key = (group.x + sizes.first_group) * ROWS;
@@ -76,6 +58,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let k_place = head_place(sizes.keys, sample, head);
     let scale = sizes.scale * LOG2_E;
     let quad = filled_quad(lane);
+    clear_total(&dk_total);
+    clear_total(&dv_total);
     let last = min(sizes.queries, (group.z + 1u) * sizes.span);
     for (var first = group.z * sizes.span; first < last; first += COLUMNS) {
         if (lane < COLUMNS) {
@@ -102,11 +86,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if (COLUMN_QUADS == 2u) {
             ds1 = slopes(p1, sums1, column + COLUMNS / 2u);
         }
-        add_weighted(&dv_total, lane, p0, p1, DY, q_place, first, last);
-        add_weighted(&dk_total, lane, ds0, ds1, Q, q_place, first, last);
+        add_weighted(&dv_total, lane, P, p0, p1, DY, q_place, first, last);
+        add_weighted(&dk_total, lane, DS, ds0, ds1, Q, q_place, first, last);
     }
-    scale_total(&dk_total, vec4(sizes.scale));
     let place = group.z * sizes.batch * sizes.keys * sizes.heads * sizes.width + k_place;
-    write_total(&dk_total, lane, DK, place, first_key, sizes.keys);
-    write_total(&dv_total, lane, DV, place, first_key, sizes.keys);
+    write_total(&dk_total, lane, vec4(sizes.scale), DK, place, first_key, sizes.keys);
+    write_total(&dv_total, lane, vec4(1.0), DV, place, first_key, sizes.keys);
 }

@@ -1,34 +1,12 @@
 // The gradient of attention.wgsl to the queries. With p the probabilities, made again from logsumexp, and delta the product
 // of a query's result and its gradient: ds = p (dy v^T - delta), dq = ds k / sqrt(d).
 //
-// One workgroup does 64 queries of one head of one sample (shared/attention_tile.wgsl). It also writes delta, for
+// One workgroup does 64 queries of one head of one sample (shared/attention_rows.wgsl). It also writes delta, for
 // attention_backward_keys.wgsl. logsumexp and delta are [B, queries, heads]; y, which is the result, is like dy.
 
 //#import shared/attention_queries
 
-const Q: u32 = 0u;
-const K: u32 = 1u;
-const V: u32 = 2u;
-const DY: u32 = 3u;
-
 var<private> dq: Total;
-
-fn operand(which: u32, at: u32) -> vec4<f32> {
-    if (which == Q) {
-        return q_at(at, 4u);
-    }
-    if (which == K) {
-        return k_at(at, 4u);
-    }
-    if (which == V) {
-        return v_at(at, 4u);
-    }
-    return dy_at(at, 4u);
-}
-
-fn emit(which: u32, at: u32, values: vec4<f32>) {
-    result_set(at, 4u, values);
-}
 
 // The logsumexp of four neighbours, `heads` apart; those beyond the last query repeat it.
 fn four_logsumexps(first: u32, query: u32) -> vec4<f32> {
@@ -51,21 +29,11 @@ fn four_deltas(lane: u32, places: vec4<u32>) -> vec4<f32> {
     return row_sums(lane, own);
 }
 
-fn powers(scores: mat4x4<f32>, scale: f32, logsumexp: vec4<f32>) -> mat4x4<f32> {
-    return mat4x4(
-        exp2(scores[0] * scale - logsumexp),
-        exp2(scores[1] * scale - logsumexp),
-        exp2(scores[2] * scale - logsumexp),
-        exp2(scores[3] * scale - logsumexp),
-    );
-}
-
 fn slopes(p: mat4x4<f32>, dp: mat4x4<f32>, delta: vec4<f32>) -> mat4x4<f32> {
     return mat4x4(p[0] * (dp[0] - delta), p[1] * (dp[1] - delta), p[2] * (dp[2] - delta), p[3] * (dp[3] - delta));
 }
 
-@compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn attend(group: vec3<u32>, lane: u32) {
     let sample = group.y / sizes.heads;
     let head = group.y % sizes.heads;
     let first_query = (group.x + sizes.first_group) * ROWS;
@@ -78,12 +46,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let logsumexp = four_logsumexps(number_place, query) * LOG2_E;
     let delta = four_deltas(lane, q_place + four_places(query, sizes.queries));
     // One of those that have the same rows.
-    if (lane % ACROSS == 0u) {
+    if (lane % ACROSS == 0u && is_made(query - first_query)) {
         for (var i = 0u; i < min(4u, sizes.queries - min(query, sizes.queries)); i += 1u) {
             delta_set(number_place + (query + i) * sizes.heads, 1u, vec4(delta[i]));
         }
     }
     let last = last_key(first_query);
+    clear_total(&dq);
     for (var first = 0u; first < last; first += COLUMNS) {
         let places = filled_places(lane, q_place, first_query, k_place, first);
         multiply(lane, Q, K, places);
@@ -97,8 +66,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             ds0 = masked(ds0, 0.0, queries, key);
             ds1 = masked(ds1, 0.0, queries, key + COLUMNS / 2u);
         }
-        add_weighted(&dq, lane, ds0, ds1, K, k_place, first, last);
+        add_weighted(&dq, lane, DS, ds0, ds1, K, k_place, first, last);
     }
-    scale_total(&dq, vec4(sizes.scale));
-    write_total(&dq, lane, 0u, q_place, first_query, sizes.queries);
+    write_total(&dq, lane, vec4(sizes.scale), 0u, q_place, first_query, sizes.queries);
 }

@@ -1,6 +1,6 @@
 // What the attention kernels share whose rows are queries, and whose columns are keys.
 
-//#import shared/attention_tile
+//#import shared/attention_rows
 
 // Which of four queries see a key.
 fn is_seen(queries: vec4<u32>, key: u32) -> vec4<bool> {
@@ -22,16 +22,23 @@ fn row_sums(lane: u32, own: vec4<f32>) -> vec4<f32> {
     exchange(lane, own);
     var sums = vec4<f32>();
     for (var i = 0u; i < ACROSS; i += 1u) {
-        sums += memory[i * DOWN + lane / ACROSS];
+        sums += exchanged(lane, i);
     }
     return sums;
 }
 
-// Keeps what each invocation has of its four rows, for those that have the same rows.
-fn exchange(lane: u32, own: vec4<f32>) {
-    workgroupBarrier();
-    memory[lane % ACROSS * DOWN + lane / ACROSS] = own;
-    workgroupBarrier();
+// Two to the power of each scaled score less its row's number.
+fn powers(scores: mat4x4<f32>, scale: f32, rows: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4(
+        exp2(scores[0] * scale - rows),
+        exp2(scores[1] * scale - rows),
+        exp2(scores[2] * scale - rows),
+        exp2(scores[3] * scale - rows),
+    );
+}
+
+fn emit(which: u32, at: u32, values: vec4<f32>) {
+    result_set(at, 4u, values);
 }
 
 // Where the four rows lie that an invocation fills in: queries, the same for every tile, or keys from `first_key` on.

@@ -1,33 +1,17 @@
-// What the attention kernels for GPUs share: a tile of scores, and sums of rows that are weighted with them.
+// Attention's products with sums in registers, which are as many for every head: shared/attention_rows.wgsl says what of.
 //
-// A workgroup of 16 x ACROSS invocations has 64 rows of one head of one sample: queries or, for their gradients, keys. It
-// walks those that they are matched with, the columns, 64 at a time. What an invocation needs in registers does not grow
-// with the head as it would if it had a row to itself:
-//
-// 1. Scores are made as a product is in shared/tile.wgsl: the head is walked in strips of DEPTH values of both factors,
-//    and each invocation has the scores of four rows and four columns, or twice four: `sums0`, `sums1`.
-// 2. The scores become weights, in registers.
-// 3. The weights of CHUNK columns at a time, and what is weighted with them, go to the workgroup's memory, and each
-//    invocation adds to its part of the result (`Total`): four rows, and of every 4 ACROSS columns of the head four. What
-//    is left of the head is shared out one column at a time, so that heads of 40 or 80 leave nobody without work.
+// A workgroup is 16 x ACROSS invocations. Scores are made as a product is in shared/tile.wgsl: the head is walked in strips of
+// DEPTH values of both factors. The weights of CHUNK columns at a time, and what is weighted with them, go to the workgroup's
+// memory, too, and each invocation adds to its part of the result (`Total`): four rows, and of every 4 ACROSS columns of the
+// head four. What is left of the head is shared out one column at a time, so that heads of 40 or 80 leave nobody without work.
 //
 // Strips and chunks lie in the same memory, one after the other. They have one quad more than they need in each step, as
-// in shared/tile.wgsl. Rows and columns beyond the last repeat the last: no result is written of such a row, and such a
-// column has no weight.
-//
-// A kernel made of this has a function `operand(which, at)`, which reads four values of one of its buffers, and one
-// `emit(which, at, values)`, which writes them. `which` is a constant wherever they are called.
+// in shared/tile.wgsl.
 
-//#import shared/attention_sizes
+//#import shared/attention_rows
 
-const LANES: u32 = {{ lanes }}u;
-const DOWN: u32 = 16u;
-const ACROSS: u32 = LANES / DOWN;
-const COLUMN_QUADS: u32 = 16u / ACROSS;
-const ROWS: u32 = 64u;
-const COLUMNS: u32 = 64u;
-const DEPTH: u32 = 16u;
-const CHUNK: u32 = 16u;
+// By how much scores may grow before a total is made smaller: here that costs little.
+const PATIENCE: f32 = 0.0;
 // Fours of columns of the head that an invocation has, and single ones.
 const QUADS: u32 = {{ quads }}u;
 const RESTS: u32 = {{ rests }}u;
@@ -38,14 +22,7 @@ const VALUES: u32 = CHUNK * PITCH;
 const VALUES_PITCH: u32 = QUADS * ACROSS + RESTS * ACROSS / 4u;
 const MEMORY: u32 = max(max(2u * DEPTH * PITCH, VALUES + CHUNK * VALUES_PITCH), RESTS * ACROSS * PITCH);
 
-// Probabilities are powers of two in here: that is what GPUs compute.
-const LOG2_E: f32 = 1.4426950408889634;
-
 var<workgroup> memory: array<vec4<f32>, MEMORY>;
-
-// The scores of this invocation: sums[column] for its four rows. The second four columns are COLUMNS / 2 after the first.
-var<private> sums0: mat4x4<f32>;
-var<private> sums1: mat4x4<f32>;
 
 // The part of a result that an invocation makes: block[row] for four columns, rest[row] for one.
 struct Total {
@@ -53,27 +30,30 @@ struct Total {
     rest{{ rest }}: vec4<f32>,
 }
 
-// Where a head begins, in the first of `count` positions of a sample.
-fn head_place(count: u32, sample: u32, head: u32) -> u32 {
-    return (sample * count * sizes.heads + head) * sizes.width;
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    attend(group, lane);
 }
 
-// Where four neighbouring positions lie, counted from the first of `count`.
-fn four_places(position: u32, count: u32) -> vec4<u32> {
-    return min(vec4(position) + vec4(0u, 1u, 2u, 3u), vec4(count - 1u)) * sizes.heads * sizes.width;
+// Whether this workgroup makes a row at present.
+fn is_made(row: u32) -> bool {
+    return true;
 }
 
-// Of an invocation: the first of the four rows of the left strip, or of the four columns of the right one, that it fills.
-fn filled_quad(lane: u32) -> u32 {
-    return 4u * (lane / (DEPTH / 4u) % (ROWS / 4u));
+fn clear_total(total: ptr<private, Total>) {
+    *total = Total();
 }
 
-fn fills_left(lane: u32) -> bool {
-    return lane < ROWS / 4u * (DEPTH / 4u);
+// Keeps what each invocation has of its four rows, for those that have the same rows.
+fn exchange(lane: u32, own: vec4<f32>) {
+    workgroupBarrier();
+    memory[lane % ACROSS * DOWN + lane / ACROSS] = own;
+    workgroupBarrier();
 }
 
-fn four_rows(which: u32, at: vec4<u32>) -> mat4x4<f32> {
-    return mat4x4(operand(which, at.x), operand(which, at.y), operand(which, at.z), operand(which, at.w));
+// What the invocation of this number among them has.
+fn exchanged(lane: u32, number: u32) -> vec4<f32> {
+    return memory[number * DOWN + lane / ACROSS];
 }
 
 fn outer(left: vec4<f32>, right: vec4<f32>) -> mat4x4<f32> {
@@ -168,11 +148,12 @@ fn add_chunk(total: ptr<private, Total>, lane: u32) {
     }
 }
 
-// Adds the rows of an operand to the total, with the weights of this tile, whose columns they are: from the `first` of
+// Adds the rows of an operand to the total, with the weights of this tile (P or DS), whose columns they are: from the `first` of
 // `count` on. The head begins at `place`.
 fn add_weighted(
     total: ptr<private, Total>,
     lane: u32,
+    weights: u32,
     weights0: mat4x4<f32>,
     weights1: mat4x4<f32>,
     which: u32,
@@ -194,28 +175,28 @@ fn add_weighted(
     }
 }
 
-fn scaled_rows(block: mat4x4<f32>, factors: vec4<f32>) -> mat4x4<f32> {
-    return mat4x4(factors.x * block[0], factors.y * block[1], factors.z * block[2], factors.w * block[3]);
+// Multiplies each row of the total by a factor. `tile` is not the same twice.
+fn shrink_total(total: ptr<private, Total>, lane: u32, factors: vec4<f32>, tile: u32) {
+    scale_total(total, factors);
 }
 
-// Multiplies each row of the total by a factor.
 fn scale_total(total: ptr<private, Total>, factors: vec4<f32>) {
     (*total).block{{ quad }} = scaled_rows((*total).block{{ quad }}, factors);
     (*total).rest{{ rest }} *= factors;
 }
 
-// The weights with `otherwise` where a row does not see a column. `column` is the first of this invocation's.
-fn masked(weights: mat4x4<f32>, otherwise: f32, rows: vec4<u32>, column: u32) -> mat4x4<f32> {
-    return mat4x4(
-        select(vec4(otherwise), weights[0], is_seen(rows, column)),
-        select(vec4(otherwise), weights[1], is_seen(rows, column + 1u)),
-        select(vec4(otherwise), weights[2], is_seen(rows, column + 2u)),
-        select(vec4(otherwise), weights[3], is_seen(rows, column + 3u)),
-    );
-}
-
-// Writes the total as a result whose head begins at `place`, from the row `first` of `count` on.
-fn write_total(total: ptr<private, Total>, lane: u32, which: u32, place: u32, first: u32, count: u32) {
+// Writes the total, with each row multiplied by a factor, as a result whose head begins at `place`, from the row `first` of `count`
+// on.
+fn write_total(
+    total: ptr<private, Total>,
+    lane: u32,
+    factors: vec4<f32>,
+    which: u32,
+    place: u32,
+    first: u32,
+    count: u32,
+) {
+    scale_total(total, factors);
     let row = first + 4u * (lane / ACROSS);
     let column = 4u * (lane % ACROSS);
     write_block(which, place, row, count, column + {{ quad }}u * 4u * ACROSS, (*total).block{{ quad }});
@@ -233,17 +214,3 @@ fn write_total(total: ptr<private, Total>, lane: u32, which: u32, place: u32, fi
     }
 }
 
-fn write_block(which: u32, place: u32, row: u32, count: u32, column: u32, block: mat4x4<f32>) {
-    if (column < sizes.width) {
-        write_row(which, place + column, row, count, block[0]);
-        write_row(which, place + column, row + 1u, count, block[1]);
-        write_row(which, place + column, row + 2u, count, block[2]);
-        write_row(which, place + column, row + 3u, count, block[3]);
-    }
-}
-
-fn write_row(which: u32, place: u32, row: u32, count: u32, values: vec4<f32>) {
-    if (row < count) {
-        emit(which, place + row * sizes.heads * sizes.width, values);
-    }
-}

@@ -126,29 +126,8 @@ const CASES: [Case; 7] = [
         name: "attention",
         // More queries and keys than a workgroup has at a time.
         shape: [1, 70, 32],
-        op: |x, numbers| {
-            let dims @ [batch, height, width, channels] = x.dims();
-            let flat = |x: &Var<4>| x.reshape([batch, height * width, channels]);
-            // Buffers of their own, as they have in a model: browsers bind none twice.
-            let [k, v] = [(); 2].map(|()| flat(&x.shift_channels(Tensor::zeros([batch, channels], numbers.device))));
-            attention(&flat(x), &k, &v, HEADS, true).reshape(dims)
-        },
-        by_hand: |x, [_, length, channels]| {
-            let width = channels / HEADS;
-            let part = |at: usize, head: usize| &x[at * channels + head * width..][..width];
-            let scale = 1.0 / (width as f64).sqrt();
-            let mut y = vec![0.0; x.len()];
-            for (at, head) in (0..length).flat_map(|at| (0..HEADS).map(move |head| (at, head))) {
-                let scores: Vec<f64> = (0..=at).map(|k| (dot(part(at, head), part(k, head)) * scale).exp()).collect();
-                let sum: f64 = scores.iter().sum();
-                for (k, score) in scores.iter().enumerate() {
-                    for (i, value) in part(k, head).iter().enumerate() {
-                        y[at * channels + head * width + i] += score / sum * value;
-                    }
-                }
-            }
-            y
-        },
+        op: |x, numbers| self_attention(x, numbers, HEADS, true),
+        by_hand: |x, shape| self_attention_by_hand(x, shape, HEADS, true),
     },
     Case {
         name: "activations",
@@ -188,6 +167,33 @@ fn moments(values: Vec<f64>) -> (f64, f64) {
 
 fn norm(numbers: &Numbers<'_>, channels: usize) -> Norm {
     Norm { weight: numbers.full(21, [channels]), bias: numbers.full(22, [channels]), eps: EPS, groups: GROUPS }
+}
+
+/// An attention of the pixels to each other.
+fn self_attention(x: &Var<4>, numbers: &Numbers<'_>, heads: usize, causal: bool) -> Var<4> {
+    let dims @ [batch, height, width, channels] = x.dims();
+    let flat = |x: &Var<4>| x.reshape([batch, height * width, channels]);
+    // Buffers of their own, as they have in a model: browsers bind none twice.
+    let [k, v] = [(); 2].map(|()| flat(&x.shift_channels(Tensor::zeros([batch, channels], numbers.device))));
+    attention(&flat(x), &k, &v, heads, causal).reshape(dims)
+}
+
+fn self_attention_by_hand(x: &[f64], [height, width, channels]: [usize; 3], heads: usize, causal: bool) -> Vec<f64> {
+    let (length, head_width) = (height * width, channels / heads);
+    let part = |at: usize, head: usize| &x[at * channels + head * head_width..][..head_width];
+    let scale = 1.0 / (head_width as f64).sqrt();
+    let mut y = vec![0.0; x.len()];
+    for (at, head) in (0..length).flat_map(|at| (0..heads).map(move |head| (at, head))) {
+        let seen = if causal { at + 1 } else { length };
+        let scores: Vec<f64> = (0..seen).map(|k| (dot(part(at, head), part(k, head)) * scale).exp()).collect();
+        let sum: f64 = scores.iter().sum();
+        for (k, score) in scores.iter().enumerate() {
+            for (i, value) in part(k, head).iter().enumerate() {
+                y[at * channels + head * head_width + i] += score / sum * value;
+            }
+        }
+    }
+    y
 }
 
 fn linear_layer(x: &Var<4>, numbers: &Numbers<'_>, outputs: usize) -> Var<4> {

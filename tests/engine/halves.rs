@@ -1,15 +1,15 @@
 //! Products in f16 against their twin in f32.
 
+use burn::tensor::Tensor;
 use pseudoword::gpu as gpu_of;
-use pseudoword::ops::{self, Conv2d, Linear};
+use pseudoword::ops::{self, Conv2d, HalfProducts, Linear, Var};
 
 use crate::fixtures::Place;
-use crate::kernels::{compare, on_the_gpu, weight};
+use crate::kernels::{compare, compare_attentions, on_the_gpu, weight};
 
-/// Each way to make products in f16 that the device offers, in each of its tiles. Mesa's lavapipe has matrices since version 26
+/// Each way to make products in f16 that the device offers. Mesa's lavapipe has matrices since version 26
 /// (`tools/gpu/mesa26-tests` runs this there); older ones have f16 without matrices.
-#[test]
-fn products_in_f16_equal_their_twin() {
+fn in_each_way(test: impl Fn(&Place, HalfProducts)) {
     on_the_gpu(|place| {
         let chosen = gpu_of::choose(gpu_of::DeviceChoice::Gpu).unwrap();
         let ways = gpu_of::started(&chosen).unwrap().half_products();
@@ -17,11 +17,53 @@ fn products_in_f16_equal_their_twin() {
             println!("nothing to compare: {} has no f16", chosen.name);
         }
         let place = Place { tolerance: 2e-3, ..place.clone() };
-        for (way, tile) in ways.into_iter().flat_map(|way| [0, 1, 2].map(|tile| (way, tile))) {
-            println!("{}, tile {tile}", way.name());
-            ops::with_half_products(way, Some(tile), || in_f16_equal_their_twin(&place));
+        for way in ways {
+            println!("{}", way.name());
+            test(&place, way);
         }
     });
+}
+
+/// In each tile.
+#[test]
+fn products_in_f16_equal_their_twin() {
+    in_each_way(|place, way| {
+        for tile in [0, 1, 2] {
+            println!("tile {tile}");
+            ops::with_half_products(way, Some(tile), || in_f16_equal_their_twin(place));
+        }
+    });
+}
+
+/// With matrices alone: without them attention stays in f32.
+#[test]
+fn attentions_in_f16_equal_their_twin() {
+    in_each_way(|place, way| {
+        if matches!(way, HalfProducts::Strips) {
+            return;
+        }
+        ops::with_half_products(way, None, || {
+            compare_attentions(place);
+            // Beyond f16's largest and below its smallest.
+            compare(place, "attention of values beyond f16", &[[1, 70, 80]; 3], |x, _| {
+                let [q, k, v] = [(&x[0], 1e6), (&x[1], 1e-6), (&x[2], 1e7)].map(|(x, by)| times(x, [by; 2]));
+                times(&ops::attention(&q, &k, &v, 2, false), [1e-16; 2])
+            });
+            // The last keys matter so much more than the first ones that sums are made smaller on the way.
+            compare(place, "attention to larger and larger keys", &[[1, 200, 48]; 3], |x, _| {
+                ops::attention(&x[0], &times(&x[1], [0.1, 4.0]), &x[2], 1, false)
+            });
+        });
+    });
+}
+
+/// A tensor with its first position multiplied by one number, its last by another, and those between by numbers between.
+fn times(x: &Var<3>, [first, last]: [f32; 2]) -> Var<3> {
+    let [_, length, _] = x.dims();
+    let factors: Vec<f32> = (0..length).map(|i| first + (last - first) * i as f32 / length as f32).collect();
+    let factors = Tensor::<1>::from_floats(factors.as_slice(), &x.value().device()).reshape([1, length, 1]);
+    let link = x.link();
+    Var::from_op(x.value().clone() * factors.clone(), &[x], move |dy, gradients| gradients.add(&link, || dy * factors))
 }
 
 fn in_f16_equal_their_twin(place: &Place) {

@@ -314,37 +314,39 @@ fn with_both_attentions(test: impl Fn(&Place)) {
 
 #[test]
 fn attentions_equal_their_twin() {
-    with_both_attentions(|place| {
-        // Samples, queries, keys, heads, width of a head: each width, sizes that end anywhere in a tile, few keys for
-        // many queries.
-        let sizes = [
-            (1, 64, 64, 2, 40),
-            (2, 65, 77, 2, 12),
-            (1, 200, 77, 1, 16),
-            (4, 7, 5, 3, 8),
-            (1, 77, 77, 2, 32),
-            (1, 70, 33, 1, 64),
-            (1, 67, 50, 2, 80),
-            (1, 9, 130, 1, 160),
-            (1, 10, 11, 1, 6),
-            (1, 65, 66, 3, 4),
-            (2, 33, 70, 1, 24),
-            (1, 130, 129, 1, 48),
-            (1, 97, 65, 1, 96),
-            (1, 129, 81, 1, 128),
-            (1, 65, 65, 2, 156),
-        ];
-        for (batch, queries, keys, heads, width) in sizes {
-            for causal in [false, true] {
-                if causal && queries > keys {
-                    continue;
-                }
-                let what = format!("attention {batch} x {queries} x {keys}, {heads} heads of {width}, causal {causal}");
-                let shapes = [queries, keys, keys].map(|length| [batch, length, heads * width]);
-                compare(place, &what, &shapes, |x, _| ops::attention(&x[0], &x[1], &x[2], heads, causal));
+    with_both_attentions(compare_attentions);
+}
+
+pub(crate) fn compare_attentions(place: &Place) {
+    // Samples, queries, keys, heads, width of a head: each width, sizes that end anywhere in a tile, few keys for
+    // many queries.
+    let sizes = [
+        (1, 64, 64, 2, 40),
+        (2, 65, 77, 2, 12),
+        (1, 200, 77, 1, 16),
+        (4, 7, 5, 3, 8),
+        (1, 77, 77, 2, 32),
+        (1, 70, 33, 1, 64),
+        (1, 67, 50, 2, 80),
+        (1, 9, 130, 1, 160),
+        (1, 10, 11, 1, 6),
+        (1, 65, 66, 3, 4),
+        (2, 33, 70, 1, 24),
+        (1, 130, 129, 1, 48),
+        (1, 97, 65, 1, 96),
+        (1, 129, 81, 1, 128),
+        (1, 65, 65, 2, 156),
+    ];
+    for (batch, queries, keys, heads, width) in sizes {
+        for causal in [false, true] {
+            if causal && queries > keys {
+                continue;
             }
+            let what = format!("attention {batch} x {queries} x {keys}, {heads} heads of {width}, causal {causal}");
+            let shapes = [queries, keys, keys].map(|length| [batch, length, heads * width]);
+            compare(place, &what, &shapes, |x, _| ops::attention(&x[0], &x[1], &x[2], heads, causal));
         }
-    });
+    }
 }
 
 #[test]

@@ -1,11 +1,12 @@
-//! Attention that never writes its scores.
+//! Attention that never writes its scores. Its products are made in f16 where those of layers are made with cooperative matrices.
 
 use std::mem::offset_of;
 
 use burn::tensor::Tensor;
 use burn_wgpu::CubeBackend;
 
-use super::device::makes_blocks;
+use super::device::{half_products, makes_blocks};
+use super::halves::HalfProducts;
 use super::kernel::{Buffer, Constant, Kernel, Role, Row, Variant};
 use super::launch::{Launch, Operand, as_one};
 use super::uniform::uniform_sizes;
@@ -41,6 +42,8 @@ fn is_served(width: usize) -> bool {
 pub(super) enum AttentionMethod {
     /// For GPUs: a workgroup shares its rows.
     Tile(HeadTile),
+    /// The same in f16, with cooperative matrices.
+    Matrices(HeadMatrices),
     /// For software GPUs: each invocation has a row to itself.
     Blocks(HeadBlock),
 }
@@ -49,14 +52,15 @@ impl AttentionMethod {
     fn lanes(self) -> u32 {
         match self {
             AttentionMethod::Tile(tile) => tile.lanes(),
+            AttentionMethod::Matrices(_) => HeadMatrices::LANES,
             AttentionMethod::Blocks(_) => ROWS as u32,
         }
     }
 
-    /// The file of a kernel: for tiles or for blocks.
-    fn file(self, tiles: &'static str, blocks: &'static str) -> &'static str {
+    /// The file of a kernel: for workgroups that share rows, or for blocks.
+    fn file(self, shared: &'static str, blocks: &'static str) -> &'static str {
         match self {
-            AttentionMethod::Tile(_) => tiles,
+            AttentionMethod::Tile(_) | AttentionMethod::Matrices(_) => shared,
             AttentionMethod::Blocks(_) => blocks,
         }
     }
@@ -65,27 +69,49 @@ impl AttentionMethod {
 impl Variant for AttentionMethod {
     fn all() -> Vec<Self> {
         let tiles = HeadTile::ALL.into_iter().map(AttentionMethod::Tile);
-        tiles.chain(HeadBlock::all().map(AttentionMethod::Blocks)).collect()
+        let matrices = HeadMatrices::all().map(AttentionMethod::Matrices);
+        tiles.chain(matrices).chain(HeadBlock::all().map(AttentionMethod::Blocks)).collect()
     }
 
     fn constants(self) -> Vec<Constant> {
         match self {
             AttentionMethod::Tile(tile) => tile.constants(),
+            AttentionMethod::Matrices(matrices) => matrices.constants(),
             AttentionMethod::Blocks(block) => block.constants(),
+        }
+    }
+
+    fn part(self) -> Option<&'static str> {
+        match self {
+            AttentionMethod::Tile(_) => Some("shared/attention_tile"),
+            AttentionMethod::Matrices(_) => Some("shared/attention_matrices"),
+            AttentionMethod::Blocks(_) => None,
         }
     }
 
     fn label(self) -> String {
         match self {
             AttentionMethod::Tile(HeadTile(width)) => format!("head {width}"),
+            AttentionMethod::Matrices(HeadMatrices { width, shape, subgroup }) => {
+                format!("head {width}, matrices of {shape}x{shape}, subgroups of {subgroup}")
+            }
             AttentionMethod::Blocks(HeadBlock { quads, causal }) => {
                 format!("head {}{}", 4 * quads, if causal { ", causal" } else { "" })
             }
         }
     }
 
+    fn computes_in_f16(self) -> bool {
+        matches!(self, AttentionMethod::Matrices(_))
+    }
+
     fn for_hardware(self) -> bool {
-        matches!(self, AttentionMethod::Tile(_))
+        match self {
+            AttentionMethod::Tile(_) => true,
+            // Subgroups of eight are lavapipe's.
+            AttentionMethod::Matrices(matrices) => matrices.subgroup > 8,
+            AttentionMethod::Blocks(_) => false,
+        }
     }
 }
 
@@ -124,7 +150,63 @@ impl HeadTile {
     fn constants(self) -> Vec<Constant> {
         let (width, across) = (self.0 as u32, self.lanes() / 16);
         let quads = width / (4 * across);
-        vec![("quads", quads), ("rests", (width - quads * 4 * across).div_ceil(across))]
+        let rests = (width - quads * 4 * across).div_ceil(across);
+        vec![("quads", quads), ("rests", rests), ("depth", 16), ("chunk", 16)]
+    }
+}
+
+/// Heads of up to this width, whose products are made in f16 with cooperative matrices;
+/// `shaders/shared/attention_matrices.wgsl` explains how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct HeadMatrices {
+    width: usize,
+    /// Rows and columns of each matrix.
+    shape: u32,
+    /// Invocations of a subgroup, for which the shares are made. They are right with any other number, but slow.
+    subgroup: u32,
+}
+
+impl HeadMatrices {
+    /// With more of them each has fewer sums in its registers.
+    const LANES: u32 = 256;
+
+    /// Multiples of every shape.
+    const WIDTHS: [usize; 8] = [16, 32, 48, 64, 80, 96, 128, WIDEST];
+
+    /// None if products are not made so, or if there are no kernels for heads of this width.
+    fn of(width: usize, products: HalfProducts) -> Option<Self> {
+        let HalfProducts::Matrices { shape, subgroup } = products else { return None };
+        let width = Self::WIDTHS.into_iter().find(|widest| is_served(width) && *widest >= width)?;
+        Some(Self { width, shape, subgroup })
+    }
+
+    fn all() -> impl Iterator<Item = Self> {
+        HalfProducts::ALL
+            .into_iter()
+            .flat_map(|way| Self::WIDTHS.into_iter().filter_map(move |width| Self::of(width, way)))
+    }
+
+    fn constants(self) -> Vec<Constant> {
+        let Self { width, shape, subgroup } = self;
+        let (rows, width) = (ROWS as u32, width as u32);
+        let shares = Self::LANES / subgroup;
+        let down = shares.min(4);
+        let across = shares / down;
+        // What fits into 16 KiB, beside all of the head's columns for a chunk.
+        let depth = if width > 128 { 16 } else { 32 };
+        let chunk = if width > 80 { 16 } else { 32 };
+        vec![
+            ("shape", shape),
+            ("shares_down", down),
+            ("shares_across", across),
+            ("rows", rows / (shape * down)),
+            // As many columns of scores as there are rows.
+            ("columns", rows / (shape * across)),
+            ("quads", (width / shape).div_ceil(across)),
+            ("head", width),
+            ("depth", depth),
+            ("chunk", chunk),
+        ]
     }
 }
 
@@ -171,6 +253,8 @@ const Q: Buffer = buffer("q", Role::Activation);
 const K: Buffer = buffer("k", Role::Activation);
 const V: Buffer = buffer("v", Role::Activation);
 const DY: Buffer = buffer("dy", Role::Activation);
+/// Where there is none: what reads the operands is the same for all kernels.
+const NO_DY: Buffer = buffer("dy", Role::Absent);
 const Y: Buffer = buffer("y", Role::Activation);
 const RESULT: Buffer = buffer("result", Role::Result);
 const DK: Buffer = buffer("dk", Role::Result);
@@ -180,7 +264,7 @@ pub(super) static FORWARD: Kernel<AttentionMethod, AttentionSizes> = Kernel::new
     |method| method.file("attention", "attention_blocks"),
     AttentionMethod::lanes,
     &[],
-    &[Q, K, V, RESULT, logsumexp(Role::Result)],
+    &[Q, K, V, NO_DY, RESULT, logsumexp(Role::Result)],
 );
 pub(super) static BACKWARD_QUERIES: Kernel<AttentionMethod, AttentionSizes> = Kernel::new(
     |method| method.file("attention_backward_queries", "attention_backward_queries_blocks"),
@@ -221,7 +305,10 @@ impl Attention {
         let ([batch, queries, inner], [_, keys, _]) = (q.dims(), k.dims());
         let width = inner / heads;
         let scores = batch * heads * queries * keys * size_of::<f32>();
-        let (method, wanted) = if makes_blocks(q).is_some() {
+        let matrices = half_products(q).and_then(|(products, _)| HeadMatrices::of(width, products));
+        let (method, wanted) = if let Some(matrices) = matrices {
+            (AttentionMethod::Matrices(matrices), 4 * WANTED_GROUPS)
+        } else if makes_blocks(q).is_some() {
             // A software GPU has a row of a wide head in memory, where it should be in registers. So wide heads are left
             // to the composition until their scores take more than 64 MiB.
             let block = HeadBlock::of(width, causal).filter(|_| width <= 80 || scores > 64 << 20)?;
@@ -247,7 +334,7 @@ impl Attention {
     pub fn forward(&self, q: &Tensor<3>, k: &Tensor<3>, v: &Tensor<3>) -> (Tensor<3>, Tensor<3>) {
         let groups = [self.queries.div_ceil(ROWS), self.batch * self.heads, 1];
         let (shape, sums) = (q.dims(), [self.batch, self.queries, self.heads]);
-        let launch = self.launch(&FORWARD, &[Some(q as _), Some(k as _), Some(v as _)], 0, groups, 2);
+        let launch = self.launch(&FORWARD, &[Some(q as _), Some(k as _), Some(v as _), None], 0, groups, 2);
         let [y, logsumexp] = launch.run_for([&shape, &sums]);
         (Tensor::from_primitive::<CubeBackend>(y), Tensor::from_primitive::<CubeBackend>(logsumexp))
     }
@@ -346,6 +433,24 @@ mod tests {
             let columns = (4 * number("quads") + number("rests")) * across;
             assert!(columns >= width as u32 && columns < width as u32 + 40, "{columns} columns for {width}");
         }
+    }
+
+    #[test]
+    fn shares_have_all_scores_and_every_column_of_a_head() {
+        for matrices in HeadMatrices::all() {
+            let constants = matrices.constants();
+            let number = |name| constants.iter().find(|(known, _)| *known == name).map_or(0, |(_, value)| *value);
+            let [shape, down, across] = ["shape", "shares_down", "shares_across"].map(number);
+            assert_eq!(shape * down * number("rows"), ROWS as u32, "{matrices:?}");
+            assert_eq!(shape * across * number("columns"), ROWS as u32, "{matrices:?}");
+            assert!(shape * across * number("quads") >= number("head"), "{matrices:?}");
+            assert!(number("chunk") * number("head") / 16 <= HeadMatrices::LANES, "{matrices:?}: each fills one block");
+            assert!(2 * ROWS as u32 * number("depth") / 16 <= HeadMatrices::LANES, "{matrices:?}");
+        }
+        let way = HalfProducts::Matrices { shape: 16, subgroup: 32 };
+        assert_eq!(HeadMatrices::of(40, way).map(|matrices| matrices.width), Some(48));
+        assert_eq!(HeadMatrices::of(42, way), None);
+        assert_eq!(HeadMatrices::of(40, HalfProducts::Strips), None);
     }
 
     #[test]

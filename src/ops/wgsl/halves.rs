@@ -8,10 +8,10 @@
 
 use burn::tensor::Tensor;
 
+use super::MOST_GROUPS;
 use super::device::half_products;
 use super::kernel::{Constant, Variant};
 use super::tile::{ProductClass, Tile};
-use super::MOST_GROUPS;
 use crate::ops::Weight;
 
 /// How products in f16 are made on a device.
@@ -132,6 +132,10 @@ impl Variant for HalfTile {
             HalfTile::Matrices(tile) => tile.label(),
             HalfTile::Strips(tile) => format!("tile {}, strips in f16", tile.name()),
         }
+    }
+
+    fn computes_in_f16(self) -> bool {
+        true
     }
 
     /// Subgroups of eight are lavapipe's.

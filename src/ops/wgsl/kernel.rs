@@ -42,6 +42,11 @@ pub(super) trait Variant: Copy + PartialEq + Send + 'static {
     fn for_hardware(self) -> bool {
         true
     }
+
+    /// Whether it computes with factors in f16, which a device must have passed a test for.
+    fn computes_in_f16(self) -> bool {
+        false
+    }
 }
 
 /// The variant of a kernel that has only one.
@@ -112,6 +117,7 @@ impl<V: Variant, S: UniformSizes> Kernel<V, S> {
             part: variant.part(),
             variant: self.label(variant),
             for_hardware: variant.for_hardware(),
+            computes_in_f16: variant.computes_in_f16(),
             buffers,
             constants,
             sizes: S::FIELDS,
@@ -202,6 +208,7 @@ pub struct Form {
     part: Option<&'static str>,
     variant: String,
     for_hardware: bool,
+    computes_in_f16: bool,
     /// In the order of the bindings, results last.
     buffers: Vec<(Buffer, BufferFormat)>,
     constants: Vec<Constant>,
@@ -225,17 +232,22 @@ impl Form {
         self.for_hardware
     }
 
+    /// Whether it computes with factors in f16.
+    pub(super) fn computes_in_f16(&self) -> bool {
+        self.computes_in_f16
+    }
+
     /// The whole text.
     pub fn text(&self) -> String {
         let mut text = String::new();
         let mut binding = 0;
         for (Buffer { name, role, .. }, format) in &self.buffers {
             let part = if *role == Role::Result { format.writer() } else { format.reader() };
-            text += &whole(part).replace("{{ name }}", name).replace("{{ binding }}", &binding.to_string());
+            text += &whole(&[part]).replace("{{ name }}", name).replace("{{ binding }}", &binding.to_string());
             binding += format.bindings();
         }
-        text += &self.part.map(whole).unwrap_or_default();
-        text += &whole(self.file).replace("{{ sizes }}", &binding.to_string());
+        let files: Vec<&str> = self.part.into_iter().chain([self.file]).collect();
+        text += &whole(&files).replace("{{ sizes }}", &binding.to_string());
         source::fill(source::directives_first(&text), &self.constants)
     }
 
@@ -279,8 +291,8 @@ impl Form {
     }
 }
 
-fn whole(path: &str) -> String {
-    source::whole(path).expect("every file can be put together: a test has done it")
+fn whole(paths: &[&str]) -> String {
+    source::whole(paths).expect("every file can be put together: a test has done it")
 }
 
 /// A form that was launched, with all that a launch needs of it: made once.

@@ -45,12 +45,8 @@ pub(super) static BACKWARD: Kernel<ProductMethod, LinearSizes> =
     Kernel::new(file, ProductMethod::lanes, &[("by_columns", 0)], &buffers(COLUMNS, Role::Absent));
 
 /// [`FORWARD`] in f16.
-pub(super) static HALF_FORWARD: Kernel<HalfTile, LinearSizes> = Kernel::new(
-    half_file,
-    HalfTile::lanes,
-    &[("by_columns", 1)],
-    &half_buffers(Role::OptionalFactor),
-);
+pub(super) static HALF_FORWARD: Kernel<HalfTile, LinearSizes> =
+    Kernel::new(half_file, HalfTile::lanes, &[("by_columns", 1)], &half_buffers(Role::OptionalFactor));
 /// [`BACKWARD`] in f16.
 pub(super) static HALF_BACKWARD: Kernel<HalfTile, LinearSizes> =
     Kernel::new(half_file, HalfTile::lanes, &[("by_columns", 0)], &half_buffers(Role::Absent));

@@ -47,7 +47,9 @@ static FILES: &[ShaderFile] = files![
     "shared/activation",
     "shared/attention_blocks",
     "shared/attention_blocks_keys",
+    "shared/attention_matrices",
     "shared/attention_queries",
+    "shared/attention_rows",
     "shared/attention_sizes",
     "shared/attention_tile",
     "shared/block",
@@ -87,14 +89,14 @@ pub(super) enum ImportError {
     Circular(Vec<String>),
 }
 
-/// The text of a file, after the parts that it imports: each once, and what it needs before it.
-pub(super) fn whole(path: &str) -> Result<String, ImportError> {
-    assembled(FILES, path)
+/// The text of some files, after the parts that they import: each once, and what it needs before it.
+pub(super) fn whole(paths: &[&str]) -> Result<String, ImportError> {
+    assembled(FILES, paths)
 }
 
-fn assembled(files: &[ShaderFile], path: &str) -> Result<String, ImportError> {
+fn assembled(files: &[ShaderFile], paths: &[&str]) -> Result<String, ImportError> {
     let mut assembly = Assembly { files, done: Vec::new(), open: Vec::new(), text: String::new() };
-    assembly.add(path)?;
+    paths.iter().try_for_each(|path| assembly.add(path))?;
     Ok(assembly.text)
 }
 
@@ -226,13 +228,14 @@ mod tests {
 
     #[test]
     fn each_part_is_there_once_and_after_what_it_needs() {
-        assert_eq!(assembled(TEXTS, "kernel").unwrap(), "c\n// What a is for.\na\nb\nkernel\n");
-        assert_eq!(assembled(TEXTS, "shared/b").unwrap(), "c\n// What a is for.\na\nb\n");
+        assert_eq!(assembled(TEXTS, &["kernel"]).unwrap(), "c\n// What a is for.\na\nb\nkernel\n");
+        assert_eq!(assembled(TEXTS, &["shared/b"]).unwrap(), "c\n// What a is for.\na\nb\n");
+        assert_eq!(assembled(TEXTS, &["shared/c", "kernel"]).unwrap(), "c\n// What a is for.\na\nb\nkernel\n");
     }
 
     #[test]
     fn imports_that_are_unknown_or_go_round_in_a_circle_are_errors() {
-        let message = |path| assembled(TEXTS, path).unwrap_err().to_string();
+        let message = |path| assembled(TEXTS, &[path]).unwrap_err().to_string();
         assert_eq!(message("lost"), "lost imports shared/none, which is not a file in shaders/");
         assert_eq!(message("nowhere"), "a kernel imports nowhere, which is not a file in shaders/");
         assert_eq!(message("circle"), "shaders import each other: one -> two -> one");
@@ -241,7 +244,7 @@ mod tests {
     #[test]
     fn every_file_can_be_put_together_with_its_parts() {
         for file in FILES {
-            whole(file.path).unwrap();
+            whole(&[file.path]).unwrap();
         }
     }
 

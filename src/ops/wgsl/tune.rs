@@ -11,10 +11,8 @@ use half::f16;
 use sha2::{Digest, Sha256};
 use web_time::Instant;
 
-use super::kernel::Declared;
-use super::linear::{HALF_BACKWARD, HALF_FORWARD};
 use super::tile::{ProductClass, ProductMethod, Tile};
-use super::{HalfProducts, Tiles, conv2d, linear as kernels, with_half_products, with_tiles};
+use super::{HalfProducts, Tiles, linear as kernels, with_half_products, with_tiles};
 use crate::base::bytes::hex;
 use crate::ops::{Linear, Var, Weight, linear, read, settle};
 use crate::{Error, Result};
@@ -56,12 +54,10 @@ pub fn products_version() -> String {
     hex(&hash.finalize())
 }
 
-/// The same of the kernels for products in f16: of every form, because each of them was tested.
+/// The same of the kernels that compute in f16: of every form, because each of them was tested.
 pub fn half_products_version() -> String {
-    let kernels: [&dyn Declared; 4] =
-        [&HALF_FORWARD, &HALF_BACKWARD, &conv2d::HALF_FORWARD, &conv2d::HALF_BACKWARD];
     let mut hash = Sha256::new();
-    for form in kernels.iter().flat_map(|kernel| kernel.forms()) {
+    for form in super::forms().iter().filter(|form| form.computes_in_f16()) {
         hash.update(form.hash());
     }
     hex(&hash.finalize())
