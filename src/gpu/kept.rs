@@ -10,6 +10,13 @@ use crate::base::bytes::sha256;
 
 /// Where small files are kept: a folder on a disk, or a browser's storage.
 pub trait Keep {
+    /// What ends a turn when it is dropped.
+    type Turn;
+
+    /// Waits, though not for ever, until no other process works out what this file will say. Where processes cannot wait for
+    /// each other, two may do so at once.
+    async fn turn(&self, path: &str) -> Self::Turn;
+
     /// A file's bytes; none if there is no such file, or it cannot be read.
     async fn get(&self, path: &str) -> Option<Vec<u8>>;
 

@@ -16,8 +16,10 @@ use crate::ops::{self, HalfProducts, faults};
 use crate::setting::Setting;
 use crate::{Error, Result};
 
-/// What the file says is wrong with a way while the ways are tested; it stays there if the program ends before they are.
+/// What the file says is wrong with a way while that is tested; it stays there if the program ends meanwhile.
 const UNFINISHED: &str = "the program ended during its self-test";
+/// How often a test may end so before it counts: once it may have been the user.
+const MOST_TRIES: u32 = 2;
 
 /// What came of testing one way to make products in f16.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -28,6 +30,16 @@ pub struct Verdict {
     pub wrong: Option<String>,
     /// Seconds that some products took; none where it was not timed.
     pub seconds: Option<f64>,
+    /// How often its test was begun.
+    #[serde(default)]
+    tries: u32,
+}
+
+impl Verdict {
+    /// Whether it is not to be tested again.
+    fn is_settled(&self) -> bool {
+        self.wrong.as_deref() != Some(UNFINISHED) || self.tries >= MOST_TRIES
+    }
 }
 
 /// What was found about a device.
@@ -40,6 +52,12 @@ pub struct Findings {
 }
 
 impl Findings {
+    /// Whether nothing is left to test or, except on a software GPU, to time.
+    fn settles(&self, ways: &[HalfProducts], software: bool) -> bool {
+        let of = |way: &HalfProducts| self.ways.iter().find(|verdict| verdict.way == way.name());
+        ways.iter().all(|way| of(way).is_some_and(Verdict::is_settled)) && (software || self.full.is_some())
+    }
+
     /// What is wrong with the ways that are not right; none if all are.
     pub fn wrong(&self) -> Option<String> {
         let wrong = |verdict: &Verdict| Some(format!("{}: {}", verdict.way, verdict.wrong.as_ref()?));
@@ -162,11 +180,20 @@ fn judge(findings: Findings, asked: Precision) -> std::result::Result<Decision, 
 async fn found(chosen: &Chosen, offer: &Offer, keep: &impl Keep, again: bool) -> Result<Findings> {
     let Offer { info, ways } = offer;
     let (key, path) = (Key::of(info, ops::half_products_version()), kept::path("precision", info));
-    if !again
-        && let Some(kept) = keep.get(&path).await.and_then(|bytes| kept::read::<Findings>(&key, &bytes))
-        && kept.ways.len() == ways.len()
-    {
-        return Ok(kept);
+    let software = info.device_type == DeviceType::Cpu;
+    let kept = async || match if again { None } else { keep.get(&path).await } {
+        Some(bytes) => kept::read::<Findings>(&key, &bytes).unwrap_or_default(),
+        None => Findings::default(),
+    };
+    let known = kept().await;
+    if known.settles(ways, software) {
+        return Ok(known);
+    }
+    // What another process is about to find need not be found twice, and its marks are not those of one that ended.
+    let _turn = keep.turn(&path).await;
+    let known = kept().await;
+    if known.settles(ways, software) {
+        return Ok(known);
     }
     super::check("the work before the self-test in f16")?;
     let write = async |findings: &Findings| {
@@ -176,8 +203,7 @@ async fn found(chosen: &Chosen, offer: &Offer, keep: &impl Keep, again: bool) ->
             let _kept = keep.put(&path, &bytes).await;
         }
     };
-    let software = info.device_type == DeviceType::Cpu;
-    let tested = examine_all(ways, write, async |way| match way {
+    let tested = examine_all(ways, known, write, async |way| match way {
         Some(way) => examine(chosen, way, software).await,
         None if software => Ok(Verdict::default()),
         None => Ok(Verdict { seconds: timed(chosen, None).await?, ..Verdict::default() }),
@@ -190,23 +216,34 @@ async fn found(chosen: &Chosen, offer: &Offer, keep: &impl Keep, again: bool) ->
     tested
 }
 
-/// Examines each way, and then products in f32. Before each, `write` is given what is known if the program does not
-/// outlive it: a driver that brings the program down must not do so at every start.
+/// Examines each way of which nothing is known for certain, and then products in f32. Before each, `write` is given what is
+/// known if the program does not outlive it: a driver that brings the program down must not do so at every start.
 async fn examine_all(
     ways: &[HalfProducts],
+    mut known: Findings,
     write: impl AsyncFn(&Findings),
     examine: impl AsyncFn(Option<HalfProducts>) -> Result<Verdict>,
 ) -> Result<Findings> {
-    let unfinished =
-        |way: &HalfProducts| Verdict { way: way.name(), wrong: Some(UNFINISHED.to_owned()), seconds: None };
-    let mut findings = Findings { ways: ways.iter().map(unfinished).collect(), full: None };
-    for (i, way) in ways.iter().enumerate() {
-        write(&findings).await;
-        findings.ways[i] = examine(Some(*way)).await?;
+    let place = |name: &str| ways.iter().position(|way| way.name() == name);
+    known.ways.retain(|verdict| place(&verdict.way).is_some());
+    for way in ways {
+        let before = known.ways.iter().position(|verdict| verdict.way == way.name());
+        let tries = match before.map(|at| &known.ways[at]) {
+            Some(verdict) if verdict.is_settled() => continue,
+            verdict => verdict.map_or(0, |verdict| verdict.tries) + 1,
+        };
+        let at = before.unwrap_or_else(|| {
+            known.ways.push(Verdict::default());
+            known.ways.len() - 1
+        });
+        known.ways[at] = Verdict { way: way.name(), wrong: Some(UNFINISHED.to_owned()), seconds: None, tries };
+        write(&known).await;
+        known.ways[at] = Verdict { tries, ..examine(Some(*way)).await? };
     }
-    findings.full = examine(None).await?.seconds;
-    write(&findings).await;
-    Ok(findings)
+    known.ways.sort_by_key(|verdict| place(&verdict.way));
+    known.full = examine(None).await?.seconds;
+    write(&known).await;
+    Ok(known)
 }
 
 /// Tests and times one way.
@@ -217,7 +254,7 @@ async fn examine(chosen: &Chosen, way: HalfProducts, software: bool) -> Result<V
         Err(error) => Some(error.to_string()),
     };
     let seconds = if wrong.is_none() && !software { timed(chosen, Some(way)).await? } else { None };
-    Ok(Verdict { way: way.name(), wrong, seconds })
+    Ok(Verdict { way: way.name(), wrong, seconds, tries: 0 })
 }
 
 /// Seconds that some products take, in f32 or in one way in f16; none if they fail.
@@ -262,6 +299,7 @@ mod tests {
             way: HalfProducts::ALL[i].name(),
             wrong: wrong.map(str::to_owned),
             seconds: *seconds,
+            tries: 1,
         };
         Findings { ways: ways.iter().enumerate().map(verdict).collect(), full }
     }
@@ -279,21 +317,55 @@ mod tests {
         assert_eq!(judge(slow, Precision::F16).unwrap().used, Some(first));
     }
 
+    /// Every way examined by `examine`, beginning with what is known; what was kept last, and how it ended.
+    fn examined(
+        known: Findings,
+        examine: impl AsyncFn(Option<HalfProducts>) -> Result<Verdict>,
+    ) -> (Findings, Result<Findings>) {
+        let kept = std::cell::RefCell::new(known.clone());
+        let write = async |findings: &Findings| *kept.borrow_mut() = findings.clone();
+        let ended = pollster::block_on(examine_all(&HalfProducts::ALL[..2], known, write, examine));
+        (kept.into_inner(), ended)
+    }
+
+    /// A way that is right, or products in f32.
+    fn fine(way: Option<HalfProducts>) -> Verdict {
+        Verdict { way: way.map(HalfProducts::name).unwrap_or_default(), seconds: Some(1.0), ..Verdict::default() }
+    }
+
     #[test]
-    fn a_test_that_the_program_does_not_outlive_is_remembered_and_full_memory_is_told_apart() {
-        let kept = std::cell::RefCell::new(Vec::new());
-        let write = async |findings: &Findings| kept.borrow_mut().push(findings.clone());
-        let ended = pollster::block_on(examine_all(&HalfProducts::ALL[..1], write, async |_| {
-            tried(async { panic!("the driver fell over") }).await?
-        }));
-        let lost = ended.unwrap_err();
+    fn a_test_that_the_program_does_not_outlive_is_begun_once_more_and_then_remembered() {
+        let ways = &HalfProducts::ALL[..2];
+        let falls = async |way| match way {
+            Some(way) if way == HalfProducts::ALL[1] => tried(async { panic!("the driver fell over") }).await?,
+            way => Ok(fine(way)),
+        };
+        let (once, lost) = examined(Findings::default(), falls);
+        let lost = lost.unwrap_err();
         assert!(matches!(lost, Error::GpuLost { .. }), "{lost}");
         assert!(lost.to_string().contains(&format!("{} f32", Setting::Precision)), "{lost}");
-        let kept = kept.into_inner();
-        assert_eq!(kept.len(), 1);
-        let decision = judge(kept[0].clone(), Precision::Auto).unwrap();
-        assert!(decision.used.is_none() && decision.why.contains(UNFINISHED), "{decision:?}");
-        assert!(judge(kept[0].clone(), Precision::F16).unwrap_err().contains(UNFINISHED));
+        // It may have been the user who ended the program.
+        assert!(!once.settles(ways, true));
+        let (twice, _) = examined(once.clone(), async |way| {
+            assert_ne!(way, Some(HalfProducts::ALL[0]), "this is known");
+            falls(way).await
+        });
+        assert!(twice.settles(ways, true) && !twice.settles(ways, false), "{twice:?}");
+        let (_, rest) = examined(twice, async |way| {
+            assert_eq!(way, None, "the rest is known");
+            Ok(fine(way))
+        });
+        let decision = judge(rest.unwrap(), Precision::F16).unwrap();
+        assert_eq!(decision.used, Some(HalfProducts::ALL[0]));
+        assert!(decision.findings.complaint().unwrap().contains(UNFINISHED), "{decision:?}");
+        // It was the user.
+        let (_, all) = examined(once, async |way| Ok(fine(way)));
+        let all = all.unwrap();
+        assert!(all.settles(ways, false) && all.wrong().is_none(), "{all:?}");
+    }
+
+    #[test]
+    fn full_memory_is_not_a_lost_device() {
         let full = pollster::block_on(tried::<()>(async { std::panic::panic_any("Out of memory".to_owned()) }));
         assert!(matches!(full, Err(Error::GpuMemory { .. })), "{full:?}");
     }

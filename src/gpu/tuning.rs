@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use wgpu::DeviceType;
@@ -15,11 +16,14 @@ use wgpu::DeviceType;
 use super::Chosen;
 use super::kept::{self, Keep, Key};
 use crate::base::files::write_with_folder;
+use crate::base::lock::{Attempt, FileLock};
 use crate::ops::{self, MeasuredTiles, Tiles, faults};
 use crate::{Error, Result};
 
 /// A longer file is not one of ours.
 const LONGEST: u64 = 1 << 16;
+/// How long another process is waited for: far longer than any test takes.
+const LONGEST_TURN: Duration = Duration::from_secs(120);
 
 /// How products are made on a GPU, and how that was decided.
 #[derive(Debug)]
@@ -142,6 +146,22 @@ fn bytes_of(file: &Path) -> Option<Vec<u8>> {
 
 /// The program's cache, if there is a folder for it.
 impl Keep for Option<PathBuf> {
+    type Turn = Option<FileLock>;
+
+    async fn turn(&self, path: &str) -> Option<FileLock> {
+        let path = self.as_ref()?.join(path).with_extension("lock");
+        std::fs::create_dir_all(path.parent()?).ok()?;
+        let lock = FileLock::open(&path).ok()?;
+        let begun = Instant::now();
+        loop {
+            match lock.attempt() {
+                Attempt::Locked => return Some(lock),
+                Attempt::Busy if begun.elapsed() < LONGEST_TURN => std::thread::sleep(Duration::from_millis(50)),
+                Attempt::Busy | Attempt::Failed(_) => return None,
+            }
+        }
+    }
+
     async fn get(&self, path: &str) -> Option<Vec<u8>> {
         bytes_of(&self.as_ref()?.join(path))
     }
@@ -210,6 +230,24 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
+
+    #[test]
+    fn one_process_at_a_time_finds_out_about_a_device() {
+        let folder = tempfile::tempdir().unwrap();
+        let turn = |keep: &Option<PathBuf>, path: &str| pollster::block_on(keep.turn(path));
+        let keep = Some(folder.path().join("cache"));
+        let first = turn(&keep, "precision/gpu.json");
+        assert!(first.is_some());
+        let other = FileLock::open(&folder.path().join("cache/precision/gpu.lock")).unwrap();
+        assert!(matches!(other.attempt(), Attempt::Busy));
+        drop(first);
+        assert!(matches!(other.attempt(), Attempt::Locked));
+        // What cannot be locked is not waited for.
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        assert!(turn(&Some(file), "precision/gpu.json").is_none());
+        assert!(turn(&None, "precision/gpu.json").is_none());
+    }
 
     fn key() -> Key {
         let [adapter, driver, kernels] = ["a GPU", "a driver 1.0", "0123"].map(str::to_owned);

@@ -12,6 +12,10 @@ use crate::gpu::{Chosen, Precision};
 
 /// The browser's storage, if it gives one.
 impl Keep for Option<Folder> {
+    type Turn = ();
+
+    async fn turn(&self, _path: &str) {}
+
     async fn get(&self, path: &str) -> Option<Vec<u8>> {
         self.as_ref()?.read(path).await.ok()?
     }
