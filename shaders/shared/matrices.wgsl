@@ -115,7 +115,7 @@ fn multiply(subgroup: u32) {
 
 // Makes the left factor's scale what it must be for the next strip.
 fn fit() {
-    let now = subgroupBroadcastFirst(scale_of(0u));
+    let now = scale_of(0u);
     if (now != scale) {
         let change = now * inverse(scale);
         sum{{ row }}_{{ column }} = sum{{ row }}_{{ column }} * change;
