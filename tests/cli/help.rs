@@ -1,5 +1,7 @@
 //! What the program says of itself, of models and of the machine.
 
+use std::fs;
+
 use pseudoword::cli::exit::STATUSES;
 use pseudoword::gpu;
 
@@ -59,6 +61,35 @@ fn doctor_says_how_matrix_products_are_made() {
     // The processor makes them in one way.
     let report = events(&doctor(&["doctor", "--retune", "--json"]).stdout).pop().unwrap();
     assert!(report["products"].is_null(), "{report}");
+}
+
+/// What the self-test in f16 found is kept, and decides at the next start; it is tested again only where that is asked for.
+#[test]
+fn f16_is_tested_once_and_what_was_found_decides() {
+    let place = Place::new();
+    let doctor = |more: &[&str]| {
+        let arguments = [&["doctor", "--device", "gpu", "--precision", "f16", "--json"], more].concat();
+        let run = place.command(&arguments).env("PSEUDOWORD_CACHE", place.path("cache")).output().unwrap();
+        succeeded(&run);
+        events(&run.stdout).pop().unwrap()["precision"].clone()
+    };
+    let has_f16 = |adapter: &gpu::Adapter| adapter.features.contains(wgpu::Features::SHADER_F16);
+    if !gpu::adapters().first().is_some_and(has_f16) {
+        eprintln!("skipped: no adapter with f16 on this machine");
+        return;
+    }
+    let found = doctor(&[]);
+    let ways = found["findings"]["ways"].as_array().unwrap();
+    assert!(!ways.is_empty() && ways.iter().all(|way| way["wrong"].is_null()), "{found}");
+    assert_eq!((&found["precision"], &found["why"]), (&"f16".into(), &"as requested".into()), "{found}");
+
+    let file = fs::read_dir(place.path("cache/precision")).unwrap().next().unwrap().unwrap().path();
+    let kept = fs::read_to_string(&file).unwrap();
+    fs::write(&file, kept.replace("\"wrong\": null", "\"wrong\": \"it was a Monday\"")).unwrap();
+    let refused = doctor(&[]);
+    assert!(refused["error"].as_str().unwrap().contains("it was a Monday"), "{refused}");
+    assert_eq!(doctor(&["--retune"])["precision"], found["precision"]);
+    assert_eq!(fs::read_to_string(&file).unwrap(), kept);
 }
 
 #[test]
