@@ -1,13 +1,13 @@
 // A training step and a denoising step in a browser tab on SwiftShader (Chromium's own Vulkan on the processor):
 //
-//     PSEUDOWORD=target/release/pseudoword node benches/browser/browser.mjs [STEPS] [MODEL]
+//     [PSEUDOWORD=target/release/pseudoword] node benches/browser/browser.mjs [STEPS] [MODEL]
 //
 // prints what a step asks of the GPU (launches, submissions) and the processor time of the Worker for it (on Linux), and how long
 // a visitor waits from the first click to the first preview. MODEL is a model's folder, for instance of `random_model.py --narrow`;
-// without it the mini model is used, and the time of a step is compared with that of the native program on the same software
-// GPU. That runs before and after the browser, because machines that are shared change their speed while this lasts: how far its
-// two medians differ tells what a ratio is worth. Nothing else should be running. The first two steps compile kernels and are
-// left out.
+// without it the mini model is used, and the time of a step is compared with that of the native program, if one is named, on
+// the same software GPU. That runs before and after the browser, because machines that are shared change their speed while
+// this lasts: how far its two medians differ tells what a ratio is worth. Nothing else should be running. The first two steps
+// compile kernels and are left out.
 
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -125,10 +125,11 @@ async function browser() {
 }
 
 function native() {
+  if (!process.env.PSEUDOWORD || model) return undefined;
   if (!existsSync(ICD)) throw new Error(`${ICD} is not there: SWIFTSHADER must name SwiftShader's driver file`);
   const out = mkdtempSync(join(tmpdir(), "pseudoword-bench-"));
   try {
-    const printed = execFileSync(process.env.PSEUDOWORD ?? "pseudoword", [
+    const printed = execFileSync(process.env.PSEUDOWORD, [
       "train", "--json", "--device", "gpu", ...peach.slice(0, 2), "--token", "<my-word>", "--init", "apple", "--steps", `${steps}`,
       "--batch-size", "1", "--eval-size", "1", "--preview-every", "0", "--captions", "off", "--out", join(out, "run"),
     ], { env: { ...process.env, VK_DRIVER_FILES: ICD, VK_ICD_FILENAMES: ICD }, maxBuffer: 1 << 26 });
@@ -140,12 +141,11 @@ function native() {
   }
 }
 
-if (model) {
-  console.log(`a training step of one picture, median: ${median(await browser()).toFixed(2)} s`);
-} else {
-  const before = native();
-  const here = median(await browser());
+const before = native();
+const here = median(await browser());
+console.log(`a training step of one picture, median: ${here.toFixed(2)} s`);
+if (before) {
   const after = native();
   const there = median([...before, ...after]);
-  console.log(`a step of one picture, medians: native ${median(before).toFixed(2)} s before and ${median(after).toFixed(2)} s after, browser ${here.toFixed(2)} s, ratio ${(here / there).toFixed(2)} (aim: 1.25)`);
+  console.log(`natively ${median(before).toFixed(2)} s before and ${median(after).toFixed(2)} s after: ratio ${(here / there).toFixed(2)} (aim: 1.25)`);
 }
