@@ -125,6 +125,14 @@ fn leave(matrix: coop_mat{{ shape }}x{{ shape }}<f32, C>, row: u32, column: u32,
     }
 }
 
+// The matrix of this share at this row and column, which is in the portion of this number if it is of that.
+fn fetched(matrix: coop_mat{{ shape }}x{{ shape }}<f32, C>, row: u32, column: u32, number: u32) -> coop_mat{{ shape }}x{{ shape }}<f32, C> {
+    if (column / PORTION != number) {
+        return matrix;
+    }
+    return coopLoadT<coop_mat{{ shape }}x{{ shape }}<f32, C>>(&portion[row * PORTION + column % PORTION], PORTION);
+}
+
 // Four rows of four columns of the portion: those of this invocation, which has the fours of columns of this number.
 fn block_of_portion(lane: u32, quad: u32) -> mat4x4<f32> {
     let at = 4u * (lane / ACROSS) * PORTION + 4u * quad;
@@ -170,12 +178,20 @@ fn keep_columns(at: u32, pitch: u32, columns: mat4x4<f32>) {
     keep_right(at + 3u * pitch, columns[3]);
 }
 
+fn left_matrix(at: u32, pitch: u32) -> coop_mat{{ shape }}x{{ shape }}<f16, A> {
+    return coopLoadT<coop_mat{{ shape }}x{{ shape }}<f16, A>>(&left_strip[at], pitch);
+}
+
+fn right_matrix(at: u32, pitch: u32) -> coop_mat{{ shape }}x{{ shape }}<f16, B> {
+    return coopLoad<coop_mat{{ shape }}x{{ shape }}<f16, B>>(&right_strip[at], pitch);
+}
+
 // Adds the product of the strips, `depth` values deep, to the share's scores.
 fn multiply_strips(depth: u32) {
     let first_row = share_row();
     for (var k = 0u; k < depth; k += SHAPE) {
-        let left{{ row }} = coopLoadT<coop_mat{{ shape }}x{{ shape }}<f16, A>>(&left_strip[(first_row + {{ row }}u * SHAPE) * PITCH + k], PITCH);
-        let right{{ column }} = coopLoad<coop_mat{{ shape }}x{{ shape }}<f16, B>>(&right_strip[share_column({{ column }}u) * PITCH + k], PITCH);
+        let left{{ row }} = left_matrix((first_row + {{ row }}u * SHAPE) * PITCH + k, PITCH);
+        let right{{ column }} = right_matrix(share_column({{ column }}u) * PITCH + k, PITCH);
         score{{ row }}_{{ column }} = coopMultiplyAdd(left{{ row }}, right{{ column }}, score{{ row }}_{{ column }});
     }
 }
@@ -245,11 +261,14 @@ fn keep_weights(lane: u32, chunk: u32, scale: f32, weights0: mat4x4<f32>, weight
     }
 }
 
+// Adds the product of the chunk to a total. Each right matrix is read where it is needed: all at once they take too many registers.
 fn add_chunk(total: ptr<private, Total>) {
-    let first_row = share_row();
+    let row = share_row();
     for (var k = 0u; k < CHUNK; k += SHAPE) {
-        let left{{ row }} = coopLoadT<coop_mat{{ shape }}x{{ shape }}<f16, A>>(&left_strip[(first_row + {{ row }}u * SHAPE) * CHUNK_PITCH + k], CHUNK_PITCH);
-        (*total).part{{ row }}_{{ quad }} = coopMultiplyAdd(left{{ row }}, coopLoad<coop_mat{{ shape }}x{{ shape }}<f16, B>>(&right_strip[total_column({{ quad }}u) * CHUNK_PITCH + k], CHUNK_PITCH), (*total).part{{ row }}_{{ quad }});
+        let left{{ row }} = left_matrix((row + {{ row }}u * SHAPE) * CHUNK_PITCH + k, CHUNK_PITCH);
+        let at{{ quad }} = total_column({{ quad }}u) * CHUNK_PITCH + k;
+        let sum{{ row }}_{{ quad }} = (*total).part{{ row }}_{{ quad }};
+        (*total).part{{ row }}_{{ quad }} = coopMultiplyAdd(left{{ row }}, right_matrix(at{{ quad }}, CHUNK_PITCH), sum{{ row }}_{{ quad }});
     }
 }
 
@@ -328,7 +347,9 @@ fn shrink_portion(total: ptr<private, Total>, lane: u32, factors: vec4<f32>, num
         keep_four_in_portion(at + 3u * PORTION, block[3]);
     }
     workgroupBarrier();
-    if (total_column({{ quad }}u) / PORTION == number) { (*total).part{{ row }}_{{ quad }} = coopLoadT<coop_mat{{ shape }}x{{ shape }}<f32, C>>(&portion[(share_row() + {{ row }}u * SHAPE) * PORTION + total_column({{ quad }}u) % PORTION], PORTION); }
+    let column{{ quad }} = total_column({{ quad }}u);
+    let row{{ row }} = share_row() + {{ row }}u * SHAPE;
+    (*total).part{{ row }}_{{ quad }} = fetched((*total).part{{ row }}_{{ quad }}, row{{ row }}, column{{ quad }}, number);
 }
 
 // Writes the total, with each row multiplied by a factor, as a result whose head begins at `place`, from the row `first` of `count`

@@ -43,9 +43,9 @@ impl Part {
         }
     }
 
-    /// Whether it is products of features with weights: the ones that the engine can make in f16.
-    fn is_of_weights(self) -> bool {
-        matches!(self, Part::Convolutions | Part::Linear)
+    /// Whether it is products, which the engine can make in f16; attention's with cooperative matrices alone.
+    fn is_products(self) -> bool {
+        matches!(self, Part::Convolutions | Part::Linear | Part::Attention)
     }
 }
 
@@ -58,7 +58,7 @@ pub struct Op {
     pub flops: f64,
     /// What is read and written.
     pub bytes: f64,
-    /// Whether its factors are in f16 where products are made so: attention is in f32, and so is the whole autoencoder.
+    /// Whether its factors are in f16 where products are made so: those of the autoencoder are not.
     pub halves: bool,
     /// How many launches its gradient takes, of linear layers: none if nothing that it is made of has one.
     backward: usize,
@@ -180,7 +180,7 @@ impl Network {
 
     fn push(&mut self, part: Part, products: usize, numbers: usize, weights: usize) {
         let bytes = FLOAT * (self.batch * numbers) as f64 + HALF * weights as f64;
-        let (flops, halves) = (2.0 * (self.batch * products) as f64, part.is_of_weights());
+        let (flops, halves) = (2.0 * (self.batch * products) as f64, part.is_products());
         self.ops.push(Op { part, flops, bytes, halves, backward: 1, common: 0.0 });
     }
 

@@ -16,7 +16,7 @@ use crate::ops::{BINDING_ALIGNMENT, Weight};
 use crate::{Error, Result};
 
 /// Bytes up to which weights share pages: there are hundreds of them, and together they fill one page.
-const SHARED: usize = if cfg!(target_family = "wasm") { 0 } else { 64 << 10 };
+const SHARED: usize = 64 << 10;
 
 /// Where the pieces go.
 pub(super) enum Upload {

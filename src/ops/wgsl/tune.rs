@@ -14,7 +14,7 @@ use web_time::Instant;
 use super::tile::{ProductClass, ProductMethod, Tile};
 use super::{HalfProducts, Tiles, linear as kernels, with_half_products, with_tiles};
 use crate::base::bytes::hex;
-use crate::ops::{Linear, Var, Weight, linear, read, settle};
+use crate::ops::{Linear, Var, Weight, attention, linear, read, settle};
 use crate::{Error, Result};
 
 /// How long the launches that are timed together should take: much longer than the round trip to the device.
@@ -66,33 +66,55 @@ pub fn half_products_version() -> String {
 /// Classes that products in f16 are timed in: those in which most work is done.
 const TIMED: [ProductClass; 2] = [ProductClass::Medium, ProductClass::Large];
 
-/// Seconds that a product of each of some classes takes on a device: in one way in f16, or as they are made in f32.
+/// Positions, heads and width of a head of the attention that is timed beside them.
+const ATTENDING: [usize; 3] = [1024, 8, 40];
+
+/// Seconds that a product of each of some classes and an attention take on a device: in one way in f16, or as they are made in
+/// f32.
 ///
 /// # Errors
 /// Those of [`read`], where the device fails during it.
 pub async fn time_products(device: &Device, half: Option<HalfProducts>) -> Result<f64> {
     let mut seconds = 0.0;
     for class in TIMED {
-        let (example, usual) = (Example::new(class, device), class.usual());
-        let launches = launches(&example, usual).await?.unwrap_or(1);
-        let product = || match half {
-            Some(half) => with_half_products(half, None, || linear(&example.x, &example.layer).into_value()),
-            None => linear(&example.x, &example.layer).into_value(),
-        };
-        // The first has the kernel compiled.
-        settle(&product()).await?;
-        let mut least = f64::INFINITY;
-        for _ in 0..ROUNDS {
-            let begun = Instant::now();
-            for _ in 1..launches {
-                product();
-            }
-            settle(&product()).await?;
-            least = least.min(begun.elapsed().as_secs_f64() / launches as f64);
-        }
-        seconds += least;
+        let example = Example::new(class, device);
+        seconds += least_time(half, || linear(&example.x, &example.layer).into_value()).await?;
     }
-    Ok(seconds)
+    let [positions, heads, width] = ATTENDING;
+    let shape = [1, positions, heads * width];
+    let values: Vec<f32> = numbers(positions * heads * width, 1021).collect();
+    let [q, k, v] = [(); 3].map(|()| Var::constant(Tensor::<1>::from_floats(&values[..], device).reshape(shape)));
+    Ok(seconds + least_time(half, || attention(&q, &k, &v, heads, false).into_value()).await?)
+}
+
+/// The least time that an op was seen to take, in one way in f16 or in f32.
+async fn least_time<const D: usize>(half: Option<HalfProducts>, op: impl Fn() -> Tensor<D>) -> Result<f64> {
+    let run = || match half {
+        Some(half) => with_half_products(half, None, &op),
+        None => op(),
+    };
+    let time = async |launches: usize| {
+        let begun = Instant::now();
+        for _ in 1..launches {
+            run();
+        }
+        settle(&run()).await?;
+        Ok::<_, Error>(begun.elapsed())
+    };
+    // The first has the kernel compiled.
+    time(1).await?;
+    let one = time(1).await?;
+    let launches = if one > MIN_TIMED { 1 } else { launches_for(one, time(9).await?) };
+    let mut least = f64::INFINITY;
+    for _ in 0..ROUNDS {
+        least = least.min(time(launches).await?.as_secs_f64() / launches as f64);
+    }
+    Ok(least)
+}
+
+/// Numbers from -0.5 to 0.5.
+fn numbers(count: usize, period: usize) -> impl Iterator<Item = f32> {
+    (0..count).map(move |i| (i % period) as f32 / period as f32 - 0.5)
 }
 
 /// A product that represents its class.
@@ -106,7 +128,6 @@ struct Example {
 impl Example {
     fn new(class: ProductClass, device: &Device) -> Self {
         let [rows, columns, inner] = class.example();
-        let numbers = |count: usize, period: usize| (0..count).map(move |i| (i % period) as f32 / period as f32 - 0.5);
         let half = |count: usize, period: usize| {
             let bytes = numbers(count, period).flat_map(|value| f16::from_f32(value).to_le_bytes()).collect();
             let data = TensorData::from_bytes(Bytes::from_bytes_vec(bytes), [count], DType::F16);
@@ -190,9 +211,13 @@ async fn launches(example: &Example, usual: Tile) -> Result<Option<usize>> {
     if one > MIN_TIMED {
         return Ok((one < LONGEST).then_some(1));
     }
-    let more = example.time(usual, 9).await?;
-    let each = more.saturating_sub(one).as_secs_f64() / 8.0;
-    Ok(Some(((MIN_TIMED.as_secs_f64() / each) as usize).clamp(1, MOST_LAUNCHES)))
+    Ok(Some(launches_for(one, example.time(usual, 9).await?)))
+}
+
+/// The same from the times of one and of nine.
+fn launches_for(one: Duration, nine: Duration) -> usize {
+    let each = nine.saturating_sub(one).as_secs_f64() / 8.0;
+    ((MIN_TIMED.as_secs_f64() / each) as usize).clamp(1, MOST_LAUNCHES)
 }
 
 /// Whether values are the same up to rounding.
