@@ -8,6 +8,8 @@
 // One workgroup makes one tile of the result: shared/tile.wgsl.
 
 //#import shared/tile
+//#import shared/settled
+//#import shared/tile_finish
 //#import shared/conv2d
 
 @compute @workgroup_size(LANES)

@@ -9,6 +9,8 @@
 // One workgroup makes one tile of one class: shared/tile.wgsl.
 
 //#import shared/tile
+//#import shared/settled
+//#import shared/tile_finish
 //#import shared/conv2d_backward
 
 @compute @workgroup_size(LANES)

@@ -5,6 +5,7 @@
 
 //#import shared/matrices
 //#import shared/linear
+//#import shared/linear_emit
 
 // The tile's first row and column.
 var<private> corner: vec2<u32>;

@@ -1,4 +1,4 @@
-// What the linear layers' kernels share: the factors, four values at a time, and the result. Beyond the last row, column or step
+// What the linear layers' kernels share: the factors, four values at a time. Beyond the last row, column or step
 // of the inner axis there are zeros. Instead of branching, what is outside reads the first value and drops it: behind a branch
 // each reading would be waited for before the next begins.
 
@@ -12,8 +12,14 @@ struct Sizes {
     // weights at once writes the result of each to a plane of its own.
     plane: u32,
     plane_pitch: u32,
+    // The same of the left factor, whose inner axis may be that of several planes, one after another: the gradients to the
+    // results of such a product.
+    left_plane: u32,
+    left_pitch: u32,
     // Rows of workgroups (or, of blocks, workgroups) before this launch's, where a product is cut into several.
     first_group: u32,
+    // Added to the variance where the rows are normalised before.
+    eps: f32,
 }
 
 @group(0) @binding({{ sizes }}) var<uniform> sizes: Sizes;
@@ -21,7 +27,14 @@ struct Sizes {
 // Four values of a row of the left factor.
 fn left_quad(row: u32, k: u32) -> vec4<f32> {
     let inside = (row < sizes.rows) & (k < sizes.inner);
-    let values = left_at(select(0u, row * sizes.inner + k, inside), select(1u, sizes.inner - k, inside));
+    var plane = 0u;
+    // Divisions take long, and most products have one plane.
+    if (sizes.left_plane < sizes.inner) {
+        plane = k / sizes.left_plane;
+    }
+    let within = k - plane * sizes.left_plane;
+    let at = plane * sizes.left_pitch + row * sizes.left_plane + within;
+    let values = left_at(select(0u, at, inside), select(1u, sizes.left_plane - within, inside));
     return select(vec4<f32>(), values, inside);
 }
 
@@ -47,13 +60,4 @@ fn row_quad(k: u32, column: u32) -> vec4<f32> {
     let inside = (k < sizes.inner) & (column < sizes.columns);
     let values = right_at(select(0u, k * sizes.columns + column, inside), select(1u, sizes.columns - column, inside));
     return select(vec4<f32>(), values, inside);
-}
-
-fn emit(row: u32, column: u32, values: vec4<f32>) {
-    if (row < sizes.rows && column < sizes.columns) {
-        let within = column % sizes.plane;
-        let left = sizes.plane - within;
-        let at = column / sizes.plane * sizes.plane_pitch + row * sizes.plane + within;
-        result_set(at, left, values + bias_at(column, left) + residual_at(at, left));
-    }
 }

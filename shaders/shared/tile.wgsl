@@ -7,7 +7,8 @@
 // inner axis: without it, the steps of one block would lie in the same memory bank.
 //
 // LANES is DOWN x ACROSS. What a strip holds (`Strip`), and what is done with values before they are kept (`begin`, `fitted`) and
-// after they were summed (`way_back`), is the affair of `shared/strip_f32.wgsl` or `shared/strip_f16.wgsl`, one of which comes before this. A kernel made of this has a function `emit(row, column, values)`, which writes four columns of a row.
+// after they were summed (`way_back`), is the affair of `shared/strip_f32.wgsl` or `shared/strip_f16.wgsl`, one of
+// which comes before this. A kernel made of this ends with `finish`, which writes the tile: `shared/tile_finish.wgsl`.
 
 const DOWN: u32 = {{ down }}u;
 const ACROSS: u32 = {{ across }}u;
@@ -98,28 +99,5 @@ fn multiply(lane: u32) {
         multiply_step(left_at + 3u * LEFT_PITCH, right_at + 3u * RIGHT_PITCH);
         left_at += 4u * LEFT_PITCH;
         right_at += 4u * RIGHT_PITCH;
-    }
-}
-
-fn emit_block(row: u32, column: u32, block: mat4x4<f32>) {
-    emit(row, column, way_back() * block[0]);
-    emit(row + 1u, column, way_back() * block[1]);
-    emit(row + 2u, column, way_back() * block[2]);
-    emit(row + 3u, column, way_back() * block[3]);
-}
-
-// Gives this invocation's values to `emit`, four columns of a row at a time; it leaves out what is beyond the result.
-fn finish(lane: u32, first_row: u32, first_column: u32) {
-    let row = first_row + 4u * (lane / ACROSS);
-    let column = first_column + 4u * (lane % ACROSS);
-    emit_block(row, column, sums00);
-    if (COLUMN_QUADS == 2u) {
-        emit_block(row, column + 4u * ACROSS, sums01);
-    }
-    if (ROW_QUADS == 2u) {
-        emit_block(row + 4u * DOWN, column, sums10);
-        if (COLUMN_QUADS == 2u) {
-            emit_block(row + 4u * DOWN, column + 4u * ACROSS, sums11);
-        }
     }
 }

@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::known::Rates;
-use super::work::{Op, Part, autoencoder, back, text, unet};
+use super::work::{Op, Part, autoencoder, back, text, unet, unet_for_known_prompts};
 use crate::checkpoint::{Family, family_files};
 use crate::config::{Checkpointing, TrainConfig};
 use crate::model::ModelConfig;
@@ -94,7 +94,7 @@ pub fn steps(config: &ModelConfig, side: u32, batches: &[u32], checkpointing: Ch
     let one = |name: &str, ops: Vec<Op>| Step { name: name.to_owned(), rows: by_part(&ops) };
     let mut steps: Vec<Step> = batches.iter().map(|batch| training_step(config, side, *batch, checkpointing)).collect();
     steps.extend([
-        one("a denoising step with guidance", unet(config, latents, 2)),
+        one("a denoising step with guidance", unet_for_known_prompts(config, latents, 2)),
         one("encoding a picture", autoencoder(config, latents, false)),
         one("decoding a picture", autoencoder(config, latents, true)),
     ]);

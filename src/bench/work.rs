@@ -60,28 +60,26 @@ pub struct Op {
     pub bytes: f64,
     /// Whether its factors are in f16 where products are made so: those of the autoencoder are not.
     pub halves: bool,
-    /// How many launches its gradient takes, of linear layers: none if nothing that it is made of has one.
-    backward: usize,
-    /// The bytes that each of those launches moves where they are several: the input's gradient, to which each adds.
-    common: f64,
+    /// Whether it has a gradient: none if nothing that it is made of has one.
+    backward: bool,
+    /// The bytes of the normalisation that a product does itself, whose gradient is a launch of its own.
+    normed: f64,
 }
 
 impl Op {
     /// What its gradient takes, launch by launch.
     fn back(self) -> Vec<Self> {
-        let Self { part, flops, bytes, halves, backward, common } = self;
-        let op = |flops, bytes| Self { part, flops, bytes, halves, backward: 0, common: 0.0 };
+        let Self { part, flops, bytes, halves, backward, normed } = self;
+        let of = |part, flops, bytes| Self { part, flops, bytes, halves, backward: false, normed: 0.0 };
+        let op = |flops, bytes| of(part, flops, bytes);
         match part {
-            _ if backward == 0 => Vec::new(),
+            _ if !backward => Vec::new(),
             // Scores again, their gradient, and what goes back to the queries; the same, and to keys and values.
             Part::Attention => vec![op(1.5 * flops, 1.25 * bytes), op(2.0 * flops, 1.5 * bytes)],
             // What went in, and the gradient; each is read.
             Part::Norms => vec![op(flops, 1.5 * bytes)],
-            Part::Linear => {
-                let layers = backward as f64;
-                vec![op(flops / layers, common + (bytes - common) / layers); backward]
-            }
-            Part::Convolutions | Part::Rest => vec![op(flops, bytes)],
+            Part::Linear if normed > 0.0 => vec![op(flops, bytes), of(Part::Norms, 0.0, 1.5 * normed)],
+            Part::Linear | Part::Convolutions | Part::Rest => vec![op(flops, bytes)],
         }
     }
 }
@@ -98,9 +96,17 @@ pub fn unet_flops(config: &ModelConfig, side: usize) -> f64 {
 
 /// The U-Net on latents of this side, forward.
 pub fn unet(config: &ModelConfig, side: usize, batch: usize) -> Vec<Op> {
+    of_unet(config, side, Network { batch, words: config.prompt_length(), ..Network::default() })
+}
+
+/// The same where the keys and values of the prompts are known, as in the steps of a picture.
+pub fn unet_for_known_prompts(config: &ModelConfig, side: usize, batch: usize) -> Vec<Op> {
+    of_unet(config, side, Network { batch, words: config.prompt_length(), knows_prompts: true, ..Network::default() })
+}
+
+fn of_unet(config: &ModelConfig, side: usize, mut network: Network) -> Vec<Op> {
     let graph = Graph::new(&config.unet);
     let positions = |level: usize| side.div_ceil(1 << level).pow(2);
-    let mut network = Network { batch, words: config.prompt_length(), ops: Vec::new() };
     let [latents, first] = graph.conv_in;
     // What all residual blocks make of the timestep is one product.
     let shifts = graph.stages().flat_map(|stage| &stage.layers).map(|layer| layer.resnet[1]).sum();
@@ -126,7 +132,7 @@ pub fn unet(config: &ModelConfig, side: usize, batch: usize) -> Vec<Op> {
 
 /// The text encoders on whole prompts, forward.
 pub fn text(config: &ModelConfig, batch: usize) -> Vec<Op> {
-    let mut network = Network { batch, words: config.prompt_length(), ops: Vec::new() };
+    let mut network = Network { batch, words: config.prompt_length(), ..Network::default() };
     for encoder in &config.text_encoders {
         network.text(encoder);
     }
@@ -140,7 +146,7 @@ pub fn autoencoder(config: &ModelConfig, side: usize, decodes: bool) -> Vec<Op> 
     let stages = if decodes { decoder(vae) } else { encoder(vae) };
     let (low, levels) = (side * side, stages.len());
     let positions = |level: usize| low << (2 * (levels - 1 - level));
-    let mut network = Network { batch: 1, words: 0, ops: Vec::new() };
+    let mut network = Network { batch: 1, ..Network::default() };
     if decodes {
         network.convolution([low; 2], [latents, last], 9);
         network.middle(low, last, vae.mid_block_add_attention);
@@ -163,17 +169,20 @@ pub fn autoencoder(config: &ModelConfig, side: usize, decodes: bool) -> Vec<Op> 
 }
 
 /// Collects operations.
+#[derive(Default)]
 pub(super) struct Network {
     batch: usize,
     /// Tokens of a prompt.
     words: usize,
+    /// Whether keys and values of prompts were made before.
+    knows_prompts: bool,
     ops: Vec<Op>,
 }
 
 impl Network {
     /// The operations that are added to a network for one sample.
     pub fn collect(add: impl FnOnce(&mut Self)) -> Vec<Op> {
-        let mut network = Self { batch: 1, words: 0, ops: Vec::new() };
+        let mut network = Self { batch: 1, ..Self::default() };
         add(&mut network);
         network.ops
     }
@@ -181,7 +190,7 @@ impl Network {
     fn push(&mut self, part: Part, products: usize, numbers: usize, weights: usize) {
         let bytes = FLOAT * (self.batch * numbers) as f64 + HALF * weights as f64;
         let (flops, halves) = (2.0 * (self.batch * products) as f64, part.is_products());
-        self.ops.push(Op { part, flops, bytes, halves, backward: 1, common: 0.0 });
+        self.ops.push(Op { part, flops, bytes, halves, backward: true, normed: 0.0 });
     }
 
     /// From so many positions to so many, by windows of so many pixels.
@@ -195,12 +204,11 @@ impl Network {
         self.push(Part::Linear, rows * inner * columns, rows * (inner + columns), inner * columns);
     }
 
-    /// Several linear layers of the same rows: one product, and a gradient for each.
-    fn linears(&mut self, rows: usize, inner: usize, columns: usize, layers: usize) {
-        self.linear(rows, inner, layers * columns);
+    /// The product that was added last normalises its rows, so many numbers, itself.
+    fn normed(&mut self, numbers: usize) {
+        let bytes = FLOAT * (2 * self.batch * numbers) as f64;
         if let Some(op) = self.ops.last_mut() {
-            op.backward = layers;
-            op.common = FLOAT * (self.batch * rows * inner) as f64;
+            op.normed = bytes;
         }
     }
 
@@ -208,7 +216,7 @@ impl Network {
     fn of_time(&mut self, inner: usize, columns: usize) {
         self.linear(1, inner, columns);
         if let Some(op) = self.ops.last_mut() {
-            op.backward = 0;
+            op.backward = false;
         }
     }
 
@@ -227,9 +235,10 @@ impl Network {
         self.push(Part::Rest, 0, numbers, 0);
     }
 
-    /// The first convolution adds the block's share of the timestep itself.
-    fn resnet(&mut self, positions: usize, [inputs, outputs]: [usize; 2]) {
-        self.norm(positions * inputs);
+    /// The first convolution adds the block's share of the timestep itself. The first normalisation joins two maps where
+    /// `joins`, and writes what they are joined to.
+    fn resnet(&mut self, positions: usize, [inputs, outputs]: [usize; 2], joins: bool) {
+        self.push(Part::Norms, 0, (2 + usize::from(joins)) * positions * inputs, 0);
         self.convolution([positions; 2], [inputs, outputs], 9);
         self.norm(positions * outputs);
         if inputs != outputs {
@@ -239,10 +248,7 @@ impl Network {
     }
 
     fn layer(&mut self, positions: usize, layer: &Layer) {
-        if layer.joined > 0 {
-            self.rest(2 * positions * layer.resnet[0]);
-        }
-        self.resnet(positions, layer.resnet);
+        self.resnet(positions, layer.resnet, layer.joined > 0);
         if let Some(transformer) = &layer.transformer {
             self.transformer(positions, transformer);
         }
@@ -253,23 +259,30 @@ impl Network {
         self.norm(positions * width);
         self.linear(positions, width, width);
         for _ in 0..shape.blocks {
-            self.norm(positions * width);
             // Queries, keys and values are one product.
-            self.linears(positions, width, width, 3);
+            self.linear(positions, width, 3 * width);
+            self.normed(positions * width);
             self.attention(positions, positions, width);
             self.linear(positions, width, width);
-            self.norm(positions * width);
             self.linear(positions, width, width);
-            // Keys and values of the prompt, too.
-            self.linears(words, shape.context, width, 2);
+            self.normed(positions * width);
+            if !self.knows_prompts {
+                // Keys and values, too.
+                self.linear(words, shape.context, 2 * width);
+            }
             self.attention(positions, words, width);
             self.linear(positions, width, width);
-            self.norm(positions * width);
-            self.linear(positions, width, 8 * width);
-            self.rest(12 * positions * width);
-            self.linear(positions, 4 * width, width);
+            self.gated(positions, width);
         }
         self.linear(positions, width, width);
+    }
+
+    /// A gated MLP, whose products do what is around them.
+    fn gated(&mut self, rows: usize, width: usize) {
+        // The first writes what goes into the activation and what comes out.
+        self.push(Part::Linear, rows * width * 8 * width, 13 * rows * width, 8 * width * width);
+        self.normed(rows * width);
+        self.linear(rows, 4 * width, width);
     }
 
     fn resample(&mut self, [from, to]: [usize; 2], channels: usize, up: bool) {
@@ -286,13 +299,12 @@ impl Network {
         let (words, width, inner) = (self.words, encoder.hidden_size, encoder.intermediate_size);
         self.rest(3 * words * width);
         for _ in 0..encoder.num_hidden_layers {
-            self.norm(words * width);
-            self.linears(words, width, width, 3);
+            self.linear(words, width, 3 * width);
+            self.normed(words * width);
             self.attention(words, words, width);
             self.linear(words, width, width);
-            self.norm(words * width);
-            self.linear(words, width, inner);
-            self.rest(2 * words * inner);
+            self.push(Part::Linear, words * width * inner, words * (width + 2 * inner), width * inner);
+            self.normed(words * width);
             self.linear(words, inner, width);
         }
         self.norm(words * width);
@@ -301,7 +313,7 @@ impl Network {
     fn of_picture(&mut self, stage: &Stage, positions: impl Fn(usize) -> usize, decodes: bool) {
         let at = positions(stage.level);
         for layer in &stage.layers {
-            self.resnet(at, layer.resnet);
+            self.resnet(at, layer.resnet, false);
         }
         if stage.resamples {
             let to = positions(if decodes { stage.level - 1 } else { stage.level + 1 });
@@ -311,7 +323,7 @@ impl Network {
 
     /// The middle of the autoencoder.
     fn middle(&mut self, positions: usize, channels: usize, attends: bool) {
-        self.resnet(positions, [channels; 2]);
+        self.resnet(positions, [channels; 2], false);
         if attends {
             self.norm(positions * channels);
             for _ in 0..3 {
@@ -320,7 +332,7 @@ impl Network {
             self.attention(positions, positions, channels);
             self.linear(positions, channels, channels);
         }
-        self.resnet(positions, [channels; 2]);
+        self.resnet(positions, [channels; 2], false);
     }
 }
 

@@ -29,7 +29,7 @@ fn pointwise<const D: usize>(x: &Var<D>, which: Activation) -> Var<D> {
     })
 }
 
-fn pointwise_forward<const D: usize>(x: &Tensor<D>, which: Activation) -> Tensor<D> {
+pub(super) fn pointwise_forward<const D: usize>(x: &Tensor<D>, which: Activation) -> Tensor<D> {
     let reference = || match which {
         Activation::Silu => silu_reference(x),
         Activation::QuickGelu => quick_gelu_reference(x),
@@ -48,7 +48,7 @@ fn pointwise_forward<const D: usize>(x: &Tensor<D>, which: Activation) -> Tensor
 }
 
 /// The gradient to `x` from that to the result.
-fn pointwise_backward<const D: usize>(x: &Tensor<D>, dy: &Tensor<D>, which: Activation) -> Tensor<D> {
+pub(super) fn pointwise_backward<const D: usize>(x: &Tensor<D>, dy: &Tensor<D>, which: Activation) -> Tensor<D> {
     let reference = || match which {
         Activation::Silu => silu_backward_reference(x, dy),
         Activation::QuickGelu => quick_gelu_backward_reference(x, dy),
@@ -81,7 +81,7 @@ pub fn geglu<const D: usize>(x: &Var<D>) -> Var<D> {
     })
 }
 
-fn geglu_forward(x: &Tensor<2>) -> Tensor<2> {
+pub(super) fn geglu_forward(x: &Tensor<2>) -> Tensor<2> {
     match Backend::of(x) {
         Backend::Wgpu => wgsl::geglu(x).unwrap_or_else(|| geglu_reference(x)),
         #[cfg(not(target_family = "wasm"))]
@@ -90,7 +90,7 @@ fn geglu_forward(x: &Tensor<2>) -> Tensor<2> {
     }
 }
 
-fn geglu_backward(x: &Tensor<2>, dy: &Tensor<2>) -> Tensor<2> {
+pub(super) fn geglu_backward(x: &Tensor<2>, dy: &Tensor<2>) -> Tensor<2> {
     match Backend::of(x) {
         Backend::Wgpu => wgsl::geglu_backward(x, dy).unwrap_or_else(|| geglu_backward_reference(x, dy)),
         #[cfg(not(target_family = "wasm"))]

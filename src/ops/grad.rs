@@ -111,6 +111,35 @@ impl<const D: usize> Var<D> {
         })
     }
 
+    /// The results of one op on `inputs`. `pullback` gets the gradients of all of them at once: none for a result that the loss
+    /// does not depend on.
+    pub(super) fn from_op_with_results(
+        values: Vec<Tensor<D>>,
+        inputs: &[&dyn Origin],
+        pullback: impl FnOnce(Vec<Option<Tensor<D>>>, &mut Gradients) + 'static,
+    ) -> Vec<Self> {
+        let nodes: Vec<_> = inputs.iter().filter_map(|input| input.node()).collect();
+        if nodes.is_empty() {
+            return values.into_iter().map(Self::constant).collect();
+        }
+        let pullback: Pullback = Box::new(move |collected, gradients| {
+            pullback(*collected.downcast().expect("what the results have put there"), gradients);
+        });
+        // Older than the results, so its turn comes when all of them have had theirs.
+        let all = Node::new(nodes, Some(pullback));
+        let count = values.len();
+        let result = |(i, value): (usize, Tensor<D>)| {
+            let at = all.id;
+            let pullback: Pullback = Box::new(move |gradient, gradients| {
+                let collected = gradients.0.entry(at).or_insert_with(|| Box::new(vec![None::<Tensor<D>>; count]));
+                let collected = collected.downcast_mut::<Vec<Option<Tensor<D>>>>().expect("nothing else is put there");
+                collected[i] = Some(unpack(gradient));
+            });
+            Self { value, link: Link(Some(Node::new(vec![all.clone()], Some(pullback)))) }
+        };
+        values.into_iter().enumerate().map(result).collect()
+    }
+
     /// The tensor.
     pub fn value(&self) -> &Tensor<D> {
         &self.value

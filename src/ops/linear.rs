@@ -16,10 +16,6 @@ pub struct Linear {
 }
 
 /// `x w^T + b` over the last axis of `x` `[.., in]`: `[.., out]`. Its backward needs no activation.
-///
-/// There is no form with an activation after it: the backward of that needs what went into the activation, which such a
-/// form would not write, so it could only serve where nothing is differentiated. Those are the two `silu` of the time
-/// embedding, a row for each sample, and prompts in `generate`, encoded once for a picture: too little to be seen.
 pub fn linear<const D: usize>(x: &Var<D>, layer: &Linear) -> Var<D> {
     recorded(x, layer, None)
 }
@@ -33,7 +29,7 @@ pub fn linear_add<const D: usize>(x: &Var<D>, layer: &Linear, residual: &Var<D>)
 /// Linear layers that have the same input, such as the projections in front of an attention.
 #[derive(Debug, Clone)]
 pub struct Linears {
-    layers: Vec<Linear>,
+    pub(super) layers: Vec<Linear>,
     /// All of them in one, where their weights lie one after the other.
     joined: Option<Linear>,
 }
@@ -51,6 +47,19 @@ impl Linears {
             Linear { weight, bias }
         });
         Self { layers, joined }
+    }
+
+    /// All of them in one: where their weights lie one after the other, or where there is only one.
+    pub(super) fn as_one(&self) -> Option<&Linear> {
+        match &self.layers[..] {
+            [only] => Some(only),
+            _ => self.joined.as_ref(),
+        }
+    }
+
+    /// The weight of each.
+    pub(super) fn weights(&self) -> Vec<Weight<2>> {
+        self.layers.iter().map(|layer| layer.weight.clone()).collect()
     }
 }
 
@@ -72,8 +81,45 @@ pub fn linears<const D: usize>(x: &Var<D>, layers: &Linears) -> Vec<Var<D>> {
         (Some(all), Backend::Wgpu) => wgsl::linear_planes(&flat, &all.weight, all.bias.as_ref(), layers.layers.len()),
         _ => None,
     };
-    let Some(results) = at_once else { return layers.layers.iter().map(|layer| linear(x, layer)).collect() };
-    results.into_iter().zip(&layers.layers).map(|(y, layer)| made(y, x, layer, None)).collect()
+    let (Some(results), Some(all)) = (at_once, &layers.joined) else {
+        return layers.layers.iter().map(|layer| linear(x, layer)).collect();
+    };
+    let mut shape = dims;
+    shape[D - 1] = results[0].dims()[1];
+    let results = results.into_iter().map(|y| y.reshape(shape)).collect();
+    let (link, all, each) = (x.link(), all.weight.clone(), layers.weights());
+    Var::from_op_with_results(results, &[x], move |dys, gradients| {
+        gradients.add_onto(&link, |collected| {
+            let collected = collected.map(|collected| collected.reshape([rows, dims[D - 1]]));
+            backward_of_all(as_rows(dys), &all, &each, collected).reshape(dims)
+        });
+    })
+}
+
+/// The gradients to results as rows.
+pub(super) fn as_rows<const D: usize>(dys: Vec<Option<Tensor<D>>>) -> Vec<Option<Tensor<2>>> {
+    let rows = |dy: Tensor<D>| {
+        let (dims, width) = (dy.dims(), dy.dims()[D - 1]);
+        dy.reshape([dims.iter().product::<usize>() / width, width])
+    };
+    dys.into_iter().map(|dy| dy.map(rows)).collect()
+}
+
+/// The gradient to the input of several layers, on top of what was `collected`: by one product where the gradients to all
+/// results lie side by side, as an attention leaves those of queries, keys and values.
+pub(super) fn backward_of_all(
+    dys: Vec<Option<Tensor<2>>>,
+    all: &Weight<2>,
+    each: &[Weight<2>],
+    collected: Option<Tensor<2>>,
+) -> Tensor<2> {
+    let given: Option<Vec<&Tensor<2>>> = dys.iter().map(Option::as_ref).collect();
+    let at_once = given.and_then(|given| wgsl::linear_backward_planes(&given, all, collected.as_ref()));
+    at_once.unwrap_or_else(|| {
+        let given = dys.iter().zip(each).filter_map(|(dy, weight)| Some((dy.as_ref()?, weight)));
+        let sum = given.fold(collected, |sum, (dy, weight)| Some(backward(dy, weight, sum.as_ref())));
+        sum.expect("a result's gradient brought us here")
+    })
 }
 
 fn recorded<const D: usize>(x: &Var<D>, layer: &Linear, residual: Option<&Var<D>>) -> Var<D> {
@@ -101,7 +147,7 @@ fn made<const D: usize>(y: Tensor<2>, x: &Var<D>, layer: &Linear, residual: Opti
     })
 }
 
-fn forward(x: &Tensor<2>, layer: &Linear, residual: Option<&Tensor<2>>) -> Tensor<2> {
+pub(super) fn forward(x: &Tensor<2>, layer: &Linear, residual: Option<&Tensor<2>>) -> Tensor<2> {
     let (weight, bias) = (&layer.weight, layer.bias.as_ref());
     match Backend::of(x) {
         Backend::Wgpu => wgsl::linear(x, weight, bias, residual).unwrap_or_else(|| reference(x, layer, residual)),
@@ -129,7 +175,7 @@ fn plus(y: Tensor<2>, more: Option<&Tensor<2>>) -> Tensor<2> {
 }
 
 /// `dy w`, on top of what was `collected`.
-fn backward(dy: &Tensor<2>, weight: &Weight<2>, collected: Option<&Tensor<2>>) -> Tensor<2> {
+pub(super) fn backward(dy: &Tensor<2>, weight: &Weight<2>, collected: Option<&Tensor<2>>) -> Tensor<2> {
     match Backend::of(dy) {
         Backend::Wgpu => {
             wgsl::linear_backward(dy, weight, collected).unwrap_or_else(|| reference_backward(dy, weight, collected))

@@ -12,6 +12,7 @@
 mod activation;
 mod attention;
 mod backend;
+mod blend;
 mod conv2d;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) mod cpu;
@@ -23,8 +24,10 @@ mod launches;
 mod linear;
 mod loss;
 mod memory;
+mod mlp;
 mod moments;
 mod norm;
+mod normed;
 mod read;
 mod self_test;
 mod shape;
@@ -35,6 +38,7 @@ pub use activation::{geglu, gelu, quick_gelu, silu};
 pub use attention::{SCORES_BYTES, attention, has_attention_kernel};
 use backend::Backend;
 pub use backend::{uses_kernels, with_reference};
+pub use blend::{Blend, guided, twice};
 pub use conv2d::{Conv2d, Shift, conv2d, conv2d_add, conv2d_shifted};
 pub use grad::{Gradients, Link, Origin, Var, backward, recompute, recompute_rows};
 #[cfg(feature = "native")]
@@ -42,8 +46,10 @@ pub use launches::{LaunchCounter, Launches};
 pub use linear::{Linear, Linears, linear, linear_add, linears, linears_side_by_side};
 pub use loss::mse;
 pub(crate) use memory::{lasting, release_unused};
+pub use mlp::{Mlp, MlpActivation, linear_silu, mlp};
 pub use moments::{GroupMoments, KnownNorm};
-pub use norm::{Norm, group_norm, group_norm_silu, layer_norm};
+pub use norm::{Norm, group_norm, group_norm_silu, group_norm_silu_joined, layer_norm};
+pub use normed::{NormedLinears, normed_linears};
 #[cfg(feature = "native")]
 pub(crate) use read::Waiting;
 pub use read::{read, settle, waiting};

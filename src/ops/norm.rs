@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use super::activation::{silu_backward_reference, silu_reference};
 #[cfg(not(target_family = "wasm"))]
 use super::cpu;
-use super::{Backend, Var, Weight, wgsl};
+use super::{Backend, Var, Weight, concat_channels, wgsl};
 
 /// The weights of a normalisation.
 #[derive(Debug, Clone)]
@@ -55,6 +55,38 @@ fn grouped(x: &Var<4>, norm: &Norm, with_silu: bool) -> Var<4> {
             })
         }
     }
+}
+
+/// [`group_norm_silu`] of two maps of the same size, channel after channel ([`concat_channels`]); and the two in one.
+pub fn group_norm_silu_joined(x: &Var<4>, skip: &Var<4>, norm: &Norm) -> [Var<4>; 2] {
+    if Backend::of(x.value()) != Backend::Wgpu {
+        let joined = concat_channels(x, skip);
+        return [group_norm_silu(&joined, norm), joined];
+    }
+    let ([batch, height, width, first], [_, _, _, second]) = (x.dims(), skip.dims());
+    let flat = move |map: &Tensor<4>, channels: usize| map.clone().reshape([batch, height * width, channels]);
+    let kernels = wgsl::GroupNorm { norm: norm.clone(), with_silu: true };
+    let [y, joined] = kernels.forward_joined(&flat(x.value(), first), &flat(skip.value(), second));
+    let shape = [batch, height, width, first + second];
+    let values = [y, joined.clone()].map(|value| value.reshape(shape)).to_vec();
+    let links = [x.link(), skip.link()];
+    let results = Var::from_op_with_results(values, &[x, skip], move |mut dys, gradients| {
+        let (collected, dy) = (dys.pop().flatten(), dys.pop().flatten());
+        let shares = match dy {
+            Some(dy) => {
+                let collected = collected.map(|collected| flat(&collected, first + second));
+                let shares = kernels.backward_joined(first, &joined, &flat(&dy, first + second), collected.as_ref());
+                let [dx, dskip] = shares;
+                [dx.reshape([batch, height, width, first]), dskip.reshape([batch, height, width, second])]
+            }
+            None => {
+                let dy = collected.expect("a result's gradient brought us here");
+                [dy.clone().narrow(3, 0, first), dy.narrow(3, first, second)]
+            }
+        };
+        links.iter().zip(shares).for_each(|(link, share)| gradients.add(link, || share));
+    });
+    <[Var<4>; 2]>::try_from(results).unwrap_or_else(|_| unreachable!("as many as were given"))
 }
 
 /// The result `y` of a normalisation of `x`, both seen in `E` axes, whose `backward` makes the gradient to `x` from

@@ -5,6 +5,7 @@
 //! out after an hour of training. Values are compared with plain loops in f64, gradients with the slope of those loops
 //! along a fixed direction, so nothing here trusts what it tests.
 
+mod fused;
 mod halves;
 
 use burn::tensor::{Bytes, DType, Device, Tensor, TensorData};
@@ -72,7 +73,7 @@ const GROUPS: usize = 2;
 const HEADS: usize = 2;
 const EPS: f64 = 1e-5;
 
-const CASES: [Case; 7] = [
+const CASES: [Case; 9] = [
     Case {
         name: "linear layers",
         shape: [1, 37, 40],
@@ -95,32 +96,25 @@ const CASES: [Case; 7] = [
         name: "group normalisation",
         shape: [5, 4, 12],
         op: |x, numbers| group_norm_silu(x, &norm(numbers, 12)),
-        by_hand: |x, [_, _, channels]| {
-            let per_group = channels / GROUPS;
-            let group = |i: usize| i % channels / per_group;
-            let moments: Vec<_> = (0..GROUPS)
-                .map(|g| moments(x.iter().enumerate().filter(|(i, _)| group(*i) == g).map(|(_, x)| *x).collect()))
-                .collect();
-            let (gamma, beta) = (exact(21, channels), exact(22, channels));
-            let scaled = |i: usize| {
-                let (mean, rstd) = moments[group(i)];
-                (x[i] - mean) * rstd * gamma[i % channels] + beta[i % channels]
-            };
-            (0..x.len()).map(|i| scaled(i) * sigmoid(scaled(i))).collect()
-        },
+        by_hand: group_norm_by_hand,
     },
     Case {
         name: "layer normalisation",
         shape: [1, 9, 40],
         op: |x, numbers| layer_norm(x, &norm(numbers, 40)),
-        by_hand: |x, [_, _, channels]| {
-            let (gamma, beta) = (exact(21, channels), exact(22, channels));
-            let row = |x: &[f64]| {
-                let (mean, rstd) = moments(x.to_vec());
-                x.iter().zip(gamma.iter().zip(&beta)).map(|(x, (g, b))| (x - mean) * rstd * g + b).collect::<Vec<_>>()
-            };
-            x.chunks(channels).flat_map(row).collect()
-        },
+        by_hand: layer_norm_by_hand,
+    },
+    Case {
+        name: "gated layers behind a normalisation",
+        shape: [1, 37, 40],
+        op: fused::gated,
+        by_hand: fused::gated_by_hand,
+    },
+    Case {
+        name: "group normalisation of joined maps",
+        shape: [5, 4, 12],
+        op: fused::joined,
+        by_hand: fused::joined_by_hand,
     },
     Case {
         name: "attention",
@@ -137,10 +131,9 @@ const CASES: [Case; 7] = [
             upsample_nearest_2x(&gated, [5, 6])
         },
         by_hand: |x, [height, width, channels]| {
-            let gelu = |x: f64| x * 0.5 * (1.0 + libm::erf(x / std::f64::consts::SQRT_2));
-            let inner: Vec<f64> = x.iter().map(|x| gelu(*x) + x * sigmoid(1.702 * x)).collect();
+            let inner: Vec<f64> = x.iter().map(|x| gelu_by_hand(*x) + x * sigmoid(1.702 * x)).collect();
             let half = channels / 2;
-            let gated = |i: usize, c: usize| inner[i * channels + c] * gelu(inner[i * channels + half + c]);
+            let gated = |i: usize, c: usize| inner[i * channels + c] * gelu_by_hand(inner[i * channels + half + c]);
             let place = |y: usize, x: usize| (0..half).map(move |c| (y / 2 * width + x / 2, c));
             (0..2 * height - 1)
                 .flat_map(|y| (0..2 * width).flat_map(move |x| place(y, x)))
@@ -152,6 +145,10 @@ const CASES: [Case; 7] = [
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+fn gelu_by_hand(x: f64) -> f64 {
+    x * 0.5 * (1.0 + libm::erf(x / std::f64::consts::SQRT_2))
 }
 
 fn sigmoid(x: f64) -> f64 {
@@ -167,6 +164,31 @@ fn moments(values: Vec<f64>) -> (f64, f64) {
 
 fn norm(numbers: &Numbers<'_>, channels: usize) -> Norm {
     Norm { weight: numbers.full(21, [channels]), bias: numbers.full(22, [channels]), eps: EPS, groups: GROUPS }
+}
+
+/// Group normalisation and `silu`.
+fn group_norm_by_hand(x: &[f64], [_, _, channels]: [usize; 3]) -> Vec<f64> {
+    let per_group = channels / GROUPS;
+    let group = |i: usize| i % channels / per_group;
+    let moments: Vec<_> = (0..GROUPS)
+        .map(|g| moments(x.iter().enumerate().filter(|(i, _)| group(*i) == g).map(|(_, x)| *x).collect()))
+        .collect();
+    let (gamma, beta) = (exact(21, channels), exact(22, channels));
+    let scaled = |i: usize| {
+        let (mean, rstd) = moments[group(i)];
+        (x[i] - mean) * rstd * gamma[i % channels] + beta[i % channels]
+    };
+    (0..x.len()).map(|i| scaled(i) * sigmoid(scaled(i))).collect()
+}
+
+/// Layer normalisation.
+fn layer_norm_by_hand(x: &[f64], [_, _, channels]: [usize; 3]) -> Vec<f64> {
+    let (gamma, beta) = (exact(21, channels), exact(22, channels));
+    let row = |x: &[f64]| {
+        let (mean, rstd) = moments(x.to_vec());
+        x.iter().zip(gamma.iter().zip(&beta)).map(|(x, (g, b))| (x - mean) * rstd * g + b).collect::<Vec<_>>()
+    };
+    x.chunks(channels).flat_map(row).collect()
 }
 
 /// An attention of the pixels to each other.

@@ -19,6 +19,7 @@ use crate::ops::Var;
 use crate::schedule::Sampler;
 use crate::setting::Setting;
 use crate::text::{Prompt, Rows, Tokenizers};
+use crate::unet::KnownPrompts;
 use crate::vae::VaeDecoder;
 use crate::vae::tiling::{self, Map};
 use crate::{Error, Result, gpu, ops};
@@ -54,8 +55,8 @@ pub struct SampleJob {
 struct Batch {
     /// `[B, h, w, 4]`.
     latents: Tensor<4>,
-    /// Hidden states of the negative prompt (with guidance) and the prompt, each repeated for the batch.
-    context: Var<3>,
+    /// What the U-Net makes of the negative prompt (with guidance) and the prompt, each repeated for the batch.
+    prompts: KnownPrompts,
     step: usize,
     decoder: Rc<VaeDecoder>,
 }
@@ -182,6 +183,7 @@ impl SampleJob {
         let [_, length, width] = encoded.dims();
         let context = encoded.reshape([prompts.len(), 1, length, width]).repeat_dim(1, count);
         let context = Var::constant(context.reshape([prompts.len() * count, length, width]));
+        let prompts = self.model.unet.know(&context);
 
         let (channels, [h, w]) = (self.model.config.vae.latent_channels, self.size);
         let per_picture = channels * h * w;
@@ -194,7 +196,7 @@ impl SampleJob {
         let latents = layout::channels_last(&values, [count, channels, h, w], &self.model.device);
         self.sampler.begin();
         let latents = latents * self.sampler.init_noise_sigma();
-        Ok(Batch { latents, context, step: 0, decoder })
+        Ok(Batch { latents, prompts, step: 0, decoder })
     }
 
     async fn denoise(&mut self, mut batch: Batch) -> Result<Event> {
@@ -204,13 +206,11 @@ impl SampleJob {
         let timestep = self.sampler.timesteps()[batch.step];
         let unet = &self.model.unet;
         let output = if self.config.is_guided() {
-            let both = Tensor::cat(vec![input.clone(), input], 0);
-            let both = unet.forward(&both, &vec![timestep; 2 * count], &batch.context, false).into_value();
-            let plain = both.clone().narrow(0, 0, count);
-            let conditioned = both.narrow(0, count, count);
-            plain.clone() + (conditioned - plain) * self.config.guidance
+            let both = unet.predict(&ops::twice(&input), &vec![timestep; 2 * count], &batch.prompts);
+            let (plain, conditioned) = (both.clone().narrow(0, 0, count), both.narrow(0, count, count));
+            ops::guided(&plain, &conditioned, self.config.guidance)
         } else {
-            unet.forward(&input, &vec![timestep; count], &batch.context, false).into_value()
+            unet.predict(&input, &vec![timestep; count], &batch.prompts)
         };
         let noise = self.sampler.needs_noise().then(|| self.fresh_noise(count, batch.step));
         batch.latents = self.sampler.step(output, batch.step, batch.latents, noise).prev_sample;

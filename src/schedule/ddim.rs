@@ -6,9 +6,10 @@ use burn::tensor::Tensor;
 
 use super::config::{SchedulerConfig, TimestepSpacing};
 use super::levels::spaced_timesteps;
-use super::prediction::{Mix, Stepped, scaled};
+use super::prediction::{Mix, Stepped};
 use super::training::NoiseSchedule;
 use crate::error::Result;
+use crate::ops::Blend;
 
 /// The coefficients of all steps.
 pub(super) struct Ddim {
@@ -53,11 +54,11 @@ impl Ddim {
         let step = &self.steps[index];
         let mut denoised = step.denoised.apply(&sample, &model_output);
         if let Some(range) = self.clip {
-            denoised = denoised.clamp(-range as f32, range as f32);
+            denoised = Blend::of(&denoised.value().clamp(-range as f32, range as f32), 1.0);
         }
         // The noise is not derived again from the clipped sample: upstream's `use_clipped_model_output = False`.
         let noise = step.noise.apply(&sample, &model_output);
-        let prev_sample = scaled(&denoised, step.prev_alpha) + scaled(&noise, step.prev_sigma);
-        Stepped { prev_sample, denoised }
+        let prev_sample = denoised.clone().times(step.prev_alpha).plus(noise.times(step.prev_sigma));
+        Stepped { prev_sample: prev_sample.value(), denoised }
     }
 }

@@ -9,9 +9,10 @@ use burn::tensor::Tensor;
 
 use super::config::{SchedulerConfig, TimestepSpacing};
 use super::levels::{interpolate, karras_sigmas, logarithms, sigma_to_timestep, spaced_timesteps, with_final_zero};
-use super::prediction::{Mix, Stepped, scaled};
+use super::prediction::{Mix, Stepped};
 use super::training::NoiseSchedule;
 use crate::error::{Error, Result};
+use crate::ops::Blend;
 use crate::setting::Setting;
 
 /// The coefficients of all steps, and the clean sample that the last one predicted.
@@ -65,15 +66,15 @@ impl DpmSolver {
 
     pub fn step(&mut self, model_output: Tensor<4>, index: usize, sample: Tensor<4>) -> Stepped {
         let step = &self.steps[index];
-        let denoised = step.denoised.apply(&sample, &model_output);
+        let denoised = step.denoised.apply(&sample, &model_output).value();
         let towards = match self.before.replace(denoised.clone()) {
             Some(before) if step.extrapolation != 0.0 => {
-                scaled(&denoised, 1.0 + step.extrapolation) - scaled(&before, step.extrapolation)
+                Blend::of(&denoised, 1.0 + step.extrapolation).plus(Blend::of(&before, -step.extrapolation))
             }
-            _ => denoised.clone(),
+            _ => Blend::of(&denoised, 1.0),
         };
-        let prev_sample = scaled(&sample, step.sample) + scaled(&towards, step.towards);
-        Stepped { prev_sample, denoised }
+        let prev_sample = Blend::of(&sample, step.sample).plus(towards.times(step.towards));
+        Stepped { prev_sample: prev_sample.value(), denoised: Blend::of(&denoised, 1.0) }
     }
 }
 

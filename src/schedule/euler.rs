@@ -7,9 +7,10 @@ use burn::tensor::Tensor;
 
 use super::config::{SchedulerConfig, TimestepSpacing};
 use super::levels::{interpolate, karras_sigmas, logarithms, sigma_to_timestep, spaced_timesteps, with_final_zero};
-use super::prediction::{Mix, Stepped, scaled};
+use super::prediction::{Mix, Stepped};
 use super::training::NoiseSchedule;
 use crate::error::Result;
+use crate::ops::Blend;
 
 /// The coefficients of all steps.
 pub(super) struct Euler {
@@ -62,18 +63,18 @@ impl Euler {
     }
 
     pub fn scale_model_input(&self, sample: Tensor<4>, index: usize) -> Tensor<4> {
-        scaled(&sample, self.steps[index].input)
+        Blend::of(&sample, self.steps[index].input).value()
     }
 
     pub fn step(&self, model_output: Tensor<4>, index: usize, sample: Tensor<4>, noise: Option<Tensor<4>>) -> Stepped {
         let step = &self.steps[index];
         let denoised = step.denoised.apply(&sample, &model_output);
-        let mut prev_sample = scaled(&sample, step.kept) + scaled(&denoised, 1.0 - step.kept);
+        let mut prev_sample = Blend::of(&sample, step.kept).plus(denoised.clone().times(1.0 - step.kept));
         if step.fresh > 0.0 {
             let noise = noise.expect("a sampler whose needs_noise() is true is given noise");
-            prev_sample = prev_sample + scaled(&noise, step.fresh);
+            prev_sample = prev_sample.plus(Blend::of(&noise, step.fresh));
         }
-        Stepped { prev_sample, denoised }
+        Stepped { prev_sample: prev_sample.value(), denoised }
     }
 }
 

@@ -9,9 +9,10 @@ use burn::tensor::Tensor;
 
 use super::config::{SchedulerConfig, TimestepSpacing};
 use super::levels::spaced_timesteps;
-use super::prediction::{Mix, Stepped, scaled};
+use super::prediction::{Mix, Stepped};
 use super::training::NoiseSchedule;
 use crate::error::{Error, Result};
+use crate::ops::Blend;
 
 /// Weights of the last outputs, newest first, by how many there are.
 const ADAMS_BASHFORTH: [&[f64]; 4] = [
@@ -73,7 +74,7 @@ impl Pndm {
             self.first_sample = Some(sample.clone());
         }
         let (start, direction) = match (self.first_sample.take(), self.outputs.first()) {
-            (Some(first), Some(tried)) => (first, (model_output + tried.clone()).mul_scalar(0.5)),
+            (Some(first), Some(tried)) => (first, Blend::of(&model_output, 1.0).plus(Blend::of(tried, 1.0)).times(0.5)),
             (first, _) => {
                 self.first_sample = first;
                 self.outputs.truncate(3);
@@ -81,14 +82,15 @@ impl Pndm {
                 (sample, self.direction())
             }
         };
-        Stepped { prev_sample: step.prev.apply(&start, &direction), denoised }
+        Stepped { prev_sample: step.prev.of(&start, direction).value(), denoised }
     }
 
     /// The combination of the outputs so far.
-    fn direction(&self) -> Tensor<4> {
+    fn direction(&self) -> Blend<4> {
         let weights = ADAMS_BASHFORTH[self.outputs.len() - 1];
-        let newest = scaled(&self.outputs[0], weights[0]);
-        self.outputs.iter().zip(weights).skip(1).fold(newest, |sum, (output, weight)| sum + scaled(output, *weight))
+        let newest = Blend::of(&self.outputs[0], weights[0]);
+        let older = self.outputs.iter().zip(weights).skip(1);
+        older.fold(newest, |sum, (output, weight)| sum.plus(Blend::of(output, *weight)))
     }
 }
 

@@ -6,6 +6,7 @@
 use burn::tensor::Tensor;
 
 use super::config::PredictionType;
+use crate::ops::Blend;
 
 /// What one step gives.
 #[derive(Debug, Clone)]
@@ -13,7 +14,7 @@ pub struct Stepped {
     /// The sample at the next noise level.
     pub prev_sample: Tensor<4>,
     /// The clean sample that this model call predicts.
-    pub denoised: Tensor<4>,
+    pub denoised: Blend<4>,
 }
 
 /// The weights of a sum of a sample and a model output.
@@ -26,16 +27,16 @@ pub(super) struct Mix {
 }
 
 impl Mix {
-    /// Computes the sum.
-    pub fn apply(self, sample: &Tensor<4>, output: &Tensor<4>) -> Tensor<4> {
-        let outputs = scaled(output, self.output);
-        if self.sample == 0.0 { outputs } else { scaled(sample, self.sample) + outputs }
+    /// The sum.
+    pub fn apply(self, sample: &Tensor<4>, output: &Tensor<4>) -> Blend<4> {
+        self.of(sample, Blend::of(output, 1.0))
     }
-}
 
-/// Multiplies by a coefficient, which leaves f64 only here: GPUs have no such type.
-pub(super) fn scaled(tensor: &Tensor<4>, coefficient: f64) -> Tensor<4> {
-    if coefficient == 1.0 { tensor.clone() } else { tensor.clone().mul_scalar(coefficient as f32) }
+    /// The sum with an output that is one itself.
+    pub fn of(self, sample: &Tensor<4>, output: Blend<4>) -> Blend<4> {
+        let outputs = output.times(self.output);
+        if self.sample == 0.0 { outputs } else { Blend::of(sample, self.sample).plus(outputs) }
+    }
 }
 
 impl PredictionType {

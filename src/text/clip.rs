@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 
 use crate::base::json::{MOST_CHANNELS, MOST_LAYERS, check_counts, from_fields, standard};
 use crate::base::math::{median, norm};
-use crate::ops::quick_gelu;
-use crate::ops::{self, Linear, Linears, Norm, Var, attention, gelu, layer_norm, linear, linear_add, linears};
+use crate::ops::{self, Linear, Mlp, MlpActivation, Norm, NormedLinears, Var};
+use crate::ops::{attention, layer_norm, linear_add, mlp, normed_linears};
 use crate::weights::{HostTable, Weights};
 use crate::{Error, Result};
 
@@ -105,43 +105,35 @@ pub struct ClipTextModel {
 
 #[derive(Clone)]
 struct Layer {
-    layer_norm1: Norm,
-    /// Queries, keys and values.
-    projections: Linears,
+    /// Queries, keys and values of the normalised input.
+    projections: NormedLinears,
     out_proj: Linear,
-    layer_norm2: Norm,
-    fc1: Linear,
-    fc2: Linear,
+    mlp: Mlp,
     heads: usize,
-    quick: bool,
 }
 
 impl Layer {
     async fn load(weights: Weights<'_>, config: &ClipTextConfig) -> Result<Self> {
         let (width, inner, eps) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
-        let (attn, mlp) = (weights.at("self_attn"), weights.at("mlp"));
+        let (attn, layers) = (weights.at("self_attn"), weights.at("mlp"));
+        let norm = async |name| weights.norm(name, width, 1, eps).await;
+        let projections = attn.linears(&["q_proj", "k_proj", "v_proj"].map(|name| (name, width)), width, true).await?;
+        let first = layers.linear("fc1", width, inner, true).await?;
+        let second = layers.linear("fc2", inner, width, true).await?;
+        let activation = if config.hidden_act == "quick_gelu" { MlpActivation::QuickGelu } else { MlpActivation::Gelu };
         Ok(Self {
-            layer_norm1: weights.norm("layer_norm1", width, 1, eps).await?,
-            projections: Linears::new(
-                attn.linears(&["q_proj", "k_proj", "v_proj"].map(|name| (name, width)), width, true).await?,
-            ),
+            projections: NormedLinears::new(norm("layer_norm1").await?, projections),
             out_proj: attn.linear("out_proj", width, width, true).await?,
-            layer_norm2: weights.norm("layer_norm2", width, 1, eps).await?,
-            fc1: mlp.linear("fc1", width, inner, true).await?,
-            fc2: mlp.linear("fc2", inner, width, true).await?,
+            mlp: Mlp::new(norm("layer_norm2").await?, first, activation, second),
             heads: config.num_attention_heads,
-            quick: config.hidden_act == "quick_gelu",
         })
     }
 
     fn forward(&self, x: &Var<3>) -> Var<3> {
-        let h = layer_norm(x, &self.layer_norm1);
-        let projected = linears(&h, &self.projections);
+        let projected = normed_linears(x, &self.projections);
         let [q, k, v] = &projected[..] else { unreachable!("three were loaded") };
         let x = linear_add(&attention(q, k, v, self.heads, true), &self.out_proj, x);
-        let h = linear(&layer_norm(&x, &self.layer_norm2), &self.fc1);
-        let h = if self.quick { quick_gelu(&h) } else { gelu(&h) };
-        linear_add(&h, &self.fc2, &x)
+        mlp(&x, &self.mlp)
     }
 }
 

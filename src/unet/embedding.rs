@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::config::UnetConfig;
 use crate::Result;
-use crate::ops::{Linear, Var, linear, silu};
+use crate::ops::{Linear, linear_silu};
 use crate::weights::Weights;
 
 /// Sines and cosines of a timestep, then two linear layers (diffusers `Timesteps` and `TimestepEmbedding`).
@@ -45,7 +45,6 @@ impl TimeEmbedding {
             values.resize(values.len() + self.channels % 2, 0.0);
         }
         let x = Tensor::<1>::from_floats(values.as_slice(), device).reshape([timesteps.len(), self.channels]);
-        let h = silu(&linear(&Var::constant(x), &self.linear_1));
-        silu(&linear(&h, &self.linear_2)).into_value()
+        linear_silu(&linear_silu(&x, &self.linear_1), &self.linear_2)
     }
 }

@@ -19,11 +19,11 @@ pub use config::{PerLevel, SampleSize, UnetConfig};
 use embedding::TimeEmbedding;
 use graph::{Graph, Stage};
 use resnet::{Downsample2D, ResnetBlock2D, Upsample2D};
-use transformer::Transformer2DModel;
 pub(crate) use transformer::mlp_rows;
+use transformer::{KnownToTransformer, Prompts, Transformer2DModel};
 
 use crate::Result;
-use crate::ops::{Conv2d, Linear, Linears, Norm, Var, concat_channels, conv2d, group_norm_silu};
+use crate::ops::{Conv2d, Linear, Linears, Norm, Var, conv2d, group_norm_silu};
 use crate::ops::{linears_side_by_side, recompute};
 use crate::weights::{Stored, Weights};
 
@@ -31,6 +31,8 @@ use crate::weights::{Stored, Weights};
 struct Block {
     resnets: Vec<Rc<ResnetBlock2D>>,
     attentions: Vec<Rc<Transformer2DModel>>,
+    /// Transformers in the blocks before this one.
+    before: usize,
 }
 
 /// The U-Net with its weights.
@@ -46,12 +48,22 @@ pub struct Unet {
     conv_out: Conv2d,
 }
 
+/// What the transformers of a U-Net make of prompts: the same in all steps of a picture.
+pub struct KnownPrompts(Vec<KnownToTransformer>);
+
+/// What a forward pass is given of prompts.
+#[derive(Clone, Copy)]
+enum PassContext<'a> {
+    States(&'a Var<3>),
+    Known(&'a KnownPrompts),
+}
+
 /// What every block of one forward pass shares.
 struct Pass<'a> {
     /// What all residual blocks make of `silu` of the time embedding, side by side: a row for each sample.
     time: Tensor<2>,
-    /// Hidden states of the prompts, `[B, T, D]`.
-    context: &'a Var<3>,
+    /// Hidden states of the prompts, `[B, T, D]`, or what was made of them before.
+    context: PassContext<'a>,
     /// Whether blocks are run again in the backward pass.
     recompute: bool,
 }
@@ -88,6 +100,7 @@ impl Block {
         weights: &Weights<'_>,
         config: &UnetConfig,
         time: &mut TimeProjections<'_>,
+        before: usize,
         stage: &Stage,
     ) -> Result<Self> {
         let weights = weights.at(&stage.path);
@@ -106,7 +119,7 @@ impl Block {
             let groups = config.norm_num_groups;
             attentions.push(Rc::new(Transformer2DModel::load(attention, transformer, groups).await?));
         }
-        Ok(Self { resnets, attentions })
+        Ok(Self { resnets, attentions, before })
     }
 
     /// Of `x` and, behind it, what it is joined with.
@@ -118,18 +131,22 @@ impl Block {
             }
             return recompute(x, x, move |x: &Var<4>, _: &Var<4>| resnet.forward(x, Some(&time)));
         };
-        let joined = move |x: &Var<4>, skip: &Var<4>| resnet.forward(&concat_channels(x, skip), Some(&time));
+        let joined = move |x: &Var<4>, skip: &Var<4>| resnet.forward_joined(x, skip, &time);
         // Joined inside: what is remembered is two maps, of which others remember one, too.
         if pass.recompute { recompute(x, skip, joined) } else { joined(x, skip) }
     }
 
     fn attention(&self, i: usize, x: &Var<4>, pass: &Pass<'_>) -> Var<4> {
         let Some(attention) = self.attentions.get(i) else { return x.clone() };
-        if !pass.recompute {
-            return attention.forward(x, pass.context, false);
+        match pass.context {
+            PassContext::States(states) if pass.recompute => {
+                let attention = attention.clone();
+                let block = move |x: &Var<4>, states: &Var<3>| attention.forward(x, Prompts::States(states), true);
+                recompute(x, states, block)
+            }
+            PassContext::States(states) => attention.forward(x, Prompts::States(states), false),
+            PassContext::Known(known) => attention.forward(x, Prompts::Known(&known.0[self.before + i]), false),
         }
-        let attention = attention.clone();
-        recompute(x, pass.context, move |x: &Var<4>, context: &Var<3>| attention.forward(x, context, true))
     }
 }
 
@@ -142,9 +159,10 @@ impl Unet {
         let time_embedding = TimeEmbedding::load(weights.at("time_embedding"), config).await?;
         let mut projections = weights.linears(&time_projections(&graph), graph.time, true).await?;
         let mut time = TimeProjections { left: projections.iter_mut(), columns: 0 };
-        let mut down_blocks = Vec::new();
+        let (mut down_blocks, mut before) = (Vec::new(), 0);
         for stage in &graph.down {
-            let block = Block::load(weights, config, &mut time, stage).await?;
+            let block = Block::load(weights, config, &mut time, before, stage).await?;
+            before += block.attentions.len();
             let downsampler = if stage.resamples {
                 let (at, padding) = (weights.at(&stage.path).at("downsamplers.0"), [1; 4]);
                 Some(Downsample2D::load(at, stage.channels(), padding).await?)
@@ -153,10 +171,12 @@ impl Unet {
             };
             down_blocks.push((block, downsampler));
         }
-        let mid_block = Block::load(weights, config, &mut time, &graph.middle).await?;
+        let mid_block = Block::load(weights, config, &mut time, before, &graph.middle).await?;
+        before += mid_block.attentions.len();
         let mut up_blocks = Vec::new();
         for stage in &graph.up {
-            let block = Block::load(weights, config, &mut time, stage).await?;
+            let block = Block::load(weights, config, &mut time, before, stage).await?;
+            before += block.attentions.len();
             let upsampler = if stage.resamples {
                 Some(Upsample2D::load(weights.at(&stage.path).at("upsamplers.0"), stage.channels()).await?)
             } else {
@@ -189,6 +209,24 @@ impl Unet {
     ///
     /// With `recompute`, blocks remember only their inputs and are run again in the backward pass.
     pub fn forward(&self, sample: &Tensor<4>, timesteps: &[f32], context: &Var<3>, recompute: bool) -> Var<4> {
+        self.pass(sample, timesteps, PassContext::States(context), recompute)
+    }
+
+    /// What there is to know of prompts with hidden states `context` `[B, T, D]` for all steps of a picture.
+    pub fn know(&self, context: &Var<3>) -> KnownPrompts {
+        let known =
+            |block: &Block| block.attentions.iter().map(|attention| attention.know(context)).collect::<Vec<_>>();
+        let down = self.down_blocks.iter().map(|(block, _)| block);
+        let up = self.up_blocks.iter().map(|(block, _)| block);
+        KnownPrompts(down.chain([&self.mid_block]).chain(up).flat_map(known).collect())
+    }
+
+    /// [`Unet::forward`] for prompts that are known, without a gradient.
+    pub fn predict(&self, sample: &Tensor<4>, timesteps: &[f32], prompts: &KnownPrompts) -> Tensor<4> {
+        self.pass(sample, timesteps, PassContext::Known(prompts), false).into_value()
+    }
+
+    fn pass(&self, sample: &Tensor<4>, timesteps: &[f32], context: PassContext<'_>, recompute: bool) -> Var<4> {
         let embedding = self.time_embedding.forward(timesteps, &sample.device());
         let time = linears_side_by_side(&embedding, &self.time_projections);
         let pass = Pass { time, context, recompute };

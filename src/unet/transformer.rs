@@ -3,7 +3,8 @@
 use super::graph::Transformer;
 use crate::Result;
 use crate::ops::{
-    Linear, Linears, Norm, Var, attention, geglu, group_norm, layer_norm, linear, linear_add, linears, recompute_rows,
+    Linear, Linears, Mlp, MlpActivation, Norm, NormedLinears, Var, attention, group_norm, linear, linear_add, linears,
+    mlp, normed_linears, recompute_rows,
 };
 use crate::weights::Weights;
 
@@ -12,12 +13,31 @@ const NORM_EPS: f64 = 1e-6;
 /// Epsilon of the layer norms inside, fixed in diffusers.
 const LAYER_NORM_EPS: f64 = 1e-5;
 
-/// Projections around an attention (diffusers `Attention`).
+/// Keys and values of prompts, for each block of a transformer.
+pub(super) type KnownToTransformer = Vec<Vec<Var<3>>>;
+
+/// What a transformer is given of prompts.
+#[derive(Clone, Copy)]
+pub(super) enum Prompts<'a> {
+    /// The text encoder's hidden states.
+    States(&'a Var<3>),
+    /// What its blocks made of them before.
+    Known(&'a KnownToTransformer),
+}
+
+/// The same for one block.
+#[derive(Clone, Copy)]
+enum Context<'a> {
+    States(&'a Var<3>),
+    Known(&'a [Var<3>]),
+}
+
+/// An attention with the projections around it (diffusers `Attention`), behind a normalisation.
 #[derive(Clone)]
 struct Attention {
-    /// Of `x`: queries and, where that is the context, too, keys and values.
-    of_input: Linears,
-    /// Of the context, where that is something else: keys and values.
+    /// Queries of the normalised input and, where that is the context, too, keys and values.
+    of_input: NormedLinears,
+    /// Keys and values of the context, where that is something else.
     of_context: Option<Linears>,
     to_out: Linear,
     heads: usize,
@@ -25,11 +45,17 @@ struct Attention {
 
 impl Attention {
     /// `context` is the width of the context; none where that is the input itself.
-    async fn load(weights: Weights<'_>, width: usize, context: Option<usize>, heads: usize) -> Result<Self> {
+    async fn load(
+        weights: Weights<'_>,
+        norm: Norm,
+        width: usize,
+        context: Option<usize>,
+        heads: usize,
+    ) -> Result<Self> {
         let named = ["to_q", "to_k", "to_v"].map(|name| (name, width));
         let (of_input, of_context) = named.split_at(if context.is_none() { 3 } else { 1 });
         Ok(Self {
-            of_input: Linears::new(weights.linears(of_input, width, false).await?),
+            of_input: NormedLinears::new(norm, weights.linears(of_input, width, false).await?),
             of_context: match context {
                 Some(context) => Some(Linears::new(weights.linears(of_context, context, false).await?)),
                 None => None,
@@ -39,63 +65,57 @@ impl Attention {
         })
     }
 
-    /// What `x` finds in `context`, added to `residual`.
-    fn forward(&self, x: &Var<3>, context: &Var<3>, residual: &Var<3>) -> Var<3> {
-        let mut inputs = linears(x, &self.of_input);
-        if let Some(of_context) = &self.of_context {
-            inputs.extend(linears(context, of_context));
-        }
+    /// Keys and values of a context.
+    fn know(&self, context: &Var<3>) -> Vec<Var<3>> {
+        self.of_context.as_ref().map_or_else(Vec::new, |of_context| linears(context, of_context))
+    }
+
+    /// `x`, and what it finds in the keys and values that are given or, without them, in itself.
+    fn forward(&self, x: &Var<3>, given: &[Var<3>]) -> Var<3> {
+        let mut inputs = normed_linears(x, &self.of_input);
+        inputs.extend_from_slice(given);
         let [q, k, v] = &inputs[..] else { unreachable!("three were loaded") };
-        linear_add(&attention(q, k, v, self.heads, false), &self.to_out, residual)
+        linear_add(&attention(q, k, v, self.heads, false), &self.to_out, x)
     }
 }
 
 /// Self-attention, cross-attention and a gated MLP (diffusers `BasicTransformerBlock`).
 #[derive(Clone)]
 struct BasicTransformerBlock {
-    norm1: Norm,
     attn1: Attention,
-    norm2: Norm,
     attn2: Attention,
-    norm3: Norm,
-    proj: Linear,
-    out: Linear,
+    mlp: Mlp,
 }
 
 impl BasicTransformerBlock {
     async fn load(weights: Weights<'_>, width: usize, context: usize, heads: usize) -> Result<Self> {
+        let norm = async |name| weights.norm(name, width, 1, LAYER_NORM_EPS).await;
+        let (norm1, norm2, norm3) = (norm("norm1").await?, norm("norm2").await?, norm("norm3").await?);
         let ff = weights.at("ff.net");
+        let first = ff.linear("0.proj", width, 8 * width, true).await?;
+        let second = ff.linear("2", 4 * width, width, true).await?;
         Ok(Self {
-            norm1: weights.norm("norm1", width, 1, LAYER_NORM_EPS).await?,
-            attn1: Attention::load(weights.at("attn1"), width, None, heads).await?,
-            norm2: weights.norm("norm2", width, 1, LAYER_NORM_EPS).await?,
-            attn2: Attention::load(weights.at("attn2"), width, Some(context), heads).await?,
-            norm3: weights.norm("norm3", width, 1, LAYER_NORM_EPS).await?,
-            proj: ff.linear("0.proj", width, 8 * width, true).await?,
-            out: ff.linear("2", 4 * width, width, true).await?,
+            attn1: Attention::load(weights.at("attn1"), norm1, width, None, heads).await?,
+            attn2: Attention::load(weights.at("attn2"), norm2, width, Some(context), heads).await?,
+            mlp: Mlp::new(norm3, first, MlpActivation::Geglu, second),
         })
     }
 
-    fn forward(&self, x: &Var<3>, context: &Var<3>, recompute: bool) -> Var<3> {
-        // One name for what is only passed on: the next value lets the last one go.
-        let mut h = layer_norm(x, &self.norm1);
-        let x = self.attn1.forward(&h, &h, x);
-        h = layer_norm(&x, &self.norm2);
-        let x = self.attn2.forward(&h, context, &x);
-        drop(h);
-        let [batch, length, width] = x.dims();
+    fn forward(&self, x: &Var<3>, context: Context<'_>, recompute: bool) -> Var<3> {
+        // By one name: the next value lets the last one go.
+        let mut h = self.attn1.forward(x, &[]);
+        h = match context {
+            Context::States(states) => self.attn2.forward(&h, &self.attn2.know(states)),
+            Context::Known(given) => self.attn2.forward(&h, given),
+        };
+        let [batch, length, width] = h.dims();
         match mlp_rows(batch * length, width, recompute) {
             Some(rows) => {
-                let block = self.clone();
-                recompute_rows(&x, rows, move |x| block.mlp(x))
+                let block = self.mlp.clone();
+                recompute_rows(&h, rows, move |x| mlp(x, &block))
             }
-            None => self.mlp(&x),
+            None => mlp(&h, &self.mlp),
         }
-    }
-
-    fn mlp(&self, x: &Var<3>) -> Var<3> {
-        let h = geglu(&linear(&layer_norm(x, &self.norm3), &self.proj));
-        linear_add(&h, &self.out, x)
     }
 }
 
@@ -136,12 +156,21 @@ impl Transformer2DModel {
         })
     }
 
-    /// `x` `[B, H, W, C]` and the text encoder's hidden states `[B, T, D]` to `[B, H, W, C]`.
-    pub fn forward(&self, x: &Var<4>, context: &Var<3>, recompute: bool) -> Var<4> {
+    /// The keys and values that the blocks make of the text encoder's hidden states `[B, T, D]`.
+    pub fn know(&self, states: &Var<3>) -> KnownToTransformer {
+        self.transformer_blocks.iter().map(|block| block.attn2.know(states)).collect()
+    }
+
+    /// `x` `[B, H, W, C]` and the prompts to `[B, H, W, C]`.
+    pub fn forward(&self, x: &Var<4>, prompts: Prompts<'_>, recompute: bool) -> Var<4> {
         let dims @ [batch, height, width, channels] = x.dims();
         let mut h = group_norm(x, &self.norm).reshape([batch, height * width, channels]);
         h = linear(&h, &self.proj_in);
-        for block in &self.transformer_blocks {
+        for (i, block) in self.transformer_blocks.iter().enumerate() {
+            let context = match prompts {
+                Prompts::States(states) => Context::States(states),
+                Prompts::Known(known) => Context::Known(&known[i]),
+            };
             h = block.forward(&h, context, recompute);
         }
         linear_add(&h.reshape(dims), &self.proj_out, x)

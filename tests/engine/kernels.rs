@@ -63,7 +63,7 @@ pub(crate) fn on_the_gpu(test: impl Fn(&Place)) {
 }
 
 /// With the kernels for GPUs and with those for software GPUs.
-fn with_tiles_and_blocks(test: impl Fn(&Place)) {
+pub(crate) fn with_tiles_and_blocks(test: impl Fn(&Place)) {
     on_the_gpu(|place| {
         [None, Some(SoftwareGpu::Lavapipe), Some(SoftwareGpu::Other)]
             .into_iter()
@@ -412,15 +412,20 @@ fn a_unet_makes_one_product_for_all_layers_of_one_input() {
         let context = Var::constant(filled([2, 77, model.config.word_width()], 2, &place.device));
         let launches = LaunchCounter::start();
         ops::with_blocks(None, || model.unet.forward(&sample, &[321.0, 5.0], &context, false));
-        let launched = launches.take().by_kernel().into_iter().find(|(kernel, _)| *kernel == "linear");
+        let launched = launches.take().by_kernel();
+        let of = |name| launched.iter().find(|(kernel, _)| *kernel == name).map(|(_, count)| *count);
         let graph = Graph::new(&model.config.unet);
         let layers = || graph.stages().flat_map(|stage| &stage.layers);
         let shortcuts = layers().filter(|layer| layer.resnet[0] != layer.resnet[1]).count();
         // In a transformer a layer before and one after; in each of its blocks queries, keys and values, what comes out of
-        // the attention, queries, keys and values of the context, what comes out, and two of the MLP.
-        let transformers = layers().filter_map(|layer| layer.transformer).map(|transformer| 2 + 7 * transformer.blocks);
-        // Two make the time embedding, and one what all residual blocks make of it.
-        assert_eq!(launched, Some(("linear", (3 + shortcuts + transformers.sum::<usize>()) as u64)));
+        // the attention, queries, keys and values of the context, what comes out, and the second of the MLP.
+        let transformers = || layers().filter_map(|layer| layer.transformer);
+        let linear = transformers().map(|transformer| 2 + 6 * transformer.blocks).sum::<usize>();
+        // What all residual blocks make of the time embedding is one.
+        assert_eq!(of("linear"), Some((1 + shortcuts + linear) as u64));
+        // The first of the MLP has its activation in it.
+        let blocks = transformers().map(|transformer| transformer.blocks).sum::<usize>();
+        assert_eq!(of("linear_geglu"), Some(blocks as u64));
     });
 }
 

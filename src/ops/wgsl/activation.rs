@@ -25,7 +25,7 @@ uniform_sizes! {
 }
 
 /// Invocations of a workgroup.
-const LANES: usize = 256;
+pub(super) const LANES: usize = 256;
 
 /// A function of each value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +87,7 @@ fn by_values<const D: usize>(
 }
 
 /// How the workgroups for so many values lie, four to an invocation; none if there are none, or too many for a launch.
-fn groups_of(values: usize) -> Option<[usize; 2]> {
+pub(super) fn groups_of(values: usize) -> Option<[usize; 2]> {
     let groups = values.div_ceil(4 * LANES);
     let down = groups.div_ceil(MOST_GROUPS as usize);
     (1..=MOST_GROUPS as usize).contains(&down).then(|| [groups.div_ceil(down), down])

@@ -3,14 +3,15 @@
 use std::mem::offset_of;
 
 use burn::tensor::Tensor;
-use burn_wgpu::CubeBackend;
+use burn_wgpu::{CubeBackend, CubeTensor};
 
 use super::device::{half_products, makes_blocks};
 use super::halves::HalfProducts;
 use super::kernel::{Buffer, Constant, Kernel, Role, Row, Variant};
-use super::launch::{Launch, Operand, as_one};
+use super::launch::{Launch, Operand, empty, side_by_side};
+use super::shares;
 use super::uniform::uniform_sizes;
-use super::{MOST_GROUPS, WANTED_GROUPS};
+use super::{MOST_GROUPS, WANTED_GROUPS, primitive};
 
 uniform_sizes! {
     /// The sizes of an attention.
@@ -349,16 +350,28 @@ impl Attention {
         let Self { batch, queries, keys, heads, width, .. } = *self;
         let inputs = [q, k, v, dy, y, logsumexp].map(|tensor| Some(tensor as &dyn Operand));
         let groups = [queries.div_ceil(ROWS), batch * heads, 1];
-        let shapes: [&[usize]; 2] = [&q.dims(), &[batch, queries, heads]];
-        let results = self.launch(&BACKWARD_QUERIES, &inputs, 0, groups, 3).run_for(shapes);
-        let [dq, delta] = results.map(Tensor::<3>::from_primitive::<CubeBackend>);
-
         let [splits, span] = self.splits();
+        let near = &primitive(q).expect("the device runs our kernels");
+        // Where keys are as many as queries, all three gradients lie one behind another: one product leads them back.
+        let count = if keys == queries { 3 } else { 2 };
+        let mut places = side_by_side(near, count, &[batch, keys, heads * width]);
+        let to_q = places.as_mut().filter(|places| places.len() == 3).map(|places| places.remove(0));
+        let to_q = to_q.unwrap_or_else(|| empty(near, &q.dims()));
+        let launch = self.launch(&BACKWARD_QUERIES, &inputs, 0, groups, 3);
+        let [dq, delta] = launch.run_in([to_q, empty(near, &[batch, queries, heads])]);
+
         let groups = [keys.div_ceil(ROWS), batch * heads, splits];
-        let shape = [splits, batch, keys, heads * width];
         let inputs = [q, k, v, dy, logsumexp, &delta].map(|tensor| Some(tensor as &dyn Operand));
-        let [dk, dv] = self.launch(&BACKWARD_KEYS, &inputs, span, groups, 4).run_side_by_side(shape);
-        let [dk, dv] = summed_shares(dk, dv).map(|sum| sum.reshape([batch, keys, heads * width]));
+        let launch = self.launch(&BACKWARD_KEYS, &inputs, span, groups, 4);
+        let shape = [splits, batch, keys, heads * width];
+        let [dk, dv] = match (places.map(<[CubeTensor; 2]>::try_from), splits) {
+            (Some(Ok(places)), 1) => launch.run_in(places),
+            (places, _) => {
+                let shares: [Tensor<4>; 2] = launch.run_side_by_side(shape);
+                let places = places.and_then(Result::ok).map(|places| places.to_vec());
+                summed(shares, places)
+            }
+        };
         [dq, dk, dv]
     }
 
@@ -399,20 +412,16 @@ impl Attention {
     }
 }
 
-/// The sums over the first axis of two tensors that were made side by side: of both at once, where they lie without a
-/// gap.
-fn summed_shares(a: Tensor<4>, b: Tensor<4>) -> [Tensor<4>; 2] {
-    let shape @ [splits, ..] = a.dims();
-    if splits == 1 {
-        return [a, b];
+/// The sums over the first axis of two tensors that were made side by side, in these places.
+fn summed(shares: [Tensor<4>; 2], places: Option<Vec<CubeTensor>>) -> [Tensor<3>; 2] {
+    let [count, batch, keys, width] = shares[0].dims();
+    if count == 1 {
+        return shares.map(|share| share.reshape([batch, keys, width]));
     }
-    match as_one(&[&a, &b]) {
-        Some(both) => {
-            let count = shape[1..].iter().product();
-            let sums = both.reshape([2, splits, count]).sum_dim(1);
-            [0, 1].map(|i| sums.clone().narrow(0, i, 1).reshape([1, shape[1], shape[2], shape[3]]))
-        }
-        None => [a.sum_dim(0), b.sum_dim(0)],
+    let at_once = places.and_then(|places| shares::sums(&shares.each_ref(), places));
+    match at_once.map(<[Tensor<3>; 2]>::try_from) {
+        Some(Ok(sums)) => sums,
+        _ => shares.map(|shares| shares.sum_dim(0).reshape([batch, keys, width])),
     }
 }
 

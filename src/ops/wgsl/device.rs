@@ -1,6 +1,7 @@
 //! What is known of devices: which are software GPUs, and how products are made on each.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use burn::tensor::{Device, Tensor};
@@ -18,14 +19,72 @@ pub enum SoftwareGpu {
     Other,
 }
 
-/// The devices that are software GPUs.
-static SOFTWARE_GPUS: RwLock<Vec<(cubecl::Device, SoftwareGpu)>> = RwLock::new(Vec::new());
+/// What is known of a device.
+#[derive(Debug, Clone, Copy)]
+struct Facts {
+    /// Whether it runs our kernels.
+    runs_kernels: bool,
+    /// Which software GPU it is, if it is one.
+    software: Option<SoftwareGpu>,
+    /// The tiles that were chosen for it, or the default sizes.
+    tiles: Tiles,
+    /// How products in f16 are made on it, if they are.
+    half_products: Option<HalfProducts>,
+}
 
-/// The tiles that were chosen for a device; the default sizes serve the others.
-static CHOSEN: RwLock<Vec<(cubecl::Device, Tiles)>> = RwLock::new(Vec::new());
+/// What was noted of devices.
+static NOTED: RwLock<Vec<(Device, Facts)>> = RwLock::new(Vec::new());
 
-/// How products in f16 are made on devices where they are.
-static HALF_PRODUCTS: RwLock<Vec<(cubecl::Device, HalfProducts)>> = RwLock::new(Vec::new());
+/// How often something was noted.
+static CHANGES: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// The device that was asked about last, and what was known of it after so many changes: each launch asks several times,
+    /// always about the same.
+    static LAST: RefCell<Option<(Device, u64, Facts)>> = const { RefCell::new(None) };
+}
+
+/// What is known of the tensor's device.
+fn facts<const D: usize>(tensor: &Tensor<D>) -> Facts {
+    let (device, changes) = (tensor.device(), CHANGES.load(Ordering::Acquire));
+    LAST.with_borrow_mut(|last| match last {
+        Some((known, then, facts)) if *then == changes && *known == device => *facts,
+        _ => {
+            let facts = noted(&device);
+            *last = Some((device, changes, facts));
+            facts
+        }
+    })
+}
+
+fn noted(device: &Device) -> Facts {
+    let noted = NOTED.read().unwrap_or_else(PoisonError::into_inner);
+    let found = noted.iter().find(|(known, _)| known == device).map(|(_, facts)| *facts);
+    found.unwrap_or_else(|| Facts {
+        runs_kernels: primitive(&Tensor::<1>::zeros([1], device)).is_some(),
+        software: None,
+        tiles: Tiles::default(),
+        half_products: None,
+    })
+}
+
+/// Notes something of a device that runs our kernels.
+fn note(device: &Device, change: impl FnOnce(&mut Facts)) {
+    let mut facts = noted(device);
+    if !facts.runs_kernels {
+        return;
+    }
+    change(&mut facts);
+    let mut noted = NOTED.write().unwrap_or_else(PoisonError::into_inner);
+    noted.retain(|(known, _)| known != device);
+    noted.push((device.clone(), facts));
+    CHANGES.fetch_add(1, Ordering::Release);
+}
+
+/// Whether the tensor's device runs our kernels.
+pub(super) fn runs_kernels<const D: usize>(tensor: &Tensor<D>) -> bool {
+    facts(tensor).runs_kernels
+}
 
 /// How products are made for a while, on any device.
 #[derive(Debug, Clone, Copy, Default)]
@@ -45,10 +104,7 @@ thread_local! {
 
 /// Notes that a device is a software GPU: its tensors do not know.
 pub(crate) fn mark_software(device: &Device, software: SoftwareGpu) {
-    let Some(tensor) = primitive(&Tensor::<1>::zeros([1], device)) else { return };
-    let mut marked = SOFTWARE_GPUS.write().unwrap_or_else(PoisonError::into_inner);
-    marked.retain(|(device, _)| *device != tensor.device);
-    marked.push((tensor.device, software));
+    note(device, |facts| facts.software = Some(software));
 }
 
 /// Runs `work` with products and attention made in the blocks that suit a software GPU, or in tiles, on any device.
@@ -78,7 +134,7 @@ fn overriding<R>(method: MethodOverride, work: impl FnOnce() -> R) -> R {
 pub(super) fn makes_blocks<const D: usize>(tensor: &Tensor<D>) -> Option<SoftwareGpu> {
     match OVERRIDE.get() {
         Some(method) => method.blocks,
-        None => software_gpu(tensor),
+        None => facts(tensor).software,
     }
 }
 
@@ -87,48 +143,32 @@ pub(super) fn method<const D: usize>(tensor: &Tensor<D>, rows: usize, columns: u
     if let Some(software) = makes_blocks(tensor) {
         return ProductMethod::Blocks(ProductBlock::of(software));
     }
-    let tiles = OVERRIDE.get().and_then(|method| method.tiles).unwrap_or_else(|| chosen(tensor));
+    let tiles = OVERRIDE.get().and_then(|method| method.tiles).unwrap_or_else(|| facts(tensor).tiles);
     ProductMethod::Tile(tiles.pick(rows, columns))
-}
-
-fn chosen<const D: usize>(tensor: &Tensor<D>) -> Tiles {
-    let Some(tensor) = primitive(tensor) else { return Tiles::default() };
-    let chosen = CHOSEN.read().unwrap_or_else(PoisonError::into_inner);
-    chosen.iter().find(|(device, _)| *device == tensor.device).map_or_else(Tiles::default, |(_, tiles)| *tiles)
 }
 
 /// From now on products on this device are made in these tiles, where they are made in tiles.
 pub fn choose_tiles(device: &Device, tiles: Tiles) {
-    let Some(tensor) = primitive(&Tensor::<1>::zeros([1], device)) else { return };
-    let mut chosen = CHOSEN.write().unwrap_or_else(PoisonError::into_inner);
-    chosen.retain(|(device, _)| *device != tensor.device);
-    chosen.push((tensor.device, tiles));
+    note(device, |facts| facts.tiles = tiles);
 }
 
 /// The tiles that products on this device are made in; none where they are made otherwise.
 pub fn tiles(device: &Device) -> Option<Tiles> {
     let tensor = Tensor::<1>::zeros([1], device);
-    (Backend::of(&tensor) == Backend::Wgpu && makes_blocks(&tensor).is_none()).then(|| chosen(&tensor))
+    (Backend::of(&tensor) == Backend::Wgpu && makes_blocks(&tensor).is_none()).then(|| facts(&tensor).tiles)
 }
 
 /// How products in f16 are made on the tensor's device, if they are, and the only tile for them.
 pub(super) fn half_products<const D: usize>(tensor: &Tensor<D>) -> Option<(HalfProducts, Option<usize>)> {
     match OVERRIDE.get() {
         Some(method) => method.half,
-        None => {
-            let tensor = primitive(tensor)?;
-            let chosen = HALF_PRODUCTS.read().unwrap_or_else(PoisonError::into_inner);
-            chosen.iter().find(|(device, _)| *device == tensor.device).map(|(_, products)| (*products, None))
-        }
+        None => facts(tensor).half_products.map(|products| (products, None)),
     }
 }
 
 /// From now on products on this device are made in f16, or all of them in f32.
 pub fn choose_half_products(device: &Device, products: Option<HalfProducts>) {
-    let Some(tensor) = primitive(&Tensor::<1>::zeros([1], device)) else { return };
-    let mut chosen = HALF_PRODUCTS.write().unwrap_or_else(PoisonError::into_inner);
-    chosen.retain(|(device, _)| *device != tensor.device);
-    chosen.extend(products.map(|products| (tensor.device, products)));
+    note(device, |facts| facts.half_products = products);
 }
 
 /// How products in f16 are made on this device; none where all are made in f32.
@@ -138,11 +178,4 @@ pub fn half_products_of(device: &Device) -> Option<HalfProducts> {
         return None;
     }
     half_products(&tensor).map(|(products, _)| products)
-}
-
-/// Which software GPU the tensor's device is, if it is one.
-pub(super) fn software_gpu<const D: usize>(tensor: &Tensor<D>) -> Option<SoftwareGpu> {
-    let tensor = primitive(tensor)?;
-    let marked = SOFTWARE_GPUS.read().unwrap_or_else(PoisonError::into_inner);
-    marked.iter().find(|(device, _)| *device == tensor.device).map(|(_, software)| *software)
 }

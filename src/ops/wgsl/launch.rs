@@ -86,9 +86,13 @@ impl<V: Variant, S: UniformSizes> Kernel<V, S> {
     ) -> Launch {
         let form = self.launched_form(variant, axes, inputs.iter().map(|input| input.map(Operand::dtype)));
         let mut bound: Vec<CubeTensor> = Vec::with_capacity(inputs.len());
+        let mut places = Vec::with_capacity(inputs.len());
         for tensor in inputs.iter().flatten().flat_map(|input| input.tensors()).flatten() {
+            let its @ (memory, range) = &place(&tensor);
             // Browsers bind no place twice.
-            let is_bound = bound.iter().any(|other| overlap(other, &tensor));
+            let meets = |other: &Range<u64>| other.start < range.end && range.start < other.end;
+            let is_bound = places.iter().any(|(other, there)| other == memory && meets(there));
+            places.push(its.clone());
             bound.push(if is_bound { tensor.copy() } else { tensor });
         }
         Launch { form, inputs: bound, sizes: words(sizes), groups, operations: 0, cut: None }
@@ -134,6 +138,11 @@ impl Launch {
         let (client, device) = (first.client.clone(), first.device.clone());
         let _all = self.run_to([CubeTensor::new_contiguous(client, device, Shape::from([values]), handle, DType::F32)]);
         parts.into_iter().map(Tensor::from_primitive::<CubeBackend>).collect()
+    }
+
+    /// Runs the kernel for results in these places.
+    pub fn run_in<const R: usize, const D: usize>(self, places: [CubeTensor; R]) -> [Tensor<D>; R] {
+        self.run_to(places).map(Tensor::from_primitive::<CubeBackend>)
     }
 
     /// Runs the kernel for several results of these shapes.
@@ -233,7 +242,7 @@ pub(in crate::ops) fn parts_of_a_submission<const D: usize>(
 }
 
 /// Room for values, on the device of another tensor.
-fn empty(near: &CubeTensor, shape: &[usize]) -> CubeTensor {
+pub(super) fn empty(near: &CubeTensor, shape: &[usize]) -> CubeTensor {
     let (client, device) = (near.client.clone(), near.device.clone());
     let handle = client.empty(shape.iter().product::<usize>() * size_of::<f32>());
     CubeTensor::new_contiguous(client, device, Shape::from(shape), handle, DType::F32)
@@ -288,14 +297,37 @@ pub(in crate::ops) fn as_one<const D: usize>(parts: &[&Tensor<D>]) -> Option<Ten
     Some(Tensor::from_primitive::<CubeBackend>(all))
 }
 
+/// Tensors of one shape that lie in one buffer, each as far behind the one before: all values from the first of them to the
+/// last, and how many there are from the beginning of one to that of the next. None if they lie otherwise.
+pub(super) fn planes_of<const D: usize>(parts: &[&Tensor<D>]) -> Option<(Tensor<1>, usize)> {
+    let parts: Vec<CubeTensor> = parts.iter().map(|part| primitive(part)).collect::<Option<_>>()?;
+    let (first, second, last) = (parts.first()?, parts.get(1)?, parts.last()?);
+    let bytes = (first.meta.shape().iter().product::<usize>() * first.dtype.size()) as u64;
+    let ((memory, start), (_, next)) = (place(first), place(second));
+    let pitch = next.start.checked_sub(start.start).filter(|pitch| *pitch >= bytes)?;
+    let lies_so = |(i, part): (usize, &CubeTensor)| {
+        let (its_memory, its) = place(part);
+        let begins = start.start + i as u64 * pitch;
+        part.is_contiguous() && its_memory == memory && its == (begins..begins + bytes) && part.dtype == DType::F32
+    };
+    if !parts.iter().enumerate().all(lies_so) {
+        return None;
+    }
+    let mut handle = first.handle.clone();
+    handle.offset_end = last.handle.offset_end;
+    let values = handle.size_in_used() as usize / size_of::<f32>();
+    let (client, device) = (first.client.clone(), first.device.clone());
+    let all = CubeTensor::new_contiguous(client, device, Shape::from([values]), handle, DType::F32);
+    Some((Tensor::from_primitive::<CubeBackend>(all), pitch as usize / size_of::<f32>()))
+}
+
 /// Where a tensor's values are: in which memory, and which bytes of it.
-fn place(tensor: &CubeTensor) -> (impl PartialEq + use<>, Range<u64>) {
+fn place(tensor: &CubeTensor) -> (impl PartialEq + Clone + use<>, Range<u64>) {
     let start = tensor.handle.offset_start.unwrap_or(0);
     (tensor.handle.memory.clone().binding().id(), start..start + tensor.handle.size_in_used())
 }
 
-/// Whether two tensors have values in the same place.
-fn overlap(a: &CubeTensor, b: &CubeTensor) -> bool {
-    let ((a, here), (b, there)) = (place(a), place(b));
-    a == b && here.start < there.end && there.start < here.end
+/// Whether two tensors are the same values in the same order.
+pub(super) fn is_same(a: &CubeTensor, b: &CubeTensor) -> bool {
+    place(a) == place(b) && a.meta == b.meta && a.dtype == b.dtype
 }

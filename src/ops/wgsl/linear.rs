@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use super::device::method;
 use super::halves::{HalfTile, half_tile};
 use super::kernel::{Buffer, Kernel, Role, Row};
-use super::launch::{Operand, pitch_of, side_by_side};
+use super::launch::{Operand, pitch_of, planes_of, side_by_side};
 use super::primitive;
 use super::tile::ProductMethod;
 use super::uniform::uniform_sizes;
@@ -21,15 +21,37 @@ uniform_sizes! {
         inner: u32,
         plane: u32,
         plane_pitch: u32,
+        left_plane: u32,
+        left_pitch: u32,
         first_group: u32,
+        eps: f32,
     }
 }
 
 impl LinearSizes {
-    /// Those of a product whose result is one plane.
-    fn whole([rows, columns, inner]: [usize; 3]) -> Self {
+    /// Those of a product whose left factor and result are one plane each.
+    pub fn whole([rows, columns, inner]: [usize; 3]) -> Self {
         let [rows, columns, inner] = [rows, columns, inner].map(|axis| axis as u32);
-        Self { rows, columns, inner, plane: columns, plane_pitch: 0, first_group: 0 }
+        let (plane, left_plane) = (columns, inner);
+        Self { rows, columns, inner, plane, plane_pitch: 0, left_plane, left_pitch: 0, first_group: 0, eps: 0.0 }
+    }
+
+    /// Where the sizes have the number of workgroups before a dispatch's own, in bytes.
+    pub const FIRST_GROUP: usize = offset_of!(LinearSizes, first_group);
+
+    /// Those of a product whose result is planes of so many columns, each so many values after the one before.
+    pub fn in_planes(self, plane: usize, pitch: usize) -> Self {
+        Self { plane: plane as u32, plane_pitch: pitch as u32, ..self }
+    }
+
+    /// Those of a product whose rows are normalised before.
+    pub fn normed(self, eps: f32) -> Self {
+        Self { eps, ..self }
+    }
+
+    /// Rows, columns and the inner axis.
+    fn axes(&self) -> [usize; 3] {
+        [self.rows, self.columns, self.inner].map(|axis| axis as usize)
     }
 }
 
@@ -89,8 +111,8 @@ pub(in crate::ops) fn linear(
 ) -> Option<Tensor<2>> {
     let [columns, inner] = weight.dims();
     let added = [bias.map(|bias| bias as _), residual.map(|residual| residual as _)];
-    let axes = [x.dims()[0], columns, inner];
-    half_product(&HALF_FORWARD, x, weight, added, axes).or_else(|| product(&FORWARD, x, weight, added, axes))
+    let sizes = LinearSizes::whole([x.dims()[0], columns, inner]);
+    half_product(&HALF_FORWARD, x, weight, added, &sizes).or_else(|| product(&FORWARD, x, weight, added, &sizes))
 }
 
 /// `dy w`, plus what was collected before `[rows, columns]`; none if there are more rows than a launch can have.
@@ -100,8 +122,28 @@ pub(in crate::ops) fn linear_backward(
     collected: Option<&Tensor<2>>,
 ) -> Option<Tensor<2>> {
     let [inner, columns] = weight.dims();
-    let (added, axes) = ([None, collected.map(|collected| collected as _)], [dy.dims()[0], columns, inner]);
-    half_product(&HALF_BACKWARD, dy, weight, added, axes).or_else(|| product(&BACKWARD, dy, weight, added, axes))
+    let added = [None, collected.map(|collected| collected as _)];
+    let sizes = LinearSizes::whole([dy.dims()[0], columns, inner]);
+    half_product(&HALF_BACKWARD, dy, weight, added, &sizes).or_else(|| product(&BACKWARD, dy, weight, added, &sizes))
+}
+
+/// [`linear_backward`] through several layers of the same shape whose weights are one, [`joined`](Weight::joined): the sum
+/// of their gradients. None, too, if the gradients to their results do not lie side by side.
+pub(in crate::ops) fn linear_backward_planes(
+    dys: &[&Tensor<2>],
+    weight: &Weight<2>,
+    collected: Option<&Tensor<2>>,
+) -> Option<Tensor<2>> {
+    let ([inner, columns], [rows, plane]) = (weight.dims(), dys.first()?.dims());
+    let (left, pitch) = planes_of(dys)?;
+    if !plane.is_multiple_of(4) || !pitch.is_multiple_of(4) {
+        return None;
+    }
+    let whole = LinearSizes::whole([rows, columns, inner]);
+    let sizes = LinearSizes { left_plane: plane as u32, left_pitch: pitch as u32, ..whole };
+    let added = [None, collected.map(|collected| collected as _)];
+    half_product(&HALF_BACKWARD, &left, weight, added, &sizes)
+        .or_else(|| product(&BACKWARD, &left, weight, added, &sizes))
 }
 
 /// [`linear`] by several layers of the same shape whose weights are one, [`joined`](Weight::joined): the results of
@@ -118,14 +160,7 @@ pub(in crate::ops) fn linear_planes(
         return None;
     }
     let results = side_by_side(&primitive(x)?, planes, &[rows, plane])?;
-    let sizes = LinearSizes {
-        rows: rows as u32,
-        columns: columns as u32,
-        inner: inner as u32,
-        plane: plane as u32,
-        plane_pitch: pitch_of(&[rows, plane]) as u32,
-        first_group: 0,
-    };
+    let sizes = LinearSizes::whole([rows, columns, inner]).in_planes(plane, pitch_of(&[rows, plane]));
     let (bias, axes) = (bias.map(|bias| bias as _), [rows, columns, inner]);
     let (launch, axis) = match half_tile(x, weight, axes) {
         Some((tile, [across, down])) => {
@@ -139,37 +174,37 @@ pub(in crate::ops) fn linear_planes(
             (FORWARD.launch(method, &[inner, columns], &inputs, &sizes, [across, down, 1]), method.axis())
         }
     };
-    let launch = launch.operations(&axes).cut(axis, offset_of!(LinearSizes, first_group));
+    let launch = launch.operations(&axes).cut(axis, LinearSizes::FIRST_GROUP);
     Some(launch.run_over(results))
 }
 
 /// The product and what is added to it: a bias and a residual.
-fn product(
+fn product<const D: usize>(
     kernel: &Kernel<ProductMethod, LinearSizes>,
-    left: &Tensor<2>,
+    left: &Tensor<D>,
     right: &Weight<2>,
     [bias, residual]: [Option<&dyn Operand>; 2],
-    axes @ [rows, columns, inner]: [usize; 3],
+    sizes: &LinearSizes,
 ) -> Option<Tensor<2>> {
+    let axes @ [rows, columns, inner] = sizes.axes();
     let method = method(left, rows, columns);
     let [across, down] = method.groups(rows, columns)?;
-    let sizes = LinearSizes::whole(axes);
     let inputs = [Some(left as _), Some(right as _), bias, residual];
-    let launch = kernel.launch(method, &[inner, columns], &inputs, &sizes, [across, down, 1]).operations(&axes);
-    Some(launch.cut(method.axis(), offset_of!(LinearSizes, first_group)).run([rows, columns]))
+    let launch = kernel.launch(method, &[inner, columns], &inputs, sizes, [across, down, 1]).operations(&axes);
+    Some(launch.cut(method.axis(), LinearSizes::FIRST_GROUP).run([rows, columns]))
 }
 
 /// The same in f16; none where it is made in f32.
-fn half_product(
+fn half_product<const D: usize>(
     kernel: &Kernel<HalfTile, LinearSizes>,
-    left: &Tensor<2>,
+    left: &Tensor<D>,
     right: &Weight<2>,
     [bias, residual]: [Option<&dyn Operand>; 2],
-    axes @ [rows, columns, _]: [usize; 3],
+    sizes: &LinearSizes,
 ) -> Option<Tensor<2>> {
+    let axes @ [rows, columns, _] = sizes.axes();
     let (tile, [across, down]) = half_tile(left, right, axes)?;
-    let sizes = LinearSizes::whole(axes);
     let inputs = [Some(left as _), Some(right as _), bias, residual];
-    let launch = kernel.launch(tile, &[], &inputs, &sizes, [across, down, 1]).operations(&axes);
-    Some(launch.cut(1, offset_of!(LinearSizes, first_group)).run([rows, columns]))
+    let launch = kernel.launch(tile, &[], &inputs, sizes, [across, down, 1]).operations(&axes);
+    Some(launch.cut(1, LinearSizes::FIRST_GROUP).run([rows, columns]))
 }

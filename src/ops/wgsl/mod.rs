@@ -8,6 +8,7 @@
 
 mod activation;
 mod attention;
+mod blend;
 mod buffer;
 mod conv2d;
 mod device;
@@ -15,7 +16,10 @@ mod halves;
 mod kernel;
 mod launch;
 mod linear;
+mod mlp;
 mod norm;
+mod normed;
+mod shares;
 mod source;
 pub mod submission;
 mod tile;
@@ -30,6 +34,7 @@ use kernel::Declared;
 
 pub(super) use activation::{Activation, activation, activation_backward, geglu, geglu_backward};
 pub(super) use attention::Attention;
+pub(super) use blend::{blend, is_same_tensor};
 pub(super) use conv2d::{Bias, conv2d, conv2d_backward};
 pub(crate) use device::mark_software;
 pub use device::{
@@ -40,8 +45,10 @@ pub use halves::HalfProducts;
 pub use kernel::Form;
 pub(crate) use launch::BINDING_ALIGNMENT;
 pub(super) use launch::{as_one, operations, parts_of_a_submission, submit_before};
-pub(super) use linear::{linear, linear_backward, linear_planes};
+pub(super) use linear::{linear, linear_backward, linear_backward_planes, linear_planes};
+pub(super) use mlp::{Between, activated, slope};
 pub(super) use norm::{GroupNorm, layer_norm, layer_norm_backward};
+pub(super) use normed::{FoldedNorm, folds_norms, normed_activated, normed_planes};
 pub use tile::Tiles;
 pub use tune::{MeasuredTiles, half_products_version, measure_tiles, products_version, time_products};
 pub use uniform::SizesField;
@@ -54,7 +61,7 @@ const MOST_GROUPS: u32 = 65535;
 const WANTED_GROUPS: usize = 64;
 
 /// Every kernel. A file in `shaders/` that none of these is made of fails a test.
-static KERNELS: [&dyn Declared; 20] = [
+static KERNELS: [&dyn Declared; 30] = [
     &linear::FORWARD,
     &linear::BACKWARD,
     &linear::HALF_FORWARD,
@@ -63,17 +70,27 @@ static KERNELS: [&dyn Declared; 20] = [
     &conv2d::BACKWARD,
     &conv2d::HALF_FORWARD,
     &conv2d::HALF_BACKWARD,
+    &mlp::ACTIVATED,
+    &mlp::GATED,
+    &mlp::SLOPE,
+    &normed::NORMED,
+    &normed::NORMED_ACTIVATED,
+    &normed::NORMED_GATED,
     &attention::FORWARD,
     &attention::BACKWARD_QUERIES,
     &attention::BACKWARD_KEYS,
     &norm::GROUPS_FORWARD,
     &norm::GROUPS_BACKWARD,
+    &norm::JOINED_FORWARD,
+    &norm::JOINED_BACKWARD,
     &norm::ROWS_FORWARD,
     &norm::ROWS_BACKWARD,
     &activation::FORWARD,
     &activation::BACKWARD,
     &activation::GEGLU,
     &activation::GEGLU_BACKWARD,
+    &blend::BLEND,
+    &shares::SHARES,
     &widen::WIDEN,
 ];
 
@@ -89,7 +106,7 @@ pub fn launched_forms() -> Vec<Form> {
 
 /// Whether the tensor is f32 on a device that runs our kernels.
 pub(super) fn is_wgpu<const D: usize>(tensor: &Tensor<D>) -> bool {
-    tensor.dtype() == DType::F32 && primitive(tensor).is_some()
+    tensor.dtype() == DType::F32 && device::runs_kernels(tensor)
 }
 
 fn primitive<const D: usize>(tensor: &Tensor<D>) -> Option<CubeTensor> {

@@ -1,10 +1,11 @@
 //! Normalisations.
 
 use burn::tensor::Tensor;
+use burn_wgpu::CubeBackend;
 
 use super::MOST_GROUPS;
 use super::kernel::{Buffer, Constant, Kernel, Role, Row, Variant};
-use super::launch::Operand;
+use super::launch::{Launch, Operand};
 use super::uniform::uniform_sizes;
 use crate::ops::Norm;
 
@@ -14,6 +15,7 @@ uniform_sizes! {
         positions: u32,
         channels: u32,
         groups: u32,
+        first: u32,
         eps: f32,
     }
 }
@@ -40,6 +42,11 @@ const GAMMA: Buffer = Buffer { name: "gamma", role: Role::Factor, row: ROW };
 const BETA: Buffer = Buffer { name: "beta", role: Role::Factor, row: ROW };
 const COLLECTED: Buffer = Buffer { name: "collected", role: Role::OptionalActivation, row: ROW };
 const RESULT: Buffer = Buffer { name: "result", role: Role::Result, row: ROW };
+/// What is joined with `x`, what the two are joined to, and the gradients to both.
+const SKIP: Buffer = Buffer { name: "skip", role: Role::Activation, row: ROW };
+const JOINED: Buffer = Buffer { name: "joined", role: Role::Result, row: ROW };
+const DX: Buffer = Buffer { name: "dx", role: Role::Result, row: ROW };
+const DSKIP: Buffer = Buffer { name: "dskip", role: Role::Result, row: ROW };
 
 /// What comes after a group normalisation.
 #[derive(Clone, Copy, PartialEq)]
@@ -61,6 +68,10 @@ pub(super) static GROUPS_FORWARD: Kernel<Then, GroupSizes> =
     Kernel::new(|_| "group_norm", |_| GROUP_LANES, &[], &[X, GAMMA, BETA, RESULT]);
 pub(super) static GROUPS_BACKWARD: Kernel<Then, GroupSizes> =
     Kernel::new(|_| "group_norm_backward", |_| GROUP_LANES, &[], &[X, DY, GAMMA, BETA, COLLECTED, RESULT]);
+pub(super) static JOINED_FORWARD: Kernel<Then, GroupSizes> =
+    Kernel::new(|_| "group_norm_joined", |_| GROUP_LANES, &[], &[X, SKIP, GAMMA, BETA, RESULT, JOINED]);
+pub(super) static JOINED_BACKWARD: Kernel<Then, GroupSizes> =
+    Kernel::new(|_| "group_norm_joined_backward", |_| GROUP_LANES, &[], &[X, DY, GAMMA, BETA, COLLECTED, DX, DSKIP]);
 pub(super) static ROWS_FORWARD: Kernel<(), RowSizes> =
     Kernel::new(|()| "layer_norm", |()| ROW_LANES, &[], &[X, GAMMA, BETA, RESULT]);
 pub(super) static ROWS_BACKWARD: Kernel<(), RowSizes> =
@@ -76,7 +87,8 @@ pub(in crate::ops) struct GroupNorm {
 impl GroupNorm {
     pub fn forward(&self, x: &Tensor<3>) -> Tensor<3> {
         let Norm { weight, bias, .. } = &self.norm;
-        self.run(&GROUPS_FORWARD, x.dims(), &[Some(x as _), Some(weight as _), Some(bias as _)])
+        let inputs = [Some(x as _), Some(weight as _), Some(bias as _)];
+        self.launch(&GROUPS_FORWARD, x.dims(), None, &inputs).run(x.dims())
     }
 
     /// The gradient to `x`, on top of what was `collected`.
@@ -84,24 +96,57 @@ impl GroupNorm {
         let Norm { weight, bias, .. } = &self.norm;
         let collected = collected.map(|collected| collected as _);
         let inputs = [Some(x as _), Some(dy as _), Some(weight as _), Some(bias as _), collected];
-        self.run(&GROUPS_BACKWARD, x.dims(), &inputs)
+        self.launch(&GROUPS_BACKWARD, x.dims(), None, &inputs).run(x.dims())
     }
 
-    fn run(
+    /// The normalisation of `x` and `skip`, channel after channel; and the two in one.
+    pub fn forward_joined(&self, x: &Tensor<3>, skip: &Tensor<3>) -> [Tensor<3>; 2] {
+        let ([batch, positions, first], [_, _, second]) = (x.dims(), skip.dims());
+        let (Norm { weight, bias, .. }, shape) = (&self.norm, [batch, positions, first + second]);
+        let inputs = [Some(x as _), Some(skip as _), Some(weight as _), Some(bias as _)];
+        let launch = self.launch(&JOINED_FORWARD, shape, Some(first), &inputs);
+        launch.run_for([&shape, &shape]).map(Tensor::from_primitive::<CubeBackend>)
+    }
+
+    /// The gradients to both, the first of which has so many channels, from what they were joined to and the gradient to the
+    /// normalisation, on top of what was `collected` by what they were joined to.
+    pub fn backward_joined(
+        &self,
+        first: usize,
+        joined: &Tensor<3>,
+        dy: &Tensor<3>,
+        collected: Option<&Tensor<3>>,
+    ) -> [Tensor<3>; 2] {
+        let [batch, positions, channels] = joined.dims();
+        let Norm { weight, bias, .. } = &self.norm;
+        let collected = collected.map(|collected| collected as _);
+        let inputs = [Some(joined as _), Some(dy as _), Some(weight as _), Some(bias as _), collected];
+        let launch = self.launch(&JOINED_BACKWARD, joined.dims(), Some(first), &inputs);
+        let shapes = [first, channels - first].map(|channels| [batch, positions, channels]);
+        launch.run_for([&shapes[0], &shapes[1]]).map(Tensor::from_primitive::<CubeBackend>)
+    }
+
+    /// A launch on maps of these sizes, which are two in one where the `first` has so many channels.
+    fn launch(
         &self,
         kernel: &Kernel<Then, GroupSizes>,
-        dims @ [batch, positions, channels]: [usize; 3],
+        [batch, positions, channels]: [usize; 3],
+        first: Option<usize>,
         inputs: &[Option<&dyn Operand>],
-    ) -> Tensor<3> {
+    ) -> Launch {
         let groups = self.norm.groups;
         let sizes = GroupSizes {
             positions: positions as u32,
             channels: channels as u32,
             groups: groups as u32,
+            first: first.unwrap_or(channels) as u32,
             eps: self.norm.eps as f32,
         };
         let then = Then { silu: self.with_silu };
-        kernel.launch(then, &[channels / groups], inputs, &sizes, [batch * groups, 1, 1]).run(dims)
+        let size = channels / groups;
+        // Four neighbours are read at once where all four are always of one group and of one map.
+        let row = if first.is_none_or(|first| first.is_multiple_of(4)) { size } else { 1 };
+        kernel.launch(then, &[row], inputs, &sizes, [batch * groups, 1, 1])
     }
 }
 

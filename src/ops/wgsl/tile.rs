@@ -154,6 +154,16 @@ impl Tile {
         4 * self.column_quads * self.across
     }
 
+    /// Whether an invocation has two quads of columns.
+    pub fn has_pairs(self) -> bool {
+        self.column_quads == 2
+    }
+
+    /// This tile, or the smallest in which an invocation has two quads of columns.
+    pub fn with_pairs(self) -> Self {
+        if self.has_pairs() { self } else { MEDIUM }
+    }
+
     /// Workgroups along the columns and along the rows.
     pub fn groups(self, rows: usize, columns: usize) -> [usize; 2] {
         [columns.div_ceil(self.columns()), rows.div_ceil(self.rows())]

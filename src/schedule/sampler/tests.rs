@@ -55,7 +55,7 @@ fn the_preview_of_a_perfect_model_is_the_clean_sample() {
             let noisy: Vec<f32> = noisy.to_data().try_to_vec().unwrap();
             assert_close(&input, noisy.try_into().unwrap(), 1e-5, &what);
             let stepped = sampler.step(output, 0, sample, Some(tensor(noise)));
-            assert_close(&stepped.denoised, clean, 2e-5, &what);
+            assert_close(&stepped.denoised.value(), clean, 2e-5, &what);
         }
     }
 }
@@ -68,7 +68,7 @@ fn ddim_clips_what_the_config_says() {
         walk(Sampler::new(SamplerKind::Ddim, false, &config(&extra), 4).unwrap())
     };
     let steps = clipped("epsilon");
-    assert_close(&steps[0].denoised, [0.7, -0.458_001_85, 0.7, -0.7], 2e-6, "clipped sample");
+    assert_close(&steps[0].denoised.value(), [0.7, -0.458_001_85, 0.7, -0.7], 2e-6, "clipped sample");
     assert_close(&steps[0].prev_sample, [0.793_314_6, -0.495_965_36, 0.453_04, 0.397_646_5], 2e-6, "epsilon");
     assert_close(&steps[3].prev_sample, [0.7, -0.668_894_1, 0.7, -0.067_323_38], 2e-6, "epsilon, last");
     let steps = clipped("v_prediction");

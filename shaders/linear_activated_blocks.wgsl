@@ -1,0 +1,4 @@
+// What linear_activated.wgsl computes, for software GPUs: shared/block.wgsl.
+
+//#import shared/linear_block
+//#import shared/linear_emit_activated

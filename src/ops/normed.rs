@@ -1,0 +1,63 @@
+//! Linear layers behind a layer normalisation.
+
+use super::linear::{as_rows, backward_of_all, forward};
+use super::wgsl::{self, FoldedNorm};
+use super::{Backend, Linear, Linears, Norm, Var, layer_norm, linears};
+
+/// Linear layers of the same input, behind a layer normalisation of it.
+#[derive(Debug, Clone)]
+pub struct NormedLinears {
+    norm: Norm,
+    layers: Linears,
+    /// On a GPU that is hardware, the product of all layers normalises its rows itself.
+    folded: Option<FoldedNorm>,
+}
+
+impl NormedLinears {
+    /// The layers behind `norm`.
+    pub fn new(norm: Norm, layers: Vec<Linear>) -> Self {
+        let layers = Linears::new(layers);
+        let folded = layers.as_one().and_then(|layer| folded(&norm, layer));
+        Self { norm, layers, folded }
+    }
+}
+
+/// A normalisation as part of the layer behind it, where there are kernels for that.
+pub(super) fn folded(norm: &Norm, layer: &Linear) -> Option<FoldedNorm> {
+    let gamma = norm.weight.f32();
+    if !wgsl::folds_norms(&gamma) {
+        return None;
+    }
+    let [columns, inner] = layer.weight.dims();
+    let through = |row, layer: &Linear| forward(&row, layer, None).reshape([columns]);
+    let sums = through(gamma.clone().reshape([1, inner]), &Linear { weight: layer.weight.clone(), bias: None });
+    let bias = through(norm.bias.f32().reshape([1, inner]), layer);
+    Some(FoldedNorm { gamma, sums, bias, eps: norm.eps as f32 })
+}
+
+/// The results of layers behind a normalisation of `x`.
+pub fn normed_linears<const D: usize>(x: &Var<D>, layers: &NormedLinears) -> Vec<Var<D>> {
+    on_the_gpu(x, layers).unwrap_or_else(|| linears(&layer_norm(x, &layers.norm), &layers.layers))
+}
+
+fn on_the_gpu<const D: usize>(x: &Var<D>, layers: &NormedLinears) -> Option<Vec<Var<D>>> {
+    if Backend::of(x.value()) != Backend::Wgpu {
+        return None;
+    }
+    let (folded, all) = (layers.folded.as_ref()?, layers.layers.as_one()?.weight.clone());
+    let (dims, each, norm) = (x.dims(), layers.layers.weights(), layers.norm.clone());
+    let width = dims[D - 1];
+    let flat = x.value().clone().reshape([dims.iter().product::<usize>() / width, width]);
+    let results = wgsl::normed_planes(&flat, folded, &all, each.len())?;
+    let mut shape = dims;
+    shape[D - 1] = results[0].dims()[1];
+    let (results, link) = (results.into_iter().map(|y| y.reshape(shape)).collect(), x.link());
+    Some(Var::from_op_with_results(results, &[x], move |dys, gradients| {
+        gradients.add_onto(&link, |collected| {
+            let collected = collected.map(|collected| collected.reshape(flat.dims()));
+            let dh = backward_of_all(as_rows(dys), &all, &each, None);
+            let dx = wgsl::layer_norm_backward(&flat, &dh, &norm, collected.as_ref());
+            dx.expect("as many rows as went forward").reshape(dims)
+        });
+    }))
+}

@@ -1,0 +1,258 @@
+//! Two linear layers with an activation between them: each of the products beside the activation does its share of it.
+
+use burn::tensor::Tensor;
+use burn_wgpu::CubeBackend;
+
+use super::Activation;
+use super::device::{makes_blocks, method};
+use super::halves::half_tile;
+use super::kernel::{Buffer, Constant, Kernel, Role, Row, Variant};
+use super::launch::Operand;
+use super::linear::LinearSizes;
+use super::tile::{ProductMethod, Tile};
+use crate::ops::{Linear, Weight};
+
+/// What is between the two layers of an MLP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::ops) enum Between {
+    /// A function of each value.
+    Activation(Activation),
+    /// Values times `gelu` of their gates: half as many as before.
+    Geglu,
+}
+
+impl Between {
+    /// Those that MLPs have.
+    const ALL: [Between; 3] =
+        [Between::Activation(Activation::QuickGelu), Between::Activation(Activation::Gelu), Between::Geglu];
+
+    /// Its number in the texts.
+    fn kind(self) -> u32 {
+        match self {
+            Between::Activation(which) => which as u32,
+            Between::Geglu => 3,
+        }
+    }
+
+    /// How many values come out of so many.
+    pub fn width(self, columns: usize) -> usize {
+        if self == Between::Geglu { columns / 2 } else { columns }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Between::Activation(Activation::Silu) => "silu",
+            Between::Activation(Activation::QuickGelu) => "quick_gelu",
+            Between::Activation(Activation::Gelu) => "gelu",
+            Between::Geglu => "geglu",
+        }
+    }
+}
+
+/// A product that is activated, or takes the slope of an activation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Activated {
+    method: ProductMethod,
+    between: Between,
+}
+
+impl Activated {
+    /// Every method for each of these.
+    fn each(betweens: &[Between]) -> Vec<Self> {
+        let of = |between: &Between| {
+            let between = *between;
+            ProductMethod::all().into_iter().map(move |method| Self { method, between })
+        };
+        betweens.iter().flat_map(of).collect()
+    }
+
+    pub fn new(method: ProductMethod, between: Between) -> Self {
+        Self { method, between }
+    }
+
+    /// Every method for each function of single values.
+    pub fn of_values() -> Vec<Self> {
+        Self::each(&Between::ALL[..2])
+    }
+
+    pub fn lanes(self) -> u32 {
+        self.method.lanes()
+    }
+
+    pub fn part(self) -> Option<&'static str> {
+        self.method.part()
+    }
+
+    pub fn for_hardware(self) -> bool {
+        self.method.for_hardware()
+    }
+
+    pub fn constants(self) -> Vec<Constant> {
+        let mut constants = self.method.constants();
+        constants.push(("kind", self.between.kind()));
+        constants
+    }
+
+    pub fn label(self) -> String {
+        format!("{}, {}", self.method.label(), self.between.name())
+    }
+}
+
+/// The first layer and a function of each of its values.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Forward(Activated);
+
+impl Variant for Forward {
+    fn all() -> Vec<Self> {
+        // The layers of the time embedding are the first of nothing, and end with silu.
+        let all = [Between::Activation(Activation::Silu), Between::ALL[0], Between::ALL[1]];
+        Activated::each(&all).into_iter().map(Self).collect()
+    }
+
+    fn constants(self) -> Vec<Constant> {
+        self.0.constants()
+    }
+
+    fn part(self) -> Option<&'static str> {
+        self.0.part()
+    }
+
+    fn label(self) -> String {
+        self.0.label()
+    }
+
+    fn for_hardware(self) -> bool {
+        self.0.for_hardware()
+    }
+}
+
+/// The gradient to what goes into the activation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Backward(Activated);
+
+impl Variant for Backward {
+    fn all() -> Vec<Self> {
+        Activated::each(&Between::ALL).into_iter().map(Self).collect()
+    }
+
+    fn constants(self) -> Vec<Constant> {
+        self.0.constants()
+    }
+
+    fn part(self) -> Option<&'static str> {
+        self.0.part()
+    }
+
+    fn label(self) -> String {
+        self.0.label()
+    }
+
+    fn for_hardware(self) -> bool {
+        self.0.for_hardware()
+    }
+}
+
+/// The first layer of a gated MLP, in a tile in which an invocation has two quads of columns.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Gated(Tile);
+
+impl Gated {
+    /// In a tile [with pairs](Tile::with_pairs).
+    pub fn new(tile: Tile) -> Self {
+        Self(tile)
+    }
+
+    pub fn lanes(self) -> u32 {
+        self.0.lanes()
+    }
+}
+
+impl Variant for Gated {
+    fn all() -> Vec<Self> {
+        Tile::ALL.into_iter().filter(|tile| tile.has_pairs()).map(Self).collect()
+    }
+
+    fn constants(self) -> Vec<Constant> {
+        self.0.constants()
+    }
+
+    fn part(self) -> Option<&'static str> {
+        ProductMethod::Tile(self.0).part()
+    }
+
+    fn label(self) -> String {
+        ProductMethod::Tile(self.0).label()
+    }
+}
+
+pub(super) const LEFT: Buffer = Buffer { name: "left", role: Role::Activation, row: Row::Fours };
+pub(super) const RIGHT: Buffer = Buffer { name: "right", role: Role::Factor, row: Row::Fours };
+const BIAS: Buffer = Buffer { name: "bias", role: Role::Factor, row: Row::Fours };
+/// What goes into the activation.
+pub(super) const BEFORE: Buffer = Buffer { name: "before", role: Role::Result, row: Row::Fours };
+pub(super) const RESULT: Buffer = Buffer { name: "result", role: Role::Result, row: Row::Fours };
+
+pub(super) static ACTIVATED: Kernel<Forward, LinearSizes> = Kernel::new(
+    |forward| forward.0.method.file("linear_activated", "linear_activated_blocks"),
+    |forward| forward.0.lanes(),
+    &[("by_columns", 1)],
+    &[LEFT, RIGHT, BIAS, BEFORE, RESULT],
+);
+pub(super) static GATED: Kernel<Gated, LinearSizes> =
+    Kernel::new(|_| "linear_geglu", |gated| gated.lanes(), &[("by_columns", 1)], &[LEFT, RIGHT, BIAS, BEFORE, RESULT]);
+pub(super) static SLOPE: Kernel<Backward, LinearSizes> = Kernel::new(
+    |backward| backward.0.method.file("linear_slope", "linear_slope_blocks"),
+    |backward| backward.0.lanes(),
+    &[("by_columns", 0)],
+    &[LEFT, RIGHT, Buffer { name: "before", role: Role::Activation, row: Row::Fours }, RESULT],
+);
+
+/// What goes into the activation after the first layer, and what comes out; none where the two take a launch each.
+pub(in crate::ops) fn activated(x: &Tensor<2>, layer: &Linear, between: Between) -> Option<[Tensor<2>; 2]> {
+    let Linear { weight, bias: Some(bias) } = layer else { return None };
+    let ([rows, _], [columns, inner]) = (x.dims(), weight.dims());
+    let (width, axes) = (between.width(columns), [rows, columns, inner]);
+    if !inner.is_multiple_of(4) || !width.is_multiple_of(4) || half_tile(x, weight, axes).is_some() {
+        return None;
+    }
+    let (sizes, inputs) = (LinearSizes::whole(axes), [Some(x as &dyn Operand), Some(weight as _), Some(bias as _)]);
+    let (launch, axis) = match between {
+        Between::Activation(_) => {
+            let method = method(x, rows, columns);
+            let [across, down] = method.groups(rows, columns)?;
+            let variant = Forward(Activated::new(method, between));
+            (ACTIVATED.launch(variant, &[], &inputs, &sizes, [across, down, 1]), method.axis())
+        }
+        Between::Geglu if makes_blocks(x).is_some() => return None,
+        Between::Geglu => {
+            let ProductMethod::Tile(tile) = method(x, rows, columns) else { return None };
+            let method = ProductMethod::Tile(tile.with_pairs());
+            let [across, down] = method.groups(rows, columns)?;
+            (GATED.launch(Gated::new(tile.with_pairs()), &[], &inputs, &sizes, [across, down, 1]), method.axis())
+        }
+    };
+    let launch = launch.operations(&axes).cut(axis, LinearSizes::FIRST_GROUP);
+    Some(launch.run_for([&[rows, columns], &[rows, width]]).map(Tensor::from_primitive::<CubeBackend>))
+}
+
+/// The gradient to what went into the activation, `before`, from that to the result of the second layer; none where the
+/// layer and the activation take a launch each.
+pub(in crate::ops) fn slope(
+    dy: &Tensor<2>,
+    weight: &Weight<2>,
+    before: &Tensor<2>,
+    between: Between,
+) -> Option<Tensor<2>> {
+    let ([rows, _], [inner, columns]) = (dy.dims(), weight.dims());
+    let axes = [rows, columns, inner];
+    if !inner.is_multiple_of(4) || !columns.is_multiple_of(4) || half_tile(dy, weight, axes).is_some() {
+        return None;
+    }
+    let method = method(dy, rows, columns);
+    let [across, down] = method.groups(rows, columns)?;
+    let inputs = [Some(dy as &dyn Operand), Some(weight as _), Some(before as _)];
+    let variant = Backward(Activated::new(method, between));
+    let launch = SLOPE.launch(variant, &[], &inputs, &LinearSizes::whole(axes), [across, down, 1]);
+    let launch = launch.operations(&axes).cut(method.axis(), LinearSizes::FIRST_GROUP);
+    Some(launch.run(before.dims()))
+}

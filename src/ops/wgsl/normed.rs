@@ -1,0 +1,166 @@
+//! Linear layers behind a layer normalisation, which the product does itself. In tiles only: on a software GPU the
+//! normalisation has a launch of its own.
+
+use burn::tensor::Tensor;
+use burn_wgpu::CubeBackend;
+
+use super::device::{makes_blocks, method};
+use super::halves::half_tile;
+use super::kernel::{Buffer, Constant, Kernel, Role, Row, Variant};
+use super::launch::{Launch, Operand, pitch_of, side_by_side};
+use super::linear::LinearSizes;
+use super::mlp::{Activated, BEFORE, Between, Gated, LEFT, RESULT, RIGHT};
+use super::tile::{ProductMethod, Tile};
+use super::{MOST_GROUPS, is_wgpu, primitive};
+use crate::ops::Weight;
+
+/// A layer normalisation, folded into the weights behind it.
+#[derive(Debug, Clone)]
+pub(in crate::ops) struct FoldedNorm {
+    /// The normalisation's scale, `[inner]`.
+    pub gamma: Tensor<1>,
+    /// What the scale comes to in each column, `[columns]`.
+    pub sums: Tensor<1>,
+    /// What the shift comes to, with the layer's own bias, `[columns]`.
+    pub bias: Tensor<1>,
+    /// Added to the variance.
+    pub eps: f32,
+}
+
+/// Whether products on this tensor's device can normalise their rows.
+pub(in crate::ops) fn folds_norms<const D: usize>(near: &Tensor<D>) -> bool {
+    is_wgpu(near) && makes_blocks(near).is_none()
+}
+
+/// A tile, for GPUs alone.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct NormedTile(Tile);
+
+impl Variant for NormedTile {
+    fn all() -> Vec<Self> {
+        Tile::ALL.into_iter().map(Self).collect()
+    }
+
+    fn constants(self) -> Vec<Constant> {
+        self.0.constants()
+    }
+
+    fn part(self) -> Option<&'static str> {
+        ProductMethod::Tile(self.0).part()
+    }
+
+    fn label(self) -> String {
+        ProductMethod::Tile(self.0).label()
+    }
+}
+
+/// The same with an activation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct NormedActivated(Activated);
+
+impl Variant for NormedActivated {
+    fn all() -> Vec<Self> {
+        Activated::of_values().into_iter().filter(|activated| activated.for_hardware()).map(Self).collect()
+    }
+
+    fn constants(self) -> Vec<Constant> {
+        self.0.constants()
+    }
+
+    fn part(self) -> Option<&'static str> {
+        self.0.part()
+    }
+
+    fn label(self) -> String {
+        self.0.label()
+    }
+}
+
+const GAMMA: Buffer = Buffer { name: "gamma", role: Role::Activation, row: Row::Fours };
+const SUMS: Buffer = Buffer { name: "sums", role: Role::Activation, row: Row::Fours };
+const BIAS: Buffer = Buffer { name: "bias", role: Role::Activation, row: Row::Fours };
+const RESIDUAL: Buffer = Buffer { name: "residual", role: Role::Absent, row: Row::Fours };
+
+pub(super) static NORMED: Kernel<NormedTile, LinearSizes> = Kernel::new(
+    |_| "linear_normed",
+    |tile| tile.0.lanes(),
+    &[("by_columns", 1)],
+    &[LEFT, GAMMA, RIGHT, SUMS, BIAS, RESIDUAL, RESULT],
+);
+pub(super) static NORMED_ACTIVATED: Kernel<NormedActivated, LinearSizes> = Kernel::new(
+    |_| "linear_normed_activated",
+    |activated| activated.0.lanes(),
+    &[("by_columns", 1)],
+    &[LEFT, GAMMA, RIGHT, SUMS, BIAS, BEFORE, RESULT],
+);
+pub(super) static NORMED_GATED: Kernel<Gated, LinearSizes> = Kernel::new(
+    |_| "linear_normed_geglu",
+    |gated| gated.lanes(),
+    &[("by_columns", 1)],
+    &[LEFT, GAMMA, RIGHT, SUMS, BIAS, BEFORE, RESULT],
+);
+
+/// The tile in which rows are normalised; none where that has a launch of its own.
+fn tile(x: &Tensor<2>, weight: &Weight<2>, axes @ [rows, columns, inner]: [usize; 3]) -> Option<Tile> {
+    // The gradient has a workgroup for each row.
+    let fits = rows <= MOST_GROUPS as usize && inner.is_multiple_of(4) && columns.is_multiple_of(4);
+    let ProductMethod::Tile(tile) = method(x, rows, columns) else { return None };
+    (fits && half_tile(x, weight, axes).is_none()).then_some(tile)
+}
+
+/// The sizes of a product of normalised rows.
+fn sizes_of(axes: [usize; 3], norm: &FoldedNorm) -> LinearSizes {
+    LinearSizes::whole(axes).normed(norm.eps)
+}
+
+/// [`linear_planes`](super::linear_planes) of normalised rows.
+pub(in crate::ops) fn normed_planes(
+    x: &Tensor<2>,
+    norm: &FoldedNorm,
+    weight: &Weight<2>,
+    planes: usize,
+) -> Option<Vec<Tensor<2>>> {
+    let ([columns, inner], [rows, _]) = (weight.dims(), x.dims());
+    let (plane, axes) = (columns / planes, [rows, columns, inner]);
+    let tile = tile(x, weight, axes).filter(|_| plane.is_multiple_of(4))?;
+    let [across, down] = ProductMethod::Tile(tile).groups(rows, columns)?;
+    let results = side_by_side(&primitive(x)?, planes, &[rows, plane])?;
+    let sizes = sizes_of(axes, norm).in_planes(plane, pitch_of(&[rows, plane]));
+    let FoldedNorm { gamma, sums, bias, .. } = norm;
+    let inputs: [Option<&dyn Operand>; 6] = [Some(x), Some(gamma), Some(weight), Some(sums), Some(bias), None];
+    let launch = NORMED.launch(NormedTile(tile), &[], &inputs, &sizes, [across, down, 1]);
+    Some(cut(launch, axes).run_over(results))
+}
+
+/// [`activated`](super::activated) of normalised rows.
+pub(in crate::ops) fn normed_activated(
+    x: &Tensor<2>,
+    norm: &FoldedNorm,
+    weight: &Weight<2>,
+    between: Between,
+) -> Option<[Tensor<2>; 2]> {
+    let ([columns, inner], [rows, _]) = (weight.dims(), x.dims());
+    let axes = [rows, columns, inner];
+    let width = between.width(columns);
+    let tile = tile(x, weight, axes).filter(|_| width.is_multiple_of(4))?;
+    let tile = if between == Between::Geglu { tile.with_pairs() } else { tile };
+    let method = ProductMethod::Tile(tile);
+    let [across, down] = method.groups(rows, columns)?;
+    let FoldedNorm { gamma, sums, bias, .. } = norm;
+    let inputs: [Option<&dyn Operand>; 5] = [Some(x), Some(gamma), Some(weight), Some(sums), Some(bias)];
+    let (sizes, groups) = (sizes_of(axes, norm), [across, down, 1]);
+    let launch = match between {
+        Between::Activation(_) => {
+            let variant = NormedActivated(Activated::new(method, between));
+            NORMED_ACTIVATED.launch(variant, &[], &inputs, &sizes, groups)
+        }
+        Between::Geglu => NORMED_GATED.launch(Gated::new(tile), &[], &inputs, &sizes, groups),
+    };
+    let results = cut(launch, axes).run_for([&[rows, columns], &[rows, width]]);
+    Some(results.map(Tensor::from_primitive::<CubeBackend>))
+}
+
+/// A launch in tiles with its work, which may be cut along its rows.
+fn cut(launch: Launch, axes: [usize; 3]) -> Launch {
+    launch.operations(&axes).cut(1, LinearSizes::FIRST_GROUP)
+}

@@ -1,0 +1,212 @@
+//! Ops that do several things in one launch, against their twins, and how many launches that takes.
+
+use burn::tensor::{Device, Tensor};
+use pseudoword::ops::{
+    self, LaunchCounter, Linear, Linears, Mlp, MlpActivation, Norm, NormedLinears, Var, Weight, backward,
+};
+
+use crate::fixtures::{assert_close, values};
+use crate::kernels::{compare, filled, on_the_gpu, stored, weight, with_tiles_and_blocks};
+
+fn norm(width: usize, half: bool, device: &Device) -> Norm {
+    let (weight, bias) = (weight([width], 6, half, device), weight([width], 7, half, device));
+    Norm { weight, bias, eps: 1e-5, groups: 1 }
+}
+
+/// Layers of one input whose weights lie one after the other, as models load them.
+fn layers(count: usize, [outputs, inputs]: [usize; 2], biased: bool, half: bool, device: &Device) -> Vec<Linear> {
+    let all = stored([count * outputs, inputs], 3, half, device);
+    let layer = |i: usize| Linear {
+        weight: Weight::new(all.clone().narrow(0, i * outputs, outputs)),
+        bias: biased.then(|| weight([outputs], 10 + i as u64, half, device)),
+    };
+    (0..count).map(layer).collect()
+}
+
+#[test]
+fn layers_behind_a_normalisation_equal_their_twin() {
+    with_tiles_and_blocks(|place| {
+        // Rows, inputs, outputs, layers: each tile, and sizes that end anywhere in it.
+        let sizes = [
+            ([2, 77], 64, 32, 3),
+            ([1, 130], 128, 36, 2),
+            ([3, 5], 64, 8, 1),
+            ([1, 300], 320, 640, 1),
+            ([1, 2048], 20, 1040, 1),
+            ([1, 9], 64, 6, 1),
+            ([1, 5], 3, 8, 1),
+        ];
+        for ([batch, rows], inputs, outputs, count) in sizes {
+            for half in [false, true] {
+                let what = format!("{count} behind a norm, {batch} x {rows} x {inputs} to {outputs}, halves {half}");
+                compare(place, &what, &[[batch, rows, inputs]], |x, device| {
+                    let layers = layers(count, [outputs, inputs], half, half, device);
+                    let results = ops::normed_linears(&x[0], &NormedLinears::new(norm(inputs, half, device), layers));
+                    let scaled = |(i, y): (usize, &Var<3>)| (0..=i).fold(y.clone(), |sum, _| sum.add(y));
+                    let sum = results.iter().enumerate().map(scaled).reduce(|a, b| a.add(&b)).expect("at least one");
+                    // On top of a gradient that came before, where the shapes allow it.
+                    if inputs == outputs { sum.add(&x[0]) } else { sum }
+                });
+            }
+        }
+    });
+}
+
+/// A mean that is large beside the spread costs hardly any accuracy, though the product knows it only at its end.
+#[test]
+fn a_large_mean_in_front_of_a_product_costs_little() {
+    on_the_gpu(|place| {
+        ops::with_blocks(None, || {
+            let x = |device: &Device| filled([1, 70, 320], 1, device) + 100.0;
+            let y = |device: &Device| {
+                let layers = NormedLinears::new(norm(320, true, device), layers(1, [64, 320], true, true, device));
+                values(ops::normed_linears(&Var::constant(x(device)), &layers).remove(0).into_value())
+            };
+            let want = ops::with_reference(|| y(&crate::fixtures::cpu().device));
+            let place = crate::fixtures::Place { tolerance: 2e-4, ..place.clone() };
+            assert_close(&y(&place.device), &want, &place, "a mean of 100 spreads");
+        });
+    });
+}
+
+#[test]
+fn mlps_equal_their_twin() {
+    with_tiles_and_blocks(|place| {
+        let kinds = [MlpActivation::Gelu, MlpActivation::QuickGelu, MlpActivation::Geglu];
+        for ([batch, rows], width, inner) in
+            [([1, 1], 16, 64), ([2, 77], 64, 100), ([1, 300], 36, 520), ([1, 130], 128, 512), ([2, 9], 7, 10)]
+        {
+            for (kind, half) in kinds.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
+                let what = format!("{kind:?} {batch} x {rows} x {width} by {inner}, halves {half}");
+                compare(place, &what, &[[batch, rows, width]], |x, device| {
+                    let first_outputs = if kind == MlpActivation::Geglu { 2 * inner } else { inner };
+                    // Small, so that activations are where they bend.
+                    let layer = |seed: u64, shape: [usize; 2]| {
+                        let scale = 1.0 / (shape[1] as f64).sqrt();
+                        let weight = stored(shape, seed, false, device) * scale;
+                        let weight = if half { weight.cast(burn::tensor::DType::F16) } else { weight };
+                        Linear {
+                            weight: Weight::new(weight),
+                            bias: Some(self::weight([shape[0]], seed + 1, half, device)),
+                        }
+                    };
+                    let (first, second) = (layer(20, [first_outputs, width]), layer(30, [width, inner]));
+                    ops::mlp(&x[0], &Mlp::new(norm(width, half, device), first, kind, second))
+                });
+            }
+        }
+    });
+}
+
+#[test]
+fn normalisations_of_joined_maps_equal_their_twin() {
+    on_the_gpu(|place| {
+        for ([batch, height, width, first], second, groups) in [
+            ([1, 4, 4, 8], 8, 2),
+            ([2, 5, 3, 30], 15, 3),
+            ([3, 3, 3, 7], 9, 4),
+            ([1, 7, 9, 96], 64, 8),
+            ([1, 2, 2, 2], 6, 8),
+        ] {
+            for half in [false, true] {
+                let what = format!("norm of {first} and {second} channels in {groups}, halves {half}");
+                // The two differ in their channels: the second is taken from a larger one.
+                let channels = first.max(second);
+                compare(place, &what, &[[batch, height, width, channels]; 2], |x, device| {
+                    let norm = Norm { groups, ..norm(first + second, half, device) };
+                    let some = |x: &Var<4>, count: usize| narrowed(x, count);
+                    let [y, joined] = ops::group_norm_silu_joined(&some(&x[0], first), &some(&x[1], second), &norm);
+                    // With a gradient to what they were joined to, and without.
+                    if half { y.add(&joined) } else { y }
+                });
+            }
+        }
+    });
+}
+
+/// The first channels of a map.
+fn narrowed(x: &Var<4>, count: usize) -> Var<4> {
+    let [batch, height, width, channels] = x.dims();
+    let (link, device) = (x.link(), x.value().device());
+    Var::from_op(x.value().clone().narrow(3, 0, count), &[x], move |dy, gradients| {
+        gradients.add(&link, || {
+            let rest = Tensor::zeros([batch, height, width, channels - count], &device);
+            if count == channels { dy } else { Tensor::cat(vec![dy, rest], 3) }
+        });
+    })
+}
+
+/// The gradients to queries, keys and values go back through one product where they are of the same input.
+#[test]
+fn projections_in_front_of_an_attention_are_one_product_each_way() {
+    with_tiles_and_blocks(|place| {
+        for (batch, length, heads, width, causal) in
+            [(1, 64, 2, 32, false), (2, 77, 4, 16, true), (1, 130, 1, 64, false)]
+        {
+            for half in [false, true] {
+                let inner = heads * width;
+                let what = format!("attention of {batch} x {length} x {inner} to itself, halves {half}");
+                let run = |x: &Var<3>, device: &Device| {
+                    let layers = Linears::new(layers(3, [inner; 2], half, half, device));
+                    let projected = ops::linears(x, &layers);
+                    let [q, k, v] = &projected[..] else { unreachable!("three layers") };
+                    ops::attention(q, k, v, heads, causal)
+                };
+                let small = |x: &Var<3>| {
+                    Var::from_op(x.value().clone() * 0.1, &[x], {
+                        let link = x.link();
+                        move |dy, gradients| gradients.add(&link, || dy * 0.1)
+                    })
+                };
+                compare(place, &what, &[[batch, length, inner]], |x, device| run(&small(&x[0]), device));
+
+                let x = Var::leaf(filled([batch, length, inner], 1, &place.device));
+                let y = run(&x, &place.device);
+                let dy = filled(y.dims(), 9, &place.device);
+                let launches = LaunchCounter::start();
+                let _gradients = backward(&y, dy);
+                let linear = |(kernel, count): &(&str, u64)| kernel.starts_with("linear").then_some(*count);
+                let count: u64 = launches.take().by_kernel().iter().filter_map(linear).sum();
+                assert_eq!(count, 1, "{what}");
+            }
+        }
+    });
+}
+
+#[test]
+fn weighted_sums_are_one_launch() {
+    on_the_gpu(|place| {
+        for shape in [[1, 8, 8, 4], [3, 5, 7, 3]] {
+            let tensors = |device: &Device| (1..=4).map(|seed| filled(shape, seed, device)).collect::<Vec<_>>();
+            let sum = |device: &Device| {
+                let terms = tensors(device);
+                let other = ops::Blend::of(&terms[1], -0.5).plus(ops::Blend::of(&terms[0], 2.0)).times(3.0);
+                let sum = ops::Blend::of(&terms[0], 0.25).plus(other).plus(ops::Blend::of(&terms[2], 7.0));
+                let [sum, guided] = [sum.value(), ops::guided(&terms[2], &terms[3], 7.5)];
+                Tensor::cat(vec![ops::twice(&sum), guided], 0)
+            };
+            let launches = LaunchCounter::start();
+            let got = values(sum(&place.device));
+            let blends = launches.take().by_kernel().into_iter().find(|(kernel, _)| *kernel == "blend");
+            assert_eq!(blends, Some(("blend", 3)));
+            let want = ops::with_reference(|| values(sum(&crate::fixtures::cpu().device)));
+            assert_close(&got, &want, place, &format!("a weighted sum of {shape:?}"));
+        }
+    });
+}
+
+#[test]
+fn a_prediction_for_known_prompts_is_that_for_their_states() {
+    crate::fixtures::on_every_device(|place| {
+        let session = crate::fixtures::open("tiny-sd1", place, None);
+        let model = session.model();
+        let sample = filled([2, 8, 8, 4], 1, &place.device);
+        let context = Var::constant(filled([2, 77, model.config.word_width()], 2, &place.device));
+        let want = values(model.unet.forward(&sample, &[321.0, 5.0], &context, false).into_value());
+        let known = model.unet.know(&context);
+        for _ in 0..2 {
+            let got = values(model.unet.predict(&sample, &[321.0, 5.0], &known));
+            assert_close(&got, &want, place, "for known prompts");
+        }
+    });
+}
