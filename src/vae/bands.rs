@@ -3,9 +3,8 @@
 //!
 //! A row of a convolution's result needs a row more on either side, and a normalisation needs the moments of the whole
 //! map. Both are known here, so bands give what the whole gives but for rounding, unlike tiles ([`super::tiling`]),
-//! which are normalised each on its own. A residual block makes its first convolution twice, once for the moments of
-//! the result and once for the second convolution. So what is held of it is its input, which goes band by band, and its
-//! result, which comes.
+//! which are normalised each on its own. What is held of a residual block is its input and what its first convolution
+//! makes: both go band by band, as the result comes.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -273,25 +272,23 @@ fn convolution(mut map: Bands, norm: Option<&Norm>, layer: &Conv2d, budget: &Bud
 
 fn resnet(block: &ResnetBlock2D, mut x: Bands, budget: &Budget) -> Bands {
     let [height, width, _] = x.size;
-    let outputs = block.conv1.weight.dims()[0];
-    let size = [height, width, outputs];
+    let size = [height, width, block.conv1.weight.dims()[0]];
     let norm1 = x.norm(&block.norm1, budget);
-    let first = |x: &Bands, out: Range<usize>| {
-        let (rows, layer) = windows(&block.conv1, &out, height, |rows| norm1.silu(x.rows(rows)));
-        conv2d(&rows, &layer).into_value()
-    };
     let mut moments = GroupMoments::new(block.norm2.groups);
-    for range in budget.ranges(size) {
-        moments.add(&first(&x, range));
-    }
+    let mut inner = Bands::made(size, budget.ranges(size), |out| {
+        let rows = kept(windows(&block.conv1, &out, height, |rows| norm1.silu(x.rows(rows))), None);
+        moments.add(&rows);
+        rows
+    });
     let norm2 = moments.into_norm(&block.norm2);
     Bands::made(size, budget.ranges(size), |out| {
         let residual = Var::constant(x.rows(out.clone()));
         let residual = block.conv_shortcut.as_ref().map_or(residual.clone(), |shortcut| conv2d(&residual, shortcut));
-        let rows = windows(&block.conv2, &out, height, |rows| norm2.silu(first(&x, rows)));
+        let rows = windows(&block.conv2, &out, height, |rows| norm2.silu(inner.rows(rows)));
         let rows = kept(rows, Some(&residual));
-        // The next band sees the two rows before it, of which one may be all that this band has.
-        x.forget_before(out.start.saturating_sub(1));
+        x.forget_before(out.end);
+        // The next band sees the row before it.
+        inner.forget_before(out.end - 1);
         rows
     })
 }
