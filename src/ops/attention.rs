@@ -32,7 +32,7 @@ pub fn attention(q: &Var<3>, k: &Var<3>, v: &Var<3>, heads: usize, causal: bool)
     }
 }
 
-/// Bytes of the scores that the composition holds at a time; it holds about three of them.
+/// Bytes of the scores that the composition holds at a time: about three of them, and four in the backward pass.
 pub const SCORES_BYTES: u64 = 16 << 20;
 
 /// The result `y` of an attention, whose `backward` makes the gradients to the inputs from these and the gradient to
@@ -51,7 +51,7 @@ fn recorded(
     })
 }
 
-/// Whether heads of this width have a kernel on GPUs, which computes scores piece by piece and never holds all of them.
+/// Whether heads of this width have a kernel on every GPU, which computes scores piece by piece and never holds all of them.
 pub fn has_attention_kernel(head_width: usize) -> bool {
     wgsl::Attention::takes(head_width)
 }
@@ -84,24 +84,63 @@ fn causal_mask(queries: usize, keys: usize, device: &burn::tensor::Device) -> Te
     Tensor::<1>::from_floats(entries.as_slice(), device).reshape([1, 1, queries, keys])
 }
 
+/// How many queries are taken at a time, where each is part of so many products: as many as a submission takes, and the
+/// memory for their scores.
+fn queries_at_once(q: &Tensor<3>, keys: usize, heads: usize, causal: bool, products: usize) -> usize {
+    let [batch, queries, inner] = q.dims();
+    // The mask would need to know which queries these are; prompts are too short to be cut.
+    if causal {
+        return queries;
+    }
+    let row = batch * heads * keys * size_of::<f32>();
+    let operations = wgsl::operations(&[products, batch, queries, keys, inner]);
+    parts_of_a_submission(q, operations, queries).min((SCORES_BYTES as usize / row).max(1))
+}
+
+/// Some rows `[B, N, C]` of each sample.
+fn part_of(x: &Tensor<3>, rows: std::ops::Range<usize>) -> Tensor<3> {
+    let [batch, ..] = x.dims();
+    x.clone().slice([0..batch, rows])
+}
+
 fn reference(q: &Tensor<3>, k: &Tensor<3>, v: &Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
     let ([batch, queries, inner], keys) = (q.dims(), k.dims()[1]);
-    let operations = |queries| wgsl::operations(&[2, batch, queries, keys, inner]);
     let composed = |q: &Tensor<3>| {
-        submit_before(q, "attention, composed", operations(q.dims()[1]));
+        let operations = wgsl::operations(&[2, batch, q.dims()[1], keys, inner]);
+        submit_before(q, "attention, composed", operations);
         join(probabilities(q, k, heads, causal).matmul(split(v, heads)))
     };
-    let row = batch * heads * keys * size_of::<f32>();
-    let at_once = parts_of_a_submission(q, operations(queries), queries).min((SCORES_BYTES as usize / row).max(1));
-    // The mask would need to know which queries these are; prompts are too short to be cut.
-    if causal || at_once == queries {
+    let at_once = queries_at_once(q, keys, heads, causal, 2);
+    if at_once >= queries {
         return composed(q);
     }
     let parts = (0..queries).step_by(at_once).map(|first| first..queries.min(first + at_once));
-    Tensor::cat(parts.map(|part| composed(&q.clone().slice([0..batch, part]))).collect(), 1)
+    Tensor::cat(parts.map(|part| composed(&part_of(q, part))).collect(), 1)
 }
 
 fn reference_backward([q, k, v]: [&Tensor<3>; 3], dy: &Tensor<3>, heads: usize, causal: bool) -> [Tensor<3>; 3] {
+    let queries = q.dims()[1];
+    let at_once = queries_at_once(q, k.dims()[1], heads, causal, 5);
+    if at_once >= queries {
+        return gradients([q, k, v], dy, heads, causal);
+    }
+    let mut to_queries = Vec::new();
+    let mut others: Option<[Tensor<3>; 2]> = None;
+    for first in (0..queries).step_by(at_once) {
+        let [q, dy] = [q, dy].map(|x| part_of(x, first..queries.min(first + at_once)));
+        let [dq, dk, dv] = gradients([&q, k, v], &dy, heads, causal);
+        to_queries.push(dq);
+        others = Some(match others {
+            Some([keys, values]) => [keys + dk, values + dv],
+            None => [dk, dv],
+        });
+    }
+    let [dk, dv] = others.unwrap_or_else(|| [k, v].map(Tensor::zeros_like));
+    [Tensor::cat(to_queries, 1), dk, dv]
+}
+
+/// The gradients of queries that are taken at once.
+fn gradients([q, k, v]: [&Tensor<3>; 3], dy: &Tensor<3>, heads: usize, causal: bool) -> [Tensor<3>; 3] {
     let [batch, queries, inner] = q.dims();
     let operations = wgsl::operations(&[5, batch, queries, k.dims()[1], inner]);
     submit_before(q, "gradients of attention, composed", operations);

@@ -280,6 +280,9 @@ pub(super) static BACKWARD_KEYS: Kernel<AttentionMethod, AttentionSizes> = Kerne
     &[Q, K, V, DY, logsumexp(Role::Activation), delta(Role::Activation), DK, DV],
 );
 
+/// Heads wider than this are left to the composition by software GPUs, unless there are many scores.
+const WIDE: usize = 80;
+
 /// An attention of some sizes.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::ops) struct Attention {
@@ -296,9 +299,9 @@ pub(in crate::ops) struct Attention {
 }
 
 impl Attention {
-    /// Whether there are kernels for heads of this width.
+    /// Whether every GPU has kernels for heads of this width.
     pub fn takes(head_width: usize) -> bool {
-        is_served(head_width)
+        is_served(head_width) && head_width <= WIDE
     }
 
     /// The kernels for these tensors, where there are any that are faster than the composition.
@@ -312,7 +315,7 @@ impl Attention {
         } else if makes_blocks(q).is_some() {
             // A software GPU has a row of a wide head in memory, where it should be in registers. So wide heads are left
             // to the composition until their scores take more than 64 MiB.
-            let block = HeadBlock::of(width, causal).filter(|_| width <= 80 || scores > 64 << 20)?;
+            let block = HeadBlock::of(width, causal).filter(|_| width <= WIDE || scores > 64 << 20)?;
             // A core or a few are to be filled.
             (AttentionMethod::Blocks(block), 2)
         } else {
