@@ -5,11 +5,11 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use burn::tensor::wgpu::{WgpuBackend, WgpuSetup};
-use burn::tensor::{Device, DeviceKind};
+use burn::tensor::Device;
+use burn::tensor::wgpu::WgpuSetup;
 use wgpu::{
     AdapterInfo, Backend, Backends, CooperativeMatrixProperties, CooperativeScalarType, DeviceType,
-    ExperimentalFeatures, Features, Limits,
+    ExperimentalFeatures, Features, Limits, MemoryHints,
 };
 
 use super::{Chosen, DeviceChoice, Offer, lacking};
@@ -18,8 +18,11 @@ use crate::setting::{Setting, named};
 use crate::{Error, Result};
 
 /// The graphics APIs that are used, best first. OpenGL is left out: its compute shaders miss limits that we need.
-const APIS: [(Backend, WgpuBackend); 3] =
-    [(Backend::Vulkan, WgpuBackend::Vulkan), (Backend::Metal, WgpuBackend::Metal), (Backend::Dx12, WgpuBackend::Dx12)];
+const APIS: [Backend; 3] = [Backend::Vulkan, Backend::Metal, Backend::Dx12];
+
+/// Bytes of the blocks of memory that small buffers share; a larger one gets a block of its own length. In blocks of several
+/// sizes of ours, as wgpu would make them, a tenth stays empty.
+const SHARED_BLOCK: u64 = 4 << 20;
 
 /// Devices that were started, by adapter: a runtime can be set up once. The lock is also held while adapters are
 /// listed, because the Vulkan loader crashes when instances are made on several threads at once.
@@ -45,6 +48,27 @@ impl Started {
             ops::mark_software(&device, if lavapipe { SoftwareGpu::Lavapipe } else { SoftwareGpu::Other });
         }
         Self { key, device, setup }
+    }
+
+    /// Opens a device on an adapter.
+    fn open(key: String, instance: wgpu::Instance, adapter: wgpu::Adapter) -> Result<Self, String> {
+        let features = wanted(adapter.features());
+        let descriptor = wgpu::DeviceDescriptor {
+            required_features: features,
+            required_limits: adapter.limits(),
+            experimental_features: promise(features),
+            memory_hints: MemoryHints::Manual {
+                // Memory of the host is given in blocks of half that length, but no shorter than the shortest.
+                suballocated_device_memory_block_size: SHARED_BLOCK..SHARED_BLOCK,
+            },
+            ..wgpu::DeviceDescriptor::default()
+        };
+        let opened = quietly(|| at_once(adapter.request_device(&descriptor)));
+        let (device, queue) = opened.ok_or("the driver did not answer")?.map_err(|error| error.to_string())?;
+        let setup = WgpuSetup { backend: adapter.get_info().backend, instance, adapter, device, queue };
+        let device =
+            quietly(|| Device::wgpu_options().setup(setup.clone()).init()).map_err(|error| error.to_string())?;
+        Ok(Self::new(key, device, setup))
     }
 
     /// The adapter.
@@ -129,45 +153,32 @@ pub fn submissions(device: &Device) -> Option<u64> {
 pub fn restart(lost: &Chosen) -> Result<Chosen> {
     let gone = |reason: String| Error::NoGpu { reason: format!("{} did not come back: {reason}", lost.name) };
     let old = started(lost).ok_or_else(|| gone("it was never started".to_owned()))?;
-    let features = needed_again(old.setup.device.features());
-    let descriptor = wgpu::DeviceDescriptor {
-        required_features: features,
-        required_limits: old.limits(),
-        experimental_features: promise(features),
-        ..wgpu::DeviceDescriptor::default()
-    };
-    let request = old.setup.adapter.request_device(&descriptor);
-    let (device, queue) = at_once(request)
-        .ok_or_else(|| gone("the driver did not answer".to_owned()))?
-        .map_err(|error| gone(error.to_string()))?;
-    let setup = WgpuSetup { device, queue, ..old.setup.clone() };
-    let device =
-        quietly(|| Device::wgpu_options().setup(setup.clone()).init()).map_err(|error| gone(error.to_string()))?;
+    let WgpuSetup { instance, adapter, .. } = old.setup;
+    let started = Started::open(old.key, instance, adapter).map_err(gone)?;
+    let device = started.device.clone();
     faults::forgive();
     let mut all = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
     all.retain(|started| started.device != lost.device);
-    all.push(Started::new(old.key, device.clone(), setup));
+    all.push(started);
     Ok(Chosen { device, reason: "restarted".to_owned(), ..lost.clone() })
 }
 
 /// The one experimental feature that kernels use.
 const EXPERIMENTAL: Features = Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
 
-/// Which features of a lost device the next one is asked for. Burn took all that the adapter has; of the experimental ones (mesh
-/// shaders, ray queries and others that current drivers have) those that no kernel uses are left out.
-fn needed_again(features: Features) -> Features {
-    (features - Features::all_experimental_mask()) | (features & EXPERIMENTAL)
+/// Which of an adapter's features a device is asked for: all that are not experimental (mesh shaders, ray queries and others that
+/// current drivers have), and that one. Buffers that are mapped would lie in the wrong memory.
+fn wanted(features: Features) -> Features {
+    let plain = features - Features::all_experimental_mask() - Features::MAPPABLE_PRIMARY_BUFFERS;
+    plain | (features & EXPERIMENTAL)
 }
 
-/// The promise that wgpu wants for experimental features: the one that cubecl made when the device was first started.
+/// The promise that wgpu wants for experimental features.
 fn promise(features: Features) -> ExperimentalFeatures {
     if !features.intersects(Features::all_experimental_mask()) {
         return ExperimentalFeatures::disabled();
     }
-    #[allow(
-        unsafe_code,
-        reason = "the device had the feature before, and only kernels that passed the self-test use it"
-    )]
+    #[allow(unsafe_code, reason = "the adapter has the feature, and only kernels that passed the self-test use it")]
     unsafe {
         ExperimentalFeatures::enabled()
     }
@@ -186,8 +197,10 @@ pub struct Adapter {
     pub matrices: Vec<CooperativeMatrixProperties>,
     /// Why the engine cannot run on it, if it cannot.
     pub lacking: Option<String>,
-    kind: DeviceKind,
-    api: WgpuBackend,
+    /// Tells it from others.
+    key: String,
+    instance: wgpu::Instance,
+    raw: wgpu::Adapter,
 }
 
 impl Adapter {
@@ -226,13 +239,12 @@ impl Adapter {
     /// Starts the runtime on this adapter, or finds it started.
     fn start(&self) -> Result<Device, String> {
         let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = format!("{:?} {:?}", self.api, self.kind);
-        if let Some(started) = started.iter().find(|started| started.key == key) {
+        if let Some(started) = started.iter().find(|started| started.key == self.key) {
             return Ok(started.device.clone());
         }
-        let options = Device::wgpu_options().device_kind(self.kind.clone()).graphics_api(self.api);
-        let (device, setup) = quietly(|| options.init_with_setup()).map_err(|error| error.to_string())?;
-        started.push(Started::new(key, device.clone(), setup));
+        let opened = Started::open(self.key.clone(), self.instance.clone(), self.raw.clone())?;
+        let device = opened.device.clone();
+        started.push(opened);
         Ok(device)
     }
 }
@@ -257,24 +269,13 @@ pub fn adapters() -> Vec<Adapter> {
 
 fn listed(instance: &wgpu::Instance) -> Vec<Adapter> {
     let mut found = Vec::new();
-    for (backend, api) in APIS {
-        let mut counts = [0; 5];
-        for adapter in at_once(instance.enumerate_adapters(backend.into())).unwrap_or_default() {
-            let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
-            // Burn counts each type on its own, in this order; software adapters have no number there.
-            let index = counts[info.device_type as usize % counts.len()];
-            counts[info.device_type as usize % counts.len()] += 1;
-            let kind = match info.device_type {
-                DeviceType::DiscreteGpu => DeviceKind::DiscreteGpu(index),
-                DeviceType::IntegratedGpu => DeviceKind::IntegratedGpu(index),
-                DeviceType::VirtualGpu => DeviceKind::VirtualGpu(index),
-                DeviceType::Cpu if index == 0 => DeviceKind::Cpu,
-                // There is no way to ask Burn for these.
-                DeviceType::Cpu | DeviceType::Other => continue,
-            };
-            let lacking = lacking(&limits, features);
-            let matrices = adapter.cooperative_matrix_properties();
-            found.push(Adapter { info, limits, features, matrices, lacking, kind, api });
+    for backend in APIS {
+        let adapters = at_once(instance.enumerate_adapters(backend.into())).unwrap_or_default();
+        for (index, raw) in adapters.into_iter().enumerate() {
+            let (info, limits, features) = (raw.get_info(), raw.limits(), raw.features());
+            let (lacking, matrices) = (lacking(&limits, features), raw.cooperative_matrix_properties());
+            let (key, instance) = (format!("{backend:?} {index}"), instance.clone());
+            found.push(Adapter { info, limits, features, matrices, lacking, key, instance, raw });
         }
     }
     found.sort_by_key(Adapter::rank);
@@ -399,11 +400,12 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_device_is_asked_for_again_without_experimental_features_that_nothing_uses() {
+    fn a_device_is_asked_for_without_experimental_features_that_nothing_uses() {
         let plain = Features::SHADER_F16 | Features::SUBGROUP;
-        let current = plain | Features::EXPERIMENTAL_RAY_QUERY | Features::EXPERIMENTAL_MESH_SHADER;
-        assert_eq!(needed_again(current), plain);
-        assert_eq!(needed_again(current | EXPERIMENTAL), plain | EXPERIMENTAL);
+        let unused =
+            Features::EXPERIMENTAL_RAY_QUERY | Features::EXPERIMENTAL_MESH_SHADER | Features::MAPPABLE_PRIMARY_BUFFERS;
+        assert_eq!(wanted(plain | unused), plain);
+        assert_eq!(wanted(plain | unused | EXPERIMENTAL), plain | EXPERIMENTAL);
     }
 
     #[test]
