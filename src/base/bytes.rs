@@ -23,6 +23,12 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// Bytes in megabytes of 2^20, in which programs are told what was measured.
+#[cfg(feature = "native")]
+pub fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
 /// As [`size`], for what was measured in megabytes, if it was.
 #[cfg(feature = "native")]
 pub fn measured(megabytes: Option<f64>) -> String {

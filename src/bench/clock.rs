@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Bench, Effort};
+use crate::base::bytes::{megabytes, size};
 use crate::base::math::median;
 use crate::base::process::peak_memory;
 
@@ -54,7 +55,8 @@ pub struct Figures {
     seconds: Vec<f64>,
     /// The process's peak so far, which is why small work comes first.
     peak_rss: Option<f64>,
-    gpu: Option<f64>,
+    /// The most that the GPU's memory held during this work, in bytes.
+    gpu: Option<u64>,
 }
 
 impl Figures {
@@ -72,18 +74,24 @@ impl Figures {
         self.seconds.last().copied().unwrap_or(f64::NAN)
     }
 
+    /// The most that the GPU's memory held during this work, in bytes.
+    pub fn gpu(&self) -> Option<u64> {
+        self.gpu
+    }
+
     /// For programs.
     pub fn to_json(&self) -> Value {
         json!({
             "median": self.median(), "min": self.min(), "max": self.max(), "reps": self.seconds.len(),
-            "peak_rss_mb": self.peak_rss, "gpu_mb": self.gpu,
+            "peak_rss_mb": self.peak_rss, "gpu_mb": self.gpu.map(megabytes),
         })
     }
 
     /// A line for people.
     pub fn row(&self, name: &str) -> String {
         let times = [self.median(), self.min(), self.max()].map(|seconds| format!("{:8.1}ms", seconds * 1000.0));
-        format!("{name:26}{}   {}", times.concat(), self.seconds.len())
+        let gpu = self.gpu.map_or_else(String::new, |bytes| format!("{:>12}", size(bytes)));
+        format!("{name:26}{}{:>8}{gpu}", times.concat(), self.seconds.len())
     }
 }
 

@@ -26,6 +26,7 @@ pub use self::work::unet_flops;
 use crate::Result;
 use crate::config::{Checkpointing, SampleConfig, TrainConfig};
 use crate::event::Event;
+use crate::gpu::memory::MemoryWatch;
 use crate::image::Picture;
 use crate::noise::{Noise, Stream};
 use crate::ops::{Var, backward, mse, read, settle};
@@ -54,6 +55,8 @@ pub struct Bench {
     pub checkpointing: Checkpointing,
     /// How much is measured.
     pub effort: Effort,
+    /// Watches the memory of a GPU that says what it holds.
+    pub memory: Option<MemoryWatch>,
 }
 
 /// What a training step is made of, in seconds.
@@ -220,8 +223,8 @@ impl Bench {
         Tensor::<1>::from_floats(values.as_slice(), &self.device).reshape(shape)
     }
 
-    /// Megabytes that the GPU's pools hold; they grow and do not shrink, so this is the peak.
-    pub fn gpu_memory(&self) -> Option<f64> {
-        self.device.memory_pool_usage().map(|usage| usage.bytes_reserved as f64 / f64::from(1 << 20))
+    /// The most that the GPU's memory has held since this was asked before, in bytes.
+    pub fn gpu_memory(&self) -> Option<u64> {
+        self.memory.as_ref().map(|memory| memory.take().buffers)
     }
 }

@@ -19,6 +19,7 @@ use crate::base::process::{load_average, peak_memory};
 use crate::bench::{Bench, Effort, Figures, Peak, StepLaunches};
 use crate::checkpoint::{Family, family_files, narrow_files};
 use crate::config::{TrainConfig, option_name};
+use crate::gpu::memory::MemoryWatch;
 use crate::gpu::{self, Chosen};
 use crate::model::{Loading, ModelConfig, OpenedModel, with_random_weights};
 use crate::ops::{HalfProducts, half_products_of, tiles, uses_kernels};
@@ -37,6 +38,8 @@ const MOST: u32 = 4096;
 struct Measured<'a> {
     bench: Bench,
     object: Value,
+    /// The most that the GPU's memory held, in bytes.
+    gpu_peak: Option<u64>,
     out: &'a mut Output,
 }
 
@@ -68,6 +71,7 @@ pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> 
         checkpointing: args.checkpointing,
         effort: Effort { repetitions: args.steps, seconds: args.seconds },
         session,
+        memory: gpu::started(&chosen).and_then(|started| MemoryWatch::new(&started)),
     };
     let mut measured = Measured::new(bench, &model, &chosen, out)?;
     measured.object["load_s"] = json!(load_seconds);
@@ -183,13 +187,15 @@ impl<'a> Measured<'a> {
         if let Some(tiles) = tiles {
             out.line(&format!("matrix products in tiles: {}", tiles.summary()))?;
         }
-        out.line(&format!("{:26}{:>10}{:>10}{:>10}   times", "", "median", "min", "max"))?;
-        Ok(Self { bench, object, out })
+        let gpu = if bench.memory.is_some() { "  GPU memory" } else { "" };
+        out.line(&format!("{:26}{:>10}{:>10}{:>10}   times{gpu}", "", "median", "min", "max"))?;
+        Ok(Self { gpu_peak: bench.gpu_memory(), bench, object, out })
     }
 
     fn measured(&mut self, name: &str, path: &[&str], figures: &Figures) -> Result<()> {
         let place = path.iter().fold(&mut self.object, |place, key| &mut place[*key]);
         *place = figures.to_json();
+        self.gpu_peak = self.gpu_peak.max(figures.gpu());
         self.out.line(&figures.row(name))
     }
 
@@ -270,11 +276,11 @@ impl<'a> Measured<'a> {
 
     /// Ends with what belongs to all figures.
     fn end(mut self, load_seconds: f64, load: Option<f64>, mut report: Option<Report>) -> Result<()> {
-        let (peak, gpu) = (peak_memory(), self.bench.gpu_memory());
+        let (peak, gpu) = (peak_memory(), self.gpu_peak);
         self.object["peak_rss_mb"] = json!(peak);
-        self.object["peak_gpu_mb"] = json!(gpu);
+        self.object["peak_gpu_mb"] = json!(gpu.map(bytes::megabytes));
         let peak = bytes::measured(peak);
-        let gpu = gpu.map_or_else(String::new, |gpu| format!(", GPU pool {}", bytes::measured(Some(gpu))));
+        let gpu = gpu.map_or_else(String::new, |gpu| format!(" of the process, {} of the GPU", bytes::size(gpu)));
         let mut lines = vec![format!("loading the model {load_seconds:.2} s"), format!("peak memory {peak}{gpu}")];
         lines.extend(busy(load));
         if let Some(report) = &mut report {

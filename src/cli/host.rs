@@ -28,6 +28,7 @@ pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> 
         side: args.resolution.unwrap_or_else(|| session.model().config.resolution()),
         checkpointing: args.checkpointing,
         effort: Effort { repetitions: 1, seconds: args.seconds },
+        memory: None,
         session,
     };
     let mut object = json!({

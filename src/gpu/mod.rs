@@ -9,6 +9,8 @@ mod browser;
 #[cfg(any(feature = "native", target_family = "wasm"))]
 pub mod kept;
 #[cfg(not(target_family = "wasm"))]
+pub mod memory;
+#[cfg(not(target_family = "wasm"))]
 mod native;
 #[cfg(feature = "native")]
 pub mod noop;

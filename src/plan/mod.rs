@@ -2,8 +2,9 @@
 //!
 //! From the configuration, the headers of the weight files, the size of the pictures and the batch follow the weights'
 //! bytes and, by walking through the networks as they compute ([`walk`]), the bytes that live at the worst moment of
-//! each phase. Phases do not overlap, so the need is the weights and the largest of them. Compared with what there is
-//! ([`Machine`]), it becomes advice, or a refusal where the job cannot succeed.
+//! each phase. Phases do not overlap, so the need is the weights and the largest of them. On a GPU that is what its memory
+//! holds, and what the program has of the processor's memory is counted apart. Compared with what there is ([`Machine`]),
+//! it becomes advice, or a refusal where the job cannot succeed.
 
 mod machine;
 mod walk;
@@ -11,18 +12,25 @@ mod walk;
 use crate::base::bytes::size;
 use crate::model::ModelConfig;
 use crate::setting::{Advice, Setting, advised};
+use crate::vae::Budget;
 use crate::vae::tiling::TILE;
 use crate::weights::Stored;
 pub use crate::weights::WeightBytes;
 use crate::{Error, Result};
 pub use machine::Machine;
-use walk::Walk;
+use walk::{Needs, Walk};
 
-/// What the program itself takes: code, tokenizer, tables.
+/// What the program itself takes: code, tokenizer.
 const PROGRAM: u64 = 64 << 20;
-/// A GPU's weights lie in buffers of their own length, which the driver's blocks hold: of these one byte in this many
+/// The same where a GPU computes: the driver with its compiler, and weights on their way, too. Measured with software GPUs,
+/// whose compilers are large.
+const PROGRAM_BESIDE_GPU: u64 = 256 << 20;
+/// A GPU's weights lie in buffers of their own length; of the blocks that small ones share, one byte in this many of all
 /// stays empty.
 const EMPTY_BLOCKS: u64 = 128;
+/// Values of up to 64 kB lie in pages of their own, and pages of lengths that are not wanted any more stay while something is left
+/// in them.
+const OTHER_PAGES: u64 = 16 << 20;
 /// Values that come and go lie in pages, of which one byte in this many stays empty.
 const EMPTY_PAGES: u64 = 8;
 /// The share of what is free that a job should leave alone.
@@ -75,10 +83,11 @@ pub struct MemoryPlan {
     pub phases: Vec<PhaseNeed>,
     /// The largest single tensor.
     pub largest: u64,
-    /// Bytes that the program takes in any case.
+    /// Bytes of the processor's memory that the program takes wherever it computes.
     program: u64,
-    /// Bytes of a GPU's memory that stay empty between the weights.
+    /// Bytes of a GPU's memory that stay empty, but for those in pages of large values.
     empty: u64,
+    on_cpu: bool,
 }
 
 /// Sizes of a job.
@@ -105,10 +114,10 @@ impl MemoryPlan {
     pub fn generating(config: &ModelConfig, weights: WeightBytes, job: Job, on_cpu: bool) -> Self {
         let walk = Walk::new(config, on_cpu);
         let unet = walk.unet(job, false);
-        let decode = walk.decode(tiled(config, job));
+        let decode = walk.decode(tiled(config, job), &Budget::default());
         let phases = vec![
-            PhaseNeed { phase: Phase::Denoising, bytes: paged(unet.forward, 0, on_cpu) },
-            PhaseNeed { phase: Phase::Decoding, bytes: paged(decode.forward, decode.lasting, on_cpu) },
+            PhaseNeed { phase: Phase::Denoising, bytes: paged(&unet, on_cpu) },
+            PhaseNeed { phase: Phase::Decoding, bytes: paged(&decode, on_cpu) },
         ];
         Self::of(weights, phases, unet.largest.max(decode.largest), on_cpu)
     }
@@ -124,12 +133,12 @@ impl MemoryPlan {
     ) -> Self {
         let walk = Walk::new(config, on_cpu);
         let unet = walk.unet(job, recompute);
-        let encode = walk.encode(tiled(config, Job { batch: 1, ..job }));
-        let step = if recompute { unet.recomputed } else { unet.remembered };
-        let encoding = weights.encoder + paged(encode.forward, encode.lasting, on_cpu);
+        let encode = walk.encode(tiled(config, job), &Budget::default());
+        let step = Needs { forward: if recompute { unet.recomputed } else { unet.remembered }, ..unet };
+        let encoding = weights.encoder + paged(&encode, on_cpu);
         let mut phases = vec![
             PhaseNeed { phase: Phase::Encoding, bytes: encoding },
-            PhaseNeed { phase: Phase::Step, bytes: paged(step, 0, on_cpu) },
+            PhaseNeed { phase: Phase::Step, bytes: paged(&step, on_cpu) },
         ];
         let mut largest = unet.largest.max(encode.largest);
         if let Some(pictures) = previews {
@@ -144,8 +153,9 @@ impl MemoryPlan {
     }
 
     fn of(weights: WeightBytes, phases: Vec<PhaseNeed>, largest: u64, on_cpu: bool) -> Self {
-        let empty = if on_cpu { 0 } else { weights.resident() / EMPTY_BLOCKS };
-        Self { weights, phases, largest: weights.largest.max(largest), program: PROGRAM, empty }
+        let empty = if on_cpu { 0 } else { weights.resident() / EMPTY_BLOCKS + OTHER_PAGES };
+        let program = weights.tables + if on_cpu { PROGRAM } else { PROGRAM_BESIDE_GPU };
+        Self { weights, phases, largest: weights.largest.max(largest), program, empty, on_cpu }
     }
 
     /// The phase that needs most; every job has one.
@@ -156,20 +166,35 @@ impl MemoryPlan {
         self.phases.iter().copied().max_by_key(|need| need.bytes).expect("a job has phases")
     }
 
-    /// Bytes at the worst moment of all.
+    /// Bytes on the device in a phase.
+    pub fn during(&self, phase: PhaseNeed) -> u64 {
+        self.weights.resident() + self.empty + phase.bytes
+    }
+
+    /// Bytes at the worst moment of all, of a GPU's memory where one computes.
     pub fn peak(&self) -> u64 {
-        self.program + self.weights.resident() + self.empty + self.worst().bytes
+        self.during(self.worst()) + if self.on_cpu { self.program } else { 0 }
+    }
+
+    /// Bytes of the processor's memory where a GPU computes.
+    pub fn beside(&self) -> u64 {
+        if self.on_cpu { 0 } else { self.program }
     }
 
     /// The plan in a sentence.
     pub fn sentence(&self) -> String {
         let worst = self.worst();
+        let (whose, tables, beside) = if self.on_cpu {
+            ("memory", self.weights.tables, String::new())
+        } else {
+            ("the GPU's memory", 0, format!("; and {} of the processor's", size(self.beside())))
+        };
         format!(
-            "about {} of memory: {} of weights, {} for {}",
+            "about {} of {whose}: {} of weights, {} for {}{beside}",
             size(self.peak()),
-            size(self.weights.resident() + self.empty),
+            size(self.weights.resident() + tables + self.empty),
             size(worst.bytes),
-            worst.phase
+            worst.phase,
         )
     }
 
@@ -188,14 +213,16 @@ impl MemoryPlan {
             });
         }
         let Some(free) = machine.free else { return Ok(None) };
-        if self.peak() as f64 * UNSURE > free as f64 {
+        // A GPU whose free memory is known has that of the processor, where the program is, too.
+        let all = (self.peak() + self.beside()) as f64;
+        if all * UNSURE > free as f64 {
             return Err(Error::TooLittleMemory {
                 need: self.sentence(),
                 have: format!("only {} are free", size(free)),
                 advice,
             });
         }
-        let tight = self.peak() as f64 > free as f64 * (1.0 - SPARE);
+        let tight = all > free as f64 * (1.0 - SPARE);
         let advice = advised(&advice, None);
         Ok(tight.then(|| format!("this needs {}; {} are free: {advice}", self.sentence(), size(free))))
     }
@@ -221,9 +248,17 @@ impl MemoryPlan {
     }
 }
 
-/// Values of so many bytes with the empty ends of the pages that they lie in, but for those of buffers of their own.
-fn paged(bytes: u64, lasting: u64, on_cpu: bool) -> u64 {
-    if on_cpu { bytes } else { bytes + (bytes - lasting) / EMPTY_PAGES }
+/// Values with the empty ends of the pages that they lie in, but for those of buffers of their own.
+fn paged(needs: &Needs, on_cpu: bool) -> u64 {
+    let Needs { forward, lasting, .. } = *needs;
+    if on_cpu { forward } else { forward + (forward - lasting) / EMPTY_PAGES }
+}
+
+/// Bytes of a GPU's memory, weights aside, that encoding a picture and decoding one need where feature maps are held
+/// within a budget.
+pub fn autoencoder(config: &ModelConfig, job: Job, budget: &Budget) -> [u64; 2] {
+    let walk = Walk::new(config, false);
+    [walk.encode(job, budget), walk.decode(job, budget)].map(|needs| paged(&needs, false))
 }
 
 /// Bytes that a training step holds if no block is recomputed, weights aside. Whether to recompute is decided by this,

@@ -15,6 +15,8 @@ use crate::vae::{Budget, graph, map_bytes};
 const FLOAT: u64 = 4;
 /// Score matrices that the composition of attention holds at its worst: scores, exponentials, probabilities.
 const SCORES: u64 = 3;
+/// The same in the backward pass: probabilities, their gradient, the product of both, the scores' gradient.
+const SCORES_BACK: u64 = 4;
 
 /// What a network needs besides its weights, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -56,18 +58,18 @@ impl<'a> Walk<'a> {
         Self { config, on_cpu, scratch: if on_cpu { threads * PACKED_BYTES } else { 0 } }
     }
 
-    /// What an attention with this many heads of this width holds besides inputs and output, and the largest tensor of
-    /// that.
-    fn scores(&self, batch: u64, heads: [usize; 2], positions: u64, out: u64) -> (u64, u64) {
+    /// What an attention with this many heads of this width holds besides inputs and output, forward and backward, and the
+    /// largest tensor of that.
+    fn scores(&self, batch: u64, heads: [usize; 2], positions: u64, out: u64) -> [u64; 3] {
         let [heads, width] = heads;
         // The processor's keeps the heads' results until they are joined, and a block of scores for each thread.
         if self.on_cpu || has_attention_kernel(width) {
-            return (out, out);
+            return [out; 3];
         }
         let row = batch * heads as u64 * positions * FLOAT;
         // For some queries at a time.
         let matrix = (row * positions).min(SCORES_BYTES.max(row));
-        (SCORES * matrix, matrix)
+        [SCORES * matrix, SCORES_BACK * matrix, matrix]
     }
 
     /// `ResnetBlock2D` on maps of `map` bytes a channel; `joined` is how many of its inputs are joined to the others
@@ -100,8 +102,8 @@ impl<'a> Walk<'a> {
     ) -> BlockNeeds {
         let Transformer { width, heads, blocks, .. } = *shape;
         let c = map * width as u64;
-        let (scores, single) = self.scores(sizes.batch, [heads, width / heads.max(1)], positions, c);
-        let attention = 6 * c + scores;
+        let [scores, scores_back, single] = self.scores(sizes.batch, [heads, width / heads.max(1)], positions, c);
+        let [attention, attention_back] = [scores, scores_back].map(|scores| 6 * c + scores);
         let rows = sizes.batch * positions;
         // An MLP's row, c wide: normalised, the gated layer's eight and four, the result.
         let part = mlp_rows(rows as usize, width, recompute);
@@ -118,7 +120,7 @@ impl<'a> Walk<'a> {
             work: maps,
             once: 0,
             tape,
-            back: back.max(c + attention),
+            back: back.max(c + attention_back),
             largest: (8 * c_part).max(c).max(single),
         }
     }
@@ -197,9 +199,9 @@ impl<'a> Walk<'a> {
     }
 
     /// The decoder on a tile for pixels of a size.
-    pub fn decode(&self, job: Job) -> Needs {
+    pub fn decode(&self, job: Job, budget: &Budget) -> Needs {
         let vae = &self.config.vae;
-        let mut way = Way::new(self, MapSizes::new(self.config, job), vae.last_channels());
+        let mut way = Way::new(self, MapSizes::new(self.config, job), vae.last_channels(), *budget);
         self.vae_middle(&mut way.tally, &way.sizes);
         for stage in graph::decoder(vae) {
             stage.layers.iter().for_each(|layer| way.resnet(layer.resnet));
@@ -212,10 +214,10 @@ impl<'a> Walk<'a> {
     }
 
     /// The encoder on a tile of pixels.
-    pub fn encode(&self, job: Job) -> Needs {
+    pub fn encode(&self, job: Job, budget: &Budget) -> Needs {
         let vae = &self.config.vae;
         let latents = MapSizes::new(self.config, job);
-        let mut way = Way::new(self, latents, vae.in_channels);
+        let mut way = Way::new(self, latents, vae.in_channels, *budget);
         let per_latent = vae.pixels_per_latent();
         way.size = way.size.map(|side| side * per_latent);
         way.convolved(vae.block_out_channels.first().copied().unwrap_or(0));
@@ -237,7 +239,7 @@ impl<'a> Walk<'a> {
         let x = map * channels as u64;
         tally.add(self.resnet(map, channels, channels, 0), x);
         if vae.mid_block_add_attention {
-            let (scores, single) = self.scores(sizes.batch, [1, channels], sizes.positions(0), x);
+            let [scores, _, single] = self.scores(sizes.batch, [1, channels], sizes.positions(0), x);
             let work = 6 * x + scores;
             tally.add(BlockNeeds { work, largest: single.max(x), ..BlockNeeds::default() }, x);
         }
@@ -263,9 +265,9 @@ struct Way<'a> {
 
 impl<'a> Way<'a> {
     /// From the size of the latents.
-    fn new(walk: &'a Walk<'a>, sizes: MapSizes, channels: usize) -> Self {
+    fn new(walk: &'a Walk<'a>, sizes: MapSizes, channels: usize, budget: Budget) -> Self {
         let size = [sizes.height as usize, sizes.width as usize];
-        Self { walk, sizes, tally: Tally::default(), budget: Budget::default(), size, channels, in_bands: false }
+        Self { walk, sizes, tally: Tally::default(), budget, size, channels, in_bands: false }
     }
 
     fn needs(self) -> Needs {
@@ -281,8 +283,10 @@ impl<'a> Way<'a> {
     fn resnet(&mut self, [inputs, outputs]: [usize; 2]) {
         let block = self.walk.resnet(self.channel(), inputs, outputs, 0);
         let map = [self.size[0], self.size[1], outputs];
-        // Normalised values and their `silu`, twice.
-        self.layer(map, inputs.max(outputs), self.budget.rows(map), 4, block);
+        // What its first convolution makes lasts besides, and goes as the result comes. Copies: the input's rows, normalised
+        // and with `silu`, and the residual.
+        let inner = map_bytes(map);
+        self.layer(map, inputs.max(outputs), self.budget.rows(map), [inner, 4], block);
     }
 
     /// A convolution that keeps the size.
@@ -291,7 +295,7 @@ impl<'a> Way<'a> {
         let channel = self.channel();
         let block = self.walk.convolution(channel * (self.channels + outputs) as u64, channel * most as u64);
         let [height, width] = self.size;
-        self.layer([height, width, outputs], most, self.budget.rows([height, width, most]), 3, block);
+        self.layer([height, width, outputs], most, self.budget.rows([height, width, most]), [0, 3], block);
     }
 
     fn upsampled(&mut self) {
@@ -299,7 +303,7 @@ impl<'a> Way<'a> {
         let output = 4 * self.channel() * self.channels as u64;
         let block = self.walk.convolution(2 * output, output);
         let map = [2 * self.size[0], 2 * self.size[1], self.channels];
-        self.layer(map, self.channels, self.budget.rows(map), 3, block);
+        self.layer(map, self.channels, self.budget.rows(map), [0, 3], block);
     }
 
     fn downsampled(&mut self) {
@@ -307,12 +311,12 @@ impl<'a> Way<'a> {
         let block = self.walk.convolution(output, output);
         let map = [self.size[0] / 2, self.size[1] / 2, self.channels];
         // Two rows of the input for one of the result.
-        self.layer(map, self.channels, 2 * self.budget.rows(map), 2, block);
+        self.layer(map, self.channels, 2 * self.budget.rows(map), [0, 2], block);
     }
 
     /// A layer to `map`, where the largest map on the way has `most` channels. On whole maps it needs what `block` says; in
-    /// bands, some `copies` of a band of the input.
-    fn layer(&mut self, map: [usize; 3], most: usize, rows: usize, copies: u64, block: BlockNeeds) {
+    /// bands, `inner` bytes that last as long as the input, and some copies of a band of that.
+    fn layer(&mut self, map: [usize; 3], most: usize, rows: usize, [inner, copies]: [u64; 2], block: BlockNeeds) {
         let input = self.channel() * self.channels as u64;
         let [height, width] = [0, 1].map(|side| map[side].max(self.size[side]));
         if self.budget.is_whole([height, width, most], self.in_bands) {
@@ -323,7 +327,8 @@ impl<'a> Way<'a> {
             let (band, result) = (map_bytes([(rows + 4).min(height), width, most]), map_bytes(map));
             // Bands of the input go as those of the result come, which are one ahead.
             let ahead = 2 * map_bytes([self.budget.rows(map).min(map[0]), map[1], map[2]]);
-            let maps = if self.in_bands { input.max(result) + ahead } else { input + result };
+            // A whole input goes when the layer is done.
+            let maps = if self.in_bands { (input + inner).max(result) + ahead } else { input + result + ahead };
             self.tally.bands(maps, copies * band + self.walk.scratch, band);
             self.in_bands = true;
         }

@@ -5,14 +5,16 @@ use crate::Result;
 use crate::parts::{FileLength, Part};
 use crate::source::Source;
 
-/// The end of a token table's name. It stays on the host.
+/// The end of a token table's name.
 const TABLE: &str = "token_embedding.weight";
 
 /// Bytes of the weights of each part as they will be kept, and of the largest single one that a device gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct WeightBytes {
-    /// The text encoder, the token table included.
+    /// The text encoder without its token table.
     pub text: u64,
+    /// Token tables, which stay on the host.
+    pub tables: u64,
     /// The U-Net.
     pub unet: u64,
     /// The encoder half of the autoencoder.
@@ -38,9 +40,11 @@ impl WeightBytes {
                 for entry in header.tensors() {
                     let (bytes, stored) = stored_bytes(entry, storage);
                     sum.narrowest = sum.narrowest.narrower(stored);
-                    if !entry.name.ends_with(TABLE) {
-                        sum.largest = sum.largest.max(bytes);
+                    if entry.name.ends_with(TABLE) {
+                        sum.tables += bytes;
+                        continue;
                     }
+                    sum.largest = sum.largest.max(bytes);
                     *match part {
                         Part::Unet => &mut sum.unet,
                         Part::Vae if entry.name.starts_with("encoder.") || entry.name.starts_with("quant_conv") => {
@@ -82,7 +86,7 @@ impl WeightBytes {
         sum
     }
 
-    /// What stays for as long as the model is used for the job.
+    /// What stays on the device for as long as the model is used for the job.
     pub fn resident(&self) -> u64 {
         self.text + self.unet + self.decoder
     }

@@ -13,6 +13,7 @@ mod fixtures;
 mod fused;
 mod halves;
 mod kernels;
+mod memory;
 mod models;
 mod ops;
 mod recomputing;
