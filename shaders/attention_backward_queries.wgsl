@@ -57,10 +57,16 @@ fn attend(group: vec3<u32>, lane: u32) {
         let places = filled_places(lane, q_place, first_query, k_place, first);
         multiply(lane, Q, K, places);
         let p0 = powers(sums0, scale, logsumexp);
-        let p1 = powers(sums1, scale, logsumexp);
+        var p1 = mat4x4<f32>();
+        if (COLUMN_QUADS == 2u) {
+            p1 = powers(sums1, scale, logsumexp);
+        }
         multiply(lane, DY, V, places);
         var ds0 = slopes(p0, sums0, delta);
-        var ds1 = slopes(p1, sums1, delta);
+        var ds1 = mat4x4<f32>();
+        if (COLUMN_QUADS == 2u) {
+            ds1 = slopes(p1, sums1, delta);
+        }
         if (is_partly_seen(first_query, first)) {
             let key = first + 4u * (lane % ACROSS);
             ds0 = masked(ds0, 0.0, queries, key);

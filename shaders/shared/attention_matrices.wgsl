@@ -290,7 +290,10 @@ fn add_weighted(
     let row = 4u * (lane % (CHUNK / 4u));
     let column = 4u * (lane / (CHUNK / 4u));
     let fills = column < sizes.width;
-    meet(weights, max(largest_of(weights0), largest_of(weights1)));
+    // Rows of another turn have no scores, so what was made of them is no weight: it may be larger than any.
+    if (is_made(4u * (lane / ACROSS))) {
+        meet(weights, max(largest_of(weights0), largest_of(weights1)));
+    }
     for (var chunk = 0u; chunk < end; chunk += CHUNK) {
         var columns = mat4x4<f32>();
         if (fills) {
