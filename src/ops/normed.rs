@@ -22,13 +22,16 @@ impl NormedLinears {
     }
 }
 
-/// A normalisation as part of the layer behind it, where there are kernels for that.
+/// A normalisation as part of the layer behind it, where there are kernels for that. What stands in for a weight that is
+/// missing, or for all of them in a listing, has other sizes.
 pub(super) fn folded(norm: &Norm, layer: &Linear) -> Option<FoldedNorm> {
-    let gamma = norm.weight.f32();
-    if !wgsl::folds_norms(&gamma) {
+    let [columns, inner] = layer.weight.dims();
+    let fits = norm.weight.dims() == [inner] && norm.bias.dims() == [inner];
+    let biased = layer.bias.as_ref().is_none_or(|bias| bias.dims() == [columns]);
+    if !fits || !biased || !wgsl::folds_norms(norm.weight.stored(), [columns, inner]) {
         return None;
     }
-    let [columns, inner] = layer.weight.dims();
+    let gamma = norm.weight.f32();
     let through = |row, layer: &Linear| forward(&row, layer, None).reshape([columns]);
     let sums = through(gamma.clone().reshape([1, inner]), &Linear { weight: layer.weight.clone(), bias: None });
     let bias = through(norm.bias.f32().reshape([1, inner]), layer);

@@ -20,10 +20,12 @@ use pseudoword::setting::Setting;
 use pseudoword::source::{Folder, LocalFuture, Memory, Source};
 use pseudoword::weights::{Header, Storage};
 use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::fixtures::{cpu, model_path, open, path, values};
+use crate::kernels::with_tiles_and_blocks;
 
 /// A tensor of a file in the original layout, and what it is: part, diffusers' name and first row.
 #[derive(serde::Deserialize)]
@@ -439,4 +441,57 @@ fn a_part_may_be_in_shards_and_in_the_fp16_variant() {
     assert!(twice.contains("in another file of the U-Net"), "{twice}");
     let missing = session(folder("", &|i| i > 10 && !i.is_multiple_of(3)), Storage::AsFile).err().unwrap();
     assert!(matches!(missing, Error::BadWeights { .. }) && missing.to_string().contains("missing: "), "{missing}");
+}
+
+/// A folder with the named tensor of one of its files changed: none leaves it out.
+fn folder_with(part: &str, name: &str, shape: Option<Vec<usize>>) -> Memory {
+    let root = model_path("tiny-sd1");
+    let mut memory = Memory::new("tiny");
+    for folder in std::fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
+        for file in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            let entry = file.strip_prefix(&root).unwrap().to_str().unwrap();
+            let bytes = std::fs::read(&file).unwrap();
+            if !(entry.starts_with(part) && entry.ends_with(".safetensors")) {
+                memory.insert(entry, bytes);
+                continue;
+            }
+            let mut tensors = SafeTensors::deserialize(&bytes).unwrap().tensors();
+            let at = tensors.iter().position(|(own, _)| own == name).unwrap_or_else(|| panic!("no {name}"));
+            let (_, view) = tensors.remove(at);
+            if let Some(shape) = shape.clone() {
+                let length =
+                    shape.iter().product::<usize>() * view.data().len() / view.shape().iter().product::<usize>();
+                let changed = TensorView::new(view.dtype(), shape, &view.data()[..length]).unwrap();
+                tensors.push((name.to_owned(), changed));
+            }
+            memory.insert(entry, safetensors::serialize(tensors, None).unwrap());
+        }
+    }
+    memory
+}
+
+/// Also by the forms of hardware GPUs, which work on weights while they are loaded.
+#[test]
+fn a_missing_or_misshapen_weight_is_named_whatever_the_device_makes_of_the_others() {
+    with_tiles_and_blocks(|place| {
+        let block = "down_blocks.0.attentions.0.transformer_blocks.0";
+        let text = "text_model.encoder.layers.0";
+        for (part, name, shape) in [
+            ("unet", format!("{block}.attn2.to_q.weight"), None),
+            ("unet", format!("{block}.norm2.weight"), None),
+            ("unet", format!("{block}.norm1.bias"), Some(vec![4])),
+            ("unet", format!("{block}.ff.net.0.proj.bias"), None),
+            ("unet", format!("{block}.ff.net.0.proj.weight"), Some(vec![4, 4])),
+            ("unet", "down_blocks.0.resnets.0.time_emb_proj.bias".to_owned(), None),
+            ("text_encoder", format!("{text}.self_attn.k_proj.bias"), None),
+            ("text_encoder", format!("{text}.layer_norm2.weight"), None),
+        ] {
+            let wrong = if shape.is_some() { "shape" } else { "missing" };
+            let source = Rc::new(folder_with(part, &name, shape));
+            let session = pollster::block_on(Session::open_with(source, &place.device, None, &mut |_| ()));
+            let error = session.err().unwrap_or_else(|| panic!("{name} is {wrong}, and nobody noticed"));
+            assert!(matches!(error, Error::BadWeights { .. }), "{error}");
+            assert!(error.to_string().contains(&format!("{wrong}: {name}")), "{error}");
+        }
+    });
 }

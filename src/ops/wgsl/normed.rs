@@ -27,12 +27,13 @@ pub(in crate::ops) struct FoldedNorm {
     pub eps: f32,
 }
 
-/// Whether products on this tensor's device can normalise their rows.
-pub(in crate::ops) fn folds_norms<const D: usize>(near: &Tensor<D>) -> bool {
-    is_wgpu(near) && makes_blocks(near).is_none()
+/// Whether products of these columns and inner sizes can normalise their rows on this tensor's device.
+pub(in crate::ops) fn folds_norms<const D: usize>(near: &Tensor<D>, [columns, inner]: [usize; 2]) -> bool {
+    let fits = inner.is_multiple_of(4) && columns.is_multiple_of(4);
+    fits && is_wgpu(near) && makes_blocks(near).is_none()
 }
 
-/// A tile, for GPUs alone.
+/// A tile, for hardware GPUs alone.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct NormedTile(Tile);
 
@@ -101,11 +102,10 @@ pub(super) static NORMED_GATED: Kernel<Gated, LinearSizes> = Kernel::new(
 );
 
 /// The tile in which rows are normalised; none where that has a launch of its own.
-fn tile(x: &Tensor<2>, weight: &Weight<2>, axes @ [rows, columns, inner]: [usize; 3]) -> Option<Tile> {
-    // The gradient has a workgroup for each row.
-    let fits = rows <= MOST_GROUPS as usize && inner.is_multiple_of(4) && columns.is_multiple_of(4);
+fn tile(x: &Tensor<2>, weight: &Weight<2>, axes @ [rows, columns, _]: [usize; 3]) -> Option<Tile> {
     let ProductMethod::Tile(tile) = method(x, rows, columns) else { return None };
-    (fits && half_tile(x, weight, axes).is_none()).then_some(tile)
+    // The gradient has a workgroup for each row.
+    (rows <= MOST_GROUPS as usize && half_tile(x, weight, axes).is_none()).then_some(tile)
 }
 
 /// The sizes of a product of normalised rows.
