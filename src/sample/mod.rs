@@ -235,14 +235,16 @@ impl SampleJob {
     }
 
     async fn decode(&mut self, batch: Batch) -> Result<Event> {
-        let latents = batch.latents / self.model.config.vae.scaling_factor;
+        let Batch { latents, prompts, decoder, .. } = batch;
+        let latents = latents / self.model.config.vae.scaling_factor;
         let [count, ..] = latents.dims();
+        // The decoder is where the most memory is used.
+        drop(prompts);
         ops::release_unused(&self.model.device);
         for i in 0..count {
             // One at a time: the decoder needs far more memory than the U-Net.
             let picture = latents.clone().narrow(0, i, 1);
-            let Map { size: [height, width], values, .. } =
-                tiling::decode(&batch.decoder, &picture, tiling::TILE).await?;
+            let Map { size: [height, width], values, .. } = tiling::decode(&decoder, &picture, tiling::TILE).await?;
             if values.iter().any(|value| !value.is_finite()) {
                 return Err(not_finite(&self.config, gpu::is_gpu(&self.model.device)));
             }
