@@ -73,7 +73,7 @@ const GROUPS: usize = 2;
 const HEADS: usize = 2;
 const EPS: f64 = 1e-5;
 
-const CASES: [Case; 9] = [
+const CASES: [Case; 11] = [
     Case {
         name: "linear layers",
         shape: [1, 37, 40],
@@ -116,6 +116,13 @@ const CASES: [Case; 9] = [
         op: fused::joined,
         by_hand: fused::joined_by_hand,
     },
+    Case {
+        name: "attention and layers behind normalisations",
+        shape: [1, 37, 40],
+        op: fused::block,
+        by_hand: fused::block_by_hand,
+    },
+    Case { name: "weighted sums", shape: [3, 5, 7], op: fused::blended, by_hand: |x, _| fused::blended_by_hand(x) },
     Case {
         name: "attention",
         // More queries and keys than a workgroup has at a time.
@@ -200,17 +207,22 @@ fn self_attention(x: &Var<4>, numbers: &Numbers<'_>, heads: usize, causal: bool)
     attention(&flat(x), &k, &v, heads, causal).reshape(dims)
 }
 
-fn self_attention_by_hand(x: &[f64], [height, width, channels]: [usize; 3], heads: usize, causal: bool) -> Vec<f64> {
-    let (length, head_width) = (height * width, channels / heads);
-    let part = |at: usize, head: usize| &x[at * channels + head * head_width..][..head_width];
+fn self_attention_by_hand(x: &[f64], [.., channels]: [usize; 3], heads: usize, causal: bool) -> Vec<f64> {
+    attention_by_hand([x; 3], channels, heads, causal)
+}
+
+/// Of queries to as many keys and values.
+fn attention_by_hand<'a>([q, k, v]: [&'a [f64]; 3], channels: usize, heads: usize, causal: bool) -> Vec<f64> {
+    let (length, head_width) = (q.len() / channels, channels / heads);
+    let part = |of: &'a [f64], at: usize, head: usize| &of[at * channels + head * head_width..][..head_width];
     let scale = 1.0 / (head_width as f64).sqrt();
-    let mut y = vec![0.0; x.len()];
+    let mut y = vec![0.0; q.len()];
     for (at, head) in (0..length).flat_map(|at| (0..heads).map(move |head| (at, head))) {
         let seen = if causal { at + 1 } else { length };
-        let scores: Vec<f64> = (0..seen).map(|k| (dot(part(at, head), part(k, head)) * scale).exp()).collect();
+        let scores: Vec<f64> = (0..seen).map(|to| (dot(part(q, at, head), part(k, to, head)) * scale).exp()).collect();
         let sum: f64 = scores.iter().sum();
-        for (k, score) in scores.iter().enumerate() {
-            for (i, value) in part(k, head).iter().enumerate() {
+        for (to, score) in scores.iter().enumerate() {
+            for (i, value) in part(v, to, head).iter().enumerate() {
                 y[at * channels + head * head_width + i] += score / sum * value;
             }
         }

@@ -1,9 +1,11 @@
 //! Ops that do several things in one launch, against their twins, and how many launches that takes.
 
 use burn::tensor::{Device, Tensor};
+use pseudoword::config::SamplerKind;
 use pseudoword::ops::{
     self, LaunchCounter, Linear, Linears, Mlp, MlpActivation, Norm, NormedLinears, Var, Weight, backward,
 };
+use pseudoword::schedule::{Sampler, SchedulerConfig};
 
 use crate::fixtures::{assert_close, values};
 use crate::kernels::{compare, filled, on_the_gpu, stored, weight, with_tiles_and_blocks};
@@ -107,6 +109,10 @@ fn normalisations_of_joined_maps_equal_their_twin() {
             ([3, 3, 3, 7], 9, 4),
             ([1, 7, 9, 96], 64, 8),
             ([1, 2, 2, 2], 6, 8),
+            // Fours of which one, two or three are of the first map.
+            ([2, 3, 3, 5], 11, 2),
+            ([2, 3, 3, 6], 10, 2),
+            ([2, 3, 3, 7], 9, 2),
         ] {
             for half in [false, true] {
                 let what = format!("norm of {first} and {second} channels in {groups}, halves {half}");
@@ -121,6 +127,17 @@ fn normalisations_of_joined_maps_equal_their_twin() {
                 });
             }
         }
+    });
+}
+
+/// What maps were joined to has a gradient, too, where nothing goes through the normalisation.
+#[test]
+fn the_gradient_to_what_was_joined_is_cut_where_only_that_is_used() {
+    on_the_gpu(|place| {
+        compare(place, "only what was joined", &[[2, 3, 3, 8]; 2], |x, device| {
+            let [_, joined] = ops::group_norm_silu_joined(&narrowed(&x[0], 5), &x[1], &norm(13, false, device));
+            joined
+        });
     });
 }
 
@@ -191,6 +208,71 @@ fn weighted_sums_are_one_launch() {
             assert_eq!(blends, Some(("blend", 3)));
             let want = ops::with_reference(|| values(sum(&crate::fixtures::cpu().device)));
             assert_close(&got, &want, place, &format!("a weighted sum of {shape:?}"));
+        }
+    });
+}
+
+#[test]
+fn sums_of_more_terms_than_a_launch_takes_are_made_all_the_same() {
+    on_the_gpu(|place| {
+        for terms in [5, 6, 9] {
+            let sum = |device: &Device| {
+                let term = |seed: u64| ops::Blend::of(&filled([1, 5, 3, 4], seed, device), seed as f64 - 2.5);
+                values((1..=terms).map(term).reduce(|sum, term| sum.plus(term)).expect("terms").times(0.5).value())
+            };
+            let launches = LaunchCounter::start();
+            let got = sum(&place.device);
+            let blends = launches.take().by_kernel().into_iter().find(|(kernel, _)| *kernel == "blend");
+            assert_eq!(blends, (terms == 5).then_some(("blend", 1)), "{terms} terms");
+            assert_close(&got, &sum(&crate::fixtures::cpu().device), place, &format!("{terms} terms"));
+        }
+    });
+}
+
+/// On a GPU a step's coefficients are put together before anything is computed; on the processor each sum is made.
+#[test]
+fn every_sampler_makes_the_same_steps_on_a_gpu() {
+    let file = crate::fixtures::path("tiny-sd1/scheduler/scheduler_config.json");
+    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let config = |prediction: &str, clips: bool| {
+        let mut json = json.clone();
+        json["prediction_type"] = prediction.into();
+        json["clip_sample"] = clips.into();
+        SchedulerConfig::from_json(&json.to_string(), "the test's").unwrap()
+    };
+    let walk = |kind: SamplerKind, karras: bool, config: &SchedulerConfig, device: &Device| {
+        let shape = [1, 5, 3, 4];
+        let mut sampler = Sampler::new(kind, karras, config, 6).unwrap();
+        let calls = sampler.timesteps().len();
+        sampler.begin();
+        let mut sample = filled(shape, 1, device) * sampler.init_noise_sigma();
+        let mut seen = Vec::new();
+        for call in 0..calls {
+            let input = sampler.scale_model_input(sample.clone(), call);
+            let output = filled(shape, 10 + call as u64, device) + input.clone() * 0.5;
+            let noise = sampler.needs_noise().then(|| filled(shape, 50 + call as u64, device));
+            let stepped = sampler.step(output, call, sample, noise);
+            sample = stepped.prev_sample.clone();
+            seen.push([input, stepped.prev_sample, stepped.denoised.value()].map(values));
+        }
+        seen
+    };
+    on_the_gpu(|place| {
+        for (kind, karras) in SamplerKind::ALL.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
+            for (prediction, clips) in [("epsilon", false), ("epsilon", true), ("v_prediction", false)] {
+                if karras && !kind.takes_karras() {
+                    continue;
+                }
+                let config = config(prediction, clips);
+                let got = walk(kind, karras, &config, &place.device);
+                let want = walk(kind, karras, &config, &crate::fixtures::cpu().device);
+                for (call, (got, want)) in got.iter().zip(&want).enumerate() {
+                    for (what, (got, want)) in ["input", "sample", "preview"].into_iter().zip(got.iter().zip(want)) {
+                        let what = format!("{}, {prediction}, call {call}: {what}", kind.name());
+                        assert_close(got, want, place, &what);
+                    }
+                }
+            }
         }
     });
 }

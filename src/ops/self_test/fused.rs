@@ -1,32 +1,88 @@
 //! Ops that do several things in one launch: what is only there on some devices is tested on those.
 
-use super::{Numbers, exact, gelu_by_hand, group_norm_by_hand, layer_norm_by_hand, norm};
-use crate::ops::{Linear, Mlp, MlpActivation, Var, group_norm_silu_joined, mlp};
+use super::{HEADS, Numbers, attention_by_hand, exact, gelu_by_hand, group_norm_by_hand, layer_norm_by_hand, norm};
+use super::{dot, sigmoid};
+use crate::ops::{
+    Blend, Linear, Mlp, MlpActivation, NormedLinears, Var, Weight, attention, group_norm_silu_joined, mlp,
+    normed_linears,
+};
 
 /// Values of the activation.
 const INNER: usize = 48;
 
+fn layer(numbers: &Numbers<'_>, which: u64, outputs: usize, inputs: usize) -> Linear {
+    Linear { weight: numbers.half(which, [outputs, inputs]), bias: Some(numbers.full(which + 1, [outputs])) }
+}
+
+/// The same, of rows.
+fn layer_by_hand(which: u64, rows: &[f64], outputs: usize, inputs: usize) -> Vec<f64> {
+    let (weight, bias) = (exact(which, outputs * inputs), exact(which + 1, outputs));
+    let of = |row: &[f64], out: usize| bias[out] + dot(row, &weight[out * inputs..][..inputs]);
+    rows.chunks(inputs).flat_map(|row| (0..outputs).map(|out| of(row, out)).collect::<Vec<_>>()).collect()
+}
+
 /// A gated MLP behind a normalisation, and its input.
 pub(super) fn gated(x: &Var<4>, numbers: &Numbers<'_>) -> Var<4> {
     let [.., channels] = x.dims();
-    let layer = |which: u64, outputs: usize, inputs: usize| Linear {
-        weight: numbers.half(which, [outputs, inputs]),
-        bias: Some(numbers.full(which + 1, [outputs])),
-    };
-    let (first, second) = (layer(51, 2 * INNER, channels), layer(53, channels, INNER));
+    let (first, second) = (layer(numbers, 51, 2 * INNER, channels), layer(numbers, 53, channels, INNER));
     mlp(x, &Mlp::new(norm(numbers, channels), first, MlpActivation::Geglu, second))
 }
 
 pub(super) fn gated_by_hand(x: &[f64], shape @ [_, _, channels]: [usize; 3]) -> Vec<f64> {
-    let layer = |which: u64, rows: &[f64], outputs: usize, inputs: usize| {
-        let (weight, bias) = (exact(which, outputs * inputs), exact(which + 1, outputs));
-        let of = |row: &[f64], out: usize| bias[out] + super::dot(row, &weight[out * inputs..][..inputs]);
-        rows.chunks(inputs).flat_map(|row| (0..outputs).map(|out| of(row, out)).collect::<Vec<_>>()).collect::<Vec<_>>()
-    };
-    let before = layer(51, &layer_norm_by_hand(x, shape), 2 * INNER, channels);
+    let before = layer_by_hand(51, &layer_norm_by_hand(x, shape), 2 * INNER, channels);
     let gate = |row: &[f64]| (0..INNER).map(|i| row[i] * gelu_by_hand(row[INNER + i])).collect::<Vec<_>>();
     let gated: Vec<f64> = before.chunks(2 * INNER).flat_map(gate).collect();
-    layer(53, &gated, channels, INNER).into_iter().zip(x).map(|(y, x)| y + x).collect()
+    layer_by_hand(53, &gated, channels, INNER).into_iter().zip(x).map(|(y, x)| y + x).collect()
+}
+
+/// So much smaller weights leave scores that a softmax does not make one and zeros of.
+const SMALLER: f64 = 0.125;
+
+/// As in a text encoder: an attention of what one product makes of the normalised input, and an MLP with one activation.
+pub(super) fn block(x: &Var<4>, numbers: &Numbers<'_>) -> Var<4> {
+    let dims @ [batch, height, width, channels] = x.dims();
+    // As models have them: one after the other in one buffer.
+    let all = numbers.full::<2>(71, [3 * channels, channels]).f32() * SMALLER;
+    let projection = |i: usize| Linear {
+        weight: Weight::new(all.clone().narrow(0, i * channels, channels)),
+        bias: Some(numbers.full(72 + i as u64, [channels])),
+    };
+    let layers = NormedLinears::new(norm(numbers, channels), (0..3).map(projection).collect());
+    let projected = normed_linears(&x.reshape([batch, height * width, channels]), &layers);
+    let h = attention(&projected[0], &projected[1], &projected[2], HEADS, true);
+    let (first, second) = (layer(numbers, 75, INNER, channels), layer(numbers, 77, channels, INNER));
+    mlp(&h, &Mlp::new(norm(numbers, channels), first, MlpActivation::QuickGelu, second)).reshape(dims)
+}
+
+pub(super) fn block_by_hand(x: &[f64], shape @ [_, _, channels]: [usize; 3]) -> Vec<f64> {
+    let (normed, all) = (layer_norm_by_hand(x, shape), exact(71, 3 * channels * channels));
+    let projected = |i: usize| {
+        let (weight, bias) = (&all[i * channels * channels..], exact(72 + i as u64, channels));
+        let of = |row: &[f64], out: usize| bias[out] + SMALLER * dot(row, &weight[out * channels..][..channels]);
+        let of_row = |row: &[f64]| (0..channels).map(|out| of(row, out)).collect::<Vec<_>>();
+        normed.chunks(channels).flat_map(of_row).collect::<Vec<_>>()
+    };
+    let [q, k, v] = [0, 1, 2].map(projected);
+    let h = attention_by_hand([&q, &k, &v], channels, HEADS, true);
+    let before = layer_by_hand(75, &layer_norm_by_hand(&h, shape), INNER, channels);
+    let inner: Vec<f64> = before.into_iter().map(|x| x * sigmoid(1.702 * x)).collect();
+    layer_by_hand(77, &inner, channels, INNER).into_iter().zip(h).map(|(y, h)| y + h).collect()
+}
+
+/// Weights of a blend.
+const BLENDED: [f64; 2] = [0.75, -1.5];
+
+/// A sampler's arithmetic, of constants; `x` beside it has the gradient.
+pub(super) fn blended(x: &Var<4>, numbers: &Numbers<'_>) -> Var<4> {
+    let terms = [81, 82].map(|which| numbers.full::<4>(which, x.dims()).f32());
+    let sum = Blend::of(&terms[0], BLENDED[0]).plus(Blend::of(&terms[1], BLENDED[1]));
+    x.add(&Var::constant(sum.value()))
+}
+
+pub(super) fn blended_by_hand(x: &[f64]) -> Vec<f64> {
+    let terms = [81, 82].map(|which| exact(which, x.len()));
+    let sum = |i: usize| BLENDED[0] * terms[0][i] + BLENDED[1] * terms[1][i];
+    x.iter().enumerate().map(|(i, x)| x + sum(i)).collect()
 }
 
 /// The normalisation of a map that is joined with a constant one, and the two in one.
