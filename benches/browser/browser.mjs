@@ -16,11 +16,15 @@ import { join } from "node:path";
 import { fewSteps, hooked, load, peach, start } from "../../tests/page/browser.mjs";
 
 const ICD = process.env.SWIFTSHADER ?? "/usr/lib/chromium/vk_swiftshader_icd.json";
-const steps = Number(process.argv[2] ?? 8);
 const model = process.argv[3];
 const median = (values) => values.sort((a, b) => a - b)[values.length >> 1];
 /** The first two steps compile kernels. */
 const COMPILING = 2;
+const steps = Number(process.argv[2] ?? 8);
+if (!Number.isInteger(steps) || steps <= COMPILING) {
+  console.error(`STEPS is ${process.argv[2]}: it must be a whole number above ${COMPILING}, because so many steps are left out`);
+  process.exit(2);
+}
 const timed = (seconds) => seconds.slice(COMPILING);
 
 /** Counts in the Worker what is asked of the GPU, and adds the sums so far to each event of a job. */
@@ -41,18 +45,37 @@ const COUNTING = `const asked = { launches: 0, submissions: 0 };
     post(message);
   };`;
 
-/** Milliseconds of processor time that Workers have had by now; nothing where the system does not say. */
+/** What `look` finds, or nothing if the process or thread that it looks at has ended. */
+function unlessEnded(look) {
+  try {
+    return look();
+  } catch {
+    return undefined;
+  }
+}
+
+/** The numbers of the processes that this one has started, and that those have: the browser's among them. */
+function descendants() {
+  const children = new Map();
+  for (const id of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    // The name before these fields may hold anything, brackets too.
+    const parent = unlessEnded(() => Number(readFileSync(`/proc/${id}/stat`, "utf8").split(")").at(-1).trim().split(" ")[1]));
+    if (parent !== undefined) children.set(parent, [...(children.get(parent) ?? []), Number(id)]);
+  }
+  const found = [...(children.get(process.pid) ?? [])];
+  for (const id of found) found.push(...(children.get(id) ?? []));
+  return found;
+}
+
+/** Milliseconds of processor time that the browser's Workers have had by now; nothing where the system does not say. */
 function workerTime() {
   if (!existsSync("/proc/self/schedstat")) return undefined;
   let sum = 0;
-  for (const process of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
-    try {
-      for (const thread of readdirSync(`/proc/${process}/task`)) {
-        const place = `/proc/${process}/task/${thread}`;
-        if (readFileSync(`${place}/comm`, "utf8").startsWith("DedicatedWorker")) sum += Number(readFileSync(`${place}/schedstat`, "utf8").split(" ")[0]) / 1e6;
-      }
-    } catch {
-      // It has ended.
+  for (const id of descendants()) {
+    for (const thread of unlessEnded(() => readdirSync(`/proc/${id}/task`)) ?? []) {
+      const read = (file) => readFileSync(`/proc/${id}/task/${thread}/${file}`, "utf8");
+      const nanoseconds = unlessEnded(() => read("comm").startsWith("DedicatedWorker") && read("schedstat").split(" ")[0]);
+      sum += Number(nanoseconds || 0) / 1e6;
     }
   }
   return sum;
@@ -78,7 +101,11 @@ async function watch(page) {
 function report(what, events) {
   const [first, last] = [events[COMPILING - 1], events.at(-1)];
   const each = (name) => (last[name] - first[name]) / (events.length - COMPILING);
-  const host = first.worker === undefined ? "" : `, ${each("worker").toFixed(1)} ms of the Worker (${((1000 * each("worker")) / each("launches")).toFixed(0)} us a launch)`;
+  let host = "";
+  if (first.worker !== undefined) {
+    const worker = each("worker");
+    host = `, ${worker.toFixed(1)} ms of the Worker (${((1000 * worker) / each("launches")).toFixed(0)} us a launch)`;
+  }
   console.log(`${what}: ${each("launches").toFixed(0)} launches, ${each("submissions").toFixed(1)} submissions${host}`);
 }
 
@@ -103,7 +130,8 @@ async function browser() {
     await page.getByLabel(/Start from/).fill("apple");
     await page.evaluate(() => {
       window.tasks = [];
-      new PerformanceObserver((list) => window.tasks.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: "longtask" });
+      const seen = (list) => window.tasks.push(...list.getEntries().map(({ duration }) => duration));
+      new PerformanceObserver(seen).observe({ type: "longtask" });
     });
     const seen = await watch(page);
     await page.getByRole("button", { name: "Learn it" }).click();
@@ -130,8 +158,8 @@ function native() {
   const out = mkdtempSync(join(tmpdir(), "pseudoword-bench-"));
   try {
     const printed = execFileSync(process.env.PSEUDOWORD, [
-      "train", "--json", "--device", "gpu", ...peach.slice(0, 2), "--token", "<my-word>", "--init", "apple", "--steps", `${steps}`,
-      "--batch-size", "1", "--eval-size", "1", "--preview-every", "0", "--captions", "off", "--out", join(out, "run"),
+      "train", "--json", "--device", "gpu", ...peach.slice(0, 2), "--token", "<my-word>", "--init", "apple",
+      "--steps", `${steps}`, "--batch-size", "1", "--eval-size", "1", "--preview-every", "0", "--captions", "off", "--out", join(out, "run"),
     ], { env: { ...process.env, VK_DRIVER_FILES: ICD, VK_ICD_FILENAMES: ICD }, maxBuffer: 1 << 26 });
     const events = printed.toString().trim().split("\n").map((line) => JSON.parse(line));
     console.log(`native, on ${events.find(({ event }) => event === "device").name}`);

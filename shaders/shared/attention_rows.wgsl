@@ -9,7 +9,8 @@
 // 2. The kernel makes weights of them, there.
 // 3. `add_weighted` adds rows of an operand, weighted, to a result that is spread over the invocations: a `Total`.
 //
-// Rows and columns beyond the last repeat the last: no result is written of such a row, and such a column has no weight.
+// Rows and columns beyond the last repeat the last: no result is written for such a row, and such a column
+// counts for nothing.
 //
 // A kernel made of this has a function `attend(group, lane)`, which does the rows of a workgroup, and one `emit(which, at,
 // values)`, which writes four values of a result. `which` is a constant wherever they are called.

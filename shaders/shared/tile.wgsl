@@ -2,13 +2,13 @@
 //
 // A workgroup of DOWN x ACROSS invocations makes TILE_ROWS x TILE_COLUMNS values, each invocation 4 ROW_QUADS x 4
 // COLUMN_QUADS of them, in registers. The inner axis is walked DEPTH at a time: the strips are filled, four by four values
-// at once and each invocation at most one such block of the left strip, then multiplied. Strips lie with the inner axis outside, so
-// that an invocation reads its rows and its columns as vectors. A strip has one quad more than it needs in each step of the
-// inner axis: without it, the steps of one block would lie in the same memory bank.
+// at once and each invocation at most one such block of the left strip, then multiplied. Strips lie with the inner axis
+// outside, so that an invocation reads its rows and its columns as vectors. A strip has one quad more than it needs in each
+// step of the inner axis: without it, the steps of one block would lie in the same memory bank.
 //
-// LANES is DOWN x ACROSS. What a strip holds (`Strip`), and what is done with values before they are kept (`begin`, `fitted`) and
-// after they were summed (`way_back`), is the affair of `shared/strip_f32.wgsl` or `shared/strip_f16.wgsl`, one of
-// which comes before this. A kernel made of this ends with `finish`, which writes the tile: `shared/tile_finish.wgsl`.
+// LANES is DOWN x ACROSS. What a strip holds (`Strip`), and what is done with values before they are kept (`begin`,
+// `fitted`) and after they were summed (`way_back`), is up to `shared/strip_f32.wgsl` or `shared/strip_f16.wgsl`,
+// one of which comes before this. A kernel made of this ends with `finish`, which writes the tile: `shared/tile_finish.wgsl`.
 
 const DOWN: u32 = {{ down }}u;
 const ACROSS: u32 = {{ across }}u;

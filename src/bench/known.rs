@@ -9,6 +9,8 @@ pub struct Rates {
     pub f32_gflops: f64,
     /// The same in products of f16 with sums in f32, by whichever units are fastest and can be asked for through wgpu.
     pub f16_gflops: f64,
+    /// Whether it has matrix units in a shape that wgpu offers: without them attention is computed in f32.
+    pub matrices: bool,
     /// Billions of bytes a second to and from its memory.
     pub gigabytes: f64,
 }
@@ -23,7 +25,11 @@ pub struct KnownGpu {
 }
 
 const fn gpu(name: &'static str, f32_gflops: f64, f16_gflops: f64, gigabytes: f64) -> KnownGpu {
-    KnownGpu { name, rates: Rates { f32_gflops, f16_gflops, gigabytes } }
+    KnownGpu { name, rates: Rates { f32_gflops, f16_gflops, matrices: true, gigabytes } }
+}
+
+const fn without_matrices(gpu: KnownGpu) -> KnownGpu {
+    KnownGpu { rates: Rates { matrices: false, ..gpu.rates }, ..gpu }
 }
 
 /// They were chosen for being common, and of different makers. Figures at the boost clock that the maker states; which of its
@@ -46,7 +52,7 @@ pub const GPUS: [KnownGpu; 5] = [
     // Intel's specifications: 32 Xe cores at 2.1 GHz, 560 GB/s with 16 GB. "Introduction to the Xe-HPG Architecture": a core has
     // 16 vector engines, each of which makes 16 operations of f32 a cycle or 32 of f16. Its matrix units have shapes that
     // wgpu does not offer.
-    gpu("Arc A770", 17_200.0, 34_400.0, 560.0),
+    without_matrices(gpu("Arc A770", 17_200.0, 34_400.0, 560.0)),
 ];
 
 impl KnownGpu {
@@ -68,8 +74,11 @@ impl KnownGpu {
 
     /// For programs.
     pub fn to_json(self) -> Value {
-        let Rates { f32_gflops, f16_gflops, gigabytes } = self.rates;
-        json!({"name": self.name, "f32_gflops": f32_gflops, "f16_gflops": f16_gflops, "bandwidth_gb_s": gigabytes})
+        let Rates { f32_gflops, f16_gflops, matrices, gigabytes } = self.rates;
+        json!({
+            "name": self.name, "f32_gflops": f32_gflops, "f16_gflops": f16_gflops, "matrices": matrices,
+            "bandwidth_gb_s": gigabytes,
+        })
     }
 }
 

@@ -38,8 +38,8 @@ pub struct StepLaunches {
 pub struct HostTime {
     /// On the clock, the median: two threads work side by side.
     pub all: f64,
-    /// For which the thread computed that asks for the step, on average: it decides what is launched, and turns in circles
-    /// while the other one has too much to do.
+    /// For which the thread computed that asks for the step, on average: it decides what is launched, and spins
+    /// while the other one is behind.
     pub building: f64,
     /// For which cubecl's device thread computed, which gives it to wgpu.
     pub handing_over: f64,
@@ -107,9 +107,9 @@ impl Bench {
     }
 
     async fn launches(&self, mut next: impl AsyncFnMut() -> Result<Option<Event>>) -> Result<StepLaunches> {
-        // How fast a device is that computes nothing says nothing of others.
-        let _apart = submission::Apart::begin();
         let timed = noop::is(&self.device);
+        // How fast a device is that computes nothing says nothing of others.
+        let _apart = timed.then(submission::Apart::begin);
         let now = || (gpu::submissions(&self.device), computed_here(), computed_by(HANDING_OVER));
         let last = WARMUP + self.averaged();
         let (mut steps, mut counter, mut launches) = (0, None, Launches::default());

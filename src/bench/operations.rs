@@ -229,7 +229,11 @@ impl Bench {
 fn amounts(ops: &[work::Op]) -> Value {
     let sum = |what: fn(&work::Op) -> f64| ops.iter().map(what).sum::<f64>() / 1e9;
     let half = |op: &work::Op| if op.halves { op.flops } else { 0.0 };
-    json!({"gflop": sum(|op| op.flops), "half_gflop": sum(half), "gigabytes": sum(|op| op.bytes)})
+    let with_matrices = |op: &work::Op| if op.halves && op.needs_matrices() { op.flops } else { 0.0 };
+    json!({
+        "gflop": sum(|op| op.flops), "half_gflop": sum(half), "matrices_gflop": sum(with_matrices),
+        "gigabytes": sum(|op| op.bytes),
+    })
 }
 
 async fn settled<const D: usize>(tensor: Tensor<D>) -> Result<()> {

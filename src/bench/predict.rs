@@ -25,7 +25,7 @@ pub struct Row {
 pub enum Products {
     /// In f32.
     F32,
-    /// With factors in f16, where the engine can: not in attention, and not in the autoencoder.
+    /// With factors in f16, where the engine can: attention only with matrix units, the autoencoder never.
     F16,
 }
 
@@ -53,7 +53,8 @@ impl Row {
 
 /// The least time of an operation: that of its arithmetic or that of its bytes.
 pub fn seconds(op: &Op, rates: &Rates, products: Products) -> f64 {
-    let gflops = if products == Products::F16 && op.halves { rates.f16_gflops } else { rates.f32_gflops };
+    let halves = products == Products::F16 && op.halves && (rates.matrices || !op.needs_matrices());
+    let gflops = if halves { rates.f16_gflops } else { rates.f32_gflops };
     (op.flops / gflops).max(op.bytes / rates.gigabytes) / 1e9
 }
 

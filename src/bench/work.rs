@@ -67,6 +67,11 @@ pub struct Op {
 }
 
 impl Op {
+    /// Whether its factors are in f16 only where there are matrix units.
+    pub fn needs_matrices(&self) -> bool {
+        self.part == Part::Attention
+    }
+
     /// What its gradient takes, launch by launch.
     fn back(self) -> Vec<Self> {
         let Self { part, flops, bytes, halves, backward, normed } = self;

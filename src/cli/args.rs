@@ -329,7 +329,7 @@ pub(super) struct BenchArgs {
     #[arg(long)]
     pub ops: bool,
     /// Measure only what a step costs the host: launches, submissions and processor time, on a device that computes nothing
-    #[arg(long, conflicts_with_all = ["device", "precision", "steps", "seconds", "ops", "report", "overwrite", "predict"])]
+    #[arg(long, conflicts_with_all = ["steps", "seconds", "ops", "report", "overwrite", "predict"])]
     pub host: bool,
     /// Measure nothing: print what steps take at the peak of GPUs that people have
     #[arg(long, conflicts_with_all = ["steps", "seconds", "ops", "report", "overwrite"])]

@@ -4,24 +4,28 @@ use serde_json::json;
 
 use super::args::{BenchArgs, Shared};
 use super::bench::{launched, model, planned};
+use super::load;
 use super::outlook::Outlook;
 use super::output::Output;
-use crate::Result;
 use crate::base::process::load_average;
 use crate::bench::{Bench, Effort};
 use crate::config::option_name;
-use crate::gpu::noop;
+use crate::gpu::{DeviceChoice, Precision, noop};
 use crate::model::{Loading, OpenedModel};
 use crate::sample::SOFTWARE;
 use crate::session::Session;
+use crate::{Error, Result};
 
 /// Measures the steps of a model.
 pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> Result<()> {
+    check(shared)?;
     let (source, model) = model(args, shared, out).await?;
-    let (load, opened, chosen) = (load_average(), OpenedModel::read(source).await?, noop::start()?);
+    let load = load_average();
+    let opened = OpenedModel::read(source).await?;
+    let chosen = noop::start()?;
     let planned = planned(args);
-    let storage = Outlook::new(shared, &chosen, &planned).storage();
-    let loading = Loading { storage: Some(opened.storage(storage, true).await?), ..Loading::default() };
+    let storage = load::planned(&Outlook::new(shared, &chosen, &planned), &opened, out).await.map_err(explained)?;
+    let loading = Loading { storage: Some(storage), ..Loading::default() };
     let session = Session::of(&opened, &chosen.device, loading, &mut |_| ()).await?;
     let bench = Bench {
         device: chosen.device.clone(),
@@ -46,4 +50,31 @@ pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> 
         launched(&step, &format!("training step, batch {batch}"), place, true, out)?;
     }
     out.result(&super::bench::busy(load), &object)
+}
+
+/// Refuses what would have no effect. clap does not: where an option of every command stands before the command, it does
+/// not see that the two conflict.
+fn check(shared: &Shared) -> Result<()> {
+    let given = [
+        ("--device", shared.device != DeviceChoice::default()),
+        ("--precision", shared.precision != Precision::default()),
+    ];
+    match given.into_iter().find(|(_, given)| *given) {
+        Some((option, _)) => {
+            let reason = "which measures on a device of its own that computes nothing";
+            Err(Error::Usage(format!("{option} cannot be used with --host, {reason}: leave it out")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Says whose memory is too little: the plan is that of a GPU.
+fn explained(error: Error) -> Error {
+    match error {
+        Error::TooLittleMemory { need, have, advice } => {
+            let have = format!("{have} here, where the device that computes nothing keeps all of it");
+            Error::TooLittleMemory { need, have, advice }
+        }
+        other => other,
+    }
 }

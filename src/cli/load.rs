@@ -17,7 +17,7 @@ use crate::model::{Loading, OpenedModel};
 use crate::plan::WeightBytes;
 use crate::session::Session;
 use crate::source::Source;
-use crate::weights::files as weight_files;
+use crate::weights::{Storage, files as weight_files};
 
 /// Bytes that are hashed at a time.
 const CHUNK: u64 = 16 << 20;
@@ -62,6 +62,23 @@ async fn unet_hash(source: &dyn Source) -> Result<Option<String>> {
     Ok(Some(hex(&hash.finalize())))
 }
 
+/// Prints how much memory the work will need; gives how the weights will be kept.
+///
+/// # Errors
+/// [`Error::TooLittleMemory`](crate::Error::TooLittleMemory) if the work cannot be done, and those of the plan.
+pub(super) async fn planned(outlook: &Outlook<'_>, opened: &OpenedModel, out: &mut Output) -> Result<Storage> {
+    let storage = opened.storage(outlook.storage(), outlook.on_gpu()).await?;
+    let weights = WeightBytes::read(&*opened.source, storage).await?;
+    let (sentence, tight) = outlook.before_loading(&opened.config, weights)?;
+    if let Some(sentence) = sentence {
+        out.message(&sentence);
+    }
+    if let Some(tight) = tight {
+        out.event(&Event::warning(WarningCode::Memory, tight))?;
+    }
+    Ok(storage)
+}
+
 /// Prints how much memory the work will need, and loads the model.
 ///
 /// # Errors
@@ -72,15 +89,7 @@ pub(super) async fn session(
     loading: Loading,
     out: &mut Output,
 ) -> Result<Session> {
-    let storage = opened.storage(outlook.storage(), outlook.on_gpu()).await?;
-    let weights = WeightBytes::read(&*opened.source, storage).await?;
-    let (sentence, tight) = outlook.before_loading(&opened.config, weights)?;
-    if let Some(sentence) = sentence {
-        out.message(&sentence);
-    }
-    if let Some(tight) = tight {
-        out.event(&Event::warning(WarningCode::Memory, tight))?;
-    }
+    let storage = planned(outlook, opened, out).await?;
     tune(outlook.device, out).await?;
     settle_precision(outlook.device, outlook.precision, out).await?;
     let mut written = Ok(());

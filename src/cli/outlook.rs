@@ -4,7 +4,7 @@
 use super::args::{Shared, WeightStorage};
 use crate::Result;
 use crate::base::bytes::size;
-use crate::gpu::{self, Chosen, Precision};
+use crate::gpu::{self, Chosen, Precision, noop};
 use crate::model::{ModelConfig, storage_for};
 use crate::parts::FileLength;
 use crate::plan::{Machine, MemoryPlan, WeightBytes};
@@ -78,7 +78,8 @@ impl<'a> Outlook<'a> {
 
     /// What the device has to give, as far as that is known.
     fn machine(&self) -> Machine {
-        if !self.on_gpu() {
+        // What the device that computes nothing is given stays in the processor's memory.
+        if !self.on_gpu() || noop::is(&self.device.device) {
             return Machine::processor();
         }
         let adapter = gpu::adapters().into_iter().find(|adapter| adapter.info.name == self.device.name);

@@ -22,8 +22,8 @@ struct Predicted {
 pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> Result<()> {
     let models = models(args, shared, out).await?;
     let mut lines = vec![
-        "milliseconds at a device's peak: products in f32 / with factors in f16 and cooperative matrices, but for \
-         the autoencoder; a third of the peak is good"
+        "milliseconds at a device's peak: products in f32 / with factors in f16 and, where there are any, \
+         cooperative matrices, but for the autoencoder; a third of the peak is good"
             .to_owned(),
     ];
     for model in &models {

@@ -67,6 +67,7 @@ impl Report {
         let own = Rates {
             f32_gflops: number("peak_gflops"),
             f16_gflops: number("peak_gflops"),
+            matrices: true,
             gigabytes: number("bandwidth_gb_s"),
         };
         let rates = known.map_or(own, |gpu| gpu.rates);
@@ -149,7 +150,8 @@ fn compared(bench: &Bench, measured: &Value, rates: &Rates, products: Products) 
         let name = op["op"].as_str().unwrap_or_default();
         for (way, work) in [("forward", &op["work"][0]), ("backward", &op["work"][1])] {
             let amount = |key: &str| work[key].as_f64().unwrap_or(0.0);
-            let half = if products == Products::F16 { amount("half_gflop") } else { 0.0 };
+            let in_f32 = if rates.matrices { 0.0 } else { amount("matrices_gflop") };
+            let half = if products == Products::F16 { amount("half_gflop") - in_f32 } else { 0.0 };
             let arithmetic = half / rates.f16_gflops + (amount("gflop") - half) / rates.f32_gflops;
             let at_peak = arithmetic.max(amount("gigabytes") / rates.gigabytes);
             add(&format!("{name}, {way}"), &op[format!("{way}_s")], at_peak);

@@ -351,6 +351,21 @@ mod tests {
     }
 
     #[test]
+    fn what_a_u_net_knows_of_prompts_stays_while_pictures_are_made() {
+        let (mut config, _) = sd1();
+        let job = Job { height: 64, width: 64, batch: 2 };
+        let denoising =
+            |config: &ModelConfig| MemoryPlan::generating(config, WeightBytes::default(), job, true).phases[0];
+        let with = denoising(&config).bytes;
+        // Keys and values of two prompts of 77 tokens, for five attentions at each of three widths and one in the middle.
+        let known = 2 * 2 * 77 * (5 * (320 + 640 + 1280) + 1280) * 4;
+        for text in &mut config.text_encoders {
+            text.max_position_embeddings = 0;
+        }
+        assert_eq!(with - denoising(&config).bytes, known);
+    }
+
+    #[test]
     fn stable_diffusion_1_fits_any_gpu() {
         let (config, weights) = sd1();
         let job = Job { height: 512, width: 512, batch: 1 };

@@ -21,7 +21,7 @@ const SCORES_BACK: u64 = 4;
 /// What a network needs besides its weights, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Needs {
-    /// Going forward without a gradient.
+    /// Going forward without a gradient; for the U-Net with what stays for all steps of a picture.
     pub forward: u64,
     /// How much of that lies in buffers of its own length: bands of the autoencoder's maps.
     pub lasting: u64,
@@ -164,7 +164,7 @@ impl<'a> Walk<'a> {
         }
         let text = self.text(&sizes);
         Needs {
-            forward: tally.worst,
+            forward: tally.worst + self.known_prompts(&sizes, &graph),
             lasting: 0,
             // Twice the largest block's maps: gradients flow back through it while its own values are still held.
             remembered: tally.tape + text + tally.largest_twice,
@@ -184,6 +184,13 @@ impl<'a> Walk<'a> {
             let needs = self.transformer(sizes, map, sizes.positions(level), transformer, recompute);
             tally.block(needs, x, x);
         }
+    }
+
+    /// Keys and values of the prompts, which are made once for all steps of a picture.
+    fn known_prompts(&self, sizes: &MapSizes, graph: &Graph) -> u64 {
+        let transformers =
+            graph.stages().flat_map(|stage| &stage.layers).filter_map(|layer| layer.transformer.as_ref());
+        transformers.map(|Transformer { width, blocks, .. }| *blocks as u64 * 2 * sizes.context(*width)).sum()
     }
 
     /// What the text encoders remember.

@@ -32,8 +32,8 @@ impl Keep for Option<Folder> {
     }
 }
 
-/// Decides, by the name of a choice or by default. A user who insists on f16 gets another test where the last one failed: the driver may be
-/// another by now, which no browser says.
+/// Decides, by the name of a choice or by default. A user who insists on f16 gets another test where the last one
+/// failed: the driver may be another by now, which no browser says.
 pub(super) async fn decided(chosen: &Chosen, asked: Option<&str>, insists: bool) -> Result<Decision, JsValue> {
     let asked = match asked {
         Some(name) => {

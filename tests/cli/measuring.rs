@@ -32,6 +32,11 @@ fn what_steps_take_at_the_peak_of_known_gpus_is_predicted_without_measuring() {
             // The autoencoder computes in f32 always.
             let faster = seconds("RTX 4090", "f16") < seconds("RTX 4090", "f32");
             assert_eq!(faster, !step["step"].as_str().unwrap().ends_with("a picture"), "{step}");
+            // wgpu does not offer its matrix units, without which attention is in f32.
+            let attention = step["parts"].as_array().unwrap().iter().find(|part| part["part"] == "attention").unwrap();
+            let of = |gpu: &str| ["f32", "f16"].map(|products| attention["seconds"][gpu][products].as_f64().unwrap());
+            let [[f32, f16], [slow, fast]] = [of("Arc A770"), of("RTX 4090")];
+            assert!(f32 == f16 && (fast < slow) == faster, "{step}");
             // The parts are all of it.
             let parts = step["parts"].as_array().unwrap().iter();
             let sum: f64 = parts.map(|part| part["seconds"]["Apple M2"]["f32"].as_f64().unwrap()).sum();
@@ -113,8 +118,21 @@ fn what_a_step_costs_the_host_is_measured_where_nothing_is_computed() {
             assert!(times.iter().all(|time| *time > 0.0), "{step}");
         }
     }
-    refused(&place.run(&["bench", "--host", "--device", "cpu"]), 2, &["cannot be used with"]);
-    // Nothing else finds that device.
+    // No other command finds this device.
     let output = place.run(&["doctor", "--json"]);
     assert!(!text(&output.stdout).contains("noop"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn what_a_step_costs_the_host_is_refused_with_what_has_no_effect_or_no_room() {
+    let place = Place::new();
+    for option in [["--device", "cpu"], ["--precision", "f16"]] {
+        for arguments in [[&option[..], &["bench", "--host"]].concat(), [&["bench", "--host"], &option[..]].concat()] {
+            refused(&place.run(&arguments), 2, &[option[0], "cannot be used with --host"]);
+        }
+    }
+    refused(&place.run(&["bench", "--host", "--resolution", "101"]), 2, &["--resolution 101", "a multiple of 4"]);
+    // What the device is given would be in the processor's memory.
+    let output = place.run(&["bench", "--host", "--batch", "4096", "--resolution", "1024", "--checkpointing", "off"]);
+    refused(&output, 8, &["are free", "the device that computes nothing"]);
 }

@@ -62,12 +62,12 @@ impl Place {
         self.path(name).display().to_string()
     }
 
-    /// The program, to be run here; on the processor unless the arguments say otherwise.
+    /// The program, to be run here; on the processor unless the arguments say otherwise, or need no device.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pseudoword"));
         command.current_dir(self.0.path()).args(arguments).stdin(Stdio::null()).env_remove("RUST_BACKTRACE");
         let computes = arguments.first().is_some_and(|first| ["train", "generate", "bench", "doctor"].contains(first));
-        if computes && !arguments.contains(&"--device") {
+        if computes && !["--device", "--host"].iter().any(|other| arguments.contains(other)) {
             command.args(["--device", "cpu"]);
         }
         command

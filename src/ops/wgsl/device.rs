@@ -70,14 +70,21 @@ fn noted(device: &Device) -> Facts {
 
 /// Notes something of a device that runs our kernels.
 fn note(device: &Device, change: impl FnOnce(&mut Facts)) {
-    let mut facts = noted(device);
-    if !facts.runs_kernels {
+    let before = noted(device);
+    if !before.runs_kernels {
         return;
     }
-    change(&mut facts);
     let mut noted = NOTED.write().unwrap_or_else(PoisonError::into_inner);
-    noted.retain(|(known, _)| known != device);
-    noted.push((device.clone(), facts));
+    // Another thread may have noted something in the meantime.
+    match noted.iter_mut().find(|(known, _)| known == device) {
+        Some((_, facts)) => change(facts),
+        None => {
+            let mut facts = before;
+            change(&mut facts);
+            noted.push((device.clone(), facts));
+        }
+    }
+    drop(noted);
     CHANGES.fetch_add(1, Ordering::Release);
 }
 
