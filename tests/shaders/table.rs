@@ -1,6 +1,9 @@
 //! The table of all kernels as a vendor's compiler makes them: `benches/kernels.md`.
 
 use std::fmt::Write;
+use std::path::Path;
+
+use pseudoword::ops::{KernelForm, kernel_forms};
 
 use crate::gate::Row;
 use crate::radv::{Compiled, Family};
@@ -11,7 +14,8 @@ const HEAD: &str = "\
 
 Made by `tools/gpu/table` (Mesa's RADV, for GPUs that are not there), which also holds what `cargo test --test shaders` holds: no
 spilled register, no scratch memory, at least 8 waves a SIMD on RDNA 3. Not in the table are the forms for software GPUs alone (blocks).
-The table is as current as the commit that last changed it: make it again with a change of a kernel.
+A test holds which kernels it has and in how many forms; the figures are as current as the commit that last changed them: make it again
+with a change of a kernel.
 
 A row is a kernel with one tile or head; the ranges are over the ways in which its buffers may be stored (f32 or f16, in fours or one
 by one, with or without bias and residual). Registers are those of an invocation: 256 at most. Waves are how many of them
@@ -31,8 +35,8 @@ pub fn of(rows: &[Row]) -> String {
     text += "\n| --- | --- | --- | --- | --- |";
     text += &" --- | --- | --- |".repeat(Family::ALL.len());
     text += "\n";
-    for group in rows.chunk_by(|one, next| of_one_row(one) == of_one_row(next)) {
-        let (kernel, variant) = of_one_row(&group[0]);
+    for group in rows.chunk_by(|one, next| of_one_row(&one.form) == of_one_row(&next.form)) {
+        let (kernel, variant) = of_one_row(&group[0].form);
         let all = || group.iter().flat_map(|row| row.compiled.values());
         let spilled = all().map(|compiled| compiled.spilled).max().unwrap_or(0);
         let _ = write!(text, "| {kernel} | {variant} | {} | {spilled} | {} |", group.len(), share(group));
@@ -47,8 +51,8 @@ pub fn of(rows: &[Row]) -> String {
     text
 }
 
-fn of_one_row(row: &Row) -> (&str, &str) {
-    (row.form.name(), row.form.variant())
+fn of_one_row(form: &KernelForm) -> (&str, &str) {
+    (form.name(), form.variant())
 }
 
 /// The least and the most; a dash if there are none.
@@ -68,4 +72,19 @@ fn share(group: &[Row]) -> String {
         Some(0) => format!("{} %", range(percent)),
         Some(matrices) => format!("{} % ({matrices})", range(percent)),
     }
+}
+
+#[test]
+fn the_table_has_every_form() {
+    let forms: Vec<KernelForm> = kernel_forms().into_iter().filter(KernelForm::for_hardware).collect();
+    let rows = forms.chunk_by(|one, next| of_one_row(one) == of_one_row(next));
+    let expected = rows.map(|group| {
+        let (kernel, variant) = of_one_row(&group[0]);
+        format!("| {kernel} | {variant} | {} |", group.len())
+    });
+    let table = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/kernels.md")).unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| ")).skip(2);
+    let begins = rows.map(|row| row.split_inclusive('|').take(4).collect::<String>());
+    let (expected, begins): (Vec<String>, Vec<String>) = (expected.collect(), begins.collect());
+    assert_eq!(begins, expected, "benches/kernels.md is out of date: tools/gpu/table makes it");
 }
