@@ -16,8 +16,9 @@ use pseudoword::weights::Storage;
 use crate::fixtures::{Place, gpu, model_path, open, values};
 
 /// What was measured may be this share of the plan. More, and the plan forgets something; less, and it counts what is not
-/// there. Pages are long beside what so small a model fills them with, so shares at full size are nearer to one.
-const SHARES: std::ops::RangeInclusive<f64> = 0.75..=1.2;
+/// there. Pages are long beside what so small a model fills them with, and what tests before left in them is not counted again,
+/// so shares at full size are nearer to one.
+const SHARES: std::ops::RangeInclusive<f64> = 0.65..=1.2;
 
 /// Phases with what was planned and what was measured, in bytes.
 #[derive(Default)]
