@@ -12,3 +12,4 @@ pub mod math;
 #[cfg(feature = "native")]
 pub mod process;
 pub mod text;
+pub mod with_value;

@@ -56,7 +56,7 @@ pub(super) async fn run(args: &DoctorArgs, shared: &Shared, out: &mut Output) ->
                 object["products"] = products(&tuning);
             }
             if tested.is_ok() {
-                let decided = precision::decide(chosen, &locate::cache(), shared.precision, args.retune).await;
+                let decided = precision::decide(chosen, &locate::findings(), shared.precision, args.retune).await;
                 lines.extend(precision_lines(&decided));
                 object["precision"] = precision_json(&decided);
             }

@@ -123,7 +123,7 @@ async fn tune(chosen: &Chosen, out: &mut Output) -> Result<()> {
 
 /// Decides in which precision products are made on a device, and reports it.
 async fn settle_precision(chosen: &Chosen, asked: Precision, out: &mut Output) -> Result<()> {
-    let Some(decision) = precision::decide(chosen, &locate::cache(), asked, false).await? else {
+    let Some(decision) = precision::decide(chosen, &locate::findings(), asked, false).await? else {
         return Ok(());
     };
     if decision.used.is_some() {

@@ -7,11 +7,12 @@ use std::rc::Rc;
 use super::args::{Prediction, Shared};
 use super::nearby::{folder_of_part, instead_of, is_of_folder};
 use super::outlook::Outlook;
-use super::output::Output;
+use super::output::{Output, terminal};
 use crate::base::bytes::size;
 use crate::base::files::file_name;
 use crate::checkpoint::{self, Options};
 use crate::formats::{Holds, can_hold};
+use crate::gpu::tuning::Cache;
 use crate::model::OpenedModel;
 use crate::schedule::PredictionType;
 use crate::shelf::Shelf;
@@ -36,6 +37,12 @@ pub(super) fn names_an_embedding_file(init: &str) -> bool {
 /// The folder of what can be fetched or measured again, if there is one.
 pub(super) fn cache() -> Option<PathBuf> {
     Settings::from_environment().ok().map(|settings| settings.web)
+}
+
+/// Where it is kept how GPUs did in f16.
+pub(super) fn findings() -> Cache {
+    let say_waiting = || terminal::say("waiting for another pseudoword, which is testing this GPU");
+    Cache { folder: cache(), say_waiting }
 }
 
 fn sources(shared: &Shared) -> Result<Sources> {

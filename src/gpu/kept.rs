@@ -22,9 +22,6 @@ pub trait Keep {
 
     /// Writes a file; the reason if it cannot be kept.
     async fn put(&self, path: &str, bytes: &[u8]) -> Result<(), String>;
-
-    /// Removes a file; it need not exist.
-    async fn remove(&self, path: &str);
 }
 
 /// What depends on a GPU's driver and on our kernels.

@@ -84,18 +84,28 @@ impl Started {
     /// The ways to make products in f16 that the device offers: by its list of shapes, and by the sizes that its subgroups may
     /// have. Whether one is right and fast is another matter.
     pub fn half_products(&self) -> Vec<HalfProducts> {
+        let info = self.info();
+        let sizes = info.subgroup_min_size..=info.subgroup_max_size;
+        let is_for = |way: &HalfProducts| match way {
+            HalfProducts::Matrices { subgroup, .. } => sizes.contains(subgroup),
+            HalfProducts::Strips => true,
+        };
+        self.possible_half_products().into_iter().filter(is_for).collect()
+    }
+
+    /// The same and those that are made for subgroups of other sizes: too slow to be offered, but no less right.
+    pub fn possible_half_products(&self) -> Vec<HalfProducts> {
         let (features, info) = (self.setup.device.features(), self.info());
         let has_matrices = features.contains(EXPERIMENTAL | Features::SUBGROUP);
         let shapes = if has_matrices { self.setup.adapter.cooperative_matrix_properties() } else { Vec::new() };
-        let offered = |way: &HalfProducts| match way {
-            HalfProducts::Matrices { shape, subgroup } => {
-                features.contains(Features::SHADER_F16)
-                    && shapes.iter().any(|listed| is_square(listed, *shape))
-                    && (info.subgroup_min_size..=info.subgroup_max_size).contains(subgroup)
-            }
-            HalfProducts::Strips => features.contains(Features::SHADER_F16),
+        let is_possible = |way: &HalfProducts| {
+            let is_listed = match way {
+                HalfProducts::Matrices { shape, .. } => shapes.iter().any(|listed| is_square(listed, *shape)),
+                HalfProducts::Strips => true,
+            };
+            is_listed && features.contains(Features::SHADER_F16) && way.is_right_with(info.subgroup_max_size)
         };
-        HalfProducts::ALL.into_iter().filter(offered).collect()
+        HalfProducts::ALL.into_iter().filter(is_possible).collect()
     }
 
     /// The device below Burn's, for tests that make it fail.

@@ -1,6 +1,7 @@
 //! In which precision products are made on this GPU: each way in f16 that the device offers is tested and timed once, what came
 //! of it is kept in a small file, and read at the next start. One rule for native programs and for browsers.
 
+use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -16,10 +17,11 @@ use crate::ops::{self, HalfProducts, faults};
 use crate::setting::Setting;
 use crate::{Error, Result};
 
-/// What the file says is wrong with a way while that is tested; it stays there if the program ends meanwhile.
-const UNFINISHED: &str = "the program ended during its self-test";
-/// How often a test may end so before it counts: once it may have been the user.
-const MOST_TRIES: u32 = 2;
+/// What the file says is wrong with a way while that is tested; it stays there if the program or the device does not outlive it.
+const UNFINISHED: &str = "its self-test did not end";
+/// How often a test may end so before it counts: once it may have been the user, and a page is closed or loaded again more
+/// easily than a program is ended.
+const MOST_TRIES: u32 = if cfg!(target_family = "wasm") { 5 } else { 2 };
 
 /// What came of testing one way to make products in f16.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -75,14 +77,14 @@ impl Findings {
         Some(format!("{}; {advice}", self.wrong()?))
     }
 
-    /// The ways that are right, the fastest first.
+    /// The ways that are right, the fastest first, those that could not be timed last.
     fn right(&self) -> Vec<(HalfProducts, Option<f64>)> {
         let right = |verdict: &Verdict| {
             let way = HalfProducts::from_name(&verdict.way).filter(|_| verdict.wrong.is_none())?;
             Some((way, verdict.seconds))
         };
         let mut right: Vec<_> = self.ways.iter().filter_map(right).collect();
-        right.sort_by(|(_, a), (_, b)| a.unwrap_or(0.0).total_cmp(&b.unwrap_or(0.0)));
+        right.sort_by(|(_, a), (_, b)| a.unwrap_or(f64::INFINITY).total_cmp(&b.unwrap_or(f64::INFINITY)));
         right
     }
 }
@@ -120,39 +122,48 @@ impl Decision {
 
 /// Decides in which precision products are made on a device from now on; none for the processor.
 ///
-/// What an earlier start kept is used, unless `again` says to test and time everything again.
+/// What an earlier start kept is used, unless `again` says to test and time everything again. After an error products are made
+/// as they were before.
 ///
 /// # Errors
 /// [`Error::Usage`] if f16 was asked for and the device has no way that is right; those of a device that was lost.
 pub async fn decide(chosen: &Chosen, keep: &impl Keep, asked: Precision, again: bool) -> Result<Option<Decision>> {
-    let refused = |reason: String| {
-        Error::Usage(format!("{reason}, so {} f16 cannot be had here: use auto or f32", Setting::Precision))
-    };
     let offer = super::offer(chosen).filter(|_| ops::uses_kernels(&chosen.device));
     let Some(offer) = offer else {
         let reason = format!("{} makes products in f32 alone", chosen.name);
         return if asked == Precision::F16 { Err(refused(reason)) } else { Ok(None) };
     };
+    let before = ops::half_products_of(&chosen.device);
+    // What is tried has products in f32 beside it.
     ops::choose_half_products(&chosen.device, None);
+    let decision = decision(chosen, &offer, keep, asked, again).await;
+    ops::choose_half_products(&chosen.device, decision.as_ref().map_or(before, |decision| decision.used));
+    decision.map(Some)
+}
+
+fn refused(reason: String) -> Error {
+    Error::Usage(format!("{reason}, so {} f16 cannot be had here: use auto or f32", Setting::Precision))
+}
+
+/// The decision about a device that may offer something.
+async fn decision(chosen: &Chosen, offer: &Offer, keep: &impl Keep, asked: Precision, again: bool) -> Result<Decision> {
     let in_full = |findings, why: &str| Decision { used: None, findings, why: why.to_owned() };
     let software = offer.info.device_type == DeviceType::Cpu;
     let ways = &offer.ways;
-    let decision = match asked {
+    Ok(match asked {
         Precision::F32 => in_full(Findings::default(), "as requested"),
         Precision::Auto if ways.is_empty() => in_full(Findings::default(), "the device has no f16"),
         Precision::Auto if software => in_full(Findings::default(), "f32 is faster on a software GPU"),
         Precision::F16 if ways.is_empty() => {
             return Err(refused(format!("{} has no f16", chosen.name)));
         }
-        Precision::Auto | Precision::F16 => match found(chosen, &offer, keep, again).await {
+        Precision::Auto | Precision::F16 => match found(chosen, offer, keep, again).await {
             Err(Error::GpuMemory { .. }) if asked == Precision::Auto => {
                 in_full(Findings::default(), "the GPU's memory was full during the self-test in f16")
             }
             findings => judge(findings?, asked).map_err(refused)?,
         },
-    };
-    ops::choose_half_products(&chosen.device, decision.used);
-    Ok(Some(decision))
+    })
 }
 
 /// What is to be done, given what was found; an error where f16 was asked for and nothing serves.
@@ -203,17 +214,12 @@ async fn found(chosen: &Chosen, offer: &Offer, keep: &impl Keep, again: bool) ->
             let _kept = keep.put(&path, &bytes).await;
         }
     };
-    let tested = examine_all(ways, known, write, async |way| match way {
+    examine_all(ways, known, write, async |way| match way {
         Some(way) => examine(chosen, way, software).await,
         None if software => Ok(Verdict::default()),
         None => Ok(Verdict { seconds: timed(chosen, None).await?, ..Verdict::default() }),
     })
-    .await;
-    // Memory that is full now says nothing about the next start.
-    if let Err(Error::GpuMemory { .. }) = &tested {
-        keep.remove(&path).await;
-    }
-    tested
+    .await
 }
 
 /// Examines each way of which nothing is known for certain, and then products in f32. Before each, `write` is given what is
@@ -228,19 +234,32 @@ async fn examine_all(
     known.ways.retain(|verdict| place(&verdict.way).is_some());
     for way in ways {
         let before = known.ways.iter().position(|verdict| verdict.way == way.name());
-        let tries = match before.map(|at| &known.ways[at]) {
-            Some(verdict) if verdict.is_settled() => continue,
-            verdict => verdict.map_or(0, |verdict| verdict.tries) + 1,
-        };
+        let former = before.map(|at| known.ways[at].clone());
+        if former.as_ref().is_some_and(Verdict::is_settled) {
+            continue;
+        }
+        let tries = former.as_ref().map_or(0, |verdict| verdict.tries) + 1;
         let at = before.unwrap_or_else(|| {
             known.ways.push(Verdict::default());
             known.ways.len() - 1
         });
         known.ways[at] = Verdict { way: way.name(), wrong: Some(UNFINISHED.to_owned()), seconds: None, tries };
         write(&known).await;
-        known.ways[at] = Verdict { tries, ..examine(Some(*way)).await? };
+        known.ways[at] = match examine(Some(*way)).await {
+            Ok(verdict) => Verdict { tries, ..verdict },
+            Err(error) => {
+                // Memory that is full now says nothing about the next start.
+                if let Error::GpuMemory { .. } = &error {
+                    known.ways.splice(at..=at, former);
+                    write(&known).await;
+                }
+                return Err(error);
+            }
+        };
     }
     known.ways.sort_by_key(|verdict| place(&verdict.way));
+    // Products in f32 may end the program, too: that speaks against no way.
+    write(&known).await;
     known.full = examine(None).await?.seconds;
     write(&known).await;
     Ok(known)
@@ -275,7 +294,7 @@ async fn tried<T>(trial: impl Future<Output = Result<T>>) -> Result<Result<T>> {
         polled.map_or_else(|panic| Poll::Ready(Err(panic)), |polled| polled.map(Ok))
     })
     .await;
-    let ended = ended.unwrap_or_else(|panic| match panic.downcast_ref::<String>() {
+    let ended = ended.unwrap_or_else(|panic| match words_of(panic.as_ref()) {
         Some(words) if faults::is_full(words) => Err(Error::GpuMemory { reason: faults::first_line(words) }),
         _ => Err(Error::GpuLost { during: during(), reason: "the runtime panicked".to_owned() }),
     });
@@ -288,6 +307,11 @@ async fn tried<T>(trial: impl Future<Output = Result<T>>) -> Result<Result<T>> {
             if let Err(full @ Error::GpuMemory { .. }) = ended { Err(full) } else { Ok(ended) }
         }
     }
+}
+
+/// What a panic said.
+fn words_of(panic: &(dyn Any + Send)) -> Option<&str> {
+    panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&'static str>().copied())
 }
 
 #[cfg(test)]
@@ -310,6 +334,8 @@ mod tests {
         let both = findings(&[(None, Some(2.0)), (None, Some(1.0))], Some(3.0));
         let decision = judge(both, Precision::Auto).unwrap();
         assert_eq!((decision.used, decision.why.as_str()), (Some(second), "3.0 times as fast as in f32"));
+        let untimed = findings(&[(None, None), (None, Some(1.0))], Some(3.0));
+        assert_eq!(judge(untimed, Precision::Auto).unwrap().used, Some(second));
         let wrong = findings(&[(None, Some(2.0)), (Some("wrong values for linear layers (1e0)"), None)], Some(3.0));
         assert_eq!(judge(wrong, Precision::Auto).unwrap().used, Some(first));
         let slow = findings(&[(None, Some(2.0))], Some(1.0));
@@ -366,8 +392,31 @@ mod tests {
 
     #[test]
     fn full_memory_is_not_a_lost_device() {
-        let full = pollster::block_on(tried::<()>(async { std::panic::panic_any("Out of memory".to_owned()) }));
-        assert!(matches!(full, Err(Error::GpuMemory { .. })), "{full:?}");
+        let owned = pollster::block_on(tried::<()>(async { std::panic::panic_any("Out of memory".to_owned()) }));
+        let literal = pollster::block_on(tried::<()>(async { panic!("Out of memory") }));
+        for full in [owned, literal] {
+            assert!(matches!(full, Err(Error::GpuMemory { .. })), "{full:?}");
+        }
+    }
+
+    #[test]
+    fn full_memory_leaves_what_was_found_and_no_mark() {
+        let full = || Error::GpuMemory { reason: "Out of memory".to_owned() };
+        let (first, second) = (HalfProducts::ALL[0], HalfProducts::ALL[1]);
+        let in_the_second = async |way| if way == Some(second) { Err(full()) } else { Ok(fine(way)) };
+        let (kept, ended) = examined(Findings::default(), in_the_second);
+        assert!(matches!(ended, Err(Error::GpuMemory { .. })), "{ended:?}");
+        assert_eq!(kept.ways, [Verdict { tries: 1, ..fine(Some(first)) }]);
+        // In products in f32, too.
+        let (kept, _) = examined(kept, async |way| if way.is_none() { Err(full()) } else { Ok(fine(way)) });
+        assert_eq!(
+            kept.ways.iter().map(|verdict| (verdict.tries, verdict.wrong.as_deref())).collect::<Vec<_>>(),
+            [(1, None); 2]
+        );
+        // A test that did not end before stays so.
+        let once = findings(&[(Some(UNFINISHED), None)], None);
+        let (kept, _) = examined(once.clone(), async |_| Err(full()));
+        assert_eq!(kept, once);
     }
 
     #[test]

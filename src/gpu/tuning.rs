@@ -24,6 +24,8 @@ use crate::{Error, Result};
 const LONGEST: u64 = 1 << 16;
 /// How long another process is waited for: far longer than any test takes.
 const LONGEST_TURN: Duration = Duration::from_secs(120);
+/// How long it waits before it says so.
+const UNSAID_TURN: Duration = Duration::from_secs(1);
 
 /// How products are made on a GPU, and how that was decided.
 #[derive(Debug)]
@@ -144,37 +146,42 @@ fn bytes_of(file: &Path) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// The program's cache, if there is a folder for it.
-impl Keep for Option<PathBuf> {
+/// The program's cache.
+pub struct Cache {
+    /// Its folder, if there is one.
+    pub folder: Option<PathBuf>,
+    /// Tells the user that another program's turn is waited for.
+    pub say_waiting: fn(),
+}
+
+impl Keep for Cache {
     type Turn = Option<FileLock>;
 
     async fn turn(&self, path: &str) -> Option<FileLock> {
-        let path = self.as_ref()?.join(path).with_extension("lock");
+        let path = self.folder.as_ref()?.join(path).with_extension("lock");
         std::fs::create_dir_all(path.parent()?).ok()?;
         let lock = FileLock::open(&path).ok()?;
-        let begun = Instant::now();
+        let (begun, mut is_said) = (Instant::now(), false);
         loop {
             match lock.attempt() {
                 Attempt::Locked => return Some(lock),
                 Attempt::Busy if begun.elapsed() < LONGEST_TURN => std::thread::sleep(Duration::from_millis(50)),
                 Attempt::Busy | Attempt::Failed(_) => return None,
             }
+            if !is_said && begun.elapsed() > UNSAID_TURN {
+                (self.say_waiting)();
+                is_said = true;
+            }
         }
     }
 
     async fn get(&self, path: &str) -> Option<Vec<u8>> {
-        bytes_of(&self.as_ref()?.join(path))
+        bytes_of(&self.folder.as_ref()?.join(path))
     }
 
     async fn put(&self, path: &str, bytes: &[u8]) -> std::result::Result<(), String> {
-        let folder = self.as_ref().ok_or("there is no folder for it")?;
+        let folder = self.folder.as_ref().ok_or("there is no folder for it")?;
         write_with_folder(&folder.join(path), bytes).map_err(|error| Error::from(error).to_string())
-    }
-
-    async fn remove(&self, path: &str) {
-        if let Some(folder) = self {
-            let _absent = std::fs::remove_file(folder.join(path));
-        }
     }
 }
 
@@ -234,9 +241,11 @@ mod tests {
     #[test]
     fn one_process_at_a_time_finds_out_about_a_device() {
         let folder = tempfile::tempdir().unwrap();
-        let turn = |keep: &Option<PathBuf>, path: &str| pollster::block_on(keep.turn(path));
-        let keep = Some(folder.path().join("cache"));
-        let first = turn(&keep, "precision/gpu.json");
+        let turn = |folder: Option<PathBuf>| {
+            let cache = Cache { folder, say_waiting: || () };
+            pollster::block_on(cache.turn("precision/gpu.json"))
+        };
+        let first = turn(Some(folder.path().join("cache")));
         assert!(first.is_some());
         let other = FileLock::open(&folder.path().join("cache/precision/gpu.lock")).unwrap();
         assert!(matches!(other.attempt(), Attempt::Busy));
@@ -245,8 +254,8 @@ mod tests {
         // What cannot be locked is not waited for.
         let file = folder.path().join("file");
         std::fs::write(&file, "").unwrap();
-        assert!(turn(&Some(file), "precision/gpu.json").is_none());
-        assert!(turn(&None, "precision/gpu.json").is_none());
+        assert!(turn(Some(file)).is_none());
+        assert!(turn(None).is_none());
     }
 
     fn key() -> Key {

@@ -13,6 +13,15 @@ use super::{Backend, Var};
 /// With `causal`, a query sees the keys up to its own position. Probabilities are computed again in the backward pass,
 /// so only the inputs are kept (and, on wgpu, the result and a number for each query).
 pub fn attention(q: &Var<3>, k: &Var<3>, v: &Var<3>, heads: usize, causal: bool) -> Var<3> {
+    attend(q, k, v, heads, causal, false)
+}
+
+/// The same in f32, in whatever precision products are made.
+pub fn attention_exact(q: &Var<3>, k: &Var<3>, v: &Var<3>, heads: usize, causal: bool) -> Var<3> {
+    attend(q, k, v, heads, causal, true)
+}
+
+fn attend(q: &Var<3>, k: &Var<3>, v: &Var<3>, heads: usize, causal: bool, exact: bool) -> Var<3> {
     let inputs = [q, k, v];
     let [qv, kv, vv] = inputs.map(Var::value);
     let composed = || {
@@ -20,7 +29,7 @@ pub fn attention(q: &Var<3>, k: &Var<3>, v: &Var<3>, heads: usize, causal: bool)
         recorded(inputs, reference(qv, kv, vv, heads, causal), backward)
     };
     match Backend::of(qv) {
-        Backend::Wgpu => wgsl::Attention::of(qv, kv, heads, causal).map_or_else(composed, |kernels| {
+        Backend::Wgpu => wgsl::Attention::of(qv, kv, heads, causal, exact).map_or_else(composed, |kernels| {
             let (y, logsumexp) = kernels.forward(qv, kv, vv);
             recorded(inputs, y.clone(), move |inputs, dy| kernels.backward(inputs, (&y, &logsumexp), dy))
         }),

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use burn::tensor::{Device, Tensor};
 
 use super::wgsl;
+use crate::base::with_value::with_value;
 
 /// Who computes an op. Every op is one `match` on this, going forward and going back.
 ///
@@ -42,10 +43,7 @@ impl Backend {
 
 /// Runs `work` with every op as a plain composition of Burn ops.
 pub fn with_reference<R>(work: impl FnOnce() -> R) -> R {
-    let before = REFERENCE.replace(true);
-    let result = work();
-    REFERENCE.set(before);
-    result
+    with_value(&REFERENCE, true, work)
 }
 
 /// Whether ops on this device run on our WGSL kernels.

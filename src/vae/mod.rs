@@ -17,7 +17,7 @@ pub use config::VaeConfig;
 
 use self::bands::FeatureMap;
 use crate::Result;
-use crate::ops::{Conv2d, Linear, Norm, Var, attention, conv2d, group_norm, group_norm_silu, linear, linear_add};
+use crate::ops::{Conv2d, Linear, Norm, Var, attention_exact, conv2d, group_norm, group_norm_silu, linear, linear_add};
 use crate::unet::graph::Stage;
 use crate::unet::resnet::{Downsample2D, ResnetBlock2D, Upsample2D};
 use crate::weights::Weights;
@@ -52,7 +52,7 @@ impl MidAttention {
         let dims @ [batch, height, width, channels] = x.dims();
         let h = group_norm(x, &self.group_norm).reshape([batch, height * width, channels]);
         let [q, k, v] = [&self.to_q, &self.to_k, &self.to_v].map(|projection| linear(&h, projection));
-        linear_add(&attention(&q, &k, &v, 1, false).reshape(dims), &self.to_out, x)
+        linear_add(&attention_exact(&q, &k, &v, 1, false).reshape(dims), &self.to_out, x)
     }
 }
 

@@ -24,12 +24,6 @@ impl Keep for Option<Folder> {
         let folder = self.as_ref().ok_or("there is no storage for it")?;
         folder.write(path, bytes).await.map_err(|problem| problem.to_string())
     }
-
-    async fn remove(&self, path: &str) {
-        if let Some(folder) = self {
-            let _absent = folder.remove(path).await;
-        }
-    }
 }
 
 /// Decides, by the name of a choice or by default. A user who insists on f16 gets another test where the last one

@@ -1,19 +1,23 @@
 //! Products in f16 against their twin in f32.
 
+use std::cell::RefCell;
+
 use burn::tensor::Tensor;
-use pseudoword::gpu as gpu_of;
+use pseudoword::gpu::kept::Keep;
+use pseudoword::gpu::{self as gpu_of, precision};
 use pseudoword::ops::{self, Conv2d, HalfProducts, Linear, Var};
 
-use crate::fixtures::Place;
-use crate::kernels::{compare, compare_attentions, on_the_gpu, weight};
+use crate::fixtures::{Place, open, values};
+use crate::kernels::{compare, compare_attentions, filled, on_the_gpu, weight};
 
-/// Each way to make products in f16 that the device offers. Mesa's lavapipe has matrices since version 26
-/// (`tools/gpu/mesa26-tests` runs this there); older ones have f16 without matrices.
+/// Each way to make products in f16 that is right on the device, those for subgroups that it does not have included. Mesa's
+/// lavapipe has matrices since version 26 (`tools/gpu/mesa26-tests` runs this there); older ones have f16 without matrices.
 fn in_each_way(test: impl Fn(&Place, HalfProducts)) {
     on_the_gpu(|place| {
         let chosen = gpu_of::choose(gpu_of::DeviceChoice::Gpu).unwrap();
-        let ways = gpu_of::started(&chosen).unwrap().half_products();
+        let ways = gpu_of::started(&chosen).unwrap().possible_half_products();
         if ways.is_empty() {
+            assert!(!chosen.name.contains("llvmpipe"), "lavapipe has f16");
             println!("nothing to compare: {} has no f16", chosen.name);
         }
         let place = Place { tolerance: 2e-3, ..place.clone() };
@@ -44,6 +48,7 @@ fn attentions_in_f16_equal_their_twin() {
         }
         ops::with_half_products(way, None, || {
             compare_attentions(place);
+            compare_small_scores(place);
             // Beyond f16's largest and below its smallest.
             compare(place, "attention of values beyond f16", &[[1, 70, 80]; 3], |x, _| {
                 let [q, k, v] = [(&x[0], 1e6), (&x[1], 1e-6), (&x[2], 1e7)].map(|(x, by)| times(x, [by; 2]));
@@ -57,10 +62,44 @@ fn attentions_in_f16_equal_their_twin() {
     });
 }
 
+/// With more shares of rows than lavapipe has subgroups, which are done in turns.
+#[test]
+fn attentions_in_f16_are_right_where_rows_are_done_in_turns() {
+    in_each_way(|place, way| {
+        if matches!(way, HalfProducts::Matrices { shape: 8, .. }) {
+            let way = HalfProducts::Matrices { shape: 8, subgroup: 4 };
+            ops::with_half_products(way, None, || {
+                compare_small_scores(place);
+                for (queries, keys, width, causal) in [(70, 77, 40, false), (65, 130, 160, false), (129, 129, 16, true)]
+                {
+                    let what = format!("attention {queries} x {keys}, a head of {width}, in turns");
+                    let shapes = [queries, keys, keys].map(|length| [1, length, width]);
+                    compare(place, &what, &shapes, |x, _| ops::attention(&x[0], &x[1], &x[2], 1, causal));
+                }
+            });
+        }
+    });
+}
+
+/// Scores of about -40: what is no score must not count beside them. What all keys have in common is rounded with them, so
+/// gradients to queries are known less well.
+fn compare_small_scores(place: &Place) {
+    let place = &Place { tolerance: 5e-3, ..place.clone() };
+    compare(place, "attention with small scores", &[[1, 70, 40], [1, 77, 40], [1, 77, 40]], |x, _| {
+        ops::attention(&moved(&x[0], 2.6), &moved(&x[1], -2.6), &x[2], 1, false)
+    });
+}
+
+/// A tensor with a number added to each value.
+fn moved(x: &Var<3>, by: f32) -> Var<3> {
+    let link = x.link();
+    Var::from_op(x.value().clone() + by, &[x], move |dy, gradients| gradients.add(&link, || dy))
+}
+
 /// A tensor with its first position multiplied by one number, its last by another, and those between by numbers between.
 fn times(x: &Var<3>, [first, last]: [f32; 2]) -> Var<3> {
     let [_, length, _] = x.dims();
-    let factors: Vec<f32> = (0..length).map(|i| first + (last - first) * i as f32 / length as f32).collect();
+    let factors: Vec<f32> = (0..length).map(|i| first + (last - first) * i as f32 / (length - 1) as f32).collect();
     let factors = Tensor::<1>::from_floats(factors.as_slice(), &x.value().device()).reshape([1, length, 1]);
     let link = x.link();
     Var::from_op(x.value().clone() * factors.clone(), &[x], move |dy, gradients| gradients.add(&link, || dy * factors))
@@ -110,7 +149,74 @@ fn exact_weights_are_multiplied_in_f32_whatever_is_chosen() {
                     let weight = weight([32, 36], 3, false, device).exact();
                     ops::linear(&x[0], &Linear { weight, bias: None })
                 });
+                compare(place, "an exact attention", &[[1, 40, 36]; 3], |x, _| {
+                    ops::attention_exact(&x[0], &x[1], &x[2], 1, false)
+                });
             });
         }
     });
+}
+
+/// All of it: f16 would show in pictures.
+#[test]
+fn the_autoencoder_is_in_f32_whatever_is_chosen() {
+    on_the_gpu(|place| {
+        // Its attention has a head that f16 has a kernel for.
+        let session = open("mini", place, None);
+        let model = session.model();
+        let decoder = pollster::block_on(model.decoder(&mut |_| ())).unwrap();
+        let encoder = pollster::block_on(model.encoder(&mut |_| ())).unwrap();
+        let (latents, picture) = (filled([1, 8, 8, 4], 1, &place.device), filled([1, 32, 32, 3], 2, &place.device));
+        let run = || [values(decoder.decode(&latents)), values(encoder.encode(&picture).mean)];
+        let full = ops::with_blocks(None, run);
+        let half = ops::with_half_products(HalfProducts::Matrices { shape: 8, subgroup: 8 }, None, run);
+        assert!(full == half, "not the same numbers");
+    });
+}
+
+/// Some are caught: the driver's.
+#[test]
+fn a_panic_leaves_no_way_behind() {
+    on_the_gpu(|place| {
+        let fails = || ops::with_half_products(HalfProducts::Strips, None, || panic!("the driver fell over"));
+        assert!(std::panic::catch_unwind(fails).is_err());
+        assert_eq!(ops::half_products_of(&place.device), None);
+    });
+}
+
+/// A choice that cannot be had changes nothing.
+#[test]
+fn products_are_made_as_before_where_f16_is_refused() {
+    on_the_gpu(|place| {
+        let chosen = gpu_of::choose(gpu_of::DeviceChoice::Gpu).unwrap();
+        let keep = InMemory(RefCell::default());
+        let decide = || pollster::block_on(precision::decide(&chosen, &keep, gpu_of::Precision::F16, false));
+        let all_are_right = decide().unwrap().unwrap();
+        assert!(all_are_right.used.is_some() && all_are_right.findings.wrong().is_none(), "{all_are_right:?}");
+        let kept = String::from_utf8(keep.0.take().unwrap()).unwrap();
+        keep.0.replace(Some(kept.replace("\"wrong\": null", "\"wrong\": \"it was a Monday\"").into_bytes()));
+        let refused = decide();
+        let after = ops::half_products_of(&place.device);
+        ops::choose_half_products(&place.device, None);
+        assert!(refused.as_ref().is_err_and(|error| error.to_string().contains("it was a Monday")), "{refused:?}");
+        assert_eq!(after, all_are_right.used);
+    });
+}
+
+/// A file.
+struct InMemory(RefCell<Option<Vec<u8>>>);
+
+impl Keep for InMemory {
+    type Turn = ();
+
+    async fn turn(&self, _path: &str) {}
+
+    async fn get(&self, _path: &str) -> Option<Vec<u8>> {
+        self.0.borrow().clone()
+    }
+
+    async fn put(&self, _path: &str, bytes: &[u8]) -> Result<(), String> {
+        self.0.replace(Some(bytes.to_vec()));
+        Ok(())
+    }
 }

@@ -163,7 +163,7 @@ pub(super) struct HeadMatrices {
     width: usize,
     /// Rows and columns of each matrix.
     shape: u32,
-    /// Invocations of a subgroup, for which the shares are made. They are right with any other number, but slow.
+    /// Invocations of a subgroup, for which the shares are made.
     subgroup: u32,
 }
 
@@ -181,6 +181,20 @@ impl HeadMatrices {
         Some(Self { width, shape, subgroup })
     }
 
+    /// How many shares there are along the rows, and along the columns: four along the rows, or more where there are more
+    /// than the columns' matrices.
+    fn shares(shape: u32, subgroup: u32) -> [u32; 2] {
+        let shares = Self::LANES / subgroup;
+        let down = shares.min(4).max(shares * shape / ROWS as u32);
+        [down, shares / down]
+    }
+
+    /// The widest subgroups with which the kernels are right: a softmax needs all shares of its rows at once.
+    pub fn widest_subgroup(shape: u32, subgroup: u32) -> u32 {
+        let [_, across] = Self::shares(shape, subgroup);
+        Self::LANES / across
+    }
+
     fn all() -> impl Iterator<Item = Self> {
         HalfProducts::ALL
             .into_iter()
@@ -190,9 +204,7 @@ impl HeadMatrices {
     fn constants(self) -> Vec<Constant> {
         let Self { width, shape, subgroup } = self;
         let (rows, width) = (ROWS as u32, width as u32);
-        let shares = Self::LANES / subgroup;
-        let down = shares.min(4);
-        let across = shares / down;
+        let [down, across] = Self::shares(shape, subgroup);
         // What fits into 16 KiB, beside all of the head's columns for a chunk.
         let depth = if width > 128 { 16 } else { 32 };
         let chunk = if width > 80 { 16 } else { 32 };
@@ -304,12 +316,14 @@ impl Attention {
         is_served(head_width) && head_width <= WIDE
     }
 
-    /// The kernels for these tensors, where there are any that are faster than the composition.
-    pub fn of(q: &Tensor<3>, k: &Tensor<3>, heads: usize, causal: bool) -> Option<Self> {
+    /// The kernels for these tensors, where there are any that are faster than the composition: in f32 alone where it is to
+    /// be `exact`.
+    pub fn of(q: &Tensor<3>, k: &Tensor<3>, heads: usize, causal: bool, exact: bool) -> Option<Self> {
         let ([batch, queries, inner], [_, keys, _]) = (q.dims(), k.dims());
         let width = inner / heads;
         let scores = batch * heads * queries * keys * size_of::<f32>();
-        let matrices = half_products(q).and_then(|(products, _)| HeadMatrices::of(width, products));
+        let half = half_products(q).filter(|_| !exact);
+        let matrices = half.and_then(|(products, _)| HeadMatrices::of(width, products));
         let (method, wanted) = if let Some(matrices) = matrices {
             (AttentionMethod::Matrices(matrices), 4 * WANTED_GROUPS)
         } else if makes_blocks(q).is_some() {
@@ -449,7 +463,9 @@ mod tests {
 
     #[test]
     fn shares_have_all_scores_and_every_column_of_a_head() {
-        for matrices in HeadMatrices::all() {
+        // Beside those, what tests have more shares of than there are subgroups.
+        let many = HeadMatrices::of(40, HalfProducts::Matrices { shape: 8, subgroup: 4 });
+        for matrices in HeadMatrices::all().chain(many) {
             let constants = matrices.constants();
             let number = |name| constants.iter().find(|(known, _)| *known == name).map_or(0, |(_, value)| *value);
             let [shape, down, across] = ["shape", "shares_down", "shares_across"].map(number);
@@ -459,6 +475,8 @@ mod tests {
             assert!(number("chunk") * number("head") / 16 <= HeadMatrices::LANES, "{matrices:?}: each fills one block");
             assert!(2 * ROWS as u32 * number("depth") / 16 <= HeadMatrices::LANES, "{matrices:?}");
         }
+        let widest = |shape, subgroup| HeadMatrices::widest_subgroup(shape, subgroup);
+        assert_eq!([widest(8, 8), widest(8, 32), widest(16, 32), widest(16, 64)], [32, 128, 128, 256]);
         let way = HalfProducts::Matrices { shape: 16, subgroup: 32 };
         assert_eq!(HeadMatrices::of(40, way).map(|matrices| matrices.width), Some(48));
         assert_eq!(HeadMatrices::of(42, way), None);

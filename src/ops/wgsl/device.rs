@@ -8,6 +8,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::tile::{ProductBlock, ProductMethod};
 use super::{HalfProducts, Tiles, primitive};
+use crate::base::with_value::with_value;
 use crate::ops::Backend;
 
 /// A GPU that is a program on the processor.
@@ -131,10 +132,7 @@ pub fn with_half_products<R>(products: HalfProducts, tile: Option<usize>, work: 
 }
 
 fn overriding<R>(method: MethodOverride, work: impl FnOnce() -> R) -> R {
-    let outer = OVERRIDE.replace(Some(method));
-    let result = work();
-    OVERRIDE.set(outer);
-    result
+    with_value(&OVERRIDE, Some(method), work)
 }
 
 /// The software GPU in whose blocks products and attention on the tensor's device are made, if they are made in blocks.

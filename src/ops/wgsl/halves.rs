@@ -9,6 +9,7 @@
 use burn::tensor::Tensor;
 
 use super::MOST_GROUPS;
+use super::attention::HeadMatrices;
 use super::device::half_products;
 use super::kernel::{Constant, Variant};
 use super::tile::{ProductClass, Tile};
@@ -21,7 +22,8 @@ pub enum HalfProducts {
     Matrices {
         /// Rows and columns of each matrix.
         shape: u32,
-        /// Invocations of a subgroup, for which the workgroups are made. They are right with any other number, but slow.
+        /// Invocations of a subgroup, for which the workgroups are made. Where a subgroup has others, they are slow, and
+        /// [right](HalfProducts::is_right_with) up to a number.
         subgroup: u32,
     },
     /// In the tiles of products in f32, with strips in f16.
@@ -29,6 +31,9 @@ pub enum HalfProducts {
 }
 
 impl HalfProducts {
+    /// Tiles of each way.
+    pub const TILES: usize = 3;
+
     /// Every way for which there are kernels.
     pub const ALL: [HalfProducts; 5] = [
         HalfProducts::Matrices { shape: 16, subgroup: 32 },
@@ -37,6 +42,16 @@ impl HalfProducts {
         HalfProducts::Matrices { shape: 8, subgroup: 8 },
         HalfProducts::Strips,
     ];
+
+    /// Whether the kernels are right on a device whose subgroups have up to so many invocations.
+    pub fn is_right_with(self, widest_subgroup: u32) -> bool {
+        match self {
+            HalfProducts::Matrices { shape, subgroup } => {
+                widest_subgroup <= HeadMatrices::widest_subgroup(shape, subgroup)
+            }
+            HalfProducts::Strips => true,
+        }
+    }
 
     /// What people and files call it.
     pub fn name(self) -> String {
@@ -54,7 +69,7 @@ impl HalfProducts {
     }
 
     /// Its tiles: for large, medium and small products.
-    fn tiles(self) -> [HalfTile; 3] {
+    fn tiles(self) -> [HalfTile; Self::TILES] {
         let HalfProducts::Matrices { shape, subgroup } = self else {
             return [ProductClass::Large, ProductClass::Medium, ProductClass::Small]
                 .map(|class| HalfTile::Strips(class.usual()));

@@ -151,11 +151,11 @@ impl Drop for Apart {
 /// Runs `work` with submissions of at most `budget` floating-point operations, on any GPU; gives what was dispatched,
 /// too.
 pub fn with_budget<R>(budget: u64, work: impl FnOnce() -> R) -> (R, Vec<Dispatch>) {
-    let before = METER.take();
+    // Its end brings the outer meter back, in a panic, too.
+    let _apart = Apart::begin();
     METER.set(Meter { fixed: Some(budget), ..Meter::default() });
     let result = work();
-    let meter = METER.replace(before);
-    (result, meter.dispatches)
+    (result, METER.take().dispatches)
 }
 
 #[cfg(test)]

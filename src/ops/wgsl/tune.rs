@@ -14,7 +14,7 @@ use web_time::Instant;
 use super::tile::{ProductClass, ProductMethod, Tile};
 use super::{HalfProducts, Tiles, linear as kernels, with_half_products, with_tiles};
 use crate::base::bytes::hex;
-use crate::ops::{Linear, Var, Weight, attention, linear, read, settle};
+use crate::ops::{Linear, Mlp, MlpActivation, Norm, Var, Weight, attention, linear, mlp, read, settle};
 use crate::{Error, Result};
 
 /// How long the launches that are timed together should take: much longer than the round trip to the device.
@@ -54,9 +54,11 @@ pub fn products_version() -> String {
     hex(&hash.finalize())
 }
 
-/// The same of the kernels that compute in f16: of every form, because each of them was tested.
+/// The same of what products in f16 are judged by: every form that computes in f16, because each of them was tested; what they
+/// were timed against, and with; and the program, whose compiler of kernels and whose tests they went through.
 pub fn half_products_version() -> String {
     let mut hash = Sha256::new();
+    hash.update(format!("{} {} {ATTENDING:?} {GATED:?} {TIMED:?}", env!("CARGO_PKG_VERSION"), products_version()));
     for form in super::forms().iter().filter(|form| form.computes_in_f16()) {
         hash.update(form.hash());
     }
@@ -69,7 +71,10 @@ const TIMED: [ProductClass; 2] = [ProductClass::Medium, ProductClass::Large];
 /// Positions, heads and width of a head of the attention that is timed beside them.
 const ATTENDING: [usize; 3] = [1024, 8, 40];
 
-/// Seconds that a product of each of some classes and an attention take on a device: in one way in f16, or as they are made in
+/// Rows and width of the gated MLP that is timed, too: in f32 its products do what is around them.
+const GATED: [usize; 2] = [1024, 320];
+
+/// Seconds that a product of each of some classes, an MLP and an attention take on a device: in one way in f16, or as they are made in
 /// f32.
 ///
 /// # Errors
@@ -80,10 +85,13 @@ pub async fn time_products(device: &Device, half: Option<HalfProducts>) -> Resul
         let example = Example::new(class, device);
         seconds += least_time(half, || linear(&example.x, &example.layer).into_value()).await?;
     }
+    let [rows, width] = GATED;
+    let block = gated(width, device);
+    let x = Var::constant(full([rows, width], device));
+    seconds += least_time(half, || mlp(&x, &block).into_value()).await?;
     let [positions, heads, width] = ATTENDING;
     let shape = [1, positions, heads * width];
-    let values: Vec<f32> = numbers(positions * heads * width, 1021).collect();
-    let [q, k, v] = [(); 3].map(|()| Var::constant(Tensor::<1>::from_floats(&values[..], device).reshape(shape)));
+    let [q, k, v] = [(); 3].map(|()| Var::constant(full(shape, device)));
     Ok(seconds + least_time(half, || attention(&q, &k, &v, heads, false).into_value()).await?)
 }
 
@@ -117,6 +125,29 @@ fn numbers(count: usize, period: usize) -> impl Iterator<Item = f32> {
     (0..count).map(move |i| (i % period) as f32 / period as f32 - 0.5)
 }
 
+/// Numbers in f32.
+fn full<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
+    let values: Vec<f32> = numbers(shape.iter().product(), 1021).collect();
+    Tensor::<1>::from_floats(values.as_slice(), device).reshape(shape)
+}
+
+/// Numbers in f16.
+fn halves<const D: usize>(shape: [usize; D], period: usize, device: &Device) -> Tensor<D> {
+    let bytes = numbers(shape.iter().product(), period).flat_map(|value| f16::from_f32(value).to_le_bytes()).collect();
+    Tensor::from_data(TensorData::from_bytes(Bytes::from_bytes_vec(bytes), shape, DType::F16), (device, DType::F16))
+}
+
+/// An MLP as a transformer of the U-Net has it.
+fn gated(width: usize, device: &Device) -> Mlp {
+    let [weight, bias] = [(); 2].map(|()| Weight::new(full([width], device)));
+    let layer = |outputs: usize, inputs: usize| Linear {
+        weight: Weight::new(halves([outputs, inputs], 509, device)),
+        bias: Some(Weight::new(halves([outputs], 61, device))),
+    };
+    let norm = Norm { weight, bias, eps: 1e-5, groups: 1 };
+    Mlp::new(norm, layer(8 * width, width), MlpActivation::Geglu, layer(width, 4 * width))
+}
+
 /// A product that represents its class.
 struct Example {
     x: Var<2>,
@@ -128,17 +159,9 @@ struct Example {
 impl Example {
     fn new(class: ProductClass, device: &Device) -> Self {
         let [rows, columns, inner] = class.example();
-        let half = |count: usize, period: usize| {
-            let bytes = numbers(count, period).flat_map(|value| f16::from_f32(value).to_le_bytes()).collect();
-            let data = TensorData::from_bytes(Bytes::from_bytes_vec(bytes), [count], DType::F16);
-            Tensor::<1>::from_data(data, (device, DType::F16))
-        };
-        let x = |rows: usize| {
-            let values: Vec<f32> = numbers(rows * inner, 1021).collect();
-            Var::constant(Tensor::<1>::from_floats(values.as_slice(), device).reshape([rows, inner]))
-        };
-        let weight = Weight::new(half(columns * inner, 509).reshape([columns, inner]));
-        let layer = Linear { weight, bias: Some(Weight::new(half(columns, 61))) };
+        let x = |rows: usize| Var::constant(full([rows, inner], device));
+        let weight = Weight::new(halves([columns, inner], 509, device));
+        let layer = Linear { weight, bias: Some(Weight::new(halves([columns], 61, device))) };
         Self { x: x(rows), few: x(rows.min(FEW)), layer }
     }
 
