@@ -12,6 +12,13 @@
 // Rows and columns beyond the last repeat the last: no result is written for such a row, and such a column
 // counts for nothing.
 //
+// What multiplies defines these, `Total` with `clear_total`, `shrink_total` and `write_total`, and
+//
+// * `main`, which calls `attend` once, or once for each turn in which rows are done; `is_made(row)` says whether a row is done in
+//   this one: nothing may come of what invocations compute for others;
+// * `exchange` and `exchanged`, by which invocations that have the same rows see each other's numbers;
+// * PATIENCE: by how many powers of two a score may be beyond the largest before it until totals are made smaller.
+//
 // A kernel made of this has a function `attend(group, lane)`, which does the rows of a workgroup, and one `emit(which, at,
 // values)`, which writes four values of a result. `which` is a constant wherever they are called.
 
