@@ -131,17 +131,14 @@ pub(crate) fn values_were_read() {
 
 /// While this exists, what is dispatched and read says nothing of the devices that were used before, and afterwards nothing
 /// of it is left.
-#[cfg(feature = "native")]
 pub(crate) struct Apart(Meter);
 
-#[cfg(feature = "native")]
 impl Apart {
     pub(crate) fn begin() -> Self {
         Self(METER.take())
     }
 }
 
-#[cfg(feature = "native")]
 impl Drop for Apart {
     fn drop(&mut self) {
         METER.set(std::mem::take(&mut self.0));
