@@ -11,10 +11,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (at < sizes.count) {
         let value_place = value_of(at);
         let gate_place = value_place + sizes.width;
-        let dy = dy_at(at, 4u);
-        let gate = x_at(gate_place, 4u);
-        let value = x_at(value_place, 4u);
-        result_set(value_place, 4u, dy * gelu(gate));
-        result_set(gate_place, 4u, dy * value * gelu_slope(gate));
+        let slopes = geglu_slope(x_at(value_place, 4u), x_at(gate_place, 4u), dy_at(at, 4u));
+        result_set(value_place, 4u, slopes[0]);
+        result_set(gate_place, 4u, slopes[1]);
     }
 }

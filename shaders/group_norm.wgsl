@@ -1,20 +1,7 @@
-// Group normalisation of a channels-last feature map, scaled and shifted, then silu if SILU is 1.
-//
-// One workgroup does one group of one sample: two passes for mean and spread, a third to write.
+// Group normalisation of a channels-last feature map: shared/group_norm.wgsl.
 
-//#import shared/group
+//#import shared/group_norm
 //#import shared/group_of_one
 
-@compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let moments = moments(lane, id.x);
-    for (var i = lane; i < quads(); i += LANES) {
-        let quad = quad_of(id.x, i);
-        let xhat = (input_at(quad) - moments.x) * moments.y;
-        var z = xhat * gamma_at(quad.channel, quad.left) + beta_at(quad.channel, quad.left);
-        if (SILU == 1u) {
-            z = z / (1.0 + exp(-z));
-        }
-        result_set(quad.at, quad.left, z);
-    }
+fn keep(quad: Quad, values: vec4<f32>) {
 }

@@ -1,9 +1,7 @@
-// Group normalisation, scaled and shifted, then silu if SILU is 1, of two channels-last feature maps of the same positions,
-// channel after channel; and the two in one.
-//
-// One workgroup does one group of one sample: two passes for mean and spread, a third to write.
+// Group normalisation of two channels-last feature maps of the same positions, channel after channel: shared/group_norm.wgsl;
+// and the two in one.
 
-//#import shared/group
+//#import shared/group_norm
 
 // Four channels, the first of which may be the last ones of x and the rest those of skip.
 fn input_at(quad: Quad) -> vec4<f32> {
@@ -26,18 +24,6 @@ fn input_at(quad: Quad) -> vec4<f32> {
     return vec4(values.xyz, others.x);
 }
 
-@compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let moments = moments(lane, id.x);
-    for (var i = lane; i < quads(); i += LANES) {
-        let quad = quad_of(id.x, i);
-        let values = input_at(quad);
-        joined_set(quad.at, quad.left, values);
-        let xhat = (values - moments.x) * moments.y;
-        var z = xhat * gamma_at(quad.channel, quad.left) + beta_at(quad.channel, quad.left);
-        if (SILU == 1u) {
-            z = z / (1.0 + exp(-z));
-        }
-        result_set(quad.at, quad.left, z);
-    }
+fn keep(quad: Quad, values: vec4<f32>) {
+    joined_set(quad.at, quad.left, values);
 }

@@ -16,3 +16,8 @@ fn gelu(x: vec4<f32>) -> vec4<f32> {
 fn gelu_slope(x: vec4<f32>) -> vec4<f32> {
     return normal(x) + x * exp(-0.5 * x * x) * 0.39894228;
 }
+
+// The gradients to values and to their gates, from that to value * gelu(gate).
+fn geglu_slope(value: vec4<f32>, gate: vec4<f32>, dy: vec4<f32>) -> mat2x4<f32> {
+    return mat2x4(dy * gelu(gate), dy * value * gelu_slope(gate));
+}

@@ -46,7 +46,7 @@ fn moments(row_quad: u32) -> mat2x4<f32> {
     return mat2x4(mean, inverseSqrt(max(square / f32(sizes.inner) - mean * mean, vec4<f32>()) + sizes.eps));
 }
 
-// The strips are used for the last time: they hold what invocations have to say to each other.
+// The strips are used for the last time: they hold the partial sums that invocations read of each other.
 fn end_left(lane: u32, depth_quad: u32, row_quad: u32) {
     workgroupBarrier();
     if (fills_left(lane)) {

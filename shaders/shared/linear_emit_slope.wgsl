@@ -8,9 +8,9 @@ fn emit(row: u32, column: u32, values: vec4<f32>) {
         if (KIND == 3u) {
             let value_place = at + row * sizes.columns;
             let gate_place = value_place + sizes.columns;
-            let gate = before_at(gate_place, 4u);
-            result_set(value_place, 4u, values * gelu(gate));
-            result_set(gate_place, 4u, values * before_at(value_place, 4u) * gelu_slope(gate));
+            let slopes = geglu_slope(before_at(value_place, 4u), before_at(gate_place, 4u), values);
+            result_set(value_place, 4u, slopes[0]);
+            result_set(gate_place, 4u, slopes[1]);
         } else {
             result_set(at, 4u, values * activated_slope(before_at(at, 4u)));
         }

@@ -13,7 +13,7 @@ pub struct Blend<const D: usize> {
     at_once: bool,
 }
 
-/// Multiplies by a coefficient, which leaves f64 only here: GPUs have no such type.
+/// Multiplies by a coefficient, in f32: GPUs have no f64.
 fn scaled<const D: usize>(tensor: &Tensor<D>, coefficient: f64) -> Tensor<D> {
     if coefficient == 1.0 { tensor.clone() } else { tensor.clone().mul_scalar(coefficient as f32) }
 }

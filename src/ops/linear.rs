@@ -29,7 +29,7 @@ pub fn linear_add<const D: usize>(x: &Var<D>, layer: &Linear, residual: &Var<D>)
 /// Linear layers that have the same input, such as the projections in front of an attention.
 #[derive(Debug, Clone)]
 pub struct Linears {
-    pub(super) layers: Vec<Linear>,
+    layers: Vec<Linear>,
     /// All of them in one, where their weights lie one after the other.
     joined: Option<Linear>,
 }
@@ -57,6 +57,11 @@ impl Linears {
         }
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.layers.len()
+    }
+
     /// The weight of each.
     pub(super) fn weights(&self) -> Vec<Weight<2>> {
         self.layers.iter().map(|layer| layer.weight.clone()).collect()
@@ -74,9 +79,7 @@ pub fn linears_side_by_side(x: &Tensor<2>, layers: &Linears) -> Tensor<2> {
 
 /// [`linear`] by each of the layers, which have the same number of outputs.
 pub fn linears<const D: usize>(x: &Var<D>, layers: &Linears) -> Vec<Var<D>> {
-    let dims = x.dims();
-    let rows = dims.iter().product::<usize>() / dims[D - 1];
-    let flat = x.value().clone().reshape([rows, dims[D - 1]]);
+    let (dims, flat) = (x.dims(), as_rows(x.value()));
     let at_once = match (&layers.joined, Backend::of(&flat)) {
         (Some(all), Backend::Wgpu) => wgsl::linear_planes(&flat, &all.weight, all.bias.as_ref(), layers.layers.len()),
         _ => None,
@@ -86,33 +89,33 @@ pub fn linears<const D: usize>(x: &Var<D>, layers: &Linears) -> Vec<Var<D>> {
     };
     let mut shape = dims;
     shape[D - 1] = results[0].dims()[1];
-    let results = results.into_iter().map(|y| y.reshape(shape)).collect();
+    let results = results.into_iter().map(|y| y.reshape(shape));
+    if !x.is_tracked() {
+        return results.map(Var::constant).collect();
+    }
     let (link, all, each) = (x.link(), all.weight.clone(), layers.weights());
-    Var::from_op_with_results(results, &[x], move |dys, gradients| {
+    Var::from_op_with_results(results.collect(), &[x], move |dys, gradients| {
         gradients.add_onto(&link, |collected| {
-            let collected = collected.map(|collected| collected.reshape([rows, dims[D - 1]]));
-            backward_of_all(as_rows(dys), &all, &each, collected).reshape(dims)
+            backward_of_all(&dys, &all, &each, collected.as_ref().map(as_rows)).reshape(dims)
         });
     })
 }
 
-/// The gradients to results as rows.
-pub(super) fn as_rows<const D: usize>(dys: Vec<Option<Tensor<D>>>) -> Vec<Option<Tensor<2>>> {
-    let rows = |dy: Tensor<D>| {
-        let (dims, width) = (dy.dims(), dy.dims()[D - 1]);
-        dy.reshape([dims.iter().product::<usize>() / width, width])
-    };
-    dys.into_iter().map(|dy| dy.map(rows)).collect()
+/// A tensor as rows of its last axis.
+pub(super) fn as_rows<const D: usize>(tensor: &Tensor<D>) -> Tensor<2> {
+    let (dims, width) = (tensor.dims(), tensor.dims()[D - 1]);
+    tensor.clone().reshape([dims.iter().product::<usize>() / width, width])
 }
 
 /// The gradient to the input of several layers, on top of what was `collected`: by one product where the gradients to all
 /// results lie side by side, as an attention leaves those of queries, keys and values.
-pub(super) fn backward_of_all(
-    dys: Vec<Option<Tensor<2>>>,
+pub(super) fn backward_of_all<const D: usize>(
+    dys: &[Option<Tensor<D>>],
     all: &Weight<2>,
     each: &[Weight<2>],
     collected: Option<Tensor<2>>,
 ) -> Tensor<2> {
+    let dys: Vec<Option<Tensor<2>>> = dys.iter().map(|dy| dy.as_ref().map(as_rows)).collect();
     let given: Option<Vec<&Tensor<2>>> = dys.iter().map(Option::as_ref).collect();
     let at_once = given.and_then(|given| wgsl::linear_backward_planes(&given, all, collected.as_ref()));
     at_once.unwrap_or_else(|| {

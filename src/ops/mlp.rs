@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::activation::{geglu_backward, geglu_forward, pointwise_backward, pointwise_forward};
-use super::linear::{backward, forward};
+use super::linear::{as_rows, backward, forward};
 use super::normed::folded;
 use super::wgsl::{self, Activation, Between, FoldedNorm};
 use super::{Backend, Linear, Norm, Var, Weight, geglu, gelu, layer_norm, linear, linear_add, quick_gelu, silu};
@@ -48,7 +48,8 @@ impl Mlp {
     }
 }
 
-/// `x` and what an MLP makes of its normalisation. On a GPU the products do what is around them, where they can.
+/// `x` and what an MLP makes of its normalisation. On a GPU the first
+/// product normalises its rows and ends with the activation where it can, and the second adds.
 pub fn mlp<const D: usize>(x: &Var<D>, mlp: &Mlp) -> Var<D> {
     if Backend::of(x.value()) == Backend::Wgpu {
         return on_the_gpu(x, mlp);
@@ -77,45 +78,44 @@ pub fn linear_silu(x: &Tensor<2>, layer: &Linear) -> Tensor<2> {
 fn on_the_gpu<const D: usize>(x: &Var<D>, mlp: &Mlp) -> Var<D> {
     let between = mlp.activation.between();
     let folded = mlp.folded.as_ref();
-    let at_once = folded.and_then(|norm| wgsl::normed_activated(&rows(x), norm, &mlp.first.weight, between));
+    let at_once = folded.and_then(|norm| wgsl::normed_activated(&as_rows(x.value()), norm, &mlp.first.weight, between));
     if let Some(inner) = at_once {
-        return recorded(x, x, mlp, inner, Some((mlp.norm.clone(), rows(x))));
+        return recorded(x, x, mlp, inner, true);
     }
     let normed = layer_norm(x, &mlp.norm);
-    let inner = wgsl::activated(&rows(&normed), &mlp.first, between).unwrap_or_else(|| {
-        let before = forward(&rows(&normed), &mlp.first, None);
+    let rows = as_rows(normed.value());
+    let inner = wgsl::activated(&rows, &mlp.first, between).unwrap_or_else(|| {
+        let before = forward(&rows, &mlp.first, None);
         let h = match between {
             Between::Activation(which) => pointwise_forward(&before, which),
             Between::Geglu => geglu_forward(&before),
         };
         [before, h]
     });
-    recorded(&normed, x, mlp, inner, None)
-}
-
-fn rows<const D: usize>(x: &Var<D>) -> Tensor<2> {
-    let dims = x.dims();
-    x.value().clone().reshape([dims.iter().product::<usize>() / dims[D - 1], dims[D - 1]])
+    recorded(&normed, x, mlp, inner, false)
 }
 
 /// What the second layer makes of `h`, with `x` added. `input` and what goes into the activation, `before`, made it: `input`
-/// by the first layer, or by a normalisation, too, if that is given, with `input` as rows.
+/// by the first layer, which normalised it itself where `normalises`.
 fn recorded<const D: usize>(
     input: &Var<D>,
     x: &Var<D>,
     mlp: &Mlp,
     [before, h]: [Tensor<2>; 2],
-    norm: Option<(Norm, Tensor<2>)>,
+    normalises: bool,
 ) -> Var<D> {
-    let y = forward(&h, &mlp.second, Some(&rows(x))).reshape(x.dims());
+    let y = forward(&h, &mlp.second, Some(&as_rows(x.value()))).reshape(x.dims());
+    if !x.is_tracked() {
+        return Var::constant(y);
+    }
     let (link, dims, between) = (input.link(), input.dims(), mlp.activation.between());
     let (first, second) = (mlp.first.weight.clone(), mlp.second.weight.clone());
-    let flat = rows(input).dims();
+    let normalised = normalises.then(|| (mlp.norm.clone(), as_rows(input.value())));
     Var::from_op_added(y, input, Some(x), move |dy, gradients| {
         gradients.add_onto(&link, |collected| {
-            let collected = collected.map(|collected| collected.reshape(flat));
-            let dbefore = through_activation(&dy.reshape(flat), &second, &before, between);
-            let dx = match norm {
+            let collected = collected.as_ref().map(as_rows);
+            let dbefore = through_activation(&as_rows(&dy), &second, &before, between);
+            let dx = match normalised {
                 Some((norm, x)) => {
                     let dnormed = backward(&dbefore, &first, None);
                     let dx = wgsl::layer_norm_backward(&x, &dnormed, &norm, collected.as_ref());

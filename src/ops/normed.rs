@@ -47,18 +47,20 @@ fn on_the_gpu<const D: usize>(x: &Var<D>, layers: &NormedLinears) -> Option<Vec<
     if Backend::of(x.value()) != Backend::Wgpu {
         return None;
     }
-    let (folded, all) = (layers.folded.as_ref()?, layers.layers.as_one()?.weight.clone());
-    let (dims, each, norm) = (x.dims(), layers.layers.weights(), layers.norm.clone());
-    let width = dims[D - 1];
-    let flat = x.value().clone().reshape([dims.iter().product::<usize>() / width, width]);
-    let results = wgsl::normed_planes(&flat, folded, &all, each.len())?;
-    let mut shape = dims;
+    let (folded, all) = (layers.folded.as_ref()?, &layers.layers.as_one()?.weight);
+    let (flat, mut shape) = (as_rows(x.value()), x.dims());
+    let results = wgsl::normed_planes(&flat, folded, all, layers.layers.count())?;
     shape[D - 1] = results[0].dims()[1];
-    let (results, link) = (results.into_iter().map(|y| y.reshape(shape)).collect(), x.link());
-    Some(Var::from_op_with_results(results, &[x], move |dys, gradients| {
+    let results = results.into_iter().map(|y| y.reshape(shape));
+    if !x.is_tracked() {
+        return Some(results.map(Var::constant).collect());
+    }
+    let (all, each, norm) = (all.clone(), layers.layers.weights(), layers.norm.clone());
+    let (link, dims) = (x.link(), x.dims());
+    Some(Var::from_op_with_results(results.collect(), &[x], move |dys, gradients| {
         gradients.add_onto(&link, |collected| {
-            let collected = collected.map(|collected| collected.reshape(flat.dims()));
-            let dh = backward_of_all(as_rows(dys), &all, &each, None);
+            let dh = backward_of_all(&dys, &all, &each, None);
+            let collected = collected.as_ref().map(as_rows);
             let dx = wgsl::layer_norm_backward(&flat, &dh, &norm, collected.as_ref());
             dx.expect("as many rows as went forward").reshape(dims)
         });

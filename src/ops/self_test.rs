@@ -122,7 +122,12 @@ const CASES: [Case; 11] = [
         op: fused::block,
         by_hand: fused::block_by_hand,
     },
-    Case { name: "weighted sums", shape: [3, 5, 7], op: fused::blended, by_hand: |x, _| fused::blended_by_hand(x) },
+    Case {
+        name: "weighted sums and layers of the time embedding",
+        shape: [3, 5, 8],
+        op: fused::blended,
+        by_hand: |x, [.., channels]| fused::blended_by_hand(x, channels),
+    },
     Case {
         name: "attention",
         // More queries and keys than a workgroup has at a time.

@@ -105,7 +105,8 @@ impl<'a> Walk<'a> {
         let [scores, scores_back, single] = self.scores(sizes.batch, [heads, width / heads.max(1)], positions, c);
         let [attention, attention_back] = [scores, scores_back].map(|scores| 6 * c + scores);
         let rows = sizes.batch * positions;
-        // An MLP's row, c wide: normalised, the gated layer's eight and four, the result.
+        // An MLP's row, c wide: normalised (which products on hardware GPUs do themselves), the gated layer's eight and
+        // four, the result.
         let part = mlp_rows(rows as usize, width, recompute);
         let c_part = part.map_or(c, |part| part as u64 * width as u64 * FLOAT);
         let whole = part.is_none();

@@ -19,7 +19,7 @@ use crate::ops::Var;
 use crate::schedule::Sampler;
 use crate::setting::Setting;
 use crate::text::{Prompt, Rows, Tokenizers};
-use crate::unet::KnownPrompts;
+use crate::unet::PromptKeysAndValues;
 use crate::vae::VaeDecoder;
 use crate::vae::tiling::{self, Map};
 use crate::{Error, Result, gpu, ops};
@@ -55,8 +55,8 @@ pub struct SampleJob {
 struct Batch {
     /// `[B, h, w, 4]`.
     latents: Tensor<4>,
-    /// What the U-Net makes of the negative prompt (with guidance) and the prompt, each repeated for the batch.
-    prompts: KnownPrompts,
+    /// Of the negative prompt (with guidance) and the prompt, each repeated for the batch.
+    prompts: PromptKeysAndValues,
     step: usize,
     decoder: Rc<VaeDecoder>,
 }
@@ -183,7 +183,7 @@ impl SampleJob {
         let [_, length, width] = encoded.dims();
         let context = encoded.reshape([prompts.len(), 1, length, width]).repeat_dim(1, count);
         let context = Var::constant(context.reshape([prompts.len() * count, length, width]));
-        let prompts = self.model.unet.know(&context);
+        let prompts = self.model.unet.keys_and_values(&context);
 
         let (channels, [h, w]) = (self.model.config.vae.latent_channels, self.size);
         let per_picture = channels * h * w;

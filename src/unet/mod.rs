@@ -20,7 +20,7 @@ use embedding::TimeEmbedding;
 use graph::{Graph, Stage};
 use resnet::{Downsample2D, ResnetBlock2D, Upsample2D};
 pub(crate) use transformer::mlp_rows;
-use transformer::{KnownToTransformer, Prompts, Transformer2DModel};
+use transformer::{KeysAndValues, Prompts, Transformer2DModel};
 
 use crate::Result;
 use crate::ops::{Conv2d, Linear, Linears, Norm, Var, conv2d, group_norm_silu};
@@ -48,22 +48,14 @@ pub struct Unet {
     conv_out: Conv2d,
 }
 
-/// What the transformers of a U-Net make of prompts: the same in all steps of a picture.
-pub struct KnownPrompts(Vec<KnownToTransformer>);
-
-/// What a forward pass is given of prompts.
-#[derive(Clone, Copy)]
-enum PassContext<'a> {
-    States(&'a Var<3>),
-    Known(&'a KnownPrompts),
-}
+/// The keys and values that the transformers of a U-Net make of prompts: the same in all steps of a picture.
+pub struct PromptKeysAndValues(Vec<KeysAndValues>);
 
 /// What every block of one forward pass shares.
 struct Pass<'a> {
     /// What all residual blocks make of `silu` of the time embedding, side by side: a row for each sample.
     time: Tensor<2>,
-    /// Hidden states of the prompts, `[B, T, D]`, or what was made of them before.
-    context: PassContext<'a>,
+    prompts: Prompts<'a, PromptKeysAndValues>,
     /// Whether blocks are run again in the backward pass.
     recompute: bool,
 }
@@ -138,14 +130,13 @@ impl Block {
 
     fn attention(&self, i: usize, x: &Var<4>, pass: &Pass<'_>) -> Var<4> {
         let Some(attention) = self.attentions.get(i) else { return x.clone() };
-        match pass.context {
-            PassContext::States(states) if pass.recompute => {
+        match pass.prompts.of_part(|made| &made.0[self.before + i]) {
+            Prompts::States(states) if pass.recompute => {
                 let attention = attention.clone();
                 let block = move |x: &Var<4>, states: &Var<3>| attention.forward(x, Prompts::States(states), true);
                 recompute(x, states, block)
             }
-            PassContext::States(states) => attention.forward(x, Prompts::States(states), false),
-            PassContext::Known(known) => attention.forward(x, Prompts::Known(&known.0[self.before + i]), false),
+            prompts => attention.forward(x, prompts, false),
         }
     }
 }
@@ -209,27 +200,34 @@ impl Unet {
     ///
     /// With `recompute`, blocks remember only their inputs and are run again in the backward pass.
     pub fn forward(&self, sample: &Tensor<4>, timesteps: &[f32], context: &Var<3>, recompute: bool) -> Var<4> {
-        self.pass(sample, timesteps, PassContext::States(context), recompute)
+        self.pass(sample, timesteps, Prompts::States(context), recompute)
     }
 
-    /// What there is to know of prompts with hidden states `context` `[B, T, D]` for all steps of a picture.
-    pub fn know(&self, context: &Var<3>) -> KnownPrompts {
-        let known =
-            |block: &Block| block.attentions.iter().map(|attention| attention.know(context)).collect::<Vec<_>>();
+    /// The keys and values of prompts with hidden states `context` `[B, T, D]`, for all steps of a picture.
+    pub fn keys_and_values(&self, context: &Var<3>) -> PromptKeysAndValues {
+        let made = |block: &Block| {
+            block.attentions.iter().map(|attention| attention.keys_and_values(context)).collect::<Vec<_>>()
+        };
         let down = self.down_blocks.iter().map(|(block, _)| block);
         let up = self.up_blocks.iter().map(|(block, _)| block);
-        KnownPrompts(down.chain([&self.mid_block]).chain(up).flat_map(known).collect())
+        PromptKeysAndValues(down.chain([&self.mid_block]).chain(up).flat_map(made).collect())
     }
 
-    /// [`Unet::forward`] for prompts that are known, without a gradient.
-    pub fn predict(&self, sample: &Tensor<4>, timesteps: &[f32], prompts: &KnownPrompts) -> Tensor<4> {
-        self.pass(sample, timesteps, PassContext::Known(prompts), false).into_value()
+    /// [`Unet::forward`] for prompts whose [keys and values](Self::keys_and_values) were made before, without a gradient.
+    pub fn predict(&self, sample: &Tensor<4>, timesteps: &[f32], prompts: &PromptKeysAndValues) -> Tensor<4> {
+        self.pass(sample, timesteps, Prompts::Made(prompts), false).into_value()
     }
 
-    fn pass(&self, sample: &Tensor<4>, timesteps: &[f32], context: PassContext<'_>, recompute: bool) -> Var<4> {
+    fn pass(
+        &self,
+        sample: &Tensor<4>,
+        timesteps: &[f32],
+        prompts: Prompts<'_, PromptKeysAndValues>,
+        recompute: bool,
+    ) -> Var<4> {
         let embedding = self.time_embedding.forward(timesteps, &sample.device());
         let time = linears_side_by_side(&embedding, &self.time_projections);
-        let pass = Pass { time, context, recompute };
+        let pass = Pass { time, prompts, recompute };
         let mut x = conv2d(&Var::constant(sample.clone()), &self.conv_in);
         let mut skips = vec![x.clone()];
         for (block, downsampler) in &self.down_blocks {

@@ -14,22 +14,32 @@ const NORM_EPS: f64 = 1e-6;
 const LAYER_NORM_EPS: f64 = 1e-5;
 
 /// Keys and values of prompts, for each block of a transformer.
-pub(super) type KnownToTransformer = Vec<Vec<Var<3>>>;
+pub(super) type KeysAndValues = Vec<Vec<Var<3>>>;
 
-/// What a transformer is given of prompts.
-#[derive(Clone, Copy)]
-pub(super) enum Prompts<'a> {
-    /// The text encoder's hidden states.
+/// What a U-Net, a transformer or a block of it is given of prompts.
+pub(super) enum Prompts<'a, Made: ?Sized> {
+    /// The text encoder's hidden states `[B, T, D]`.
     States(&'a Var<3>),
-    /// What its blocks made of them before.
-    Known(&'a KnownToTransformer),
+    /// The keys and values that were made of them before.
+    Made(&'a Made),
 }
 
-/// The same for one block.
-#[derive(Clone, Copy)]
-enum Context<'a> {
-    States(&'a Var<3>),
-    Known(&'a [Var<3>]),
+impl<Made: ?Sized> Clone for Prompts<'_, Made> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<Made: ?Sized> Copy for Prompts<'_, Made> {}
+
+impl<'a, Made: ?Sized> Prompts<'a, Made> {
+    /// What one of its parts is given.
+    pub fn of_part<Part: ?Sized>(self, part: impl FnOnce(&'a Made) -> &'a Part) -> Prompts<'a, Part> {
+        match self {
+            Prompts::States(states) => Prompts::States(states),
+            Prompts::Made(made) => Prompts::Made(part(made)),
+        }
+    }
 }
 
 /// An attention with the projections around it (diffusers `Attention`), behind a normalisation.
@@ -66,7 +76,7 @@ impl Attention {
     }
 
     /// Keys and values of a context.
-    fn know(&self, context: &Var<3>) -> Vec<Var<3>> {
+    fn keys_and_values(&self, context: &Var<3>) -> Vec<Var<3>> {
         self.of_context.as_ref().map_or_else(Vec::new, |of_context| linears(context, of_context))
     }
 
@@ -101,12 +111,12 @@ impl BasicTransformerBlock {
         })
     }
 
-    fn forward(&self, x: &Var<3>, context: Context<'_>, recompute: bool) -> Var<3> {
+    fn forward(&self, x: &Var<3>, prompts: Prompts<'_, [Var<3>]>, recompute: bool) -> Var<3> {
         // By one name: the next value lets the last one go.
         let mut h = self.attn1.forward(x, &[]);
-        h = match context {
-            Context::States(states) => self.attn2.forward(&h, &self.attn2.know(states)),
-            Context::Known(given) => self.attn2.forward(&h, given),
+        h = match prompts {
+            Prompts::States(states) => self.attn2.forward(&h, &self.attn2.keys_and_values(states)),
+            Prompts::Made(given) => self.attn2.forward(&h, given),
         };
         let [batch, length, width] = h.dims();
         match mlp_rows(batch * length, width, recompute) {
@@ -157,21 +167,17 @@ impl Transformer2DModel {
     }
 
     /// The keys and values that the blocks make of the text encoder's hidden states `[B, T, D]`.
-    pub fn know(&self, states: &Var<3>) -> KnownToTransformer {
-        self.transformer_blocks.iter().map(|block| block.attn2.know(states)).collect()
+    pub fn keys_and_values(&self, states: &Var<3>) -> KeysAndValues {
+        self.transformer_blocks.iter().map(|block| block.attn2.keys_and_values(states)).collect()
     }
 
     /// `x` `[B, H, W, C]` and the prompts to `[B, H, W, C]`.
-    pub fn forward(&self, x: &Var<4>, prompts: Prompts<'_>, recompute: bool) -> Var<4> {
+    pub fn forward(&self, x: &Var<4>, prompts: Prompts<'_, KeysAndValues>, recompute: bool) -> Var<4> {
         let dims @ [batch, height, width, channels] = x.dims();
         let mut h = group_norm(x, &self.norm).reshape([batch, height * width, channels]);
         h = linear(&h, &self.proj_in);
         for (i, block) in self.transformer_blocks.iter().enumerate() {
-            let context = match prompts {
-                Prompts::States(states) => Context::States(states),
-                Prompts::Known(known) => Context::Known(&known[i]),
-            };
-            h = block.forward(&h, context, recompute);
+            h = block.forward(&h, prompts.of_part(|made| &made[i][..]), recompute);
         }
         linear_add(&h.reshape(dims), &self.proj_out, x)
     }

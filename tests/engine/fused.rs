@@ -278,17 +278,17 @@ fn every_sampler_makes_the_same_steps_on_a_gpu() {
 }
 
 #[test]
-fn a_prediction_for_known_prompts_is_that_for_their_states() {
+fn a_prediction_with_keys_and_values_of_prompts_is_that_with_their_states() {
     crate::fixtures::on_every_device(|place| {
         let session = crate::fixtures::open("tiny-sd1", place, None);
         let model = session.model();
         let sample = filled([2, 8, 8, 4], 1, &place.device);
         let context = Var::constant(filled([2, 77, model.config.word_width()], 2, &place.device));
         let want = values(model.unet.forward(&sample, &[321.0, 5.0], &context, false).into_value());
-        let known = model.unet.know(&context);
+        let made = model.unet.keys_and_values(&context);
         for _ in 0..2 {
-            let got = values(model.unet.predict(&sample, &[321.0, 5.0], &known));
-            assert_close(&got, &want, place, "for known prompts");
+            let got = values(model.unet.predict(&sample, &[321.0, 5.0], &made));
+            assert_close(&got, &want, place, "with the keys and values");
         }
     });
 }

@@ -3,7 +3,7 @@
 use super::{HEADS, Numbers, attention_by_hand, exact, gelu_by_hand, group_norm_by_hand, layer_norm_by_hand, norm};
 use super::{dot, sigmoid};
 use crate::ops::{
-    Blend, Linear, Mlp, MlpActivation, NormedLinears, Var, Weight, attention, group_norm_silu_joined, mlp,
+    Blend, Linear, Mlp, MlpActivation, NormedLinears, Var, Weight, attention, group_norm_silu_joined, linear_silu, mlp,
     normed_linears,
 };
 
@@ -72,17 +72,21 @@ pub(super) fn block_by_hand(x: &[f64], shape @ [_, _, channels]: [usize; 3]) -> 
 /// Weights of a blend.
 const BLENDED: [f64; 2] = [0.75, -1.5];
 
-/// A sampler's arithmetic, of constants; `x` beside it has the gradient.
+/// What has no gradient, a sampler's arithmetic and a layer of the time embedding, beside `x`, which has one.
 pub(super) fn blended(x: &Var<4>, numbers: &Numbers<'_>) -> Var<4> {
-    let terms = [81, 82].map(|which| numbers.full::<4>(which, x.dims()).f32());
-    let sum = Blend::of(&terms[0], BLENDED[0]).plus(Blend::of(&terms[1], BLENDED[1]));
+    let dims @ [batch, height, width, channels] = x.dims();
+    let terms = [81, 82].map(|which| numbers.full::<4>(which, dims).f32());
+    let rows = terms[1].clone().reshape([batch * height * width, channels]);
+    let activated = linear_silu(&rows, &layer(numbers, 83, channels, channels)).reshape(dims);
+    let sum = Blend::of(&terms[0], BLENDED[0]).plus(Blend::of(&activated, BLENDED[1]));
     x.add(&Var::constant(sum.value()))
 }
 
-pub(super) fn blended_by_hand(x: &[f64]) -> Vec<f64> {
-    let terms = [81, 82].map(|which| exact(which, x.len()));
-    let sum = |i: usize| BLENDED[0] * terms[0][i] + BLENDED[1] * terms[1][i];
-    x.iter().enumerate().map(|(i, x)| x + sum(i)).collect()
+pub(super) fn blended_by_hand(x: &[f64], channels: usize) -> Vec<f64> {
+    let [first, second] = [81, 82].map(|which| exact(which, x.len()));
+    let activated = layer_by_hand(83, &second, channels, channels).into_iter().map(|x| x * sigmoid(x));
+    let sum = |(first, activated): (f64, f64)| BLENDED[0] * first + BLENDED[1] * activated;
+    first.into_iter().zip(activated).map(sum).zip(x).map(|(sum, x)| x + sum).collect()
 }
 
 /// The normalisation of a map that is joined with a constant one, and the two in one.

@@ -49,6 +49,38 @@ pub(super) trait Variant: Copy + PartialEq + Send + 'static {
     }
 }
 
+/// Makes a type that wraps variants a variant itself: those of the wrapped ones that are given are all there are.
+macro_rules! some_variants {
+    ($name:ident, $all:expr) => {
+        impl $crate::ops::wgsl::kernel::Variant for $name {
+            fn all() -> Vec<Self> {
+                $all.map(Self).collect()
+            }
+
+            fn constants(self) -> Vec<$crate::ops::wgsl::kernel::Constant> {
+                self.0.constants()
+            }
+
+            fn part(self) -> Option<&'static str> {
+                self.0.part()
+            }
+
+            fn label(self) -> String {
+                self.0.label()
+            }
+
+            fn for_hardware(self) -> bool {
+                self.0.for_hardware()
+            }
+
+            fn computes_in_f16(self) -> bool {
+                self.0.computes_in_f16()
+            }
+        }
+    };
+}
+pub(super) use some_variants;
+
 /// The variant of a kernel that has only one.
 impl Variant for () {
     fn all() -> Vec<Self> {

@@ -117,7 +117,8 @@ impl Launch {
         Tensor::from_primitive::<CubeBackend>(result)
     }
 
-    /// Runs the kernel for several results of the same shape, which lie one after the other in one buffer ([`as_one`]).
+    /// Runs the kernel for several results of the same shape, which lie in one buffer where they can, as [`planes_of`] reads
+    /// them.
     pub fn run_side_by_side<const R: usize, const D: usize>(self, shape: [usize; D]) -> [Tensor<D>; R] {
         let outputs = match side_by_side(&self.inputs[0], R, &shape) {
             Some(parts) => {

@@ -6,7 +6,7 @@ use burn_wgpu::CubeBackend;
 use super::Activation;
 use super::device::{makes_blocks, method};
 use super::halves::half_tile;
-use super::kernel::{Buffer, Constant, Kernel, Role, Row, Variant};
+use super::kernel::{Buffer, Constant, Kernel, Role, Row, Variant, some_variants};
 use super::launch::Operand;
 use super::linear::LinearSizes;
 use super::tile::{ProductMethod, Tile};
@@ -22,9 +22,22 @@ pub(in crate::ops) enum Between {
 }
 
 impl Between {
-    /// Those that MLPs have.
-    const ALL: [Between; 3] =
-        [Between::Activation(Activation::QuickGelu), Between::Activation(Activation::Gelu), Between::Geglu];
+    const ALL: [Between; 4] = [
+        Between::Activation(Activation::Silu),
+        Between::Activation(Activation::QuickGelu),
+        Between::Activation(Activation::Gelu),
+        Between::Geglu,
+    ];
+
+    /// Whether MLPs have it: `silu` follows layers of the time embedding, which have no gradient.
+    pub fn is_of_mlps(self) -> bool {
+        self != Between::Activation(Activation::Silu)
+    }
+
+    /// Whether it is a function of each value, so that any product can end with it.
+    pub fn is_of_each_value(self) -> bool {
+        matches!(self, Between::Activation(_))
+    }
 
     /// Its number in the texts.
     fn kind(self) -> u32 {
@@ -49,7 +62,7 @@ impl Between {
     }
 }
 
-/// A product that is activated, or takes the slope of an activation.
+/// A product whose result goes through an activation or, in the backward pass, is multiplied by its slope.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Activated {
     method: ProductMethod,
@@ -57,44 +70,42 @@ pub(super) struct Activated {
 }
 
 impl Activated {
-    /// Every method for each of these.
-    fn each(betweens: &[Between]) -> Vec<Self> {
-        let of = |between: &Between| {
-            let between = *between;
-            ProductMethod::all().into_iter().map(move |method| Self { method, between })
-        };
-        betweens.iter().flat_map(of).collect()
-    }
-
     pub fn new(method: ProductMethod, between: Between) -> Self {
         Self { method, between }
     }
 
-    /// Every method for each function of single values.
-    pub fn of_values() -> Vec<Self> {
-        Self::each(&Between::ALL[..2])
+    /// Those with one of these activations.
+    pub fn with(of: impl Fn(Between) -> bool) -> impl Iterator<Item = Self> {
+        Self::all().into_iter().filter(move |activated| of(activated.between))
     }
 
     pub fn lanes(self) -> u32 {
         self.method.lanes()
     }
+}
 
-    pub fn part(self) -> Option<&'static str> {
-        self.method.part()
+impl Variant for Activated {
+    fn all() -> Vec<Self> {
+        let of = |between: Between| ProductMethod::all().into_iter().map(move |method| Self { method, between });
+        Between::ALL.into_iter().flat_map(of).collect()
     }
 
-    pub fn for_hardware(self) -> bool {
-        self.method.for_hardware()
-    }
-
-    pub fn constants(self) -> Vec<Constant> {
+    fn constants(self) -> Vec<Constant> {
         let mut constants = self.method.constants();
         constants.push(("kind", self.between.kind()));
         constants
     }
 
-    pub fn label(self) -> String {
+    fn part(self) -> Option<&'static str> {
+        self.method.part()
+    }
+
+    fn label(self) -> String {
         format!("{}, {}", self.method.label(), self.between.name())
+    }
+
+    fn for_hardware(self) -> bool {
+        self.method.for_hardware()
     }
 }
 
@@ -102,86 +113,28 @@ impl Activated {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Forward(Activated);
 
-impl Variant for Forward {
-    fn all() -> Vec<Self> {
-        // The layers of the time embedding are the first of nothing, and end with silu.
-        let all = [Between::Activation(Activation::Silu), Between::ALL[0], Between::ALL[1]];
-        Activated::each(&all).into_iter().map(Self).collect()
-    }
-
-    fn constants(self) -> Vec<Constant> {
-        self.0.constants()
-    }
-
-    fn part(self) -> Option<&'static str> {
-        self.0.part()
-    }
-
-    fn label(self) -> String {
-        self.0.label()
-    }
-
-    fn for_hardware(self) -> bool {
-        self.0.for_hardware()
-    }
-}
+some_variants!(Forward, Activated::with(Between::is_of_each_value));
 
 /// The gradient to what goes into the activation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Backward(Activated);
 
-impl Variant for Backward {
-    fn all() -> Vec<Self> {
-        Activated::each(&Between::ALL).into_iter().map(Self).collect()
-    }
-
-    fn constants(self) -> Vec<Constant> {
-        self.0.constants()
-    }
-
-    fn part(self) -> Option<&'static str> {
-        self.0.part()
-    }
-
-    fn label(self) -> String {
-        self.0.label()
-    }
-
-    fn for_hardware(self) -> bool {
-        self.0.for_hardware()
-    }
-}
+some_variants!(Backward, Activated::with(Between::is_of_mlps));
 
 /// The first layer of a gated MLP, in a tile in which an invocation has two quads of columns.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Gated(Tile);
+pub(super) struct Gated(ProductMethod);
+
+some_variants!(Gated, Tile::ALL.into_iter().filter(|tile| tile.has_pairs()).map(ProductMethod::Tile));
 
 impl Gated {
     /// In a tile [with pairs](Tile::with_pairs).
     pub fn new(tile: Tile) -> Self {
-        Self(tile)
+        Self(ProductMethod::Tile(tile))
     }
 
     pub fn lanes(self) -> u32 {
         self.0.lanes()
-    }
-}
-
-impl Variant for Gated {
-    fn all() -> Vec<Self> {
-        Tile::ALL.into_iter().filter(|tile| tile.has_pairs()).map(Self).collect()
-    }
-
-    fn constants(self) -> Vec<Constant> {
-        self.0.constants()
-    }
-
-    fn part(self) -> Option<&'static str> {
-        ProductMethod::Tile(self.0).part()
-    }
-
-    fn label(self) -> String {
-        ProductMethod::Tile(self.0).label()
     }
 }
 

@@ -6,7 +6,7 @@ use burn_wgpu::CubeBackend;
 
 use super::device::{makes_blocks, method};
 use super::halves::half_tile;
-use super::kernel::{Buffer, Constant, Kernel, Role, Row, Variant};
+use super::kernel::{Buffer, Kernel, Role, Row, some_variants};
 use super::launch::{Launch, Operand, pitch_of, side_by_side};
 use super::linear::LinearSizes;
 use super::mlp::{Activated, BEFORE, Between, Gated, LEFT, RESULT, RIGHT};
@@ -35,47 +35,18 @@ pub(in crate::ops) fn folds_norms<const D: usize>(near: &Tensor<D>, [columns, in
 
 /// A tile, for hardware GPUs alone.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct NormedTile(Tile);
+pub(super) struct NormedTile(ProductMethod);
 
-impl Variant for NormedTile {
-    fn all() -> Vec<Self> {
-        Tile::ALL.into_iter().map(Self).collect()
-    }
-
-    fn constants(self) -> Vec<Constant> {
-        self.0.constants()
-    }
-
-    fn part(self) -> Option<&'static str> {
-        ProductMethod::Tile(self.0).part()
-    }
-
-    fn label(self) -> String {
-        ProductMethod::Tile(self.0).label()
-    }
-}
+some_variants!(NormedTile, Tile::ALL.into_iter().map(ProductMethod::Tile));
 
 /// The same with an activation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct NormedActivated(Activated);
 
-impl Variant for NormedActivated {
-    fn all() -> Vec<Self> {
-        Activated::of_values().into_iter().filter(|activated| activated.for_hardware()).map(Self).collect()
-    }
-
-    fn constants(self) -> Vec<Constant> {
-        self.0.constants()
-    }
-
-    fn part(self) -> Option<&'static str> {
-        self.0.part()
-    }
-
-    fn label(self) -> String {
-        self.0.label()
-    }
-}
+some_variants!(
+    NormedActivated,
+    Activated::with(|between| between.is_of_mlps() && between.is_of_each_value()).filter(|made| made.for_hardware())
+);
 
 const GAMMA: Buffer = Buffer { name: "gamma", role: Role::Activation, row: Row::Fours };
 const SUMS: Buffer = Buffer { name: "sums", role: Role::Activation, row: Row::Fours };
@@ -123,12 +94,13 @@ pub(in crate::ops) fn normed_planes(
     let ([columns, inner], [rows, _]) = (weight.dims(), x.dims());
     let (plane, axes) = (columns / planes, [rows, columns, inner]);
     let tile = tile(x, weight, axes).filter(|_| plane.is_multiple_of(4))?;
-    let [across, down] = ProductMethod::Tile(tile).groups(rows, columns)?;
+    let method = ProductMethod::Tile(tile);
+    let [across, down] = method.groups(rows, columns)?;
     let results = side_by_side(&primitive(x)?, planes, &[rows, plane])?;
     let sizes = sizes_of(axes, norm).in_planes(plane, pitch_of(&[rows, plane]));
     let FoldedNorm { gamma, sums, bias, .. } = norm;
     let inputs: [Option<&dyn Operand>; 6] = [Some(x), Some(gamma), Some(weight), Some(sums), Some(bias), None];
-    let launch = NORMED.launch(NormedTile(tile), &[], &inputs, &sizes, [across, down, 1]);
+    let launch = NORMED.launch(NormedTile(method), &[], &inputs, &sizes, [across, down, 1]);
     Some(cut(launch, axes).run_over(results))
 }
 

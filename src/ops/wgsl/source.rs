@@ -72,6 +72,7 @@ static FILES: &[ShaderFile] = files![
     "shared/gelu",
     "shared/group",
     "shared/group_backward",
+    "shared/group_norm",
     "shared/group_of_one",
     "shared/left_normed",
     "shared/left_plain",
