@@ -20,7 +20,7 @@ use crate::bench::{Bench, Effort, Figures, Peak, StepLaunches};
 use crate::checkpoint::{Family, family_files, narrow_files};
 use crate::config::{TrainConfig, option_name};
 use crate::gpu::memory::MemoryWatch;
-use crate::gpu::{self, Chosen};
+use crate::gpu::{self, Chosen, DeviceChoice, Precision};
 use crate::model::{Loading, ModelConfig, OpenedModel, with_random_weights};
 use crate::ops::{HalfProducts, half_products_of, tiles, uses_kernels};
 use crate::plan::{self, MemoryPlan};
@@ -102,6 +102,21 @@ fn check(args: &BenchArgs) -> Result<()> {
         return refused(&format!("--seconds {}: it must be a number above 0", args.seconds));
     }
     Ok(())
+}
+
+/// Refuses what would have no effect beside an option that does not compute on a device. clap does not: where an option of every
+/// command stands before the command, it does not see that the two conflict.
+pub(super) fn no_device(shared: &Shared, beside: &str, reason: &str) -> Result<()> {
+    let given = [
+        ("--device", shared.device != DeviceChoice::default()),
+        ("--precision", shared.precision != Precision::default()),
+    ];
+    match given.into_iter().find(|(_, given)| *given) {
+        Some((option, _)) => {
+            Err(Error::Usage(format!("{option} cannot be used with {beside}, which {reason}: leave it out")))
+        }
+        None => Ok(()),
+    }
 }
 
 /// What the largest batch, and denoising at the same size, need.

@@ -42,6 +42,8 @@ pub(super) async fn run(args: &DoctorArgs, shared: &Shared, out: &mut Output) ->
 
     let chosen = gpu::choose(shared.device);
     let mut object = machine();
+    // What was insisted on and cannot be had is no success.
+    let mut refused = Ok(());
     let ended = match &chosen {
         Ok(chosen) => {
             let reason = wording::worded(&chosen.reason);
@@ -59,6 +61,7 @@ pub(super) async fn run(args: &DoctorArgs, shared: &Shared, out: &mut Output) ->
                 let decided = precision::decide(chosen, &locate::findings(), shared.precision, args.retune).await;
                 lines.extend(precision_lines(&decided));
                 object["precision"] = precision_json(&decided);
+                refused = decided.map(drop);
             }
             lines.push(match &tested {
                 Ok(error) => format!("self-test: passed (largest difference from a plain computation {error:.1e})"),
@@ -74,7 +77,7 @@ pub(super) async fn run(args: &DoctorArgs, shared: &Shared, out: &mut Output) ->
     };
     out.result(&lines, &object)?;
     chosen?;
-    ended
+    ended.and(refused)
 }
 
 /// What there is on this machine, for programs.

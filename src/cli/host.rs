@@ -3,14 +3,14 @@
 use serde_json::json;
 
 use super::args::{BenchArgs, Shared};
-use super::bench::{launched, model, planned};
+use super::bench::{launched, model, no_device, planned};
 use super::load;
 use super::outlook::Outlook;
 use super::output::Output;
 use crate::base::process::load_average;
 use crate::bench::{Bench, Effort};
 use crate::config::option_name;
-use crate::gpu::{DeviceChoice, Precision, noop};
+use crate::gpu::noop;
 use crate::model::{Loading, OpenedModel};
 use crate::sample::SOFTWARE;
 use crate::session::Session;
@@ -18,7 +18,7 @@ use crate::{Error, Result};
 
 /// Measures the steps of a model.
 pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> Result<()> {
-    check(shared)?;
+    no_device(shared, "--host", "measures on a device of its own that computes nothing")?;
     let (source, model) = model(args, shared, out).await?;
     let load = load_average();
     let opened = OpenedModel::read(source).await?;
@@ -50,22 +50,6 @@ pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> 
         launched(&step, &format!("training step, batch {batch}"), place, true, out)?;
     }
     out.result(&super::bench::busy(load), &object)
-}
-
-/// Refuses what would have no effect. clap does not: where an option of every command stands before the command, it does
-/// not see that the two conflict.
-fn check(shared: &Shared) -> Result<()> {
-    let given = [
-        ("--device", shared.device != DeviceChoice::default()),
-        ("--precision", shared.precision != Precision::default()),
-    ];
-    match given.into_iter().find(|(_, given)| *given) {
-        Some((option, _)) => {
-            let reason = "which measures on a device of its own that computes nothing";
-            Err(Error::Usage(format!("{option} cannot be used with --host, {reason}: leave it out")))
-        }
-        None => Ok(()),
-    }
 }
 
 /// Says whose memory is too little: the plan is that of a GPU.

@@ -1,6 +1,7 @@
 //! What the program says of itself, of models and of the machine.
 
 use std::fs;
+use std::process::Output;
 
 use pseudoword::cli::exit::STATUSES;
 use pseudoword::gpu;
@@ -67,11 +68,15 @@ fn doctor_says_how_matrix_products_are_made() {
 #[test]
 fn f16_is_tested_once_and_what_was_found_decides() {
     let place = Place::new();
-    let doctor = |more: &[&str]| {
+    let ran = |more: &[&str]| {
         let arguments = [&["doctor", "--device", "gpu", "--precision", "f16", "--json"], more].concat();
-        let run = place.command(&arguments).env("PSEUDOWORD_CACHE", place.path("cache")).output().unwrap();
+        place.command(&arguments).env("PSEUDOWORD_CACHE", place.path("cache")).output().unwrap()
+    };
+    let told = |run: &Output| events(&run.stdout).pop().unwrap()["precision"].clone();
+    let doctor = |more: &[&str]| {
+        let run = ran(more);
         succeeded(&run);
-        events(&run.stdout).pop().unwrap()["precision"].clone()
+        told(&run)
     };
     let adapters = gpu::adapters();
     let has_f16 = |adapter: &gpu::Adapter| adapter.features.contains(wgpu::Features::SHADER_F16);
@@ -88,7 +93,10 @@ fn f16_is_tested_once_and_what_was_found_decides() {
     let file = fs::read_dir(place.path("cache/precision")).unwrap().next().unwrap().unwrap().path();
     let kept = fs::read_to_string(&file).unwrap();
     fs::write(&file, kept.replace("\"wrong\": null", "\"wrong\": \"it was a Monday\"")).unwrap();
-    let refused = doctor(&[]);
+    let run = ran(&[]);
+    // A script has to see that what it insists on is not there.
+    assert_eq!(run.status.code(), Some(2), "{}", text(&run.stderr));
+    let refused = told(&run);
     assert!(refused["error"].as_str().unwrap().contains("it was a Monday"), "{refused}");
     assert_eq!(doctor(&["--retune"])["precision"], found["precision"]);
     assert_eq!(fs::read_to_string(&file).unwrap(), kept);

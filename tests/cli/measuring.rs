@@ -50,6 +50,10 @@ fn what_steps_take_at_the_peak_of_known_gpus_is_predicted_without_measuring() {
     refused(&place.run(&["bench", "--predict", "--ops"]), 2, &["cannot be used with"]);
     refused(&place.run(&["bench", "--predict", "--overwrite"]), 2, &["cannot be used with"]);
     refused(&place.run(&["bench", "--predict", "--resolution", "100"]), 2, &["a multiple of 8"]);
+    for option in [["--device", "cpu"], ["--precision", "f16"]] {
+        let arguments = [&option[..], &["bench", "--predict"]].concat();
+        refused(&place.run(&arguments), 2, &[option[0], "cannot be used with --predict"]);
+    }
 }
 
 #[test]
