@@ -30,24 +30,28 @@ pub enum Products {
 }
 
 impl Row {
-    /// Billions of multiplications and additions.
-    pub fn gflop(&self) -> f64 {
-        self.ops.iter().map(|op| op.flops).sum::<f64>() / 1e9
+    fn with(&self, products: Products) -> impl Iterator<Item = &Op> {
+        self.ops.iter().filter(move |op| op.is_with(products))
     }
 
-    /// Billions of bytes.
+    /// Billions of multiplications and additions.
+    pub fn gflop(&self) -> f64 {
+        self.with(Products::F32).map(|op| op.flops).sum::<f64>() / 1e9
+    }
+
+    /// Billions of bytes, with products in f32.
     pub fn gigabytes(&self) -> f64 {
-        self.ops.iter().map(|op| op.bytes).sum::<f64>() / 1e9
+        self.with(Products::F32).map(|op| op.bytes).sum::<f64>() / 1e9
     }
 
     /// Launches, if each operation is one.
-    pub fn launches(&self) -> usize {
-        self.ops.len()
+    pub fn launches(&self, products: Products) -> usize {
+        self.with(products).count()
     }
 
     /// The least time on a device.
     pub fn seconds(&self, rates: &Rates, products: Products) -> f64 {
-        self.ops.iter().map(|op| seconds(op, rates, products)).sum()
+        self.with(products).map(|op| seconds(op, rates, products)).sum()
     }
 }
 
@@ -80,7 +84,8 @@ impl Step {
                 ((*name).to_owned(), json!({"f32": f32, "f16": f16}))
             });
             json!({
-                "part": row.name, "gflop": row.gflop(), "gigabytes": row.gigabytes(), "launches": row.launches(),
+                "part": row.name, "gflop": row.gflop(), "gigabytes": row.gigabytes(),
+                "launches": row.launches(Products::F32), "launches_f16": row.launches(Products::F16),
                 "seconds": times.collect::<serde_json::Map<_, _>>(),
             })
         };
