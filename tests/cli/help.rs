@@ -72,7 +72,10 @@ fn f16_is_tested_once_and_what_was_found_decides() {
         let arguments = [&["doctor", "--device", "gpu", "--precision", "f16", "--json"], more].concat();
         place.command(&arguments).env("PSEUDOWORD_CACHE", place.path("cache")).output().unwrap()
     };
-    let told = |run: &Output| events(&run.stdout).pop().unwrap()["precision"].clone();
+    let told = |run: &Output| {
+        let report = events(&run.stdout).into_iter().find(|event| event["event"] == "doctor");
+        report.unwrap()["precision"].clone()
+    };
     let doctor = |more: &[&str]| {
         let run = ran(more);
         succeeded(&run);
