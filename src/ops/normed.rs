@@ -28,10 +28,13 @@ pub(super) fn folded(norm: &Norm, layer: &Linear) -> Option<FoldedNorm> {
     let [columns, inner] = layer.weight.dims();
     let fits = norm.weight.dims() == [inner] && norm.bias.dims() == [inner];
     let biased = layer.bias.as_ref().is_none_or(|bias| bias.dims() == [columns]);
-    if !fits || !biased || !wgsl::folds_norms(norm.weight.stored(), [columns, inner]) {
+    if !fits || !biased {
         return None;
     }
     let gamma = norm.weight.f32();
+    if !wgsl::folds_norms(&gamma, [columns, inner]) {
+        return None;
+    }
     let through = |row, layer: &Linear| forward(&row, layer, None).reshape([columns]);
     let sums = through(gamma.clone().reshape([1, inner]), &Linear { weight: layer.weight.clone(), bias: None });
     let bias = through(norm.bias.f32().reshape([1, inner]), layer);

@@ -189,6 +189,11 @@ fn a_panic_leaves_no_way_behind() {
 fn products_are_made_as_before_where_f16_is_refused() {
     on_the_gpu(|place| {
         let chosen = gpu_of::choose(gpu_of::DeviceChoice::Gpu).unwrap();
+        if gpu_of::started(&chosen).unwrap().possible_half_products().is_empty() {
+            assert!(!chosen.name.contains("llvmpipe"), "lavapipe has f16");
+            println!("nothing to refuse: {} has no f16", chosen.name);
+            return;
+        }
         let keep = InMemory(RefCell::default());
         let decide = || pollster::block_on(precision::decide(&chosen, &keep, gpu_of::Precision::F16, false));
         let all_are_right = decide().unwrap().unwrap();
