@@ -29,8 +29,8 @@ const PROGRAM_BESIDE_GPU: u64 = 256 << 20;
 /// stays empty.
 const EMPTY_BLOCKS: u64 = 128;
 /// Values of up to 64 kB lie in pages of their own, and pages of lengths that are not wanted any more stay while something is left
-/// in them.
-const OTHER_PAGES: u64 = 16 << 20;
+/// in them, or the driver has not taken them back yet.
+pub const OTHER_PAGES: u64 = 16 << 20;
 /// Values that come and go lie in pages, of which one byte in this many stays empty.
 const EMPTY_PAGES: u64 = 8;
 /// The share of what is free that a job should leave alone.
@@ -254,8 +254,8 @@ fn paged(needs: &Needs, on_cpu: bool) -> u64 {
     if on_cpu { forward } else { forward + (forward - lasting) / EMPTY_PAGES }
 }
 
-/// Bytes of a GPU's memory, weights aside, that encoding a picture and decoding one need where feature maps are held
-/// within a budget.
+/// Bytes of a GPU's memory, weights and [`OTHER_PAGES`] aside, that encoding a picture and decoding one need where feature maps
+/// are held within a budget.
 pub fn autoencoder(config: &ModelConfig, job: Job, budget: &Budget) -> [u64; 2] {
     let walk = Walk::new(config, false);
     [walk.encode(job, budget), walk.decode(job, budget)].map(|needs| paged(&needs, false))

@@ -7,7 +7,7 @@ use pseudoword::event::Event;
 use pseudoword::gpu::memory::MemoryWatch;
 use pseudoword::gpu::{self, DeviceChoice};
 use pseudoword::image::Picture;
-use pseudoword::plan::{Job, MemoryPlan, Phase, WeightBytes, autoencoder};
+use pseudoword::plan::{Job, MemoryPlan, OTHER_PAGES, Phase, WeightBytes, autoencoder};
 use pseudoword::source::Folder;
 use pseudoword::train::{TrainInput, TrainPicture};
 use pseudoword::vae::Budget;
@@ -17,8 +17,9 @@ use crate::fixtures::{Place, gpu, model_path, open, values};
 
 /// What was measured may be this share of the plan. More, and the plan forgets something; less, and it counts what is not
 /// there. Pages are long beside what so small a model fills them with, and what tests before left in them is not counted again,
-/// so shares at full size are nearer to one.
-const SHARES: std::ops::RangeInclusive<f64> = 0.65..=1.2;
+/// so shares at full size are nearer to one. Above it are the pages that every plan counts once: whether the driver has taken
+/// one back before the next is made is a matter of moments, and one of these is 8.7 MB.
+const SHARES: std::ops::RangeInclusive<f64> = 0.65..=1.1;
 
 /// Phases with what was planned and what was measured, in bytes.
 #[derive(Default)]
@@ -33,7 +34,7 @@ impl Measured {
         let is_off = |(what, planned, measured): &&(String, u64, u64)| {
             let [planned, measured] = [*planned, *measured].map(|bytes| bytes as f64 / 1e6);
             println!("{what}: planned {planned:.1} MB, measured {measured:.1} MB: {:.2}", measured / planned);
-            !SHARES.contains(&(measured / planned))
+            measured < SHARES.start() * planned || measured > SHARES.end() * planned + OTHER_PAGES as f64 / 1e6
         };
         let off: Vec<_> = self.0.iter().filter(is_off).collect();
         assert!(off.is_empty(), "{off:?}");
