@@ -1,6 +1,6 @@
 // Shows that the engine runs in this browser, by training on the mini model for three steps with given random choices.
 
-import { EngineClient } from "./engine.js";
+import { EngineClient } from "./base/engine.js";
 
 const log = document.getElementById("log");
 const status = document.getElementById("status");

@@ -1,32 +1,37 @@
-// What the cards of the page share: the engine, whether it is busy, and how messages are shown.
+// What the rooms of the page share: the engine, whether it is busy, what is loaded and learned, and how messages are shown.
 
+import { $ } from "./dom.js";
 import { BrokenEngine, EngineClient } from "./engine.js";
 import { fill, labels } from "./settings.js";
+import { t } from "./text.js";
 
-export const $ = (id) => document.getElementById(id);
-export const number = (id) => $(id).valueAsNumber;
+/** The page's one engine. `model` is the name of the model that is loaded, once one is; `words` are the embeddings that prompts can
+ * use, by their tokens, as the shelf keeps them. */
+export const studio = { client: undefined, started: undefined, model: undefined, busy: false, long: false, words: new Map() };
 
-/** The page's one engine. `model` is the name of the model that is loaded, once one is. */
-export const studio = { client: undefined, started: undefined, model: undefined, busy: false, long: false };
+const events = new EventTarget();
 
-const changes = new EventTarget();
+/** Calls `listener` whenever the engine becomes busy, idle, loaded or broken, and when the embeddings change. */
+export const onChange = (listener) => events.addEventListener("change", listener);
 
-/** Calls `listener` whenever the engine becomes busy, idle, loaded or broken. */
-export function onChange(listener) {
-  changes.addEventListener("change", listener);
-}
+export const changed = () => events.dispatchEvent(new Event("change"));
 
-export function changed() {
-  changes.dispatchEvent(new Event("change"));
+/** What is done now: `"welcome"`, `"teach"`, `"learning"`, `"learned"` or `"make"`. The layout makes it large and folds the rest. */
+export const now = () => document.body.dataset.now;
+
+export function turnTo(what) {
+  document.body.dataset.now = what;
+  changed();
 }
 
 const HUB = "hub";
+const query = () => new URLSearchParams(location.search);
+
+/** What the page's own address asks for: `?hub=`, `?model=`, `?concept=`. */
+export const asked = (name) => query().get(name) ?? undefined;
 
 /** Where the mini model is, and the Hub: `?hub=` in the page's own address names a mirror of it. */
-function places() {
-  const hub = new URLSearchParams(location.search).get(HUB) ?? undefined;
-  return { mini: new URL("models/mini/", document.baseURI).href, hub };
-}
+const places = () => ({ mini: new URL("models/mini/", document.baseURI).href, hub: asked(HUB) });
 
 /** Takes another address of the Hub, or the usual one if there is none; the page's own address keeps it for the next visit. */
 export async function useHub(typed) {
@@ -53,9 +58,7 @@ export async function ask(type, request, onEvent, signal) {
 }
 
 /** Calls a method in the Worker: `"storage.get"` with its arguments. */
-export function call(method, ...args) {
-  return ask(method, { args });
-}
+export const call = (method, ...args) => ask(method, { args });
 
 export function say(place, text) {
   $(place).textContent = text ?? "";
@@ -68,9 +71,7 @@ export function add(place, text) {
 }
 
 /** For those who do not see the page: only what changes the state of things. */
-export function announce(text) {
-  say("announcer", text);
-}
+export const announce = (text) => say("announcer", text);
 
 /** What was asked for last, so that the next thing can wait for it. */
 let latest = Promise.resolve();
@@ -78,7 +79,7 @@ let latest = Promise.resolve();
 /** Does one thing with the engine, which does one at a time: short ones wait for each other, but nothing waits for a `long`
  * one. Whatever goes wrong is said at `place`. */
 export function using(place, work, { long = false } = {}) {
-  if (studio.long) return say(place, "The engine is busy: wait for it, or stop it.");
+  if (studio.long) return say(place, t("engine.busy"));
   studio.long = long;
   latest = latest.then(() => alone(place, work)).finally(() => {
     if (long) studio.long = false;
@@ -102,37 +103,17 @@ async function alone(place, work) {
   }
 }
 
+/** Shows what keeps the page from working, at its top. */
+export function problem(text) {
+  say("problem-text", text);
+  $("problem").hidden = !text;
+}
+
 /** The engine cannot be used any more: a lost device, no memory, or our mistake. */
 function broken(error) {
   studio.client?.close();
   Object.assign(studio, { client: undefined, started: undefined, model: undefined });
-  say("model-status", "The engine is not running.");
-  $("problem").textContent =
-    `The engine stopped: ${error.message}. Often the graphics card was reset or ran out of memory: close other programs that use `
-    + "it, or set a smaller batch size. What was learned so far is saved; start the engine again to resume.";
-  $("problem").hidden = false;
+  say("model-status", t("engine.gone"));
+  problem(t("engine.broken", error.message));
   $("reload").hidden = false;
 }
-
-export function span(seconds) {
-  return seconds < 90 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`;
-}
-
-/** A number of bytes for people: the rule of `base::bytes::size` in the engine, which runs in the Worker. */
-export function size(bytes) {
-  const megabytes = bytes / 1e6;
-  if (megabytes < 1) return `${Math.ceil(bytes / 1000)} kB`;
-  return megabytes < 999.5 ? `${megabytes.toFixed(megabytes < 9.95 ? 1 : 0)} MB` : `${(megabytes / 1000).toFixed(2)} GB`;
-}
-
-/** Hands a file to the user. */
-export function save(bytes, name) {
-  const link = Object.assign(document.createElement("a"), {
-    href: URL.createObjectURL(new Blob([bytes], { type: "application/octet-stream" })), download: name,
-  });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-}
-
-export const png = (bytes) => new Blob([bytes], { type: "image/png" });
-export const fileStem = (text) => text.replace(/[^\p{L}\p{N}_-]/gu, "") || "word";

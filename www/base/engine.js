@@ -4,7 +4,7 @@
 export class BrokenEngine extends Error {}
 
 export class EngineClient {
-  #worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+  #worker = new Worker(new URL("../worker.js", import.meta.url), { type: "module" });
   #open = new Map();
   #count = 0;
 

@@ -1,4 +1,4 @@
-// The settings on the page. Choices and defaults come from the engine; what a setting is called is in index.html, and the engine's
+// The settings on the page. Choices and defaults come from the engine; what a setting is called is in www/text, and the engine's
 // sentences use it.
 
 /** Everything that names a setting: `data-setting` is its key in settings files. */

@@ -1,0 +1,55 @@
+// Small things to build the page from.
+
+export const $ = (id) => document.getElementById(id);
+
+/** An element with properties (`class`, `on...` listeners, `data-` and `aria-` attributes, else properties) and children; those that are
+ * nothing are left out. */
+export function h(name, properties = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(properties)) {
+    if (value === undefined || value === false) continue;
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else if (/^(aria-|data-)/.test(key) || ["class", "role", "for", "list"].includes(key)) element.setAttribute(key, value === true ? "" : value);
+    else element[key] = value;
+  }
+  element.append(...children.flat().filter((child) => child !== undefined && child !== false && child !== null));
+  return element;
+}
+
+/** A button. `label` is what screen readers say where the text alone does not tell which thing it is about. */
+export function button(text, onclick, { label, kind } = {}) {
+  return h("button", { type: "button", class: kind, "aria-label": label, onclick }, text);
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** An element of a drawing. */
+export function shape(name, attributes = {}, ...children) {
+  const element = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  element.append(...children);
+  return element;
+}
+
+/** An image of a file; its address is given back when the image is gone from the page for good: see `release`. */
+export function image(blob, alt, properties = {}) {
+  return h("img", { src: URL.createObjectURL(blob), alt, decoding: "async", ...properties });
+}
+
+/** Gives back the memory of the images in an element that is removed. */
+export function release(element) {
+  for (const img of element.querySelectorAll("img")) if (img.src.startsWith("blob:")) URL.revokeObjectURL(img.src);
+  element.remove();
+}
+
+/** Shows one of several elements, by their ids. */
+export function showOne(ids, id) {
+  for (const one of ids) $(one).hidden = one !== id;
+}
+
+/** Hands a file to the user. */
+export function save(bytes, name, type = "application/octet-stream") {
+  const link = h("a", { href: URL.createObjectURL(new Blob([bytes], { type })), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}

@@ -1,0 +1,31 @@
+// What is around the rooms: language, light or dark, what keeps the page from working, and what it needs to work without a network.
+
+import { $, h } from "./dom.js";
+import { language, languages, speak, translate } from "./text.js";
+
+const THEME = "pseudoword-theme";
+
+function light() {
+  const root = document.documentElement;
+  root.dataset.theme = localStorage.getItem(THEME) ?? "";
+  $("theme").addEventListener("click", () => {
+    const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    root.dataset.theme = dark ? "light" : "dark";
+    localStorage.setItem(THEME, root.dataset.theme);
+  });
+}
+
+/** Makes the frame work, and shows the page. */
+export function frame() {
+  document.documentElement.lang = language;
+  translate(document.body);
+  light();
+  $("language").append(...Object.entries(languages).map(([code, name]) => h("option", { value: code, selected: code === language }, name)));
+  $("language").addEventListener("change", ({ target }) => speak(target.value));
+  document.body.dataset.ready = "";
+  // Only where tools/web/assemble put it: a page served from the sources must never be an old copy.
+  if (document.documentElement.dataset.offline !== undefined) {
+    // Without it the page works too, but needs a network.
+    navigator.serviceWorker?.register("offline.js").catch(() => {});
+  }
+}
