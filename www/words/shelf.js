@@ -1,132 +1,192 @@
-// Card 3: the embeddings. They stay between visits.
+// The shelf: every word that this page keeps, whether the loaded model can use it or not. Words can come, be looked at and be given
+// away before there is a model; prompts can use them once there is one.
 
-import { BrokenEngine } from "./engine.js";
-import { button } from "./pictures.js";
-import { $, ask, call, fileStem, onChange, save, say, studio, using } from "./studio.js";
+import { $ } from "../base/dom.js";
+import { BrokenEngine } from "../base/engine.js";
+import { fileStem } from "../base/format.js";
+import { announce, call, changed, onChange, say, studio, using } from "../base/studio.js";
+import { t } from "../base/text.js";
+import { details } from "./details.js";
+import { forget, keptWords, putCard, putPicture, putWord } from "./kept.js";
+import { lookRoom } from "./look.js";
+import { drawShelf } from "./tiles.js";
 
-/** Where the embeddings that prompts can use are kept, by their tokens; nothing for those that could not be kept. */
-const kept = new Map();
+/** The words, by the names of their files; those that were taken away have `removed`. */
+const shelf = new Map();
 
-/** What is worth telling about the file of an embedding that was added. */
-const notes = (about) => about.notes.map((note) => `${about.token}: ${note}.`);
+const all = () => [...shelf.values()];
+const here = () => all().filter(({ removed }) => !removed);
+const find = (token) => here().find((word) => word.token === token);
 
-/** Makes an embedding usable and lists it; `path` is where it is kept, if it is. */
-async function add(bytes, name, { token, path } = {}) {
-  const about = await call("engine.addEmbedding", bytes, name, token);
-  kept.set(about.token, path);
-  list(about);
-  return about;
+/** What is on the shelf: `[{token, vectors, family, usable, reason?, picture?}]`. `usable` is undefined while no model is loaded. */
+export const words = () => here();
+
+/** Shows the shelf as it is, and tells the other rooms. */
+function draw() {
+  studio.words = new Map(here().filter(({ usable }) => usable).map((word) => [word.token, word]));
+  drawShelf(all(), { open: (word) => details(word, actions), use, restore: putBack, forget: forgetForGood });
+  changed();
 }
 
-function list({ token, vectors }) {
-  const item = document.createElement("li");
-  item.dataset.token = token;
-  const give = (format, ending) => () => using("words-problem", async () => {
-    save(await call("engine.export", token, format), `${fileStem(token)}.${ending}`);
-  });
-  const code = Object.assign(document.createElement("code"), { textContent: token });
-  item.append(
-    code, ` ${vectors} ${vectors === 1 ? "vector" : "vectors"} `,
-    button("Use", () => use(token), `Use ${token} in the prompt`), " ",
-    button("For diffusers", give("diffusers", "safetensors"), `Download ${token} for diffusers`), " ",
-    button("For A1111", give("a1111", "pt"), `Download ${token} for A1111`), " ",
-    button("Remove", () => using("words-problem", () => forget(token)), `Remove ${token}`),
-  );
-  $("words").append(item);
+/** Puts a word into the prompt. */
+async function use({ token }) {
+  (await import("../make/make.js")).useWord(token);
 }
 
-function use(token) {
-  const prompt = $("prompt");
-  if (!prompt.value.includes(token)) prompt.value = `${prompt.value} ${token}`.trim();
-  prompt.focus();
-}
-
-async function forget(token) {
-  await call("engine.removeEmbedding", token);
-  const path = kept.get(token);
-  if (path) await call("storage.remove", path);
-  kept.delete(token);
-  for (const item of $("words").children) if (item.dataset.token === token) item.remove();
-}
-
-/** What an embedding is to be called instead of by its own name, if anything. */
-function otherName() {
-  return $("word-name").value.trim() || undefined;
-}
-
-/** Keeps an embedding. */
-export async function keepEmbedding(bytes, name, token) {
-  // Kept as the engine writes it: no matter which format it came in, it can be read again.
-  const about = await add(bytes, name, { token });
-  const path = `words/${Date.now()}-${fileStem(about.token)}.safetensors`;
-  const written = await call("engine.export", about.token, "diffusers");
+/** Brings a word to the engine; whether it can be used, and why not, is known then. */
+async function enlist(word) {
   try {
-    await call("storage.put", path, written);
+    const about = await call("engine.addEmbedding", await word.read(), word.name ?? word.file, word.token);
+    Object.assign(word, about, { usable: true, reason: undefined });
   } catch (error) {
     if (error instanceof BrokenEngine) throw error;
-    throw new Error(`${about.token} will be lost when this tab closes, so download it: ${error.message}`);
+    Object.assign(word, { usable: false, reason: error.message });
   }
-  kept.set(about.token, path);
-  return about;
 }
 
-/** Brings the kept embeddings to a model that was loaded; those for other kinds of models wait. */
-async function restore() {
-  kept.clear();
-  $("words").replaceChildren();
-  const told = [];
-  const others = [];
-  for (const file of await call("storage.list", "words")) {
-    const path = `words/${file}`;
-    try {
-      told.push(...notes(await add(await call("storage.get", path), file, { path })));
-    } catch (error) {
-      others.push(error.message);
-    }
-  }
-  // Of another kind of model, or of a name that this one has.
-  if (others.length === 1) told.push(`A stored embedding cannot be used with this model: ${others[0]}.`);
-  if (others.length > 1) told.push(`${others.length} stored embeddings cannot be used with this model; the first: ${others[0]}.`);
-  if (told.length > 0) say("words-problem", told.join(" "));
+/** What a file holds, by the engine's reading: one for each word in it. */
+async function described(bytes, name) {
+  return (await call("tools.describe", bytes, name)).map((about) => ({ ...about, token: about.token ?? `<${fileStem(name.replace(/\.\w+$/, ""))}>` }));
 }
 
-/** Makes the card work. Gives what is to be called when a model is loaded. */
-export function embeddingsCard() {
-  $("word-files").addEventListener("change", ({ target }) => using("words-problem", async () => {
+const hashOf = async (bytes) => Array.from(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+
+/** Keeps a word of a file. What is `about` it: `token` (another name, or which of several), `picture`, `prompt` (which the picture was
+ * made by), `origin` (where it came from), `kind`, `licence`. Gives what is known of it. */
+export async function keepWord(bytes, name, about = {}) {
+  const buffer = bytes instanceof ArrayBuffer ? bytes : bytes.slice().buffer;
+  const { picture, ...known } = about;
+  const held = await described(buffer, name);
+  const chosen = held.find(({ token }) => token === known.token) ?? held[0];
+  const hash = await hashOf(buffer);
+  const token = known.token ?? chosen.token;
+  const same = here().find((word) => word.hash === hash && word.token === token);
+  if (same) return same;
+  const file = `${Date.now()}-${fileStem(token)}${/\.\w+$/.exec(name)?.[0] ?? ""}`;
+  const word = { ...chosen, ...Object.fromEntries(Object.entries(known).filter(([, value]) => value)), token, name, hash, file, read: async () => buffer };
+  if (studio.model) await enlist(word);
+  shelf.set(file, word);
+  draw();
+  try {
+    await putWord(word);
+    if (picture) await show(word, picture);
+  } catch (error) {
+    if (error instanceof BrokenEngine) throw error;
+    throw new Error(t("words.lost", { token, reason: error.message }));
+  }
+  announce(t("words.kept", token));
+  return word;
+}
+
+async function show(word, picture, prompt) {
+  word.picture = picture;
+  if (prompt) word.prompt = prompt;
+  draw();
+  word.picture = await putPicture(word, picture);
+  if (prompt) await putCard(word);
+}
+
+/** Gives a word its picture on the shelf, where it has none: one that was made with it, and by which prompt. */
+export async function pictureOf(token, picture, prompt) {
+  const word = find(token);
+  if (word && !word.picture) await show(word, picture, prompt).catch(() => {});
+}
+
+/** Keeps the embeddings of files; what cannot be read is said by name. */
+export function addFiles(files) {
+  return using("words-problem", async () => {
     const problems = [];
-    const token = target.files.length === 1 ? otherName() : undefined;
-    if (otherName() !== token) problems.push("One name is for one embedding: these files keep their own.");
-    for (const file of target.files) {
+    let last;
+    for (const file of files) {
       try {
-        problems.push(...notes(await keepEmbedding(await file.arrayBuffer(), file.name, token)));
-        if (token) $("word-name").value = "";
+        const bytes = await file.arrayBuffer();
+        for (const { token } of await described(bytes, file.name)) last = await keepWord(bytes, file.name, { token });
       } catch (error) {
+        if (error instanceof BrokenEngine) throw error;
         problems.push(error.message);
       }
     }
-    target.value = "";
-    say("words-problem", problems.join(" "));
-  }));
-  $("word-form").addEventListener("submit", (event) => {
-    event.preventDefault();
-    const typed = $("word-address").value;
-    using("words-problem", async () => {
-      const found = await ask("fetchEmbedding", { typed }, (event) => {
-        if (event.event === "warning") say("words-problem", event.text);
-      });
-      const about = await keepEmbedding(found.bytes, found.name, otherName());
-      $("word-name").value = "";
-      const kind = found.kind ? ` (${found.kind})` : "";
-      say("words-problem", notes(about).join(" "));
-      // Unless the next one has been typed already.
-      if ($("word-address").value === typed) $("word-address").value = "";
-      use(about.token);
-      say("make-status", `${about.token}${kind} from ${found.origin}`);
-    });
+    say("words-problem", problems.join("\n"));
+    if (last) focusOn(last);
   });
+}
+
+/** The focus goes to a word's tile. */
+function focusOn(word) {
+  document.querySelector(`[data-file="${CSS.escape(word.file)}"] button`)?.focus();
+}
+
+/** Takes a word from the shelf. Its file stays, so that it can be put back. */
+async function remove(word) {
+  if (word.usable) await call("engine.removeEmbedding", word.token);
+  word.removed = true;
+  word.usable = undefined;
+  await putCard(word);
+  draw();
+  say("word-undo-text", t("words.wasRemoved", word.token));
+  $("word-undo").hidden = false;
+  $("word-undo-button").onclick = () => putBack(word);
+  $("word-undo-button").focus();
+}
+
+const putBack = (word) => using("words-problem", async () => {
+  delete word.removed;
+  if (studio.model) await enlist(word);
+  await putCard(word);
+  $("word-undo").hidden = true;
+  draw();
+  focusOn(word);
+  announce(t("words.isBack", word.token));
+});
+
+const forgetForGood = (word) => using("words-problem", async () => {
+  await forget(word);
+  shelf.delete(word.file);
+  $("word-undo").hidden = true;
+  draw();
+});
+
+/** Calls a word otherwise. */
+async function rename(word, token) {
+  if (find(token)) throw new Error(t("words.taken", token));
+  const former = word.token;
+  if (word.usable) Object.assign(word, await call("engine.renameEmbedding", former, token), { notes: word.notes });
+  word.token = token;
+  if (studio.model && !word.usable) await enlist(word);
+  await putCard(word);
+  draw();
+  announce(t("words.isCalled", { former, token }));
+}
+
+/** The bytes of a word's file in a layout. */
+async function exported(word, format) {
+  if (word.usable) return call("engine.exportEmbedding", word.token, format);
+  return call("tools.convert", await word.read(), word.name ?? word.file, word.token, format);
+}
+
+const actions = { use, remove, rename, exported };
+
+/** Brings the shelf to a model that was loaded; words for other kinds of models wait. */
+export async function restoreWords() {
+  for (const word of here()) await enlist(word);
+  draw();
+}
+
+/** Reads what is kept. */
+async function read() {
+  for (const word of await keptWords()) shelf.set(word.file, { token: word.token ?? word.file, ...word });
+  draw();
+}
+
+/** Makes the room work. */
+export function wordsRoom() {
+  lookRoom({ keep: keepWord, addFiles, focusOn });
   onChange(() => {
-    for (const id of ["word-files", "word-fetch", "word-name"]) $(id).disabled = !studio.model || studio.busy;
-    for (const button of $("words").querySelectorAll("button")) button.disabled = studio.busy;
+    // Without a model nobody knows what can be used.
+    if (!studio.model && here().some(({ usable }) => usable !== undefined)) {
+      for (const word of here()) word.usable = undefined;
+      draw();
+    }
   });
-  return restore;
+  return read();
 }

@@ -1,0 +1,46 @@
+// What a model takes before anything of it is fetched: bytes, room, and whether this GPU can.
+
+import { $, h } from "../base/dom.js";
+import { size } from "../base/format.js";
+import { say } from "../base/studio.js";
+import { t } from "../base/text.js";
+import { gpu } from "../start/browsers.js";
+
+/** Bytes of weights from which a GPU that is only software takes hours. */
+const SLOW = 300e6;
+/** What is left of the memory for the browser and the page, on a device that says how much it has: in GB. */
+const OWN = 2;
+
+/** What speaks against it, the worst first; `level` is `"good"`, `"fair"` or `"bad"`. */
+function verdict(plan, weights, found) {
+  const rest = plan.bytes - plan.here;
+  const said = (level, key, about) => ({ level, text: t(`models.verdict.${key}`, about) });
+  if (plan.free !== null && plan.free !== undefined && plan.free < rest) return said("bad", "full", size(rest - plan.free));
+  if (found.software && weights > SLOW) return said("bad", "software");
+  // Browsers say at most 8, and nothing of the graphics card's own.
+  const memory = navigator.deviceMemory;
+  if (memory && memory < 8 && 2 * weights > (memory - OWN) * 1e9) return said("bad", "memory", { has: memory, weights: size(weights) });
+  return weights > SLOW ? said("fair", "large", size(2 * weights)) : said("good", "small");
+}
+
+/** Shows it. */
+export async function showPlan(plan) {
+  const found = await gpu();
+  // Weights are kept as f16.
+  const halves = $("half").checked && !plan.notes.some((note) => /full precision|32/.test(note));
+  const weights = halves ? plan.bytes : plan.bytes / 2;
+  const rows = {
+    download: t("models.inFiles", { bytes: size(plan.bytes), files: plan.files.length }),
+    here: plan.here > 0 ? size(plan.here) : undefined,
+    free: plan.free === null || plan.free === undefined ? undefined : size(plan.free),
+    weights: plan.bytes > SLOW ? t("models.about", size(weights)) : undefined,
+    gpu: found.name,
+  };
+  $("plan-facts").replaceChildren(...Object.entries(rows).filter(([, value]) => value)
+    .flatMap(([key, value]) => [h("dt", {}, t(`models.plan.${key}`)), h("dd", {}, value)]));
+  const { level, text } = verdict(plan, weights, found);
+  $("plan-verdict").dataset.level = level;
+  say("plan-verdict", text);
+  say("plan-notes", plan.notes.map((note) => `${note}.`).join(" "));
+  $("plan-half").hidden = plan.typed === "mini";
+}

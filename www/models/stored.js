@@ -1,0 +1,55 @@
+// What this page keeps on the visitor's disk: seen, loaded and deleted here.
+
+import { $, button, h } from "../base/dom.js";
+import { size } from "../base/format.js";
+import { announce, call, onChange, say, studio, using } from "../base/studio.js";
+import { t } from "../base/text.js";
+import { called } from "./state.js";
+
+let load = () => {};
+
+/** Asks before a model is deleted: what is lost, and what is not. */
+function confirm(item, model) {
+  const keep = button(t("models.keep"), () => item.replaceWith(line(model)));
+  const remove = button(t("models.deleteNow"), () => using("stored-problem", async () => {
+    await call("library.remove", model.name);
+    announce(t("models.deleted", called(model.name)));
+    await list();
+    $("stored-models").querySelector("summary").focus();
+  }), { kind: "danger" });
+  item.replaceChildren(h("div", { class: "note" }, h("p", {}, t("models.confirm", { name: called(model.name), bytes: size(model.bytes) })), h("div", { class: "row" }, remove, keep)));
+  keep.focus();
+}
+
+function line(model) {
+  const { name, bytes, of, whole } = model;
+  const item = h("li");
+  item.append(
+    h("span", { class: "line-text" }, h("strong", {}, called(name)), h("small", {}, whole ? size(bytes) : t("models.part", { bytes: size(bytes), of: size(of) }))),
+    h("span", { class: "row" },
+      name === studio.model ? h("small", { class: "chip" }, t("models.inUse")) : button(whole ? t("models.load") : t("models.resume"), () => load(name), { label: t(whole ? "models.loadThis" : "models.resumeThis", called(name)) }),
+      button(t("models.delete"), () => confirm(item, model), { label: t("models.deleteThis", called(name)), kind: "plain" })),
+  );
+  return item;
+}
+
+async function list() {
+  const { usage, quota } = (await navigator.storage?.estimate?.()) ?? {};
+  const persisted = await navigator.storage?.persisted?.();
+  say("quota", quota ? t(persisted ? "models.quotaKept" : "models.quota", { usage: size(usage), quota: size(quota) }) : "");
+  const models = await call("library.stored");
+  $("stored").replaceChildren(...(models.length > 0 ? models.map(line) : [h("li", { class: "quiet" }, t("models.noneStored"))]));
+}
+
+/** Makes the list work: it is made when it is opened, and again when models come. */
+export function storedModels(actions) {
+  load = actions.load;
+  const place = $("stored-models");
+  place.addEventListener("toggle", () => place.open && using("stored-problem", list));
+  let model = studio.model;
+  onChange(() => {
+    for (const one of $("stored").querySelectorAll("button")) one.disabled = studio.busy;
+    if (place.open && model !== studio.model && !studio.busy) using("stored-problem", list);
+    if (!studio.busy) model = studio.model;
+  });
+}

@@ -1,0 +1,98 @@
+// A word looked at closely: what it is beside the model's own words; using, renaming, giving away, and taking it from the shelf.
+
+import { $, button, h, save } from "../base/dom.js";
+import { fileStem } from "../base/format.js";
+import { studio, using } from "../base/studio.js";
+import { t } from "../base/text.js";
+import { formats } from "../base/settings.js";
+import { face } from "./tiles.js";
+
+/** How strong a word is beside ordinary ones. */
+function strength({ norm, typical }) {
+  if (norm === undefined) return undefined;
+  const number = norm.toFixed(2);
+  if (!typical) return number;
+  const times = norm / typical;
+  return t(times < 1.5 ? "words.strength.usual" : times < 4 ? "words.strength.strong" : "words.strength.over", { norm: number, typical: typical.toFixed(2) });
+}
+
+/** What is known of a word, as a list of facts. */
+export function factsOf(word) {
+  const { vectors, width, family, format, kind, licence, origin, prompt } = word;
+  const facts = {
+    kind, for: family && `${family}${width ? ` (${width})` : ""}`, vectors, strength: strength(word), format, licence, origin, prompt,
+  };
+  return h("dl", { class: "facts" }, ...Object.entries(facts).filter(([, value]) => value !== undefined && value !== "")
+    .flatMap(([key, value]) => [h("dt", {}, t(`words.facts.${key}`)), h("dd", {}, `${value}`)]));
+}
+
+/** The vocabulary's words that it lies closest to. */
+const nearest = ({ nearest: words = [] }) => words.length > 0 && h("div", {},
+  h("h3", {}, t("words.nearest")),
+  h("ul", { class: "plain row" }, ...words.map(({ word, similarity }) => h("li", { class: "chip" }, word, h("small", {}, `${Math.round(similarity * 100)} %`)))));
+
+/** The files that it can be given away as. */
+function exports(word, { exported }) {
+  const give = ({ value, label, ending }) => button(label, () => using("details-problem", async () => {
+    save(await exported(word, value), `${fileStem(word.token)}.${ending}`);
+  }), { label: t("words.downloadFor", { token: word.token, program: label }) });
+  return h("div", {}, h("h3", {}, t("words.download")), h("p", { class: "row" }, ...formats().map(give)));
+}
+
+function renaming(word, { rename }, again) {
+  const field = h("input", { value: word.token, autocomplete: "off", spellcheck: false, required: true });
+  return h("form", {
+    class: "renaming", onsubmit: (event) => {
+      event.preventDefault();
+      using("details-problem", async () => {
+        await rename(word, field.value.trim());
+        again();
+      });
+    },
+  }, h("label", {}, t("words.name"), " ", field), h("button", { type: "submit" }, t("words.rename")));
+}
+
+/** The address that opens this page with a look at the same word. */
+export const linkTo = (key, value) => {
+  const address = new URL(location.pathname, location.origin);
+  address.searchParams.set(key, value);
+  // As people write it.
+  return address.href.replaceAll("%2F", "/");
+};
+
+/** A button that copies the link to something. */
+export function copyLink(key, value, text) {
+  const copy = button(text, async () => {
+    await navigator.clipboard.writeText(linkTo(key, value));
+    copy.textContent = t("words.copied");
+  }, { kind: "plain" });
+  return copy;
+}
+
+/** Opens the details of a word. */
+export function details(word, actions) {
+  const dialog = $("word-details");
+  const draw = () => {
+    $("details-title").textContent = word.token;
+    $("details-problem").textContent = "";
+    const use = button(t("words.use"), () => (dialog.close(), actions.use(word)), { kind: "primary" });
+    const remove = button(t("words.remove"), () => using("details-problem", async () => {
+      dialog.close();
+      await actions.remove(word);
+    }), { kind: "plain danger-text", label: t("words.removeThis", word.token) });
+    const repository = /^[\w.-]+\/[\w.-]+/.exec(word.origin ?? "")?.[0];
+    $("details-body").replaceChildren(
+      h("div", { class: "details-face" }, face(word)),
+      h("div", { class: "details-text" },
+        word.usable === false && h("p", { class: "verdict", "data-level": "bad" }, t("words.notHere", word.reason)),
+        ...(word.notes ?? []).map((note) => h("p", { class: "warning" }, `${note}.`)),
+        factsOf(word), nearest(word),
+        h("p", { class: "row" }, word.usable !== false && use, repository && copyLink("concept", repository, t("words.copyLink"))),
+        exports(word, actions), renaming(word, actions, draw), h("p", { class: "row end" }, remove)),
+    );
+  };
+  draw();
+  dialog.showModal();
+}
+
+$("details-close").addEventListener("click", () => $("word-details").close());

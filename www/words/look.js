@@ -1,0 +1,125 @@
+// Words of others: a look at a concept before it is taken. Nothing is fetched before the visitor asks for it.
+
+import { $, button, h, image } from "../base/dom.js";
+import { size } from "../base/format.js";
+import { announce, ask, asked, call, onChange, say, studio, using } from "../base/studio.js";
+import { swatch } from "../base/swatch.js";
+import { t } from "../base/text.js";
+import { host } from "../models/models.js";
+import { copyLink, factsOf } from "./details.js";
+
+/** Concepts to begin with, of the concepts library. */
+const IDEAS = ["midjourney-style", "moebius", "cat-toy", "low-poly-hd-logos-icons"];
+/** How many of a repository's pictures are shown. */
+const PICTURES = 4;
+
+let room;
+
+function turn(found) {
+  $("look-ask").hidden = found;
+  $("look-found").hidden = !found;
+  if (!found) say("look-title", t("words.others"));
+}
+
+/** A repository's own pictures, each when it is there. */
+async function pictures(repo, paths, place) {
+  for (const path of paths.slice(0, PICTURES)) {
+    const bytes = await call("library.conceptPicture", repo, path).catch(() => undefined);
+    const waiting = place.querySelector(".waiting");
+    if (bytes) waiting?.replaceWith(image(new Blob([bytes]), t("words.sample", repo), { class: "picture" }));
+    else waiting?.remove();
+  }
+}
+
+/** What a repository says of its concept; only the embedding itself for an address of a file. */
+async function about(typed) {
+  const found = await ask("look", { typed }, warn).catch((error) => {
+    // An address of a single file has nothing around it.
+    if (/^https?:/.test(typed)) return {};
+    throw error;
+  });
+  return found ?? {};
+}
+
+const warn = (event) => event.event === "warning" && say("look-problem", event.text);
+
+/** Fetches what is needed for a look: what the repository says, the embedding (some kilobytes), and a few pictures. */
+async function look(typed) {
+  say("look-note", t("words.looking", host()));
+  const repository = await about(typed);
+  const fetched = await ask("fetchEmbedding", { typed }, warn);
+  const [described] = await call("tools.describe", fetched.bytes, fetched.name);
+  const token = fetched.token ?? described.token ?? repository.token ?? "<word>";
+  const word = { ...described, token, kind: fetched.kind ?? repository.kind, licence: repository.licence, origin: fetched.origin };
+  const samples = (repository.pictures ?? []).slice(0, PICTURES);
+  const face = samples.length > 0 ? h("div", { class: "samples" }, ...samples.map(() => h("span", { class: "picture waiting" }))) : h("div", { class: "samples one" }, swatch(token));
+  const take = button(t("words.take"), () => using("look-problem", () => keep(fetched, word, face)), { kind: "primary large" });
+  const back = button(t("words.another"), () => (turn(false), $("word-address").focus()), { kind: "plain" });
+  say("look-title", repository.repo ?? fetched.name);
+  $("look-found").replaceChildren(
+    face,
+    h("div", { class: "look-text" },
+      h("p", { class: "look-token" }, h("code", {}, token)),
+      factsOf(word),
+      ...described.notes.map((note) => h("p", { class: "warning" }, `${note}.`)),
+      fits(word),
+      h("p", { class: "row" }, take, back, repository.repo && copyLink("concept", repository.repo, t("words.copyLink"))),
+      h("small", { class: "quiet" }, t("words.fetched", { bytes: size(fetched.bytes.byteLength ?? fetched.bytes.length), host: host() }))),
+  );
+  say("look-note");
+  turn(true);
+  take.focus();
+  // The pictures may take their time: what is known is shown.
+  if (samples.length > 0) pictures(repository.repo, samples, face);
+}
+
+/** Whether the loaded model can use it. */
+function fits({ family }) {
+  if (!studio.model) return h("p", { class: "verdict", "data-level": "fair" }, t("words.later", family));
+  return false;
+}
+
+async function keep(fetched, word, face) {
+  const shown = face.querySelector("img");
+  const picture = shown && (await (await fetch(shown.src)).blob());
+  const kept = await room.keep(fetched.bytes, fetched.name, { token: word.token, kind: word.kind, licence: word.licence, origin: fetched.origin, picture });
+  $("word-look").close();
+  $("word-address").value = "";
+  room.focusOn(kept);
+  announce(t("words.kept", kept.token));
+}
+
+/** Opens the dialog, perhaps with an address that the visitor is asked about. */
+function open(typed) {
+  say("look-problem");
+  turn(false);
+  say("look-note", typed ? t("words.link", { name: typed, host: host() }) : "");
+  if (typed) $("word-address").value = typed;
+  $("word-look").showModal();
+  (typed ? $("word-fetch") : $("word-address")).focus();
+}
+
+/** Makes the dialog work. `keep`, `addFiles` and `focusOn` are the shelf's. */
+export function lookRoom(shelf) {
+  room = shelf;
+  $("word-add").addEventListener("click", () => open());
+  $("look-close").addEventListener("click", () => $("word-look").close());
+  $("look-ideas").append(h("small", {}, t("words.ideas")), ...IDEAS.map((name) => button(name, () => {
+    $("word-address").value = `sd-concepts-library/${name}`;
+    $("word-fetch").focus();
+  }, { kind: "chip" })));
+  $("word-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const typed = $("word-address").value.trim();
+    using("look-problem", () => look(typed).finally(() => say("look-note")));
+  });
+  $("word-files").addEventListener("change", ({ target }) => {
+    const files = [...target.files];
+    target.value = "";
+    $("word-look").close();
+    room.addFiles(files);
+  });
+  onChange(() => ($("word-fetch").disabled = studio.busy));
+  const concept = asked("concept");
+  if (concept) open(concept);
+}

@@ -1,0 +1,61 @@
+// The shelf as it is seen: a tile for each word, with its picture, and what was removed and can be put back.
+
+import { $, button, h, image, release } from "../base/dom.js";
+import { swatch } from "../base/swatch.js";
+import { t } from "../base/text.js";
+
+const PLUS = "M12 5v14M5 12h14";
+
+/** A drawing of one line, as on buttons. */
+function icon(path) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("aria-hidden", "true");
+  const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  line.setAttribute("d", path);
+  svg.append(line);
+  return svg;
+}
+
+/** The picture of a word, or what stands for it. */
+export function face({ picture, token }) {
+  if (!picture) return swatch(token);
+  const shown = image(picture, "", { class: "picture" });
+  shown.addEventListener("load", () => shown.classList.toggle("small", shown.naturalWidth < 128), { once: true });
+  return shown;
+}
+
+function tile(word, { open, use }) {
+  const { token, vectors, usable, reason, file } = word;
+  const unusable = usable === false;
+  const about = unusable ? t("words.unusable") : vectors === undefined ? "" : t("words.vectors", vectors);
+  return h("li", { "data-token": token, "data-file": file, class: unusable ? "word unusable" : "word" },
+    h("button", { type: "button", class: "word-open", title: reason, "aria-label": t("words.open", { token, about }), onclick: () => open(word) },
+      face(word), h("code", {}, token), h("small", {}, about)),
+    !unusable && h("button", { type: "button", class: "word-use icon", "aria-label": t("words.useThis", token), title: t("words.useThis", token), onclick: () => use(word) }, icon(PLUS)),
+  );
+}
+
+/** Draws everything. The focus stays on the same word. */
+export function drawShelf(all, actions) {
+  const focused = document.activeElement?.closest?.("#words [data-file]");
+  const [file, which] = [focused?.dataset.file, document.activeElement?.className];
+  const here = all.filter(({ removed }) => !removed);
+  for (const item of [...$("words").children]) release(item);
+  $("words").append(...here.map((word) => tile(word, actions)));
+  $("words").hidden = here.length === 0;
+  $("words-empty").hidden = here.length > 0;
+  if (file) [...$("words").querySelectorAll(`[data-file="${CSS.escape(file)}"] button`)].find(({ className }) => className === which)?.focus();
+  const gone = all.filter(({ removed }) => removed);
+  $("words-removed").hidden = gone.length === 0;
+  $("removed").replaceChildren(...gone.map((word) => h("li", {}, h("code", { class: "line-text" }, word.token), h("span", { class: "row" },
+    button(t("words.putBack"), () => actions.restore(word), { label: t("words.putBackThis", word.token) }),
+    button(t("words.forget"), (event) => sure(event.target, () => actions.forget(word)), { label: t("words.forgetThis", word.token), kind: "plain" })))));
+}
+
+/** A button that has to be pressed again, knowing what is lost. */
+function sure(pressed, work) {
+  const again = button(t("words.sure"), work, { kind: "danger" });
+  pressed.replaceWith(again);
+  again.focus();
+}
