@@ -2,9 +2,13 @@
 // bars and pictures; what they share is in base/studio.js.
 
 import { frame } from "./base/frame.js";
+import { learnRoom } from "./learn/learning.js";
 import { modelsRoom } from "./models/models.js";
+import { startRoom } from "./start/welcome.js";
 import { restoreWords, wordsRoom } from "./words/shelf.js";
 
 frame();
+startRoom();
+learnRoom();
 modelsRoom({ loaded: restoreWords });
 wordsRoom();

@@ -79,7 +79,7 @@ const requests = {
   },
   /** Prepares a training job; nothing runs until "job.next". With `state` it resumes where that was taken. */
   train({ config, pictures, replay, state }) {
-    const given = (pictures ?? []).map(({ name, bytes, caption }) => ({ name, bytes: new Uint8Array(bytes), caption }));
+    const given = (pictures ?? []).map(({ bytes, ...about }) => ({ ...about, bytes: new Uint8Array(bytes) }));
     return keep(jobs, owners.engine.train(config, given, replay && new Uint8Array(replay), state && new Uint8Array(state)));
   },
   /** Prepares a generation; nothing runs until "job.next". */

@@ -48,7 +48,10 @@ export const mirror = () => places().hub ?? "";
 /** The Worker, started when it is first needed: its code is fetched then. */
 export function client() {
   studio.client ??= new EngineClient();
-  studio.started ??= studio.client.ask("start", { ...places(), labels: labels() }).then(fill);
+  studio.started ??= studio.client.ask("start", { ...places(), labels: labels() }).then((choices) => {
+    performance.mark("pseudoword:engine");
+    fill(choices);
+  });
   return studio.started.then(() => studio.client);
 }
 
@@ -113,7 +116,7 @@ export function problem(text) {
 function broken(error) {
   studio.client?.close();
   Object.assign(studio, { client: undefined, started: undefined, model: undefined });
-  say("model-status", t("engine.gone"));
+  if ($("model-status")) say("model-status", t("engine.gone"));
   problem(t("engine.broken", error.message));
   $("reload").hidden = false;
 }

@@ -1,294 +1,298 @@
-// Card 2: pictures become an embedding. Its state is saved during the run, so that a closed tab costs a few steps at most.
+// Pictures become a word. The rooms of teaching and of learning; what is done in them is in the modules beside this one.
 
-import { drawCurve } from "./curve.js";
-import { BrokenEngine } from "./engine.js";
-import { PicturePicker, pictureItem } from "./pictures.js";
-import { $, add, announce, ask, call, changed, number, onChange, png, say, span, studio, using } from "./studio.js";
-
-/** The description of a saved run; its pictures are beside it, and its state as the engine keeps it. */
-const RUN = "run/run.json";
-/** Steps and milliseconds after which a run is saved again. */
-const SAVE_STEPS = 25;
-const SAVE_TIME = 30_000;
-
-/** Held by the tab that trains. */
-const LOCK = "pseudoword-run";
-
-const title = document.title;
-const picker = new PicturePicker({
-  input: $("files"), place: $("drop"), list: $("thumbnails"), changed,
-  refuse: (text) => say("learn-problem", text),
-});
-
-/** A training that can be paused and stopped. */
-const control = { running: false, paused: false, stopped: false, done: false, resume: () => {} };
-
-/** The next step waits here while the user wants it to. */
-async function whilePaused() {
-  if (control.paused) await new Promise((resolve) => (control.resume = resolve));
-}
-
-/** The settings as the engine wants them. */
-function settings() {
-  const init = $("init").value.trim();
-  const side = number("side");
-  return {
-    token: $("token").value.trim(), kind: $("kind").value, steps: number("steps"), "batch-size": number("batch"),
-    vectors: number("vectors"), seed: number("seed"), "preview-every": number("preview-every"),
-    "eval-size": number("eval-size"), ...(init && { init }), ...(side && { resolution: side }),
-  };
-}
-
-/** Shows what is wrong with the token or the initializer beside them, while they are typed. */
-async function check() {
-  if (!studio.model || control.running) return;
-  const token = $("token").value.trim();
-  const init = $("init").value.trim();
-  const wrong = await call("engine.checkToken", token).then(() => "", (error) => error.message);
-  if (token === $("token").value.trim()) say("token-note", wrong);
-  $("token").setAttribute("aria-invalid", wrong !== "");
-  const tokens = init ? await call("engine.countTokens", init) : 0;
-  if (init !== $("init").value.trim()) return;
-  const many = tokens > number("vectors");
-  say("init-note", init === "" ? "" : many
-    ? `${tokens} tokens: set at least ${tokens} vectors (Settings), or choose a shorter word`
-    : `${tokens} ${tokens === 1 ? "token" : "tokens"}`);
-  $("init").setAttribute("aria-invalid", many);
-}
-
-/** Saves and fetches runs. Only one tab may: the lock says which. */
-class SavedRun {
-  #at = 0;
-  #step = 0;
-  /** What a run is started with, until it is kept. */
-  #given;
-
-  /** Begins with a new run. */
-  async begin(config, pictures) {
-    await this.forget();
-    this.#given = { config, pictures };
-    this.#at = performance.now();
-  }
-
-  /** Keeps what the run is started with; the description comes last and makes it count. */
-  async #describe({ config, pictures }) {
-    for (const [i, { bytes }] of pictures.entries()) await call("storage.put", `run/picture-${i}`, bytes);
-    const about = { model: studio.model, config, pictures: pictures.map(({ name, caption }) => ({ name, caption })) };
-    await call("storage.put", RUN, new TextEncoder().encode(JSON.stringify(about)));
-  }
-
-  /** Saves the state if it is time. A failure ends nothing: it is reported, and saving is tried again. */
-  async save(job, step, now = false) {
-    if (!now && step - this.#step < SAVE_STEPS && performance.now() - this.#at < SAVE_TIME) return;
-    const state = await ask("job.state", { job });
-    [this.#at, this.#step] = [performance.now(), step];
-    try {
-      if (this.#given) await this.#describe(this.#given);
-      this.#given = undefined;
-      await call("storage.saveState", state);
-    } catch (error) {
-      if (error instanceof BrokenEngine) throw error;
-      return say("saved-status", `Not saved after step ${step}, so leave this tab open: ${error.message}`);
-    }
-    say("saved-status", `Saved after step ${step}: if this tab closes, it resumes from there.`);
-  }
-
-  /** What was left unfinished: `{model, config, pictures, state, step, warning?}`, or `{model, config, unusable}` if it is damaged. */
-  async find() {
-    const described = await call("storage.get", RUN);
-    if (!described) return undefined;
-    const { model, config, pictures } = JSON.parse(new TextDecoder().decode(described));
-    const state = await call("storage.savedState");
-    if (!state || state.unusable) return state && { model, config, ...state };
-    const found = await Promise.all(pictures.map(async (picture, i) => ({ ...picture, bytes: await call("storage.get", `run/picture-${i}`) })));
-    [this.#step, this.#at] = [state.step, performance.now()];
-    return { model, config, pictures: found, ...state };
-  }
-
-  forget() {
-    [this.#step, this.#given] = [0, undefined];
-    return call("storage.forgetRun");
-  }
-}
+import { $ } from "../base/dom.js";
+import { announce, ask, call, changed, now, onChange, say, studio, turnTo, using } from "../base/studio.js";
+import { t } from "../base/text.js";
+import { follow, Telling } from "./follow.js";
+import { check, fillIn, form, keepPace, seen, settings } from "./form.js";
+import { judged, showLearned } from "./learned.js";
+import { showOwn } from "./own.js";
+import { alone, peek, SavedRun, taken } from "./run.js";
+import { keepWord, withModel } from "./stand-ins.js";
+import { Tiles } from "./tiles.js";
+import { addPreview, clearPreviews, lastPreview, timeline } from "./timeline.js";
 
 const saved = new SavedRun();
+let tiles;
 
-/** Trains; `unfinished` is a run to resume. */
-async function learn(keep, unfinished) {
+/** A training that can be paused and stopped. */
+const control = {
+  running: false, paused: false, stopped: false, resume: () => {},
+  /** The next step waits here while the user wants it to. */
+  async whilePaused() {
+    if (this.paused) await new Promise((resolve) => (this.resume = resolve));
+  },
+};
+
+/** Pictures that were dropped, pasted or chosen. */
+export async function addPictures(files) {
+  if (now() !== "teach") turnTo("teach");
+  await tiles.add(files);
+}
+
+/** Shows the room of learning, before anything has happened in it. */
+function enter(token, pictures) {
+  say("learning-title", t("learn.learningOf", token));
+  for (const place of ["saved-status", "run-problem", "time-left"]) say(place);
+  say("train-status", t("learn.gettingReady"));
+  say("pause", t("learn.pause"));
+  $("progress").removeAttribute("value");
+  $("curve").replaceChildren();
+  for (const id of ["learned", "unfinished", "run-buttons"]) $(id).hidden = true;
+  $("run-head").hidden = false;
+  clearPreviews();
+  showOwn(pictures);
+  turnTo("learning");
+  $("learning-title").focus();
+}
+
+/** Brings the model if there is none, telling how far it is where people look. */
+const model = (name) => withModel({
+  name,
+  report(text, fraction) {
+    say("train-status", text);
+    if (fraction === undefined) $("progress").removeAttribute("value");
+    else $("progress").value = fraction;
+  },
+});
+
+/** Learns from what the form has, or goes on with `unfinished`; gives what came of it. */
+async function learn(unfinished) {
   const config = unfinished?.config ?? settings();
-  const pictures = unfinished?.pictures ?? (await picker.read());
-  await navigator.locks.request(LOCK, { ifAvailable: true }, async (lock) => {
-    if (!lock) throw new Error("Another tab of this page is training: wait for it, or stop it there.");
+  const pictures = unfinished?.pictures ?? (await tiles.read());
+  return alone(async () => {
     await call("engine.checkToken", config.token);
     const job = await ask("train", { config, pictures, state: unfinished?.state });
     if (!unfinished) await saved.begin(config, pictures);
+    for (const { step, bytes } of unfinished?.previews ?? []) addPreview(step, bytes);
     const awake = await navigator.wakeLock?.request("screen").catch(() => undefined);
     Object.assign(control, { running: true, paused: false, stopped: false });
-    for (const id of ["pause", "stop"]) $(id).hidden = false;
-    say("pause", "Pause");
-    $("unfinished").hidden = true;
-    $("run").hidden = false;
-    $("previews").replaceChildren();
+    $("run-buttons").hidden = false;
     $("pause").focus();
     try {
-      await follow(job, config.steps);
-      await keep(await embedding(job), "learned_embeds.safetensors");
-      await saved.forget();
-      control.done = true;
-      say("saved-status");
-      $("prompt").value = config.kind === "style" ? `a cat in ${config.token} style` : `a ${config.token} on a blue background`;
+      const { curve, pace } = await follow({ job, config, saved, control });
+      if (pace) keepPace(pace);
+      return { token: config.token, kind: config.kind, verdict: judged(curve), bytes: await file(job), stopped: control.stopped };
     } finally {
       control.running = false;
-      document.title = title;
+      Telling.end();
       await awake?.release();
-      for (const id of ["pause", "stop"]) $(id).hidden = true;
+      $("run-buttons").hidden = true;
       if (studio.client) await ask("end", { job }).catch(() => {});
     }
   });
 }
 
 /** The file of what a job has learned so far. */
-const embedding = (job) => ask("job.embedding", { job, args: ["diffusers"] });
+const file = (job) => ask("job.embedding", { job, args: ["diffusers"] });
 
-/** Renders a job's events until it is done or stopped. */
-async function follow(job, steps) {
-  const curve = [];
-  let began, first;
-  drawCurve($("curve"), curve, steps);
-  $("progress").value = 0;
-  say("train-status", "Preparing the pictures…");
-  announce("Training has started.");
-  const client = studio.client;
-  for await (const event of client.events(job)) {
-    if (event.event === "encode") say("train-status", `Picture ${event.done} of ${event.total}: ${event.name}: ${event.prepared}`);
-    if (event.event === "warning") add("learn-problem", event.text);
-    if (event.event === "skipped") say("learn-problem", `Step ${event.step} was skipped: ${event.reason}`);
-    if (event.event === "rewound") {
-      say("learn-problem", `Training diverged (${event.reason}): restarting from step ${event.to} at half the learning rate.`);
-      curve.splice(0, curve.length, ...curve.filter(({ step }) => step <= event.to));
-    }
-    if (event.event === "resumed") say("train-status", `Resuming after step ${event.step} of ${event.of}`);
-    if (event.event === "evaluation" && event.on === "training") {
-      curve.push({ step: event.step, loss: event.loss });
-      drawCurve($("curve"), curve, steps);
-    }
-    if (event.event === "preview") {
-      const bytes = await client.ask("job.preview", { job });
-      if (bytes) $("previews").append(pictureItem(png(bytes), `Preview at step ${event.step}`, `step ${event.step}`));
-    }
-    if (event.event === "denoise") say("train-status", `Preview: ${event.step} of ${event.of}`);
-    if (event.event === "step") {
-      if (began === undefined) [began, first] = [performance.now() - 1000 * event.secs, event.step - 1];
-      const made = event.step - first;
-      // The first steps compile kernels: their time says nothing about the rest.
-      const left = made < 5 ? "" : `, about ${span(((performance.now() - began) / 1000 / made) * (steps - event.step))} left`;
-      $("progress").value = event.step / steps;
-      say("train-status", `Step ${event.step} of ${steps}, loss ${event.loss.toFixed(4)}${left}`);
-      const percent = Math.floor((100 * event.step) / steps);
-      document.title = `[${percent}%] ${title}`;
-      // A tenth at a time is enough for a screen reader.
-      if (Math.floor((10 * event.step) / steps) > Math.floor((10 * (event.step - 1)) / steps)) announce(`${percent} % learned.`);
-      await saved.save(job, event.step);
-    }
-    if (control.paused) {
-      if (event.event === "step") await saved.save(job, event.step, true);
-      const before = performance.now();
-      await whilePaused();
-      if (began !== undefined) began += performance.now() - before;
-    }
-    if (control.stopped) break;
+/** Keeps a word on the shelf, and what was saved of its run no longer. */
+async function keep({ token, bytes, prompt }) {
+  try {
+    await keepWord(bytes, "learned_embeds.safetensors", { token, picture: lastPreview(), prompt });
+    await saved.forget();
+  } finally {
+    changed();
   }
-  say("train-status", "Saving the embedding…");
 }
 
-/** Trains, and reports how it ended once everything is kept and the engine is free again. */
-async function learned(work) {
-  control.done = false;
-  await using("learn-problem", work, { long: true });
-  if (!control.done) return say("train-status");
-  say("train-status", control.stopped ? "Stopped; the embedding is kept as it is now." : "Learned.");
-  announce(control.stopped ? "Stopped; the embedding is kept." : "Learned.");
+/** Learns, and shows what came of it once everything is kept and the engine is free again. `back` is where to go if it cannot
+ * begin, `place` where to say why. */
+async function learned(unfinished, { prompt, back, place }) {
+  let result, refused;
+  await using("run-problem", async () => {
+    result = await learn(unfinished).catch((error) => {
+      // What goes wrong later is said where the run is shown, and its state is saved.
+      if (control.running || error.name === "BrokenEngine" || error.constructor.name === "BrokenEngine") throw error;
+      refused = error;
+    });
+    if (result) {
+      result.prompt = prompt ?? t("learn.prompt", result);
+      await keep(result);
+    }
+  }, { long: true });
+  if (refused) {
+    turnTo(back);
+    say(place, refused.message);
+    return;
+  }
+  if (!result) return;
+  say("saved-status");
+  showLearned(result);
+  announce(t(result.stopped ? "learn.stopped" : "learn.learned"));
 }
 
-/** Offers to resume what was left unfinished. */
-async function offer() {
-  const run = await saved.find();
-  $("unfinished").hidden = true;
+/** Learns at once from `{token, init, kind, prompt, settings, pictures}`, where `pictures()` gives `{file, caption?}`. */
+export async function learnNow({ prompt, settings: given, pictures, ...word }) {
+  if (studio.long) return say("start-problem", t("engine.busy"));
+  enter(word.token, []);
+  try {
+    await tiles.set(await pictures());
+    showOwn(tiles.pictures);
+    await fillIn({ ...word, ...given });
+    await model();
+  } catch (error) {
+    turnTo("welcome");
+    return say("start-problem", error.message);
+  }
+  return learned(undefined, { prompt, back: "welcome", place: "start-problem" });
+}
+
+/** Learns from the form. */
+async function learnTyped() {
+  if (studio.long) return say("learn-problem", t("engine.busy"));
+  say("learn-problem");
+  if (tiles.pictures.length === 0) {
+    say("learn-problem", t("learn.noPictures"));
+    return $("files").focus();
+  }
+  enter($("token").value.trim(), tiles.pictures);
+  try {
+    await model();
+  } catch (error) {
+    turnTo("teach");
+    return say("learn-problem", error.message);
+  }
+  return learned(undefined, { back: "teach", place: "learn-problem" });
+}
+
+/** Shows what was left unfinished, with what can be done about it; `run` is what is known of it. */
+async function offer(run) {
+  $("unfinished").hidden = !run;
   if (!run) return;
-  const { token, steps } = run.config;
-  const { held } = await navigator.locks.query();
-  const taken = held.some(({ name }) => name === LOCK);
-  const elsewhere = run.model === studio.model ? "" : ` It was learned on ${run.model}: load that model to resume.`;
-  const damaged = run.warning ? ` A newer state is damaged (${run.warning}).` : "";
-  const stopped = run.unusable
-    ? `A run that learned ${token} was saved, but it cannot be resumed (${run.unusable}).`
-    : `Learning ${token} stopped at step ${run.step} of ${steps}.${elsewhere}${damaged}`;
-  say("unfinished-text", taken ? `Another tab is learning ${token}: it is at step ${run.step ?? 0} of ${steps} or later.` : stopped);
-  for (const id of ["continue", "keep"]) $(id).hidden = taken || elsewhere !== "" || run.unusable !== undefined;
-  $("discard").hidden = taken;
-  $("unfinished").hidden = false;
+  const { token, steps = 0 } = run.config;
+  const about = { token, steps, step: run.step, reason: run.unusable };
+  const other = await taken();
+  const text = other ? (run.step === undefined ? t("learn.takenUnknown", token) : t("learn.taken", about))
+    : run.unusable ? t("learn.unusable", about)
+      : [run.step === undefined ? t("learn.unfinished", token) : t("learn.unfinishedAt", about), run.warning && t("learn.damaged", run.warning)].filter(Boolean).join(" ");
+  say("unfinished-text", text);
+  for (const id of ["continue", "keep"]) $(id).hidden = other || run.unusable !== undefined;
+  $("discard").hidden = other;
 }
 
-/** Makes the card work; `keep` gets the file of an embedding. Gives what is to be called when a model is loaded. */
-export function learnCard(keep) {
-  $("learn").addEventListener("submit", (event) => {
-    event.preventDefault();
-    learned(() => learn(keep));
-  });
-  $("continue").addEventListener("click", () => learned(async () => {
-    const run = await saved.find();
-    if (run) await learn(keep, run);
-  }));
-  $("keep").addEventListener("click", () => using("learn-problem", async () => {
+/** Offers what was left, as soon as the engine can tell all about it. */
+async function offerWhole() {
+  if (control.running || now() === "learning") return;
+  await offer(await saved.find());
+}
+
+/** The run that was left, with the model that it was on. */
+async function left() {
+  const run = await peek();
+  if (run && run.model !== studio.model) await model(run.model);
+  return saved.find();
+}
+
+async function goOn() {
+  if (studio.long) return say("unfinished-problem", t("engine.busy"));
+  const about = await peek();
+  if (!about) return offer();
+  enter(about.config.token, []);
+  let run;
+  try {
+    run = await left();
+    if (!run || run.unusable) throw new Error(run ? t("learn.unusable", { token: about.config.token, reason: run.unusable }) : t("learn.unfinished", about.config.token));
+    await tiles.set(run.pictures.map(({ name, bytes, caption, crop }) => ({ file: new File([bytes], name), caption, crop })));
+    await fillIn(run.config);
+    showOwn(tiles.pictures);
+  } catch (error) {
+    turnTo("teach");
+    await offer(about);
+    return say("unfinished-problem", error.message);
+  }
+  return learned(run, { back: "teach", place: "learn-problem" });
+}
+
+/** Keeps the word as it was when its run was left. */
+async function keepLeft() {
+  const about = await peek();
+  try {
+    if (about && about.model !== studio.model) await model(about.model);
+  } catch (error) {
+    return say("unfinished-problem", error.message);
+  }
+  return using("unfinished-problem", async () => {
     const run = await saved.find();
     if (!run) return;
     const job = await ask("train", { config: run.config, pictures: run.pictures, state: run.state });
     try {
-      await keep(await embedding(job), "learned_embeds.safetensors");
+      const picture = run.previews.length > 0 ? new Blob([run.previews.at(-1).bytes], { type: "image/png" }) : undefined;
+      await keepWord(await file(job), "learned_embeds.safetensors", { token: run.config.token, picture, prompt: t("learn.prompt", run.config) });
     } finally {
       await ask("end", { job });
     }
     await saved.forget();
     $("unfinished").hidden = true;
-    announce("The embedding is kept.");
-  }));
-  $("discard").addEventListener("click", () => using("learn-problem", async () => {
+    announce(t("learn.kept"));
+  });
+}
+
+function buttons() {
+  $("continue").addEventListener("click", goOn);
+  $("keep").addEventListener("click", keepLeft);
+  $("discard").addEventListener("click", () => using("unfinished-problem", async () => {
     await saved.forget();
     $("unfinished").hidden = true;
   }));
   $("pause").addEventListener("click", () => {
     control.paused = !control.paused;
-    say("pause", control.paused ? "Resume" : "Pause");
-    announce(control.paused ? "Paused." : "Resuming.");
-    document.title = control.paused ? `[paused] ${title}` : title;
-    if (!control.paused) control.resume();
+    say("pause", t(control.paused ? "learn.resume" : "learn.pause"));
+    announce(t(control.paused ? "learn.paused" : "learn.resuming"));
+    if (control.paused) Telling.paused();
+    else control.resume();
   });
   $("stop").addEventListener("click", () => {
     control.stopped = true;
     control.paused = false;
     control.resume();
   });
-  let typing;
-  for (const id of ["token", "init", "vectors"]) {
-    $(id).addEventListener("input", () => {
-      clearTimeout(typing);
-      typing = setTimeout(check, 250);
+  for (const [id, place] of [["teach-back", "welcome"], ["another", "teach"]]) {
+    $(id).addEventListener("click", () => {
+      if (id === "another") tiles.set([]);
+      turnTo(place);
+      $(`${place}-title`).focus();
     });
   }
+}
+
+/** Each of these has the middle to itself; while pictures are made, it keeps what it had. */
+const SHOWN = { welcome: "welcome", teach: "teach", learning: "learning", learned: "learning" };
+
+/** Makes the rooms work. */
+export function learnRoom() {
+  tiles = new Tiles({
+    list: $("tiles"), refuse: (text) => say("pictures-problem", text), seen,
+    changed() {
+      const [count, captions] = [tiles.pictures.length, tiles.captioned];
+      $("add").classList.toggle("empty", count === 0);
+      $("caption-note").hidden = captions === 0;
+      say("caption-note", captions === count ? t("learn.captionsAll") : t("learn.captionsSome", { n: captions, of: count }));
+    },
+  });
+  $("files").addEventListener("change", async ({ target }) => {
+    await addPictures([...target.files]);
+    // So that the same file can be chosen again after it was removed.
+    target.value = "";
+  });
+  $("learn").addEventListener("submit", (event) => {
+    event.preventDefault();
+    learnTyped();
+  });
+  $("add").classList.add("empty");
+  buttons();
+  timeline();
+  form(() => tiles.look());
+  let loaded;
+  onChange(() => {
+    const place = SHOWN[now()];
+    if (place) for (const id of new Set(Object.values(SHOWN))) $(id).hidden = id !== place;
+    if (studio.model === loaded) return;
+    loaded = studio.model;
+    if (loaded) offerWhole().then(check).catch(() => {});
+  });
   window.addEventListener("beforeunload", (event) => {
     if (control.running) event.preventDefault();
   });
-  onChange(() => {
-    $("train").disabled = !studio.model || studio.busy || picker.count === 0;
-    $("crop-note").hidden = picker.count === 0;
-    $("caption-note").hidden = picker.captioned === 0;
-    say("caption-note", picker.captioned === picker.count
-      ? "These captions are used instead of the built-in sentences."
-      : `Only ${picker.captioned} of ${picker.count} pictures have captions, so none are used.`);
-    for (const id of ["continue", "keep", "discard"]) $(id).disabled = studio.busy && !control.running;
-  });
-  return async () => {
-    await check();
-    await offer();
-  };
+  peek().then(offer);
 }

@@ -1,0 +1,110 @@
+// The square of a picture, moved and resized in place: with the mouse, a finger, or the keyboard.
+
+import { button, h } from "../base/dom.js";
+import { t } from "../base/text.js";
+import { cropOf, middle, within } from "./cropped.js";
+
+/** What one press of a key does to the square. */
+const KEYS = {
+  ArrowLeft: (crop, step) => ({ ...crop, left: crop.left - step }),
+  ArrowRight: (crop, step) => ({ ...crop, left: crop.left + step }),
+  ArrowUp: (crop, step) => ({ ...crop, top: crop.top - step }),
+  ArrowDown: (crop, step) => ({ ...crop, top: crop.top + step }),
+  "+": (crop, step) => grown(crop, 2 * step),
+  "=": (crop, step) => grown(crop, 2 * step),
+  "-": (crop, step) => grown(crop, -2 * step),
+};
+
+/** The square around the same middle. */
+const grown = ({ left, top, side }, by) => ({ left: left - by / 2, top: top - by / 2, side: side + by });
+
+/** The editor of a picture's square. `seen` is the side in pixels that the model sees; `done` is called when it is closed, `changed`
+ * after each change. */
+export class CropEditor {
+  #picture;
+  #changed;
+  #box = h("div", { class: "crop-box", tabIndex: 0, role: "application", "aria-describedby": "crop-how" }, h("span", { class: "crop-corner" }));
+  #whole;
+  #seen;
+  #size;
+
+  constructor(picture, { seen, changed, done }) {
+    this.#picture = picture;
+    this.#changed = changed;
+    this.#whole = h("div", { class: "crop-whole" }, h("img", { src: picture.url, alt: "", draggable: false }), this.#box);
+    this.#whole.style.setProperty("--shape", picture.width / picture.height);
+    this.#seen = h("canvas", { width: seen, height: seen, class: "crop-seen", role: "img", "aria-label": t("learn.cropSeen", seen) });
+    this.#size = h("input", { type: "range", min: 16, max: Math.min(picture.width, picture.height), oninput: ({ target }) => this.#take(grown(cropOf(picture), target.value - cropOf(picture).side)) });
+    this.#box.addEventListener("keydown", (event) => this.#key(event, done));
+    this.#box.addEventListener("pointerdown", (event) => this.#drag(event));
+    this.element = h("div", { class: "crop", role: "group", "aria-label": t("learn.cropOf", picture.name) },
+      this.#whole,
+      h("div", { class: "crop-side" },
+        this.#seen, h("small", { "aria-hidden": "true" }, t("learn.cropSeen", seen)),
+        h("label", {}, t("learn.cropSize"), this.#size),
+        h("small", { id: "crop-how" }, t("learn.cropHow")),
+        h("div", { class: "row" }, button(t("learn.cropDone"), done, { kind: "primary" }), button(t("learn.cropMiddle"), () => this.#take(middle(picture)), { kind: "plain" }))));
+    this.#show();
+  }
+
+  focus() {
+    this.#box.focus();
+  }
+
+  #take(crop) {
+    this.#picture.crop = within(this.#picture, crop);
+    this.#show();
+    this.#changed();
+  }
+
+  #show() {
+    const picture = this.#picture;
+    const crop = cropOf(picture);
+    const set = (name, value) => this.#box.style.setProperty(name, `${100 * value}%`);
+    set("--left", crop.left / picture.width);
+    set("--top", crop.top / picture.height);
+    set("--wide", crop.side / picture.width);
+    this.#box.setAttribute("aria-label", t("learn.cropBox", { name: picture.name, ...crop }));
+    this.#size.value = crop.side;
+    const [img, { width }] = [this.#whole.firstChild, this.#seen];
+    const draw = () => {
+      const context = this.#seen.getContext("2d");
+      context.imageSmoothingQuality = "high";
+      context.drawImage(img, crop.left, crop.top, crop.side, crop.side, 0, 0, width, width);
+    };
+    if (img.complete) draw();
+    else img.addEventListener("load", draw, { once: true });
+  }
+
+  #key(event, done) {
+    if (event.key === "Escape" || event.key === "Enter") {
+      event.preventDefault();
+      return done();
+    }
+    const act = KEYS[event.key];
+    if (!act || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    const { width, height } = this.#picture;
+    this.#take(act(cropOf(this.#picture), Math.max(1, Math.round((Math.min(width, height) * (event.shiftKey ? 10 : 2)) / 100))));
+  }
+
+  /** Follows the pointer until it is let go: the corner resizes, the rest moves. */
+  #drag(event) {
+    const [picture, from] = [this.#picture, cropOf(this.#picture)];
+    const scale = picture.width / this.#whole.clientWidth;
+    const resize = event.target !== this.#box;
+    event.preventDefault();
+    this.#box.focus();
+    this.#box.setPointerCapture(event.pointerId);
+    const move = ({ clientX, clientY }) => {
+      const [x, y] = [(clientX - event.clientX) * scale, (clientY - event.clientY) * scale];
+      if (!resize) return this.#take({ ...from, left: from.left + x, top: from.top + y });
+      const room = Math.min(picture.width - from.left, picture.height - from.top);
+      this.#take({ ...from, side: Math.min(from.side + Math.max(x, y), room) });
+    };
+    this.#box.addEventListener("pointermove", move);
+    const end = () => this.#box.removeEventListener("pointermove", move);
+    this.#box.addEventListener("pointerup", end, { once: true });
+    this.#box.addEventListener("pointercancel", end, { once: true });
+  }
+}

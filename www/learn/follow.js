@@ -1,0 +1,151 @@
+// Turns the events of a run into what can be seen and heard of it.
+
+import { $ } from "../base/dom.js";
+import { span } from "../base/format.js";
+import { add, announce, ask, say, studio } from "../base/studio.js";
+import { t } from "../base/text.js";
+import { drawCurve } from "./curve.js";
+import { addPreview, cutPreviews } from "./timeline.js";
+
+const TITLE = document.title;
+
+/** The first steps compile kernels: their time says nothing about the rest. */
+const WARM = 5;
+/** Times of so many steps are looked at. */
+const RECENT = 50;
+/** Milliseconds between two guesses of the time that is left. */
+const GUESS = 1000;
+
+const median = (numbers) => numbers.toSorted((a, b) => a - b)[numbers.length >> 1];
+
+const mark = (name) => performance.getEntriesByName(name).length === 0 && performance.mark(name);
+
+/** What happens to a run while it goes on, told to the page. */
+export class Telling {
+  /** The evaluations: `{step, loss}`. */
+  curve = [];
+  #config;
+  #job;
+  #saved;
+  /** Seconds of the latest steps, and of the latest preview. */
+  #times = [];
+  #made = 0;
+  #preview = 0;
+  #guessed = 0;
+  #drawing;
+
+  constructor({ job, config, saved }) {
+    [this.#job, this.#config, this.#saved] = [job, config, saved];
+    drawCurve($("curve"), this.curve, this.steps);
+    $("progress").value = 0;
+    say("time-left");
+    say("train-status", t("learn.preparing"));
+    announce(t("learn.begun"));
+  }
+
+  get steps() {
+    return this.#config.steps;
+  }
+
+  /** Seconds that a sample takes; nothing until that is known. */
+  get pace() {
+    return this.#made < WARM ? undefined : median(this.#times) / this.#config["batch-size"];
+  }
+
+  /** Tells one event; gives the number of a step if one was made. */
+  async tell(event) {
+    return this[event.event]?.(event);
+  }
+
+  encode({ done, total, name, prepared }) {
+    say("train-status", t("learn.picture", { done, total, name, prepared }));
+    if (done === total) mark("pseudoword:encoded");
+  }
+
+  warning({ text }) {
+    add("run-problem", text);
+  }
+
+  skipped({ step, reason }) {
+    add("run-problem", t("learn.skipped", { step, reason }));
+  }
+
+  rewound({ to, reason }) {
+    add("run-problem", t("learn.rewound", { to, reason }));
+    this.curve = this.curve.filter(({ step }) => step <= to);
+    cutPreviews(to);
+  }
+
+  resumed({ step, of }) {
+    say("train-status", t("learn.resumed", { step, of }));
+    $("progress").value = step / of;
+  }
+
+  evaluation({ on, step, loss }) {
+    if (on !== "training") return;
+    this.curve.push({ step, loss });
+    drawCurve($("curve"), this.curve, this.steps);
+  }
+
+  denoise({ step, of }) {
+    this.#drawing ??= performance.now();
+    say("train-status", t("learn.previewing", { step, of }));
+  }
+
+  async preview({ step }) {
+    if (this.#drawing !== undefined) this.#preview = (performance.now() - this.#drawing) / 1000;
+    this.#drawing = undefined;
+    const bytes = await ask("job.preview", { job: this.#job });
+    if (!bytes) return;
+    addPreview(step, bytes);
+    await this.#saved.keepPreview(step, bytes);
+  }
+
+  step({ step, of, loss, secs }) {
+    this.#made++;
+    if (this.#made > 1) this.#times = [...this.#times, secs].slice(-RECENT);
+    $("progress").value = step / of;
+    say("train-status", t("learn.step", { step, of, loss: loss.toFixed(4) }));
+    this.#guess(step);
+    const percent = Math.floor((100 * step) / of);
+    document.title = `[${percent}%] ${TITLE}`;
+    // A tenth at a time is enough for a screen reader.
+    if (Math.floor((10 * step) / of) > Math.floor((10 * (step - 1)) / of)) announce(t("learn.percent", percent));
+    return step;
+  }
+
+  /** Says how long it will take, about. */
+  #guess(step) {
+    if (this.#made < WARM || performance.now() - this.#guessed < GUESS) return;
+    this.#guessed = performance.now();
+    const every = this.#config["preview-every"];
+    const previews = every ? Math.floor(this.steps / every) - Math.floor(step / every) : 0;
+    say("time-left", t("learn.left", span(median(this.#times) * (this.steps - step) + previews * this.#preview)));
+  }
+
+  /** The page is about no run any more. */
+  static end() {
+    say("time-left");
+    document.title = TITLE;
+  }
+
+  static paused() {
+    document.title = `[${t("learn.pausedTitle")}] ${TITLE}`;
+  }
+}
+
+/** Follows a run until it is done or stopped. */
+export async function follow({ job, config, saved, control }) {
+  const telling = new Telling({ job, config, saved });
+  for await (const event of studio.client.events(job)) {
+    const step = await telling.tell(event);
+    if (step) await saved.save(job, step);
+    if (control.paused) {
+      if (step) await saved.save(job, step, true);
+      await control.whilePaused();
+    }
+    if (control.stopped) break;
+  }
+  say("train-status", t("learn.saving"));
+  return telling;
+}

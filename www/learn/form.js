@@ -1,0 +1,103 @@
+// The form of a new word: what is typed, checked while it is typed, and what it will take.
+
+import { $ } from "../base/dom.js";
+import { size, span } from "../base/format.js";
+import { call, client, onChange, say, studio } from "../base/studio.js";
+import { t } from "../base/text.js";
+
+/** Fields that hold numbers, by their settings. */
+const NUMBERS = {
+  steps: "steps", "batch-size": "batch", vectors: "vectors", seed: "seed", "preview-every": "preview-every", "eval-size": "eval-size", resolution: "side",
+};
+
+/** What the mini model sees, which is the one that is loaded where nothing else is. */
+const SEEN = 64;
+/** What is known of the model that is loaded. */
+let facts;
+
+/** The side in pixels that the model sees. */
+export const seen = () => Number($("side").value) || facts?.side || SEEN;
+
+/** The settings as the engine wants them; what is empty is the engine's affair. */
+export function settings() {
+  const init = $("init").value.trim();
+  const numbers = Object.entries(NUMBERS).filter(([, id]) => $(id).value !== "").map(([key, id]) => [key, Number($(id).value)]);
+  return { token: $("token").value.trim(), ...($("kind").value && { kind: $("kind").value }), ...(init && { init }), ...Object.fromEntries(numbers) };
+}
+
+/** Fills in what an example or a run that was left is learned with. */
+export async function fillIn({ token, init, kind, ...others }) {
+  // So that the choices are there.
+  await client();
+  Object.assign($("token"), { value: token });
+  Object.assign($("init"), { value: init ?? "" });
+  if (kind) $("kind").value = kind;
+  for (const [key, value] of Object.entries(others)) if (NUMBERS[key] && value !== null && value !== undefined) $(NUMBERS[key]).value = value;
+}
+
+/** Shows what is wrong with the token or the initializer beside them. */
+export async function check() {
+  if (!studio.model || studio.long) return;
+  const token = $("token").value.trim();
+  const init = $("init").value.trim();
+  const wrong = await call("engine.checkToken", token).then(() => "", (error) => error.message);
+  if (token === $("token").value.trim()) say("token-note", wrong);
+  $("token").setAttribute("aria-invalid", wrong !== "");
+  const tokens = init ? await call("engine.countTokens", init) : 0;
+  if (init !== $("init").value.trim()) return;
+  const many = tokens > Number($("vectors").value);
+  say("init-note", init === "" ? "" : t(many ? "learn.initMany" : "learn.initTokens", tokens));
+  $("init").setAttribute("aria-invalid", many);
+}
+
+/** Seconds that a sample took in the last run on each model, by its name. */
+const PACE = "pseudoword-pace";
+const paces = () => JSON.parse(localStorage.getItem(PACE) ?? "{}");
+
+/** Remembers how long the samples of a run took. */
+export function keepPace(seconds) {
+  localStorage.setItem(PACE, JSON.stringify({ ...paces(), [studio.model]: seconds }));
+}
+
+/** Says what learning will take, as far as that is known. */
+async function need() {
+  if (!studio.model) return say("need", t("learn.unknownNeed"));
+  if (studio.long) return undefined;
+  const config = settings();
+  const pace = paces()[studio.model];
+  const needed = await call("engine.need", config).catch(() => undefined);
+  const about = {
+    time: pace && span(pace * Number($("steps").value) * Number($("batch").value)),
+    memory: needed && size(needed.bytes),
+  };
+  return say("need", about.time || about.memory ? t("learn.need", about) : "");
+}
+
+async function checkAll() {
+  try {
+    await check();
+    await need();
+  } catch {
+    // Whatever broke is said where it was asked for.
+  }
+}
+
+/** Makes the form check itself. `looked` is called when what the model sees has changed. */
+export function form(looked) {
+  let typing;
+  let model;
+  const later = () => {
+    clearTimeout(typing);
+    typing = setTimeout(checkAll, 250);
+  };
+  $("learn").addEventListener("input", later);
+  $("side").addEventListener("change", looked);
+  onChange(async () => {
+    if (studio.model === model) return;
+    model = studio.model;
+    facts = model && (await call("engine.facts").catch(() => undefined));
+    looked();
+    later();
+  });
+  say("need", t("learn.unknownNeed"));
+}

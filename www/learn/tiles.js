@@ -1,0 +1,209 @@
+// The pictures that a word is learned from, as tiles: shown as the model will see them, in the order that they are taken in, each
+// with its caption, its square, and what is worth knowing about it.
+
+import { h, shape } from "../base/dom.js";
+import { announce } from "../base/studio.js";
+import { t } from "../base/text.js";
+import { captioned, captionText, isCaption, refused } from "./accept.js";
+import { CropEditor } from "./crop.js";
+import { cropped, place } from "./cropped.js";
+import { examined } from "./examine.js";
+
+const ICONS = {
+  crop: "M7 2v15h15M2 7h15v15",
+  earlier: "M15 5l-7 7 7 7",
+  later: "M9 5l7 7-7 7",
+  remove: "M6 6l12 12M18 6 6 18",
+};
+
+function tool(icon, label, act) {
+  const drawn = shape("svg", { viewBox: "0 0 24 24", "aria-hidden": "true", class: "icon" }, shape("path", { d: ICONS[icon] }));
+  return h("button", { type: "button", class: "icon", "aria-label": label, title: label, "data-tool": icon, onclick: act }, drawn);
+}
+
+export class Tiles {
+  /** `{file, name, url, width, height, crop?, caption, item}`. */
+  #pictures = [];
+  #list;
+  #refuse;
+  #changed;
+  #seen;
+  /** Counts looks at the pictures: only the last one is told. */
+  #looks = 0;
+
+  /** `list` gets the tiles, `refuse` what cannot be used, in words; `changed` is called after each change; `seen()` is the side in
+   * pixels that the model sees. */
+  constructor({ list, refuse, changed, seen }) {
+    this.#list = list;
+    this.#refuse = refuse;
+    this.#changed = changed;
+    this.#seen = seen;
+  }
+
+  get pictures() {
+    return this.#pictures;
+  }
+
+  /** Pictures that have a caption. */
+  get captioned() {
+    return this.#pictures.filter(({ caption }) => caption).length;
+  }
+
+  /** Takes other pictures in place of what is there: `{file, caption?, crop?}`. */
+  async set(given) {
+    for (const picture of this.#pictures) URL.revokeObjectURL(picture.url);
+    this.#pictures = [];
+    this.#list.replaceChildren();
+    for (const one of given) await this.#take(one);
+    this.#settle();
+  }
+
+  /** Adds pictures, and captions of those that are there. */
+  async add(files) {
+    const problems = [];
+    for (const file of files.filter((file) => !isCaption(file))) {
+      const reason = refused(file) ?? (await this.#take({ file }));
+      if (reason) problems.push(reason);
+    }
+    // The pictures first: a caption belongs to one.
+    for (const file of files.filter(isCaption)) {
+      const picture = captioned(this.#pictures, file);
+      const { text, reason } = picture ? await captionText(file) : { reason: t("learn.refuse.lone", file.name) };
+      if (reason) problems.push(reason);
+      else picture.item.querySelector("textarea").value = picture.caption = text;
+    }
+    this.#refuse(problems.join("\n"));
+    this.#settle();
+  }
+
+  /** Adds a picture; gives why it cannot be. */
+  async #take({ file, caption = "", crop }) {
+    const url = URL.createObjectURL(file);
+    const img = h("img", { src: url });
+    try {
+      await img.decode();
+    } catch {
+      URL.revokeObjectURL(url);
+      return t("learn.refuse.broken", file.name);
+    }
+    const picture = { file, name: file.name, url, width: img.naturalWidth, height: img.naturalHeight, caption, crop };
+    picture.item = this.#tile(picture);
+    this.#pictures.push(picture);
+    this.#list.append(picture.item);
+    return undefined;
+  }
+
+  #tile(picture) {
+    const { name } = picture;
+    const item = h("li", { class: "tile", draggable: true, ondragstart: (event) => this.#lift(event, picture), ondragend: () => item.classList.remove("lifted"),
+      ondragover: (event) => this.#over(event, item) },
+      h("div", { class: "tile-picture" },
+        cropped(picture, name),
+        h("div", { class: "tile-tools" },
+          tool("crop", t("learn.cropOf", name), () => this.#crop(picture)),
+          tool("earlier", t("learn.earlier", name), () => this.#move(picture, -1)),
+          tool("later", t("learn.later", name), () => this.#move(picture, 1)),
+          tool("remove", t("learn.remove", name), () => this.#remove(picture)))),
+      h("ul", { class: "plain warnings" }),
+      h("textarea", { rows: 2, placeholder: t("learn.captionHolder"), "aria-label": t("learn.captionOf", name), value: picture.caption, spellcheck: false,
+        oninput: ({ target }) => {
+          picture.caption = target.value.trim();
+          this.#changed();
+        } }));
+    return item;
+  }
+
+  #crop(picture) {
+    const open = picture.item.querySelector(".crop");
+    for (const other of this.#list.querySelectorAll(".crop")) this.#closeCrop(other);
+    if (open) return;
+    const editor = new CropEditor(picture, {
+      seen: this.#seen(),
+      changed: () => place(picture.item.querySelector(".cropped"), picture),
+      done: () => {
+        this.#closeCrop(editor.element);
+        picture.item.querySelector("[data-tool=crop]").focus();
+      },
+    });
+    picture.item.classList.add("cropping");
+    picture.item.draggable = false;
+    picture.item.querySelector(".tile-picture").after(editor.element);
+    editor.focus();
+  }
+
+  #closeCrop(element) {
+    const item = element.closest("li");
+    item.classList.remove("cropping");
+    item.draggable = true;
+    element.remove();
+    this.#settle();
+  }
+
+  #move(picture, by) {
+    const at = this.#pictures.indexOf(picture);
+    this.#put(picture, at + by);
+  }
+
+  #put(picture, to) {
+    const from = this.#pictures.indexOf(picture);
+    if (to < 0 || to >= this.#pictures.length || to === from) return;
+    const focused = document.activeElement;
+    this.#pictures.splice(from, 1);
+    this.#pictures.splice(to, 0, picture);
+    this.#list.insertBefore(picture.item, this.#pictures[to + 1]?.item ?? null);
+    if (picture.item.contains(focused)) focused.focus();
+    announce(t("learn.moved", { name: picture.name, at: to + 1, of: this.#pictures.length }));
+    this.#settle();
+  }
+
+  #lift(event, picture) {
+    if (event.target !== picture.item) return;
+    this.lifted = picture;
+    event.dataTransfer.effectAllowed = "move";
+    event.dataTransfer.setData("text/x-tile", picture.name);
+    picture.item.classList.add("lifted");
+  }
+
+  /** What is lifted goes where the pointer is. */
+  #over(event, item) {
+    if (!event.dataTransfer.types.includes("text/x-tile")) return;
+    event.preventDefault();
+    const to = this.#pictures.findIndex((picture) => picture.item === item);
+    if (this.lifted && this.lifted.item !== item) this.#put(this.lifted, to);
+  }
+
+  #remove(picture) {
+    const at = this.#pictures.indexOf(picture);
+    this.#pictures.splice(at, 1);
+    URL.revokeObjectURL(picture.url);
+    picture.item.remove();
+    // The focus goes to what took its place.
+    const next = this.#pictures[Math.min(at, this.#pictures.length - 1)];
+    (next?.item.querySelector("[data-tool=remove]") ?? document.getElementById("files")).focus();
+    this.#settle();
+  }
+
+  #settle() {
+    this.#changed();
+    this.look();
+  }
+
+  /** Looks at the pictures and tells what is worth knowing about each. */
+  async look() {
+    const look = ++this.#looks;
+    const pictures = [...this.#pictures];
+    const found = await examined(pictures, this.#seen()).catch(() => []);
+    if (look !== this.#looks) return;
+    for (const [i, warnings] of found.entries()) {
+      pictures[i].item.querySelector(".warnings").replaceChildren(...warnings.map((text) => h("li", { class: "warning" }, text)));
+    }
+  }
+
+  /** The pictures for the engine. Captions count if every picture has one, as in the terminal. */
+  read() {
+    const all = this.captioned === this.#pictures.length;
+    return Promise.all(this.#pictures.map(async ({ file, name, caption, crop }) => (
+      { name, bytes: await file.arrayBuffer(), ...(all && { caption }), ...(crop && { crop }) }
+    )));
+  }
+}

@@ -1,0 +1,59 @@
+// The previews of a run: the newest one large, and a slider through all of them.
+
+import { $ } from "../base/dom.js";
+import { png } from "../base/format.js";
+import { say } from "../base/studio.js";
+import { t } from "../base/text.js";
+
+/** `{step, blob, url}`, in order. */
+let previews = [];
+let at = -1;
+
+function show(i) {
+  at = i;
+  const { step, url } = previews[i];
+  const text = t("learn.previewShort", { step, n: i + 1, of: previews.length });
+  Object.assign($("shown"), { src: url, alt: t("learn.previewAt", step), hidden: false });
+  $("shown-empty").hidden = true;
+  say("shown-caption", text);
+  Object.assign($("timeline"), { max: previews.length - 1, value: i });
+  $("timeline").setAttribute("aria-valuetext", text);
+  $("timeline").classList.toggle("waiting", previews.length < 2);
+}
+
+/** Adds a preview, a PNG. It is shown, unless somebody looks at an earlier one. */
+export function addPreview(step, bytes) {
+  const blob = png(bytes);
+  const follows = at === previews.length - 1;
+  previews = [...previews.filter((one) => one.step < step), { step, blob, url: URL.createObjectURL(blob) }];
+  show(follows ? previews.length - 1 : Math.min(at, previews.length - 1));
+}
+
+/** What a rewound run threw away is no part of it. */
+export function cutPreviews(step) {
+  const rest = previews.filter((one) => one.step <= step);
+  if (rest.length === 0 || rest.length === previews.length) return;
+  previews = rest;
+  show(previews.length - 1);
+}
+
+/** The newest preview, a PNG; nothing if there is none. */
+export const lastPreview = () => previews.at(-1)?.blob;
+
+export function clearPreviews() {
+  for (const { url } of previews) URL.revokeObjectURL(url);
+  [previews, at] = [[], -1];
+  $("shown").hidden = true;
+  $("shown-empty").hidden = false;
+  $("timeline").classList.add("waiting");
+  say("shown-caption", "\u00a0");
+}
+
+/** Makes the slider work. */
+export function timeline() {
+  $("timeline").addEventListener("input", ({ target }) => previews.length > 0 && show(Number(target.value)));
+  $("shown").addEventListener("load", () => {
+    if (performance.getEntriesByName("pseudoword:preview").length === 0) performance.mark("pseudoword:preview");
+  });
+  clearPreviews();
+}

@@ -1,0 +1,64 @@
+// The first ten seconds: what this page does, shown; one button that does it; and the way to one's own pictures.
+
+import { $, h } from "../base/dom.js";
+import { span } from "../base/format.js";
+import { now, onChange, say, turnTo } from "../base/studio.js";
+import { t } from "../base/text.js";
+import { examples, learnExample } from "./examples.js";
+import { probe } from "./probe.js";
+
+const shown = (id, part, i) => h("img", { src: new URL(`pictures/${id}-${part}-${i}.webp`, import.meta.url).href, alt: "", width: 160, height: 160, decoding: "async" });
+const four = (id, part) => [0, 1, 2, 3].map((i) => shown(id, part, i));
+
+let chosen = examples[0];
+
+/** Tells the story of an example: its pictures, its word, pictures with the word. */
+function tell(example) {
+  chosen = example;
+  for (const [place, part] of [["story-photos", "photo"], ["story-made", "made"]]) {
+    $(place).replaceChildren(...four(example.id, part));
+    $(place).setAttribute("aria-label", t(part === "photo" ? "start.photos" : "start.made", example.token));
+  }
+  say("story-word", example.token);
+  say("learn-example", t("start.learn", example.token));
+}
+
+function choice(example) {
+  return h("label", { class: "choice" },
+    h("input", { type: "radio", name: "example", value: example.id, checked: example === chosen, onchange: () => tell(example) }),
+    shown(example.id, "photo", 0), h("span", {}, t("start.names")[example.id]), h("code", {}, example.token));
+}
+
+/** Whether the mini model is stored already; asks nobody but the browser's own file system. */
+async function stored() {
+  try {
+    const root = await navigator.storage.getDirectory();
+    const models = await root.getDirectoryHandle("models");
+    // What the engine calls the folder of a model begins with the model's name.
+    for await (const name of models.keys()) if (name.startsWith("mini-")) return true;
+    return false;
+  } catch {
+    return false;
+  }
+}
+
+/** Says what the button needs, once that is known. */
+async function needs() {
+  say("example-note", t("start.asking"));
+  const [found, here] = await Promise.all([probe(), stored()]);
+  say("example-note", t("start.needs", { stored: here, time: found.seconds && span(found.seconds), gpu: found.gpu, software: found.software }));
+}
+
+/** Makes the room work. */
+export function startRoom() {
+  tell(chosen);
+  $("examples").append(...examples.map(choice));
+  $("learn-example").addEventListener("click", () => learnExample(chosen.id));
+  $("own").addEventListener("click", () => {
+    turnTo("teach");
+    $("teach-title").focus();
+  });
+  onChange(() => now() === "welcome" && say("start-problem"));
+  // After the page is painted: nothing waits for it.
+  setTimeout(needs);
+}
