@@ -1,14 +1,17 @@
 // Pictures become a word. The rooms of teaching and of learning; what is done in them is in the modules beside this one.
 
 import { $ } from "../base/dom.js";
+import { BrokenEngine } from "../base/engine.js";
+import { png } from "../base/format.js";
 import { announce, ask, call, changed, now, onChange, say, studio, turnTo, using } from "../base/studio.js";
 import { t } from "../base/text.js";
+import { withModel } from "../models/models.js";
 import { follow, Telling } from "./follow.js";
 import { check, fillIn, form, keepPace, seen, settings } from "./form.js";
 import { judged, showLearned } from "./learned.js";
 import { showOwn } from "./own.js";
 import { alone, peek, SavedRun, taken } from "./run.js";
-import { keepWord, withModel } from "./stand-ins.js";
+import { keepWord } from "./stand-ins.js";
 import { Tiles } from "./tiles.js";
 import { addPreview, clearPreviews, lastPreview, timeline } from "./timeline.js";
 
@@ -17,7 +20,7 @@ let tiles;
 
 /** A training that can be paused and stopped. */
 const control = {
-  running: false, paused: false, stopped: false, resume: () => {},
+  running: false, begun: false, paused: false, stopped: false, resume: () => {},
   /** The next step waits here while the user wants it to. */
   async whilePaused() {
     if (this.paused) await new Promise((resolve) => (this.resume = resolve));
@@ -38,7 +41,7 @@ function enter(token, pictures) {
   say("pause", t("learn.pause"));
   $("progress").removeAttribute("value");
   $("curve").replaceChildren();
-  for (const id of ["learned", "unfinished", "run-buttons"]) $(id).hidden = true;
+  for (const id of ["learned", "unfinished", "run-buttons", "run-back"]) $(id).hidden = true;
   $("run-head").hidden = false;
   clearPreviews();
   showOwn(pictures);
@@ -66,7 +69,7 @@ async function learn(unfinished) {
     if (!unfinished) await saved.begin(config, pictures);
     for (const { step, bytes } of unfinished?.previews ?? []) addPreview(step, bytes);
     const awake = await navigator.wakeLock?.request("screen").catch(() => undefined);
-    Object.assign(control, { running: true, paused: false, stopped: false });
+    Object.assign(control, { running: true, begun: true, paused: false, stopped: false });
     $("run-buttons").hidden = false;
     $("pause").focus();
     try {
@@ -96,46 +99,52 @@ async function keep({ token, bytes, prompt }) {
   }
 }
 
-/** Learns, and shows what came of it once everything is kept and the engine is free again. `back` is where to go if it cannot
- * begin, `place` where to say why. */
-async function learned(unfinished, { prompt, back, place }) {
+/** Learns, and shows what came of it once everything is kept and the engine is free again. `ready()` gets everything that is needed, and
+ * gives `{unfinished?, prompt?}`; if it cannot begin, the page is turned back to `back`, and why is said at `place`. */
+async function session(ready, { back, place }) {
   let result, refused;
   await using("run-problem", async () => {
-    result = await learn(unfinished).catch((error) => {
-      // What goes wrong later is said where the run is shown, and its state is saved.
-      if (control.running || error.name === "BrokenEngine" || error.constructor.name === "BrokenEngine") throw error;
-      refused = error;
-    });
-    if (result) {
+    try {
+      const { unfinished, prompt } = await ready();
+      result = await learn(unfinished);
       result.prompt = prompt ?? t("learn.prompt", result);
-      await keep(result);
+    } catch (error) {
+      // What goes wrong once it has begun is said where the run is shown, and its state is saved.
+      if (error instanceof BrokenEngine || control.begun) throw error;
+      refused = error;
     }
+    if (result) await keep(result);
   }, { long: true });
+  control.begun = false;
   if (refused) {
     turnTo(back);
     say(place, refused.message);
     return;
   }
-  if (!result) return;
+  if (!result) return left();
   say("saved-status");
   showLearned(result);
   announce(t(result.stopped ? "learn.stopped" : "learn.learned"));
+}
+
+/** A run ended before its time: what is left of it is offered. */
+async function left() {
+  $("run-head").hidden = true;
+  $("run-back").hidden = false;
+  await offer(await peek());
 }
 
 /** Learns at once from `{token, init, kind, prompt, settings, pictures}`, where `pictures()` gives `{file, caption?}`. */
 export async function learnNow({ prompt, settings: given, pictures, ...word }) {
   if (studio.long) return say("start-problem", t("engine.busy"));
   enter(word.token, []);
-  try {
-    await tiles.set(await pictures());
+  return session(async () => {
+    const [found] = await Promise.all([pictures(), fillIn({ ...word, ...given })]);
+    await tiles.set(found);
     showOwn(tiles.pictures);
-    await fillIn({ ...word, ...given });
     await model();
-  } catch (error) {
-    turnTo("welcome");
-    return say("start-problem", error.message);
-  }
-  return learned(undefined, { prompt, back: "welcome", place: "start-problem" });
+    return { prompt };
+  }, { back: "welcome", place: "start-problem" });
 }
 
 /** Learns from the form. */
@@ -147,13 +156,10 @@ async function learnTyped() {
     return $("files").focus();
   }
   enter($("token").value.trim(), tiles.pictures);
-  try {
+  return session(async () => {
     await model();
-  } catch (error) {
-    turnTo("teach");
-    return say("learn-problem", error.message);
-  }
-  return learned(undefined, { back: "teach", place: "learn-problem" });
+    return {};
+  }, { back: "teach", place: "learn-problem" });
 }
 
 /** Shows what was left unfinished, with what can be done about it; `run` is what is known of it. */
@@ -177,11 +183,13 @@ async function offerWhole() {
   await offer(await saved.find());
 }
 
-/** The run that was left, with the model that it was on. */
-async function left() {
-  const run = await peek();
-  if (run && run.model !== studio.model) await model(run.model);
-  return saved.find();
+/** Everything that is needed to go on with the run that was left. */
+async function found() {
+  const about = await peek();
+  if (about && about.model !== studio.model) await model(about.model);
+  const run = await saved.find();
+  if (run?.unusable) throw new Error(t("learn.unusable", { token: run.config.token, reason: run.unusable }));
+  return run;
 }
 
 async function goOn() {
@@ -189,44 +197,32 @@ async function goOn() {
   const about = await peek();
   if (!about) return offer();
   enter(about.config.token, []);
-  let run;
-  try {
-    run = await left();
-    if (!run || run.unusable) throw new Error(run ? t("learn.unusable", { token: about.config.token, reason: run.unusable }) : t("learn.unfinished", about.config.token));
+  await session(async () => {
+    const run = await found();
     await tiles.set(run.pictures.map(({ name, bytes, caption, crop }) => ({ file: new File([bytes], name), caption, crop })));
-    await fillIn(run.config);
     showOwn(tiles.pictures);
-  } catch (error) {
-    turnTo("teach");
-    await offer(about);
-    return say("unfinished-problem", error.message);
-  }
-  return learned(run, { back: "teach", place: "learn-problem" });
+    await fillIn(run.config);
+    return { unfinished: run };
+  }, { back: "teach", place: "unfinished-problem" });
+  // It could not begin: it is still there.
+  if (now() === "teach") await offer(about);
 }
 
 /** Keeps the word as it was when its run was left. */
-async function keepLeft() {
-  const about = await peek();
+const keepLeft = () => using("unfinished-problem", async () => {
+  const run = await found();
+  if (!run) return;
+  const job = await ask("train", { config: run.config, pictures: run.pictures, state: run.state });
   try {
-    if (about && about.model !== studio.model) await model(about.model);
-  } catch (error) {
-    return say("unfinished-problem", error.message);
+    const picture = run.previews.length > 0 ? png(run.previews.at(-1).bytes) : undefined;
+    await keepWord(await file(job), "learned_embeds.safetensors", { token: run.config.token, picture, prompt: t("learn.prompt", run.config) });
+  } finally {
+    await ask("end", { job });
   }
-  return using("unfinished-problem", async () => {
-    const run = await saved.find();
-    if (!run) return;
-    const job = await ask("train", { config: run.config, pictures: run.pictures, state: run.state });
-    try {
-      const picture = run.previews.length > 0 ? new Blob([run.previews.at(-1).bytes], { type: "image/png" }) : undefined;
-      await keepWord(await file(job), "learned_embeds.safetensors", { token: run.config.token, picture, prompt: t("learn.prompt", run.config) });
-    } finally {
-      await ask("end", { job });
-    }
-    await saved.forget();
-    $("unfinished").hidden = true;
-    announce(t("learn.kept"));
-  });
-}
+  await saved.forget();
+  $("unfinished").hidden = true;
+  announce(t("learn.kept"));
+}, { long: true });
 
 function buttons() {
   $("continue").addEventListener("click", goOn);
@@ -247,7 +243,7 @@ function buttons() {
     control.paused = false;
     control.resume();
   });
-  for (const [id, place] of [["teach-back", "welcome"], ["another", "teach"]]) {
+  for (const [id, place] of [["teach-back", "welcome"], ["run-back", "teach"], ["another", "teach"]]) {
     $(id).addEventListener("click", () => {
       if (id === "another") tiles.set([]);
       turnTo(place);

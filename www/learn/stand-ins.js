@@ -1,21 +1,14 @@
-// Until the rooms of models and words are there: what learning needs of them.
+// Until the engine has `tools`.
 
-import { ask, call, changed, studio } from "../base/studio.js";
-
-export async function withModel({ report = () => {} } = {}) {
-  const models = await import("../models/models.js").catch(() => ({}));
-  if (models.withModel) return models.withModel({ report });
-  if (studio.model) return studio.model;
-  const found = await ask("plan", { typed: "mini", precision: "full" });
-  const name = found.stored ? found.name : await ask("bring", { plan: found.plan }, (event) => event.event === "fetch" && report(`${event.file}`, event.done / event.total));
-  await ask("open", { name }, (event) => event.event === "load" && report(`Loading the ${event.part}`, event.done / event.total));
-  studio.model = name;
-  changed();
-  return name;
-}
+import { call, changed } from "../base/studio.js";
+import * as shelf from "../words/shelf.js";
 
 export async function keepWord(bytes, name, about) {
-  const shelf = await import("../words/shelf.js").catch(() => ({}));
-  if (shelf.keepWord) return shelf.keepWord(bytes, name, about);
-  return call("engine.addEmbedding", bytes, name, undefined);
+  try {
+    return await shelf.keepWord(bytes, name, about);
+  } catch (error) {
+    if (!/undefined/.test(error.message)) throw error;
+    await call("engine.addEmbedding", bytes, name, undefined);
+    changed();
+  }
 }

@@ -44,6 +44,7 @@ export default {
   learn: {
     title: "Ein neues Wort lehren",
     back: "Zurück zu den Beispielen",
+    backToTeach: "Zurück zu den Bildern",
     pictures: "Bilder davon",
     hint: "Drei bis fünf: von einem Ding von verschiedenen Seiten oder von verschiedenen Dingen in einem Stil.",
     add: "Bilder hinzufügen",

@@ -44,6 +44,7 @@ export default {
   learn: {
     title: "Teach a new word",
     back: "Back to the examples",
+    backToTeach: "Back to the pictures",
     pictures: "Pictures of it",
     hint: "Three to five, of one thing from different sides, or of different things in one style.",
     add: "Add pictures",
