@@ -3,6 +3,7 @@
 
 import { frame } from "./base/frame.js";
 import { learnRoom } from "./learn/learning.js";
+import { makeRoom } from "./make/make.js";
 import { modelsRoom } from "./models/models.js";
 import { startRoom } from "./start/welcome.js";
 import { restoreWords, wordsRoom } from "./words/shelf.js";
@@ -10,5 +11,6 @@ import { restoreWords, wordsRoom } from "./words/shelf.js";
 frame();
 startRoom();
 learnRoom();
+makeRoom();
 modelsRoom({ loaded: restoreWords });
 wordsRoom();

@@ -1,65 +1,171 @@
-// Card 4: prompts become pictures, side by side with and without the learned embeddings.
+// The room of pictures: a prompt becomes pictures, with and without the learned word.
 
-import { button, pictureItem } from "./pictures.js";
-import { $, add, announce, ask, call, fileStem, number, onChange, png, save, say, studio, using } from "./studio.js";
+import { $ } from "../base/dom.js";
+import { announce, onChange, say, studio, turnTo, using } from "../base/studio.js";
+import { t } from "../base/text.js";
+import { gallery } from "./gallery.js";
+import { produce, stop } from "./making.js";
+import { withModel, words } from "./until.js";
+import { look, promptField, remember, usePrompt, useWord } from "./prompt.js";
+import { chooseSampler, fillIn, firstSeed, formSettings, samplerName } from "./settings.js";
 
-let stopped = false;
+export { usePrompt, useWord };
 
-/** One picture, a PNG; nothing if it was stopped. */
-async function make(prompt, config) {
-  const job = await ask("generate", { prompt, config });
-  try {
-    for await (const event of studio.client.events(job)) {
-      if (event.event === "denoise") say("make-status", `${prompt}: step ${event.step} of ${event.of}`);
-      if (event.event === "warning") add("make-problem", event.text);
-      if (stopped) return undefined;
-    }
-    return (await ask("job.pictures", { job }))[0];
-  } finally {
-    if (studio.client) await ask("end", { job }).catch(() => {});
-  }
-}
+/** What is asked for: `making` now, or `waiting` until the engine is free. */
+const asked = { making: false, waiting: undefined };
+/** What was made last, and the seed that comes after it. */
+let last = { key: "", next: 0 };
 
-/** The seed of the noise: -1 draws one of those that other programs draw from. */
-function seed() {
-  const typed = number("make-seed");
-  return typed === -1 ? crypto.getRandomValues(new Uint32Array(1))[0] : typed;
-}
+const chosenCount = () => Number($("make").elements.count.value);
 
-async function generate() {
+/** What the form asks for. */
+function request() {
   const prompt = $("prompt").value.trim();
-  const side = number("make-side");
-  const config = {
-    ...(side && { width: side, height: side }),
-    "negative-prompt": $("negative").value.trim(), steps: number("make-steps"), guidance: number("guidance"),
-    seed: seed(), sampler: $("sampler").value,
-  };
-  const without = $("compare").checked ? await call("engine.without", prompt) : undefined;
-  const prompts = without === undefined ? [prompt] : [prompt, without];
-  stopped = false;
-  $("make-stop").hidden = false;
-  const items = [];
-  try {
-    for (const text of prompts) {
-      const bytes = await make(text, config);
-      if (!bytes) break;
-      const name = `${fileStem(text.slice(0, 40))}-${config.seed}.png`;
-      items.push(pictureItem(png(bytes), text, `${text} [seed ${config.seed}] `, button("Save", () => save(bytes, name), `Save ${text}`)));
-    }
-  } finally {
-    $("make-stop").hidden = true;
-    $("gallery").prepend(...items);
-    say("make-status", stopped ? "Stopped." : "");
+  const [compare, config] = [$("compare").checked, formSettings()];
+  const key = () => JSON.stringify([prompt, compare, config, chosenCount(), $("make-seed").value]);
+  // The same once more would give the same pictures: the seeds go on instead.
+  if (key() === last.key) {
+    $("make-seed").value = last.next;
+    say("make-notes", t("make.goesOn", last.next));
   }
-  announce(stopped ? "Stopped." : "The pictures are ready.");
+  const first = firstSeed();
+  const seeds = Array.from({ length: chosenCount() }, (_, i) => first + i);
+  last = { key: $("make-seed").value === "-1" ? "" : key(), next: first + seeds.length };
+  return { prompt, compare, config, seeds };
 }
 
-/** Makes the card work. */
-export function makeCard() {
+/** What the pictures of a prompt depend on besides the form. */
+let around = [];
+
+/** With another model, or with words learned anew, the same form gives other pictures. */
+function noteChanges() {
+  const now = [studio.model, ...studio.words.values()];
+  if (around[0] !== undefined && (now.length !== around.length || now.some((one, i) => one !== around[i]))) last.key = "";
+  around = now;
+}
+
+/** Makes what was asked for, as soon as there is a model. */
+async function run({ prompt, compare, config, seeds }) {
+  asked.making = true;
+  if (document.body.dataset.now !== "learning") turnTo("make");
+  remember(prompt);
+  show();
+  try {
+    if (!studio.model) {
+      say("make-status", t("make.loading"));
+      await withModel();
+    }
+    // What was left empty before the engine had said its defaults.
+    const all = { ...formSettings(), ...config };
+    if (studio.model) await using("make-problem", () => produce({ prompt, compare, config: all, sampler: samplerName(all.sampler) }, seeds), { long: true });
+    else say("make-status");
+  } catch (error) {
+    say("make-status");
+    say("make-problem", error.message);
+  } finally {
+    asked.making = false;
+    show();
+  }
+}
+
+function submit() {
+  say("make-problem");
+  say("make-notes");
+  say("make-status");
+  if ($("prompt").value.trim() === "") {
+    say("make-problem", t("make.nothing"));
+    return $("prompt").focus();
+  }
+  const wanted = request();
+  if (!studio.long) return run(wanted);
+  asked.waiting = wanted;
+  say("make-status", t("make.waits"));
+  announce(t("make.waits"));
+  show();
+}
+
+/** Shows what can be done. */
+function show() {
+  const active = document.activeElement;
+  const [making, waiting] = [asked.making, asked.waiting !== undefined];
+  $("generate").hidden = making || waiting;
+  $("make-stop").hidden = !making && !waiting;
+  say("make-stop", making ? t("make.stop") : t("make.dontWait"));
+  // The focus goes where the button went.
+  if (active === $("generate") && $("generate").hidden) $("make-stop").focus();
+  if (active === $("make-stop") && $("make-stop").hidden) $("generate").focus();
+}
+
+function stopOrForget() {
+  if (asked.making) return stop();
+  asked.waiting = undefined;
+  say("make-status");
+  show();
+}
+
+/** What is set, beside the fold that hides it. */
+function summary() {
+  const parts = [["make.steps", $("make-steps").value], ["make.guidance", $("guidance").value], ["make.seed", $("make-seed").value]];
+  say("make-summary", parts.filter(([, value]) => value !== "").map(([name, value]) => `${t(name)} ${value}`).join(" · "));
+}
+
+/** Fills the form in with the settings of pictures. */
+function again(settings, seed) {
+  fillIn(settings, seed);
+  last.key = "";
+  look();
+  summary();
+  $("make").scrollIntoView({ block: "nearest" });
+  $("prompt").focus();
+}
+
+/** Makes more of the same, with the seeds that follow. */
+function vary(settings, shots) {
+  fillIn(settings, Math.max(...shots.map(({ seed }) => seed)) + 1);
+  last.key = "";
+  look();
+  submit();
+}
+
+/** Makes pictures of a prompt, as if somebody had asked for them here; with the word and without it. */
+export function makeNow({ prompt, seeds = chosenCount(), compare = true }) {
+  usePrompt(prompt);
+  const choice = [...$("make").elements.count].find(({ value }) => Number(value) >= seeds);
+  if (choice) choice.checked = true;
+  $("compare").checked = compare;
+  submit();
+  $("pictures").scrollIntoView({ block: "nearest" });
+}
+
+/** Makes the room work. */
+export function makeRoom() {
+  promptField(words);
+  gallery({ again, vary });
   $("make").addEventListener("submit", (event) => {
     event.preventDefault();
-    using("make-problem", generate, { long: true });
+    if (!asked.making && !asked.waiting) submit();
   });
-  $("make-stop").addEventListener("click", () => (stopped = true));
-  onChange(() => ($("generate").disabled = !studio.model || studio.busy));
+  $("make").addEventListener("input", summary);
+  $("make-stop").addEventListener("click", stopOrForget);
+  $("dice").addEventListener("click", () => {
+    $("make-seed").value = Math.floor(Math.random() * 1e6);
+    summary();
+  });
+  for (const idea of $("ideas").querySelectorAll("button")) {
+    idea.addEventListener("click", () => {
+      usePrompt(idea.textContent);
+      $("prompt").focus();
+    });
+  }
+  onChange(() => {
+    chooseSampler();
+    summary();
+    noteChanges();
+    if (asked.waiting && !studio.long) {
+      const wanted = asked.waiting;
+      asked.waiting = undefined;
+      run(wanted);
+    }
+    show();
+  });
 }

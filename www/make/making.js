@@ -1,0 +1,95 @@
+// Pictures being made: one after the other, with what is left to do, until they are done or stopped.
+
+import { span } from "../base/format.js";
+import { add, announce, ask, call, say, studio } from "../base/studio.js";
+import { t } from "../base/text.js";
+import { beginSet } from "./gallery.js";
+
+/** Set to end what is being made. */
+const control = { stopped: false };
+
+export function stop() {
+  control.stopped = true;
+  say("make-status", t("make.stopping"));
+}
+
+/** Time left, from the median of what the parts of the work took. */
+class Clock {
+  #times = [];
+  #last = performance.now();
+
+  constructor(parts) {
+    this.left = parts;
+  }
+
+  tick() {
+    const now = performance.now();
+    this.#times.push(now - this.#last);
+    [this.#last, this.left] = [now, this.left - 1];
+  }
+
+  /** Seconds left; nothing while too little is known. The first part also does what is done once. */
+  get seconds() {
+    const times = this.#times.slice(1).sort((a, b) => a - b);
+    return times.length < 2 ? undefined : (times[times.length >> 1] * this.left) / 1000;
+  }
+}
+
+/** One picture, a PNG; nothing if it was stopped. `onStep(step, of)` is called with each step. */
+async function one(prompt, config, onStep) {
+  const job = await ask("generate", { prompt, config });
+  try {
+    for await (const event of studio.client.events(job)) {
+      if (event.event === "denoise") onStep(event.step, event.of);
+      if (event.event === "warning") add("make-notes", event.text);
+      if (control.stopped) return undefined;
+    }
+    return (await ask("job.pictures", { job }))[0];
+  } finally {
+    if (studio.client) await ask("end", { job }).catch(() => {});
+  }
+}
+
+/** Makes the pictures of one seed: with the word, and without it if there is a prompt for that. Nothing if it was stopped. */
+async function shot({ settings, seed, set, number, of, clock }) {
+  const prompts = settings.without === undefined ? [settings.prompt] : [settings.prompt, settings.without];
+  const blobs = [];
+  for (const prompt of prompts) {
+    const bytes = await one(prompt, { ...settings.config, seed }, (step, steps) => {
+      clock.tick();
+      set.step(seed, (blobs.length + step / (steps + 1)) / prompts.length);
+      say("make-status", t("make.progress", { number, of, step, steps, left: clock.seconds && span(clock.seconds) }));
+    });
+    if (!bytes) return undefined;
+    // Its decoding.
+    clock.tick();
+    blobs.push(new Blob([bytes], { type: "image/png" }));
+  }
+  return blobs;
+}
+
+/** Makes pictures: `given` are `{prompt, config, compare, sampler}`, one picture, or one with and one without, for each of `seeds`. */
+export async function produce({ compare, ...given }, seeds) {
+  control.stopped = false;
+  say("make-status", t("make.starting"));
+  announce(t("make.started", seeds.length));
+  const without = compare ? await call("engine.without", given.prompt) : undefined;
+  if (compare && without === undefined) add("make-notes", t("make.noWord"));
+  const settings = { ...given, without, model: studio.model };
+  const clock = new Clock(seeds.length * (without === undefined ? 1 : 2) * (given.config.steps + 1));
+  const set = beginSet(settings, seeds, without !== undefined);
+  let made = 0;
+  try {
+    for (const [at, seed] of seeds.entries()) {
+      const blobs = await shot({ settings, seed, set, number: at + 1, of: seeds.length, clock });
+      if (!blobs) break;
+      await set.done(seed, blobs);
+      made += 1;
+    }
+  } finally {
+    const text = control.stopped ? t("make.stopped", { made, of: seeds.length }) : "";
+    say("make-status", text);
+    if (made > 0 || text) announce(text || t("make.ready", made));
+    await set.end();
+  }
+}

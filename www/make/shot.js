@@ -1,0 +1,70 @@
+// One picture in the gallery, or two with a slider between them, with what can be done with it.
+
+import { h, save } from "../base/dom.js";
+import { fileStem } from "../base/format.js";
+import { announce, say } from "../base/studio.js";
+import { t } from "../base/text.js";
+import { lazyImage } from "./images.js";
+import { keptPicture } from "./kept.js";
+import { compared, iconButton } from "./parts.js";
+
+/** What the elements of pictures show: `{set, shot}`. */
+export const shots = new WeakMap();
+
+/** The file of a picture, or of its twin without the word: in the storage, or in memory while it is not there. */
+export const picture = async (set, shot, without) => shot.blobs?.[without ? 1 : 0] ?? keptPicture(set.id, shot.seed, without);
+
+/** Image or images of a shot. */
+export function shotImages(set, shot) {
+  const { prompt, without } = set.settings;
+  const shown = lazyImage(() => picture(set, shot, false), prompt);
+  return shot.pair ? compared(lazyImage(() => picture(set, shot, true), without ?? ""), shown, prompt) : shown;
+}
+
+export async function download(set, shot) {
+  const bytes = await (await picture(set, shot, false)).arrayBuffer();
+  save(bytes, `${fileStem(set.settings.prompt.slice(0, 40))}-${shot.seed}.png`, "image/png");
+}
+
+/** Copies a picture; says at `place` what came of it. */
+export async function copy(set, shot, place) {
+  try {
+    // A promise, because Safari wants to be asked while the click is handled.
+    const file = picture(set, shot, false).then((blob) => new Blob([blob], { type: "image/png" }));
+    await navigator.clipboard.write([new ClipboardItem({ "image/png": file })]);
+    say(place, t("make.copied"));
+    announce(t("make.copied"));
+  } catch (error) {
+    say(place, t("make.notCopied", error.message));
+  }
+}
+
+/** A place in the list; `handlers` are `{large(element), discard(set, shots)}`. */
+export function shotElement(set, shot, handlers) {
+  const about = { prompt: set.settings.prompt, seed: shot.seed };
+  const large = () => handlers.large(element);
+  const images = shotImages(set, shot);
+  const element = h("li", { class: "shot" },
+    shot.pair ? images : h("button", { type: "button", class: "shown", "aria-label": t("make.largeOf", about), onclick: large }, images),
+    h("div", { class: "shot-foot" },
+      h("span", { class: "said" }, t("make.seedIs", shot.seed)),
+      shot.pair && iconButton("large", t("make.largeOf", about), large),
+      iconButton("save", t("make.saveOf", about), () => download(set, shot)),
+      iconButton("copy", t("make.copyOf", about), () => copy(set, shot, "make-status")),
+      iconButton("remove", t("make.removeOf", about), () => handlers.discard(set, [shot]))));
+  shots.set(element, { set, shot });
+  return element;
+}
+
+/** The place of a picture that is being made. */
+export function waitingElement(seed) {
+  const bar = h("progress", { max: 1, value: 0, "aria-label": t("make.making", seed) });
+  const element = h("li", { class: "shot waiting" }, h("div", { class: "blank" }, bar), h("div", { class: "shot-foot" }, h("span", { class: "said" }, t("make.seedIs", seed))));
+  return {
+    element,
+    step(share) {
+      bar.value = share;
+      element.classList.add("begun");
+    },
+  };
+}
