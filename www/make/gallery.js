@@ -171,6 +171,7 @@ export function beginSet(settings, seeds, pair) {
   element.setAttribute("aria-busy", "true");
   $("sets").prepend(element);
   count();
+  set.list.firstElementChild.scrollIntoView({ block: "nearest", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "instant" : "smooth" });
   let described;
   return {
     element,

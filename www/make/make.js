@@ -1,11 +1,12 @@
 // The room of pictures: a prompt becomes pictures, with and without the learned word.
 
 import { $ } from "../base/dom.js";
-import { announce, onChange, say, studio, turnTo, using } from "../base/studio.js";
+import { announce, now, onChange, say, studio, turnTo, using } from "../base/studio.js";
 import { t } from "../base/text.js";
+import { withModel } from "../models/models.js";
+import { words } from "../words/shelf.js";
 import { gallery } from "./gallery.js";
 import { produce, stop } from "./making.js";
-import { withModel, words } from "./until.js";
 import { look, promptField, remember, usePrompt, useWord } from "./prompt.js";
 import { chooseSampler, fillIn, firstSeed, formSettings, samplerName } from "./settings.js";
 
@@ -44,28 +45,23 @@ function noteChanges() {
   around = now;
 }
 
-/** Makes what was asked for, as soon as there is a model. */
+/** Makes what was asked for. */
 async function run({ prompt, compare, config, seeds }) {
   asked.making = true;
-  if (document.body.dataset.now !== "learning") turnTo("make");
+  if (now() !== "learning") turnTo("make");
   remember(prompt);
   show();
-  try {
+  await using("make-problem", async () => {
     if (!studio.model) {
       say("make-status", t("make.loading"));
-      await withModel();
+      await withModel({ report: (text) => say("make-status", text) });
     }
     // What was left empty before the engine had said its defaults.
     const all = { ...formSettings(), ...config };
-    if (studio.model) await using("make-problem", () => produce({ prompt, compare, config: all, sampler: samplerName(all.sampler) }, seeds), { long: true });
-    else say("make-status");
-  } catch (error) {
-    say("make-status");
-    say("make-problem", error.message);
-  } finally {
-    asked.making = false;
-    show();
-  }
+    await produce({ prompt, compare, config: all, sampler: samplerName(all.sampler) }, seeds);
+  }, { long: true });
+  asked.making = false;
+  show();
 }
 
 function submit() {
@@ -79,8 +75,9 @@ function submit() {
   const wanted = request();
   if (!studio.long) return run(wanted);
   asked.waiting = wanted;
-  say("make-status", t("make.waits"));
-  announce(t("make.waits"));
+  const why = t(now() === "learning" ? "make.waits" : "make.waitsForOther");
+  say("make-status", why);
+  announce(why);
   show();
 }
 

@@ -3,7 +3,9 @@
 import { span } from "../base/format.js";
 import { add, announce, ask, call, say, studio } from "../base/studio.js";
 import { t } from "../base/text.js";
+import { pictureOf } from "../words/shelf.js";
 import { beginSet } from "./gallery.js";
+import { namesIn } from "./parts.js";
 
 /** Set to end what is being made. */
 const control = { stopped: false };
@@ -68,6 +70,11 @@ async function shot({ settings, seed, set, number, of, clock }) {
   return blobs;
 }
 
+/** The words in a prompt get their picture on the shelf, where they have none. */
+async function showWords(prompt, blob) {
+  for (const token of namesIn(prompt)) await pictureOf(token, blob, prompt);
+}
+
 /** Makes pictures: `given` are `{prompt, config, compare, sampler}`, one picture, or one with and one without, for each of `seeds`. */
 export async function produce({ compare, ...given }, seeds) {
   control.stopped = false;
@@ -84,6 +91,7 @@ export async function produce({ compare, ...given }, seeds) {
       const blobs = await shot({ settings, seed, set, number: at + 1, of: seeds.length, clock });
       if (!blobs) break;
       await set.done(seed, blobs);
+      if (at === 0) await showWords(given.prompt, blobs[0]);
       made += 1;
     }
   } finally {

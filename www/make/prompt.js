@@ -3,6 +3,7 @@
 import { $, button, h } from "../base/dom.js";
 import { call, onChange, say, studio } from "../base/studio.js";
 import { t } from "../base/text.js";
+import { forgetImages, lazyImage } from "./images.js";
 import { namesIn } from "./parts.js";
 
 const HISTORY = "pseudoword-prompts";
@@ -76,14 +77,22 @@ function insert(token) {
   look();
 }
 
+/** The words that have a chip. */
+let shown = [];
+
 function chips() {
   const usable = shelf().filter(({ usable }) => usable !== false);
   const place = $("prompt-words");
-  const tokens = usable.map(({ token }) => token).join("\n");
-  if (place.dataset.tokens === tokens) return;
-  place.dataset.tokens = tokens;
+  const same = usable.length === shown.length && usable.every(({ token, picture }, i) => token === shown[i].token && picture === shown[i].picture);
+  if (same) return;
+  shown = usable.map(({ token, picture }) => ({ token, picture }));
   place.hidden = usable.length === 0;
-  place.replaceChildren(...usable.map(({ token }) => button(token, () => insert(token), { kind: "chip", label: t("make.insert", token) })));
+  forgetImages(place);
+  place.replaceChildren(...usable.map(({ token, picture }) => {
+    const chip = button(token, () => insert(token), { kind: "chip", label: t("make.insert", token) });
+    if (picture) chip.prepend(lazyImage(async () => picture, ""));
+    return chip;
+  }));
 }
 
 /** What can be told without a model. */
