@@ -5,7 +5,7 @@ import { span } from "../base/format.js";
 import { add, announce, ask, say, studio } from "../base/studio.js";
 import { t } from "../base/text.js";
 import { drawCurve } from "./curve.js";
-import { addPreview, cutPreviews } from "./timeline.js";
+import { addPreview, cutPreviews, lastPreview } from "./timeline.js";
 
 const TITLE = document.title;
 
@@ -90,6 +90,7 @@ export class Telling {
   denoise({ step, of }) {
     this.#drawing ??= performance.now();
     say("train-status", t("learn.previewing", { step, of }));
+    if (!lastPreview()) say("shown-empty", t("learn.firstPreview", { step, of }));
   }
 
   async preview({ step }) {

@@ -2,7 +2,7 @@
 
 import { $ } from "../base/dom.js";
 import { size, span } from "../base/format.js";
-import { call, client, onChange, say, studio } from "../base/studio.js";
+import { call, client, now, onChange, say, studio } from "../base/studio.js";
 import { t } from "../base/text.js";
 
 /** Fields that hold numbers, by their settings. */
@@ -41,12 +41,12 @@ export async function check() {
   const token = $("token").value.trim();
   const init = $("init").value.trim();
   const wrong = await call("engine.checkToken", token).then(() => "", (error) => error.message);
-  if (token === $("token").value.trim()) say("token-note", wrong);
+  if (token === $("token").value.trim()) say("token-note", wrong || t("learn.tokenHint"));
   $("token").setAttribute("aria-invalid", wrong !== "");
   const tokens = init ? await call("engine.countTokens", init) : 0;
   if (init !== $("init").value.trim()) return;
   const many = tokens > Number($("vectors").value);
-  say("init-note", init === "" ? "" : t(many ? "learn.initMany" : "learn.initTokens", tokens));
+  say("init-note", init === "" ? t("learn.initHint") : t(many ? "learn.initMany" : "learn.initTokens", tokens));
   $("init").setAttribute("aria-invalid", many);
 }
 
@@ -93,6 +93,8 @@ export function form(looked) {
   $("learn").addEventListener("input", later);
   $("side").addEventListener("change", looked);
   onChange(async () => {
+    // Who turns to the form will need the engine: its choices come from there. If it cannot start, who needs it says so.
+    if (now() === "teach") client().catch(() => {});
     if (studio.model === model) return;
     model = studio.model;
     facts = model && (await call("engine.facts").catch(() => undefined));
@@ -100,4 +102,6 @@ export function form(looked) {
     later();
   });
   say("need", t("learn.unknownNeed"));
+  say("token-note", t("learn.tokenHint"));
+  say("init-note", t("learn.initHint"));
 }

@@ -271,6 +271,9 @@ export function learnRoom() {
     // So that the same file can be chosen again after it was removed.
     target.value = "";
   });
+  document.addEventListener("paste", ({ clipboardData }) => {
+    if (clipboardData?.files.length > 0 && !control.running) addPictures([...clipboardData.files]);
+  });
   $("learn").addEventListener("submit", (event) => {
     event.preventDefault();
     learnTyped();

@@ -46,7 +46,8 @@ export function clearPreviews() {
   $("shown").hidden = true;
   $("shown-empty").hidden = false;
   $("timeline").classList.add("waiting");
-  say("shown-caption", "\u00a0");
+  say("shown-caption");
+  say("shown-empty", t("learn.before"));
 }
 
 /** Makes the slider work. */
