@@ -3,29 +3,33 @@
 import { h, shape } from "../base/dom.js";
 import { t } from "../base/text.js";
 
-const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [600, 150, 52, 12, 12, 24];
+const [HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [150, 48, 12, 12, 24];
+/** Where the room that there is cannot be told. */
+const USUAL = 560;
 
 const words = (text, attributes) => shape("text", attributes, text);
 
 /** Draws `points` `[{step, loss}]` into an element; `steps` is the end of the axis. A table that was open stays open. */
 export function drawCurve(place, points, steps) {
   if (points.length === 0) return place.replaceChildren();
+  // Drawn for the room that there is, so that its words are as large as others.
+  const width = place.clientWidth || USUAL;
   const losses = points.map(({ loss }) => loss);
   const [low, high] = [Math.min(...losses), Math.max(...losses)];
   const span = high - low || high || 1;
-  const x = (step) => LEFT + ((WIDTH - LEFT - RIGHT) * step) / Math.max(steps, 1);
+  const x = (step) => LEFT + ((width - LEFT - RIGHT) * step) / Math.max(steps, 1);
   const y = (loss) => TOP + ((HEIGHT - BOTTOM - TOP - 6) * (high - loss)) / span;
   const line = points.map(({ step, loss }) => `${x(step)},${y(loss)}`).join(" ");
-  const svg = shape("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": t("learn.curve") },
+  const svg = shape("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": t("learn.curve") },
     ...(high === low ? [high] : [high, low]).flatMap((loss) => [
-      shape("line", { x1: LEFT, x2: WIDTH - RIGHT, y1: y(loss), y2: y(loss), class: "grid" }),
+      shape("line", { x1: LEFT, x2: width - RIGHT, y1: y(loss), y2: y(loss), class: "grid" }),
       words(loss.toFixed(3), { x: LEFT - 8, y: y(loss) + 4, "text-anchor": "end" }),
     ]),
     shape("polygon", { points: `${x(points[0].step)},${HEIGHT - BOTTOM} ${line} ${x(points.at(-1).step)},${HEIGHT - BOTTOM}` }),
     shape("polyline", { points: line }),
     ...points.map(({ step, loss }) => shape("circle", { cx: x(step), cy: y(loss), r: 3 })),
     words("0", { x: LEFT, y: HEIGHT - 6 }),
-    words(`${steps}`, { x: WIDTH - RIGHT, y: HEIGHT - 6, "text-anchor": "end" }),
+    words(`${steps}`, { x: width - RIGHT, y: HEIGHT - 6, "text-anchor": "end" }),
   );
   const open = place.querySelector("details")?.open ?? false;
   place.replaceChildren(h("p", { class: "quiet" }, h("small", {}, t("learn.curveHow"))), svg, table(points, open));
