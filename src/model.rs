@@ -16,7 +16,7 @@ use crate::source::{Source, read_text};
 use crate::text::{ClipTextConfig, ClipTextModel, ClipTokenizer, Prompt, TextEncoder, Tokenizers, Vocabulary};
 use crate::unet::{SampleSize, Unet, UnetConfig};
 use crate::vae::{VaeConfig, VaeDecoder, VaeEncoder};
-use crate::weights::{Random, Storage, WeightRequest, Weights, files, samples};
+use crate::weights::{Random, Storage, WeightBytes, WeightRequest, Weights, files, samples};
 use crate::{Error, Result, gpu};
 
 /// Parameters up to which a model is kept in f32: below this the conversions would cost more than the memory.
@@ -174,7 +174,7 @@ impl OpenedModel {
 ///
 /// # Errors
 /// See [`Vocabulary::read`].
-pub async fn vocabulary(source: &dyn Source) -> Result<Vocabulary> {
+pub async fn vocabulary(source: &dyn Source) -> Result<Vocabulary<'static>> {
     Vocabulary::read(source).await
 }
 
@@ -291,6 +291,14 @@ impl Model {
     /// The files that it is loaded from.
     pub fn source(&self) -> &dyn Source {
         &*self.source
+    }
+
+    /// Bytes of its weights as they are kept.
+    ///
+    /// # Errors
+    /// Those of reading the headers of its files.
+    pub async fn weight_bytes(&self) -> Result<WeightBytes> {
+        WeightBytes::read(&*self.source, self.storage).await
     }
 
     /// Loads the encoder half of the autoencoder.

@@ -1,9 +1,13 @@
 //! The facade: a loaded model, the embeddings that were added to it, and the jobs that can be started.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 use burn::tensor::Device;
+use serde::Serialize;
 
+use crate::base::math::mean_norm;
+use crate::base::text::quoted;
 use crate::config::{SampleConfig, TrainConfig};
 use crate::embedding::Embedding;
 use crate::event::Event;
@@ -11,10 +15,13 @@ use crate::model::{Loading, Model, OpenedModel};
 use crate::sample::SampleJob;
 use crate::source::Source;
 use crate::text::scan::key;
-use crate::text::{ClipTokenizer, Rows, Tokenizers};
-use crate::train::{RunState, TrainInput, TrainJob};
+use crate::text::{ClipTokenizer, Rows, Tokenizers, Vocabulary};
+use crate::train::{RunState, TrainInput, TrainJob, file_can_hold};
 use crate::weights::Storage;
 use crate::{Error, Result};
+
+/// Words of the vocabulary that are named as the nearest of an embedding.
+const NEAREST: usize = 5;
 
 /// A model in use.
 pub struct Session {
@@ -22,6 +29,34 @@ pub struct Session {
     tokenizers: Tokenizers,
     rows: Rows,
     embeddings: Vec<Embedding>,
+    /// How long the vector of a word usually is, once that was asked for.
+    typical: OnceCell<f64>,
+}
+
+/// What an embedding is beside a model's own words.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AboutEmbedding {
+    /// What it is called.
+    pub token: String,
+    /// How many vectors it has.
+    pub vectors: usize,
+    /// Width of a vector.
+    pub width: usize,
+    /// The family of models that it is for.
+    pub family: &'static str,
+    /// Mean Euclidean norm of its vectors.
+    pub norm: f64,
+    /// The median of the vocabulary's.
+    pub typical: f64,
+}
+
+/// A word of the vocabulary that is near.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct NearWord {
+    /// Its spelling.
+    pub word: String,
+    /// The cosine between its vector and the nearest one of the embedding.
+    pub similarity: f64,
 }
 
 impl Session {
@@ -59,7 +94,13 @@ impl Session {
     ) -> Result<Self> {
         let model = Model::load(opened, device, loading, events).await?;
         let rows = Rows { values: Vec::new(), width: model.config.word_width() };
-        Ok(Self { model, tokenizers: opened.tokenizers.clone(), rows, embeddings: Vec::new() })
+        Ok(Self {
+            model,
+            tokenizers: opened.tokenizers.clone(),
+            rows,
+            embeddings: Vec::new(),
+            typical: OnceCell::new(),
+        })
     }
 
     /// The model.
@@ -108,6 +149,56 @@ impl Session {
         let removed = key(token);
         let at = self.embeddings.iter().position(|embedding| key(&embedding.token) == removed)?;
         Some(self.embeddings.remove(at))
+    }
+
+    /// The embedding of a token.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if none was added that is called so.
+    pub fn embedding(&self, token: &str) -> Result<&Embedding> {
+        let embedding = self.embeddings.iter().find(|embedding| embedding.token == token);
+        embedding.ok_or_else(|| Error::Usage(format!("there is no embedding {shown}", shown = quoted(token))))
+    }
+
+    /// Calls an embedding otherwise from now on. Jobs that were started keep its name.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if there is none, [`Error::BadToken`] and [`Error::TokenTaken`] if it cannot be called so; then it
+    /// keeps its name.
+    pub fn rename_embedding(&mut self, token: &str, other: &str) -> Result<()> {
+        let before = self.embedding(token)?.clone();
+        file_can_hold(other)?;
+        self.remove_embedding(token);
+        let renamed = Embedding { token: other.to_owned(), ..before.clone() };
+        // Its own name is free now, so that a letter of it may become a capital.
+        self.add_embedding(renamed, other).or_else(|refused| self.add_embedding(before, token).and(Err(refused)))
+    }
+
+    /// What an embedding that was added is beside the words of the model.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if there is none of this token.
+    pub fn about(&self, token: &str) -> Result<AboutEmbedding> {
+        let embedding = self.embedding(token)?;
+        let width = embedding.width();
+        Ok(AboutEmbedding {
+            token: embedding.token.clone(),
+            vectors: embedding.vectors(),
+            width,
+            family: Embedding::family(width),
+            norm: mean_norm(embedding.rows(), width),
+            typical: *self.typical.get_or_init(|| self.model.text().model.median_row_norm()),
+        })
+    }
+
+    /// The words of the vocabulary that are nearest to one of an embedding's vectors, best first. It is compared with each of
+    /// them, which a browser takes a good part of a second for where there are 49,408.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if there is none of this token.
+    pub fn nearest(&self, token: &str) -> Result<Vec<NearWord>> {
+        let nearest = Vocabulary::of(self.model.text()).nearest(self.embedding(token)?.rows(), NEAREST).into_iter();
+        Ok(nearest.map(|(word, similarity)| NearWord { word, similarity }).collect())
     }
 
     /// A prompt without its embeddings, for comparison: each is replaced by the phrase that it started from, or by
@@ -171,5 +262,36 @@ mod tests {
     fn only_phrases_can_stand_in_for_an_embedding() {
         assert!(is_phrase("apple") && is_phrase("a big teddy-bear"));
         assert!(!is_phrase("random (object)") && !is_phrase("<my-cat>"));
+    }
+
+    #[test]
+    fn an_embedding_is_described_and_renamed() {
+        let (device, mut quiet) = (crate::gpu::cpu(), |_| ());
+        let session = Session::open(Rc::new(crate::mini::source()), &device, &mut quiet);
+        let mut session = pollster::block_on(session).unwrap();
+        let apple = session.tokenizer().encode("apple")[0] as usize;
+        let row = session.model().text().model.token_embedding.row(apple);
+        let twice = row.iter().map(|value| 2.0 * value).collect();
+        session.add_embedding(Embedding::new("<twice>", row.len(), twice), "twice.pt").unwrap();
+        session.add_embedding(Embedding::new("<once>", row.len(), row.clone()), "once.pt").unwrap();
+        let about = session.about("<twice>").unwrap();
+        assert_eq!((about.vectors, about.width, about.family), (1, row.len(), "pseudoword's mini model"));
+        let nearest = session.nearest("<twice>").unwrap();
+        assert_eq!(nearest[0].word, "apple");
+        assert!((about.norm / session.about("<once>").unwrap().norm - 2.0).abs() < 1e-6, "{about:?}");
+        assert!(about.typical > 0.0 && nearest.len() == NEAREST);
+
+        let prompt = |session: &Session, text: &str| session.tokenizer().prompt(text).words;
+        session.rename_embedding("<twice>", "<Double>").unwrap();
+        session.rename_embedding("<Double>", "<double>").unwrap();
+        assert_eq!(prompt(&session, "a <twice> <double> <once>"), ["<double>", "<once>"]);
+        assert_eq!(session.nearest("<double>").unwrap(), nearest);
+        // A name that cannot be had leaves everything as it was.
+        for taken in ["apple", "<ONCE>", "", "__metadata__"] {
+            session.rename_embedding("<double>", taken).unwrap_err();
+            assert_eq!(prompt(&session, "a <double> <once>"), ["<double>", "<once>"], "{taken}");
+            assert_eq!(session.nearest("<double>").unwrap(), nearest);
+        }
+        assert!(session.rename_embedding("<twice>", "<other>").unwrap_err().to_string().contains("no embedding"));
     }
 }

@@ -2,10 +2,10 @@
 // {id, event | result | error, broken?}, or {fault} when everything is lost.
 //
 // A request is named after what it calls: "engine.without" is a method of `Engine`, "storage.put" of `Storage`,
-// "library.stored" of `Library`, "job.state" of the training or generation with the number `job`, each with the arguments in
-// `args`. A new method of theirs (src/web) needs nothing here; what is not a plain call is in `requests`.
+// "library.stored" of `Library`, "tools.describe" of `Tools`, "job.state" of the training or generation with the number `job`,
+// each with the arguments in `args`. A new method of theirs (src/web) needs nothing here; what is not a plain call is in `requests`.
 
-import init, { Engine, Library, Storage, choices, nameSettings } from "./pkg/pseudoword.js";
+import init, { Engine, Library, Storage, Tools, choices, nameSettings } from "./pkg/pseudoword.js";
 
 /** What methods are called on. */
 const owners = {};
@@ -27,12 +27,14 @@ function ready() {
     // The linker leaves this to whoever loads the module: see tools/web/build.
     code.__wasm_call_ctors();
     memory = code.memory;
+    owners.tools = new Tools();
   }));
 }
 
 /** Calls a method; buffers are given as the arrays that the engine takes. */
-function call(name, { job, args = [] }) {
+async function call(name, { job, args = [] }) {
   const [owner, method] = name.split(".");
+  if (owner === "tools") await ready();
   const on = owner === "job" ? jobs.get(job) : owners[owner];
   return on[method](...args.map((arg) => (arg instanceof ArrayBuffer ? new Uint8Array(arg) : arg)));
 }

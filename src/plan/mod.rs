@@ -9,6 +9,8 @@
 mod machine;
 mod walk;
 
+use serde::Serialize;
+
 use crate::base::bytes::size;
 use crate::model::ModelConfig;
 use crate::setting::{Advice, Setting, advised};
@@ -39,7 +41,8 @@ const SPARE: f64 = 0.05;
 const UNSURE: f64 = 0.8;
 
 /// What a job does for a while. Phases follow each other and do not overlap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// The pictures that are trained on become latents.
     Encoding,

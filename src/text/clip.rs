@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::base::json::{MOST_CHANNELS, MOST_LAYERS, check_counts, from_fields, standard};
-use crate::base::math::{median, norm};
+use crate::base::math::median;
 use crate::ops::{self, Linear, Mlp, MlpActivation, Norm, NormedLinears, Var};
 use crate::ops::{attention, layer_norm, linear_add, mlp, normed_linears};
 use crate::weights::{HostTable, Weights};
@@ -179,22 +179,15 @@ impl ClipTextModel {
 
     /// Mean Euclidean norm of the rows of the token table that are not zero.
     pub fn mean_row_norm(&self) -> f64 {
-        let norms = self.row_norms();
+        let norms = self.token_embedding.row_norms();
         norms.iter().sum::<f64>() / norms.len().max(1) as f64
     }
 
     /// Median of the same norms: how long the vector of a word usually is.
     pub fn median_row_norm(&self) -> f64 {
-        let mut norms = self.row_norms();
+        let mut norms = self.token_embedding.row_norms();
         norms.sort_unstable_by(f64::total_cmp);
         median(&norms).unwrap_or_default()
-    }
-
-    fn row_norms(&self) -> Vec<f64> {
-        (0..self.token_embedding.len())
-            .map(|row| norm(&self.token_embedding.row(row)))
-            .filter(|norm| *norm > 0.0)
-            .collect()
     }
 }
 

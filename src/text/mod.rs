@@ -3,6 +3,7 @@
 mod clip;
 mod encoder;
 pub mod foreign;
+mod info;
 pub(crate) mod name;
 mod pretrained;
 pub mod prompt;
@@ -13,6 +14,7 @@ mod vocabulary;
 
 pub use clip::{ClipTextConfig, ClipTextModel};
 pub use encoder::TextEncoder;
+pub use info::{NamedWord, PromptInfo, UnknownName};
 pub use name::check_token;
 pub use prompt::{Prompt, Tokenizers, Tokens};
 pub use rows::Rows;

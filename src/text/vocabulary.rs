@@ -1,19 +1,21 @@
 //! What a model's vocabulary reveals about a vector: how long the model's own vectors are, and which of its words are
 //! near. (Which words there are, and their ids, is the tokenizer's: `tokenizer`.)
 
+use std::borrow::Cow;
+
 use crate::base::math::{median, norm};
 use crate::parts::Part;
 use crate::source::{Source, read_text};
-use crate::text::{ClipTextConfig, ClipTokenizer};
+use crate::text::{ClipTextConfig, ClipTokenizer, TextEncoder};
 use crate::weights::{HostTable, Storage, Weights};
 use crate::{Error, Result};
 
 const TABLE: &str = "embeddings.token_embedding.weight";
 
-/// A model's tokens with their vectors; the rest of the model is not loaded.
-pub struct Vocabulary {
-    table: HostTable,
-    tokenizer: ClipTokenizer,
+/// A model's tokens with their vectors; the rest of the model need not be loaded.
+pub struct Vocabulary<'a> {
+    table: Cow<'a, HostTable>,
+    tokenizer: Cow<'a, ClipTokenizer>,
 }
 
 /// Euclidean norms of a table's rows, rows of zeros left out.
@@ -27,7 +29,13 @@ pub struct Norms {
     pub most: f64,
 }
 
-impl Vocabulary {
+impl<'a> Vocabulary<'a> {
+    /// That of a text encoder that is loaded.
+    pub fn of(encoder: &'a TextEncoder) -> Self {
+        let (table, tokenizer) = (&encoder.model.token_embedding, &encoder.tokenizer);
+        Self { table: Cow::Borrowed(table), tokenizer: Cow::Borrowed(tokenizer) }
+    }
+
     /// Reads the token table and the tokenizer of a model in the diffusers layout.
     ///
     /// # Errors
@@ -53,7 +61,7 @@ impl Vocabulary {
         let table = place.host_table(TABLE, config.vocab_size, config.hidden_size).await?;
         // The other tensors are none of our business, the table is.
         file.finish_except(&[""]).await?;
-        Ok(Self { table, tokenizer })
+        Ok(Self { table: Cow::Owned(table), tokenizer: Cow::Owned(tokenizer) })
     }
 
     /// Width of a vector.
@@ -63,26 +71,48 @@ impl Vocabulary {
 
     /// How long the model's own vectors are.
     pub fn norms(&self) -> Norms {
-        let mut norms: Vec<f64> =
-            (0..self.table.len()).map(|row| norm(&self.table.row(row))).filter(|norm| *norm > 0.0).collect();
+        let mut norms = self.table.row_norms();
         norms.sort_by(f64::total_cmp);
         let at = |place: usize| norms.get(place).copied().unwrap_or(0.0);
         Norms { least: at(0), median: median(&norms).unwrap_or_default(), most: at(norms.len().saturating_sub(1)) }
     }
 
-    /// The tokens whose vectors point most nearly where `vector` does, with the cosines, best first.
-    pub fn nearest(&self, vector: &[f32], count: usize) -> Vec<(String, f64)> {
-        let length = norm(vector);
-        let mut found: Vec<(u32, f64)> = (0..self.table.len())
-            .filter_map(|row| {
-                let values = self.table.row(row);
-                let scale = norm(&values) * length;
-                let inner: f64 = values.iter().zip(vector).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
-                (scale > 0.0).then_some((row as u32, inner / scale))
-            })
-            .collect();
+    /// The tokens whose vectors point most nearly where one of some `rows` does, with the cosines, best first.
+    pub fn nearest(&self, rows: &[f32], count: usize) -> Vec<(String, f64)> {
+        let rows: Vec<(&[f32], f64)> = rows.chunks_exact(self.width().max(1)).map(|row| (row, norm(row))).collect();
+        let likeness = |token: u32| {
+            let values = self.table.row(token as usize);
+            let own = norm(&values);
+            let cosines = rows.iter().filter(|(_, length)| own * length > 0.0).map(|(row, length)| {
+                let inner: f64 = values.iter().zip(*row).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+                inner / (own * length)
+            });
+            cosines.max_by(f64::total_cmp).map(|cosine| (token, cosine))
+        };
+        let mut found: Vec<(u32, f64)> = (0..self.table.len() as u32).filter_map(likeness).collect();
         found.sort_by(|(_, a), (_, b)| b.total_cmp(a));
         let spelled = |(id, cosine): (u32, f64)| (self.tokenizer.spell(id).trim_end_matches("</w>").to_owned(), cosine);
         found.into_iter().take(count).map(spelled).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_vectors_each_has_its_neighbours() {
+        let vocabulary = pollster::block_on(Vocabulary::read(&crate::mini::source())).unwrap();
+        let id = |word: &str| vocabulary.tokenizer.encode(word)[0] as usize;
+        let [apple, taxi] = ["apple", "car"].map(|word| vocabulary.table.row(id(word)));
+        let near = |rows: &[f32], count| vocabulary.nearest(rows, count);
+        assert_eq!(near(&apple, 1)[0].0, "apple");
+        let both = near(&[apple.clone(), taxi.clone()].concat(), 2);
+        let mut words: Vec<&str> = both.iter().map(|(word, _)| word.as_str()).collect();
+        words.sort_unstable();
+        assert_eq!(words, ["apple", "car"]);
+        assert!(both.iter().all(|(_, cosine)| (cosine - 1.0).abs() < 1e-6), "{both:?}");
+        // A vector of zeros points nowhere.
+        assert!(near(&vec![0.0; vocabulary.width()], 3).is_empty());
     }
 }

@@ -5,7 +5,7 @@ use super::init;
 use crate::config::{Checkpointing, Init, TrainConfig};
 use crate::embedding::{self, Layout, Refusal};
 use crate::model::ModelConfig;
-use crate::plan;
+use crate::plan::{Job, MemoryPlan, WeightBytes, remembered};
 use crate::setting::Setting;
 use crate::text::ClipTokenizer;
 use crate::text::name;
@@ -32,7 +32,7 @@ pub fn recomputes(config: &TrainConfig, model: &ModelConfig) -> bool {
         Checkpointing::Off => false,
         Checkpointing::Auto => {
             let side = side(config, model);
-            plan::remembered(model, plan::Job { height: side, width: side, batch: config.batch_size }) > MOST_REMEMBERED
+            remembered(model, Job { height: side, width: side, batch: config.batch_size }) > MOST_REMEMBERED
         }
     }
 }
@@ -92,6 +92,23 @@ pub fn check_side(config: &TrainConfig, model: &ModelConfig) -> Result<()> {
         return refused(Setting::Resolution, side.to_string(), &rule);
     }
     Ok(())
+}
+
+/// How much memory a run will need of a model with these weights, on the processor or on a GPU.
+///
+/// # Errors
+/// Those of [`check_side`].
+pub fn memory_plan(
+    config: &TrainConfig,
+    model: &ModelConfig,
+    weights: WeightBytes,
+    on_cpu: bool,
+) -> Result<MemoryPlan> {
+    check_side(config, model)?;
+    let side = side(config, model);
+    let job = Job { height: side, width: side, batch: config.batch_size };
+    let previews = (config.preview_every > 0).then(|| Job::preview(model));
+    Ok(MemoryPlan::training(model, weights, job, recomputes(config, model), previews, on_cpu))
 }
 
 /// Refuses settings that do not make sense for a model, given its configuration and its tokenizer with the embeddings

@@ -42,7 +42,7 @@ use crate::model::Model;
 use crate::sample::{Label, about_schedule, used};
 use crate::text::{Rows, Tokenizers};
 use crate::{Error, Result, ops};
-pub use check::{check, check_numbers, check_side, file_can_hold, recomputes, side};
+pub use check::{check, check_numbers, check_side, file_can_hold, memory_plan, recomputes, side};
 pub use concerns::{concerns, texts};
 use dataset::{Dataset, Encoding};
 use draws::RandomChoices;

@@ -4,17 +4,15 @@ use std::rc::Rc;
 
 use js_sys::{Array, Function, Object, Uint8Array};
 use serde::de::DeserializeOwned;
-use serde_json::json;
 use wasm_bindgen::prelude::*;
 
 use super::files::Files;
 use super::wording::label;
 use super::{Generation, Training, plain, to_js};
-use crate::base::bytes::sha256;
 use crate::base::text::quoted;
 use crate::checkpoint::{self, Options};
 use crate::config::{SampleConfig, TrainConfig};
-use crate::embedding::{self, Embedding, Layout, Refusal};
+use crate::embedding::{Embedding, Layout};
 use crate::event::Event;
 use crate::formats::{Holds, can_hold};
 use crate::image::Picture;
@@ -23,19 +21,19 @@ use crate::sample::used;
 use crate::session::Session;
 use crate::setting::Setting;
 use crate::source::Source;
-use crate::text::check_token;
 use crate::train::templates::parse_caption;
-use crate::train::{Replay, RunState, TrainInput, TrainPicture, file_can_hold};
-use crate::weights::samples;
+use crate::train::{Replay, RunState, TrainInput, TrainPicture};
+use crate::weights::WeightBytes;
 use crate::{Error, gpu};
 
 /// A model on the browser's GPU.
 #[wasm_bindgen]
 pub struct Engine {
-    session: Session,
-    model: ModelName,
+    pub(super) session: Session,
+    pub(super) model: ModelName,
+    pub(super) weights: WeightBytes,
     /// Of the embeddings that were added: their tokens, and the SHA-256 of their files.
-    files: Vec<(String, String)>,
+    pub(super) files: Vec<(String, String)>,
 }
 
 /// A model as labels of pictures name it.
@@ -81,7 +79,8 @@ impl Engine {
         let session = Session::load(source, &chosen.device, loading, &mut report).await.map_err(to_js)?;
         let model = session.model();
         let model = ModelName { name: model.name.clone(), hash: hash.or_else(|| model.unet_hash.clone()) };
-        Ok(Engine { session, model, files: Vec::new() })
+        let weights = session.model().weight_bytes().await.map_err(to_js)?;
+        Ok(Engine { session, model, weights, files: Vec::new() })
     }
 
     /// Whether matrix products can be made in f16 at all.
@@ -97,61 +96,6 @@ impl Engine {
     pub async fn choose_precision(&self, precision: String) -> Result<String, JsValue> {
         let chosen = gpu::browser().await.map_err(to_js)?;
         Ok(super::precision::decided(&chosen, Some(&precision), true).await?.sentence())
-    }
-
-    /// Checks that an embedding to be learned can be called `token`; throws the reason if it cannot.
-    #[wasm_bindgen(js_name = checkToken)]
-    pub fn check_token(&self, token: &str) -> Result<(), JsValue> {
-        check_token(token).and_then(|()| file_can_hold(token)).map_err(to_js)?;
-        self.session.tokenizer().check_word(token).map_err(to_js)
-    }
-
-    /// How many tokens a phrase is in this model's vocabulary: an embedding that starts from it needs as many vectors.
-    #[wasm_bindgen(js_name = countTokens)]
-    pub fn count_tokens(&self, phrase: &str) -> usize {
-        self.session.tokenizer().encode(phrase).len()
-    }
-
-    /// Makes the embedding of a file usable in prompts, no matter which program wrote it. `name` is the file's name;
-    /// `token` renames the embedding. Gives `{token, vectors, width, notes}`: what is worth telling about the file.
-    #[wasm_bindgen(js_name = addEmbedding)]
-    pub fn add_embedding(&mut self, bytes: &[u8], name: &str, token: Option<String>) -> Result<JsValue, JsValue> {
-        let bad = |refusal: Refusal| to_js(Error::BadFile { file: name.to_owned(), reason: refusal.to_string() });
-        let found = embedding::read(bytes, name).and_then(|reading| reading.choose(token.as_deref())).map_err(bad)?;
-        let mut notes: Vec<String> = found.notes.iter().map(ToString::to_string).collect();
-        let embedding = found.into_embedding(token.as_deref()).map_err(bad)?;
-        let samples = embedding.metadata.get("unet-samples").zip(self.session.model().unet_samples.as_ref());
-        if samples.is_some_and(|(theirs, ours)| samples::same(theirs, ours) == Some(false)) {
-            notes.push("it was learned on a different model and may mean something else here".to_owned());
-        }
-        let (token, vectors, width) = (&embedding.token, embedding.vectors(), embedding.width());
-        let about = json!({"token": token, "vectors": vectors, "width": width, "notes": notes});
-        let token = embedding.token.clone();
-        self.session.add_embedding(embedding, name).map_err(to_js)?;
-        self.files.push((token, sha256(bytes)));
-        plain(&about)
-    }
-
-    /// Removes an embedding; gives whether there was one.
-    #[wasm_bindgen(js_name = removeEmbedding)]
-    pub fn remove_embedding(&mut self, token: &str) -> bool {
-        let Some(removed) = self.session.remove_embedding(token) else { return false };
-        self.files.retain(|(token, _)| *token != removed.token);
-        true
-    }
-
-    /// A prompt without the embeddings in it, to compare with: the phrase that each started from in its place, or
-    /// nothing; `undefined` if none is in it.
-    pub fn without(&self, prompt: &str) -> Option<String> {
-        self.session.without(prompt)
-    }
-
-    /// The bytes of a file with an embedding that was added, in a layout by its key ([`Layout::key`]).
-    pub fn export(&self, token: &str, format: &str) -> Result<Vec<u8>, JsValue> {
-        let embedding = self.session.embeddings().iter().find(|embedding| embedding.token == token);
-        let embedding = embedding
-            .ok_or_else(|| to_js(Error::Usage(format!("there is no embedding {shown}", shown = quoted(token)))))?;
-        write(embedding, format)
     }
 
     /// Starts learning an embedding. `config` has the fields of the settings file (kebab-case; what is left out has its
@@ -203,7 +147,7 @@ impl Engine {
 }
 
 /// A configuration; throws which of its fields cannot be what the page gave.
-fn settings<T: DeserializeOwned>(given: &JsValue) -> Result<T, JsValue> {
+pub(super) fn settings<T: DeserializeOwned>(given: &JsValue) -> Result<T, JsValue> {
     serde_wasm_bindgen::from_value(given.clone()).map_err(|error| {
         let fields = given.dyn_ref::<Object>().map(Object::entries).unwrap_or_default();
         for field in fields.iter() {

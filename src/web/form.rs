@@ -6,6 +6,7 @@ use wasm_bindgen::prelude::*;
 
 use super::plain;
 use crate::config::{Kind, SampleConfig, SamplerKind, TrainConfig};
+use crate::embedding::Layout;
 use crate::event::Part;
 use crate::gpu::Precision;
 use crate::source::settings::HUB;
@@ -17,12 +18,21 @@ struct Choice {
     label: &'static str,
 }
 
-/// `{training, pictures, computing, kind, sampler, precision, parts, hub}`: the default configurations (fields as in settings
-/// files), the choices `[{value, label}]` for three of their fields, what people call the parts of a model that events name, and
-/// the Hub's address.
+/// A kind of file that embeddings can be written as.
+#[derive(Serialize)]
+struct FileFormat {
+    value: &'static str,
+    label: &'static str,
+    ending: &'static str,
+}
+
+/// `{training, pictures, computing, kind, sampler, precision, parts, formats, hub}`: the default configurations (fields as in
+/// settings files), the choices `[{value, label}]` for three of their fields, what people call the parts of a model that events
+/// name, the formats `[{value, label, ending}]` that embeddings can be written in, and the Hub's address.
 #[wasm_bindgen]
 pub fn choices() -> Result<JsValue, JsValue> {
     let parts = Part::ALL.map(|part| json!({"value": part, "label": part.label()}));
+    let format = |layout: Layout| FileFormat { value: layout.key(), label: layout.name(), ending: layout.extension() };
     plain(&json!({
         "training": TrainConfig::default(),
         "pictures": SampleConfig::default(),
@@ -31,6 +41,7 @@ pub fn choices() -> Result<JsValue, JsValue> {
         "sampler": SamplerKind::ALL.map(|sampler| Choice { value: sampler.name(), label: sampler.label() }),
         "precision": Precision::ALL.map(|precision| Choice { value: precision.name(), label: precision.label() }),
         "parts": parts,
+        "formats": Layout::ALL.map(format),
         "hub": HUB,
     }))
 }

@@ -3,10 +3,12 @@
 //!
 //! JavaScript pumps: a job works only while its `next()` is awaited, so pausing is not calling it.
 //!
-//! www/worker.js calls the methods of [`Engine`], [`Library`], [`Storage`] and of the jobs by their names, so a new one
+//! www/worker.js calls the methods of [`Engine`], [`Library`], [`Storage`], [`Tools`] and of the jobs by their names, so a new one
 //! can be called from the page as it is. Only what needs more than a call has an entry there.
 
+mod embeddings;
 mod engine;
+mod facts;
 mod files;
 mod form;
 mod generation;
@@ -15,6 +17,7 @@ mod network;
 mod precision;
 mod run;
 mod storage;
+mod tools;
 mod training;
 mod wording;
 
@@ -23,6 +26,7 @@ pub use form::choices;
 pub use generation::Generation;
 pub use library::{Library, Plan};
 pub use storage::Storage;
+pub use tools::Tools;
 pub use training::Training;
 pub use wording::name_settings;
 

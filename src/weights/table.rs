@@ -1,6 +1,7 @@
 //! A table that stays on the host.
 
 use super::Stored;
+use crate::base::math::norm;
 
 /// A table of rows on the host, as the file has them: the token embeddings, of which a prompt needs a few.
 #[derive(Debug, Clone)]
@@ -38,6 +39,11 @@ impl HostTable {
             Some(bytes) => self.stored.widen(bytes),
             None => vec![0.0; self.width],
         }
+    }
+
+    /// Euclidean norms of the rows that are not zero.
+    pub fn row_norms(&self) -> Vec<f64> {
+        (0..self.len()).map(|row| norm(&self.row(row))).filter(|norm| *norm > 0.0).collect()
     }
 
     fn row_bytes(&self) -> usize {

@@ -70,3 +70,78 @@ test("three training steps in a Worker equal the native gpu run and PyTorch", { 
   console.log(`longest task of the page: ${longest} ms`);
   await page.close();
 });
+
+/** A safetensors file with one embedding, each of its values the same. */
+function embedding(token, vectors, width, value) {
+  const header = JSON.stringify({ [token]: { dtype: "F32", shape: [vectors, width], data_offsets: [0, 4 * vectors * width] } });
+  const head = Buffer.alloc(8);
+  head.writeBigUInt64LE(BigInt(header.length));
+  return Buffer.concat([head, Buffer.from(header), Buffer.from(new Float32Array(vectors * width).fill(value).buffer)]);
+}
+
+/** A page with an engine of its own. Gives `call`, which calls a method in the Worker, buffers included, and `refused`, which gives
+ * the message of one that fails. */
+async function caller() {
+  const page = await place.browser.newPage();
+  await page.goto(`${place.origin}/www/check.html`);
+  await page.evaluate(async () => {
+    const { EngineClient } = await import("./engine.js");
+    window.engine = new EngineClient();
+    const given = (arg) => (arg?.base64 === undefined ? arg : Uint8Array.from(atob(arg.base64), (c) => c.charCodeAt(0)).buffer);
+    window.call = (method, args) => window.engine.ask(method, { args: args.map(given) });
+  });
+  const told = (args) => args.map((arg) => (Buffer.isBuffer(arg) ? { base64: arg.toString("base64") } : arg));
+  const call = (method, ...args) => page.evaluate(([method, args]) => window.call(method, args), [method, told(args)]);
+  const refused = (method, ...args) =>
+    page.evaluate(([method, args]) => window.call(method, args).then(() => undefined, (error) => error.message), [method, told(args)]);
+  return { page, call, refused };
+}
+
+/** Loads the mini model, without the storage. */
+const loadMini = (page) => page.evaluate(async () => {
+  const model = new URL("../models/mini/", location.href);
+  const { files } = await (await fetch(new URL("manifest.json", model))).json();
+  const blob = async ({ path }) => [path, await (await fetch(new URL(path, model))).blob()];
+  await window.engine.ask("open", { name: "mini", files: Object.fromEntries(await Promise.all(files.map(blob))), precision: "f32" });
+});
+
+test("files are looked at without a model", async () => {
+  const { page, call, refused } = await caller();
+  assert.deepEqual(await call("tools.describe", embedding("<fox>", 2, 768, 0.5), "fox.safetensors"), [{
+    token: "<fox>", vectors: 2, width: 768, family: "Stable Diffusion 1.x", norm: Math.sqrt(768 / 4),
+    format: "diffusers in a safetensors file", notes: [],
+  }]);
+  assert.match(await refused("tools.describe", Buffer.from("hello"), "fox.pt"), /fox\.pt/);
+  await page.close();
+});
+
+test("what the page asks of a model", { timeout: 120_000 }, async () => {
+  const { page, call, refused } = await caller();
+  await loadMini(page);
+  const facts = await call("engine.facts");
+  assert.deepEqual([facts.name, facts.family, facts.side, facts.width, facts.room], ["mini", "pseudoword's mini model", 64, 128, 75]);
+  assert.equal(facts.parts.reduce((sum, { bytes }) => sum + bytes, 0), facts.weights);
+  const need = await call("engine.need", { token: "<fox>", "batch-size": 4 });
+  assert.deepEqual(need.phases.map(({ phase }) => phase), ["encoding", "step", "preview"]);
+  assert.equal(need.bytes, Math.max(...need.phases.map(({ bytes }) => bytes)));
+  assert.ok(need.weights > 0 && need.sentence.includes("GPU"), need.sentence);
+  assert.match(await refused("engine.need", { token: "<fox>", resolution: 63 }), /multiple/);
+
+  const added = await call("engine.addEmbedding", embedding("<fox>", 2, 128, 1), "fox.safetensors");
+  assert.deepEqual([added.token, added.vectors, added.width, added.notes], ["<fox>", 2, 128, []]);
+  assert.ok(Math.abs(added.norm - Math.sqrt(128)) < 1e-6 && added.typical > 0, JSON.stringify(added));
+  const info = await call("engine.promptInfo", "a (<fox>:1.2) and a <foxy>");
+  assert.deepEqual(info.words, [{ token: "<fox>", vectors: 2 }]);
+  assert.deepEqual(info.unknown.map(({ text }) => text), ["<foxy>"]);
+  assert.equal(info.room, 75);
+  assert.equal(info.notes.length, 1);
+  const renamed = await call("engine.renameEmbedding", "<fox>", "<reineke>");
+  assert.equal(renamed.token, "<reineke>");
+  assert.equal(renamed.nearest.length, 5);
+  assert.deepEqual(await call("engine.about", "<reineke>"), renamed);
+  assert.match(await refused("engine.renameEmbedding", "<reineke>", "apple"), /apple/);
+  assert.match(await refused("engine.about", "<fox>"), /<fox>/);
+  const written = Buffer.from(Object.values(await call("engine.exportEmbedding", "<reineke>", "a1111")));
+  assert.equal((await call("tools.describe", written, "x.pt"))[0].token, "<reineke>");
+  await page.close();
+});

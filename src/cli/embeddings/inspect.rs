@@ -57,7 +57,7 @@ struct Report<'a> {
     file: &'a EmbeddingFile,
     opened: &'a Contents,
     model: &'a str,
-    vocabulary: &'a Vocabulary,
+    vocabulary: &'a Vocabulary<'a>,
     /// Whether it was learned on that model, where one was given and the file names one.
     learned_on: Option<Verdict>,
 }

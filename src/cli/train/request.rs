@@ -21,7 +21,7 @@ use crate::event::{Event, WarningCode};
 use crate::formats::is_windows_device;
 use crate::gpu::{self, Chosen};
 use crate::model::{Loading, ModelConfig, OpenedModel};
-use crate::plan::{self, MemoryPlan, WeightBytes};
+use crate::plan::{MemoryPlan, WeightBytes};
 use crate::session::Session;
 use crate::text::ClipTokenizer;
 use crate::text::check_token;
@@ -175,14 +175,7 @@ impl<'a> Request<'a> {
 
 /// How much memory a run will need.
 fn planned(config: &TrainConfig) -> impl Fn(&ModelConfig, WeightBytes, bool) -> Result<MemoryPlan> {
-    move |model, weights, on_cpu| {
-        crate::train::check_side(config, model)?;
-        let side = crate::train::side(config, model);
-        let job = plan::Job { height: side, width: side, batch: config.batch_size };
-        let recompute = crate::train::recomputes(config, model);
-        let previews = (config.preview_every > 0).then(|| plan::Job::preview(model));
-        Ok(MemoryPlan::training(model, weights, job, recompute, previews, on_cpu))
-    }
+    move |model, weights, on_cpu| crate::train::memory_plan(config, model, weights, on_cpu)
 }
 
 /// Options of this command that others make useless.

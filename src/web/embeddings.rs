@@ -1,0 +1,102 @@
+//! The embeddings that prompts on the page can use, and prompts while they are typed.
+
+use js_sys::Reflect;
+use wasm_bindgen::prelude::*;
+
+use super::engine::{Engine, write};
+use super::{plain, to_js};
+use crate::base::bytes::sha256;
+use crate::embedding::{self, Refusal};
+use crate::text::check_token;
+use crate::train::file_can_hold;
+use crate::weights::samples;
+use crate::{Error, Result};
+
+#[wasm_bindgen]
+impl Engine {
+    /// Checks that an embedding to be learned can be called `token`; throws the reason if it cannot.
+    #[wasm_bindgen(js_name = checkToken)]
+    pub fn check_token(&self, token: &str) -> Result<(), JsValue> {
+        check_token(token).and_then(|()| file_can_hold(token)).map_err(to_js)?;
+        self.session.tokenizer().check_word(token).map_err(to_js)
+    }
+
+    /// How many tokens a phrase is in this model's vocabulary: an embedding that starts from it needs as many vectors.
+    #[wasm_bindgen(js_name = countTokens)]
+    pub fn count_tokens(&self, phrase: &str) -> usize {
+        self.session.tokenizer().encode(phrase).len()
+    }
+
+    /// What a text is as a prompt: `{tokens, room, words: [{token, vectors}], unknown: [{text, suggestion?}], lost?, notes}`
+    /// ([`PromptInfo`](crate::text::PromptInfo)).
+    #[wasm_bindgen(js_name = promptInfo)]
+    pub fn prompt_info(&self, text: &str) -> Result<JsValue, JsValue> {
+        plain(&self.session.tokenizer().info(text, &[]))
+    }
+
+    /// Makes the embedding of a file usable in prompts, no matter which program wrote it. `name` is the file's name;
+    /// `token` renames the embedding. Gives `{token, vectors, width, family, norm, typical, notes}`: its mean length and the
+    /// median of the model's own words (see [`AboutEmbedding`](crate::session::AboutEmbedding)), and what is worth telling about
+    /// the file.
+    #[wasm_bindgen(js_name = addEmbedding)]
+    pub fn add_embedding(&mut self, bytes: &[u8], name: &str, token: Option<String>) -> Result<JsValue, JsValue> {
+        let bad = |refusal: Refusal| to_js(Error::BadFile { file: name.to_owned(), reason: refusal.to_string() });
+        let found = embedding::read(bytes, name).and_then(|reading| reading.choose(token.as_deref())).map_err(bad)?;
+        let mut notes: Vec<String> = found.notes.iter().map(ToString::to_string).collect();
+        let embedding = found.into_embedding(token.as_deref()).map_err(bad)?;
+        let samples = embedding.metadata.get("unet-samples").zip(self.session.model().unet_samples.as_ref());
+        if samples.is_some_and(|(theirs, ours)| samples::same(theirs, ours) == Some(false)) {
+            notes.push("it was learned on a different model and may mean something else here".to_owned());
+        }
+        let token = embedding.token.clone();
+        self.session.add_embedding(embedding, name).map_err(to_js)?;
+        self.files.push((token.clone(), sha256(bytes)));
+        let about = plain(&self.session.about(&token).map_err(to_js)?)?;
+        Reflect::set(&about, &"notes".into(), &plain(&notes)?)?;
+        Ok(about)
+    }
+
+    /// The same of an embedding that was added, without notes, and `nearest: [{word, similarity}]`: the model's own words near it.
+    pub fn about(&self, token: &str) -> Result<JsValue, JsValue> {
+        let about = plain(&self.session.about(token).map_err(to_js)?)?;
+        Reflect::set(&about, &"nearest".into(), &plain(&self.session.nearest(token).map_err(to_js)?)?)?;
+        Ok(about)
+    }
+
+    /// Calls an embedding otherwise from now on; gives what [`about`](Self::about) gives. Throws if it cannot be called so; then
+    /// it keeps its name.
+    #[wasm_bindgen(js_name = renameEmbedding)]
+    pub fn rename_embedding(&mut self, token: &str, other: &str) -> Result<JsValue, JsValue> {
+        self.session.rename_embedding(token, other).map_err(to_js)?;
+        self.files.retain(|(of, _)| of != token);
+        let renamed = self.session.embedding(other).map_err(to_js)?;
+        // Its file is another from now on.
+        self.files.push((other.to_owned(), renamed.hash()));
+        self.about(other)
+    }
+
+    /// Removes an embedding; gives whether there was one.
+    #[wasm_bindgen(js_name = removeEmbedding)]
+    pub fn remove_embedding(&mut self, token: &str) -> bool {
+        let Some(removed) = self.session.remove_embedding(token) else { return false };
+        self.files.retain(|(token, _)| *token != removed.token);
+        true
+    }
+
+    /// A prompt without the embeddings in it, to compare with: the phrase that each started from in its place, or
+    /// nothing; `undefined` if none is in it.
+    pub fn without(&self, prompt: &str) -> Option<String> {
+        self.session.without(prompt)
+    }
+
+    /// The bytes of a file with an embedding that was added, in a layout by its key ([`Layout::key`](embedding::Layout::key)).
+    #[wasm_bindgen(js_name = exportEmbedding)]
+    pub fn export_embedding(&self, token: &str, format: &str) -> Result<Vec<u8>, JsValue> {
+        write(self.session.embedding(token).map_err(to_js)?, format)
+    }
+
+    /// The same under its former name.
+    pub fn export(&self, token: &str, format: &str) -> Result<Vec<u8>, JsValue> {
+        self.export_embedding(token, format)
+    }
+}
