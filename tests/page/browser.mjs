@@ -64,10 +64,13 @@ export async function hooked(context, hook) {
   });
 }
 
+/** A model is loaded. */
+export const ready = (page) => page.locator("#model-line").getByText(/^Ready/).waitFor({ timeout: 180_000 });
+
 /** Loads the mini model by the button. */
 export async function load(page) {
-  await page.getByRole("button", { name: "Load the mini model" }).click();
-  await page.locator("#model-status").getByText("The mini model is ready").waitFor({ timeout: 180_000 });
+  await page.locator("#load").click();
+  await ready(page);
 }
 
 /** No rule of axe's is broken. */
@@ -81,18 +84,35 @@ export async function look(page, name) {
   if (process.env.SCREENSHOTS) await page.screenshot({ path: join(process.env.SCREENSHOTS, `${name}.png`), fullPage: true });
 }
 
+/** Turns to the room of teaching, and gives it pictures. */
+export async function teach(page, pictures) {
+  await page.getByRole("button", { name: "Use my own pictures" }).click();
+  await page.getByLabel("Add pictures").setInputFiles(pictures);
+  await page.getByRole("list", { name: "Chosen pictures" }).getByRole("img").nth(pictures.length - 1).waitFor();
+}
+
 /** Sets the number of steps, and leaves out whatever can be left out. */
 export async function fewSteps(page, steps, other = {}) {
-  await page.getByText("Settings").click();
+  await page.locator("#learn summary").click();
   const settings = { Steps: `${steps}`, "Batch size": "1", "Preview every": "0", "Evaluation samples": "1", ...other };
   for (const [name, value] of Object.entries(settings)) await page.locator("#learn").getByLabel(name, { exact: true }).fill(value);
+}
+
+/** Makes the examples take as few steps as these settings say. */
+export async function fewExampleSteps(context, settings) {
+  await context.route("**/www/start/examples.js", async (route) => {
+    const text = readFileSync(join(root, "www/start/examples.js"), "utf8");
+    const played = text.replace(/const WATCHED = .*;/, `const WATCHED = ${JSON.stringify(settings)};`);
+    assert.notEqual(played, text);
+    await route.fulfill({ contentType: "text/javascript", body: played });
+  });
 }
 
 /** Presses Pause as soon as the first step is done. */
 export function pauseAfterFirstStep(page) {
   return page.evaluate(() => {
     const [status, pause] = ["train-status", "pause"].map((id) => document.getElementById(id));
-    new MutationObserver(() => status.textContent.startsWith("Step 1 ") && pause.textContent === "Pause" && pause.click())
+    new MutationObserver(() => /^Step 1 /.test(status.textContent) && pause.textContent === "Pause" && pause.click())
       .observe(status, { childList: true, characterData: true, subtree: true });
   });
 }

@@ -6,12 +6,12 @@ import { png } from "../base/format.js";
 import { announce, ask, call, changed, now, onChange, say, studio, turnTo, using } from "../base/studio.js";
 import { t } from "../base/text.js";
 import { withModel } from "../models/models.js";
+import { keepWord } from "../words/shelf.js";
 import { follow, Telling } from "./follow.js";
 import { check, fillIn, form, keepPace, seen, settings } from "./form.js";
 import { judged, showLearned } from "./learned.js";
 import { showOwn } from "./own.js";
 import { alone, peek, SavedRun, taken } from "./run.js";
-import { keepWord } from "./stand-ins.js";
 import { Tiles } from "./tiles.js";
 import { addPreview, clearPreviews, lastPreview, timeline } from "./timeline.js";
 
@@ -59,9 +59,9 @@ const model = (name) => withModel({
   },
 });
 
-/** Learns from what the form has, or goes on with `unfinished`; gives what came of it. */
-async function learn(unfinished) {
-  const config = unfinished?.config ?? settings();
+/** Learns from what the form has, and what else is `given`, or goes on with `unfinished`; gives what came of it. */
+async function learn(unfinished, given) {
+  const config = unfinished?.config ?? { ...given, ...settings() };
   const pictures = unfinished?.pictures ?? (await tiles.read());
   return alone(async () => {
     await call("engine.checkToken", config.token);
@@ -100,13 +100,13 @@ async function keep({ token, bytes, prompt }) {
 }
 
 /** Learns, and shows what came of it once everything is kept and the engine is free again. `ready()` gets everything that is needed, and
- * gives `{unfinished?, prompt?}`; if it cannot begin, the page is turned back to `back`, and why is said at `place`. */
+ * gives `{unfinished?, given?, prompt?}`; if it cannot begin, the page is turned back to `back`, and why is said at `place`. */
 async function session(ready, { back, place }) {
   let result, refused;
   await using("run-problem", async () => {
     try {
-      const { unfinished, prompt } = await ready();
-      result = await learn(unfinished);
+      const { unfinished, given, prompt } = await ready();
+      result = await learn(unfinished, given);
       result.prompt = prompt ?? t("learn.prompt", result);
     } catch (error) {
       // What goes wrong once it has begun is said where the run is shown, and its state is saved.
@@ -143,7 +143,7 @@ export async function learnNow({ prompt, settings: given, pictures, ...word }) {
     await tiles.set(found);
     showOwn(tiles.pictures);
     await model();
-    return { prompt };
+    return { prompt, given };
   }, { back: "welcome", place: "start-problem" });
 }
 

@@ -9,7 +9,7 @@ function example(id, folder, names, about) {
 }
 
 /** Sets of pictures that are drawn in the styles that the model knows. */
-const STYLES = ["noto", "twemoji", "flat", "3d"];
+const STYLES = ["3d", "flat", "noto", "twemoji"];
 
 /** Their settings, where they are not the engine's: previews often enough to watch the word come. */
 const WATCHED = { "preview-every": 25 };

@@ -1,0 +1,137 @@
+// The rooms of starting and teaching, without the engine: what is shown, and what can be done to pictures, with a mouse and without.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { accessible, look, peach, root, start, teach } from "./browser.mjs";
+
+let place;
+
+before(async () => (place = await start()));
+after(() => place?.close());
+
+const tiles = (page) => page.getByRole("list", { name: "Chosen pictures" });
+const names = (page) => tiles(page).getByRole("img").evaluateAll((images) => images.map(({ alt }) => alt));
+const wide = (page) => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+
+test("the start says what this is, and the examples tell their own story", { timeout: 120_000 }, async () => {
+  const { context, open, errors, requests } = await place.visitor();
+  const page = await open();
+  await page.getByRole("img", { name: "Four of the pictures that <peach> was learned from" }).waitFor();
+  await page.getByRole("radio", { name: "An animal" }).press("Space");
+  await page.getByRole("button", { name: "Learn <fox> now" }).waitFor();
+  await page.getByRole("img", { name: "Four pictures that were made with <fox>" }).waitFor();
+  await accessible(page, "at the start");
+  await look(page, "welcome");
+  for (const scheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme: scheme });
+    for (const width of [320, 390, 1440, 2560]) {
+      await page.setViewportSize({ width, height: 900 });
+      assert.ok((await wide(page)) <= 0, `nothing is cut off at ${width}`);
+    }
+    await accessible(page, `at the start, ${scheme}`);
+  }
+  const bytes = (await Promise.all(requests.filter((url) => /start\/pictures\//.test(url)).map((url) => fetch(url).then((response) => response.arrayBuffer())))).map(({ byteLength }) => byteLength);
+  assert.ok(bytes.reduce((a, b) => a + b) < 60_000, "the pictures of the story are small");
+  assert.deepEqual(requests.filter((url) => /pkg\/|\/models\/mini/.test(url)), []);
+  assert.deepEqual(errors, []);
+  await context.close();
+});
+
+test("pictures are chosen, dropped and pasted, put in order, captioned and removed, by keyboard too", { timeout: 120_000 }, async () => {
+  const { context, open, errors } = await place.visitor();
+  const page = await open();
+  await teach(page, [peach[0]]);
+  assert.equal(await page.evaluate(() => document.body.dataset.now), "teach");
+  await page.getByLabel("Add pictures").setInputFiles([{ name: "README.md", mimeType: "text/markdown", buffer: Buffer.from("#") }, { name: "IMG_1.HEIC", mimeType: "image/heic", buffer: Buffer.from("x") }, { name: "torn.png", mimeType: "image/png", buffer: Buffer.from("x") }]);
+  const refused = page.locator("#pictures-problem");
+  for (const text of [/README\.md is not a PNG, JPEG or WebP picture/, /IMG_1\.HEIC is a HEIC picture.*JPEG/, /torn\.png cannot be read/]) await refused.getByText(text).waitFor();
+  const transfer = await page.evaluateHandle(([dropped, pasted]) => {
+    const carry = (name, data) => {
+      const transfer = new DataTransfer();
+      transfer.items.add(new File([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))], name, { type: "image/png" }));
+      return transfer;
+    };
+    document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: carry("pasted.png", pasted) }));
+    return carry("flat.png", dropped);
+  }, [peach[1], peach[2]].map((path) => readFileSync(path).toString("base64")));
+  await tiles(page).getByRole("img", { name: "pasted.png" }).waitFor();
+  // Anywhere on the page.
+  await page.locator("#words-room").dispatchEvent("drop", { dataTransfer: transfer });
+  await tiles(page).getByRole("img", { name: "flat.png" }).waitFor();
+  assert.deepEqual(await names(page), ["noto.png", "pasted.png", "flat.png"]);
+  assert.equal(await refused.textContent(), "");
+
+  // Order, by keyboard; the focus stays with what moves.
+  await page.getByRole("button", { name: "Move flat.png forward" }).press("Enter");
+  assert.deepEqual(await names(page), ["noto.png", "flat.png", "pasted.png"]);
+  assert.equal(await page.locator("#announcer").textContent(), "flat.png is now 2 of 3.");
+  assert.match(await page.evaluate(() => document.activeElement.getAttribute("aria-label")), /flat\.png/);
+  await page.getByRole("button", { name: "Remove pasted.png" }).press("Enter");
+  assert.deepEqual(await names(page), ["noto.png", "flat.png"]);
+  assert.equal(await page.evaluate(() => document.activeElement.getAttribute("aria-label")), "Remove flat.png");
+  // By dragging.
+  await page.locator("#tiles > li").nth(1).dragTo(page.locator("#tiles > li").nth(0));
+  assert.deepEqual(await names(page), ["flat.png", "noto.png"]);
+
+  // Captions: typed, or from files; one is not enough, one that belongs to nothing is refused.
+  const text = (name, words) => ({ name, mimeType: "text/plain", buffer: Buffer.from(words) });
+  await page.getByLabel("Add pictures").setInputFiles([text("NOTO.txt", "a {} on a white background"), text("other.txt", "x")]);
+  await refused.getByText("other.txt is a caption, but no picture here has its name").waitFor();
+  assert.equal(await page.getByLabel("What noto.png shows").inputValue(), "a {} on a white background");
+  await page.getByText("Only 1 of 2 pictures have captions, so none are used.").waitFor();
+  await page.getByLabel("What flat.png shows").fill("a {} on white");
+  await page.getByText("These captions are used").waitFor();
+  await accessible(page, "with pictures");
+  await look(page, "teach");
+  await page.setViewportSize({ width: 320, height: 740 });
+  assert.ok((await wide(page)) <= 0, "nothing is cut off on a phone");
+  await accessible(page, "with pictures, on a phone");
+
+  // Nothing to learn from: said, and where to begin has the focus.
+  for (const name of ["noto.png", "flat.png"]) await page.getByRole("button", { name: `Remove ${name}` }).click();
+  await page.getByRole("button", { name: "Learn it" }).click();
+  await page.getByText("Add at least one picture first.").waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement.id), "files");
+  assert.deepEqual(errors, []);
+  await context.close();
+});
+
+test("each picture is cropped in place, and tells what is wrong with it", { timeout: 120_000 }, async () => {
+  const { context, open, errors } = await place.visitor();
+  const page = await open();
+  // Wide, the same again but smaller, blurred, and tiny.
+  await teach(page, ["wide.png", "again.png", "blurred.png", "tiny.png"].map((name) => join(root, "tests/page/fixtures", name)));
+  const warned = (name) => page.locator("#tiles > li", { has: page.getByRole("img", { name, exact: true }) }).locator(".warnings");
+  await warned("again.png").getByText("Looks like wide.png").waitFor();
+  await warned("blurred.png").getByText("Looks blurred").waitFor();
+  await warned("tiny.png").getByText("Small: 40 pixels where the model sees 64").waitFor();
+  assert.equal(await warned("wide.png").textContent(), "");
+
+  await page.getByRole("button", { name: "Crop wide.png" }).press("Enter");
+  const box = page.getByRole("application");
+  assert.match(await box.getAttribute("aria-label"), /^Square of wide\.png: 200 pixels wide, 50 from the left and 0 from the top$/);
+  await page.keyboard.press("ArrowLeft");
+  await page.keyboard.press("-");
+  assert.match(await box.getAttribute("aria-label"), /: 192 pixels wide, 50 from the left and 4 from the top$/);
+  await page.keyboard.press("Shift+ArrowRight");
+  await page.keyboard.press("Shift+ArrowRight");
+  await page.keyboard.press("Shift+ArrowRight");
+  await page.keyboard.press("Shift+ArrowRight");
+  assert.match(await box.getAttribute("aria-label"), /: 192 pixels wide, 108 from the left/, "it stays within the picture");
+  await accessible(page, "while cropping");
+  await look(page, "crop");
+  // With the mouse.
+  const { x, y, width } = await box.boundingBox();
+  await page.mouse.move(x + width / 2, y + width / 2);
+  await page.mouse.down();
+  await page.mouse.move(x, y + width / 2, { steps: 4 });
+  await page.mouse.up();
+  assert.match(await box.getAttribute("aria-label"), /: 192 pixels wide, (9|1\d) from the left/);
+  await page.keyboard.press("Escape");
+  assert.equal(await page.evaluate(() => document.activeElement.getAttribute("aria-label")), "Crop wide.png");
+  assert.equal(await page.getByRole("application").count(), 0);
+  assert.deepEqual(errors, []);
+  await context.close();
+});
