@@ -4,11 +4,12 @@ import { $, h } from "../base/dom.js";
 import { size } from "../base/format.js";
 import { ask, call, onChange, studio } from "../base/studio.js";
 import { t } from "../base/text.js";
+import { sayFamily } from "./state.js";
 
 /** Milliseconds between two looks at the memory while something is done. */
 const OFTEN = 2000;
 
-const row = (key, value, id) => [h("dt", {}, t(`models.facts.${key}`)), h("dd", { id }, value)];
+const fact = (key, value, id) => h("div", {}, h("dt", {}, t(`models.facts.${key}`)), h("dd", { id }, value));
 
 /** Bytes of the engine's own memory in this page; not asked for while nothing runs. */
 async function memory() {
@@ -29,11 +30,12 @@ export async function showFacts() {
   const facts = await call("engine.facts").catch(() => undefined);
   const rows = [];
   if (facts) {
+    sayFamily(t("models.madeFor", facts));
     const teaching = await need();
-    rows.push(...row("family", facts.family), ...row("side", t("models.pixels", facts.side)), ...row("weights", size(facts.weights)));
-    if (teaching) rows.push(...row("teaching", t("models.about", teaching)));
+    rows.push(fact("weights", size(facts.weights)));
+    if (teaching) rows.push(fact("teaching", teaching));
   }
-  $("model-facts").replaceChildren(...rows, ...row("memory", "…", "model-memory"));
+  $("model-facts").replaceChildren(...rows, fact("memory", "…", "model-memory"));
   await memory();
 }
 

@@ -49,6 +49,7 @@ async function look(typed, { asking = true } = {}) {
   const fits = (found.free ?? Infinity) > found.bytes - found.here;
   if (typed === MINI && (fits || !asking)) return bring();
   turnModel("plan", { name: found.name });
+  $("other-models").open = false;
   await showPlan(planned);
   $("fetch").focus();
 }

@@ -37,12 +37,15 @@ function head() {
   const [owner, ...rest] = name === "mini" ? ["", t("models.mini")] : name.includes("/") ? name.split("/") : ["", name];
   $("model-card").replaceChildren(
     swatch(name),
-    h("div", {}, h("p", { class: "model-name" }, rest.join("/")), h("p", { class: "quiet" }, owner ? t("models.by", owner) : ""), h("p", { id: "model-line", class: "quiet" }, t(`models.is.${state.what}`))),
+    h("div", {}, h("p", { class: "model-name" }, rest.join("/")), h("p", { class: "quiet" }, owner ? t("models.by", owner) : ""), h("p", { id: "model-family", class: "quiet" }), h("p", { id: "model-line", class: "quiet" }, t(`models.is.${state.what}`))),
   );
 }
 
 /** A line under the model's name. */
 export const sayModel = (text) => say("model-line", text);
+
+/** Which kind of model it is. */
+export const sayFamily = (text) => say("model-family", text);
 
 function chip() {
   const { what, done, name } = state;

@@ -30,8 +30,8 @@ function tile(word, { open, use }) {
   const unusable = usable === false;
   const about = unusable ? t("words.unusable") : vectors === undefined ? "" : t("words.vectors", vectors);
   return h("li", { "data-token": token, "data-file": file, class: unusable ? "word unusable" : "word" },
-    h("button", { type: "button", class: "word-open", title: reason, "aria-label": t("words.open", { token, about }), onclick: () => open(word) },
-      face(word), h("code", {}, token), h("small", {}, about)),
+    h("button", { type: "button", class: "word-open", title: reason, onclick: () => open(word) },
+      face(word), h("code", {}, token), " ", h("small", {}, about), h("span", { class: "unseen" }, ` ${t("words.details")}`)),
     !unusable && h("button", { type: "button", class: "word-use icon", "aria-label": t("words.useThis", token), title: t("words.useThis", token), onclick: () => use(word) }, icon(PLUS)),
   );
 }
