@@ -69,8 +69,8 @@ async function bring() {
   const stop = new AbortController();
   $("fetch-stop").onclick = () => stop.abort();
   sayFar("fetching", name, t("models.connecting"), planned.here / planned.bytes);
-  // Asked now, when the user has just said that they want to keep something.
-  await navigator.storage?.persist?.();
+  // Asked now, when the user has just said that they want to keep something; Firefox asks them in its turn, and nothing waits for that.
+  navigator.storage?.persist?.().catch(() => {});
   try {
     await open(await ask("bring", { plan: planned.plan }, (event) => arrived(name, event), stop.signal));
   } catch (error) {
