@@ -1,0 +1,277 @@
+// The room of pictures: from a prompt to pictures that are compared, kept, looked at, made again and deleted.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { accessible, look, root, start } from "./browser.mjs";
+
+let place;
+
+before(async () => (place = await start()));
+after(() => place?.close());
+
+const prompt = (page) => page.getByRole("textbox", { name: "Prompt", exact: true });
+const field = (page, name) => page.locator("#make").getByLabel(name, { exact: true });
+const count = (page, n) => page.locator("#make").getByRole("radio", { name: `${n}`, exact: true }).check({ force: true });
+const focused = (page) => page.evaluate(() => document.activeElement.id || document.activeElement.ariaLabel);
+
+/** The images of a set of pictures, the newest being set 0, when all of them are there. */
+async function pictures(page, set) {
+  await page.locator(".set").nth(set).and(page.locator(":not([aria-busy])")).waitFor({ timeout: 300_000 });
+  const images = page.locator(".set").nth(set).getByRole("img");
+  await images.first().evaluate((image) => image.scrollIntoView());
+  await page.waitForFunction((set) => [...document.querySelectorAll(".set")[set].querySelectorAll("img")].every((image) => image.naturalWidth > 0), set);
+  return images.evaluateAll((images) => images.map(({ alt, naturalWidth }) => [alt, naturalWidth]));
+}
+
+/** Whatever stands there of the engine's settings. */
+const values = (page, ids) => page.evaluate((ids) => ids.map((id) => document.getElementById(id).value), ids);
+
+test("a prompt becomes pictures, and they stay", { timeout: 900_000 }, async () => {
+  const { context, open, errors, requests } = await place.visitor();
+  await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  let page = await open();
+  await asksFor(page);
+  await makes(page);
+  await knowsWords(page);
+  await compares(page);
+  await looksLarge(page);
+  await stops(page);
+  await waits(page);
+  // Everything is there on the next visit, and the engine is not.
+  requests.length = 0;
+  await page.reload();
+  await page.locator(".set").first().waitFor();
+  assert.deepEqual(requests.filter((url) => /\/pkg\/|models\/mini/.test(url)), [], "the gallery needs no engine");
+  await keeps(page);
+  await page.setViewportSize({ width: 320, height: 640 });
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= 320), "nothing is cut off on a phone");
+  await accessible(page, "with a gallery on a phone");
+  await look(page, "make-phone");
+  await forgets(page);
+  assert.deepEqual(requests.filter((url) => !url.startsWith(place.origin) && !/^(data|blob):/.test(url)), [], "everything stays here");
+  assert.deepEqual(errors, []);
+  await context.close();
+});
+
+/** Nothing is disabled before there is a model: what is missing is said, or fetched. */
+async function asksFor(page) {
+  await page.getByText("What you make appears here").waitFor();
+  await page.getByRole("button", { name: "Make", exact: true }).click();
+  await page.locator("#make-problem").getByText("Write what the picture should show first.").waitFor();
+  assert.equal(await focused(page), "prompt");
+  await page.getByRole("button", { name: "a cat in 3d style" }).click();
+  assert.equal(await prompt(page).inputValue(), "a cat in 3d style");
+  await page.locator("#make summary").getByText("Settings").click();
+  await field(page, "Steps").fill("1");
+  await field(page, "Side in pixels").fill("8000");
+  await prompt(page).press("Enter");
+  // The engine's rules come in the page's words; the model was loaded by itself.
+  await page.locator("#make-problem").getByText("\u201cSide in pixels\u201d 8000: it must be at least 1, and at most 4096").waitFor({ timeout: 300_000 });
+  assert.deepEqual(await values(page, ["make-steps", "guidance", "make-seed", "sampler", "negative"]), ["1", "4", "0", "ddim", ""], "defaults are the engine's");
+  assert.deepEqual(await page.locator("#sampler option").allTextContents(), ["DDIM", "PNDM", "Euler", "Euler ancestral", "DPM++ 2M"]);
+  assert.equal(await page.locator(".set").count(), 0, "what could not be made leaves nothing behind");
+  await accessible(page, "with a refused setting");
+}
+
+async function makes(page) {
+  await field(page, "Side in pixels").fill("");
+  await count(page, 2);
+  await prompt(page).press("Enter");
+  await page.getByRole("button", { name: "Stop", exact: true }).waitFor();
+  await page.getByRole("progressbar", { name: "Picture with seed 1" }).waitFor();
+  assert.deepEqual(await pictures(page, 0), Array(2).fill(["a cat in 3d style", 64]));
+  assert.match(await page.locator(".set").textContent(), /Steps 1 · Guidance 4 · DDIM · mini/);
+  await page.locator("#announcer").getByText("2 pictures are ready.").waitFor();
+  assert.equal(await focused(page), "prompt", "the focus stays where one types");
+  // Once more is not the same once more.
+  await count(page, 1);
+  await page.getByRole("button", { name: "Make more with the seeds that follow: a cat in 3d style" }).click();
+  await pictures(page, 0);
+  await page.locator(".set").first().getByText("seed 2").waitFor();
+  await prompt(page).press("Enter");
+  await page.locator("#make-notes").getByText("these go on from seed 3").waitFor();
+  await pictures(page, 0);
+  await page.locator(".set").first().getByText("seed 3").waitFor();
+}
+
+/** What a prompt is, as the engine reads it. */
+async function knowsWords(page) {
+  await page.evaluate(async (bytes) => {
+    const { addFiles } = await import(new URL("www/words/shelf.js", document.baseURI));
+    await addFiles([new File([Uint8Array.from(bytes)], "pear.safetensors")]);
+  }, [...readFileSync(join(root, "tests/page/fixtures/pear.safetensors"))]);
+  await prompt(page).fill("a ");
+  await page.getByRole("button", { name: "Put <pear> into the prompt" }).click();
+  assert.equal(await focused(page), "prompt");
+  assert.equal(await prompt(page).inputValue(), "a <pear>");
+  await page.locator("#prompt-info").getByText("<pear> 1 vector").waitFor();
+  await page.locator("#prompt-count").getByText("2 of 75 tokens").waitFor();
+  await prompt(page).fill("a <paer> (red:1.2)");
+  await page.locator("#prompt-info").getByText("<paer> is no learned word.").waitFor();
+  await page.locator("#prompt-info").getByText("(a weight) is plain text here").waitFor();
+  await accessible(page, "with an unknown word");
+  await look(page, "make-prompt");
+  await page.getByRole("button", { name: "Write <pear> in place of <paer>" }).click();
+  assert.equal(await prompt(page).inputValue(), "a <pear> (red:1.2)");
+  await prompt(page).fill(`${"a ".repeat(74)}<pear> bat`);
+  await page.locator("#prompt-count").getByText("76 of 75 tokens").waitFor();
+  await page.locator("#prompt-info").getByText("Too long:").waitFor();
+}
+
+/** The same with the word and without it, one upon the other. */
+async function compares(page) {
+  await prompt(page).fill("a <pear> on a blue background");
+  await field(page, "With and without the learned word").check();
+  await field(page, "Seed").fill("7");
+  await prompt(page).press("Enter");
+  const [without, shown] = await pictures(page, 0);
+  assert.deepEqual(shown, ["a <pear> on a blue background", 64]);
+  assert.deepEqual(without, ["a apple on a blue background", 64]);
+  const slider = page.getByRole("slider", { name: "From without to with the word: a <pear> on a blue background" });
+  await slider.focus();
+  await page.keyboard.press("Home");
+  assert.equal(await slider.getAttribute("aria-valuetext"), "100 % with the word");
+  assert.equal(await page.locator(".pair").evaluate((pair) => pair.style.getPropertyValue("--at")), "0%");
+  const box = await slider.boundingBox();
+  await page.mouse.click(box.x + box.width * 0.75, box.y + box.height / 2);
+  assert.match(await slider.getAttribute("aria-valuetext"), /^2[3-7] % with/);
+  await accessible(page, "with a pair");
+  await look(page, "make-pair");
+  // The word has its picture on the shelf from now on.
+  await page.locator("#prompt-words img").waitFor();
+
+  // A picture says what made it, as those of the program do, and goes into the clipboard.
+  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Download a <pear> on a blue background, seed 7" }).click()]);
+  assert.equal(download.suggestedFilename(), "apearonabluebackground-7.png");
+  const picture = readFileSync(await download.path()).toString("latin1");
+  for (const part of [/Steps: 1, Sampler: DDIM, CFG scale: 4, Seed: 7, Size: 64x64, Model hash: [0-9a-f]{10}, Model: mini, TI hashes: "<pear>: /, /model hash\0/, /sampler\0/]) assert.match(picture, part);
+  await page.getByRole("button", { name: "Copy a <pear> on a blue background, seed 7" }).click();
+  await page.locator("#make-status").getByText("The picture is in the clipboard.").waitFor();
+  assert.deepEqual(await page.evaluate(async () => (await navigator.clipboard.read())[0].types), ["image/png"]);
+
+  // What has no effect is said, in the page's words; nothing to compare with, too.
+  await field(page, "Guidance").fill("1");
+  await field(page, "Negative prompt").fill("blur");
+  await prompt(page).fill("a cat");
+  await prompt(page).press("Enter");
+  await pictures(page, 0);
+  const notes = await page.locator("#make-notes").textContent();
+  for (const part of ["\u201cNegative prompt\u201d has no effect", "nothing to compare with"]) assert.ok(notes.includes(part), notes);
+  await field(page, "Guidance").fill("4");
+  await field(page, "Negative prompt").fill("");
+  await field(page, "With and without the learned word").uncheck();
+}
+
+/** The large view, by keyboard alone. */
+async function looksLarge(page) {
+  const opener = page.getByRole("button", { name: "Look at it large: a cat, seed 7" });
+  await opener.focus();
+  await page.keyboard.press("Enter");
+  const dialog = page.getByRole("dialog");
+  await dialog.getByRole("heading", { name: "a cat", exact: true }).waitFor();
+  await dialog.getByText("Negative promptblur").waitFor();
+  assert.equal(await focused(page), "Close");
+  await accessible(page, "with the large view");
+  await look(page, "make-large");
+  await page.keyboard.press("ArrowLeft");
+  await dialog.getByRole("heading", { name: "a cat", exact: true }).waitFor();
+  await page.keyboard.press("ArrowRight");
+  await dialog.getByRole("heading", { name: "a <pear> on a blue background" }).waitFor();
+  // On the slider, arrow keys are its own.
+  await dialog.getByRole("slider").press("ArrowRight");
+  await dialog.getByRole("heading", { name: "a <pear> on a blue background" }).waitFor();
+  await page.keyboard.press("Escape");
+  await dialog.waitFor({ state: "hidden" });
+  assert.equal(await focused(page), "From without to with the word: a <pear> on a blue background", "the focus is where the picture is");
+  await opener.click();
+  await dialog.getByRole("button", { name: "Use again" }).click();
+  await dialog.waitFor({ state: "hidden" });
+  assert.equal(await focused(page), "prompt");
+  assert.deepEqual(await values(page, ["prompt", "make-steps", "guidance", "make-seed", "negative"]), ["a cat", "1", "1", "7", "blur"]);
+}
+
+async function stops(page) {
+  await field(page, "Steps").fill("40");
+  await count(page, 4);
+  await page.getByRole("button", { name: "Make", exact: true }).focus();
+  await page.keyboard.press("Enter");
+  await page.locator("#make-status").getByText(/^Picture 1 of 4, step \d+ of 40/).waitFor({ timeout: 300_000 });
+  assert.equal(await focused(page), "make-stop", "the focus is on what there is to do now");
+  await accessible(page, "making pictures");
+  await look(page, "make-making");
+  const before = await page.locator(".shot:not(.waiting)").count();
+  await page.keyboard.press("Enter");
+  await page.locator("#make-status").getByText("Stopped.").waitFor({ timeout: 300_000 });
+  await page.locator("#generate").waitFor();
+  assert.equal(await focused(page), "generate");
+  assert.equal(await page.locator(".shot").count(), before, "what was not finished leaves nothing behind");
+}
+
+/** While the engine has something else to do, pictures wait for it. */
+async function waits(page) {
+  await page.evaluate(async () => {
+    const { using } = await import(new URL("www/base/studio.js", document.baseURI));
+    using("make-problem", () => new Promise((resolve) => (window.release = resolve)), { long: true });
+  });
+  await field(page, "Steps").fill("1");
+  await count(page, 1);
+  await prompt(page).fill("a dog");
+  await prompt(page).press("Enter");
+  await page.locator("#make-status").getByText("The engine is busy: these pictures are made as soon as it is free.").waitFor();
+  await page.getByRole("button", { name: "Do not wait" }).click();
+  assert.equal(await page.locator("#make-status").textContent(), "");
+  await prompt(page).press("Enter");
+  await page.getByRole("button", { name: "Do not wait" }).waitFor();
+  await page.evaluate(() => window.release());
+  await page.getByRole("list", { name: "Pictures: a dog" }).waitFor({ timeout: 300_000 });
+  assert.deepEqual(await pictures(page, 0), [["a dog", 64]]);
+}
+
+/** What was made on an earlier visit. */
+async function keeps(page) {
+  const headings = await page.locator(".set h3").allTextContents();
+  assert.deepEqual(headings.slice(0, 3), ["a dog", "a cat", "a <pear> on a blue background"]);
+  assert.equal(await page.locator("#gallery-count").textContent(), "7 pictures, kept in this browser");
+  assert.equal(await page.locator(".pair").count(), 1, "pairs are pairs");
+  await accessible(page, "with a gallery from before");
+  await look(page, "make-gallery");
+  // Prompts, too: the newest first.
+  await prompt(page).focus();
+  await page.keyboard.press("ArrowUp");
+  await page.keyboard.press("ArrowUp");
+  assert.equal(await prompt(page).inputValue(), "a cat");
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("ArrowDown");
+  assert.equal(await prompt(page).inputValue(), "");
+  await page.getByText("Earlier prompts").click();
+  await page.getByRole("button", { name: "a <pear> on a blue background", exact: true }).click();
+  assert.equal(await prompt(page).inputValue(), "a <pear> on a blue background");
+  await page.getByRole("button", { name: "Forget them" }).click();
+  assert.equal(await page.getByText("Earlier prompts").isVisible(), false);
+}
+
+async function forgets(page) {
+  const first = page.locator(".shot").first();
+  await first.getByRole("button", { name: /^Delete / }).click();
+  assert.equal(await focused(page), "gallery-undo");
+  assert.equal(await page.locator("#gallery-count").textContent(), "6 pictures, kept in this browser");
+  await page.keyboard.press("Enter");
+  await page.locator("#gallery-count").getByText("7 pictures").waitFor();
+  assert.deepEqual(await pictures(page, 0), [["a dog", 64]]);
+  await page.getByRole("button", { name: "Delete all of: a cat in 3d style" }).first().click();
+  await page.locator("#gallery-count").getByText("5 pictures").waitFor();
+  await page.reload();
+  await page.locator("#gallery-count").getByText("5 pictures").waitFor();
+  const remove = page.getByRole("button", { name: "Delete all", exact: true });
+  await remove.click();
+  await accessible(page, "asked whether to delete everything");
+  await page.keyboard.press("Escape");
+  assert.equal(await page.locator("#gallery-count").textContent(), "5 pictures, kept in this browser");
+  await remove.click();
+  await page.getByRole("dialog").getByRole("button", { name: "Delete all" }).click();
+  await page.getByText("What you make appears here").waitFor();
+  await page.reload();
+  await page.getByText("What you make appears here").waitFor();
+}

@@ -1,0 +1,279 @@
+// What holds for the whole page, whatever is done in it: nothing here needs the engine, so everything here is quick.
+
+import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { brotliCompressSync, constants } from "node:zlib";
+import { accessible, look, root, start } from "./browser.mjs";
+
+let place;
+
+before(async () => (place = await start()));
+after(() => place?.close());
+
+/** The page's own code: `[path, text]`. */
+const sources = readdirSync(join(root, "www"), { recursive: true })
+  .filter((path) => /\.(js|css)$/.test(path) && !path.startsWith("pkg"))
+  .map((path) => `www/${path}`).concat("index.html").map((path) => [path, readFileSync(join(root, path), "utf8")]);
+
+const languages = { en: "English", de: "Deutsch" };
+const catalogues = Object.fromEntries(await Promise.all(Object.keys(languages).map(async (code) => [code, (await import(join(root, `www/text/${code}.js`))).default])));
+
+/** The keys of a catalogue, with what each is. */
+const keys = (part, before = "") => Object.entries(part).flatMap(([name, value]) => (
+  typeof value === "object" && !Array.isArray(value) ? keys(value, `${before}${name}.`) : [`${before}${name}: ${typeof value === "function" ? `a function of ${value.length}` : typeof value}`]));
+
+test("every text is there in every language, and every text that is asked for is there", () => {
+  const english = keys(catalogues.en).sort();
+  for (const code of Object.keys(languages)) assert.deepEqual(keys(catalogues[code]).sort(), english, code);
+  const known = new Set(english.map((key) => key.split(":")[0]));
+  for (const [path, text] of sources) {
+    const asked = path === "index.html" ? text.matchAll(/\sdata-t(?:-[a-z-]+)?="([^"]+)"/g) : text.matchAll(/\bt\("([^"]+)"/g);
+    for (const [, key] of asked) assert.ok(known.has(key), `${path} asks for ${key}`);
+  }
+});
+
+test("the page's own code stays small", () => {
+  const packed = sources.map(([path, text]) => {
+    const params = { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_SIZE_HINT]: text.length };
+    return [path, brotliCompressSync(text, { params }).length];
+  });
+  const sum = packed.reduce((sum, [, bytes]) => sum + bytes, 0);
+  console.log(`the page's own code, compressed: ${(sum / 1000).toFixed(1)} kB in ${packed.length} files`);
+  assert.ok(sum <= 60_000, `${sum}: ${packed.sort((a, b) => b[1] - a[1]).slice(0, 8).map(([path, bytes]) => `${path} ${bytes}`)}`);
+});
+
+test("strict rules for content: no code and no style in the page's text", () => {
+  const page = sources.find(([path]) => path === "index.html")[1];
+  const policy = /Content-Security-Policy"\s+content="([^"]+)"/.exec(page)[1];
+  assert.match(policy, /default-src 'none'/);
+  assert.doesNotMatch(policy, /unsafe-inline|'unsafe-eval'|script-src[^;]*https?:/);
+  assert.doesNotMatch(page, /\sstyle=|\son[a-z]+=|<script(?![^>]*src=)|<style/);
+});
+
+/** A visitor whose browser notes what should not happen: `sizes`, `scheme`, `motion`, `language`. */
+async function visitor({ width = 1440, height = 900, ...options } = {}) {
+  const context = await place.browser.newContext({ viewport: { width, height }, ...options });
+  await context.addInitScript(() => {
+    window.noted = { shift: 0, shifted: [], long: [], refused: [] };
+    const watch = (type, note) => new PerformanceObserver((list) => list.getEntries().forEach(note)).observe({ type, buffered: true });
+    watch("layout-shift", ({ value, hadRecentInput, sources }) => {
+      if (hadRecentInput) return;
+      noted.shift += value;
+      noted.shifted.push(...sources.map(({ node }) => node?.id || node?.className || node?.nodeName));
+    });
+    watch("longtask", ({ duration, startTime }) => noted.long.push(`${Math.round(duration)} ms at ${Math.round(startTime)} ms`));
+    addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) => noted.refused.push(`${violatedDirective} ${blockedURI}`));
+  });
+  const errors = [];
+  const page = await context.newPage();
+  page.on("pageerror", (error) => errors.push(error.message));
+  page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
+  await page.goto(`${place.origin}/`);
+  await page.locator("body[data-ready]").waitFor();
+  return { context, page, errors };
+}
+
+/** Nothing moved by itself, and nothing was refused. */
+async function quiet(page, state) {
+  const { shift, shifted, refused } = await page.evaluate(() => noted);
+  assert.ok(shift < 0.02, `${state}: the layout shifted by ${shift}: ${shifted}`);
+  assert.deepEqual(refused, [], state);
+}
+
+/** Nothing is cut off, and nothing must be scrolled sideways to be seen. */
+async function fits(page, state) {
+  const wide = await page.evaluate(() => {
+    const over = [...document.querySelectorAll("main *, header *")].filter((element) => {
+      const { right, width } = element.getBoundingClientRect();
+      return width > 1 && right > innerWidth + 1 && element.checkVisibility({ visibilityProperty: true, opacityProperty: true });
+    });
+    return { page: document.documentElement.scrollWidth - innerWidth, over: over.slice(0, 5).map((element) => element.id || element.className || element.nodeName) };
+  });
+  assert.deepEqual(wide, { page: 0, over: [] }, state);
+}
+
+/** Pictures as an earlier visit left them: pairs, single ones, and one whose settings are damaged. */
+async function earlierPictures(page) {
+  await page.evaluate(async () => {
+    const kept = await import(new URL("www/make/kept.js", document.baseURI));
+    const get = async (path) => new Blob([await (await fetch(path)).arrayBuffer()], { type: "image/png" });
+    const [one, other] = [await get("examples/peach/noto.png"), await get("examples/tangerine/noto.png")];
+    const config = { steps: 25, guidance: 4, sampler: "ddim" };
+    await kept.keepSettings("00000000100", { prompt: "a <peach> with averylongwordthatdoesnotfitanywhereandmustbebrokensomewhere", config, sampler: "DDIM", model: "mini" });
+    for (const seed of [0, 1, 2, 3, 4]) await kept.keepPicture("00000000100", seed, false, one);
+    await kept.keepSettings("00000000200", { prompt: "a <peach>", without: "a apple", config, sampler: "DDIM", model: "mini" });
+    for (const seed of [8, 9]) for (const without of [false, true]) await kept.keepPicture("00000000200", seed, without, without ? other : one);
+    await kept.keepPicture("00000000300", 4294967295, false, one);
+  });
+  await page.reload();
+  await page.locator(".set").nth(2).waitFor();
+}
+
+const SIZES = { small: [320, 640], phone: [390, 844], middle: [1000, 900], wide: [1440, 900], large: [3840, 2160] };
+const TEACH = "Use my own pictures";
+
+/** States that need no engine, and how to get there from the start. */
+const STATES = {
+  welcome: async () => {},
+  teach: (page) => page.locator("#own-pictures, .welcome-own").or(page.getByRole("button", { name: TEACH })).first().click(),
+  gallery: earlierPictures,
+  make: async (page) => {
+    await earlierPictures(page);
+    await page.evaluate(async () => (await import(new URL("www/base/studio.js", document.baseURI))).turnTo("make"));
+    await page.locator("#prompt").fill("a <paech> on a blue background");
+    await page.locator("#make details").first().locator("summary").click();
+    await page.locator("#prompt-info").getByText("<paech>").waitFor();
+  },
+  large: async (page) => {
+    await earlierPictures(page);
+    await page.locator(".shown").first().click();
+    await page.getByRole("dialog").waitFor();
+  },
+};
+
+for (const [state, arrive] of Object.entries(STATES)) {
+  test(`${state}: for everybody, at every size, light and dark, without anything that jumps`, { timeout: 300_000 }, async () => {
+    for (const colorScheme of ["light", "dark"]) {
+      const { context, page, errors } = await visitor({ colorScheme });
+      await arrive(page);
+      for (const [name, [width, height]] of Object.entries(SIZES)) {
+        await page.setViewportSize({ width, height });
+        await fits(page, `${state}, ${name}`);
+        if (name === "phone" || name === "wide") {
+          await accessible(page, `${state}, ${name}, ${colorScheme}`);
+          await look(page, `${state}-${name}-${colorScheme}`);
+        }
+      }
+      assert.deepEqual(errors, [], state);
+      await context.close();
+    }
+    // A visit of its own: changing the size moves things, too.
+    for (const size of ["phone", "wide"]) {
+      const [width, height] = SIZES[size];
+      const { context, page } = await visitor({ width, height });
+      await arrive(page);
+      await page.waitForTimeout(500);
+      await quiet(page, `${state}, ${size}`);
+      await context.close();
+    }
+  });
+}
+
+test("both languages are spoken throughout", { timeout: 120_000 }, async () => {
+  const { context, page } = await visitor({ locale: "de-DE" });
+  for (const [code, name] of [["de", languages.de], ["en", languages.en]]) {
+    await page.locator("#language").selectOption({ label: name });
+    await page.waitForFunction((code) => document.documentElement.lang === code && "ready" in document.body.dataset, code);
+    const strings = (part) => Object.values(part).flatMap((value) => (typeof value === "string" ? [value] : typeof value === "object" ? strings(value) : []));
+    const other = new Set(strings(catalogues[code === "de" ? "en" : "de"]).filter((text) => !strings(catalogues[code]).includes(text)));
+    const said = await page.evaluate(() => [...document.querySelectorAll("body *")].flatMap((element) => [...element.childNodes].filter((node) => node.nodeType === 3).map((node) => node.textContent.trim())));
+    assert.deepEqual(said.filter((text) => other.has(text)), [], `in ${name}`);
+    assert.ok(said.includes(catalogues[code].page.tagline));
+  }
+  await context.close();
+});
+
+test("by keyboard alone everything can be reached, seen to have the focus, and left", { timeout: 120_000 }, async () => {
+  for (const size of ["phone", "wide"]) {
+    const [width, height] = SIZES[size];
+    const { context, page } = await visitor({ width, height });
+    await earlierPictures(page);
+    const wanted = await page.evaluate(() => {
+      const can = [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex='0']")].filter((element) => element.checkVisibility({ visibilityProperty: true }) && !element.disabled && element.tabIndex >= 0);
+      // Of a group of radio buttons the chosen one is reached; arrow keys go to the others.
+      const reached = can.filter((element) => element.type !== "radio" || element.checked);
+      reached.forEach((element, i) => (element.dataset.walk = i));
+      return reached.map((element) => element.id || element.textContent.trim().slice(0, 40) || element.ariaLabel);
+    });
+    const seen = new Set();
+    for (let i = 0; i < wanted.length + 5; i++) {
+      await page.keyboard.press("Tab");
+      const at = await page.evaluate(() => {
+        const element = document.activeElement;
+        if (element === document.body) return undefined;
+        const rings = [element, element.nextElementSibling, element.parentElement, element.parentElement.parentElement].filter(Boolean);
+        const ring = rings.some((one) => getComputedStyle(one).outlineStyle !== "none" && parseFloat(getComputedStyle(one).outlineWidth) > 0);
+        return { walk: element.dataset.walk, ring, what: element.outerHTML.slice(0, 100) };
+      });
+      if (!at) break;
+      assert.ok(at.ring, `${size}: it shows that it has the focus: ${at.what}`);
+      if (at.walk !== undefined) seen.add(Number(at.walk));
+    }
+    assert.deepEqual(wanted.filter((_, i) => !seen.has(i)), [], `${size}: not reached`);
+    await context.close();
+  }
+});
+
+test("nothing moves for those who want it so", async () => {
+  const { context, page } = await visitor({ reducedMotion: "reduce" });
+  await earlierPictures(page);
+  const moving = await page.evaluate(async () => {
+    const { beginSet } = await import(new URL("www/make/gallery.js", document.baseURI));
+    const set = beginSet({ prompt: "a cat", config: { steps: 2 } }, [1, 2], false);
+    set.step(1, 0.5);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    const found = document.getAnimations().filter(({ playState }) => playState === "running").map(({ animationName, transitionProperty, effect }) => `${animationName ?? transitionProperty} of ${effect.target.className}`);
+    await set.end();
+    return found;
+  });
+  assert.deepEqual(moving, []);
+  await context.close();
+});
+
+test("opening the page keeps nobody waiting", { timeout: 120_000 }, async () => {
+  // A machine that is busy with other things makes anything long: one opening of several has to be free of it.
+  let long;
+  for (let attempt = 0; attempt < 5; attempt++) {
+    const { context, page } = await visitor();
+    await earlierPictures(page);
+    await page.waitForTimeout(1000);
+    long = await page.evaluate(() => noted.long);
+    await context.close();
+    if (long.length === 0) return;
+  }
+  assert.fail(`tasks of more than 50 ms on the page's own thread: ${long}`);
+});
+
+test("the gallery keeps the newest pictures, whatever becomes of their files", { timeout: 120_000 }, async () => {
+  const { context, page, errors } = await visitor();
+  await earlierPictures(page);
+  // Whose settings cannot be read is still there.
+  await page.getByRole("heading", { name: "Without a prompt" }).waitFor();
+  const kept = () => page.evaluate(async () => (await (await import(new URL("www/make/kept.js", document.baseURI))).listKept()).map(({ id, shots }) => `${id}: ${shots.map(({ seed, pair }) => `${seed}${pair ? "+" : ""}`)}`));
+  assert.deepEqual(await kept(), ["00000000300: 4294967295", "00000000200: 8+,9+", "00000000100: 0,1,2,3,4"]);
+  const make = (prompt, seeds) => page.evaluate(async ({ prompt, seeds }) => {
+    const { beginSet } = await import(new URL("www/make/gallery.js", document.baseURI));
+    const blob = new Blob([await (await fetch("examples/peach/noto.png")).arrayBuffer()], { type: "image/png" });
+    const set = beginSet({ prompt, config: {} }, seeds, false);
+    for (const seed of seeds) await set.done(seed, [blob]);
+    await set.end();
+  }, { prompt, seeds });
+  // Where there is no more room, the oldest make some.
+  await page.evaluate(() => {
+    const write = FileSystemWritableFileStream.prototype.write;
+    let refused = 0;
+    FileSystemWritableFileStream.prototype.write = function (content) {
+      if (content instanceof Blob && refused++ === 0) return Promise.reject(new DOMException("full", "QuotaExceededError"));
+      return write.call(this, content);
+    };
+  });
+  await make("first", [1, 2]);
+  assert.deepEqual((await kept()).slice(1), ["00000000300: 4294967295", "00000000200: 8+,9+"]);
+  assert.match((await kept())[0], /: 1,2$/);
+  // More than are kept: whole sets go, and that is said.
+  await make("many", Array.from({ length: 199 }, (_, i) => i));
+  assert.deepEqual((await kept()).map((set) => set.split(",").length), [199]);
+  await page.locator("#gallery-notice").getByText("The gallery keeps the newest 200 pictures").waitFor();
+  // Of many pictures, those in view hold memory.
+  const held = () => page.locator("#sets img[src]").count();
+  assert.ok((await held()) < 100, `${await held()} of 199`);
+  // And where nothing can be written, the pictures are here as long as the page.
+  await page.evaluate(() => (FileSystemWritableFileStream.prototype.write = () => Promise.reject(new Error("the disk is gone"))));
+  await make("lost", [5]);
+  await page.locator("#gallery-notice").getByText("could not be kept for the next visit, so download it: the disk is gone").waitFor();
+  await page.waitForFunction(() => document.querySelector(".set img").naturalWidth > 0);
+  assert.deepEqual(errors, []);
+  await context.close();
+});
