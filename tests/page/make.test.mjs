@@ -87,7 +87,7 @@ async function makes(page) {
   assert.equal(await focused(page), "prompt", "the focus stays where one types");
   // Once more is not the same once more.
   await count(page, 1);
-  await page.getByRole("button", { name: "Make more with the seeds that follow: a cat in 3d style" }).click();
+  await page.getByRole("button", { name: "Vary: a cat in 3d style" }).click();
   await pictures(page, 0);
   await page.locator(".set").first().getByText("seed 2").waitFor();
   await prompt(page).press("Enter");

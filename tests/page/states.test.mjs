@@ -1,7 +1,9 @@
 // What holds for the whole page, whatever is done in it: nothing here needs the engine, so everything here is quick.
 
 import assert from "node:assert/strict";
-import { readFileSync, readdirSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { brotliCompressSync, constants } from "node:zlib";
@@ -27,21 +29,26 @@ const keys = (part, before = "") => Object.entries(part).flatMap(([name, value])
 test("every text is there in every language, and every text that is asked for is there", () => {
   const english = keys(catalogues.en).sort();
   for (const code of Object.keys(languages)) assert.deepEqual(keys(catalogues[code]).sort(), english, code);
-  const known = new Set(english.map((key) => key.split(":")[0]));
   for (const [path, text] of sources) {
     const asked = path === "index.html" ? text.matchAll(/\sdata-t(?:-[a-z-]+)?="([^"]+)"/g) : text.matchAll(/\bt\("([^"]+)"/g);
-    for (const [, key] of asked) assert.ok(known.has(key), `${path} asks for ${key}`);
+    for (const [, key] of asked) assert.ok(english.some((one) => one.startsWith(`${key}:`) || one.startsWith(`${key}.`)), `${path} asks for ${key}`);
   }
 });
 
-test("the page's own code stays small", () => {
-  const packed = sources.map(([path, text]) => {
-    const params = { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_SIZE_HINT]: text.length };
-    return [path, brotliCompressSync(text, { params }).length];
-  });
-  const sum = packed.reduce((sum, [, bytes]) => sum + bytes, 0);
-  console.log(`the page's own code, compressed: ${(sum / 1000).toFixed(1)} kB in ${packed.length} files`);
-  assert.ok(sum <= 60_000, `${sum}: ${packed.sort((a, b) => b[1] - a[1]).slice(0, 8).map(([path, bytes]) => `${path} ${bytes}`)}`);
+test("the page's own code stays small", (t) => {
+  const dist = mkdtempSync(join(tmpdir(), "pseudoword-dist-"));
+  t.after(() => rmSync(dist, { recursive: true }));
+  execFileSync(join(root, "tools/web/assemble"), [dist]);
+  // What a visitor downloads: every file as a good host sends it, and of the other languages none.
+  const mine = sources.map(([path]) => path).filter((path) => !Object.keys(languages).some((code) => code !== "en" && path === `www/text/${code}.js`));
+  const packed = { js: 0, css: 0, html: 0 };
+  for (const path of mine) {
+    const bytes = readFileSync(join(dist, path === "www/offline.js" ? "offline.js" : path));
+    const params = { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length };
+    packed[path.split(".").at(-1)] += brotliCompressSync(bytes, { params }).length;
+  }
+  console.log(`the page's own code, compressed: ${JSON.stringify(packed)} bytes in ${mine.length} files`);
+  assert.ok(packed.js <= 60_000, JSON.stringify(packed));
 });
 
 test("strict rules for content: no code and no style in the page's text", () => {
