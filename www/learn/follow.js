@@ -22,8 +22,6 @@ const mark = (name) => performance.getEntriesByName(name).length === 0 && perfor
 
 /** What happens to a run while it goes on, told to the page. */
 export class Telling {
-  /** The evaluations: `{step, loss}`. */
-  curve = [];
   #config;
   #job;
   #saved;
@@ -36,7 +34,7 @@ export class Telling {
 
   constructor({ job, config, saved }) {
     [this.#job, this.#config, this.#saved] = [job, config, saved];
-    drawCurve($("curve"), this.curve, this.steps);
+    drawCurve($("curve"), saved.curve, this.steps);
     $("progress").value = 0;
     say("time-left");
     say("train-status", t("learn.preparing"));
@@ -72,7 +70,7 @@ export class Telling {
 
   rewound({ to, reason }) {
     add("run-problem", t("learn.rewound", { to, reason }));
-    this.curve = this.curve.filter(({ step }) => step <= to);
+    this.#saved.curve = this.#saved.curve.filter((one) => one.step <= to);
     cutPreviews(to);
   }
 
@@ -81,10 +79,12 @@ export class Telling {
     $("progress").value = step / of;
   }
 
-  evaluation({ on, step, loss }) {
+  evaluation({ on, step, loss, initial }) {
     if (on !== "training") return;
-    this.curve.push({ step, loss });
-    drawCurve($("curve"), this.curve, this.steps);
+    // What was kept of a run may lack where it began.
+    const before = this.#saved.curve.filter((one) => one.step < step);
+    this.#saved.curve = [...(before.length === 0 && step > 0 ? [{ step: 0, loss: initial }] : before), { step, loss }];
+    drawCurve($("curve"), this.#saved.curve, this.steps);
   }
 
   denoise({ step, of }) {

@@ -2,6 +2,7 @@
 
 import { $, button, save } from "../base/dom.js";
 import { fileStem } from "../base/format.js";
+import { formats } from "../base/settings.js";
 import { call, say, turnTo, using } from "../base/studio.js";
 import { t } from "../base/text.js";
 
@@ -16,15 +17,15 @@ export function judged(curve) {
   return level === "poor" ? t("learn.verdict.poor") : t(`learn.verdict.${level}`, Math.round(100 * fall));
 }
 
-/** The layouts that a word can be written in, as people call them. */
-const FORMATS = [{ value: "diffusers", label: "diffusers", ending: "safetensors" }, { value: "a1111", label: "A1111", ending: "pt" }];
+/** The files that most people want; the shelf gives every other. */
+const WANTED = ["diffusers", "a1111"];
 
 /** Shows a word that was learned: `{token, stopped, verdict, prompt}`. */
 export function showLearned({ token, stopped, verdict, prompt }) {
   say("learning-title", t(stopped ? "learn.stoppedOf" : "learn.learnedOf", token));
   say("verdict", verdict);
-  $("downloads").replaceChildren(...FORMATS.map(({ value, label, ending }) => button(`${t("learn.download")} (${label})`, () => using("run-problem", async () => {
-    save(await call("engine.export", token, value), `${fileStem(token)}.${ending}`);
+  $("downloads").replaceChildren(...formats().filter(({ value }) => WANTED.includes(value)).map(({ value, label, ending }) => button(`${t("learn.download")} (${label})`, () => using("run-problem", async () => {
+    save(await call("engine.exportEmbedding", token, value), `${fileStem(token)}.${ending}`);
   }), { label: `${t("learn.download")} ${token} (${label})` })));
   $("make-with").onclick = async () => {
     const { makeNow } = await import("../make/make.js");

@@ -29,6 +29,8 @@ const control = {
 
 /** Pictures that were dropped, pasted or chosen. */
 export async function addPictures(files) {
+  // What is learned now has its pictures.
+  if (control.running || now() === "learning") return say("run-problem", t("engine.busy"));
   if (now() !== "teach") turnTo("teach");
   await tiles.add(files);
 }
@@ -73,9 +75,9 @@ async function learn(unfinished, given) {
     $("run-buttons").hidden = false;
     $("pause").focus();
     try {
-      const { curve, pace } = await follow({ job, config, saved, control });
+      const { pace } = await follow({ job, config, saved, control });
       if (pace) keepPace(pace);
-      return { token: config.token, kind: config.kind, verdict: judged(curve), bytes: await file(job), stopped: control.stopped };
+      return { token: config.token, kind: config.kind, verdict: judged(saved.curve), bytes: await file(job), stopped: control.stopped };
     } finally {
       control.running = false;
       Telling.end();
@@ -245,7 +247,10 @@ function buttons() {
   });
   for (const [id, place] of [["teach-back", "welcome"], ["run-back", "teach"], ["another", "teach"]]) {
     $(id).addEventListener("click", () => {
-      if (id === "another") tiles.set([]);
+      if (id === "another") {
+        tiles.set([]);
+        for (const field of ["token", "init"]) $(field).value = $(field).defaultValue;
+      }
       turnTo(place);
       $(`${place}-title`).focus();
     });

@@ -53,6 +53,8 @@ export class SavedRun {
   #preview;
   /** What a run is started with, until it is kept. */
   #given;
+  /** The evaluations so far, `{step, loss}`: kept with the run. */
+  curve = [];
 
   /** Begins with a new run. */
   async begin(config, pictures) {
@@ -87,7 +89,7 @@ export class SavedRun {
       if (this.#given) await this.#describe(this.#given);
       this.#given = undefined;
       await call("storage.saveState", state);
-      await call("storage.put", STEP, encoded({ step, preview: this.#preview }));
+      await call("storage.put", STEP, encoded({ step, preview: this.#preview, curve: this.curve }));
     } catch (error) {
       if (error instanceof BrokenEngine) throw error;
       return say("saved-status", t("learn.notSaved", { step, reason: error.message }));
@@ -108,12 +110,23 @@ export class SavedRun {
     const steps = names.map((name) => Number(name.slice(PREVIEW.length))).filter((step) => step <= state.step).sort((a, b) => a - b);
     const previews = await Promise.all(steps.map(async (step) => ({ step, bytes: await call("storage.get", `${FOLDER}/${PREVIEW}${step}`) })));
     [this.#step, this.#at, this.#preview] = [state.step, performance.now(), steps.at(-1)];
+    this.curve = (await this.#sofar()).filter(({ step }) => step <= state.step);
     return { model, config, pictures: found, previews, ...state };
+  }
+
+  /** The evaluations that were kept. They only tell what was: none are as good as damaged ones. */
+  async #sofar() {
+    const kept = await call("storage.get", STEP);
+    try {
+      return kept ? (decoded(kept).curve ?? []) : [];
+    } catch {
+      return [];
+    }
   }
 
   /** Forgets the run, with its pictures; without the engine if that has not been fetched. */
   async forget() {
-    [this.#step, this.#given, this.#preview] = [0, undefined, undefined];
+    [this.#step, this.#given, this.#preview, this.curve] = [0, undefined, undefined, []];
     if (studio.client) return call("storage.forgetRun");
     return (await navigator.storage.getDirectory()).removeEntry(FOLDER, { recursive: true });
   }
