@@ -1,13 +1,35 @@
-// Shows that the engine runs in this browser, by training on the mini model for three steps with given random choices.
+// Shows that the engine runs in this browser: what it offers, before anything is fetched; then three steps of training on the mini model
+// with given random choices.
 
+import { $, h } from "./base/dom.js";
 import { EngineClient } from "./base/engine.js";
+import { size } from "./base/format.js";
+import { frame } from "./base/frame.js";
+import { t } from "./base/text.js";
+import { browser, gpu, lacking } from "./start/browsers.js";
 
-const log = document.getElementById("log");
-const status = document.getElementById("status");
+let done = 0;
 
 function say(text) {
-  status.textContent = text;
-  log.append(`${text}\n`);
+  $("status").textContent = text;
+  $("log").append(`${text}\n`);
+  $("progress").value = done++;
+}
+
+/** What the browser offers, and whether that is enough. */
+async function offer() {
+  const missing = await lacking();
+  const found = navigator.gpu && isSecureContext ? await gpu() : {};
+  const { name, version, system } = browser();
+  const yes = (it) => t(it ? "check.yes" : "check.no");
+  const facts = {
+    browser: `${name[0].toUpperCase()}${name.slice(1)} ${version} (${system})`, secure: yes(isSecureContext), webgpu: yes(navigator.gpu), worker: navigator.gpu && yes(found.gpu),
+    gpu: found.adapter && (found.name || t("check.unnamed")), software: found.adapter && yes(found.software),
+    halves: found.adapter && yes(found.halves), largest: found.largest && size(found.largest),
+  };
+  $("facts").append(...Object.entries(facts).filter(([, value]) => value).flatMap(([key, value]) => [h("dt", {}, t(`check.facts.${key}`)), h("dd", {}, value)]));
+  $("verdict").dataset.level = missing ? "bad" : found.software ? "fair" : "good";
+  $("verdict").textContent = missing ? `${missing.what} ${missing.todo}` : t(found.software ? "check.slow" : "check.good");
 }
 
 async function get(url) {
@@ -25,10 +47,10 @@ async function fetchMini() {
 
 /** Loads the model and trains on the choices in `replay`; gives the losses and the rows. */
 async function run({ replay, token, init, vectors, steps, lr, batchSize }) {
-  say("Fetching the mini model…");
+  say(t("check.fetching"));
   const files = await fetchMini();
   const engine = new EngineClient();
-  say("Loading it onto the GPU…");
+  say(t("check.loading"));
   await engine.ask("open", { name: "mini", files, precision: "f32" });
   const config = {
     token, init, vectors, steps, lr,
@@ -39,16 +61,20 @@ async function run({ replay, token, init, vectors, steps, lr, batchSize }) {
   for await (const event of engine.events(job)) {
     if (event.event !== "step") continue;
     losses.push(event.loss);
-    say(`Step ${event.step} of ${event.of}: loss ${event.loss.toFixed(5)}, ${event.secs.toFixed(1)} s`);
+    say(t("check.step", { step: event.step, of: event.of, loss: event.loss.toFixed(5), secs: event.secs.toFixed(1) }));
   }
   const rows = Array.from(await engine.ask("job.rows", { job }));
   await engine.ask("end", { job });
-  say("Done: the engine works here.");
+  say(t("check.works"));
   return { losses, rows };
 }
 
-document.getElementById("start").addEventListener("click", async ({ target }) => {
+frame();
+offer();
+$("copy").addEventListener("click", () => navigator.clipboard.writeText(`${navigator.userAgent}\n${$("verdict").textContent}\n${$("facts").innerText}\n${$("log").textContent}`));
+$("start").addEventListener("click", async ({ target }) => {
   target.disabled = true;
+  for (const id of ["progress", "happened"]) $(id).hidden = false;
   try {
     window.result = await run({
       replay: new URL("../tests/fixtures/replay-3.safetensors", import.meta.url),
@@ -56,6 +82,6 @@ document.getElementById("start").addEventListener("click", async ({ target }) =>
     });
   } catch (error) {
     window.result = { error: error.message };
-    say(`It did not work: ${error.message}`);
+    say(t("check.failed", error.message));
   }
 });

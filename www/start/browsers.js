@@ -40,7 +40,7 @@ export async function lacking() {
   if (!navigator.gpu) return said("none", `none_${here.name}`);
   const found = await gpu();
   if (found.worker === false || !found.gpu) return said("worker", `none_${here.name}`);
-  if (!found.adapter) return said("adapter", `adapter_${here.system}`);
+  if (!found.adapter) return said("adapter", here.name === "firefox" && here.system === "linux" ? "adapter_firefox" : `adapter_${here.system}`);
   if (found.lacks.length > 0) return said("feature", "feature", { ...here, lacks: found.lacks.join(", ") });
   return undefined;
 }

@@ -22,23 +22,13 @@ function turn(found) {
 }
 
 /** A repository's own pictures, each when it is there. */
-async function pictures(repo, paths, place) {
-  for (const path of paths.slice(0, PICTURES)) {
-    const bytes = await call("library.conceptPicture", repo, path).catch(() => undefined);
+async function pictures(typed, paths, place) {
+  for (const path of paths) {
+    const found = await ask("lookAtPicture", { typed, path }, warn).catch(() => undefined);
     const waiting = place.querySelector(".waiting");
-    if (bytes) waiting?.replaceWith(image(new Blob([bytes]), t("words.sample", repo), { class: "picture" }));
+    if (found) waiting?.replaceWith(image(new Blob([found.bytes]), t("words.sample", path), { class: "picture" }));
     else waiting?.remove();
   }
-}
-
-/** What a repository says of its concept; only the embedding itself for an address of a file. */
-async function about(typed) {
-  const found = await ask("look", { typed }, warn).catch((error) => {
-    // An address of a single file has nothing around it.
-    if (/^https?:/.test(typed)) return {};
-    throw error;
-  });
-  return found ?? {};
 }
 
 const warn = (event) => event.event === "warning" && say("look-problem", event.text);
@@ -46,7 +36,7 @@ const warn = (event) => event.event === "warning" && say("look-problem", event.t
 /** Fetches what is needed for a look: what the repository says, the embedding (some kilobytes), and a few pictures. */
 async function look(typed) {
   say("look-note", t("words.looking", host()));
-  const repository = await about(typed);
+  const repository = await ask("look", { typed }, warn);
   const fetched = await ask("fetchEmbedding", { typed }, warn);
   const [described] = await call("tools.describe", fetched.bytes, fetched.name);
   const token = fetched.token ?? described.token ?? repository.token ?? "<word>";
@@ -70,7 +60,7 @@ async function look(typed) {
   turn(true);
   take.focus();
   // The pictures may take their time: what is known is shown.
-  if (samples.length > 0) pictures(repository.repo, samples, face);
+  if (samples.length > 0) pictures(typed, samples, face);
 }
 
 /** Whether the loaded model can use it. */
