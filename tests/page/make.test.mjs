@@ -80,7 +80,7 @@ async function makes(page) {
   await count(page, 2);
   await prompt(page).press("Enter");
   await page.getByRole("button", { name: "Stop", exact: true }).waitFor();
-  await page.getByRole("progressbar", { name: "Picture with seed 1" }).waitFor();
+  await page.locator(".waiting").nth(1).waitFor();
   assert.deepEqual(await pictures(page, 0), Array(2).fill(["a cat in 3d style", 64]));
   assert.match(await page.locator(".set").textContent(), /Steps 1 · Guidance 4 · DDIM · mini/);
   await page.locator("#announcer").getByText("2 pictures are ready.").waitFor();

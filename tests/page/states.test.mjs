@@ -129,6 +129,8 @@ const STATES = {
   make: async (page) => {
     await earlierPictures(page);
     await page.evaluate(async () => (await import(new URL("www/base/studio.js", document.baseURI))).turnTo("make"));
+    // That was no visitor's doing.
+    await page.evaluate(() => new Promise((done) => setTimeout(done, 200)).then(() => Object.assign(noted, { shift: 0, shifted: [] })));
     await page.locator("#prompt").fill("a <paech> on a blue background");
     await page.locator("#make details").first().locator("summary").click();
     await page.locator("#prompt-info").getByText("<paech>").waitFor();
