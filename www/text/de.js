@@ -214,7 +214,7 @@ export default {
     noWord: "Im Prompt ist kein gelerntes Wort, also gibt es nichts zu vergleichen.",
     empty: "Deine Bilder erscheinen hier und bleiben in diesem Browser.",
     ideas: "Zum Beispiel:",
-    kept: (n) => (n === 1 ? "1 Bild, in diesem Browser aufbewahrt" : `${n} Bilder, in diesem Browser aufbewahrt`),
+    kept: (n) => (n === 1 ? "1 Bild in diesem Browser" : `${n} Bilder in diesem Browser`),
     shots: (prompt) => `Bilder: ${prompt}`,
     noPrompt: "Ohne Prompt",
     making: (seed) => `Bild mit Startwert ${seed}`,

@@ -1,6 +1,6 @@
 // A word looked at closely: what it is beside the model's own words; using, renaming, giving away, and taking it from the shelf.
 
-import { $, button, h, save } from "../base/dom.js";
+import { $, button, h, release, save } from "../base/dom.js";
 import { fileStem } from "../base/format.js";
 import { studio, using } from "../base/studio.js";
 import { t } from "../base/text.js";
@@ -69,6 +69,11 @@ export function copyLink(key, value, text) {
   return copy;
 }
 
+/** Takes out what is shown, and gives back the memory of its picture. */
+function clear() {
+  for (const part of [...$("details-body").children]) release(part);
+}
+
 /** Opens the details of a word. */
 export function details(word, actions) {
   const dialog = $("word-details");
@@ -81,7 +86,8 @@ export function details(word, actions) {
       await actions.remove(word);
     }), { kind: "plain danger-text", label: t("words.removeThis", word.token) });
     const repository = /^[\w.-]+\/[\w.-]+/.exec(word.origin ?? "")?.[0];
-    $("details-body").replaceChildren(
+    clear();
+    $("details-body").append(
       h("div", { class: "details-face" }, face(word)),
       h("div", { class: "details-text" },
         word.usable === false && h("p", { class: "verdict", "data-level": "bad" }, t("words.notHere", word.reason)),
@@ -95,4 +101,5 @@ export function details(word, actions) {
   dialog.showModal();
 }
 
+$("word-details").addEventListener("close", clear);
 $("details-close").addEventListener("click", () => $("word-details").close());
