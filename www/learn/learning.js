@@ -11,7 +11,7 @@ import { follow, Telling } from "./follow.js";
 import { check, fillIn, form, keepPace, seen, settings } from "./form.js";
 import { judged, showLearned } from "./learned.js";
 import { showOwn } from "./own.js";
-import { alone, peek, SavedRun, taken } from "./run.js";
+import { alone, peek, released, SavedRun, taken } from "./run.js";
 import { Tiles } from "./tiles.js";
 import { addPreview, clearPreviews, lastPreview, timeline } from "./timeline.js";
 
@@ -177,6 +177,8 @@ async function offer(run) {
   say("unfinished-text", text);
   for (const id of ["continue", "keep"]) $(id).hidden = other || run.unusable !== undefined;
   $("discard").hidden = other;
+  // When that tab is done or gone, this one tells what there is then.
+  if (other) released().then(async () => control.running || (await offer(await peek())));
 }
 
 /** Offers what was left, as soon as the engine can tell all about it. */

@@ -26,6 +26,9 @@ export const alone = (work) => navigator.locks.request(LOCK, { ifAvailable: true
 /** Whether a tab trains. */
 export const taken = async () => (await navigator.locks.query()).held.some(({ name }) => name === LOCK);
 
+/** Resolves when no tab trains any more. */
+export const released = () => navigator.locks.request(LOCK, () => {});
+
 const encoded = (about) => new TextEncoder().encode(JSON.stringify(about));
 const decoded = (bytes) => JSON.parse(new TextDecoder().decode(bytes));
 
