@@ -32,14 +32,14 @@ export const released = () => navigator.locks.request(LOCK, () => {});
 const encoded = (about) => new TextEncoder().encode(JSON.stringify(about));
 const decoded = (bytes) => JSON.parse(new TextDecoder().decode(bytes));
 
-/** The folder of the run as the browser's file system has it: asked without the engine, which may not have been fetched. */
-const folder = async () => (await navigator.storage.getDirectory()).getDirectoryHandle(FOLDER);
+/** What the engine calls its storage's folder: asked without the engine, which may not have been fetched. */
+const kept = async () => (await navigator.storage.getDirectory()).getDirectoryHandle("kept");
 
 /** What was left unfinished, as far as can be told without the engine: `{model, config, step?, preview?: Blob}`. */
 export async function peek() {
   const file = async (here, name) => (await here.getFileHandle(name)).getFile();
   try {
-    const here = await folder();
+    const here = await (await kept()).getDirectoryHandle(FOLDER);
     const about = JSON.parse(await (await file(here, "run.json")).text());
     const { step, preview } = await file(here, "step.json").then((at) => at.text()).then(JSON.parse).catch(() => ({}));
     return { ...about, step, preview: preview === undefined ? undefined : await file(here, PREVIEW + preview).catch(() => undefined) };
@@ -119,9 +119,9 @@ export class SavedRun {
 
   /** The evaluations that were kept. They only tell what was: none are as good as damaged ones. */
   async #sofar() {
-    const kept = await call("storage.get", STEP);
+    const found = await call("storage.get", STEP);
     try {
-      return kept ? (decoded(kept).curve ?? []) : [];
+      return found ? (decoded(found).curve ?? []) : [];
     } catch {
       return [];
     }
@@ -131,6 +131,6 @@ export class SavedRun {
   async forget() {
     [this.#step, this.#given, this.#preview, this.curve] = [0, undefined, undefined, []];
     if (studio.client) return call("storage.forgetRun");
-    return (await navigator.storage.getDirectory()).removeEntry(FOLDER, { recursive: true });
+    return (await kept()).removeEntry(FOLDER, { recursive: true });
   }
 }
