@@ -26,7 +26,7 @@ function tell(example) {
 function choice(example) {
   return h("label", { class: "choice" },
     h("input", { type: "radio", name: "example", value: example.id, checked: example === chosen, onchange: () => tell(example) }),
-    shown(example.id, "photo", 0), h("span", {}, t("start.names")[example.id]), h("code", {}, example.token));
+    shown(example.id, "photo", 0), h("span", { class: "choice-name" }, t("start.names")[example.id], h("code", {}, example.token)));
 }
 
 /** Whether the mini model is stored already; asks nobody but the browser's own file system. */

@@ -90,6 +90,8 @@ export default {
     tokenHint: "So schreiben es deine Prompts",
     initHint: "Ein englisches Wort, das das Modell kennt",
     kind: "Art",
+    object: "ein Ding",
+    style: "ein Stil",
     initTokens: (n) => (n === 1 ? "1 Token" : `${n} Tokens`),
     initMany: (n) => `${n} Tokens: stell mindestens ${n} Vektoren ein (Einstellungen) oder nimm ein kürzeres Wort`,
     settings: "Einstellungen",

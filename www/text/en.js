@@ -90,6 +90,8 @@ export default {
     tokenHint: "How your prompts will write it",
     initHint: "A word the model knows for it",
     kind: "Kind",
+    object: "a thing",
+    style: "a style",
     initTokens: (n) => (n === 1 ? "1 token" : `${n} tokens`),
     initMany: (n) => `${n} tokens: set at least ${n} vectors (Settings), or choose a shorter word`,
     settings: "Settings",
