@@ -51,7 +51,6 @@ async function look(typed, { asking = true } = {}) {
   turnModel("plan", { name: found.name });
   $("other-models").open = false;
   await showPlan(planned);
-  $("fetch").focus();
 }
 
 /** Shows how much of a download is there. */
@@ -163,7 +162,10 @@ export const openFiles = (name, files) => doing(async () => {
 export const openFile = (file) => openFiles(file.name, { [file.name]: file });
 
 /** Loads one that is stored, or that a plan can be made for. */
-export const lookUp = (typed) => doing(() => look(typed));
+export const lookUp = (typed) => doing(() => look(typed)).then(() => {
+  // What comes next, now that it can be pressed.
+  if (!$("plan").hidden) $("fetch").focus();
+});
 
 /** What the page's own address asks for: nothing is fetched before the visitor agrees. */
 function link() {
@@ -213,7 +215,7 @@ export function modelsRoom({ loaded } = {}) {
   link();
   $("load").addEventListener("click", () => lookUp(MINI));
   $("fetch").addEventListener("click", () => doing(bring));
-  $("half").addEventListener("change", () => planned && doing(() => look(planned.typed)));
+  $("half").addEventListener("change", () => planned && doing(() => look(planned.typed)).then(() => $("half").focus()));
   $("dismiss").addEventListener("click", () => {
     settle();
     $("other-models").querySelector("summary").focus();
@@ -222,7 +224,7 @@ export function modelsRoom({ loaded } = {}) {
   precisionChoice();
   storedModels({ load: lookUp });
   onChange(() => {
-    for (const id of ["load", "fetch", "reload", "repo", "folder", "checkpoint", "half", "model-link-look"]) $(id).disabled = studio.busy || isComing();
+    for (const id of ["load", "fetch", "reload", "folder", "checkpoint", "half", "model-link-look"]) $(id).disabled = studio.busy || isComing();
     $("hub-form").querySelector("button").disabled = studio.busy;
   });
 }

@@ -101,7 +101,7 @@ export function lookRoom(shelf) {
   $("word-form").addEventListener("submit", (event) => {
     event.preventDefault();
     const typed = $("word-address").value.trim();
-    using("look-problem", () => look(typed).finally(() => say("look-note")));
+    using("look-problem", () => look(typed).finally(() => say("look-note"))).then(() => $("look-found").hidden && $("word-fetch").focus());
   });
   $("word-files").addEventListener("change", ({ target }) => {
     const files = [...target.files];

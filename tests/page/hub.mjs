@@ -1,0 +1,72 @@
+// A Hub that is played: a model and a concept on another origin than the page, and what was asked of it.
+
+import { createHash } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { native, peach, root } from "./browser.mjs";
+
+const COMMIT = "c".repeat(40);
+const BLOB = "b".repeat(40);
+const README = "---\nlicense: mit\n---\nA pear.\n";
+
+const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
+
+/** A word for the mini model as repositories hold it: `learned_embeds.bin`. */
+function wordFile() {
+  const out = mkdtempSync(join(tmpdir(), "pseudoword-hub-"));
+  try {
+    const word = join(out, "learned_embeds.bin");
+    native(["convert", "--quiet", join(root, "tests/page/fixtures/pear.safetensors"), word]);
+    return readFileSync(word);
+  } finally {
+    rmSync(out, { recursive: true });
+  }
+}
+
+const listing = (entries) => JSON.stringify({
+  sha: COMMIT,
+  siblings: entries.map(([rfilename, size, sha]) => (sha ? { rfilename, size: 1, blobId: BLOB, lfs: { sha256: sha, size } } : { rfilename, size, blobId: BLOB })),
+});
+
+/** Starts it: `someone/mini` is a model, `someone/pear` a concept. The first request for the U-Net is cut, the next one waits in the middle
+ * until `let` is called. */
+export async function playedHub() {
+  const model = JSON.parse(readFileSync(join(root, "models/mini/manifest.json"))).files;
+  const concept = {
+    "README.md": Buffer.from(README), "learned_embeds.bin": wordFile(), "token_identifier.txt": Buffer.from("<pear>"), "type_of_concept.txt": Buffer.from("object"),
+    ...Object.fromEntries(peach.map((path, i) => [`concept_images/${i}.png`, readFileSync(path)])),
+  };
+  const asked = [];
+  let unet = 0;
+  const server = createServer((request, response) => {
+    const path = new URL(request.url, "http://x").pathname;
+    asked.push(`${path} ${request.headers.range ?? ""}`.trim());
+    response.setHeader("access-control-allow-origin", "*");
+    response.setHeader("access-control-expose-headers", "ETag, Content-Range, X-Error-Code");
+    if (request.method === "OPTIONS") return response.writeHead(204, { "access-control-allow-headers": "*" }).end();
+    const send = (bytes, type = "application/octet-stream") => {
+      const from = Number(/bytes=(\d+)-/.exec(request.headers.range ?? "")?.[1] ?? 0);
+      const head = { "content-type": type, etag: `"${sha256(bytes)}"`, "content-length": bytes.length - from };
+      if (from > 0) head["content-range"] = `bytes ${from}-${bytes.length - 1}/${bytes.length}`;
+      response.writeHead(from > 0 ? 206 : 200, head);
+      if (!path.endsWith("unet/diffusion_pytorch_model.safetensors") || ++unet > 2) return response.end(bytes.subarray(from));
+      if (unet === 1) return response.write(bytes.subarray(0, bytes.length >> 2), () => setTimeout(() => response.destroy(), 200));
+      // A slow one: some of it now and then.
+      let at = from;
+      const drip = setInterval(() => response.write(bytes.subarray(at, (at += 20_000))), 200);
+      response.on("close", () => clearInterval(drip));
+    };
+    const [, repo] = /^\/api\/models\/someone\/(\w+)\/revision\/(?:main|c{40})$/.exec(path) ?? [];
+    if (repo === "mini") return send(Buffer.from(listing(model.map(({ path, bytes, sha256 }) => [path, bytes, bytes > 1e5 && sha256]))), "application/json");
+    if (repo === "pear") return send(Buffer.from(listing(Object.entries(concept).map(([name, bytes]) => [name, bytes.length, name.endsWith("bin") && sha256(bytes)]))), "application/json");
+    const [, from, file] = /^\/someone\/(\w+)\/resolve\/c{40}\/(.+)$/.exec(path) ?? [];
+    if (from === "mini") return send(readFileSync(join(root, "models/mini", file)));
+    if (from === "pear" && concept[file]) return send(concept[file]);
+    response.writeHead(404, { "x-error-code": "RepoNotFound" }).end();
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const url = `http://127.0.0.1:${server.address().port}`;
+  return { url, asked, word: `${url}/someone/pear/resolve/${COMMIT}/learned_embeds.bin`, close: () => void server.close().closeAllConnections() };
+}

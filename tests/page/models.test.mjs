@@ -1,0 +1,138 @@
+// The room of models: what a model takes is seen before it is fetched, downloads stop and resume, what is kept is seen and deleted, and
+// browsers that cannot are told what to do.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { accessible, look, start } from "./browser.mjs";
+import { playedHub } from "./hub.mjs";
+
+let place;
+
+before(async () => (place = await start()));
+after(() => place?.close());
+
+test("a model comes from a repository: seen first, stopped, resumed, loaded and deleted", { timeout: 600_000 }, async (t) => {
+  const hub = await playedHub();
+  t.after(hub.close);
+  const { context, open, errors, requests } = await place.visitor();
+  const page = await open(`?hub=${encodeURIComponent(hub.url)}&model=someone/mini`);
+  // A link asks, and nothing is fetched for it.
+  await page.getByText("This link asks for the model someone/mini.").waitFor();
+  assert.deepEqual([hub.asked, requests.filter((url) => /\/pkg\/|worker\.js/.test(url))], [[], []], "nothing before the visitor agrees");
+  await accessible(page, "with a link to a model");
+  await look(page, "model-link");
+  const room = page.locator("#models-room");
+  await room.getByRole("button", { name: "Not now" }).first().click();
+
+  // By keyboard: a repository that is none, then one that is.
+  await page.getByText("Another model", { exact: true }).focus();
+  await page.keyboard.press("Enter");
+  const repository = page.getByLabel(/from a repository/);
+  await repository.fill("someone/nothing");
+  await repository.press("Enter");
+  await page.locator("#model-problem").getByText(/the Hub has no such repository/).waitFor();
+  await accessible(page, "with a problem");
+  await repository.fill("someone/mini");
+  await repository.press("Enter");
+  await page.locator("#plan").getByText("14 MB in 11 files").waitFor();
+  for (const part of ["Room here", "This GPU", "Runs on any graphics card"]) assert.match(await page.locator("#plan").textContent(), new RegExp(part));
+  assert.ok(!hub.asked.some((path) => path.includes("safetensors")), "the size is said before anything is downloaded");
+  assert.equal(await page.evaluate(() => document.activeElement.id), "fetch", "the focus goes to what comes next");
+  await accessible(page, "with a plan");
+  await look(page, "model-plan");
+
+  // Cut once, gone on by itself; then stopped, and resumed by the visitor.
+  await page.keyboard.press("Enter");
+  await page.locator("#fetch-text").getByText(/ of 14 MB · .*left · file \d+ of 11/).waitFor({ timeout: 60_000 });
+  await page.locator("#engine-status").getByText(/Downloading \d+ %/).waitFor();
+  await accessible(page, "while a model is downloaded");
+  await look(page, "model-download");
+  await room.getByRole("button", { name: "Stop" }).click();
+  await page.getByText("Stopped. What was downloaded is kept.").waitFor({ timeout: 60_000 });
+  await repository.press("Enter");
+  await page.locator("#plan").getByText("Already here").waitFor();
+  await room.getByRole("button", { name: "Download" }).click();
+  await page.locator("#engine-status[data-state=ready]").waitFor({ timeout: 180_000 });
+  const unet = hub.asked.filter((path) => path.includes("unet/diffusion"));
+  assert.equal(unet.length, 3, `${unet}`);
+  for (const path of unet.slice(1)) assert.match(path, / bytes=[1-9]\d*-$/, "it went on where it was");
+  assert.match(await page.locator("#model-card").textContent(), /mini.*by someone.*Ready on /);
+  await page.locator("#model-memory").getByText(/\d+ MB/).waitFor();
+  await accessible(page, "with a model");
+  await look(page, "model-ready");
+
+  // What is kept, and what deleting it costs.
+  await page.getByText("What this page keeps", { exact: true }).click();
+  const stored = page.getByRole("list", { name: "Stored models" });
+  await stored.getByText("in use").waitFor();
+  await stored.getByRole("button", { name: "Delete someone/mini" }).click();
+  await stored.getByText(/14 MB would have to be downloaded again. Your words and pictures stay/).waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), "Keep it", "not what deletes");
+  await accessible(page, "before something is deleted");
+  await look(page, "model-delete");
+  await stored.getByRole("button", { name: "Delete" }).click();
+  await stored.getByText("No model is stored.").waitFor();
+
+  for (const width of [320, 390]) {
+    await page.setViewportSize({ width, height: 740 });
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `nothing is cut off at ${width} pixels`);
+  }
+  const foreign = requests.filter((url) => ![place.origin, hub.url].includes(new URL(url).origin) && !/^(data|blob):/.test(url));
+  assert.deepEqual(foreign, [], "nobody else is asked anything");
+  assert.deepEqual(errors.filter((text) => !/404|ERR_/.test(text)), []);
+  await context.close();
+});
+
+/** Plays a browser: `gpu` is what stands for navigator.gpu in pages, `worker` what the Worker that asks for the adapter does first. */
+async function played({ gpu, worker, agent }) {
+  const context = await place.browser.newContext(agent ? { userAgent: agent } : {});
+  if (gpu === false) await context.addInitScript(() => Object.defineProperty(Navigator.prototype, "gpu", { value: undefined }));
+  if (worker) {
+    await context.route("**/www/start/adapter.js", async (route) => {
+      const own = await (await route.fetch()).text();
+      await route.fulfill({ contentType: "text/javascript", body: `${worker}\n${own}` });
+    });
+  }
+  const page = await context.newPage();
+  const requests = [];
+  page.on("request", (request) => requests.push(request.url()));
+  await page.goto(`${place.origin}/`);
+  return { context, page, requests };
+}
+
+const MAC = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7)";
+const LINUX = "Mozilla/5.0 (X11; Linux x86_64";
+const WINDOWS = "Mozilla/5.0 (Windows NT 10.0; Win64; x64";
+const KIT = "AppleWebKit/537.36 (KHTML, like Gecko)";
+const browsers = [
+  ["Chrome on Linux without WebGPU", { gpu: false, agent: `${LINUX}) ${KIT} Chrome/150.0.0.0 Safari/537.36` }, /no WebGPU\. On Linux, Chrome keeps it off.*enable-unsafe-webgpu/],
+  ["an old Edge", { gpu: false, agent: `${WINDOWS}) ${KIT} Chrome/110.0.0.0 Safari/537.36 Edg/110.0.0.0` }, /Update Edge: it has WebGPU since version 113/],
+  ["Firefox on Linux", { gpu: false, agent: `${LINUX}; rv:140.0) Gecko/20100101 Firefox/140.0` }, /Firefox has it on Windows and on Macs.*dom\.webgpu\.enabled/],
+  ["Safari before 26", { gpu: false, agent: `${MAC} AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.4 Safari/605.1.15` }, /Safari has it since version 26\. Update macOS/],
+  ["an iPhone", { gpu: false, agent: "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/138.0 Mobile/15E148 Safari/604.1" }, /Update iOS to version 26/],
+  ["one whose Workers have no WebGPU", { worker: "Object.defineProperty(WorkerNavigator.prototype, 'gpu', { value: undefined });", agent: `${WINDOWS}; rv:141.0) Gecko/20100101 Firefox/141.0` }, /to pages but not to their Workers.*Update Firefox/],
+  ["one without an adapter", { worker: "GPU.prototype.requestAdapter = async () => null;" }, /found no graphics card.*Vulkan driver.*chrome:\/\/gpu/],
+  ["an adapter that lacks something", { worker: "Object.defineProperty(GPUSupportedLimits.prototype, 'maxStorageBuffersPerShaderStage', { get: () => 4 });" }, /lacks what the engine needs: maxStorageBuffersPerShaderStage 4 \(8\)\. Update/],
+];
+
+for (const [name, how, words] of browsers) {
+  test(`what is missing is found before anything is fetched, and said: ${name}`, { timeout: 60_000 }, async () => {
+    const { context, page, requests } = await played(how);
+    await page.locator("#load").click();
+    const said = page.locator("#model-problem").getByText(words);
+    await said.waitFor({ timeout: 20_000 });
+    assert.deepEqual(requests.filter((url) => /\/pkg\/|\/models\/mini\//.test(url)), []);
+    await accessible(page, name);
+    await context.close();
+  });
+}
+
+test("a browser whose pages are not secure is told so", { timeout: 60_000 }, async () => {
+  const context = await place.browser.newContext();
+  await context.addInitScript(() => Object.defineProperty(globalThis, "isSecureContext", { value: false }));
+  const page = await context.newPage();
+  await page.goto(`${place.origin}/`);
+  await page.locator("#load").click();
+  await page.locator("#model-problem").getByText(/plain http address.*https:/).waitFor();
+  await context.close();
+});
