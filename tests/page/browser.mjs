@@ -79,6 +79,23 @@ export async function accessible(page, state) {
   assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).join(", ")}`), [], state);
 }
 
+/** A state is for everybody: light and dark, on a phone and on a wide screen, no rule of axe's is broken and nothing is cut off. */
+export async function everywhere(page, state) {
+  const before = page.viewportSize();
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    for (const [width, height] of [[390, 844], [1440, 900]]) {
+      await page.setViewportSize({ width, height });
+      const where = `${state}, ${colorScheme}, ${width} wide`;
+      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${where}: nothing is cut off`);
+      await accessible(page, where);
+      await look(page, `${state}-${width}-${colorScheme}`);
+    }
+  }
+  await page.setViewportSize(before);
+  await page.emulateMedia({ colorScheme: null });
+}
+
 /** Keeps a picture of the page, where one is wanted. */
 export async function look(page, name) {
   if (process.env.SCREENSHOTS) await page.screenshot({ path: join(process.env.SCREENSHOTS, `${name}.png`), fullPage: true });
@@ -108,14 +125,20 @@ export async function fewExampleSteps(context, settings) {
   });
 }
 
-/** Presses Pause as soon as the first step is done. */
-export function pauseAfterFirstStep(page) {
-  return page.evaluate(() => {
-    const [status, pause] = ["train-status", "pause"].map((id) => document.getElementById(id));
-    new MutationObserver(() => /^Step 1 /.test(status.textContent) && pause.textContent === "Pause" && pause.click())
-      .observe(status, { childList: true, characterData: true, subtree: true });
-  });
+/** Presses a button (`pause`, `stop`) as soon as a step is done. */
+export function pressAfterStep(page, step, button) {
+  return page.evaluate(([step, button]) => {
+    const status = document.getElementById("train-status");
+    const observer = new MutationObserver(() => {
+      if (!status.textContent.startsWith(`Step ${step} `)) return;
+      observer.disconnect();
+      document.getElementById(button).click();
+    });
+    observer.observe(status, { childList: true, characterData: true, subtree: true });
+  }, [step, button]);
 }
+
+export const pauseAfterFirstStep = (page) => pressAfterStep(page, 1, "pause");
 
 /** Runs the native program; gives what it printed. */
 export function native(args) {

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { accessible, fewSteps, hooked, load, look, pauseAfterFirstStep, peach, ready, root, start, teach } from "./browser.mjs";
+import { accessible, everywhere, fewSteps, hooked, load, look, pauseAfterFirstStep, peach, ready, root, start, teach } from "./browser.mjs";
 
 let place;
 
@@ -64,8 +64,7 @@ test("neither a second tab nor a lost device costs what was learned", { timeout:
   await page.evaluate(() => new BroadcastChannel("lose").postMessage(""));
   await page.getByRole("button", { name: "Resume" }).filter({ visible: true }).click();
   await page.getByText(/The engine stopped: .*Often the graphics card was reset/).waitFor({ timeout: 60_000 });
-  await accessible(page, "with a lost device");
-  await look(page, "lost");
+  await everywhere(page, "lost");
   await page.getByRole("button", { name: "Start the engine again" }).click();
   await ready(page);
   await page.getByText("Learning <peach> stopped at step 1 of 3.").waitFor();

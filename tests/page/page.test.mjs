@@ -7,7 +7,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { accessible, cosine, fewExampleSteps, look, native, pauseAfterFirstStep, root, start, tensor } from "./browser.mjs";
+import { accessible, cosine, everywhere, fewExampleSteps, native, pauseAfterFirstStep, root, start, tensor } from "./browser.mjs";
 
 let place;
 
@@ -67,8 +67,7 @@ test("the example is learned by one click, over two visits, and is a word like a
   await page.getByText("Saved after step 1").waitFor({ timeout: 300_000 });
   assert.equal(await page.getByRole("button", { name: "Resume" }).filter({ visible: true }).count(), 1, "it waits");
   assert.match(await page.title(), /^\[paused\]/);
-  await accessible(page, "paused");
-  await look(page, "paused");
+  await everywhere(page, "paused");
   await page.close({ runBeforeUnload: false });
 
   // The next visit, without a network for anything but the page: model and run are still here, and the run is offered at once.
@@ -77,16 +76,14 @@ test("the example is learned by one click, over two visits, and is a word like a
   page = await open();
   await page.getByText("Learning <peach> stopped at step 1 of 3.").waitFor();
   assert.deepEqual(heavy(), [], "what was left is found without the engine");
-  await accessible(page, "with an unfinished run");
-  await look(page, "unfinished");
+  await everywhere(page, "unfinished");
   await page.getByRole("button", { name: "Resume" }).click();
   await page.getByRole("heading", { name: "<peach> is learned" }).waitFor({ timeout: 300_000 });
   assert.equal(await page.evaluate(() => document.activeElement.id), "learning-title");
   assert.equal(await page.title(), "pseudoword");
   assert.equal(await page.getByRole("img", { name: "Evaluation loss over the steps" }).count(), 1);
   assert.match(await page.locator("#verdict").textContent(), /./);
-  await accessible(page, "learned");
-  await look(page, "learned");
+  await everywhere(page, "learned");
 
   // The previews of both visits, by keyboard.
   await page.getByRole("img", { name: "Preview at step 3" }).waitFor();

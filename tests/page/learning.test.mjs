@@ -1,0 +1,202 @@
+// Learning as somebody watches it, with a played engine: every state, every way out of it, and what stays of it.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { everywhere, fewExampleSteps, peach, pressAfterStep, start, teach } from "./browser.mjs";
+import { played } from "./played.mjs";
+
+let place;
+
+before(async () => (place = await start()));
+after(() => place?.close());
+
+/** A page whose engine is played. */
+async function opened(given) {
+  const visitor = await place.visitor();
+  await played(visitor.context, given);
+  return { ...visitor, page: await visitor.open() };
+}
+
+const announced = (page) => page.locator("#announcer").textContent();
+const focused = (page) => page.evaluate(() => document.activeElement.id);
+const previews = (page) => page.getByRole("slider", { name: "Previews by step" });
+
+test("the example is watched, paused, looked back at and kept", { timeout: 120_000 }, async () => {
+  const { context, page, errors } = await opened({ pause: 25, warnings: ["“Seed” is a played warning", "and another"] });
+  await fewExampleSteps(context, { steps: 40, "preview-every": 5 });
+  await page.reload();
+  await pressAfterStep(page, 8, "pause");
+  await page.getByRole("button", { name: "Learn <peach> now" }).click();
+  assert.equal(await focused(page), "learning-title");
+  await page.getByText("Saved after step 8").waitFor();
+  await page.getByRole("img", { name: "Preview at step 5" }).waitFor();
+  await page.locator("#time-left").getByText(/^about .* left$/).waitFor();
+  // Several warnings stay.
+  assert.equal(await page.locator("#run-problem").textContent(), "“Seed” is a played warning\nand another");
+  assert.equal(await announced(page), "Paused.");
+  assert.equal(await page.title(), "[paused] pseudoword");
+  const status = await page.locator("#train-status").textContent();
+  await page.waitForTimeout(300);
+  assert.equal(await page.locator("#train-status").textContent(), status, "it waits");
+  await everywhere(page, "learning");
+
+  // One's own picture beside it can be another one.
+  const other = page.getByRole("button", { name: "Compare with flat.png" });
+  await other.click();
+  assert.equal(await other.getAttribute("aria-pressed"), "true");
+  await page.locator("#own-shown").getByRole("img", { name: "flat.png" }).waitFor();
+  // Looking back, the page does not run ahead.
+  await previews(page).press("Home");
+  await page.getByRole("img", { name: "Preview at step 0" }).waitFor();
+  await page.getByRole("button", { name: "Resume" }).filter({ visible: true }).click();
+  await page.waitForFunction(() => document.getElementById("timeline").max >= 4);
+  assert.equal(await previews(page).inputValue(), "0");
+  await page.getByRole("img", { name: "Preview at step 0" }).waitFor();
+  await page.getByText("The same as numbers").click();
+  await page.getByRole("columnheader", { name: "evaluation loss" }).waitFor();
+
+  await page.getByRole("heading", { name: "<peach> is learned" }).waitFor({ timeout: 60_000 });
+  assert.equal(await focused(page), "learning-title");
+  assert.equal(await page.title(), "pseudoword");
+  assert.equal(await announced(page), "Learned.");
+  assert.match(await page.locator("#verdict").textContent(), /^It took: the pictures are \d\d % easier/);
+  assert.match(await page.locator("#words-room").textContent(), /<peach>/);
+  await everywhere(page, "learned");
+  // Pictures are made with it at once.
+  await page.getByRole("button", { name: "Make pictures with it" }).click();
+  assert.equal(await page.locator("#prompt").inputValue(), "a <peach> on a blue background");
+  assert.equal(await page.evaluate(() => document.body.dataset.now), "make");
+  assert.deepEqual(errors, []);
+  await context.close();
+});
+
+test("stopping keeps what is there; another word begins afresh", { timeout: 120_000 }, async () => {
+  const { context, page, errors } = await opened({ pause: 40 });
+  await teach(page, peach.slice(0, 2));
+  await page.getByLabel("Start from").fill("apple");
+  await page.getByLabel("What to call it").fill("<mine>");
+  await pressAfterStep(page, 8, "stop");
+  await page.getByRole("button", { name: "Learn it" }).click();
+  await page.getByRole("heading", { name: "<mine> is kept as it was when you stopped" }).waitFor();
+  await page.getByRole("button", { name: "Teach another word" }).click();
+  assert.equal(await focused(page), "teach-title");
+  assert.equal(await page.getByLabel("What to call it").inputValue(), "<my-word>");
+  assert.equal(await page.getByRole("list", { name: "Chosen pictures" }).getByRole("img").count(), 0);
+  // With a model, what is typed is checked, and what it takes is said.
+  await page.getByLabel("What to call it").fill("cat");
+  await page.locator("#token-note").getByText(/"cat" is taken/).waitFor();
+  assert.equal(await page.getByLabel("What to call it").getAttribute("aria-invalid"), "true");
+  await page.locator("#need").getByText("It takes about").waitFor();
+  await page.getByLabel("Add pictures").setInputFiles(peach.slice(0, 1));
+  await page.getByRole("button", { name: "Learn it" }).click();
+  await page.locator("#learn-problem").getByText(/"cat" is taken/).waitFor();
+  await page.getByRole("heading", { name: "Teach a new word" }).waitFor();
+  assert.deepEqual(errors, []);
+  await context.close();
+});
+
+test("what was left unfinished is offered at the next visit, with its previews; or thrown away", { timeout: 120_000 }, async () => {
+  const { context, page: first, open, errors } = await opened({ pause: 20 });
+  await fewExampleSteps(context, { steps: 12, "preview-every": 2 });
+  let page = first;
+  await page.reload();
+  const begin = async () => {
+    await pressAfterStep(page, 5, "pause");
+    await page.getByRole("button", { name: "Learn <peach> now" }).click();
+    await page.getByText("Saved after step 5").waitFor();
+  };
+  await begin();
+  // A second tab keeps its hands off it, and takes over when it is gone.
+  const second = await open();
+  await second.getByText("Another tab is learning <peach>: it is at step 5 of 12 or later.").waitFor();
+  await teach(second, peach.slice(0, 1));
+  await second.getByRole("button", { name: "Learn it" }).click();
+  await second.locator("#learn-problem").getByText("Another tab of this page is training").waitFor();
+  await page.close({ runBeforeUnload: false });
+  await second.getByText("Learning <peach> stopped at step 5 of 12.").waitFor();
+  await second.close();
+
+  page = await open();
+  await page.getByText("Learning <peach> stopped at step 5 of 12.").waitFor();
+  await everywhere(page, "unfinished");
+  await page.getByRole("button", { name: "Resume" }).click();
+  await page.getByRole("heading", { name: "<peach> is learned" }).waitFor();
+  assert.equal(await previews(page).getAttribute("max"), "6", "those of the first visit are there, too");
+  assert.match(await page.locator("#verdict").textContent(), /\d\d %/, "measured from the start, not from where it went on");
+  await page.reload();
+  await page.waitForTimeout(300);
+  assert.ok(await page.locator("#unfinished").isHidden(), "it is finished");
+
+  await begin();
+  await page.close({ runBeforeUnload: false });
+  page = await open();
+  await page.getByRole("button", { name: "Discard" }).click();
+  await page.locator("#unfinished").waitFor({ state: "hidden" });
+  await page.reload();
+  await page.waitForTimeout(300);
+  assert.ok(await page.locator("#unfinished").isHidden(), "it is gone");
+  assert.deepEqual(errors, []);
+  await context.close();
+});
+
+test("a damaged state is told and can only be discarded", { timeout: 60_000 }, async () => {
+  const { context, page: first, open, errors } = await opened({ pause: 20 });
+  await fewExampleSteps(context, { steps: 12 });
+  await first.reload();
+  await pressAfterStep(first, 4, "pause");
+  await first.getByRole("button", { name: "Learn <peach> now" }).click();
+  await first.getByText(/^Saved after step/).waitFor();
+  await first.close({ runBeforeUnload: false });
+  const page = await open();
+  await page.evaluate(async () => {
+    const run = await (await (await navigator.storage.getDirectory()).getDirectoryHandle("kept")).getDirectoryHandle("run");
+    const file = await (await run.getFileHandle("state-0")).createWritable();
+    await file.write("torn");
+    await file.close();
+  });
+  await page.locator("#load").click();
+  await page.getByText("A run that learned <peach> was saved, but it cannot be resumed (state-0: it is cut short).").waitFor();
+  assert.equal(await page.getByRole("button", { name: "Resume" }).filter({ visible: true }).count(), 0);
+  await page.getByRole("button", { name: "Discard" }).click();
+  await page.locator("#unfinished").waitFor({ state: "hidden" });
+  assert.deepEqual(errors, []);
+  await context.close();
+});
+
+test("what goes wrong is said where one looks, and leads on", { timeout: 120_000 }, async () => {
+  // No model can be opened: back to the start.
+  let { context, page } = await opened({ unopened: "the GPU has no room for it" });
+  await page.getByRole("button", { name: "Learn <peach> now" }).click();
+  await page.locator("#start-problem").getByText("the GPU has no room for it").waitFor();
+  assert.equal(await page.evaluate(() => document.body.dataset.now), "welcome");
+  await everywhere(page, "refused");
+  await context.close();
+
+  // A full storage ends nothing; what could not be kept is said.
+  ({ context, page } = await opened({ full: true, pause: 30 }));
+  await fewExampleSteps(context, { steps: 30 });
+  await page.reload();
+  await page.getByRole("button", { name: "Learn <peach> now" }).click();
+  await page.getByText(/^Not saved after step 25, so leave this tab open: it is full/).waitFor();
+  await page.getByRole("heading", { name: "<peach> is learned" }).waitFor();
+  await page.locator("#run-problem").getByText(/<peach> will be lost when this tab closes, so download it/).waitFor();
+  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Download <peach> (diffusers)" }).click()]);
+  assert.equal(download.suggestedFilename(), "peach.safetensors");
+  await context.close();
+
+  // The device is lost: said at the top, and the run is offered again.
+  ({ context, page } = await opened({ pause: 30 }));
+  await page.getByRole("button", { name: "Learn <peach> now" }).click();
+  await page.getByText(/^Saved after step 25/).waitFor();
+  await page.evaluate(() => new BroadcastChannel("lose").postMessage(""));
+  await page.getByText(/The engine stopped: the GPU device was lost\. Often/).waitFor();
+  await page.getByText("Learning <peach> stopped at step 25 of 300.").waitFor();
+  assert.equal(await page.title(), "pseudoword");
+  await everywhere(page, "lost");
+  await page.getByRole("button", { name: "Start the engine again" }).click();
+  await page.locator("#model-line").getByText(/^Ready/).waitFor();
+  assert.equal(await page.getByText(/The engine stopped/).filter({ visible: true }).count(), 0);
+  await page.getByRole("button", { name: "Resume" }).click();
+  await page.getByText(/^Step \d+ of 300/).waitFor();
+  await context.close();
+});

@@ -1,0 +1,152 @@
+// A Worker that plays the engine: it answers as the real one does, at once and without a GPU, so that every state of the page can be
+// looked at in seconds. What it says is checked against the real engine by the tests that learn (page.test.mjs, faults.test.mjs).
+
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { root } from "./browser.mjs";
+
+const picture = (name) => readFileSync(join(root, "examples/peach", `${name}.png`)).toString("base64");
+
+/** What the Worker does; it is a function so that editors and linters see code, but runs only there. `given` is what `played` takes. */
+function worker(given) {
+  const PICTURES = given.pictures.map((text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)));
+  const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  const choices = {
+    training: { steps: 300, "batch-size": 4, vectors: 2, seed: 0, "preview-every": 100, "eval-size": 16, resolution: null, kind: "object", init: null, token: "" },
+    pictures: { steps: 25, guidance: 4, seed: 0, sampler: "ddim", width: null, height: null, "negative-prompt": "" },
+    computing: { precision: "auto" },
+    kind: [{ value: "object", label: "a thing" }, { value: "style", label: "a style" }],
+    sampler: [{ value: "ddim", label: "DDIM" }], precision: [{ value: "auto", label: "as suits" }, { value: "f16", label: "f16" }], parts: [], hub: "https://huggingface.co",
+    formats: [{ value: "diffusers", label: "diffusers", ending: "safetensors" }, { value: "a1111", label: "A1111", ending: "pt" }],
+  };
+  const about = (token) => ({ token, vectors: 2, width: 64, family: "the mini model", norm: 0.4, typical: 0.4, nearest: [], notes: [] });
+  /** The storage, in the browser's file system, where the page looks for it. */
+  const folder = async (path) => {
+    let here = await navigator.storage.getDirectory();
+    for (const part of ["kept", ...path.split("/").filter(Boolean)]) here = await here.getDirectoryHandle(part, { create: true });
+    return here;
+  };
+  const split = (path) => [path.slice(0, path.lastIndexOf("/") + 1), path.slice(path.lastIndexOf("/") + 1)];
+  const full = () => Object.assign(new Error("it is full: delete a stored model, or make room on the disk"));
+  const storage = {
+    async get(path) {
+      const [place, name] = split(path);
+      const handle = await (await folder(place)).getFileHandle(name).catch(() => undefined);
+      return handle && new Uint8Array(await (await handle.getFile()).arrayBuffer());
+    },
+    async put(path, bytes) {
+      if (given.full) throw full();
+      const [place, name] = split(path);
+      const file = await (await (await folder(place)).getFileHandle(name, { create: true })).createWritable();
+      await file.write(bytes);
+      await file.close();
+    },
+    async list(path) {
+      const names = [];
+      for await (const [name, handle] of (await folder(path)).entries()) if (handle.kind === "file") names.push(name);
+      return names.sort();
+    },
+    remove: async (path) => (await folder(split(path)[0])).removeEntry(split(path)[1], { recursive: true }).catch(() => {}),
+    saveState: (state) => storage.put("run/state-0", state),
+    async savedState() {
+      const state = await storage.get("run/state-0");
+      if (!state) return undefined;
+      const text = new TextDecoder().decode(state);
+      return text.startsWith("{") ? { ...JSON.parse(text), state } : { unusable: "state-0: it is cut short" };
+    },
+    forgetRun: () => storage.remove("run"),
+  };
+  /** What a run tells, from the step after `from`. */
+  function* run(config, pictures, from) {
+    const [every, loss] = [config["preview-every"], (step) => 0.2 + 0.34 * Math.exp(-step / 3)];
+    const preview = function* (step) {
+      for (let i = 1; i <= 3; i++) yield { event: "denoise", step: i, of: 3, secs: 0.01 };
+      yield { event: "preview", step };
+    };
+    if (from === 0 && every) yield* preview(0);
+    for (const [i, { name }] of pictures.entries()) yield { event: "encode", done: i + 1, total: pictures.length, name, prepared: "256x256 scaled to 64" };
+    if (from > 0) yield { event: "resumed", step: from, of: config.steps };
+    else yield { event: "evaluation", on: "training", step: 0, loss: loss(0), initial: loss(0) };
+    for (const warning of given.warnings) yield { event: "warning", code: "played", text: warning };
+    for (let step = from + 1; step <= config.steps; step++) {
+      yield { event: "step", step, of: config.steps, loss: loss(step), lr: 0.01, grad_norm: 1, row_norm: 1, secs: 0.02 };
+      yield { event: "evaluation", on: "training", step, loss: loss(step), initial: loss(0) };
+      if (every && step % every === 0) yield* preview(step);
+    }
+  }
+  const jobs = new Map();
+  let lost = false;
+  new BroadcastChannel("lose").onmessage = () => (lost = true);
+  const job = {
+    async next(one) {
+      await wait(given.pause);
+      if (lost) throw Object.assign(new Error("the GPU device was lost"), { name: "GpuError" });
+      const { value } = one.events.next();
+      if (value?.event === "step") one.step = value.step;
+      return value;
+    },
+    preview: (one) => PICTURES[one.shown++ % PICTURES.length],
+    state: (one) => new TextEncoder().encode(JSON.stringify({ step: one.step, steps: one.config.steps })),
+    embedding: () => new TextEncoder().encode("an embedding"),
+    pictures: () => [PICTURES[0]],
+    verdict() {},
+  };
+  const engine = {
+    checkToken(token) {
+      if (token === "cat") throw new Error('"cat" is taken: the model knows it already');
+    },
+    countTokens: (text) => text.split(" ").length,
+    facts: () => ({ name: "mini", family: "the mini model", side: 64, sides: [64, 64], width: 64, room: 75, weights: 12e6, parts: [] }),
+    need: () => ({ bytes: 210e6, weights: 12e6, phases: [] }),
+    hasHalves: () => false,
+    promptInfo: (text) => ({ tokens: text.split(" ").length, room: 75, words: [], unknown: [], notes: [] }),
+    addEmbedding: (bytes, name, token) => about(token ?? "<peach>"),
+    exportEmbedding: () => new TextEncoder().encode("an embedding"),
+    removeEmbedding: () => true,
+    about,
+  };
+  const requests = {
+    start: () => choices,
+    hub() {},
+    plan: async ({ typed }) => {
+      await wait(given.load);
+      return { plan: 1, name: typed, stored: true, bytes: 14e6, here: 14e6, files: [], notes: [] };
+    },
+    async open(_, report) {
+      report({ event: "device", name: "a played GPU" });
+      report({ event: "load", part: "unet", done: 1, total: 2 });
+      await wait(given.load);
+      if (given.unopened) throw new Error(given.unopened);
+    },
+    train({ config, pictures, state }) {
+      const from = state ? JSON.parse(new TextDecoder().decode(state)).step : 0;
+      const whole = { ...choices.training, ...config };
+      jobs.set(jobs.size + 1, { config: whole, step: from, shown: from, events: run(whole, pictures, from) });
+      return jobs.size;
+    },
+    generate: () => (jobs.set(jobs.size + 1, { events: [].values() }), jobs.size),
+    end: ({ job }) => void jobs.delete(job),
+    memory: () => 11e6,
+    cancel() {},
+    "library.stored": () => [],
+    "tools.describe": () => [about("<peach>")],
+  };
+  self.onmessage = async ({ data: { id, type, ...request } }) => {
+    const [owner, method] = type.split(".");
+    try {
+      const result = requests[type] ? await requests[type](request, (event) => self.postMessage({ id, event }))
+        : owner === "job" ? await job[method](jobs.get(request.job), ...(request.args ?? []))
+          : await { storage, engine }[owner][method](...(request.args ?? []));
+      self.postMessage({ id, result });
+    } catch (error) {
+      self.postMessage({ id, error: error.message, broken: error.name === "GpuError" });
+    }
+  };
+}
+
+/** Lets the engine be played in a context: `pause` is how many milliseconds pass between two events, `load` how many loading takes;
+ * `full` storages keep nothing, `warnings` are told while learning, `unopened` is why no model can be opened. */
+export async function played(context, given = {}) {
+  const whole = { pause: 5, load: 20, full: false, warnings: [], unopened: undefined, ...given, pictures: ["noto", "flat", "3d"].map(picture) };
+  await context.route("**/www/worker.js", (route) => route.fulfill({ contentType: "text/javascript", body: `(${worker})(${JSON.stringify(whole)});` }));
+}
