@@ -126,7 +126,7 @@ function show(info) {
     ...info.words.map((word) => h("li", {}, h("mark", {}, word.token), ` ${t("make.vectors", word.vectors)}`)),
     ...info.unknown.map(unknownName),
     ...(info.lost ? [line("warning", t("make.lost", info.lost))] : []),
-    ...info.notes.map((note) => line("quiet", note)),
+    ...info.notes.map((note) => line("quiet", t("make.plainText", note))),
   );
 }
 

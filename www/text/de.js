@@ -179,6 +179,7 @@ export default {
     tokens: ({ tokens, room }) => `${tokens} von ${room} Token`,
     vectors: (n) => (n === 1 ? "1 Vektor" : `${n} Vektoren`),
     lost: (text) => `Zu lang: „${text}“ entfällt`,
+    plainText: (what) => `${what} ist hier bloßer Text`,
     unknown: (text) => `${text} ist kein gelerntes Wort.`,
     otherFamily: ({ text, family }) => `${text} ist ein Wort für ${family}, nicht für das geladene Modell.`,
     meant: "Meinst du",

@@ -179,6 +179,7 @@ export default {
     tokens: ({ tokens, room }) => `${tokens} of ${room} tokens`,
     vectors: (n) => (n === 1 ? "1 vector" : `${n} vectors`),
     lost: (text) => `Too long: “${text}” is left out`,
+    plainText: (what) => `${what} is plain text here`,
     unknown: (text) => `${text} is no learned word.`,
     otherFamily: ({ text, family }) => `${text} is a word for ${family}, not for the model that is loaded.`,
     meant: "Did you mean",
