@@ -104,7 +104,7 @@ codes! {
     DamagedPicture = "damaged-picture",
     /// Files beside the pictures look like captions and belong to no picture.
     UnusedCaptions = "unused-captions",
-    /// Two pictures are the same.
+    /// Two pictures are the same, in another size or compression perhaps.
     SamePicture = "same-picture",
     /// Only some of the pictures have captions, so none are used.
     SomeCaptions = "some-captions",
@@ -116,6 +116,8 @@ codes! {
     FewPictures = "few-pictures",
     /// Pictures are smaller than what the model works at.
     SmallPictures = "small-pictures",
+    /// Nothing is sharp in pictures.
+    BlurredPictures = "blurred-pictures",
 
     // Learning.
     /// The rows have become much longer than those of the vocabulary.

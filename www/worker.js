@@ -6,6 +6,9 @@
 // each with the arguments in `args`. A new method of theirs (src/web) needs nothing here; what is not a plain call is in `requests`.
 
 import init, { Engine, Library, Storage, Tools, choices, nameSettings } from "./pkg/pseudoword.js";
+import { doWithoutTimestamps } from "./timestamps.js";
+
+doWithoutTimestamps();
 
 /** What methods are called on. */
 const owners = {};
@@ -65,6 +68,10 @@ const requests = {
     plans.delete(plan);
     return owners.library.bring(found, report);
   },
+  /** Looks at a concept without taking it. */
+  look: ({ typed }, report) => owners.library.concept(typed, report),
+  /** One of the pictures that a concept shows; gives `{name, bytes}`. */
+  lookAtPicture: ({ typed, path }, report) => owners.library.conceptPicture(typed, path, report),
   fetchEmbedding: ({ typed }, report) => owners.library.embedding(typed, report),
   /** Bytes of the engine's own memory. It never shrinks, so this is also its peak. */
   memory: () => memory.buffer.byteLength,
@@ -81,7 +88,7 @@ const requests = {
   },
   /** Prepares a training job; nothing runs until "job.next". With `state` it resumes where that was taken. */
   train({ config, pictures, replay, state }) {
-    const given = (pictures ?? []).map(({ bytes, ...about }) => ({ ...about, bytes: new Uint8Array(bytes) }));
+    const given = (pictures ?? []).map((picture) => ({ ...picture, bytes: new Uint8Array(picture.bytes) }));
     return keep(jobs, owners.engine.train(config, given, replay && new Uint8Array(replay), state && new Uint8Array(state)));
   },
   /** Prepares a generation; nothing runs until "job.next". */

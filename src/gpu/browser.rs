@@ -42,7 +42,7 @@ pub async fn browser() -> Result<Chosen> {
             "this browser offers no WebGPU adapter ({error}); try a current Chrome, Edge, Firefox or Safari"
         ))
     })?;
-    if let Some(missing) = lacking(&adapter.limits(), adapter.features()) {
+    if let Some(missing) = lacking(&adapter.limits()) {
         return Err(no_gpu(format!("this browser's GPU cannot run the engine: {missing}")));
     }
     let info = described(adapter.get_info()).await;

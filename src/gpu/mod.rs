@@ -145,7 +145,7 @@ pub(crate) fn computes_nothing(device: &Device) -> bool {
 ///
 /// The numbers are WebGPU's guaranteed limits (W3C WebGPU, "limits"), which the kernels are written for. An adapter
 /// with less is an old OpenGL ES device or a browser's compatibility mode.
-fn lacking(limits: &wgpu::Limits, features: wgpu::Features) -> Option<String> {
+fn lacking(limits: &wgpu::Limits) -> Option<String> {
     let needs = [
         ("maxStorageBufferBindingSize", limits.max_storage_buffer_binding_size, 128 << 20),
         ("maxBufferSize", limits.max_buffer_size, 256 << 20),
@@ -155,15 +155,11 @@ fn lacking(limits: &wgpu::Limits, features: wgpu::Features) -> Option<String> {
         ("maxComputeWorkgroupStorageSize", u64::from(limits.max_compute_workgroup_storage_size), 16384),
         ("maxComputeWorkgroupsPerDimension", u64::from(limits.max_compute_workgroups_per_dimension), 65535),
     ];
-    let mut missing: Vec<String> = needs
+    let missing: Vec<String> = needs
         .iter()
         .filter(|(_, has, needs)| has < needs)
         .map(|(name, has, needs)| format!("{name} is {has}, {needs} is needed"))
         .collect();
-    // Without timestamps cubecl would have to block while it measures, which a browser cannot do: it panics there.
-    if cfg!(target_family = "wasm") && !features.contains(wgpu::Features::TIMESTAMP_QUERY) {
-        missing.push("the feature timestamp-query is not offered".to_owned());
-    }
     (!missing.is_empty()).then(|| missing.join("; "))
 }
 
@@ -173,12 +169,11 @@ mod tests {
 
     #[test]
     fn the_guaranteed_limits_suffice_and_each_lower_one_is_named() {
-        let features = wgpu::Features::TIMESTAMP_QUERY;
-        assert_eq!(lacking(&wgpu::Limits::default(), features), None);
+        assert_eq!(lacking(&wgpu::Limits::default()), None);
         let small = wgpu::Limits { max_storage_buffers_per_shader_stage: 4, ..wgpu::Limits::default() };
-        let words = lacking(&small, features).unwrap();
+        let words = lacking(&small).unwrap();
         assert!(words.contains("maxStorageBuffersPerShaderStage is 4, 8 is needed"), "{words}");
-        let old = lacking(&wgpu::Limits::downlevel_webgl2_defaults(), features).unwrap();
+        let old = lacking(&wgpu::Limits::downlevel_webgl2_defaults()).unwrap();
         assert!(old.contains("maxComputeWorkgroupStorageSize is 0"), "{old}");
     }
 }

@@ -283,7 +283,7 @@ fn listed(instance: &wgpu::Instance) -> Vec<Adapter> {
         let adapters = at_once(instance.enumerate_adapters(backend.into())).unwrap_or_default();
         for (index, raw) in adapters.into_iter().enumerate() {
             let (info, limits, features) = (raw.get_info(), raw.limits(), raw.features());
-            let (lacking, matrices) = (lacking(&limits, features), raw.cooperative_matrix_properties());
+            let (lacking, matrices) = (lacking(&limits), raw.cooperative_matrix_properties());
             let (key, instance) = (format!("{backend:?} {index}"), instance.clone());
             found.push(Adapter { info, limits, features, matrices, lacking, key, instance, raw });
         }

@@ -9,10 +9,37 @@ use std::borrow::Cow;
 use image::imageops::{self, FilterType};
 use image::{GrayImage, Rgb, RgbImage};
 
-use super::Picture;
+use super::{MIN_SIDE, Picture};
 use crate::config::Framing;
+use crate::{Error, Result};
 
 const WHITE: Rgb<u8> = Rgb([255; 3]);
+
+impl Picture {
+    /// The square of a picture that a user has chosen, `[left, top, side]` in pixels of the upright picture.
+    ///
+    /// # Errors
+    /// [`Error::BadPicture`] if it does not lie in the picture, or is too small to learn from.
+    pub fn cut(mut self, [left, top, side]: [u32; 3]) -> Result<Self> {
+        let (width, height) = self.pixels.dimensions();
+        let within = |start: u32, length: u32| start.checked_add(side).is_some_and(|end| end <= length);
+        if side < MIN_SIDE {
+            let reason = format!("a square of {side} pixels is too small to learn from (at least {MIN_SIDE})");
+            return Err(Error::BadPicture { file: self.name, reason });
+        }
+        if !within(left, width) || !within(top, height) {
+            let reason =
+                format!("the square of {side} pixels at {left}, {top} does not lie in its {width}x{height} pixels");
+            return Err(Error::BadPicture { file: self.name, reason });
+        }
+        if [width, height] != [side; 2] {
+            self.notes.push(format!("{side}x{side} cut out of {width}x{height} at {left}, {top}"));
+            self.pixels = imageops::crop_imm(&self.pixels, left, top, side, side).to_image();
+            self.alpha = self.alpha.map(|alpha| imageops::crop_imm(&alpha, left, top, side, side).to_image());
+        }
+        Ok(self)
+    }
+}
 
 /// Makes the `side` x `side` picture that the model is shown, and says how, starting with the picture's own notes. A
 /// transparent picture is put on white.

@@ -15,6 +15,10 @@ const NAMES: [&str; 2] = ["learned_embeds.safetensors", "learned_embeds.bin"];
 /// The longest file that can be an embedding, in bytes.
 pub const LONGEST: u64 = 512 << 20;
 
+/// What an author says of a repository, and the longest of them in bytes that is read.
+const README: &str = "README.md";
+const LONGEST_README: u64 = 256 << 10;
+
 /// An embedding in a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Concept {
@@ -26,6 +30,8 @@ pub struct Concept {
     pub kind: Option<RemoteFile>,
     /// What it was learned from, in the order of the numbers in their names.
     pub pictures: Vec<RemoteFile>,
+    /// What its author says of it.
+    pub readme: Option<RemoteFile>,
 }
 
 /// Finds the embedding of a repository, or the one at `path` in it (a file or a folder).
@@ -75,13 +81,24 @@ pub fn choose(listing: &Listing, path: Option<&str>) -> Result<Concept, Problem>
     let (token, kind) = (here("token_identifier.txt"), here("type_of_concept.txt"));
     let small = |file: &RemoteFile| file.size <= 4096;
     let pictures = pictures(listing, &folder, &embedding);
-    Ok(Concept { embedding, token: token.filter(small), kind: kind.filter(small), pictures })
+    let readme = here(README).or_else(|| listing.get(README).cloned()).filter(|file| file.size <= LONGEST_README);
+    Ok(Concept { embedding, token: token.filter(small), kind: kind.filter(small), pictures, readme })
 }
 
 /// The name in a `token_identifier.txt`: one line without spaces around it. None for anything else.
 pub fn token(text: &str) -> Option<&str> {
     let text = text.trim_start_matches('\u{feff}').trim();
     (!text.is_empty() && text.chars().count() <= 64 && !text.contains(|c: char| c.is_control())).then_some(text)
+}
+
+/// The licence that a `README.md` states in the block of YAML at its beginning, as the Hub reads it.
+pub fn licence(readme: &str) -> Option<&str> {
+    let lines = readme.trim_start_matches('\u{feff}').lines();
+    let mut block = lines.skip_while(|line| line.trim().is_empty());
+    block.next().filter(|line| line.trim_end() == "---")?;
+    let stated = block.take_while(|line| line.trim_end() != "---").find_map(|line| line.strip_prefix("license:"))?;
+    let name = stated.split(" #").next().unwrap_or_default().trim().trim_matches(['"', '\'']);
+    (!name.is_empty() && name.chars().count() <= 64).then_some(name)
 }
 
 /// `folder/` for `folder/file`, nothing for `file`.
@@ -167,6 +184,19 @@ mod tests {
         both.push(("learned_embeds.safetensors", 3200));
         assert_eq!(choose(&listing(&both), None).unwrap().embedding.path, "learned_embeds.safetensors");
         assert_eq!(choose(&listing(&both), Some("learned_embeds.bin")).unwrap().embedding.path, "learned_embeds.bin");
+    }
+
+    #[test]
+    fn a_licence_is_read_where_the_hub_reads_it() {
+        let concept = choose(&listing(&CONCEPT), None).unwrap();
+        assert_eq!(concept.readme.map(|file| file.path).as_deref(), Some("README.md"));
+        assert_eq!(licence("---\nlicense: mit\nbase_model: x\n---\n### cat\n"), Some("mit"));
+        assert_eq!(licence("\u{feff}\n---\r\ntags: []\r\nlicense: \"cc-by-4.0\" # mine\r\n---\r\n"), Some("cc-by-4.0"));
+        for none in
+            ["", "license: mit", "# a\n---\nlicense: mit\n---", "---\na: b\n---\nlicense: mit", "---\nlicense:\n---"]
+        {
+            assert_eq!(licence(none), None, "{none}");
+        }
     }
 
     #[test]

@@ -196,7 +196,7 @@ impl Sources {
 
     async fn embedding_on_the_hub(&self, at: &HubAddress, report: &mut Report<'_>) -> Result<EmbeddingFile, Problem> {
         let listing = self.list(at, report).await?;
-        let Concept { embedding, token, kind, pictures } = concept::choose(&listing, at.path.as_deref())?;
+        let Concept { embedding, token, kind, pictures, .. } = concept::choose(&listing, at.path.as_deref())?;
         let files: Vec<RemoteFile> = std::iter::once(&embedding).chain(&token).chain(&kind).cloned().collect();
         let mut places = self.bring(&listing, &files, report).await?.into_iter();
         let path = places.next().unwrap_or_default();

@@ -17,6 +17,8 @@ struct FixedBatch {
     on: EvaluatedOn,
     samples: Vec<Sample>,
     initial: Option<f64>,
+    /// Its loss when it was last evaluated.
+    last: Option<f64>,
 }
 
 /// The fixed batches of a run, and early stopping.
@@ -39,7 +41,7 @@ impl Evaluations {
         let samples = choices.evaluation(dataset);
         if !samples.is_empty() {
             let initial = self.initial.get(self.batches.len()).copied();
-            self.batches.push(FixedBatch { on, samples, initial });
+            self.batches.push(FixedBatch { on, samples, initial, last: None });
         }
     }
 
@@ -59,6 +61,7 @@ impl Evaluations {
         let (mut events, mut settled) = (Vec::new(), false);
         for (batch, loss) in self.batches.iter_mut().zip(losses) {
             let initial = *batch.initial.get_or_insert(loss);
+            batch.last = Some(loss);
             events.push(Event::Evaluation { on: batch.on, step, loss, initial });
             if batch.on == EvaluatedOn::Training
                 && let Some(ratio) = self.early_stop.as_mut().and_then(|early_stop| early_stop.settled(loss))
@@ -68,6 +71,14 @@ impl Evaluations {
             }
         }
         Ok((events, settled))
+    }
+
+    /// By which share of what it was before the first step the loss has fallen, on pictures that are held out if there are any.
+    /// None before it was evaluated.
+    pub fn gain(&self) -> Option<(EvaluatedOn, f64)> {
+        let gain = |batch: &FixedBatch| Some((batch.on, 1.0 - batch.last? / batch.initial?));
+        // The batch of those that are trained on was added first.
+        self.batches.iter().rev().filter_map(gain).find(|(_, gain)| gain.is_finite())
     }
 
     /// How many losses early stopping has seen.

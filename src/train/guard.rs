@@ -20,7 +20,7 @@ const WINDOW: u32 = 200;
 const IN_THE_WINDOW: usize = 10;
 /// Lengths relative to the median of the model's own words: worth a warning, too long to go back to, absurd. Words
 /// learned at usual rates stay below the first or a little above it; samplers cannot do anything with the last.
-const LONG: f64 = 10.0;
+pub(super) const LONG: f64 = 10.0;
 const NOT_GOOD: f64 = 30.0;
 const ABSURD: f64 = 100.0;
 /// A vector to go back to is kept each time this many steps have passed: near enough to lose little, far enough to be

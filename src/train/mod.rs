@@ -20,11 +20,13 @@ mod inputs;
 mod learner;
 mod loss;
 mod optimiser;
+mod pictures;
 mod previews;
 mod replay;
 mod sample;
 mod state;
 pub mod templates;
+mod verdict;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -53,10 +55,12 @@ use learner::{Learner, PromptCache};
 use loss::DiffusionLoss;
 use optimiser::Optimiser;
 pub use optimiser::learning_rate;
+pub use pictures::{about_pictures, about_pixels};
 use previews::{PreviewProgress, Previews};
 pub use replay::Replay;
 use sample::Sample;
 pub use state::RunState;
+pub use verdict::{Level, Verdict};
 
 /// What an embedding is learned from.
 #[derive(Debug, Clone, Default)]

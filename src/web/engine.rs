@@ -99,8 +99,8 @@ impl Engine {
     }
 
     /// Starts learning an embedding. `config` has the fields of the settings file (kebab-case; what is left out has its
-    /// default); `pictures` are objects `{name, bytes, caption?}`, where the caption has the token, or `{}` in its
-    /// place; `replay` is a file with every random choice, or nothing; `state` is that of a run to resume, started with
+    /// default); `pictures` are objects `{name, bytes, caption?, crop?}`, where the caption has the token, or `{}` in its
+    /// place, and `crop` is the square `{left, top, side}` to learn from, in pixels of the upright picture; `replay` is a file with every random choice, or nothing; `state` is that of a run to resume, started with
     /// the same embeddings, pictures and configuration.
     pub fn train(
         &self,
@@ -115,7 +115,10 @@ impl Engine {
             let field = |name: &str| js_sys::Reflect::get(&picture, &name.into());
             let name = field("name")?.as_string().unwrap_or_default();
             let bytes = Uint8Array::new(&field("bytes")?).to_vec();
-            let picture = Picture::decode(&name, &bytes).map_err(to_js)?;
+            let mut picture = Picture::decode(&name, &bytes).map_err(to_js)?;
+            if let Some(cut) = square_of(&field("crop")?)? {
+                picture = picture.cut(cut).map_err(to_js)?;
+            }
             let caption = field("caption")?.as_string().map(|caption| {
                 let bad = |reason: String| to_js(Error::BadFile { file: format!("the caption of {name}"), reason });
                 parse_caption(&caption, &config.token).map_err(bad)
@@ -163,6 +166,18 @@ pub(super) fn settings<T: DeserializeOwned>(given: &JsValue) -> Result<T, JsValu
         }
         error.into()
     })
+}
+
+/// The square that the page gave for a picture, `[left, top, side]`; none if it gave none.
+fn square_of(given: &JsValue) -> Result<Option<[u32; 3]>, JsValue> {
+    if given.is_undefined() || given.is_null() {
+        return Ok(None);
+    }
+    let number = |name: &str| {
+        let value = js_sys::Reflect::get(given, &name.into())?.as_f64().filter(|value| (0.0..1e6).contains(value));
+        value.map(|value| value.round() as u32).ok_or_else(|| to_js(Error::Usage(format!("a crop has no {name}"))))
+    };
+    Ok(Some([number("left")?, number("top")?, number("side")?]))
 }
 
 /// The bytes of a file with an embedding, in a layout by its key.

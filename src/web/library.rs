@@ -1,21 +1,23 @@
 //! Models and embeddings by what was typed: the mini model beside the page, a repository on the Hub, an address. Models
 //! are kept in the browser's storage, file by file as they come, and used from there.
 
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 
-use js_sys::{Function, Object, Reflect, Uint8Array};
+use js_sys::{Function, Object, Reflect};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use wasm_bindgen::prelude::*;
 
 use super::network::Fetch;
-use super::storage::{Folder, MemoryPart, StoredPart, free, full};
+use super::storage::{Folder, StoredPart, free, full};
 use super::{plain, problem};
-use crate::base::bytes::{sha256, size};
+use crate::base::bytes::sha256;
 use crate::formats::{Holds, can_hold};
-use crate::source::address::{Address, HubAddress, is_safe_path};
+use crate::source::Problem;
+use crate::source::address::{Address, is_safe_path};
 use crate::source::download::download;
-use crate::source::hub::{self, RemoteFile};
+use crate::source::hub::{self, Listing, RemoteFile};
 use crate::source::link::Link;
 use crate::source::model::{self, Precision};
 use crate::source::progress::{Meter, Notice};
@@ -23,12 +25,9 @@ use crate::source::retry::Patience;
 use crate::source::settings::HUB;
 use crate::source::url::Url;
 use crate::source::verify::FileRequest;
-use crate::source::{Problem, concept};
 
 /// What the mini model is called.
 const MINI: &str = "mini";
-/// The longest file that a page takes for an embedding: it is held in memory.
-const LONGEST_EMBEDDING: u64 = 64 << 20;
 /// The longest list of the mini model's files.
 const LONGEST_MANIFEST: usize = 1 << 20;
 /// What is left free of the storage, for embeddings and the state of a run.
@@ -39,8 +38,10 @@ const SPARE: u64 = 16 << 20;
 pub struct Library {
     /// Where the mini model's files are, with a slash at the end.
     mini: String,
-    hub: Url,
+    pub(super) hub: Url,
     models: Folder,
+    /// What was found of the concept that was looked at last, by what was typed.
+    pub(super) looked_at: RefCell<Option<(String, Listing)>>,
 }
 
 /// A file of a model.
@@ -104,7 +105,7 @@ fn key(name: &str) -> String {
 }
 
 /// Gives notices to the page as events; a listener that answers `false` ends the work.
-fn report(listener: &Function) -> impl FnMut(Notice) -> ControlFlow<()> + '_ {
+pub(super) fn report(listener: &Function) -> impl FnMut(Notice) -> ControlFlow<()> + '_ {
     |notice| {
         let Some(event) = notice.event().and_then(|event| plain(&event).ok()) else {
             return ControlFlow::Continue(());
@@ -126,10 +127,10 @@ impl Library {
         let hub = Url::parse(hub.trim_end_matches('/')).map_err(bad)?;
         let root = Folder::root().await.map_err(problem)?;
         let models = root.folder("models").await.map_err(problem)?;
-        Ok(Library { mini: format!("{}/", mini.trim_end_matches('/')), hub, models })
+        Ok(Library { mini: format!("{}/", mini.trim_end_matches('/')), hub, models, looked_at: RefCell::default() })
     }
 
-    fn link(&self) -> Link<'_> {
+    pub(super) fn link(&self) -> Link<'_> {
         Link { transport: &Fetch, endpoint: &self.hub, token: None, patience: Patience::default() }
     }
 
@@ -190,65 +191,6 @@ impl Library {
     /// Deletes a model.
     pub async fn remove(&self, name: String) -> Result<(), JsValue> {
         self.models.remove(&key(&name)).await.map_err(problem)
-    }
-
-    /// Fetches an embedding: `{bytes, name, origin, token?, kind?}`. Pictures that a repository shows are left where
-    /// they are.
-    pub async fn embedding(&self, typed: String, listener: Function) -> Result<Object, JsValue> {
-        let address = Address::parse(typed.trim(), &self.hub, &|_| false).map_err(problem)?;
-        let mut report = report(&listener);
-        let fetched = Object::new();
-        let set = |key: &str, value: JsValue| Reflect::set(&fetched, &key.into(), &value).map(drop);
-        match address {
-            Address::Url(url) => {
-                let name = url.segments().and_then(|segments| segments.last().cloned()).unwrap_or_default();
-                let request = FileRequest {
-                    name: name.clone(),
-                    url: url.clone(),
-                    size: None,
-                    sha256: None,
-                    limit: LONGEST_EMBEDDING,
-                    unless: None,
-                };
-                let bytes = in_memory(&self.link(), &request, &mut report).await.map_err(problem)?;
-                set("bytes", Uint8Array::from(bytes.as_slice()).into())?;
-                set("name", name.into())?;
-                set("origin", url.without_secrets().to_string().into())?;
-            }
-            Address::Hub(at) => {
-                let listing = hub::list(&self.link(), &at, &mut report).await.map_err(problem)?;
-                let found = concept::choose(&listing, at.path.as_deref()).map_err(problem)?;
-                let mut get = async |file: &RemoteFile| {
-                    let request = FileRequest { limit: LONGEST_EMBEDDING, ..listing.request(file, &self.hub) };
-                    in_memory(&self.link(), &request, &mut report).await.map_err(problem)
-                };
-                if found.embedding.size > LONGEST_EMBEDDING {
-                    let reason = format!(
-                        "has {} of {}, which is too large for an embedding",
-                        found.embedding.path,
-                        size(found.embedding.size)
-                    );
-                    return Err(problem(Problem::Unfit { repo: at.repo.to_string(), reason }));
-                }
-                set("bytes", Uint8Array::from(get(&found.embedding).await?.as_slice()).into())?;
-                for (key, file) in [("token", &found.token), ("kind", &found.kind)] {
-                    if let Some(file) = file
-                        && let Ok(text) = String::from_utf8(get(file).await?)
-                        && let Some(text) = concept::token(&text)
-                    {
-                        set(key, text.into())?;
-                    }
-                }
-                set("name", found.embedding.name().into())?;
-                set("origin", HubAddress { path: Some(found.embedding.path.clone()), ..at }.to_string().into())?;
-            }
-            // Nothing exists here, so nothing is a path.
-            Address::Path(path) => {
-                let typed = path.display().to_string();
-                return Err(problem(Problem::NoSuchFile { typed, hint: String::new() }));
-            }
-        }
-        Ok(fetched)
     }
 }
 
@@ -390,14 +332,4 @@ async fn read_record(folder: &Folder) -> Option<Record> {
 
 async fn write_record(folder: &Folder, record: &Record) -> Result<(), Problem> {
     folder.write(RECORD, &serde_json::to_vec(record).unwrap_or_default()).await
-}
-
-async fn in_memory(
-    link: &Link<'_>,
-    request: &FileRequest,
-    report: &mut dyn FnMut(Notice) -> ControlFlow<()>,
-) -> Result<Vec<u8>, Problem> {
-    let mut part = MemoryPart::default();
-    download(link, request, &mut part, &mut Meter::new(1, request.size), report).await?;
-    Ok(part.bytes)
 }

@@ -6,6 +6,7 @@
 //! www/worker.js calls the methods of [`Engine`], [`Library`], [`Storage`], [`Tools`] and of the jobs by their names, so a new one
 //! can be called from the page as it is. Only what needs more than a call has an entry there.
 
+mod concept;
 mod embeddings;
 mod engine;
 mod facts;

@@ -3,10 +3,17 @@
 use serde_json::json;
 use wasm_bindgen::prelude::*;
 
+use super::wording::label;
 use super::{plain, to_js};
 use crate::Error;
 use crate::base::math::mean_norm;
 use crate::embedding::{self, FileEmbedding};
+use crate::event::Event;
+use crate::image::{Picture, are_alike};
+use crate::train::about_pixels;
+
+/// What models work at, until one is known.
+const USUAL_SIDE: u32 = 512;
 
 /// What needs no model and no storage.
 #[wasm_bindgen]
@@ -41,5 +48,25 @@ impl Tools {
             })
         };
         plain(&reading.embeddings().iter().map(described).collect::<Vec<_>>())
+    }
+
+    /// What a picture is and what about it may disappoint, where the model works at `side` pixels: `{width, height, upright: [width,
+    /// height], notes, warnings: [{code, text}], fingerprint}`: its size as it is seen, turned as its EXIF says; what was done to it for
+    /// that; and what [`alike`](Self::alike) compares. Throws what the file is instead, and what to do.
+    pub fn examine(&self, bytes: &[u8], name: &str, side: Option<u32>) -> Result<JsValue, JsValue> {
+        let mut picture = Picture::decode(name, bytes).map_err(to_js)?;
+        let (width, height) = picture.pixels.dimensions();
+        let mut warnings: Vec<Event> = picture.take_warning().into_iter().collect();
+        warnings.extend(about_pixels(&[&picture], side.unwrap_or(USUAL_SIDE)));
+        let warnings: Vec<Event> = warnings.iter().map(|event| event.worded(&label)).collect();
+        plain(&json!({
+            "width": width, "height": height, "upright": [width, height], "notes": picture.notes,
+            "warnings": warnings, "fingerprint": picture.fingerprint(),
+        }))
+    }
+
+    /// Whether two fingerprints are of the same picture, in another size or compression perhaps.
+    pub fn alike(&self, one: &[u8], other: &[u8]) -> bool {
+        are_alike(one, other)
     }
 }

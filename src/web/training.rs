@@ -3,7 +3,9 @@
 use wasm_bindgen::prelude::*;
 
 use super::engine::ModelName;
-use super::{next, png};
+use super::wording::label;
+use super::{next, plain, png};
+use crate::setting::worded;
 use crate::train::TrainJob;
 
 /// An embedding being learned.
@@ -34,6 +36,14 @@ impl Training {
         let Some((step, picture)) = self.job.take_preview() else { return Ok(None) };
         let model = (self.model.name.as_str(), self.model.hash.as_deref());
         png(&picture, &self.job.preview_label(step, &picture, model, &self.embeddings)).map(Some)
+    }
+
+    /// What to think of the embedding as it is now, by its last evaluation: `{level: "good" | "fair" | "poor", text, gain, length,
+    /// advice?}` ([`Verdict`](crate::train::Verdict)); `undefined` before a step was made and evaluated.
+    pub fn verdict(&self) -> Result<JsValue, JsValue> {
+        let Some(mut verdict) = self.job.verdict() else { return Ok(JsValue::UNDEFINED) };
+        verdict.advice = verdict.advice.map(|advice| worded(&advice, &label));
+        plain(&verdict)
     }
 
     /// Everything that moves, as a file to resume from.

@@ -7,8 +7,12 @@ use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use crate::jpeg::{Colours, Jpeg, Scan};
 use crate::place::{Place, events, refused, succeeded, text, tiny};
 
+/// A picture that is another for each shade.
 fn drawn(shade: u8) -> RgbImage {
-    RgbImage::from_fn(320, 240, |x, y| Rgb([(x / 2) as u8, (x * y / 300) as u8, shade]))
+    let period = 40 + 7 * u32::from(shade % 16);
+    RgbImage::from_fn(320, 240, |x, y| {
+        Rgb([(x / 2) as u8, (x * y / 300) as u8, if x % period < 20 { shade } else { 255 }])
+    })
 }
 
 fn png(shade: u8) -> Vec<u8> {

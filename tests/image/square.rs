@@ -1,12 +1,37 @@
 //! Squares, numbers, PNG texts and templates.
 
-use image::{Rgb, RgbImage};
+use image::{GrayImage, Luma, Rgb, RgbImage};
 use pseudoword::config::{Framing, Kind};
 use pseudoword::error::Error;
 use pseudoword::image::{Picture, encode_png, from_floats, mirror, read_text, square, to_floats};
 use pseudoword::train::templates::{fill, parse_template_file, templates};
 
 use crate::made::*;
+
+#[test]
+fn the_part_that_a_user_chose_is_what_the_model_sees() {
+    let whole = RgbImage::from_fn(60, 40, |x, y| Rgb([x as u8, y as u8, 0]));
+    let alpha = GrayImage::from_fn(60, 40, |x, _| Luma([x as u8]));
+    let picture = || Picture { alpha: Some(alpha.clone()), ..Picture::new("p", whole.clone()) };
+    let part = picture().cut([31, 7, 20]).unwrap();
+    let (first, last) = (part.pixels.get_pixel(0, 0).0, part.pixels.get_pixel(19, 19).0);
+    assert_eq!((part.pixels.dimensions(), first, last), ((20, 20), [31, 7, 0], [50, 26, 0]));
+    assert_eq!(part.alpha.as_ref().unwrap().get_pixel(19, 0).0, [50]);
+    let (_, said) = square(&part, 20, Framing::Crop);
+    assert!(said.starts_with("20x20 cut out of 60x40 at 31, 7"), "{said}");
+    for (cut, part) in [
+        ([41, 0, 20], "does not lie"),
+        ([0, 21, 20], "does not lie"),
+        ([0, 0, 15], "too small"),
+        ([u32::MAX, 0, 20], "does not lie"),
+    ] {
+        let error = picture().cut(cut).unwrap_err();
+        assert!(matches!(&error, Error::BadPicture { reason, .. } if reason.contains(part)), "{error}");
+    }
+    // All of a square is no part of it.
+    let all = Picture::new("p", busy(32));
+    assert_eq!(all.clone().cut([0, 0, 32]).unwrap(), all);
+}
 
 #[test]
 fn squares_are_cut_or_padded_and_say_so() {

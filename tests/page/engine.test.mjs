@@ -8,7 +8,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { cosine, native, root, start, tensor } from "./browser.mjs";
+import { cosine, hooked, native, peach, root, start, tensor } from "./browser.mjs";
 
 let place;
 
@@ -81,9 +81,10 @@ function embedding(token, vectors, width, value) {
 
 /** A page with an engine of its own. Gives `call`, which calls a method in the Worker, buffers included, and `refused`, which gives
  * the message of one that fails. */
-async function caller() {
-  const page = await place.browser.newPage();
-  await page.goto(`${place.origin}/www/check.html`);
+async function caller(hook) {
+  const { context, open } = await place.visitor();
+  if (hook) await hooked(context, hook);
+  const page = await open("www/check.html");
   await page.evaluate(async () => {
     const { EngineClient } = await import("./engine.js");
     window.engine = new EngineClient();
@@ -112,11 +113,36 @@ test("files are looked at without a model", async () => {
     format: "diffusers in a safetensors file", notes: [],
   }]);
   assert.match(await refused("tools.describe", Buffer.from("hello"), "fox.pt"), /fox\.pt/);
+
+  const [noto, other] = peach.map((path) => readFileSync(path));
+  const seen = await call("tools.examine", noto, "noto.png", 64);
+  assert.deepEqual([seen.width, seen.height, seen.upright, seen.warnings], [256, 256, [256, 256], []]);
+  const small = await call("tools.examine", noto, "noto.png");
+  assert.deepEqual(small.warnings.map(({ code }) => code), ["small-pictures"]);
+  assert.match(small.warnings[0].text, /noto\.png is only 256 pixels/);
+  assert.ok(await call("tools.alike", seen.fingerprint, small.fingerprint));
+  assert.ok(!(await call("tools.alike", seen.fingerprint, (await call("tools.examine", other, "flat.png", 64)).fingerprint)));
+  const heic = Buffer.from("\0\0\0\x18ftypheic\0\0\0\0mif1heic", "latin1");
+  assert.match(await refused("tools.examine", heic, "IMG_7.HEIC"), /HEIC photo; export it as JPEG/);
   await page.close();
 });
 
-test("what the page asks of a model", { timeout: 120_000 }, async () => {
-  const { page, call, refused } = await caller();
+/** Hides timestamp-query, and refuses to give it: what an adapter without it does. */
+const WITHOUT_TIMESTAMPS = `{
+  const adapter = GPUAdapter.prototype, { requestDevice } = adapter;
+  const { get } = Object.getOwnPropertyDescriptor(adapter, "features");
+  Object.defineProperty(adapter, "features", {
+    configurable: true,
+    get() { return new Set([...get.call(this)].filter((name) => name !== "timestamp-query")); },
+  });
+  adapter.requestDevice = function (wanted) {
+    if ([...(wanted?.requiredFeatures ?? [])].includes("timestamp-query")) return Promise.reject(new TypeError("there is no timestamp-query"));
+    return requestDevice.call(this, wanted);
+  };
+}`;
+
+test("what the page asks of a model, on an adapter without timestamp-query", { timeout: 300_000 }, async () => {
+  const { page, call, refused } = await caller(WITHOUT_TIMESTAMPS);
   await loadMini(page);
   const facts = await call("engine.facts");
   assert.deepEqual([facts.name, facts.family, facts.side, facts.width, facts.room], ["mini", "pseudoword's mini model", 64, 128, 75]);
@@ -141,6 +167,31 @@ test("what the page asks of a model", { timeout: 120_000 }, async () => {
   assert.deepEqual(await call("engine.about", "<reineke>"), renamed);
   assert.match(await refused("engine.renameEmbedding", "<reineke>", "apple"), /apple/);
   assert.match(await refused("engine.about", "<fox>"), /<fox>/);
+
+  // Pictures are cut before they are learned from, and what was learned is judged.
+  const picture = { name: "noto.png", base64: readFileSync(peach[0]).toString("base64"), crop: { left: 16, top: 32, side: 200 } };
+  const config = { token: "<peach>", init: "apple", steps: 1, vectors: 1, "batch-size": 1, "eval-size": 1, "preview-every": 0 };
+  const learned = await page.evaluate(async ([config, { base64, ...picture }]) => {
+    const train = (more) => {
+      const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)).buffer;
+      return window.engine.ask("train", { config, pictures: [{ ...picture, bytes, ...more }] });
+    };
+    const outside = await train({ crop: { left: 100, top: 0, side: 200 } }).catch(({ message }) => message);
+    const job = await train();
+    const events = [];
+    const before = await window.engine.ask("job.verdict", { job });
+    for await (const event of window.engine.events(job)) events.push(event);
+    const verdict = await window.engine.ask("job.verdict", { job });
+    await window.engine.ask("end", { job });
+    return { outside, before, events, verdict };
+  }, [config, picture]);
+  assert.match(learned.outside, /noto\.png.*does not lie in its 256x256 pixels/);
+  assert.match(learned.events.find(({ event }) => event === "encode").prepared, /^200x200 cut out of 256x256 at 16, 32/);
+  const { loss, initial } = learned.events.findLast(({ event }) => event === "evaluation");
+  assert.equal(learned.before, undefined);
+  assert.ok(Math.abs(learned.verdict.gain - (1 - loss / initial)) < 1e-9, JSON.stringify(learned.verdict));
+  assert.ok(["good", "fair", "poor"].includes(learned.verdict.level) && learned.verdict.text.startsWith("the loss on the pictures"));
+
   const written = Buffer.from(Object.values(await call("engine.exportEmbedding", "<reineke>", "a1111")));
   assert.equal((await call("tools.describe", written, "x.pt"))[0].token, "<reineke>");
   await page.close();

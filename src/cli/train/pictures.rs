@@ -1,9 +1,7 @@
 //! What an embedding is learned from: pictures and captions, read and checked before a model is loaded.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use crate::base::bytes::sha256;
 use crate::base::files::{self, ReadError};
 use crate::cli::args::{Captions, TrainArgs};
 use crate::cli::embeddings;
@@ -15,9 +13,6 @@ use crate::image::find::{Caption, caption_for, find_pictures, is_same};
 use crate::train::templates::{parse_caption, parse_template_file};
 use crate::train::{Replay, TrainInput, TrainPicture};
 use crate::{Error, Result};
-
-/// With fewer pictures than this, the thing can rarely be distinguished from its picture.
-const FEW: usize = 3;
 
 /// What the embedding starts from: the only place that decides between a file and a phrase.
 pub(super) fn init(typed: Option<&str>) -> Result<Init> {
@@ -67,14 +62,8 @@ fn read_pictures(places: &[PathBuf], args: &TrainArgs, events: &mut Vec<Event>) 
     }
     let captions = captions(&found.pictures, args, events)?;
     let mut pictures = Vec::new();
-    let mut seen: HashMap<String, &Path> = HashMap::new();
     for (path, caption) in found.pictures.iter().zip(captions) {
         let bytes = read_picture(path)?;
-        if let Some(other) = seen.insert(sha256(&bytes), path) {
-            let text =
-                format!("{} and {} are the same picture, which then counts twice", other.display(), path.display());
-            events.push(Event::warning(WarningCode::SamePicture, text));
-        }
         let mut picture = Picture::decode(&path.display().to_string(), &bytes)?;
         events.extend(picture.take_warning());
         pictures.push(TrainPicture { picture, caption, weights: None });
@@ -122,31 +111,4 @@ fn captions(paths: &[PathBuf], args: &TrainArgs, events: &mut Vec<Event>) -> Res
         parse_caption(&caption.text, &args.config.token).map(Some).map_err(bad)
     };
     found.into_iter().flatten().map(slotted).collect()
-}
-
-/// What is likely to disappoint, although it works; `side` is what the model trains at.
-pub(super) fn concerns(pictures: &[TrainPicture], side: u32) -> Vec<Event> {
-    let mut events = Vec::new();
-    if (1..FEW).contains(&pictures.len()) {
-        let what = if pictures.len() == 1 { "only 1 picture" } else { "only 2 pictures" };
-        let text = format!("{what}: with 3 to 5 different ones the embedding learns the thing rather than the picture");
-        events.push(Event::warning(WarningCode::FewPictures, text));
-    }
-    let short = |picture: &TrainPicture| picture.picture.pixels.width().min(picture.picture.pixels.height());
-    let small: Vec<&TrainPicture> = pictures.iter().filter(|picture| short(picture) < side).collect();
-    if let [first, ..] = small.as_slice() {
-        let (name, size) = (&first.picture.name, short(first));
-        let text = match small.len() {
-            1 => {
-                format!("{name} is only {size} pixels wide or high, the model works at {side}: detail will be missing")
-            }
-            count => {
-                format!(
-                    "{count} pictures are smaller than the {side} pixels that the model works at, such as {name} ({size})"
-                )
-            }
-        };
-        events.push(Event::warning(WarningCode::SmallPictures, text));
-    }
-    events
 }

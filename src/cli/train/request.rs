@@ -82,7 +82,7 @@ impl<'a> Request<'a> {
         if let Some(replay) = &input.replay {
             replay.check(config, &opened.config)?;
         }
-        concerns.extend(pictures::concerns(&input.pictures, crate::train::side(config, &opened.config)));
+        concerns.extend(crate::train::about_pictures(&input, crate::train::side(config, &opened.config)));
         concerns.extend(crate::train::concerns(config, &input, &tokenizers)?);
         concerns.extend(idle_options(args, &device));
         concerns.extend(unused(config, &input, &embeddings, tokenizers.first()));

@@ -1,0 +1,169 @@
+//! Embeddings of others, by what was typed: an address, or a concept, which is the repository of one. A concept can be looked at
+//! before it is taken.
+
+use std::ops::ControlFlow;
+
+use js_sys::{Function, Object, Reflect, Uint8Array};
+use serde_json::json;
+use wasm_bindgen::prelude::*;
+
+use super::library::{Library, report};
+use super::storage::MemoryPart;
+use super::{plain, problem};
+use crate::base::bytes::size;
+use crate::source::Problem;
+use crate::source::address::{Address, HubAddress};
+use crate::source::concept::{self, Concept};
+use crate::source::download::download;
+use crate::source::hub::{self, Listing, RemoteFile};
+use crate::source::link::Link;
+use crate::source::progress::{Meter, Notice};
+use crate::source::url::Url;
+use crate::source::verify::FileRequest;
+
+/// The longest file that a page takes for an embedding, and for a picture of one: they are held in memory.
+const LONGEST_EMBEDDING: u64 = 64 << 20;
+const LONGEST_PICTURE: u64 = 32 << 20;
+
+/// Where something was found.
+enum Place {
+    Url(Url),
+    Hub(HubAddress),
+}
+
+#[wasm_bindgen]
+impl Library {
+    /// Looks at a concept without taking its embedding: `{repo, token?, kind?, licence?, readme?, embedding, bytes, files: [{path,
+    /// bytes}], pictures: [path]}`. Of an address of a file nothing is asked: `{embedding}`.
+    pub async fn concept(&self, typed: String, listener: Function) -> Result<JsValue, JsValue> {
+        let at = match self.place(&typed).map_err(problem)? {
+            Place::Url(url) => return plain(&json!({"embedding": url.without_secrets().to_string()})),
+            Place::Hub(at) => at,
+        };
+        let mut report = report(&listener);
+        let listing = hub::list(&self.link(), &at, &mut report).await.map_err(problem)?;
+        let found = concept::choose(&listing, at.path.as_deref()).map_err(problem)?;
+        let Concept { embedding, token, kind, readme, pictures } = &found;
+        let token = self.text(&listing, token.as_ref(), &mut report).await?;
+        let kind = self.text(&listing, kind.as_ref(), &mut report).await?;
+        let readme = self.text(&listing, readme.as_ref(), &mut report).await?;
+        let about = json!({
+            "repo": listing.repo.to_string(),
+            "token": token.as_deref().and_then(concept::token), "kind": kind.as_deref().and_then(concept::token),
+            "licence": readme.as_deref().and_then(concept::licence), "readme": readme,
+            "embedding": embedding.path, "bytes": embedding.size,
+            "files": listing.files.iter().map(|file| json!({"path": file.path, "bytes": file.size})).collect::<Vec<_>>(),
+            "pictures": pictures.iter().map(|file| &file.path).collect::<Vec<_>>(),
+        });
+        self.looked_at.replace(Some((typed, listing)));
+        plain(&about)
+    }
+
+    /// A picture of a concept by its path: `{name, bytes}`.
+    #[wasm_bindgen(js_name = conceptPicture)]
+    pub async fn concept_picture(&self, typed: String, path: String, listener: Function) -> Result<Object, JsValue> {
+        let mut report = report(&listener);
+        let known = self.looked_at.borrow().as_ref().filter(|(of, _)| *of == typed).map(|(_, listing)| listing.clone());
+        let listing = match (known, self.place(&typed).map_err(problem)?) {
+            (Some(listing), _) => listing,
+            (None, Place::Hub(at)) => hub::list(&self.link(), &at, &mut report).await.map_err(problem)?,
+            (None, Place::Url(_)) => {
+                return Err(problem(Problem::NoSuchFile { typed: path, hint: String::new() }));
+            }
+        };
+        let absent = || problem(Problem::NoSuchFile { typed: path.clone(), hint: String::new() });
+        let file = listing.get(&path).filter(|file| file.size <= LONGEST_PICTURE).ok_or_else(absent)?;
+        let bytes = self.bytes(&listing, file, &mut report).await.map_err(problem)?;
+        let picture = Object::new();
+        Reflect::set(&picture, &"name".into(), &file.name().into())?;
+        Reflect::set(&picture, &"bytes".into(), &Uint8Array::from(bytes.as_slice()))?;
+        Ok(picture)
+    }
+
+    /// Fetches an embedding: `{bytes, name, origin, token?, kind?}`. Pictures that a repository shows are left where
+    /// they are.
+    pub async fn embedding(&self, typed: String, listener: Function) -> Result<Object, JsValue> {
+        let mut report = report(&listener);
+        let fetched = Object::new();
+        let set = |key: &str, value: JsValue| Reflect::set(&fetched, &key.into(), &value).map(drop);
+        match self.place(&typed).map_err(problem)? {
+            Place::Url(url) => {
+                let name = url.segments().and_then(|segments| segments.last().cloned()).unwrap_or_default();
+                let request = FileRequest {
+                    name: name.clone(),
+                    url: url.clone(),
+                    size: None,
+                    sha256: None,
+                    limit: LONGEST_EMBEDDING,
+                    unless: None,
+                };
+                let bytes = in_memory(&self.link(), &request, &mut report).await.map_err(problem)?;
+                set("bytes", Uint8Array::from(bytes.as_slice()).into())?;
+                set("name", name.into())?;
+                set("origin", url.without_secrets().to_string().into())?;
+            }
+            Place::Hub(at) => {
+                let listing = hub::list(&self.link(), &at, &mut report).await.map_err(problem)?;
+                let found = concept::choose(&listing, at.path.as_deref()).map_err(problem)?;
+                if found.embedding.size > LONGEST_EMBEDDING {
+                    let (path, size) = (&found.embedding.path, size(found.embedding.size));
+                    let reason = format!("has {path} of {size}, which is too large for an embedding");
+                    return Err(problem(Problem::Unfit { repo: at.repo.to_string(), reason }));
+                }
+                let bytes = self.bytes(&listing, &found.embedding, &mut report).await.map_err(problem)?;
+                set("bytes", Uint8Array::from(bytes.as_slice()).into())?;
+                for (key, file) in [("token", &found.token), ("kind", &found.kind)] {
+                    let text = self.text(&listing, file.as_ref(), &mut report).await?;
+                    if let Some(text) = text.as_deref().and_then(concept::token) {
+                        set(key, text.into())?;
+                    }
+                }
+                set("name", found.embedding.name().into())?;
+                set("origin", HubAddress { path: Some(found.embedding.path.clone()), ..at }.to_string().into())?;
+            }
+        }
+        Ok(fetched)
+    }
+}
+
+impl Library {
+    fn place(&self, typed: &str) -> Result<Place, Problem> {
+        match Address::parse(typed.trim(), &self.hub, &|_| false)? {
+            Address::Url(url) => Ok(Place::Url(url)),
+            Address::Hub(at) => Ok(Place::Hub(at)),
+            // Nothing exists here, so nothing is a path.
+            Address::Path(path) => Err(Problem::NoSuchFile { typed: path.display().to_string(), hint: String::new() }),
+        }
+    }
+
+    /// A file of a repository.
+    async fn bytes(
+        &self,
+        listing: &Listing,
+        file: &RemoteFile,
+        report: &mut dyn FnMut(Notice) -> ControlFlow<()>,
+    ) -> Result<Vec<u8>, Problem> {
+        in_memory(&self.link(), &listing.request(file, &self.hub), report).await
+    }
+
+    /// The text of a small file; none if there is no such file, or if it is not text.
+    async fn text(
+        &self,
+        listing: &Listing,
+        file: Option<&RemoteFile>,
+        report: &mut dyn FnMut(Notice) -> ControlFlow<()>,
+    ) -> Result<Option<String>, JsValue> {
+        let Some(file) = file else { return Ok(None) };
+        Ok(String::from_utf8(self.bytes(listing, file, report).await.map_err(problem)?).ok())
+    }
+}
+
+async fn in_memory(
+    link: &Link<'_>,
+    request: &FileRequest,
+    report: &mut dyn FnMut(Notice) -> ControlFlow<()>,
+) -> Result<Vec<u8>, Problem> {
+    let mut part = MemoryPart::default();
+    download(link, request, &mut part, &mut Meter::new(1, request.size), report).await?;
+    Ok(part.bytes)
+}
