@@ -70,7 +70,7 @@ test("a model comes from a repository: seen first, stopped, resumed, loaded and 
   assert.equal(await page.evaluate(() => document.activeElement.textContent), "Keep it", "not what deletes");
   await accessible(page, "before something is deleted");
   await look(page, "model-delete");
-  await stored.getByRole("button", { name: "Delete" }).click();
+  await stored.getByRole("button", { name: "Delete", exact: true }).click();
   await stored.getByText("No model is stored.").waitFor();
 
   for (const width of [320, 390]) {

@@ -37,7 +37,8 @@ async function list() {
   const { usage, quota } = (await navigator.storage?.estimate?.()) ?? {};
   const persisted = await navigator.storage?.persisted?.();
   say("quota", quota ? t(persisted ? "models.quotaKept" : "models.quota", { usage: size(usage), quota: size(quota) }) : "");
-  const models = await call("library.stored");
+  // What was only looked for has a folder, and nothing in it.
+  const models = (await call("library.stored")).filter(({ bytes }) => bytes > 0);
   $("stored").replaceChildren(...(models.length > 0 ? models.map(line) : [h("li", { class: "quiet" }, t("models.noneStored"))]));
 }
 

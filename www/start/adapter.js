@@ -5,7 +5,6 @@ const LIMITS = {
   maxStorageBufferBindingSize: 128 * 2 ** 20, maxBufferSize: 256 * 2 ** 20, maxStorageBuffersPerShaderStage: 8,
   maxComputeInvocationsPerWorkgroup: 256, maxComputeWorkgroupSizeX: 256, maxComputeWorkgroupStorageSize: 16384, maxComputeWorkgroupsPerDimension: 65535,
 };
-const FEATURES = ["timestamp-query"];
 
 /** `{gpu: false}`, `{gpu, adapter: false}`, or what the adapter is and lacks. */
 async function asked() {
@@ -18,7 +17,7 @@ async function asked() {
   return {
     gpu: true, adapter: true, name: description || [vendor, device || architecture].filter(Boolean).join(" "),
     software: software || /swiftshader|llvmpipe|lavapipe|basic render/i.test(`${vendor} ${architecture} ${device} ${description}`),
-    lacks: [...low, ...FEATURES.filter((name) => !adapter.features.has(name))],
+    lacks: low,
     halves: adapter.features.has("shader-f16"), largest: adapter.limits.maxBufferSize,
   };
 }

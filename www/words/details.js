@@ -2,7 +2,7 @@
 
 import { $, button, h, release, save } from "../base/dom.js";
 import { fileStem } from "../base/format.js";
-import { studio, using } from "../base/studio.js";
+import { call, using } from "../base/studio.js";
 import { t } from "../base/text.js";
 import { formats } from "../base/settings.js";
 import { face } from "./tiles.js";
@@ -26,17 +26,25 @@ export function factsOf(word) {
     .flatMap(([key, value]) => [h("dt", {}, t(`words.facts.${key}`)), h("dd", {}, `${value}`)]));
 }
 
-/** The vocabulary's words that it lies closest to. */
-const nearest = ({ nearest: words = [] }) => words.length > 0 && h("div", {},
-  h("h3", {}, t("words.nearest")),
-  h("ul", { class: "plain row" }, ...words.map(({ word, similarity }) => h("li", { class: "chip" }, word, h("small", {}, `${Math.round(similarity * 100)} %`)))));
+/** The vocabulary's words that it lies closest to: found when they are first looked at, because that takes a while. */
+function nearest(word) {
+  if (!word.usable) return false;
+  const list = h("ul", { class: "plain row nearest" });
+  const fill = (words) => list.replaceChildren(...words.map(({ word, similarity }) => h("li", { class: "chip" }, word, h("small", {}, `${Math.round(similarity * 100)} %`))));
+  if (word.nearest) fill(word.nearest);
+  else call("engine.about", word.token).then(({ nearest: words = [] }) => fill((word.nearest = words)), () => {});
+  return h("div", {}, h("h3", {}, t("words.nearest")), list);
+}
 
 /** The files that it can be given away as. */
 function exports(word, { exported }) {
   const give = ({ value, label, ending }) => button(label, () => using("details-problem", async () => {
     save(await exported(word, value), `${fileStem(word.token)}.${ending}`);
   }), { label: t("words.downloadFor", { token: word.token, program: label }) });
-  return h("div", {}, h("h3", {}, t("words.download")), h("p", { class: "row" }, ...formats().map(give)));
+  // A word that the model cannot use can be given away as it came.
+  const asItCame = () => button(t("words.asItCame"), () => using("details-problem", async () => save(await word.read(), word.name ?? word.file)),
+    { label: t("words.downloadFor", { token: word.token, program: t("words.asItCame") }) });
+  return h("div", {}, h("h3", {}, t("words.download")), h("p", { class: "row" }, ...(word.usable ? formats().map(give) : [asItCame()])));
 }
 
 function renaming(word, { rename }, again) {

@@ -14,6 +14,8 @@ const IDEAS = ["midjourney-style", "moebius", "cat-toy", "low-poly-hd-logos-icon
 const PICTURES = 4;
 
 let room;
+/** The first picture of what is looked at. */
+let first;
 
 function turn(found) {
   $("look-ask").hidden = found;
@@ -26,8 +28,13 @@ async function pictures(typed, paths, place) {
   for (const path of paths) {
     const found = await ask("lookAtPicture", { typed, path }, warn).catch(() => undefined);
     const waiting = place.querySelector(".waiting");
-    if (found) waiting?.replaceWith(image(new Blob([found.bytes]), t("words.sample", path), { class: "picture" }));
-    else waiting?.remove();
+    if (!found) {
+      waiting?.remove();
+      continue;
+    }
+    const picture = new Blob([found.bytes]);
+    first ??= picture;
+    waiting?.replaceWith(image(picture, t("words.sample", path), { class: "picture" }));
   }
 }
 
@@ -35,6 +42,7 @@ const warn = (event) => event.event === "warning" && say("look-problem", event.t
 
 /** Fetches what is needed for a look: what the repository says, the embedding (some kilobytes), and a few pictures. */
 async function look(typed) {
+  first = undefined;
   say("look-note", t("words.looking", host()));
   const repository = await ask("look", { typed }, warn);
   const fetched = await ask("fetchEmbedding", { typed }, warn);
@@ -43,7 +51,7 @@ async function look(typed) {
   const word = { ...described, token, kind: fetched.kind ?? repository.kind, licence: repository.licence, origin: fetched.origin };
   const samples = (repository.pictures ?? []).slice(0, PICTURES);
   const face = samples.length > 0 ? h("div", { class: "samples" }, ...samples.map(() => h("span", { class: "picture waiting" }))) : h("div", { class: "samples one" }, swatch(token));
-  const take = button(t("words.take"), () => using("look-problem", () => keep(fetched, word, face)), { kind: "primary large" });
+  const take = button(t("words.take"), () => using("look-problem", () => keep(fetched, word)), { kind: "primary large" });
   const back = button(t("words.another"), () => (turn(false), $("word-address").focus()), { kind: "plain" });
   say("look-title", repository.repo ?? fetched.name);
   $("look-found").replaceChildren(
@@ -69,10 +77,8 @@ function fits({ family }) {
   return false;
 }
 
-async function keep(fetched, word, face) {
-  const shown = face.querySelector("img");
-  const picture = shown && (await (await fetch(shown.src)).blob());
-  const kept = await room.keep(fetched.bytes, fetched.name, { token: word.token, kind: word.kind, licence: word.licence, origin: fetched.origin, picture });
+async function keep(fetched, word) {
+  const kept = await room.keep(fetched.bytes, fetched.name, { token: word.token, kind: word.kind, licence: word.licence, origin: fetched.origin, picture: first });
   $("word-look").close();
   $("word-address").value = "";
   room.focusOn(kept);

@@ -6,6 +6,7 @@ import { BrokenEngine } from "../base/engine.js";
 import { fileStem } from "../base/format.js";
 import { announce, call, changed, onChange, say, studio, using } from "../base/studio.js";
 import { t } from "../base/text.js";
+import { useWord } from "../make/make.js";
 import { details } from "./details.js";
 import { forget, keptWords, putCard, putPicture, putWord } from "./kept.js";
 import { lookRoom } from "./look.js";
@@ -24,13 +25,8 @@ export const words = () => here();
 /** Shows the shelf as it is, and tells the other rooms. */
 function draw() {
   studio.words = new Map(here().filter(({ usable }) => usable).map((word) => [word.token, word]));
-  drawShelf(all(), { open: (word) => details(word, actions), use, restore: putBack, forget: forgetForGood });
+  drawShelf(all(), { open: (word) => details(word, actions), use: actions.use, restore: putBack, forget: forgetForGood });
   changed();
-}
-
-/** Puts a word into the prompt. */
-async function use({ token }) {
-  (await import("../make/make.js")).useWord(token);
 }
 
 /** Brings a word to the engine; whether it can be used, and why not, is known then. */
@@ -159,12 +155,9 @@ async function rename(word, token) {
 }
 
 /** The bytes of a word's file in a layout. */
-async function exported(word, format) {
-  if (word.usable) return call("engine.exportEmbedding", word.token, format);
-  return call("tools.convert", await word.read(), word.name ?? word.file, word.token, format);
-}
+const exported = ({ token }, format) => call("engine.exportEmbedding", token, format);
 
-const actions = { use, remove, rename, exported };
+const actions = { use: ({ token }) => useWord(token), remove, rename, exported };
 
 /** Brings the shelf to a model that was loaded; words for other kinds of models wait. */
 export async function restoreWords() {

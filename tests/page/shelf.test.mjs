@@ -1,0 +1,183 @@
+// The room of words: they come and are looked at before there is a model, are used once there is one, and nothing is lost by one click.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { accessible, look, native, root, start, tensor } from "./browser.mjs";
+import { playedHub } from "./hub.mjs";
+
+let place;
+
+before(async () => (place = await start()));
+after(() => place?.close());
+
+const PEAR = join(root, "tests/page/fixtures/pear.safetensors");
+
+/** Saves a download. */
+async function downloaded(page, button) {
+  const [download] = await Promise.all([page.waitForEvent("download"), button.click()]);
+  return { name: download.suggestedFilename(), path: await download.path(), bytes: readFileSync(await download.path()) };
+}
+
+/** Opens the details of a word. */
+async function details(page, token) {
+  await page.locator(`#words [data-token="${token}"] .word-open`).click();
+  return page.locator("#word-details");
+}
+
+test("words are kept, looked at, used, renamed, given away, removed and put back", { timeout: 400_000 }, async () => {
+  const { context, open, errors, requests } = await place.visitor();
+  let page = await open();
+  await page.getByText("Words that you teach appear here").waitFor();
+  assert.deepEqual(requests.filter((url) => /\/pkg\/|\/models\/mini\/.*(json|safetensors)/.test(url)), [], "the shelf needs no engine");
+  await accessible(page, "with an empty shelf");
+
+  // Before there is a model: one for the mini model, one for Stable Diffusion, and something that is no word.
+  await page.getByRole("button", { name: "+ Words of others" }).click();
+  await accessible(page, "where words come from");
+  await page.getByLabel("Files…").setInputFiles([PEAR, join(root, "tests/formats/fixtures/diffusers.bin"), join(root, "README.md")]);
+  await page.locator("#words-problem").getByText(/README\.md/).waitFor({ timeout: 60_000 });
+  const words = page.getByRole("list", { name: "Your words" });
+  const tokens = () => words.locator("code").allTextContents();
+  assert.equal((await tokens()).length, 2);
+  assert.ok((await tokens()).includes("<pear>"), `${await tokens()}`);
+  const [other] = (await tokens()).filter((token) => token !== "<pear>");
+  assert.equal(await page.evaluate(() => document.activeElement.closest("li")?.dataset.token), other, "the focus goes to what came");
+  assert.equal(await page.locator(".unusable").count(), 0, "nobody knows yet");
+  let shown = await details(page, "<pear>");
+  assert.match(await shown.textContent(), /pseudoword's mini model.*Strength/);
+  await accessible(page, "with a word's details");
+  await page.keyboard.press("Escape");
+  // Twice the same is once.
+  await page.locator("#word-files").setInputFiles(PEAR);
+  await page.waitForFunction(async () => !(await import("./www/base/studio.js")).studio.busy);
+  assert.equal((await tokens()).length, 2);
+  await page.close();
+
+  // The next visit: they are there before the engine is.
+  requests.length = 0;
+  page = await open();
+  await page.locator("#words [data-token='<pear>']").waitFor();
+  assert.deepEqual(requests.filter((url) => /\/pkg\/|worker\.js/.test(url)), []);
+  await page.locator("#load").click();
+  await page.locator("#engine-status[data-state=ready]").waitFor({ timeout: 180_000 });
+  await page.locator(".unusable").waitFor();
+  shown = await details(page, other);
+  await shown.getByText(/The loaded model cannot use it: .*mini model/).waitFor();
+  assert.equal(await shown.getByRole("button", { name: "Use in the prompt" }).count(), 0);
+  const came = await downloaded(page, shown.getByRole("button", { name: /as it came/ }));
+  assert.deepEqual(came.bytes, readFileSync(join(root, "tests/formats/fixtures/diffusers.bin")));
+  await accessible(page, "with a word that cannot be used");
+  await look(page, "word-refused");
+  await page.keyboard.press("Escape");
+
+  // What it is beside the vocabulary; other programs' files; another name.
+  shown = await details(page, "<pear>");
+  await shown.locator(".nearest li").nth(4).waitFor();
+  assert.match(await shown.textContent(), /ordinary words are \(\d\.\d+\).*Closest to\w/s);
+  await look(page, "word-details");
+  const formats = await page.evaluate(async () => (await import("./www/base/settings.js")).formats());
+  assert.ok(formats.length >= 2);
+  for (const { label, ending } of formats) {
+    const file = await downloaded(page, shown.getByRole("button", { name: `${label}: download <pear>` }));
+    assert.equal(file.name, `pear.${ending}`);
+    assert.match(native(["inspect", "--json", file.path]).toString(), /pear/);
+  }
+  await shown.getByLabel("Name in prompts").fill("cat");
+  await shown.getByRole("button", { name: "Rename" }).click();
+  await page.locator("#details-problem").getByText(/"cat" is taken/).waitFor();
+  await shown.getByLabel("Name in prompts").fill("<green-pear>");
+  await shown.getByRole("button", { name: "Rename" }).click();
+  await page.locator("#words [data-token='<green-pear>']").waitFor();
+  const renamed = await downloaded(page, shown.getByRole("button", { name: /^diffusers.*: download <green-pear>/ }).first());
+  assert.deepEqual(tensor(renamed.bytes, "<green-pear>"), tensor(readFileSync(PEAR), "<pear>"));
+  await shown.getByRole("button", { name: "Use in the prompt" }).click();
+  await page.waitForFunction(() => document.getElementById("prompt").value.includes("<green-pear>"));
+
+  // Removed by one click, put back by the next; deleted for good by two that say so.
+  const remove = async () => {
+    shown = await details(page, "<green-pear>");
+    await shown.getByRole("button", { name: "Remove from the shelf: <green-pear>" }).click();
+    await page.getByText("<green-pear> was removed.").waitFor();
+  };
+  await remove();
+  assert.equal(await page.evaluate(() => document.activeElement.id), "word-undo-button");
+  await accessible(page, "after a word was removed");
+  await look(page, "word-removed");
+  await page.keyboard.press("Enter");
+  await words.getByText("<green-pear>").waitFor();
+  await remove();
+  await page.close();
+  page = await open();
+  await page.getByText("Removed", { exact: true }).click();
+  await page.getByRole("button", { name: "Put back <green-pear>" }).click();
+  await page.getByRole("list", { name: "Your words" }).getByText("<green-pear>").waitFor();
+  shown = await details(page, other);
+  await shown.getByRole("button", { name: `Remove from the shelf: ${other}` }).click();
+  await page.getByText("Removed", { exact: true }).click();
+  await page.getByRole("button", { name: `Delete for good: ${other}` }).click();
+  await page.getByRole("button", { name: "Cannot be undone: delete" }).click();
+  await page.locator("#words-removed").waitFor({ state: "hidden" });
+  await page.close();
+  page = await open();
+  await page.locator("#words [data-token='<green-pear>']").waitFor();
+  assert.equal(await page.locator("#words > li").count(), 1);
+  const foreign = requests.filter((url) => !url.startsWith(place.origin) && !/^(data|blob):/.test(url));
+  assert.deepEqual(foreign, [], "nobody else is asked anything");
+  assert.deepEqual(errors, []);
+  await context.close();
+});
+
+test("a concept is looked at before it is taken, and nothing is fetched before that", { timeout: 300_000 }, async (t) => {
+  const hub = await playedHub();
+  t.after(hub.close);
+  const { context, open, errors, requests } = await place.visitor();
+  await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: place.origin });
+  const page = await open(`?hub=${encodeURIComponent(hub.url)}&concept=someone/pear`);
+  const dialog = page.locator("#word-look");
+  await dialog.getByText(/This link is about someone\/pear\. Nothing was fetched yet/).waitFor();
+  await page.waitForTimeout(500);
+  assert.deepEqual([hub.asked, requests.filter((url) => /\/pkg\/|worker\.js/.test(url))], [[], []]);
+  await accessible(page, "with a link to a concept");
+  await look(page, "concept-link");
+  assert.equal(await page.evaluate(() => document.activeElement.id), "word-fetch");
+  await page.keyboard.press("Enter");
+
+  await dialog.getByRole("button", { name: "Take it" }).waitFor({ timeout: 60_000 });
+  await dialog.getByRole("img").nth(2).waitFor();
+  for (const part of ["someone/pear", "<pear>", "object", "mit", "pseudoword's mini model", "learned_embeds.bin", "It can be taken now"]) {
+    assert.ok((await dialog.textContent()).includes(part), part);
+  }
+  assert.equal(await page.locator("#words > li").count(), 0, "nothing is taken by looking");
+  await accessible(page, "with a look at a concept");
+  await look(page, "concept");
+  await dialog.getByRole("button", { name: "Copy a link to it" }).click();
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), `${place.origin}/?concept=someone/pear`);
+  await dialog.getByRole("button", { name: "Take it" }).click();
+  const tile = page.locator("#words [data-token='<pear>']");
+  await tile.locator("img").waitFor();
+  await page.waitForFunction(() => document.activeElement.closest("[data-token='<pear>']"));
+  await look(page, "concept-taken");
+
+  // What cannot be had is said where it was asked for; an address on the Hub is as good as a name.
+  await page.getByRole("button", { name: "+ Words of others" }).click();
+  const address = dialog.getByLabel(/A concept's repository/);
+  await address.fill("someone/nothing");
+  await address.press("Enter");
+  await page.locator("#look-problem").getByText(/the Hub has no such repository/).waitFor({ timeout: 60_000 });
+  await address.fill("http://127.0.0.1:9/x.bin");
+  await address.press("Enter");
+  // A server that lets no page read its files cannot be told from none; both are said.
+  await page.locator("#look-problem").getByText(/127.0.0.1.*(CORS)/).waitFor({ timeout: 60_000 });
+  await accessible(page, "with a concept that cannot be had");
+  await address.fill(hub.word);
+  await address.press("Enter");
+  await dialog.getByRole("button", { name: "Take it" }).waitFor({ timeout: 60_000 });
+  assert.match(await dialog.textContent(), /someone\/pear.*<pear>/s);
+  await page.keyboard.press("Escape");
+  await dialog.waitFor({ state: "hidden" });
+  assert.equal(await page.evaluate(() => document.activeElement.id), "word-add", "the focus goes back");
+  assert.deepEqual(errors.filter((text) => !/404|ERR_|CORS/.test(text)), []);
+  await context.close();
+});
