@@ -6,16 +6,15 @@ import { formats } from "../base/settings.js";
 import { call, say, turnTo, using } from "../base/studio.js";
 import { t } from "../base/text.js";
 
-/** The fall of the evaluation loss, relative to the start, from which on a word has taken, and has taken well. */
-const [FAIR, GOOD] = [0.05, 0.2];
-
-/** Says of a run what its evaluations tell. */
-export function judged(curve) {
-  if (curve.length < 2) return t("learn.verdict.unknown");
-  const fall = 1 - curve.at(-1).loss / curve[0].loss;
-  const level = fall >= GOOD ? "good" : fall >= FAIR ? "fair" : "poor";
-  return level === "poor" ? t("learn.verdict.poor") : t(`learn.verdict.${level}`, Math.round(100 * fall));
+/** Says what the engine thinks of a word: `{level, gain, length}`, or nothing where it could not be measured. */
+export function judged(verdict) {
+  if (!verdict) return t("learn.verdict.unknown");
+  const percent = Math.round(100 * verdict.gain);
+  return t(`learn.verdict.${verdict.level}`, { percent, long: verdict.length > LONG });
 }
+
+/** Vectors that are so many times as long as the model's own words are too long. */
+const LONG = 10;
 
 /** The files that most people want; the shelf gives every other. */
 const WANTED = ["diffusers", "a1111"];

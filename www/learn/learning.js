@@ -77,7 +77,7 @@ async function learn(unfinished, given) {
     try {
       const { pace } = await follow({ job, config, saved, control });
       if (pace) keepPace(pace);
-      return { token: config.token, kind: config.kind, verdict: judged(saved.curve), bytes: await file(job), stopped: control.stopped };
+      return { token: config.token, kind: config.kind, verdict: judged(await ask("job.verdict", { job })), bytes: await file(job), stopped: control.stopped };
     } finally {
       control.running = false;
       Telling.end();

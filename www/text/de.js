@@ -148,9 +148,12 @@ export default {
     learned: "Gelernt.",
     stopped: "Angehalten; das Wort ist behalten, wie es jetzt ist.",
     verdict: {
-      good: (percent) => `Es sitzt: mit diesem Wort fallen dem Modell die Bilder um ${percent} % leichter als mit dem Ausgangswort.`,
-      fair: (percent) => `Es sitzt ein wenig: die Bilder fallen dem Modell um ${percent} % leichter. Mehr Schritte oder ein näheres Ausgangswort können helfen.`,
-      poor: "Es sitzt kaum: die Bilder fallen dem Modell mit diesem Wort nicht leichter als ohne. Versuch ein anderes Ausgangswort, mehr Schritte oder klarere Bilder.",
+      good: ({ percent }) => `Es sitzt: mit diesem Wort fallen dem Modell die Bilder um ${percent} % leichter als mit dem Ausgangswort.`,
+      fair: ({ percent, long }) =>
+        long
+          ? `Es sitzt, und die Bilder fallen um ${percent} % leichter; aber das Wort ist so stark, dass es den Rest eines Prompts übertönen kann. Weniger Schritte machen es schwächer.`
+          : `Es sitzt ein wenig: die Bilder fallen dem Modell um ${percent} % leichter. Mehr Schritte oder ein näheres Ausgangswort können helfen.`,
+      poor: () => "Es sitzt kaum: die Bilder fallen dem Modell mit diesem Wort nicht leichter als ohne. Versuch ein anderes Ausgangswort, mehr Schritte oder klarere Bilder.",
       unknown: "Es wurde angehalten, bevor es gemessen werden konnte.",
     },
     makeWith: "Bilder damit machen",

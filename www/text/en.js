@@ -148,9 +148,12 @@ export default {
     learned: "Learned.",
     stopped: "Stopped; the word is kept as it is now.",
     verdict: {
-      good: (percent) => `It took: the pictures are ${percent} % easier for the model to draw with this word than with what it started from.`,
-      fair: (percent) => `It took a little: the pictures are ${percent} % easier to draw with this word. More steps, or a closer word to start from, may help.`,
-      poor: "It hardly took: the pictures are no easier to draw with this word than without. Try another word to start from, more steps, or clearer pictures.",
+      good: ({ percent }) => `It took: the pictures are ${percent} % easier for the model to draw with this word than with what it started from.`,
+      fair: ({ percent, long }) =>
+        long
+          ? `It took, and the pictures are ${percent} % easier to draw; but it is so strong a word that it may drown out the rest of a prompt. Fewer steps keep it weaker.`
+          : `It took a little: the pictures are ${percent} % easier to draw with this word. More steps, or a closer word to start from, may help.`,
+      poor: () => "It hardly took: the pictures are no easier to draw with this word than without. Try another word to start from, more steps, or clearer pictures.",
       unknown: "It was stopped before it could be measured.",
     },
     makeWith: "Make pictures with it",
