@@ -1,6 +1,7 @@
 // The page: the frame, and its rooms. Each room turns what is done in it into requests to the Worker, and the engine's events into text,
 // bars and pictures; what they share is in base/studio.js.
 
+import { dropTarget } from "./base/drop.js";
 import { frame } from "./base/frame.js";
 import { learnRoom } from "./learn/learning.js";
 import { makeRoom } from "./make/make.js";
@@ -14,3 +15,4 @@ learnRoom();
 makeRoom();
 modelsRoom({ loaded: restoreWords });
 wordsRoom();
+dropTarget();

@@ -1,0 +1,49 @@
+// Files that are dropped anywhere on the page: each goes to the room that it is for.
+
+import { addPictures } from "../learn/learning.js";
+import { openFile } from "../models/models.js";
+import { addFiles } from "../words/shelf.js";
+import { h } from "./dom.js";
+import { say, turnTo } from "./studio.js";
+import { t } from "./text.js";
+
+/** No word is so large. */
+const MODEL = 100e6;
+const PICTURES = /\.(png|apng|jpe?g|jfif|webp|gif|bmp|hei[cf]|avif|tiff?|txt|caption)$/i;
+const WORDS = /\.(safetensors|bin|pt|pti)$/i;
+
+/** Where a file goes. */
+function room({ name, type, size }) {
+  if (type.startsWith("image/") || PICTURES.test(name)) return "pictures";
+  return WORDS.test(name) ? (size > MODEL ? "model" : "words") : "nowhere";
+}
+
+async function handOn(files) {
+  const { pictures = [], words = [], model = [], nowhere = [] } = Object.groupBy(files, room);
+  if (pictures.length > 0) await addPictures(pictures);
+  if (words.length > 0) await addFiles(words);
+  if (model.length > 0) await openFile(model[0]);
+  if (nowhere.length === 0) return;
+  // Where pictures are named that cannot be used either.
+  if (pictures.length === 0) turnTo("teach");
+  say("pictures-problem", nowhere.map(({ name }) => t("start.other", name)).join("\n"));
+}
+
+/** Makes the whole page a place to drop things on. */
+export function dropTarget() {
+  const veil = h("div", { class: "veil", hidden: true, "aria-hidden": "true" }, h("p", {}, t("start.drop")));
+  document.body.append(veil);
+  const ours = ({ dataTransfer }) => dataTransfer.types.includes("Files");
+  document.addEventListener("dragover", (event) => {
+    if (!ours(event)) return;
+    event.preventDefault();
+    veil.hidden = false;
+  });
+  document.addEventListener("dragleave", ({ relatedTarget }) => (veil.hidden ||= relatedTarget === null));
+  document.addEventListener("drop", (event) => {
+    veil.hidden = true;
+    if (!ours(event)) return;
+    event.preventDefault();
+    handOn([...event.dataTransfer.files]);
+  });
+}
