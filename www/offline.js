@@ -2,7 +2,7 @@
 // version and puts it beside index.html.
 //
 // Online everything comes from the network, so that nobody is left on an old version; one whole version, fetched in one go, is kept
-// for when there is no network. Models, embeddings and pictures never pass through here.
+// for when there is no network. Models, embeddings and what visitors bring never pass through here.
 
 const FILES = ["FILES"];
 const CACHE = "pseudoword-VERSION";

@@ -140,8 +140,9 @@ export class Tiles {
   }
 
   #move(picture, by) {
-    const at = this.#pictures.indexOf(picture);
-    this.#put(picture, at + by);
+    const to = this.#pictures.indexOf(picture) + by;
+    this.#put(picture, to);
+    announce(t("learn.moved", { name: picture.name, at: to + 1, of: this.#pictures.length }));
   }
 
   #put(picture, to) {
@@ -152,7 +153,6 @@ export class Tiles {
     this.#pictures.splice(to, 0, picture);
     this.#list.insertBefore(picture.item, this.#pictures[to + 1]?.item ?? null);
     if (picture.item.contains(focused)) focused.focus();
-    announce(t("learn.moved", { name: picture.name, at: to + 1, of: this.#pictures.length }));
     this.#settle();
   }
 
