@@ -32,7 +32,7 @@ test("the example is watched, paused, looked back at and kept", { timeout: 120_0
   await page.getByRole("img", { name: "Preview at step 5" }).waitFor();
   await page.locator("#time-left").getByText(/^about .* left$/).waitFor();
   // Several warnings stay.
-  assert.equal(await page.locator("#run-problem").textContent(), "“Seed” is a played warning\nand another");
+  assert.equal(await page.locator("#run-warnings").textContent(), "“Seed” is a played warning\nand another");
   assert.equal(await announced(page), "Paused.");
   assert.equal(await page.title(), "[paused] pseudoword");
   const status = await page.locator("#train-status").textContent();

@@ -61,15 +61,15 @@ export class Telling {
   }
 
   warning({ text }) {
-    add("run-problem", text);
+    add("run-warnings", text);
   }
 
   skipped({ step, reason }) {
-    add("run-problem", t("learn.skipped", { step, reason }));
+    add("run-warnings", t("learn.skipped", { step, reason }));
   }
 
   rewound({ to, reason }) {
-    add("run-problem", t("learn.rewound", { to, reason }));
+    add("run-warnings", t("learn.rewound", { to, reason }));
     this.#saved.curve = this.#saved.curve.filter((one) => one.step <= to);
     cutPreviews(to);
   }

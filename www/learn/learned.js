@@ -5,6 +5,7 @@ import { fileStem } from "../base/format.js";
 import { formats } from "../base/settings.js";
 import { call, say, turnTo, using } from "../base/studio.js";
 import { t } from "../base/text.js";
+import { makeNow } from "../make/make.js";
 
 /** Says what the engine thinks of a word: `{level, gain, length}`, or nothing where it could not be measured. */
 export function judged(verdict) {
@@ -26,10 +27,9 @@ export function showLearned({ token, stopped, verdict, prompt }) {
   $("downloads").replaceChildren(...formats().filter(({ value }) => WANTED.includes(value)).map(({ value, label, ending }) => button(`${t("learn.download")} (${label})`, () => using("run-problem", async () => {
     save(await call("engine.exportEmbedding", token, value), `${fileStem(token)}.${ending}`);
   }), { label: `${t("learn.download")} ${token} (${label})` })));
-  $("make-with").onclick = async () => {
-    const { makeNow } = await import("../make/make.js");
+  $("make-with").onclick = () => {
     turnTo("make");
-    await makeNow({ prompt });
+    makeNow({ prompt });
   };
   $("learned").hidden = false;
   for (const id of ["run-head", "run-buttons"]) $(id).hidden = true;

@@ -38,7 +38,7 @@ export async function addPictures(files) {
 /** Shows the room of learning, before anything has happened in it. */
 function enter(token, pictures) {
   say("learning-title", t("learn.learningOf", token));
-  for (const place of ["saved-status", "run-problem", "time-left"]) say(place);
+  for (const place of ["saved-status", "run-problem", "run-warnings", "time-left"]) say(place);
   say("train-status", t("learn.gettingReady"));
   say("pause", t("learn.pause"));
   $("progress").removeAttribute("value");
