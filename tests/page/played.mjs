@@ -75,6 +75,7 @@ function worker(given) {
     }
   }
   const jobs = new Map();
+  let count = 0;
   let lost = false;
   new BroadcastChannel("lose").onmessage = () => (lost = true);
   const job = {
@@ -99,7 +100,13 @@ function worker(given) {
     facts: () => ({ name: "mini", family: "the mini model", side: 64, sides: [64, 64], width: 64, room: 75, weights: 12e6, parts: [] }),
     need: () => ({ bytes: 210e6, weights: 12e6, phases: [] }),
     hasHalves: () => false,
-    promptInfo: (text) => ({ tokens: text.split(" ").length, room: 75, words: [], unknown: [], notes: [] }),
+    promptInfo(text) {
+      const names = text.match(/<[^<>\s]+>/g) ?? [];
+      const words = names.filter((token) => token === "<peach>").map((token) => ({ token, vectors: 2 }));
+      const unknown = names.filter((token) => token !== "<peach>").map((text) => ({ text, suggestion: "<peach>" }));
+      return { tokens: text.split(" ").length, room: 75, words, unknown, notes: text.match(/\(\w+:[\d.]+\)/g)?.map((weight) => `"${weight}" (a weight)`) ?? [] };
+    },
+    without: (prompt) => (prompt.includes("<peach>") ? prompt.replace("<peach>", "apple") : undefined),
     addEmbedding: (bytes, name, token) => about(token ?? "<peach>"),
     exportEmbedding: () => new TextEncoder().encode("an embedding"),
     removeEmbedding: () => true,
@@ -121,10 +128,15 @@ function worker(given) {
     train({ config, pictures, state }) {
       const from = state ? JSON.parse(new TextDecoder().decode(state)).step : 0;
       const whole = { ...choices.training, ...config };
-      jobs.set(jobs.size + 1, { config: whole, step: from, shown: from, events: run(whole, pictures, from) });
-      return jobs.size;
+      jobs.set(++count, { config: whole, step: from, shown: from, events: run(whole, pictures, from) });
+      return count;
     },
-    generate: () => (jobs.set(jobs.size + 1, { events: [].values() }), jobs.size),
+    generate({ config }) {
+      if (config.width > 4096) throw new Error(`\u201cSide in pixels\u201d ${config.width}: it must be at least 1, and at most 4096`);
+      const steps = Array.from({ length: config.steps }, (_, i) => ({ event: "denoise", step: i + 1, of: config.steps, secs: 0.01 }));
+      jobs.set(++count, { events: steps.values() });
+      return count;
+    },
     end: ({ job }) => void jobs.delete(job),
     memory: () => 11e6,
     cancel() {},

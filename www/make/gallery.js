@@ -106,6 +106,8 @@ async function discard(set, gone) {
   notice(t("make.removed", gone.length), async () => {
     set.shots = before;
     shown.set(set.id, set);
+    // From here until their files are written again.
+    for (const { shot, blobs } of back) shot.blobs = blobs;
     (whole ? $("sets") : set.list).insertBefore(place, next?.isConnected ? next : null);
     watchImages(place);
     await keepSettings(set.id, set.settings).catch(() => {});

@@ -67,8 +67,10 @@ function make() {
   dialog.addEventListener("close", () => {
     forgetImages(dialog);
     dialog.replaceChildren();
-    // To the picture that was seen last, which need not be the one that was opened.
-    if (element.isConnected && (document.activeElement === document.body || element.closest("#sets"))) element.querySelector("button, input")?.focus();
+    // To the picture that was seen last, which need not be the one that was opened; unless something was done with it, which has
+    // put the focus elsewhere.
+    const active = document.activeElement;
+    if (active === document.body || active.closest(".shot")) element.querySelector("button, input")?.focus();
   });
   document.body.append(dialog);
 }
