@@ -106,13 +106,13 @@ test("words are kept, looked at, used, renamed, given away, removed and put back
   await accessible(page, "after a word was removed");
   await look(page, "word-removed");
   await page.keyboard.press("Enter");
-  await words.getByText("<green-pear>").waitFor();
+  await page.locator("#words [data-token='<green-pear>']").waitFor();
   await remove();
   await page.close();
   page = await open();
   await page.getByText("Removed", { exact: true }).click();
   await page.getByRole("button", { name: "Put back <green-pear>" }).click();
-  await page.getByRole("list", { name: "Your words" }).getByText("<green-pear>").waitFor();
+  await page.locator("#words [data-token='<green-pear>']").waitFor();
   shown = await details(page, other);
   await shown.getByRole("button", { name: `Remove from the shelf: ${other}` }).click();
   await page.getByText("Removed", { exact: true }).click();
