@@ -1,4 +1,4 @@
-// The page as tools/web/dist makes it opens and works without any network once it was opened with one.
+// The page as tools/web/dist makes it opens and works without any network once it was opened with one, and can be installed as an app.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -18,6 +18,14 @@ test("the page opens and loads its stored model without a network", { timeout: 4
   let page = await open();
   await load(page);
   await page.evaluate(() => navigator.serviceWorker.ready);
+  // Chromium finds nothing that keeps it from being installed, and a manifest without errors.
+  const protocol = await context.newCDPSession(page);
+  const { installabilityErrors } = await protocol.send("Page.getInstallabilityErrors");
+  // A window of Playwright's is a private one, where nothing is installed.
+  assert.deepEqual(installabilityErrors.filter(({ errorId }) => errorId !== "in-incognito"), []);
+  const { errors: wrong, manifest } = await protocol.send("Page.getAppManifest");
+  assert.deepEqual(wrong, []);
+  assert.deepEqual([manifest.startUrl, manifest.scope, manifest.display], [`${place.origin}/`, `${place.origin}/`, "kStandalone"]);
   await page.close();
 
   await context.setOffline(true);

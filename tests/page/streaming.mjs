@@ -10,7 +10,7 @@
 // With STEPS it also learns on two pictures of 64 x 64 pixels.
 
 import { join } from "node:path";
-import { root, start } from "./browser.mjs";
+import { fewSteps, root, start, teach } from "./browser.mjs";
 
 const [folder, steps] = process.argv.slice(2);
 const BOUND = 256 << 20;
@@ -19,17 +19,15 @@ try {
   const page = await place.browser.newPage();
   page.on("console", (message) => message.type() === "error" && console.log(`browser: ${message.text()}`));
   await page.goto(`${place.origin}/`);
-  await page.getByText("Another model", { exact: true }).click();
   const began = Date.now();
   const seconds = () => `${((Date.now() - began) / 1000).toFixed(0)} s`;
-  const label = folder.endsWith(".safetensors") ? /a model in one file/ : /a model's folder on this computer/;
-  await page.getByLabel(label).setInputFiles(folder);
-  const status = page.locator("#model-status");
-  const ready = status.getByText(/is ready/).waitFor({ timeout: 1_800_000 });
+  await page.locator(folder.endsWith(".safetensors") ? "#checkpoint" : "#folder").setInputFiles(folder);
+  const status = page.locator("#model-line");
+  const ready = status.getByText(/^Ready/).waitFor({ timeout: 1_800_000 });
   const failed = page.locator("#model-problem, #problem").getByText(/./).first().waitFor({ timeout: 1_800_000 });
   const outcome = await Promise.race([ready.then(() => undefined), failed.then(() => page.locator("#model-problem, #problem").allTextContents())]);
   if (outcome) throw new Error(outcome.join(" "));
-  const ask = (type, request) => page.evaluate(async ([type, request]) => (await import("./www/studio.js")).ask(type, request), [type, request]);
+  const ask = (type, request) => page.evaluate(async ([type, request]) => (await import("./www/base/studio.js")).ask(type, request), [type, request]);
   const heap = async (when) => {
     const peak = await ask("memory");
     console.log(`the engine's memory ${when}: ${(peak / 2 ** 20).toFixed(1)} MiB (bound: ${BOUND / 2 ** 20} MiB)`);
@@ -38,15 +36,13 @@ try {
   console.log(`${await status.textContent()} after ${seconds()}`);
   await heap("after loading");
   if (steps) {
-    await page.getByLabel(/Choose three to five pictures/).setInputFiles(["noto", "flat"].map((name) => join(root, `examples/peach/${name}.png`)));
-    await page.getByText("Settings").click();
-    const settings = { Steps: steps, "Batch size": "1", "Preview every": "0", "Evaluation samples": "1", "Side in pixels": "64" };
-    for (const [name, value] of Object.entries(settings)) await page.locator("#learn").getByLabel(name, { exact: true }).fill(value);
+    await teach(page, ["noto", "flat"].map((name) => join(root, `examples/peach/${name}.png`)));
+    await fewSteps(page, steps, { "Side in pixels": "64" });
     const said = page.locator("#train-status");
     await page.getByRole("button", { name: "Learn it" }).click();
     const began = Date.now();
     let last = "";
-    while (!last.startsWith("Learned.")) {
+    while ((await page.evaluate(() => document.body.dataset.now)) !== "learned") {
       const now = await said.textContent();
       if (now !== last) console.log(`${((Date.now() - began) / 1000).toFixed(0)} s: ${now}`);
       last = now;
