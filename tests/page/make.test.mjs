@@ -83,7 +83,7 @@ async function makes(page) {
   await count(page, 2);
   await prompt(page).press("Enter");
   await page.getByRole("button", { name: "Stop", exact: true }).waitFor();
-  await page.locator(".waiting").nth(1).waitFor();
+  await page.locator(".coming").nth(1).waitFor();
   assert.deepEqual(await pictures(page, 1), Array(2).fill(["a cat in 3d style", 64]));
   assert.match(await page.locator(".set").textContent(), /Steps 1 · Guidance 4 · DDIM · mini/);
   await page.locator("#announcer").getByText("2 pictures are ready.").waitFor();
@@ -204,7 +204,7 @@ async function stops(page) {
   await focusOn(page, "make-stop");
   await accessible(page, "making pictures");
   await look(page, "make-making");
-  const before = await page.locator(".shot:not(.waiting)").count();
+  const before = await page.locator(".shot:not(.coming)").count();
   await page.keyboard.press("Enter");
   await page.locator("#make-status").getByText("Stopped.").waitFor({ timeout: 300_000 });
   await focusOn(page, "generate");

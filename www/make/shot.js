@@ -59,7 +59,7 @@ export function shotElement(set, shot, handlers) {
 /** The place of a picture that is being made. */
 export function waitingElement(seed) {
   const bar = h("progress", { max: 1, value: 0, "aria-label": t("make.making", seed) });
-  const element = h("li", { class: "shot waiting" }, h("div", { class: "blank" }, bar), h("div", { class: "shot-foot" }, h("span", { class: "said" }, t("make.seedIs", seed))));
+  const element = h("li", { class: "shot coming" }, h("div", { class: "blank" }, bar), h("div", { class: "shot-foot" }, h("span", { class: "said" }, t("make.seedIs", seed))));
   return {
     element,
     step(share) {
