@@ -83,7 +83,7 @@ export async function accessible(page, state) {
 export async function everywhere(page, state) {
   const before = page.viewportSize();
   for (const colorScheme of ["light", "dark"]) {
-    await page.emulateMedia({ colorScheme });
+    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
     for (const [width, height] of [[390, 844], [1440, 900]]) {
       await page.setViewportSize({ width, height });
       const where = `${state}, ${colorScheme}, ${width} wide`;
@@ -93,7 +93,7 @@ export async function everywhere(page, state) {
     }
   }
   await page.setViewportSize(before);
-  await page.emulateMedia({ colorScheme: null });
+  await page.emulateMedia({ colorScheme: null, reducedMotion: null });
 }
 
 /** Keeps a picture of the page, where one is wanted. */

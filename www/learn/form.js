@@ -4,6 +4,7 @@ import { $ } from "../base/dom.js";
 import { size, span } from "../base/format.js";
 import { call, client, now, onChange, say, studio } from "../base/studio.js";
 import { t } from "../base/text.js";
+import * as speed from "../start/probe.js";
 
 /** Fields that hold numbers, by their settings. */
 const NUMBERS = {
@@ -57,17 +58,31 @@ const paces = () => JSON.parse(localStorage.getItem(PACE) ?? "{}");
 /** Remembers how long the samples of a run took. */
 export function keepPace(seconds) {
   localStorage.setItem(PACE, JSON.stringify({ ...paces(), [studio.model]: seconds }));
+  if (studio.model === "mini") speed.remember?.(seconds);
 }
+
+/** Seconds that a run will take: by what was measured before, or on the mini model by a look at the GPU; nothing where neither tells. */
+async function seconds({ steps, batch, evalSize, every }) {
+  const pace = paces()[studio.model];
+  if (pace) return pace * steps * batch;
+  if (studio.model !== "mini" || !speed.secondsFor) return undefined;
+  const previews = every > 0 ? 1 + Math.floor(steps / every) : 0;
+  return speed.secondsFor({ steps, batch, evalSize, evaluations: 1 + Math.ceil(steps / 25), previews }, await (probed ??= speed.probe()));
+}
+
+/** What a look at the GPU told; one is enough. */
+let probed;
 
 /** Says what learning will take, as far as that is known. */
 async function need() {
   if (!studio.model) return say("need", t("learn.unknownNeed"));
   if (studio.long) return undefined;
   const config = settings();
-  const pace = paces()[studio.model];
   const needed = await call("engine.need", config).catch(() => undefined);
+  const [steps, batch, evalSize, every] = ["steps", "batch", "eval-size", "preview-every"].map((id) => Number($(id).value));
+  const time = await seconds({ steps, batch, evalSize, every });
   const about = {
-    time: pace && span(pace * Number($("steps").value) * Number($("batch").value)),
+    time: time && span(time),
     memory: needed && size(needed.bytes),
   };
   return say("need", about.time || about.memory ? t("learn.need", about) : "");
