@@ -111,12 +111,12 @@ async function knowsWords(page) {
   assert.equal(await prompt(page).inputValue(), "a <pear>");
   await page.locator("#prompt-info").getByText("<pear> 1 vector").waitFor();
   await page.locator("#prompt-count").getByText("2 of 75 tokens").waitFor();
-  await prompt(page).fill("a <paer> (red:1.2)");
-  await page.locator("#prompt-info").getByText("<paer> is no learned word.").waitFor();
+  await prompt(page).fill("a <peer> (red:1.2)");
+  await page.locator("#prompt-info").getByText("<peer> is no learned word.").waitFor();
   await page.locator("#prompt-info").getByText("(a weight) is plain text here").waitFor();
   await accessible(page, "with an unknown word");
   await look(page, "make-prompt");
-  await page.getByRole("button", { name: "Write <pear> in place of <paer>" }).click();
+  await page.getByRole("button", { name: "Write <pear> in place of <peer>" }).click();
   assert.equal(await prompt(page).inputValue(), "a <pear> (red:1.2)");
   await prompt(page).fill(`${"a ".repeat(74)}<pear> bat`);
   await page.locator("#prompt-count").getByText("76 of 75 tokens").waitFor();
