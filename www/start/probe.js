@@ -1,14 +1,145 @@
-// How fast this browser's GPU is, found out without fetching anything.
+// How fast this browser's GPU is, found out without the engine and without fetching anything, and what learning takes on it: guessed
+// from a small product, or known from what was learned here before.
 
-/** `{seconds?, gpu?, software}`: what learning an example takes, where that can be said; what computes, in words; whether that is no
- * graphics card at all. */
+/** Where it is kept how long a sample took on which GPU. */
+const KEPT = "pseudoword:speed";
+
+/** Rows, columns and inner axis of the product, a multiple of what a workgroup makes. */
+const SIDE = 128;
+const OPERATIONS = 2 * SIDE ** 3;
+/** Milliseconds that the product should be repeated for: less says little of a GPU that answers slowly. */
+const LONG_ENOUGH = 10;
+const MOST_TIMES = 512;
+
+/** An invocation makes 8 x 4 values, as the engine's kernels for software GPUs do: those are what is slow enough to be guessed well. */
+const PRODUCT = `
+  const SIDE = ${SIDE}u;
+  @group(0) @binding(0) var<storage, read_write> left: array<vec4<f32>>;
+  @group(0) @binding(1) var<storage, read_write> right: array<vec4<f32>>;
+  @group(0) @binding(2) var<storage, read_write> result: array<vec4<f32>>;
+
+  @compute @workgroup_size(8)
+  fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    let column = id.x % (SIDE / 4u);
+    let row = id.x / (SIDE / 4u) * 8u;
+    ${eight((i) => `var sum${i} = vec4<f32>();`)}
+    for (var k = 0u; k < SIDE / 4u; k += 1u) {
+      let from = 4u * k * (SIDE / 4u) + column;
+      let four = mat4x4(right[from], right[from + SIDE / 4u], right[from + 2u * (SIDE / 4u)], right[from + 3u * (SIDE / 4u)]);
+      ${eight((i) => `sum${i} += four * left[(row + ${i}u) * (SIDE / 4u) + k];`)}
+    }
+    ${eight((i) => `result[(row + ${i}u) * (SIDE / 4u) + column] = sum${i};`)}
+  }`.replaceAll("from", "at");
+
+function eight(line) {
+  return Array.from({ length: 8 }, (_, i) => line(i)).join("\n");
+}
+
+/** Multiplies and adds for a sample of 64 x 64 pixels on the mini model: for its gradient, and for a prediction alone. */
+const GRADIENT = 1.1e9;
+const PREDICTION = 0.52e9;
+/** What is launched for each step, however many samples it has, and seconds that a browser takes for a launch. */
+const LAUNCHES = { step: 400, evaluation: 210, denoising: 175 };
+const LAUNCH = 40e-6;
+/** How much of the product's speed a step has: measured on SwiftShader. */
+const SHARE = 1;
+/** Seconds until the first step that are not steps: fetching, compiling kernels, loading, encoding pictures. */
+const BEFORE = { software: 12, hardware: 4 };
+
+/** What an example asks for, as www/start/examples.js and the engine have it. */
+const EXAMPLE = { steps: 300, batch: 4, evaluations: 13, evalSize: 16, previews: 13, previewSteps: 8 };
+
+async function described() {
+  const adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
+  if (!adapter) return undefined;
+  const { vendor = "", architecture = "", device = "", description = "", isFallbackAdapter } = adapter.info ?? {};
+  const name = description || [vendor, device || architecture].filter(Boolean).join(" ");
+  const software = (isFallbackAdapter ?? adapter.isFallbackAdapter ?? false)
+    || /swiftshader|llvmpipe|lavapipe|basic render/i.test(`${vendor} ${architecture} ${device} ${description}`);
+  return { adapter, name, software };
+}
+
+/** Operations in a second, in billions, of a product like those of the engine. */
+async function speed(adapter) {
+  const device = await adapter.requestDevice();
+  try {
+    const buffer = () => device.createBuffer({ size: 4 * SIDE * SIDE, usage: GPUBufferUsage.STORAGE });
+    const entries = [0, 1, 2].map((binding) => ({ binding, resource: { buffer: buffer() } }));
+    const compute = { module: device.createShaderModule({ code: PRODUCT }), entryPoint: "main" };
+    const pipeline = await device.createComputePipelineAsync({ layout: "auto", compute });
+    const group = device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
+    const timed = async (times) => {
+      const encoder = device.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      pass.setPipeline(pipeline);
+      pass.setBindGroup(0, group);
+      for (let i = 0; i < times; i++) pass.dispatchWorkgroups(SIDE * SIDE / 32 / 8);
+      pass.end();
+      const began = performance.now();
+      device.queue.submit([encoder.finish()]);
+      await device.queue.onSubmittedWorkDone();
+      return performance.now() - began;
+    };
+    // The first time it is made ready; the second is the least that anything takes.
+    await timed(1);
+    const one = await timed(1);
+    if (one > LONG_ENOUGH) return OPERATIONS / one / 1e6;
+    const times = Math.min(MOST_TIMES, Math.ceil(LONG_ENOUGH / Math.max(one, 0.1)) * 8);
+    const ms = Math.max((await timed(times)) - one, 0.1);
+    return OPERATIONS * (times - 1) / ms / 1e6;
+  } finally {
+    device.destroy();
+  }
+}
+
+/** Seconds that samples took by the name of a GPU; nothing where that cannot be read. */
+function kept() {
+  try {
+    return JSON.parse(localStorage.getItem(KEPT)) ?? {};
+  } catch {
+    return {};
+  }
+}
+
+/** Seconds that learning on the mini model takes on a GPU of which `probe` told, or nothing where it told too little. */
+export function secondsFor({ steps, batch, evaluations = 0, evalSize = 16, previews = 0, previewSteps = 12 }, { gflops, software, sample }) {
+  const before = BEFORE[software ? "software" : "hardware"];
+  // What was measured is a sample's share of a step; predictions are a part of that.
+  const of = (work, launches, count) => (sample ? sample * count * (work / GRADIENT) : Math.max(work * count / (gflops * SHARE * 1e9), launches * LAUNCH));
+  if (!sample && !gflops) return undefined;
+  return before + steps * of(GRADIENT, LAUNCHES.step, batch)
+    + evaluations * of(PREDICTION, LAUNCHES.evaluation * Math.ceil(evalSize / batch), evalSize)
+    + previews * previewSteps * of(PREDICTION, LAUNCHES.denoising, 2);
+}
+
+/** Two figures at most: more would be a promise. */
+export function rounded(seconds) {
+  const unit = seconds < 20 ? 1 : seconds < 60 ? 5 : seconds < 600 ? 30 : 300;
+  return Math.max(unit, Math.round(seconds / unit) * unit);
+}
+
+/** Keeps the seconds that a sample took of a step on the mini model on this GPU, for the next time that somebody asks. */
+export async function remember(sample) {
+  const found = await described().catch(() => undefined);
+  if (!found || !(sample > 0)) return;
+  try {
+    localStorage.setItem(KEPT, JSON.stringify({ ...kept(), [found.name]: sample }));
+  } catch {
+    // Then it is guessed again.
+  }
+}
+
+/** What computes, how fast, and what learning an example takes: `{gpu?, software, gflops?, sample?, seconds?}`. `gpu` is a graphics card's
+ * name, `sample` what a sample took here before. Never throws. */
 export async function probe() {
   try {
-    const adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
-    if (!adapter) return { software: false };
-    const { vendor, architecture, description } = adapter.info ?? {};
-    const software = adapter.info?.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe/i.test(`${description} ${architecture}`);
-    return { gpu: software ? undefined : description || [vendor, architecture].filter(Boolean).join(" ") || undefined, software: Boolean(software) };
+    const found = await described();
+    if (!found) return { software: false };
+    const { adapter, name, software } = found;
+    const about = { gpu: software ? undefined : name || undefined, software, sample: kept()[name] };
+    if (!about.sample) about.gflops = await speed(adapter);
+    const seconds = secondsFor(EXAMPLE, about);
+    return { ...about, seconds: seconds && rounded(seconds) };
   } catch {
     return { software: false };
   }

@@ -1,0 +1,55 @@
+// What the page says of a GPU before anything is learned on it.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { start } from "./browser.mjs";
+
+let place;
+before(async () => (place = await start()));
+after(() => place.close());
+
+const probed = (page) => page.evaluate(async () => (await import("./www/start/probe.js")).probe());
+
+test("what learning takes is guessed without fetching anything, then known from what was learned", async () => {
+  const { open, requests, errors } = await place.visitor();
+  const page = await open();
+  await page.waitForLoadState("networkidle");
+  const before = requests.length;
+  const guessed = await probed(page);
+  assert.deepEqual(requests.slice(before).filter((address) => !address.endsWith("/probe.js")), []);
+  assert.equal(guessed.software, true, "SwiftShader");
+  assert.equal(guessed.gpu, undefined, "which nobody would call a graphics card");
+  assert.ok(guessed.gflops > 0.01 && guessed.gflops < 1000, `${guessed.gflops}`);
+  assert.ok(guessed.seconds > 30, `${guessed.seconds}`);
+
+  await page.evaluate(async () => (await import("./www/start/probe.js")).remember(0.5));
+  const known = await probed(page);
+  assert.deepEqual([known.sample, known.gflops], [0.5, undefined]);
+  // 300 steps of 4 samples, and what comes between them.
+  assert.ok(known.seconds >= 600 && known.seconds < 900, `${known.seconds}`);
+
+  // What others left there, or half of it.
+  await page.evaluate(() => localStorage.setItem("pseudoword:speed", "{"));
+  assert.ok((await probed(page)).gflops > 0.01);
+  assert.deepEqual(errors, []);
+});
+
+test("more work takes longer, and nothing is promised of a GPU that nobody knows", async () => {
+  const { open } = await place.visitor();
+  const page = await open();
+  const [few, many, between, fast, unknown, tidy] = await page.evaluate(async () => {
+    const { secondsFor, rounded } = await import("./www/start/probe.js");
+    const slow = { gflops: 2, software: true };
+    return [
+      secondsFor({ steps: 10, batch: 1 }, slow), secondsFor({ steps: 100, batch: 4 }, slow),
+      secondsFor({ steps: 100, batch: 4, evaluations: 5, previews: 2 }, slow),
+      secondsFor({ steps: 100, batch: 4 }, { gflops: 5000, software: false }), secondsFor({ steps: 1, batch: 1 }, { software: false }),
+      [3.4, 34, 341, 3410].map(rounded),
+    ];
+  });
+  assert.ok(few < many && many < between, `${few} ${many} ${between}`);
+  // However fast a GPU is, a browser has to hand it every launch.
+  assert.ok(fast > 1 && fast < 30, `${fast}`);
+  assert.equal(unknown, undefined);
+  assert.deepEqual(tidy, [3, 35, 330, 3300]);
+});
