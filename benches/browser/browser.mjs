@@ -2,18 +2,19 @@
 //
 //     [PSEUDOWORD=target/release/pseudoword] node benches/browser/browser.mjs [STEPS] [MODEL]
 //
-// prints what a step asks of the GPU (launches, submissions) and the processor time of the Worker for it (on Linux), and how long
-// a visitor waits from the first click to the first preview. MODEL is a model's folder, for instance of `random_model.py --narrow`;
+// prints what a step asks of the GPU (launches, submissions) and the processor time of the Worker for it (on Linux); what a visitor
+// waits for at first is first-preview.mjs's affair. MODEL is a model's folder, for instance of `random_model.py --narrow`;
 // without it the mini model is used, and the time of a step is compared with that of the native program, if one is named, on
 // the same software GPU. That runs before and after the browser, because machines that are shared change their speed while
 // this lasts: how far its two medians differ tells what a ratio is worth. Nothing else should be running. The first two steps
 // compile kernels and are left out.
 
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fewSteps, hooked, load, peach, start } from "../../tests/page/browser.mjs";
+import { workerTime } from "./processor.mjs";
 
 const ICD = process.env.SWIFTSHADER ?? "/usr/lib/chromium/vk_swiftshader_icd.json";
 const model = process.argv[3];
@@ -44,42 +45,6 @@ const COUNTING = `const asked = { launches: 0, submissions: 0 };
     if (message.result?.event) Object.assign(message.result, { asked: { ...asked } });
     post(message);
   };`;
-
-/** What `look` finds, or nothing if the process or thread that it looks at has ended. */
-function unlessEnded(look) {
-  try {
-    return look();
-  } catch {
-    return undefined;
-  }
-}
-
-/** The numbers of the processes that this one has started, and that those have: the browser's among them. */
-function descendants() {
-  const children = new Map();
-  for (const id of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
-    // The name before these fields may hold anything, brackets too.
-    const parent = unlessEnded(() => Number(readFileSync(`/proc/${id}/stat`, "utf8").split(")").at(-1).trim().split(" ")[1]));
-    if (parent !== undefined) children.set(parent, [...(children.get(parent) ?? []), Number(id)]);
-  }
-  const found = [...(children.get(process.pid) ?? [])];
-  for (const id of found) found.push(...(children.get(id) ?? []));
-  return found;
-}
-
-/** Milliseconds of processor time that the browser's Workers have had by now; nothing where the system does not say. */
-function workerTime() {
-  if (!existsSync("/proc/self/schedstat")) return undefined;
-  let sum = 0;
-  for (const id of descendants()) {
-    for (const thread of unlessEnded(() => readdirSync(`/proc/${id}/task`)) ?? []) {
-      const read = (file) => readFileSync(`/proc/${id}/task/${thread}/${file}`, "utf8");
-      const nanoseconds = unlessEnded(() => read("comm").startsWith("DedicatedWorker") && read("schedstat").split(" ")[0]);
-      sum += Number(nanoseconds || 0) / 1e6;
-    }
-  }
-  return sum;
-}
 
 /** What the events of a kind say, with the Worker's time at each: it waits there. */
 async function watch(page) {
@@ -123,7 +88,6 @@ async function browser() {
     const { context, open } = await place.visitor();
     await hooked(context, COUNTING);
     const page = await open();
-    const began = Date.now();
     await ready(page);
     await page.getByLabel(/Choose three to five pictures/).setInputFiles(peach.slice(0, 2));
     await fewSteps(page, steps, { "Preview every": `${steps}` });
@@ -136,7 +100,6 @@ async function browser() {
     const seen = await watch(page);
     await page.getByRole("button", { name: "Learn it" }).click();
     await page.getByRole("img", { name: "Preview at step 0" }).waitFor({ timeout: 1_800_000 });
-    console.log(`from the first click to the first preview: ${((Date.now() - began) / 1000).toFixed(0)} s`);
     await page.locator("#train-status").getByText("Learned.").waitFor({ timeout: 3_600_000 });
     const tasks = await page.evaluate(() => window.tasks);
     console.log(`tasks of the page over 50 ms while it learned: ${tasks.map((ms) => `${ms} ms`).join(", ") || "none"}`);
