@@ -5,6 +5,8 @@
 
 use burn::tensor::{Device, Tensor};
 
+use super::wgsl;
+
 /// Runs `make` so that what it allocates gets buffers of its own length. Such a buffer is used again for values of the
 /// same length, and freed by [`release_unused`].
 pub(crate) fn lasting<const D: usize>(device: &Device, make: impl Fn() -> Tensor<D> + Send + Sync) -> Tensor<D> {
@@ -14,5 +16,6 @@ pub(crate) fn lasting<const D: usize>(device: &Device, make: impl Fn() -> Tensor
 /// Gives back what the device keeps for later: to be called where one kind of work ends and another begins, which needs
 /// values of other lengths. Without it the needs of both would add up.
 pub(crate) fn release_unused(device: &Device) {
+    wgsl::give_back();
     device.memory_cleanup();
 }

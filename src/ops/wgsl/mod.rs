@@ -21,6 +21,7 @@ mod norm;
 mod normed;
 mod shares;
 mod source;
+mod spare;
 pub mod submission;
 mod tile;
 mod tune;
@@ -49,6 +50,7 @@ pub(super) use linear::{linear, linear_backward, linear_backward_planes, linear_
 pub(super) use mlp::{Between, activated, slope};
 pub(super) use norm::{GroupNorm, layer_norm, layer_norm_backward};
 pub(super) use normed::{FoldedNorm, folds_norms, normed_activated, normed_planes};
+pub(super) use spare::give_back;
 pub use tile::Tiles;
 pub use tune::{MeasuredTiles, half_products_version, measure_tiles, products_version, time_products};
 pub use uniform::SizesField;
