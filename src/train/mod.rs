@@ -338,7 +338,10 @@ impl TrainJob {
     }
 
     async fn encode(&mut self) -> Result<()> {
-        let Some(mut encoding) = self.encoding.take() else { return Ok(self.enter_next_phase()) };
+        let Some(mut encoding) = self.encoding.take() else {
+            self.enter_next_phase();
+            return Ok(());
+        };
         let events = encoding.next(&self.learner.model).await?;
         if events.is_empty() {
             // The encoder is dropped here: nothing needs it any more.
