@@ -30,6 +30,7 @@ mod widen;
 
 use burn::tensor::{DType, Tensor};
 use burn_wgpu::{CubeBackend, CubeTensor};
+use cubecl::MemoryScope;
 
 use kernel::Declared;
 
@@ -109,6 +110,11 @@ pub fn launched_forms() -> Vec<Form> {
 /// Whether the tensor is f32 on a device that runs our kernels.
 pub(super) fn is_wgpu<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.dtype() == DType::F32 && device::runs_kernels(tensor)
+}
+
+/// Bytes in all buffers of the device that a tensor is on; none if that is not a GPU.
+pub(super) fn held<const D: usize>(on: &Tensor<D>) -> Option<u64> {
+    Some(primitive(on)?.client.memory_report(MemoryScope::Device).usage().bytes_reserved)
 }
 
 fn primitive<const D: usize>(tensor: &Tensor<D>) -> Option<CubeTensor> {
