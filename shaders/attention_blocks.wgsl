@@ -4,41 +4,35 @@
 // One workgroup does 64 queries of one head of one sample. It also writes the logarithm of each query's sum of exponentials,
 // [B, queries, heads], which is all that the backward kernels need to have the probabilities again.
 
-//#import shared/attention_blocks_keys
+//#import shared/attention_blocks
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let sample = group.y / sizes.heads;
     let head = group.y % sizes.heads;
-    let block = group.x + sizes.first_group;
-    let query = block * LANES + lane;
-    let at = place(sizes.queries, sample, min(query, sizes.queries - 1u), head);
+    let query = (group.x + sizes.first_group) * LANES + lane;
+    if (query >= sizes.queries) {
+        return;
+    }
+    let at = place(sizes.queries, sample, query, head);
     let q{{ quad }} = q_at(at + 4u * {{ quad }}u, 4u) * sizes.scale;
     var y{{ quad }} = vec4<f32>();
     var most = LEAST;
     var total = 0.0;
-    let last = last_key(block);
-    for (var first = 0u; first < last; first += TILE) {
-        workgroupBarrier();
-        fill_keys(lane, sample, head, first);
-        workgroupBarrier();
-        let count = min(TILE, last - first);
-        for (var j = 0u; j < count; j += 4u) {
-            let tile_at = j * QUADS;
-            var scores = vec4<f32>();
-            scores += first_products(q{{ quad }}, tile_at + {{ quad }}u);
-            let seen = seen_keys(query, first + j);
-            scores = select(vec4(LEAST), scores, seen);
-            let more = max(max(most, max(scores.x, scores.y)), max(scores.z, scores.w));
-            let shrink = exp(most - more);
-            let p = select(vec4<f32>(), exp(scores - more), seen);
-            most = more;
-            total = total * shrink + dot(p, vec4(1.0));
-            y{{ quad }} = y{{ quad }} * shrink + second_sum(p, tile_at + {{ quad }}u);
-        }
+    let last = last_key(query);
+    var key_at = place(sizes.keys, sample, 0u, head);
+    for (var key = 0u; key < last; key += 1u) {
+        var products = vec4<f32>();
+        products += q{{ quad }} * k_at(key_at + 4u * {{ quad }}u, 4u);
+        let score = sum(products);
+        let more = max(most, score);
+        let shrink = exp(most - more);
+        let p = exp(score - more);
+        most = more;
+        total = total * shrink + p;
+        y{{ quad }} = y{{ quad }} * shrink + p * v_at(key_at + 4u * {{ quad }}u, 4u);
+        key_at += pitch();
     }
-    if (query < sizes.queries) {
-        result_set(at + 4u * {{ quad }}u, 4u, y{{ quad }} / total);
-        logsumexp_set((sample * sizes.queries + query) * sizes.heads + head, 1u, vec4(most + log(total)));
-    }
+    result_set(at + 4u * {{ quad }}u, 4u, y{{ quad }} / total);
+    logsumexp_set((sample * sizes.queries + query) * sizes.heads + head, 1u, vec4(most + log(total)));
 }

@@ -308,6 +308,9 @@ pub struct TrainConfig {
     /// Make a preview picture every N steps, and before the first (0 = none)
     #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "N", default_value_t = Self::default().preview_every, help_heading = "Progress"))]
     pub preview_every: u32,
+    /// Denoising steps of a preview, which is made with DPM++ 2M
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "N", default_value_t = Self::default().preview_steps, help_heading = "Progress"))]
+    pub preview_steps: u32,
     /// Prompt of the previews [default: made from the kind and the token]
     #[cfg_attr(feature = "native", arg(long, value_name = "PROMPT", help_heading = "Progress"))]
     pub preview_prompt: Option<String>,
@@ -348,6 +351,7 @@ impl Default for TrainConfig {
             early_stop_window: 310,
             early_stop_threshold: 0.15,
             preview_every: 100,
+            preview_steps: 12,
             preview_prompt: None,
             save_every: 50,
         }

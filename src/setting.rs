@@ -64,6 +64,7 @@ settings! {
     EarlyStopWindow = "early-stop-window",
     EarlyStopThreshold = "early-stop-threshold",
     PreviewEvery = "preview-every",
+    PreviewSteps = "preview-steps",
     PreviewPrompt = "preview-prompt",
     SaveEvery = "save-every",
     // Of making pictures: crate::config::SampleConfig.

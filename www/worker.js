@@ -12,7 +12,7 @@ doWithoutTimestamps();
 
 /** What methods are called on. */
 const owners = {};
-let memory, started;
+let memory, started, prepared;
 const jobs = new Map();
 const plans = new Map();
 /** Requests that were asked to end. */
@@ -31,6 +31,14 @@ function ready() {
     code.__wasm_call_ctors();
     memory = code.memory;
     owners.tools = new Tools();
+  }));
+}
+
+/** Makes the GPU ready, once: tests it, which takes seconds on some. Whoever needs it hears of a failure, and may try again. */
+function gpu() {
+  return (prepared ??= ready().then(() => Engine.prepare()).catch((error) => {
+    prepared = undefined;
+    throw error;
   }));
 }
 
@@ -59,6 +67,8 @@ const requests = {
   },
   /** Finds a model; gives `{plan, ...about}`. */
   async plan({ typed, precision }, report) {
+    // While files are fetched it has nothing else to do; "open" reports what is wrong with it.
+    gpu().catch(() => {});
     const plan = await owners.library.plan(typed, precision, report);
     return { plan: keep(plans, plan), ...plan.about() };
   },
@@ -80,7 +90,7 @@ const requests = {
 
   /** Loads a model: one that is stored by its name, or `files`, an object of `path: Blob`. `precision` is that of products. */
   async open({ name, files, precision }, report) {
-    await ready();
+    await gpu();
     owners.engine?.free();
     owners.engine = undefined;
     const hash = files ? undefined : await owners.library.unetHash(name);

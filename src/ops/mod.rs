@@ -45,6 +45,7 @@ pub use grad::{Gradients, Link, Origin, Var, backward, recompute, recompute_rows
 pub use launches::{LaunchCounter, Launches};
 pub use linear::{Linear, Linears, linear, linear_add, linears, linears_side_by_side};
 pub use loss::mse;
+pub use memory::held;
 pub(crate) use memory::{lasting, release_unused};
 pub use mlp::{Mlp, MlpActivation, linear_silu, mlp};
 pub use moments::{GroupMoments, KnownNorm};

@@ -16,6 +16,8 @@ const LARGEST: u32 = 2048;
 /// More vectors, samples or passes than this, or more steps, are a slip of the finger.
 const MOST: u32 = 1_000_000;
 const MOST_STEPS: u32 = 100_000_000;
+/// Models know no more noise levels.
+const MOST_PREVIEW_STEPS: u32 = 1000;
 
 /// Bytes that a training step may hold before blocks are recomputed, where the user leaves that open.
 const MOST_REMEMBERED: u64 = 512 << 20;
@@ -50,6 +52,7 @@ pub fn check_numbers(config: &TrainConfig) -> Result<()> {
         (Setting::GradientAccumulation, config.gradient_accumulation, 1, MOST),
         (Setting::EvalSize, config.eval_size, 1, MOST),
         (Setting::EarlyStopWindow, config.early_stop_window, 2, MOST_STEPS),
+        (Setting::PreviewSteps, config.preview_steps, 1, MOST_PREVIEW_STEPS),
         (Setting::Resolution, config.resolution.unwrap_or(1), 1, LARGEST),
     ];
     if let Some((setting, value, least, most)) = counts.iter().find(|(_, value, a, b)| !(*a..=*b).contains(value)) {

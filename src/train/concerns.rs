@@ -70,9 +70,12 @@ fn idle_settings(config: &TrainConfig) -> Vec<String> {
         }
     }
     idle.extend(idle_stopping(config, &usual));
-    if config.preview_every == 0 && config.preview_prompt.is_some() {
-        idle.push(format!("{} has no effect: {} 0 makes no previews", Setting::PreviewPrompt, Setting::PreviewEvery));
-    }
+    let of_previews = [
+        (Setting::PreviewSteps, config.preview_steps != usual.preview_steps),
+        (Setting::PreviewPrompt, config.preview_prompt.is_some()),
+    ];
+    let given = of_previews.into_iter().filter(|(_, given)| *given && config.preview_every == 0);
+    idle.extend(given.map(|(name, _)| format!("{name} has no effect: {} 0 makes no previews", Setting::PreviewEvery)));
     idle
 }
 
@@ -368,6 +371,7 @@ mod tests {
             (TrainConfig { early_stop: true, ..usual() }, NoEffect, Setting::EarlyStop),
             (TrainConfig { early_stop_window: 20, ..usual() }, NoEffect, Setting::EarlyStopWindow),
             (TrainConfig { early_stop_threshold: 0.2, ..usual() }, NoEffect, Setting::EarlyStopThreshold),
+            (TrainConfig { preview_every: 0, preview_steps: 9, ..usual() }, NoEffect, Setting::PreviewSteps),
             (
                 TrainConfig { preview_every: 0, preview_prompt: hill.clone(), ..usual() },
                 NoEffect,

@@ -101,7 +101,8 @@ const AFTER_THE_STEP: &str = "the vector after the step";
 
 /// What the job does next.
 enum JobPhase {
-    Encode(Box<Encoding>),
+    Begin,
+    Encode,
     Evaluate,
     Preview,
     Step,
@@ -116,6 +117,8 @@ pub struct TrainJob {
     evaluations: Evaluations,
     previews: Previews,
     guard: Guard,
+    /// Until all pictures are encoded.
+    encoding: Option<Encoding>,
     phase: JobPhase,
     /// Events that happened and have not been taken yet.
     pending: VecDeque<Event>,
@@ -176,7 +179,8 @@ impl TrainJob {
             evaluations: Evaluations::new(config),
             previews,
             guard: Guard::new(config),
-            phase: JobPhase::Encode(Box::new(encoding)),
+            encoding: Some(encoding),
+            phase: JobPhase::Begin,
             pending,
             gradient_checked: input.only_work,
             record: input.record.then(Vec::new),
@@ -301,7 +305,8 @@ impl TrainJob {
             }
             // A job that failed does nothing more.
             match std::mem::replace(&mut self.phase, JobPhase::Done) {
-                JobPhase::Encode(encoding) => self.encode(encoding).await?,
+                JobPhase::Begin => self.begin(),
+                JobPhase::Encode => self.encode().await?,
                 JobPhase::Evaluate => self.evaluate().await?,
                 JobPhase::Preview => self.make_preview().await?,
                 JobPhase::Step => self.make_step().await?,
@@ -310,29 +315,11 @@ impl TrainJob {
         }
     }
 
-    async fn encode(&mut self, mut encoding: Box<Encoding>) -> Result<()> {
+    /// Reports what will be done.
+    fn begin(&mut self) {
         if !self.previews.are_wanted() {
             self.learner.model.release_decoder();
         }
-        let events = encoding.next(&self.learner.model).await?;
-        if events.is_empty() {
-            // The encoder is dropped here: nothing needs it any more.
-            let (training, unseen) = encoding.into_datasets();
-            ops::release_unused(&self.learner.model.device);
-            self.begin(training, &unseen);
-        } else {
-            self.phase = JobPhase::Encode(encoding);
-        }
-        self.pending.extend(events);
-        Ok(())
-    }
-
-    /// All pictures are encoded: reports what will be done.
-    fn begin(&mut self, training: Dataset, unseen: &Dataset) {
-        let choices = &self.learner.choices;
-        self.evaluations.add(EvaluatedOn::Training, choices, &training);
-        self.evaluations.add(EvaluatedOn::Unseen, choices, unseen);
-        self.learner.begin(training);
         let config = &self.config;
         self.pending.push_back(Event::Plan {
             token: config.token.clone(),
@@ -350,11 +337,37 @@ impl TrainJob {
         self.enter_next_phase();
     }
 
+    async fn encode(&mut self) -> Result<()> {
+        let Some(mut encoding) = self.encoding.take() else {
+            self.enter_next_phase();
+            return Ok(());
+        };
+        let events = encoding.next(&self.learner.model).await?;
+        if events.is_empty() {
+            // The encoder is dropped here: nothing needs it any more.
+            let (training, unseen) = encoding.into_datasets();
+            ops::release_unused(&self.learner.model.device);
+            let choices = &self.learner.choices;
+            self.evaluations.add(EvaluatedOn::Training, choices, &training);
+            self.evaluations.add(EvaluatedOn::Unseen, choices, &unseen);
+            self.learner.begin(training);
+        } else {
+            self.encoding = Some(encoding);
+        }
+        self.pending.extend(events);
+        self.enter_next_phase();
+        Ok(())
+    }
+
     /// Moves to the phase that is due after the steps made so far.
     fn enter_next_phase(&mut self) {
         let counts = &self.guard.counts;
         let last = counts.step == self.config.steps;
-        self.phase = if self.evaluations.are_due(counts, last) {
+        // The first preview needs no pictures, and whoever waits for it would wait for them.
+        let first = counts.step == 0 && self.previews.are_due(counts, last);
+        self.phase = if !first && self.encoding.is_some() {
+            JobPhase::Encode
+        } else if !first && self.evaluations.are_due(counts, last) {
             JobPhase::Evaluate
         } else if self.previews.are_due(counts, last) {
             JobPhase::Preview

@@ -5,7 +5,7 @@ use image::RgbImage;
 use super::counts::Counts;
 use super::evaluations::is_due;
 use super::learner::Learner;
-use crate::config::{Kind, SampleConfig, TrainConfig};
+use crate::config::{Kind, SampleConfig, SamplerKind, TrainConfig};
 use crate::event::{Event, WarningCode};
 use crate::sample::SampleJob;
 use crate::{Error, Result};
@@ -51,7 +51,9 @@ async fn without_warnings(job: &mut SampleJob) -> Result<Option<Event>> {
 impl Previews {
     pub fn new(config: &TrainConfig) -> Self {
         let (every, prompt) = (config.preview_every, prompt(config));
-        let config = SampleConfig { seed: config.seed, ..SampleConfig::default() };
+        // With few steps DPM++ 2M comes nearest to what many would give.
+        let (sampler, steps) = (SamplerKind::Dpmpp2m, config.preview_steps);
+        let config = SampleConfig { seed: config.seed, sampler, steps, ..SampleConfig::default() };
         Self { every, prompt, config, job: None, picture: None }
     }
 

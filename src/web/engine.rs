@@ -46,6 +46,13 @@ pub(super) struct ModelName {
 
 #[wasm_bindgen]
 impl Engine {
+    /// Starts the browser's GPU and tests it. Needs no model: while one is fetched, this takes no time of its own. To be awaited
+    /// before [`Engine::open`] is called.
+    pub async fn prepare() -> Result<(), JsValue> {
+        let chosen = gpu::browser().await.map_err(to_js)?;
+        gpu::tested(&chosen).await.map_err(to_js)
+    }
+
     /// Loads a model from its files, an object of `path: Blob` in the diffusers folder layout, or with one
     /// `.safetensors` file in the layout that Stable Diffusion was published in; each tensor is read when its turn
     /// comes, and kept as f16. `name` is what to call the model, `hash` the SHA-256 of its U-Net where that is known

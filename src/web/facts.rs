@@ -8,6 +8,7 @@ use super::{plain, to_js};
 use crate::config::TrainConfig;
 use crate::embedding::Embedding;
 use crate::event::Part;
+use crate::ops;
 use crate::plan::PhaseNeed;
 use crate::train::{check_numbers, memory_plan};
 
@@ -30,6 +31,13 @@ impl Engine {
             "weights": parts.iter().map(|(_, bytes)| bytes).sum::<u64>(),
             "parts": parts.map(|(part, bytes)| json!({"value": part, "bytes": bytes})),
         }))
+    }
+
+    /// Bytes of the graphics device's memory that the engine holds in buffers now: weights, values, and what is kept for more of
+    /// them. A job that works at the same time is not disturbed.
+    #[wasm_bindgen(js_name = memoryHeld)]
+    pub fn memory_held(&self) -> Option<f64> {
+        ops::held(&self.session.model().device).map(|bytes| bytes as f64)
     }
 
     /// What memory a training with a configuration will need by plan: `{bytes, weights, beside, phases: [{phase, label, bytes}],

@@ -34,7 +34,7 @@ pub use self::random::Random;
 pub use self::safetensors::Header;
 pub use self::storage::{Storage, Stored, stored_bytes};
 pub use self::table::HostTable;
-use self::upload::{JointBuffer, Upload};
+use self::upload::{JointBuffer, SharedBuffer, Upload};
 use self::values::{FLOATS, channels_last, converted};
 use crate::embedding::safetensors::Entry;
 use crate::event::{Event, WarningCode};
@@ -69,6 +69,8 @@ struct Files<'a> {
     ahead: RefCell<BTreeMap<String, Box<dyn Any>>>,
     /// Buffers that several weights share, by the names of all of them; none where they lie apart.
     joints: RefCell<BTreeMap<String, Option<JointBuffer>>>,
+    /// What small weights share.
+    shared: RefCell<Option<SharedBuffer>>,
     /// The hash of the files, while they are read from the beginning to the end.
     digest: RefCell<Option<Digest>>,
     device: Device,
@@ -128,6 +130,7 @@ impl<'a> Weights<'a> {
             not_finite: RefCell::default(),
             events: RefCell::new(events),
             arrival: Arrival::default(),
+            shared: RefCell::default(),
             in_flight: Cell::new(0),
         };
         Ok(Self { file: Rc::new(file), prefix: String::new() })
@@ -151,6 +154,7 @@ impl<'a> Weights<'a> {
             not_finite: RefCell::default(),
             events: RefCell::new(events),
             arrival: Arrival::default(),
+            shared: RefCell::default(),
             in_flight: Cell::new(0),
         };
         Self { file: Rc::new(file), prefix: String::new() }
@@ -319,6 +323,8 @@ impl<'a> Weights<'a> {
         // Four rows of halves are a multiple of four bytes, however odd they are.
         let rows_in_piece = (PIECE / row.max(1)).max(1).next_multiple_of(4);
         let place = joint.and_then(|joint| self.file.place(joint, bytes / rows, stored));
+        let place =
+            place.or_else(|| SharedBuffer::upload(&mut self.file.shared.borrow_mut(), &self.file.device, bytes));
         let mut upload = place.unwrap_or_else(|| Upload::new(&self.file.device, bytes, rows as u64 > rows_in_piece));
         let mut from = span.start;
         while from < span.end {

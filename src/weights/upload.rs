@@ -15,8 +15,39 @@ use cubecl::server::Handle;
 use crate::ops::{BINDING_ALIGNMENT, Weight};
 use crate::{Error, Result};
 
-/// Bytes up to which weights share pages: there are hundreds of them, and together they fill one page.
+/// Bytes up to which weights share buffers: there are hundreds of them, and together they fill a few.
 const SHARED: usize = 64 << 10;
+
+/// Bytes of a buffer that small weights share.
+const SHARED_BUFFER: usize = 256 << 10;
+
+/// A buffer on a GPU for small weights, one after the other. In cubecl's pages each would be a place that is looked at for
+/// every value that is computed, for as long as the model is there.
+pub(super) struct SharedBuffer {
+    near: Box<CubeTensor>,
+    buffer: Handle,
+    used: usize,
+}
+
+impl SharedBuffer {
+    /// A place for a small weight, in a new buffer where there is no room left; none for a large one, and on the processor.
+    pub fn upload(shared: &mut Option<Self>, device: &Device, bytes: usize) -> Option<Upload> {
+        if bytes == 0 || bytes > SHARED {
+            return None;
+        }
+        let full = |shared: &Self| shared.used + bytes > SHARED_BUFFER;
+        if shared.as_ref().is_none_or(full) {
+            let near: CubeTensor = Tensor::<1>::zeros([1], device).try_into_primitive::<CubeBackend>().ok()?;
+            let buffer = near.client.memory_persistent_allocation(SHARED_BUFFER, |bytes| near.client.empty(bytes));
+            *shared = Some(Self { near: Box::new(near), buffer, used: 0 });
+        }
+        let shared = shared.as_mut()?;
+        let (start, end) = (shared.used as u64, (shared.used + bytes) as u64);
+        shared.used = (shared.used + bytes).next_multiple_of(BINDING_ALIGNMENT);
+        let buffer = shared.buffer.clone().offset_start(start).offset_end(shared.buffer.size() - end);
+        Some(Upload::Gpu { near: shared.near.clone(), buffer, sent: 0 })
+    }
+}
 
 /// Where the pieces go.
 pub(super) enum Upload {
@@ -87,7 +118,9 @@ impl Upload {
                 near.client.write(&place, Bytes::from_bytes_vec(piece));
                 *sent += length;
                 // Otherwise the pieces queue up, which is what sending pieces is meant to avoid.
-                near.client.flush().map_err(failed)?;
+                if length > SHARED {
+                    near.client.flush().map_err(failed)?;
+                }
             }
         }
         Ok(())
@@ -97,10 +130,8 @@ impl Upload {
     pub fn finish<const D: usize>(self, device: &Device, dtype: DType, shape: [usize; D]) -> Weight<D> {
         Weight::new(match self {
             Self::Host(bytes) => {
-                let shared = bytes.len() <= SHARED;
                 let data = TensorData::from_bytes(Bytes::from_bytes_vec(bytes), shape, dtype);
-                let send = |data| Tensor::from_data(data, (device, dtype));
-                if shared { send(data) } else { device.memory_persistent_allocations(data, send) }
+                device.memory_persistent_allocations(data, |data| Tensor::from_data(data, (device, dtype)))
             }
             Self::Gpu { near, buffer, .. } => {
                 let tensor = CubeTensor::new_contiguous(
@@ -118,4 +149,30 @@ impl Upload {
 
 fn failed(error: impl std::fmt::Debug) -> Error {
     Error::Gpu { during: "loading".to_owned(), reason: format!("{error:?}") }
+}
+
+#[cfg(all(test, feature = "native"))]
+mod tests {
+    use super::*;
+    use crate::gpu::{self, noop};
+
+    #[test]
+    fn small_weights_lie_one_after_the_other() {
+        let device = noop::start().unwrap().device;
+        let (mut shared, alignment) = (None, BINDING_ALIGNMENT as u64);
+        let mut place = |bytes| match SharedBuffer::upload(&mut shared, &device, bytes)? {
+            Upload::Gpu { buffer, .. } => Some(buffer),
+            Upload::Host(_) => None,
+        };
+        let [first, second] = [6, 1024].map(|bytes| place(bytes).unwrap());
+        assert_eq!(first.memory.clone().binding().id(), second.memory.clone().binding().id());
+        assert_eq!((first.offset_start, first.size_in_used()), (Some(0), 6));
+        assert_eq!((second.offset_start, second.size_in_used()), (Some(alignment), 1024));
+        assert!(place(SHARED + 1).is_none() && place(0).is_none());
+        let rest: Vec<Handle> = (0..SHARED_BUFFER / SHARED).map(|_| place(SHARED).unwrap()).collect();
+        let last = rest.last().unwrap();
+        assert_ne!(last.memory.clone().binding().id(), first.memory.clone().binding().id(), "the first one is full");
+        assert_eq!(last.offset_start, Some(0));
+        assert!(SharedBuffer::upload(&mut None, &gpu::cpu(), 6).is_none());
+    }
 }

@@ -265,7 +265,10 @@ fn what_cannot_be_is_refused_before_the_model_is_loaded() {
 fn numbers_that_cannot_be_are_refused_in_words() {
     let place = Place::new();
     let whole = [
-        ("train", "vectors steps batch-size gradient-accumulation eval-size early-stop-window resolution"),
+        (
+            "train",
+            "vectors steps batch-size gradient-accumulation eval-size early-stop-window preview-steps resolution",
+        ),
         ("train", "warmup eval-every preview-every save-every seed"),
         ("generate", "steps count batch-size width height"),
         ("bench", "steps batch resolution"),

@@ -61,7 +61,7 @@ fn quiet_config() -> TrainConfig {
 #[test]
 fn the_model_in_the_program_learns_from_real_pictures() {
     let place = Place::new();
-    let more = ["--model", "mini", "--steps", "2", "--preview-every", "2", "--json"];
+    let more = ["--model", "mini", "--steps", "2", "--preview-every", "2", "--preview-steps", "3", "--json"];
     let output = place.run_train(&more);
     succeeded(&output);
     assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
@@ -71,6 +71,13 @@ fn the_model_in_the_program_learns_from_real_pictures() {
         assert!(names.contains(&name), "no {name} in {names:?}");
     }
     assert!(!names.contains(&"warning"), "captions are used, as is recommended");
+    let first = |wanted: &str| names.iter().position(|name| *name == wanted).unwrap();
+    assert!(
+        first("plan") < first("preview") && first("preview") < first("encode"),
+        "nobody waits for pictures: {names:?}"
+    );
+    assert!(first("encode") < first("evaluation"), "{names:?}");
+    assert_eq!(names.iter().filter(|name| **name == "denoise").count(), 2 * 3, "two previews of three steps");
     assert_eq!(names.last(), Some(&"done"));
     let last = events.iter().rfind(|event| event["event"] == "evaluation").unwrap();
     assert!(last["loss"].as_f64().unwrap() < 1.0, "{last}");
@@ -79,6 +86,7 @@ fn the_model_in_the_program_learns_from_real_pictures() {
     let about = read_text(&preview).unwrap();
     assert!(about.contains(&("prompt".into(), "a photo of a <p>".into())), "{about:?}");
     assert!(about.contains(&("training step".into(), "2".into())), "{about:?}");
+    assert!(about.iter().any(|(_, value)| value.contains("Steps: 3, Sampler: DPM++ 2M")), "{about:?}");
     assert!(place.path("run/previews.png").exists());
 }
 

@@ -102,7 +102,7 @@ fn mlps_equal_their_twin() {
 
 #[test]
 fn normalisations_of_joined_maps_equal_their_twin() {
-    on_the_gpu(|place| {
+    with_tiles_and_blocks(|place| {
         for ([batch, height, width, first], second, groups) in [
             ([1, 4, 4, 8], 8, 2),
             ([2, 5, 3, 30], 15, 3),

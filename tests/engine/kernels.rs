@@ -283,7 +283,7 @@ fn products_are_right_in_every_tile() {
 
 #[test]
 fn group_normalisations_equal_their_twin() {
-    on_the_gpu(|place| {
+    with_tiles_and_blocks(|place| {
         for (shape, groups) in [([1, 4, 4, 8], 2), ([2, 5, 3, 30], 3), ([3, 8, 8, 96], 8), ([1, 7, 9, 320], 32)] {
             for half in [false, true] {
                 let what = format!("group norm {shape:?} in {groups}, halves {half}");
@@ -364,7 +364,7 @@ fn a_large_score_does_not_overflow_an_attention() {
 
 #[test]
 fn layer_normalisations_equal_their_twin() {
-    on_the_gpu(|place| {
+    with_tiles_and_blocks(|place| {
         for shape in [[1, 1, 320], [2, 9, 96], [1, 5, 7], [3, 4, 130], [1, 2, 768]] {
             for half in [false, true] {
                 compare(place, &format!("layer norm {shape:?}, halves {half}"), &[shape], |x, device| {

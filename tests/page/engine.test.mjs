@@ -5,6 +5,7 @@
 
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -127,6 +128,53 @@ test("files are looked at without a model", async () => {
   await page.close();
 });
 
+/** A Hub on another origin with one concept, `someone/pear`; gives what was asked of it, too. */
+async function playedHub(files) {
+  const commit = "c".repeat(40);
+  const siblings = Object.entries(files).map(([rfilename, bytes]) => ({ rfilename, size: bytes.length, blobId: "b".repeat(40) }));
+  const asked = [];
+  const server = createServer((request, response) => {
+    asked.push(request.url);
+    response.setHeader("access-control-allow-origin", "*");
+    if (request.method === "OPTIONS") return response.writeHead(204, { "access-control-allow-headers": "*" }).end();
+    if (request.url.startsWith("/api/models/someone/pear/")) return response.end(JSON.stringify({ sha: commit, siblings }));
+    const file = files[request.url.split(`/someone/pear/resolve/${commit}/`)[1]];
+    return file ? response.end(file) : response.writeHead(404).end();
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return { url: `http://127.0.0.1:${server.address().port}`, asked, close: () => void server.close().closeAllConnections() };
+}
+
+test("a concept is looked at before it is taken", async (t) => {
+  const picture = readFileSync(peach[0]);
+  const readme = "---\nlicense: mit\n---\n### pear\n";
+  const hub = await playedHub({
+    "README.md": Buffer.from(readme), "learned_embeds.bin": Buffer.alloc(900, 1), "token_identifier.txt": Buffer.from("<pear>\n"),
+    "type_of_concept.txt": Buffer.from("object"), "concept_images/10.jpeg": Buffer.from("ten"), "concept_images/2.jpeg": picture,
+  });
+  t.after(hub.close);
+  const { page } = await caller();
+  const found = await page.evaluate(async (hub) => {
+    const { engine } = window;
+    await engine.ask("start", { mini: new URL("../models/mini/", location.href).href, hub, labels: {} });
+    const about = await engine.ask("look", { typed: "someone/pear" });
+    const { name, bytes } = await engine.ask("lookAtPicture", { typed: "someone/pear", path: about.pictures[0] });
+    const none = await engine.ask("lookAtPicture", { typed: "someone/pear", path: "3.jpeg" }).catch(({ message }) => message);
+    return { about, name, length: bytes.length, none };
+  }, hub.url);
+  const { files, ...about } = found.about;
+  assert.deepEqual(about, {
+    repo: "someone/pear", token: "<pear>", kind: "object", licence: "mit", readme, embedding: "learned_embeds.bin", bytes: 900,
+    pictures: ["concept_images/2.jpeg", "concept_images/10.jpeg"],
+  });
+  assert.equal(files.length, 6);
+  assert.deepEqual([found.name, found.length], ["2.jpeg", picture.length]);
+  assert.match(found.none, /3\.jpeg/);
+  assert.equal(hub.asked.filter((url) => url.includes("/api/")).length, 1, "it is listed once");
+  assert.ok(!hub.asked.some((url) => url.includes("learned_embeds") || url.includes("10.jpeg")), `${hub.asked}`);
+  await page.close();
+});
+
 /** Hides timestamp-query, and refuses to give it: what an adapter without it does. */
 const WITHOUT_TIMESTAMPS = `{
   const adapter = GPUAdapter.prototype, { requestDevice } = adapter;
@@ -152,6 +200,9 @@ test("what the page asks of a model, on an adapter without timestamp-query", { t
   assert.equal(need.bytes, Math.max(...need.phases.map(({ bytes }) => bytes)));
   assert.ok(need.weights > 0 && need.sentence.includes("GPU"), need.sentence);
   assert.match(await refused("engine.need", { token: "<fox>", resolution: 63 }), /multiple/);
+
+  const held = await call("engine.memoryHeld");
+  assert.ok(held >= need.weights && held < 4 * need.bytes, `${held} held, ${need.weights} are weights`);
 
   const added = await call("engine.addEmbedding", embedding("<fox>", 2, 128, 1), "fox.safetensors");
   assert.deepEqual([added.token, added.vectors, added.width, added.notes], ["<fox>", 2, 128, []]);

@@ -11,7 +11,7 @@ use super::request::Request;
 use crate::base::bytes;
 use crate::base::process::peak_memory;
 use crate::cli::output::{Output, span};
-use crate::config::{SampleConfig, TrainConfig};
+use crate::config::TrainConfig;
 use crate::event::Event;
 use crate::train::{RunState, TrainJob, learning_rate};
 use crate::{Error, Result};
@@ -116,10 +116,11 @@ impl Timings {
         while measured.step == 0.0 {
             let Some(event) = job.next().await? else { break };
             match event {
-                Event::Plan { .. } => measured.encoding = last.elapsed().as_secs_f64(),
+                Event::Encode { .. } => measured.encoding += last.elapsed().as_secs_f64(),
                 Event::Evaluation { .. } => measured.evaluation += last.elapsed().as_secs_f64(),
                 Event::Step { step: STEPS, secs, .. } => measured.step = secs,
-                Event::Encode { .. } | Event::Load { .. } => continue,
+                // Weights, which belong to what they are loaded for.
+                Event::Load { .. } => continue,
                 _ => {}
             }
             last = Instant::now();
@@ -137,7 +138,7 @@ impl Timings {
         // A preview is a denoising of one picture with guidance: two predictions a step, each like a sample's
         // evaluation.
         let prediction = self.evaluation / f64::from(config.eval_size.max(1));
-        let preview = prediction * 2.0 * f64::from(SampleConfig::default().steps);
+        let preview = prediction * 2.0 * f64::from(config.preview_steps);
         let previews = if config.preview_every == 0 { 0 } else { times(config.preview_every) };
         self.encoding
             + self.step * f64::from(steps)

@@ -242,9 +242,7 @@ impl HeadBlock {
     }
 
     fn constants(self) -> Vec<Constant> {
-        // Two tiles of vectors of 16 bytes, and a little beside them, in 16 KiB; four neighbours are taken at a time.
-        let tile = ((16384 - 256) / (2 * 16 * self.quads) / 4 * 4).min(32);
-        vec![("quads", self.quads as u32), ("tile", tile as u32), ("causal", u32::from(self.causal))]
+        vec![("quads", self.quads as u32), ("causal", u32::from(self.causal))]
     }
 }
 

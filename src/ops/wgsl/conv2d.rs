@@ -4,7 +4,7 @@ use std::mem::offset_of;
 
 use burn::tensor::Tensor;
 
-use super::device::method;
+use super::device::window_method;
 use super::halves::{HalfTile, half_tile};
 use super::kernel::{Buffer, Kernel, Role, Row};
 use super::launch::Operand;
@@ -165,7 +165,7 @@ pub(in crate::ops) fn conv2d(
             (HALF_FORWARD.launch(tile, &[], &inputs, &sizes, [across, down, 1]), 1)
         }
         None => {
-            let method = method(x, rows, columns);
+            let method = window_method(x, rows, columns);
             let [across, down] = method.groups(rows, columns)?;
             let inputs = [Some(x as _), Some(weight as _), bias.operand(), residual];
             (FORWARD.launch(method, &[channels, columns], &inputs, &sizes, [across, down, 1]), method.axis())
@@ -188,7 +188,7 @@ pub(in crate::ops) fn conv2d_backward(dy: &Tensor<4>, weight: &Weight<2>, geomet
             (HALF_BACKWARD.launch(tile, &[], &inputs, &sizes, [across, down, classes]), 1)
         }
         None => {
-            let method = method(dy, rows, columns);
+            let method = window_method(dy, rows, columns);
             let [across, down] = method.groups(rows, columns)?;
             let inputs = [Some(dy as _), Some(weight as _)];
             (BACKWARD.launch(method, &[channels, columns], &inputs, &sizes, [across, down, classes]), method.axis())

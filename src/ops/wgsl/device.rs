@@ -20,6 +20,19 @@ pub enum SoftwareGpu {
     Other,
 }
 
+impl SoftwareGpu {
+    pub(super) const ALL: [Self; 2] = [SoftwareGpu::Lavapipe, SoftwareGpu::Other];
+
+    /// Invocations that it computes at a time. It changes from some to the next at each barrier, which takes longer than what they
+    /// compute between two: a workgroup with barriers should have no more than these.
+    pub(super) fn width(self) -> u32 {
+        match self {
+            SoftwareGpu::Lavapipe => 8,
+            SoftwareGpu::Other => 4,
+        }
+    }
+}
+
 /// What is known of a device.
 #[derive(Debug, Clone, Copy)]
 struct Facts {
@@ -145,8 +158,17 @@ pub(super) fn makes_blocks<const D: usize>(tensor: &Tensor<D>) -> Option<Softwar
 
 /// How a product of this many rows and columns is made on the tensor's device.
 pub(super) fn method<const D: usize>(tensor: &Tensor<D>, rows: usize, columns: usize) -> ProductMethod {
+    method_of(tensor, rows, columns, false)
+}
+
+/// The same of a convolution.
+pub(super) fn window_method<const D: usize>(tensor: &Tensor<D>, rows: usize, columns: usize) -> ProductMethod {
+    method_of(tensor, rows, columns, true)
+}
+
+fn method_of<const D: usize>(tensor: &Tensor<D>, rows: usize, columns: usize, has_windows: bool) -> ProductMethod {
     if let Some(software) = makes_blocks(tensor) {
-        return ProductMethod::Blocks(ProductBlock::of(software));
+        return ProductMethod::Blocks(ProductBlock::of(software, has_windows));
     }
     let tiles = OVERRIDE.get().and_then(|method| method.tiles).unwrap_or_else(|| facts(tensor).tiles);
     ProductMethod::Tile(tiles.pick(rows, columns))

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use burn::tensor::{DType, Shape, Tensor};
 use burn_wgpu::{CubeBackend, CubeTensor, into_contiguous};
+use cubecl::ir::attributes::BufferIOAttr;
 use cubecl::prelude::CubeCount;
-use cubecl::server::{KernelArguments, MetadataBindingInfo};
+use cubecl::server::{Handle, KernelArguments, KernelResource, MetadataBindingInfo};
 use cubecl::wgpu::WgpuDeviceKind;
 
 use super::kernel::{FormSource, Kernel, LaunchedForm, Variant};
 use super::uniform::{UniformSizes, words};
-use super::{MOST_GROUPS, primitive, submission};
+use super::{MOST_GROUPS, primitive, spare, submission};
 use crate::ops::Weight;
 
 /// Something that a kernel reads, of any rank.
@@ -50,8 +51,10 @@ fn contiguous<const D: usize>(tensor: &Tensor<D>) -> CubeTensor {
 /// A launch of a kernel: one dispatch or, where that would be too much for one submission, several.
 pub(super) struct Launch {
     form: Arc<LaunchedForm>,
+    /// The first input: results lie on its device.
+    near: CubeTensor,
     /// What is bound, in the order of the bindings.
-    inputs: Vec<CubeTensor>,
+    inputs: Vec<Handle>,
     /// The uniform buffer.
     sizes: Vec<u32>,
     groups: [usize; 3],
@@ -85,7 +88,7 @@ impl<V: Variant, S: UniformSizes> Kernel<V, S> {
         groups: [usize; 3],
     ) -> Launch {
         let form = self.launched_form(variant, axes, inputs.iter().map(|input| input.map(Operand::dtype)));
-        let mut bound: Vec<CubeTensor> = Vec::with_capacity(inputs.len());
+        let (mut near, mut bound) = (None, Vec::with_capacity(inputs.len()));
         let mut places = Vec::with_capacity(inputs.len());
         for tensor in inputs.iter().flatten().flat_map(|input| input.tensors()).flatten() {
             let its @ (memory, range) = &place(&tensor);
@@ -93,9 +96,12 @@ impl<V: Variant, S: UniformSizes> Kernel<V, S> {
             let meets = |other: &Range<u64>| other.start < range.end && range.start < other.end;
             let is_bound = places.iter().any(|(other, there)| other == memory && meets(there));
             places.push(its.clone());
-            bound.push(if is_bound { tensor.copy() } else { tensor });
+            let tensor = if is_bound { tensor.copy() } else { tensor };
+            bound.push(tensor.handle.clone());
+            near.get_or_insert(tensor);
         }
-        Launch { form, inputs: bound, sizes: words(sizes), groups, operations: 0, cut: None }
+        let near = near.expect("every kernel reads something");
+        Launch { form, near, inputs: bound, sizes: words(sizes), groups, operations: 0, cut: None }
     }
 }
 
@@ -120,12 +126,12 @@ impl Launch {
     /// Runs the kernel for several results of the same shape, which lie in one buffer where they can, as [`planes_of`] reads
     /// them.
     pub fn run_side_by_side<const R: usize, const D: usize>(self, shape: [usize; D]) -> [Tensor<D>; R] {
-        let outputs = match side_by_side(&self.inputs[0], R, &shape) {
+        let outputs = match side_by_side(&self.near, R, &shape) {
             Some(parts) => {
                 let parts = <[CubeTensor; R]>::try_from(parts);
                 parts.unwrap_or_else(|_| unreachable!("as many as were asked for"))
             }
-            None => [&shape; R].map(|shape| empty(&self.inputs[0], shape)),
+            None => [&shape; R].map(|shape| empty(&self.near, shape)),
         };
         self.run_to(outputs).map(Tensor::from_primitive::<CubeBackend>)
     }
@@ -148,39 +154,52 @@ impl Launch {
 
     /// Runs the kernel for several results of these shapes.
     pub fn run_for<const R: usize>(self, shapes: [&[usize]; R]) -> [CubeTensor; R] {
-        let outputs = shapes.map(|shape| empty(&self.inputs[0], shape));
+        let outputs = shapes.map(|shape| empty(&self.near, shape));
         self.run_to(outputs)
     }
 
     fn run_to<const R: usize>(mut self, outputs: [CubeTensor; R]) -> [CubeTensor; R] {
-        let (client, device) = (self.inputs[0].client.clone(), self.inputs[0].device.clone());
         let name = self.form.form.name();
         debug_assert!(
             self.groups.iter().all(|groups| (1..=MOST_GROUPS as usize).contains(groups)),
             "{name}: {:?}",
             self.groups
         );
-        let bound = || self.inputs.iter().chain(&outputs);
-        debug_assert_eq!(bound().count(), self.form.uniform_binding as usize, "{name}: bindings");
-        let bytes = bound().map(|tensor| tensor.handle.size_in_used()).sum();
-        let dispatches = self.dispatches(is_watched(&device), bytes);
+        debug_assert_eq!(self.inputs.len() + R, self.form.uniform_binding as usize, "{name}: bindings");
+        let bound = self.inputs.iter().chain(outputs.iter().map(|output| &output.handle));
+        let bytes = bound.map(Handle::size_in_used).sum();
+        let dispatches = self.dispatches(is_watched(&self.near.device), bytes);
         for Dispatch { first, groups, begins } in dispatches {
             if begins {
                 // What it reports comes out at the next reading.
-                let _later = client.flush();
+                let _later = self.near.client.flush();
             }
             if let Some(cut) = self.cut {
                 self.sizes[cut.first_group / size_of::<u32>()] = first as u32;
             }
-            let buffers = self.inputs.iter().chain(&outputs).map(|tensor| tensor.handle.clone().binding()).collect();
-            let info = self.sizes.chunks_exact(2).map(|pair| u64::from(pair[0]) | u64::from(pair[1]) << 32).collect();
-            client.launch(
+            self.near.client.launch(
                 Box::new(FormSource(self.form.clone())),
                 CubeCount::Static(groups[0] as u32, groups[1] as u32, groups[2] as u32),
-                KernelArguments::new().with_buffers(buffers).with_info(MetadataBindingInfo::custom(info)),
+                self.arguments(&outputs, first),
             );
         }
         outputs
+    }
+
+    /// What a dispatch is given that begins with this workgroup along the axis of the cut.
+    ///
+    /// The runtime remembers of every buffer that may be written whether that has failed, so it is told which are. A share of a
+    /// launch but the first leaves standing what is known of the results: a share before may have failed.
+    fn arguments(&self, outputs: &[CubeTensor], first: usize) -> KernelArguments {
+        let written = if first == 0 { BufferIOAttr::WriteOnly } else { BufferIOAttr::ReadWrite };
+        let count = self.inputs.len() + outputs.len();
+        let (mut resources, mut declared_io) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        resources.extend(self.inputs.iter().map(bound));
+        declared_io.resize(self.inputs.len(), BufferIOAttr::ReadOnly);
+        resources.extend(outputs.iter().map(|output| bound(&output.handle)));
+        declared_io.resize(count, written);
+        let info = self.sizes.chunks_exact(2).map(|pair| u64::from(pair[0]) | u64::from(pair[1]) << 32).collect();
+        KernelArguments { resources, declared_io, info: MetadataBindingInfo::custom(info) }
     }
 
     /// The dispatches that it takes. One, unless the work is too much for one submission ([`submission`]).
@@ -204,6 +223,10 @@ impl Launch {
         };
         submission::shares(work, parts, budget).into_iter().map(dispatch).collect()
     }
+}
+
+fn bound(handle: &Handle) -> KernelResource {
+    KernelResource::Buffer(handle.clone().binding())
 }
 
 /// A share of a launch.
@@ -245,7 +268,7 @@ pub(in crate::ops) fn parts_of_a_submission<const D: usize>(
 /// Room for values, on the device of another tensor.
 pub(super) fn empty(near: &CubeTensor, shape: &[usize]) -> CubeTensor {
     let (client, device) = (near.client.clone(), near.device.clone());
-    let handle = client.empty(shape.iter().product::<usize>() * size_of::<f32>());
+    let handle = spare::room(&client, shape.iter().product::<usize>() * size_of::<f32>());
     CubeTensor::new_contiguous(client, device, Shape::from(shape), handle, DType::F32)
 }
 
@@ -265,7 +288,7 @@ pub(super) fn side_by_side(near: &CubeTensor, count: usize, shape: &[usize]) -> 
     if (count * pitch) as u64 > near.client.properties().memory.max_page_size {
         return None;
     }
-    let all = near.client.empty(count * pitch);
+    let all = spare::room(&near.client, count * pitch);
     let part = |i: usize| {
         let start = (i * pitch) as u64;
         let handle = all.clone().offset_start(start).offset_end(all.size() - start - bytes as u64);

@@ -21,6 +21,7 @@ mod norm;
 mod normed;
 mod shares;
 mod source;
+mod spare;
 pub mod submission;
 mod tile;
 mod tune;
@@ -29,6 +30,7 @@ mod widen;
 
 use burn::tensor::{DType, Tensor};
 use burn_wgpu::{CubeBackend, CubeTensor};
+use cubecl::MemoryScope;
 
 use kernel::Declared;
 
@@ -49,6 +51,7 @@ pub(super) use linear::{linear, linear_backward, linear_backward_planes, linear_
 pub(super) use mlp::{Between, activated, slope};
 pub(super) use norm::{GroupNorm, layer_norm, layer_norm_backward};
 pub(super) use normed::{FoldedNorm, folds_norms, normed_activated, normed_planes};
+pub(super) use spare::give_back;
 pub use tile::Tiles;
 pub use tune::{MeasuredTiles, half_products_version, measure_tiles, products_version, time_products};
 pub use uniform::SizesField;
@@ -107,6 +110,11 @@ pub fn launched_forms() -> Vec<Form> {
 /// Whether the tensor is f32 on a device that runs our kernels.
 pub(super) fn is_wgpu<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.dtype() == DType::F32 && device::runs_kernels(tensor)
+}
+
+/// Bytes in all buffers of the device that a tensor is on; none if that is not a GPU.
+pub(super) fn held<const D: usize>(on: &Tensor<D>) -> Option<u64> {
+    Some(primitive(on)?.client.memory_report(MemoryScope::Device).usage().bytes_reserved)
 }
 
 fn primitive<const D: usize>(tensor: &Tensor<D>) -> Option<CubeTensor> {

@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use burn_wgpu::CubeBackend;
 
 use super::MOST_GROUPS;
+use super::device::{SoftwareGpu, makes_blocks};
 use super::kernel::{Buffer, Constant, Kernel, Role, Row, Variant};
 use super::launch::{Launch, Operand};
 use super::uniform::uniform_sizes;
@@ -29,9 +30,8 @@ uniform_sizes! {
     }
 }
 
-/// Invocations of a workgroup that normalises a group.
+/// Invocations of a workgroup that normalises a group, and of one that normalises a row.
 const GROUP_LANES: u32 = 256;
-/// Invocations of a workgroup that normalises a row.
 const ROW_LANES: u32 = 64;
 
 /// A group's channels, or a row's values: everything lies in rows of these.
@@ -48,34 +48,85 @@ const JOINED: Buffer = Buffer { name: "joined", role: Role::Result, row: ROW };
 const DX: Buffer = Buffer { name: "dx", role: Role::Result, row: ROW };
 const DSKIP: Buffer = Buffer { name: "dskip", role: Role::Result, row: ROW };
 
-/// What comes after a group normalisation.
+/// For which GPU a workgroup is: a software GPU, or one of hardware.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) struct Team(Option<SoftwareGpu>);
+
+impl Team {
+    /// Its invocations, of which one of hardware has so many.
+    fn lanes(self, hardware: u32) -> u32 {
+        self.0.map_or(hardware, SoftwareGpu::width)
+    }
+}
+
+impl Variant for Team {
+    fn all() -> Vec<Self> {
+        SoftwareGpu::ALL.map(Some).into_iter().chain([None]).map(Self).collect()
+    }
+
+    fn constants(self) -> Vec<Constant> {
+        Vec::new()
+    }
+
+    fn label(self) -> String {
+        self.0.map(|software| format!("{} at a time", software.width())).unwrap_or_default()
+    }
+
+    fn for_hardware(self) -> bool {
+        self.0.is_none()
+    }
+}
+
+/// A team that normalises a group, and what comes after that.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) struct Then {
     silu: bool,
+    team: Team,
 }
 
 impl Variant for Then {
     fn all() -> Vec<Self> {
-        [false, true].map(|silu| Self { silu }).to_vec()
+        Team::all().into_iter().flat_map(|team| [false, true].map(|silu| Self { silu, team })).collect()
     }
 
     fn constants(self) -> Vec<Constant> {
         vec![("silu", u32::from(self.silu))]
     }
+
+    fn label(self) -> String {
+        let silu = format!("silu {}", u32::from(self.silu));
+        [silu, self.team.label()].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+    }
+
+    fn for_hardware(self) -> bool {
+        self.team.for_hardware()
+    }
 }
 
 pub(super) static GROUPS_FORWARD: Kernel<Then, GroupSizes> =
-    Kernel::new(|_| "group_norm", |_| GROUP_LANES, &[], &[X, GAMMA, BETA, RESULT]);
-pub(super) static GROUPS_BACKWARD: Kernel<Then, GroupSizes> =
-    Kernel::new(|_| "group_norm_backward", |_| GROUP_LANES, &[], &[X, DY, GAMMA, BETA, COLLECTED, RESULT]);
-pub(super) static JOINED_FORWARD: Kernel<Then, GroupSizes> =
-    Kernel::new(|_| "group_norm_joined", |_| GROUP_LANES, &[], &[X, SKIP, GAMMA, BETA, RESULT, JOINED]);
-pub(super) static JOINED_BACKWARD: Kernel<Then, GroupSizes> =
-    Kernel::new(|_| "group_norm_joined_backward", |_| GROUP_LANES, &[], &[X, DY, GAMMA, BETA, COLLECTED, DX, DSKIP]);
-pub(super) static ROWS_FORWARD: Kernel<(), RowSizes> =
-    Kernel::new(|()| "layer_norm", |()| ROW_LANES, &[], &[X, GAMMA, BETA, RESULT]);
-pub(super) static ROWS_BACKWARD: Kernel<(), RowSizes> =
-    Kernel::new(|()| "layer_norm_backward", |()| ROW_LANES, &[], &[X, DY, GAMMA, COLLECTED, RESULT]);
+    Kernel::new(|_| "group_norm", |then| then.team.lanes(GROUP_LANES), &[], &[X, GAMMA, BETA, RESULT]);
+pub(super) static GROUPS_BACKWARD: Kernel<Then, GroupSizes> = Kernel::new(
+    |_| "group_norm_backward",
+    |then| then.team.lanes(GROUP_LANES),
+    &[],
+    &[X, DY, GAMMA, BETA, COLLECTED, RESULT],
+);
+pub(super) static JOINED_FORWARD: Kernel<Then, GroupSizes> = Kernel::new(
+    |_| "group_norm_joined",
+    |then| then.team.lanes(GROUP_LANES),
+    &[],
+    &[X, SKIP, GAMMA, BETA, RESULT, JOINED],
+);
+pub(super) static JOINED_BACKWARD: Kernel<Then, GroupSizes> = Kernel::new(
+    |_| "group_norm_joined_backward",
+    |then| then.team.lanes(GROUP_LANES),
+    &[],
+    &[X, DY, GAMMA, BETA, COLLECTED, DX, DSKIP],
+);
+pub(super) static ROWS_FORWARD: Kernel<Team, RowSizes> =
+    Kernel::new(|_| "layer_norm", |team| team.lanes(ROW_LANES), &[], &[X, GAMMA, BETA, RESULT]);
+pub(super) static ROWS_BACKWARD: Kernel<Team, RowSizes> =
+    Kernel::new(|_| "layer_norm_backward", |team| team.lanes(ROW_LANES), &[], &[X, DY, GAMMA, COLLECTED, RESULT]);
 
 /// Group normalisation of `[B, P, C]`, perhaps followed by `silu`.
 #[derive(Clone)]
@@ -88,7 +139,7 @@ impl GroupNorm {
     pub fn forward(&self, x: &Tensor<3>) -> Tensor<3> {
         let Norm { weight, bias, .. } = &self.norm;
         let inputs = [Some(x as _), Some(weight as _), Some(bias as _)];
-        self.launch(&GROUPS_FORWARD, x.dims(), None, &inputs).run(x.dims())
+        self.launch(&GROUPS_FORWARD, x, x.dims(), None, &inputs).run(x.dims())
     }
 
     /// The gradient to `x`, on top of what was `collected`.
@@ -96,7 +147,7 @@ impl GroupNorm {
         let Norm { weight, bias, .. } = &self.norm;
         let collected = collected.map(|collected| collected as _);
         let inputs = [Some(x as _), Some(dy as _), Some(weight as _), Some(bias as _), collected];
-        self.launch(&GROUPS_BACKWARD, x.dims(), None, &inputs).run(x.dims())
+        self.launch(&GROUPS_BACKWARD, x, x.dims(), None, &inputs).run(x.dims())
     }
 
     /// The normalisation of `x` and `skip`, channel after channel; and the two in one.
@@ -104,7 +155,7 @@ impl GroupNorm {
         let ([batch, positions, first], [_, _, second]) = (x.dims(), skip.dims());
         let (Norm { weight, bias, .. }, shape) = (&self.norm, [batch, positions, first + second]);
         let inputs = [Some(x as _), Some(skip as _), Some(weight as _), Some(bias as _)];
-        let launch = self.launch(&JOINED_FORWARD, shape, Some(first), &inputs);
+        let launch = self.launch(&JOINED_FORWARD, x, shape, Some(first), &inputs);
         launch.run_for([&shape, &shape]).map(Tensor::from_primitive::<CubeBackend>)
     }
 
@@ -121,15 +172,16 @@ impl GroupNorm {
         let Norm { weight, bias, .. } = &self.norm;
         let collected = collected.map(|collected| collected as _);
         let inputs = [Some(joined as _), Some(dy as _), Some(weight as _), Some(bias as _), collected];
-        let launch = self.launch(&JOINED_BACKWARD, joined.dims(), Some(first), &inputs);
+        let launch = self.launch(&JOINED_BACKWARD, joined, joined.dims(), Some(first), &inputs);
         let shapes = [first, channels - first].map(|channels| [batch, positions, channels]);
         launch.run_for([&shapes[0], &shapes[1]]).map(Tensor::from_primitive::<CubeBackend>)
     }
 
-    /// A launch on maps of these sizes, which are two in one where the `first` has so many channels.
+    /// A launch near a tensor, on maps of these sizes, which are two in one where the `first` has so many channels.
     fn launch(
         &self,
         kernel: &Kernel<Then, GroupSizes>,
+        near: &Tensor<3>,
         [batch, positions, channels]: [usize; 3],
         first: Option<usize>,
         inputs: &[Option<&dyn Operand>],
@@ -142,7 +194,7 @@ impl GroupNorm {
             first: first.unwrap_or(channels) as u32,
             eps: self.norm.eps as f32,
         };
-        let then = Then { silu: self.with_silu };
+        let then = Then { silu: self.with_silu, team: Team(makes_blocks(near)) };
         let size = channels / groups;
         // Four neighbours are read at once where all four are always of one group and of one map.
         let row = if first.is_none_or(|first| first.is_multiple_of(4)) { size } else { 1 };
@@ -152,7 +204,7 @@ impl GroupNorm {
 
 /// Layer normalisation of the rows of `x`; none if there are more than a launch can have.
 pub(in crate::ops) fn layer_norm(x: &Tensor<2>, norm: &Norm) -> Option<Tensor<2>> {
-    by_rows(&ROWS_FORWARD, &[Some(x as _), Some(&norm.weight as _), Some(&norm.bias as _)], x.dims(), norm.eps)
+    by_rows(&ROWS_FORWARD, x, &[Some(x as _), Some(&norm.weight as _), Some(&norm.bias as _)], norm.eps)
 }
 
 /// The gradient to the input of [`layer_norm`], on top of what was `collected`.
@@ -163,18 +215,19 @@ pub(in crate::ops) fn layer_norm_backward(
     collected: Option<&Tensor<2>>,
 ) -> Option<Tensor<2>> {
     let collected = collected.map(|collected| collected as _);
-    by_rows(&ROWS_BACKWARD, &[Some(x as _), Some(dy as _), Some(&norm.weight as _), collected], x.dims(), norm.eps)
+    by_rows(&ROWS_BACKWARD, x, &[Some(x as _), Some(dy as _), Some(&norm.weight as _), collected], norm.eps)
 }
 
 fn by_rows(
-    kernel: &Kernel<(), RowSizes>,
+    kernel: &Kernel<Team, RowSizes>,
+    x: &Tensor<2>,
     inputs: &[Option<&dyn Operand>],
-    [rows, width]: [usize; 2],
     eps: f64,
 ) -> Option<Tensor<2>> {
+    let [rows, width] = x.dims();
     if rows > MOST_GROUPS as usize {
         return None;
     }
     let sizes = RowSizes { rows: rows as u32, width: width as u32, eps: eps as f32 };
-    Some(kernel.launch((), &[width], inputs, &sizes, [rows, 1, 1]).run([rows, width]))
+    Some(kernel.launch(Team(makes_blocks(x)), &[width], inputs, &sizes, [rows, 1, 1]).run([rows, width]))
 }

@@ -58,7 +58,6 @@ static FILES: &[ShaderFile] = files![
     "shared/activated",
     "shared/activation",
     "shared/attention_blocks",
-    "shared/attention_blocks_keys",
     "shared/attention_matrices",
     "shared/attention_queries",
     "shared/attention_rows",

@@ -26,16 +26,20 @@ pub(super) struct ProductBlock {
 /// On lavapipe with products of 16 to 1024 rows and columns, 16 x 16 values beat every smaller and every narrower
 /// block, and tiles by two to three times.
 const LAVAPIPES: ProductBlock = ProductBlock { rows: 16, quads: 4 };
-/// With more than 4 x 4 SwiftShader's compiler takes minutes and gigabytes. Those are faster than tiles by a quarter,
-/// and by more in a browser, where a workgroup's memory is filled with zeros before each workgroup begins.
-const OTHERS: ProductBlock = ProductBlock { rows: 4, quads: 1 };
+/// SwiftShader reads each value of each invocation behind branches of its own, so what counts is how many products are made of
+/// what is read: these are nearly twice as fast as 4 x 4 values. With 16 x 16 its compiler takes minutes and gigabytes.
+const OTHERS: ProductBlock = ProductBlock { rows: 8, quads: 2 };
+/// The same for convolutions, where that compiler takes a minute for eight rows.
+const OTHERS_WINDOWS: ProductBlock = ProductBlock { rows: 4, quads: 2 };
 
 impl ProductBlock {
-    pub const ALL: [ProductBlock; 2] = [LAVAPIPES, OTHERS];
+    pub const ALL: [ProductBlock; 3] = [LAVAPIPES, OTHERS, OTHERS_WINDOWS];
 
-    pub fn of(software: SoftwareGpu) -> Self {
+    /// The block for layers, or for convolutions.
+    pub fn of(software: SoftwareGpu, has_windows: bool) -> Self {
         match software {
             SoftwareGpu::Lavapipe => LAVAPIPES,
+            SoftwareGpu::Other if has_windows => OTHERS_WINDOWS,
             SoftwareGpu::Other => OTHERS,
         }
     }
