@@ -10,10 +10,10 @@
 // compile kernels and are left out.
 
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fewSteps, hooked, load, peach, start } from "../../tests/page/browser.mjs";
+import { hooked, load, peach, ready, start } from "../../tests/page/browser.mjs";
 import { workerTime } from "./processor.mjs";
 
 const ICD = process.env.SWIFTSHADER ?? "/usr/lib/chromium/vk_swiftshader_icd.json";
@@ -46,19 +46,19 @@ const COUNTING = `const asked = { launches: 0, submissions: 0 };
     post(message);
   };`;
 
-/** What the events of a kind say, with the Worker's time at each: it waits there. */
-async function watch(page) {
-  const seen = { step: [], denoise: [] };
-  await page.exposeFunction("watched", (kind, secs, asked) => void seen[kind].push({ secs, ...asked, worker: workerTime() }));
-  await page.evaluate(async () => {
-    const { studio } = await import("./www/studio.js");
-    const ask = studio.client.ask.bind(studio.client);
-    studio.client.ask = async (...request) => {
-      const answer = await ask(...request);
-      if (answer?.event === "step" || answer?.event === "denoise") await window.watched(answer.event, answer.secs, answer.asked);
-      return answer;
-    };
-  });
+/** Does a job in the Worker; gives its events of a kind with the Worker's time at each: it waits there. */
+async function events(page, kind, request) {
+  const seen = [];
+  await page.exposeFunction(`saw_${kind}`, (secs, asked) => void seen.push({ secs, ...asked, worker: workerTime() }));
+  await page.evaluate(async ([kind, [type, { pictures, ...about }]]) => {
+    const { ask, client } = await import("./www/base/studio.js");
+    const given = pictures?.map((bytes, i) => ({ name: `${i}.png`, bytes: new Uint8Array(bytes).buffer }));
+    const job = await ask(type, { ...about, pictures: given });
+    for await (const event of (await client()).events(job)) {
+      if (event.event === kind) await window[`saw_${kind}`](event.secs, event.asked);
+    }
+    await ask("end", { job });
+  }, [kind, request]);
   return seen;
 }
 
@@ -75,11 +75,10 @@ function report(what, events) {
 }
 
 /** Loads the mini model, or the one that was named. */
-async function ready(page) {
+async function loaded(page) {
   if (!model) return load(page);
-  await page.getByText("Another model", { exact: true }).click();
-  await page.getByLabel(/a model's folder on this computer/).setInputFiles(model);
-  await page.locator("#model-status").getByText(/is ready/).waitFor({ timeout: 600_000 });
+  await page.locator("#folder").setInputFiles(model);
+  return ready(page, 600_000);
 }
 
 async function browser() {
@@ -88,28 +87,13 @@ async function browser() {
     const { context, open } = await place.visitor();
     await hooked(context, COUNTING);
     const page = await open();
-    await ready(page);
-    await page.getByLabel(/Choose three to five pictures/).setInputFiles(peach.slice(0, 2));
-    await fewSteps(page, steps, { "Preview every": `${steps}` });
-    await page.getByLabel(/Start from/).fill("apple");
-    await page.evaluate(() => {
-      window.tasks = [];
-      const seen = (list) => window.tasks.push(...list.getEntries().map(({ duration }) => duration));
-      new PerformanceObserver(seen).observe({ type: "longtask" });
-    });
-    const seen = await watch(page);
-    await page.getByRole("button", { name: "Learn it" }).click();
-    await page.getByRole("img", { name: "Preview at step 0" }).waitFor({ timeout: 1_800_000 });
-    await page.locator("#train-status").getByText("Learned.").waitFor({ timeout: 3_600_000 });
-    const tasks = await page.evaluate(() => window.tasks);
-    console.log(`tasks of the page over 50 ms while it learned: ${tasks.map((ms) => `${ms} ms`).join(", ") || "none"}`);
-    report("a training step of one picture", seen.step);
-    seen.denoise.length = 0;
-    await page.locator("#make").getByLabel("Steps").fill(`${steps}`);
-    await page.getByRole("button", { name: "Make the picture" }).click();
-    await page.getByRole("list", { name: "Pictures", exact: true }).getByRole("img").first().waitFor({ timeout: 1_800_000 });
-    report("a denoising step with guidance", seen.denoise);
-    return timed(seen.step.map(({ secs }) => secs));
+    await loaded(page);
+    const pictures = peach.slice(0, 2).map((file) => [...readFileSync(file)]);
+    const config = { token: "<my-word>", init: "apple", steps, "batch-size": 1, "eval-size": 1, "preview-every": 0 };
+    const learned = await events(page, "step", ["train", { config, pictures }]);
+    report("a training step of one picture", learned);
+    report("a denoising step with guidance", await events(page, "denoise", ["generate", { prompt: "an apple", config: { steps } }]));
+    return timed(learned.map(({ secs }) => secs));
   } finally {
     await place.close();
   }

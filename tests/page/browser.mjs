@@ -64,8 +64,8 @@ export async function hooked(context, hook) {
   });
 }
 
-/** A model is loaded. */
-export const ready = (page) => page.locator("#model-line").getByText(/^Ready/).waitFor({ timeout: 180_000 });
+/** A model is loaded, within so many milliseconds. */
+export const ready = (page, timeout = 180_000) => page.locator("#model-line").getByText(/^Ready/).waitFor({ timeout });
 
 /** Loads the mini model by the button. */
 export async function load(page) {
