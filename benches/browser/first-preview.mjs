@@ -8,11 +8,13 @@
 // until the first step, which nobody waits for, and the tasks of the page that took longer than 50 ms. With TIMES, so many visitors,
 // and the median. Processor time is what to compare where other programs run.
 
+import { setTimeout as passed } from "node:timers/promises";
 import { hooked, start } from "../../tests/page/browser.mjs";
 import { browserTime } from "./processor.mjs";
 
-/** Longest that anybody waits, in milliseconds. */
+/** Longest that anybody waits, in milliseconds, and how long what a visitor left has to end before the next one comes. */
 const LONGEST = 1_800_000;
+const BETWEEN = 10_000;
 
 /** Notes in the Worker when it was asked what and when it answered or told, with what was asked of the GPU by then. */
 const NOTING = `const noted = [];
@@ -95,7 +97,7 @@ async function visit(place) {
   const marked = (name) => page.waitForFunction((name) => performance.getEntriesByName(name)[0], `pseudoword:${name}`, { timeout: LONGEST });
   await marked("preview");
   const shown = await page.evaluate(() => performance.timeOrigin + performance.getEntriesByName("pseudoword:preview")[0].startTime);
-  await page.locator("#train-status").getByText(/^\S+ 1 /).waitFor({ timeout: LONGEST });
+  await page.locator("#train-status").getByText(/^Step 1 /).waitFor({ timeout: LONGEST });
   clearInterval(timer);
   const tasks = await page.evaluate(() => globalThis.longTasks);
   const noted = await page.evaluate(async () => {
@@ -134,6 +136,7 @@ const place = await start();
 const all = [];
 try {
   for (let i = 0; i < times; i++) {
+    if (i > 0) await passed(BETWEEN);
     const seen = await visit(place);
     const from = { at: seen.opened };
     console.log("at, and seconds it took; processor time of the GPU's process, of others");

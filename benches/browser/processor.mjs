@@ -38,15 +38,19 @@ export function workerTime() {
   return descendants().flatMap(threads).filter(isWorker).reduce((sum, thread) => sum + had(thread), 0);
 }
 
+/** What processes had when they were last looked at, those too that have ended: `{isGpu, ms}`. */
+const seen = new Map();
+
 /** Milliseconds that the browser's process for the GPU has had, which a software GPU computes in, and all its others. */
 export function browserTime() {
   if (!isKnown) return undefined;
-  const sums = { gpu: 0, rest: 0 };
   for (const id of descendants()) {
-    const isGpu = unlessEnded(() => readFileSync(`/proc/${id}/cmdline`, "utf8").includes("--type=gpu-process"));
+    const isGpu = seen.get(id)?.isGpu || unlessEnded(() => readFileSync(`/proc/${id}/cmdline`, "utf8").includes("--type=gpu-process"));
     // Of threads that have ended, only the process knows.
     const ticks = unlessEnded(() => readFileSync(`/proc/${id}/stat`, "utf8").split(")").at(-1).trim().split(" "));
-    if (ticks) sums[isGpu ? "gpu" : "rest"] += 10 * (Number(ticks[11]) + Number(ticks[12]));
+    if (ticks) seen.set(id, { isGpu, ms: 10 * (Number(ticks[11]) + Number(ticks[12])) });
   }
+  const sums = { gpu: 0, rest: 0 };
+  for (const { isGpu, ms } of seen.values()) sums[isGpu ? "gpu" : "rest"] += ms;
   return sums;
 }

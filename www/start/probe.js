@@ -84,7 +84,7 @@ async function speed(adapter) {
     await timed(1);
     const one = await timed(1);
     if (one > LONG_ENOUGH) return OPERATIONS / one / 1e6;
-    const times = Math.min(MOST_TIMES, Math.ceil(LONG_ENOUGH / Math.max(one, 0.1)) * 8);
+    const times = Math.min(MOST_TIMES, Math.ceil(4 * LONG_ENOUGH / Math.max(one, 0.1)));
     const ms = Math.max((await timed(times)) - one, 0.1);
     return OPERATIONS * (times - 1) / ms / 1e6;
   } finally {
@@ -114,7 +114,7 @@ export function secondsFor({ steps, batch, evaluations = 0, evalSize = 16, previ
 
 /** Two figures at most: more would be a promise. */
 export function rounded(seconds) {
-  const unit = seconds < 20 ? 1 : seconds < 60 ? 5 : seconds < 600 ? 30 : 300;
+  const unit = seconds < 20 ? 1 : seconds < 60 ? 5 : seconds < 600 ? 30 : seconds < 1800 ? 60 : 300;
   return Math.max(unit, Math.round(seconds / unit) * unit);
 }
 
