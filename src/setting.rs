@@ -248,7 +248,9 @@ mod tests {
                 assert!(!has_option(line) || excepted(&path, line), "{}: {line}", path.display());
             }
         }
-        for page in [include_str!("../index.html"), include_str!("../www/learn.js"), include_str!("../www/make.js")] {
+        for page in
+            [include_str!("../index.html"), include_str!("../www/text/en.js"), include_str!("../www/text/de.js")]
+        {
             assert!(!page.lines().any(has_option));
         }
     }
