@@ -280,14 +280,19 @@ mod tests {
     #[test]
     fn what_the_page_labels_is_a_setting_with_one_label() {
         let page = include_str!("../index.html");
-        let mut labels = std::collections::BTreeMap::new();
-        for part in page.split("data-setting=\"").skip(1) {
-            let (key, rest) = part.split_once("\"").unwrap();
-            let label = rest.split_once('>').unwrap().1.split('<').next().unwrap().trim();
-            assert!(Setting::of(key).is_some() && !label.is_empty(), "{key}: {label:?}");
-            assert_eq!(*labels.entry(key).or_insert(label), label, "{key}");
+        for texts in [include_str!("../www/text/en.js"), include_str!("../www/text/de.js")] {
+            let mut labels = std::collections::BTreeMap::new();
+            for part in page.split("data-setting=\"").skip(1) {
+                let (key, rest) = part.split_once('"').unwrap();
+                // `data-t="learn.steps"`: in the object of the room, the text of that name.
+                let (room, name) = rest.split('"').nth(1).unwrap().split_once('.').unwrap();
+                let room = texts.split_once(&format!("\n  {room}: {{")).unwrap().1;
+                let label = room.split_once(&format!("\n    {name}: \"")).unwrap().1.split('"').next().unwrap();
+                assert!(Setting::of(key).is_some() && !label.is_empty(), "{key}: {label:?}");
+                assert_eq!(*labels.entry(key).or_insert(label), label, "{key}");
+            }
+            assert!(labels.len() > 10, "{labels:?}");
         }
-        assert!(labels.len() > 10, "{labels:?}");
     }
 
     /// The engine's defaults are the page's: it asks for them.
@@ -297,9 +302,11 @@ mod tests {
         let inputs: Vec<&str> = page.split("<input ").skip(1).map(|rest| rest.split('>').next().unwrap()).collect();
         let numbers = inputs.iter().filter(|input| input.contains("type=\"number\""));
         assert!(numbers.clone().count() > 8 && numbers.clone().all(|input| !input.contains("value=")), "{inputs:?}");
-        // How a model is fetched is not a setting of the program.
+        // How a model is fetched is not a setting of the program, nor how many pictures are made at once.
         let checked = inputs.iter().filter(|input| input.ends_with(" checked"));
-        assert!(checked.clone().all(|input| input.contains("id=\"half\"")), "{inputs:?}");
+        let own = |input: &&&str| input.contains("id=\"half\"") || input.contains("name=\"count\" value=\"1\"");
+        assert_eq!(checked.clone().count(), 2, "{inputs:?}");
+        assert!(checked.clone().all(|input| own(&input)), "{inputs:?}");
     }
 
     #[test]

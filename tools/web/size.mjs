@@ -4,7 +4,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { brotliCompressSync, constants } from "node:zlib";
 
 /** Bytes: of what is the page's own (its scripts, styles and index.html), and of all; of its languages, the longest text. */
-const BOUNDS = { own: 60e3, all: 4e6 };
+const BOUNDS = { own: 72e3, all: 4e6 };
 const dist = new URL("../../dist/", import.meta.url);
 const sums = { own: 0, all: 0 };
 let text = 0;

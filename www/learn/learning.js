@@ -107,6 +107,8 @@ async function session(ready, { back, place }) {
   let result, refused;
   await using("run-problem", async () => {
     try {
+      // Before a model is brought for it.
+      if (await taken()) throw new Error(t("learn.otherTab"));
       const { unfinished, given, prompt } = await ready();
       result = await learn(unfinished, given);
       result.prompt = prompt ?? t("learn.prompt", result);
