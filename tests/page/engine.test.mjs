@@ -87,7 +87,7 @@ async function caller(hook) {
   if (hook) await hooked(context, hook);
   const page = await open("www/check.html");
   await page.evaluate(async () => {
-    const { EngineClient } = await import("./engine.js");
+    const { EngineClient } = await import("./base/engine.js");
     window.engine = new EngineClient();
     const given = (arg) => (arg?.base64 === undefined ? arg : Uint8Array.from(atob(arg.base64), (c) => c.charCodeAt(0)).buffer);
     window.call = (method, args) => window.engine.ask(method, { args: args.map(given) });
