@@ -6,7 +6,8 @@ use std::time::Duration;
 use burn::tensor::{ExecutionError, Tensor};
 use web_time::Instant;
 
-use super::{faults, wgsl::submission};
+use super::faults;
+use super::wgsl::{self, submission};
 use crate::{Error, Result};
 
 /// Brings a tensor's values to the host, as f32.
@@ -35,11 +36,16 @@ pub async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
         Err(error) => Err(failed(error.to_string())),
     };
     submission::values_were_read();
-    match values {
+    let values = match values {
         Err(lost @ Error::GpuLost { .. }) => Err(lost),
         // What the driver reported is the cause; what reading made of it is not.
         values => faults::check(READING).and(values),
+    };
+    if values.is_err() {
+        // The runtime remembers of a place that writing it failed, until all of it is written: not of one that nobody uses.
+        wgsl::give_back();
     }
+    values
 }
 
 /// The phase that a failure is seen in.

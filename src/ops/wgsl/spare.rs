@@ -7,6 +7,7 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{Ordering, fence};
 
 use cubecl::client::Client;
 use cubecl::server::Handle;
@@ -54,10 +55,10 @@ impl Spare {
 /// Whether nobody but the pool and the list holds a place on this device, no launch that waits for its turn either. One that the
 /// pool did not find stays unused.
 fn is_spare(place: &Handle, client: &Client) -> bool {
-    place.service == client.service_id()
-        && place.can_mut()
-        && !place.memory.is_bound()
-        && place.memory.descriptor().is_allocated()
+    let unheld = place.service == client.service_id() && place.can_mut();
+    // Who dropped a handle in another thread may have bound it before: what that thread did must be seen in its order.
+    fence(Ordering::Acquire);
+    unheld && !place.memory.is_bound() && place.memory.descriptor().is_allocated()
 }
 
 /// Room for so many bytes, with anything in it.
