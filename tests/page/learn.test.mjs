@@ -89,6 +89,12 @@ test("pictures are chosen, dropped and pasted, put in order, captioned and remov
   assert.ok((await wide(page)) <= 0, "nothing is cut off on a phone");
   await accessible(page, "with pictures, on a phone");
 
+  // What cannot be used is unfolded, and the browser says why.
+  await page.getByLabel("Steps", { exact: true }).first().evaluate((field) => (field.value = "0"));
+  await page.getByRole("button", { name: "Learn it" }).click();
+  await page.waitForFunction(() => document.activeElement.id === "steps");
+  assert.equal(await page.evaluate(() => document.body.dataset.now), "teach");
+
   // Nothing to learn from: said, and where to begin has the focus.
   for (const name of ["noto.png", "flat.png"]) await page.getByRole("button", { name: `Remove ${name}` }).click();
   await page.getByRole("button", { name: "Learn it" }).click();

@@ -36,6 +36,12 @@ export async function fillIn({ token, init, kind, ...others }) {
   for (const [key, value] of Object.entries(others)) if (NUMBERS[key] && value !== null && value !== undefined) $(NUMBERS[key]).value = value;
 }
 
+/** Whether what is typed can be used; what cannot is unfolded, and the browser says why. */
+export function checked() {
+  for (const field of $("learn").querySelectorAll("input:invalid")) field.closest("details")?.setAttribute("open", "");
+  return $("learn").reportValidity();
+}
+
 /** Shows what is wrong with the token or the initializer beside them. */
 export async function check() {
   if (!studio.model || studio.long) return;

@@ -3,12 +3,12 @@
 import { $ } from "../base/dom.js";
 import { BrokenEngine } from "../base/engine.js";
 import { png } from "../base/format.js";
-import { announce, ask, call, changed, now, onChange, say, studio, turnTo, using } from "../base/studio.js";
+import { announce, ask, call, changed, client, now, onChange, say, studio, turnTo, using } from "../base/studio.js";
 import { t } from "../base/text.js";
 import { withModel } from "../models/models.js";
 import { keepWord } from "../words/shelf.js";
 import { follow, Telling } from "./follow.js";
-import { check, fillIn, form, keepPace, seen, settings } from "./form.js";
+import { check, checked, fillIn, form, keepPace, seen, settings } from "./form.js";
 import { judged, showLearned } from "./learned.js";
 import { showOwn } from "./own.js";
 import { alone, peek, released, SavedRun, taken } from "./run.js";
@@ -159,6 +159,9 @@ async function learnTyped() {
     say("learn-problem", t("learn.noPictures"));
     return $("files").focus();
   }
+  // What the form begins with comes from the engine, which may still be starting. If it cannot, that is said at the top of the page.
+  await using("learn-problem", client);
+  if (!studio.client || studio.long || !checked()) return undefined;
   enter($("token").value.trim(), tiles.pictures);
   return session(async () => {
     await model();
