@@ -5,6 +5,8 @@
 // One workgroup makes one tile of one class of pixels, as there.
 
 //#import shared/matrices
+//#import shared/matrices_plain
+//#import shared/matrices_finish
 //#import shared/conv2d_backward
 
 // The pixels of the rows that this invocation fills.

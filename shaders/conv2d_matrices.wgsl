@@ -4,6 +4,8 @@
 // columns].
 
 //#import shared/matrices
+//#import shared/matrices_plain
+//#import shared/matrices_finish
 //#import shared/conv2d
 
 // Where the windows of the rows begin that this invocation fills.

@@ -39,19 +39,19 @@ fn moments(row_quad: u32) -> mat2x4<f32> {
     var total = vec4<f32>();
     var square = vec4<f32>();
     for (var i = 0u; i < DEPTH_QUADS; i += 1u) {
-        total += left_strip[2u * (row_quad * DEPTH_QUADS + i)];
-        square += left_strip[2u * (row_quad * DEPTH_QUADS + i) + 1u];
+        total += told(2u * (row_quad * DEPTH_QUADS + i));
+        square += told(2u * (row_quad * DEPTH_QUADS + i) + 1u);
     }
     let mean = total / f32(sizes.inner);
     return mat2x4(mean, inverseSqrt(max(square / f32(sizes.inner) - mean * mean, vec4<f32>()) + sizes.eps));
 }
 
-// The strips are used for the last time: they hold the partial sums that invocations read of each other.
+// Invocations read partial sums of each other, where a strip may have been.
 fn end_left(lane: u32, depth_quad: u32, row_quad: u32) {
     workgroupBarrier();
     if (fills_left(lane)) {
-        left_strip[2u * (row_quad * DEPTH_QUADS + depth_quad)] = totals;
-        left_strip[2u * (row_quad * DEPTH_QUADS + depth_quad) + 1u] = squares;
+        tell(2u * (row_quad * DEPTH_QUADS + depth_quad), totals);
+        tell(2u * (row_quad * DEPTH_QUADS + depth_quad) + 1u, squares);
     }
     workgroupBarrier();
     let first = moments(lane / ACROSS);
@@ -67,5 +67,5 @@ fn end_left(lane: u32, depth_quad: u32, row_quad: u32) {
 fn settled(values: vec4<f32>, place: vec2<u32>, column: u32) -> vec4<f32> {
     let inside = column < sizes.columns;
     let sums = sums_at(select(0u, column, inside), 4u);
-    return spreads[place.x][place.y] * (values - means[place.x][place.y] * sums);
+    return spreads[place.x][place.y] * (way_back() * values - means[place.x][place.y] * sums);
 }

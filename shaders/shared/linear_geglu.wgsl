@@ -1,23 +1,11 @@
 // How a gated MLP's first layer is written. A tile has the values of some columns in its left half, and their gates in its right
 // half, so that an invocation with two quads of columns has both.
 
-//#import shared/gelu
+//#import shared/linear_emit_pair
 
 fn column_of(first_column: u32, quad: u32) -> u32 {
     let value = first_column / 2u + 4u * (quad % ACROSS);
     return value + select(0u, sizes.columns / 2u, quad >= ACROSS);
-}
-
-fn emit_pair(row: u32, column: u32, value: vec4<f32>, gate: vec4<f32>) {
-    let width = sizes.columns / 2u;
-    if (row < sizes.rows && column < width) {
-        let value_place = row * sizes.columns + column;
-        let gated = gate + bias_at(width + column, 4u);
-        let valued = value + bias_at(column, 4u);
-        before_set(value_place, 4u, valued);
-        before_set(value_place + width, 4u, gated);
-        result_set(row * width + column, 4u, valued * gelu(gated));
-    }
 }
 
 fn emit_pairs(row: u32, column: u32, values: mat4x4<f32>, gates: mat4x4<f32>, quad: u32) {

@@ -11,7 +11,9 @@
 //
 // A line with the number of a row, a column or a load of the left or right factor in it stands once for each. A kernel made of
 // this has functions that say how many strips there are (`strips()`), what an invocation fetches of one (`left_values(lane, load,
-// strip)`, `right_values(..)`; zeros beyond the last), and what becomes of four columns of a row (`emit(row, column, values)`).
+// strip)`, `right_values(..)`; zeros beyond the last), and what becomes of four columns of a row (`leave_quad`): most often
+// those of `shared/matrices_finish.wgsl`. `begin_left` and `end_left` stand before and after the strips, and PARTIALS are the
+// values that the latter leaves in workgroup memory; `shared/matrices_plain.wgsl` is where nothing is to be done.
 
 enable f16;
 enable wgpu_cooperative_matrix;
@@ -42,8 +44,8 @@ const RIGHT_ROWS: u32 = select(DEPTH, TILE_COLUMNS, RIGHT_BY_COLUMNS == 1u);
 
 var<workgroup> left_strip: array<f16, TILE_ROWS * LEFT_PITCH>;
 var<workgroup> right_strip: array<f16, RIGHT_ROWS * RIGHT_PITCH>;
-// One matrix of each share, on its way out.
-var<workgroup> leaving: array<f32, SHARES * SHAPE * SHAPE>;
+// One matrix of each share, on its way out; before that, what invocations have to tell each other of the left factor.
+var<workgroup> leaving: array<f32, max(SHARES * SHAPE * SHAPE, PARTIALS)>;
 
 // By what the left factor is multiplied.
 var<private> scale: f32 = 1.0;
@@ -128,6 +130,7 @@ fn make_tile(lane: u32, subgroup: u32, subgroups: u32, first_row: u32, first_col
     forget_peaks(lane);
     for (var first_share = 0u; first_share < SHARES; first_share += subgroups) {
         clear();
+        begin_left(lane);
         var left{{ left_load }} = left_values(lane, {{ left_load }}u, 0u);
         var right{{ right_load }} = right_values(lane, {{ right_load }}u, 0u);
         for (var strip = 0u; strip < strips(); strip += 1u) {
@@ -143,6 +146,7 @@ fn make_tile(lane: u32, subgroup: u32, subgroups: u32, first_row: u32, first_col
             right{{ right_load }} = right_values(lane, {{ right_load }}u, strip + 1u);
             multiply(first_share + subgroup);
         }
+        end_left(lane);
         finish(Exit(lane, first_share + subgroup, first_share, subgroups, first_row, first_column));
     }
 }
@@ -165,14 +169,14 @@ fn leave(matrix: coop_mat{{ shape }}x{{ shape }}<f32, C>, exit: Exit, row: u32, 
         coopStoreT(matrix, &leaving[exit.share * SHAPE * SHAPE], SHAPE);
     }
     workgroupBarrier();
+    let first = exit.first_share * SHAPE * SHAPE / 4u + exit.lane;
     let end = min(exit.first_share + exit.shares, SHARES) * SHAPE * SHAPE / 4u;
-    for (var i = exit.first_share * SHAPE * SHAPE / 4u + exit.lane; i < end; i += LANES) {
+    for (var i = first; i < end; i += LANES) {
         let share = i / (SHAPE * SHAPE / 4u);
         let values = vec4(leaving[4u * i], leaving[4u * i + 1u], leaving[4u * i + 2u], leaving[4u * i + 3u]);
         let in_share = vec2(row * SHAPE + i / (SHAPE / 4u) % SHAPE, column * SHAPE + 4u * (i % (SHAPE / 4u)));
         let corner = vec2(share / ACROSS * ROWS * SHAPE, share % ACROSS * COLUMNS * SHAPE);
-        let place = vec2(exit.first_row, exit.first_column) + corner + in_share;
-        emit(place.x, place.y, inverse(scale) * values);
+        leave_quad(vec2(exit.first_row, exit.first_column), corner + in_share, inverse(scale) * values, i > first);
     }
 }
 

@@ -29,3 +29,14 @@ fn fitted(rows: mat4x4<f32>) -> mat4x4<f32> {
 fn way_back() -> f32 {
     return inverse(scale);
 }
+
+// What invocations tell each other in the end, in f32: two vectors for each block of the left strip.
+var<workgroup> messages: array<vec4<f32>, 2u * LEFT_BLOCKS>;
+
+fn tell(at: u32, values: vec4<f32>) {
+    messages[at] = values;
+}
+
+fn told(at: u32) -> vec4<f32> {
+    return messages[at];
+}

@@ -1,10 +1,9 @@
 //! What the networks compute, operation by operation: arithmetic, bytes that must be moved, launches.
 //!
 //! A graphics device does an operation in the longer of two times: that of its arithmetic and that of its bytes, each at
-//! the device's peak. Bytes are counted as if each tensor were read or written once by each operation. Products in f32 do
-//! normalisations and activations around them; those in f16 leave them launches of their own.
+//! the device's peak. Bytes are counted as if each tensor were read or written once by each operation. Products do the layer
+//! normalisations and activations around them.
 
-use super::predict::Products;
 use crate::model::ModelConfig;
 use crate::text::ClipTextConfig;
 use crate::unet::graph::{Graph, Layer, Stage, Transformer};
@@ -64,10 +63,8 @@ pub struct Op {
     pub halves: bool,
     /// Whether it has a gradient: none if nothing that it is made of has one.
     backward: bool,
-    /// The bytes of the normalisation that a product in f32 does itself, whose gradient is a launch of its own.
+    /// The bytes of the normalisation that a product does itself, whose gradient is a launch of its own.
     normed: f64,
-    /// Whether it is only there where products are made so: those in f16 do not do what is around them.
-    only: Option<Products>,
 }
 
 impl Op {
@@ -76,15 +73,10 @@ impl Op {
         self.part == Part::Attention
     }
 
-    /// Whether it is there with such products.
-    pub fn is_with(&self, products: Products) -> bool {
-        self.only.is_none_or(|only| only == products)
-    }
-
     /// What its gradient takes, launch by launch.
     fn back(self) -> Vec<Self> {
-        let Self { part, flops, bytes, halves, backward, normed, only } = self;
-        let op = |flops, bytes| Self { part, flops, bytes, halves, backward: false, normed: 0.0, only };
+        let Self { part, flops, bytes, halves, backward, normed } = self;
+        let op = |flops, bytes| Self { part, flops, bytes, halves, backward: false, normed: 0.0 };
         match part {
             _ if !backward => Vec::new(),
             // Scores again, their gradient, and what goes back to the queries; the same, and to keys and values.
@@ -92,7 +84,7 @@ impl Op {
             // What went in, and the gradient; each is read.
             Part::Norms => vec![op(flops, 1.5 * bytes)],
             Part::Linear if normed > 0.0 => {
-                let norm = Self { part: Part::Norms, only: Some(Products::F32), ..op(0.0, 1.5 * normed) };
+                let norm = Self { part: Part::Norms, ..op(0.0, 1.5 * normed) };
                 vec![op(flops, bytes), norm]
             }
             Part::Linear | Part::Convolutions | Part::Rest => vec![op(flops, bytes)],
@@ -206,7 +198,7 @@ impl Network {
     fn push(&mut self, part: Part, products: usize, numbers: usize, weights: usize) {
         let bytes = FLOAT * (self.batch * numbers) as f64 + HALF * weights as f64;
         let (flops, halves) = (2.0 * (self.batch * products) as f64, part.is_products());
-        self.ops.push(Op { part, flops, bytes, halves, backward: true, normed: 0.0, only: None });
+        self.ops.push(Op { part, flops, bytes, halves, backward: true, normed: 0.0 });
     }
 
     /// From so many positions to so many, by windows of so many pixels.
@@ -220,27 +212,11 @@ impl Network {
         self.push(Part::Linear, rows * inner * columns, rows * (inner + columns), inner * columns);
     }
 
-    /// The product that was added last normalises its rows, so many numbers: itself, if it is in f32.
+    /// The product that was added last normalises its rows, so many numbers, itself.
     fn normed(&mut self, numbers: usize) {
         if let Some(op) = self.ops.last_mut() {
             op.normed = FLOAT * (2 * self.batch * numbers) as f64;
         }
-        self.norm(numbers);
-        self.only_with(Products::F16);
-    }
-
-    /// What was added last is only there with such products.
-    fn only_with(&mut self, products: Products) {
-        if let Some(op) = self.ops.last_mut() {
-            op.only = Some(products);
-        }
-    }
-
-    /// The product that was added last makes this many numbers, which an activation reads: itself, if it is in f32.
-    fn activated(&mut self, numbers: usize) {
-        // What comes out was counted with the product.
-        self.rest(numbers);
-        self.only_with(Products::F16);
     }
 
     /// A linear layer of the timestep, which has no gradient.
@@ -308,12 +284,11 @@ impl Network {
         self.linear(positions, width, width);
     }
 
-    /// A gated MLP, whose products do what is around them if they are in f32.
+    /// A gated MLP, whose products do what is around them.
     fn gated(&mut self, rows: usize, width: usize) {
         // The first writes what goes into the activation and what comes out.
         self.push(Part::Linear, rows * width * 8 * width, 13 * rows * width, 8 * width * width);
         self.normed(rows * width);
-        self.activated(8 * rows * width);
         self.linear(rows, 4 * width, width);
     }
 
@@ -337,7 +312,6 @@ impl Network {
             self.linear(words, width, width);
             self.push(Part::Linear, words * width * inner, words * (width + 2 * inner), width * inner);
             self.normed(words * width);
-            self.activated(words * inner);
             self.linear(words, inner, width);
         }
         self.norm(words * width);

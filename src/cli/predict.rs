@@ -24,7 +24,7 @@ pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> 
     no_device(shared, "--predict", "measures nothing and has both precisions")?;
     let models = models(args, shared, out).await?;
     let mut lines = vec![
-        "milliseconds at a device's peak, and launches: products in f32 / with factors in f16 and, where there are any, \
+        "launches, and milliseconds at a device's peak: products in f32 / with factors in f16 and, where there are any, \
          cooperative matrices, but for the autoencoder; a third of the peak is good"
             .to_owned(),
     ];
@@ -34,7 +34,7 @@ pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> 
         lines.extend(model.without.map(|without| format!("({without})")));
         for step in &model.steps {
             lines.push(head(&step.name));
-            lines.extend(step.rows.iter().filter(|row| launches(row) != [0; 2]).map(line));
+            lines.extend(step.rows.iter().filter(|row| row.launches() > 0).map(line));
             lines.push(line(&step.whole()));
         }
     }
@@ -79,7 +79,7 @@ impl Predicted {
 
 fn head(step: &str) -> String {
     let gpus = GPUS.map(|gpu| format!("{:>16}", gpu.name)).concat();
-    format!("{step:40}{:>8}{:>7}{:>13}{gpus}", "GFLOP", "GB", "launches")
+    format!("{step:40}{:>8}{:>7}{:>10}{gpus}", "GFLOP", "GB", "launches")
 }
 
 fn line(row: &Row) -> String {
@@ -87,13 +87,8 @@ fn line(row: &Row) -> String {
         let times = [Products::F32, Products::F16].map(|products| milliseconds(row.seconds(&gpu.rates, products)));
         format!("{:>16}", times.join(" / "))
     });
-    let launches = launches(row).map(|count| count.to_string()).join(" / ");
-    format!("  {:38}{:>8.0}{:>7.2}{launches:>13}{}", row.name, row.gflop(), row.gigabytes(), gpus.concat())
-}
-
-/// With products in f32 and in f16.
-fn launches(row: &Row) -> [usize; 2] {
-    [Products::F32, Products::F16].map(|products| row.launches(products))
+    let (name, launches) = (row.name, row.launches());
+    format!("  {name:38}{:>8.0}{:>7.2}{launches:>10}{}", row.gflop(), row.gigabytes(), gpus.concat())
 }
 
 /// Three digits.

@@ -7,7 +7,7 @@ use pseudoword::ops::{
 };
 use pseudoword::schedule::{Sampler, SchedulerConfig};
 
-use crate::fixtures::{assert_close, values};
+use crate::fixtures::{Place, assert_close, values};
 use crate::kernels::{compare, filled, on_the_gpu, stored, weight, with_tiles_and_blocks};
 
 fn norm(width: usize, half: bool, device: &Device) -> Norm {
@@ -28,76 +28,109 @@ fn layers(count: usize, [outputs, inputs]: [usize; 2], biased: bool, half: bool,
 #[test]
 fn layers_behind_a_normalisation_equal_their_twin() {
     with_tiles_and_blocks(|place| {
-        // Rows, inputs, outputs, layers: each tile, and sizes that end anywhere in it.
-        let sizes = [
-            ([2, 77], 64, 32, 3),
-            ([1, 130], 128, 36, 2),
-            ([3, 5], 64, 8, 1),
-            ([1, 300], 320, 640, 1),
-            ([1, 2048], 20, 1040, 1),
-            ([1, 9], 64, 6, 1),
-            ([1, 5], 3, 8, 1),
-        ];
-        for ([batch, rows], inputs, outputs, count) in sizes {
-            for half in [false, true] {
-                let what = format!("{count} behind a norm, {batch} x {rows} x {inputs} to {outputs}, halves {half}");
-                compare(place, &what, &[[batch, rows, inputs]], |x, device| {
-                    let layers = layers(count, [outputs, inputs], half, half, device);
-                    let results = ops::normed_linears(&x[0], &NormedLinears::new(norm(inputs, half, device), layers));
-                    let scaled = |(i, y): (usize, &Var<3>)| (0..=i).fold(y.clone(), |sum, _| sum.add(y));
-                    let sum = results.iter().enumerate().map(scaled).reduce(|a, b| a.add(&b)).expect("at least one");
-                    // On top of a gradient that came before, where the shapes allow it.
-                    if inputs == outputs { sum.add(&x[0]) } else { sum }
-                });
-            }
-        }
+        compare_layers_behind_a_norm(
+            place,
+            // Each tile, and sizes that end anywhere in it.
+            &[
+                ([2, 77], 64, 32, 3),
+                ([1, 130], 128, 36, 2),
+                ([3, 5], 64, 8, 1),
+                ([1, 300], 320, 640, 1),
+                ([1, 2048], 20, 1040, 1),
+                ([1, 9], 64, 6, 1),
+                ([1, 5], 3, 8, 1),
+            ],
+        );
     });
+}
+
+/// Of these rows, inputs, outputs and layers.
+pub fn compare_layers_behind_a_norm(place: &Place, sizes: &[([usize; 2], usize, usize, usize)]) {
+    for &([batch, rows], inputs, outputs, count) in sizes {
+        for half in [false, true] {
+            let what = format!("{count} behind a norm, {batch} x {rows} x {inputs} to {outputs}, halves {half}");
+            compare(place, &what, &[[batch, rows, inputs]], |x, device| {
+                let layers = layers(count, [outputs, inputs], half, half, device);
+                let results = ops::normed_linears(&x[0], &NormedLinears::new(norm(inputs, half, device), layers));
+                let scaled = |(i, y): (usize, &Var<3>)| (0..=i).fold(y.clone(), |sum, _| sum.add(y));
+                let sum = results.iter().enumerate().map(scaled).reduce(|a, b| a.add(&b)).expect("at least one");
+                // On top of a gradient that came before, where the shapes allow it.
+                if inputs == outputs { sum.add(&x[0]) } else { sum }
+            });
+        }
+    }
 }
 
 /// A mean that is large beside the spread costs hardly any accuracy, though the product knows it only at its end.
 #[test]
 fn a_large_mean_in_front_of_a_product_costs_little() {
     on_the_gpu(|place| {
-        ops::with_blocks(None, || {
-            let x = |device: &Device| filled([1, 70, 320], 1, device) + 100.0;
-            let y = |device: &Device| {
-                let layers = NormedLinears::new(norm(320, true, device), layers(1, [64, 320], true, true, device));
-                values(ops::normed_linears(&Var::constant(x(device)), &layers).remove(0).into_value())
-            };
-            let want = ops::with_reference(|| y(&crate::fixtures::cpu().device));
-            let place = crate::fixtures::Place { tolerance: 2e-4, ..place.clone() };
-            assert_close(&y(&place.device), &want, &place, "a mean of 100 spreads");
-        });
+        let place = Place { tolerance: 2e-4, ..place.clone() };
+        ops::with_blocks(None, || compare_a_large_mean(&place));
     });
+}
+
+pub fn compare_a_large_mean(place: &Place) {
+    let y = |device: &Device| {
+        let x = filled([1, 70, 320], 1, device) + 100.0;
+        let layers = NormedLinears::new(norm(320, true, device), layers(1, [64, 320], true, true, device));
+        values(ops::normed_linears(&Var::constant(x), &layers).remove(0).into_value())
+    };
+    let want = ops::with_reference(|| y(&crate::fixtures::cpu().device));
+    assert_close(&y(&place.device), &want, place, "a mean of 100 spreads");
 }
 
 #[test]
 fn mlps_equal_their_twin() {
     with_tiles_and_blocks(|place| {
-        let kinds = [MlpActivation::Gelu, MlpActivation::QuickGelu, MlpActivation::Geglu];
-        for ([batch, rows], width, inner) in
-            [([1, 1], 16, 64), ([2, 77], 64, 100), ([1, 300], 36, 520), ([1, 130], 128, 512), ([2, 9], 7, 10)]
-        {
-            for (kind, half) in kinds.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
-                let what = format!("{kind:?} {batch} x {rows} x {width} by {inner}, halves {half}");
-                compare(place, &what, &[[batch, rows, width]], |x, device| {
-                    let first_outputs = if kind == MlpActivation::Geglu { 2 * inner } else { inner };
-                    // Small, so that activations are where they bend.
-                    let layer = |seed: u64, shape: [usize; 2]| {
-                        let scale = 1.0 / (shape[1] as f64).sqrt();
-                        let weight = stored(shape, seed, false, device) * scale;
-                        let weight = if half { weight.cast(burn::tensor::DType::F16) } else { weight };
-                        Linear {
-                            weight: Weight::new(weight),
-                            bias: Some(self::weight([shape[0]], seed + 1, half, device)),
-                        }
-                    };
-                    let (first, second) = (layer(20, [first_outputs, width]), layer(30, [width, inner]));
-                    ops::mlp(&x[0], &Mlp::new(norm(width, half, device), first, kind, second))
-                });
-            }
-        }
+        let sizes = [([1, 1], 16, 64), ([2, 77], 64, 100), ([1, 300], 36, 520), ([1, 130], 128, 512), ([2, 9], 7, 10)];
+        compare_mlps(place, &sizes);
     });
+}
+
+/// Of these rows, widths and inner values.
+pub fn compare_mlps(place: &Place, sizes: &[([usize; 2], usize, usize)]) {
+    let kinds = [MlpActivation::Gelu, MlpActivation::QuickGelu, MlpActivation::Geglu];
+    for &([batch, rows], width, inner) in sizes {
+        for (kind, half) in kinds.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
+            let what = format!("{kind:?} {batch} x {rows} x {width} by {inner}, halves {half}");
+            compare(place, &what, &[[batch, rows, width]], |x, device| {
+                ops::mlp(&x[0], &an_mlp([width, inner], kind, half, device))
+            });
+        }
+    }
+}
+
+fn an_mlp([width, inner]: [usize; 2], kind: MlpActivation, half: bool, device: &Device) -> Mlp {
+    let first_outputs = if kind == MlpActivation::Geglu { 2 * inner } else { inner };
+    // Small, so that activations are where they bend.
+    let layer = |seed: u64, shape: [usize; 2]| {
+        let scale = 1.0 / (shape[1] as f64).sqrt();
+        let weight = stored(shape, seed, false, device) * scale;
+        let weight = if half { weight.cast(burn::tensor::DType::F16) } else { weight };
+        Linear { weight: Weight::new(weight), bias: Some(self::weight([shape[0]], seed + 1, half, device)) }
+    };
+    let (first, second) = (layer(20, [first_outputs, width]), layer(30, [width, inner]));
+    Mlp::new(norm(width, half, device), first, kind, second)
+}
+
+/// Forward and backward of a block as a transformer has them: each of its products does what is around it. What is launched,
+/// without the attention.
+pub fn launches_of_a_block(device: &Device) -> Vec<(&'static str, u64)> {
+    let x = Var::leaf(filled([1, 70, 64], 1, device));
+    let projections = NormedLinears::new(norm(64, true, device), layers(3, [64; 2], false, true, device));
+    let mlps = [MlpActivation::QuickGelu, MlpActivation::Geglu].map(|kind| an_mlp([64, 96], kind, true, device));
+    let launches = LaunchCounter::start();
+    let projected = ops::normed_linears(&x, &projections);
+    let h = ops::attention(&projected[0], &projected[1], &projected[2], 2, false);
+    let y = mlps.iter().fold(h, |h, mlp| ops::mlp(&h, mlp));
+    let dy = y.value().clone();
+    let _gradients = backward(&y, dy);
+    let launched = launches.take().by_kernel().into_iter();
+    let mut launched: Vec<_> =
+        launched.filter(|(kernel, _)| !kernel.starts_with("attention") && *kernel != "shares").collect();
+    launched.sort_unstable();
+    launched
 }
 
 #[test]

@@ -8,6 +8,7 @@ use pseudoword::gpu::{self as gpu_of, precision};
 use pseudoword::ops::{self, Conv2d, HalfProducts, Linear, Var};
 
 use crate::fixtures::{Place, open, values};
+use crate::fused::{compare_a_large_mean, compare_layers_behind_a_norm, compare_mlps, launches_of_a_block};
 use crate::kernels::{compare, compare_attentions, filled, on_the_gpu, weight};
 
 /// Each way to make products in f16 that is right on the device, those for subgroups that it does not have included. Mesa's
@@ -36,6 +37,48 @@ fn products_in_f16_equal_their_twin() {
             println!("tile {tile}");
             ops::with_half_products(way, Some(tile), || in_f16_equal_their_twin(place));
         }
+    });
+}
+
+/// Products that normalise their rows, activate their result or take a slope, in each tile.
+#[test]
+fn fused_products_in_f16_equal_their_twin() {
+    in_each_way(|place, way| {
+        for tile in [0, 1, 2] {
+            println!("tile {tile}");
+            ops::with_half_products(way, Some(tile), || {
+                compare_layers_behind_a_norm(
+                    place,
+                    &[([2, 77], 64, 32, 3), ([1, 130], 36, 132, 1), ([1, 5], 64, 64, 1)],
+                );
+                compare_a_large_mean(place);
+                compare_mlps(place, &[([2, 77], 64, 100), ([1, 130], 36, 264)]);
+            });
+        }
+    });
+}
+
+/// What is around a product in f16 takes no launch of its own.
+#[test]
+fn products_in_f16_do_what_is_around_them() {
+    in_each_way(|place, way| {
+        let name = |plain: &'static str, count: u64| {
+            let matrices = matches!(way, HalfProducts::Matrices { .. });
+            (if matrices { format!("{plain}_matrices") } else { plain.to_owned() }, count)
+        };
+        let got = ops::with_half_products(way, None, || launches_of_a_block(&place.device));
+        let got: Vec<_> = got.into_iter().map(|(kernel, count)| (kernel.to_owned(), count)).collect();
+        let mut want = vec![
+            // Forward the second layers of both MLPs, back the first ones and the projections.
+            name("linear", 2 + 2 + 1),
+            name("linear_normed", 1),
+            name("linear_normed_activated", 1),
+            name("linear_normed_geglu", 1),
+            name("linear_slope", 2),
+            ("layer_norm_backward".to_owned(), 3),
+        ];
+        want.sort_unstable();
+        assert_eq!(got, want, "{}", way.name());
     });
 }
 

@@ -19,8 +19,14 @@ const FEWEST_WAVES: u64 = 8;
 const FEWER_WAVES: [(&str, &str, u64, &str); 0] = [];
 
 /// Forms that no family compiles, because AMD's GPUs have no matrices of 8 x 8: the kernel, and what its variant's name has.
-const NOT_COMPILED: [(&str, &str); 6] = [
+const NOT_COMPILED: [(&str, &str); 12] = [
     ("linear_matrices", " of 8x8"),
+    ("linear_activated_matrices", " of 8x8"),
+    ("linear_geglu_matrices", " of 8x8"),
+    ("linear_normed_matrices", " of 8x8"),
+    ("linear_normed_activated_matrices", " of 8x8"),
+    ("linear_normed_geglu_matrices", " of 8x8"),
+    ("linear_slope_matrices", " of 8x8"),
     ("conv2d_matrices", " of 8x8"),
     ("conv2d_backward_matrices", " of 8x8"),
     ("attention", " of 8x8"),

@@ -3,7 +3,9 @@
 
 use burn::tensor::{Device, Tensor};
 
-use super::{Case, Sizes, convolution, convolution_by_hand, judged, larger, launched, linear_by_hand, linear_layer};
+use super::{
+    Case, Sizes, convolution, convolution_by_hand, fused, judged, larger, launched, linear_by_hand, linear_layer,
+};
 use super::{dot, self_attention, self_attention_by_hand};
 use crate::Result;
 use crate::ops::{HalfProducts, Var, attention, with_half_products};
@@ -11,7 +13,7 @@ use crate::ops::{HalfProducts, Var, attention, with_half_products};
 /// More than any tile has in a row, and a multiple of none.
 const OUTPUTS: usize = 140;
 
-const CASES: [Case; 3] = [
+const CASES: [Case; 5] = [
     Case {
         name: "linear layers",
         shape: [1, 150, 68],
@@ -29,6 +31,18 @@ const CASES: [Case; 3] = [
         shape: [14, 11, 36],
         op: |x, numbers| convolution(x, numbers, 2, 36),
         by_hand: |x, shape| convolution_by_hand(x, shape, 2, 36),
+    },
+    Case {
+        name: "gated layers behind a normalisation",
+        shape: [1, 150, 68],
+        op: fused::gated,
+        by_hand: fused::gated_by_hand,
+    },
+    Case {
+        name: "attention and layers behind normalisations",
+        shape: [1, 70, 40],
+        op: fused::block,
+        by_hand: fused::block_by_hand,
     },
 ];
 

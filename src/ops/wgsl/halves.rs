@@ -101,6 +101,26 @@ impl HalfTile {
         }
     }
 
+    /// Whether what writes a value can have its gate, too: an invocation has two quads of columns, a share of matrices pairs of
+    /// them.
+    pub fn has_pairs(self) -> bool {
+        match self {
+            HalfTile::Matrices(tile) => tile.columns.is_multiple_of(2),
+            HalfTile::Strips(tile) => tile.has_pairs(),
+        }
+    }
+
+    /// This tile, or the smallest [with pairs](Self::has_pairs).
+    pub fn with_pairs(self) -> Self {
+        match self {
+            HalfTile::Matrices(MatrixTile { shape, subgroup, .. }) if !self.has_pairs() => {
+                HalfProducts::Matrices { shape, subgroup }.tiles()[1]
+            }
+            HalfTile::Matrices(_) => self,
+            HalfTile::Strips(tile) => HalfTile::Strips(tile.with_pairs()),
+        }
+    }
+
     /// The file of a product's kernel: with cooperative matrices or without.
     pub fn file(self, matrices: &'static str, strips: &'static str) -> &'static str {
         match self {
@@ -255,6 +275,9 @@ mod tests {
             }
             assert_eq!(tile.lanes() % (tile.depth / 4), 0, "{tile:?}");
             assert_eq!(tile.depth % tile.shape, 0, "{tile:?}");
+            // What leaves of a matrix of each share is at most two quads for each.
+            assert!(tile.shape * tile.shape * SHARES * SHARES <= 8 * tile.lanes(), "{tile:?}");
+            assert!(HalfTile::Matrices(tile).with_pairs().has_pairs(), "{tile:?}");
         }
     }
 }

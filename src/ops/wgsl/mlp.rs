@@ -4,8 +4,8 @@ use burn::tensor::Tensor;
 use burn_wgpu::CubeBackend;
 
 use super::Activation;
-use super::device::{makes_blocks, method};
-use super::halves::half_tile;
+use super::fused::FusedMethod;
+use super::halves::HalfTile;
 use super::kernel::{Buffer, Constant, Kernel, Role, Row, Variant, some_variants};
 use super::launch::Operand;
 use super::linear::LinearSizes;
@@ -65,12 +65,12 @@ impl Between {
 /// A product whose result goes through an activation or, in the backward pass, is multiplied by its slope.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Activated {
-    method: ProductMethod,
+    method: FusedMethod,
     between: Between,
 }
 
 impl Activated {
-    pub fn new(method: ProductMethod, between: Between) -> Self {
+    pub fn new(method: FusedMethod, between: Between) -> Self {
         Self { method, between }
     }
 
@@ -82,11 +82,21 @@ impl Activated {
     pub fn lanes(self) -> u32 {
         self.method.lanes()
     }
+
+    /// Whether it is for software GPUs.
+    pub fn is_blocks(self) -> bool {
+        self.method.is_blocks()
+    }
+
+    /// The file of its kernel: for tiles, for blocks or for cooperative matrices.
+    pub fn file(self, files: [&'static str; 3]) -> &'static str {
+        self.method.file(files)
+    }
 }
 
 impl Variant for Activated {
     fn all() -> Vec<Self> {
-        let of = |between: Between| ProductMethod::all().into_iter().map(move |method| Self { method, between });
+        let of = |between: Between| FusedMethod::all().into_iter().map(move |method| Self { method, between });
         Between::ALL.into_iter().flat_map(of).collect()
     }
 
@@ -107,6 +117,10 @@ impl Variant for Activated {
     fn for_hardware(self) -> bool {
         self.method.for_hardware()
     }
+
+    fn computes_in_f16(self) -> bool {
+        self.method.computes_in_f16()
+    }
 }
 
 /// The first layer and a function of each of its values.
@@ -121,20 +135,29 @@ pub(super) struct Backward(Activated);
 
 some_variants!(Backward, Activated::with(Between::is_of_mlps));
 
-/// The first layer of a gated MLP, in a tile in which an invocation has two quads of columns.
+/// The first layer of a gated MLP, where what writes a value has its gate, too.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Gated(ProductMethod);
+pub(super) struct Gated(FusedMethod);
 
-some_variants!(Gated, Tile::ALL.into_iter().filter(|tile| tile.has_pairs()).map(ProductMethod::Tile));
+some_variants!(Gated, {
+    let tiles = Tile::ALL.into_iter().filter(|tile| tile.has_pairs()).map(ProductMethod::Tile);
+    let halves = HalfTile::all().into_iter().filter(|tile| tile.has_pairs());
+    tiles.map(FusedMethod::Full).chain(halves.map(FusedMethod::Half))
+});
 
 impl Gated {
-    /// In a tile [with pairs](Tile::with_pairs).
-    pub fn new(tile: Tile) -> Self {
-        Self(ProductMethod::Tile(tile))
+    /// By a method [with pairs](FusedMethod::with_pairs).
+    pub fn new(method: FusedMethod) -> Self {
+        Self(method)
     }
 
     pub fn lanes(self) -> u32 {
         self.0.lanes()
+    }
+
+    /// The file of its kernel: for tiles or for cooperative matrices.
+    pub fn file(self, [tiles, matrices]: [&'static str; 2]) -> &'static str {
+        self.0.file([tiles, tiles, matrices])
     }
 }
 
@@ -146,15 +169,19 @@ pub(super) const BEFORE: Buffer = Buffer { name: "before", role: Role::Result, r
 pub(super) const RESULT: Buffer = Buffer { name: "result", role: Role::Result, row: Row::Fours };
 
 pub(super) static ACTIVATED: Kernel<Forward, LinearSizes> = Kernel::new(
-    |forward| forward.0.method.file("linear_activated", "linear_activated_blocks"),
+    |forward| forward.0.file(["linear_activated", "linear_activated_blocks", "linear_activated_matrices"]),
     |forward| forward.0.lanes(),
     &[("by_columns", 1)],
     &[LEFT, RIGHT, BIAS, BEFORE, RESULT],
 );
-pub(super) static GATED: Kernel<Gated, LinearSizes> =
-    Kernel::new(|_| "linear_geglu", |gated| gated.lanes(), &[("by_columns", 1)], &[LEFT, RIGHT, BIAS, BEFORE, RESULT]);
+pub(super) static GATED: Kernel<Gated, LinearSizes> = Kernel::new(
+    |gated| gated.file(["linear_geglu", "linear_geglu_matrices"]),
+    |gated| gated.lanes(),
+    &[("by_columns", 1)],
+    &[LEFT, RIGHT, BIAS, BEFORE, RESULT],
+);
 pub(super) static SLOPE: Kernel<Backward, LinearSizes> = Kernel::new(
-    |backward| backward.0.method.file("linear_slope", "linear_slope_blocks"),
+    |backward| backward.0.file(["linear_slope", "linear_slope_blocks", "linear_slope_matrices"]),
     |backward| backward.0.lanes(),
     &[("by_columns", 0)],
     &[LEFT, RIGHT, Buffer { name: "before", role: Role::Activation, row: Row::Fours }, RESULT],
@@ -165,26 +192,21 @@ pub(in crate::ops) fn activated(x: &Tensor<2>, layer: &Linear, between: Between)
     let Linear { weight, bias: Some(bias) } = layer else { return None };
     let ([rows, _], [columns, inner]) = (x.dims(), weight.dims());
     let (width, axes) = (between.width(columns), [rows, columns, inner]);
-    if !inner.is_multiple_of(4) || !width.is_multiple_of(4) || half_tile(x, weight, axes).is_some() {
+    if !inner.is_multiple_of(4) || !width.is_multiple_of(4) {
         return None;
     }
+    let method = FusedMethod::of(x, weight, axes);
+    let method = if between == Between::Geglu { method.with_pairs()? } else { method };
+    let [across, down] = method.groups(rows, columns)?;
     let (sizes, inputs) = (LinearSizes::whole(axes), [Some(x as &dyn Operand), Some(weight as _), Some(bias as _)]);
-    let (launch, axis) = match between {
+    let groups = [across, down, 1];
+    let launch = match between {
         Between::Activation(_) => {
-            let method = method(x, rows, columns);
-            let [across, down] = method.groups(rows, columns)?;
-            let variant = Forward(Activated::new(method, between));
-            (ACTIVATED.launch(variant, &[], &inputs, &sizes, [across, down, 1]), method.axis())
+            ACTIVATED.launch(Forward(Activated::new(method, between)), &[], &inputs, &sizes, groups)
         }
-        Between::Geglu if makes_blocks(x).is_some() => return None,
-        Between::Geglu => {
-            let ProductMethod::Tile(tile) = method(x, rows, columns) else { return None };
-            let method = ProductMethod::Tile(tile.with_pairs());
-            let [across, down] = method.groups(rows, columns)?;
-            (GATED.launch(Gated::new(tile.with_pairs()), &[], &inputs, &sizes, [across, down, 1]), method.axis())
-        }
+        Between::Geglu => GATED.launch(Gated::new(method), &[], &inputs, &sizes, groups),
     };
-    let launch = launch.operations(&axes).cut(axis, LinearSizes::FIRST_GROUP);
+    let launch = launch.operations(&axes).cut(method.axis(), LinearSizes::FIRST_GROUP);
     Some(launch.run_for([&[rows, columns], &[rows, width]]).map(Tensor::from_primitive::<CubeBackend>))
 }
 
@@ -198,10 +220,10 @@ pub(in crate::ops) fn slope(
 ) -> Option<Tensor<2>> {
     let ([rows, _], [inner, columns]) = (dy.dims(), weight.dims());
     let axes = [rows, columns, inner];
-    if !inner.is_multiple_of(4) || !columns.is_multiple_of(4) || half_tile(dy, weight, axes).is_some() {
+    if !inner.is_multiple_of(4) || !columns.is_multiple_of(4) {
         return None;
     }
-    let method = method(dy, rows, columns);
+    let method = FusedMethod::of(dy, weight, axes);
     let [across, down] = method.groups(rows, columns)?;
     let inputs = [Some(dy as &dyn Operand), Some(weight as _), Some(before as _)];
     let variant = Backward(Activated::new(method, between));

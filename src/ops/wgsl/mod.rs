@@ -12,6 +12,7 @@ mod blend;
 mod buffer;
 mod conv2d;
 mod device;
+mod fused;
 mod halves;
 mod kernel;
 mod launch;

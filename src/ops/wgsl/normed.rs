@@ -1,16 +1,15 @@
-//! Linear layers behind a layer normalisation, which the product does itself. In tiles only: on a software GPU the
-//! normalisation has a launch of its own.
+//! Linear layers behind a layer normalisation, which the product does itself. Not in blocks: on a software GPU the normalisation has
+//! a launch of its own.
 
 use burn::tensor::Tensor;
 use burn_wgpu::CubeBackend;
 
-use super::device::{makes_blocks, method};
-use super::halves::half_tile;
+use super::device::makes_blocks;
+use super::fused::FusedMethod;
 use super::kernel::{Buffer, Kernel, Role, Row, some_variants};
 use super::launch::{Launch, Operand, pitch_of, side_by_side};
 use super::linear::LinearSizes;
 use super::mlp::{Activated, BEFORE, Between, Gated, LEFT, RESULT, RIGHT};
-use super::tile::{ProductMethod, Tile};
 use super::{MOST_GROUPS, is_wgpu, primitive};
 use crate::ops::Weight;
 
@@ -35,9 +34,9 @@ pub(in crate::ops) fn folds_norms<const D: usize>(near: &Tensor<D>, [columns, in
 
 /// A tile, for hardware GPUs alone.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct NormedTile(ProductMethod);
+pub(super) struct NormedTile(FusedMethod);
 
-some_variants!(NormedTile, Tile::ALL.into_iter().map(ProductMethod::Tile));
+some_variants!(NormedTile, FusedMethod::all().into_iter().filter(|method| !method.is_blocks()));
 
 /// The same with an activation.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -45,7 +44,7 @@ pub(super) struct NormedActivated(Activated);
 
 some_variants!(
     NormedActivated,
-    Activated::with(|between| between.is_of_mlps() && between.is_of_each_value()).filter(|made| made.for_hardware())
+    Activated::with(|between| between.is_of_mlps() && between.is_of_each_value()).filter(|made| !made.is_blocks())
 );
 
 const GAMMA: Buffer = Buffer { name: "gamma", role: Role::Activation, row: Row::Fours };
@@ -54,29 +53,28 @@ const BIAS: Buffer = Buffer { name: "bias", role: Role::Activation, row: Row::Fo
 const RESIDUAL: Buffer = Buffer { name: "residual", role: Role::Absent, row: Row::Fours };
 
 pub(super) static NORMED: Kernel<NormedTile, LinearSizes> = Kernel::new(
-    |_| "linear_normed",
+    |tile| tile.0.file(["linear_normed", "linear_normed", "linear_normed_matrices"]),
     |tile| tile.0.lanes(),
     &[("by_columns", 1)],
     &[LEFT, GAMMA, RIGHT, SUMS, BIAS, RESIDUAL, RESULT],
 );
 pub(super) static NORMED_ACTIVATED: Kernel<NormedActivated, LinearSizes> = Kernel::new(
-    |_| "linear_normed_activated",
+    |made| made.0.file(["linear_normed_activated", "linear_normed_activated", "linear_normed_activated_matrices"]),
     |activated| activated.0.lanes(),
     &[("by_columns", 1)],
     &[LEFT, GAMMA, RIGHT, SUMS, BIAS, BEFORE, RESULT],
 );
 pub(super) static NORMED_GATED: Kernel<Gated, LinearSizes> = Kernel::new(
-    |_| "linear_normed_geglu",
+    |gated| gated.file(["linear_normed_geglu", "linear_normed_geglu_matrices"]),
     |gated| gated.lanes(),
     &[("by_columns", 1)],
     &[LEFT, GAMMA, RIGHT, SUMS, BIAS, BEFORE, RESULT],
 );
 
-/// The tile in which rows are normalised; none where that has a launch of its own.
-fn tile(x: &Tensor<2>, weight: &Weight<2>, axes @ [rows, columns, _]: [usize; 3]) -> Option<Tile> {
-    let ProductMethod::Tile(tile) = method(x, rows, columns) else { return None };
+/// How the product is made that normalises its rows; none where that has a launch of its own.
+fn method(x: &Tensor<2>, weight: &Weight<2>, axes @ [rows, ..]: [usize; 3]) -> Option<FusedMethod> {
     // The gradient has a workgroup for each row.
-    (rows <= MOST_GROUPS as usize && half_tile(x, weight, axes).is_none()).then_some(tile)
+    Some(FusedMethod::of(x, weight, axes)).filter(|method| !method.is_blocks() && rows <= MOST_GROUPS as usize)
 }
 
 /// The sizes of a product of normalised rows.
@@ -93,8 +91,7 @@ pub(in crate::ops) fn normed_planes(
 ) -> Option<Vec<Tensor<2>>> {
     let ([columns, inner], [rows, _]) = (weight.dims(), x.dims());
     let (plane, axes) = (columns / planes, [rows, columns, inner]);
-    let tile = tile(x, weight, axes).filter(|_| plane.is_multiple_of(4))?;
-    let method = ProductMethod::Tile(tile);
+    let method = method(x, weight, axes).filter(|_| plane.is_multiple_of(4))?;
     let [across, down] = method.groups(rows, columns)?;
     let results = side_by_side(&primitive(x)?, planes, &[rows, plane])?;
     let sizes = sizes_of(axes, norm).in_planes(plane, pitch_of(&[rows, plane]));
@@ -114,9 +111,8 @@ pub(in crate::ops) fn normed_activated(
     let ([columns, inner], [rows, _]) = (weight.dims(), x.dims());
     let axes = [rows, columns, inner];
     let width = between.width(columns);
-    let tile = tile(x, weight, axes).filter(|_| width.is_multiple_of(4))?;
-    let tile = if between == Between::Geglu { tile.with_pairs() } else { tile };
-    let method = ProductMethod::Tile(tile);
+    let method = method(x, weight, axes).filter(|_| width.is_multiple_of(4))?;
+    let method = if between == Between::Geglu { method.with_pairs()? } else { method };
     let [across, down] = method.groups(rows, columns)?;
     let FoldedNorm { gamma, sums, bias, .. } = norm;
     let inputs: [Option<&dyn Operand>; 5] = [Some(x), Some(gamma), Some(weight), Some(sums), Some(bias)];
@@ -126,7 +122,7 @@ pub(in crate::ops) fn normed_activated(
             let variant = NormedActivated(Activated::new(method, between));
             NORMED_ACTIVATED.launch(variant, &[], &inputs, &sizes, groups)
         }
-        Between::Geglu => NORMED_GATED.launch(Gated::new(tile), &[], &inputs, &sizes, groups),
+        Between::Geglu => NORMED_GATED.launch(Gated::new(method), &[], &inputs, &sizes, groups),
     };
     let results = cut(launch, axes).run_for([&[rows, columns], &[rows, width]]);
     Some(results.map(Tensor::from_primitive::<CubeBackend>))

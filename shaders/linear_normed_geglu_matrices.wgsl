@@ -1,0 +1,5 @@
+// What linear_normed_geglu.wgsl computes, with cooperative matrices: shared/matrices.wgsl.
+
+//#import shared/linear_tile_matrices
+//#import shared/left_normed_matrices
+//#import shared/linear_geglu_matrices
