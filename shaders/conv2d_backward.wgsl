@@ -4,7 +4,8 @@
 // With a stride s, pixels whose coordinates leave the same remainders were seen by the same taps. Each class of remainders
 // is a product of its own (the third axis of the workgroups), so that no tap is computed that saw nothing.
 //
-// map is the gradient [B, out_height, out_width, channels], weight [channels, taps, columns], result [B, height, width, columns].
+// map is the gradient [B, out_height, out_width, channels], weight [channels, taps, columns], collected and result
+// [B, height, width, columns].
 //
 // One workgroup makes one tile of one class: shared/tile.wgsl.
 

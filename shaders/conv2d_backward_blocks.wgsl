@@ -1,6 +1,7 @@
 // What conv2d_backward.wgsl computes, for software GPUs: shared/block.wgsl.
 //
-// map is the gradient [B, out_height, out_width, channels], weight [channels, taps, columns], result [B, height, width, columns].
+// map is the gradient [B, out_height, out_width, channels], weight [channels, taps, columns], collected and result
+// [B, height, width, columns].
 
 //#import shared/block
 //#import shared/conv2d_backward

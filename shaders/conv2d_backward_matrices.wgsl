@@ -1,6 +1,7 @@
 // What conv2d_backward.wgsl computes, with cooperative matrices: shared/matrices.wgsl.
 //
-// map is the gradient [B, out_height, out_width, channels], weight [channels, taps, columns], result [B, height, width, columns].
+// map is the gradient [B, out_height, out_width, channels], weight [channels, taps, columns], collected and result
+// [B, height, width, columns].
 //
 // One workgroup makes one tile of one class of pixels, as there.
 

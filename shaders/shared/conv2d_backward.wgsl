@@ -1,5 +1,5 @@
-// What the kernels of a convolution's gradient share: the weight, four values at a time, and the result. Beyond the last output
-// channel or the last column there are zeros.
+// What the kernels of a convolution's gradient share: the weight, four values at a time, and the result, on top of the gradients
+// that were collected before. Beyond the last output channel or the last column there are zeros.
 
 //#import shared/conv2d_sizes
 
@@ -20,6 +20,8 @@ fn emit(row: u32, column: u32, values: vec4<f32>) {
         let y = origin.y + sizes.stride * (row % area / extent.x);
         let x = origin.x + sizes.stride * (row % extent.x);
         let pixel = (row / area * sizes.height + y) * sizes.width + x;
-        result_set(pixel * sizes.columns + column, sizes.columns - column, values);
+        let at = pixel * sizes.columns + column;
+        let left = sizes.columns - column;
+        result_set(at, left, values + collected_at(at, left));
     }
 }

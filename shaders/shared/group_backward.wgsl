@@ -2,8 +2,8 @@
 //
 // One workgroup does one group of one sample. Mean and spread are computed again: keeping them would save two of the four
 // passes and cost a buffer. With g = gamma * dz (dz after silu's slope) and xhat the normalised input,
-// dx = rstd * (g - mean(g) - xhat * mean(g * xhat)), on top of the gradients that were collected before. Where that goes,
-// `emit`, is the affair of a kernel made of this.
+// dx = rstd * (g - mean(g) - xhat * mean(g * xhat)), on top of the gradients that were collected before, and of one that came
+// last. Where that goes, `emit`, is the affair of a kernel made of this.
 
 //#import shared/group
 //#import shared/group_of_one
@@ -37,6 +37,6 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
         let quad = quad_of(id.x, i);
         let xhat = (input_at(quad) - moments.x) * moments.y;
         let dx = moments.y * (scaled_gradient(quad, xhat) - means.x - xhat * means.y);
-        emit(quad, dx + collected_at(quad.at, quad.left));
+        emit(quad, dx + (collected_at(quad.at, quad.left) + beside_at(quad.at, quad.left)));
     }
 }

@@ -78,7 +78,7 @@ fn recorded(x: &Var<4>, layer: &Conv2d, bias: Bias<'_>, residual: Option<&Var<4>
     debug_assert!(residual.is_none_or(|residual| residual.dims() == y.dims()));
     let (link, weight) = (x.link(), layer.weight.clone());
     Var::from_op_added(y, x, residual, move |dy, gradients| {
-        gradients.add(&link, || backward(&dy, &weight, geometry));
+        gradients.add_onto(&link, |collected| backward(&dy, &weight, geometry, collected));
     })
 }
 
@@ -121,14 +121,21 @@ fn reference(x: &Tensor<4>, layer: &Conv2d, geometry: Geometry, residual: Option
     }
 }
 
-fn backward(dy: &Tensor<4>, weight: &Weight<2>, geometry: Geometry) -> Tensor<4> {
-    match Backend::of(dy) {
-        Backend::Wgpu => {
-            wgsl::conv2d_backward(dy, weight, geometry).unwrap_or_else(|| reference_backward(dy, weight, geometry))
-        }
+/// The gradient to the input, on top of what was `collected`.
+fn backward(dy: &Tensor<4>, weight: &Weight<2>, geometry: Geometry, collected: Option<Tensor<4>>) -> Tensor<4> {
+    if Backend::of(dy) == Backend::Wgpu
+        && let Some(sum) = wgsl::conv2d_backward(dy, weight, geometry, collected.as_ref())
+    {
+        return sum;
+    }
+    let dx = match Backend::of(dy) {
         #[cfg(not(target_family = "wasm"))]
         Backend::Cpu => cpu::conv2d_backward(dy, weight, geometry),
-        Backend::Reference => reference_backward(dy, weight, geometry),
+        Backend::Wgpu | Backend::Reference => reference_backward(dy, weight, geometry),
+    };
+    match collected {
+        Some(collected) => collected + dx,
+        None => dx,
     }
 }
 

@@ -106,7 +106,7 @@ impl<const D: usize> Var<D> {
         let Some(residual) = residual else { return Self::from_op(value, &[x], pullback) };
         let link = residual.link();
         Self::from_op(value, &[x, residual], move |dy, gradients| {
-            gradients.add(&link, || dy.clone());
+            gradients.add_beside(&link, dy.clone());
             pullback(dy, gradients);
         })
     }
@@ -193,8 +193,28 @@ impl Var<4> {
     }
 }
 
+/// What a value's gradient came to by now.
+struct Collected<const D: usize> {
+    sum: Tensor<D>,
+    /// What is still to be added: an op that adds to what was collected may add both at once.
+    beside: Option<Tensor<D>>,
+}
+
+impl<const D: usize> Collected<D> {
+    fn of(gradient: Box<dyn Any>) -> Self {
+        *gradient.downcast::<Self>().expect("a link's gradient has the rank of its value")
+    }
+
+    fn total(self) -> Tensor<D> {
+        match self.beside {
+            Some(beside) => self.sum + beside,
+            None => self.sum,
+        }
+    }
+}
+
 fn unpack<const D: usize>(gradient: Box<dyn Any>) -> Tensor<D> {
-    *gradient.downcast::<Tensor<D>>().expect("a link's gradient has the rank of its value")
+    Collected::of(gradient).total()
 }
 
 /// Gradients that are still being summed, by the value that they belong to.
@@ -213,9 +233,35 @@ impl Gradients {
     /// As [`Gradients::add`], where a share can be computed on top of what was collected: `total` gets that, if there
     /// is any, and gives the sum.
     pub fn add_onto<const D: usize>(&mut self, link: &Link<D>, total: impl FnOnce(Option<Tensor<D>>) -> Tensor<D>) {
+        self.add_onto_both(link, |collected| total(collected.map(Collected::total)));
+    }
+
+    /// As [`Gradients::add_onto`], where `total` can add two tensors to its own: what was collected, and what is beside it.
+    pub(super) fn add_onto_two<const D: usize>(
+        &mut self,
+        link: &Link<D>,
+        total: impl FnOnce([Option<Tensor<D>>; 2]) -> Tensor<D>,
+    ) {
+        self.add_onto_both(link, |collected| match collected {
+            Some(Collected { sum, beside }) => total([Some(sum), beside]),
+            None => total([None, None]),
+        });
+    }
+
+    fn add_onto_both<const D: usize>(&mut self, link: &Link<D>, total: impl FnOnce(Option<Collected<D>>) -> Tensor<D>) {
         let Some(node) = &link.0 else { return };
-        let total = total(self.0.remove(&node.id).map(unpack));
-        self.0.insert(node.id, Box::new(total));
+        let sum = total(self.0.remove(&node.id).map(Collected::of));
+        self.0.insert(node.id, Box::new(Collected { sum, beside: None }));
+    }
+
+    /// Adds a share that is there already, later: most often to what the next op adds.
+    fn add_beside<const D: usize>(&mut self, link: &Link<D>, share: Tensor<D>) {
+        let Some(node) = &link.0 else { return };
+        let collected = match self.0.remove(&node.id).map(Collected::of) {
+            Some(collected) => Collected { sum: collected.total(), beside: Some(share) },
+            None => Collected { sum: share, beside: None },
+        };
+        self.0.insert(node.id, Box::new(collected));
     }
 
     /// The gradient of a leaf, if the loss depends on it.

@@ -36,7 +36,9 @@ fn grouped(x: &Var<4>, norm: &Norm, with_silu: bool) -> Var<4> {
     match Backend::of(&flat) {
         Backend::Wgpu => {
             let kernels = wgsl::GroupNorm { norm: norm.clone(), with_silu };
-            recorded(x, kernels.forward(&flat), move |dy, collected| kernels.backward(&flat, &dy, collected.as_ref()))
+            recorded(x, kernels.forward(&flat), move |dy, collected| {
+                kernels.backward(&flat, &dy, collected.each_ref().map(Option::as_ref))
+            })
         }
         #[cfg(not(target_family = "wasm"))]
         Backend::Cpu => {
@@ -90,26 +92,31 @@ pub fn group_norm_silu_joined(x: &Var<4>, skip: &Var<4>, norm: &Norm) -> [Var<4>
 }
 
 /// The result `y` of a normalisation of `x`, both seen in `E` axes, whose `backward` makes the gradient to `x` from
-/// that to `y`, on top of what was collected.
+/// that to `y`, on top of what was collected: up to two tensors.
 fn recorded<const D: usize, const E: usize>(
     x: &Var<D>,
     y: Tensor<E>,
-    backward: impl FnOnce(Tensor<E>, Option<Tensor<E>>) -> Tensor<E> + 'static,
+    backward: impl FnOnce(Tensor<E>, [Option<Tensor<E>>; 2]) -> Tensor<E> + 'static,
 ) -> Var<D> {
     let (link, dims, flat) = (x.link(), x.dims(), y.dims());
     Var::from_op(y.reshape(dims), &[x], move |dy, gradients| {
-        gradients.add_onto(&link, |collected| {
-            backward(dy.reshape(flat), collected.map(|collected| collected.reshape(flat))).reshape(dims)
+        gradients.add_onto_two(&link, |collected| {
+            let collected = collected.map(|collected| collected.map(|tensor| tensor.reshape(flat)));
+            backward(dy.reshape(flat), collected).reshape(dims)
         });
     })
 }
 
 /// Adds what kernels add themselves.
-fn plus<const D: usize>(dx: Tensor<D>, collected: Option<Tensor<D>>) -> Tensor<D> {
-    match collected {
+fn plus<const D: usize>(dx: Tensor<D>, collected: [Option<Tensor<D>>; 2]) -> Tensor<D> {
+    match sum(collected) {
         Some(collected) => collected + dx,
         None => dx,
     }
+}
+
+fn sum<const D: usize>(collected: [Option<Tensor<D>>; 2]) -> Option<Tensor<D>> {
+    collected.into_iter().flatten().reduce(|sum, more| sum + more)
 }
 
 /// Group normalisation as a composition: what its forward and backward share. Only `x` and the moments are kept.
@@ -168,7 +175,7 @@ pub fn layer_norm<const D: usize>(x: &Var<D>, norm: &Norm) -> Var<D> {
             Some(y) => {
                 let norm = norm.clone();
                 recorded(x, y, move |dy, collected| {
-                    wgsl::layer_norm_backward(&flat, &dy, &norm, collected.as_ref())
+                    wgsl::layer_norm_backward(&flat, &dy, &norm, sum(collected).as_ref())
                         .expect("as many rows as went forward")
                 })
             }

@@ -1,10 +1,8 @@
 //! The noise of training: mixes latents with noise and gives what the U-Net should predict.
 //!
-//! Input: latents `[B, 4, H/8, W/8]`, noise of the same shape and a timestep for each sample. Output: the noisy sample
-//! `alpha * latents + sigma * noise`, the target, and the weights of the losses. DDPM (arXiv 2006.11239); upstream
+//! Input: the latents of a sample, noise of the same shape and a timestep, on the host, where all of them come from. Output: the
+//! noisy sample `alpha * latents + sigma * noise`, the target, and the weights of the losses. DDPM (arXiv 2006.11239); upstream
 //! `scheduling_ddpm.py` (`add_noise`, `get_velocity`) and `training_utils.py` (`compute_snr`).
-
-use burn::tensor::{Device, Tensor};
 
 use super::config::{BetaSchedule, PredictionType, SchedulerConfig};
 
@@ -51,19 +49,19 @@ impl NoiseSchedule {
         alpha_cumprod / (1.0 - alpha_cumprod)
     }
 
-    /// Mixes each sample of `latents` with its `noise`, as much as its timestep says.
-    pub fn add_noise(&self, latents: &Tensor<4>, noise: &Tensor<4>, t: &[usize]) -> Tensor<4> {
-        let (alpha, sigma) = self.amplitudes(latents, t);
-        latents.clone() * alpha + noise.clone() * sigma
+    /// Mixes the `latents` of a sample with `noise`, as much as the timestep says.
+    pub fn add_noise(&self, latents: &[f32], noise: &[f32], t: usize) -> Vec<f32> {
+        let (alpha, sigma) = self.alpha_sigma(t);
+        latents.iter().zip(noise).map(|(latent, noise)| latent * alpha + noise * sigma).collect()
     }
 
     /// What the U-Net should answer for the sample that [`add_noise`](Self::add_noise) gives.
-    pub fn target(&self, latents: &Tensor<4>, noise: &Tensor<4>, t: &[usize]) -> Tensor<4> {
+    pub fn target(&self, latents: &[f32], noise: &[f32], t: usize) -> Vec<f32> {
         match self.prediction_type {
-            PredictionType::Epsilon => noise.clone(),
+            PredictionType::Epsilon => noise.to_vec(),
             PredictionType::VPrediction => {
-                let (alpha, sigma) = self.amplitudes(latents, t);
-                noise.clone() * alpha - latents.clone() * sigma
+                let (alpha, sigma) = self.alpha_sigma(t);
+                latents.iter().zip(noise).map(|(latent, noise)| noise * alpha - latent * sigma).collect()
             }
         }
     }
@@ -94,19 +92,6 @@ impl NoiseSchedule {
     pub(super) fn sigmas(&self) -> Vec<f32> {
         self.alphas_cumprod.iter().map(|alpha_cumprod| ((1.0 - alpha_cumprod) / alpha_cumprod).sqrt()).collect()
     }
-
-    /// `alpha_sigma` of each sample, as `[B, 1, 1, 1]`.
-    fn amplitudes(&self, latents: &Tensor<4>, t: &[usize]) -> (Tensor<4>, Tensor<4>) {
-        assert_eq!(latents.dims()[0], t.len(), "one timestep for each sample");
-        let (alphas, sigmas): (Vec<f32>, Vec<f32>) = t.iter().map(|t| self.alpha_sigma(*t)).unzip();
-        let device = latents.device();
-        (per_sample(&alphas, &device), per_sample(&sigmas, &device))
-    }
-}
-
-/// One number for each sample, as `[B, 1, 1, 1]`.
-fn per_sample(numbers: &[f32], device: &Device) -> Tensor<4> {
-    Tensor::<1>::from_floats(numbers, device).reshape([numbers.len(), 1, 1, 1])
 }
 
 /// The betas of `beta_schedule`.

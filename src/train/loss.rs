@@ -8,6 +8,7 @@ use super::sample::Sample;
 use crate::layout;
 use crate::model::Model;
 use crate::ops::{Var, mse};
+use crate::schedule::NoiseSchedule;
 use crate::text::Prompt;
 
 /// Mean squared error of the U-Net's prediction for noised latents.
@@ -35,14 +36,13 @@ impl DiffusionLoss {
         let model = &self.model;
         let [height, width] = samples[0].size;
         let shape = [samples.len(), model.config.vae.latent_channels, height, width];
-        let gather = |pick: fn(&Sample) -> &Vec<f32>| {
-            let values: Vec<f32> = samples.iter().flat_map(|sample| pick(sample).iter().copied()).collect();
+        let gather = |made: fn(&NoiseSchedule, &[f32], &[f32], usize) -> Vec<f32>| {
+            let of = |sample: &Sample| made(&model.schedule, &sample.latents, &sample.noise, sample.timestep);
+            let values: Vec<f32> = samples.iter().flat_map(of).collect();
             layout::channels_last(&values, shape, &model.device)
         };
-        let (latents, noise) = (gather(|sample| &sample.latents), gather(|sample| &sample.noise));
+        let (noised, target) = (gather(NoiseSchedule::add_noise), gather(NoiseSchedule::target));
         let timesteps: Vec<usize> = samples.iter().map(|sample| sample.timestep).collect();
-        let noised = self.model.schedule.add_noise(&latents, &noise, &timesteps);
-        let target = self.model.schedule.target(&latents, &noise, &timesteps);
         let context = model.encode_prompts(prompts, rows, self.recompute);
         let times: Vec<f32> = timesteps.iter().map(|t| *t as f32).collect();
         let prediction = model.unet.forward(&noised, &times, &context, self.recompute);

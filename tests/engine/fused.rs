@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor};
 use pseudoword::config::SamplerKind;
 use pseudoword::ops::{
-    self, LaunchCounter, Linear, Linears, Mlp, MlpActivation, Norm, NormedLinears, Var, Weight, backward,
+    self, Conv2d, LaunchCounter, Linear, Linears, Mlp, MlpActivation, Norm, NormedLinears, Var, Weight, backward,
 };
 use pseudoword::schedule::{Sampler, SchedulerConfig};
 
@@ -218,6 +218,65 @@ fn projections_in_front_of_an_attention_are_one_product_each_way() {
                 let linear = |(kernel, count): &(&str, u64)| kernel.starts_with("linear").then_some(*count);
                 let count: u64 = launches.take().by_kernel().iter().filter_map(linear).sum();
                 assert_eq!(count, 1, "{what}");
+            }
+        }
+    });
+}
+
+/// Gradients that meet are added up by the op that comes last: a skip connection's, a residual's, and that of a norm or of a
+/// convolution.
+#[test]
+fn gradients_that_meet_are_summed_by_what_comes_last() {
+    with_tiles_and_blocks(|place| {
+        for shape @ [.., channels] in [[2, 5, 4, 12], [1, 7, 9, 64], [1, 3, 3, 6]] {
+            let block = |x: &Var<4>, device: &Device| {
+                let layer = |seed: u64| Conv2d {
+                    weight: weight([channels, 9 * channels], seed, true, device),
+                    bias: None,
+                    kernel: [3; 2],
+                    stride: 1,
+                    padding: [1; 4],
+                };
+                let h = ops::group_norm_silu(x, &Norm { groups: 2, ..norm(channels, false, device) });
+                // What is used first gets its gradient last.
+                let inner = ops::conv2d_add(&h, &layer(5), x);
+                let y = ops::conv2d_add(&ops::conv2d(x, &layer(3)), &layer(4), &inner);
+                let [y, _] = ops::group_norm_silu_joined(&y, x, &norm(2 * channels, false, device));
+                y
+            };
+            let what = format!("a residual block of {shape:?} with a skip connection");
+            compare(place, &what, &[shape], |x, device| block(&x[0], device));
+
+            let x = Var::leaf(filled(shape, 1, &place.device));
+            let y = block(&x, &place.device);
+            let dy = filled(y.dims(), 9, &place.device);
+            let launches = LaunchCounter::start();
+            let _gradients = backward(&y, dy);
+            let launched = launches.take().by_kernel();
+            assert!(launched.iter().all(|(kernel, _)| !kernel.starts_with("Kernel")), "{what}: {launched:?}");
+        }
+    });
+}
+
+/// With weights and without, and where channels are no multiple of four.
+#[test]
+fn a_loss_is_one_launch_and_equals_its_twin() {
+    on_the_gpu(|place| {
+        for (shape @ [batch, height, width, _], launched) in
+            [([2, 8, 8, 4], true), ([3, 5, 7, 8], true), ([2, 3, 5, 3], false)]
+        {
+            for weights in [None, Some([batch, 1, 1, 1]), Some([batch, height, width, 1])] {
+                let loss = |x: &[Var<4>], device: &Device| {
+                    ops::mse(&x[0], filled(shape, 5, device), weights.map(|shape| filled(shape, 6, device)))
+                };
+                let what = format!("the loss of {shape:?} with weights {weights:?}");
+                compare(place, &what, &[shape], |x, device| loss(x, device).reshape([1, 1, 1, 1]));
+                let launches = LaunchCounter::start();
+                let _loss = loss(&[Var::constant(filled(shape, 1, &place.device))], &place.device);
+                let by_kernel = launches.take().by_kernel();
+                let fused = by_kernel.len() == 1 && by_kernel[0].0 == "loss";
+                // Weights alone are read, whatever they are of.
+                assert_eq!(fused, launched || weights.is_none(), "{what}: {by_kernel:?}");
             }
         }
     });

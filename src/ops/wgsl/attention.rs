@@ -391,8 +391,12 @@ impl Attention {
     }
 
     /// Into how many parts the queries are split for the gradients to keys and values, and how many each has: as many
-    /// as fill the device, of at least a workgroup's rows.
+    /// as fill the device, of at least a workgroup's rows. Twice as many rows, such as those of a prompt, take no longer than the
+    /// launch that would add up the shares.
     fn splits(&self) -> [usize; 2] {
+        if self.queries <= 2 * ROWS {
+            return [1, 2 * ROWS];
+        }
         let groups = self.keys.div_ceil(ROWS) * self.batch * self.heads;
         let splits = self.wanted.div_ceil(groups).min(self.queries.div_ceil(ROWS));
         let span = self.queries.div_ceil(splits).next_multiple_of(ROWS);

@@ -81,6 +81,7 @@ pub(super) static BACKWARD: Kernel<ProductMethod, ConvSizes> = Kernel::new(
     &[
         Buffer { name: "map", role: Role::Activation, row: CHANNELS },
         Buffer { name: "weight", role: Role::Factor, row: COLUMNS },
+        Buffer { name: "collected", role: Role::OptionalActivation, row: COLUMNS },
         Buffer { name: "result", role: Role::Result, row: COLUMNS },
     ],
 );
@@ -106,6 +107,7 @@ pub(super) static HALF_BACKWARD: Kernel<HalfTile, ConvSizes> = Kernel::new(
     &[
         Buffer { name: "map", role: Role::Activation, row: Row::Fours },
         Buffer { name: "weight", role: Role::Factor, row: Row::Fours },
+        Buffer { name: "collected", role: Role::OptionalActivation, row: Row::Fours },
         Buffer { name: "result", role: Role::Result, row: Row::Fours },
     ],
 );
@@ -175,22 +177,25 @@ pub(in crate::ops) fn conv2d(
     Some(launch.cut(axis, offset_of!(ConvSizes, first_group)).run([batch, out_height, out_width, columns]))
 }
 
-/// The gradient to the input of [`conv2d`]; none if it has more pixels than a launch can take.
-pub(in crate::ops) fn conv2d_backward(dy: &Tensor<4>, weight: &Weight<2>, geometry: Geometry) -> Option<Tensor<4>> {
+/// The gradient to the input of [`conv2d`], on top of what was `collected`; none if it has more pixels than a launch can take.
+pub(in crate::ops) fn conv2d_backward(
+    dy: &Tensor<4>,
+    weight: &Weight<2>,
+    geometry: Geometry,
+    collected: Option<&Tensor<4>>,
+) -> Option<Tensor<4>> {
     let [batch, out_height, out_width, channels] = dy.dims();
     let Geometry { input: [height, width], kernel, stride, .. } = geometry;
     let columns = weight.dims()[1] / (kernel[0] * kernel[1]);
     let rows = batch * height.div_ceil(stride) * width.div_ceil(stride);
     let (sizes, classes) = (ConvSizes::new(batch, columns, channels, geometry), stride * stride);
+    let collected = collected.map(|collected| collected as _);
+    let inputs = [Some(dy as _), Some(weight as _), collected];
     let (launch, axis) = match half_tile(dy, weight, [rows, columns, channels]) {
-        Some((tile, [across, down])) => {
-            let inputs = [Some(dy as _), Some(weight as _)];
-            (HALF_BACKWARD.launch(tile, &[], &inputs, &sizes, [across, down, classes]), 1)
-        }
+        Some((tile, [across, down])) => (HALF_BACKWARD.launch(tile, &[], &inputs, &sizes, [across, down, classes]), 1),
         None => {
             let method = window_method(dy, rows, columns);
             let [across, down] = method.groups(rows, columns)?;
-            let inputs = [Some(dy as _), Some(weight as _)];
             (BACKWARD.launch(method, &[channels, columns], &inputs, &sizes, [across, down, classes]), method.axis())
         }
     };

@@ -17,6 +17,7 @@ mod halves;
 mod kernel;
 mod launch;
 mod linear;
+mod loss;
 mod mlp;
 mod norm;
 mod normed;
@@ -49,6 +50,7 @@ pub use kernel::Form;
 pub(crate) use launch::BINDING_ALIGNMENT;
 pub(super) use launch::{as_one, operations, parts_of_a_submission, submit_before};
 pub(super) use linear::{linear, linear_backward, linear_backward_planes, linear_planes};
+pub(super) use loss::mse;
 pub(super) use mlp::{Between, activated, slope};
 pub(super) use norm::{GroupNorm, layer_norm, layer_norm_backward};
 pub(super) use normed::{FoldedNorm, folds_norms, normed_activated, normed_planes};
@@ -65,7 +67,7 @@ const MOST_GROUPS: u32 = 65535;
 const WANTED_GROUPS: usize = 64;
 
 /// Every kernel. A file in `shaders/` that none of these is made of fails a test.
-static KERNELS: [&dyn Declared; 30] = [
+static KERNELS: [&dyn Declared; 31] = [
     &linear::FORWARD,
     &linear::BACKWARD,
     &linear::HALF_FORWARD,
@@ -94,6 +96,7 @@ static KERNELS: [&dyn Declared; 30] = [
     &activation::GEGLU,
     &activation::GEGLU_BACKWARD,
     &blend::BLEND,
+    &loss::MSE,
     &shares::SHARES,
     &widen::WIDEN,
 ];

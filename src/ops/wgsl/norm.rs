@@ -41,6 +41,9 @@ const DY: Buffer = Buffer { name: "dy", role: Role::Activation, row: ROW };
 const GAMMA: Buffer = Buffer { name: "gamma", role: Role::Factor, row: ROW };
 const BETA: Buffer = Buffer { name: "beta", role: Role::Factor, row: ROW };
 const COLLECTED: Buffer = Buffer { name: "collected", role: Role::OptionalActivation, row: ROW };
+/// What else was collected; and where it cannot be.
+const BESIDE: Buffer = Buffer { name: "beside", ..COLLECTED };
+const NOTHING_BESIDE: Buffer = Buffer { role: Role::Absent, ..BESIDE };
 const RESULT: Buffer = Buffer { name: "result", role: Role::Result, row: ROW };
 /// What is joined with `x`, what the two are joined to, and the gradients to both.
 const SKIP: Buffer = Buffer { name: "skip", role: Role::Activation, row: ROW };
@@ -109,7 +112,7 @@ pub(super) static GROUPS_BACKWARD: Kernel<Then, GroupSizes> = Kernel::new(
     |_| "group_norm_backward",
     |then| then.team.lanes(GROUP_LANES),
     &[],
-    &[X, DY, GAMMA, BETA, COLLECTED, RESULT],
+    &[X, DY, GAMMA, BETA, COLLECTED, BESIDE, RESULT],
 );
 pub(super) static JOINED_FORWARD: Kernel<Then, GroupSizes> = Kernel::new(
     |_| "group_norm_joined",
@@ -121,7 +124,7 @@ pub(super) static JOINED_BACKWARD: Kernel<Then, GroupSizes> = Kernel::new(
     |_| "group_norm_joined_backward",
     |then| then.team.lanes(GROUP_LANES),
     &[],
-    &[X, DY, GAMMA, BETA, COLLECTED, DX, DSKIP],
+    &[X, DY, GAMMA, BETA, COLLECTED, NOTHING_BESIDE, DX, DSKIP],
 );
 pub(super) static ROWS_FORWARD: Kernel<Team, RowSizes> =
     Kernel::new(|_| "layer_norm", |team| team.lanes(ROW_LANES), &[], &[X, GAMMA, BETA, RESULT]);
@@ -143,10 +146,10 @@ impl GroupNorm {
     }
 
     /// The gradient to `x`, on top of what was `collected`.
-    pub fn backward(&self, x: &Tensor<3>, dy: &Tensor<3>, collected: Option<&Tensor<3>>) -> Tensor<3> {
+    pub fn backward(&self, x: &Tensor<3>, dy: &Tensor<3>, collected: [Option<&Tensor<3>>; 2]) -> Tensor<3> {
         let Norm { weight, bias, .. } = &self.norm;
-        let collected = collected.map(|collected| collected as _);
-        let inputs = [Some(x as _), Some(dy as _), Some(weight as _), Some(bias as _), collected];
+        let [collected, beside] = collected.map(|collected| collected.map(|tensor| tensor as &dyn Operand));
+        let inputs = [Some(x as _), Some(dy as _), Some(weight as _), Some(bias as _), collected, beside];
         self.launch(&GROUPS_BACKWARD, x, x.dims(), None, &inputs).run(x.dims())
     }
 
@@ -171,7 +174,7 @@ impl GroupNorm {
         let [batch, positions, channels] = joined.dims();
         let Norm { weight, bias, .. } = &self.norm;
         let collected = collected.map(|collected| collected as _);
-        let inputs = [Some(joined as _), Some(dy as _), Some(weight as _), Some(bias as _), collected];
+        let inputs = [Some(joined as _), Some(dy as _), Some(weight as _), Some(bias as _), collected, None];
         let launch = self.launch(&JOINED_BACKWARD, joined, joined.dims(), Some(first), &inputs);
         let shapes = [first, channels - first].map(|channels| [batch, positions, channels]);
         launch.run_for([&shapes[0], &shapes[1]]).map(Tensor::from_primitive::<CubeBackend>)

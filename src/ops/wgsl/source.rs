@@ -61,6 +61,7 @@ static FILES: &[ShaderFile] = files![
     "linear_slope",
     "linear_slope_blocks",
     "linear_slope_matrices",
+    "loss",
     "shared/activated",
     "shared/activation",
     "shared/attention_blocks",

@@ -45,8 +45,9 @@ fn the_preview_of_a_perfect_model_is_the_clean_sample() {
             let what = format!("{kind:?}, {prediction}, karras {karras}");
             let t = sampler.timesteps()[0] as usize;
             let schedule = NoiseSchedule::new(&config);
-            let noisy = schedule.add_noise(&tensor(clean), &tensor(noise), &[t]);
-            let output = schedule.target(&tensor(clean), &tensor(noise), &[t]);
+            let whole = |values: Vec<f32>| tensor(values.try_into().unwrap());
+            let noisy = whole(schedule.add_noise(&clean, &noise, t));
+            let output = whole(schedule.target(&clean, &noise, t));
             let (alpha, _) = schedule.alpha_sigma(t);
             let unscaled = matches!(kind, SamplerKind::Euler | SamplerKind::EulerAncestral);
             let sample = if unscaled { noisy.clone() / alpha } else { noisy.clone() };

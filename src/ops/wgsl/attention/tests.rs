@@ -54,6 +54,7 @@ fn queries_are_split_where_keys_are_few() {
     assert_eq!(attention(4096, 77, 256).splits(), [16, 256]);
     assert_eq!(attention(4096, 4096, 256).splits(), [1, 4096]);
     // No split without queries, and no fewer than a workgroup has at a time.
-    assert_eq!(attention(100, 77, 256).splits(), [2, 64]);
+    assert_eq!(attention(150, 77, 256).splits(), [3, 64]);
+    assert_eq!(attention(100, 77, 256).splits(), [1, 128]);
     assert_eq!(attention(4096, 77, 2).splits(), [1, 4096]);
 }
