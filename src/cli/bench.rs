@@ -107,16 +107,19 @@ fn check(args: &BenchArgs) -> Result<()> {
 /// Refuses what would have no effect beside an option that does not compute on a device. clap does not: where an option of every
 /// command stands before the command, it does not see that the two conflict.
 pub(super) fn no_device(shared: &Shared, beside: &str, reason: &str) -> Result<()> {
-    let given = [
-        ("--device", shared.device != DeviceChoice::default()),
-        ("--precision", shared.precision != Precision::default()),
-    ];
-    match given.into_iter().find(|(_, given)| *given) {
-        Some((option, _)) => {
-            Err(Error::Usage(format!("{option} cannot be used with {beside}, which {reason}: leave it out")))
-        }
-        None => Ok(()),
+    left_out("--device", shared.device != DeviceChoice::default(), beside, reason)
+}
+
+/// The same of an option that has every precision.
+pub(super) fn no_precision(shared: &Shared, beside: &str, reason: &str) -> Result<()> {
+    left_out("--precision", shared.precision != Precision::default(), beside, reason)
+}
+
+fn left_out(option: &str, given: bool, beside: &str, reason: &str) -> Result<()> {
+    if given {
+        return Err(Error::Usage(format!("{option} cannot be used with {beside}, which {reason}: leave it out")));
     }
+    Ok(())
 }
 
 /// What the largest batch, and denoising at the same size, need.

@@ -10,8 +10,9 @@ use super::output::Output;
 use crate::base::process::load_average;
 use crate::bench::{Bench, Effort};
 use crate::config::option_name;
-use crate::gpu::noop;
+use crate::gpu::{Precision, noop};
 use crate::model::{Loading, OpenedModel};
+use crate::ops::{HalfProducts, choose_half_products};
 use crate::sample::SOFTWARE;
 use crate::session::Session;
 use crate::{Error, Result};
@@ -23,6 +24,9 @@ pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> 
     let load = load_average();
     let opened = OpenedModel::read(source).await?;
     let chosen = noop::start()?;
+    // It has no cooperative matrices, with which as much is launched.
+    let half = (shared.precision == Precision::F16).then_some(HalfProducts::Strips);
+    choose_half_products(&chosen.device, half);
     let planned = planned(args);
     let storage = load::planned(&Outlook::new(shared, &chosen, &planned), &opened, out).await.map_err(explained)?;
     let loading = Loading { storage: Some(storage), ..Loading::default() };
@@ -37,9 +41,11 @@ pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> 
     };
     let mut object = json!({
         "event": "host", "engine": SOFTWARE, "model": model.name, "side": bench.side, "load_1m": load,
-        "checkpointing": option_name(&bench.checkpointing),
+        "checkpointing": option_name(&bench.checkpointing), "precision": if half.is_some() { "f16" } else { "f32" },
     });
-    out.line(&format!("{SOFTWARE}: {}, {}, {side} x {side} pixels", chosen.name, model.name, side = bench.side))?;
+    let products = if half.is_some() { ", products in f16" } else { "" };
+    let (name, side) = (&chosen.name, bench.side);
+    out.line(&format!("{SOFTWARE}: {name}, {}, {side} x {side} pixels{products}", model.name))?;
     launched(&bench.denoising_launches().await?, "denoising step (guided)", &mut object["denoise_step"], true, out)?;
     let mut batches = args.batch.clone();
     batches.sort_unstable();

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::args::{BenchArgs, Shared};
-use super::bench::no_device;
+use super::bench::{no_device, no_precision};
 use super::output::Output;
 use crate::Result;
 use crate::bench::{GPUS, KnownGpu, Products, Rates, Row, Step, sd1, sdxl, steps};
@@ -21,7 +21,9 @@ struct Predicted {
 
 /// Prints the tables.
 pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> Result<()> {
-    no_device(shared, "--predict", "measures nothing and has both precisions")?;
+    let reason = "measures nothing and has both precisions";
+    no_device(shared, "--predict", reason)?;
+    no_precision(shared, "--predict", reason)?;
     let models = models(args, shared, out).await?;
     let mut lines = vec![
         "launches, and milliseconds at a device's peak: products in f32 / with factors in f16 and, where there are any, \
