@@ -365,7 +365,7 @@ impl Model {
 pub async fn with_random_weights(configs: Rc<dyn Source>) -> Result<Random> {
     let config = ModelConfig::read(&*configs).await?;
     // Only shapes are asked for, so any device will do.
-    let (device, mut quiet) = (Device::default(), |_| ());
+    let (device, mut quiet) = (gpu::any(), |_| ());
     let mut shapes = BTreeMap::new();
     for part in Part::WITH_WEIGHTS {
         let weights = Weights::listing(&*configs, part, &device, &mut quiet);

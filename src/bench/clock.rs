@@ -49,6 +49,35 @@ impl Clock {
     }
 }
 
+/// Collects the times of work that is done piece by piece, until all of it was done often enough: a piece that is slow by itself
+/// must not end the warming up of the others.
+pub(super) struct PieceClock<const N: usize> {
+    whole: Clock,
+    pieces: [Vec<f64>; N],
+}
+
+impl<const N: usize> PieceClock<N> {
+    pub fn new(effort: Effort) -> Self {
+        Self { whole: Clock::new(effort), pieces: std::array::from_fn(|_| Vec::new()) }
+    }
+
+    /// Takes the times of the pieces; gives whether those were the last ones needed.
+    pub fn full(&mut self, seconds: [f64; N]) -> bool {
+        let full = self.whole.full(seconds.iter().sum());
+        // Those of the warming up do not count.
+        if !self.whole.seconds.is_empty() {
+            self.pieces.iter_mut().zip(seconds).for_each(|(times, seconds)| times.push(seconds));
+        }
+        full
+    }
+
+    /// The time in the middle of each piece, in seconds.
+    pub fn medians(mut self) -> [f64; N] {
+        self.pieces.iter_mut().for_each(|times| times.sort_by(f64::total_cmp));
+        self.pieces.map(|times| median(&times).unwrap_or(f64::NAN))
+    }
+}
+
 /// One piece of work, measured.
 pub struct Figures {
     /// Sorted.
@@ -117,5 +146,17 @@ mod tests {
         assert_eq!(taken(clock(20, 60.0), 0.1), (23, 20));
         assert_eq!(taken(clock(20, 1.0), 0.5), (6, 3));
         assert_eq!(taken(clock(20, 1.0), 5.0), (2, 1));
+    }
+
+    #[test]
+    fn every_piece_has_a_time_however_slow_the_last_one_is() {
+        let effort = Effort { repetitions: 20, seconds: 1.0 };
+        for (pieces, warmup, counted) in [([0.001, 0.01, 5.0], 1, 1), ([0.1, 0.2, 0.3], 3, 3), ([0.001; 3], 3, 20)] {
+            let mut clock = PieceClock::new(effort);
+            let all = 1 + (0..).take_while(|_| !clock.full(pieces)).count();
+            assert_eq!(all, warmup + counted, "{pieces:?}");
+            assert_eq!(clock.pieces.each_ref().map(Vec::len), [counted; 3], "{pieces:?}");
+            assert_eq!(clock.medians(), pieces);
+        }
     }
 }

@@ -16,8 +16,8 @@ use std::time::Instant;
 use burn::tensor::{Device, Tensor};
 use image::{Rgb, RgbImage};
 
-use self::clock::Clock;
 pub use self::clock::Figures;
+use self::clock::{Clock, PieceClock};
 pub use self::known::{GPUS, KnownGpu, Rates};
 pub use self::launches::StepLaunches;
 pub use self::operations::Peak;
@@ -100,7 +100,7 @@ impl Bench {
         let shape = [batch as usize, side, side, config.vae.latent_channels];
         let (sample, target) = (self.random(shape), self.random(shape));
         let times = vec![400.0; batch as usize];
-        let [mut text, mut unet, mut back] = [0, 1, 2].map(|_| Clock::new(self.effort));
+        let mut clock = PieceClock::new(self.effort);
         loop {
             let rows = Var::leaf(self.random([settings.vectors as usize, config.word_width()]));
             let begun = Instant::now();
@@ -117,14 +117,11 @@ impl Bench {
                 settle(&gradient).await?;
             }
             let returned = begun.elapsed().as_secs_f64();
-            // The slowest piece decides when there are enough.
-            text.full(encoded);
-            unet.full(predicted);
-            if back.full(returned) {
+            if clock.full([encoded, predicted, returned]) {
                 break;
             }
         }
-        let [text, unet, backward] = [text, unet, back].map(|clock| clock.figures(self).median());
+        let [text, unet, backward] = clock.medians();
         Ok(Split { text, unet, backward, recomputed })
     }
 

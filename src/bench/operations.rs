@@ -5,12 +5,14 @@
 
 use std::time::Instant;
 
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{Bytes, Device, Tensor, TensorData};
+use half::f16;
 use serde_json::{Value, json};
 
 use super::Bench;
 use super::clock::Clock;
 use super::work::{self, Network};
+use crate::noise::{Noise, Stream};
 use crate::ops::{
     Conv2d, Linear, Norm, Var, Weight, attention, backward, conv2d, geglu, group_norm_silu, layer_norm, linear,
 };
@@ -202,11 +204,7 @@ impl Bench {
 
     /// A weight that is kept as the model's U-Net is.
     fn weight(&self, shape: [usize; 2]) -> Weight<2> {
-        let values = self.random(shape) / (shape[1] as f64).sqrt();
-        Weight::new(match self.session.model().unet.stored() {
-            Stored::F32 => values,
-            Stored::F16 => values.cast(DType::F16),
-        })
+        weight(shape, self.session.model().unet.stored(), &self.device)
     }
 
     fn linear(&self, inputs: usize, outputs: usize) -> Linear {
@@ -225,6 +223,19 @@ impl Bench {
     }
 }
 
+/// A weight that is kept so. Halves are made on the host: a GPU that keeps them need not have their type.
+fn weight(shape: [usize; 2], stored: Stored, device: &Device) -> Weight<2> {
+    let spread = 1.0 / (shape[1] as f32).sqrt();
+    let normals = Noise::new(0).draws(0, Stream::Latents).normals(shape.iter().product());
+    let values = normals.into_iter().map(|value| spread * value);
+    let bytes = match stored {
+        Stored::F32 => values.flat_map(f32::to_ne_bytes).collect(),
+        Stored::F16 => values.flat_map(|value| f16::from_f32(value).to_ne_bytes()).collect(),
+    };
+    let data = TensorData::from_bytes(Bytes::from_bytes_vec(bytes), shape, stored.dtype());
+    Weight::new(Tensor::from_data(data, (device, stored.dtype())))
+}
+
 /// How much of it there is, in billions, for programs; apart what is computed in f16 where products are made so.
 fn amounts(ops: &[work::Op]) -> Value {
     let sum = |what: fn(&work::Op) -> f64| ops.iter().map(what).sum::<f64>() / 1e9;
@@ -238,4 +249,23 @@ fn amounts(ops: &[work::Op]) -> Value {
 
 async fn settled<const D: usize>(tensor: Tensor<D>) -> Result<()> {
     ops::settle(&tensor).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::noop;
+    use crate::ops::LaunchCounter;
+
+    #[test]
+    fn weights_in_f16_ask_nothing_of_the_gpu() {
+        let device = noop::start().unwrap().device;
+        let launches = LaunchCounter::start();
+        for stored in [Stored::F32, Stored::F16] {
+            assert_eq!(weight([8, 12], stored, &device).dtype(), stored.dtype());
+        }
+        // Other tests may launch something meanwhile, but convert nothing.
+        let launched = launches.take().by_kernel();
+        assert!(!launched.iter().any(|(kernel, _)| kernel.to_lowercase().contains("cast")), "{launched:?}");
+    }
 }

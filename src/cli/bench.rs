@@ -63,7 +63,11 @@ pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> 
     }
     let opened = OpenedModel::read(source).await?;
     let planned = planned(args);
-    let session = load::session(&Outlook::new(shared, &chosen, &planned), &opened, Loading::default(), out).await?;
+    let outlook = Outlook::new(shared, &chosen, &planned);
+    let (session, decision) = load::decided(&outlook, &opened, Loading::default(), out).await?;
+    if let (Some(report), Some(decision)) = (&mut report, &decision) {
+        report.precision(decision);
+    }
     let load_seconds = begun.elapsed().as_secs_f64();
     let bench = Bench {
         device: chosen.device.clone(),
@@ -115,7 +119,8 @@ pub(super) fn no_precision(shared: &Shared, beside: &str, reason: &str) -> Resul
     left_out("--precision", shared.precision != Precision::default(), beside, reason)
 }
 
-fn left_out(option: &str, given: bool, beside: &str, reason: &str) -> Result<()> {
+/// Refuses an option that was given and would have no effect.
+pub(super) fn left_out(option: &str, given: bool, beside: &str, reason: &str) -> Result<()> {
     if given {
         return Err(Error::Usage(format!("{option} cannot be used with {beside}, which {reason}: leave it out")));
     }

@@ -60,7 +60,10 @@ pub(super) async fn run(args: &DoctorArgs, shared: &Shared, out: &mut Output) ->
             if tested.is_ok() {
                 let decided = precision::decide(chosen, &locate::findings(), shared.precision, args.retune).await;
                 lines.extend(precision_lines(&decided));
-                object["precision"] = precision_json(&decided);
+                object["precision"] = match &decided {
+                    Ok(decision) => precision_json(decision.as_ref()),
+                    Err(error) => json!({"error": wording::of_error(error)}),
+                };
                 refused = decided.map(drop);
             }
             lines.push(match &tested {
@@ -105,6 +108,7 @@ pub(super) fn tested_json(tested: &Result<f64>) -> Value {
 /// The lines about an adapter.
 fn describe(adapter: &Adapter) -> Vec<String> {
     let Adapter { info, limits, features, lacking, .. } = adapter;
+    let matrices = matrices(adapter);
     let driver = [info.driver.as_str(), info.driver_info.as_str()].join(" ");
     let offered = FEATURES
         .iter()
@@ -122,7 +126,10 @@ fn describe(adapter: &Adapter) -> Vec<String> {
             info.subgroup_min_size,
             info.subgroup_max_size,
         ),
-        matrices(adapter),
+        format!(
+            "  cooperative matrices: {}",
+            if matrices.is_empty() { "none".to_owned() } else { matrices.join(", ") }
+        ),
         match lacking {
             Some(missing) => format!("  cannot run the engine: {missing}"),
             None => "  can run the engine".to_owned(),
@@ -131,13 +138,12 @@ fn describe(adapter: &Adapter) -> Vec<String> {
 }
 
 /// The shapes of an adapter's cooperative matrices.
-fn matrices(adapter: &Adapter) -> String {
+fn matrices(adapter: &Adapter) -> Vec<String> {
     let shape = |listed: &wgpu::CooperativeMatrixProperties| {
         let wgpu::CooperativeMatrixProperties { m_size, n_size, k_size, ab_type, cr_type, .. } = listed;
         format!("{m_size}x{n_size}x{k_size} {ab_type:?} to {cr_type:?}")
     };
-    let shapes: Vec<String> = adapter.matrices.iter().map(shape).collect();
-    format!("  cooperative matrices: {}", if shapes.is_empty() { "none".to_owned() } else { shapes.join(", ") })
+    adapter.matrices.iter().map(shape).collect()
 }
 
 fn adapter_json(adapter: &Adapter) -> Value {
@@ -152,6 +158,7 @@ fn adapter_json(adapter: &Adapter) -> Value {
         "max_storage_buffers_per_shader_stage": limits.max_storage_buffers_per_shader_stage,
         "max_compute_workgroup_storage_size": limits.max_compute_workgroup_storage_size,
         "max_compute_invocations_per_workgroup": limits.max_compute_invocations_per_workgroup,
+        "subgroups": [info.subgroup_min_size, info.subgroup_max_size], "cooperative_matrices": matrices(adapter),
     })
 }
 
@@ -175,15 +182,14 @@ fn precision_lines(decided: &Result<Option<precision::Decision>>) -> Vec<String>
     [first].into_iter().chain(decision.findings.ways.iter().map(way)).chain(full).collect()
 }
 
-fn precision_json(decided: &Result<Option<precision::Decision>>) -> Value {
-    match decided {
-        Ok(Some(decision)) => json!({
-            "precision": decision.precision(), "way": decision.used.map(ops::HalfProducts::name), "why": decision.why,
-            "findings": decision.findings,
-        }),
-        Ok(None) => Value::Null,
-        Err(error) => json!({"error": wording::of_error(error)}),
-    }
+/// In which precision products are made, and how each way in f16 did, for programs; null where there is nothing to decide.
+pub(super) fn precision_json(decision: Option<&precision::Decision>) -> Value {
+    decision.map_or(Value::Null, |decision| {
+        json!({
+            "precision": decision.precision(), "way": decision.used.map(ops::HalfProducts::name),
+            "why": wording::worded(&decision.why), "findings": decision.findings,
+        })
+    })
 }
 
 /// How products are made, for programs.

@@ -10,8 +10,9 @@ use super::output::Output;
 use crate::Result;
 use crate::base::bytes::hex;
 use crate::event::{Event, Part, WarningCode};
+use crate::gpu::precision::{self, Decision};
 use crate::gpu::tuning::{self, Tuning};
-use crate::gpu::{Chosen, Precision, precision};
+use crate::gpu::{Chosen, Precision};
 use crate::mini;
 use crate::model::{Loading, OpenedModel};
 use crate::plan::WeightBytes;
@@ -89,9 +90,22 @@ pub(super) async fn session(
     loading: Loading,
     out: &mut Output,
 ) -> Result<Session> {
+    Ok(decided(outlook, opened, loading, out).await?.0)
+}
+
+/// The same, and what was decided about the precision of products, where there was something to decide.
+///
+/// # Errors
+/// As for [`session`].
+pub(super) async fn decided(
+    outlook: &Outlook<'_>,
+    opened: &OpenedModel,
+    loading: Loading,
+    out: &mut Output,
+) -> Result<(Session, Option<Decision>)> {
     let storage = planned(outlook, opened, out).await?;
     tune(outlook.device, out).await?;
-    settle_precision(outlook.device, outlook.precision, out).await?;
+    let decision = settle_precision(outlook.device, outlook.precision, out).await?;
     let mut written = Ok(());
     let loading = Loading { storage: Some(storage), ..loading };
     let session = Session::of(opened, &outlook.device.device, loading, &mut |event| {
@@ -103,7 +117,7 @@ pub(super) async fn session(
     // A reader who went away does not explain a failure that may have followed.
     let session = session?;
     written?;
-    Ok(session)
+    Ok((session, decision))
 }
 
 /// Tunes matrix products for a device; prints what was measured for that, or what went wrong.
@@ -122,9 +136,9 @@ async fn tune(chosen: &Chosen, out: &mut Output) -> Result<()> {
 }
 
 /// Decides in which precision products are made on a device, and reports it.
-async fn settle_precision(chosen: &Chosen, asked: Precision, out: &mut Output) -> Result<()> {
+async fn settle_precision(chosen: &Chosen, asked: Precision, out: &mut Output) -> Result<Option<Decision>> {
     let Some(decision) = precision::decide(chosen, &locate::findings(), asked, false).await? else {
-        return Ok(());
+        return Ok(None);
     };
     if decision.used.is_some() {
         out.event(&decision.event())?;
@@ -132,7 +146,7 @@ async fn settle_precision(chosen: &Chosen, asked: Precision, out: &mut Output) -
         let text = format!("matrix products are computed in f32: {complaint}");
         out.event(&Event::warning(WarningCode::HalfProducts, text))?;
     }
-    Ok(())
+    Ok(Some(decision))
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::args::{BenchArgs, Shared};
-use super::bench::{no_device, no_precision};
+use super::args::{BenchArgs, Shared, WeightStorage};
+use super::bench::{left_out, no_device, no_precision};
 use super::output::Output;
 use crate::Result;
 use crate::bench::{GPUS, KnownGpu, Products, Rates, Row, Step, sd1, sdxl, steps};
@@ -24,6 +24,7 @@ pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> 
     let reason = "measures nothing and has both precisions";
     no_device(shared, "--predict", reason)?;
     no_precision(shared, "--predict", reason)?;
+    left_out("--weights", shared.weights != WeightStorage::default(), "--predict", "has them in f16")?;
     let models = models(args, shared, out).await?;
     let mut lines = vec![
         "launches, and milliseconds at a device's peak: products in f32 / with factors in f16 and, where there are any, \

@@ -9,6 +9,7 @@ use super::doctor;
 use crate::base::files::{check_writable, folder_of, write_whole};
 use crate::bench::{Bench, KnownGpu, Products, Rates, Row, pieces, steps};
 use crate::gpu::Chosen;
+use crate::gpu::precision::Decision;
 use crate::{Error, Result};
 
 /// How many of the parts that are furthest from the device's peak are printed.
@@ -58,6 +59,11 @@ impl Report {
         self.object["self_test"] = doctor::tested_json(&doctor::self_test(chosen));
     }
 
+    /// Adds in which precision products are made, why, and how each way in f16 did on this GPU.
+    pub fn precision(&mut self, decision: &Decision) {
+        self.object["precision"] = doctor::precision_json(Some(decision));
+    }
+
     /// Adds what was measured beside the least that it can take; gives the lines that say what is furthest off.
     pub fn compare(&mut self, bench: &Bench, measured: &Value) -> Vec<String> {
         let name = measured["device"].as_str().unwrap_or_default();
@@ -76,7 +82,9 @@ impl Report {
         let comparisons = compared(bench, measured, &rates, products);
         let source = known.map_or("measured here, with our own kernels", |gpu| gpu.name);
         self.object["bench"] = measured.clone();
-        self.object["precision"] = precision.clone();
+        if self.object["precision"].is_null() {
+            self.object["precision"] = precision.clone();
+        }
         self.object["peak"] = json!({
             "source": source, "known": known.map(KnownGpu::to_json), "f32_gflops": rates.f32_gflops,
             "f16_gflops": rates.f16_gflops, "bandwidth_gb_s": rates.gigabytes,
@@ -158,4 +166,22 @@ fn compared(bench: &Bench, measured: &Value, rates: &Rates, products: Products) 
         }
     }
     comparisons
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::precision::Findings;
+
+    #[test]
+    fn a_report_says_how_each_way_in_f16_did() {
+        let found = r#"{"ways": [{"way": "strips in f16", "wrong": "wrong values for attention", "seconds": null}], "full": 0.5}"#;
+        let findings: Findings = serde_json::from_str(found).unwrap();
+        let mut report = Report { path: PathBuf::new(), object: json!({}) };
+        report.precision(&Decision { used: None, findings, why: "it is wrong".to_owned() });
+        let precision = &report.object["precision"];
+        assert_eq!((&precision["precision"], &precision["why"]), (&json!("f32"), &json!("it is wrong")));
+        assert_eq!(precision["findings"]["ways"][0]["wrong"], "wrong values for attention");
+        assert_eq!(precision["findings"]["full"], 0.5);
+    }
 }

@@ -122,6 +122,16 @@ impl Chosen {
     }
 }
 
+/// A device for work that puts no values of worth on one. Burn's own default would be a GPU, which it starts in a way that panics
+/// where there is none.
+pub(crate) fn any() -> Device {
+    #[cfg(not(target_family = "wasm"))]
+    let any = cpu();
+    #[cfg(target_family = "wasm")]
+    let any = Device::default();
+    any
+}
+
 /// Whether a device computes on a GPU, even a software one.
 pub fn is_gpu(device: &Device) -> bool {
     #[cfg(not(target_family = "wasm"))]

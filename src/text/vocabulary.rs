@@ -8,7 +8,7 @@ use crate::parts::Part;
 use crate::source::{Source, read_text};
 use crate::text::{ClipTextConfig, ClipTokenizer, TextEncoder};
 use crate::weights::{HostTable, Storage, Weights};
-use crate::{Error, Result};
+use crate::{Error, Result, gpu};
 
 const TABLE: &str = "embeddings.token_embedding.weight";
 
@@ -54,7 +54,7 @@ impl<'a> Vocabulary<'a> {
         let (vocabulary, length) = (config.vocab_size, config.max_position_embeddings);
         let tokenizer = ClipTokenizer::load(source, tokenizer, vocabulary, length).await?;
         // The table stays on the host, so any device will do.
-        let (device, mut quiet) = (burn::tensor::Device::default(), |_| ());
+        let (device, mut quiet) = (gpu::any(), |_| ());
         let file = Weights::open(source, part, &device, Storage::AsFile, &mut quiet).await?;
         let prefixed = file.at("text_model");
         let place = if prefixed.has(TABLE) { prefixed } else { file.clone() };

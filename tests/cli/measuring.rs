@@ -53,10 +53,21 @@ fn what_steps_take_at_the_peak_of_known_gpus_is_predicted_without_measuring() {
     refused(&place.run(&["bench", "--predict", "--ops"]), 2, &["cannot be used with"]);
     refused(&place.run(&["bench", "--predict", "--overwrite"]), 2, &["cannot be used with"]);
     refused(&place.run(&["bench", "--predict", "--resolution", "100"]), 2, &["a multiple of 8"]);
-    for option in [["--device", "cpu"], ["--precision", "f16"]] {
+    for option in [["--device", "cpu"], ["--precision", "f16"], ["--weights", "f32"]] {
         let arguments = [&option[..], &["bench", "--predict"]].concat();
         refused(&place.run(&arguments), 2, &[option[0], "cannot be used with --predict"]);
     }
+}
+
+#[test]
+fn a_model_with_random_weights_needs_no_gpu() {
+    let place = Place::new();
+    let mut command =
+        place.command(&["bench", "--predict", "--random", "sd1-narrow", "--resolution", "64", "--batch", "1"]);
+    // With this the device that Burn would choose by itself is none: it would be a GPU, or a panic where there is none.
+    let output = command.env("BURN_DEVICE", "none").output().unwrap();
+    succeeded(&output);
+    assert_eq!(text(&output.stderr), "");
 }
 
 #[test]
@@ -84,6 +95,11 @@ fn a_report_has_the_machine_and_every_figure_beside_the_least_time() {
     assert_eq!((report["event"].as_str(), report["self_test"]["passed"].as_bool()), (Some("report"), Some(true)));
     assert_eq!(report["version"].as_str(), Some(env!("CARGO_PKG_VERSION")));
     assert!(report["adapters"].is_array() && report["chosen"]["kind"] == "cpu", "{report}");
+    // What decides which kernels a GPU gets.
+    for adapter in report["adapters"].as_array().unwrap() {
+        let subgroups = adapter["subgroups"].as_array().unwrap();
+        assert!(subgroups.len() == 2 && adapter["cooperative_matrices"].is_array(), "{adapter}");
+    }
     assert_eq!(report["bench"]["event"], "bench");
     assert_eq!((&report["precision"]["precision"], &report["precision"]["way"]), (&"f32".into(), &Value::Null));
     assert!(report["bench"]["ops"].as_array().is_some_and(|ops| !ops.is_empty()), "{report}");
