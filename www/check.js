@@ -3,9 +3,8 @@
 
 import { $, h } from "./base/dom.js";
 import { EngineClient } from "./base/engine.js";
-import { size } from "./base/format.js";
+import { also, size, t } from "./base/text.js";
 import { frame } from "./base/frame.js";
-import { t } from "./base/text.js";
 import { browser, gpu, lacking } from "./start/browsers.js";
 
 let done = 0;
@@ -69,6 +68,7 @@ async function run({ replay, token, init, vectors, steps, lr, batchSize }) {
   return { losses, rows };
 }
 
+await also("check");
 frame();
 offer();
 $("copy").addEventListener("click", () => navigator.clipboard.writeText(`${navigator.userAgent}\n${$("verdict").textContent}\n${$("facts").innerText}\n${$("log").textContent}`));

@@ -4,7 +4,7 @@
 // Online everything comes from the network, so that nobody is left on an old version; one whole version, fetched in one go, is kept
 // for when there is no network. Models, embeddings and what visitors bring never pass through here.
 
-const FILES = ["FILES"];
+const FILES = "FILES".split(" ");
 const CACHE = "pseudoword-VERSION";
 
 const kept = new Set(FILES.map((path) => new URL(path, self.location).href));

@@ -13,7 +13,7 @@ pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
 }
 
 /// A number of bytes for people, in decimal units as disks and downloads are counted. The page has the same rule, in
-/// `www/base/format.js`: what it shows is not where the engine runs.
+/// `www/base/text.js`: what it shows is not where the engine runs.
 pub fn size(bytes: u64) -> String {
     match bytes as f64 / 1e6 {
         megabytes if megabytes < 1.0 => format!("{} kB", bytes.div_ceil(1000)),

@@ -2,8 +2,9 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { createServer } from "node:http";
+import { tmpdir } from "node:os";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { AxeBuilder } from "@axe-core/playwright";
@@ -21,24 +22,37 @@ const flags = [
 /** Pictures of a thing that the mini model does not know. */
 export const peach = ["noto", "flat", "3d"].map((name) => join(root, `examples/peach/${name}.png`));
 
-/** Starts both; gives `{origin, browser, visitor, close}`. `place` is the folder that is served. */
-export async function start(place = root) {
+/** The page as visitors get it, made by tools/web/assemble. */
+export function assembled() {
   assert.ok(existsSync(join(root, "www/pkg/pseudoword_bg.wasm")), "build the page first: tools/web/build");
+  const dist = mkdtempSync(join(tmpdir(), "pseudoword-dist-"));
+  execFileSync(join(root, "tools/web/assemble"), [dist]);
+  return dist;
+}
+
+/** Starts both; gives `{origin, browser, dist, visitor, close}`. What is served is the page as visitors get it (or, with SOURCES set, as its
+ * sources are, to find out where something goes wrong), and from the repository what that lacks. Its service worker only where `offline`
+ * says so, because requests that go through one cannot be played. */
+export async function start({ offline = false } = {}) {
+  const dist = assembled();
+  const places = process.env.SOURCES ? [root] : offline ? [dist] : [dist, root];
   const server = createServer((request, response) => {
     const path = normalize(decodeURIComponent(new URL(request.url, "http://x").pathname)).replace(/\/$/, "/index.html");
-    const file = join(place, path);
-    if (!file.startsWith(place) || !existsSync(file) || !statSync(file).isFile()) return response.writeHead(404).end();
+    const file = places.map((place) => join(place, path)).find((file) => existsSync(file) && statSync(file).isFile());
+    if (!file) return response.writeHead(404).end();
     response.writeHead(200, { "content-type": types[extname(file)] ?? "application/octet-stream" });
-    response.end(readFileSync(file));
+    const content = readFileSync(file);
+    response.end(path === "/index.html" && !offline ? content.toString().replace(" data-offline", "") : content);
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: flags });
   const close = async () => {
     await browser.close();
     server.close();
+    rmSync(dist, { recursive: true });
   };
   const origin = `http://127.0.0.1:${server.address().port}`;
-  return { origin, browser, visitor: () => visitor(browser, origin), close };
+  return { origin, browser, dist, visitor: () => visitor(browser, origin), close };
 }
 
 /** A visitor with a storage of their own. `open` gives a page; whatever it complains about and asks for is collected. */

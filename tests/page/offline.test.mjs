@@ -1,18 +1,11 @@
 // The page as tools/web/dist makes it opens and works without any network once it was opened with one, and can be installed as an app.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { test } from "node:test";
-import { load, root, start } from "./browser.mjs";
+import { load, start } from "./browser.mjs";
 
 test("the page opens and loads its stored model without a network", { timeout: 400_000 }, async (t) => {
-  const dist = mkdtempSync(join(tmpdir(), "pseudoword-dist-"));
-  t.after(() => rmSync(dist, { recursive: true }));
-  execFileSync(join(root, "tools/web/assemble"), [dist]);
-  const place = await start(`${dist}/`);
+  const place = await start({ offline: true });
   t.after(() => place.close());
   const { context, open, errors } = await place.visitor();
   let page = await open();

@@ -31,6 +31,12 @@ export function shape(name, attributes = {}, ...children) {
   return element;
 }
 
+/** A drawing of one line. */
+export const icon = (path) => shape("svg", { viewBox: "0 0 24 24", class: "icon", "aria-hidden": "true" }, shape("path", { d: path }));
+
+/** A button that is only a drawing; `label` says what it does, and to what. */
+export const iconButton = (path, label, onclick, { kind = "icon", ...more } = {}) => h("button", { type: "button", class: kind, "aria-label": label, title: label, onclick, ...more }, icon(path));
+
 /** An image of a file; its address is given back when the image is gone from the page for good: see `release`. */
 export function image(blob, alt, properties = {}) {
   return h("img", { src: URL.createObjectURL(blob), alt, decoding: "async", ...properties });
@@ -42,14 +48,24 @@ export function release(element) {
   element.remove();
 }
 
-/** Shows one of several elements, by their ids. */
-export function showOne(ids, id) {
-  for (const one of ids) $(one).hidden = one !== id;
-}
-
 /** Hands a file to the user. */
 export function save(bytes, name, type = "application/octet-stream") {
   const link = h("a", { href: URL.createObjectURL(new Blob([bytes], { type })), download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+/** The hue of a name. */
+function hue(name) {
+  let sum = 7;
+  for (const letter of name) sum = (sum * 31 + letter.codePointAt(0)) % 360;
+  return sum;
+}
+
+/** A picture for what has none: a colour and a letter of its own, the same every time. */
+export function swatch(name) {
+  const letter = /[\p{L}\p{N}]/u.exec(name.split("/").at(-1))?.[0] ?? "·";
+  const element = h("span", { class: "swatch", "aria-hidden": "true" }, letter.toUpperCase());
+  element.style.setProperty("--hue", hue(name));
+  return element;
 }

@@ -1,7 +1,5 @@
 // What the page says, in the visitor's language: every sentence of the page's own is in www/text. What the engine says is in English.
 
-import english from "../text/en.js";
-
 /** The languages that there is a file for, by their codes, and what their speakers call them. */
 export const languages = { en: "English", de: "Deutsch" };
 
@@ -10,13 +8,17 @@ const KEY = "pseudoword-language";
 /** The code of the language that is used. */
 export const language = [localStorage.getItem(KEY), ...navigator.languages.map((code) => code.slice(0, 2))].find((code) => code in languages) ?? "en";
 
-const translated = language === "en" ? english : (await import(`../text/${language}.js`)).default;
+/** Only this one is fetched: every language has every text, which tests/page/states.test.mjs holds. */
+const texts = (await import(`../text/${language}.js`)).default;
 
-const find = (catalogue, key) => key.split(".").reduce((part, name) => part?.[name], catalogue);
+/** Adds texts that few visitors need, from the folder that is named as their keys begin. */
+export async function also(part) {
+  texts[part] = (await import(`../text/${part}/${language}.js`)).default;
+}
 
 /** What is said by a key (`"learn.pause"`); where that is a function, it gets `about`. */
 export function t(key, about) {
-  const found = find(translated, key) ?? find(english, key);
+  const found = key.split(".").reduce((part, name) => part?.[name], texts);
   if (found === undefined) throw new Error(`there is no text ${key}`);
   return typeof found === "function" ? found(about) : found;
 }
@@ -36,3 +38,23 @@ export function speak(code) {
   localStorage.setItem(KEY, code);
   location.reload();
 }
+
+// ---- Numbers, times and names.
+
+/** A time in seconds. */
+export function span(seconds) {
+  if (seconds < 90) return t("time.seconds", Math.max(1, Math.round(seconds)));
+  return seconds < 5400 ? t("time.minutes", Math.round(seconds / 60)) : t("time.hours", (seconds / 3600).toFixed(1));
+}
+
+/** A number of bytes: the rule of `base::bytes::size` in the engine, which runs in the Worker. */
+export function size(bytes) {
+  const megabytes = bytes / 1e6;
+  if (megabytes < 1) return `${Math.ceil(bytes / 1000)} kB`;
+  return megabytes < 999.5 ? `${megabytes.toFixed(megabytes < 9.95 ? 1 : 0)} MB` : `${(megabytes / 1000).toFixed(2)} GB`;
+}
+
+export const png = (bytes) => new Blob([bytes], { type: "image/png" });
+
+/** A name for a file. */
+export const fileStem = (text) => text.replace(/[^\p{L}\p{N}_-]/gu, "") || "word";

@@ -1,11 +1,10 @@
 // Turns the events of a run into what can be seen and heard of it.
 
 import { $ } from "../base/dom.js";
-import { span } from "../base/format.js";
+import { span, t } from "../base/text.js";
 import { add, announce, ask, say, studio } from "../base/studio.js";
-import { t } from "../base/text.js";
 import { drawCurve } from "./curve.js";
-import { addPreview, cutPreviews, lastPreview } from "./timeline.js";
+import { addPreview, cutPreviews, lastPreview } from "./stage.js";
 
 const TITLE = document.title;
 

@@ -1,9 +1,8 @@
 // The form of a new word: what is typed, checked while it is typed, and what it will take.
 
 import { $ } from "../base/dom.js";
-import { size, span } from "../base/format.js";
+import { size, span, t } from "../base/text.js";
 import { call, client, now, onChange, say, studio } from "../base/studio.js";
-import { t } from "../base/text.js";
 import * as speed from "../start/probe.js";
 
 /** Fields that hold numbers, by their settings. */

@@ -1,10 +1,9 @@
 // What came of a run: the verdict on the word, and what to do with it.
 
 import { $, button, save } from "../base/dom.js";
-import { fileStem } from "../base/format.js";
+import { fileStem, t } from "../base/text.js";
 import { formats } from "../base/settings.js";
 import { call, say, turnTo, using } from "../base/studio.js";
-import { t } from "../base/text.js";
 import { makeNow } from "../make/make.js";
 
 /** Says what the engine thinks of a word: `{level, gain, length}`, or nothing where it could not be measured. */

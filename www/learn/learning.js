@@ -2,18 +2,16 @@
 
 import { $ } from "../base/dom.js";
 import { BrokenEngine } from "../base/engine.js";
-import { png } from "../base/format.js";
 import { announce, ask, call, changed, client, now, onChange, say, studio, turnTo, using } from "../base/studio.js";
-import { t } from "../base/text.js";
+import { png, t } from "../base/text.js";
 import { withModel } from "../models/models.js";
 import { keepWord } from "../words/shelf.js";
 import { follow, Telling } from "./follow.js";
 import { check, checked, fillIn, form, keepPace, seen, settings } from "./form.js";
 import { judged, showLearned } from "./learned.js";
-import { showOwn } from "./own.js";
+import { addPreview, clearPreviews, lastPreview, showOwn, timeline } from "./stage.js";
 import { alone, peek, released, SavedRun, taken } from "./run.js";
 import { Tiles } from "./tiles.js";
-import { addPreview, clearPreviews, lastPreview, timeline } from "./timeline.js";
 
 const saved = new SavedRun();
 let tiles;

@@ -1,13 +1,11 @@
 // The pictures that a word is learned from, as tiles: shown as the model will see them, in the order that they are taken in, each
 // with its caption, its square, and what is worth knowing about it.
 
-import { h, shape } from "../base/dom.js";
+import { h, iconButton } from "../base/dom.js";
 import { announce } from "../base/studio.js";
 import { t } from "../base/text.js";
-import { captioned, captionText, isCaption, refused } from "./accept.js";
-import { CropEditor } from "./crop.js";
-import { cropped, place } from "./cropped.js";
-import { examined } from "./examine.js";
+import { captioned, captionText, examined, isCaption, refused } from "./examine.js";
+import { CropEditor, cropped, place } from "./crop.js";
 
 const ICONS = {
   crop: "M7 2v15h15M2 7h15v15",
@@ -16,10 +14,7 @@ const ICONS = {
   remove: "M6 6l12 12M18 6 6 18",
 };
 
-function tool(icon, label, act) {
-  const drawn = shape("svg", { viewBox: "0 0 24 24", "aria-hidden": "true", class: "icon" }, shape("path", { d: ICONS[icon] }));
-  return h("button", { type: "button", class: "icon", "aria-label": label, title: label, "data-tool": icon, onclick: act }, drawn);
-}
+const tool = (icon, label, act) => iconButton(ICONS[icon], label, act, { "data-tool": icon });
 
 export class Tiles {
   /** `{file, name, url, width, height, crop?, caption, item}`. */

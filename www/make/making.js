@@ -1,8 +1,7 @@
 // Pictures being made: one after the other, with what is left to do, until they are done or stopped.
 
-import { span } from "../base/format.js";
+import { span, t } from "../base/text.js";
 import { add, announce, ask, call, say, studio } from "../base/studio.js";
-import { t } from "../base/text.js";
 import { pictureOf } from "../words/shelf.js";
 import { beginSet } from "./gallery.js";
 import { namesIn } from "./parts.js";

@@ -1,6 +1,6 @@
 // Small things that several modules of the room draw.
 
-import { h, shape } from "../base/dom.js";
+import { h, icon, iconButton as drawing } from "../base/dom.js";
 import { t } from "../base/text.js";
 
 const DRAWINGS = {
@@ -15,18 +15,12 @@ const DRAWINGS = {
   vary: "M4 7h3c5 0 5 10 10 10h3M4 17h3c2 0 3-2 4-4M13 9c1-1 2-2 4-2h3M18 4l3 3-3 3M18 14l3 3-3 3",
 };
 
-export function icon(name) {
-  return shape("svg", { viewBox: "0 0 24 24", class: "icon", "aria-hidden": "true" }, shape("path", { d: DRAWINGS[name] }));
-}
-
-/** A button that is only a drawing; `label` says what it does, and to what. */
-export function iconButton(name, label, onclick) {
-  return h("button", { type: "button", class: "icon", "aria-label": label, title: label, onclick }, icon(name));
-}
+/** A button that is only one of these. */
+export const iconButton = (name, label, onclick) => drawing(DRAWINGS[name], label, onclick);
 
 /** A button with a drawing before its text. */
 export function drawnButton(name, text, onclick, label) {
-  return h("button", { type: "button", class: "drawn", "aria-label": label, onclick }, icon(name), text);
+  return h("button", { type: "button", class: "drawn", "aria-label": label, onclick }, icon(DRAWINGS[name]), text);
 }
 
 const WORD = /<[^<>\s]+>/g;

@@ -1,9 +1,8 @@
 // One picture in the gallery, or two with a slider between them, with what can be done with it.
 
 import { h, save } from "../base/dom.js";
-import { fileStem } from "../base/format.js";
+import { fileStem, t } from "../base/text.js";
 import { announce, say } from "../base/studio.js";
-import { t } from "../base/text.js";
 import { lazyImage } from "./images.js";
 import { keptPicture } from "./kept.js";
 import { compared, iconButton } from "./parts.js";

@@ -1,9 +1,8 @@
 // What the page shows of the loaded model, and the memory that work with it takes.
 
 import { $, h } from "../base/dom.js";
-import { size } from "../base/format.js";
+import { size, t } from "../base/text.js";
 import { ask, call, onChange, studio } from "../base/studio.js";
-import { t } from "../base/text.js";
 import { sayFamily } from "./state.js";
 
 /** Milliseconds between two looks at the memory while something is done. */

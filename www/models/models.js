@@ -1,10 +1,9 @@
 // Which model: finding it, bringing it into the storage, loading it, and loading it again after the engine broke.
 
 import { $, h } from "../base/dom.js";
-import { size, span } from "../base/format.js";
+import { size, span, t } from "../base/text.js";
 import { partName } from "../base/settings.js";
 import { announce, ask, asked, changed, client, mirror, onChange, problem, say, studio, useHub, using } from "../base/studio.js";
-import { t } from "../base/text.js";
 import { needBrowser } from "../start/browsers.js";
 import { showFacts } from "./facts.js";
 import { showPlan } from "./plan.js";

@@ -1,9 +1,8 @@
 // What a model takes before anything of it is fetched: bytes, room, and whether this GPU can.
 
 import { $, h } from "../base/dom.js";
-import { size } from "../base/format.js";
+import { size, t } from "../base/text.js";
 import { say } from "../base/studio.js";
-import { t } from "../base/text.js";
 import { gpu } from "../start/browsers.js";
 
 /** Bytes of weights from which a GPU that is only software takes hours. */

@@ -1,8 +1,7 @@
 // What the room of models shows: one thing at a time, and in the bar at the top what the engine is at.
 
-import { $, h } from "../base/dom.js";
+import { $, h, swatch } from "../base/dom.js";
 import { onChange, say, studio } from "../base/studio.js";
-import { swatch } from "../base/swatch.js";
 import { t } from "../base/text.js";
 
 const PARTS = { none: "model-none", plan: "plan", fetching: "fetching", loading: "fetching", ready: "model-facts" };

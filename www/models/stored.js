@@ -1,9 +1,8 @@
 // What this page keeps on the visitor's disk: seen, loaded and deleted here.
 
 import { $, button, h } from "../base/dom.js";
-import { size } from "../base/format.js";
+import { size, t } from "../base/text.js";
 import { announce, call, onChange, say, studio, using } from "../base/studio.js";
-import { t } from "../base/text.js";
 import { called } from "./state.js";
 
 let load = () => {};

@@ -1,6 +1,6 @@
 // Whether this browser can run the engine: found before anything is fetched, and said with what to do.
 
-import { t } from "../base/text.js";
+import { also, t } from "../base/text.js";
 
 /** Which browser this is: `"chrome"`, `"edge"`, `"firefox"`, `"safari"` or `"other"`, its version, and its system: `"windows"`, `"mac"`,
  * `"ios"`, `"android"` or `"linux"`. */
@@ -35,7 +35,10 @@ export function gpu() {
 /** Why this browser cannot run the engine: `{what, todo}` in words, or nothing if it can. */
 export async function lacking() {
   const here = browser();
-  const said = (what, todo = what, about = here) => ({ what: t(`browsers.${what}`, about), todo: t(`browsers.todo.${todo}`, about) });
+  const said = async (what, todo = what, about = here) => {
+    await also("browsers");
+    return { what: t(`browsers.${what}`, about), todo: t(`browsers.todo.${todo}`, about) };
+  };
   if (!globalThis.isSecureContext) return said("insecure");
   if (!navigator.gpu) return said("none", `none_${here.name}`);
   const found = await gpu();

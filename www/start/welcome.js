@@ -1,9 +1,8 @@
 // The first ten seconds: what this page does, shown; one button that does it; and the way to one's own pictures.
 
 import { $, h } from "../base/dom.js";
-import { span } from "../base/format.js";
+import { span, t } from "../base/text.js";
 import { now, onChange, say, turnTo } from "../base/studio.js";
-import { t } from "../base/text.js";
 import { examples, learnExample } from "./examples.js";
 import { probe } from "./probe.js";
 

@@ -37,7 +37,6 @@ export default {
     needs: ({ stored, time, gpu, software }) =>
       `${stored ? "Das Modell ist schon da" : "Einmalig 15 MB"}${time ? `, dann etwa ${time}` : ""}${gpu ? ` auf ${gpu}` : ""}.${
         software ? " Dieser Browser rechnet ohne Grafikkarte, daher dauert es Minuten: siehe „Diesen Browser prüfen“." : ""}`,
-    cannot: (what) => `Dieser Browser kann nicht lernen: ${what}`,
     drop: "Bilder, Wörter oder Modelle irgendwo ablegen",
     other: (name) => `${name} ist weder ein Bild noch ein Wort oder Modell, das diese Seite lesen kann.`,
   },
@@ -50,7 +49,6 @@ export default {
     add: "Bilder hinzufügen",
     addHint: "PNG, JPEG oder WebP; oder ablegen oder einfügen. Textdateien mit gleichem Namen werden ihre Bildtexte.",
     list: "Ausgewählte Bilder",
-    count: (n) => (n === 1 ? "1 Bild" : `${n} Bilder`),
     crop: "Zuschneiden",
     cropOf: (name) => `${name} zuschneiden`,
     cropDone: "Fertig",
@@ -68,7 +66,6 @@ export default {
     captionHolder: "a {} on a table",
     captionsAll: "Diese Bildtexte werden statt der eingebauten Sätze benutzt; {} steht, wo das Wort hinkommt.",
     captionsSome: ({ n, of }) => `Nur ${n} von ${of} Bildern haben einen Bildtext, daher wird keiner benutzt.`,
-    noWord: "Das Wort fehlt: schreib {}, wo es hinkommt",
     warn: {
       small: ({ have, want }) => `Klein: ${have} Pixel, das Modell sieht ${want}`,
       twin: (name) => `Sieht aus wie ${name}`,
@@ -164,7 +161,6 @@ export default {
     unfinished: (token) => `${token} ist nicht fertig.`,
     unfinishedAt: ({ token, step, steps }) => `${token} blieb bei Schritt ${step} von ${steps} stehen.`,
     unusable: ({ token, reason }) => `Ein Lauf für ${token} war gesichert, aber er kann nicht fortgesetzt werden (${reason}).`,
-    elsewhere: (model) => `Er lief auf ${model}: lade dieses Modell, um fortzufahren.`,
     damaged: (reason) => `Ein neuerer Stand ist beschädigt (${reason}).`,
     taken: ({ token, step, steps }) => `Ein anderer Tab lernt ${token}: er ist bei Schritt ${step} von ${steps} oder weiter.`,
     takenUnknown: (token) => `Ein anderer Tab lernt ${token}.`,
@@ -256,59 +252,6 @@ export default {
     allRemoved: "Alle Bilder wurden gelöscht.",
     oldest: (most) => `Die Galerie behält die neuesten ${most} Bilder, soweit Platz ist: Die ältesten wurden gelöscht. Lade herunter, was du länger haben willst.`,
     notKept: (reason) => `Das neueste Bild konnte nicht für den nächsten Besuch aufbewahrt werden, lade es also herunter: ${reason}`,
-  },
-  browsers: {
-    insecure: "Diese Seite wurde über eine einfache http-Adresse geöffnet; die Grafikkarte geben Browser nur sicheren Seiten.",
-    none: ({ name }) => `Dieser Browser hat kein WebGPU${{ firefox: ": Firefox hat es unter Windows und auf Macs mit Apple-Chips", safari: ": Safari hat es ab Version 26" }[name] ?? ""}.`,
-    worker: "Dieser Browser gibt WebGPU nur Seiten, nicht ihren Workern; die Engine läuft aber in einem, damit die Seite frei bleibt.",
-    adapter: "Dieser Browser hat WebGPU, findet aber keine Grafikkarte, die er benutzen will.",
-    feature: ({ lacks }) => `Der Grafikkarte fehlt, so wie dieser Browser sie anbietet, was die Engine braucht: ${lacks}.`,
-    todo: {
-      insecure: "Öffne dieselbe Adresse mit https://, oder die Seite auf dem eigenen Computer als http://localhost.",
-      none_chrome: ({ version, system }) =>
-        version < 113 ? "Aktualisiere Chrome: WebGPU gibt es ab Version 113."
-          : system === "linux" ? "Unter Linux schaltet Chrome es für viele Grafikkarten ab: stelle chrome://flags/#enable-unsafe-webgpu auf Enabled und starte Chrome neu."
-            : system === "android" ? "Unter Android braucht es Chrome 121 und Android 12 oder neuer." : "Schalte in den Einstellungen von Chrome unter System die Grafikbeschleunigung ein und starte es neu.",
-      none_edge: ({ version, system }) =>
-        version < 113 ? "Aktualisiere Edge: WebGPU gibt es ab Version 113."
-          : system === "linux" ? "Stelle unter Linux edge://flags/#enable-unsafe-webgpu auf Enabled und starte Edge neu." : "Schalte in den Einstellungen von Edge unter System die Grafikbeschleunigung ein und starte es neu.",
-      none_firefox: ({ version, system }) =>
-        system === "windows" || system === "mac" ? `${version < 145 ? "Aktualisiere Firefox" : "Sieh in about:support unter Grafik nach, was es abschaltet"}, oder öffne die Seite in Chrome oder Edge.`
-          : "Setze in about:config dom.webgpu.enabled auf true und öffne die Seite neu, oder öffne sie in Chrome.",
-      none_safari: ({ system }) => (system === "ios" ? "Aktualisiere iOS auf Version 26 oder neuer: jeder Browser dort hat, was Safari hat." : "Aktualisiere macOS auf Version 26 oder neuer, oder öffne die Seite in Chrome."),
-      none_other: "Öffne die Seite in einem aktuellen Chrome, Edge, Firefox oder Safari.",
-      adapter_windows: "Aktualisiere den Treiber der Grafikkarte und schalte in den Einstellungen des Browsers die Grafikbeschleunigung ein.",
-      adapter_mac: "Schalte in den Einstellungen des Browsers die Grafikbeschleunigung ein und aktualisiere macOS.",
-      adapter_ios: "Aktualisiere iOS und schalte den Stromsparmodus aus.",
-      adapter_android: "Aktualisiere Android und den Browser; ältere Handys haben keinen Grafikchip, der das kann.",
-      adapter_linux: "Installiere den Vulkan-Treiber deiner Grafikkarte (für AMD und Intel ist er in mesa-vulkan-drivers) und sieh nach, was chrome://gpu sagt.",
-      adapter_firefox: "Installiere den Vulkan-Treiber deiner Grafikkarte (für AMD und Intel ist er in mesa-vulkan-drivers). Ist er da, setze in about:config gfx.webgpu.ignore-blocklist auf true, oder öffne die Seite in Chrome.",
-      feature: ({ name }) => (name === "firefox" || name === "safari" ? "Aktualisiere den Browser, oder öffne die Seite in Chrome oder Edge." : "Aktualisiere den Browser und den Treiber der Grafikkarte."),
-    },
-  },
-  check: {
-    title: "Diesen Browser prüfen",
-    found: "Was er bietet",
-    facts: { browser: "Browser", secure: "Sichere Adresse", webgpu: "WebGPU", worker: "WebGPU in Workern", gpu: "Grafikkarte", software: "Nur Software", halves: "Halbe Genauigkeit (f16)", largest: "Größter Puffer" },
-    yes: "ja",
-    no: "nein",
-    unnamed: "sagt der Browser nicht",
-    good: "Hier ist alles, was pseudoword braucht.",
-    slow: "Es läuft hier, aber langsam: der Browser rechnet ohne Grafikkarte. Schalte in seinen Einstellungen die Grafikbeschleunigung ein, oder sieh in chrome://gpu nach.",
-    run: "Ausprobieren",
-    about: "Lädt das Mini-Modell und lernt drei Schritte lang, mit vorgegebenem Zufall: die Zahlen sollten in jedem Browser dieselben sein.",
-    size: "15 MB, nichts davon bleibt",
-    start: "Diesen Browser prüfen",
-    progress: "Wie weit die Prüfung ist",
-    nothing: "Noch wurde nichts heruntergeladen.",
-    fetching: "Hole das Mini-Modell\u2026",
-    loading: "Lade es auf die Grafikkarte\u2026",
-    step: ({ step, of, loss, secs }) => `Schritt ${step} von ${of}: Loss ${loss}, ${secs} s`,
-    works: "Fertig: die Engine läuft hier.",
-    failed: (reason) => `Es hat nicht geklappt: ${reason}`,
-    log: "Was geschah",
-    copy: "Diesen Bericht kopieren",
-    back: "Zurück zu pseudoword",
   },
   words: {
     title: "Wörter",

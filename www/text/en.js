@@ -37,7 +37,6 @@ export default {
     needs: ({ stored, time, gpu, software }) =>
       `${stored ? "The model is here already" : "15 MB once"}${time ? `, then about ${time}` : ""}${gpu ? ` on ${gpu}` : ""}.${
         software ? " This browser computes without a graphics card, so it takes minutes: see “Check this browser”." : ""}`,
-    cannot: (what) => `This browser cannot learn: ${what}`,
     drop: "Drop pictures, words or models anywhere",
     other: (name) => `${name} is neither a picture, nor a word, nor a model that this page can read.`,
   },
@@ -50,7 +49,6 @@ export default {
     add: "Add pictures",
     addHint: "PNG, JPEG or WebP; or drop or paste them. Text files of the same names become their captions.",
     list: "Chosen pictures",
-    count: (n) => (n === 1 ? "1 picture" : `${n} pictures`),
     crop: "Crop",
     cropOf: (name) => `Crop ${name}`,
     cropDone: "Done",
@@ -68,7 +66,6 @@ export default {
     captionHolder: "a {} on a table",
     captionsAll: "These captions are used instead of the built-in sentences; {} is where the word goes.",
     captionsSome: ({ n, of }) => `Only ${n} of ${of} pictures have captions, so none are used.`,
-    noWord: "The word is missing: write {} where it goes",
     warn: {
       small: ({ have, want }) => `Small: ${have} pixels where the model sees ${want}`,
       twin: (name) => `Looks like ${name}`,
@@ -164,7 +161,6 @@ export default {
     unfinished: (token) => `${token} is not finished.`,
     unfinishedAt: ({ token, step, steps }) => `Learning ${token} stopped at step ${step} of ${steps}.`,
     unusable: ({ token, reason }) => `A run that learned ${token} was saved, but it cannot be resumed (${reason}).`,
-    elsewhere: (model) => `It was learned on ${model}: load that model to resume.`,
     damaged: (reason) => `A newer state is damaged (${reason}).`,
     taken: ({ token, step, steps }) => `Another tab is learning ${token}: it is at step ${step} of ${steps} or later.`,
     takenUnknown: (token) => `Another tab is learning ${token}.`,
@@ -256,59 +252,6 @@ export default {
     allRemoved: "All pictures were deleted.",
     oldest: (most) => `The gallery keeps the newest ${most} pictures, as far as there is room: the oldest were deleted. Download what you want to have for longer.`,
     notKept: (reason) => `The newest picture could not be kept for the next visit, so download it: ${reason}`,
-  },
-  browsers: {
-    insecure: "This page was opened over a plain http address, and browsers offer the graphics card only to secure ones.",
-    none: ({ name }) => `This browser offers no WebGPU${{ firefox: " here: Firefox has it on Windows and on Macs with Apple chips", safari: ": Safari has it since version 26" }[name] ?? ""}.`,
-    worker: "This browser offers WebGPU to pages but not to their Workers, and the engine runs in one so that the page stays free.",
-    adapter: "This browser has WebGPU but found no graphics card that it would use.",
-    feature: ({ lacks }) => `The graphics card, as this browser offers it, lacks what the engine needs: ${lacks}.`,
-    todo: {
-      insecure: "Open the same address with https://, or the page on your own computer as http://localhost.",
-      none_chrome: ({ version, system }) =>
-        version < 113 ? "Update Chrome: it has WebGPU since version 113."
-          : system === "linux" ? "On Linux, Chrome keeps it off for many graphics cards: set chrome://flags/#enable-unsafe-webgpu to Enabled and start Chrome again."
-            : system === "android" ? "On Android it needs Chrome 121 and Android 12, or newer." : "Turn on \u201cUse graphics acceleration when available\u201d in Chrome's settings under System, and start it again.",
-      none_edge: ({ version, system }) =>
-        version < 113 ? "Update Edge: it has WebGPU since version 113."
-          : system === "linux" ? "On Linux, set edge://flags/#enable-unsafe-webgpu to Enabled and start Edge again." : "Turn on graphics acceleration in Edge's settings under System, and start it again.",
-      none_firefox: ({ version, system }) =>
-        system === "windows" || system === "mac" ? `${version < 145 ? "Update Firefox" : "Look at about:support under Graphics for what keeps it off"}, or open this page in Chrome or Edge.`
-          : "Set dom.webgpu.enabled to true in about:config and open the page again, or open it in Chrome.",
-      none_safari: ({ system }) => (system === "ios" ? "Update iOS to version 26 or newer: every browser on it uses what Safari has." : "Update macOS to version 26 or newer, or open this page in Chrome."),
-      none_other: "Open this page in a current Chrome, Edge, Firefox or Safari.",
-      adapter_windows: "Update the graphics card's driver, and turn on graphics acceleration in the browser's settings.",
-      adapter_mac: "Turn on graphics acceleration in the browser's settings, and update macOS.",
-      adapter_ios: "Update iOS, and turn Low Power Mode off.",
-      adapter_android: "Update Android and the browser; older phones have no graphics chip that can.",
-      adapter_linux: "Install the Vulkan driver of your graphics card (for AMD and Intel it is in mesa-vulkan-drivers), and see what chrome://gpu says.",
-      adapter_firefox: "Install the Vulkan driver of your graphics card (for AMD and Intel it is in mesa-vulkan-drivers). If it is there, set gfx.webgpu.ignore-blocklist to true in about:config, or open this page in Chrome.",
-      feature: ({ name }) => (name === "firefox" || name === "safari" ? "Update the browser, or open this page in Chrome or Edge." : "Update the browser and the graphics card's driver."),
-    },
-  },
-  check: {
-    title: "Check this browser",
-    found: "What it offers",
-    facts: { browser: "Browser", secure: "Secure address", webgpu: "WebGPU", worker: "WebGPU in Workers", gpu: "Graphics card", software: "Only software", halves: "Half precision (f16)", largest: "Largest buffer" },
-    yes: "yes",
-    no: "no",
-    unnamed: "the browser does not say",
-    good: "Everything that pseudoword needs is here.",
-    slow: "It works here, but slowly: the browser computes without a graphics card. Turn on graphics acceleration in its settings, or look at chrome://gpu.",
-    run: "Try it",
-    about: "Loads the mini model and trains for three steps whose every random choice is given: the numbers should be the same in every browser.",
-    size: "15 MB, not kept",
-    start: "Check this browser",
-    progress: "How far the check is",
-    nothing: "Nothing has been downloaded yet.",
-    fetching: "Fetching the mini model\u2026",
-    loading: "Loading it onto the graphics card\u2026",
-    step: ({ step, of, loss, secs }) => `Step ${step} of ${of}: loss ${loss}, ${secs} s`,
-    works: "Done: the engine works here.",
-    failed: (reason) => `It did not work: ${reason}`,
-    log: "What happened",
-    copy: "Copy this report",
-    back: "Back to pseudoword",
   },
   words: {
     title: "Words",

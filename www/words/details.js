@@ -1,9 +1,8 @@
 // A word looked at closely: what it is beside the model's own words; using, renaming, giving away, and taking it from the shelf.
 
 import { $, button, h, release, save } from "../base/dom.js";
-import { fileStem } from "../base/format.js";
+import { fileStem, t } from "../base/text.js";
 import { call, using } from "../base/studio.js";
-import { t } from "../base/text.js";
 import { formats } from "../base/settings.js";
 import { face } from "./tiles.js";
 

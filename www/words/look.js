@@ -1,10 +1,8 @@
 // Words of others: a look at a concept before it is taken. Nothing is fetched before the visitor asks for it.
 
-import { $, button, h, image } from "../base/dom.js";
-import { size } from "../base/format.js";
+import { $, button, h, image, swatch } from "../base/dom.js";
+import { size, t } from "../base/text.js";
 import { announce, ask, asked, call, onChange, say, studio, using } from "../base/studio.js";
-import { swatch } from "../base/swatch.js";
-import { t } from "../base/text.js";
 import { host } from "../models/models.js";
 import { copyLink, factsOf } from "./details.js";
 

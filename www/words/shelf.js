@@ -3,9 +3,8 @@
 
 import { $ } from "../base/dom.js";
 import { BrokenEngine } from "../base/engine.js";
-import { fileStem } from "../base/format.js";
+import { fileStem, t } from "../base/text.js";
 import { announce, call, changed, onChange, say, studio, using } from "../base/studio.js";
-import { t } from "../base/text.js";
 import { useWord } from "../make/make.js";
 import { details } from "./details.js";
 import { forget, keptWords, putCard, putPicture, putWord } from "./kept.js";

@@ -1,21 +1,9 @@
 // The shelf as it is seen: a tile for each word, with its picture, and what was removed and can be put back.
 
-import { $, button, h, image, release } from "../base/dom.js";
-import { swatch } from "../base/swatch.js";
+import { $, button, h, iconButton, image, release, swatch } from "../base/dom.js";
 import { t } from "../base/text.js";
 
 const PLUS = "M12 5v14M5 12h14";
-
-/** A drawing of one line, as on buttons. */
-function icon(path) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("viewBox", "0 0 24 24");
-  svg.setAttribute("aria-hidden", "true");
-  const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  line.setAttribute("d", path);
-  svg.append(line);
-  return svg;
-}
 
 /** The picture of a word, or what stands for it. */
 export function face({ picture, token }) {
@@ -32,7 +20,7 @@ function tile(word, { open, use }) {
   return h("li", { "data-token": token, "data-file": file, class: unusable ? "word unusable" : "word" },
     h("button", { type: "button", class: "word-open", title: reason, onclick: () => open(word) },
       face(word), h("code", {}, token), " ", h("small", {}, about), h("span", { class: "unseen" }, ` ${t("words.details")}`)),
-    !unusable && h("button", { type: "button", class: "word-use icon", "aria-label": t("words.useThis", token), title: t("words.useThis", token), onclick: () => use(word) }, icon(PLUS)),
+    !unusable && iconButton(PLUS, t("words.useThis", token), () => use(word), { kind: "word-use icon" }),
   );
 }
 

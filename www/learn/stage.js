@@ -1,9 +1,10 @@
-// The previews of a run: the newest one large, and a slider through all of them.
+// What is large while a word is learned: the newest preview, with a slider through all of them, and beside it one's own picture, of which
+// one can be chosen.
 
-import { $ } from "../base/dom.js";
-import { png } from "../base/format.js";
+import { $, h } from "../base/dom.js";
+import { png, t } from "../base/text.js";
 import { say } from "../base/studio.js";
-import { t } from "../base/text.js";
+import { cropped } from "./crop.js";
 
 /** `{step, blob, url}`, in order. */
 let previews = [];
@@ -57,4 +58,18 @@ export function timeline() {
     if (performance.getEntriesByName("pseudoword:preview").length === 0) performance.mark("pseudoword:preview");
   });
   clearPreviews();
+}
+
+function showPicture(picture) {
+  $("own-shown").replaceChildren(...(picture ? [cropped(picture, picture.name)] : []));
+  for (const choice of $("own-choice").children) choice.setAttribute("aria-pressed", choice.dataset.name === picture?.name);
+}
+
+/** Shows the pictures of a run. */
+export function showOwn(pictures) {
+  const choice = (picture) => h("button", {
+    type: "button", class: "thumb", "data-name": picture.name, "aria-label": t("learn.ownOf", picture.name), title: picture.name, onclick: () => showPicture(picture),
+  }, cropped(picture, ""));
+  $("own-choice").replaceChildren(...(pictures.length > 1 ? pictures.map(choice) : []));
+  showPicture(pictures[0]);
 }

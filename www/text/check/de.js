@@ -1,0 +1,26 @@
+// What only check.html says.
+
+export default {
+  title: "Diesen Browser prüfen",
+  found: "Was er bietet",
+  facts: { browser: "Browser", secure: "Sichere Adresse", webgpu: "WebGPU", worker: "WebGPU in Workern", gpu: "Grafikkarte", software: "Nur Software", halves: "Halbe Genauigkeit (f16)", largest: "Größter Puffer" },
+  yes: "ja",
+  no: "nein",
+  unnamed: "sagt der Browser nicht",
+  good: "Hier ist alles, was pseudoword braucht.",
+  slow: "Es läuft hier, aber langsam: der Browser rechnet ohne Grafikkarte. Schalte in seinen Einstellungen die Grafikbeschleunigung ein, oder sieh in chrome://gpu nach.",
+  run: "Ausprobieren",
+  about: "Lädt das Mini-Modell und lernt drei Schritte lang, mit vorgegebenem Zufall: die Zahlen sollten in jedem Browser dieselben sein.",
+  size: "15 MB, nichts davon bleibt",
+  start: "Diesen Browser prüfen",
+  progress: "Wie weit die Prüfung ist",
+  nothing: "Noch wurde nichts heruntergeladen.",
+  fetching: "Hole das Mini-Modell\u2026",
+  loading: "Lade es auf die Grafikkarte\u2026",
+  step: ({ step, of, loss, secs }) => `Schritt ${step} von ${of}: Loss ${loss}, ${secs} s`,
+  works: "Fertig: die Engine läuft hier.",
+  failed: (reason) => `Es hat nicht geklappt: ${reason}`,
+  log: "Was geschah",
+  copy: "Diesen Bericht kopieren",
+  back: "Zurück zu pseudoword",
+};

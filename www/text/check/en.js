@@ -1,0 +1,26 @@
+// What only check.html says.
+
+export default {
+  title: "Check this browser",
+  found: "What it offers",
+  facts: { browser: "Browser", secure: "Secure address", webgpu: "WebGPU", worker: "WebGPU in Workers", gpu: "Graphics card", software: "Only software", halves: "Half precision (f16)", largest: "Largest buffer" },
+  yes: "yes",
+  no: "no",
+  unnamed: "the browser does not say",
+  good: "Everything that pseudoword needs is here.",
+  slow: "It works here, but slowly: the browser computes without a graphics card. Turn on graphics acceleration in its settings, or look at chrome://gpu.",
+  run: "Try it",
+  about: "Loads the mini model and trains for three steps whose every random choice is given: the numbers should be the same in every browser.",
+  size: "15 MB, not kept",
+  start: "Check this browser",
+  progress: "How far the check is",
+  nothing: "Nothing has been downloaded yet.",
+  fetching: "Fetching the mini model\u2026",
+  loading: "Loading it onto the graphics card\u2026",
+  step: ({ step, of, loss, secs }) => `Step ${step} of ${of}: loss ${loss}, ${secs} s`,
+  works: "Done: the engine works here.",
+  failed: (reason) => `It did not work: ${reason}`,
+  log: "What happened",
+  copy: "Copy this report",
+  back: "Back to pseudoword",
+};
