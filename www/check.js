@@ -70,6 +70,7 @@ async function run({ replay, token, init, vectors, steps, lr, batchSize }) {
 
 await also("check");
 frame();
+document.body.dataset.ready = "";
 offer();
 $("copy").addEventListener("click", () => navigator.clipboard.writeText(`${navigator.userAgent}\n${$("verdict").textContent}\n${$("facts").innerText}\n${$("log").textContent}`));
 $("start").addEventListener("click", async ({ target }) => {

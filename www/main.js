@@ -9,10 +9,9 @@ import { modelsRoom } from "./models/models.js";
 import { startRoom } from "./start/welcome.js";
 import { restoreWords, wordsRoom } from "./words/shelf.js";
 
-frame();
-startRoom();
-learnRoom();
-makeRoom();
-modelsRoom({ loaded: restoreWords });
-wordsRoom();
-dropTarget();
+for (const begin of [frame, startRoom, learnRoom, makeRoom, () => modelsRoom({ loaded: restoreWords }), wordsRoom, dropTarget]) {
+  begin();
+  // The browser may do what it has to: all of them in one go would be longer than it can be kept waiting on a slow computer.
+  await (globalThis.scheduler?.yield?.() ?? new Promise((resolve) => setTimeout(resolve)));
+}
+document.body.dataset.ready = "";

@@ -15,14 +15,13 @@ function light() {
   });
 }
 
-/** Makes the frame work, and shows the page. */
+/** Makes the frame work. Nothing is seen until `data-ready` says that what is in it works, too. */
 export function frame() {
   document.documentElement.lang = language;
   translate(document.body);
   light();
   $("language").append(...Object.entries(languages).map(([code, name]) => h("option", { value: code, selected: code === language }, name)));
   $("language").addEventListener("change", ({ target }) => speak(target.value));
-  document.body.dataset.ready = "";
   // Only where tools/web/assemble put it: a page served from the sources must never be an old copy.
   if (document.documentElement.dataset.offline !== undefined) {
     // Without it the page works too, but needs a network.
