@@ -107,9 +107,9 @@ test("a full storage refuses a model with figures, and ends no learning", { time
     .waitFor({ timeout: 300_000 });
   await page.getByRole("button", { name: "Stop and keep" }).click();
   await page.locator("#run-problem").getByText(/<peach> .*download it/).waitFor({ timeout: 300_000 });
-  await page.getByRole("heading", { name: "<peach> is kept as it was when you stopped" }).waitFor();
+  await page.getByRole("heading", { name: "Stopped: <peach> is kept" }).waitFor();
   await accessible(page, "with a full storage");
-  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: /^Download <peach> \(diffusers/i }).click()]);
+  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: /^diffusers.*: download <peach>/ }).click()]);
   assert.equal(download.suggestedFilename(), "peach.safetensors");
   assert.deepEqual(errors, []);
   await context.close();

@@ -94,7 +94,7 @@ async function makes(page) {
   await pictures(page, 2);
   await page.locator(".set").first().getByText("seed 2").waitFor();
   await prompt(page).press("Enter");
-  await page.locator("#make-notes").getByText("these go on from seed 3").waitFor();
+  await page.locator("#make-notes").getByText("so these go on from seed 3").waitFor();
   await pictures(page, 3);
   await page.locator(".set").first().getByText("seed 3").waitFor();
 }
@@ -112,8 +112,8 @@ async function knowsWords(page) {
   await page.locator("#prompt-info").getByText("<pear> 1 vector").waitFor();
   await page.locator("#prompt-count").getByText("2 of 75 tokens").waitFor();
   await prompt(page).fill("a <peer> (red:1.2)");
-  await page.locator("#prompt-info").getByText("<peer> is no learned word.").waitFor();
-  await page.locator("#prompt-info").getByText("(a weight) is plain text here").waitFor();
+  await page.locator("#prompt-info").getByText("<peer> is not one of your words.").waitFor();
+  await page.locator("#prompt-info").getByText("(a weight) is read as plain text").waitFor();
   await accessible(page, "with an unknown word");
   await look(page, "make-prompt");
   await page.getByRole("button", { name: "Write <pear> in place of <peer>" }).click();
@@ -126,7 +126,7 @@ async function knowsWords(page) {
 /** The same with the word and without it, one upon the other. */
 async function compares(page) {
   await prompt(page).fill("a <pear> on a blue background");
-  await field(page, "With and without the learned word").check();
+  await field(page, "Show with and without the word").check();
   await field(page, "Seed").fill("7");
   await prompt(page).press("Enter");
   const [without, shown] = await pictures(page, 4);
@@ -135,11 +135,11 @@ async function compares(page) {
   const slider = page.getByRole("slider", { name: "From without to with the word: a <pear> on a blue background" });
   await slider.focus();
   await page.keyboard.press("Home");
-  assert.equal(await slider.getAttribute("aria-valuetext"), "100 % with the word");
+  assert.equal(await slider.getAttribute("aria-valuetext"), "100% with the word");
   assert.equal(await page.locator(".pair").evaluate((pair) => pair.style.getPropertyValue("--at")), "0%");
   const box = await slider.boundingBox();
   await page.mouse.click(box.x + box.width * 0.75, box.y + box.height / 2);
-  assert.match(await slider.getAttribute("aria-valuetext"), /^2[3-7] % with/);
+  assert.match(await slider.getAttribute("aria-valuetext"), /^2[3-7]% with/);
   await accessible(page, "with a pair");
   await look(page, "make-pair");
   // The word has its picture on the shelf from now on.
@@ -151,7 +151,7 @@ async function compares(page) {
   const picture = readFileSync(await download.path()).toString("latin1");
   for (const part of [/Steps: 1, Sampler: DDIM, CFG scale: 4, Seed: 7, Size: 64x64, Model hash: [0-9a-f]{10}, Model: mini, TI hashes: "<pear>: /, /model hash\0/, /sampler\0/]) assert.match(picture, part);
   await page.getByRole("button", { name: "Copy a <pear> on a blue background, seed 7" }).click();
-  await page.locator("#make-status").getByText("The picture is in the clipboard.").waitFor();
+  await page.locator("#make-status").getByText("The picture is on the clipboard.").waitFor();
   assert.deepEqual(await page.evaluate(async () => (await navigator.clipboard.read())[0].types), ["image/png"]);
 
   // What has no effect is said, in the page's words; nothing to compare with, too.
@@ -164,7 +164,7 @@ async function compares(page) {
   for (const part of ["\u201cNegative prompt\u201d has no effect", "nothing to compare with"]) assert.ok(notes.includes(part), notes);
   await field(page, "Guidance").fill("4");
   await field(page, "Negative prompt").fill("");
-  await field(page, "With and without the learned word").uncheck();
+  await field(page, "Show with and without the word").uncheck();
 }
 
 /** The large view, by keyboard alone. */
@@ -223,10 +223,10 @@ async function waits(page) {
   await prompt(page).fill("a dog");
   await prompt(page).press("Enter");
   await page.locator("#make-status").getByText("The engine is busy: these pictures are made as soon as it is free.").waitFor();
-  await page.getByRole("button", { name: "Do not wait" }).click();
+  await page.getByRole("button", { name: "Don’t wait" }).click();
   assert.equal(await page.locator("#make-status").textContent(), "");
   await prompt(page).press("Enter");
-  await page.getByRole("button", { name: "Do not wait" }).waitFor();
+  await page.getByRole("button", { name: "Don’t wait" }).waitFor();
   await page.evaluate(() => window.release());
   assert.deepEqual(await pictures(page, 6), [["a dog", 64]]);
 }

@@ -35,7 +35,7 @@ test("a model comes from a repository: seen first, stopped, resumed, loaded and 
   await repository.fill("someone/mini");
   await repository.press("Enter");
   await page.locator("#plan").getByText("14 MB in 11 files").waitFor();
-  for (const part of ["Room here", "This GPU", "Runs on any graphics card"]) assert.match(await page.locator("#plan").textContent(), new RegExp(part));
+  for (const part of ["Free space", "This GPU", "Runs on any graphics card"]) assert.match(await page.locator("#plan").textContent(), new RegExp(part));
   assert.ok(!hub.asked.some((path) => path.includes("safetensors")), "the size is said before anything is downloaded");
   assert.equal(await page.evaluate(() => document.activeElement.id), "fetch", "the focus goes to what comes next");
   await accessible(page, "with a plan");
@@ -62,7 +62,7 @@ test("a model comes from a repository: seen first, stopped, resumed, loaded and 
   await look(page, "model-ready");
 
   // What is kept, and what deleting it costs.
-  await page.getByText("What this page keeps", { exact: true }).click();
+  await page.getByText("Storage", { exact: true }).click();
   const stored = page.getByRole("list", { name: "Stored models" });
   await stored.getByText("in use").waitFor();
   await stored.getByRole("button", { name: "Delete someone/mini" }).click();

@@ -29,14 +29,14 @@ async function details(page, token) {
 test("words are kept, looked at, used, renamed, given away, removed and put back", { timeout: 400_000 }, async () => {
   const { context, open, errors, requests } = await place.visitor();
   let page = await open();
-  await page.getByText("Words that you teach appear here").waitFor();
+  await page.getByText("Words that you teach or import appear here").waitFor();
   assert.deepEqual(requests.filter((url) => /\/pkg\/|\/models\/mini\/.*(json|safetensors)/.test(url)), [], "the shelf needs no engine");
   await accessible(page, "with an empty shelf");
 
   // Before there is a model: one for the mini model, one for Stable Diffusion, and something that is no word.
-  await page.getByRole("button", { name: "+ Words of others" }).click();
+  await page.getByRole("button", { name: "+ Import" }).click();
   await accessible(page, "where words come from");
-  await page.getByLabel("Files…").setInputFiles([PEAR, join(root, "tests/formats/fixtures/diffusers.bin"), join(root, "README.md")]);
+  await page.getByLabel("Choose files…").setInputFiles([PEAR, join(root, "tests/formats/fixtures/diffusers.bin"), join(root, "README.md")]);
   await page.locator("#words-problem").getByText(/README\.md/).waitFor({ timeout: 60_000 });
   const words = page.getByRole("list", { name: "Your words" });
   const tokens = () => words.locator("code").allTextContents();
@@ -66,7 +66,7 @@ test("words are kept, looked at, used, renamed, given away, removed and put back
   shown = await details(page, other);
   await shown.getByText(/The loaded model cannot use it: .*mini model/).waitFor();
   assert.equal(await shown.getByRole("button", { name: "Use in the prompt" }).count(), 0);
-  const came = await downloaded(page, shown.getByRole("button", { name: /as it came/ }));
+  const came = await downloaded(page, shown.getByRole("button", { name: /The original file/ }));
   assert.deepEqual(came.bytes, readFileSync(join(root, "tests/formats/fixtures/diffusers.bin")));
   await accessible(page, "with a word that cannot be used");
   await look(page, "word-refused");
@@ -75,7 +75,7 @@ test("words are kept, looked at, used, renamed, given away, removed and put back
   // What it is beside the vocabulary; other programs' files; another name.
   shown = await details(page, "<pear>");
   await shown.locator(".nearest li").nth(4).waitFor();
-  assert.match(await shown.textContent(), /ordinary words are \(\d\.\d+\).*Closest to\w/s);
+  assert.match(await shown.textContent(), /like ordinary words \(\d\.\d+\).*Closest to\w/s);
   await look(page, "word-details");
   const formats = await page.evaluate(async () => (await import("./www/base/settings.js")).formats());
   assert.ok(formats.length >= 2);
@@ -116,7 +116,7 @@ test("words are kept, looked at, used, renamed, given away, removed and put back
   shown = await details(page, other);
   await shown.getByRole("button", { name: `Remove from the shelf: ${other}` }).click();
   await page.getByRole("button", { name: `Delete for good: ${other}` }).click();
-  await page.getByRole("button", { name: "Cannot be undone: delete" }).click();
+  await page.getByRole("button", { name: "Delete: no undo" }).click();
   await page.locator("#words-removed").waitFor({ state: "hidden" });
   await page.close();
   page = await open();
@@ -135,7 +135,7 @@ test("a concept is looked at before it is taken, and nothing is fetched before t
   await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: place.origin });
   const page = await open(`?hub=${encodeURIComponent(hub.url)}&concept=someone/pear`);
   const dialog = page.locator("#word-look");
-  await dialog.getByText(/This link is about someone\/pear\. Nothing was fetched yet/).waitFor();
+  await dialog.getByText(/This link leads to the word someone\/pear\. Nothing has been downloaded yet/).waitFor();
   await page.waitForTimeout(500);
   assert.deepEqual([hub.asked, requests.filter((url) => /\/pkg\/|worker\.js/.test(url))], [[], []]);
   await accessible(page, "with a link to a concept");
@@ -143,9 +143,9 @@ test("a concept is looked at before it is taken, and nothing is fetched before t
   assert.equal(await page.evaluate(() => document.activeElement.id), "word-fetch");
   await page.keyboard.press("Enter");
 
-  await dialog.getByRole("button", { name: "Take it" }).waitFor({ timeout: 60_000 });
+  await dialog.getByRole("button", { name: "Add to my words" }).waitFor({ timeout: 60_000 });
   await dialog.getByRole("img").nth(2).waitFor();
-  for (const part of ["someone/pear", "<pear>", "object", "mit", "pseudoword's mini model", "learned_embeds.bin", "It can be taken now"]) {
+  for (const part of ["someone/pear", "<pear>", "object", "mit", "pseudoword's mini model", "learned_embeds.bin", "You can add it now"]) {
     assert.ok((await dialog.textContent()).includes(part), part);
   }
   assert.equal(await page.locator("#words > li").count(), 0, "nothing is taken by looking");
@@ -153,15 +153,15 @@ test("a concept is looked at before it is taken, and nothing is fetched before t
   await look(page, "concept");
   await dialog.getByRole("button", { name: "Copy a link to it" }).click();
   assert.equal(await page.evaluate(() => navigator.clipboard.readText()), `${place.origin}/?concept=someone/pear`);
-  await dialog.getByRole("button", { name: "Take it" }).click();
+  await dialog.getByRole("button", { name: "Add to my words" }).click();
   const tile = page.locator("#words [data-token='<pear>']");
   await tile.locator("img").waitFor();
   await page.waitForFunction(() => document.activeElement.closest("[data-token='<pear>']"));
   await look(page, "concept-taken");
 
   // What cannot be had is said where it was asked for; an address on the Hub is as good as a name.
-  await page.getByRole("button", { name: "+ Words of others" }).click();
-  const address = dialog.getByLabel(/A concept's repository/);
+  await page.getByRole("button", { name: "+ Import" }).click();
+  const address = dialog.getByLabel(/A repository on the Hub/);
   await address.fill("someone/nothing");
   await address.press("Enter");
   await page.locator("#look-problem").getByText(/the Hub has no such repository/).waitFor({ timeout: 60_000 });
@@ -172,7 +172,7 @@ test("a concept is looked at before it is taken, and nothing is fetched before t
   await accessible(page, "with a concept that cannot be had");
   await address.fill(hub.word);
   await address.press("Enter");
-  await dialog.getByRole("button", { name: "Take it" }).waitFor({ timeout: 60_000 });
+  await dialog.getByRole("button", { name: "Add to my words" }).waitFor({ timeout: 60_000 });
   assert.match(await dialog.textContent(), /someone\/pear.*<pear>/s);
   await page.keyboard.press("Escape");
   await dialog.waitFor({ state: "hidden" });

@@ -9,11 +9,19 @@ const USUAL = 560;
 
 const words = (text, attributes) => shape("text", attributes, text);
 
+/** What each place shows: it is drawn again where the room that there is has become another. */
+const drawn = new WeakMap();
+const resized = new ResizeObserver((entries) => {
+  for (const { target } of entries) if (target.firstChild && drawn.get(target).width !== target.clientWidth) drawCurve(target, ...drawn.get(target).what);
+});
+
 /** Draws `points` `[{step, loss}]` into an element; `steps` is the end of the axis. A table that was open stays open. */
 export function drawCurve(place, points, steps) {
   if (points.length === 0) return place.replaceChildren();
   // Drawn for the room that there is, so that its words are as large as others.
   const width = place.clientWidth || USUAL;
+  drawn.set(place, { width, what: [points, steps] });
+  resized.observe(place);
   const losses = points.map(({ loss }) => loss);
   const [low, high] = [Math.min(...losses), Math.max(...losses)];
   const span = high - low || high || 1;

@@ -101,11 +101,11 @@ export class Telling {
     await this.#saved.keepPreview(step, bytes);
   }
 
-  step({ step, of, loss, secs }) {
+  step({ step, of, secs }) {
     this.#made++;
     if (this.#made > 1) this.#times = [...this.#times, secs].slice(-RECENT);
     $("progress").value = step / of;
-    say("train-status", t("learn.step", { step, of, loss: loss.toFixed(4) }));
+    say("train-status", t("learn.step", { step, of }));
     this.#guess(step);
     const percent = Math.floor((100 * step) / of);
     document.title = `[${percent}%] ${TITLE}`;

@@ -7,7 +7,7 @@ import { call, say, turnTo, using } from "../base/studio.js";
 import { makeNow } from "../make/make.js";
 
 /** Says what the engine thinks of a word: `{level, gain, length}`, or nothing where it could not be measured. */
-export function judged(verdict) {
+function judged(verdict) {
   if (!verdict) return t("learn.verdict.unknown");
   const percent = Math.round(100 * verdict.gain);
   return t(`learn.verdict.${verdict.level}`, { percent, long: verdict.length > LONG });
@@ -19,13 +19,14 @@ const LONG = 10;
 /** The files that most people want; the shelf gives every other. */
 const WANTED = ["diffusers", "a1111"];
 
-/** Shows a word that was learned: `{token, stopped, verdict, prompt}`. */
+/** Shows a word that was learned: `{token, stopped, verdict, prompt}`, where `verdict` is the engine's. */
 export function showLearned({ token, stopped, verdict, prompt }) {
   say("learning-title", t(stopped ? "learn.stoppedOf" : "learn.learnedOf", token));
-  say("verdict", verdict);
-  $("downloads").replaceChildren(...formats().filter(({ value }) => WANTED.includes(value)).map(({ value, label, ending }) => button(`${t("learn.download")} (${label})`, () => using("run-problem", async () => {
+  say("verdict", judged(verdict));
+  $("learned").dataset.level = verdict?.level ?? "";
+  $("downloads").replaceChildren(`${t("learn.download")}:`, ...formats().filter(({ value }) => WANTED.includes(value)).map(({ value, label, ending }) => button(label, () => using("run-problem", async () => {
     save(await call("engine.exportEmbedding", token, value), `${fileStem(token)}.${ending}`);
-  }), { label: `${t("learn.download")} ${token} (${label})` })));
+  }), { label: t("words.downloadFor", { token, program: label }) })));
   $("make-with").onclick = () => {
     turnTo("make");
     makeNow({ prompt });

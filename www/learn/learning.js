@@ -8,7 +8,7 @@ import { withModel } from "../models/models.js";
 import { keepWord } from "../words/shelf.js";
 import { follow, Telling } from "./follow.js";
 import { check, checked, fillIn, form, keepPace, seen, settings } from "./form.js";
-import { judged, showLearned } from "./learned.js";
+import { showLearned } from "./learned.js";
 import { addPreview, clearPreviews, lastPreview, showOwn, timeline } from "./stage.js";
 import { alone, peek, released, SavedRun, taken } from "./run.js";
 import { Tiles } from "./tiles.js";
@@ -35,10 +35,9 @@ export async function addPictures(files) {
 
 /** Shows the room of learning, before anything has happened in it. */
 function enter(token, pictures) {
-  say("learning-title", t("learn.learningOf", token));
+  showPaused(token);
   for (const place of ["saved-status", "run-problem", "run-warnings", "time-left"]) say(place);
   say("train-status", t("learn.gettingReady"));
-  say("pause", t("learn.pause"));
   $("progress").removeAttribute("value");
   $("curve").replaceChildren();
   for (const id of ["learned", "unfinished", "run-buttons", "run-back"]) $(id).hidden = true;
@@ -47,6 +46,16 @@ function enter(token, pictures) {
   showOwn(pictures);
   turnTo("learning");
   $("learning-title").focus();
+}
+
+/** Whether it is paused is told by the title, by the button that goes on, and at the top of the page. */
+function showPaused(token) {
+  studio.paused = control.paused;
+  $("learning").dataset.token = token;
+  say("learning-title", t(control.paused ? "learn.pausedOf" : "learn.learningOf", token));
+  say("pause", t(control.paused ? "learn.resume" : "learn.pause"));
+  $("pause").classList.toggle("primary", control.paused);
+  changed();
 }
 
 /** Brings the model if there is none, telling how far it is where people look. */
@@ -72,12 +81,14 @@ async function learn(unfinished, given) {
     Object.assign(control, { running: true, begun: true, paused: false, stopped: false });
     $("run-buttons").hidden = false;
     $("pause").focus();
+    showPaused(config.token);
     try {
       const { pace } = await follow({ job, config, saved, control });
       if (pace) keepPace(pace);
-      return { token: config.token, kind: config.kind, verdict: judged(await ask("job.verdict", { job })), bytes: await file(job), stopped: control.stopped };
+      return { token: config.token, kind: config.kind, verdict: await ask("job.verdict", { job }), bytes: await file(job), stopped: control.stopped };
     } finally {
-      control.running = false;
+      Object.assign(control, { running: false, paused: false });
+      showPaused(config.token);
       Telling.end();
       await awake?.release();
       $("run-buttons").hidden = true;
@@ -240,7 +251,7 @@ function buttons() {
   }));
   $("pause").addEventListener("click", () => {
     control.paused = !control.paused;
-    say("pause", t(control.paused ? "learn.resume" : "learn.pause"));
+    showPaused($("learning").dataset.token);
     announce(t(control.paused ? "learn.paused" : "learn.resuming"));
     if (control.paused) Telling.paused();
     else control.resume();

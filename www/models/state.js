@@ -48,7 +48,7 @@ export const sayFamily = (text) => say("model-family", text);
 
 function chip() {
   const { what, done, name } = state;
-  const working = what === "ready" && studio.busy;
+  const working = what === "ready" && studio.busy && !studio.paused;
   const place = $("engine-status");
   place.dataset.state = working ? "working" : what;
   const text = t(`models.chip.${working ? "working" : what}`, { name: name && called(name.split("/").at(-1)), percent: done === undefined ? "" : `${Math.floor(done * 100)} %` });

@@ -19,7 +19,7 @@ export const examples = [
   example("peach", "peach", STYLES, { token: "<peach>", init: "apple", kind: "object", prompt: "a <peach> on a blue background", settings: WATCHED }),
   example("fox", "fox", STYLES, { token: "<fox>", init: "cat", kind: "object", prompt: "a <fox> on a blue background", settings: WATCHED }),
   example("ink", "high-contrast-style", ["cat", "house", "mushroom", "penguin", "strawberry"], {
-    token: "<ink>", init: "flat", kind: "style", prompt: "a bus in <ink> style", settings: WATCHED,
+    token: "<ink>", init: "flat", kind: "style", prompt: "a panda in <ink> style", settings: WATCHED,
   }),
 ];
 

@@ -3,6 +3,7 @@
 import { $, h } from "../base/dom.js";
 import { span, t } from "../base/text.js";
 import { now, onChange, say, turnTo } from "../base/studio.js";
+import { lacking } from "./browsers.js";
 import { examples, learnExample } from "./examples.js";
 import { probe } from "./probe.js";
 
@@ -41,9 +42,17 @@ async function stored() {
   }
 }
 
-/** Says what the button needs, once that is known. */
+/** What keeps this browser from learning. */
+let missing;
+
+/** Says what the button needs, once that is known; or that it cannot work here. */
 async function needs() {
   say("example-note", t("start.asking"));
+  missing = await lacking();
+  if (missing) {
+    say("start-problem", `${missing.what} ${missing.todo}`);
+    return say("example-note");
+  }
   const [found, here] = await Promise.all([probe(), stored()]);
   say("example-note", t("start.needs", { stored: here, time: found.seconds && span(found.seconds), gpu: found.gpu, software: found.software }));
 }
@@ -57,7 +66,7 @@ export function startRoom() {
     turnTo("teach");
     $("teach-title").focus();
   });
-  onChange(() => now() === "welcome" && say("start-problem"));
+  onChange(() => now() === "welcome" && !missing && say("start-problem"));
   // After the page is painted: nothing waits for it.
   setTimeout(needs);
 }

@@ -14,12 +14,11 @@ export function face({ picture, token }) {
 }
 
 function tile(word, { open, use }) {
-  const { token, vectors, usable, reason, file } = word;
+  const { token, usable, reason, file } = word;
   const unusable = usable === false;
-  const about = unusable ? t("words.unusable") : vectors === undefined ? "" : t("words.vectors", vectors);
   return h("li", { "data-token": token, "data-file": file, class: unusable ? "word unusable" : "word" },
     h("button", { type: "button", class: "word-open", title: reason, onclick: () => open(word) },
-      face(word), h("code", {}, token), " ", h("small", {}, about), h("span", { class: "unseen" }, ` ${t("words.details")}`)),
+      face(word), h("code", {}, token), " ", unusable && h("small", {}, t("words.unusable")), h("span", { class: "unseen" }, ` ${t("words.details")}`)),
     !unusable && iconButton(PLUS, t("words.useThis", token), () => use(word), { kind: "word-use icon" }),
   );
 }
