@@ -31,8 +31,6 @@ function vanish(img) {
 export function lazyImage(file, alt) {
   const img = h("img", { alt, decoding: "async" });
   files.set(img, file);
-  // Pictures of few pixels are shown as they are.
-  img.addEventListener("load", () => img.classList.toggle("small", img.naturalWidth <= 128));
   watch.observe(img);
   return img;
 }

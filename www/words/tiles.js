@@ -6,12 +6,7 @@ import { t } from "../base/text.js";
 const PLUS = "M12 5v14M5 12h14";
 
 /** The picture of a word, or what stands for it. */
-export function face({ picture, token }) {
-  if (!picture) return swatch(token);
-  const shown = image(picture, "", { class: "picture" });
-  shown.addEventListener("load", () => shown.classList.toggle("small", shown.naturalWidth < 128), { once: true });
-  return shown;
-}
+export const face = ({ picture, token }) => (picture ? image(picture, "", { class: "picture" }) : swatch(token));
 
 function tile(word, { open, use }) {
   const { token, usable, reason, file } = word;
