@@ -12,7 +12,8 @@ pub(super) enum ProductMethod {
     Blocks(ProductBlock),
 }
 
-/// Invocations of a workgroup that makes blocks: what software GPUs compute at a time.
+/// Invocations of a workgroup that makes blocks: as many as the widest software GPU computes at a time. Without barriers it is no
+/// matter if another computes them in turns.
 const BLOCK_LANES: usize = 8;
 
 /// The values that an invocation makes.
