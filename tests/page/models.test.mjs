@@ -44,7 +44,7 @@ test("a model comes from a repository: seen first, stopped, resumed, loaded and 
   // Cut once, gone on by itself; then stopped, and resumed by the visitor.
   await page.keyboard.press("Enter");
   await page.locator("#fetch-text").getByText(/ of 14 MB · .*left · file \d+ of 11/).waitFor({ timeout: 60_000 });
-  await page.locator("#engine-status").getByText(/Downloading \d+ %/).waitFor();
+  await page.locator("#engine-status").getByText(/Downloading \d+%/).waitFor();
   await accessible(page, "while a model is downloaded");
   await look(page, "model-download");
   await room.getByRole("button", { name: "Stop" }).click();

@@ -51,7 +51,7 @@ function chip() {
   const working = what === "ready" && studio.busy && !studio.paused;
   const place = $("engine-status");
   place.dataset.state = working ? "working" : what;
-  const text = t(`models.chip.${working ? "working" : what}`, { name: name && called(name.split("/").at(-1)), percent: done === undefined ? "" : `${Math.floor(done * 100)} %` });
+  const text = t(`models.chip.${working ? "working" : what}`, { name: name && called(name.split("/").at(-1)), percent: done === undefined ? "" : t("time.share", Math.floor(done * 100)) });
   if (place.textContent !== text) place.textContent = text;
 }
 

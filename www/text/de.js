@@ -13,6 +13,7 @@ export default {
     seconds: (n) => `${n} s`,
     minutes: (n) => `${n} min`,
     hours: (n) => `${n} h`,
+    share: (n) => `${n} %`,
   },
   engine: {
     busy: "Die Engine ist beschäftigt: warte auf sie oder halte sie an.",
@@ -294,7 +295,7 @@ export default {
       strong: ({ norm, typical }) => `${norm}, stärker als gewöhnliche Wörter (${typical})`,
       over: ({ norm, typical }) => `${norm}, viel stärker als gewöhnliche Wörter (${typical}): es kann den Rest des Prompts übertönen`,
     },
-    facts: { kind: "Art", for: "Für", vectors: "Vektoren", strength: "Stärke", format: "Datei", licence: "Lizenz", origin: "Von", prompt: "Bild" },
+    facts: { kind: "Art", for: "Für", vectors: "Vektoren", strength: "Stärke", format: "Datei", licence: "Lizenz", origin: "Von", prompt: "Bild zu" },
     others: "Ein Wort importieren",
     othersAbout: "Tausende Wörter wurden schon gelernt und geteilt. Sieh dir eins erst an: seine Beispielbilder, und für welche Modelle es taugt.",
     address: "Ein Repository auf dem Hub oder die Adresse einer Datei",

@@ -13,6 +13,7 @@ export default {
     seconds: (n) => `${n} s`,
     minutes: (n) => `${n} min`,
     hours: (n) => `${n} h`,
+    share: (n) => `${n}%`,
   },
   engine: {
     busy: "The engine is busy: wait for it, or stop it.",
@@ -294,7 +295,7 @@ export default {
       strong: ({ norm, typical }) => `${norm}, stronger than ordinary words (${typical})`,
       over: ({ norm, typical }) => `${norm}, far stronger than ordinary words (${typical}): it may drown out the rest of a prompt`,
     },
-    facts: { kind: "Kind", for: "For", vectors: "Vectors", strength: "Strength", format: "File", licence: "Licence", origin: "From", prompt: "Picture" },
+    facts: { kind: "Kind", for: "For", vectors: "Vectors", strength: "Strength", format: "File", licence: "Licence", origin: "From", prompt: "Drawn for" },
     others: "Import a word",
     othersAbout: "Thousands of words have been taught and shared already. Look at one first: its sample pictures, and the models it works with.",
     address: "A repository on the Hub, or the address of a file",

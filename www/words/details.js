@@ -29,7 +29,7 @@ export function factsOf(word) {
 function nearest(word) {
   if (!word.usable) return false;
   const list = h("ul", { class: "plain row nearest" });
-  const fill = (words) => list.replaceChildren(...words.map(({ word, similarity }) => h("li", { class: "chip" }, word, h("small", {}, `${Math.round(similarity * 100)} %`))));
+  const fill = (words) => list.replaceChildren(...words.map(({ word, similarity }) => h("li", { class: "chip" }, word, h("small", {}, t("time.share", Math.round(similarity * 100))))));
   if (word.nearest) fill(word.nearest);
   else call("engine.about", word.token).then(({ nearest: words = [] }) => fill((word.nearest = words)), () => {});
   return h("div", {}, h("h3", {}, t("words.nearest")), list);
