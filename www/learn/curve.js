@@ -19,8 +19,9 @@ const resized = new ResizeObserver((entries) => {
 export function drawCurve(place, points, steps) {
   if (points.length === 0) return place.replaceChildren();
   // Drawn for the room that there is, so that its words are as large as others.
-  const width = place.clientWidth || USUAL;
-  drawn.set(place, { width, what: [points, steps] });
+  const rem = parseFloat(getComputedStyle(document.documentElement).fontSize) / 16;
+  const width = place.clientWidth / rem || USUAL;
+  drawn.set(place, { width: place.clientWidth, what: [points, steps] });
   resized.observe(place);
   const losses = points.map(({ loss }) => loss);
   const [low, high] = [Math.min(...losses), Math.max(...losses)];
