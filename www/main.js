@@ -9,9 +9,11 @@ import { modelsRoom } from "./models/models.js";
 import { startRoom } from "./start/welcome.js";
 import { restoreWords, wordsRoom } from "./words/shelf.js";
 
-for (const begin of [frame, startRoom, learnRoom, makeRoom, () => modelsRoom({ loaded: restoreWords }), wordsRoom, dropTarget]) {
+const show = () => (document.body.dataset.ready = "");
+
+// The words come last: a link to one opens a dialog, and nothing has the focus before it can be seen.
+for (const begin of [frame, startRoom, learnRoom, makeRoom, () => modelsRoom({ loaded: restoreWords }), dropTarget, show, wordsRoom]) {
   begin();
   // The browser may do what it has to: all of them in one go would be longer than it can be kept waiting on a slow computer.
   await (globalThis.scheduler?.yield?.() ?? new Promise((resolve) => setTimeout(resolve)));
 }
-document.body.dataset.ready = "";

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use js_sys::{Object, Promise, Reflect};
+use serde::{Deserialize, Serialize};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use wgpu::{AdapterInfo, Features, PowerPreference};
 
+use super::kept::{self, Keep, Key};
 use super::{Chosen, Offer, lacking};
 use crate::ops::{self, HalfProducts, SoftwareGpu, faults};
 use crate::{Error, Result};
@@ -99,15 +101,47 @@ fn of(value: &JsValue, name: &str) -> JsValue {
     Reflect::get(value, &name.into()).unwrap_or(JsValue::UNDEFINED)
 }
 
+/// The sources that this was built from: tools/web/build says so. Without that nobody could tell another program's tests from these.
+const BUILD: Option<&str> = option_env!("PSEUDOWORD_BUILD");
+/// Milliseconds after which a device is tested again: of drivers no browser says when they become others.
+const TRUSTED: f64 = 7.0 * 24.0 * 3600.0 * 1000.0;
+
+/// That a device passed its self-test.
+#[derive(Serialize, Deserialize)]
+struct Passed {
+    /// When, in milliseconds since 1970.
+    passed: f64,
+}
+
 /// Tests the device the first time that it is asked about, before anything large is loaded: a browser only logs a
-/// kernel that its compiler refuses.
+/// kernel that its compiler refuses. What passed is kept for some days, for the same adapter, browser and program; what failed
+/// is tested at every start.
 ///
 /// # Errors
 /// [`Error::Gpu`] if it computes wrong values.
-pub async fn tested(chosen: &Chosen) -> Result<()> {
-    if !TESTED.get() {
-        ops::self_test(&chosen.device).await?;
-        TESTED.set(true);
+pub async fn tested(chosen: &Chosen, keep: &impl Keep) -> Result<()> {
+    if TESTED.get() {
+        return Ok(());
     }
+    let about = offer(chosen).zip(BUILD);
+    let about =
+        about.map(|(Offer { info, .. }, build)| (Key::of(&info, build.to_owned()), kept::path("self-test", &info)));
+    let now = js_sys::Date::now();
+    let known = match &about {
+        Some((key, path)) => keep.get(path).await.and_then(|bytes| kept::read::<Passed>(key, &bytes)),
+        None => None,
+    };
+    // A clock that was set back makes nothing last.
+    if !known.is_some_and(|Passed { passed }| (0.0..TRUSTED).contains(&(now - passed))) {
+        ops::self_test(&chosen.device).await?;
+        let said = "when this GPU passed its self-test; without this file it is tested again";
+        if let Some((key, path)) = &about
+            && let Ok(bytes) = kept::write(key, said, &Passed { passed: now })
+        {
+            // What cannot be kept is tested again at the next start.
+            let _kept = keep.put(path, &bytes).await;
+        }
+    }
+    TESTED.set(true);
     Ok(())
 }

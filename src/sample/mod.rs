@@ -15,7 +15,7 @@ use crate::event::Event;
 use crate::layout;
 use crate::model::Model;
 use crate::noise::{Noise, Stream};
-use crate::ops::Var;
+use crate::ops::{Blend, Var};
 use crate::schedule::Sampler;
 use crate::setting::Setting;
 use crate::text::{Prompt, Rows, Tokenizers};
@@ -28,6 +28,9 @@ pub use label::{Label, SOFTWARE, used};
 
 /// The longest side of a picture, in pixels.
 const LONGEST_SIDE: u32 = 4096;
+
+/// The longest side of a sketch, in latents.
+pub const SKETCH: usize = 32;
 
 /// Pictures being made. Ask for events with [`SampleJob::next`] until there are none, then take the pictures.
 pub struct SampleJob {
@@ -58,6 +61,8 @@ struct Batch {
     /// Of the negative prompt (with guidance) and the prompt, each repeated for the batch.
     prompts: PromptKeysAndValues,
     step: usize,
+    /// What the last step takes them for, without the noise; none before the first.
+    denoised: Option<Blend<4>>,
     decoder: Rc<VaeDecoder>,
 }
 
@@ -139,6 +144,23 @@ impl SampleJob {
         std::mem::take(&mut self.pictures)
     }
 
+    /// A rough, small look at what the first picture of those under way is becoming: what the last step takes it for, decoded at no
+    /// more than [`SKETCH`] latents a side. None between pictures. It changes nothing about them; how often it is worth its time is the
+    /// caller's affair.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub async fn sketch(&self) -> Result<Option<RgbImage>> {
+        let Some(batch) = &self.batch else { return Ok(None) };
+        let Some(denoised) = &batch.denoised else { return Ok(None) };
+        let first = denoised.clone().value().narrow(0, 0, 1) / self.model.config.vae.scaling_factor;
+        let decoded = tiling::decode(&batch.decoder, &shrunk(first), tiling::TILE).await?;
+        // What the decoder took is not in the plan of denoising.
+        ops::release_unused(&self.model.device);
+        let [height, width] = decoded.size;
+        Ok(Some(crate::image::from_floats(&decoded.values, width as u32, height as u32)))
+    }
+
     /// Works until the next event; none when everything is done.
     pub async fn next(&mut self) -> Result<Option<Event>> {
         if let Some(warning) = self.warnings.pop_front() {
@@ -196,7 +218,7 @@ impl SampleJob {
         let latents = layout::channels_last(&values, [count, channels, h, w], &self.model.device);
         self.sampler.begin();
         let latents = latents * self.sampler.init_noise_sigma();
-        Ok(Batch { latents, prompts, step: 0, decoder })
+        Ok(Batch { latents, prompts, step: 0, denoised: None, decoder })
     }
 
     async fn denoise(&mut self, mut batch: Batch) -> Result<Event> {
@@ -213,7 +235,8 @@ impl SampleJob {
             unet.predict(&input, &vec![timestep; count], &batch.prompts)
         };
         let noise = self.sampler.needs_noise().then(|| self.fresh_noise(count, batch.step));
-        batch.latents = self.sampler.step(output, batch.step, batch.latents, noise).prev_sample;
+        let stepped = self.sampler.step(output, batch.step, batch.latents, noise);
+        (batch.latents, batch.denoised) = (stepped.prev_sample, Some(stepped.denoised));
         batch.step += 1;
         // Wait for the device, so that the step's time is real and no queue builds up.
         ops::settle(&batch.latents).await?;
@@ -256,6 +279,19 @@ impl SampleJob {
     }
 }
 
+/// Latents `[1, h, w, c]`, averaged to no more than [`SKETCH`] a side.
+fn shrunk(latents: Tensor<4>) -> Tensor<4> {
+    let [_, h, w, channels] = latents.dims();
+    let by = h.max(w).div_ceil(SKETCH);
+    let (rows, columns) = (h / by, w / by);
+    if by == 1 || rows == 0 || columns == 0 {
+        return latents;
+    }
+    let whole = latents.narrow(1, 0, rows * by).narrow(2, 0, columns * by);
+    let blocks: Tensor<5> = whole.reshape([rows, by, columns, by, channels]);
+    blocks.mean_dim(3).mean_dim(1).reshape([1, rows, columns, channels])
+}
+
 /// A picture that is not one: the weights are finite, or they would not have been loaded.
 fn not_finite(config: &SampleConfig, on_gpu: bool) -> Error {
     let mut reason = format!(
@@ -268,4 +304,22 @@ fn not_finite(config: &SampleConfig, on_gpu: bool) -> Error {
         reason += &format!("; if it comes out well with {} cpu, the GPU's driver is at fault", Setting::Device);
     }
     Error::NotFinite { what: "the picture".to_owned(), reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_latents_are_averaged_for_a_sketch() {
+        let device = gpu::cpu();
+        let numbered =
+            Tensor::<1>::from_floats((0..70 * 40).map(|i| (i % 40) as f32).collect::<Vec<_>>().as_slice(), &device);
+        let small = shrunk(numbered.reshape([1, 70, 40, 1]));
+        assert_eq!(small.dims(), [1, 23, 13, 1]);
+        let first: Vec<f32> = small.into_data().to_vec().expect("floats");
+        assert_eq!(first[..2], [1.0, 4.0], "the middle of three columns each");
+        let untouched = shrunk(Tensor::<4>::ones([1, 32, 8, 4], &device));
+        assert_eq!(untouched.dims(), [1, 32, 8, 4]);
+    }
 }

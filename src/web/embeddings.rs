@@ -3,7 +3,7 @@
 use js_sys::Reflect;
 use wasm_bindgen::prelude::*;
 
-use super::engine::{Engine, write};
+use super::engine::Engine;
 use super::{plain, to_js};
 use crate::base::bytes::sha256;
 use crate::embedding::{self, Refusal};
@@ -87,16 +87,5 @@ impl Engine {
     /// nothing; `undefined` if none is in it.
     pub fn without(&self, prompt: &str) -> Option<String> {
         self.session.without(prompt)
-    }
-
-    /// The bytes of a file with an embedding that was added, in a layout by its key ([`Layout::key`](embedding::Layout::key)).
-    #[wasm_bindgen(js_name = exportEmbedding)]
-    pub fn export_embedding(&self, token: &str, format: &str) -> Result<Vec<u8>, JsValue> {
-        write(self.session.embedding(token).map_err(to_js)?, format)
-    }
-
-    /// The same under its former name.
-    pub fn export(&self, token: &str, format: &str) -> Result<Vec<u8>, JsValue> {
-        self.export_embedding(token, format)
     }
 }

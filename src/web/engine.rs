@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use wasm_bindgen::prelude::*;
 
 use super::files::Files;
+use super::storage::Folder;
 use super::wording::label;
 use super::{Generation, Training, plain, to_js};
 use crate::base::text::quoted;
@@ -50,7 +51,7 @@ impl Engine {
     /// before [`Engine::open`] is called.
     pub async fn prepare() -> Result<(), JsValue> {
         let chosen = gpu::browser().await.map_err(to_js)?;
-        gpu::tested(&chosen).await.map_err(to_js)
+        gpu::tested(&chosen, &Folder::root().await.ok()).await.map_err(to_js)
     }
 
     /// Loads a model from its files, an object of `path: Blob` in the diffusers folder layout, or with one
@@ -74,7 +75,7 @@ impl Engine {
             }
         };
         report(chosen.event());
-        gpu::tested(&chosen).await.map_err(to_js)?;
+        gpu::tested(&chosen, &Folder::root().await.ok()).await.map_err(to_js)?;
         report(super::precision::decided(&chosen, precision.as_deref(), false).await?.event());
         let source: Rc<dyn Source> = match files.only() {
             Some(path) if can_hold(&path, Holds::Model) => {

@@ -4,7 +4,7 @@ use js_sys::{Array, Uint8Array};
 use wasm_bindgen::prelude::*;
 
 use super::engine::ModelName;
-use super::{next, png};
+use super::{next, png, to_js};
 use crate::sample::{Label, SampleJob};
 
 /// Pictures being made.
@@ -29,6 +29,12 @@ impl Generation {
     /// Works until the next event and gives it; `undefined` when everything is done.
     pub async fn next(&mut self) -> Result<JsValue, JsValue> {
         next(self.job.next().await)
+    }
+
+    /// A rough look at the picture under way, as a PNG file ([`SampleJob::sketch`]); `undefined` where there is none.
+    pub async fn sketch(&mut self) -> Result<Option<Vec<u8>>, JsValue> {
+        let sketch = self.job.sketch().await.map_err(to_js)?;
+        sketch.map(|picture| png(&picture, &[])).transpose()
     }
 
     /// The pictures that are ready and were not taken yet, as PNG files that carry their settings.

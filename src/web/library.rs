@@ -201,17 +201,26 @@ impl Library {
         } else {
             self.find_repo(typed, precision, listener).await?
         };
-        let folder = self.models.folder(&key(&plan.record.name)).await?;
         let mut here = 0;
-        for entry in &plan.record.files {
-            here += folder.file(&entry.path).await?.map_or(0, |file| file.size() as u64).min(entry.bytes);
+        if let Some(folder) = self.models.known(&key(&plan.record.name)).await? {
+            for entry in &plan.record.files {
+                here += folder.file(&entry.path).await?.map_or(0, |file| file.size() as u64).min(entry.bytes);
+            }
         }
         Ok(Plan { here, free: free().await, ..plan })
     }
 
+    /// What is kept about a model; looking for it leaves nothing behind.
+    async fn record(&self, name: &str) -> Result<Option<Record>, Problem> {
+        match self.models.known(&key(name)).await? {
+            Some(folder) => Ok(read_record(&folder).await),
+            None => Ok(None),
+        }
+    }
+
     /// The mini model as it is beside the page; the one that is stored, if that cannot be asked.
     async fn find_mini(&self, listener: &Function) -> Result<Plan, Problem> {
-        let stored = read_record(&self.models.folder(&key(MINI)).await?).await.filter(|record| record.whole);
+        let stored = self.record(MINI).await?.filter(|record| record.whole);
         let parse = |text: String| Url::parse(&text).map_err(|reason| Problem::BadAddress { typed: text, reason });
         let url = parse(format!("{}manifest.json", self.mini))?;
         // With a copy at hand, one attempt is enough.
@@ -254,7 +263,7 @@ impl Library {
             }
         };
         let name = at.to_string();
-        let stored = read_record(&self.models.folder(&key(&name)).await?).await;
+        let stored = self.record(&name).await?;
         if let Some(record) = stored.filter(|record| record.whole) {
             return Ok(Plan::whole(record));
         }

@@ -76,6 +76,15 @@ impl Folder {
         Ok(Self(here))
     }
 
+    /// A folder right below, if there is one of this name.
+    pub async fn known(&self, name: &str) -> Result<Option<Self>, Problem> {
+        match JsFuture::from(self.0.get_directory_handle(name)).await {
+            Ok(handle) => Ok(Some(Self(handle.unchecked_into()))),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(failed(&error)),
+        }
+    }
+
     async fn handle(&self, path: &str, create: bool) -> Result<Option<FileSystemFileHandle>, Problem> {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         let folder = self.folder(folder).await?;

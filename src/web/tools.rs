@@ -3,11 +3,12 @@
 use serde_json::json;
 use wasm_bindgen::prelude::*;
 
+use super::engine::write;
 use super::wording::label;
 use super::{plain, to_js};
 use crate::Error;
 use crate::base::math::mean_norm;
-use crate::embedding::{self, FileEmbedding};
+use crate::embedding::{self, FileEmbedding, Refusal};
 use crate::event::Event;
 use crate::image::{Picture, are_alike};
 use crate::train::about_pixels;
@@ -48,6 +49,22 @@ impl Tools {
             })
         };
         plain(&reading.embeddings().iter().map(described).collect::<Vec<_>>())
+    }
+
+    /// The bytes of such a file with one of its embeddings in a layout by its key ([`Layout::key`](embedding::Layout::key)), called
+    /// `token` if that is given. `within` is what the file calls the embedding, where it holds several.
+    pub fn convert(
+        &self,
+        bytes: &[u8],
+        name: &str,
+        format: &str,
+        token: Option<String>,
+        within: Option<String>,
+    ) -> Result<Vec<u8>, JsValue> {
+        let bad = |refusal: Refusal| to_js(Error::BadFile { file: name.to_owned(), reason: refusal.to_string() });
+        let within = within.or_else(|| token.clone());
+        let found = embedding::read(bytes, name).and_then(|reading| reading.choose(within.as_deref())).map_err(bad)?;
+        write(&found.into_embedding(token.as_deref()).map_err(bad)?, format)
     }
 
     /// What a picture is and what about it may disappoint, where the model works at `side` pixels: `{width, height, upright: [width,

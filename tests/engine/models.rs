@@ -1,6 +1,7 @@
 //! The frozen model's parts, and the gradient through all of them, against diffusers and transformers.
 
 use burn::tensor::Tensor;
+use pseudoword::event::Event;
 use pseudoword::layout::{self, channels_first};
 use pseudoword::noise::{Noise, Stream};
 use pseudoword::ops::{Var, backward, mse, splice};
@@ -244,8 +245,21 @@ fn a_picture_equals_the_pipelines() {
             let mut job = session.sample(&fixture.metadata("prompt"), &config).expect("a job");
             let shape = fixture.shape("latents").try_into().expect("rank four");
             job.start_from(fixture.floats("latents"), shape).expect("latents that fit");
-            pollster::block_on(async { while job.next().await.expect("no error").is_some() {} });
+            let mut sketch = None;
+            pollster::block_on(async {
+                assert!(job.sketch().await.expect("no error").is_none(), "nothing is under way yet");
+                while let Some(event) = job.next().await.expect("no error") {
+                    if matches!(event, Event::Denoise { step, of, .. } if step == of) {
+                        sketch = job.sketch().await.expect("no error");
+                    }
+                }
+                assert!(job.sketch().await.expect("no error").is_none(), "nothing is under way any more");
+            });
             let picture = job.take_pictures().pop().expect("a picture");
+            let sketch = sketch.expect("a sketch");
+            assert_eq!(sketch.dimensions(), picture.dimensions(), "so small a picture is not made smaller");
+            let apart = sketch.iter().zip(picture.iter()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum::<u64>();
+            assert!(apart < 2 * sketch.len() as u64, "the last step's sketch is the picture, nearly: {apart} in all");
             let want = fixture.floats(image);
             let pixel = |i: usize| {
                 let (channel, y, x) = (i / 4096, i / 64 % 64, i % 64);

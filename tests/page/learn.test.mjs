@@ -62,6 +62,15 @@ test("pictures are chosen, dropped and pasted, put in order, captioned and remov
   await tiles(page).getByRole("img", { name: "flat.png" }).waitFor();
   assert.deepEqual(await names(page), ["noto.png", "pasted.png", "flat.png"]);
   assert.equal(await refused.textContent(), "");
+  // A picture that carries an embedding is a word, not a picture to learn from.
+  const carrying = await page.evaluateHandle((data) => {
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))], "carries.png", { type: "image/png" }));
+    return transfer;
+  }, readFileSync(join(root, "tests/formats/fixtures/picture-text.png")).toString("base64"));
+  await page.locator("#teach").dispatchEvent("drop", { dataTransfer: carrying });
+  await page.locator("#words > li").waitFor({ timeout: 60_000 });
+  assert.deepEqual(await names(page), ["noto.png", "pasted.png", "flat.png"]);
 
   // Order, by keyboard; the focus stays with what moves.
   await page.getByRole("button", { name: "Move flat.png forward" }).press("Enter");
@@ -139,5 +148,25 @@ test("each picture is cropped in place, and tells what is wrong with it", { time
   assert.equal(await page.evaluate(() => document.activeElement.getAttribute("aria-label")), "Crop wide.png");
   assert.equal(await page.getByRole("application").count(), 0);
   assert.deepEqual(errors, []);
+  await context.close();
+});
+
+test("by touch: an example is chosen, and a square is moved with a finger", { timeout: 120_000 }, async () => {
+  const context = await place.browser.newContext({ viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true });
+  const page = await context.newPage();
+  await page.goto(place.origin);
+  await page.getByRole("radio", { name: /fox/ }).tap({ force: true });
+  await page.getByRole("button", { name: "Learn <fox> now" }).waitFor();
+  await page.getByRole("button", { name: "Use my own pictures" }).tap();
+  await page.getByLabel("Add pictures").setInputFiles(join(root, "tests/page/fixtures/wide.png"));
+  await page.getByRole("button", { name: "Crop wide.png" }).tap();
+  const box = page.getByRole("application");
+  const { x, y, width } = await box.boundingBox();
+  const protocol = await context.newCDPSession(page);
+  const touch = (type, at) => protocol.send("Input.dispatchTouchEvent", { type, touchPoints: at === undefined ? [] : [{ x: at, y: y + width / 2 }] });
+  await touch("touchStart", x + width / 2);
+  for (const by of [10, 20, 40, 80]) await touch("touchMove", x + width / 2 - by);
+  await touch("touchEnd");
+  assert.match(await box.getAttribute("aria-label"), /: 200 pixels wide, 0 from the left/, "it followed the finger");
   await context.close();
 });

@@ -95,6 +95,43 @@ test("stopping keeps what is there; another word begins afresh", { timeout: 120_
   await context.close();
 });
 
+test("the same example again is learned under a free name, or in place of the former word", { timeout: 120_000 }, async () => {
+  const { context, page, errors } = await opened({ pause: 5 });
+  await fewExampleSteps(context, { steps: 2, "preview-every": 0 });
+  await page.reload();
+  const again = async () => {
+    await page.evaluate(async () => (await import(new URL("www/base/studio.js", document.baseURI))).turnTo("welcome"));
+    await page.getByRole("button", { name: "Learn <peach> now" }).click();
+    await page.locator("#start-problem").getByText("There is a word <peach> already.").waitFor();
+  };
+  const tokens = () => page.locator("#words code").allTextContents();
+  await page.getByRole("button", { name: "Learn <peach> now" }).click();
+  await page.getByRole("heading", { name: "<peach> is learned" }).waitFor();
+  await again();
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), "Learn it as <peach-2>");
+  await everywhere(page, "a word that is there already");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "<peach-2> is learned" }).waitFor();
+  assert.deepEqual(await tokens(), ["<peach>", "<peach-2>"]);
+  await page.getByRole("button", { name: "Make pictures with it" }).click();
+  assert.equal(await page.locator("#prompt").inputValue(), "a <peach-2> on a blue background");
+  await page.locator("#announcer").getByText("The picture is ready.").waitFor();
+  await page.locator("#generate").waitFor();
+  await again();
+  await page.getByRole("button", { name: "Learn <peach> anew" }).click();
+  await page.getByRole("heading", { name: "<peach> is learned" }).waitFor();
+  assert.deepEqual(await tokens(), ["<peach-2>", "<peach>"]);
+  await page.locator("#words-removed").getByText("<peach>", { exact: true }).waitFor({ state: "attached" });
+  // So in the form.
+  await page.getByRole("button", { name: "Teach another word" }).click();
+  await page.getByLabel("Add pictures").setInputFiles(peach.slice(0, 1));
+  await page.getByLabel("What to call it").fill("<peach>");
+  await page.getByRole("button", { name: "Learn it", exact: true }).click();
+  await page.locator("#learn-problem").getByRole("button", { name: "Learn it as <peach-3>" }).waitFor();
+  assert.deepEqual(errors, []);
+  await context.close();
+});
+
 test("what was left unfinished is offered at the next visit, with its previews; or thrown away", { timeout: 120_000 }, async () => {
   const { context, page: first, open, errors } = await opened({ pause: 20 });
   await fewExampleSteps(context, { steps: 12, "preview-every": 2 });

@@ -79,6 +79,15 @@ async function asksFor(page) {
 
 async function makes(page) {
   await field(page, "Side in pixels").fill("");
+  // What is becoming of a picture is seen before it is there.
+  await field(page, "Steps").fill("4");
+  const sketched = page.waitForFunction(() => document.querySelector(".coming .sketch")?.naturalWidth === 64, undefined, { timeout: 120_000 });
+  await prompt(page).press("Enter");
+  await sketched;
+  await pictures(page, 1);
+  await page.getByRole("button", { name: "Delete a cat in 3d style, seed 0" }).click();
+  await page.locator("#gallery-dismiss").click();
+  await field(page, "Steps").fill("1");
   await count(page, 2);
   await prompt(page).press("Enter");
   await page.getByRole("button", { name: "Stop", exact: true }).waitFor();

@@ -31,6 +31,8 @@ test("a model comes from a repository: seen first, stopped, resumed, loaded and 
   await repository.fill("someone/nothing");
   await repository.press("Enter");
   await page.locator("#model-problem").getByText(/the Hub has no such repository/).waitFor();
+  const folders = await page.evaluate(async () => Array.fromAsync((await (await navigator.storage.getDirectory()).getDirectoryHandle("models")).keys()));
+  assert.deepEqual(folders, [], "what was not found leaves nothing behind");
   await accessible(page, "with a problem");
   await repository.fill("someone/mini");
   await repository.press("Enter");
@@ -58,6 +60,9 @@ test("a model comes from a repository: seen first, stopped, resumed, loaded and 
   for (const path of unet.slice(1)) assert.match(path, / bytes=[1-9]\d*-$/, "it went on where it was");
   assert.match(await page.locator("#model-card").textContent(), /mini.*by someone.*Ready on /);
   await page.locator("#model-memory").getByText(/\d+ MB/).waitFor();
+  await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: place.origin });
+  await room.getByRole("button", { name: "Copy a link to it" }).click();
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), `${place.origin}/?model=someone/mini`);
   await accessible(page, "with a model");
   await look(page, "model-ready");
 

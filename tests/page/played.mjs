@@ -90,6 +90,7 @@ function worker(given) {
     state: (one) => new TextEncoder().encode(JSON.stringify({ step: one.step, steps: one.config.steps })),
     embedding: () => new TextEncoder().encode("an embedding"),
     pictures: () => [PICTURES[0]],
+    sketch: () => PICTURES[1],
     verdict: (one) => (one.step ? { level: "good", gain: 0.6, length: 1.5 } : undefined),
   };
   const engine = {
@@ -108,7 +109,6 @@ function worker(given) {
     },
     without: (prompt) => (prompt.includes("<peach>") ? prompt.replace("<peach>", "apple") : undefined),
     addEmbedding: (bytes, name, token) => about(token ?? "<peach>"),
-    exportEmbedding: () => new TextEncoder().encode("an embedding"),
     removeEmbedding: () => true,
     about,
   };
@@ -142,6 +142,7 @@ function worker(given) {
     cancel() {},
     "library.stored": () => [],
     "tools.describe": () => [about("<peach>")],
+    "tools.convert": () => new TextEncoder().encode("an embedding"),
     "tools.examine": ({ args: [bytes] }) => ({ warnings: [], fingerprint: [bytes.byteLength] }),
     "tools.alike": ({ args: [one, other] }) => one[0] === other[0],
   };

@@ -48,6 +48,14 @@ test("words are kept, looked at, used, renamed, given away, removed and put back
   let shown = await details(page, "<pear>");
   assert.match(await shown.textContent(), /pseudoword's mini model.*Strength/);
   await accessible(page, "with a word's details");
+  // In every format that there is, before there is a model and for words of any.
+  const diffusers = page.locator("#word-details").getByRole("button", { name: /^diffusers.*: download/ }).first();
+  const early = await downloaded(page, diffusers);
+  assert.deepEqual(tensor(early.bytes, "<pear>"), tensor(readFileSync(PEAR), "<pear>"));
+  await page.keyboard.press("Escape");
+  await details(page, other);
+  const foreign = await downloaded(page, diffusers);
+  assert.match(native(["inspect", "--json", foreign.path]).toString(), /"token":"<cat-toy>"/);
   await page.keyboard.press("Escape");
   // Twice the same is once.
   await page.locator("#word-files").setInputFiles(PEAR);
@@ -60,6 +68,11 @@ test("words are kept, looked at, used, renamed, given away, removed and put back
   page = await open();
   await page.locator("#words [data-token='<pear>']").waitFor();
   assert.deepEqual(requests.filter((url) => /\/pkg\/|worker\.js/.test(url)), []);
+  shown = await details(page, other);
+  await shown.getByRole("button", { name: /original file/ }).waitFor();
+  await shown.getByRole("button", { name: "Other formats" }).click();
+  await shown.getByRole("button", { name: /^A1111.*: download/ }).waitFor({ timeout: 60_000 });
+  await page.keyboard.press("Escape");
   await page.locator("#load").click();
   await page.locator("#engine-status[data-state=ready]").waitFor({ timeout: 180_000 });
   await page.locator(".unusable").waitFor();
@@ -122,8 +135,8 @@ test("words are kept, looked at, used, renamed, given away, removed and put back
   page = await open();
   await page.locator("#words [data-token='<green-pear>']").waitFor();
   assert.equal(await page.locator("#words > li").count(), 1);
-  const foreign = requests.filter((url) => !url.startsWith(place.origin) && !/^(data|blob):/.test(url));
-  assert.deepEqual(foreign, [], "nobody else is asked anything");
+  const strangers = requests.filter((url) => !url.startsWith(place.origin) && !/^(data|blob):/.test(url));
+  assert.deepEqual(strangers, [], "nobody else is asked anything");
   assert.deepEqual(errors, []);
   await context.close();
 });

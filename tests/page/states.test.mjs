@@ -109,6 +109,27 @@ async function earlierPictures(page) {
   await page.locator(".set").nth(2).waitFor();
 }
 
+/** Pictures on their way: two of four are there, of the next one a sketch. */
+async function making(page) {
+  await page.evaluate(async () => {
+    const studio = await import(new URL("www/base/studio.js", document.baseURI));
+    const { beginSet } = await import(new URL("www/make/gallery.js", document.baseURI));
+    const get = async (path) => new Blob([await (await fetch(path)).arrayBuffer()], { type: "image/png" });
+    studio.turnTo("make");
+    const set = beginSet({ prompt: "a <peach> on a blue background", without: "an apple", config: { steps: 25, guidance: 4 }, sampler: "DDIM", model: "mini" }, [0, 1, 2, 3], true);
+    const picture = await get("examples/peach/noto.png");
+    for (const seed of [0, 1]) await set.done(seed, [picture, await get("examples/tangerine/noto.png")]);
+    set.step(2, 0.4);
+    set.sketch(2, picture);
+    set.sketch(2, picture);
+    studio.say("make-status", "Picture 3 of 4, step 10 of 25, about 20 s left");
+  });
+  await page.locator(".coming .sketch").waitFor();
+  assert.equal(await page.locator(".coming .sketch").count(), 1, "a newer sketch takes the place of the one before");
+  await page.waitForFunction(() => document.querySelector(".sketch").naturalWidth > 0 && new Set([...document.querySelectorAll(".shots > li")].map((item) => Math.round(item.firstChild.getBoundingClientRect().height))).size === 1);
+  await page.evaluate(() => new Promise((done) => setTimeout(done, 300)).then(() => Object.assign(noted, { shift: 0, shifted: [] })));
+}
+
 const SIZES = { small: [320, 640], phone: [390, 844], middle: [1000, 900], wide: [1440, 900], large: [3840, 2160] };
 const TEACH = "Use my own pictures";
 
@@ -126,6 +147,7 @@ const STATES = {
     await page.locator("#make details").first().locator("summary").click();
     await page.locator("#prompt-info").getByText("<paech>").waitFor();
   },
+  making,
   large: async (page) => {
     await earlierPictures(page);
     await page.locator(".shown").first().click();

@@ -12,14 +12,20 @@ const MODEL = 100e6;
 const PICTURES = /\.(png|apng|jpe?g|jfif|webp|gif|bmp|hei[cf]|avif|tiff?|txt|caption)$/i;
 const WORDS = /\.(safetensors|bin|pt|pti)$/i;
 
+/** Whether a picture carries an embedding, as A1111 writes them: that is said before its pixels. */
+const carries = async (file) => /\.png$/i.test(file.name) && (await file.slice(0, 1 << 16).text()).includes("sd-ti-embedding");
+
 /** Where a file goes. */
-function room({ name, type, size }) {
+async function room(file) {
+  const { name, type, size } = file;
+  if (await carries(file)) return "words";
   if (type.startsWith("image/") || PICTURES.test(name)) return "pictures";
   return WORDS.test(name) ? (size > MODEL ? "model" : "words") : "nowhere";
 }
 
 async function handOn(files) {
-  const { pictures = [], words = [], model = [], nowhere = [] } = Object.groupBy(files, room);
+  const rooms = await Promise.all(files.map(room));
+  const { pictures = [], words = [], model = [], nowhere = [] } = Object.groupBy(files, (_, i) => rooms[i]);
   if (pictures.length > 0) await addPictures(pictures);
   if (words.length > 0) await addFiles(words);
   if (model.length > 0) await openFile(model[0]);

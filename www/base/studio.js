@@ -1,6 +1,6 @@
 // What the rooms of the page share: the engine, whether it is busy, what is loaded and learned, and how messages are shown.
 
-import { $ } from "./dom.js";
+import { $, button } from "./dom.js";
 import { BrokenEngine, EngineClient } from "./engine.js";
 import { fill, labels } from "./settings.js";
 import { t } from "./text.js";
@@ -29,6 +29,18 @@ const query = () => new URLSearchParams(location.search);
 
 /** What the page's own address asks for: `?hub=`, `?model=`, `?concept=`. */
 export const asked = (name) => query().get(name) ?? undefined;
+
+/** A button that copies the address which opens this page with a look at something: `"model"` or `"concept"`, and its repository. */
+export function copyLink(key, value) {
+  const copy = button(t("page.copyLink"), async () => {
+    const address = new URL(location.pathname, location.origin);
+    address.searchParams.set(key, value);
+    // As people write it.
+    await navigator.clipboard.writeText(address.href.replaceAll("%2F", "/"));
+    copy.textContent = t("page.copied");
+  }, { kind: "plain" });
+  return copy;
+}
 
 /** Where the mini model is, and the Hub: `?hub=` in the page's own address names a mirror of it. */
 const places = () => ({ mini: new URL("models/mini/", document.baseURI).href, hub: asked(HUB) });

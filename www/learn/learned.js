@@ -3,8 +3,9 @@
 import { $, button, save } from "../base/dom.js";
 import { fileStem, t } from "../base/text.js";
 import { formats } from "../base/settings.js";
-import { call, say, turnTo, using } from "../base/studio.js";
+import { say, turnTo, using } from "../base/studio.js";
 import { makeNow } from "../make/make.js";
+import { exportedOf } from "../words/shelf.js";
 
 /** Says what the engine thinks of a word: `{level, gain, length}`, or nothing where it could not be measured. */
 function judged(verdict) {
@@ -25,7 +26,7 @@ export function showLearned({ token, stopped, verdict, prompt }) {
   say("verdict", judged(verdict));
   $("learned").dataset.level = verdict?.level ?? "";
   $("downloads").replaceChildren(`${t("learn.download")}:`, ...formats().filter(({ value }) => WANTED.includes(value)).map(({ value, label, ending }) => button(label, () => using("run-problem", async () => {
-    save(await call("engine.exportEmbedding", token, value), `${fileStem(token)}.${ending}`);
+    save(await exportedOf(token, value), `${fileStem(token)}.${ending}`);
   }), { label: t("words.downloadFor", { token, program: label }) })));
   $("make-with").onclick = () => {
     turnTo("make");

@@ -1,11 +1,11 @@
 // Pictures become a word. The rooms of teaching and of learning; what is done in them is in the modules beside this one.
 
-import { $ } from "../base/dom.js";
+import { $, button, h } from "../base/dom.js";
 import { BrokenEngine } from "../base/engine.js";
 import { announce, ask, call, changed, client, now, onChange, say, studio, turnTo, using } from "../base/studio.js";
 import { png, t } from "../base/text.js";
 import { withModel } from "../models/models.js";
-import { keepWord } from "../words/shelf.js";
+import { keepWord, remove, taken as already } from "../words/shelf.js";
 import { follow, Telling } from "./follow.js";
 import { check, checked, fillIn, form, keepPace, seen, settings } from "./form.js";
 import { showLearned } from "./learned.js";
@@ -56,6 +56,21 @@ function showPaused(token) {
   say("pause", t(control.paused ? "learn.resume" : "learn.pause"));
   $("pause").classList.toggle("primary", control.paused);
   changed();
+}
+
+/** Whether no word on the shelf has this name. If one has it, what can be done is offered at `place`: `go` goes on with a free name, or with the
+ * same once the other word is put away. */
+function free(token, place, go) {
+  const found = already(token);
+  if (!found) return true;
+  const { word, other } = found;
+  const first = button(t("learn.as", other), () => go(other), { kind: "primary" });
+  $(place).replaceChildren(t("learn.have", token), h("span", { class: "row" }, first, button(t("learn.replace", token), async () => {
+    await using(place, () => remove(word));
+    if (!already(token)) go(token);
+  })));
+  first.focus();
+  return false;
 }
 
 /** Brings the model if there is none, telling how far it is where people look. */
@@ -150,6 +165,8 @@ async function left() {
 /** Learns at once from `{token, init, kind, prompt, settings, pictures}`, where `pictures()` gives `{file, caption?}`. */
 export async function learnNow({ prompt, settings: given, pictures, ...word }) {
   if (studio.long) return say("start-problem", t("engine.busy"));
+  const go = (token) => learnNow({ ...word, token, prompt: prompt.replaceAll(word.token, token), settings: given, pictures });
+  if (!free(word.token, "start-problem", go)) return undefined;
   enter(word.token, []);
   return session(async () => {
     const [found] = await Promise.all([pictures(), fillIn({ ...word, ...given })]);
@@ -171,7 +188,13 @@ async function learnTyped() {
   // What the form begins with comes from the engine, which may still be starting. If it cannot, that is said at the top of the page.
   await using("learn-problem", client);
   if (!studio.client || studio.long || !checked()) return undefined;
-  enter($("token").value.trim(), tiles.pictures);
+  const token = $("token").value.trim();
+  const go = (other) => {
+    $("token").value = other;
+    return learnTyped();
+  };
+  if (!free(token, "learn-problem", go)) return undefined;
+  enter(token, tiles.pictures);
   return session(async () => {
     await model();
     return {};

@@ -162,7 +162,8 @@ async function limit() {
   count();
 }
 
-/** Pictures about to be made; gives what their progress is told to: `step(seed, share)`, `done(seed, blobs)`, `end()`. */
+/** Pictures about to be made; gives what their progress is told to: `step(seed, share)`, `sketch(seed, blob)`, `done(seed, blobs)`,
+ * `end()`. */
 export function beginSet(settings, seeds, pair) {
   const set = { id: newId(), settings, shots: [] };
   shown.set(set.id, set);
@@ -178,6 +179,7 @@ export function beginSet(settings, seeds, pair) {
   return {
     element,
     step: (seed, share) => tiles.get(seed).step(share),
+    sketch: (seed, blob) => tiles.get(seed).sketch(blob),
     async done(seed, blobs) {
       const shot = { seed, pair, blobs };
       set.shots.push(shot);

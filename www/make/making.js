@@ -1,6 +1,6 @@
 // Pictures being made: one after the other, with what is left to do, until they are done or stopped.
 
-import { span, t } from "../base/text.js";
+import { png, span, t } from "../base/text.js";
 import { add, announce, ask, call, say, studio } from "../base/studio.js";
 import { pictureOf } from "../words/shelf.js";
 import { beginSet } from "./gallery.js";
@@ -36,12 +36,25 @@ class Clock {
   }
 }
 
-/** One picture, a PNG; nothing if it was stopped. `onStep(step, of)` is called with each step. */
-async function one(prompt, config, onStep) {
+/** Looks at a picture on its way take at most this share of the time. */
+const SKETCHING = 0.15;
+
+/** One picture, a PNG; nothing if it was stopped. `onStep(step, of)` is called with each step, and `onSketch(bytes)` with what is becoming
+ * of it, now and then. */
+async function one(prompt, config, onStep, onSketch) {
   const job = await ask("generate", { prompt, config });
+  let [since, took] = [performance.now(), 0];
   try {
     for await (const event of studio.client.events(job)) {
       if (event.event === "denoise") onStep(event.step, event.of);
+      const began = performance.now();
+      // The first after a quarter of the steps: before that there is nothing to be seen.
+      if (event.event === "denoise" && event.step < event.of && event.step >= event.of / 4 && took <= (began - since) * SKETCHING) {
+        const bytes = await ask("job.sketch", { job });
+        since = performance.now();
+        took = since - began;
+        if (bytes) onSketch(bytes);
+      }
       if (event.event === "warning") add("make-notes", event.text);
       if (control.stopped) return undefined;
     }
@@ -60,7 +73,7 @@ async function shot({ settings, seed, set, number, of, clock }) {
       clock.tick();
       set.step(seed, (blobs.length + step / (steps + 1)) / prompts.length);
       say("make-status", t("make.progress", { number, of, step, steps, left: clock.seconds && span(clock.seconds) }));
-    });
+    }, (bytes) => set.sketch(seed, png(bytes)));
     if (!bytes) return undefined;
     // Its decoding.
     clock.tick();

@@ -1,6 +1,6 @@
 // One picture in the gallery, or two with a slider between them, with what can be done with it.
 
-import { h, save } from "../base/dom.js";
+import { h, image, save } from "../base/dom.js";
 import { fileStem, t } from "../base/text.js";
 import { announce, say } from "../base/studio.js";
 import { lazyImage } from "./images.js";
@@ -64,6 +64,11 @@ export function waitingElement(seed) {
     step(share) {
       bar.value = share;
       element.classList.add("begun");
+    },
+    /** Shows what is becoming of it. */
+    sketch(blob) {
+      element.querySelector("img")?.remove();
+      bar.before(image(blob, "", { class: "sketch", onload: ({ target }) => URL.revokeObjectURL(target.src) }));
     },
   };
 }

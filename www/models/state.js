@@ -1,7 +1,7 @@
 // What the room of models shows: one thing at a time, and in the bar at the top what the engine is at.
 
 import { $, h, swatch } from "../base/dom.js";
-import { onChange, say, studio } from "../base/studio.js";
+import { copyLink, onChange, say, studio } from "../base/studio.js";
 import { t } from "../base/text.js";
 
 const PARTS = { none: "model-none", plan: "plan", fetching: "fetching", loading: "fetching", ready: "model-facts" };
@@ -36,7 +36,8 @@ function head() {
   const [owner, ...rest] = name === "mini" ? ["", t("models.mini")] : name.includes("/") ? name.split("/") : ["", name];
   $("model-card").replaceChildren(
     swatch(name),
-    h("div", {}, h("p", { class: "model-name" }, rest.join("/")), h("p", { class: "quiet" }, owner ? t("models.by", owner) : ""), h("p", { id: "model-family", class: "quiet" }), h("p", { id: "model-line", class: "quiet" }, t(`models.is.${state.what}`))),
+    h("div", {}, h("p", { class: "model-name" }, rest.join("/")), h("p", { class: "quiet" }, owner ? t("models.by", owner) : ""), h("p", { id: "model-family", class: "quiet" }), h("p", { id: "model-line", class: "quiet" }, t(`models.is.${state.what}`)),
+      state.what === "ready" && owner && copyLink("model", name)),
   );
 }
 

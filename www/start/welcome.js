@@ -66,7 +66,7 @@ export function startRoom() {
     turnTo("teach");
     $("teach-title").focus();
   });
-  onChange(() => now() === "welcome" && !missing && say("start-problem"));
+  onChange(() => now() !== "welcome" && !missing && say("start-problem"));
   // After the page is painted: nothing waits for it.
   setTimeout(needs);
 }

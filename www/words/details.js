@@ -2,7 +2,7 @@
 
 import { $, button, h, release, save } from "../base/dom.js";
 import { fileStem, t } from "../base/text.js";
-import { call, using } from "../base/studio.js";
+import { call, client, copyLink, using } from "../base/studio.js";
 import { formats } from "../base/settings.js";
 import { face } from "./tiles.js";
 
@@ -36,14 +36,18 @@ function nearest(word) {
 }
 
 /** The files that it can be given away as. */
-function exports(word, { exported }) {
+function exports(word, { exported }, again) {
   const give = ({ value, label, ending }) => button(label, () => using("details-problem", async () => {
     save(await exported(word, value), `${fileStem(word.token)}.${ending}`);
   }), { label: t("words.downloadFor", { token: word.token, program: label }) });
-  // A word that the model cannot use can be given away as it came.
-  const asItCame = () => button(t("words.asItCame"), () => using("details-problem", async () => save(await word.read(), word.name ?? word.file)),
+  const asItCame = button(t("words.asItCame"), () => using("details-problem", async () => save(await word.read(), word.name ?? word.file)),
     { label: t("words.downloadFor", { token: word.token, program: t("words.asItCame") }) });
-  return h("div", {}, h("h3", {}, t("words.download")), h("p", { class: "row" }, ...(word.usable ? formats().map(give) : [asItCame()])));
+  // Which layouts there are is the engine's to say, and nothing of it is fetched before somebody asks.
+  const others = button(t("words.otherFormats"), () => using("details-problem", async () => {
+    await client();
+    again();
+  }), { kind: "plain" });
+  return h("div", {}, h("h3", {}, t("words.download")), h("p", { class: "row" }, asItCame, ...(formats().length > 0 ? formats().map(give) : [others])));
 }
 
 function renaming(word, { rename }, again) {
@@ -57,23 +61,6 @@ function renaming(word, { rename }, again) {
       });
     },
   }, h("label", {}, t("words.name"), " ", field), h("button", { type: "submit" }, t("words.rename")));
-}
-
-/** The address that opens this page with a look at the same word. */
-export const linkTo = (key, value) => {
-  const address = new URL(location.pathname, location.origin);
-  address.searchParams.set(key, value);
-  // As people write it.
-  return address.href.replaceAll("%2F", "/");
-};
-
-/** A button that copies the link to something. */
-export function copyLink(key, value, text) {
-  const copy = button(text, async () => {
-    await navigator.clipboard.writeText(linkTo(key, value));
-    copy.textContent = t("words.copied");
-  }, { kind: "plain" });
-  return copy;
 }
 
 /** Takes out what is shown, and gives back the memory of its picture. */
@@ -100,8 +87,8 @@ export function details(word, actions) {
         word.usable === false && h("p", { class: "verdict", "data-level": "bad" }, t("words.notHere", word.reason)),
         ...(word.notes ?? []).map((note) => h("p", { class: "warning" }, `${note}.`)),
         factsOf(word), nearest(word),
-        h("p", { class: "row" }, word.usable !== false && use, repository && copyLink("concept", repository, t("words.copyLink"))),
-        exports(word, actions), renaming(word, actions, draw), h("p", { class: "row end" }, remove)),
+        h("p", { class: "row" }, word.usable !== false && use, repository && copyLink("concept", repository)),
+        exports(word, actions, draw), renaming(word, actions, draw), h("p", { class: "row end" }, remove)),
     );
   };
   draw();

@@ -2,9 +2,9 @@
 
 import { $, button, h, image, swatch } from "../base/dom.js";
 import { size, t } from "../base/text.js";
-import { announce, ask, asked, call, onChange, say, studio, using } from "../base/studio.js";
+import { announce, ask, asked, call, copyLink, onChange, say, studio, using } from "../base/studio.js";
 import { host } from "../models/models.js";
-import { copyLink, factsOf } from "./details.js";
+import { factsOf } from "./details.js";
 
 /** Concepts to begin with, of the concepts library. */
 const IDEAS = ["midjourney-style", "moebius", "cat-toy", "low-poly-hd-logos-icons"];
@@ -59,7 +59,7 @@ async function look(typed) {
       factsOf(word),
       ...described.notes.map((note) => h("p", { class: "warning" }, `${note}.`)),
       fits(word),
-      h("p", { class: "row" }, take, back, repository.repo && copyLink("concept", repository.repo, t("words.copyLink"))),
+      h("p", { class: "row" }, take, back, repository.repo && copyLink("concept", repository.repo)),
       h("small", { class: "quiet" }, t("words.fetched", { bytes: size(fetched.bytes.byteLength ?? fetched.bytes.length), host: host() }))),
   );
   say("look-note");

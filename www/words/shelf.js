@@ -58,7 +58,8 @@ export async function keepWord(bytes, name, about = {}) {
   const same = here().find((word) => word.hash === hash && word.token === token);
   if (same) return same;
   const file = `${Date.now()}-${fileStem(token)}${/\.\w+$/.exec(name)?.[0] ?? ""}`;
-  const word = { ...chosen, ...Object.fromEntries(Object.entries(known).filter(([, value]) => value)), token, name, hash, file, read: async () => buffer };
+  const within = held.length > 1 ? chosen.token : undefined;
+  const word = { ...chosen, within, ...Object.fromEntries(Object.entries(known).filter(([, value]) => value)), token, name, hash, file, read: async () => buffer };
   if (studio.model) await enlist(word);
   shelf.set(file, word);
   draw();
@@ -111,8 +112,17 @@ function focusOn(word) {
   document.querySelector(`[data-file="${CSS.escape(word.file)}"] button`)?.focus();
 }
 
+/** The word of a name that is on the shelf, and a name like it that is free. */
+export function taken(token) {
+  const word = find(token);
+  if (!word) return undefined;
+  let [n, other] = [2, token];
+  while (find(other)) other = token.replace(/(>?)$/, `-${n++}$1`);
+  return { word, other };
+}
+
 /** Takes a word from the shelf. Its file stays, so that it can be put back. */
-async function remove(word) {
+export async function remove(word) {
   if (word.usable) await call("engine.removeEmbedding", word.token);
   word.removed = true;
   word.usable = undefined;
@@ -154,7 +164,10 @@ async function rename(word, token) {
 }
 
 /** The bytes of a word's file in a layout. */
-const exported = ({ token }, format) => call("engine.exportEmbedding", token, format);
+const exported = async ({ read, name, file, token, within }, format) => call("tools.convert", await read(), name ?? file, format, token, within);
+
+/** The same of the word of a name. */
+export const exportedOf = (token, format) => exported(find(token), format);
 
 const actions = { use: ({ token }) => useWord(token), remove, rename, exported };
 
