@@ -63,14 +63,14 @@ const paces = () => JSON.parse(localStorage.getItem(PACE) ?? "{}");
 /** Remembers how long the samples of a run took. */
 export function keepPace(seconds) {
   localStorage.setItem(PACE, JSON.stringify({ ...paces(), [studio.model]: seconds }));
-  if (studio.model === "mini") speed.remember?.(seconds);
+  if (studio.model === "mini") speed.remember(seconds);
 }
 
 /** Seconds that a run will take: by what was measured before, or on the mini model by a look at the GPU; nothing where neither tells. */
 async function seconds({ steps, batch, evalSize, every }) {
   const pace = paces()[studio.model];
   if (pace) return pace * steps * batch;
-  if (studio.model !== "mini" || !speed.secondsFor) return undefined;
+  if (studio.model !== "mini") return undefined;
   const previews = every > 0 ? 1 + Math.floor(steps / every) : 0;
   return speed.secondsFor({ steps, batch, evalSize, evaluations: 1 + Math.ceil(steps / 25), previews }, await (probed ??= speed.probe()));
 }

@@ -4,9 +4,8 @@ import { $, h } from "../base/dom.js";
 import { announce, say } from "../base/studio.js";
 import { t } from "../base/text.js";
 import { picture, shotElement, shots, waitingElement } from "./shot.js";
-import { forgetImages, watchImages } from "./images.js";
 import { forgetAll, forgetPictures, keepPicture, keepSettings, keptSettings, listKept, MOST, newId, tooMany } from "./kept.js";
-import { drawnButton, iconButton, marked } from "./parts.js";
+import { drawnButton, forgetImages, iconButton, marked, watchImages } from "./parts.js";
 import { settingsLine } from "./settings.js";
 import { view } from "./viewer.js";
 

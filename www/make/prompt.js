@@ -3,8 +3,7 @@
 import { $, button, h } from "../base/dom.js";
 import { call, onChange, say, studio } from "../base/studio.js";
 import { t } from "../base/text.js";
-import { forgetImages, lazyImage } from "./images.js";
-import { namesIn } from "./parts.js";
+import { forgetImages, lazyImage, namesIn } from "./parts.js";
 
 const HISTORY = "pseudoword-prompts";
 const MOST = 50;

@@ -3,9 +3,8 @@
 import { h, image, save } from "../base/dom.js";
 import { fileStem, t } from "../base/text.js";
 import { announce, say } from "../base/studio.js";
-import { lazyImage } from "./images.js";
 import { keptPicture } from "./kept.js";
-import { compared, iconButton } from "./parts.js";
+import { compared, iconButton, lazyImage } from "./parts.js";
 
 /** What the elements of pictures show: `{set, shot}`. */
 export const shots = new WeakMap();

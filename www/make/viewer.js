@@ -2,8 +2,7 @@
 
 import { h } from "../base/dom.js";
 import { t } from "../base/text.js";
-import { forgetImages } from "./images.js";
-import { drawnButton, iconButton, marked } from "./parts.js";
+import { drawnButton, forgetImages, iconButton, marked } from "./parts.js";
 import { settingsTable } from "./settings.js";
 import { copy, download, shotImages, shots } from "./shot.js";
 

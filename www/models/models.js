@@ -5,10 +5,8 @@ import { size, span, t } from "../base/text.js";
 import { partName } from "../base/settings.js";
 import { announce, ask, asked, changed, client, mirror, onChange, problem, say, studio, useHub, using } from "../base/studio.js";
 import { needBrowser } from "../start/browsers.js";
-import { showFacts } from "./facts.js";
 import { showPlan } from "./plan.js";
-import { askedPrecision, offerPrecision, precisionChoice, sayPrecision } from "./precision.js";
-import { called, isComing, sayModel, settle, showState, turnModel } from "./state.js";
+import { askedPrecision, called, isComing, offerPrecision, precisionChoice, sayModel, sayPrecision, settle, showFacts, showState, turnModel } from "./state.js";
 import { storedModels } from "./stored.js";
 
 const MINI = "mini";

@@ -1,8 +1,9 @@
-// What the room of models shows: one thing at a time, and in the bar at the top what the engine is at.
+// What the room of models shows: one thing at a time, and in the bar at the top what the engine is at; of the loaded model the memory that work
+// with it takes, and in which precision its products are made.
 
 import { $, h, swatch } from "../base/dom.js";
-import { copyLink, onChange, say, studio } from "../base/studio.js";
-import { t } from "../base/text.js";
+import { ask, call, copyLink, onChange, say, studio, using } from "../base/studio.js";
+import { size, t } from "../base/text.js";
 
 const PARTS = { none: "model-none", plan: "plan", fetching: "fetching", loading: "fetching", ready: "model-facts" };
 
@@ -65,4 +66,85 @@ export function showState() {
     if (!studio.client && studio.started === undefined && state.what === "ready") turnModel("broken", { name: state.name });
     chip();
   });
+}
+
+// ---- The loaded model.
+
+/** Milliseconds between two looks at the memory while something is done. */
+const OFTEN = 2000;
+
+const fact = (key, value, id) => h("div", {}, h("dt", {}, t(`models.facts.${key}`)), h("dd", { id }, value));
+
+/** Bytes of the engine's own memory in this page; not asked for while nothing runs. */
+async function memory() {
+  if (!studio.model) return;
+  const bytes = await ask("memory").catch(() => undefined);
+  const place = $("model-memory");
+  if (bytes && place) place.textContent = size(bytes);
+}
+
+/** What a training with the settings as they are by default would take of the graphics memory. */
+async function need() {
+  const found = await call("engine.need", { token: "<word>" }).catch(() => undefined);
+  return found && size(found.bytes);
+}
+
+/** Fills the card of the loaded model. */
+export async function showFacts() {
+  const facts = await call("engine.facts").catch(() => undefined);
+  const rows = [];
+  if (facts) {
+    sayFamily(t("models.madeFor", facts));
+    const teaching = await need();
+    rows.push(fact("weights", size(facts.weights)));
+    if (teaching) rows.push(fact("teaching", teaching));
+  }
+  $("model-facts").replaceChildren(...rows, fact("memory", "…", "model-memory"));
+  await memory();
+}
+
+let timer;
+onChange(() => {
+  clearInterval(timer);
+  if (studio.busy && studio.model) timer = setInterval(() => document.hidden || memory(), OFTEN);
+  else if (studio.model) memory();
+});
+
+// ---- In which precision the engine makes matrix products: what is asked for, and what is done.
+
+/** What is asked for; nothing until the engine has said what there is. */
+let asked;
+
+/** The precision to load a model with. */
+export const askedPrecision = () => asked;
+
+/** Shows how products are made, as the engine says it. */
+export const sayPrecision = (reason) => say("precision-note", t("models.products", reason));
+
+/** Offers what this graphics adapter can do; the engine is there. */
+export async function offerPrecision() {
+  asked ??= $("precision").value;
+  const half = $("precision").querySelector("[value=f16]");
+  half.disabled = !(await call("engine.hasHalves"));
+  half.label = half.disabled ? t("models.noHalves", half.text) : half.text;
+}
+
+/** Takes what was chosen; if it cannot be had, what was asked for before stays. */
+async function choose() {
+  // Without a model it counts when one is loaded.
+  if (studio.model) {
+    try {
+      sayPrecision(await call("engine.choosePrecision", $("precision").value));
+    } catch (error) {
+      $("precision").value = asked;
+      throw error;
+    }
+  }
+  asked = $("precision").value;
+}
+
+/** Makes the choice work. */
+export function precisionChoice() {
+  $("precision").addEventListener("change", () => using("model-problem", choose));
+  onChange(() => ($("precision").disabled = studio.busy || $("precision").options.length === 0));
 }

@@ -1,5 +1,7 @@
 // A Worker that only asks the browser for its GPU: whether one is offered where the engine runs is known before the engine is fetched.
 
+import { told } from "./gpu.js";
+
 /** What the engine asks of an adapter: WebGPU's guaranteed limits, as src/gpu/mod.rs has them. */
 const LIMITS = {
   maxStorageBufferBindingSize: 128 * 2 ** 20, maxBufferSize: 256 * 2 ** 20, maxStorageBuffersPerShaderStage: 8,
@@ -11,13 +13,9 @@ async function asked() {
   if (!self.navigator.gpu) return { gpu: false };
   const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
   if (!adapter) return { gpu: true, adapter: false };
-  const { vendor = "", architecture = "", device = "", description = "" } = adapter.info ?? {};
   const low = Object.entries(LIMITS).filter(([name, least]) => adapter.limits[name] < least).map(([name, least]) => `${name} ${adapter.limits[name]} (${least})`);
-  const software = adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter ?? false;
   return {
-    gpu: true, adapter: true, name: description || [vendor, device || architecture].filter(Boolean).join(" "),
-    software: software || /swiftshader|llvmpipe|lavapipe|basic render/i.test(`${vendor} ${architecture} ${device} ${description}`),
-    lacks: low,
+    gpu: true, adapter: true, ...told(adapter), lacks: low,
     halves: adapter.features.has("shader-f16"), largest: adapter.limits.maxBufferSize,
   };
 }

@@ -1,6 +1,8 @@
 // How fast this browser's GPU is, found out without the engine and without fetching anything, and what learning takes on it: guessed
 // from a small product, or known from what was learned here before.
 
+import { told } from "./gpu.js";
+
 /** Where it is kept how long a sample took on which GPU. */
 const KEPT = "pseudoword:speed";
 
@@ -52,11 +54,7 @@ const EXAMPLE = { steps: 300, batch: 4, evaluations: 13, evalSize: 16, previews:
 async function described() {
   const adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
   if (!adapter) return undefined;
-  const { vendor = "", architecture = "", device = "", description = "", isFallbackAdapter } = adapter.info ?? {};
-  const name = description || [vendor, device || architecture].filter(Boolean).join(" ");
-  const software = (isFallbackAdapter ?? adapter.isFallbackAdapter ?? false)
-    || /swiftshader|llvmpipe|lavapipe|basic render/i.test(`${vendor} ${architecture} ${device} ${description}`);
-  return { adapter, name, software };
+  return { adapter, ...told(adapter) };
 }
 
 /** Operations in a second, in billions, of a product like those of the engine. */
