@@ -14,7 +14,7 @@ mod table;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use naga::valid::{Capabilities, ValidationFlags, Validator};
+use naga::valid::{Capabilities, GlobalUse, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, Scalar, TypeInner};
 use pseudoword::ops::{KernelForm, kernel_forms};
 
@@ -47,6 +47,21 @@ fn assert_sizes_are_as_declared(form: &KernelForm, module: &Module) {
     assert_eq!(*span as usize, form.sizes_bytes(), "{name}: bytes of Sizes");
 }
 
+/// A result lies where others were before, and the launcher says of it that it is only written: no kernel reads what it writes, nor
+/// writes what it reads.
+fn assert_no_result_is_read(form: &KernelForm, module: &Module, info: &ModuleInfo) {
+    let declared = format!(" {}", form.declared());
+    let buffers = module.global_variables.iter();
+    for (buffer, variable) in buffers.filter(|(_, variable)| matches!(variable.space, AddressSpace::Storage { .. })) {
+        let name = variable.name.as_deref().unwrap();
+        let written = declared.contains(&format!(" {name} (f32, written)"));
+        let used = info.get_entry_point(0)[buffer];
+        // Not every form needs each of its inputs.
+        let as_declared = if written { used == GlobalUse::WRITE } else { GlobalUse::READ.contains(used) };
+        assert!(as_declared, "{}: {name} is written: {written}, and used: {used:?}", form.name());
+    }
+}
+
 /// What a kernel may need of a device beyond what all have.
 fn capabilities(text: &str) -> Capabilities {
     // What naga calls a capability is only `unpack2x16float`, which WebGPU has everywhere.
@@ -70,9 +85,10 @@ fn every_kernel_is_valid_modest_and_as_declared() {
         let module = naga::front::wgsl::Frontend::new_with_options(options)
             .parse(&text)
             .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(&text)));
-        Validator::new(ValidationFlags::all(), capabilities)
+        let info = Validator::new(ValidationFlags::all(), capabilities)
             .validate(&module)
             .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(&text)));
+        assert_no_result_is_read(form, &module, &info);
         let buffers = module
             .global_variables
             .iter()

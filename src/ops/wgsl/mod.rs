@@ -55,6 +55,7 @@ pub(super) use mlp::{Between, activated, slope};
 pub(super) use norm::{GroupNorm, layer_norm, layer_norm_backward};
 pub(super) use normed::{FoldedNorm, folds_norms, normed_activated, normed_planes};
 pub(super) use spare::give_back;
+pub use spare::with_spoiled_results;
 pub use tile::Tiles;
 pub use tune::{MeasuredTiles, half_products_version, measure_tiles, products_version, time_products};
 pub use uniform::SizesField;
