@@ -74,7 +74,7 @@ async function forget(page) {
   // It stays open from one round to the next.
   await page.locator("#words-removed").evaluate((fold) => (fold.open = true));
   await page.getByRole("button", { name: "Delete for good: <peach>" }).click();
-  await page.getByRole("button", { name: "Cannot be undone: delete" }).click();
+  await page.getByRole("button", { name: "Delete: no undo" }).click();
   await page.locator("#words-empty").waitFor();
 }
 
