@@ -25,7 +25,7 @@ try {
   const status = page.locator("#model-line");
   const ready = status.getByText(/^Ready/).waitFor({ timeout: 1_800_000 });
   const failed = page.locator("#model-problem, #problem").getByText(/./).first().waitFor({ timeout: 1_800_000 });
-  const outcome = await Promise.race([ready.then(() => undefined), failed.then(() => page.locator("#model-problem, #problem").allTextContents())]);
+  const outcome = await Promise.race([ready.then(() => undefined), failed.then(() => page.locator("#model-problem, #problem-text").allTextContents())]);
   if (outcome) throw new Error(outcome.join(" "));
   const ask = (type, request) => page.evaluate(async ([type, request]) => (await import("./www/base/studio.js")).ask(type, request), [type, request]);
   const heap = async (when) => {
@@ -46,7 +46,7 @@ try {
       const now = await said.textContent();
       if (now !== last) console.log(`${((Date.now() - began) / 1000).toFixed(0)} s: ${now}`);
       last = now;
-      const wrong = (await page.locator("#learn-problem, #problem").allTextContents()).join("");
+      const wrong = (await page.locator("#learn-problem, #problem-text").allTextContents()).join("");
       if (wrong && !/captions|pictures/.test(wrong)) throw new Error(wrong);
       await new Promise((resolve) => setTimeout(resolve, 500));
     }
