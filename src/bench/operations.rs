@@ -34,8 +34,9 @@ pub struct Peak {
 }
 
 /// An operation of the U-Net at some size.
-struct Op {
-    name: String,
+pub struct Op {
+    /// What it is, and of which size.
+    pub name: String,
     /// How often it is in the network.
     count: usize,
     /// What of it takes time.
@@ -93,49 +94,45 @@ impl Bench {
         })
     }
 
-    /// Measures every operation forward and backward; a row for people and an object for programs of each.
-    pub async fn operations(&self, peak: &Peak) -> Result<Vec<(String, Value)>> {
-        let mut rows = Vec::new();
-        for op in self.list() {
-            let x = self.random(op.shape);
-            let forward = self.repeat(async || settled((op.run)(&Var::constant(x.clone())).into_value()).await).await?;
-            let mut clock = Clock::new(self.effort);
-            loop {
-                let leaf = Var::leaf(x.clone());
-                let y = (op.run)(&leaf);
-                ops::settle(y.value()).await?;
-                let dy = Tensor::ones(y.dims(), &self.device);
-                let begun = Instant::now();
-                if let Some(dx) = backward(&y, dy).take(&leaf) {
-                    ops::settle(&dx).await?;
-                }
-                if clock.full(begun.elapsed().as_secs_f64()) {
-                    break;
-                }
+    /// Measures an operation forward and backward: a row for people, and an object for programs.
+    pub async fn operation(&self, op: &Op, peak: &Peak) -> Result<(String, Value)> {
+        let x = self.random(op.shape);
+        let forward = self.repeat(async || settled((op.run)(&Var::constant(x.clone())).into_value()).await).await?;
+        let mut clock = Clock::new(self.effort);
+        loop {
+            let leaf = Var::leaf(x.clone());
+            let y = (op.run)(&leaf);
+            ops::settle(y.value()).await?;
+            let dy = Tensor::ones(y.dims(), &self.device);
+            let begun = Instant::now();
+            if let Some(dx) = backward(&y, dy).take(&leaf) {
+                ops::settle(&dx).await?;
             }
-            let back = clock.figures(self);
-            let flops: f64 = op.work.iter().map(|op| op.flops).sum();
-            let rate = flops / forward.min() / 1e9;
-            let (count, milliseconds) = (op.count, forward.median() * 1000.0);
-            let share = if flops > 0.0 {
-                format!("{rate:8.1} GFLOP/s {:3.0} %", 100.0 * rate / peak.gflops)
-            } else {
-                let bytes = 2.0 * 4.0 * op.shape.iter().product::<usize>() as f64 / forward.min() / 1e9;
-                format!("{bytes:8.1} GB/s    {:3.0} %", 100.0 * bytes / peak.gigabytes)
-            };
-            let row =
-                format!("  {:34}{count:4} x {milliseconds:8.2}ms {:8.2}ms  {share}", op.name, back.median() * 1000.0);
-            let object = json!({
-                "op": op.name, "count": count, "shape": op.shape, "forward_s": forward.median(),
-                "backward_s": back.median(), "work": [amounts(&op.work), amounts(&work::back(&op.work))], "gflops": if flops > 0.0 { json!(rate) } else { Value::Null },
-            });
-            rows.push((row, object));
+            if clock.full(begun.elapsed().as_secs_f64()) {
+                break;
+            }
         }
-        Ok(rows)
+        let back = clock.figures(self);
+        let flops: f64 = op.work.iter().map(|op| op.flops).sum();
+        let rate = flops / forward.min() / 1e9;
+        let (count, milliseconds) = (op.count, forward.median() * 1000.0);
+        let share = if flops > 0.0 {
+            format!("{rate:8.1} GFLOP/s {:3.0} %", 100.0 * rate / peak.gflops)
+        } else {
+            let bytes = 2.0 * 4.0 * op.shape.iter().product::<usize>() as f64 / forward.min() / 1e9;
+            format!("{bytes:8.1} GB/s    {:3.0} %", 100.0 * bytes / peak.gigabytes)
+        };
+        let row = format!("  {:34}{count:4} x {milliseconds:8.2}ms {:8.2}ms  {share}", op.name, back.median() * 1000.0);
+        let object = json!({
+            "op": op.name, "count": count, "shape": op.shape, "forward_s": forward.median(),
+            "backward_s": back.median(), "work": [amounts(&op.work), amounts(&work::back(&op.work))],
+            "gflops": if flops > 0.0 { json!(rate) } else { Value::Null },
+        });
+        Ok((row, object))
     }
 
     /// The operations, with random weights kept as the model's are.
-    fn list(&self) -> Vec<Op> {
+    pub fn operations(&self) -> Vec<Op> {
         let unet = &self.session.model().config.unet;
         let (latents, graph) = (self.side as usize / self.pixels_per_latent(), Graph::new(unet));
         let mut ops = Vec::new();

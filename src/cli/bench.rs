@@ -7,6 +7,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::args::{BenchArgs, RandomModel, Shared};
+use super::faults::{on_demand, panics};
 use super::host;
 use super::load::{self, ModelId};
 use super::locate;
@@ -14,11 +15,13 @@ use super::outlook::Outlook;
 use super::output::Output;
 use super::predict;
 use super::report::Report;
+use super::wording;
 use crate::base::bytes;
 use crate::base::process::{load_average, peak_memory};
 use crate::bench::{Bench, Effort, Figures, Peak, StepLaunches};
 use crate::checkpoint::{Family, family_files, narrow_files};
 use crate::config::{TrainConfig, option_name};
+use crate::error::Kind;
 use crate::gpu::memory::MemoryWatch;
 use crate::gpu::{self, Chosen, DeviceChoice, Precision};
 use crate::model::{Loading, ModelConfig, OpenedModel, with_random_weights};
@@ -34,10 +37,26 @@ const BUSY: f64 = 0.5;
 /// The largest batch and side.
 const MOST: u32 = 4096;
 
-/// What was measured: people see each figure when it is there, programs get one object in the end.
+/// What was measured by now, whatever becomes of what measures it.
+#[derive(Default)]
+struct SoFar {
+    object: Value,
+    /// What is being done.
+    doing: String,
+}
+
+impl SoFar {
+    /// Some piece of work begins.
+    fn begins(&mut self, what: impl Into<String>) {
+        self.doing = what.into();
+        on_demand::pass("piece");
+    }
+}
+
+/// What is measured: people see each figure when it is there, programs get one object in the end.
 struct Measured<'a> {
     bench: Bench,
-    object: Value,
+    so_far: &'a mut SoFar,
     /// The most that the GPU's memory held, in bytes.
     gpu_peak: Option<u64>,
     out: &'a mut Output,
@@ -52,15 +71,47 @@ pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> 
     if args.host {
         return host::run(args, shared, out).await;
     }
-    let mut report = args.report.as_deref().map(|path| Report::new(path, args.overwrite)).transpose()?;
-    let (source, model) = model(args, shared, out).await?;
-    let load = load_average();
-    let begun = Instant::now();
+    let report = args.report.as_deref().map(|path| Report::new(path, args.overwrite)).transpose()?;
+    let model = model(args, shared, out).await?;
+    let mut so_far = SoFar::default();
+    match report {
+        None => measure(args, shared, model, &mut so_far, None, out).await,
+        Some(mut report) => {
+            let measured = measure(args, shared, model, &mut so_far, Some(&mut report), out);
+            let ended = panics::caught_in(measured).await;
+            reported(ended, report, &so_far, out)
+        }
+    }
+}
+
+/// Writes the report. Of all reports the one is wanted most that says what failed; only what is the user's to mend makes none.
+fn reported(ended: Result<()>, mut report: Report, so_far: &SoFar, out: &mut Output) -> Result<()> {
+    let Err(error) = ended else { return out.line(&report.write()?) };
+    if !matches!(error.kind(), Kind::Usage | Kind::Input) {
+        report.failed(&so_far.object, &so_far.doing, &error);
+        let said = report.write().map(|line| format!("{line}, as far as it was measured, and what failed"));
+        out.message(&said.unwrap_or_else(|unwritten| format!("there is no report: {}", wording::of_error(&unwritten))));
+    }
+    Err(error)
+}
+
+/// Measures a model, from its loading on.
+async fn measure(
+    args: &BenchArgs,
+    shared: &Shared,
+    (source, model): (Rc<dyn Source>, ModelId),
+    so_far: &mut SoFar,
+    mut report: Option<&mut Report>,
+    out: &mut Output,
+) -> Result<()> {
+    let (load, begun) = (load_average(), Instant::now());
+    so_far.begins("choosing a device");
     let chosen = gpu::choose(shared.device)?;
     out.event(&chosen.event())?;
     if let Some(report) = &mut report {
         report.device(&chosen);
     }
+    so_far.begins("loading the model");
     let opened = OpenedModel::read(source).await?;
     let planned = planned(args);
     let outlook = Outlook::new(shared, &chosen, &planned);
@@ -77,9 +128,9 @@ pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> 
         session,
         memory: gpu::started(&chosen).and_then(|started| MemoryWatch::new(&started)),
     };
-    let mut measured = Measured::new(bench, &model, &chosen, out)?;
-    measured.object["load_s"] = json!(load_seconds);
-    measured.object["load_1m"] = json!(load);
+    let mut measured = Measured::new(bench, &model, &chosen, so_far, out)?;
+    measured.so_far.object["load_s"] = json!(load_seconds);
+    measured.so_far.object["load_1m"] = json!(load);
     measured.pieces(&args.batch).await?;
     let batch = args.batch.iter().copied().min().unwrap_or(1);
     measured.launches(batch, args.ops || report.is_some()).await?;
@@ -195,9 +246,9 @@ pub(super) async fn model(args: &BenchArgs, shared: &Shared, out: &mut Output) -
 
 impl<'a> Measured<'a> {
     /// Begins with what is measured, and where.
-    fn new(bench: Bench, model: &ModelId, chosen: &Chosen, out: &'a mut Output) -> Result<Self> {
+    fn new(bench: Bench, model: &ModelId, chosen: &Chosen, so_far: &'a mut SoFar, out: &'a mut Output) -> Result<Self> {
         let (side, tiles, half) = (bench.side, tiles(&chosen.device), half_products_of(&chosen.device));
-        let object = json!({
+        so_far.object = json!({
             "event": "bench", "engine": SOFTWARE, "model": model.name, "device": chosen.name, "kind": chosen.kind,
             "side": side, "threads": std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             "weights": bench.session.model().unet.stored().name(), "unet_gflop": bench.unet_flops() / 1e9,
@@ -212,30 +263,35 @@ impl<'a> Measured<'a> {
         }
         let gpu = if bench.memory.is_some() { "  GPU memory" } else { "" };
         out.line(&format!("{:26}{:>10}{:>10}{:>10}   times{gpu}", "", "median", "min", "max"))?;
-        Ok(Self { gpu_peak: bench.gpu_memory(), bench, object, out })
+        Ok(Self { gpu_peak: bench.gpu_memory(), bench, so_far, out })
     }
 
-    fn measured(&mut self, name: &str, path: &[&str], figures: &Figures) -> Result<()> {
-        let place = path.iter().fold(&mut self.object, |place, key| &mut place[*key]);
+    /// Keeps and prints the figures of what was being done.
+    fn measured(&mut self, path: &[&str], figures: &Figures) -> Result<()> {
+        let place = path.iter().fold(&mut self.so_far.object, |place, key| &mut place[*key]);
         *place = figures.to_json();
         self.gpu_peak = self.gpu_peak.max(figures.gpu());
-        self.out.line(&figures.row(name))
+        self.out.line(&figures.row(&self.so_far.doing))
     }
 
     /// The pieces of work that commands are made of.
     async fn pieces(&mut self, batches: &[u32]) -> Result<()> {
+        self.so_far.begins("VAE encode");
         let figures = self.bench.encode().await?;
-        self.measured("VAE encode", &["vae_encode_s"], &figures)?;
+        self.measured(&["vae_encode_s"], &figures)?;
+        self.so_far.begins("VAE decode");
         let figures = self.bench.decode().await?;
-        self.measured("VAE decode", &["vae_decode_s"], &figures)?;
+        self.measured(&["vae_decode_s"], &figures)?;
+        self.so_far.begins("denoising step (guided)");
         let figures = self.bench.denoise().await?;
-        self.measured("denoising step (guided)", &["denoise_step_s"], &figures)?;
+        self.measured(&["denoise_step_s"], &figures)?;
         let mut batches = batches.to_vec();
         batches.sort_unstable();
         batches.dedup();
         for batch in batches {
+            self.so_far.begins(format!("training step, batch {batch}"));
             let figures = self.bench.train(batch).await?;
-            self.measured(&format!("training step, batch {batch}"), &["train_step_s", &batch.to_string()], &figures)?;
+            self.measured(&["train_step_s", &batch.to_string()], &figures)?;
         }
         Ok(())
     }
@@ -245,7 +301,8 @@ impl<'a> Measured<'a> {
         if !uses_kernels(&self.bench.device) {
             return Ok(());
         }
-        let (bench, launches, out) = (&self.bench, &mut self.object["launches"], &mut *self.out);
+        self.so_far.begins("counting launches");
+        let (bench, launches, out) = (&self.bench, &mut self.so_far.object["launches"], &mut *self.out);
         let step = bench.denoising_launches().await?;
         launched(&step, "denoising step (guided)", &mut launches["denoise_step"], by_kernel, out)?;
         let step = bench.training_launches(batch).await?;
@@ -254,19 +311,21 @@ impl<'a> Measured<'a> {
 
     /// What a training step is made of, compared with the device's measured peak, which is given.
     async fn split(&mut self, batch: u32) -> Result<Peak> {
+        self.so_far.begins("what the device does at most");
         let peak = self.bench.peak().await?;
-        self.object["peak_gflops"] = json!(peak.gflops);
-        self.object["bandwidth_gb_s"] = json!(peak.gigabytes);
+        self.so_far.object["peak_gflops"] = json!(peak.gflops);
+        self.so_far.object["bandwidth_gb_s"] = json!(peak.gigabytes);
         self.out.line(&format!("this device at most: {:.1} GFLOP/s, {:.1} GB/s", peak.gflops, peak.gigabytes))?;
+        self.so_far.begins(format!("the pieces of a training step, batch {batch}"));
         let split = self.bench.split(batch).await?;
-        let whole = self.object["train_step_s"][batch.to_string()]["median"].as_f64().unwrap_or(f64::NAN);
+        let whole = self.so_far.object["train_step_s"][batch.to_string()]["median"].as_f64().unwrap_or(f64::NAN);
         let rest = (whole - split.sum()).max(0.0);
         // Forward once, backward to the activations once more, and the forward pass again where blocks are recomputed.
         let passes = if split.recomputed { 3.0 } else { 2.0 };
         let flops = self.bench.unet_flops();
         let rate = |passes: f64, seconds: f64| passes * f64::from(batch) * flops / seconds / 1e9;
         let (forward_rate, step_rate) = (rate(1.0, split.unet), rate(passes, split.unet + split.backward));
-        self.object["split_s"] = json!({
+        self.so_far.object["split_s"] = json!({
             "batch": batch, "text": split.text, "unet": split.unet, "backward": split.backward, "rest": rest,
             "recomputed": split.recomputed, "unet_gflops": forward_rate, "step_gflops": step_rate,
         });
@@ -289,30 +348,30 @@ impl<'a> Measured<'a> {
             "{:36}{:>8}{:>13}{:>11}",
             "operations of the U-Net, batch 1", "count", "forward", "backward"
         ))?;
-        let rows = self.bench.operations(peak).await?;
-        for (row, _) in &rows {
-            self.out.line(row)?;
+        let mut objects = Vec::new();
+        for op in self.bench.operations() {
+            self.so_far.begins(op.name.trim());
+            let (row, object) = self.bench.operation(&op, peak).await?;
+            objects.push(object);
+            self.so_far.object["ops"] = json!(objects);
+            self.out.line(&row)?;
         }
-        self.object["ops"] = rows.into_iter().map(|(_, object)| object).collect();
         Ok(())
     }
 
     /// Ends with what belongs to all figures.
-    fn end(mut self, load_seconds: f64, load: Option<f64>, mut report: Option<Report>) -> Result<()> {
+    fn end(self, load_seconds: f64, load: Option<f64>, report: Option<&mut Report>) -> Result<()> {
         let (peak, gpu) = (peak_memory(), self.gpu_peak);
-        self.object["peak_rss_mb"] = json!(peak);
-        self.object["peak_gpu_mb"] = json!(gpu.map(bytes::megabytes));
+        self.so_far.object["peak_rss_mb"] = json!(peak);
+        self.so_far.object["peak_gpu_mb"] = json!(gpu.map(bytes::megabytes));
         let peak = bytes::measured(peak);
         let gpu = gpu.map_or_else(String::new, |gpu| format!(" of the process, {} of the GPU", bytes::size(gpu)));
         let mut lines = vec![format!("loading the model {load_seconds:.2} s"), format!("peak memory {peak}{gpu}")];
         lines.extend(busy(load));
-        if let Some(report) = &mut report {
-            lines.extend(report.compare(&self.bench, &self.object));
+        if let Some(report) = report {
+            lines.extend(report.compare(&self.bench, &self.so_far.object));
         }
-        // Measuring took long: if one of the two fails, the other still has the figures.
-        let printed = self.out.result(&lines, &self.object);
-        let written = report.map(Report::write).transpose();
-        printed?;
-        written?.map_or(Ok(()), |line| self.out.line(&line))
+        self.so_far.begins("printing");
+        self.out.result(&lines, &self.so_far.object)
     }
 }

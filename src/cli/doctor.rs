@@ -11,6 +11,7 @@ use super::locate;
 use super::output::Output;
 use super::wording;
 use crate::base::bytes::size;
+use crate::event::{Event, WarningCode};
 use crate::gpu::tuning::{self, Tuning};
 use crate::gpu::{self, Adapter, Chosen, precision};
 use crate::{Error, Result, ops};
@@ -51,19 +52,22 @@ pub(super) async fn run(args: &DoctorArgs, shared: &Shared, out: &mut Output) ->
             object["chosen"] = chosen_json(chosen);
             let tested = self_test(chosen);
             // A device that computes wrong values needs no tuning.
-            if tested.is_ok()
-                && let Some(tuning) = tuning::tune(chosen, locate::cache().as_deref(), args.retune).await
-            {
-                lines.push(format!("matrix products: {}", wording::worded(&tuning.sentence())));
-                object["products"] = products(&tuning);
-            }
             if tested.is_ok() {
+                let tuning = tuning::tune(chosen, locate::cache().as_deref(), args.retune).await;
+                if let Some(tuning) = &tuning {
+                    lines.push(format!("matrix products: {}", wording::worded(&tuning.sentence())));
+                    object["products"] = products(tuning);
+                }
                 let decided = precision::decide(chosen, &locate::findings(), shared.precision, args.retune).await;
                 lines.extend(precision_lines(&decided));
                 object["precision"] = match &decided {
                     Ok(decision) => precision_json(decision.as_ref()),
                     Err(error) => json!({"error": wording::of_error(error)}),
                 };
+                if args.retune && !was_retuned(tuning.as_ref(), &decided) {
+                    let text = format!("--retune has no effect: nothing is benchmarked or tested on {}", chosen.name);
+                    out.event(&Event::warning(WarningCode::NoEffect, text))?;
+                }
                 refused = decided.map(drop);
             }
             lines.push(match &tested {
@@ -81,6 +85,16 @@ pub(super) async fn run(args: &DoctorArgs, shared: &Shared, out: &mut Output) ->
     out.result(&lines, &object)?;
     chosen?;
     ended.and(refused)
+}
+
+/// Whether anything was benchmarked or tested, given that this was to be done again.
+fn was_retuned(tuning: Option<&Tuning>, decided: &Result<Option<precision::Decision>>) -> bool {
+    let measured = matches!(tuning, Some(Tuning::Measured { .. } | Tuning::Failed(_)));
+    let tested = match decided {
+        Ok(decision) => decision.as_ref().is_some_and(|decision| !decision.findings.ways.is_empty()),
+        Err(_) => true,
+    };
+    measured || tested
 }
 
 /// What there is on this machine, for programs.

@@ -25,7 +25,7 @@ impl Uses {
         let [device, model, weights] = match command {
             Command::Train(_) | Command::Generate(_) | Command::Bench(_) => [true; 3],
             Command::Inspect(_) | Command::Models => [false, true, false],
-            Command::Doctor(_) => [true, false, false],
+            Command::Doctor(args) => [args.kernels.is_none(), false, false],
             Command::Convert(_) | Command::Embeddings { .. } | Command::Serve(_) => [false; 3],
         };
         Self { device, model, weights }
@@ -64,6 +64,7 @@ fn name(command: &Command) -> &'static str {
         Command::Convert(_) => "convert",
         Command::Embeddings { .. } => "embeddings",
         Command::Models => "models",
+        Command::Doctor(args) if args.kernels.is_some() => "doctor --kernels",
         Command::Doctor(_) => "doctor",
         Command::Bench(_) => "bench",
         Command::Serve(_) => "serve",
@@ -101,7 +102,8 @@ mod tests {
         assert_eq!(idle(&format!("pseudoword serve {all}")).len(), 5);
         assert_eq!(idle("pseudoword convert a b --model m --offline"), ["--model"]);
         assert_eq!(idle("pseudoword embeddings list --offline --weights f32"), ["--weights"]);
-        assert_eq!(idle("pseudoword doctor --device gpu --model m"), ["--model"]);
+        assert_eq!(idle("pseudoword doctor --device gpu --precision f16 --model m"), ["--model"]);
+        assert_eq!(idle("pseudoword doctor --device gpu --precision f16 --kernels k"), ["--device", "--precision"]);
     }
 
     #[test]

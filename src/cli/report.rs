@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use super::doctor;
+use super::{doctor, exit, wording};
 use crate::base::files::{check_writable, folder_of, write_whole};
 use crate::bench::{Bench, KnownGpu, Products, Rates, Row, pieces, steps};
 use crate::gpu::Chosen;
@@ -81,10 +81,7 @@ impl Report {
         let products = if precision["precision"] == "f16" { Products::F16 } else { Products::F32 };
         let comparisons = compared(bench, measured, &rates, products);
         let source = known.map_or("measured here, with our own kernels", |gpu| gpu.name);
-        self.object["bench"] = measured.clone();
-        if self.object["precision"].is_null() {
-            self.object["precision"] = precision.clone();
-        }
+        self.measured(measured);
         self.object["peak"] = json!({
             "source": source, "known": known.map(KnownGpu::to_json), "f32_gflops": rates.f32_gflops,
             "f16_gflops": rates.f16_gflops, "bandwidth_gb_s": rates.gigabytes,
@@ -97,6 +94,23 @@ impl Report {
         sorted.sort_by(|one, other| other.times().total_cmp(&one.times()));
         lines.extend(sorted.iter().take(FURTHEST).map(|one| one.line()));
         lines
+    }
+
+    /// Adds what was measured.
+    fn measured(&mut self, measured: &Value) {
+        self.object["bench"] = measured.clone();
+        if self.object["precision"].is_null() {
+            self.object["precision"] = measured["precision"].clone();
+        }
+    }
+
+    /// Adds what was measured until something failed, what that was, and what was being done then.
+    pub fn failed(&mut self, measured: &Value, doing: &str, error: &Error) {
+        self.measured(measured);
+        self.object["error"] = json!({
+            "kind": format!("{:?}", error.kind()), "code": exit::status(error), "doing": doing,
+            "message": wording::of_error(error),
+        });
     }
 
     /// Writes the file; gives the line that says what is in it.

@@ -30,7 +30,7 @@ const PROGRAM_BESIDE_GPU: u64 = 256 << 20;
 /// A GPU's weights lie in buffers of their own length; of the buffers and blocks that small ones share, one byte in this many of
 /// all stays empty.
 const EMPTY_BLOCKS: u64 = 128;
-/// Values of up to 64 kB lie in pages of their own, up to 8 MB of small values keep their places, and pages of lengths that are not
+/// Values of up to 64 kB lie in pages of their own, small ones keep their places (`ops/wgsl/spare.rs`), and pages of lengths that are not
 /// wanted any more stay while something is left in them, or the driver has not taken them back yet.
 pub const OTHER_PAGES: u64 = 16 << 20;
 /// Values that come and go lie in pages, of which one byte in this many stays empty.

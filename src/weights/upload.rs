@@ -3,7 +3,7 @@
 //! In a browser this is what keeps the engine's memory small: there it only ever grows, and large blocks that come and
 //! go leave holes that nothing fits into.
 //!
-//! On a GPU a weight gets a buffer of its own length. cubecl's pages, which are made for values that come and go, are as
+//! On a GPU a large weight gets a buffer of its own length, and small ones share some. cubecl's pages, which are made for values that come and go, are as
 //! long as the longest value so far and a little more: filled with weights, an eighth of them stays empty.
 
 use std::ops::Range;

@@ -107,6 +107,21 @@ fn f16_is_tested_once_and_what_was_found_decides() {
 }
 
 #[test]
+fn what_is_measured_again_where_nothing_is_measured_is_said() {
+    let place = Place::new();
+    let mut devices = vec!["cpu"];
+    if gpu::choose(gpu::DeviceChoice::Gpu).is_ok_and(|chosen| chosen.name.contains("llvmpipe")) {
+        devices.push("gpu");
+    }
+    for device in devices {
+        let run = place.run(&["doctor", "--device", device, "--retune"]);
+        succeeded(&run);
+        assert!(text(&run.stderr).contains("--retune has no effect: nothing"), "{device}: {}", text(&run.stderr));
+        assert_eq!(text(&place.run(&["doctor", "--device", device]).stderr), "");
+    }
+}
+
+#[test]
 fn models_and_doctor_describe_what_there_is() {
     let place = Place::new();
     let models = events(&place.run(&["models", "--json", "--model", &tiny()]).stdout);

@@ -1,5 +1,6 @@
 //! `bench`: what it predicts without measuring, and the report that it writes.
 
+use pseudoword::gpu;
 use serde_json::{Value, json};
 
 use crate::place::{Place, events, refused, succeeded, text};
@@ -110,6 +111,45 @@ fn a_report_has_the_machine_and_every_figure_beside_the_least_time() {
         let [measured, least, times] = ["measured_s", "least_s", "times"].map(|key| part[key].as_f64().unwrap());
         assert!(measured > 0.0 && least > 0.0 && (times - measured / least).abs() < 1e-9 * times, "{part}");
     }
+}
+
+/// Of all reports these are wanted most.
+#[test]
+fn a_report_of_what_failed_has_what_was_measured_until_then() {
+    let place = Place::new();
+    let mut failures = vec![
+        ("cpu", "panic@2", 1, "Internal", "loading the model", "a panic was asked for"),
+        ("cpu", "gpu-memory@4", 5, "Gpu", "VAE decode", "the GPU's memory is full (not enough memory left)"),
+        ("cpu", "panic@10", 1, "Internal", "group norm, silu", "a panic was asked for"),
+    ];
+    if gpu::choose(gpu::DeviceChoice::Gpu).is_ok() {
+        failures.push(("gpu", "gpu-lost@4", 5, "Gpu", "VAE decode", "the GPU "));
+    }
+    for (device, failure, code, kind, doing, message) in failures {
+        let arguments = ["bench", "--device", device, "--batch", "1", "--steps", "1", "--seconds", "0.001"];
+        let mut command = place.command(&[&arguments[..], &["--report", "report.json", "--overwrite"]].concat());
+        let output = command.env("PSEUDOWORD_FAILPOINTS", format!("piece={failure}")).output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        for part in ["the report is in report.json", "and what failed", "error: ", message] {
+            assert!(said.contains(part), "{part:?} is not in {said}");
+        }
+        let report: Value = serde_json::from_slice(&std::fs::read(place.path("report.json")).unwrap()).unwrap();
+        let error = &report["error"];
+        assert_eq!((&error["kind"], &error["code"]), (&json!(kind), &json!(code)), "{error}");
+        for (key, part) in [("doing", doing), ("message", message)] {
+            assert!(error[key].as_str().unwrap().contains(part), "{error}");
+        }
+        assert_eq!(report["self_test"]["passed"], true, "{report}");
+        let measured = &report["bench"];
+        assert_eq!(measured["vae_encode_s"]["median"].is_f64(), doing != "loading the model", "{measured}");
+        assert_eq!(measured["vae_decode_s"].is_null(), doing != "group norm, silu", "{measured}");
+        assert_eq!(measured["ops"].as_array().map_or(0, Vec::len), usize::from(doing == "group norm, silu"));
+    }
+    // What only its user can mend is no failure of the machine.
+    let arguments = ["bench", "--resolution", "101", "--seconds", "0.001", "--report", "none.json"];
+    refused(&place.run(&arguments), 2, &["a multiple of"]);
+    assert!(!place.path("none.json").exists());
 }
 
 #[test]

@@ -67,7 +67,7 @@ impl Place {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pseudoword"));
         command.current_dir(self.0.path()).args(arguments).stdin(Stdio::null()).env_remove("RUST_BACKTRACE");
         let computes = arguments.first().is_some_and(|first| ["train", "generate", "bench", "doctor"].contains(first));
-        if computes && !["--device", "--host", "--predict"].iter().any(|other| arguments.contains(other)) {
+        if computes && !["--device", "--host", "--predict", "--kernels"].iter().any(|other| arguments.contains(other)) {
             command.args(["--device", "cpu"]);
         }
         command

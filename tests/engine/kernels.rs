@@ -328,6 +328,7 @@ pub(crate) fn compare_attentions(place: &Place) {
         (1, 77, 77, 2, 32),
         (1, 70, 33, 1, 64),
         (1, 67, 50, 2, 80),
+        (1, 66, 70, 1, 84),
         (1, 9, 130, 1, 160),
         (1, 10, 11, 1, 6),
         (1, 65, 66, 3, 4),
@@ -344,7 +345,10 @@ pub(crate) fn compare_attentions(place: &Place) {
             }
             let what = format!("attention {batch} x {queries} x {keys}, {heads} heads of {width}, causal {causal}");
             let shapes = [queries, keys, keys].map(|length| [batch, length, heads * width]);
+            let launches = LaunchCounter::start();
             compare(place, &what, &shapes, |x, _| ops::attention(&x[0], &x[1], &x[2], heads, causal));
+            let has_kernels = launches.take().by_kernel().iter().any(|(kernel, _)| kernel.starts_with("attention"));
+            assert_eq!(has_kernels, width % 4 == 0, "{what}: by our kernels, not by the composition");
         }
     }
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use crate::base::failpoints::{self, Failure};
 use crate::{gpu, ops};
 
-/// What happens after a step.
-pub fn after_step() {
-    let failure = failpoints::pass("step");
+/// Passes a place, where what was asked for happens.
+pub fn pass(place: &str) {
+    let failure = failpoints::pass(place);
     let started = || gpu::choose(gpu::DeviceChoice::Gpu).ok().and_then(|chosen| gpu::started(&chosen));
     match failure {
         Some(Failure::GpuLost) => drop(started().map(|started| started.raw().destroy())),

@@ -162,7 +162,7 @@ impl<'a> Run<'a> {
                     if every > 0 && step % every == 0 && step < of {
                         self.save_embedding()?;
                     }
-                    on_demand::after_step();
+                    on_demand::pass("step");
                 }
                 event => {
                     self.report(&event)?;

@@ -5,7 +5,7 @@ use std::mem::offset_of;
 use burn::tensor::Tensor;
 use burn_wgpu::{CubeBackend, CubeTensor};
 
-use super::device::{half_products, makes_blocks};
+use super::device::{half_products, insists_on_blocks, makes_blocks};
 use super::halves::HalfProducts;
 use super::kernel::{Buffer, Constant, Kernel, Role, Row, Variant};
 use super::launch::{Launch, Operand, empty, side_by_side};
@@ -290,8 +290,11 @@ pub(super) static BACKWARD_KEYS: Kernel<AttentionMethod, AttentionSizes> = Kerne
     &[Q, K, V, DY, logsumexp(Role::Activation), delta(Role::Activation), DK, DV],
 );
 
-/// Heads wider than this are left to the composition by software GPUs, unless there are many scores.
+/// Heads wider than this are left to the composition by software GPUs, which have a row of such a head in memory where it
+/// should be in registers, unless there are many scores.
 const WIDE: usize = 80;
+/// Bytes of scores that are many: the composition writes them all.
+const MANY_SCORES: u64 = 64 << 20;
 
 /// An attention of some sizes.
 #[derive(Debug, Clone, Copy)]
@@ -319,15 +322,15 @@ impl Attention {
     pub fn of(q: &Tensor<3>, k: &Tensor<3>, heads: usize, causal: bool, exact: bool) -> Option<Self> {
         let ([batch, queries, inner], [_, keys, _]) = (q.dims(), k.dims());
         let width = inner / heads;
-        let scores = batch * heads * queries * keys * size_of::<f32>();
         let half = half_products(q).filter(|_| !exact);
         let matrices = half.and_then(|(products, _)| HeadMatrices::of(width, products));
         let (method, wanted) = if let Some(matrices) = matrices {
             (AttentionMethod::Matrices(matrices), 4 * WANTED_GROUPS)
         } else if makes_blocks(q).is_some() {
-            // A software GPU has a row of a wide head in memory, where it should be in registers. So wide heads are left
-            // to the composition until their scores take more than 64 MiB.
-            let block = HeadBlock::of(width, causal).filter(|_| width <= WIDE || scores > 64 << 20)?;
+            let scores =
+                [batch, heads, queries, keys, size_of::<f32>()].map(|count| count as u64).iter().product::<u64>();
+            let is_faster = width <= WIDE || scores > MANY_SCORES || insists_on_blocks();
+            let block = HeadBlock::of(width, causal).filter(|_| is_faster)?;
             // A core or a few are to be filled.
             (AttentionMethod::Blocks(block), 2)
         } else {

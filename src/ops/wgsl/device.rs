@@ -128,7 +128,8 @@ pub(crate) fn mark_software(device: &Device, software: SoftwareGpu) {
     note(device, |facts| facts.software = Some(software));
 }
 
-/// Runs `work` with products and attention made in the blocks that suit a software GPU, or in tiles, on any device.
+/// Runs `work` with products and attention made in the blocks that suit a software GPU, or in tiles, on any device: attention
+/// with wide heads, too, however few scores it has.
 pub fn with_blocks<R>(software: Option<SoftwareGpu>, work: impl FnOnce() -> R) -> R {
     overriding(MethodOverride { blocks: software, ..MethodOverride::default() }, work)
 }
@@ -154,6 +155,11 @@ pub(super) fn makes_blocks<const D: usize>(tensor: &Tensor<D>) -> Option<Softwar
         Some(method) => method.blocks,
         None => facts(tensor).software,
     }
+}
+
+/// Whether blocks are made because [`with_blocks`] says so, even where something else were faster.
+pub(super) fn insists_on_blocks() -> bool {
+    OVERRIDE.get().is_some_and(|method| method.blocks.is_some())
 }
 
 /// How a product of this many rows and columns is made on the tensor's device.
