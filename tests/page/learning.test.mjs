@@ -238,3 +238,97 @@ test("what goes wrong is said where one looks, and leads on", { timeout: 120_000
   await page.getByText(/^Step \d+ of 300/).waitFor();
   await context.close();
 });
+
+/** Drops files that hold `text` on the page. */
+const drop = (page, files) => page.evaluate((files) => {
+  const dataTransfer = new DataTransfer();
+  for (const [name, type, text] of files) dataTransfer.items.add(new File([text], name, { type }));
+  for (const event of ["dragover", "drop"]) document.body.dispatchEvent(new DragEvent(event, { dataTransfer, bubbles: true, cancelable: true }));
+}, files);
+
+test("what is odd, hasty or blocked ends nothing", { timeout: 180_000 }, async () => {
+  const { context, page, errors } = await opened({ pause: 30 });
+  page.on("dialog", (dialog) => dialog.accept());
+  await fewExampleSteps(context, { steps: 12, "preview-every": 2 });
+  await page.reload();
+  // Each file that cannot be used is named, whatever came with it.
+  await drop(page, [["a.pdf", "application/pdf", "x"], ["b.heic", "", "x"], ["c.png", "image/png", "x"], ["d.txt", "text/plain", "x"]]);
+  await page.locator("#pictures-problem").getByText(/a\.pdf is neither.*b\.heic is a HEIC.*c\.png cannot be read.*d\.txt/s).waitFor();
+  // While something is learned, it stays in view.
+  await page.reload();
+  await pressAfterStep(page, 5, "pause");
+  await page.getByRole("button", { name: "Learn <peach> now" }).click();
+  await page.getByText("Saved after step 5").waitFor();
+  await drop(page, [["a.pdf", "application/pdf", "x"]]);
+  await page.locator("#run-problem").getByText(/a\.pdf is neither/).waitFor();
+  assert.ok(await page.locator("#pause").isVisible());
+  // Resumed by two presses is resumed once.
+  await page.reload();
+  await page.locator("#continue").waitFor();
+  await page.evaluate(() => [1, 2].forEach(() => document.getElementById("continue").click()));
+  await page.getByRole("heading", { name: "<peach> is learned" }).waitFor();
+  assert.ok(await page.locator("#unfinished").isHidden());
+  assert.equal(await page.locator("#run-problem").textContent(), "");
+  // What was put away meanwhile can be downloaded all the same.
+  await page.locator("#words .word-open").click();
+  await page.getByRole("button", { name: "Remove from the shelf: <peach>" }).click();
+  await page.getByText("<peach> was removed.").waitFor();
+  await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "diffusers: download <peach>" }).click()]);
+  // A name that is taken by now.
+  await page.evaluate(async () => {
+    const { keepWord } = await import(new URL("www/words/shelf.js", document.baseURI));
+    await keepWord(new Uint8Array([1]), "other.pt", { token: "<peach>" });
+    await keepWord(new Uint8Array([2]), "another.pt", { token: "<peach>" });
+  });
+  await page.getByRole("button", { name: "Put it back" }).click();
+  await page.locator("#words [data-token='<peach-3>']").waitFor();
+  assert.deepEqual((await page.locator("#words code").allTextContents()).sort(), ["<peach-2>", "<peach-3>", "<peach>"]);
+  // Whatever a word is called, its details can be read and closed.
+  await page.evaluate(async () => {
+    const { keepWord } = await import(new URL("www/words/shelf.js", document.baseURI));
+    await keepWord(new Uint8Array([3]), "long.pt", { token: `<${"long".repeat(50)}>` });
+  });
+  await page.locator("#words .word-open").last().click();
+  for (const id of ["word-details", "prompt-words"]) assert.ok(await page.locator(`#${id}`).evaluate((place) => place.scrollWidth <= place.clientWidth), id);
+  await page.locator("#details-close").click();
+  // Two presses in a row make pictures; they do not stop them.
+  await page.locator("#prompt").fill("a cat");
+  await page.locator("#generate").dblclick();
+  await page.locator("#announcer").getByText("The picture is ready.").waitFor();
+  // What another tab deleted can be deleted.
+  await page.locator("#generate").waitFor();
+  await page.evaluate(async () => (await import(new URL("www/make/kept.js", document.baseURI))).forgetAll());
+  await page.getByRole("button", { name: /^Delete a cat, seed/ }).click();
+  await page.locator(".set").waitFor({ state: "detached" });
+  assert.deepEqual(errors, []);
+  await context.close();
+});
+
+test("an address of the Hub that is none, and a browser that remembers nothing, leave a page that works", { timeout: 120_000 }, async () => {
+  const { context, open, errors } = await place.visitor();
+  let page = await open("?hub=garbage&model=a/b&concept=c/d");
+  await page.getByText(/the word c\/d\..* from garbage/).waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByText(/the model a\/b\..* asks garbage only/).waitFor();
+  await page.getByRole("button", { name: "Look it up" }).first().click();
+  await page.locator("#model-problem").getByText('"garbage" is not a web address').waitFor({ timeout: 60_000 });
+  // And it can be mended where it is shown.
+  await page.getByText("Precision and mirror").click();
+  const hub = page.getByLabel("Address of the Hub");
+  await hub.fill("rubbish");
+  await hub.press("Tab");
+  await page.locator("#model-problem").getByText('"rubbish" is not a web address').waitFor();
+  assert.match(page.url(), /hub=garbage/);
+  await hub.fill("https://hub.example");
+  await hub.press("Tab");
+  await page.waitForURL(/hub=https/);
+  assert.equal(await page.locator("#model-problem").textContent(), "");
+  await page.close();
+  await context.addInitScript(() => Object.defineProperty(window, "localStorage", { get() { throw new DOMException("denied", "SecurityError"); } }));
+  page = await open();
+  await page.getByRole("heading", { name: "A word for what you cannot describe" }).waitFor();
+  await page.getByRole("button", { name: "Light or dark" }).click();
+  await page.locator("#example-note").getByText(/Takes about/).waitFor({ timeout: 60_000 });
+  assert.deepEqual(errors, []);
+  await context.close();
+});

@@ -4,7 +4,6 @@ import { addPictures } from "../learn/learning.js";
 import { openFile } from "../models/models.js";
 import { addFiles } from "../words/shelf.js";
 import { h } from "./dom.js";
-import { say, turnTo } from "./studio.js";
 import { t } from "./text.js";
 
 /** No word is so large. */
@@ -13,7 +12,7 @@ const PICTURES = /\.(png|apng|jpe?g|jfif|webp|gif|bmp|hei[cf]|avif|tiff?|txt|cap
 const WORDS = /\.(safetensors|bin|pt|pti)$/i;
 
 /** Whether a picture carries an embedding, as A1111 writes them: that is said before its pixels. */
-const carries = async (file) => /\.png$/i.test(file.name) && (await file.slice(0, 1 << 16).text()).includes("sd-ti-embedding");
+const carries = async (file) => /\.png$/i.test(file.name) && (await file.slice(0, 1 << 16).text().catch(() => "")).includes("sd-ti-embedding");
 
 /** Where a file goes. */
 async function room(file) {
@@ -26,13 +25,11 @@ async function room(file) {
 async function handOn(files) {
   const rooms = await Promise.all(files.map(room));
   const { pictures = [], words = [], model = [], nowhere = [] } = Object.groupBy(files, (_, i) => rooms[i]);
-  if (pictures.length > 0) await addPictures(pictures);
+  const others = nowhere.map(({ name }) => t("start.other", name));
+  // Where pictures are named that cannot be used either.
+  if (pictures.length + others.length > 0) await addPictures(pictures, others);
   if (words.length > 0) await addFiles(words);
   if (model.length > 0) await openFile(model[0]);
-  if (nowhere.length === 0) return;
-  // Where pictures are named that cannot be used either.
-  if (pictures.length === 0) turnTo("teach");
-  say("pictures-problem", nowhere.map(({ name }) => t("start.other", name)).join("\n"));
 }
 
 /** Makes the whole page a place to drop things on. */

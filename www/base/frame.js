@@ -1,17 +1,18 @@
 // What is around the rooms: language, light or dark, what keeps the page from working, and what it needs to work without a network.
 
 import { $, h } from "./dom.js";
+import { keep, recall } from "./memory.js";
 import { language, languages, speak, translate } from "./text.js";
 
 const THEME = "pseudoword-theme";
 
 function light() {
   const root = document.documentElement;
-  root.dataset.theme = localStorage.getItem(THEME) ?? "";
+  root.dataset.theme = recall(THEME) ?? "";
   $("theme").addEventListener("click", () => {
     const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
     root.dataset.theme = dark ? "light" : "dark";
-    localStorage.setItem(THEME, root.dataset.theme);
+    keep(THEME, root.dataset.theme);
   });
 }
 

@@ -50,8 +50,15 @@ export async function useHub(typed) {
   const address = new URL(location);
   if (typed) address.searchParams.set(HUB, typed);
   else address.searchParams.delete(HUB);
-  await ask("hub", { ...places(), hub: typed || undefined });
+  const former = location.href;
+  // First, because an engine that could not start with the former address starts with this one.
   history.replaceState(null, "", address);
+  try {
+    await ask("hub", places());
+  } catch (error) {
+    history.replaceState(null, "", former);
+    throw error;
+  }
 }
 
 /** The address of a mirror, if one is used. */
@@ -63,6 +70,10 @@ export function client() {
   studio.started ??= studio.client.ask("start", { ...places(), labels: labels() }).then((choices) => {
     performance.mark("pseudoword:engine");
     fill(choices);
+  }).catch((error) => {
+    // So that it can be tried again.
+    studio.started = undefined;
+    throw error;
   });
   return studio.started.then(() => studio.client);
 }

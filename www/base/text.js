@@ -1,12 +1,14 @@
 // What the page says, in the visitor's language: every sentence of the page's own is in www/text. What the engine says is in English.
 
+import { keep, recall } from "./memory.js";
+
 /** The languages that there is a file for, by their codes, and what their speakers call them. */
 export const languages = { en: "English", de: "Deutsch" };
 
 const KEY = "pseudoword-language";
 
 /** The code of the language that is used. */
-export const language = [localStorage.getItem(KEY), ...navigator.languages.map((code) => code.slice(0, 2))].find((code) => code in languages) ?? "en";
+export const language = [recall(KEY), ...navigator.languages.map((code) => code.slice(0, 2))].find((code) => code in languages) ?? "en";
 
 /** Only this one is fetched: every language has every text, which tests/page/states.test.mjs holds. */
 const texts = (await import(`../text/${language}.js`)).default;
@@ -35,7 +37,7 @@ export function translate(root) {
 
 /** Takes another language: the page is opened again in it. */
 export function speak(code) {
-  localStorage.setItem(KEY, code);
+  keep(KEY, code);
   location.reload();
 }
 

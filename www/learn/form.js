@@ -1,6 +1,7 @@
 // The form of a new word: what is typed, checked while it is typed, and what it will take.
 
 import { $ } from "../base/dom.js";
+import { keep, recall } from "../base/memory.js";
 import { size, span, t } from "../base/text.js";
 import { call, client, now, onChange, say, studio } from "../base/studio.js";
 import * as speed from "../start/probe.js";
@@ -58,17 +59,17 @@ export async function check() {
 
 /** Seconds that a sample took in the last run on each model, by its name. */
 const PACE = "pseudoword-pace";
-const paces = () => JSON.parse(localStorage.getItem(PACE) ?? "{}");
+const paces = () => recall(PACE);
 
 /** Remembers how long the samples of a run took. */
 export function keepPace(seconds) {
-  localStorage.setItem(PACE, JSON.stringify({ ...paces(), [studio.model]: seconds }));
+  keep(PACE, { ...paces(), [studio.model]: seconds });
   if (studio.model === "mini") speed.remember(seconds);
 }
 
 /** Seconds that a run will take: by what was measured before, or on the mini model by a look at the GPU; nothing where neither tells. */
 async function seconds({ steps, batch, evalSize, every }) {
-  const pace = paces()[studio.model];
+  const pace = paces()?.[studio.model];
   if (pace) return pace * steps * batch;
   if (studio.model !== "mini") return undefined;
   const previews = every > 0 ? 1 + Math.floor(steps / every) : 0;

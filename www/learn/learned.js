@@ -5,7 +5,7 @@ import { fileStem, t } from "../base/text.js";
 import { formats } from "../base/settings.js";
 import { say, turnTo, using } from "../base/studio.js";
 import { makeNow } from "../make/make.js";
-import { exportedOf } from "../words/shelf.js";
+import { exported, find } from "../words/shelf.js";
 
 /** Says what the engine thinks of a word: `{level, gain, length}`, or nothing where it could not be measured. */
 function judged(verdict) {
@@ -20,17 +20,18 @@ const LONG = 10;
 /** The files that most people want; the shelf gives every other. */
 const WANTED = ["diffusers", "a1111"];
 
-/** Shows a word that was learned: `{token, stopped, verdict, prompt}`, where `verdict` is the engine's. */
-export function showLearned({ token, stopped, verdict, prompt }) {
+/** Shows a word that was learned: `{token, stopped, verdict, prompt, word?}`, where `verdict` is the engine's, and `word` the shelf's: it may be
+ * renamed or put away while this is shown. */
+export function showLearned({ token, stopped, verdict, prompt, word = find(token) }) {
   say("learning-title", t(stopped ? "learn.stoppedOf" : "learn.learnedOf", token));
   say("verdict", judged(verdict));
   $("learned").dataset.level = verdict?.level ?? "";
   $("downloads").replaceChildren(`${t("learn.download")}:`, ...formats().filter(({ value }) => WANTED.includes(value)).map(({ value, label, ending }) => button(label, () => using("run-problem", async () => {
-    save(await exportedOf(token, value), `${fileStem(token)}.${ending}`);
+    save(await exported(word, value), `${fileStem(word.token)}.${ending}`);
   }), { label: t("words.downloadFor", { token, program: label }) })));
   $("make-with").onclick = () => {
     turnTo("make");
-    makeNow({ prompt });
+    makeNow({ prompt: prompt.replaceAll(token, word.token) });
   };
   $("learned").hidden = false;
   for (const id of ["run-head", "run-buttons"]) $(id).hidden = true;

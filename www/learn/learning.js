@@ -5,7 +5,7 @@ import { BrokenEngine } from "../base/engine.js";
 import { announce, ask, call, changed, client, now, onChange, say, studio, turnTo, using } from "../base/studio.js";
 import { png, t } from "../base/text.js";
 import { withModel } from "../models/models.js";
-import { keepWord, remove, taken as already } from "../words/shelf.js";
+import { find, free, keepWord, remove } from "../words/shelf.js";
 import { follow, Telling } from "./follow.js";
 import { check, checked, fillIn, form, keepPace, seen, settings } from "./form.js";
 import { showLearned } from "./learned.js";
@@ -25,12 +25,12 @@ const control = {
   },
 };
 
-/** Pictures that were dropped, pasted or chosen. */
-export async function addPictures(files) {
+/** Pictures that were dropped, pasted or chosen; `problems` are what is wrong with what came with them. */
+export async function addPictures(files, problems = []) {
   // What is learned now has its pictures.
-  if (control.running || now() === "learning") return say("run-problem", t("engine.busy"));
+  if (control.running || now() === "learning") return say("run-problem", files.length > 0 ? t("engine.busy") : problems.join("\n"));
   if (now() !== "teach") turnTo("teach");
-  await tiles.add(files);
+  await tiles.add(files, problems);
 }
 
 /** Shows the room of learning, before anything has happened in it. */
@@ -60,14 +60,13 @@ function showPaused(token) {
 
 /** Whether no word on the shelf has this name. If one has it, what can be done is offered at `place`: `go` goes on with a free name, or with the
  * same once the other word is put away. */
-function free(token, place, go) {
-  const found = already(token);
-  if (!found) return true;
-  const { word, other } = found;
+function unnamed(token, place, go) {
+  const [word, other] = [find(token), free(token)];
+  if (!word) return true;
   const first = button(t("learn.as", other), () => go(other), { kind: "primary" });
   $(place).replaceChildren(t("learn.have", token), h("span", { class: "row" }, first, button(t("learn.replace", token), async () => {
     await using(place, () => remove(word));
-    if (!already(token)) go(token);
+    if (!find(token)) go(token);
   })));
   first.focus();
   return false;
@@ -116,9 +115,10 @@ async function learn(unfinished, given) {
 const file = (job) => ask("job.embedding", { job, args: ["diffusers"] });
 
 /** Keeps a word on the shelf, and what was saved of its run no longer. */
-async function keep({ token, bytes, prompt }) {
+async function keep(result) {
+  const { token, bytes, prompt } = result;
   try {
-    await keepWord(bytes, "learned_embeds.safetensors", { token, picture: lastPreview(), prompt });
+    result.word = await keepWord(bytes, "learned_embeds.safetensors", { token, picture: lastPreview(), prompt });
     await saved.forget();
   } finally {
     changed();
@@ -166,7 +166,7 @@ async function left() {
 export async function learnNow({ prompt, settings: given, pictures, ...word }) {
   if (studio.long) return say("start-problem", t("engine.busy"));
   const go = (token) => learnNow({ ...word, token, prompt: prompt.replaceAll(word.token, token), settings: given, pictures });
-  if (!free(word.token, "start-problem", go)) return undefined;
+  if (!unnamed(word.token, "start-problem", go)) return undefined;
   enter(word.token, []);
   return session(async () => {
     const [found] = await Promise.all([pictures(), fillIn({ ...word, ...given })]);
@@ -193,7 +193,7 @@ async function learnTyped() {
     $("token").value = other;
     return learnTyped();
   };
-  if (!free(token, "learn-problem", go)) return undefined;
+  if (!unnamed(token, "learn-problem", go)) return undefined;
   enter(token, tiles.pictures);
   return session(async () => {
     await model();
@@ -236,6 +236,8 @@ async function found() {
 async function goOn() {
   if (studio.long) return say("unfinished-problem", t("engine.busy"));
   const about = await peek();
+  // Pressed twice.
+  if (studio.long) return undefined;
   if (!about) return offer();
   enter(about.config.token, []);
   await session(async () => {
@@ -269,7 +271,7 @@ function buttons() {
   $("continue").addEventListener("click", goOn);
   $("keep").addEventListener("click", keepLeft);
   $("discard").addEventListener("click", () => using("unfinished-problem", async () => {
-    await saved.forget();
+    if (!$("unfinished").hidden) await saved.forget();
     $("unfinished").hidden = true;
   }));
   $("pause").addEventListener("click", () => {
@@ -335,7 +337,8 @@ export function learnRoom() {
     if (loaded) offerWhole().then(check).catch(() => {});
   });
   window.addEventListener("beforeunload", (event) => {
-    if (control.running) event.preventDefault();
+    // What was chosen, cropped and written is kept only once it is learned.
+    if (control.running || (now() === "teach" && tiles.pictures.length > 0)) event.preventDefault();
   });
   peek().then(offer);
 }

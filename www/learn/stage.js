@@ -60,16 +60,16 @@ export function timeline() {
   clearPreviews();
 }
 
-function showPicture(picture) {
+function showPicture(picture, at) {
   $("own-shown").replaceChildren(...(picture ? [cropped(picture, picture.name)] : []));
-  for (const choice of $("own-choice").children) choice.setAttribute("aria-pressed", choice.dataset.name === picture?.name);
+  for (const [i, choice] of [...$("own-choice").children].entries()) choice.setAttribute("aria-pressed", i === at);
 }
 
 /** Shows the pictures of a run. */
 export function showOwn(pictures) {
-  const choice = (picture) => h("button", {
-    type: "button", class: "thumb", "data-name": picture.name, "aria-label": t("learn.ownOf", picture.name), title: picture.name, onclick: () => showPicture(picture),
+  const choice = (picture, i) => h("button", {
+    type: "button", class: "thumb", "aria-label": t("learn.ownOf", picture.name), title: picture.name, onclick: () => showPicture(picture, i),
   }, cropped(picture, ""));
   $("own-choice").replaceChildren(...(pictures.length > 1 ? pictures.map(choice) : []));
-  showPicture(pictures[0]);
+  showPicture(pictures[0], 0);
 }

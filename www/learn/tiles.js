@@ -53,9 +53,9 @@ export class Tiles {
     this.#settle();
   }
 
-  /** Adds pictures, and captions of those that are there. */
-  async add(files) {
-    const problems = [];
+  /** Adds pictures, and captions of those that are there; tells what cannot be, after `others`. */
+  async add(files, others) {
+    const problems = [...others];
     for (const file of files.filter((file) => !isCaption(file))) {
       const reason = refused(file) ?? (await this.#take({ file }));
       if (reason) problems.push(reason);

@@ -91,7 +91,8 @@ async function held(set, shot) {
 
 /** Deletes one picture of a set, or all of them; until something else happens they can be had back. */
 async function discard(set, gone) {
-  const back = await Promise.all(gone.map(async (shot) => ({ shot, blobs: await held(set, shot) })));
+  // Those that another tab deleted cannot be had back.
+  const back = (await Promise.all(gone.map(async (shot) => ({ shot, blobs: await held(set, shot).catch(() => undefined) })))).filter(({ blobs }) => blobs);
   const before = set.shots;
   set.shots = before.filter((shot) => !gone.includes(shot));
   const whole = set.shots.length === 0 && !isBusy(set);
@@ -102,7 +103,7 @@ async function discard(set, gone) {
   if (whole) shown.delete(set.id);
   await forgetPictures(set.id, gone.map(({ seed }) => seed), whole).catch(() => {});
   count();
-  notice(t("make.removed", gone.length), async () => {
+  notice(t("make.removed", gone.length), back.length > 0 && (async () => {
     set.shots = before;
     shown.set(set.id, set);
     // From here until their files are written again.
@@ -113,7 +114,7 @@ async function discard(set, gone) {
     for (const { shot, blobs } of back) await keep(set, shot, blobs);
     count();
     place.querySelector("button, input")?.focus();
-  });
+  }));
   $("gallery-undo").focus();
 }
 

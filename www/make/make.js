@@ -29,7 +29,8 @@ function request() {
     $("make-seed").value = last.next;
     say("make-notes", t("make.goesOn", last.next));
   }
-  const first = firstSeed();
+  // Beyond that, numbers are no longer told apart.
+  const first = Math.min(firstSeed(), Number.MAX_SAFE_INTEGER - 9);
   const seeds = Array.from({ length: chosenCount() }, (_, i) => first + i);
   last = { key: $("make-seed").value === "-1" ? "" : key(), next: first + seeds.length };
   return { prompt, compare, config, seeds };
@@ -143,7 +144,8 @@ export function makeRoom() {
     if (!asked.making && !asked.waiting) submit();
   });
   $("make").addEventListener("input", summary);
-  $("make-stop").addEventListener("click", stopOrForget);
+  // It comes where the other button was: the second press of two in a row was meant for that.
+  $("make-stop").addEventListener("click", ({ detail }) => detail > 1 || stopOrForget());
   $("dice").addEventListener("click", () => {
     $("make-seed").value = Math.floor(Math.random() * 1e6);
     summary();

@@ -1,6 +1,7 @@
 // The prompt: learned words to put into it, what the engine makes of it, and the prompts of before.
 
 import { $, button, h } from "../base/dom.js";
+import { keep, recall } from "../base/memory.js";
 import { call, onChange, say, studio } from "../base/studio.js";
 import { t } from "../base/text.js";
 import { forgetImages, lazyImage, namesIn } from "./parts.js";
@@ -21,12 +22,8 @@ let at = -1;
 let draft = "";
 
 function readHistory() {
-  try {
-    const kept = JSON.parse(localStorage.getItem(HISTORY) ?? "[]");
-    return Array.isArray(kept) ? kept.filter((one) => typeof one === "string").slice(0, MOST) : [];
-  } catch {
-    return [];
-  }
+  const kept = recall(HISTORY);
+  return Array.isArray(kept) ? kept.filter((one) => typeof one === "string").slice(0, MOST) : [];
 }
 
 function showHistory() {
@@ -41,7 +38,7 @@ function showHistory() {
 export function remember(text) {
   earlier = [text, ...readHistory().filter((one) => one !== text)].slice(0, MOST);
   at = -1;
-  localStorage.setItem(HISTORY, JSON.stringify(earlier));
+  keep(HISTORY, earlier);
   showHistory();
 }
 
@@ -178,7 +175,7 @@ export function promptField(words) {
   });
   $("earlier-clear").addEventListener("click", () => {
     earlier = [];
-    localStorage.removeItem(HISTORY);
+    keep(HISTORY, earlier);
     showHistory();
     $("prompt").focus();
   });

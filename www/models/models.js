@@ -1,6 +1,7 @@
 // Which model: finding it, bringing it into the storage, loading it, and loading it again after the engine broke.
 
 import { $, h } from "../base/dom.js";
+import { keep, recall } from "../base/memory.js";
 import { size, span, t } from "../base/text.js";
 import { partName } from "../base/settings.js";
 import { announce, ask, asked, changed, client, mirror, onChange, problem, say, studio, useHub, using } from "../base/studio.js";
@@ -89,7 +90,7 @@ async function open(name, files) {
   });
   performance.mark("pseudoword:model");
   last = { name, files };
-  if (!files) localStorage.setItem(LAST, name);
+  if (!files) keep(LAST, name);
   studio.model = name;
   problem();
   $("reload").hidden = true;
@@ -130,7 +131,7 @@ export async function withModel({ name, report } = {}) {
 }
 
 async function lastOne() {
-  const name = localStorage.getItem(LAST);
+  const name = recall(LAST);
   if (!name || name === MINI) return MINI;
   const stored = await (await client()).ask("library.stored", { args: [] });
   return stored.some((model) => model.name === name && model.whole) ? name : MINI;
@@ -179,7 +180,10 @@ function link() {
 }
 
 /** Where models and words are fetched from. */
-export const host = () => (mirror() ? new URL(mirror()).host : "huggingface.co");
+export const host = () => {
+  const place = mirror();
+  return (URL.canParse(place) && new URL(place).host) || place || "huggingface.co";
+};
 
 /** The ways to other models. */
 function ways() {

@@ -1,6 +1,7 @@
 // How fast this browser's GPU is, found out without the engine and without fetching anything, and what learning takes on it: guessed
 // from a small product, or known from what was learned here before.
 
+import { keep, recall } from "../base/memory.js";
 import { told } from "./gpu.js";
 
 /** Where it is kept how long a sample took on which GPU. */
@@ -90,14 +91,8 @@ async function speed(adapter) {
   }
 }
 
-/** Seconds that samples took by the name of a GPU; nothing where that cannot be read. */
-function kept() {
-  try {
-    return JSON.parse(localStorage.getItem(KEPT)) ?? {};
-  } catch {
-    return {};
-  }
-}
+/** Seconds that samples took by the name of a GPU. */
+const kept = () => recall(KEPT);
 
 /** Seconds that learning on the mini model takes on a GPU of which `probe` told, or nothing where it told too little. */
 export function secondsFor({ steps, batch, evaluations = 0, evalSize = 16, previews = 0, previewSteps = 12 }, { gflops, software, sample }) {
@@ -120,11 +115,7 @@ export function rounded(seconds) {
 export async function remember(sample) {
   const found = await described().catch(() => undefined);
   if (!found || !(sample > 0)) return;
-  try {
-    localStorage.setItem(KEPT, JSON.stringify({ ...kept(), [found.name]: sample }));
-  } catch {
-    // Then it is guessed again.
-  }
+  keep(KEPT, { ...kept(), [found.name]: sample });
 }
 
 /** What computes, how fast, and what learning an example takes: `{gpu?, software, gflops?, sample?, seconds?}`. `gpu` is a graphics card's
@@ -134,7 +125,7 @@ export async function probe() {
     const found = await described();
     if (!found) return { software: false };
     const { adapter, name, software } = found;
-    const about = { gpu: software ? undefined : name || undefined, software, sample: kept()[name] };
+    const about = { gpu: software ? undefined : name || undefined, software, sample: kept()?.[name] };
     if (!about.sample) about.gflops = await speed(adapter);
     const seconds = secondsFor(EXAMPLE, about);
     return { ...about, seconds: seconds && rounded(seconds) };

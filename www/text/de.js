@@ -105,7 +105,7 @@ export default {
     seed: "Startwert",
     start: "Lernen",
     noPictures: "Füge zuerst mindestens ein Bild hinzu.",
-    unknownNeed: "Lädt zuerst das Mini-Modell, wenn du kein anderes lädst (einmalig 15 MB).",
+    unknownNeed: "Lädt zuerst das Mini-Modell (einmalig 15 MB). Es zeichnet Einfaches mit 64 Pixeln: Lade für Fotos Stable Diffusion unter „Modell“.",
     need: ({ time, memory }) => `Braucht ${[time && `etwa ${time}`, memory && `${memory} vom Speicher der Grafikkarte`].filter(Boolean).join(" und ")}.`,
 
     learningOf: (token) => `${token} wird gelernt`,

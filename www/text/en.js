@@ -105,7 +105,7 @@ export default {
     seed: "Seed",
     start: "Learn it",
     noPictures: "Add at least one picture first.",
-    unknownNeed: "Loads the mini model first, unless you load another (15 MB, once).",
+    unknownNeed: "Loads the mini model first (15 MB, once). It draws simple things at 64 pixels: for photos, load Stable Diffusion under Model.",
     need: ({ time, memory }) => `Takes ${[time && `about ${time}`, memory && `${memory} of the GPU's memory`].filter(Boolean).join(" and ")}.`,
 
     learningOf: (token) => `Learning ${token}`,

@@ -16,7 +16,8 @@ const shelf = new Map();
 
 const all = () => [...shelf.values()];
 const here = () => all().filter(({ removed }) => !removed);
-const find = (token) => here().find((word) => word.token === token);
+/** The word of a name. */
+export const find = (token) => here().find((word) => word.token === token);
 
 /** What is on the shelf: `[{token, vectors, family, usable, reason?, picture?}]`. `usable` is undefined while no model is loaded. */
 export const words = () => here();
@@ -54,9 +55,10 @@ export async function keepWord(bytes, name, about = {}) {
   const held = await described(buffer, name);
   const chosen = held.find(({ token }) => token === known.token) ?? held[0];
   const hash = await hashOf(buffer);
-  const token = known.token ?? chosen.token;
-  const same = here().find((word) => word.hash === hash && word.token === token);
+  const named = known.token ?? chosen.token;
+  const same = here().find((word) => word.hash === hash && word.token === named);
   if (same) return same;
+  const token = free(named);
   const file = `${Date.now()}-${fileStem(token)}${/\.\w+$/.exec(name)?.[0] ?? ""}`;
   const within = held.length > 1 ? chosen.token : undefined;
   const word = { ...chosen, within, ...Object.fromEntries(Object.entries(known).filter(([, value]) => value)), token, name, hash, file, read: async () => buffer };
@@ -112,13 +114,11 @@ function focusOn(word) {
   document.querySelector(`[data-file="${CSS.escape(word.file)}"] button`)?.focus();
 }
 
-/** The word of a name that is on the shelf, and a name like it that is free. */
-export function taken(token) {
-  const word = find(token);
-  if (!word) return undefined;
+/** A name, or if a word on the shelf has it one like it that none has. */
+export function free(token) {
   let [n, other] = [2, token];
   while (find(other)) other = token.replace(/(>?)$/, `-${n++}$1`);
-  return { word, other };
+  return other;
 }
 
 /** Takes a word from the shelf. Its file stays, so that it can be put back. */
@@ -135,6 +135,8 @@ export async function remove(word) {
 }
 
 const putBack = (word) => using("words-problem", async () => {
+  // Another may have come to its name.
+  word.token = free(word.token);
   delete word.removed;
   if (studio.model) await enlist(word);
   await putCard(word);
@@ -153,8 +155,9 @@ const forgetForGood = (word) => using("words-problem", async () => {
 
 /** Calls a word otherwise. */
 async function rename(word, token) {
-  if (find(token)) throw new Error(t("words.taken", token));
   const former = word.token;
+  if (!token || token === former) return;
+  if (find(token)) throw new Error(t("words.taken", token));
   if (word.usable) Object.assign(word, await call("engine.renameEmbedding", former, token), { notes: word.notes });
   word.token = token;
   if (studio.model && !word.usable) await enlist(word);
@@ -164,10 +167,7 @@ async function rename(word, token) {
 }
 
 /** The bytes of a word's file in a layout. */
-const exported = async ({ read, name, file, token, within }, format) => call("tools.convert", await read(), name ?? file, format, token, within);
-
-/** The same of the word of a name. */
-export const exportedOf = (token, format) => exported(find(token), format);
+export const exported = async ({ read, name, file, token, within }, format) => call("tools.convert", await read(), name ?? file, format, token, within);
 
 const actions = { use: ({ token }) => useWord(token), remove, rename, exported };
 
