@@ -89,7 +89,7 @@ fn reported(ended: Result<()>, mut report: Report, so_far: &SoFar, out: &mut Out
     let Err(error) = ended else { return out.line(&report.write()?) };
     if !matches!(error.kind(), Kind::Usage | Kind::Input) {
         report.failed(&so_far.object, &so_far.doing, &error);
-        let said = report.write().map(|line| format!("{line}, as far as it was measured, and what failed"));
+        let said = report.write().map(|line| format!("{line}; it has what was measured until this failed"));
         out.message(&said.unwrap_or_else(|unwritten| format!("there is no report: {}", wording::of_error(&unwritten))));
     }
     Err(error)
