@@ -131,7 +131,7 @@ fn a_report_of_what_failed_has_what_was_measured_until_then() {
         let output = command.env("PSEUDOWORD_FAILPOINTS", format!("piece={failure}")).output().unwrap();
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{said}");
-        for part in ["the report is in report.json", "and what failed", "error: ", message] {
+        for part in ["the report is in report.json", "measured until this failed", "error: ", message] {
             assert!(said.contains(part), "{part:?} is not in {said}");
         }
         let report: Value = serde_json::from_slice(&std::fs::read(place.path("report.json")).unwrap()).unwrap();
