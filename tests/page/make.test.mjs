@@ -242,9 +242,11 @@ async function waits(page) {
 
 /** What was made on an earlier visit. */
 async function keeps(page) {
+  // Said once all of them are there.
+  await page.locator("#gallery-count").getByText("7 pictures, kept in this browser").waitFor();
+  await page.locator(".set h3").nth(2).waitFor();
   const headings = await page.locator(".set h3").allTextContents();
   assert.deepEqual(headings.slice(0, 3), ["a dog", "a cat", "a <pear> on a blue background"]);
-  await page.locator("#gallery-count").getByText("7 pictures, kept in this browser").waitFor();
   assert.equal(await page.locator(".pair").count(), 1, "pairs are pairs");
   await accessible(page, "with a gallery from before");
   await look(page, "make-gallery");
