@@ -328,8 +328,7 @@ pub(super) struct BenchArgs {
     /// Also measure each operation of the U-Net
     #[arg(long)]
     pub ops: bool,
-    /// Measure only what a step costs the host: launches, submissions and processor time, on a device that computes nothing, with
-    /// products in f32 or, with --precision f16, in f16
+    /// Measure only what a step costs the host, on a device that computes nothing: launches, submissions, processor time
     #[arg(long, conflicts_with_all = ["steps", "seconds", "ops", "report", "overwrite", "predict"])]
     pub host: bool,
     /// Measure nothing: print what steps take at the peak of GPUs that people have

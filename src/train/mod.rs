@@ -32,7 +32,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use image::{GrayImage, RgbImage};
+use image::GrayImage;
 use web_time::Instant;
 
 use crate::base::math::norm;
@@ -41,7 +41,7 @@ use crate::embedding::{Embedding, Encoder, Vectors};
 use crate::event::{EvaluatedOn, Event, WarningCode};
 use crate::image::Picture;
 use crate::model::Model;
-use crate::sample::{Label, about_schedule, used};
+use crate::sample::about_schedule;
 use crate::text::{Rows, Tokenizers};
 use crate::{Error, Result, ops};
 pub use check::{check, check_numbers, check_side, file_can_hold, memory_plan, recomputes, side};
@@ -215,45 +215,6 @@ impl TrainJob {
             encoders: self.learner.new_rows().into_iter().map(vectors).collect(),
             token: config.token.clone(),
         }
-    }
-
-    /// The newest preview, with the step it was made after.
-    pub fn take_preview(&mut self) -> Option<(u32, RgbImage)> {
-        self.previews.picture.take()
-    }
-
-    /// The prompt of the previews.
-    pub fn preview_prompt(&self) -> &str {
-        &self.previews.prompt
-    }
-
-    /// The text of a preview's PNG: how it was made, after how many steps. `model` is what the model is called and the hash
-    /// of its U-Net's weights, `known` are the embeddings besides the new one with the hashes of their files.
-    pub fn preview_label(
-        &self,
-        step: u32,
-        picture: &RgbImage,
-        (model, model_hash): (&str, Option<&str>),
-        known: &[(String, String)],
-    ) -> Vec<(String, String)> {
-        let (previews, mut embedding) = (&self.previews, self.embedding());
-        embedding.metadata.insert("base-model".to_owned(), model.to_owned());
-        let prompt = self.learner.tokenizers.prompt(&previews.prompt);
-        let tokens: Vec<&str> = prompt.tokens().words.iter().map(String::as_str).collect();
-        let mut embeddings = known.to_vec();
-        embeddings.push((embedding.token.clone(), embedding.hash()));
-        let label = Label {
-            prompt: &previews.prompt,
-            config: &previews.config,
-            seed: Some(previews.config.seed),
-            size: picture.dimensions(),
-            model,
-            model_hash,
-            embeddings: &used(&tokens, &embeddings),
-        };
-        let mut text = label.text();
-        text.push(("training step".to_owned(), step.to_string()));
-        text
     }
 
     /// Every random choice made so far, if they were to be kept.

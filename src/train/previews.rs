@@ -2,12 +2,13 @@
 
 use image::RgbImage;
 
+use super::TrainJob;
 use super::counts::Counts;
 use super::evaluations::is_due;
 use super::learner::Learner;
 use crate::config::{Kind, SampleConfig, SamplerKind, TrainConfig};
 use crate::event::{Event, WarningCode};
-use crate::sample::SampleJob;
+use crate::sample::{Label, SampleJob, used};
 use crate::{Error, Result};
 
 /// The previews of a run.
@@ -19,6 +20,47 @@ pub(super) struct Previews {
     job: Option<SampleJob>,
     /// The newest, with the step it was made after, until it is taken.
     pub picture: Option<(u32, RgbImage)>,
+}
+
+impl TrainJob {
+    /// The newest preview, with the step it was made after.
+    pub fn take_preview(&mut self) -> Option<(u32, RgbImage)> {
+        self.previews.picture.take()
+    }
+
+    /// The prompt of the previews.
+    pub fn preview_prompt(&self) -> &str {
+        &self.previews.prompt
+    }
+
+    /// The text of a preview's PNG: how it was made, after how many steps. `model` is what the model is called and the hash
+    /// of its U-Net's weights, `known` are the embeddings besides the new one with the hashes of their files.
+    pub fn preview_label(
+        &self,
+        step: u32,
+        picture: &RgbImage,
+        (model, model_hash): (&str, Option<&str>),
+        known: &[(String, String)],
+    ) -> Vec<(String, String)> {
+        let (previews, mut embedding) = (&self.previews, self.embedding());
+        embedding.metadata.insert("base-model".to_owned(), model.to_owned());
+        let prompt = self.learner.tokenizers.prompt(&previews.prompt);
+        let tokens: Vec<&str> = prompt.tokens().words.iter().map(String::as_str).collect();
+        let mut embeddings = known.to_vec();
+        embeddings.push((embedding.token.clone(), embedding.hash()));
+        let label = Label {
+            prompt: &previews.prompt,
+            config: &previews.config,
+            seed: Some(previews.config.seed),
+            size: picture.dimensions(),
+            model,
+            model_hash,
+            embeddings: &used(&tokens, &embeddings),
+        };
+        let mut text = label.text();
+        text.push(("training step".to_owned(), step.to_string()));
+        text
+    }
 }
 
 /// How far a preview has come.
