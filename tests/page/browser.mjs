@@ -30,14 +30,16 @@ export function assembled() {
   return dist;
 }
 
-/** Starts both; gives `{origin, browser, dist, visitor, close}`. What is served is the page as visitors get it (or, with SOURCES set, as its
- * sources are, to find out where something goes wrong), and from the repository what that lacks. Its service worker only where `offline`
- * says so, because requests that go through one cannot be played. */
-export async function start({ offline = false } = {}) {
+/** Starts both; gives `{origin, browser, dist, visitor, close}`. What is served is the page as visitors get it, and from the repository what
+ * that lacks; or its sources, where `sources` says so: there each module can be reached and played, and the page as visitors get it is in
+ * `assembled/`. (With SOURCES set always, to find out where something goes wrong.) Its service worker only where `offline` says so, because
+ * requests that go through one cannot be played. */
+export async function start({ offline = false, sources = process.env.SOURCES !== undefined } = {}) {
   const dist = assembled();
-  const places = process.env.SOURCES ? [root] : offline ? [dist] : [dist, root];
   const server = createServer((request, response) => {
-    const path = normalize(decodeURIComponent(new URL(request.url, "http://x").pathname)).replace(/\/$/, "/index.html");
+    const asked = normalize(decodeURIComponent(new URL(request.url, "http://x").pathname)).replace(/\/$/, "/index.html");
+    const path = sources ? asked.replace(/^\/assembled\//, "/") : asked;
+    const places = sources && path === asked ? [root] : offline ? [dist] : [dist, root];
     const file = places.map((place) => join(place, path)).find((file) => existsSync(file) && statSync(file).isFile());
     if (!file) return response.writeHead(404).end();
     response.writeHead(200, { "content-type": types[extname(file)] ?? "application/octet-stream" });
@@ -129,13 +131,15 @@ export async function fewSteps(page, steps, other = {}) {
   for (const [name, value] of Object.entries(settings)) await page.locator("#learn").getByLabel(name, { exact: true }).fill(value);
 }
 
+/** How the examples are learned: in their module, or in the one file of the page as visitors get it. */
+const WATCHED = /\{\s*"preview-every":\s*25,\s*"preview-steps":\s*8\s*\}/;
+
 /** Makes the examples take as few steps as these settings say. */
 export async function fewExampleSteps(context, settings) {
-  await context.route("**/www/start/examples.js", async (route) => {
-    const text = readFileSync(join(root, "www/start/examples.js"), "utf8");
-    const played = text.replace(/const WATCHED = .*;/, `const WATCHED = ${JSON.stringify(settings)};`);
-    assert.notEqual(played, text);
-    await route.fulfill({ contentType: "text/javascript", body: played });
+  assert.match(readFileSync(join(root, "www/start/examples.js"), "utf8"), WATCHED);
+  await context.route(/\/www\/(main|start\/examples)\.js$/, async (route) => {
+    const text = await (await route.fetch()).text();
+    await route.fulfill({ contentType: "text/javascript", body: text.replace(WATCHED, JSON.stringify(settings)) });
   });
 }
 

@@ -7,7 +7,7 @@ import { played } from "./played.mjs";
 
 let place;
 
-before(async () => (place = await start()));
+before(async () => (place = await start({ sources: true })));
 after(() => place?.close());
 
 /** A page whose engine is played. */
@@ -212,7 +212,7 @@ test("what goes wrong is said where one looks, and leads on", { timeout: 120_000
 
   // A full storage ends nothing; what could not be kept is said.
   ({ context, page } = await opened({ full: true, pause: 30 }));
-  await fewExampleSteps(context, { steps: 30 });
+  await fewExampleSteps(context, { steps: 49 });
   await page.reload();
   await page.getByRole("button", { name: "Learn <peach> now" }).click();
   await page.getByText(/^Not saved after step 25, so leave this tab open: it is full/).waitFor();

@@ -8,7 +8,7 @@ import { accessible, look, root, start } from "./browser.mjs";
 
 let place;
 
-before(async () => (place = await start()));
+before(async () => (place = await start({ sources: true })));
 after(() => place?.close());
 
 const prompt = (page) => page.getByRole("textbox", { name: "Prompt", exact: true });

@@ -5,7 +5,7 @@ import { after, before, test } from "node:test";
 import { start } from "./browser.mjs";
 
 let place;
-before(async () => (place = await start()));
+before(async () => (place = await start({ sources: true })));
 after(() => place.close());
 
 const probed = (page) => page.evaluate(async () => (await import("./www/start/probe.js")).probe());

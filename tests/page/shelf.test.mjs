@@ -9,7 +9,7 @@ import { playedHub } from "./hub.mjs";
 
 let place;
 
-before(async () => (place = await start()));
+before(async () => (place = await start({ sources: true })));
 after(() => place?.close());
 
 const PEAR = join(root, "tests/page/fixtures/pear.safetensors");

@@ -78,7 +78,7 @@ async function forget(page) {
   await page.locator("#words-empty").waitFor();
 }
 
-const place = await start();
+const place = await start({ sources: true });
 const { context, errors } = await place.visitor();
 await context.addInitScript(countBlobs);
 await fewExampleSteps(context, { steps: 2, "batch-size": 1, "eval-size": 1, "preview-every": 2 });

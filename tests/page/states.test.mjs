@@ -2,14 +2,14 @@
 
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { BOUNDS, sizes } from "../../tools/web/size.mjs";
 import { accessible, look, root, start } from "./browser.mjs";
 
 let place;
 
-before(async () => (place = await start()));
+before(async () => (place = await start({ sources: true })));
 after(() => place?.close());
 
 /** The page's own code: `[path, text]`. */
@@ -50,8 +50,19 @@ test("strict rules for content: no code and no style in the page's text", () => 
   assert.doesNotMatch(page, /\sstyle=|\son[a-z]+=|<script(?![^>]*src=)|<style/);
 });
 
-/** A visitor whose browser notes what should not happen: `sizes`, `scheme`, `motion`, `language`. */
-async function visitor({ width = 1440, height = 900, ...options } = {}) {
+test("modules import each other in one direction only", () => {
+  const imports = new Map(sources.filter(([path]) => path.endsWith(".js")).map(([path, text]) => (
+    [path, [...text.matchAll(/^(?:import|export)\s[^;]*?"(\.[^"]+)";/gm)].map(([, other]) => join(dirname(path), other))])));
+  assert.ok(imports.get("www/main.js").includes("www/learn/learning.js"));
+  const walk = (path, above) => {
+    assert.ok(!above.includes(path), [...above, path].join(" imports "));
+    for (const other of imports.get(path) ?? []) walk(other, [...above, path]);
+  };
+  walk("www/main.js", []);
+});
+
+/** A visitor whose browser notes what should not happen: `sizes`, `scheme`, `motion`, `language`; `at` is the page's address. */
+async function visitor({ width = 1440, height = 900, at = "", ...options } = {}) {
   const context = await place.browser.newContext({ viewport: { width, height }, ...options });
   await context.addInitScript(() => {
     window.noted = { shift: 0, shifted: [], long: [], refused: [] };
@@ -68,7 +79,7 @@ async function visitor({ width = 1440, height = 900, ...options } = {}) {
   const page = await context.newPage();
   page.on("pageerror", (error) => errors.push(error.message));
   page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
-  await page.goto(`${place.origin}/`);
+  await page.goto(`${place.origin}/${at}`);
   await page.locator("body[data-ready]").waitFor();
   return { context, page, errors };
 }
@@ -248,7 +259,7 @@ test("opening the page keeps nobody waiting", { timeout: 120_000 }, async () => 
   // A machine that is busy with other things makes anything long: the best of several openings counts, and only what is far too long fails.
   let best = Infinity;
   for (let attempt = 0; attempt < 5 && best > 50; attempt++) {
-    const { context, page } = await visitor();
+    const { context, page } = await visitor({ at: "assembled/" });
     await earlierPictures(page);
     await page.waitForTimeout(1000);
     best = Math.min(best, await page.evaluate(() => Math.max(0, ...noted.long)));

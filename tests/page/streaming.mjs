@@ -14,7 +14,7 @@ import { fewSteps, root, start, teach } from "./browser.mjs";
 
 const [folder, steps] = process.argv.slice(2);
 const BOUND = 256 << 20;
-const place = await start();
+const place = await start({ sources: true });
 try {
   const page = await place.browser.newPage();
   page.on("console", (message) => message.type() === "error" && console.log(`browser: ${message.text()}`));

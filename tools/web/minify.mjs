@@ -1,12 +1,13 @@
-// minify OUT: takes out of the page's own code in OUT what only people need, and makes one file of a page's stylesheets. Modules stay
-// modules, with the names of their files and of what they export: only what is inside is called otherwise.
+// minify OUT: takes out of the page's own code in OUT what only people need, and makes one file of a page's modules and one of its
+// stylesheets, because what is compressed together is smaller. Files that are fetched by themselves, or not by everybody, stay: Workers, the
+// engine, and the texts.
 
-import { readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, readdirSync, rmdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 
 // It lies with the packages of the page's tests, which have the one lock file.
-const { transform } = createRequire(new URL("../../tests/page/package.json", import.meta.url))("esbuild");
+const { build, transform } = createRequire(new URL("../../tests/page/package.json", import.meta.url))("esbuild");
 
 const minified = {
   js: async (text) => (await transform(text, { loader: "js", minify: true, charset: "utf8", legalComments: "none" })).code.trim(),
@@ -29,9 +30,39 @@ function joined(page) {
 }
 
 const out = join(process.argv[2], ".");
-for (const sheet of new Set(["index.html", "www/check.html"].flatMap((page) => joined(join(out, page))))) rmSync(sheet);
-const files = ["index.html", ...readdirSync(join(out, "www"), { recursive: true }).filter((name) => !name.startsWith("pkg")).map((name) => join("www", name))];
-await Promise.all(files.map(async (file) => {
+const www = join(out, "www");
+const within = (place) => readdirSync(place, { recursive: true }).map((name) => join(place, name)).filter((name) => !name.startsWith(join(www, "pkg")));
+
+/** What fetches modules: the pages' own, and the Workers'. */
+const ENTRIES = ["main.js", "check.js", "worker.js", "start/adapter.js"];
+
+/** Whatever is beside a module is looked for beside it, though it is in another's file now. */
+const besideIt = {
+  name: "beside it",
+  setup({ onLoad }) {
+    onLoad({ filter: /\.js$/ }, ({ path }) => ({ contents: readFileSync(path, "utf8").replaceAll("import.meta.url", `new URL("${relative(www, path)}", import.meta.url)`) }));
+  },
+};
+
+/** One file for each of what fetches modules, with all that it imports; the modules are removed. */
+async function bundled() {
+  const { metafile, outputFiles } = await build({
+    entryPoints: ENTRIES.map((entry) => join(www, entry)), outdir: www, absWorkingDir: www, write: false, metafile: true,
+    bundle: true, format: "esm", target: "esnext", minify: true, charset: "utf8", legalComments: "none", external: ["./pkg/*"], plugins: [besideIt], logLevel: "warning",
+  });
+  for (const module of Object.keys(metafile.inputs)) rmSync(join(www, module));
+  for (const { path, text } of outputFiles) writeFileSync(path, text.trim());
+  // What is in one file now need not be fetched early.
+  for (const page of PAGES) writeFileSync(page, readFileSync(page, "utf8").replace(/<script [^>]*async><\/script>\n?/g, ""));
+  return outputFiles.map(({ path }) => path);
+}
+
+const PAGES = ["index.html", "www/check.html"].map((page) => join(out, page));
+for (const sheet of new Set(PAGES.flatMap(joined))) rmSync(sheet);
+const ready = await bundled();
+await Promise.all([PAGES[0], ...within(www)].filter((file) => !ready.includes(file)).map(async (file) => {
   const of = minified[file.split(".").at(-1)];
-  if (of) writeFileSync(join(out, file), await of(readFileSync(join(out, file), "utf8")));
+  if (of) writeFileSync(file, await of(readFileSync(file, "utf8")));
 }));
+// Folders of which nothing is left.
+for (const place of within(www).reverse()) if (statSync(place).isDirectory() && readdirSync(place).length === 0) rmdirSync(place);

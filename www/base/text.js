@@ -10,12 +10,14 @@ const KEY = "pseudoword-language";
 /** The code of the language that is used. */
 export const language = [recall(KEY), ...navigator.languages.map((code) => code.slice(0, 2))].find((code) => code in languages) ?? "en";
 
+const fetched = async (file) => (await import(new URL(`../text/${file}`, import.meta.url))).default;
+
 /** Only this one is fetched: every language has every text, which tests/page/states.test.mjs holds. */
-const texts = (await import(`../text/${language}.js`)).default;
+const texts = await fetched(`${language}.js`);
 
 /** Adds texts that few visitors need, from the folder that is named as their keys begin. */
 export async function also(part) {
-  texts[part] = (await import(`../text/${part}/${language}.js`)).default;
+  texts[part] = await fetched(`${part}/${language}.js`);
 }
 
 /** What is said by a key (`"learn.pause"`); where that is a function, it gets `about`. */

@@ -5,7 +5,6 @@ import { $ } from "../base/dom.js";
 import { BrokenEngine } from "../base/engine.js";
 import { fileStem, t } from "../base/text.js";
 import { announce, call, changed, onChange, say, studio, using } from "../base/studio.js";
-import { useWord } from "../make/make.js";
 import { details } from "./details.js";
 import { forget, keptWords, putCard, putPicture, putWord } from "./kept.js";
 import { lookRoom } from "./look.js";
@@ -169,7 +168,7 @@ async function rename(word, token) {
 /** The bytes of a word's file in a layout. */
 export const exported = async ({ read, name, file, token, within }, format) => call("tools.convert", await read(), name ?? file, format, token, within);
 
-const actions = { use: ({ token }) => useWord(token), remove, rename, exported };
+const actions = { use: () => {}, remove, rename, exported };
 
 /** Brings the shelf to a model that was loaded; words for other kinds of models wait. */
 export async function restoreWords() {
@@ -183,8 +182,9 @@ async function read() {
   draw();
 }
 
-/** Makes the room work. */
-export function wordsRoom() {
+/** Makes the room work; `use` puts a word into the prompt. */
+export function wordsRoom({ use }) {
+  actions.use = ({ token }) => use(token);
   lookRoom({ keep: keepWord, addFiles, focusOn });
   onChange(() => {
     // Without a model nobody knows what can be used.
