@@ -95,6 +95,64 @@ test("stopping keeps what is there; another word begins afresh", { timeout: 120_
   await context.close();
 });
 
+test("one's own photos go to Stable Diffusion: what it takes is seen, and one press fetches it and learns", { timeout: 180_000 }, async () => {
+  const { context, page, open, errors } = await opened({ pause: 15 });
+  const train = page.getByRole("button", { name: "Use Stable Diffusion" });
+  const [plan, fetch] = [page.locator("#photos-plan #plan"), page.getByRole("button", { name: "Download, then learn <mine>" })];
+  // What browsers tell of a connection is not the same everywhere.
+  await context.addInitScript(() => Object.defineProperty(Navigator.prototype, "connection", { value: undefined }));
+  await page.reload();
+  await page.getByRole("button", { name: "Use my own pictures" }).click();
+  await train.click();
+  await page.locator("#learn-problem").getByText("Add at least one picture first.").waitFor();
+  await page.getByLabel("Add pictures").setInputFiles(peach.slice(0, 2));
+  await page.getByLabel("What to call it").fill("<mine>");
+  await page.getByLabel("Start from").fill("apple");
+  for (const name of ["noto", "flat"]) await page.getByLabel(`What ${name}.png shows`).fill(`a {} from ${name}`);
+  await train.click();
+  await plan.waitFor();
+  assert.equal(await focused(page), "fetch", "one press is left");
+  for (const part of [/stable-diffusion-v1-5, from huggingface\.co/, /Download2\.13 GB in 11 files/, /Time for thatnot known; at 50 Mbit\/s 6 min/, /Learningabout .* a step, .* for 300: a guess/, /without a graphics card/]) {
+    assert.match(await plan.evaluate((element) => element.textContent), part);
+  }
+  assert.equal(await page.locator("#engine-status").getAttribute("data-state"), "plan", "nothing is fetched before that");
+  await everywhere(page, "photos-plan");
+  await page.setViewportSize({ width: 320, height: 640 });
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "nothing is cut off at 320 pixels");
+  await page.setViewportSize({ width: 1000, height: 900 });
+  await page.getByRole("button", { name: "Not now" }).click();
+  assert.equal(await focused(page), "train-photos");
+  await plan.waitFor({ state: "hidden" });
+
+  // Stopped, everything is as it was; then it goes on from there.
+  await page.keyboard.press("Enter");
+  await fetch.click();
+  await page.locator("#train-status").getByText(/ of 2\.13 GB · /).waitFor();
+  await everywhere(page, "photos-download");
+  await page.getByRole("button", { name: "Stop the download" }).click();
+  await page.locator("#learn-problem").getByText("Stopped. What was downloaded is kept.").waitFor();
+  assert.equal(await page.getByRole("list", { name: "Chosen pictures" }).getByRole("img").count(), 2);
+  await train.click();
+  await plan.getByText("Already here").waitFor();
+  await plan.getByText(/about .*, as fast as last time/).waitFor();
+  const given = page.evaluate(() => new Promise((resolve) => (new BroadcastChannel("train").onmessage = ({ data }) => resolve(data))));
+  await pressAfterStep(page, 8, "stop");
+  await page.keyboard.press("Enter");
+  const { config, pictures } = await given;
+  assert.deepEqual([config.token, config.init], ["<mine>", "apple"]);
+  assert.deepEqual(pictures.map(({ name, caption }) => [name, caption]), [["noto.png", "a {} from noto"], ["flat.png", "a {} from flat"]]);
+  await page.getByRole("heading", { name: "Stopped: <mine> is kept" }).waitFor();
+  // With that model there is one way to learn; and it is what the next visit begins with.
+  await page.getByRole("button", { name: "Teach another word" }).click();
+  assert.ok(await train.isHidden());
+  await page.close({ runBeforeUnload: false });
+  const next = await open();
+  await next.getByRole("button", { name: "Use my own pictures" }).click();
+  await next.locator("#need").getByText("On stable-diffusion-v1-5/stable-diffusion-v1-5, which is loaded first.").waitFor();
+  assert.deepEqual(errors, []);
+  await context.close();
+});
+
 test("the same example again is learned under a free name, or in place of the former word", { timeout: 120_000 }, async () => {
   const { context, page, errors } = await opened({ pause: 5 });
   await fewExampleSteps(context, { steps: 2, "preview-every": 0 });

@@ -37,7 +37,7 @@ test("a model comes from a repository: seen first, stopped, resumed, loaded and 
   await repository.fill("someone/mini");
   await repository.press("Enter");
   await page.locator("#plan").getByText("14 MB in 11 files").waitFor();
-  for (const part of ["Free space", "This GPU", "Runs on any graphics card"]) assert.match(await page.locator("#plan").textContent(), new RegExp(part));
+  for (const part of ["Time for that", "Free space", "This GPU", "Runs on any graphics card"]) assert.match(await page.locator("#plan").textContent(), new RegExp(part));
   assert.ok(!hub.asked.some((path) => path.includes("safetensors")), "the size is said before anything is downloaded");
   assert.equal(await page.evaluate(() => document.activeElement.id), "fetch", "the focus goes to what comes next");
   await accessible(page, "with a plan");

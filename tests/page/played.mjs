@@ -112,12 +112,31 @@ function worker(given) {
     removeEmbedding: () => true,
     about,
   };
+  /** How much of the large model is here. */
+  const brought = { bytes: 0, whole: false, stopped: false };
+  let cancelled = false;
   const requests = {
     start: () => choices,
     hub() {},
     plan: async ({ typed }) => {
       await wait(given.load);
-      return { plan: 1, name: typed, stored: true, bytes: 14e6, here: 14e6, files: [], notes: [] };
+      // Whatever is not the mini model is from the Hub, and large.
+      const there = typed === "mini" || brought.whole;
+      const size = typed === "mini" ? 14e6 : 2.13e9;
+      return { plan: 1, name: typed, stored: there, bytes: size, here: there ? size : brought.bytes, free: 60e9, files: Array(there ? 0 : 11).fill({}), notes: [] };
+    },
+    async bring(_, report) {
+      for (; brought.bytes < 2.13e9; brought.bytes += 0.0213e9) {
+        // Until it is stopped for the first time there is time to look at it.
+        await wait(brought.stopped ? given.pause : 50 * given.pause);
+        const event = { event: "fetch", number: 3, files: 11, done: brought.bytes, total: 2.13e9, rate: 20e6, left: 100 };
+        report(event);
+        if (!cancelled) continue;
+        [cancelled, brought.stopped] = [false, true];
+        throw new Error("stopped");
+      }
+      brought.whole = true;
+      return "stable-diffusion-v1-5/stable-diffusion-v1-5";
     },
     async open(_, report) {
       report({ event: "device", name: "a played GPU" });
@@ -126,6 +145,7 @@ function worker(given) {
       if (given.unopened) throw new Error(given.unopened);
     },
     train({ config, pictures, state }) {
+      new BroadcastChannel("train").postMessage({ config, pictures: pictures.map(({ name, caption, crop }) => ({ name, caption, crop })) });
       const from = state ? JSON.parse(new TextDecoder().decode(state)).step : 0;
       const whole = { ...choices.training, ...config };
       jobs.set(++count, { config: whole, step: from, shown: from, events: run(whole, pictures, from) });
@@ -139,7 +159,7 @@ function worker(given) {
     },
     end: ({ job }) => void jobs.delete(job),
     memory: () => 11e6,
-    cancel() {},
+    cancel: () => void (cancelled = true),
     "library.stored": () => [],
     "tools.describe": () => [about("<peach>")],
     "tools.convert": () => new TextEncoder().encode("an embedding"),

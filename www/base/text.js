@@ -48,7 +48,9 @@ export function speak(code) {
 /** A time in seconds. */
 export function span(seconds) {
   if (seconds < 90) return t("time.seconds", Math.max(1, Math.round(seconds)));
-  return seconds < 5400 ? t("time.minutes", Math.round(seconds / 60)) : t("time.hours", (seconds / 3600).toFixed(1));
+  if (seconds < 5400) return t("time.minutes", Math.round(seconds / 60));
+  const hours = seconds / 3600;
+  return hours < 72 ? t("time.hours", hours.toFixed(hours < 10 ? 1 : 0)) : t("time.days", Math.round(hours / 24));
 }
 
 /** A number of bytes: the rule of `base::bytes::size` in the engine, which runs in the Worker. */

@@ -1,9 +1,10 @@
 // The form of a new word: what is typed, checked while it is typed, and what it will take.
 
 import { $ } from "../base/dom.js";
-import { keep, recall } from "../base/memory.js";
 import { size, span, t } from "../base/text.js";
 import { call, client, now, onChange, say, studio } from "../base/studio.js";
+import { lastName } from "../models/models.js";
+import { MINI } from "../models/state.js";
 import * as speed from "../start/probe.js";
 
 /** Fields that hold numbers, by their settings. */
@@ -57,21 +58,11 @@ export async function check() {
   $("init").setAttribute("aria-invalid", many);
 }
 
-/** Seconds that a sample took in the last run on each model, by its name. */
-const PACE = "pseudoword-pace";
-const paces = () => recall(PACE);
-
-/** Remembers how long the samples of a run took. */
-export function keepPace(seconds) {
-  keep(PACE, { ...paces(), [studio.model]: seconds });
-  if (studio.model === "mini") speed.remember(seconds);
-}
-
 /** Seconds that a run will take: by what was measured before, or on the mini model by a look at the GPU; nothing where neither tells. */
 async function seconds({ steps, batch, evalSize, every }) {
-  const pace = paces()?.[studio.model];
+  const pace = speed.paceOf(studio.model);
   if (pace) return pace * steps * batch;
-  if (studio.model !== "mini") return undefined;
+  if (studio.model !== MINI) return undefined;
   const previews = every > 0 ? 1 + Math.floor(steps / every) : 0;
   return speed.secondsFor({ steps, batch, evalSize, evaluations: 1 + Math.ceil(steps / 25), previews }, await (probed ??= speed.probe()));
 }
@@ -81,7 +72,7 @@ let probed;
 
 /** Says what learning will take, as far as that is known. */
 async function need() {
-  if (!studio.model) return say("need", t("learn.unknownNeed"));
+  if (!studio.model) return say("need", lastName() === MINI ? t("learn.unknownNeed") : t("learn.lastNeed", lastName()));
   if (studio.long) return undefined;
   const config = settings();
   const needed = await call("engine.need", config).catch(() => undefined);
@@ -122,7 +113,7 @@ export function form(looked) {
     looked();
     later();
   });
-  say("need", t("learn.unknownNeed"));
+  need();
   say("token-note", t("learn.tokenHint"));
   say("init-note", t("learn.initHint"));
 }

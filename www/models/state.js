@@ -10,8 +10,11 @@ const PARTS = { none: "model-none", plan: "plan", fetching: "fetching", loading:
 /** What is going on: `what` is one of those above, `"looking"` or `"broken"`; `name` the model it is about, `done` how much of it. */
 const state = { what: "none", name: undefined, done: undefined };
 
+/** The model that comes with the page. */
+export const MINI = "mini";
+
 /** What a model is called. */
-export const called = (name) => (name === "mini" ? t("models.mini") : name);
+export const called = (name) => (name === MINI ? t("models.mini") : name);
 
 /** Shows another state. */
 export function turnModel(what, about = {}) {
@@ -19,7 +22,7 @@ export function turnModel(what, about = {}) {
   Object.assign(state, { name: undefined, done: undefined }, about, { what });
   if (!same) {
     for (const id of new Set(Object.values(PARTS))) $(id).hidden = id !== PARTS[what];
-    $("fetch-stop").parentElement.hidden = what !== "fetching";
+    $("fetch-stop").parentElement.hidden = $("getting-stop").hidden = what !== "fetching";
     head();
   }
   chip();
@@ -33,8 +36,8 @@ export const settle = () => turnModel(studio.model ? "ready" : "none", { name: s
 
 /** The head of the card: which model, and what is known of it in a line. */
 function head() {
-  const { name = "mini" } = state;
-  const [owner, ...rest] = name === "mini" ? ["", t("models.mini")] : name.includes("/") ? name.split("/") : ["", name];
+  const { name = MINI } = state;
+  const [owner, ...rest] = name === MINI ? ["", t("models.mini")] : name.includes("/") ? name.split("/") : ["", name];
   $("model-card").replaceChildren(
     swatch(name),
     h("div", {}, h("p", { class: "model-name" }, rest.join("/")), h("p", { class: "quiet" }, owner ? t("models.by", owner) : ""), h("p", { id: "model-family", class: "quiet" }), h("p", { id: "model-line", class: "quiet" }, t(`models.is.${state.what}`)),

@@ -6,12 +6,14 @@ import { announce, call, onChange, say, studio, using } from "../base/studio.js"
 import { called } from "./state.js";
 
 let load = () => {};
+let removed = () => {};
 
 /** Asks before a model is deleted: what is lost, and what is not. */
 function confirm(item, model) {
   const keep = button(t("models.keep"), () => item.replaceWith(line(model)));
   const remove = button(t("models.deleteNow"), () => using("stored-problem", async () => {
     await call("library.remove", model.name);
+    removed(model.name);
     announce(t("models.deleted", called(model.name)));
     await list();
     $("stored-models").querySelector("summary").focus();
@@ -43,7 +45,7 @@ async function list() {
 
 /** Makes the list work: it is made when it is opened, and again when models come. */
 export function storedModels(actions) {
-  load = actions.load;
+  ({ load, removed } = actions);
   const place = $("stored-models");
   place.addEventListener("toggle", () => place.open && using("stored-problem", list));
   let model = studio.model;

@@ -7,32 +7,34 @@ import { told } from "./gpu.js";
 /** Where it is kept how long a sample took on which GPU. */
 const KEPT = "pseudoword:speed";
 
-/** Rows, columns and inner axis of the product, a multiple of what a workgroup makes. */
-const SIDE = 128;
-const OPERATIONS = 2 * SIDE ** 3;
 /** Milliseconds that the product should be repeated for: less says little of a GPU that answers slowly. */
 const LONG_ENOUGH = 10;
 const MOST_TIMES = 512;
 
+/** Products like those of a model: rows, columns and inner axis, a multiple of what a workgroup makes, and its invocations. The small model's
+ * leave much of a graphics card idle, large ones do not; software has few lanes. */
+const SMALL = { side: 128, lanes: 8 };
+const LARGE = { side: 1024, lanes: 64 };
+
 /** An invocation makes 8 x 4 values, as the engine's kernels for software GPUs do: those are what is slow enough to be guessed well. */
-const PRODUCT = `
-  const SIDE = ${SIDE}u;
+const product = ({ side, lanes }) => `
+  const SIDE = ${side}u;
   @group(0) @binding(0) var<storage, read_write> left: array<vec4<f32>>;
   @group(0) @binding(1) var<storage, read_write> right: array<vec4<f32>>;
   @group(0) @binding(2) var<storage, read_write> result: array<vec4<f32>>;
 
-  @compute @workgroup_size(8)
+  @compute @workgroup_size(${lanes})
   fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let column = id.x % (SIDE / 4u);
     let row = id.x / (SIDE / 4u) * 8u;
     ${eight((i) => `var sum${i} = vec4<f32>();`)}
     for (var k = 0u; k < SIDE / 4u; k += 1u) {
-      let from = 4u * k * (SIDE / 4u) + column;
-      let four = mat4x4(right[from], right[from + SIDE / 4u], right[from + 2u * (SIDE / 4u)], right[from + 3u * (SIDE / 4u)]);
+      let at = 4u * k * (SIDE / 4u) + column;
+      let four = mat4x4(right[at], right[at + SIDE / 4u], right[at + 2u * (SIDE / 4u)], right[at + 3u * (SIDE / 4u)]);
       ${eight((i) => `sum${i} += four * left[(row + ${i}u) * (SIDE / 4u) + k];`)}
     }
     ${eight((i) => `result[(row + ${i}u) * (SIDE / 4u) + column] = sum${i};`)}
-  }`.replaceAll("from", "at");
+  }`;
 
 function eight(line) {
   return Array.from({ length: 8 }, (_, i) => line(i)).join("\n");
@@ -59,12 +61,13 @@ async function described() {
 }
 
 /** Operations in a second, in billions, of a product like those of the engine. */
-async function speed(adapter) {
+async function speed(adapter, { side, lanes } = SMALL) {
+  const operations = 2 * side ** 3;
   const device = await adapter.requestDevice();
   try {
-    const buffer = () => device.createBuffer({ size: 4 * SIDE * SIDE, usage: GPUBufferUsage.STORAGE });
+    const buffer = () => device.createBuffer({ size: 4 * side * side, usage: GPUBufferUsage.STORAGE });
     const entries = [0, 1, 2].map((binding) => ({ binding, resource: { buffer: buffer() } }));
-    const compute = { module: device.createShaderModule({ code: PRODUCT }), entryPoint: "main" };
+    const compute = { module: device.createShaderModule({ code: product({ side, lanes }) }), entryPoint: "main" };
     const pipeline = await device.createComputePipelineAsync({ layout: "auto", compute });
     const group = device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
     const timed = async (times) => {
@@ -72,7 +75,7 @@ async function speed(adapter) {
       const pass = encoder.beginComputePass();
       pass.setPipeline(pipeline);
       pass.setBindGroup(0, group);
-      for (let i = 0; i < times; i++) pass.dispatchWorkgroups(SIDE * SIDE / 32 / 8);
+      for (let i = 0; i < times; i++) pass.dispatchWorkgroups(side * side / 32 / lanes);
       pass.end();
       const began = performance.now();
       device.queue.submit([encoder.finish()]);
@@ -82,10 +85,10 @@ async function speed(adapter) {
     // The first time it is made ready; the second is the least that anything takes.
     await timed(1);
     const one = await timed(1);
-    if (one > LONG_ENOUGH) return OPERATIONS / one / 1e6;
+    if (one > LONG_ENOUGH) return operations / one / 1e6;
     const times = Math.min(MOST_TIMES, Math.ceil(4 * LONG_ENOUGH / Math.max(one, 0.1)));
     const ms = Math.max((await timed(times)) - one, 0.1);
-    return OPERATIONS * (times - 1) / ms / 1e6;
+    return operations * (times - 1) / ms / 1e6;
   } finally {
     device.destroy();
   }
@@ -116,6 +119,32 @@ export async function remember(sample) {
   const found = await described().catch(() => undefined);
   if (!found || !(sample > 0)) return;
   keep(KEPT, { ...kept(), [found.name]: sample });
+}
+
+/** Seconds that a sample took in the last run on each model, by its name. */
+const PACE = "pseudoword-pace";
+
+/** The seconds that a sample of a step took here on a model. */
+export const paceOf = (model) => recall(PACE)?.[model];
+
+/** Remembers how long the samples of a run took. */
+export function keepPace(model, seconds) {
+  keep(PACE, { ...recall(PACE), [model]: seconds });
+  if (model === "mini") remember(seconds);
+}
+
+/** Multiplies and adds for a sample's gradient on Stable Diffusion 1.5 at 512 pixels: see benches/README.md. */
+const WHOLE_GRADIENT = 2.8e12;
+let whole;
+
+/** Seconds that a sample of a step takes on a model of Stable Diffusion's size: `{seconds, measured}`, known from a run here or guessed from a
+ * trial; nothing where there is no GPU. */
+export async function paceOfLarge(model) {
+  const known = paceOf(model);
+  if (known) return { seconds: known, measured: true };
+  whole ??= described().then((found) => found && speed(found.adapter, found.software ? SMALL : LARGE)).catch(() => undefined);
+  const gflops = await whole;
+  return gflops && { seconds: WHOLE_GRADIENT / (gflops * SHARE * 1e9), measured: false };
 }
 
 /** What computes, how fast, and what learning an example takes: `{gpu?, software, gflops?, sample?, seconds?}`. `gpu` is a graphics card's
