@@ -13,7 +13,7 @@ const show = () => (document.body.dataset.ready = "");
 
 // The words come last: a link to one opens a dialog, and nothing has the focus before it can be seen.
 for (const begin of [frame, startRoom, learnRoom, makeRoom, () => modelsRoom({ loaded: restoreWords }), dropTarget, show, () => wordsRoom({ use: useWord })]) {
-  begin();
+  await begin();
   // The browser may do what it has to: all of them in one go would be longer than it can be kept waiting on a slow computer.
   await (globalThis.scheduler?.yield?.() ?? new Promise((resolve) => setTimeout(resolve)));
 }

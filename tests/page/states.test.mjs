@@ -5,7 +5,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { BOUNDS, sizes } from "../../tools/web/size.mjs";
-import { accessible, look, root, start } from "./browser.mjs";
+import { accessible, look, peach, root, start, teach } from "./browser.mjs";
 
 let place;
 
@@ -148,6 +148,13 @@ const TEACH = "Use my own pictures";
 const STATES = {
   welcome: async () => {},
   teach: (page) => page.locator("#own-pictures, .welcome-own").or(page.getByRole("button", { name: TEACH })).first().click(),
+  // What was chosen at an earlier visit.
+  back: async (page) => {
+    await teach(page, peach);
+    await page.getByText("Kept in this browser").waitFor();
+    await page.reload();
+    await page.getByText("From your last visit").waitFor();
+  },
   gallery: earlierPictures,
   make: async (page) => {
     await earlierPictures(page);

@@ -37,6 +37,16 @@ export async function fillIn({ token, init, kind, ...others }) {
   for (const [key, value] of Object.entries(others)) if (NUMBERS[key] && value !== null && value !== undefined) $(NUMBERS[key]).value = value;
 }
 
+const FIELDS = ["token", "init", "kind", ...Object.values(NUMBERS)];
+
+/** What the form holds, by its fields. */
+export const typed = () => Object.fromEntries(FIELDS.map((id) => [id, $(id).value]));
+
+/** Fills the form with what it held; or for another word. What was empty is the engine's affair. */
+export function refill(form = { token: $("token").defaultValue, init: "" }) {
+  for (const id of FIELDS) if (form[id] || (id === "init" && id in form)) $(id).value = form[id];
+}
+
 /** Whether what is typed can be used; what cannot is unfolded, and the browser says why. */
 export function checked() {
   for (const field of $("learn").querySelectorAll("input:invalid")) field.closest("details")?.setAttribute("open", "");

@@ -11,6 +11,7 @@ import { follow, Telling } from "./follow.js";
 import { keepPace } from "../start/probe.js";
 import { check, checked, fillIn, form, seen, settings } from "./form.js";
 import { showLearned } from "./learned.js";
+import * as own from "./own.js";
 import { addPreview, clearPreviews, lastPreview, showOwn, timeline } from "./stage.js";
 import { alone, peek, released, SavedRun, taken } from "./run.js";
 import { Tiles } from "./tiles.js";
@@ -31,7 +32,10 @@ const control = {
 export async function addPictures(files, problems = []) {
   // What is learned now has its pictures.
   if (control.running || now() === "learning") return say("run-problem", files.length > 0 ? t("engine.busy") : problems.join("\n"));
-  if (now() !== "teach") turnTo("teach");
+  if (now() !== "teach") {
+    await own.mine();
+    turnTo("teach");
+  }
   await tiles.add(files, problems);
 }
 
@@ -122,6 +126,7 @@ async function keep(result) {
   try {
     result.word = await keepWord(bytes, "learned_embeds.safetensors", { token, picture: lastPreview(), prompt });
     await saved.forget();
+    await own.learned(token);
   } finally {
     changed();
   }
@@ -172,7 +177,7 @@ export async function learnNow({ prompt, settings: given, pictures, ...word }) {
   enter(word.token, []);
   return session(async () => {
     const [found] = await Promise.all([pictures(), fillIn({ ...word, ...given })]);
-    await tiles.set(found);
+    await own.others(found);
     showOwn(tiles.pictures);
     await model();
     return { prompt, given };
@@ -261,7 +266,7 @@ async function goOn() {
   enter(about.config.token, []);
   await session(async () => {
     const run = await found();
-    await tiles.set(run.pictures.map(({ name, bytes, caption, crop }) => ({ file: new File([bytes], name), caption, crop })));
+    await own.others(run.pictures.map(({ name, bytes, caption, crop }) => ({ file: new File([bytes], name), caption, crop })));
     showOwn(tiles.pictures);
     await fillIn(run.config);
     return { unfinished: run };
@@ -307,10 +312,7 @@ function buttons() {
   });
   for (const [id, place] of [["teach-back", "welcome"], ["run-back", "teach"], ["another", "teach"]]) {
     $(id).addEventListener("click", () => {
-      if (id === "another") {
-        tiles.set([]);
-        for (const field of ["token", "init"]) $(field).value = $(field).defaultValue;
-      }
+      if (id === "another") own.another();
       turnTo(place);
       $(`${place}-title`).focus();
     });
@@ -320,7 +322,7 @@ function buttons() {
 /** Each of these has the middle to itself; while pictures are made, it keeps what it had. */
 const SHOWN = { welcome: "welcome", teach: "teach", learning: "learning", learned: "learning" };
 
-/** Makes the rooms work. */
+/** Makes the rooms work; what was left in the room of teaching is there when this resolves. */
 export function learnRoom() {
   tiles = new Tiles({
     list: $("tiles"), refuse: (text) => say("pictures-problem", text), seen,
@@ -329,6 +331,7 @@ export function learnRoom() {
       $("add").classList.toggle("empty", count === 0);
       $("caption-note").hidden = captions === 0;
       say("caption-note", captions === count ? t("learn.captionsAll") : t("learn.captionsSome", { n: captions, of: count }));
+      own.changed();
     },
   });
   $("files").addEventListener("change", async ({ target }) => {
@@ -359,8 +362,8 @@ export function learnRoom() {
     if (loaded) offerWhole().then(check).catch(() => {});
   });
   window.addEventListener("beforeunload", (event) => {
-    // What was chosen, cropped and written is kept only once it is learned.
-    if (control.running || (now() === "teach" && tiles.pictures.length > 0)) event.preventDefault();
+    if (control.running || own.unkept()) event.preventDefault();
   });
   peek().then(offer);
+  return own.ownPictures(tiles);
 }

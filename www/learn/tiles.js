@@ -44,7 +44,7 @@ export class Tiles {
     return this.#pictures.filter(({ caption }) => caption).length;
   }
 
-  /** Takes other pictures in place of what is there: `{file, caption?, crop?}`. */
+  /** Takes other pictures in place of what is there: `{file, caption?, crop?}`, with `width` and `height` if they are known. */
   async set(given) {
     for (const picture of this.#pictures) URL.revokeObjectURL(picture.url);
     this.#pictures = [];
@@ -72,16 +72,19 @@ export class Tiles {
   }
 
   /** Adds a picture; gives why it cannot be. */
-  async #take({ file, caption = "", crop }) {
+  async #take({ file, caption = "", crop, ...size }) {
     const url = URL.createObjectURL(file);
-    const img = h("img", { src: url });
     try {
-      await img.decode();
+      if (!size.width) {
+        const img = h("img", { src: url });
+        await img.decode();
+        size = { width: img.naturalWidth, height: img.naturalHeight };
+      }
     } catch {
       URL.revokeObjectURL(url);
       return t("learn.refuse.broken", file.name);
     }
-    const picture = { file, name: file.name, url, width: img.naturalWidth, height: img.naturalHeight, caption, crop };
+    const picture = { file, name: file.name, url, width: size.width, height: size.height, caption, crop };
     picture.item = this.#tile(picture);
     this.#pictures.push(picture);
     this.#list.append(picture.item);
@@ -114,7 +117,10 @@ export class Tiles {
     if (open) return;
     const editor = new CropEditor(picture, {
       seen: this.#seen(),
-      changed: () => place(picture.item.querySelector(".cropped"), picture),
+      changed: () => {
+        place(picture.item.querySelector(".cropped"), picture);
+        this.#changed();
+      },
       done: () => {
         this.#closeCrop(editor.element);
         picture.item.querySelector("[data-tool=crop]").focus();

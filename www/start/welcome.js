@@ -3,6 +3,7 @@
 import { $, h } from "../base/dom.js";
 import { span, t } from "../base/text.js";
 import { now, onChange, say, turnTo } from "../base/studio.js";
+import { mine } from "../learn/own.js";
 import { lacking } from "./browsers.js";
 import { examples, learnExample } from "./examples.js";
 import { probe } from "./probe.js";
@@ -62,7 +63,8 @@ export function startRoom() {
   tell(chosen);
   $("examples").append(...examples.map(choice));
   $("learn-example").addEventListener("click", () => learnExample(chosen.id));
-  $("own").addEventListener("click", () => {
+  $("own").addEventListener("click", async () => {
+    await mine();
     turnTo("teach");
     $("teach-title").focus();
   });

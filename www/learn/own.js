@@ -1,0 +1,99 @@
+// The visitor's own pictures, and what is typed for them: kept from one visit to the next, seen to be kept, and removed by one press. While an
+// example or a run that was left has the room's tiles, they wait.
+
+import { $ } from "../base/dom.js";
+import { announce, now, say, turnTo } from "../base/studio.js";
+import { t } from "../base/text.js";
+import * as draft from "./draft.js";
+import { refill, typed } from "./form.js";
+
+/** Milliseconds after a change in which others may follow. */
+const SOON = 250;
+
+let tiles;
+/** Whether the tiles show the visitor's own pictures. */
+let shown = true;
+/** Changes so far, and those that are kept. */
+let [changes, kept] = [0, 0];
+let timer;
+
+function tell(text) {
+  $("own-kept").hidden = !shown || tiles.pictures.length === 0;
+  if (text !== undefined) say("own-kept-text", text);
+}
+
+async function keepNow() {
+  clearTimeout(timer);
+  if (kept === changes) return;
+  const these = changes;
+  const wrong = await draft.keep({ pictures: [...tiles.pictures], form: typed() });
+  if (!wrong) kept = these;
+  if (shown) tell(t(wrong ? "learn.own.lost" : "learn.own.kept", wrong?.message));
+}
+
+/** Something was changed in the room of teaching. */
+export function changed() {
+  if (!shown || now() !== "teach") return tell();
+  changes += 1;
+  tell();
+  clearTimeout(timer);
+  timer = setTimeout(keepNow, SOON);
+}
+
+/** Whether something would be lost with this tab. */
+export const unkept = () => now() === "teach" && tiles.pictures.length > 0 && !(shown && kept === changes);
+
+/** Other pictures take the place of the visitor's own. */
+export async function others(pictures) {
+  await keepNow();
+  shown = false;
+  await tiles.set(pictures);
+}
+
+/** The visitor's own are shown again. */
+export async function mine() {
+  if (shown) return;
+  const found = await draft.read();
+  refill(found?.form);
+  shown = true;
+  await tiles.set(found?.pictures ?? []);
+}
+
+/** A word was learned: what it was learned from has done its work. */
+export async function learned(token) {
+  if (shown || (await draft.read())?.form.token === token) await forget();
+}
+
+async function forget() {
+  clearTimeout(timer);
+  kept = changes;
+  tell("");
+  await draft.forget();
+}
+
+async function clear() {
+  refill();
+  await tiles.set([]);
+  await forget();
+}
+
+/** For another word: what waits, or else nothing. */
+export const another = () => (shown ? clear() : mine());
+
+/** Makes it work; what was left is there again when this resolves. */
+export async function ownPictures(room) {
+  tiles = room;
+  $("learn").addEventListener("input", changed);
+  $("own-clear").addEventListener("click", async () => {
+    await clear();
+    announce(t("learn.own.cleared"));
+    $("files").focus();
+  });
+  document.addEventListener("visibilitychange", () => document.hidden && keepNow());
+  const found = await draft.open();
+  if (!found) return;
+  refill(found.form);
+  await tiles.set(found.pictures);
+  turnTo("teach");
+  tell(t("learn.own.back"));
+}
