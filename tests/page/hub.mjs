@@ -30,6 +30,9 @@ const listing = (entries) => JSON.stringify({
   siblings: entries.map(([rfilename, size, sha]) => (sha ? { rfilename, size: 1, blobId: BLOB, lfs: { sha256: sha, size } } : { rfilename, size, blobId: BLOB })),
 });
 
+/** The repositories: the one for photos holds the mini model here. */
+const REPOSITORIES = { "someone/mini": "mini", "stable-diffusion-v1-5/stable-diffusion-v1-5": "mini", "someone/pear": "pear" };
+
 /** Starts it: `someone/mini` is a model, `someone/pear` a concept. The first request for the U-Net is cut, the next one waits in the middle
  * until `let` is called. */
 export async function playedHub() {
@@ -58,10 +61,12 @@ export async function playedHub() {
       const drip = setInterval(() => response.write(bytes.subarray(at, (at += 20_000))), 200);
       response.on("close", () => clearInterval(drip));
     };
-    const [, repo] = /^\/api\/models\/someone\/(\w+)\/revision\/(?:main|c{40})$/.exec(path) ?? [];
+    const [, asking] = /^\/api\/models\/([\w-]+\/[\w-]+)\/revision\/(?:main|c{40})$/.exec(path) ?? [];
+    const repo = REPOSITORIES[asking];
     if (repo === "mini") return send(Buffer.from(listing(model.map(({ path, bytes, sha256 }) => [path, bytes, bytes > 1e5 && sha256]))), "application/json");
     if (repo === "pear") return send(Buffer.from(listing(Object.entries(concept).map(([name, bytes]) => [name, bytes.length, name.endsWith("bin") && sha256(bytes)]))), "application/json");
-    const [, from, file] = /^\/someone\/(\w+)\/resolve\/c{40}\/(.+)$/.exec(path) ?? [];
+    const [, place, file] = /^\/([\w-]+\/[\w-]+)\/resolve\/c{40}\/(.+)$/.exec(path) ?? [];
+    const from = REPOSITORIES[place];
     if (from === "mini") return send(readFileSync(join(root, "models/mini", file)));
     if (from === "pear" && concept[file]) return send(concept[file]);
     response.writeHead(404, { "x-error-code": "RepoNotFound" }).end();

@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { accessible, look, start } from "./browser.mjs";
+import { accessible, fewSteps, look, peach, start, teach } from "./browser.mjs";
 import { playedHub } from "./hub.mjs";
 
 let place;
@@ -84,6 +84,35 @@ test("a model comes from a repository: seen first, stopped, resumed, loaded and 
   }
   const foreign = requests.filter((url) => ![place.origin, hub.url].includes(new URL(url).origin) && !/^(data|blob):/.test(url));
   assert.deepEqual(foreign, [], "nobody else is asked anything");
+  assert.deepEqual(errors.filter((text) => !/404|ERR_/.test(text)), []);
+  await context.close();
+});
+
+test("one's own pictures are learned on a model from the Hub: one press, and a refresh in the middle", { timeout: 600_000 }, async (t) => {
+  const hub = await playedHub();
+  t.after(hub.close);
+  const { context, open, errors } = await place.visitor();
+  const page = await open(`?hub=${encodeURIComponent(hub.url)}`);
+  await teach(page, peach.slice(0, 2));
+  await page.getByLabel("Start from").fill("apple");
+  await fewSteps(page, 2);
+  const train = page.getByRole("button", { name: "Use Stable Diffusion" });
+  await train.click();
+  await page.locator("#photos-plan #plan").getByText("14 MB in 11 files").waitFor({ timeout: 60_000 });
+  assert.ok(!hub.asked.some((path) => path.includes("safetensors")), "nothing is downloaded before the visitor agrees");
+  await page.keyboard.press("Enter");
+  await page.locator("#train-status").getByText(/ of 14 MB · /).waitFor({ timeout: 60_000 });
+  // The second request for the U-Net is the slow one.
+  while (hub.asked.filter((path) => path.includes("unet/diffusion")).length < 2) await page.waitForTimeout(100);
+  await page.getByRole("button", { name: "Stop the download" }).click();
+  await page.locator("#learn-problem").getByText("Stopped. What was downloaded is kept.").waitFor({ timeout: 60_000 });
+  await page.reload();
+  await page.getByText("From your last visit").waitFor();
+  await train.click();
+  await page.locator("#plan").getByText("Already here").waitFor({ timeout: 60_000 });
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "<my-word> is learned" }).waitFor({ timeout: 300_000 });
+  assert.match(await page.locator("#model-card").textContent(), /stable-diffusion-v1-5.*Ready on /);
   assert.deepEqual(errors.filter((text) => !/404|ERR_/.test(text)), []);
   await context.close();
 });

@@ -97,7 +97,6 @@ async function learn(unfinished, given) {
     const job = await ask("train", { config, pictures, state: unfinished?.state });
     if (!unfinished) await saved.begin(config, pictures);
     for (const { step, bytes } of unfinished?.previews ?? []) addPreview(step, bytes);
-    const awake = await navigator.wakeLock?.request("screen").catch(() => undefined);
     Object.assign(control, { running: true, begun: true, paused: false, stopped: false });
     $("run-buttons").hidden = false;
     $("pause").focus();
@@ -110,7 +109,6 @@ async function learn(unfinished, given) {
       Object.assign(control, { running: false, paused: false });
       showPaused(config.token);
       Telling.end();
-      await awake?.release();
       $("run-buttons").hidden = true;
       if (studio.client) await ask("end", { job }).catch(() => {});
     }
@@ -137,6 +135,8 @@ async function keep(result) {
 async function session(ready, { back, place }) {
   let result, refused;
   await using("run-problem", async () => {
+    // A download takes minutes, too.
+    const awake = await navigator.wakeLock?.request("screen").catch(() => undefined);
     try {
       // Before a model is brought for it.
       if (await taken()) throw new Error(t("learn.otherTab"));
@@ -147,6 +147,8 @@ async function session(ready, { back, place }) {
       // What goes wrong once it has begun is said where the run is shown, and its state is saved.
       if (error instanceof BrokenEngine || control.begun) throw error;
       refused = error;
+    } finally {
+      await awake?.release();
     }
     if (result) await keep(result);
   }, { long: true });
@@ -207,7 +209,7 @@ async function learnTyped({ name, agreed } = {}) {
     return learnTyped({ name, agreed });
   };
   if (!unnamed(token, "learn-problem", go)) return undefined;
-  if (name && !agreed && !(await here(name, token))) return undefined;
+  if (name && !agreed && !(await here(name))) return undefined;
   enter(token, tiles.pictures);
   return session(async () => {
     await model(name, agreed);
@@ -216,10 +218,10 @@ async function learnTyped({ name, agreed } = {}) {
 }
 
 /** Whether a model is here. If not, what it takes is shown beside the form, and one press fetches it and goes on. */
-async function here(name, token) {
+async function here(name) {
   let found;
   await using("learn-problem", async () => {
-    found = await propose(name, { place: "photos-plan", label: t("models.andLearn", token), back: "train-photos", go: () => learnTyped({ name, agreed: true }) });
+    found = await propose(name, { place: "photos-plan", label: t("models.andLearn"), back: "train-photos", go: () => learnTyped({ name, agreed: true }) });
   }, { long: true });
   if (found === false) $("fetch").focus();
   return found;

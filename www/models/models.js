@@ -45,8 +45,8 @@ async function find(typed) {
 }
 
 /** Asks the user about it, where that was wanted. */
-async function askAbout(plan) {
-  planned = plan;
+async function askAbout(plan, proposal) {
+  [planned, proposed] = [plan, proposal];
   $(proposed?.place ?? "plan-home").append($("plan"));
   $("plan-name").hidden = !proposed;
   say("plan-name", t("models.from", { name: plan.name, host: host() }));
@@ -57,11 +57,11 @@ async function askAbout(plan) {
 }
 
 /** Finds out what a model takes; one that is stored is opened at once. */
-async function look(typed, { asking = true } = {}) {
+async function look(typed, { asking = true, proposal } = {}) {
   const found = await find(typed);
   if (found.stored) return open(found.name);
   const fits = (found.free ?? Infinity) > found.bytes - found.here;
-  if (typed !== MINI || (!fits && asking)) return askAbout(found);
+  if (typed !== MINI || (!fits && asking)) return askAbout(found, proposal);
   planned = found;
   return bring();
 }
@@ -162,9 +162,8 @@ export async function propose(name, proposal) {
   await once(async () => {
     const found = await find(name);
     stored = found.stored;
-    proposed = proposal;
     if (stored) settle();
-    else await askAbout(found);
+    else await askAbout(found, proposal);
   });
   return stored;
 }
@@ -202,10 +201,7 @@ export const openFiles = (name, files) => doing(async () => {
 export const openFile = (file) => openFiles(file.name, { [file.name]: file });
 
 /** Loads one that is stored, or that a plan can be made for. */
-export const lookUp = (typed) => doing(() => {
-  proposed = undefined;
-  return look(typed);
-}).then(() => {
+export const lookUp = (typed) => doing(() => look(typed)).then(() => {
   // What comes next, now that it can be pressed.
   if (!$("plan").hidden) $("fetch").focus();
 });
@@ -261,7 +257,7 @@ export function modelsRoom({ loaded } = {}) {
   link();
   $("load").addEventListener("click", () => lookUp(MINI));
   $("fetch").addEventListener("click", () => (proposed ? proposed.go() : doing(bring)));
-  $("half").addEventListener("change", () => planned && doing(() => look(planned.typed)).then(() => $("half").focus()));
+  $("half").addEventListener("change", () => planned && doing(() => look(planned.typed, { proposal: proposed })).then(() => $("half").focus()));
   $("dismiss").addEventListener("click", () => {
     settle();
     (proposed ? $(proposed.back) : $("other-models").querySelector("summary")).focus();

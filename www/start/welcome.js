@@ -35,8 +35,10 @@ async function stored() {
   try {
     const root = await navigator.storage.getDirectory();
     const models = await root.getDirectoryHandle("models");
-    // What the engine calls the folder of a model begins with the model's name.
-    for await (const name of models.keys()) if (name.startsWith("mini-")) return true;
+    // What the engine calls the folder of a model begins with the model's name; what is in it says whether that is all of it.
+    for await (const [name, folder] of models.entries()) {
+      if (name.startsWith("mini-")) return JSON.parse(await (await (await folder.getFileHandle("record.json")).getFile()).text()).whole;
+    }
     return false;
   } catch {
     return false;

@@ -362,7 +362,7 @@ export default {
     file: "Datei\u2026",
     half: "Halbe Genauigkeit, wo es sie gibt: halber Download",
     download: "Herunterladen",
-    andLearn: (token) => `Herunterladen, dann ${token} lernen`,
+    andLearn: "Herunterladen, dann lernen",
     from: ({ name, host }) => `${name}, von ${host}`,
     plan: { download: "Download", time: "Dauer", here: "Schon da", free: "Freier Platz", weights: "Auf der GPU", gpu: "Diese GPU", pace: "Lernen" },
     rate: {

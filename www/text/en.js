@@ -362,7 +362,7 @@ export default {
     file: "File\u2026",
     half: "Half precision, where there is one: half the download",
     download: "Download",
-    andLearn: (token) => `Download, then learn ${token}`,
+    andLearn: "Download, then learn it",
     from: ({ name, host }) => `${name}, from ${host}`,
     plan: { download: "Download", time: "Time for that", here: "Already here", free: "Free space", weights: "On the GPU", gpu: "This GPU", pace: "Learning" },
     rate: {
