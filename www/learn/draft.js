@@ -51,13 +51,8 @@ async function contents(one) {
   return { ...about, pictures: whole };
 }
 
-/** What is kept in this tab's place: `{pictures: [{file, width, height, caption, crop?}], form}`; nothing if nothing is, or it cannot be read. */
-export async function read() {
-  const found = id && (await contents(id).catch(() => undefined));
-  return found?.pictures.length > 0 ? found : undefined;
-}
-
-/** Takes a place: the one that this tab had, or one that a tab left, or a new one; gives what is kept there. */
+/** Takes a place: the one that this tab had, or one that a tab left, or a new one; gives what is kept there:
+ * `{pictures: [{file, width, height, caption, crop?}], form}`. */
 export async function open() {
   try {
     const all = await folder();
@@ -71,9 +66,10 @@ export async function open() {
     }
     id ??= `${Date.now().toString(36)}-${crypto.randomUUID().slice(0, 8)}`;
     if (!there.includes(id)) await take(id, { ifAvailable: true });
-    return await read();
+    const found = await contents(id);
+    return found.pictures.length > 0 ? found : undefined;
   } catch {
-    // This browser gives the page no storage: `keep` says so when there is something to keep.
+    // There is nothing, or it is torn; or this browser gives the page no storage: `keep` says so when there is something to keep.
     return undefined;
   }
 }

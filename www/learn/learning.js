@@ -178,8 +178,9 @@ export async function learnNow({ prompt, settings: given, pictures, ...word }) {
   if (!unnamed(word.token, "start-problem", go)) return undefined;
   enter(word.token, []);
   return session(async () => {
+    own.aside();
     const [found] = await Promise.all([pictures(), fillIn({ ...word, ...given })]);
-    await own.others(found);
+    await tiles.set(found);
     showOwn(tiles.pictures);
     await model();
     return { prompt, given };
@@ -268,7 +269,8 @@ async function goOn() {
   enter(about.config.token, []);
   await session(async () => {
     const run = await found();
-    await own.others(run.pictures.map(({ name, bytes, caption, crop }) => ({ file: new File([bytes], name), caption, crop })));
+    own.aside();
+    await tiles.set(run.pictures.map(({ name, bytes, caption, crop }) => ({ file: new File([bytes], name), caption, crop })));
     showOwn(tiles.pictures);
     await fillIn(run.config);
     return { unfinished: run };

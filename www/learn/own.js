@@ -11,8 +11,9 @@ import { refill, typed } from "./form.js";
 const SOON = 250;
 
 let tiles;
-/** Whether the tiles show the visitor's own pictures. */
+/** Whether the tiles show the visitor's own pictures; if not, what waits: `{pictures, form}`. */
 let shown = true;
+let waiting;
 /** Changes so far, and those that are kept. */
 let [changes, kept] = [0, 0];
 let timer;
@@ -43,25 +44,27 @@ export function changed() {
 /** Whether something would be lost with this tab. */
 export const unkept = () => now() === "teach" && tiles.pictures.length > 0 && !(shown && kept === changes);
 
-/** Other pictures take the place of the visitor's own. */
-export async function others(pictures) {
-  await keepNow();
+/** Other pictures, and what is typed for them, are about to take the place of the visitor's own. */
+export function aside() {
+  keepNow();
+  if (shown) waiting = { pictures: [...tiles.pictures], form: typed() };
   shown = false;
-  await tiles.set(pictures);
 }
 
 /** The visitor's own are shown again. */
 export async function mine() {
   if (shown) return;
-  const found = await draft.read();
-  refill(found?.form);
   shown = true;
-  await tiles.set(found?.pictures ?? []);
+  refill(waiting?.form);
+  await tiles.set(waiting?.pictures ?? []);
+  tell();
 }
 
 /** A word was learned: what it was learned from has done its work. */
 export async function learned(token) {
-  if (shown || (await draft.read())?.form.token === token) await forget();
+  if (!shown && waiting?.form.token !== token) return;
+  waiting = undefined;
+  await forget();
 }
 
 async function forget() {
