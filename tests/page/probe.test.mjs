@@ -34,6 +34,25 @@ test("what learning takes is guessed without fetching anything, then known from 
   assert.deepEqual(errors, []);
 });
 
+test("a step on a large model is guessed by products like its own, then known from what was learned", async () => {
+  const { open, errors } = await place.visitor();
+  const page = await open();
+  const [guessed, large, known] = await page.evaluate(async () => {
+    const { keepPace, LARGE, paceOfLarge, speed } = await import("./www/start/probe.js");
+    const guessed = await paceOfLarge("someone/large");
+    // What only a graphics card is asked runs here, too.
+    const large = await speed(await navigator.gpu.requestAdapter(), LARGE);
+    keepPace("someone/large", 0.7);
+    return [guessed, large, await paceOfLarge("someone/large")];
+  });
+  assert.equal(guessed.measured, false);
+  // 2800 billion operations at some billions a second.
+  assert.ok(guessed.seconds > 10 && guessed.seconds < 1e6, `${guessed.seconds}`);
+  assert.ok(large > 0.01 && large < 1000, `${large}`);
+  assert.deepEqual(known, { seconds: 0.7, measured: true });
+  assert.deepEqual(errors, []);
+});
+
 test("more work takes longer, and nothing is promised of a GPU that nobody knows", async () => {
   const { open } = await place.visitor();
   const page = await open();

@@ -14,7 +14,7 @@ const MOST_TIMES = 512;
 /** Products like those of a model: rows, columns and inner axis, a multiple of what a workgroup makes, and its invocations. The small model's
  * leave much of a graphics card idle, large ones do not; software has few lanes. */
 const SMALL = { side: 128, lanes: 8 };
-const LARGE = { side: 1024, lanes: 64 };
+export const LARGE = { side: 1024, lanes: 64 };
 
 /** An invocation makes 8 x 4 values, as the engine's kernels for software GPUs do: those are what is slow enough to be guessed well. */
 const product = ({ side, lanes }) => `
@@ -60,8 +60,8 @@ async function described() {
   return { adapter, ...told(adapter) };
 }
 
-/** Operations in a second, in billions, of a product like those of the engine. */
-async function speed(adapter, { side, lanes } = SMALL) {
+/** Operations in a second, in billions, of a product like those of the engine: `SMALL` or `LARGE`. */
+export async function speed(adapter, { side, lanes } = SMALL) {
   const operations = 2 * side ** 3;
   const device = await adapter.requestDevice();
   try {
