@@ -59,7 +59,7 @@ test("the example is watched, paused, looked back at and kept", { timeout: 120_0
   assert.equal(await focused(page), "learning-title");
   assert.equal(await page.title(), "pseudoword");
   assert.equal(await announced(page), "Learned.");
-  assert.match(await page.locator("#verdict").textContent(), /^It worked: .* \d\d% smaller/);
+  assert.match(await page.locator("#verdict").textContent(), /^It worked: <peach> brings the model much closer to your pictures than “apple” did\./);
   assert.match(await page.locator("#words-room").textContent(), /<peach>/);
   await everywhere(page, "learned");
   // Pictures are made with it at once.
@@ -300,6 +300,39 @@ test("pictures that cannot be kept, or are damaged, are said and asked about", {
   await context.close();
 });
 
+test("what came of a word is said for pictures, with what to do about it", { timeout: 180_000 }, async () => {
+  const cases = [
+    [{ level: "good", gain: 0.2, length: 9.5 }, /clearly closer to your pictures than “apple” did\. Try it/, "3.80, stronger than ordinary words (0.40), as most learned words are"],
+    [{ level: "fair", gain: 0.05, length: 1.2 }, /slightly closer .* learning longer/, "0.48, like ordinary words (0.40)", "12"],
+    [{ level: "fair", gain: 0.5, length: 14.2 }, /drown out .* half the steps/, "5.68, far stronger than ordinary words (0.40): it may drown out the rest of a prompt", "3"],
+    [{ level: "poor", gain: -0.1, length: 1 }, /no closer .* longer\.$/, "0.40, like ordinary words (0.40)", "12"],
+  ];
+  for (const [verdict, said, strength, steps] of cases) {
+    const { context, page, errors } = await opened({ pause: 5, verdict });
+    await fewExampleSteps(context, { steps: 6, "preview-every": 0 });
+    await page.reload();
+    await page.getByRole("button", { name: "Learn <peach> now" }).click();
+    await page.getByRole("heading", { name: "<peach> is learned" }).waitFor();
+    assert.match(await page.locator("#verdict").textContent(), said);
+    await page.getByText("In numbers").click();
+    const percent = `${Math.abs(Math.round(100 * verdict.gain))}% ${verdict.gain < 0 ? "larger" : "smaller"} than before. The word is ${verdict.length.toFixed(1)} times`;
+    await page.getByText(percent).waitFor();
+    await page.locator("#words [data-token='<peach>'] .word-open").click();
+    await page.getByRole("dialog").getByText(strength, { exact: true }).waitFor();
+    await page.keyboard.press("Escape");
+    const again = page.getByRole("button", { name: "Change something and learn again" });
+    assert.equal(await again.isVisible(), steps !== undefined);
+    if (steps) {
+      await again.click();
+      assert.equal(await focused(page), "steps");
+      assert.equal(await page.getByLabel("Steps", { exact: true }).first().inputValue(), steps);
+      assert.equal(await page.getByRole("list", { name: "Chosen pictures" }).getByRole("img").count(), 4, "the pictures are still there");
+    }
+    assert.deepEqual(errors, []);
+    await context.close();
+  }
+});
+
 test("the same example again is learned under a free name, or in place of the former word", { timeout: 120_000 }, async () => {
   const { context, page, errors } = await opened({ pause: 5 });
   await fewExampleSteps(context, { steps: 2, "preview-every": 0 });
@@ -367,7 +400,7 @@ test("what was left unfinished is offered at the next visit, with its previews; 
   await page.getByRole("button", { name: "Resume" }).click();
   await page.getByRole("heading", { name: "<peach> is learned" }).waitFor();
   assert.equal(await previews(page).getAttribute("max"), "6", "those of the first visit are there, too");
-  assert.match(await page.locator("#verdict").textContent(), /\d\d%/, "measured from the start, not from where it went on");
+  assert.match(await page.locator("#verdict-error").textContent(), /60% smaller/, "measured from the start, not from where it went on");
   await page.reload();
   await page.waitForTimeout(300);
   assert.ok(await page.locator("#unfinished").isHidden(), "it is finished");

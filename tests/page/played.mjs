@@ -19,7 +19,7 @@ function worker(given) {
     sampler: [{ value: "ddim", label: "DDIM" }], precision: [{ value: "auto", label: "as suits" }, { value: "f16", label: "f16" }], parts: [], hub: "https://huggingface.co",
     formats: [{ value: "diffusers", label: "diffusers", ending: "safetensors" }, { value: "a1111", label: "A1111", ending: "pt" }],
   };
-  const about = (token) => ({ token, vectors: 2, width: 64, family: "the mini model", norm: 0.4, typical: 0.4, nearest: [], notes: [] });
+  const about = (token) => ({ token, vectors: 2, width: 64, family: "the mini model", norm: 0.4 * given.verdict.length, typical: 0.4, nearest: [], notes: [] });
   /** The storage, in the browser's file system, where the page looks for it. */
   const folder = async (path) => {
     let here = await navigator.storage.getDirectory();
@@ -91,7 +91,7 @@ function worker(given) {
     embedding: () => new TextEncoder().encode("an embedding"),
     pictures: () => [PICTURES[0]],
     sketch: () => PICTURES[1],
-    verdict: (one) => (one.step ? { level: "good", gain: 0.6, length: 1.5 } : undefined),
+    verdict: (one) => (one.step ? given.verdict : undefined),
   };
   const engine = {
     checkToken(token) {
@@ -180,8 +180,8 @@ function worker(given) {
 }
 
 /** Lets the engine be played in a context: `pause` is how many milliseconds pass between two events, `load` how many loading takes;
- * `full` storages keep nothing, `warnings` are told while learning, `unopened` is why no model can be opened. */
+ * `full` storages keep nothing, `warnings` are told while learning, `unopened` is why no model can be opened, `verdict` what comes of it. */
 export async function played(context, given = {}) {
-  const whole = { pause: 5, load: 20, full: false, warnings: [], unopened: undefined, ...given, pictures: ["noto", "flat", "3d"].map(picture) };
+  const whole = { pause: 5, load: 20, full: false, warnings: [], unopened: undefined, verdict: { level: "good", gain: 0.6, length: 1.5 }, ...given, pictures: ["noto", "flat", "3d"].map(picture) };
   await context.route("**/www/worker.js", (route) => route.fulfill({ contentType: "text/javascript", body: `(${worker})(${JSON.stringify(whole)});` }));
 }

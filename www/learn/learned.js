@@ -5,26 +5,38 @@ import { fileStem, t } from "../base/text.js";
 import { formats } from "../base/settings.js";
 import { say, turnTo, using } from "../base/studio.js";
 import { makeNow } from "../make/make.js";
+import { LONG } from "../words/details.js";
 import { exported, find } from "../words/shelf.js";
 
-/** Says what the engine thinks of a word: `{level, gain, length}`, or nothing where it could not be measured. */
-function judged(verdict) {
-  if (!verdict) return t("learn.verdict.unknown");
-  const percent = Math.round(100 * verdict.gain);
-  return t(`learn.verdict.${verdict.level}`, { percent, long: verdict.length > LONG });
+/** From so much less error on, a word is much closer than the one that it started from. */
+const MUCH = 0.4;
+
+/** Says what the engine thinks of a word, `{level, gain, length}`, or nothing where it could not be measured: what it means for pictures, and
+ * the numbers for those who want them. */
+function judge(verdict, token, init) {
+  $("verdict-numbers").hidden = !verdict;
+  if (!verdict) return say("verdict", t("learn.verdict.unknown"));
+  const { level, gain, length } = verdict;
+  say("verdict", t(`learn.verdict.${level}`, { token, init: init ? `“${init}”` : t("learn.verdict.init"), much: gain >= MUCH, long: length > LONG }));
+  say("verdict-error", t("learn.verdict.error", { percent: Math.round(100 * gain), length: length.toFixed(1) }));
 }
 
-/** Vectors that are so many times as long as the model's own words are too long. */
-const LONG = 10;
+/** Back to the form, with the pictures, and more steps; or fewer, if the word came out too strong. */
+function learnAgain(steps, long) {
+  turnTo("teach");
+  $("steps").value = Math.ceil(long ? steps / 2 : steps * 2);
+  $("steps").closest("details").open = true;
+  $("steps").focus();
+}
 
 /** The files that most people want; the shelf gives every other. */
 const WANTED = ["diffusers", "a1111"];
 
-/** Shows a word that was learned: `{token, stopped, verdict, prompt, word?}`, where `verdict` is the engine's, and `word` the shelf's: it may be
+/** Shows a word that was learned: `{token, init, steps, stopped, verdict, prompt, word?}`, where `verdict` is the engine's, and `word` the shelf's: it may be
  * renamed or put away while this is shown. */
-export function showLearned({ token, stopped, verdict, prompt, word = find(token) }) {
+export function showLearned({ token, init, steps, stopped, verdict, prompt, word = find(token) }) {
   say("learning-title", t(stopped ? "learn.stoppedOf" : "learn.learnedOf", token));
-  say("verdict", judged(verdict));
+  judge(verdict, token, init);
   $("learned").dataset.level = verdict?.level ?? "";
   $("downloads").replaceChildren(`${t("learn.download")}:`, ...formats().filter(({ value }) => WANTED.includes(value)).map(({ value, label, ending }) => button(label, () => using("run-problem", async () => {
     save(await exported(word, value), `${fileStem(word.token)}.${ending}`);
@@ -33,6 +45,8 @@ export function showLearned({ token, stopped, verdict, prompt, word = find(token
     turnTo("make");
     makeNow({ prompt: prompt.replaceAll(token, word.token) });
   };
+  $("again").hidden = verdict?.level === "good";
+  $("again").onclick = () => learnAgain(steps, verdict?.length > LONG);
   $("learned").hidden = false;
   for (const id of ["run-head", "run-buttons"]) $(id).hidden = true;
   turnTo("learned");

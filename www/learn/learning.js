@@ -104,7 +104,8 @@ async function learn(unfinished, given) {
     try {
       const { pace } = await follow({ job, config, saved, control });
       if (pace) keepPace(studio.model, pace);
-      return { token: config.token, kind: config.kind, verdict: await ask("job.verdict", { job }), bytes: await file(job), stopped: control.stopped };
+      const { token, init, kind, steps } = config;
+      return { token, init, kind, steps, verdict: await ask("job.verdict", { job }), bytes: await file(job), stopped: control.stopped };
     } finally {
       Object.assign(control, { running: false, paused: false });
       showPaused(config.token);

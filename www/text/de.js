@@ -161,14 +161,18 @@ export default {
     learned: "Gelernt.",
     stopped: "Angehalten; das Wort ist gesichert, wie es jetzt ist.",
     verdict: {
-      good: ({ percent }) => `Es hat geklappt: mit diesem Wort ist der Fehler des Modells bei deinen Bildern ${percent} % kleiner als mit dem Ausgangswort.`,
-      fair: ({ percent, long }) =>
+      good: ({ token, init, much }) => `Es hat geklappt: ${token} bringt das Modell ${much ? "viel" : "deutlich"} näher an deine Bilder als ${init}. Probier es in Bildern aus, die du ihm nicht gezeigt hast.`,
+      fair: ({ token, init, long }) =>
         long
-          ? `Es hat geklappt (Fehler ${percent} % kleiner), aber das Wort ist so stark, dass es den Rest eines Prompts übertönen kann. Weniger Schritte machen es schwächer.`
-          : `Es hat ein wenig geklappt: der Fehler ist nur ${percent} % kleiner als mit dem Ausgangswort. Mehr Schritte oder ein näheres Ausgangswort können helfen.`,
-      poor: () => "Es hat kaum geklappt: dieses Wort bringt das Modell deinen Bildern nicht näher. Versuch ein anderes Ausgangswort, mehr Schritte oder klarere Bilder.",
+          ? `Es hat geklappt, aber ${token} ist so stark geworden, dass es den Rest eines Prompts übertönen kann. Lern es noch einmal mit halb so vielen Schritten.`
+          : `Es hat ein wenig geklappt: ${token} bringt das Modell etwas näher an deine Bilder als ${init}. Was hilft: länger lernen, schärfere Bilder von mehr Seiten, ein näheres Ausgangswort.`,
+      poor: ({ token, init, long }) => `Es hat kaum geklappt: ${token} bringt das Modell nicht näher an deine Bilder als ${init}. Nimm klare Bilder mit wenig anderem darauf und ein näheres Ausgangswort und lern ${long ? "mit halb so vielen Schritten" : "länger"}.`,
       unknown: "Es wurde angehalten, bevor es gemessen werden konnte.",
+      init: "das Ausgangswort",
+      numbers: "In Zahlen",
+      error: ({ percent, length }) => `Der Fehler des Modells bei deinen Bildern ist ${Math.abs(percent)} % ${percent < 0 ? "größer" : "kleiner"} als vorher. Das Wort ist ${length}-mal so stark wie gewöhnliche Wörter.`,
     },
+    again: "Etwas ändern und neu lernen",
     makeWith: "Bilder damit machen",
     prompt: ({ token, kind }) => (kind === "style" ? `a cat in ${token} style` : `a ${token} on a blue background`),
     download: "Herunterladen",
@@ -307,7 +311,7 @@ export default {
     close: "Schließen",
     strength: {
       usual: ({ norm, typical }) => `${norm}, wie gewöhnliche Wörter (${typical})`,
-      strong: ({ norm, typical }) => `${norm}, stärker als gewöhnliche Wörter (${typical})`,
+      strong: ({ norm, typical }) => `${norm}, stärker als gewöhnliche Wörter (${typical}), wie die meisten gelernten`,
       over: ({ norm, typical }) => `${norm}, viel stärker als gewöhnliche Wörter (${typical}): es kann den Rest des Prompts übertönen`,
     },
     facts: { kind: "Art", for: "Für", vectors: "Vektoren", strength: "Stärke", format: "Datei", licence: "Lizenz", origin: "Von", prompt: "Bild zu" },

@@ -161,14 +161,18 @@ export default {
     learned: "Learned.",
     stopped: "Stopped; the word is kept as it is now.",
     verdict: {
-      good: ({ percent }) => `It worked: with this word, the model’s error on your pictures is ${percent}% smaller than with the word it started from.`,
-      fair: ({ percent, long }) =>
+      good: ({ token, init, much }) => `It worked: ${token} brings the model ${much ? "much" : "clearly"} closer to your pictures than ${init} did. Try it in pictures that you did not show it.`,
+      fair: ({ token, init, long }) =>
         long
-          ? `It worked (${percent}% smaller error), but the word is so strong that it may drown out the rest of a prompt. Fewer steps keep it weaker.`
-          : `It worked a little: the error is only ${percent}% smaller than with the word it started from. More steps, or a closer word to start from, may help.`,
-      poor: () => "It hardly worked: this word brings the model no closer to your pictures. Try another word to start from, more steps, or clearer pictures.",
+          ? `It worked, but ${token} has become so strong that it may drown out the rest of a prompt. Learn it again in half the steps.`
+          : `It worked a little: ${token} brings the model slightly closer to your pictures than ${init} did. What helps: learning longer, sharper pictures from more sides, a nearer word to start from.`,
+      poor: ({ token, init, long }) => `It hardly worked: ${token} brings the model no closer to your pictures than ${init} did. Use clear pictures with little else in them, start from a nearer word, and learn ${long ? "in half the steps" : "longer"}.`,
       unknown: "It was stopped before it could be measured.",
+      init: "the word it started from",
+      numbers: "In numbers",
+      error: ({ percent, length }) => `The model’s error on your pictures is ${Math.abs(percent)}% ${percent < 0 ? "larger" : "smaller"} than before. The word is ${length} times as strong as ordinary words.`,
     },
+    again: "Change something and learn again",
     makeWith: "Make pictures with it",
     prompt: ({ token, kind }) => (kind === "style" ? `a cat in ${token} style` : `a ${token} on a blue background`),
     download: "Download",
@@ -307,7 +311,7 @@ export default {
     close: "Close",
     strength: {
       usual: ({ norm, typical }) => `${norm}, like ordinary words (${typical})`,
-      strong: ({ norm, typical }) => `${norm}, stronger than ordinary words (${typical})`,
+      strong: ({ norm, typical }) => `${norm}, stronger than ordinary words (${typical}), as most learned words are`,
       over: ({ norm, typical }) => `${norm}, far stronger than ordinary words (${typical}): it may drown out the rest of a prompt`,
     },
     facts: { kind: "Kind", for: "For", vectors: "Vectors", strength: "Strength", format: "File", licence: "Licence", origin: "From", prompt: "Drawn for" },

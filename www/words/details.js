@@ -6,13 +6,16 @@ import { call, client, copyLink, using } from "../base/studio.js";
 import { formats } from "../base/settings.js";
 import { face } from "./tiles.js";
 
+/** A word that is so many times as long as the model's own may drown out others: the engine's rule. */
+export const LONG = 10;
+
 /** How strong a word is beside ordinary ones. */
 function strength({ norm, typical }) {
   if (norm === undefined) return undefined;
   const number = norm.toFixed(2);
   if (!typical) return number;
   const times = norm / typical;
-  return t(times < 1.5 ? "words.strength.usual" : times < 4 ? "words.strength.strong" : "words.strength.over", { norm: number, typical: typical.toFixed(2) });
+  return t(times < 1.5 ? "words.strength.usual" : times <= LONG ? "words.strength.strong" : "words.strength.over", { norm: number, typical: typical.toFixed(2) });
 }
 
 /** What is known of a word, as a list of facts. */
