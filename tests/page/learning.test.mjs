@@ -62,8 +62,14 @@ test("the example is watched, paused, looked back at and kept", { timeout: 120_0
   assert.match(await page.locator("#verdict").textContent(), /^It worked: <peach> brings the model much closer to your pictures than “apple” did\./);
   assert.match(await page.locator("#words-room").textContent(), /<peach>/);
   await everywhere(page, "learned");
-  // Pictures are made with it at once.
+  // Pictures are made with it at once, and the whole prompt stays in view above them.
+  await page.setViewportSize({ width: 1280, height: 800 });
   await page.getByRole("button", { name: "Make pictures with it" }).click();
+  await page.locator(".coming").waitFor();
+  await page.waitForFunction(() => {
+    const [place, prompt, picture] = [".place:has(#pictures)", ".composer", "#sets li"].map((which) => document.querySelector(which).getBoundingClientRect());
+    return prompt.top >= place.top && picture.bottom <= place.bottom;
+  });
   assert.equal(await page.locator("#prompt").inputValue(), "a <peach> on a blue background");
   assert.equal(await page.evaluate(() => document.body.dataset.now), "make");
   assert.deepEqual(errors, []);
@@ -536,9 +542,11 @@ test("what is odd, hasty or blocked ends nothing", { timeout: 180_000 }, async (
   await page.locator("#prompt").fill("a cat");
   await page.locator("#generate").dblclick();
   await page.locator("#announcer").getByText("The picture is ready.").waitFor();
-  // What another tab deleted can be deleted.
+  // What another tab deleted can be deleted; why it cannot be downloaded is said.
   await page.locator("#generate").waitFor();
   await page.evaluate(async () => (await import(new URL("www/make/kept.js", document.baseURI))).forgetAll());
+  await page.getByRole("button", { name: /^Download a cat, seed/ }).click();
+  await page.locator("#make-status").getByText("another tab has deleted this picture").waitFor();
   await page.getByRole("button", { name: /^Delete a cat, seed/ }).click();
   await page.locator(".set").waitFor({ state: "detached" });
   assert.deepEqual(errors, []);

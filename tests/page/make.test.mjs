@@ -66,6 +66,9 @@ async function asksFor(page) {
   await page.getByRole("button", { name: "a cat in 3d style" }).click();
   assert.equal(await prompt(page).inputValue(), "a cat in 3d style");
   await page.locator("#make summary").getByText("Settings").click();
+  // What they begin with is there as soon as the engine has said it, without a model.
+  await page.waitForFunction(() => document.getElementById("guidance").value === "4" && document.getElementById("sampler").value === "ddim", undefined, { timeout: 60_000 });
+  assert.equal(await page.locator("#make-summary").textContent(), "Steps 25 · Guidance 4 · Seed 0");
   await field(page, "Steps").fill("1");
   await field(page, "Side in pixels").fill("8000");
   await prompt(page).press("Enter");

@@ -110,6 +110,7 @@ function worker(given) {
     without: (prompt) => (prompt.includes("<peach>") ? prompt.replace("<peach>", "apple") : undefined),
     addEmbedding: (bytes, name, token) => about(token ?? "<peach>"),
     removeEmbedding: () => true,
+    renameEmbedding: (_, other) => about(other),
     about,
   };
   /** How much of the large model is here. */

@@ -141,6 +141,32 @@ test("words are kept, looked at, used, renamed, given away, removed and put back
   await context.close();
 });
 
+test("a word of a file with several can be called otherwise before there is a model", { timeout: 300_000 }, async () => {
+  const pear = readFileSync(PEAR);
+  const values = pear.subarray(8 + Number(pear.readBigUInt64LE(0)));
+  const entry = (at) => ({ dtype: "F32", shape: [1, values.length / 4], data_offsets: [at, at + values.length] });
+  const header = Buffer.from(JSON.stringify({ "<pear>": entry(0), "<plum>": entry(values.length) }));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  const { context, open, errors } = await place.visitor();
+  const page = await open();
+  await page.getByRole("button", { name: "+ Import" }).click();
+  await page.getByLabel("Choose files…").setInputFiles({ name: "fruit.safetensors", mimeType: "", buffer: Buffer.concat([length, header, values, values]) });
+  await page.locator("#words [data-token='<plum>']").waitFor({ timeout: 60_000 });
+  const shown = await details(page, "<plum>");
+  await shown.getByLabel("Name in prompts").fill("<damson>");
+  await shown.getByRole("button", { name: "Rename" }).click();
+  await page.locator("#words [data-token='<damson>']").waitFor();
+  await page.keyboard.press("Escape");
+  await page.locator("#load").click();
+  await page.locator("#engine-status[data-state=ready]").waitFor({ timeout: 180_000 });
+  await page.getByRole("button", { name: "Use <damson> in the prompt" }).click();
+  await page.locator("#prompt-info").getByText("1 vector").waitFor();
+  assert.equal(await page.locator(".unusable").count(), 0);
+  assert.deepEqual(errors, []);
+  await context.close();
+});
+
 test("a concept is looked at before it is taken, and nothing is fetched before that", { timeout: 300_000 }, async (t) => {
   const hub = await playedHub();
   t.after(hub.close);

@@ -17,8 +17,6 @@ const GUESS = 1000;
 
 const median = (numbers) => numbers.toSorted((a, b) => a - b)[numbers.length >> 1];
 
-const mark = (name) => performance.getEntriesByName(name).length === 0 && performance.mark(name);
-
 /** What happens to a run while it goes on, told to the page. */
 export class Telling {
   #config;
@@ -56,7 +54,6 @@ export class Telling {
 
   encode({ done, total, name, prepared }) {
     say("train-status", t("learn.picture", { done, total, name, prepared }));
-    if (done === total) mark("pseudoword:encoded");
   }
 
   warning({ text }) {

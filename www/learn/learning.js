@@ -135,7 +135,7 @@ async function keep(result) {
  * gives `{unfinished?, given?, prompt?}`; if it cannot begin, the page is turned back to `back`, and why is said at `place`. */
 async function session(ready, { back, place }) {
   let result, refused;
-  await using("run-problem", async () => {
+  const work = using("run-problem", async () => {
     // A download takes minutes, too.
     const awake = await navigator.wakeLock?.request("screen").catch(() => undefined);
     try {
@@ -153,6 +153,9 @@ async function session(ready, { back, place }) {
     }
     if (result) await keep(result);
   }, { long: true });
+  // Something else has the engine.
+  if (!work) refused = new Error(t("engine.busy"));
+  await work;
   control.begun = false;
   if (refused) {
     turnTo(back);

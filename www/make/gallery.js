@@ -5,7 +5,7 @@ import { announce, say } from "../base/studio.js";
 import { t } from "../base/text.js";
 import { picture, shotElement, shots, waitingElement } from "./shot.js";
 import { forgetAll, forgetPictures, keepPicture, keepSettings, keptSettings, listKept, MOST, newId, tooMany } from "./kept.js";
-import { drawnButton, forgetImages, iconButton, marked, watchImages } from "./parts.js";
+import { drawnButton, forgetImages, bareButton, marked, watchImages } from "./parts.js";
 import { settingsLine } from "./settings.js";
 import { view } from "./viewer.js";
 
@@ -39,7 +39,7 @@ function setElement(set) {
     h("div", { class: "row set-foot" },
       drawnButton("again", t("make.again"), () => actions.again(set.settings, set.shots[0]?.seed), t("make.againOf", prompt)),
       drawnButton("vary", t("make.vary"), () => actions.vary(set.settings, set.shots), t("make.varyOf", prompt)),
-      iconButton("remove", t("make.removeSet", prompt), () => discard(set, [...set.shots]))));
+      bareButton("remove", t("make.removeSet", prompt), () => discard(set, [...set.shots]))));
   return set.element;
 }
 
@@ -162,6 +162,13 @@ async function limit() {
   count();
 }
 
+/** Brings what is being made into view, with the whole prompt that it is made from above it. */
+function reveal(tile) {
+  const [composer, place] = [$("prompt").parentElement, $("sets").closest(".place").getBoundingClientRect()];
+  if (composer.getBoundingClientRect().top >= Math.max(0, place.top) && tile.getBoundingClientRect().bottom <= Math.min(innerHeight, place.bottom)) return;
+  composer.scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "instant" : "smooth" });
+}
+
 /** Pictures about to be made; gives what their progress is told to: `step(seed, share)`, `sketch(seed, blob)`, `done(seed, blobs)`,
  * `end()`. */
 export function beginSet(settings, seeds, pair) {
@@ -174,7 +181,7 @@ export function beginSet(settings, seeds, pair) {
   element.setAttribute("aria-busy", "true");
   $("sets").prepend(element);
   count();
-  set.list.firstElementChild.scrollIntoView({ block: "nearest", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "instant" : "smooth" });
+  reveal(set.list.firstElementChild);
   let described;
   return {
     element,
@@ -225,7 +232,7 @@ export async function gallery(given) {
     notice("");
     undo?.();
   });
-  $("gallery-dismiss").append(...iconButton("close", "").childNodes);
+  $("gallery-dismiss").append(...bareButton("close", "").childNodes);
   $("gallery-dismiss").addEventListener("click", () => notice(""));
   $("gallery-clear").addEventListener("click", askAll);
   $("gallery-sure").addEventListener("close", ({ target }) => target.returnValue === "yes" && removeAll());

@@ -1,7 +1,7 @@
 // The room of pictures: a prompt becomes pictures, with and without the learned word.
 
 import { $ } from "../base/dom.js";
-import { announce, now, onChange, say, studio, turnTo, using } from "../base/studio.js";
+import { announce, client, now, onChange, say, studio, turnTo, using } from "../base/studio.js";
 import { t } from "../base/text.js";
 import { withModel } from "../models/models.js";
 import { words } from "../words/shelf.js";
@@ -144,6 +144,12 @@ export function makeRoom() {
     if (!asked.making && !asked.waiting) submit();
   });
   $("make").addEventListener("input", summary);
+  // What the settings begin with comes from the engine.
+  $("make-summary").closest("details").addEventListener("toggle", ({ target }) => {
+    if (!target.open || studio.client) return;
+    say("make-summary", t("make.starting"));
+    using("make-problem", client);
+  });
   // It comes where the other button was: the second press of two in a row was meant for that.
   $("make-stop").addEventListener("click", ({ detail }) => detail > 1 || stopOrForget());
   $("dice").addEventListener("click", () => {

@@ -1,6 +1,6 @@
 // Small things that several modules of the room draw.
 
-import { h, icon, iconButton as drawing } from "../base/dom.js";
+import { h, icon, iconButton } from "../base/dom.js";
 import { t } from "../base/text.js";
 
 const DRAWINGS = {
@@ -16,7 +16,7 @@ const DRAWINGS = {
 };
 
 /** A button that is only one of these. */
-export const iconButton = (name, label, onclick) => drawing(DRAWINGS[name], label, onclick);
+export const bareButton = (name, label, onclick) => iconButton(DRAWINGS[name], label, onclick);
 
 /** A button with a drawing before its text. */
 export function drawnButton(name, text, onclick, label) {

@@ -4,7 +4,7 @@ import { h, image, save } from "../base/dom.js";
 import { fileStem, t } from "../base/text.js";
 import { announce, say } from "../base/studio.js";
 import { keptPicture } from "./kept.js";
-import { compared, iconButton, lazyImage } from "./parts.js";
+import { compared, bareButton, lazyImage } from "./parts.js";
 
 /** What the elements of pictures show: `{set, shot}`. */
 export const shots = new WeakMap();
@@ -19,9 +19,15 @@ export function shotImages(set, shot) {
   return shot.pair ? compared(lazyImage(() => picture(set, shot, true), without ?? ""), shown, prompt) : shown;
 }
 
-export async function download(set, shot) {
-  const bytes = await (await picture(set, shot, false)).arrayBuffer();
-  save(bytes, `${fileStem(set.settings.prompt.slice(0, 40))}-${shot.seed}.png`, "image/png");
+/** Hands a picture to the user; says at `place` if it is there no more. */
+export async function download(set, shot, place = "make-status") {
+  try {
+    const bytes = await (await picture(set, shot, false)).arrayBuffer();
+    save(bytes, `${fileStem(set.settings.prompt.slice(0, 40))}-${shot.seed}.png`, "image/png");
+  } catch {
+    say(place, t("make.gone"));
+    announce(t("make.gone"));
+  }
 }
 
 /** Copies a picture; says at `place` what came of it. */
@@ -46,10 +52,10 @@ export function shotElement(set, shot, handlers) {
     shot.pair ? images : h("button", { type: "button", class: "shown", "aria-label": t("make.largeOf", about), onclick: large }, images),
     h("div", { class: "shot-foot" },
       h("span", { class: "said" }, t("make.seedIs", shot.seed)),
-      shot.pair && iconButton("large", t("make.largeOf", about), large),
-      iconButton("save", t("make.saveOf", about), () => download(set, shot)),
-      iconButton("copy", t("make.copyOf", about), () => copy(set, shot, "make-status")),
-      iconButton("remove", t("make.removeOf", about), () => handlers.discard(set, [shot]))));
+      shot.pair && bareButton("large", t("make.largeOf", about), large),
+      bareButton("save", t("make.saveOf", about), () => download(set, shot)),
+      bareButton("copy", t("make.copyOf", about), () => copy(set, shot, "make-status")),
+      bareButton("remove", t("make.removeOf", about), () => handlers.discard(set, [shot]))));
   shots.set(element, { set, shot });
   return element;
 }

@@ -2,7 +2,7 @@
 
 import { h } from "../base/dom.js";
 import { t } from "../base/text.js";
-import { drawnButton, forgetImages, iconButton, marked } from "./parts.js";
+import { drawnButton, forgetImages, bareButton, marked } from "./parts.js";
 import { settingsTable } from "./settings.js";
 import { copy, download, shotImages, shots } from "./shot.js";
 
@@ -22,7 +22,7 @@ function go(by) {
 
 function arrow(by, label) {
   const elements = all();
-  const to = iconButton(by < 0 ? "before" : "after", label, () => go(by));
+  const to = bareButton(by < 0 ? "before" : "after", label, () => go(by));
   to.dataset.go = by;
   to.disabled = !elements[elements.indexOf(element) + by];
   return to;
@@ -42,12 +42,12 @@ function show(which) {
     h("div", { class: "view-about" },
       h("div", { class: "view-head" },
         h("h2", { id: "view-title" }, set.settings.prompt ? marked(set.settings.prompt) : t("make.noPrompt")),
-        Object.assign(iconButton("close", t("make.close"), () => dialog.close()), { className: "icon shut" })),
+        Object.assign(bareButton("close", t("make.close"), () => dialog.close()), { className: "icon shut" })),
       settingsTable(set.settings, shot.seed),
       h("div", { class: "row" },
         drawnButton("again", t("make.again"), leave(() => actions.again(set.settings, shot.seed))),
         drawnButton("vary", t("make.vary"), leave(() => actions.vary(set.settings, [shot]))),
-        drawnButton("save", t("make.save"), () => download(set, shot)),
+        drawnButton("save", t("make.save"), () => download(set, shot, "view-said")),
         drawnButton("copy", t("make.copy"), () => copy(set, shot, "view-said")),
         drawnButton("remove", t("make.remove"), leave(() => actions.discard(set, [shot])))),
       h("p", { id: "view-said", class: "said", role: "status" })));

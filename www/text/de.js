@@ -257,6 +257,7 @@ export default {
     copy: "Kopieren",
     copyOf: ({ prompt, seed }) => `Kopieren: ${prompt}, Startwert ${seed}`,
     copied: "Das Bild ist in der Zwischenablage.",
+    gone: "Es lässt sich nicht herunterladen: Ein anderer Tab hat dieses Bild gelöscht.",
     notCopied: (reason) => `Es ließ sich nicht kopieren: ${reason}`,
     largeOf: ({ prompt, seed }) => `Groß ansehen: ${prompt}, Startwert ${seed}`,
     before: "Voriges Bild",

@@ -257,6 +257,7 @@ export default {
     copy: "Copy",
     copyOf: ({ prompt, seed }) => `Copy ${prompt}, seed ${seed}`,
     copied: "The picture is on the clipboard.",
+    gone: "It cannot be downloaded: another tab has deleted this picture.",
     notCopied: (reason) => `It could not be copied: ${reason}`,
     largeOf: ({ prompt, seed }) => `Look at it large: ${prompt}, seed ${seed}`,
     before: "Previous picture",

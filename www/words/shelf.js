@@ -31,7 +31,10 @@ function draw() {
 /** Brings a word to the engine; whether it can be used, and why not, is known then. */
 async function enlist(word) {
   try {
-    const about = await call("engine.addEmbedding", await word.read(), word.name ?? word.file, word.token);
+    // Of a file with several words, one that is called otherwise than there is given alone.
+    const alone = word.within && word.within !== word.token;
+    const bytes = alone ? await exported(word, "diffusers") : await word.read();
+    const about = await call("engine.addEmbedding", bytes, word.name ?? word.file, word.token);
     Object.assign(word, about, { usable: true, reason: undefined });
   } catch (error) {
     if (error instanceof BrokenEngine) throw error;
