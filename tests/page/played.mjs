@@ -67,7 +67,7 @@ function worker(given) {
     for (const [i, { name }] of pictures.entries()) yield { event: "encode", done: i + 1, total: pictures.length, name, prepared: "256x256 scaled to 64" };
     if (from > 0) yield { event: "resumed", step: from, of: config.steps };
     else yield { event: "evaluation", on: "training", step: 0, loss: loss(0), initial: loss(0) };
-    for (const warning of given.warnings) yield { event: "warning", code: "played", text: warning };
+    for (const [code, text] of given.warnings) yield { event: "warning", code, text };
     for (let step = from + 1; step <= config.steps; step++) {
       yield { event: "step", step, of: config.steps, loss: loss(step), lr: 0.01, grad_norm: 1, row_norm: 1, secs: 0.02 };
       yield { event: "evaluation", on: "training", step, loss: loss(step), initial: loss(0) };
@@ -181,7 +181,7 @@ function worker(given) {
 }
 
 /** Lets the engine be played in a context: `pause` is how many milliseconds pass between two events, `load` how many loading takes;
- * `full` storages keep nothing, `warnings` are told while learning, `unopened` is why no model can be opened, `verdict` what comes of it. */
+ * `full` storages keep nothing, `warnings` (codes and sentences) are told while learning, `unopened` is why no model can be opened, `verdict` what comes of it. */
 export async function played(context, given = {}) {
   const whole = { pause: 5, load: 20, full: false, warnings: [], unopened: undefined, verdict: { level: "good", gain: 0.6, length: 1.5 }, ...given, pictures: ["noto", "flat", "3d"].map(picture) };
   await context.route("**/www/worker.js", (route) => route.fulfill({ contentType: "text/javascript", body: `(${worker})(${JSON.stringify(whole)});` }));

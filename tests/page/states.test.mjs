@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { BOUNDS, sizes } from "../../tools/web/size.mjs";
 import { accessible, look, peach, root, start, teach } from "./browser.mjs";
+import { played } from "./played.mjs";
 
 let place;
 
@@ -21,7 +22,7 @@ const languages = { en: "English", de: "Deutsch" };
 const texts = async (path) => (await import(join(root, "www/text", path))).default;
 /** With the texts that few visitors need. */
 const catalogues = Object.fromEntries(await Promise.all(Object.keys(languages).map(async (code) => (
-  [code, { ...await texts(`${code}.js`), check: await texts(`check/${code}.js`), browsers: await texts(`browsers/${code}.js`) }]))));
+  [code, { ...await texts(`${code}.js`), check: await texts(`check/${code}.js`), codes: await texts(`codes/${code}.js`), browsers: await texts(`browsers/${code}.js`) }]))));
 
 /** The keys of a catalogue, with what each is. */
 const keys = (part, before = "") => Object.entries(part).flatMap(([name, value]) => (
@@ -34,6 +35,12 @@ test("every text is there in every language, and every text that is asked for is
     const asked = path === "index.html" ? text.matchAll(/\sdata-t(?:-[a-z-]+)?="([^"]+)"/g) : text.matchAll(/\bt\("([^"]+)"/g);
     for (const [, key] of asked) assert.ok(english.some((one) => one.startsWith(`${key}:`) || one.startsWith(`${key}.`)), `${path} asks for ${key}`);
   }
+});
+
+test("whatever the engine may warn of is said in the page's words", () => {
+  const codes = [...readFileSync(join(root, "src/warning.rs"), "utf8").matchAll(/^    [A-Z]\w+ = "([a-z-]+)",$/gm)].map(([, code]) => code).sort();
+  assert.ok(codes.length > 40 && codes.includes("few-pictures"), `${codes}`);
+  for (const code of Object.keys(languages)) assert.deepEqual(Object.keys(catalogues[code].codes).sort(), codes, code);
 });
 
 test("the page's own code stays small", () => {
@@ -117,8 +124,18 @@ async function earlierPictures(page) {
     await kept.keepPicture("00000000300", 4294967295, false, one);
   });
   await page.reload();
+  await page.locator("body[data-ready]").waitFor();
+  // Said once all of them are there.
+  await page.locator("#gallery-count").getByText("8 pictures").waitFor();
   await page.locator(".set").nth(2).waitFor();
 }
+
+/** What has moved until now, on its way here, was the test's doing. */
+const forgiven = (page) => page.evaluate(async () => {
+  // Moves are told of after the frame in which they are seen, however long it takes until there is one.
+  for (let frame = 0; frame < 3; frame++) await new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)));
+  Object.assign(noted, { shift: 0, shifted: [] });
+});
 
 /** Pictures on their way: two of four are there, of the next one a sketch. */
 async function making(page) {
@@ -138,7 +155,7 @@ async function making(page) {
   await page.locator(".coming .sketch").waitFor();
   assert.equal(await page.locator(".coming .sketch").count(), 1, "a newer sketch takes the place of the one before");
   await page.waitForFunction(() => document.querySelector(".sketch").naturalWidth > 0 && new Set([...document.querySelectorAll(".shots > li")].map((item) => Math.round(item.firstChild.getBoundingClientRect().height))).size === 1);
-  await page.evaluate(() => new Promise((done) => setTimeout(done, 300)).then(() => Object.assign(noted, { shift: 0, shifted: [] })));
+  await forgiven(page);
 }
 
 const SIZES = { small: [320, 640], phone: [390, 844], middle: [1000, 900], wide: [1440, 900], large: [3840, 2160] };
@@ -160,9 +177,9 @@ const STATES = {
     await earlierPictures(page);
     await page.evaluate(async () => (await import(new URL("www/base/studio.js", document.baseURI))).turnTo("make"));
     // That was no visitor's doing.
-    await page.evaluate(() => new Promise((done) => setTimeout(done, 200)).then(() => Object.assign(noted, { shift: 0, shifted: [] })));
+    await forgiven(page);
     await page.locator("#prompt").fill("a <paech> on a blue background");
-    await page.locator("#make details").first().locator("summary").click();
+    await page.locator("#make summary").getByText("Settings").click();
     await page.locator("#prompt-info").getByText("<paech>").waitFor();
   },
   making,
@@ -244,6 +261,19 @@ test("by keyboard alone everything can be reached, seen to have the focus, and l
     assert.deepEqual(wanted.filter((_, i) => !seen.has(i)), [], `${size}: not reached`);
     await context.close();
   }
+});
+
+test("what the engine says is in English, and in another language that is said", { timeout: 60_000 }, async () => {
+  const context = await place.browser.newContext({ locale: "de-DE" });
+  await played(context, { unopened: "there is no room", warnings: [] });
+  const page = await context.newPage();
+  await page.goto(`${place.origin}/`);
+  await page.locator("#load").click();
+  await page.locator("#model-problem").getByText("Die Engine meldet (englisch): there is no room").waitFor();
+  // What it warns of is said in the page's words.
+  await page.evaluate(async () => (await import(new URL("www/base/studio.js", document.baseURI))).warn("model-status", { code: "memory", text: "memory is tight" }));
+  assert.match(await page.locator("#model-status").textContent(), /^Der Speicher ist knapp: .*Genauer \(englisch\)memory is tight$/);
+  await context.close();
 });
 
 test("nothing moves for those who want it so", async () => {

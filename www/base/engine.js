@@ -3,6 +3,9 @@
 /** An error after which the engine cannot be used any more. */
 export class BrokenEngine extends Error {}
 
+/** What the engine refused, in its words. */
+export class EngineError extends Error {}
+
 export class EngineClient {
   #worker = new Worker(new URL("../worker.js", import.meta.url), { type: "module" });
   #open = new Map();
@@ -14,7 +17,7 @@ export class EngineClient {
       const request = this.#open.get(id);
       if (event) return request?.onEvent?.(event);
       this.#open.delete(id);
-      if (error !== undefined) request?.reject(broken ? new BrokenEngine(error) : new Error(error));
+      if (error !== undefined) request?.reject(broken ? new BrokenEngine(error) : new EngineError(error));
       else request?.resolve(result);
     };
     this.#worker.onerror = ({ message }) => this.#fail(message ?? "the worker could not be started");

@@ -1,9 +1,9 @@
 // What the rooms of the page share: the engine, whether it is busy, what is loaded and learned, and how messages are shown.
 
-import { $, button } from "./dom.js";
-import { BrokenEngine, EngineClient } from "./engine.js";
+import { $, button, h } from "./dom.js";
+import { BrokenEngine, EngineClient, EngineError } from "./engine.js";
 import { fill, labels } from "./settings.js";
-import { t } from "./text.js";
+import { engineText, t } from "./text.js";
 
 /** The page's one engine. `model` is the name of the model that is loaded, once one is; `words` are the embeddings that prompts can
  * use, by their tokens, as the shelf keeps them. */
@@ -90,10 +90,19 @@ export function say(place, text) {
   $(place).textContent = text ?? "";
 }
 
-/** Adds a line to what is said at a place: a job may warn of several things, and each is said once. */
-export function add(place, text) {
-  const lines = $(place).textContent.split("\n").filter(Boolean);
-  if (!lines.includes(text)) say(place, [...lines, text].join("\n"));
+/** Adds a line to what is said at a place: a job may warn of several things, and each is said once. `more` is folded away below it. */
+export function add(place, text, more) {
+  let line = [...$(place).children].find(({ firstChild }) => firstChild.data === text);
+  if (!line) $(place).append((line = h("div", {}, text)));
+  if (!more || line.textContent.includes(more)) return;
+  if (!line.lastElementChild) line.append(h("details", { class: "quiet" }, h("summary", {}, t("engine.says"))));
+  line.lastElementChild.append(h("p", { lang: "en" }, more));
+}
+
+/** Says what the engine warns of: in the page's words, by its code; what the engine says itself is exact, and in English. */
+export async function warn(place, { code, text }) {
+  const said = await engineText(code);
+  add(place, said ?? text, said && text);
 }
 
 /** For those who do not see the page: only what changes the state of things. */
@@ -114,6 +123,9 @@ export function using(place, work, { long = false } = {}) {
   return latest;
 }
 
+/** Why something went wrong; what the engine says is in English. */
+export const reasonOf = (error) => (error instanceof EngineError ? t("engine.error", error.message) : error.message);
+
 async function alone(place, work) {
   studio.busy = true;
   changed();
@@ -123,7 +135,7 @@ async function alone(place, work) {
   } catch (error) {
     // Then the message is at the top of the page, with what to do.
     if (error instanceof BrokenEngine) broken(error);
-    else say(place, error.message);
+    else say(place, reasonOf(error));
   } finally {
     studio.busy = false;
   }

@@ -20,6 +20,12 @@ export async function also(part) {
   texts[part] = await fetched(`${part}/${language}.js`);
 }
 
+/** What is said of a code of the engine's (`"few-pictures"`); nothing if there is no text for it. */
+export async function engineText(code) {
+  if (!texts.codes) await also("codes").catch(() => {});
+  return texts.codes?.[code];
+}
+
 /** What is said by a key (`"learn.pause"`); where that is a function, it gets `about`. */
 export function t(key, about) {
   const found = key.split(".").reduce((part, name) => part?.[name], texts);

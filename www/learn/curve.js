@@ -15,7 +15,7 @@ const resized = new ResizeObserver((entries) => {
   for (const { target } of entries) if (target.firstChild && drawn.get(target).width !== target.clientWidth) drawCurve(target, ...drawn.get(target).what);
 });
 
-/** Draws `points` `[{step, loss}]` into an element; `steps` is the end of the axis. A table that was open stays open. */
+/** Draws `points` `[{step, loss}]` into an element; `steps` is the end of the axis. */
 export function drawCurve(place, points, steps) {
   if (points.length === 0) return place.replaceChildren();
   // Drawn for the room that there is, so that its words are as large as others.
@@ -40,12 +40,14 @@ export function drawCurve(place, points, steps) {
     words("0", { x: LEFT, y: HEIGHT - 6 }),
     words(`${steps}`, { x: width - RIGHT, y: HEIGHT - 6, "text-anchor": "end" }),
   );
-  const open = place.querySelector("details")?.open ?? false;
-  place.replaceChildren(h("p", { class: "quiet" }, h("small", {}, t("learn.curveHow"))), svg, table(points, open));
+  // What is pressed, and has the focus, stays: steps may come many times a second.
+  const [, former, details] = place.children;
+  former?.replaceWith(svg);
+  details?.lastChild.replaceWith(table(points));
+  if (!details) place.append(h("p", { class: "quiet" }, h("small", {}, t("learn.curveHow"))), svg, h("details", { class: "fold" }, h("summary", {}, t("learn.numbers")), table(points)));
 }
 
-function table(points, open) {
+function table(points) {
   const row = (cell, ...texts) => h("tr", {}, texts.map((text) => h(cell, cell === "th" ? { scope: "col" } : {}, `${text}`)));
-  return h("details", { class: "fold", open }, h("summary", {}, t("learn.numbers")),
-    h("table", {}, row("th", t("learn.numbersStep"), t("learn.numbersLoss")), points.map(({ step, loss }) => row("td", step, loss.toFixed(5)))));
+  return h("table", {}, row("th", t("learn.numbersStep"), t("learn.numbersLoss")), points.map(({ step, loss }) => row("td", step, loss.toFixed(5))));
 }

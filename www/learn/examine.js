@@ -2,7 +2,7 @@
 // enough, sharp, and not there twice. Captions come in files of text.
 
 import { call } from "../base/studio.js";
-import { t } from "../base/text.js";
+import { engineText, t } from "../base/text.js";
 import { cropOf } from "./crop.js";
 
 // Without a type is what has no ending that the browser knows: the engine looks at its content.
@@ -54,7 +54,7 @@ export async function examined(pictures, seen) {
   return Promise.all(pictures.map(async (picture, i) => {
     const { reason, warnings = [], fingerprint } = found[i];
     if (reason) return [reason];
-    const said = warnings.map(({ code, text }) => (WARNINGS[code] ? WARNINGS[code]() : text)).filter(Boolean);
+    const said = (await Promise.all(warnings.map(async ({ code, text }) => (WARNINGS[code] ? WARNINGS[code]() : ((await engineText(code)) ?? text))))).filter(Boolean);
     const { side } = cropOf(picture);
     if (side < seen) said.unshift(t("learn.warn.small", { have: side, want: seen }));
     for (const [j, { fingerprint: other }] of found.slice(0, i).entries()) {

@@ -2,7 +2,7 @@
 
 import { $ } from "../base/dom.js";
 import { span, t } from "../base/text.js";
-import { add, announce, ask, say, studio } from "../base/studio.js";
+import { add, announce, ask, say, studio, warn } from "../base/studio.js";
 import { drawCurve } from "./curve.js";
 import { addPreview, cutPreviews, lastPreview } from "./stage.js";
 
@@ -26,7 +26,7 @@ export class Telling {
   #times = [];
   #made = 0;
   #preview = 0;
-  #guessed = 0;
+  #guessed = -GUESS;
   #drawing;
 
   constructor({ job, config, saved }) {
@@ -56,8 +56,8 @@ export class Telling {
     say("train-status", t("learn.picture", { done, total, name, prepared }));
   }
 
-  warning({ text }) {
-    add("run-warnings", text);
+  warning(event) {
+    return warn("run-warnings", event);
   }
 
   skipped({ step, reason }) {

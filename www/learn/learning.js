@@ -2,7 +2,7 @@
 
 import { $, button, h } from "../base/dom.js";
 import { BrokenEngine } from "../base/engine.js";
-import { announce, ask, call, changed, client, now, onChange, say, studio, turnTo, using } from "../base/studio.js";
+import { announce, ask, call, changed, client, now, onChange, reasonOf, say, studio, turnTo, using } from "../base/studio.js";
 import { png, t } from "../base/text.js";
 import { PHOTOS, propose, withModel } from "../models/models.js";
 import { MINI } from "../models/state.js";
@@ -159,7 +159,7 @@ async function session(ready, { back, place }) {
   control.begun = false;
   if (refused) {
     turnTo(back);
-    say(place, refused.message);
+    say(place, reasonOf(refused));
     return;
   }
   if (!result) return left();

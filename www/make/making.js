@@ -1,7 +1,7 @@
 // Pictures being made: one after the other, with what is left to do, until they are done or stopped.
 
 import { png, span, t } from "../base/text.js";
-import { add, announce, ask, call, say, studio } from "../base/studio.js";
+import { add, announce, ask, call, say, studio, warn } from "../base/studio.js";
 import { pictureOf } from "../words/shelf.js";
 import { beginSet } from "./gallery.js";
 import { namesIn } from "./parts.js";
@@ -55,7 +55,7 @@ async function one(prompt, config, onStep, onSketch) {
         took = since - began;
         if (bytes) onSketch(bytes);
       }
-      if (event.event === "warning") add("make-notes", event.text);
+      if (event.event === "warning") await warn("make-notes", event);
       if (control.stopped) return undefined;
     }
     return (await ask("job.pictures", { job }))[0];

@@ -4,7 +4,7 @@ import { $, h } from "../base/dom.js";
 import { keep, recall } from "../base/memory.js";
 import { size, span, t } from "../base/text.js";
 import { partName } from "../base/settings.js";
-import { announce, ask, asked, changed, client, mirror, onChange, problem, say, studio, useHub, using } from "../base/studio.js";
+import { announce, ask, asked, changed, client, mirror, onChange, problem, say, studio, useHub, using, warn } from "../base/studio.js";
 import { needBrowser } from "../start/browsers.js";
 import { keepRate, showPlan } from "./plan.js";
 import { askedPrecision, called, isComing, MINI, offerPrecision, precisionChoice, sayModel, sayPrecision, settle, showFacts, showState, turnModel } from "./state.js";
@@ -41,7 +41,7 @@ const precision = () => ($("half").checked ? "half" : "full");
 async function find(typed) {
   await needBrowser();
   turnModel("looking", { name: typed });
-  return { ...(await ask("plan", { typed, precision: typed === MINI ? "full" : precision() }, (event) => event.event === "warning" && say("model-status", event.text))), typed };
+  return { ...(await ask("plan", { typed, precision: typed === MINI ? "full" : precision() }, (event) => event.event === "warning" && warn("model-status", event))), typed };
 }
 
 /** Asks the user about it, where that was wanted. */
@@ -71,7 +71,7 @@ let rate;
 
 /** Shows how much of a download is there. */
 function arrived(name, event) {
-  if (event.event === "warning") say("model-status", event.text);
+  if (event.event === "warning") warn("model-status", event);
   if (event.event !== "fetch") return;
   if (name !== MINI && event.rate > 0) rate = event.rate;
   sayFar("fetching", name, t("models.fetched", {
@@ -106,7 +106,7 @@ async function open(name, files) {
   await ask("open", { name, files, precision: askedPrecision() }, (event) => {
     if (event.event === "device") device = event.name;
     if (event.event === "precision") sayPrecision(event.reason);
-    if (event.event === "warning") say("model-problem", event.text);
+    if (event.event === "warning") warn("model-problem", event);
     if (event.event === "load") sayFar("loading", name, t("models.loading", partName(event.part)), event.done / event.total);
   });
   performance.mark("pseudoword:model");

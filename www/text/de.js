@@ -20,6 +20,8 @@ export default {
   },
   engine: {
     busy: "Die Engine ist beschäftigt: warte auf sie oder halte sie an.",
+    says: "Genauer (englisch)",
+    error: (message) => `Die Engine meldet (englisch): ${message}`,
     gone: "Die Engine läuft nicht.",
     again: "Engine neu starten",
     broken: (reason) =>

@@ -20,6 +20,8 @@ export default {
   },
   engine: {
     busy: "The engine is busy: wait for it, or stop it.",
+    says: "Details",
+    error: (message) => message,
     gone: "The engine is not running.",
     again: "Start the engine again",
     broken: (reason) =>

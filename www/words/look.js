@@ -2,7 +2,7 @@
 
 import { $, button, h, image, swatch } from "../base/dom.js";
 import { size, t } from "../base/text.js";
-import { announce, ask, asked, call, copyLink, onChange, say, studio, using } from "../base/studio.js";
+import { announce, ask, asked, call, copyLink, onChange, say, studio, using, warn } from "../base/studio.js";
 import { host } from "../models/models.js";
 import { factsOf } from "./details.js";
 
@@ -24,7 +24,7 @@ function turn(found) {
 /** A repository's own pictures, each when it is there. */
 async function pictures(typed, paths, place) {
   for (const path of paths) {
-    const found = await ask("lookAtPicture", { typed, path }, warn).catch(() => undefined);
+    const found = await ask("lookAtPicture", { typed, path }, warned).catch(() => undefined);
     const waiting = place.querySelector(".waiting");
     if (!found) {
       waiting?.remove();
@@ -36,14 +36,14 @@ async function pictures(typed, paths, place) {
   }
 }
 
-const warn = (event) => event.event === "warning" && say("look-problem", event.text);
+const warned = (event) => event.event === "warning" && warn("look-problem", event);
 
 /** Fetches what is needed for a look: what the repository says, the embedding (some kilobytes), and a few pictures. */
 async function look(typed) {
   first = undefined;
   say("look-note", t("words.looking", host()));
-  const repository = await ask("look", { typed }, warn);
-  const fetched = await ask("fetchEmbedding", { typed }, warn);
+  const repository = await ask("look", { typed }, warned);
+  const fetched = await ask("fetchEmbedding", { typed }, warned);
   const [described] = await call("tools.describe", fetched.bytes, fetched.name);
   const token = fetched.token ?? described.token ?? repository.token ?? "<word>";
   const word = { ...described, token, kind: fetched.kind ?? repository.kind, licence: repository.licence, origin: fetched.origin };
