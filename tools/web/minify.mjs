@@ -4,7 +4,7 @@
 
 import { readFileSync, readdirSync, rmdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { basename, dirname, join, relative } from "node:path";
+import { basename, dirname, join, relative, resolve } from "node:path";
 
 // It lies with the packages of the page's tests, which have the one lock file.
 const { build, transform } = createRequire(new URL("../../tests/page/package.json", import.meta.url))("esbuild");
@@ -29,7 +29,7 @@ function joined(page) {
   return sheets;
 }
 
-const out = join(process.argv[2], ".");
+const out = resolve(process.argv[2]);
 const www = join(out, "www");
 const within = (place) => readdirSync(place, { recursive: true }).map((name) => join(place, name)).filter((name) => !name.startsWith(join(www, "pkg")));
 

@@ -2,6 +2,7 @@
 // own, and with the engine. Prints it for dist/, and fails where it is more than its bound.
 
 import { readFileSync, readdirSync } from "node:fs";
+import { basename } from "node:path";
 import { pathToFileURL } from "node:url";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 
@@ -23,9 +24,11 @@ export function sizes(dist, { engine = true } = {}) {
     const own = !name.startsWith("www/pkg/");
     return { name, own, bytes: bytes.length, brotli: brotli(bytes), gzip: own ? gzipSync(bytes, { level: 9 }).length : 0 };
   });
-  const texts = found.filter(({ name }) => name.startsWith("www/text/")).sort((a, b) => b.brotli - a.brotli);
-  const files = found.filter((file) => !texts.slice(1).includes(file));
   const sum = (kind, some) => some.reduce((sum, file) => sum + file[kind], 0);
+  const texts = found.filter(({ name }) => name.startsWith("www/text/"));
+  const languages = [...new Set(texts.map(({ name }) => basename(name)))].map((language) => texts.filter(({ name }) => basename(name) === language));
+  const shorter = languages.sort((a, b) => sum("brotli", b) - sum("brotli", a)).slice(1).flat();
+  const files = found.filter((file) => !shorter.includes(file));
   const mine = files.filter(({ own }) => own);
   const kinds = Object.fromEntries(["js", "css", "html"].map((kind) => [kind, sum("brotli", mine.filter(({ name }) => name.endsWith(`.${kind}`)))]));
   return { own: sum("brotli", mine), gzip: sum("gzip", mine), all: sum("brotli", files), kinds, files };
