@@ -500,11 +500,11 @@ test("what goes wrong is said where one looks, and leads on", { timeout: 120_000
 });
 
 /** Drops files that hold `text` on the page. */
-const drop = (page, files) => page.evaluate((files) => {
+const drop = async (page, files) => (await page.locator("body[data-ready]").waitFor(), page.evaluate((files) => {
   const dataTransfer = new DataTransfer();
   for (const [name, type, text] of files) dataTransfer.items.add(new File([text], name, { type }));
   for (const event of ["dragover", "drop"]) document.body.dispatchEvent(new DragEvent(event, { dataTransfer, bubbles: true, cancelable: true }));
-}, files);
+}, files));
 
 test("what is odd, hasty or blocked ends nothing", { timeout: 180_000 }, async () => {
   const { context, page, errors } = await opened({ pause: 30 });
