@@ -1,4 +1,5 @@
-// What the page says, in the visitor's language: every sentence of the page's own is in www/text. What the engine says is in English.
+// What the page says, in the visitor's language: every sentence of the page's own is in www/text. What the engine says is in English;
+// what it warns of, www/text/codes has a sentence for, by its code.
 
 import { keep, recall } from "./memory.js";
 
