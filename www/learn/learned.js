@@ -17,7 +17,7 @@ function judge(verdict, token, init) {
   $("verdict-numbers").hidden = !verdict;
   if (!verdict) return say("verdict", t("learn.verdict.unknown"));
   const { level, gain, length } = verdict;
-  say("verdict", t(`learn.verdict.${level}`, { token, init: init ? `“${init}”` : t("learn.verdict.init"), much: gain >= MUCH, long: length > LONG }));
+  say("verdict", t(`learn.verdict.${level}`, { token, init: t("learn.verdict.init", init), much: gain >= MUCH, long: length > LONG }));
   say("verdict-error", t("learn.verdict.error", { percent: Math.round(100 * gain), length: length.toFixed(1) }));
 }
 

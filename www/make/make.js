@@ -103,7 +103,7 @@ function stopOrForget() {
 
 /** What is set, beside the fold that hides it. */
 function summary() {
-  const parts = [["make.steps", $("make-steps").value], ["make.guidance", $("guidance").value], ["make.seed", $("make-seed").value]];
+  const parts = [["make.steps", $("make-steps").value], ["make.seed", $("make-seed").value]];
   say("make-summary", parts.filter(([, value]) => value !== "").map(([name, value]) => `${t(name)} ${value}`).join(" · "));
 }
 

@@ -170,7 +170,7 @@ export default {
           : `Es hat ein wenig geklappt: ${token} bringt das Modell etwas näher an deine Bilder als ${init}. Was hilft: länger lernen, schärfere Bilder von mehr Seiten, ein näheres Ausgangswort.`,
       poor: ({ token, init, long }) => `Es hat kaum geklappt: ${token} bringt das Modell nicht näher an deine Bilder als ${init}. Nimm klare Bilder mit wenig anderem darauf und ein näheres Ausgangswort und lern ${long ? "mit halb so vielen Schritten" : "länger"}.`,
       unknown: "Es wurde angehalten, bevor es gemessen werden konnte.",
-      init: "das Ausgangswort",
+      init: (word) => (word ? `„${word}“` : "das Ausgangswort"),
       numbers: "In Zahlen",
       error: ({ percent, length }) => `Der Fehler des Modells bei deinen Bildern ist ${Math.abs(percent)} % ${percent < 0 ? "größer" : "kleiner"} als vorher. Das Wort ist ${length}-mal so stark wie gewöhnliche Wörter.`,
     },

@@ -170,7 +170,7 @@ export default {
           : `It worked a little: ${token} brings the model slightly closer to your pictures than ${init} did. What helps: learning longer, sharper pictures from more sides, a nearer word to start from.`,
       poor: ({ token, init, long }) => `It hardly worked: ${token} brings the model no closer to your pictures than ${init} did. Use clear pictures with little else in them, start from a nearer word, and learn ${long ? "in half the steps" : "longer"}.`,
       unknown: "It was stopped before it could be measured.",
-      init: "the word it started from",
+      init: (word) => (word ? `“${word}”` : "the word it started from"),
       numbers: "In numbers",
       error: ({ percent, length }) => `The model’s error on your pictures is ${Math.abs(percent)}% ${percent < 0 ? "larger" : "smaller"} than before. The word is ${length} times as strong as ordinary words.`,
     },
