@@ -41,6 +41,10 @@ test("whatever the engine may warn of is said in the page's words", () => {
   const codes = [...readFileSync(join(root, "src/warning.rs"), "utf8").matchAll(/^    [A-Z]\w+ = "([a-z-]+)",$/gm)].map(([, code]) => code).sort();
   assert.ok(codes.length > 40 && codes.includes("few-pictures"), `${codes}`);
   for (const code of Object.keys(languages)) assert.deepEqual(Object.keys(catalogues[code].codes).sort(), codes, code);
+  // And what it tells of loading.
+  const [, variants] = /pub enum Part \{(.*?)\n\}/s.exec(readFileSync(join(root, "src/parts.rs"), "utf8"));
+  const parts = [...variants.matchAll(/^    (\w+),$/gm)].map(([, name]) => name.replace(/(?<=.)[A-Z]/g, "-$&").toLowerCase()).sort();
+  for (const code of Object.keys(languages)) assert.deepEqual(Object.keys(catalogues[code].models.parts).sort(), parts, code);
 });
 
 test("the page's own code stays small", () => {

@@ -9,10 +9,6 @@ export function labels() {
   return Object.fromEntries(labelled(document).map((label) => [label.dataset.setting, label.firstChild.textContent.trim()]));
 }
 
-/** What people call the parts of a model. */
-const parts = new Map();
-export const partName = (part) => parts.get(part) ?? part;
-
 /** The files that words can be given away as: `[{value, label, ending}]`. */
 let given = [];
 export const formats = () => given;
@@ -20,7 +16,6 @@ export const formats = () => given;
 /** Fills the forms; what has been typed already stays. */
 export function fill(choices) {
   given = choices.formats ?? given;
-  for (const { value, label } of choices.parts) parts.set(value, label);
   document.getElementById("hub").placeholder = choices.hub;
   for (const [form, defaults] of [["learn", choices.training], ["make", choices.pictures], ["computing", choices.computing]]) {
     for (const label of labelled(document.getElementById(form) ?? document.createElement("form"))) {

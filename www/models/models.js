@@ -3,7 +3,6 @@
 import { $, h } from "../base/dom.js";
 import { keep, recall } from "../base/memory.js";
 import { size, span, t } from "../base/text.js";
-import { partName } from "../base/settings.js";
 import { announce, ask, asked, changed, client, mirror, onChange, problem, say, studio, useHub, using, warn } from "../base/studio.js";
 import { needBrowser } from "../start/browsers.js";
 import { keepRate, showPlan } from "./plan.js";
@@ -107,7 +106,7 @@ async function open(name, files) {
     if (event.event === "device") device = event.name;
     if (event.event === "precision") sayPrecision(event.reason);
     if (event.event === "warning") warn("model-problem", event);
-    if (event.event === "load") sayFar("loading", name, t("models.loading", partName(event.part)), event.done / event.total);
+    if (event.event === "load") sayFar("loading", name, t("models.loading", t("models.parts")[event.part] ?? event.part), event.done / event.total);
   });
   performance.mark("pseudoword:model");
   last = { name, files };
