@@ -350,7 +350,7 @@ export default {
     starting: "Starte die Grafikkarte\u2026",
     fetched: ({ number, files, done, total, rate, left }) => [`${done} von ${total}`, rate, left && `noch ${left}`, `Datei ${number} von ${files}`].filter(Boolean).join(" \u00b7 "),
     loading: (part) => `Lade: ${part}`,
-    parts: { scheduler: "Rauschplan", tokenizer: "Wortschatz", "text-encoder": "der Teil, der liest", unet: "der Teil, der zeichnet", vae: "der Teil, der Bilder entwickelt" },
+    parts: { scheduler: "Rauschplan", tokenizer: "Wortschatz", "tokenizer-2": "zweiter Wortschatz", "text-encoder": "der Teil, der liest", "text-encoder-2": "der zweite Teil, der liest", unet: "der Teil, der zeichnet", vae: "der Teil, der Bilder entwickelt" },
     stop: "Anhalten",
     stopKeeps: "Was da ist, bleibt.",
     stopped: "Angehalten. Was schon da ist, bleibt.",

@@ -350,7 +350,7 @@ export default {
     starting: "Starting the graphics card\u2026",
     fetched: ({ number, files, done, total, rate, left }) => [`${done} of ${total}`, rate, left && `${left} left`, `file ${number} of ${files}`].filter(Boolean).join(" \u00b7 "),
     loading: (part) => `Loading the ${part}`,
-    parts: { scheduler: "noise schedule", tokenizer: "vocabulary", "text-encoder": "part that reads", unet: "part that draws", vae: "part that develops pictures" },
+    parts: { scheduler: "noise schedule", tokenizer: "vocabulary", "tokenizer-2": "second vocabulary", "text-encoder": "part that reads", "text-encoder-2": "second part that reads", unet: "part that draws", vae: "part that develops pictures" },
     stop: "Stop",
     stopKeeps: "What has arrived is kept.",
     stopped: "Stopped. What was downloaded is kept.",
