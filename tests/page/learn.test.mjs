@@ -1,10 +1,12 @@
-// The rooms of starting and teaching, without the engine: what is shown, and what can be done to pictures, with a mouse and without.
+// The rooms of starting and teaching, without a model: what is shown, what can be done to pictures, with a mouse and without, and what is
+// kept of it.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { accessible, look, peach, root, start, teach } from "./browser.mjs";
+import { accessible, everywhere, fewExampleSteps, look, peach, root, start, teach } from "./browser.mjs";
+import { played } from "./played.mjs";
 
 let place;
 
@@ -13,6 +15,7 @@ after(() => place?.close());
 
 const tiles = (page) => page.getByRole("list", { name: "Chosen pictures" });
 const names = (page) => tiles(page).getByRole("img").evaluateAll((images) => images.map(({ alt }) => alt));
+const focused = (page) => page.evaluate(() => document.activeElement.id);
 const wide = (page) => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
 
 test("the start says what this is, and the examples tell their own story", { timeout: 120_000 }, async () => {
@@ -169,5 +172,159 @@ test("by touch: an example is chosen, and a square is moved with a finger", { ti
   await touch("touchEnd");
   // It followed the finger.
   await page.getByRole("application", { name: /: 200 pixels wide, 0 from the left/ }).waitFor();
+  await context.close();
+});
+
+/** A page whose engine is played. */
+async function opened(given) {
+  const visitor = await place.visitor();
+  await played(visitor.context, given);
+  return { ...visitor, page: await visitor.open() };
+}
+
+/** What stands in the room of teaching. */
+const chosen = (page) => page.evaluate(() => ({
+  pictures: [...document.querySelectorAll("#tiles > li")].map((tile) => [tile.querySelector("img").alt, tile.querySelector("textarea").value, tile.querySelector(".cropped").getAttribute("style")]),
+  fields: [...document.querySelectorAll("#learn :is(input:not([type=file]), select)[id]")].map(({ id, value }) => `${id} ${value}`),
+}));
+const kept = (page) => page.getByText("Kept in this browser until learned or removed.").waitFor();
+const back = async (page) => {
+  await page.getByText("From your last visit; kept in this browser").waitFor();
+  await page.waitForFunction(() => [...document.querySelectorAll("#tiles img")].every(({ naturalWidth }) => naturalWidth > 0));
+};
+const nothing = async (page) => {
+  await page.locator("body[data-ready]").waitFor();
+  assert.equal(await page.evaluate(() => document.body.dataset.now), "welcome");
+  assert.equal(await page.locator("#tiles > li").count(), 0);
+};
+
+test("what is chosen, cropped, written and set survives a refresh and a crash, each tab by itself, until it is learned or removed", { timeout: 180_000 }, async () => {
+  const { context, page: first, open, errors } = await opened({ pause: 5 });
+  let page = first;
+  let asked = 0;
+  context.on("dialog", (dialog) => (asked += 1) && dialog.accept());
+  await teach(page, peach);
+  await page.getByLabel("What to call it").fill("<mine>");
+  await page.getByLabel("Start from").fill("apple");
+  await page.getByLabel("What it is").selectOption("style");
+  await page.locator("#learn summary").click();
+  await page.locator("#steps").fill("12");
+  await page.getByRole("button", { name: "Move 3d.png forward" }).click();
+  await page.getByLabel("What flat.png shows").fill("a {} that is flat");
+  await page.getByRole("button", { name: "Crop noto.png" }).click();
+  await page.keyboard.press("-");
+  await page.keyboard.press("ArrowLeft");
+  await kept(page);
+  await page.waitForTimeout(400);
+  const before = await chosen(page);
+  assert.deepEqual(before.pictures.map(([name]) => name), ["noto.png", "3d.png", "flat.png"]);
+  assert.match(before.pictures[0][2], /--wide: 10[1-9]/, "what the square leaves out is kept before the editor is closed");
+  await page.reload();
+  await back(page);
+  assert.deepEqual(await chosen(page), before);
+  await everywhere(page, "back");
+  await page.setViewportSize({ width: 320, height: 640 });
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "nothing is cut off at 320 pixels");
+
+  // A second tab begins with nothing, and keeps its own.
+  const second = await open();
+  await nothing(second);
+  await teach(second, peach.slice(0, 1));
+  await second.getByLabel("What to call it").fill("<other>");
+  await kept(second);
+  await second.waitForTimeout(400);
+  for (const [tab, count, word] of [[second, 1, "<other>"], [page, 3, "<mine>"]]) {
+    await tab.reload();
+    await back(tab);
+    assert.deepEqual([await tab.locator("#tiles > li").count(), await tab.getByLabel("What to call it").inputValue()], [count, word]);
+  }
+  // One press removes them, there and nowhere else.
+  await second.getByRole("button", { name: "Remove all" }).click();
+  await second.getByText("All chosen pictures were removed.").waitFor();
+  assert.equal(await focused(second), "files");
+  assert.equal(await second.getByLabel("What to call it").inputValue(), "<my-word>");
+  await second.reload();
+  await nothing(second);
+  await second.close();
+
+  // The tab crashes: the next one has it all. What was torn meanwhile is left out.
+  const crash = page.waitForEvent("crash");
+  (await context.newCDPSession(page)).send("Page.crash").catch(() => {});
+  await crash;
+  await page.close();
+  page = await open();
+  await back(page);
+  assert.deepEqual(await chosen(page), before);
+  const folder = () => page.evaluate(async () => {
+    const drafts = await (await (await navigator.storage.getDirectory()).getDirectoryHandle("kept")).getDirectoryHandle("drafts");
+    const ids = await Array.fromAsync(drafts.keys());
+    return [ids.length, ids.length > 0 ? (await Array.fromAsync((await drafts.getDirectoryHandle(ids[0])).keys())).sort() : []];
+  });
+  assert.deepEqual(await folder(), [1, ["0", "1", "2", "draft.json"]]);
+
+  // An example in between takes nothing away.
+  await fewExampleSteps(context, { steps: 2, "preview-every": 0 });
+  await page.reload();
+  await back(page);
+  await page.getByRole("button", { name: "Back to examples" }).click();
+  await page.getByRole("button", { name: "Learn <peach> now" }).click();
+  await page.getByRole("heading", { name: "<peach> is learned" }).waitFor();
+  await page.getByRole("button", { name: "Teach another word" }).click();
+  await page.locator("#tiles > li").nth(2).waitFor();
+  assert.deepEqual((await chosen(page)).pictures, before.pictures);
+  // What is removed is gone from the disk; what is learned, too.
+  await page.getByRole("button", { name: "Remove noto.png" }).click();
+  await page.waitForTimeout(600);
+  assert.deepEqual(await folder(), [1, ["1", "2", "draft.json"]]);
+  await page.getByRole("button", { name: "Learn it", exact: true }).click();
+  await page.getByRole("heading", { name: "<mine> is learned" }).waitFor();
+  assert.deepEqual(await folder(), [0, []]);
+  await page.reload();
+  await nothing(page);
+  assert.equal(asked, 0, "nobody is asked about what is kept");
+  assert.deepEqual(errors, []);
+  await context.close();
+});
+
+test("pictures that cannot be kept, or are damaged, are said and asked about", { timeout: 120_000 }, async () => {
+  let { context, page, open, errors } = await opened();
+  // Half of it is there.
+  await teach(page, peach.slice(0, 2));
+  await kept(page);
+  await page.evaluate(async () => {
+    const drafts = await (await (await navigator.storage.getDirectory()).getDirectoryHandle("kept")).getDirectoryHandle("drafts");
+    for await (const draft of drafts.values()) await draft.removeEntry("0");
+  });
+  await page.reload();
+  await back(page);
+  assert.deepEqual((await chosen(page)).pictures.map(([name]) => name), ["flat.png"]);
+  await page.evaluate(async () => {
+    const drafts = await (await (await navigator.storage.getDirectory()).getDirectoryHandle("kept")).getDirectoryHandle("drafts");
+    for await (const draft of drafts.values()) {
+      const file = await (await draft.getFileHandle("draft.json")).createWritable();
+      await file.write("{torn");
+      await file.close();
+    }
+  });
+  await page.reload();
+  await nothing(page);
+  // No room, or no storage at all.
+  for (const block of [
+    () => (FileSystemWritableFileStream.prototype.write = () => Promise.reject(new Error("played"))),
+    () => (StorageManager.prototype.getDirectory = () => Promise.reject(new Error("played"))),
+  ]) {
+    await context.addInitScript(block);
+    page = await open();
+    await nothing(page);
+    await teach(page, peach.slice(0, 1));
+    await page.getByText("This browser does not keep them, so leave this tab open: played").waitFor();
+    const [question, gone] = [page.waitForEvent("dialog"), page.waitForEvent("close")];
+    page.close({ runBeforeUnload: true });
+    const dialog = await question;
+    assert.equal(dialog.type(), "beforeunload");
+    await dialog.accept();
+    await gone;
+  }
+  assert.deepEqual(errors, []);
   await context.close();
 });
