@@ -4,6 +4,8 @@
 //! any other a driver's own work would be in it, on a software GPU all of the arithmetic. On a model of a real one's depth
 //! with minimal widths (`--random sd1-narrow`) a step has the launches of a real one, and little else for the host to do.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::Bench;
@@ -12,7 +14,7 @@ use crate::base::math::median;
 use crate::base::process::{computed_by, computed_here};
 use crate::event::Event;
 use crate::gpu::{self, noop};
-use crate::ops::{LaunchCounter, Launches, submission};
+use crate::ops::{LaunchCounter, LaunchTimer, Launches, read, submission};
 
 /// Steps before any is counted: the first compile kernels.
 const WARMUP: u32 = 3;
@@ -83,7 +85,90 @@ impl StepLaunches {
     }
 }
 
+/// What the launches of one kernel with one number of workgroups took, by the device's own clock.
+pub struct KernelTime {
+    /// The kernel, its form and its workgroups.
+    pub name: String,
+    /// How often it was launched.
+    pub launches: usize,
+    /// All of them together.
+    pub seconds: f64,
+}
+
+impl KernelTime {
+    /// For programs.
+    pub fn to_json(&self) -> Value {
+        json!({"kernel": self.name, "launches": self.launches, "seconds": self.seconds})
+    }
+
+    /// A line for people.
+    pub fn row(&self, all: f64) -> String {
+        let Self { name, launches, seconds } = self;
+        format!("{launches:8} x {:9.3} ms {:3.0} %  {name}", 1e3 * seconds / *launches as f64, 100.0 * seconds / all)
+    }
+
+    /// Those of a step, the longest first; none that the device said nothing of.
+    fn of(launches: Vec<(String, Option<f64>)>) -> Vec<Self> {
+        let mut by_name = BTreeMap::<String, (usize, f64)>::new();
+        for (name, seconds) in launches {
+            let Some(seconds) = seconds else { continue };
+            let (count, sum) = by_name.entry(name).or_default();
+            *count += 1;
+            *sum += seconds;
+        }
+        let its = |(name, (launches, seconds))| Self { name, launches, seconds };
+        let mut all: Vec<Self> = by_name.into_iter().map(its).collect();
+        all.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+        all
+    }
+}
+
 impl Bench {
+    /// The time of each of our kernels in a guided denoising step.
+    pub async fn denoising_kernels(&self) -> Result<Vec<KernelTime>> {
+        let mut job = self.denoising(WARMUP + 2)?;
+        Self::kernels(async || job.next().await).await
+    }
+
+    /// The same in a training step.
+    pub async fn training_kernels(&self, batch: u32) -> Result<Vec<KernelTime>> {
+        let mut job = self.training(batch, WARMUP + 2)?;
+        Self::kernels(async || job.next().await).await
+    }
+
+    /// The same where a picture is encoded, and where one is decoded.
+    pub async fn autoencoder_kernels(&self) -> Result<[Vec<KernelTime>; 2]> {
+        let model = self.session.model();
+        let (encoder, decoder) = (model.encoder(&mut |_| ()).await?, model.decoder(&mut |_| ()).await?);
+        let (pixels, latents) = (self.pixels(), self.latents());
+        read(encoder.encode(&pixels).mean).await?;
+        let timer = LaunchTimer::start();
+        read(encoder.encode(&pixels).mean).await?;
+        let encoding = KernelTime::of(timer.take().await);
+        read(decoder.decode(&latents)).await?;
+        let timer = LaunchTimer::start();
+        read(decoder.decode(&latents)).await?;
+        Ok([encoding, KernelTime::of(timer.take().await)])
+    }
+
+    /// The time of each kernel in the step after those that compile them.
+    async fn kernels(mut next: impl AsyncFnMut() -> Result<Option<Event>>) -> Result<Vec<KernelTime>> {
+        let (mut steps, mut timer) = (0, None);
+        while let Some(event) = next().await? {
+            let (Event::Denoise { .. } | Event::Step { .. }) = event else { continue };
+            steps += 1;
+            if steps == WARMUP {
+                timer = Some(LaunchTimer::start());
+            } else if steps > WARMUP {
+                break;
+            }
+        }
+        Ok(match timer {
+            Some(timer) => KernelTime::of(timer.take().await),
+            None => Vec::new(),
+        })
+    }
+
     /// Counts what a guided denoising step launches.
     pub async fn denoising_launches(&self) -> Result<StepLaunches> {
         let mut job = self.denoising(self.counted_steps())?;

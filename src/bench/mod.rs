@@ -19,7 +19,7 @@ use image::{Rgb, RgbImage};
 pub use self::clock::Figures;
 use self::clock::{Clock, PieceClock};
 pub use self::known::{GPUS, KnownGpu, Rates};
-pub use self::launches::StepLaunches;
+pub use self::launches::{KernelTime, StepLaunches};
 pub use self::operations::Peak;
 pub use self::predict::{Products, Row, Step, pieces, sd1, sdxl, steps};
 pub use self::work::unet_flops;
@@ -128,16 +128,14 @@ impl Bench {
     /// Encoding a picture.
     pub async fn encode(&self) -> Result<Figures> {
         let encoder = self.session.model().encoder(&mut |_| ()).await?;
-        let side = self.side as usize;
-        let pixels = self.random([1, side, side, 3]).clamp(-1.0, 1.0);
+        let pixels = self.pixels();
         self.repeat(async || read(encoder.encode(&pixels).mean).await).await
     }
 
     /// Decoding a picture.
     pub async fn decode(&self) -> Result<Figures> {
         let model = self.session.model();
-        let side = self.side as usize / model.config.vae.pixels_per_latent();
-        let latents = self.random([1, side, side, model.config.vae.latent_channels]);
+        let latents = self.latents();
         let decoder = model.decoder(&mut |_| ()).await?;
         self.repeat(async || read(decoder.decode(&latents)).await).await
     }
@@ -213,6 +211,18 @@ impl Bench {
                 return Ok(clock.figures(self));
             }
         }
+    }
+
+    /// A picture to encode.
+    fn pixels(&self) -> Tensor<4> {
+        let side = self.side as usize;
+        self.random([1, side, side, 3]).clamp(-1.0, 1.0)
+    }
+
+    /// What one is decoded from.
+    fn latents(&self) -> Tensor<4> {
+        let side = self.side as usize / self.pixels_per_latent();
+        self.random([1, side, side, self.session.model().config.vae.latent_channels])
     }
 
     fn random<const D: usize>(&self, shape: [usize; D]) -> Tensor<D> {

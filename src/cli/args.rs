@@ -328,11 +328,14 @@ pub(super) struct BenchArgs {
     /// Also measure each operation of the U-Net
     #[arg(long)]
     pub ops: bool,
+    /// Also take the time of each kernel of a step, by the GPU's own clock
+    #[arg(long)]
+    pub kernels: bool,
     /// Measure only what a step costs the host, on a device that computes nothing: launches, submissions, processor time
-    #[arg(long, conflicts_with_all = ["steps", "seconds", "ops", "report", "overwrite", "predict"])]
+    #[arg(long, conflicts_with_all = ["steps", "seconds", "ops", "kernels", "report", "overwrite", "predict"])]
     pub host: bool,
     /// Measure nothing: print what steps take at the peak of GPUs that people have
-    #[arg(long, conflicts_with_all = ["steps", "seconds", "ops", "report", "overwrite"])]
+    #[arg(long, conflicts_with_all = ["steps", "seconds", "ops", "kernels", "report", "overwrite"])]
     pub predict: bool,
     /// Measure all, and write it in one file to send, with what there is on this machine
     #[arg(long, value_name = "FILE")]

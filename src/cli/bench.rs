@@ -18,7 +18,7 @@ use super::report::Report;
 use super::wording;
 use crate::base::bytes;
 use crate::base::process::{load_average, peak_memory};
-use crate::bench::{Bench, Effort, Figures, Peak, StepLaunches};
+use crate::bench::{Bench, Effort, Figures, KernelTime, Peak, StepLaunches};
 use crate::checkpoint::{Family, family_files, narrow_files};
 use crate::config::{TrainConfig, option_name};
 use crate::error::Kind;
@@ -33,6 +33,9 @@ use crate::{Error, Result};
 
 /// Load averages above this make figures worth little.
 const BUSY: f64 = 0.5;
+
+/// The kernels of a step that are printed.
+const LONGEST: usize = 24;
 
 /// The largest batch and side.
 const MOST: u32 = 4096;
@@ -135,6 +138,9 @@ async fn measure(
     let batch = args.batch.iter().copied().min().unwrap_or(1);
     measured.launches(batch, args.ops || report.is_some()).await?;
     let peak = measured.split(batch).await?;
+    if args.kernels || report.is_some() {
+        measured.kernels(batch).await?;
+    }
     if args.ops || report.is_some() {
         measured.operations(&peak).await?;
     }
@@ -307,6 +313,33 @@ impl<'a> Measured<'a> {
         launched(&step, "denoising step (guided)", &mut launches["denoise_step"], by_kernel, out)?;
         let step = bench.training_launches(batch).await?;
         launched(&step, &format!("training step, batch {batch}"), &mut launches["train_step"], by_kernel, out)
+    }
+
+    /// How long each kernel takes by the GPU's own clock.
+    async fn kernels(&mut self, batch: u32) -> Result<()> {
+        if !uses_kernels(&self.bench.device) {
+            return Ok(());
+        }
+        self.so_far.begins("taking the time of each kernel");
+        let times = self.bench.denoising_kernels().await?;
+        self.kernel_times("denoising step (guided)", "denoise_step", &times)?;
+        let times = self.bench.training_kernels(batch).await?;
+        self.kernel_times(&format!("training step, batch {batch}"), "train_step", &times)?;
+        let [encoding, decoding] = self.bench.autoencoder_kernels().await?;
+        self.kernel_times("VAE encode", "vae_encode", &encoding)?;
+        self.kernel_times("VAE decode", "vae_decode", &decoding)
+    }
+
+    /// Keeps the times of all, and prints the longest.
+    fn kernel_times(&mut self, name: &str, key: &str, times: &[KernelTime]) -> Result<()> {
+        self.so_far.object["kernels"][key] = times.iter().map(KernelTime::to_json).collect();
+        let all: f64 = times.iter().map(|time| time.seconds).sum();
+        if times.is_empty() {
+            return self.out.line(&format!("{name}: the device does not say how long its kernels take"));
+        }
+        self.out
+            .line(&format!("{name}: our kernels take {:.2} ms, one by one, by the device's own clock", 1e3 * all))?;
+        times.iter().take(LONGEST).try_for_each(|time| self.out.line(&time.row(all)))
     }
 
     /// What a training step is made of, compared with the device's measured peak, which is given.

@@ -1,9 +1,10 @@
-//! Which kernels are launched, and how often: ours and Burn's.
+//! Which kernels are launched, and how often: ours and Burn's; and how long ours take.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cubecl::logging::{LaunchObservation, LaunchObserver};
+use cubecl::profile::ProfileDuration;
 
 /// Launches by kernel: ours by the names of their files, Burn's by those of their types.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -49,6 +50,50 @@ impl LaunchCounter {
     /// What was launched since the last time, which is forgotten.
     pub fn take(&self) -> Launches {
         std::mem::take(&mut self.seen.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Takes the device's own time of every launch of our kernels while it lives, from its timestamps: each is then submitted by itself,
+/// so that all together take longer than they would. One lives at a time.
+pub struct LaunchTimer(());
+
+/// What each launch was called, and its time, while a timer lives.
+static TIMED: Mutex<Option<Vec<(String, ProfileDuration)>>> = Mutex::new(None);
+
+impl LaunchTimer {
+    /// Begins with nothing.
+    pub fn start() -> Self {
+        *TIMED.lock().unwrap_or_else(PoisonError::into_inner) = Some(Vec::new());
+        Self(())
+    }
+
+    /// Each launch since the start, in order, and its seconds; no seconds where the device did not say.
+    pub async fn take(self) -> Vec<(String, Option<f64>)> {
+        let timed = TIMED.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+        let mut launches = Vec::with_capacity(timed.len());
+        for (name, took) in timed {
+            let seconds = took.resolve().await.map(|ticks| ticks.duration().as_secs_f64());
+            launches.push((name, seconds));
+        }
+        launches
+    }
+}
+
+impl Drop for LaunchTimer {
+    fn drop(&mut self) {
+        *TIMED.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// Whether launches are timed.
+pub(super) fn are_timed() -> bool {
+    TIMED.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+}
+
+/// Keeps the time of a launch.
+pub(super) fn keep_time(name: String, took: ProfileDuration) {
+    if let Some(timed) = &mut *TIMED.lock().unwrap_or_else(PoisonError::into_inner) {
+        timed.push((name, took));
     }
 }
 

@@ -42,7 +42,7 @@ pub use blend::{Blend, guided, twice};
 pub use conv2d::{Conv2d, Shift, conv2d, conv2d_add, conv2d_shifted};
 pub use grad::{Gradients, Link, Origin, Var, backward, recompute, recompute_rows};
 #[cfg(feature = "native")]
-pub use launches::{LaunchCounter, Launches};
+pub use launches::{LaunchCounter, LaunchTimer, Launches};
 pub use linear::{Linear, Linears, linear, linear_add, linears, linears_side_by_side};
 pub use loss::mse;
 pub use memory::held;

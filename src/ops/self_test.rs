@@ -73,7 +73,7 @@ const GROUPS: usize = 2;
 const HEADS: usize = 2;
 const EPS: f64 = 1e-5;
 
-const CASES: [Case; 11] = [
+const CASES: [Case; 13] = [
     Case {
         name: "linear layers",
         shape: [1, 37, 40],
@@ -99,6 +99,12 @@ const CASES: [Case; 11] = [
         by_hand: group_norm_by_hand,
     },
     Case {
+        name: "group normalisation of groups that take several workgroups",
+        shape: [79, 78, 12],
+        op: |x, numbers| group_norm_silu(x, &norm(numbers, 12)),
+        by_hand: group_norm_by_hand,
+    },
+    Case {
         name: "layer normalisation",
         shape: [1, 9, 40],
         op: |x, numbers| layer_norm(x, &norm(numbers, 40)),
@@ -113,6 +119,12 @@ const CASES: [Case; 11] = [
     Case {
         name: "group normalisation of joined maps",
         shape: [5, 4, 12],
+        op: fused::joined,
+        by_hand: fused::joined_by_hand,
+    },
+    Case {
+        name: "group normalisation of joined maps that takes several workgroups a group",
+        shape: [46, 45, 12],
         op: fused::joined,
         by_hand: fused::joined_by_hand,
     },

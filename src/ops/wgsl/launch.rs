@@ -13,7 +13,7 @@ use cubecl::wgpu::WgpuDeviceKind;
 use super::kernel::{FormSource, Kernel, LaunchedForm, Variant};
 use super::uniform::{UniformSizes, words};
 use super::{MOST_GROUPS, primitive, spare, submission};
-use crate::ops::Weight;
+use crate::ops::{Weight, launches};
 
 /// Something that a kernel reads, of any rank.
 pub(super) trait Operand {
@@ -177,13 +177,29 @@ impl Launch {
             if let Some(cut) = self.cut {
                 self.sizes[cut.first_group / size_of::<u32>()] = first as u32;
             }
-            self.near.client.launch(
-                Box::new(FormSource(self.form.clone())),
-                CubeCount::Static(groups[0] as u32, groups[1] as u32, groups[2] as u32),
-                self.arguments(&outputs, first),
-            );
+            let (client, arguments) = (&self.near.client, self.arguments(&outputs, first));
+            let launch = || {
+                let count = CubeCount::Static(groups[0] as u32, groups[1] as u32, groups[2] as u32);
+                client.launch(Box::new(FormSource(self.form.clone())), count, arguments);
+            };
+            if launches::are_timed() {
+                self.timed(groups, launch);
+            } else {
+                launch();
+            }
         }
         outputs
+    }
+
+    /// Launches, and has the device say how long that takes.
+    fn timed(&self, groups: [usize; 3], launch: impl FnOnce() + Send) {
+        let form = &self.form.form;
+        let [x, y, z] = groups;
+        let name = format!("{}, {}; {x} x {y} x {z} workgroups", form.name(), form.variant());
+        // Where the time cannot be had, the launch is made all the same.
+        if let Ok(((), took)) = self.near.client.profile(launch, form.name()) {
+            launches::keep_time(name, took);
+        }
     }
 
     /// What a dispatch is given that begins with this workgroup along the axis of the cut.

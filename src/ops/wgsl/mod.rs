@@ -68,7 +68,7 @@ const MOST_GROUPS: u32 = 65535;
 const WANTED_GROUPS: usize = 64;
 
 /// Every kernel. A file in `shaders/` that none of these is made of fails a test.
-static KERNELS: [&dyn Declared; 31] = [
+static KERNELS: [&dyn Declared; 38] = [
     &linear::FORWARD,
     &linear::BACKWARD,
     &linear::HALF_FORWARD,
@@ -90,6 +90,13 @@ static KERNELS: [&dyn Declared; 31] = [
     &norm::GROUPS_BACKWARD,
     &norm::JOINED_FORWARD,
     &norm::JOINED_BACKWARD,
+    &norm::SPANS_MOMENTS,
+    &norm::SPANS_MOMENTS_JOINED,
+    &norm::SPANS_SUMS,
+    &norm::SPANS_FORWARD,
+    &norm::SPANS_BACKWARD,
+    &norm::SPANS_JOINED_FORWARD,
+    &norm::SPANS_JOINED_BACKWARD,
     &norm::ROWS_FORWARD,
     &norm::ROWS_BACKWARD,
     &activation::FORWARD,

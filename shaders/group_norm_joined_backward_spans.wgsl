@@ -1,0 +1,5 @@
+// What group_norm_joined_backward.wgsl computes, where several workgroups do a group.
+
+//#import shared/group_backward
+//#import shared/group_backward_spans
+//#import shared/group_emit_two
