@@ -25,7 +25,7 @@ use crate::error::Kind;
 use crate::gpu::memory::MemoryWatch;
 use crate::gpu::{self, Chosen, DeviceChoice, Precision};
 use crate::model::{Loading, ModelConfig, OpenedModel, with_random_weights};
-use crate::ops::{HalfProducts, half_products_of, tiles, uses_kernels};
+use crate::ops::{HalfMethod, half_products_of, tiles, uses_kernels};
 use crate::plan::{self, MemoryPlan};
 use crate::sample::SOFTWARE;
 use crate::source::{Memory, Source};
@@ -260,7 +260,7 @@ impl<'a> Measured<'a> {
             "weights": bench.session.model().unet.stored().name(), "unet_gflop": bench.unet_flops() / 1e9,
             "checkpointing": option_name(&bench.checkpointing),
             // As `doctor` says it.
-            "precision": {"precision": if half.is_some() { "f16" } else { "f32" }, "way": half.map(HalfProducts::name)},
+            "precision": {"precision": if half.is_some() { "f16" } else { "f32" }, "way": half.map(HalfMethod::name)},
             "tiles": tiles.map(|tiles| tiles.names().into_iter().collect::<BTreeMap<_, _>>()),
         });
         out.line(&format!("{SOFTWARE}: {}, {}, {side} x {side} pixels", chosen.name, model.name))?;

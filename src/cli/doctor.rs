@@ -200,7 +200,7 @@ fn precision_lines(decided: &Result<Option<precision::Decision>>) -> Vec<String>
 pub(super) fn precision_json(decision: Option<&precision::Decision>) -> Value {
     decision.map_or(Value::Null, |decision| {
         json!({
-            "precision": decision.precision(), "way": decision.used.map(ops::HalfProducts::name),
+            "precision": decision.precision(), "way": decision.used.map(ops::HalfMethod::name),
             "why": wording::worded(&decision.why), "findings": decision.findings,
         })
     })

@@ -26,7 +26,7 @@ pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> 
     let chosen = noop::start()?;
     // It has no cooperative matrices, with which as much is launched.
     let half = (shared.precision == Precision::F16).then_some(HalfProducts::Strips);
-    choose_half_products(&chosen.device, half);
+    choose_half_products(&chosen.device, half.map(Into::into));
     let planned = planned(args);
     let storage = load::planned(&Outlook::new(shared, &chosen, &planned), &opened, out).await.map_err(explained)?;
     let loading = Loading { storage: Some(storage), ..Loading::default() };

@@ -13,7 +13,7 @@ use wgpu::DeviceType;
 use super::kept::{self, Keep, Key};
 use super::{Chosen, Offer, Precision};
 use crate::event::Event;
-use crate::ops::{self, HalfProducts, faults};
+use crate::ops::{self, HalfMethod, HalfProducts, faults};
 use crate::setting::Setting;
 use crate::{Error, Result};
 
@@ -32,12 +32,30 @@ pub struct Verdict {
     pub wrong: Option<String>,
     /// Seconds that some products took; none where it was not timed.
     pub seconds: Option<f64>,
+    /// Which of its tiles large, medium and small products are fastest in; none where it was not timed.
+    #[serde(default)]
+    pub tiles: Option<[usize; HalfProducts::TILES]>,
+    /// Whether an attention was fastest so; none where it was not timed.
+    #[serde(default)]
+    pub attends: Option<bool>,
     /// How often its test was begun.
     #[serde(default)]
     tries: u32,
 }
 
 impl Verdict {
+    /// What is made in this way, and how; none if there is no way of this name.
+    fn method(&self) -> Option<HalfMethod> {
+        let usual = HalfMethod::from(HalfProducts::from_name(&self.way)?);
+        // A file that somebody has changed may say anything.
+        let tiles = self.tiles.filter(|tiles| tiles.iter().all(|tile| *tile < HalfProducts::TILES));
+        Some(HalfMethod {
+            tiles: tiles.unwrap_or(usual.tiles),
+            attends: self.attends.unwrap_or(usual.attends),
+            ..usual
+        })
+    }
+
     /// Whether it is not to be tested again.
     fn is_settled(&self) -> bool {
         self.wrong.as_deref() != Some(UNFINISHED) || self.tries >= MOST_TRIES
@@ -78,10 +96,10 @@ impl Findings {
     }
 
     /// The ways that are right, the fastest first, those that could not be timed last.
-    fn right(&self) -> Vec<(HalfProducts, Option<f64>)> {
+    fn right(&self) -> Vec<(HalfMethod, Option<f64>)> {
         let right = |verdict: &Verdict| {
-            let way = HalfProducts::from_name(&verdict.way).filter(|_| verdict.wrong.is_none())?;
-            Some((way, verdict.seconds))
+            let method = verdict.method().filter(|_| verdict.wrong.is_none())?;
+            Some((method, verdict.seconds))
         };
         let mut right: Vec<_> = self.ways.iter().filter_map(right).collect();
         right.sort_by(|(_, a), (_, b)| a.unwrap_or(f64::INFINITY).total_cmp(&b.unwrap_or(f64::INFINITY)));
@@ -93,7 +111,7 @@ impl Findings {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
     /// The way to make them in f16, if they are.
-    pub used: Option<HalfProducts>,
+    pub used: Option<HalfMethod>,
     /// What was found about the device, where it was asked.
     pub findings: Findings,
     /// Why they are made so.
@@ -114,7 +132,7 @@ impl Decision {
     /// The decision and its reason, for people.
     pub fn sentence(&self) -> String {
         match self.used {
-            Some(way) => format!("in f16 with sums in f32, with {}: {}", way.name(), self.why),
+            Some(method) => format!("in f16 with sums in f32, with {}: {}", method.name(), self.why),
             None => format!("in f32: {}", self.why),
         }
     }
@@ -217,7 +235,10 @@ async fn found(chosen: &Chosen, offer: &Offer, keep: &impl Keep, again: bool) ->
     examine_all(ways, known, write, async |way| match way {
         Some(way) => examine(chosen, way, software).await,
         None if software => Ok(Verdict::default()),
-        None => Ok(Verdict { seconds: timed(chosen, None).await?, ..Verdict::default() }),
+        None => {
+            let seconds = tried(ops::time_products(&chosen.device)).await?.ok();
+            Ok(Verdict { seconds, ..Verdict::default() })
+        }
     })
     .await
 }
@@ -243,7 +264,7 @@ async fn examine_all(
             known.ways.push(Verdict::default());
             known.ways.len() - 1
         });
-        known.ways[at] = Verdict { way: way.name(), wrong: Some(UNFINISHED.to_owned()), seconds: None, tries };
+        known.ways[at] = Verdict { way: way.name(), wrong: Some(UNFINISHED.to_owned()), tries, ..Verdict::default() };
         write(&known).await;
         known.ways[at] = match examine(Some(*way)).await {
             Ok(verdict) => Verdict { tries, ..verdict },
@@ -272,13 +293,18 @@ async fn examine(chosen: &Chosen, way: HalfProducts, software: bool) -> Result<V
         Ok(Err(wrong)) => Some(format!("wrong values for {}", wrong.join(", "))),
         Err(error) => Some(error.to_string()),
     };
-    let seconds = if wrong.is_none() && !software { timed(chosen, Some(way)).await? } else { None };
-    Ok(Verdict { way: way.name(), wrong, seconds, tries: 0 })
-}
-
-/// Seconds that some products take, in f32 or in one way in f16; none if they fail.
-async fn timed(chosen: &Chosen, way: Option<HalfProducts>) -> Result<Option<f64>> {
-    Ok(tried(ops::time_products(&chosen.device, way)).await?.ok())
+    let verdict = Verdict { way: way.name(), wrong, ..Verdict::default() };
+    if verdict.wrong.is_some() || software {
+        return Ok(verdict);
+    }
+    let measured = tried(ops::measure_half_products(&chosen.device, way)).await?.ok();
+    let of = |(method, seconds): (HalfMethod, f64)| Verdict {
+        seconds: Some(seconds),
+        tiles: Some(method.tiles),
+        attends: Some(method.attends),
+        ..verdict.clone()
+    };
+    Ok(measured.map_or_else(|| verdict.clone(), of))
 }
 
 /// How a trial ended. Faults that the driver reports during it are forgotten: they speak against what was tried alone.
@@ -324,6 +350,7 @@ mod tests {
             wrong: wrong.map(str::to_owned),
             seconds: *seconds,
             tries: 1,
+            ..Verdict::default()
         };
         Findings { ways: ways.iter().enumerate().map(verdict).collect(), full }
     }
@@ -333,14 +360,14 @@ mod tests {
         let [first, second] = [HalfProducts::ALL[0], HalfProducts::ALL[1]];
         let both = findings(&[(None, Some(2.0)), (None, Some(1.0))], Some(3.0));
         let decision = judge(both, Precision::Auto).unwrap();
-        assert_eq!((decision.used, decision.why.as_str()), (Some(second), "3.0 times as fast as in f32"));
+        assert_eq!((decision.used, decision.why.as_str()), (Some(second.into()), "3.0 times as fast as in f32"));
         let untimed = findings(&[(None, None), (None, Some(1.0))], Some(3.0));
-        assert_eq!(judge(untimed, Precision::Auto).unwrap().used, Some(second));
+        assert_eq!(judge(untimed, Precision::Auto).unwrap().used, Some(second.into()));
         let wrong = findings(&[(None, Some(2.0)), (Some("wrong values for linear layers (1e0)"), None)], Some(3.0));
-        assert_eq!(judge(wrong, Precision::Auto).unwrap().used, Some(first));
+        assert_eq!(judge(wrong, Precision::Auto).unwrap().used, Some(first.into()));
         let slow = findings(&[(None, Some(2.0))], Some(1.0));
         assert_eq!(judge(slow.clone(), Precision::Auto).unwrap().used, None);
-        assert_eq!(judge(slow, Precision::F16).unwrap().used, Some(first));
+        assert_eq!(judge(slow, Precision::F16).unwrap().used, Some(first.into()));
     }
 
     /// Every way examined by `examine`, beginning with what is known; what was kept last, and how it ended.
@@ -382,7 +409,7 @@ mod tests {
             Ok(fine(way))
         });
         let decision = judge(rest.unwrap(), Precision::F16).unwrap();
-        assert_eq!(decision.used, Some(HalfProducts::ALL[0]));
+        assert_eq!(decision.used, Some(HalfProducts::ALL[0].into()));
         assert!(decision.findings.complaint().unwrap().contains(UNFINISHED), "{decision:?}");
         // It was the user.
         let (_, all) = examined(once, async |way| Ok(fine(way)));

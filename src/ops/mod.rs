@@ -59,10 +59,10 @@ pub use shape::{concat_channels, splice, upsample_nearest_2x};
 pub use weight::Weight;
 pub(crate) use wgsl::{BINDING_ALIGNMENT, mark_software};
 pub use wgsl::{
-    Form as KernelForm, HalfProducts, MeasuredTiles, SizesField, SoftwareGpu, Tiles, choose_half_products,
+    Form as KernelForm, HalfMethod, HalfProducts, MeasuredTiles, SizesField, SoftwareGpu, Tiles, choose_half_products,
     choose_tiles, forms as kernel_forms, half_products_of, half_products_version, launched_forms as launched_kernels,
-    measure_tiles, products_version, submission, tiles, time_products, with_blocks, with_half_products,
-    with_spoiled_results, with_tiles,
+    measure_half_products, measure_tiles, products_version, submission, tiles, time_products, with_blocks,
+    with_half_products, with_spoiled_results, with_tiles,
 };
 
 /// Bytes that each thread of the processor holds while it makes a product.

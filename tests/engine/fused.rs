@@ -146,6 +146,8 @@ fn normalisations_of_joined_maps_equal_their_twin() {
             ([2, 3, 3, 5], 11, 2),
             ([2, 3, 3, 6], 10, 2),
             ([2, 3, 3, 7], 9, 2),
+            // Groups that take several workgroups of hardware, across the two maps.
+            ([2, 50, 51, 11], 9, 2),
         ] {
             for half in [false, true] {
                 let what = format!("norm of {first} and {second} channels in {groups}, halves {half}");

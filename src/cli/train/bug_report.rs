@@ -105,7 +105,7 @@ fn device(chosen: &Chosen) -> Value {
     let started = gpu::started(chosen);
     let adapter = started.as_ref().map(|started| format!("{:?}", started.info()));
     let limits = started.as_ref().map(|started| format!("{:?}", started.limits()));
-    let half = ops::half_products_of(&chosen.device).map(ops::HalfProducts::name);
+    let half = ops::half_products_of(&chosen.device).map(ops::HalfMethod::name);
     json!({
         "kind": chosen.kind, "name": chosen.name, "reason": chosen.reason, "adapter": adapter, "limits": limits, "f16": half,
     })

@@ -281,7 +281,7 @@ fn products(device: &gpu::Chosen) -> &'static str {
 
 /// The same as an entry of the run's log.
 fn precision(device: &gpu::Chosen) -> Event {
-    let way = ops::half_products_of(&device.device).map_or_else(|| "in f32".to_owned(), ops::HalfProducts::name);
+    let way = ops::half_products_of(&device.device).map_or_else(|| "in f32".to_owned(), ops::HalfMethod::name);
     Event::Precision { products: products(device).to_owned(), reason: way }
 }
 

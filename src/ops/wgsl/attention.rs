@@ -323,7 +323,8 @@ impl Attention {
         let ([batch, queries, inner], [_, keys, _]) = (q.dims(), k.dims());
         let width = inner / heads;
         let half = half_products(q).filter(|_| !exact);
-        let matrices = half.and_then(|(products, _)| HeadMatrices::of(width, products));
+        let half = half.map(|(method, _)| method).filter(|method| method.attends);
+        let matrices = half.and_then(|method| HeadMatrices::of(width, method.way));
         let (method, wanted) = if let Some(matrices) = matrices {
             (AttentionMethod::Matrices(matrices), 4 * WANTED_GROUPS)
         } else if makes_blocks(q).is_some() {

@@ -7,7 +7,7 @@ use std::sync::{PoisonError, RwLock};
 use burn::tensor::{Device, Tensor};
 
 use super::tile::{ProductBlock, ProductMethod};
-use super::{HalfProducts, Tiles, primitive};
+use super::{HalfMethod, Tiles, primitive};
 use crate::base::with_value::with_value;
 use crate::ops::Backend;
 
@@ -43,7 +43,7 @@ struct Facts {
     /// The tiles that were chosen for it, or the default sizes.
     tiles: Tiles,
     /// How products in f16 are made on it, if they are.
-    half_products: Option<HalfProducts>,
+    half_products: Option<HalfMethod>,
 }
 
 /// What was noted of devices.
@@ -111,7 +111,7 @@ pub(super) fn runs_kernels<const D: usize>(tensor: &Tensor<D>) -> bool {
 #[derive(Debug, Clone, Copy, Default)]
 struct MethodOverride {
     /// In f16, and perhaps in the tiles of this number alone.
-    half: Option<(HalfProducts, Option<usize>)>,
+    half: Option<(HalfMethod, Option<usize>)>,
     /// In the blocks that suit this software GPU, else in tiles.
     blocks: Option<SoftwareGpu>,
     /// Other tiles than those that were chosen for the device.
@@ -141,8 +141,8 @@ pub fn with_tiles<R>(tiles: Tiles, work: impl FnOnce() -> R) -> R {
 
 /// Runs `work` with products made in f16 in this way, where they can be. With the number of a tile (0 for large products,
 /// 2 for small ones) all of them are made in tiles of that size, however few rows or columns they have.
-pub fn with_half_products<R>(products: HalfProducts, tile: Option<usize>, work: impl FnOnce() -> R) -> R {
-    overriding(MethodOverride { half: Some((products, tile)), ..MethodOverride::default() }, work)
+pub fn with_half_products<R>(products: impl Into<HalfMethod>, tile: Option<usize>, work: impl FnOnce() -> R) -> R {
+    overriding(MethodOverride { half: Some((products.into(), tile)), ..MethodOverride::default() }, work)
 }
 
 fn overriding<R>(method: MethodOverride, work: impl FnOnce() -> R) -> R {
@@ -192,7 +192,7 @@ pub fn tiles(device: &Device) -> Option<Tiles> {
 }
 
 /// How products in f16 are made on the tensor's device, if they are, and the only tile for them.
-pub(super) fn half_products<const D: usize>(tensor: &Tensor<D>) -> Option<(HalfProducts, Option<usize>)> {
+pub(super) fn half_products<const D: usize>(tensor: &Tensor<D>) -> Option<(HalfMethod, Option<usize>)> {
     match OVERRIDE.get() {
         Some(method) => method.half,
         None => facts(tensor).half_products.map(|products| (products, None)),
@@ -200,12 +200,12 @@ pub(super) fn half_products<const D: usize>(tensor: &Tensor<D>) -> Option<(HalfP
 }
 
 /// From now on products on this device are made in f16, or all of them in f32.
-pub fn choose_half_products(device: &Device, products: Option<HalfProducts>) {
+pub fn choose_half_products(device: &Device, products: Option<HalfMethod>) {
     note(device, |facts| facts.half_products = products);
 }
 
 /// How products in f16 are made on this device; none where all are made in f32.
-pub fn half_products_of(device: &Device) -> Option<HalfProducts> {
+pub fn half_products_of(device: &Device) -> Option<HalfMethod> {
     let tensor = Tensor::<1>::zeros([1], device);
     if Backend::of(&tensor) != Backend::Wgpu {
         return None;

@@ -84,6 +84,32 @@ impl HalfProducts {
     }
 }
 
+/// What is made in f16 on a device, and how: a way, and what of it is fastest there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HalfMethod {
+    /// The way.
+    pub way: HalfProducts,
+    /// The number of the way's tile (0 is the largest) that large, medium and small products are made in.
+    pub tiles: [usize; HalfProducts::TILES],
+    /// Whether attentions are made in f16, too, where the way has kernels for that.
+    pub attends: bool,
+}
+
+impl From<HalfProducts> for HalfMethod {
+    /// As it is done where nothing was measured.
+    fn from(way: HalfProducts) -> Self {
+        Self { way, tiles: std::array::from_fn(|tile| tile), attends: true }
+    }
+}
+
+impl HalfMethod {
+    /// What people call it.
+    pub fn name(self) -> String {
+        let but = if self.attends { "" } else { ", attention in f32" };
+        format!("{}{but}", self.way.name())
+    }
+}
+
 /// A way to cut the result of a product in f16 into tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HalfTile {
@@ -238,17 +264,17 @@ pub(super) fn half_tile<const D: usize>(
     right: &Weight<2>,
     [rows, columns, inner]: [usize; 3],
 ) -> Option<(HalfTile, [usize; 2])> {
-    let (products, pinned) = half_products(left)?;
+    let (HalfMethod { way, tiles: chosen, .. }, pinned) = half_products(left)?;
     if right.is_exact() || !columns.is_multiple_of(4) || !inner.is_multiple_of(4) {
         return None;
     }
-    let tiles = products.tiles();
+    let tiles = way.tiles();
     let tile = match (pinned, ProductClass::of(rows, columns)) {
         (Some(pinned), _) => *tiles.get(pinned)?,
         (None, ProductClass::FewRows | ProductClass::FewColumns) => return None,
-        (None, ProductClass::Large) => tiles[0],
-        (None, ProductClass::Medium) => tiles[1],
-        (None, ProductClass::Small) => tiles[2],
+        (None, ProductClass::Large) => tiles[chosen[0]],
+        (None, ProductClass::Medium) => tiles[chosen[1]],
+        (None, ProductClass::Small) => tiles[chosen[2]],
     };
     Some((tile, tile.groups(rows, columns)?))
 }

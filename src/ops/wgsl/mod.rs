@@ -45,7 +45,7 @@ pub use device::{
     SoftwareGpu, choose_half_products, choose_tiles, half_products_of, tiles, with_blocks, with_half_products,
     with_tiles,
 };
-pub use halves::HalfProducts;
+pub use halves::{HalfMethod, HalfProducts};
 pub use kernel::Form;
 pub(crate) use launch::BINDING_ALIGNMENT;
 pub(super) use launch::{as_one, operations, parts_of_a_submission, submit_before};
@@ -57,7 +57,9 @@ pub(super) use normed::{FoldedNorm, folds_norms, normed_activated, normed_planes
 pub(super) use spare::give_back;
 pub use spare::with_spoiled_results;
 pub use tile::Tiles;
-pub use tune::{MeasuredTiles, half_products_version, measure_tiles, products_version, time_products};
+pub use tune::{
+    MeasuredTiles, half_products_version, measure_half_products, measure_tiles, products_version, time_products,
+};
 pub use uniform::SizesField;
 pub(super) use widen::{widen, widen_some};
 

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use web_time::Instant;
 
 use super::tile::{ProductClass, ProductMethod, Tile};
-use super::{HalfProducts, Tiles, linear as kernels, with_half_products, with_tiles};
+use super::{HalfMethod, HalfProducts, Tiles, linear as kernels, with_half_products, with_tiles};
 use crate::base::bytes::hex;
 use crate::ops::{Linear, Mlp, MlpActivation, Norm, Var, Weight, attention, linear, mlp, read, settle};
 use crate::{Error, Result};
@@ -65,40 +65,78 @@ pub fn half_products_version() -> String {
     hex(&hash.finalize())
 }
 
-/// Classes that products in f16 are timed in: those in which most work is done.
+/// The classes that products in f16 have tiles for, in the order of the tiles.
+const HALF_CLASSES: [ProductClass; HalfProducts::TILES] =
+    [ProductClass::Large, ProductClass::Medium, ProductClass::Small];
+
+/// Those of them that are compared with products in f32: those in which most work is done.
 const TIMED: [ProductClass; 2] = [ProductClass::Medium, ProductClass::Large];
 
-/// Positions, heads and width of a head of the attention that is timed beside them.
-const ATTENDING: [usize; 3] = [1024, 8, 40];
+/// Positions, heads and width of a head of the attention that is timed beside them: enough workgroups for a large GPU.
+const ATTENDING: [usize; 3] = [2048, 8, 40];
 
 /// Rows and width of the gated MLP that is timed, too: in f32 its products do what is around them.
 const GATED: [usize; 2] = [1024, 320];
 
-/// Seconds that a product of each of some classes, an MLP and an attention take on a device: in one way in f16, or as they are made in
-/// f32.
+/// Seconds that a product of each of some classes, an MLP and an attention take on a device as they are made in f32.
 ///
 /// # Errors
 /// Those of [`read`], where the device fails during it.
-pub async fn time_products(device: &Device, half: Option<HalfProducts>) -> Result<f64> {
+pub async fn time_products(device: &Device) -> Result<f64> {
     let mut seconds = 0.0;
     for class in TIMED {
         let example = Example::new(class, device);
-        seconds += least_time(half, || linear(&example.x, &example.layer).into_value()).await?;
+        seconds += least_time(None, || linear(&example.x, &example.layer).into_value()).await?;
     }
+    Ok(seconds + time_mlp(None, device).await? + time_attention(None, device).await?)
+}
+
+/// What is fastest of a way to make products in f16 on a device, and the seconds that the products of [`time_products`] take so.
+///
+/// # Errors
+/// Those of [`read`], where the device fails during it.
+pub async fn measure_half_products(device: &Device, way: HalfProducts) -> Result<(HalfMethod, f64)> {
+    let (mut method, mut seconds) = (HalfMethod::from(way), 0.0);
+    for (usual, class) in HALF_CLASSES.into_iter().enumerate() {
+        let example = Example::new(class, device);
+        let mut times = [f64::INFINITY; HalfProducts::TILES];
+        for (tile, time) in times.iter_mut().enumerate() {
+            let product = || linear(&example.x, &example.layer).into_value();
+            *time = least_time(Some((way.into(), Some(tile))), product).await?;
+        }
+        method.tiles[usual] = fastest(&times, usual);
+        if TIMED.contains(&class) {
+            seconds += times[method.tiles[usual]];
+        }
+    }
+    seconds += time_mlp(Some((method, None)), device).await?;
+    let attending = [time_attention(Some((method, None)), device).await?, time_attention(None, device).await?];
+    method.attends = fastest(&attending, 0) == 0;
+    seconds += attending[usize::from(!method.attends)];
+    Ok((method, seconds))
+}
+
+/// How products are made that are timed: in f16, and perhaps all of them in one tile, or in f32.
+type Timed = Option<(HalfMethod, Option<usize>)>;
+
+async fn time_mlp(half: Timed, device: &Device) -> Result<f64> {
     let [rows, width] = GATED;
     let block = gated(width, device);
     let x = Var::constant(full([rows, width], device));
-    seconds += least_time(half, || mlp(&x, &block).into_value()).await?;
+    least_time(half, || mlp(&x, &block).into_value()).await
+}
+
+async fn time_attention(half: Timed, device: &Device) -> Result<f64> {
     let [positions, heads, width] = ATTENDING;
     let shape = [1, positions, heads * width];
     let [q, k, v] = [(); 3].map(|()| Var::constant(full(shape, device)));
-    Ok(seconds + least_time(half, || attention(&q, &k, &v, heads, false).into_value()).await?)
+    least_time(half, || attention(&q, &k, &v, heads, false).into_value()).await
 }
 
-/// The least time that an op was seen to take, in one way in f16 or in f32.
-async fn least_time<const D: usize>(half: Option<HalfProducts>, op: impl Fn() -> Tensor<D>) -> Result<f64> {
+/// The least time that an op was seen to take.
+async fn least_time<const D: usize>(half: Timed, op: impl Fn() -> Tensor<D>) -> Result<f64> {
     let run = || match half {
-        Some(half) => with_half_products(half, None, &op),
+        Some((method, tile)) => with_half_products(method, tile, &op),
         None => op(),
     };
     let time = async |launches: usize| {
