@@ -66,7 +66,8 @@ pub(super) use widen::{widen, widen_some};
 /// Most workgroups along one axis of a dispatch, on every WebGPU device.
 const MOST_GROUPS: u32 = 65535;
 
-/// How many workgroups fill a GPU. No API says how many multiprocessors it has, so this is a guess, not measured yet.
+/// How many workgroups fill a GPU. No API says how many multiprocessors it has, so this is a guess: a card of 132
+/// was fastest with tiles of 32 x 32 for products of which 160 workgroups make one in tiles of 64 x 64.
 const WANTED_GROUPS: usize = 64;
 
 /// Every kernel. A file in `shaders/` that none of these is made of fails a test.
