@@ -318,7 +318,7 @@ impl<'a> Measured<'a> {
     /// How long each kernel takes by the GPU's own clock.
     async fn kernels(&mut self, batch: u32) -> Result<()> {
         if !uses_kernels(&self.bench.device) {
-            return Ok(());
+            return self.out.line("--kernels has no effect: the processor has no kernels and no clock for them");
         }
         self.so_far.begins("taking the time of each kernel");
         let times = self.bench.denoising_kernels().await?;

@@ -72,6 +72,39 @@ fn a_model_with_random_weights_needs_no_gpu() {
 }
 
 #[test]
+fn a_gpu_says_how_long_each_kernel_takes() {
+    let place = Place::new();
+    let bench = ["bench", "--steps", "1", "--seconds", "1", "--batch", "1", "--kernels", "--json", "--device"];
+    let output = place.run(&[&bench[..], &["gpu"]].concat());
+    succeeded(&output);
+    let bench_of = |output: &[u8]| events(output).into_iter().find(|event| event["event"] == "bench").unwrap();
+    let found = bench_of(&output.stdout);
+    for (step, kernel) in [
+        ("denoise_step", "attention"),
+        ("train_step", "attention_backward_keys"),
+        ("vae_encode", "conv2d"),
+        ("vae_decode", "group_norm"),
+    ] {
+        let times = found["kernels"][step].as_array().unwrap();
+        assert!(times.iter().any(|time| time["kernel"].as_str().unwrap().starts_with(kernel)), "{step}: {times:?}");
+        let seconds = |time: &Value| time["seconds"].as_f64().unwrap();
+        assert!(times.iter().all(|time| seconds(time) > 0.0 && time["launches"].as_u64() > Some(0)), "{step}");
+        assert!(times.windows(2).all(|pair| seconds(&pair[0]) >= seconds(&pair[1])), "{step}: the longest come first");
+    }
+    // Every launch of a step but Burn's few.
+    let launches =
+        |times: &Value| times.as_array().unwrap().iter().map(|time| time["launches"].as_u64().unwrap()).sum();
+    let timed: u64 = launches(&found["kernels"]["train_step"]);
+    let counted = found["launches"]["train_step"]["launches"].as_u64().unwrap();
+    assert!(timed <= counted && 10 * timed >= 8 * counted, "{timed} of {counted}");
+
+    let output =
+        place.run(&["bench", "--steps", "1", "--seconds", "1", "--batch", "1", "--kernels", "--device", "cpu"]);
+    succeeded(&output);
+    assert!(text(&output.stdout).contains("--kernels has no effect"), "{}", text(&output.stdout));
+}
+
+#[test]
 fn a_report_has_the_machine_and_every_figure_beside_the_least_time() {
     let place = Place::new();
     let bench = |more: &[&str]| {
