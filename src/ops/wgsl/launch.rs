@@ -13,7 +13,9 @@ use cubecl::wgpu::WgpuDeviceKind;
 use super::kernel::{FormSource, Kernel, LaunchedForm, Variant};
 use super::uniform::{UniformSizes, words};
 use super::{MOST_GROUPS, primitive, spare, submission};
-use crate::ops::{Weight, launches};
+use crate::ops::Weight;
+#[cfg(feature = "native")]
+use crate::ops::launches;
 
 /// Something that a kernel reads, of any rank.
 pub(super) trait Operand {
@@ -182,16 +184,18 @@ impl Launch {
                 let count = CubeCount::Static(groups[0] as u32, groups[1] as u32, groups[2] as u32);
                 client.launch(Box::new(FormSource(self.form.clone())), count, arguments);
             };
+            #[cfg(feature = "native")]
             if launches::are_timed() {
                 self.timed(groups, launch);
-            } else {
-                launch();
+                continue;
             }
+            launch();
         }
         outputs
     }
 
     /// Launches, and has the device say how long that takes.
+    #[cfg(feature = "native")]
     fn timed(&self, groups: [usize; 3], launch: impl FnOnce() + Send) {
         let form = &self.form.form;
         let [x, y, z] = groups;
