@@ -141,6 +141,30 @@ pub enum Checkpointing {
     Off,
 }
 
+/// Which token's state stands for the whole prompt, in models with a second text encoder (SDXL).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "native", derive(clap::ValueEnum))]
+#[serde(rename_all = "kebab-case")]
+pub enum Pooling {
+    /// The end token, as the models were trained, and as kohya, ComfyUI and A1111 do it.
+    #[default]
+    End,
+    /// What transformers, and so diffusers and OneTrainer, take with the models' usual configuration: the token with the
+    /// largest id, which is the last vector of an embedding where the prompt has one.
+    Diffusers,
+}
+
+/// What guidance leads away from where there is no negative prompt, in models with a second text encoder (SDXL).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "native", derive(clap::ValueEnum))]
+#[serde(rename_all = "kebab-case")]
+pub enum EmptyNegative {
+    /// The empty prompt, as A1111 and ComfyUI do it.
+    Encoded,
+    /// Zeros in the place of a prompt's states, as diffusers does it.
+    Zeros,
+}
+
 /// The method that turns noise into a picture, named after the scheduler classes of diffusers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "native", derive(clap::ValueEnum))]
@@ -273,6 +297,9 @@ pub struct TrainConfig {
     /// Seed of every random choice
     #[cfg_attr(feature = "native", arg(long, value_parser = typed::seed, value_name = "N", default_value_t = Self::default().seed, help_heading = "Training"))]
     pub seed: u64,
+    /// Which token stands for the whole caption (SDXL)
+    #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().pooling, help_heading = "Training"))]
+    pub pooling: Pooling,
     /// What to do when training diverges: NaN or infinite losses, or vectors that have grown absurdly long
     #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().on_divergence, help_heading = "Training"))]
     pub on_divergence: OnDivergence,
@@ -340,6 +367,7 @@ impl Default for TrainConfig {
             kappa: 1e-4,
             snr_gamma: None,
             seed: 0,
+            pooling: Pooling::default(),
             on_divergence: OnDivergence::default(),
             checkpointing: Checkpointing::default(),
             framing: Framing::default(),
@@ -366,6 +394,12 @@ pub struct SampleConfig {
     /// What the picture should not show
     #[cfg_attr(feature = "native", arg(long, value_name = "PROMPT", default_value = "", hide_default_value = true))]
     pub negative_prompt: String,
+    /// What stands for a negative prompt that is empty (SDXL) [default: what the model's files say]
+    #[cfg_attr(feature = "native", arg(long, value_enum))]
+    pub empty_negative: Option<EmptyNegative>,
+    /// Which token stands for the whole prompt (SDXL)
+    #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().pooling))]
+    pub pooling: Pooling,
     /// Denoising steps
     #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "N", default_value_t = Self::default().steps))]
     pub steps: u32,
@@ -417,6 +451,8 @@ impl Default for SampleConfig {
     fn default() -> Self {
         Self {
             negative_prompt: String::new(),
+            empty_negative: None,
+            pooling: Pooling::default(),
             steps: 25,
             guidance: 4.0,
             sampler: SamplerKind::default(),

@@ -9,12 +9,15 @@ use sha2::{Digest, Sha256};
 
 use crate::embedding::shown;
 use crate::event::{Event, WarningCode};
-use crate::ops::{Var, release_unused};
-use crate::parts::{Part, Precision};
+use crate::config::Pooling;
+use crate::ops::{Var, columns, release_unused, side_by_side};
+use crate::parts::{Architecture, Part, Precision};
 use crate::schedule::{NoiseSchedule, SchedulerConfig};
-use crate::source::{Source, read_text};
-use crate::text::{ClipTextConfig, ClipTextModel, ClipTokenizer, Prompt, TextEncoder, Tokenizers, Vocabulary};
-use crate::unet::{SampleSize, Unet, UnetConfig};
+use crate::source::{Source, architecture, read_text};
+use crate::text::{
+    ClipTextConfig, ClipTextModel, ClipTokenizer, Prompt, Taken, TextEncoder, Tokenizers, Vocabulary,
+};
+use crate::unet::{Conditions, SampleSize, TimeIds, Unet, UnetConfig};
 use crate::vae::{VaeConfig, VaeDecoder, VaeEncoder};
 use crate::weights::{Random, Storage, WeightBytes, WeightRequest, Weights, files, samples};
 use crate::{Error, Result, gpu};
@@ -25,8 +28,13 @@ const SMALL: u64 = 64 << 20;
 /// The configurations of a model's parts.
 #[derive(Debug, Clone)]
 pub struct ModelConfig {
-    /// The text encoders': one today.
+    /// Which parts the model is made of.
+    pub architecture: Architecture,
+    /// The text encoders', in the order of [`Architecture::text_encoders`].
     pub text_encoders: Vec<ClipTextConfig>,
+    /// Whether zeros stand for a negative prompt that is empty, if the user does not choose (`force_zeros_for_empty_prompt` in
+    /// `model_index.json`).
+    pub force_zeros: bool,
     /// The U-Net's.
     pub unet: UnetConfig,
     /// The autoencoder's.
@@ -48,8 +56,9 @@ impl ModelConfig {
             let text = read_text(source, path).await?.ok_or_else(missing)?;
             Ok::<_, Error>((text, source.origin(path, "").0))
         };
+        let architecture = architecture(source).await?;
         let mut text_encoders = Vec::new();
-        for (part, _) in Part::TEXT_ENCODERS {
+        for (part, _) in architecture.text_encoders().iter().copied() {
             let (text, file) = read(part).await?;
             text_encoders.push(ClipTextConfig::from_json(&text, &file)?);
         }
@@ -59,7 +68,8 @@ impl ModelConfig {
         let vae = VaeConfig::from_json(&vae, &file)?;
         let (scheduler, file) = read(Part::Scheduler).await?;
         let scheduler = SchedulerConfig::from_json(&scheduler, &file)?.for_stable_diffusion();
-        let config = Self { text_encoders, unet, vae, scheduler };
+        let force_zeros = architecture == Architecture::Sdxl && forces_zeros(source).await?;
+        let config = Self { architecture, text_encoders, force_zeros, unet, vae, scheduler };
         config.check().map_err(|reason| Error::BadConfig { file: unet_file, reason })?;
         Ok(config)
     }
@@ -71,6 +81,27 @@ impl ModelConfig {
             let (width, states) = (unet.cross_attention_dim.at(level), self.word_width());
             if width != states {
                 return Err(format!("cross_attention_dim is {width}, but the text encoder's width is {states}"));
+            }
+        }
+        match (unet.added()?, self.architecture) {
+            (Some(added), Architecture::Sdxl) => {
+                let pooled = self.text_encoders.last().map_or(0, |text| text.projection_dim);
+                if added.pooled != pooled {
+                    return Err(format!(
+                        "it adds a vector of {} numbers to the time embedding (projection_class_embeddings_input_dim), but the \
+                         second text encoder's has {pooled} (projection_dim)",
+                        added.pooled
+                    ));
+                }
+            }
+            (None, Architecture::Sd) => {}
+            (Some(_), Architecture::Sd) => {
+                return Err("it takes a prompt's vector as SDXL does (addition_embed_type text_time), but the model has \
+                    no second text encoder"
+                    .to_owned());
+            }
+            (None, Architecture::Sdxl) => {
+                return Err("the model has two text encoders, but its U-Net is not SDXL's (addition_embed_type)".to_owned());
             }
         }
         let (inputs, outputs, latents) = (unet.in_channels, unet.out_channels, vae.latent_channels);
@@ -92,6 +123,11 @@ impl ModelConfig {
     /// If there is none, which no model that was read has.
     pub fn text(&self) -> &ClipTextConfig {
         &self.text_encoders[0]
+    }
+
+    /// What is taken of each text encoder, in their order.
+    pub fn taken(&self) -> impl Iterator<Item = Taken> {
+        self.architecture.text_encoders().iter().map(|(part, _)| Taken::of(self.architecture, *part))
     }
 
     /// Width of a learned word's rows, and of a prompt's hidden states: those of all text encoders, side by side.
@@ -155,8 +191,8 @@ impl OpenedModel {
     pub async fn read(source: Rc<dyn Source>) -> Result<Self> {
         let config = ModelConfig::read(&*source).await?;
         let mut tokenizers = Vec::new();
-        for (text, (_, part)) in config.text_encoders.iter().zip(Part::TEXT_ENCODERS) {
-            tokenizers.push(ClipTokenizer::load(&*source, part, text.vocab_size, text.max_position_embeddings).await?);
+        for (text, (_, part)) in config.text_encoders.iter().zip(config.architecture.text_encoders()) {
+            tokenizers.push(ClipTokenizer::load(&*source, *part, text.vocab_size, text.max_position_embeddings).await?);
         }
         Ok(Self { source, config, tokenizers: Tokenizers::new(tokenizers) })
     }
@@ -209,7 +245,7 @@ pub struct Model {
     pub unet_samples: Option<String>,
     /// Where its tensors live.
     pub device: Device,
-    /// The text encoders: one today.
+    /// The text encoders, in the order of [`Architecture::text_encoders`].
     pub text_encoders: Vec<TextEncoder>,
     /// The U-Net.
     pub unet: Unet,
@@ -242,16 +278,17 @@ impl Model {
         // Loading a network is a future of up to a hundred kilobytes, of which the stack would hold a copy for each caller that
         // moves its own: threads of tests have two megabytes, and WebAssembly has one. Hence the boxes.
         let mut text_encoders = Vec::new();
-        let parts = config.text_encoders.iter().zip(Part::TEXT_ENCODERS);
-        for ((text, (part, _)), tokenizer) in parts.zip(tokenizers.into_each()) {
+        let parts = config.text_encoders.iter().zip(config.taken()).zip(config.architecture.text_encoders());
+        for (((text, taken), &(part, _)), tokenizer) in parts.zip(tokenizers.into_each()) {
             for word in tokenizer.words_without_vectors() {
                 let (model, word) = (source.name(), shown(word));
                 let text = format!("{model} has the word {word}, but no vectors for it: prompts take it for text");
                 events(Event::warning(WarningCode::ModelWord, text));
             }
             let weights = Weights::open(&*source, part, device, storage, &mut *events).await?;
-            let model = Box::pin(ClipTextModel::load(&weights, text)).await?;
-            weights.finish().await?;
+            let model = Box::pin(ClipTextModel::load(&weights, text, taken)).await?;
+            let leaves = taken.leaves(text);
+            weights.finish_except(&leaves.iter().map(String::as_str).collect::<Vec<_>>()).await?;
             text_encoders.push(TextEncoder { part, tokenizer, model });
         }
 
@@ -349,12 +386,36 @@ impl Model {
         &self.text_encoders[0]
     }
 
-    /// Hidden states `[B, T, D]` of prompts, with `rows` `[K, D]` for the learned words.
-    pub fn encode_prompts(&self, prompts: &[Prompt], rows: &Var<2>, recompute: bool) -> Var<3> {
-        // Of several encoders each would take its columns of the rows, and their states would be joined in the last
-        // dimension.
-        self.text().encode(prompts.iter().map(Prompt::tokens), rows, recompute, &self.device)
+    /// What the U-Net is told of prompts, with `rows` `[K, D]` for the learned words: in each row the columns for all text
+    /// encoders, side by side. `time_ids` are the sizes of the pictures, which only SDXL is told; of one, all prompts are.
+    pub fn conditions(
+        &self,
+        prompts: &[Prompt],
+        rows: &Var<2>,
+        time_ids: &[TimeIds],
+        (pooling, recompute): (Pooling, bool),
+    ) -> Conditions {
+        let widths: Vec<usize> = self.text_encoders.iter().map(TextEncoder::width).collect();
+        let (mut states, mut vector) = (Vec::new(), None);
+        for (i, (encoder, rows)) in self.text_encoders.iter().zip(columns(rows, &widths)).enumerate() {
+            let end = self.config.text_encoders[i].eos_token_id;
+            let of_encoder = prompts.iter().map(|prompt| &prompt.encoders[i]);
+            let ends: Vec<usize> = of_encoder.clone().map(|tokens| tokens.pooled_at(pooling, end)).collect();
+            let encoded = encoder.encode(of_encoder, &rows, &ends, recompute, &self.device);
+            states.push(encoded.states);
+            vector = vector.or(encoded.pooled);
+        }
+        let sizes = |batch: usize| time_ids.iter().copied().cycle().take(batch).collect::<Vec<_>>();
+        let added = vector.map(|vector| (vector, sizes(prompts.len())));
+        Conditions { states: side_by_side(&states), added }
     }
+}
+
+/// Whether a model says that zeros stand for an empty negative prompt. diffusers' default, where it does not say, is that they do.
+async fn forces_zeros(source: &dyn Source) -> Result<bool> {
+    let Some(text) = read_text(source, Part::MODEL_INDEX).await? else { return Ok(true) };
+    let index: serde_json::Value = serde_json::from_str(text.trim_start_matches('\u{feff}')).unwrap_or_default();
+    Ok(index.get("force_zeros_for_empty_prompt").and_then(serde_json::Value::as_bool).unwrap_or(true))
 }
 
 /// A model of the given configuration with random weights, to measure with: nothing but the configuration and the
@@ -367,7 +428,8 @@ pub async fn with_random_weights(configs: Rc<dyn Source>) -> Result<Random> {
     // Only shapes are asked for, so any device will do.
     let (device, mut quiet) = (gpu::any(), |_| ());
     let mut shapes = BTreeMap::new();
-    for part in Part::WITH_WEIGHTS {
+    let mut texts = config.text_encoders.iter().zip(config.taken());
+    for part in config.architecture.with_weights() {
         let weights = Weights::listing(&*configs, part, &device, &mut quiet);
         match part {
             Part::Unet => drop(Unet::load(&weights, &config.unet).await?),
@@ -375,9 +437,12 @@ pub async fn with_random_weights(configs: Rc<dyn Source>) -> Result<Random> {
                 drop(VaeEncoder::load(&weights, &config.vae).await?);
                 drop(VaeDecoder::load(&weights, &config.vae).await?);
             }
-            Part::TextEncoder | Part::Tokenizer | Part::Scheduler => {
-                drop(ClipTextModel::load(&weights, config.text()).await?)
+            // In the order of the configurations.
+            Part::TextEncoder | Part::TextEncoder2 => {
+                let Some((text, taken)) = texts.next() else { continue };
+                drop(ClipTextModel::load(&weights, text, taken).await?)
             }
+            Part::Tokenizer | Part::Tokenizer2 | Part::Scheduler => continue,
         }
         let Some(paths) = part.weights(Precision::Full) else { continue };
         let requests = weights.requests().into_iter();
@@ -415,7 +480,7 @@ pub fn storage_for(chosen: Option<Storage>, bytes: u64, on_gpu: bool) -> Storage
 async fn fingerprint(source: &dyn Source) -> Result<String> {
     const WINDOW: u64 = 64 << 10;
     let mut hash = Sha256::new();
-    for part in Part::WITH_WEIGHTS {
+    for part in architecture(source).await?.with_weights() {
         for path in files::find(source, part).await?.unwrap_or_default() {
             let length = source.length(&path).await?.unwrap_or(0);
             hash.update(format!("{path} {length}\n"));
@@ -431,7 +496,7 @@ async fn fingerprint(source: &dyn Source) -> Result<String> {
 /// The length of all weight files.
 async fn weight_bytes(source: &dyn Source) -> Result<u64> {
     let mut bytes = 0;
-    for part in Part::WITH_WEIGHTS {
+    for part in architecture(source).await?.with_weights() {
         for path in files::find(source, part).await?.unwrap_or_default() {
             bytes += source.length(&path).await?.unwrap_or(0);
         }

@@ -1,7 +1,7 @@
 //! The parts of a Stable Diffusion model: what they are called, and in which files of a diffusers folder they are.
 //!
-//! Everything that opens, lists, downloads or describes a model asks here, so a new part (a second text encoder) is one
-//! more variant and one more entry in each of these tables.
+//! Everything that opens, lists, downloads or describes a model asks here, so a new part is one more variant and one more
+//! entry in each of these tables; which parts a model has is its [`Architecture`].
 
 mod weight_sets;
 
@@ -17,12 +17,57 @@ pub enum Part {
     Scheduler,
     /// The CLIP tokenizer.
     Tokenizer,
+    /// The second text encoder's tokenizer.
+    #[serde(rename = "tokenizer-2")]
+    Tokenizer2,
     /// The CLIP text encoder.
     TextEncoder,
+    /// The second text encoder.
+    #[serde(rename = "text-encoder-2")]
+    TextEncoder2,
     /// The U-Net.
     Unet,
     /// The autoencoder.
     Vae,
+}
+
+/// Which parts a model is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Architecture {
+    /// Stable Diffusion 1.x and 2.x: one text encoder.
+    Sd,
+    /// SDXL and what was made of it: two text encoders, whose hidden states stand side by side.
+    Sdxl,
+}
+
+impl Architecture {
+    /// That of a folder, by the files that are there.
+    pub fn of(is_there: impl Fn(&str) -> bool) -> Self {
+        if is_there(Part::TextEncoder2.config()) { Architecture::Sdxl } else { Architecture::Sd }
+    }
+
+    /// All parts of such a model.
+    pub fn parts(self) -> &'static [Part] {
+        match self {
+            Architecture::Sd => &[Part::Scheduler, Part::Tokenizer, Part::TextEncoder, Part::Unet, Part::Vae],
+            Architecture::Sdxl => &Part::ALL,
+        }
+    }
+
+    /// The parts that have weights, in the order in which they are loaded.
+    pub fn with_weights(self) -> impl Iterator<Item = Part> {
+        self.parts().iter().copied().filter(|part| part.stem().is_some())
+    }
+
+    /// The text encoders, each with its tokenizer.
+    pub fn text_encoders(self) -> &'static [(Part, Part)] {
+        const BOTH: [(Part, Part); 2] =
+            [(Part::TextEncoder, Part::Tokenizer), (Part::TextEncoder2, Part::Tokenizer2)];
+        match self {
+            Architecture::Sd => &BOTH[..1],
+            Architecture::Sdxl => &BOTH,
+        }
+    }
 }
 
 /// The precision of a file's weights, according to its name.
@@ -88,12 +133,16 @@ pub struct FileLength {
 }
 
 impl Part {
-    /// All parts.
-    pub const ALL: [Part; 5] = [Part::Scheduler, Part::Tokenizer, Part::TextEncoder, Part::Unet, Part::Vae];
-    /// The parts that have weights, in the order in which they are loaded.
-    pub const WITH_WEIGHTS: [Part; 3] = [Part::TextEncoder, Part::Unet, Part::Vae];
-    /// The text encoders, each with its tokenizer: one pair today.
-    pub const TEXT_ENCODERS: [(Part, Part); 1] = [(Part::TextEncoder, Part::Tokenizer)];
+    /// All parts that a model can have.
+    pub const ALL: [Part; 7] = [
+        Part::Scheduler,
+        Part::Tokenizer,
+        Part::Tokenizer2,
+        Part::TextEncoder,
+        Part::TextEncoder2,
+        Part::Unet,
+        Part::Vae,
+    ];
     /// The file that says which classes a diffusers folder is made of; it need not be there.
     pub const MODEL_INDEX: &str = "model_index.json";
 
@@ -102,7 +151,9 @@ impl Part {
         match self {
             Part::Scheduler => "noise schedule",
             Part::Tokenizer => "tokenizer",
+            Part::Tokenizer2 => "second tokenizer",
             Part::TextEncoder => "text encoder",
+            Part::TextEncoder2 => "second text encoder",
             Part::Unet => "U-Net",
             Part::Vae => "autoencoder",
         }
@@ -113,7 +164,9 @@ impl Part {
         match self {
             Part::Scheduler => "scheduler",
             Part::Tokenizer => "tokenizer",
+            Part::Tokenizer2 => "tokenizer_2",
             Part::TextEncoder => "text_encoder",
+            Part::TextEncoder2 => "text_encoder_2",
             Part::Unet => "unet",
             Part::Vae => "vae",
         }
@@ -136,7 +189,11 @@ impl Part {
         match self {
             Part::Scheduler => &[&["scheduler/scheduler_config.json"]],
             Part::Tokenizer => &[&["tokenizer/tokenizer.json"], &["tokenizer/vocab.json", "tokenizer/merges.txt"]],
+            Part::Tokenizer2 => {
+                &[&["tokenizer_2/tokenizer.json"], &["tokenizer_2/vocab.json", "tokenizer_2/merges.txt"]]
+            }
             Part::TextEncoder => &[&["text_encoder/config.json"]],
+            Part::TextEncoder2 => &[&["text_encoder_2/config.json"]],
             Part::Unet => &[&["unet/config.json"]],
             Part::Vae => &[&["vae/config.json"]],
         }
@@ -158,7 +215,12 @@ impl Part {
             Part::Tokenizer => {
                 &["tokenizer/special_tokens_map.json", "tokenizer/tokenizer_config.json", "tokenizer/added_tokens.json"]
             }
-            Part::Scheduler | Part::TextEncoder | Part::Unet | Part::Vae => &[],
+            Part::Tokenizer2 => &[
+                "tokenizer_2/special_tokens_map.json",
+                "tokenizer_2/tokenizer_config.json",
+                "tokenizer_2/added_tokens.json",
+            ],
+            Part::Scheduler | Part::TextEncoder | Part::TextEncoder2 | Part::Unet | Part::Vae => &[],
         }
     }
 
@@ -170,8 +232,8 @@ impl Part {
     /// What diffusers and transformers call its weights; none if it has no weights.
     fn stem(self) -> Option<&'static str> {
         match self {
-            Part::Scheduler | Part::Tokenizer => None,
-            Part::TextEncoder => Some("model"),
+            Part::Scheduler | Part::Tokenizer | Part::Tokenizer2 => None,
+            Part::TextEncoder | Part::TextEncoder2 => Some("model"),
             Part::Unet | Part::Vae => Some("diffusion_pytorch_model"),
         }
     }
@@ -209,11 +271,19 @@ mod tests {
             for path in small.chain(weights) {
                 assert_eq!(Part::of(&path), Some(part), "{path}");
             }
-            assert_eq!(part.weights(Precision::Full).is_some(), Part::WITH_WEIGHTS.contains(&part));
-            let encoders = Part::TEXT_ENCODERS.map(|(encoder, _)| encoder);
-            assert!(!encoders.contains(&part) || part.weights(Precision::Full).is_some());
         }
-        assert_eq!((Part::of("README.md"), Part::of("text_encoder_2/config.json")), (None, None));
+        assert_eq!((Part::of("README.md"), Part::of("safety_checker/config.json")), (None, None));
+    }
+
+    #[test]
+    fn an_architecture_is_told_by_its_files() {
+        for architecture in [Architecture::Sd, Architecture::Sdxl] {
+            let files: Vec<&str> = architecture.parts().iter().map(|part| part.config()).collect();
+            assert_eq!(Architecture::of(|path| files.contains(&path)), architecture);
+            assert!(architecture.text_encoders().iter().all(|(encoder, tokenizer)| {
+                architecture.with_weights().any(|part| part == *encoder) && architecture.parts().contains(tokenizer)
+            }));
+        }
     }
 
     #[test]
@@ -230,7 +300,7 @@ mod tests {
     fn the_model_in_the_program_is_complete() {
         let mini = crate::mini::source();
         let length = |path: &str| pollster::block_on(crate::source::Source::length(&mini, path)).unwrap();
-        for part in Part::ALL {
+        for &part in Architecture::Sd.parts() {
             assert!(part.found(|path| length(path).is_some()).is_some(), "{part}");
         }
     }

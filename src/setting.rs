@@ -53,6 +53,7 @@ settings! {
     Kappa = "kappa",
     SnrGamma = "snr-gamma",
     Seed = "seed",
+    Pooling = "pooling",
     OnDivergence = "on-divergence",
     Checkpointing = "checkpointing",
     Framing = "framing",
@@ -69,6 +70,7 @@ settings! {
     SaveEvery = "save-every",
     // Of making pictures: crate::config::SampleConfig.
     NegativePrompt = "negative-prompt",
+    EmptyNegative = "empty-negative",
     Guidance = "guidance",
     Sampler = "sampler",
     Karras = "karras",

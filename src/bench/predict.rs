@@ -10,6 +10,7 @@ use super::work::{Op, Part, autoencoder, back, text, unet, unet_for_known_prompt
 use crate::checkpoint::{Family, family_files};
 use crate::config::{Checkpointing, TrainConfig};
 use crate::model::ModelConfig;
+use crate::parts::Architecture;
 use crate::source::Memory;
 use crate::{Error, Result};
 
@@ -142,19 +143,20 @@ pub fn sd1() -> Result<ModelConfig> {
     pollster::block_on(ModelConfig::read(&memory))
 }
 
-/// The sizes of SDXL, which the engine cannot run yet: its graph is described in the same words but for an embedding of
-/// the picture's size (two linear layers for one row of a sample) and a projection of the second text encoder's last row.
+/// The sizes of SDXL.
 pub fn sdxl() -> Result<ModelConfig> {
     let unet = r#"{"sample_size": 128, "block_out_channels": [320, 640, 1280], "layers_per_block": 2,
         "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
         "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
         "transformer_layers_per_block": [1, 2, 10], "attention_head_dim": [5, 10, 20], "cross_attention_dim": 2048,
-        "use_linear_projection": true}"#;
+        "use_linear_projection": true, "addition_embed_type": "text_time", "addition_time_embed_dim": 256,
+        "projection_class_embeddings_input_dim": 2816}"#;
     let second = r#"{"hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32, "num_attention_heads": 20,
-        "hidden_act": "gelu"}"#;
+        "hidden_act": "gelu", "projection_dim": 1280}"#;
     let bad = |error: serde_json::Error| Error::Internal(format!("the sizes of SDXL: {error}"));
     let mut config = sd1()?;
     config.unet = serde_json::from_str(unet).map_err(bad)?;
     config.text_encoders.push(serde_json::from_str(second).map_err(bad)?);
+    (config.architecture, config.force_zeros) = (Architecture::Sdxl, true);
     Ok(config)
 }

@@ -15,7 +15,7 @@ use crate::embedding::{Embedding, shown};
 use crate::model::ModelConfig;
 use crate::parts::Part;
 use crate::schedule::{PredictionType, Sampler};
-use crate::source::Source;
+use crate::source::{Source, architecture};
 use crate::text::ClipTokenizer;
 use crate::weights::{Header, files};
 
@@ -34,13 +34,12 @@ pub(super) async fn run(shared: &Shared, out: &mut Output) -> Result<()> {
 
 async fn describe(source: &dyn Source, out: &mut Output) -> Result<()> {
     let mut weights = Vec::new();
-    for part in Part::WITH_WEIGHTS {
+    for part in architecture(source).await?.with_weights() {
         weights.push((part, Weights::read(source, part).await?));
     }
     let config = ModelConfig::read(source).await?;
-    let [(_, part), ..] = Part::TEXT_ENCODERS;
     let text = config.text();
-    let tokenizer = ClipTokenizer::load(source, part, text.vocab_size, text.max_position_embeddings).await?;
+    let tokenizer = ClipTokenizer::load(source, Part::Tokenizer, text.vocab_size, text.max_position_embeddings).await?;
     let description = Description { name: source.name(), id: ModelId::of(source).await?, config, tokenizer, weights };
     out.result(&description.lines(), &description.to_json())
 }

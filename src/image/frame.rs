@@ -85,6 +85,21 @@ pub fn square(picture: &Picture, side: u32, framing: Framing) -> (RgbImage, Stri
     (square, steps.join(", "))
 }
 
+/// The sizes of a picture that SDXL is told: its own height and width, where the square begins that is seen, from the top and
+/// from the left in pixels of the scaled picture, and the square's height and width.
+pub fn time_ids(picture: &Picture, side: u32, framing: Framing) -> [f32; 6] {
+    let (width, height) = picture.pixels.dimensions();
+    let (top, left) = match framing {
+        Framing::Crop => {
+            let short = width.min(height);
+            let scaled = |length: u32| f64::from((length - short) / 2) * f64::from(side) / f64::from(short);
+            (scaled(height).round() as f32, scaled(width).round() as f32)
+        }
+        Framing::Fit => (0.0, 0.0),
+    };
+    [height as f32, width as f32, top, left, side as f32, side as f32]
+}
+
 /// Scales so that the longer side becomes `side`.
 fn scale(picture: &RgbImage, side: u32) -> RgbImage {
     let (width, height) = picture.dimensions();

@@ -44,19 +44,31 @@ pub fn conv2d_add(x: &Var<4>, layer: &Conv2d, residual: &Var<4>) -> Var<4> {
     recorded(x, layer, bias_of(layer), Some(residual))
 }
 
-/// Constants for the channels of samples: some columns of a table `[B, width]`.
-#[derive(Debug, Clone)]
+/// What is added to the channels of samples: some columns of a table `[B, width]`.
+#[derive(Clone)]
 pub struct Shift {
     /// A row for each sample.
-    pub table: Tensor<2>,
+    pub table: Var<2>,
     /// The first of the columns, a multiple of four.
     pub first: usize,
 }
 
-/// [`conv2d`] by a layer without a bias, plus a constant for each channel of each sample.
+/// [`conv2d`] by a layer without a bias, plus a number for each channel of each sample.
 pub fn conv2d_shifted(x: &Var<4>, layer: &Conv2d, shift: &Shift) -> Var<4> {
     debug_assert!(layer.bias.is_none() && shift.table.dims()[0] == x.dims()[0]);
-    recorded(x, layer, Bias::BySample(shift), None)
+    let geometry = layer.geometry([x.dims()[1], x.dims()[2]]);
+    let y = forward(x.value(), layer, geometry, Bias::BySample(shift), None);
+    let (x_link, table_link, weight) = (x.link(), shift.table.link(), layer.weight.clone());
+    let ([batch, _, _, channels], [_, width], first) = (y.dims(), shift.table.dims(), shift.first);
+    Var::from_op(y, &[x, &shift.table], move |dy, gradients| {
+        gradients.add(&table_link, || {
+            let sums = dy.clone().sum_dim(2).sum_dim(1).reshape([batch, channels]);
+            let nothing = |columns: usize| (columns > 0).then(|| Tensor::zeros([batch, columns], &sums.device()));
+            let (before, after) = (nothing(first), nothing(width - first - channels));
+            Tensor::cat(before.into_iter().chain([sums.clone()]).chain(after).collect(), 1)
+        });
+        gradients.add(&x_link, || backward(&dy, &weight, geometry));
+    })
 }
 
 fn bias_of(layer: &Conv2d) -> Bias<'_> {
@@ -65,7 +77,7 @@ fn bias_of(layer: &Conv2d) -> Bias<'_> {
 
 fn recorded(x: &Var<4>, layer: &Conv2d, bias: Bias<'_>, residual: Option<&Var<4>>) -> Var<4> {
     let [batch, height, width, _] = x.dims();
-    if layer.kernel == [1, 1] && layer.stride == 1 && !matches!(bias, Bias::BySample(_)) {
+    if layer.kernel == [1, 1] && layer.stride == 1 {
         let weights = super::Linear { weight: layer.weight.clone(), bias: layer.bias.clone() };
         return match residual {
             Some(residual) => super::linear_add(x, &weights, residual),
@@ -103,7 +115,7 @@ fn shifted(y: Tensor<4>, bias: Bias<'_>) -> Tensor<4> {
     match bias {
         Bias::BySample(shift) => {
             let [batch, _, _, channels] = y.dims();
-            y + shift.table.clone().narrow(1, shift.first, channels).reshape([batch, 1, 1, channels])
+            y + shift.table.value().clone().narrow(1, shift.first, channels).reshape([batch, 1, 1, channels])
         }
         Bias::None | Bias::Shared(_) => y,
     }

@@ -328,25 +328,30 @@ pub fn recompute_rows(x: &Var<3>, rows: usize, block: impl Fn(&Var<3>) -> Var<3>
 
 /// Runs a block so that it remembers only its inputs, and is run again when its gradient is needed.
 ///
-/// `block` maps `(x, context)` to a value. Memory for the backward pass is then one block's, at any depth, for about
-/// one more forward pass of work.
-pub fn recompute<const A: usize, const B: usize, const D: usize>(
-    x: &Var<A>,
-    context: &Var<B>,
-    block: impl Fn(&Var<A>, &Var<B>) -> Var<D> + 'static,
+/// `block` maps `(x, context, shift)` to a value; one that needs fewer is given the same value more than once. Memory for the
+/// backward pass is then one block's, at any depth, for about one more forward pass of work.
+pub fn recompute<const A: usize, const B: usize, const C: usize, const D: usize>(
+    (x, context, shift): (&Var<A>, &Var<B>, &Var<C>),
+    block: impl Fn(&Var<A>, &Var<B>, &Var<C>) -> Var<D> + 'static,
 ) -> Var<D> {
-    let (x_value, context_value) = (x.value.clone(), context.value.clone());
-    let value = block(&Var::constant(x_value.clone()), &Var::constant(context_value.clone())).into_value();
-    let (x_link, context_link) = (x.link(), context.link());
-    Var::from_op(value, &[x, context], move |dy, gradients| {
-        let x = restarted(x_value, &x_link);
-        let context = restarted(context_value, &context_link);
-        let mut inner = backward(&block(&x, &context), dy);
-        if let Some(dx) = inner.take(&x) {
-            gradients.add(&x_link, || dx);
-        }
-        if let Some(dcontext) = inner.take(&context) {
-            gradients.add(&context_link, || dcontext);
-        }
+    let values = (x.value.clone(), context.value.clone(), shift.value.clone());
+    let (a, b, c) = values.clone();
+    let value = block(&Var::constant(a), &Var::constant(b), &Var::constant(c)).into_value();
+    let links = (x.link(), context.link(), shift.link());
+    Var::from_op(value, &[x, context, shift], move |dy, gradients| {
+        let x = restarted(values.0, &links.0);
+        let context = restarted(values.1, &links.1);
+        let shift = restarted(values.2, &links.2);
+        let mut inner = backward(&block(&x, &context, &shift), dy);
+        pass_on(&mut inner, &x, &links.0, gradients);
+        pass_on(&mut inner, &context, &links.1, gradients);
+        pass_on(&mut inner, &shift, &links.2, gradients);
     })
+}
+
+/// Gives the gradient that a value got inside of a block to where it belongs outside.
+fn pass_on<const D: usize>(inner: &mut Gradients, value: &Var<D>, link: &Link<D>, outer: &mut Gradients) {
+    if let Some(gradient) = inner.take(value) {
+        outer.add(link, || gradient);
+    }
 }

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 
 #[cfg(not(target_family = "wasm"))]
 use super::cpu;
-use super::{Backend, Var, Weight, wgsl};
+use super::{Backend, Var, Weight, side_by_side, wgsl};
 
 /// The weights of a linear layer: `weight` `[out, in]` as in PyTorch, and perhaps a `bias` `[out]`.
 #[derive(Debug, Clone)]
@@ -68,12 +68,11 @@ impl Linears {
     }
 }
 
-/// The results of layers of a constant `x` `[rows, in]`, side by side: `[rows, out + out + ..]`.
-pub fn linears_side_by_side(x: &Tensor<2>, layers: &Linears) -> Tensor<2> {
-    let made = |layer| linear(&Var::constant(x.clone()), layer).into_value();
+/// The results of layers of `x` `[rows, in]`, side by side: `[rows, out + out + ..]`.
+pub fn linears_side_by_side(x: &Var<2>, layers: &Linears) -> Var<2> {
     match &layers.joined {
-        Some(all) => made(all),
-        None => Tensor::cat(layers.layers.iter().map(made).collect(), 1),
+        Some(all) => linear(x, all),
+        None => side_by_side(&layers.layers.iter().map(|layer| linear(x, layer)).collect::<Vec<_>>()),
     }
 }
 

@@ -55,7 +55,7 @@ pub use normed::{NormedLinears, normed_linears};
 pub(crate) use read::Waiting;
 pub use read::{read, settle, waiting};
 pub use self_test::{half_self_test, self_test};
-pub use shape::{concat_channels, splice, upsample_nearest_2x};
+pub use shape::{columns, side_by_side, splice, take_rows, upsample_nearest_2x};
 pub use weight::Weight;
 pub(crate) use wgsl::{BINDING_ALIGNMENT, mark_software};
 pub use wgsl::{

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use super::activation::{silu_backward_reference, silu_reference};
 #[cfg(not(target_family = "wasm"))]
 use super::cpu;
-use super::{Backend, Var, Weight, concat_channels, wgsl};
+use super::{Backend, Var, Weight, side_by_side, wgsl};
 
 /// The weights of a normalisation.
 #[derive(Debug, Clone)]
@@ -59,10 +59,10 @@ fn grouped(x: &Var<4>, norm: &Norm, with_silu: bool) -> Var<4> {
     }
 }
 
-/// [`group_norm_silu`] of two maps of the same size, channel after channel ([`concat_channels`]); and the two in one.
+/// [`group_norm_silu`] of two maps of the same size, channel after channel ([`side_by_side`]); and the two in one.
 pub fn group_norm_silu_joined(x: &Var<4>, skip: &Var<4>, norm: &Norm) -> [Var<4>; 2] {
     if Backend::of(x.value()) != Backend::Wgpu {
-        let joined = concat_channels(x, skip);
+        let joined = side_by_side(&[x.clone(), skip.clone()]);
         return [group_norm_silu(&joined, norm), joined];
     }
     let ([batch, height, width, first], [_, _, _, second]) = (x.dims(), skip.dims());

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Int, Tensor};
 
-use super::Var;
+use super::{Origin, Var};
 
 /// Each pixel of `[B, H, W, C]` becomes a square of four, of which `[to height, to width]` are kept: twice as many rows
 /// and columns, or one less.
@@ -33,14 +33,61 @@ pub fn upsample_nearest_2x(x: &Var<4>, [to_height, to_width]: [usize; 2]) -> Var
     })
 }
 
-/// Two feature maps of the same size, channel after channel: `[B, H, W, Ca + Cb]`.
-pub fn concat_channels(a: &Var<4>, b: &Var<4>) -> Var<4> {
-    let y = Tensor::cat(vec![a.value().clone(), b.value().clone()], 3);
-    let (first, second) = (a.dims()[3], b.dims()[3]);
-    let (a_link, b_link) = (a.link(), b.link());
-    Var::from_op(y, &[a, b], move |dy, gradients| {
-        gradients.add(&a_link, || dy.clone().narrow(3, 0, first));
-        gradients.add(&b_link, || dy.narrow(3, first, second));
+/// The last axis of `x` `[.., a + b + ..]` in parts of these widths: `[.., a]`, `[.., b]` and so on.
+pub fn columns<const D: usize>(x: &Var<D>, widths: &[usize]) -> Vec<Var<D>> {
+    let dims = x.dims();
+    debug_assert_eq!(widths.iter().sum::<usize>(), dims[D - 1]);
+    if widths.len() == 1 {
+        return vec![x.clone()];
+    }
+    let first = |i: usize| widths[..i].iter().sum();
+    let part = |(i, width): (usize, &usize)| x.value().clone().narrow(D - 1, first(i), *width);
+    let values = widths.iter().enumerate().map(part).collect();
+    let (link, widths) = (x.link(), widths.to_vec());
+    Var::from_op_with_results(values, &[x], move |dys, gradients| {
+        gradients.add(&link, || {
+            let given = dys.iter().flatten().next().expect("a result's gradient brought us here").device();
+            let part = |(dy, width): (Option<Tensor<D>>, usize)| {
+                let mut shape = dims;
+                shape[D - 1] = width;
+                dy.unwrap_or_else(|| Tensor::zeros(shape, &given))
+            };
+            Tensor::cat(dys.into_iter().zip(widths).map(part).collect(), D - 1)
+        });
+    })
+}
+
+/// Some values side by side along their last axis: what [`columns`] takes apart.
+pub fn side_by_side<const D: usize>(parts: &[Var<D>]) -> Var<D> {
+    if let [only] = parts {
+        return only.clone();
+    }
+    let y = Tensor::cat(parts.iter().map(|part| part.value().clone()).collect(), D - 1);
+    let links: Vec<_> = parts.iter().map(|part| (part.link(), part.dims()[D - 1])).collect();
+    let inputs: Vec<&dyn Origin> = parts.iter().map(|part| part as &dyn Origin).collect();
+    Var::from_op(y, &inputs, move |dy, gradients| {
+        let mut first = 0;
+        for (link, width) in &links {
+            gradients.add(link, || dy.clone().narrow(D - 1, first, *width));
+            first += width;
+        }
+    })
+}
+
+/// One row of each sample of `x` `[B, T, D]`, at its place in T: `[B, D]`.
+pub fn take_rows(x: &Var<3>, places: &[usize]) -> Var<2> {
+    let [batch, length, width] = x.dims();
+    debug_assert!(places.len() == batch && places.iter().all(|place| *place < length));
+    let rows: Vec<i32> = places.iter().enumerate().map(|(i, place)| (i * length + place) as i32).collect();
+    let rows = Tensor::<1, Int>::from_ints(rows.as_slice(), &x.value().device());
+    let y = x.value().clone().reshape([batch * length, width]).select(0, rows.clone());
+    let link = x.link();
+    Var::from_op(y, &[x], move |dy, gradients| {
+        gradients.add(&link, || {
+            let zeros = Tensor::zeros([batch * length, width], &dy.device());
+            let dx = zeros.select_assign(0, rows, dy, burn::tensor::IndexingUpdateOp::Add);
+            dx.reshape([batch, length, width])
+        });
     })
 }
 

@@ -10,12 +10,13 @@ use burn::tensor::Tensor;
 use image::RgbImage;
 use web_time::Instant;
 
-use crate::config::SampleConfig;
+use crate::config::{EmptyNegative, SampleConfig};
 use crate::event::Event;
 use crate::layout;
 use crate::model::Model;
 use crate::noise::{Noise, Stream};
 use crate::ops::{Blend, Var};
+use crate::parts::Architecture;
 use crate::schedule::Sampler;
 use crate::setting::Setting;
 use crate::text::{Prompt, Rows, Tokenizers};
@@ -184,6 +185,16 @@ impl SampleJob {
         }
     }
 
+    /// Whether zeros stand for the negative prompt.
+    fn zeros_for_negative(&self) -> bool {
+        let model = &self.model.config;
+        let chosen = self.config.empty_negative.map(|chosen| chosen == EmptyNegative::Zeros);
+        self.config.is_guided()
+            && self.config.negative_prompt.trim().is_empty()
+            && model.architecture == Architecture::Sdxl
+            && chosen.unwrap_or(model.force_zeros)
+    }
+
     /// Encodes the prompts and draws the noise of `count` pictures from number `first` on.
     async fn begin(&mut self, first: usize, count: usize) -> Result<Batch> {
         // Loaded before the long work if it is not there yet: a broken file must not be found only after it.
@@ -201,11 +212,13 @@ impl SampleJob {
             vec![self.prompt.clone()]
         };
         let rows = Var::constant(self.rows.clone());
-        let encoded = self.model.encode_prompts(&prompts, &rows, false).into_value();
-        let [_, length, width] = encoded.dims();
-        let context = encoded.reshape([prompts.len(), 1, length, width]).repeat_dim(1, count);
-        let context = Var::constant(context.reshape([prompts.len() * count, length, width]));
-        let prompts = self.model.unet.keys_and_values(&context);
+        let [height, width] = self.size.map(|side| (side * self.model.config.vae.pixels_per_latent()) as f32);
+        let sizes = [height, width, 0.0, 0.0, height, width];
+        let mut given = self.model.conditions(&prompts, &rows, &[sizes], (config.pooling, false));
+        if self.zeros_for_negative() {
+            given = given.with_zeros_first();
+        }
+        let prompts = self.model.unet.keys_and_values(&given.repeated(count));
 
         let (channels, [h, w]) = (self.model.config.vae.latent_channels, self.size);
         let per_picture = channels * h * w;

@@ -48,6 +48,7 @@ use std::pin::Pin;
 pub use folder::Folder;
 pub use problem::Problem;
 
+use crate::parts::{Architecture, Part};
 use crate::{Error, Result};
 
 /// A future that stays on its thread: there is only one.
@@ -93,6 +94,15 @@ pub(crate) fn names_in<'a>(folder: &str, paths: impl Iterator<Item = &'a str>) -
         |path: &'a str| if folder.is_empty() { Some(path) } else { path.strip_prefix(folder)?.strip_prefix('/') };
     let name = |path: &'a str| inside(path).filter(|name| !name.contains('/'));
     paths.filter_map(name).map(str::to_owned).collect()
+}
+
+/// Which parts a model is made of, by the files that are there.
+///
+/// # Errors
+/// Those of looking for a file.
+pub async fn architecture(source: &dyn Source) -> Result<Architecture> {
+    let second = source.length(Part::TextEncoder2.config()).await?.is_some();
+    Ok(Architecture::of(|_| second))
 }
 
 /// Reads a whole text file; none if there is no such file.

@@ -3,7 +3,7 @@
 use super::Problem;
 use super::hub::{Listing, RemoteFile};
 pub use crate::parts::Precision;
-use crate::parts::{FileLength, Part, WeightPaths, WeightSets};
+use crate::parts::{Architecture, FileLength, Part, WeightPaths, WeightSets};
 use crate::setting::named;
 
 /// The files of a model.
@@ -48,8 +48,9 @@ pub fn choose(listing: &Listing, folder: Option<&str>, precision: Precision) -> 
     if let Some(what) = instead(listing, &prefix) {
         return Err(unfit(what.to_owned()));
     }
+    let architecture = Architecture::of(|path| get(path).is_some());
     let (mut weights, mut notes, mut missing) = (Vec::new(), Vec::new(), Vec::new());
-    for part in Part::WITH_WEIGHTS {
+    for part in architecture.with_weights() {
         let (folder, other) = (part.folder(), precision.other());
         let of = |precision: Precision| files(listing, &prefix, &part.weights(precision)?);
         match of(precision)
@@ -73,13 +74,13 @@ pub fn choose(listing: &Listing, folder: Option<&str>, precision: Precision) -> 
         }
     }
     let mut configs: Vec<RemoteFile> = Vec::new();
-    for part in Part::ALL {
+    for part in architecture.parts() {
         match part.found(|path| get(path).is_some()) {
             Some(set) => configs.extend(set.iter().filter_map(|path| get(path))),
             None => missing.push(part.expected()),
         }
     }
-    let useful = Part::ALL.into_iter().flat_map(Part::useful);
+    let useful = architecture.parts().iter().flat_map(|part| part.useful());
     configs.extend(std::iter::once(&Part::MODEL_INDEX).chain(useful).filter_map(|path| get(path)));
     if missing.is_empty() {
         return Ok(ModelFiles { configs, weights, notes });
@@ -95,10 +96,13 @@ pub fn choose(listing: &Listing, folder: Option<&str>, precision: Precision) -> 
 /// What a repository is, if it is recognised as something else.
 fn instead(listing: &Listing, prefix: &str) -> Option<&'static str> {
     let has = |path: &str| listing.get(&format!("{prefix}{path}")).is_some();
-    if has("text_encoder_2/config.json") || has("transformer/config.json") {
+    if has("transformer/config.json") {
         return Some(
-            "is a model of another family (SDXL, SD 3, Flux, ...): only Stable Diffusion 1.x and 2.x can be run",
+            "is a model of another family (SD 3, Flux, ...): only Stable Diffusion 1.x, 2.x and SDXL can be run",
         );
+    }
+    if has(Part::TextEncoder2.config()) && !has(Part::TextEncoder.config()) {
+        return Some("is SDXL's refiner, which finishes the pictures of another model: use the base model");
     }
     if has(Part::Unet.config()) {
         return None;
@@ -154,7 +158,7 @@ mod tests {
 
     /// The small files of a model, as programs wrote them before transformers 5.
     fn needed() -> Vec<&'static str> {
-        Part::ALL.into_iter().filter_map(|part| part.needed().last()).copied().flatten().copied().collect()
+        Architecture::Sd.parts().iter().filter_map(|part| part.needed().last()).copied().flatten().copied().collect()
     }
 
     const WEIGHTS: [&str; 3] = [
@@ -219,7 +223,8 @@ mod tests {
     fn what_is_no_model_is_named() {
         let reason = |paths: &[&str]| choose(&listing(paths), None, Precision::Full).unwrap_err().to_string();
         assert!(reason(&["learned_embeds.bin"]).contains(named!(embedding)));
-        assert!(reason(&["text_encoder_2/config.json", "unet/config.json"]).contains("another family"));
+        assert!(reason(&["transformer/config.json", "unet/config.json"]).contains("another family"));
+        assert!(reason(&["text_encoder_2/config.json", "unet/config.json"]).contains("refiner"));
         assert!(
             chosen(&["unet/diffusion_pytorch_model.bin"], Precision::Full).unwrap_err().to_string().contains("pickle")
         );

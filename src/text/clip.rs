@@ -1,6 +1,6 @@
 //! The CLIP text encoder.
 //!
-//! Token embeddings enter, hidden states after the final layer norm leave; follows `CLIPTextModel` of transformers
+//! Token embeddings enter, hidden states leave; follows `CLIPTextModel` and `CLIPTextModelWithProjection` of transformers
 //! (`models/clip/modeling_clip.py`). Names of fields are names of weights.
 
 use burn::tensor::Tensor;
@@ -10,7 +10,8 @@ use serde_json::{Map, Value};
 use crate::base::json::{MOST_CHANNELS, MOST_LAYERS, check_counts, from_fields, standard};
 use crate::base::math::median;
 use crate::ops::{self, Linear, Mlp, MlpActivation, Norm, NormedLinears, Var};
-use crate::ops::{attention, layer_norm, linear_add, mlp, normed_linears};
+use crate::ops::{attention, layer_norm, linear, linear_add, mlp, normed_linears, take_rows};
+use crate::parts::{Architecture, Part};
 use crate::weights::{HostTable, Weights};
 use crate::{Error, Result};
 
@@ -34,6 +35,51 @@ pub struct ClipTextConfig {
     pub hidden_act: String,
     /// Added to the variance in layer norms.
     pub layer_norm_eps: f64,
+    /// Width of the pooled vector, where there is one.
+    pub projection_dim: usize,
+    /// Which token ends a prompt, as far as transformers' pooling goes: 2 in files from before transformers 4.31, for which it
+    /// takes the largest id of a prompt instead.
+    pub eos_token_id: u32,
+}
+
+/// What a model takes of a text encoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// The hidden states after the final layer norm.
+    LastStates,
+    /// The hidden states before the last layer, without any norm (`hidden_states[-2]` in transformers).
+    PenultimateStates,
+    /// The same and, of all layers, a vector for the whole prompt: its state at the end token, projected.
+    PenultimateStatesAndPooled,
+}
+
+impl Taken {
+    /// What a model takes of one of its text encoders.
+    pub fn of(architecture: Architecture, encoder: Part) -> Self {
+        match (architecture, encoder) {
+            (Architecture::Sd, _) => Taken::LastStates,
+            (Architecture::Sdxl, Part::TextEncoder2) => Taken::PenultimateStatesAndPooled,
+            (Architecture::Sdxl, _) => Taken::PenultimateStates,
+        }
+    }
+
+    /// How many of an encoder's layers are needed for it.
+    pub fn layers(self, config: &ClipTextConfig) -> usize {
+        match self {
+            Taken::LastStates | Taken::PenultimateStatesAndPooled => config.num_hidden_layers,
+            Taken::PenultimateStates => config.num_hidden_layers.saturating_sub(1),
+        }
+    }
+
+    /// Beginnings of the names of an encoder's weights that are not needed for it.
+    pub fn leaves(self, config: &ClipTextConfig) -> Vec<String> {
+        if self != Taken::PenultimateStates {
+            return Vec::new();
+        }
+        let layers = (self.layers(config)..config.num_hidden_layers).map(|i| format!("encoder.layers.{i}."));
+        let names = layers.chain(["final_layer_norm.".to_owned()]);
+        names.flat_map(|name| [format!("text_model.{name}"), name]).collect()
+    }
 }
 
 impl Default for ClipTextConfig {
@@ -47,6 +93,8 @@ impl Default for ClipTextConfig {
             max_position_embeddings: 77,
             hidden_act: "quick_gelu".to_owned(),
             layer_norm_eps: 1e-5,
+            projection_dim: 512,
+            eos_token_id: 49407,
         }
     }
 }
@@ -89,6 +137,7 @@ impl ClipTextConfig {
             ("num_hidden_layers", self.num_hidden_layers, MOST_LAYERS),
             ("num_attention_heads", self.num_attention_heads, MOST_CHANNELS),
             ("max_position_embeddings", self.max_position_embeddings, MOST_CHANNELS),
+            ("projection_dim", self.projection_dim, MOST_CHANNELS),
         ])
     }
 }
@@ -100,7 +149,20 @@ pub struct ClipTextModel {
     pub token_embedding: HostTable,
     position_embedding: Tensor<2>,
     layers: Vec<Layer>,
-    final_layer_norm: Norm,
+    /// How many layers make the hidden states.
+    for_states: usize,
+    /// Where all layers are used.
+    final_layer_norm: Option<Norm>,
+    /// Where a vector for the whole prompt is wanted.
+    text_projection: Option<Linear>,
+}
+
+/// What an encoder makes of prompts.
+pub struct Encoded {
+    /// `[B, T, D]`.
+    pub states: Var<3>,
+    /// A vector for each prompt, `[B, P]`, where the model takes one.
+    pub pooled: Option<Var<2>>,
 }
 
 #[derive(Clone)]
@@ -129,6 +191,14 @@ impl Layer {
         })
     }
 
+    fn run(&self, x: &Var<3>, recompute: bool) -> Var<3> {
+        if !recompute {
+            return self.forward(x);
+        }
+        let layer = self.clone();
+        ops::recompute((x, x, x), move |x: &Var<3>, _: &Var<3>, _: &Var<3>| layer.forward(x))
+    }
+
     fn forward(&self, x: &Var<3>) -> Var<3> {
         let projected = normed_linears(x, &self.projections);
         let [q, k, v] = &projected[..] else { unreachable!("three were loaded") };
@@ -138,8 +208,9 @@ impl Layer {
 }
 
 impl ClipTextModel {
-    /// Loads the encoder. Files have a `text_model.` prefix (Stable Diffusion 1.x) or none (transformers 5).
-    pub async fn load(weights: &Weights<'_>, config: &ClipTextConfig) -> Result<Self> {
+    /// Loads what is `taken` of the encoder. Files have a `text_model.` prefix (Stable Diffusion 1.x) or none (transformers 5).
+    pub async fn load(weights: &Weights<'_>, config: &ClipTextConfig, taken: Taken) -> Result<Self> {
+        let outer = weights;
         let weights = &if weights.at("text_model.embeddings.token_embedding").has("weight") {
             weights.at("text_model")
         } else {
@@ -153,28 +224,43 @@ impl ClipTextModel {
         let positions = [config.max_position_embeddings, width];
         let position_embedding = embeddings.tensor("position_embedding.weight", positions).await?.f32();
         let mut layers = Vec::with_capacity(config.num_hidden_layers);
-        for i in 0..config.num_hidden_layers {
+        for i in 0..taken.layers(config) {
             layers.push(Layer::load(weights.at("encoder.layers").at(i), config).await?);
         }
-        let final_layer_norm = weights.norm("final_layer_norm", width, 1, config.layer_norm_eps).await?;
-        Ok(Self { token_embedding, position_embedding, layers, final_layer_norm })
+        let final_layer_norm = match taken {
+            Taken::PenultimateStates => None,
+            _ => Some(weights.norm("final_layer_norm", width, 1, config.layer_norm_eps).await?),
+        };
+        let text_projection = match taken {
+            Taken::PenultimateStatesAndPooled => {
+                Some(outer.linear("text_projection", width, config.projection_dim, false).await?)
+            }
+            _ => None,
+        };
+        let for_states = match taken {
+            Taken::LastStates => layers.len(),
+            _ => config.num_hidden_layers.saturating_sub(1),
+        };
+        Ok(Self { token_embedding, position_embedding, layers, for_states, final_layer_norm, text_projection })
     }
 
-    /// Hidden states `[B, T, D]` of token embeddings `[B, T, D]`. With `recompute`, layers are run again in the
-    /// backward pass instead of being remembered.
-    pub fn forward(&self, embeddings: &Var<3>, recompute: bool) -> Var<3> {
+    /// What it makes of token embeddings `[B, T, D]`. With `recompute`, layers are run again in the backward pass instead of
+    /// being remembered. `ends` are the places of the tokens that the vector of a prompt is taken from.
+    pub fn forward(&self, embeddings: &Var<3>, ends: &[usize], recompute: bool) -> Encoded {
         let [batch, length, _] = embeddings.dims();
         let positions = self.position_embedding.clone().narrow(0, 0, length).unsqueeze::<3>().repeat_dim(0, batch);
         let mut x = embeddings.add(&Var::constant(positions));
-        for layer in &self.layers {
-            x = if recompute {
-                let layer = layer.clone();
-                ops::recompute(&x, &x, move |x: &Var<3>, _: &Var<3>| layer.forward(x))
-            } else {
-                layer.forward(&x)
-            };
+        let (of_states, others) = self.layers.split_at(self.for_states);
+        for layer in of_states {
+            x = layer.run(&x, recompute);
         }
-        layer_norm(&x, &self.final_layer_norm)
+        let Some(norm) = &self.final_layer_norm else { return Encoded { states: x, pooled: None } };
+        let Some(projection) = &self.text_projection else {
+            return Encoded { states: layer_norm(&x, norm), pooled: None };
+        };
+        let last = others.iter().fold(x.clone(), |x, layer| layer.run(&x, recompute));
+        let pooled = linear(&layer_norm(&take_rows(&last, ends), norm), projection);
+        Encoded { states: x, pooled: Some(pooled) }
     }
 
     /// Mean Euclidean norm of the rows of the token table that are not zero.

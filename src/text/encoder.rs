@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor};
 
-use super::clip::ClipTextModel;
+use super::clip::{ClipTextModel, Encoded};
 use super::prompt::Tokens;
 use super::tokenizer::ClipTokenizer;
 use crate::ops::{Var, splice};
@@ -24,14 +24,16 @@ impl TextEncoder {
         self.model.token_embedding.width()
     }
 
-    /// Hidden states `[B, T, D]` of prompts of the same length, with `rows` `[K, D]` for the learned words.
+    /// What it makes of prompts of the same length, with `rows` `[K, D]` for the learned words. `ends` are the places of the
+    /// tokens that a vector for the whole prompt is taken from.
     pub fn encode<'a>(
         &self,
         prompts: impl ExactSizeIterator<Item = &'a Tokens>,
         rows: &Var<2>,
+        ends: &[usize],
         recompute: bool,
         device: &Device,
-    ) -> Var<3> {
+    ) -> Encoded {
         let table = &self.model.token_embedding;
         let (batch, width) = (prompts.len(), table.width());
         let (mut values, mut places) = (Vec::new(), Vec::new());
@@ -47,6 +49,6 @@ impl TextEncoder {
         }
         let length = values.len() / (batch * width).max(1);
         let base = Tensor::<1>::from_floats(values.as_slice(), device).reshape([batch, length, width]);
-        self.model.forward(&splice(base, rows, &places), recompute)
+        self.model.forward(&splice(base, rows, &places), ends, recompute)
     }
 }

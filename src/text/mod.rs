@@ -12,7 +12,7 @@ pub mod scan;
 mod tokenizer;
 mod vocabulary;
 
-pub use clip::{ClipTextConfig, ClipTextModel};
+pub use clip::{ClipTextConfig, ClipTextModel, Encoded, Taken};
 pub use encoder::TextEncoder;
 pub use info::{NamedWord, PromptInfo, UnknownName};
 pub use name::check_token;

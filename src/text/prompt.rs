@@ -11,18 +11,38 @@ use super::foreign::{self, with_prefix};
 use super::scan;
 use super::tokenizer::{ClipTokenizer, Origin, Word};
 use crate::Result;
+use crate::config::Pooling;
 
 /// A prompt as one text encoder takes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tokens {
     /// Start, words, end, padding. Ids from the vocabulary's size on are rows of learned words.
     pub ids: Vec<u32>,
+    /// The place of the end token.
+    pub end: usize,
     /// Ids of the text before it was cut, without start and end.
     pub length: usize,
     /// The end of the text that did not fit, if any.
     pub fallen: Option<String>,
     /// Learned words that are in the ids, in order of appearance, once each.
     pub words: Vec<String>,
+}
+
+impl Tokens {
+    /// The place of the token whose state stands for the whole prompt. `eos_token_id` is the text encoder's
+    /// ([`ClipTextConfig`](super::ClipTextConfig)).
+    pub fn pooled_at(&self, pooling: Pooling, eos_token_id: u32) -> usize {
+        // `CLIPTextTransformer.forward` of transformers.
+        const LARGEST: u32 = 2;
+        match pooling {
+            Pooling::End => self.end,
+            Pooling::Diffusers if eos_token_id == LARGEST => {
+                let largest = self.ids.iter().max();
+                self.ids.iter().position(|id| Some(id) == largest).unwrap_or(0)
+            }
+            Pooling::Diffusers => self.ids.iter().position(|id| *id == eos_token_id).unwrap_or(0),
+        }
+    }
 }
 
 /// A prompt as a model takes it.
@@ -149,8 +169,9 @@ impl ClipTokenizer {
         }
         ids.push(self.end);
         let padding = std::iter::repeat_n(self.pad, self.length - ids.len());
+        let end = if self.pads_left { self.length } else { ids.len() } - 1;
         ids = if self.pads_left { padding.chain(ids).collect() } else { ids.into_iter().chain(padding).collect() };
-        Tokens { ids, length, fallen, words }
+        Tokens { ids, end, length, fallen, words }
     }
 
     /// Learned words in a text, and where they are.

@@ -41,7 +41,7 @@ impl<'a> Vocabulary<'a> {
     /// # Errors
     /// As for the text encoder of a model: a missing part, a bad configuration, a table of another shape.
     pub async fn read(source: &dyn Source) -> Result<Self> {
-        let [(part, tokenizer), ..] = Part::TEXT_ENCODERS;
+        let (part, tokenizer) = (Part::TextEncoder, Part::Tokenizer);
         let path = part.config();
         let Some(text) = read_text(source, path).await? else {
             return Err(Error::ModelPartMissing {

@@ -10,8 +10,9 @@ use super::check::side;
 use super::sample::PositionWeights;
 use crate::config::{Framing, TrainConfig};
 use crate::event::{EvaluatedOn, Event};
-use crate::image::{mirror, square, square_weights, to_floats};
+use crate::image::{mirror, square, square_weights, time_ids, to_floats};
 use crate::model::Model;
+use crate::unet::TimeIds;
 use crate::vae::VaeEncoder;
 use crate::vae::tiling::{self, Map};
 use crate::{Error, Result, layout};
@@ -24,6 +25,8 @@ pub(super) struct CachedLatents {
     pub std: Vec<f32>,
     /// Height and width.
     pub size: [usize; 2],
+    /// The sizes of the picture, in pixels.
+    pub time_ids: TimeIds,
     /// How much the loss at each position counts, `[h, w]`; none where all count alike.
     pub weights: Option<PositionWeights>,
 }
@@ -83,6 +86,7 @@ impl Encoding {
         let mut cached = Vec::new();
         for (i, view) in views.iter().enumerate() {
             let mut view = encode(view, self.side as usize, &next.picture.name, encoder, model).await?;
+            view.time_ids = time_ids(&next.picture, self.side, self.framing);
             view.weights = next.weights(i == 1, self.framing, view.size)?;
             cached.push(view);
         }
@@ -107,7 +111,7 @@ async fn encode(view: &[f32], side: usize, name: &str, encoder: &VaeEncoder, mod
     }
     let mut mean = layout::channels_first(&values, [1, h, w, channels]);
     let std = mean.split_off(mean.len() / 2);
-    Ok(CachedLatents { mean, std, size, weights: None })
+    Ok(CachedLatents { mean, std, size, time_ids: TimeIds::default(), weights: None })
 }
 
 impl TrainPicture {

@@ -2,7 +2,7 @@
 
 use super::dataset::{CachedLatents, Dataset};
 use super::replay::Replay;
-use super::sample::{Sample, WeightedLatents};
+use super::sample::{OfPicture, Sample};
 use super::templates;
 use crate::config::TrainConfig;
 use crate::model::Model;
@@ -18,6 +18,8 @@ pub(super) struct RandomChoices {
     eval_size: usize,
     timesteps: u32,
     scaling_factor: f32,
+    /// Pixels of a latent.
+    per_latent: usize,
     replay: Option<Replay>,
 }
 
@@ -41,6 +43,7 @@ impl RandomChoices {
             eval_size: config.eval_size as usize,
             timesteps: model.config.scheduler.num_train_timesteps as u32,
             scaling_factor: model.config.vae.scaling_factor as f32,
+            per_latent: model.config.vae.pixels_per_latent(),
             replay,
         }
     }
@@ -48,7 +51,7 @@ impl RandomChoices {
     /// The samples of one step.
     pub fn samples(&self, step: u64, dataset: &Dataset) -> Result<Vec<Sample>> {
         if let Some(replay) = &self.replay {
-            return replay.samples(step as usize, |picture| self.mean(dataset, picture));
+            return replay.samples(step as usize, self.per_latent, |picture| self.mean(dataset, picture));
         }
         let draws = |stream| self.noise.draws(step, stream);
         let mut streams = Streams {
@@ -102,16 +105,17 @@ impl RandomChoices {
         let template = dataset.captions.get(picture).and_then(Option::as_ref).or(self.templates.get(choice));
         let caption = templates::fill(template.map_or("{}", String::as_str), &self.token);
         let (noise, weights) = (streams.noise.normals(view.mean.len()), view.weights.clone());
-        Sample { latents, noise, size: view.size, timestep, caption, weights }
+        Sample { latents, noise, size: view.size, timestep, caption, time_ids: view.time_ids, weights }
     }
 
-    /// A picture's scaled latents without a draw and the weights of its positions, for replays that name a picture.
-    fn mean(&self, dataset: &Dataset, picture: usize) -> Result<WeightedLatents> {
+    /// A picture's scaled latents without a draw, for replays that name a picture.
+    fn mean(&self, dataset: &Dataset, picture: usize) -> Result<OfPicture> {
         let views: &Vec<CachedLatents> = dataset.pictures.get(picture).ok_or_else(|| {
             let given = dataset.pictures.len();
             Error::Usage(format!("the replay asks for picture {picture}, but {given} were given"))
         })?;
         let view = &views[0];
-        Ok((view.mean.iter().map(|mean| mean * self.scaling_factor).collect(), view.weights.clone()))
+        let latents = view.mean.iter().map(|mean| mean * self.scaling_factor).collect();
+        Ok(OfPicture { latents, weights: view.weights.clone(), time_ids: view.time_ids })
     }
 }

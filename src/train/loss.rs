@@ -5,24 +5,27 @@ use std::rc::Rc;
 use burn::tensor::Tensor;
 
 use super::sample::Sample;
+use crate::config::{Pooling, TrainConfig};
 use crate::layout;
 use crate::model::Model;
 use crate::ops::{Var, mse};
 use crate::schedule::NoiseSchedule;
 use crate::text::Prompt;
+use crate::unet::TimeIds;
 
 /// Mean squared error of the U-Net's prediction for noised latents.
 pub(super) struct DiffusionLoss {
     model: Rc<Model>,
     snr_gamma: Option<f64>,
+    pooling: Pooling,
     recompute: bool,
 }
 
 impl DiffusionLoss {
     /// With `snr_gamma` each sample is weighted (arXiv 2303.09556); with `recompute` blocks are computed again in the
     /// backward pass instead of being remembered.
-    pub fn new(model: Rc<Model>, snr_gamma: Option<f64>, recompute: bool) -> Self {
-        Self { model, snr_gamma, recompute }
+    pub fn new(model: Rc<Model>, config: &TrainConfig, recompute: bool) -> Self {
+        Self { model, snr_gamma: config.snr_gamma, pooling: config.pooling, recompute }
     }
 
     /// Whether blocks are computed again in the backward pass.
@@ -43,9 +46,10 @@ impl DiffusionLoss {
         };
         let (noised, target) = (gather(NoiseSchedule::add_noise), gather(NoiseSchedule::target));
         let timesteps: Vec<usize> = samples.iter().map(|sample| sample.timestep).collect();
-        let context = model.encode_prompts(prompts, rows, self.recompute);
+        let time_ids: Vec<TimeIds> = samples.iter().map(|sample| sample.time_ids).collect();
+        let given = model.conditions(prompts, rows, &time_ids, (self.pooling, self.recompute));
         let times: Vec<f32> = timesteps.iter().map(|t| *t as f32).collect();
-        let prediction = model.unet.forward(&noised, &times, &context, self.recompute);
+        let prediction = model.unet.forward(&noised, &times, &given, self.recompute);
         mse(&prediction, target, self.weights(samples, &timesteps))
     }
 

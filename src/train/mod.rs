@@ -163,7 +163,7 @@ impl TrainJob {
         let learner = Learner {
             optimiser: Optimiser::new(config, rows, &model.text_encoders),
             choices: RandomChoices::new(config, &model, templates, input.replay),
-            loss: DiffusionLoss::new(model.clone(), config.snr_gamma, recomputes(config, &model.config)),
+            loss: DiffusionLoss::new(model.clone(), config, recomputes(config, &model.config)),
             dataset: Dataset::default(),
             batch_size: config.batch_size as usize,
             prompts: PromptCache::default(),

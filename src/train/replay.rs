@@ -4,7 +4,8 @@
 //! `[S][B]` in the metadata key `captions`, which hold the token. Clean latents, scaled, are `latents`
 //! `[S, B, 4, h, w]`, or a table `latents` `[N, 4, h, w]` that `image` I64 `[S, B]` picks from; without `latents`,
 //! `image` picks from the pictures of the run, whose posterior mean is then taken. Where the loss is weighted by
-//! position, `weights` F32 `[S, B, h, w]` says how.
+//! position, `weights` F32 `[S, B, h, w]` says how; for SDXL, `time_ids` F32 `[S, B, 6]` are the pictures' sizes
+//! ([`TimeIds`]), without which they are as large as the latents say and not cut.
 
 use std::collections::HashMap;
 
@@ -13,10 +14,12 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use super::check::side;
-use super::sample::{Sample, WeightedLatents};
+use super::sample::{OfPicture, Sample};
 use crate::base::bytes::sha256;
 use crate::config::TrainConfig;
 use crate::model::ModelConfig;
+use crate::parts::Architecture;
+use crate::unet::{TIME_IDS, TimeIds};
 use crate::{Error, Result};
 
 /// The choices of a run.
@@ -34,6 +37,7 @@ pub struct Replay {
     captions: Vec<Vec<String>>,
     latents: Latents,
     weights: Option<Vec<f32>>,
+    time_ids: Option<Vec<f32>>,
 }
 
 #[derive(Debug, Clone)]
@@ -92,6 +96,13 @@ impl Replay {
             }
             Err(_) => None,
         };
+        let time_ids = match tensors.tensor("time_ids") {
+            Ok(view) if view.shape() == [steps, batch, TIME_IDS] => Some(floats(&view)?),
+            Ok(view) => {
+                return Err(format!("time_ids must be [{steps}, {batch}, {TIME_IDS}], they are {:?}", view.shape()));
+            }
+            Err(_) => None,
+        };
         let timesteps = indices("timestep")?;
         let noise = floats(&noise)?;
         let hash = sha256(bytes);
@@ -107,6 +118,7 @@ impl Replay {
             captions,
             latents,
             weights,
+            time_ids,
         })
     }
 
@@ -144,32 +156,36 @@ impl Replay {
         Ok(())
     }
 
-    /// The samples of one step; `picture` gives the scaled latents of a picture of the run and the weights of its
-    /// positions.
+    /// The samples of one step; `picture` gives what they have of a picture of the run. A latent is `per_latent` pixels wide.
     pub(super) fn samples(
         &self,
         step: usize,
-        picture: impl Fn(usize) -> Result<WeightedLatents>,
+        per_latent: usize,
+        picture: impl Fn(usize) -> Result<OfPicture>,
     ) -> Result<Vec<Sample>> {
         let positions = self.size[0] * self.size[1];
         let at = |values: &[f32], count: usize, i: usize| values[i * count..(i + 1) * count].to_vec();
         let latents_at = |values: &[f32], i: usize| at(values, self.channels * positions, i);
+        let [height, width] = self.size.map(|side| (side * per_latent) as f32);
+        let whole = |latents| OfPicture { latents, weights: None, time_ids: [height, width, 0.0, 0.0, height, width] };
         (0..self.batch)
             .map(|b| {
                 let i = step * self.batch + b;
-                let (latents, weights) = match &self.latents {
-                    Latents::PerSample(values) => (latents_at(values, i), None),
-                    Latents::Table { values, image } => (latents_at(values, image[i] as usize), None),
+                let of = match &self.latents {
+                    Latents::PerSample(values) => whole(latents_at(values, i)),
+                    Latents::Table { values, image } => whole(latents_at(values, image[i] as usize)),
                     Latents::Pictures { image } => picture(usize::try_from(image[i]).unwrap_or(usize::MAX))?,
                 };
                 let own = self.weights.as_ref().map(|weights| at(weights, positions, i).into());
+                let given = self.time_ids.as_ref().and_then(|ids| TimeIds::try_from(at(ids, TIME_IDS, i)).ok());
                 Ok(Sample {
-                    latents,
+                    latents: of.latents,
                     noise: latents_at(&self.noise, i),
                     size: self.size,
                     timestep: self.timesteps[i] as usize,
                     caption: self.captions[step][b].clone(),
-                    weights: own.or(weights),
+                    time_ids: given.unwrap_or(of.time_ids),
+                    weights: own.or(of.weights),
                 })
             })
             .collect()
@@ -222,6 +238,10 @@ pub(super) fn write(steps: &[Vec<Sample>], token: &str, config: &ModelConfig, si
         .collect();
     if all().any(|sample| sample.weights.is_some()) {
         tensors.push(("weights", view(Dtype::F32, vec![steps.len(), batch, h, w], weights.as_slice())));
+    }
+    let time_ids: Vec<u8> = all().flat_map(|sample| sample.time_ids).flat_map(f32::to_le_bytes).collect();
+    if config.architecture == Architecture::Sdxl {
+        tensors.push(("time_ids", view(Dtype::F32, vec![steps.len(), batch, TIME_IDS], time_ids.as_slice())));
     }
     let metadata = HashMap::from([
         ("captions".to_owned(), serde_json::json!(captions).to_string()),

@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use crate::unet::TimeIds;
+
 /// One sample of a training step, on the host.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Sample {
@@ -15,6 +17,8 @@ pub(super) struct Sample {
     pub timestep: usize,
     /// The caption, with the token in it.
     pub caption: String,
+    /// The sizes of the picture, which SDXL is told.
+    pub time_ids: TimeIds,
     /// How much the loss at each position of the latents counts, `[h, w]`; none where all count alike.
     pub weights: Option<PositionWeights>,
 }
@@ -22,5 +26,12 @@ pub(super) struct Sample {
 /// A weight for each position of some latents, `[h, w]`.
 pub(super) type PositionWeights = Rc<[f32]>;
 
-/// The scaled latents of a picture, and the weights of their positions.
-pub(super) type WeightedLatents = (Vec<f32>, Option<PositionWeights>);
+/// What a sample has of a picture.
+pub(super) struct OfPicture {
+    /// Scaled latents, `[4, h, w]`.
+    pub latents: Vec<f32>,
+    /// Weights of their positions.
+    pub weights: Option<PositionWeights>,
+    /// The sizes of the picture.
+    pub time_ids: TimeIds,
+}

@@ -8,8 +8,7 @@ use crate::{Error, Result};
 
 /// Fields of `UNet2DConditionModel` for computations that are not done here, the value that means their absence, and
 /// which models have another. A field that is not known at all is ignored: files carry many that decide nothing.
-const OTHERWISE: [(&str, &str, &str); 23] = [
-    ("addition_embed_type", "null", "SDXL"),
+const OTHERWISE: [(&str, &str, &str); 22] = [
     ("attention_type", "default", "GLIGEN"),
     ("center_input_sample", "false", ""),
     ("class_embed_type", "null", ""),
@@ -131,6 +130,32 @@ pub struct UnetConfig {
     pub freq_shift: f64,
     /// The activation.
     pub act_fn: String,
+    /// What is added to the time embedding: `text_time` in SDXL.
+    pub addition_embed_type: Option<String>,
+    /// Width of the sinusoids of each of a picture's sizes.
+    pub addition_time_embed_dim: Option<usize>,
+    /// Width of what is added, before its layers: the prompt's vector, then the sinusoids.
+    pub projection_class_embeddings_input_dim: Option<usize>,
+}
+
+/// Numbers that say how large a picture was and which part of it is seen: height and width before, top and left of the part,
+/// height and width after (SDXL's micro-conditioning, arXiv 2307.01952).
+pub const TIME_IDS: usize = 6;
+
+/// What is added to the time embedding of an SDXL U-Net.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Added {
+    /// Width of the prompt's vector.
+    pub pooled: usize,
+    /// Width of the sinusoids of each of the [`TIME_IDS`].
+    pub sinusoid: usize,
+}
+
+impl Added {
+    /// Width of all of it.
+    pub fn width(self) -> usize {
+        self.pooled + TIME_IDS * self.sinusoid
+    }
 }
 
 impl Default for UnetConfig {
@@ -160,6 +185,9 @@ impl Default for UnetConfig {
             flip_sin_to_cos: true,
             freq_shift: 0.0,
             act_fn: "silu".to_owned(),
+            addition_embed_type: None,
+            addition_time_embed_dim: None,
+            projection_class_embeddings_input_dim: None,
         }
     }
 }
@@ -196,6 +224,7 @@ impl UnetConfig {
     fn check(&self, fields: &Map<String, Value>) -> Result<(), String> {
         self.check_counts()?;
         self.check_levels()?;
+        self.added()?;
         if self.sample_size.is_some_and(|size| size.sides().contains(&0)) {
             return Err("sample_size must be at least 1".to_owned());
         }
@@ -204,6 +233,35 @@ impl UnetConfig {
             return Err(unsupported(&format!("time_embedding_dim {width}")));
         }
         Ok(())
+    }
+
+    /// What is added to the time embedding; none in models with one text encoder.
+    ///
+    /// # Errors
+    /// What does not fit together, in a sentence.
+    pub fn added(&self) -> Result<Option<Added>, String> {
+        match self.addition_embed_type.as_deref() {
+            None => return Ok(None),
+            Some("text_time") => {}
+            Some(other) => return Err(unsupported(&format!("addition_embed_type {other:?}"))),
+        }
+        let (Some(sinusoid), Some(width)) = (self.addition_time_embed_dim, self.projection_class_embeddings_input_dim)
+        else {
+            return Err("addition_embed_type text_time needs addition_time_embed_dim and \
+                projection_class_embeddings_input_dim"
+                .to_owned());
+        };
+        check_counts(&[
+            ("addition_time_embed_dim", sinusoid, MOST_CHANNELS),
+            ("projection_class_embeddings_input_dim", width, MOST_CHANNELS),
+        ])?;
+        match width.checked_sub(TIME_IDS * sinusoid) {
+            Some(pooled) if pooled > 0 => Ok(Some(Added { pooled, sinusoid })),
+            _ => Err(format!(
+                "projection_class_embeddings_input_dim is {width}: there is no room for {TIME_IDS} times {sinusoid} \
+                 (addition_time_embed_dim) and a prompt's vector"
+            )),
+        }
     }
 
     fn check_counts(&self) -> Result<(), String> {
@@ -295,7 +353,7 @@ fn is_usual(value: Option<&Value>, usual: &str) -> bool {
 }
 
 fn unsupported(what: &str) -> String {
-    format!("{what} asks for something that is not supported (models of the SD 1.x and 2.x kind are)")
+    format!("{what} asks for something that is not supported (models of the SD 1.x, SD 2.x and SDXL kind are)")
 }
 
 #[cfg(test)]
@@ -306,7 +364,12 @@ mod tests {
     fn what_would_be_another_computation_is_refused_by_name() {
         let read = |fields: &str| UnetConfig::from_json(fields, "unet/config.json").map_err(|error| error.to_string());
         for (fields, name) in [
-            (r#"{"addition_embed_type": "text_time"}"#, "addition_embed_type (SDXL)"),
+            (r#"{"addition_embed_type": "image"}"#, "addition_embed_type \"image\""),
+            (r#"{"addition_embed_type": "text_time"}"#, "needs addition_time_embed_dim"),
+            (
+                r#"{"addition_embed_type": "text_time", "addition_time_embed_dim": 256, "projection_class_embeddings_input_dim": 1536}"#,
+                "no room for 6 times 256",
+            ),
             (r#"{"time_cond_proj_dim": 256}"#, "time_cond_proj_dim (guidance-distilled models, LCM)"),
             (r#"{"mid_block_only_cross_attention": true}"#, "mid_block_only_cross_attention"),
             (r#"{"time_embedding_dim": 512}"#, "time_embedding_dim 512"),

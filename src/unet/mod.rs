@@ -15,8 +15,8 @@ use std::rc::Rc;
 
 use burn::tensor::Tensor;
 
-pub use config::{PerLevel, SampleSize, UnetConfig};
-use embedding::TimeEmbedding;
+pub use config::{Added, PerLevel, SampleSize, TIME_IDS, UnetConfig};
+use embedding::{AddedEmbedding, TimeEmbedding};
 use graph::{Graph, Stage};
 use resnet::{Downsample2D, ResnetBlock2D, Upsample2D};
 pub(crate) use transformer::mlp_rows;
@@ -39,6 +39,8 @@ struct Block {
 pub struct Unet {
     conv_in: Conv2d,
     time_embedding: TimeEmbedding,
+    /// In models that are told more about a picture than its prompt's states.
+    add_embedding: Option<AddedEmbedding>,
     /// What every residual block makes of the time embedding.
     time_projections: Linears,
     down_blocks: Vec<(Block, Option<Downsample2D>)>,
@@ -48,14 +50,69 @@ pub struct Unet {
     conv_out: Conv2d,
 }
 
-/// The keys and values that the transformers of a U-Net make of prompts: the same in all steps of a picture.
-pub struct PromptKeysAndValues(Vec<KeysAndValues>);
+/// The size of a picture before it was cut, where the part that is seen begins, and the size of that: height and width, top and
+/// left, height and width, all in pixels (SDXL's micro-conditioning).
+pub type TimeIds = [f32; TIME_IDS];
+
+/// What a U-Net is told about the pictures besides their latents and timesteps.
+#[derive(Clone)]
+pub struct Conditions {
+    /// The prompts' hidden states, `[B, T, D]` (diffusers: `encoder_hidden_states`).
+    pub states: Var<3>,
+    /// What SDXL is told, too: a vector for each prompt `[B, P]`, and the picture's sizes (diffusers: `text_embeds` and
+    /// `time_ids` of `added_cond_kwargs`).
+    pub added: Option<(Var<2>, Vec<TimeIds>)>,
+}
+
+impl Conditions {
+    /// Of a model that is told nothing but the prompts' hidden states.
+    pub fn of_states(states: Var<3>) -> Self {
+        Self { states, added: None }
+    }
+
+    /// For so many pictures a prompt: each is repeated, without its history.
+    pub fn repeated(&self, count: usize) -> Self {
+        let [prompts, length, width] = self.states.dims();
+        let states = self.states.value().clone().reshape([prompts, 1, length, width]).repeat_dim(1, count);
+        let states = Var::constant(states.reshape([prompts * count, length, width]));
+        let added = self.added.as_ref().map(|(vectors, sizes)| {
+            let width = vectors.dims()[1];
+            let vectors = vectors.value().clone().reshape([prompts, 1, width]).repeat_dim(1, count);
+            let sizes = sizes.iter().flat_map(|ids| std::iter::repeat_n(*ids, count)).collect();
+            (Var::constant(vectors.reshape([prompts * count, width])), sizes)
+        });
+        Self { states, added }
+    }
+
+    /// With zeros for all that the first prompt says.
+    pub fn with_zeros_first(self) -> Self {
+        let zeroed = |value: Tensor<3>| {
+            let [prompts, length, width] = value.dims();
+            let zeros = Tensor::zeros([1, length, width], &value.device());
+            Tensor::cat(vec![zeros, value.narrow(0, 1, prompts - 1)], 0)
+        };
+        let states = Var::constant(zeroed(self.states.into_value()));
+        let added = self.added.map(|(vectors, sizes)| {
+            let [prompts, width] = vectors.dims();
+            let vectors = zeroed(vectors.into_value().reshape([prompts, 1, width])).reshape([prompts, width]);
+            (Var::constant(vectors), sizes)
+        });
+        Self { states, added }
+    }
+}
+
+/// What is the same in all steps of a picture: the keys and values that the transformers of a U-Net make of prompts, and what is
+/// added to the time embedding.
+pub struct PromptKeysAndValues {
+    made: Vec<KeysAndValues>,
+    added: Option<Var<2>>,
+}
 
 /// What every block of one forward pass shares.
 struct Pass<'a> {
     /// What all residual blocks make of `silu` of the time embedding, side by side: a row for each sample.
-    time: Tensor<2>,
-    prompts: Prompts<'a, PromptKeysAndValues>,
+    time: Var<2>,
+    prompts: Prompts<'a, [KeysAndValues]>,
     /// Whether blocks are run again in the backward pass.
     recompute: bool,
 }
@@ -116,25 +173,28 @@ impl Block {
 
     /// Of `x` and, behind it, what it is joined with.
     fn resnet(&self, i: usize, x: &Var<4>, skip: Option<&Var<4>>, pass: &Pass<'_>) -> Var<4> {
-        let (resnet, time) = (self.resnets[i].clone(), pass.time.clone());
+        let resnet = self.resnets[i].clone();
         let Some(skip) = skip else {
             if !pass.recompute {
-                return resnet.forward(x, Some(&time));
+                return resnet.forward(x, Some(&pass.time));
             }
-            return recompute(x, x, move |x: &Var<4>, _: &Var<4>| resnet.forward(x, Some(&time)));
+            let block = move |x: &Var<4>, _: &Var<4>, time: &Var<2>| resnet.forward(x, Some(time));
+            return recompute((x, x, &pass.time), block);
         };
-        let joined = move |x: &Var<4>, skip: &Var<4>| resnet.forward_joined(x, skip, &time);
+        let joined = move |x: &Var<4>, skip: &Var<4>, time: &Var<2>| resnet.forward_joined(x, skip, time);
         // Joined inside: what is remembered is two maps, of which others remember one, too.
-        if pass.recompute { recompute(x, skip, joined) } else { joined(x, skip) }
+        if pass.recompute { recompute((x, skip, &pass.time), joined) } else { joined(x, skip, &pass.time) }
     }
 
     fn attention(&self, i: usize, x: &Var<4>, pass: &Pass<'_>) -> Var<4> {
         let Some(attention) = self.attentions.get(i) else { return x.clone() };
-        match pass.prompts.of_part(|made| &made.0[self.before + i]) {
+        match pass.prompts.of_part(|made| &made[self.before + i]) {
             Prompts::States(states) if pass.recompute => {
                 let attention = attention.clone();
-                let block = move |x: &Var<4>, states: &Var<3>| attention.forward(x, Prompts::States(states), true);
-                recompute(x, states, block)
+                let block = move |x: &Var<4>, states: &Var<3>, _: &Var<3>| {
+                    attention.forward(x, Prompts::States(states), true)
+                };
+                recompute((x, states, states), block)
             }
             prompts => attention.forward(x, prompts, false),
         }
@@ -148,6 +208,11 @@ impl Unet {
         let first = graph.conv_in[1];
         let conv_in = weights.conv2d("conv_in", graph.conv_in, 3, 1, [1; 4]).await?;
         let time_embedding = TimeEmbedding::load(weights.at("time_embedding"), config).await?;
+        let added = config.added().ok().flatten();
+        let add_embedding = match added {
+            Some(shape) => Some(AddedEmbedding::load(weights.at("add_embedding"), config, shape).await?),
+            None => None,
+        };
         let mut projections = weights.linears(&time_projections(&graph), graph.time, true).await?;
         let mut time = TimeProjections { left: projections.iter_mut(), columns: 0 };
         let (mut down_blocks, mut before) = (Vec::new(), 0);
@@ -181,6 +246,7 @@ impl Unet {
         Ok(Self {
             conv_in,
             time_embedding,
+            add_embedding,
             time_projections,
             down_blocks,
             mid_block,
@@ -195,37 +261,50 @@ impl Unet {
         Stored::of_tensor(self.conv_in.weight.dtype())
     }
 
-    /// Predicts noise (or velocity) `[B, H, W, 4]` in `sample` `[B, H, W, 4]`, each sample at its own timestep, for
-    /// prompts with hidden states `context` `[B, T, D]`.
+    /// Predicts noise (or velocity) `[B, H, W, 4]` in `sample` `[B, H, W, 4]`, each sample at its own timestep, under some
+    /// conditions.
     ///
     /// With `recompute`, blocks remember only their inputs and are run again in the backward pass.
-    pub fn forward(&self, sample: &Tensor<4>, timesteps: &[f32], context: &Var<3>, recompute: bool) -> Var<4> {
-        self.pass(sample, timesteps, Prompts::States(context), recompute)
+    pub fn forward(&self, sample: &Tensor<4>, timesteps: &[f32], given: &Conditions, recompute: bool) -> Var<4> {
+        let added = self.added(given);
+        self.pass(sample, (timesteps, added.as_ref()), Prompts::States(&given.states), recompute)
     }
 
-    /// The keys and values of prompts with hidden states `context` `[B, T, D]`, for all steps of a picture.
-    pub fn keys_and_values(&self, context: &Var<3>) -> PromptKeysAndValues {
+    /// What of some conditions is the same in all steps of a picture.
+    pub fn keys_and_values(&self, given: &Conditions) -> PromptKeysAndValues {
         let made = |block: &Block| {
-            block.attentions.iter().map(|attention| attention.keys_and_values(context)).collect::<Vec<_>>()
+            block.attentions.iter().map(|attention| attention.keys_and_values(&given.states)).collect::<Vec<_>>()
         };
         let down = self.down_blocks.iter().map(|(block, _)| block);
         let up = self.up_blocks.iter().map(|(block, _)| block);
-        PromptKeysAndValues(down.chain([&self.mid_block]).chain(up).flat_map(made).collect())
+        let made = down.chain([&self.mid_block]).chain(up).flat_map(made).collect();
+        PromptKeysAndValues { made, added: self.added(given) }
     }
 
     /// [`Unet::forward`] for prompts whose [keys and values](Self::keys_and_values) were made before, without a gradient.
     pub fn predict(&self, sample: &Tensor<4>, timesteps: &[f32], prompts: &PromptKeysAndValues) -> Tensor<4> {
-        self.pass(sample, timesteps, Prompts::Made(prompts), false).into_value()
+        let (time, made) = ((timesteps, prompts.added.as_ref()), Prompts::Made(&prompts.made[..]));
+        self.pass(sample, time, made, false).into_value()
+    }
+
+    /// What is added to the time embedding.
+    ///
+    /// # Panics
+    /// If this U-Net must be told more than it is.
+    fn added(&self, given: &Conditions) -> Option<Var<2>> {
+        let embedding = self.add_embedding.as_ref()?;
+        let (text_embeds, time_ids) = given.added.as_ref().expect("an SDXL U-Net is told a picture's sizes");
+        Some(embedding.forward(text_embeds, time_ids))
     }
 
     fn pass(
         &self,
         sample: &Tensor<4>,
-        timesteps: &[f32],
-        prompts: Prompts<'_, PromptKeysAndValues>,
+        (timesteps, added): (&[f32], Option<&Var<2>>),
+        prompts: Prompts<'_, [KeysAndValues]>,
         recompute: bool,
     ) -> Var<4> {
-        let embedding = self.time_embedding.forward(timesteps, &sample.device());
+        let embedding = self.time_embedding.forward(timesteps, added, &sample.device());
         let time = linears_side_by_side(&embedding, &self.time_projections);
         let pass = Pass { time, prompts, recompute };
         let mut x = conv2d(&Var::constant(sample.clone()), &self.conv_in);

@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use burn::tensor::Tensor;
-
 use crate::Result;
 use crate::ops::upsample_nearest_2x;
 use crate::ops::{Conv2d, Linear, Norm, Shift, Var, Weight, conv2d, conv2d_add, conv2d_shifted};
@@ -50,18 +48,18 @@ impl ResnetBlock2D {
 
     /// `x` `[B, H, W, Cin]` to `[B, H, W, Cout]`; `time` is the table of all projections of the time embedding, with a
     /// row for each sample.
-    pub fn forward(&self, x: &Var<4>, time: Option<&Tensor<2>>) -> Var<4> {
+    pub fn forward(&self, x: &Var<4>, time: Option<&Var<2>>) -> Var<4> {
         self.after_norm(group_norm_silu(x, &self.norm1), x, time)
     }
 
     /// [`forward`](Self::forward) of `x` and `skip`, channel after channel.
-    pub fn forward_joined(&self, x: &Var<4>, skip: &Var<4>, time: &Tensor<2>) -> Var<4> {
+    pub fn forward_joined(&self, x: &Var<4>, skip: &Var<4>, time: &Var<2>) -> Var<4> {
         let [h, joined] = group_norm_silu_joined(x, skip, &self.norm1);
         self.after_norm(h, &joined, Some(time))
     }
 
     /// What follows the first normalisation, which made `h` of `x`.
-    fn after_norm(&self, mut h: Var<4>, x: &Var<4>, time: Option<&Tensor<2>>) -> Var<4> {
+    fn after_norm(&self, mut h: Var<4>, x: &Var<4>, time: Option<&Var<2>>) -> Var<4> {
         h = match (self.time, time) {
             (Some(first), Some(table)) => conv2d_shifted(&h, &self.conv1, &Shift { table: table.clone(), first }),
             _ => conv2d(&h, &self.conv1),

@@ -8,10 +8,13 @@ use crate::parts::Part;
 use crate::{Error, Result};
 
 /// Beginnings of names that files of a part have and nothing here needs: each is in many published files.
-const NOT_NEEDED: &[(Part, &[&str])] = &[(
-    Part::TextEncoder,
-    &["text_projection.", "logit_scale", "text_model.embeddings.position_ids", "embeddings.position_ids"],
-)];
+const NOT_NEEDED: &[(Part, &[&str])] = &[
+    (
+        Part::TextEncoder,
+        &["text_projection.", "logit_scale", "text_model.embeddings.position_ids", "embeddings.position_ids"],
+    ),
+    (Part::TextEncoder2, &["logit_scale", "text_model.embeddings.position_ids", "embeddings.position_ids"]),
+];
 
 /// Beginnings of names of weights without which a part computes something else, although no other of their kind is used.
 const STRUCTURAL: &[&str] =
@@ -27,7 +30,7 @@ const TELLING: &[(&str, &str)] = &[
         ".base_layer.",
         "a LoRA's layers are wrapped around the model's own: merge them into it first (PEFT's merge_and_unload)",
     ),
-    ("add_embedding.", "this is of the SDXL family: only Stable Diffusion 1.x and 2.x can be run"),
+    ("add_embedding.", "the weights are of an SDXL U-Net, the configuration is not (addition_embed_type)"),
 ];
 
 impl Weights<'_> {

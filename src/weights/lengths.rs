@@ -3,7 +3,7 @@
 use super::{Header, Storage, Stored, files, stored_bytes};
 use crate::Result;
 use crate::parts::{FileLength, Part};
-use crate::source::Source;
+use crate::source::{Source, architecture};
 
 /// The end of a token table's name.
 const TABLE: &str = "token_embedding.weight";
@@ -34,7 +34,7 @@ impl WeightBytes {
     /// As for [`super::Weights::open`].
     pub async fn read(source: &dyn Source, storage: Storage) -> Result<Self> {
         let mut sum = Self::default();
-        for part in Part::WITH_WEIGHTS {
+        for part in architecture(source).await?.with_weights() {
             for path in files::expect(source, part).await?.paths {
                 let header = Header::read(source, &path, source.length(&path).await?.unwrap_or(0)).await?;
                 for entry in header.tensors() {
@@ -51,7 +51,7 @@ impl WeightBytes {
                             &mut sum.encoder
                         }
                         Part::Vae => &mut sum.decoder,
-                        Part::TextEncoder | Part::Tokenizer | Part::Scheduler => &mut sum.text,
+                        _ => &mut sum.text,
                     } += bytes;
                 }
             }
@@ -80,7 +80,7 @@ impl WeightBytes {
                     sum.encoder += bytes / 5 * 2;
                     sum.decoder += bytes / 5 * 3;
                 }
-                Part::TextEncoder | Part::Tokenizer | Part::Scheduler => sum.text += bytes,
+                _ => sum.text += bytes,
             }
         }
         sum
@@ -120,7 +120,7 @@ mod tests {
             // Nearly all of it is in f16, without a word of that in its name.
             FileLength { part, bytes, precision: Precision::Full }
         };
-        let lengths = Part::WITH_WEIGHTS.map(length);
+        let lengths = [Part::TextEncoder, Part::Unet, Part::Vae].map(length);
         for storage in [Storage::AsFile, Storage::F16, Storage::F32] {
             let (least, known) = (WeightBytes::at_least(&lengths, storage), read(storage));
             assert!(least.unet <= known.unet + known.unet / 50, "{storage:?}: {least:?} {known:?}");

@@ -185,11 +185,12 @@ fn convolutions_with_a_shift_for_each_sample_equal_their_twin() {
     with_tiles_and_blocks(|place| {
         for (input, outputs) in [([1, 8, 8, 16], 16), ([3, 7, 5, 20], 36), ([2, 9, 11, 3], 7)] {
             let what = format!("conv {input:?} to {outputs} with shifts");
-            compare(place, &what, &[input], |x, device| {
+            // Among columns that are others'.
+            let columns = outputs + 12;
+            compare(place, &what, &[input, [input[0], 1, 1, columns]], |x, device| {
                 let weight = weight([outputs, 9 * input[3]], 3, true, device);
                 let layer = Conv2d { weight, bias: None, kernel: [3; 2], stride: 1, padding: [1; 4] };
-                // Among columns that are others'.
-                let table = filled([input[0], outputs + 12], 5, device);
+                let table = x[1].reshape([input[0], columns]);
                 ops::conv2d_shifted(&x[0], &layer, &Shift { table, first: 8 })
             });
         }

@@ -220,7 +220,7 @@ fn gradients_equal_finite_differences() {
         });
         assert_gradient(place, "concat, shift and sum of two uses", [2, 3, 4, 4], |x| {
             let other = x.shift_channels(filled([2, 4], 6, device));
-            let both = ops::concat_channels(x, &other).add(&ops::concat_channels(&other, x));
+            let both = ops::side_by_side(&[x.clone(), other.clone()]).add(&ops::side_by_side(&[other, x.clone()]));
             ops::mse(&both, filled([2, 3, 4, 8], 5, device), None)
         });
         assert_gradient(place, "layers on top of what went into them", [2, 4, 4, 3], |x| {

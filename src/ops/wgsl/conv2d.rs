@@ -128,7 +128,7 @@ impl<'a> Bias<'a> {
         match *self {
             Bias::None => None,
             Bias::Shared(bias) => Some(bias),
-            Bias::BySample(shift) => Some(&shift.table),
+            Bias::BySample(shift) => Some(shift.table.value()),
         }
     }
 
