@@ -7,16 +7,14 @@ use std::rc::Rc;
 use burn::tensor::Device;
 use sha2::{Digest, Sha256};
 
+use crate::config::Pooling;
 use crate::embedding::shown;
 use crate::event::{Event, WarningCode};
-use crate::config::Pooling;
 use crate::ops::{Var, columns, release_unused, side_by_side};
 use crate::parts::{Architecture, Part, Precision};
 use crate::schedule::{NoiseSchedule, SchedulerConfig};
 use crate::source::{Source, architecture, read_text};
-use crate::text::{
-    ClipTextConfig, ClipTextModel, ClipTokenizer, Prompt, Taken, TextEncoder, Tokenizers, Vocabulary,
-};
+use crate::text::{ClipTextConfig, ClipTextModel, ClipTokenizer, Prompt, Taken, TextEncoder, Tokenizers, Vocabulary};
 use crate::unet::{Conditions, SampleSize, TimeIds, Unet, UnetConfig};
 use crate::vae::{VaeConfig, VaeDecoder, VaeEncoder};
 use crate::weights::{Random, Storage, WeightBytes, WeightRequest, Weights, files, samples};
@@ -96,12 +94,16 @@ impl ModelConfig {
             }
             (None, Architecture::Sd) => {}
             (Some(_), Architecture::Sd) => {
-                return Err("it takes a prompt's vector as SDXL does (addition_embed_type text_time), but the model has \
+                return Err(
+                    "it takes a prompt's vector as SDXL does (addition_embed_type text_time), but the model has \
                     no second text encoder"
-                    .to_owned());
+                        .to_owned(),
+                );
             }
             (None, Architecture::Sdxl) => {
-                return Err("the model has two text encoders, but its U-Net is not SDXL's (addition_embed_type)".to_owned());
+                return Err(
+                    "the model has two text encoders, but its U-Net is not SDXL's (addition_embed_type)".to_owned()
+                );
             }
         }
         let (inputs, outputs, latents) = (unet.in_channels, unet.out_channels, vae.latent_channels);

@@ -61,8 +61,7 @@ impl Architecture {
 
     /// The text encoders, each with its tokenizer.
     pub fn text_encoders(self) -> &'static [(Part, Part)] {
-        const BOTH: [(Part, Part); 2] =
-            [(Part::TextEncoder, Part::Tokenizer), (Part::TextEncoder2, Part::Tokenizer2)];
+        const BOTH: [(Part, Part); 2] = [(Part::TextEncoder, Part::Tokenizer), (Part::TextEncoder2, Part::Tokenizer2)];
         match self {
             Architecture::Sd => &BOTH[..1],
             Architecture::Sdxl => &BOTH,

@@ -67,7 +67,7 @@ pub fn conv2d_shifted(x: &Var<4>, layer: &Conv2d, shift: &Shift) -> Var<4> {
             let (before, after) = (nothing(first), nothing(width - first - channels));
             Tensor::cat(before.into_iter().chain([sums.clone()]).chain(after).collect(), 1)
         });
-        gradients.add(&x_link, || backward(&dy, &weight, geometry));
+        gradients.add_onto(&x_link, |collected| backward(&dy, &weight, geometry, collected));
     })
 }
 

@@ -191,9 +191,8 @@ impl Block {
         match pass.prompts.of_part(|made| &made[self.before + i]) {
             Prompts::States(states) if pass.recompute => {
                 let attention = attention.clone();
-                let block = move |x: &Var<4>, states: &Var<3>, _: &Var<3>| {
-                    attention.forward(x, Prompts::States(states), true)
-                };
+                let block =
+                    move |x: &Var<4>, states: &Var<3>, _: &Var<3>| attention.forward(x, Prompts::States(states), true);
                 recompute((x, states, states), block)
             }
             prompts => attention.forward(x, prompts, false),

@@ -26,6 +26,7 @@ use sha2::{Digest, Sha256};
 
 use crate::fixtures::{cpu, model_path, open, path, values};
 use crate::kernels::with_tiles_and_blocks;
+use crate::models::conditions;
 
 /// A tensor of a file in the original layout, and what it is: part, diffusers' name and first row.
 #[derive(serde::Deserialize)]
@@ -192,17 +193,17 @@ pub(crate) fn outputs(session: &Session) -> Vec<Vec<u32>> {
     let (model, device) = (session.model(), &session.model().device);
     let prompts = [session.tokenizers().prompt("a photo of a cat!")];
     let rows = Var::constant(Tensor::zeros([1, model.config.word_width()], device));
-    let context = model.encode_prompts(&prompts, &rows, false);
+    let given = conditions(model, &prompts, &rows, false);
     let ramp = |count: usize| {
         Tensor::<1>::from_floats((0..count).map(|i| (i % 17) as f32 / 8.0 - 1.0).collect::<Vec<_>>().as_slice(), device)
     };
     let latents = ramp(8 * 8 * 4).reshape([1, 8, 8, 4]);
-    let noise = model.unet.forward(&latents, &[400.0], &context, false).into_value();
+    let noise = model.unet.forward(&latents, &[400.0], &given, false).into_value();
     let side = 8 * model.config.vae.pixels_per_latent();
     let encoder = pollster::block_on(model.encoder(&mut |_| ())).unwrap();
     let encoded = encoder.encode(&ramp(side * side * 3).reshape([1, side, side, 3])).mean;
     let decoder = pollster::block_on(model.decoder(&mut |_| ())).unwrap();
-    let all = [values(context.into_value()), values(noise), values(decoder.decode(&latents)), values(encoded)];
+    let all = [values(given.states.into_value()), values(noise), values(decoder.decode(&latents)), values(encoded)];
     all.map(|values| values.into_iter().map(f32::to_bits).collect()).to_vec()
 }
 

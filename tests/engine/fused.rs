@@ -6,6 +6,7 @@ use pseudoword::ops::{
     self, Conv2d, LaunchCounter, Linear, Linears, Mlp, MlpActivation, Norm, NormedLinears, Var, Weight, backward,
 };
 use pseudoword::schedule::{Sampler, SchedulerConfig};
+use pseudoword::unet::Conditions;
 
 use crate::fixtures::{Place, assert_close, values};
 use crate::kernels::{compare, filled, on_the_gpu, stored, weight, with_tiles_and_blocks};
@@ -378,8 +379,9 @@ fn a_prediction_with_keys_and_values_of_prompts_is_that_with_their_states() {
         let model = session.model();
         let sample = filled([2, 8, 8, 4], 1, &place.device);
         let context = Var::constant(filled([2, 77, model.config.word_width()], 2, &place.device));
-        let want = values(model.unet.forward(&sample, &[321.0, 5.0], &context, false).into_value());
-        let made = model.unet.keys_and_values(&context);
+        let given = Conditions::of_states(context);
+        let want = values(model.unet.forward(&sample, &[321.0, 5.0], &given, false).into_value());
+        let made = model.unet.keys_and_values(&given);
         for _ in 0..2 {
             let got = values(model.unet.predict(&sample, &[321.0, 5.0], &made));
             assert_close(&got, &want, place, "with the keys and values");

@@ -8,6 +8,7 @@ use burn::tensor::{DType, Device, Tensor};
 use pseudoword::noise::{Noise, Stream};
 use pseudoword::ops::{self, Conv2d, LaunchCounter, Linear, Linears, Norm, Shift, SoftwareGpu, Tiles, Var, Weight};
 use pseudoword::ops::{backward, with_reference, with_spoiled_results};
+use pseudoword::unet::Conditions;
 use pseudoword::unet::graph::Graph;
 
 use crate::fixtures::{Place, assert_close, cpu, gpu, values};
@@ -419,7 +420,7 @@ fn a_unet_makes_one_product_for_all_layers_of_one_input() {
         let sample = filled([2, 8, 8, 4], 1, &place.device);
         let context = Var::constant(filled([2, 77, model.config.word_width()], 2, &place.device));
         let launches = LaunchCounter::start();
-        ops::with_blocks(None, || model.unet.forward(&sample, &[321.0, 5.0], &context, false));
+        ops::with_blocks(None, || model.unet.forward(&sample, &[321.0, 5.0], &Conditions::of_states(context), false));
         let launched = launches.take().by_kernel();
         let of = |name| launched.iter().find(|(kernel, _)| *kernel == name).map(|(_, count)| *count);
         let graph = Graph::new(&model.config.unet);
@@ -447,7 +448,7 @@ fn the_gradient_through_the_unet_is_the_same_without_the_kernels() {
         let gradient = || {
             let width = model.config.word_width();
             let context = Var::leaf(filled([1, 77, width], 2, &place.device));
-            let y = model.unet.forward(&sample, &[321.0], &context, false);
+            let y = model.unet.forward(&sample, &[321.0], &Conditions::of_states(context.clone()), false);
             let dy = filled(y.dims(), 3, &place.device);
             values(backward(&y, dy).take(&context).expect("a gradient"))
         };

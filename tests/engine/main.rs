@@ -19,6 +19,7 @@ mod ops;
 mod recomputing;
 mod registering;
 mod resuming;
+mod sdxl;
 mod statements;
 mod submissions;
 mod tokenizer;

@@ -2,28 +2,40 @@
 
 use burn::tensor::Tensor;
 use pseudoword::event::Event;
+use pseudoword::config::Pooling;
 use pseudoword::layout::{self, channels_first};
+use pseudoword::model::Model;
 use pseudoword::noise::{Noise, Stream};
 use pseudoword::ops::{Var, backward, mse, splice};
 use pseudoword::schedule::NoiseSchedule;
 use pseudoword::session::Session;
 use pseudoword::text::{Prompt, Tokens};
+use pseudoword::unet::Conditions;
 use pseudoword::vae::Budget;
 use pseudoword::vae::tiling::{self, Map};
 use pseudoword::weights::Storage;
 
 use crate::fixtures::{Fixture, Place, assert_close, map_values, on_every_device, open, values};
 
+/// The id of the mini model's end token.
+const END: u32 = 3034;
+
 const MODELS: [&str; 3] = ["tiny-sd1", "tiny-sd2", "mini"];
 
 fn prompts(ids: &[i64]) -> Vec<Prompt> {
-    let prompt = |ids: &[i64]| Tokens {
-        ids: ids.iter().map(|id| *id as u32).collect(),
-        length: ids.len(),
-        fallen: None,
-        words: Vec::new(),
-    };
-    ids.chunks(77).map(|ids| Prompt::from(prompt(ids))).collect()
+    ids.chunks(77).map(|ids| Prompt::from(tokens(ids))).collect()
+}
+
+/// A prompt of ids whose end is the first of the mini tokenizer's end tokens.
+pub fn tokens(ids: &[i64]) -> Tokens {
+    let ids: Vec<u32> = ids.iter().map(|id| *id as u32).collect();
+    let end = ids.iter().position(|id| *id == END).expect("a prompt ends");
+    Tokens { length: ids.len(), end, ids, fallen: None, words: Vec::new() }
+}
+
+/// What prompts tell a U-Net that is told no sizes.
+pub fn conditions(model: &Model, prompts: &[Prompt], rows: &Var<2>, recompute: bool) -> Conditions {
+    model.conditions(prompts, rows, &[], (Pooling::End, recompute))
 }
 
 /// Runs `test` on each model, each device, and both ways to store weights.
@@ -47,7 +59,7 @@ fn the_text_encoder_equals_transformers() {
     everywhere(|session, fixture, place, name| {
         let rows = Var::constant(Tensor::zeros([1, session.model().config.word_width()], &place.device));
         let prompts = prompts(&fixture.ints("text.input_ids"));
-        let hidden = session.model().encode_prompts(&prompts, &rows, false).into_value();
+        let hidden = conditions(session.model(), &prompts, &rows, false).states.into_value();
         assert_close(&values(hidden), &fixture.floats("text.last_hidden_state"), place, &format!("{name} text"));
     });
 }
@@ -58,7 +70,8 @@ fn the_unet_equals_diffusers() {
         let times: Vec<f32> = fixture.ints("unet.timestep").iter().map(|t| *t as f32).collect();
         let context = Var::constant(fixture.tensor("unet.encoder_hidden_states", &place.device));
         let sample = fixture.map("unet.sample", &place.device);
-        let output = session.model().unet.forward(&sample, &times, &context, false).into_value();
+        let given = Conditions::of_states(context);
+        let output = session.model().unet.forward(&sample, &times, &given, false).into_value();
         assert_close(&map_values(output), &fixture.floats("unet.output"), place, &format!("{name} unet"));
     });
 }
@@ -199,11 +212,13 @@ fn the_loss_and_its_gradient_equal_pytorch() {
                 }
                 let what = |part: &str| format!("{name} {part} gamma {gamma:?} recompute {recompute}");
                 let rows = Var::leaf(fixture.tensor("grad.rows", device));
-                let context = model.encode_prompts(&prompts(&fixture.ints("grad.input_ids")), &rows, recompute);
+                let prompts = prompts(&fixture.ints("grad.input_ids"));
+                let context = conditions(model, &prompts, &rows, recompute).states;
                 // A second leaf in the middle shows the gradient that the U-Net hands to the text encoder.
                 let middle = Var::leaf(context.value().clone());
                 let predict = |context: &Var<3>| {
-                    let prediction = model.unet.forward(&noised, &times, context, recompute);
+                    let prediction =
+                        model.unet.forward(&noised, &times, &Conditions::of_states(context.clone()), recompute);
                     let weights = gamma.map(|gamma| {
                         let weights = schedule.loss_weights(&timesteps, Some(gamma));
                         Tensor::<1>::from_floats(weights.as_slice(), device).reshape([timesteps.len(), 1, 1, 1])

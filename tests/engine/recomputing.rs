@@ -12,20 +12,20 @@ fn a_block_runs_again_in_the_backward_pass_and_only_then() {
     let runs = Rc::new(Cell::new(0));
     let device = cpu().device;
     let block = |runs: Rc<Cell<u32>>| {
-        move |x: &Var<2>, _: &Var<2>| {
+        move |x: &Var<2>, _: &Var<2>, _: &Var<2>| {
             runs.set(runs.get() + 1);
             silu(x)
         }
     };
     let x = Var::leaf(Tensor::<2>::from_floats([[1.0, -2.0]], &device));
-    let y = recompute(&x, &x, block(runs.clone()));
+    let y = recompute((&x, &x, &x), block(runs.clone()));
     assert_eq!(runs.get(), 1);
     let mut gradients = backward(&y, Tensor::ones([1, 2], &device));
     assert_eq!(runs.get(), 2);
     assert!(gradients.take(&x).is_some());
 
     let constant = Var::constant(Tensor::<2>::from_floats([[1.0, -2.0]], &device));
-    let y = recompute(&constant, &constant, block(runs.clone()));
+    let y = recompute((&constant, &constant, &constant), block(runs.clone()));
     assert!(!y.is_tracked());
     backward(&y, Tensor::ones([1, 2], &device));
     assert_eq!(runs.get(), 3, "nothing is wanted of a constant, so nothing runs again");
