@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::base::math::mean_norm;
 use crate::base::text::quoted;
 use crate::config::{SampleConfig, TrainConfig};
-use crate::embedding::Embedding;
+use crate::embedding::{Embedding, Vectors};
 use crate::event::Event;
 use crate::model::{Loading, Model, OpenedModel};
 use crate::sample::SampleJob;
@@ -133,11 +133,16 @@ impl Session {
     /// # Errors
     /// [`Error::WrongWidth`] if it belongs to another kind of model, [`Error::TokenTaken`] if its token is in use.
     pub fn add_embedding(&mut self, embedding: Embedding, file: &str) -> Result<()> {
-        if embedding.width() != self.rows.width {
-            return Err(Error::wrong_width(file, embedding.width(), self.rows.width));
+        let model = &self.model.text_encoders;
+        let fits = embedding.encoders.len() == model.len()
+            && embedding.encoders.iter().zip(model).all(|(vectors, encoder)| vectors.width == encoder.width());
+        if !fits {
+            return Err(Error::wrong_width(file, embedding.width(), model[0].width()));
         }
         self.tokenizers.add_word(&embedding.token, embedding.vectors())?;
-        self.rows.values.extend(embedding.rows());
+        let of_encoder = |vectors: &Vectors| Rows { values: vectors.rows.clone(), width: vectors.width };
+        let rows: Vec<Rows> = embedding.encoders.iter().map(of_encoder).collect();
+        self.rows.values.extend(Rows::side_by_side(&rows).values);
         self.embeddings.push(embedding);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Reads a `scheduler_config.json` and refuses what is not implemented.
 
-use super::config::SchedulerConfig;
+use super::config::{PredictionType, SchedulerConfig};
 use super::passed_over::PassedOver;
 use super::training::NoiseSchedule;
 use crate::base::json::read_fields;
@@ -28,8 +28,12 @@ impl SchedulerConfig {
         if class.starts_with("FlowMatch") || class.starts_with("EDM") {
             return Err(format!("a {class} is not Stable Diffusion's kind of noise schedule, and is not supported"));
         }
-        if self.rescale_betas_zero_snr {
-            return Err("rescale_betas_zero_snr (zero terminal SNR) is not supported".to_owned());
+        if self.rescale_betas_zero_snr && self.prediction_type == PredictionType::Epsilon {
+            return Err(
+                "rescale_betas_zero_snr (zero terminal SNR) needs prediction_type v_prediction: where nothing is left \
+                of the signal, the noise says nothing about it"
+                    .to_owned(),
+            );
         }
         if self.thresholding {
             return Err("thresholding is for models of pixels and is not supported".to_owned());
@@ -53,7 +57,7 @@ impl SchedulerConfig {
         }
         let table = NoiseSchedule::new(self);
         let (first, last) = (table.alphas_cumprod()[0], table.alphas_cumprod()[train - 1]);
-        if first == 1.0 || last == 0.0 {
+        if first == 1.0 || (last == 0.0 && !self.rescale_betas_zero_snr) {
             return Err("the betas add no noise at first, or leave no signal at last".to_owned());
         }
         if self.steps_offset >= train {

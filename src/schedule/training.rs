@@ -21,12 +21,11 @@ impl NoiseSchedule {
             Some(betas) => betas.clone(),
             None => betas(config),
         };
-        let mut product = 1.0;
-        let alphas_cumprod = betas.iter().map(|beta| {
-            product *= f64::from(1.0 - beta);
-            product as f32
-        });
-        Self { alphas_cumprod: alphas_cumprod.collect(), prediction_type: config.prediction_type }
+        let mut alphas_cumprod = products(betas.iter().map(|beta| 1.0 - beta));
+        if config.rescale_betas_zero_snr {
+            alphas_cumprod = with_zero_terminal_snr(&alphas_cumprod);
+        }
+        Self { alphas_cumprod, prediction_type: config.prediction_type }
     }
 
     /// The share of the signal's variance that is left at each timestep.
@@ -88,10 +87,34 @@ impl NoiseSchedule {
         f64::from(self.alphas_cumprod[t])
     }
 
-    /// The noise level of each timestep where the signal is not scaled down: sigma / alpha, in f32 as upstream.
+    /// The noise level of each timestep where the signal is not scaled down: sigma / alpha, in f32 as upstream, which takes a
+    /// little signal for none.
     pub(super) fn sigmas(&self) -> Vec<f32> {
-        self.alphas_cumprod.iter().map(|alpha_cumprod| ((1.0 - alpha_cumprod) / alpha_cumprod).sqrt()).collect()
+        const LEAST: f32 = 1.0 / (1 << 24) as f32;
+        let sigma = |alpha_cumprod: f32| ((1.0 - alpha_cumprod) / alpha_cumprod).sqrt();
+        self.alphas_cumprod.iter().map(|alpha_cumprod| sigma(alpha_cumprod.max(LEAST))).collect()
     }
+}
+
+/// `torch.cumprod` of f32 values.
+fn products(alphas: impl Iterator<Item = f32>) -> Vec<f32> {
+    let mut product = 1.0;
+    let next = |alpha| {
+        product *= f64::from(alpha);
+        product as f32
+    };
+    alphas.map(next).collect()
+}
+
+/// The schedule shifted and stretched so that nothing is left of the signal at last (arXiv 2305.08891, algorithm 1; upstream
+/// `rescale_zero_terminal_snr`, with its way through the betas and its roundings).
+fn with_zero_terminal_snr(alphas_cumprod: &[f32]) -> Vec<f32> {
+    let roots: Vec<f32> = alphas_cumprod.iter().map(|alpha| alpha.sqrt()).collect();
+    let (Some(first), Some(last)) = (roots.first(), roots.last()) else { return Vec::new() };
+    let stretch = first / (first - last);
+    let squares: Vec<f32> = roots.iter().map(|root| (root - last) * stretch).map(|root| root * root).collect();
+    let ratios = squares.windows(2).map(|pair| pair[1] / pair[0]);
+    products(squares.iter().take(1).copied().chain(ratios).map(|alpha| 1.0 - (1.0 - alpha)))
 }
 
 /// The betas of `beta_schedule`.

@@ -41,6 +41,7 @@ use crate::embedding::{Embedding, Encoder, Vectors};
 use crate::event::{EvaluatedOn, Event, WarningCode};
 use crate::image::Picture;
 use crate::model::Model;
+use crate::parts::Architecture;
 use crate::sample::about_schedule;
 use crate::text::{Rows, Tokenizers};
 use crate::{Error, Result, ops};
@@ -209,10 +210,15 @@ impl TrainJob {
             ("seed", Some(config.seed.to_string())),
             ("version", Some(env!("CARGO_PKG_VERSION").to_owned())),
         ];
-        let vectors = |Rows { values, width }| Vectors { encoder: Encoder::Unnamed, width, rows: values };
+        let encoders: &[Encoder] = match model.config.architecture {
+            Architecture::Sd => &[Encoder::Unnamed],
+            Architecture::Sdxl => &[Encoder::ClipL, Encoder::ClipG],
+        };
+        let vectors =
+            |(Rows { values, width }, encoder): (Rows, &Encoder)| Vectors { encoder: *encoder, width, rows: values };
         Embedding {
             metadata: metadata.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect(),
-            encoders: self.learner.new_rows().into_iter().map(vectors).collect(),
+            encoders: self.learner.new_rows().into_iter().zip(encoders).map(vectors).collect(),
             token: config.token.clone(),
         }
     }

@@ -4,8 +4,9 @@
 //! `[S][B]` in the metadata key `captions`, which hold the token. Clean latents, scaled, are `latents`
 //! `[S, B, 4, h, w]`, or a table `latents` `[N, 4, h, w]` that `image` I64 `[S, B]` picks from; without `latents`,
 //! `image` picks from the pictures of the run, whose posterior mean is then taken. Where the loss is weighted by
-//! position, `weights` F32 `[S, B, h, w]` says how; for SDXL, `time_ids` F32 `[S, B, 6]` are the pictures' sizes
-//! ([`TimeIds`]), without which they are as large as the latents say and not cut.
+//! position, `weights` F32 `[S, B, h, w]` says how; for SDXL, `time_ids` F32 `[S, B, 6]`, or
+//! `[N, 6]` where `latents` are a table, are the pictures' sizes ([`TimeIds`]), without which they are as large as the latents say
+//! and not cut.
 
 use std::collections::HashMap;
 
@@ -98,9 +99,19 @@ impl Replay {
         };
         let time_ids = match tensors.tensor("time_ids") {
             Ok(view) if view.shape() == [steps, batch, TIME_IDS] => Some(floats(&view)?),
-            Ok(view) => {
-                return Err(format!("time_ids must be [{steps}, {batch}, {TIME_IDS}], they are {:?}", view.shape()));
-            }
+            Ok(view) => match &latents {
+                Latents::Table { values, image } if view.shape() == [values.len() / (channels * h * w), TIME_IDS] => {
+                    let ids = floats(&view)?;
+                    let of = |image: &i64| ids[*image as usize * TIME_IDS..][..TIME_IDS].to_vec();
+                    Some(image.iter().flat_map(of).collect())
+                }
+                _ => {
+                    let shape = view.shape();
+                    return Err(format!(
+                        "time_ids must be [{steps}, {batch}, {TIME_IDS}], or a row for each of the latents, they are {shape:?}"
+                    ));
+                }
+            },
             Err(_) => None,
         };
         let timesteps = indices("timestep")?;

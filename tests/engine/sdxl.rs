@@ -1,16 +1,25 @@
 //! SDXL: two text encoders, a prompt's vector and a picture's sizes, and the gradient through all of them, against diffusers and
 //! transformers.
 
+use std::rc::Rc;
+
 use burn::tensor::Tensor;
-use pseudoword::config::Pooling;
+use pseudoword::config::{EmptyNegative, LrSchedule, Pooling, SampleConfig, SamplerKind, TrainConfig};
+use pseudoword::embedding::{self, Embedding};
 use pseudoword::ops::{Var, backward, mse, side_by_side};
-use pseudoword::schedule::NoiseSchedule;
+use pseudoword::schedule::{NoiseSchedule, PredictionType, SchedulerConfig, TimestepSpacing};
+use pseudoword::session::Session;
+use pseudoword::source::Memory;
 use pseudoword::text::Prompt;
+use pseudoword::train::{Replay, TrainInput, TrainJob};
 use pseudoword::unet::{Conditions, TimeIds};
 use pseudoword::weights::Storage;
 
-use crate::fixtures::{Fixture, Place, assert_close, map_values, on_every_device, open, values};
+use crate::fixtures::{
+    Fixture, Place, assert_close, cpu, gpu, map_values, model_path, on_every_device, open, path, values,
+};
 use crate::models::tokens;
+use crate::training::losses;
 
 /// The prompts of a fixture, as both text encoders take them.
 fn prompts(fixture: &Fixture, name: &str) -> Vec<Prompt> {
@@ -107,6 +116,166 @@ fn the_loss_and_its_gradients_equal_pytorch() {
             }
         }
     });
+}
+
+/// Training with zero terminal SNR: velocities, one of them where nothing is left of the signal.
+#[test]
+fn the_loss_at_zero_terminal_snr_equals_pytorch() {
+    let fixture = Fixture::read("tiny-sdxl.safetensors");
+    on_every_device(|place| {
+        let device = &place.device;
+        let session = open("tiny-sdxl", place, Some(Storage::AsFile));
+        let model = session.model();
+        let schedule = NoiseSchedule::new(&zero_terminal(&model.config.scheduler));
+        let timesteps: Vec<usize> = fixture.ints("velocity.timestep").iter().map(|t| *t as usize).collect();
+        let times: Vec<f32> = timesteps.iter().map(|t| *t as f32).collect();
+        let [latents, noise] = ["grad.latents", "grad.noise"].map(|name| fixture.floats(name));
+        let size = latents.len() / timesteps.len();
+        let samples = || latents.chunks(size).zip(noise.chunks(size)).zip(&timesteps);
+        let noisy: Vec<f32> = samples().flat_map(|((x, noise), t)| schedule.add_noise(x, noise, *t)).collect();
+        let target: Vec<f32> = samples().flat_map(|((x, noise), t)| schedule.target(x, noise, *t)).collect();
+        assert_close(&noisy, &fixture.floats("velocity.noisy"), place, "velocity.noisy");
+        assert_close(&target, &fixture.floats("velocity.target"), place, "velocity.target");
+        for (pooling, end) in POOLINGS {
+            let (each, both) = rows(&fixture, "grad.rows", place);
+            let prompts = prompts(&fixture, "grad.input_ids");
+            let sizes = time_ids(&fixture, "grad.time_ids");
+            let given = model.conditions(&prompts, &both, &sizes, (pooling, false));
+            let (noisy, target) = (fixture.map("velocity.noisy", device), fixture.map("velocity.target", device));
+            let prediction = model.unet.forward(&noisy, &times, &given, false);
+            let loss = mse(&prediction, target, None);
+            let name = |name: &str| format!("velocity{end}.{name}");
+            let loss_value = values(loss.value().clone());
+            assert_close(&loss_value, &fixture.floats(&name("loss")), place, &name("loss"));
+            let mut gradients = backward(&loss, Tensor::ones([1], device));
+            for (leaf, rows) in each.iter().zip(["d_rows", "d_rows_2"]) {
+                let gradient = values(gradients.take(leaf).expect("a gradient"));
+                assert_close(&gradient, &fixture.floats(&name(rows)), place, &name(rows));
+            }
+        }
+    });
+}
+
+/// The tiny model, with another schedule if one is wanted.
+fn opened(place: &Place, velocity: bool) -> Session {
+    let folder = model_path("tiny-sdxl");
+    let mut memory = Memory::new("tiny-sdxl");
+    for part in std::fs::read_dir(&folder).unwrap().flatten() {
+        for file in std::fs::read_dir(part.path()).into_iter().flatten().flatten() {
+            let path = format!("{}/{}", part.file_name().display(), file.file_name().display());
+            memory.insert(&path, std::fs::read(file.path()).unwrap());
+        }
+    }
+    memory.insert("model_index.json", std::fs::read(folder.join("model_index.json")).unwrap());
+    if velocity {
+        let text = std::fs::read_to_string(folder.join("scheduler/scheduler_config.json")).unwrap();
+        let mut scheduler: serde_json::Value = serde_json::from_str(&text).unwrap();
+        scheduler["prediction_type"] = "v_prediction".into();
+        scheduler["rescale_betas_zero_snr"] = true.into();
+        scheduler["timestep_spacing"] = "trailing".into();
+        memory.insert("scheduler/scheduler_config.json", scheduler.to_string().into_bytes());
+    }
+    pollster::block_on(Session::open(Rc::new(memory), &place.device, &mut |_| ())).expect("the model loads")
+}
+
+/// A hundred steps, or three, of the rows of both text encoders.
+#[test]
+fn training_follows_pytorch() {
+    let follows = |place: &Place, ending: &str, steps: u32| {
+        let few = if steps == 3 { "-3" } else { "" };
+        let fixture = Fixture::read(&format!("trajectory-sdxl{few}{ending}.safetensors"));
+        let replay = format!("replay-sdxl-{steps}.safetensors");
+        let bytes = std::fs::read(path(&replay)).expect("the replay");
+        let input = TrainInput { replay: Some(Replay::read(&bytes, &replay).unwrap()), ..TrainInput::default() };
+        let config = TrainConfig {
+            token: "<thing>".to_owned(),
+            init: Some("ball apple".to_owned()),
+            vectors: 2,
+            steps,
+            batch_size: 2,
+            lr: Some(5e-3),
+            lr_schedule: LrSchedule::Constant,
+            preview_every: 0,
+            pooling: if ending == "-diffusers" { Pooling::Diffusers } else { Pooling::End },
+            ..TrainConfig::default()
+        };
+        let mut job = opened(place, ending == "-velocity").train(&config, input).expect("a job");
+        let rows = |job: &TrainJob, i: usize| job.embedding().encoders[i].rows.clone();
+        for (i, name) in ["init_rows", "init_rows_2"].into_iter().enumerate() {
+            assert_eq!(rows(&job, i), fixture.floats(name), "{name}");
+        }
+        let losses: Vec<f32> = losses(&mut job).into_iter().map(|loss| loss as f32).collect();
+        assert_close(&losses, &fixture.floats("losses"), place, &format!("losses of {steps} steps{ending}"));
+        for (i, name) in ["rows", "rows_2"].into_iter().enumerate() {
+            assert_close(&rows(&job, i), &fixture.floats(name), place, &format!("{name} after {steps} steps{ending}"));
+        }
+    };
+    for ending in ["", "-diffusers", "-velocity"] {
+        follows(&cpu(), ending, 100);
+    }
+    let (place, _turn) = gpu();
+    follows(&place, "", 3);
+    follows(&place, "-velocity", 3);
+}
+
+/// Pictures of diffusers' own pipeline, from the same noise.
+#[test]
+fn pictures_equal_the_pipelines() {
+    let fixture = Fixture::read("generate-sdxl.safetensors");
+    let words = words("thing.safetensors");
+    on_every_device(|place| {
+        for velocity in [false, true] {
+            let mut session = opened(place, velocity);
+            session.add_embedding(words.clone(), "thing.safetensors").unwrap();
+            let made = |name: &str, prompt: &str, config: SampleConfig| {
+                let config = SampleConfig { steps: 8, guidance: 5.0, width: Some(48), height: Some(32), ..config };
+                let mut job = session.sample(&fixture.metadata(prompt), &config).expect("a job");
+                job.start_from(fixture.floats("latents"), [1, 4, 8, 12]).expect("latents that fit");
+                pollster::block_on(async { while job.next().await.expect("no error").is_some() {} });
+                let picture = job.take_pictures().pop().expect("a picture");
+                let want = fixture.floats(name);
+                let pixel = |i: usize| {
+                    let (channel, y, x) = (i / (32 * 48), i / 48 % 32, i % 48);
+                    f64::from(picture.get_pixel(x as u32, y as u32).0[channel]) / 255.0
+                };
+                let error: f64 = want.iter().enumerate().map(|(i, want)| (pixel(i) - f64::from(*want)).powi(2)).sum();
+                let psnr = -10.0 * (error / want.len() as f64).log10();
+                println!("{:18} {name}: {psnr:.1} dB", place.name);
+                assert!(psnr >= 50.0, "{name} on {}: {psnr} dB", place.name);
+            };
+            let negatives = [("zeros", EmptyNegative::Zeros), ("encoded", EmptyNegative::Encoded)];
+            for (sampler, kind) in [("euler", SamplerKind::Euler), ("ddim", SamplerKind::Ddim)] {
+                for (negative, empty) in negatives {
+                    let config = SampleConfig { sampler: kind, empty_negative: Some(empty), ..SampleConfig::default() };
+                    let velocity = if velocity { "_velocity" } else { "" };
+                    let exact = if velocity == "_velocity" && kind == SamplerKind::Euler { "exact_" } else { "" };
+                    made(&format!("{sampler}{velocity}.{negative}.{exact}image"), "prompt", config);
+                }
+            }
+            if !velocity {
+                let euler = SampleConfig { sampler: SamplerKind::Euler, ..SampleConfig::default() };
+                made("word.image", "word_prompt", euler.clone());
+                let config = SampleConfig { pooling: Pooling::Diffusers, ..euler };
+                made("word_diffusers.image", "word_prompt", config);
+            }
+        }
+    });
+}
+
+/// An embedding for both text encoders.
+fn words(name: &str) -> Embedding {
+    let bytes = std::fs::read(path(&format!("words-sdxl/{name}"))).unwrap();
+    let found = embedding::read(&bytes, name).unwrap().choose(None).unwrap();
+    Embedding { token: "<thing>".to_owned(), encoders: found.encoders, metadata: Default::default() }
+}
+
+/// A schedule with velocities and no signal at last.
+fn zero_terminal(config: &SchedulerConfig) -> SchedulerConfig {
+    let mut config = config.clone();
+    config.prediction_type = PredictionType::VPrediction;
+    config.rescale_betas_zero_snr = true;
+    config.timestep_spacing = Some(TimestepSpacing::Trailing);
+    config
 }
 
 /// What the U-Net hands back to the text encoders: of all the states, and of the prompt's vector.

@@ -25,7 +25,7 @@ fn replayed(place: &Place, replay: &str, steps: u32, batch_size: u32) -> TrainJo
 }
 
 /// Runs a job and gives the losses.
-fn losses(job: &mut TrainJob) -> Vec<f64> {
+pub fn losses(job: &mut TrainJob) -> Vec<f64> {
     let mut losses = Vec::new();
     pollster::block_on(async {
         while let Some(event) = job.next().await.expect("no error") {
