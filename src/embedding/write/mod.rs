@@ -79,7 +79,7 @@ impl Layout {
 pub fn write(word: &Embedding, layout: Layout) -> Result<Vec<u8>, Refusal> {
     let unwritable =
         |name, reason| Refusal::Unwritable { token: shown(&word.token), layout: layout.name(), reason, name };
-    check(word).map_err(|reason| unwritable(false, reason))?;
+    check(word, layout).map_err(|reason| unwritable(false, reason))?;
     // safetensors 0.8.0 writes a file with this key that nothing reads (huggingface/safetensors#849).
     if word.token == "__metadata__" {
         let reason = match layout {
@@ -92,7 +92,9 @@ pub fn write(word: &Embedding, layout: Layout) -> Result<Vec<u8>, Refusal> {
         Layout::Safetensors => word.to_safetensors(),
         Layout::Bin => zip::archive(&pickle::diffusers(word), &data(word)),
         Layout::A1111 => zip::archive(&pickle::a1111(word), &data(word)),
-        Layout::Kohya => safetensors("emb_params", word, kohya_metadata(word)),
+        Layout::Kohya if word.encoders.len() == 1 => safetensors("emb_params", word, kohya_metadata(word)),
+        // The same file for every program.
+        Layout::Kohya => word.to_safetensors(),
     };
     comes_back(word, &bytes).map_err(|reason| unwritable(true, reason))?;
     Ok(bytes)
@@ -122,31 +124,40 @@ fn comes_back(word: &Embedding, bytes: &[u8]) -> Result<(), String> {
 }
 
 /// What every layout and every reader of it needs.
-fn check(word: &Embedding) -> Result<(), String> {
-    let (vectors, width, values) = (word.vectors(), word.width(), word.rows().len());
-    if word.encoders.len() > 1 {
-        return Err("it has vectors for several text encoders, and this layout has room for those of one".to_owned());
+fn check(word: &Embedding, layout: Layout) -> Result<(), String> {
+    match (&word.encoders[..], layout) {
+        ([_], _) | ([_, _], Layout::Safetensors | Layout::Kohya) => {}
+        ([_, _], Layout::Bin | Layout::A1111) => {
+            let reason = "it has vectors for both text encoders of SDXL, and this layout has room for those of one: every program \
+                that knows SDXL reads safetensors";
+            return Err(reason.to_owned());
+        }
+        _ => return Err(format!("it has vectors for {} text encoders", word.encoders.len())),
     }
     if word.token.is_empty() || word.token.len() > limits::FACT {
         return Err("the token is empty, or far too long".to_owned());
     }
-    if vectors == 0 || vectors * width != values {
-        return Err(format!("{values} values are not a number of vectors of width {width}"));
-    }
-    if vectors > limits::VECTORS || width > limits::WIDTH {
-        let (most, widest) = (limits::VECTORS, limits::WIDTH);
-        return Err(format!("it has {vectors} vectors of width {width}; {most} of width {widest} are the most"));
-    }
-    let bad = word.rows().iter().filter(|value| !value.is_finite()).count();
-    if bad > 0 {
-        return Err(format!("{bad} of its values are NaN or infinite"));
+    for of_encoder in &word.encoders {
+        let (vectors, width, values) = (word.vectors(), of_encoder.width, of_encoder.rows.len());
+        if vectors == 0 || vectors * width != values {
+            return Err(format!("{values} values are not {vectors} vectors of width {width}"));
+        }
+        if vectors > limits::VECTORS || width > limits::WIDTH {
+            let (most, widest) = (limits::VECTORS, limits::WIDTH);
+            return Err(format!("it has {vectors} vectors of width {width}; {most} of width {widest} are the most"));
+        }
+        let bad = of_encoder.rows.iter().filter(|value| !value.is_finite()).count();
+        if bad > 0 {
+            return Err(format!("{bad} of its values are NaN or infinite"));
+        }
     }
     Ok(())
 }
 
 /// Whether vectors are an embedding's, whatever text encoder a file names for them.
 fn same_vectors(found: &[Vectors], word: &Embedding) -> bool {
-    matches!(found, [vectors] if vectors.width == word.width() && vectors.rows == word.rows())
+    let same = |(a, b): (&Vectors, &Vectors)| a.width == b.width && a.rows == b.rows;
+    found.len() == word.encoders.len() && found.iter().zip(&word.encoders).all(same)
 }
 
 /// The values, little-endian.
@@ -175,18 +186,29 @@ fn kohya_metadata(word: &Embedding) -> BTreeMap<String, &str> {
     metadata
 }
 
-/// A safetensors file with one f32 tensor `[K, D]`.
-pub(super) fn safetensors(key: &str, word: &Embedding, metadata: BTreeMap<String, &str>) -> Vec<u8> {
-    let tensor = serde_json::json!({
-        "dtype": "F32", "shape": [word.vectors(), word.width()], "data_offsets": [0, 4 * word.rows().len()],
-    });
-    let key = serde_json::Value::String(key.to_owned());
-    let metadata = serde_json::json!(metadata);
-    let mut header = format!("{{\"__metadata__\":{metadata},{key}:{tensor}}}").into_bytes();
+/// A safetensors file with the f32 tensors `[K, D]` of an embedding: for one text encoder under `key`, for SDXL's two under the
+/// names that kohya, OneTrainer, ComfyUI and A1111 read.
+pub(super) fn safetensors(key: &str, word: &Embedding, mut metadata: BTreeMap<String, &str>) -> Vec<u8> {
+    let named: Vec<(&str, &Vectors)> = match &word.encoders[..] {
+        [only] => vec![(key, only)],
+        several => several.iter().map(|vectors| (vectors.encoder.name(), vectors)).collect(),
+    };
+    if named.len() > 1 {
+        metadata.insert(TOKEN.to_owned(), &word.token);
+    }
+    let mut header = format!("{{\"__metadata__\":{}", serde_json::json!(metadata));
+    let mut data = Vec::new();
+    for (name, vectors) in named {
+        let from = data.len();
+        data.extend(vectors.rows.iter().flat_map(|value| value.to_le_bytes()));
+        let tensor = serde_json::json!({
+            "dtype": "F32", "shape": [word.vectors(), vectors.width], "data_offsets": [from, data.len()],
+        });
+        header += &format!(",{}:{tensor}", serde_json::Value::String(name.to_owned()));
+    }
+    header.push('}');
+    let mut bytes = header.into_bytes();
     // The data begins at a multiple of eight, as the format recommends.
-    header.resize(header.len().next_multiple_of(8), b' ');
-    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
-    bytes.extend(header);
-    bytes.extend(data(word));
-    bytes
+    bytes.resize(bytes.len().next_multiple_of(8), b' ');
+    [&(bytes.len() as u64).to_le_bytes()[..], &bytes, &data].concat()
 }
