@@ -1,8 +1,8 @@
 //! The frozen model's parts, and the gradient through all of them, against diffusers and transformers.
 
 use burn::tensor::Tensor;
-use pseudoword::event::Event;
 use pseudoword::config::Pooling;
+use pseudoword::event::Event;
 use pseudoword::layout::{self, channels_first};
 use pseudoword::model::Model;
 use pseudoword::noise::{Noise, Stream};

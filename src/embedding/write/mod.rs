@@ -188,7 +188,7 @@ fn kohya_metadata(word: &Embedding) -> BTreeMap<String, &str> {
 
 /// A safetensors file with the f32 tensors `[K, D]` of an embedding: for one text encoder under `key`, for SDXL's two under the
 /// names that kohya, OneTrainer, ComfyUI and A1111 read.
-pub(super) fn safetensors(key: &str, word: &Embedding, mut metadata: BTreeMap<String, &str>) -> Vec<u8> {
+pub(super) fn safetensors<'a>(key: &str, word: &'a Embedding, mut metadata: BTreeMap<String, &'a str>) -> Vec<u8> {
     let named: Vec<(&str, &Vectors)> = match &word.encoders[..] {
         [only] => vec![(key, only)],
         several => several.iter().map(|vectors| (vectors.encoder.name(), vectors)).collect(),
