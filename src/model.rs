@@ -54,14 +54,15 @@ impl ModelConfig {
             let text = read_text(source, path).await?.ok_or_else(missing)?;
             Ok::<_, Error>((text, source.origin(path, "").0))
         };
+        // First, because this names models that lack other parts.
+        let (unet, unet_file) = read(Part::Unet).await?;
+        let unet = UnetConfig::from_json(&unet, &unet_file)?;
         let architecture = architecture(source).await?;
         let mut text_encoders = Vec::new();
         for (part, _) in architecture.text_encoders().iter().copied() {
             let (text, file) = read(part).await?;
             text_encoders.push(ClipTextConfig::from_json(&text, &file)?);
         }
-        let (unet, unet_file) = read(Part::Unet).await?;
-        let unet = UnetConfig::from_json(&unet, &unet_file)?;
         let (vae, file) = read(Part::Vae).await?;
         let vae = VaeConfig::from_json(&vae, &file)?;
         let (scheduler, file) = read(Part::Scheduler).await?;

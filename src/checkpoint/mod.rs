@@ -1,14 +1,16 @@
 //! A model in one `.safetensors` file, in the layout in which Stable Diffusion was published, as a diffusers folder.
 //!
 //! Both layouts hold the same numbers under other names, and no weight has to be computed with: where OpenCLIP keeps
-//! three projections in one matrix they lie one after the other. So a [`Checkpoint`] is a [`Source`] whose weight files
+//! three projections in one matrix they lie one after the other, and one matrix of SDXL's is turned over. So a [`Checkpoint`] is a [`Source`] whose weight files
 //! consist of a header of its own and ranges of the file, and the rest of the program sees a folder. Only the header is
 //! read until a weight is asked for. Configurations and tokenizer, which such a file lacks, are those of its family, or
 //! come from a folder that is given with it.
 
+mod base;
 mod config;
 mod names;
 mod numbers;
+mod part_file;
 mod recognise;
 mod statement;
 mod tokenizer;
@@ -17,26 +19,22 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 
-use serde_json::json;
-
-use self::names::{AVERAGES, Blocks, Meaning, meaning};
+use self::base::{BaseStatements, base_texts, configured, tokenizers};
+use self::names::AVERAGES;
 use self::numbers::Numbers;
+use self::part_file::{PartFile, parts, slice};
 pub use self::recognise::Family;
 pub use self::statement::beside;
-use self::statement::{Said, Statements, is_mark};
+use self::statement::{Said, Statements};
 pub use self::tokenizer::vocabulary_files;
-use crate::embedding::safetensors::Entry;
 use crate::event::{Event, WarningCode};
-use crate::parts::{Part, Precision};
+use crate::parts::Part;
 use crate::schedule::PredictionType;
 use crate::setting::Setting;
-use crate::source::{LocalFuture, Source, read_text};
+use crate::source::{LocalFuture, Source};
 use crate::unet::UnetConfig;
 use crate::weights::{Header, not_used};
 use crate::{Error, Result};
-
-/// The parts that have a configuration file.
-const CONFIGURED: [Part; 4] = [Part::TextEncoder, Part::Unet, Part::Vae, Part::Scheduler];
 
 /// What to do about things that the file does not say.
 #[derive(Clone, Default)]
@@ -77,16 +75,6 @@ pub struct Checkpoint {
     parts: BTreeMap<String, PartFile>,
 }
 
-/// A weight file that does not exist: a header, and where in the real file its data is.
-struct PartFile {
-    header: Vec<u8>,
-    /// Where a stretch begins behind the header, and where it is in the file; in order, without gaps.
-    stretches: Vec<(u64, Range<u64>)>,
-    length: u64,
-    /// What its weights are called in the real file.
-    names: BTreeMap<String, String>,
-}
-
 impl Checkpoint {
     /// Reads the header of `path` in `file`, and decides what it is.
     ///
@@ -104,9 +92,9 @@ impl Checkpoint {
         let family = recognise::recognise(&header).map_err(|what| bad(format!("this is {what}")))?;
         let Statements { prediction: said, side, zero_snr, mut notes } =
             Statements::read(&*file, path, &header, family).await;
-        let from_base = base_texts(options).await?;
+        let from_base = base_texts(options, family, &name).await?;
         let base = BaseStatements::of(options, &from_base);
-        notes.extend(base.without_tokenizer());
+        notes.extend(base.without_tokenizer(family.architecture()));
         let given = options.prediction.or(said.first().map(|said| said.what));
         notes.extend(disagreement(options.prediction, &said, &base));
         let prediction = match given {
@@ -114,10 +102,12 @@ impl Checkpoint {
             None => usual(&*file, path, &header, family, &mut notes).await?,
             given => given,
         };
-        let texts = texts(&name, family, (given, prediction), side.as_ref().map(|side| side.what), from_base)?;
+        let mut texts = texts(&name, family, (given, prediction), side.as_ref().map(|side| side.what), from_base)?;
         let numbers = Numbers::read(&*file, path, &header, &texts).await?;
         notes.extend(numbers.notes);
-        notes.extend(zero_snr.or(numbers.zero_snr).or(base.zero_snr.clone()).map(|by| statement::zero_snr(&by)));
+        if let Some(by) = zero_snr.or(numbers.zero_snr).or(base.zero_snr.clone()) {
+            notes.extend(obey_zero_snr(&mut texts, &by, base.zero_snr.is_some()));
+        }
         notes.extend(averages(&header));
         let called = texts.keys().map(|path| (path.clone(), base.called(path, &name))).collect();
         notes.extend(other_side(side, &texts, &base));
@@ -148,8 +138,9 @@ pub fn family_files(family: Family) -> Result<Vec<(String, Vec<u8>)>> {
         part: "configuration".to_owned(),
         expected: "a model folder".to_owned(),
     })?;
-    let tokenizer = tokenizer::built_in(family)?;
-    Ok(texts.into_iter().map(|(path, text)| (path.to_owned(), text.into_bytes())).chain(tokenizer).collect())
+    let tokenizers = tokenizer::built_in(family)?;
+    let texts = texts.into_iter().map(|(path, text)| (path.to_owned(), text.into_bytes()));
+    Ok(texts.chain(tokenizers.into_iter().flatten()).collect())
 }
 
 /// The same of a model that is as deep as Stable Diffusion 1.5 and an eighth as wide, with one head of attention where
@@ -163,80 +154,6 @@ pub fn narrow_files() -> Result<Vec<(String, Vec<u8>)>> {
         None => (path, bytes),
     };
     Ok(family_files(Family::Sd1)?.into_iter().map(narrowed).collect())
-}
-
-/// What the base's files say.
-#[derive(Default)]
-struct BaseStatements {
-    name: String,
-    /// Whether it has a noise schedule.
-    has_schedule: bool,
-    /// What its noise schedule says in so many words; files that say nothing leave it to a default.
-    prediction: Option<PredictionType>,
-    /// What of it asks for zero terminal SNR.
-    zero_snr: Option<String>,
-    /// What its files are called in messages.
-    files: BTreeMap<String, String>,
-    /// Whether the tokenizer is its own.
-    has_tokenizer: bool,
-}
-
-/// What of the base's configurations and tokenizer there is.
-async fn base_texts(options: &Options) -> Result<BTreeMap<String, Vec<u8>>> {
-    let mut texts = BTreeMap::new();
-    let Some(base) = &options.base else { return Ok(texts) };
-    let taken = || CONFIGURED.map(Part::config).into_iter().chain(Part::Tokenizer.small());
-    for path in taken() {
-        if let Some(text) = read_text(&**base, path).await? {
-            texts.insert(path.to_owned(), text.into_bytes());
-        }
-    }
-    if texts.is_empty() {
-        let expected = format!("one of {}", taken().collect::<Vec<_>>().join(", "));
-        let part = "configuration or tokenizer".to_owned();
-        return Err(Error::ModelPartMissing { model: base.name(), part, expected });
-    }
-    Ok(texts)
-}
-
-impl BaseStatements {
-    fn of(options: &Options, texts: &BTreeMap<String, Vec<u8>>) -> Self {
-        let Some(base) = &options.base else { return Self::default() };
-        let (name, schedule) = (base.name(), texts.get(Part::Scheduler.config()));
-        let text = schedule.map(|text| String::from_utf8_lossy(text));
-        let zero_snr = text.as_deref().and_then(config::without_zero_snr);
-        Self {
-            has_schedule: text.is_some(),
-            prediction: text.as_deref().and_then(config::prediction_of),
-            zero_snr: zero_snr.map(|_| format!("the base {name} (rescale_betas_zero_snr)")),
-            files: texts.keys().map(|path| (path.clone(), base.origin(path, "").0)).collect(),
-            has_tokenizer: Part::Tokenizer.found(|path| texts.contains_key(path)).is_some(),
-            name,
-        }
-    }
-
-    /// What to say where the base has no tokenizer.
-    fn without_tokenizer(&self) -> Option<String> {
-        let name = &self.name;
-        (!self.files.is_empty() && !self.has_tokenizer).then(|| {
-            format!(
-                "the base {name} has no tokenizer ({}): CLIP's, which is in this program, is used",
-                Part::Tokenizer.expected()
-            )
-        })
-    }
-
-    /// What a text that stands for a file is called in messages, of a checkpoint of this name.
-    fn called(&self, path: &str, checkpoint: &str) -> String {
-        match self.files.get(path) {
-            _ if Part::of(path) == Some(Part::Tokenizer) && !self.has_tokenizer => match self.name.as_str() {
-                "" => "CLIP's tokenizer in this program".to_owned(),
-                base => format!("CLIP's tokenizer in this program (the base {base} has none)"),
-            },
-            Some(called) => called.clone(),
-            None => format!("{checkpoint} (with the {path} that is usual for it)"),
-        }
-    }
 }
 
 /// What to say where the user, the file and the base do not agree on what the U-Net predicts.
@@ -296,8 +213,8 @@ async fn usual(
     /// Steps that `stable-diffusion-2-base` was trained for.
     const BASE_STEPS: i64 = 875_000;
     match family {
-        Family::Sd1 => Ok(Some(PredictionType::Epsilon)),
-        Family::Other => Ok(None),
+        Family::Sd1 | Family::Sdxl => Ok(Some(PredictionType::Epsilon)),
+        Family::Other(_) => Ok(None),
         Family::Sd2 => {
             let steps = match header
                 .get("global_step")
@@ -336,11 +253,10 @@ fn texts(
     side: Option<u64>,
     mut texts: BTreeMap<String, Vec<u8>>,
 ) -> Result<BTreeMap<String, Vec<u8>>> {
-    let (configs, tokenizer) = (CONFIGURED.map(Part::config), Part::Tokenizer);
     let scheduler = Part::Scheduler.config();
     if let Some(text) = texts.get(scheduler) {
         let mut text = String::from_utf8_lossy(text).into_owned();
-        // It is said that this is not done.
+        // Until it is known what is predicted, and what the numbers in the file say (`obey_zero_snr`).
         text = config::without_zero_snr(&text).unwrap_or(text);
         // What the user or the file says comes before what a base's schedule says.
         if let Some(prediction) = given {
@@ -352,7 +268,7 @@ fn texts(
     for (path, text) in built_in.into_iter().flatten() {
         texts.entry(path.to_owned()).or_insert_with(|| text.into_bytes());
     }
-    if let Some(missing) = configs.iter().find(|path| !texts.contains_key(**path)) {
+    if let Some(missing) = configured(family.architecture()).map(Part::config).find(|path| !texts.contains_key(*path)) {
         return Err(Error::BadFile {
             file: name.to_owned(),
             reason: format!(
@@ -362,86 +278,26 @@ fn texts(
             ),
         });
     }
-    if tokenizer.found(|path| texts.contains_key(path)).is_none() {
-        // None of its files is to be read with those of another.
-        texts.retain(|path, _| Part::of(path) != Some(tokenizer));
-        texts.extend(tokenizer::built_in(family)?);
+    for (tokenizer, files) in tokenizers(family.architecture()).zip(tokenizer::built_in(family)?) {
+        if tokenizer.found(|path| texts.contains_key(path)).is_none() {
+            // None of its files is to be read with those of another.
+            texts.retain(|path, _| Part::of(path) != Some(tokenizer));
+            texts.extend(files);
+        }
     }
     Ok(texts)
 }
 
-/// The weight files that the file stands for, and the names in it that are unknown here.
-fn parts(header: &Header) -> std::result::Result<(BTreeMap<String, PartFile>, Vec<String>), String> {
-    let blocks = Blocks::count(&header.tensors().map(|entry| entry.name.as_str()).collect::<Vec<_>>());
-    let mut found: BTreeMap<String, BTreeMap<String, Entry>> = BTreeMap::new();
-    let mut unknown = Vec::new();
-    let mut add = |part: Part, name: String, entry: Entry| {
-        let paths = part.weights(Precision::Full).ok_or_else(|| format!("{name} cannot be a weight of the {part}"))?;
-        match found.entry(paths.whole).or_default().insert(name.clone(), entry) {
-            None => Ok(()),
-            Some(_) => Err(format!("two of its weights are both {name} of the {part}")),
-        }
-    };
-    for entry in header.tensors() {
-        match meaning(&entry.name, blocks) {
-            _ if is_mark(&entry.name) => {}
-            Meaning::One(part, name) => add(part, name, entry.clone())?,
-            Meaning::Three(part, names) => {
-                let rows = entry.shape.first().copied().unwrap_or(0);
-                if rows % 3 != 0 {
-                    return Err(format!("{} has {rows} rows, which is not a multiple of three", entry.name));
-                }
-                let [start, end] = entry.offsets;
-                let third = (end - start) / 3;
-                for (number, name) in (0u64..).zip(names) {
-                    let shape = std::iter::once(rows / 3).chain(entry.shape.iter().skip(1).copied()).collect();
-                    let offsets = [start + number * third, start + (number + 1) * third];
-                    add(part, name, Entry { shape, offsets, ..entry.clone() })?;
-                }
-            }
-            Meaning::NotNeeded => {}
-            Meaning::Unknown => unknown.push(entry.name.clone()),
-        }
+/// Makes the noise schedule end without any signal, as something says that the model was trained; what to say where that
+/// cannot be. A base that asks for it has its own spacing of timesteps.
+fn obey_zero_snr(texts: &mut BTreeMap<String, Vec<u8>>, by: &str, of_base: bool) -> Option<String> {
+    let scheduler = texts.get_mut(Part::Scheduler.config())?;
+    let text = String::from_utf8_lossy(scheduler).into_owned();
+    if config::prediction_of(&text) != Some(PredictionType::VPrediction) {
+        return Some(statement::zero_snr_of_noise(by));
     }
-    let files = found.into_iter().map(|(path, entries)| (path, PartFile::new(&entries, header))).collect();
-    Ok((files, unknown))
-}
-
-impl PartFile {
-    /// A file of these weights, which are ranges of the one that `header` is of.
-    fn new(entries: &BTreeMap<String, Entry>, header: &Header) -> Self {
-        let (mut object, mut stretches, mut end) = (serde_json::Map::new(), Vec::new(), 0);
-        let mut names = BTreeMap::new();
-        for (name, entry) in entries {
-            let place = header.span(entry);
-            let length = place.end - place.start;
-            let shape = &entry.shape;
-            // diffusers keeps these four as the linear layers that they are.
-            let shape = match shape.as_slice() {
-                [rows, columns, 1, 1] if name.contains(".mid_block.attentions.") => vec![*rows, *columns],
-                _ => shape.clone(),
-            };
-            let about = json!({"dtype": entry.dtype, "shape": shape, "data_offsets": [end, end + length]});
-            object.insert(name.clone(), about);
-            stretches.push((end, place));
-            names.insert(name.clone(), format!("{}{}", header.wrapper(), entry.name));
-            end += length;
-        }
-        let text = serde_json::Value::Object(object).to_string();
-        let mut head = (text.len() as u64).to_le_bytes().to_vec();
-        head.extend(text.bytes());
-        let length = head.len() as u64 + end;
-        Self { header: head, stretches, length, names }
-    }
-
-    /// Where in the real file a range behind the header is.
-    fn ranges(&self, wanted: Range<u64>) -> impl Iterator<Item = Range<u64>> {
-        self.stretches.iter().filter_map(move |(at, place)| {
-            let start = wanted.start.max(*at);
-            let end = wanted.end.min(at + (place.end - place.start));
-            (start < end).then(|| place.start + (start - at)..place.start + (end - at))
-        })
-    }
+    *scheduler = config::with_zero_snr(&text, !of_base).into_bytes();
+    None
 }
 
 impl Source for Checkpoint {
@@ -468,24 +324,11 @@ impl Source for Checkpoint {
     fn read<'a>(&'a self, path: &'a str, range: Range<u64>) -> LocalFuture<'a, Result<Vec<u8>>> {
         Box::pin(async move {
             let outside = || Error::Internal(format!("{path} has no bytes {range:?}"));
-            let slice = |bytes: &[u8], range: Range<u64>| -> Option<Vec<u8>> {
-                Some(bytes.get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)?.to_vec())
-            };
             if let Some(text) = self.texts.get(path) {
                 return slice(text, range.clone()).ok_or_else(outside);
             }
-            let part = self.parts.get(path).filter(|part| range.start <= range.end && range.end <= part.length);
-            let part = part.ok_or_else(outside)?;
-            let head = part.header.len() as u64;
-            let in_head = range.start.min(head)..range.end.min(head);
-            let in_data = range.start.max(head) - head..range.end.max(head) - head;
-            let mut bytes = slice(&part.header, in_head).ok_or_else(outside)?;
-            for place in part.ranges(in_data) {
-                let more = self.file.read(&self.path, place).await?;
-                // Nearly always the range is one weight, and its bytes are passed on as they are.
-                if bytes.is_empty() { bytes = more } else { bytes.extend(more) }
-            }
-            Ok(bytes)
+            let part = self.parts.get(path).ok_or_else(outside)?;
+            part.read(&*self.file, &self.path, range.clone()).await?.ok_or_else(outside)
         })
     }
 }

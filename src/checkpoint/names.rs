@@ -3,8 +3,9 @@
 //!
 //! Sources: diffusers 0.42.1 `loaders/single_file_utils.py` (`convert_ldm_unet_checkpoint`,
 //! `convert_ldm_vae_checkpoint`, `convert_ldm_clip_checkpoint`, `convert_open_clip_checkpoint`). No weight is computed
-//! with: each is another's name for a range of the file. The tables are held against what those functions do with the
-//! files of Stable Diffusion 1.5 and 2.1 (`tests/fixtures/checkpoint-*.json`).
+//! with: each is another's name for a range of the file, and one of SDXL's has rows where the other has columns. The tables
+//! are held against what those functions do with the files of Stable Diffusion 1.5 and 2.1 and of SDXL base
+//! (`tests/fixtures/checkpoint-*.json`).
 
 use crate::parts::Part;
 
@@ -18,6 +19,10 @@ pub(super) const AVERAGES: &str = "model_ema.diffusion_model";
 pub(super) const CLIP: &str = "cond_stage_model.transformer.";
 /// The text encoder of OpenCLIP.
 pub(super) const OPEN_CLIP: &str = "cond_stage_model.model.";
+/// SDXL's first text encoder, of OpenAI.
+pub(super) const SDXL_CLIP: &str = "conditioner.embedders.0.transformer.";
+/// SDXL's second text encoder, of OpenCLIP.
+pub(super) const SDXL_OPEN_CLIP: &str = "conditioner.embedders.1.model.";
 
 /// A way to rename: what begins with the first begins with the second instead.
 type Table = &'static [(&'static str, &'static str)];
@@ -26,6 +31,8 @@ type Table = &'static [(&'static str, &'static str)];
 const UNET_ENDS: Table = &[
     ("time_embed.0", "time_embedding.linear_1"),
     ("time_embed.2", "time_embedding.linear_2"),
+    ("label_emb.0.0", "add_embedding.linear_1"),
+    ("label_emb.0.2", "add_embedding.linear_2"),
     ("input_blocks.0.0", "conv_in"),
     ("out.0", "conv_norm_out"),
     ("out.2", "conv_out"),
@@ -112,9 +119,11 @@ const NOT_NEEDED: &[&str] = &[
     "cond_stage_model.model.logit_scale",
     "cond_stage_model.model.text_projection",
     "cond_stage_model.model.attn_mask",
-    // The numbers 0..76.
-    "cond_stage_model.transformer.text_model.embeddings.position_ids",
-    "cond_stage_model.transformer.embeddings.position_ids",
+    "conditioner.embedders.0.transformer.text_projection",
+    "conditioner.embedders.0.transformer.logit_scale",
+    "conditioner.embedders.0.logit_scale",
+    "conditioner.embedders.1.model.logit_scale",
+    "conditioner.embedders.1.model.attn_mask",
     // Stable Diffusion 2.x takes the hidden states before OpenCLIP's last layer, and files keep that layer.
     "cond_stage_model.model.transformer.resblocks.23.",
 ];
@@ -126,6 +135,8 @@ pub(super) enum Meaning {
     One(Part, String),
     /// As many rows of each of three weights of a part.
     Three(Part, [String; 3]),
+    /// A weight of a part, with rows where the part has columns.
+    Turned(Part, String),
     /// Nothing that is needed.
     NotNeeded,
     /// Nothing that is known here.
@@ -164,15 +175,17 @@ pub(super) fn meaning(name: &str, blocks: Blocks) -> Meaning {
         return Meaning::NotNeeded;
     }
     let one = |part: Part, renamed: Option<String>| renamed.map(|renamed| Meaning::One(part, renamed));
-    let found = if let Some(name) = name.strip_prefix(UNET) {
+    let within = |start: &str| name.strip_prefix(start);
+    let found = if let Some(name) = within(UNET) {
         one(Part::Unet, unet(name, blocks.layers))
-    } else if let Some(name) = name.strip_prefix(VAE) {
+    } else if let Some(name) = within(VAE) {
         one(Part::Vae, vae(name, blocks.vae_levels))
-    } else if let Some(name) = name.strip_prefix(CLIP) {
-        let name = name.strip_prefix("text_model.").unwrap_or(name);
-        Some(Meaning::One(Part::TextEncoder, format!("text_model.{name}")))
-    } else if let Some(name) = name.strip_prefix(OPEN_CLIP) {
-        open_clip(name)
+    } else if let Some(name) = within(CLIP).or_else(|| within(SDXL_CLIP)) {
+        Some(clip(name))
+    } else if let Some(name) = within(OPEN_CLIP) {
+        open_clip(Part::TextEncoder, name)
+    } else if let Some(name) = within(SDXL_OPEN_CLIP) {
+        open_clip(Part::TextEncoder2, name)
     } else {
         None
     };
@@ -270,8 +283,22 @@ fn vae(name: &str, levels: usize) -> Option<String> {
     Some(format!("{half}.{block}.{inner}"))
 }
 
-fn open_clip(name: &str) -> Option<Meaning> {
-    let part = Part::TextEncoder;
+fn clip(name: &str) -> Meaning {
+    // The numbers 0..76; some programs save them in the middle of other names.
+    if name.ends_with("embeddings.position_ids") {
+        return Meaning::NotNeeded;
+    }
+    let name = name.strip_prefix("text_model.").unwrap_or(name);
+    Meaning::One(Part::TextEncoder, format!("text_model.{name}"))
+}
+
+fn open_clip(part: Part, name: &str) -> Option<Meaning> {
+    match name {
+        // OpenCLIP multiplies by it from the other side; programs that save transformers' leave its name.
+        "text_projection" => return Some(Meaning::Turned(part, "text_projection.weight".to_owned())),
+        "text_projection.weight" => return Some(Meaning::One(part, name.to_owned())),
+        _ => {}
+    }
     if let Some(found) = renamed(name, OPEN_CLIP_ENDS) {
         return Some(Meaning::One(part, format!("text_model.{found}")));
     }
@@ -312,6 +339,18 @@ mod tests {
                 Part::Unet,
                 "up_blocks.2.attentions.2.transformer_blocks.0.ff.net.0.proj.weight",
             ),
+            ("model.diffusion_model.label_emb.0.2.bias", Part::Unet, "add_embedding.linear_2.bias"),
+            (
+                "conditioner.embedders.0.transformer.text_model.encoder.layers.11.mlp.fc1.bias",
+                Part::TextEncoder,
+                "text_model.encoder.layers.11.mlp.fc1.bias",
+            ),
+            (
+                "conditioner.embedders.1.model.transformer.resblocks.31.mlp.c_fc.bias",
+                Part::TextEncoder2,
+                "text_model.encoder.layers.31.mlp.fc1.bias",
+            ),
+            ("conditioner.embedders.1.model.text_projection.weight", Part::TextEncoder2, "text_projection.weight"),
             ("first_stage_model.quant_conv.weight", Part::Vae, "quant_conv.weight"),
             (
                 "first_stage_model.decoder.up.3.block.0.nin_shortcut.bias",
@@ -345,15 +384,25 @@ mod tests {
         let fused = meaning("cond_stage_model.model.transformer.resblocks.3.attn.in_proj_bias", SD);
         let names = ["q", "k", "v"].map(|which| format!("{text}.self_attn.{which}_proj.bias"));
         assert_eq!(fused, Meaning::Three(Part::TextEncoder, names));
+        let projection = Meaning::Turned(Part::TextEncoder2, "text_projection.weight".to_owned());
+        assert_eq!(meaning("conditioner.embedders.1.model.text_projection", SD), projection);
     }
 
     #[test]
     fn names_that_stand_for_nothing() {
-        for name in ["model_ema.decay", "betas", "cond_stage_model.model.transformer.resblocks.23.ln_1.bias"] {
+        for name in [
+            "model_ema.decay",
+            "betas",
+            "cond_stage_model.model.transformer.resblocks.23.ln_1.bias",
+            "cond_stage_model.model.text_projection",
+            "cond_stage_model.transformer.embeddings.position_ids",
+            "conditioner.embedders.0.transformer.text_model.encoder.text_model.embeddings.position_ids",
+            "conditioner.embedders.1.model.logit_scale",
+        ] {
             assert_eq!(meaning(name, SD), Meaning::NotNeeded, "{name}");
         }
         for name in [
-            "model.diffusion_model.label_emb.0.0.weight",
+            "model.diffusion_model.label_emb.0.1.weight",
             "model.diffusion_model.input_blocks.1.7.weight",
             "model.diffusion_model.output_blocks.x.0.bias",
             "first_stage_model.decoder.up.9.block.0.conv1.bias",

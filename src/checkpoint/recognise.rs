@@ -1,7 +1,8 @@
 //! What a safetensors file is, by the names and shapes of its tensors: a checkpoint that can be run, or something else,
 //! which is named together with what to do.
 
-use super::names::{AVERAGES, CLIP, OPEN_CLIP, TEXT, UNET, VAE};
+use super::names::{AVERAGES, CLIP, OPEN_CLIP, SDXL_CLIP, SDXL_OPEN_CLIP, TEXT, UNET, VAE};
+use crate::parts::Architecture;
 use crate::setting::{Setting, named};
 use crate::weights::Header;
 
@@ -12,8 +13,10 @@ pub enum Family {
     Sd1,
     /// Stable Diffusion 2.x: 1024 wide, OpenCLIP.
     Sd2,
+    /// SDXL and what was made of it: both of these encoders, 2048 wide together.
+    Sdxl,
     /// The same layout in other sizes, which configuration files must give.
-    Other,
+    Other(Architecture),
 }
 
 impl Family {
@@ -22,7 +25,17 @@ impl Family {
         match self {
             Family::Sd1 => "Stable Diffusion 1.x",
             Family::Sd2 => "Stable Diffusion 2.x",
-            Family::Other => "of unusual sizes",
+            Family::Sdxl => "SDXL",
+            Family::Other(_) => "of unusual sizes",
+        }
+    }
+
+    /// Which parts it is made of.
+    pub fn architecture(self) -> Architecture {
+        match self {
+            Family::Sd1 | Family::Sd2 => Architecture::Sd,
+            Family::Sdxl => Architecture::Sdxl,
+            Family::Other(architecture) => architecture,
         }
     }
 }
@@ -63,17 +76,26 @@ const COMPANIONS: Marks = &[
     ),
 ];
 
+/// What all refusals of another family end with.
+macro_rules! another {
+    ($what:literal) => {
+        concat!($what, ": only Stable Diffusion 1.x, 2.x and SDXL can be run")
+    };
+}
+
 /// Models of other families, whatever else is in the file.
 const OTHERS: Marks = &[
     (
-        &["conditioner.embedders.", "model.diffusion_model.label_emb."],
-        "a model of the SDXL family: only Stable Diffusion 1.x and 2.x can be run",
+        &["conditioner.embedders.0.model."],
+        "SDXL's refiner, which only finishes pictures that the base model has begun: use the base model",
     ),
-    (&["joint_blocks."], "a model of the Stable Diffusion 3 family: only Stable Diffusion 1.x and 2.x can be run"),
     (
-        &["double_blocks.", "single_transformer_blocks."],
-        "a model of the Flux family: only Stable Diffusion 1.x and 2.x can be run",
+        &["edm_mean"],
+        "Playground v2.5, which is built like SDXL but has another noise schedule (EDM): that is not supported",
     ),
+    (&["edm_vpred."], "CosXL, which is built like SDXL but has another noise schedule (EDM): that is not supported"),
+    (&["joint_blocks."], another!("a model of the Stable Diffusion 3 family")),
+    (&["double_blocks.", "single_transformer_blocks."], another!("a model of the Flux family")),
     (
         &[
             "transformer_blocks.0.attn1.to_q.weight_scale",
@@ -81,17 +103,15 @@ const OTHERS: Marks = &[
             "adaln_single.",
             "patch_embedding.weight",
             "context_embedder.",
+            "conditioner.embedders.0.open_clip.",
         ],
-        "a model of another family: only Stable Diffusion 1.x and 2.x can be run",
+        another!("a model of another family"),
     ),
     (
         &["time_embed.cond_proj.", "time_embedding.cond_proj."],
         "a guidance-distilled model (LCM): its U-Net takes the guidance as an input, which is not supported",
     ),
-    (
-        &["cond_stage_model.transformer.token_emb."],
-        "an old latent diffusion model with another text encoder: only Stable Diffusion 1.x and 2.x can be run",
-    ),
+    (&["cond_stage_model.transformer.token_emb."], another!("an old latent diffusion model with another text encoder")),
 ];
 
 /// Parts of names of files that are a piece of a model.
@@ -109,7 +129,8 @@ pub(super) fn recognise(header: &Header) -> Result<Family, String> {
     let names = || header.tensors().map(|entry| entry.name.as_str());
     let any = |marks: &[&str]| names().any(|name| marks.iter().any(|mark| name.contains(mark)));
     let begins = |start: &str| names().any(|name| name.starts_with(start));
-    let parts = [(UNET, "U-Net"), (TEXT, "text encoder"), (VAE, "autoencoder")];
+    let architecture = if begins(SDXL) { Architecture::Sdxl } else { Architecture::Sd };
+    let parts = parts(architecture);
     let whole = parts.iter().all(|(start, _)| begins(start));
     let companions = if whole { &[] } else { COMPANIONS };
     if let Some((_, what)) = companions.iter().chain(OTHERS).find(|(marks, _)| any(marks)) {
@@ -126,39 +147,72 @@ pub(super) fn recognise(header: &Header) -> Result<Family, String> {
     }
     if !missing.is_empty() {
         return Err(format!(
-            "an incomplete checkpoint, without {}: get a file that has U-Net, text encoder and autoencoder, or a \
+            "an incomplete checkpoint, without {}: get a file that has U-Net, {} and autoencoder, or a \
              diffusers folder",
-            missing.join(" and ")
+            missing.join(" and "),
+            if architecture == Architecture::Sdxl { "both text encoders" } else { "text encoder" }
         ));
     }
+    check_inputs(header)?;
+    match architecture {
+        Architecture::Sd if begins(ADDED) => {
+            Err("a model whose U-Net takes more than a prompt (unCLIP, upscalers), which is not supported".to_owned())
+        }
+        Architecture::Sd if !begins(CLIP) && !begins(OPEN_CLIP) => {
+            Err("a checkpoint with a text encoder of another family than CLIP".to_owned())
+        }
+        _ => Ok(sizes(header, architecture)),
+    }
+}
+
+/// What names begin with in SDXL's files and in no others that can be run.
+const SDXL: &str = "conditioner.embedders.";
+/// What a U-Net makes of what it takes beside a prompt's hidden states.
+const ADDED: &str = "model.diffusion_model.label_emb.";
+
+/// What the names of each part begin with, and what it is called.
+fn parts(architecture: Architecture) -> &'static [(&'static str, &'static str)] {
+    match architecture {
+        Architecture::Sd => &[(UNET, "U-Net"), (TEXT, "text encoder"), (VAE, "autoencoder")],
+        Architecture::Sdxl => &[
+            (UNET, "U-Net"),
+            (SDXL_CLIP, "text encoder"),
+            (SDXL_OPEN_CLIP, "second text encoder"),
+            (VAE, "autoencoder"),
+        ],
+    }
+}
+
+/// Refuses a U-Net that takes something else than latents.
+fn check_inputs(header: &Header) -> Result<(), String> {
     let inputs = header.get("model.diffusion_model.input_blocks.0.0.weight").and_then(|entry| entry.shape.get(1));
-    match inputs {
-        Some(4) => {}
-        Some(9) => {
-            return Err("an inpainting model (its U-Net takes 9 channels: latents, a mask and a masked picture): use \
-                        the model that it was made from"
-                .to_owned());
-        }
-        Some(8) => {
-            return Err("a model that edits pictures (InstructPix2Pix: 8 channels); that is not supported".to_owned());
-        }
-        Some(7) => return Err("an upscaler (7 channels); that is not supported".to_owned()),
-        Some(5) => return Err("a depth model (5 channels); that is not supported".to_owned()),
-        Some(count) => return Err(format!("a model whose U-Net takes {count} channels; 4 are expected")),
-        None => return Err("a checkpoint of another family: its U-Net has no input_blocks".to_owned()),
-    }
-    if !begins(CLIP) && !begins(OPEN_CLIP) {
-        return Err("a checkpoint with a text encoder of another family than CLIP".to_owned());
-    }
+    Err(match inputs {
+        Some(4) => return Ok(()),
+        Some(9) => "an inpainting model (its U-Net takes 9 channels: latents, a mask and a masked picture): use \
+                    the model that it was made from"
+            .to_owned(),
+        Some(8) => "a model that edits pictures (InstructPix2Pix: 8 channels); that is not supported".to_owned(),
+        Some(7) => "an upscaler (7 channels); that is not supported".to_owned(),
+        Some(5) => "a depth model (5 channels); that is not supported".to_owned(),
+        Some(count) => format!("a model whose U-Net takes {count} channels; 4 are expected"),
+        None => "a checkpoint of another family: its U-Net has no input_blocks".to_owned(),
+    })
+}
+
+/// The family whose published model has these sizes.
+fn sizes(header: &Header, architecture: Architecture) -> Family {
     let width = header
         .tensors()
         .find(|entry| entry.name.starts_with(UNET) && entry.name.ends_with(".attn2.to_k.weight"))
         .and_then(|entry| entry.shape.get(1));
-    Ok(match width {
-        Some(768) => Family::Sd1,
-        Some(1024) => Family::Sd2,
-        _ => Family::Other,
-    })
+    // Smaller models were distilled from SDXL, with fewer layers in the same places.
+    let is_deep = || header.get("model.diffusion_model.middle_block.1.transformer_blocks.9.norm1.weight").is_some();
+    match (architecture, width) {
+        (Architecture::Sd, Some(768)) => Family::Sd1,
+        (Architecture::Sd, Some(1024)) => Family::Sd2,
+        (Architecture::Sdxl, Some(2048)) if is_deep() => Family::Sdxl,
+        _ => Family::Other(architecture),
+    }
 }
 
 /// Names a file that has none of a checkpoint's parts.

@@ -5,7 +5,9 @@
 //! is reported.
 
 use super::recognise::Family;
+use crate::parts::Architecture;
 use crate::schedule::PredictionType;
+use crate::setting::Setting;
 use crate::source::Source;
 use crate::weights::Header;
 
@@ -53,7 +55,7 @@ impl Statements {
         all.of_metadata(header, family);
         for path in found_beside(file, path).await {
             match text_of(file, &path).await {
-                Ok(Some(text)) => all.of_text(&text, last(&path)),
+                Ok(Some(text)) => all.of_text(&text, last(&path), family),
                 Ok(None) => {}
                 Err(why) => {
                     all.notes.push(format!("{} beside it {why}: what it says has no effect", last(&path)));
@@ -73,7 +75,7 @@ impl Statements {
     }
 
     /// What a file beside it says.
-    fn of_text(&mut self, text: &str, file: &str) {
+    fn of_text(&mut self, text: &str, file: &str, family: Family) {
         let by = |key: &str| format!("{file} beside it ({key})");
         for key in ["parameterization", "prediction_type"] {
             if let Some(word) = value(text, key) {
@@ -85,7 +87,7 @@ impl Statements {
                 self.zero_snr.get_or_insert(by(key));
             }
         }
-        self.notes.extend(other_numbers(text, file));
+        self.notes.extend(other_numbers(text, file, family));
     }
 
     /// What is predicted, in somebody's word for it.
@@ -125,7 +127,8 @@ impl Statements {
         let other = match family {
             Family::Sd1 => architecture.filter(|name| !name.starts_with("stable-diffusion-v1")),
             Family::Sd2 => architecture.filter(|name| !name.starts_with("stable-diffusion-v2")),
-            Family::Other => None,
+            Family::Sdxl => architecture.filter(|name| !name.starts_with("stable-diffusion-xl")),
+            Family::Other(_) => None,
         };
         if let Some(other) = other {
             let (shown, is) = (crate::embedding::shown(other), family.label());
@@ -207,11 +210,12 @@ fn last(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-/// The sentence about a model that something says was trained to zero terminal SNR.
-pub(super) fn zero_snr(by: &str) -> String {
+/// The sentence about a model that something says was trained to zero terminal SNR, and that predicts noise.
+pub(super) fn zero_snr_of_noise(by: &str) -> String {
     format!(
-        "{by} says that it was trained to zero terminal SNR, which is not supported: it is used with the usual noise \
-         schedule, and very dark and very bright pictures come out greyer than they should"
+        "{by} says that it was trained to zero terminal SNR, which goes only with a model that predicts the velocity, and it \
+         predicts the noise: it is used with the usual noise schedule; {} v_prediction changes both",
+        Setting::PredictionType
     )
 }
 
@@ -230,16 +234,15 @@ fn side(text: &str) -> Option<u64> {
     (256..=2048).contains(&side).then_some(side).filter(|side| side.is_multiple_of(64))
 }
 
-/// Numbers of the original code's files that are always the same, and those that would be another computation.
-const USUAL: [(&str, f64); 4] =
-    [("linear_start", 0.00085), ("linear_end", 0.012), ("timesteps", 1000.0), ("scale_factor", 0.18215)];
-
-fn other_numbers(text: &str, file: &str) -> Option<String> {
+/// Numbers of the original code's files that are not what is usual, which would be another computation.
+fn other_numbers(text: &str, file: &str, family: Family) -> Option<String> {
+    let scale = if family.architecture() == Architecture::Sdxl { 0.13025 } else { 0.18215 };
+    let usual = [("linear_start", 0.00085), ("linear_end", 0.012), ("timesteps", 1000.0), ("scale_factor", scale)];
     let other = |(key, usual): &(&str, f64)| {
         let value = value(text, key)?;
         value.parse::<f64>().is_ok_and(|value| value != *usual).then(|| format!("{key} {value}"))
     };
-    let others: Vec<String> = USUAL.iter().filter_map(other).collect();
+    let others: Vec<String> = usual.iter().filter_map(other).collect();
     (!others.is_empty()).then(|| format!("{file} beside it has {}, which is not used", others.join(", ")))
 }
 
@@ -269,9 +272,11 @@ mod tests {
         for text in [yaml, json, flow] {
             assert_eq!(value(text, "parameterization").as_deref(), Some("v"), "{text}");
             assert_eq!(value(text, "timesteps").as_deref(), Some("1000"), "{text}");
-            assert_eq!((value(text, "linear_start"), other_numbers(text, "m.yaml")), (None, None));
+            assert_eq!((value(text, "linear_start"), other_numbers(text, "m.yaml", Family::Sd1)), (None, None));
         }
-        let other = other_numbers("scale_factor: 0.13025\nlinear_end: 0.0120", "m.yaml").expect("another");
+        let text = "scale_factor: 0.13025\nlinear_end: 0.0120";
+        let other = other_numbers(text, "m.yaml", Family::Sd1).expect("another");
+        assert_eq!(other_numbers(text, "m.yaml", Family::Sdxl), None);
         assert!(other.contains("scale_factor 0.13025") && !other.contains("linear_end"), "{other}");
     }
 

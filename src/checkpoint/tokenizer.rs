@@ -11,19 +11,24 @@ use crate::parts::Part;
 /// Files and their contents.
 type Files = Vec<(String, Vec<u8>)>;
 
-/// The files of the tokenizer in this program.
-pub(super) fn built_in(family: Family) -> Result<Files> {
-    vocabulary_files(include_bytes!("../../models/clip/merges.txt.gz"), family == Family::Sd2)
+/// The files of a family's tokenizers, which are in this program, in the order of its text encoders. Those of OpenCLIP's
+/// encoders pad with an exclamation mark.
+pub(super) fn built_in(family: Family) -> Result<Vec<Files>> {
+    let files = |(_, part): &(Part, Part)| {
+        let pads_with_mark = family == Family::Sd2 || *part == Part::Tokenizer2;
+        vocabulary_files(include_bytes!("../../models/clip/merges.txt.gz"), *part, pads_with_mark)
+    };
+    family.architecture().text_encoders().iter().map(files).collect()
 }
 
-/// The files of a tokenizer from CLIP's list of merges, packed by gzip (`models/clip/merges.txt.gz`).
+/// The files of a part, a tokenizer, from CLIP's list of merges, packed by gzip (`models/clip/merges.txt.gz`).
 ///
 /// The vocabulary follows from it: the bytes as characters, the same at the end of a word, what each merge makes, start
-/// and end (openai/CLIP, `simple_tokenizer.py`). Stable Diffusion 2.x pads with an exclamation mark.
+/// and end (openai/CLIP, `simple_tokenizer.py`).
 ///
 /// # Errors
 /// [`crate::Error::BadFile`] if it is not such a list.
-pub fn vocabulary_files(packed: &[u8], pads_with_mark: bool) -> Result<Files> {
+pub fn vocabulary_files(packed: &[u8], part: Part, pads_with_mark: bool) -> Result<Files> {
     /// Longest list that is believed: CLIP's has 524,605 bytes.
     const LONGEST: u64 = 4 << 20;
     let mut merges = String::new();
@@ -41,7 +46,7 @@ pub fn vocabulary_files(packed: &[u8], pads_with_mark: bool) -> Result<Files> {
     letters.iter().for_each(|letter| add(format!("{letter}</w>")));
     merges.lines().filter(|line| !line.starts_with("#version")).for_each(|line| add(line.replacen(' ', "", 1)));
     ["<|startoftext|>", "<|endoftext|>"].into_iter().for_each(|token| add(token.to_owned()));
-    let path = |name: &str| format!("{}/{name}", Part::Tokenizer.folder());
+    let path = |name: &str| format!("{}/{name}", part.folder());
     let contents = [serde_json::Value::Object(vocabulary).to_string().into_bytes(), merges.into_bytes()];
     let mut files: Files = ["vocab.json", "merges.txt"].map(path).into_iter().zip(contents).collect();
     if pads_with_mark {
@@ -66,17 +71,17 @@ mod tests {
     use crate::source::Memory;
     use crate::text::ClipTokenizer;
 
-    fn tokenizer(family: Family) -> ClipTokenizer {
+    fn tokenizer(family: Family, part: Part) -> ClipTokenizer {
         let mut memory = Memory::new("clip");
-        for (path, bytes) in built_in(family).unwrap() {
+        for (path, bytes) in built_in(family).unwrap().concat() {
             memory.insert(path, bytes);
         }
-        pollster::block_on(ClipTokenizer::load(&memory, Part::Tokenizer, 49408, 77)).unwrap()
+        pollster::block_on(ClipTokenizer::load(&memory, part, 49408, 77)).unwrap()
     }
 
     #[test]
     fn it_is_clips() {
-        let sd1 = tokenizer(Family::Sd1);
+        let sd1 = tokenizer(Family::Sd1, Part::Tokenizer);
         // As in the documentation of CLIP and of transformers.
         let cat = sd1.prompt("a photo of a cat");
         assert_eq!(cat.ids[..8], [49406, 320, 1125, 539, 320, 2368, 49407, 49407]);
@@ -86,12 +91,18 @@ mod tests {
             assert!(sd1.check_word(taken).is_err(), "{taken}");
         }
         sd1.check_word("<cat>").unwrap();
-        let sd2 = tokenizer(Family::Sd2);
-        assert_eq!(sd2.prompt("a photo of a cat").ids[5..9], [2368, 49407, 0, 0]);
+        for (family, part, padding) in [
+            (Family::Sd2, Part::Tokenizer, 0),
+            (Family::Sdxl, Part::Tokenizer, 49407),
+            (Family::Sdxl, Part::Tokenizer2, 0),
+        ] {
+            let ids = tokenizer(family, part).prompt("a photo of a cat").ids;
+            assert_eq!(ids[5..9], [2368, 49407, padding, padding], "{family:?} {part}");
+        }
     }
 
     #[test]
     fn what_is_no_list_is_refused() {
-        assert!(vocabulary_files(b"merges", false).is_err());
+        assert!(vocabulary_files(b"merges", Part::Tokenizer, false).is_err());
     }
 }

@@ -255,6 +255,14 @@ impl UnetConfig {
             ("addition_time_embed_dim", sinusoid, MOST_CHANNELS),
             ("projection_class_embeddings_input_dim", width, MOST_CHANNELS),
         ])?;
+        // SDXL's refiner has one text encoder and is told a score instead of the target's size: one number less.
+        if self.cross_attention_dim == PerLevel::All(1280) && width == 1280 + (TIME_IDS - 1) * sinusoid {
+            return Err(
+                "this is the U-Net of SDXL's refiner, which only finishes pictures that the base model has begun: use \
+                the base model"
+                    .to_owned(),
+            );
+        }
         match width.checked_sub(TIME_IDS * sinusoid) {
             Some(pooled) if pooled > 0 => Ok(Some(Added { pooled, sinusoid })),
             _ => Err(format!(
@@ -369,6 +377,11 @@ mod tests {
             (
                 r#"{"addition_embed_type": "text_time", "addition_time_embed_dim": 256, "projection_class_embeddings_input_dim": 1536}"#,
                 "no room for 6 times 256",
+            ),
+            (
+                r#"{"addition_embed_type": "text_time", "addition_time_embed_dim": 256, "cross_attention_dim": 1280,
+                    "projection_class_embeddings_input_dim": 2560}"#,
+                "SDXL's refiner",
             ),
             (r#"{"time_cond_proj_dim": 256}"#, "time_cond_proj_dim (guidance-distilled models, LCM)"),
             (r#"{"mid_block_only_cross_attention": true}"#, "mid_block_only_cross_attention"),

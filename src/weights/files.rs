@@ -73,7 +73,8 @@ async fn choose(source: &dyn Source, part: Part) -> Result<Option<WeightFiles>> 
         }
         let has_whole = source.length(&paths.whole).await?.is_some();
         // Where there are both, diffusers takes those of the index, and transformers the whole.
-        let takes_index = index.is_some() && (!has_whole || part != Part::TextEncoder);
+        let is_transformers = matches!(part, Part::TextEncoder | Part::TextEncoder2);
+        let takes_index = index.is_some() && (!has_whole || !is_transformers);
         let note = |used: &str, other: &str| {
             format!("{}: {used} is used, and {other}, which lies beside it, is not", source.name())
         };

@@ -33,9 +33,9 @@ pub fn tokens(ids: &[i64]) -> Tokens {
     Tokens { length: ids.len(), end, ids, fallen: None, words: Vec::new() }
 }
 
-/// What prompts tell a U-Net that is told no sizes.
+/// What prompts tell a U-Net, with sizes that are nothing where it is told any.
 pub fn conditions(model: &Model, prompts: &[Prompt], rows: &Var<2>, recompute: bool) -> Conditions {
-    model.conditions(prompts, rows, &[], (Pooling::End, recompute))
+    model.conditions(prompts, rows, &[[0.0; 6]], (Pooling::End, recompute))
 }
 
 /// Runs `test` on each model, each device, and both ways to store weights.

@@ -6,13 +6,13 @@ use pseudoword::checkpoint::{self, Checkpoint, Options};
 use pseudoword::error::Kind;
 use pseudoword::event::{Event, WarningCode};
 use pseudoword::model::{ModelConfig, OpenedModel};
-use pseudoword::schedule::NoiseSchedule;
 use pseudoword::schedule::PredictionType::{self, Epsilon, VPrediction};
+use pseudoword::schedule::{NoiseSchedule, TimestepSpacing};
 use pseudoword::source::{Memory, Source, read_text};
 use pseudoword::weights::Storage;
 use serde_json::{Map, Value, json};
 
-use crate::checkpoints::{assembled, outputs, session, with_base};
+use crate::checkpoints::{assembled, outputs, session, single, with_base};
 use crate::fixtures::{cpu, open};
 
 /// The tiny model's file, with its header changed.
@@ -252,14 +252,47 @@ fn what_is_wrong_in_a_base_is_said_of_the_base() {
 }
 
 #[test]
-fn zero_terminal_snr_is_said_and_not_done_whoever_says_it() {
+fn zero_terminal_snr_is_obeyed_by_a_model_of_velocities_whoever_says_it() {
     let schedule = r#"{"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
-        "rescale_betas_zero_snr": true}"#;
-    let asks = other_base("scheduler", "scheduler/scheduler_config.json", schedule);
+        "rescale_betas_zero_snr": true"#;
+    let of_noise = || other_base("scheduler", "scheduler/scheduler_config.json", &format!("{schedule}}}"));
     for (file, by) in [(assembled("tiny-sd1"), "the base the-base (rescale"), (edited(mark("ztsnr")), "a mark among")] {
-        let (_, _, notes) = opened(file, &[], &asks);
+        let (_, _, notes) = opened(file, &[], &of_noise());
         assert!(notes.len() == 1 && notes[0].starts_with(by), "{notes:?}");
-        assert!(notes[0].contains("zero terminal SNR, which is not supported"), "{notes:?}");
+        assert!(
+            notes[0].contains("zero terminal SNR, which goes only with") && notes[0].contains("predicts the noise")
+        );
+    }
+    let both = edited(|header| {
+        mark("ztsnr")(header);
+        mark("v_pred")(header);
+    });
+    let of_velocity = format!("{schedule}, \"prediction_type\": \"v_prediction\", \"timestep_spacing\": \"leading\"}}");
+    let of_velocity = || other_base("scheduler", "scheduler/scheduler_config.json", &of_velocity);
+    for (file, options, spacing) in [
+        (both.clone(), with_base("tiny-sd1"), TimestepSpacing::Trailing),
+        (edited(mark("ztsnr")), asking(with_base("tiny-sd1"), VPrediction), TimestepSpacing::Trailing),
+        // A base that asks for it itself says how it is walked.
+        (assembled("tiny-sd1"), of_velocity(), TimestepSpacing::Leading),
+        (both, of_velocity(), TimestepSpacing::Leading),
+    ] {
+        let (file, prediction, notes) = opened(file, &[], &options);
+        assert_eq!((prediction, notes.as_slice()), (VPrediction, &[][..]));
+        let config = pollster::block_on(ModelConfig::read(&file)).unwrap().scheduler;
+        assert_eq!((config.rescale_betas_zero_snr, config.timestep_spacing), (true, Some(spacing)));
+        assert_eq!(NoiseSchedule::new(&config).alphas_cumprod().last(), Some(&0.0));
+    }
+}
+
+#[test]
+fn a_base_of_another_architecture_is_refused() {
+    for (model, base, said) in [
+        ("tiny-sdxl", "tiny-sd1", "tiny-sd1 has one text encoder: this file has SDXL's two"),
+        ("tiny-sd1", "tiny-sdxl", "tiny-sdxl has SDXL's two text encoders: this file has one"),
+    ] {
+        let error = single(model, &with_base(base)).err().unwrap();
+        assert_eq!(error.kind(), Kind::Input);
+        assert!(error.to_string().contains(said), "{error}");
     }
 }
 

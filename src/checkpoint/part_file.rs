@@ -1,0 +1,173 @@
+//! The weight files that a single file stands for: each a header, and ranges of the real file.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde_json::json;
+
+use super::names::{Blocks, Meaning, meaning};
+use super::statement::is_mark;
+use crate::Result;
+use crate::embedding::safetensors::Entry;
+use crate::parts::{Part, Precision};
+use crate::source::Source;
+use crate::weights::Header;
+
+/// A weight file that does not exist.
+pub(super) struct PartFile {
+    header: Vec<u8>,
+    /// What follows the header, in order and without gaps.
+    stretches: Vec<Stretch>,
+    pub length: u64,
+    /// What its weights are called in the real file.
+    pub names: BTreeMap<String, String>,
+}
+
+/// A weight.
+struct Stretch {
+    /// Where it begins behind the header.
+    at: u64,
+    /// Where it is in the real file.
+    place: Range<u64>,
+    /// Rows and columns that it has there, and the bytes of a value, where it is wanted the other way round.
+    turned: Option<[usize; 3]>,
+}
+
+/// A weight of a part, as the real file has it.
+struct Found {
+    entry: Entry,
+    turned: bool,
+}
+
+/// The weight files that a file stands for, by their paths, and the names in it that are unknown here.
+pub(super) fn parts(header: &Header) -> Result<(BTreeMap<String, PartFile>, Vec<String>), String> {
+    let blocks = Blocks::count(&header.tensors().map(|entry| entry.name.as_str()).collect::<Vec<_>>());
+    let mut found: BTreeMap<String, BTreeMap<String, Found>> = BTreeMap::new();
+    let mut unknown = Vec::new();
+    let mut add = |part: Part, name: String, entry: Entry, turned: bool| {
+        let paths = part.weights(Precision::Full).ok_or_else(|| format!("{name} cannot be a weight of the {part}"))?;
+        match found.entry(paths.whole).or_default().insert(name.clone(), Found { entry, turned }) {
+            None => Ok(()),
+            Some(_) => Err(format!("two of its weights are both {name} of the {part}")),
+        }
+    };
+    for entry in header.tensors() {
+        match meaning(&entry.name, blocks) {
+            _ if is_mark(&entry.name) => {}
+            Meaning::One(part, name) => add(part, name, entry.clone(), false)?,
+            Meaning::Turned(part, name) => add(part, name, entry.clone(), true)?,
+            Meaning::Three(part, names) => {
+                let rows = entry.shape.first().copied().unwrap_or(0);
+                if rows % 3 != 0 {
+                    return Err(format!("{} has {rows} rows, which is not a multiple of three", entry.name));
+                }
+                let [start, end] = entry.offsets;
+                let third = (end - start) / 3;
+                for (number, name) in (0u64..).zip(names) {
+                    let shape = std::iter::once(rows / 3).chain(entry.shape.iter().skip(1).copied()).collect();
+                    let offsets = [start + number * third, start + (number + 1) * third];
+                    add(part, name, Entry { shape, offsets, ..entry.clone() }, false)?;
+                }
+            }
+            Meaning::NotNeeded => {}
+            Meaning::Unknown => unknown.push(entry.name.clone()),
+        }
+    }
+    let file = |(path, weights)| Ok::<_, String>((path, PartFile::new(&weights, header)?));
+    Ok((found.into_iter().map(file).collect::<Result<_, _>>()?, unknown))
+}
+
+impl Found {
+    /// Rows, columns and bytes of a value, where it has to be turned.
+    fn turned(&self) -> Result<Option<[usize; 3]>, String> {
+        let Entry { name, shape, dtype, offsets: [start, end] } = &self.entry;
+        if !self.turned {
+            return Ok(None);
+        }
+        let count: u64 = shape.iter().product();
+        let sizes = match shape.as_slice() {
+            [rows, columns] if count > 0 && (end - start) % count == 0 => [*rows, *columns, (end - start) / count],
+            _ => return Err(format!("{name} is not a matrix: it is {dtype} {shape:?}")),
+        };
+        let [rows, columns, size] = sizes.map(usize::try_from);
+        Ok(rows.and_then(|rows| Ok([rows, columns?, size?])).ok())
+    }
+}
+
+impl PartFile {
+    /// A file of these weights, which are ranges of the one that `header` is of.
+    fn new(weights: &BTreeMap<String, Found>, header: &Header) -> Result<Self, String> {
+        let (mut object, mut stretches, mut end) = (serde_json::Map::new(), Vec::new(), 0);
+        let mut names = BTreeMap::new();
+        for (name, found) in weights {
+            let entry = &found.entry;
+            let (place, turned) = (header.span(entry), found.turned()?);
+            let length = place.end - place.start;
+            let shape = match entry.shape.as_slice() {
+                // diffusers keeps these four as the linear layers that they are.
+                [rows, columns, 1, 1] if name.contains(".mid_block.attentions.") => vec![*rows, *columns],
+                [rows, columns] if turned.is_some() => vec![*columns, *rows],
+                shape => shape.to_vec(),
+            };
+            let about = json!({"dtype": entry.dtype, "shape": shape, "data_offsets": [end, end + length]});
+            object.insert(name.clone(), about);
+            stretches.push(Stretch { at: end, place, turned });
+            names.insert(name.clone(), format!("{}{}", header.wrapper(), entry.name));
+            end += length;
+        }
+        let text = serde_json::Value::Object(object).to_string();
+        let mut head = (text.len() as u64).to_le_bytes().to_vec();
+        head.extend(text.bytes());
+        let length = head.len() as u64 + end;
+        Ok(Self { header: head, stretches, length, names })
+    }
+
+    /// A range of it, with what is behind the header from `path` in `file`; none if it has no such bytes.
+    pub async fn read(&self, file: &dyn Source, path: &str, range: Range<u64>) -> Result<Option<Vec<u8>>> {
+        if range.start > range.end || range.end > self.length {
+            return Ok(None);
+        }
+        let head = self.header.len() as u64;
+        let Some(mut bytes) = slice(&self.header, range.start.min(head)..range.end.min(head)) else { return Ok(None) };
+        let wanted = range.start.max(head) - head..range.end.max(head) - head;
+        for stretch in &self.stretches {
+            let end = stretch.at + (stretch.place.end - stretch.place.start);
+            let (from, to) = (wanted.start.max(stretch.at), wanted.end.min(end));
+            if from < to {
+                let more = stretch.read(file, path, from - stretch.at..to - stretch.at).await?;
+                // Nearly always the range is one weight, and its bytes are passed on as they are.
+                if bytes.is_empty() { bytes = more } else { bytes.extend(more) }
+            }
+        }
+        Ok(Some(bytes))
+    }
+}
+
+impl Stretch {
+    /// A range of the weight.
+    async fn read(&self, file: &dyn Source, path: &str, range: Range<u64>) -> Result<Vec<u8>> {
+        let Some(sizes) = self.turned else {
+            return file.read(path, self.place.start + range.start..self.place.start + range.end).await;
+        };
+        // One value of each row is a range of bytes that nobody could ask for one by one, and the matrix is small.
+        let whole = file.read(path, self.place.clone()).await?;
+        Ok(slice(&turned(&whole, sizes), range).unwrap_or_default())
+    }
+}
+
+/// A matrix of values of `size` bytes, with its columns as rows.
+fn turned(matrix: &[u8], [rows, columns, size]: [usize; 3]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(matrix.len());
+    for column in 0..columns {
+        for row in 0..rows {
+            let at = (row * columns + column) * size;
+            out.extend_from_slice(matrix.get(at..at + size).unwrap_or_default());
+        }
+    }
+    out
+}
+
+/// A part of bytes in memory; none if it is not all there.
+pub(super) fn slice(bytes: &[u8], range: Range<u64>) -> Option<Vec<u8>> {
+    Some(bytes.get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)?.to_vec())
+}
