@@ -21,7 +21,7 @@ warnings.filterwarnings("ignore", category=FutureWarning)
 
 import diffusers  # noqa: E402
 import torch  # noqa: E402
-from diffusers import DDPMScheduler, StableDiffusionPipeline  # noqa: E402
+from diffusers import DDPMScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline  # noqa: E402
 from transformers.utils import logging as transformers_logging  # noqa: E402
 
 MINI = Path(__file__).resolve().parent.parent.parent / "models" / "mini"
@@ -46,8 +46,15 @@ class Peer:
     def __init__(self, args):
         self.device = "cuda" if torch.cuda.is_available() and not args.cpu else "cpu"
         self.dtype = DTYPES[args.dtype]
-        self.pipe = StableDiffusionPipeline.from_pretrained(args.model, dtype=torch.float32, safety_checker=None)
-        for part in (self.pipe.text_encoder, self.pipe.unet, self.pipe.vae):
+        self.is_sdxl = (Path(args.model) / "text_encoder_2").is_dir()
+        if self.is_sdxl:
+            self.pipe = StableDiffusionXLPipeline.from_pretrained(args.model, dtype=torch.float32)
+            self.tokenizers = [self.pipe.tokenizer, self.pipe.tokenizer_2]
+            self.encoders = [self.pipe.text_encoder, self.pipe.text_encoder_2]
+        else:
+            self.pipe = StableDiffusionPipeline.from_pretrained(args.model, dtype=torch.float32, safety_checker=None)
+            self.tokenizers, self.encoders = [self.pipe.tokenizer], [self.pipe.text_encoder]
+        for part in (*self.encoders, self.pipe.unet, self.pipe.vae):
             part.requires_grad_(False).eval().to(self.device)
         # As diffusers' textual_inversion.py under mixed precision: the frozen U-Net and VAE are stored narrow, the text
         # encoder (which holds the learned rows) stays f32 and computes under autocast.
@@ -77,17 +84,38 @@ class Peer:
         if self.device == "cuda":
             torch.cuda.synchronize()
 
+    def learned(self, vectors):
+        """Rows behind the table of each text encoder, and the id of the first of them."""
+        rows, first = [], []
+        for encoder in self.encoders:
+            embedding = encoder.get_input_embeddings()
+            table = embedding.table if isinstance(embedding, SplicedEmbedding) else embedding.weight
+            rows.append(table[:1].detach().repeat(vectors, 1).requires_grad_())
+            first.append(table.shape[0])
+            encoder.set_input_embeddings(SplicedEmbedding(table, rows[-1]))
+        return rows, first
+
+    def encode(self, input_ids):
+        """What the U-Net is told of prompts, given as each text encoder takes them."""
+        if not self.is_sdxl:
+            return {"encoder_hidden_states": self.encoders[0](input_ids[0]).last_hidden_state.to(self.dtype)}
+        outputs = [
+            encoder(ids, output_hidden_states=True) for encoder, ids in zip(self.encoders, input_ids, strict=True)
+        ]
+        size = self.side * self.pipe.vae_scale_factor
+        time_ids = torch.tensor([[size, size, 0, 0, size, size]] * len(input_ids[0]), device=self.device)
+        return {
+            "encoder_hidden_states": torch.cat([output.hidden_states[-2] for output in outputs], -1).to(self.dtype),
+            "added_cond_kwargs": {"text_embeds": outputs[1].text_embeds.to(self.dtype), "time_ids": time_ids},
+        }
+
     def train_step(self, batch, vectors):
         """A step of textual inversion on cached latents: encode, predict, compare, back to the rows, AdamW."""
-        encoder, unet = self.pipe.text_encoder, self.pipe.unet
+        unet = self.pipe.unet
         scheduler = DDPMScheduler.from_config(self.pipe.scheduler.config)
-        embedding = encoder.embeddings.token_embedding
-        table = embedding.table if isinstance(embedding, SplicedEmbedding) else embedding.weight
-        first = table.shape[0]
-        rows = table[:1].detach().repeat(vectors, 1).requires_grad_()
-        encoder.embeddings.token_embedding = SplicedEmbedding(table, rows)
-        optimizer = torch.optim.AdamW([rows], lr=5e-3, weight_decay=0.0)
-        input_ids = self.prompt(["a photo of a"] * batch, range(first, first + vectors))
+        rows, first = self.learned(vectors)
+        optimizer = torch.optim.AdamW(rows, lr=5e-3, weight_decay=0.0)
+        input_ids = self.prompts(["a photo of a"] * batch, [range(id, id + vectors) for id in first])
         latents = self.noise(batch, unet.config.in_channels, self.side, self.side)
 
         def step():
@@ -95,8 +123,7 @@ class Peer:
             timestep = torch.randint(scheduler.config.num_train_timesteps, (batch,), device=self.device)
             noisy = scheduler.add_noise(latents, noise, timestep)
             with self.autocast():
-                context = encoder(input_ids).last_hidden_state.to(self.dtype)
-                prediction = unet(noisy, timestep, encoder_hidden_states=context).sample
+                prediction = unet(noisy, timestep, **self.encode(input_ids)).sample
             velocity = scheduler.config.prediction_type == "v_prediction"
             target = scheduler.get_velocity(latents, noise, timestep) if velocity else noise
             loss = torch.nn.functional.mse_loss(prediction.float(), target.float())
@@ -108,9 +135,11 @@ class Peer:
 
         return step
 
-    def prompt(self, texts, extra=()):
-        """Ids of some prompts, each with the extra ids before its end, padded to the encoder's length."""
-        tokenizer = self.pipe.tokenizer
+    def prompts(self, texts, extra=((), ())):
+        """Ids of some prompts for each text encoder, with its extra ids before their end, padded to its length."""
+        return [self.prompt(tokenizer, texts, ids) for tokenizer, ids in zip(self.tokenizers, extra, strict=False)]
+
+    def prompt(self, tokenizer, texts, extra):
         sequences = []
         for text in texts:
             ids = tokenizer(text).input_ids
@@ -125,14 +154,14 @@ class Peer:
         timestep = scheduler.timesteps[len(scheduler.timesteps) // 2]
         latents = self.noise(1, unet.config.in_channels, self.side, self.side)
         with torch.no_grad():
-            context = self.pipe.text_encoder(self.prompt(["", "a photo of a cat"])).last_hidden_state.to(self.dtype)
+            conditions = self.encode(self.prompts(["", "a photo of a cat"]))
 
         @torch.inference_mode()
         def step():
             # PNDM remembers earlier steps and the sigma samplers count them: each repetition starts anew.
             scheduler.set_timesteps(25, device=self.device)
             inputs = scheduler.scale_model_input(torch.cat([latents] * 2), timestep)
-            empty, full = unet(inputs, timestep, encoder_hidden_states=context).sample.chunk(2)
+            empty, full = unet(inputs, timestep, **conditions).sample.chunk(2)
             return scheduler.step(empty + 7.5 * (full - empty), timestep, latents).prev_sample
 
         return step

@@ -1,9 +1,9 @@
-"""Writes a Stable Diffusion checkpoint of full size in one file, in the original layout, with random weights.
+"""Writes a Stable Diffusion or SDXL checkpoint of full size in one file, in the original layout, with random weights.
 
     python random_checkpoint.py OUT.safetensors [--family sd1] [--dtype f16]
 
 To measure memory and time without a download: names, shapes and scale are those of the published file
-(`tests/fixtures/checkpoint-*.json`), the values mean nothing. 2.1 GB in f16, 4.3 GB in f32, written one tensor at a time.
+(`tests/fixtures/checkpoint-*.json`), the values mean nothing. 2.1 GB in f16 (of SDXL 6.9 GB), written one tensor at a time.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def values(name, shape, generator):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--family", choices=["sd1", "sd2"], default="sd1")
+    parser.add_argument("--family", choices=["sd1", "sd2", "sdxl"], default="sd1")
     parser.add_argument("--dtype", choices=DTYPES, default="f16")
     options = parser.parse_args()
     name, dtype = DTYPES[options.dtype]

@@ -1,8 +1,9 @@
-"""Makes a Stable Diffusion 1.x folder of any size with random weights, to measure time and memory on.
+"""Makes a Stable Diffusion 1.x folder of any size, or one of SDXL's, with random weights, to measure time and memory on.
 
     python random_model.py OUT [--channels 64,128,256,256] [--sample-size 32] [--text-width 256]
     python random_model.py OUT --full
     python random_model.py OUT --narrow
+    python random_model.py OUT --sdxl              # 6.9 GB, in f16
 
 The values mean nothing; sizes, layer types and the computation are those of a real model. Tokenizer and noise schedule are
 the mini model's.
@@ -15,9 +16,54 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-MINI = Path(__file__).resolve().parents[2] / "models" / "mini"
+ROOT = Path(__file__).resolve().parents[2]
+MINI = ROOT / "models" / "mini"
+# Whose small files have the same fields as the published ones.
+TINY_SDXL = ROOT / "tests" / "fixtures" / "tiny-sdxl"
+
+
+def sdxl(out: Path) -> None:
+    """All sizes of SDXL base; one part at a time, in half precision from the beginning, so that 6 GB of memory do."""
+    torch.manual_seed(0)
+    torch.set_default_dtype(torch.float16)
+    config = lambda part: json.loads((TINY_SDXL / part / "config.json").read_text())  # noqa: E731
+    unet = config("unet") | {
+        "sample_size": 128,
+        "block_out_channels": [320, 640, 1280],
+        "layers_per_block": 2,
+        "attention_head_dim": [5, 10, 20],
+        "transformer_layers_per_block": [1, 2, 10],
+        "cross_attention_dim": 2048,
+        "addition_time_embed_dim": 256,
+        "projection_class_embeddings_input_dim": 2816,
+        "norm_num_groups": 32,
+    }
+    vae = config("vae") | {
+        "block_out_channels": [128, 256, 512, 512],
+        "down_block_types": ["DownEncoderBlock2D"] * 4,
+        "up_block_types": ["UpDecoderBlock2D"] * 4,
+        "layers_per_block": 2,
+        "norm_num_groups": 32,
+        "sample_size": 1024,
+    }
+    sizes = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
+    first = config("text_encoder") | sizes | {"vocab_size": 49408, "projection_dim": 768}
+    sizes = {"hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32, "num_attention_heads": 20}
+    second = config("text_encoder_2") | sizes | {"vocab_size": 49408, "projection_dim": 1280}
+    parts = {
+        "unet": lambda: UNet2DConditionModel.from_config(unet),
+        "vae": lambda: AutoencoderKL.from_config(vae),
+        "text_encoder": lambda: CLIPTextModel(CLIPTextConfig(**first)),
+        "text_encoder_2": lambda: CLIPTextModelWithProjection(CLIPTextConfig(**second)),
+    }
+    for name, made in parts.items():
+        made().half().save_pretrained(out / name)
+    for name in ["tokenizer", "tokenizer_2", "scheduler"]:
+        shutil.copytree(TINY_SDXL / name, out / name, dirs_exist_ok=True)
+    shutil.copy(TINY_SDXL / "model_index.json", out)
+    print(f"{out}: {sum(file.stat().st_size for file in out.rglob('*.safetensors')) / 1e9:.2f} GB")
 
 
 def main() -> None:
@@ -28,7 +74,11 @@ def main() -> None:
     arguments.add_argument("--text-width", type=int, default=256)
     arguments.add_argument("--full", action="store_true", help="all sizes of Stable Diffusion 1.5")
     arguments.add_argument("--narrow", action="store_true", help="as deep as that and an eighth as wide, as `bench --random sd1-narrow`")
+    arguments.add_argument("--sdxl", action="store_true", help="all sizes of SDXL")
     options = arguments.parse_args()
+    if options.sdxl:
+        sdxl(options.out)
+        return
     if options.full:
         options.channels, options.sample_size, options.text_width = "320,640,1280,1280", 64, 768
     if options.narrow:

@@ -22,7 +22,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 warnings.filterwarnings("ignore", category=FutureWarning)
 
 import torch  # noqa: E402
-from diffusers import StableDiffusionPipeline  # noqa: E402
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline  # noqa: E402
 from safetensors import safe_open  # noqa: E402
 
 FIXTURES = Path(__file__).resolve().parents[2] / "tests" / "fixtures"
@@ -31,9 +31,9 @@ BITS = {torch.float16: torch.int16, torch.float32: torch.int32}
 
 
 def ours(file):
-    """What each tensor of the file is: `{(part, diffusers name): (tensor name, first row, pieces)}`."""
+    """What each tensor of the file is: `{(part, diffusers name): (tensor name, first row, pieces, whether it is turned)}`."""
     names = set(file.keys())
-    for family in ("sd1", "sd2", "tiny-sd1", "tiny-sd2"):
+    for family in ("sdxl", "sd1", "sd2", "tiny-sdxl", "tiny-sd1", "tiny-sd2"):
         entries = json.loads((FIXTURES / f"checkpoint-{family}.json").read_text())["tensors"]
         mapped = [entry for entry in entries if entry["is"]]
         if {entry["name"] for entry in mapped} <= names:
@@ -41,19 +41,25 @@ def ours(file):
     else:
         raise SystemExit("the file has not all weights of any family that is listed")
     return family, {
-        (part, name): (entry["name"], row, len(entry["is"])) for entry in mapped for part, name, row in entry["is"]
+        (part, name): (entry["name"], row, len(entry["is"]), bool(turned))
+        for entry in mapped
+        for part, name, row, *turned in entry["is"]
     }
 
 
 def theirs(path, config):
+    is_sdxl = (config / "text_encoder_2").is_dir()
+    parts = ["text_encoder", "unet", "vae"] + ["text_encoder_2"] * is_sdxl
     with safe_open(path, "pt") as file:
         dtype = file.get_tensor(next(name for name in file.keys() if name.startswith("model.diffusion_model."))).dtype
-    pipe = StableDiffusionPipeline.from_single_file(
-        str(path), config=str(config), local_files_only=True, torch_dtype=dtype, safety_checker=None
-    )
+    options = {"config": str(config), "local_files_only": True, "torch_dtype": dtype}
+    if is_sdxl:
+        pipe = StableDiffusionXLPipeline.from_single_file(str(path), **options)
+    else:
+        pipe = StableDiffusionPipeline.from_single_file(str(path), safety_checker=None, **options)
     return {
         (part, name.removeprefix("text_model.")): tensor
-        for part in ("text_encoder", "unet", "vae")
+        for part in parts
         for name, tensor in getattr(pipe, part).state_dict().items()
         if not name.endswith("position_ids")
     }
@@ -89,8 +95,9 @@ def main():
         if places.keys() != tensors.keys():
             wrong.append(f"other weights: {sorted(places.keys() ^ tensors.keys())[:4]}")
         for key in places.keys() & tensors.keys():
-            name, row, pieces = places[key]
+            name, row, pieces, turned = places[key]
             whole, tensor = file.get_tensor(name), tensors[key]
+            whole = whole.T if turned else whole
             mine = whole[row : row + whole.shape[0] // pieces] if pieces > 1 else whole
             values += tensor.numel()
             bits = [part.contiguous().view(BITS[part.dtype]).flatten() for part in (mine, tensor)]

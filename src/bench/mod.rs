@@ -21,7 +21,7 @@ use self::clock::{Clock, PieceClock};
 pub use self::known::{GPUS, KnownGpu, Rates};
 pub use self::launches::{KernelTime, StepLaunches};
 pub use self::operations::Peak;
-pub use self::predict::{Products, Row, Step, pieces, sd1, sdxl, steps};
+pub use self::predict::{Products, Row, Step, pieces, sizes, steps};
 pub use self::work::unet_flops;
 use crate::Result;
 use crate::config::{Checkpointing, Pooling, SampleConfig, TrainConfig};

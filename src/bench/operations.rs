@@ -140,9 +140,10 @@ impl Bench {
             let map = FeatureMap { side: latents.div_ceil(1 << level), channels };
             let stages = || graph.stages().filter(move |stage| stage.level == level);
             ops.extend(self.of_resnets(map, stages().map(|stage| stage.layers.len()).sum()));
-            let transformers = stages().map(|stage| stage.transformers().count()).sum();
+            let transformers: usize = stages().map(|stage| stage.transformers().count()).sum();
+            let blocks = stages().flat_map(|stage| stage.transformers()).map(|transformer| transformer.blocks).sum();
             if transformers > 0 {
-                ops.extend(self.of_transformers(map, unet.heads().at(level), transformers));
+                ops.extend(self.of_transformers(map, unet.heads().at(level), [transformers, blocks]));
             }
         }
         ops
@@ -160,8 +161,8 @@ impl Bench {
         ]
     }
 
-    /// Those of transformers, of which there are so many.
-    fn of_transformers(&self, map: FeatureMap, heads: usize, count: usize) -> [Op; 6] {
+    /// Those of transformers, of which there are so many, of so many blocks together.
+    fn of_transformers(&self, map: FeatureMap, heads: usize, [transformers, blocks]: [usize; 2]) -> [Op; 6] {
         let (channels, positions, shape) = (map.channels, map.positions(), map.shape());
         let words = self.session.model().config.prompt_length();
         let (projection, norm) = (self.linear(channels, channels), self.norm(channels, 1));
@@ -179,21 +180,21 @@ impl Bench {
         let project_jointly = |work: &mut Network| work.linear(positions, channels, 3 * channels);
         [
             // Queries, keys and values of self-attention. Going back they are three products, measured as one here.
-            map.op("joint projection", count, project_jointly, move |x| linear(x, &joint)),
+            map.op("joint projection", blocks, project_jointly, move |x| linear(x, &joint)),
             // Both outputs of attention, queries of cross-attention, into the transformer and out of it.
-            map.op("projection", 5 * count, project, move |x| linear(x, &projection)),
+            map.op("projection", 2 * transformers + 3 * blocks, project, move |x| linear(x, &projection)),
             map.op(
                 "layer norm",
-                3 * count,
+                3 * blocks,
                 |work| work.norm(positions * channels),
                 move |x| layer_norm(&flat(x), &norm).reshape(shape),
             ),
-            map.op("gated MLP", count, mlp, move |x| linear(&geglu(&linear(x, &wide)), &narrow)),
-            map.op("self-attention", count, over(positions), move |x| {
+            map.op("gated MLP", blocks, mlp, move |x| linear(&geglu(&linear(x, &wide)), &narrow)),
+            map.op("self-attention", blocks, over(positions), move |x| {
                 let x = flat(x);
                 attention(&x, &x, &x, heads, false).reshape(shape)
             }),
-            map.op("cross-attention", count, over(words), move |x| {
+            map.op("cross-attention", blocks, over(words), move |x| {
                 attention(&flat(x), &keys, &keys, heads, false).reshape(shape)
             }),
         ]

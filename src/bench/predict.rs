@@ -7,12 +7,11 @@ use serde_json::{Value, json};
 
 use super::known::Rates;
 use super::work::{Op, Part, autoencoder, back, text, unet, unet_for_known_prompts};
+use crate::Result;
 use crate::checkpoint::{Family, family_files};
 use crate::config::{Checkpointing, TrainConfig};
 use crate::model::ModelConfig;
-use crate::parts::Architecture;
 use crate::source::Memory;
-use crate::{Error, Result};
 
 /// Operations of a step that are looked at together.
 pub struct Row {
@@ -134,29 +133,14 @@ fn by_part(ops: &[Op]) -> Vec<Row> {
     Part::ALL.map(|part| Row { name: part.name(), ops: of(part) }).into()
 }
 
-/// The sizes of Stable Diffusion 1.5.
-pub fn sd1() -> Result<ModelConfig> {
-    let mut memory = Memory::new("sd1");
-    for (path, bytes) in family_files(Family::Sd1)? {
+/// The sizes of a family.
+///
+/// # Errors
+/// [`crate::Error::ModelPartMissing`] for a family whose sizes are not known.
+pub fn sizes(family: Family) -> Result<ModelConfig> {
+    let mut memory = Memory::new(family.label());
+    for (path, bytes) in family_files(family)? {
         memory.insert(path, bytes);
     }
     pollster::block_on(ModelConfig::read(&memory))
-}
-
-/// The sizes of SDXL.
-pub fn sdxl() -> Result<ModelConfig> {
-    let unet = r#"{"sample_size": 128, "block_out_channels": [320, 640, 1280], "layers_per_block": 2,
-        "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
-        "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
-        "transformer_layers_per_block": [1, 2, 10], "attention_head_dim": [5, 10, 20], "cross_attention_dim": 2048,
-        "use_linear_projection": true, "addition_embed_type": "text_time", "addition_time_embed_dim": 256,
-        "projection_class_embeddings_input_dim": 2816}"#;
-    let second = r#"{"hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32, "num_attention_heads": 20,
-        "hidden_act": "gelu", "projection_dim": 1280}"#;
-    let bad = |error: serde_json::Error| Error::Internal(format!("the sizes of SDXL: {error}"));
-    let mut config = sd1()?;
-    config.unet = serde_json::from_str(unet).map_err(bad)?;
-    config.text_encoders.push(serde_json::from_str(second).map_err(bad)?);
-    (config.architecture, config.force_zeros) = (Architecture::Sdxl, true);
-    Ok(config)
 }

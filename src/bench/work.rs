@@ -5,7 +5,7 @@
 //! normalisations and activations around them.
 
 use crate::model::ModelConfig;
-use crate::text::ClipTextConfig;
+use crate::text::{ClipTextConfig, Taken};
 use crate::unet::graph::{Graph, Layer, Stage, Transformer};
 use crate::vae::graph::{decoder, encoder};
 
@@ -65,6 +65,8 @@ pub struct Op {
     backward: bool,
     /// The bytes of the normalisation that a product does itself, whose gradient is a launch of its own.
     normed: f64,
+    /// The bytes of what is summed for the gradient of the shift that a product adds itself, which is a launch of its own, too.
+    summed: f64,
 }
 
 impl Op {
@@ -75,8 +77,8 @@ impl Op {
 
     /// What its gradient takes, launch by launch.
     fn back(self) -> Vec<Self> {
-        let Self { part, flops, bytes, halves, backward, normed } = self;
-        let op = |flops, bytes| Self { part, flops, bytes, halves, backward: false, normed: 0.0 };
+        let Self { part, flops, bytes, halves, backward, normed, summed } = self;
+        let op = |flops, bytes| Self { part, flops, bytes, halves, backward: false, normed: 0.0, summed: 0.0 };
         match part {
             _ if !backward => Vec::new(),
             // Scores again, their gradient, and what goes back to the queries; the same, and to keys and values.
@@ -86,6 +88,9 @@ impl Op {
             Part::Linear if normed > 0.0 => {
                 let norm = Self { part: Part::Norms, ..op(0.0, 1.5 * normed) };
                 vec![op(flops, bytes), norm]
+            }
+            Part::Convolutions if summed > 0.0 => {
+                vec![op(flops, bytes), Self { part: Part::Rest, ..op(0.0, summed) }]
             }
             Part::Linear | Part::Convolutions | Part::Rest => vec![op(flops, bytes)],
         }
@@ -118,8 +123,11 @@ fn of_unet(config: &ModelConfig, side: usize, mut network: Network) -> Vec<Op> {
     let [latents, first] = graph.conv_in;
     // What all residual blocks make of the timestep is one product.
     let shifts = graph.stages().flat_map(|stage| &stage.layers).map(|layer| layer.resnet[1]).sum();
-    for [inner, columns] in [[first, graph.time], [graph.time, graph.time], [graph.time, shifts]] {
-        network.of_time(inner, columns);
+    network.of_time(first, graph.time);
+    network.of_time(graph.time, graph.time);
+    match config.unet.added() {
+        Ok(Some(added)) => network.added(added.width(), graph.time, shifts),
+        _ => network.of_time(graph.time, shifts),
     }
     network.convolution([positions(0); 2], [latents, first], 9);
     for stage in graph.stages() {
@@ -141,8 +149,11 @@ fn of_unet(config: &ModelConfig, side: usize, mut network: Network) -> Vec<Op> {
 /// The text encoders on whole prompts, forward.
 pub fn text(config: &ModelConfig, batch: usize) -> Vec<Op> {
     let mut network = Network { batch, words: config.prompt_length(), ..Network::default() };
-    for encoder in &config.text_encoders {
-        network.text(encoder);
+    for (encoder, taken) in config.text_encoders.iter().zip(config.taken()) {
+        network.text(encoder, taken);
+    }
+    if config.text_encoders.len() > 1 {
+        network.rest(2 * network.words * config.word_width());
     }
     network.ops
 }
@@ -184,6 +195,8 @@ pub(super) struct Network {
     words: usize,
     /// Whether keys and values of prompts were made before.
     knows_prompts: bool,
+    /// Whether what residual blocks make of the timestep has a gradient.
+    shifts_go_back: bool,
     ops: Vec<Op>,
 }
 
@@ -198,7 +211,7 @@ impl Network {
     fn push(&mut self, part: Part, products: usize, numbers: usize, weights: usize) {
         let bytes = FLOAT * (self.batch * numbers) as f64 + HALF * weights as f64;
         let (flops, halves) = (2.0 * (self.batch * products) as f64, part.is_products());
-        self.ops.push(Op { part, flops, bytes, halves, backward: true, normed: 0.0 });
+        self.ops.push(Op { part, flops, bytes, halves, backward: true, normed: 0.0, summed: 0.0 });
     }
 
     /// From so many positions to so many, by windows of so many pixels.
@@ -227,6 +240,19 @@ impl Network {
         }
     }
 
+    /// What is added to the timestep's embedding, made of so many numbers; then the sum's activation, and what all residual
+    /// blocks make of it.
+    fn added(&mut self, inner: usize, time: usize, shifts: usize) {
+        if !self.knows_prompts {
+            self.linear(1, inner, time);
+            self.rest(2 * time);
+            self.linear(1, time, time);
+        }
+        self.rest(2 * time);
+        self.linear(1, time, shifts);
+        self.shifts_go_back = true;
+    }
+
     /// All heads, whose widths together are `width`.
     pub fn attention(&mut self, queries: usize, keys: usize, width: usize) {
         self.push(Part::Attention, 2 * queries * keys * width, 2 * (queries + keys) * width, 0);
@@ -247,6 +273,10 @@ impl Network {
     fn resnet(&mut self, positions: usize, [inputs, outputs]: [usize; 2], joins: bool) {
         self.push(Part::Norms, 0, (2 + usize::from(joins)) * positions * inputs, 0);
         self.convolution([positions; 2], [inputs, outputs], 9);
+        let summed = FLOAT * (self.batch * positions * outputs) as f64;
+        if let Some(op) = self.ops.last_mut().filter(|_| self.shifts_go_back) {
+            op.summed = summed;
+        }
         self.norm(positions * outputs);
         if inputs != outputs {
             self.convolution([positions; 2], [inputs, outputs], 1);
@@ -302,10 +332,10 @@ impl Network {
         self.convolution([from, to], [channels; 2], 9);
     }
 
-    fn text(&mut self, encoder: &ClipTextConfig) {
+    fn text(&mut self, encoder: &ClipTextConfig, taken: Taken) {
         let (words, width, inner) = (self.words, encoder.hidden_size, encoder.intermediate_size);
         self.rest(3 * words * width);
-        for _ in 0..encoder.num_hidden_layers {
+        for _ in 0..taken.layers(encoder) {
             self.linear(words, width, 3 * width);
             self.normed(words * width);
             self.attention(words, words, width);
@@ -314,7 +344,15 @@ impl Network {
             self.normed(words * width);
             self.linear(words, inner, width);
         }
-        self.norm(words * width);
+        match taken {
+            Taken::LastStates => self.norm(words * width),
+            Taken::PenultimateStates => {}
+            Taken::PenultimateStatesAndPooled => {
+                self.rest(2 * width);
+                self.norm(width);
+                self.linear(1, width, encoder.projection_dim);
+            }
+        }
     }
 
     fn of_picture(&mut self, stage: &Stage, positions: impl Fn(usize) -> usize, decodes: bool) {
@@ -345,8 +383,9 @@ impl Network {
 
 #[cfg(test)]
 mod tests {
-    use super::super::predict::{sd1, sdxl};
+    use super::super::predict::sizes;
     use super::*;
+    use crate::checkpoint::Family;
 
     fn giga(ops: &[Op]) -> f64 {
         ops.iter().map(|op| op.flops).sum::<f64>() / 2e9
@@ -354,7 +393,7 @@ mod tests {
 
     #[test]
     fn it_is_the_published_count() {
-        let config = sd1().unwrap();
+        let config = sizes(Family::Sd1).unwrap();
         // 401.6 billion multiplications at 512 x 512, as counted by hand; 0.180 TFLOP at 256 x 256.
         assert!((unet_flops(&config, 64) / 2e9 - 401.6).abs() < 0.5, "{}", unet_flops(&config, 64));
         assert!((unet_flops(&config, 32) / 1e12 - 0.180).abs() < 0.001, "{}", unet_flops(&config, 32));
@@ -365,19 +404,23 @@ mod tests {
         // 860 million weights in f16, each of which is read once.
         let weights = 2.0 * bytes(1) - bytes(2);
         assert!((weights / 2.0 / 1e6 - 859.0).abs() < 2.0, "{weights}");
-        // Of SDXL 2,567 million, without the added embedding; 3 trillion multiplications at 1024 x 1024 are published, by
+        // Of SDXL 2,567 million; 3 trillion multiplications at 1024 x 1024 are published, by
         // counters of layers, which leave out scores and values.
-        let config = sdxl().unwrap();
+        let config = sizes(Family::Sdxl).unwrap();
         let bytes = |batch| unet(&config, 128, batch).iter().map(|op| op.bytes).sum::<f64>();
         let weights = 2.0 * bytes(1) - bytes(2);
-        assert!((weights / 2.0 / 1e6 - 2562.0).abs() < 4.0, "{weights}");
+        assert!((weights / 2.0 / 1e6 - 2567.0).abs() < 3.0, "{weights}");
         let layers: Vec<Op> = unet(&config, 128, 1).into_iter().filter(|op| op.part != Part::Attention).collect();
         assert!((giga(&layers) / 2990.0 - 1.0).abs() < 0.02, "{}", giga(&layers));
+        // Of its text encoders 694.7 and 123.1 million, without tables of 49,485 rows, and without the first one's last layer.
+        let bytes = |batch| text(&config, batch).iter().map(|op| op.bytes).sum::<f64>();
+        let weights = 2.0 * bytes(1) - bytes(2);
+        assert!((weights / 2.0 / 1e6 - 709.0).abs() < 2.0, "{weights}");
     }
 
     #[test]
     fn a_gradient_takes_as_much_as_its_kernels_compute() {
-        let config = sd1().unwrap();
+        let config = sizes(Family::Sd1).unwrap();
         let forward = unet(&config, 64, 1);
         let backward = back(&forward);
         let of = |ops: &[Op], part: Part| ops.iter().filter(|op| op.part == part).map(|op| op.flops).sum::<f64>();
@@ -390,7 +433,7 @@ mod tests {
 
     #[test]
     fn the_autoencoder_counts_more_going_back_to_pixels() {
-        let config = sd1().unwrap();
+        let config = sizes(Family::Sd1).unwrap();
         let (encode, decode) = (giga(&autoencoder(&config, 64, false)), giga(&autoencoder(&config, 64, true)));
         // The published 1.24 trillion multiplications of the decoder, and a little more than half as many.
         assert!((decode / 1240.0 - 1.0).abs() < 0.03, "{decode}");

@@ -354,6 +354,8 @@ pub(super) enum RandomModel {
     Sd1Narrow,
     /// With the sizes of Stable Diffusion 2.1
     Sd2,
+    /// With the sizes of SDXL
+    Sdxl,
     /// With the sizes of --model, of which only configuration and tokenizer are read
     Model,
 }

@@ -228,6 +228,7 @@ pub(super) async fn model(args: &BenchArgs, shared: &Shared, out: &mut Output) -
         Some(RandomModel::Sd1) => ("sd1", family_files(Family::Sd1)?),
         Some(RandomModel::Sd1Narrow) => ("sd1-narrow", narrow_files()?),
         Some(RandomModel::Sd2) => ("sd2", family_files(Family::Sd2)?),
+        Some(RandomModel::Sdxl) => ("sdxl", family_files(Family::Sdxl)?),
         Some(RandomModel::Model) => ("model", Vec::new()),
     };
     let configs: Rc<dyn Source> = match name {

@@ -6,7 +6,8 @@ use super::args::{BenchArgs, Shared, WeightStorage};
 use super::bench::{left_out, no_device, no_precision};
 use super::output::Output;
 use crate::Result;
-use crate::bench::{GPUS, KnownGpu, Products, Rates, Row, Step, sd1, sdxl, steps};
+use crate::bench::{GPUS, KnownGpu, Products, Rates, Row, Step, sizes, steps};
+use crate::checkpoint::Family;
 use crate::config::TrainConfig;
 use crate::model::ModelConfig;
 
@@ -14,8 +15,6 @@ use crate::model::ModelConfig;
 struct Predicted {
     model: String,
     side: u32,
-    /// What the description of it leaves out.
-    without: Option<&'static str>,
     steps: Vec<Step>,
 }
 
@@ -34,7 +33,6 @@ pub(super) async fn run(args: &BenchArgs, shared: &Shared, out: &mut Output) -> 
     for model in &models {
         lines.push(String::new());
         lines.push(format!("{}, {} x {} pixels, weights in f16", model.model, model.side, model.side));
-        lines.extend(model.without.map(|without| format!("({without})")));
         for step in &model.steps {
             lines.push(head(&step.name));
             lines.extend(step.rows.iter().filter(|row| row.launches() > 0).map(line));
@@ -54,29 +52,27 @@ async fn models(args: &BenchArgs, shared: &Shared, out: &mut Output) -> Result<V
     let mut batches = args.batch.clone();
     batches.sort_unstable();
     batches.dedup();
-    let predicted = |model: &str, config: &ModelConfig, without| -> Result<Predicted> {
+    let predicted = |model: &str, config: &ModelConfig| -> Result<Predicted> {
         let side = args.resolution.unwrap_or_else(|| config.resolution());
         let settings = TrainConfig { resolution: Some(side), ..TrainConfig::default() };
         crate::train::check_side(&settings, config)?;
         let steps = steps(config, side, &batches, args.checkpointing);
-        Ok(Predicted { model: model.to_owned(), side, without, steps })
+        Ok(Predicted { model: model.to_owned(), side, steps })
     };
     if shared.model.is_some() || args.random.is_some() {
         let (source, model) = super::bench::model(args, shared, out).await?;
-        return Ok(vec![predicted(&model.name, &ModelConfig::read(&*source).await?, None)?]);
+        return Ok(vec![predicted(&model.name, &ModelConfig::read(&*source).await?)?]);
     }
-    let without =
-        "this program cannot run it yet; without its embedding of the picture's size, two small linear layers";
     Ok(vec![
-        predicted("Stable Diffusion 1.5's sizes", &sd1()?, None)?,
-        predicted("SDXL's sizes", &sdxl()?, Some(without))?,
+        predicted("Stable Diffusion 1.5's sizes", &sizes(Family::Sd1)?)?,
+        predicted("SDXL's sizes", &sizes(Family::Sdxl)?)?,
     ])
 }
 
 impl Predicted {
     fn to_json(&self, gpus: &[(&str, Rates)]) -> Value {
         let steps: Vec<Value> = self.steps.iter().map(|step| step.to_json(gpus)).collect();
-        json!({"model": self.model, "side": self.side, "without": self.without, "steps": steps})
+        json!({"model": self.model, "side": self.side, "steps": steps})
     }
 }
 

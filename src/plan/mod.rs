@@ -279,6 +279,7 @@ fn tiled(config: &ModelConfig, job: Job) -> Job {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint::Family;
     use crate::weights::Storage;
 
     fn plan(half: bool, batch: u32) -> MemoryPlan {
@@ -323,10 +324,10 @@ mod tests {
     /// f16, `benches/peer/random_model.py --full`): side, samples, blocks recomputed, megabytes.
     const MEASURED: [(u32, u32, bool, f64); 2] = [(256, 4, true, 2358.0), (64, 1, true, 2165.0)];
 
-    /// Stable Diffusion 1.5's sizes in half precision.
-    fn sd1() -> (ModelConfig, WeightBytes) {
-        let mut memory = crate::source::Memory::new("sd1");
-        for (path, bytes) in crate::checkpoint::family_files(crate::checkpoint::Family::Sd1).unwrap() {
+    /// A family's sizes in half precision.
+    fn published(family: Family) -> (ModelConfig, WeightBytes) {
+        let mut memory = crate::source::Memory::new(family.label());
+        for (path, bytes) in crate::checkpoint::family_files(family).unwrap() {
             memory.insert(path, bytes);
         }
         let config = pollster::block_on(ModelConfig::read(&memory)).unwrap();
@@ -337,7 +338,7 @@ mod tests {
 
     #[test]
     fn what_was_measured_at_full_size_is_predicted() {
-        let (config, weights) = sd1();
+        let (config, weights) = published(Family::Sd1);
         for (side, batch, recompute, measured) in MEASURED {
             let job = Job { height: side, width: side, batch };
             let plan = |previews: bool, on_cpu| {
@@ -355,7 +356,7 @@ mod tests {
 
     #[test]
     fn what_a_u_net_knows_of_prompts_stays_while_pictures_are_made() {
-        let (mut config, _) = sd1();
+        let (mut config, _) = published(Family::Sd1);
         let job = Job { height: 64, width: 64, batch: 2 };
         let denoising =
             |config: &ModelConfig| MemoryPlan::generating(config, WeightBytes::default(), job, true).phases[0];
@@ -370,7 +371,7 @@ mod tests {
 
     #[test]
     fn stable_diffusion_1_fits_any_gpu() {
-        let (config, weights) = sd1();
+        let (config, weights) = published(Family::Sd1);
         let job = Job { height: 512, width: 512, batch: 1 };
         let plan = |pictures: Option<Job>| MemoryPlan::training(&config, weights, job, true, pictures, false);
         let (with, without) = (plan(Some(Job::preview(&config))), plan(None));
@@ -383,6 +384,30 @@ mod tests {
             plan.check(&takes(128 << 20)).unwrap();
             let said = plan.check(&takes(weights.largest - 1)).unwrap_err().to_string();
             assert!(said.contains("a single buffer") && said.contains("buffers of up to"), "{said}");
+        }
+    }
+
+    #[test]
+    fn sdxl_fits_eight_gigabytes() {
+        let (config, weights) = published(Family::Sdxl);
+        // What is in all files, but for the second half of the autoencoder: 5.135 GB of U-Net, 1.56 of text encoders without
+        // their tables, which stay on the host.
+        assert!((5_130_000_000..5_140_000_000).contains(&weights.unet), "{weights:?}");
+        assert!((1_400_000_000..1_440_000_000).contains(&weights.text), "{weights:?}");
+        for side in [1024, 768, 512, 256] {
+            let job = Job { height: side, width: side, batch: 1 };
+            let training = |pictures| MemoryPlan::training(&config, weights, job, true, pictures, false);
+            let generating = MemoryPlan::generating(&config, weights, Job { batch: 2, ..job }, false);
+            let previews = training(Some(Job::preview(&config)));
+            println!("{side}:\n{}\n{}\n{}", training(None).sentence(), previews.sentence(), generating.sentence());
+            println!("{:?}", training(None).phases);
+            for plan in [training(None), previews, generating] {
+                assert!(plan.peak() <= 8_000_000_000, "{side}: {}", plan.sentence());
+                // What WebGPU promises is enough.
+                plan.check(&Machine { free: None, largest_buffer: Some(128 << 20) }).unwrap();
+                let error = plan.check(&Machine { free: Some(4 << 30), largest_buffer: None }).unwrap_err();
+                assert!(matches!(error, Error::TooLittleMemory { .. }), "{error}");
+            }
         }
     }
 

@@ -7,6 +7,7 @@
 use super::Job;
 use crate::model::ModelConfig;
 use crate::ops::{PACKED_BYTES, SCORES_BYTES, has_attention_kernel};
+use crate::text::{ClipTextConfig, Taken};
 use crate::unet::graph::{Graph, Layer, Transformer};
 use crate::unet::mlp_rows;
 use crate::vae::{Budget, graph, map_bytes};
@@ -198,12 +199,10 @@ impl<'a> Walk<'a> {
     fn text(&self, sizes: &MapSizes) -> u64 {
         let row = sizes.batch * self.config.prompt_length() as u64 * FLOAT;
         // Inputs of the norms, queries, keys, values; the inner layer before its activation.
-        let layers = self
-            .config
-            .text_encoders
-            .iter()
-            .map(|text| text.num_hidden_layers as u64 * (5 * text.hidden_size + text.intermediate_size) as u64);
-        row * layers.sum::<u64>()
+        let remembered = |(text, taken): (&ClipTextConfig, Taken)| {
+            taken.layers(text) as u64 * (5 * text.hidden_size + text.intermediate_size) as u64
+        };
+        row * self.config.text_encoders.iter().zip(self.config.taken()).map(remembered).sum::<u64>()
     }
 
     /// The decoder on a tile for pixels of a size.

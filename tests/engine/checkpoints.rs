@@ -258,10 +258,10 @@ pub(crate) fn outputs(session: &Session) -> Vec<Vec<u32>> {
     let encoder = pollster::block_on(model.encoder(&mut |_| ())).unwrap();
     let encoded = encoder.encode(&ramp(side * side * 3).reshape([1, side, side, 3])).mean;
     let decoder = pollster::block_on(model.decoder(&mut |_| ())).unwrap();
-    let vector = given.added.map(|(vector, _)| values(vector.into_value())).unwrap_or_default();
-    let all =
-        [values(given.states.into_value()), vector, values(noise), values(decoder.decode(&latents)), values(encoded)];
-    all.map(|values| values.into_iter().map(f32::to_bits).collect()).to_vec()
+    let mut all =
+        vec![values(given.states.into_value()), values(noise), values(decoder.decode(&latents)), values(encoded)];
+    all.extend(given.added.map(|(vector, _)| values(vector.into_value())));
+    all.into_iter().map(|values| values.into_iter().map(f32::to_bits).collect()).collect()
 }
 
 pub(crate) fn session(source: impl Source + 'static, storage: Storage) -> pseudoword::Result<Session> {
