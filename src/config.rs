@@ -80,11 +80,22 @@ pub enum Recipe {
 }
 
 impl Recipe {
-    /// The peak learning rate where none is set; of the direction, the tangent of the angle of each step.
+    /// The peak learning rate where none is set; of the direction, the tangent of the angle of each step. Measured
+    /// (`benches/README.md`).
     pub const fn lr(self) -> f64 {
         match self {
             Recipe::Adamw => 1e-2,
             Recipe::Direction => 1e-1,
+        }
+    }
+
+    /// The same for models with two text encoders (SDXL), as published: AdamW's is that of Eden's trainer for embeddings alone
+    /// (edenartlab/sd-lora-trainer: four samples a step, 300 steps), the direction's that of its authors' experiments
+    /// (kunheek/dti, `exps/ours_sdxl.py`: four samples a step, 400 steps).
+    pub const fn lr_of_two_encoders(self) -> f64 {
+        match self {
+            Recipe::Adamw => 1e-3,
+            Recipe::Direction => 4e-2,
         }
     }
 }
@@ -261,7 +272,7 @@ pub struct TrainConfig {
     /// How the vectors are optimised
     #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().recipe, help_heading = "Training"))]
     pub recipe: Recipe,
-    /// Peak learning rate [default: 0.01 for adamw, 0.1 for direction]
+    /// Peak learning rate [default: 0.01 for adamw, 0.1 for direction; of SDXL 0.001 and 0.04]
     #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "RATE", help_heading = "Training"))]
     pub lr: Option<f64>,
     /// How the learning rate changes

@@ -92,6 +92,8 @@ codes! {
     // Settings.
     /// A setting has no effect beside the others.
     NoEffect = "no-effect",
+    /// Pictures are to have many more or many fewer pixels than those that the model was trained on.
+    PictureSize = "picture-size",
     /// The run ends before the learning rate has reached its peak.
     PeakNotReached = "peak-not-reached",
     /// A variable of the environment has a name like those of this program, and is none of them.

@@ -214,7 +214,7 @@ fn last(path: &str) -> &str {
 pub(super) fn zero_snr_of_noise(by: &str) -> String {
     format!(
         "{by} says that it was trained to zero terminal SNR, which goes only with a model that predicts the velocity, and it \
-         predicts the noise: it is used with the usual noise schedule; {} v_prediction changes both",
+         predicts the noise: it is used with the usual noise schedule; if it does predict the velocity, say so with {}",
         Setting::PredictionType
     )
 }

@@ -501,5 +501,8 @@ mod tests {
             let expected = format!("{} for {}", recipe.lr(), option_name(recipe));
             assert!(help.contains(&expected), "{expected}: {help}");
         }
+        let of_sdxl = config::Recipe::value_variants().iter().map(|recipe| recipe.lr_of_two_encoders().to_string());
+        let expected = format!("of SDXL {}", of_sdxl.collect::<Vec<_>>().join(" and "));
+        assert!(help.contains(&expected), "{expected}: {help}");
     }
 }

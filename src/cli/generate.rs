@@ -106,7 +106,7 @@ impl Request {
         let tokenizers = read::tokenizers(&embeddings, &opened)?;
         let pairs = if args.compare { pairs(&args.prompts, &tokenizers, &embeddings)? } else { Vec::new() };
         let mut said = unused(&texts, &embeddings[..given], tokenizers.first());
-        said.extend(sample::about_schedule(&config, &opened.config));
+        said.extend(sample::about_model(&config, &opened.config));
         said.extend(concerns(args, &config, &tokenizers));
         said.iter().try_for_each(|event| out.event(event))?;
         Ok(Self { config, device, opened, latents, target, embeddings, pairs })

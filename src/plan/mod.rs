@@ -411,6 +411,18 @@ mod tests {
         }
     }
 
+    /// Its autoencoder is that of Stable Diffusion 1.5, so tiles of 512 pixels bound both.
+    #[test]
+    fn decoding_sdxls_pictures_takes_no_more_than_a_tile() {
+        let (config, weights) = published(Family::Sdxl);
+        let decoding = |width, height| {
+            MemoryPlan::generating(&config, weights, Job { height, width, batch: 1 }, false).phases[1].bytes
+        };
+        let tile = decoding(512, 512);
+        assert!(tile <= 460_000_000, "{tile}");
+        assert_eq!([decoding(1024, 1024), decoding(832, 1216), decoding(2048, 2048)], [tile; 3]);
+    }
+
     #[test]
     fn more_samples_need_more_and_recomputing_needs_less() {
         assert!(plan(true, 64).phases[1].bytes > 4 * plan(true, 8).phases[1].bytes);

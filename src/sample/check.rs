@@ -6,6 +6,7 @@ use crate::base::text::quoted;
 use crate::config::SampleConfig;
 use crate::event::{Event, WarningCode};
 use crate::model::ModelConfig;
+use crate::parts::Architecture;
 use crate::schedule::Sampler;
 use crate::setting::Setting;
 use crate::text::foreign::foreign_syntax;
@@ -84,14 +85,21 @@ pub fn check_latents(shape: [usize; 4], config: &SampleConfig, model: &ModelConf
     Err(Error::Usage(format!("the latents are {shape:?}, this generation needs {expected:?}")))
 }
 
-/// The codes of what [`concerns`] and [`about_schedule`] report: who asks it before there is a job need not hear of them again.
-pub const CONCERNS: [WarningCode; 5] = [
+/// The codes of what [`concerns`] and [`about_model`] report: who asks it before there is a job need not hear of them again.
+pub const CONCERNS: [WarningCode; 6] = [
+    WarningCode::PictureSize,
     WarningCode::NoEffect,
     WarningCode::UnknownEmbedding,
     WarningCode::PromptSyntax,
     WarningCode::PromptCut,
     WarningCode::Scheduler,
 ];
+
+/// What about the settings a user should know of this model: what its noise schedule asks for and does not get, and sizes that it
+/// was not trained on.
+pub fn about_model(config: &SampleConfig, model: &ModelConfig) -> Vec<Event> {
+    about_schedule(config, model).into_iter().chain(unusual_size(config, model)).collect()
+}
 
 /// What the model's noise schedule asks the sampler for, and does not get.
 pub fn about_schedule(config: &SampleConfig, model: &ModelConfig) -> Vec<Event> {
@@ -102,7 +110,7 @@ pub fn about_schedule(config: &SampleConfig, model: &ModelConfig) -> Vec<Event> 
 /// What about the settings and a prompt a user should know; `others` are embeddings that are at hand besides those that
 /// the tokenizers know.
 pub fn concerns(prompt: &str, config: &SampleConfig, tokenizers: &Tokenizers, others: &[String]) -> Vec<Event> {
-    let mut events = without_effect(config);
+    let mut events = without_effect(config, tokenizers.count());
     events.extend(about_prompt("prompt", prompt, tokenizers.first(), others));
     if config.is_guided() {
         events.extend(about_prompt("negative prompt", &config.negative_prompt, tokenizers.first(), others));
@@ -110,23 +118,88 @@ pub fn concerns(prompt: &str, config: &SampleConfig, tokenizers: &Tokenizers, ot
     events
 }
 
-/// Settings that others make useless.
-fn without_effect(config: &SampleConfig) -> Vec<Event> {
-    let mut events = Vec::new();
-    let mut idle = |text: String| events.push(Event::warning(WarningCode::NoEffect, text));
-    if !config.negative_prompt.trim().is_empty() && !config.is_guided() {
-        let (negative, guidance) = (Setting::NegativePrompt, Setting::Guidance);
-        let value = config.guidance;
-        idle(format!("{negative} has no effect: with {guidance} {value} guidance is off (it is on above 1)"));
+/// Settings that others make useless, or the model, which has so many text encoders.
+fn without_effect(config: &SampleConfig, encoders: usize) -> Vec<Event> {
+    let usual = SampleConfig::default();
+    let mut idle = Vec::new();
+    let (negative, empty, guidance) = (Setting::NegativePrompt, Setting::EmptyNegative, config.guidance);
+    let off = || format!("with {} {guidance} guidance is off (it is on above 1)", Setting::Guidance);
+    let has_negative = !config.negative_prompt.trim().is_empty();
+    if has_negative && !config.is_guided() {
+        idle.push(format!("{negative} has no effect: {}", off()));
     }
-    if config.batch_size != SampleConfig::default().batch_size && config.batch_size > config.count {
+    if config.batch_size != usual.batch_size && config.batch_size > config.count {
         let (batch, count) = (Setting::BatchSize, Setting::Count);
-        idle(format!(
+        idle.push(format!(
             "{batch} {} has no effect: of {count} {}, no more are made together",
             config.batch_size, config.count
         ));
     }
-    events
+    let one = encoders == 1;
+    idle.extend((one && config.pooling != usual.pooling).then(|| of_two_encoders(Setting::Pooling)));
+    idle.extend(config.empty_negative.and_then(|_| match () {
+        () if one => Some(of_two_encoders(empty)),
+        () if !config.is_guided() => Some(format!("{empty} has no effect: {}", off())),
+        () if has_negative => Some(format!("{empty} has no effect: there is a {negative}")),
+        () => None,
+    }));
+    idle.into_iter().map(|text| Event::warning(WarningCode::NoEffect, text)).collect()
+}
+
+/// What to say of a setting that this model has no use for.
+pub(crate) fn of_two_encoders(setting: Setting) -> String {
+    format!("{setting} has no effect: it is for models with two text encoders (SDXL), and this one has one")
+}
+
+/// Sizes that SDXL was trained on, the shorter side first (arXiv 2307.01952, appendix I): all have about as many pixels.
+const SDXL_SIZES: [[u32; 2]; 21] = [
+    [512, 2048],
+    [512, 1984],
+    [512, 1920],
+    [512, 1856],
+    [576, 1792],
+    [576, 1728],
+    [576, 1664],
+    [640, 1600],
+    [640, 1536],
+    [704, 1472],
+    [704, 1408],
+    [704, 1344],
+    [768, 1344],
+    [768, 1280],
+    [832, 1216],
+    [832, 1152],
+    [896, 1152],
+    [896, 1088],
+    [960, 1088],
+    [960, 1024],
+    [1024, 1024],
+];
+
+/// The height and width that a model of SDXL's size was trained on whose shape is nearest to this one; none for other models.
+fn usual_size(model: &ModelConfig, [height, width]: [u32; 2]) -> Option<[u32; 2]> {
+    let is_sdxl = model.architecture == Architecture::Sdxl && model.picture_size() == [1024; 2];
+    let shape = |[height, width]: [u32; 2]| (f64::from(width) / f64::from(height)).ln();
+    let both = SDXL_SIZES.into_iter().flat_map(|[short, long]| [[short, long], [long, short]]);
+    let off = |size: &[u32; 2]| (shape(*size) - shape([height, width])).abs();
+    both.min_by(|a, b| off(a).total_cmp(&off(b))).filter(|_| is_sdxl)
+}
+
+/// A warning about pictures with many more or many fewer pixels than those that a model knows.
+fn unusual_size(config: &SampleConfig, model: &ModelConfig) -> Option<Event> {
+    /// Beyond this the sizes of training are left, whose numbers of pixels differ by a tenth.
+    const PIXELS: std::ops::RangeInclusive<f64> = 0.8..=1.25;
+    let [own_height, own_width] = model.picture_size();
+    let [height, width] = [config.height.unwrap_or(own_height), config.width.unwrap_or(own_width)];
+    let [usual_height, usual_width] = usual_size(model, [height, width])?;
+    let share = f64::from(height) * f64::from(width) / (f64::from(own_height) * f64::from(own_width));
+    (!PIXELS.contains(&share)).then(|| {
+        let text = format!(
+            "pictures of {width} x {height} pixels may be poor: this model was trained on about {own_width} x {own_height}; of \
+             this shape {usual_width} x {usual_height} is usual"
+        );
+        Event::warning(WarningCode::PictureSize, text)
+    })
 }
 
 /// How much of one kind is named in warnings about one prompt, and how many characters of what was left out.
@@ -198,7 +271,8 @@ fn cut(what: &str, prompt: &Tokens) -> Option<Event> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::SamplerKind;
+    use crate::checkpoint::Family;
+    use crate::config::{EmptyNegative, Pooling, SamplerKind};
     use crate::model::OpenedModel;
     use std::rc::Rc;
 
@@ -262,6 +336,51 @@ mod tests {
             assert_eq!(said("a", &SampleConfig { guidance, ..negative.clone() }), "no-effect");
         }
         assert_eq!(said("a", &SampleConfig { batch_size: 8, count: 2, ..usual.clone() }), "no-effect");
-        assert_eq!(said("a", &SampleConfig { batch_size: 1, count: 2, ..usual }), "");
+        assert_eq!(said("a", &SampleConfig { batch_size: 1, count: 2, ..usual.clone() }), "");
+        // The model in the program has one text encoder.
+        assert_eq!(said("a", &SampleConfig { pooling: Pooling::Diffusers, ..usual.clone() }), "no-effect");
+        for empty in [EmptyNegative::Zeros, EmptyNegative::Encoded] {
+            assert_eq!(said("a", &SampleConfig { empty_negative: Some(empty), ..usual.clone() }), "no-effect");
+        }
+    }
+
+    #[test]
+    fn what_sdxl_has_no_use_for_is_said() {
+        let zeros = SampleConfig { empty_negative: Some(EmptyNegative::Zeros), ..SampleConfig::default() };
+        let pooled = SampleConfig { pooling: Pooling::Diffusers, ..zeros.clone() };
+        let negative = SampleConfig { negative_prompt: "blur".to_owned(), ..zeros.clone() };
+        let unguided = SampleConfig { guidance: 1.0, ..zeros.clone() };
+        let said = [&zeros, &pooled, &negative, &unguided].map(|config| without_effect(config, 2).len());
+        assert_eq!(said, [0, 0, 1, 1]);
+    }
+
+    #[test]
+    fn sizes_far_from_what_sdxl_was_trained_on_are_said_with_the_usual_one() {
+        let config = crate::bench::sizes(Family::Sdxl).unwrap();
+        for [height, width] in SDXL_SIZES {
+            let sized = SampleConfig { width: Some(width), height: Some(height), ..SampleConfig::default() };
+            assert_eq!(
+                (unusual_size(&sized, &config), check(&sized, &config).is_ok()),
+                (None, true),
+                "{width} x {height}"
+            );
+        }
+        let said = |width, height| {
+            let sized = SampleConfig { width, height, ..SampleConfig::default() };
+            unusual_size(&sized, &config).map(|event| format!("{event:?}"))
+        };
+        assert_eq!(said(None, None), None);
+        for (width, height, usual) in [
+            (Some(512), Some(512), "1024 x 1024 is usual"),
+            (Some(1024), Some(768), "1152 x 896 is usual"),
+            (Some(768), Some(512), "1216 x 832 is usual"),
+            (Some(2048), Some(2048), "1024 x 1024 is usual"),
+            (None, Some(512), "1408 x 704 is usual"),
+        ] {
+            let said = said(width, height).unwrap_or_default();
+            assert!(said.contains(usual), "{width:?} {height:?}: {said}");
+        }
+        let sized = SampleConfig { width: Some(256), ..SampleConfig::default() };
+        assert_eq!(unusual_size(&sized, &crate::bench::sizes(Family::Sd1).unwrap()), None);
     }
 }

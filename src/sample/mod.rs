@@ -24,7 +24,7 @@ use crate::unet::PromptKeysAndValues;
 use crate::vae::VaeDecoder;
 use crate::vae::tiling::{self, Map};
 use crate::{Error, Result, gpu, ops};
-pub use check::{CONCERNS, about_prompt, about_schedule, check, check_latents, check_numbers, concerns};
+pub use check::{CONCERNS, about_model, about_prompt, about_schedule, check, check_latents, check_numbers, concerns};
 pub use label::{Label, SOFTWARE, used};
 
 /// The longest side of a picture, in pixels.
@@ -85,8 +85,7 @@ impl SampleJob {
         let config = &SampleConfig { karras, ..config.clone() };
         let sampler = Sampler::new(config.sampler, config.karras, &model.config.scheduler, config.steps as usize)?;
         let rows = rows.tensor(&model.device);
-        let warnings =
-            [about_schedule(config, &model.config), concerns(prompt, config, &tokenizers, &[])].concat().into();
+        let warnings = [about_model(config, &model.config), concerns(prompt, config, &tokenizers, &[])].concat().into();
         let (prompt, negative) = (tokenizers.prompt(prompt), tokenizers.prompt(&config.negative_prompt));
         Ok(Self {
             model,

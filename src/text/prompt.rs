@@ -88,6 +88,11 @@ impl Tokenizers {
         &self.0[0]
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// Each on its own, in the order of the text encoders.
     pub fn into_each(self) -> Vec<ClipTokenizer> {
         self.0

@@ -10,7 +10,7 @@ use super::{TrainInput, TrainPicture};
 use crate::base::text::quoted;
 use crate::config::{Framing, Recipe, TrainConfig, option_name};
 use crate::event::{Event, WarningCode};
-use crate::sample::check::{about_prompt, give_its_file, plain_text, unknown_name};
+use crate::sample::check::{about_prompt, give_its_file, of_two_encoders, plain_text, unknown_name};
 use crate::setting::Setting;
 use crate::text::foreign::foreign_syntax;
 use crate::text::{ClipTokenizer, Tokenizers};
@@ -23,7 +23,8 @@ use crate::{Error, Result};
 pub fn concerns(config: &TrainConfig, input: &TrainInput, tokenizers: &Tokenizers) -> Result<Vec<Event>> {
     let mut events = Vec::new();
     events.extend(peak(config));
-    let idle = idle_settings(config).into_iter().chain(idle_inputs(config, input));
+    let idle =
+        idle_settings(config).into_iter().chain(idle_inputs(config, input)).chain(idle_pooling(config, tokenizers));
     events.extend(idle.map(|text| Event::warning(WarningCode::NoEffect, text)));
     events.extend(about_sentences(config, input, tokenizers.first())?);
     events.extend(about_previews(config, tokenizers.first()));
@@ -77,6 +78,12 @@ fn idle_settings(config: &TrainConfig) -> Vec<String> {
     let given = of_previews.into_iter().filter(|(_, given)| *given && config.preview_every == 0);
     idle.extend(given.map(|(name, _)| format!("{name} has no effect: {} 0 makes no previews", Setting::PreviewEvery)));
     idle
+}
+
+/// What only models with two text encoders have a use for.
+fn idle_pooling(config: &TrainConfig, tokenizers: &Tokenizers) -> Option<String> {
+    let given = config.pooling != TrainConfig::default().pooling;
+    (given && tokenizers.count() == 1).then(|| of_two_encoders(Setting::Pooling))
 }
 
 /// Settings of early stopping, and what it makes useless.
@@ -303,6 +310,7 @@ fn about_previews(config: &TrainConfig, tokenizer: &ClipTokenizer) -> Vec<Event>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Pooling;
     use crate::image::Picture;
     use crate::model::OpenedModel;
     use std::rc::Rc;
@@ -391,6 +399,16 @@ mod tests {
         let square = TrainInput { pictures: vec![picture((3, 3), None)], ..TrainInput::default() };
         let fit = said(&TrainConfig { framing: Framing::Fit, ..usual() }, &square);
         assert!(fit[0].1.contains("every picture is square"), "{fit:?}");
+    }
+
+    #[test]
+    fn pooling_is_for_models_with_two_text_encoders() {
+        let pooled = TrainConfig { pooling: Pooling::Diffusers, ..usual() };
+        let said = said(&pooled, &input(Some("a {}")));
+        assert!(matches!(&said[..], [(WarningCode::NoEffect, text)] if text.contains("two text encoders")), "{said:?}");
+        let each = tokenizers(&pooled).into_each();
+        let two = Tokenizers::new([each.clone(), each].concat());
+        assert_eq!(concerns(&pooled, &input(Some("a {}")), &two).unwrap(), []);
     }
 
     #[test]

@@ -141,6 +141,7 @@ impl TrainJob {
         input: TrainInput,
     ) -> Result<Self> {
         let inputs = Arc::new(Inputs::of(config, &model, &known, &input));
+        let config = &learning_rate::usual(config, model.config.architecture);
         let init = input.init.clone().unwrap_or_else(|| Init::of_phrase(config.init.as_ref()));
         check(config, &init, &model.config, tokenizers.first())?;
         if input.pictures.is_empty() && !input.replay.as_ref().is_some_and(Replay::has_latents) {
