@@ -357,7 +357,7 @@ impl<'a> Weights<'a> {
 
     /// A table that stays on the host, f16 or f32: `[rows, width]`.
     pub async fn host_table(&self, name: &str, rows: usize, width: usize) -> Result<HostTable> {
-        let none = || HostTable::new(Vec::new(), Stored::F32, width);
+        let none = || HostTable::filling(0, Stored::F32, width).whole();
         if let Some(requests) = &self.file.requests {
             // An empty shape, so that the table, which stays on the host, is not sent in order with the others.
             let request =
@@ -372,7 +372,7 @@ impl<'a> Weights<'a> {
         'how: for storage in [*storage, Storage::AsFile] {
             let mut broken = 0;
             let stored = Stored::of(dtype, storage);
-            let mut bytes = Vec::with_capacity(rows * width * stored.bytes());
+            let mut table = HostTable::filling(rows, stored, width);
             let mut from = span.start;
             while from < span.end {
                 // A multiple of every type's size.
@@ -380,11 +380,11 @@ impl<'a> Weights<'a> {
                 let piece = self.file.source.read(shard, from..to).await?;
                 broken += not_finite(&piece, dtype);
                 let Some(piece) = converted(piece, dtype, stored) else { continue 'how };
-                bytes.extend(piece);
+                table.push(&piece);
                 from = to;
             }
             self.file.note_broken(&self.path(name), &location, broken);
-            return Ok(HostTable::new(bytes, stored, width));
+            return Ok(table.whole());
         }
         Err(Error::Internal(format!("{name} cannot be kept as it is")))
     }
