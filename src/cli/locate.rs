@@ -18,7 +18,7 @@ use crate::schedule::PredictionType;
 use crate::shelf::Shelf;
 use crate::source::address::{Address, HubAddress};
 use crate::source::fetch::{EmbeddingFile, Sources};
-use crate::source::model::Precision;
+use crate::source::model::{self, Precision};
 use crate::source::progress::Notice;
 use crate::source::settings::Settings;
 use crate::source::{Folder, Problem, Source};
@@ -173,7 +173,7 @@ async fn locate_typed(
             let listing = sources.list(&at, &mut forward(out)).await?;
             let path = at.path.clone().unwrap_or_default();
             let unfit = |reason: String| Err(Problem::Unfit { repo: at.repo.to_string(), reason }.into());
-            let Some(file) = listing.get(&path).cloned() else { return unfit(format!("has no file {path}")) };
+            let file = model::single(&listing, &path)?.clone();
             if is_of_folder(&path) {
                 return unfit(format!("has {path} as a file of a model folder: give {} without it", at.repo));
             }
@@ -244,6 +244,8 @@ pub(super) fn stored_file(kept: crate::shelf::StoredEmbedding) -> EmbeddingFile 
         name: file_name(&kept.path),
         origin: kept.path.display().to_string(),
         path: kept.path,
+        second: None,
+        names: None,
         token: Some(kept.token),
         kind: None,
         pictures: Vec::new(),

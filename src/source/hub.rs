@@ -94,8 +94,25 @@ pub async fn list(link: &Link<'_>, at: &HubAddress, report: &mut Report<'_>) -> 
         ["api", at.repo.kind.plural()].into_iter().chain(at.repo.id.split('/')).chain(["revision", &at.revision]);
     let url = link.endpoint.with_path(parts).with_query("blobs=true");
     let what = HubAddress { path: None, ..at.clone() }.to_string();
-    let bytes = link.read(&what, &url, LONGEST, report).await?;
+    let bytes =
+        link.read(&what, &url, LONGEST, report).await.map_err(|problem| match (problem, copy_of(&at.repo)) {
+            // To whom it does not know, the Hub says of what is not there that it may be private.
+            (Problem::NotFound { what, reason } | Problem::Denied { what, reason }, Some(copy)) => {
+                let reason = format!("{reason}; it was taken off the Hub, where {copy} is a copy of it");
+                Problem::NotFound { what, reason }
+            }
+            (problem, _) => problem,
+        })?;
     parse(&bytes, at).map_err(|reason| Problem::BadAnswer { url: url.shown(), reason })
+}
+
+/// Where others keep a copy of a repository that was taken off the Hub, though programs and guides still name it.
+fn copy_of(repo: &Repo) -> Option<String> {
+    if repo.id == "runwayml/stable-diffusion-v1-5" {
+        return Some("stable-diffusion-v1-5/stable-diffusion-v1-5".to_owned());
+    }
+    let name = repo.id.strip_prefix("stabilityai/").filter(|name| name.starts_with("stable-diffusion-2"))?;
+    Some(format!("sd2-community/{name}"))
 }
 
 #[derive(Deserialize)]
@@ -174,6 +191,18 @@ mod tests {
         assert_eq!(listing.get("x.bin").unwrap().blob, sha);
         let url = file_url(&Url::parse("https://hub.example").unwrap(), &listing.repo, &commit, "x y/ü.bin");
         assert_eq!(url.to_string(), format!("https://hub.example/a/b/resolve/{commit}/x%20y/%C3%BC.bin"));
+    }
+
+    #[test]
+    fn copies_of_what_was_taken_off_the_hub_are_known() {
+        let copy = |id: &str| copy_of(&HubAddress::model(id).repo);
+        for name in ["2", "2-base", "2-1", "2-1-base", "2-inpainting"] {
+            let copied = copy(&format!("stabilityai/stable-diffusion-{name}"));
+            assert_eq!(copied, Some(format!("sd2-community/stable-diffusion-{name}")));
+        }
+        let there = ["stabilityai/stable-diffusion-xl-base-1.0", "stabilityai/sdxl-turbo", "me/stable-diffusion-2"];
+        assert!(there.into_iter().all(|id| copy(id).is_none()));
+        assert_eq!(copy("runwayml/stable-diffusion-v1-5").unwrap(), "stable-diffusion-v1-5/stable-diffusion-v1-5");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use super::Problem;
 use super::hub::{Listing, RemoteFile};
+use crate::base::bytes::size;
+use crate::formats::{Holds, can_hold};
 pub use crate::parts::Precision;
 use crate::parts::{Architecture, FileLength, Part, WeightPaths, WeightSets};
 use crate::setting::named;
@@ -93,6 +95,15 @@ pub fn choose(listing: &Listing, folder: Option<&str>, precision: Precision) -> 
     Err(unfit(format!("{place} {}{}", missing.join(", "), suggestion(listing))))
 }
 
+/// The model in a single file that was asked for by its path.
+///
+/// # Errors
+/// [`Problem::Unfit`] if it is not there.
+pub fn single<'l>(listing: &'l Listing, path: &str) -> Result<&'l RemoteFile, Problem> {
+    let missing = || Problem::Unfit { repo: listing.repo.to_string(), reason: format!("has no file {path}") };
+    listing.get(path).ok_or_else(missing)
+}
+
 /// What a repository is, if it is recognised as something else.
 fn instead(listing: &Listing, prefix: &str) -> Option<&'static str> {
     let has = |path: &str| listing.get(&format!("{prefix}{path}")).is_some();
@@ -116,16 +127,23 @@ fn instead(listing: &Listing, prefix: &str) -> Option<&'static str> {
     None
 }
 
-/// A hint where a repository holds a model in a single file.
-fn suggestion(listing: &Listing) -> &'static str {
-    let single = |file: &RemoteFile| {
-        let name = file.path.to_ascii_lowercase();
-        !name.contains('/') && (name.ends_with(".ckpt") || name.ends_with(".safetensors")) && file.size > 1 << 30
-    };
-    if !listing.local && listing.files.iter().any(single) {
-        "; it holds a model in a single file, of which there is often a sibling converted to diffusers"
-    } else {
-        ""
+/// A hint where a repository holds a model in a single file, or several.
+fn suggestion(listing: &Listing) -> String {
+    let single = |file: &&RemoteFile| !file.path.contains('/') && file.size > 1 << 30;
+    let large: Vec<&RemoteFile> = listing.files.iter().filter(single).filter(|_| !listing.local).collect();
+    let readable: Vec<String> = large
+        .iter()
+        .filter(|file| can_hold(&file.path, Holds::Model))
+        .map(|file| format!("{}/{} ({})", listing.repo, file.path, size(file.size)))
+        .collect();
+    let pickle = large.iter().any(|file| file.path.to_ascii_lowercase().ends_with(".ckpt"));
+    match &readable[..] {
+        [] if pickle => {
+            "; it holds a model in a single file, of which there is often a sibling converted to diffusers".to_owned()
+        }
+        [] => String::new(),
+        [only] => format!("; it holds a model in a single file: give {only}"),
+        [some @ .., last] => format!("; it holds models in single files: give {} or {last}", some.join(", ")),
     }
 }
 
@@ -194,6 +212,96 @@ mod tests {
         assert_eq!(files.lengths(), parts.map(|part| length(part, Precision::Full)));
         let files = choose(&listing(&[&needed()[..], &both].concat()), None, Precision::Half).unwrap();
         assert_eq!(files.lengths(), parts.map(|part| length(part, Precision::Half)));
+    }
+
+    /// What `stabilityai/stable-diffusion-xl-base-1.0` has, with lengths, but for the other things around it.
+    fn sdxl() -> Vec<(String, u64)> {
+        let weights = [
+            ("text_encoder/model", 492_265_168, 246_144_152),
+            ("text_encoder_2/model", 2_778_702_264, 1_389_382_176),
+            ("unet/diffusion_pytorch_model", 10_270_077_736, 5_135_149_760),
+            ("vae/diffusion_pytorch_model", 334_643_268, 167_335_342),
+        ];
+        let weights = weights.into_iter().flat_map(|(stem, full, half)| {
+            [(format!("{stem}.safetensors"), full), (format!("{stem}.fp16.safetensors"), half)]
+        });
+        let small = Architecture::Sdxl.parts().iter().filter_map(|part| part.needed().last()).copied().flatten();
+        let around = ["model_index.json", "text_encoder/model.onnx", "vae_1_0/config.json"].map(str::to_owned);
+        let single = ["sd_xl_base_1.0.safetensors", "vae_1_0/diffusion_pytorch_model.safetensors"].map(str::to_owned);
+        let small = small.map(|path| (*path).to_owned()).chain(around).map(|path| (path, 1000));
+        weights.chain(small).chain(single.map(|path| (path, 6_938_078_334))).collect()
+    }
+
+    fn measured(files: &[(String, u64)]) -> Listing {
+        let mut listing = listing(&files.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>());
+        listing.files.iter_mut().zip(files).for_each(|(file, (_, size))| file.size = *size);
+        listing
+    }
+
+    #[test]
+    fn of_sdxl_both_text_encoders_are_taken_and_nothing_else() {
+        let files = choose(&measured(&sdxl()), None, Precision::Half).unwrap();
+        let weights: Vec<&str> = files.weights.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(
+            weights,
+            [
+                "text_encoder/model.fp16.safetensors",
+                "text_encoder_2/model.fp16.safetensors",
+                "unet/diffusion_pytorch_model.fp16.safetensors",
+                "vae/diffusion_pytorch_model.fp16.safetensors",
+            ]
+        );
+        let configs: Vec<&str> = files.configs.iter().map(|file| file.path.as_str()).collect();
+        for small in
+            ["model_index.json", "tokenizer_2/vocab.json", "tokenizer_2/merges.txt", "text_encoder_2/config.json"]
+        {
+            assert!(configs.contains(&small), "{small}: {configs:?}");
+        }
+        // What is said before anything is fetched.
+        assert_eq!((files.notes.len(), size(files.bytes()).as_str()), (0, "6.94 GB"));
+        assert_eq!(files.lengths().len(), 4);
+        let full = choose(&measured(&sdxl()), None, Precision::Full).unwrap();
+        assert_eq!(size(full.bytes()), "13.88 GB");
+    }
+
+    #[test]
+    fn of_sdxl_what_is_missing_is_named_and_shards_are_taken() {
+        let without =
+            |end: &str| -> Vec<(String, u64)> { sdxl().into_iter().filter(|(path, _)| !path.contains(end)).collect() };
+        let refused =
+            choose(&measured(&without("text_encoder_2/model")), None, Precision::Half).unwrap_err().to_string();
+        assert!(refused.contains("lacks text_encoder_2/model.safetensors"), "{refused}");
+        let refused = choose(&measured(&without("tokenizer_2/merges")), None, Precision::Half).unwrap_err().to_string();
+        assert!(refused.contains("tokenizer_2/vocab.json and tokenizer_2/merges.txt"), "{refused}");
+        let mut sharded = without("text_encoder_2/model");
+        for name in ["model.fp16-00001-of-00002.safetensors", "model.fp16-00002-of-00002.safetensors"] {
+            sharded.push((format!("text_encoder_2/{name}"), 700_000_000));
+        }
+        sharded.push(("text_encoder_2/model.safetensors.index.fp16.json".to_owned(), 50_000));
+        let files = choose(&measured(&sharded), None, Precision::Half).unwrap();
+        assert_eq!((files.weights.len(), size(files.bytes()).as_str()), (6, "6.95 GB"));
+    }
+
+    #[test]
+    fn the_single_files_of_a_repository_are_named() {
+        let reason = |files: &[(&str, u64)]| {
+            let files: Vec<(String, u64)> = files.iter().map(|(path, size)| ((*path).to_owned(), *size)).collect();
+            choose(&measured(&files), None, Precision::Half).unwrap_err().to_string()
+        };
+        let (one, other) = ("ponyDiffusionV6XL.safetensors", "ponyDiffusionV6XL_fp32.safetensors");
+        let said = reason(&[(one, 6_938_078_334), ("README.md", 9)]);
+        assert!(
+            said.ends_with(
+                "; it holds a model in a single file: give owner/model/ponyDiffusionV6XL.safetensors (6.94 GB)"
+            ),
+            "{said}"
+        );
+        let said = reason(&[(one, 6_938_078_334), (other, 13_900_000_000), ("x.ckpt", 7 << 30)]);
+        assert!(
+            said.contains("give owner/model/ponyDiffusionV6XL.safetensors (6.94 GB) or owner/model/ponyDiff"),
+            "{said}"
+        );
+        assert!(reason(&[("x.ckpt", 7 << 30)]).contains("a sibling converted to diffusers"));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::source::address::{Address, is_safe_path};
 use crate::source::download::download;
 use crate::source::hub::{self, Listing, RemoteFile};
 use crate::source::link::Link;
-use crate::source::model::{self, Precision};
+use crate::source::model::{self, ModelFiles, Precision};
 use crate::source::progress::{Meter, Notice};
 use crate::source::retry::Patience;
 use crate::source::settings::HUB;
@@ -268,8 +268,19 @@ impl Library {
             return Ok(Plan::whole(record));
         }
         let listing = hub::list(&self.link(), &at, &mut report(listener)).await?;
-        let files = model::choose(&listing, at.path.as_deref(), precision)?;
-        let prefix = at.path.as_ref().map_or_else(String::new, |path| format!("{}/", path.trim_end_matches('/')));
+        let single = at.path.as_deref().filter(|path| can_hold(path, Holds::Model));
+        let files = match single {
+            Some(path) => {
+                let weights = vec![model::single(&listing, path)?.clone()];
+                ModelFiles { configs: Vec::new(), weights, notes: Vec::new() }
+            }
+            None => model::choose(&listing, at.path.as_deref(), precision)?,
+        };
+        let folder = match single {
+            Some(path) => path.rsplit_once('/').map(|(folder, _)| folder.to_owned()),
+            None => at.path.clone(),
+        };
+        let prefix = folder.as_ref().map_or_else(String::new, |path| format!("{}/", path.trim_end_matches('/')));
         let entry = |file: &RemoteFile| StoredFile {
             path: file.path.strip_prefix(&prefix).unwrap_or(&file.path).to_owned(),
             bytes: file.size,
