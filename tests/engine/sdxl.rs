@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use burn::tensor::Tensor;
 use pseudoword::config::{EmptyNegative, LrSchedule, Pooling, SampleConfig, SamplerKind, TrainConfig};
-use pseudoword::embedding::{self, Embedding};
+use pseudoword::embedding::{self, Embedding, Layout};
 use pseudoword::ops::{Var, backward, mse, side_by_side};
 use pseudoword::schedule::{NoiseSchedule, PredictionType, SchedulerConfig, TimestepSpacing};
 use pseudoword::session::Session;
@@ -209,13 +209,104 @@ fn training_follows_pytorch() {
         for (i, name) in ["rows", "rows_2"].into_iter().enumerate() {
             assert_close(&rows(&job, i), &fixture.floats(name), place, &format!("{name} after {steps} steps{ending}"));
         }
+        job.embedding()
     };
-    for ending in ["", "-diffusers", "-velocity"] {
+    is_as_exported(&follows(&cpu(), "", 100));
+    for ending in ["-diffusers", "-velocity"] {
         follows(&cpu(), ending, 100);
     }
     let (place, _turn) = gpu();
     follows(&place, "", 3);
     follows(&place, "-velocity", 3);
+}
+
+/// The files that an embedding for both text encoders is passed on in, as diffusers reads them.
+const EXPORTED: [(&str, Layout); 2] =
+    [("clip.safetensors", Layout::Safetensors), ("learned_embeds.safetensors", Layout::Pair)];
+
+/// Where the exported files are that `sdxl-exported` of `generate.py` gave to diffusers.
+const EXPORTS: &str = "words-sdxl/exported";
+
+/// An embedding that was learned here has the vectors of the files that diffusers was given; the folder PSEUDOWORD_WRITE gets them
+/// as they are written now.
+fn is_as_exported(learned: &Embedding) {
+    let folder = std::env::var_os("PSEUDOWORD_WRITE").map(|folder| std::path::Path::new(&folder).join("exported"));
+    if let Some(folder) = folder {
+        std::fs::create_dir_all(&folder).unwrap();
+        let files = EXPORTED.iter().flat_map(|(name, layout)| embedding::write_files(learned, *layout, name).unwrap());
+        files.for_each(|(name, bytes)| std::fs::write(folder.join(name), bytes).unwrap());
+    }
+    for word in exported() {
+        assert_eq!((&word.token, word.widths()), (&learned.token, learned.widths()));
+        for (file, own) in word.encoders.iter().zip(&learned.encoders) {
+            assert_close(&own.rows, &file.rows, &cpu(), "exported rows");
+        }
+    }
+}
+
+/// What the exported files hold, each of which is as it is written now.
+fn exported() -> Vec<Embedding> {
+    let read = |name: &str| std::fs::read(path(&format!("{EXPORTS}/{name}"))).unwrap();
+    let found = |(name, layout): &(&str, Layout)| {
+        let first = embedding::read(&read(name), name).unwrap();
+        let whole = match embedding::second_of(name).filter(|_| *layout == Layout::Pair) {
+            Some(second) => embedding::join(first, &embedding::read(&read(&second), &second).unwrap()).unwrap(),
+            None => first,
+        };
+        let word = whole.choose(None).unwrap().into_embedding(None).unwrap();
+        for (name, bytes) in embedding::write_files(&word, *layout, name).unwrap() {
+            assert!(bytes == read(&name), "{name} is written otherwise now: run generate.py again");
+        }
+        word
+    };
+    EXPORTED.iter().map(found).collect()
+}
+
+/// An embedding that was learned here and exported makes diffusers' own pipeline draw the same picture.
+#[test]
+fn what_is_exported_means_the_same_to_diffusers() {
+    let fixture = Fixture::read("exported-sdxl.safetensors");
+    let config = SampleConfig {
+        sampler: SamplerKind::Euler,
+        empty_negative: Some(EmptyNegative::Zeros),
+        ..SampleConfig::default()
+    };
+    on_every_device(|place| {
+        for (word, name) in exported().into_iter().zip(["clip", "pair"]) {
+            let mut session = opened(place, false);
+            session.add_embedding(word, name).unwrap();
+            let psnr =
+                likeness(&session, &fixture, &format!("{name}.image"), &fixture.metadata("prompt"), config.clone());
+            println!("{:18} exported as {name}: {psnr:.1} dB", place.name);
+            assert!(psnr >= 50.0, "{name} on {}: {psnr} dB", place.name);
+        }
+    });
+    // Without the embedding it is another picture.
+    let place = cpu();
+    let other = likeness(
+        &opened(&place, false),
+        &fixture,
+        "clip.image",
+        &fixture.metadata("prompt").replace("<thing>", "thing"),
+        config,
+    );
+    assert!(other < 40.0, "{other} dB");
+}
+
+/// How like a picture of 48 x 32 pixels is to one of a fixture, from the same latents in 8 steps: the peak signal-to-noise ratio.
+fn likeness(session: &Session, fixture: &Fixture, name: &str, prompt: &str, config: SampleConfig) -> f64 {
+    let config = SampleConfig { steps: 8, guidance: 5.0, width: Some(48), height: Some(32), ..config };
+    let mut job = session.sample(prompt, &config).expect("a job");
+    job.start_from(fixture.floats("latents"), [1, 4, 8, 12]).expect("latents that fit");
+    pollster::block_on(async { while job.next().await.expect("no error").is_some() {} });
+    let picture = job.take_pictures().pop().expect("a picture");
+    let want = fixture.floats(name);
+    let pixel = |i: usize| {
+        let (channel, y, x) = (i / (32 * 48), i / 48 % 32, i % 48);
+        f64::from(picture.get_pixel(x as u32, y as u32).0[channel]) / 255.0
+    };
+    let error: f64 = want.iter().enumerate().map(|(i, want)| (pixel(i) - f64::from(*want)).powi(2)).sum();
+    -10.0 * (error / want.len() as f64).log10()
 }
 
 /// Pictures of diffusers' own pipeline, from the same noise.
@@ -228,18 +319,7 @@ fn pictures_equal_the_pipelines() {
             let mut session = opened(place, velocity);
             session.add_embedding(words.clone(), "thing.safetensors").unwrap();
             let made = |name: &str, prompt: &str, config: SampleConfig| {
-                let config = SampleConfig { steps: 8, guidance: 5.0, width: Some(48), height: Some(32), ..config };
-                let mut job = session.sample(&fixture.metadata(prompt), &config).expect("a job");
-                job.start_from(fixture.floats("latents"), [1, 4, 8, 12]).expect("latents that fit");
-                pollster::block_on(async { while job.next().await.expect("no error").is_some() {} });
-                let picture = job.take_pictures().pop().expect("a picture");
-                let want = fixture.floats(name);
-                let pixel = |i: usize| {
-                    let (channel, y, x) = (i / (32 * 48), i / 48 % 32, i % 48);
-                    f64::from(picture.get_pixel(x as u32, y as u32).0[channel]) / 255.0
-                };
-                let error: f64 = want.iter().enumerate().map(|(i, want)| (pixel(i) - f64::from(*want)).powi(2)).sum();
-                let psnr = -10.0 * (error / want.len() as f64).log10();
+                let psnr = likeness(&session, &fixture, name, &fixture.metadata(prompt), config);
                 println!("{:18} {name}: {psnr:.1} dB", place.name);
                 assert!(psnr >= 50.0, "{name} on {}: {psnr} dB", place.name);
             };
@@ -305,4 +385,33 @@ fn the_gradients_to_what_the_unet_is_told_equal_pytorch() {
             assert_close(&to_vector, &fixture.floats("grad.d_pooled"), place, "d_pooled");
         }
     });
+}
+
+/// What the page shows of an embedding: beside the words of both vocabularies.
+#[test]
+fn an_embedding_is_described_for_both_text_encoders() {
+    let mut session = opened(&cpu(), false);
+    let word = words("thing.safetensors");
+    session.add_embedding(word.clone(), "thing.safetensors").unwrap();
+    let about = session.about("<thing>").unwrap();
+    assert_eq!((about.vectors, about.width, about.widths), (2, 24, vec![24, 40]));
+    assert_eq!(about.family, "an unknown family with two text encoders");
+    assert!(about.norm > 0.0 && about.typical > 0.0);
+    let nearest = session.nearest("<thing>").unwrap();
+    let encoders: Vec<_> = nearest.iter().filter_map(|near| near.encoder).collect();
+    assert_eq!(encoders, [["clip_l"; 5], ["clip_g"; 5]].concat());
+    assert!(nearest[0].similarity >= nearest[4].similarity && nearest[5].similarity >= nearest[9].similarity);
+    session.rename_embedding("<thing>", "<other>").unwrap();
+    assert_eq!(session.nearest("<other>").unwrap(), nearest);
+    // Vectors that are a hundred times as long for one encoder are not hidden by the other's.
+    let mut long = Embedding { token: "<long>".to_owned(), ..word.clone() };
+    long.encoders[1].rows.iter_mut().for_each(|value| *value *= 100.0);
+    session.add_embedding(long, "long.safetensors").unwrap();
+    let about = session.about("<long>").unwrap();
+    assert!(about.norm > 20.0 * about.typical, "{about:?}");
+    // What does not fit leaves no trace.
+    let half = Embedding { token: "<half>".to_owned(), encoders: word.encoders[..1].to_vec(), ..word };
+    let refused = session.add_embedding(half, "half.bin").unwrap_err().to_string();
+    assert!(refused.contains("vectors 24 wide") && refused.contains("24 and 40 wide"), "{refused}");
+    assert!(session.embedding("<half>").is_err() && session.tokenizer().prompt("a <half>").words.is_empty());
 }
