@@ -12,6 +12,7 @@ use std::path::PathBuf;
 pub use kind::Kind;
 
 use crate::base::text::quoted;
+use crate::embedding::Embedding;
 use crate::setting::{Advice, Setting, Wording, advised, worded};
 
 #[cfg(feature = "native")]
@@ -158,20 +159,26 @@ pub enum Error {
 
     /// An embedding does not fit the model.
     #[error(
-        "{file} was learned for {family} (vectors {width} wide), but this model is {} ({expected} wide): \
-         use it with a model of its own kind ({})",
-        crate::embedding::Embedding::family(*expected),
+        "{file} was learned for {} (vectors {} wide), but this model is {} ({} wide): \
+         use it with a model of its own kind ({}){}",
+        Embedding::family(widths),
+        each(widths),
+        Embedding::family(expected),
+        each(expected),
         Setting::Model,
+        match widths.as_slice() {
+            [one] if expected.len() > 1 && expected.contains(one) =>
+                "; if it is one of the two files that diffusers writes for SDXL, give both",
+            _ => "",
+        },
     )]
     WrongWidth {
         /// The embedding's file.
         file: String,
-        /// Its width.
-        width: usize,
-        /// The model family which that width belongs to.
-        family: String,
-        /// The model's width.
-        expected: usize,
+        /// The widths of its vectors, one for each text encoder that they are for.
+        widths: Vec<usize>,
+        /// Those that the model's text encoders take.
+        expected: Vec<usize>,
     },
 
     /// A run cannot be resumed, because it would not be the same run.
@@ -333,6 +340,11 @@ fn short_of_memory(need: &str, have: &str) -> String {
     format!("not enough memory: this needs {need}, but {have}")
 }
 
+/// Widths, in words.
+fn each(widths: &[usize]) -> String {
+    widths.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+}
+
 /// One indented line for each entry.
 fn list(lines: &[String]) -> String {
     lines.iter().map(|line| format!("\n  {line}")).collect()
@@ -347,12 +359,6 @@ fn short(lines: &[String]) -> Vec<String> {
 }
 
 impl Error {
-    /// An embedding whose vectors are `width` wide does not fit a model that expects another width.
-    pub(crate) fn wrong_width(file: &str, width: usize, expected: usize) -> Self {
-        let family = crate::embedding::Embedding::family(width).to_owned();
-        Self::WrongWidth { file: file.to_owned(), width, family, expected }
-    }
-
     /// What happened and what to do about it, with settings named as a front end names them; advice that cannot be
     /// followed there is left out.
     pub fn worded(&self, wording: Wording<'_>) -> String {

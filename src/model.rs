@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use sha2::{Digest, Sha256};
 
 use crate::config::Pooling;
-use crate::embedding::shown;
+use crate::embedding::{Embedding, shown};
 use crate::event::{Event, WarningCode};
 use crate::ops::{Var, columns, release_unused, side_by_side};
 use crate::parts::{Architecture, Part, Precision};
@@ -133,6 +133,20 @@ impl ModelConfig {
         self.architecture.text_encoders().iter().map(|(part, _)| Taken::of(self.architecture, *part))
     }
 
+    /// Widths of an embedding's vectors, one for each text encoder.
+    pub fn word_widths(&self) -> Vec<usize> {
+        self.text_encoders.iter().map(|text| text.hidden_size).collect()
+    }
+
+    /// Refuses an embedding that is for other text encoders than this model's. `file` is for the message.
+    ///
+    /// # Errors
+    /// [`Error::WrongWidth`], naming both families.
+    pub fn check_embedding(&self, embedding: &Embedding, file: &str) -> Result<()> {
+        let (widths, expected) = (embedding.widths(), self.word_widths());
+        if widths == expected { Ok(()) } else { Err(Error::WrongWidth { file: file.to_owned(), widths, expected }) }
+    }
+
     /// Width of a learned word's rows, and of a prompt's hidden states: those of all text encoders, side by side.
     pub fn word_width(&self) -> usize {
         self.text_encoders.iter().map(|text| text.hidden_size).sum()
@@ -209,12 +223,16 @@ impl OpenedModel {
     }
 }
 
-/// The vocabulary of a model with its vectors, without the rest of the model.
+/// The vocabularies of a model with their vectors, one for each text encoder, without the rest of the model.
 ///
 /// # Errors
 /// See [`Vocabulary::read`].
-pub async fn vocabulary(source: &dyn Source) -> Result<Vocabulary<'static>> {
-    Vocabulary::read(source).await
+pub async fn vocabularies(source: &dyn Source) -> Result<Vec<Vocabulary<'static>>> {
+    let mut all = Vec::new();
+    for (encoder, tokenizer) in architecture(source).await?.text_encoders() {
+        all.push(Vocabulary::read(source, *encoder, *tokenizer).await?);
+    }
+    Ok(all)
 }
 
 /// What of a model is loaded, and how.

@@ -15,7 +15,7 @@ use crate::model::{Loading, Model, OpenedModel};
 use crate::sample::SampleJob;
 use crate::source::Source;
 use crate::text::scan::key;
-use crate::text::{ClipTokenizer, Rows, Tokenizers, Vocabulary};
+use crate::text::{ClipTokenizer, Rows, TextEncoder, Tokenizers, Vocabulary};
 use crate::train::{RunState, TrainInput, TrainJob, file_can_hold};
 use crate::weights::Storage;
 use crate::{Error, Result};
@@ -29,8 +29,8 @@ pub struct Session {
     tokenizers: Tokenizers,
     rows: Rows,
     embeddings: Vec<Embedding>,
-    /// How long the vector of a word usually is, once that was asked for.
-    typical: OnceCell<f64>,
+    /// How long the vector of a word usually is for each text encoder, once that was asked for.
+    typical: OnceCell<Vec<f64>>,
 }
 
 /// What an embedding is beside a model's own words.
@@ -40,13 +40,15 @@ pub struct AboutEmbedding {
     pub token: String,
     /// How many vectors it has.
     pub vectors: usize,
-    /// Width of a vector.
+    /// Width of a vector for the first text encoder.
     pub width: usize,
+    /// Widths of a vector for each text encoder.
+    pub widths: Vec<usize>,
     /// The family of models that it is for.
     pub family: &'static str,
-    /// Mean Euclidean norm of its vectors.
+    /// Mean Euclidean norm of its vectors: of those for the text encoder whose own words they are least like in this.
     pub norm: f64,
-    /// The median of the vocabulary's.
+    /// The median of the vocabulary's, for the same text encoder.
     pub typical: f64,
 }
 
@@ -57,6 +59,9 @@ pub struct NearWord {
     pub word: String,
     /// The cosine between its vector and the nearest one of the embedding.
     pub similarity: f64,
+    /// The text encoder whose vocabulary it is from, where there are several: `clip_l` or `clip_g`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<&'static str>,
 }
 
 impl Session {
@@ -133,12 +138,7 @@ impl Session {
     /// # Errors
     /// [`Error::WrongWidth`] if it belongs to another kind of model, [`Error::TokenTaken`] if its token is in use.
     pub fn add_embedding(&mut self, embedding: Embedding, file: &str) -> Result<()> {
-        let model = &self.model.text_encoders;
-        let fits = embedding.encoders.len() == model.len()
-            && embedding.encoders.iter().zip(model).all(|(vectors, encoder)| vectors.width == encoder.width());
-        if !fits {
-            return Err(Error::wrong_width(file, embedding.width(), model[0].width()));
-        }
+        self.model.config.check_embedding(&embedding, file)?;
         self.tokenizers.add_word(&embedding.token, embedding.vectors())?;
         let of_encoder = |vectors: &Vectors| Rows { values: vectors.rows.clone(), width: vectors.width };
         let rows: Vec<Rows> = embedding.encoders.iter().map(of_encoder).collect();
@@ -185,25 +185,37 @@ impl Session {
     /// [`Error::Usage`] if there is none of this token.
     pub fn about(&self, token: &str) -> Result<AboutEmbedding> {
         let embedding = self.embedding(token)?;
-        let width = embedding.width();
+        let medians = || self.model.text_encoders.iter().map(|encoder| encoder.model.median_row_norm()).collect();
+        let typical = self.typical.get_or_init(medians).iter().copied();
+        let norms = embedding.encoders.iter().map(|vectors| mean_norm(&vectors.rows, vectors.width));
+        let apart = |(norm, typical): &(f64, f64)| (norm / typical).ln().abs();
+        let (norm, typical) = norms.zip(typical).max_by(|a, b| apart(a).total_cmp(&apart(b))).unwrap_or_default();
+        let widths = embedding.widths();
         Ok(AboutEmbedding {
             token: embedding.token.clone(),
             vectors: embedding.vectors(),
-            width,
-            family: Embedding::family(width),
-            norm: mean_norm(embedding.rows(), width),
-            typical: *self.typical.get_or_init(|| self.model.text().model.median_row_norm()),
+            width: embedding.width(),
+            family: Embedding::family(&widths),
+            widths,
+            norm,
+            typical,
         })
     }
 
-    /// The words of the vocabulary that are nearest to one of an embedding's vectors, best first. It is compared with each of
-    /// them, which a browser takes a good part of a second for where there are 49,408.
+    /// The words of each text encoder's vocabulary that are nearest to one of an embedding's vectors for it, best first. It is
+    /// compared with each of them, which a browser takes a good part of a second for where there are 49,408.
     ///
     /// # Errors
     /// [`Error::Usage`] if there is none of this token.
     pub fn nearest(&self, token: &str) -> Result<Vec<NearWord>> {
-        let nearest = Vocabulary::of(self.model.text()).nearest(self.embedding(token)?.rows(), NEAREST).into_iter();
-        Ok(nearest.map(|(word, similarity)| NearWord { word, similarity }).collect())
+        let embedding = self.embedding(token)?;
+        let several = embedding.encoders.len() > 1;
+        let near = |(encoder, vectors): (&TextEncoder, &Vectors)| {
+            let nearest = Vocabulary::of(encoder).nearest(&vectors.rows, NEAREST).into_iter();
+            let encoder = several.then(|| vectors.encoder.name());
+            nearest.map(|(word, similarity)| NearWord { word, similarity, encoder }).collect::<Vec<_>>()
+        };
+        Ok(self.model.text_encoders.iter().zip(&embedding.encoders).flat_map(near).collect())
     }
 
     /// A prompt without its embeddings, for comparison: each is replaced by the phrase that it started from, or by

@@ -68,8 +68,6 @@ codes! {
     KeptEmbedding = "kept-embedding",
     /// An embedding was learned on another model.
     OtherModel = "other-model",
-    /// An embedding is for models with two text encoders, which cannot be run.
-    TwoEncoders = "two-encoders",
     /// A kept embedding cannot be read.
     UnreadableEmbedding = "unreadable-word",
     /// A file among the kept embeddings is not named like one.

@@ -33,11 +33,14 @@ pub fn check(bytes: &[u8], name: &str) {
             assert!(!note.to_string().is_empty());
         }
         let Ok(word) = word.clone().into_embedding(Some("<fuzz>")) else { continue };
-        for layout in Layout::ALL {
+        // diffusers' two files are not written as one.
+        let fits = |layout: &Layout| layout.holds(word.encoders.len()) && *layout != Layout::Pair;
+        for layout in Layout::ALL.into_iter().filter(fits) {
             let bytes = write(&word, layout).expect("what was read can be written");
             let back = Embedding::read(&bytes, "x", None).expect("what was written can be read");
-            let bits = |word: &Embedding| word.rows().iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-            assert_eq!((&back.token, back.width(), bits(&back)), (&word.token, word.width(), bits(&word)));
+            let rows = |word: &Embedding| word.encoders.iter().flat_map(|part| part.rows.clone()).collect::<Vec<_>>();
+            let bits = |word: &Embedding| rows(word).iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+            assert_eq!((&back.token, back.widths(), bits(&back)), (&word.token, word.widths(), bits(&word)));
         }
     }
 }

@@ -241,7 +241,8 @@ pub(super) struct ConvertArgs {
     /// picks one of several
     #[arg(value_name = "SOURCE[=NAME]")]
     pub input: String,
-    /// The file to write: .safetensors and .bin are for diffusers, .pt is for A1111, unless --format says otherwise
+    /// The file to write: .safetensors and .bin are for diffusers, .pt is for A1111, .pti for Replicate, unless --format says
+    /// otherwise
     #[arg(value_name = "FILE")]
     pub output: PathBuf,
     /// The program the file is for
@@ -260,10 +261,15 @@ impl ValueEnum for Layout {
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
         let help = match self {
-            Layout::Safetensors => "learned_embeds.safetensors of diffusers; ComfyUI and InvokeAI read it too",
+            Layout::Safetensors => {
+                "learned_embeds.safetensors of diffusers; ComfyUI and InvokeAI read it too. For SDXL, the file with clip_l and \
+                 clip_g that every program reads"
+            }
             Layout::Bin => "learned_embeds.bin of diffusers",
             Layout::A1111 => "A1111's .pt",
             Layout::Kohya => "kohya's .safetensors",
+            Layout::Pair => "diffusers' two files for SDXL: the second gets _2 after its name",
+            Layout::Replicate => "Replicate's embeddings.pti for SDXL, and special_params.json beside it",
         };
         Some(PossibleValue::new(self.key()).help(help))
     }
@@ -482,7 +488,9 @@ mod tests {
             Layout::Safetensors => Some(Layout::Bin),
             Layout::Bin => Some(Layout::A1111),
             Layout::A1111 => Some(Layout::Kohya),
-            Layout::Kohya => None,
+            Layout::Kohya => Some(Layout::Pair),
+            Layout::Pair => Some(Layout::Replicate),
+            Layout::Replicate => None,
         };
         for layout in std::iter::successors(Some(Layout::Safetensors), next) {
             let cli = Cli::try_parse_from(["pseudoword", "convert", "a", "b", "--format", layout.key()]);

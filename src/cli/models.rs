@@ -72,14 +72,16 @@ impl Description {
     /// For people.
     fn lines(&self) -> Vec<String> {
         let config = &self.config;
-        let (unet, vae, width, [high, wide]) = (&config.unet, &config.vae, config.word_width(), config.picture_size());
+        let (unet, vae, widths, [high, wide]) =
+            (&config.unet, &config.vae, config.word_widths(), config.picture_size());
         let sides = if high == wide { "" } else { ", height by width" };
-        let (family, latents) = (Embedding::family(width), vae.pixels_per_latent());
+        let (family, latents) = (Embedding::family(&widths), vae.pixels_per_latent());
+        let widths = widths.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
         let mut lines = vec![
             self.name.clone(),
             format!("  pictures      {high} x {wide} pixels{sides}, in steps of {}", config.size_step()),
             format!(
-                "  embeddings    {width} wide ({family}), up to {} vectors in a prompt",
+                "  embeddings    {widths} wide ({family}), up to {} vectors in a prompt",
                 config.prompt_length() - 2
             ),
         ];
@@ -113,7 +115,7 @@ impl Description {
         json!({
             "event": "model", "name": id.name, "hash": id.hash, "resolution": config.resolution(),
             "sides": config.picture_size(),
-            "size_step": config.size_step(), "width": config.word_width(), "prompt_tokens": config.prompt_length() - 2,
+            "size_step": config.size_step(), "width": config.text().hidden_size, "widths": config.word_widths(), "prompt_tokens": config.prompt_length() - 2,
             "vocabulary": config.text().vocab_size, "prediction": self.prediction(),
             "words": self.tokenizer.own_words().map(word).collect::<Vec<_>>(),
             "pixels_per_latent": config.vae.pixels_per_latent(), "samplers": self.samplers(),

@@ -57,7 +57,7 @@ impl Vectors {
         match (self.encoder, self.width) {
             (Encoder::ClipL, 768) => "SDXL's first text encoder",
             (Encoder::ClipG, 1280) => "SDXL's second text encoder",
-            (_, width) => Embedding::family(width),
+            (_, width) => Embedding::family(&[width]),
         }
     }
 }
@@ -116,6 +116,8 @@ pub enum Format {
     OneTrainer,
     /// `clip_l` and `clip_g`.
     Sdxl,
+    /// diffusers' two files for SDXL: in each one tensor whose key is the token.
+    Pair,
     /// A tensor and nothing else.
     Raw,
 }
@@ -130,7 +132,8 @@ impl std::fmt::Display for Format {
             Format::A1111Pixels => "A1111 picture (pixels)",
             Format::Kohya => "kohya",
             Format::OneTrainer => "OneTrainer",
-            Format::Sdxl => "SDXL pair",
+            Format::Sdxl => "SDXL",
+            Format::Pair => "diffusers' two files",
             Format::Raw => "raw tensor",
         })
     }
@@ -185,6 +188,13 @@ pub enum Note {
     Nested(Vec<String>),
     /// The file has the vectors as this many numbered tokens.
     Joined(usize),
+    /// Another file is named as the second of two, and does not belong to this one.
+    NotTheSecond {
+        /// Its name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
     /// Values so large that the number type may be wrong.
     Huge {
         /// The tensor's key.
@@ -210,6 +220,7 @@ impl std::fmt::Display for Note {
                 write!(f, "its vectors lie further inside, at {}", keys.join(", "))
             }
             Note::Joined(count) => write!(f, "the file has it as {count} numbered tokens, which are used as one"),
+            Note::NotTheSecond { name, reason } => write!(f, "{} beside it is not used: {reason}", shown(name)),
             Note::Huge { name, largest } => {
                 write!(f, "{} has values up to {largest:e}: perhaps its number type is wrong", shown(name))
             }
@@ -260,6 +271,13 @@ impl Reading {
         }
     }
 
+    /// The same with something more to be told of each.
+    #[must_use]
+    pub fn with_note(mut self, note: &Note) -> Self {
+        self.embeddings_mut().iter_mut().for_each(|word| word.notes.push(note.clone()));
+        self
+    }
+
     /// The same, to be changed.
     pub(super) fn embeddings_mut(&mut self) -> &mut [FileEmbedding] {
         match self {
@@ -270,15 +288,25 @@ impl Reading {
 }
 
 impl FileEmbedding {
-    /// The embedding for a model with one text encoder; `token` renames it, and names it if the file does not.
+    /// Widths of a vector for each text encoder.
+    pub fn widths(&self) -> Vec<usize> {
+        self.encoders.iter().map(|vectors| vectors.width).collect()
+    }
+
+    /// The family of models that it is for.
+    pub fn family(&self) -> &'static str {
+        match self.encoders.as_slice() {
+            [only] => only.family(),
+            _ => Embedding::family(&self.widths()),
+        }
+    }
+
+    /// The embedding; `token` renames it, and names it if the file does not. Which models can use it is known where there is
+    /// one.
     ///
     /// # Errors
-    /// [`Refusal::TwoEncoders`] for an SDXL pair, [`Refusal::Unnamed`] if nothing says what it is called.
+    /// [`Refusal::Unnamed`] if nothing says what it is called.
     pub fn into_embedding(self, token: Option<&str>) -> Result<Embedding, Refusal> {
-        if self.encoders.len() != 1 {
-            let width = |vectors: &Vectors| (vectors.encoder.name().to_owned(), vectors.width);
-            return Err(Refusal::TwoEncoders { widths: self.encoders.iter().map(width).collect() });
-        }
         let token = token.map(str::to_owned).or(self.token).ok_or(Refusal::Unnamed)?;
         Ok(Embedding { token, encoders: self.encoders, metadata: self.metadata })
     }

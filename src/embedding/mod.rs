@@ -13,7 +13,8 @@
 //! | [`picture`] | A1111's embeddings inside of PNG files |
 //! | `layout`, `a1111` | which embeddings named tensors are |
 //! | [`learned`] | what was found: embeddings, their vectors, notes |
-//! | [`write()`] | the other direction |
+//! | `pair`, `pti` | an embedding for SDXL in two files; the names in a file of their own beside Replicate's |
+//! | [`write()`], [`write_files`] | the other direction |
 //!
 //! What our own training writes is what diffusers calls `learned_embeds.safetensors`: one f32 tensor `[K, D]` whose
 //! key is the token, with metadata added. The header is written by hand with sorted keys, because the `safetensors`
@@ -25,8 +26,10 @@ pub mod dtype;
 mod layout;
 pub mod learned;
 pub mod limits;
+mod pair;
 pub mod pickle;
 pub mod picture;
+mod pti;
 mod read;
 mod recognise;
 mod refusal;
@@ -40,18 +43,19 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 pub use self::learned::{Container, Encoder, FileEmbedding, Format, NamedBy, Note, Reading, Vectors};
+pub use self::pair::{first_of, join, second_of};
+pub use self::pti::{NAMES_FILE, named};
 pub use self::read::{ENDINGS, read};
 pub use self::recognise::Mistaken;
 pub use self::refusal::{Refusal, shown};
-pub use self::write::{Layout, check_name, write};
+pub use self::write::{Layout, check_name, write, write_files};
 
 /// A learned word: its name and the vectors that it stands for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embedding {
     /// What it is called in prompts.
     pub token: String,
-    /// Its vectors for each of a model's text encoders, in the order in which the model has them. Today's models have
-    /// one.
+    /// Its vectors for each of a model's text encoders, in the order in which the model has them: one, or SDXL's two.
     pub encoders: Vec<Vectors>,
     /// Where it comes from: `base-model`, `init`, `steps`, `recipe`, `seed`, ...; the keys of the file without our
     /// prefix.
@@ -80,9 +84,13 @@ impl Embedding {
         self.encoders.first().map_or(&[], |vectors| &vectors.rows)
     }
 
-    /// Reads the one embedding of a file in any format, for a model with one text encoder. `name` is the file's name.
-    /// With `token`, an embedding among several is chosen by it; an only embedding is renamed to it, or named if
-    /// nothing else names it.
+    /// Widths of a vector for each text encoder.
+    pub fn widths(&self) -> Vec<usize> {
+        self.encoders.iter().map(|vectors| vectors.width).collect()
+    }
+
+    /// Reads the one embedding of a file in any format. `name` is the file's name. With `token`, an embedding among several is
+    /// chosen by it; an only embedding is renamed to it, or named if nothing else names it.
     ///
     /// # Errors
     /// Those of [`read()`], [`Reading::choose`] and [`FileEmbedding::into_embedding`].
@@ -93,7 +101,7 @@ impl Embedding {
     /// The bytes of `learned_embeds.safetensors`; the same for the same embedding. [`write()`] checks the embedding
     /// first.
     pub fn to_safetensors(&self) -> Vec<u8> {
-        write::safetensors(&self.token, self, write::diffusers_metadata(self))
+        write::whole(self)
     }
 
     /// SHA-256 of the file, in hexadecimal.
@@ -101,8 +109,18 @@ impl Embedding {
         hex(&Sha256::digest(self.to_safetensors()))
     }
 
-    /// The model family that vectors of a width belong to.
-    pub fn family(width: usize) -> &'static str {
+    /// The model family that vectors of these widths belong to, one width for each text encoder.
+    pub fn family(widths: &[usize]) -> &'static str {
+        match *widths {
+            [width] => Self::family_of_one(width),
+            [768, 1280] => "SDXL",
+            [_, _] => "an unknown family with two text encoders",
+            _ => "an unknown family",
+        }
+    }
+
+    /// The family of models with one text encoder, or what has such an encoder.
+    fn family_of_one(width: usize) -> &'static str {
         match width {
             768 => "Stable Diffusion 1.x",
             1024 => "Stable Diffusion 2.x",

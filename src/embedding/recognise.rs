@@ -131,7 +131,7 @@ impl std::fmt::Display for Mistaken {
             Mistaken::Elsewhere { model, parts } => write!(
                 f,
                 "this is an embedding for {model} ({parts}), which cannot be run here: \
-                 one is needed that was learned for Stable Diffusion 1.x or 2.x"
+                 one is needed that was learned for Stable Diffusion 1.x, 2.x or SDXL"
             ),
             Mistaken::Weights { tensors, first } => {
                 write!(f, "this is not an embedding: it holds {tensors} tensors ({first}, ...)")

@@ -144,15 +144,11 @@ pub enum Refusal {
     #[error("the file holds vectors without a name: give the token that they should have")]
     Unnamed,
 
-    /// The embedding has vectors for two text encoders.
-    #[error(
-        "this embedding is for SDXL: it has vectors for two text encoders ({}); Stable Diffusion 1.x and 2.x have one \
-         (768 or 1024 wide), so an embedding trained for such a model is needed",
-        widths.iter().map(|(name, width)| format!("{name}: {width} wide")).collect::<Vec<_>>().join(", ")
-    )]
-    TwoEncoders {
-        /// Each encoder's key and width.
-        widths: Vec<(String, usize)>,
+    /// Two files are not those of one embedding for both of SDXL's text encoders.
+    #[error("these are not the two files of one embedding for SDXL: {reason}")]
+    NotAPair {
+        /// What does not fit.
+        reason: String,
     },
 
     /// The embedding cannot be written in the layout that was asked for.

@@ -1,19 +1,26 @@
 //! Which file of a repository holds its embedding: the layout of the concepts library, and similar ones.
 //!
-//! `learned_embeds.safetensors` comes first, then `learned_embeds.bin` (`diffusers/loaders/textual_inversion.py`);
-//! beside them `token_identifier.txt`, `type_of_concept.txt` and `concept_images/`. The embedding's name is never
-//! derived from the repository's: that is the slug of a title.
+//! `learned_embeds.safetensors` comes first, then `learned_embeds.bin` (`diffusers/loaders/textual_inversion.py`), then
+//! Replicate's `embeddings.pti`; beside them `learned_embeds_2.safetensors` for SDXL's second text encoder,
+//! `token_identifier.txt`, `type_of_concept.txt` and `concept_images/`. The embedding's name is never derived from the
+//! repository's: that is the slug of a title.
 
 use super::Problem;
 use super::hub::{Listing, RemoteFile};
+use crate::embedding::{NAMES_FILE, second_of};
 use crate::formats::{self, Holds};
 use crate::parts::Part;
 use crate::setting::Setting;
 
 /// The files that hold an embedding, in the order in which they are looked for.
-const NAMES: [&str; 2] = ["learned_embeds.safetensors", "learned_embeds.bin"];
+const NAMES: [&str; 3] = ["learned_embeds.safetensors", "learned_embeds.bin", "embeddings.pti"];
 /// The longest file that can be an embedding, in bytes.
 pub const LONGEST: u64 = 512 << 20;
+
+/// The longest file that is taken for the second of two.
+pub const LONGEST_SECOND: u64 = 64 << 20;
+/// The longest file with names in bytes.
+pub const SMALL: u64 = 4096;
 
 /// What an author says of a repository, and the longest of them in bytes that is read.
 const README: &str = "README.md";
@@ -24,6 +31,10 @@ const LONGEST_README: u64 = 256 << 10;
 pub struct Concept {
     /// The file with the vectors.
     pub embedding: RemoteFile,
+    /// The file with the vectors for SDXL's second text encoder, where that is another one.
+    pub second: Option<RemoteFile>,
+    /// The file with the names of what is in Replicate's; a few bytes.
+    pub names: Option<RemoteFile>,
     /// The file with the embedding's name as its author meant it; a few bytes.
     pub token: Option<RemoteFile>,
     /// The file with `object` or `style` in it.
@@ -62,6 +73,12 @@ pub fn choose(listing: &Listing, path: Option<&str>) -> Result<Concept, Problem>
                 .collect();
             match candidates[..] {
                 [embedding] if here(Part::MODEL_INDEX).is_none() => embedding.clone(),
+                // Files are in the order of their names.
+                [first, second] | [second, first]
+                    if here(Part::MODEL_INDEX).is_none() && second_of(&first.path).as_ref() == Some(&second.path) =>
+                {
+                    first.clone()
+                }
                 _ if here(Part::MODEL_INDEX).is_some() || listing.get(Part::Unet.config()).is_some() => {
                     return unfit(format!("is a whole model, not an embedding: use {} for it", Setting::Model));
                 }
@@ -79,10 +96,20 @@ pub fn choose(listing: &Listing, path: Option<&str>) -> Result<Concept, Problem>
         return unfit(format!("has {} of {} bytes: that is a model, not an embedding", embedding.path, embedding.size));
     }
     let (token, kind) = (here("token_identifier.txt"), here("type_of_concept.txt"));
-    let small = |file: &RemoteFile| file.size <= 4096;
+    let small = |file: &RemoteFile| file.size <= SMALL;
+    let second = second_of(&embedding.path).and_then(|path| listing.get(&path).cloned());
+    let names = here(NAMES_FILE).filter(|_| embedding.name().to_ascii_lowercase().ends_with(".pti"));
     let pictures = pictures(listing, &folder, &embedding);
     let readme = here(README).or_else(|| listing.get(README).cloned()).filter(|file| file.size <= LONGEST_README);
-    Ok(Concept { embedding, token: token.filter(small), kind: kind.filter(small), pictures, readme })
+    Ok(Concept {
+        second: second.filter(|file| file.size <= LONGEST_SECOND),
+        names: names.filter(small),
+        token: token.filter(small),
+        kind: kind.filter(small),
+        embedding,
+        pictures,
+        readme,
+    })
 }
 
 /// The name in a `token_identifier.txt`: one line without spaces around it. None for anything else.
@@ -207,6 +234,26 @@ mod tests {
         );
         let folder = [("a/learned_embeds.bin", 9), ("b/learned_embeds.bin", 9)];
         assert_eq!(choose(&listing(&folder), Some("b")).unwrap().embedding.path, "b/learned_embeds.bin");
+    }
+
+    #[test]
+    fn an_embedding_for_sdxl_may_be_in_two_files_or_have_its_name_beside_it() {
+        let second = |files: &[(&str, u64)], path| {
+            let found = choose(&listing(files), path).unwrap();
+            (found.embedding.path, found.second.map(|file| file.path))
+        };
+        let both = [("README.md", 1), ("learned_embeds.safetensors", 9), ("learned_embeds_2.safetensors", 9)];
+        let expected = ("learned_embeds.safetensors".to_owned(), Some("learned_embeds_2.safetensors".to_owned()));
+        assert_eq!(second(&both, None), expected);
+        assert_eq!(second(&both, Some("learned_embeds.safetensors")), expected);
+        assert_eq!(second(&both[..2], None).1, None);
+        let others = [("w/cat.safetensors", 9), ("w/cat_2.safetensors", 9)];
+        assert_eq!(second(&others, Some("w")).1.as_deref(), Some("w/cat_2.safetensors"));
+        assert!(choose(&listing(&[("a.safetensors", 9), ("b_2.safetensors", 9)]), None).is_err());
+        let replicate = [("embeddings.pti", 9), ("lora.safetensors", 9), ("special_params.json", 19)];
+        let found = choose(&listing(&replicate), None).unwrap();
+        assert_eq!((found.embedding.path.as_str(), found.names.unwrap().path.as_str()), ("embeddings.pti", NAMES_FILE));
+        assert!(choose(&listing(&[("a.bin", 9), ("special_params.json", 19)]), None).unwrap().names.is_none());
     }
 
     #[test]

@@ -21,6 +21,7 @@ use super::settings::Settings;
 use super::transport::Transport;
 use super::{LocalFuture, Problem, Source, web};
 use crate::Result;
+use crate::embedding::{NAMES_FILE, second_of};
 use crate::event::WarningCode;
 
 /// Fetches files, from the Hub, the web or this machine.
@@ -37,6 +38,10 @@ pub struct Sources {
 pub struct EmbeddingFile {
     /// Where it is.
     pub path: PathBuf,
+    /// The file beside it with the vectors for SDXL's second text encoder, if it is named so.
+    pub second: Option<PathBuf>,
+    /// The text beside it with the names of what is in Replicate's file.
+    pub names: Option<String>,
     /// Where it is from, in a form that can be typed again; without tokens.
     pub origin: String,
     /// Its name there. Its ending is for people; the format is recognised by the content.
@@ -183,7 +188,11 @@ impl Sources {
     pub async fn embedding(&self, typed: &str, report: &mut Report<'_>) -> Result<EmbeddingFile, Problem> {
         match self.address(typed)? {
             Address::Path(path) if path.is_dir() => embedding_in_folder(&path),
-            Address::Path(path) => Ok(EmbeddingFile::plain(path.clone(), typed.to_owned(), file_name(&path))),
+            Address::Path(path) => {
+                let (second, names) = (EmbeddingFile::second(&path), EmbeddingFile::names(&path));
+                let file = EmbeddingFile::plain(path.clone(), typed.to_owned(), file_name(&path));
+                Ok(EmbeddingFile { second, names, ..file })
+            }
             Address::Url(url) => {
                 let link = if self.settings.offline { None } else { Some(self.link(self.patience)?) };
                 let path = web::bring(link.as_ref(), &self.settings.web, &url, concept::LONGEST, report).await?;
@@ -196,21 +205,24 @@ impl Sources {
 
     async fn embedding_on_the_hub(&self, at: &HubAddress, report: &mut Report<'_>) -> Result<EmbeddingFile, Problem> {
         let listing = self.list(at, report).await?;
-        let Concept { embedding, token, kind, pictures, .. } = concept::choose(&listing, at.path.as_deref())?;
-        let files: Vec<RemoteFile> = std::iter::once(&embedding).chain(&token).chain(&kind).cloned().collect();
+        let found = concept::choose(&listing, at.path.as_deref())?;
+        let Concept { embedding, second, names, token, kind, pictures, .. } = &found;
+        let beside = [second, names, token, kind];
+        let files: Vec<RemoteFile> = std::iter::once(embedding).chain(beside.into_iter().flatten()).cloned().collect();
         let mut places = self.bring(&listing, &files, report).await?.into_iter();
         let path = places.next().unwrap_or_default();
-        let mut text = |file: &Option<RemoteFile>| {
-            let text = std::fs::read_to_string(file.as_ref().and_then(|_| places.next())?).ok()?;
+        let [second, names, token, kind] = beside.map(|file| file.as_ref().and_then(|_| places.next()));
+        let names = names.and_then(|place| std::fs::read_to_string(place).ok());
+        let [token, kind] = [token, kind].map(|place| {
+            let text = std::fs::read_to_string(place?).ok()?;
             concept::token(&text).map(str::to_owned)
-        };
-        let (token, kind) = (text(&token), text(&kind));
+        });
         let address = |file: &RemoteFile| {
             file_url(&self.settings.endpoint, &listing.repo, &listing.commit, &file.path).to_string()
         };
         let pictures = pictures.iter().map(address).collect();
         let origin = HubAddress { path: Some(embedding.path.clone()), ..at.clone() }.to_string();
-        Ok(EmbeddingFile { path, origin, name: embedding.name().to_owned(), token, kind, pictures })
+        Ok(EmbeddingFile { path, second, names, origin, name: embedding.name().to_owned(), token, kind, pictures })
     }
 
     /// The files of a model in a repository, chosen but not fetched: to look at their sizes, or at the configurations
@@ -256,7 +268,24 @@ impl Sources {
 
 impl EmbeddingFile {
     fn plain(path: PathBuf, origin: String, name: String) -> Self {
-        Self { path, origin, name, token: None, kind: None, pictures: Vec::new() }
+        Self { path, second: None, names: None, origin, name, token: None, kind: None, pictures: Vec::new() }
+    }
+
+    /// The file beside one that is named as the second of two.
+    fn second(path: &Path) -> Option<PathBuf> {
+        let second = path.with_file_name(second_of(path.file_name()?.to_str()?)?);
+        // Anything may be called so, a model of gigabytes too.
+        let small =
+            std::fs::metadata(&second).is_ok_and(|about| about.is_file() && about.len() <= concept::LONGEST_SECOND);
+        small.then_some(second)
+    }
+
+    /// The names beside Replicate's file.
+    fn names(path: &Path) -> Option<String> {
+        let ours = path.extension()?.eq_ignore_ascii_case("pti");
+        let place = path.with_file_name(NAMES_FILE);
+        let short = || std::fs::metadata(&place).is_ok_and(|about| about.len() <= concept::SMALL);
+        (ours && short()).then(|| std::fs::read_to_string(&place).ok()).flatten()
     }
 }
 
@@ -327,6 +356,8 @@ fn embedding_in_folder(folder: &Path) -> Result<EmbeddingFile, Problem> {
         concept::token(&text).map(str::to_owned)
     };
     Ok(EmbeddingFile {
+        second: concept.second.map(|file| folder.join(file.path)),
+        names: EmbeddingFile::names(&path),
         origin: path.display().to_string(),
         name: concept.embedding.name().to_owned(),
         token: text(&concept.token),

@@ -36,12 +36,11 @@ impl<'a> Vocabulary<'a> {
         Self { table: Cow::Borrowed(table), tokenizer: Cow::Borrowed(tokenizer) }
     }
 
-    /// Reads the token table and the tokenizer of a model in the diffusers layout.
+    /// Reads the token table of a text encoder and its tokenizer, of a model in the diffusers layout.
     ///
     /// # Errors
     /// As for the text encoder of a model: a missing part, a bad configuration, a table of another shape.
-    pub async fn read(source: &dyn Source) -> Result<Self> {
-        let (part, tokenizer) = (Part::TextEncoder, Part::Tokenizer);
+    pub async fn read(source: &dyn Source, part: Part, tokenizer: Part) -> Result<Self> {
         let path = part.config();
         let Some(text) = read_text(source, path).await? else {
             return Err(Error::ModelPartMissing {
@@ -102,7 +101,8 @@ mod tests {
 
     #[test]
     fn of_several_vectors_each_has_its_neighbours() {
-        let vocabulary = pollster::block_on(Vocabulary::read(&crate::mini::source())).unwrap();
+        let vocabulary =
+            pollster::block_on(Vocabulary::read(&crate::mini::source(), Part::TextEncoder, Part::Tokenizer)).unwrap();
         let id = |word: &str| vocabulary.tokenizer.encode(word)[0] as usize;
         let [apple, taxi] = ["apple", "car"].map(|word| vocabulary.table.row(id(word)));
         let near = |rows: &[f32], count| vocabulary.nearest(rows, count);

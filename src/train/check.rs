@@ -128,6 +128,7 @@ pub fn check(config: &TrainConfig, init: &Init, model: &ModelConfig, tokenizer: 
     match init {
         Init::Phrase(phrase) => init::phrase_ids(phrase, config.vectors as usize, tokenizer).map(drop),
         Init::Embedding(embedding) => {
+            model.check_embedding(embedding, &embedding.token)?;
             let mut encoders = model.text_encoders.iter().enumerate();
             encoders.try_for_each(|(i, text)| {
                 init::vectors_for(embedding, i, text.hidden_size, config.vectors as usize).map(drop)

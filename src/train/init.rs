@@ -50,7 +50,7 @@ fn for_encoder(config: &TrainConfig, init: &Init, i: usize, encoder: &TextEncode
 /// as there are to be learned.
 pub(super) fn vectors_for(embedding: &Embedding, i: usize, width: usize, vectors: usize) -> Result<&Vectors> {
     let own = embedding.encoders.get(i).filter(|own| own.width == width);
-    let own = own.ok_or_else(|| Error::wrong_width(&embedding.token, embedding.width(), width))?;
+    let own = own.ok_or_else(|| Error::Internal(format!("the embedding {} is for another model", embedding.token)))?;
     let has = own.count();
     if has > vectors {
         let (token, option) = (&embedding.token, Setting::Vectors);

@@ -9,8 +9,10 @@ use wasm_bindgen::prelude::*;
 
 use super::library::{Library, report};
 use super::storage::MemoryPart;
+use super::tools::one_of_two;
 use super::{plain, problem};
 use crate::base::bytes::size;
+use crate::embedding::{self, Layout};
 use crate::source::Problem;
 use crate::source::address::{Address, HubAddress};
 use crate::source::concept::{self, Concept};
@@ -43,7 +45,7 @@ impl Library {
         let mut report = report(&listener);
         let listing = hub::list(&self.link(), &at, &mut report).await.map_err(problem)?;
         let found = concept::choose(&listing, at.path.as_deref()).map_err(problem)?;
-        let Concept { embedding, token, kind, readme, pictures } = &found;
+        let Concept { embedding, token, kind, readme, pictures, .. } = &found;
         let token = self.text(&listing, token.as_ref(), &mut report).await?;
         let kind = self.text(&listing, kind.as_ref(), &mut report).await?;
         let readme = self.text(&listing, readme.as_ref(), &mut report).await?;
@@ -110,7 +112,7 @@ impl Library {
                     let reason = format!("has {path} of {size}, which is too large for an embedding");
                     return Err(problem(Problem::Unfit { repo: at.repo.to_string(), reason }));
                 }
-                let bytes = self.bytes(&listing, &found.embedding, &mut report).await.map_err(problem)?;
+                let bytes = self.whole(&listing, &found, &mut report).await?;
                 set("bytes", Uint8Array::from(bytes.as_slice()).into())?;
                 for (key, file) in [("token", &found.token), ("kind", &found.kind)] {
                     let text = self.text(&listing, file.as_ref(), &mut report).await?;
@@ -146,6 +148,24 @@ impl Library {
         in_memory(&self.link(), &listing.request(file, &self.hub), report).await
     }
 
+    /// The file of a concept. Two files that belong together are made one, and what stands beside Replicate's file goes into it.
+    async fn whole(
+        &self,
+        listing: &Listing,
+        found: &Concept,
+        report: &mut dyn FnMut(Notice) -> ControlFlow<()>,
+    ) -> Result<Vec<u8>, JsValue> {
+        let bytes = self.bytes(listing, &found.embedding, report).await.map_err(problem)?;
+        if let Some(second) = &found.second {
+            let more = self.bytes(listing, second, report).await.map_err(problem)?;
+            // A file that is only called so is left out.
+            let both = one_of_two((&bytes, found.embedding.name()), (&more, second.name()));
+            return Ok(both.unwrap_or(bytes));
+        }
+        let names = self.text(listing, found.names.as_ref(), report).await?;
+        Ok(names.and_then(|names| with_names(&bytes, found.embedding.name(), &names)).unwrap_or(bytes))
+    }
+
     /// The text of a small file; none if there is no such file, or if it is not text.
     async fn text(
         &self,
@@ -156,6 +176,13 @@ impl Library {
         let Some(file) = file else { return Ok(None) };
         Ok(String::from_utf8(self.bytes(listing, file, report).await.map_err(problem)?).ok())
     }
+}
+
+/// Replicate's file with the name that stands beside it, if that is one name.
+fn with_names(bytes: &[u8], name: &str, names: &str) -> Option<Vec<u8>> {
+    let reading = embedding::read(bytes, name).and_then(|reading| embedding::named(reading, names)).ok()?;
+    let word = reading.choose(None).and_then(|word| word.into_embedding(None)).ok()?;
+    embedding::write(&word, Layout::Safetensors).ok()
 }
 
 async fn in_memory(

@@ -190,7 +190,16 @@ fn square_of(given: &JsValue) -> Result<Option<[u32; 3]>, JsValue> {
 
 /// The bytes of a file with an embedding, in a layout by its key.
 pub(super) fn write(embedding: &Embedding, format: &str) -> Result<Vec<u8>, JsValue> {
-    let unknown = || to_js(Error::Usage(format!("there is no format {shown}", shown = quoted(format))));
-    let layout = Layout::of(format).ok_or_else(unknown)?;
-    crate::embedding::write(embedding, layout).map_err(|refusal| to_js(Error::Usage(refusal.to_string())))
+    let written = crate::embedding::write(embedding, layout(format)?);
+    written.map_err(|refusal| to_js(Error::Usage(refusal.to_string())))
+}
+
+/// All files of a layout, the first of which is called `name`.
+pub(super) fn write_files(embedding: &Embedding, format: &str, name: &str) -> Result<Vec<(String, Vec<u8>)>, JsValue> {
+    let written = crate::embedding::write_files(embedding, layout(format)?, name);
+    written.map_err(|refusal| to_js(Error::Usage(refusal.to_string())))
+}
+
+fn layout(key: &str) -> Result<Layout, JsValue> {
+    Layout::of(key).ok_or_else(|| to_js(Error::Usage(format!("there is no format {shown}", shown = quoted(key)))))
 }

@@ -14,20 +14,20 @@ use crate::train::{check_numbers, memory_plan};
 
 #[wasm_bindgen]
 impl Engine {
-    /// What the page shows of the model: `{name, hash?, family, side, sides: [height, width], width, room, weights, parts: [{value,
-    /// bytes}]}`: the picture's side in pixels that it was made for, the width of a word's vector, how many tokens of a prompt fit,
+    /// What the page shows of the model: `{name, hash?, family, side, sides: [height, width], width, widths, room, weights, parts: [{value,
+    /// bytes}]}`: the picture's side in pixels that it was made for, the width of a word's vector for the first text encoder and for each, how many tokens of a prompt fit,
     /// and bytes of its weights as they are kept, of each part too (`value` as in [`choices`](super::choices)).
     pub fn facts(&self) -> Result<JsValue, JsValue> {
         let (model, weights) = (&self.session.model().config, &self.weights);
-        let width = model.word_width();
+        let widths = model.word_widths();
         let parts = [
             (Part::TextEncoder, weights.text + weights.tables),
             (Part::Unet, weights.unet),
             (Part::Vae, weights.encoder + weights.decoder),
         ];
         plain(&json!({
-            "name": self.model.name, "hash": self.model.hash, "family": Embedding::family(width),
-            "side": model.resolution(), "sides": model.picture_size(), "width": width, "room": model.prompt_length() - 2,
+            "name": self.model.name, "hash": self.model.hash, "family": Embedding::family(&widths),
+            "side": model.resolution(), "sides": model.picture_size(), "width": widths[0], "widths": widths, "room": model.prompt_length() - 2,
             "weights": parts.iter().map(|(_, bytes)| bytes).sum::<u64>(),
             "parts": parts.map(|(part, bytes)| json!({"value": part, "bytes": bytes})),
         }))

@@ -24,15 +24,22 @@ struct FileFormat {
     value: &'static str,
     label: &'static str,
     ending: &'static str,
+    /// For how many text encoders an embedding in such a file can have vectors.
+    encoders: Vec<usize>,
 }
 
-/// `{training, pictures, computing, kind, sampler, precision, parts, formats, hub}`: the default configurations (fields as in
+/// `{training, pictures, computing, kind, sampler, precision, parts, formats, formatsOfTwo, hub}`: the default configurations (fields as in
 /// settings files), the choices `[{value, label}]` for three of their fields, what people call the parts of a model that events
-/// name, the formats `[{value, label, ending}]` that embeddings can be written in, and the Hub's address.
+/// name, the formats `[{value, label, ending, encoders}]` that embeddings can be written in (`formats` for models with one text encoder,
+/// `formatsOfTwo` for SDXL), and the Hub's address.
 #[wasm_bindgen]
 pub fn choices() -> Result<JsValue, JsValue> {
     let parts = Part::ALL.map(|part| json!({"value": part, "label": part.label()}));
-    let format = |layout: Layout| FileFormat { value: layout.key(), label: layout.name(), ending: layout.extension() };
+    let format = |layout: Layout| {
+        let encoders = [1, 2].into_iter().filter(|count| layout.holds(*count)).collect();
+        FileFormat { value: layout.key(), label: layout.name(), ending: layout.extension(), encoders }
+    };
+    let holding = |encoders: usize| Layout::ALL.into_iter().filter(move |layout| layout.holds(encoders)).map(format);
     plain(&json!({
         "training": TrainConfig::default(),
         "pictures": SampleConfig::default(),
@@ -41,7 +48,8 @@ pub fn choices() -> Result<JsValue, JsValue> {
         "sampler": SamplerKind::ALL.map(|sampler| Choice { value: sampler.name(), label: sampler.label() }),
         "precision": Precision::ALL.map(|precision| Choice { value: precision.name(), label: precision.label() }),
         "parts": parts,
-        "formats": Layout::ALL.map(format),
+        "formats": holding(1).collect::<Vec<_>>(),
+        "formatsOfTwo": holding(2).collect::<Vec<_>>(),
         "hub": HUB,
     }))
 }

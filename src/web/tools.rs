@@ -1,17 +1,33 @@
 //! What the page can ask before there is a model: what files hold.
 
+use js_sys::{Array, Object, Uint8Array};
 use serde_json::json;
 use wasm_bindgen::prelude::*;
 
-use super::engine::write;
+use super::engine::{write, write_files};
 use super::wording::label;
 use super::{plain, to_js};
 use crate::Error;
 use crate::base::math::mean_norm;
-use crate::embedding::{self, FileEmbedding, Refusal};
+use crate::embedding::{self, Embedding, FileEmbedding, Layout, Refusal};
 use crate::event::Event;
 use crate::image::{Picture, are_alike};
 use crate::train::about_pixels;
+
+/// One embedding of a file, called `token` if that is given.
+fn chosen(bytes: &[u8], name: &str, token: Option<String>, within: Option<String>) -> Result<Embedding, JsValue> {
+    let bad = |refusal: Refusal| to_js(Error::BadFile { file: name.to_owned(), reason: refusal.to_string() });
+    let within = within.or_else(|| token.clone());
+    let found = embedding::read(bytes, name).and_then(|reading| reading.choose(within.as_deref())).map_err(bad)?;
+    found.into_embedding(token.as_deref()).map_err(bad)
+}
+
+/// The bytes of one file with the embedding of two.
+pub(super) fn one_of_two(first: (&[u8], &str), second: (&[u8], &str)) -> Result<Vec<u8>, Refusal> {
+    let (first, second) = (embedding::read(first.0, first.1)?, embedding::read(second.0, second.1)?);
+    let both = embedding::join(first, &second)?.choose(None)?.into_embedding(None)?;
+    embedding::write(&both, Layout::Safetensors)
+}
 
 /// What models work at, until one is known.
 const USUAL_SIDE: u32 = 512;
@@ -29,20 +45,20 @@ impl Tools {
         Self::default()
     }
 
-    /// What a file of embeddings holds, no matter which program wrote it: `[{token?, vectors, width, family, norm, format, notes}]`.
+    /// What a file of embeddings holds, no matter which program wrote it: `[{token?, vectors, width, widths, family, norm, format, notes}]`.
     /// Throws what the file is instead.
     pub fn describe(&self, bytes: &[u8], name: &str) -> Result<JsValue, JsValue> {
         let reading = embedding::read(bytes, name)
             .map_err(|refusal| to_js(Error::BadFile { file: name.to_owned(), reason: refusal.to_string() }))?;
         let described = |embedding: &FileEmbedding| {
             let encoders = &embedding.encoders;
-            let families: Vec<&str> = encoders.iter().map(embedding::Vectors::family).collect();
             let norms = encoders.iter().map(|vectors| mean_norm(&vectors.rows, vectors.width));
             json!({
                 "token": embedding.token,
                 "vectors": encoders.first().map_or(0, embedding::Vectors::count),
                 "width": encoders.first().map_or(0, |vectors| vectors.width),
-                "family": families.join(" and "),
+                "widths": embedding.widths(),
+                "family": embedding.family(),
                 "norm": norms.sum::<f64>() / encoders.len().max(1) as f64,
                 "format": format!("{} in a {} file", embedding.format, embedding.container),
                 "notes": embedding.notes.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -61,10 +77,38 @@ impl Tools {
         token: Option<String>,
         within: Option<String>,
     ) -> Result<Vec<u8>, JsValue> {
-        let bad = |refusal: Refusal| to_js(Error::BadFile { file: name.to_owned(), reason: refusal.to_string() });
-        let within = within.or_else(|| token.clone());
-        let found = embedding::read(bytes, name).and_then(|reading| reading.choose(within.as_deref())).map_err(bad)?;
-        write(&found.into_embedding(token.as_deref()).map_err(bad)?, format)
+        write(&chosen(bytes, name, token, within)?, format)
+    }
+
+    /// The same with all files of a layout that has several, `[{name, bytes}]`; the first is called `as_name`.
+    #[wasm_bindgen(js_name = convertFiles)]
+    pub fn convert_files(
+        &self,
+        bytes: &[u8],
+        name: &str,
+        format: &str,
+        as_name: &str,
+        token: Option<String>,
+    ) -> Result<Array, JsValue> {
+        let files = write_files(&chosen(bytes, name, token, None)?, format, as_name)?;
+        let file = |(name, bytes): (String, Vec<u8>)| {
+            Object::from_entries(&Array::of2(
+                &Array::of2(&"name".into(), &name.into()),
+                &Array::of2(&"bytes".into(), &Uint8Array::from(bytes.as_slice())),
+            ))
+        };
+        files.into_iter().map(file).collect()
+    }
+
+    /// The two files of an embedding for SDXL as diffusers writes them, as one that every program reads; in any order.
+    #[wasm_bindgen(js_name = joinPair)]
+    pub fn join_pair(&self, bytes: &[u8], name: &str, second: &[u8], second_name: &str) -> Result<Vec<u8>, JsValue> {
+        let swapped = embedding::first_of(name).is_some_and(|first| first == second_name);
+        let [first, other] =
+            if swapped { [(second, second_name), (bytes, name)] } else { [(bytes, name), (second, second_name)] };
+        one_of_two(first, other).map_err(|refusal| {
+            to_js(Error::BadFile { file: format!("{name}, {second_name}"), reason: refusal.to_string() })
+        })
     }
 
     /// What a picture is and what about it may disappoint, where the model works at `side` pixels: `{width, height, upright: [width,

@@ -51,9 +51,9 @@ impl Training {
         self.job.state()
     }
 
-    /// The vectors as they are now, row after row.
+    /// The vectors as they are now, row after row; those for a second text encoder follow.
     pub fn rows(&self) -> Vec<f32> {
-        self.job.embedding().rows().to_vec()
+        self.job.embedding().encoders.iter().flat_map(|vectors| vectors.rows.clone()).collect()
     }
 
     /// The embedding as it is now, as a file in a layout by its key ([`Layout::key`](crate::embedding::Layout::key)).

@@ -22,6 +22,7 @@ mod prompts;
 mod refusals;
 mod repository;
 mod resuming;
+mod sdxl;
 mod serving;
 mod strangers;
 mod streams;

@@ -163,7 +163,8 @@ fn embeddings_of_other_kinds_of_models_are_named() {
     let output = place.run(&["inspect", "pair.pti"]);
     succeeded(&output);
     assert!(text(&output.stdout).contains("2 for clip_l, 768 wide"), "{}", text(&output.stdout));
-    refused(&place.run(&["generate", "a toy", "-e", "pair.pti"]), 3, &["this embedding is for SDXL"]);
+    let both = ["pair.pti was learned for SDXL (vectors 768 and 1280 wide)", "pseudoword's mini model (128 wide)"];
+    refused(&place.run(&["generate", "a toy", "-e", "pair.pti"]), 3, &both);
     let output = place.run(&["generate", "a <m>", "-e", "more.safetensors=<m>", "--steps", "1", "--json"]);
     succeeded(&output);
     let warned = events(&output.stdout).into_iter().find(|event| event["code"] == "embedding-file").unwrap();

@@ -60,7 +60,7 @@ fn a_file_is_described() {
     assert_eq!(about["parts"][0]["nearest"].as_array().unwrap().len(), 2);
     // The nearest of a vector of the model's own is that word itself.
     let model = pseudoword::mini::source();
-    let vocabulary = pollster::block_on(pseudoword::model::vocabulary(&model)).unwrap();
+    let [vocabulary] = &pollster::block_on(pseudoword::model::vocabularies(&model)).unwrap()[..] else { panic!("two") };
     let tokens = pollster::block_on(pseudoword::session::Session::open(
         std::rc::Rc::new(pseudoword::mini::source()),
         &pseudoword::gpu::cpu(),

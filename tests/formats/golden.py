@@ -290,17 +290,30 @@ def by_comfyui(path):
     return next(iter(values))
 
 
-def by_diffusers(path):
-    """A real tokenizer and a tiny text encoder of the word's width; the rows that end up in its table."""
-    from diffusers.loaders import TextualInversionLoaderMixin
+def tiny_encoder(width):
+    """A real tokenizer, and a tiny text encoder of a width."""
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
     root = Path(__file__).resolve()
     tokenizer_folder = next(p for p in (q / "models/mini/tokenizer" for q in root.parents) if p.exists())
     tokenizer = CLIPTokenizer.from_pretrained(tokenizer_folder)
-    width = by_comfyui(path).shape[-1]
     encoder = CLIPTextModel(CLIPTextConfig(vocab_size=len(tokenizer), hidden_size=width, intermediate_size=8,
                                            num_hidden_layers=1, num_attention_heads=1))
+    return tokenizer, encoder
+
+
+def rows_of(tokenizer, encoder, vectors):
+    """The rows of the word's tokens in the encoder's table."""
+    names = ["<cat-toy>"] + [f"<cat-toy>_{i}" for i in range(1, vectors)]
+    rows = encoder.get_input_embeddings().weight
+    return torch.stack([rows[tokenizer.convert_tokens_to_ids(name)] for name in names]).detach()
+
+
+def by_diffusers(path):
+    """The rows that end up in the table of a text encoder of the word's width."""
+    from diffusers.loaders import TextualInversionLoaderMixin
+
+    tokenizer, encoder = tiny_encoder(by_comfyui(path).shape[-1])
 
     class Pipe(TextualInversionLoaderMixin):
         hf_device_map = None
@@ -313,16 +326,76 @@ def by_diffusers(path):
     kohya = "kohya" in path.name
     Pipe().load_textual_inversion(str(path.parent), weight_name=path.name, local_files_only=True,
                                   token="<cat-toy>" if kohya else None)
-    names = ["<cat-toy>"] + [f"<cat-toy>_{i}" for i in range(1, len(tokenizer) - before)]
-    rows = encoder.get_input_embeddings().weight
-    return torch.stack([rows[tokenizer.convert_tokens_to_ids(name)] for name in names]).detach()
+    return rows_of(tokenizer, encoder, len(tokenizer) - before)
+
+
+# ---- what we write for two text encoders: each reader gives both tensors ----------------------------------------------
+
+
+def both_by_diffusers(path):
+    """One call for each encoder, as diffusers' documentation has it for a file with both."""
+    from diffusers.loaders import TextualInversionLoaderMixin
+    from safetensors.torch import load_file
+
+    parts = [tiny_encoder(768), tiny_encoder(1280)]
+
+    class Pipe(TextualInversionLoaderMixin):
+        hf_device_map = None
+
+        def __init__(self):
+            (self.tokenizer, self.text_encoder), (self.tokenizer_2, self.text_encoder_2) = parts
+            self.components = {"tokenizer": self.tokenizer, "text_encoder": self.text_encoder,
+                               "tokenizer_2": self.tokenizer_2, "text_encoder_2": self.text_encoder_2}
+
+    pipe, word, found = Pipe(), load_file(path), []
+    for key, (tokenizer, encoder) in zip(["clip_l", "clip_g"], parts, strict=True):
+        before = len(tokenizer)
+        pipe.load_textual_inversion(word[key], token="<cat-toy>", text_encoder=encoder, tokenizer=tokenizer)
+        found.append(rows_of(tokenizer, encoder, len(tokenizer) - before))
+    return found
+
+
+def both_by_safetensors(path):
+    from safetensors.torch import load_file
+
+    return sorted(load_file(path).values(), key=lambda tensor: tensor.shape[-1])
+
+
+def both_by_comfyui(path):
+    """comfy/sd1_clip.py, `load_embed`: each of SDXL's encoders asks for its own key."""
+    from safetensors.torch import load_file
+
+    embed = load_file(path, device="cpu")
+    assert "string_to_param" not in embed
+    return [embed[key] for key in ["clip_l", "clip_g"]]
+
+
+def both_by_a1111(path):
+    """`create_embedding_from_data` for what is not `string_to_param`."""
+    from safetensors.torch import load_file
+
+    data = load_file(path, device="cpu")
+    assert type(data) is dict and "clip_g" in data and "clip_l" in data
+    assert data["clip_g"].shape[-1] + data["clip_l"].shape[-1] == 2048
+    vector = {key: value.detach().to("cpu", dtype=torch.float32) for key, value in data.items()}
+    return [vector["clip_l"], vector["clip_g"]]
+
+
+def both_by_replicate(path):
+    """cog-sdxl's `load_embeddings`."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt", device="cpu") as file:
+        return [file.get_tensor(f"text_encoders_{index}") for index in range(2)]
 
 
 def verdicts(folder, readers):
-    """Holds every file that Rust wrote against every reader. Files are `<layout>-<K>x<D>.<extension>`."""
+    """Holds every file that Rust wrote against every reader. Files are `<layout>-<K>x<D>.<extension>`, or `<K>x<D>+<D2>` with
+    vectors for two text encoders."""
     found = json.loads(VERDICTS.read_text()) if VERDICTS.exists() else {}
     for path in sorted(Path(folder).iterdir()):
-        vectors, width = map(int, re.search(r"-(\d+)x(\d+)\.", path.name).groups())
+        vectors, *widths = (int(size) for size in re.search(r"-(\d+)x(\d+)(?:\+(\d+))?\.", path.name).groups() if size)
+        wanted = [values(vectors, width, 9) for width in widths]
         entry = found.setdefault(path.name, {})
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         if entry.get("sha256") != sha256:
@@ -330,9 +403,10 @@ def verdicts(folder, readers):
         entry["sha256"] = sha256
         for name, reader in readers(path).items():
             try:
-                vector = reader(path).detach()
-                same = vector.shape == (vectors, width) and torch.equal(vector, values(vectors, width, 9))
-                entry[name] = "bit-equal" if same else f"other values, {tuple(vector.shape)}"
+                found_here = reader(path)
+                tensors = [tensor.detach() for tensor in (found_here if isinstance(found_here, list) else [found_here])]
+                same = len(tensors) == len(wanted) and all(map(torch.equal, tensors, wanted))
+                entry[name] = "bit-equal" if same else f"other values, {[tuple(tensor.shape) for tensor in tensors]}"
             except Exception as error:  # noqa: BLE001, the verdict is what is asked for
                 entry[name] = f"{type(error).__name__}: {error}"
     VERDICTS.write_text(json.dumps(dict(sorted(found.items())), indent=1) + "\n")
@@ -341,6 +415,13 @@ def verdicts(folder, readers):
 
 
 def new_readers(path):
+    if path.suffix == ".pti":
+        return {"Replicate's rule": both_by_replicate, "safetensors 0.8.0": both_by_safetensors}
+    if "+" in path.name:
+        return {
+            "diffusers 0.42.1": both_by_diffusers, "ComfyUI's rule": both_by_comfyui, "A1111's rules": both_by_a1111,
+            "safetensors 0.8.0": both_by_safetensors,
+        }
     readers = {"diffusers 0.42.1": by_diffusers, "ComfyUI's rule": by_comfyui}
     if path.suffix == ".safetensors":
         return {**readers, "safetensors 0.8.0": by_safetensors}
@@ -352,7 +433,7 @@ def new_readers(path):
 
 
 def old_readers(path):
-    return {} if path.suffix == ".safetensors" else {"torch 1.13.1 weights_only": by_torch}
+    return {} if path.suffix in [".safetensors", ".pti"] else {"torch 1.13.1 weights_only": by_torch}
 
 
 def oracle(folder):

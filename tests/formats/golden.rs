@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use pseudoword::embedding::{Container, Embedding, Format, Layout, Reading, read, write};
+use pseudoword::embedding::{Container, Embedding, Format, Layout, Reading, read, write, write_files};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -94,7 +94,7 @@ fn what_files_say_about_their_words_is_carried_along() {
 }
 
 /// The same numbers as `values` in golden.py.
-fn values(vectors: usize, width: usize, seed: i64) -> Vec<f32> {
+pub fn values(vectors: usize, width: usize, seed: i64) -> Vec<f32> {
     (0..(vectors * width) as i64).map(|i| (((i + 13 * seed) * 37 + 11) % 97 - 48) as f32 / 64.0).collect()
 }
 
@@ -107,11 +107,21 @@ pub fn ours() -> Vec<(String, Vec<u8>)> {
             metadata: metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
             ..Embedding::new("<cat-toy>", width, values(vectors, width, 9))
         };
-        for layout in Layout::ALL {
+        for layout in Layout::ALL.into_iter().filter(|layout| layout.holds(1)) {
             let kind = layout.name().split(' ').next().unwrap_or_default();
             let name = format!("{kind}-{vectors}x{width}.{}", layout.extension());
             files.push((name, write(&word, layout).unwrap()));
         }
+    }
+    for vectors in [1, 2, 75] {
+        let word = crate::pairs::word("<cat-toy>", vectors);
+        for (kind, layout) in [("sdxl", Layout::Safetensors), ("replicate", Layout::Replicate)] {
+            let name = format!("{kind}-{vectors}x768+1280.{}", layout.extension());
+            files.push((name, write(&word, layout).unwrap()));
+        }
+        let names = [format!("pair-{vectors}x768.safetensors"), format!("pair_2-{vectors}x1280.safetensors")];
+        let pair = write_files(&word, Layout::Pair, "").unwrap();
+        files.extend(names.into_iter().zip(pair).map(|(name, (_, bytes))| (name, bytes)));
     }
     files
 }
@@ -132,7 +142,12 @@ fn what_we_write_is_what_other_programs_were_shown_to_read() {
         let verdict = &verdicts[&name];
         assert_eq!(hex(&Sha256::digest(&bytes)), verdict["sha256"], "{name} has changed: run golden.py again");
         let readers: Vec<&String> = verdict.keys().filter(|key| *key != "sha256").collect();
-        let wanted = if name.ends_with("safetensors") { 3 } else { 6 };
+        let wanted = match name.rsplit('.').next() {
+            Some("safetensors") if name.contains('+') => 4,
+            Some("safetensors") => 3,
+            Some("pti") => 2,
+            _ => 6,
+        };
         assert_eq!(readers.len(), wanted, "{name}: {readers:?}");
         for reader in readers {
             assert_eq!(verdict[reader], "bit-equal", "{name}, {reader}");

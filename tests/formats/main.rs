@@ -11,6 +11,7 @@ mod golden;
 mod layouts;
 mod memory;
 mod mutations;
+mod pairs;
 mod roundtrip;
 mod rows;
 

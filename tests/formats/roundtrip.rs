@@ -33,7 +33,7 @@ proptest! {
     #[test]
     fn what_is_written_is_read_back_bit_for_bit(word in word()) {
         prop_assume!(check_name(&word.token, Layout::Safetensors).is_ok());
-        for layout in Layout::ALL {
+        for layout in Layout::ALL.into_iter().filter(|layout| layout.holds(1)) {
             let bytes = write(&word, layout).unwrap();
             prop_assert_eq!(&bytes, &write(&word, layout).unwrap());
             let name = format!("x.{}", layout.extension());
@@ -168,7 +168,7 @@ fn words_that_no_reader_takes_are_not_written() {
         (one("<t>", vec![1.0; 16_385], 16_385), "width 16385"),
         (one("<t>", vec![1.0, f32::NAN], 2), "1 of its values"),
     ] {
-        for layout in Layout::ALL {
+        for layout in Layout::ALL.into_iter().filter(|layout| layout.holds(1)) {
             let refusal = write(&word, layout).unwrap_err();
             assert!(matches!(refusal, Refusal::Unwritable { .. }));
             assert!(refusal.to_string().contains(says), "{refusal}");
@@ -193,7 +193,7 @@ fn odd_tokens_travel() {
         "con",
         "x".repeat(9000).as_str(),
     ] {
-        for layout in Layout::ALL {
+        for layout in Layout::ALL.into_iter().filter(|layout| layout.holds(1)) {
             let back = read(&write(&one(token, vec![0.5; 4], 2), layout).unwrap(), "file.pt").unwrap();
             assert_eq!(back.embeddings()[0].token.as_deref(), Some(token), "{layout:?}");
         }

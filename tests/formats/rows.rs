@@ -27,8 +27,9 @@ fn said(case: &Case) -> String {
     match outcome(case) {
         Ok((word, embedding)) => {
             let notes: Vec<String> = word.notes.iter().map(ToString::to_string).collect();
-            let (token, vectors, width) = (&embedding.token, embedding.vectors(), embedding.width());
-            let word = format!("**read**: {token:?}, {vectors} x {width}, {}", word.format);
+            let (token, vectors) = (&embedding.token, embedding.vectors());
+            let sizes: Vec<String> = embedding.widths().iter().map(|width| format!("{vectors} x {width}")).collect();
+            let word = format!("**read**: {token:?}, {}, {}", sizes.join(" + "), word.format);
             if notes.is_empty() { word } else { format!("{word}; note: {}", notes.join("; ")) }
         }
         Err(refusal) => format!("{}: {refusal}", kind(&refusal)),
@@ -124,8 +125,8 @@ fn a_word_for_two_encoders_keeps_both_parts() {
     let word = read(&crate::golden::fixture("sdxl.safetensors"), "sdxl.safetensors").unwrap().choose(None).unwrap();
     let widths: Vec<_> = word.encoders.iter().map(|part| (part.encoder.name(), part.width)).collect();
     assert_eq!(widths, [("clip_l", 32), ("clip_g", 40)]);
-    let message = word.into_embedding(None).unwrap_err().to_string();
-    assert!(message.contains("clip_l: 32 wide, clip_g: 40 wide"), "{message}");
+    let embedding = word.into_embedding(None).unwrap();
+    assert_eq!((embedding.token.as_str(), embedding.vectors(), embedding.widths()), ("sdxl", 2, vec![32, 40]));
 }
 
 /// For `golden.py oracle`, into the folder PSEUDOWORD_WRITE.

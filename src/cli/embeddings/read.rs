@@ -1,16 +1,16 @@
 //! Embedding files, read and made usable in prompts.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::learned_on::{self, UsedModel, Verdict};
 use crate::base::bytes::sha256;
-use crate::base::files;
+use crate::base::files::{self, file_name};
 use crate::cli::args::Shared;
 use crate::cli::load::ModelId;
 use crate::cli::locate;
 use crate::cli::output::Output;
 use crate::cli::wording::{quoted, refused, renamed};
-use crate::embedding::{self, Embedding, FileEmbedding, NamedBy, Reading, Refusal};
+use crate::embedding::{self, Embedding, Encoder, FileEmbedding, NamedBy, Note, Reading, Refusal, Vectors};
 use crate::event::{Event, WarningCode};
 use crate::model::OpenedModel;
 use crate::session::Session;
@@ -25,20 +25,44 @@ pub(in crate::cli) struct Contents {
     pub reading: Reading,
     /// The bytes of the file.
     pub bytes: Vec<u8>,
-    /// Their SHA-256, in hexadecimal.
+    /// Their SHA-256, in hexadecimal; of two files that belong together, that of both.
     pub hash: String,
+    /// The second of two files that belong together.
+    pub second: Option<PathBuf>,
 }
 
-/// Reads an embedding file.
+/// Reads an embedding file, and the one beside it where the two are one embedding.
 ///
 /// # Errors
 /// [`Error::BadFile`] with the reader's reason.
 pub(in crate::cli) fn read(file: &EmbeddingFile) -> Result<Contents> {
     let bytes = files::read(&file.path)?;
-    let reading = embedding::read(&bytes, &file.name)
-        .map_err(|refusal| Error::BadFile { file: file.origin.clone(), reason: refusal.to_string() })?;
-    let hash = sha256(&bytes);
-    Ok(Contents { reading, bytes, hash })
+    let bad = |refusal: Refusal| Error::BadFile { file: file.origin.clone(), reason: refusal.to_string() };
+    let mut reading = embedding::read(&bytes, &file.name).map_err(bad)?;
+    if let Some(names) = &file.names {
+        reading = embedding::named(reading, names).map_err(bad)?;
+    }
+    let alone = |word: &FileEmbedding| word.encoders.len() == 1;
+    let second = file.second.as_deref().filter(|_| reading.embeddings().iter().all(alone));
+    let Some(second) = second else { return Ok(Contents { reading, hash: sha256(&bytes), bytes, second: None }) };
+    let more = files::read(second)?;
+    let name = file_name(second);
+    // Another file may happen to be called so; one by diffusers is a part of what is asked for.
+    let by_diffusers = file.name.starts_with("learned_embeds");
+    match embedding::read(&more, &name).and_then(|more| embedding::join(reading.clone(), &more)) {
+        Ok(both) => {
+            let hash = sha256([&bytes[..], &more].concat());
+            Ok(Contents { reading: both, hash, bytes, second: Some(second.to_owned()) })
+        }
+        Err(Refusal::NotAPair { reason }) if by_diffusers => {
+            let note = Note::NotTheSecond { name, reason };
+            Ok(Contents { reading: reading.with_note(&note), hash: sha256(&bytes), bytes, second: None })
+        }
+        Err(refusal) if by_diffusers => {
+            Err(Error::BadFile { file: second.display().to_string(), reason: refusal.to_string() })
+        }
+        Err(_) => Ok(Contents { reading, hash: sha256(&bytes), bytes, second: None }),
+    }
 }
 
 /// What an embedding is called: by its file's content, else by the repository, else by the file's name.
@@ -56,6 +80,8 @@ pub(in crate::cli) struct EmbeddingArgument {
     pub embedding: Embedding,
     /// SHA-256 of its file.
     hash: String,
+    /// Where its file is on this machine, and the second of two that belong together.
+    places: Vec<PathBuf>,
     /// The file's name for messages.
     pub file: String,
     /// What was typed for it, without a name.
@@ -63,6 +89,32 @@ pub(in crate::cli) struct EmbeddingArgument {
 }
 
 impl EmbeddingArgument {
+    /// This and another as one embedding for SDXL, if they are the two files of one, in any order.
+    fn with(&self, other: &Self) -> Option<Self> {
+        let only = |given: &'_ Self| match &given.embedding.encoders[..] {
+            [vectors] => Some(vectors.clone()),
+            _ => None,
+        };
+        let (one, two) = (only(self)?, only(other)?);
+        let (first, second, l, g) =
+            if one.width < two.width { (self, other, one, two) } else { (other, self, two, one) };
+        let same_name = scan::key(&first.embedding.token) == scan::key(&second.embedding.token);
+        let [name, other_name] = [first, second].map(|given| given.places.first().map(|path| file_name(path)));
+        let named_so = || name.and_then(|name| embedding::second_of(&name)) == other_name;
+        let belong = [l.width, g.width] == [768, 1280] || named_so();
+        if !same_name || !belong || l.count() != g.count() {
+            return None;
+        }
+        let encoders = vec![Vectors { encoder: Encoder::ClipL, ..l }, Vectors { encoder: Encoder::ClipG, ..g }];
+        Some(Self {
+            embedding: Embedding { encoders, ..first.embedding.clone() },
+            hash: sha256([&first.hash, &second.hash].map(String::as_bytes).concat()),
+            places: first.places.iter().chain(&second.places).cloned().collect(),
+            file: format!("{} and {}", first.file, second.file),
+            source: first.source.clone(),
+        })
+    }
+
     /// What in a text was probably meant for this embedding, although it is not its name: the name of its file, or
     /// something like its token.
     pub fn meant_in(&self, text: &str) -> Option<String> {
@@ -117,7 +169,28 @@ pub(in crate::cli) async fn given(
         }
         given.push(embedding);
     }
-    Ok(given)
+    Ok(together(given))
+}
+
+/// Embeddings of which diffusers' two files were given, each as one.
+fn together(given: Vec<EmbeddingArgument>) -> Vec<EmbeddingArgument> {
+    let seconds: Vec<PathBuf> = given.iter().filter_map(|given| given.places.get(1).cloned()).collect();
+    let mut whole: Vec<EmbeddingArgument> = Vec::new();
+    for argument in given {
+        // It was found beside the first.
+        if matches!(&argument.places[..], [only] if seconds.iter().any(|second| is_same_file(second, only))) {
+            continue;
+        }
+        match whole.iter_mut().find_map(|other| Some((other.with(&argument)?, other))) {
+            Some((both, place)) => *place = both,
+            None => whole.push(argument),
+        }
+    }
+    whole
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    std::fs::canonicalize(one).ok().zip(std::fs::canonicalize(other).ok()).is_some_and(|(one, other)| one == other)
 }
 
 /// Reads the kept embeddings whose names stand in the texts, except those that are `given` already, and those whose
@@ -162,14 +235,15 @@ pub(in crate::cli) fn kept_in(
 /// Reads one embedding, for which `source` was typed; `name` renames it, or says which one of several it is.
 fn choose(file: &EmbeddingFile, source: &str, name: Option<&str>, out: &mut Output) -> Result<EmbeddingArgument> {
     let bad = |refusal: Refusal| refused(&refusal, &file.origin, source, |typed| format!("-e {typed}"));
-    let Contents { reading, hash, .. } = read(file)?;
+    let Contents { reading, hash, second, .. } = read(file)?;
     let learned = reading.choose(name).map_err(bad)?;
     let token = name.or_else(|| token_of(&learned, file)).map(str::to_owned);
     for note in &learned.notes {
         out.event(&Event::warning(WarningCode::EmbeddingFile, format!("{}: {note}", file.origin)))?;
     }
     let embedding = learned.into_embedding(token.as_deref()).map_err(bad)?;
-    Ok(EmbeddingArgument { embedding, hash, file: file.origin.clone(), source: source.to_owned() })
+    let places = std::iter::once(file.path.clone()).chain(second).collect();
+    Ok(EmbeddingArgument { embedding, hash, places, file: file.origin.clone(), source: source.to_owned() })
 }
 
 /// The tokenizers of a model with some embeddings: what is wrong with one is found out before the model is loaded.
@@ -177,12 +251,10 @@ fn choose(file: &EmbeddingFile, source: &str, name: Option<&str>, out: &mut Outp
 /// # Errors
 /// Those of [`Session::add_embedding`].
 pub(in crate::cli) fn tokenizers(given: &[EmbeddingArgument], opened: &OpenedModel) -> Result<Tokenizers> {
-    let (mut tokenizers, width) = (opened.tokenizers.clone(), opened.config.word_width());
+    let mut tokenizers = opened.tokenizers.clone();
     for argument in given {
         let EmbeddingArgument { embedding, file, .. } = argument;
-        if embedding.width() != width {
-            return Err(Error::wrong_width(file, embedding.width(), width));
-        }
+        opened.config.check_embedding(embedding, file)?;
         let added = tokenizers.add_word(&embedding.token, embedding.vectors());
         added.map_err(|error| argument.renamed(error))?;
     }

@@ -201,13 +201,13 @@ pub(super) fn keys(corpus: &mut Corpus) {
         file(&["emp_params", "emp_params_out"]),
         Noted("cat", "emp_params_out"),
     );
-    corpus.add(63, "SDXL pair", "cat.safetensors", file(&["clip_l", "clip_g"]), Refused("TwoEncoders", "SDXL"));
+    corpus.add(63, "SDXL pair", "cat.safetensors", file(&["clip_l", "clip_g"]), Word("cat"));
     corpus.add(
         63,
         "SDXL pair with outputs",
         "cat.safetensors",
         file(&["clip_l", "clip_g", "clip_l_out"]),
-        Refused("TwoEncoders", "clip_g"),
+        Noted("cat", "\"clip_l_out\" is not used"),
     );
     let odd = "{\"clip_l\":{\"dtype\":\"F32\",\"shape\":[2,8],\"data_offsets\":[0,64]},\
                \"clip_g\":{\"dtype\":\"F32\",\"shape\":[1,8],\"data_offsets\":[64,96]}}";
