@@ -32,13 +32,7 @@ pub(super) struct Inputs {
 
 impl Inputs {
     pub fn of(config: &TrainConfig, model: &Model, known: &Rows, input: &TrainInput) -> Self {
-        let config = match serde_json::to_value(config) {
-            Ok(Value::Object(fields)) => {
-                let bound = fields.into_iter().filter(|(key, _)| !FREE.contains(&key.as_str()));
-                bound.map(|(key, value)| (key, value.to_string())).collect()
-            }
-            _ => BTreeMap::new(),
-        };
+        let config = settings(config);
         let mut hashes = BTreeMap::from([
             (format!("the model {}", model.name), model.fingerprint.clone()),
             ("the other words".to_owned(), hash([bytemuck::cast_slice(&known.values)])),
@@ -87,9 +81,12 @@ impl Inputs {
     /// A line for every difference to what a run resumes with that has made some steps.
     pub fn changes(&self, now: &Inputs, made: u32) -> Vec<String> {
         let mut changes = Vec::new();
+        let usual = settings(&TrainConfig::default());
         for (name, now_is) in &now.config {
             let was = self.setting(name);
-            if was == now_is {
+            // Where there was no such setting yet, a run was made as its usual value has it now.
+            let is_new = !self.config.contains_key(name) && usual.get(name) == Some(now_is);
+            if was == now_is || is_new {
                 continue;
             }
             // An older version's state may have names that are not settings any more.
@@ -127,6 +124,17 @@ impl Inputs {
     }
 }
 
+/// Settings that may not change, as text.
+fn settings(config: &TrainConfig) -> BTreeMap<String, String> {
+    match serde_json::to_value(config) {
+        Ok(Value::Object(fields)) => {
+            let bound = fields.into_iter().filter(|(key, _)| !FREE.contains(&key.as_str()));
+            bound.map(|(key, value)| (key, value.to_string())).collect()
+        }
+        _ => BTreeMap::new(),
+    }
+}
+
 fn size((width, height): (u32, u32)) -> Vec<u8> {
     [width.to_le_bytes(), height.to_le_bytes()].concat()
 }
@@ -159,6 +167,17 @@ mod tests {
         assert_eq!(changes[1..], ["changed: picture 1, x.png"]);
         let changes = inputs(9, "a", "picture 1, x.png").changes(&inputs(9, "a", "picture 1, y.png"), 3);
         assert_eq!(changes, ["missing: picture 1, x.png", "new: picture 1, y.png"]);
+    }
+
+    #[test]
+    fn a_setting_that_older_versions_did_not_have_was_as_usual() {
+        let inputs = |pooling: Option<&str>| Inputs {
+            config: pooling.map(|pooling| ("pooling".to_owned(), format!("\"{pooling}\""))).into_iter().collect(),
+            hashes: BTreeMap::new(),
+        };
+        assert!(inputs(None).changes(&inputs(Some("end")), 3).is_empty());
+        assert_eq!(inputs(None).changes(&inputs(Some("diffusers")), 3).len(), 1);
+        assert_eq!(inputs(Some("diffusers")).changes(&inputs(Some("end")), 3).len(), 1);
     }
 
     #[test]
