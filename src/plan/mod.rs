@@ -321,8 +321,9 @@ mod tests {
     }
 
     /// Peaks of the process in runs at full size on the processor with two threads, without previews (random weights in
-    /// f16, `benches/peer/random_model.py --full`): side, samples, blocks recomputed, megabytes.
-    const MEASURED: [(u32, u32, bool, f64); 2] = [(256, 4, true, 2358.0), (64, 1, true, 2165.0)];
+    /// f16, `benches/peer/random_model.py --full` and `--sdxl`): side, samples, blocks recomputed, megabytes.
+    const MEASURED: [(Family, u32, u32, bool, f64); 3] =
+        [(Family::Sd1, 256, 4, true, 2358.0), (Family::Sd1, 64, 1, true, 2165.0), (Family::Sdxl, 256, 1, true, 7212.0)];
 
     /// A family's sizes in half precision.
     fn published(family: Family) -> (ModelConfig, WeightBytes) {
@@ -338,15 +339,15 @@ mod tests {
 
     #[test]
     fn what_was_measured_at_full_size_is_predicted() {
-        let (config, weights) = published(Family::Sd1);
-        for (side, batch, recompute, measured) in MEASURED {
+        for (family, side, batch, recompute, measured) in MEASURED {
+            let (config, weights) = published(family);
             let job = Job { height: side, width: side, batch };
             let plan = |previews: bool, on_cpu| {
                 let pictures = previews.then(|| Job::preview(&config));
                 MemoryPlan::training(&config, weights, job, recompute, pictures, on_cpu)
             };
             let off = plan(false, true).peak() as f64 / 1e6 / measured - 1.0;
-            assert!(off.abs() < 0.1, "{side} pixels, {batch} samples, {recompute}: off by {:.1} %", 100.0 * off);
+            assert!(off.abs() < 0.1, "{family:?}, {side} pixels, {batch} samples: off by {:.1} %", 100.0 * off);
             // The decoder is loaded only for previews, and a GPU's pages are not full.
             let with = plan(true, true).weights;
             assert_eq!(with.resident() - plan(false, true).weights.resident(), weights.decoder);
