@@ -85,7 +85,12 @@ impl Report<'_> {
 
     /// What is said of the vectors for one text encoder beside the words of the model.
     fn beside_words(&self, vectors: &Vectors) -> Vec<String> {
-        let mut lines = vec![format!("  lengths       {}", some(&Self::norms(vectors), |norm| format!("{norm:.3}")))];
+        let of = match vectors.encoder {
+            Encoder::Unnamed => String::new(),
+            named => format!("{}: ", named.name()),
+        };
+        let lengths = some(&Self::norms(vectors), |norm| format!("{norm:.3}"));
+        let mut lines = vec![format!("  lengths       {of}{lengths}")];
         let Some(vocabulary) = self.vocabulary(vectors) else {
             let widths: Vec<String> = self.vocabularies.iter().map(|words| words.width().to_string()).collect();
             lines.push(format!(
