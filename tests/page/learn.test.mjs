@@ -272,6 +272,18 @@ test("what is chosen, cropped, written and set survives a refresh and a crash, e
   await page.getByRole("button", { name: "Teach another word" }).click();
   await page.locator("#tiles > li").nth(2).waitFor();
   assert.deepEqual((await chosen(page)).pictures, before.pictures);
+  // Not even one by the same name.
+  await page.locator("#words .word-open").click();
+  await page.getByRole("button", { name: "Remove from the shelf: <peach>" }).click();
+  await page.getByText("<peach> was removed.").waitFor();
+  await page.getByLabel("What to call it").fill("<peach>");
+  await page.getByRole("button", { name: "Back to examples" }).click();
+  await page.getByRole("button", { name: "Learn <peach> now" }).click();
+  await page.getByRole("heading", { name: "<peach> is learned" }).waitFor();
+  await page.getByRole("button", { name: "Teach another word" }).click();
+  await page.locator("#tiles > li").nth(2).waitFor();
+  assert.deepEqual((await chosen(page)).pictures, before.pictures);
+  await page.getByLabel("What to call it").fill("<mine>");
   // What is removed is gone from the disk; what is learned, too.
   await page.getByRole("button", { name: "Remove noto.png" }).click();
   await page.waitForTimeout(600);

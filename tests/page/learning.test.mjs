@@ -17,6 +17,13 @@ async function opened(given) {
   return { ...visitor, page: await visitor.open() };
 }
 
+/** Nothing is cut off on the narrowest phone. */
+async function narrow(page) {
+  await page.setViewportSize({ width: 320, height: 640 });
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "nothing is cut off at 320 pixels");
+  await page.setViewportSize({ width: 1000, height: 900 });
+}
+
 const announced = (page) => page.locator("#announcer").textContent();
 const focused = (page) => page.evaluate(() => document.activeElement.id);
 const previews = (page) => page.getByRole("slider", { name: "Previews by step" });
@@ -130,15 +137,15 @@ test("one's own photos go to Stable Diffusion: what it takes is seen, and one pr
   }
   assert.equal(await page.locator("#engine-status").getAttribute("data-state"), "plan", "nothing is fetched before that");
   await everywhere(page, "photos-plan");
-  await page.setViewportSize({ width: 320, height: 640 });
-  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "nothing is cut off at 320 pixels");
-  await page.setViewportSize({ width: 1000, height: 900 });
+  await narrow(page);
   await page.getByRole("button", { name: "Not now" }).click();
   assert.equal(await focused(page), "train-photos");
   await plan.waitFor({ state: "hidden" });
 
   // Stopped, everything is as it was; then it goes on from there.
-  await page.keyboard.press("Enter");
+  await train.dblclick();
+  await plan.waitFor();
+  assert.equal(await page.locator("#learn-problem").textContent(), "", "pressed twice is asked about once");
   await fetch.click();
   await page.locator("#train-status").getByText(/ of 2\.13 GB · /).waitFor();
   await everywhere(page, "photos-download");
@@ -368,6 +375,14 @@ test("what is odd, hasty or blocked ends nothing", { timeout: 180_000 }, async (
   // Each file that cannot be used is named, whatever came with it.
   await drop(page, [["a.pdf", "application/pdf", "x"], ["b.heic", "", "x"], ["c.png", "image/png", "x"], ["d.txt", "text/plain", "x"]]);
   await page.locator("#pictures-problem").getByText(/a\.pdf is neither.*b\.heic is a HEIC.*c\.png cannot be read.*d\.txt/s).waitFor();
+  // However long a name is: of a file, or of the model that a link asks for.
+  await drop(page, [[`${"e".repeat(200)}.jpg`, "image/jpeg", "x"]]);
+  await page.locator("#pictures-problem").getByText(/eee\.jpg cannot be read/).waitFor();
+  await narrow(page);
+  await page.goto(`${place.origin}/?model=${"a".repeat(200)}/b`);
+  await page.getByText("This link asks for the model").waitFor();
+  await narrow(page);
+  await page.goto(place.origin);
   // While something is learned, it stays in view.
   await page.reload();
   await pressAfterStep(page, 5, "pause");

@@ -352,3 +352,14 @@ test("the gallery keeps the newest pictures, whatever becomes of their files", {
   assert.deepEqual(errors, []);
   await context.close();
 });
+
+test("numbers are written as the language does", async () => {
+  for (const [locale, said] of [["de-DE", ["2,13 GB", "3,2 MB", "40 kB", "1,5 h"]], ["en-GB", ["2.13 GB", "3.2 MB", "40 kB", "1.5 h"]]]) {
+    const { context, page } = await visitor({ locale });
+    assert.deepEqual(await page.evaluate(async () => {
+      const { size, span } = await import(new URL("www/base/text.js", document.baseURI));
+      return [size(2.13e9), size(3.2e6), size(4e4), span(5400)];
+    }), said);
+    await context.close();
+  }
+});

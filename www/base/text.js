@@ -52,19 +52,22 @@ export function speak(code) {
 
 // ---- Numbers, times and names.
 
+/** A number with so many digits after its point, which is a comma in some languages. */
+export const decimal = (number, digits) => number.toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits, useGrouping: false });
+
 /** A time in seconds. */
 export function span(seconds) {
   if (seconds < 90) return t("time.seconds", Math.max(1, Math.round(seconds)));
   if (seconds < 5400) return t("time.minutes", Math.round(seconds / 60));
   const hours = seconds / 3600;
-  return hours < 72 ? t("time.hours", hours.toFixed(hours < 10 ? 1 : 0)) : t("time.days", Math.round(hours / 24));
+  return hours < 72 ? t("time.hours", decimal(hours, hours < 10 ? 1 : 0)) : t("time.days", Math.round(hours / 24));
 }
 
-/** A number of bytes: the rule of `base::bytes::size` in the engine, which runs in the Worker. */
+/** A number of bytes: the rule of `base::bytes::size` in the engine, which runs in the Worker, in the visitor's language. */
 export function size(bytes) {
   const megabytes = bytes / 1e6;
   if (megabytes < 1) return `${Math.ceil(bytes / 1000)} kB`;
-  return megabytes < 999.5 ? `${megabytes.toFixed(megabytes < 9.95 ? 1 : 0)} MB` : `${(megabytes / 1000).toFixed(2)} GB`;
+  return megabytes < 999.5 ? `${decimal(megabytes, megabytes < 9.95 ? 1 : 0)} MB` : `${decimal(megabytes / 1000, 2)} GB`;
 }
 
 export const png = (bytes) => new Blob([bytes], { type: "image/png" });

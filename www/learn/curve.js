@@ -1,7 +1,7 @@
 // The evaluation loss, as a curve and as a table of the same values.
 
 import { h, shape } from "../base/dom.js";
-import { t } from "../base/text.js";
+import { decimal, t } from "../base/text.js";
 
 const [HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [150, 48, 12, 12, 24];
 /** Where the room that there is cannot be told. */
@@ -32,7 +32,7 @@ export function drawCurve(place, points, steps) {
   const svg = shape("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": t("learn.curve") },
     ...(high === low ? [high] : [high, low]).flatMap((loss) => [
       shape("line", { x1: LEFT, x2: width - RIGHT, y1: y(loss), y2: y(loss), class: "grid" }),
-      words(loss.toFixed(3), { x: LEFT - 8, y: y(loss) + 4, "text-anchor": "end" }),
+      words(decimal(loss, 3), { x: LEFT - 8, y: y(loss) + 4, "text-anchor": "end" }),
     ]),
     shape("polygon", { points: `${x(points[0].step)},${HEIGHT - BOTTOM} ${line} ${x(points.at(-1).step)},${HEIGHT - BOTTOM}` }),
     shape("polyline", { points: line }),
@@ -49,5 +49,5 @@ export function drawCurve(place, points, steps) {
 
 function table(points) {
   const row = (cell, ...texts) => h("tr", {}, texts.map((text) => h(cell, cell === "th" ? { scope: "col" } : {}, `${text}`)));
-  return h("table", {}, row("th", t("learn.numbersStep"), t("learn.numbersLoss")), points.map(({ step, loss }) => row("td", step, loss.toFixed(5))));
+  return h("table", {}, row("th", t("learn.numbersStep"), t("learn.numbersLoss")), points.map(({ step, loss }) => row("td", step, decimal(loss, 5))));
 }

@@ -1,7 +1,7 @@
 // What came of a run: the verdict on the word, and what to do with it.
 
 import { $, button, save } from "../base/dom.js";
-import { fileStem, t } from "../base/text.js";
+import { decimal, fileStem, t } from "../base/text.js";
 import { formats } from "../base/settings.js";
 import { say, turnTo, using } from "../base/studio.js";
 import { makeNow } from "../make/make.js";
@@ -18,7 +18,7 @@ function judge(verdict, token, init) {
   if (!verdict) return say("verdict", t("learn.verdict.unknown"));
   const { level, gain, length } = verdict;
   say("verdict", t(`learn.verdict.${level}`, { token, init: t("learn.verdict.init", init), much: gain >= MUCH, long: length > LONG }));
-  say("verdict-error", t("learn.verdict.error", { percent: Math.round(100 * gain), length: length.toFixed(1) }));
+  say("verdict-error", t("learn.verdict.error", { percent: Math.round(100 * gain), length: decimal(length, 1) }));
 }
 
 /** Back to the form, with the pictures, and more steps; or fewer, if the word came out too strong. */

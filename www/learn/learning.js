@@ -228,8 +228,11 @@ async function here(name) {
   await using("learn-problem", async () => {
     found = await propose(name, { place: "photos-plan", label: t("models.andLearn"), back: "train-photos", go: () => learnTyped({ name, agreed: true }) });
   }, { long: true });
-  if (found === false) $("fetch").focus();
-  return found;
+  if (found !== false) return found;
+  // Pressed twice.
+  say("learn-problem");
+  $("fetch").focus();
+  return false;
 }
 
 /** Shows what was left unfinished, with what can be done about it; `run` is what is known of it. */

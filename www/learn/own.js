@@ -60,9 +60,12 @@ export async function mine() {
   tell();
 }
 
-/** A word was learned: what it was learned from has done its work. */
+/** Whether these are the same files in the same order. */
+const same = (some, others) => some.length === others.length && some.every(({ file }, i) => file.name === others[i].file.name && file.size === others[i].file.size);
+
+/** A word was learned from what the tiles show: if that is the visitor's own, it has done its work. An example may have the same name. */
 export async function learned(token) {
-  if (!shown && waiting?.form.token !== token) return;
+  if (!shown && !(waiting?.form.token === token && same(waiting.pictures, tiles.pictures))) return;
   waiting = undefined;
   await forget();
 }

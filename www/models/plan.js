@@ -2,7 +2,7 @@
 
 import { $, h } from "../base/dom.js";
 import { keep, recall } from "../base/memory.js";
-import { size, span, t } from "../base/text.js";
+import { decimal, size, span, t } from "../base/text.js";
 import { say } from "../base/studio.js";
 import { gpu } from "../start/browsers.js";
 import { paceOfLarge, rounded } from "../start/probe.js";
@@ -47,7 +47,7 @@ async function learning(name) {
   const pace = await paceOfLarge(name);
   if (!pace || !(steps * batch > 0)) return undefined;
   const seconds = pace.seconds * batch;
-  return t(pace.measured ? "models.pace.known" : "models.pace.guessed", { step: seconds < 2 ? t("time.seconds", seconds.toPrecision(1)) : span(rounded(seconds)), time: span(rounded(seconds * steps)), steps });
+  return t(pace.measured ? "models.pace.known" : "models.pace.guessed", { step: seconds < 2 ? t("time.seconds", decimal(seconds, Math.max(0, -Math.floor(Math.log10(seconds))))) : span(rounded(seconds)), time: span(rounded(seconds * steps)), steps });
 }
 
 /** Shows it. */

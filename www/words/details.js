@@ -1,7 +1,7 @@
 // A word looked at closely: what it is beside the model's own words; using, renaming, giving away, and taking it from the shelf.
 
 import { $, button, h, release, save } from "../base/dom.js";
-import { fileStem, t } from "../base/text.js";
+import { decimal, fileStem, t } from "../base/text.js";
 import { call, client, copyLink, using } from "../base/studio.js";
 import { formats } from "../base/settings.js";
 import { face } from "./tiles.js";
@@ -12,10 +12,10 @@ export const LONG = 10;
 /** How strong a word is beside ordinary ones. */
 function strength({ norm, typical }) {
   if (norm === undefined) return undefined;
-  const number = norm.toFixed(2);
+  const number = decimal(norm, 2);
   if (!typical) return number;
   const times = norm / typical;
-  return t(times < 1.5 ? "words.strength.usual" : times <= LONG ? "words.strength.strong" : "words.strength.over", { norm: number, typical: typical.toFixed(2) });
+  return t(times < 1.5 ? "words.strength.usual" : times <= LONG ? "words.strength.strong" : "words.strength.over", { norm: number, typical: decimal(typical, 2) });
 }
 
 /** What is known of a word, as a list of facts. */
