@@ -18,7 +18,6 @@ export default {
   "embedding-file": "Etwas in der Datei des Wortes wird nicht benutzt.",
   "kept-embedding": "Ein Wort heißt wie eins, das das Modell schon kennt: benenne es um.",
   "other-model": "Dieses Wort wurde auf einem anderen Modell gelernt und kann hier etwas anderes bedeuten.",
-  "two-encoders": "Dieses Wort ist für größere Modelle (SDXL), die hier nicht laufen.",
   "unreadable-word": "Ein gesichertes Wort lässt sich nicht lesen.",
   "no-word": "Eine Datei bei den Wörtern ist kein Wort.",
   "metadata-left-out": "Diese Art Datei kann nicht alles aufnehmen, was über das Wort bekannt ist.",
@@ -30,6 +29,7 @@ export default {
   "any-seed": "Ein Startwert wurde gewürfelt; er steht beim Bild.",
 
   "no-effect": "Eine der Einstellungen bewirkt nichts, so wie die anderen stehen.",
+  "picture-size": "In dieser Größe können die Bilder schlecht werden: Das Modell wurde mit einer anderen trainiert.",
   "peak-not-reached": "Es sind so wenige Schritte, dass es nie mit voller Kraft lernt: mehr Schritte würden helfen.",
   "unknown-variable": "Eine Umgebungsvariable ist unbekannt.",
 

@@ -19,7 +19,6 @@ export default {
   "embedding-file": "Something in the word’s file is not used.",
   "kept-embedding": "A word cannot be used by its name, because the model has one like it: rename it.",
   "other-model": "This word was learned on another model, and may mean something else here.",
-  "two-encoders": "This word is for larger models (SDXL), which cannot be run here.",
   "unreadable-word": "A word that is kept here cannot be read.",
   "no-word": "A file among the words is not a word.",
   "metadata-left-out": "This kind of file cannot hold all that is known of the word.",
@@ -31,6 +30,7 @@ export default {
   "any-seed": "A seed was drawn; it is kept with the picture.",
 
   "no-effect": "One of the settings has no effect with the others as they are.",
+  "picture-size": "Pictures of this size may be poor: the model was trained on another.",
   "peak-not-reached": "There are so few steps that it never learns at full speed: more steps would help.",
   "unknown-variable": "A variable of the environment is not known.",
 
