@@ -92,7 +92,7 @@ test("pictures are chosen, dropped and pasted, put in order, captioned and remov
   await page.getByLabel("Add pictures").setInputFiles([text("NOTO.txt", "a {} on a white background"), text("other.txt", "x")]);
   await refused.getByText("other.txt is a caption, but no picture here has its name").waitFor();
   assert.equal(await page.getByLabel("What noto.png shows").inputValue(), "a {} on a white background");
-  await page.getByText("Only 1 of 2 pictures have captions, so none are used.").waitFor();
+  await page.getByText("Only 1 of 2 pictures has a caption, so none are used.").waitFor();
   await page.getByLabel("What flat.png shows").fill("a {} on white");
   await page.getByText("These captions are used").waitFor();
   await accessible(page, "with pictures");

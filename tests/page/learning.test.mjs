@@ -42,7 +42,7 @@ test("the example is watched, paused, looked back at and kept", { timeout: 120_0
   // Several warnings stay, in the page's words where it has some; the engine's are below.
   const lines = page.locator("#run-warnings > div");
   assert.equal(await lines.count(), 3);
-  await lines.nth(0).getByText(/^These are few pictures: with three to five/).waitFor();
+  await lines.nth(0).getByText(/^That is not many pictures: from three to five/).waitFor();
   assert.equal(await lines.nth(2).textContent(), "and one without a code");
   await lines.nth(1).getByText("Details").click();
   await lines.nth(1).getByText("“Steps” has none").waitFor();
@@ -175,7 +175,7 @@ test("one's own photos go to Stable Diffusion: what it takes is seen, and one pr
 
 test("what came of a word is said for pictures, with what to do about it", { timeout: 180_000 }, async () => {
   const cases = [
-    [{ level: "good", gain: 0.2, length: 9.5 }, /clearly closer to your pictures than “apple” did\. Try it/, "3.80, stronger than ordinary words (0.40), as most learned words are"],
+    [{ level: "good", gain: 0.2, length: 9.5 }, /clearly closer to your pictures than “apple” did\. Now try it/, "3.80, stronger than ordinary words (0.40), as most learned words are"],
     [{ level: "fair", gain: 0.05, length: 1.2 }, /slightly closer .* learning longer/, "0.48, like ordinary words (0.40)", "12"],
     [{ level: "fair", gain: 0.5, length: 14.2 }, /drown out .* half the steps/, "5.68, far stronger than ordinary words (0.40): it may drown out the rest of a prompt", "3"],
     [{ level: "poor", gain: -0.1, length: 1 }, /no closer .* longer\.$/, "0.40, like ordinary words (0.40)", "12"],
@@ -459,9 +459,9 @@ test("an address of the Hub that is none, and a browser that remembers nothing, 
   page = await open();
   await page.getByRole("heading", { name: "A word for what you cannot describe" }).waitFor();
   await page.getByRole("button", { name: "Light or dark" }).click();
-  await page.locator("#example-note").getByText(/Takes about .* after 15 MB to download once/).waitFor({ timeout: 60_000 });
+  await page.locator("#example-note").getByText(/Takes about .* plus a single download of 15 MB/).waitFor({ timeout: 60_000 });
   // Half of the small model is not the model.
-  for (const [whole, text] of [[false, "after 15 MB to download once"], [true, "the model is here already"]]) {
+  for (const [whole, text] of [[false, "plus a single download of 15 MB"], [true, "the model is here already"]]) {
     await page.evaluate(async (whole) => {
       const models = await (await navigator.storage.getDirectory()).getDirectoryHandle("models", { create: true });
       const file = await (await (await models.getDirectoryHandle("mini-played", { create: true })).getFileHandle("record.json", { create: true })).createWritable();

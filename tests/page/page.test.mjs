@@ -49,7 +49,7 @@ test("the example is learned by one click, over two visits, and is a word like a
   const heavy = () => requests.filter((url) => /models\/|pkg\//.test(url.replace(/www\/models\//, "")));
   assert.deepEqual(heavy(), [], "nothing heavy is fetched before the click");
   assert.equal(await page.locator("button:disabled, input:disabled").filter({ visible: true }).count(), 0, "nothing stands there disabled");
-  await page.locator("#example-note").getByText(/after 15 MB to download once/).waitFor();
+  await page.locator("#example-note").getByText(/plus a single download of 15 MB/).waitFor();
   // By keyboard: the first thing after the frame's own is what to learn, and then the button.
   await page.locator("#theme").focus();
   await page.keyboard.press("Tab");
@@ -89,7 +89,7 @@ test("the example is learned by one click, over two visits, and is a word like a
   await page.getByRole("img", { name: "Preview at step 3" }).waitFor();
   await page.getByRole("slider", { name: "Previews by step" }).press("ArrowLeft");
   await page.getByRole("img", { name: "Preview at step 0" }).waitFor();
-  assert.equal(await page.getByRole("slider", { name: "Previews by step" }).getAttribute("aria-valuetext"), "Before it learned (1 of 2)");
+  assert.equal(await page.getByRole("slider", { name: "Previews by step" }).getAttribute("aria-valuetext"), "Before learning (1 of 2)");
 
   const file = await downloaded(page, /^diffusers.*: download <peach>/);
   assert.equal(file.name, "peach.safetensors");

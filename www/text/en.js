@@ -41,7 +41,7 @@ export default {
     own: "Use my own pictures",
     asking: "Finding out how long it takes here…",
     needs: ({ stored, time, gpu, software }) =>
-      `${time ? `Takes about ${time}${gpu ? ` on ${gpu}` : " here"}` : "Takes a few minutes"}${stored ? "; the model is here already." : ", after 15 MB to download once."}${
+      `${time ? `Takes about ${time}${gpu ? ` on ${gpu}` : " here"}` : "Takes a few minutes"}${stored ? "; the model is here already." : ", plus a single download of 15 MB."}${
         software ? " With a graphics card it would be much faster: see “Check this browser” below." : ""}`,
     drop: "Drop pictures, words or models anywhere",
     other: (name) => `${name} is neither a picture, nor a word, nor a model that this page can read.`,
@@ -58,7 +58,7 @@ export default {
     crop: "Crop",
     cropOf: (name) => `Crop ${name}`,
     cropDone: "Done",
-    cropMiddle: "Start over",
+    cropMiddle: "Reset",
     cropSize: "Size of the square",
     cropSeen: (side) => `What the model sees: ${side} pixels`,
     cropBox: ({ name, left, top, side }) => `Square of ${name}: ${side} pixels wide, ${left} from the left and ${top} from the top`,
@@ -75,9 +75,9 @@ export default {
       cleared: "All chosen pictures were removed.",
     },
     captionOf: (name) => `What ${name} shows`,
-    captionHolder: "Caption (optional)",
+    captionHolder: "Caption",
     captionsAll: "These captions are used instead of the built-in sentences; {} is where the word goes.",
-    captionsSome: ({ n, of }) => `Only ${n} of ${of} pictures have captions, so none are used.`,
+    captionsSome: ({ n, of }) => `Only ${n} of ${of} pictures ${n === 1 ? "has a caption" : "have captions"}, so none are used.`,
     warn: {
       small: ({ have, want }) => `Small: ${have} pixels where the model sees ${want}`,
       twin: (name) => `Looks like ${name}`,
@@ -114,7 +114,7 @@ export default {
     seed: "Seed",
     start: "Learn it",
     noPictures: "Add at least one picture first.",
-    unknownNeed: "On the mini model (15 MB, once): within minutes, but it draws simple things, at 64 pixels.",
+    unknownNeed: "On the mini model (15 MB, once): for a first try. It draws only simple things, at 64 pixels.",
     lastNeed: (name) => `On ${name}, which is loaded first.`,
     photos: "Use Stable Diffusion\u2026",
     photosNote: "For photos, at 512 pixels. First shows what it takes here: nothing is downloaded before you agree.",
@@ -132,7 +132,7 @@ export default {
     before: "The first picture, before anything is learned, appears here.",
     timeline: "Previews by step",
     previewAt: (step) => `Preview at step ${step}`,
-    previewShort: ({ step, n, of }) => (step === 0 ? "Before it learned" : `After step ${step}`) + (of > 1 ? ` (${n} of ${of})` : ""),
+    previewShort: ({ step, n, of }) => (step === 0 ? "Before learning" : `After step ${step}`) + (of > 1 ? ` (${n} of ${of})` : ""),
     drawn: "What it draws",
     ownPicture: "What it learns from",
     ownOf: (name) => `Compare with ${name}`,
@@ -163,7 +163,7 @@ export default {
     learned: "Learned.",
     stopped: "Stopped; the word is kept as it is now.",
     verdict: {
-      good: ({ token, init, much }) => `It worked: ${token} brings the model ${much ? "much" : "clearly"} closer to your pictures than ${init} did. Try it in pictures that you did not show it.`,
+      good: ({ token, init, much }) => `It worked: ${token} brings the model ${much ? "much" : "clearly"} closer to your pictures than ${init} did. Now try it in scenes that your pictures do not show.`,
       fair: ({ token, init, long }) =>
         long
           ? `It worked, but ${token} has become so strong that it may drown out the rest of a prompt. Learn it again in half the steps.`
@@ -368,15 +368,15 @@ export default {
     onDisk: "Or from this computer (nothing is copied):",
     folder: "Folder\u2026",
     file: "File\u2026",
-    half: "Half precision, where there is one: half the download",
+    half: "Half precision where available: half the download",
     download: "Download",
     andLearn: "Download, then learn it",
     from: ({ name, host }) => `${name}, from ${host}`,
     plan: { download: "Download", time: "Time for that", here: "Already here", free: "Free space", weights: "On the GPU", gpu: "This GPU", pace: "Learning" },
     rate: {
       known: (time) => `about ${time}, as fast as last time`,
-      most: (time) => `at most ${time}, by what this browser tells of the connection`,
-      told: (time) => `about ${time}, by what this browser tells of the connection`,
+      most: (time) => `at most ${time}, going by what this browser says of the connection`,
+      told: (time) => `about ${time}, going by what this browser says of the connection`,
       unknown: ({ time, rate }) => `not known; at ${rate} Mbit/s ${time}`,
     },
     pace: {
@@ -396,8 +396,8 @@ export default {
     facts: { weights: "GPU memory", teaching: "GPU memory, learning", memory: "Memory of this tab" },
     stored: "Storage",
     storedList: "Stored models",
-    quota: ({ usage, quota }) => `${usage} in use of ${quota} that the browser allows. It may clear them when the disk is full.`,
-    quotaKept: ({ usage, quota }) => `${usage} in use of ${quota} that the browser allows. It keeps them until you delete them.`,
+    quota: ({ usage, quota }) => `${usage} of the ${quota} that the browser allows is in use. It may delete what is stored here when the disk is full.`,
+    quotaKept: ({ usage, quota }) => `${usage} of the ${quota} that the browser allows is in use. What is stored here stays until you delete it.`,
     noneStored: "No model is stored.",
     part: ({ bytes, of }) => `${bytes} of ${of}, not complete`,
     inUse: "in use",

@@ -41,7 +41,7 @@ export default {
   "some-captions": "Only some of the pictures have captions, so none are used.",
   "caption-without-embedding": "A caption does not name the word, or has no room for it: write {} where the word goes, near the beginning.",
   "preview-without-embedding": "The prompt of the previews does not show the word, so they cannot show what is learned.",
-  "few-pictures": "These are few pictures: with three to five different ones it learns the thing itself, not one picture of it.",
+  "few-pictures": "That is not many pictures: from three to five different ones it learns the thing itself, not one picture of it.",
   "small-pictures": "Some of the pictures are smaller than what the model sees, so details will be missing.",
   "blurred-pictures": "Some of the pictures are blurred, and so will be what is learned from them.",
 
