@@ -9,8 +9,13 @@ test("the page opens and loads its stored model without a network", { timeout: 4
   t.after(() => place.close());
   const { context, open, errors } = await place.visitor();
   let page = await open();
-  await load(page);
+  // Nothing was pressed: the page is kept, the engine not even fetched.
   await page.evaluate(() => navigator.serviceWorker.ready);
+  const isKept = (path) => page.evaluate(async (path) => (await caches.match(path)) !== undefined, path);
+  const engine = "www/pkg/pseudoword_bg.wasm";
+  assert.deepEqual([await isKept("index.html"), await isKept(engine)], [true, false]);
+  await load(page);
+  await page.waitForFunction((path) => caches.match(path).then((found) => found !== undefined), engine);
   // Chromium finds nothing that keeps it from being installed, and a manifest without errors.
   const protocol = await context.newCDPSession(page);
   const { installabilityErrors } = await protocol.send("Page.getInstallabilityErrors");

@@ -20,6 +20,9 @@ export class EngineClient {
       if (error !== undefined) request?.reject(broken ? new BrokenEngine(error) : new EngineError(error));
       else request?.resolve(result);
     };
+    // It was asked for, and is there: from now on it is kept for visits without a network, where there is a service worker.
+    const keep = () => navigator.serviceWorker?.ready.then(({ active }) => active.postMessage("engine"));
+    this.#worker.addEventListener("message", keep, { once: true });
     this.#worker.onerror = ({ message }) => this.#fail(message ?? "the worker could not be started");
   }
 
