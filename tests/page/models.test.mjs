@@ -34,7 +34,11 @@ test("a model comes from a repository: seen first, stopped, resumed, loaded and 
   const folders = await page.evaluate(async () => Array.fromAsync((await (await navigator.storage.getDirectory()).getDirectoryHandle("models")).keys()));
   assert.deepEqual(folders, [], "what was not found leaves nothing behind");
   await accessible(page, "with a problem");
+  await context.setOffline(true);
   await repository.fill("someone/mini");
+  await repository.press("Enter");
+  await page.locator("#model-problem").getByText("This browser has no network.").waitFor();
+  await context.setOffline(false);
   await repository.press("Enter");
   await page.locator("#plan").getByText("14 MB in 11 files").waitFor();
   for (const part of ["Time for that", "Free space", "This GPU", "Runs on any graphics card"]) assert.match(await page.locator("#plan").textContent(), new RegExp(part));

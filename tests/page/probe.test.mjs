@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { start } from "./browser.mjs";
+import { peach, start, teach } from "./browser.mjs";
 
 let place;
 before(async () => (place = await start({ sources: true })));
@@ -71,4 +71,23 @@ test("more work takes longer, and nothing is promised of a GPU that nobody knows
   assert.ok(fast > 1 && fast < 30, `${fast}`);
   assert.equal(unknown, undefined);
   assert.deepEqual(tidy, [3, 35, 330, 720, 3300]);
+});
+
+test("on a graphics card the model for photos is the first way to learn them, on software the small one", async () => {
+  for (const [card, foremost] of [[false, "train"], [true, "train-photos"]]) {
+    const { context, open, errors } = await place.visitor();
+    if (card) {
+      await context.addInitScript(() => {
+        const info = { vendor: "nvidia", architecture: "hopper", device: "", description: "", isFallbackAdapter: false };
+        Object.defineProperty(GPUAdapter.prototype, "info", { get: () => info });
+      });
+    }
+    const page = await open();
+    await teach(page, peach.slice(0, 1));
+    // Until the GPU was looked at it is the small one.
+    await page.locator(`#${foremost}.primary`).waitFor({ timeout: 20_000 });
+    assert.equal(await page.locator("#learn button.large.primary").count(), 1);
+    assert.deepEqual(errors, []);
+    await context.close();
+  }
 });

@@ -123,8 +123,11 @@ export function using(place, work, { long = false } = {}) {
   return latest;
 }
 
-/** Why something went wrong; what the engine says is in English. */
-export const reasonOf = (error) => (error instanceof EngineError ? t("engine.error", error.message) : error.message);
+/** Why something went wrong; what the engine says is in English. Without a network it is that, whatever the engine makes of it. */
+export function reasonOf(error) {
+  if (!(error instanceof EngineError)) return error.message;
+  return t(!navigator.onLine && /fetch/i.test(error.message) ? "engine.offline" : "engine.error", error.message);
+}
 
 async function alone(place, work) {
   studio.busy = true;

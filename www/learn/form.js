@@ -80,8 +80,17 @@ async function seconds({ steps, batch, evalSize, every }) {
 /** What a look at the GPU told; one is enough. */
 let probed;
 
+/** Which way to learn is the first: on a graphics card, that of the model for photos, where it is offered. */
+async function foremost() {
+  const { software, gflops, sample } = await (probed ??= speed.probe());
+  const card = !software && (gflops ?? sample) !== undefined;
+  $("train-photos").classList.toggle("primary", card);
+  $("train").classList.toggle("primary", !card || $("photos").hidden);
+}
+
 /** Says what learning will take, as far as that is known. */
 async function need() {
+  foremost();
   if (!studio.model) return say("need", lastName() === MINI ? t("learn.unknownNeed") : t("learn.lastNeed", lastName()));
   if (studio.long) return undefined;
   const config = settings();

@@ -21,6 +21,7 @@ export default {
   engine: {
     busy: "Die Engine ist beschäftigt: warte auf sie oder halte sie an.",
     says: "Genauer (englisch)",
+    offline: "Dieser Browser ist nicht mit dem Netz verbunden. Verbinde ihn und versuche es noch einmal. Was hier gespeichert ist, geht auch ohne Netz.",
     error: (message) => `Die Engine meldet (englisch): ${message}`,
     gone: "Die Engine läuft nicht.",
     again: "Engine neu starten",

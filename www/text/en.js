@@ -22,6 +22,7 @@ export default {
     busy: "The engine is busy: wait for it, or stop it.",
     says: "Details",
     error: (message) => message,
+    offline: "This browser has no network. Connect it, then try again. What is stored here can be used without one.",
     gone: "The engine is not running.",
     again: "Start the engine again",
     broken: (reason) =>
