@@ -110,7 +110,7 @@ const loadMini = (page) => page.evaluate(async () => {
 test("files are looked at without a model", async () => {
   const { page, call, refused } = await caller();
   assert.deepEqual(await call("tools.describe", embedding("<fox>", 2, 768, 0.5), "fox.safetensors"), [{
-    token: "<fox>", vectors: 2, width: 768, family: "Stable Diffusion 1.x", norm: Math.sqrt(768 / 4),
+    token: "<fox>", vectors: 2, width: 768, widths: [768], family: "Stable Diffusion 1.x", norm: Math.sqrt(768 / 4),
     format: "diffusers in a safetensors file", notes: [],
   }]);
   assert.match(await refused("tools.describe", Buffer.from("hello"), "fox.pt"), /fox\.pt/);

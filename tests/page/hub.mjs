@@ -1,7 +1,7 @@
 // A Hub that is played: a model and a concept on another origin than the page, and what was asked of it.
 
 import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -30,8 +30,13 @@ const listing = (entries) => JSON.stringify({
   siblings: entries.map(([rfilename, size, sha]) => (sha ? { rfilename, size: 1, blobId: BLOB, lfs: { sha256: sha, size } } : { rfilename, size, blobId: BLOB })),
 });
 
+/** What SDXL's repository lists: the files of the tiny one, with the lengths of the real weights in both precisions. */
+const SDXL = readdirSync(join(root, "tests/fixtures/tiny-sdxl"), { recursive: true }).filter((path) => /json$|txt$/.test(path)).map((path) => [path, 1000]).concat(
+  [["text_encoder/model", 492_265_168, 246_144_152], ["text_encoder_2/model", 2_778_702_264, 1_389_382_176], ["unet/diffusion_pytorch_model", 10_270_077_736, 5_135_149_760], ["vae/diffusion_pytorch_model", 334_643_268, 167_335_342]]
+    .flatMap(([stem, full, half]) => [[`${stem}.safetensors`, full, sha256(stem)], [`${stem}.fp16.safetensors`, half, sha256(stem)]]));
+
 /** The repositories: the one for photos holds the mini model here. */
-const REPOSITORIES = { "someone/mini": "mini", "stable-diffusion-v1-5/stable-diffusion-v1-5": "mini", "someone/pear": "pear" };
+const REPOSITORIES = { "someone/mini": "mini", "stable-diffusion-v1-5/stable-diffusion-v1-5": "mini", "someone/pear": "pear", "stabilityai/stable-diffusion-xl-base-1.0": "sdxl" };
 
 /** Starts it: `someone/mini` is a model, `someone/pear` a concept. The first request for the U-Net is cut, the next one waits in the middle
  * until `let` is called. */
@@ -61,9 +66,10 @@ export async function playedHub() {
       const drip = setInterval(() => response.write(bytes.subarray(at, (at += 20_000))), 200);
       response.on("close", () => clearInterval(drip));
     };
-    const [, asking] = /^\/api\/models\/([\w-]+\/[\w-]+)\/revision\/(?:main|c{40})$/.exec(path) ?? [];
+    const [, asking] = /^\/api\/models\/([\w-]+\/[\w.-]+)\/revision\/(?:main|c{40})$/.exec(path) ?? [];
     const repo = REPOSITORIES[asking];
     if (repo === "mini") return send(Buffer.from(listing(model.map(({ path, bytes, sha256 }) => [path, bytes, bytes > 1e5 && sha256]))), "application/json");
+    if (repo === "sdxl") return send(Buffer.from(listing(SDXL)), "application/json");
     if (repo === "pear") return send(Buffer.from(listing(Object.entries(concept).map(([name, bytes]) => [name, bytes.length, name.endsWith("bin") && sha256(bytes)]))), "application/json");
     const [, place, file] = /^\/([\w-]+\/[\w-]+)\/resolve\/c{40}\/(.+)$/.exec(path) ?? [];
     const from = REPOSITORIES[place];

@@ -70,10 +70,10 @@ async function asksFor(page) {
   await page.waitForFunction(() => document.getElementById("guidance").value === "4" && document.getElementById("sampler").value === "ddim", undefined, { timeout: 60_000 });
   assert.equal(await page.locator("#make-summary").textContent(), "Steps 25 · Seed 0");
   await field(page, "Steps").fill("1");
-  await field(page, "Side in pixels").fill("8000");
+  await field(page, "Size in pixels").fill("8000");
   await prompt(page).press("Enter");
   // The engine's rules come in the page's words; the model was loaded by itself.
-  await page.locator("#make-problem").getByText("\u201cSide in pixels\u201d 8000: it must be at least 1, and at most 4096").waitFor({ timeout: 300_000 });
+  await page.locator("#make-problem").getByText("\u201cSize in pixels\u201d 8000: it must be at least 1, and at most 4096").waitFor({ timeout: 300_000 });
   assert.deepEqual(await values(page, ["make-steps", "guidance", "make-seed", "sampler", "negative"]), ["1", "4", "0", "ddim", ""], "defaults are the engine's");
   assert.deepEqual(await page.locator("#sampler option").allTextContents(), ["DDIM", "PNDM", "Euler", "Euler ancestral", "DPM++ 2M"]);
   assert.equal(await page.locator(".set").count(), 0, "what could not be made leaves nothing behind");
@@ -81,7 +81,7 @@ async function asksFor(page) {
 }
 
 async function makes(page) {
-  await field(page, "Side in pixels").fill("");
+  await field(page, "Size in pixels").fill("");
   // What is becoming of a picture is seen before it is there.
   await field(page, "Steps").fill("4");
   const sketched = page.waitForFunction(() => document.querySelector(".coming .sketch")?.naturalWidth === 64, undefined, { timeout: 120_000 });

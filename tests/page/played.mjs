@@ -153,7 +153,7 @@ function worker(given) {
       return count;
     },
     generate({ config }) {
-      if (config.width > 4096) throw new Error(`\u201cSide in pixels\u201d ${config.width}: it must be at least 1, and at most 4096`);
+      if (config.width > 4096) throw new Error(`\u201cSize in pixels\u201d ${config.width}: it must be at least 1, and at most 4096`);
       const steps = Array.from({ length: config.steps }, (_, i) => ({ event: "denoise", step: i + 1, of: config.steps, secs: 0.01 }));
       jobs.set(++count, { events: steps.values() });
       return count;

@@ -90,7 +90,7 @@ test("words are kept, looked at, used, renamed, given away, removed and put back
   await shown.locator(".nearest li").nth(4).waitFor();
   assert.match(await shown.textContent(), /like ordinary words \(\d\.\d+\).*Closest to\w/s);
   await look(page, "word-details");
-  const formats = await page.evaluate(async () => (await import("./www/base/settings.js")).formats());
+  const formats = await page.evaluate(async () => (await import("./www/base/settings.js")).formats({}));
   assert.ok(formats.length >= 2);
   for (const { label, ending } of formats) {
     const file = await downloaded(page, shown.getByRole("button", { name: `${label}: download <pear>` }));

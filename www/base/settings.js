@@ -9,13 +9,23 @@ export function labels() {
   return Object.fromEntries(labelled(document).map((label) => [label.dataset.setting, label.firstChild.textContent.trim()]));
 }
 
-/** The files that words can be given away as: `[{value, label, ending}]`. */
-let given = [];
-export const formats = () => given;
+/** The files that words can be given away as, `[{value, label, ending}]`: those for one text encoder, and for two. */
+let given = [[], []];
+
+/** Those that a word can be given away as. */
+export const formats = ({ widths }) => given[widths?.length > 1 ? 1 : 0];
+
+/** Shows the settings that have an effect only on models with two text encoders, or hides them. */
+export function offerForTwo(two) {
+  for (const label of document.querySelectorAll("[data-two]")) label.hidden = !two;
+}
+
+/** What is chosen in a field, if it is one that has an effect. */
+export const chosen = (id) => (document.getElementById(id).closest("label").hidden ? "" : document.getElementById(id).value);
 
 /** Fills the forms; what has been typed already stays. */
 export function fill(choices) {
-  given = choices.formats ?? given;
+  given = [choices.formats, choices.formatsOfTwo ?? []];
   document.getElementById("hub").placeholder = choices.hub;
   for (const [form, defaults] of [["learn", choices.training], ["make", choices.pictures], ["computing", choices.computing]]) {
     for (const label of labelled(document.getElementById(form) ?? document.createElement("form"))) {
@@ -23,7 +33,7 @@ export function fill(choices) {
       const field = label.querySelector("input, select");
       if (field instanceof HTMLSelectElement && field.options.length === 0) {
         field.append(...choices[key].map(({ value, label }) => new Option(label, value, false, value === defaults[key])));
-      } else if (field.value === "" && defaults[key] !== null) {
+      } else if (field.value === "" && (defaults[key] ?? "") !== "") {
         field.value = defaults[key];
       }
     }

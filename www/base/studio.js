@@ -5,9 +5,10 @@ import { BrokenEngine, EngineClient, EngineError } from "./engine.js";
 import { fill, labels } from "./settings.js";
 import { engineText, t } from "./text.js";
 
-/** The page's one engine. `model` is the name of the model that is loaded, once one is; `words` are the embeddings that prompts can
+/** The page's one engine. `model` is the name of the model that is loaded, once one is, and `facts` what the engine
+ * says of it; `words` are the embeddings that prompts can
  * use, by their tokens, as the shelf keeps them. */
-export const studio = { client: undefined, started: undefined, model: undefined, busy: false, long: false, words: new Map() };
+export const studio = { client: undefined, started: undefined, model: undefined, facts: undefined, busy: false, long: false, words: new Map() };
 
 const events = new EventTarget();
 
@@ -153,7 +154,7 @@ export function problem(text) {
 /** The engine cannot be used any more: a lost device, no memory, or our mistake. */
 function broken(error) {
   studio.client?.close();
-  Object.assign(studio, { client: undefined, started: undefined, model: undefined });
+  Object.assign(studio, { client: undefined, started: undefined, model: undefined, facts: undefined });
   if ($("model-status")) say("model-status", t("engine.gone"));
   problem(t("engine.broken", error.message));
   $("reload").hidden = false;

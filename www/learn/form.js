@@ -1,6 +1,7 @@
 // The form of a new word: what is typed, checked while it is typed, and what it will take.
 
 import { $ } from "../base/dom.js";
+import { chosen } from "../base/settings.js";
 import { size, span, t } from "../base/text.js";
 import { call, client, now, onChange, say, studio } from "../base/studio.js";
 import { lastName } from "../models/models.js";
@@ -24,20 +25,22 @@ export const seen = () => Number($("side").value) || facts?.side || SEEN;
 export function settings() {
   const init = $("init").value.trim();
   const numbers = Object.entries(NUMBERS).filter(([, id]) => $(id).value !== "").map(([key, id]) => [key, Number($(id).value)]);
-  return { token: $("token").value.trim(), ...($("kind").value && { kind: $("kind").value }), ...(init && { init }), ...Object.fromEntries(numbers) };
+  const pooling = chosen("pooling");
+  return { token: $("token").value.trim(), ...(pooling && { pooling }), ...($("kind").value && { kind: $("kind").value }), ...(init && { init }), ...Object.fromEntries(numbers) };
 }
 
 /** Fills in what an example or a run that was left is learned with. */
-export async function fillIn({ token, init, kind, ...others }) {
+export async function fillIn({ token, init, kind, pooling = "end", ...others }) {
   // So that the choices are there.
   await client();
   Object.assign($("token"), { value: token });
   Object.assign($("init"), { value: init ?? "" });
   if (kind) $("kind").value = kind;
+  $("pooling").value = pooling;
   for (const [key, value] of Object.entries(others)) if (NUMBERS[key] && value !== null && value !== undefined) $(NUMBERS[key]).value = value;
 }
 
-const FIELDS = ["token", "init", "kind", ...Object.values(NUMBERS)];
+const FIELDS = ["token", "init", "kind", "pooling", ...Object.values(NUMBERS)];
 
 /** What the form holds, by its fields. */
 export const typed = () => Object.fromEntries(FIELDS.map((id) => [id, $(id).value]));

@@ -1,12 +1,11 @@
 // What came of a run: the verdict on the word, and what to do with it.
 
-import { $, button, save } from "../base/dom.js";
-import { decimal, fileStem, t } from "../base/text.js";
-import { formats } from "../base/settings.js";
-import { say, turnTo, using } from "../base/studio.js";
+import { $ } from "../base/dom.js";
+import { decimal, t } from "../base/text.js";
+import { say, turnTo } from "../base/studio.js";
 import { makeNow } from "../make/make.js";
-import { LONG } from "../words/details.js";
-import { exported, find } from "../words/shelf.js";
+import { giving, LONG } from "../words/details.js";
+import { filesOf, find } from "../words/shelf.js";
 
 /** From so much less error on, a word is much closer than the one that it started from. */
 const MUCH = 0.4;
@@ -30,7 +29,7 @@ function learnAgain(steps, long) {
 }
 
 /** The files that most people want; the shelf gives every other. */
-const WANTED = ["diffusers", "a1111"];
+const WANTED = ["diffusers", "a1111", "diffusers-pair"];
 
 /** Shows a word that was learned: `{token, init, steps, stopped, verdict, prompt, word?}`, where `verdict` is the engine's, and `word` the shelf's: it may be
  * renamed or put away while this is shown. */
@@ -38,9 +37,7 @@ export function showLearned({ token, init, steps, stopped, verdict, prompt, word
   say("learning-title", t(stopped ? "learn.stoppedOf" : "learn.learnedOf", token));
   judge(verdict, token, init);
   $("learned").dataset.level = verdict?.level ?? "";
-  $("downloads").replaceChildren(`${t("learn.download")}:`, ...formats().filter(({ value }) => WANTED.includes(value)).map(({ value, label, ending }) => button(label, () => using("run-problem", async () => {
-    save(await exported(word, value), `${fileStem(word.token)}.${ending}`);
-  }), { label: t("words.downloadFor", { token, program: label }) })));
+  $("downloads").replaceChildren(`${t("learn.download")}:`, ...giving(word, "run-problem", filesOf, (value) => WANTED.includes(value)));
   $("make-with").onclick = () => {
     turnTo("make");
     makeNow({ prompt: prompt.replaceAll(token, word.token) });

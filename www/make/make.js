@@ -8,7 +8,7 @@ import { words } from "../words/shelf.js";
 import { gallery } from "./gallery.js";
 import { produce, stop } from "./making.js";
 import { look, promptField, remember, usePrompt, useWord } from "./prompt.js";
-import { chooseSampler, fillIn, firstSeed, formSettings, samplerName } from "./settings.js";
+import { chooseSampler, fillIn, firstSeed, formSettings, offerSizes, samplerName } from "./settings.js";
 
 export { usePrompt, useWord };
 
@@ -164,6 +164,7 @@ export function makeRoom() {
   }
   onChange(() => {
     chooseSampler();
+    offerSizes(studio.facts);
     summary();
     noteChanges();
     if (asked.waiting && !studio.long) {

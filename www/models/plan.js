@@ -9,19 +9,48 @@ import { paceOfLarge, rounded } from "../start/probe.js";
 
 /** Bytes of weights from which a GPU that is only software takes hours. */
 const SLOW = 300e6;
+/** The engine's usual batch size, until the form has it. */
+const BATCH = 4;
 /** What is left of the memory for the browser and the page, on a device that says how much it has: in GB. */
 const OWN = 2;
 
+/** Bytes that learning takes beside the weights for each sample of SDXL's own size, by the engine's plan. */
+const SDXL_SAMPLE = 0.87e9;
+/** Bytes of a single file from which it is SDXL's, and those that the halves of one, or of a smaller model, lie within. */
+const SDXL_FILE = 6e9;
+const HALVES = [[0, 3e9], [SDXL_FILE, 7.5e9]];
+
+/** Whether it is SDXL, as far as files tell: by its second text encoder, or as a single file by its size. */
+const isLarge = ({ files, bytes }) => files.some(({ path }) => path?.startsWith("text_encoder_2/")) || (files.length === 1 && bytes > SDXL_FILE);
+
+/** Bytes of the weights as the engine keeps them, which is in half precision. */
+function weightsOf({ files, bytes, notes }) {
+  if (files.length === 1) return HALVES.some(([from, to]) => bytes > from && bytes < to) ? bytes : bytes / 2;
+  const wanted = $("half").checked;
+  // Where there is only the other precision, a note says so.
+  const other = notes.some((note) => (wanted ? /full precision/ : /in fp16/).test(note));
+  return wanted === other ? bytes / 2 : bytes;
+}
+
+/** Bytes that it takes to teach it words: with what the form asks for, and at least. */
+function needOf(plan, weights) {
+  if (!isLarge(plan)) return { need: 2 * weights, least: 2 * weights };
+  const [batch, side] = [Number($("batch").value) || BATCH, Number($("side").value) || 1024];
+  const sample = SDXL_SAMPLE * (side / 1024) ** 2;
+  return { need: weights + batch * sample, least: weights + sample };
+}
+
 /** What speaks against it, the worst first; `level` is `"good"`, `"fair"` or `"bad"`. */
 function verdict(plan, weights, found) {
+  const { need, least } = needOf(plan, weights);
   const rest = plan.bytes - plan.here;
   const said = (level, key, about) => ({ level, text: t(`models.verdict.${key}`, about) });
   if (plan.free !== null && plan.free !== undefined && plan.free < rest) return said("bad", "full", size(rest - plan.free));
   if (found.software && weights > SLOW) return said("bad", "software");
   // Browsers say at most 8, and nothing of the graphics card's own.
   const memory = navigator.deviceMemory;
-  if (memory && memory < 8 && 2 * weights > (memory - OWN) * 1e9) return said("bad", "memory", { has: memory, weights: size(weights) });
-  return weights > SLOW ? said("fair", "large", size(2 * weights)) : said("good", "small");
+  if (memory && memory < 8 && least > (memory - OWN) * 1e9) return said("bad", "memory", { has: memory, weights: size(weights) });
+  return weights > SLOW ? said("fair", "large", { need: size(need), least: need > least && size(least) }) : said("good", "small");
 }
 
 /** Bytes a second of the last large download. */
@@ -42,9 +71,9 @@ function download(bytes) {
 }
 
 /** How long a step of learning takes with what the form asks for, and all of them. */
-async function learning(name) {
+async function learning(plan) {
   const [steps, batch] = ["steps", "batch"].map((id) => Number($(id).value));
-  const pace = await paceOfLarge(name);
+  const pace = await paceOfLarge(plan.name, isLarge(plan));
   if (!pace || !(steps * batch > 0)) return undefined;
   const seconds = pace.seconds * batch;
   return t(pace.measured ? "models.pace.known" : "models.pace.guessed", { step: seconds < 2 ? t("time.seconds", decimal(seconds, Math.max(0, -Math.floor(Math.log10(seconds))))) : span(rounded(seconds)), time: span(rounded(seconds * steps)), steps });
@@ -53,17 +82,16 @@ async function learning(name) {
 /** Shows it. */
 export async function showPlan(plan) {
   const found = await gpu();
-  // Weights are kept as f16.
-  const halves = $("half").checked && !plan.notes.some((note) => /full precision|32/.test(note));
-  const weights = halves ? plan.bytes : plan.bytes / 2;
+  const weights = weightsOf(plan);
   const rows = {
+    kind: isLarge(plan) ? t("models.sdxl") : undefined,
     download: t("models.inFiles", { bytes: size(plan.bytes), files: plan.files.length }),
     time: download(plan.bytes - plan.here),
     here: plan.here > 0 ? size(plan.here) : undefined,
     free: plan.free === null || plan.free === undefined ? undefined : size(plan.free),
     weights: plan.bytes > SLOW ? t("models.about", size(weights)) : undefined,
     gpu: found.name,
-    pace: plan.bytes > SLOW ? await learning(plan.name) : undefined,
+    pace: plan.bytes > SLOW ? await learning(plan) : undefined,
   };
   $("plan-facts").replaceChildren(...Object.entries(rows).filter(([, value]) => value)
     .flatMap(([key, value]) => [h("dt", {}, t(`models.plan.${key}`)), h("dd", {}, value)]));

@@ -3,6 +3,7 @@
 
 import { $, h, swatch } from "../base/dom.js";
 import { ask, call, copyLink, onChange, say, studio, using } from "../base/studio.js";
+import { offerForTwo } from "../base/settings.js";
 import { size, t } from "../base/text.js";
 
 const PARTS = { none: "model-none", plan: "plan", fetching: "fetching", loading: "fetching", ready: "model-facts" };
@@ -96,6 +97,8 @@ async function need() {
 export async function showFacts() {
   const facts = await call("engine.facts").catch(() => undefined);
   const rows = [];
+  studio.facts = facts;
+  offerForTwo(facts?.widths?.length > 1);
   if (facts) {
     sayFamily(t("models.madeFor", facts));
     const teaching = await need();

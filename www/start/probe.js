@@ -133,18 +133,18 @@ export function keepPace(model, seconds) {
   if (model === "mini") remember(seconds);
 }
 
-/** Multiplies and adds for a sample's gradient on Stable Diffusion 1.5 at 512 pixels: see benches/README.md. */
-const WHOLE_GRADIENT = 2.8e12;
+/** Multiplies and adds for a sample's gradient on Stable Diffusion 1.5 at 512 pixels, and on SDXL at 1024: see benches/README.md. */
+const WHOLE_GRADIENT = { sd: 2.8e12, sdxl: 22.6e12 };
 let whole;
 
-/** Seconds that a sample of a step takes on a model of Stable Diffusion's size: `{seconds, measured}`, known from a run here or guessed from a
- * trial; nothing where there is no GPU. */
-export async function paceOfLarge(model) {
+/** Seconds that a sample of a step takes on a model of Stable Diffusion's size, or of SDXL's: `{seconds, measured}`, known from a run here or
+ * guessed from a trial; nothing where there is no GPU. */
+export async function paceOfLarge(model, sdxl) {
   const known = paceOf(model);
   if (known) return { seconds: known, measured: true };
   whole ??= described().then((found) => found && speed(found.adapter, found.software ? SMALL : LARGE)).catch(() => undefined);
   const gflops = await whole;
-  return gflops && { seconds: WHOLE_GRADIENT / (gflops * SHARE * 1e9), measured: false };
+  return gflops && { seconds: WHOLE_GRADIENT[sdxl ? "sdxl" : "sd"] / (gflops * SHARE * 1e9), measured: false };
 }
 
 /** What computes, how fast, and what learning an example takes: `{gpu?, software, gflops?, sample?, seconds?}`. `gpu` is a graphics card's

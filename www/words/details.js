@@ -1,7 +1,7 @@
 // A word looked at closely: what it is beside the model's own words; using, renaming, giving away, and taking it from the shelf.
 
 import { $, button, h, release, save } from "../base/dom.js";
-import { decimal, fileStem, t } from "../base/text.js";
+import { decimal, t } from "../base/text.js";
 import { call, client, copyLink, using } from "../base/studio.js";
 import { formats } from "../base/settings.js";
 import { face } from "./tiles.js";
@@ -20,29 +20,34 @@ function strength({ norm, typical }) {
 
 /** What is known of a word, as a list of facts. */
 export function factsOf(word) {
-  const { vectors, width, family, format, kind, licence, origin, prompt } = word;
+  const { vectors, width, widths = [width], family, format, kind, licence, origin, prompt } = word;
   const facts = {
-    kind, for: family && `${family}${width ? ` (${width})` : ""}`, vectors, strength: strength(word), format, licence, origin, prompt,
+    kind, for: family && `${family}${width ? ` (${widths.join(" + ")})` : ""}`, vectors, strength: strength(word), format, licence, origin, prompt,
   };
   return h("dl", { class: "facts" }, ...Object.entries(facts).filter(([, value]) => value !== undefined && value !== "")
     .flatMap(([key, value]) => [h("dt", {}, t(`words.facts.${key}`)), h("dd", {}, `${value}`)]));
 }
 
-/** The vocabulary's words that it lies closest to: found when they are first looked at, because that takes a while. */
+/** The vocabulary's words that it lies closest to, of each text encoder: found when they are first looked at, because that takes a while. */
 function nearest(word) {
   if (!word.usable) return false;
-  const list = h("ul", { class: "plain row nearest" });
-  const fill = (words) => list.replaceChildren(...words.map(({ word, similarity }) => h("li", { class: "chip" }, word, h("small", {}, t("time.share", Math.round(similarity * 100))))));
+  const list = h("div", { class: "nearest" });
+  const near = ({ word, similarity }) => h("li", { class: "chip" }, word, h("small", {}, t("time.share", Math.round(similarity * 100))));
+  const fill = (words) => list.replaceChildren(...Object.entries(Object.groupBy(words, ({ encoder = "" }) => encoder)).flatMap(([encoder, words]) => [
+    encoder && h("p", { class: "quiet" }, t(`words.encoders.${encoder}`)), h("ul", { class: "plain row" }, ...words.map(near)),
+  ].filter(Boolean)));
   if (word.nearest) fill(word.nearest);
   else call("engine.about", word.token).then(({ nearest: words = [] }) => fill((word.nearest = words)), () => {});
   return h("div", {}, h("h3", {}, t("words.nearest")), list);
 }
 
+/** Buttons that give a word away: one for each format that `wanted` says; what goes wrong is said at `place`. `filesOf` is the shelf's. */
+export const giving = (word, place, filesOf, wanted = () => true) => formats(word).filter(({ value }) => wanted(value)).map((format) => button(format.label, () => using(place, async () => {
+  for (const { name, bytes } of await filesOf(word, format)) save(bytes, name);
+}), { label: t("words.downloadFor", { token: word.token, program: format.label }) }));
+
 /** The files that it can be given away as. */
-function exports(word, { exported }, again) {
-  const give = ({ value, label, ending }) => button(label, () => using("details-problem", async () => {
-    save(await exported(word, value), `${fileStem(word.token)}.${ending}`);
-  }), { label: t("words.downloadFor", { token: word.token, program: label }) });
+function exports(word, { filesOf }, again) {
   const asItCame = button(t("words.asItCame"), () => using("details-problem", async () => save(await word.read(), word.name ?? word.file)),
     { label: t("words.downloadFor", { token: word.token, program: t("words.asItCame") }) });
   // Which layouts there are is the engine's to say, and nothing of it is fetched before somebody asks.
@@ -50,7 +55,7 @@ function exports(word, { exported }, again) {
     await client();
     again();
   }), { kind: "plain" });
-  return h("div", {}, h("h3", {}, t("words.download")), h("p", { class: "row" }, asItCame, ...(formats().length > 0 ? formats().map(give) : [others])));
+  return h("div", {}, h("h3", {}, t("words.download")), h("p", { class: "row" }, asItCame, ...(formats(word).length > 0 ? giving(word, "details-problem", filesOf) : [others])));
 }
 
 function renaming(word, { rename }, again) {

@@ -92,15 +92,34 @@ export async function pictureOf(token, picture, prompt) {
   if (word && !word.picture) await show(word, picture, prompt).catch(() => {});
 }
 
+/** What diffusers calls the file for SDXL's second text encoder, by the name of that for the first: the engine's rule. */
+const secondOf = (name) => name.replace(/^(.+?)(-steps-.*|\.[^.]*)$/, "$1_2$2");
+
+/** Files of words as `[{name, read}]`: of two that are one word for SDXL, one with both. */
+async function whole(files) {
+  const [found, seconds] = [[], new Set()];
+  for (const file of files) {
+    const second = files.find(({ name }) => name === secondOf(file.name));
+    // Two that are only called so are two words; whichever cannot be read is named below.
+    const join = async () => call("tools.joinPair", await file.arrayBuffer(), file.name, await second.arrayBuffer(), second.name);
+    const both = second && (await join().catch((error) => {
+      if (error instanceof BrokenEngine) throw error;
+    }));
+    if (both) seconds.add(second);
+    found.push(both ? { file, name: file.name.replace(/\.\w+$/, ".safetensors"), read: () => both } : { file, name: file.name, read: () => file.arrayBuffer() });
+  }
+  return found.filter(({ file }) => !seconds.has(file));
+}
+
 /** Keeps the embeddings of files; what cannot be read is said by name. */
 export function addFiles(files) {
   return using("words-problem", async () => {
     const problems = [];
     let last;
-    for (const file of files) {
+    for (const { name, read } of await whole(files)) {
       try {
-        const bytes = await file.arrayBuffer();
-        for (const { token } of await described(bytes, file.name)) last = await keepWord(bytes, file.name, { token });
+        const bytes = await read();
+        for (const { token } of await described(bytes, name)) last = await keepWord(bytes, name, { token });
       } catch (error) {
         if (error instanceof BrokenEngine) throw error;
         problems.push(error.message);
@@ -169,9 +188,16 @@ async function rename(word, token) {
 }
 
 /** The bytes of a word's file in a layout. */
-export const exported = async ({ read, name, file, token, within }, format) => call("tools.convert", await read(), name ?? file, format, token, within);
+const exported = async ({ read, name, file, token, within }, format) => call("tools.convert", await read(), name ?? file, format, token, within);
 
-const actions = { use: () => {}, remove, rename, exported };
+/** The files of a word in one of the formats that there are for it: `[{name, bytes}]`. */
+export async function filesOf(word, { value, ending }) {
+  const name = `${fileStem(word.token)}.${ending}`;
+  if (!(word.widths?.length > 1)) return [{ name, bytes: await exported(word, value) }];
+  return call("tools.convertFiles", await exported(word, "diffusers"), "one.safetensors", value, name, word.token);
+}
+
+const actions = { use: () => {}, remove, rename, filesOf };
 
 /** Brings the shelf to a model that was loaded; words for other kinds of models wait. */
 export async function restoreWords() {

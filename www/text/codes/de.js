@@ -27,6 +27,7 @@ export default {
   "unknown-embedding": "Ein Name in spitzen Klammern ist keins deiner Wörter und wird als bloßer Text gelesen.",
   "prompt-syntax": "Zeichen, die in anderen Programmen etwas bedeuten, zum Beispiel Gewichte, werden als bloßer Text gelesen.",
   "any-seed": "Ein Startwert wurde gewürfelt; er steht beim Bild.",
+  "picture-size": "Bilder in dieser Größe gelingen vielleicht schlecht: dieses Modell kennt andere besser. Lass die Größe leer, dann nimmt es seine eigene.",
 
   "no-effect": "Eine der Einstellungen bewirkt nichts, so wie die anderen stehen.",
   "picture-size": "In dieser Größe können die Bilder schlecht werden: Das Modell wurde mit einer anderen trainiert.",

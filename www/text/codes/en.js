@@ -28,6 +28,7 @@ export default {
   "unknown-embedding": "A name in angle brackets is not one of your words, so it is read as plain text.",
   "prompt-syntax": "Signs that mean something in other programs, such as weights, are read as plain text.",
   "any-seed": "A seed was drawn; it is kept with the picture.",
+  "picture-size": "Pictures of this size may come out poor: this model knows others better. Leave the size empty for its own.",
 
   "no-effect": "One of the settings has no effect with the others as they are.",
   "picture-size": "Pictures of this size may be poor: the model was trained on another.",

@@ -1,0 +1,140 @@
+// SDXL on the page: what it takes is seen before it is fetched; on a tiny one with random weights, words for two text encoders are learned,
+// given away, taken in and used, and words of other families refused.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { after, before, test } from "node:test";
+import { accessible, everywhere, fewSteps, look, peach, ready, root, start, teach, tensor } from "./browser.mjs";
+import { playedHub } from "./hub.mjs";
+
+let place;
+
+before(async () => (place = await start()));
+after(() => place?.close());
+
+const XL = join(root, "tests/fixtures/tiny-sdxl");
+const PAIR = ["learned_embeds.safetensors", "learned_embeds_2.safetensors"].map((name) => join(root, "tests/fixtures/words-sdxl", name));
+const PEAR = join(root, "tests/page/fixtures/pear.safetensors");
+
+/** An adapter of hardware, as far as it says itself. */
+const HARDWARE = "Object.defineProperty(GPUAdapter.prototype, 'info', { get: () => ({ vendor: 'played', architecture: 'card', isFallbackAdapter: false }) });";
+
+test("what SDXL takes is seen before anything of it is fetched", { timeout: 120_000 }, async (t) => {
+  const hub = await playedHub();
+  t.after(hub.close);
+  const { context, open, errors } = await place.visitor();
+  await context.addInitScript(HARDWARE);
+  await context.route("**/www/start/adapter.js", async (route) => {
+    await route.fulfill({ contentType: "text/javascript", body: `${HARDWARE}\n${await (await route.fetch()).text()}` });
+  });
+  const page = await open(`?hub=${encodeURIComponent(hub.url)}`);
+  await page.getByText("Another model", { exact: true }).click();
+  await page.getByRole("button", { name: "stable-diffusion-xl-base-1.0" }).click();
+  await page.keyboard.press("Enter");
+  const plan = page.locator("#plan");
+  await plan.getByText(/^6\.94 GB in \d+ files$/).waitFor({ timeout: 60_000 });
+  const said = await plan.textContent();
+  for (const part of ["SDXL, for pictures of 1024 pixels", "about 6.94 GB", "played card", /with about 10\.4\d GB free .* or with 7\.81 GB and a batch size of 1\./]) assert.match(said, new RegExp(part));
+  assert.deepEqual(hub.asked.filter((path) => path.includes("/resolve/")), [], "nothing is fetched");
+  await everywhere(page, "sdxl-plan");
+  await plan.getByLabel(/Half precision/).uncheck();
+  await plan.getByText(/^13\.88 GB in \d+ files$/).waitFor({ timeout: 60_000 });
+  assert.match(await plan.textContent(), /about 6\.94 GB/, "the GPU holds halves of either");
+  assert.deepEqual(errors, []);
+  await context.close();
+});
+
+/** Saves the downloads of a button: `{name: bytes}`. */
+async function downloads(page, button, count) {
+  const found = [];
+  const all = new Promise((resolve) => page.on("download", function heard(download) {
+    if (found.push(download) < count) return;
+    page.off("download", heard);
+    resolve();
+  }));
+  await button.click();
+  await all;
+  return Object.fromEntries(await Promise.all(found.map(async (download) => [download.suggestedFilename(), readFileSync(await download.path())])));
+}
+
+test("words for both text encoders are learned, given away, taken in and used; others are refused", { timeout: 600_000 }, async () => {
+  const { context, open, errors } = await place.visitor();
+  const page = await open();
+  // Before there is a model: a word of one text encoder, and one of two in two files, the second of them first.
+  await page.locator("#word-files").setInputFiles([PEAR, ...PAIR.toReversed()]);
+  const words = page.locator("#words > li");
+  await words.nth(1).waitFor({ timeout: 60_000 });
+  await page.locator("#folder").setInputFiles(XL);
+  await ready(page);
+  assert.equal(await words.count(), 2, "two files are one word");
+  assert.match(await page.locator("#model-card").textContent(), new RegExp(`${basename(XL)}.*two text encoders · 64 pixels`));
+  for (const name of ["GPU memory", "GPU memory, learning"]) assert.match(await page.locator("#model-facts div").filter({ hasText: name }).last().textContent(), /\d [kM]B/);
+
+  // The mini model's word, and which families there are.
+  await page.locator("#words [data-token='<pear>'] .word-open").click();
+  const details = page.locator("#word-details");
+  await details.getByText(/The loaded model cannot use it: .*mini model.*two text encoders|The loaded model cannot use it: .*two text encoders.*mini model/).waitFor();
+  await page.keyboard.press("Escape");
+  assert.equal(await page.locator(".unusable").count(), 1);
+
+  await teach(page, peach.slice(0, 2));
+  await page.getByLabel("Start from").fill("apple");
+  await fewSteps(page, 2);
+  await page.getByLabel("What stands for the whole prompt").first().selectOption("end");
+  await page.getByRole("button", { name: "Learn it" }).click();
+  await page.getByRole("heading", { name: "<my-word> is learned" }).waitFor({ timeout: 120_000 });
+  assert.equal(await page.locator("#run-problem").textContent(), "");
+  await everywhere(page, "sdxl-learned");
+
+  // As one file and as a pair, with the same vectors.
+  const given = page.locator("#downloads");
+  const [one] = Object.entries(await downloads(page, given.getByRole("button", { name: "diffusers safetensors: download <my-word>" }), 1));
+  assert.equal(one[0], "my-word.safetensors");
+  const pair = await downloads(page, given.getByRole("button", { name: "diffusers' two files: download <my-word>" }), 2);
+  assert.deepEqual(Object.keys(pair).sort(), ["my-word.safetensors", "my-word_2.safetensors"]);
+  for (const [file, encoder, width] of [["my-word.safetensors", "clip_l", 24], ["my-word_2.safetensors", "clip_g", 40]]) {
+    const vectors = tensor(one[1], encoder);
+    assert.equal(vectors.length % width, 0);
+    assert.deepEqual(tensor(pair[file], "<my-word>"), vectors, encoder);
+  }
+  assert.equal(await given.getByRole("button").count(), 2, "no format that cannot hold both");
+
+  await page.locator("#words [data-token='<my-word>'] .word-open").click();
+  await details.locator(".nearest ul").nth(1).waitFor();
+  assert.match(await details.textContent(), /\(24 \+ 40\).*Closest to.*first text encoder.*For the second/s);
+  await accessible(page, "with a word for two text encoders");
+  await look(page, "sdxl-word");
+  await page.keyboard.press("Escape");
+
+  // A picture that is no square, with what only such models have.
+  await page.locator("#prompt").fill("a <my-word>");
+  await page.locator("#make details").last().locator("summary").click();
+  const make = page.locator("#make");
+  await make.getByLabel("Steps").fill("2");
+  await make.getByLabel("Size in pixels").fill("48 x 32");
+  await make.getByLabel("Without a negative prompt").selectOption("encoded");
+  await page.setViewportSize({ width: 320, height: 740 });
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= 320), "nothing is cut off on a phone");
+  await accessible(page, "with SDXL's settings");
+  await look(page, "sdxl-settings");
+  await page.setViewportSize({ width: 1000, height: 900 });
+  await page.locator("#make").getByRole("radio", { name: "1", exact: true }).check({ force: true });
+  await page.locator("#generate").click();
+  const picture = page.locator(".set img").first();
+  await page.waitForFunction(() => document.querySelector(".set:not([aria-busy]) img")?.naturalWidth > 0, undefined, { timeout: 120_000 });
+  assert.deepEqual(await picture.evaluate(({ naturalWidth, naturalHeight }) => [naturalWidth, naturalHeight]), [48, 32]);
+  await page.getByText(/48 x 32/).first().waitFor();
+  assert.equal(await page.locator("#make-problem").textContent(), "");
+
+  // The other way round: another model takes the one and not the others, and has no settings of theirs.
+  await page.locator("#folder").setInputFiles(join(root, "models/mini"));
+  await page.locator("#model-card").getByText("Comes with this page").waitFor({ timeout: 120_000 });
+  await page.locator("#words [data-token='<my-word>'].unusable .word-open").click({ timeout: 60_000 });
+  await details.getByText(/The loaded model cannot use it: .*two text encoders.*mini model/).waitFor();
+  await page.keyboard.press("Escape");
+  assert.equal(await page.locator(".unusable").count(), 2);
+  assert.equal(await page.locator("[data-two]").filter({ visible: true }).count(), 0);
+  assert.deepEqual(errors, []);
+  await context.close();
+});
