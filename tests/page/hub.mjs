@@ -30,10 +30,13 @@ const listing = (entries) => JSON.stringify({
   siblings: entries.map(([rfilename, size, sha]) => (sha ? { rfilename, size: 1, blobId: BLOB, lfs: { sha256: sha, size } } : { rfilename, size, blobId: BLOB })),
 });
 
+/** SDXL as one file in its repository. */
+export const SINGLE = "sd_xl_base_1.0.safetensors";
+
 /** What SDXL's repository lists: the files of the tiny one, with the lengths of the real weights in both precisions. */
 const SDXL = readdirSync(join(root, "tests/fixtures/tiny-sdxl"), { recursive: true }).filter((path) => /json$|txt$/.test(path)).map((path) => [path, 1000]).concat(
   [["text_encoder/model", 492_265_168, 246_144_152], ["text_encoder_2/model", 2_778_702_264, 1_389_382_176], ["unet/diffusion_pytorch_model", 10_270_077_736, 5_135_149_760], ["vae/diffusion_pytorch_model", 334_643_268, 167_335_342]]
-    .flatMap(([stem, full, half]) => [[`${stem}.safetensors`, full, sha256(stem)], [`${stem}.fp16.safetensors`, half, sha256(stem)]]));
+    .flatMap(([stem, full, half]) => [[`${stem}.safetensors`, full, sha256(stem)], [`${stem}.fp16.safetensors`, half, sha256(stem)]]), [[SINGLE, 6_938_078_334, sha256(SINGLE)]]);
 
 /** The repositories: the one for photos holds the mini model here. */
 const REPOSITORIES = { "someone/mini": "mini", "stable-diffusion-v1-5/stable-diffusion-v1-5": "mini", "someone/pear": "pear", "stabilityai/stable-diffusion-xl-base-1.0": "sdxl" };

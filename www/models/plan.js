@@ -14,18 +14,19 @@ const BATCH = 4;
 /** What is left of the memory for the browser and the page, on a device that says how much it has: in GB. */
 const OWN = 2;
 
-/** Bytes that learning takes beside the weights for each sample of SDXL's own size, by the engine's plan. */
-const SDXL_SAMPLE = 0.87e9;
-/** Bytes of a single file from which it is SDXL's, and those that the halves of one, or of a smaller model, lie within. */
-const SDXL_FILE = 6e9;
-const HALVES = [[0, 3e9], [SDXL_FILE, 7.5e9]];
+/** Of SDXL by the engine's plan: bytes that learning takes beside the weights for each sample of its own size, and those of the weights that
+ * are not on the GPU then. */
+const [SDXL_SAMPLE, SDXL_ELSEWHERE] = [0.87e9, 0.32e9];
+/** Between how many bytes a single file is, in half precision: that of a smaller model, and SDXL's; and from how many it is SDXL's in full. */
+const [SMALL_FILE, SDXL_FILE, SDXL_FULL] = [[0, 3e9], [6e9, 7.5e9], 13e9];
+const within = (bytes, [from, to]) => bytes > from && bytes < to;
 
 /** Whether it is SDXL, as far as files tell: by its second text encoder, or as a single file by its size. */
-const isLarge = ({ files, bytes }) => files.some(({ path }) => path?.startsWith("text_encoder_2/")) || (files.length === 1 && bytes > SDXL_FILE);
+const isSdxl = ({ files, bytes }) => (files.length === 1 ? within(bytes, SDXL_FILE) || bytes > SDXL_FULL : files.some(({ path }) => path?.startsWith("text_encoder_2/")));
 
 /** Bytes of the weights as the engine keeps them, which is in half precision. */
 function weightsOf({ files, bytes, notes }) {
-  if (files.length === 1) return HALVES.some(([from, to]) => bytes > from && bytes < to) ? bytes : bytes / 2;
+  if (files.length === 1) return [SMALL_FILE, SDXL_FILE].some((range) => within(bytes, range)) ? bytes : bytes / 2;
   const wanted = $("half").checked;
   // Where there is only the other precision, a note says so.
   const other = notes.some((note) => (wanted ? /full precision/ : /in fp16/).test(note));
@@ -34,10 +35,11 @@ function weightsOf({ files, bytes, notes }) {
 
 /** Bytes that it takes to teach it words: with what the form asks for, and at least. */
 function needOf(plan, weights) {
-  if (!isLarge(plan)) return { need: 2 * weights, least: 2 * weights };
+  if (!isSdxl(plan)) return { need: 2 * weights, least: 2 * weights };
   const [batch, side] = [Number($("batch").value) || BATCH, Number($("side").value) || 1024];
   const sample = SDXL_SAMPLE * (side / 1024) ** 2;
-  return { need: weights + batch * sample, least: weights + sample };
+  const held = weights - SDXL_ELSEWHERE;
+  return { need: held + batch * sample, least: held + sample };
 }
 
 /** What speaks against it, the worst first; `level` is `"good"`, `"fair"` or `"bad"`. */
@@ -73,7 +75,7 @@ function download(bytes) {
 /** How long a step of learning takes with what the form asks for, and all of them. */
 async function learning(plan) {
   const [steps, batch] = ["steps", "batch"].map((id) => Number($(id).value));
-  const pace = await paceOfLarge(plan.name, isLarge(plan));
+  const pace = await paceOfLarge(plan.name, isSdxl(plan));
   if (!pace || !(steps * batch > 0)) return undefined;
   const seconds = pace.seconds * batch;
   return t(pace.measured ? "models.pace.known" : "models.pace.guessed", { step: seconds < 2 ? t("time.seconds", decimal(seconds, Math.max(0, -Math.floor(Math.log10(seconds))))) : span(rounded(seconds)), time: span(rounded(seconds * steps)), steps });
@@ -84,7 +86,7 @@ export async function showPlan(plan) {
   const found = await gpu();
   const weights = weightsOf(plan);
   const rows = {
-    kind: isLarge(plan) ? t("models.sdxl") : undefined,
+    kind: isSdxl(plan) ? t("models.sdxl") : undefined,
     download: t("models.inFiles", { bytes: size(plan.bytes), files: plan.files.length }),
     time: download(plan.bytes - plan.here),
     here: plan.here > 0 ? size(plan.here) : undefined,
@@ -99,5 +101,5 @@ export async function showPlan(plan) {
   $("plan-verdict").dataset.level = level;
   say("plan-verdict", text);
   say("plan-notes", plan.notes.map((note) => `${note}.`).join(" "));
-  $("plan-half").hidden = plan.typed === "mini";
+  $("plan-half").hidden = plan.typed === "mini" || plan.files.length === 1;
 }

@@ -319,6 +319,7 @@ export default {
     download: "Herunterladen",
     otherFormats: "Andere Formate\u2026",
     asItCame: "Originaldatei",
+    forTwo: { diffusers: "A1111, ComfyUI, kohya", kohya: "", "diffusers-pair": "diffusers (zwei Dateien)" },
     downloadFor: ({ token, program }) => `${program}: ${token} herunterladen`,
     close: "Schließen",
     strength: {
@@ -393,7 +394,7 @@ export default {
       known: ({ step, time, steps }) => `${step} je Schritt, etwa ${time} für ${steps}, wie hier gemessen`,
       guessed: ({ step, time, steps }) => `etwa ${step} je Schritt, ${time} für ${steps}: geschätzt nach einer kurzen Probe`,
     },
-    inFiles: ({ bytes, files }) => `${bytes} in ${files} Dateien`,
+    inFiles: ({ bytes, files }) => (files === 1 ? `${bytes} in einer Datei` : `${bytes} in ${files} Dateien`),
     about: (size) => `etwa ${size}`,
     madeFor: ({ family, side }) => `${family === "pseudoword's mini model" ? "Gehört zu dieser Seite" : family} \u00b7 ${side} Pixel`,
     verdict: {

@@ -319,6 +319,7 @@ export default {
     download: "Download",
     otherFormats: "Other formats\u2026",
     asItCame: "The original file",
+    forTwo: { diffusers: "A1111, ComfyUI, kohya", kohya: "", "diffusers-pair": "diffusers (two files)" },
     downloadFor: ({ token, program }) => `${program}: download ${token}`,
     close: "Close",
     strength: {
@@ -393,7 +394,7 @@ export default {
       known: ({ step, time, steps }) => `${step} a step, about ${time} for ${steps}, as measured here`,
       guessed: ({ step, time, steps }) => `about ${step} a step, ${time} for ${steps}: a guess from a short trial`,
     },
-    inFiles: ({ bytes, files }) => `${bytes} in ${files} files`,
+    inFiles: ({ bytes, files }) => (files === 1 ? `${bytes} in one file` : `${bytes} in ${files} files`),
     about: (size) => `about ${size}`,
     madeFor: ({ family, side }) => `${family === "pseudoword's mini model" ? "Comes with this page" : family} \u00b7 ${side} pixels`,
     verdict: {

@@ -34,7 +34,7 @@ function nearest(word) {
   const list = h("div", { class: "nearest" });
   const near = ({ word, similarity }) => h("li", { class: "chip" }, word, h("small", {}, t("time.share", Math.round(similarity * 100))));
   const fill = (words) => list.replaceChildren(...Object.entries(Object.groupBy(words, ({ encoder = "" }) => encoder)).flatMap(([encoder, words]) => [
-    encoder && h("p", { class: "quiet" }, t(`words.encoders.${encoder}`)), h("ul", { class: "plain row" }, ...words.map(near)),
+    encoder && h("p", { class: "said" }, t(`words.encoders.${encoder}`)), h("ul", { class: "plain row" }, ...words.map(near)),
   ].filter(Boolean)));
   if (word.nearest) fill(word.nearest);
   else call("engine.about", word.token).then(({ nearest: words = [] }) => fill((word.nearest = words)), () => {});
@@ -42,9 +42,16 @@ function nearest(word) {
 }
 
 /** Buttons that give a word away: one for each format that `wanted` says; what goes wrong is said at `place`. `filesOf` is the shelf's. */
-export const giving = (word, place, filesOf, wanted = () => true) => formats(word).filter(({ value }) => wanted(value)).map((format) => button(format.label, () => using(place, async () => {
-  for (const { name, bytes } of await filesOf(word, format)) save(bytes, name);
-}), { label: t("words.downloadFor", { token: word.token, program: format.label }) }));
+export function giving(word, place, filesOf, wanted = () => true) {
+  // For two text encoders kohya's file is the same as the one that all other programs read.
+  const own = word.widths?.length > 1 ? t("words.forTwo") : {};
+  return formats(word).filter(({ value }) => wanted(value) && own[value] !== "").map((format) => {
+    const program = own[format.value] ?? format.label;
+    return button(program, () => using(place, async () => {
+      for (const { name, bytes } of await filesOf(word, format)) save(bytes, name);
+    }), { label: t("words.downloadFor", { token: word.token, program }) });
+  });
+}
 
 /** The files that it can be given away as. */
 function exports(word, { filesOf }, again) {
