@@ -17,6 +17,14 @@ const XL = join(root, "tests/fixtures/tiny-sdxl");
 const PAIR = ["learned_embeds.safetensors", "learned_embeds_2.safetensors"].map((name) => join(root, "tests/fixtures/words-sdxl", name));
 const PEAR = join(root, "tests/page/fixtures/pear.safetensors");
 
+/** A word for Stable Diffusion 1.x. */
+function fox() {
+  const header = JSON.stringify({ "<fox>": { dtype: "F32", shape: [1, 768], data_offsets: [0, 3072] } });
+  const head = Buffer.alloc(8);
+  head.writeBigUInt64LE(BigInt(header.length));
+  return Buffer.concat([head, Buffer.from(header), Buffer.from(new Float32Array(768).fill(0.02).buffer)]);
+}
+
 /** An adapter of hardware, as far as it says itself. */
 const HARDWARE = "Object.defineProperty(GPUAdapter.prototype, 'info', { get: () => ({ vendor: 'played', architecture: 'card', isFallbackAdapter: false }) });";
 
@@ -42,6 +50,7 @@ test("what SDXL takes is seen before anything of it is fetched", { timeout: 120_
   await plan.getByText(/^13\.88 GB in \d+ files$/).waitFor({ timeout: 60_000 });
   assert.match(await plan.textContent(), /about 6\.94 GB/, "the GPU holds halves of either");
   // A single file, whose halves are not halved again.
+  await page.getByText("Another model", { exact: true }).click();
   await page.getByLabel(/from a repository/).fill(`stabilityai/stable-diffusion-xl-base-1.0/${SINGLE}`);
   await page.getByRole("button", { name: "Look it up" }).last().click();
   await plan.getByText("6.94 GB in one file").waitFor({ timeout: 60_000 });
@@ -67,22 +76,26 @@ async function downloads(page, button, count) {
 test("words for both text encoders are learned, given away, taken in and used; others are refused", { timeout: 600_000 }, async () => {
   const { context, open, errors } = await place.visitor();
   const page = await open();
-  // Before there is a model: a word of one text encoder, and one of two in two files, the second of them first.
-  await page.locator("#word-files").setInputFiles([PEAR, ...PAIR.toReversed()]);
+  // Before there is a model: one word in two files, the second of them first; and two words in files that are only called so.
+  const file = (name, buffer) => ({ name, mimeType: "", buffer });
+  await page.locator("#word-files").setInputFiles([...PAIR.toReversed(), PEAR].map((path) => file(basename(path), readFileSync(path))).concat(file("pear_2.safetensors", fox())));
   const words = page.locator("#words > li");
-  await words.nth(1).waitFor({ timeout: 60_000 });
+  await words.nth(2).waitFor({ timeout: 60_000 });
   await page.locator("#folder").setInputFiles(XL);
   await ready(page);
-  assert.equal(await words.count(), 2, "two files are one word");
+  assert.deepEqual((await words.locator("code").allTextContents()).sort(), ["<fox>", "<pear>", "<thing>"], "two files are one word");
   assert.match(await page.locator("#model-card").textContent(), new RegExp(`${basename(XL)}.*two text encoders · 64 pixels`));
   for (const name of ["GPU memory", "GPU memory, learning"]) assert.match(await page.locator("#model-facts div").filter({ hasText: name }).last().textContent(), /\d [kM]B/);
 
-  // The mini model's word, and which families there are.
-  await page.locator("#words [data-token='<pear>'] .word-open").click();
+  // Words for other families, each with the model's own.
   const details = page.locator("#word-details");
-  await details.getByText(/The loaded model cannot use it: .*mini model.*two text encoders|The loaded model cannot use it: .*two text encoders.*mini model/).waitFor();
-  await page.keyboard.press("Escape");
-  assert.equal(await page.locator(".unusable").count(), 1);
+  for (const [token, family] of [["<pear>", "mini model"], ["<fox>", "Stable Diffusion 1.x"]]) {
+    await page.locator(`#words [data-token='${token}'].unusable .word-open`).click();
+    const reason = await details.getByText(/^The loaded model cannot use it: /).textContent();
+    for (const part of [family, "two text encoders"]) assert.ok(reason.includes(part), reason);
+    await page.keyboard.press("Escape");
+  }
+  assert.equal(await page.locator(".unusable").count(), 2);
 
   await teach(page, peach.slice(0, 2));
   await page.getByLabel("Start from").fill("apple");
@@ -139,7 +152,7 @@ test("words for both text encoders are learned, given away, taken in and used; o
   await page.locator("#words [data-token='<my-word>'].unusable .word-open").click({ timeout: 60_000 });
   await details.getByText(/The loaded model cannot use it: .*two text encoders.*mini model/).waitFor();
   await page.keyboard.press("Escape");
-  assert.equal(await page.locator(".unusable").count(), 2);
+  assert.equal(await page.locator(".unusable").count(), 3);
   assert.equal(await page.locator("[data-two]").filter({ visible: true }).count(), 0);
   assert.deepEqual(errors, []);
   await context.close();
