@@ -48,6 +48,13 @@ test("whatever the engine may warn of is said in the page's words", () => {
   for (const part of parts) assert.ok(part in catalogues.en.models.parts, part);
 });
 
+test("the sizes that are offered for SDXL are those that the engine holds for usual", () => {
+  const [, known] = /const SDXL_SIZES: .*?= \[(.*?)\];/s.exec(readFileSync(join(root, "src/sample/check.rs"), "utf8"));
+  const sizes = [...known.matchAll(/\[(\d+), (\d+)\]/g)].map(([, short, long]) => `${short} x ${long}`);
+  const [, offered] = /const SDXL_SIZES = \[(.*?)\]/.exec(readFileSync(join(root, "www/make/settings.js"), "utf8"));
+  for (const [, size] of offered.matchAll(/"(.*?)"/g)) assert.ok(sizes.includes(size.split(" x ").sort((a, b) => a - b).join(" x ")), size);
+});
+
 test("the page's own code stays small", () => {
   const { own, gzip, kinds } = sizes(place.dist, { engine: false });
   console.log(`the page's own code, compressed: ${own} bytes (${JSON.stringify(kinds)}); with gzip ${gzip}`);

@@ -23,7 +23,7 @@ export function offerSizes(facts) {
 function typedSize() {
   const typed = $("make-size").value.trim();
   if (!typed) return {};
-  const [, width = typed, height = width] = /^(\d+)(?:\s*[x\u00d7]\s*(\d+))?$/i.exec(typed) ?? [];
+  const [width = typed, height = width] = typed.match(/\d+/g) ?? [];
   return { width: Number(width), height: Number(height) };
 }
 
@@ -45,7 +45,7 @@ export function chooseSampler(value = $("sampler").dataset.wanted) {
 }
 
 /** What people call a sampler. */
-export const samplerName = (value) => [...$("sampler").options].find((option) => option.value === value)?.textContent;
+export const samplerName = (value) => textOf("sampler", value);
 
 /** The settings in the form; what is left empty has the engine's default. */
 export function formSettings() {
@@ -77,11 +77,15 @@ export function fillIn({ prompt, config, without }, seed) {
   $("compare").checked = without !== undefined;
 }
 
+/** What a choice is called. */
+const textOf = (id, value) => value && [...$(id).options].find((option) => option.value === value)?.textContent;
+
 /** The settings of pictures: `[[what, value]]`. */
 function settingsOf({ config, model, sampler }) {
   return [
     [t("make.negative"), config["negative-prompt"]], [t("make.steps"), config.steps], [t("make.guidance"), config.guidance],
     [t("make.sampler"), sampler ?? config.sampler], [t("make.size"), sizeOf(config)], [t("make.model"), model],
+    [t("make.emptyNegative"), textOf("empty-negative", config["empty-negative"])], [t("learn.pooling"), config.pooling === "end" ? undefined : textOf("make-pooling", config.pooling)],
   ].filter(([, value]) => value !== undefined && value !== "");
 }
 

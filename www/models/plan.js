@@ -24,8 +24,8 @@ const within = (bytes, [from, to]) => bytes > from && bytes < to;
 /** Whether it is SDXL, as far as files tell: by its second text encoder, or as a single file by its size. */
 const isSdxl = ({ files, bytes }) => (files.length === 1 ? within(bytes, SDXL_FILE) || bytes > SDXL_FULL : files.some(({ path }) => path?.startsWith("text_encoder_2/")));
 
-/** Bytes of the weights as the engine keeps them, which is in half precision. */
-function weightsOf({ files, bytes, notes }) {
+/** Bytes of the weights in half precision. */
+function halvesOf({ files, bytes, notes }) {
   if (files.length === 1) return [SMALL_FILE, SDXL_FILE].some((range) => within(bytes, range)) ? bytes : bytes / 2;
   const wanted = $("half").checked;
   // Where there is only the other precision, a note says so.
@@ -33,13 +33,15 @@ function weightsOf({ files, bytes, notes }) {
   return wanted === other ? bytes / 2 : bytes;
 }
 
+/** Bytes of the weights as the GPU holds them. */
+const weightsOf = (plan) => halvesOf(plan) - (isSdxl(plan) ? SDXL_ELSEWHERE : 0);
+
 /** Bytes that it takes to teach it words: with what the form asks for, and at least. */
 function needOf(plan, weights) {
   if (!isSdxl(plan)) return { need: 2 * weights, least: 2 * weights };
   const [batch, side] = [Number($("batch").value) || BATCH, Number($("side").value) || 1024];
   const sample = SDXL_SAMPLE * (side / 1024) ** 2;
-  const held = weights - SDXL_ELSEWHERE;
-  return { need: held + batch * sample, least: held + sample };
+  return { need: weights + batch * sample, least: weights + sample };
 }
 
 /** What speaks against it, the worst first; `level` is `"good"`, `"fair"` or `"bad"`. */
