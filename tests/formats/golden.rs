@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use pseudoword::embedding::{Container, Embedding, Format, Layout, Reading, read, write, write_files};
+use pseudoword::embedding::{
+    Container, Embedding, Encoder, Format, Layout, Reading, Vectors, read, write, write_files,
+};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -24,6 +26,20 @@ fn json<T: for<'de> Deserialize<'de>>(path: &str) -> T {
 
 pub fn fixture(name: &str) -> Vec<u8> {
     std::fs::read(folder().join("fixtures").join(name)).unwrap()
+}
+
+/// An embedding of SDXL's own sizes.
+pub fn word(token: &str, vectors: usize) -> Embedding {
+    let rows = |width: usize| values(vectors, width, 9);
+    let metadata = [("steps", "500"), ("base-model", "sdxl"), ("init", "caf\u{e9} \u{1f98a}")];
+    Embedding {
+        token: token.to_owned(),
+        encoders: vec![
+            Vectors { encoder: Encoder::ClipL, width: 768, rows: rows(768) },
+            Vectors { encoder: Encoder::ClipG, width: 1280, rows: rows(1280) },
+        ],
+        metadata: metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+    }
 }
 
 /// Names of all fixtures.
@@ -114,7 +130,7 @@ pub fn ours() -> Vec<(String, Vec<u8>)> {
         }
     }
     for vectors in [1, 2, 75] {
-        let word = crate::pairs::word("<cat-toy>", vectors);
+        let word = word("<cat-toy>", vectors);
         for (kind, layout) in [("sdxl", Layout::Safetensors), ("replicate", Layout::Replicate)] {
             let name = format!("{kind}-{vectors}x768+1280.{}", layout.extension());
             files.push((name, write(&word, layout).unwrap()));

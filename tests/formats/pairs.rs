@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use crate::golden::word;
 use pseudoword::embedding::{
-    Embedding, Encoder, Format, Layout, Reading, Refusal, Vectors, join, named, read, write, write_files,
+    Embedding, Format, Layout, Reading, Refusal, Vectors, join, named, read, write, write_files,
 };
 
 /// A file of the word that was learned on the tiny model, as `tests/fixtures` has it.
@@ -17,20 +18,6 @@ fn reading(name: &str) -> Reading {
 
 fn only(reading: Reading) -> Embedding {
     reading.choose(None).unwrap().into_embedding(None).unwrap()
-}
-
-/// An embedding of SDXL's own sizes.
-pub fn word(token: &str, vectors: usize) -> Embedding {
-    let rows = |width: usize| crate::golden::values(vectors, width, 9);
-    let metadata = [("steps", "500"), ("base-model", "sdxl"), ("init", "caf\u{e9} \u{1f98a}")];
-    Embedding {
-        token: token.to_owned(),
-        encoders: vec![
-            Vectors { encoder: Encoder::ClipL, width: 768, rows: rows(768) },
-            Vectors { encoder: Encoder::ClipG, width: 1280, rows: rows(1280) },
-        ],
-        metadata: metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
-    }
 }
 
 /// One file of one tensor.
