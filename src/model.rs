@@ -1,5 +1,7 @@
 //! A loaded Stable Diffusion model: everything that stays the same, no matter what is learned or generated.
 
+mod config;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -7,187 +9,22 @@ use std::rc::Rc;
 use burn::tensor::Device;
 use sha2::{Digest, Sha256};
 
+pub use self::config::ModelConfig;
 use crate::config::Pooling;
-use crate::embedding::{Embedding, shown};
+use crate::embedding::shown;
 use crate::event::{Event, WarningCode};
 use crate::ops::{Var, columns, release_unused, side_by_side};
-use crate::parts::{Architecture, Part, Precision};
-use crate::schedule::{NoiseSchedule, SchedulerConfig};
-use crate::source::{Source, architecture, read_text};
-use crate::text::{ClipTextConfig, ClipTextModel, ClipTokenizer, Prompt, Taken, TextEncoder, Tokenizers, Vocabulary};
-use crate::unet::{Conditions, SampleSize, TimeIds, Unet, UnetConfig};
-use crate::vae::{VaeConfig, VaeDecoder, VaeEncoder};
+use crate::parts::{Part, Precision};
+use crate::schedule::NoiseSchedule;
+use crate::source::{Source, architecture};
+use crate::text::{ClipTextModel, ClipTokenizer, Prompt, TextEncoder, Tokenizers, Vocabulary};
+use crate::unet::{Conditions, TimeIds, Unet, UnetConfig};
+use crate::vae::{VaeDecoder, VaeEncoder};
 use crate::weights::{Random, Storage, WeightBytes, WeightRequest, Weights, files, samples};
-use crate::{Error, Result, gpu};
+use crate::{Result, gpu};
 
 /// Parameters up to which a model is kept in f32: below this the conversions would cost more than the memory.
 const SMALL: u64 = 64 << 20;
-
-/// The configurations of a model's parts.
-#[derive(Debug, Clone)]
-pub struct ModelConfig {
-    /// Which parts the model is made of.
-    pub architecture: Architecture,
-    /// The text encoders', in the order of [`Architecture::text_encoders`].
-    pub text_encoders: Vec<ClipTextConfig>,
-    /// Whether zeros stand for a negative prompt that is empty, if the user does not choose (`force_zeros_for_empty_prompt` in
-    /// `model_index.json`).
-    pub force_zeros: bool,
-    /// The U-Net's.
-    pub unet: UnetConfig,
-    /// The autoencoder's.
-    pub vae: VaeConfig,
-    /// The noise schedule's.
-    pub scheduler: SchedulerConfig,
-}
-
-impl ModelConfig {
-    /// Reads the configuration files of a diffusers folder.
-    ///
-    /// # Errors
-    /// [`Error::ModelPartMissing`] for a missing file, [`Error::BadConfig`] for one that cannot be run.
-    pub async fn read(source: &dyn Source) -> Result<Self> {
-        let read = async |part: Part| {
-            let path = part.config();
-            let missing =
-                || Error::ModelPartMissing { model: source.name(), part: part.to_string(), expected: path.to_owned() };
-            let text = read_text(source, path).await?.ok_or_else(missing)?;
-            Ok::<_, Error>((text, source.origin(path, "").0))
-        };
-        // First, because this names models that lack other parts.
-        let (unet, unet_file) = read(Part::Unet).await?;
-        let unet = UnetConfig::from_json(&unet, &unet_file)?;
-        let architecture = architecture(source).await?;
-        let mut text_encoders = Vec::new();
-        for (part, _) in architecture.text_encoders().iter().copied() {
-            let (text, file) = read(part).await?;
-            text_encoders.push(ClipTextConfig::from_json(&text, &file)?);
-        }
-        let (vae, file) = read(Part::Vae).await?;
-        let vae = VaeConfig::from_json(&vae, &file)?;
-        let (scheduler, file) = read(Part::Scheduler).await?;
-        let scheduler = SchedulerConfig::from_json(&scheduler, &file)?.for_stable_diffusion();
-        let force_zeros = architecture == Architecture::Sdxl && forces_zeros(source).await?;
-        let config = Self { architecture, text_encoders, force_zeros, unet, vae, scheduler };
-        config.check().map_err(|reason| Error::BadConfig { file: unet_file, reason })?;
-        Ok(config)
-    }
-
-    /// Says what does not fit together.
-    fn check(&self) -> Result<(), String> {
-        let (unet, vae) = (&self.unet, &self.vae);
-        for level in 0..unet.block_out_channels.len() {
-            let (width, states) = (unet.cross_attention_dim.at(level), self.word_width());
-            if width != states {
-                return Err(format!("cross_attention_dim is {width}, but the text encoder's width is {states}"));
-            }
-        }
-        match (unet.added()?, self.architecture) {
-            (Some(added), Architecture::Sdxl) => {
-                let pooled = self.text_encoders.last().map_or(0, |text| text.projection_dim);
-                if added.pooled != pooled {
-                    return Err(format!(
-                        "it adds a vector of {} numbers to the time embedding (projection_class_embeddings_input_dim), but the \
-                         second text encoder's has {pooled} (projection_dim)",
-                        added.pooled
-                    ));
-                }
-            }
-            (None, Architecture::Sd) => {}
-            (Some(_), Architecture::Sd) => {
-                return Err(
-                    "it takes a prompt's vector as SDXL does (addition_embed_type text_time), but the model has \
-                    no second text encoder"
-                        .to_owned(),
-                );
-            }
-            (None, Architecture::Sdxl) => {
-                return Err(
-                    "the model has two text encoders, but its U-Net is not SDXL's (addition_embed_type)".to_owned()
-                );
-            }
-        }
-        let (inputs, outputs, latents) = (unet.in_channels, unet.out_channels, vae.latent_channels);
-        if inputs == latents && outputs == latents {
-            return Ok(());
-        }
-        let channels =
-            format!("the U-Net takes {inputs} channels and gives {outputs}, the autoencoder makes {latents}");
-        let more = inputs.checked_sub(latents).filter(|_| outputs == latents);
-        Err(match more.and_then(|more| beside_latents(latents, more)) {
-            Some(what) => format!("{channels}: this is {what}, which is not supported"),
-            None => format!("{channels}: they do not belong to one model"),
-        })
-    }
-
-    /// The first text encoder's configuration.
-    ///
-    /// # Panics
-    /// If there is none, which no model that was read has.
-    pub fn text(&self) -> &ClipTextConfig {
-        &self.text_encoders[0]
-    }
-
-    /// What is taken of each text encoder, in their order.
-    pub fn taken(&self) -> impl Iterator<Item = Taken> {
-        self.architecture.text_encoders().iter().map(|(part, _)| Taken::of(self.architecture, *part))
-    }
-
-    /// Widths of an embedding's vectors, one for each text encoder.
-    pub fn word_widths(&self) -> Vec<usize> {
-        self.text_encoders.iter().map(|text| text.hidden_size).collect()
-    }
-
-    /// Refuses an embedding that is for other text encoders than this model's. `file` is for the message.
-    ///
-    /// # Errors
-    /// [`Error::WrongWidth`], naming both families.
-    pub fn check_embedding(&self, embedding: &Embedding, file: &str) -> Result<()> {
-        let (widths, expected) = (embedding.widths(), self.word_widths());
-        if widths == expected { Ok(()) } else { Err(Error::WrongWidth { file: file.to_owned(), widths, expected }) }
-    }
-
-    /// Width of a learned word's rows, and of a prompt's hidden states: those of all text encoders, side by side.
-    pub fn word_width(&self) -> usize {
-        self.text_encoders.iter().map(|text| text.hidden_size).sum()
-    }
-
-    /// Tokens in a prompt, start and end included.
-    pub fn prompt_length(&self) -> usize {
-        self.text().max_position_embeddings
-    }
-
-    /// Height and width in pixels of the pictures that the model was trained on.
-    pub fn picture_size(&self) -> [u32; 2] {
-        // SD 1.5's U-Net says 64; a file that says nothing is assumed to be of its kind.
-        let sides = self.unet.sample_size.map_or([64; 2], SampleSize::sides);
-        let pixels = |side: usize| side.saturating_mul(self.vae.pixels_per_latent()).try_into().unwrap_or(u32::MAX);
-        sides.map(pixels)
-    }
-
-    /// The side in pixels of the squares that the model was trained on; of oblong pictures the shorter one.
-    pub fn resolution(&self) -> u32 {
-        let [height, width] = self.picture_size();
-        height.min(width)
-    }
-
-    /// Sides in pixels must be a multiple of this.
-    pub fn size_step(&self) -> u32 {
-        self.vae.pixels_per_latent() as u32
-    }
-}
-
-/// What a U-Net is for that takes more channels than latents have.
-fn beside_latents(latents: usize, more: usize) -> Option<&'static str> {
-    match more {
-        // A mask and a masked picture.
-        more if more == latents + 1 => Some("an inpainting model"),
-        more if more == latents => Some("a model that edits pictures (InstructPix2Pix)"),
-        1 => Some("a depth model"),
-        3 => Some("an upscaler"),
-        _ => None,
-    }
-}
 
 /// A model whose small files have been read: what it is, before any weight is. Cheap to clone.
 #[derive(Clone)]
@@ -430,13 +267,6 @@ impl Model {
         let added = vector.map(|vector| (vector, sizes(prompts.len())));
         Conditions { states: side_by_side(&states), added }
     }
-}
-
-/// Whether a model says that zeros stand for an empty negative prompt. diffusers' default, where it does not say, is that they do.
-async fn forces_zeros(source: &dyn Source) -> Result<bool> {
-    let Some(text) = read_text(source, Part::MODEL_INDEX).await? else { return Ok(true) };
-    let index: serde_json::Value = serde_json::from_str(text.trim_start_matches('\u{feff}')).unwrap_or_default();
-    Ok(index.get("force_zeros_for_empty_prompt").and_then(serde_json::Value::as_bool).unwrap_or(true))
 }
 
 /// A model of the given configuration with random weights, to measure with: nothing but the configuration and the
