@@ -1,8 +1,9 @@
 // Shows that a full-size model goes from the disk to the browser's GPU a tensor at a time: picks the folder on the page, waits
 // until the model is ready (which it is when samples of its weights were read back and found right), and prints the engine's
-// memory. By hand, because the model has 2 GB and SwiftShader is slow:
+// memory, what the page says of the model and the sizes of pictures that it offers. By hand, because the model has gigabytes and
+// SwiftShader, which is slow, holds them in the machine's memory:
 //
-//     python benches/peer/random_model.py FOLDER --full
+//     python benches/peer/random_model.py FOLDER --full      # 2.1 GB; with --sdxl 6.9 GB
 //     node tests/page/streaming.mjs FOLDER [STEPS]
 //
 // or a single file in place of the folder (benches/peer/random_checkpoint.py makes one).
@@ -35,6 +36,10 @@ try {
   };
   console.log(`${await status.textContent()} after ${seconds()}`);
   await heap("after loading");
+  const facts = page.locator("#model-facts div").filter({ hasText: "GPU memory" });
+  console.log(`the page says: ${(await facts.allTextContents()).map((fact) => fact.replace(/\s+/g, " ").trim()).join("; ")}`);
+  const sizes = await page.locator("#make-sizes option").evaluateAll((options) => options.map(({ value }) => value));
+  console.log(`sizes that are offered: ${sizes.join(", ") || "none but the model's own"}`);
   if (steps) {
     await teach(page, ["noto", "flat"].map((name) => join(root, `examples/peach/${name}.png`)));
     await fewSteps(page, steps, { "Side in pixels": "64" });
