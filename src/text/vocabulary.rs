@@ -76,7 +76,8 @@ impl<'a> Vocabulary<'a> {
         Norms { least: at(0), median: median(&norms).unwrap_or_default(), most: at(norms.len().saturating_sub(1)) }
     }
 
-    /// The tokens whose vectors point most nearly where one of some `rows` does, with the cosines, best first.
+    /// The words whose vectors point most nearly where one of some `rows` does, with the cosines, best first. Tokens that are a
+    /// piece of many words, or a sign, say nothing to people and are left out.
     pub fn nearest(&self, rows: &[f32], count: usize) -> Vec<(String, f64)> {
         let rows: Vec<(&[f32], f64)> = rows.chunks_exact(self.width().max(1)).map(|row| (row, norm(row))).collect();
         let likeness = |token: u32| {
@@ -90,9 +91,15 @@ impl<'a> Vocabulary<'a> {
         };
         let mut found: Vec<(u32, f64)> = (0..self.table.len() as u32).filter_map(likeness).collect();
         found.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-        let spelled = |(id, cosine): (u32, f64)| (self.tokenizer.spell(id).trim_end_matches("</w>").to_owned(), cosine);
-        found.into_iter().take(count).map(spelled).collect()
+        let words = found.into_iter().filter_map(|(id, cosine)| Some((word(&self.tokenizer.spell(id))?, cosine)));
+        words.take(count).collect()
     }
+}
+
+/// The word that a token is, as far as its spelling tells: one of letters that ends where a word does.
+fn word(spelled: &str) -> Option<String> {
+    let word = spelled.strip_suffix("</w>")?;
+    (word.len() > 1 && word.chars().all(|letter| letter.is_ascii_alphabetic())).then(|| word.to_owned())
 }
 
 #[cfg(test)]
@@ -112,6 +119,15 @@ mod tests {
         words.sort_unstable();
         assert_eq!(words, ["apple", "car"]);
         assert!(both.iter().all(|(_, cosine)| (cosine - 1.0).abs() < 1e-6), "{both:?}");
+        // Exactly where a piece is, too, there are words near it.
+        let piece = (0..vocabulary.table.len() as u32).find(|id| vocabulary.tokenizer.spell(*id) == "ap").unwrap();
+        let found = near(&vocabulary.table.row(piece as usize), 3);
+        assert!(found.len() == 3 && found.iter().all(|(word, _)| word != "ap"), "{found:?}");
+        for (token, is) in
+            [("apple</w>", true), ("ap", false), ("a</w>", false), ("ð</w>", false), ("<|endoftext|>", false)]
+        {
+            assert_eq!(word(token).is_some(), is, "{token}");
+        }
         // A vector of zeros points nowhere.
         assert!(near(&vec![0.0; vocabulary.width()], 3).is_empty());
     }

@@ -17,7 +17,7 @@ struct FixedBatch {
     on: EvaluatedOn,
     samples: Vec<Sample>,
     initial: Option<f64>,
-    /// Its loss when it was last evaluated.
+    /// Its loss when it was last evaluated after a step.
     last: Option<f64>,
 }
 
@@ -61,7 +61,7 @@ impl Evaluations {
         let (mut events, mut settled) = (Vec::new(), false);
         for (batch, loss) in self.batches.iter_mut().zip(losses) {
             let initial = *batch.initial.get_or_insert(loss);
-            batch.last = Some(loss);
+            batch.last = Some(loss).filter(|_| step > 0);
             events.push(Event::Evaluation { on: batch.on, step, loss, initial });
             if batch.on == EvaluatedOn::Training
                 && let Some(ratio) = self.early_stop.as_mut().and_then(|early_stop| early_stop.settled(loss))
@@ -74,7 +74,7 @@ impl Evaluations {
     }
 
     /// By which share of what it was before the first step the loss has fallen, on pictures that are held out if there are any.
-    /// None before it was evaluated.
+    /// None before it was evaluated after a step.
     pub fn gain(&self) -> Option<(EvaluatedOn, f64)> {
         let gain = |batch: &FixedBatch| Some((batch.on, 1.0 - batch.last? / batch.initial?));
         // The batch of those that are trained on was added first.

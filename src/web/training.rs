@@ -38,7 +38,7 @@ impl Training {
         png(&picture, &self.job.preview_label(step, &picture, model, &self.embeddings)).map(Some)
     }
 
-    /// What to think of the embedding as it is now, by its last evaluation: `{level: "good" | "fair" | "poor", text, gain, length,
+    /// What to think of the embedding as it is now, by its last evaluation: `{level: "good" | "begun" | "fair" | "poor", text, gain, length,
     /// advice?}` ([`Verdict`](crate::train::Verdict)); `undefined` before a step was made and evaluated.
     pub fn verdict(&self) -> Result<JsValue, JsValue> {
         let Some(mut verdict) = self.job.verdict() else { return Ok(JsValue::UNDEFINED) };
