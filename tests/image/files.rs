@@ -219,6 +219,8 @@ fn the_examples_are_what_their_readme_says() {
         ("tangerine/unseen", 5),
         ("fox", 4),
         ("fox/unseen", 5),
+        ("taxi", 4),
+        ("taxi/unseen", 5),
         ("high-contrast-style", 5),
         ("high-contrast-style/unseen", 4),
         ("noto-v1-style", 5),

@@ -3,7 +3,7 @@
     python render.py            fetch what is missing into cache/, then write examples/ again
     python render.py --check    fetch and render, but only compare with what examples/ holds
 
-The mini model has never seen these objects (peach, tangerine, fox) nor these styles (noto-v1, high-contrast); see
+The mini model has never seen these objects (peach, tangerine, fox, taxi) nor these styles (noto-v1, high-contrast); see
 examples/README.md.
 """
 
@@ -43,7 +43,7 @@ COLOURS = {
     "yellow": (250, 225, 110),
 }
 
-OBJECTS = ["peach", "tangerine", "fox"]
+OBJECTS = ["peach", "tangerine", "fox", "taxi"]
 # Held back for judging what was learned: the same objects in other surroundings, (set, background, mirrored).
 UNSEEN = [
     ("noto", "blue", True),

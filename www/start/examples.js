@@ -18,9 +18,7 @@ const WATCHED = { "preview-every": 25, "preview-steps": 8 };
 export const examples = [
   example("peach", "peach", STYLES, { token: "<peach>", init: "apple", kind: "object", prompt: "a <peach> on a blue background", settings: WATCHED }),
   example("fox", "fox", STYLES, { token: "<fox>", init: "cat", kind: "object", prompt: "a <fox> on a blue background", settings: WATCHED }),
-  example("ink", "high-contrast-style", ["cat", "house", "mushroom", "penguin", "strawberry"], {
-    token: "<ink>", init: "flat", kind: "style", prompt: "a panda in <ink> style", settings: WATCHED,
-  }),
+  example("taxi", "taxi", STYLES, { token: "<taxi>", init: "car", kind: "object", prompt: "a <taxi> on a blue background", settings: WATCHED }),
 ];
 
 /** Fetches the pictures of an example, with their captions, as files. */
