@@ -112,6 +112,16 @@ export async function everywhere(page, state) {
   await page.emulateMedia({ colorScheme: null, reducedMotion: null });
 }
 
+/** The buttons that are filled, by what is painted. */
+export async function filled(page, place) {
+  await page.mouse.move(0, 0);
+  return page.locator(`${place} button`).filter({ visible: true }).evaluateAll(async (buttons) => {
+    await Promise.all(document.getAnimations().filter((one) => one instanceof CSSTransition).map(({ finished }) => finished.catch(() => {})));
+    const accent = getComputedStyle(document.querySelector(".logo")).stroke;
+    return buttons.filter((one) => getComputedStyle(one).backgroundColor === accent).map(({ textContent }) => textContent);
+  });
+}
+
 /** Keeps a picture of the page, where one is wanted. */
 export async function look(page, name) {
   if (process.env.SCREENSHOTS) await page.screenshot({ path: join(process.env.SCREENSHOTS, `${name}.png`), fullPage: true });

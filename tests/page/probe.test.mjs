@@ -19,8 +19,9 @@ test("what learning takes is guessed without fetching anything, then known from 
   assert.deepEqual(requests.slice(before).filter((address) => !address.endsWith("/probe.js")), []);
   assert.equal(guessed.software, true, "SwiftShader");
   assert.equal(guessed.gpu, undefined, "which nobody would call a graphics card");
-  assert.ok(guessed.gflops > 0.01 && guessed.gflops < 1000, `${guessed.gflops}`);
-  assert.ok(guessed.seconds > 30, `${guessed.seconds}`);
+  // A machine that is busy with other tests may tell nothing.
+  if (guessed.shaky) assert.deepEqual([guessed.gflops, guessed.seconds], [undefined, undefined]);
+  else assert.ok(guessed.gflops > 0.01 && guessed.gflops < 1000 && guessed.seconds > 30, JSON.stringify(guessed));
 
   await page.evaluate(async () => (await import("./www/start/probe.js")).remember(0.5));
   const known = await probed(page);
@@ -30,8 +31,29 @@ test("what learning takes is guessed without fetching anything, then known from 
 
   // What others left there, or half of it.
   await page.evaluate(() => localStorage.setItem("pseudoword:speed", "{"));
-  assert.ok((await probed(page)).gflops > 0.01);
+  const anew = await probed(page);
+  assert.ok(anew.shaky || anew.gflops > 0.01, JSON.stringify(anew));
   assert.deepEqual(errors, []);
+});
+
+test("of several tries the quickest counts, and where they differ wildly nothing is said", async () => {
+  const { context, open } = await place.visitor();
+  const page = await open();
+  const told = await page.evaluate(async () => {
+    const { settled } = await import("./www/start/probe.js");
+    return [[4, 4.2, 4.1], [40, 4, 4.5, 9, 5], [4, 100, 80, 12, 300], [7]].map((tries) => settled(tries));
+  });
+  assert.deepEqual(told, [{ ms: 4, steady: true }, { ms: 4, steady: true }, { ms: 4, steady: false }, { ms: 7, steady: true }]);
+  await page.close();
+  // A computer that is busy with something else: each try takes as long as that lets it.
+  await context.addInitScript(() => {
+    let turn = 0;
+    GPUQueue.prototype.onSubmittedWorkDone = () => new Promise((resolve) => setTimeout(resolve, [1, 90, 30, 200][turn++ % 4]));
+  });
+  const busy = await open();
+  await busy.locator("#example-note").getByText(/^Takes a few minutes to an hour: this computer is busy/).waitFor();
+  assert.equal(await busy.evaluate(async () => (await import("./www/start/probe.js")).paceOfLarge("someone/large")), undefined);
+  await context.close();
 });
 
 test("a step on a large model is guessed by products like its own, then known from what was learned", async () => {
@@ -39,7 +61,7 @@ test("a step on a large model is guessed by products like its own, then known fr
   const page = await open();
   const [guessed, large, known] = await page.evaluate(async () => {
     const { keepPace, LARGE, paceOfLarge, speed } = await import("./www/start/probe.js");
-    const guessed = await paceOfLarge("someone/large");
+    const guessed = (await paceOfLarge("someone/large")) ?? { measured: false, seconds: 1000 };
     // What only a graphics card is asked runs here, too.
     const large = await speed(await navigator.gpu.requestAdapter(), LARGE);
     keepPace("someone/large", 0.7);
@@ -48,7 +70,7 @@ test("a step on a large model is guessed by products like its own, then known fr
   assert.equal(guessed.measured, false);
   // 2800 billion operations at some billions a second.
   assert.ok(guessed.seconds > 10 && guessed.seconds < 1e6, `${guessed.seconds}`);
-  assert.ok(large > 0.01 && large < 1000, `${large}`);
+  assert.ok(large.gflops > 0.01 && large.gflops < 1000, JSON.stringify(large));
   assert.deepEqual(known, { seconds: 0.7, measured: true });
   assert.deepEqual(errors, []);
 });

@@ -17,6 +17,20 @@ const GUESS = 1000;
 
 const median = (numbers) => numbers.toSorted((a, b) => a - b)[numbers.length >> 1];
 
+/** Nothing was warned of yet. */
+export function forgetWarnings() {
+  say("run-warnings");
+  $("run-warned").hidden = true;
+  $("run-warned").open = false;
+}
+
+/** Counts what was warned of: it is folded away, so that what is learned stays in view. */
+function countWarnings() {
+  const { length } = $("run-warnings").children;
+  say("run-warned-count", t("learn.warned", length));
+  $("run-warned").hidden = length === 0;
+}
+
 /** What happens to a run while it goes on, told to the page. */
 export class Telling {
   #config;
@@ -25,6 +39,7 @@ export class Telling {
   /** Seconds of the latest steps, and of the latest preview. */
   #times = [];
   #made = 0;
+  #at = 0;
   #preview = 0;
   #guessed = -GUESS;
   #drawing;
@@ -33,6 +48,7 @@ export class Telling {
     [this.#job, this.#config, this.#saved] = [job, config, saved];
     drawCurve($("curve"), saved.curve, this.steps);
     $("progress").value = 0;
+    $("learning").classList.toggle("unwatched", config["preview-every"] === 0);
     say("time-left");
     say("train-status", t("learn.preparing"));
     announce(t("learn.begun"));
@@ -47,6 +63,11 @@ export class Telling {
     return this.#made < WARM ? undefined : median(this.#times) / this.#config["batch-size"];
   }
 
+  /** Steps that were made until now, at earlier visits too. */
+  get made() {
+    return this.#at;
+  }
+
   /** Tells one event; gives the number of a step if one was made. */
   async tell(event) {
     return this[event.event]?.(event);
@@ -56,21 +77,26 @@ export class Telling {
     say("train-status", t("learn.picture", { done, total, name, prepared }));
   }
 
-  warning(event) {
-    return warn("run-warnings", event);
+  async warning(event) {
+    await warn("run-warnings", event);
+    countWarnings();
   }
 
   skipped({ step, reason }) {
     add("run-warnings", t("learn.skipped", { step, reason }));
+    countWarnings();
   }
 
   rewound({ to, reason }) {
+    this.#at = to;
     add("run-warnings", t("learn.rewound", { to, reason }));
+    countWarnings();
     this.#saved.curve = this.#saved.curve.filter((one) => one.step <= to);
     cutPreviews(to);
   }
 
   resumed({ step, of }) {
+    this.#at = step;
     say("train-status", t("learn.resumed", { step, of }));
     $("progress").value = step / of;
   }
@@ -100,6 +126,7 @@ export class Telling {
 
   step({ step, of, secs }) {
     this.#made++;
+    this.#at = step;
     if (this.#made > 1) this.#times = [...this.#times, secs].slice(-RECENT);
     $("progress").value = step / of;
     say("train-status", t("learn.step", { step, of }));

@@ -85,8 +85,8 @@ let probed;
 
 /** Which way to learn is the first: on a graphics card, that of the model for photos, where it is offered. */
 async function foremost() {
-  const { software, gflops, sample } = await (probed ??= speed.probe());
-  const card = !software && (gflops ?? sample) !== undefined;
+  const { software, gflops, sample, shaky } = await (probed ??= speed.probe());
+  const card = !software && (gflops ?? sample ?? shaky) !== undefined;
   $("train-photos").classList.toggle("primary", card);
   $("train").classList.toggle("primary", !card || $("photos").hidden);
 }

@@ -7,23 +7,23 @@ import { makeNow } from "../make/make.js";
 import { giving, LONG } from "../words/details.js";
 import { filesOf, find } from "../words/shelf.js";
 
-/** From so much less error on, a word is much closer than the one that it started from. */
-const MUCH = 0.4;
-
-/** Says what the engine thinks of a word, `{level, gain, length}`, or nothing where it could not be measured: what it means for pictures, and
- * the numbers for those who want them. */
-function judge(verdict, token, init) {
+/** Says what the engine thinks of a word, `{level, gain, length}` (src/train/verdict.rs), or nothing where it could not be measured: what it means
+ * for pictures, and the numbers for those who want them. `made` is how many steps were made. */
+function judge(verdict, { token, init, made }) {
   $("verdict-numbers").hidden = !verdict;
-  if (!verdict) return say("verdict", t("learn.verdict.unknown"));
+  if (!verdict) return say("verdict", t("learn.verdict.unknown", made));
   const { level, gain, length } = verdict;
-  say("verdict", t(`learn.verdict.${level}`, { token, init: t("learn.verdict.init", init), much: gain >= MUCH, long: length > LONG }));
+  say("verdict", t(`learn.verdict.${level}`, { token, init: t("learn.verdict.init", init), made, closer: gain > 0, long: length > LONG }));
   say("verdict-error", t("learn.verdict.error", { percent: Math.round(100 * gain), length: decimal(length, 1) }));
 }
+
+/** What a word usually takes: the engine's steps by default. */
+const USUAL = 300;
 
 /** Back to the form, with the pictures, and more steps; or fewer, if the word came out too strong. */
 function learnAgain(steps, long) {
   turnTo("teach");
-  $("steps").value = Math.ceil(long ? steps / 2 : steps * 2);
+  $("steps").value = long ? Math.ceil(steps / 2) : steps * 2 < USUAL ? USUAL : steps * 2;
   $("steps").closest("details").open = true;
   $("steps").focus();
 }
@@ -31,19 +31,26 @@ function learnAgain(steps, long) {
 /** The files that most people want; the shelf gives every other. */
 const WANTED = ["diffusers", "a1111", "diffusers-pair"];
 
-/** Shows a word that was learned: `{token, init, steps, stopped, verdict, prompt, word?}`, where `verdict` is the engine's, and `word` the shelf's: it may be
- * renamed or put away while this is shown. */
-export function showLearned({ token, init, steps, stopped, verdict, prompt, word = find(token) }) {
-  say("learning-title", t(stopped ? "learn.stoppedOf" : "learn.learnedOf", token));
-  judge(verdict, token, init);
+/** Shows a word that was learned: `{token, steps, stopped, verdict, prompt, problem?, word?}`, where `verdict` is the engine's, and `word` the shelf's: it may
+ * be renamed or put away while this is shown; `problem` is why it is not kept. `learnOn` goes on where it was stopped, if it was. */
+export function showLearned({ token, steps, stopped, verdict, prompt, problem, word = find(token), ...more }, learnOn) {
+  const begun = !verdict || verdict.level === "begun";
+  say("learning-title", t(stopped ? "learn.stoppedOf" : begun ? "learn.begunOf" : "learn.learnedOf", token));
+  judge(verdict, { token, ...more });
   $("learned").dataset.level = verdict?.level ?? "";
-  $("downloads").replaceChildren(`${t("learn.download")}:`, ...giving(word, "run-problem", filesOf, (value) => WANTED.includes(value)));
+  say("kept-problem", problem);
+  $("downloads").replaceChildren(`${t("learn.download")}:`, ...giving(word, "kept-problem", filesOf, (value) => WANTED.includes(value)));
   $("make-with").onclick = () => {
     turnTo("make");
     makeNow({ prompt: prompt.replaceAll(token, word.token) });
   };
-  $("again").hidden = verdict?.level === "good";
-  $("again").onclick = () => learnAgain(steps, verdict?.length > LONG);
+  const again = () => learnAgain(steps, verdict?.length > LONG);
+  $("learn-on").hidden = !(learnOn || begun);
+  $("learn-on").onclick = learnOn || again;
+  $("again").hidden = begun || verdict.level === "good";
+  $("again").onclick = again;
+  // What to do next is the first button.
+  for (const [id, first] of [["learn-on", begun], ["make-with", !begun]]) $(id).classList.toggle("primary", first);
   $("learned").hidden = false;
   for (const id of ["run-head", "run-buttons"]) $(id).hidden = true;
   turnTo("learned");

@@ -4,15 +4,15 @@ import { $, button, h } from "../base/dom.js";
 import { BrokenEngine } from "../base/engine.js";
 import { announce, ask, call, changed, client, now, onChange, reasonOf, say, studio, turnTo, using } from "../base/studio.js";
 import { png, t } from "../base/text.js";
-import { PHOTOS, propose, withModel } from "../models/models.js";
+import { PHOTOS, propose, showUpPlan, withModel } from "../models/models.js";
 import { MINI } from "../models/state.js";
 import { find, free, keepWord, remove } from "../words/shelf.js";
-import { follow, Telling } from "./follow.js";
+import { follow, forgetWarnings, Telling } from "./follow.js";
 import { keepPace } from "../start/probe.js";
 import { check, checked, fillIn, form, seen, settings } from "./form.js";
 import { showLearned } from "./learned.js";
 import * as own from "./own.js";
-import { addPreview, clearPreviews, lastPreview, showOwn, timeline } from "./stage.js";
+import { addPreview, allPreviews, clearPreviews, lastPreview, showOwn, timeline } from "./stage.js";
 import { alone, peek, released, SavedRun, taken } from "./run.js";
 import { Tiles } from "./tiles.js";
 
@@ -42,7 +42,8 @@ export async function addPictures(files, problems = []) {
 /** Shows the room of learning, before anything has happened in it. */
 function enter(token, pictures) {
   showPaused(token);
-  for (const place of ["saved-status", "run-problem", "run-warnings", "time-left"]) say(place);
+  for (const place of ["saved-status", "run-problem", "time-left"]) say(place);
+  forgetWarnings();
   say("train-status", t("learn.gettingReady"));
   $("progress").removeAttribute("value");
   $("curve").replaceChildren();
@@ -95,17 +96,19 @@ async function learn(unfinished, given) {
   return alone(async () => {
     await call("engine.checkToken", config.token);
     const job = await ask("train", { config, pictures, state: unfinished?.state });
-    if (!unfinished) await saved.begin(config, pictures);
+    // One that was left is kept as it is; one that was stopped here is not any more.
+    if (!unfinished?.kept) await saved.begin(config, pictures, unfinished?.curve);
     for (const { step, bytes } of unfinished?.previews ?? []) addPreview(step, bytes);
     Object.assign(control, { running: true, begun: true, paused: false, stopped: false });
     $("run-buttons").hidden = false;
     $("pause").focus();
     showPaused(config.token);
     try {
-      const { pace } = await follow({ job, config, saved, control });
+      const { pace, made } = await follow({ job, config, saved, control });
       if (pace) keepPace(studio.model, pace);
       const { token, init, kind, steps } = config;
-      return { token, init, kind, steps, verdict: await ask("job.verdict", { job }), bytes: await file(job), stopped: control.stopped };
+      const left = control.stopped && made < steps && { model: studio.model, config, pictures, state: await ask("job.state", { job }), previews: allPreviews(), curve: saved.curve };
+      return { token, init, kind, steps, made, left, verdict: await ask("job.verdict", { job }), bytes: await file(job), stopped: control.stopped };
     } finally {
       Object.assign(control, { running: false, paused: false });
       showPaused(config.token);
@@ -119,13 +122,16 @@ async function learn(unfinished, given) {
 /** The file of what a job has learned so far. */
 const file = (job) => ask("job.embedding", { job, args: ["diffusers"] });
 
-/** Keeps a word on the shelf, and what was saved of its run no longer. */
+/** Keeps a word on the shelf, and what was saved of its run no longer. If that fails, why is said where it can be downloaded. */
 async function keep(result) {
   const { token, bytes, prompt } = result;
   try {
     result.word = await keepWord(bytes, "learned_embeds.safetensors", { token, picture: lastPreview(), prompt });
     await saved.forget();
     await own.learned(token);
+  } catch (error) {
+    if (error instanceof BrokenEngine) throw error;
+    result.problem = reasonOf(error);
   } finally {
     changed();
   }
@@ -164,12 +170,24 @@ async function session(ready, { back, place }) {
   }
   if (!result) return left();
   say("saved-status");
-  showLearned(result);
+  showLearned(result, result.left && (() => learnOn(result)));
   announce(t(result.stopped ? "learn.stopped" : "learn.learned"));
+}
+
+/** Goes on where a run was stopped; the word as it was then is put away. */
+async function learnOn({ left, word, prompt }) {
+  if (studio.long) return say("run-problem", t("engine.busy"));
+  enter(left.config.token, tiles.pictures);
+  await session(async () => {
+    if (left.model !== studio.model) await model(left.model);
+    if (word && !word.removed) await remove(word);
+    return { unfinished: left, prompt };
+  }, { back: "teach", place: "learn-problem" });
 }
 
 /** A run ended before its time: what is left of it is offered. */
 async function left() {
+  say("learning-title", t("learn.brokeOff", $("learning").dataset.token));
   $("run-head").hidden = true;
   $("run-back").hidden = false;
   await offer(await peek());
@@ -231,7 +249,7 @@ async function here(name) {
   if (found !== false) return found;
   // Pressed twice.
   say("learn-problem");
-  $("fetch").focus();
+  showUpPlan();
   return false;
 }
 
@@ -280,7 +298,7 @@ async function goOn() {
     await tiles.set(run.pictures.map(({ name, bytes, caption, crop }) => ({ file: new File([bytes], name), caption, crop })));
     showOwn(tiles.pictures);
     await fillIn(run.config);
-    return { unfinished: run };
+    return { unfinished: { ...run, kept: true } };
   }, { back: "teach", place: "unfinished-problem" });
   // It could not begin: it is still there.
   if (now() === "teach") await offer(about);

@@ -59,10 +59,10 @@ export class SavedRun {
   /** The evaluations so far, `{step, loss}`: kept with the run. */
   curve = [];
 
-  /** Begins with a new run. */
-  async begin(config, pictures) {
+  /** Begins with a new run; or goes on with one of which nothing is kept any more, but for the `curve` until here. */
+  async begin(config, pictures, curve = []) {
     await this.forget();
-    this.#given = { config, pictures };
+    [this.#given, this.curve] = [{ config, pictures }, curve];
     this.#at = performance.now();
   }
 

@@ -38,6 +38,9 @@ export function cutPreviews(step) {
   show(previews.length - 1);
 }
 
+/** All of them, as a run that goes on is given them. */
+export const allPreviews = () => previews.map(({ step, blob }) => ({ step, bytes: blob }));
+
 /** The newest preview, a PNG; nothing if there is none. */
 export const lastPreview = () => previews.at(-1)?.blob;
 

@@ -1,6 +1,6 @@
 // Which model: finding it, bringing it into the storage, loading it, and loading it again after the engine broke.
 
-import { $, h } from "../base/dom.js";
+import { $, h, showUp } from "../base/dom.js";
 import { keep, recall } from "../base/memory.js";
 import { size, span, t } from "../base/text.js";
 import { announce, ask, asked, changed, client, mirror, onChange, problem, say, studio, useHub, using, warn } from "../base/studio.js";
@@ -151,6 +151,11 @@ export async function withModel({ name, agreed, report } = {}) {
   return studio.model;
 }
 
+/** Brings the plan into view, with the focus on what comes next; where it is hopeless, that is to leave it. */
+export function showUpPlan() {
+  if (!$("plan").hidden) showUp($("plan"), $($("plan").classList.contains("hopeless") ? "dismiss" : "fetch"));
+}
+
 /** The model for photos. */
 export const PHOTOS = SUGGESTED[0];
 
@@ -200,10 +205,7 @@ export const openFiles = (name, files) => doing(async () => {
 export const openFile = (file) => openFiles(file.name, { [file.name]: file });
 
 /** Loads one that is stored, or that a plan can be made for. */
-export const lookUp = (typed) => doing(() => look(typed)).then(() => {
-  // What comes next, now that it can be pressed.
-  if (!$("plan").hidden) $("fetch").focus();
-});
+export const lookUp = (typed) => doing(() => look(typed)).then(showUpPlan);
 
 /** What the page's own address asks for: nothing is fetched before the visitor agrees. */
 function link() {

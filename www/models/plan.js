@@ -44,13 +44,22 @@ function needOf(plan, weights) {
   return { need: weights + batch * sample, least: weights + sample };
 }
 
-/** What speaks against it, the worst first; `level` is `"good"`, `"fair"` or `"bad"`. */
-function verdict(plan, weights, found) {
+/** Seconds of learning from which on nobody should begin, and of a picture, for which nobody should load a model. */
+const [HOPELESS, TOO_LONG] = [86400, 3600];
+/** How many times the work of a sample's gradient a picture is: 25 steps of two predictions. */
+const PICTURE = 24;
+
+/** What speaks against it, the worst first; `level` is `"good"`, `"fair"` or `"bad"`, and `hopeless` whether learning takes too long here.
+ * `pace` is what `learning` gives. */
+function verdict(plan, weights, found, pace) {
   const { need, least } = needOf(plan, weights);
   const rest = plan.bytes - plan.here;
   const said = (level, key, about) => ({ level, text: t(`models.verdict.${key}`, about) });
   if (plan.free !== null && plan.free !== undefined && plan.free < rest) return said("bad", "full", size(rest - plan.free));
-  if (found.software && weights > SLOW) return said("bad", "software");
+  if (weights > SLOW && (pace ? pace.seconds > HOPELESS : found.software)) {
+    const picture = pace?.picture < TOO_LONG && span(rounded(pace.picture));
+    return { ...said("bad", "hopeless", { time: pace && span(rounded(pace.seconds)), software: found.software, picture, sdxl: isSdxl(plan) }), hopeless: true };
+  }
   // Browsers say at most 8, and nothing of the graphics card's own.
   const memory = navigator.deviceMemory;
   if (memory && memory < 8 && least > (memory - OWN) * 1e9) return said("bad", "memory", { has: memory, weights: size(weights) });
@@ -74,19 +83,22 @@ function download(bytes) {
   return downlink > 0 ? t("models.rate.told", takes(downlink * 125e3)) : t("models.rate.unknown", { time: takes(EXAMPLE * 125e3), rate: EXAMPLE });
 }
 
-/** How long a step of learning takes with what the form asks for, and all of them. */
+/** How long a step of learning takes with what the form asks for, and all of them: `{text, seconds}`; and seconds that a `picture` takes. */
 async function learning(plan) {
   const [steps, batch] = ["steps", "batch"].map((id) => Number($(id).value));
   const pace = await paceOfLarge(plan.name, isSdxl(plan));
   if (!pace || !(steps * batch > 0)) return undefined;
   const seconds = pace.seconds * batch;
-  return t(pace.measured ? "models.pace.known" : "models.pace.guessed", { step: seconds < 2 ? t("time.seconds", decimal(seconds, Math.max(0, -Math.floor(Math.log10(seconds))))) : span(rounded(seconds)), time: span(rounded(seconds * steps)), steps });
+  const step = seconds < 2 ? t("time.seconds", decimal(seconds, Math.max(0, -Math.floor(Math.log10(seconds))))) : span(rounded(seconds));
+  const text = t(pace.measured ? "models.pace.known" : "models.pace.guessed", { step, time: span(rounded(seconds * steps)), steps });
+  return { text, seconds: seconds * steps, picture: PICTURE * pace.seconds };
 }
 
 /** Shows it. */
 export async function showPlan(plan) {
   const found = await gpu();
   const weights = weightsOf(plan);
+  const pace = plan.bytes > SLOW ? await learning(plan) : undefined;
   const rows = {
     kind: isSdxl(plan) ? t("models.sdxl") : undefined,
     download: t("models.inFiles", { bytes: size(plan.bytes), files: plan.files.length }),
@@ -95,12 +107,15 @@ export async function showPlan(plan) {
     free: plan.free === null || plan.free === undefined ? undefined : size(plan.free),
     weights: plan.bytes > SLOW ? t("models.about", size(weights)) : undefined,
     gpu: found.name,
-    pace: plan.bytes > SLOW ? await learning(plan) : undefined,
+    pace: pace?.text,
   };
   $("plan-facts").replaceChildren(...Object.entries(rows).filter(([, value]) => value)
     .flatMap(([key, value]) => [h("dt", {}, t(`models.plan.${key}`)), h("dd", {}, value)]));
-  const { level, text } = verdict(plan, weights, found);
+  const { level, text, hopeless = false } = verdict(plan, weights, found, pace);
   $("plan-verdict").dataset.level = level;
+  // What is hopeless can be had all the same, but is not what the page proposes.
+  $("plan").classList.toggle("hopeless", hopeless);
+  $("fetch").classList.toggle("primary", !hopeless);
   say("plan-verdict", text);
   say("plan-notes", plan.notes.map((note) => `${note}.`).join(" "));
   $("plan-half").hidden = plan.typed === "mini" || plan.files.length === 1;

@@ -100,7 +100,7 @@ export async function showFacts() {
   studio.facts = facts;
   offerForTwo(facts?.widths?.length > 1);
   if (facts) {
-    sayFamily(t("models.madeFor", facts));
+    sayFamily(t("models.madeFor", { ...facts, own: studio.model === MINI }));
     const teaching = await need();
     rows.push(fact("weights", size(facts.weights)));
     if (teaching) rows.push(fact("teaching", teaching));

@@ -7,9 +7,34 @@ import { told } from "./gpu.js";
 /** Where it is kept how long a sample took on which GPU. */
 const KEPT = "pseudoword:speed";
 
+// ---- What guesses are made of: this is what calibration changes.
+
+/** Multiplies and adds for a sample of 64 x 64 pixels on the mini model: for its gradient, and for a prediction alone. */
+const GRADIENT = 1.1e9;
+const PREDICTION = 0.52e9;
+/** Multiplies and adds for a sample's gradient on Stable Diffusion 1.5 at 512 pixels, and on SDXL at 1024: see benches/README.md. */
+const WHOLE_GRADIENT = { sd: 2.8e12, sdxl: 22.6e12 };
+/** What is launched for each step, however many samples it has, and seconds that a browser takes for a launch. */
+const LAUNCHES = { step: 400, evaluation: 210, denoising: 175 };
+const LAUNCH = 40e-6;
+/** How much of the product's speed a step has: measured on SwiftShader. */
+const SHARE = 1;
+/** Seconds until the first step that are not steps: fetching, compiling kernels, loading, encoding pictures. */
+const BEFORE = { software: 12, hardware: 4 };
+/** What an example asks for, as www/start/examples.js and the engine have it. */
+const EXAMPLE = { steps: 300, batch: 4, evaluations: 13, evalSize: 16, previews: 13, previewSteps: 8 };
+
+// ---- How the speed is found.
+
 /** Milliseconds that the product should be repeated for: less says little of a GPU that answers slowly. */
 const LONG_ENOUGH = 10;
 const MOST_TIMES = 512;
+/** So many tries, as long as they do not take more milliseconds than that. */
+const TRIES = 7;
+const PATIENCE = 400;
+/** The middle try may take so many times as long as the quickest: where they differ by more, the computer does something else at the same time, and
+ * even the quickest says nothing. */
+const STEADY = 2.5;
 
 /** Products like those of a model: rows, columns and inner axis, a multiple of what a workgroup makes, and its invocations. The small model's
  * leave much of a graphics card idle, large ones do not; software has few lanes. */
@@ -40,27 +65,28 @@ function eight(line) {
   return Array.from({ length: 8 }, (_, i) => line(i)).join("\n");
 }
 
-/** Multiplies and adds for a sample of 64 x 64 pixels on the mini model: for its gradient, and for a prediction alone. */
-const GRADIENT = 1.1e9;
-const PREDICTION = 0.52e9;
-/** What is launched for each step, however many samples it has, and seconds that a browser takes for a launch. */
-const LAUNCHES = { step: 400, evaluation: 210, denoising: 175 };
-const LAUNCH = 40e-6;
-/** How much of the product's speed a step has: measured on SwiftShader. */
-const SHARE = 1;
-/** Seconds until the first step that are not steps: fetching, compiling kernels, loading, encoding pictures. */
-const BEFORE = { software: 12, hardware: 4 };
-
-/** What an example asks for, as www/start/examples.js and the engine have it. */
-const EXAMPLE = { steps: 300, batch: 4, evaluations: 13, evalSize: 16, previews: 13, previewSteps: 8 };
-
 async function described() {
   const adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
   if (!adapter) return undefined;
   return { adapter, ...told(adapter) };
 }
 
-/** Operations in a second, in billions, of a product like those of the engine: `SMALL` or `LARGE`. */
+/** What tries that took so many milliseconds tell: the quickest, which others disturbed least, if it can be trusted. */
+export function settled(tries) {
+  const sorted = tries.toSorted((a, b) => a - b);
+  return { ms: sorted[0], steady: sorted[sorted.length >> 1] <= STEADY * sorted[0] };
+}
+
+/** Several tries. */
+async function tried(once) {
+  const tries = [];
+  const began = performance.now();
+  while (tries.length < TRIES && (tries.length < 3 || performance.now() - began < PATIENCE)) tries.push(await once());
+  return settled(tries);
+}
+
+/** A product like those of the engine, `SMALL` or `LARGE`: `{gflops, steady}`, billions of operations in a second, and whether it was the same in all
+ * tries. */
 export async function speed(adapter, { side, lanes } = SMALL) {
   const operations = 2 * side ** 3;
   const device = await adapter.requestDevice();
@@ -82,13 +108,13 @@ export async function speed(adapter, { side, lanes } = SMALL) {
       await device.queue.onSubmittedWorkDone();
       return performance.now() - began;
     };
-    // The first time it is made ready; the second is the least that anything takes.
+    // The first time it is made ready; after that, one is the least that anything takes.
     await timed(1);
-    const one = await timed(1);
-    if (one > LONG_ENOUGH) return operations / one / 1e6;
+    const { ms: one, steady } = await tried(() => timed(1));
+    if (one > LONG_ENOUGH) return { gflops: operations / one / 1e6, steady };
     const times = Math.min(MOST_TIMES, Math.ceil(4 * LONG_ENOUGH / Math.max(one, 0.1)));
-    const ms = Math.max((await timed(times)) - one, 0.1);
-    return operations * (times - 1) / ms / 1e6;
+    const many = await tried(() => timed(times));
+    return { gflops: operations * (times - 1) / Math.max(many.ms - one, 0.1) / 1e6, steady: many.steady };
   } finally {
     device.destroy();
   }
@@ -133,29 +159,31 @@ export function keepPace(model, seconds) {
   if (model === "mini") remember(seconds);
 }
 
-/** Multiplies and adds for a sample's gradient on Stable Diffusion 1.5 at 512 pixels, and on SDXL at 1024: see benches/README.md. */
-const WHOLE_GRADIENT = { sd: 2.8e12, sdxl: 22.6e12 };
 let whole;
 
 /** Seconds that a sample of a step takes on a model of Stable Diffusion's size, or of SDXL's: `{seconds, measured}`, known from a run here or
- * guessed from a trial; nothing where there is no GPU. */
+ * guessed from a trial; nothing where there is no GPU, or where trials tell nothing. */
 export async function paceOfLarge(model, sdxl) {
   const known = paceOf(model);
   if (known) return { seconds: known, measured: true };
   whole ??= described().then((found) => found && speed(found.adapter, found.software ? SMALL : LARGE)).catch(() => undefined);
-  const gflops = await whole;
-  return gflops && { seconds: WHOLE_GRADIENT[sdxl ? "sdxl" : "sd"] / (gflops * SHARE * 1e9), measured: false };
+  const { gflops, steady } = (await whole) ?? {};
+  return steady ? { seconds: WHOLE_GRADIENT[sdxl ? "sdxl" : "sd"] / (gflops * SHARE * 1e9), measured: false } : undefined;
 }
 
-/** What computes, how fast, and what learning an example takes: `{gpu?, software, gflops?, sample?, seconds?}`. `gpu` is a graphics card's
- * name, `sample` what a sample took here before. Never throws. */
+/** What computes, how fast, and what learning an example takes: `{gpu?, software, gflops?, sample?, seconds?, shaky?}`. `gpu` is a graphics card's
+ * name, `sample` what a sample took here before; `shaky` is that trials told nothing. Never throws. */
 export async function probe() {
   try {
     const found = await described();
     if (!found) return { software: false };
     const { adapter, name, software } = found;
     const about = { gpu: software ? undefined : name || undefined, software, sample: kept()?.[name] };
-    if (!about.sample) about.gflops = await speed(adapter);
+    if (!about.sample) {
+      const { gflops, steady } = await speed(adapter);
+      if (!steady) return { ...about, shaky: true };
+      about.gflops = gflops;
+    }
     const seconds = secondsFor(EXAMPLE, about);
     return { ...about, seconds: seconds && rounded(seconds) };
   } catch {

@@ -57,7 +57,7 @@ async function needs() {
     return say("example-note");
   }
   const [found, here] = await Promise.all([probe(), stored()]);
-  say("example-note", t("start.needs", { stored: here, time: found.seconds && span(found.seconds), gpu: found.gpu, software: found.software }));
+  say("example-note", t("start.needs", { stored: here, time: found.seconds && span(found.seconds), shaky: found.shaky, gpu: found.gpu, software: found.software }));
 }
 
 /** Makes the room work. */

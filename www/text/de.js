@@ -37,12 +37,12 @@ export default {
     madeShort: "neue Bilder",
     how: "Gezeichnet vom kleinen Modell dieser Seite, 64 Pixel groß, von etwas, das es nie gesehen hatte. Mit Stable Diffusion geht dasselbe in 512.",
     choose: "Was gelernt wird",
-    names: { peach: "Eine Frucht", fox: "Ein Tier", ink: "Ein Stil" },
+    names: { peach: "Eine Frucht", fox: "Ein Tier", taxi: "Ein Auto" },
     learn: (token) => `Jetzt ${token} lernen`,
     own: "Mit eigenen Bildern",
     asking: "Wie lange es hier dauert, wird ermittelt…",
-    needs: ({ stored, time, gpu, software }) =>
-      `${time ? `Dauert ${gpu ? "" : "hier "}etwa ${time}${gpu ? ` auf ${gpu}` : ""}` : "Dauert ein paar Minuten"}${stored ? "; das Modell ist schon da." : ", dazu einmalig 15 MB Download."}${
+    needs: ({ stored, time, gpu, software, shaky }) =>
+      `${time ? `Dauert ${gpu ? "" : "hier "}etwa ${time}${gpu ? ` auf ${gpu}` : ""}` : shaky ? "Dauert ein paar Minuten bis eine Stunde: dieser Computer ist beschäftigt, da weiß es niemand genauer" : "Dauert ein paar Minuten"}${stored ? "; das Modell ist schon da." : ", dazu einmalig 15 MB Download."}${
         software ? " Mit einer Grafikkarte ginge es viel schneller: siehe unten „Diesen Browser prüfen“." : ""}`,
     drop: "Bilder, Wörter oder Modelle irgendwo ablegen",
     other: (name) => `${name} ist weder ein Bild noch ein Wort oder Modell, das diese Seite lesen kann.`,
@@ -126,6 +126,7 @@ export default {
 
     learningOf: (token) => `${token} wird gelernt`,
     pausedOf: (token) => `Pause: ${token}`,
+    brokeOff: (token) => `${token}: abgebrochen`,
     gettingReady: "Das Modell wird vorbereitet…",
     preparing: "Die Bilder werden vorbereitet…",
     picture: ({ done, total, name, prepared }) => `Bild ${done} von ${total}: ${name}: ${prepared}`,
@@ -152,6 +153,7 @@ export default {
     resumed: ({ step, of }) => `Es geht weiter nach Schritt ${step} von ${of}`,
     skipped: ({ step, reason }) => `Schritt ${step} wurde ausgelassen: ${reason}`,
     rewound: ({ to, reason }) => `Das Lernen lief aus dem Ruder (${reason}): weiter ab Schritt ${to} mit halber Lernrate.`,
+    warned: (n) => (n === 1 ? "1 Hinweis" : `${n} Hinweise`),
     saving: "Das Wort wird gesichert…",
     savedAt: (step) => `Gesichert nach Schritt ${step}: wird dieser Tab geschlossen, kannst du von dort weitermachen.`,
     notSaved: ({ step, reason }) => `Nach Schritt ${step} nicht gesichert, lass diesen Tab also offen: ${reason}`,
@@ -163,21 +165,24 @@ export default {
     numbersLoss: "gemessener Fehler",
 
     learnedOf: (token) => `${token} ist gelernt`,
+    begunOf: (token) => `${token} ist angelernt`,
     stoppedOf: (token) => `Angehalten: ${token} ist gesichert`,
     learned: "Gelernt.",
     stopped: "Angehalten; das Wort ist gesichert, wie es jetzt ist.",
     verdict: {
-      good: ({ token, init, much }) => `Es hat geklappt: ${token} bringt das Modell ${much ? "viel" : "deutlich"} näher an deine Bilder als ${init}. Probier es jetzt in Szenen aus, die deine Bilder nicht zeigen.`,
+      good: ({ token, init }) => `Es hat geklappt: ${token} bringt das Modell viel näher an deine Bilder als ${init}. Probier es jetzt in Szenen aus, die deine Bilder nicht zeigen.`,
+      begun: ({ token, init, made, closer }) => `Ein Anfang: ${made === 1 ? "ein Schritt ist" : `${made} Schritte sind`} wenig${closer ? `, auch wenn ${token} deinen Bildern schon näher ist als ${init}` : ""}. Die meisten Wörter brauchen hundert und mehr: lern weiter und mach dann Bilder damit.`,
       fair: ({ token, init, long }) =>
         long
           ? `Es hat geklappt, aber ${token} ist so stark geworden, dass es den Rest eines Prompts übertönen kann. Lern es noch einmal mit halb so vielen Schritten.`
-          : `Es hat ein wenig geklappt: ${token} bringt das Modell etwas näher an deine Bilder als ${init}. Was hilft: länger lernen, schärfere Bilder von mehr Seiten, ein näheres Ausgangswort.`,
+          : `Ein Anfang: ${token} bringt das Modell etwas näher an deine Bilder als ${init}. Mach Bilder damit und sieh, ob das reicht. Was hilft: länger lernen, schärfere Bilder von mehr Seiten, ein näheres Ausgangswort.`,
       poor: ({ token, init, long }) => `Es hat kaum geklappt: ${token} bringt das Modell nicht näher an deine Bilder als ${init}. Nimm klare Bilder mit wenig anderem darauf und ein näheres Ausgangswort und lern ${long ? "mit halb so vielen Schritten" : "länger"}.`,
-      unknown: "Es wurde angehalten, bevor es gemessen werden konnte.",
+      unknown: (made) => `Ein Anfang: es wurde nach ${made === 1 ? "einem Schritt" : `${made} Schritten`} angehalten, bevor etwas gemessen werden konnte. Lern weiter und mach dann Bilder damit.`,
       init: (word) => (word ? `„${word}“` : "das Ausgangswort"),
       numbers: "In Zahlen",
       error: ({ percent, length }) => `Der Fehler des Modells bei deinen Bildern ist ${Math.abs(percent)} % ${percent < 0 ? "größer" : "kleiner"} als vorher. Das Wort ist ${length}-mal so stark wie gewöhnliche Wörter.`,
     },
+    learnOn: "Weiterlernen",
     again: "Etwas ändern und neu lernen",
     makeWith: "Bilder damit machen",
     prompt: ({ token, kind }) => (kind === "style" ? `a cat in ${token} style` : `a ${token} on a blue background`),
@@ -347,7 +352,7 @@ export default {
     title: "Modell",
     mini: "Mini-Modell",
     by: (owner) => `von ${owner}`,
-    miniAbout: "Kennt ein paar hundert Dinge in vier Stilen und zeichnet 64 Pixel groß: genug, um alles in Minuten auszuprobieren.",
+    miniAbout: "Kennt ein paar hundert Dinge in vier Stilen und zeichnet 64 Pixel groß: genug, um alles vor einem großen Download auszuprobieren.",
     miniSize: "15 MB, einmalig",
     loadMini: "Laden",
     is: { none: "Noch nicht geladen", looking: "Wird gesucht\u2026", plan: "Noch nicht geladen", fetching: "Wird heruntergeladen\u2026", loading: "Wird geladen\u2026", ready: "Bereit", broken: "Die Engine ist stehen geblieben" },
@@ -396,12 +401,13 @@ export default {
     },
     inFiles: ({ bytes, files }) => (files === 1 ? `${bytes} in einer Datei` : `${bytes} in ${files} Dateien`),
     about: (size) => `etwa ${size}`,
-    madeFor: ({ family, side }) => `${family === "pseudoword's mini model" ? "Gehört zu dieser Seite" : family} \u00b7 ${side} Pixel`,
+    madeFor: ({ family, side, own }) => `${own ? "Gehört zu dieser Seite" : family} \u00b7 ${side} Pixel`,
     verdict: {
       small: "Läuft auf jeder Grafikkarte, die dieser Browser anbietet.",
       large: ({ need, least }) => `Läuft hier, wenn die Grafikkarte genug Speicher hat, was Browser nicht verraten: mit etwa ${need} frei kannst du ihm Wörter beibringen${least ? `, oder mit ${least} und Batch-Größe 1` : ""}.`,
       full: (size) => `Es ist kein Platz dafür: ${size} mehr, als der Browser die Seite behalten lässt. Lösche ein gespeichertes Modell oder mach Platz auf der Platte.`,
-      software: "Dieser Browser rechnet ohne Grafikkarte: mit einem Modell dieser Größe würde ein einziges Wort Tage oder Wochen dauern.",
+      hopeless: ({ time, software, picture, sdxl }) => `${software ? "Dieser Browser rechnet ohne Grafikkarte: ein" : "Ein"} Wort mit ${sdxl ? "SDXL" : "einem Modell dieser Größe"} zu lernen würde hier ${time ? `etwa ${time}` : "Tage oder Wochen"} dauern. Was stattdessen geht: ${
+        picture ? `nur Bilder, je etwa ${picture}; ` : ""}${software ? "ein Browser auf einem Computer mit Grafikkarte; pseudoword im Terminal, das ohne sie viel schneller ist (siehe Hilfe)" : `${sdxl ? "Stable Diffusion 1.5; " : ""}Batch-Größe 1 und weniger Schritte; eine schnellere Grafikkarte`}; das Mini-Modell für einen ersten Versuch.`,
       memory: ({ has, weights }) => `Wohl zu groß für dieses Gerät mit insgesamt etwa ${has} GB Speicher: allein die Gewichte brauchen ${weights}.`,
     },
     facts: { weights: "GPU-Speicher", teaching: "GPU-Speicher beim Lernen", memory: "Speicher dieses Tabs" },

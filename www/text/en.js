@@ -37,12 +37,12 @@ export default {
     madeShort: "new pictures",
     how: "Drawn by the small model that comes with this page, at 64 pixels, of something it had never seen. Load Stable Diffusion, and the same works at 512.",
     choose: "What to learn",
-    names: { peach: "A fruit", fox: "An animal", ink: "A style" },
+    names: { peach: "A fruit", fox: "An animal", taxi: "A car" },
     learn: (token) => `Learn ${token} now`,
     own: "Use my own pictures",
     asking: "Finding out how long it takes here…",
-    needs: ({ stored, time, gpu, software }) =>
-      `${time ? `Takes about ${time}${gpu ? ` on ${gpu}` : " here"}` : "Takes a few minutes"}${stored ? "; the model is here already." : ", plus a single download of 15 MB."}${
+    needs: ({ stored, time, gpu, software, shaky }) =>
+      `${time ? `Takes about ${time}${gpu ? ` on ${gpu}` : " here"}` : shaky ? "Takes a few minutes to an hour: this computer is busy, so nobody can tell" : "Takes a few minutes"}${stored ? "; the model is here already." : ", plus a single download of 15 MB."}${
         software ? " With a graphics card it would be much faster: see “Check this browser” below." : ""}`,
     drop: "Drop pictures, words or models anywhere",
     other: (name) => `${name} is neither a picture, nor a word, nor a model that this page can read.`,
@@ -126,6 +126,7 @@ export default {
 
     learningOf: (token) => `Learning ${token}`,
     pausedOf: (token) => `Paused: ${token}`,
+    brokeOff: (token) => `Learning ${token} broke off`,
     gettingReady: "Getting the model ready…",
     preparing: "Preparing the pictures…",
     picture: ({ done, total, name, prepared }) => `Picture ${done} of ${total}: ${name}: ${prepared}`,
@@ -152,6 +153,7 @@ export default {
     resumed: ({ step, of }) => `Resuming after step ${step} of ${of}`,
     skipped: ({ step, reason }) => `Step ${step} was skipped: ${reason}`,
     rewound: ({ to, reason }) => `Training diverged (${reason}): restarting from step ${to} at half the learning rate.`,
+    warned: (n) => (n === 1 ? "1 thing worth knowing" : `${n} things worth knowing`),
     saving: "Saving the word…",
     savedAt: (step) => `Saved after step ${step}: if this tab closes, you can resume from there.`,
     notSaved: ({ step, reason }) => `Not saved after step ${step}, so leave this tab open: ${reason}`,
@@ -163,21 +165,24 @@ export default {
     numbersLoss: "evaluation loss",
 
     learnedOf: (token) => `${token} is learned`,
+    begunOf: (token) => `${token} is learned, for a start`,
     stoppedOf: (token) => `Stopped: ${token} is kept`,
     learned: "Learned.",
     stopped: "Stopped; the word is kept as it is now.",
     verdict: {
-      good: ({ token, init, much }) => `It worked: ${token} brings the model ${much ? "much" : "clearly"} closer to your pictures than ${init} did. Now try it in scenes that your pictures do not show.`,
+      good: ({ token, init }) => `It worked: ${token} brings the model much closer to your pictures than ${init} did. Now try it in scenes that your pictures do not show.`,
+      begun: ({ token, init, made, closer }) => `A start: ${made === 1 ? "one step is" : `${made} steps are`} little${closer ? `, though ${token} is already closer to your pictures than ${init} was` : ""}. Most words need a hundred or more: learn on, then make pictures with it.`,
       fair: ({ token, init, long }) =>
         long
           ? `It worked, but ${token} has become so strong that it may drown out the rest of a prompt. Learn it again in half the steps.`
-          : `It worked a little: ${token} brings the model slightly closer to your pictures than ${init} did. What helps: learning longer, sharper pictures from more sides, a nearer word to start from.`,
+          : `A start: ${token} brings the model somewhat closer to your pictures than ${init} did. Make some with it and see whether that is enough. What helps: learning longer, sharper pictures from more sides, a nearer word to start from.`,
       poor: ({ token, init, long }) => `It hardly worked: ${token} brings the model no closer to your pictures than ${init} did. Use clear pictures with little else in them, start from a nearer word, and learn ${long ? "in half the steps" : "longer"}.`,
-      unknown: "It was stopped before it could be measured.",
+      unknown: (made) => `A start: it was stopped after ${made === 1 ? "one step" : `${made} steps`}, before anything could be measured. Learn on, then make pictures with it.`,
       init: (word) => (word ? `“${word}”` : "the word it started from"),
       numbers: "In numbers",
       error: ({ percent, length }) => `The model’s error on your pictures is ${Math.abs(percent)}% ${percent < 0 ? "larger" : "smaller"} than before. The word is ${length} times as strong as ordinary words.`,
     },
+    learnOn: "Learn on",
     again: "Change something and learn again",
     makeWith: "Make pictures with it",
     prompt: ({ token, kind }) => (kind === "style" ? `a cat in ${token} style` : `a ${token} on a blue background`),
@@ -347,7 +352,7 @@ export default {
     title: "Model",
     mini: "Mini model",
     by: (owner) => `by ${owner}`,
-    miniAbout: "Knows a few hundred things in four styles and draws at 64 pixels: enough to try everything within minutes.",
+    miniAbout: "Knows a few hundred things in four styles and draws at 64 pixels: enough to try everything before a large download.",
     miniSize: "15 MB, once",
     loadMini: "Load",
     is: { none: "Not loaded yet", looking: "Looking it up\u2026", plan: "Not downloaded yet", fetching: "Downloading\u2026", loading: "Loading\u2026", ready: "Ready", broken: "The engine stopped" },
@@ -396,12 +401,13 @@ export default {
     },
     inFiles: ({ bytes, files }) => (files === 1 ? `${bytes} in one file` : `${bytes} in ${files} files`),
     about: (size) => `about ${size}`,
-    madeFor: ({ family, side }) => `${family === "pseudoword's mini model" ? "Comes with this page" : family} \u00b7 ${side} pixels`,
+    madeFor: ({ family, side, own }) => `${own ? "Comes with this page" : family} \u00b7 ${side} pixels`,
     verdict: {
       small: "Runs on any graphics card that this browser offers.",
       large: ({ need, least }) => `Runs here if the graphics card has enough memory, which browsers do not tell: with about ${need} free you can teach it words${least ? `, or with ${least} and a batch size of 1` : ""}.`,
       full: (size) => `There is no room for it: ${size} more than this browser lets the page keep. Delete a stored model, or make room on the disk.`,
-      software: "This browser computes without a graphics card: with a model of this size, a single word would take days or weeks.",
+      hopeless: ({ time, software, picture, sdxl }) => `${software ? "This browser computes without a graphics card: learning" : "Learning"} a word with ${sdxl ? "SDXL" : "a model of this size"} would take ${time ? `about ${time}` : "days or weeks"} here. What works instead: ${
+        picture ? `pictures alone, about ${picture} each; ` : ""}${software ? "a browser on a computer with a graphics card; pseudoword in a terminal, which is much faster without one (see Help)" : `${sdxl ? "Stable Diffusion 1.5; " : ""}a batch size of 1 and fewer steps; a faster graphics card`}; the mini model, for a first try.`,
       memory: ({ has, weights }) => `Likely too large for this device, which has about ${has} GB of memory in all: the weights alone take ${weights}.`,
     },
     facts: { weights: "GPU memory", teaching: "GPU memory, learning", memory: "Memory of this tab" },
