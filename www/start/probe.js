@@ -29,8 +29,8 @@ const EXAMPLE = { steps: 300, batch: 4, evaluations: 13, evalSize: 16, previews:
 /** Milliseconds that the product should be repeated for: less says little of a GPU that answers slowly. */
 const LONG_ENOUGH = 10;
 const MOST_TIMES = 512;
-/** So many tries, as long as they do not take more milliseconds than that. */
-const TRIES = 7;
+/** So many tries, as long as they do not take more milliseconds than that: short ones, of which some are left alone by whatever else runs. */
+const TRIES = 40;
 const PATIENCE = 400;
 /** The middle try may take so many times as long as the quickest: where they differ by more, the computer does something else at the same time, and
  * even the quickest says nothing. */
@@ -112,9 +112,12 @@ export async function speed(adapter, { side, lanes } = SMALL) {
     await timed(1);
     const { ms: one, steady } = await tried(() => timed(1));
     if (one > LONG_ENOUGH) return { gflops: operations / one / 1e6, steady };
-    const times = Math.min(MOST_TIMES, Math.ceil(4 * LONG_ENOUGH / Math.max(one, 0.1)));
+    let times = 4;
+    while (times < MOST_TIMES && (await timed(times)) < LONG_ENOUGH) times *= 2;
     const many = await tried(() => timed(times));
-    return { gflops: operations * (times - 1) / Math.max(many.ms - one, 0.1) / 1e6, steady: many.steady };
+    // Half of it at most: one may have been disturbed more than many.
+    const ms = many.ms - Math.min(one, many.ms / 2);
+    return { gflops: operations * (times - 1) / ms / 1e6, steady: many.steady };
   } finally {
     device.destroy();
   }
