@@ -281,12 +281,12 @@ pub struct TrainConfig {
     /// Steps over which the learning rate rises to its peak
     #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "N", default_value_t = Self::default().warmup, help_heading = "Training"))]
     pub warmup: u32,
-    /// Samples in a forward pass
-    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "B", default_value_t = Self::default().batch_size, help_heading = "Training"))]
-    pub batch_size: u32,
-    /// Forward passes in an optimiser step
-    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "N", default_value_t = Self::default().gradient_accumulation, help_heading = "Training"))]
-    pub gradient_accumulation: u32,
+    /// Samples in a forward pass [default: 4; of SDXL 1]
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "B", help_heading = "Training"))]
+    pub batch_size: Option<u32>,
+    /// Forward passes in an optimiser step [default: 1; of SDXL 4 where --batch-size is not given]
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "N", help_heading = "Training"))]
+    pub gradient_accumulation: Option<u32>,
     /// AdamW: decay of the gradient's mean; direction: decay of its squared norm (0 = every step has the same angle)
     #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "X", help_heading = "Training"))]
     pub beta1: Option<f64>,
@@ -369,8 +369,8 @@ impl Default for TrainConfig {
             lr: None,
             lr_schedule: LrSchedule::default(),
             warmup: 0,
-            batch_size: 4,
-            gradient_accumulation: 1,
+            batch_size: None,
+            gradient_accumulation: None,
             beta1: None,
             beta2: 0.999,
             eps: 1e-8,
@@ -394,6 +394,15 @@ impl Default for TrainConfig {
             preview_prompt: None,
             save_every: 50,
         }
+    }
+}
+
+impl TrainConfig {
+    /// Samples in a forward pass, and passes in a step. Where they are not set, a step has four samples: together, or one after the
+    /// other in models with two text encoders (SDXL), where each takes 0.9 GB at the models' own size.
+    pub fn batch(&self, two_encoders: bool) -> [u32; 2] {
+        let [size, passes] = if two_encoders && self.batch_size.is_none() { [1, 4] } else { [4, 1] };
+        [self.batch_size.unwrap_or(size), self.gradient_accumulation.unwrap_or(passes)]
     }
 }
 

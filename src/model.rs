@@ -56,8 +56,16 @@ impl OpenedModel {
     /// # Errors
     /// Those of looking for the files.
     pub async fn storage(&self, chosen: Option<Storage>, on_gpu: bool) -> Result<Storage> {
-        Ok(storage_for(chosen, weight_bytes(&*self.source).await?, on_gpu))
+        storage_of(&*self.source, chosen, on_gpu).await
     }
+}
+
+/// How the weights of a model are kept, of which nothing was read yet ([`storage_for`]).
+///
+/// # Errors
+/// Those of looking for the files.
+pub async fn storage_of(source: &dyn Source, chosen: Option<Storage>, on_gpu: bool) -> Result<Storage> {
+    Ok(storage_for(chosen, weight_bytes(source).await?, on_gpu))
 }
 
 /// The vocabularies of a model with their vectors, one for each text encoder, without the rest of the model.
@@ -193,7 +201,7 @@ impl Model {
     /// # Errors
     /// Those of reading the headers of its files.
     pub async fn weight_bytes(&self) -> Result<WeightBytes> {
-        WeightBytes::read(&*self.source, self.storage).await
+        WeightBytes::read(&*self.source, self.storage, &self.config.left_in_files()).await
     }
 
     /// Loads the encoder half of the autoencoder.

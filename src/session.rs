@@ -239,7 +239,7 @@ impl Session {
     /// # Errors
     /// [`Error::Changed`], naming every input that has changed.
     pub fn resume(&self, config: &TrainConfig, input: TrainInput, state: &RunState) -> Result<TrainJob> {
-        let mut job = self.train(config, input)?;
+        let mut job = self.train(&state.as_begun(config), input)?;
         job.restore(state)?;
         Ok(job)
     }

@@ -178,7 +178,7 @@ impl Bench {
     fn settings(&self, batch: u32) -> TrainConfig {
         TrainConfig {
             token: "<bench>".to_owned(),
-            batch_size: batch,
+            batch_size: Some(batch),
             checkpointing: self.checkpointing,
             resolution: Some(self.side),
             no_flip: true,

@@ -103,7 +103,8 @@ pub fn steps(config: &ModelConfig, side: u32, batches: &[u32], checkpointing: Ch
 }
 
 fn training_step(config: &ModelConfig, side: u32, batch: u32, checkpointing: Checkpointing) -> Step {
-    let settings = TrainConfig { checkpointing, resolution: Some(side), batch_size: batch, ..TrainConfig::default() };
+    let settings =
+        TrainConfig { checkpointing, resolution: Some(side), batch_size: Some(batch), ..TrainConfig::default() };
     let recomputes = crate::train::recomputes(&settings, config);
     let latents = side as usize / config.vae.pixels_per_latent();
     let both_ways = |forward: Vec<Op>| {

@@ -186,12 +186,13 @@ pub(super) fn left_out(option: &str, given: bool, beside: &str, reason: &str) ->
 
 /// What the largest batch, and denoising at the same size, need.
 pub(super) fn planned(args: &BenchArgs) -> impl Fn(&ModelConfig, plan::WeightBytes, bool) -> Result<MemoryPlan> {
-    let (resolution, batch_size) = (args.resolution, args.batch.iter().copied().max().unwrap_or(1));
+    let (resolution, batch) = (args.resolution, args.batch.iter().copied().max().unwrap_or(1));
+    let batch_size = Some(batch);
     let config = TrainConfig { checkpointing: args.checkpointing, resolution, batch_size, ..TrainConfig::default() };
     move |model, weights, on_cpu| {
         crate::train::check_side(&config, model)?;
         let side = resolution.unwrap_or_else(|| model.resolution());
-        let job = plan::Job { height: side, width: side, batch: batch_size };
+        let job = plan::Job { height: side, width: side, batch };
         let pictures = Some(plan::Job { batch: 2, ..job });
         Ok(MemoryPlan::training(model, weights, job, crate::train::recomputes(&config, model), pictures, on_cpu))
     }

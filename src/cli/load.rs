@@ -69,7 +69,7 @@ async fn unet_hash(source: &dyn Source) -> Result<Option<String>> {
 /// [`Error::TooLittleMemory`](crate::Error::TooLittleMemory) if the work cannot be done, and those of the plan.
 pub(super) async fn planned(outlook: &Outlook<'_>, opened: &OpenedModel, out: &mut Output) -> Result<Storage> {
     let storage = opened.storage(outlook.storage(), outlook.on_gpu()).await?;
-    let weights = WeightBytes::read(&*opened.source, storage).await?;
+    let weights = WeightBytes::read(&*opened.source, storage, &opened.config.left_in_files()).await?;
     let (sentence, tight) = outlook.before_loading(&opened.config, weights)?;
     if let Some(sentence) = sentence {
         out.message(&sentence);

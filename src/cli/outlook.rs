@@ -57,8 +57,7 @@ impl<'a> Outlook<'a> {
         let plan = (self.planned)(config, WeightBytes::at_least(lengths, storage), !self.on_gpu())?;
         let machine = self.machine();
         plan.check(&machine)?;
-        let free = machine.free.map_or_else(String::new, |free| format!("; {} are free", size(free)));
-        Ok((plan.peak() > WORTH_PRINTING).then(|| format!("using it takes {}{free}", plan.sentence())))
+        Ok((plan.peak() > WORTH_PRINTING).then(|| format!("using it takes {}{}", plan.sentence(), free(&machine))))
     }
 
     /// What the job will take of the memory with these weights, if that is worth a sentence, and a warning where it is
@@ -72,8 +71,10 @@ impl<'a> Outlook<'a> {
         weights: WeightBytes,
     ) -> Result<(Option<String>, Option<String>)> {
         let plan = (self.planned)(config, weights, !self.on_gpu())?;
-        let sentence = (plan.peak() > WORTH_PRINTING).then(|| format!("this will need {}", plan.sentence()));
-        Ok((sentence, plan.check(&self.machine())?))
+        let machine = self.machine();
+        let tight = plan.check(&machine)?;
+        let said = tight.is_none() && plan.peak() > WORTH_PRINTING;
+        Ok((said.then(|| format!("this will need {}{}", plan.sentence(), free(&machine))), tight))
     }
 
     /// What the device has to give, as far as that is known.
@@ -88,5 +89,39 @@ impl<'a> Outlook<'a> {
         // What shares the processor's memory has no more than that; how much other GPUs have free cannot be asked.
         let free = adapter.as_ref().filter(|adapter| adapter.shares_memory()).and(Machine::processor().free);
         Machine { free, largest_buffer }
+    }
+}
+
+/// What is free, as the end of a sentence.
+fn free(machine: &Machine) -> String {
+    machine.free.map_or_else(String::new, |free| format!("; {} are free", size(free)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::TrainConfig;
+    use crate::gpu::DeviceChoice;
+
+    #[test]
+    fn what_is_needed_and_what_is_free_is_known_before_a_model_of_this_computer_is_loaded() {
+        let device = gpu::choose(DeviceChoice::Cpu).unwrap();
+        let settings = TrainConfig::default();
+        let planned =
+            |config: &ModelConfig, weights, on_cpu| crate::train::memory_plan(&settings, config, weights, on_cpu);
+        let outlook = Outlook {
+            device: &device,
+            precision: Precision::default(),
+            weights: WeightStorage::Auto,
+            planned: &planned,
+        };
+        let config = pollster::block_on(ModelConfig::read(&crate::mini::source())).unwrap();
+        let said = |unet| outlook.before_loading(&config, WeightBytes { unet, ..WeightBytes::default() });
+        // Where even that is tight, the warning has both.
+        let (sentence, tight) = said(600 << 20).unwrap();
+        let said_so = sentence.or(tight).unwrap();
+        assert!(said_so.contains("629 MB of weights"), "{said_so}");
+        assert_eq!(said_so.contains(" are free"), Machine::processor().free.is_some(), "{said_so}");
+        assert_eq!(said(1 << 20).unwrap().0, None, "not worth a sentence");
     }
 }

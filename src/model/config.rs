@@ -119,6 +119,15 @@ impl ModelConfig {
         self.architecture.text_encoders().iter().map(|(part, _)| Taken::of(self.architecture, *part))
     }
 
+    /// Weights that are never loaded, by their part and the beginning of their names.
+    pub fn left_in_files(&self) -> Vec<(Part, String)> {
+        let encoders = self.architecture.text_encoders().iter().zip(&self.text_encoders).zip(self.taken());
+        let left = |((&(part, _), text), taken): ((&(Part, Part), &ClipTextConfig), Taken)| {
+            taken.leaves(text).into_iter().map(move |begin| (part, begin))
+        };
+        encoders.flat_map(left).collect()
+    }
+
     /// Widths of an embedding's vectors, one for each text encoder.
     pub fn word_widths(&self) -> Vec<usize> {
         self.text_encoders.iter().map(|text| text.hidden_size).collect()

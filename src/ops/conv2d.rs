@@ -61,11 +61,15 @@ pub fn conv2d_shifted(x: &Var<4>, layer: &Conv2d, shift: &Shift) -> Var<4> {
     let (x_link, table_link, weight) = (x.link(), shift.table.link(), layer.weight.clone());
     let ([batch, _, _, channels], [_, width], first) = (y.dims(), shift.table.dims(), shift.first);
     Var::from_op(y, &[x, &shift.table], move |dy, gradients| {
-        gradients.add(&table_link, || {
+        // Only its own columns of the table: those of other layers stay as they are.
+        gradients.add_onto(&table_link, |collected| {
             let sums = dy.clone().sum_dim(2).sum_dim(1).reshape([batch, channels]);
-            let nothing = |columns: usize| (columns > 0).then(|| Tensor::zeros([batch, columns], &sums.device()));
-            let (before, after) = (nothing(first), nothing(width - first - channels));
-            Tensor::cat(before.into_iter().chain([sums.clone()]).chain(after).collect(), 1)
+            let columns = [0..batch, first..first + channels];
+            let (all, sums) = match collected {
+                Some(all) => (all.clone(), sums + all.slice(columns.clone())),
+                None => (Tensor::zeros([batch, width], &dy.device()), sums),
+            };
+            all.slice_assign(columns, sums)
         });
         gradients.add_onto(&x_link, |collected| backward(&dy, &weight, geometry, collected));
     })

@@ -1,7 +1,7 @@
 //! Which settings a model can be trained with, and what follows from them. (What may be a token in prompts is checked where
 //! a tokenizer learns it, by [`check_token`](crate::text::check_token); here, whether files can hold it.)
 
-use super::init;
+use super::{init, usual};
 use crate::config::{Checkpointing, Init, TrainConfig};
 use crate::embedding::{self, Layout, Refusal};
 use crate::model::ModelConfig;
@@ -27,15 +27,18 @@ pub fn side(config: &TrainConfig, model: &ModelConfig) -> u32 {
     config.resolution.unwrap_or_else(|| model.resolution())
 }
 
+/// What goes through the U-Net in a pass.
+fn job(config: &TrainConfig, model: &ModelConfig) -> Job {
+    let side = side(config, model);
+    Job { height: side, width: side, batch: usual::batch(config, model.architecture)[0] }
+}
+
 /// Whether a run computes blocks again in the backward pass instead of remembering them.
 pub fn recomputes(config: &TrainConfig, model: &ModelConfig) -> bool {
     match config.checkpointing {
         Checkpointing::On => true,
         Checkpointing::Off => false,
-        Checkpointing::Auto => {
-            let side = side(config, model);
-            remembered(model, Job { height: side, width: side, batch: config.batch_size }) > MOST_REMEMBERED
-        }
+        Checkpointing::Auto => remembered(model, job(config, model)) > MOST_REMEMBERED,
     }
 }
 
@@ -48,8 +51,8 @@ pub fn check_numbers(config: &TrainConfig) -> Result<()> {
         (Setting::Vectors, config.vectors, 1, MOST),
         (Setting::Steps, config.steps, 1, MOST_STEPS),
         (Setting::Warmup, config.warmup, 0, MOST_STEPS),
-        (Setting::BatchSize, config.batch_size, 1, MOST),
-        (Setting::GradientAccumulation, config.gradient_accumulation, 1, MOST),
+        (Setting::BatchSize, config.batch_size.unwrap_or(1), 1, MOST),
+        (Setting::GradientAccumulation, config.gradient_accumulation.unwrap_or(1), 1, MOST),
         (Setting::EvalSize, config.eval_size, 1, MOST),
         (Setting::EarlyStopWindow, config.early_stop_window, 2, MOST_STEPS),
         (Setting::PreviewSteps, config.preview_steps, 1, MOST_PREVIEW_STEPS),
@@ -58,7 +61,7 @@ pub fn check_numbers(config: &TrainConfig) -> Result<()> {
     if let Some((setting, value, least, most)) = counts.iter().find(|(_, value, a, b)| !(*a..=*b).contains(value)) {
         return refused(*setting, value.to_string(), &format!("at least {least}, and at most {most}"));
     }
-    let (batch, passes) = (config.batch_size, config.gradient_accumulation);
+    let [batch, passes] = config.batch(false);
     if batch.checked_mul(passes).is_none_or(|samples| samples > MOST_STEPS) {
         let rule =
             format!("less with {} {batch}: a step would have more than {MOST_STEPS} samples", Setting::BatchSize);
@@ -108,8 +111,7 @@ pub fn memory_plan(
     on_cpu: bool,
 ) -> Result<MemoryPlan> {
     check_side(config, model)?;
-    let side = side(config, model);
-    let job = Job { height: side, width: side, batch: config.batch_size };
+    let job = job(config, model);
     let previews = (config.preview_every > 0).then(|| Job::preview(model));
     Ok(MemoryPlan::training(model, weights, job, recomputes(config, model), previews, on_cpu))
 }
@@ -211,8 +213,9 @@ mod tests {
             (&sd1, 512, 1, true),
             (&sd2, 768, 1, true),
         ] {
+            let batch_size = Some(batch_size);
             let config = TrainConfig { resolution: Some(resolution), batch_size, ..TrainConfig::default() };
-            assert_eq!(recomputes(&config, model), expected, "{resolution} pixels, {batch_size} samples");
+            assert_eq!(recomputes(&config, model), expected, "{resolution} pixels, {batch_size:?} samples");
         }
         let asked = |checkpointing| recomputes(&TrainConfig { checkpointing, ..TrainConfig::default() }, &sd1);
         assert!(asked(Checkpointing::On) && !asked(Checkpointing::Off));
@@ -253,8 +256,8 @@ mod tests {
             (Setting::Vectors, |c, v| c.vectors = v, &[0, BIG], &[1]),
             (Setting::Steps, |c, v| c.steps = v, &[0, BIG], &[1, MOST_STEPS]),
             (Setting::Warmup, |c, v| c.warmup = v, &[BIG], &[0]),
-            (Setting::BatchSize, |c, v| c.batch_size = v, &[0, BIG], &[1]),
-            (Setting::GradientAccumulation, |c, v| c.gradient_accumulation = v, &[0, BIG], &[1]),
+            (Setting::BatchSize, |c, v| c.batch_size = Some(v), &[0, BIG], &[1]),
+            (Setting::GradientAccumulation, |c, v| c.gradient_accumulation = Some(v), &[0, BIG], &[1]),
             (Setting::EvalSize, |c, v| c.eval_size = v, &[0, BIG], &[1]),
             (Setting::EarlyStopWindow, |c, v| c.early_stop_window = v, &[0, 1, BIG], &[2]),
             (Setting::Resolution, |c, v| c.resolution = Some(v), &[0, 4096, BIG], &[64, LARGEST]),
@@ -286,7 +289,8 @@ mod tests {
             }
         }
         // Each may be, but not their product, which would not fit into a number.
-        let both = TrainConfig { batch_size: 65536, gradient_accumulation: 65536, ..TrainConfig::default() };
+        let many = Some(65536);
+        let both = TrainConfig { batch_size: many, gradient_accumulation: many, ..TrainConfig::default() };
         verdict(Setting::GradientAccumulation, &both);
         for (setting, set, bad, good) in numbers {
             for value in bad.iter().chain(&[f64::NAN, f64::INFINITY, f64::NEG_INFINITY]) {

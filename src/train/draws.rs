@@ -3,7 +3,7 @@
 use super::dataset::{CachedLatents, Dataset};
 use super::replay::Replay;
 use super::sample::{OfPicture, Sample};
-use super::templates;
+use super::{templates, usual};
 use crate::config::TrainConfig;
 use crate::model::Model;
 use crate::noise::{Draws, Noise, Stream};
@@ -39,7 +39,7 @@ impl RandomChoices {
             noise: Noise::new(config.seed),
             token: config.token.clone(),
             templates,
-            per_step: (config.batch_size * config.gradient_accumulation) as usize,
+            per_step: usual::samples_per_step(config, model.config.architecture) as usize,
             eval_size: config.eval_size as usize,
             timesteps: model.config.scheduler.num_train_timesteps as u32,
             scaling_factor: model.config.vae.scaling_factor as f32,

@@ -73,6 +73,12 @@ impl Inputs {
         self.config.get(name).map_or("null", String::as_str)
     }
 
+    /// Whether these settings have as many samples in a pass, and passes in a step.
+    pub fn has_batch_of(&self, config: &TrainConfig) -> bool {
+        let given = settings(config);
+        ["batch-size", "gradient-accumulation"].iter().all(|name| given.get(*name) == self.config.get(*name))
+    }
+
     /// The steps that were configured.
     pub fn steps(&self) -> u32 {
         self.setting("steps").parse().unwrap_or_default()

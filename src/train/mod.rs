@@ -26,6 +26,7 @@ mod replay;
 mod sample;
 mod state;
 pub mod templates;
+pub mod usual;
 mod verdict;
 
 use std::collections::VecDeque;
@@ -140,8 +141,10 @@ impl TrainJob {
         config: &TrainConfig,
         input: TrainInput,
     ) -> Result<Self> {
+        let architecture = model.config.architecture;
+        let config = &usual::with_batch(config, architecture);
         let inputs = Arc::new(Inputs::of(config, &model, &known, &input));
-        let config = &learning_rate::usual(config, model.config.architecture);
+        let config = &usual::with_rate(config, architecture);
         let init = input.init.clone().unwrap_or_else(|| Init::of_phrase(config.init.as_ref()));
         check(config, &init, &model.config, tokenizers.first())?;
         if input.pictures.is_empty() && !input.replay.as_ref().is_some_and(Replay::has_latents) {
@@ -167,7 +170,7 @@ impl TrainJob {
             choices: RandomChoices::new(config, &model, templates, input.replay),
             loss: DiffusionLoss::new(model.clone(), config, recomputes(config, &model.config)),
             dataset: Dataset::default(),
-            batch_size: config.batch_size as usize,
+            batch_size: usual::batch(config, architecture)[0] as usize,
             prompts: PromptCache::default(),
             usual_lengths: Vec::new(),
             model,
@@ -296,7 +299,7 @@ impl TrainJob {
             steps: config.steps,
             recipe: option_name(&config.recipe),
             lr: learning_rate::peak(config),
-            samples_per_step: config.batch_size * config.gradient_accumulation,
+            samples_per_step: usual::samples_per_step(config, self.learner.model.config.architecture),
             checkpointing: self.learner.loss.recomputes(),
         });
         if self.step() > 0 {

@@ -11,16 +11,6 @@ use crate::text::{Rows, TextEncoder};
 /// The learning rate over a run, as diffusers' `get_scheduler` has it.
 pub mod learning_rate {
     use crate::config::{LrSchedule, TrainConfig};
-    use crate::parts::Architecture;
-
-    /// Settings with the rate that is usual for an architecture, where they have none.
-    pub fn usual(config: &TrainConfig, architecture: Architecture) -> TrainConfig {
-        let usual = match architecture {
-            Architecture::Sd => config.recipe.lr(),
-            Architecture::Sdxl => config.recipe.lr_of_two_encoders(),
-        };
-        TrainConfig { lr: Some(config.lr.unwrap_or(usual)), ..config.clone() }
-    }
 
     /// The rate that the schedule starts from after warm-up.
     pub fn peak(config: &TrainConfig) -> f64 {
@@ -235,23 +225,4 @@ impl Optimiser {
 fn normalise(row: &mut [f32]) {
     let length = norm(row).max(1e-12) as f32;
     row.iter_mut().for_each(|value| *value /= length);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::parts::Architecture;
-
-    #[test]
-    fn the_usual_rate_is_that_of_the_recipe_and_the_architecture() {
-        let rate = |recipe, lr, architecture| {
-            let config = TrainConfig { recipe, lr, ..TrainConfig::default() };
-            learning_rate::peak(&learning_rate::usual(&config, architecture))
-        };
-        for (recipe, of_one, of_two) in [(Recipe::Adamw, 1e-2, 1e-3), (Recipe::Direction, 1e-1, 4e-2)] {
-            assert_eq!(rate(recipe, None, Architecture::Sd), of_one);
-            assert_eq!(rate(recipe, None, Architecture::Sdxl), of_two);
-            assert_eq!(rate(recipe, Some(0.5), Architecture::Sdxl), 0.5);
-        }
-    }
 }

@@ -16,6 +16,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::check::side;
 use super::sample::{OfPicture, Sample};
+use super::usual;
 use crate::base::bytes::sha256;
 use crate::config::TrainConfig;
 use crate::model::ModelConfig;
@@ -149,7 +150,7 @@ impl Replay {
     /// [`Error::BadFile`].
     pub fn check(&self, config: &TrainConfig, model: &ModelConfig) -> Result<()> {
         let bad = |reason: String| Err(Error::BadFile { file: self.file.clone(), reason });
-        let per_step = (config.batch_size * config.gradient_accumulation) as usize;
+        let per_step = usual::samples_per_step(config, model.architecture) as usize;
         if self.batch != per_step {
             return bad(format!("it has {} samples a step, the run has {per_step}", self.batch));
         }

@@ -20,6 +20,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::inputs::Inputs;
+use crate::config::TrainConfig;
 use crate::{Error, Result};
 
 const SIGNATURE: &[u8; 8] = b"PSWDRUN1";
@@ -121,6 +122,14 @@ impl RunState {
     /// Steps in all.
     pub fn steps(&self) -> u32 {
         self.steps
+    }
+
+    /// Settings for resuming the run: older versions took the samples of a step together in models with two text encoders, too,
+    /// where the settings left that open.
+    pub fn as_begun(&self, config: &TrainConfig) -> TrainConfig {
+        let [size, passes] = config.batch(false);
+        let older = TrainConfig { batch_size: Some(size), gradient_accumulation: Some(passes), ..config.clone() };
+        if self.inputs.has_batch_of(&older) { older } else { config.clone() }
     }
 
     /// Whether the run ended before all its steps were made, because its loss had settled.

@@ -77,12 +77,7 @@ impl Engine {
         report(chosen.event());
         gpu::tested(&chosen, &Folder::root().await.ok()).await.map_err(to_js)?;
         report(super::precision::decided(&chosen, precision.as_deref(), false).await?.event());
-        let source: Rc<dyn Source> = match files.only() {
-            Some(path) if can_hold(&path, Holds::Model) => {
-                checkpoint::open(Rc::new(files), &path, &Options::default(), &mut report).await.map_err(to_js)?
-            }
-            _ => Rc::new(files),
-        };
+        let source = source_of(files, &mut report).await.map_err(to_js)?;
         let loading = Loading { hash: hash.is_none(), ..Loading::default() };
         let session = Session::load(source, &chosen.device, loading, &mut report).await.map_err(to_js)?;
         let model = session.model();
@@ -154,6 +149,16 @@ impl Engine {
         let job = self.session.sample(prompt, &config).map_err(to_js)?;
         let used = used(&job.embeddings(), &self.files);
         Ok(Generation::new(job, prompt.to_owned(), self.model.clone(), used))
+    }
+}
+
+/// A model's files as a folder, also where they are one file.
+pub(super) async fn source_of(files: Files, events: &mut dyn FnMut(Event)) -> crate::Result<Rc<dyn Source>> {
+    match files.only() {
+        Some(path) if can_hold(&path, Holds::Model) => {
+            checkpoint::open(Rc::new(files), &path, &Options::default(), events).await
+        }
+        _ => Ok(Rc::new(files)),
     }
 }
 

@@ -1,16 +1,21 @@
-//! What the page shows of the model that is loaded, and what work with it will need.
+//! What the page shows of the model that is loaded, and what work with it, or with one that is not loaded yet, will need.
 
+use js_sys::Object;
 use serde_json::json;
 use wasm_bindgen::prelude::*;
 
-use super::engine::{Engine, settings};
+use super::engine::{Engine, settings, source_of};
+use super::files::Files;
+use super::tools::Tools;
 use super::{plain, to_js};
 use crate::config::TrainConfig;
 use crate::embedding::Embedding;
 use crate::event::Part;
+use crate::model::{ModelConfig, storage_of};
 use crate::ops;
 use crate::plan::PhaseNeed;
 use crate::train::{check_numbers, memory_plan};
+use crate::weights::WeightBytes;
 
 #[wasm_bindgen]
 impl Engine {
@@ -51,6 +56,28 @@ impl Engine {
         plain(&json!({
             "bytes": plan.peak(), "weights": plan.weights.resident(), "beside": plan.beside(), "sentence": plan.sentence(),
             "phases": plan.phases.iter().map(phase).collect::<Vec<_>>(),
+        }))
+    }
+}
+
+#[wasm_bindgen]
+impl Tools {
+    /// What a model in files of this computer, as [`Engine::open`] takes them, will need of the graphics device's memory, before it is
+    /// loaded: `{family, side, weights, need, least}`: bytes of its weights, and at the worst moment of a training with a configuration,
+    /// also where each pass has one sample. Throws what is wrong with the files.
+    pub async fn outlook(&self, name: String, files: Object, config: JsValue) -> Result<JsValue, JsValue> {
+        let config: TrainConfig = settings(&config)?;
+        check_numbers(&config).map_err(to_js)?;
+        // Whatever there is to say of the files is said while they are loaded.
+        let source = source_of(Files::new(name, &files), &mut |_| ()).await.map_err(to_js)?;
+        let model = ModelConfig::read(&*source).await.map_err(to_js)?;
+        let storage = storage_of(&*source, None, true).await.map_err(to_js)?;
+        let weights = WeightBytes::read(&*source, storage, &model.left_in_files()).await.map_err(to_js)?;
+        let plan = |config: &TrainConfig| memory_plan(config, &model, weights, false).map_err(to_js);
+        let (plan, least) = (plan(&config)?, plan(&TrainConfig { batch_size: Some(1), ..config.clone() })?);
+        plain(&json!({
+            "family": Embedding::family(&model.word_widths()), "side": model.resolution(),
+            "weights": plan.weights.resident(), "need": plan.peak(), "least": least.peak(),
         }))
     }
 }

@@ -29,6 +29,16 @@ pub(super) fn one_of_two(first: (&[u8], &str), second: (&[u8], &str)) -> Result<
     embedding::write(&both, Layout::Safetensors)
 }
 
+/// `{[key]: name, bytes}`.
+fn named_bytes(key: &str, name: &str, bytes: &[u8]) -> Object {
+    let object = Object::new();
+    for (key, value) in [(key, JsValue::from(name)), ("bytes", Uint8Array::from(bytes).into())] {
+        // A plain object takes any key.
+        let _set = js_sys::Reflect::set(&object, &key.into(), &value);
+    }
+    object
+}
+
 /// What models work at, until one is known.
 const USUAL_SIDE: u32 = 512;
 
@@ -91,13 +101,7 @@ impl Tools {
         token: Option<String>,
     ) -> Result<Array, JsValue> {
         let files = write_files(&chosen(bytes, name, token, None)?, format, as_name)?;
-        let file = |(name, bytes): (String, Vec<u8>)| {
-            Object::from_entries(&Array::of2(
-                &Array::of2(&"name".into(), &name.into()),
-                &Array::of2(&"bytes".into(), &Uint8Array::from(bytes.as_slice())),
-            ))
-        };
-        files.into_iter().map(file).collect()
+        Ok(files.iter().map(|(name, bytes)| named_bytes("name", name, bytes)).collect())
     }
 
     /// The two files of an embedding for SDXL as diffusers writes them, as one that every program reads; in any order.
@@ -109,6 +113,20 @@ impl Tools {
         one_of_two(first, other).map_err(|refusal| {
             to_js(Error::BadFile { file: format!("{name}, {second_name}"), reason: refusal.to_string() })
         })
+    }
+
+    /// The embeddings of Replicate's `embeddings.pti`, called as the text of the file beside it says, each as a file that every program
+    /// reads: `[{token, bytes}]`.
+    #[wasm_bindgen(js_name = joinNames)]
+    pub fn join_names(&self, bytes: &[u8], name: &str, names: &str) -> Result<Array, JsValue> {
+        let bad = |refusal: Refusal| to_js(Error::BadFile { file: name.to_owned(), reason: refusal.to_string() });
+        let named = embedding::read(bytes, name).and_then(|reading| embedding::named(reading, names)).map_err(bad)?;
+        let file = |word: &FileEmbedding| {
+            let word = word.clone().into_embedding(None).map_err(bad)?;
+            let bytes = embedding::write(&word, Layout::Safetensors).map_err(bad)?;
+            Ok(named_bytes("token", &word.token, &bytes))
+        };
+        named.embeddings().iter().map(file).collect()
     }
 
     /// What a picture is and what about it may disappoint, where the model works at `side` pixels: `{width, height, upright: [width,

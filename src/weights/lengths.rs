@@ -28,16 +28,17 @@ pub struct WeightBytes {
 }
 
 impl WeightBytes {
-    /// Adds up what the headers of a model's files say.
+    /// Adds up what the headers of a model's files say. `left` are beginnings of the names of weights that are never loaded.
     ///
     /// # Errors
     /// As for [`super::Weights::open`].
-    pub async fn read(source: &dyn Source, storage: Storage) -> Result<Self> {
+    pub async fn read(source: &dyn Source, storage: Storage, left: &[(Part, String)]) -> Result<Self> {
         let mut sum = Self::default();
         for part in architecture(source).await?.with_weights() {
             for path in files::expect(source, part).await?.paths {
                 let header = Header::read(source, &path, source.length(&path).await?.unwrap_or(0)).await?;
-                for entry in header.tensors() {
+                let is_left = |name: &str| left.iter().any(|(of, begin)| *of == part && name.starts_with(begin));
+                for entry in header.tensors().filter(|entry| !is_left(&entry.name)) {
                     let (bytes, stored) = stored_bytes(entry, storage);
                     sum.narrowest = sum.narrowest.narrower(stored);
                     if entry.name.ends_with(TABLE) {
@@ -99,7 +100,7 @@ mod tests {
     use crate::source::Folder;
 
     fn read(storage: Storage) -> WeightBytes {
-        pollster::block_on(WeightBytes::read(&Folder::new("models/mini"), storage)).unwrap()
+        pollster::block_on(WeightBytes::read(&Folder::new("models/mini"), storage, &[])).unwrap()
     }
 
     #[test]

@@ -36,8 +36,13 @@ fn a_run_leaves_the_word_that_the_library_learns_bit_for_bit() {
         TrainPicture { picture, caption: None, weights: None }
     });
     let input = TrainInput { pictures: pictures.collect(), ..TrainInput::default() };
-    let config =
-        TrainConfig { token: "<p>".into(), init: Some("apple".into()), steps: 3, batch_size: 1, ..quiet_config() };
+    let config = TrainConfig {
+        token: "<p>".into(),
+        init: Some("apple".into()),
+        steps: 3,
+        batch_size: Some(1),
+        ..quiet_config()
+    };
     let rows = pollster::block_on(async {
         let source = Rc::new(Folder::new(tiny()));
         let session = Session::open(source, &pseudoword::gpu::cpu(), &mut |_| ()).await.unwrap();
@@ -137,6 +142,13 @@ fn what_was_recorded_is_replayed_bit_for_bit() {
     succeeded(&place.run(&[&again[..], &settings[..]].concat()));
     let [first, second] = ["run", "again"].map(|run| read_word(&place.path(run).join("learned_embeds.safetensors")));
     assert_eq!(bits(first.rows()), bits(second.rows()));
+    // A dry run tries no more steps than there are.
+    succeeded(&place.run_train(&["--record", "one", "--steps", "1", "--out", "short"]));
+    let output = place.run_train(&["--replay", "one", "--steps", "1", "--dry-run", "--json", "--out", "dry"]);
+    succeeded(&output);
+    let tried = events(&output.stdout).pop().unwrap();
+    assert_eq!((&tried["event"], &tried["steps"]), (&"dry-run".into(), &1.into()));
+    assert!(tried["step_s"].as_f64().unwrap() > 0.0, "{tried}");
 }
 
 #[test]

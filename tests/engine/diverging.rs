@@ -23,7 +23,7 @@ fn config(session: &Session, times: f64) -> TrainConfig {
         init: Some("apple".to_owned()),
         vectors: 1,
         steps: 6,
-        batch_size: 1,
+        batch_size: Some(1),
         eval_size: 1,
         eval_every: 0,
         preview_every: 0,

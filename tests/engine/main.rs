@@ -10,6 +10,7 @@ mod checkpoints;
 mod comparing;
 mod diverging;
 mod fixtures;
+mod folders;
 mod fused;
 mod halves;
 mod kernels;

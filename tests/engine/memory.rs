@@ -91,7 +91,8 @@ fn a_training_step_takes_what_is_planned() {
     let empty = watch.take().buffers.min(watch.take().buffers);
     let session = open("mini", &place, Some(Storage::AsFile));
     let model = &session.model().config;
-    let weights = pollster::block_on(WeightBytes::read(&Folder::new(model_path("mini")), Storage::AsFile)).unwrap();
+    let weights =
+        pollster::block_on(WeightBytes::read(&Folder::new(model_path("mini")), Storage::AsFile, &[])).unwrap();
     let batch_size = 16;
     let job = Job { height: 64, width: 64, batch: batch_size };
     let mut all = Measured::default();
@@ -100,7 +101,7 @@ fn a_training_step_takes_what_is_planned() {
         let config = TrainConfig {
             token: "<thing>".to_owned(),
             steps: 1,
-            batch_size,
+            batch_size: Some(batch_size),
             checkpointing,
             eval_every: 0,
             eval_size: 1,

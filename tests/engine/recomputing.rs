@@ -67,7 +67,7 @@ fn a_training_step_is_the_same_with_and_without() {
             init: Some("ball apple".to_owned()),
             vectors: 2,
             steps: 2,
-            batch_size: 1,
+            batch_size: Some(1),
             preview_every: 0,
             resolution: Some(16),
             checkpointing,

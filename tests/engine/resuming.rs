@@ -28,7 +28,7 @@ fn config() -> TrainConfig {
         token: "<thing>".to_owned(),
         init: Some("apple".to_owned()),
         steps: 5,
-        batch_size: 1,
+        batch_size: Some(1),
         eval_size: 2,
         eval_every: 2,
         preview_every: 0,
@@ -91,7 +91,7 @@ proptest! {
         let config = TrainConfig {
             steps, seed, vectors, beta1, early_stop, early_stop_window: 3, early_stop_threshold: 0.9,
             recipe: if direction { Recipe::Direction } else { Recipe::Adamw },
-            gradient_accumulation: accumulation,
+            gradient_accumulation: Some(accumulation),
             ..config()
         };
         let (whole, rest) = equal_after_a_break(&session, &config, k.min(steps), events);

@@ -4,6 +4,7 @@
 use std::rc::Rc;
 
 use burn::tensor::Tensor;
+use pseudoword::checkpoint::Checkpoint;
 use pseudoword::config::{EmptyNegative, LrSchedule, Pooling, SampleConfig, SamplerKind, TrainConfig};
 use pseudoword::embedding::{self, Embedding, Layout};
 use pseudoword::ops::{Var, backward, mse, side_by_side};
@@ -15,11 +16,13 @@ use pseudoword::train::{Replay, TrainInput, TrainJob};
 use pseudoword::unet::{Conditions, TimeIds};
 use pseudoword::weights::Storage;
 
+use crate::checkpoints::{outputs, session, with_base};
 use crate::fixtures::{
     Fixture, Place, assert_close, cpu, gpu, map_values, model_path, on_every_device, open, path, values,
 };
 use crate::models::tokens;
-use crate::training::losses;
+use crate::statements::with_both_marks;
+use crate::training::{losses, peach};
 
 /// The prompts of a fixture, as both text encoders take them.
 fn prompts(fixture: &Fixture, name: &str) -> Vec<Prompt> {
@@ -192,7 +195,7 @@ fn training_follows_pytorch() {
             init: Some("ball apple".to_owned()),
             vectors: 2,
             steps,
-            batch_size: 2,
+            batch_size: Some(2),
             lr: Some(5e-3),
             lr_schedule: LrSchedule::Constant,
             preview_every: 0,
@@ -340,6 +343,64 @@ fn pictures_equal_the_pipelines() {
             }
         }
     });
+}
+
+/// One file with the marks of such a model is that model: it computes and draws the same.
+#[test]
+fn a_file_with_both_marks_draws_what_the_pipeline_draws() {
+    let mut memory = Memory::new("somewhere");
+    memory.insert("noob.safetensors", with_both_marks("tiny-sdxl"));
+    let options = with_base("tiny-sdxl");
+    let checkpoint = Checkpoint::open(Rc::new(memory), "noob.safetensors", &options);
+    let checkpoint = pollster::block_on(checkpoint).unwrap();
+    assert_eq!(checkpoint.notes(), &[] as &[String]);
+    let place = cpu();
+    let (file, folder) = (session(checkpoint, Storage::AsFile).unwrap(), opened(&place, true));
+    assert_eq!(file.model().config.scheduler, folder.model().config.scheduler);
+    assert_eq!(outputs(&file), outputs(&folder));
+    let fixture = Fixture::read("generate-sdxl.safetensors");
+    let config = SampleConfig { empty_negative: Some(EmptyNegative::Encoded), ..SampleConfig::default() };
+    let made = |session| {
+        likeness(session, &fixture, "ddim_velocity.encoded.image", &fixture.metadata("prompt"), config.clone())
+    };
+    assert!(made(&file) >= 50.0, "{} dB", made(&file));
+    let other = made(&opened(&place, false));
+    assert!(other < 40.0, "without the marks it is another picture: {other} dB");
+}
+
+/// A step has as many samples as ever, one at a time; runs of older versions took them together, and resume so.
+#[test]
+fn a_run_of_an_older_version_resumes_as_it_began() {
+    let session = opened(&cpu(), false);
+    let config = |size, passes| TrainConfig {
+        token: "<thing>".to_owned(),
+        init: Some("apple".to_owned()),
+        steps: 2,
+        batch_size: size,
+        gradient_accumulation: passes,
+        eval_every: 0,
+        eval_size: 1,
+        preview_every: 0,
+        ..TrainConfig::default()
+    };
+    let begun = |config: &TrainConfig| session.train(config, peach()).unwrap();
+    let ended = |mut job: TrainJob| {
+        losses(&mut job);
+        job.state()
+    };
+    let usual = config(None, None);
+    assert_eq!(ended(begun(&usual)), ended(begun(&config(Some(1), Some(4)))));
+    let older = config(Some(4), Some(1));
+    let mut first = begun(&older);
+    pollster::block_on(async {
+        while first.step() < 1 {
+            first.next().await.unwrap();
+        }
+    });
+    let resumed = |config| session.resume(config, peach(), &first.snapshot());
+    assert_eq!(ended(resumed(&usual).unwrap()), ended(begun(&older)));
+    let changed = resumed(&config(Some(1), None)).err().unwrap().to_string();
+    assert!(changed.contains("was 4, it is 1"), "{changed}");
 }
 
 /// An embedding for both text encoders.

@@ -17,7 +17,12 @@ use crate::fixtures::{cpu, open};
 
 /// The tiny model's file, with its header changed.
 fn edited(change: impl FnOnce(&mut Map<String, Value>)) -> Vec<u8> {
-    let bytes = assembled("tiny-sd1");
+    edited_of("tiny-sd1", change)
+}
+
+/// The file of a small model, with its header changed.
+fn edited_of(model: &str, change: impl FnOnce(&mut Map<String, Value>)) -> Vec<u8> {
+    let bytes = assembled(model);
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     let mut header: Map<String, Value> = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
     change(&mut header);
@@ -69,6 +74,11 @@ fn asking(options: Options, prediction: PredictionType) -> Options {
 
 fn mark(name: &'static str) -> impl FnOnce(&mut Map<String, Value>) {
     |header| drop(header.insert(name.to_owned(), json!({"dtype": "F32", "shape": [0], "data_offsets": [0, 0]})))
+}
+
+/// The file of a small model with both marks of a model that predicts velocities and was trained to zero terminal SNR, as NoobAI's are.
+pub(crate) fn with_both_marks(model: &str) -> Vec<u8> {
+    edited_of(model, |header| ["v_pred", "ztsnr"].into_iter().for_each(|name| mark(name)(header)))
 }
 
 #[test]
@@ -263,10 +273,7 @@ fn zero_terminal_snr_is_obeyed_by_a_model_of_velocities_whoever_says_it() {
             notes[0].contains("zero terminal SNR, which goes only with") && notes[0].contains("predicts the noise")
         );
     }
-    let both = edited(|header| {
-        mark("ztsnr")(header);
-        mark("v_pred")(header);
-    });
+    let both = with_both_marks("tiny-sd1");
     let of_velocity = format!("{schedule}, \"prediction_type\": \"v_prediction\", \"timestep_spacing\": \"leading\"}}");
     let of_velocity = || other_base("scheduler", "scheduler/scheduler_config.json", &of_velocity);
     for (file, options, spacing) in [

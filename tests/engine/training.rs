@@ -15,7 +15,7 @@ fn replayed(place: &Place, replay: &str, steps: u32, batch_size: u32) -> TrainJo
         init: Some("ball apple".to_owned()),
         vectors: 2,
         steps,
-        batch_size,
+        batch_size: Some(batch_size),
         lr: Some(5e-3),
         lr_schedule: LrSchedule::Constant,
         preview_every: 0,
@@ -76,7 +76,7 @@ fn small(config: TrainConfig) -> TrainConfig {
     TrainConfig {
         token: "<peach>".to_owned(),
         init: Some("apple".to_owned()),
-        batch_size: 2,
+        batch_size: Some(2),
         preview_every: 0,
         eval_every: 0,
         eval_size: 4,
@@ -84,7 +84,8 @@ fn small(config: TrainConfig) -> TrainConfig {
     }
 }
 
-fn peach() -> TrainInput {
+/// The example's pictures.
+pub(crate) fn peach() -> TrainInput {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/peach");
     let files = pseudoword::image::find::find_pictures(&[folder]).expect("the examples");
     let pictures = files.pictures.iter().map(|file| {
@@ -106,8 +107,8 @@ fn rows(config: &TrainConfig) -> Vec<f32> {
 #[test]
 fn accumulation_equals_a_larger_batch() {
     let base = small(TrainConfig { steps: 4, ..TrainConfig::default() });
-    let large = rows(&TrainConfig { batch_size: 4, ..base.clone() });
-    let accumulated = rows(&TrainConfig { batch_size: 2, gradient_accumulation: 2, ..base });
+    let large = rows(&TrainConfig { batch_size: Some(4), ..base.clone() });
+    let accumulated = rows(&TrainConfig { batch_size: Some(2), gradient_accumulation: Some(2), ..base });
     let cosine = cosine(&large, &accumulated);
     assert!(cosine > 0.999_999, "{cosine}");
 }
@@ -145,8 +146,11 @@ fn direction_only_keeps_the_norm_and_turns_by_the_rate() {
 #[test]
 fn the_evaluation_loss_falls() {
     let session = open("mini", &cpu(), None);
-    let config =
-        TrainConfig { batch_size: 4, eval_size: 16, ..small(TrainConfig { steps: 40, ..TrainConfig::default() }) };
+    let config = TrainConfig {
+        batch_size: Some(4),
+        eval_size: 16,
+        ..small(TrainConfig { steps: 40, ..TrainConfig::default() })
+    };
     let mut job = session.train(&config, peach()).expect("a job");
     let mut evaluations = Vec::new();
     pollster::block_on(async {

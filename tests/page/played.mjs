@@ -12,7 +12,7 @@ function worker(given) {
   const PICTURES = given.pictures.map((text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)));
   const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
   const choices = {
-    training: { steps: 300, "batch-size": 4, vectors: 2, seed: 0, "preview-every": 100, "eval-size": 16, resolution: null, kind: "object", init: null, token: "" },
+    training: { steps: 300, "batch-size": null, vectors: 2, seed: 0, "preview-every": 100, "eval-size": 16, resolution: null, kind: "object", init: null, token: "" },
     pictures: { steps: 25, guidance: 4, seed: 0, sampler: "ddim", width: null, height: null, "negative-prompt": "" },
     computing: { precision: "auto" },
     kind: [{ value: "object", label: "a thing" }, { value: "style", label: "a style" }],

@@ -2,7 +2,7 @@
 
 import { addPictures } from "../learn/learning.js";
 import { openFile } from "../models/models.js";
-import { addFiles } from "../words/shelf.js";
+import { addFiles, NAMES } from "../words/shelf.js";
 import { h } from "./dom.js";
 import { t } from "./text.js";
 
@@ -18,6 +18,7 @@ const carries = async (file) => /\.png$/i.test(file.name) && (await file.slice(0
 async function room(file) {
   const { name, type, size } = file;
   if (await carries(file)) return "words";
+  if (name === NAMES) return "words";
   if (type.startsWith("image/") || PICTURES.test(name)) return "pictures";
   return WORDS.test(name) ? (size > MODEL ? "model" : "words") : "nowhere";
 }

@@ -4,6 +4,7 @@ import { $ } from "../base/dom.js";
 import { span, t } from "../base/text.js";
 import { add, announce, ask, say, studio, warn } from "../base/studio.js";
 import { drawCurve } from "./curve.js";
+import { SAMPLES } from "./form.js";
 import { addPreview, cutPreviews, lastPreview } from "./stage.js";
 
 const TITLE = document.title;
@@ -60,7 +61,7 @@ export class Telling {
 
   /** Seconds that a sample takes; nothing until that is known. */
   get pace() {
-    return this.#made < WARM ? undefined : median(this.#times) / this.#config["batch-size"];
+    return this.#made < WARM ? undefined : median(this.#times) / (this.#config["batch-size"] ?? SAMPLES);
   }
 
   /** Steps that were made until now, at earlier visits too. */

@@ -13,6 +13,9 @@ const NUMBERS = {
   steps: "steps", "batch-size": "batch", vectors: "vectors", seed: "seed", "preview-every": "preview-every", "eval-size": "eval-size", resolution: "side",
 };
 
+/** Samples of a step where that is left to the engine. */
+export const SAMPLES = 4;
+
 /** What the mini model sees, which is the one that is loaded where nothing else is. */
 const SEEN = 64;
 /** What is known of the model that is loaded. */
@@ -98,7 +101,8 @@ async function need() {
   if (studio.long) return undefined;
   const config = settings();
   const needed = await call("engine.need", config).catch(() => undefined);
-  const [steps, batch, evalSize, every] = ["steps", "batch", "eval-size", "preview-every"].map((id) => Number($(id).value));
+  const [steps, evalSize, every] = ["steps", "eval-size", "preview-every"].map((id) => Number($(id).value));
+  const batch = Number($("batch").value) || SAMPLES;
   const time = await seconds({ steps, batch, evalSize, every });
   const about = {
     time: time && span(time),

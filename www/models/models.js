@@ -3,10 +3,10 @@
 import { $, h, showUp } from "../base/dom.js";
 import { keep, recall } from "../base/memory.js";
 import { size, span, t } from "../base/text.js";
-import { announce, ask, asked, changed, client, mirror, onChange, problem, say, studio, useHub, using, warn } from "../base/studio.js";
+import { announce, ask, asked, call, changed, client, mirror, onChange, problem, say, studio, useHub, using, warn } from "../base/studio.js";
 import { needBrowser } from "../start/browsers.js";
-import { keepRate, showPlan } from "./plan.js";
-import { askedPrecision, called, isComing, MINI, offerPrecision, precisionChoice, sayModel, sayPrecision, settle, showFacts, showState, turnModel } from "./state.js";
+import { keepRate, sayOutlook, showPlan } from "./plan.js";
+import { askedPrecision, called, isComing, MINI, offerPrecision, precisionChoice, sayFamily, sayModel, sayPrecision, settle, showFacts, showState, turnModel, USUAL } from "./state.js";
 import { storedModels } from "./stored.js";
 
 /** The model that was used last, for the next visit. */
@@ -98,9 +98,16 @@ async function bring() {
   }
 }
 
+/** Says what a model of this computer takes before it is loaded; what is wrong with it is said when it is. */
+async function foretell(name, files) {
+  const outlook = await call("tools.outlook", name, files, USUAL).catch(() => undefined);
+  if (outlook) sayFamily(await sayOutlook(outlook));
+}
+
 async function open(name, files) {
   say("model-status");
   sayFar("loading", name, t("models.starting"));
+  if (files) await foretell(name, files);
   let device = "";
   await ask("open", { name, files, precision: askedPrecision() }, (event) => {
     if (event.event === "device") device = event.name;

@@ -4,13 +4,12 @@ import { $, h } from "../base/dom.js";
 import { keep, recall } from "../base/memory.js";
 import { decimal, size, span, t } from "../base/text.js";
 import { say } from "../base/studio.js";
+import { SAMPLES } from "../learn/form.js";
 import { gpu } from "../start/browsers.js";
 import { paceOfLarge, rounded } from "../start/probe.js";
 
 /** Bytes of weights from which a GPU that is only software takes hours. */
 const SLOW = 300e6;
-/** The engine's usual batch size, until the form has it. */
-const BATCH = 4;
 /** What is left of the memory for the browser and the page, on a device that says how much it has: in GB. */
 const OWN = 2;
 
@@ -39,7 +38,8 @@ const weightsOf = (plan) => halvesOf(plan) - (isSdxl(plan) ? SDXL_ELSEWHERE : 0)
 /** Bytes that it takes to teach it words: with what the form asks for, and at least. */
 function needOf(plan, weights) {
   if (!isSdxl(plan)) return { need: 2 * weights, least: 2 * weights };
-  const [batch, side] = [Number($("batch").value) || BATCH, Number($("side").value) || 1024];
+  // The engine takes its samples one at a time.
+  const [batch, side] = [Number($("batch").value) || 1, Number($("side").value) || 1024];
   const sample = SDXL_SAMPLE * (side / 1024) ** 2;
   return { need: weights + batch * sample, least: weights + sample };
 }
@@ -49,16 +49,21 @@ const [HOPELESS, TOO_LONG] = [86400, 3600];
 /** How many times the work of a sample's gradient a picture is: 25 steps of two predictions. */
 const PICTURE = 24;
 
-/** What speaks against it, the worst first; `level` is `"good"`, `"fair"` or `"bad"`, and `hopeless` whether learning takes too long here.
- * `pace` is what `learning` gives. */
+const said = (level, key, about) => ({ level, text: t(`models.verdict.${key}`, about) });
+
+/** What speaks against downloading it, the worst first; `level` is `"good"`, `"fair"` or `"bad"`, and `hopeless` whether learning takes too
+ * long here. `pace` is what `learning` gives. */
 function verdict(plan, weights, found, pace) {
-  const { need, least } = needOf(plan, weights);
   const rest = plan.bytes - plan.here;
-  const said = (level, key, about) => ({ level, text: t(`models.verdict.${key}`, about) });
   if (plan.free !== null && plan.free !== undefined && plan.free < rest) return said("bad", "full", size(rest - plan.free));
+  return limits({ weights, ...needOf(plan, weights), sdxl: isSdxl(plan) }, found, pace);
+}
+
+/** What speaks against a model whose weights take so much of the GPU, learning so much, and with one sample at a time at least so much. */
+function limits({ weights, need, least, sdxl }, found, pace) {
   if (weights > SLOW && (pace ? pace.seconds > HOPELESS : found.software)) {
     const picture = pace?.picture < TOO_LONG && span(rounded(pace.picture));
-    return { ...said("bad", "hopeless", { time: pace && span(rounded(pace.seconds)), software: found.software, picture, sdxl: isSdxl(plan) }), hopeless: true };
+    return { ...said("bad", "hopeless", { time: pace && span(rounded(pace.seconds)), software: found.software, picture, sdxl }), hopeless: true };
   }
   // Browsers say at most 8, and nothing of the graphics card's own.
   const memory = navigator.deviceMemory;
@@ -83,9 +88,12 @@ function download(bytes) {
   return downlink > 0 ? t("models.rate.told", takes(downlink * 125e3)) : t("models.rate.unknown", { time: takes(EXAMPLE * 125e3), rate: EXAMPLE });
 }
 
+/** What is said of a model of this computer before it is loaded, by the engine's outlook on it. */
+export const sayOutlook = async (outlook) => `${t("models.madeFor", outlook)}. ${limits({ ...outlook, sdxl: outlook.family === "SDXL" }, await gpu()).text}`;
+
 /** How long a step of learning takes with what the form asks for, and all of them: `{text, seconds}`; and seconds that a `picture` takes. */
 async function learning(plan) {
-  const [steps, batch] = ["steps", "batch"].map((id) => Number($(id).value));
+  const [steps, batch] = [Number($("steps").value), Number($("batch").value) || SAMPLES];
   const pace = await paceOfLarge(plan.name, isSdxl(plan));
   if (!pace || !(steps * batch > 0)) return undefined;
   const seconds = pace.seconds * batch;

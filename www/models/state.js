@@ -87,9 +87,12 @@ async function memory() {
   if (bytes && place) place.textContent = size(bytes);
 }
 
-/** What a training with the settings as they are by default would take of the graphics memory. */
+/** A training with the settings as they are by default. */
+export const USUAL = { token: "<word>" };
+
+/** What that would take of the graphics memory. */
 async function need() {
-  const found = await call("engine.need", { token: "<word>" }).catch(() => undefined);
+  const found = await call("engine.need", USUAL).catch(() => undefined);
   return found && size(found.bytes);
 }
 

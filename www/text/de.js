@@ -109,6 +109,7 @@ export default {
     batch: "Batch-Größe",
     vectors: "Vektoren",
     side: "Kantenlänge in Pixeln",
+    batchHolder: "4 (SDXL: 1)",
     sideHolder: "die des Modells",
     previews: "Vorschau alle",
     evaluation: "Proben zum Messen",

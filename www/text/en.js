@@ -109,6 +109,7 @@ export default {
     batch: "Batch size",
     vectors: "Vectors",
     side: "Side in pixels",
+    batchHolder: "4 (SDXL: 1)",
     sideHolder: "the model's",
     previews: "Preview every",
     evaluation: "Evaluation samples",

@@ -95,9 +95,29 @@ export async function pictureOf(token, picture, prompt) {
 /** What diffusers calls the file for SDXL's second text encoder, by the name of that for the first: the engine's rule. */
 const secondOf = (name) => name.replace(/^(.+?)(-steps-.*|\.[^.]*)$/, "$1_2$2");
 
-/** Files of words as `[{name, read}]`: of two that are one word for SDXL, one with both. */
+/** What Replicate calls the file with the names of what is in the `.pti` beside it. */
+export const NAMES = "special_params.json";
+
+/** The words of a `.pti`, as the file beside it calls them. */
+async function named(file, names) {
+  try {
+    const words = await call("tools.joinNames", await file.arrayBuffer(), file.name, await names.text());
+    return words.map(({ token, bytes }) => ({ file, name: `${fileStem(token)}.safetensors`, read: () => bytes }));
+  } catch (error) {
+    if (error instanceof BrokenEngine) throw error;
+    return [{ file, name: file.name, read: () => Promise.reject(error) }];
+  }
+}
+
+/** Files of words as `[{name, read}]`: of two that are one word for SDXL, one with both; of Replicate's, one for each of its names. */
 async function whole(files) {
   const [found, seconds] = [[], new Set()];
+  const [names, ...others] = files.filter(({ name }) => name === NAMES);
+  const replicate = files.filter(({ name }) => /\.pti$/i.test(name));
+  if (names && others.length === 0 && replicate.length === 1) {
+    found.push(...(await named(replicate[0], names)));
+    files = files.filter((file) => file !== names && file !== replicate[0]);
+  }
   for (const file of files) {
     const second = files.find(({ name }) => name === secondOf(file.name));
     // Two that are only called so are two words; whichever cannot be read is named below.

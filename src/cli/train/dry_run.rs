@@ -1,7 +1,7 @@
 //! `pseudoword train --dry-run`: what would happen, what memory it takes and about how long.
 //!
-//! Two steps and one evaluation are made and thrown away. Figures that are measured are called so; the rest are
-//! estimates.
+//! Two steps, where the run has as many, and one evaluation are made and thrown away. Figures that are measured are called
+//! so; the rest are estimates.
 
 use std::time::Instant;
 
@@ -13,11 +13,11 @@ use crate::base::process::peak_memory;
 use crate::cli::output::{Output, span};
 use crate::config::TrainConfig;
 use crate::event::Event;
-use crate::train::{RunState, TrainJob, learning_rate};
+use crate::train::{RunState, TrainJob, learning_rate, usual};
 use crate::{Error, Result};
 
-/// Steps that are tried. The first one warms up caches and compiles kernels.
-const STEPS: u32 = 2;
+/// Steps that are tried at most. The first one warms up caches and compiles kernels.
+const MOST_STEPS: u32 = 2;
 
 /// What was measured, in seconds.
 #[derive(Default)]
@@ -27,7 +27,7 @@ struct Timings {
     step: f64,
 }
 
-/// Tries two steps, and prints what the run would do and what it would take.
+/// Tries the first steps, and prints what the run would do and what it would take.
 pub(super) async fn run(mut request: Request<'_>, out: &mut Output) -> Result<()> {
     let config = request.config();
     let (session, _) = request.session(out).await?;
@@ -38,8 +38,10 @@ pub(super) async fn run(mut request: Request<'_>, out: &mut Output) -> Result<()
         // Whether it can resume at all.
         session.resume(config, input.clone(), state)?;
     }
-    let trial = TrainConfig { steps: STEPS, eval_every: 0, preview_every: 0, early_stop: false, ..config.clone() };
-    let measured = Timings::by_trying(session.train(&trial, input)?).await?;
+    // No more than the run has: a replay may hold no others.
+    let steps = config.steps.min(MOST_STEPS);
+    let trial = TrainConfig { steps, eval_every: 0, preview_every: 0, early_stop: false, ..request.begun() };
+    let measured = Timings::by_trying(session.train(&trial, input)?, steps).await?;
     print(&request, &measured, out)
 }
 
@@ -66,8 +68,8 @@ fn print(request: &Request<'_>, measured: &Timings, out: &mut Output) -> Result<
         ),
         format!(
             "  how:     {left} steps of {} samples, learning rate {}",
-            config.batch_size * config.gradient_accumulation,
-            learning_rate::peak(config)
+            usual::samples_per_step(config, request.architecture()),
+            learning_rate::peak(&usual::with_rate(config, request.architecture()))
         ),
         format!(
             "  time:    about {}; measured just now: {} a step, {} an evaluation, {} for the pictures; previews are estimated",
@@ -109,8 +111,8 @@ fn short(secs: f64) -> String {
 }
 
 impl Timings {
-    /// Measures a job by working at it until its last step is made.
-    async fn by_trying(mut job: TrainJob) -> Result<Self> {
+    /// Measures a job by working at it until the last of its steps is made.
+    async fn by_trying(mut job: TrainJob, steps: u32) -> Result<Self> {
         let mut measured = Self::default();
         let mut last = Instant::now();
         while measured.step == 0.0 {
@@ -118,7 +120,7 @@ impl Timings {
             match event {
                 Event::Encode { .. } => measured.encoding += last.elapsed().as_secs_f64(),
                 Event::Evaluation { .. } => measured.evaluation += last.elapsed().as_secs_f64(),
-                Event::Step { step: STEPS, secs, .. } => measured.step = secs,
+                Event::Step { step, secs, .. } if step == steps => measured.step = secs,
                 // Weights, which belong to what they are loaded for.
                 Event::Load { .. } => continue,
                 _ => {}
@@ -126,7 +128,7 @@ impl Timings {
             last = Instant::now();
         }
         if measured.step == 0.0 {
-            return Err(Error::Numeric { step: STEPS, reason: "the trial steps did not finish".to_owned() });
+            return Err(Error::Numeric { step: steps, reason: "the trial steps did not finish".to_owned() });
         }
         Ok(measured)
     }

@@ -21,6 +21,7 @@ use crate::event::{Event, WarningCode};
 use crate::formats::is_windows_device;
 use crate::gpu::{self, Chosen};
 use crate::model::{Loading, ModelConfig, OpenedModel};
+use crate::parts::Architecture;
 use crate::plan::{MemoryPlan, WeightBytes};
 use crate::session::Session;
 use crate::text::ClipTokenizer;
@@ -118,6 +119,15 @@ impl<'a> Request<'a> {
         &self.args.config
     }
 
+    /// The same, as the run in the folder was begun, if there is one.
+    pub fn begun(&self) -> TrainConfig {
+        self.state().map_or_else(|| self.config().clone(), |state| state.as_begun(self.config()))
+    }
+
+    pub fn architecture(&self) -> Architecture {
+        self.opened.config.architecture
+    }
+
     /// The state of the run that is in the folder.
     pub fn state(&self) -> Option<&RunState> {
         self.resumable.as_ref().map(|resumable| &resumable.state)
@@ -133,7 +143,8 @@ impl<'a> Request<'a> {
 
     /// Loads the model onto the device, with the embeddings that prompts can use.
     pub async fn session(&mut self, out: &mut Output) -> Result<(Session, Vec<ActiveEmbedding>)> {
-        let planned = planned(self.config());
+        let begun = self.begun();
+        let planned = planned(&begun);
         let outlook = Outlook::new(self.shared, &self.device, &planned);
         let loaded = load::session(&outlook, &self.opened, self.loading(), out);
         let mut session = panics::caught_in(loaded).await?;
