@@ -96,6 +96,7 @@ impl WeightBytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ModelConfig;
     use crate::parts::Precision;
     use crate::source::Folder;
 
@@ -110,6 +111,19 @@ mod tests {
         assert_eq!(2 * half.unet, wide.unet);
         assert_eq!(2 * half.resident(), wide.resident());
         assert!(half.encoder > 0 && half.decoder > half.encoder);
+    }
+
+    #[test]
+    fn what_is_left_in_the_files_does_not_count() {
+        let source = Folder::new("tests/fixtures/tiny-sdxl");
+        let config = pollster::block_on(ModelConfig::read(&source)).unwrap();
+        let read = |left: &[_]| pollster::block_on(WeightBytes::read(&source, Storage::F32, left)).unwrap();
+        let (all, loaded) = (read(&[]), read(&config.left_in_files()));
+        // The last layer of the first text encoder: four projections, an MLP, two norms; and the norm after it.
+        let (width, inner) = (config.text().hidden_size, config.text().intermediate_size);
+        let layer = 4 * (width * width + width) + 2 * width * inner + inner + width + 4 * width;
+        assert_eq!(all.text - loaded.text, 4 * (layer + 2 * width) as u64);
+        assert_eq!(WeightBytes { text: all.text, ..loaded }, all);
     }
 
     #[test]
