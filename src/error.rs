@@ -6,10 +6,12 @@
 //! it also returns.
 
 mod kind;
+mod told;
 
 use std::path::PathBuf;
 
 pub use kind::Kind;
+pub use told::Told;
 
 use crate::base::text::quoted;
 use crate::embedding::Embedding;
@@ -160,12 +162,11 @@ pub enum Error {
     /// An embedding does not fit the model.
     #[error(
         "{file} was learned for {} (vectors {} wide), but this model is {} ({} wide): \
-         use it with a model of its own kind ({}){}",
+         use it with a model of its own kind{}",
         Embedding::family(widths),
         each(widths),
         Embedding::family(expected),
         each(expected),
-        Setting::Model,
         match widths.as_slice() {
             [one] if expected.len() > 1 && expected.contains(one) =>
                 "; if it is one of the two files that diffusers writes for SDXL, give both",

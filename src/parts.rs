@@ -70,7 +70,7 @@ impl Architecture {
 }
 
 /// The precision of a file's weights, according to its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// `*.safetensors`: as the model was trained.

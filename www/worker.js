@@ -1,5 +1,5 @@
 // The dedicated Worker that owns the engine, the GPU and the storage. It never touches the page; it answers
-// {id, event | result | error, broken?}, or {fault} when everything is lost.
+// {id, event | result | error, broken?, code?, parts?}, or {fault} when everything is lost.
 //
 // A request is named after what it calls: "engine.without" is a method of `Engine`, "storage.put" of `Storage`,
 // "library.stored" of `Library`, "tools.describe" of `Tools`, "job.state" of the training or generation with the number `job`,
@@ -130,7 +130,7 @@ self.onmessage = async ({ data: { id, type, ...request } }) => {
   } catch (error) {
     // A trap inside of the engine, or a lost device: nothing there can be trusted any more.
     const broken = error instanceof WebAssembly.RuntimeError || error?.name === "GpuError";
-    self.postMessage({ id, error: broken ? words(error) : String(error?.message ?? error), broken });
+    self.postMessage({ id, error: broken ? words(error) : String(error?.message ?? error), broken, code: error?.code, parts: error?.parts });
   }
   ended.delete(id);
 };

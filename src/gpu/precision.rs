@@ -205,15 +205,27 @@ fn judge(findings: Findings, asked: Precision) -> std::result::Result<Decision, 
     Ok(Decision { used: decided.0, findings, why: decided.1 })
 }
 
+/// What an earlier start found, if that was kept.
+async fn earlier(Offer { info, .. }: &Offer, keep: &impl Keep) -> Findings {
+    let key = Key::of(info, ops::half_products_version());
+    let bytes = keep.get(&kept::path("precision", info)).await;
+    bytes.and_then(|bytes| kept::read(&key, &bytes)).unwrap_or_default()
+}
+
+/// Whether an earlier start tested the device, so that its ways are not tested now unless that is asked for.
+pub async fn is_tested(chosen: &Chosen, keep: &impl Keep) -> bool {
+    match super::offer(chosen) {
+        Some(offer) => !offer.ways.is_empty() && earlier(&offer, keep).await.settles(&offer.ways, true),
+        None => false,
+    }
+}
+
 /// What is known about the ways that the device offers: from the file, or by testing and timing them.
 async fn found(chosen: &Chosen, offer: &Offer, keep: &impl Keep, again: bool) -> Result<Findings> {
     let Offer { info, ways } = offer;
     let (key, path) = (Key::of(info, ops::half_products_version()), kept::path("precision", info));
     let software = info.device_type == DeviceType::Cpu;
-    let kept = async || match if again { None } else { keep.get(&path).await } {
-        Some(bytes) => kept::read::<Findings>(&key, &bytes).unwrap_or_default(),
-        None => Findings::default(),
-    };
+    let kept = async || if again { Findings::default() } else { earlier(offer, keep).await };
     let known = kept().await;
     if known.settles(ways, software) {
         return Ok(known);

@@ -238,8 +238,8 @@ impl Sources {
     ) -> Result<(Listing, ModelFiles), Problem> {
         let listing = self.list(at, report).await?;
         let files = model::choose(&listing, at.path.as_deref(), precision)?;
-        for text in &files.notes {
-            notify(report, Notice::Warning { code: WarningCode::Precision, text: text.clone() })?;
+        if let Some(text) = files.note.clone() {
+            notify(report, Notice::Warning { code: WarningCode::Precision, text })?;
         }
         Ok((listing, files))
     }

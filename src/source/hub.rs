@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::Problem;
 use super::address::{HubAddress, Repo, RepoKind, is_safe_path};
 use super::link::Link;
+use super::problem::natively;
 use super::progress::Report;
 use super::url::Url;
 use super::verify::FileRequest;
@@ -138,8 +139,9 @@ struct Lfs {
 
 /// Reads the Hub's answer. Files whose path or hash could lead anywhere else than into the cache are left out.
 fn parse(bytes: &[u8], at: &HubAddress) -> Result<Listing, String> {
-    let info: Info = serde_json::from_slice(bytes)
-        .map_err(|error| format!("this is not an answer of the Hub's ({error}); is HF_ENDPOINT right?"))?;
+    let info: Info = serde_json::from_slice(bytes).map_err(|error| {
+        format!("this is not an answer of the Hub's ({error}){}", natively("; is HF_ENDPOINT right?"))
+    })?;
     if !is_hash(&info.sha, 40) {
         return Err(format!("it names {} where a commit should be", quoted(&info.sha)));
     }
@@ -153,8 +155,9 @@ fn parse(bytes: &[u8], at: &HubAddress) -> Result<Listing, String> {
             (None, Some(size), Some(blob)) if is_hash(&blob, 40) => (size, blob, None),
             _ => {
                 return Err(format!(
-                    "it states no size or hash of {:?}; is HF_ENDPOINT a complete mirror?",
-                    file.rfilename
+                    "it states no size or hash of {:?}{}",
+                    file.rfilename,
+                    natively("; is HF_ENDPOINT a complete mirror?")
                 ));
             }
         };

@@ -2,6 +2,7 @@
 //! redirections are followed, what a status means.
 
 use super::Problem;
+use super::problem::natively;
 use super::progress::Report;
 use super::retry::{Patience, Setback, Tries, retry_after};
 use super::settings::Token;
@@ -117,16 +118,16 @@ impl Link<'_> {
                 let token = "https://huggingface.co/settings/tokens";
                 let reason = match (code, self.token) {
                     ("GatedRepo", None) => format!(
-                        "this repository is gated ({status}): accept its terms on its page, then set HF_TOKEN to a \
-                         token from {token}"
+                        "this repository is gated ({status}): accept its terms on its page{}",
+                        natively(&format!(", then set HF_TOKEN to a token from {token}"))
                     ),
                     ("GatedRepo", Some(_)) => format!(
                         "this repository is gated ({status}), and the account of your token has no access: accept its \
                          terms on its page, or ask its owner{says}"
                     ),
                     (_, None) => format!(
-                        "the Hub has no public repository of this name ({status}): check the spelling; a private or \
-                         gated one needs HF_TOKEN set to a token from {token}"
+                        "the Hub has no public repository of this name ({status}): check the spelling{}",
+                        natively(&format!("; a private or gated one needs HF_TOKEN set to a token from {token}"))
                     ),
                     (_, Some(_)) => format!(
                         "the token in HF_TOKEN or from `hf auth login` is not accepted for it ({status}): check it at \

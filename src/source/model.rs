@@ -15,8 +15,10 @@ pub struct ModelFiles {
     pub configs: Vec<RemoteFile>,
     /// The weights.
     pub weights: Vec<RemoteFile>,
-    /// Where a second choice was taken, in sentences.
-    pub notes: Vec<String>,
+    /// The precision of weights that were taken although another was preferred.
+    pub instead: Option<Precision>,
+    /// That in a sentence.
+    pub note: Option<String>,
 }
 
 impl ModelFiles {
@@ -51,15 +53,14 @@ pub fn choose(listing: &Listing, folder: Option<&str>, precision: Precision) -> 
         return Err(unfit(what.to_owned()));
     }
     let architecture = Architecture::of(|path| get(path).is_some());
-    let (mut weights, mut notes, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut weights, mut second, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     for part in architecture.with_weights() {
         let (folder, other) = (part.folder(), precision.other());
         let of = |precision: Precision| files(listing, &prefix, &part.weights(precision)?);
         match of(precision)
             .or_else(|| {
                 let files = of(other)?;
-                let name = if other == Precision::Full { "full precision" } else { "fp16" };
-                notes.push(format!("{} has the weights of {folder} only in {name}", listing.repo));
+                second.push(folder);
                 Some(files)
             })
             // Loading reports those.
@@ -85,7 +86,10 @@ pub fn choose(listing: &Listing, folder: Option<&str>, precision: Precision) -> 
     let useful = architecture.parts().iter().flat_map(|part| part.useful());
     configs.extend(std::iter::once(&Part::MODEL_INDEX).chain(useful).filter_map(|path| get(path)));
     if missing.is_empty() {
-        return Ok(ModelFiles { configs, weights, notes });
+        let instead = (!second.is_empty()).then_some(precision.other());
+        let all = second.len() == architecture.with_weights().count();
+        let note = instead.map(|precision| only_in(precision, if all { &[] } else { &second }, listing));
+        return Ok(ModelFiles { configs, weights, instead, note });
     }
     let place = if listing.local {
         "is not complete on this machine, it lacks"
@@ -93,6 +97,13 @@ pub fn choose(listing: &Listing, folder: Option<&str>, precision: Precision) -> 
         "is not a model in the diffusers layout: it lacks"
     };
     Err(unfit(format!("{place} {}{}", missing.join(", "), suggestion(listing))))
+}
+
+/// That the weights of a repository, or of these folders of it, are there in one precision alone.
+fn only_in(precision: Precision, folders: &[&str], listing: &Listing) -> String {
+    let name = if precision == Precision::Full { "full precision" } else { "fp16" };
+    let which = if folders.is_empty() { String::new() } else { format!(" of {}", folders.join(", ")) };
+    format!("{} has the weights{which} only in {name}", listing.repo)
 }
 
 /// The model in a single file that was asked for by its path.
@@ -206,7 +217,14 @@ mod tests {
         assert_eq!(chosen(&both, Precision::Full).unwrap(), WEIGHTS);
         assert_eq!(chosen(&both, Precision::Half).unwrap(), halves);
         let files = choose(&listing(&[&needed()[..], &WEIGHTS[..]].concat()), None, Precision::Half).unwrap();
-        assert_eq!((files.notes.len(), files.weights.len(), files.configs.len(), files.bytes()), (3, 3, 6, 90));
+        assert_eq!(
+            (files.instead, files.weights.len(), files.configs.len(), files.bytes()),
+            (Some(Precision::Full), 3, 6, 90)
+        );
+        assert_eq!(files.note.as_deref(), Some("owner/model has the weights only in full precision"));
+        let some = [&needed()[..], &[halves[0].as_str()], &WEIGHTS[1..]].concat();
+        let note = choose(&listing(&some), None, Precision::Half).unwrap().note.unwrap();
+        assert!(note.ends_with("the weights of unet, vae only in full precision"), "{note}");
         let length = |part, precision| FileLength { part, bytes: 10, precision };
         let parts = [Part::TextEncoder, Part::Unet, Part::Vae];
         assert_eq!(files.lengths(), parts.map(|part| length(part, Precision::Full)));
@@ -258,7 +276,7 @@ mod tests {
             assert!(configs.contains(&small), "{small}: {configs:?}");
         }
         // What is said before anything is fetched.
-        assert_eq!((files.notes.len(), size(files.bytes()).as_str()), (0, "6.94 GB"));
+        assert_eq!((files.note.as_ref(), size(files.bytes()).as_str()), (None, "6.94 GB"));
         assert_eq!(files.lengths().len(), 4);
         let full = choose(&measured(&sdxl()), None, Precision::Full).unwrap();
         assert_eq!(size(full.bytes()), "13.88 GB");

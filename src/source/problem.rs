@@ -56,7 +56,8 @@ pub enum Problem {
 
     /// No connection.
     #[error(
-        "cannot reach {host}: {reason}; check the connection and the proxy settings (HTTPS_PROXY){}",
+        "cannot reach {host}: {reason}; check the connection{}{}",
+        natively(" and the proxy settings (HTTPS_PROXY)"),
         kept_words(*.kept)
     )]
     Unreachable {
@@ -101,8 +102,9 @@ pub enum Problem {
 
     /// The server is overloaded or broken, and stayed so.
     #[error(
-        "{host} answered {status} ({}) for {what}{}: try again later{}",
+        "{host} answered {status} ({}{}) for {what}{}: try again later{}",
         status_words(*.status),
+        if *.status == 429 { natively("; a token in HF_TOKEN raises the limit") } else { "" },
         wait_words(*.wait),
         kept_words(*.kept)
     )]
@@ -281,10 +283,15 @@ impl Problem {
     }
 }
 
+/// What only users of a command line can do; in a browser it is not said.
+pub(super) fn natively(advice: &str) -> &str {
+    if cfg!(feature = "native") { advice } else { "" }
+}
+
 fn kept_words(bytes: u64) -> String {
     match bytes {
         0 => String::new(),
-        bytes => format!("; {bytes} bytes were downloaded and kept; run the same command to resume"),
+        bytes => format!("; {bytes} bytes were downloaded and kept{}", natively("; run the same command to resume")),
     }
 }
 
@@ -303,7 +310,7 @@ fn wait_words(wait: Option<Duration>) -> String {
 fn status_words(status: u16) -> &'static str {
     match status {
         408 => "the request took too long",
-        429 => "too many requests; a token in HF_TOKEN raises the limit",
+        429 => "too many requests",
         500 => "a server error",
         502 | 504 => "a gateway got no answer",
         503 => "unavailable",

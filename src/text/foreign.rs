@@ -7,6 +7,8 @@ use crate::base::text::quoted;
 use std::fmt;
 use std::ops::Range;
 
+use serde::Serialize;
+
 /// Names in angle brackets are no longer than this, and have at most so many spaces.
 const LONGEST_NAME: usize = 40;
 const MOST_SPACES: usize = 3;
@@ -26,7 +28,7 @@ const OPTIONS: [&str; 16] = [
 ];
 
 /// Something in a prompt that other programs read as more than text.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Foreign {
     /// The place, shortened.
     pub quoted: String,

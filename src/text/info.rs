@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::foreign::foreign_syntax;
+use super::foreign::{Foreign, foreign_syntax};
 use super::tokenizer::ClipTokenizer;
 
 /// What a text is as a prompt.
@@ -21,7 +21,7 @@ pub struct PromptInfo {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost: Option<String>,
     /// What other programs read as more than text, and what as: here it is text.
-    pub notes: Vec<String>,
+    pub notes: Vec<Foreign>,
 }
 
 /// A learned word in a text.
@@ -56,7 +56,7 @@ impl ClipTokenizer {
             words: words.map(|(token, vectors)| NamedWord { token: token.to_owned(), vectors }).collect(),
             unknown: unknown.map(|(text, near)| UnknownName { text, suggestion: near.map(str::to_owned) }).collect(),
             lost: prompt.fallen,
-            notes: foreign_syntax(text).iter().map(ToString::to_string).collect(),
+            notes: foreign_syntax(text),
         }
     }
 }
@@ -77,7 +77,7 @@ mod tests {
         let unknown = UnknownName { text: "<mypeach>".to_owned(), suggestion: Some("<my-peach>".to_owned()) };
         assert_eq!(info.unknown, [unknown]);
         assert_eq!((info.room, info.lost), (75, None));
-        assert!(info.notes[0].contains("a weight"), "{:?}", info.notes);
+        assert!(info.notes[0].means == "a weight", "{:?}", info.notes);
 
         // As many as the prompt has ids between start and end.
         let plain = tokenizer.info("a photo of <my-peach>", &[]);

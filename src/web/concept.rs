@@ -43,7 +43,8 @@ impl Library {
             Place::Hub(at) => at,
         };
         let mut report = report(&listener);
-        let listing = hub::list(&self.link(), &at, &mut report).await.map_err(problem)?;
+        self.looked_at.replace(None);
+        let listing = self.listing(&typed, &at, &mut report).await.map_err(problem)?;
         let found = concept::choose(&listing, at.path.as_deref()).map_err(problem)?;
         let Concept { embedding, token, kind, readme, pictures, .. } = &found;
         let token = self.text(&listing, token.as_ref(), &mut report).await?;
@@ -57,7 +58,6 @@ impl Library {
             "files": listing.files.iter().map(|file| json!({"path": file.path, "bytes": file.size})).collect::<Vec<_>>(),
             "pictures": pictures.iter().map(|file| &file.path).collect::<Vec<_>>(),
         });
-        self.looked_at.replace(Some((typed, listing)));
         plain(&about)
     }
 
@@ -65,15 +65,9 @@ impl Library {
     #[wasm_bindgen(js_name = conceptPicture)]
     pub async fn concept_picture(&self, typed: String, path: String, listener: Function) -> Result<Object, JsValue> {
         let mut report = report(&listener);
-        let known = self.looked_at.borrow().as_ref().filter(|(of, _)| *of == typed).map(|(_, listing)| listing.clone());
-        let listing = match (known, self.place(&typed).map_err(problem)?) {
-            (Some(listing), _) => listing,
-            (None, Place::Hub(at)) => hub::list(&self.link(), &at, &mut report).await.map_err(problem)?,
-            (None, Place::Url(_)) => {
-                return Err(problem(Problem::NoSuchFile { typed: path, hint: String::new() }));
-            }
-        };
         let absent = || problem(Problem::NoSuchFile { typed: path.clone(), hint: String::new() });
+        let Place::Hub(at) = self.place(&typed).map_err(problem)? else { return Err(absent()) };
+        let listing = self.listing(&typed, &at, &mut report).await.map_err(problem)?;
         let file = listing.get(&path).filter(|file| file.size <= LONGEST_PICTURE).ok_or_else(absent)?;
         let bytes = self.bytes(&listing, file, &mut report).await.map_err(problem)?;
         let picture = Object::new();
@@ -105,7 +99,7 @@ impl Library {
                 set("origin", url.without_secrets().to_string().into())?;
             }
             Place::Hub(at) => {
-                let listing = hub::list(&self.link(), &at, &mut report).await.map_err(problem)?;
+                let listing = self.listing(&typed, &at, &mut report).await.map_err(problem)?;
                 let found = concept::choose(&listing, at.path.as_deref()).map_err(problem)?;
                 if found.embedding.size > LONGEST_EMBEDDING {
                     let (path, size) = (&found.embedding.path, size(found.embedding.size));
@@ -136,6 +130,21 @@ impl Library {
             // Nothing exists here, so nothing is a path.
             Address::Path(path) => Err(Problem::NoSuchFile { typed: path.display().to_string(), hint: String::new() }),
         }
+    }
+
+    /// The files of a repository by what was typed; of the one that was looked at last they are known.
+    async fn listing(
+        &self,
+        typed: &str,
+        at: &HubAddress,
+        report: &mut dyn FnMut(Notice) -> ControlFlow<()>,
+    ) -> Result<Listing, Problem> {
+        if let Some((_, listing)) = self.looked_at.borrow().as_ref().filter(|(of, _)| of == typed) {
+            return Ok(listing.clone());
+        }
+        let listing = hub::list(&self.link(), at, report).await?;
+        self.looked_at.replace(Some((typed.to_owned(), listing.clone())));
+        Ok(listing)
     }
 
     /// A file of a repository.

@@ -7,8 +7,10 @@ use super::engine::Engine;
 use super::{plain, to_js};
 use crate::base::bytes::sha256;
 use crate::embedding::{self, Refusal};
+use crate::event::Event;
 use crate::text::check_token;
 use crate::train::file_can_hold;
+use crate::warning::WarningCode;
 use crate::weights::samples;
 use crate::{Error, Result};
 
@@ -36,17 +38,18 @@ impl Engine {
 
     /// Makes the embedding of a file usable in prompts, no matter which program wrote it. `name` is the file's name;
     /// `token` renames the embedding. Gives `{token, vectors, width, family, norm, typical, notes}`: its mean length and the
-    /// median of the model's own words (see [`AboutEmbedding`](crate::session::AboutEmbedding)), and what is worth telling about
-    /// the file.
+    /// median of the model's own words (see [`AboutEmbedding`](crate::session::AboutEmbedding)), and as `{code, text}` what is worth
+    /// telling about the file.
     #[wasm_bindgen(js_name = addEmbedding)]
     pub fn add_embedding(&mut self, bytes: &[u8], name: &str, token: Option<String>) -> Result<JsValue, JsValue> {
         let bad = |refusal: Refusal| to_js(Error::BadFile { file: name.to_owned(), reason: refusal.to_string() });
         let found = embedding::read(bytes, name).and_then(|reading| reading.choose(token.as_deref())).map_err(bad)?;
-        let mut notes: Vec<String> = found.notes.iter().map(ToString::to_string).collect();
+        let mut notes = super::tools::notes_of(&found);
         let embedding = found.into_embedding(token.as_deref()).map_err(bad)?;
         let samples = embedding.metadata.get("unet-samples").zip(self.session.model().unet_samples.as_ref());
         if samples.is_some_and(|(theirs, ours)| samples::same(theirs, ours) == Some(false)) {
-            notes.push("it was learned on a different model and may mean something else here".to_owned());
+            let text = "it was learned on a different model and may mean something else here";
+            notes.push(Event::warning(WarningCode::OtherModel, text));
         }
         let token = embedding.token.clone();
         self.session.add_embedding(embedding, name).map_err(to_js)?;

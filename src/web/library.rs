@@ -74,19 +74,20 @@ pub struct Plan {
     record: Record,
     /// Where each file is; empty if all of them are here.
     addresses: Vec<Url>,
-    notes: Vec<String>,
+    /// The precision of weights that were taken although the other was preferred.
+    instead: Option<Precision>,
     here: u64,
     free: Option<u64>,
 }
 
 #[wasm_bindgen]
 impl Plan {
-    /// `{name, version, bytes, here, free?, stored, notes, files: [{path, bytes}]}`; `here` counts bytes that came
-    /// before.
+    /// `{name, version, bytes, here, free?, stored, instead?, files: [{path, bytes}]}`; `here` counts bytes that came before,
+    /// and `instead` (`"full"` or `"half"`) is the precision of weights that were taken although the other was preferred.
     pub fn about(&self) -> Result<JsValue, JsValue> {
         plain(&json!({
             "name": self.record.name, "version": self.record.version, "bytes": self.record.bytes(), "here": self.here,
-            "free": self.free, "stored": self.record.whole, "notes": self.notes, "files": self.record.files,
+            "free": self.free, "stored": self.record.whole, "instead": self.instead, "files": self.record.files,
         }))
     }
 }
@@ -248,7 +249,7 @@ impl Library {
         Ok(Plan {
             addresses: addresses.collect::<Result<_, _>>()?,
             record: Record { name: MINI.to_owned(), version, files: files.files, whole: false },
-            notes: Vec::new(),
+            instead: None,
             here: 0,
             free: None,
         })
@@ -272,7 +273,7 @@ impl Library {
         let files = match single {
             Some(path) => {
                 let weights = vec![model::single(&listing, path)?.clone()];
-                ModelFiles { configs: Vec::new(), weights, notes: Vec::new() }
+                ModelFiles { configs: Vec::new(), weights, instead: None, note: None }
             }
             None => model::choose(&listing, at.path.as_deref(), precision)?,
         };
@@ -297,7 +298,7 @@ impl Library {
                 files: files.all().map(entry).collect(),
                 whole: false,
             },
-            notes: files.notes,
+            instead: files.instead,
             here: 0,
             free: None,
         })
@@ -339,7 +340,7 @@ impl Library {
 
 impl Plan {
     fn whole(record: Record) -> Self {
-        Self { record, addresses: Vec::new(), notes: Vec::new(), here: 0, free: None }
+        Self { record, addresses: Vec::new(), instead: None, here: 0, free: None }
     }
 }
 

@@ -60,15 +60,19 @@ fn problem(problem: crate::source::Problem) -> JsValue {
     to_js(Error::Source(problem))
 }
 
-/// An error for JavaScript, in the page's words. Those after which the device cannot be used any more are called
-/// `GpuError`.
+/// An error for JavaScript: what it is, as `code` and `parts` ([`Told`](crate::error::Told)) where it has them, and in English with the
+/// page's names of settings. Those after which the device cannot be used any more are called `GpuError`.
 fn to_js(error: Error) -> JsValue {
     let thrown = js_sys::Error::new(&match &error {
         // The page adds its own advice to these, where the engine can be started again.
-        Error::GpuLost { .. } => "the graphics device was lost".to_owned(),
+        Error::GpuLost { reason, .. } => format!("the graphics device was lost ({reason})"),
         Error::GpuMemory { reason } => format!("the graphics device's memory is full ({reason})"),
         error => error.worded(&wording::label),
     });
+    if let Some(told) = error.told(&wording::label) {
+        let set = |key: &str, value: JsValue| js_sys::Reflect::set(&thrown, &key.into(), &value);
+        let _always = (set("code", told.code.into()), set("parts", plain(&told.parts).unwrap_or_default()));
+    }
     if matches!(error, Error::Gpu { .. } | Error::GpuLost { .. } | Error::GpuMemory { .. }) {
         thrown.set_name("GpuError");
     }

@@ -7,7 +7,7 @@ use super::to_js;
 use crate::Error;
 use crate::base::text::quoted;
 use crate::gpu::kept::Keep;
-use crate::gpu::precision::{Decision, decide};
+use crate::gpu::precision::{Decision, decide, is_tested};
 use crate::gpu::{Chosen, Precision};
 
 /// The browser's storage, if it gives one.
@@ -26,7 +26,7 @@ impl Keep for Option<Folder> {
     }
 }
 
-/// Decides, by the name of a choice or by default. A user who insists on f16 gets another test where the last one
+/// Decides, by the name of a choice or by default. A user who insists on f16 gets another test where an earlier one
 /// failed: the driver may be another by now, which no browser says.
 pub(super) async fn decided(chosen: &Chosen, asked: Option<&str>, insists: bool) -> Result<Decision, JsValue> {
     let asked = match asked {
@@ -36,8 +36,12 @@ pub(super) async fn decided(chosen: &Chosen, asked: Option<&str>, insists: bool)
         None => Precision::default(),
     };
     let keep = Folder::root().await.ok();
+    let earlier = is_tested(chosen, &keep).await;
     let mut decision = decide(chosen, &keep, asked, false).await;
-    if insists && let Err(Error::Usage(_)) = decision {
+    if insists
+        && earlier
+        && let Err(Error::Usage(_)) = decision
+    {
         decision = decide(chosen, &keep, asked, true).await;
     }
     let none = || to_js(Error::Internal("a browser's device is always a GPU".to_owned()));

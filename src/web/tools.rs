@@ -13,6 +13,7 @@ use crate::embedding::{self, Embedding, FileEmbedding, Layout, Refusal};
 use crate::event::Event;
 use crate::image::{Picture, are_alike};
 use crate::train::about_pixels;
+use crate::warning::WarningCode;
 
 /// One embedding of a file, called `token` if that is given.
 fn chosen(bytes: &[u8], name: &str, token: Option<String>, within: Option<String>) -> Result<Embedding, JsValue> {
@@ -39,6 +40,12 @@ fn named_bytes(key: &str, name: &str, bytes: &[u8]) -> Object {
     object
 }
 
+/// What is worth telling about a file.
+pub(super) fn notes_of(embedding: &FileEmbedding) -> Vec<Event> {
+    let note = |note: &embedding::Note| Event::warning(WarningCode::EmbeddingFile, note.to_string());
+    embedding.notes.iter().map(note).collect()
+}
+
 /// What models work at, until one is known.
 const USUAL_SIDE: u32 = 512;
 
@@ -55,7 +62,8 @@ impl Tools {
         Self::default()
     }
 
-    /// What a file of embeddings holds, no matter which program wrote it: `[{token?, vectors, width, widths, family, norm, format, notes}]`.
+    /// What a file of embeddings holds, no matter which program wrote it: `[{token?, vectors, width, widths, family, norm, format,
+    /// notes: [{code, text}]}]`.
     /// Throws what the file is instead.
     pub fn describe(&self, bytes: &[u8], name: &str) -> Result<JsValue, JsValue> {
         let reading = embedding::read(bytes, name)
@@ -70,8 +78,8 @@ impl Tools {
                 "widths": embedding.widths(),
                 "family": embedding.family(),
                 "norm": norms.sum::<f64>() / encoders.len().max(1) as f64,
-                "format": format!("{} in a {} file", embedding.format, embedding.container),
-                "notes": embedding.notes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "format": format!("{} ({})", embedding.format, embedding.container),
+                "notes": notes_of(embedding),
             })
         };
         plain(&reading.embeddings().iter().map(described).collect::<Vec<_>>())

@@ -7,7 +7,7 @@ import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
-import { AxeBuilder } from "@axe-core/playwright";
+import axe from "axe-core";
 import { chromium } from "playwright-core";
 
 export const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -91,8 +91,13 @@ export async function load(page) {
 
 /** No rule of axe's is broken. */
 export async function accessible(page, state) {
-  const { violations } = await new AxeBuilder({ page }).analyze();
-  assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).join(", ")}`), [], state);
+  // As axe's own package for Playwright does it, but once in each page and without one more page to gather what frames say: there are none.
+  if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(axe.source);
+  const broken = await page.evaluate(async () => {
+    const { passes, violations } = await axe.run({ resultTypes: ["violations"] });
+    return passes.length < 10 ? ["axe did not look"] : violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).join(", ")}`);
+  });
+  assert.deepEqual(broken, [], state);
 }
 
 /** A state is for everybody: light and dark, on a phone and on a wide screen, no rule of axe's is broken and nothing is cut off. */

@@ -111,7 +111,7 @@ test("files are looked at without a model", async () => {
   const { page, call, refused } = await caller();
   assert.deepEqual(await call("tools.describe", embedding("<fox>", 2, 768, 0.5), "fox.safetensors"), [{
     token: "<fox>", vectors: 2, width: 768, widths: [768], family: "Stable Diffusion 1.x", norm: Math.sqrt(768 / 4),
-    format: "diffusers in a safetensors file", notes: [],
+    format: "diffusers (safetensors)", notes: [],
   }]);
   assert.match(await refused("tools.describe", Buffer.from("hello"), "fox.pt"), /fox\.pt/);
   const converted = async (...about) => Buffer.from(Object.values(await call("tools.convert", ...about)));

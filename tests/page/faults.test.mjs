@@ -63,7 +63,7 @@ test("neither a second tab nor a lost device costs what was learned", { timeout:
   // The device is lost: said, nothing else is, and the engine starts again.
   await page.evaluate(() => new BroadcastChannel("lose").postMessage(""));
   await page.getByRole("button", { name: "Resume" }).filter({ visible: true }).click();
-  await page.getByText(/The engine stopped: .*Often the graphics card was reset/).waitFor({ timeout: 60_000 });
+  await page.getByText(/The engine stopped: the graphics card was reset\. Close other programs/).waitFor({ timeout: 60_000 });
   await everywhere(page, "lost");
   await page.getByRole("button", { name: "Start the engine again" }).click();
   await ready(page);

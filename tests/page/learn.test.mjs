@@ -268,7 +268,7 @@ test("what is chosen, cropped, written and set survives a refresh and a crash, e
   await back(page);
   await page.getByRole("button", { name: "Back to examples" }).click();
   await page.getByRole("button", { name: "Learn <peach> now" }).click();
-  await page.getByRole("heading", { name: "<peach> is learned" }).waitFor();
+  await page.getByRole("heading", { name: "<peach> has been learned" }).waitFor();
   await page.getByRole("button", { name: "Teach another word" }).click();
   await page.locator("#tiles > li").nth(2).waitFor();
   assert.deepEqual((await chosen(page)).pictures, before.pictures);
@@ -279,7 +279,7 @@ test("what is chosen, cropped, written and set survives a refresh and a crash, e
   await page.getByLabel("What to call it").fill("<peach>");
   await page.getByRole("button", { name: "Back to examples" }).click();
   await page.getByRole("button", { name: "Learn <peach> now" }).click();
-  await page.getByRole("heading", { name: "<peach> is learned" }).waitFor();
+  await page.getByRole("heading", { name: "<peach> has been learned" }).waitFor();
   await page.getByRole("button", { name: "Teach another word" }).click();
   await page.locator("#tiles > li").nth(2).waitFor();
   assert.deepEqual((await chosen(page)).pictures, before.pictures);
@@ -289,7 +289,7 @@ test("what is chosen, cropped, written and set survives a refresh and a crash, e
   await page.waitForTimeout(600);
   assert.deepEqual(await folder(), [1, ["1", "2", "draft.json"]]);
   await page.getByRole("button", { name: "Learn it", exact: true }).click();
-  await page.getByRole("heading", { name: "<mine> is learned" }).waitFor();
+  await page.getByRole("heading", { name: "<mine> has been learned" }).waitFor();
   assert.deepEqual(await folder(), [0, []]);
   await page.reload();
   await nothing(page);

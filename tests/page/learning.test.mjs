@@ -72,7 +72,7 @@ test("the example is watched, paused, looked back at and kept", { timeout: 120_0
   await page.getByText("As numbers").click();
   await page.getByRole("columnheader", { name: "evaluation loss" }).waitFor();
 
-  await page.getByRole("heading", { name: "<peach> is learned" }).waitFor({ timeout: 60_000 });
+  await page.getByRole("heading", { name: "<peach> has been learned" }).waitFor({ timeout: 60_000 });
   assert.equal(await focused(page), "learning-title");
   assert.equal(await page.title(), "pseudoword");
   assert.equal(await announced(page), "Learned.");
@@ -141,7 +141,7 @@ test("what came of a word is said for pictures, with what to do about it", { tim
     await fewExampleSteps(context, { steps: 6, "preview-every": 0 });
     await page.reload();
     await page.getByRole("button", { name: "Learn <peach> now" }).click();
-    await page.getByRole("heading", { name: "<peach> is learned" }).waitFor();
+    await page.getByRole("heading", { name: "<peach> has been learned" }).waitFor();
     assert.match(await page.locator("#verdict").textContent(), said);
     assert.deepEqual(await page.locator("#learned button.primary").filter({ visible: true }).allTextContents(), [first]);
     assert.ok(await page.locator(".stage figure").first().isHidden(), "nothing was drawn, so there is no place for it");
@@ -175,13 +175,13 @@ test("the same example again is learned under a free name, or in place of the fo
   };
   const tokens = () => page.locator("#words code").allTextContents();
   await page.getByRole("button", { name: "Learn <peach> now" }).click();
-  await page.getByRole("heading", { name: "<peach> is learned" }).waitFor();
+  await page.getByRole("heading", { name: "<peach> has been learned" }).waitFor();
   await again();
   assert.equal(await page.evaluate(() => document.activeElement.textContent), "Learn it as <peach-2>");
   assert.deepEqual(await filled(page, ".work"), ["Learn it as <peach-2>"], "one button is the first");
   await everywhere(page, "a word that is there already");
   await page.keyboard.press("Enter");
-  await page.getByRole("heading", { name: "<peach-2> is learned" }).waitFor();
+  await page.getByRole("heading", { name: "<peach-2> has been learned" }).waitFor();
   assert.deepEqual(await tokens(), ["<peach>", "<peach-2>"]);
   await page.getByRole("button", { name: "Make pictures with it" }).click();
   assert.equal(await page.locator("#prompt").inputValue(), "a <peach-2> on a blue background");
@@ -189,7 +189,7 @@ test("the same example again is learned under a free name, or in place of the fo
   await page.locator("#generate").waitFor();
   await again();
   await page.getByRole("button", { name: "Learn <peach> anew" }).click();
-  await page.getByRole("heading", { name: "<peach> is learned" }).waitFor();
+  await page.getByRole("heading", { name: "<peach> has been learned" }).waitFor();
   assert.deepEqual(await tokens(), ["<peach-2>", "<peach>"]);
   await page.locator("#words-removed").getByText("<peach>", { exact: true }).waitFor({ state: "attached" });
   // So in the form.
@@ -233,7 +233,7 @@ test("what was left unfinished is offered at the next visit, with its previews; 
   assert.deepEqual(await filled(page, ".work"), ["Resume"], "one button is the first");
   await everywhere(page, "unfinished");
   await page.getByRole("button", { name: "Resume" }).click();
-  await page.getByRole("heading", { name: "<peach> is learned" }).waitFor();
+  await page.getByRole("heading", { name: "<peach> has been learned" }).waitFor();
   assert.equal(await previews(page).getAttribute("max"), "6", "those of the first visit are there, too");
   assert.match(await page.locator("#verdict-error").textContent(), /60% smaller/, "measured from the start, not from where it went on");
   await page.reload();
@@ -280,7 +280,7 @@ test("what goes wrong is said where one looks, and leads on", { timeout: 120_000
   // No model can be opened: back to the start.
   let { context, page } = await opened({ unopened: "the GPU has no room for it" });
   await page.getByRole("button", { name: "Learn <peach> now" }).click();
-  await page.locator("#start-problem").getByText("the GPU has no room for it").waitFor();
+  await page.locator("#start-problem").getByText("The GPU has no room for it").waitFor();
   assert.equal(await page.evaluate(() => document.body.dataset.now), "welcome");
   await everywhere(page, "refused");
   await context.close();
@@ -292,13 +292,13 @@ test("what goes wrong is said where one looks, and leads on", { timeout: 120_000
   // It waits there, so that what is said of it can be seen on a slow machine, too.
   await pressAfterStep(page, 25, "pause");
   await page.getByRole("button", { name: "Learn <peach> now" }).click();
-  await page.getByText(/^Not saved after step 25, so leave this tab open: it is full/).waitFor();
+  await page.getByText(/^Not saved after step 25, so leave this tab open: There is no room: it is full/).waitFor();
   await page.getByRole("button", { name: "Resume" }).filter({ visible: true }).click();
-  await page.getByRole("heading", { name: "<peach> is learned" }).waitFor();
+  await page.getByRole("heading", { name: "<peach> has been learned" }).waitFor();
   // Beside the button that saves it.
   await page.locator("#learned #kept-problem + #downloads").waitFor();
   await page.locator("#kept-problem").getByText(/<peach> will be lost when this tab closes, so download it/).waitFor();
-  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "diffusers: download <peach>" }).click()]);
+  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "diffusers, ComfyUI: download <peach>" }).click()]);
   assert.equal(download.suggestedFilename(), "peach.safetensors");
   await context.close();
 
@@ -309,7 +309,7 @@ test("what goes wrong is said where one looks, and leads on", { timeout: 120_000
   await page.getByText(/^Saved after step 25/).waitFor();
   await page.evaluate(() => new BroadcastChannel("lose").postMessage(""));
   await page.getByRole("button", { name: "Resume" }).filter({ visible: true }).click();
-  await page.getByText(/The engine stopped: the GPU device was lost\. Often/).waitFor();
+  await page.getByText(/The engine stopped: the graphics card was reset\. Close other/).waitFor();
   await page.getByText("Learning <peach> stopped at step 25 of 300.").waitFor();
   assert.equal(await page.title(), "pseudoword");
   await everywhere(page, "lost");
@@ -357,14 +357,14 @@ test("what is odd, hasty or blocked ends nothing", { timeout: 180_000 }, async (
   await page.reload();
   await page.locator("#continue").waitFor();
   await page.evaluate(() => [1, 2].forEach(() => document.getElementById("continue").click()));
-  await page.getByRole("heading", { name: "<peach> is learned" }).waitFor();
+  await page.getByRole("heading", { name: "<peach> has been learned" }).waitFor();
   assert.ok(await page.locator("#unfinished").isHidden());
   assert.equal(await page.locator("#run-problem").textContent(), "");
   // What was put away meanwhile can be downloaded all the same.
   await page.locator("#words .word-open").click();
   await page.getByRole("button", { name: "Remove from the shelf: <peach>" }).click();
   await page.getByText("<peach> was removed.").waitFor();
-  await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "diffusers: download <peach>" }).click()]);
+  await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "diffusers, ComfyUI: download <peach>" }).click()]);
   // A name that is taken by now.
   await page.evaluate(async () => {
     const { keepWord } = await import(new URL("www/words/shelf.js", document.baseURI));
@@ -400,17 +400,18 @@ test("what is odd, hasty or blocked ends nothing", { timeout: 180_000 }, async (
 test("an address of the Hub that is none, and a browser that remembers nothing, leave a page that works", { timeout: 120_000 }, async () => {
   const { context, open, errors } = await place.visitor();
   let page = await open("?hub=garbage&model=a/b&concept=c/d");
-  await page.getByText(/the word c\/d\..* from garbage/).waitFor();
+  // Said at once, with who is asked in its place.
+  await page.getByText(/the word c\/d\..* from huggingface\.co/).waitFor();
   await page.keyboard.press("Escape");
-  await page.getByText(/the model a\/b\..* asks garbage only/).waitFor();
-  await page.getByRole("button", { name: "Look it up" }).first().click();
-  await page.locator("#model-problem").getByText('"garbage" is not a web address').waitFor({ timeout: 60_000 });
+  await page.getByText(/the model a\/b\..* asks huggingface\.co only/).waitFor();
+  const refused = page.locator("#model-problem");
+  await refused.getByText("“garbage” is not the address of a mirror, which begins with https://, so it is not used.").waitFor();
   // And it can be mended where it is shown.
   await page.getByText("Precision and mirror").click();
-  const hub = page.getByLabel("Address of the Hub");
+  const hub = page.getByLabel("Address of a mirror");
   await hub.fill("rubbish");
   await hub.press("Tab");
-  await page.locator("#model-problem").getByText('"rubbish" is not a web address').waitFor();
+  await refused.getByText("“rubbish” is not the address of a mirror").waitFor();
   assert.match(page.url(), /hub=garbage/);
   await hub.fill("https://hub.example");
   await hub.press("Tab");

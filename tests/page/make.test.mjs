@@ -73,7 +73,7 @@ async function asksFor(page) {
   await field(page, "Size in pixels").fill("8000");
   await prompt(page).press("Enter");
   // The engine's rules come in the page's words; the model was loaded by itself.
-  await page.locator("#make-problem").getByText("\u201cSize in pixels\u201d 8000: it must be at least 1, and at most 4096").waitFor({ timeout: 300_000 });
+  await page.locator("#make-problem").getByText("\u201cSize in pixels\u201d cannot be 8000: it must be at least 1, and at most 4096.").waitFor({ timeout: 300_000 });
   assert.deepEqual(await values(page, ["make-steps", "guidance", "make-seed", "sampler", "negative"]), ["1", "4", "0", "ddim", ""], "defaults are the engine's");
   assert.deepEqual(await page.locator("#sampler option").allTextContents(), ["DDIM", "PNDM", "Euler", "Euler ancestral", "DPM++ 2M"]);
   assert.equal(await page.locator(".set").count(), 0, "what could not be made leaves nothing behind");

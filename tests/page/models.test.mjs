@@ -30,7 +30,9 @@ test("a model comes from a repository: seen first, stopped, resumed, loaded and 
   const repository = page.getByLabel(/from a repository/);
   await repository.fill("someone/nothing");
   await repository.press("Enter");
-  await page.locator("#model-problem").getByText(/the Hub has no such repository/).waitFor();
+  await page.locator("#model-problem").getByText("There is no someone/nothing: is it spelled right?").waitFor();
+  await page.locator("#model-problem summary").getByText("Details").click();
+  await page.locator("#model-problem").getByText("someone/nothing: the Hub has no such repository: check the spelling").waitFor();
   const folders = await page.evaluate(async () => Array.fromAsync((await (await navigator.storage.getDirectory()).getDirectoryHandle("models")).keys()));
   assert.deepEqual(folders, [], "what was not found leaves nothing behind");
   await accessible(page, "with a problem");
@@ -41,7 +43,7 @@ test("a model comes from a repository: seen first, stopped, resumed, loaded and 
   await context.setOffline(false);
   await repository.press("Enter");
   await page.locator("#plan").getByText("14 MB in 11 files").waitFor();
-  for (const part of ["Time for that", "Free space", "This GPU", "Runs on any graphics card"]) assert.match(await page.locator("#plan").textContent(), new RegExp(part));
+  for (const part of ["Time for that", "Free space", "This GPU", "Runs on any graphics card", "There is only full precision"]) assert.match(await page.locator("#plan").textContent(), new RegExp(part));
   assert.ok(!hub.asked.some((path) => path.includes("safetensors")), "the size is said before anything is downloaded");
   assert.equal(await page.evaluate(() => document.activeElement.id), "fetch", "the focus goes to what comes next");
   await accessible(page, "with a plan");
@@ -115,7 +117,7 @@ test("one's own pictures are learned on a model from the Hub: one press, and a r
   await train.click();
   await page.locator("#plan").getByText("Already here").waitFor({ timeout: 60_000 });
   await page.keyboard.press("Enter");
-  await page.getByRole("heading", { name: "<my-word> is learned" }).waitFor({ timeout: 300_000 });
+  await page.getByRole("heading", { name: "<my-word> has been learned" }).waitFor({ timeout: 300_000 });
   assert.match(await page.locator("#model-card").textContent(), /stable-diffusion-v1-5.*Ready on /);
   assert.deepEqual(errors.filter((text) => !/404|ERR_/.test(text)), []);
   await context.close();

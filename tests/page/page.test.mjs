@@ -78,7 +78,7 @@ test("the example is learned by one click, over two visits, and is a word like a
   assert.deepEqual(heavy(), [], "what was left is found without the engine");
   await everywhere(page, "unfinished");
   await page.getByRole("button", { name: "Resume" }).click();
-  await page.getByRole("heading", { name: "<peach> is learned" }).waitFor({ timeout: 300_000 });
+  await page.getByRole("heading", { name: "<peach> has been learned" }).waitFor({ timeout: 300_000 });
   assert.equal(await page.evaluate(() => document.activeElement.id), "learning-title");
   assert.equal(await page.title(), "pseudoword");
   assert.equal(await page.getByRole("img", { name: "Evaluation loss over the steps" }).count(), 1);

@@ -27,7 +27,7 @@ function worker(given) {
     return here;
   };
   const split = (path) => [path.slice(0, path.lastIndexOf("/") + 1), path.slice(path.lastIndexOf("/") + 1)];
-  const full = () => Object.assign(new Error("it is full: delete a stored model, or make room on the disk"));
+  const full = () => Object.assign(new Error("the browser's storage: it is full"), { code: "storage-full", parts: { reason: "it is full: delete a stored model" } });
   const storage = {
     async get(path) {
       const [place, name] = split(path);
@@ -81,7 +81,7 @@ function worker(given) {
   const job = {
     async next(one) {
       await wait(given.pause);
-      if (lost) throw Object.assign(new Error("the GPU device was lost"), { name: "GpuError" });
+      if (lost) throw Object.assign(new Error("the graphics device was lost (played)"), { name: "GpuError", code: "gpu-lost" });
       const { value } = one.events.next();
       if (value?.event === "step") one.step = value.step;
       return value;
@@ -105,7 +105,7 @@ function worker(given) {
       const names = text.match(/<[^<>\s]+>/g) ?? [];
       const words = names.filter((token) => token === "<peach>").map((token) => ({ token, vectors: 2 }));
       const unknown = names.filter((token) => token !== "<peach>").map((text) => ({ text, suggestion: "<peach>" }));
-      return { tokens: text.split(" ").length, room: 75, words, unknown, notes: text.match(/\(\w+:[\d.]+\)/g)?.map((weight) => `"${weight}" (a weight)`) ?? [] };
+      return { tokens: text.split(" ").length, room: 75, words, unknown, notes: text.match(/\(\w+:[\d.]+\)/g)?.map((quoted) => ({ quoted, means: "a weight" })) ?? [] };
     },
     without: (prompt) => (prompt.includes("<peach>") ? prompt.replace("<peach>", "apple") : undefined),
     addEmbedding: (bytes, name, token) => about(token ?? "<peach>"),
@@ -124,7 +124,7 @@ function worker(given) {
       // Whatever is not the mini model is from the Hub, and large.
       const there = typed === "mini" || brought.whole;
       const size = typed === "mini" ? 14e6 : 2.13e9;
-      return { plan: 1, name: typed, stored: there, bytes: size, here: there ? size : brought.bytes, free: 60e9, files: Array(there ? 0 : 11).fill({}), notes: [] };
+      return { plan: 1, name: typed, stored: there, bytes: size, here: there ? size : brought.bytes, free: 60e9, files: Array(there ? 0 : 11).fill({}) };
     },
     async bring(_, report) {
       for (; brought.bytes < 2.13e9; brought.bytes += 0.0213e9) {
@@ -143,7 +143,7 @@ function worker(given) {
       report({ event: "device", name: "a played GPU" });
       report({ event: "load", part: "unet", done: 1, total: 2 });
       await wait(given.load);
-      if (given.unopened) throw new Error(given.unopened);
+      if (given.unopened) throw Object.assign(new Error(given.unopened), given.unopenedBy);
     },
     train({ config, pictures, state }) {
       new BroadcastChannel("train").postMessage({ config, pictures: pictures.map(({ name, caption, crop }) => ({ name, caption, crop })) });
@@ -175,13 +175,13 @@ function worker(given) {
           : await { storage, engine }[owner][method](...(request.args ?? []));
       self.postMessage({ id, result });
     } catch (error) {
-      self.postMessage({ id, error: error.message, broken: error.name === "GpuError" });
+      self.postMessage({ id, error: error.message, broken: error.name === "GpuError", code: error.code, parts: error.parts });
     }
   };
 }
 
 /** Lets the engine be played in a context: `pause` is how many milliseconds pass between two events, `load` how many loading takes;
- * `full` storages keep nothing, `warnings` (codes and sentences) are told while learning, `unopened` is why no model can be opened, `verdict` what comes of it. */
+ * `full` storages keep nothing, `warnings` (codes and sentences) are told while learning, `unopened` is why no model can be opened, and `unopenedBy` its code and parts, `verdict` what comes of it. */
 export async function played(context, given = {}) {
   const whole = { pause: 5, load: 20, full: false, warnings: [], unopened: undefined, verdict: { level: "good", gain: 0.6, length: 1.5 }, ...given, pictures: ["noto", "flat", "3d"].map(picture) };
   await context.route("**/www/worker.js", (route) => route.fulfill({ contentType: "text/javascript", body: `(${worker})(${JSON.stringify(whole)});` }));

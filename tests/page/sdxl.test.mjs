@@ -143,13 +143,13 @@ test("words for both text encoders are learned, given away, taken in and used; o
   await ready(page);
   assert.deepEqual((await words.locator("code").allTextContents()).sort(), ["<both>", "<fox>", "<one>", "<pear>", "<thing>"], "two files are one word");
   assert.match(await page.locator("#model-card").textContent(), new RegExp(`${basename(XL)}.*two text encoders · 64 pixels`));
-  for (const name of ["GPU memory", "GPU memory, learning"]) assert.match(await page.locator("#model-facts div").filter({ hasText: name }).last().textContent(), /\d [kM]B/);
+  for (const name of ["GPU memory", "GPU memory while learning"]) assert.match(await page.locator("#model-facts div").filter({ hasText: name }).last().textContent(), /\d [kM]B/);
 
   // Words for other families, each with the model's own.
   const details = page.locator("#word-details");
   for (const [token, family] of [["<pear>", "mini model"], ["<fox>", "Stable Diffusion 1.x"]]) {
     await page.locator(`#words [data-token='${token}'].unusable .word-open`).click();
-    const reason = await details.getByText(/^The loaded model cannot use it: /).textContent();
+    const reason = await details.getByText(/^This word was learned for /).textContent();
     for (const part of [family, "two text encoders"]) assert.ok(reason.includes(part), reason);
     await page.keyboard.press("Escape");
   }
@@ -160,7 +160,7 @@ test("words for both text encoders are learned, given away, taken in and used; o
   await fewSteps(page, 2);
   await page.getByLabel("What stands for the whole prompt").first().selectOption("end");
   await page.getByRole("button", { name: "Learn it" }).click();
-  await page.getByRole("heading", { name: "<my-word> is learned" }).waitFor({ timeout: 120_000 });
+  await page.getByRole("heading", { name: "<my-word> has been learned" }).waitFor({ timeout: 120_000 });
   assert.equal(await page.locator("#run-problem").textContent(), "");
   await everywhere(page, "sdxl-learned");
 
@@ -208,7 +208,7 @@ test("words for both text encoders are learned, given away, taken in and used; o
   await page.locator("#folder").setInputFiles(join(root, "models/mini"));
   await page.locator("#model-card").getByText("Comes with this page").waitFor({ timeout: 120_000 });
   await page.locator("#words [data-token='<my-word>'].unusable .word-open").click({ timeout: 60_000 });
-  await details.getByText(/The loaded model cannot use it: .*two text encoders.*mini model/).waitFor();
+  await details.getByText(/This word was learned for .*two text encoders.*mini model/).waitFor();
   await page.keyboard.press("Escape");
   assert.equal(await page.locator(".unusable").count(), 5);
   assert.equal(await page.locator("[data-two]").filter({ visible: true }).count(), 0);

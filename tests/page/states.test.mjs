@@ -22,7 +22,7 @@ const languages = { en: "English", de: "Deutsch" };
 const texts = async (path) => (await import(join(root, "www/text", path))).default;
 /** With the texts that few visitors need. */
 const catalogues = Object.fromEntries(await Promise.all(Object.keys(languages).map(async (code) => (
-  [code, { ...await texts(`${code}.js`), check: await texts(`check/${code}.js`), codes: await texts(`codes/${code}.js`), browsers: await texts(`browsers/${code}.js`) }]))));
+  [code, { ...await texts(`${code}.js`), check: await texts(`check/${code}.js`), codes: await texts(`codes/${code}.js`), errors: await texts(`errors/${code}.js`), browsers: await texts(`browsers/${code}.js`) }]))));
 
 /** The keys of a catalogue, with what each is. */
 const keys = (part, before = "") => Object.entries(part).flatMap(([name, value]) => (
@@ -46,6 +46,25 @@ test("whatever the engine may warn of is said in the page's words", () => {
   const parts = [...variants.matchAll(/^    (\w+),$/gm)].map(([, name]) => name.replace(/(?<=.)[A-Z0-9]/g, "-$&").toLowerCase());
   assert.ok(parts.includes("text-encoder"), `${parts}`);
   for (const part of parts) assert.ok(part in catalogues.en.models.parts, part);
+});
+
+test("whatever may go wrong in the engine is said in the page's words, with what to do", () => {
+  const told = readFileSync(join(root, "src/error/told.rs"), "utf8");
+  const parts = new Map([...told.matchAll(/\btold\(\s*"([a-z-]+)",\s*\[(.*?)\],?\s*\)/gs)].map(([, code, list]) => [code, [...list.matchAll(/\("(\w+)",/g)].map(([, name]) => name)]));
+  assert.ok(parts.size > 30 && parts.get("wrong-width").includes("family"), `${[...parts.keys()]}`);
+  for (const code of Object.keys(languages)) {
+    const said = catalogues[code].errors;
+    assert.deepEqual(Object.keys(said).sort(), [...parts.keys()].sort(), code);
+    for (const [name, wanted] of parts) {
+      const text = said[name](Object.fromEntries(wanted.map((part) => [part, `<${part}>`])));
+      assert.doesNotMatch(text, /undefined|HF_|PROXY|--/, `${code}: ${text}`);
+    }
+    // And which kinds of models there are, beside names.
+    const [, families] = /fn family\(.*?\{(.*?)\n\}/s.exec(readFileSync(join(root, "src/embedding/mod.rs"), "utf8"));
+    const known = [...families.matchAll(/=> "([^"]+)"/g)].map(([, family]) => family);
+    assert.ok(known.length > 8, `${known}`);
+    assert.deepEqual(known.filter((family) => !/^(SDXL|Stable Diffusion \d\.x)$/.test(family)).sort().filter((family, i, all) => family !== all[i - 1]), Object.keys(catalogues[code].words.families).sort());
+  }
 });
 
 test("the sizes that are offered for SDXL are those that the engine holds for usual", () => {
@@ -204,27 +223,24 @@ const STATES = {
 
 for (const [state, arrive] of Object.entries(STATES)) {
   test(`${state}: for everybody, at every size, light and dark, without anything that jumps`, { timeout: 300_000 }, async () => {
-    for (const colorScheme of ["light", "dark"]) {
-      const { context, page, errors } = await visitor({ colorScheme });
+    for (const size of ["phone", "wide"]) {
+      const [width, height] = SIZES[size];
+      const { context, page, errors } = await visitor({ width, height });
       await arrive(page);
-      for (const [name, [width, height]] of Object.entries(SIZES)) {
-        await page.setViewportSize({ width, height });
-        await fits(page, `${state}, ${name}`);
-        if (name === "phone" || name === "wide") {
+      await page.waitForTimeout(500);
+      await quiet(page, `${state}, ${size}`);
+      // From here on it is moved: changing the size or the colours moves things, too.
+      for (const colorScheme of ["light", "dark"]) {
+        await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+        for (const [name, [width, height]] of Object.entries(size === "wide" ? SIZES : {})) {
+          await page.setViewportSize({ width, height });
+          await fits(page, `${state}, ${name}`);
+          if (name !== "phone" && name !== "wide") continue;
           await accessible(page, `${state}, ${name}, ${colorScheme}`);
           await look(page, `${state}-${name}-${colorScheme}`);
         }
       }
       assert.deepEqual(errors, [], state);
-      await context.close();
-    }
-    // A visit of its own: changing the size moves things, too.
-    for (const size of ["phone", "wide"]) {
-      const [width, height] = SIZES[size];
-      const { context, page } = await visitor({ width, height });
-      await arrive(page);
-      await page.waitForTimeout(500);
-      await quiet(page, `${state}, ${size}`);
       await context.close();
     }
   });
@@ -277,14 +293,88 @@ test("by keyboard alone everything can be reached, seen to have the focus, and l
 
 test("what the engine says is in English, and in another language that is said", { timeout: 60_000 }, async () => {
   const context = await place.browser.newContext({ locale: "de-DE" });
-  await played(context, { unopened: "there is no room", warnings: [] });
+  await played(context, { unopened: "there is no room" });
   const page = await context.newPage();
   await page.goto(`${place.origin}/`);
   await page.locator("#load").click();
-  await page.locator("#model-problem").getByText("Die Engine meldet (englisch): there is no room").waitFor();
+  await page.locator("#model-problem").getByText("Die Engine meldet (englisch): There is no room").waitFor();
   // What it warns of is said in the page's words.
   await page.evaluate(async () => (await import(new URL("www/base/studio.js", document.baseURI))).warn("model-status", { code: "memory", text: "memory is tight" }));
   assert.match(await page.locator("#model-status").textContent(), /^Der Speicher ist knapp: .*Genauer \(englisch\)memory is tight$/);
+  await context.close();
+
+  // What goes wrong, too, where it has a code: with names as they are written, and numbers as they are here.
+  for (const [unopenedBy, said] of [
+    [{ code: "unreachable", parts: { host: "huggingface.co" } }, "huggingface.co ist nicht zu erreichen: bist du online?"],
+    [{ code: "not-found", parts: { what: "someone/nothing" } }, "someone/nothing gibt es nicht: ist es richtig geschrieben?"],
+    [{ code: "wrong-width", parts: { file: "a.bin", family: "an unknown family", widths: "32", model: "pseudoword's mini model", expected: "128" } }, "Dieses Wort wurde für eine unbekannte Art gelernt (Breite 32); dieses Modell ist das Mini-Modell (Breite 128)."],
+    [{ code: "too-long", parts: { file: "a.bin", limit: "1.50 GB" } }, "a.bin ist größer als 1,50 GB"],
+    [{ code: "unheard-of", parts: {} }, "Die Engine meldet (englisch): Particulars"],
+  ]) {
+    const context = await place.browser.newContext({ locale: "de-DE" });
+    await played(context, { unopened: "particulars", unopenedBy });
+    const page = await context.newPage();
+    await page.goto(`${place.origin}/`);
+    await page.locator("#load").click();
+    const problem = page.locator("#model-problem");
+    await problem.getByText(said).waitFor();
+    const whole = await problem.evaluate((element) => element.innerText);
+    assert.ok(whole.startsWith(said), `as it is written: ${whole}`);
+    if (unopenedBy.code !== "unheard-of") {
+      await problem.locator("summary").click();
+      await problem.getByText("particulars", { exact: true }).waitFor();
+      if (unopenedBy.code === "wrong-width") await accessible(page, "with what goes wrong");
+    }
+    await context.close();
+  }
+});
+
+test("the browser's way back leads to the start before it leads out, and loses nothing", { timeout: 60_000 }, async () => {
+  const { context, page } = await visitor();
+  await teach(page, peach);
+  await page.goBack();
+  await page.getByRole("heading", { name: "A word for what you cannot describe" }).waitFor();
+  await page.goForward();
+  assert.equal(await page.getByRole("list", { name: "Chosen pictures" }).getByRole("img").count(), peach.length);
+  // What is being done stays where it is.
+  await page.evaluate(async () => {
+    const { using } = await import(new URL("www/base/studio.js", document.baseURI));
+    using("learn-problem", () => new Promise((resolve) => (window.done = resolve)), { long: true });
+  });
+  await page.goBack();
+  await page.waitForFunction(() => history.state?.inside === "teach");
+  assert.equal(await page.evaluate(() => document.body.dataset.now), "teach");
+  await page.evaluate(async () => {
+    done();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  });
+  await page.getByRole("button", { name: "Back to examples" }).click();
+  await page.waitForFunction(() => history.state === null && document.body.dataset.now === "welcome");
+  await context.close();
+});
+
+test("no script is started but the page's own", { timeout: 60_000 }, async () => {
+  const { context, page } = await visitor();
+  const started = await page.evaluate(async () => {
+    const { script } = await import(new URL("www/base/trusted.js", document.baseURI));
+    const tried = (address) => {
+      try {
+        new Worker(address).terminate();
+        return "started";
+      } catch ({ name }) {
+        return name;
+      }
+    };
+    const foreign = () => tried(script(new URL("https://example.org/x.js")));
+    let refused;
+    try {
+      refused = foreign();
+    } catch ({ name }) {
+      refused = name;
+    }
+    return [tried(script(new URL("www/worker.js", document.baseURI))), tried("www/worker.js"), refused];
+  });
+  assert.deepEqual(started, ["started", "TypeError", "TypeError"]);
   await context.close();
 });
 

@@ -1,23 +1,30 @@
 // Talks to the Worker: one Promise for each request, events on the side.
 
-/** An error after which the engine cannot be used any more. */
-export class BrokenEngine extends Error {}
+import { script } from "./trusted.js";
 
-/** What the engine refused, in its words. */
-export class EngineError extends Error {}
+/** What the engine refused, in its words; where it has them, with the `code` of what that is, and the `parts` that it is about. */
+export class EngineError extends Error {
+  constructor(message, { code, parts } = {}) {
+    super(message);
+    Object.assign(this, { code, parts });
+  }
+}
+
+/** An error after which the engine cannot be used any more. */
+export class BrokenEngine extends EngineError {}
 
 export class EngineClient {
-  #worker = new Worker(new URL("../worker.js", import.meta.url), { type: "module" });
+  #worker = new Worker(script(new URL("../worker.js", import.meta.url)), { type: "module" });
   #open = new Map();
   #count = 0;
 
   constructor() {
-    this.#worker.onmessage = ({ data: { id, event, result, error, broken, fault } }) => {
+    this.#worker.onmessage = ({ data: { id, event, result, error, broken, fault, ...what } }) => {
       if (fault !== undefined) return this.#fail(fault);
       const request = this.#open.get(id);
       if (event) return request?.onEvent?.(event);
       this.#open.delete(id);
-      if (error !== undefined) request?.reject(broken ? new BrokenEngine(error) : new EngineError(error));
+      if (error !== undefined) request?.reject(broken ? new BrokenEngine(error, what) : new EngineError(error, what));
       else request?.resolve(result);
     };
     // It was asked for, and is there: from now on it is kept for visits without a network, where there is a service worker.

@@ -3,6 +3,7 @@
 import { $, h } from "./dom.js";
 import { keep, recall } from "./memory.js";
 import { language, languages, speak, translate } from "./text.js";
+import { script } from "./trusted.js";
 
 const THEME = "pseudoword-theme";
 
@@ -26,6 +27,6 @@ export function frame() {
   // Only where tools/web/assemble put it: a page served from the sources must never be an old copy.
   if (document.documentElement.dataset.offline !== undefined) {
     // Without it the page works too, but needs a network.
-    navigator.serviceWorker?.register("offline.js").catch(() => {});
+    navigator.serviceWorker?.register(script(new URL("offline.js", document.baseURI))).catch(() => {});
   }
 }

@@ -1,6 +1,8 @@
 // The settings on the page. Choices and defaults come from the engine; what a setting is called is in www/text, and the engine's
 // sentences use it.
 
+import { t } from "./text.js";
+
 /** Everything that names a setting: `data-setting` is its key in settings files. */
 const labelled = (place) => [...place.querySelectorAll("[data-setting]")];
 
@@ -32,7 +34,8 @@ export function fill(choices) {
       const key = label.dataset.setting;
       const field = label.querySelector("input, select");
       if (field instanceof HTMLSelectElement && field.options.length === 0) {
-        field.append(...choices[key].map(({ value, label }) => new Option(label, value, false, value === defaults[key])));
+        const called = key === "precision" ? t("models.precisions") : {};
+        field.append(...choices[key].map(({ value, label }) => new Option(called[value] ?? label, value, false, value === defaults[key])));
       } else if (field.value === "" && (defaults[key] ?? "") !== "") {
         field.value = defaults[key];
       }

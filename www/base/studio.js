@@ -22,8 +22,20 @@ export const now = () => document.body.dataset.now;
 
 export function turnTo(what) {
   document.body.dataset.now = what;
+  // The browser's way back leads to the start before it leads out of the page.
+  if (what !== "welcome") inside(what);
+  else if (history.state?.inside) history.back();
   changed();
 }
+
+const inside = (what) => history[history.state?.inside ? "replaceState" : "pushState"]({ inside: what }, "");
+
+addEventListener("popstate", ({ state }) => {
+  if ((state?.inside ?? "welcome") === now()) return;
+  // What is being done is not left by one press; the browser asks before the next one leaves the page.
+  if (studio.long) inside(now());
+  else turnTo(state?.inside ?? "welcome");
+});
 
 const HUB = "hub";
 const query = () => new URLSearchParams(location.search);
@@ -43,27 +55,31 @@ export function copyLink(key, value) {
   return copy;
 }
 
-/** Where the mini model is, and the Hub: `?hub=` in the page's own address names a mirror of it. */
-const places = () => ({ mini: new URL("models/mini/", document.baseURI).href, hub: asked(HUB) });
+/** Whether something is the address of a server. */
+const isWeb = (text) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
+
+/** The address of a mirror of the Hub: `?hub=` in the page's own address, if that is one. */
+export const mirror = () => (isWeb(asked(HUB)) ? asked(HUB) : undefined);
+
+/** Where the mini model is, and the Hub. */
+const places = () => ({ mini: new URL("models/mini/", document.baseURI).href, hub: mirror() });
 
 /** Takes another address of the Hub, or the usual one if there is none; the page's own address keeps it for the next visit. */
 export async function useHub(typed) {
+  if (typed && !isWeb(typed)) throw new Error(t("models.noMirror", typed));
   const address = new URL(location);
   if (typed) address.searchParams.set(HUB, typed);
   else address.searchParams.delete(HUB);
   const former = location.href;
   // First, because an engine that could not start with the former address starts with this one.
-  history.replaceState(null, "", address);
+  history.replaceState(history.state, "", address);
   try {
     await ask("hub", places());
   } catch (error) {
-    history.replaceState(null, "", former);
+    history.replaceState(history.state, "", former);
     throw error;
   }
 }
-
-/** The address of a mirror, if one is used. */
-export const mirror = () => places().hub ?? "";
 
 /** The Worker, started when it is first needed: its code is fetched then. */
 export function client() {
@@ -102,7 +118,7 @@ export function add(place, text, more) {
 
 /** Says what the engine warns of: in the page's words, by its code; what the engine says itself is exact, and in English. */
 export async function warn(place, { code, text }) {
-  const said = await engineText(code);
+  const said = await engineText("codes", code);
   add(place, said ?? text, said && text);
 }
 
@@ -124,10 +140,21 @@ export function using(place, work, { long = false } = {}) {
   return latest;
 }
 
-/** Why something went wrong; what the engine says is in English. Without a network it is that, whatever the engine makes of it. */
-export function reasonOf(error) {
-  if (!(error instanceof EngineError)) return error.message;
-  return t(!navigator.onLine && /fetch/i.test(error.message) ? "engine.offline" : "engine.error", error.message);
+/** Why something went wrong, `[said, more?]`: in the page's words, and in the engine's own, in English, where it has others. Without a network
+ * it is that, whatever the engine makes of it. */
+export async function reasonOf(error) {
+  const { message, code, parts } = error;
+  if (!(error instanceof EngineError)) return [message];
+  const said = !navigator.onLine && /fetch/i.test(message) ? t("engine.offline") : await engineText("errors", code, parts);
+  // A name stays as it is.
+  return said ? [said, message] : [t("engine.error", message.replace(/^[a-z]+(?=[ ,:]|$)/, (word) => word[0].toUpperCase() + word.slice(1)))];
+}
+
+/** Says why something went wrong. */
+export async function complain(place, error) {
+  const reason = await reasonOf(error);
+  say(place);
+  add(place, ...reason);
 }
 
 async function alone(place, work) {
@@ -138,24 +165,26 @@ async function alone(place, work) {
     await work();
   } catch (error) {
     // Then the message is at the top of the page, with what to do.
-    if (error instanceof BrokenEngine) broken(error);
-    else say(place, reasonOf(error));
+    if (error instanceof BrokenEngine) await broken(error);
+    else await complain(place, error);
   } finally {
     studio.busy = false;
   }
 }
 
 /** Shows what keeps the page from working, at its top. */
-export function problem(text) {
-  say("problem-text", text);
+export function problem(text, more) {
+  say("problem-text");
+  if (text) add("problem-text", text, more);
   $("problem").hidden = !text;
 }
 
 /** The engine cannot be used any more: a lost device, no memory, or our mistake. */
-function broken(error) {
+async function broken({ message, code }) {
   studio.client?.close();
   Object.assign(studio, { client: undefined, started: undefined, model: undefined, facts: undefined });
   if ($("model-status")) say("model-status", t("engine.gone"));
-  problem(t("engine.broken", error.message));
+  const said = await engineText("errors", code);
+  problem(t("engine.broken", said ?? message), said && message);
   $("reload").hidden = false;
 }

@@ -1,5 +1,5 @@
-// What the page says, in the visitor's language: every sentence of the page's own is in www/text. What the engine says is in English;
-// what it warns of, www/text/codes has a sentence for, by its code.
+// What the page says, in the visitor's language: every sentence of the page's own is in www/text. What the engine says is in English; what it
+// warns of, and what goes wrong in it, www/text/codes and www/text/errors have a sentence for, by its code.
 
 import { keep, recall } from "./memory.js";
 
@@ -21,10 +21,18 @@ export async function also(part) {
   texts[part] = await fetched(`${part}/${language}.js`);
 }
 
-/** What is said of a code of the engine's (`"few-pictures"`); nothing if there is no text for it. */
-export async function engineText(code) {
-  if (!texts.codes) await also("codes").catch(() => {});
-  return texts.codes?.[code];
+/** What a kind of model is called, as the engine names it. */
+export const familyName = (family) => t("words.families")[family] ?? family;
+
+/** A part of what the engine says, as it is written here. */
+const localised = (part) => (/^\d+\.\d+ .B$/.test(part) ? part.replace(".", decimal(0.5, 1)[1]) : familyName(part));
+
+/** What is said of a code of the engine's: of a warning's (`"codes"`, `"few-pictures"`), or of an error's with its parts (`"errors"`, `"busy"`,
+ * `{host}`); nothing if there is no text for it. */
+export async function engineText(kind, code, parts = {}) {
+  if (!texts[kind]) await also(kind).catch(() => {});
+  const found = texts[kind]?.[code];
+  return typeof found === "function" ? found(Object.fromEntries(Object.entries(parts).map(([name, part]) => [name, localised(part)]))) : found;
 }
 
 /** What is said by a key (`"learn.pause"`); where that is a function, it gets `about`. */
@@ -59,8 +67,8 @@ export const decimal = (number, digits) => number.toLocaleString(language, { min
 export function span(seconds) {
   if (seconds < 90) return t("time.seconds", Math.max(1, Math.round(seconds)));
   if (seconds < 5400) return t("time.minutes", Math.round(seconds / 60));
-  const hours = seconds / 3600;
-  return hours < 72 ? t("time.hours", decimal(hours, hours < 10 ? 1 : 0)) : t("time.days", Math.round(hours / 24));
+  const hours = Math.round(seconds / 360) / 10;
+  return hours < 72 ? t("time.hours", decimal(hours, hours < 10 && hours % 1 ? 1 : 0)) : t("time.days", Math.round(hours / 24));
 }
 
 /** A number of bytes: the rule of `base::bytes::size` in the engine, which runs in the Worker, in the visitor's language. */

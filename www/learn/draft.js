@@ -2,8 +2,8 @@
 // the form. The page reads and writes it itself, so that it is there without the engine. Each tab has a place of its own, which is its own as
 // long as it holds a lock; what a tab left that is gone goes to the next one that is opened.
 
-/** In the folder that the engine's own `Storage` keeps small files in (src/web/storage.rs). */
-const FOLDER = ["kept", "drafts"];
+import * as disk from "../base/disk.js";
+
 const ABOUT = "draft.json";
 const LOCK = "pseudoword-draft-";
 /** Which place is this tab's, for when it is opened again: in the tab's own memory. */
@@ -18,7 +18,7 @@ let id;
 let names = new WeakMap();
 let count = 0;
 
-const folder = () => FOLDER.reduce(async (above, name) => (await above).getDirectoryHandle(name, { create: true }), navigator.storage.getDirectory());
+const folder = () => disk.folder("drafts");
 
 /** Takes a place for as long as this page lives; gives whether it could. */
 const take = (one, options) => new Promise((resolve) => {
@@ -74,17 +74,6 @@ export async function open() {
   }
 }
 
-async function put(here, name, content) {
-  const file = await (await here.getFileHandle(name, { create: true })).createWritable();
-  try {
-    await file.write(content);
-    await file.close();
-  } catch (error) {
-    await file.abort?.().catch(() => {});
-    throw error;
-  }
-}
-
 /** Writes what is new, then what makes it count, then removes what is no longer named. */
 async function write({ pictures, form }) {
   if (pictures.length === 0) return remove();
@@ -92,11 +81,11 @@ async function write({ pictures, form }) {
   for (const { file } of pictures) {
     if (names.has(file)) continue;
     const name = `${count++}`;
-    await put(here, name, file);
+    await disk.put(here, name, file);
     names.set(file, name);
   }
   const about = pictures.map(({ file, width, height, caption, crop }) => ({ kept: names.get(file), name: file.name, type: file.type, width, height, caption, crop }));
-  await put(here, ABOUT, JSON.stringify({ pictures: about, form }));
+  await disk.put(here, ABOUT, JSON.stringify({ pictures: about, form }));
   try {
     sessionStorage.setItem(TAB, id);
   } catch {
@@ -109,9 +98,7 @@ async function write({ pictures, form }) {
 
 async function remove() {
   names = new WeakMap();
-  await (await folder()).removeEntry(id, { recursive: true }).catch((error) => {
-    if (error.name !== "NotFoundError") throw error;
-  });
+  await disk.remove(await folder(), id);
 }
 
 let next;

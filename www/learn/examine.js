@@ -1,7 +1,7 @@
 // A look at each picture before anything is learned from it: whether it can be read at all, and by the engine's rules whether it is large
 // enough, sharp, and not there twice. Captions come in files of text.
 
-import { call } from "../base/studio.js";
+import { call, reasonOf } from "../base/studio.js";
 import { engineText, t } from "../base/text.js";
 import { cropOf } from "./crop.js";
 
@@ -39,7 +39,7 @@ const looks = new WeakMap();
 async function look(file, seen) {
   const known = looks.get(file);
   if (known?.seen === seen) return known;
-  const found = await call("tools.examine", await file.arrayBuffer(), file.name, seen).catch((error) => ({ reason: error.message }));
+  const found = await call("tools.examine", await file.arrayBuffer(), file.name, seen).catch(async (error) => ({ reason: (await reasonOf(error))[0] }));
   looks.set(file, { seen, ...found });
   return looks.get(file);
 }
@@ -54,7 +54,7 @@ export async function examined(pictures, seen) {
   return Promise.all(pictures.map(async (picture, i) => {
     const { reason, warnings = [], fingerprint } = found[i];
     if (reason) return [reason];
-    const said = (await Promise.all(warnings.map(async ({ code, text }) => (WARNINGS[code] ? WARNINGS[code]() : ((await engineText(code)) ?? text))))).filter(Boolean);
+    const said = (await Promise.all(warnings.map(async ({ code, text }) => (WARNINGS[code] ? WARNINGS[code]() : ((await engineText("codes", code)) ?? text))))).filter(Boolean);
     const { side } = cropOf(picture);
     if (side < seen) said.unshift(t("learn.warn.small", { have: side, want: seen }));
     for (const [j, { fingerprint: other }] of found.slice(0, i).entries()) {

@@ -3,7 +3,7 @@
 import { $ } from "../base/dom.js";
 import { chosen } from "../base/settings.js";
 import { size, span, t } from "../base/text.js";
-import { call, client, now, onChange, say, studio } from "../base/studio.js";
+import { call, client, now, onChange, reasonOf, say, studio } from "../base/studio.js";
 import { lastName } from "../models/models.js";
 import { MINI } from "../models/state.js";
 import * as speed from "../start/probe.js";
@@ -64,7 +64,7 @@ export async function check() {
   if (!studio.model || studio.long) return;
   const token = $("token").value.trim();
   const init = $("init").value.trim();
-  const wrong = await call("engine.checkToken", token).then(() => "", (error) => error.message);
+  const [wrong] = await call("engine.checkToken", token).then(() => [""], reasonOf);
   if (token === $("token").value.trim()) say("token-note", wrong || t("learn.tokenHint"));
   $("token").setAttribute("aria-invalid", wrong !== "");
   const tokens = init ? await call("engine.countTokens", init) : 0;

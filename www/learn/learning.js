@@ -2,7 +2,7 @@
 
 import { $, button, h } from "../base/dom.js";
 import { BrokenEngine } from "../base/engine.js";
-import { announce, ask, call, changed, client, now, onChange, reasonOf, say, studio, turnTo, using } from "../base/studio.js";
+import { announce, ask, call, changed, client, complain, now, onChange, say, studio, turnTo, using } from "../base/studio.js";
 import { png, t } from "../base/text.js";
 import { PHOTOS, propose, showUpPlan, withModel } from "../models/models.js";
 import { MINI } from "../models/state.js";
@@ -165,7 +165,7 @@ async function session(ready, { back, place }) {
   control.begun = false;
   if (refused) {
     turnTo(back);
-    say(place, reasonOf(refused));
+    complain(place, refused);
     return;
   }
   if (!result) return left();

@@ -1,7 +1,7 @@
 // A run as it is kept in the browser's storage, so that a closed tab costs a few steps at most.
 
 import { BrokenEngine } from "../base/engine.js";
-import { ask, call, say, studio } from "../base/studio.js";
+import { ask, call, reasonOf, say, studio } from "../base/studio.js";
 import { t } from "../base/text.js";
 
 /** Where a run is kept: its description, which makes it count; its pictures, its previews, and how far it is, beside it. The engine keeps
@@ -95,7 +95,7 @@ export class SavedRun {
       await call("storage.put", STEP, encoded({ step, preview: this.#preview, curve: this.curve }));
     } catch (error) {
       if (error instanceof BrokenEngine) throw error;
-      return say("saved-status", t("learn.notSaved", { step, reason: error.message }));
+      return say("saved-status", t("learn.notSaved", { step, reason: (await reasonOf(error))[0] }));
     }
     say("saved-status", t("learn.savedAt", step));
   }

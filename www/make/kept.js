@@ -1,8 +1,8 @@
 // The pictures that stay between visits: each a PNG in the browser's storage, and beside those that were made together a file with their
 // settings. The page reads and writes them itself, so that they can be seen before the engine is there.
 
-/** In the folder that the engine's own `Storage` keeps small files in (src/web/storage.rs). */
-const FOLDER = ["kept", "gallery"];
+import * as disk from "../base/disk.js";
+
 /** The newest stay, up to so many pictures and bytes. */
 export const MOST = 200;
 const MOST_BYTES = 200e6;
@@ -15,31 +15,17 @@ const fileName = (id, seed, without) => `${id}-${seed}${without ? "-without" : "
 let opened;
 
 function folder() {
-  opened ??= FOLDER.reduce(async (above, name) => (await above).getDirectoryHandle(name, { create: true }), navigator.storage.getDirectory());
+  opened ??= disk.folder("gallery");
   return opened;
 }
 
 /** A name for pictures that are made together; later ones come later in the order of letters, and two tabs hardly meet. */
 export const newId = () => Date.now().toString(36).padStart(9, "0") + Math.floor(Math.random() * 1296).toString(36).padStart(2, "0");
 
-async function put(name, content) {
-  const file = await (await (await folder()).getFileHandle(name, { create: true })).createWritable();
-  try {
-    await file.write(content);
-    await file.close();
-  } catch (error) {
-    await file.abort?.().catch(() => {});
-    throw error;
-  }
-}
-
+const put = async (name, content) => disk.put(await folder(), name, content);
 const read = async (name) => (await (await folder()).getFileHandle(name)).getFile();
 
-async function remove(name) {
-  await (await folder()).removeEntry(name).catch((error) => {
-    if (error.name !== "NotFoundError") throw error;
-  });
-}
+const remove = async (name) => disk.remove(await folder(), name);
 
 /** Everything that is kept, the newest first: `[{id, shots: [{seed, pair}]}]`. */
 export async function listKept() {

@@ -162,7 +162,11 @@ export function makeRoom() {
       $("prompt").focus();
     });
   }
+  const [idea] = $("ideas").querySelectorAll("button");
+  const usual = idea.textContent;
   onChange(() => {
+    const newest = words().findLast(({ usable }) => usable !== false);
+    idea.textContent = newest ? t("make.first", newest.token) : usual;
     chooseSampler();
     offerSizes(studio.facts);
     summary();

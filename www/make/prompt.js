@@ -3,7 +3,7 @@
 import { $, button, h } from "../base/dom.js";
 import { keep, recall } from "../base/memory.js";
 import { call, onChange, say, studio } from "../base/studio.js";
-import { t } from "../base/text.js";
+import { familyName, t } from "../base/text.js";
 import { forgetImages, lazyImage, namesIn } from "./parts.js";
 
 const HISTORY = "pseudoword-prompts";
@@ -104,7 +104,7 @@ function glance(text) {
 
 function unknownName({ text, suggestion }) {
   const other = shelf().find(({ token, usable }) => token === text && usable === false);
-  const say = h("span", {}, other ? t("make.otherFamily", { text, family: other.family }) : t("make.unknown", text));
+  const say = h("span", {}, other ? t("make.otherFamily", { text, family: familyName(other.family) }) : t("make.unknown", text));
   const use = suggestion && button(suggestion, () => {
     $("prompt").value = $("prompt").value.replaceAll(text, suggestion);
     $("prompt").focus();

@@ -229,10 +229,7 @@ function link() {
 }
 
 /** Where models and words are fetched from. */
-export const host = () => {
-  const place = mirror();
-  return (URL.canParse(place) && new URL(place).host) || place || "huggingface.co";
-};
+export const host = () => (mirror() ? new URL(mirror()).host : "huggingface.co");
 
 /** The ways to other models. */
 function ways() {
@@ -243,7 +240,8 @@ function ways() {
     event.preventDefault();
     lookUp($("repo").value.trim());
   });
-  $("hub").value = mirror();
+  $("hub").value = asked("hub") ?? "";
+  if (asked("hub") && !mirror()) say("model-problem", t("models.noMirror", asked("hub")));
   $("hub").addEventListener("change", () => using("model-problem", () => useHub($("hub").value.trim())));
   $("folder").addEventListener("change", ({ target }) => {
     const [first] = target.files;

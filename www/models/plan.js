@@ -24,12 +24,10 @@ const within = (bytes, [from, to]) => bytes > from && bytes < to;
 const isSdxl = ({ files, bytes }) => (files.length === 1 ? within(bytes, SDXL_FILE) || bytes > SDXL_FULL : files.some(({ path }) => path?.startsWith("text_encoder_2/")));
 
 /** Bytes of the weights in half precision. */
-function halvesOf({ files, bytes, notes }) {
+function halvesOf({ files, bytes, instead }) {
   if (files.length === 1) return [SMALL_FILE, SDXL_FILE].some((range) => within(bytes, range)) ? bytes : bytes / 2;
   const wanted = $("half").checked;
-  // Where there is only the other precision, a note says so.
-  const other = notes.some((note) => (wanted ? /full precision/ : /in fp16/).test(note));
-  return wanted === other ? bytes / 2 : bytes;
+  return wanted === Boolean(instead) ? bytes / 2 : bytes;
 }
 
 /** Bytes of the weights as the GPU holds them. */
@@ -125,6 +123,6 @@ export async function showPlan(plan) {
   $("plan").classList.toggle("hopeless", hopeless);
   $("fetch").classList.toggle("primary", !hopeless);
   say("plan-verdict", text);
-  say("plan-notes", plan.notes.map((note) => `${note}.`).join(" "));
+  say("plan-notes", plan.instead && t(`models.instead.${plan.instead}`));
   $("plan-half").hidden = plan.typed === "mini" || plan.files.length === 1;
 }

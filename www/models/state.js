@@ -2,9 +2,9 @@
 // with it takes, and in which precision its products are made.
 
 import { $, h, swatch } from "../base/dom.js";
-import { ask, call, copyLink, onChange, say, studio, using } from "../base/studio.js";
+import { add, ask, call, copyLink, onChange, say, studio, using } from "../base/studio.js";
 import { offerForTwo } from "../base/settings.js";
-import { size, t } from "../base/text.js";
+import { familyName, size, t } from "../base/text.js";
 
 const PARTS = { none: "model-none", plan: "plan", fetching: "fetching", loading: "fetching", ready: "model-facts" };
 
@@ -103,7 +103,7 @@ export async function showFacts() {
   studio.facts = facts;
   offerForTwo(facts?.widths?.length > 1);
   if (facts) {
-    sayFamily(t("models.madeFor", { ...facts, own: studio.model === MINI }));
+    sayFamily(t("models.madeFor", { ...facts, family: familyName(facts.family), own: studio.model === MINI }));
     const teaching = await need();
     rows.push(fact("weights", size(facts.weights)));
     if (teaching) rows.push(fact("teaching", teaching));
@@ -128,7 +128,10 @@ let asked;
 export const askedPrecision = () => asked;
 
 /** Shows how products are made, as the engine says it. */
-export const sayPrecision = (reason) => say("precision-note", t("models.products", reason));
+export function sayPrecision(reason) {
+  say("precision-note");
+  add("precision-note", t("models.products", { reason, precision: /^in (f\d+)/.exec(reason)?.[1] ?? reason }), reason);
+}
 
 /** Offers what this graphics adapter can do; the engine is there. */
 export async function offerPrecision() {

@@ -1,6 +1,7 @@
 // Whether this browser can run the engine: found before anything is fetched, and said with what to do.
 
 import { also, t } from "../base/text.js";
+import { script } from "../base/trusted.js";
 
 /** Which browser this is: `"chrome"`, `"edge"`, `"firefox"`, `"safari"` or `"other"`, its version, and its system: `"windows"`, `"mac"`,
  * `"ios"`, `"android"` or `"linux"`. */
@@ -22,7 +23,7 @@ let answer;
 /** What is known of the GPU, where the engine would run: see adapter.js. `{worker: false}` where there are no module Workers. */
 export function gpu() {
   return (answer ??= new Promise((resolve) => {
-    const worker = new Worker(new URL("adapter.js", import.meta.url), { type: "module" });
+    const worker = new Worker(script(new URL("adapter.js", import.meta.url)), { type: "module" });
     const end = (found) => {
       worker.terminate();
       resolve(found);

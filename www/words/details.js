@@ -1,8 +1,8 @@
 // A word looked at closely: what it is beside the model's own words; using, renaming, giving away, and taking it from the shelf.
 
 import { $, button, h, release, save } from "../base/dom.js";
-import { decimal, t } from "../base/text.js";
-import { call, client, copyLink, using } from "../base/studio.js";
+import { decimal, familyName, t } from "../base/text.js";
+import { add, call, client, copyLink, using, warn } from "../base/studio.js";
 import { formats } from "../base/settings.js";
 import { face } from "./tiles.js";
 
@@ -18,11 +18,14 @@ function strength({ norm, typical }) {
   return t(times < 1.5 ? "words.strength.usual" : times <= LONG ? "words.strength.strong" : "words.strength.over", { norm: number, typical: decimal(typical, 2) });
 }
 
+/** What a word may be of; repositories may say anything. */
+const KINDS = ["object", "style"];
+
 /** What is known of a word, as a list of facts. */
 export function factsOf(word) {
   const { vectors, width, widths = [width], family, format, kind, licence, origin, prompt } = word;
   const facts = {
-    kind, for: family && `${family}${width ? ` (${widths.join(" + ")})` : ""}`, vectors, strength: strength(word), format, licence, origin, prompt,
+    kind: KINDS.includes(kind) ? t(`learn.${kind}`) : kind, for: family && `${familyName(family)}${width ? ` (${widths.join(" + ")})` : ""}`, vectors, strength: strength(word), format, licence, origin, prompt,
   };
   return h("dl", { class: "facts" }, ...Object.entries(facts).filter(([, value]) => value !== undefined && value !== "")
     .flatMap(([key, value]) => [h("dt", {}, t(`words.facts.${key}`)), h("dd", {}, `${value}`)]));
@@ -44,7 +47,7 @@ function nearest(word) {
 /** Buttons that give a word away: one for each format that `wanted` says; what goes wrong is said at `place`. `filesOf` is the shelf's. */
 export function giving(word, place, filesOf, wanted = () => true) {
   // For two text encoders kohya's file is the same as the one that all other programs read.
-  const own = word.widths?.length > 1 ? t("words.forTwo") : {};
+  const own = t(word.widths?.length > 1 ? "words.forTwo" : "words.forOne");
   return formats(word).filter(({ value }) => wanted(value) && own[value] !== "").map((format) => {
     const program = own[format.value] ?? format.label;
     return button(program, () => using(place, async () => {
@@ -83,6 +86,12 @@ function clear() {
   for (const part of [...$("details-body").children]) release(part);
 }
 
+/** What is worth telling about a word's file, in the page's words. */
+export async function sayNotes(place, notes = []) {
+  // Earlier visits kept sentences.
+  for (const note of notes) await (note.code ? warn(place, note) : add(place, note));
+}
+
 /** Opens the details of a word. */
 export function details(word, actions) {
   const dialog = $("word-details");
@@ -99,12 +108,14 @@ export function details(word, actions) {
     $("details-body").append(
       h("div", { class: "details-face" }, face(word)),
       h("div", { class: "details-text" },
-        word.usable === false && h("p", { class: "verdict", "data-level": "bad" }, t("words.notHere", word.reason)),
-        ...(word.notes ?? []).map((note) => h("p", { class: "warning" }, `${note}.`)),
+        word.usable === false && h("div", { class: "verdict", "data-level": "bad", id: "details-unusable" }),
+        h("div", { class: "warning", id: "details-notes" }),
         factsOf(word), nearest(word),
         h("p", { class: "row" }, word.usable !== false && use, repository && copyLink("concept", repository)),
         exports(word, actions, draw), renaming(word, actions, draw), h("p", { class: "row end" }, remove)),
     );
+    if (word.usable === false) add("details-unusable", word.reason, word.more);
+    sayNotes("details-notes", word.notes);
   };
   draw();
   dialog.showModal();

@@ -56,7 +56,7 @@ export async function keptWords() {
 }
 
 /** Keeps what is known of a word, without what is known only of this visit. */
-export function putCard({ file, picture, read, usable, reason, nearest, ...card }) {
+export function putCard({ file, picture, read, usable, reason, more, nearest, ...card }) {
   return call("storage.put", cardOf(file), new TextEncoder().encode(JSON.stringify(card)));
 }
 

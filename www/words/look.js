@@ -1,10 +1,10 @@
 // Words of others: a look at a concept before it is taken. Nothing is fetched before the visitor asks for it.
 
 import { $, button, h, image, swatch } from "../base/dom.js";
-import { size, t } from "../base/text.js";
+import { familyName, size, t } from "../base/text.js";
 import { announce, ask, asked, call, copyLink, onChange, say, studio, using, warn } from "../base/studio.js";
 import { host } from "../models/models.js";
-import { factsOf } from "./details.js";
+import { factsOf, sayNotes } from "./details.js";
 
 /** Concepts to begin with, of the concepts library. */
 const IDEAS = ["midjourney-style", "moebius", "cat-toy", "low-poly-hd-logos-icons"];
@@ -57,11 +57,12 @@ async function look(typed) {
     h("div", { class: "look-text" },
       h("p", { class: "look-token" }, h("code", {}, token)),
       factsOf(word),
-      ...described.notes.map((note) => h("p", { class: "warning" }, `${note}.`)),
+      h("div", { class: "warning", id: "look-notes" }),
       fits(word),
       h("p", { class: "row" }, take, back, repository.repo && copyLink("concept", repository.repo)),
       h("small", { class: "quiet" }, t("words.fetched", { bytes: size(fetched.bytes.byteLength ?? fetched.bytes.length), host: host() }))),
   );
+  await sayNotes("look-notes", described.notes);
   say("look-note");
   turn(true);
   take.focus();
@@ -71,7 +72,7 @@ async function look(typed) {
 
 /** Whether the loaded model can use it. */
 function fits({ family }) {
-  if (!studio.model) return h("p", { class: "verdict", "data-level": "fair" }, t("words.later", family));
+  if (!studio.model) return h("p", { class: "verdict", "data-level": "fair" }, t("words.later", familyName(family)));
   return false;
 }
 

@@ -4,7 +4,7 @@
 import { $ } from "../base/dom.js";
 import { BrokenEngine } from "../base/engine.js";
 import { fileStem, t } from "../base/text.js";
-import { announce, call, changed, onChange, say, studio, using } from "../base/studio.js";
+import { add, announce, call, changed, onChange, reasonOf, say, studio, using } from "../base/studio.js";
 import { details } from "./details.js";
 import { forget, keptWords, putCard, putPicture, putWord } from "./kept.js";
 import { lookRoom } from "./look.js";
@@ -38,7 +38,8 @@ async function enlist(word) {
     Object.assign(word, about, { usable: true, reason: undefined });
   } catch (error) {
     if (error instanceof BrokenEngine) throw error;
-    Object.assign(word, { usable: false, reason: error.message });
+    const [reason, more] = await reasonOf(error);
+    Object.assign(word, { usable: false, reason, more });
   }
 }
 
@@ -72,7 +73,7 @@ export async function keepWord(bytes, name, about = {}) {
     if (picture) await show(word, picture);
   } catch (error) {
     if (error instanceof BrokenEngine) throw error;
-    throw new Error(t("words.lost", { token, reason: error.message }));
+    throw new Error(t("words.lost", { token, reason: (await reasonOf(error))[0] }));
   }
   announce(t("words.kept", token));
   return word;
@@ -142,10 +143,11 @@ export function addFiles(files) {
         for (const { token } of await described(bytes, name)) last = await keepWord(bytes, name, { token });
       } catch (error) {
         if (error instanceof BrokenEngine) throw error;
-        problems.push(error.message);
+        problems.push(await reasonOf(error));
       }
     }
-    say("words-problem", problems.join("\n"));
+    say("words-problem");
+    for (const reason of problems) add("words-problem", ...reason);
     if (last) focusOn(last);
   });
 }
