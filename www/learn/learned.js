@@ -2,7 +2,7 @@
 
 import { $ } from "../base/dom.js";
 import { decimal, t } from "../base/text.js";
-import { say, turnTo } from "../base/studio.js";
+import { complain, say, turnTo } from "../base/studio.js";
 import { makeNow } from "../make/make.js";
 import { giving, LONG } from "../words/details.js";
 import { filesOf, find } from "../words/shelf.js";
@@ -38,7 +38,8 @@ export function showLearned({ token, steps, stopped, verdict, prompt, problem, w
   say("learning-title", t(stopped ? "learn.stoppedOf" : begun ? "learn.begunOf" : "learn.learnedOf", token));
   judge(verdict, { token, ...more });
   $("learned").dataset.level = verdict?.level ?? "";
-  say("kept-problem", problem);
+  say("kept-problem");
+  if (problem) complain("kept-problem", problem);
   $("downloads").replaceChildren(`${t("learn.download")}:`, ...giving(word, "kept-problem", filesOf, (value) => WANTED.includes(value)));
   $("make-with").onclick = () => {
     turnTo("make");

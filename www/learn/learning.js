@@ -131,7 +131,7 @@ async function keep(result) {
     await own.learned(token);
   } catch (error) {
     if (error instanceof BrokenEngine) throw error;
-    result.problem = reasonOf(error);
+    result.problem = error;
   } finally {
     changed();
   }
