@@ -166,7 +166,7 @@ export default {
     numbersLoss: "evaluation loss",
 
     learnedOf: (token) => `${token} has been learned`,
-    begunOf: (token) => `${token} is learned, for a start`,
+    begunOf: (token) => `${token} has been learned, for a start`,
     stoppedOf: (token) => `Stopped: ${token} is kept`,
     learned: "Learned.",
     stopped: "Stopped; the word is kept as it is now.",
