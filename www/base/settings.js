@@ -3,6 +3,9 @@
 
 import { t } from "./text.js";
 
+/** Samples of a step where that is left to the engine. */
+export const SAMPLES = 4;
+
 /** Everything that names a setting: `data-setting` is its key in settings files. */
 const labelled = (place) => [...place.querySelectorAll("[data-setting]")];
 

@@ -1,10 +1,10 @@
 // Turns the events of a run into what can be seen and heard of it.
 
 import { $ } from "../base/dom.js";
+import { SAMPLES } from "../base/settings.js";
 import { span, t } from "../base/text.js";
 import { add, announce, ask, say, studio, warn } from "../base/studio.js";
 import { drawCurve } from "./curve.js";
-import { SAMPLES } from "./form.js";
 import { addPreview, cutPreviews, lastPreview } from "./stage.js";
 
 const TITLE = document.title;

@@ -1,7 +1,7 @@
 // The form of a new word: what is typed, checked while it is typed, and what it will take.
 
 import { $ } from "../base/dom.js";
-import { chosen } from "../base/settings.js";
+import { chosen, SAMPLES } from "../base/settings.js";
 import { size, span, t } from "../base/text.js";
 import { call, client, now, onChange, reasonOf, say, studio } from "../base/studio.js";
 import { lastName } from "../models/models.js";
@@ -12,9 +12,6 @@ import * as speed from "../start/probe.js";
 const NUMBERS = {
   steps: "steps", "batch-size": "batch", vectors: "vectors", seed: "seed", "preview-every": "preview-every", "eval-size": "eval-size", resolution: "side",
 };
-
-/** Samples of a step where that is left to the engine. */
-export const SAMPLES = 4;
 
 /** What the mini model sees, which is the one that is loaded where nothing else is. */
 const SEEN = 64;

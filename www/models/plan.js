@@ -2,9 +2,9 @@
 
 import { $, h } from "../base/dom.js";
 import { keep, recall } from "../base/memory.js";
-import { decimal, size, span, t } from "../base/text.js";
+import { decimal, familyName, size, span, t } from "../base/text.js";
+import { SAMPLES } from "../base/settings.js";
 import { say } from "../base/studio.js";
-import { SAMPLES } from "../learn/form.js";
 import { gpu } from "../start/browsers.js";
 import { paceOfLarge, rounded } from "../start/probe.js";
 
@@ -87,7 +87,7 @@ function download(bytes) {
 }
 
 /** What is said of a model of this computer before it is loaded, by the engine's outlook on it. */
-export const sayOutlook = async (outlook) => `${t("models.madeFor", outlook)}. ${limits({ ...outlook, sdxl: outlook.family === "SDXL" }, await gpu()).text}`;
+export const sayOutlook = async (outlook) => `${t("models.madeFor", { ...outlook, family: familyName(outlook.family) })}. ${limits({ ...outlook, sdxl: outlook.family === "SDXL" }, await gpu()).text}`;
 
 /** How long a step of learning takes with what the form asks for, and all of them: `{text, seconds}`; and seconds that a `picture` takes. */
 async function learning(plan) {
