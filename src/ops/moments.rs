@@ -2,81 +2,119 @@
 
 use burn::tensor::{Tensor, activation::silu};
 
-use super::Norm;
+use super::{Backend, Norm, wgsl};
 
 /// Means and variances of a map's groups of channels, collected from bands of its rows.
 ///
-/// Moments of bands are put together as Chan, Golub and LeVeque do (1979), which is exact but for rounding.
+/// Moments of parts are put together as Chan, Golub and LeVeque do (1979), which is exact but for rounding.
 pub struct GroupMoments {
-    groups: usize,
-    /// Of each band: how many numbers of a group it has, and the groups' means and variances, `[1, G]`.
-    bands: Vec<(usize, [Tensor<2>; 2])>,
+    norm: Norm,
+    spans: Vec<Spans>,
+}
+
+/// What is known of some positions, a number of spans of them.
+struct Spans {
+    /// How many values of a group each span has.
+    counts: Vec<usize>,
+    /// Means of groups in each span, `[G, spans]`.
+    means: Tensor<2>,
+    /// Sums of the squares of what values are from them, `[G, spans]`.
+    squares: Tensor<2>,
+}
+
+impl Spans {
+    /// By a kernel, which walks over a map twice and writes nothing else; none where there is none.
+    fn by_kernel(band: &Tensor<4>, norm: &Norm) -> Option<Self> {
+        if Backend::of(band) != Backend::Wgpu {
+            return None;
+        }
+        let [_, height, width, channels] = band.dims();
+        let band = band.clone().reshape([1, height * width, channels]);
+        let (counts, known) = wgsl::GroupNorm { norm: norm.clone(), with_silu: true }.spans(&band)?;
+        let column = |i: usize| known.clone().narrow(3, i, 1).reshape([norm.groups, counts.len()]);
+        Some(Self { means: column(0), squares: column(1), counts })
+    }
+
+    /// All as one span.
+    fn composed(band: Tensor<4>, groups: usize) -> Self {
+        let [_, height, width, channels] = band.dims();
+        let count = height * width * (channels / groups);
+        // Along rows first, which keeps rounding small.
+        let sums = |band: Tensor<4>| {
+            band.sum_dim(2).sum_dim(1).reshape([groups, channels / groups]).sum_dim(1).reshape([groups, 1])
+        };
+        let means = sums(band.clone()) / count as f64;
+        let centred = band - of_channels(&means, channels);
+        Self { counts: vec![count], means, squares: sums(centred.clone() * centred) }
+    }
 }
 
 impl GroupMoments {
-    /// Of no rows yet.
-    pub fn new(groups: usize) -> Self {
-        Self { groups, bands: Vec::new() }
+    /// Of no rows yet, for this normalisation.
+    pub fn new(norm: &Norm) -> Self {
+        Self { norm: norm.clone(), spans: Vec::new() }
     }
 
     /// Adds a band of rows `[1, H, W, C]`.
     pub fn add(&mut self, band: &Tensor<4>) {
-        let [_, height, width, channels] = band.dims();
-        let count = height * width * (channels / self.groups);
-        let mean = self.group_sums(band.clone()) / count as f64;
-        let centred = band.clone() - of_channels(&mean, channels);
-        let variance = self.group_sums(centred.clone() * centred) / count as f64;
-        self.bands.push((count, [mean, variance]));
-    }
-
-    /// Sums of the groups of a band, `[1, G]`: along rows first, which keeps a GPU busy and rounding small.
-    fn group_sums(&self, band: Tensor<4>) -> Tensor<2> {
-        let sums = band.sum_dim(2).sum_dim(1);
-        let channels = sums.dims()[3];
-        sums.reshape([self.groups, channels / self.groups]).sum_dim(1).reshape([1, self.groups])
+        let by_kernel = Spans::by_kernel(band, &self.norm);
+        self.spans.push(by_kernel.unwrap_or_else(|| Spans::composed(band.clone(), self.norm.groups)));
     }
 
     /// The normalisation of any rows of the map that these are the moments of.
     ///
     /// # Panics
     /// If no band was added.
-    pub fn into_norm(self, norm: &Norm) -> KnownNorm {
-        let total: usize = self.bands.iter().map(|(count, _)| count).sum();
-        let share = |count: usize| count as f64 / total as f64;
-        let sum = |parts: Vec<Tensor<2>>| Tensor::cat(parts, 0).sum_dim(0);
-        let mean = sum(self.bands.iter().map(|(count, [mean, _])| mean.clone() * share(*count)).collect());
-        let spread = |(count, [part, variance]): (usize, [Tensor<2>; 2])| {
-            let off = part - mean.clone();
-            (variance + off.clone() * off) * share(count)
-        };
-        let variance = sum(self.bands.into_iter().map(spread).collect());
-        let gamma = norm.weight.f32();
-        let channels = gamma.dims()[0];
-        let rstd = of_channels(&(variance + norm.eps).sqrt().recip(), channels);
-        KnownNorm {
-            mean: of_channels(&mean, channels),
-            scale: rstd * gamma.reshape([1, 1, 1, channels]),
-            shift: norm.bias.f32().reshape([1, 1, 1, channels]),
-        }
+    pub fn into_norm(self) -> KnownNorm {
+        let device = self.spans.first().expect("a map has rows").means.device();
+        let counts: Vec<f32> = self.spans.iter().flat_map(|spans| &spans.counts).map(|count| *count as f32).collect();
+        let total: f64 = counts.iter().map(|count| f64::from(*count)).sum();
+        let counts = Tensor::<1>::from_floats(&counts[..], &device).unsqueeze::<2>();
+        let (means, squares): (Vec<_>, Vec<_>) =
+            self.spans.into_iter().map(|spans| (spans.means, spans.squares)).unzip();
+        let [means, squares] = [means, squares].map(|parts| Tensor::cat(parts, 1));
+        let mean = (means.clone() * counts.clone()).sum_dim(1) / total;
+        let off = means - mean.clone();
+        let variance = (squares + off.clone() * off * counts).sum_dim(1) / total;
+        KnownNorm::new(self.norm, mean, variance)
     }
 }
 
-/// Values of groups `[1, G]` for each of their channels: `[1, 1, 1, C]`.
+/// Values of groups `[G, 1]` for each of their channels: `[1, 1, 1, C]`.
 fn of_channels(groups: &Tensor<2>, channels: usize) -> Tensor<4> {
-    let count = groups.dims()[1];
-    groups.clone().reshape([count, 1]).repeat_dim(1, channels / count).reshape([1, 1, 1, channels])
+    let count = groups.dims()[0];
+    groups.clone().repeat_dim(1, channels / count).reshape([1, 1, 1, channels])
 }
 
-/// A group normalisation whose moments are known: what it does to each channel, `[1, 1, 1, C]`.
+/// A group normalisation of a map whose moments are known.
 pub struct KnownNorm {
-    mean: Tensor<4>,
-    scale: Tensor<4>,
-    shift: Tensor<4>,
+    norm: wgsl::GroupNorm,
+    /// Means and reciprocal standard deviations of groups, as [`wgsl::GroupNorm::forward_known`] takes them.
+    known: Tensor<4>,
 }
 
 impl KnownNorm {
+    /// With means and variances of groups `[G, 1]`.
+    fn new(norm: Norm, mean: Tensor<2>, variance: Tensor<2>) -> Self {
+        let rstd = (variance + norm.eps).sqrt().recip();
+        let zeros = Tensor::zeros([norm.groups, 2], &mean.device());
+        let known = Tensor::cat(vec![mean, rstd, zeros], 1).reshape([1, norm.groups, 1, 4]);
+        Self { norm: wgsl::GroupNorm { norm, with_silu: true }, known }
+    }
+
     /// Normalises some rows `[1, H, W, C]`, and applies `silu`.
     pub fn silu(&self, rows: Tensor<4>) -> Tensor<4> {
-        silu((rows - self.mean.clone()) * self.scale.clone() + self.shift.clone())
+        let dims @ [_, height, width, channels] = rows.dims();
+        if Backend::of(&rows) == Backend::Wgpu {
+            let rows = rows.reshape([1, height * width, channels]);
+            return self.norm.forward_known(&rows, &self.known).reshape(dims);
+        }
+        let norm = &self.norm.norm;
+        let [mean, rstd] = [0, 1].map(|column| {
+            let of_groups = self.known.clone().narrow(3, column, 1).reshape([norm.groups, 1]);
+            of_channels(&of_groups, channels)
+        });
+        let [gamma, beta] = [&norm.weight, &norm.bias].map(|values| values.f32().reshape([1, 1, 1, channels]));
+        silu((rows - mean) * (rstd * gamma) + beta)
     }
 }

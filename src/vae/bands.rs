@@ -31,9 +31,9 @@ pub struct Budget {
 
 impl Default for Budget {
     /// Half of what a binding has on every WebGPU device: pictures of 256 pixels of Stable Diffusion are whole. Bands
-    /// are large enough to keep a GPU busy.
+    /// are large enough for the tiles that keep a large GPU busy.
     fn default() -> Self {
-        Self { whole: 64 << 20, band: 4 << 20 }
+        Self { whole: 64 << 20, band: 16 << 20 }
     }
 }
 
@@ -216,11 +216,11 @@ impl Bands {
 
     /// The moments of the map, for its normalisation.
     fn norm(&self, norm: &Norm, budget: &Budget) -> KnownNorm {
-        let mut moments = GroupMoments::new(norm.groups);
+        let mut moments = GroupMoments::new(norm);
         for range in budget.ranges(self.size) {
             moments.add(&self.rows(range));
         }
-        moments.into_norm(norm)
+        moments.into_norm()
     }
 }
 
@@ -274,13 +274,13 @@ fn resnet(block: &ResnetBlock2D, mut x: Bands, budget: &Budget) -> Bands {
     let [height, width, _] = x.size;
     let size = [height, width, block.conv1.weight.dims()[0]];
     let norm1 = x.norm(&block.norm1, budget);
-    let mut moments = GroupMoments::new(block.norm2.groups);
+    let mut moments = GroupMoments::new(&block.norm2);
     let mut inner = Bands::made(size, budget.ranges(size), |out| {
         let rows = kept(windows(&block.conv1, &out, height, |rows| norm1.silu(x.rows(rows))), None);
         moments.add(&rows);
         rows
     });
-    let norm2 = moments.into_norm(&block.norm2);
+    let norm2 = moments.into_norm();
     Bands::made(size, budget.ranges(size), |out| {
         let residual = Var::constant(x.rows(out.clone()));
         let residual = block.conv_shortcut.as_ref().map_or(residual.clone(), |shortcut| conv2d(&residual, shortcut));

@@ -6,7 +6,7 @@ use pseudoword::event::Event;
 use pseudoword::layout::{self, channels_first};
 use pseudoword::model::Model;
 use pseudoword::noise::{Noise, Stream};
-use pseudoword::ops::{Var, backward, mse, splice};
+use pseudoword::ops::{self, Var, backward, mse, splice};
 use pseudoword::schedule::NoiseSchedule;
 use pseudoword::session::Session;
 use pseudoword::text::{Prompt, Tokens};
@@ -16,6 +16,7 @@ use pseudoword::vae::tiling::{self, Map};
 use pseudoword::weights::Storage;
 
 use crate::fixtures::{Fixture, Place, assert_close, map_values, on_every_device, open, values};
+use crate::kernels::on_the_gpu;
 
 /// The id of the mini model's end token.
 const END: u32 = 3034;
@@ -141,29 +142,35 @@ const BANDS_OFF: f64 = 2e-5;
 
 #[test]
 fn the_autoencoder_in_bands_gives_what_the_whole_gives() {
-    on_every_device(|place| {
-        let place = &Place { name: place.name, device: place.device.clone(), tolerance: BANDS_OFF };
-        for name in ["tiny-sd1", "mini"] {
-            let session = open(name, place, Some(Storage::AsFile));
-            let model = session.model();
-            let encoder = pollster::block_on(model.encoder(&mut |_| ())).unwrap();
-            let decoder = pollster::block_on(model.decoder(&mut |_| ())).unwrap();
-            let per_latent = model.config.vae.pixels_per_latent();
-            // Bands of a single row, of few and of many; sizes that no band divides; some layers whole and some not.
-            for ([height, width], whole, band) in [([3, 5], 0, 1), ([7, 4], 0, 3000), ([9, 6], 20_000, 9000)] {
-                let (budget, what) = (Budget { whole, band }, format!("{name}, {height} x {width}, {band} bytes"));
-                let latents = random([1, height, width, 4], place);
-                let [all, bands] = [Budget { whole: u64::MAX, band }, budget]
-                    .map(|budget| values(decoder.decode_within(&latents, &budget)));
-                assert_close(&bands, &all, place, &format!("{what}, decoded"));
-                let pixels = random([1, height * per_latent, width * per_latent, 3], place);
-                let [all, bands] =
-                    [Budget { whole: u64::MAX, band }, budget].map(|budget| encoder.encode_within(&pixels, &budget));
-                assert_close(&values(bands.mean), &values(all.mean), place, &format!("{what}, mean"));
-                assert_close(&values(bands.logvar), &values(all.logvar), place, &format!("{what}, logvar"));
-            }
+    on_every_device(compare_bands);
+    // With the forms of hardware.
+    on_the_gpu(|place| ops::with_blocks(None, || compare_bands(place)));
+}
+
+fn compare_bands(place: &Place) {
+    let place = &Place { name: place.name, device: place.device.clone(), tolerance: BANDS_OFF };
+    for name in ["tiny-sd1", "mini"] {
+        let session = open(name, place, Some(Storage::AsFile));
+        let model = session.model();
+        let encoder = pollster::block_on(model.encoder(&mut |_| ())).unwrap();
+        let decoder = pollster::block_on(model.decoder(&mut |_| ())).unwrap();
+        let per_latent = model.config.vae.pixels_per_latent();
+        // Bands of a single row, of few and of many; sizes that no band divides; some layers whole and some not; groups of
+        // which several workgroups of hardware do a band.
+        let sizes = [([3, 5], 0, 1), ([7, 4], 0, 3000), ([9, 6], 20_000, 9000), ([33, 32], 0, 1 << 20)];
+        for ([height, width], whole, band) in sizes {
+            let (budget, what) = (Budget { whole, band }, format!("{name}, {height} x {width}, {band} bytes"));
+            let latents = random([1, height, width, 4], place);
+            let [all, bands] = [Budget { whole: u64::MAX, band }, budget]
+                .map(|budget| values(decoder.decode_within(&latents, &budget)));
+            assert_close(&bands, &all, place, &format!("{what}, decoded"));
+            let pixels = random([1, height * per_latent, width * per_latent, 3], place);
+            let [all, bands] =
+                [Budget { whole: u64::MAX, band }, budget].map(|budget| encoder.encode_within(&pixels, &budget));
+            assert_close(&values(bands.mean), &values(all.mean), place, &format!("{what}, mean"));
+            assert_close(&values(bands.logvar), &values(all.logvar), place, &format!("{what}, logvar"));
         }
-    });
+    }
 }
 
 fn random(shape: [usize; 4], place: &Place) -> Tensor<4> {

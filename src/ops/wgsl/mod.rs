@@ -71,7 +71,7 @@ const MOST_GROUPS: u32 = 65535;
 const WANTED_GROUPS: usize = 64;
 
 /// Every kernel. A file in `shaders/` that none of these is made of fails a test.
-static KERNELS: [&dyn Declared; 38] = [
+static KERNELS: [&dyn Declared; 39] = [
     &linear::FORWARD,
     &linear::BACKWARD,
     &linear::HALF_FORWARD,
@@ -97,6 +97,7 @@ static KERNELS: [&dyn Declared; 38] = [
     &norm::SPANS_MOMENTS_JOINED,
     &norm::SPANS_SUMS,
     &norm::SPANS_FORWARD,
+    &norm::KNOWN_FORWARD,
     &norm::SPANS_BACKWARD,
     &norm::SPANS_JOINED_FORWARD,
     &norm::SPANS_JOINED_BACKWARD,

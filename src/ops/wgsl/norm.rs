@@ -59,6 +59,8 @@ const DSKIP: Buffer = Buffer { name: "dskip", role: Role::Result, row: ROW };
 /// What is known of each span, `[B, groups, spans, 4]`: as it is written, and as it is read.
 const KNOWN: Buffer = Buffer { name: "result", role: Role::Result, row: Row::Fours };
 const OF_SPANS: Buffer = Buffer { name: "spans", role: Role::Activation, row: Row::Fours };
+/// Mean and reciprocal standard deviation of each group, and two zeros: `[B, groups, 4]`.
+const OF_GROUPS: Buffer = Buffer { name: "known", role: Role::Activation, row: Row::Fours };
 
 /// For which GPU a workgroup is: a software GPU, or one of hardware.
 #[derive(Clone, Copy, PartialEq)]
@@ -157,6 +159,8 @@ pub(super) static SPANS_SUMS: Kernel<Silu, GroupSizes> =
     Kernel::new(|_| "group_sums", |_| GROUP_LANES, &[], &[X, DY, GAMMA, BETA, OF_SPANS, KNOWN]);
 pub(super) static SPANS_FORWARD: Kernel<Silu, GroupSizes> =
     Kernel::new(|_| "group_norm_spans", |_| GROUP_LANES, &[], &[X, GAMMA, BETA, OF_SPANS, RESULT]);
+pub(super) static KNOWN_FORWARD: Kernel<Silu, GroupSizes> =
+    Kernel::new(|_| "group_norm_known", |_| GROUP_LANES, &[], &[X, GAMMA, BETA, OF_GROUPS, RESULT]);
 pub(super) static SPANS_JOINED_FORWARD: Kernel<Silu, GroupSizes> =
     Kernel::new(|_| "group_norm_joined_spans", |_| GROUP_LANES, &[], &[X, SKIP, GAMMA, BETA, OF_SPANS, RESULT, JOINED]);
 pub(super) static SPANS_BACKWARD: Kernel<Silu, GroupSizes> = Kernel::new(
@@ -196,6 +200,29 @@ impl GroupNorm {
             groups.launch(self.then(x), &GROUPS_FORWARD, &inputs)
         };
         launch.run(x.dims())
+    }
+
+    /// Of spans of the positions of `x`: how many values of a group each has, and their means and the sums of the squares of
+    /// what they are from them, `[B, groups, spans, 4]`, of which the last two are zero. None on a software GPU, which waits at
+    /// barriers for longer than Burn's sums take.
+    pub fn spans(&self, x: &Tensor<3>) -> Option<(Vec<usize>, Tensor<4>)> {
+        if makes_blocks(x).is_some() {
+            return None;
+        }
+        let groups = self.groups(x, x.dims(), None);
+        let ([_, positions, channels], span) = (x.dims(), groups.sizes.span as usize);
+        let values = |first: usize| span.min(positions - first) * (channels / self.norm.groups);
+        let counts = (0..positions).step_by(span).map(values).collect();
+        Some((counts, groups.known((), &SPANS_MOMENTS, &[Some(x as _)])))
+    }
+
+    /// [`GroupNorm::forward`] for some positions of a map, of whose groups the means and the reciprocal standard deviations are
+    /// known: `[B, groups, 1, 4]`, of which the last two are zero.
+    pub fn forward_known(&self, x: &Tensor<3>, known: &Tensor<4>) -> Tensor<3> {
+        let Norm { weight, bias, .. } = &self.norm;
+        let inputs = [Some(x as _), Some(weight as _), Some(bias as _), Some(known as _)];
+        let groups = self.groups(x, x.dims(), None);
+        groups.launch(Silu(self.with_silu), &KNOWN_FORWARD, &inputs).run(x.dims())
     }
 
     /// The gradient to `x`, on top of what was `collected`.

@@ -47,6 +47,7 @@ static FILES: &[ShaderFile] = files![
     "group_norm_joined_backward",
     "group_norm_joined_backward_spans",
     "group_norm_joined_spans",
+    "group_norm_known",
     "group_norm_spans",
     "group_sums",
     "layer_norm",
