@@ -382,7 +382,7 @@ mod tests {
         let plan = |pictures: Option<Job>| MemoryPlan::training(&config, weights, job, true, pictures, false);
         let (with, without) = (plan(Some(Job::preview(&config))), plan(None));
         println!("{}\n{}\n{with:?}\n{without:?}", with.sentence(), without.sentence());
-        assert!(with.peak() <= 2_800_000_000 && without.peak() <= 2_300_000_000);
+        assert!(with.peak() <= 2_800_000_000 && without.peak() <= 2_350_000_000);
         // What WebGPU promises is enough, in training and for pictures; less than the largest weight is not.
         let takes = |bytes: u64| Machine { free: None, largest_buffer: Some(bytes) };
         let generating = MemoryPlan::generating(&config, weights, Job { batch: 2, ..job }, false);
@@ -428,7 +428,7 @@ mod tests {
             MemoryPlan::generating(&config, weights, Job { height, width, batch: 1 }, false).phases[1].bytes
         };
         let tile = decoding(512, 512);
-        assert!(tile <= 460_000_000, "{tile}");
+        assert!(tile <= 510_000_000, "{tile}");
         assert_eq!([decoding(1024, 1024), decoding(832, 1216), decoding(2048, 2048)], [tile; 3]);
     }
 

@@ -33,7 +33,7 @@ impl Default for Budget {
     /// Half of what a binding has on every WebGPU device: pictures of 256 pixels of Stable Diffusion are whole. Bands
     /// are large enough for the tiles that keep a large GPU busy.
     fn default() -> Self {
-        Self { whole: 64 << 20, band: 16 << 20 }
+        Self { whole: 64 << 20, band: 8 << 20 }
     }
 }
 
