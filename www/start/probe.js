@@ -17,10 +17,12 @@ const WHOLE_GRADIENT = { sd: 2.8e12, sdxl: 22.6e12 };
 /** What is launched for each step, however many samples it has, and seconds that a browser takes for a launch. */
 const LAUNCHES = { step: 400, evaluation: 210, denoising: 175 };
 const LAUNCH = 40e-6;
-/** How much of the product's speed a step has: measured on SwiftShader. */
-const SHARE = 1;
-/** Seconds until the first step that are not steps: fetching, compiling kernels, loading, encoding pictures. */
-const BEFORE = { software: 12, hardware: 4 };
+/** How much of the small product's speed a step of the mini model has, and of the large one's a step of a whole model: measured on SwiftShader and, in
+ * Chromium, on an H100, of which the small product leaves most idle. */
+const SHARE = { software: 1, hardware: 2, whole: 0.92 };
+/** Seconds until the first step that are not steps: fetching, compiling kernels, loading, encoding pictures. Where something was learned before, a browser
+ * has most kernels ready. */
+const BEFORE = { software: 12, hardware: 12, known: 4 };
 /** What an example asks for, as www/start/examples.js and the engine have it. */
 const EXAMPLE = { steps: 300, batch: 4, evaluations: 13, evalSize: 16, previews: 13, previewSteps: 8 };
 
@@ -128,9 +130,11 @@ const kept = () => recall(KEPT);
 
 /** Seconds that learning on the mini model takes on a GPU of which `probe` told, or nothing where it told too little. */
 export function secondsFor({ steps, batch, evaluations = 0, evalSize = 16, previews = 0, previewSteps = 12 }, { gflops, software, sample }) {
-  const before = BEFORE[software ? "software" : "hardware"];
+  const kind = software ? "software" : "hardware";
+  const before = BEFORE[sample && !software ? "known" : kind];
   // What was measured is a sample's share of a step; predictions are a part of that.
-  const of = (work, launches, count) => (sample ? sample * count * (work / GRADIENT) : Math.max(work * count / (gflops * SHARE * 1e9), launches * LAUNCH));
+  const guessed = (work, launches) => Math.max(work / (gflops * SHARE[kind] * 1e9), launches * LAUNCH);
+  const of = (work, launches, count) => (sample ? sample * count * (work / GRADIENT) : guessed(work * count, launches));
   if (!sample && !gflops) return undefined;
   return before + steps * of(GRADIENT, LAUNCHES.step, batch)
     + evaluations * of(PREDICTION, LAUNCHES.evaluation * Math.ceil(evalSize / batch), evalSize)
@@ -171,7 +175,7 @@ export async function paceOfLarge(model, sdxl) {
   if (known) return { seconds: known, measured: true };
   whole ??= described().then((found) => found && speed(found.adapter, found.software ? SMALL : LARGE)).catch(() => undefined);
   const { gflops, steady } = (await whole) ?? {};
-  return steady ? { seconds: WHOLE_GRADIENT[sdxl ? "sdxl" : "sd"] / (gflops * SHARE * 1e9), measured: false } : undefined;
+  return steady ? { seconds: WHOLE_GRADIENT[sdxl ? "sdxl" : "sd"] / (gflops * SHARE.whole * 1e9), measured: false } : undefined;
 }
 
 /** What computes, how fast, and what learning an example takes: `{gpu?, software, gflops?, sample?, seconds?, shaky?}`. `gpu` is a graphics card's
