@@ -41,7 +41,7 @@ pub fn from_fields<T: DeserializeOwned>(mut fields: Map<String, Value>) -> Resul
 pub fn check_class(fields: &Map<String, Value>, class: &str, part: &str) -> Result<(), String> {
     match fields.get("_class_name").and_then(Value::as_str) {
         Some(other) if other != class => Err(format!(
-            "this is for the class {other:?}, which is not supported: in Stable Diffusion 1.x and 2.x the {part} is of the \
+            "this is for the class {other:?}, which is not supported: in Stable Diffusion 1.x, 2.x and SDXL the {part} is of the \
              class {class}"
         )),
         _ => Ok(()),

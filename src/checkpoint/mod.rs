@@ -24,6 +24,7 @@ use self::names::AVERAGES;
 use self::numbers::Numbers;
 use self::part_file::{PartFile, parts, slice};
 pub use self::recognise::Family;
+pub(crate) use self::recognise::PLAYGROUND;
 pub use self::statement::beside;
 use self::statement::{Said, Statements};
 pub use self::tokenizer::vocabulary_files;

@@ -112,7 +112,8 @@ impl PartFile {
             let about = json!({"dtype": entry.dtype, "shape": shape, "data_offsets": [end, end + length]});
             object.insert(name.clone(), about);
             stretches.push(Stretch { at: end, place, turned });
-            names.insert(name.clone(), format!("{}{}", header.wrapper(), entry.name));
+            let sides = if turned.is_some() { " with rows for columns" } else { "" };
+            names.insert(name.clone(), format!("{}{}{sides}", header.wrapper(), entry.name));
             end += length;
         }
         let text = serde_json::Value::Object(object).to_string();
@@ -170,4 +171,26 @@ fn turned(matrix: &[u8], [rows, columns, size]: [usize; 3]) -> Vec<u8> {
 /// A part of bytes in memory; none if it is not all there.
 pub(super) fn slice(bytes: &[u8], range: Range<u64>) -> Option<Vec<u8>> {
     Some(bytes.get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)?.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use safetensors::{Dtype, tensor::TensorView};
+
+    use super::*;
+    use crate::source::Memory;
+
+    #[test]
+    fn a_weight_is_called_as_in_the_file_and_that_it_is_turned_is_said() {
+        const OWN: &str = "conditioner.embedders.1.model.text_projection";
+        let values = [0; 24];
+        let view = TensorView::new(Dtype::F32, vec![2, 3], &values).unwrap();
+        let mut memory = Memory::new("m");
+        memory.insert("m.safetensors", safetensors::serialize([(OWN, view)], None).unwrap());
+        let length = pollster::block_on(memory.length("m.safetensors")).unwrap().unwrap();
+        let header = pollster::block_on(Header::read(&memory, "m.safetensors", length)).unwrap();
+        let (parts, _) = parts(&header).unwrap();
+        let names = &parts["text_encoder_2/model.safetensors"].names;
+        assert_eq!(names["text_projection.weight"], format!("{OWN} with rows for columns"));
+    }
 }

@@ -83,16 +83,17 @@ macro_rules! another {
     };
 }
 
+/// Playground v2.5, in a file or a folder.
+pub(crate) const PLAYGROUND: &str =
+    "Playground v2.5, which is built like SDXL but has another noise schedule (EDM): that is not supported";
+
 /// Models of other families, whatever else is in the file.
 const OTHERS: Marks = &[
     (
         &["conditioner.embedders.0.model."],
         "SDXL's refiner, which only finishes pictures that the base model has begun: use the base model",
     ),
-    (
-        &["edm_mean"],
-        "Playground v2.5, which is built like SDXL but has another noise schedule (EDM): that is not supported",
-    ),
+    (&["edm_mean"], PLAYGROUND),
     (&["edm_vpred."], "CosXL, which is built like SDXL but has another noise schedule (EDM): that is not supported"),
     (&["joint_blocks."], another!("a model of the Stable Diffusion 3 family")),
     (&["double_blocks.", "single_transformer_blocks."], another!("a model of the Flux family")),

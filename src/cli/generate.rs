@@ -137,7 +137,8 @@ pub(super) async fn run(args: &GenerateArgs, shared: &Shared, out: &mut Output) 
         Ok(job)
     };
     let seeded = latents.is_none();
-    let mut run = Run { config: config.clone(), seeded, model, embeddings, target, interrupt, steps: 0, out };
+    let decided = sample::decided(&config, &opened.config);
+    let mut run = Run { config: decided, seeded, model, embeddings, target, interrupt, steps: 0, out };
     // All jobs are made before any is run, so that a mistake in one is reported at once.
     if args.compare {
         let jobs = pairs.into_iter().map(|pair| Ok((start(&pair.with)?, start(&pair.without)?, pair)));

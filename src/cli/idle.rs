@@ -1,6 +1,6 @@
 //! What was given to a command that has no use for it: options of every command, and variables of the environment.
 
-use super::args::{Cli, Command, Shared, WeightStorage};
+use super::args::{Cli, Command, EmbeddingsCommand, Shared, WeightStorage};
 use super::output::Output;
 use crate::Result;
 use crate::event::{Event, WarningCode};
@@ -25,6 +25,7 @@ impl Uses {
         let [device, model, weights] = match command {
             Command::Train(_) | Command::Generate(_) | Command::Bench(_) => [true; 3],
             Command::Inspect(_) | Command::Models => [false, true, false],
+            Command::Embeddings { command: EmbeddingsCommand::Show { .. } } => [false, true, false],
             Command::Doctor(args) => [args.kernels.is_none(), false, false],
             Command::Convert(_) | Command::Embeddings { .. } | Command::Serve(_) => [false; 3],
         };
@@ -101,6 +102,7 @@ mod tests {
         assert_eq!(idle(&format!("pseudoword models {all}")), ["--device", "--weights"]);
         assert_eq!(idle(&format!("pseudoword serve {all}")).len(), 5);
         assert_eq!(idle("pseudoword convert a b --model m --offline"), ["--model"]);
+        assert_eq!(idle("pseudoword embeddings show <t> --model m --weights f32"), ["--weights"]);
         assert_eq!(idle("pseudoword embeddings list --offline --weights f32"), ["--weights"]);
         assert_eq!(idle("pseudoword doctor --device gpu --precision f16 --model m"), ["--model"]);
         assert_eq!(idle("pseudoword doctor --device gpu --precision f16 --kernels k"), ["--device", "--precision"]);

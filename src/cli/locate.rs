@@ -29,9 +29,10 @@ pub(super) fn shelf() -> Result<Shelf> {
     Shelf::of_the_user(&|name| std::env::var(name).ok(), std::env::home_dir().as_deref())
 }
 
-/// Whether an initializer is an embedding file rather than a phrase.
+/// Whether an initializer is an embedding file, or a folder with one, rather than a phrase: a folder that happens to be called as
+/// the phrase has none.
 pub(super) fn names_an_embedding_file(init: &str) -> bool {
-    can_hold(init, Holds::Embedding) || Path::new(init).is_file()
+    can_hold(init, Holds::Embedding) || Path::new(init).is_file() || EmbeddingFile::is_in(Path::new(init))
 }
 
 /// The folder of what can be fetched or measured again, if there is one.
@@ -244,7 +245,7 @@ pub(super) fn stored_file(kept: crate::shelf::StoredEmbedding) -> EmbeddingFile 
         name: file_name(&kept.path),
         origin: kept.path.display().to_string(),
         path: kept.path,
-        second: None,
+        other: None,
         names: None,
         token: Some(kept.token),
         kind: None,

@@ -1,6 +1,7 @@
 //! `pseudoword models`: what a model is made of.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use serde_json::{Value, json};
 
@@ -12,11 +13,11 @@ use crate::Result;
 use crate::base::bytes::size;
 use crate::config::SamplerKind;
 use crate::embedding::{Embedding, shown};
-use crate::model::ModelConfig;
-use crate::parts::Part;
-use crate::schedule::{PredictionType, Sampler};
+use crate::model::{ModelConfig, OpenedModel};
+use crate::parts::{Architecture, Part};
+use crate::schedule::{PredictionType, Sampler, TimestepSpacing};
 use crate::source::{Source, architecture};
-use crate::text::ClipTokenizer;
+use crate::text::Tokenizers;
 use crate::weights::{Header, files};
 
 /// Steps with which a sampler is tried.
@@ -26,21 +27,21 @@ const STEPS: usize = 25;
 pub(super) async fn run(shared: &Shared, out: &mut Output) -> Result<()> {
     if shared.model.is_some() {
         let here = Shared { model: None, base: None, prediction_type: None, ..shared.clone() };
-        describe(&*locate::model(&here, out).await?, out).await?;
+        describe(locate::model(&here, out).await?, out).await?;
         out.line("")?;
     }
-    describe(&*locate::model(shared, out).await?, out).await
+    describe(locate::model(shared, out).await?, out).await
 }
 
-async fn describe(source: &dyn Source, out: &mut Output) -> Result<()> {
+async fn describe(source: Rc<dyn Source>, out: &mut Output) -> Result<()> {
     let mut weights = Vec::new();
-    for part in architecture(source).await?.with_weights() {
-        weights.push((part, Weights::read(source, part).await?));
+    for part in architecture(&*source).await?.with_weights() {
+        weights.push((part, Weights::read(&*source, part).await?));
     }
-    let config = ModelConfig::read(source).await?;
-    let text = config.text();
-    let tokenizer = ClipTokenizer::load(source, Part::Tokenizer, text.vocab_size, text.max_position_embeddings).await?;
-    let description = Description { name: source.name(), id: ModelId::of(source).await?, config, tokenizer, weights };
+    // With all tokenizers, as whoever uses it does.
+    let OpenedModel { source, config, tokenizers } = OpenedModel::read(source).await?;
+    let description =
+        Description { name: source.name(), id: ModelId::of(&*source).await?, config, tokenizers, weights };
     out.result(&description.lines(), &description.to_json())
 }
 
@@ -50,7 +51,7 @@ struct Description {
     name: String,
     id: ModelId,
     config: ModelConfig,
-    tokenizer: ClipTokenizer,
+    tokenizers: Tokenizers,
     /// Of each part that has any; none where they are missing.
     weights: Vec<(Part, Option<Weights>)>,
 }
@@ -69,6 +70,24 @@ impl Description {
         }
     }
 
+    /// Whether it is made as SDXL is.
+    fn is_sdxl(&self) -> bool {
+        self.config.architecture == Architecture::Sdxl
+    }
+
+    /// What stands for a negative prompt that is empty, where the user does not choose.
+    fn empty_negative(&self) -> &'static str {
+        if self.config.force_zeros { "zeros" } else { "encoded" }
+    }
+
+    /// The timesteps that its noise schedule asks for, as far as it does, and what is special about it.
+    fn schedule(&self) -> String {
+        let scheduler = &self.config.scheduler;
+        let spacing = scheduler.timestep_spacing.map_or("as the sampler", TimestepSpacing::name);
+        let zero = if scheduler.rescale_betas_zero_snr { ", zero terminal SNR" } else { "" };
+        format!("{} timesteps, spacing {spacing}{zero}", scheduler.num_train_timesteps)
+    }
+
     /// For people.
     fn lines(&self) -> Vec<String> {
         let config = &self.config;
@@ -85,17 +104,23 @@ impl Description {
                 config.prompt_length() - 2
             ),
         ];
-        for text in &config.text_encoders {
+        for (text, number) in config.text_encoders.iter().zip(["first", "second"]) {
             let (layers, heads, act) = (text.num_hidden_layers, text.num_attention_heads, &text.hidden_act);
-            lines.push(format!("  vocabulary    {} tokens", text.vocab_size));
-            lines.push(format!("  text encoder  {layers} layers, {heads} heads, {act}"));
+            let which = if self.is_sdxl() { format!(" (the {number})") } else { String::new() };
+            lines.push(format!("  vocabulary    {} tokens{which}", text.vocab_size));
+            lines.push(format!("  text encoder  {layers} layers, {heads} heads, {act}{which}"));
         }
-        let words: Vec<String> = self.tokenizer.own_words().map(|(token, vectors)| listed(token, vectors)).collect();
+        if self.is_sdxl() {
+            lines.push(format!("  empty negative prompt: {} (--empty-negative)", self.empty_negative()));
+        }
+        let words: Vec<String> =
+            self.tokenizers.first().own_words().map(|(token, vectors)| listed(token, vectors)).collect();
         if !words.is_empty() {
             lines.push(format!("  words inside  {}", words.join(", ")));
         }
         lines.push(format!("  U-Net         {:?} channels, predicts {}", unet.block_out_channels, self.prediction()));
         lines.push(format!("  autoencoder   {:?} channels, {latents} pixels to a latent", vae.block_out_channels));
+        lines.push(format!("  schedule      {}", self.schedule()));
         lines.push(format!("  samplers      {}", self.samplers().join(", ")));
         for (part, weights) in &self.weights {
             let weights = weights.as_ref().map_or_else(|| "MISSING".to_owned(), Weights::line);
@@ -117,8 +142,12 @@ impl Description {
             "sides": config.picture_size(),
             "size_step": config.size_step(), "width": config.text().hidden_size, "widths": config.word_widths(), "prompt_tokens": config.prompt_length() - 2,
             "vocabulary": config.text().vocab_size, "prediction": self.prediction(),
-            "words": self.tokenizer.own_words().map(word).collect::<Vec<_>>(),
+            "words": self.tokenizers.first().own_words().map(word).collect::<Vec<_>>(),
             "pixels_per_latent": config.vae.pixels_per_latent(), "samplers": self.samplers(),
+            "architecture": if self.is_sdxl() { "sdxl" } else { "sd" },
+            "empty_negative": self.is_sdxl().then(|| self.empty_negative()),
+            "spacing": config.scheduler.timestep_spacing.map(TimestepSpacing::name),
+            "zero_terminal_snr": config.scheduler.rescale_betas_zero_snr,
             "parts": self.weights.iter().map(part).collect::<serde_json::Map<_, _>>(),
         })
     }

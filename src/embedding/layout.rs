@@ -115,12 +115,13 @@ const KEYS: &[(&str, Format, Encoder)] = &[
     ("string_to_param.*", Format::A1111, Encoder::Unnamed),
     ("clip_l", Format::Sdxl, Encoder::ClipL),
     ("clip_g", Format::Sdxl, Encoder::ClipG),
-    ("text_encoders_0", Format::Sdxl, Encoder::ClipL),
-    ("text_encoders_1", Format::Sdxl, Encoder::ClipG),
+    ("text_encoders_0", Format::Replicate, Encoder::ClipL),
+    ("text_encoders_1", Format::Replicate, Encoder::ClipG),
 ];
 
 /// SDXL's two, as trainers and as Replicate (`.pti`) call them.
-const PAIRS: &[[&str; 2]] = &[["clip_l", "clip_g"], ["text_encoders_0", "text_encoders_1"]];
+const PAIRS: &[([&str; 2], Format)] =
+    &[(["clip_l", "clip_g"], Format::Sdxl), (["text_encoders_0", "text_encoders_1"], Format::Replicate)];
 
 /// Whether a key is one of those, and so not an embedding's name.
 pub(super) fn is_key_of_a_program(key: &str) -> bool {
@@ -137,10 +138,10 @@ pub(super) fn words(tensors: &dyn Tensors, origin: &Origin<'_>) -> Result<Readin
     if let Some(elsewhere) = elsewhere::recognise(named) {
         return Err(Refusal::Mistaken(elsewhere));
     }
-    for pair in PAIRS {
+    for (pair, format) in PAIRS {
         if let [Some(l), Some(g)] = pair.map(find) {
             let notes = beside(named, &pair[..])?;
-            return two(tensors, [l, g], origin, notes);
+            return two(tensors, [l, g], origin, *format, notes);
         }
     }
     for &(key, format, encoder) in KEYS {
@@ -223,6 +224,7 @@ fn two(
     tensors: &dyn Tensors,
     [l, g]: [usize; 2],
     origin: &Origin<'_>,
+    format: Format,
     mut notes: Vec<Note>,
 ) -> Result<Reading, Refusal> {
     let mut budget = limits::NUMBERS;
@@ -234,7 +236,7 @@ fn two(
         let reason = format!("{} vectors for clip_l, {} for clip_g", l.count(), g.count());
         return Err(Refusal::damaged("the SDXL pair", reason));
     }
-    Ok(Reading::One(origin.word(origin.by_metadata(), vec![l, g], Format::Sdxl, notes)))
+    Ok(Reading::One(origin.word(origin.by_metadata(), vec![l, g], format, notes)))
 }
 
 /// Notes on the tensors beside those that are `used`: they may be anything but a model or what changes one.

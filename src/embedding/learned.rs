@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Embedding;
+use super::pti::NAMES_FILE;
 use super::refusal::{Refusal, shown};
 
 /// The embeddings of a file.
@@ -116,6 +117,8 @@ pub enum Format {
     OneTrainer,
     /// `clip_l` and `clip_g`.
     Sdxl,
+    /// `text_encoders_0` and `text_encoders_1`.
+    Replicate,
     /// diffusers' two files for SDXL: in each one tensor whose key is the token.
     Pair,
     /// A tensor and nothing else.
@@ -133,6 +136,7 @@ impl std::fmt::Display for Format {
             Format::Kohya => "kohya",
             Format::OneTrainer => "OneTrainer",
             Format::Sdxl => "SDXL",
+            Format::Replicate => "Replicate",
             Format::Pair => "diffusers' two files",
             Format::Raw => "raw tensor",
         })
@@ -188,13 +192,15 @@ pub enum Note {
     Nested(Vec<String>),
     /// The file has the vectors as this many numbered tokens.
     Joined(usize),
-    /// Another file is named as the second of two, and does not belong to this one.
-    NotTheSecond {
+    /// Another file is named as the other of two, and does not belong to this one.
+    NotTheOther {
         /// Its name.
         name: String,
         /// Why.
         reason: String,
     },
+    /// Vectors of a file that the names beside it leave out, by their numbers.
+    NotNamed(Vec<usize>),
     /// Values so large that the number type may be wrong.
     Huge {
         /// The tensor's key.
@@ -203,6 +209,9 @@ pub enum Note {
         largest: f32,
     },
 }
+
+/// How much of one kind is said: as much as anybody reads.
+const MOST: usize = 5;
 
 impl std::fmt::Display for Note {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -220,7 +229,14 @@ impl std::fmt::Display for Note {
                 write!(f, "its vectors lie further inside, at {}", keys.join(", "))
             }
             Note::Joined(count) => write!(f, "the file has it as {count} numbered tokens, which are used as one"),
-            Note::NotTheSecond { name, reason } => write!(f, "{} beside it is not used: {reason}", shown(name)),
+            Note::NotTheOther { name, reason } => write!(f, "{} beside it is not used: {reason}", shown(name)),
+            Note::NotNamed(numbers) => {
+                let shown =
+                    numbers.iter().take(MOST).map(|number| format!("<s{number}>")).collect::<Vec<_>>().join(", ");
+                let more = numbers.len().saturating_sub(MOST);
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                write!(f, "{NAMES_FILE} has no name for {shown}{more} of the file, which are not used")
+            }
             Note::Huge { name, largest } => {
                 write!(f, "{} has values up to {largest:e}: perhaps its number type is wrong", shown(name))
             }
@@ -236,7 +252,6 @@ impl Note {
 
     /// The same of any such notes.
     pub(super) fn few(mut notes: Vec<Self>) -> Vec<Self> {
-        const MOST: usize = 5;
         let more = notes.len().saturating_sub(MOST);
         notes.truncate(MOST);
         notes.extend((more > 0).then_some(Note::MoreIgnored(more)));

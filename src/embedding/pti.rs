@@ -1,9 +1,9 @@
 //! The names of what is in Replicate's `embeddings.pti`, which stand in a file beside it: `{"TOK": "<s0><s1>"}`, where `<s1>` is the
 //! second vector.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::learned::{FileEmbedding, NamedBy, Reading, Vectors};
+use super::learned::{FileEmbedding, NamedBy, Note, Reading, Vectors};
 use super::limits;
 use super::refusal::Refusal;
 
@@ -26,12 +26,15 @@ pub fn named(reading: Reading, names: &str) -> Result<Reading, Refusal> {
     if names.is_empty() || names.len() > limits::EMBEDDINGS {
         return Err(bad(format!("it has {} names", names.len())));
     }
+    let mut left: BTreeSet<usize> = (0..all.encoders.first().map_or(0, Vectors::count)).collect();
     let words = names.into_iter().map(|(token, vectors)| {
         let numbers = numbers(&vectors).ok_or_else(|| bad(format!("{} are not vectors", super::shown(&vectors))))?;
+        left.retain(|number| !numbers.contains(number));
         of(&all, token, &numbers)
             .ok_or_else(|| bad(format!("there are not as many vectors as {} says", super::shown(&vectors))))
     });
-    Ok(Reading::from_all(words.collect::<Result<_, _>>()?))
+    let named = Reading::from_all(words.collect::<Result<_, _>>()?);
+    Ok(if left.is_empty() { named } else { named.with_note(&Note::NotNamed(left.into_iter().collect())) })
 }
 
 /// The text that says so of an embedding with all vectors of its file.

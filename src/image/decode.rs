@@ -45,14 +45,25 @@ pub struct Picture {
     pub alpha: Option<GrayImage>,
     /// What was done to the file's pixels, in words: `rotated 90° (EXIF)`.
     pub notes: Vec<String>,
+    /// Where it was, if it is a square that was cut out of a larger picture.
+    pub cut: Option<Cut>,
     /// Why its pixels may not be those that were once saved, if there is a reason to think so and nobody was warned.
     pub doubt: Option<String>,
+}
+
+/// Where in a larger picture a square was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut {
+    /// Width and height of the whole.
+    pub of: (u32, u32),
+    /// How far from the left and from the top of it the square begins.
+    pub at: (u32, u32),
 }
 
 impl Picture {
     /// An opaque picture.
     pub fn new(name: impl Into<String>, pixels: RgbImage) -> Self {
-        Self { name: name.into(), pixels, alpha: None, notes: Vec::new(), doubt: None }
+        Self { name: name.into(), pixels, alpha: None, notes: Vec::new(), cut: None, doubt: None }
     }
 
     /// Its pixels as they look on a white background.
@@ -81,7 +92,7 @@ impl Picture {
         let (image, notes, doubt) =
             decode(bytes).map_err(|reason| Error::BadPicture { file: name.to_owned(), reason })?;
         let (pixels, alpha) = apart(image);
-        Ok(Picture { name: name.to_owned(), pixels, alpha, notes, doubt })
+        Ok(Picture { name: name.to_owned(), pixels, alpha, notes, cut: None, doubt })
     }
 }
 

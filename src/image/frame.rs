@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use image::imageops::{self, FilterType};
 use image::{GrayImage, Rgb, RgbImage};
 
-use super::{MIN_SIDE, Picture};
+use super::{Cut, MIN_SIDE, Picture};
 use crate::config::Framing;
 use crate::{Error, Result};
 
@@ -33,6 +33,8 @@ impl Picture {
             return Err(Error::BadPicture { file: self.name, reason });
         }
         if [width, height] != [side; 2] {
+            let whole = self.cut.unwrap_or(Cut { of: (width, height), at: (0, 0) });
+            self.cut = Some(Cut { at: (whole.at.0 + left, whole.at.1 + top), ..whole });
             self.notes.push(format!("{side}x{side} cut out of {width}x{height} at {left}, {top}"));
             self.pixels = imageops::crop_imm(&self.pixels, left, top, side, side).to_image();
             self.alpha = self.alpha.map(|alpha| imageops::crop_imm(&alpha, left, top, side, side).to_image());
@@ -86,18 +88,23 @@ pub fn square(picture: &Picture, side: u32, framing: Framing) -> (RgbImage, Stri
 }
 
 /// The sizes of a picture that SDXL is told: its own height and width, where the square begins that is seen, from the top and
-/// from the left in pixels of the scaled picture, and the square's height and width.
+/// from the left in pixels of the scaled picture, and the square's height and width. Of a square that was cut out, those of the
+/// whole picture.
 pub fn time_ids(picture: &Picture, side: u32, framing: Framing) -> [f32; 6] {
     let (width, height) = picture.pixels.dimensions();
-    let (top, left) = match framing {
+    let whole = picture.cut.unwrap_or(Cut { of: (width, height), at: (0, 0) });
+    // The length that becomes `side`, and what is cut off before it.
+    let (seen, [left, top]) = match framing {
         Framing::Crop => {
             let short = width.min(height);
-            let scaled = |length: u32| f64::from((length - short) / 2) * f64::from(side) / f64::from(short);
-            (scaled(height).round() as f32, scaled(width).round() as f32)
+            (short, [width, height].map(|length| (length - short) / 2))
         }
-        Framing::Fit => (0.0, 0.0),
+        Framing::Fit => (width.max(height), [0; 2]),
     };
-    [height as f32, width as f32, top, left, side as f32, side as f32]
+    let scaled = |length: u32| (f64::from(length) * f64::from(side) / f64::from(seen)).round() as f32;
+    let (own_width, own_height) = whole.of;
+    let (left, top) = (scaled(whole.at.0 + left), scaled(whole.at.1 + top));
+    [own_height as f32, own_width as f32, top, left, side as f32, side as f32]
 }
 
 /// Scales so that the longer side becomes `side`.

@@ -23,7 +23,7 @@ pub mod find;
 mod sheet;
 
 pub use self::png::{encode_png, read_text};
-pub use decode::{MAX_ASPECT, MAX_PIXELS, MAX_SIDE, MIN_SIDE, Picture};
+pub use decode::{Cut, MAX_ASPECT, MAX_PIXELS, MAX_SIDE, MIN_SIDE, Picture};
 pub use frame::{from_floats, mirror, square, square_weights, time_ids, to_floats};
 pub use look::are_alike;
 

@@ -1,5 +1,6 @@
 //! The configurations of a model's parts, and what follows from them.
 
+use crate::checkpoint::PLAYGROUND;
 use crate::embedding::Embedding;
 use crate::parts::{Architecture, Part};
 use crate::schedule::SchedulerConfig;
@@ -49,10 +50,16 @@ impl ModelConfig {
             let (text, file) = read(part).await?;
             text_encoders.push(ClipTextConfig::from_json(&text, &file)?);
         }
-        let (vae, file) = read(Part::Vae).await?;
-        let vae = VaeConfig::from_json(&vae, &file)?;
+        let (vae, vae_file) = read(Part::Vae).await?;
         let (scheduler, file) = read(Part::Scheduler).await?;
-        let scheduler = SchedulerConfig::from_json(&scheduler, &file)?.for_stable_diffusion();
+        let schedule = SchedulerConfig::from_json(&scheduler, &file);
+        let vae = match (VaeConfig::from_json(&vae, &vae_file), &schedule) {
+            (Err(_), Err(Error::BadConfig { .. })) if is_playground(&vae, &scheduler) => {
+                return Err(Error::BadConfig { file: vae_file, reason: format!("this is {PLAYGROUND}") });
+            }
+            (vae, _) => vae?,
+        };
+        let scheduler = schedule?.corrected_for(architecture);
         let force_zeros = architecture == Architecture::Sdxl && forces_zeros(source).await?;
         let config = Self { architecture, text_encoders, force_zeros, unet, vae, scheduler };
         config.check().map_err(|reason| Error::BadConfig { file: unet_file, reason })?;
@@ -62,12 +69,7 @@ impl ModelConfig {
     /// Says what does not fit together.
     fn check(&self) -> Result<(), String> {
         let (unet, vae) = (&self.unet, &self.vae);
-        for level in 0..unet.block_out_channels.len() {
-            let (width, states) = (unet.cross_attention_dim.at(level), self.word_width());
-            if width != states {
-                return Err(format!("cross_attention_dim is {width}, but the text encoder's width is {states}"));
-            }
-        }
+        // First, because a text encoder that is missing makes the others' width wrong, too.
         match (unet.added()?, self.architecture) {
             (Some(added), Architecture::Sdxl) => {
                 let pooled = self.text_encoders.last().map_or(0, |text| text.projection_dim);
@@ -91,6 +93,17 @@ impl ModelConfig {
                 return Err(
                     "the model has two text encoders, but its U-Net is not SDXL's (addition_embed_type)".to_owned()
                 );
+            }
+        }
+        for level in 0..unet.block_out_channels.len() {
+            let (width, states) = (unet.cross_attention_dim.at(level), self.word_width());
+            if width != states {
+                let whose = if self.text_encoders.len() == 1 {
+                    "the text encoder's width"
+                } else {
+                    "both text encoders' width"
+                };
+                return Err(format!("cross_attention_dim is {width}, but {whose} is {states}"));
             }
         }
         let (inputs, outputs, latents) = (unet.in_channels, unet.out_channels, vae.latent_channels);
@@ -184,9 +197,16 @@ fn beside_latents(latents: usize, more: usize) -> Option<&'static str> {
     }
 }
 
+/// Whether a model is Playground v2.5, by what its autoencoder and its noise schedule have.
+fn is_playground(vae: &str, scheduler: &str) -> bool {
+    vae.contains("\"latents_mean\"") && scheduler.contains("\"EDM")
+}
+
 /// Whether a model says that zeros stand for an empty negative prompt. diffusers' default, where it does not say, is that they do.
 async fn forces_zeros(source: &dyn Source) -> Result<bool> {
     let Some(text) = read_text(source, Part::MODEL_INDEX).await? else { return Ok(true) };
-    let index: serde_json::Value = serde_json::from_str(text.trim_start_matches('\u{feff}')).unwrap_or_default();
+    let index: serde_json::Value = serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| {
+        Error::BadConfig { file: source.origin(Part::MODEL_INDEX, "").0, reason: error.to_string() }
+    })?;
     Ok(index.get("force_zeros_for_empty_prompt").and_then(serde_json::Value::as_bool).unwrap_or(true))
 }

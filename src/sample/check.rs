@@ -3,7 +3,7 @@
 
 use super::LONGEST_SIDE;
 use crate::base::text::quoted;
-use crate::config::SampleConfig;
+use crate::config::{EmptyNegative, SampleConfig};
 use crate::event::{Event, WarningCode};
 use crate::model::ModelConfig;
 use crate::parts::Architecture;
@@ -70,6 +70,20 @@ pub fn check(config: &SampleConfig, model: &ModelConfig) -> Result<[usize; 2]> {
     let size = [side(config.height, height, Setting::Height)?, width];
     Sampler::new(config.sampler, config.karras, &model.scheduler, config.steps as usize)?;
     Ok(size)
+}
+
+/// The settings with what the model's own files decide, and without those that have no part in its pictures: all that is needed to
+/// make them again.
+pub fn decided(config: &SampleConfig, model: &ModelConfig) -> SampleConfig {
+    let of_two = model.architecture == Architecture::Sdxl;
+    let is_empty = of_two && config.is_guided() && config.negative_prompt.trim().is_empty();
+    let own = if model.force_zeros { EmptyNegative::Zeros } else { EmptyNegative::Encoded };
+    SampleConfig {
+        karras: config.karras || model.scheduler.asks_for_karras(config.sampler),
+        empty_negative: is_empty.then(|| config.empty_negative.unwrap_or(own)),
+        pooling: if of_two { config.pooling } else { SampleConfig::default().pooling },
+        ..config.clone()
+    }
 }
 
 /// Refuses noise, `[count, 4, h, w]`, that does not fit what is to be made from it.
@@ -272,7 +286,7 @@ fn cut(what: &str, prompt: &Tokens) -> Option<Event> {
 mod tests {
     use super::*;
     use crate::checkpoint::Family;
-    use crate::config::{EmptyNegative, Pooling, SamplerKind};
+    use crate::config::{Pooling, SamplerKind};
     use crate::model::OpenedModel;
     use std::rc::Rc;
 

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use crate::base::text;
-use crate::config::SampleConfig;
+use crate::config::{SampleConfig, option_name};
 
 /// What wrote a file.
 pub const SOFTWARE: &str = concat!("pseudoword ", env!("CARGO_PKG_VERSION"));
@@ -15,7 +15,7 @@ pub const SOFTWARE: &str = concat!("pseudoword ", env!("CARGO_PKG_VERSION"));
 pub struct Label<'a> {
     /// The prompt, as it was written.
     pub prompt: &'a str,
-    /// How it was made.
+    /// How it was made ([`decided`](super::decided)).
     pub config: &'a SampleConfig,
     /// The seed of this picture; none if its noise came from a file.
     pub seed: Option<u64>,
@@ -51,6 +51,8 @@ impl Label<'_> {
             ("size", self.size()),
             ("model", self.model.to_owned()),
         ]);
+        text.extend(self.empty_negative().map(|stands_for| ("empty negative", stands_for)));
+        text.extend(self.pooling().map(|pooling| ("pooling", pooling)));
         text.extend(self.model_hash.map(|hash| ("model hash", hash.to_owned())));
         if !embeddings.is_empty() {
             text.push(("embeddings", embeddings.join("\n")));
@@ -63,6 +65,16 @@ impl Label<'_> {
     fn negative(&self) -> Option<&str> {
         let negative = Some(self.config.negative_prompt.as_str());
         negative.filter(|negative| !negative.is_empty() && self.config.is_guided())
+    }
+
+    /// What stands for a negative prompt that is empty, in models of which that depends.
+    fn empty_negative(&self) -> Option<String> {
+        self.config.empty_negative.as_ref().map(option_name)
+    }
+
+    /// Which token stands for the prompt, if it is not its end, as everywhere.
+    fn pooling(&self) -> Option<String> {
+        (self.config.pooling != SampleConfig::default().pooling).then(|| option_name(&self.config.pooling))
     }
 
     fn size(&self) -> String {
@@ -88,6 +100,8 @@ impl Label<'_> {
         if !hashes.is_empty() {
             settings.push(format!("TI hashes: {}", text::json(&hashes.join(", ")).unwrap_or_default()));
         }
+        settings.extend(self.empty_negative().map(|stands_for| format!("Empty negative: {stands_for}")));
+        settings.extend(self.pooling().map(|pooling| format!("Pooling: {pooling}")));
         settings.push(format!("Version: {SOFTWARE}"));
         lines.push(settings.join(", "));
         lines.join("\n")
@@ -107,7 +121,7 @@ fn value(text: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::SamplerKind;
+    use crate::config::{EmptyNegative, Pooling, SamplerKind};
 
     #[test]
     fn the_parameters_have_the_form_that_other_programs_read() {
@@ -138,6 +152,20 @@ mod tests {
         assert_eq!(parameters.lines().count(), 3, "{parameters}");
         assert!(parameters.contains("Model: \"a\\nSteps: 9, Seed: 1\", TI hashes: \"<\u{928}\u{92e}\u{938}\u{94d}"));
         let label = Label { model: "mini", embeddings: &[], ..forged };
+        assert!(get("pooling").is_none() && get("empty negative").is_none());
+        let of_two = SampleConfig {
+            empty_negative: Some(EmptyNegative::Zeros),
+            pooling: Pooling::Diffusers,
+            ..SampleConfig::default()
+        };
+        let text = format!("{:?}", Label { config: &of_two, ..label }.text());
+        for part in [
+            "Empty negative: zeros, Pooling: diffusers, ",
+            "(\"empty negative\", \"zeros\")",
+            "(\"pooling\", \"diffusers\")",
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
         // Without guidance the negative prompt has no part in the picture.
         let config = SampleConfig { guidance: 1.0, ..config.clone() };
         assert!(!format!("{:?}", Label { config: &config, ..label }.text()).contains("blur"));

@@ -16,7 +16,6 @@ use crate::layout;
 use crate::model::Model;
 use crate::noise::{Noise, Stream};
 use crate::ops::{Blend, Var};
-use crate::parts::Architecture;
 use crate::schedule::Sampler;
 use crate::setting::Setting;
 use crate::text::{Prompt, Rows, Tokenizers};
@@ -24,7 +23,9 @@ use crate::unet::PromptKeysAndValues;
 use crate::vae::VaeDecoder;
 use crate::vae::tiling::{self, Map};
 use crate::{Error, Result, gpu, ops};
-pub use check::{CONCERNS, about_model, about_prompt, about_schedule, check, check_latents, check_numbers, concerns};
+pub use check::{
+    CONCERNS, about_model, about_prompt, about_schedule, check, check_latents, check_numbers, concerns, decided,
+};
 pub use label::{Label, SOFTWARE, used};
 
 /// The longest side of a picture, in pixels.
@@ -80,19 +81,17 @@ impl SampleJob {
         config: &SampleConfig,
     ) -> Result<Self> {
         let size = check(config, &model.config)?;
-        let scheduler = &model.config.scheduler;
-        let karras = config.karras || scheduler.asks_for_karras(config.sampler);
-        let config = &SampleConfig { karras, ..config.clone() };
+        let warnings = [about_model(config, &model.config), concerns(prompt, config, &tokenizers, &[])].concat().into();
+        let config = decided(config, &model.config);
         let sampler = Sampler::new(config.sampler, config.karras, &model.config.scheduler, config.steps as usize)?;
         let rows = rows.tensor(&model.device);
-        let warnings = [about_model(config, &model.config), concerns(prompt, config, &tokenizers, &[])].concat().into();
         let (prompt, negative) = (tokenizers.prompt(prompt), tokenizers.prompt(&config.negative_prompt));
         Ok(Self {
             model,
             rows,
             prompt,
             negative,
-            config: config.clone(),
+            config,
             size,
             given: None,
             begun: Instant::now(),
@@ -186,12 +185,7 @@ impl SampleJob {
 
     /// Whether zeros stand for the negative prompt.
     fn zeros_for_negative(&self) -> bool {
-        let model = &self.model.config;
-        let chosen = self.config.empty_negative.map(|chosen| chosen == EmptyNegative::Zeros);
-        self.config.is_guided()
-            && self.config.negative_prompt.trim().is_empty()
-            && model.architecture == Architecture::Sdxl
-            && chosen.unwrap_or(model.force_zeros)
+        self.config.empty_negative == Some(EmptyNegative::Zeros)
     }
 
     /// Encodes the prompts and draws the noise of `count` pictures from number `first` on.

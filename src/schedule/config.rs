@@ -10,6 +10,7 @@
 use serde::Deserialize;
 
 use super::passed_over::PassedOver;
+use crate::parts::Architecture;
 
 /// How `beta` grows from `beta_start` to `beta_end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -43,6 +44,17 @@ pub enum TimestepSpacing {
     Linspace,
 }
 
+impl TimestepSpacing {
+    /// As files call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            TimestepSpacing::Leading => "leading",
+            TimestepSpacing::Trailing => "trailing",
+            TimestepSpacing::Linspace => "linspace",
+        }
+    }
+}
+
 /// A model's noise schedule, and how its samplers are meant to walk it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default)]
@@ -72,13 +84,14 @@ pub struct SchedulerConfig {
     /// Whether PNDM starts without Runge-Kutta steps. Only without is implemented, and an explicit `false` makes that
     /// sampler an error; absent is taken as `true`, unlike upstream, since every Stable Diffusion model says so.
     pub skip_prk_steps: Option<bool>,
-    /// Whether DDIM clips the predicted clean sample.
-    pub clip_sample: bool,
+    /// Whether DDIM clips the predicted clean sample; absent: yes.
+    pub clip_sample: Option<bool>,
     /// To which magnitude.
     pub clip_sample_range: f64,
     /// Dynamic thresholding: refused, it is for models of pixels.
     pub thresholding: bool,
-    /// Zero terminal SNR (arXiv 2305.08891): refused, not implemented.
+    /// Zero terminal SNR (arXiv 2305.08891): nothing is left of the signal at the last timestep, which takes a model that
+    /// predicts velocities.
     pub rescale_betas_zero_snr: bool,
     /// Whether samplers that can have Karras's noise levels should.
     pub use_karras_sigmas: bool,
@@ -101,7 +114,7 @@ impl Default for SchedulerConfig {
             steps_offset: 0,
             set_alpha_to_one: None,
             skip_prk_steps: None,
-            clip_sample: true,
+            clip_sample: None,
             clip_sample_range: 1.0,
             thresholding: false,
             rescale_betas_zero_snr: false,
@@ -113,10 +126,14 @@ impl Default for SchedulerConfig {
 
 impl SchedulerConfig {
     /// Corrects what `StableDiffusionPipeline` corrects in outdated files (its `__init__`): timesteps are offset by one
-    /// and nothing is clipped, since latents are not bounded. Upstream does not do this for SDXL.
-    pub fn for_stable_diffusion(mut self) -> Self {
-        self.steps_offset = 1;
-        self.clip_sample = false;
+    /// and nothing is clipped, since latents are not bounded. Upstream obeys the files of SDXL; but what they do not say is not
+    /// clipped here, where upstream's DDIM would.
+    #[must_use]
+    pub fn corrected_for(mut self, architecture: Architecture) -> Self {
+        match architecture {
+            Architecture::Sd => (self.steps_offset, self.clip_sample) = (1, Some(false)),
+            Architecture::Sdxl => self.clip_sample = Some(self.clip_sample.unwrap_or(false)),
+        }
         self
     }
 }

@@ -47,7 +47,7 @@ impl Ddim {
         };
         let steps = timesteps.iter().map(step).collect();
         let timesteps = timesteps.iter().map(|t| t.round_ties_even() as f32).collect();
-        Ok((timesteps, Self { steps, clip: config.clip_sample.then_some(config.clip_sample_range) }))
+        Ok((timesteps, Self { steps, clip: config.clip_sample.unwrap_or(true).then_some(config.clip_sample_range) }))
     }
 
     pub fn step(&self, model_output: Tensor<4>, index: usize, sample: Tensor<4>) -> Stepped {

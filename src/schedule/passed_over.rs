@@ -72,6 +72,13 @@ impl SchedulerConfig {
                 kind.name()
             ));
         }
+        if self.rescale_betas_zero_snr && kind == SamplerKind::Pndm {
+            sentences.push(format!(
+                "the model's noise schedule leaves nothing of the signal (rescale_betas_zero_snr), which the sampler {} does not do, \
+                 nor does it in diffusers: choose another sampler for this model",
+                kind.name()
+            ));
+        }
         for (name, usual, counts) in FIELDS {
             let Some(value) = self.others.0.get(*name) else { continue };
             if !usual.contains(&value.to_string().as_str()) && counts(kind, self) {
@@ -117,6 +124,7 @@ mod tests {
             (r#", "solver_type": "heun""#, &[Dpmpp2m]),
             (r#", "use_lu_lambdas": true"#, &[Dpmpp2m]),
             (r#", "lambda_min_clipped": -2.0"#, &[Dpmpp2m]),
+            (r#", "rescale_betas_zero_snr": true, "prediction_type": "v_prediction""#, &[Pndm]),
             (r#", "_class_name": "LCMScheduler""#, &[Ddim, Dpmpp2m, Euler, EulerAncestral, Pndm]),
         ] {
             for kind in SamplerKind::ALL {

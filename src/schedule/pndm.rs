@@ -38,12 +38,14 @@ struct PndmStep {
 
 impl Pndm {
     /// Also returns the timesteps of the model calls.
-    pub fn new(config: &SchedulerConfig, schedule: &NoiseSchedule, steps: usize) -> Result<(Vec<f32>, Self)> {
+    pub fn new(config: &SchedulerConfig, steps: usize) -> Result<(Vec<f32>, Self)> {
         if config.skip_prk_steps == Some(false) {
             let reason = "the pndm sampler works without Runge-Kutta steps, but the model's scheduler configuration asks \
                           for them (skip_prk_steps: false): choose another sampler";
             return Err(Error::Usage(reason.to_owned()));
         }
+        // Its steps divide by the signal that is left. Upstream's class has no such field, and works with the betas as they are.
+        let schedule = &NoiseSchedule::new(&SchedulerConfig { rescale_betas_zero_snr: false, ..config.clone() });
         let spacing = config.timestep_spacing.unwrap_or(TimestepSpacing::Leading);
         let spaced = spaced_timesteps(config, spacing, steps)?;
         let mut timesteps: Vec<usize> = spaced.iter().map(|t| t.round_ties_even() as usize).collect();

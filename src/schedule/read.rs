@@ -26,7 +26,7 @@ impl SchedulerConfig {
     fn check(&self) -> Result<(), String> {
         let class = self.class_name.as_deref().unwrap_or_default();
         if class.starts_with("FlowMatch") || class.starts_with("EDM") {
-            return Err(format!("a {class} is not Stable Diffusion's kind of noise schedule, and is not supported"));
+            return Err(format!("the noise schedule {class} is not of Stable Diffusion's kind, and is not supported"));
         }
         if self.rescale_betas_zero_snr && self.prediction_type == PredictionType::Epsilon {
             return Err(
@@ -74,6 +74,7 @@ impl SchedulerConfig {
 mod tests {
     use super::super::config::BetaSchedule;
     use super::*;
+    use crate::parts::Architecture;
 
     #[test]
     fn reads_the_file_of_stable_diffusion() {
@@ -90,12 +91,23 @@ mod tests {
             set_alpha_to_one: Some(false),
             skip_prk_steps: Some(true),
             steps_offset: 1,
-            clip_sample: false,
+            clip_sample: Some(false),
             ..SchedulerConfig::default()
         };
         assert_eq!(config, expected);
         assert_eq!(SchedulerConfig::from_json("{}", "s").unwrap(), SchedulerConfig::default());
-        assert_eq!(SchedulerConfig::default().for_stable_diffusion().steps_offset, 1);
+        let corrected = |config: &SchedulerConfig, architecture| {
+            let corrected = config.clone().corrected_for(architecture);
+            (corrected.steps_offset, corrected.clip_sample)
+        };
+        let (silent, clips) =
+            (SchedulerConfig::default(), SchedulerConfig { clip_sample: Some(true), ..SchedulerConfig::default() });
+        assert_eq!(corrected(&silent, Architecture::Sd), (1, Some(false)));
+        assert_eq!(corrected(&clips, Architecture::Sd), (1, Some(false)));
+        // Upstream's pipeline obeys files of SDXL.
+        assert_eq!(corrected(&silent, Architecture::Sdxl), (0, Some(false)));
+        assert_eq!(corrected(&clips, Architecture::Sdxl), (0, Some(true)));
+        assert_eq!(corrected(&config, Architecture::Sdxl), (1, Some(false)));
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl Sampler {
         let schedule = NoiseSchedule::new(config);
         let (timesteps, solver) = match kind {
             SamplerKind::Ddim => Ddim::new(config, &schedule, steps).map(planned(Solver::Ddim)),
-            SamplerKind::Pndm => Pndm::new(config, &schedule, steps).map(planned(Solver::Pndm)),
+            SamplerKind::Pndm => Pndm::new(config, steps).map(planned(Solver::Pndm)),
             SamplerKind::Euler => Euler::new(config, &schedule, steps, karras, false).map(planned(Solver::Euler)),
             SamplerKind::EulerAncestral => {
                 Euler::new(config, &schedule, steps, karras, true).map(planned(Solver::Euler))

@@ -13,7 +13,7 @@ use crate::parts::Part;
 use crate::setting::Setting;
 
 /// The files that hold an embedding, in the order in which they are looked for.
-const NAMES: [&str; 3] = ["learned_embeds.safetensors", "learned_embeds.bin", "embeddings.pti"];
+pub const NAMES: [&str; 3] = ["learned_embeds.safetensors", "learned_embeds.bin", "embeddings.pti"];
 /// The longest file that can be an embedding, in bytes.
 pub const LONGEST: u64 = 512 << 20;
 

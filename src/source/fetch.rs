@@ -21,7 +21,7 @@ use super::settings::Settings;
 use super::transport::Transport;
 use super::{LocalFuture, Problem, Source, web};
 use crate::Result;
-use crate::embedding::{NAMES_FILE, second_of};
+use crate::embedding::{NAMES_FILE, first_of, second_of};
 use crate::event::WarningCode;
 
 /// Fetches files, from the Hub, the web or this machine.
@@ -38,8 +38,8 @@ pub struct Sources {
 pub struct EmbeddingFile {
     /// Where it is.
     pub path: PathBuf,
-    /// The file beside it with the vectors for SDXL's second text encoder, if it is named so.
-    pub second: Option<PathBuf>,
+    /// The file beside it with the vectors for SDXL's other text encoder, if their names are those of diffusers' first and second.
+    pub other: Option<PathBuf>,
     /// The text beside it with the names of what is in Replicate's file.
     pub names: Option<String>,
     /// Where it is from, in a form that can be typed again; without tokens.
@@ -187,12 +187,7 @@ impl Sources {
     /// A [`Problem`] that says what was found instead.
     pub async fn embedding(&self, typed: &str, report: &mut Report<'_>) -> Result<EmbeddingFile, Problem> {
         match self.address(typed)? {
-            Address::Path(path) if path.is_dir() => embedding_in_folder(&path),
-            Address::Path(path) => {
-                let (second, names) = (EmbeddingFile::second(&path), EmbeddingFile::names(&path));
-                let file = EmbeddingFile::plain(path.clone(), typed.to_owned(), file_name(&path));
-                Ok(EmbeddingFile { second, names, ..file })
-            }
+            Address::Path(path) => EmbeddingFile::here(&path, typed),
             Address::Url(url) => {
                 let link = if self.settings.offline { None } else { Some(self.link(self.patience)?) };
                 let path = web::bring(link.as_ref(), &self.settings.web, &url, concept::LONGEST, report).await?;
@@ -211,7 +206,7 @@ impl Sources {
         let files: Vec<RemoteFile> = std::iter::once(embedding).chain(beside.into_iter().flatten()).cloned().collect();
         let mut places = self.bring(&listing, &files, report).await?.into_iter();
         let path = places.next().unwrap_or_default();
-        let [second, names, token, kind] = beside.map(|file| file.as_ref().and_then(|_| places.next()));
+        let [other, names, token, kind] = beside.map(|file| file.as_ref().and_then(|_| places.next()));
         let names = names.and_then(|place| std::fs::read_to_string(place).ok());
         let [token, kind] = [token, kind].map(|place| {
             let text = std::fs::read_to_string(place?).ok()?;
@@ -222,7 +217,7 @@ impl Sources {
         };
         let pictures = pictures.iter().map(address).collect();
         let origin = HubAddress { path: Some(embedding.path.clone()), ..at.clone() }.to_string();
-        Ok(EmbeddingFile { path, second, names, origin, name: embedding.name().to_owned(), token, kind, pictures })
+        Ok(EmbeddingFile { path, other, names, origin, name: embedding.name().to_owned(), token, kind, pictures })
     }
 
     /// The files of a model in a repository, chosen but not fetched: to look at their sizes, or at the configurations
@@ -267,17 +262,36 @@ impl Sources {
 }
 
 impl EmbeddingFile {
-    fn plain(path: PathBuf, origin: String, name: String) -> Self {
-        Self { path, second: None, names: None, origin, name, token: None, kind: None, pictures: Vec::new() }
+    /// The file on this machine for which `typed` was typed, with what lies beside it; or that in a folder.
+    ///
+    /// # Errors
+    /// A [`Problem`] that says what was found in a folder instead.
+    pub fn here(path: &Path, typed: &str) -> Result<Self, Problem> {
+        if path.is_dir() {
+            return embedding_in_folder(path);
+        }
+        let file = Self::plain(path.to_owned(), typed.to_owned(), file_name(path));
+        Ok(Self { other: Self::other(path), names: Self::names(path), ..file })
     }
 
-    /// The file beside one that is named as the second of two.
-    fn second(path: &Path) -> Option<PathBuf> {
-        let second = path.with_file_name(second_of(path.file_name()?.to_str()?)?);
+    /// Whether a folder on this machine has a file that is called as programs call those with embeddings.
+    pub fn is_in(folder: &Path) -> bool {
+        concept::NAMES.iter().any(|name| folder.join(name).is_file())
+    }
+
+    fn plain(path: PathBuf, origin: String, name: String) -> Self {
+        Self { path, other: None, names: None, origin, name, token: None, kind: None, pictures: Vec::new() }
+    }
+
+    /// The file beside one that is named as the second of two, or else as the first.
+    fn other(path: &Path) -> Option<PathBuf> {
+        let name = path.file_name()?.to_str()?;
+        let others = [second_of(name), first_of(name)].into_iter().flatten().map(|name| path.with_file_name(name));
         // Anything may be called so, a model of gigabytes too.
-        let small =
-            std::fs::metadata(&second).is_ok_and(|about| about.is_file() && about.len() <= concept::LONGEST_SECOND);
-        small.then_some(second)
+        let small = |other: &PathBuf| {
+            std::fs::metadata(other).is_ok_and(|about| about.is_file() && about.len() <= concept::LONGEST_SECOND)
+        };
+        others.into_iter().find(small)
     }
 
     /// The names beside Replicate's file.
@@ -356,7 +370,7 @@ fn embedding_in_folder(folder: &Path) -> Result<EmbeddingFile, Problem> {
         concept::token(&text).map(str::to_owned)
     };
     Ok(EmbeddingFile {
-        second: concept.second.map(|file| folder.join(file.path)),
+        other: concept.second.map(|file| folder.join(file.path)),
         names: EmbeddingFile::names(&path),
         origin: path.display().to_string(),
         name: concept.embedding.name().to_owned(),

@@ -18,7 +18,7 @@ use crate::config::Pooling;
 pub struct Tokens {
     /// Start, words, end, padding. Ids from the vocabulary's size on are rows of learned words.
     pub ids: Vec<u32>,
-    /// The place of the end token.
+    /// The place of the first end token.
     pub end: usize,
     /// Ids of the text before it was cut, without start and end.
     pub length: usize,
@@ -174,7 +174,9 @@ impl ClipTokenizer {
         }
         ids.push(self.end);
         let padding = std::iter::repeat_n(self.pad, self.length - ids.len());
-        let end = if self.pads_left { self.length } else { ids.len() } - 1;
+        // A prompt may have one itself, as text.
+        let end = ids.iter().position(|id| *id == self.end).unwrap_or(0);
+        let end = if self.pads_left { padding.len() + end } else { end };
         ids = if self.pads_left { padding.chain(ids).collect() } else { ids.into_iter().chain(padding).collect() };
         Tokens { ids, end, length, fallen, words }
     }
@@ -274,6 +276,16 @@ mod tests {
         );
         assert_eq!(tokenizers.remove_word("<cat>"), Some(0..2));
         assert!(tokenizers.prompt("a <cat>").encoders.iter().all(|tokens| tokens.words.is_empty()));
+    }
+
+    #[test]
+    fn a_prompt_stands_for_itself_at_its_first_end() {
+        let tokenizer = tokenizer();
+        let prompt = tokenizer.prompt("a cat <|endoftext|> a dog");
+        let ends: Vec<usize> =
+            prompt.ids.iter().enumerate().filter(|(_, id)| **id == tokenizer.end).map(|(place, _)| place).collect();
+        assert_eq!((prompt.end, ends[0]), (3, 3));
+        assert_eq!(tokenizer.prompt("a cat").end, 3);
     }
 
     #[test]

@@ -18,8 +18,6 @@ pub(super) struct RandomChoices {
     eval_size: usize,
     timesteps: u32,
     scaling_factor: f32,
-    /// Pixels of a latent.
-    per_latent: usize,
     replay: Option<Replay>,
 }
 
@@ -43,7 +41,6 @@ impl RandomChoices {
             eval_size: config.eval_size as usize,
             timesteps: model.config.scheduler.num_train_timesteps as u32,
             scaling_factor: model.config.vae.scaling_factor as f32,
-            per_latent: model.config.vae.pixels_per_latent(),
             replay,
         }
     }
@@ -51,7 +48,7 @@ impl RandomChoices {
     /// The samples of one step.
     pub fn samples(&self, step: u64, dataset: &Dataset) -> Result<Vec<Sample>> {
         if let Some(replay) = &self.replay {
-            return replay.samples(step as usize, self.per_latent, |picture| self.mean(dataset, picture));
+            return replay.samples(step as usize, |picture| self.mean(dataset, picture));
         }
         let draws = |stream| self.noise.draws(step, stream);
         let mut streams = Streams {

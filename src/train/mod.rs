@@ -43,7 +43,7 @@ use crate::event::{EvaluatedOn, Event, WarningCode};
 use crate::image::Picture;
 use crate::model::Model;
 use crate::parts::Architecture;
-use crate::sample::about_schedule;
+use crate::sample::{about_schedule, decided};
 use crate::text::{Rows, Tokenizers};
 use crate::{Error, Result, ops};
 pub use check::{check, check_numbers, check_side, file_can_hold, memory_plan, recomputes, side};
@@ -55,8 +55,7 @@ use guard::{GoodMoment, Guard, LengthVerdict, NOT_THE_RATE, Remedy, SkipVerdict}
 use inputs::Inputs;
 use learner::{Learner, PromptCache};
 use loss::DiffusionLoss;
-use optimiser::Optimiser;
-pub use optimiser::learning_rate;
+use optimiser::{Optimiser, learning_rate};
 pub use pictures::{about_pictures, about_pixels};
 use previews::{PreviewProgress, Previews};
 pub use replay::Replay;
@@ -144,7 +143,6 @@ impl TrainJob {
         let architecture = model.config.architecture;
         let config = &usual::with_batch(config, architecture);
         let inputs = Arc::new(Inputs::of(config, &model, &known, &input));
-        let config = &usual::with_rate(config, architecture);
         let init = input.init.clone().unwrap_or_else(|| Init::of_phrase(config.init.as_ref()));
         check(config, &init, &model.config, tokenizers.first())?;
         if input.pictures.is_empty() && !input.replay.as_ref().is_some_and(Replay::has_latents) {
@@ -161,7 +159,7 @@ impl TrainJob {
         }
         let encoding = Encoding::new(config, &model, input.pictures, input.unseen);
         let mut previews = Previews::new(config);
-        previews.config.karras = model.config.scheduler.asks_for_karras(previews.config.sampler);
+        previews.config = decided(&previews.config, &model.config);
         if previews.are_wanted() {
             pending.extend(about_schedule(&previews.config, &model.config));
         }
@@ -210,7 +208,7 @@ impl TrainJob {
             ("steps", Some(self.step().to_string())),
             ("recipe", Some(option_name(&config.recipe))),
             ("kind", Some(option_name(&config.kind))),
-            ("lr", Some(learning_rate::peak(config).to_string())),
+            ("lr", Some(self.peak_rate().to_string())),
             ("seed", Some(config.seed.to_string())),
             ("version", Some(env!("CARGO_PKG_VERSION").to_owned())),
         ];
@@ -298,7 +296,7 @@ impl TrainJob {
             init: self.learner.init_note.clone(),
             steps: config.steps,
             recipe: option_name(&config.recipe),
-            lr: learning_rate::peak(config),
+            lr: self.peak_rate(),
             samples_per_step: usual::samples_per_step(config, self.learner.model.config.architecture),
             checkpointing: self.learner.loss.recomputes(),
         });
@@ -408,7 +406,7 @@ impl TrainJob {
                 format!("the gradient is zero: {} is in the captions, but the model ignores it", self.config.token);
             return Err(Error::Numeric { step, reason });
         }
-        let lr = learning_rate::at(&self.config, made) * self.guard.rate();
+        let lr = learning_rate(&self.config, self.peak_rate(), made) * self.guard.rate();
         if !self.learner.optimiser.step(&gradient, lr) {
             return self.skip(AFTER_THE_STEP);
         }
@@ -457,7 +455,7 @@ impl TrainJob {
         match self.guard.remedy(self.learner.relative_length()) {
             Remedy::Rewind(good) => {
                 self.go_back(good);
-                let lr = learning_rate::peak(&self.config) * self.guard.rate();
+                let lr = self.peak_rate() * self.guard.rate();
                 self.pending.push_back(Event::Rewound { step, to: self.step(), lr, reason });
                 self.enter_next_phase();
                 Ok(())
@@ -469,6 +467,11 @@ impl TrainJob {
                 Err(Error::Numeric { step, reason: format!("{reason}; {advice}") })
             }
         }
+    }
+
+    /// The learning rate after warm-up.
+    fn peak_rate(&self) -> f64 {
+        usual::rate(&self.config, self.learner.model.config.architecture)
     }
 
     /// Follows the guard to a good moment.

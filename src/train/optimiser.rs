@@ -5,32 +5,23 @@ use std::ops::Range;
 use super::state::{Numbers, RunState};
 use crate::Result;
 use crate::base::math::norm;
-use crate::config::{Recipe, TrainConfig};
+use crate::config::{LrSchedule, Recipe, TrainConfig};
 use crate::text::{Rows, TextEncoder};
 
-/// The learning rate over a run, as diffusers' `get_scheduler` has it.
-pub mod learning_rate {
-    use crate::config::{LrSchedule, TrainConfig};
-
-    /// The rate that the schedule starts from after warm-up.
-    pub fn peak(config: &TrainConfig) -> f64 {
-        config.lr.unwrap_or(config.recipe.lr())
+/// The learning rate of step `step`, counted from 0, as diffusers' `get_scheduler` has it; `peak` is that after warm-up
+/// ([`usual::rate`](super::usual::rate)).
+pub(super) fn learning_rate(config: &TrainConfig, peak: f64, step: u32) -> f64 {
+    let (step, warmup, steps) = (f64::from(step), f64::from(config.warmup), f64::from(config.steps));
+    if step < warmup {
+        return peak * step / warmup.max(1.0);
     }
-
-    /// The rate of step `step`, counted from 0.
-    pub fn at(config: &TrainConfig, step: u32) -> f64 {
-        let (step, warmup, steps) = (f64::from(step), f64::from(config.warmup), f64::from(config.steps));
-        if step < warmup {
-            return peak(config) * step / warmup.max(1.0);
-        }
-        let rest = (steps - warmup).max(1.0);
-        let factor = match config.lr_schedule {
-            LrSchedule::Constant => 1.0,
-            LrSchedule::Linear => ((steps - step) / rest).max(0.0),
-            LrSchedule::Cosine => 0.5 * (1.0 + libm::cos(std::f64::consts::PI * (step - warmup) / rest)),
-        };
-        peak(config) * factor
-    }
+    let rest = (steps - warmup).max(1.0);
+    let factor = match config.lr_schedule {
+        LrSchedule::Constant => 1.0,
+        LrSchedule::Linear => ((steps - step) / rest).max(0.0),
+        LrSchedule::Cosine => 0.5 * (1.0 + libm::cos(std::f64::consts::PI * (step - warmup) / rest)),
+    };
+    peak * factor
 }
 
 /// The rows, in each the vectors for all text encoders side by side, and the state of the recipe that moves them.

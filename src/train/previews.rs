@@ -95,7 +95,8 @@ impl Previews {
         let (every, prompt) = (config.preview_every, prompt(config));
         // With few steps DPM++ 2M comes nearest to what many would give.
         let (sampler, steps) = (SamplerKind::Dpmpp2m, config.preview_steps);
-        let config = SampleConfig { seed: config.seed, sampler, steps, ..SampleConfig::default() };
+        let (seed, pooling) = (config.seed, config.pooling);
+        let config = SampleConfig { seed, sampler, steps, pooling, ..SampleConfig::default() };
         Self { every, prompt, config, job: None, picture: None }
     }
 

@@ -4,9 +4,8 @@
 //! `[S][B]` in the metadata key `captions`, which hold the token. Clean latents, scaled, are `latents`
 //! `[S, B, 4, h, w]`, or a table `latents` `[N, 4, h, w]` that `image` I64 `[S, B]` picks from; without `latents`,
 //! `image` picks from the pictures of the run, whose posterior mean is then taken. Where the loss is weighted by
-//! position, `weights` F32 `[S, B, h, w]` says how; for SDXL, `time_ids` F32 `[S, B, 6]`, or
-//! `[N, 6]` where `latents` are a table, are the pictures' sizes ([`TimeIds`]), without which they are as large as the latents say
-//! and not cut.
+//! position, `weights` F32 `[S, B, h, w]` says how. For SDXL, and no other, `time_ids` F32 `[S, B, 6]`, or
+//! `[N, 6]` where `latents` are a table, are the pictures' sizes ([`TimeIds`]); pictures of the run have their own.
 
 use std::collections::HashMap;
 
@@ -161,6 +160,18 @@ impl Replay {
         if self.timesteps.iter().any(|t| !(0..last).contains(t)) {
             return bad(format!("timesteps must be from 0 up to {}", last - 1));
         }
+        match (&self.time_ids, model.architecture) {
+            (Some(_), Architecture::Sd) => {
+                return bad("it is of a run with SDXL (it has time_ids), and this model is not SDXL".to_owned());
+            }
+            (None, Architecture::Sdxl) if self.has_latents() => {
+                return bad(
+                    "it has no time_ids, the sizes of the pictures, without which it is not of a run with SDXL"
+                        .to_owned(),
+                );
+            }
+            _ => {}
+        }
         let side = side(config, model) as usize / model.vae.pixels_per_latent();
         if self.channels != model.vae.latent_channels || (!self.has_latents() && self.size != [side, side]) {
             return bad(format!("its noise is {} x {:?}, this model's latents are not", self.channels, self.size));
@@ -168,18 +179,12 @@ impl Replay {
         Ok(())
     }
 
-    /// The samples of one step; `picture` gives what they have of a picture of the run. A latent is `per_latent` pixels wide.
-    pub(super) fn samples(
-        &self,
-        step: usize,
-        per_latent: usize,
-        picture: impl Fn(usize) -> Result<OfPicture>,
-    ) -> Result<Vec<Sample>> {
+    /// The samples of one step; `picture` gives what they have of a picture of the run.
+    pub(super) fn samples(&self, step: usize, picture: impl Fn(usize) -> Result<OfPicture>) -> Result<Vec<Sample>> {
         let positions = self.size[0] * self.size[1];
         let at = |values: &[f32], count: usize, i: usize| values[i * count..(i + 1) * count].to_vec();
         let latents_at = |values: &[f32], i: usize| at(values, self.channels * positions, i);
-        let [height, width] = self.size.map(|side| (side * per_latent) as f32);
-        let whole = |latents| OfPicture { latents, weights: None, time_ids: [height, width, 0.0, 0.0, height, width] };
+        let whole = |latents| OfPicture { latents, weights: None, time_ids: TimeIds::default() };
         (0..self.batch)
             .map(|b| {
                 let i = step * self.batch + b;

@@ -19,20 +19,18 @@ pub fn with_batch(config: &TrainConfig, architecture: Architecture) -> TrainConf
     TrainConfig { batch_size: Some(size), gradient_accumulation: Some(passes), ..config.clone() }
 }
 
-/// Settings that say what the learning rate is.
-pub fn with_rate(config: &TrainConfig, architecture: Architecture) -> TrainConfig {
-    let usual = match architecture {
+/// The learning rate after warm-up.
+pub fn rate(config: &TrainConfig, architecture: Architecture) -> f64 {
+    config.lr.unwrap_or_else(|| match architecture {
         Architecture::Sd => config.recipe.lr(),
         Architecture::Sdxl => config.recipe.lr_of_two_encoders(),
-    };
-    TrainConfig { lr: Some(config.lr.unwrap_or(usual)), ..config.clone() }
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::Recipe;
-    use crate::train::learning_rate;
 
     #[test]
     fn a_step_has_four_samples_however_they_come_until_a_setting_says_otherwise() {
@@ -48,12 +46,10 @@ mod tests {
             assert_eq!(batch(&said, Architecture::Sd), of_two);
         }
     }
+
     #[test]
     fn the_rate_is_that_of_the_recipe_and_the_architecture_until_a_setting_says_otherwise() {
-        let rate = |recipe, lr, architecture| {
-            let config = TrainConfig { recipe, lr, ..TrainConfig::default() };
-            learning_rate::peak(&with_rate(&config, architecture))
-        };
+        let rate = |recipe, lr, architecture| rate(&TrainConfig { recipe, lr, ..TrainConfig::default() }, architecture);
         for (recipe, of_one, of_two) in [(Recipe::Adamw, 1e-2, 1e-3), (Recipe::Direction, 1e-1, 4e-2)] {
             assert_eq!(rate(recipe, None, Architecture::Sd), of_one);
             assert_eq!(rate(recipe, None, Architecture::Sdxl), of_two);

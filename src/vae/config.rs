@@ -99,8 +99,8 @@ impl VaeConfig {
         let centred = self.latents_mean.is_some() || self.latents_std.is_some();
         if self.shift_factor.is_some_and(|shift| shift != 0.0) || centred {
             return Err(
-                "shift_factor, latents_mean and latents_std are not supported (models of the SD 1.x and 2.x kind \
-                        are)"
+                "shift_factor, latents_mean and latents_std are not supported: no autoencoder of Stable Diffusion 1.x, 2.x or SDXL \
+                 has them"
                     .to_owned(),
             );
         }

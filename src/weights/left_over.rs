@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Files, Location, Weights};
+use super::{Entry, Files, Location, Weights};
 use crate::event::{Event, WarningCode};
 use crate::parts::Part;
 use crate::{Error, Result};
@@ -47,8 +47,7 @@ impl Weights<'_> {
     pub async fn finish_except(&self, others: &[&str]) -> Result<()> {
         let mut problems = self.file.problems.take();
         let (unfit, extra) = self.file.left_over(others);
-        let telling = TELLING.iter().filter(|(mark, _)| self.file.places.keys().any(|name| name.contains(mark)));
-        let why: Vec<String> = telling.map(|(_, meaning)| (*meaning).to_owned()).collect();
+        let why = self.file.telling();
         problems.extend(unfit.iter().map(|name| format!("unused: {name}")));
         if !problems.is_empty() {
             return Err(Error::BadWeights {
@@ -80,6 +79,13 @@ impl Files<'_> {
         files.into_iter().collect::<Vec<_>>().join(", ")
     }
 
+    /// What names of weights that were not asked for tell.
+    fn telling(&self) -> Vec<String> {
+        let used = self.used.borrow();
+        let told = |mark: &str| self.places.keys().any(|name| name.contains(mark) && !used.contains(name));
+        TELLING.iter().filter(|(mark, _)| told(mark)).map(|(_, meaning)| (*meaning).to_owned()).collect()
+    }
+
     /// Weights that were not asked for: those that are of the kind of weights that were, so that the configuration must
     /// be another model's, and those that something else put there.
     fn left_over(&self, others: &[&str]) -> (Vec<&str>, Vec<&str>) {
@@ -95,6 +101,15 @@ impl Files<'_> {
             let added = ADDED.iter().any(|mark| name.contains(mark));
             !added && (roots.contains(&first(name)) || begins(name, STRUCTURAL))
         })
+    }
+
+    /// Notes that a weight has another shape than the one that is asked for.
+    pub(super) fn note_misshapen(&self, shard: &str, weight: &Entry, expected: &[usize]) {
+        let Entry { name, shape, .. } = weight;
+        let own = self.source.origin(shard, name).1;
+        let called = if own == *name { String::new() } else { format!("; in the file it is {own}") };
+        let problem = format!("shape: {name} is {shape:?}, the configuration asks for {expected:?}{called}");
+        self.problems.borrow_mut().push(problem);
     }
 
     /// Notes that so many values of a weight are not finite numbers.

@@ -239,8 +239,7 @@ impl<'a> Weights<'a> {
         };
         file.used.borrow_mut().insert(path.clone());
         if !shapes.iter().any(|shape| is_shape(info, shape)) {
-            let problem = format!("shape: {path} is {:?}, the configuration asks for {:?}", info.shape, shapes[0]);
-            file.problems.borrow_mut().push(problem);
+            file.note_misshapen(shard, info, shapes[0]);
             return Ok(None);
         }
         if !file.ahead.borrow().contains_key(&path) {

@@ -20,7 +20,7 @@ fn copy(place: &Place, name: &str) -> String {
 }
 
 /// Changes fields of a configuration.
-fn edit(place: &Place, path: &str, changes: &Value) {
+pub fn edit(place: &Place, path: &str, changes: &Value) {
     let path = place.path(path);
     let mut fields: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     for (name, value) in changes.as_object().unwrap() {
@@ -30,10 +30,10 @@ fn edit(place: &Place, path: &str, changes: &Value) {
 }
 
 /// The weights of a file: name, type, shape, bytes.
-type Weight = (String, Dtype, Vec<usize>, Vec<u8>);
+pub type Weight = (String, Dtype, Vec<usize>, Vec<u8>);
 
 /// Changes weights of a file.
-fn change(place: &Place, path: &str, with: impl FnOnce(&mut Vec<Weight>)) {
+pub fn change(place: &Place, path: &str, with: impl FnOnce(&mut Vec<Weight>)) {
     let path = place.path(path);
     let bytes = fs::read(&path).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();

@@ -1,10 +1,13 @@
 //! Embeddings for SDXL's two text encoders: used, refused, converted and kept.
 
 use std::fs;
+use std::path::Path;
 
 use pseudoword::embedding::{Embedding, Layout, write};
+use serde_json::json;
 
-use crate::place::{Place, events, fixtures, read_word, refused, succeeded, text};
+use crate::models::{change, edit};
+use crate::place::{Place, events, fixtures, peach, read_word, refused, succeeded, text};
 
 /// The tiny model with two text encoders, 24 and 40 wide.
 fn tiny_sdxl() -> String {
@@ -40,6 +43,161 @@ fn generate<'a>(model: &'a str, prompt: &'a str, more: &[&'a str]) -> Vec<&'a st
 fn pixels(place: &Place, prompt: &str, more: &[&str]) -> Vec<u8> {
     succeeded(&run(place, &generate(&tiny_sdxl(), prompt, more)));
     image::open(place.path("out.png")).unwrap().into_rgb8().into_raw()
+}
+
+/// A copy of the tiny model.
+fn copied(place: &Place, name: &str) -> String {
+    fn copy(from: &Path, to: &Path) {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+            let (path, to) = (entry.path(), to.join(entry.file_name()));
+            if path.is_dir() { copy(&path, &to) } else { fs::copy(&path, &to).map(drop).unwrap() }
+        }
+    }
+    copy(&fixtures().join("tiny-sdxl"), &place.path(name));
+    name.to_owned()
+}
+
+/// A short run on the tiny model.
+fn train<'a>(model: &'a str, pictures: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let short = ["--steps", "1", "--batch-size", "1", "--eval-size", "2", "--preview-every", "0", "--resolution", "16"];
+    [&["train", pictures, "--token", "<p>", "--model", model, "--out", "run"], &short[..], more].concat()
+}
+
+#[test]
+fn a_dry_run_has_the_learning_rate_of_two_encoders() {
+    let (place, model, pictures) = (Place::new(), tiny_sdxl(), peach());
+    for (recipe, rate) in [("adamw", "0.001"), ("direction", "0.04")] {
+        let output = run(&place, &train(&model, &pictures, &["--init", "apple", "--recipe", recipe, "--dry-run"]));
+        succeeded(&output);
+        assert!(text(&output.stdout).contains(&format!("learning rate {rate}\n")), "{}", text(&output.stdout));
+    }
+}
+
+#[test]
+fn a_start_may_be_in_two_files() {
+    let (place, model, pictures) = (with_words(), tiny_sdxl(), peach());
+    fs::create_dir_all(place.path("apple")).unwrap();
+    for init in ["pair", "pair/learned_embeds.safetensors", "pair/learned_embeds_2.safetensors", "replicate", "apple"] {
+        let output = run(&place, &train(&model, &pictures, &["--init", init, "--vectors", "2", "--overwrite"]));
+        succeeded(&output);
+        let learned = read_word(&place.path("run/learned_embeds.safetensors"));
+        // What was learned in one step is hardly another direction.
+        let start = read_word(&place.path("thing.safetensors"));
+        let [a, b] = [&learned, &start].map(|word| word.encoders[1].rows.clone());
+        let sum = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+        let cosine = sum(&a, &b) / (sum(&a, &a) * sum(&b, &b)).sqrt();
+        // A folder that is called so is no embedding.
+        assert_eq!(cosine > 0.9, init != "apple", "{init}: {cosine}");
+    }
+}
+
+#[test]
+fn models_that_do_not_fit_together_are_named() {
+    let place = Place::new();
+    let generate = |model: &str| run(&place, &generate(model, "a apple", &[]));
+    let half = copied(&place, "half");
+    fs::remove_dir_all(place.path("half/text_encoder_2")).unwrap();
+    refused(&generate(&half), 3, &["the model has no second text encoder"]);
+    let playground = copied(&place, "playground");
+    edit(&place, "playground/vae/config.json", &json!({"latents_mean": [1.0], "latents_std": [1.0]}));
+    refused(&generate(&playground), 3, &["no autoencoder of Stable Diffusion 1.x, 2.x or SDXL has them"]);
+    let edm = json!({"_class_name": "EDMDPMSolverMultistepScheduler"});
+    edit(&place, "playground/scheduler/scheduler_config.json", &edm);
+    refused(&generate(&playground), 3, &["this is Playground v2.5"]);
+    let broken = copied(&place, "broken");
+    fs::write(place.path("broken/model_index.json"), "{").unwrap();
+    refused(&generate(&broken), 3, &["model_index.json"]);
+    fs::remove_file(place.path("broken/model_index.json")).unwrap();
+    fs::remove_file(place.path("broken/tokenizer_2/merges.txt")).unwrap();
+    for output in [generate(&broken), run(&place, &["models", "--model", &broken])] {
+        assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+        assert!(text(&output.stderr).contains("tokenizer_2"), "{}", text(&output.stderr));
+    }
+    let wide = copied(&place, "wide");
+    change(&place, "wide/unet/diffusion_pytorch_model.safetensors", |weights| {
+        let (_, _, shape, bytes) =
+            weights.iter_mut().find(|(name, ..)| name == "add_embedding.linear_1.weight").expect("a weight");
+        shape[1] -= 1;
+        bytes.truncate(4 * shape[0] * shape[1]);
+    });
+    let output = generate(&wide);
+    refused(&output, 3, &["shape: add_embedding.linear_1.weight"]);
+    assert!(!text(&output.stderr).contains("the configuration is not"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn an_offset_of_timesteps_is_the_models_own() {
+    let place = Place::new();
+    let mut pictures = Vec::new();
+    for offset in [json!(1), json!(0), json!(null)] {
+        let model = copied(&place, "model");
+        edit(&place, "model/scheduler/scheduler_config.json", &json!({"steps_offset": offset}));
+        succeeded(&run(&place, &generate(&model, "a apple", &["--sampler", "euler"])));
+        pictures.push(fs::read(place.path("out.png")).unwrap());
+    }
+    assert!(pictures[0] != pictures[1] && pictures[1] == pictures[2]);
+}
+
+#[test]
+fn a_picture_says_what_only_sdxl_is_told() {
+    let place = Place::new();
+    let said = |more: &[&str]| {
+        succeeded(&run(&place, &generate(&tiny_sdxl(), "a apple", more)));
+        let text = pseudoword::image::read_text(&fs::read(place.path("out.png")).unwrap()).unwrap();
+        let of = |key: &str| text.iter().find(|(other, _)| other == key).map(|(_, value)| value.clone());
+        (of("empty negative"), of("pooling"))
+    };
+    let some = |value: &str| Some(value.to_owned());
+    assert_eq!(said(&[]), (some("zeros"), None));
+    assert_eq!(said(&["--empty-negative", "encoded", "--pooling", "diffusers"]), (some("encoded"), some("diffusers")));
+    assert_eq!(said(&["--negative-prompt", "a ball"]), (None, None));
+    assert_eq!(said(&["--guidance", "1"]), (None, None));
+}
+
+#[test]
+fn the_names_of_another_file_are_not_replaced() {
+    let place = with_words();
+    let convert = |from: &str, to: &str, more: &[&str]| run(&place, &[&["convert", from, to][..], more].concat());
+    succeeded(&convert("thing.safetensors=<a>", "x/a.pti", &[]));
+    let names = || fs::read_to_string(place.path("x/special_params.json")).unwrap();
+    let before = names();
+    for more in [&[][..], &["--overwrite"]] {
+        let lost = ["says what is in x/a.pti", "write into another folder"];
+        refused(&convert("thing.safetensors=<b>", "x/b.pti", more), 2, &lost);
+        assert!(names() == before && !place.path("x/b.pti").exists());
+    }
+    // Its own are.
+    refused(&convert("thing.safetensors=<c>", "x/a.pti", &[]), 2, &["a.pti exists already"]);
+    succeeded(&convert("thing.safetensors=<c>", "x/a.pti", &["--overwrite"]));
+    assert!(names().contains("<c>"));
+    fs::remove_file(place.path("x/a.pti")).unwrap();
+    refused(&convert("thing.safetensors=<b>", "x/b.pti", &[]), 2, &["special_params.json exists", "another folder"]);
+}
+
+#[test]
+fn either_of_two_files_is_the_whole() {
+    let place = with_words();
+    let second = "pair/learned_embeds_2.safetensors";
+    succeeded(&run(&place, &["convert", second, "whole.safetensors"]));
+    assert_eq!(read_word(&place.path("whole.safetensors")).widths(), [24, 40]);
+    succeeded(&run(&place, &["embeddings", "add", second]));
+    let by_name = pixels(&place, "a <thing>", &[]);
+    assert!(by_name == pixels(&place, "a <thing>", &["-e", second]));
+    // One typed with a name, the other without or with another.
+    let first = "pair/learned_embeds.safetensors";
+    let named = format!("{first}=<k>");
+    for given in [&["-e", &named, "-e", second][..], &["-e", second, "-e", &named]] {
+        let output = run(&place, &generate(&tiny_sdxl(), "a <k>", given));
+        succeeded(&output);
+        assert!(!text(&output.stderr).contains("warning"), "{}", text(&output.stderr));
+    }
+    let output = run(&place, &["inspect", second, "replicate/embeddings.pti", "--model", &tiny_sdxl()]);
+    succeeded(&output);
+    let said = text(&output.stdout);
+    for part in ["the first is pair/learned_embeds.safetensors", "Replicate in a safetensors file"] {
+        assert!(said.contains(part), "{part:?} is not in: {said}");
+    }
 }
 
 #[test]
@@ -155,5 +313,8 @@ fn the_nearest_words_are_those_of_both_vocabularies() {
     succeeded(&output);
     assert!(text(&output.stdout).contains("unknown: its words are 128 wide in mini"), "{}", text(&output.stdout));
     let output = run(&place, &["models", "--model", &tiny_sdxl()]);
-    assert!(text(&output.stdout).contains("24 and 40 wide"), "{}", text(&output.stdout));
+    let said = text(&output.stdout);
+    for part in ["24 and 40 wide", "gelu (the second)", "empty negative prompt: zeros", "spacing leading"] {
+        assert!(said.contains(part), "{part:?} is not in: {said}");
+    }
 }

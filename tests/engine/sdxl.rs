@@ -223,6 +223,22 @@ fn training_follows_pytorch() {
     follows(&place, "-velocity", 3);
 }
 
+/// A replay is of a model that is told sizes, or of one that is not.
+#[test]
+fn a_replay_of_another_family_is_refused() {
+    let refused = |model: &str, replay: &str| {
+        let bytes = std::fs::read(path(replay)).unwrap();
+        let config = TrainConfig { steps: 3, batch_size: Some(2), ..TrainConfig::default() };
+        let session = open(model, &cpu(), Some(Storage::AsFile));
+        let checked = Replay::read(&bytes, replay).unwrap().check(&config, &session.model().config);
+        checked.err().map_or_else(String::new, |error| error.to_string())
+    };
+    assert_eq!(refused("tiny-sdxl", "replay-sdxl-3.safetensors"), "");
+    assert_eq!(refused("tiny-sd1", "replay-3.safetensors"), "");
+    assert!(refused("tiny-sd1", "replay-sdxl-3.safetensors").contains("this model is not SDXL"));
+    assert!(refused("tiny-sdxl", "replay-3.safetensors").contains("has no time_ids"));
+}
+
 /// The files that an embedding for both text encoders is passed on in, as diffusers reads them.
 const EXPORTED: [(&str, Layout); 2] =
     [("clip.safetensors", Layout::Safetensors), ("learned_embeds.safetensors", Layout::Pair)];

@@ -78,6 +78,10 @@ fn replicates_names_take_vectors_apart() {
         let refusal = named(pti(), names).unwrap_err().to_string();
         assert!(refusal.contains(says) && refusal.contains("special_params.json"), "{refusal}");
     }
+    // What no name has is said.
+    let Reading::One(some) = named(pti(), "{\"TOK\": \"<s1>\"}").unwrap() else { panic!("several") };
+    let notes: Vec<String> = some.notes.iter().map(ToString::to_string).collect();
+    assert_eq!(notes, ["special_params.json has no name for <s0> of the file, which are not used"]);
     // A name in the file counts.
     assert_eq!(named(one("<a>", 1, 24), "{\"TOK\": \"<s0>\"}").unwrap(), one("<a>", 1, 24));
 }

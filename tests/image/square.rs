@@ -3,7 +3,7 @@
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use pseudoword::config::{Framing, Kind};
 use pseudoword::error::Error;
-use pseudoword::image::{Picture, encode_png, from_floats, mirror, read_text, square, to_floats};
+use pseudoword::image::{Picture, encode_png, from_floats, mirror, read_text, square, time_ids, to_floats};
 use pseudoword::train::templates::{fill, parse_template_file, templates};
 
 use crate::made::*;
@@ -28,6 +28,12 @@ fn the_part_that_a_user_chose_is_what_the_model_sees() {
         let error = picture().cut(cut).unwrap_err();
         assert!(matches!(&error, Error::BadPicture { reason, .. } if reason.contains(part)), "{error}");
     }
+    // SDXL is told where in the whole picture, in pixels of the scaled one.
+    for framing in [Framing::Crop, Framing::Fit] {
+        assert_eq!(time_ids(&part, 40, framing), [40.0, 60.0, 14.0, 62.0, 40.0, 40.0]);
+    }
+    assert_eq!(time_ids(&picture(), 20, Framing::Crop), [40.0, 60.0, 0.0, 5.0, 20.0, 20.0]);
+    assert_eq!(time_ids(&picture(), 20, Framing::Fit), [40.0, 60.0, 0.0, 0.0, 20.0, 20.0]);
     // All of a square is no part of it.
     let all = Picture::new("p", busy(32));
     assert_eq!(all.clone().cut([0, 0, 32]).unwrap(), all);

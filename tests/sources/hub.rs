@@ -73,13 +73,13 @@ fn the_files_that_an_embedding_for_sdxl_is_made_of_come_together() {
     let folder = tempfile::tempdir().unwrap();
     let hub = Hub::start(&pair);
     let word = block_on(hub.sources(folder.path()).embedding(REPO, &mut quiet)).unwrap();
-    assert_eq!((fs::read(&word.path).unwrap(), fs::read(word.second.unwrap()).unwrap()), (first, second));
+    assert_eq!((fs::read(&word.path).unwrap(), fs::read(word.other.unwrap()).unwrap()), (first, second));
     assert_eq!(hub.cdn.requests("").len(), 2);
     let names = br#"{"TOK": "<s0><s1>"}"#;
     let hub = Hub::start(&[("embeddings.pti", b"word"), ("special_params.json", names), ("lora.safetensors", b"x")]);
     let folder = tempfile::tempdir().unwrap();
     let word = block_on(hub.sources(folder.path()).embedding(REPO, &mut quiet)).unwrap();
-    assert_eq!((word.names.as_deref(), word.second), (Some(r#"{"TOK": "<s0><s1>"}"#), None));
+    assert_eq!((word.names.as_deref(), word.other), (Some(r#"{"TOK": "<s0><s1>"}"#), None));
 }
 
 #[test]

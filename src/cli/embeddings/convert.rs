@@ -8,7 +8,7 @@ use crate::cli::args::{ConvertArgs, Shared};
 use crate::cli::locate;
 use crate::cli::output::Output;
 use crate::cli::wording::{quoted, refused, unwritable};
-use crate::embedding::{self, Layout};
+use crate::embedding::{self, Layout, NAMES_FILE};
 use crate::event::{Event, WarningCode};
 use crate::{Error, Result};
 
@@ -33,6 +33,7 @@ pub async fn run(args: &ConvertArgs, shared: &Shared, out: &mut Output) -> Resul
         reason: unwritable(&refusal, &word.token, source, command),
     })?;
     let written: Vec<_> = written.into_iter().map(|(name, bytes)| (args.output.with_file_name(name), bytes)).collect();
+    check_names_are_its_own(&args.output)?;
     written.iter().try_for_each(|(path, _)| check_free(path, args.overwrite))?;
     if !layout.keeps_metadata() && !word.metadata.is_empty() {
         let lost: Vec<&str> = word.metadata.keys().map(String::as_str).collect();
@@ -51,10 +52,32 @@ pub async fn run(args: &ConvertArgs, shared: &Shared, out: &mut Output) -> Resul
 /// Refuses to write over a file that the user did not give up.
 fn check_free(path: &Path, overwrite: bool) -> Result<()> {
     if path.exists() && !overwrite {
-        let text = format!("{} exists already: give another name, or --overwrite", path.display());
-        return Err(Error::Usage(text));
+        // Programs expect it to be called so.
+        let fixed = files::file_name(path) == NAMES_FILE;
+        let other = if fixed { "write into another folder" } else { "give another name" };
+        return Err(Error::Usage(format!("{} exists already: {other}, or --overwrite", path.display())));
     }
     Ok(())
+}
+
+/// Refuses to replace the file with the names of what is in a `.pti` where another lies beside it, whose names it may have:
+/// giving up the one that is called `output` gives up nothing of that one.
+fn check_names_are_its_own(output: &Path) -> Result<()> {
+    let folder = files::folder_of(output);
+    let is_pti = |path: &Path| path.extension().is_some_and(|end| end.eq_ignore_ascii_case("pti"));
+    if !is_pti(output) || !folder.join(NAMES_FILE).exists() {
+        return Ok(());
+    }
+    let names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    match names.filter(|path| is_pti(path) && path.file_name() != output.file_name()).min() {
+        Some(other) => Err(Error::Usage(format!(
+            "{} beside {} says what is in {}, and would be replaced: write into another folder",
+            NAMES_FILE,
+            output.display(),
+            other.display()
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// The layout that is asked for, or that the file's name promises.

@@ -136,8 +136,11 @@ impl Report<'_> {
             lines.push(format!("  vectors       {}{encoder}, {} wide ({family})", vectors.count(), vectors.width));
         }
         let (format, container, bytes) = (word.format, word.container, self.opened.bytes.len());
-        lines.push(match self.opened.second.as_deref() {
-            Some(second) => format!("  format        {format} ({container}), the second is {}", second.display()),
+        lines.push(match self.opened.other.as_deref() {
+            Some(other) => {
+                let which = if read::is_first_of(other, &file.name) { "first" } else { "second" };
+                format!("  format        {format} ({container}), the {which} is {}", other.display())
+            }
             None => format!("  format        {format} in a {container} file, {bytes} bytes"),
         });
         lines.extend(word.encoders.iter().flat_map(|vectors| self.beside_words(vectors)));

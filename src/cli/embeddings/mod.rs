@@ -22,6 +22,7 @@ use crate::event::{Event, WarningCode};
 use crate::model::OpenedModel;
 use crate::shelf::Addition;
 use crate::source::Memory;
+use crate::source::fetch::EmbeddingFile;
 use crate::text::check_token;
 use crate::text::name::refused as name_refused;
 use crate::{Error, Result};
@@ -31,6 +32,17 @@ pub fn read_file(path: &Path) -> Result<Embedding> {
     let bytes = files::read(path)?;
     let file = path.display().to_string();
     Embedding::read(&bytes, &file, None).map_err(|refusal| Error::BadFile { file, reason: refusal.to_string() })
+}
+
+/// The embedding in a file or folder on this machine, with what lies beside it and belongs to it, and what should be known of it.
+pub fn read_whole(path: &Path) -> Result<(Embedding, Vec<Event>)> {
+    let file = EmbeddingFile::here(path, &path.display().to_string())?;
+    let bad = |refusal: Refusal| Error::BadFile { file: file.origin.clone(), reason: refusal.to_string() };
+    let word = read::read(&file)?.reading.choose(None).map_err(bad)?;
+    let noted = |note: &embedding::Note| Event::warning(WarningCode::EmbeddingFile, format!("{}: {note}", file.origin));
+    let notes = word.notes.iter().map(noted).collect();
+    let token = read::token_of(&word, &file).map(str::to_owned);
+    Ok((word.into_embedding(token.as_deref()).map_err(bad)?, notes))
 }
 
 /// Adds, lists, removes or shows.
@@ -59,7 +71,7 @@ async fn add(argument: &str, overwrite: bool, shared: &Shared, out: &mut Output)
     let bad = |refusal: embedding::Refusal| refused(&refusal, &file.origin, source, command);
     let opened = read::read(&file)?;
     // One of several, or in two files.
-    let taken_out = opened.reading.embeddings().len() > 1 || opened.second.is_some();
+    let taken_out = opened.reading.embeddings().len() > 1 || opened.other.is_some();
     let word = opened.reading.choose(name).map_err(bad)?;
     let token =
         name.or_else(|| read::token_of(&word, &file)).ok_or(embedding::Refusal::Unnamed).map_err(bad)?.to_owned();

@@ -19,6 +19,9 @@ use crate::source::fetch::EmbeddingFile;
 use crate::text::{ClipTokenizer, Tokenizers, check_token, foreign, scan};
 use crate::{Error, Result};
 
+/// Widths of SDXL's vectors.
+const SDXL_WIDTHS: [usize; 2] = [768, 1280];
+
 /// What an embedding file holds.
 pub(in crate::cli) struct Contents {
     /// The embeddings.
@@ -27,8 +30,8 @@ pub(in crate::cli) struct Contents {
     pub bytes: Vec<u8>,
     /// Their SHA-256, in hexadecimal; of two files that belong together, that of both.
     pub hash: String,
-    /// The second of two files that belong together.
-    pub second: Option<PathBuf>,
+    /// The other of two files that belong together.
+    pub other: Option<PathBuf>,
 }
 
 /// Reads an embedding file, and the one beside it where the two are one embedding.
@@ -43,26 +46,35 @@ pub(in crate::cli) fn read(file: &EmbeddingFile) -> Result<Contents> {
         reading = embedding::named(reading, names).map_err(bad)?;
     }
     let alone = |word: &FileEmbedding| word.encoders.len() == 1;
-    let second = file.second.as_deref().filter(|_| reading.embeddings().iter().all(alone));
-    let Some(second) = second else { return Ok(Contents { reading, hash: sha256(&bytes), bytes, second: None }) };
-    let more = files::read(second)?;
-    let name = file_name(second);
+    let other = file.other.as_deref().filter(|_| reading.embeddings().iter().all(alone));
+    let Some(other) = other else { return Ok(Contents { reading, hash: sha256(&bytes), bytes, other: None }) };
+    let (more, name) = (files::read(other)?, file_name(other));
+    let is_first = is_first_of(other, &file.name);
     // Another file may happen to be called so; one by diffusers is a part of what is asked for.
     let by_diffusers = file.name.starts_with("learned_embeds");
-    match embedding::read(&more, &name).and_then(|more| embedding::join(reading.clone(), &more)) {
-        Ok(both) => {
-            let hash = sha256([&bytes[..], &more].concat());
-            Ok(Contents { reading: both, hash, bytes, second: Some(second.to_owned()) })
+    let joined = embedding::read(&more, &name).and_then(|more| {
+        if is_first { embedding::join(more, &reading) } else { embedding::join(reading.clone(), &more) }
+    });
+    let fits = |both: &Reading| by_diffusers || !is_first || both.embeddings()[0].widths() == SDXL_WIDTHS;
+    match joined {
+        Ok(both) if fits(&both) => {
+            let in_order = if is_first { [&more[..], &bytes] } else { [&bytes[..], &more] };
+            Ok(Contents { reading: both, hash: sha256(in_order.concat()), bytes, other: Some(other.to_owned()) })
         }
         Err(Refusal::NotAPair { reason }) if by_diffusers => {
-            let note = Note::NotTheSecond { name, reason };
-            Ok(Contents { reading: reading.with_note(&note), hash: sha256(&bytes), bytes, second: None })
+            let note = Note::NotTheOther { name, reason };
+            Ok(Contents { reading: reading.with_note(&note), hash: sha256(&bytes), bytes, other: None })
         }
         Err(refusal) if by_diffusers => {
-            Err(Error::BadFile { file: second.display().to_string(), reason: refusal.to_string() })
+            Err(Error::BadFile { file: other.display().to_string(), reason: refusal.to_string() })
         }
-        Err(_) => Ok(Contents { reading, hash: sha256(&bytes), bytes, second: None }),
+        _ => Ok(Contents { reading, hash: sha256(&bytes), bytes, other: None }),
     }
+}
+
+/// Whether one of two files is the first and that called `name` the second.
+pub(in crate::cli) fn is_first_of(other: &Path, name: &str) -> bool {
+    embedding::first_of(name).is_some_and(|first| first == file_name(other))
 }
 
 /// What an embedding is called: by its file's content, else by the repository, else by the file's name.
@@ -80,12 +92,14 @@ pub(in crate::cli) struct EmbeddingArgument {
     pub embedding: Embedding,
     /// SHA-256 of its file.
     hash: String,
-    /// Where its file is on this machine, and the second of two that belong together.
+    /// Where its file is on this machine, and the other of two that belong together.
     places: Vec<PathBuf>,
     /// The file's name for messages.
     pub file: String,
     /// What was typed for it, without a name.
     source: String,
+    /// Whether a name was typed for it.
+    named: bool,
 }
 
 impl EmbeddingArgument {
@@ -101,7 +115,7 @@ impl EmbeddingArgument {
         let same_name = scan::key(&first.embedding.token) == scan::key(&second.embedding.token);
         let [name, other_name] = [first, second].map(|given| given.places.first().map(|path| file_name(path)));
         let named_so = || name.and_then(|name| embedding::second_of(&name)) == other_name;
-        let belong = [l.width, g.width] == [768, 1280] || named_so();
+        let belong = [l.width, g.width] == SDXL_WIDTHS || named_so();
         if !same_name || !belong || l.count() != g.count() {
             return None;
         }
@@ -112,7 +126,15 @@ impl EmbeddingArgument {
             places: first.places.iter().chain(&second.places).cloned().collect(),
             file: format!("{} and {}", first.file, second.file),
             source: first.source.clone(),
+            named: first.named || second.named,
         })
+    }
+
+    /// Whether this is what another is already, given by the other of its two files.
+    fn is_half_of(&self, other: &Self) -> bool {
+        let ([own, ..], [_, beside]) = (&self.places[..], &other.places[..]) else { return false };
+        let same_name = scan::key(&self.embedding.token) == scan::key(&other.embedding.token);
+        is_same_file(own, beside) && (same_name || !self.named)
     }
 
     /// What in a text was probably meant for this embedding, although it is not its name: the name of its file, or
@@ -159,7 +181,9 @@ pub(in crate::cli) async fn given(
         let embedding = choose(&locate::embedding(source, shared, out).await?, source, name, out)?;
         check_token(&embedding.embedding.token).map_err(|error| embedding.renamed(error))?;
         let twice = |other: &&EmbeddingArgument| {
-            other.hash == embedding.hash && scan::key(&other.embedding.token) == scan::key(&embedding.embedding.token)
+            other.hash == embedding.hash
+                && scan::key(&other.embedding.token) == scan::key(&embedding.embedding.token)
+                && !embedding.is_half_of(other)
         };
         if let Some(other) = given.iter().find(twice) {
             let (token, again) = (&embedding.embedding.token, &embedding.source);
@@ -174,13 +198,16 @@ pub(in crate::cli) async fn given(
 
 /// Embeddings of which diffusers' two files were given, each as one.
 fn together(given: Vec<EmbeddingArgument>) -> Vec<EmbeddingArgument> {
-    let seconds: Vec<PathBuf> = given.iter().filter_map(|given| given.places.get(1).cloned()).collect();
     let mut whole: Vec<EmbeddingArgument> = Vec::new();
-    for argument in given {
-        // It was found beside the first.
-        if matches!(&argument.places[..], [only] if seconds.iter().any(|second| is_same_file(second, only))) {
+    for (i, argument) in given.iter().enumerate() {
+        // One was found beside the other: of two without a name of their own the first is used.
+        let used = |(j, other): (usize, &EmbeddingArgument)| {
+            argument.is_half_of(other) && (j < i || j > i && !other.is_half_of(argument))
+        };
+        if given.iter().enumerate().any(used) {
             continue;
         }
+        let argument = argument.clone();
         match whole.iter_mut().find_map(|other| Some((other.with(&argument)?, other))) {
             Some((both, place)) => *place = both,
             None => whole.push(argument),
@@ -235,15 +262,16 @@ pub(in crate::cli) fn kept_in(
 /// Reads one embedding, for which `source` was typed; `name` renames it, or says which one of several it is.
 fn choose(file: &EmbeddingFile, source: &str, name: Option<&str>, out: &mut Output) -> Result<EmbeddingArgument> {
     let bad = |refusal: Refusal| refused(&refusal, &file.origin, source, |typed| format!("-e {typed}"));
-    let Contents { reading, hash, second, .. } = read(file)?;
+    let Contents { reading, hash, other, .. } = read(file)?;
     let learned = reading.choose(name).map_err(bad)?;
     let token = name.or_else(|| token_of(&learned, file)).map(str::to_owned);
     for note in &learned.notes {
         out.event(&Event::warning(WarningCode::EmbeddingFile, format!("{}: {note}", file.origin)))?;
     }
     let embedding = learned.into_embedding(token.as_deref()).map_err(bad)?;
-    let places = std::iter::once(file.path.clone()).chain(second).collect();
-    Ok(EmbeddingArgument { embedding, hash, places, file: file.origin.clone(), source: source.to_owned() })
+    let places = std::iter::once(file.path.clone()).chain(other).collect();
+    let (file, source, named) = (file.origin.clone(), source.to_owned(), name.is_some());
+    Ok(EmbeddingArgument { embedding, hash, places, file, source, named })
 }
 
 /// The tokenizers of a model with some embeddings: what is wrong with one is found out before the model is loaded.

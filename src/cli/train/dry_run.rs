@@ -13,7 +13,7 @@ use crate::base::process::peak_memory;
 use crate::cli::output::{Output, span};
 use crate::config::TrainConfig;
 use crate::event::Event;
-use crate::train::{RunState, TrainJob, learning_rate, usual};
+use crate::train::{RunState, TrainJob, usual};
 use crate::{Error, Result};
 
 /// Steps that are tried at most. The first one warms up caches and compiles kernels.
@@ -69,7 +69,7 @@ fn print(request: &Request<'_>, measured: &Timings, out: &mut Output) -> Result<
         format!(
             "  how:     {left} steps of {} samples, learning rate {}",
             usual::samples_per_step(config, request.architecture()),
-            learning_rate::peak(&usual::with_rate(config, request.architecture()))
+            usual::rate(config, request.architecture())
         ),
         format!(
             "  time:    about {}; measured just now: {} a step, {} an evaluation, {} for the pictures; previews are estimated",

@@ -14,13 +14,17 @@ use crate::train::templates::{parse_caption, parse_template_file};
 use crate::train::{Replay, TrainInput, TrainPicture};
 use crate::{Error, Result};
 
-/// What the embedding starts from: the only place that decides between a file and a phrase.
-pub(super) fn init(typed: Option<&str>) -> Result<Init> {
-    Ok(match typed {
-        Some(file) if locate::names_an_embedding_file(file) => Init::Embedding(embeddings::read_file(Path::new(file))?),
-        Some(phrase) => Init::Phrase(phrase.to_owned()),
-        None => Init::Random,
-    })
+/// What the embedding starts from, the only place that decides between a file and a phrase; and what should be known of the file.
+pub(super) fn init(typed: Option<&str>) -> Result<(Init, Vec<Event>)> {
+    let plain = |init| Ok((init, Vec::new()));
+    match typed {
+        Some(file) if locate::names_an_embedding_file(file) => {
+            let (embedding, notes) = embeddings::read_whole(Path::new(file))?;
+            Ok((Init::Embedding(embedding), notes))
+        }
+        Some(phrase) => plain(Init::Phrase(phrase.to_owned())),
+        None => plain(Init::Random),
+    }
 }
 
 /// Reads everything else that `train` was given, and what the user should know about it: all of it without a model.

@@ -72,8 +72,9 @@ impl<'a> Request<'a> {
             check_record(record, args.overwrite)?;
         }
         let embeddings = read::given(&args.embeddings, shared, out).await?;
-        let init = pictures::init(config.init.as_deref())?;
-        let (input, mut concerns) = pictures::gather(args, init.clone())?;
+        let (init, mut concerns) = pictures::init(config.init.as_deref())?;
+        let (input, about_files) = pictures::gather(args, init.clone())?;
+        concerns.extend(about_files);
         let device = gpu::choose(shared.device)?;
         let opened = locate::model_for(shared, &Outlook::new(shared, &device, &planned(config)), out).await?;
         let mut tokenizers = read::tokenizers(&embeddings, &opened)?;

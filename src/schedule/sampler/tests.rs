@@ -4,6 +4,7 @@ use burn::tensor::Device;
 
 use super::*;
 use crate::error::Kind;
+use crate::parts::Architecture;
 
 fn config(extra: &str) -> SchedulerConfig {
     let text = format!(r#"{{"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"{extra}}}"#);
@@ -39,7 +40,7 @@ fn the_preview_of_a_perfect_model_is_the_clean_sample() {
     let (clean, noise) = ([0.9, -1.3, 0.2, 2.1], [-0.5, 0.8, 1.7, -0.1]);
     for (kind, prediction) in SamplerKind::ALL.iter().flat_map(|kind| [(*kind, "epsilon"), (*kind, "v_prediction")]) {
         let config = config(&format!(r#", "prediction_type": "{prediction}", "timestep_spacing": "leading""#))
-            .for_stable_diffusion();
+            .corrected_for(Architecture::Sd);
         for karras in [false, true] {
             let Ok(mut sampler) = Sampler::new(kind, karras, &config, 10) else { continue };
             let what = format!("{kind:?}, {prediction}, karras {karras}");
@@ -116,8 +117,11 @@ fn impossible_plans_are_usage_errors_and_the_rest_is_finite() {
         assert!(refused(kind, false, "", 0) && refused(kind, false, "", 1001), "{kind:?}");
         assert!(refused(kind, false, r#", "steps_offset": 1, "timestep_spacing": "leading""#, 1000), "{kind:?}");
         let spacings = ["leading", "trailing", "linspace"];
-        for (spacing, steps) in spacings.map(|spacing| [1, 2, 61, 999].map(|steps| (spacing, steps))).concat() {
-            let config = config(&format!(r#", "timestep_spacing": "{spacing}", "prediction_type": "v_prediction""#));
+        let cases =
+            spacings.map(|spacing| [1, 2, 61, 999].map(|steps| [false, true].map(|zero| (spacing, steps, zero))));
+        for (spacing, steps, zero) in cases.concat().concat() {
+            let terminal = format!(r#""rescale_betas_zero_snr": {zero}, "prediction_type": "v_prediction""#);
+            let config = config(&format!(r#", "timestep_spacing": "{spacing}", {terminal}"#));
             let mut sampler = Sampler::new(kind, false, &config, steps).unwrap();
             let calls = if kind == SamplerKind::Pndm && steps > 1 { steps + 1 } else { steps };
             assert_eq!(sampler.timesteps().len(), calls, "{kind:?} {spacing} {steps}");
