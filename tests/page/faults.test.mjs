@@ -88,7 +88,7 @@ test("a full storage refuses a model with figures, and ends no learning", { time
   await page.locator("#load").click();
   await page.locator("#plan-verdict").getByText(/There is no room for it: \d+ MB more/).waitFor({ timeout: 60_000 });
   await page.locator("#fetch").click();
-  await page.locator("#model-problem").getByText(/\d+ MB more are needed but the browser allows only 62 kB: delete a stored model/).waitFor();
+  await page.locator("#model-problem").getByText(/^There is no room: \d+ MB more are needed but the browser allows only 62 kB: delete a stored model/).waitFor();
   await look(page, "full");
 
   // What is no model is named.
@@ -106,7 +106,7 @@ test("a full storage refuses a model with figures, and ends no learning", { time
   await page.locator("#saved-status").getByText(/Not saved after step 1, so leave this tab open: .*full/)
     .waitFor({ timeout: 300_000 });
   await page.getByRole("button", { name: "Stop and keep" }).click();
-  await page.locator("#run-problem").getByText(/<peach> .*download it/).waitFor({ timeout: 300_000 });
+  await page.locator("#kept-problem").getByText(/<peach> .*download it/).waitFor({ timeout: 300_000 });
   await page.getByRole("heading", { name: "Stopped: <peach> is kept" }).waitFor();
   await accessible(page, "with a full storage");
   const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: /^diffusers.*: download <peach>/ }).click()]);
