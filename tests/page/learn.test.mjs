@@ -42,6 +42,21 @@ test("the start says what this is, and the examples tell their own story", { tim
   await context.close();
 });
 
+test("help opens beside the work, for everybody, in both languages", { timeout: 120_000 }, async () => {
+  for (const [locale, link, title] of [["en-US", "Help", "Which model"], ["de-DE", "Hilfe", "Welches Modell"]]) {
+    const context = await place.browser.newContext({ locale });
+    const page = await context.newPage();
+    await page.goto(place.origin);
+    const opened = context.waitForEvent("page");
+    await page.getByRole("link", { name: link }).click();
+    const help = await opened;
+    await help.getByRole("heading", { name: title }).waitFor();
+    assert.equal(await help.getByRole("article").count(), 1, "one language is shown");
+    await everywhere(help, `help, ${locale}`);
+    await context.close();
+  }
+});
+
 test("pictures are chosen, dropped and pasted, put in order, captioned and removed, by keyboard too", { timeout: 120_000 }, async () => {
   const { context, open, errors } = await place.visitor();
   const page = await open();

@@ -34,7 +34,7 @@ const www = join(out, "www");
 const within = (place) => readdirSync(place, { recursive: true }).map((name) => join(place, name)).filter((name) => !name.startsWith(join(www, "pkg")));
 
 /** What fetches modules: the pages' own, and the Workers'. */
-const ENTRIES = ["main.js", "check.js", "worker.js", "start/adapter.js"];
+const ENTRIES = ["main.js", "check.js", "help.js", "worker.js", "start/adapter.js"];
 
 /** Whatever is beside a module is looked for beside it, though it is in another's file now. */
 const besideIt = {
@@ -57,7 +57,7 @@ async function bundled() {
   return outputFiles.map(({ path }) => path);
 }
 
-const PAGES = ["index.html", "www/check.html"].map((page) => join(out, page));
+const PAGES = ["index.html", "www/check.html", "www/help.html"].map((page) => join(out, page));
 for (const sheet of new Set(PAGES.flatMap(joined))) rmSync(sheet);
 const ready = await bundled();
 await Promise.all([PAGES[0], ...within(www)].filter((file) => !ready.includes(file)).map(async (file) => {

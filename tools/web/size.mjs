@@ -15,11 +15,11 @@ const brotli = (bytes) => {
 };
 
 /** The sizes of the page in a folder that `assemble` made: `{own, gzip, all, kinds: {js, css, html}, files}`; of the languages, the
- * longest counts. The engine, which takes half a minute to compress, is in `all` and `files`, and left out of them if `engine` is false. Left out is what only check.html needs, and what is said where a
+ * longest counts. The engine, which takes half a minute to compress, is in `all` and `files`, and left out of them if `engine` is false. Left out is what only check.html and help.html need, and what is said where a
  * browser lacks something. */
 export function sizes(dist, { engine = true } = {}) {
   const names = ["index.html", "offline.js", ...readdirSync(`${dist}/www`, { recursive: true }).map((name) => `www/${name}`)];
-  const found = names.filter((name) => /\.(js|wasm|css|html)$/.test(name) && (engine || !name.startsWith("www/pkg/")) && !/\/check[./]|text\/browsers/.test(name)).map((name) => {
+  const found = names.filter((name) => /\.(js|wasm|css|html)$/.test(name) && (engine || !name.startsWith("www/pkg/")) && !/\/(check|help)[./]|text\/browsers/.test(name)).map((name) => {
     const bytes = readFileSync(`${dist}/${name}`);
     const own = !name.startsWith("www/pkg/");
     return { name, own, bytes: bytes.length, brotli: brotli(bytes), gzip: own ? gzipSync(bytes, { level: 9 }).length : 0 };
