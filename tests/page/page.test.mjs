@@ -103,7 +103,7 @@ test("the example is learned by one click, over two visits, and is a word like a
   // Another word: defaults are the engine's, and what is typed is checked as it is typed.
   await page.getByRole("button", { name: "Teach another word" }).click();
   await page.getByLabel("What to call it").fill("cat");
-  await page.locator("#token-note").getByText(/"cat" is taken/).waitFor();
+  await page.locator("#token-note").getByText(/“cat” is taken/).waitFor();
   await page.getByLabel("Start from").fill("red apple tree");
   await page.locator("#init-note").getByText(/3 tokens: set at least 3 vectors/).waitFor();
   await page.getByLabel("Start from").fill("apple");
