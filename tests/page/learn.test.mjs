@@ -22,9 +22,9 @@ test("the start says what this is, and the examples tell their own story", { tim
   const { context, open, errors, requests } = await place.visitor();
   const page = await open();
   await page.getByRole("img", { name: "Four of the pictures that <peach> was learned from" }).waitFor();
-  await page.getByRole("radio", { name: "An animal" }).press("Space");
-  await page.getByRole("button", { name: "Learn <fox> now" }).waitFor();
-  await page.getByRole("img", { name: "Four pictures that were made with <fox>" }).waitFor();
+  await page.getByRole("radio", { name: "A car" }).press("Space");
+  await page.getByRole("button", { name: "Learn <taxi> now" }).waitFor();
+  await page.getByRole("img", { name: "Four pictures that were made with <taxi>" }).waitFor();
   // What a large model makes of it, from the paper, and what Stable Diffusion gives, are seen at once, and so are both buttons.
   await page.setViewportSize({ width: 1280, height: 800 });
   await page.getByRole("img", { name: /striped cat/ }).waitFor();
@@ -182,8 +182,8 @@ test("by touch: an example is chosen, and a square is moved with a finger", { ti
   const context = await place.browser.newContext({ viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true });
   const page = await context.newPage();
   await page.goto(place.origin);
-  await page.getByRole("radio", { name: /fox/ }).tap({ force: true });
-  await page.getByRole("button", { name: "Learn <fox> now" }).waitFor();
+  await page.getByRole("radio", { name: /taxi/ }).tap({ force: true });
+  await page.getByRole("button", { name: "Learn <taxi> now" }).waitFor();
   await page.getByRole("button", { name: "Use my own pictures" }).tap();
   await page.getByLabel("Add pictures").setInputFiles(join(root, "tests/page/fixtures/wide.png"));
   await page.getByRole("button", { name: "Crop wide.png" }).tap();

@@ -17,7 +17,6 @@ const WATCHED = { "preview-every": 25, "preview-steps": 8 };
 /** `{id, token, init, kind, prompt, pictures, captions, settings}`; pictures and captions are addresses. */
 export const examples = [
   example("peach", "peach", STYLES, { token: "<peach>", init: "apple", kind: "object", prompt: "a <peach> on a blue background", settings: WATCHED }),
-  example("fox", "fox", STYLES, { token: "<fox>", init: "cat", kind: "object", prompt: "a <fox> on a blue background", settings: WATCHED }),
   example("taxi", "taxi", STYLES, { token: "<taxi>", init: "car", kind: "object", prompt: "a <taxi> on a blue background", settings: WATCHED }),
 ];
 

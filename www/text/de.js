@@ -39,7 +39,7 @@ export default {
     madeShort: "neue Bilder",
     how: "Probier es aus, mit dem kleinen Modell dieser Seite, 64 Pixel:",
     choose: "Was gelernt wird",
-    names: { peach: "Eine Frucht", fox: "Ein Tier", taxi: "Ein Auto" },
+    names: { peach: "Eine Frucht", taxi: "Ein Auto" },
     learn: (token) => `Jetzt ${token} lernen`,
     own: "Mit eigenen Bildern",
     asking: "Wie lange es hier dauert, wird ermittelt…",

@@ -39,7 +39,7 @@ export default {
     madeShort: "new pictures",
     how: "Try it now with the small model of this page, at 64 pixels:",
     choose: "What to learn",
-    names: { peach: "A fruit", fox: "An animal", taxi: "A car" },
+    names: { peach: "A fruit", taxi: "A car" },
     learn: (token) => `Learn ${token} now`,
     own: "Use my own pictures",
     asking: "Finding out how long it takes here…",
