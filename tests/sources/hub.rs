@@ -208,7 +208,7 @@ fn a_model_comes_in_two_steps_and_is_a_source() {
     let sources = hub.sources(folder.path());
     let mut notices = Vec::new();
     let (listing, chosen) = block_on(sources.plan(&at(), Precision::Half, &mut listener(&mut notices))).unwrap();
-    assert_eq!(notices.len(), 2, "two parts are not there in half precision: {notices:?}");
+    assert_eq!(notices.len(), 1, "two parts are not there in half precision, which is said once: {notices:?}");
     let configs = block_on(sources.locate(&at(), &listing, &chosen.configs, &mut quiet)).unwrap();
     assert!(hub.cdn.requests("").is_empty(), "configurations first");
     let text = block_on(pseudoword::source::read_text(&configs, "text_encoder/config.json")).unwrap();
