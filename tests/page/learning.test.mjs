@@ -282,7 +282,36 @@ test("what goes wrong is said where one looks, and leads on", { timeout: 120_000
   await page.getByRole("button", { name: "Learn <peach> now" }).click();
   await page.locator("#start-problem").getByText("The GPU has no room for it").waitFor();
   assert.equal(await page.evaluate(() => document.body.dataset.now), "welcome");
+  assert.equal(await focused(page), "start-problem");
   await everywhere(page, "refused");
+  await context.close();
+
+  // The card has no room: said in view, with the focus, as a sentence, with what helps.
+  ({ context, page } = await opened({ unopened: "the graphics device's memory is full", unopenedBy: { code: "gpu-memory" } }));
+  await page.setViewportSize({ width: 1280, height: 700 });
+  await teach(page, peach);
+  await page.getByRole("button", { name: "Learn it" }).click();
+  await page.locator("#learn-problem").getByText(/^The graphics card’s memory is full\. Close other programs .* smaller batch size or model\. What was learned or downloaded so far is kept\./).waitFor();
+  await page.waitForFunction(() => {
+    const [{ top, bottom }, place] = [document.getElementById("learn-problem"), document.querySelector(".place.work")].map((one) => one.getBoundingClientRect());
+    return document.activeElement.id === "learn-problem" && top >= place.top && bottom <= place.bottom;
+  });
+  await context.close();
+
+  // The engine's own code does not come: said, and a press tries again.
+  ({ context, page } = await opened({ pause: 5 }));
+  await page.locator("body[data-ready]").waitFor();
+  await context.route("**/www/worker.js", (route) => route.abort());
+  await teach(page, peach.slice(0, 1));
+  for (const _ of [1, 2]) {
+    await page.getByRole("button", { name: "Learn it" }).click();
+    await page.locator("#learn-problem").getByText("The page is not complete here: connect and try again.").waitFor();
+  }
+  await page.locator("#load").click();
+  await page.locator("#model-problem").getByText("The page is not complete here").waitFor();
+  await played(context, { pause: 5 });
+  await page.getByRole("button", { name: "Learn it" }).click();
+  await page.getByRole("heading", { name: "<my-word> has been learned" }).waitFor();
   await context.close();
 
   // A full storage ends nothing; what could not be kept is said.
@@ -313,11 +342,11 @@ test("what goes wrong is said where one looks, and leads on", { timeout: 120_000
   await page.getByText("Learning <peach> stopped at step 25 of 300.").waitFor();
   assert.equal(await page.title(), "pseudoword");
   await everywhere(page, "lost");
-  await page.getByRole("button", { name: "Start the engine again" }).click();
-  await page.locator("#model-line").getByText(/^Ready/).waitFor();
-  assert.equal(await page.getByText(/The engine stopped/).filter({ visible: true }).count(), 0);
+  // One button is enough: it starts the engine, too.
+  assert.ok(await page.getByRole("button", { name: "Start the engine again" }).isHidden());
   await page.getByRole("button", { name: "Resume" }).click();
   await page.getByText(/^Step \d+ of 300/).waitFor();
+  assert.equal(await page.getByText(/The engine stopped/).filter({ visible: true }).count(), 0);
   await context.close();
 });
 

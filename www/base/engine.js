@@ -1,5 +1,6 @@
 // Talks to the Worker: one Promise for each request, events on the side.
 
+import { t } from "./text.js";
 import { script } from "./trusted.js";
 
 /** What the engine refused, in its words; where it has them, with the `code` of what that is, and the `parts` that it is about. */
@@ -20,7 +21,7 @@ export class EngineClient {
 
   constructor() {
     this.#worker.onmessage = ({ data: { id, event, result, error, broken, fault, ...what } }) => {
-      if (fault !== undefined) return this.#fail(fault);
+      if (fault !== undefined) return this.#fail(new BrokenEngine(fault));
       const request = this.#open.get(id);
       if (event) return request?.onEvent?.(event);
       this.#open.delete(id);
@@ -30,11 +31,12 @@ export class EngineClient {
     // It was asked for, and is there: from now on it is kept for visits without a network, where there is a service worker.
     const keep = () => navigator.serviceWorker?.ready.then(({ active }) => active.postMessage("engine"));
     this.#worker.addEventListener("message", keep, { once: true });
-    this.#worker.onerror = ({ message }) => this.#fail(message ?? "the worker could not be started");
+    // Without a message it is that its code did not come.
+    this.#worker.onerror = ({ message }) => this.#fail(message ? new BrokenEngine(message) : new Error(t("engine.incomplete")));
   }
 
-  #fail(reason) {
-    for (const { reject } of this.#open.values()) reject(new BrokenEngine(reason));
+  #fail(error) {
+    for (const { reject } of this.#open.values()) reject(error);
     this.#open.clear();
   }
 
@@ -56,6 +58,6 @@ export class EngineClient {
   /** Ends the Worker and all that it holds. */
   close() {
     this.#worker.terminate();
-    this.#fail("the engine was closed");
+    this.#fail(new BrokenEngine("the engine was closed"));
   }
 }

@@ -88,9 +88,10 @@ export function client() {
     performance.mark("pseudoword:engine");
     fill(choices);
   }).catch((error) => {
-    // So that it can be tried again.
-    studio.started = undefined;
-    throw error;
+    // So that it can be tried again, by another Worker: one whose code did not come answers nobody.
+    studio.client?.close();
+    Object.assign(studio, { client: undefined, started: undefined });
+    throw error instanceof EngineError && !error.code && /fetch/i.test(error.message) ? new Error(t("engine.incomplete")) : error;
   });
   return studio.started.then(() => studio.client);
 }
@@ -140,14 +141,18 @@ export function using(place, work, { long = false } = {}) {
   return latest;
 }
 
+/** As a sentence begins; a name stays as it is. */
+const capital = (text) => text.replace(/^[a-z]+(?=[ ,:]|$)/, (word) => word[0].toUpperCase() + word.slice(1));
+
 /** Why something went wrong, `[said, more?]`: in the page's words, and in the engine's own, in English, where it has others. Without a network
  * it is that, whatever the engine makes of it. */
 export async function reasonOf(error) {
   const { message, code, parts } = error;
   if (!(error instanceof EngineError)) return [message];
   const said = !navigator.onLine && /fetch/i.test(message) ? t("engine.offline") : await engineText("errors", code, parts);
-  // A name stays as it is.
-  return said ? [said, message] : [t("engine.error", message.replace(/^[a-z]+(?=[ ,:]|$)/, (word) => word[0].toUpperCase() + word.slice(1)))];
+  // What a sentence can be made with is no sentence yet.
+  if (code?.startsWith("gpu") && said) return [`${capital(said)}. ${t("engine.help")}`, message];
+  return said ? [said, message] : [t("engine.error", capital(message))];
 }
 
 /** Says why something went wrong. */

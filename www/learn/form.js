@@ -80,6 +80,9 @@ async function seconds({ steps, batch, evalSize, every }) {
   return speed.secondsFor({ steps, batch, evalSize, evaluations: 1 + Math.ceil(steps / 25), previews }, await (probed ??= speed.probe()));
 }
 
+/** Whether what learning takes is still to be said. */
+let stale = false;
+
 /** What a look at the GPU told; one is enough. */
 let probed;
 
@@ -95,7 +98,9 @@ async function foremost() {
 async function need() {
   foremost();
   if (!studio.model) return say("need", lastName() === MINI ? t("learn.unknownNeed") : t("learn.lastNeed", lastName()));
-  if (studio.long) return undefined;
+  // What it says of another model is not true any more, and the engine is asked when it is free.
+  stale = studio.long;
+  if (stale) return say("need");
   const config = settings();
   const needed = await call("engine.need", config).catch(() => undefined);
   const [steps, evalSize, every] = ["steps", "eval-size", "preview-every"].map((id) => Number($(id).value));
@@ -130,7 +135,7 @@ export function form(looked) {
   onChange(async () => {
     // Who turns to the form will need the engine: its choices come from there. If it cannot start, who needs it says so.
     if (now() === "teach") client().catch(() => {});
-    if (studio.model === model) return;
+    if (studio.model === model) return stale && !studio.long && later();
     model = studio.model;
     facts = model && (await call("engine.facts").catch(() => undefined));
     looked();

@@ -1,6 +1,6 @@
 // Pictures become a word. The rooms of teaching and of learning; what is done in them is in the modules beside this one.
 
-import { $, button, h } from "../base/dom.js";
+import { $, button, h, showUp } from "../base/dom.js";
 import { BrokenEngine } from "../base/engine.js";
 import { announce, ask, call, changed, client, complain, now, onChange, say, studio, turnTo, using } from "../base/studio.js";
 import { png, t } from "../base/text.js";
@@ -165,7 +165,8 @@ async function session(ready, { back, place }) {
   control.begun = false;
   if (refused) {
     turnTo(back);
-    complain(place, refused);
+    await complain(place, refused);
+    showUp($(place), $(place));
     return;
   }
   if (!result) return left();
@@ -191,6 +192,8 @@ async function left() {
   $("run-head").hidden = true;
   $("run-back").hidden = false;
   await offer(await peek());
+  // To go on starts the engine, too.
+  $("reload").hidden ||= $("continue").checkVisibility();
 }
 
 /** Learns at once from `{token, init, kind, prompt, settings, pictures}`, where `pictures()` gives `{file, caption?}`. */
@@ -218,8 +221,9 @@ async function filled() {
     return false;
   }
   // What the form begins with comes from the engine, which may still be starting. If it cannot, that is said at the top of the page.
-  await using("learn-problem", client);
-  return studio.client && !studio.long && checked();
+  let started;
+  await using("learn-problem", async () => (started = await client()));
+  return started && !studio.long && checked();
 }
 
 /** Learns from the form; with the model of a `name` if that is wanted, which is asked about before it is fetched. */

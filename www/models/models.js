@@ -150,7 +150,7 @@ export async function withModel({ name, agreed, report } = {}) {
   if (wanted()) return studio.model;
   told = report;
   try {
-    await once(async () => (agreed && planned?.name === name ? bring() : look(name ?? (await lastOne()), { asking: false })));
+    await once(async () => (agreed && planned?.name === name ? bring() : name && last?.files && last.name === name ? open(name, last.files) : look(name ?? (await lastOne()), { asking: false })));
   } finally {
     told = undefined;
   }

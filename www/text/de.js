@@ -1,5 +1,8 @@
 // Alles, was die Seite sagt, auf Deutsch; die Schlüssel sind die von en.js.
 
+/** What helps a graphics card. */
+const help = "Schließe andere Programme und Tabs, die die Grafikkarte benutzen, oder wähle eine kleinere Batch-Größe oder ein kleineres Modell. Was bisher gelernt oder geladen ist, bleibt.";
+
 export default {
   page: {
     tagline: "Bring Stable Diffusion ein neues Wort bei, auf der eigenen Grafikkarte",
@@ -22,11 +25,12 @@ export default {
     busy: "Nicht jetzt: Gerade geschieht etwas anderes. Versuche es danach noch einmal.",
     says: "Genauer (englisch)",
     offline: "Dieser Browser ist nicht mit dem Netz verbunden. Verbinde ihn und versuche es noch einmal. Was hier gespeichert ist, geht auch ohne Netz.",
+    incomplete: "Die Seite ist hier nicht vollständig: Verbinde diesen Browser mit dem Netz und versuche es noch einmal.",
     error: (message) => `Die Engine meldet (englisch): ${message}`,
     gone: "Die Engine läuft nicht.",
     again: "Engine neu starten",
-    broken: (reason) =>
-      `Die Engine ist stehen geblieben: ${reason}. Schließe andere Programme, die die Grafikkarte benutzen, oder wähle eine kleinere Batch-Größe. Das bisher Gelernte ist gespeichert; starte die Engine neu, um fortzufahren.`,
+    help,
+    broken: (reason) => `Die Engine ist stehen geblieben: ${reason}. ${help}`,
   },
   start: {
     title: "Ein Wort für Unbeschreibliches",

@@ -1,5 +1,8 @@
 // Everything that the page says. A text is a string, or a function of what it is about.
 
+/** What helps a graphics card. */
+const help = "Close other programs and tabs that use the graphics card, or choose a smaller batch size or model. What was learned or downloaded so far is kept.";
+
 export default {
   page: {
     tagline: "Teach Stable Diffusion a new word, on your own graphics card",
@@ -23,10 +26,11 @@ export default {
     says: "Details",
     error: (message) => message,
     offline: "This browser has no network. Connect it, then try again. What is stored here can be used without one.",
+    incomplete: "The page is not complete here: connect and try again.",
     gone: "The engine is not running.",
     again: "Start the engine again",
-    broken: (reason) =>
-      `The engine stopped: ${reason}. Close other programs that use the graphics card, or set a smaller batch size. What was learned so far is saved; start the engine again to resume.`,
+    help,
+    broken: (reason) => `The engine stopped: ${reason}. ${help}`,
   },
   start: {
     title: "A word for what you cannot describe",

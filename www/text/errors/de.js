@@ -19,7 +19,7 @@ export default {
   "not-finite": () => "Das Bild besteht nur aus Fehlern: versuche einen anderen Startwert oder andere Einstellungen, oder lade das Modell neu.",
   "numeric": () => "Das Lernen ist unrettbar aus dem Ruder gelaufen: nimm weniger Schritte oder andere Bilder und lern neu.",
   "no-gpu": () => "Es fand sich keine Grafikkarte, die das kann: siehe unten „Diesen Browser prüfen“.",
-  "too-little-memory": () => "Das braucht mehr Speicher, als da ist: nimm eine kleinere Batch-Größe oder kleinere Bilder, und schließe andere Programme und Tabs.",
+  "too-little-memory": () => "Das braucht mehr Speicher, als da ist: schließe andere Programme und Tabs, und nimm eine kleinere Batch-Größe, kleinere Bilder oder ein kleineres Modell. Was heruntergeladen ist, bleibt.",
   "gpu": () => "die Grafikkarte hat versagt",
   "gpu-lost": () => "die Grafikkarte wurde zurückgesetzt",
   "gpu-memory": () => "der Speicher der Grafikkarte ist voll",

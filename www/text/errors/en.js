@@ -19,7 +19,7 @@ export default {
   "not-finite": () => "The picture came out as nothing but errors: try another seed or other settings, or load the model again.",
   "numeric": () => "Learning went wrong beyond repair: choose fewer steps or other pictures, and learn again.",
   "no-gpu": () => "No graphics card was found that can do this: see “Check this browser” below.",
-  "too-little-memory": () => "This takes more memory than there is: set a smaller batch size or smaller pictures, and close other programs and tabs.",
+  "too-little-memory": () => "This takes more memory than there is: close other programs and tabs, and choose a smaller batch size, smaller pictures or a smaller model. What was downloaded is kept.",
   "gpu": () => "the graphics card failed",
   "gpu-lost": () => "the graphics card was reset",
   "gpu-memory": () => "the graphics card’s memory is full",
