@@ -7,12 +7,12 @@ import { learnRoom } from "./learn/learning.js";
 import { makeRoom, useWord } from "./make/make.js";
 import { modelsRoom } from "./models/models.js";
 import { startRoom } from "./start/welcome.js";
-import { restoreWords, wordsRoom } from "./words/shelf.js";
+import { addFiles, restoreWords, wordsRoom } from "./words/shelf.js";
 
 const show = () => (document.body.dataset.ready = "");
 
 // The words come last: a link to one opens a dialog, and nothing has the focus before it can be seen.
-for (const begin of [frame, startRoom, learnRoom, makeRoom, () => modelsRoom({ loaded: restoreWords }), dropTarget, show, () => wordsRoom({ use: useWord })]) {
+for (const begin of [frame, startRoom, learnRoom, makeRoom, () => modelsRoom({ loaded: restoreWords, word: addFiles }), dropTarget, show, () => wordsRoom({ use: useWord })]) {
   await begin();
   // The browser may do what it has to: all of them in one go would be longer than it can be kept waiting on a slow computer.
   await (globalThis.scheduler?.yield?.() ?? new Promise((resolve) => setTimeout(resolve)));

@@ -71,6 +71,10 @@ test("pictures are chosen, dropped and pasted, put in order, captioned and remov
   const page = await open();
   await teach(page, [peach[0]]);
   assert.equal(await page.evaluate(() => document.body.dataset.now), "teach");
+  await page.getByPlaceholder("such as toy").waitFor();
+  await page.getByLabel("What it is").selectOption({ label: "a style" });
+  await page.getByPlaceholder("such as painting").waitFor();
+  await page.getByLabel("What it is").selectOption({ label: "a thing" });
   await page.getByLabel("Add pictures").setInputFiles([{ name: "README.md", mimeType: "text/markdown", buffer: Buffer.from("#") }, { name: "IMG_1.HEIC", mimeType: "image/heic", buffer: Buffer.from("x") }, { name: "torn.png", mimeType: "image/png", buffer: Buffer.from("x") }]);
   const refused = page.locator("#pictures-problem");
   for (const text of [/README\.md is not a PNG, JPEG or WebP picture/, /IMG_1\.HEIC is a HEIC picture.*JPEG/, /torn\.png cannot be read/]) await refused.getByText(text).waitFor();

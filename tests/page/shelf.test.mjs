@@ -151,7 +151,18 @@ test("a word of a file with several can be called otherwise before there is a mo
   length.writeBigUInt64LE(BigInt(header.length));
   const { context, open, errors } = await place.visitor();
   const page = await open();
+  // Chosen as a model, a word is said to be one, and goes where it belongs by one press.
+  await page.locator("#checkpoint").setInputFiles({ name: "apple.safetensors", mimeType: "", buffer: pear });
+  const problem = page.locator("#model-problem");
+  await problem.getByText("apple.safetensors is a word, not a model.").waitFor({ timeout: 60_000 });
+  await problem.getByRole("button", { name: "Add to my words" }).click();
+  await page.locator("#words [data-token='<pear>']").waitFor();
+  assert.equal(await problem.textContent(), "");
+  // What could not be read is not said for ever.
+  await page.locator("#word-files").setInputFiles({ name: "README.md", mimeType: "", buffer: Buffer.from("# A heading") });
+  await page.locator("#words-problem").getByText("README.md").waitFor();
   await page.getByRole("button", { name: "+ Import" }).click();
+  assert.equal(await page.locator("#words-problem").textContent(), "");
   await page.getByLabel("Choose files…").setInputFiles({ name: "fruit.safetensors", mimeType: "", buffer: Buffer.concat([length, header, values, values]) });
   await page.locator("#words [data-token='<plum>']").waitFor({ timeout: 60_000 });
   const shown = await details(page, "<plum>");

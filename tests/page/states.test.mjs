@@ -37,6 +37,12 @@ test("every text is there in every language, and every text that is asked for is
   }
 });
 
+test("a verdict names the word that was started from only where there was one", () => {
+  const { good, init } = catalogues.en.learn.verdict;
+  assert.match(good({ token: "<x>", init: init("apple") }), /than “apple” did\./);
+  assert.match(good({ token: "<x>", init: init("") }), /than before\./);
+});
+
 test("whatever the engine may warn of is said in the page's words", () => {
   const codes = [...readFileSync(join(root, "src/warning.rs"), "utf8").matchAll(/^    [A-Z]\w+ = "([a-z-]+)",$/gm)].map(([, code]) => code).sort();
   assert.ok(codes.length > 40 && codes.includes("few-pictures"), `${codes}`);

@@ -36,6 +36,7 @@ export async function fillIn({ token, init, kind, pooling = "end", ...others }) 
   Object.assign($("token"), { value: token });
   Object.assign($("init"), { value: init ?? "" });
   if (kind) $("kind").value = kind;
+  startFrom();
   $("pooling").value = pooling;
   for (const [key, value] of Object.entries(others)) if (NUMBERS[key] && value !== null && value !== undefined) $(NUMBERS[key]).value = value;
 }
@@ -48,6 +49,13 @@ export const typed = () => Object.fromEntries(FIELDS.map((id) => [id, $(id).valu
 /** Fills the form with what it held; or for another word. What was empty is the engine's affair. */
 export function refill(form = { token: $("token").defaultValue, init: "" }) {
   for (const id of FIELDS) if (form[id] || (id === "init" && id in form)) $(id).value = form[id];
+  startFrom();
+}
+
+/** Says what to start from, by what it is. */
+function startFrom() {
+  $("init").placeholder = t("learn.initHolder", $("kind").value);
+  if ($("init").value === "") say("init-note", t("learn.initHint", $("kind").value));
 }
 
 /** Whether what is typed can be used; what cannot is unfolded, and the browser says why. */
@@ -67,7 +75,7 @@ export async function check() {
   const tokens = init ? await call("engine.countTokens", init) : 0;
   if (init !== $("init").value.trim()) return;
   const many = tokens > Number($("vectors").value);
-  say("init-note", init === "" ? t("learn.initHint") : t(many ? "learn.initMany" : "learn.initTokens", tokens));
+  say("init-note", init === "" ? t("learn.initHint", $("kind").value) : t(many ? "learn.initMany" : "learn.initTokens", tokens));
   $("init").setAttribute("aria-invalid", many);
 }
 
@@ -132,6 +140,7 @@ export function form(looked) {
   };
   $("learn").addEventListener("input", later);
   $("side").addEventListener("change", looked);
+  $("kind").addEventListener("change", startFrom);
   onChange(async () => {
     // Who turns to the form will need the engine: its choices come from there. If it cannot start, who needs it says so.
     if (now() === "teach") client().catch(() => {});
@@ -143,5 +152,5 @@ export function form(looked) {
   });
   need();
   say("token-note", t("learn.tokenHint"));
-  say("init-note", t("learn.initHint"));
+  startFrom();
 }

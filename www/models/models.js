@@ -1,6 +1,6 @@
 // Which model: finding it, bringing it into the storage, loading it, and loading it again after the engine broke.
 
-import { $, h, showUp } from "../base/dom.js";
+import { $, button, h, showUp } from "../base/dom.js";
 import { keep, recall } from "../base/memory.js";
 import { size, span, t } from "../base/text.js";
 import { announce, ask, asked, call, changed, client, mirror, onChange, problem, say, studio, useHub, using, warn } from "../base/studio.js";
@@ -16,6 +16,7 @@ const SUGGESTED = ["stable-diffusion-v1-5/stable-diffusion-v1-5", "sd2-community
 
 /** Called with the model's name when one is loaded. */
 let whenLoaded = async () => {};
+let whenWord;
 /** The plan that the user is asked about, and where that is, if it is asked for what is to be done with the model: `{place, label, go, back}`. */
 let planned;
 let proposed;
@@ -208,8 +209,18 @@ export const openFiles = (name, files) => doing(async () => {
   await open(name, files);
 });
 
-/** Loads one of one file. */
-export const openFile = (file) => openFiles(file.name, { [file.name]: file });
+/** Loads one of one file; if that is a word, it can be put where it belongs. */
+export async function openFile(file) {
+  let word;
+  await doing(async () => {
+    await needBrowser();
+    await open(file.name, { [file.name]: file }).catch((error) => {
+      word = /probably an embedding/.test(error.message);
+      throw word ? new Error(t("models.isWord", file.name)) : error;
+    });
+  });
+  if (word) $("model-problem").append(" ", button(t("words.take"), () => say("model-problem") ?? whenWord([file])));
+}
 
 /** Loads one that is stored, or that a plan can be made for. */
 export const lookUp = (typed) => doing(() => look(typed)).then(showUpPlan);
@@ -255,9 +266,10 @@ function ways() {
   });
 }
 
-/** Makes the room work; `loaded` is called with the name of each model that is. */
-export function modelsRoom({ loaded } = {}) {
+/** Makes the room work; `loaded` is called with the name of each model that is, `word` with files that are words. */
+export function modelsRoom({ loaded, word } = {}) {
   whenLoaded = loaded ?? whenLoaded;
+  whenWord = word;
   showState();
   ways();
   link();

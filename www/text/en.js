@@ -102,9 +102,9 @@ export default {
     },
     token: "What to call it",
     init: "Start from",
-    initHolder: "such as apple",
+    initHolder: (kind) => (kind === "style" ? "such as painting, drawing" : "such as toy, cup"),
     tokenHint: "How you will write it in prompts",
-    initHint: "An everyday word for what they show: it learns better from there",
+    initHint: (kind) => `An everyday word for ${kind === "style" ? "pictures of that kind" : "what they show"}: it learns better from there`,
     kind: "What it is",
     object: "a thing",
     style: "a style",
@@ -128,7 +128,7 @@ export default {
     unknownNeed: "On the mini model (15 MB, once): for a first try. It draws only simple things, at 64 pixels.",
     lastNeed: (name) => `On ${name}, which is loaded first.`,
     photos: "Use Stable Diffusion\u2026",
-    photosNote: "For photos, at 512 pixels. First shows what it takes here: nothing is downloaded before you agree.",
+    photosNote: "For photos and drawings, at 512 pixels. First shows what it takes here: nothing is downloaded before you agree.",
     need: ({ time, memory }) => `Takes ${[time && `about ${time}`, memory && `${memory} of the GPU's memory`].filter(Boolean).join(" and ")}.`,
 
     learningOf: (token) => `Learning ${token}`,
@@ -177,15 +177,15 @@ export default {
     learned: "Learned.",
     stopped: "Stopped; the word is kept as it is now.",
     verdict: {
-      good: ({ token, init }) => `It worked: ${token} brings the model much closer to your pictures than ${init} did. Now try it in scenes that your pictures do not show.`,
-      begun: ({ token, init, made, closer }) => `A start: ${made === 1 ? "one step is" : `${made} steps are`} little${closer ? `, though ${token} is already closer to your pictures than ${init} was` : ""}. Most words need a hundred or more: learn on, then make pictures with it.`,
+      good: ({ token, init }) => `It worked: ${token} brings the model much closer to your pictures than ${init}. Now try it in scenes that your pictures do not show.`,
+      begun: ({ token, init, made, closer }) => `A start: ${made === 1 ? "one step is" : `${made} steps are`} little${closer ? `, though ${token} already brings the model closer to your pictures than ${init}` : ""}. Most words need a hundred or more: learn on, then make pictures with it.`,
       fair: ({ token, init, long }) =>
         long
           ? `It worked, but ${token} has become so strong that it may drown out the rest of a prompt. Learn it again in half the steps.`
-          : `A start: ${token} brings the model somewhat closer to your pictures than ${init} did. Make some with it and see whether that is enough. What helps: learning longer, sharper pictures from more sides, a nearer word to start from.`,
-      poor: ({ token, init, long }) => `It hardly worked: ${token} brings the model no closer to your pictures than ${init} did. Use clear pictures with little else in them, start from a nearer word, and learn ${long ? "in half the steps" : "longer"}.`,
+          : `A start: ${token} brings the model somewhat closer to your pictures than ${init}. Make some with it and see whether that is enough. What helps: learning longer, sharper pictures from more sides, a nearer word to start from.`,
+      poor: ({ token, init, long }) => `It hardly worked: ${token} brings the model no closer to your pictures than ${init}. Use clear pictures with little else in them, start from a nearer word, and learn ${long ? "in half the steps" : "longer"}.`,
       unknown: (made) => `A start: it was stopped after ${made === 1 ? "one step" : `${made} steps`}, before anything could be measured. Learn on, then make pictures with it.`,
-      init: (word) => (word ? `“${word}”` : "the word it started from"),
+      init: (word) => (word ? `“${word}” did` : "before"),
       numbers: "In numbers",
       error: ({ percent, length }) => `The model’s error on your pictures is ${Math.abs(percent)}% ${percent < 0 ? "larger" : "smaller"} than before. The word is ${length} times as strong as ordinary words.`,
     },
@@ -371,6 +371,7 @@ export default {
     miniAbout: "Knows a few hundred things in four styles and draws at 64 pixels: enough to try everything before a large download.",
     miniSize: "15 MB, once",
     loadMini: "Load",
+    isWord: (name) => `${name} is a word, not a model.`,
     is: { none: "Not loaded yet", looking: "Looking it up\u2026", plan: "Not downloaded yet", fetching: "Downloading\u2026", loading: "Loading\u2026", ready: "Ready", broken: "The engine stopped" },
     chip: {
       none: "No model yet", looking: "Looking it up", plan: "No model yet", broken: "Engine stopped",

@@ -237,6 +237,7 @@ async function read() {
 export function wordsRoom({ use }) {
   actions.use = ({ token }) => use(token);
   lookRoom({ keep: keepWord, addFiles, focusOn });
+  $("word-add").addEventListener("click", () => say("words-problem"));
   onChange(() => {
     // Without a model nobody knows what can be used.
     if (!studio.model && here().some(({ usable }) => usable !== undefined)) {
