@@ -6,13 +6,15 @@
 // each with the arguments in `args`. A new method of theirs (src/web) needs nothing here; what is not a plain call is in `requests`.
 
 import init, { Engine, Library, Storage, Tools, choices, nameSettings } from "./pkg/pseudoword.js";
+import { giveBuffersBack } from "./buffers.js";
 import { doWithoutTimestamps } from "./timestamps.js";
 
 doWithoutTimestamps();
+const giveBack = giveBuffersBack(() => table);
 
 /** What methods are called on. */
 const owners = {};
-let memory, started, prepared;
+let memory, table, started, prepared;
 const jobs = new Map();
 const plans = new Map();
 /** Requests that were asked to end. */
@@ -30,6 +32,7 @@ function ready() {
     // The linker leaves this to whoever loads the module: see tools/web/build.
     code.__wasm_call_ctors();
     memory = code.memory;
+    table = code.__wbindgen_externrefs;
     owners.tools = new Tools();
   }));
 }
@@ -107,6 +110,7 @@ const requests = {
   end({ job }) {
     jobs.get(job).free();
     jobs.delete(job);
+    giveBack();
   },
 };
 

@@ -80,6 +80,40 @@ export async function hooked(context, hook) {
   });
 }
 
+/** Counts in the Worker, as `hooked` has it, the bytes of the GPU's buffers that are not destroyed. Keeps what WebGPU refuses. */
+export const COUNT_BUFFERS = `{
+  const seen = { all: 0, refused: [] };
+  const destroyed = new WeakSet();
+  const { createBuffer } = GPUDevice.prototype, { destroy } = GPUBuffer.prototype, { requestDevice } = GPUAdapter.prototype;
+  GPUDevice.prototype.createBuffer = function (what) {
+    const buffer = createBuffer.call(this, what);
+    seen.all += buffer.size;
+    return buffer;
+  };
+  GPUBuffer.prototype.destroy = function () {
+    if (!destroyed.has(this)) seen.all -= this.size;
+    destroyed.add(this);
+    destroy.call(this);
+  };
+  GPUAdapter.prototype.requestDevice = async function (wanted) {
+    const device = await requestDevice.call(this, wanted);
+    device.addEventListener("uncapturederror", ({ error }) => seen.refused.push(error.message));
+    return device;
+  };
+  const asked = new BroadcastChannel("buffers");
+  asked.onmessage = () => asked.postMessage(seen);
+}`;
+
+/** What COUNT_BUFFERS has seen. */
+export const buffers = (page) => page.evaluate(() => new Promise((resolve) => {
+  const channel = new BroadcastChannel("buffers");
+  channel.onmessage = ({ data }) => {
+    channel.close();
+    resolve(data);
+  };
+  channel.postMessage("");
+}));
+
 /** A model is loaded, within so many milliseconds. */
 export const ready = (page, timeout = 180_000) => page.locator("#model-line").getByText(/^Ready/).waitFor({ timeout });
 

@@ -1,16 +1,16 @@
 // Makes pictures and learns, round after round, and fails if anything grows that should not: by hand, `node soak.mjs [MINUTES]`.
 //
 // What is looked at after each round, when the gallery is empty again: the page's heap after a collection, its DOM nodes and listeners,
-// addresses of blobs that were not given back, and the engine's own memory, which never shrinks.
+// addresses of blobs that were not given back, the engine's own memory, which never shrinks, and the GPU's buffers that are not destroyed.
 
 import assert from "node:assert/strict";
-import { fewExampleSteps, start } from "./browser.mjs";
+import { COUNT_BUFFERS, buffers, fewExampleSteps, hooked, start } from "./browser.mjs";
 
 const minutes = Number(process.argv[2] ?? 30);
 /** Rounds in which caches fill. */
 const WARM = 2;
 /** By how much more than after the first rounds each may be, relative and absolute. */
-const ALLOWED = { heap: [0.1, 2e6], nodes: [0.05, 50], listeners: [0.05, 50], blobs: [0, 8], wasm: [0.02, 1 << 20] };
+const ALLOWED = { heap: [0.1, 2e6], nodes: [0.05, 50], listeners: [0.05, 50], blobs: [0, 8], wasm: [0.02, 1 << 20], buffers: [0.05, 16 << 20] };
 
 /** Counts addresses of blobs. */
 function countBlobs() {
@@ -35,7 +35,7 @@ async function measure(page, devtools) {
   const { metrics } = await devtools.send("Performance.getMetrics");
   const metric = (name) => metrics.find((one) => one.name === name).value;
   const [blobs, wasm] = await studio(page, async () => [openBlobs.size, await (await import(new URL("www/base/studio.js", document.baseURI))).ask("memory")]);
-  return { heap: metric("JSHeapUsedSize"), nodes: metric("Nodes"), listeners: metric("JSEventListeners"), blobs, wasm };
+  return { heap: metric("JSHeapUsedSize"), nodes: metric("Nodes"), listeners: metric("JSEventListeners"), blobs, wasm, buffers: (await buffers(page)).all };
 }
 
 /** Learns the example with as few steps as there can be, by the page's own ways. */
@@ -81,6 +81,7 @@ async function forget(page) {
 const place = await start({ sources: true });
 const { context, errors } = await place.visitor();
 await context.addInitScript(countBlobs);
+await hooked(context, COUNT_BUFFERS);
 await fewExampleSteps(context, { steps: 2, "batch-size": 1, "eval-size": 1, "preview-every": 2 });
 const page = await context.newPage();
 page.on("pageerror", (error) => errors.push(error.message));
