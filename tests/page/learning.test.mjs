@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { everywhere, fewExampleSteps, filled, peach, pressAfterStep, start, teach } from "./browser.mjs";
+import { accessible, everywhere, fewExampleSteps, filled, peach, pressAfterStep, start, teach } from "./browser.mjs";
 import { played } from "./played.mjs";
 
 let place;
@@ -76,7 +76,7 @@ test("the example is watched, paused, looked back at and kept", { timeout: 120_0
   assert.equal(await focused(page), "learning-title");
   assert.equal(await page.title(), "pseudoword");
   assert.equal(await announced(page), "Learned.");
-  assert.match(await page.locator("#verdict").textContent(), /^It worked: <peach> brings the model much closer to your pictures than “apple” did\./);
+  assert.match(await page.locator("#verdict").textContent(), /^It worked: <peach> comes much closer to your pictures than “apple” did\. Look at what it draws/);
   assert.match(await page.locator("#words-room").textContent(), /<peach>/);
   await everywhere(page, "learned");
   // Pictures are made with it at once, and the whole prompt stays in view above them.
@@ -114,7 +114,18 @@ test("stopping keeps what is there; another word begins afresh", { timeout: 120_
   await page.getByRole("button", { name: "Teach another word" }).click();
   assert.equal(await focused(page), "teach-title");
   assert.equal(await page.getByLabel("What to call it").inputValue(), "<my-word>");
-  assert.equal(await page.getByRole("list", { name: "Chosen pictures" }).getByRole("img").count(), 0);
+  const pictures = page.getByRole("list", { name: "Chosen pictures" }).getByRole("img");
+  assert.equal(await pictures.count(), 0);
+  // One press brings back what it was learned from; so after all were removed.
+  for (const _ of [1, 2]) {
+    await page.getByRole("button", { name: "Bring the last pictures back" }).click();
+    await pictures.nth(1).waitFor();
+    assert.equal(await page.getByLabel("Start from").inputValue(), "apple");
+    assert.equal(await focused(page), "own-clear");
+    await page.getByRole("button", { name: "Remove all" }).click();
+    await pictures.first().waitFor({ state: "detached" });
+  }
+  await accessible(page, "with pictures that can be brought back");
   // With a model, what is typed is checked, and what it takes is said.
   await page.getByLabel("What to call it").fill("cat");
   await page.locator("#token-note").getByText(/"cat" is taken/).waitFor();
@@ -130,11 +141,11 @@ test("stopping keeps what is there; another word begins afresh", { timeout: 120_
 
 test("what came of a word is said for pictures, with what to do about it", { timeout: 180_000 }, async () => {
   const cases = [
-    [{ level: "good", gain: 0.5, length: 9.5 }, /^It worked: .* much closer to your pictures than “apple” did\. Now try it/, "3.80, stronger than ordinary words (0.40), as most learned words are"],
+    [{ level: "good", gain: 0.5, length: 9.5 }, /^It worked: .* much closer to your pictures than “apple” did\. Look at what it draws/, "3.80, stronger than ordinary words (0.40), as most learned words are"],
     [{ level: "begun", gain: 0.16, length: 1.2 }, /^A start: 6 steps are little, though .* closer .* than “apple” did\. .* learn on/, "0.48, like ordinary words (0.40)", "300", "Learn on"],
     [{ level: "fair", gain: 0.3, length: 1.2 }, /^A start: .* somewhat closer .* see whether that is enough\. .* learning longer/, "0.48, like ordinary words (0.40)", "300"],
     [{ level: "fair", gain: 0.5, length: 14.2 }, /drown out .* half the steps/, "5.68, far stronger than ordinary words (0.40): it may drown out the rest of a prompt", "3"],
-    [{ level: "poor", gain: -0.1, length: 1 }, /no closer .* longer\.$/, "0.40, like ordinary words (0.40)", "300"],
+    [{ level: "poor", gain: -0.1, length: 1 }, /no closer .* longer\.$/, "0.40, like ordinary words (0.40)", "300", "Change something and learn again"],
   ];
   for (const [verdict, said, strength, steps, first = "Make pictures with it"] of cases) {
     const { context, page, errors } = await opened({ pause: 5, verdict });
@@ -162,6 +173,22 @@ test("what came of a word is said for pictures, with what to do about it", { tim
     assert.deepEqual(errors, []);
     await context.close();
   }
+  // Of one's own pictures on the mini model the likely cause is named, and the way on is one press away.
+  const { context, page, errors } = await opened({ pause: 5, verdict: { level: "poor", gain: -0.1, length: 1 } });
+  await teach(page, peach.slice(0, 2));
+  await page.locator("#learn summary").click();
+  await page.locator("#steps").fill("6");
+  await page.getByRole("button", { name: "Learn it" }).click();
+  await page.locator("#verdict").getByText(/^It hardly worked: .* The mini model cannot draw photos: use Stable Diffusion\.$/).waitFor();
+  assert.deepEqual(await filled(page, "#learned"), ["Learn the same with Stable Diffusion"]);
+  await everywhere(page, "poor");
+  await page.getByRole("button", { name: "Learn the same with Stable Diffusion" }).click();
+  await page.locator("#photos-plan #plan").waitFor();
+  assert.equal(await page.getByLabel("What to call it").inputValue(), "<my-word-2>");
+  assert.equal(await page.getByRole("list", { name: "Chosen pictures" }).getByRole("img").count(), 2);
+  await page.getByText("Kept in this browser until learned or removed.").waitFor();
+  assert.deepEqual(errors, []);
+  await context.close();
 });
 
 test("the same example again is learned under a free name, or in place of the former word", { timeout: 120_000 }, async () => {

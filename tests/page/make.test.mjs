@@ -236,10 +236,10 @@ async function waits(page) {
   await prompt(page).fill("a dog");
   await prompt(page).press("Enter");
   await page.locator("#make-status").getByText("The engine is busy: these pictures are made as soon as it is free.").waitFor();
-  await page.getByRole("button", { name: "Don’t wait" }).click();
+  await page.getByRole("button", { name: "Cancel" }).click();
   assert.equal(await page.locator("#make-status").textContent(), "");
   await prompt(page).press("Enter");
-  await page.getByRole("button", { name: "Don’t wait" }).waitFor();
+  await page.getByRole("button", { name: "Cancel" }).waitFor();
   await page.evaluate(() => window.release());
   assert.deepEqual(await pictures(page, 6), [["a dog", 64]]);
 }

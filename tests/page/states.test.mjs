@@ -5,7 +5,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { BOUNDS, sizes } from "../../tools/web/size.mjs";
-import { accessible, look, peach, root, start, teach } from "./browser.mjs";
+import { accessible, filled, look, peach, root, start, teach } from "./browser.mjs";
 import { played } from "./played.mjs";
 
 let place;
@@ -333,6 +333,26 @@ test("what the engine says is in English, and in another language that is said",
     }
     await context.close();
   }
+});
+
+test("names stay in their cards, and one picture is deleted as one", { timeout: 60_000 }, async () => {
+  const { context, page } = await visitor({ width: 820, height: 900 });
+  for (const width of [800, 820, 1000, 1024]) {
+    await page.setViewportSize({ width, height: 900 });
+    assert.deepEqual(await page.locator(".choice").evaluateAll((cards) => cards.filter((card) => card.scrollWidth > card.clientWidth).map(({ textContent }) => textContent)), [], `${width}`);
+  }
+  await page.evaluate(async () => {
+    const { beginSet } = await import(new URL("www/make/gallery.js", document.baseURI));
+    const set = beginSet({ prompt: "a cat", config: {} }, [1], false);
+    await set.done(1, [new Blob([await (await fetch("examples/peach/noto.png")).arrayBuffer()], { type: "image/png" })]);
+    await set.end();
+  });
+  await page.locator("#gallery-clear").click();
+  assert.equal(await page.getByRole("dialog").innerText(), "Delete the picture?\n\nThe picture will be gone for good.\n\nKeep it\nDelete");
+  assert.deepEqual(await filled(page, "#gallery-sure"), []);
+  await accessible(page, "one picture to delete");
+  await look(page, "delete-one");
+  await context.close();
 });
 
 test("the browser's way back leads to the start before it leads out, and loses nothing", { timeout: 60_000 }, async () => {

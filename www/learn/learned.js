@@ -4,16 +4,17 @@ import { $ } from "../base/dom.js";
 import { decimal, t } from "../base/text.js";
 import { complain, say, turnTo } from "../base/studio.js";
 import { makeNow } from "../make/make.js";
+import { changed } from "./own.js";
 import { giving, LONG } from "../words/details.js";
 import { filesOf, find } from "../words/shelf.js";
 
 /** Says what the engine thinks of a word, `{level, gain, length}` (src/train/verdict.rs), or nothing where it could not be measured: what it means
  * for pictures, and the numbers for those who want them. `made` is how many steps were made. */
-function judge(verdict, { token, init, made }) {
+function judge(verdict, { token, init, made, mini }) {
   $("verdict-numbers").hidden = !verdict;
   if (!verdict) return say("verdict", t("learn.verdict.unknown", made));
   const { level, gain, length } = verdict;
-  say("verdict", t(`learn.verdict.${level}`, { token, init: t("learn.verdict.init", init), made, closer: gain > 0, long: length > LONG }));
+  say("verdict", t(`learn.verdict.${level}`, { token, init: t("learn.verdict.init", init), made, closer: gain > 0, long: length > LONG, mini }));
   say("verdict-error", t("learn.verdict.error", { percent: Math.round(100 * gain), length: decimal(length, 1) }));
 }
 
@@ -23,6 +24,8 @@ const USUAL = 300;
 /** Back to the form, with the pictures, and more steps; or fewer, if the word came out too strong. */
 function learnAgain(steps, long) {
   turnTo("teach");
+  // They are wanted again, so they are kept again.
+  changed();
   $("steps").value = long ? Math.ceil(steps / 2) : steps * 2 < USUAL ? USUAL : steps * 2;
   $("steps").closest("details").open = true;
   $("steps").focus();
@@ -32,8 +35,9 @@ function learnAgain(steps, long) {
 const WANTED = ["diffusers", "a1111", "diffusers-pair"];
 
 /** Shows a word that was learned: `{token, steps, stopped, verdict, prompt, problem?, word?}`, where `verdict` is the engine's, and `word` the shelf's: it may
- * be renamed or put away while this is shown; `problem` is why it is not kept. `learnOn` goes on where it was stopped, if it was. */
-export function showLearned({ token, steps, stopped, verdict, prompt, problem, word = find(token), ...more }, learnOn) {
+ * be renamed or put away while this is shown; `problem` is why it is not kept; `mini` is that the visitor's own pictures were learned on the mini model.
+ * `learnOn` goes on where it was stopped, if it was; `onPhotos` learns the same on the model for photos. */
+export function showLearned({ token, steps, stopped, verdict, prompt, problem, word = find(token), ...more }, { learnOn, onPhotos }) {
   const begun = !verdict || verdict.level === "begun";
   say("learning-title", t(stopped ? "learn.stoppedOf" : begun ? "learn.begunOf" : "learn.learnedOf", token));
   judge(verdict, { token, ...more });
@@ -50,8 +54,11 @@ export function showLearned({ token, steps, stopped, verdict, prompt, problem, w
   $("learn-on").onclick = learnOn || again;
   $("again").hidden = begun || verdict.level === "good";
   $("again").onclick = again;
+  $("with-photos").hidden = !more.mini;
+  $("with-photos").onclick = onPhotos;
   // What to do next is the first button.
-  for (const [id, first] of [["learn-on", begun], ["make-with", !begun]]) $(id).classList.toggle("primary", first);
+  const next = begun ? "learn-on" : verdict.level !== "poor" ? "make-with" : more.mini ? "with-photos" : "again";
+  for (const id of ["learn-on", "make-with", "with-photos", "again"]) $(id).classList.toggle("primary", id === next);
   $("learned").hidden = false;
   for (const id of ["run-head", "run-buttons"]) $(id).hidden = true;
   turnTo("learned");

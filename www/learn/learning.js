@@ -108,7 +108,8 @@ async function learn(unfinished, given) {
       if (pace) keepPace(studio.model, pace);
       const { token, init, kind, steps } = config;
       const left = control.stopped && made < steps && { model: studio.model, config, pictures, state: await ask("job.state", { job }), previews: allPreviews(), curve: saved.curve };
-      return { token, init, kind, steps, made, left, verdict: await ask("job.verdict", { job }), bytes: await file(job), stopped: control.stopped };
+      const mini = studio.model === MINI && own.owns(token);
+      return { token, init, kind, steps, made, left, mini, verdict: await ask("job.verdict", { job }), bytes: await file(job), stopped: control.stopped };
     } finally {
       Object.assign(control, { running: false, paused: false });
       showPaused(config.token);
@@ -171,7 +172,7 @@ async function session(ready, { back, place }) {
   }
   if (!result) return left();
   say("saved-status");
-  showLearned(result, result.left && (() => learnOn(result)));
+  showLearned(result, { learnOn: result.left && (() => learnOn(result)), onPhotos: () => onPhotos(result.token) });
   announce(t(result.stopped ? "learn.stopped" : "learn.learned"));
 }
 
@@ -184,6 +185,14 @@ async function learnOn({ left, word, prompt }) {
     if (word && !word.removed) await remove(word);
     return { unfinished: left, prompt };
   }, { back: "teach", place: "learn-problem" });
+}
+
+/** Learns the same on the model for photos, under a free name. */
+function onPhotos(token) {
+  turnTo("teach");
+  own.changed();
+  $("token").value = free(token);
+  learnTyped({ name: PHOTOS });
 }
 
 /** A run ended before its time: what is left of it is offered. */

@@ -14,12 +14,15 @@ let tiles;
 /** Whether the tiles show the visitor's own pictures; if not, what waits: `{pictures, form}`. */
 let shown = true;
 let waiting;
+/** What was learned from, or removed, last. */
+let former;
 /** Changes so far, and those that are kept. */
 let [changes, kept] = [0, 0];
 let timer;
 
 function tell(text) {
   $("own-kept").hidden = !shown || tiles.pictures.length === 0;
+  $("own-again").hidden = !former || !shown || tiles.pictures.length > 0;
   if (text !== undefined) say("own-kept-text", text);
 }
 
@@ -63,10 +66,14 @@ export async function mine() {
 /** Whether these are the same files in the same order. */
 const same = (some, others) => some.length === others.length && some.every(({ file }, i) => file.name === others[i].file.name && file.size === others[i].file.size);
 
-/** A word was learned from what the tiles show: if that is the visitor's own, it has done its work. An example may have the same name. */
+/** Whether the tiles, from which a word of this name is learned, show the visitor's own. An example may have the same name. */
+export const owns = (token) => shown || Boolean(waiting && waiting.form.token === token && same(waiting.pictures, tiles.pictures));
+
+/** A word was learned from what the tiles show: if that is the visitor's own, it has done its work. */
 export async function learned(token) {
-  if (!shown && !(waiting?.form.token === token && same(waiting.pictures, tiles.pictures))) return;
+  if (!owns(token)) return;
   waiting = undefined;
+  remember();
   await forget();
 }
 
@@ -77,7 +84,20 @@ async function forget() {
   await draft.forget();
 }
 
+/** So that they can be brought back. */
+function remember() {
+  if (tiles.pictures.length > 0) former = { pictures: [...tiles.pictures], form: typed() };
+}
+
+async function bringBack() {
+  const { pictures, form } = former;
+  refill(form);
+  await tiles.set(pictures);
+  $("own-clear").focus();
+}
+
 async function clear() {
+  remember();
   refill();
   await tiles.set([]);
   await forget();
@@ -95,6 +115,7 @@ export async function ownPictures(room) {
     announce(t("learn.own.cleared"));
     $("files").focus();
   });
+  $("own-again").addEventListener("click", bringBack);
   document.addEventListener("visibilitychange", () => document.hidden && keepNow());
   const found = await draft.open();
   if (!found) return;

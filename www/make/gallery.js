@@ -209,7 +209,10 @@ export function beginSet(settings, seeds, pair) {
 function askAll() {
   const sure = $("gallery-sure");
   const pictures = [...shown.values(), ...waiting].reduce((sum, { shots }) => sum + shots.length, 0);
+  say("gallery-sure-title", t("make.sureTitle", pictures));
   say("gallery-sure-text", t("make.sure", pictures));
+  say("gallery-sure-no", t("make.keepThem", pictures));
+  say("gallery-sure-yes", t(pictures === 1 ? "make.remove" : "make.removeAll"));
   sure.returnValue = "";
   sure.showModal();
 }
