@@ -30,10 +30,10 @@ test("the page opens and loads its stored model without a network", { timeout: 4
   page = await open();
   await load(page);
   assert.equal(await page.evaluate(() => caches.keys().then((names) => names.length)), 1);
+  const gone = await page.evaluate(() => fetch("README.md").then(() => "there", () => "gone"));
+  assert.equal(gone, "gone", "there is no network, and only the page itself is kept");
   await page.goto(`${place.origin}/www/help.html`);
   await page.getByRole("heading", { name: "Start from" }).waitFor();
-  const gone = await page.evaluate(() => fetch("../README.md").then(() => "there", () => "gone"));
-  assert.equal(gone, "gone", "there is no network, and only the page itself is kept");
   assert.deepEqual(errors.filter((text) => !/ERR_INTERNET_DISCONNECTED|Failed to fetch/.test(text)), []);
   await context.close();
 });

@@ -103,7 +103,7 @@ export default {
     },
     token: "Wie es heißen soll",
     init: "Ausgangswort",
-    initHolder: (kind) => (kind === "style" ? "z. B. painting, drawing" : "z. B. toy, cup"),
+    initHolder: (kind) => (kind === "style" ? "z. B. painting" : "z. B. toy"),
     tokenHint: "So schreibst du es in Prompts",
     initHint: (kind) => `Ein englisches Alltagswort ${kind === "style" ? "für die Art Bilder" : "dafür"}: von dort lernt es besser`,
     kind: "Was es ist",

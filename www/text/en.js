@@ -103,7 +103,7 @@ export default {
     },
     token: "What to call it",
     init: "Start from",
-    initHolder: (kind) => (kind === "style" ? "such as painting, drawing" : "such as toy, cup"),
+    initHolder: (kind) => (kind === "style" ? "such as painting" : "such as toy"),
     tokenHint: "How you will write it in prompts",
     initHint: (kind) => `An everyday word for ${kind === "style" ? "pictures of that kind" : "what they show"}: it learns better from there`,
     kind: "What it is",
