@@ -199,6 +199,8 @@ pub enum Note {
         /// Why.
         reason: String,
     },
+    /// It is called as diffusers calls the second of two files, and the first, of this name, is not beside it.
+    WithoutFirst(String),
     /// Vectors of a file that the names beside it leave out, by their numbers.
     NotNamed(Vec<usize>),
     /// Values so large that the number type may be wrong.
@@ -230,6 +232,9 @@ impl std::fmt::Display for Note {
             }
             Note::Joined(count) => write!(f, "the file has it as {count} numbered tokens, which are used as one"),
             Note::NotTheOther { name, reason } => write!(f, "{} beside it is not used: {reason}", shown(name)),
+            Note::WithoutFirst(name) => {
+                write!(f, "it is the second of diffusers' two files, and the first, {}, is not beside it", shown(name))
+            }
             Note::NotNamed(numbers) => {
                 let shown =
                     numbers.iter().take(MOST).map(|number| format!("<s{number}>")).collect::<Vec<_>>().join(", ");

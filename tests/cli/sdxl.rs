@@ -246,6 +246,16 @@ fn diffusers_two_files_are_one_embedding_however_they_are_given() {
         assert!(pixels(&place, "a <thing>", given) == expected, "{given:?}");
     }
     assert!(pixels(&place, "a TOK", &["-e", "replicate/embeddings.pti"]) == expected);
+    // A second file alone says so, wherever it goes.
+    for go in [
+        &["inspect", "b/learned_embeds_2.safetensors"][..],
+        &["convert", "b/learned_embeds_2.safetensors", "half.safetensors"],
+    ] {
+        let output = run(&place, go);
+        succeeded(&output);
+        let said = [&output.stdout, &output.stderr].map(|bytes| text(bytes)).concat();
+        assert!(said.contains("the first, \"learned_embeds.safetensors\", is not beside it"), "{go:?}: {said}");
+    }
     // Not every second file belongs to a first.
     let other = Embedding::new("<other>", 40, vec![0.5; 80]);
     place.file("a/learned_embeds_2.safetensors", &write(&other, Layout::Safetensors).unwrap());

@@ -45,13 +45,17 @@ pub(in crate::cli) fn read(file: &EmbeddingFile) -> Result<Contents> {
     if let Some(names) = &file.names {
         reading = embedding::named(reading, names).map_err(bad)?;
     }
-    let alone = |word: &FileEmbedding| word.encoders.len() == 1;
-    let other = file.other.as_deref().filter(|_| reading.embeddings().iter().all(alone));
-    let Some(other) = other else { return Ok(Contents { reading, hash: sha256(&bytes), bytes, other: None }) };
-    let (more, name) = (files::read(other)?, file_name(other));
-    let is_first = is_first_of(other, &file.name);
     // Another file may happen to be called so; one by diffusers is a part of what is asked for.
     let by_diffusers = file.name.starts_with("learned_embeds");
+    let alone = reading.embeddings().iter().all(|word| word.encoders.len() == 1);
+    let Some(other) = file.other.as_deref().filter(|_| alone) else {
+        if let Some(first) = embedding::first_of(&file.name).filter(|_| alone && by_diffusers) {
+            reading = reading.with_note(&Note::WithoutFirst(first));
+        }
+        return Ok(Contents { reading, hash: sha256(&bytes), bytes, other: None });
+    };
+    let (more, name) = (files::read(other)?, file_name(other));
+    let is_first = is_first_of(other, &file.name);
     let joined = embedding::read(&more, &name).and_then(|more| {
         if is_first { embedding::join(more, &reading) } else { embedding::join(reading.clone(), &more) }
     });
