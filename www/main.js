@@ -9,7 +9,7 @@ import { modelsRoom } from "./models/models.js";
 import { startRoom } from "./start/welcome.js";
 import { addFiles, restoreWords, wordsRoom } from "./words/shelf.js";
 
-const show = () => (document.body.dataset.ready = "");
+const show = () => (document.body.dataset.ready = "seen");
 
 // The words come last: a link to one opens a dialog, and nothing has the focus before it can be seen.
 for (const begin of [frame, startRoom, learnRoom, makeRoom, () => modelsRoom({ loaded: restoreWords, word: addFiles }), dropTarget, show, () => wordsRoom({ use: useWord })]) {
@@ -17,3 +17,4 @@ for (const begin of [frame, startRoom, learnRoom, makeRoom, () => modelsRoom({ l
   // The browser may do what it has to: all of them in one go would be longer than it can be kept waiting on a slow computer.
   await (globalThis.scheduler?.yield?.() ?? new Promise((resolve) => setTimeout(resolve)));
 }
+document.body.dataset.ready = "whole";

@@ -68,6 +68,8 @@ async function visitor(browser, origin) {
     page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
     page.on("request", (request) => requests.push(request.url()));
     await page.goto(`${origin}/${query}`);
+    // Files can be given to a field that does not listen yet, and it would be as if nobody had.
+    await page.locator("body[data-ready]:not([data-ready=seen])").waitFor();
     return page;
   };
   return { context, open, errors, requests };

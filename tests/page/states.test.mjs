@@ -34,6 +34,8 @@ test("every text is there in every language, and every text that is asked for is
   for (const [path, text] of sources) {
     const asked = path === "index.html" ? text.matchAll(/\sdata-t(?:-[a-z-]+)?="([^"]+)"/g) : text.matchAll(/\bt\("([^"]+)"/g);
     for (const [, key] of asked) assert.ok(english.some((one) => one.startsWith(`${key}:`) || one.startsWith(`${key}.`)), `${path} asks for ${key}`);
+    // A request to the engine that is called as a text is would get that one's short key (tools/web/keys.mjs).
+    for (const [, name] of text.matchAll(/\b(?:call|ask)\("([^"]+)"/g)) assert.ok(!english.some((one) => one.startsWith(`${name}:`)), `${path}: ${name} is a text, too`);
   }
 });
 

@@ -1,10 +1,11 @@
 // minify OUT: takes out of the page's own code in OUT what only people need, and makes one file of a page's modules and one of its
-// stylesheets, because what is compressed together is smaller. Files that are fetched by themselves, or not by everybody, stay: Workers, the
+// stylesheets, because what is compressed together is smaller; gives texts short keys. Files that are fetched by themselves, or not by everybody, stay: Workers, the
 // engine, and the texts.
 
 import { readFileSync, readdirSync, rmdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { basename, dirname, join, relative, resolve } from "node:path";
+import { shorten } from "./keys.mjs";
 
 // It lies with the packages of the page's tests, which have the one lock file.
 const { build, transform } = createRequire(new URL("../../tests/page/package.json", import.meta.url))("esbuild");
@@ -60,6 +61,7 @@ async function bundled() {
 const PAGES = ["index.html", "www/check.html", "www/help.html"].map((page) => join(out, page));
 for (const sheet of new Set(PAGES.flatMap(joined))) rmSync(sheet);
 const ready = await bundled();
+await shorten({ texts: readdirSync(join(www, "text"), { withFileTypes: true }).filter((entry) => entry.isFile()).map(({ name }) => join(www, "text", name)), askers: [...ready, ...PAGES] });
 await Promise.all([PAGES[0], ...within(www)].filter((file) => !ready.includes(file)).map(async (file) => {
   const of = minified[file.split(".").at(-1)];
   if (of) writeFileSync(file, await of(readFileSync(file, "utf8")));

@@ -190,6 +190,6 @@ async function broken({ message, code }) {
   Object.assign(studio, { client: undefined, started: undefined, model: undefined, facts: undefined });
   if ($("model-status")) say("model-status", t("engine.gone"));
   const said = await engineText("errors", code);
-  problem(t("engine.broken", said ?? message), said && message);
+  problem(`${t("engine.broken", said ?? message)} ${t("engine.help")}`, said && message);
   $("reload").hidden = false;
 }

@@ -1,8 +1,5 @@
 // Alles, was die Seite sagt, auf Deutsch; die Schlüssel sind die von en.js.
 
-/** What helps a graphics card. */
-const help = "Schließe andere Programme und Tabs, die die Grafikkarte benutzen, oder wähle eine kleinere Batch-Größe oder ein kleineres Modell. Was bisher gelernt oder geladen ist, bleibt.";
-
 export default {
   page: {
     tagline: "Bring Stable Diffusion ein neues Wort bei, auf der eigenen Grafikkarte",
@@ -29,8 +26,8 @@ export default {
     error: (message) => `Die Engine meldet (englisch): ${message}`,
     gone: "Die Engine läuft nicht.",
     again: "Engine neu starten",
-    help,
-    broken: (reason) => `Die Engine ist stehen geblieben: ${reason}. ${help}`,
+    help: "Schließe andere Programme und Tabs, die die Grafikkarte benutzen, oder wähle eine kleinere Batch-Größe oder ein kleineres Modell. Was bisher gelernt oder geladen ist, bleibt.",
+    broken: (reason) => `Die Engine ist stehen geblieben: ${reason}.`,
   },
   start: {
     title: "Ein Wort für Unbeschreibliches",

@@ -1,8 +1,5 @@
 // Everything that the page says. A text is a string, or a function of what it is about.
 
-/** What helps a graphics card. */
-const help = "Close other programs and tabs that use the graphics card, or choose a smaller batch size or model. What was learned or downloaded so far is kept.";
-
 export default {
   page: {
     tagline: "Teach Stable Diffusion a new word, on your own graphics card",
@@ -29,8 +26,8 @@ export default {
     incomplete: "The page is not complete here: connect and try again.",
     gone: "The engine is not running.",
     again: "Start the engine again",
-    help,
-    broken: (reason) => `The engine stopped: ${reason}. ${help}`,
+    help: "Close other programs and tabs that use the graphics card, or choose a smaller batch size or model. What was learned or downloaded so far is kept.",
+    broken: (reason) => `The engine stopped: ${reason}.`,
   },
   start: {
     title: "A word for what you cannot describe",

@@ -19,13 +19,13 @@ function strength({ norm, typical }) {
 }
 
 /** What a word may be of; repositories may say anything. */
-const KINDS = ["object", "style"];
+const KINDS = { object: t("learn.object"), style: t("learn.style") };
 
 /** What is known of a word, as a list of facts. */
 export function factsOf(word) {
   const { vectors, width, widths = [width], family, format, kind, licence, origin, prompt } = word;
   const facts = {
-    kind: KINDS.includes(kind) ? t(`learn.${kind}`) : kind, for: family && `${familyName(family)}${width ? ` (${widths.join(" + ")})` : ""}`, vectors, strength: strength(word), format, licence, origin, prompt,
+    kind: KINDS[kind] ?? kind, for: family && `${familyName(family)}${width ? ` (${widths.join(" + ")})` : ""}`, vectors, strength: strength(word), format, licence, origin, prompt,
   };
   return h("dl", { class: "facts" }, ...Object.entries(facts).filter(([, value]) => value !== undefined && value !== "")
     .flatMap(([key, value]) => [h("dt", {}, t(`words.facts.${key}`)), h("dd", {}, `${value}`)]));

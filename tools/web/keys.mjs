@@ -1,0 +1,38 @@
+// Gives texts short keys: `t("models.plan.time")` becomes `t("a4")`, which saves a thirtieth of the page's own code. Only keys that stand in
+// the code as a whole are shortened; those that it puts together, such as `models.is.${state}`, stay as they are.
+
+import { readFileSync, writeFileSync } from "node:fs";
+import { pathToFileURL } from "node:url";
+
+const LETTERS = "abcdefghijklmnopqrstuvwxyz";
+
+/** The short key of a number. */
+const short = (n) => (n < LETTERS.length ? LETTERS[n] : LETTERS[Math.floor(n / LETTERS.length) - 1] + LETTERS[n % LETTERS.length]);
+
+/** The texts of a catalogue with their keys: `[key, text]`. */
+const leaves = (part, before = "") => Object.entries(part).flatMap(([name, value]) => (typeof value === "object" ? leaves(value, `${before}${name}.`) : [[before + name, value]]));
+
+/** A catalogue in which the texts of these keys stand in front, under their short ones. */
+function reordered(catalogue, keys) {
+  const source = (value) => (typeof value === "object" ? object(value) : typeof value === "function" ? value.toString() : JSON.stringify(value));
+  const object = (some) => `{${Object.entries(some).map(([name, value]) => `${JSON.stringify(name)}:${source(value)}`).join(",")}}`;
+  const rest = (part, before = "") => Object.fromEntries(Object.entries(part).flatMap(([name, value]) => {
+    if (typeof value !== "object") return keys.has(before + name) ? [] : [[name, value]];
+    const left = rest(value, `${before}${name}.`);
+    return Object.keys(left).length > 0 ? [[name, left]] : [];
+  }));
+  const front = leaves(catalogue).filter(([key]) => keys.has(key)).map(([key, text]) => [keys.get(key), text]);
+  return `export default ${object({ ...Object.fromEntries(front), ...rest(catalogue) })};`;
+}
+
+/** Shortens the keys of the catalogues in the files `texts`, and in `askers`, the scripts and pages that ask for them. A text that is a function
+ * may use nothing but what it is given. */
+export async function shorten({ texts, askers }) {
+  const catalogues = await Promise.all(texts.map(async (file) => [file, (await import(pathToFileURL(file).href)).default]));
+  const code = new Map(askers.map((file) => [file, readFileSync(file, "utf8")]));
+  const whole = [...code.values()].join("\n");
+  const asked = leaves(catalogues[0][1]).map(([key]) => key).filter((key) => whole.includes(`"${key}"`));
+  const keys = new Map(asked.map((key, n) => [key, short(n)]));
+  for (const [file, catalogue] of catalogues) writeFileSync(file, reordered(catalogue, keys));
+  for (const [file, text] of code) writeFileSync(file, text.replace(/"([a-z]\w*(?:\.[\w-]+)+)"/gi, (quoted, key) => (keys.has(key) ? `"${keys.get(key)}"` : quoted)));
+}
