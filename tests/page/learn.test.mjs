@@ -443,7 +443,7 @@ test("one's own photos go to Stable Diffusion: what it takes is seen, and one pr
   // With that model there is one way to learn; and it is what the next visit begins with.
   await page.getByRole("button", { name: "Teach another word" }).click();
   assert.ok(await train.isHidden());
-  await page.locator("#need").getByText(/^Takes about/).waitFor();
+  await page.locator("#need").getByText(/^On stable-diffusion-v1-5\/stable-diffusion-v1-5\. Takes about/).waitFor();
   await page.close({ runBeforeUnload: false });
   const next = await open();
   await next.getByRole("button", { name: "Use my own pictures" }).click();

@@ -112,7 +112,7 @@ test("the example is learned by one click, over two visits, and is a word like a
   await page.locator("#init-note").getByText("1 token", { exact: true }).waitFor();
   await page.getByLabel("What to call it").fill("<other>");
   await page.locator("#token-note").getByText("How you will write it in prompts").waitFor();
-  await page.locator("#need").getByText(/^Takes .*of the GPU's memory/).waitFor();
+  await page.locator("#need").getByText(/^On the mini model, .* Takes .*of the GPU's memory/).waitFor();
   await accessible(page, "with another word to teach");
 
   const foreign = requests.filter((url) => !url.startsWith(place.origin) && !/^(data|blob):/.test(url));

@@ -105,7 +105,9 @@ async function foremost() {
 /** Says what learning will take, as far as that is known. */
 async function need() {
   foremost();
-  if (!studio.model) return say("need", lastName() === MINI ? t("learn.unknownNeed") : t("learn.lastNeed", lastName()));
+  const name = studio.model;
+  const mini = (name ?? lastName()) === MINI;
+  if (!name) return say("need", mini ? t("learn.need", { mini }) : t("learn.lastNeed", lastName()));
   // What it says of another model is not true any more, and the engine is asked when it is free.
   stale = studio.long;
   if (stale) return say("need");
@@ -114,11 +116,7 @@ async function need() {
   const [steps, evalSize, every] = ["steps", "eval-size", "preview-every"].map((id) => Number($(id).value));
   const batch = Number($("batch").value) || SAMPLES;
   const time = await seconds({ steps, batch, evalSize, every });
-  const about = {
-    time: time && span(time),
-    memory: needed && size(needed.bytes),
-  };
-  return say("need", about.time || about.memory ? t("learn.need", about) : "");
+  return say("need", t("learn.need", { mini, name, time: time && span(time), memory: needed && size(needed.bytes) }));
 }
 
 async function checkAll() {

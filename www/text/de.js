@@ -123,11 +123,11 @@ export default {
     seed: "Startwert",
     start: "Lernen",
     noPictures: "Füge zuerst mindestens ein Bild hinzu.",
-    unknownNeed: "Mit dem Mini-Modell (einmalig 15 MB): zum Ausprobieren. Es zeichnet nur Einfaches, mit 64 Pixeln.",
     lastNeed: (name) => `Mit ${name}, das zuerst geladen wird.`,
     photos: "Mit Stable Diffusion\u2026",
     photosNote: "Für Fotos und Zeichnungen, mit 512 Pixeln. Zeigt zuerst, was das hier braucht: Bevor du zustimmst, wird nichts heruntergeladen.",
-    need: ({ time, memory }) => `Braucht ${[time && `etwa ${time}`, memory && `${memory} vom Speicher der Grafikkarte`].filter(Boolean).join(" und ")}.`,
+    need: ({ mini, name, time, memory, takes = [time && `etwa ${time}`, memory && `${memory} vom Speicher der Grafikkarte`].filter(Boolean).join(" und ") }) =>
+      `Mit ${mini ? `dem Mini-Modell${name ? "" : " (einmalig 15 MB)"}, zum Ausprobieren: Es zeichnet nur Einfaches, mit 64 Pixeln` : name}.${takes && ` Braucht ${takes}.`}`,
 
     learningOf: (token) => `${token} wird gelernt`,
     pausedOf: (token) => `Pause: ${token}`,

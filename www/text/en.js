@@ -123,11 +123,11 @@ export default {
     seed: "Seed",
     start: "Learn it",
     noPictures: "Add at least one picture first.",
-    unknownNeed: "On the mini model (15 MB, once): for a first try. It draws only simple things, at 64 pixels.",
     lastNeed: (name) => `On ${name}, which is loaded first.`,
     photos: "Use Stable Diffusion\u2026",
     photosNote: "For photos and drawings, at 512 pixels. First shows what it takes here: nothing is downloaded before you agree.",
-    need: ({ time, memory }) => `Takes ${[time && `about ${time}`, memory && `${memory} of the GPU's memory`].filter(Boolean).join(" and ")}.`,
+    need: ({ mini, name, time, memory, takes = [time && `about ${time}`, memory && `${memory} of the GPU's memory`].filter(Boolean).join(" and ") }) =>
+      `On ${mini ? `the mini model${name ? "" : " (15 MB, once)"}, for a first try: it draws only simple things, at 64 pixels` : name}.${takes && ` Takes ${takes}.`}`,
 
     learningOf: (token) => `Learning ${token}`,
     pausedOf: (token) => `Paused: ${token}`,
