@@ -62,6 +62,11 @@ test("help opens beside the work, for everybody, in both languages", { timeout: 
     await help.getByRole("heading", { name: title }).waitFor();
     assert.equal(await help.getByRole("article").count(), 1, "one language is shown");
     await everywhere(help, `help, ${locale}`);
+    // So does the check of this browser.
+    const checking = context.waitForEvent("page");
+    await page.locator(".foot a").first().click();
+    assert.match((await checking).url(), /\/www\/check\.html$/);
+    assert.equal(new URL(page.url()).pathname, "/");
     await context.close();
   }
 });
@@ -72,8 +77,12 @@ test("pictures are chosen, dropped and pasted, put in order, captioned and remov
   await teach(page, [peach[0]]);
   assert.equal(await page.evaluate(() => document.body.dataset.now), "teach");
   await page.getByPlaceholder("such as toy").waitFor();
+  // A caption is invited by what one looks like.
+  const caption = page.getByLabel("What noto.png shows");
+  assert.equal(await caption.getAttribute("placeholder"), "Caption, such as: a\u00a0{} on a rock");
   await page.getByLabel("What it is").selectOption({ label: "a style" });
   await page.getByPlaceholder("such as painting").waitFor();
+  assert.equal(await caption.getAttribute("placeholder"), "Caption, such as: a tree in {} style");
   await page.getByLabel("What it is").selectOption({ label: "a thing" });
   await page.getByLabel("Add pictures").setInputFiles([{ name: "README.md", mimeType: "text/markdown", buffer: Buffer.from("#") }, { name: "IMG_1.HEIC", mimeType: "image/heic", buffer: Buffer.from("x") }, { name: "torn.png", mimeType: "image/png", buffer: Buffer.from("x") }]);
   const refused = page.locator("#pictures-problem");
@@ -120,9 +129,14 @@ test("pictures are chosen, dropped and pasted, put in order, captioned and remov
   await page.getByLabel("Add pictures").setInputFiles([text("NOTO.txt", "a {} on a white background"), text("other.txt", "x")]);
   await refused.getByText("other.txt is a caption, but no picture here has its name").waitFor();
   assert.equal(await page.getByLabel("What noto.png shows").inputValue(), "a {} on a white background");
+  // In the colour of warnings where something is lost, and only there.
+  const colours = () => page.locator("#add-hint, #caption-note").evaluateAll((all) => all.map((one) => getComputedStyle(one).color));
   await page.getByText("Only 1 of 2 pictures has a caption, so none are used.").waitFor();
+  const [plain, warned] = await colours();
+  assert.notEqual(warned, plain);
   await page.getByLabel("What flat.png shows").fill("a {} on white");
   await page.getByText("These captions are used").waitFor();
+  assert.deepEqual(await colours(), [plain, plain]);
   await accessible(page, "with pictures");
   await look(page, "teach");
   await page.setViewportSize({ width: 320, height: 740 });

@@ -75,8 +75,8 @@ test("the example is watched, paused, looked back at and kept", { timeout: 120_0
   await page.getByRole("heading", { name: "<peach> has been learned" }).waitFor({ timeout: 60_000 });
   assert.equal(await focused(page), "learning-title");
   assert.equal(await page.title(), "pseudoword");
-  assert.equal(await announced(page), "Learned.");
   assert.match(await page.locator("#verdict").textContent(), /^It worked: <peach> comes much closer to your pictures than “apple” did\. Look at what it draws/);
+  assert.equal(await announced(page), await page.locator("#verdict").textContent());
   assert.match(await page.locator("#words-room").textContent(), /<peach>/);
   await everywhere(page, "learned");
   // Pictures are made with it at once, and the whole prompt stays in view above them.
@@ -102,6 +102,11 @@ test("stopping keeps what is there; another word begins afresh", { timeout: 120_
   await page.getByRole("button", { name: "Learn it" }).click();
   const stopped = page.getByRole("heading", { name: "Stopped: <mine> is kept" });
   await stopped.waitFor();
+  // All that was drawn is from before learning: that is said, and no picture of the word on the shelf.
+  const [drawn, told] = await Promise.all([page.locator("#shown").boundingBox(), page.getByText("Drawn before learning: make a picture to see the word").boundingBox()]);
+  assert.ok(told.y >= drawn.y + drawn.height && told.y < drawn.y + drawn.height + 20, "under the picture");
+  await page.locator("#words [data-token='<mine>'] .swatch").waitFor();
+  await everywhere(page, "stopped early");
   // Whoever wants more of it learns on where it stopped; the word as it was can be put back.
   await pressAfterStep(page, 12, "stop");
   await page.getByRole("button", { name: "Learn on" }).click();
@@ -147,12 +152,13 @@ test("what came of a word is said for pictures, with what to do about it", { tim
     [{ level: "fair", gain: 0.5, length: 14.2 }, /drown out .* half the steps/, "5.68, far stronger than ordinary words (0.40): it may drown out the rest of a prompt", "3"],
     [{ level: "poor", gain: -0.1, length: 1 }, /no closer .* longer\.$/, "0.40, like ordinary words (0.40)", "300", "Change something and learn again"],
   ];
+  const headings = { good: "<peach> has been learned", begun: "<peach> has been learned, for a start", fair: "<peach> has been learned", poor: "An attempt at <peach>" };
   for (const [verdict, said, strength, steps, first = "Make pictures with it"] of cases) {
     const { context, page, errors } = await opened({ pause: 5, verdict });
     await fewExampleSteps(context, { steps: 6, "preview-every": 0 });
     await page.reload();
     await page.getByRole("button", { name: "Learn <peach> now" }).click();
-    await page.getByRole("heading", { name: "<peach> has been learned" }).waitFor();
+    await page.getByRole("heading", { name: headings[verdict.level], exact: true }).waitFor();
     assert.match(await page.locator("#verdict").textContent(), said);
     assert.deepEqual(await page.locator("#learned button.primary").filter({ visible: true }).allTextContents(), [first]);
     assert.ok(await page.locator(".stage figure").first().isHidden(), "nothing was drawn, so there is no place for it");
@@ -275,6 +281,20 @@ test("what was left unfinished is offered at the next visit, with its previews; 
   await page.reload();
   await page.waitForTimeout(300);
   assert.ok(await page.locator("#unfinished").isHidden(), "it is gone");
+
+  // Kept as it is, it has the picture that was drawn of it last; what was drawn before it was learned is none.
+  for (const [step, shows] of [[5, "img"], [1, ".swatch"]]) {
+    await pressAfterStep(page, step, "pause");
+    await page.locator("#words [data-token='<peach>']").waitFor();
+    await page.getByRole("button", { name: "Learn <peach> now" }).click();
+    await page.getByRole("button", { name: /^Learn it as/ }).click();
+    await page.getByText(`Saved after step ${step}`).waitFor();
+    await page.close({ runBeforeUnload: false });
+    page = await open();
+    await page.getByRole("button", { name: "Keep the word as it is" }).click();
+    await page.locator("#unfinished").waitFor({ state: "hidden" });
+    await page.locator("#words > li").last().locator(shows).waitFor();
+  }
   assert.deepEqual(errors, []);
   await context.close();
 });

@@ -19,7 +19,9 @@ function worker(given) {
     sampler: [{ value: "ddim", label: "DDIM" }], precision: [{ value: "auto", label: "as suits" }, { value: "f16", label: "f16" }], parts: [], hub: "https://huggingface.co",
     formats: [{ value: "diffusers", label: "diffusers", ending: "safetensors" }, { value: "a1111", label: "A1111", ending: "pt" }],
   };
-  const about = (token) => ({ token, vectors: 2, width: 64, family: "the mini model", norm: 0.4 * given.verdict.length, typical: 0.4, nearest: [], notes: [] });
+  /** The kind of the model that was opened last. */
+  let family = "pseudoword's mini model";
+  const about = (token) => ({ token, vectors: 2, width: 64, family, norm: 0.4 * given.verdict.length, typical: 0.4, nearest: [], notes: [] });
   /** The storage, in the browser's file system, where the page looks for it. */
   const folder = async (path) => {
     let here = await navigator.storage.getDirectory();
@@ -98,7 +100,7 @@ function worker(given) {
       if (token === "cat") throw new Error('"cat" is taken: the model knows it already');
     },
     countTokens: (text) => text.split(" ").length,
-    facts: () => ({ name: "mini", family: "the mini model", side: 64, sides: [64, 64], width: 64, room: 75, weights: 12e6, parts: [] }),
+    facts: () => ({ name: "mini", family, side: 64, sides: [64, 64], width: 64, room: 75, weights: 12e6, parts: [] }),
     need: () => ({ bytes: 210e6, weights: 12e6, phases: [] }),
     hasHalves: () => false,
     promptInfo(text) {
@@ -139,7 +141,8 @@ function worker(given) {
       brought.whole = true;
       return "stable-diffusion-v1-5/stable-diffusion-v1-5";
     },
-    async open(_, report) {
+    async open({ name }, report) {
+      family = name === "mini" ? "pseudoword's mini model" : "Stable Diffusion 1.x";
       report({ event: "device", name: "a played GPU" });
       report({ event: "load", part: "unet", done: 1, total: 2 });
       await wait(given.load);

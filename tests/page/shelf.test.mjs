@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { accessible, look, native, root, start, tensor } from "./browser.mjs";
+import { accessible, everywhere, filled, look, native, root, start, tensor } from "./browser.mjs";
 import { playedHub } from "./hub.mjs";
 
 let place;
@@ -44,7 +44,7 @@ test("words are kept, looked at, used, renamed, given away, removed and put back
   assert.ok((await tokens()).includes("<pear>"), `${await tokens()}`);
   const [other] = (await tokens()).filter((token) => token !== "<pear>");
   assert.equal(await page.evaluate(() => document.activeElement.closest("li")?.dataset.token), other, "the focus goes to what came");
-  assert.equal(await page.locator(".unusable").count(), 0, "nobody knows yet");
+  assert.equal(await page.locator(".unusable").count(), 0, "no model has refused it yet");
   let shown = await details(page, "<pear>");
   assert.match(await shown.textContent(), /pseudoword's mini model.*Strength/);
   await accessible(page, "with a word's details");
@@ -232,5 +232,112 @@ test("a concept is looked at before it is taken, and nothing is fetched before t
   await dialog.waitFor({ state: "hidden" });
   assert.equal(await page.evaluate(() => document.activeElement.id), "word-add", "the focus goes back");
   assert.deepEqual(errors.filter((text) => !/404|ERR_|CORS/.test(text)), []);
+  await context.close();
+});
+
+/** A word as large as those of Stable Diffusion 1.x. */
+function wide(token) {
+  const header = Buffer.from(JSON.stringify({ [token]: { dtype: "F32", shape: [1, 768], data_offsets: [0, 3072] } }));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  return { name: "toy.safetensors", mimeType: "", buffer: Buffer.concat([length, header, Buffer.from(new Float32Array(768).fill(0.01).buffer)]) };
+}
+
+const PHOTOS = "stable-diffusion-v1-5/stable-diffusion-v1-5";
+
+test("a word for another kind of model is not offered, and asked about before anything is drawn", { timeout: 400_000 }, async (t) => {
+  const hub = await playedHub();
+  t.after(hub.close);
+  const { context, open, errors, requests } = await place.visitor();
+  let page = await open(`?hub=${encodeURIComponent(hub.url)}`);
+  for (const [token, file] of [["<pear>", PEAR], ["<toy>", wide("<toy>")], ["<cat-toy>", join(root, "tests/formats/fixtures/diffusers.bin")]]) {
+    await page.locator("#word-files").setInputFiles(file);
+    await page.locator("#announcer").getByText(`${token} is on the shelf.`).waitFor({ timeout: 60_000 });
+  }
+  await page.close();
+  page = await open(`?hub=${encodeURIComponent(hub.url)}`);
+  const tile = (token) => page.locator(`#words [data-token="${token}"]`);
+  const chips = () => page.locator("#prompt-words button").allTextContents();
+  const idea = () => page.locator("#ideas button").first().textContent();
+  const offered = async () => [await chips(), await idea(), await page.locator(".word-use").evaluateAll((all) => all.map((one) => one.closest("li").dataset.token))];
+  const pear = [["<pear>"], "a <pear> on a blue background", ["<pear>"]];
+
+  // Before there is a model, a word's kind and that of the model that would be loaded tell.
+  await tile("<toy>").getByText("for Stable Diffusion 1.x").waitFor();
+  await tile("<cat-toy>").getByText("for an unknown kind of model").waitFor();
+  assert.deepEqual(await offered(), pear);
+  const dialog = await details(page, "<toy>");
+  assert.deepEqual(await filled(page, "#word-details"), ["Load a model of its kind"]);
+  assert.equal(await dialog.getByRole("button", { name: "Use in the prompt" }).count(), 0);
+  await accessible(page, "with a word for another kind of model");
+  await look(page, "word-other");
+  await page.keyboard.press("Escape");
+  await details(page, "<cat-toy>");
+  assert.deepEqual(await filled(page, "#word-details"), [], "there is none to begin with");
+  await page.keyboard.press("Escape");
+
+  // One thing is said, while it is typed; and asked when it is to be drawn.
+  const info = () => page.locator("#prompt-info");
+  const said = () => page.locator("#prompt-info, #make-problem, #make-notes").allInnerTexts();
+  await page.locator("#prompt").fill("a <toy> on a beach");
+  await info().getByText("<toy> needs Stable Diffusion 1.x (2.1 GB)").waitFor();
+  assert.equal(await info().getByRole("button").count(), 0);
+  const make = page.getByRole("button", { name: "Make", exact: true });
+  await make.click();
+  await info().getByRole("button", { name: "Draw without it" }).waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), "Show what it takes");
+  assert.equal(await page.locator("#announcer").textContent(), "<toy> needs Stable Diffusion 1.x (2.1 GB)");
+  await page.waitForTimeout(500);
+  assert.deepEqual((await said()).map((text) => text.replace(/\s+/g, " ").trim()), ["<toy> needs Stable Diffusion 1.x (2.1 GB): Show what it takes Draw without it", "", ""]);
+  assert.deepEqual([requests.filter((url) => /models\/mini\//.test(url)), await page.locator(".set").count()], [[], 0], "before anything is fetched or drawn");
+  await everywhere(page, "word-asked");
+  // Another prompt is another matter.
+  await page.locator("#prompt").fill("a <toy> on a rock");
+  await info().getByRole("button").first().waitFor({ state: "detached" });
+  await page.locator("#prompt").press("Enter");
+  await info().getByRole("button", { name: "Show what it takes" }).click();
+  await page.locator("#plan").waitFor();
+  assert.ok(hub.asked.some((path) => path.includes(PHOTOS)), `${hub.asked}`);
+  await page.locator("#dismiss").click();
+
+  // Drawn all the same it is plain text, which nobody is told again; and no picture of the word.
+  await page.locator("#make summary").getByText("Settings").click();
+  await page.locator("#make").getByLabel("Steps", { exact: true }).fill("1");
+  await page.locator("#compare").check();
+  await make.click();
+  await info().getByRole("button", { name: "Draw without it" }).click();
+  await page.locator(".shot:not(.coming)").waitFor({ timeout: 300_000 });
+  await page.locator("#generate").waitFor();
+  assert.deepEqual((await said()).map((text) => text.trim()), ["<toy> needs Stable Diffusion 1.x (2.1 GB)", "", ""]);
+  assert.equal(await tile("<toy>").locator("img").count(), 0);
+  assert.deepEqual(await offered(), pear);
+  // It was agreed to for this prompt.
+  await make.click();
+  await page.locator(".shot:not(.coming)").nth(1).waitFor({ timeout: 300_000 });
+  await page.locator("#prompt").fill("a <pear>");
+  await page.locator("#prompt").press("Enter");
+  await tile("<pear>").locator("img").waitFor({ timeout: 300_000 });
+  await page.close();
+
+  // Where another model would be loaded, other words fit; if that is not stored any more, it turns out before anything is drawn.
+  page = await context.newPage();
+  await page.addInitScript((name) => localStorage.setItem("pseudoword-model", JSON.stringify(name)), PHOTOS);
+  await page.goto(`${place.origin}/`);
+  await tile("<pear>").getByText("for pseudoword's mini model").waitFor();
+  assert.deepEqual(await offered(), [["<toy>"], "a <toy> on a blue background", ["<toy>"]]);
+  await page.locator("#prompt").fill("a <pear>");
+  await page.locator("#prompt").press("Enter");
+  await info().getByText("<pear> needs pseudoword's mini model (15 MB, once):").waitFor();
+  assert.deepEqual(await info().getByRole("button").allTextContents(), ["Load", "Draw without it"]);
+  const sets = await page.locator(".set").count();
+  await page.locator("#prompt").fill("a <toy>");
+  await page.locator("#prompt").press("Enter");
+  await info().getByText("<toy> needs Stable Diffusion 1.x (2.1 GB):").waitFor({ timeout: 180_000 });
+  assert.equal(await page.locator("#make-status").textContent(), "");
+  await page.locator("#generate").waitFor();
+  assert.equal(await page.locator(".set").count(), sets);
+  await tile("<toy>").getByText("not for this model").waitFor();
+  assert.deepEqual(await offered(), [["<pear>"], "a <pear> on a blue background", ["<pear>"]]);
+  assert.deepEqual(errors, []);
   await context.close();
 });

@@ -315,7 +315,7 @@ test("what the engine says is in English, and in another language that is said",
   for (const [unopenedBy, said] of [
     [{ code: "unreachable", parts: { host: "huggingface.co" } }, "huggingface.co ist nicht zu erreichen: bist du online?"],
     [{ code: "not-found", parts: { what: "someone/nothing" } }, "someone/nothing gibt es nicht: ist es richtig geschrieben?"],
-    [{ code: "wrong-width", parts: { file: "a.bin", family: "an unknown family", widths: "32", model: "pseudoword's mini model", expected: "128" } }, "Dieses Wort wurde für eine unbekannte Art gelernt (Breite 32); dieses Modell ist das Mini-Modell (Breite 128)."],
+    [{ code: "wrong-width", parts: { file: "a.bin", family: "an unknown family", widths: "32", model: "pseudoword's mini model", expected: "128" } }, "Dieses Wort wurde für eine unbekannte Art von Modell gelernt (Breite 32); dieses Modell ist das Mini-Modell (Breite 128)."],
     [{ code: "too-long", parts: { file: "a.bin", limit: "1.50 GB" } }, "a.bin ist größer als 1,50 GB"],
     [{ code: "unheard-of", parts: {} }, "Die Engine meldet (englisch): Particulars"],
   ]) {

@@ -5,6 +5,7 @@ import { decimal, t } from "../base/text.js";
 import { complain, say, turnTo } from "../base/studio.js";
 import { makeNow } from "../make/make.js";
 import { changed } from "./own.js";
+import { sayUnlearned } from "./stage.js";
 import { giving, LONG } from "../words/details.js";
 import { filesOf, find } from "../words/shelf.js";
 
@@ -39,8 +40,9 @@ const WANTED = ["diffusers", "a1111", "diffusers-pair"];
  * `learnOn` goes on where it was stopped, if it was; `onPhotos` learns the same on the model for photos. */
 export function showLearned({ token, steps, stopped, verdict, prompt, problem, word = find(token), ...more }, { learnOn, onPhotos }) {
   const begun = !verdict || verdict.level === "begun";
-  say("learning-title", t(stopped ? "learn.stoppedOf" : begun ? "learn.begunOf" : "learn.learnedOf", token));
+  say("learning-title", stopped ? t("learn.stoppedOf", token) : begun ? t("learn.begunOf", token) : verdict.level === "poor" ? t("learn.triedOf", token) : t("learn.learnedOf", token));
   judge(verdict, { token, ...more });
+  sayUnlearned();
   $("learned").dataset.level = verdict?.level ?? "";
   say("kept-problem");
   if (problem) complain("kept-problem", problem);

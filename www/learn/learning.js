@@ -127,7 +127,7 @@ const file = (job) => ask("job.embedding", { job, args: ["diffusers"] });
 async function keep(result) {
   const { token, bytes, prompt } = result;
   try {
-    result.word = await keepWord(bytes, "learned_embeds.safetensors", { token, picture: lastPreview(), prompt });
+    result.word = await keepWord(bytes, "learned_embeds.safetensors", { token, picture: lastPreview(1), prompt });
     await saved.forget();
     await own.learned(token);
   } catch (error) {
@@ -173,7 +173,7 @@ async function session(ready, { back, place }) {
   if (!result) return left();
   say("saved-status");
   showLearned(result, { learnOn: result.left && (() => learnOn(result)), onPhotos: () => onPhotos(result.token) });
-  announce(t(result.stopped ? "learn.stopped" : "learn.learned"));
+  announce($("verdict").textContent);
 }
 
 /** Goes on where a run was stopped; the word as it was then is put away. */
@@ -323,8 +323,8 @@ const keepLeft = () => using("unfinished-problem", async () => {
   if (!run) return;
   const job = await ask("train", { config: run.config, pictures: run.pictures, state: run.state });
   try {
-    const picture = run.previews.length > 0 ? png(run.previews.at(-1).bytes) : undefined;
-    await keepWord(await file(job), "learned_embeds.safetensors", { token: run.config.token, picture, prompt: t("learn.prompt", run.config) });
+    const shown = run.previews.findLast(({ step }) => step > 0);
+    await keepWord(await file(job), "learned_embeds.safetensors", { token: run.config.token, picture: shown && png(shown.bytes), prompt: t("learn.prompt", run.config) });
   } finally {
     await ask("end", { job });
   }
@@ -372,6 +372,7 @@ export function learnRoom() {
       const [count, captions] = [tiles.pictures.length, tiles.captioned];
       $("add").classList.toggle("empty", count === 0);
       $("caption-note").hidden = captions === 0;
+      $("caption-note").classList.toggle("warning", captions < count);
       say("caption-note", captions === count ? t("learn.captionsAll") : t("learn.captionsSome", { n: captions, of: count }));
       own.changed();
     },
@@ -388,6 +389,7 @@ export function learnRoom() {
     event.preventDefault();
     learnTyped();
   });
+  $("kind").addEventListener("change", () => tiles.invite());
   $("train-photos").addEventListener("click", () => learnTyped({ name: PHOTOS }));
   $("add").classList.add("empty");
   buttons();

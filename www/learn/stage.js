@@ -41,8 +41,11 @@ export function cutPreviews(step) {
 /** All of them, as a run that goes on is given them. */
 export const allPreviews = () => previews.map(({ step, blob }) => ({ step, bytes: blob }));
 
-/** The newest preview, a PNG; nothing if there is none. */
-export const lastPreview = () => previews.at(-1)?.blob;
+/** The newest preview, a PNG, and only what was drawn after a step if that is asked for; nothing if there is none. */
+export const lastPreview = (step = 0) => previews.findLast((one) => one.step >= step)?.blob;
+
+/** Says so where all that was drawn is from before learning. */
+export const sayUnlearned = () => lastPreview() && !lastPreview(1) && say("shown-caption", t("learn.onlyBefore"));
 
 export function clearPreviews() {
   for (const { url } of previews) URL.revokeObjectURL(url);

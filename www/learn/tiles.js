@@ -1,7 +1,7 @@
 // The pictures that a word is learned from, as tiles: shown as the model will see them, in the order that they are taken in, each
 // with its caption, its square, and what is worth knowing about it.
 
-import { h, iconButton } from "../base/dom.js";
+import { $, h, iconButton } from "../base/dom.js";
 import { announce } from "../base/studio.js";
 import { t } from "../base/text.js";
 import { captioned, captionText, examined, isCaption, refused } from "./examine.js";
@@ -13,6 +13,9 @@ const ICONS = {
   later: "M9 5l7 7-7 7",
   remove: "M6 6l12 12M18 6 6 18",
 };
+
+/** What a caption looks like, by what is learned. */
+const holder = () => t("learn.captionHolder", $("kind").value);
 
 const tool = (icon, label, act) => iconButton(ICONS[icon], label, act, { "data-tool": icon });
 
@@ -103,12 +106,17 @@ export class Tiles {
           tool("later", t("learn.later", name), () => this.#move(picture, 1)),
           tool("remove", t("learn.remove", name), () => this.#remove(picture)))),
       h("ul", { class: "plain warnings" }),
-      h("textarea", { rows: 2, placeholder: t("learn.captionHolder"), "aria-label": t("learn.captionOf", name), value: picture.caption, spellcheck: false,
+      h("textarea", { rows: 2, placeholder: holder(), "aria-label": t("learn.captionOf", name), value: picture.caption, spellcheck: false,
         oninput: ({ target }) => {
           picture.caption = target.value.trim();
           this.#changed();
         } }));
     return item;
+  }
+
+  /** Invites to captions for what is learned now. */
+  invite() {
+    for (const field of this.#list.querySelectorAll("textarea")) field.placeholder = holder();
   }
 
   #crop(picture) {
@@ -180,7 +188,7 @@ export class Tiles {
     picture.item.remove();
     // The focus goes to what took its place.
     const next = this.#pictures[Math.min(at, this.#pictures.length - 1)];
-    (next?.item.querySelector("[data-tool=remove]") ?? document.getElementById("files")).focus();
+    (next?.item.querySelector("[data-tool=remove]") ?? $("files")).focus();
     this.#settle();
   }
 

@@ -3,11 +3,12 @@
 import { $ } from "../base/dom.js";
 import { announce, client, now, onChange, say, studio, turnTo, using } from "../base/studio.js";
 import { t } from "../base/text.js";
+import { fits } from "../models/kinds.js";
 import { withModel } from "../models/models.js";
 import { words } from "../words/shelf.js";
 import { gallery } from "./gallery.js";
 import { produce, stop } from "./making.js";
-import { look, promptField, remember, usePrompt, useWord } from "./prompt.js";
+import { asksAbout, look, promptField, remember, usePrompt, useWord } from "./prompt.js";
 import { chooseSampler, fillIn, firstSeed, formSettings, offerSizes, samplerName } from "./settings.js";
 
 export { usePrompt, useWord };
@@ -56,6 +57,11 @@ async function run({ prompt, compare, config, seeds }) {
     if (!studio.model) {
       say("make-status", t("make.loading"));
       await withModel({ report: (text) => say("make-status", text) });
+      // It may be another than was thought.
+      if (asksAbout(prompt, submit)) {
+        last.key = "";
+        return say("make-status");
+      }
     }
     // What was left empty before the engine had said its defaults.
     const all = { ...formSettings(), ...config };
@@ -73,6 +79,7 @@ function submit() {
     say("make-problem", t("make.nothing"));
     return $("prompt").focus();
   }
+  if (asksAbout($("prompt").value.trim(), submit)) return undefined;
   const wanted = request();
   if (!studio.long) return run(wanted);
   asked.waiting = wanted;
@@ -165,7 +172,7 @@ export function makeRoom() {
   const [idea] = $("ideas").querySelectorAll("button");
   const usual = idea.textContent;
   onChange(() => {
-    const newest = words().findLast(({ usable }) => usable !== false);
+    const newest = words().findLast(fits);
     idea.textContent = newest ? t("make.first", newest.token) : usual;
     chooseSampler();
     offerSizes(studio.facts);

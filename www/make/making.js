@@ -5,6 +5,7 @@ import { add, announce, ask, call, say, studio, warn } from "../base/studio.js";
 import { pictureOf } from "../words/shelf.js";
 import { beginSet } from "./gallery.js";
 import { namesIn } from "./parts.js";
+import { misfit } from "./prompt.js";
 
 /** Set to end what is being made. */
 const control = { stopped: false };
@@ -55,7 +56,8 @@ async function one(prompt, config, onStep, onSketch) {
         took = since - began;
         if (bytes) onSketch(bytes);
       }
-      if (event.event === "warning") await warn("make-notes", event);
+      // Of a word that does not fit all is said in the form.
+      if (event.event === "warning" && !(event.code === "unknown-embedding" && misfit(prompt))) await warn("make-notes", event);
       if (control.stopped) return undefined;
     }
     return (await ask("job.pictures", { job }))[0];
@@ -93,7 +95,7 @@ export async function produce({ compare, ...given }, seeds) {
   say("make-status", t("make.starting"));
   announce(t("make.started", seeds.length));
   const without = compare ? await call("engine.without", given.prompt) : undefined;
-  if (compare && without === undefined) add("make-notes", t("make.noWord"));
+  if (compare && without === undefined && !misfit(given.prompt)) add("make-notes", t("make.noWord"));
   const settings = { ...given, without, model: studio.model };
   const clock = new Clock(seeds.length * (without === undefined ? 1 : 2) * (given.config.steps + 1));
   const set = beginSet(settings, seeds, without !== undefined);

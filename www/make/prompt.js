@@ -2,8 +2,11 @@
 
 import { $, button, h } from "../base/dom.js";
 import { keep, recall } from "../base/memory.js";
-import { call, onChange, say, studio } from "../base/studio.js";
-import { familyName, t } from "../base/text.js";
+import { announce, call, onChange, say, studio } from "../base/studio.js";
+import { decimal, familyName, t } from "../base/text.js";
+import { fits, isOther, modelFor } from "../models/kinds.js";
+import { lookUp } from "../models/models.js";
+import { MINI } from "../models/state.js";
 import { forgetImages, lazyImage, namesIn } from "./parts.js";
 
 const HISTORY = "pseudoword-prompts";
@@ -77,7 +80,7 @@ function insert(token) {
 let shown = [];
 
 function chips() {
-  const usable = shelf().filter(({ usable }) => usable !== false);
+  const usable = shelf().filter(fits);
   const place = $("prompt-words");
   const same = usable.length === shown.length && usable.every(({ token, picture }, i) => token === shown[i].token && picture === shown[i].picture);
   if (same) return;
@@ -91,20 +94,60 @@ function chips() {
   }));
 }
 
+/** The words of the shelf that are named in a text. */
+const wordsIn = (text) => shelf().filter(({ token }) => namesIn(text).includes(token));
+
 /** What can be told without a model. */
 function glance(text) {
-  const known = shelf();
-  const names = namesIn(text);
-  return {
-    words: known.filter(({ token }) => names.includes(token)).map(({ token, vectors }) => ({ token, vectors })),
-    unknown: names.filter((name) => !known.some(({ token }) => token === name)).map((text) => ({ text })),
-    notes: [],
+  const words = wordsIn(text);
+  return { words, unknown: namesIn(text).filter((name) => !words.some(({ token }) => token === name)).map((text) => ({ text })), notes: [] };
+}
+
+/** A word in a text that the model cannot use. */
+export const misfit = (text) => wordsIn(text).find((word) => !fits(word));
+
+/** What is asked about such a word, `{word, go}`; and the prompt that is to be drawn all the same. */
+let question;
+let agreed;
+
+/** Asks about a word that does not fit, if there is one in a prompt, before anything is drawn; gives whether it does. `go` draws the prompt after all. */
+export function asksAbout(prompt, go) {
+  const word = misfit(prompt);
+  if (!word || prompt === agreed) return false;
+  look();
+  question = { word, go: () => {
+    agreed = prompt;
+    go();
+  } };
+  show();
+  announce(whyNot(word));
+  $("prompt-info").querySelector("button").focus();
+  return true;
+}
+
+/** Why a word cannot be used: it is for other models, or the engine says it. */
+function whyNot({ token, reason, ...word }) {
+  if (reason && !isOther(word)) return `${token}: ${reason}`;
+  const { name, gigabytes } = modelFor(word);
+  return t("make.needs", { token, family: familyName(word.family), size: name === MINI ? t("models.miniSize") : gigabytes && `${decimal(gigabytes, 1)} GB` });
+}
+
+/** What is said of a word that does not fit, and if it was asked about, what can be done. */
+function unfit(word) {
+  if (question?.word !== word) return h("li", { class: "warning" }, whyNot(word));
+  const { name } = modelFor(word);
+  // The focus stays in the form.
+  const then = (work) => () => {
+    $("generate").focus();
+    look();
+    work();
   };
+  return h("li", { class: "row" }, h("span", { class: "warning" }, `${whyNot(word)}: `),
+    name && button(name === MINI ? t("models.loadMini") : t("make.showModel"), then(() => lookUp(name))), button(t("make.plainly"), then(question.go)));
 }
 
 function unknownName({ text, suggestion }) {
-  const other = shelf().find(({ token, usable }) => token === text && usable === false);
-  const say = h("span", {}, other ? t("make.otherFamily", { text, family: familyName(other.family) }) : t("make.unknown", text));
+  const say = h("span", {}, t("make.unknown", text));
   const use = suggestion && button(suggestion, () => {
     $("prompt").value = $("prompt").value.replaceAll(text, suggestion);
     $("prompt").focus();
@@ -113,14 +156,21 @@ function unknownName({ text, suggestion }) {
   return h("li", { class: "warning row" }, say, use && h("span", {}, t("make.meant")), use);
 }
 
-function show(info) {
+/** What was said of the prompt last. */
+let told = { words: [], unknown: [], notes: [] };
+
+function show(info = told) {
+  told = info;
+  const strange = [...new Set([question?.word, ...wordsIn($("prompt").value)])].filter((word) => word && !fits(word));
+  const other = ({ token, text = token }) => !strange.some((word) => word.token === text);
   const counted = info.tokens !== undefined && $("prompt").value.trim() !== "";
   say("prompt-count", counted ? t("make.tokens", info) : "");
   $("prompt-count").classList.toggle("warning", counted && info.tokens > info.room);
   const line = (kind, text) => h("li", { class: kind }, text);
   $("prompt-info").replaceChildren(
-    ...info.words.map((word) => h("li", {}, h("mark", {}, word.token), ` ${t("make.vectors", word.vectors)}`)),
-    ...info.unknown.map(unknownName),
+    ...strange.map(unfit),
+    ...info.words.filter(other).map((word) => h("li", {}, h("mark", {}, word.token), ` ${t("make.vectors", word.vectors)}`)),
+    ...info.unknown.filter(other).map(unknownName),
     ...(info.lost ? [line("warning", t("make.lost", info.lost))] : []),
     ...info.notes.map((note) => line("quiet", t("make.plainText", note))),
   );
@@ -130,8 +180,9 @@ let soon;
 /** Whose answer is awaited: only that to the newest question counts. */
 let asked = 0;
 
-/** Shows what the prompt is, soon. */
+/** Shows what the prompt is, soon. What was asked about an earlier one is not asked any more. */
 export function look() {
+  question = undefined;
   clearTimeout(soon);
   soon = setTimeout(async () => {
     const text = $("prompt").value;

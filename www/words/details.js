@@ -4,6 +4,8 @@ import { $, button, h, release, save } from "../base/dom.js";
 import { decimal, familyName, t } from "../base/text.js";
 import { add, call, client, copyLink, using, warn } from "../base/studio.js";
 import { formats } from "../base/settings.js";
+import { fits, modelFor } from "../models/kinds.js";
+import { lookUp } from "../models/models.js";
 import { face } from "./tiles.js";
 
 /** A word that is so many times as long as the model's own may drown out others: the engine's rule. */
@@ -98,7 +100,9 @@ export function details(word, actions) {
   const draw = () => {
     $("details-title").textContent = word.token;
     $("details-problem").textContent = "";
-    const use = button(t("words.use"), () => (dialog.close(), actions.use(word)), { kind: "primary" });
+    const { name } = modelFor(word);
+    const use = fits(word) ? button(t("words.use"), () => (dialog.close(), actions.use(word)), { kind: "primary" })
+      : name && button(t("words.load"), () => (dialog.close(), lookUp(name)), { kind: "primary" });
     const remove = button(t("words.remove"), () => using("details-problem", async () => {
       dialog.close();
       await actions.remove(word);
@@ -111,7 +115,7 @@ export function details(word, actions) {
         word.usable === false && h("div", { class: "verdict", "data-level": "bad", id: "details-unusable" }),
         h("div", { class: "warning", id: "details-notes" }),
         factsOf(word), nearest(word),
-        h("p", { class: "row" }, word.usable !== false && use, repository && copyLink("concept", repository)),
+        h("p", { class: "row" }, use, repository && copyLink("concept", repository)),
         exports(word, actions, draw), renaming(word, actions, draw), h("p", { class: "row end" }, remove)),
     );
     if (word.usable === false) add("details-unusable", word.reason, word.more);

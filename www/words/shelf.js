@@ -5,6 +5,7 @@ import { $ } from "../base/dom.js";
 import { BrokenEngine } from "../base/engine.js";
 import { fileStem, t } from "../base/text.js";
 import { add, announce, call, changed, onChange, reasonOf, say, studio, using } from "../base/studio.js";
+import { fits } from "../models/kinds.js";
 import { details } from "./details.js";
 import { forget, keptWords, putCard, putPicture, putWord } from "./kept.js";
 import { lookRoom } from "./look.js";
@@ -21,8 +22,14 @@ export const find = (token) => here().find((word) => word.token === token);
 /** What is on the shelf: `[{token, vectors, family, usable, reason?, picture?}]`. `usable` is undefined while no model is loaded. */
 export const words = () => here();
 
+/** What can be used, as far as it is known. */
+const uses = () => `${here().map((word) => [word.usable, fits(word)])}`;
+/** What could be when the shelf was drawn. */
+let drawn;
+
 /** Shows the shelf as it is, and tells the other rooms. */
 function draw() {
+  drawn = uses();
   studio.words = new Map(here().filter(({ usable }) => usable).map((word) => [word.token, word]));
   drawShelf(all(), { open: (word) => details(word, actions), use: actions.use, restore: putBack, forget: forgetForGood });
   changed();
@@ -87,10 +94,11 @@ async function show(word, picture, prompt) {
   if (prompt) await putCard(word);
 }
 
-/** Gives a word its picture on the shelf, where it has none: one that was made with it, and by which prompt. */
+/** Gives a word its picture on the shelf, where it has none: one that was made with it, and by which prompt. Where it cannot be used, it was
+ * read as plain text, and none was. */
 export async function pictureOf(token, picture, prompt) {
   const word = find(token);
-  if (word && !word.picture) await show(word, picture, prompt).catch(() => {});
+  if (word?.usable && !word.picture) await show(word, picture, prompt).catch(() => {});
 }
 
 /** What diffusers calls the file for SDXL's second text encoder, by the name of that for the first: the engine's rule. */
@@ -239,11 +247,9 @@ export function wordsRoom({ use }) {
   lookRoom({ keep: keepWord, addFiles, focusOn });
   $("word-add").addEventListener("click", () => say("words-problem"));
   onChange(() => {
-    // Without a model nobody knows what can be used.
-    if (!studio.model && here().some(({ usable }) => usable !== undefined)) {
-      for (const word of here()) word.usable = undefined;
-      draw();
-    }
+    // Without a model only a word's kind tells, and which one would be loaded.
+    if (!studio.model) for (const word of here()) word.usable = undefined;
+    if (drawn !== uses()) draw();
   });
   return read();
 }

@@ -1,7 +1,8 @@
 // The shelf as it is seen: a tile for each word, with its picture, and what was removed and can be put back.
 
 import { $, button, h, iconButton, image, release, swatch } from "../base/dom.js";
-import { t } from "../base/text.js";
+import { familyName, t } from "../base/text.js";
+import { fits } from "../models/kinds.js";
 
 const PLUS = "M12 5v14M5 12h14";
 
@@ -9,12 +10,13 @@ const PLUS = "M12 5v14M5 12h14";
 export const face = ({ picture, token }) => (picture ? image(picture, "", { class: "picture" }) : swatch(token));
 
 function tile(word, { open, use }) {
-  const { token, usable, reason, file } = word;
+  const { token, usable, reason, file, family } = word;
   const unusable = usable === false;
+  const other = !fits(word) && h("small", {}, unusable ? t("words.unusable") : t("words.onlyFor", familyName(family)));
   return h("li", { "data-token": token, "data-file": file, class: unusable ? "word unusable" : "word" },
     h("button", { type: "button", class: "word-open", title: reason, onclick: () => open(word) },
-      face(word), h("code", {}, token), " ", unusable && h("small", {}, t("words.unusable")), h("span", { class: "unseen" }, ` ${t("words.details")}`)),
-    !unusable && iconButton(PLUS, t("words.useThis", token), () => use(word), { kind: "word-use icon" }),
+      face(word), h("code", {}, token), " ", other, h("span", { class: "unseen" }, ` ${t("words.details")}`)),
+    !other && iconButton(PLUS, t("words.useThis", token), () => use(word), { kind: "word-use icon" }),
   );
 }
 
