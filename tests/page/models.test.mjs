@@ -176,3 +176,44 @@ test("a browser whose pages are not secure is told so", { timeout: 60_000 }, asy
   await page.locator("#model-problem").getByText(/plain http address.*https:/).waitFor();
   await context.close();
 });
+
+test("an address of the Hub that is none, and a browser that remembers nothing, leave a page that works", { timeout: 120_000 }, async () => {
+  const { context, open, errors } = await place.visitor();
+  let page = await open("?hub=garbage&model=a/b&concept=c/d");
+  // Said at once, with who is asked in its place.
+  await page.getByText(/the word c\/d\..* from huggingface\.co/).waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByText(/the model a\/b\..* asks huggingface\.co only/).waitFor();
+  const refused = page.locator("#model-problem");
+  await refused.getByText("“garbage” is not the address of a mirror, which begins with https://, so it is not used.").waitFor();
+  // And it can be mended where it is shown.
+  await page.getByText("Precision and mirror").click();
+  const hub = page.getByLabel("Address of a mirror");
+  await hub.fill("rubbish");
+  await hub.press("Tab");
+  await refused.getByText("“rubbish” is not the address of a mirror").waitFor();
+  assert.match(page.url(), /hub=garbage/);
+  await hub.fill("https://hub.example");
+  await hub.press("Tab");
+  await page.waitForURL(/hub=https/);
+  assert.equal(await page.locator("#model-problem").textContent(), "");
+  await page.close();
+  await context.addInitScript(() => Object.defineProperty(window, "localStorage", { get() { throw new DOMException("denied", "SecurityError"); } }));
+  page = await open();
+  await page.getByRole("heading", { name: "A word for what you cannot describe" }).waitFor();
+  await page.getByRole("button", { name: "Light or dark" }).click();
+  await page.locator("#example-note").getByText(/Takes about .* plus a single download of 15 MB/).waitFor({ timeout: 60_000 });
+  // Half of the small model is not the model.
+  for (const [whole, text] of [[false, "plus a single download of 15 MB"], [true, "the model is here already"]]) {
+    await page.evaluate(async (whole) => {
+      const models = await (await navigator.storage.getDirectory()).getDirectoryHandle("models", { create: true });
+      const file = await (await (await models.getDirectoryHandle("mini-played", { create: true })).getFileHandle("record.json", { create: true })).createWritable();
+      await file.write(JSON.stringify({ whole }));
+      await file.close();
+    }, whole);
+    await page.reload();
+    await page.locator("#example-note").getByText(text).waitFor({ timeout: 60_000 });
+  }
+  assert.deepEqual(errors, []);
+  await context.close();
+});
