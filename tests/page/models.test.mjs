@@ -106,6 +106,7 @@ test("one's own pictures are learned on a model from the Hub: one press, and a r
   await train.click();
   await page.locator("#photos-plan #plan").getByText("14 MB in 11 files").waitFor({ timeout: 60_000 });
   assert.ok(!hub.asked.some((path) => path.includes("safetensors")), "nothing is downloaded before the visitor agrees");
+  await page.waitForFunction(() => document.activeElement.id === "fetch");
   await page.keyboard.press("Enter");
   await page.locator("#train-status").getByText(/ of 14 MB · /).waitFor({ timeout: 60_000 });
   // The second request for the U-Net is the slow one.
@@ -116,6 +117,7 @@ test("one's own pictures are learned on a model from the Hub: one press, and a r
   await page.getByText("From your last visit").waitFor();
   await train.click();
   await page.locator("#plan").getByText("Already here").waitFor({ timeout: 60_000 });
+  await page.waitForFunction(() => document.activeElement.id === "fetch");
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { name: "<my-word> has been learned" }).waitFor({ timeout: 300_000 });
   assert.match(await page.locator("#model-card").textContent(), /stable-diffusion-v1-5.*Ready on /);
