@@ -3,7 +3,7 @@
 
 import { $, h } from "./base/dom.js";
 import { EngineClient } from "./base/engine.js";
-import { also, size, t } from "./base/text.js";
+import { also, notHere, size, t } from "./base/text.js";
 import { frame } from "./base/frame.js";
 import { browser, gpu, lacking } from "./start/browsers.js";
 
@@ -83,6 +83,7 @@ $("start").addEventListener("click", async ({ target }) => {
     });
   } catch (error) {
     window.result = { error: error.message };
-    say(t("check.failed", error.message));
+    // Where a file does not come, browsers say that each in their own way.
+    say(t("check.failed", error instanceof TypeError ? `${notHere()} (${error.message})` : error.message));
   }
 });

@@ -1,6 +1,6 @@
 // Talks to the Worker: one Promise for each request, events on the side.
 
-import { t } from "./text.js";
+import { notHere } from "./text.js";
 import { script } from "./trusted.js";
 
 /** What the engine refused, in its words; where it has them, with the `code` of what that is, and the `parts` that it is about. */
@@ -32,7 +32,7 @@ export class EngineClient {
     const keep = () => navigator.serviceWorker?.ready.then(({ active }) => active.postMessage("engine"));
     this.#worker.addEventListener("message", keep, { once: true });
     // Without a message it is that its code did not come.
-    this.#worker.onerror = ({ message }) => this.#fail(message ? new BrokenEngine(message) : new Error(t("engine.incomplete")));
+    this.#worker.onerror = ({ message }) => this.#fail(message ? new BrokenEngine(message) : new Error(notHere()));
   }
 
   #fail(error) {

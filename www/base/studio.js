@@ -3,7 +3,7 @@
 import { $, button, h } from "./dom.js";
 import { BrokenEngine, EngineClient, EngineError } from "./engine.js";
 import { fill, labels } from "./settings.js";
-import { engineText, t } from "./text.js";
+import { engineText, notHere, t } from "./text.js";
 
 /** The page's one engine. `model` is the name of the model that is loaded, once one is, and `facts` what the engine
  * says of it; `words` are the embeddings that prompts can
@@ -91,7 +91,7 @@ export function client() {
     // So that it can be tried again, by another Worker: one whose code did not come answers nobody.
     studio.client?.close();
     Object.assign(studio, { client: undefined, started: undefined });
-    throw error instanceof EngineError && !error.code && /fetch/i.test(error.message) ? new Error(t("engine.incomplete")) : error;
+    throw error instanceof EngineError && !error.code && LOST.test(error.message) ? new Error(notHere()) : error;
   });
   return studio.started.then(() => studio.client);
 }
@@ -141,6 +141,9 @@ export function using(place, work, { long = false } = {}) {
   return latest;
 }
 
+/** What browsers say where a file, or a module of the page's own, does not come. */
+const LOST = /fetch|load failed|import\w* (a )?module/i;
+
 /** As a sentence begins; a name stays as it is. */
 const capital = (text) => text.replace(/^[a-z]+(?=[ ,:]|$)/, (word) => word[0].toUpperCase() + word.slice(1));
 
@@ -148,8 +151,9 @@ const capital = (text) => text.replace(/^[a-z]+(?=[ ,:]|$)/, (word) => word[0].t
  * it is that, whatever the engine makes of it. */
 export async function reasonOf(error) {
   const { message, code, parts } = error;
-  if (!(error instanceof EngineError)) return [message];
-  const said = !navigator.onLine && /fetch/i.test(message) ? t("engine.offline") : await engineText("errors", code, parts);
+  const lost = LOST.test(message);
+  if (!(error instanceof EngineError)) return [lost && error instanceof TypeError ? notHere() : message];
+  const said = !navigator.onLine && lost ? notHere() : await engineText("errors", code, parts);
   // What a sentence can be made with is no sentence yet.
   if (code?.startsWith("gpu") && said) return [`${capital(said)}. ${t("engine.help")}`, message];
   return said ? [said, message] : [t("engine.error", capital(message))];
@@ -160,6 +164,8 @@ export async function complain(place, error) {
   const reason = await reasonOf(error);
   say(place);
   add(place, ...reason);
+  // What the visitor wanted is no fault.
+  if (error.quiet) $(place).firstChild.className = "quiet";
 }
 
 async function alone(place, work) {

@@ -42,6 +42,9 @@ export function t(key, about) {
   return typeof found === "function" ? found(about) : found;
 }
 
+/** What is said where a part of the page does not come. */
+export const notHere = () => t(navigator.onLine ? "engine.incomplete" : "engine.offline");
+
 /** Fills in the texts of elements: `data-t` is the key of the text, `data-t-title` (any attribute) of that attribute. */
 export function translate(root) {
   for (const element of root.querySelectorAll("*")) {

@@ -1,6 +1,6 @@
 // Whether this browser can run the engine: found before anything is fetched, and said with what to do.
 
-import { also, t } from "../base/text.js";
+import { also, notHere, t } from "../base/text.js";
 import { script } from "../base/trusted.js";
 
 /** Which browser this is: `"chrome"`, `"edge"`, `"firefox"`, `"safari"` or `"other"`, its version, and its system: `"windows"`, `"mac"`,
@@ -29,20 +29,26 @@ export function gpu() {
       resolve(found);
     };
     worker.onmessage = ({ data }) => end(data);
-    worker.onerror = () => end({ worker: false });
+    // Without a message it is that its code did not come, which it may the next time.
+    worker.onerror = ({ message }) => {
+      if (!message) answer = undefined;
+      end({ worker: false, lost: !message });
+    };
   }));
 }
 
 /** Why this browser cannot run the engine: `{what, todo}` in words, or nothing if it can. */
 export async function lacking() {
   const here = browser();
+  const absent = () => ({ what: notHere(), todo: "" });
   const said = async (what, todo = what, about = here) => {
-    await also("browsers");
+    if (!(await also("browsers").then(() => true, () => false))) return absent();
     return { what: t(`browsers.${what}`, about), todo: t(`browsers.todo.${todo}`, about) };
   };
   if (!globalThis.isSecureContext) return said("insecure");
   if (!navigator.gpu) return said("none", `none_${here.name}`);
   const found = await gpu();
+  if (found.lost) return absent();
   if (found.worker === false || !found.gpu) return said("worker", `none_${here.name}`);
   if (!found.adapter) return said("adapter", here.name === "firefox" && here.system === "linux" ? "adapter_firefox" : `adapter_${here.system}`);
   if (found.lacks.length > 0) return said("feature", "feature", { ...here, lacks: found.lacks.join(", ") });

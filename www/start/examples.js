@@ -1,5 +1,6 @@
 // The examples that come with the page: pictures that its small model does not know, and what can be learned from them.
 
+import { notHere } from "../base/text.js";
 import { learnNow } from "../learn/learning.js";
 
 const place = (folder, name) => new URL(`examples/${folder}/${name}`, document.baseURI).href;
@@ -24,7 +25,7 @@ export const examples = [
 async function files({ pictures, captions }) {
   const fetched = async (address) => {
     const response = await fetch(address);
-    if (!response.ok) throw new Error(`${address}: ${response.status}`);
+    if (!response.ok) throw new Error(notHere());
     return response.blob();
   };
   const name = (address) => address.slice(address.lastIndexOf("/") + 1);
