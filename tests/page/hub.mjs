@@ -38,11 +38,17 @@ const SDXL = readdirSync(join(root, "tests/fixtures/tiny-sdxl"), { recursive: tr
   [["text_encoder/model", 492_265_168, 246_144_152], ["text_encoder_2/model", 2_778_702_264, 1_389_382_176], ["unet/diffusion_pytorch_model", 10_270_077_736, 5_135_149_760], ["vae/diffusion_pytorch_model", 334_643_268, 167_335_342]]
     .flatMap(([stem, full, half]) => [[`${stem}.safetensors`, full, sha256(stem)], [`${stem}.fp16.safetensors`, half, sha256(stem)]]), [[SINGLE, 6_938_078_334, sha256(SINGLE)]]);
 
-/** The repositories: the one for photos holds the mini model here. */
-const REPOSITORIES = { "someone/mini": "mini", "stable-diffusion-v1-5/stable-diffusion-v1-5": "mini", "someone/pear": "pear", "stabilityai/stable-diffusion-xl-base-1.0": "sdxl" };
+/** What repositories of smaller models list. */
+const weights = (encoder, unet, vae) => [["model_index.json", 500], ["text_encoder/config.json", 600], ["unet/config.json", 700], ["vae/config.json", 600], ["scheduler/scheduler_config.json", 300], ["tokenizer/vocab.json", 1e6], ["tokenizer/merges.txt", 5e5]].concat(
+  [["text_encoder/model", encoder], ["unet/diffusion_pytorch_model", unet], ["vae/diffusion_pytorch_model", vae]]
+    .flatMap(([stem, half]) => [[`${stem}.safetensors`, 2 * half, sha256(stem)], [`${stem}.fp16.safetensors`, half, sha256(stem)]]));
+const LARGE = { sdxl: SDXL, sd1: weights(246_144_152, 1_719_125_304, 167_335_342), sd2: weights(680_820_392, 1_731_904_736, 167_335_342) };
 
-/** Starts it: `someone/mini` is a model, `someone/pear` a concept. The first request for the U-Net is cut, the next one waits in the middle
- * until `let` is called. */
+/** The repositories: the one for photos holds the mini model here. */
+const REPOSITORIES = { "someone/mini": "mini", "someone/sd1": "sd1", "someone/sd2": "sd2", "stable-diffusion-v1-5/stable-diffusion-v1-5": "mini", "someone/pear": "pear", "stabilityai/stable-diffusion-xl-base-1.0": "sdxl" };
+
+/** Starts it: `someone/mini` is a model, `someone/pear` a concept. The first request for the U-Net is cut, the next one is slow: `slow` waits for
+ * that. */
 export async function playedHub() {
   const model = JSON.parse(readFileSync(join(root, "models/mini/manifest.json"))).files;
   const concept = {
@@ -72,7 +78,7 @@ export async function playedHub() {
     const [, asking] = /^\/api\/models\/([\w-]+\/[\w.-]+)\/revision\/(?:main|c{40})$/.exec(path) ?? [];
     const repo = REPOSITORIES[asking];
     if (repo === "mini") return send(Buffer.from(listing(model.map(({ path, bytes, sha256 }) => [path, bytes, bytes > 1e5 && sha256]))), "application/json");
-    if (repo === "sdxl") return send(Buffer.from(listing(SDXL)), "application/json");
+    if (LARGE[repo]) return send(Buffer.from(listing(LARGE[repo])), "application/json");
     if (repo === "pear") return send(Buffer.from(listing(Object.entries(concept).map(([name, bytes]) => [name, bytes.length, name.endsWith("bin") && sha256(bytes)]))), "application/json");
     const [, place, file] = /^\/([\w-]+\/[\w-]+)\/resolve\/c{40}\/(.+)$/.exec(path) ?? [];
     const from = REPOSITORIES[place];
@@ -82,5 +88,9 @@ export async function playedHub() {
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   const url = `http://127.0.0.1:${server.address().port}`;
-  return { url, asked, word: `${url}/someone/pear/resolve/${COMMIT}/learned_embeds.bin`, close: () => void server.close().closeAllConnections() };
+  // Who stops a download before that makes it the slow one that is gone on with.
+  const slow = async () => {
+    while (unet < 2) await new Promise((resolve) => setTimeout(resolve, 50));
+  };
+  return { url, asked, slow, word: `${url}/someone/pear/resolve/${COMMIT}/learned_embeds.bin`, close: () => void server.close().closeAllConnections() };
 }

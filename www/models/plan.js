@@ -13,9 +13,11 @@ const SLOW = 300e6;
 /** What is left of the memory for the browser and the page, on a device that says how much it has: in GB. */
 const OWN = 2;
 
-/** Of SDXL by the engine's plan: bytes that learning takes beside the weights for each sample of its own size, and those of the weights that
- * are not on the GPU then. */
-const [SDXL_SAMPLE, SDXL_ELSEWHERE] = [0.87e9, 0.32e9];
+/** By the engine's plan (see benches/README.md), of SDXL and of what is smaller: bytes of the weights that are not on the GPU while it learns, and that
+ * learning takes beside the others: for each sample of so many pixels a side, and at least, for a preview. */
+const NEEDS = { xl: { elsewhere: 0.32e9, sample: 0.87e9, side: 1024, least: 0 }, small: { elsewhere: 0.15e9, sample: 0.23e9, side: 512, least: 0.54e9 } };
+/** From how many bytes of weights in half precision it is Stable Diffusion 2.x, which mostly sees 768 pixels, unless its name says otherwise. */
+const SECOND = 2.4e9;
 /** Between how many bytes a single file is, in half precision: that of a smaller model, and SDXL's; and from how many it is SDXL's in full. */
 const [SMALL_FILE, SDXL_FILE, SDXL_FULL] = [[0, 3e9], [6e9, 7.5e9], 13e9];
 const within = (bytes, [from, to]) => bytes > from && bytes < to;
@@ -30,16 +32,17 @@ function halvesOf({ files, bytes, instead }) {
   return wanted === Boolean(instead) ? bytes / 2 : bytes;
 }
 
-/** Bytes of the weights as the GPU holds them. */
-const weightsOf = (plan) => halvesOf(plan) - (isSdxl(plan) ? SDXL_ELSEWHERE : 0);
-
-/** Bytes that it takes to teach it words: with what the form asks for, and at least. */
-function needOf(plan, weights) {
-  if (!isSdxl(plan)) return { need: 2 * weights, least: 2 * weights };
-  // The engine takes its samples one at a time.
-  const [batch, side] = [Number($("batch").value) || 1, Number($("side").value) || 1024];
-  const sample = SDXL_SAMPLE * (side / 1024) ** 2;
-  return { need: weights + batch * sample, least: weights + sample };
+/** Bytes of the GPU's memory: `weights` as it holds them, and what teaching it words takes, `need` with what the form asks for and `least` with one
+ * sample at a time. */
+function memoryOf(plan) {
+  const [sdxl, halves] = [isSdxl(plan), halvesOf(plan)];
+  const { elsewhere, sample, side, least } = NEEDS[sdxl ? "xl" : "small"];
+  const own = !sdxl && halves > SECOND && !/base|512/.test(plan.name) ? 768 : side;
+  const one = sample * ((Number($("side").value) || own) / side) ** 2;
+  const weights = halves - elsewhere;
+  const taking = (samples) => weights + Math.max(least, samples * one);
+  // The engine takes SDXL's samples one at a time.
+  return { weights, need: taking(Number($("batch").value) || (sdxl ? 1 : SAMPLES)), least: taking(1), sdxl };
 }
 
 /** Seconds of learning from which on nobody should begin, and of a picture, for which nobody should load a model. */
@@ -49,24 +52,28 @@ const PICTURE = 24;
 
 const said = (level, key, about) => ({ level, text: t(`models.verdict.${key}`, about) });
 
+/** Bytes that are still to come. */
+const restOf = ({ stored, bytes, here }) => (stored ? 0 : bytes - here);
+
 /** What speaks against downloading it, the worst first; `level` is `"good"`, `"fair"` or `"bad"`, and `hopeless` whether learning takes too
  * long here. `pace` is what `learning` gives. */
-function verdict(plan, weights, found, pace) {
-  const rest = plan.bytes - plan.here;
+function verdict(plan, memory, found, pace) {
+  const rest = restOf(plan);
   if (plan.free !== null && plan.free !== undefined && plan.free < rest) return said("bad", "full", size(rest - plan.free));
-  return limits({ weights, ...needOf(plan, weights), sdxl: isSdxl(plan) }, found, pace);
+  return limits(memory, found, pace);
 }
 
 /** What speaks against a model whose weights take so much of the GPU, learning so much, and with one sample at a time at least so much. */
 function limits({ weights, need, least, sdxl }, found, pace) {
-  if (weights > SLOW && (pace ? pace.seconds > HOPELESS : found.software)) {
+  if (!(weights > SLOW)) return said("good", "small");
+  if (pace ? pace.seconds > HOPELESS : found.software) {
     const picture = pace?.picture < TOO_LONG && span(rounded(pace.picture));
     return { ...said("bad", "hopeless", { time: pace && span(rounded(pace.seconds)), software: found.software, picture, sdxl }), hopeless: true };
   }
   // Browsers say at most 8, and nothing of the graphics card's own.
   const memory = navigator.deviceMemory;
   if (memory && memory < 8 && least > (memory - OWN) * 1e9) return said("bad", "memory", { has: memory, weights: size(weights) });
-  return weights > SLOW ? said("fair", "large", { need: size(need), least: need > least && size(least) }) : said("good", "small");
+  return said("fair", "large", { need: size(need), least: need > least && size(least) });
 }
 
 /** Bytes a second of the last large download. */
@@ -103,26 +110,27 @@ async function learning(plan) {
 /** Shows it. */
 export async function showPlan(plan) {
   const found = await gpu();
-  const weights = weightsOf(plan);
+  const memory = memoryOf(plan);
+  const rest = restOf(plan);
   const pace = plan.bytes > SLOW ? await learning(plan) : undefined;
   const rows = {
-    kind: isSdxl(plan) ? t("models.sdxl") : undefined,
+    kind: memory.sdxl ? t("models.sdxl") : undefined,
     download: t("models.inFiles", { bytes: size(plan.bytes), files: plan.files.length }),
-    time: download(plan.bytes - plan.here),
-    here: plan.here > 0 ? size(plan.here) : undefined,
+    time: rest > 0 && download(rest),
+    here: rest < plan.bytes && size(plan.bytes - rest),
     free: plan.free === null || plan.free === undefined ? undefined : size(plan.free),
-    weights: plan.bytes > SLOW ? t("models.about", size(weights)) : undefined,
+    weights: plan.bytes > SLOW ? t("models.about", size(memory.weights)) : undefined,
     gpu: found.name,
     pace: pace?.text,
   };
   $("plan-facts").replaceChildren(...Object.entries(rows).filter(([, value]) => value)
     .flatMap(([key, value]) => [h("dt", {}, t(`models.plan.${key}`)), h("dd", {}, value)]));
-  const { level, text, hopeless = false } = verdict(plan, weights, found, pace);
+  const { level, text, hopeless = false } = verdict(plan, memory, found, pace);
   $("plan-verdict").dataset.level = level;
   // What is hopeless can be had all the same, but is not what the page proposes.
   $("plan").classList.toggle("hopeless", hopeless);
   $("fetch").classList.toggle("primary", !hopeless);
   say("plan-verdict", text);
   say("plan-notes", plan.instead && t(`models.instead.${plan.instead}`));
-  $("plan-half").hidden = plan.typed === "mini" || plan.files.length === 1;
+  $("plan-half").hidden = plan.stored || plan.typed === "mini" || plan.files.length === 1;
 }
