@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { accessible, fewSteps, look, peach, start, teach } from "./browser.mjs";
+import { accessible, everywhere, fewSteps, look, peach, start, teach } from "./browser.mjs";
 import { playedHub } from "./hub.mjs";
 
 let place;
@@ -55,11 +55,35 @@ test("a model comes from a repository: seen first, stopped, resumed, loaded and 
   await page.locator("#engine-status").getByText(/Downloading \d+%/).waitFor();
   await accessible(page, "while a model is downloaded");
   await look(page, "model-download");
+  await hub.slow();
   await room.getByRole("button", { name: "Stop" }).click();
-  await page.getByText("Stopped. What was downloaded is kept.").waitFor({ timeout: 60_000 });
-  await repository.press("Enter");
-  await page.locator("#plan").getByText("Already here").waitFor();
-  await room.getByRole("button", { name: "Download" }).click();
+  const stopped = room.getByText("Stopped. What was downloaded is kept.");
+  await stopped.waitFor({ timeout: 60_000 });
+  const colour = (one) => getComputedStyle(one).color;
+  assert.equal(await stopped.evaluate(colour), await page.locator("#fetch-text").evaluate(colour), "nothing went wrong");
+  // What is here stays in sight, also on the next visit, which asks nobody for that; and a press gets the rest.
+  const here = room.getByText(/^[\d.]+ MB of 14 MB here$/);
+  await here.waitFor();
+  assert.match(await page.locator("#model-card").textContent(), /mini.*by someone.*Download stopped/);
+  await everywhere(page, "model-part");
+  const before = [hub.asked.length, requests.length];
+  await page.reload();
+  await here.waitFor();
+  assert.equal(hub.asked.length, before[0]);
+  assert.deepEqual(requests.slice(before[1]).filter((url) => /\/pkg\/|\/www\/worker\.js/.test(url)), [], "the engine is not started for it");
+  // By the list of what is stored, too; put away, it is found there.
+  await room.getByRole("button", { name: "Not now" }).click();
+  await here.waitFor({ state: "hidden" });
+  await page.goto(`${place.origin}/?hub=${encodeURIComponent(hub.url)}`);
+  await page.getByText("Storage", { exact: true }).click();
+  await here.waitFor();
+  await room.getByRole("button", { name: "Load", exact: true }).waitFor();
+  // Without a network that is said, and the part stays.
+  await context.setOffline(true);
+  await room.getByRole("button", { name: "Resume" }).click();
+  await page.locator("#model-problem").getByText("This browser has no network.").waitFor({ timeout: 60_000 });
+  await context.setOffline(false);
+  await room.getByRole("button", { name: "Resume" }).first().click();
   await page.locator("#engine-status[data-state=ready]").waitFor({ timeout: 180_000 });
   const unet = hub.asked.filter((path) => path.includes("unet/diffusion"));
   assert.equal(unet.length, 3, `${unet}`);
@@ -73,7 +97,6 @@ test("a model comes from a repository: seen first, stopped, resumed, loaded and 
   await look(page, "model-ready");
 
   // What is kept, and what deleting it costs.
-  await page.getByText("Storage", { exact: true }).click();
   const stored = page.getByRole("list", { name: "Stored models" });
   await stored.getByText("in use").waitFor();
   await stored.getByRole("button", { name: "Delete someone/mini" }).click();
@@ -109,16 +132,14 @@ test("one's own pictures are learned on a model from the Hub: one press, and a r
   await page.waitForFunction(() => document.activeElement.id === "fetch");
   await page.keyboard.press("Enter");
   await page.locator("#train-status").getByText(/ of 14 MB · /).waitFor({ timeout: 60_000 });
-  // The second request for the U-Net is the slow one.
-  while (hub.asked.filter((path) => path.includes("unet/diffusion")).length < 2) await page.waitForTimeout(100);
+  await hub.slow();
   await page.getByRole("button", { name: "Stop the download" }).click();
   await page.locator("#learn-problem").getByText("Stopped. What was downloaded is kept.").waitFor({ timeout: 60_000 });
   await page.reload();
   await page.getByText("From your last visit").waitFor();
   await train.click();
   await page.locator("#plan").getByText("Already here").waitFor({ timeout: 60_000 });
-  await page.waitForFunction(() => document.activeElement.id === "fetch");
-  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: "Go on downloading, then learn it" }).click();
   await page.getByRole("heading", { name: "<my-word> has been learned" }).waitFor({ timeout: 300_000 });
   assert.match(await page.locator("#model-card").textContent(), /stable-diffusion-v1-5.*Ready on /);
   assert.deepEqual(errors.filter((text) => !/404|ERR_/.test(text)), []);
@@ -210,7 +231,7 @@ test("an address of the Hub that is none, and a browser that remembers nothing, 
     await page.evaluate(async (whole) => {
       const models = await (await navigator.storage.getDirectory()).getDirectoryHandle("models", { create: true });
       const file = await (await (await models.getDirectoryHandle("mini-played", { create: true })).getFileHandle("record.json", { create: true })).createWritable();
-      await file.write(JSON.stringify({ whole }));
+      await file.write(JSON.stringify({ name: "mini", whole }));
       await file.close();
     }, whole);
     await page.reload();

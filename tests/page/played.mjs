@@ -115,31 +115,40 @@ function worker(given) {
     renameEmbedding: (_, other) => about(other),
     about,
   };
-  /** How much of the large model is here. */
-  const brought = { bytes: 0, whole: false, stopped: false };
+  /** How much of each large model is here, by name; and the name that was asked for last. */
+  const brought = {};
+  let asked;
   let cancelled = false;
+  const LARGE = { bytes: 2.13e9, files: Array(11).fill({}) };
+  const XL = { bytes: 6.94e9, files: Array(17).fill({ path: "text_encoder_2/model.safetensors" }) };
   const requests = {
     start: () => choices,
     hub() {},
     plan: async ({ typed }) => {
       await wait(given.load);
       // Whatever is not the mini model is from the Hub, and large.
-      const there = typed === "mini" || brought.whole;
-      const size = typed === "mini" ? 14e6 : 2.13e9;
-      return { plan: 1, name: typed, stored: there, bytes: size, here: there ? size : brought.bytes, free: 60e9, files: Array(there ? 0 : 11).fill({}) };
+      const all = typed === "mini" ? { bytes: 14e6, files: [] } : /xl/.test(typed) ? XL : LARGE;
+      asked = typed;
+      const at = (brought[typed] ??= { bytes: 0, whole: typed === "mini" || given.stored.includes(typed), stopped: false, of: all.bytes });
+      return { plan: 1, name: typed, stored: at.whole, bytes: all.bytes, here: at.whole ? 0 : at.bytes, free: 60e9, files: all.files };
     },
     async bring(_, report) {
-      for (; brought.bytes < 2.13e9; brought.bytes += 0.0213e9) {
+      const at = brought[asked];
+      for (; at.bytes < at.of; at.bytes += at.of / 100) {
         // Until it is stopped for the first time there is time to look at it.
-        await wait(brought.stopped ? given.pause : 50 * given.pause);
-        const event = { event: "fetch", number: 3, files: 11, done: brought.bytes, total: 2.13e9, rate: 20e6, left: 100 };
-        report(event);
+        await wait(at.stopped ? given.pause : 50 * given.pause);
+        report({ event: "fetch", number: 3, files: 11, done: at.bytes, total: at.of, rate: 20e6, left: 100 });
+        if (given.cut && !at.stopped && at.bytes > given.cut * at.of) {
+          at.stopped = true;
+          report({ event: "warning", code: "retry", text: "the Hub: nothing arrived; tried again" });
+          throw Object.assign(new Error("the Hub cannot be reached"), { code: "unreachable", parts: { host: "huggingface.co" } });
+        }
         if (!cancelled) continue;
-        [cancelled, brought.stopped] = [false, true];
+        [cancelled, at.stopped] = [false, true];
         throw new Error("stopped");
       }
-      brought.whole = true;
-      return "stable-diffusion-v1-5/stable-diffusion-v1-5";
+      at.whole = true;
+      return asked;
     },
     async open({ name }, report) {
       family = name === "mini" ? "pseudoword's mini model" : "Stable Diffusion 1.x";
@@ -184,8 +193,8 @@ function worker(given) {
 }
 
 /** Lets the engine be played in a context: `pause` is how many milliseconds pass between two events, `load` how many loading takes;
- * `full` storages keep nothing, `warnings` (codes and sentences) are told while learning, `unopened` is why no model can be opened, and `unopenedBy` its code and parts, `verdict` what comes of it. */
+ * the large models that are `stored` are here; the download of another breaks off once where `cut` of it is here; `full` storages keep nothing, `warnings` (codes and sentences) are told while learning, `unopened` is why no model can be opened, and `unopenedBy` its code and parts, `verdict` what comes of it. */
 export async function played(context, given = {}) {
-  const whole = { pause: 5, load: 20, full: false, warnings: [], unopened: undefined, verdict: { level: "good", gain: 0.6, length: 1.5 }, ...given, pictures: ["noto", "flat", "3d"].map(picture) };
+  const whole = { pause: 5, load: 20, stored: [], full: false, warnings: [], unopened: undefined, verdict: { level: "good", gain: 0.6, length: 1.5 }, ...given, pictures: ["noto", "flat", "3d"].map(picture) };
   await context.route("**/www/worker.js", (route) => route.fulfill({ contentType: "text/javascript", body: `(${worker})(${JSON.stringify(whole)});` }));
 }

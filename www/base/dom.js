@@ -16,11 +16,11 @@ export function h(name, properties = {}, ...children) {
   return element;
 }
 
-/** Brings a place into view, as far as it has room there, with the focus on something in it. */
+/** Brings a place into view, as far as it has room there, with the focus on something in it. At once: what moves is missed by who presses it. */
 export function showUp(place, focus) {
   const fits = place.offsetHeight < innerHeight;
   focus.focus({ preventScroll: fits });
-  if (fits) place.scrollIntoView({ block: "nearest", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+  if (fits) place.scrollIntoView({ block: "nearest" });
 }
 
 /** A button. `label` is what screen readers say where the text alone does not tell which thing it is about. */

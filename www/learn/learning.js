@@ -4,7 +4,7 @@ import { $, button, h, showUp } from "../base/dom.js";
 import { BrokenEngine } from "../base/engine.js";
 import { announce, ask, call, changed, client, complain, now, onChange, say, studio, turnTo, using } from "../base/studio.js";
 import { png, t } from "../base/text.js";
-import { PHOTOS, propose, showUpPlan, withModel } from "../models/models.js";
+import { forPhotos, propose, showUpPlan, withModel } from "../models/models.js";
 import { MINI } from "../models/state.js";
 import { find, free, keepWord, remove } from "../words/shelf.js";
 import { follow, forgetWarnings, Telling } from "./follow.js";
@@ -168,6 +168,8 @@ async function session(ready, { back, place }) {
     turnTo(back);
     await complain(place, refused);
     showUp($(place), $(place));
+    // Who stopped a download knows that; what leads on is the plan, which is there again.
+    if (refused.quiet) showUpPlan();
     return;
   }
   if (!result) return left();
@@ -192,7 +194,7 @@ function onPhotos(token) {
   turnTo("teach");
   own.changed();
   $("token").value = free(token);
-  learnTyped({ name: PHOTOS });
+  learnTyped({ name: forPhotos() });
 }
 
 /** A run ended before its time: what is left of it is offered. */
@@ -253,11 +255,12 @@ async function learnTyped({ name, agreed } = {}) {
   }, { back: "teach", place: "learn-problem" });
 }
 
-/** Whether a model is here. If not, what it takes is shown beside the form, and one press fetches it and goes on. */
-async function here(name) {
+/** Whether a model is here. If not, or if it was `chosen` in place of another, what it takes is shown beside the form, and one press fetches it and
+ * goes on. */
+async function here(name, chosen) {
   let found;
   await using("learn-problem", async () => {
-    found = await propose(name, { place: "photos-plan", label: t("models.andLearn"), back: "train-photos", go: () => learnTyped({ name, agreed: true }) });
+    found = await propose(name, { place: "photos-plan", back: "train-photos", chosen, go: () => learnTyped({ name, agreed: true }), other: (other) => here(other, true) });
   }, { long: true });
   if (found !== false) return found;
   // Pressed twice.
@@ -390,7 +393,7 @@ export function learnRoom() {
     learnTyped();
   });
   $("kind").addEventListener("change", () => tiles.invite());
-  $("train-photos").addEventListener("click", () => learnTyped({ name: PHOTOS }));
+  $("train-photos").addEventListener("click", () => learnTyped({ name: forPhotos() }));
   $("add").classList.add("empty");
   buttons();
   timeline();

@@ -1,23 +1,30 @@
 // Which model: finding it, bringing it into the storage, loading it, and loading it again after the engine broke.
 
 import { $, button, h, showUp } from "../base/dom.js";
-import { size, span, t } from "../base/text.js";
+import { keep, recall } from "../base/memory.js";
+import { decimal, size, span, t } from "../base/text.js";
 import { announce, ask, asked, call, changed, client, mirror, onChange, problem, say, studio, useHub, using, warn } from "../base/studio.js";
 import { needBrowser } from "../start/browsers.js";
 import { keepLast, KINDS, lastName } from "./kinds.js";
 import { keepRate, sayOutlook, showPlan } from "./plan.js";
-import { askedPrecision, called, isComing, MINI, offerPrecision, precisionChoice, sayFamily, sayModel, sayPrecision, settle, showFacts, showState, turnModel, USUAL } from "./state.js";
-import { storedModels } from "./stored.js";
+import { askedPrecision, called, isComing, MINI, offerPrecision, precisionChoice, sayFamily, sayModel, sayPrecision, showFacts, showState, turnModel, USUAL } from "./state.js";
+import { recordOf, storedModels } from "./stored.js";
 
-/** Repositories to begin with; the first is the one for photos. */
-const [, ...SUGGESTED] = Object.values(KINDS).map(({ name }) => name);
+/** The model that was begun last and is not all here, for the next visit, and in which precision: `{name, half}`. */
+const PART = "pseudoword-part";
+/** Repositories to begin with. */
+const [, ...SUGGESTED] = Object.values(KINDS);
+/** Those for photos, and what they are called beside each other. */
+const PHOTOS = { 1.5: KINDS["Stable Diffusion 1.x"], SDXL: KINDS.SDXL };
 
 /** Called with the model's name when one is loaded. */
 let whenLoaded = async () => {};
 let whenWord;
-/** The plan that the user is asked about, and where that is, if it is asked for what is to be done with the model: `{place, label, go, back}`. */
+/** The plan that the user is asked about, and where that is, if it is asked for what is to be done with the model: see `propose`. */
 let planned;
 let proposed;
+/** The plan of the model of which only a part is here. */
+let part;
 /** The last model, to be loaded again after the engine broke. */
 let last;
 /** The loading of a model that several wait for. */
@@ -33,22 +40,33 @@ function sayFar(what, name, text, done) {
   told?.(text, done);
 }
 
+/** The last warning, which takes a moment to be said. */
+let warned;
+
+function warnOf(event) {
+  if (event.event === "warning") warned = warn("model-status", event);
+}
+
 const precision = () => ($("half").checked ? "half" : "full");
 
 /** Finds out what a model takes. */
 async function find(typed) {
   await needBrowser();
   turnModel("looking", { name: typed });
-  return { ...(await ask("plan", { typed, precision: typed === MINI ? "full" : precision() }, (event) => event.event === "warning" && warn("model-status", event))), typed };
+  return { ...(await ask("plan", { typed, precision: typed === MINI ? "full" : precision() }, warnOf)), typed };
 }
+
+/** The choice between the models for photos. */
+const choices = () => $("plan-choice").querySelectorAll("input");
 
 /** Asks the user about it, where that was wanted. */
 async function askAbout(plan, proposal) {
   [planned, proposed] = [plan, proposal];
   $(proposed?.place ?? "plan-home").append($("plan"));
-  $("plan-name").hidden = !proposed;
+  $("plan-name").hidden = $("plan-choice").hidden = !proposed;
+  for (const one of choices()) one.checked = one.value === plan.name;
   say("plan-name", t("models.from", { name: plan.name, host: host() }));
-  say("fetch", proposed?.label ?? t("models.download"));
+  say("fetch", plan.stored ? t("learn.start") : t(proposed ? "models.andLearn" : "models.download", plan.here));
   await showPlan(plan);
   turnModel("plan", { name: plan.name });
   $("other-models").open = false;
@@ -60,8 +78,42 @@ async function look(typed, { asking = true, proposal } = {}) {
   if (found.stored) return open(found.name);
   const fits = (found.free ?? Infinity) > found.bytes - found.here;
   if (typed !== MINI || (!fits && asking)) return askAbout(found, proposal);
-  planned = found;
+  [planned, proposed] = [found];
   return bring();
+}
+
+/** Back to what there is: the part of a model with the way to get the rest, the model that is loaded, or none. */
+async function settle() {
+  if (!part?.here) return turnModel(studio.model ? "ready" : "none", { name: studio.model });
+  const wanted = proposed && planned.name === part.name;
+  if (wanted) await askAbout(part, proposed);
+  sayFar("part", part.name, t("models.part", { bytes: size(part.here), of: size(part.bytes) }), part.here / part.bytes);
+  $("plan").hidden = !wanted;
+}
+
+/** Puts the part of a model away; it stays in the storage. */
+function putAway() {
+  part = undefined;
+  keep(PART, null);
+  settle();
+}
+
+/** Gets the rest of a model. */
+const resume = (name) => doing(() => {
+  const begun = recall(PART);
+  if (begun?.name === name) $("half").checked = begun.half;
+  if (planned?.name !== name) [planned, proposed] = [{ name }];
+  return bring();
+});
+
+/** Shows what was begun on a former visit and is not all here. */
+async function begun() {
+  const name = recall(PART)?.name;
+  const found = name && (await recordOf(name));
+  if (!found?.here || found.whole) return;
+  $("model-link").hidden ||= asked("model") === name;
+  part = { ...found, typed: name, bytes: found.files.reduce((sum, { bytes }) => sum + bytes, 0) };
+  await settle();
 }
 
 /** Bytes a second of a download from the Hub. */
@@ -69,9 +121,10 @@ let rate;
 
 /** Shows how much of a download is there. */
 function arrived(name, event) {
-  if (event.event === "warning") warn("model-status", event);
+  warnOf(event);
   if (event.event !== "fetch") return;
   if (name !== MINI && event.rate > 0) rate = event.rate;
+  part.here = event.done;
   sayFar("fetching", name, t("models.fetched", {
     number: event.number, files: event.files, done: size(event.done), total: size(event.total),
     rate: event.rate > 0 ? `${size(event.rate)}/s` : "", left: event.left === null || event.left === undefined ? "" : span(event.left),
@@ -79,22 +132,26 @@ function arrived(name, event) {
 }
 
 async function bring() {
-  const { name } = planned;
   const stop = new AbortController();
   $("fetch-stop").onclick = $("getting-stop").onclick = () => stop.abort();
-  sayFar("fetching", name, t("models.connecting"), planned.here / planned.bytes);
+  // A plan is used up by a download, to whatever end that came.
+  if (!planned.plan) planned = await find(planned.name);
+  if (planned.stored) return open(planned.name);
+  const { name, plan, here, bytes } = planned;
+  part = planned;
+  part.plan = undefined;
+  keep(PART, { name, half: $("half").checked });
+  sayFar("fetching", name, t("models.connecting"), here / bytes);
   // Asked now, when the user has just said that they want to keep something; Firefox asks them in its turn, and nothing waits for that.
   navigator.storage?.persist?.().catch(() => {});
   try {
-    await open(await ask("bring", { plan: planned.plan }, (event) => arrived(name, event), stop.signal));
+    await ask("bring", { plan }, (event) => arrived(name, event), stop.signal);
   } catch (error) {
-    if (!stop.signal.aborted) throw error;
-    settle();
-    say("model-status", t("models.stopped"));
-    $("other-models").open ||= name !== MINI;
+    throw stop.signal.aborted ? Object.assign(new Error(t("models.stopped")), { quiet: true }) : error;
   } finally {
     if (rate) keepRate(rate);
   }
+  return open(name);
 }
 
 /** Says what a model of this computer takes before it is loaded; what is wrong with it is said when it is. */
@@ -116,6 +173,8 @@ async function open(name, files) {
   });
   performance.mark("pseudoword:model");
   last = { name, files };
+  if (recall(PART)?.name === name) keep(PART, null);
+  part = undefined;
   studio.model = name;
   problem();
   $("reload").hidden = true;
@@ -131,8 +190,11 @@ async function open(name, files) {
 
 /** What several may wait for: whatever is coming, or else this. */
 function once(work) {
-  coming ??= work().catch((error) => {
-    settle();
+  coming ??= work().catch(async (error) => {
+    // What was warned of on the way there is over.
+    await warned;
+    say("model-status");
+    await settle();
     throw error;
   }).finally(() => {
     coming = undefined;
@@ -153,7 +215,7 @@ export async function withModel({ name, agreed, report } = {}) {
   } finally {
     told = undefined;
   }
-  if (!wanted()) throw new Error(agreed ? t("models.stopped") : t("models.needed", called(name ?? MINI)));
+  if (!wanted()) throw new Error(t("models.needed", called(name ?? MINI)));
   return studio.model;
 }
 
@@ -162,20 +224,20 @@ export function showUpPlan() {
   if (!$("plan").hidden) showUp($("plan"), $($("plan").classList.contains("hopeless") ? "dismiss" : "fetch"));
 }
 
-/** The model for photos. */
-export const PHOTOS = SUGGESTED[0];
+/** The model for photos: the one that was begun, or used last, or else the smallest. */
+export const forPhotos = () => [recall(PART)?.name, lastName()].find((name) => Object.values(PHOTOS).some((one) => one.name === name)) ?? PHOTOS[1.5].name;
 
-/** Shows what a model takes at a place: `{place, label, go, back}`, where `go` is called when the button of that `label` is pressed, and `back`
- * is what has the focus when it is not wanted. Gives whether there is nothing to ask, because it is here. To be called inside of `using`. */
+/** Shows what a model for photos takes at a place: `{place, go, other, back, chosen}`, where `go` is called when it is to be fetched and used,
+ * `other(name)` when another one is chosen, and `back` is what has the focus when it is not wanted. Gives whether there is nothing to ask,
+ * because it is here, unless it was `chosen`. To be called inside of `using`. */
 export async function propose(name, proposal) {
-  let stored;
+  let ready;
   await once(async () => {
     const found = await find(name);
-    stored = found.stored;
-    if (stored) settle();
-    else await askAbout(found, proposal);
+    ready = found.stored && !proposal.chosen;
+    await (ready ? settle() : askAbout(found, proposal));
   });
-  return stored;
+  return ready;
 }
 
 export { lastName };
@@ -241,9 +303,11 @@ export const host = () => (mirror() ? new URL(mirror()).host : "huggingface.co")
 
 /** The ways to other models. */
 function ways() {
-  $("suggested").append(h("small", {}, t("models.suggested")), ...SUGGESTED.map((name) => h("button", {
-    type: "button", class: "chip", onclick: () => (($("repo").value = name), ($("half").checked = true), $("repo").focus()),
-  }, name.split("/")[1])));
+  $("suggested").append(h("small", {}, t("models.suggested")), ...SUGGESTED.map(({ name }) => button(name.split("/")[1], () => {
+    $("repo").value = name;
+    $("half").checked = true;
+    lookUp(name);
+  }, { kind: "chip" })));
   $("hub-form").addEventListener("submit", (event) => {
     event.preventDefault();
     lookUp($("repo").value.trim());
@@ -263,25 +327,54 @@ function ways() {
   });
 }
 
-/** Makes the room work; `loaded` is called with the name of each model that is, `word` with files that are words. */
+/** The models for photos, to choose from. */
+function choice() {
+  $("plan-choice").append(...Object.entries(PHOTOS).map(([called, { name: value, gigabytes }]) => {
+    const input = h("input", { type: "radio", name: "for-photos", value, onchange: async () => {
+      await proposed.other(value);
+      // It may not have come to be.
+      for (const one of choices()) one.checked = one.value === planned.name;
+      input.focus();
+    } });
+    return h("label", {}, input, h("span", {}, `${called} (${decimal(gigabytes, 1)} GB)`));
+  }));
+}
+
+/** Makes the room work, which is done when this resolves; `loaded` is called with the name of each model that is, `word` with files that are words. */
 export function modelsRoom({ loaded, word } = {}) {
   whenLoaded = loaded ?? whenLoaded;
   whenWord = word;
   showState();
   ways();
+  choice();
   link();
   $("load").addEventListener("click", () => lookUp(MINI));
   $("fetch").addEventListener("click", () => (proposed ? proposed.go() : doing(bring)));
   $("half").addEventListener("change", () => planned && doing(() => look(planned.typed, { proposal: proposed })).then(() => $("half").focus()));
+  const others = $("other-models").querySelector("summary");
   $("dismiss").addEventListener("click", () => {
+    const back = proposed ? $(proposed.back) : others;
+    proposed = undefined;
     settle();
-    (proposed ? $(proposed.back) : $("other-models").querySelector("summary")).focus();
+    back.focus();
+  });
+  $("part-resume").addEventListener("click", () => resume(part.name));
+  $("part-away").addEventListener("click", () => {
+    putAway();
+    others.focus();
   });
   $("reload").addEventListener("click", () => doing(() => (last ? open(last.name, last.files) : look(MINI))));
   precisionChoice();
-  storedModels({ load: lookUp, removed: (name) => name === lastName() && keepLast(MINI) });
+  storedModels({
+    load: (name, whole) => (whole ? lookUp(name) : resume(name)),
+    removed(name) {
+      if (name === lastName()) keepLast(MINI);
+      if (name === part?.name) putAway();
+    },
+  });
   onChange(() => {
-    for (const id of ["load", "fetch", "reload", "folder", "checkpoint", "half", "model-link-look"]) $(id).disabled = studio.busy || isComing();
+    for (const id of ["load", "fetch", "part-resume", "part-away", "reload", "folder", "checkpoint", "half", "model-link-look"]) $(id).disabled = studio.busy || isComing();
     $("hub-form").querySelector("button").disabled = studio.busy;
   });
+  return begun();
 }

@@ -6,9 +6,9 @@ import { add, ask, call, copyLink, onChange, say, studio, using } from "../base/
 import { offerForTwo } from "../base/settings.js";
 import { familyName, size, t } from "../base/text.js";
 
-const PARTS = { none: "model-none", plan: "plan", fetching: "fetching", loading: "fetching", ready: "model-facts" };
+const PARTS = { none: "model-none", plan: "plan", fetching: "fetching", loading: "fetching", part: "fetching", ready: "model-facts" };
 
-/** What is going on: `what` is one of those above, `"looking"` or `"broken"`; `name` the model it is about, `done` how much of it. */
+/** What is going on: `what` is one of those above (`"part"`: there is a part of it), `"looking"` or `"broken"`; `name` the model it is about, `done` how much of it. */
 const state = { what: "none", name: undefined, done: undefined };
 
 /** The model that comes with the page. */
@@ -22,8 +22,11 @@ export function turnModel(what, about = {}) {
   const same = state.what === what && state.name === about.name;
   Object.assign(state, { name: undefined, done: undefined }, about, { what });
   if (!same) {
-    for (const id of new Set(Object.values(PARTS))) $(id).hidden = id !== PARTS[what];
+    // A plan stays in sight while another one is made.
+    const shown = what === "looking" && !$("plan").hidden ? "plan" : PARTS[what];
+    for (const id of new Set(Object.values(PARTS))) $(id).hidden = id !== shown;
     $("fetch-stop").parentElement.hidden = $("getting-stop").hidden = what !== "fetching";
+    $("part").hidden = what !== "part";
     head();
   }
   chip();
@@ -31,9 +34,6 @@ export function turnModel(what, about = {}) {
 
 /** Whether a model is being brought or loaded. */
 export const isComing = () => ["looking", "fetching", "loading"].includes(state.what);
-
-/** Back to what there is. */
-export const settle = () => turnModel(studio.model ? "ready" : "none", { name: studio.model });
 
 /** The head of the card: which model, and what is known of it in a line. */
 function head() {

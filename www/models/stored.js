@@ -5,6 +5,28 @@ import { size, t } from "../base/text.js";
 import { announce, call, onChange, say, studio, using } from "../base/studio.js";
 import { called } from "./state.js";
 
+/** Bytes of the files in a folder. */
+async function bytesIn(folder) {
+  let sum = 0;
+  for await (const entry of folder.values()) sum += entry.kind === "file" ? (await entry.getFile()).size : await bytesIn(entry);
+  return sum;
+}
+
+/** What the engine keeps beside a model's files, with how many bytes are `here`: asked nobody but the browser's own file system. Nothing where there
+ * is none. */
+export async function recordOf(name) {
+  try {
+    const models = await (await navigator.storage.getDirectory()).getDirectoryHandle("models");
+    for await (const folder of models.values()) {
+      const record = await folder.getFileHandle("record.json").then((found) => found.getFile()).then((file) => file.text()).then(JSON.parse).catch(() => undefined);
+      if (record?.name === name) return { ...record, here: await bytesIn(folder) };
+    }
+  } catch {
+    // As if there were none.
+  }
+  return undefined;
+}
+
 let load = () => {};
 let removed = () => {};
 
@@ -28,7 +50,7 @@ function line(model) {
   item.append(
     h("span", { class: "line-text" }, h("strong", {}, called(name)), h("small", {}, whole ? size(bytes) : t("models.part", { bytes: size(bytes), of: size(of) }))),
     h("span", { class: "row" },
-      name === studio.model ? h("small", { class: "chip" }, t("models.inUse")) : button(whole ? t("models.load") : t("models.resume"), () => load(name), { label: t(whole ? "models.loadThis" : "models.resumeThis", called(name)) }),
+      name === studio.model ? h("small", { class: "chip" }, t("models.inUse")) : button(whole ? t("models.load") : t("models.resume"), () => load(name, whole), { label: t(whole ? "models.loadThis" : "models.resumeThis", called(name)) }),
       button(t("models.delete"), () => confirm(item, model), { label: t("models.deleteThis", called(name)), kind: "plain" })),
   );
   return item;

@@ -4,6 +4,7 @@ import { $, h } from "../base/dom.js";
 import { span, t } from "../base/text.js";
 import { now, onChange, say, turnTo } from "../base/studio.js";
 import { mine } from "../learn/own.js";
+import { recordOf } from "../models/stored.js";
 import { lacking } from "./browsers.js";
 import { examples, learnExample } from "./examples.js";
 import { probe } from "./probe.js";
@@ -30,21 +31,6 @@ function choice(example) {
     shown(example.id, "photo", 0), h("span", { class: "choice-name" }, t("start.names")[example.id], h("code", {}, example.token)));
 }
 
-/** Whether the mini model is stored already; asks nobody but the browser's own file system. */
-async function stored() {
-  try {
-    const root = await navigator.storage.getDirectory();
-    const models = await root.getDirectoryHandle("models");
-    // What the engine calls the folder of a model begins with the model's name; what is in it says whether that is all of it.
-    for await (const [name, folder] of models.entries()) {
-      if (name.startsWith("mini-")) return JSON.parse(await (await (await folder.getFileHandle("record.json")).getFile()).text()).whole;
-    }
-    return false;
-  } catch {
-    return false;
-  }
-}
-
 /** What keeps this browser from learning. */
 let missing;
 
@@ -56,8 +42,8 @@ async function needs() {
     say("start-problem", `${missing.what} ${missing.todo}`);
     return say("example-note");
   }
-  const [found, here] = await Promise.all([probe(), stored()]);
-  say("example-note", t("start.needs", { stored: here, time: found.seconds && span(found.seconds), shaky: found.shaky, gpu: found.gpu, software: found.software }));
+  const [found, here] = await Promise.all([probe(), recordOf("mini")]);
+  say("example-note", t("start.needs", { stored: here?.whole, time: found.seconds && span(found.seconds), shaky: found.shaky, gpu: found.gpu, software: found.software }));
 }
 
 /** Makes the room work. */
