@@ -3,14 +3,14 @@
 import { $, button, h, showUp } from "../base/dom.js";
 import { keep, recall } from "../base/memory.js";
 import { decimal, size, span, t } from "../base/text.js";
-import { announce, ask, asked, call, changed, client, mirror, onChange, problem, say, studio, useHub, using, warn } from "../base/studio.js";
+import { announce, ask, asked, call, changed, mirror, onChange, problem, say, studio, useHub, using, warn } from "../base/studio.js";
 import { needBrowser } from "../start/browsers.js";
 import { keepLast, KINDS, lastName } from "./kinds.js";
 import { keepRate, sayOutlook, showPlan } from "./plan.js";
 import { askedPrecision, called, isComing, MINI, offerPrecision, precisionChoice, sayFamily, sayModel, sayPrecision, showFacts, showState, turnModel, USUAL } from "./state.js";
 import { recordOf, storedModels } from "./stored.js";
 
-/** The model that was begun last and is not all here, for the next visit, and in which precision: `{name, half}`. */
+/** The model that was begun last and is not all here, for the next visit, how much is, and in which precision: `{name, here, bytes, half}`. */
 const PART = "pseudoword-part";
 /** Repositories to begin with. */
 const [, ...SUGGESTED] = Object.values(KINDS);
@@ -53,18 +53,20 @@ const precision = () => ($("half").checked ? "half" : "full");
 async function find(typed) {
   await needBrowser();
   turnModel("looking", { name: typed });
-  return { ...(await ask("plan", { typed, precision: typed === MINI ? "full" : precision() }, warnOf)), typed };
+  return ask("plan", { typed, precision: typed === MINI ? "full" : precision() }, warnOf);
 }
 
-/** The choice between the models for photos. */
-const choices = () => $("plan-choice").querySelectorAll("input");
+/** Marks which of the models for photos it is about. */
+function mark() {
+  for (const one of $("plan-choice").querySelectorAll("input")) one.checked = one.value === planned.name;
+}
 
 /** Asks the user about it, where that was wanted. */
 async function askAbout(plan, proposal) {
   [planned, proposed] = [plan, proposal];
   $(proposed?.place ?? "plan-home").append($("plan"));
   $("plan-name").hidden = $("plan-choice").hidden = !proposed;
-  for (const one of choices()) one.checked = one.value === plan.name;
+  mark();
   say("plan-name", t("models.from", { name: plan.name, host: host() }));
   say("fetch", plan.stored ? t("learn.start") : t(proposed ? "models.andLearn" : "models.download", plan.here));
   await showPlan(plan);
@@ -108,11 +110,10 @@ const resume = (name) => doing(() => {
 
 /** Shows what was begun on a former visit and is not all here. */
 async function begun() {
-  const name = recall(PART)?.name;
-  const found = name && (await recordOf(name));
-  if (!found?.here || found.whole) return;
-  $("model-link").hidden ||= asked("model") === name;
-  part = { ...found, typed: name, bytes: found.files.reduce((sum, { bytes }) => sum + bytes, 0) };
+  const left = recall(PART);
+  if (!left || (await recordOf(left.name))?.whole !== false) return;
+  part = left;
+  unlink(part.name);
   await settle();
 }
 
@@ -125,6 +126,7 @@ function arrived(name, event) {
   if (event.event !== "fetch") return;
   if (name !== MINI && event.rate > 0) rate = event.rate;
   part.here = event.done;
+  keep(PART, { name, here: event.done, bytes: event.total, half: $("half").checked });
   sayFar("fetching", name, t("models.fetched", {
     number: event.number, files: event.files, done: size(event.done), total: size(event.total),
     rate: event.rate > 0 ? `${size(event.rate)}/s` : "", left: event.left === null || event.left === undefined ? "" : span(event.left),
@@ -140,7 +142,6 @@ async function bring() {
   const { name, plan, here, bytes } = planned;
   part = planned;
   part.plan = undefined;
-  keep(PART, { name, half: $("half").checked });
   sayFar("fetching", name, t("models.connecting"), here / bytes);
   // Asked now, when the user has just said that they want to keep something; Firefox asks them in its turn, and nothing waits for that.
   navigator.storage?.persist?.().catch(() => {});
@@ -178,7 +179,7 @@ async function open(name, files) {
   studio.model = name;
   problem();
   $("reload").hidden = true;
-  $("model-link").hidden = $("model-link").dataset.name === name || $("model-link").hidden;
+  unlink(name);
   turnModel("ready", { name });
   sayModel(t("models.readyOn", device));
   await offerPrecision();
@@ -225,7 +226,7 @@ export function showUpPlan() {
 }
 
 /** The model for photos: the one that was begun, or used last, or else the smallest. */
-export const forPhotos = () => [recall(PART)?.name, lastName()].find((name) => Object.values(PHOTOS).some((one) => one.name === name)) ?? PHOTOS[1.5].name;
+export const forPhotos = () => [part?.name, lastName()].find((name) => Object.values(PHOTOS).some((one) => one.name === name)) ?? PHOTOS[1.5].name;
 
 /** Shows what a model for photos takes at a place: `{place, go, other, back, chosen}`, where `go` is called when it is to be fetched and used,
  * `other(name)` when another one is chosen, and `back` is what has the focus when it is not wanted. Gives whether there is nothing to ask,
@@ -244,9 +245,7 @@ export { lastName };
 
 async function lastOne() {
   const name = lastName();
-  if (name === MINI) return MINI;
-  const stored = await (await client()).ask("library.stored", { args: [] });
-  return stored.some((model) => model.name === name && model.whole) ? name : MINI;
+  return (await recordOf(name))?.whole ? name : MINI;
 }
 
 /** The files of a chosen folder by their paths in it. */
@@ -284,11 +283,13 @@ export async function openFile(file) {
 /** Loads one that is stored, or that a plan can be made for. */
 export const lookUp = (typed) => doing(() => look(typed)).then(showUpPlan);
 
+/** The address asked for a model that is here now, wholly or in part. */
+const unlink = (name) => ($("model-link").hidden ||= asked("model") === name);
+
 /** What the page's own address asks for: nothing is fetched before the visitor agrees. */
 function link() {
   const name = asked("model");
   if (!name) return;
-  $("model-link").dataset.name = name;
   say("model-link-text", t("models.link", { name, host: host() }));
   $("model-link").hidden = false;
   $("model-link-look").addEventListener("click", () => {
@@ -333,7 +334,7 @@ function choice() {
     const input = h("input", { type: "radio", name: "for-photos", value, onchange: async () => {
       await proposed.other(value);
       // It may not have come to be.
-      for (const one of choices()) one.checked = one.value === planned.name;
+      mark();
       input.focus();
     } });
     return h("label", {}, input, h("span", {}, `${called} (${decimal(gigabytes, 1)} GB)`));
@@ -350,7 +351,7 @@ export function modelsRoom({ loaded, word } = {}) {
   link();
   $("load").addEventListener("click", () => lookUp(MINI));
   $("fetch").addEventListener("click", () => (proposed ? proposed.go() : doing(bring)));
-  $("half").addEventListener("change", () => planned && doing(() => look(planned.typed, { proposal: proposed })).then(() => $("half").focus()));
+  $("half").addEventListener("change", () => planned && doing(() => look(planned.name, { proposal: proposed })).then(() => $("half").focus()));
   const others = $("other-models").querySelector("summary");
   $("dismiss").addEventListener("click", () => {
     const back = proposed ? $(proposed.back) : others;

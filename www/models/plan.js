@@ -132,5 +132,5 @@ export async function showPlan(plan) {
   $("fetch").classList.toggle("primary", !hopeless);
   say("plan-verdict", text);
   say("plan-notes", plan.instead && t(`models.instead.${plan.instead}`));
-  $("plan-half").hidden = plan.stored || plan.typed === "mini" || plan.files.length === 1;
+  $("plan-half").hidden = plan.stored || plan.name === "mini" || plan.files.length === 1;
 }

@@ -5,21 +5,13 @@ import { size, t } from "../base/text.js";
 import { announce, call, onChange, say, studio, using } from "../base/studio.js";
 import { called } from "./state.js";
 
-/** Bytes of the files in a folder. */
-async function bytesIn(folder) {
-  let sum = 0;
-  for await (const entry of folder.values()) sum += entry.kind === "file" ? (await entry.getFile()).size : await bytesIn(entry);
-  return sum;
-}
-
-/** What the engine keeps beside a model's files, with how many bytes are `here`: asked nobody but the browser's own file system. Nothing where there
- * is none. */
+/** What the engine keeps beside a model's files: asked nobody but the browser's own file system. Nothing where there is none. */
 export async function recordOf(name) {
   try {
     const models = await (await navigator.storage.getDirectory()).getDirectoryHandle("models");
     for await (const folder of models.values()) {
       const record = await folder.getFileHandle("record.json").then((found) => found.getFile()).then((file) => file.text()).then(JSON.parse).catch(() => undefined);
-      if (record?.name === name) return { ...record, here: await bytesIn(folder) };
+      if (record?.name === name) return record;
     }
   } catch {
     // As if there were none.
