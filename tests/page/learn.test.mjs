@@ -122,6 +122,8 @@ test("pictures are chosen, dropped and pasted, put in order, captioned and remov
   assert.equal(await page.evaluate(() => document.activeElement.getAttribute("aria-label")), "Remove flat.png");
   // By dragging.
   await page.locator("#tiles > li").nth(1).dragTo(page.locator("#tiles > li").nth(0));
+  // A browser that is busy tells the page of it a moment later.
+  await tiles(page).getByRole("img").first().and(page.getByAltText("flat.png")).waitFor();
   assert.deepEqual(await names(page), ["flat.png", "noto.png"]);
 
   // Captions: typed, or from files; one is not enough, one that belongs to nothing is refused.
