@@ -1,4 +1,4 @@
-// Values stored as halves, in f32: for what has no kernel that reads them as they are stored.
+// Values stored as halves or in eight bits, in f32: for what has no kernel that reads them as they are stored.
 //
 // One invocation widens four neighbouring values.
 
@@ -17,6 +17,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let at = 4u * ((group.y * sizes.across + group.x) * LANES + lane);
     if (at < sizes.count) {
         let rest = min(4u, sizes.count - at);
-        result_set(at, rest, halves_at(at, rest));
+        result_set(at, rest, stored_at(at, rest));
     }
 }

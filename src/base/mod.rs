@@ -1,6 +1,7 @@
 //! The ground floor: what every other module may use and what uses none of them.
 
 pub mod bytes;
+pub mod eight_bits;
 #[cfg(feature = "native")]
 pub mod failpoints;
 #[cfg(feature = "native")]

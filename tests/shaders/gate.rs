@@ -83,10 +83,11 @@ fn is_for(form: &KernelForm, family: Family) -> bool {
     !uses_matrices(form) || (family == Family::Rdna3 && form.text().contains("coop_mat16x16"))
 }
 
-/// Compiles every form for every family that can have it.
-fn compiled(assembly: bool) -> Vec<Row> {
+/// Compiles every form for every family that can have it; or those whose description has `only` in it.
+fn compiled(assembly: bool, only: &str) -> Vec<Row> {
     let folder = tempfile::tempdir().unwrap();
-    let forms: Vec<KernelForm> = kernel_forms().into_iter().filter(KernelForm::for_hardware).collect();
+    let forms = kernel_forms().into_iter().filter(|form| form.for_hardware() && form.description().contains(only));
+    let forms: Vec<KernelForm> = forms.collect();
     let write = |(at, form): (usize, &KernelForm)| {
         let path = folder.path().join(format!("{at}-u{}.spv", form.uniform_binding()));
         std::fs::write(&path, spirv(&form.text()).unwrap()).unwrap();
@@ -116,11 +117,13 @@ fn compiled(assembly: bool) -> Vec<Row> {
     rows
 }
 
-/// With `PSEUDOWORD_KERNEL_TABLE`, a file, the table is written there: see `tools/gpu/table`.
+/// With `PSEUDOWORD_KERNEL_TABLE`, a file, the table is written there: see `tools/gpu/table`. With `PSEUDOWORD_KERNEL_FORMS`,
+/// such as `q8`, only the forms are looked at whose description has that in it.
 #[test]
 fn every_form_for_hardware_fits_a_gpus_registers() {
     let table = std::env::var_os("PSEUDOWORD_KERNEL_TABLE").map(PathBuf::from);
-    let rows = compiled(table.is_some());
+    let only = std::env::var("PSEUDOWORD_KERNEL_FORMS").unwrap_or_default();
+    let rows = compiled(table.is_some(), &only);
     if let Some(path) = table {
         std::fs::write(Path::new(&path), table::of(&rows)).unwrap();
     }
@@ -131,7 +134,7 @@ fn every_form_for_hardware_fits_a_gpus_registers() {
         format!("{forms} for {}", family.name())
     });
     println!("{} forms for hardware; compiled: {}", rows.len(), compiled.join(", "));
-    for expected @ (kernel, part) in &NOT_COMPILED {
+    for expected @ (kernel, part) in NOT_COMPILED.iter().filter(|_| only.is_empty()) {
         let forms = rows.iter().filter(|row| row.is_not_compiled(expected)).count();
         assert!(forms > 0, "every form of {kernel}{part} is compiled: it need not be listed");
         println!("not compiled: {forms} forms of {kernel}, those{part}");

@@ -17,7 +17,7 @@ spilled register, no scratch memory, at least 8 waves a SIMD on RDNA 3. Not in t
 A test holds which kernels it has and in how many forms; the figures are as current as the commit that last changed them: make it again
 with a change of a kernel.
 
-A row is a kernel with one tile or head; the ranges are over the ways in which its buffers may be stored (f32 or f16, in fours or one
+A row is a kernel with one tile or head; the ranges are over the ways in which its buffers may be stored (f32, f16 or q8, in fours or one
 by one, with or without bias and residual). Registers are those of an invocation: 256 at most. Waves are how many of them
 a SIMD has room for. The estimate is the compiler's own (\"inverse throughput\", in cycles of a wave, for loops of unknown length):
 good for comparing one kernel's versions, not for comparing kernels. The share is that of multiply-adds among the

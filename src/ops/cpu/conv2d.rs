@@ -72,9 +72,9 @@ pub(crate) fn conv2d(
     let x = Slab::of(x);
     let taps = (0..kh).flat_map(|y| (0..kw).map(move |x| [y as isize - top as isize, x as isize - left as isize]));
     let windows = Windows { values: &x, size: input, channels, grid: geometry.output, stride, taps: taps.collect() };
-    let weight = Frozen::of(weight.stored());
+    let weight = Frozen::of(weight);
     let mut out = starting([batch * height * width, outputs], bias, residual);
-    let right = Right { stored: weight.stored(), order: Order::Columns, inner };
+    let right = Right { stored: weight.values(), order: Order::Columns, inner };
     add_product(&windows, right, out.chunks_mut(outputs).collect());
     tensor(out, [batch, height, width, outputs])
 }
@@ -85,7 +85,7 @@ pub(crate) fn conv2d_backward(dy: &Tensor<4>, weight: &Weight<2>, geometry: Geom
     let Geometry { input: [height, width], kernel: [kh, kw], stride, .. } = geometry;
     let wide = weight.dims()[1];
     let channels = wide / (kh * kw);
-    let (dy, weight) = (Slab::of(dy), Frozen::of(weight.stored()));
+    let (dy, weight) = (Slab::of(dy), Frozen::of(weight));
     let mut out = vec![0.0; batch * height * width * channels];
     // Pixels by their phase, in the order of the phase's grid.
     let mut phases: Vec<Vec<&mut [f32]>> = Vec::new();
@@ -96,7 +96,7 @@ pub(crate) fn conv2d_backward(dy: &Tensor<4>, weight: &Weight<2>, geometry: Geom
     }
     for (i, pixels) in phases.into_iter().enumerate() {
         let phase = [i / stride, i % stride];
-        StridePhase::new(phase, geometry).backward(&dy, weight.stored(), [outputs, wide], pixels);
+        StridePhase::new(phase, geometry).backward(&dy, weight.values(), [outputs, wide], pixels);
     }
     tensor(out, [batch, height, width, channels])
 }

@@ -14,9 +14,9 @@ pub(crate) fn linear(
     residual: Option<&Tensor<2>>,
 ) -> Tensor<2> {
     let ([rows, inner], [outputs, _]) = (x.dims(), weight.dims());
-    let (x, weight) = (Slab::of(x), Frozen::of(weight.stored()));
+    let (x, weight) = (Slab::of(x), Frozen::of(weight));
     let mut out = starting([rows, outputs], bias, residual);
-    let right = Right { stored: weight.stored(), order: Order::Columns, inner };
+    let right = Right { stored: weight.values(), order: Order::Columns, inner };
     add_product(&Matrix { values: &x, inner }, right, out.chunks_mut(outputs).collect());
     tensor(out, [rows, outputs])
 }
@@ -24,10 +24,10 @@ pub(crate) fn linear(
 /// `dy w`, the gradient to the input of [`linear`], on top of what was `collected`.
 pub(crate) fn linear_backward(dy: &Tensor<2>, weight: &Weight<2>, collected: Option<&Tensor<2>>) -> Tensor<2> {
     let ([rows, inner], [_, inputs]) = (dy.dims(), weight.dims());
-    let (dy, weight) = (Slab::of(dy), Frozen::of(weight.stored()));
+    let (dy, weight) = (Slab::of(dy), Frozen::of(weight));
     let mut dx = starting([rows, inputs], None, collected);
     let start = |step: usize| step * inputs;
-    let right = Right { stored: weight.stored(), order: Order::Steps(&start), inner };
+    let right = Right { stored: weight.values(), order: Order::Steps(&start), inner };
     add_product(&Matrix { values: &dy, inner }, right, dx.chunks_mut(inputs).collect());
     tensor(dx, [rows, inputs])
 }

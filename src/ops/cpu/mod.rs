@@ -29,6 +29,7 @@ use half::f16;
 use rayon::prelude::*;
 
 use super::Weight;
+use super::weight::FrozenTensor;
 use product::FrozenValues;
 
 /// Whether the tensor lives on the CPU device.
@@ -46,8 +47,7 @@ impl Slab {
             DType::F32 => tensor.clone(),
             _ => tensor.clone().cast(DType::F32),
         };
-        let flex = tensor.try_into_primitive::<Flex>().expect("the caller checked the device");
-        Self(flex.to_contiguous())
+        Self(floats(tensor).to_contiguous())
     }
 }
 
@@ -59,33 +59,56 @@ impl std::ops::Deref for Slab {
     }
 }
 
-/// A contiguous weight of the CPU device, halves or f32.
-struct Frozen(FlexTensor);
+/// A contiguous weight of the CPU device, as it is stored.
+enum Frozen {
+    /// Halves or f32.
+    Floats(FlexTensor),
+    /// Values in eight bits, and their scales.
+    Quantised([FlexTensor; 2]),
+}
 
 impl Frozen {
-    fn of<const D: usize>(tensor: &Tensor<D>) -> Self {
-        let tensor = match tensor.dtype() {
-            DType::F16 | DType::F32 => tensor.clone(),
-            _ => tensor.clone().cast(DType::F32),
-        };
-        let flex = tensor.try_into_primitive::<Flex>().expect("the caller checked the device");
-        Self(flex.to_contiguous())
-    }
-
-    fn stored(&self) -> FrozenValues<'_> {
-        match self.0.as_slice::<f16>() {
-            Some(halves) => FrozenValues::Half(halves),
-            None => {
-                FrozenValues::Single(self.0.as_slice::<f32>().expect("contiguous halves or f32, made so on opening"))
+    fn of<const D: usize>(weight: &Weight<D>) -> Self {
+        match weight.stored() {
+            FrozenTensor::Floats(tensor) => {
+                let tensor = match tensor.dtype() {
+                    DType::F16 | DType::F32 => tensor.clone(),
+                    _ => tensor.clone().cast(DType::F32),
+                };
+                Frozen::Floats(floats(tensor).to_contiguous())
+            }
+            FrozenTensor::Quantised(quantised) => {
+                let values = quantised.values.clone().try_into_primitive::<Flex>();
+                let values = values.expect("the caller checked the device");
+                let scales = floats(quantised.scales.clone());
+                Frozen::Quantised([values, scales].map(|tensor| tensor.to_contiguous()))
             }
         }
     }
+
+    fn values(&self) -> FrozenValues<'_> {
+        const CHECKED: &str = "contiguous and of this type, made so on opening";
+        match self {
+            Frozen::Floats(tensor) => match tensor.as_slice::<f16>() {
+                Some(halves) => FrozenValues::Half(halves),
+                None => FrozenValues::Single(tensor.as_slice::<f32>().expect(CHECKED)),
+            },
+            Frozen::Quantised([values, scales]) => FrozenValues::EightBits {
+                values: values.as_slice::<i8>().expect(CHECKED),
+                scales: scales.as_slice::<f16>().expect(CHECKED),
+            },
+        }
+    }
+}
+
+fn floats<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
+    tensor.try_into_primitive::<Flex>().expect("the caller checked the device")
 }
 
 /// What a product is added to: rows of the bias, or zeros without one, and what else is added.
 fn starting<const D: usize>([rows, width]: [usize; 2], bias: Option<&Weight<1>>, more: Option<&Tensor<D>>) -> Vec<f32> {
     let mut out = vec![0.0; rows * width];
-    let (bias, more) = (bias.map(|bias| Slab::of(bias.stored())), more.map(Slab::of));
+    let (bias, more) = (bias.map(|bias| Slab::of(&bias.f32())), more.map(Slab::of));
     if bias.is_none() && more.is_none() {
         return out;
     }

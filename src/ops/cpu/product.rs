@@ -1,10 +1,10 @@
 //! Products of rows with a frozen weight, which is read as it is stored.
 //!
 //! Every weight of a full-size model is used once in a pass, and 1.7 GB of halves are what a pass must read at least.
-//! So halves never lie in memory as f32: a block of the weight at a time is widened into the order in which the
-//! innermost loop reads it, and stays in a core's own cache while all rows are multiplied with it. The rows come in
-//! blocks, too: of a matrix, or of a feature map's windows ([`super::conv2d`]), which then need not be unfolded as a
-//! whole either.
+//! So halves, and values in eight bits, never lie in memory as f32: a block of the weight at a time is widened into the
+//! order in which the innermost loop reads it, and stays in a core's own cache while all rows are multiplied with it.
+//! The rows come in blocks, too: of a matrix, or of a feature map's windows ([`super::conv2d`]), which then need not be
+//! unfolded as a whole either.
 //!
 //! The scheme is that of Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008), except that
 //! the left factor's blocks stay row by row: broadcasting a value costs the same from there, and copying rows is cheap.
@@ -14,6 +14,8 @@ use std::ops::Range;
 use half::f16;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
+
+use crate::base::eight_bits::BLOCK;
 
 /// Steps of the inner axis in a block: a panel of this many steps fills half of a 32 KiB first-level cache.
 const DEPTH: usize = 256;
@@ -61,6 +63,11 @@ impl LeftRows for Matrix<'_> {
 pub(super) enum FrozenValues<'a> {
     Half(&'a [f16]),
     Single(&'a [f32]),
+    /// A scale for each [`BLOCK`] of the values.
+    EightBits {
+        values: &'a [i8],
+        scales: &'a [f16],
+    },
 }
 
 impl FrozenValues<'_> {
@@ -74,6 +81,19 @@ impl FrozenValues<'_> {
                 }
             }
             FrozenValues::Single(values) => wide.copy_from_slice(&values[from..from + wide.len()]),
+            FrozenValues::EightBits { values, scales } => {
+                let (mut at, mut rest) = (from, wide);
+                while !rest.is_empty() {
+                    // Up to the end of a block: what is read may begin and end within one.
+                    let (now, later) = rest.split_at_mut((BLOCK - at % BLOCK).min(rest.len()));
+                    let scale = widened(scales[at / BLOCK]);
+                    for (wide, value) in now.iter_mut().zip(&values[at..]) {
+                        *wide = scale * f32::from(*value);
+                    }
+                    at += now.len();
+                    rest = later;
+                }
+            }
         }
     }
 }
@@ -319,8 +339,17 @@ mod tests {
             // Numbers that a half has, too.
             let right = values(columns * inner, 2);
             let halves: Vec<f16> = right.iter().map(|value| f16::from_f32(*value)).collect();
+            // Blocks that begin and end anywhere in a row.
+            let numbers: Vec<i8> = right.iter().map(|value| (value * 64.0) as i8).collect();
+            let scale = |block: usize| f16::from_f32((1 + block % 7) as f32 / 256.0);
+            let scales: Vec<f16> = (0..right.len().div_ceil(BLOCK)).map(scale).collect();
+            let wide = |(i, number): (usize, &i8)| scales[i / BLOCK].to_f32() * f32::from(*number);
+            let blocks: Vec<f32> = numbers.iter().enumerate().map(wide).collect();
             let row = |step: usize| step * columns;
-            for stored in [FrozenValues::Single(&right), FrozenValues::Half(&halves)] {
+            let in_blocks = FrozenValues::EightBits { values: &numbers, scales: &scales };
+            let all =
+                [(FrozenValues::Single(&right), &right), (FrozenValues::Half(&halves), &right), (in_blocks, &blocks)];
+            for (stored, right) in all {
                 for order in [Order::Columns, Order::Steps(&row)] {
                     let by_columns = matches!(order, Order::Columns);
                     let place = |step, column| if by_columns { column * inner + step } else { step * columns + column };

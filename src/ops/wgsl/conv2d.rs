@@ -68,7 +68,7 @@ pub(super) static FORWARD: Kernel<ProductMethod, ConvSizes> = Kernel::new(
     &[],
     &[
         Buffer { name: "map", role: Role::Activation, row: CHANNELS },
-        Buffer { name: "weight", role: Role::Factor, row: CHANNELS },
+        Buffer { name: "weight", role: Role::Matrix, row: CHANNELS },
         Buffer { name: "bias", role: Role::OptionalFactor, row: COLUMNS },
         Buffer { name: "residual", role: Role::OptionalActivation, row: COLUMNS },
         Buffer { name: "result", role: Role::Result, row: COLUMNS },
@@ -80,7 +80,7 @@ pub(super) static BACKWARD: Kernel<ProductMethod, ConvSizes> = Kernel::new(
     &[],
     &[
         Buffer { name: "map", role: Role::Activation, row: CHANNELS },
-        Buffer { name: "weight", role: Role::Factor, row: COLUMNS },
+        Buffer { name: "weight", role: Role::Matrix, row: COLUMNS },
         Buffer { name: "collected", role: Role::OptionalActivation, row: COLUMNS },
         Buffer { name: "result", role: Role::Result, row: COLUMNS },
     ],
@@ -93,7 +93,7 @@ pub(super) static HALF_FORWARD: Kernel<HalfTile, ConvSizes> = Kernel::new(
     &[("by_columns", 1)],
     &[
         Buffer { name: "map", role: Role::Activation, row: Row::Fours },
-        Buffer { name: "weight", role: Role::Factor, row: Row::Fours },
+        Buffer { name: "weight", role: Role::Matrix, row: Row::Fours },
         Buffer { name: "bias", role: Role::OptionalFactor, row: Row::Fours },
         Buffer { name: "residual", role: Role::OptionalActivation, row: Row::Fours },
         Buffer { name: "result", role: Role::Result, row: Row::Fours },
@@ -106,7 +106,7 @@ pub(super) static HALF_BACKWARD: Kernel<HalfTile, ConvSizes> = Kernel::new(
     &[("by_columns", 0)],
     &[
         Buffer { name: "map", role: Role::Activation, row: Row::Fours },
-        Buffer { name: "weight", role: Role::Factor, row: Row::Fours },
+        Buffer { name: "weight", role: Role::Matrix, row: Row::Fours },
         Buffer { name: "collected", role: Role::OptionalActivation, row: Row::Fours },
         Buffer { name: "result", role: Role::Result, row: Row::Fours },
     ],

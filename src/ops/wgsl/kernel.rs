@@ -122,10 +122,15 @@ impl<V: Variant, S: UniformSizes> Kernel<V, S> {
         Self { file, lanes, constants, buffers, launched: Mutex::new(Vec::new()), sizes: PhantomData }
     }
 
-    /// How the buffers are stored, for values of these types in rows as long as `axes`, the inputs first.
+    /// How the buffers are stored, for values of these types in rows as long as `axes`, the inputs first; none if values of
+    /// such a type do not lie in such rows.
     ///
     /// Every form follows from this, listed or launched: none can be launched that is not in the list.
-    fn formats(&self, storages: impl Iterator<Item = Option<DType>>, is_by_fours: impl Fn(usize) -> bool) -> Formats {
+    fn formats(
+        &self,
+        storages: impl Iterator<Item = Option<DType>>,
+        is_by_fours: impl Fn(usize) -> bool,
+    ) -> Option<Formats> {
         let mut formats = [BufferFormat::None; MOST_BUFFERS];
         for ((format, Buffer { name, role, row }), storage) in formats.iter_mut().zip(self.buffers).zip(storages) {
             assert!(role.storages().contains(&storage), "{name} cannot be stored as {storage:?}");
@@ -134,9 +139,9 @@ impl<V: Variant, S: UniformSizes> Kernel<V, S> {
                 Row::Fours => true,
                 Row::Ones => false,
             };
-            *format = BufferFormat::of(storage, by_fours);
+            *format = BufferFormat::of(storage, by_fours)?;
         }
-        formats
+        Some(formats)
     }
 
     fn form(&self, variant: V, formats: Formats) -> Form {
@@ -171,7 +176,9 @@ impl<V: Variant, S: UniformSizes> Kernel<V, S> {
 
     fn formats_of(&self, axes: &[usize], inputs: impl Iterator<Item = Option<DType>>) -> Formats {
         // Results come after the inputs.
-        self.formats(inputs.chain(std::iter::repeat(Some(DType::F32))), |axis| axes[axis].is_multiple_of(4))
+        let storages = inputs.chain(std::iter::repeat(Some(DType::F32)));
+        let formats = self.formats(storages, |axis| axes[axis].is_multiple_of(4));
+        formats.expect("what is quantised has rows of whole blocks")
     }
 
     /// The same, with its text's hash, which is made when the form is needed for the first time.
@@ -219,7 +226,7 @@ impl<V: Variant, S: UniformSizes> Declared for Kernel<V, S> {
             for by_fours in (0..1u32 << axes).rev() {
                 let formats = storages
                     .iter()
-                    .map(|storages| self.formats(storages.iter().copied(), |axis| by_fours >> axis & 1 == 1));
+                    .filter_map(|storages| self.formats(storages.iter().copied(), |axis| by_fours >> axis & 1 == 1));
                 forms.extend(formats.map(|formats| self.form(variant, formats)));
             }
         }
@@ -275,7 +282,12 @@ impl Form {
         let mut binding = 0;
         for (Buffer { name, role, .. }, format) in &self.buffers {
             let part = if *role == Role::Result { format.writer() } else { format.reader() };
-            text += &whole(&[part]).replace("{{ name }}", name).replace("{{ binding }}", &binding.to_string());
+            // The second one is that of the scales, where there are some.
+            let (own, next) = (binding.to_string(), (binding + 1).to_string());
+            text += &whole(&[part])
+                .replace("{{ name }}", name)
+                .replace("{{ binding }}", &own)
+                .replace("{{ scales_binding }}", &next);
             binding += format.bindings();
         }
         let files: Vec<&str> = self.part.into_iter().chain([self.file]).collect();

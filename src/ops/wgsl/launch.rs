@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use burn::tensor::{DType, Shape, Tensor};
+use burn::tensor::{DType, Int, Shape, Tensor};
 use burn_wgpu::{CubeBackend, CubeTensor, into_contiguous};
 use cubecl::ir::attributes::BufferIOAttr;
 use cubecl::prelude::CubeCount;
@@ -16,6 +16,7 @@ use super::{MOST_GROUPS, primitive, spare, submission};
 use crate::ops::Weight;
 #[cfg(feature = "native")]
 use crate::ops::launches;
+use crate::ops::weight::FrozenTensor;
 
 /// Something that a kernel reads, of any rank.
 pub(super) trait Operand {
@@ -38,12 +39,23 @@ impl<const D: usize> Operand for Tensor<D> {
 
 impl<const D: usize> Operand for Weight<D> {
     fn tensors(&self) -> [Option<CubeTensor>; 2] {
-        [Some(contiguous(self.stored())), self.scales().map(contiguous)]
+        frozen(self).expect("the caller checked the device").map(|tensor| tensor.map(into_contiguous))
     }
 
     fn dtype(&self) -> DType {
         Weight::dtype(self)
     }
+}
+
+/// The values of a weight and, where they are quantised, their scales; none if they are not on a wgpu device.
+pub(super) fn frozen<const D: usize>(weight: &Weight<D>) -> Option<[Option<CubeTensor>; 2]> {
+    Some(match weight.stored() {
+        FrozenTensor::Floats(values) => [Some(primitive(values)?), None],
+        FrozenTensor::Quantised(quantised) => {
+            let values = quantised.values.clone().try_into_primitive::<CubeBackend>().ok()?;
+            [Some(values), Some(primitive(&quantised.scales)?)]
+        }
+    })
 }
 
 fn contiguous<const D: usize>(tensor: &Tensor<D>) -> CubeTensor {
@@ -317,10 +329,32 @@ pub(super) fn side_by_side(near: &CubeTensor, count: usize, shape: &[usize]) -> 
     Some((0..count).map(part).collect())
 }
 
+/// Weights whose values lie one after the other in one buffer, without a gap, and so do their scales where they have some: the
+/// values of all, and the scales; none if they do not.
+pub(in crate::ops) fn as_one<const D: usize>(parts: &[&Weight<D>]) -> Option<(CubeTensor, Option<CubeTensor>)> {
+    let parts: Vec<_> = parts.iter().map(|part| frozen(part)).collect::<Option<_>>()?;
+    let (values, scales): (Vec<_>, Vec<_>) = parts.into_iter().map(|[values, scales]| (values, scales)).unzip();
+    let values = joined(values.into_iter().collect::<Option<_>>()?)?;
+    match scales.iter().flatten().count() {
+        0 => Some((values, None)),
+        // Some of several weights may have scales, and others not.
+        _ => Some((values, Some(joined(scales.into_iter().collect::<Option<_>>()?)?))),
+    }
+}
+
+/// A tensor of floats that kernels made.
+pub(in crate::ops) fn floats(tensor: CubeTensor) -> Tensor<1> {
+    Tensor::from_primitive::<CubeBackend>(tensor)
+}
+
+/// A tensor of whole numbers.
+pub(in crate::ops) fn whole_numbers(tensor: CubeTensor) -> Tensor<1, Int> {
+    Tensor::from_primitive::<CubeBackend>(tensor)
+}
+
 /// Contiguous tensors of one type that lie one after the other in one buffer, without a gap, as one tensor of all their
 /// values; none if they do not.
-pub(in crate::ops) fn as_one<const D: usize>(parts: &[&Tensor<D>]) -> Option<Tensor<1>> {
-    let parts: Vec<CubeTensor> = parts.iter().map(|part| primitive(part)).collect::<Option<_>>()?;
+fn joined(parts: Vec<CubeTensor>) -> Option<CubeTensor> {
     let (first, last) = (parts.first()?, parts.last()?);
     let follows = |pair: &[CubeTensor]| {
         let [(a, here), (b, there)] = [place(&pair[0]), place(&pair[1])];
@@ -337,8 +371,7 @@ pub(in crate::ops) fn as_one<const D: usize>(parts: &[&Tensor<D>]) -> Option<Ten
     let mut handle = first.handle.clone();
     handle.offset_end = last.handle.offset_end;
     let (client, device) = (first.client.clone(), first.device.clone());
-    let all = CubeTensor::new_contiguous(client, device, Shape::from([values]), handle, first.dtype);
-    Some(Tensor::from_primitive::<CubeBackend>(all))
+    Some(CubeTensor::new_contiguous(client, device, Shape::from([values]), handle, first.dtype))
 }
 
 /// Tensors of one shape that lie in one buffer, each as far behind the one before: all values from the first of them to the

@@ -81,7 +81,7 @@ fn half_file(tile: HalfTile) -> &'static str {
 const fn half_buffers(bias: Role) -> [Buffer; 5] {
     [
         Buffer { name: "left", role: Role::Activation, row: Row::Fours },
-        Buffer { name: "right", role: Role::Factor, row: Row::Fours },
+        Buffer { name: "right", role: Role::Matrix, row: Row::Fours },
         Buffer { name: "bias", role: bias, row: Row::Fours },
         Buffer { name: "residual", role: Role::OptionalActivation, row: Row::Fours },
         Buffer { name: "result", role: Role::Result, row: Row::Fours },
@@ -95,7 +95,7 @@ fn file(method: ProductMethod) -> &'static str {
 const fn buffers(right: Row, bias: Role) -> [Buffer; 5] {
     [
         Buffer { name: "left", role: Role::Activation, row: INNER },
-        Buffer { name: "right", role: Role::Factor, row: right },
+        Buffer { name: "right", role: Role::Matrix, row: right },
         Buffer { name: "bias", role: bias, row: COLUMNS },
         Buffer { name: "residual", role: Role::OptionalActivation, row: COLUMNS },
         Buffer { name: "result", role: Role::Result, row: COLUMNS },

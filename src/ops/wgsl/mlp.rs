@@ -162,7 +162,7 @@ impl Gated {
 }
 
 pub(super) const LEFT: Buffer = Buffer { name: "left", role: Role::Activation, row: Row::Fours };
-pub(super) const RIGHT: Buffer = Buffer { name: "right", role: Role::Factor, row: Row::Fours };
+pub(super) const RIGHT: Buffer = Buffer { name: "right", role: Role::Matrix, row: Row::Fours };
 const BIAS: Buffer = Buffer { name: "bias", role: Role::Factor, row: Row::Fours };
 /// What goes into the activation.
 pub(super) const BEFORE: Buffer = Buffer { name: "before", role: Role::Result, row: Row::Fours };

@@ -48,7 +48,7 @@ pub use device::{
 pub use halves::{HalfMethod, HalfProducts};
 pub use kernel::Form;
 pub(crate) use launch::BINDING_ALIGNMENT;
-pub(super) use launch::{as_one, operations, parts_of_a_submission, submit_before};
+pub(super) use launch::{as_one, floats, operations, parts_of_a_submission, submit_before, whole_numbers};
 pub(super) use linear::{linear, linear_backward, linear_backward_planes, linear_planes};
 pub(super) use loss::mse;
 pub(super) use mlp::{Between, activated, slope};

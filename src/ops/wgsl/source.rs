@@ -121,6 +121,7 @@ static FILES: &[ShaderFile] = files![
     "shared/read_f32x1",
     "shared/read_f32x4",
     "shared/read_none",
+    "shared/read_q8x4",
     "shared/row",
     "shared/scale",
     "shared/settled",
