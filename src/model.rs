@@ -336,7 +336,7 @@ pub fn storage_for(chosen: Option<Storage>, bytes: u64, on_gpu: bool) -> Storage
 
 /// A hash that is another for every other model: of the weights' lengths, headers and some of their values. All of them
 /// would take seconds in a browser, and fine-tuning leaves no part alone.
-async fn fingerprint(source: &dyn Source) -> Result<String> {
+pub(crate) async fn fingerprint(source: &dyn Source) -> Result<String> {
     const WINDOW: u64 = 64 << 10;
     let mut hash = Sha256::new();
     for part in architecture(source).await?.with_weights() {

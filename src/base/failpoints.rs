@@ -4,9 +4,10 @@
 //! is not set, nothing here does anything. It lists places that the program passes, what is to happen there, and at
 //! which of the passages: `state:sync=die@3 log.jsonl:write=full@2-9 step=gpu-lost@2`. A file's places are its name and
 //! `create`, `half`, `sync`, `keep`, `rename` and `folder` (what [`super::files::write_whole`] does, just before it
-//! does it; a disposable file has only `half`); `step` comes after each step of a run, `piece` before each piece of work that `bench` measures. `every-step=on` has the state saved after
-//! every step however long that takes, `watch-cpu=on` and `watchdog=on` have the processor watched as a GPU is, and with a
-//! second's patience.
+//! does it; a disposable file has only `half`); `step` comes after each step of a run, `piece` before each piece of work
+//! that `bench` measures, `memory` before each look at how much memory is free, which is none where anything is to happen
+//! there. `every-step=on` has the state saved after every step however long that takes, `watch-cpu=on` and `watchdog=on`
+//! have the processor watched as a GPU is, and with a second's patience.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};

@@ -76,11 +76,13 @@ pub(super) enum Prediction {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum WeightStorage {
-    /// Small models in f32; others in f16 on a GPU, and as in the file on the CPU
+    /// Small models in f32; others in f16 on a GPU, and as in the file on the CPU; narrower where that does not fit
     #[default]
     Auto,
     /// As in the file
     File,
+    /// In eight bits, which takes little more than half the memory of f16; the autoencoder in half precision
+    Q8,
     /// In half precision, which takes half the memory of f32
     F16,
     /// In single precision
@@ -108,9 +110,13 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: EmbeddingsCommand,
     },
-    /// Describe the built-in model, or the one given with --model
+    /// Describe the built-in model, or the one given with --model; or convert one
     #[command(after_help = MODELS_EXAMPLES)]
-    Models,
+    Models {
+        /// The command.
+        #[command(subcommand)]
+        command: Option<ModelsCommand>,
+    },
     /// Report what this machine offers, what would be used, and whether it computes correctly
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(DoctorArgs),
@@ -279,6 +285,22 @@ impl ValueEnum for Layout {
 }
 
 #[derive(Debug, Subcommand)]
+pub(super) enum ModelsCommand {
+    /// Write a model with its weights in eight bits (or in f16), half as large, to be used as any other
+    Convert(ConvertModelArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConvertModelArgs {
+    /// The model: as for --model
+    #[arg(value_name = "MODEL")]
+    pub input: PathBuf,
+    /// The folder to write; what was begun there is continued
+    #[arg(value_name = "DIR")]
+    pub output: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
 pub(super) enum EmbeddingsCommand {
     /// Keep an embedding
     Add {
@@ -362,7 +384,8 @@ set, in the user's data folder (on Linux ~/.local/share/pseudoword/words).";
 const MODELS_EXAMPLES: &str = "\
 Examples:
   pseudoword models
-  pseudoword models --model path/to/stable-diffusion-v1-5";
+  pseudoword models --model path/to/stable-diffusion-v1-5
+  pseudoword models convert path/to/stable-diffusion-v1-5 sd15-q8 --weights q8";
 
 const DOCTOR_EXAMPLES: &str = "\
 Examples:

@@ -1,6 +1,6 @@
 //! What was given to a command that has no use for it: options of every command, and variables of the environment.
 
-use super::args::{Cli, Command, EmbeddingsCommand, Shared, WeightStorage};
+use super::args::{Cli, Command, EmbeddingsCommand, ModelsCommand, Shared, WeightStorage};
 use super::output::Output;
 use crate::Result;
 use crate::event::{Event, WarningCode};
@@ -17,6 +17,8 @@ const VARIABLES: [&str; 7] = ["HOME", "CACHE", "REFERENCE", "FAILPOINTS", "KILLS
 struct Uses {
     device: bool,
     model: bool,
+    /// What is said about a model that is given.
+    about_model: bool,
     weights: bool,
 }
 
@@ -24,12 +26,16 @@ impl Uses {
     fn of(command: &Command) -> Self {
         let [device, model, weights] = match command {
             Command::Train(_) | Command::Generate(_) | Command::Bench(_) => [true; 3],
-            Command::Inspect(_) | Command::Models => [false, true, false],
+            // It has an argument for the model.
+            Command::Models { command: Some(ModelsCommand::Convert(_)) } => {
+                return Self { device: false, model: false, about_model: true, weights: true };
+            }
+            Command::Inspect(_) | Command::Models { command: None } => [false, true, false],
             Command::Embeddings { command: EmbeddingsCommand::Show { .. } } => [false, true, false],
             Command::Doctor(args) => [args.kernels.is_none(), false, false],
             Command::Convert(_) | Command::Embeddings { .. } | Command::Serve(_) => [false; 3],
         };
-        Self { device, model, weights }
+        Self { device, model, about_model: model, weights }
     }
 
     /// The options that were given and are of no use.
@@ -38,8 +44,8 @@ impl Uses {
             ("--device", self.device, shared.device != DeviceChoice::default()),
             ("--precision", self.device, shared.precision != Precision::default()),
             ("--model", self.model, shared.model.is_some()),
-            ("--base", self.model, shared.base.is_some()),
-            ("--prediction-type", self.model, shared.prediction_type.is_some()),
+            ("--base", self.about_model, shared.base.is_some()),
+            ("--prediction-type", self.about_model, shared.prediction_type.is_some()),
             ("--weights", self.weights, shared.weights != WeightStorage::default()),
         ];
         given.into_iter().filter(|(_, used, given)| *given && !used).map(|(option, ..)| option).collect()
@@ -64,7 +70,8 @@ fn name(command: &Command) -> &'static str {
         Command::Inspect(_) => "inspect",
         Command::Convert(_) => "convert",
         Command::Embeddings { .. } => "embeddings",
-        Command::Models => "models",
+        Command::Models { command: Some(ModelsCommand::Convert(_)) } => "models convert",
+        Command::Models { command: None } => "models",
         Command::Doctor(args) if args.kernels.is_some() => "doctor --kernels",
         Command::Doctor(_) => "doctor",
         Command::Bench(_) => "bench",
@@ -100,6 +107,8 @@ mod tests {
             assert_eq!(idle(&format!("pseudoword {used} {all}")), [""; 0], "{used}");
         }
         assert_eq!(idle(&format!("pseudoword models {all}")), ["--device", "--weights"]);
+        let converting = idle("pseudoword models convert m out --device cpu --model m --base b --weights f16");
+        assert_eq!(converting, ["--device", "--model"]);
         assert_eq!(idle(&format!("pseudoword serve {all}")).len(), 5);
         assert_eq!(idle("pseudoword convert a b --model m --offline"), ["--model"]);
         assert_eq!(idle("pseudoword embeddings show <t> --model m --weights f32"), ["--weights"]);

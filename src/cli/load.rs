@@ -7,7 +7,6 @@ use sha2::{Digest, Sha256};
 use super::locate;
 use super::outlook::Outlook;
 use super::output::Output;
-use crate::Result;
 use crate::base::bytes::hex;
 use crate::event::{Event, Part, WarningCode};
 use crate::gpu::precision::{self, Decision};
@@ -17,8 +16,10 @@ use crate::mini;
 use crate::model::{Loading, OpenedModel};
 use crate::plan::WeightBytes;
 use crate::session::Session;
+use crate::setting::Setting;
 use crate::source::Source;
 use crate::weights::{Storage, files as weight_files};
+use crate::{Error, Result};
 
 /// Bytes that are hashed at a time.
 const CHUNK: u64 = 16 << 20;
@@ -63,27 +64,43 @@ async fn unet_hash(source: &dyn Source) -> Result<Option<String>> {
     Ok(Some(hex(&hash.finalize())))
 }
 
-/// Prints how much memory the work will need; gives how the weights will be kept.
+/// Prints how much memory the work will need; gives how the weights will be kept: narrower than is usual where only that fits,
+/// unless the user says how.
 ///
 /// # Errors
-/// [`Error::TooLittleMemory`](crate::Error::TooLittleMemory) if the work cannot be done, and those of the plan.
+/// [`Error::TooLittleMemory`] if the work cannot be done, and those of the plan.
 pub(super) async fn planned(outlook: &Outlook<'_>, opened: &OpenedModel, out: &mut Output) -> Result<Storage> {
-    let storage = opened.storage(outlook.storage(), outlook.on_gpu()).await?;
-    let weights = WeightBytes::read(&*opened.source, storage, &opened.config.left_in_files()).await?;
-    let (sentence, tight) = outlook.before_loading(&opened.config, weights)?;
-    if let Some(sentence) = sentence {
-        out.message(&sentence);
+    let usual = opened.storage(outlook.storage(), outlook.on_gpu()).await?;
+    let (mut wanted, mut refused) = (None, None);
+    for storage in outlook.storages(usual) {
+        let weights = WeightBytes::read(&*opened.source, storage, &opened.config.left_in_files()).await?;
+        let (sentence, tight) = match outlook.before_loading(&opened.config, weights) {
+            Err(Error::TooLittleMemory { need, have, advice }) => {
+                wanted.get_or_insert_with(|| format!("this would need {need}, but {have}"));
+                refused = Some(Error::TooLittleMemory { need, have, advice });
+                continue;
+            }
+            looked => looked?,
+        };
+        if let Some(wanted) = wanted {
+            let text = format!("{wanted}; it fits with {} {}, which is used", Setting::Weights, storage.name());
+            out.event(&Event::warning(WarningCode::Memory, text))?;
+        }
+        if let Some(sentence) = sentence {
+            out.message(&sentence);
+        }
+        if let Some(tight) = tight {
+            out.event(&Event::warning(WarningCode::Memory, tight))?;
+        }
+        return Ok(storage);
     }
-    if let Some(tight) = tight {
-        out.event(&Event::warning(WarningCode::Memory, tight))?;
-    }
-    Ok(storage)
+    Err(refused.unwrap_or_else(|| Error::Internal("no way to keep the weights".to_owned())))
 }
 
 /// Prints how much memory the work will need, and loads the model.
 ///
 /// # Errors
-/// [`Error::TooLittleMemory`](crate::Error::TooLittleMemory) before anything is loaded, if the work cannot be done.
+/// [`Error::TooLittleMemory`] before anything is loaded, if the work cannot be done.
 pub(super) async fn session(
     outlook: &Outlook<'_>,
     opened: &OpenedModel,

@@ -136,7 +136,7 @@ pub fn run(cli: &Cli) -> Result<()> {
             Command::Inspect(args) => embeddings::inspect::run(args, &cli.shared, &mut out).await,
             Command::Convert(args) => embeddings::convert::run(args, &cli.shared, &mut out).await,
             Command::Embeddings { command } => embeddings::run(command, &cli.shared, &mut out).await,
-            Command::Models => models::run(&cli.shared, &mut out).await,
+            Command::Models { command } => models::run(command.as_ref(), &cli.shared, &mut out).await,
             Command::Doctor(args) => doctor::run(args, &cli.shared, &mut out).await,
             Command::Bench(args) => bench::run(args, &cli.shared, &mut out).await,
             Command::Serve(args) => serve::run(args, &mut out),

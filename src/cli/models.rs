@@ -1,11 +1,13 @@
 //! `pseudoword models`: what a model is made of.
 
+mod convert;
+
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use serde_json::{Value, json};
 
-use super::args::Shared;
+use super::args::{ModelsCommand, Shared};
 use super::load::ModelId;
 use super::locate;
 use super::output::Output;
@@ -18,13 +20,16 @@ use crate::parts::{Architecture, Part};
 use crate::schedule::{PredictionType, Sampler, TimestepSpacing};
 use crate::source::{Source, architecture};
 use crate::text::Tokenizers;
-use crate::weights::{Header, files};
+use crate::weights::{Header, files, packed};
 
 /// Steps with which a sampler is tried.
 const STEPS: usize = 25;
 
-/// Describes the built-in model, and then the one given with --model.
-pub(super) async fn run(shared: &Shared, out: &mut Output) -> Result<()> {
+/// Describes the built-in model, and then the one given with --model; or converts one.
+pub(super) async fn run(command: Option<&ModelsCommand>, shared: &Shared, out: &mut Output) -> Result<()> {
+    if let Some(ModelsCommand::Convert(args)) = command {
+        return convert::run(args, shared, out).await;
+    }
     if shared.model.is_some() {
         let here = Shared { model: None, base: None, prediction_type: None, ..shared.clone() };
         describe(locate::model(&here, out).await?, out).await?;
@@ -185,7 +190,8 @@ impl Weights {
             let length = source.length(path).await?.unwrap_or(0);
             let header = Header::read(source, path, length).await?;
             bytes += length;
-            parameters += header.tensors().map(|entry| entry.shape.iter().product::<u64>()).sum::<u64>();
+            let weights = header.tensors().filter(|entry| !packed::is_scales(&header, &entry.name));
+            parameters += weights.map(|entry| entry.shape.iter().product::<u64>()).sum::<u64>();
             types.extend(header.tensors().map(|entry| entry.dtype.to_lowercase()));
         }
         let types = types.into_iter().collect::<Vec<_>>().join(", ");

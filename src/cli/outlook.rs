@@ -4,6 +4,7 @@
 use super::args::{Shared, WeightStorage};
 use crate::Result;
 use crate::base::bytes::size;
+use crate::base::failpoints;
 use crate::gpu::{self, Chosen, Precision, noop};
 use crate::model::{ModelConfig, storage_for};
 use crate::parts::FileLength;
@@ -36,9 +37,16 @@ impl<'a> Outlook<'a> {
         match self.weights {
             WeightStorage::Auto => None,
             WeightStorage::File => Some(Storage::AsFile),
+            WeightStorage::Q8 => Some(Storage::Q8),
             WeightStorage::F16 => Some(Storage::F16),
             WeightStorage::F32 => Some(Storage::F32),
         }
+    }
+
+    /// How weights may be kept, the first that fits first: as is `usual`, and narrower where the user left that open.
+    pub fn storages(&self, usual: Storage) -> Vec<Storage> {
+        let narrower = [Storage::F16, Storage::Q8].into_iter().filter(|storage| *storage != usual);
+        std::iter::once(usual).chain(narrower.filter(|_| self.storage().is_none())).collect()
     }
 
     pub fn on_gpu(&self) -> bool {
@@ -53,11 +61,19 @@ impl<'a> Outlook<'a> {
     /// kept, and those of the plan.
     pub fn before_fetching(&self, config: &ModelConfig, lengths: &[FileLength]) -> Result<Option<String>> {
         let bytes = lengths.iter().map(|file| file.bytes).sum();
-        let storage = storage_for(self.storage(), bytes, self.on_gpu());
-        let plan = (self.planned)(config, WeightBytes::at_least(lengths, storage), !self.on_gpu())?;
         let machine = self.machine();
-        plan.check(&machine)?;
-        Ok((plan.peak() > WORTH_PRINTING).then(|| format!("using it takes {}{}", plan.sentence(), free(&machine))))
+        let mut refused = None;
+        for storage in self.storages(storage_for(self.storage(), bytes, self.on_gpu())) {
+            let plan = (self.planned)(config, WeightBytes::at_least(lengths, storage), !self.on_gpu())?;
+            match plan.check(&machine) {
+                Ok(_) => {
+                    let said = || format!("using it takes {}{}", plan.sentence(), free(&machine));
+                    return Ok((plan.peak() > WORTH_PRINTING).then(said));
+                }
+                Err(error) => refused = Some(error),
+            }
+        }
+        refused.map_or(Ok(None), Err)
     }
 
     /// What the job will take of the memory with these weights, if that is worth a sentence, and a warning where it is
@@ -79,6 +95,9 @@ impl<'a> Outlook<'a> {
 
     /// What the device has to give, as far as that is known.
     fn machine(&self) -> Machine {
+        if failpoints::pass("memory").is_some() {
+            return Machine { free: Some(0), largest_buffer: None };
+        }
         // What the device that computes nothing is given stays in the processor's memory.
         if !self.on_gpu() || noop::is(&self.device.device) {
             return Machine::processor();
@@ -123,5 +142,10 @@ mod tests {
         assert!(said_so.contains("629 MB of weights"), "{said_so}");
         assert_eq!(said_so.contains(" are free"), Machine::processor().free.is_some(), "{said_so}");
         assert_eq!(said(1 << 20).unwrap().0, None, "not worth a sentence");
+        // Narrower weights are looked at only where the user left it open.
+        assert_eq!(outlook.storages(Storage::AsFile), [Storage::AsFile, Storage::F16, Storage::Q8]);
+        assert_eq!(outlook.storages(Storage::F16), [Storage::F16, Storage::Q8]);
+        let outlook = Outlook { weights: WeightStorage::F32, ..outlook };
+        assert_eq!(outlook.storages(Storage::F32), [Storage::F32]);
     }
 }

@@ -248,8 +248,10 @@ impl MemoryPlan {
                 vec![Advice::Smaller(Width), Advice::Smaller(Height), Advice::Smaller(BatchSize)]
             }
         };
-        if self.weights.narrowest == Stored::F32 {
-            advice.push(Advice::Set(Weights, "f16"));
+        match self.weights.narrowest {
+            Stored::F32 => advice.push(Advice::Set(Weights, Stored::F16.name())),
+            Stored::F16 => advice.push(Advice::Set(Weights, Stored::Q8.name())),
+            Stored::Q8 => {}
         }
         advice.push(Advice::CloseOtherPrograms);
         advice

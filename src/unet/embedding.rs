@@ -6,7 +6,7 @@ use super::TimeIds;
 use super::config::{Added, TIME_IDS, UnetConfig};
 use crate::Result;
 use crate::ops::{Linear, Var, linear, linear_add, linear_silu, side_by_side, silu};
-use crate::weights::Weights;
+use crate::weights::{Stored, Weights};
 
 /// Sines and cosines of some numbers (diffusers `Timesteps`).
 #[derive(Clone, Copy)]
@@ -50,6 +50,11 @@ pub(super) struct TimeEmbedding {
 }
 
 impl TimeEmbedding {
+    /// How its matrices are stored: as those of the whole U-Net are, the first and the last convolution aside.
+    pub fn stored(&self) -> Stored {
+        Stored::of_tensor(self.linear_2.weight.dtype())
+    }
+
     pub async fn load(weights: Weights<'_>, config: &UnetConfig) -> Result<Self> {
         let channels = config.block_out_channels[0];
         Ok(Self {

@@ -257,7 +257,7 @@ impl Unet {
 
     /// How its matrices are stored.
     pub fn stored(&self) -> Stored {
-        Stored::of_tensor(self.conv_in.weight.dtype())
+        self.time_embedding.stored()
     }
 
     /// Predicts noise (or velocity) `[B, H, W, 4]` in `sample` `[B, H, W, 4]`, each sample at its own timestep, under some

@@ -2,6 +2,8 @@
 
 use half::f16;
 
+use crate::base::eight_bits::BLOCK;
+
 /// How many values of a type in a file ([`FLOATS`](super::values::FLOATS)) are NaN or infinite, or become so in f32.
 ///
 /// Loading waits for the disk, so this must cost nothing beside it: the largest pattern of a piece is found first, in
@@ -15,6 +17,11 @@ pub(super) fn not_finite(bytes: &[u8], dtype: &str) -> usize {
         "F64" => count::<8, u64>(bytes, u64::from_le_bytes, u64::MAX >> 1, 0x47ef_ffff_f000_0000),
         _ => 0,
     }
+}
+
+/// How many values of blocks have a scale, in f16, that is not finite.
+pub(super) fn broken_scales(scales: Option<&[u8]>) -> usize {
+    BLOCK * scales.map_or(0, |scales| not_finite(scales, "F16"))
 }
 
 /// How many values have bits from `infinite` on, their sign left out: such patterns are in the order of their numbers,

@@ -1,6 +1,7 @@
 //! How many bytes the weights of a model take, before they are loaded, and even before they are downloaded.
 
-use super::{Header, Storage, Stored, files, stored_bytes};
+use super::storage::stored_bytes;
+use super::{Header, Storage, Stored, files, packed};
 use crate::Result;
 use crate::parts::{FileLength, Part};
 use crate::source::{Source, architecture};
@@ -38,8 +39,9 @@ impl WeightBytes {
             for path in files::expect(source, part).await?.paths {
                 let header = Header::read(source, &path, source.length(&path).await?.unwrap_or(0)).await?;
                 let is_left = |name: &str| left.iter().any(|(of, begin)| *of == part && name.starts_with(begin));
-                for entry in header.tensors().filter(|entry| !is_left(&entry.name)) {
-                    let (bytes, stored) = stored_bytes(entry, storage);
+                let counts = |name: &str| !is_left(name) && !packed::is_scales(&header, name);
+                for entry in header.tensors().filter(|entry| counts(&entry.name)) {
+                    let (bytes, stored) = stored_bytes(part, entry, storage);
                     sum.narrowest = sum.narrowest.narrower(stored);
                     if entry.name.ends_with(TABLE) {
                         sum.tables += bytes;
@@ -69,10 +71,11 @@ impl WeightBytes {
             let said = Stored::from(file.precision);
             let stored = match storage {
                 Storage::AsFile => said,
-                Storage::F16 => Stored::F16,
+                Storage::Q8 if file.part != Part::Vae => Stored::Q8,
+                Storage::F16 | Storage::Q8 => Stored::F16,
                 Storage::F32 => Stored::F32,
             };
-            let bytes = file.bytes * stored.bytes() as u64 / said.bytes() as u64;
+            let bytes = stored.bytes_of(file.bytes / said.bytes_of(1));
             sum.narrowest = sum.narrowest.narrower(stored);
             match file.part {
                 Part::Unet => sum.unet += bytes,
@@ -111,6 +114,17 @@ mod tests {
         assert_eq!(2 * half.unet, wide.unet);
         assert_eq!(2 * half.resident(), wide.resident());
         assert!(half.encoder > 0 && half.decoder > half.encoder);
+        // 34 bytes for 32 values of nearly all; the autoencoder stays as it is.
+        let quantised = read(Storage::Q8);
+        assert_eq!(
+            (quantised.narrowest, quantised.decoder, quantised.encoder),
+            (Stored::Q8, half.decoder, half.encoder)
+        );
+        for (narrow, half) in [(quantised.unet, half.unet), (quantised.tables, half.tables)] {
+            let share = narrow as f64 / half as f64;
+            assert!((0.531..0.56).contains(&share), "{share}");
+        }
+        assert!(2 * quantised.text < half.text + half.text / 4, "{quantised:?} {half:?}");
     }
 
     #[test]
@@ -136,7 +150,7 @@ mod tests {
             FileLength { part, bytes, precision: Precision::Full }
         };
         let lengths = [Part::TextEncoder, Part::Unet, Part::Vae].map(length);
-        for storage in [Storage::AsFile, Storage::F16, Storage::F32] {
+        for storage in [Storage::AsFile, Storage::F16, Storage::F32, Storage::Q8] {
             let (least, known) = (WeightBytes::at_least(&lengths, storage), read(storage));
             assert!(least.unet <= known.unet + known.unet / 50, "{storage:?}: {least:?} {known:?}");
             assert!(2 * least.resident() + (1 << 20) >= known.resident() / 2, "{storage:?}: {least:?} {known:?}");

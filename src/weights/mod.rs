@@ -5,13 +5,16 @@
 //! together.
 
 mod arrival;
+mod delivery;
 mod digest;
 pub mod files;
 mod finite;
 mod layers;
 mod left_over;
 mod lengths;
+pub mod packed;
 mod random;
+pub mod repack;
 mod safetensors;
 pub mod samples;
 mod storage;
@@ -25,27 +28,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::rc::Rc;
 
-use self::arrival::{Arrival, Ends};
+use self::arrival::Arrival;
 use self::digest::Digest;
-use self::finite::not_finite;
+use self::finite::{broken_scales, not_finite};
 pub use self::left_over::not_used;
 pub use self::lengths::WeightBytes;
 pub use self::random::Random;
 pub use self::safetensors::Header;
-pub use self::storage::{Storage, Stored, stored_bytes};
+pub use self::storage::{Storage, Stored};
 pub use self::table::HostTable;
-use self::upload::{JointBuffer, SharedBuffer, Upload};
-use self::values::{FLOATS, channels_last, converted};
+use self::upload::{JointBuffer, SharedBuffer};
+use self::values::{FLOATS, SCALE_BYTES, converted, from_blocks};
+use crate::base::eight_bits::BLOCK;
 use crate::embedding::safetensors::Entry;
 use crate::event::{Event, WarningCode};
-use crate::ops::{Weight, settle};
+use crate::ops::Weight;
 use crate::parts::Part;
 use crate::source::Source;
-use crate::{Error, Result, gpu};
+use crate::{Error, Result};
 use burn::tensor::{Device, Tensor};
 
-/// Bytes of weights that may be on their way to the device.
-const IN_FLIGHT: usize = 32 << 20;
 /// About how many bytes of a weight are read at a time.
 const PIECE: u64 = 4 << 20;
 
@@ -67,7 +69,7 @@ struct Files<'a> {
     /// Weights that were sent before they were asked for ([`Weights::send_in_order`]), each a `Weight<1>` or
     /// `Weight<2>`.
     ahead: RefCell<BTreeMap<String, Box<dyn Any>>>,
-    /// Buffers that several weights share, by the names of all of them; none where they lie apart.
+    /// Buffers that several weights share, by the names of all of them and what of them it is for; none where they lie apart.
     joints: RefCell<BTreeMap<String, Option<JointBuffer>>>,
     /// What small weights share.
     shared: RefCell<Option<SharedBuffer>>,
@@ -106,6 +108,8 @@ impl<'a> Weights<'a> {
         }
         for (number, path) in paths.into_iter().enumerate() {
             let header = Header::read(source, &path, source.length(&path).await?.unwrap_or(0)).await?;
+            packed::check(&header)
+                .map_err(|reason| Error::BadFile { file: format!("{}/{path}", source.name()), reason })?;
             for entry in header.tensors() {
                 if places.insert(entry.name.clone(), number).is_some() {
                     let reason = format!("{} is in another file of the {part}, too", entry.name);
@@ -180,9 +184,10 @@ impl<'a> Weights<'a> {
             for entry in entries {
                 let request = requests.get(&entry.name).filter(|request| request.fits(entry));
                 // What does not fit is noted when it is asked for.
-                let (Some(request), true) = (request, FLOATS.contains(&entry.dtype.as_str())) else { continue };
-                let storage = file.storage.of(entry);
-                let location = Location { shard, span: header.span(entry), dtype: &entry.dtype, storage };
+                let Some(location) = file.location(shard, header, entry).filter(|_| request.is_some()) else {
+                    continue;
+                };
+                let Some(request) = request else { continue };
                 let sent: Box<dyn Any> = match request.shape[..] {
                     [length] => Box::new(self.deliver(&entry.name, &location, request.layout([length])).await?),
                     [rows, columns] => {
@@ -247,13 +252,14 @@ impl<'a> Weights<'a> {
             let done = total.min(file.used.borrow().len() as u32);
             (file.events.borrow_mut())(Event::Load { part: file.part, done, total });
         }
-        if !FLOATS.contains(&info.dtype.as_str()) {
-            return Err(Error::BadFile {
-                file: file.source.origin(shard, &path).0,
-                reason: format!("{path} is {}; weights can be F16, BF16, F32 or F64", info.dtype),
-            });
+        let location = file.location(shard, header, info).ok_or_else(|| Error::BadFile {
+            file: file.source.origin(shard, &path).0,
+            reason: format!("{path} is {}; weights can be F16, BF16, F32 or F64", info.dtype),
+        })?;
+        if location.scales.is_some() {
+            file.used.borrow_mut().insert(packed::scales_of(&path));
         }
-        Ok(Some(Location { shard, span: header.span(info), dtype: &info.dtype, storage: file.storage.of(info) }))
+        Ok(Some(location))
     }
 
     /// A weight on the device, of which the file may say any of `shapes`.
@@ -274,76 +280,6 @@ impl<'a> Weights<'a> {
         }
     }
 
-    /// Sends a weight in pieces of whole rows, those of a convolution channels last.
-    async fn deliver<const D: usize>(
-        &self,
-        path: &str,
-        location: &Location<'_>,
-        layout: Layout<'_, D>,
-    ) -> Result<Weight<D>> {
-        let checked = self.file.arrival.wants() && !gpu::computes_nothing(&self.file.device);
-        let mut ends = checked.then(Ends::default);
-        let sent = match self.try_send((path, location), location.storage, layout, &mut ends).await? {
-            Some(weight) => weight,
-            // Half precision does not have one of its values.
-            None => {
-                ends = ends.map(|_| Ends::default());
-                let sent = self.try_send((path, location), Storage::AsFile, layout, &mut ends).await?;
-                // Products in f16 could not hold that value either.
-                sent.ok_or_else(|| Error::Internal(format!("{path} cannot be kept as it is")))?.exact()
-            }
-        };
-        if let Some(ends) = ends {
-            self.file.arrival.note(path.to_owned(), ends, sent.clone());
-        }
-        // Uploads that the device has not taken yet stay in memory, and nothing else limits them.
-        let bytes = layout.shape.iter().product::<usize>() * sent.dtype().size();
-        let in_flight = self.file.in_flight.get() + bytes;
-        self.file.in_flight.set(if in_flight > IN_FLIGHT { 0 } else { in_flight });
-        if in_flight > IN_FLIGHT {
-            settle(&sent.some(0..1)).await?;
-        }
-        // The autoencoder's activations leave f16's range in some models, and its pictures show rounding.
-        Ok(if self.file.part == Part::Vae { sent.exact() } else { sent })
-    }
-
-    /// Sends a weight to be kept in this way; none if it has values that cannot be kept so.
-    async fn try_send<const D: usize>(
-        &self,
-        (path, location): (&str, &Location<'_>),
-        storage: Storage,
-        Layout { shape, filter, joint }: Layout<'_, D>,
-        ends: &mut Option<Ends>,
-    ) -> Result<Option<Weight<D>>> {
-        let Location { shard, span, dtype, .. } = location;
-        let (rows, stored, mut broken) = (shape[0], Stored::of(dtype, storage), 0);
-        let row = (span.end - span.start) / rows as u64;
-        let bytes = shape.iter().product::<usize>() * stored.bytes();
-        // Four rows of halves are a multiple of four bytes, however odd they are.
-        let rows_in_piece = (PIECE / row.max(1)).max(1).next_multiple_of(4);
-        let place = joint.and_then(|joint| self.file.place(joint, bytes / rows, stored));
-        let place =
-            place.or_else(|| SharedBuffer::upload(&mut self.file.shared.borrow_mut(), &self.file.device, bytes));
-        let mut upload = place.unwrap_or_else(|| Upload::new(&self.file.device, bytes, rows as u64 > rows_in_piece));
-        let mut from = span.start;
-        while from < span.end {
-            let to = span.end.min(from + rows_in_piece * row);
-            let piece = self.file.read(shard, from..to).await?;
-            broken += not_finite(&piece, dtype);
-            let Some(mut piece) = converted(piece, dtype, stored) else { return Ok(None) };
-            if let Some(Filter { inputs, taps }) = filter {
-                channels_last(&mut piece, stored.bytes(), inputs, taps);
-            }
-            if let Some(ends) = ends {
-                ends.push(&piece, stored.bytes());
-            }
-            upload.push(piece, bytes)?;
-            from = to;
-        }
-        self.file.note_broken(path, location, broken);
-        Ok(Some(upload.finish(&self.file.device, stored.dtype(), shape)))
-    }
-
     /// Stands in for a weight that a problem was noted for: [`Weights::finish`] will not let it be used.
     fn absent<const D: usize>(&self) -> Weight<D> {
         Weight::new(Tensor::zeros([1; D], &self.file.device))
@@ -354,7 +290,7 @@ impl<'a> Weights<'a> {
         self.send(name, &[&shape], Layout { shape, filter: None, joint: None }).await
     }
 
-    /// A table that stays on the host, f16 or f32: `[rows, width]`.
+    /// A table that stays on the host: `[rows, width]`.
     pub async fn host_table(&self, name: &str, rows: usize, width: usize) -> Result<HostTable> {
         let none = || HostTable::filling(0, Stored::F32, width).whole();
         if let Some(requests) = &self.file.requests {
@@ -367,18 +303,26 @@ impl<'a> Weights<'a> {
         let Some(location) = self.find(name, &[&[rows, width]])? else {
             return Ok(none());
         };
-        let Location { shard, span, dtype, storage } = &location;
+        let Location { shard, span, dtype, storage, .. } = &location;
+        let scales = self.file.scales(&location).await?;
         'how: for storage in [*storage, Storage::AsFile] {
-            let mut broken = 0;
+            let mut broken = broken_scales(scales.as_deref());
             let stored = Stored::of(dtype, storage);
             let mut table = HostTable::filling(rows, stored, width);
             let mut from = span.start;
             while from < span.end {
-                // A multiple of every type's size.
+                // A multiple of every type's size, and of a block's.
                 let to = span.end.min(from + PIECE);
                 let piece = self.file.source.read(shard, from..to).await?;
                 broken += not_finite(&piece, dtype);
-                let Some(piece) = converted(piece, dtype, stored) else { continue 'how };
+                let piece = match &scales {
+                    Some(scales) => {
+                        let blocks = [from, to].map(|place| (place - span.start) as usize / BLOCK * SCALE_BYTES);
+                        from_blocks(&piece, &scales[blocks[0]..blocks[1]], stored)
+                    }
+                    None => converted(piece, dtype, stored),
+                };
+                let Some(piece) = piece else { continue 'how };
                 table.push(&piece);
                 from = to;
             }
@@ -390,14 +334,22 @@ impl<'a> Weights<'a> {
 }
 
 impl Files<'_> {
-    /// Where a weight goes that has others beside it; none if it goes somewhere of its own.
-    ///
-    /// `bytes` are those of a row.
-    fn place(&self, joint: &Joint, bytes: usize, stored: Stored) -> Option<Upload> {
-        let mut joints = self.joints.borrow_mut();
-        let new = || JointBuffer::new(&self.device, joint.total, bytes, stored.dtype());
-        let buffer = joints.entry(joint.whole.clone()).or_insert_with(new);
-        buffer.as_ref()?.upload(joint.rows.clone(), bytes, stored.dtype())
+    /// Where a weight is, and how it is to be kept; none if it is of a type that no weights have.
+    fn location<'b>(&self, shard: &'b str, header: &Header, entry: &'b Entry) -> Option<Location<'b>> {
+        let scales = packed::span_of_scales(header, entry);
+        if scales.is_none() && !FLOATS.contains(&entry.dtype.as_str()) {
+            return None;
+        }
+        let storage = self.storage.of(self.part, entry);
+        Some(Location { shard, span: header.span(entry), dtype: &entry.dtype, scales, storage })
+    }
+
+    /// The scales of a weight that the file has in eight bits, whole: a sixteenth of its values.
+    async fn scales(&self, location: &Location<'_>) -> Result<Option<Vec<u8>>> {
+        Ok(match &location.scales {
+            Some(span) => Some(self.read(location.shard, span.clone()).await?),
+            None => None,
+        })
     }
 
     /// Bytes of one of the files; where their hash is wanted, what lies before them is read for it.
@@ -481,8 +433,10 @@ fn is_shape(entry: &Entry, shape: &[usize]) -> bool {
 struct Location<'a> {
     shard: &'a str,
     span: Range<u64>,
-    /// The type in the file, one of [`FLOATS`].
+    /// The type in the file: one of [`FLOATS`], or [`packed::TYPE`].
     dtype: &'a str,
+    /// Where the scales are of values in eight bits.
+    scales: Option<Range<u64>>,
     /// How it is to be kept.
     storage: Storage,
 }
@@ -491,6 +445,7 @@ impl Location<'_> {
     /// Bytes of a value in the file.
     fn value_bytes(&self) -> u64 {
         match self.dtype {
+            packed::TYPE => 1,
             "F16" | "BF16" => 2,
             "F64" => 8,
             _ => 4,

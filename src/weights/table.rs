@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::Stored;
 use crate::base::math::norm;
 
-/// A table of rows on the host, as the file has them: the token embeddings, of which a prompt needs a few.
+/// A table of rows on the host, as the file has them or in eight bits: the token embeddings, of which a prompt needs a few.
 #[derive(Debug, Clone)]
 pub struct HostTable {
     bytes: Held,
@@ -84,7 +84,7 @@ impl Filling {
 impl HostTable {
     /// A table of so many rows `width` wide, which come piece by piece.
     pub(super) fn filling(rows: usize, stored: Stored, width: usize) -> Filling {
-        let bytes = Held::new(rows * width * stored.bytes());
+        let bytes = Held::new(stored.bytes_of((rows * width) as u64) as usize);
         Filling { table: Self { bytes, stored, width }, come: 0 }
     }
 
@@ -116,6 +116,6 @@ impl HostTable {
     }
 
     fn row_bytes(&self) -> usize {
-        self.width * self.stored.bytes()
+        self.stored.bytes_of(self.width as u64) as usize
     }
 }

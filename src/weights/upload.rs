@@ -8,11 +8,11 @@
 
 use std::ops::Range;
 
-use burn::tensor::{Bytes, DType, Device, Shape, Tensor, TensorData};
+use burn::tensor::{Bytes, DType, Device, Int, Shape, Tensor, TensorData};
 use burn_wgpu::{CubeBackend, CubeTensor};
 use cubecl::server::Handle;
 
-use crate::ops::{BINDING_ALIGNMENT, Weight};
+use crate::ops::BINDING_ALIGNMENT;
 use crate::{Error, Result};
 
 /// Bytes up to which weights share buffers: there are hundreds of them, and together they fill a few.
@@ -126,25 +126,33 @@ impl Upload {
         Ok(())
     }
 
-    /// The weight, once all pieces are there.
-    pub fn finish<const D: usize>(self, device: &Device, dtype: DType, shape: [usize; D]) -> Weight<D> {
-        Weight::new(match self {
+    /// A tensor of floats, once all pieces are there.
+    pub fn finish<const D: usize>(self, device: &Device, dtype: DType, shape: [usize; D]) -> Tensor<D> {
+        match self {
             Self::Host(bytes) => {
                 let data = TensorData::from_bytes(Bytes::from_bytes_vec(bytes), shape, dtype);
                 device.memory_persistent_allocations(data, |data| Tensor::from_data(data, (device, dtype)))
             }
-            Self::Gpu { near, buffer, .. } => {
-                let tensor = CubeTensor::new_contiguous(
-                    near.client.clone(),
-                    near.device.clone(),
-                    Shape::from(shape),
-                    buffer,
-                    dtype,
-                );
-                Tensor::from_primitive::<CubeBackend>(tensor)
-            }
-        })
+            Self::Gpu { near, buffer, .. } => Tensor::from_primitive::<CubeBackend>(whole(*near, buffer, dtype, shape)),
+        }
     }
+
+    /// A tensor of whole numbers of eight bits, once all pieces are there.
+    pub fn finish_whole_numbers<const D: usize>(self, device: &Device, shape: [usize; D]) -> Tensor<D, Int> {
+        const DTYPE: DType = DType::I8;
+        match self {
+            Self::Host(bytes) => {
+                let data = TensorData::from_bytes(Bytes::from_bytes_vec(bytes), shape, DTYPE);
+                device.memory_persistent_allocations(data, |data| Tensor::from_data(data, (device, DTYPE)))
+            }
+            Self::Gpu { near, buffer, .. } => Tensor::from_primitive::<CubeBackend>(whole(*near, buffer, DTYPE, shape)),
+        }
+    }
+}
+
+/// The tensor of what is in a buffer, on the device of another.
+fn whole<const D: usize>(near: CubeTensor, buffer: Handle, dtype: DType, shape: [usize; D]) -> CubeTensor {
+    CubeTensor::new_contiguous(near.client, near.device, Shape::from(shape), buffer, dtype)
 }
 
 fn failed(error: impl std::fmt::Debug) -> Error {

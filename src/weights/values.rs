@@ -3,8 +3,12 @@
 use half::{bf16, f16};
 
 use super::Stored;
+use crate::base::eight_bits::{BLOCK, quantised, widened};
 
-/// The types that weights can have in a file.
+/// Bytes of a block's scale.
+pub(super) const SCALE_BYTES: usize = size_of::<f16>();
+
+/// The types that weights can have in a file, those in eight bits aside.
 pub(super) const FLOATS: [&str; 4] = ["F16", "BF16", "F32", "F64"];
 
 /// Each output's `[Cin, taps]` as `[taps, Cin]`, in place: the largest weights are convolutions.
@@ -19,8 +23,8 @@ pub(super) fn channels_last(bytes: &mut [u8], size: usize, inputs: usize, taps: 
     }
 }
 
-/// Values of a type in a file in the form in which they are stored; none if that is f16 and one of them would become
-/// infinite.
+/// Values of a type in a file in the form in which they are stored, those of a block behind its scale; none if one of them would
+/// be beyond f16.
 pub(super) fn converted(bytes: Vec<u8>, dtype: &str, stored: Stored) -> Option<Vec<u8>> {
     fn map<const N: usize>(bytes: &[u8], f: impl Fn([u8; N]) -> f32) -> Vec<u8> {
         let mut values = Vec::with_capacity(bytes.len() / N * 4);
@@ -37,7 +41,57 @@ pub(super) fn converted(bytes: Vec<u8>, dtype: &str, stored: Stored) -> Option<V
     match stored {
         Stored::F32 => Some(full),
         Stored::F16 => narrowed(&full),
+        Stored::Q8 => {
+            let mut bytes = Vec::with_capacity(Stored::Q8.bytes_of(full.len() as u64 / 4) as usize);
+            for block in blocks(&full) {
+                let (scale, numbers) = block?;
+                bytes.extend(scale.to_le_bytes());
+                bytes.extend(numbers.map(|number| number as u8));
+            }
+            Some(bytes)
+        }
     }
+}
+
+/// Values in f32 in eight bits, and the scales of the blocks in f16; none if one of them would be beyond f16.
+pub(super) fn in_eight_bits(wide: &[u8]) -> Option<[Vec<u8>; 2]> {
+    let values = wide.len() / size_of::<f32>();
+    let (mut numbers, mut scales) = (Vec::with_capacity(values), Vec::with_capacity(2 * values / BLOCK));
+    for block in blocks(wide) {
+        let (scale, block) = block?;
+        scales.extend(scale.to_le_bytes());
+        numbers.extend(block.map(|number| number as u8));
+    }
+    Some([numbers, scales])
+}
+
+/// What [`in_eight_bits`] made stands for, in f32.
+pub(super) fn from_eight_bits(numbers: &[u8], scales: &[u8]) -> Vec<u8> {
+    let blocks = numbers.as_chunks::<BLOCK>().0.iter().zip(scales.as_chunks::<2>().0);
+    let wide = |(block, scale): (&[u8; BLOCK], &[u8; 2])| {
+        widened(f16::from_le_bytes(*scale), block.map(|number| number as i8))
+    };
+    blocks.flat_map(wide).flat_map(f32::to_le_bytes).collect()
+}
+
+/// Values in eight bits with these scales in the form in which they are stored, those of a block behind its scale; none if one
+/// would be beyond f16.
+pub(super) fn from_blocks(numbers: &[u8], scales: &[u8], stored: Stored) -> Option<Vec<u8>> {
+    if stored != Stored::Q8 {
+        return converted(from_eight_bits(numbers, scales), "F32", stored);
+    }
+    let blocks = scales.as_chunks::<SCALE_BYTES>().0.iter().zip(numbers.as_chunks::<BLOCK>().0);
+    Some(blocks.flat_map(|(scale, numbers)| scale.iter().chain(numbers).copied()).collect())
+}
+
+/// Values in f32 as blocks in eight bits, none in place of one that cannot be.
+fn blocks(wide: &[u8]) -> impl Iterator<Item = Option<(f16, [i8; BLOCK])>> {
+    wide.as_chunks::<{ BLOCK * size_of::<f32>() }>().0.iter().map(|block| {
+        let mut values = [0.0; BLOCK];
+        let bytes = block.as_chunks::<{ size_of::<f32>() }>().0;
+        values.iter_mut().zip(bytes).for_each(|(value, bytes)| *value = f32::from_le_bytes(*bytes));
+        quantised(&values)
+    })
 }
 
 /// f32 values as f16; none if one of them would become infinite.
@@ -87,6 +141,22 @@ mod tests {
             let got = converted(given.clone(), dtype, stored).unwrap();
             assert_eq!((&got, stored), (expected, kept), "{dtype} {storage:?}");
         }
+    }
+
+    #[test]
+    fn eight_bits_are_the_same_beside_their_scales_and_behind_them() {
+        let numbers: Vec<f32> = (0..3 * BLOCK).map(|i| ((i * 37 % 64) as f32 - 31.0) / 8.0).collect();
+        let wide = bytes(&numbers);
+        let [values, scales] = in_eight_bits(&wide).unwrap();
+        let apart = from_eight_bits(&values, &scales);
+        let interleaved = converted(wide, "F32", Stored::Q8).unwrap();
+        assert_eq!(interleaved.len() as u64, Stored::Q8.bytes_of(numbers.len() as u64));
+        assert_eq!(bytes(&Stored::Q8.widen(&interleaved)), apart);
+        let near = apart.as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value));
+        // Half of the scale of a block whose largest value is 4.
+        assert!(near.zip(&numbers).all(|(got, want)| (got - want).abs() <= 0.5 * 4.0 / 127.0 + 1e-3));
+        assert_eq!(in_eight_bits(&bytes(&[70_000.0; BLOCK])), None);
+        assert_eq!(converted(bytes(&[70_000.0; BLOCK]), "F32", Stored::Q8), None);
     }
 
     #[test]

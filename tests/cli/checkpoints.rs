@@ -51,8 +51,14 @@ fn work_that_is_too_large_is_refused_before_it_begins() {
     }
     let place = Place::new();
     let many = ["--count", "10000", "--batch-size", "10000", "--width", "512", "--height", "512"];
-    let output = place.run(&[&["generate", "a cat", "--quiet"][..], &many].concat());
-    refused(&output, 8, &["not enough memory: this needs", "are free", "--batch-size", "--weights f16"]);
+    let output = |weights: &[&str]| place.run(&[&["generate", "a cat", "--quiet"][..], &many, weights].concat());
+    let needs = ["not enough memory: this needs", "are free", "--batch-size"];
+    refused(&output(&["--weights", "f32"]), 8, &[&needs[..], &["--weights f16"]].concat());
+    refused(&output(&["--weights", "f16"]), 8, &[&needs[..], &["--weights q8"]].concat());
+    // Left open, narrower weights were tried already.
+    let output = output(&[]);
+    refused(&output, 8, &needs);
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("--weights"));
     let (pictures, batch) = (peach(), ["--batch-size", "1000000", "--checkpointing", "off", "--preview-every", "0"]);
     let output = place.run(&[&["train", &pictures, "--token", "<t>", "--init", "apple"][..], &batch].concat());
     refused(&output, 8, &["for a training step", "--checkpointing on"]);

@@ -4,6 +4,8 @@
 #![cfg(feature = "native")]
 
 mod checkpoints;
+mod converting;
+mod eight_bits;
 mod faults;
 mod generating;
 mod help;

@@ -37,6 +37,7 @@ pub fn change(place: &Place, path: &str, with: impl FnOnce(&mut Vec<Weight>)) {
     let path = place.path(path);
     let bytes = fs::read(&path).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let (_, about) = SafeTensors::read_metadata(&bytes).unwrap();
     let mut weights: Vec<Weight> = tensors
         .iter()
         .map(|(name, view)| (name.to_owned(), view.dtype(), view.shape().to_vec(), view.data().to_vec()))
@@ -45,7 +46,7 @@ pub fn change(place: &Place, path: &str, with: impl FnOnce(&mut Vec<Weight>)) {
     let views = weights
         .iter()
         .map(|(name, dtype, shape, bytes)| (name.as_str(), TensorView::new(*dtype, shape.clone(), bytes).unwrap()));
-    fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
+    fs::write(path, safetensors::serialize(views, about.metadata().clone()).unwrap()).unwrap();
 }
 
 /// Makes values of an f32 weight this number.

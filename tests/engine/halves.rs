@@ -13,7 +13,7 @@ use crate::kernels::{compare, compare_attentions, filled, on_the_gpu, weight};
 
 /// Each way to make products in f16 that is right on the device, those for subgroups that it does not have included. Mesa's
 /// lavapipe has matrices since version 26 (`tools/gpu/mesa26-tests` runs this there); older ones have f16 without matrices.
-fn in_each_way(test: impl Fn(&Place, HalfProducts)) {
+pub(crate) fn in_each_way(test: impl Fn(&Place, HalfProducts)) {
     on_the_gpu(|place| {
         let chosen = gpu_of::choose(gpu_of::DeviceChoice::Gpu).unwrap();
         let ways = gpu_of::started(&chosen).unwrap().possible_half_products();

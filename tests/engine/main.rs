@@ -9,6 +9,7 @@
 mod checkpoints;
 mod comparing;
 mod diverging;
+mod eight_bits;
 mod fixtures;
 mod folders;
 mod fused;

@@ -1,0 +1,194 @@
+//! Models that are written with their weights in eight bits.
+
+use std::fs;
+
+use safetensors::{Dtype, SafeTensors};
+
+use crate::models::change;
+use crate::place::{Place, events, refused, succeeded, text, tiny};
+
+const UNET: &str = "unet/diffusion_pytorch_model.safetensors";
+const TEXT: &str = "text_encoder/model.safetensors";
+
+/// A weight of the mini model's U-Net that is in eight bits.
+const LAYER: &str = "time_embedding.linear_1.weight";
+
+/// Bytes of a folder's weights.
+fn bytes(place: &Place, model: &str) -> u64 {
+    let files = [UNET, TEXT, "vae/diffusion_pytorch_model.safetensors"];
+    files.map(|file| fs::metadata(place.path(model).join(file)).unwrap().len()).iter().sum()
+}
+
+#[test]
+fn a_model_in_eight_bits_is_used_as_any_other() {
+    let place = Place::new();
+    let output = place.run(&["models", "convert", "mini", "out", "--json"]);
+    succeeded(&output);
+    let done = events(&output.stdout).pop().unwrap();
+    assert_eq!((&done["event"], &done["weights"]), (&"converted".into(), &"q8".into()));
+    assert_eq!(done["bytes"], bytes(&place, "out"));
+    let share = bytes(&place, "out") as f64 / done["bytes_before"].as_f64().unwrap();
+    println!("{share:.3} of the bytes before");
+    assert!(share < 0.62, "{share}");
+    assert!(!place.path("out/converting.json").exists());
+    // The scales are not counted.
+    let described = text(&place.run(&["models", "--model", "out"]).stdout).to_owned();
+    let parameters: Vec<&str> = described.lines().filter_map(|line| line.split(" million").next()).collect();
+    let parameters = parameters.into_iter().filter(|line| line.contains("U-Net: ")).collect::<Vec<_>>();
+    assert!(parameters.len() == 2 && parameters[0] == parameters[1], "{described}");
+
+    // What is converted while it is loaded is the same numbers.
+    let generate = |model: &str, weights: &str| {
+        let usual = ["generate", "a red apple", "--steps", "3", "--seed", "3", "--overwrite", "--out", "a.png"];
+        succeeded(&place.run(&[&usual[..], &["--model", model, "--weights", weights]].concat()));
+        image::open(place.path("a.png")).unwrap().to_rgb8().into_raw()
+    };
+    assert_eq!(generate("out", "q8"), generate("mini", "q8"));
+    assert_eq!(generate("out", "file"), generate("mini", "q8"));
+    // Back to f16, it stays what eight bits made of it; widened to f32, too.
+    succeeded(&place.run(&["models", "convert", "out", "back", "--weights", "f16"]));
+    let alike = |a: &[u8], b: &[u8]| a.iter().zip(b).all(|(a, b)| a.abs_diff(*b) <= 2);
+    assert!(alike(&generate("out", "f32"), &generate("out", "q8")));
+    succeeded(&place.run_train(&["--model", "out", "--steps", "1"]));
+}
+
+#[test]
+fn what_is_in_the_file_is_what_the_page_about_it_says() {
+    let place = Place::new();
+    succeeded(&place.run(&["models", "convert", "mini", "out"]));
+    let file = fs::read(place.path("out").join(UNET)).unwrap();
+    let mini = format!("{}/models/mini/{UNET}", env!("CARGO_MANIFEST_DIR"));
+    let (mini, (_, about)) = (fs::read(mini).unwrap(), SafeTensors::read_metadata(&file).unwrap());
+    assert_eq!(about.metadata().as_ref().unwrap()["pseudoword.q8"], "1");
+    let [packed, mini] = [&file, &mini].map(|file| SafeTensors::deserialize(file).unwrap());
+    let half = |bytes: &[u8], at: usize| half::f16::from_le_bytes([bytes[2 * at], bytes[2 * at + 1]]).to_f64();
+    let mut convolutions = 0;
+    for (name, view) in packed.tensors() {
+        if view.dtype() != Dtype::I8 {
+            continue;
+        }
+        let (scales, given) = (packed.tensor(&format!("{name}.scales")).unwrap(), mini.tensor(&name).unwrap());
+        assert_eq!((view.shape(), given.dtype(), scales.dtype()), (given.shape(), Dtype::F16, Dtype::F16), "{name}");
+        let [outputs, inputs] = [view.shape()[0], view.shape()[1]];
+        let taps: usize = view.shape()[2..].iter().product();
+        convolutions += usize::from(taps > 1);
+        for (output, input, tap) in
+            (0..outputs).flat_map(|o| (0..inputs).flat_map(move |i| (0..taps).map(move |tap| (o, i, tap))))
+        {
+            let at = (output * inputs + input) * taps + tap;
+            let scale = half(scales.data(), (output * taps + tap) * (inputs / 32) + input / 32);
+            let (got, want) = (scale * f64::from(view.data()[at] as i8), half(given.data(), at));
+            // Half a step, and what the scale lost in f16 of 127 of them.
+            assert!((got - want).abs() <= scale * 0.57 + 1e-7, "{name} {at}: {got} {want}");
+        }
+    }
+    assert!(convolutions > 10, "{convolutions}");
+}
+
+#[test]
+fn a_conversion_that_was_stopped_goes_on() {
+    let place = Place::new();
+    let convert = |failures: &str| {
+        let mut command = place.command(&["models", "convert", "mini", "out"]);
+        command.env("PSEUDOWORD_FAILPOINTS", failures).output().unwrap()
+    };
+    // In the U-Net: the text encoder is whole by then.
+    assert_eq!(convert("weights:write=die@150").status.code(), None);
+    assert!(place.path("out").join(TEXT).exists() && !place.path("out").join(UNET).exists());
+    refused(&place.run(&["generate", "a cat", "--model", "out"]), 3, &["out"]);
+    refused(&convert("weights:write=full@9"), 7, &["out"]);
+    refused(&place.run(&["models", "convert", "mini", "out", "--weights", "f16"]), 2, &["another conversion"]);
+    let output = convert("");
+    succeeded(&output);
+    assert!(text(&output.stderr).contains("out was begun before"), "{}", text(&output.stderr));
+    succeeded(&place.run(&["models", "convert", "mini", "other"]));
+    for path in [UNET, TEXT] {
+        assert!(fs::read(place.path("out").join(path)).unwrap() == fs::read(place.path("other").join(path)).unwrap());
+    }
+    refused(&convert(""), 2, &["it is not empty"]);
+    refused(&place.run(&["models", "convert", "mini", "x", "--weights", "f32"]), 2, &["--weights is q8 or f16"]);
+    refused(&place.run(&["models", "convert", "nowhere", "x"]), 3, &["nowhere"]);
+    assert!(!place.path("x").exists());
+}
+
+/// Rows that are no blocks, as the tiny model's are: nothing is in eight bits.
+#[test]
+fn what_cannot_be_in_blocks_is_in_f16() {
+    let place = Place::new();
+    succeeded(&place.run(&["models", "convert", &tiny(), "out"]));
+    succeeded(&place.run(&["generate", "a cat", "--model", "out", "--steps", "2"]));
+}
+
+#[test]
+fn a_damaged_folder_is_refused_by_name() {
+    let place = Place::new();
+    succeeded(&place.run(&["models", "convert", "mini", "whole"]));
+    let damaged = |what: &dyn Fn(&str), parts: &[&str]| {
+        let _old = fs::remove_dir_all(place.path("out"));
+        copy(&place, "whole", "out");
+        what(&format!("out/{UNET}"));
+        refused(&place.run(&["generate", "a cat", "--model", "out", "--steps", "1"]), 3, parts);
+    };
+    let scales = format!("{LAYER}.scales");
+    damaged(
+        &|path| change(&place, path, |weights| weights.retain(|(name, ..)| *name != scales)),
+        &["out/unet", LAYER, "has no scales"],
+    );
+    damaged(
+        &|path| {
+            change(&place, path, |weights| {
+                let (_, _, shape, bytes) = weights.iter_mut().find(|(name, ..)| *name == scales).unwrap();
+                shape[1] -= 1;
+                bytes.truncate(2 * shape[0] * shape[1]);
+            })
+        },
+        &[&scales, "and not F16"],
+    );
+    damaged(
+        &|path| {
+            change(&place, path, |weights| {
+                let (.., bytes) = weights.iter_mut().find(|(name, ..)| *name == scales).unwrap();
+                bytes[..2].copy_from_slice(&half::f16::NAN.to_le_bytes());
+            })
+        },
+        &["NaN or infinite", LAYER, ": 32 of"],
+    );
+    damaged(
+        &|path| {
+            change(&place, path, |weights| {
+                let (_, _, shape, _) = weights.iter_mut().find(|(name, ..)| name == LAYER).unwrap();
+                shape.swap(0, 1);
+            })
+        },
+        &[&scales, "and not F16"],
+    );
+    // A version that is not known, and none at all.
+    let replaced = |path: &str, from: &str, to: &str| {
+        let bytes = fs::read(place.path(path)).unwrap();
+        let at = bytes.windows(from.len()).position(|window| window == from.as_bytes()).unwrap();
+        let bytes = [&bytes[..at], to.as_bytes(), &bytes[at + from.len()..]].concat();
+        fs::write(place.path(path), bytes).unwrap();
+    };
+    let known = "\"pseudoword.q8\":\"1\"";
+    damaged(&|path| replaced(path, known, "\"pseudoword.q8\":\"2\""), &["layout \"2\"", "reads 1"]);
+    damaged(&|path| replaced(path, known, "\"pseudoword.xx\":\"1\""), &["is I8; weights can be"]);
+    // Cut off.
+    damaged(
+        &|path| {
+            let bytes = fs::read(place.path(path)).unwrap();
+            fs::write(place.path(path), &bytes[..bytes.len() - 1000]).unwrap();
+        },
+        &["out/unet"],
+    );
+}
+
+fn copy(place: &Place, from: &str, to: &str) {
+    for folder in ["", "scheduler", "text_encoder", "tokenizer", "unet", "vae"] {
+        fs::create_dir_all(place.path(to).join(folder)).unwrap();
+        for entry in fs::read_dir(place.path(from).join(folder)).unwrap().map(Result::unwrap) {
+            if entry.path().is_file() {
+                fs::copy(entry.path(), place.path(to).join(folder).join(entry.file_name())).unwrap();
+            }
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Weights in eight bits, as a user asks for them or gets them.
+
+use std::fs;
+use std::process::Output;
+
+use crate::place::{Place, events, read_word, refused, succeeded};
+
+fn generate(place: &Place, more: &[&str]) -> Output {
+    let usual = ["generate", "a red apple", "--seed", "3", "--overwrite"];
+    place.run(&[&usual[..], more].concat())
+}
+
+/// Decibels between two pictures; the more, the more alike they are.
+fn likeness(a: &Place, [one, other]: [&str; 2]) -> f64 {
+    let [one, other] = [one, other].map(|name| image::open(a.path(name)).unwrap().to_rgb8());
+    assert_eq!(one.dimensions(), other.dimensions());
+    let squares = one.iter().zip(other.iter()).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum::<f64>();
+    10.0 * (255.0_f64.powi(2) * one.len() as f64 / squares).log10()
+}
+
+#[test]
+fn pictures_of_weights_in_eight_bits_are_nearly_those_of_f16() {
+    let place = Place::new();
+    succeeded(&generate(&place, &["--weights", "f16", "--out", "f16.png"]));
+    succeeded(&generate(&place, &["--weights", "q8", "--out", "q8.png"]));
+    assert_ne!(fs::read(place.path("f16.png")).unwrap(), fs::read(place.path("q8.png")).unwrap());
+    let likeness = likeness(&place, ["f16.png", "q8.png"]);
+    println!("{likeness:.1} dB");
+    assert!(likeness > 30.0, "{likeness} dB");
+}
+
+#[test]
+fn a_word_is_learned_with_weights_in_eight_bits() {
+    let place = Place::new();
+    let learn = |steps: &str| place.run_train(&["--model", "mini", "--steps", steps, "--weights", "q8"]);
+    succeeded(&learn("2"));
+    let word = read_word(&place.path("run/learned_embeds.safetensors"));
+    assert_eq!(word.encoders.len(), 1);
+    assert!(!word.encoders[0].rows.is_empty() && word.encoders[0].rows.iter().all(|value| value.is_finite()));
+}
+
+#[test]
+fn what_fits_only_in_eight_bits_is_kept_so() {
+    let place = Place::new();
+    let generate = |looks: &str, more: &[&str]| {
+        let usual = ["generate", "a red apple", "--seed", "3", "--steps", "2", "--overwrite"];
+        let mut command = place.command(&[&usual[..], more].concat());
+        command.env("PSEUDOWORD_FAILPOINTS", format!("memory=full@{looks}")).output().unwrap()
+    };
+    let warned = |output: &Output| {
+        succeeded(output);
+        let events = events(&output.stdout).into_iter().filter(|event| event["code"] == "memory");
+        events.map(|event| event["text"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    // As the mini model is kept, in f32, it would need more than there is; and in f16, too.
+    for (looks, storage) in [("1", "--weights f16"), ("1-2", "--weights q8")] {
+        let said = warned(&generate(looks, &["--json"]));
+        assert!(said.len() == 1 && said[0].contains(&format!("it fits with {storage}, which is used")), "{said:?}");
+    }
+    assert_eq!(warned(&generate("9", &["--json"])), [""; 0]);
+    refused(&generate("1-3", &[]), 8, &["not enough memory"]);
+    // What was asked for is not changed.
+    refused(&generate("1", &["--weights", "f32"]), 8, &["not enough memory", "--weights f16"]);
+}
