@@ -229,7 +229,7 @@ test("the same example again is learned under a free name, or in place of the fo
   await page.getByRole("button", { name: "Teach another word" }).click();
   await page.getByLabel("Add pictures").setInputFiles(peach.slice(0, 1));
   await page.getByLabel("What to call it").fill("<peach>");
-  await page.getByRole("button", { name: "Learn it", exact: true }).click();
+  await page.getByRole("button", { name: "Learn it at 64 pixels" }).click();
   await page.locator("#learn-problem").getByRole("button", { name: "Learn it as <peach-3>" }).waitFor();
   assert.deepEqual(errors, []);
   await context.close();

@@ -250,7 +250,7 @@ test("a word for another kind of model is not offered, and asked about before an
   t.after(hub.close);
   const { context, open, errors, requests } = await place.visitor();
   let page = await open(`?hub=${encodeURIComponent(hub.url)}`);
-  for (const [token, file] of [["<pear>", PEAR], ["<toy>", wide("<toy>")], ["<cat-toy>", join(root, "tests/formats/fixtures/diffusers.bin")]]) {
+  for (const [token, file] of [["<pear>", PEAR], ["<toy>", wide("<toy>")], ["<cat-toy>", join(root, "tests/formats/fixtures/diffusers.bin")], ["my-sd-style", { ...wide("emb_params"), name: "my-sd-style.safetensors" }]]) {
     await page.locator("#word-files").setInputFiles(file);
     await page.locator("#announcer").getByText(`${token} is on the shelf.`).waitFor({ timeout: 60_000 });
   }
@@ -282,6 +282,14 @@ test("a word for another kind of model is not offered, and asked about before an
   await page.locator("#prompt").fill("a <toy> on a beach");
   await info().getByText("<toy> needs Stable Diffusion 1.x (2.1 GB)").waitFor();
   assert.equal(await info().getByRole("button").count(), 0);
+  // Those that other programs named, as these programs write them.
+  for (const prompt of ["a cat, my-sd-style", "a cat (embedding:my-sd-style:0.8)", "a cat in <my-sd-style>"]) {
+    await page.locator("#prompt").fill(prompt);
+    await info().getByText("my-sd-style needs Stable Diffusion 1.x (2.1 GB)").waitFor();
+    await page.waitForFunction(() => document.getElementById("prompt-info").children.length === 1);
+  }
+  await page.locator("#prompt").fill("a <toy> on a beach");
+  await info().getByText("<toy> needs").waitFor();
   const make = page.getByRole("button", { name: "Make", exact: true });
   await make.click();
   await info().getByRole("button", { name: "Draw without it" }).waitFor();

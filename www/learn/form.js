@@ -99,7 +99,7 @@ async function foremost() {
   const { software, gflops, sample, shaky } = await (probed ??= speed.probe());
   const card = !software && (gflops ?? sample ?? shaky) !== undefined;
   $("train-photos").classList.toggle("primary", card);
-  $("train").classList.toggle("primary", !card || $("photos").hidden);
+  $("train").classList.toggle("primary", !card || $("train-photos").hidden);
 }
 
 /** Says what learning will take, as far as that is known. */
@@ -107,6 +107,7 @@ async function need() {
   foremost();
   const name = studio.model;
   const mini = (name ?? lastName()) === MINI;
+  say("train", mini ? t("learn.startSmall") : t("learn.start"));
   if (!name) return say("need", mini ? t("learn.need", { mini }) : t("learn.lastNeed", lastName()));
   // What it says of another model is not true any more, and the engine is asked when it is free.
   stale = studio.long;
@@ -138,6 +139,8 @@ export function form(looked) {
   };
   $("learn").addEventListener("input", later);
   $("side").addEventListener("change", looked);
+  // What is unfolded is not left behind the buttons that stay in view.
+  $("steps").closest("details").addEventListener("toggle", ({ target }) => target.open && target.scrollIntoView({ block: "nearest" }));
   $("kind").addEventListener("change", startFrom);
   onChange(async () => {
     // Who turns to the form will need the engine: its choices come from there. If it cannot start, who needs it says so.

@@ -403,7 +403,7 @@ export function learnRoom() {
     const place = SHOWN[now()];
     if (place) for (const id of new Set(Object.values(SHOWN))) $(id).hidden = id !== place;
     // Whoever has another model loaded learns with that.
-    $("photos").hidden = studio.model !== undefined && studio.model !== MINI;
+    for (const id of ["train-photos", "photos-note"]) $(id).hidden = studio.model !== undefined && studio.model !== MINI;
     if (studio.model === loaded) return;
     loaded = studio.model;
     if (loaded) offerWhole().then(check).catch(() => {});

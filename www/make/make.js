@@ -139,7 +139,8 @@ export function makeNow({ prompt, seeds = chosenCount(), compare = true }) {
   if (choice) choice.checked = true;
   $("compare").checked = compare;
   submit();
-  $("pictures").scrollIntoView({ block: "nearest" });
+  // Not what was pressed, which would be pressed again.
+  $("pictures-title").focus();
 }
 
 /** Makes the room work. */

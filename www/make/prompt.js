@@ -94,13 +94,20 @@ function chips() {
   }));
 }
 
-/** The words of the shelf that are named in a text. */
-const wordsIn = (text) => shelf().filter(({ token }) => namesIn(text).includes(token));
+/** A name as programs other than this one write it. */
+const bare = (name) => name.replace(/^embedding:|[<>]/g, "");
+
+/** The words of the shelf that are named in a text, in the way of any program; of those without brackets one that might be an ordinary word
+ * is not seen. */
+function wordsIn(text) {
+  const parts = text.split(/[\s,;:()[\]{}]+/).map(bare);
+  return shelf().filter(({ token }) => namesIn(text).includes(token) || (/^[^<>]*[^\p{L}<>][^<>]*$/u.test(token) && parts.includes(token)));
+}
 
 /** What can be told without a model. */
 function glance(text) {
   const words = wordsIn(text);
-  return { words, unknown: namesIn(text).filter((name) => !words.some(({ token }) => token === name)).map((text) => ({ text })), notes: [] };
+  return { words, unknown: namesIn(text).filter((name) => !words.some(({ token }) => bare(token) === bare(name))).map((text) => ({ text })), notes: [] };
 }
 
 /** A word in a text that the model cannot use. */
@@ -162,7 +169,7 @@ let told = { words: [], unknown: [], notes: [] };
 function show(info = told) {
   told = info;
   const strange = [...new Set([question?.word, ...wordsIn($("prompt").value)])].filter((word) => word && !fits(word));
-  const other = ({ token, text = token }) => !strange.some((word) => word.token === text);
+  const other = ({ token, text = token }) => !strange.some((word) => bare(word.token) === bare(text));
   const counted = info.tokens !== undefined && $("prompt").value.trim() !== "";
   say("prompt-count", counted ? t("make.tokens", info) : "");
   $("prompt-count").classList.toggle("warning", counted && info.tokens > info.room);

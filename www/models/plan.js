@@ -89,8 +89,7 @@ function download(bytes) {
   const rate = recall(RATE);
   if (rate > 0) return t("models.rate.known", takes(rate));
   const { downlink } = navigator.connection ?? {};
-  if (downlink >= MOST) return t("models.rate.most", takes(MOST * 125e3));
-  return downlink > 0 ? t("models.rate.told", takes(downlink * 125e3)) : t("models.rate.unknown", { time: takes(EXAMPLE * 125e3), rate: EXAMPLE });
+  return downlink > 0 ? t("models.rate.told", { time: takes(Math.min(downlink, MOST) * 125e3), most: downlink >= MOST }) : t("models.rate.unknown", { time: takes(EXAMPLE * 125e3), rate: EXAMPLE });
 }
 
 /** What is said of a model of this computer before it is loaded, by the engine's outlook on it. */

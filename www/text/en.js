@@ -122,12 +122,13 @@ export default {
     pooledDiffusers: "what diffusers takes",
     seed: "Seed",
     start: "Learn it",
+    startSmall: "Learn it at 64 pixels",
     noPictures: "Add at least one picture first.",
     lastNeed: (name) => `On ${name}, which is loaded first.`,
     photos: "Use Stable Diffusion\u2026",
-    photosNote: "For photos and drawings, at 512 or 1024 pixels. First shows what it takes here: nothing is downloaded before you agree.",
+    photosNote: "Stable Diffusion: for photos and drawings, at 512 or 1024 pixels. First shows what it takes here; nothing is downloaded before you agree.",
     need: ({ mini, name, time, memory, takes = [time && `about ${time}`, memory && `${memory} of the GPU's memory`].filter(Boolean).join(" and ") }) =>
-      `On ${mini ? `the mini model${name ? "" : " (15 MB, once)"}, for a first try: it draws only simple things, at 64 pixels` : name}.${takes && ` Takes ${takes}.`}`,
+      `On ${mini ? `the mini model${name ? "" : " (15 MB, once)"}, for a first try: it draws only simple things` : name}.${takes && ` Takes ${takes}.`}`,
 
     learningOf: (token) => `Learning ${token}`,
     pausedOf: (token) => `Paused: ${token}`,
@@ -250,7 +251,7 @@ export default {
     clear: "Forget them",
     nothing: "Write what the picture should show first.",
     loading: "Loading the model first…",
-    waits: "A word is being learned: these pictures are made as soon as the engine is free.",
+    waits: "A word is being learned: these pictures are made as soon as that is done or stopped.",
     waitsForOther: "The engine is busy: these pictures are made as soon as it is free.",
     starting: "Starting…",
     started: (n) => (n === 1 ? "Making a picture." : `Making ${n} pictures.`),
@@ -412,8 +413,7 @@ export default {
     plan: { kind: "Kind", download: "Download", time: "Time for that", here: "Already here", free: "Free space", weights: "On the GPU", gpu: "This GPU", pace: "Learning" },
     rate: {
       known: (time) => `about ${time}, as fast as last time`,
-      most: (time) => `at most ${time}, going by what this browser says of the connection`,
-      told: (time) => `about ${time}, going by what this browser says of the connection`,
+      told: ({ time, most }) => `${most ? "at most" : "about"} ${time}, going by what this browser says of the connection`,
       unknown: ({ time, rate }) => `not known; at ${rate} Mbit/s ${time}`,
     },
     pace: {
