@@ -332,7 +332,7 @@ test("a word for another kind of model is not offered, and asked about before an
   await page.addInitScript((name) => localStorage.setItem("pseudoword-model", JSON.stringify(name)), PHOTOS);
   await page.goto(`${place.origin}/`);
   await tile("<pear>").getByText("for pseudoword's mini model").waitFor();
-  assert.deepEqual(await offered(), [["<toy>"], "a <toy> on a blue background", ["<toy>"]]);
+  assert.deepEqual(await offered(), [["<toy>", "my-sd-style"], "a my-sd-style on a blue background", ["<toy>", "my-sd-style"]]);
   await page.locator("#prompt").fill("a <pear>");
   await page.locator("#prompt").press("Enter");
   await info().getByText("<pear> needs pseudoword's mini model (15 MB, once):").waitFor();
