@@ -10,8 +10,8 @@ const LOCK = "pseudoword-draft-";
 const TAB = "pseudoword-draft";
 /** Tabs that are gone leave no more than this. */
 const MOST = 4;
-/** Milliseconds in which the page that was here before a reload lets go of its place. */
-const LETTING_GO = 300;
+/** Milliseconds in which the page that was here before a reload lets go of its place. A tab that was copied waits in vain for the other one. */
+const LETTING_GO = performance.getEntriesByType("navigation")[0]?.type === "reload" ? 5000 : 300;
 
 let id;
 /** By which names the pictures that are in this tab's place are kept. */

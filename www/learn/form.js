@@ -74,9 +74,7 @@ export async function check() {
   $("token").setAttribute("aria-invalid", wrong !== "");
   const tokens = init ? await call("engine.countTokens", init) : 0;
   if (init !== $("init").value.trim()) return;
-  const many = tokens > Number($("vectors").value);
-  say("init-note", init === "" ? t("learn.initHint", $("kind").value) : t(many ? "learn.initMany" : "learn.initTokens", tokens));
-  $("init").setAttribute("aria-invalid", many);
+  say("init-note", init === "" ? t("learn.initHint", $("kind").value) : tokens > Number($("vectors").value) ? t("learn.initMany", tokens) : t("learn.initTokens", tokens));
 }
 
 /** Seconds that a run will take: by what was measured before, or on the mini model by a look at the GPU; nothing where neither tells. */

@@ -5,7 +5,7 @@ import { BrokenEngine } from "../base/engine.js";
 import { announce, ask, call, changed, client, complain, now, onChange, say, studio, turnTo, using } from "../base/studio.js";
 import { png, t } from "../base/text.js";
 import { forPhotos, propose, showUpPlan, withModel } from "../models/models.js";
-import { MINI } from "../models/state.js";
+import { atWork, MINI } from "../models/state.js";
 import { find, free, keepWord, remove } from "../words/shelf.js";
 import { follow, forgetWarnings, Telling } from "./follow.js";
 import { keepPace } from "../start/probe.js";
@@ -94,7 +94,10 @@ async function learn(unfinished, given) {
   const config = unfinished?.config ?? { ...given, ...settings() };
   const pictures = unfinished?.pictures ?? (await tiles.read());
   return alone(async () => {
+    atWork();
     await call("engine.checkToken", config.token);
+    // An everyday word may be several to the model.
+    if (config.init) config.vectors = Math.max(config.vectors, await call("engine.countTokens", config.init));
     const job = await ask("train", { config, pictures, state: unfinished?.state });
     // One that was left is kept as it is; one that was stopped here is not any more.
     if (!unfinished?.kept) await saved.begin(config, pictures, unfinished?.curve);
@@ -167,7 +170,8 @@ async function session(ready, { back, place }) {
   if (refused) {
     turnTo(back);
     await complain(place, refused);
-    showUp($(place), $(place));
+    await check().catch(() => {});
+    showUp($(place), $("learn").querySelector("[aria-invalid=true]") ?? $(place));
     // Who stopped a download knows that; what leads on is the plan, which is there again.
     if (refused.quiet) showUpPlan();
     return;

@@ -5,6 +5,7 @@ import { announce, client, now, onChange, say, studio, turnTo, using } from "../
 import { t } from "../base/text.js";
 import { fits } from "../models/kinds.js";
 import { withModel } from "../models/models.js";
+import { atWork } from "../models/state.js";
 import { words } from "../words/shelf.js";
 import { gallery } from "./gallery.js";
 import { produce, stop } from "./making.js";
@@ -63,6 +64,7 @@ async function run({ prompt, compare, config, seeds }) {
         return say("make-status");
       }
     }
+    atWork();
     // What was left empty before the engine had said its defaults.
     const all = { ...formSettings(), ...config };
     await produce({ prompt, compare, config: all, sampler: samplerName(all.sampler) }, seeds);

@@ -32,6 +32,9 @@ export function turnModel(what, about = {}) {
   chip();
 }
 
+/** What is loaded does something, whatever was looked at beside it. */
+export const atWork = () => turnModel("ready", { name: studio.model });
+
 /** Whether a model is being brought or loaded. */
 export const isComing = () => ["looking", "fetching", "loading"].includes(state.what);
 

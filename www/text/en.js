@@ -107,7 +107,7 @@ export default {
     object: "a thing",
     style: "a style",
     initTokens: (n) => (n === 1 ? "1 token" : `${n} tokens`),
-    initMany: (n) => `${n} tokens: set at least ${n} vectors (Settings), or choose a shorter word`,
+    initMany: (n) => `${n} tokens: learned as ${n} vectors or more`,
     settings: "More settings",
     steps: "Steps",
     batch: "Batch size",

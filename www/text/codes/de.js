@@ -25,9 +25,9 @@ export default {
   "prompt-cut": "Der Prompt ist zu lang: sein Ende entfällt.",
   "unused-embedding": "Ein Wort, das dabei ist, steht nicht im Prompt.",
   "unknown-embedding": "Ein Name in spitzen Klammern ist keins deiner Wörter und wird als bloßer Text gelesen.",
-  "prompt-syntax": "Zeichen, die in anderen Programmen etwas bedeuten, zum Beispiel Gewichte, werden als bloßer Text gelesen.",
+  "prompt-syntax": "Zeichen anderer Programme, zum Beispiel Gewichte, werden als bloßer Text gelesen.",
   "any-seed": "Ein Startwert wurde gewürfelt; er steht beim Bild.",
-  "picture-size": "Bilder in dieser Größe gelingen vielleicht schlecht: dieses Modell kennt andere besser. Lass die Größe leer, dann nimmt es seine eigene.",
+  "picture-size": "Bilder in dieser Größe gelingen diesem Modell vielleicht schlecht: Lass die Größe leer, dann nimmt es seine eigene.",
 
   "no-effect": "Eine der Einstellungen bewirkt nichts, so wie die anderen stehen.",
   "picture-size": "In dieser Größe können die Bilder schlecht werden: Das Modell wurde mit einer anderen trainiert.",
@@ -41,7 +41,7 @@ export default {
   "some-captions": "Nur manche Bilder haben einen Bildtext, daher wird keiner benutzt.",
   "caption-without-embedding": "Ein Bildtext nennt das Wort nicht oder hat keinen Platz dafür: schreib {} weit vorn hin, wo das Wort stehen soll.",
   "preview-without-embedding": "Im Prompt der Vorschauen kommt das Wort nicht vor, daher zeigen sie nicht, was gelernt wird.",
-  "few-pictures": "Das sind wenige Bilder: aus drei bis fünf verschiedenen lernt es das Ding selbst und nicht ein einzelnes Bild davon.",
+  "few-pictures": "Das sind wenige Bilder: aus drei bis fünf lernt es das Ding selbst, nicht ein einzelnes Bild.",
   "small-pictures": "Manche Bilder sind kleiner als das, was das Modell sieht; Einzelheiten werden fehlen.",
   "blurred-pictures": "Manche Bilder sind unscharf, und so wird auch, was daraus gelernt wird.",
 
