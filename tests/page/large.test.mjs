@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { everywhere, fewExampleSteps, filled, look, peach, pressAfterStep, start, teach } from "./browser.mjs";
+import { everywhere, fewExampleSteps, fewSteps, filled, look, peach, pressAfterStep, ready, start, teach } from "./browser.mjs";
 import { played } from "./played.mjs";
 
 let place;
@@ -34,7 +34,7 @@ test("one's own photos go to Stable Diffusion: what it takes is seen, and one pr
   await page.locator("#learn-problem").getByText("Add at least one picture first.").waitFor();
   await page.getByLabel("Add pictures").setInputFiles(peach.slice(0, 2));
   await page.getByLabel("What to call it").fill("<mine>");
-  await page.getByLabel("Start from").fill("apple");
+  await page.getByLabel("Start from").fill("red apple tree");
   for (const name of ["noto", "flat"]) await page.getByLabel(`What ${name}.png shows`).fill(`a {} from ${name}`);
   await train.click();
   await plan.waitFor();
@@ -99,7 +99,7 @@ test("one's own photos go to Stable Diffusion: what it takes is seen, and one pr
   await pressAfterStep(page, 8, "stop");
   await page.getByRole("button", { name: "Go on downloading, then learn it" }).click();
   const { config, pictures } = await given;
-  assert.deepEqual([config.token, config.init], ["<mine>", "apple"]);
+  assert.deepEqual([config.token, config.init, config.vectors], ["<mine>", "red apple tree", 3], "as many vectors as the start takes");
   assert.deepEqual(pictures.map(({ name, caption }) => [name, caption]), [["noto.png", "a {} from noto"], ["flat.png", "a {} from flat"]]);
   await page.getByRole("heading", { name: "Stopped: <mine> is kept" }).waitFor();
   // With that model there is one way to learn; and it is what the next visit begins with.
@@ -110,6 +110,23 @@ test("one's own photos go to Stable Diffusion: what it takes is seen, and one pr
   const next = await open();
   await next.getByRole("button", { name: "Use my own pictures" }).click();
   await next.locator("#need").getByText("On stable-diffusion-v1-5/stable-diffusion-v1-5, which is loaded first.").waitFor();
+  assert.deepEqual(errors, []);
+  await context.close();
+});
+
+test("the model at work is the one that is shown, whatever was looked at beside it", { timeout: 120_000 }, async () => {
+  const { context, page, errors } = await opened({ pause: 5 });
+  await page.locator("#load").click();
+  await ready(page);
+  await teach(page, peach.slice(0, 1));
+  await fewSteps(page, 2);
+  await page.getByRole("button", { name: "Use Stable Diffusion" }).click();
+  await page.locator("#photos-plan #plan").waitFor();
+  assert.match(await page.locator("#model-card").textContent(), /stable-diffusion-v1-5/);
+  await page.getByRole("button", { name: "Learn it at 64 pixels" }).click();
+  await page.getByRole("button", { name: "Make pictures with it" }).waitFor();
+  assert.match(await page.locator("#model-card").textContent(), /^M?Mini model/);
+  assert.equal(await page.locator("#engine-status").textContent(), "Mini model");
   assert.deepEqual(errors, []);
   await context.close();
 });
