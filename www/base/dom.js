@@ -16,11 +16,14 @@ export function h(name, properties = {}, ...children) {
   return element;
 }
 
-/** Brings a place into view, as far as it has room there, with the focus on something in it. At once: what moves is missed by who presses it. */
+/** How much of the window is there for a place, about. */
+const ROOM = 0.8;
+
+/** Brings a place into view, or as much from its top as there is room for, with the focus on something in it. At once: what moves is missed by who
+ * presses it. */
 export function showUp(place, focus) {
-  const fits = place.offsetHeight < innerHeight;
-  focus.focus({ preventScroll: fits });
-  if (fits) place.scrollIntoView({ block: "nearest" });
+  focus.focus({ preventScroll: true });
+  place.scrollIntoView({ block: place.offsetHeight < ROOM * innerHeight ? "nearest" : "start" });
 }
 
 /** A button. `label` is what screen readers say where the text alone does not tell which thing it is about. */

@@ -2,8 +2,9 @@
 
 import { $ } from "../base/dom.js";
 import { decimal, t } from "../base/text.js";
-import { complain, say, turnTo } from "../base/studio.js";
+import { complain, say, studio, turnTo } from "../base/studio.js";
 import { makeNow } from "../make/make.js";
+import { MINI } from "../models/state.js";
 import { changed } from "./own.js";
 import { sayUnlearned } from "./stage.js";
 import { giving, LONG } from "../words/details.js";
@@ -46,7 +47,7 @@ export function showLearned({ token, steps, stopped, verdict, prompt, problem, w
   $("learned").dataset.level = verdict?.level ?? "";
   say("kept-problem");
   if (problem) complain("kept-problem", problem);
-  $("downloads").replaceChildren(`${t("learn.download")}:`, ...giving(word, "kept-problem", filesOf, (value) => WANTED.includes(value)));
+  $("downloads").replaceChildren(t("learn.download", studio.model === MINI), ...giving(word, "kept-problem", filesOf, (value) => WANTED.includes(value)));
   $("make-with").onclick = () => {
     turnTo("make");
     makeNow({ prompt: prompt.replaceAll(token, word.token) });

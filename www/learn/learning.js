@@ -222,7 +222,8 @@ export async function learnNow({ prompt, settings: given, pictures, ...word }) {
     const [found] = await Promise.all([pictures(), fillIn({ ...word, ...given })]);
     await tiles.set(found);
     showOwn(tiles.pictures);
-    await model();
+    // What it takes was said of that one.
+    await model(MINI);
     return { prompt, given };
   }, { back: "welcome", place: "start-problem" });
 }
@@ -378,6 +379,7 @@ export function learnRoom() {
     changed() {
       const [count, captions] = [tiles.pictures.length, tiles.captioned];
       $("add").classList.toggle("empty", count === 0);
+      say("learn-problem");
       $("caption-note").hidden = captions === 0;
       $("caption-note").classList.toggle("warning", captions < count);
       say("caption-note", captions === count ? t("learn.captionsAll") : t("learn.captionsSome", { n: captions, of: count }));

@@ -45,7 +45,7 @@ export default {
     own: "Mit eigenen Bildern",
     asking: "Wie lange es hier dauert, wird ermittelt…",
     needs: ({ stored, time, gpu, software, shaky }) =>
-      `${time ? `Dauert ${gpu ? "" : "hier "}etwa ${time}${gpu ? ` auf ${gpu}` : ""}` : shaky ? "Dauert ein paar Minuten bis eine Stunde, weil dieser Computer gerade beschäftigt ist" : "Dauert ein paar Minuten"}${stored ? "; das Modell ist schon da." : ", dazu einmalig 15 MB Download."}${
+      `${time ? `Dauert ${gpu ? "" : "hier "}etwa ${time}${gpu ? ` auf ${gpu}` : ""}` : shaky ? "Dauert ein paar Minuten bis eine Stunde, weil dieser Computer beschäftigt ist" : "Dauert ein paar Minuten"}${stored ? "; das Modell ist schon da." : ", dazu einmalig 15 MB Download."}${
         software ? " Mit einer Grafikkarte ginge es viel schneller: siehe „Diesen Browser prüfen“." : ""}`,
     drop: "Bilder, Wörter oder Modelle irgendwo ablegen",
     other: (name) => `${name} ist weder Bild noch Wort noch Modell, das diese Seite lesen kann.`,
@@ -176,14 +176,14 @@ export default {
     begunOf: (token) => `${token} ist angelernt`,
     stoppedOf: (token) => `Angehalten: ${token} ist gesichert`,
     verdict: {
-      good: ({ token, init }) => `Es hat geklappt: ${token} kommt deinen Bildern viel näher als ${init}. Sieh dir an, was es zeichnet, bevor du dich darauf verlässt.`,
-      begun: ({ token, init, made, closer }) => `Ein Anfang: ${made === 1 ? "ein Schritt ist" : `${made} Schritte sind`} wenig${closer ? `, auch wenn ${token} deinen Bildern schon näher ist als ${init}` : ""}. Die meisten Wörter brauchen hundert und mehr: lern weiter und mach dann Bilder damit.`,
+      good: ({ token, init }) => `Es hat geklappt: ${token} kommt deinen Bildern viel näher als ${init}. Sieh dir erst an, was es zeichnet.`,
+      begun: ({ token, init, made, closer }) => `Ein Anfang: ${made === 1 ? "ein Schritt ist" : `${made} Schritte sind`} wenig${closer ? `, auch wenn ${token} deinen Bildern schon näher ist als ${init}` : ""}. Die meisten brauchen hundert und mehr: lern weiter, dann mach Bilder damit.`,
       fair: ({ token, init, long }) =>
         long
-          ? `Es hat geklappt, aber ${token} ist so stark geworden, dass es den Rest eines Prompts übertönen kann. Lern es noch einmal mit halb so vielen Schritten.`
-          : `Ein Anfang: ${token} bringt das Modell etwas näher an deine Bilder als ${init}. Mach Bilder damit und sieh, ob das reicht. Was hilft: länger lernen, schärfere Bilder von mehr Seiten, ein näheres Ausgangswort.`,
+          ? `Es hat geklappt, aber ${token} ist so stark, dass es den Rest eines Prompts übertönen kann. Lern es noch einmal mit halb so vielen Schritten.`
+          : `Ein Anfang: ${token} bringt das Modell etwas näher an deine Bilder als ${init}. Mach Bilder damit: reicht das? Was hilft: länger lernen, schärfere Bilder von mehr Seiten, ein näheres Ausgangswort.`,
       poor: ({ token, init, long, mini }) => `Es hat kaum geklappt: ${token} kommt deinen Bildern nicht näher als ${init}. ${mini ? "Das Mini-Modell kann keine Fotos zeichnen: nimm Stable Diffusion." : `Nimm klare Bilder mit wenig anderem darauf und ein näheres Ausgangswort und lern ${long ? "mit halb so vielen Schritten" : "länger"}.`}`,
-      unknown: (made) => `Ein Anfang: es wurde nach ${made === 1 ? "einem Schritt" : `${made} Schritten`} angehalten, bevor etwas gemessen war. Lern weiter und mach dann Bilder damit.`,
+      unknown: (made) => `Ein Anfang: nach ${made === 1 ? "einem Schritt" : `${made} Schritten`} angehalten, bevor etwas gemessen war. Lern weiter, dann mach Bilder damit.`,
       init: (word) => (word ? `„${word}“` : "vorher"),
       numbers: "In Zahlen",
       error: ({ percent, length }) => `Der Fehler des Modells bei deinen Bildern ist ${Math.abs(percent)} % ${percent < 0 ? "größer" : "kleiner"} als vorher. Das Wort ist ${length}-mal so stark wie gewöhnliche Wörter.`,
@@ -193,7 +193,7 @@ export default {
     withPhotos: "Dasselbe mit Stable Diffusion lernen",
     makeWith: "Bilder damit machen",
     prompt: ({ token, kind }) => (kind === "style" ? `a cat in ${token} style` : `a ${token} on a blue background`),
-    download: "Herunterladen für",
+    download: (mini) => `${mini ? "Nur fürs Mini-Modell. " : ""}Herunterladen für:`,
     another: "Noch ein Wort beibringen",
 
     unfinished: (token) => `${token} ist nicht fertig.`,

@@ -193,7 +193,7 @@ export default {
     withPhotos: "Learn the same with Stable Diffusion",
     makeWith: "Make pictures with it",
     prompt: ({ token, kind }) => (kind === "style" ? `a cat in ${token} style` : `a ${token} on a blue background`),
-    download: "Download for",
+    download: (mini) => `${mini ? "Only for the mini model. " : ""}Download for:`,
     another: "Teach another word",
 
     unfinished: (token) => `${token} is not finished.`,
