@@ -209,6 +209,17 @@ export function pressAfterStep(page, step, button) {
 
 export const pauseAfterFirstStep = (page) => pressAfterStep(page, 1, "pause");
 
+/** What the page says of the first step that is done from now on: it may say so for a moment only. */
+export const firstStep = (page) => page.evaluate(() => new Promise((resolve) => {
+  const status = document.getElementById("train-status");
+  const observer = new MutationObserver(() => {
+    if (!/^Step \d/.test(status.textContent)) return;
+    observer.disconnect();
+    resolve(status.textContent);
+  });
+  observer.observe(status, { childList: true, characterData: true, subtree: true });
+}));
+
 /** Runs the native program; gives what it printed. */
 export function native(args) {
   const binary = process.env.PSEUDOWORD;
