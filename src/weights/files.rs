@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
+use super::{Header, packed};
 use crate::base::text::quoted;
 use crate::parts::{Part, Precision, WeightSets};
 use crate::source::address::is_safe_path;
@@ -59,6 +60,26 @@ pub async fn expect(source: &dyn Source, part: Part) -> Result<WeightFiles> {
         }
     }
     Err(Error::ModelPartMissing { model: source.name(), part: format!("{part} weights"), expected })
+}
+
+/// The headers of a part's files, with their paths, each checked on its own and against the others; and what to say about
+/// the files.
+///
+/// # Errors
+/// Those of [`expect`]; [`Error::BadFile`] if a file is not safetensors, or a weight is in two.
+pub(super) async fn headers(source: &dyn Source, part: Part) -> Result<(Vec<(String, Header)>, Option<String>)> {
+    let WeightFiles { paths, note } = expect(source, part).await?;
+    let (mut headers, mut names) = (Vec::new(), BTreeSet::new());
+    for path in paths {
+        let bad = |reason: String| Error::BadFile { file: format!("{}/{path}", source.name()), reason };
+        let header = Header::read(source, &path, source.length(&path).await?.unwrap_or(0)).await?;
+        packed::check(&header).map_err(bad)?;
+        if let Some(entry) = header.tensors().find(|entry| !names.insert(entry.name.clone())) {
+            return Err(bad(format!("{} is in another file of the {part}, too", entry.name)));
+        }
+        headers.push((path, header));
+    }
+    Ok((headers, note))
 }
 
 /// Under the usual names, or else under any other.

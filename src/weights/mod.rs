@@ -101,23 +101,14 @@ impl<'a> Weights<'a> {
         storage: Storage,
         events: &'a mut dyn FnMut(Event),
     ) -> Result<Self> {
-        let (mut shards, mut places) = (Vec::new(), BTreeMap::new());
-        let files::WeightFiles { paths, note } = files::expect(source, part).await?;
+        let (shards, note) = files::headers(source, part).await?;
         if let Some(note) = note {
             events(Event::warning(WarningCode::Weights, note));
         }
-        for (number, path) in paths.into_iter().enumerate() {
-            let header = Header::read(source, &path, source.length(&path).await?.unwrap_or(0)).await?;
-            packed::check(&header)
-                .map_err(|reason| Error::BadFile { file: format!("{}/{path}", source.name()), reason })?;
-            for entry in header.tensors() {
-                if places.insert(entry.name.clone(), number).is_some() {
-                    let reason = format!("{} is in another file of the {part}, too", entry.name);
-                    return Err(Error::BadFile { file: format!("{}/{path}", source.name()), reason });
-                }
-            }
-            shards.push((path, header));
-        }
+        let numbered = shards.iter().enumerate();
+        let places =
+            numbered.flat_map(|(number, (_, header))| header.tensors().map(move |entry| (entry.name.clone(), number)));
+        let places = places.collect();
         let file = Files {
             source,
             shards,

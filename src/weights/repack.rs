@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::finite::{broken_scales, not_finite};
 use super::values::{FLOATS, SCALE_BYTES, channels_last, converted, from_eight_bits, in_eight_bits};
-use super::{Header, PIECE, Storage, Stored, files, packed};
+use super::{PIECE, Storage, Stored, files, packed};
 use crate::base::eight_bits::BLOCK;
 use crate::embedding::safetensors::Entry;
 use crate::event::{Event, Part};
@@ -58,9 +58,9 @@ pub async fn repack(
     loop {
         let repacked = Repacked::plan(source, part, storage, &left).await?;
         match repacked.write(sink, events).await? {
-            None => return Ok(repacked.length),
-            Some(name) => left.insert(name),
-        };
+            unable if unable.is_empty() => return Ok(repacked.length),
+            unable => left.extend(unable),
+        }
     }
 }
 
@@ -75,21 +75,25 @@ impl<'a> Repacked<'a> {
         storage: Storage,
         left: &BTreeSet<String>,
     ) -> Result<Repacked<'a>> {
-        let (mut tensors, mut object, mut at) = (Vec::new(), Map::new(), 0);
+        let (mut tensors, mut object, mut at, mut twice) = (Vec::new(), Map::new(), 0, None);
         let mut add = |name: String, dtype: &str, shape: &[u64], bytes: u64| {
             let place = at;
             at += bytes;
+            if object.contains_key(&name) {
+                twice = Some(name.clone());
+            }
             object.insert(name, json!({"dtype": dtype, "shape": shape, "data_offsets": [place, at]}));
             place
         };
         let mut is_packed = false;
-        for path in files::expect(source, part).await?.paths {
-            let header = Header::read(source, &path, source.length(&path).await?.unwrap_or(0)).await?;
-            packed::check(&header)
-                .map_err(|reason| Error::BadFile { file: format!("{}/{path}", source.name()), reason })?;
+        for (path, header) in files::headers(source, part).await?.0 {
             for entry in header.tensors().filter(|entry| !packed::is_scales(&header, &entry.name)) {
                 let Entry { name, dtype, shape, .. } = entry;
                 let (span, scales) = (header.span(entry), packed::span_of_scales(&header, entry));
+                // No weight of a model: beside others in eight bits it would be taken for one that has lost its scales.
+                if dtype == packed::TYPE && scales.is_none() {
+                    continue;
+                }
                 let stored = stored(part, entry, scales.is_some(), storage).filter(|_| !left.contains(name));
                 let in_blocks = stored == Some(Stored::Q8) || (stored.is_none() && scales.is_some());
                 let count = shape.iter().product::<u64>();
@@ -116,6 +120,11 @@ impl<'a> Repacked<'a> {
                 });
             }
         }
+        if let Some(name) = twice {
+            let file = format!("{}/{}", source.name(), part.folder());
+            let reason = format!("{name} is what the scales of another of its weights would be called in eight bits");
+            return Err(Error::BadFile { file, reason });
+        }
         let mut metadata = Map::from_iter([("format".to_owned(), Value::from("pt"))]);
         if is_packed {
             metadata.insert(packed::VERSION_KEY.to_owned(), Value::from(packed::VERSION));
@@ -130,27 +139,30 @@ impl<'a> Repacked<'a> {
         Ok(Self { source, part, tensors, length: begin + at, header })
     }
 
-    /// Writes the file; the name of the first weight that cannot be kept so, if there is one.
+    /// Writes the file; gives the names of weights that cannot be kept so, with any of which it is not whole.
     ///
     /// # Errors
     /// As for [`repack`].
-    pub async fn write(&self, sink: Sink<'_>, events: &mut dyn FnMut(Event)) -> Result<Option<String>> {
+    pub async fn write(&self, sink: Sink<'_>, events: &mut dyn FnMut(Event)) -> Result<Vec<String>> {
         sink(0, &self.header)?;
-        let (mut broken, total) = (Vec::new(), self.tensors.len() as u32);
+        let (mut broken, mut unable, total) = (Vec::new(), Vec::new(), self.tensors.len() as u32);
         for (i, tensor) in self.tensors.iter().enumerate() {
-            let Some(count) = tensor.write(self.source, sink).await? else { return Ok(Some(tensor.name.clone())) };
-            if count > 0 {
-                broken.push(format!("{}: {count} of {}", tensor.name, tensor.shape.iter().product::<u64>()));
+            match tensor.write(self.source, sink).await? {
+                None => unable.push(tensor.name.clone()),
+                Some(0) => {}
+                Some(count) => {
+                    let line = format!("{}: {count} of {}", tensor.name, tensor.shape.iter().product::<u64>());
+                    broken.push((self.source.origin(&tensor.shard, &tensor.name).0, line));
+                }
             }
             events(Event::Load { part: self.part, done: 1 + i as u32, total });
         }
         if broken.is_empty() {
-            return Ok(None);
+            return Ok(unable);
         }
-        let files: BTreeSet<String> =
-            self.tensors.iter().map(|tensor| self.source.origin(&tensor.shard, "").0).collect();
+        let (files, weights): (BTreeSet<String>, Vec<String>) = broken.into_iter().unzip();
         let file = files.into_iter().collect::<Vec<_>>().join(", ");
-        Err(Error::WeightsNotFinite { file, weights: broken })
+        Err(Error::WeightsNotFinite { file, weights })
     }
 }
 

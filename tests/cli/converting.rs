@@ -111,6 +111,61 @@ fn a_conversion_that_was_stopped_goes_on() {
     assert!(!place.path("x").exists());
 }
 
+#[test]
+fn a_folder_is_written_by_one_program() {
+    let place = Place::new();
+    let convert = |failures: &str| {
+        let mut command = place.command(&["models", "convert", "mini", "out"]);
+        command.env("PSEUDOWORD_FAILPOINTS", failures).output().unwrap()
+    };
+    assert_eq!(convert("weights:write=die@150").status.code(), None);
+    let marker = fs::File::open(place.path("out/converting.json")).unwrap();
+    marker.lock().unwrap();
+    refused(&convert(""), 2, &["out", "another program is writing it"]);
+    marker.unlock().unwrap();
+    succeeded(&convert(""));
+    // What was begun and cannot be understood is not gone on with.
+    assert_eq!(fs::read_dir(place.path("out")).unwrap().filter(|entry| is_marker(entry.as_ref().unwrap())).count(), 0);
+    fs::write(place.path("out/converting.json"), "{\"model\":").unwrap();
+    refused(&convert(""), 2, &["it is not empty"]);
+    fs::create_dir(place.path("other")).unwrap();
+    fs::write(place.path("other/converting.json"), "").unwrap();
+    succeeded(&place.run(&["models", "convert", "mini", "other"]));
+}
+
+fn is_marker(entry: &fs::DirEntry) -> bool {
+    entry.file_name() == "converting.json"
+}
+
+/// What lies beside the weights of a model, as other programs leave it there.
+#[test]
+fn what_else_is_in_a_file_harms_no_conversion() {
+    let place = Place::new();
+    let from = format!("{}/models/mini", env!("CARGO_MANIFEST_DIR"));
+    copy(&place, &from, "model");
+    // Bytes that are no weight in eight bits, and a weight with a value that f16 does not have.
+    change(&place, &format!("model/{UNET}"), |weights| {
+        weights.push(("a.table".to_owned(), Dtype::I8, vec![2, 32], vec![7; 64]));
+        let chosen = weights.iter_mut().filter(|(name, ..)| name == LAYER || name == "conv_in.weight");
+        for (_, dtype, _, bytes) in chosen {
+            let halves = bytes.chunks_exact(2).map(|half| half::f16::from_le_bytes([half[0], half[1]]).to_f32());
+            *bytes = halves.enumerate().flat_map(|(i, value)| if i == 0 { 1e6 } else { value }.to_le_bytes()).collect();
+            *dtype = Dtype::F32;
+        }
+    });
+    succeeded(&place.run(&["models", "convert", "model", "out"]));
+    let file = fs::read(place.path("out").join(UNET)).unwrap();
+    let weights = SafeTensors::deserialize(&file).unwrap();
+    assert_eq!(weights.tensor(LAYER).unwrap().dtype(), Dtype::F32);
+    assert!(weights.tensor("a.table").is_err());
+    succeeded(&place.run(&["generate", "a cat", "--model", "out", "--steps", "1"]));
+    // A name that is wanted for scales.
+    change(&place, &format!("model/{UNET}"), |weights| {
+        weights.push(("time_embedding.linear_2.weight.scales".to_owned(), Dtype::F16, vec![1], vec![0; 2]));
+    });
+    refused(&place.run(&["models", "convert", "model", "x"]), 3, &["model/unet", "linear_2.weight.scales is what"]);
+}
+
 /// Rows that are no blocks, as the tiny model's are: nothing is in eight bits.
 #[test]
 fn what_cannot_be_in_blocks_is_in_f16() {

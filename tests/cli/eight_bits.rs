@@ -3,6 +3,8 @@
 use std::fs;
 use std::process::Output;
 
+use serde_json::Value;
+
 use crate::place::{Place, events, read_word, refused, succeeded};
 
 fn generate(place: &Place, more: &[&str]) -> Output {
@@ -37,6 +39,35 @@ fn a_word_is_learned_with_weights_in_eight_bits() {
     let word = read_word(&place.path("run/learned_embeds.safetensors"));
     assert_eq!(word.encoders.len(), 1);
     assert!(!word.encoders[0].rows.is_empty() && word.encoders[0].rows.iter().all(|value| value.is_finite()));
+}
+
+/// The same word, as far as anybody could tell: losses within a hundredth, directions alike.
+#[test]
+fn words_learned_with_weights_in_eight_bits_are_nearly_those_of_f16() {
+    const STEPS: usize = 25;
+    let place = Place::new();
+    let learned = ["f16", "q8"].map(|weights| {
+        let steps = STEPS.to_string();
+        succeeded(&place.run_train(&["--model", "mini", "--steps", &steps, "--out", weights, "--weights", weights]));
+        let log = fs::read_to_string(place.path(weights).join("log.jsonl")).unwrap();
+        let steps = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let losses: Vec<f64> =
+            steps.filter(|event| event["event"] == "step").map(|event| event["loss"].as_f64().unwrap()).collect();
+        assert_eq!(losses.len(), STEPS);
+        let word = read_word(&place.path(weights).join("learned_embeds.safetensors"));
+        (losses.iter().sum::<f64>(), word.encoders[0].clone())
+    });
+    let [(losses, word), (near, nearly)] = learned;
+    let off = (near / losses - 1.0).abs();
+    println!("losses: {off:.1e}");
+    // Another storage: not to the bit the same.
+    assert!(off > 0.0 && off < 0.01, "{off}");
+    for (one, other) in word.rows.chunks_exact(word.width).zip(nearly.rows.chunks_exact(word.width)) {
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+        let cosine = dot(one, other) / (dot(one, one) * dot(other, other)).sqrt();
+        println!("cosine: {cosine:.5}");
+        assert!(cosine > 0.99, "{cosine}");
+    }
 }
 
 #[test]

@@ -1,20 +1,22 @@
 //! `pseudoword models convert`: a model as a folder whose weights are in eight bits, or in f16.
 
 use std::fs::{self, File};
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use crate::base::bytes::size;
 use crate::base::files::{folder_of, make_folder, sync_folder, write_with_folder};
+use crate::base::lock::{Attempt, FileLock};
 use crate::cli::args::{ConvertModelArgs, Shared, WeightStorage};
 use crate::cli::locate;
 use crate::cli::output::Output;
+use crate::event::{Event, WarningCode};
 use crate::model::{OpenedModel, fingerprint};
 use crate::parts::{Part, Precision};
 use crate::source::Source;
-use crate::weights::{Storage, repack};
+use crate::weights::{Storage, files, repack};
 use crate::{Error, Result};
 
 /// What a folder has until it is whole: of what it is made, so that the same command goes on where it was stopped.
@@ -36,14 +38,19 @@ pub(super) async fn run(args: &ConvertModelArgs, shared: &Shared, out: &mut Outp
     let source = locate::model(&shared, out).await?;
     // What is not a model is found out before anything is written.
     let config = OpenedModel::read(source.clone()).await?.config;
-    let target = Target { folder: args.output.clone(), about: about(&*source, storage).await? };
-    if target.begin()? {
+    let about = json!({"model": fingerprint(&*source).await?, "weights": storage.name()});
+    let (target, begun) = Target::begin(&args.output, &about)?;
+    if begun {
         out.message(&format!("{} was begun before: what is whole there is kept", args.output.display()));
     }
     let mut before = 0;
     for part in config.architecture.with_weights() {
         let Some(paths) = part.weights(Precision::Full) else { continue };
-        for path in crate::weights::files::expect(&*source, part).await?.paths {
+        let files::WeightFiles { paths: old, note } = files::expect(&*source, part).await?;
+        if let Some(note) = note {
+            out.event(&Event::warning(WarningCode::Weights, note))?;
+        }
+        for path in old {
             before += source.length(&path).await?.unwrap_or(0);
         }
         target.weights(&*source, part, storage, &paths.whole, out).await?;
@@ -52,19 +59,14 @@ pub(super) async fn run(args: &ConvertModelArgs, shared: &Shared, out: &mut Outp
         let length = source.length(&path).await?.unwrap_or(0);
         write_with_folder(&target.folder.join(&path), &source.read(&path, 0..length).await?)?;
     }
-    target.end()?;
     let after = target.bytes();
-    let folder = target.folder.display();
+    target.end()?;
+    let folder = args.output.display();
     let line = format!("{folder}: {} of weights in {}, which were {}", size(after), storage.name(), size(before));
     let object = json!({
         "event": "converted", "path": args.output, "weights": storage.name(), "bytes": after, "bytes_before": before,
     });
     out.result(&[line], &object)
-}
-
-/// What distinguishes this conversion from others.
-async fn about(source: &dyn Source, storage: Storage) -> Result<Value> {
-    Ok(json!({"model": fingerprint(source).await?, "weights": storage.name()}))
 }
 
 /// The small files of a model that are there.
@@ -78,30 +80,61 @@ async fn small_files(source: &dyn Source) -> Result<Vec<String>> {
     Ok(there)
 }
 
-/// The folder that is written.
+/// The folder that is written, by this process alone.
 struct Target {
     folder: PathBuf,
-    about: Value,
+    /// On [`UNFINISHED`], which says of what the folder is made.
+    _lock: FileLock,
 }
 
 impl Target {
     /// Makes the folder; whether it was begun before.
-    fn begin(&self) -> Result<bool> {
-        let marker = self.folder.join(UNFINISHED);
-        let written = fs::read(&marker).ok();
-        match written.and_then(|text| serde_json::from_slice::<Value>(&text).ok()) {
-            Some(other) if other == self.about => return Ok(true),
-            Some(_) => return Err(self.taken("another conversion was begun there")),
-            None if fs::read_dir(&self.folder).is_ok_and(|mut entries| entries.next().is_some()) => {
-                return Err(self.taken("it is not empty"));
+    fn begin(folder: &Path, about: &Value) -> Result<(Self, bool)> {
+        let taken = |why: &str| {
+            let folder = folder.display();
+            Error::Usage(format!("{folder} cannot be the folder of the new model: {why}; give another"))
+        };
+        let marker = folder.join(UNFINISHED);
+        let others = || {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            entries.filter(|entry| entry.file_name() != UNFINISHED).count() > 0
+        };
+        if !marker.exists() && others() {
+            return Err(taken("it is not empty"));
+        }
+        make_folder(folder)?;
+        let failed = |source| Error::Write { path: marker.clone(), source };
+        let mut lock = FileLock::open(&marker).map_err(failed)?;
+        match lock.attempt() {
+            Attempt::Locked => {}
+            Attempt::Busy => return Err(taken("another program is writing it")),
+            Attempt::Failed(error) if error.kind() == ErrorKind::Unsupported => {}
+            Attempt::Failed(error) => return Err(failed(error)),
+        }
+        let mut text = String::new();
+        // Where it cannot be understood, it is of nothing that could go on.
+        let read = lock.file().read_to_string(&mut text);
+        match read.ok().and_then(|_| serde_json::from_str::<Value>(&text).ok()) {
+            Some(other) if other == *about => return Ok((Self { folder: folder.to_owned(), _lock: lock }, true)),
+            Some(_) => return Err(taken("another conversion was begun there")),
+            // Another program has just finished, or somebody damaged the file.
+            None if others() => {
+                if text.is_empty() {
+                    let _removed = fs::remove_file(&marker);
+                }
+                return Err(taken("it is not empty"));
             }
             None => {}
         }
-        Ok(write_with_folder(&marker, self.about.to_string().as_bytes()).map(|()| false)?)
-    }
-
-    fn taken(&self, why: &str) -> Error {
-        Error::Usage(format!("{} cannot be the folder of the new model: {why}; give another", self.folder.display()))
+        let mut write = || -> io::Result<()> {
+            let file = lock.file();
+            file.set_len(0)?;
+            file.rewind()?;
+            file.write_all(about.to_string().as_bytes())?;
+            file.sync_all()
+        };
+        write().and_then(|()| sync_folder(folder)).map_err(failed)?;
+        Ok((Self { folder: folder.to_owned(), _lock: lock }, false))
     }
 
     /// Writes a part's weights, unless they are there.
@@ -146,7 +179,7 @@ impl Target {
     }
 
     /// The folder is whole.
-    fn end(&self) -> Result<()> {
+    fn end(self) -> Result<()> {
         let marker = self.folder.join(UNFINISHED);
         fs::remove_file(&marker).map_err(|source| Error::Write { path: marker, source })
     }
