@@ -218,7 +218,11 @@ fn products(tuning: &Tuning) -> Value {
 /// [`Error::Gpu`] if the device fails or is wrong.
 pub(super) fn self_test(chosen: &Chosen) -> Result<f64> {
     // Drivers that fail make the runtime below panic; here that is a finding.
-    let tested = catch_unwind(AssertUnwindSafe(|| pollster::block_on(ops::self_test(&chosen.device))));
+    let test = async || {
+        let worst = ops::self_test(&chosen.device).await?;
+        Ok(worst.max(ops::self_test_in_eight_bits(&chosen.device).await?))
+    };
+    let tested = catch_unwind(AssertUnwindSafe(|| pollster::block_on(test())));
     tested.unwrap_or_else(|_| {
         Err(Error::Gpu { during: "the self-test".to_owned(), reason: "the runtime panicked".to_owned() })
     })

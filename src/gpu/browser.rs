@@ -18,8 +18,8 @@ use crate::{Error, Result};
 thread_local! {
     /// The runtime can be set up only once; later calls get the same one.
     static READY: RefCell<Option<(Chosen, Offer)>> = const { RefCell::new(None) };
-    /// Whether it was tested.
-    static TESTED: Cell<bool> = const { Cell::new(false) };
+    /// Whether it was tested: in general, and with weights in eight bits.
+    static TESTED: Cell<[bool; 2]> = const { Cell::new([false; 2]) };
 }
 
 /// Asks the browser for its GPU and makes it ready for tensors. To be awaited before any tensor is made.
@@ -120,12 +120,25 @@ struct Passed {
 /// # Errors
 /// [`Error::Gpu`] if it computes wrong values.
 pub async fn tested(chosen: &Chosen, keep: &impl Keep) -> Result<()> {
-    if TESTED.get() {
+    passes(chosen, keep, false).await
+}
+
+/// The same with weights in eight bits, before a model that has some is loaded: it is a few kernels more to compile, of which
+/// other models have no use.
+///
+/// # Errors
+/// As for [`tested`].
+pub async fn tested_in_eight_bits(chosen: &Chosen, keep: &impl Keep) -> Result<()> {
+    passes(chosen, keep, true).await
+}
+
+async fn passes(chosen: &Chosen, keep: &impl Keep, in_eight_bits: bool) -> Result<()> {
+    let (which, name) = if in_eight_bits { (1, "self-test-q8") } else { (0, "self-test") };
+    if TESTED.get()[which] {
         return Ok(());
     }
     let about = offer(chosen).zip(BUILD);
-    let about =
-        about.map(|(Offer { info, .. }, build)| (Key::of(&info, build.to_owned()), kept::path("self-test", &info)));
+    let about = about.map(|(Offer { info, .. }, build)| (Key::of(&info, build.to_owned()), kept::path(name, &info)));
     let now = js_sys::Date::now();
     let known = match &about {
         Some((key, path)) => keep.get(path).await.and_then(|bytes| kept::read::<Passed>(key, &bytes)),
@@ -133,7 +146,11 @@ pub async fn tested(chosen: &Chosen, keep: &impl Keep) -> Result<()> {
     };
     // A clock that was set back makes nothing last.
     if !known.is_some_and(|Passed { passed }| (0.0..TRUSTED).contains(&(now - passed))) {
-        ops::self_test(&chosen.device).await?;
+        if in_eight_bits {
+            ops::self_test_in_eight_bits(&chosen.device).await?;
+        } else {
+            ops::self_test(&chosen.device).await?;
+        }
         let said = "when this GPU passed its self-test; without this file it is tested again";
         if let Some((key, path)) = &about
             && let Ok(bytes) = kept::write(key, said, &Passed { passed: now })
@@ -142,6 +159,8 @@ pub async fn tested(chosen: &Chosen, keep: &impl Keep) -> Result<()> {
             let _kept = keep.put(path, &bytes).await;
         }
     }
-    TESTED.set(true);
+    let mut tested = TESTED.get();
+    tested[which] = true;
+    TESTED.set(tested);
     Ok(())
 }

@@ -22,7 +22,7 @@ mod spirv;
 pub mod tuning;
 
 #[cfg(target_family = "wasm")]
-pub use browser::{browser, offer, tested};
+pub use browser::{browser, offer, tested, tested_in_eight_bits};
 #[cfg(not(target_family = "wasm"))]
 pub use native::{Adapter, Started, adapters, choose, cpu, offer, processor_name, restart, started, submissions};
 #[cfg(feature = "native")]

@@ -54,7 +54,7 @@ pub use normed::{NormedLinears, normed_linears};
 #[cfg(feature = "native")]
 pub(crate) use read::Waiting;
 pub use read::{read, settle, waiting};
-pub use self_test::{half_self_test, self_test};
+pub use self_test::{half_self_test, self_test, self_test_in_eight_bits};
 pub use shape::{columns, side_by_side, splice, take_rows, upsample_nearest_2x};
 pub use weight::Weight;
 pub(crate) use wgsl::{BINDING_ALIGNMENT, mark_software};

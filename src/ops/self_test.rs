@@ -5,6 +5,7 @@
 //! out after an hour of training. Values are compared with plain loops in f64, gradients with the slope of those loops
 //! along a fixed direction, so nothing here trusts what it tests.
 
+mod eight_bits;
 mod fused;
 mod halves;
 
@@ -13,9 +14,11 @@ use half::f16;
 
 use super::{Conv2d, Linear, Norm, Var, Weight, attention, backward, conv2d_add, geglu, gelu, group_norm_silu};
 use super::{layer_norm, linear_add, quick_gelu, upsample_nearest_2x};
+use crate::base::eight_bits::BLOCK;
 use crate::noise::{Noise, Stream};
 use crate::{Error, Result};
 
+pub use eight_bits::self_test_in_eight_bits;
 pub use halves::half_self_test;
 
 /// Largest difference, relative to the largest expected value, that rounding explains.
@@ -32,6 +35,15 @@ struct Case {
     by_hand: fn(&[f64], [usize; 3]) -> Vec<f64>,
 }
 
+/// How the frozen weights of a case are stored.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    /// In f16, as full-size models are.
+    Half,
+    /// In eight bits.
+    EightBits,
+}
+
 /// Makes the weights of a case on the device.
 struct Numbers<'a> {
     device: &'a Device,
@@ -44,17 +56,47 @@ impl Numbers<'_> {
         Weight::new(Tensor::<1>::from_floats(values.as_slice(), self.device).reshape(shape))
     }
 
-    /// The same, stored in f16 as full-size models are.
-    fn half<const D: usize>(&self, which: u64, shape: [usize; D]) -> Weight<D> {
-        let values = numbers(which, shape.iter().product());
-        let bytes = values.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect();
-        let data = TensorData::from_bytes(Bytes::from_bytes_vec(bytes), shape, DType::F16);
-        Weight::new(Tensor::from_data(data, (self.device, DType::F16)))
+    /// Weights that are frozen, as a case keeps them.
+    fn frozen<const D: usize>(&self, kept: Kept, which: u64, shape: [usize; D]) -> Weight<D> {
+        let values = kept.numbers(which, shape.iter().product());
+        match kept {
+            Kept::Half => {
+                let bytes = values.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect();
+                let data = TensorData::from_bytes(Bytes::from_bytes_vec(bytes), shape, DType::F16);
+                Weight::new(Tensor::from_data(data, (self.device, DType::F16)))
+            }
+            Kept::EightBits => {
+                Weight::in_eight_bits(&values, shape, self.device).expect("whole blocks of numbers that f16 has")
+            }
+        }
     }
 
     /// Something to add to a result.
     fn residual(&self, shape: [usize; 4]) -> Var<4> {
         Var::constant(self.full(41, shape).f32())
+    }
+}
+
+impl Kept {
+    /// The numbers of a weight, which are held exactly. Those in eight bits have in each block a largest one, and another scale
+    /// in each of four blocks.
+    fn numbers(self, which: u64, count: usize) -> Vec<f32> {
+        let normals = numbers(which, count);
+        if self == Kept::Half {
+            return normals;
+        }
+        let in_block = |(i, block): (usize, &[f32])| {
+            let scale = [3.0, 5.0, 2.0, 7.0][i % 4] / 128.0;
+            let whole = |(at, normal): (usize, &f32)| {
+                if at == i % BLOCK { 127.0_f32.copysign(*normal) } else { (25.0 * normal).round().clamp(-126.0, 126.0) }
+            };
+            block.iter().enumerate().map(|value| scale * whole(value)).collect::<Vec<f32>>()
+        };
+        normals.chunks(BLOCK).enumerate().flat_map(in_block).collect()
+    }
+
+    fn exact(self, which: u64, count: usize) -> Vec<f64> {
+        self.numbers(which, count).into_iter().map(f64::from).collect()
     }
 }
 
@@ -77,20 +119,20 @@ const CASES: [Case; 13] = [
     Case {
         name: "linear layers",
         shape: [1, 37, 40],
-        op: |x, numbers| linear_layer(x, numbers, OUTPUTS),
-        by_hand: |x, [_, _, channels]| linear_by_hand(x, channels, OUTPUTS),
+        op: |x, numbers| linear_layer(x, numbers, Kept::Half, OUTPUTS),
+        by_hand: |x, [_, _, channels]| linear_by_hand(x, Kept::Half, channels, OUTPUTS),
     },
     Case {
         name: "convolutions",
         shape: [9, 7, 16],
-        op: |x, numbers| convolution(x, numbers, 1, OUTPUTS),
-        by_hand: |x, shape| convolution_by_hand(x, shape, 1, OUTPUTS),
+        op: |x, numbers| convolution(x, numbers, Kept::Half, 1, OUTPUTS),
+        by_hand: |x, shape| convolution_by_hand(x, shape, Kept::Half, 1, OUTPUTS),
     },
     Case {
         name: "convolutions of every other pixel",
         shape: [8, 6, 16],
-        op: |x, numbers| convolution(x, numbers, 2, OUTPUTS),
-        by_hand: |x, shape| convolution_by_hand(x, shape, 2, OUTPUTS),
+        op: |x, numbers| convolution(x, numbers, Kept::Half, 2, OUTPUTS),
+        by_hand: |x, shape| convolution_by_hand(x, shape, Kept::Half, 2, OUTPUTS),
     },
     Case {
         name: "group normalisation",
@@ -113,8 +155,8 @@ const CASES: [Case; 13] = [
     Case {
         name: "gated layers behind a normalisation",
         shape: [1, 37, 40],
-        op: fused::gated,
-        by_hand: fused::gated_by_hand,
+        op: |x, numbers| fused::gated(x, numbers, Kept::Half),
+        by_hand: |x, shape| fused::gated_by_hand(x, shape, Kept::Half),
     },
     Case {
         name: "group normalisation of joined maps",
@@ -131,8 +173,8 @@ const CASES: [Case; 13] = [
     Case {
         name: "attention and layers behind normalisations",
         shape: [1, 37, 40],
-        op: fused::block,
-        by_hand: fused::block_by_hand,
+        op: |x, numbers| fused::block(x, numbers, Kept::Half),
+        by_hand: |x, shape| fused::block_by_hand(x, shape, Kept::Half),
     },
     Case {
         name: "weighted sums and layers of the time embedding",
@@ -247,31 +289,37 @@ fn attention_by_hand<'a>([q, k, v]: [&'a [f64]; 3], channels: usize, heads: usiz
     y
 }
 
-fn linear_layer(x: &Var<4>, numbers: &Numbers<'_>, outputs: usize) -> Var<4> {
+fn linear_layer(x: &Var<4>, numbers: &Numbers<'_>, kept: Kept, outputs: usize) -> Var<4> {
     let [batch, height, width, channels] = x.dims();
     let bias = Some(numbers.full(12, [outputs]));
-    let layer = Linear { weight: numbers.half(11, [outputs, channels]), bias };
+    let layer = Linear { weight: numbers.frozen(kept, 11, [outputs, channels]), bias };
     linear_add(x, &layer, &numbers.residual([batch, height, width, outputs]))
 }
 
-fn linear_by_hand(x: &[f64], channels: usize, outputs: usize) -> Vec<f64> {
-    let (weight, bias) = (exact(11, outputs * channels), exact(12, outputs));
+fn linear_by_hand(x: &[f64], kept: Kept, channels: usize, outputs: usize) -> Vec<f64> {
+    let (weight, bias) = (kept.exact(11, outputs * channels), exact(12, outputs));
     let row = |x: &[f64], out: usize| bias[out] + dot(x, &weight[out * channels..][..channels]);
     let rows = x.chunks(channels).flat_map(|x| (0..outputs).map(move |out| row(x, out)).collect::<Vec<_>>());
     plus_residual(rows.collect())
 }
 
-fn convolution(x: &Var<4>, numbers: &Numbers<'_>, stride: usize, outputs: usize) -> Var<4> {
+fn convolution(x: &Var<4>, numbers: &Numbers<'_>, kept: Kept, stride: usize, outputs: usize) -> Var<4> {
     let [batch, height, width, channels] = x.dims();
-    let weight = numbers.half(31, [outputs, 9 * channels]);
+    let weight = numbers.frozen(kept, 31, [outputs, 9 * channels]);
     let bias = Some(numbers.full(32, [outputs]));
     let layer = Conv2d { weight, bias, kernel: [3; 2], stride, padding: [1; 4] };
     conv2d_add(x, &layer, &numbers.residual([batch, height.div_ceil(stride), width.div_ceil(stride), outputs]))
 }
 
 /// The weights are `[out, tap, in]`; one pixel of zeros lies around the picture.
-fn convolution_by_hand(x: &[f64], [height, width, channels]: [usize; 3], stride: usize, outputs: usize) -> Vec<f64> {
-    let (weight, bias) = (exact(31, outputs * 9 * channels), exact(32, outputs));
+fn convolution_by_hand(
+    x: &[f64],
+    [height, width, channels]: [usize; 3],
+    kept: Kept,
+    stride: usize,
+    outputs: usize,
+) -> Vec<f64> {
+    let (weight, bias) = (kept.exact(31, outputs * 9 * channels), exact(32, outputs));
     let mut y = Vec::new();
     for (top, left) in (0..height).step_by(stride).flat_map(|t| (0..width).step_by(stride).map(move |l| (t, l))) {
         for (out, bias) in bias.iter().enumerate() {
@@ -301,8 +349,13 @@ fn plus_residual(y: Vec<f64>) -> Vec<f64> {
 /// # Errors
 /// [`Error::Gpu`] with the ops that are wrong, or because the device failed.
 pub async fn self_test(device: &Device) -> Result<f64> {
+    tested(device, &CASES).await
+}
+
+/// The same with some cases, in f32.
+async fn tested(device: &Device, cases: &[Case]) -> Result<f64> {
     let plain = Sizes { input: 1.0, cotangent: 1.0 };
-    let worst = judged(launched(device, &CASES, plain)?, TOLERANCE).await?;
+    let worst = judged(launched(device, cases, plain)?, TOLERANCE).await?;
     worst.map_err(|wrong| {
         let reason =
             format!("it computes wrong values for {}: update its driver, or use another device", wrong.join(", "));

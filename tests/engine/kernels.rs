@@ -481,6 +481,7 @@ fn halves_are_widened_wherever_they_end() {
 fn nothing_is_launched_that_is_not_validated() {
     with_tiles_and_blocks(|place| {
         pollster::block_on(ops::self_test(&place.device)).expect("right values");
+        pollster::block_on(ops::self_test_in_eight_bits(&place.device)).expect("right values");
     });
     // Those of the tests beside this one, too.
     let launched = ops::launched_kernels();

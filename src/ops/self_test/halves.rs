@@ -4,7 +4,7 @@
 use burn::tensor::{Device, Tensor};
 
 use super::{
-    Case, Sizes, convolution, convolution_by_hand, fused, judged, larger, launched, linear_by_hand, linear_layer,
+    Case, Kept, Sizes, convolution, convolution_by_hand, fused, judged, larger, launched, linear_by_hand, linear_layer,
 };
 use super::{dot, self_attention, self_attention_by_hand};
 use crate::Result;
@@ -13,36 +13,49 @@ use crate::ops::{HalfProducts, Var, attention, with_half_products};
 /// More than any tile has in a row, and a multiple of none.
 const OUTPUTS: usize = 140;
 
-const CASES: [Case; 5] = [
+const CASES: [Case; 7] = [
     Case {
         name: "linear layers",
         shape: [1, 150, 68],
-        op: |x, numbers| linear_layer(x, numbers, OUTPUTS),
-        by_hand: |x, [_, _, channels]| linear_by_hand(x, channels, OUTPUTS),
+        op: |x, numbers| linear_layer(x, numbers, Kept::Half, OUTPUTS),
+        by_hand: |x, [_, _, channels]| linear_by_hand(x, Kept::Half, channels, OUTPUTS),
     },
     Case {
         name: "convolutions",
         shape: [13, 11, 20],
-        op: |x, numbers| convolution(x, numbers, 1, 76),
-        by_hand: |x, shape| convolution_by_hand(x, shape, 1, 76),
+        op: |x, numbers| convolution(x, numbers, Kept::Half, 1, 76),
+        by_hand: |x, shape| convolution_by_hand(x, shape, Kept::Half, 1, 76),
     },
     Case {
         name: "convolutions of every other pixel",
         shape: [14, 11, 36],
-        op: |x, numbers| convolution(x, numbers, 2, 36),
-        by_hand: |x, shape| convolution_by_hand(x, shape, 2, 36),
+        op: |x, numbers| convolution(x, numbers, Kept::Half, 2, 36),
+        by_hand: |x, shape| convolution_by_hand(x, shape, Kept::Half, 2, 36),
     },
     Case {
         name: "gated layers behind a normalisation",
         shape: [1, 150, 68],
-        op: fused::gated,
-        by_hand: fused::gated_by_hand,
+        op: |x, numbers| fused::gated(x, numbers, Kept::Half),
+        by_hand: |x, shape| fused::gated_by_hand(x, shape, Kept::Half),
     },
     Case {
         name: "attention and layers behind normalisations",
         shape: [1, 70, 40],
-        op: fused::block,
-        by_hand: fused::block_by_hand,
+        op: |x, numbers| fused::block(x, numbers, Kept::Half),
+        by_hand: |x, shape| fused::block_by_hand(x, shape, Kept::Half),
+    },
+    // What else is fused reads weights in eight bits by the same code as these.
+    Case {
+        name: "linear layers in eight bits",
+        shape: [1, 150, 96],
+        op: |x, numbers| linear_layer(x, numbers, Kept::EightBits, OUTPUTS),
+        by_hand: |x, [_, _, channels]| linear_by_hand(x, Kept::EightBits, channels, OUTPUTS),
+    },
+    Case {
+        name: "convolutions in eight bits",
+        shape: [13, 11, 32],
+        op: |x, numbers| convolution(x, numbers, Kept::EightBits, 1, 76),
+        by_hand: |x, shape| convolution_by_hand(x, shape, Kept::EightBits, 1, 76),
     },
 ];
 
