@@ -69,10 +69,10 @@ const requests = {
     owners.library = await Library.open(mini, hub);
   },
   /** Finds a model; gives `{plan, ...about}`. */
-  async plan({ typed, precision }, report) {
+  async plan({ typed, precision, eight }, report) {
     // While files are fetched it has nothing else to do; "open" reports what is wrong with it.
     gpu().catch(() => {});
-    const plan = await owners.library.plan(typed, precision, report);
+    const plan = await owners.library.plan(typed, precision, eight, report);
     return { plan: keep(plans, plan), ...plan.about() };
   },
   /** Brings a model that was found into the storage; gives its name. */
@@ -91,13 +91,14 @@ const requests = {
   /** Asks a request that is under way to end. */
   cancel: ({ request }) => void ended.add(request),
 
-  /** Loads a model: one that is stored by its name, or `files`, an object of `path: Blob`. `precision` is that of products. */
-  async open({ name, files, precision }, report) {
+  /** Loads a model: one that is stored by its name, or `files`, an object of `path: Blob`. `precision` is that of products, and
+   * `weights` how they are kept. */
+  async open({ name, files, precision, weights }, report) {
     await gpu();
     owners.engine?.free();
     owners.engine = undefined;
     const hash = files ? undefined : await owners.library.unetHash(name);
-    owners.engine = await Engine.open(name, files ?? (await owners.library.files(name)), hash, precision, report);
+    owners.engine = await Engine.open(name, files ?? (await owners.library.files(name)), hash, precision, weights, report);
   },
   /** Prepares a training job; nothing runs until "job.next". With `state` it resumes where that was taken. */
   train({ config, pictures, replay, state }) {

@@ -45,9 +45,6 @@ impl Error {
             Error::BadToken { token, reason, suggestion, .. } => {
                 told("bad-token", [("token", token), ("reason", reason), ("suggestion", suggestion)])
             }
-            Error::InitializerTooLong { phrase, tokens, .. } => {
-                told("initializer-too-long", [("phrase", phrase), ("tokens", tokens)])
-            }
             Error::ModelPartMissing { model, part, .. } => {
                 told("model-part-missing", [("model", model), ("part", part)])
             }
@@ -75,7 +72,9 @@ impl Error {
             Error::GpuLost { .. } => told("gpu-lost", []),
             Error::GpuMemory { .. } => told("gpu-memory", []),
             Error::Internal(_) => told("internal", []),
+            // The page gives a start as many vectors as it takes.
             Error::Usage(_)
+            | Error::InitializerTooLong { .. }
             | Error::NoPictures { .. }
             | Error::Read { .. }
             | Error::Write { .. }

@@ -17,14 +17,14 @@ use crate::embedding::{Embedding, Layout};
 use crate::event::Event;
 use crate::formats::{Holds, can_hold};
 use crate::image::Picture;
-use crate::model::Loading;
+use crate::model::{Loading, storage_of};
 use crate::sample::used;
 use crate::session::Session;
 use crate::setting::Setting;
 use crate::source::Source;
 use crate::train::templates::parse_caption;
 use crate::train::{Replay, RunState, TrainInput, TrainPicture};
-use crate::weights::WeightBytes;
+use crate::weights::{Storage, Stored, WeightBytes};
 use crate::{Error, gpu};
 
 /// A model on the browser's GPU.
@@ -56,14 +56,15 @@ impl Engine {
 
     /// Loads a model from its files, an object of `path: Blob` in the diffusers folder layout, or with one
     /// `.safetensors` file in the layout that Stable Diffusion was published in; each tensor is read when its turn
-    /// comes, and kept as f16. `name` is what to call the model, `hash` the SHA-256 of its U-Net where that is known
-    /// (otherwise it is computed while loading), `precision` is what [`Engine::choose_precision`] takes, or nothing for the
+    /// comes, and kept as `weights` says ([`storage`]). `name` is what to call the model, `hash` the SHA-256 of its U-Net where that is
+    /// known (otherwise it is computed while loading), `precision` is what [`Engine::choose_precision`] takes, or nothing for the
     /// default, `on_event` gets the events of loading.
     pub async fn open(
         name: String,
         files: Object,
         hash: Option<String>,
         precision: Option<String>,
+        weights: Option<String>,
         on_event: Function,
     ) -> Result<Engine, JsValue> {
         let files = Files::new(name, &files);
@@ -78,7 +79,11 @@ impl Engine {
         gpu::tested(&chosen, &Folder::root().await.ok()).await.map_err(to_js)?;
         report(super::precision::decided(&chosen, precision.as_deref(), false).await?.event());
         let source = source_of(files, &mut report).await.map_err(to_js)?;
-        let loading = Loading { hash: hash.is_none(), ..Loading::default() };
+        let loading = Loading { storage: storage(weights)?, hash: hash.is_none(), ..Loading::default() };
+        let kept = storage_of(&*source, loading.storage, true).await.map_err(to_js)?;
+        if WeightBytes::read(&*source, kept, &[]).await.map_err(to_js)?.narrowest == Stored::Q8 {
+            gpu::tested_in_eight_bits(&chosen, &Folder::root().await.ok()).await.map_err(to_js)?;
+        }
         let session = Session::load(source, &chosen.device, loading, &mut report).await.map_err(to_js)?;
         let model = session.model();
         let model = ModelName { name: model.name.clone(), hash: hash.or_else(|| model.unet_hash.clone()) };
@@ -159,6 +164,18 @@ pub(super) async fn source_of(files: Files, events: &mut dyn FnMut(Event)) -> cr
             checkpoint::open(Rc::new(files), &path, &Options::default(), events).await
         }
         _ => Ok(Rc::new(files)),
+    }
+}
+
+/// How weights are to be kept, by the name of a choice: `q8` for eight bits, `f16`; as suits the model and as it is in its files for
+/// `auto` or nothing.
+pub(super) fn storage(name: Option<String>) -> Result<Option<Storage>, JsValue> {
+    match name.as_deref() {
+        None | Some("auto") => Ok(None),
+        Some(name) => match [Storage::Q8, Storage::F16].into_iter().find(|storage| storage.name() == name) {
+            Some(storage) => Ok(Some(storage)),
+            None => Err(to_js(Error::Usage(format!("weights cannot be kept as {}", quoted(name))))),
+        },
     }
 }
 

@@ -4,7 +4,7 @@ use js_sys::Object;
 use serde_json::json;
 use wasm_bindgen::prelude::*;
 
-use super::engine::{Engine, settings, source_of};
+use super::engine::{Engine, settings, source_of, storage};
 use super::files::Files;
 use super::tools::Tools;
 use super::{plain, to_js};
@@ -63,15 +63,21 @@ impl Engine {
 #[wasm_bindgen]
 impl Tools {
     /// What a model in files of this computer, as [`Engine::open`] takes them, will need of the graphics device's memory, before it is
-    /// loaded: `{family, side, weights, need, least}`: bytes of its weights, and at the worst moment of a training with a configuration,
-    /// also where each pass has one sample. Throws what is wrong with the files.
-    pub async fn outlook(&self, name: String, files: Object, config: JsValue) -> Result<JsValue, JsValue> {
+    /// loaded with its `weights` kept in a way ([`storage`]): `{family, side, weights, need, least}`: bytes of its weights, and at the worst
+    /// moment of a training with a configuration, also where each pass has one sample. Throws what is wrong with the files.
+    pub async fn outlook(
+        &self,
+        name: String,
+        files: Object,
+        config: JsValue,
+        weights: Option<String>,
+    ) -> Result<JsValue, JsValue> {
         let config: TrainConfig = settings(&config)?;
         check_numbers(&config).map_err(to_js)?;
         // Whatever there is to say of the files is said while they are loaded.
         let source = source_of(Files::new(name, &files), &mut |_| ()).await.map_err(to_js)?;
         let model = ModelConfig::read(&*source).await.map_err(to_js)?;
-        let storage = storage_of(&*source, None, true).await.map_err(to_js)?;
+        let storage = storage_of(&*source, storage(weights)?, true).await.map_err(to_js)?;
         let weights = WeightBytes::read(&*source, storage, &model.left_in_files()).await.map_err(to_js)?;
         let plan = |config: &TrainConfig| memory_plan(config, &model, weights, false).map_err(to_js);
         let (plan, least) = (plan(&config)?, plan(&TrainConfig { batch_size: Some(1), ..config.clone() })?);

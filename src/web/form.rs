@@ -10,6 +10,7 @@ use crate::embedding::Layout;
 use crate::event::Part;
 use crate::gpu::Precision;
 use crate::source::settings::HUB;
+use crate::weights::Storage;
 
 /// Something that can be chosen.
 #[derive(Serialize)]
@@ -28,7 +29,7 @@ struct FileFormat {
     encoders: Vec<usize>,
 }
 
-/// `{training, pictures, computing, kind, sampler, precision, parts, formats, formatsOfTwo, hub}`: the default configurations (fields as in
+/// `{training, pictures, computing, kind, sampler, precision, weights, parts, formats, formatsOfTwo, hub}`: the default configurations (fields as in
 /// settings files), the choices `[{value, label}]` for three of their fields, what people call the parts of a model that events
 /// name, the formats `[{value, label, ending, encoders}]` that embeddings can be written in (`formats` for models with one text encoder,
 /// `formatsOfTwo` for SDXL), and the Hub's address.
@@ -40,13 +41,15 @@ pub fn choices() -> Result<JsValue, JsValue> {
         FileFormat { value: layout.key(), label: layout.name(), ending: layout.extension(), encoders }
     };
     let holding = |encoders: usize| Layout::ALL.into_iter().filter(move |layout| layout.holds(encoders)).map(format);
+    let weights = ["auto", Storage::Q8.name(), Storage::F16.name()].map(|value| Choice { value, label: value });
     plain(&json!({
         "training": TrainConfig::default(),
         "pictures": SampleConfig::default(),
-        "computing": {"precision": Precision::default().name()},
+        "computing": {"precision": Precision::default().name(), "weights": "auto"},
         "kind": Kind::ALL.map(|kind| Choice { value: kind.name(), label: kind.label() }),
         "sampler": SamplerKind::ALL.map(|sampler| Choice { value: sampler.name(), label: sampler.label() }),
         "precision": Precision::ALL.map(|precision| Choice { value: precision.name(), label: precision.label() }),
+        "weights": weights,
         "parts": parts,
         "formats": holding(1).collect::<Vec<_>>(),
         "formatsOfTwo": holding(2).collect::<Vec<_>>(),

@@ -9,10 +9,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use wasm_bindgen::prelude::*;
 
+use super::eight_bits::Group;
 use super::network::Fetch;
 use super::storage::{Folder, StoredPart, free, full};
-use super::{plain, problem};
+use super::{eight_bits, plain, problem, to_js};
 use crate::base::bytes::sha256;
+use crate::event::Event;
 use crate::formats::{Holds, can_hold};
 use crate::source::Problem;
 use crate::source::address::{Address, is_safe_path};
@@ -25,11 +27,15 @@ use crate::source::retry::Patience;
 use crate::source::settings::HUB;
 use crate::source::url::Url;
 use crate::source::verify::FileRequest;
+use crate::weights::repack;
 
 /// What the mini model is called.
 const MINI: &str = "mini";
 /// The longest list of the mini model's files.
 const LONGEST_MANIFEST: usize = 1 << 20;
+/// Bytes from which on a model is kept in eight bits unless the user says otherwise: browsers do not say what the GPU's memory holds,
+/// and who learns sees no difference.
+const LARGE: u64 = 300_000_000;
 /// What is left free of the storage, for embeddings and the state of a run.
 const SPARE: u64 = 16 << 20;
 
@@ -46,11 +52,27 @@ pub struct Library {
 
 /// A file of a model.
 #[derive(Clone, Serialize, Deserialize)]
-struct StoredFile {
-    path: String,
-    bytes: u64,
+pub(super) struct StoredFile {
+    pub path: String,
+    pub bytes: u64,
+    /// Of what its source has.
     #[serde(skip_serializing_if = "Option::is_none")]
-    sha256: Option<String>,
+    pub sha256: Option<String>,
+    /// Where it is in the storage, if not at its path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+}
+
+impl StoredFile {
+    /// One that is kept in a folder of the storage.
+    pub fn elsewhere(folder: &str, path: String, bytes: u64, sha256: Option<String>) -> Self {
+        Self { at: Some(format!("{folder}/{path}")), path, bytes, sha256 }
+    }
+
+    /// Where it is in the storage.
+    pub fn place(&self) -> &str {
+        self.at.as_deref().unwrap_or(&self.path)
+    }
 }
 
 /// The record beside a model's files: with `whole` they are all there and verified.
@@ -58,8 +80,15 @@ struct StoredFile {
 struct Record {
     name: String,
     version: String,
+    /// As their source has them; once it is whole, as they are kept.
     files: Vec<StoredFile>,
     whole: bool,
+    /// Whether its weights are kept in eight bits.
+    #[serde(default)]
+    eight: bool,
+    /// Whether its source has them so.
+    #[serde(default)]
+    packed: bool,
 }
 
 /// `manifest.json` of the mini model.
@@ -77,24 +106,23 @@ pub struct Plan {
     /// The precision of weights that were taken although the other was preferred.
     instead: Option<Precision>,
     here: u64,
+    /// The most bytes that the storage needs beside what is there.
+    room: u64,
     free: Option<u64>,
 }
 
 #[wasm_bindgen]
 impl Plan {
-    /// `{name, version, bytes, here, free?, stored, instead?, files: [{path, bytes}]}`; `here` counts bytes that came before,
-    /// and `instead` (`"full"` or `"half"`) is the precision of weights that were taken although the other was preferred.
+    /// `{name, version, bytes, here, room, free?, stored, eight, packed, instead?, files: [{path, bytes}]}`; `here` counts bytes that
+    /// came before, `room` is what the storage needs beside what is there, `eight` whether the weights will be kept in eight bits and
+    /// `packed` whether they come so, `instead` (`"full"` or `"half"`) the precision of weights that were taken although the other was
+    /// preferred.
     pub fn about(&self) -> Result<JsValue, JsValue> {
         plain(&json!({
             "name": self.record.name, "version": self.record.version, "bytes": self.record.bytes(), "here": self.here,
-            "free": self.free, "stored": self.record.whole, "instead": self.instead, "files": self.record.files,
+            "room": self.room, "free": self.free, "stored": self.record.whole, "eight": self.record.eight, "packed": self.record.packed,
+            "instead": self.instead, "files": self.record.files,
         }))
-    }
-}
-
-impl Record {
-    fn bytes(&self) -> u64 {
-        self.files.iter().map(|file| file.bytes).sum()
     }
 }
 
@@ -107,14 +135,15 @@ fn key(name: &str) -> String {
 
 /// Gives notices to the page as events; a listener that answers `false` ends the work.
 pub(super) fn report(listener: &Function) -> impl FnMut(Notice) -> ControlFlow<()> + '_ {
-    |notice| {
-        let Some(event) = notice.event().and_then(|event| plain(&event).ok()) else {
-            return ControlFlow::Continue(());
-        };
-        match listener.call1(&JsValue::NULL, &event) {
-            Ok(answer) if answer.is_falsy() && !answer.is_undefined() => ControlFlow::Break(()),
-            _ => ControlFlow::Continue(()),
-        }
+    |notice| notice.event().map_or(ControlFlow::Continue(()), |event| tell(listener, &event))
+}
+
+/// The same with an event.
+fn tell(listener: &Function, event: &Event) -> ControlFlow<()> {
+    let Ok(event) = plain(event) else { return ControlFlow::Continue(()) };
+    match listener.call1(&JsValue::NULL, &event) {
+        Ok(answer) if answer.is_falsy() && !answer.is_undefined() => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
     }
 }
 
@@ -136,15 +165,22 @@ impl Library {
     }
 
     /// Finds a model and what fetching it would take. `precision`, `"full"` or `"half"`, is that of the weights that are
-    /// preferred.
-    pub async fn plan(&self, typed: String, precision: JsValue, listener: Function) -> Result<Plan, JsValue> {
+    /// preferred, `eight` whether they are to be kept in eight bits: if nobody says it, as was begun, or else those of large models.
+    pub async fn plan(
+        &self,
+        typed: String,
+        precision: JsValue,
+        eight: Option<bool>,
+        listener: Function,
+    ) -> Result<Plan, JsValue> {
         let precision: Precision = serde_wasm_bindgen::from_value(precision)?;
-        self.find(typed.trim(), precision, &listener).await.map_err(problem)
+        self.find(typed.trim(), precision, eight, &listener).await.map_err(problem)
     }
 
-    /// Brings what is missing of a model into the storage, verified; gives what its files are asked for by.
+    /// Brings what is missing of a model into the storage, verified, and in eight bits where that was planned; gives what its files are
+    /// asked for by.
     pub async fn bring(&self, plan: Plan, listener: Function) -> Result<String, JsValue> {
-        self.fetch(&plan, &listener).await.map_err(problem)?;
+        self.fetch(&plan, &listener).await.map_err(to_js)?;
         Ok(plan.record.name)
     }
 
@@ -156,7 +192,7 @@ impl Library {
         let record = read_record(&folder).await.filter(|record| record.whole).ok_or_else(incomplete)?;
         let files = Object::new();
         for entry in record.files {
-            let file = folder.file(&entry.path).await.map_err(problem)?;
+            let file = folder.file(entry.place()).await.map_err(problem)?;
             let file = file.filter(|file| file.size() == entry.bytes as f64).ok_or_else(incomplete)?;
             Reflect::set(&files, &entry.path.into(), &file)?;
         }
@@ -174,7 +210,7 @@ impl Library {
         Ok(first.filter(|_| more.is_none()).and_then(|file| file.sha256))
     }
 
-    /// What is stored: `[{name, bytes, of, whole}]`.
+    /// What is stored: `[{name, bytes, here, of, whole, eight}]`: bytes that it takes, and of what is not whole those that were fetched.
     pub async fn stored(&self) -> Result<JsValue, JsValue> {
         let mut found = Vec::new();
         let (_, folders) = self.models.names().await.map_err(problem)?;
@@ -182,9 +218,17 @@ impl Library {
             let folder = self.models.folder(&name).await.map_err(problem)?;
             let bytes = folder.bytes().await.map_err(problem)?;
             let record = read_record(&folder).await;
-            let (of, whole) = record.as_ref().map_or((0, false), |record| (record.bytes(), record.whole));
-            let name = record.map_or(name, |record| record.name);
-            found.push(json!({"name": name, "bytes": bytes, "of": of, "whole": whole}));
+            let Some(record) = record else {
+                found.push(
+                    json!({"name": name, "bytes": bytes, "here": bytes, "of": 0, "whole": false, "eight": false}),
+                );
+                continue;
+            };
+            let [here, _] =
+                if record.whole { [bytes, 0] } else { reckon(&record, Some(&folder)).await.map_err(problem)? };
+            let Record { name, whole, eight, .. } = &record;
+            let of = record.bytes();
+            found.push(json!({"name": name, "bytes": bytes, "here": here, "of": of, "whole": whole, "eight": eight}));
         }
         plain(&found)
     }
@@ -196,19 +240,27 @@ impl Library {
 }
 
 impl Library {
-    async fn find(&self, typed: &str, precision: Precision, listener: &Function) -> Result<Plan, Problem> {
-        let plan = if typed == MINI {
+    async fn find(
+        &self,
+        typed: &str,
+        precision: Precision,
+        eight: Option<bool>,
+        listener: &Function,
+    ) -> Result<Plan, Problem> {
+        let mut plan = if typed == MINI {
             self.find_mini(listener).await?
         } else {
             self.find_repo(typed, precision, listener).await?
         };
-        let mut here = 0;
-        if let Some(folder) = self.models.known(&key(&plan.record.name)).await? {
-            for entry in &plan.record.files {
-                here += folder.file(&entry.path).await?.map_or(0, |file| file.size() as u64).min(entry.bytes);
-            }
+        if plan.record.whole {
+            return Ok(Plan { here: plan.record.bytes(), free: free().await, ..plan });
         }
-        Ok(Plan { here, free: free().await, ..plan })
+        let begun = self.record(&plan.record.name).await?.map(|record| record.eight);
+        let large = plan.record.bytes() > LARGE;
+        plan.record.eight = plan.record.packed || eight.or(begun).unwrap_or(large);
+        let folder = self.models.known(&key(&plan.record.name)).await?;
+        let [here, room] = reckon(&plan.record, folder.as_ref()).await?;
+        Ok(Plan { here, room, free: free().await, ..plan })
     }
 
     /// What is kept about a model; looking for it leaves nothing behind.
@@ -248,9 +300,17 @@ impl Library {
         let addresses = files.files.iter().map(|file| parse(format!("{}{}", self.mini, file.path)));
         Ok(Plan {
             addresses: addresses.collect::<Result<_, _>>()?,
-            record: Record { name: MINI.to_owned(), version, files: files.files, whole: false },
+            record: Record {
+                name: MINI.to_owned(),
+                version,
+                files: files.files,
+                whole: false,
+                eight: false,
+                packed: false,
+            },
             instead: None,
             here: 0,
+            room: 0,
             free: None,
         })
     }
@@ -286,6 +346,7 @@ impl Library {
             path: file.path.strip_prefix(&prefix).unwrap_or(&file.path).to_owned(),
             bytes: file.size,
             sha256: file.sha256.clone(),
+            at: None,
         };
         Ok(Plan {
             addresses: files
@@ -297,50 +358,142 @@ impl Library {
                 version: listing.commit.clone(),
                 files: files.all().map(entry).collect(),
                 whole: false,
+                eight: false,
+                packed: listing.get(&format!("{prefix}{}", repack::NOTE)).is_some(),
             },
             instead: files.instead,
             here: 0,
+            room: 0,
             free: None,
         })
     }
 
-    async fn fetch(&self, plan: &Plan, listener: &Function) -> Result<(), Problem> {
-        if plan.record.whole {
+    async fn fetch(&self, plan: &Plan, listener: &Function) -> crate::Result<()> {
+        let Plan { record, .. } = plan;
+        if record.whole {
             return Ok(());
         }
-        let needed = (plan.record.bytes() - plan.here).saturating_add(SPARE);
+        let needed = plan.room.saturating_add(SPARE);
         if let Some(free) = free().await.filter(|free| *free < needed) {
-            return Err(full(needed, free));
+            return Err(full(needed, free).into());
         }
-        let name = &plan.record.name;
+        let (name, version) = (&record.name, &record.version);
         let folder = self.models.folder(&key(name)).await?;
         // Files of another version are recognised by their hashes, where there are hashes.
-        if read_record(&folder).await.is_some_and(|record| record.version != plan.record.version) {
+        if read_record(&folder).await.is_some_and(|other| other.version != *version) {
             self.models.remove(&key(name)).await?;
         }
         let folder = self.models.folder(&key(name)).await?;
-        write_record(&folder, &plan.record).await?;
-        let mut meter = Meter::new(plan.record.files.len(), Some(plan.record.bytes()));
-        let mut report = report(listener);
-        for (entry, url) in plan.record.files.iter().zip(&plan.addresses) {
-            let request = FileRequest {
-                name: format!("{name}/{}", entry.path),
-                url: url.clone(),
-                size: Some(entry.bytes),
-                sha256: entry.sha256.clone(),
-                limit: entry.bytes,
-                unless: None,
-            };
-            let mut part = StoredPart::open(&folder, &entry.path).await?;
-            download(&self.link(), &request, &mut part, &mut meter, &mut report).await?;
+        write_record(&folder, record).await?;
+        if !record.is_rewritten() {
+            folder.remove(eight_bits::FOLDER).await?;
         }
-        write_record(&folder, &Record { whole: true, ..plan.record.clone() }).await
+        let mut meter = Meter::new(record.files.len(), Some(record.bytes()));
+        let mut report = report(listener);
+        let mut kept = Vec::new();
+        for (group, files) in record.groups() {
+            let made = match group {
+                Some(group) => eight_bits::made(&folder, group, version).await?,
+                None => None,
+            };
+            for (entry, url) in files.iter().map(|i| (&record.files[*i], &plan.addresses[*i])) {
+                let request = FileRequest {
+                    name: format!("{name}/{}", entry.path),
+                    url: url.clone(),
+                    size: Some(entry.bytes),
+                    sha256: entry.sha256.clone(),
+                    limit: entry.bytes,
+                    unless: None,
+                };
+                if made.is_some() {
+                    meter.begin(&request.name, request.size);
+                    // Whoever wants to stop is asked again at once.
+                    let _continues = report(meter.end(entry.bytes, web_time::Instant::now()));
+                    continue;
+                }
+                let mut part = StoredPart::open(&folder, &entry.path).await?;
+                download(&self.link(), &request, &mut part, &mut meter, &mut report).await?;
+            }
+            let files: Vec<StoredFile> = files.iter().map(|i| record.files[*i].clone()).collect();
+            let Some(group) = group else {
+                kept.extend(files);
+                continue;
+            };
+            kept.extend(match made {
+                Some(made) => made,
+                None => {
+                    let mut tell = |event| tell(listener, &event);
+                    eight_bits::make(&folder, (name, version), (group, &files), &mut tell).await?
+                }
+            });
+            for file in &files {
+                folder.remove(&file.path).await?;
+                folder.remove(&format!("{}.etag", file.path)).await?;
+            }
+        }
+        Ok(write_record(&folder, &Record { whole: true, files: kept, ..record.clone() }).await?)
     }
+}
+
+impl Record {
+    fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+
+    /// Whether its weights come in another form than they are kept in.
+    fn is_rewritten(&self) -> bool {
+        self.eight && !self.packed
+    }
+
+    /// Its files in the order in which they are fetched, by their places in the list: those that are written anew by their groups, of
+    /// which the largest is first, because then the storage holds the least beside it.
+    fn groups(&self) -> Vec<(Option<Group>, Vec<usize>)> {
+        let mut groups: Vec<(Option<Group>, Vec<usize>)> = vec![(None, Vec::new())];
+        for (i, file) in self.files.iter().enumerate() {
+            let group = Group::of(&file.path).filter(|_| self.is_rewritten());
+            match groups.iter_mut().find(|(known, _)| *known == group) {
+                Some((_, files)) => files.push(i),
+                None => groups.push((group, vec![i])),
+            }
+        }
+        let bytes = |files: &[usize]| files.iter().map(|i| self.files[*i].bytes).sum::<u64>();
+        groups[1..].sort_by_key(|(_, files)| std::cmp::Reverse(bytes(files)));
+        groups
+    }
+}
+
+/// How many bytes of a model that is not whole are here, and how many the storage needs at most beside what it holds.
+async fn reckon(record: &Record, folder: Option<&Folder>) -> Result<[u64; 2], Problem> {
+    let (mut here, mut more, mut most) = (0, 0_i64, 0);
+    for (group, files) in record.groups() {
+        let made = match (group, folder) {
+            (Some(group), Some(folder)) => eight_bits::made(folder, group, &record.version).await?.is_some(),
+            _ => false,
+        };
+        let (mut all, mut there) = (0, 0);
+        for entry in files.iter().map(|i| &record.files[*i]) {
+            all += entry.bytes;
+            there += match folder {
+                Some(_) if made => entry.bytes,
+                Some(folder) => folder.file(entry.place()).await?.map_or(0, |file| file.size() as u64).min(entry.bytes),
+                None => 0,
+            };
+        }
+        here += there;
+        more += (all - there) as i64;
+        if let Some(group) = group.filter(|_| !made) {
+            let made = group.bytes(all) as i64;
+            most = most.max(more + made);
+            more += made - all as i64;
+        }
+        most = most.max(more);
+    }
+    Ok([here, most as u64])
 }
 
 impl Plan {
     fn whole(record: Record) -> Self {
-        Self { record, addresses: Vec::new(), instead: None, here: 0, free: None }
+        Self { record, addresses: Vec::new(), instead: None, here: 0, room: 0, free: None }
     }
 }
 

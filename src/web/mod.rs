@@ -7,6 +7,7 @@
 //! can be called from the page as it is. Only what needs more than a call has an entry there.
 
 mod concept;
+mod eight_bits;
 mod embeddings;
 mod engine;
 mod facts;

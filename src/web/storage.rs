@@ -170,13 +170,13 @@ impl Folder {
 }
 
 /// A file that is open for writing; until it is closed, nothing else can open it.
-struct Writable {
+pub(super) struct Writable {
     handle: FileSystemSyncAccessHandle,
     length: u64,
 }
 
 impl Writable {
-    async fn open(folder: &Folder, path: &str) -> Result<Self, Problem> {
+    pub async fn open(folder: &Folder, path: &str) -> Result<Self, Problem> {
         let absent = || Problem::Storage { reason: format!("{path} cannot be made"), full: false };
         let handle = folder.handle(path, true).await?.ok_or_else(absent)?;
         let handle = JsFuture::from(handle.create_sync_access_handle()).await.map_err(|error| failed(&error))?;
@@ -190,16 +190,26 @@ impl Writable {
         self.handle.truncate_with_u32(0).map_err(|error| failed(&error))
     }
 
+    /// Ends it at a length that it has, or has more than.
+    pub fn end_at(&mut self, length: u64) -> Result<(), Problem> {
+        self.length = length;
+        self.handle.truncate_with_f64(length as f64).map_err(|error| failed(&error))
+    }
+
     fn append(&mut self, bytes: &[u8]) -> Result<(), Problem> {
+        self.write_at(self.length, bytes)
+    }
+
+    pub fn write_at(&mut self, place: u64, bytes: &[u8]) -> Result<(), Problem> {
         let options = FileSystemReadWriteOptions::new();
-        options.set_at(self.length as f64);
+        options.set_at(place as f64);
         let written = self.handle.write_with_u8_array_and_options(bytes, &options).map_err(|error| failed(&error))?;
         // Chromium answers with the number of its error instead of throwing one.
         if written as usize != bytes.len() {
             let reason = format!("it is full, {} were to be written: {FULL}", size(bytes.len() as u64));
             return Err(Problem::Storage { reason, full: true });
         }
-        self.length += bytes.len() as u64;
+        self.length = self.length.max(place + bytes.len() as u64);
         Ok(())
     }
 
@@ -212,7 +222,7 @@ impl Writable {
         Ok(bytes)
     }
 
-    fn flush(&self) -> Result<(), Problem> {
+    pub fn flush(&self) -> Result<(), Problem> {
         self.handle.flush().map_err(|error| failed(&error))
     }
 }

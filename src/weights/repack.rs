@@ -14,6 +14,28 @@ use crate::event::{Event, Part};
 use crate::source::Source;
 use crate::{Error, Result};
 
+/// The file beside a model's parts by which whoever only sees names knows that its weights are in eight bits.
+pub const NOTE: &str = "pseudoword.json";
+
+/// What is in it.
+pub fn note() -> String {
+    json!({packed::VERSION_KEY: packed::VERSION}).to_string()
+}
+
+/// The small files of a model that are there, which a folder of it has as they are.
+///
+/// # Errors
+/// Those of looking for them.
+pub async fn small_files(source: &dyn Source) -> Result<Vec<String>> {
+    let mut there = Vec::new();
+    for path in Part::ALL.into_iter().flat_map(Part::small).chain([Part::MODEL_INDEX]) {
+        if source.length(path).await?.is_some() && !there.iter().any(|known| known == path) {
+            there.push(path.to_owned());
+        }
+    }
+    Ok(there)
+}
+
 /// Where bytes of the new file go: their place in it, and they.
 pub type Sink<'a> = &'a mut dyn FnMut(u64, &[u8]) -> Result<()>;
 

@@ -1,7 +1,7 @@
 // A Hub that is played: a model and a concept on another origin than the page, and what was asked of it.
 
 import { createHash } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -25,6 +25,14 @@ function wordFile() {
   }
 }
 
+/** The mini model with its weights in a form: a folder, and what it lists. */
+function converted(weights) {
+  const out = mkdtempSync(join(tmpdir(), "pseudoword-hub-"));
+  native(["models", "convert", "--quiet", join(root, "models/mini"), out, "--weights", weights]);
+  const files = readdirSync(out, { recursive: true }).filter((path) => statSync(join(out, path)).isFile());
+  return { out, entries: files.map((path) => [path, statSync(join(out, path)).size, path.endsWith(".safetensors") && sha256(readFileSync(join(out, path)))]) };
+}
+
 const listing = (entries) => JSON.stringify({
   sha: COMMIT,
   siblings: entries.map(([rfilename, size, sha]) => (sha ? { rfilename, size: 1, blobId: BLOB, lfs: { sha256: sha, size } } : { rfilename, size, blobId: BLOB })),
@@ -45,11 +53,14 @@ const weights = (encoder, unet, vae) => [["model_index.json", 500], ["text_encod
 const LARGE = { sdxl: SDXL, sd1: weights(246_144_152, 1_719_125_304, 167_335_342), sd2: weights(680_820_392, 1_731_904_736, 167_335_342) };
 
 /** The repositories: the one for photos holds the mini model here. */
-const REPOSITORIES = { "someone/mini": "mini", "someone/sd1": "sd1", "someone/sd2": "sd2", "stable-diffusion-v1-5/stable-diffusion-v1-5": "mini", "someone/pear": "pear", "stabilityai/stable-diffusion-xl-base-1.0": "sdxl" };
+const REPOSITORIES = { "someone/mini": "mini", "someone/sd1": "sd1", "someone/sd2": "sd2", "stable-diffusion-v1-5/stable-diffusion-v1-5": "mini", "someone/pear": "pear", "someone/f16": "f16", "someone/q8": "q8", "stabilityai/stable-diffusion-xl-base-1.0": "sdxl" };
 
 /** Starts it: `someone/mini` is a model, `someone/pear` a concept. The first request for the U-Net is cut, the next one is slow: `slow` waits for
- * that. */
-export async function playedHub() {
+ * that. With `forms`, `someone/f16` and `someone/q8` are the mini model in both. What `hold` matches is answered once `release` is called. */
+export async function playedHub({ forms = false, hold } = {}) {
+  const kept = forms ? Object.fromEntries(["f16", "q8"].map((weights) => [weights, converted(weights)])) : {};
+  let release;
+  const released = new Promise((resolve) => (release = resolve));
   const model = JSON.parse(readFileSync(join(root, "models/mini/manifest.json"))).files;
   const concept = {
     "README.md": Buffer.from(README), "learned_embeds.bin": wordFile(), "token_identifier.txt": Buffer.from("<pear>"), "type_of_concept.txt": Buffer.from("object"),
@@ -63,7 +74,8 @@ export async function playedHub() {
     response.setHeader("access-control-allow-origin", "*");
     response.setHeader("access-control-expose-headers", "ETag, Content-Range, X-Error-Code");
     if (request.method === "OPTIONS") return response.writeHead(204, { "access-control-allow-headers": "*" }).end();
-    const send = (bytes, type = "application/octet-stream") => {
+    const send = async (bytes, type = "application/octet-stream") => {
+      if (hold?.test(path)) await released;
       const from = Number(/bytes=(\d+)-/.exec(request.headers.range ?? "")?.[1] ?? 0);
       const head = { "content-type": type, etag: `"${sha256(bytes)}"`, "content-length": bytes.length - from };
       if (from > 0) head["content-range"] = `bytes ${from}-${bytes.length - 1}/${bytes.length}`;
@@ -79,10 +91,12 @@ export async function playedHub() {
     const repo = REPOSITORIES[asking];
     if (repo === "mini") return send(Buffer.from(listing(model.map(({ path, bytes, sha256 }) => [path, bytes, bytes > 1e5 && sha256]))), "application/json");
     if (LARGE[repo]) return send(Buffer.from(listing(LARGE[repo])), "application/json");
+    if (kept[repo]) return send(Buffer.from(listing(kept[repo].entries)), "application/json");
     if (repo === "pear") return send(Buffer.from(listing(Object.entries(concept).map(([name, bytes]) => [name, bytes.length, name.endsWith("bin") && sha256(bytes)]))), "application/json");
     const [, place, file] = /^\/([\w-]+\/[\w-]+)\/resolve\/c{40}\/(.+)$/.exec(path) ?? [];
     const from = REPOSITORIES[place];
     if (from === "mini") return send(readFileSync(join(root, "models/mini", file)));
+    if (kept[from]) return send(readFileSync(join(kept[from].out, file)));
     if (from === "pear" && concept[file]) return send(concept[file]);
     response.writeHead(404, { "x-error-code": "RepoNotFound" }).end();
   });
@@ -92,5 +106,8 @@ export async function playedHub() {
   const slow = async () => {
     while (unet < 2) await new Promise((resolve) => setTimeout(resolve, 50));
   };
-  return { url, asked, slow, word: `${url}/someone/pear/resolve/${COMMIT}/learned_embeds.bin`, close: () => void server.close().closeAllConnections() };
+  return { url, asked, slow, word: `${url}/someone/pear/resolve/${COMMIT}/learned_embeds.bin`, release, close() {
+    server.close().closeAllConnections();
+    for (const { out } of Object.values(kept)) rmSync(out, { recursive: true });
+  } };
 }

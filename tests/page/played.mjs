@@ -14,9 +14,9 @@ function worker(given) {
   const choices = {
     training: { steps: 300, "batch-size": null, vectors: 2, seed: 0, "preview-every": 100, "eval-size": 16, resolution: null, kind: "object", init: null, token: "" },
     pictures: { steps: 25, guidance: 4, seed: 0, sampler: "ddim", width: null, height: null, "negative-prompt": "" },
-    computing: { precision: "auto" },
+    computing: { precision: "auto", weights: "auto" },
     kind: [{ value: "object", label: "a thing" }, { value: "style", label: "a style" }],
-    sampler: [{ value: "ddim", label: "DDIM" }], precision: [{ value: "auto", label: "as suits" }, { value: "f16", label: "f16" }], parts: [], hub: "https://huggingface.co",
+    sampler: [{ value: "ddim", label: "DDIM" }], precision: [{ value: "auto", label: "as suits" }, { value: "f16", label: "f16" }], weights: [{ value: "auto", label: "auto" }], parts: [], hub: "https://huggingface.co",
     formats: [{ value: "diffusers", label: "diffusers", ending: "safetensors" }, { value: "a1111", label: "A1111", ending: "pt" }],
   };
   /** The kind of the model that was opened last. */
@@ -124,13 +124,13 @@ function worker(given) {
   const requests = {
     start: () => choices,
     hub() {},
-    plan: async ({ typed }) => {
+    plan: async ({ typed, eight }) => {
       await wait(given.load);
       // Whatever is not the mini model is from the Hub, and large.
       const all = typed === "mini" ? { bytes: 14e6, files: [] } : /xl/.test(typed) ? XL : LARGE;
       asked = typed;
       const at = (brought[typed] ??= { bytes: 0, whole: typed === "mini" || given.stored.includes(typed), stopped: false, of: all.bytes });
-      return { plan: 1, name: typed, stored: at.whole, bytes: all.bytes, here: at.whole ? 0 : at.bytes, free: 60e9, files: all.files };
+      return { plan: 1, name: typed, stored: at.whole, bytes: all.bytes, here: at.whole ? 0 : at.bytes, room: at.whole ? 0 : all.bytes - at.bytes, free: 60e9, eight: all.bytes > 3e8 && (eight ?? true), packed: false, files: all.files };
     },
     async bring(_, report) {
       const at = brought[asked];

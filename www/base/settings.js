@@ -37,7 +37,7 @@ export function fill(choices) {
       const key = label.dataset.setting;
       const field = label.querySelector("input, select");
       if (field instanceof HTMLSelectElement && field.options.length === 0) {
-        const called = key === "precision" ? t("models.precisions") : {};
+        const called = t("models.choices")[key] ?? {};
         field.append(...choices[key].map(({ value, label }) => new Option(called[value] ?? label, value, false, value === defaults[key])));
       } else if (field.value === "" && (defaults[key] ?? "") !== "") {
         field.value = defaults[key];

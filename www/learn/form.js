@@ -4,7 +4,7 @@ import { $ } from "../base/dom.js";
 import { chosen, SAMPLES } from "../base/settings.js";
 import { size, span, t } from "../base/text.js";
 import { call, client, now, onChange, reasonOf, say, studio } from "../base/studio.js";
-import { lastName } from "../models/models.js";
+import { lastName } from "../models/kinds.js";
 import { MINI } from "../models/state.js";
 import * as speed from "../start/probe.js";
 

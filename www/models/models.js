@@ -49,11 +49,14 @@ function warnOf(event) {
 
 const precision = () => ($("half").checked ? "half" : "full");
 
+/** Whether weights are to be kept in eight bits; nothing until somebody says it. */
+let eight;
+
 /** Finds out what a model takes. */
 async function find(typed) {
   await needBrowser();
   turnModel("looking", { name: typed });
-  return ask("plan", { typed, precision: typed === MINI ? "full" : precision() }, warnOf);
+  return ask("plan", typed === MINI ? { typed, precision: "full" } : { typed, precision: precision(), eight }, warnOf);
 }
 
 /** Marks which of the models for photos it is about. */
@@ -78,7 +81,7 @@ async function askAbout(plan, proposal) {
 async function look(typed, { asking = true, proposal } = {}) {
   const found = await find(typed);
   if (found.stored) return open(found.name);
-  const fits = (found.free ?? Infinity) > found.bytes - found.here;
+  const fits = (found.free ?? Infinity) > found.room;
   if (typed !== MINI || (!fits && asking)) return askAbout(found, proposal);
   [planned, proposed] = [found];
   return bring();
@@ -123,6 +126,7 @@ let rate;
 /** Shows how much of a download is there. */
 function arrived(name, event) {
   warnOf(event);
+  if (event.event === "load") sayFar("fetching", name, t("models.converting", t("models.parts")[event.part]), event.done / event.total);
   if (event.event !== "fetch") return;
   if (name !== MINI && event.rate > 0) rate = event.rate;
   part.here = event.done;
@@ -155,18 +159,24 @@ async function bring() {
   return open(name);
 }
 
-/** Says what a model of this computer takes before it is loaded; what is wrong with it is said when it is. */
-async function foretell(name, files) {
-  const outlook = await call("tools.outlook", name, files, USUAL).catch(() => undefined);
-  if (outlook) sayFamily(await sayOutlook(outlook));
+/** Says what a model of this computer takes before it is loaded; what is wrong with it is said when it is. Gives how its weights are to
+ * be kept: in eight bits where nothing else fits, if nobody said it. */
+async function foretell(name, files, weights) {
+  const outlook = await call("tools.outlook", name, files, USUAL, weights).catch(() => undefined);
+  if (!outlook) return weights;
+  const { text, tight } = await sayOutlook(outlook);
+  if (tight && weights === "auto") return foretell(name, files, "q8");
+  sayFamily(text);
+  return weights;
 }
 
 async function open(name, files) {
   say("model-status");
   sayFar("loading", name, t("models.starting"));
-  if (files) await foretell(name, files);
+  let weights = $("weights").value || "auto";
+  if (files) weights = await foretell(name, files, weights);
   let device = "";
-  await ask("open", { name, files, precision: askedPrecision() }, (event) => {
+  await ask("open", { name, files, precision: askedPrecision(), weights }, (event) => {
     if (event.event === "device") device = event.name;
     if (event.event === "precision") sayPrecision(event.reason);
     if (event.event === "warning") warn("model-problem", event);
@@ -240,8 +250,6 @@ export async function propose(name, proposal) {
   });
   return ready;
 }
-
-export { lastName };
 
 async function lastOne() {
   const name = lastName();
@@ -351,7 +359,12 @@ export function modelsRoom({ loaded, word } = {}) {
   link();
   $("load").addEventListener("click", () => lookUp(MINI));
   $("fetch").addEventListener("click", () => (proposed ? proposed.go() : doing(bring)));
-  $("half").addEventListener("change", () => planned && doing(() => look(planned.name, { proposal: proposed })).then(() => $("half").focus()));
+  for (const id of ["half", "eight"]) {
+    $(id).addEventListener("change", ({ target }) => {
+      if (id === "eight") eight = target.checked;
+      if (planned) doing(() => look(planned.name, { proposal: proposed })).then(() => target.focus());
+    });
+  }
   const others = $("other-models").querySelector("summary");
   $("dismiss").addEventListener("click", () => {
     const back = proposed ? $(proposed.back) : others;
@@ -374,7 +387,7 @@ export function modelsRoom({ loaded, word } = {}) {
     },
   });
   onChange(() => {
-    for (const id of ["load", "fetch", "part-resume", "part-away", "reload", "folder", "checkpoint", "half", "model-link-look"]) $(id).disabled = studio.busy || isComing();
+    for (const id of ["load", "fetch", "part-resume", "part-away", "reload", "folder", "checkpoint", "half", "eight", "model-link-look"]) $(id).disabled = studio.busy || isComing();
     $("hub-form").querySelector("button").disabled = studio.busy;
   });
   return begun();

@@ -7,6 +7,7 @@ import { SAMPLES } from "../base/settings.js";
 import { say } from "../base/studio.js";
 import { gpu } from "../start/browsers.js";
 import { paceOfLarge, rounded } from "../start/probe.js";
+import { form, MINI } from "./state.js";
 
 /** Bytes of weights from which a GPU that is only software takes hours. */
 const SLOW = 300e6;
@@ -25,9 +26,24 @@ const within = (bytes, [from, to]) => bytes > from && bytes < to;
 /** Whether it is SDXL, as far as files tell: by its second text encoder, or as a single file by its size. */
 const isSdxl = ({ files, bytes }) => (files.length === 1 ? within(bytes, SDXL_FILE) || bytes > SDXL_FULL : files.some(({ path }) => path?.startsWith("text_encoder_2/")));
 
+/** Bytes of the autoencoder in half precision, which stays so, and what eight bits take of half precision. */
+const [VAE, EIGHT] = [167e6, 17 / 32];
+
+/** What weights of so many bytes in half precision take in eight bits. */
+function inEight(halves) {
+  const vae = Math.min(VAE, halves / 10);
+  return vae + (halves - vae) * EIGHT;
+}
+
+/** Whether its files are in eight bits. */
+const isEight = ({ packed, stored, eight }) => packed || (stored && eight);
+
 /** Bytes of the weights in half precision. */
-function halvesOf({ files, bytes, instead }) {
+function halvesOf({ files, bytes, instead, ...rest }) {
+  if (isEight(rest)) return (bytes - VAE) / EIGHT + VAE;
   if (files.length === 1) return [SMALL_FILE, SDXL_FILE].some((range) => within(bytes, range)) ? bytes : bytes / 2;
+  // Nearly all models have the same autoencoder, whose length tells more than names do.
+  if (files.some((file) => file.path?.startsWith("vae/") && within(file.bytes, [VAE, 1.01 * VAE]))) return bytes;
   const wanted = $("half").checked;
   return wanted === Boolean(instead) ? bytes / 2 : bytes;
 }
@@ -39,7 +55,7 @@ function memoryOf(plan) {
   const { elsewhere, sample, side, least } = NEEDS[sdxl ? "xl" : "small"];
   const own = !sdxl && halves > SECOND && !/base|512/.test(plan.name) ? 768 : side;
   const one = sample * ((Number($("side").value) || own) / side) ** 2;
-  const weights = halves - elsewhere;
+  const weights = plan.eight ? inEight(halves) - 0.7 * elsewhere : halves - elsewhere;
   const taking = (samples) => weights + Math.max(least, samples * one);
   // The engine takes SDXL's samples one at a time.
   return { weights, need: taking(Number($("batch").value) || (sdxl ? 1 : SAMPLES)), least: taking(1), sdxl };
@@ -58,8 +74,7 @@ const restOf = ({ stored, bytes, here }) => (stored ? 0 : bytes - here);
 /** What speaks against downloading it, the worst first; `level` is `"good"`, `"fair"` or `"bad"`, and `hopeless` whether learning takes too
  * long here. `pace` is what `learning` gives. */
 function verdict(plan, memory, found, pace) {
-  const rest = restOf(plan);
-  if (plan.free !== null && plan.free !== undefined && plan.free < rest) return said("bad", "full", size(rest - plan.free));
+  if (plan.free !== null && plan.free < plan.room) return said("bad", "full", size(plan.room - plan.free));
   return limits(memory, found, pace);
 }
 
@@ -92,8 +107,11 @@ function download(bytes) {
   return downlink > 0 ? t("models.rate.told", { time: takes(Math.min(downlink, MOST) * 125e3), most: downlink >= MOST }) : t("models.rate.unknown", { time: takes(EXAMPLE * 125e3), rate: EXAMPLE });
 }
 
-/** What is said of a model of this computer before it is loaded, by the engine's outlook on it. */
-export const sayOutlook = async (outlook) => `${t("models.madeFor", { ...outlook, family: familyName(outlook.family) })}. ${limits({ ...outlook, sdxl: outlook.family === "SDXL" }, await gpu()).text}`;
+/** What is said of a model of this computer before it is loaded, by the engine's outlook on it, and whether it is too large. */
+export async function sayOutlook(outlook) {
+  const { text, level, hopeless } = limits({ ...outlook, sdxl: outlook.family === "SDXL" }, await gpu());
+  return { text: `${t("models.madeFor", { ...outlook, family: familyName(outlook.family) })}. ${text}`, tight: level === "bad" && !hopeless };
+}
 
 /** How long a step of learning takes with what the form asks for, and all of them: `{text, seconds}`; and seconds that a `picture` takes. */
 async function learning(plan) {
@@ -114,7 +132,7 @@ export async function showPlan(plan) {
   const pace = plan.bytes > SLOW ? await learning(plan) : undefined;
   const rows = {
     kind: memory.sdxl ? t("models.sdxl") : undefined,
-    download: t("models.inFiles", { bytes: size(plan.bytes), files: plan.files.length }),
+    download: form(t("models.inFiles", { bytes: size(plan.bytes), files: plan.files.length }), isEight(plan)),
     time: rest > 0 && download(rest),
     here: rest < plan.bytes && size(plan.bytes - rest),
     free: plan.free === null || plan.free === undefined ? undefined : size(plan.free),
@@ -131,5 +149,9 @@ export async function showPlan(plan) {
   $("fetch").classList.toggle("primary", !hopeless);
   say("plan-verdict", text);
   say("plan-notes", plan.instead && t(`models.instead.${plan.instead}`));
-  $("plan-half").hidden = plan.stored || plan.name === "mini" || plan.files.length === 1;
+  const own = plan.stored || plan.packed || plan.name === MINI;
+  $("plan-half").hidden = own || plan.files.length === 1;
+  $("plan-eight").hidden = own;
+  $("eight").checked = plan.eight;
+  say("eight-text", t("models.keepEight", { eight: size(inEight(halvesOf(plan))), bytes: size(plan.bytes) }));
 }

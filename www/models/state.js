@@ -17,6 +17,9 @@ export const MINI = "mini";
 /** What a model is called. */
 export const called = (name) => (name === MINI ? t("models.mini") : name);
 
+/** The same of a model whose weights are in eight bits. */
+export const form = (text, eight) => (eight ? `${text} \u00b7 ${t("models.eight")}` : text);
+
 /** Shows another state. */
 export function turnModel(what, about = {}) {
   const same = state.what === what && state.name === about.name;

@@ -3,7 +3,7 @@
 import { $, button, h } from "../base/dom.js";
 import { size, t } from "../base/text.js";
 import { announce, call, onChange, say, studio, using } from "../base/studio.js";
-import { called } from "./state.js";
+import { called, form } from "./state.js";
 
 /** What the engine keeps beside a model's files: asked nobody but the browser's own file system. Nothing where there is none. */
 export async function recordOf(name) {
@@ -37,10 +37,10 @@ function confirm(item, model) {
 }
 
 function line(model) {
-  const { name, bytes, of, whole } = model;
+  const { name, bytes, here, of, whole, eight } = model;
   const item = h("li");
   item.append(
-    h("span", { class: "line-text" }, h("strong", {}, called(name)), h("small", {}, whole ? size(bytes) : t("models.part", { bytes: size(bytes), of: size(of) }))),
+    h("span", { class: "line-text" }, h("strong", {}, called(name)), h("small", {}, whole ? form(size(bytes), eight) : t("models.part", { bytes: size(here), of: size(of) }))),
     h("span", { class: "row" },
       name === studio.model ? h("small", { class: "chip" }, t("models.inUse")) : button(whole ? t("models.load") : t("models.resume"), () => load(name, whole), { label: t(whole ? "models.loadThis" : "models.resumeThis", called(name)) }),
       button(t("models.delete"), () => confirm(item, model), { label: t("models.deleteThis", called(name)), kind: "plain" })),

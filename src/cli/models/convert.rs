@@ -16,6 +16,7 @@ use crate::event::{Event, WarningCode};
 use crate::model::{OpenedModel, fingerprint};
 use crate::parts::{Part, Precision};
 use crate::source::Source;
+use crate::weights::repack::NOTE;
 use crate::weights::{Storage, files, repack};
 use crate::{Error, Result};
 
@@ -55,9 +56,12 @@ pub(super) async fn run(args: &ConvertModelArgs, shared: &Shared, out: &mut Outp
         }
         target.weights(&*source, part, storage, &paths.whole, out).await?;
     }
-    for path in small_files(&*source).await? {
+    for path in repack::small_files(&*source).await? {
         let length = source.length(&path).await?.unwrap_or(0);
         write_with_folder(&target.folder.join(&path), &source.read(&path, 0..length).await?)?;
+    }
+    if storage == Storage::Q8 {
+        write_with_folder(&target.folder.join(NOTE), repack::note().as_bytes())?;
     }
     let after = target.bytes();
     target.end()?;
@@ -67,17 +71,6 @@ pub(super) async fn run(args: &ConvertModelArgs, shared: &Shared, out: &mut Outp
         "event": "converted", "path": args.output, "weights": storage.name(), "bytes": after, "bytes_before": before,
     });
     out.result(&[line], &object)
-}
-
-/// The small files of a model that are there.
-async fn small_files(source: &dyn Source) -> Result<Vec<String>> {
-    let mut there = Vec::new();
-    for path in Part::ALL.into_iter().flat_map(Part::small).chain([Part::MODEL_INDEX]) {
-        if source.length(path).await?.is_some() && !there.iter().any(|known| known == path) {
-            there.push(path.to_owned());
-        }
-    }
-    Ok(there)
 }
 
 /// The folder that is written, by this process alone.

@@ -1,45 +1,28 @@
-// What the engine warns of, by its codes (src/warning.rs), for those who only want pictures; its own sentence, which names particulars, is
+// What the engine warns of on the page, by its codes (src/warning.rs), for those who only want pictures; its own sentence, which names particulars, is
 // shown below when asked for.
 
 export default {
   "retry": "The download was interrupted and is tried again.",
   "waiting": "Another program is fetching the same file, so this waits for it.",
-  "kept-copy": "The network does not answer, so the copy that is here is used.",
-  "cache": "Something in the store of downloads cannot be used.",
-  "precision": "The model comes in another precision than was looked for.",
 
   "model-word": "The model’s vocabulary has a word that it cannot use.",
   "checkpoint": "Something in the model’s file is not used, or is read in one of several ways.",
   "weights": "Some weights in the model’s file are not used, or have an unusual name.",
   "scheduler": "The model asks for something that this sampler does not do: another sampler may suit it better.",
-  "memory": "Memory is tight: close other programs and tabs if this one slows down or stops.",
-  "tuning": "How this graphics card is fastest could not be measured, so it is used as most are.",
-  "half-products": "This graphics card fails a test in half precision, so full precision is used.",
 
   "embedding-file": "Something in the word’s file is not used.",
-  "kept-embedding": "A word cannot be used by its name, because the model has one like it: rename it.",
   "other-model": "This word was learned on another model, and may mean something else here.",
-  "unreadable-word": "A word that is kept here cannot be read.",
-  "no-word": "A file among the words is not a word.",
-  "metadata-left-out": "This kind of file cannot hold all that is known of the word.",
 
   "prompt-cut": "The prompt is too long: its end is left out.",
-  "unused-embedding": "A word that was given is not in the prompt.",
   "unknown-embedding": "A name in angle brackets is not one of your words, so it is read as plain text.",
   "prompt-syntax": "Signs that mean something in other programs, such as weights, are read as plain text.",
-  "any-seed": "A seed was drawn; it is kept with the picture.",
-  "picture-size": "Pictures of this size may come out poor: this model knows others better. Leave the size empty for its own.",
 
   "no-effect": "One of the settings has no effect with the others as they are.",
   "picture-size": "Pictures of this size may be poor: the model was trained on another.",
   "peak-not-reached": "There are so few steps that it never learns at full speed: more steps would help.",
-  "unknown-variable": "A variable of the environment is not known.",
 
-  "skipped-files": "Some files are not pictures and were left out.",
   "damaged-picture": "May be damaged: look whether all of it is there",
-  "unused-captions": "There are captions that belong to no picture.",
   "same-picture": "Two of the pictures are the same, so it counts twice: different ones teach more.",
-  "some-captions": "Only some of the pictures have captions, so none are used.",
   "caption-without-embedding": "A caption does not name the word, or has no room for it: write {} where the word goes, near the beginning.",
   "preview-without-embedding": "The prompt of the previews does not show the word, so they cannot show what is learned.",
   "few-pictures": "That is not many pictures: from three to five different ones it learns the thing itself, not one picture of it.",
@@ -48,14 +31,4 @@ export default {
 
   "long-vectors": "The word is getting so strong that it may drown out the rest of a prompt: stop soon, or use fewer steps.",
   "no-preview": "A preview could not be made; learning goes on.",
-  "not-drawn": "The curve could not be drawn; the word is saved.",
-  "not-saved": "A file could not be saved; learning goes on in memory.",
-  "saved-again": "What could not be saved before is saved now.",
-  "log": "The log of this run cannot be written.",
-  "no-lock": "Another program may be using the same run.",
-  "folder-gone": "The folder of this run is gone.",
-  "damaged-state": "The newest saved state is damaged, so the one before it is used.",
-  "gpu-lost": "The graphics card was lost; learning goes on from what was saved.",
-  "other-version": "What was saved comes from another version of this program: the rest may come out slightly differently.",
-  "other-device": "What was saved comes from another device: the rest may come out slightly differently.",
 };

@@ -8,7 +8,6 @@ export default {
   "bad-picture": ({ file, reason }) => `${file}: ${reason}`,
   "token-taken": ({ token, suggestion }) => `${which(token)} is taken: choose another name, such as ${suggestion}`,
   "bad-token": ({ token, suggestion }) => `${which(token)} cannot be a word: choose another name, such as ${suggestion}`,
-  "initializer-too-long": ({ phrase, tokens }) => `${which(phrase)} needs ${tokens} vectors: set them under More settings, or choose a shorter word to start from.`,
   "model-part-missing": ({ model }) => `${model} is not complete: choose the whole folder of a model, or one file that holds all of it.`,
   "bad-config": () => "This model cannot be used here: Stable Diffusion 1.x, 2.x and SDXL can.",
   "bad-weights": ({ file }) => `${file} does not fit the rest of its model: choose files that belong together.`,
