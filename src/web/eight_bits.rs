@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::engine::source_of;
 use super::files::Files;
-use super::library::StoredFile;
+use super::record::StoredFile;
 use super::storage::{Folder, Writable};
 use crate::Result;
 use crate::event::Event;

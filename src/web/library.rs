@@ -5,12 +5,12 @@ use std::cell::RefCell;
 use std::ops::ControlFlow;
 
 use js_sys::{Function, Object, Reflect};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
 use wasm_bindgen::prelude::*;
 
-use super::eight_bits::Group;
 use super::network::Fetch;
+use super::record::{Record, StoredFile, read_record, reckon, write_record};
 use super::storage::{Folder, StoredPart, free, full};
 use super::{eight_bits, plain, problem, to_js};
 use crate::base::bytes::sha256;
@@ -48,47 +48,6 @@ pub struct Library {
     models: Folder,
     /// What was found of the concept that was looked at last, by what was typed.
     pub(super) looked_at: RefCell<Option<(String, Listing)>>,
-}
-
-/// A file of a model.
-#[derive(Clone, Serialize, Deserialize)]
-pub(super) struct StoredFile {
-    pub path: String,
-    pub bytes: u64,
-    /// Of what its source has.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
-    /// Where it is in the storage, if not at its path.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at: Option<String>,
-}
-
-impl StoredFile {
-    /// One that is kept in a folder of the storage.
-    pub fn elsewhere(folder: &str, path: String, bytes: u64, sha256: Option<String>) -> Self {
-        Self { at: Some(format!("{folder}/{path}")), path, bytes, sha256 }
-    }
-
-    /// Where it is in the storage.
-    pub fn place(&self) -> &str {
-        self.at.as_deref().unwrap_or(&self.path)
-    }
-}
-
-/// The record beside a model's files: with `whole` they are all there and verified.
-#[derive(Clone, Serialize, Deserialize)]
-struct Record {
-    name: String,
-    version: String,
-    /// As their source has them; once it is whole, as they are kept.
-    files: Vec<StoredFile>,
-    whole: bool,
-    /// Whether its weights are kept in eight bits.
-    #[serde(default)]
-    eight: bool,
-    /// Whether its source has them so.
-    #[serde(default)]
-    packed: bool,
 }
 
 /// `manifest.json` of the mini model.
@@ -435,75 +394,8 @@ impl Library {
     }
 }
 
-impl Record {
-    fn bytes(&self) -> u64 {
-        self.files.iter().map(|file| file.bytes).sum()
-    }
-
-    /// Whether its weights come in another form than they are kept in.
-    fn is_rewritten(&self) -> bool {
-        self.eight && !self.packed
-    }
-
-    /// Its files in the order in which they are fetched, by their places in the list: those that are written anew by their groups, of
-    /// which the largest is first, because then the storage holds the least beside it.
-    fn groups(&self) -> Vec<(Option<Group>, Vec<usize>)> {
-        let mut groups: Vec<(Option<Group>, Vec<usize>)> = vec![(None, Vec::new())];
-        for (i, file) in self.files.iter().enumerate() {
-            let group = Group::of(&file.path).filter(|_| self.is_rewritten());
-            match groups.iter_mut().find(|(known, _)| *known == group) {
-                Some((_, files)) => files.push(i),
-                None => groups.push((group, vec![i])),
-            }
-        }
-        let bytes = |files: &[usize]| files.iter().map(|i| self.files[*i].bytes).sum::<u64>();
-        groups[1..].sort_by_key(|(_, files)| std::cmp::Reverse(bytes(files)));
-        groups
-    }
-}
-
-/// How many bytes of a model that is not whole are here, and how many the storage needs at most beside what it holds.
-async fn reckon(record: &Record, folder: Option<&Folder>) -> Result<[u64; 2], Problem> {
-    let (mut here, mut more, mut most) = (0, 0_i64, 0);
-    for (group, files) in record.groups() {
-        let made = match (group, folder) {
-            (Some(group), Some(folder)) => eight_bits::made(folder, group, &record.version).await?.is_some(),
-            _ => false,
-        };
-        let (mut all, mut there) = (0, 0);
-        for entry in files.iter().map(|i| &record.files[*i]) {
-            all += entry.bytes;
-            there += match folder {
-                Some(_) if made => entry.bytes,
-                Some(folder) => folder.file(entry.place()).await?.map_or(0, |file| file.size() as u64).min(entry.bytes),
-                None => 0,
-            };
-        }
-        here += there;
-        more += (all - there) as i64;
-        if let Some(group) = group.filter(|_| !made) {
-            let made = group.bytes(all) as i64;
-            most = most.max(more + made);
-            more += made - all as i64;
-        }
-        most = most.max(more);
-    }
-    Ok([here, most as u64])
-}
-
 impl Plan {
     fn whole(record: Record) -> Self {
         Self { record, addresses: Vec::new(), instead: None, here: 0, room: 0, free: None }
     }
-}
-
-const RECORD: &str = "record.json";
-
-/// The record of a model's folder; none if there is none, or half of one.
-async fn read_record(folder: &Folder) -> Option<Record> {
-    serde_json::from_slice(&folder.read(RECORD).await.ok()??).ok()
-}
-
-async fn write_record(folder: &Folder, record: &Record) -> Result<(), Problem> {
-    folder.write(RECORD, &serde_json::to_vec(record).unwrap_or_default()).await
 }

@@ -17,6 +17,7 @@ mod generation;
 mod library;
 mod network;
 mod precision;
+mod record;
 mod run;
 mod storage;
 mod tools;
