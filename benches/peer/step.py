@@ -114,7 +114,8 @@ def theirs(model, drawn):
     loss = torch.nn.functional.mse_loss(prediction, target)
     loss.backward()
     seconds = time.perf_counter() - begun
-    gradient = torch.cat([row.grad.flatten() for row in rows])
+    # A row is that of all text encoders, one behind the other.
+    gradient = torch.cat([row.grad for row in rows], 1).flatten()
     return {"loss": loss.item(), "gradient": gradient.norm().item(), "peak": peak_rss_mb(), "seconds": seconds, "numbers": gradient}
 
 
