@@ -68,6 +68,12 @@ pub use wgsl::{
 /// Bytes that each thread of the processor holds while it makes a product.
 #[cfg(not(target_family = "wasm"))]
 pub const PACKED_BYTES: u64 = cpu::PACKED_BYTES;
+/// Bytes that the processor holds besides while it makes a convolution.
+#[cfg(not(target_family = "wasm"))]
+pub const EVALUATED_BYTES: u64 = cpu::EVALUATED_BYTES;
 /// In a browser the processor makes none.
 #[cfg(target_family = "wasm")]
 pub const PACKED_BYTES: u64 = 0;
+/// In a browser the processor makes none.
+#[cfg(target_family = "wasm")]
+pub const EVALUATED_BYTES: u64 = 0;

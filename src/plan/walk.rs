@@ -6,7 +6,7 @@
 
 use super::Job;
 use crate::model::ModelConfig;
-use crate::ops::{PACKED_BYTES, SCORES_BYTES, has_attention_kernel};
+use crate::ops::{EVALUATED_BYTES, PACKED_BYTES, SCORES_BYTES, has_attention_kernel};
 use crate::text::{ClipTextConfig, Taken};
 use crate::unet::graph::{Graph, Layer, Transformer};
 use crate::unet::mlp_rows;
@@ -56,7 +56,7 @@ pub(super) struct Walk<'a> {
 impl<'a> Walk<'a> {
     pub fn new(config: &'a ModelConfig, on_cpu: bool) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
-        Self { config, on_cpu, scratch: if on_cpu { threads * PACKED_BYTES } else { 0 } }
+        Self { config, on_cpu, scratch: if on_cpu { threads * PACKED_BYTES + EVALUATED_BYTES } else { 0 } }
     }
 
     /// What an attention with this many heads of this width holds besides inputs and output, forward and backward, and the

@@ -9,6 +9,7 @@ use std::ops::Range;
 use burn::tensor::Tensor;
 
 use super::product::{FrozenValues, LeftRows, Order, Right, add_product};
+use super::winograd::{Tiles, add_convolution};
 use super::{Frozen, Slab, starting, tensor};
 use crate::ops::Weight;
 use crate::ops::geometry::Geometry;
@@ -69,14 +70,28 @@ pub(crate) fn conv2d(
 ) -> Tensor<4> {
     let ([batch, _, _, channels], [outputs, inner]) = (x.dims(), weight.dims());
     let Geometry { input, kernel: [kh, kw], stride, padding: [top, left, _, _], output: [height, width] } = geometry;
-    let x = Slab::of(x);
+    let (x, weight) = (Slab::of(x), Frozen::of(weight));
+    let mut out = starting([batch * height * width, outputs], bias, residual);
+    let tiles = Tiles::new(&x, [input, geometry.output], channels, [top, left]);
+    if has_tiles(geometry) && tiles.are_worthwhile(outputs) {
+        let tap = |tap| Right {
+            stored: weight.values(),
+            order: Order::Columns { first: tap * channels, apart: inner },
+            inner: channels,
+        };
+        add_convolution(tiles, std::array::from_fn(tap), &mut out, outputs);
+        return tensor(out, [batch, height, width, outputs]);
+    }
     let taps = (0..kh).flat_map(|y| (0..kw).map(move |x| [y as isize - top as isize, x as isize - left as isize]));
     let windows = Windows { values: &x, size: input, channels, grid: geometry.output, stride, taps: taps.collect() };
-    let weight = Frozen::of(weight);
-    let mut out = starting([batch * height * width, outputs], bias, residual);
-    let right = Right { stored: weight.values(), order: Order::Columns, inner };
+    let right = Right { stored: weight.values(), order: Order::Columns { first: 0, apart: inner }, inner };
     add_product(&windows, right, out.chunks_mut(outputs).collect());
     tensor(out, [batch, height, width, outputs])
+}
+
+/// Whether a convolution can be one of tiles, and its gradient, too: for that, a window reaches beyond what it is padded with.
+fn has_tiles(Geometry { kernel, stride, padding: [top, left, ..], .. }: Geometry) -> bool {
+    kernel == [3, 3] && stride == 1 && top <= 2 && left <= 2
 }
 
 /// The gradient to the input of [`conv2d`].
@@ -87,6 +102,17 @@ pub(crate) fn conv2d_backward(dy: &Tensor<4>, weight: &Weight<2>, geometry: Geom
     let channels = wide / (kh * kw);
     let (dy, weight) = (Slab::of(dy), Frozen::of(weight));
     let mut out = vec![0.0; batch * height * width * channels];
+    if has_tiles(geometry) {
+        let [top, left, ..] = geometry.padding;
+        let tiles = Tiles::new(&dy, [geometry.output, geometry.input], outputs, [2 - top, 2 - left]);
+        if tiles.are_worthwhile(channels) {
+            // The window seen from where it ends.
+            let starts: [_; 9] = std::array::from_fn(|tap| move |step: usize| step * wide + (8 - tap) * channels);
+            let tap = |tap: usize| Right { stored: weight.values(), order: Order::Steps(&starts[tap]), inner: outputs };
+            add_convolution(tiles, std::array::from_fn(tap), &mut out, channels);
+            return tensor(out, [batch, height, width, channels]);
+        }
+    }
     // Pixels by their phase, in the order of the phase's grid.
     let mut phases: Vec<Vec<&mut [f32]>> = Vec::new();
     phases.resize_with(stride * stride, Vec::new);

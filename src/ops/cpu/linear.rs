@@ -16,7 +16,7 @@ pub(crate) fn linear(
     let ([rows, inner], [outputs, _]) = (x.dims(), weight.dims());
     let (x, weight) = (Slab::of(x), Frozen::of(weight));
     let mut out = starting([rows, outputs], bias, residual);
-    let right = Right { stored: weight.values(), order: Order::Columns, inner };
+    let right = Right { stored: weight.values(), order: Order::Columns { first: 0, apart: inner }, inner };
     add_product(&Matrix { values: &x, inner }, right, out.chunks_mut(outputs).collect());
     tensor(out, [rows, outputs])
 }

@@ -13,6 +13,7 @@ mod linear;
 mod math;
 mod norm;
 mod product;
+mod winograd;
 
 pub(crate) use activation::{
     geglu, geglu_backward, gelu, gelu_backward, quick_gelu, quick_gelu_backward, silu, silu_backward,
@@ -21,7 +22,6 @@ pub(crate) use attention::{attention, attention_backward};
 pub(crate) use conv2d::{conv2d, conv2d_backward};
 pub(crate) use linear::{linear, linear_backward};
 pub(crate) use norm::{group_norm, group_norm_backward, layer_norm, layer_norm_backward};
-pub(super) use product::PACKED_BYTES;
 
 use burn::tensor::{DType, Shape, Tensor};
 use burn_flex::{Flex, FlexTensor, Layout};
@@ -31,6 +31,16 @@ use rayon::prelude::*;
 use super::Weight;
 use super::weight::FrozenTensor;
 use product::FrozenValues;
+
+/// Bytes of what a thread holds for its share of a product or a convolution; rounded up, as an allocator does.
+pub(super) const PACKED_BYTES: u64 = if product::TASK_BYTES > winograd::TASK_BYTES {
+    product::TASK_BYTES.next_power_of_two()
+} else {
+    winograd::TASK_BYTES.next_power_of_two()
+};
+
+/// Most bytes that a convolution makes of its input beforehand.
+pub(super) const EVALUATED_BYTES: u64 = winograd::EVALUATED_BYTES as u64;
 
 /// Whether the tensor lives on the CPU device.
 pub(crate) fn is_flex<const D: usize>(tensor: &Tensor<D>) -> bool {
