@@ -11,12 +11,16 @@ import statistics
 import subprocess
 import tempfile
 import time
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
 import openvino
 import torch
 from peer import Peer
+
+# Of branches on sizes, which do not change.
+warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
 
 # What OpenVINO computes in: without being told, it takes bf16 where the processor has instructions for it.
 PRECISIONS = {"OpenVINO, f32": "f32", "OpenVINO, its own choice": None}
