@@ -19,8 +19,9 @@ pub enum Holds {
 /// repository.
 ///
 /// `embedding` has a table of its own, since it depends on nothing else; a test below holds one against the other.
-const ENDINGS: [(&str, &[Holds]); 17] = [
+const ENDINGS: [(&str, &[Holds]); 18] = [
     ("safetensors", &[Holds::Embedding, Holds::Model]),
+    ("gguf", &[Holds::Model]),
     ("bin", &[Holds::Embedding]),
     ("pt", &[Holds::Embedding]),
     ("pti", &[Holds::Embedding]),

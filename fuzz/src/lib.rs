@@ -1,11 +1,21 @@
-//! The module that reads embedding files, on its own, and what has to be true of anything it reads.
+//! The module that reads embedding files, on its own, and what has to be true of anything it reads; and the headers of weight files.
 
 #[path = "../../src/base"]
 pub mod base {
+    pub mod eight_bits;
     pub mod text;
 }
 #[path = "../../src/embedding/mod.rs"]
 pub mod embedding;
+#[path = "../../src/weights"]
+pub mod weights {
+    pub mod gguf;
+    pub mod header;
+    pub mod packed;
+    pub mod safetensors;
+
+    pub use header::Header;
+}
 
 use embedding::{Embedding, Layout, Reading, limits, read, write};
 
@@ -43,4 +53,50 @@ pub fn check(bytes: &[u8], name: &str) {
             assert_eq!((&back.token, back.widths(), bits(&back)), (&word.token, word.widths(), bits(&word)));
         }
     }
+}
+
+/// Reads bytes as the beginning of a GGUF file of so many, and checks what comes of it.
+pub fn check_gguf(bytes: &[u8], length: u64) {
+    let header = match weights::gguf::parse(bytes, length) {
+        Ok(Some(gguf)) => {
+            let mut places: Vec<[u64; 2]> = gguf.tensors.iter().map(|entry| entry.offsets).collect();
+            places.sort_unstable();
+            assert!(places.iter().all(|[start, end]| start <= end && gguf.data + end <= length || start == end));
+            assert!(places.windows(2).all(|pair| pair[0][1] <= pair[1][0]), "they lie apart");
+            weights::Header::of_gguf(gguf)
+        }
+        // More is wanted only where there is more.
+        Ok(None) => return assert!((bytes.len() as u64) < length),
+        Err(reason) => return check_reason(&reason),
+    };
+    match header {
+        Ok(header) => {
+            let needed = header.tensors().map(weights::gguf::refusal);
+            needed.chain(weights::gguf::other_kind(header.metadata())).for_each(|reason| check_reason(&reason));
+        }
+        Err(reason) => check_reason(&reason),
+    }
+}
+
+/// Reads bytes as the text of a safetensors header before so many bytes of weights, perhaps in eight bits.
+pub fn check_weights(text: &[u8], data: u64) {
+    let (first, length) = ((text.len() as u64).to_le_bytes(), 8 + text.len() as u64 + data);
+    let header = match weights::safetensors::parse(&first, text, length) {
+        Ok(header) => header,
+        Err(reason) => return check_reason(&reason),
+    };
+    if let Err(reason) = weights::packed::check(&header) {
+        return check_reason(&reason);
+    }
+    for entry in header.tensors() {
+        assert!(header.span(entry).end <= length);
+        let Some(scales) = weights::packed::span_of_scales(&header, entry) else { continue };
+        let (values, blocks) = (header.span(entry), (scales.end - scales.start) / 2);
+        assert_eq!(values.end - values.start, blocks * base::eight_bits::BLOCK as u64, "a scale for each block");
+        assert!(weights::packed::is_scales(&header, &weights::packed::scales_of(&entry.name)));
+    }
+}
+
+fn check_reason(reason: &str) {
+    assert!(!reason.is_empty() && reason.len() < 4000 && !reason.chars().any(char::is_control), "{reason:?}");
 }

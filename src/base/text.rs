@@ -35,6 +35,15 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(line)
 }
 
+/// The beginning of a text on one line, as long as the names of weights are.
+pub fn brief_line(text: &str) -> String {
+    const LONGEST: usize = 160;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", one_line(text.get(..end).unwrap_or_default())),
+        None => one_line(text).into_owned(),
+    }
+}
+
 /// A text in quotation marks, on one line and with every character seen: emoji and the marks of scripts as they are,
 /// unlike in Rust's `{:?}`.
 pub fn quoted(text: &str) -> String {

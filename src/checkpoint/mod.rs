@@ -1,4 +1,4 @@
-//! A model in one `.safetensors` file, in the layout in which Stable Diffusion was published, as a diffusers folder.
+//! A model in one `.safetensors` or `.gguf` file, in the layout in which Stable Diffusion was published, as a diffusers folder.
 //!
 //! Both layouts hold the same numbers under other names, and no weight has to be computed with: where OpenCLIP keeps
 //! three projections in one matrix they lie one after the other, and one matrix of SDXL's is turned over. So a [`Checkpoint`] is a [`Source`] whose weight files
@@ -7,6 +7,7 @@
 //! come from a folder that is given with it.
 
 mod base;
+mod blocks;
 mod config;
 mod names;
 mod numbers;
@@ -89,7 +90,7 @@ impl Checkpoint {
         };
         let bad = |reason: String| Error::BadFile { file: name.clone(), reason };
         let Some(length) = file.length(path).await? else { return Err(bad("there is no such file".to_owned())) };
-        let header = Header::read(&*file, path, length).await?;
+        let header = Header::of_single_file(&*file, path, length).await?;
         let family = recognise::recognise(&header).map_err(|what| bad(format!("this is {what}")))?;
         let Statements { prediction: said, side, zero_snr, mut notes } =
             Statements::read(&*file, path, &header, family).await;

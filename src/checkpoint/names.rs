@@ -3,7 +3,8 @@
 //!
 //! Sources: diffusers 0.42.1 `loaders/single_file_utils.py` (`convert_ldm_unet_checkpoint`,
 //! `convert_ldm_vae_checkpoint`, `convert_ldm_clip_checkpoint`, `convert_open_clip_checkpoint`). No weight is computed
-//! with: each is another's name for a range of the file, and one of SDXL's has rows where the other has columns. The tables
+//! with: each is another's name for a range of the file, and one of SDXL's has rows where the other has columns. What
+//! stable-diffusion.cpp calls them is in its `src/name_conversion.cpp`. The tables
 //! are held against what those functions do with the files of Stable Diffusion 1.5 and 2.1 and of SDXL base
 //! (`tests/fixtures/checkpoint-*.json`).
 
@@ -23,6 +24,9 @@ pub(super) const OPEN_CLIP: &str = "cond_stage_model.model.";
 pub(super) const SDXL_CLIP: &str = "conditioner.embedders.0.transformer.";
 /// SDXL's second text encoder, of OpenCLIP.
 pub(super) const SDXL_OPEN_CLIP: &str = "conditioner.embedders.1.model.";
+/// The same as stable-diffusion.cpp renamed it until December 2025, and does with `--convert-name`: it gives every text encoder the names
+/// that transformers has, under [`CLIP`] the only one or SDXL's first.
+pub(super) const RENAMED_SECOND: &str = "cond_stage_model.1.transformer.";
 
 /// A way to rename: what begins with the first begins with the second instead.
 type Table = &'static [(&'static str, &'static str)];
@@ -86,7 +90,8 @@ const OPEN_CLIP_LAYER: Table = &[
     ("attn.out_proj", "self_attn.out_proj"),
 ];
 
-/// Three projections that OpenCLIP has one above the other in one weight.
+/// Three projections that OpenCLIP has one above the other in one weight, and what stable-diffusion.cpp calls that.
+const RENAMED_FUSED: [&str; 2] = ["self_attn.in_proj.weight", "self_attn.in_proj.bias"];
 const OPEN_CLIP_FUSED: &[(&str, [&str; 3])] = &[
     ("attn.in_proj_weight", ["self_attn.q_proj.weight", "self_attn.k_proj.weight", "self_attn.v_proj.weight"]),
     ("attn.in_proj_bias", ["self_attn.q_proj.bias", "self_attn.k_proj.bias", "self_attn.v_proj.bias"]),
@@ -124,8 +129,16 @@ const NOT_NEEDED: &[&str] = &[
     "conditioner.embedders.0.logit_scale",
     "conditioner.embedders.1.model.logit_scale",
     "conditioner.embedders.1.model.attn_mask",
+    // The same as stable-diffusion.cpp renames it.
+    "cond_stage_model.transformer.text_model.text_projection",
+    "cond_stage_model.transformer.logit_scale",
+    "cond_stage_model.logit_scale",
+    "cond_stage_model.1.logit_scale",
+    "cond_stage_model.1.model.logit_scale",
+    "cond_stage_model.1.model.attn_mask",
     // Stable Diffusion 2.x takes the hidden states before OpenCLIP's last layer, and files keep that layer.
     "cond_stage_model.model.transformer.resblocks.23.",
+    "cond_stage_model.transformer.text_model.encoder.layers.23.",
 ];
 
 /// What a name of the original layout stands for.
@@ -181,7 +194,9 @@ pub(super) fn meaning(name: &str, blocks: Blocks) -> Meaning {
     } else if let Some(name) = within(VAE) {
         one(Part::Vae, vae(name, blocks.vae_levels))
     } else if let Some(name) = within(CLIP).or_else(|| within(SDXL_CLIP)) {
-        Some(clip(name))
+        Some(clip(Part::TextEncoder, name))
+    } else if let Some(name) = within(RENAMED_SECOND) {
+        Some(clip(Part::TextEncoder2, name))
     } else if let Some(name) = within(OPEN_CLIP) {
         open_clip(Part::TextEncoder, name)
     } else if let Some(name) = within(SDXL_OPEN_CLIP) {
@@ -283,13 +298,25 @@ fn vae(name: &str, levels: usize) -> Option<String> {
     Some(format!("{half}.{block}.{inner}"))
 }
 
-fn clip(name: &str) -> Meaning {
+fn clip(part: Part, name: &str) -> Meaning {
     // The numbers 0..76; some programs save them in the middle of other names.
     if name.ends_with("embeddings.position_ids") {
         return Meaning::NotNeeded;
     }
+    match name {
+        // As OpenCLIP has it: what was made of transformers' matrix looks the same, and hardly any file is.
+        "text_model.text_projection" => return Meaning::Turned(part, "text_projection.weight".to_owned()),
+        "text_projection.weight" => return Meaning::One(part, name.to_owned()),
+        _ => {}
+    }
     let name = name.strip_prefix("text_model.").unwrap_or(name);
-    Meaning::One(Part::TextEncoder, format!("text_model.{name}"))
+    let path = |inner: &str| format!("text_model.{inner}");
+    for (renamed, (_, names)) in RENAMED_FUSED.into_iter().zip(OPEN_CLIP_FUSED) {
+        if let Some(layer) = name.strip_suffix(renamed) {
+            return Meaning::Three(part, names.map(|name| path(&format!("{layer}{name}"))));
+        }
+    }
+    Meaning::One(part, path(name))
 }
 
 fn open_clip(part: Part, name: &str) -> Option<Meaning> {
@@ -386,6 +413,14 @@ mod tests {
         assert_eq!(fused, Meaning::Three(Part::TextEncoder, names));
         let projection = Meaning::Turned(Part::TextEncoder2, "text_projection.weight".to_owned());
         assert_eq!(meaning("conditioner.embedders.1.model.text_projection", SD), projection);
+
+        // As stable-diffusion.cpp renames them.
+        let fused = meaning("cond_stage_model.transformer.text_model.encoder.layers.3.self_attn.in_proj.weight", SD);
+        let names = ["q", "k", "v"].map(|which| format!("{text}.self_attn.{which}_proj.weight"));
+        assert_eq!(fused, Meaning::Three(Part::TextEncoder, names));
+        assert_eq!(meaning("cond_stage_model.1.transformer.text_model.text_projection", SD), projection);
+        let norm = meaning("cond_stage_model.1.transformer.text_model.final_layer_norm.bias", SD);
+        assert_eq!(norm, Meaning::One(Part::TextEncoder2, "text_model.final_layer_norm.bias".to_owned()));
     }
 
     #[test]
@@ -398,6 +433,8 @@ mod tests {
             "cond_stage_model.transformer.embeddings.position_ids",
             "conditioner.embedders.0.transformer.text_model.encoder.text_model.embeddings.position_ids",
             "conditioner.embedders.1.model.logit_scale",
+            "cond_stage_model.transformer.text_model.encoder.layers.23.self_attn.in_proj.bias",
+            "cond_stage_model.transformer.text_model.text_projection",
         ] {
             assert_eq!(meaning(name, SD), Meaning::NotNeeded, "{name}");
         }

@@ -1,17 +1,22 @@
 //! The weight files that a single file stands for: each a header, and ranges of the real file.
+//!
+//! What a GGUF file has in blocks of eight bits becomes values and scales beside each other (`docs/Q8.md`), where the part can have
+//! it so; a vector, or a matrix that is turned over, is widened.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde_json::json;
 
+use super::blocks::{View, bytes_of};
 use super::names::{Blocks, Meaning, meaning};
 use super::statement::is_mark;
 use crate::Result;
+use crate::base::text::brief_line;
 use crate::embedding::safetensors::Entry;
 use crate::parts::{Part, Precision};
 use crate::source::Source;
-use crate::weights::Header;
+use crate::weights::{Header, gguf, packed};
 
 /// A weight file that does not exist.
 pub(super) struct PartFile {
@@ -23,12 +28,15 @@ pub(super) struct PartFile {
     pub names: BTreeMap<String, String>,
 }
 
-/// A weight.
+/// A weight, or the scales of one.
 struct Stretch {
-    /// Where it begins behind the header.
+    /// Where it begins behind the header, and its length.
     at: u64,
+    length: u64,
     /// Where it is in the real file.
     place: Range<u64>,
+    /// What of it is wanted, where it is in blocks there.
+    view: Option<View>,
     /// Rows and columns that it has there, and the bytes of a value, where it is wanted the other way round.
     turned: Option<[usize; 3]>,
 }
@@ -45,6 +53,9 @@ pub(super) fn parts(header: &Header) -> Result<(BTreeMap<String, PartFile>, Vec<
     let mut found: BTreeMap<String, BTreeMap<String, Found>> = BTreeMap::new();
     let mut unknown = Vec::new();
     let mut add = |part: Part, name: String, entry: Entry, turned: bool| {
+        if header.is_gguf() && !["q8_0", "F16", "BF16", "F32"].contains(&entry.dtype.as_str()) {
+            return Err(gguf::refusal(&entry));
+        }
         let paths = part.weights(Precision::Full).ok_or_else(|| format!("{name} cannot be a weight of the {part}"))?;
         match found.entry(paths.whole).or_default().insert(name.clone(), Found { entry, turned }) {
             None => Ok(()),
@@ -78,20 +89,59 @@ pub(super) fn parts(header: &Header) -> Result<(BTreeMap<String, PartFile>, Vec<
 }
 
 impl Found {
+    /// Whether it is in blocks in the real file.
+    fn is_in_blocks(&self) -> bool {
+        self.entry.dtype == gguf::Q8_0
+    }
+
+    /// Its shape as diffusers has it.
+    fn shape(&self, name: &str) -> Vec<u64> {
+        match self.entry.shape.as_slice() {
+            // diffusers keeps these four as the linear layers that they are.
+            [rows, columns, 1, 1] if name.contains(".mid_block.attentions.") => vec![*rows, *columns],
+            [rows, columns] if self.turned => vec![*columns, *rows],
+            shape => shape.to_vec(),
+        }
+    }
+
     /// Rows, columns and bytes of a value, where it has to be turned.
-    fn turned(&self) -> Result<Option<[usize; 3]>, String> {
-        let Entry { name, shape, dtype, offsets: [start, end] } = &self.entry;
+    fn turned(&self, size: u64) -> Result<Option<[usize; 3]>, String> {
+        let Entry { name, shape, dtype, .. } = &self.entry;
         if !self.turned {
             return Ok(None);
         }
-        let count: u64 = shape.iter().product();
-        let sizes = match shape.as_slice() {
-            [rows, columns] if count > 0 && (end - start) % count == 0 => [*rows, *columns, (end - start) / count],
-            _ => return Err(format!("{name} is not a matrix: it is {dtype} {shape:?}")),
+        let [rows, columns] = shape[..] else {
+            return Err(format!("{} is not a matrix: it is {dtype} {shape:?}", brief_line(name)));
         };
-        let [rows, columns, size] = sizes.map(usize::try_from);
+        let [rows, columns, size] = [rows, columns, size].map(usize::try_from);
         Ok(rows.and_then(|rows| Ok([rows, columns?, size?])).ok())
     }
+
+    /// What of it stands in a file of weights: of blocks the scales first, so that the file can be read from its beginning to its
+    /// end.
+    fn views(&self, name: &str) -> Vec<Stored> {
+        let (shape, dtype) = (self.shape(name), self.entry.dtype.clone());
+        let whole =
+            |dtype: &str, view| Stored { name: name.to_owned(), dtype: dtype.to_owned(), shape: shape.clone(), view };
+        // ggml's blocks lie along the last axis, those of a convolution here along the second.
+        let scales = packed::shape_of_scales(&shape).filter(|scales| scales.len() == 2 && !self.turned);
+        match scales {
+            _ if !self.is_in_blocks() => vec![whole(&dtype, None)],
+            None => vec![whole("F32", Some(View::Widened))],
+            Some(scales) => vec![
+                Stored { shape: scales, name: packed::scales_of(name), ..whole("F16", Some(View::Scales)) },
+                whole(packed::TYPE, Some(View::Values)),
+            ],
+        }
+    }
+}
+
+/// A tensor in the file of a part.
+struct Stored {
+    name: String,
+    dtype: String,
+    shape: Vec<u64>,
+    view: Option<View>,
 }
 
 impl PartFile {
@@ -100,21 +150,26 @@ impl PartFile {
         let (mut object, mut stretches, mut end) = (serde_json::Map::new(), Vec::new(), 0);
         let mut names = BTreeMap::new();
         for (name, found) in weights {
-            let entry = &found.entry;
-            let (place, turned) = (header.span(entry), found.turned()?);
-            let length = place.end - place.start;
-            let shape = match entry.shape.as_slice() {
-                // diffusers keeps these four as the linear layers that they are.
-                [rows, columns, 1, 1] if name.contains(".mid_block.attentions.") => vec![*rows, *columns],
-                [rows, columns] if turned.is_some() => vec![*columns, *rows],
-                shape => shape.to_vec(),
-            };
-            let about = json!({"dtype": entry.dtype, "shape": shape, "data_offsets": [end, end + length]});
-            object.insert(name.clone(), about);
-            stretches.push(Stretch { at: end, place, turned });
-            let sides = if turned.is_some() { " with rows for columns" } else { "" };
+            let (entry, place) = (&found.entry, header.span(&found.entry));
+            for Stored { name, dtype, shape, view } in found.views(name) {
+                let there = place.end - place.start;
+                let length = view.map_or(there, |view| bytes_of(view, there));
+                let values = shape.iter().product::<u64>().max(1);
+                let turned = found.turned(length / values)?;
+                let about = json!({"dtype": dtype, "shape": shape, "data_offsets": [end, end + length]});
+                if object.insert(name.clone(), about).is_some()
+                    || view.is_some() && weights.contains_key(&packed::scales_of(&name))
+                {
+                    return Err(format!("two of its weights are both {}", brief_line(&name)));
+                }
+                stretches.push(Stretch { at: end, length, place: place.clone(), view, turned });
+                end += length;
+            }
+            let sides = if found.turned { " with rows for columns" } else { "" };
             names.insert(name.clone(), format!("{}{}{sides}", header.wrapper(), entry.name));
-            end += length;
+        }
+        if stretches.iter().any(|stretch| stretch.view == Some(View::Values)) {
+            object.insert("__metadata__".to_owned(), json!({packed::VERSION_KEY: packed::VERSION}));
         }
         let text = serde_json::Value::Object(object).to_string();
         let mut head = (text.len() as u64).to_le_bytes().to_vec();
@@ -132,7 +187,7 @@ impl PartFile {
         let Some(mut bytes) = slice(&self.header, range.start.min(head)..range.end.min(head)) else { return Ok(None) };
         let wanted = range.start.max(head) - head..range.end.max(head) - head;
         for stretch in &self.stretches {
-            let end = stretch.at + (stretch.place.end - stretch.place.start);
+            let end = stretch.at + stretch.length;
             let (from, to) = (wanted.start.max(stretch.at), wanted.end.min(end));
             if from < to {
                 let more = stretch.read(file, path, from - stretch.at..to - stretch.at).await?;
@@ -145,14 +200,20 @@ impl PartFile {
 }
 
 impl Stretch {
-    /// A range of the weight.
+    /// A range of it.
     async fn read(&self, file: &dyn Source, path: &str, range: Range<u64>) -> Result<Vec<u8>> {
-        let Some(sizes) = self.turned else {
-            return file.read(path, self.place.start + range.start..self.place.start + range.end).await;
-        };
+        let Some(sizes) = self.turned else { return self.straight(file, path, range).await };
         // One value of each row is a range of bytes that nobody could ask for one by one, and the matrix is small.
-        let whole = file.read(path, self.place.clone()).await?;
+        let whole = self.straight(file, path, 0..self.length).await?;
         Ok(slice(&turned(&whole, sizes), range).unwrap_or_default())
+    }
+
+    /// The same of it as it lies in the real file.
+    async fn straight(&self, file: &dyn Source, path: &str, range: Range<u64>) -> Result<Vec<u8>> {
+        match self.view {
+            None => file.read(path, self.place.start + range.start..self.place.start + range.end).await,
+            Some(view) => view.read(file, path, self.place.start, range).await,
+        }
     }
 }
 

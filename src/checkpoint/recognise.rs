@@ -1,10 +1,10 @@
-//! What a safetensors file is, by the names and shapes of its tensors: a checkpoint that can be run, or something else,
+//! What a file with tensors is, by the names and shapes of its tensors: a checkpoint that can be run, or something else,
 //! which is named together with what to do.
 
-use super::names::{AVERAGES, CLIP, OPEN_CLIP, SDXL_CLIP, SDXL_OPEN_CLIP, TEXT, UNET, VAE};
+use super::names::{AVERAGES, CLIP, OPEN_CLIP, RENAMED_SECOND, SDXL_CLIP, SDXL_OPEN_CLIP, TEXT, UNET, VAE};
 use crate::parts::Architecture;
 use crate::setting::{Setting, named};
-use crate::weights::Header;
+use crate::weights::{Header, gguf};
 
 /// A family of checkpoints that can be run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,14 +130,16 @@ pub(super) fn recognise(header: &Header) -> Result<Family, String> {
     let names = || header.tensors().map(|entry| entry.name.as_str());
     let any = |marks: &[&str]| names().any(|name| marks.iter().any(|mark| name.contains(mark)));
     let begins = |start: &str| names().any(|name| name.starts_with(start));
-    let architecture = if begins(SDXL) { Architecture::Sdxl } else { Architecture::Sd };
+    let is_sdxl = begins(SDXL) || begins(RENAMED_SECOND);
+    let architecture = if is_sdxl { Architecture::Sdxl } else { Architecture::Sd };
     let parts = parts(architecture);
-    let whole = parts.iter().all(|(start, _)| begins(start));
+    let is_there = |starts: &[&str]| starts.iter().any(|start| begins(start));
+    let whole = parts.iter().all(|(starts, _)| is_there(starts));
     let companions = if whole { &[] } else { COMPANIONS };
     if let Some((_, what)) = companions.iter().chain(OTHERS).find(|(marks, _)| any(marks)) {
         return Err((*what).to_owned());
     }
-    let missing: Vec<&str> = parts.iter().filter(|(start, _)| !begins(start)).map(|(_, name)| *name).collect();
+    let missing: Vec<&str> = parts.iter().filter(|(starts, _)| !is_there(starts)).map(|(_, name)| *name).collect();
     if !begins(UNET) && begins(AVERAGES) {
         return Err("a checkpoint that has only the averages (EMA) of its U-Net's weights (model_ema), which are not read: get \
                     the file with the plain weights, or one in which they were put in their place"
@@ -171,15 +173,18 @@ const SDXL: &str = "conditioner.embedders.";
 /// What a U-Net makes of what it takes beside a prompt's hidden states.
 const ADDED: &str = "model.diffusion_model.label_emb.";
 
-/// What the names of each part begin with, and what it is called.
-fn parts(architecture: Architecture) -> &'static [(&'static str, &'static str)] {
+/// What the names of a part may begin with, and what it is called.
+type Beginnings = (&'static [&'static str], &'static str);
+
+/// Those of each part.
+fn parts(architecture: Architecture) -> &'static [Beginnings] {
     match architecture {
-        Architecture::Sd => &[(UNET, "U-Net"), (TEXT, "text encoder"), (VAE, "autoencoder")],
+        Architecture::Sd => &[(&[UNET], "U-Net"), (&[TEXT], "text encoder"), (&[VAE], "autoencoder")],
         Architecture::Sdxl => &[
-            (UNET, "U-Net"),
-            (SDXL_CLIP, "text encoder"),
-            (SDXL_OPEN_CLIP, "second text encoder"),
-            (VAE, "autoencoder"),
+            (&[UNET], "U-Net"),
+            (&[SDXL_CLIP, CLIP], "text encoder"),
+            (&[SDXL_OPEN_CLIP, RENAMED_SECOND], "second text encoder"),
+            (&[VAE], "autoencoder"),
         ],
     }
 }
@@ -218,6 +223,9 @@ fn sizes(header: &Header, architecture: Architecture) -> Family {
 
 /// Names a file that has none of a checkpoint's parts.
 fn piece(header: &Header) -> String {
+    if let Some(other) = header.is_gguf().then(|| gguf::other_kind(header.metadata())).flatten() {
+        return other;
+    }
     let mut entries = header.tensors();
     if let (Some(first), count @ 1..=4) = (header.tensors().next(), header.tensors().count())
         && entries.all(|entry| entry.shape.len() <= 2)
@@ -229,8 +237,12 @@ fn piece(header: &Header) -> String {
         .iter()
         .find(|(marks, _)| header.tensors().any(|entry| marks.iter().any(|mark| entry.name.contains(mark))));
     if let Some((_, what)) = found {
+        // That ComfyUI-GGUF writes such files is worth a word: others are called the same.
+        let what =
+            if header.is_gguf() { format!("{what}, as GGUF files for ComfyUI have it") } else { (*what).to_owned() };
+        let whole = if header.is_gguf() { ", such as stable-diffusion.cpp writes," } else { "," };
         return format!(
-            "{what}: {} takes a whole model, in one file or as the folder with unet/, vae/, text_encoder/, \
+            "{what}: {} takes a whole model{whole} in one file or as the folder with unet/, vae/, text_encoder/, \
              tokenizer/ and scheduler/",
             Setting::Model
         );

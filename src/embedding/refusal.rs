@@ -5,7 +5,7 @@
 //! anything.
 
 use super::recognise::Mistaken;
-use crate::base::text::{one_line, quoted};
+use crate::base::text::{brief_line, quoted};
 
 /// A situation that stops the reading or writing of an embedding file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -203,12 +203,7 @@ pub fn shown(text: &str) -> String {
 
 /// A library's message about a file, which may repeat any part of the file: escaped and shortened.
 pub(super) fn brief(error: impl std::fmt::Display) -> String {
-    const LONGEST: usize = 160;
-    let text = error.to_string();
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}...", one_line(text.get(..end).unwrap_or_default())),
-        None => one_line(&text).into_owned(),
-    }
+    brief_line(&error.to_string())
 }
 
 /// A number of things, in words.

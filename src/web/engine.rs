@@ -55,7 +55,7 @@ impl Engine {
     }
 
     /// Loads a model from its files, an object of `path: Blob` in the diffusers folder layout, or with one
-    /// `.safetensors` file in the layout that Stable Diffusion was published in; each tensor is read when its turn
+    /// `.safetensors` or `.gguf` file in the layout that Stable Diffusion was published in; each tensor is read when its turn
     /// comes, and kept as `weights` says ([`storage`]). `name` is what to call the model, `hash` the SHA-256 of its U-Net where that is
     /// known (otherwise it is computed while loading), `precision` is what [`Engine::choose_precision`] takes, or nothing for the
     /// default, `on_event` gets the events of loading.

@@ -4,14 +4,16 @@ use std::ops::Range;
 
 use super::Header;
 use crate::base::eight_bits::BLOCK;
+use crate::base::text::brief_line;
 use crate::embedding::safetensors::Entry;
+use crate::embedding::shown;
 
 /// The key of the layout's version in a file's metadata.
 pub const VERSION_KEY: &str = "pseudoword.q8";
 /// The version that is read and written.
 pub const VERSION: &str = "1";
 /// The type of values in eight bits.
-pub(super) const TYPE: &str = "I8";
+pub const TYPE: &str = "I8";
 
 /// What the scales of a weight are called.
 pub fn scales_of(name: &str) -> String {
@@ -38,24 +40,24 @@ fn is_packed(header: &Header) -> bool {
 }
 
 /// Checks the weights in eight bits of a file in this layout. In other files there are none.
-pub(super) fn check(header: &Header) -> Result<(), String> {
+///
+/// # Errors
+/// Which weight is not as the layout asks for, or that the layout is another.
+pub fn check(header: &Header) -> Result<(), String> {
     let Some(version) = header.metadata().get(VERSION_KEY) else { return Ok(()) };
     if version != VERSION {
-        return Err(format!(
-            "its weights in eight bits have layout {}; this program reads {VERSION}",
-            crate::base::text::quoted(version)
-        ));
+        return Err(format!("its weights in eight bits have layout {}; this program reads {VERSION}", shown(version)));
     }
     for entry in header.tensors().filter(|entry| entry.dtype == TYPE) {
-        let Entry { name, shape, .. } = entry;
+        let (name, shape) = (brief_line(&entry.name), &entry.shape);
         let Some(expected) = shape_of_scales(shape) else {
             return Err(format!("{name} is {shape:?} in eight bits, which is not in blocks of {BLOCK}"));
         };
-        match header.get(&scales_of(name)) {
-            None => return Err(format!("{name} is in eight bits and has no scales ({})", scales_of(name))),
+        match header.get(&scales_of(&entry.name)) {
+            None => return Err(format!("{name} is in eight bits and has no scales ({})", scales_of(&name))),
             Some(scales) if scales.dtype != "F16" || scales.shape != expected => {
                 let Entry { name, dtype, shape, .. } = scales;
-                return Err(format!("{name} is {dtype} {shape:?} and not F16 {expected:?}"));
+                return Err(format!("{} is {dtype} {shape:?} and not F16 {expected:?}", brief_line(name)));
             }
             Some(_) => {}
         }
@@ -64,7 +66,7 @@ pub(super) fn check(header: &Header) -> Result<(), String> {
 }
 
 /// Where the scales of a weight are; none if it is not in eight bits, or not in this layout.
-pub(super) fn span_of_scales(header: &Header, entry: &Entry) -> Option<Range<u64>> {
+pub fn span_of_scales(header: &Header, entry: &Entry) -> Option<Range<u64>> {
     let packed = entry.dtype == TYPE && is_packed(header);
     packed.then(|| header.get(&scales_of(&entry.name))).flatten().map(|scales| header.span(scales))
 }

@@ -1,6 +1,9 @@
 //! What a part of a model is, in whatever files: a hash of samples of its weights, in the order of their names and in
 //! half precision. The same weights give the same hash from a folder and from a single file, in one file or several, in
 //! single precision and in half; training of any kind leaves no weight alone and gives another.
+//!
+//! Of weights in eight bits it is their values and scales, as they are stored. What they were made of cannot be told from them, nor they
+//! from it, so such models have hashes of their own: the same for the same weights in eight bits, in a folder and in a GGUF file.
 
 use std::collections::BTreeMap;
 
@@ -17,9 +20,10 @@ use crate::source::Source;
 /// Numbers of a weight that are looked at.
 const SAMPLE: u64 = 64;
 
-/// The hash, after the type that samples were rounded to: `f16:…`. bfloat16 keeps fewer digits than half precision does,
-/// so what it was made from cannot be told from it: such weights have hashes of their own, `bf16:…`, and so have those in
-/// eight bits, `q8:…`, of their numbers and scales. None for types that no weights have, which loading refuses.
+/// The hash, after what samples were rounded to: `f16:…`. bfloat16 keeps fewer digits than half precision does,
+/// so what it was made from cannot be told from it: such weights have hashes of their own, `bf16:…`. So have models of which so
+/// many weights are in eight bits, `q8-282:…`: programs differ in which they are. None for types that no weights have, which loading
+/// refuses.
 ///
 /// # Errors
 /// Those of reading headers and weights.
@@ -28,43 +32,60 @@ pub async fn of(source: &dyn Source, part: Part) -> Result<Option<String>> {
     for path in files::find(source, part).await?.unwrap_or_default() {
         let header = Header::read(source, &path, source.length(&path).await?.unwrap_or(0)).await?;
         for entry in header.tensors() {
-            let in_eight_bits = packed::span_of_scales(&header, entry).is_some();
-            weights.insert(entry.name.clone(), (path.clone(), header.span(entry), entry.dtype.clone(), in_eight_bits));
+            let kind = match dtype_of(&entry.dtype) {
+                Some(dtype) => Kind::Numbers(dtype),
+                None if packed::span_of_scales(&header, entry).is_some() => Kind::Blocks,
+                None => return Ok(None),
+            };
+            weights.insert(entry.name.clone(), (path.clone(), header.span(entry), kind));
         }
     }
-    let (mut hash, mut brain, mut packed) = (Sha256::new(), false, false);
-    for (name, (path, span, dtype, in_eight_bits)) in &weights {
-        if *in_eight_bits {
-            packed = true;
-            hash.update(name);
-            hash.update([0]);
-            hash.update(source.read(path, span.start..span.end.min(span.start + SAMPLE)).await?);
-            continue;
-        }
-        let dtype = match dtype.as_str() {
-            "F32" => DType::F32,
-            "F16" => DType::F16,
-            "BF16" => DType::Bf16,
-            "F64" => DType::F64,
-            _ => return Ok(None),
+    let (mut hash, mut brain, mut in_blocks) = (Sha256::new(), false, 0);
+    for (name, (path, span, kind)) in &weights {
+        let size = match kind {
+            Kind::Numbers(dtype) => dtype.size() as u64,
+            Kind::Blocks => 1,
         };
-        brain |= dtype == DType::Bf16;
-        let end = span.end.min(span.start + SAMPLE * dtype.size() as u64);
-        let bytes = source.read(path, span.start..end).await?;
-        let numbers = bytes.chunks_exact(dtype.size()).filter_map(|number| dtype.value(number));
+        let bytes = source.read(path, span.start..span.end.min(span.start + SAMPLE * size)).await?;
         hash.update(name);
         hash.update([0]);
-        numbers.for_each(|number| hash.update(f16::from_f32(number).to_le_bytes()));
+        match kind {
+            Kind::Numbers(dtype) => {
+                brain |= *dtype == DType::Bf16;
+                let numbers = bytes.chunks_exact(dtype.size()).filter_map(|number| dtype.value(number));
+                numbers.for_each(|number| hash.update(f16::from_f32(number).to_le_bytes()));
+            }
+            Kind::Blocks => {
+                in_blocks += 1;
+                hash.update(bytes);
+            }
+        }
     }
-    let digest = hex(&hash.finalize()[..16]);
-    let kind = if packed {
-        "q8"
-    } else if brain {
-        "bf16"
-    } else {
-        "f16"
+    let kind = match in_blocks {
+        0 if brain => "bf16".to_owned(),
+        0 => "f16".to_owned(),
+        count => format!("q8-{count}"),
     };
+    let digest = hex(&hash.finalize()[..16]);
     Ok((!weights.is_empty()).then(|| format!("{kind}:{digest}")))
+}
+
+/// What a weight's bytes are.
+enum Kind {
+    Numbers(DType),
+    /// Values in eight bits; their scales are a tensor of their own.
+    Blocks,
+}
+
+/// A type of numbers; none for others.
+fn dtype_of(name: &str) -> Option<DType> {
+    Some(match name {
+        "F32" => DType::F32,
+        "F16" => DType::F16,
+        "BF16" => DType::Bf16,
+        "F64" => DType::F64,
+        _ => return None,
+    })
 }
 
 /// Whether two hashes are of the same weights; none if they are of different kinds.
@@ -118,29 +139,27 @@ mod tests {
         assert!(of(whole, &[("a", "BF16", a), ("b", "BF16", b)]).starts_with("bf16:"));
     }
 
-    /// Numbers and scales both count; what they were made of cannot be told from them.
+    /// A weight in eight bits, stored as `docs/Q8.md` has it.
+    fn packed(values: [u8; 32], scale: f32) -> String {
+        let mut memory = Memory::new("m");
+        let header = r#"{"__metadata__":{"pseudoword.q8":"1"},"a":{"dtype":"I8","shape":[1,32],"data_offsets":[2,34]},"a.scales":{"dtype":"F16","shape":[1,1],"data_offsets":[0,2]}}"#;
+        let bytes =
+            [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &f16::from_f32(scale).to_le_bytes(), &values];
+        memory.insert("unet/diffusion_pytorch_model.safetensors", bytes.concat());
+        pollster::block_on(super::of(&memory, Part::Unet)).unwrap().unwrap()
+    }
+
     #[test]
-    fn weights_in_eight_bits_are_known_by_hashes_of_their_own() {
-        let of = |scale: f32, first: u8, version: &str| {
-            let header = serde_json::json!({
-                "__metadata__": {version: "1"},
-                "a": {"dtype": "I8", "shape": [1, 32], "data_offsets": [2, 34]},
-                "a.scales": {"dtype": "F16", "shape": [1, 1], "data_offsets": [0, 2]},
-            });
-            let header = header.to_string();
-            let numbers = [&f16::from_f32(scale).to_le_bytes()[..], &[first; 32]].concat();
-            let bytes = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &numbers].concat();
-            let mut memory = Memory::new("m");
-            memory.insert("unet/diffusion_pytorch_model.safetensors", bytes);
-            pollster::block_on(super::of(&memory, Part::Unet)).unwrap()
-        };
-        let one = of(0.5, 3, packed::VERSION_KEY).unwrap();
-        assert!(one.starts_with("q8:"), "{one}");
-        assert_eq!(of(0.5, 3, packed::VERSION_KEY).unwrap(), one);
-        for other in [of(0.25, 3, packed::VERSION_KEY), of(0.5, 4, packed::VERSION_KEY)].map(Option::unwrap) {
-            assert_eq!(same(&one, &other), Some(false));
-        }
-        assert_eq!(same(&one, &one.replace("q8:", "f16:")), None);
-        assert_eq!(of(0.5, 3, "another"), None, "bytes are no weights");
+    fn weights_in_eight_bits_are_known_by_values_and_scales_and_have_a_kind_of_their_own() {
+        let hash = packed([7; 32], 0.5);
+        assert!(hash.starts_with("q8-1:"), "{hash}");
+        assert_eq!(same(&hash, &packed([7; 32], 0.5)), Some(true));
+        assert_eq!(same(&hash, &packed([7; 32], 0.25)), Some(false));
+        let mut other = [7; 32];
+        other[31] = 8;
+        assert_eq!(same(&hash, &packed(other, 0.5)), Some(false));
+        // What they were made of, and another number of weights in eight bits.
+        let plain = of("diffusion_pytorch_model.safetensors", &[("a", "F32", &[3.5; 32])]);
+        assert_eq!((same(&hash, &plain), same(&hash, &hash.replace("q8-1", "q8-2"))), (None, None));
     }
 }

@@ -199,15 +199,36 @@ fn a_damaged_folder_is_refused_by_name() {
         },
         &[&scales, "and not F16"],
     );
+    for value in [half::f16::NAN, half::f16::NEG_INFINITY] {
+        damaged(
+            &|path| {
+                change(&place, path, |weights| {
+                    let (.., bytes) = weights.iter_mut().find(|(name, ..)| *name == scales).unwrap();
+                    bytes[..2].copy_from_slice(&value.to_le_bytes());
+                })
+            },
+            &["NaN or infinite", LAYER, ": 32 of"],
+        );
+    }
+    // Scales of another type, values that are not in blocks, scales whose values are not there.
     damaged(
         &|path| {
             change(&place, path, |weights| {
-                let (.., bytes) = weights.iter_mut().find(|(name, ..)| *name == scales).unwrap();
-                bytes[..2].copy_from_slice(&half::f16::NAN.to_le_bytes());
+                weights.iter_mut().find(|(name, ..)| *name == scales).unwrap().1 = Dtype::BF16;
             })
         },
-        &["NaN or infinite", LAYER, ": 32 of"],
+        &[&scales, "is BF16", "and not F16"],
     );
+    damaged(
+        &|path| {
+            change(&place, path, |weights| {
+                let (_, _, shape, _) = weights.iter_mut().find(|(name, ..)| name == LAYER).unwrap();
+                *shape = vec![shape.iter().product()];
+            })
+        },
+        &[LAYER, "which is not in blocks of 32"],
+    );
+    damaged(&|path| change(&place, path, |weights| weights.retain(|(name, ..)| *name != LAYER)), &["missing", LAYER]);
     damaged(
         &|path| {
             change(&place, path, |weights| {
@@ -227,6 +248,17 @@ fn a_damaged_folder_is_refused_by_name() {
     let known = "\"pseudoword.q8\":\"1\"";
     damaged(&|path| replaced(path, known, "\"pseudoword.q8\":\"2\""), &["layout \"2\"", "reads 1"]);
     damaged(&|path| replaced(path, known, "\"pseudoword.xx\":\"1\""), &["is I8; weights can be"]);
+    // A header that would be longer than any, or than the file.
+    for length in [u64::MAX, 1 << 40, 64 << 20] {
+        damaged(
+            &|path| {
+                let mut bytes = fs::read(place.path(path)).unwrap();
+                bytes[..8].copy_from_slice(&length.to_le_bytes());
+                fs::write(place.path(path), bytes).unwrap();
+            },
+            &["out/unet", &format!("a header of {length} bytes")],
+        );
+    }
     // Cut off.
     damaged(
         &|path| {

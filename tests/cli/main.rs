@@ -8,6 +8,9 @@ mod converting;
 mod eight_bits;
 mod faults;
 mod generating;
+mod gguf;
+#[path = "../engine/gguf_file.rs"]
+mod gguf_file;
 mod help;
 #[allow(dead_code, reason = "more than a few files need")]
 #[path = "../image/jpeg/mod.rs"]

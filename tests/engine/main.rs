@@ -13,6 +13,8 @@ mod eight_bits;
 mod fixtures;
 mod folders;
 mod fused;
+mod gguf;
+mod gguf_file;
 mod halves;
 mod kernels;
 mod memory;

@@ -4,7 +4,7 @@
 //!
 //! | key of the metadata | written by | of |
 //! | --- | --- | --- |
-//! | `unet-samples` | this program | samples of the U-Net's weights, whatever the layout and the precision |
+//! | `unet-samples` | this program | samples of the U-Net's weights, whatever the layout and the precision; of weights in eight bits a kind of its own |
 //! | `model-hash` | this program | the U-Net's files, or of what a single file has of it: SHA-256 |
 //! | `checkpoint-hash` | A1111, kohya | the single file: SHA-256, or its first ten digits; before 2023 eight digits, of 64 KiB of it |
 
