@@ -43,6 +43,7 @@ struct Stretch {
 
 /// A weight of a part, as the real file has it.
 struct Found {
+    part: Part,
     entry: Entry,
     turned: bool,
 }
@@ -57,7 +58,7 @@ pub(super) fn parts(header: &Header) -> Result<(BTreeMap<String, PartFile>, Vec<
             return Err(gguf::refusal(&entry));
         }
         let paths = part.weights(Precision::Full).ok_or_else(|| format!("{name} cannot be a weight of the {part}"))?;
-        match found.entry(paths.whole).or_default().insert(name.clone(), Found { entry, turned }) {
+        match found.entry(paths.whole).or_default().insert(name.clone(), Found { part, entry, turned }) {
             None => Ok(()),
             Some(_) => Err(format!("two of its weights are both {name} of the {part}")),
         }
@@ -123,8 +124,9 @@ impl Found {
         let (shape, dtype) = (self.shape(name), self.entry.dtype.clone());
         let whole =
             |dtype: &str, view| Stored { name: name.to_owned(), dtype: dtype.to_owned(), shape: shape.clone(), view };
-        // ggml's blocks lie along the last axis, those of a convolution here along the second.
-        let scales = packed::shape_of_scales(&shape).filter(|scales| scales.len() == 2 && !self.turned);
+        // ggml's blocks lie along the last axis, those of a convolution here along the second. An autoencoder has none.
+        let may_stay = shape.len() == 2 && !self.turned && self.part != Part::Vae;
+        let scales = packed::shape_of_scales(&shape).filter(|_| may_stay);
         match scales {
             _ if !self.is_in_blocks() => vec![whole(&dtype, None)],
             None => vec![whole("F32", Some(View::Widened))],
@@ -253,5 +255,56 @@ mod tests {
         let (parts, _) = parts(&header).unwrap();
         let names = &parts["text_encoder_2/model.safetensors"].names;
         assert_eq!(names["text_projection.weight"], format!("{OWN} with rows for columns"));
+    }
+
+    #[test]
+    fn blocks_stay_where_they_can_and_are_widened_elsewhere() {
+        let (text, file) = ("conditioner.embedders.1.model", "model.gguf");
+        let names = [
+            format!("{text}.text_projection"),
+            format!("{text}.transformer.resblocks.0.mlp.c_fc.weight"),
+            format!("{text}.ln_final.weight"),
+            "first_stage_model.encoder.mid.attn_1.q.weight".to_owned(),
+        ];
+        let mut bytes = Vec::new();
+        let tensors = names.iter().enumerate().map(|(number, name)| {
+            let shape = if name.contains("ln_final") { vec![64] } else { vec![2, 64] };
+            let start = bytes.len() as u64;
+            for block in 0..shape.iter().product::<u64>() / 32 {
+                bytes.extend(half::f16::from_f32(0.5 + number as f32).to_le_bytes());
+                bytes.extend((0..32).map(|value| value + 32 * block as u8));
+            }
+            Entry { name: name.clone(), dtype: gguf::Q8_0.to_owned(), shape, offsets: [start, bytes.len() as u64] }
+        });
+        let tensors = tensors.collect();
+        let header = Header::of_gguf(gguf::Gguf { tensors, metadata: BTreeMap::new(), data: 0 }).unwrap();
+        let mut memory = Memory::new("m");
+        memory.insert(file, bytes);
+        let (parts, unknown) = parts(&header).unwrap();
+        assert_eq!(unknown, [""; 0]);
+        let read = |part: &str, name: &str| {
+            let part = &parts[part];
+            let bytes = pollster::block_on(part.read(&memory, file, 0..part.length)).unwrap().unwrap();
+            let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+            let view = tensors.tensor(name).unwrap();
+            (view.dtype(), view.shape().to_vec(), view.data().to_vec())
+        };
+        let floats = |bytes: Vec<u8>| -> Vec<f32> {
+            bytes.as_chunks().0.iter().map(|value| f32::from_le_bytes(*value)).collect()
+        };
+        let second = "text_encoder_2/model.safetensors";
+        let (dtype, shape, bytes) = read(second, "text_projection.weight");
+        assert_eq!((dtype, shape), (Dtype::F32, vec![64, 2]));
+        let turned: Vec<f32> = (0..128).map(|i| 0.5 * f32::from((i / 2 + 64 * (i % 2)) as u8 as i8)).collect();
+        assert_eq!(floats(bytes), turned);
+        let layer = "text_model.encoder.layers.0.mlp.fc1.weight";
+        assert_eq!(read(second, layer), (Dtype::I8, vec![2, 64], (0..128).collect()));
+        let scales = half::f16::from_f32(1.5).to_le_bytes().repeat(4);
+        assert_eq!(read(second, &packed::scales_of(layer)), (Dtype::F16, vec![2, 2], scales));
+        let (dtype, shape, bytes) = read(second, "text_model.final_layer_norm.weight");
+        assert_eq!((dtype, shape, floats(bytes)[3]), (Dtype::F32, vec![64], 7.5));
+        let (dtype, shape, _) =
+            read("vae/diffusion_pytorch_model.safetensors", "encoder.mid_block.attentions.0.to_q.weight");
+        assert_eq!((dtype, shape), (Dtype::F32, vec![2, 64]));
     }
 }

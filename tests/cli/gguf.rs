@@ -91,7 +91,9 @@ fn a_gguf_file_is_used_as_the_safetensors_file_is() {
     assert!(read_word(&place.path(word)).metadata["unet-samples"].starts_with("q8-"));
     let learned_on = |word: &str, model: &[&str]| {
         let said = place.run(&[&["inspect", word, "--model"], model].concat());
-        text(&said.stdout).lines().find(|line| line.starts_with("learned on")).unwrap().to_owned()
+        let (said, why) = (text(&said.stdout).to_owned(), text(&said.stderr).to_owned());
+        let line = said.lines().find(|line| line.contains("learned on"));
+        line.unwrap_or_else(|| panic!("{said}{why}")).to_owned()
     };
     for (word, model, expected) in [
         (word, &["eight.gguf", "--base", "half"][..], "this model"),
