@@ -34,9 +34,10 @@ pub fn tensors(safetensors: &[u8], eight_bits: bool) -> Vec<Tensor> {
     let tensors = file.iter().map(|(name, view)| {
         let (shape, bytes) = (view.shape().to_vec(), view.data());
         let kind = if view.dtype() == Dtype::F16 { F16 } else { F32 };
-        match eight_bits && becomes_q8_0(name, &shape) {
-            true => (name.to_owned(), shape, Q8_0, in_blocks(&wide(kind, bytes))),
-            false => (name.to_owned(), shape, kind, bytes.to_vec()),
+        if eight_bits && becomes_q8_0(name, &shape) {
+            (name.to_owned(), shape, Q8_0, in_blocks(&wide(kind, bytes)))
+        } else {
+            (name.to_owned(), shape, kind, bytes.to_vec())
         }
     });
     tensors.collect()
