@@ -7,14 +7,16 @@
 //! direct ones than with 1 and 2. The weight is evaluated a block at a time, too, in a core's cache, so that it lies in memory as
 //! it is stored.
 
+mod transforms;
+
 use std::cell::RefCell;
-use std::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::product::{DEPTH, LINES, MOST_ROWS, Right, Shuffles, WIDEST, dispatch, panel_width, tile, tile_rows};
+use transforms::{both_ways, input, output, window};
 
 /// Pixels of a tile of the result, along each side.
 const SIDE: usize = 4;
@@ -43,28 +45,6 @@ pub(in crate::ops) const EVALUATED_BYTES: usize = 12 << 20;
 /// Bytes of a task's blocks.
 pub(in crate::ops) const TASK_BYTES: u64 =
     (size_of::<f32>() * ((TAPS + POINTS) * CHANNELS + POINTS * TILES_OF_TASK) * WIDEST) as u64;
-
-/// Transforms rows of `$from` values, and then the columns of that, by a function that makes `$to` of so many. No function of
-/// functions: what one is given is compiled without the vectors of its caller.
-macro_rules! both_ways {
-    ($simd:ident, $lines:ident, $from:ident, $transformed:ident, $to:ident) => {{
-        let mut rows = [[$simd.splat_f32s(0.0); $to]; $from];
-        for (row, line) in rows.iter_mut().zip($lines) {
-            *row = $transformed($simd, line);
-        }
-        let mut all = [[$simd.splat_f32s(0.0); $to]; $to];
-        for x in 0..$to {
-            let mut column = [$simd.splat_f32s(0.0); $from];
-            for (value, row) in column.iter_mut().zip(&rows) {
-                *value = row[x];
-            }
-            for (row, value) in all.iter_mut().zip($transformed($simd, column)) {
-                row[x] = value;
-            }
-        }
-        all
-    }};
-}
 
 /// A block of the evaluated input: rows of channels, one for each tile, at a point.
 type Block = [[f32; ROW]; MOST_ROWS];
@@ -391,62 +371,6 @@ fn loaded<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
         [vector, ..] => *vector,
         [] => simd.partial_load_f32s(values),
     }
-}
-
-/// Six pixels at the points 0, plus and minus the root of 1/2, plus and minus the root of 2, infinity.
-#[inline(always)]
-fn input<S: Simd>(simd: S, d: [S::f32s; REACH]) -> [S::f32s; REACH] {
-    let (small, large) = (plus(simd, d[4], -2.0, d[2]), plus(simd, d[4], -0.5, d[2]));
-    let (odd_small, odd_large) = (plus(simd, d[3], -2.0, d[1]), plus(simd, d[3], -0.5, d[1]));
-    [
-        plus(simd, simd.add_f32s(d[0], d[4]), -2.5, d[2]),
-        plus(simd, small, FRAC_1_SQRT_2, odd_small),
-        plus(simd, small, -FRAC_1_SQRT_2, odd_small),
-        plus(simd, large, SQRT_2, odd_large),
-        plus(simd, large, -SQRT_2, odd_large),
-        plus(simd, simd.add_f32s(d[1], d[5]), -2.5, d[3]),
-    ]
-}
-
-/// Three numbers of a window at the points, divided by what the polynomials of the input have there.
-#[inline(always)]
-fn window<S: Simd>(simd: S, g: [S::f32s; WINDOW]) -> [S::f32s; REACH] {
-    const SMALL: f32 = -2.0 / 3.0;
-    const LARGE: f32 = 1.0 / 6.0;
-    let small = times(simd, SMALL, plus(simd, g[0], 0.5, g[2]));
-    let large = times(simd, LARGE, plus(simd, g[0], 2.0, g[2]));
-    [
-        g[0],
-        plus(simd, small, SMALL * FRAC_1_SQRT_2, g[1]),
-        plus(simd, small, -SMALL * FRAC_1_SQRT_2, g[1]),
-        plus(simd, large, LARGE * SQRT_2, g[1]),
-        plus(simd, large, -LARGE * SQRT_2, g[1]),
-        g[2],
-    ]
-}
-
-/// Four pixels of what there is at the points.
-#[inline(always)]
-fn output<S: Simd>(simd: S, m: [S::f32s; REACH]) -> [S::f32s; SIDE] {
-    let (even_small, odd_small) = (simd.add_f32s(m[1], m[2]), simd.sub_f32s(m[1], m[2]));
-    let (even_large, odd_large) = (simd.add_f32s(m[3], m[4]), simd.sub_f32s(m[3], m[4]));
-    [
-        simd.add_f32s(m[0], simd.add_f32s(even_small, even_large)),
-        plus(simd, times(simd, SQRT_2, odd_large), FRAC_1_SQRT_2, odd_small),
-        plus(simd, times(simd, 2.0, even_large), 0.5, even_small),
-        plus(simd, plus(simd, m[5], 2.0 * SQRT_2, odd_large), 0.5 * FRAC_1_SQRT_2, odd_small),
-    ]
-}
-
-/// `sum + factor * value`.
-#[inline(always)]
-fn plus<S: Simd>(simd: S, sum: S::f32s, factor: f32, value: S::f32s) -> S::f32s {
-    simd.mul_add_e_f32s(simd.splat_f32s(factor), value, sum)
-}
-
-#[inline(always)]
-fn times<S: Simd>(simd: S, factor: f32, value: S::f32s) -> S::f32s {
-    simd.mul_f32s(simd.splat_f32s(factor), value)
 }
 
 #[cfg(test)]
