@@ -249,6 +249,15 @@ test("a suggested model is looked up by one press, and the rest of it is got fro
   await room.getByRole("button", { name: "stable-diffusion-2-1" }).click();
   await room.locator("#plan").getByText("2.13 GB in 11 files").waitFor();
   assert.equal(await room.getByRole("radio").filter({ visible: true }).count(), 0, "what was chosen is not asked again");
+  // Both sizes are said, and what each takes of the GPU's memory; what is large is kept in eight bits unless the visitor says otherwise.
+  const eight = room.getByLabel(/Keep it in 8 bits: about 1\.21 GB instead of 2\.13 GB/);
+  assert.ok(await eight.isChecked());
+  assert.match(await room.locator("#plan").textContent(), /On the GPUabout 1\.10 GB/);
+  await eight.uncheck();
+  await room.locator("#plan-facts").getByText("about 1.98 GB").waitFor();
+  await eight.check();
+  await room.locator("#plan-facts").getByText("about 1.10 GB").waitFor();
+  await page.locator("#fetch").focus();
   await page.waitForFunction(() => document.activeElement.id === "fetch");
   await room.getByRole("button", { name: "Download", exact: true }).click();
   await page.locator("#model-problem").getByText("huggingface.co cannot be reached: are you online?").waitFor();
