@@ -17,6 +17,7 @@ use super::record::StoredFile;
 use super::storage::{Folder, Writable};
 use crate::Result;
 use crate::event::Event;
+use crate::formats::{Holds, can_hold};
 use crate::parts::{Part, Precision};
 use crate::source::{Problem, Source, architecture};
 use crate::weights::{Storage, repack};
@@ -31,19 +32,22 @@ pub(super) enum Group {
     Part(Part),
     /// All of it.
     Single,
+    /// All of it, where most may be in eight bits already.
+    Gguf,
 }
 
 impl Group {
     /// Which a file is of; none for small ones.
     pub fn of(path: &str) -> Option<Self> {
-        let weights = path.ends_with(".safetensors") || path.contains(".safetensors.index.");
-        weights.then(|| Part::of(path).map_or(Group::Single, Group::Part))
+        let weights = can_hold(path, Holds::Model) || path.contains(".safetensors.index.");
+        let single = if path.to_ascii_lowercase().ends_with(".gguf") { Group::Gguf } else { Group::Single };
+        weights.then(|| Part::of(path).map_or(single, Group::Part))
     }
 
     fn note(self) -> String {
         let name = match self {
             Group::Part(part) => part.folder(),
-            Group::Single => "model",
+            Group::Single | Group::Gguf => "model",
         };
         format!("{FOLDER}/{name}.json")
     }
@@ -51,7 +55,7 @@ impl Group {
     /// The most bytes that files of so many come to.
     pub fn bytes(self, before: u64) -> u64 {
         match self {
-            Group::Part(Part::Vae) => before,
+            Group::Part(Part::Vae) | Group::Gguf => before,
             // 34 for every 64 of f16; of a single file the autoencoder stays as it is.
             Group::Part(_) => before / 32 * 17 + before / 100,
             Group::Single => before / 8 * 5,
@@ -94,7 +98,7 @@ pub(super) async fn make(
     }
     let (source, parts): (Rc<dyn Source>, Vec<Part>) = match group {
         Group::Part(part) => (Rc::new(Files::new(name.to_owned(), &object)), vec![part]),
-        Group::Single => {
+        Group::Single | Group::Gguf => {
             let source = source_of(Files::new(name.to_owned(), &object), &mut |_| ()).await?;
             let parts = architecture(&*source).await?.with_weights().collect();
             (source, parts)
@@ -102,7 +106,7 @@ pub(super) async fn make(
     };
     // Who knows a part by the hash of its only file, knows it by that of what it was made of.
     let sha256 = match files {
-        [only] if group != Group::Single => only.sha256.clone(),
+        [only] if matches!(group, Group::Part(_)) => only.sha256.clone(),
         _ => None,
     };
     let mut made = Vec::new();
@@ -112,7 +116,7 @@ pub(super) async fn make(
         let bytes = rewrite(folder, file.place(), &*source, part, report).await?;
         made.push(StoredFile { bytes, ..file });
     }
-    if group == Group::Single {
+    if !matches!(group, Group::Part(_)) {
         for path in repack::small_files(&*source).await? {
             let bytes = source.read(&path, 0..source.length(&path).await?.unwrap_or(0)).await?;
             let file = StoredFile::elsewhere(FOLDER, path, bytes.len() as u64, None);
