@@ -39,7 +39,7 @@ pub(super) struct Shared {
     #[arg(long, global = true, value_enum, value_name = "HOW", default_value_t = Precision::default())]
     pub precision: Precision,
     /// A Stable Diffusion model: a folder in the diffusers layout, a single .safetensors or .gguf file, or a
-    /// repository on the Hugging Face Hub (owner/name, or owner/name/file.safetensors) [default: mini, the model in this program]
+    /// repository on the Hugging Face Hub (owner/name, or owner/name/FILE for a single file in one) [default: mini, the model in this program]
     #[arg(long, global = true, value_name = "DIR|FILE|REPO")]
     pub model: Option<PathBuf>,
     /// For a model in a single file: the folder or repository to take its configuration and tokenizer from

@@ -1,6 +1,6 @@
 //! `pseudoword models`: what a model is made of.
 
-mod convert;
+pub(super) mod convert;
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -20,7 +20,7 @@ use crate::parts::{Architecture, Part};
 use crate::schedule::{PredictionType, Sampler, TimestepSpacing};
 use crate::source::{Source, architecture};
 use crate::text::Tokenizers;
-use crate::weights::{Header, files, packed};
+use crate::weights::{Header, Stored, files, packed};
 
 /// Steps with which a sampler is tried.
 const STEPS: usize = 25;
@@ -190,9 +190,13 @@ impl Weights {
             let length = source.length(path).await?.unwrap_or(0);
             let header = Header::read(source, path, length).await?;
             bytes += length;
-            let weights = header.tensors().filter(|entry| !packed::is_scales(&header, &entry.name));
-            parameters += weights.map(|entry| entry.shape.iter().product::<u64>()).sum::<u64>();
-            types.extend(header.tensors().map(|entry| entry.dtype.to_lowercase()));
+            for entry in header.tensors().filter(|entry| !packed::is_scales(&header, &entry.name)) {
+                parameters += entry.shape.iter().product::<u64>();
+                types.insert(match header.get(&packed::scales_of(&entry.name)) {
+                    Some(_) if entry.dtype == packed::TYPE => Stored::Q8.name().to_owned(),
+                    _ => entry.dtype.to_lowercase(),
+                });
+            }
         }
         let types = types.into_iter().collect::<Vec<_>>().join(", ");
         Ok(Some(Self { file: paths.join(", "), bytes, parameters, types }))

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::models::convert::UNFINISHED;
 use crate::base::files::file_name;
 use crate::formats::{Holds, can_hold};
 use crate::parts::Part;
@@ -25,8 +26,14 @@ pub(super) fn is_of_folder(path: &str) -> bool {
     Part::of(path).is_some() || path.rsplit('/').next() == Some(Part::MODEL_INDEX)
 }
 
-/// What to give instead of a folder in which nothing of a model is where it belongs.
+/// What to do instead of giving a folder that is no whole model: one that is not all written yet, or in which nothing of a model
+/// is where it belongs.
 pub(super) fn instead_of(folder: &Path) -> Option<String> {
+    if folder.join(UNFINISHED).exists() {
+        return Some(
+            "the conversion into this folder is not finished: give the same `models convert` command again".to_owned(),
+        );
+    }
     if Part::ALL.into_iter().map(Part::config).any(|config| folder.join(config).exists()) {
         return None;
     }

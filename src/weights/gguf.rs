@@ -213,14 +213,13 @@ fn check_version(version: u32) -> Result<(), String> {
     if VERSIONS.contains(&version) {
         return Ok(());
     }
-    let old =
-        "save it again with a newer version of the program that wrote it, or get the .safetensors of the same model";
-    Err(if (1..=*VERSIONS.end()).contains(&version.swap_bytes()) {
-        format!("a big-endian GGUF file, which is not read: {old}")
+    let (first, last) = (VERSIONS.start(), VERSIONS.end());
+    let what = if (1..=*last).contains(&version.swap_bytes()) {
+        "a big-endian GGUF file, which is not read".to_owned()
     } else {
-        let (first, last) = (VERSIONS.start(), VERSIONS.end());
-        format!("a GGUF file of version {version}, where {first} and {last} are read: {old}")
-    })
+        format!("a GGUF file of version {version}, where {first} and {last} are read")
+    };
+    Err(format!("{what}: save it again as version {last}, or get the .safetensors of the same model"))
 }
 
 /// The short texts of the metadata, and what tensors begin at a multiple of.
@@ -235,7 +234,10 @@ fn read_metadata(input: &mut Input<'_>, count: u64) -> Result<(BTreeMap<String, 
             );
         }
         if key == ALIGNMENT_KEY {
-            alignment = if kind == UINT32_VALUE { u64::from(input.u32()?) } else { 0 };
+            if kind != UINT32_VALUE {
+                return Err(format!("{ALIGNMENT_KEY} is no number of 32 bits").into());
+            }
+            alignment = u64::from(input.u32()?);
             if !alignment.is_power_of_two() || alignment > LARGEST_ALIGNMENT {
                 return Err(format!(
                     "{ALIGNMENT_KEY} is {alignment}, and not a power of two up to {LARGEST_ALIGNMENT}"

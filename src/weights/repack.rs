@@ -173,8 +173,8 @@ impl<'a> Repacked<'a> {
                 None => unable.push(tensor.name.clone()),
                 Some(0) => {}
                 Some(count) => {
-                    let line = format!("{}: {count} of {}", tensor.name, tensor.shape.iter().product::<u64>());
-                    broken.push((self.source.origin(&tensor.shard, &tensor.name).0, line));
+                    let (file, name) = self.source.origin(&tensor.shard, &tensor.name);
+                    broken.push((file, format!("{name}: {count} of {}", tensor.shape.iter().product::<u64>())));
                 }
             }
             events(Event::Load { part: self.part, done: 1 + i as u32, total });

@@ -33,6 +33,7 @@ fn a_model_in_eight_bits_is_used_as_any_other() {
     assert!(!place.path("out/converting.json").exists());
     // The scales are not counted.
     let described = text(&place.run(&["models", "--model", "out"]).stdout).to_owned();
+    assert!(described.contains("q8") && !described.contains("i8"), "{described}");
     let parameters: Vec<&str> = described.lines().filter_map(|line| line.split(" million").next()).collect();
     let parameters = parameters.into_iter().filter(|line| line.contains("U-Net: ")).collect::<Vec<_>>();
     assert!(parameters.len() == 2 && parameters[0] == parameters[1], "{described}");
@@ -119,6 +120,11 @@ fn a_folder_is_written_by_one_program() {
         command.env("PSEUDOWORD_FAILPOINTS", failures).output().unwrap()
     };
     assert_eq!(convert("weights:write=die@150").status.code(), None);
+    refused(
+        &place.run(&["generate", "a cat", "--model", "out"]),
+        3,
+        &["out", "the conversion into this folder is not finished"],
+    );
     let marker = fs::File::open(place.path("out/converting.json")).unwrap();
     marker.lock().unwrap();
     refused(&convert(""), 2, &["out", "another program is writing it"]);

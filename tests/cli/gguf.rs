@@ -124,7 +124,10 @@ fn a_gguf_file_that_cannot_be_used_is_named() {
         file
     };
     for (bytes, parts) in [
-        (with(4, &1u32.to_le_bytes()), ["model.gguf: a GGUF file of version 1", "get the .safetensors"]),
+        (
+            with(4, &1u32.to_le_bytes()),
+            ["model.gguf: a GGUF file of version 1", "save it again as version 3, or get the .safetensors"],
+        ),
         (with(4, &3u32.to_be_bytes()), ["model.gguf: a big-endian GGUF file", "get the .safetensors"]),
         (with(8, &u64::MAX.to_le_bytes()), ["model.gguf: the header counts", "where at most 100000 are accepted"]),
         (with(24, &u64::MAX.to_le_bytes()), ["model.gguf: the header counts", "bytes in the name of a tensor"]),
@@ -147,7 +150,10 @@ fn a_gguf_file_that_cannot_be_used_is_named() {
         (u64::from_le_bytes(whole[place_at..place_at + 8].try_into().unwrap()) as usize, header_length(&whole));
     for scale in [half::f16::NAN, half::f16::INFINITY] {
         let broken = with(header + start, &scale.to_le_bytes());
-        refused(&generate(&broken), 3, &["model.gguf", "NaN or infinite", "emb_layers.1.weight: 32 of"]);
+        let parts = ["model.gguf", "NaN or infinite", "input_blocks.1.0.emb_layers.1.weight: 32 of"];
+        refused(&generate(&broken), 3, &parts);
+        refused(&place.run(&["models", "convert", "model.gguf", "out", "--base", &base]), 3, &parts);
+        std::fs::remove_dir_all(place.path("out")).unwrap();
     }
 
     // Of another type, or not a whole model.

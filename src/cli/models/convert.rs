@@ -21,7 +21,7 @@ use crate::weights::{Storage, files, repack};
 use crate::{Error, Result};
 
 /// What a folder has until it is whole: of what it is made, so that the same command goes on where it was stopped.
-const UNFINISHED: &str = "converting.json";
+pub(in crate::cli) const UNFINISHED: &str = "converting.json";
 
 /// Writes the model.
 ///

@@ -129,7 +129,7 @@ fn damage_is_named() {
         (file(&[twice.clone(), twice], &[], 0), "the metadata key \"k\" is in it twice"),
         (keyed(key(ALIGNMENT_KEY, 4, &24u32.to_le_bytes())), "general.alignment is 24, and not a power of two"),
         (keyed(key(ALIGNMENT_KEY, 4, &(1u32 << 31).to_le_bytes())), "general.alignment is 2147483648"),
-        (keyed(key(ALIGNMENT_KEY, 8, &text("32"))), "general.alignment is 0"),
+        (keyed(key(ALIGNMENT_KEY, 8, &text("32"))), "general.alignment is no number of 32 bits"),
         (keyed(key("odd", 13, &[0; 8])), "\"odd\": its value is of type 13"),
         (keyed(key("long", 8, &huge)), "bytes in a text of the metadata"),
         (keyed(key("many", 9, &[&0u32.to_le_bytes()[..], &huge].concat())), "values in an array of the metadata"),
