@@ -140,7 +140,10 @@ test("one's own pictures are learned on a model from the Hub: one press, and a r
   await train.click();
   await page.locator("#plan").getByText("Already here").waitFor({ timeout: 60_000 });
   await page.getByRole("button", { name: "Go on downloading, then learn it" }).click();
-  await page.getByRole("heading", { name: "<my-word> has been learned" }).waitFor({ timeout: 300_000 });
+  await page.getByRole("heading", { name: "<my-word> has been learned" }).waitFor({ timeout: 120_000 }).catch(async ({ message }) => {
+    const seen = await Promise.all(["#train-status", "#learn-problem", "#model-line"].map((place) => page.locator(place).textContent()));
+    assert.fail(`${message}\nThe page: ${seen.join(" | ")}\nAsked last: ${hub.asked.slice(-5).join(" ")}`);
+  });
   assert.match(await page.locator("#model-card").textContent(), /stable-diffusion-v1-5.*Ready on /);
   assert.deepEqual(errors.filter((text) => !/404|ERR_/.test(text)), []);
   await context.close();

@@ -79,7 +79,12 @@ test("what SDXL takes is seen before anything of it is fetched", { timeout: 120_
   await lookUp(0.5);
   assert.equal(await page.evaluate(() => document.activeElement.id), "fetch");
   const said = await plan.textContent();
-  for (const part of ["SDXL, for pictures of 1024 pixels", "about 6.62 GB", "played card", /with about 7\.49 GB free you can teach it words\./]) assert.match(said, new RegExp(part));
+  for (const part of ["SDXL, for pictures of 1024 pixels", "about 3.54 GB", "played card", /with about 4\.41 GB free you can teach it words\./]) assert.match(said, new RegExp(part));
+  // As it comes it takes more.
+  const eight = plan.getByLabel(/Keep it in 8 bits: about 3\.76 GB instead of 6\.94 GB/);
+  await eight.uncheck();
+  await plan.getByText(/with about 7\.49 GB free you can teach it words\./).waitFor();
+  assert.match(await plan.textContent(), /about 6\.62 GB/);
   assert.deepEqual(hub.asked.filter((path) => path.includes("/resolve/")), [], "nothing is fetched");
   await everywhere(page, "sdxl-plan");
   await plan.getByLabel(/Half precision/).uncheck();
@@ -91,6 +96,8 @@ test("what SDXL takes is seen before anything of it is fetched", { timeout: 120_
   await page.getByLabel(/from a repository/).fill(`stabilityai/stable-diffusion-xl-base-1.0/${SINGLE}`);
   await page.getByRole("button", { name: "Look it up" }).last().click();
   await plan.getByText("6.94 GB in one file").waitFor({ timeout: 60_000 });
+  await eight.uncheck();
+  await plan.getByText(/with about 10\.10 GB free/).waitFor();
   assert.match(await plan.textContent(), /SDXL.*about 6\.62 GB.*with about 10\.10 GB free .* or with 7\.49 GB and a batch size of 1\./s);
   assert.ok(await plan.getByLabel(/Half precision/).isHidden());
   assert.deepEqual(errors, []);
@@ -118,6 +125,10 @@ test("what learning takes is said of a download as the engine says it of files",
     await page.keyboard.press("Enter");
     const verdict = page.locator("#plan-verdict");
     await verdict.getByText(/with about/).waitFor({ timeout: 60_000 });
+    const inEight = needs(await verdict.textContent());
+    // As it comes: so the engine takes a file of this computer.
+    await page.locator("#eight").uncheck();
+    await page.waitForFunction((least) => !document.getElementById("plan-verdict").textContent.includes(`with about ${least} GB`), inEight[0].toFixed(2));
     const foretold = needs(await verdict.textContent());
     await page.close();
 
@@ -128,9 +139,10 @@ test("what learning takes is said of a download as the engine says it of files",
     assert.equal(await page.locator("#model-problem").textContent(), "");
     const counted = needs(await family.textContent());
     await page.close();
-    console.log(`${kind}: ${foretold.join(" and ")} GB, by the engine ${counted.join(" and ")}`);
+    console.log(`${kind}: ${foretold.join(" and ")} GB, by the engine ${counted.join(" and ")}; in eight bits ${inEight.join(" and ")}`);
     assert.equal(foretold.length, counted.length, kind);
     for (const [i, gigabytes] of foretold.entries()) assert.ok(Math.abs(gigabytes / counted[i] - 1) < 0.03, `${kind}: ${foretold}, and ${counted} by the engine`);
+    assert.ok(inEight.every((gigabytes, i) => gigabytes < foretold[i] - 0.8), `${kind}: ${inEight} in eight bits, ${foretold} as it comes`);
   }
   for (const { context, errors } of [away, here]) {
     assert.deepEqual(errors, []);
