@@ -4,9 +4,11 @@
 //! of the field, their default that of `Default`, which is the only place where a default is written. The page asks for
 //! them (`web::form`). Which ones were measured, and how, is in `benches/README.md`.
 
+mod prompt_syntax;
 #[cfg(feature = "native")]
 pub mod typed;
 
+pub use prompt_syntax::PromptSyntax;
 use serde::{Deserialize, Serialize};
 
 use crate::embedding::Embedding;

@@ -5,7 +5,7 @@ use super::output::Output;
 use crate::Result;
 use crate::event::{Event, WarningCode};
 use crate::gpu::{DeviceChoice, Precision};
-use crate::text::foreign::nearest;
+use crate::text::likeness::nearest;
 
 /// How the names of our variables begin.
 const PREFIX: &str = "PSEUDOWORD_";

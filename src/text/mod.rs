@@ -4,12 +4,15 @@ mod clip;
 mod encoder;
 pub mod foreign;
 mod info;
+pub mod language;
+pub mod likeness;
 pub(crate) mod name;
 mod pretrained;
 pub mod prompt;
 mod rows;
 pub mod scan;
 mod tokenizer;
+pub mod unknown;
 mod vocabulary;
 
 pub use clip::{ClipTextConfig, ClipTextModel, Encoded, Taken};

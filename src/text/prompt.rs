@@ -7,9 +7,10 @@
 
 use std::ops::Range;
 
-use super::foreign::{self, with_prefix};
+use super::likeness::nearest;
 use super::scan;
 use super::tokenizer::{ClipTokenizer, Origin, Word};
+use super::unknown::{unknown_names, with_prefix};
 use crate::Result;
 use crate::config::Pooling;
 
@@ -209,12 +210,12 @@ impl ClipTokenizer {
         let known: Vec<Range<usize>> = self.occurrences(text).map(|(_, at)| at).collect();
         let words = self.words.iter().filter(|word| word.origin != Origin::Hidden).map(|word| word.token.as_str());
         let words: Vec<&str> = words.collect();
-        let names = foreign::unknown_names(text, &known).into_iter().map(|name| {
+        let names = unknown_names(text, &known).into_iter().map(|name| {
             let bare = name.split_once(':').map_or(name.as_str(), |(_, bare)| bare);
             let nearest = match words.as_slice() {
                 // A placeholder that stands in the word's place elsewhere.
                 [only] if bare.ends_with('*') || bare == "{}" => Some(*only),
-                words => foreign::nearest(bare, words.iter().copied().chain(others.iter().map(String::as_str))),
+                words => nearest(bare, words.iter().copied().chain(others.iter().map(String::as_str))),
             };
             (name, nearest)
         });

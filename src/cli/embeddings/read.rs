@@ -16,7 +16,7 @@ use crate::model::OpenedModel;
 use crate::session::Session;
 use crate::shelf::NamedEmbedding;
 use crate::source::fetch::EmbeddingFile;
-use crate::text::{ClipTokenizer, Tokenizers, check_token, foreign, scan};
+use crate::text::{ClipTokenizer, Tokenizers, check_token, likeness, scan};
 use crate::{Error, Result};
 
 /// Widths of SDXL's vectors.
@@ -150,7 +150,7 @@ impl EmbeddingArgument {
         }
         let words = text.split(|c: char| c.is_whitespace() || ",;:()[]".contains(c));
         let mut words = words.map(|word| word.trim_end_matches(['.', '!', '?']));
-        words.find(|word| foreign::alike(word, &self.embedding.token)).map(str::to_owned)
+        words.find(|word| likeness::alike(word, &self.embedding.token)).map(str::to_owned)
     }
 
     /// The refusal of its name, with what to type to give it another.
