@@ -23,8 +23,9 @@ use crate::vae::{VaeDecoder, VaeEncoder};
 use crate::weights::{Random, Storage, WeightBytes, WeightRequest, Weights, files, samples};
 use crate::{Result, gpu};
 
-/// Parameters up to which a model is kept in f32: below this the conversions would cost more than the memory.
-const SMALL: u64 = 64 << 20;
+/// Bytes of weight files up to which a model is kept in f32, in whatever form they are: below this the conversions would cost more
+/// than the memory.
+const SMALL: u64 = 128 << 20;
 
 /// A model whose small files have been read: what it is, before any weight is. Cheap to clone.
 #[derive(Clone)]
@@ -327,8 +328,7 @@ async fn unet_requests(
 pub fn storage_for(chosen: Option<Storage>, bytes: u64, on_gpu: bool) -> Storage {
     match chosen {
         Some(chosen) => chosen,
-        // As many parameters as there would be in f16.
-        None if bytes / 2 <= SMALL => Storage::F32,
+        None if bytes <= SMALL => Storage::F32,
         None if on_gpu => Storage::F16,
         None => Storage::AsFile,
     }

@@ -290,7 +290,7 @@ mod tests {
     use crate::weights::Storage;
 
     fn plan(half: bool, batch: u32) -> MemoryPlan {
-        let source = crate::source::Folder::new("models/mini");
+        let source = crate::source::Folder::new("tests/fixtures/mini-f16");
         let config = pollster::block_on(ModelConfig::read(&source)).unwrap();
         let storage = if half { Storage::AsFile } else { Storage::F32 };
         let weights = pollster::block_on(WeightBytes::read(&source, storage, &[])).unwrap();

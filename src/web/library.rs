@@ -257,16 +257,10 @@ impl Library {
             return Ok(Plan::whole(record));
         }
         let addresses = files.files.iter().map(|file| parse(format!("{}{}", self.mini, file.path)));
+        let packed = files.files.iter().any(|file| file.path == repack::NOTE);
         Ok(Plan {
             addresses: addresses.collect::<Result<_, _>>()?,
-            record: Record {
-                name: MINI.to_owned(),
-                version,
-                files: files.files,
-                whole: false,
-                eight: false,
-                packed: false,
-            },
+            record: Record { name: MINI.to_owned(), version, files: files.files, whole: false, eight: false, packed },
             instead: None,
             here: 0,
             room: 0,

@@ -104,7 +104,7 @@ mod tests {
     use crate::source::Folder;
 
     fn read(storage: Storage) -> WeightBytes {
-        pollster::block_on(WeightBytes::read(&Folder::new("models/mini"), storage, &[])).unwrap()
+        pollster::block_on(WeightBytes::read(&Folder::new("tests/fixtures/mini-f16"), storage, &[])).unwrap()
     }
 
     #[test]
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn what_is_judged_by_lengths_alone_is_no_more_than_what_the_headers_say() {
-        let source = Folder::new("models/mini");
+        let source = Folder::new("tests/fixtures/mini-f16");
         let length = |part| {
             let path = pollster::block_on(files::expect(&source, part)).unwrap().paths.remove(0);
             let bytes = pollster::block_on(source.length(&path)).unwrap().unwrap();

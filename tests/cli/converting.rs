@@ -1,11 +1,14 @@
 //! Models that are written with their weights in eight bits.
 
 use std::fs;
+use std::path::Path;
 
 use safetensors::{Dtype, SafeTensors};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::models::change;
-use crate::place::{Place, events, refused, succeeded, text, tiny};
+use crate::place::{Place, events, fixtures, mini_f16, refused, succeeded, text, tiny};
 
 const UNET: &str = "unet/diffusion_pytorch_model.safetensors";
 const TEXT: &str = "text_encoder/model.safetensors";
@@ -22,7 +25,7 @@ fn bytes(place: &Place, model: &str) -> u64 {
 #[test]
 fn a_model_in_eight_bits_is_used_as_any_other() {
     let place = Place::new();
-    let output = place.run(&["models", "convert", "mini", "out", "--json"]);
+    let output = place.run(&["models", "convert", &mini_f16(), "out", "--json"]);
     succeeded(&output);
     let done = events(&output.stdout).pop().unwrap();
     assert_eq!((&done["event"], &done["weights"]), (&"converted".into(), &"q8".into()));
@@ -44,8 +47,8 @@ fn a_model_in_eight_bits_is_used_as_any_other() {
         succeeded(&place.run(&[&usual[..], &["--model", model, "--weights", weights]].concat()));
         image::open(place.path("a.png")).unwrap().to_rgb8().into_raw()
     };
-    assert_eq!(generate("out", "q8"), generate("mini", "q8"));
-    assert_eq!(generate("out", "file"), generate("mini", "q8"));
+    assert_eq!(generate("out", "q8"), generate(&mini_f16(), "q8"));
+    assert_eq!(generate("out", "file"), generate(&mini_f16(), "q8"));
     // Back to f16, it stays what eight bits made of it; widened to f32, too.
     succeeded(&place.run(&["models", "convert", "out", "back", "--weights", "f16"]));
     let alike = |a: &[u8], b: &[u8]| a.iter().zip(b).all(|(a, b)| a.abs_diff(*b) <= 2);
@@ -53,13 +56,39 @@ fn a_model_in_eight_bits_is_used_as_any_other() {
     succeeded(&place.run_train(&["--model", "out", "--steps", "1"]));
 }
 
+/// The model in the program is a conversion of the one in f16, to the last byte, and a conversion of it changes nothing more.
+#[test]
+fn the_model_in_the_program_is_made_of_its_weights_in_f16() {
+    let place = Place::new();
+    succeeded(&place.run(&["models", "convert", &mini_f16(), "made"]));
+    succeeded(&place.run(&["models", "convert", "mini", "again"]));
+    let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/mini");
+    for path in [UNET, TEXT, "vae/diffusion_pytorch_model.safetensors", "pseudoword.json", "unet/config.json"] {
+        let bytes = fs::read(bundled.join(path)).unwrap();
+        for made in ["made", "again"] {
+            let made = place.path(made).join(path);
+            assert!(fs::read(&made).unwrap() == bytes, "{}: `tools/mini pack` has to be run", made.display());
+        }
+    }
+    // What the page fetches by.
+    let manifest: Value = serde_json::from_slice(&fs::read(bundled.join("manifest.json")).unwrap()).unwrap();
+    let files = manifest["files"].as_array().unwrap();
+    assert_eq!(files.len(), 12);
+    for file in files {
+        let path = file["path"].as_str().unwrap();
+        let bytes = fs::read(bundled.join(path)).unwrap();
+        let hash: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!((&file["bytes"], &file["sha256"]), (&bytes.len().into(), &hash.into()), "{path}");
+    }
+}
+
 #[test]
 fn what_is_in_the_file_is_what_the_page_about_it_says() {
     let place = Place::new();
-    succeeded(&place.run(&["models", "convert", "mini", "out"]));
+    succeeded(&place.run(&["models", "convert", &mini_f16(), "out"]));
     let file = fs::read(place.path("out").join(UNET)).unwrap();
-    let mini = format!("{}/models/mini/{UNET}", env!("CARGO_MANIFEST_DIR"));
-    let (mini, (_, about)) = (fs::read(mini).unwrap(), SafeTensors::read_metadata(&file).unwrap());
+    let mini = fs::read(fixtures().join("mini-f16").join(UNET)).unwrap();
+    let (mini, (_, about)) = (mini, SafeTensors::read_metadata(&file).unwrap());
     assert_eq!(about.metadata().as_ref().unwrap()["pseudoword.q8"], "1");
     let [packed, mini] = [&file, &mini].map(|file| SafeTensors::deserialize(file).unwrap());
     let half = |bytes: &[u8], at: usize| half::f16::from_le_bytes([bytes[2 * at], bytes[2 * at + 1]]).to_f64();
@@ -90,7 +119,7 @@ fn what_is_in_the_file_is_what_the_page_about_it_says() {
 fn a_conversion_that_was_stopped_goes_on() {
     let place = Place::new();
     let convert = |failures: &str| {
-        let mut command = place.command(&["models", "convert", "mini", "out"]);
+        let mut command = place.command(&["models", "convert", &mini_f16(), "out"]);
         command.env("PSEUDOWORD_FAILPOINTS", failures).output().unwrap()
     };
     // In the U-Net: the text encoder is whole by then.
@@ -98,16 +127,16 @@ fn a_conversion_that_was_stopped_goes_on() {
     assert!(place.path("out").join(TEXT).exists() && !place.path("out").join(UNET).exists());
     refused(&place.run(&["generate", "a cat", "--model", "out"]), 3, &["out"]);
     refused(&convert("weights:write=full@9"), 7, &["out"]);
-    refused(&place.run(&["models", "convert", "mini", "out", "--weights", "f16"]), 2, &["another conversion"]);
+    refused(&place.run(&["models", "convert", &mini_f16(), "out", "--weights", "f16"]), 2, &["another conversion"]);
     let output = convert("");
     succeeded(&output);
     assert!(text(&output.stderr).contains("out was begun before"), "{}", text(&output.stderr));
-    succeeded(&place.run(&["models", "convert", "mini", "other"]));
+    succeeded(&place.run(&["models", "convert", &mini_f16(), "other"]));
     for path in [UNET, TEXT] {
         assert!(fs::read(place.path("out").join(path)).unwrap() == fs::read(place.path("other").join(path)).unwrap());
     }
     refused(&convert(""), 2, &["it is not empty"]);
-    refused(&place.run(&["models", "convert", "mini", "x", "--weights", "f32"]), 2, &["--weights is q8 or f16"]);
+    refused(&place.run(&["models", "convert", &mini_f16(), "x", "--weights", "f32"]), 2, &["--weights is q8 or f16"]);
     refused(&place.run(&["models", "convert", "nowhere", "x"]), 3, &["nowhere"]);
     assert!(!place.path("x").exists());
 }
@@ -116,7 +145,7 @@ fn a_conversion_that_was_stopped_goes_on() {
 fn a_folder_is_written_by_one_program() {
     let place = Place::new();
     let convert = |failures: &str| {
-        let mut command = place.command(&["models", "convert", "mini", "out"]);
+        let mut command = place.command(&["models", "convert", &mini_f16(), "out"]);
         command.env("PSEUDOWORD_FAILPOINTS", failures).output().unwrap()
     };
     assert_eq!(convert("weights:write=die@150").status.code(), None);
@@ -136,7 +165,7 @@ fn a_folder_is_written_by_one_program() {
     refused(&convert(""), 2, &["it is not empty"]);
     fs::create_dir(place.path("other")).unwrap();
     fs::write(place.path("other/converting.json"), "").unwrap();
-    succeeded(&place.run(&["models", "convert", "mini", "other"]));
+    succeeded(&place.run(&["models", "convert", &mini_f16(), "other"]));
 }
 
 fn is_marker(entry: &fs::DirEntry) -> bool {
@@ -147,8 +176,7 @@ fn is_marker(entry: &fs::DirEntry) -> bool {
 #[test]
 fn what_else_is_in_a_file_harms_no_conversion() {
     let place = Place::new();
-    let from = format!("{}/models/mini", env!("CARGO_MANIFEST_DIR"));
-    copy(&place, &from, "model");
+    copy(&place, &mini_f16(), "model");
     // Bytes that are no weight in eight bits, and a weight with a value that f16 does not have.
     change(&place, &format!("model/{UNET}"), |weights| {
         weights.push(("a.table".to_owned(), Dtype::I8, vec![2, 32], vec![7; 64]));
@@ -183,7 +211,7 @@ fn what_cannot_be_in_blocks_is_in_f16() {
 #[test]
 fn a_damaged_folder_is_refused_by_name() {
     let place = Place::new();
-    succeeded(&place.run(&["models", "convert", "mini", "whole"]));
+    succeeded(&place.run(&["models", "convert", &mini_f16(), "whole"]));
     let damaged = |what: &dyn Fn(&str), parts: &[&str]| {
         let _old = fs::remove_dir_all(place.path("out"));
         copy(&place, "whole", "out");
@@ -275,7 +303,8 @@ fn a_damaged_folder_is_refused_by_name() {
     );
 }
 
-fn copy(place: &Place, from: &str, to: &str) {
+/// Copies a model's folder to a folder of the place.
+pub fn copy(place: &Place, from: &str, to: &str) {
     for folder in ["", "scheduler", "text_encoder", "tokenizer", "unet", "vae"] {
         fs::create_dir_all(place.path(to).join(folder)).unwrap();
         for entry in fs::read_dir(place.path(from).join(folder)).unwrap().map(Result::unwrap) {

@@ -6,11 +6,11 @@ use safetensors::SafeTensors;
 use serde_json::{Value, json};
 
 use crate::gguf_file::{Q8_0, Tensor, tensors, written};
-use crate::place::{Place, events, fixtures, read_word, refused, succeeded, text};
+use crate::place::{Place, events, fixtures, mini_f16, read_word, refused, succeeded, text};
 
-/// The program's model as one file in the original layout: its name, beside it the folder `half` in f16, which has its configuration.
+/// The mini model as one file in the original layout: its name, beside it the folder `half` in f16, which has its configuration.
 fn single(place: &Place) -> String {
-    succeeded(&place.run(&["models", "convert", "mini", "half", "--weights", "f16"]));
+    succeeded(&place.run(&["models", "convert", &mini_f16(), "half", "--weights", "f16"]));
     let list = fs::read_to_string(fixtures().join("checkpoint-mini.json")).unwrap();
     let list: Value = serde_json::from_str(&list).unwrap();
     let file = |path: &str| fs::read(place.path("half").join(path)).unwrap();

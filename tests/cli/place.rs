@@ -18,6 +18,11 @@ pub fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
+/// The mini model in f16, of which the one in the program was made.
+pub fn mini_f16() -> String {
+    fixtures().join("mini-f16").display().to_string()
+}
+
 /// A model with random weights, a few thousand of them.
 pub fn tiny() -> String {
     static NEWER: LazyLock<PathBuf> = LazyLock::new(|| {

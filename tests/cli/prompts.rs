@@ -7,7 +7,7 @@ use pseudoword::embedding::Embedding;
 use pseudoword::image::read_text;
 use serde_json::Value;
 
-use crate::place::{Place, events, peach, refused, succeeded, text, tiny};
+use crate::place::{Place, events, mini_f16, peach, refused, succeeded, text, tiny};
 
 /// Width of the tiny model's embeddings.
 const WIDTH: usize = 24;
@@ -396,5 +396,5 @@ fn odd_sizes_are_made_as_the_reference_makes_them() {
         [27805, 2925, 6150],
         [27293, 2575, 6183],
     ];
-    close(sums("mini", "a red apple", [9, 7], 4), &mini_9x7);
+    close(sums(&mini_f16(), "a red apple", [9, 7], 4), &mini_9x7);
 }

@@ -10,9 +10,8 @@ use flate2::{Compression, write::GzEncoder};
 
 use crate::place::{Place, succeeded, text};
 
-/// The most that a registry takes is 10 MB, and the weights of the mini model alone are 13.1 MB in 16 bits, compressed. What is
-/// beside them has this much.
-const BESIDE_WEIGHTS: usize = 1_350_000;
+/// The most that a registry takes is 10 MB; the weights of the mini model are 7.9 of what there is.
+const LARGEST: usize = 9_300_000;
 
 /// Files that are cited and belong to others (Burn, cubecl, wgpu, ggml, safetensors, diffusers, transformers, ComfyUI), or stand
 /// for any.
@@ -206,11 +205,12 @@ fn the_crate_is_whole_and_small() {
         }
     }
     let mut packed = GzEncoder::new(Vec::new(), Compression::best());
-    for path in list.iter().filter(|path| !path.starts_with("models/mini/") || !path.ends_with(".safetensors")) {
+    for path in &list {
         packed.write_all(&fs::read(root().join(path)).unwrap()).unwrap();
     }
     let size = packed.finish().unwrap().len();
-    assert!(size < BESIDE_WEIGHTS, "{size} bytes beside the weights");
+    println!("{size} bytes");
+    assert!(size < LARGEST, "{size} bytes");
 }
 
 /// A Rust without the target for browsers, whose programs write down in `log` that they were called.

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use pseudoword::train::RunState;
 
-use crate::place::{Place, bits, events, peach, read_word, refused, succeeded, text};
+use crate::converting::copy;
+use crate::place::{Place, bits, events, mini_f16, peach, read_word, refused, succeeded, text};
 
 /// The rows of the word in a run's folder.
 fn rows(place: &Place, run: &str) -> Vec<u32> {
@@ -325,16 +326,21 @@ fn a_state_of_the_last_version_resumes_to_what_an_undisturbed_run_learns() {
     place.file("pictures/noto.png", &picture("noto.png"));
     place.file("pictures/flat.png", &picture("flat.png"));
     place.file("unseen/3d.png", &picture("3d.png"));
-    let train = |out: &str| {
+    // The model that was in the program then, under the name that it has there.
+    copy(&place, &mini_f16(), "mini (built in)");
+    let train = |model: &str, out: &str| {
         let line = "train pictures --unseen unseen --token <p> --init apple --steps 6 --batch-size 1 --eval-size 2 \
                     --eval-every 2 --preview-every 0 --seed 7 --early-stop --early-stop-window 9";
-        place.run(&line.split_whitespace().chain(["--json", "--out", out]).collect::<Vec<_>>())
+        place.run(&line.split_whitespace().chain(["--model", model, "--json", "--out", out]).collect::<Vec<_>>())
     };
-    let whole = train("whole");
+    let whole = train("mini (built in)", "whole");
     succeeded(&whole);
     let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/run-state-66a0536");
     place.file("run/state", &fs::read(fixture).unwrap());
-    let resumed = train("run");
+    let on_another = train("mini", "run");
+    assert_eq!(on_another.status.code(), Some(2));
+    assert!(text(&on_another.stdout).contains("changed: the model mini (built in)"), "{}", text(&on_another.stdout));
+    let resumed = train("mini (built in)", "run");
     succeeded(&resumed);
     let evaluations = |output: &Output| -> Vec<(u64, f64)> {
         let of = events(&output.stdout).into_iter().filter(|event| event["event"] == "evaluation");

@@ -56,7 +56,7 @@ fn rewound(events: &[Event]) -> Vec<(u32, u32)> {
 
 #[test]
 fn an_absurd_rate_ends_with_the_last_good_vector() {
-    let session = open("mini", &cpu(), None);
+    let session = open("bundled", &cpu(), None);
     let config = config(&session, 1000.0);
     let mut job = session.train(&config, input()).unwrap();
     let before = job.embedding().rows().to_vec();
@@ -73,7 +73,7 @@ fn an_absurd_rate_ends_with_the_last_good_vector() {
 
 #[test]
 fn a_long_vector_is_warned_of_once() {
-    let session = open("mini", &cpu(), None);
+    let session = open("bundled", &cpu(), None);
     let config = config(&session, 12.0);
     let mut job = session.train(&config, input()).unwrap();
     let (events, ended) = work(&mut job);
@@ -84,7 +84,7 @@ fn a_long_vector_is_warned_of_once() {
 
 #[test]
 fn taken_back_the_rate_is_halved_until_it_will_do_or_five_times() {
-    let session = open("mini", &cpu(), None);
+    let session = open("bundled", &cpu(), None);
     let rewind = |times: f64| TrainConfig { on_divergence: OnDivergence::Rewind, ..config(&session, times) };
     let mut job = session.train(&rewind(300.0), input()).unwrap();
     let (events, ended) = work(&mut job);
@@ -112,7 +112,7 @@ fn taken_back_the_rate_is_halved_until_it_will_do_or_five_times() {
 
 #[test]
 fn a_run_that_was_taken_back_and_broken_off_goes_on_bit_for_bit() {
-    let session = open("mini", &cpu(), None);
+    let session = open("bundled", &cpu(), None);
     let config = TrainConfig { on_divergence: OnDivergence::Rewind, ..config(&session, 300.0) };
     let mut whole = session.train(&config, input()).unwrap();
     work(&mut whole).1.unwrap();
@@ -133,7 +133,7 @@ fn a_run_that_was_taken_back_and_broken_off_goes_on_bit_for_bit() {
 
 #[test]
 fn every_damaged_byte_and_every_cut_of_a_state_is_found() {
-    let session = open("mini", &cpu(), None);
+    let session = open("bundled", &cpu(), None);
     let mut job = session.train(&config(&session, 1.0), input()).unwrap();
     work(&mut job).1.unwrap();
     let bytes = job.state();

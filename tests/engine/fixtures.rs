@@ -45,9 +45,12 @@ pub fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
+/// A model's folder. "bundled" is the one in the program, in eight bits, and "mini" what it was made of, in f16, which PyTorch
+/// computes with.
 pub fn model_path(name: &str) -> PathBuf {
     match name {
-        "mini" => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models/mini"),
+        "bundled" => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models/mini"),
+        "mini" => path("mini-f16"),
         name => path(name),
     }
 }

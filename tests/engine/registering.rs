@@ -106,7 +106,7 @@ fn names_that_collide_are_refused_and_nothing_changes() {
 
 #[test]
 fn a_word_of_another_family_is_refused_with_both_widths_and_families() {
-    let mut session = open("mini", &cpu(), None);
+    let mut session = open("bundled", &cpu(), None);
     let sd2 = Embedding::new("<x>", 1024, vec![0.5; 1024]);
     let message = session.add_embedding(sd2, "style.pt").unwrap_err().to_string();
     for part in ["style.pt", "Stable Diffusion 2.x", "1024", "pseudoword's mini model", "128"] {

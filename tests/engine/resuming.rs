@@ -87,7 +87,7 @@ proptest! {
         steps in 2u32..6, k in 0u32..6, events in 0usize..4, seed in 0u64..1000, direction: bool,
         accumulation in 1u32..3, early_stop: bool, beta1 in proptest::option::of(0.5..0.95f64), vectors in 1u32..3,
     ) {
-        let session = open("mini", &cpu(), None);
+        let session = open("bundled", &cpu(), None);
         let config = TrainConfig {
             steps, seed, vectors, beta1, early_stop, early_stop_window: 3, early_stop_threshold: 0.9,
             recipe: if direction { Recipe::Direction } else { Recipe::Adamw },
@@ -104,7 +104,7 @@ proptest! {
 #[test]
 fn on_the_gpu_a_broken_run_ends_where_a_whole_one_does() {
     let (place, _turn) = gpu();
-    let session = open("mini", &place, None);
+    let session = open("bundled", &place, None);
     let config = TrainConfig { steps: 2, eval_size: 1, eval_every: 0, ..config() };
     let bare = || TrainInput { pictures: pictures(&["noto.png"]), ..TrainInput::default() };
     let mut whole = session.train(&config, bare()).unwrap();
@@ -120,7 +120,7 @@ fn on_the_gpu_a_broken_run_ends_where_a_whole_one_does() {
 
 #[test]
 fn other_inputs_are_refused_by_name() {
-    let session = open("mini", &cpu(), None);
+    let session = open("bundled", &cpu(), None);
     let config = config();
     let mut job = session.train(&config, input()).unwrap();
     work(&mut job, 1, 0);
@@ -181,7 +181,7 @@ fn first_losses(session: &Session, config: &TrainConfig, input: TrainInput) -> V
 
 #[test]
 fn positions_without_weight_do_not_count() {
-    let session = open("mini", &cpu(), None);
+    let session = open("bundled", &cpu(), None);
     // Without mirroring, so that the halves stay where they are.
     let config = TrainConfig { no_flip: true, ..config() };
     let losses = |weights: &dyn Fn(&Picture) -> GrayImage| first_losses(&session, &config, weighted(weights));
@@ -222,7 +222,7 @@ fn positions_without_weight_do_not_count() {
 
 #[test]
 fn weights_that_the_loss_has_by_position_are_an_input_of_a_run() {
-    let session = open("mini", &cpu(), None);
+    let session = open("bundled", &cpu(), None);
     let config = config();
     let resumed_with = |began: TrainInput, input: TrainInput| {
         let mut job = session.train(&config, began).unwrap();
@@ -245,7 +245,7 @@ fn weights_that_the_loss_has_by_position_are_an_input_of_a_run() {
 /// What is weighted by position is recorded with the other choices, and replayed.
 #[test]
 fn a_record_of_weighted_steps_is_replayed_to_the_same_rows() {
-    let session = open("mini", &cpu(), None);
+    let session = open("bundled", &cpu(), None);
     let config = config();
     let mut job = session.train(&config, TrainInput { record: true, ..weighted(left_half) }).unwrap();
     work(&mut job, u32::MAX, 0);

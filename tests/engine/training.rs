@@ -6,8 +6,8 @@ use pseudoword::train::{Replay, TrainInput, TrainJob};
 
 use crate::fixtures::{Fixture, Place, cosine, cpu, gpu, open, path};
 
-fn replayed(place: &Place, replay: &str, steps: u32, batch_size: u32) -> TrainJob {
-    let session = open("mini", place, None);
+fn replayed(place: &Place, model: &str, replay: &str, steps: u32, batch_size: u32) -> TrainJob {
+    let session = open(model, place, None);
     let bytes = std::fs::read(path(replay)).expect("the replay");
     let input = TrainInput { replay: Some(Replay::read(&bytes, replay).expect("a replay")), ..TrainInput::default() };
     let config = TrainConfig {
@@ -37,9 +37,9 @@ pub fn losses(job: &mut TrainJob) -> Vec<f64> {
     losses
 }
 
-fn follows(place: &Place, replay: &str, trajectory: &str, steps: u32, batch: u32) {
+fn follows(place: &Place, model: &str, [replay, trajectory]: [&str; 2], steps: u32, batch: u32) {
     let fixture = Fixture::read(trajectory);
-    let mut job = replayed(place, replay, steps, batch);
+    let mut job = replayed(place, model, replay, steps, batch);
     assert_eq!(job.embedding().rows(), fixture.floats("init_rows"), "the initial rows");
     let losses = losses(&mut job);
     let want = fixture.floats("losses");
@@ -57,19 +57,25 @@ fn follows(place: &Place, replay: &str, trajectory: &str, steps: u32, batch: u32
 
 #[test]
 fn a_hundred_steps_follow_pytorch_on_the_cpu() {
-    follows(&cpu(), "replay-100.safetensors", "trajectory.safetensors", 100, 2);
+    follows(&cpu(), "mini", ["replay-100.safetensors", "trajectory.safetensors"], 100, 2);
 }
 
 /// Fewer steps here: on a software GPU a hundred would take a quarter of an hour.
 #[test]
 fn three_steps_follow_pytorch_on_the_gpu() {
     let (place, _turn) = gpu();
-    follows(&place, "replay-3.safetensors", "trajectory-3.safetensors", 3, 1);
+    follows(&place, "mini", ["replay-3.safetensors", "trajectory-3.safetensors"], 3, 1);
 }
 
 #[test]
 fn three_steps_follow_pytorch() {
-    follows(&cpu(), "replay-3.safetensors", "trajectory-3.safetensors", 3, 1);
+    follows(&cpu(), "mini", ["replay-3.safetensors", "trajectory-3.safetensors"], 3, 1);
+}
+
+/// PyTorch has the numbers that the eight bits stand for.
+#[test]
+fn three_steps_on_the_model_in_the_program_follow_pytorch() {
+    follows(&cpu(), "bundled", ["replay-3.safetensors", "trajectory-3-q8.safetensors"], 3, 1);
 }
 
 fn small(config: TrainConfig) -> TrainConfig {
@@ -98,7 +104,7 @@ pub(crate) fn peach() -> TrainInput {
 }
 
 fn rows(config: &TrainConfig) -> Vec<f32> {
-    let session = open("mini", &cpu(), None);
+    let session = open("bundled", &cpu(), None);
     let mut job = session.train(config, peach()).expect("a job");
     losses(&mut job);
     job.embedding().rows().to_vec()
@@ -131,7 +137,7 @@ fn direction_only_keeps_the_norm_and_turns_by_the_rate() {
         lr_schedule: LrSchedule::Constant,
         ..TrainConfig::default()
     });
-    let session = open("mini", &cpu(), None);
+    let session = open("bundled", &cpu(), None);
     let mut job = session.train(&config, peach()).expect("a job");
     let before = job.embedding().rows().to_vec();
     losses(&mut job);
@@ -145,7 +151,7 @@ fn direction_only_keeps_the_norm_and_turns_by_the_rate() {
 
 #[test]
 fn the_evaluation_loss_falls() {
-    let session = open("mini", &cpu(), None);
+    let session = open("bundled", &cpu(), None);
     let config = TrainConfig {
         batch_size: Some(4),
         eval_size: 16,

@@ -25,12 +25,18 @@ function wordFile() {
   }
 }
 
+/** The mini model in f16, as repositories have models. */
+const MINI = join(root, "tests/fixtures/mini-f16");
+
+/** What a repository with a folder's files lists. */
+const entries = (folder) => readdirSync(folder, { recursive: true }).filter((path) => statSync(join(folder, path)).isFile())
+  .map((path) => [path, statSync(join(folder, path)).size, path.endsWith(".safetensors") && sha256(readFileSync(join(folder, path)))]);
+
 /** The mini model with its weights in a form: a folder, and what it lists. */
 function converted(weights) {
   const out = mkdtempSync(join(tmpdir(), "pseudoword-hub-"));
-  native(["models", "convert", "--quiet", join(root, "models/mini"), out, "--weights", weights]);
-  const files = readdirSync(out, { recursive: true }).filter((path) => statSync(join(out, path)).isFile());
-  return { out, entries: files.map((path) => [path, statSync(join(out, path)).size, path.endsWith(".safetensors") && sha256(readFileSync(join(out, path)))]) };
+  native(["models", "convert", "--quiet", MINI, out, "--weights", weights]);
+  return { out, entries: entries(out) };
 }
 
 const listing = (entries) => JSON.stringify({
@@ -61,7 +67,7 @@ export async function playedHub({ forms = false, hold } = {}) {
   const kept = forms ? Object.fromEntries(["f16", "q8"].map((weights) => [weights, converted(weights)])) : {};
   let release;
   const released = new Promise((resolve) => (release = resolve));
-  const model = JSON.parse(readFileSync(join(root, "models/mini/manifest.json"))).files;
+  const model = listing(entries(MINI));
   const concept = {
     "README.md": Buffer.from(README), "learned_embeds.bin": wordFile(), "token_identifier.txt": Buffer.from("<pear>"), "type_of_concept.txt": Buffer.from("object"),
     ...Object.fromEntries(peach.map((path, i) => [`concept_images/${i}.png`, readFileSync(path)])),
@@ -89,13 +95,13 @@ export async function playedHub({ forms = false, hold } = {}) {
     };
     const [, asking] = /^\/api\/models\/([\w-]+\/[\w.-]+)\/revision\/(?:main|c{40})$/.exec(path) ?? [];
     const repo = REPOSITORIES[asking];
-    if (repo === "mini") return send(Buffer.from(listing(model.map(({ path, bytes, sha256 }) => [path, bytes, bytes > 1e5 && sha256]))), "application/json");
+    if (repo === "mini") return send(Buffer.from(model), "application/json");
     if (LARGE[repo]) return send(Buffer.from(listing(LARGE[repo])), "application/json");
     if (kept[repo]) return send(Buffer.from(listing(kept[repo].entries)), "application/json");
     if (repo === "pear") return send(Buffer.from(listing(Object.entries(concept).map(([name, bytes]) => [name, bytes.length, name.endsWith("bin") && sha256(bytes)]))), "application/json");
     const [, place, file] = /^\/([\w-]+\/[\w-]+)\/resolve\/c{40}\/(.+)$/.exec(path) ?? [];
     const from = REPOSITORIES[place];
-    if (from === "mini") return send(readFileSync(join(root, "models/mini", file)));
+    if (from === "mini") return send(readFileSync(join(MINI, file)));
     if (kept[from]) return send(readFileSync(join(kept[from].out, file)));
     if (from === "pear" && concept[file]) return send(concept[file]);
     response.writeHead(404, { "x-error-code": "RepoNotFound" }).end();

@@ -42,7 +42,7 @@ test("a model comes from a repository: seen first, stopped, resumed, loaded and 
   await page.locator("#model-problem").getByText("This browser has no network.").waitFor();
   await context.setOffline(false);
   await repository.press("Enter");
-  await page.locator("#plan").getByText("14 MB in 11 files").waitFor();
+  await page.locator("#plan").getByText("14 MB in 12 files").waitFor();
   for (const part of ["Time for that", "Free space", "This GPU", "Runs on any graphics card", "There is only full precision"]) assert.match(await page.locator("#plan").textContent(), new RegExp(part));
   assert.ok(!hub.asked.some((path) => path.includes("safetensors")), "the size is said before anything is downloaded");
   assert.equal(await page.evaluate(() => document.activeElement.id), "fetch", "the focus goes to what comes next");
@@ -51,7 +51,7 @@ test("a model comes from a repository: seen first, stopped, resumed, loaded and 
 
   // Cut once, gone on by itself; then stopped, and resumed by the visitor.
   await page.keyboard.press("Enter");
-  await page.locator("#fetch-text").getByText(/ of 14 MB · .*left · file \d+ of 11/).waitFor({ timeout: 60_000 });
+  await page.locator("#fetch-text").getByText(/ of 14 MB · .*left · file \d+ of 12/).waitFor({ timeout: 60_000 });
   await page.locator("#engine-status").getByText(/Downloading \d+%/).waitFor();
   await accessible(page, "while a model is downloaded");
   await look(page, "model-download");
@@ -127,7 +127,7 @@ test("one's own pictures are learned on a model from the Hub: one press, and a r
   await fewSteps(page, 2);
   const train = page.getByRole("button", { name: "Use Stable Diffusion" });
   await train.click();
-  await page.locator("#photos-plan #plan").getByText("14 MB in 11 files").waitFor({ timeout: 60_000 });
+  await page.locator("#photos-plan #plan").getByText("14 MB in 12 files").waitFor({ timeout: 60_000 });
   assert.ok(!hub.asked.some((path) => path.includes("safetensors")), "nothing is downloaded before the visitor agrees");
   await page.waitForFunction(() => document.activeElement.id === "fetch");
   await page.keyboard.press("Enter");
@@ -228,9 +228,9 @@ test("an address of the Hub that is none, and a browser that remembers nothing, 
   page = await open();
   await page.getByRole("heading", { name: "A word for what you cannot describe" }).waitFor();
   await page.getByRole("button", { name: "Light or dark" }).click();
-  await page.locator("#example-note").getByText(/Takes about .* plus a single download of 15 MB/).waitFor({ timeout: 60_000 });
+  await page.locator("#example-note").getByText(/Takes about .* plus a single download of 8 MB/).waitFor({ timeout: 60_000 });
   // Half of the small model is not the model.
-  for (const [whole, text] of [[false, "plus a single download of 15 MB"], [true, "the model is here already"]]) {
+  for (const [whole, text] of [[false, "plus a single download of 8 MB"], [true, "the model is here already"]]) {
     await page.evaluate(async (whole) => {
       const models = await (await navigator.storage.getDirectory()).getDirectoryHandle("models", { create: true });
       const file = await (await (await models.getDirectoryHandle("mini-played", { create: true })).getFileHandle("record.json", { create: true })).createWritable();

@@ -49,7 +49,7 @@ test("the example is learned by one click, over two visits, and is a word like a
   const heavy = () => requests.filter((url) => /models\/|pkg\//.test(url.replace(/www\/models\//, "")));
   assert.deepEqual(heavy(), [], "nothing heavy is fetched before the click");
   assert.equal(await page.locator("button:disabled, input:disabled").filter({ visible: true }).count(), 0, "nothing stands there disabled");
-  await page.locator("#example-note").getByText(/plus a single download of 15 MB/).waitFor();
+  await page.locator("#example-note").getByText(/plus a single download of 8 MB/).waitFor();
   // By keyboard: the first thing after the frame's own is what to learn, and then the button.
   await page.locator("#theme").focus();
   await page.keyboard.press("Tab");

@@ -127,7 +127,7 @@ function worker(given) {
     plan: async ({ typed, eight }) => {
       await wait(given.load);
       // Whatever is not the mini model is from the Hub, and large.
-      const all = typed === "mini" ? { bytes: 14e6, files: [] } : /xl/.test(typed) ? XL : LARGE;
+      const all = typed === "mini" ? { bytes: 8.4e6, files: [] } : /xl/.test(typed) ? XL : LARGE;
       asked = typed;
       const at = (brought[typed] ??= { bytes: 0, whole: typed === "mini" || given.stored.includes(typed), stopped: false, of: all.bytes });
       return { plan: 1, name: typed, stored: at.whole, bytes: all.bytes, here: at.whole ? 0 : at.bytes, room: at.whole ? 0 : all.bytes - at.bytes, free: 60e9, eight: all.bytes > 3e8 && (eight ?? true), packed: false, files: all.files };

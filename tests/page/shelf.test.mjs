@@ -335,7 +335,7 @@ test("a word for another kind of model is not offered, and asked about before an
   assert.deepEqual(await offered(), [["<toy>", "my-sd-style"], "a my-sd-style on a blue background", ["<toy>", "my-sd-style"]]);
   await page.locator("#prompt").fill("a <pear>");
   await page.locator("#prompt").press("Enter");
-  await info().getByText("<pear> needs pseudoword's mini model (15 MB, once):").waitFor();
+  await info().getByText("<pear> needs pseudoword's mini model (8 MB, once):").waitFor();
   assert.deepEqual(await info().getByRole("button").allTextContents(), ["Load", "Draw without it"]);
   const sets = await page.locator(".set").count();
   await page.locator("#prompt").fill("a <toy>");

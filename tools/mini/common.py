@@ -11,7 +11,9 @@ HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
 # Everything big: packages, pictures, checkpoints, logs, samples.
 WORK = Path(os.environ.get("MINI_WORK", Path.home() / "mini-work"))
+# The model as the program carries it, in eight bits; and in f16, as it was trained, which diffusers opens, too.
 MODEL = REPOSITORY / "models" / "mini"
+HALF = REPOSITORY / "tests" / "fixtures" / "mini-f16"
 SIDE = 64
 
 # The word for each style in captions; npm package, version and integrity of its pictures. Training data: no ShareAlike here.

@@ -1,9 +1,8 @@
 """What words and pictures lose where the mini model's weights are in eight bits: f16 and q8 side by side.
 
     python tools/mini eight_bits                                     # losses, words and pictures, a minute a seed
-    pseudoword models convert models/mini Q8
-    python tools/mini invert --name f16 --captions --only near
-    python tools/mini invert --name q8 --captions --only near --model Q8
+    python tools/mini invert --name f16 --captions --only near --model tests/fixtures/mini-f16
+    python tools/mini invert --name q8 --captions --only near
     python tools/mini eight_bits --words f16 q8                      # and what both runs of `invert` measured
 
 For each seed a word is learned from `examples/peach` with both storages on the same choices, and pictures are made of the same noise.
@@ -22,7 +21,7 @@ import numpy as np
 from PIL import Image
 from safetensors.numpy import load_file
 
-from common import MODEL, REPOSITORY, WORK, fail
+from common import HALF, REPOSITORY, WORK, fail
 
 PROMPTS = ("a apple, noto style on a blue background", "a tiger, 3d style on a white background", "a guitar in flat style", "a <peach>, twemoji style")
 
@@ -106,7 +105,7 @@ def words_table(names):
 
 def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=MODEL, help="a diffusers folder in f16")
+    parser.add_argument("--model", type=Path, default=HALF, help="a diffusers folder in f16")
     parser.add_argument("--program", default=os.environ.get("PSEUDOWORD", "pseudoword"), help="default: $PSEUDOWORD, or pseudoword on the path")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--seeds", type=int, default=3)

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 import captions
-from common import COLOURS, MODEL, SIDE, STYLES, WORK, Progress, objects, write_json
+from common import COLOURS, HALF, SIDE, STYLES, WORK, Progress, objects, write_json
 from latents import tensor
 from render import compose, load
 
@@ -95,7 +95,7 @@ def generate(pipe, prompts, guidance, steps, seed, batch=25):
 
 def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default=MODEL, help="a diffusers folder")
+    parser.add_argument("--model", default=HALF, help="a folder that diffusers opens (default: tests/fixtures/mini-f16)")
     parser.add_argument("--prompts", type=int, default=384)
     parser.add_argument("--guidance", type=float, default=4.0)
     parser.add_argument("--steps", type=int, default=25)

@@ -3,10 +3,11 @@
     python tools/mini export --out FOLDER     from the average of the run's newest checkpoint
     python tools/mini evaluate --model FOLDER --out FOLDER/evaluation
     python tools/mini export --out FOLDER     again: now card and manifest hold the figures
+
+What the program carries is made of it by `pack`.
 """
 
 import argparse
-import hashlib
 import json
 import shutil
 import time
@@ -20,6 +21,7 @@ import captions
 from common import COLOURS, HERE, STYLES, WORK, fail, objects, write_json
 from evaluate import generate, pipeline, sheet
 from latents import VAE
+from pack import listed
 from train_unet import build
 from words import MERGES, TOKENIZER
 
@@ -39,19 +41,6 @@ SCHEDULER = {
     "steps_offset": 1,
     "trained_betas": None,
 }
-FILES = (
-    "model_index.json",
-    "scheduler/scheduler_config.json",
-    "text_encoder/config.json",
-    "text_encoder/model.safetensors",
-    "tokenizer/merges.txt",
-    "tokenizer/special_tokens_map.json",
-    "tokenizer/vocab.json",
-    "unet/config.json",
-    "unet/diffusion_pytorch_model.safetensors",
-    "vae/config.json",
-    "vae/diffusion_pytorch_model.safetensors",
-)
 PARTS = {
     "scheduler": ("diffusers", "DDIMScheduler"),
     "text_encoder": ("transformers", "CLIPTextModel"),
@@ -100,11 +89,7 @@ def manifest(out, run, state, figures):
         "objects": trained,
         "held out objects": held_out,
         "held out styles": {"noto-v1": "@iconify-json/noto-v1 1.2.5", "fxemoji": "@iconify-json/fxemoji 1.2.2"},
-        # What a program needs of this folder: the page fetches by this list.
-        "files": [
-            {"path": path, "bytes": (out / path).stat().st_size, "sha256": hashlib.sha256((out / path).read_bytes()).hexdigest()}
-            for path in FILES
-        ],
+        "files": listed(out),
     }
 
 
@@ -135,7 +120,7 @@ def card(figures, state):
 def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", default="unet", help="name of the run under MINI_WORK")
-    parser.add_argument("--out", default=str(WORK / "export"), help="the folder to write (models/mini when it is good)")
+    parser.add_argument("--out", default=str(WORK / "export"), help="the folder to write")
     parser.add_argument("--no-samples", action="store_true", help="leave samples.png as it is")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)

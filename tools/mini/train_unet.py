@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 import captions
-from common import COLOURS, STYLES, WORK, Progress, fail, held, objects, save_atomically
+from common import COLOURS, HALF, STYLES, WORK, Progress, fail, held, objects, save_atomically
 from latents import LATENTS
 from muon import Muon
 from words import TOKENIZER
@@ -206,7 +206,7 @@ def main(arguments):
     parser.add_argument("--warmup", type=int, default=5_000, help="samples until the peak learning rate")
     parser.add_argument("--text-depth", type=int, default=2)
     parser.add_argument("--attention-at-16", action="store_true")
-    parser.add_argument("--start", help="a diffusers folder to take the weights from")
+    parser.add_argument("--start", nargs="?", const=str(HALF), help="a diffusers folder to take the weights from (tests/fixtures/mini-f16, if none is named)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=5, help="time between checkpoints")

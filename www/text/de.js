@@ -45,7 +45,7 @@ export default {
     own: "Mit eigenen Bildern",
     asking: "Wie lange es hier dauert, wird ermittelt…",
     needs: ({ stored, time, gpu, software, shaky }) =>
-      `${time ? `Dauert ${gpu ? "" : "hier "}etwa ${time}${gpu ? ` auf ${gpu}` : ""}` : shaky ? "Dauert ein paar Minuten bis eine Stunde, weil dieser Computer beschäftigt ist" : "Dauert ein paar Minuten"}${stored ? "; das Modell ist schon da." : ", dazu einmalig 15 MB Download."}${
+      `${time ? `Dauert ${gpu ? "" : "hier "}etwa ${time}${gpu ? ` auf ${gpu}` : ""}` : shaky ? "Dauert ein paar Minuten bis eine Stunde, weil dieser Computer beschäftigt ist" : "Dauert ein paar Minuten"}${stored ? "; das Modell ist schon da." : ", dazu einmalig 8 MB Download."}${
         software ? " Mit einer Grafikkarte ginge es viel schneller: siehe „Diesen Browser prüfen“." : ""}`,
     drop: "Bilder, Wörter oder Modelle irgendwo ablegen",
     other: (name) => `${name} ist weder Bild noch Wort noch Modell, das diese Seite lesen kann.`,
@@ -128,7 +128,7 @@ export default {
     photos: "Mit Stable Diffusion\u2026",
     photosNote: "Stable Diffusion: für Fotos und Zeichnungen, mit 512 oder 1024 Pixeln. Zeigt erst, was das hier braucht; ungefragt wird nichts geladen.",
     need: ({ mini, name, time, memory, takes = [time && `etwa ${time}`, memory && `${memory} vom Speicher der Grafikkarte`].filter(Boolean).join(" und ") }) =>
-      `Mit ${mini ? `dem Mini-Modell${name ? "" : " (einmalig 15 MB)"}, zum Ausprobieren: Es zeichnet nur Einfaches` : name}.${takes && ` Braucht ${takes}.`}`,
+      `Mit ${mini ? `dem Mini-Modell${name ? "" : " (einmalig 8 MB)"}, zum Ausprobieren: Es zeichnet nur Einfaches` : name}.${takes && ` Braucht ${takes}.`}`,
 
     learningOf: (token) => `${token} wird gelernt`,
     pausedOf: (token) => `Pause: ${token}`,
@@ -373,7 +373,7 @@ export default {
     mini: "Mini-Modell",
     by: (owner) => `von ${owner}`,
     miniAbout: "Kennt ein paar hundert Dinge in vier Stilen und zeichnet 64 Pixel groß: genug, um vor einem großen Download alles zu probieren.",
-    miniSize: "15 MB, einmalig",
+    miniSize: "8 MB, einmalig",
     loadMini: "Laden",
     isWord: (name) => `${name} ist ein Wort, kein Modell.`,
     is: { none: "Noch nicht geladen", looking: "Wird gesucht\u2026", plan: "Noch nicht geladen", fetching: "Wird heruntergeladen\u2026", part: "Download angehalten", loading: "Wird geladen\u2026", ready: "Bereit", broken: "Die Engine ist stehen geblieben" },

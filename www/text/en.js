@@ -45,7 +45,7 @@ export default {
     own: "Use my own pictures",
     asking: "Finding out how long it takes here…",
     needs: ({ stored, time, gpu, software, shaky }) =>
-      `${time ? `Takes about ${time}${gpu ? ` on ${gpu}` : " here"}` : shaky ? "Takes a few minutes to an hour: this computer is busy, so nobody can tell" : "Takes a few minutes"}${stored ? "; the model is here already." : ", plus a single download of 15 MB."}${
+      `${time ? `Takes about ${time}${gpu ? ` on ${gpu}` : " here"}` : shaky ? "Takes a few minutes to an hour: this computer is busy, so nobody can tell" : "Takes a few minutes"}${stored ? "; the model is here already." : ", plus a single download of 8 MB."}${
         software ? " With a graphics card it would be much faster: see “Check this browser” below." : ""}`,
     drop: "Drop pictures, words or models anywhere",
     other: (name) => `${name} is neither a picture, nor a word, nor a model that this page can read.`,
@@ -128,7 +128,7 @@ export default {
     photos: "Use Stable Diffusion\u2026",
     photosNote: "Stable Diffusion: for photos and drawings, at 512 or 1024 pixels. First shows what it takes here; nothing is downloaded before you agree.",
     need: ({ mini, name, time, memory, takes = [time && `about ${time}`, memory && `${memory} of the GPU's memory`].filter(Boolean).join(" and ") }) =>
-      `On ${mini ? `the mini model${name ? "" : " (15 MB, once)"}, for a first try: it draws only simple things` : name}.${takes && ` Takes ${takes}.`}`,
+      `On ${mini ? `the mini model${name ? "" : " (8 MB, once)"}, for a first try: it draws only simple things` : name}.${takes && ` Takes ${takes}.`}`,
 
     learningOf: (token) => `Learning ${token}`,
     pausedOf: (token) => `Paused: ${token}`,
@@ -373,7 +373,7 @@ export default {
     mini: "Mini model",
     by: (owner) => `by ${owner}`,
     miniAbout: "Knows a few hundred things in four styles and draws at 64 pixels: enough to try everything before a large download.",
-    miniSize: "15 MB, once",
+    miniSize: "8 MB, once",
     loadMini: "Load",
     isWord: (name) => `${name} is a word, not a model.`,
     is: { none: "Not loaded yet", looking: "Looking it up\u2026", plan: "Not downloaded yet", fetching: "Downloading\u2026", part: "Download stopped", loading: "Loading\u2026", ready: "Ready", broken: "The engine stopped" },

@@ -11,7 +11,7 @@ export default {
   slow: "Es läuft hier, aber langsam: der Browser rechnet ohne Grafikkarte. Schalte in seinen Einstellungen die Grafikbeschleunigung ein, oder sieh in chrome://gpu nach.",
   run: "Ausprobieren",
   about: "Lädt das Mini-Modell und lernt drei Schritte lang, mit vorgegebenem Zufall: die Zahlen sollten in jedem Browser dieselben sein.",
-  size: "15 MB, nichts davon bleibt",
+  size: "8 MB, nichts davon bleibt",
   start: "Diesen Browser prüfen",
   progress: "Wie weit die Prüfung ist",
   nothing: "Noch wurde nichts heruntergeladen.",

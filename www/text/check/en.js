@@ -11,7 +11,7 @@ export default {
   slow: "It works here, but slowly: the browser computes without a graphics card. Turn on graphics acceleration in its settings, or look at chrome://gpu.",
   run: "Try it",
   about: "Loads the mini model and trains for three steps whose every random choice is given: the numbers should be the same in every browser.",
-  size: "15 MB, not stored",
+  size: "8 MB, not stored",
   start: "Check this browser",
   progress: "How far the check is",
   nothing: "Nothing has been downloaded yet.",
