@@ -1,9 +1,23 @@
-//! The module that reads embedding files, on its own, and what has to be true of anything it reads; and the headers of weight files.
+//! The module that reads embedding files, on its own, and what has to be true of anything it reads; and the headers of weight
+//! files, and prompts.
 
 #[path = "../../src/base"]
 pub mod base {
     pub mod eight_bits;
     pub mod text;
+}
+#[path = "../../src/config"]
+pub mod config {
+    mod prompt_syntax;
+
+    pub use prompt_syntax::PromptSyntax;
+}
+#[path = "../../src/text"]
+pub mod text {
+    pub mod foreign;
+    pub mod language;
+    pub mod scan;
+    pub mod unknown;
 }
 #[path = "../../src/embedding/mod.rs"]
 pub mod embedding;
@@ -99,4 +113,42 @@ pub fn check_weights(text: &[u8], data: u64) {
 
 fn check_reason(reason: &str) {
     assert!(!reason.is_empty() && reason.len() < 4000 && !reason.chars().any(char::is_control), "{reason:?}");
+}
+
+/// Names of learned words with the signs of every language in them.
+const WORDS: [&str; 8] = ["<my-peach>", "S*", "(x)", "word+", "moon rabbit", "[a|b]", "a:1.2", "cat"];
+
+/// Reads a prompt in every language, and checks what comes of it: parts in the order of the text, nothing that was not typed,
+/// weights that are numbers.
+pub fn check_prompt(prompt: &str) {
+    for syntax in config::PromptSyntax::ALL {
+        let parsed = text::language::parse(prompt, syntax, &WORDS);
+        let mut behind = 0;
+        for part in &parsed.parts {
+            let at = match part {
+                text::language::Part::Text { text, weight, places } => {
+                    assert!(!text.is_empty() && weight.is_finite());
+                    let mut next = behind;
+                    // Only compel's spaces were not typed.
+                    let typed = |c: char| c != ' ' || syntax != config::PromptSyntax::Compel;
+                    for (at, c) in text.char_indices().filter(|(_, c)| typed(*c)) {
+                        let place = places.in_prompt(at);
+                        assert!(place >= next && prompt[place..].starts_with(c));
+                        next = place + c.len_utf8();
+                    }
+                    behind..next
+                }
+                text::language::Part::Word { word, weight, at } => {
+                    assert!(weight.is_finite() && *word < WORDS.len());
+                    at.clone()
+                }
+                text::language::Part::Break { at } => at.clone(),
+            };
+            assert!(behind <= at.start && prompt.get(at.clone()).is_some());
+            behind = at.end;
+        }
+        for note in parsed.notes {
+            assert!(!note.to_string().is_empty() && note.to_string().len() < 2000);
+        }
+    }
 }

@@ -41,7 +41,7 @@ pub(super) enum Kind {
     Change,
     /// `{a|b}`.
     Choice,
-    /// `<lora:x:1>`.
+    /// `<lora:x:1>`, `withLora(x, 1)`.
     Lora,
     /// `<hypernet:x:1>`.
     Hypernetwork,
@@ -59,7 +59,7 @@ pub(super) enum Kind {
     SquareEscape,
     /// `--ar`.
     Option,
-    /// `(a, b).blend(`.
+    /// `(a, b).blend(`, and in compel `a.swap(`.
     Function,
 }
 
@@ -142,7 +142,7 @@ pub(super) fn notes(
     let mut found = groups(text, syntax, words);
     found.extend(commands(text));
     found.extend(keywords(text, syntax));
-    found.extend(marks(text));
+    found.extend(marks(text, syntax));
     found.retain(|(at, kind)| !kind.is_known_to(syntax) && !is_within(at, words));
     found.extend(read);
     found.sort_by_key(|(at, _)| at.start);
@@ -288,7 +288,7 @@ fn keywords(text: &str, syntax: PromptSyntax) -> Vec<(Range<usize>, Kind)> {
 }
 
 /// `word++`, `(a word)--`, `__name__`, and brackets behind a backslash.
-fn marks(text: &str) -> Vec<(Range<usize>, Kind)> {
+fn marks(text: &str, syntax: PromptSyntax) -> Vec<(Range<usize>, Kind)> {
     let mut found = Vec::new();
     for word in words(text) {
         let shown = &text[word.clone()];
@@ -299,7 +299,7 @@ fn marks(text: &str) -> Vec<(Range<usize>, Kind)> {
             found.push((word, Kind::Wildcard));
         }
     }
-    found.extend(weights_and_calls(text));
+    found.extend(weights_and_calls(text, syntax));
     for (at, _) in text.match_indices('\\') {
         match text[at + 1..].chars().next() {
             Some('(' | ')') => found.push((at..at + 2, Kind::Escape)),
@@ -325,8 +325,8 @@ pub(super) fn signs(word: &str) -> Option<Range<usize>> {
     (weighted || number).then_some(0..word.len())
 }
 
-/// `cat::2`, `.blend(0.5, 0.5)`, and options behind a prompt (`--ar 16:9`).
-fn weights_and_calls(text: &str) -> Vec<(Range<usize>, Kind)> {
+/// `cat::2`, `(a, b).blend(0.5, 0.5)`, `withLora(x)`, and options behind a prompt (`--ar 16:9`).
+fn weights_and_calls(text: &str, syntax: PromptSyntax) -> Vec<(Range<usize>, Kind)> {
     let mut found = Vec::new();
     for word in words(text) {
         let shown = &text[word.clone()];
@@ -339,9 +339,17 @@ fn weights_and_calls(text: &str) -> Vec<(Range<usize>, Kind)> {
             found.push((word, Kind::Option));
         }
     }
-    let calls = [").blend(", ").and(", ").swap(", ").add(", ".attend("].into_iter();
-    let calls = calls.flat_map(|call| text.match_indices(call));
-    found.extend(calls.map(|(at, call)| (at..at + call.len(), Kind::Function)));
+    for call in [".blend(", ".and(", ".swap(", ".add(", ".attend("] {
+        for (at, _) in text.match_indices(call) {
+            // Of a group; where the language has them, of a word as well.
+            let group = text[..at].ends_with([')', '"']);
+            if group || syntax == PromptSyntax::Compel {
+                found.push((at - usize::from(group)..at + call.len(), Kind::Function));
+            }
+        }
+    }
+    let loras = ["useLora(", "withLora("].into_iter().flat_map(|call| text.match_indices(call));
+    found.extend(loras.map(|(at, call)| (at..at + call.len(), Kind::Lora)));
     found
 }
 

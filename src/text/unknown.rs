@@ -2,6 +2,7 @@
 //!
 //! What is ordinary text stays unsaid: `a <3 heart`, `<b>`, `5 * 3`.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use super::foreign::is_edge;
@@ -16,21 +17,18 @@ const HTML: [&str; 24] = [
     "img", "code", "span", "font", "strong",
 ];
 
-/// What looks like the name of an embedding; `known` are the places of those that are. Each once, in order.
+/// What looks like the name of an embedding; `known` are the places of those that are, in order. Each once, in order.
 pub fn unknown_names(text: &str, known: &[Range<usize>]) -> Vec<String> {
-    let free = |at: &Range<usize>| known.iter().all(|word| word.end <= at.start || at.end <= word.start);
+    let free = |at: &Range<usize>| {
+        let next = known.partition_point(|word| word.end <= at.start);
+        known.get(next).is_none_or(|word| at.end <= word.start)
+    };
     let slots = text.match_indices("{}").map(|(at, slot)| at..at + slot.len());
     let mut places: Vec<Range<usize>> = bracketed(text).chain(stars(text)).chain(prefixed(text)).chain(slots).collect();
     places.retain(free);
     places.sort_by_key(|at| at.start);
-    let mut names: Vec<String> = Vec::new();
-    for at in places {
-        let name = text[at].to_owned();
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    names
+    let mut seen = HashSet::new();
+    places.into_iter().map(|at| &text[at]).filter(|name| seen.insert(*name)).map(str::to_owned).collect()
 }
 
 /// `<name>`: not what is compared (`x < y`), nor a tag, nor a command (`<lora:...>`).

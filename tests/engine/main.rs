@@ -17,6 +17,7 @@ mod gguf;
 mod gguf_file;
 mod halves;
 mod kernels;
+mod languages;
 mod memory;
 mod models;
 mod ops;

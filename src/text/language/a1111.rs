@@ -6,7 +6,8 @@
 //! end of round brackets; neighbours of one weight are one text.
 //!
 //! Different from there: `BREAK` does the same inside of brackets (there it becomes a word of negative weight), and a weight
-//! that is not one number (`(x:1.2.3)`, an error there) is text.
+//! that is not one number (`(x:1.2.3)`, an error there) is text. Weights are one if they are in 32 bits, not in 64: `ab` of
+//! `(a:1.21)((b))` is one text.
 //!
 //! `[from:to:when]`, `[a|b]` and `AND` are for the steps of a sampler, and not read: `text::foreign` names them.
 

@@ -5,7 +5,7 @@
 //! multiplies. The sign follows at once. A hyphen in a word is none, nor is a plus.
 //!
 //! Groups are read if all of them can be: what has a stray `+`, `-`, `=`, bracket or quotation mark in it is text, up to the
-//! next white space, and what follows is read for itself. So is a word that has a comma or a full stop before its sign, or
+//! next comma or white space, and what follows is read for itself. So is a word that has a full stop before its sign, or
 //! brackets right behind its letters. Backslashes make text of the signs `( ) " , . + - =`; only those before brackets and
 //! quotation marks fall away. Words and groups are one text, with a space between, if their weights are one.
 //!
@@ -59,10 +59,9 @@ pub(super) fn read(letters: &Letters, reading: &mut Reading) {
         }
         let word = grammar.weighed(grammar.ends[at].word, false);
         let (close, end, factor) = match within {
-            // Text, up to white space, if it has no sign.
+            // A word that can be anything, if it has no sign.
             None if word.close == at || word.end == word.close => {
-                let end = (at..letters.len()).find(|at| letters.char(*at).is_some_and(is_space));
-                let end = end.unwrap_or(letters.len());
+                let end = free_word(letters, at);
                 if let Some(signs) = foreign::signs(letters.str(at..end)) {
                     let from = letters.bytes(at..end).start;
                     reading.found.push((from + signs.start..from + signs.end, Kind::Signs));
@@ -77,6 +76,22 @@ pub(super) fn read(letters: &Letters, reading: &mut Reading) {
         reading.parts.space();
         texts(letters, at..close, weight, reading);
         at = end;
+    }
+}
+
+/// Where a word ends in which anything can be: at white space and behind commas. (There, a space is put behind each comma, but
+/// not between two.)
+fn free_word(letters: &Letters, at: usize) -> usize {
+    let mut end = at;
+    let mut behind_comma = at > 0 && letters.char(at - 1) == Some(',');
+    loop {
+        match letters.at(end) {
+            Letter::End => return end,
+            Letter::Char(c) if is_space(c) => return end,
+            Letter::Char(',') if !behind_comma => return end + 1,
+            _ => end += 1,
+        }
+        behind_comma = false;
     }
 }
 

@@ -86,17 +86,22 @@ pub fn parse<N: AsRef<str>>(text: &str, syntax: PromptSyntax, words: &[N]) -> Pa
     if syntax != PromptSyntax::Plain {
         known.retain(|(_, at)| !letters::is_weight(text, at));
     }
-    let letters = Letters::new(text, &known);
-    let mut reading = Reading { parts: Parts::new(text), found: Vec::new() };
-    match syntax {
-        PromptSyntax::A1111 => a1111::read(&letters, &mut reading),
-        PromptSyntax::ComfyUi => comfyui::read(&letters, &mut reading),
-        PromptSyntax::Compel => compel::read(&letters, &mut reading),
-        PromptSyntax::Plain => plain(&letters, &mut reading),
-    }
+    let reading = read(&Letters::new(text, &known), syntax);
     let places: Vec<Range<usize>> = known.into_iter().map(|(_, at)| at).collect();
     let notes = foreign::notes(text, syntax, &places, reading.found);
     Parsed { parts: reading.parts.finish(words), notes }
+}
+
+/// What the language's reader makes of a text.
+fn read<'a>(letters: &Letters<'a>, syntax: PromptSyntax) -> Reading<'a> {
+    let mut reading = Reading { parts: Parts::new(letters.text), found: Vec::new() };
+    match syntax {
+        PromptSyntax::A1111 => a1111::read(letters, &mut reading),
+        PromptSyntax::ComfyUi => comfyui::read(letters, &mut reading),
+        PromptSyntax::Compel => compel::read(letters, &mut reading),
+        PromptSyntax::Plain => plain(letters, &mut reading),
+    }
+    reading
 }
 
 /// What a reader fills.
@@ -135,5 +140,7 @@ fn plain(letters: &Letters, reading: &mut Reading) {
     reading.parts.text(letters.bytes(from..letters.len()), 1.0);
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

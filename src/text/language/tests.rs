@@ -165,6 +165,7 @@ fn compel_weighs_words_by_signs() {
     reads!(Compel, "a red+ ball", ["a", "red*1.1", "ball"]);
     reads!(Compel, "a red++ ball--", ["a", "red*1.21", "ball*0.81"]);
     reads!(Compel, "red- +blue well-known a+b", ["red*0.9", "+blue well-known a+b"]);
+    reads!(Compel, "red,blue++,,sky", ["red,", "blue*1.21", ", ,sky"]);
     reads!(Compel, "red++blue", ["red*1.21", "blue"]);
     reads!(Compel, "red+-", ["red*1.1", "-"]);
     reads!(Compel, "+ - ++", ["+ - ++"]);
@@ -198,10 +199,10 @@ fn compel_takes_as_text_what_is_not_a_group() {
     reads!(Compel, "(a (b+ + c)2 d)2 e+", ["(a (b+ + c)2 d)2", "e*1.1"]);
     reads!(Compel, "\"red ball\nsky\"+", ["\"red ball sky\"+"]);
     reads!(Compel, "(a \"b) c\")2", ["(a \"b) c\")2"]);
-    reads!(Compel, "sky(red)1.3 red,++ )", ["sky(red)1.3 red,++ )"]);
+    reads!(Compel, "sky(red)1.3 red.++ )", ["sky(red)1.3 red.++ )"]);
     // And says so.
     assert_eq!(notes(Compel, "sky(red)1.3"), ["sky(red)1.3"]);
-    assert_eq!(notes(Compel, "red,blue++ sky"), ["red,blue++"]);
+    assert_eq!(notes(Compel, "red.blue++ sky"), ["red.blue++"]);
 }
 
 #[test]
@@ -319,7 +320,8 @@ fn what_a_language_does_not_know_is_noted() {
         (ComfyUi, "a [b] c BREAK d AND {a|b} [a|b]", vec!["[b]", "BREAK", "AND", "{a|b}", "[a|b]"]),
         (Compel, "red++ (ball)1.3 \\(e\\)", vec![]),
         (Compel, "(\"a\", \"b\").blend(1, 0.8)", vec![").blend("]),
-        (Compel, "a.swap(b)", vec![]),
+        (Compel, "a.swap(b) withLora(x, 1)", vec![".swap(", "withLora("]),
+        (A1111, "a.swap(b) \"a\".swap(b)", vec!["\".swap("]),
         (Compel, "a (hill:1.3) ((b)) [c] BREAK", vec!["(hill:1.3)", "((b))", "[c]", "BREAK"]),
         (Plain, "(a:1.3) BREAK b", vec!["(a:1.3)", "BREAK"]),
     ] {
