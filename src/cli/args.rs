@@ -83,7 +83,7 @@ pub(super) enum WeightStorage {
     File,
     /// In eight bits, which takes little more than half the memory of f16; the autoencoder in half precision
     Q8,
-    /// In half precision, which takes half the memory of f32
+    /// In half precision, which takes half the memory of f32; what is in eight bits in the file stays so
     F16,
     /// In single precision
     F32,

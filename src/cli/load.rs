@@ -82,6 +82,9 @@ pub(super) async fn planned(outlook: &Outlook<'_>, opened: &OpenedModel, out: &m
             }
             looked => looked?,
         };
+        if let Some(text) = weights.left_in_eight_bits(outlook.storage()) {
+            out.event(&Event::warning(WarningCode::NoEffect, text))?;
+        }
         if let Some(wanted) = wanted {
             let text = format!("{wanted}; it fits with {} {}, which is used", Setting::Weights, storage.name());
             out.event(&Event::warning(WarningCode::Memory, text))?;

@@ -104,6 +104,7 @@ impl Problem {
             Problem::Unfit { repo, reason } => told("unfit", [("repo", repo), ("reason", reason)]),
             Problem::Storage { reason, full: true } => told("storage-full", [("reason", reason)]),
             Problem::Storage { reason, full: false } => told("storage", [("reason", reason)]),
+            Problem::OtherTab { model } => told("other-tab", [("model", model)]),
             Problem::BadSetting { .. }
             | Problem::Offline { .. }
             | Problem::Insecure { .. }

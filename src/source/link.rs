@@ -102,6 +102,66 @@ impl Link<'_> {
         Ok(bytes)
     }
 
+    /// A piece of a file. A server that only gives whole files is read from their beginning, if the piece is not far from it.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read); [`Problem::Cut`] where the file ends early.
+    #[cfg(any(target_family = "wasm", test))]
+    pub async fn piece(
+        &self,
+        what: &str,
+        url: &Url,
+        range: std::ops::Range<u64>,
+        report: &mut Report<'_>,
+    ) -> Result<Vec<u8>, Problem> {
+        let mut tries = Tries::new(self.patience);
+        loop {
+            match self.piece_once(what, url, &range).await {
+                Ok(bytes) => return Ok(bytes),
+                Err(setback) => tries.pause(self.transport, what, setback, report).await?,
+            }
+        }
+    }
+
+    #[cfg(any(target_family = "wasm", test))]
+    async fn piece_once(&self, what: &str, url: &Url, range: &std::ops::Range<u64>) -> Result<Vec<u8>, Setback> {
+        /// Bytes that are passed over.
+        const NEAR: u64 = 16 << 20;
+        let wanted = range.end.saturating_sub(range.start) as usize;
+        if wanted == 0 {
+            return Ok(Vec::new());
+        }
+        let bytes = format!("bytes={}-{}", range.start, range.end - 1);
+        let headers = [("accept-encoding", "identity".to_owned()), ("range", bytes)];
+        let (mut answer, from) = self.get(what, url, &headers).await?;
+        let bad = |reason: &str| Setback::Stop(Problem::BadAnswer { url: from.shown(), reason: reason.to_owned() });
+        let mut before = match answer.status {
+            // A page sees this header only where the server lets it.
+            206 => match answer.headers.get("content-range") {
+                Some(given) if !given.starts_with(&format!("bytes {}-", range.start)) => {
+                    return Err(bad("it gives another piece of the file than was asked for"));
+                }
+                _ => 0,
+            },
+            200 if range.start <= NEAR => range.start as usize,
+            200 => return Err(bad("it gives no pieces of files")),
+            _ => return Err(self.judge(&answer, what, &from)),
+        };
+        let mut bytes = Vec::with_capacity(wanted);
+        while bytes.len() < wanted {
+            let Some(chunk) = answer.body.chunk().await.map_err(|broken| broken.setback(url, what))? else {
+                let (done, total) = (bytes.len() as u64, Some(wanted as u64));
+                let reason = "the file ends early".to_owned();
+                let problem = Problem::Cut { file: what.to_owned(), done, total, reason };
+                return Err(Setback::Again { wait: None, problem });
+            };
+            let rest = chunk.get(before..).unwrap_or_default();
+            before = before.saturating_sub(chunk.len());
+            bytes.extend_from_slice(&rest[..rest.len().min(wanted - bytes.len())]);
+        }
+        Ok(bytes)
+    }
+
     /// What a status other than success means, and whether to try again.
     pub(super) fn judge(&self, answer: &Response, what: &str, url: &Url) -> Setback {
         let what = what.to_owned();
@@ -218,6 +278,59 @@ mod tests {
         let may = |url: &str| link.check(&Url::parse(url).unwrap()).is_ok();
         assert!(may("http://localhost/x") && may("http://mirror.example/x") && may("https://any.example/x"));
         assert!(!may("http://any.example/x") && !may("http://mirror.example:8080/x"));
+    }
+
+    /// A server that has a file of so many bytes, each its place, and gives them a few at a time.
+    struct Counting {
+        status: u16,
+        content_range: Option<&'static str>,
+        length: u8,
+    }
+
+    struct Pieces(Vec<Vec<u8>>);
+
+    impl crate::source::transport::Body for Pieces {
+        fn chunk(&mut self) -> LocalFuture<'_, Result<Option<Vec<u8>>, Broken>> {
+            let next = if self.0.is_empty() { None } else { Some(self.0.remove(0)) };
+            Box::pin(async { Ok(next) })
+        }
+    }
+
+    impl Transport for Counting {
+        fn get<'a>(
+            &'a self,
+            _: &'a Url,
+            headers: &'a [(&'static str, String)],
+        ) -> LocalFuture<'a, Result<Response, Broken>> {
+            let asked = headers.iter().find(|(key, _)| *key == "range").unwrap();
+            assert_eq!(asked.1, "bytes=5-11");
+            let bytes: Vec<u8> = if self.status == 206 { (5..12).collect() } else { (0..self.length).collect() };
+            let given = self.content_range.map(|given| ("content-range".to_owned(), given.to_owned()));
+            let body = Box::new(Pieces(bytes.chunks(3).map(<[u8]>::to_vec).collect()));
+            let answer = Response { status: self.status, headers: Headers::new(given), body };
+            Box::pin(async { Ok(answer) })
+        }
+
+        fn sleep(&self, _: Duration) -> LocalFuture<'_, ()> {
+            Box::pin(async {})
+        }
+    }
+
+    #[test]
+    fn a_piece_is_the_same_from_servers_that_give_pieces_and_from_others() {
+        let hub = Url::parse("https://hub.example").unwrap();
+        let piece = |status, content_range, length| {
+            let server = Counting { status, content_range, length };
+            let mut quiet = |_| std::ops::ControlFlow::Continue(());
+            pollster::block_on(link(&hub, &server).piece("x", &hub, 5..12, &mut quiet))
+        };
+        let wanted: Vec<u8> = (5..12).collect();
+        for (status, content_range) in [(206, None), (206, Some("bytes 5-11/90")), (200, None)] {
+            assert_eq!(piece(status, content_range, 90).unwrap(), wanted, "{status} {content_range:?}");
+        }
+        assert!(matches!(piece(206, Some("bytes 6-12/90"), 90), Err(Problem::BadAnswer { .. })));
+        assert!(matches!(piece(200, None, 9), Err(Problem::Cut { done: 4, total: Some(7), .. })));
+        assert!(matches!(piece(404, None, 90), Err(Problem::NotFound { .. })));
     }
 
     #[test]

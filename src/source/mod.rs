@@ -24,6 +24,8 @@ mod folder;
 #[cfg(feature = "native")]
 pub mod http;
 pub mod hub;
+#[cfg(any(target_family = "wasm", test))]
+pub(crate) mod keeping;
 pub mod link;
 pub mod model;
 #[cfg(feature = "native")]

@@ -249,6 +249,13 @@ pub enum Problem {
         full: bool,
     },
 
+    /// A model that another tab of the page is getting.
+    #[error("another tab of this page is getting {model}: wait until it is there, or stop it in that tab")]
+    OtherTab {
+        /// What it is asked for by.
+        model: String,
+    },
+
     /// The user asked to stop; what was downloaded is kept.
     #[error("interrupted; what was downloaded is kept")]
     Interrupted,
@@ -269,7 +276,7 @@ impl Problem {
             Problem::NoSuchFile { .. } | Problem::Unfit { .. } => Kind::Input,
             Problem::NoSpace { .. } | Problem::Storage { full: true, .. } => Kind::DiskFull,
             Problem::Read { source, .. } | Problem::Write { source, .. } => Kind::of_file(source),
-            Problem::Storage { full: false, .. } => Kind::Disk,
+            Problem::Storage { full: false, .. } | Problem::OtherTab { .. } => Kind::Disk,
             Problem::Interrupted => Kind::Interrupted,
             _ => Kind::Network,
         }

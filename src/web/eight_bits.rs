@@ -13,53 +13,42 @@ use serde::{Deserialize, Serialize};
 
 use super::engine::source_of;
 use super::files::Files;
-use super::record::StoredFile;
 use super::storage::{Folder, Writable};
 use crate::Result;
 use crate::event::Event;
-use crate::formats::{Holds, can_hold};
 use crate::parts::{Part, Precision};
+use crate::source::keeping::{Group, StoredFile};
 use crate::source::{Problem, Source, architecture};
 use crate::weights::{Storage, repack};
 
 /// The folder of what is kept in eight bits, in that of a model.
 pub(super) const FOLDER: &str = "q8";
 
-/// The files that are written anew together: those of one part's weights, or a model in one file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Group {
-    /// A part's.
-    Part(Part),
-    /// All of it.
-    Single,
-    /// All of it, where most may be in eight bits already.
-    Gguf,
+/// Where the new file of a part goes.
+fn place_of(part: Part) -> Option<String> {
+    part.weights(Precision::Full).map(|paths| format!("{FOLDER}/{}", paths.whole))
 }
 
-impl Group {
-    /// Which a file is of; none for small ones.
-    pub fn of(path: &str) -> Option<Self> {
-        let weights = can_hold(path, Holds::Model) || path.contains(".safetensors.index.");
-        let single = if path.to_ascii_lowercase().ends_with(".gguf") { Group::Gguf } else { Group::Single };
-        weights.then(|| Part::of(path).map_or(single, Group::Part))
-    }
+/// Where the note about a group is.
+fn note_of(group: Group) -> String {
+    let name = match group {
+        Group::Part(part) => part.folder(),
+        Group::Whole => "model",
+    };
+    format!("{FOLDER}/{name}.json")
+}
 
-    fn note(self) -> String {
-        let name = match self {
-            Group::Part(part) => part.folder(),
-            Group::Single | Group::Gguf => "model",
-        };
-        format!("{FOLDER}/{name}.json")
-    }
-
-    /// The most bytes that files of so many come to.
-    pub fn bytes(self, before: u64) -> u64 {
-        match self {
-            Group::Part(Part::Vae) | Group::Gguf => before,
-            // 34 for every 64 of f16; of a single file the autoencoder stays as it is.
-            Group::Part(_) => before / 32 * 17 + before / 100,
-            Group::Single => before / 8 * 5,
+/// Bytes that there are of what is made of a group, whole or not.
+pub(super) async fn begun(folder: &Folder, group: Group) -> Result<u64, Problem> {
+    match group {
+        Group::Part(part) => {
+            let Some(place) = place_of(part) else { return Ok(0) };
+            Ok(folder.file(&place).await?.map_or(0, |file| file.size() as u64))
         }
+        Group::Whole => match folder.known(FOLDER).await? {
+            Some(folder) => folder.bytes().await,
+            None => Ok(0),
+        },
     }
 }
 
@@ -72,7 +61,7 @@ struct Note {
 
 /// What was made of a group of files of this version before; none if that is not all there.
 pub(super) async fn made(folder: &Folder, group: Group, version: &str) -> Result<Option<Vec<StoredFile>>, Problem> {
-    let note = folder.read(&group.note()).await?.and_then(|bytes| serde_json::from_slice::<Note>(&bytes).ok());
+    let note = folder.read(&note_of(group)).await?.and_then(|bytes| serde_json::from_slice::<Note>(&bytes).ok());
     let Some(note) = note.filter(|note| note.version == version) else { return Ok(None) };
     for file in &note.files {
         if folder.file(file.place()).await?.is_none_or(|found| found.size() as u64 != file.bytes) {
@@ -82,8 +71,29 @@ pub(super) async fn made(folder: &Folder, group: Group, version: &str) -> Result
     Ok(Some(note.files))
 }
 
-/// Writes the files of a group anew, and removes them. `report` is told how far it is, and says whether to continue.
+/// Writes the files of a group anew. `report` is told how far it is, and says whether to continue. What is not whole in the end is
+/// removed: it would be written once more, and meanwhile others may need the room.
 pub(super) async fn make(
+    folder: &Folder,
+    known: (&str, &str),
+    (group, files): (Group, &[StoredFile]),
+    report: &mut dyn FnMut(Event) -> ControlFlow<()>,
+) -> Result<Vec<StoredFile>> {
+    let made = write(folder, known, (group, files), report).await;
+    if made.is_err() {
+        let left = match group {
+            Group::Part(part) => place_of(part),
+            Group::Whole => Some(FOLDER.to_owned()),
+        };
+        if let Some(left) = left {
+            // Why it is not whole says more than why this is not removed.
+            let _kept = folder.remove(&left).await;
+        }
+    }
+    made
+}
+
+async fn write(
     folder: &Folder,
     (name, version): (&str, &str),
     (group, files): (Group, &[StoredFile]),
@@ -98,7 +108,7 @@ pub(super) async fn make(
     }
     let (source, parts): (Rc<dyn Source>, Vec<Part>) = match group {
         Group::Part(part) => (Rc::new(Files::new(name.to_owned(), &object)), vec![part]),
-        Group::Single | Group::Gguf => {
+        Group::Whole => {
             let source = source_of(Files::new(name.to_owned(), &object), &mut |_| ()).await?;
             let parts = architecture(&*source).await?.with_weights().collect();
             (source, parts)
@@ -125,7 +135,7 @@ pub(super) async fn make(
         }
     }
     let note = Note { version: version.to_owned(), files: made };
-    folder.write(&group.note(), &serde_json::to_vec(&note).unwrap_or_default()).await?;
+    folder.write(&note_of(group), &serde_json::to_vec(&note).unwrap_or_default()).await?;
     Ok(note.files)
 }
 

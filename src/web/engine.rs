@@ -14,8 +14,7 @@ use crate::base::text::quoted;
 use crate::checkpoint::{self, Options};
 use crate::config::{SampleConfig, TrainConfig};
 use crate::embedding::{Embedding, Layout};
-use crate::event::Event;
-use crate::formats::{Holds, can_hold};
+use crate::event::{Event, WarningCode};
 use crate::image::Picture;
 use crate::model::{Loading, storage_of};
 use crate::sample::used;
@@ -81,7 +80,11 @@ impl Engine {
         let source = source_of(files, &mut report).await.map_err(to_js)?;
         let loading = Loading { storage: storage(weights)?, hash: hash.is_none(), ..Loading::default() };
         let kept = storage_of(&*source, loading.storage, true).await.map_err(to_js)?;
-        if WeightBytes::read(&*source, kept, &[]).await.map_err(to_js)?.narrowest == Stored::Q8 {
+        let bytes = WeightBytes::read(&*source, kept, &[]).await.map_err(to_js)?;
+        if let Some(text) = bytes.left_in_eight_bits(loading.storage) {
+            report(Event::warning(WarningCode::NoEffect, text));
+        }
+        if bytes.narrowest == Stored::Q8 {
             gpu::tested_in_eight_bits(&chosen, &Folder::root().await.ok()).await.map_err(to_js)?;
         }
         let session = Session::load(source, &chosen.device, loading, &mut report).await.map_err(to_js)?;
@@ -159,12 +162,10 @@ impl Engine {
 
 /// A model's files as a folder, also where they are one file.
 pub(super) async fn source_of(files: Files, events: &mut dyn FnMut(Event)) -> crate::Result<Rc<dyn Source>> {
-    match files.only() {
-        Some(path) if can_hold(&path, Holds::Model) => {
-            checkpoint::open(Rc::new(files), &path, &Options::default(), events).await
-        }
-        _ => Ok(Rc::new(files)),
-    }
+    let (single, files): (_, Rc<dyn Source>) = (files.single(), Rc::new(files));
+    let Some((path, has_base)) = single else { return Ok(files) };
+    let options = Options { base: has_base.then(|| files.clone()), ..Options::default() };
+    checkpoint::open(files, &path, &options, events).await
 }
 
 /// How weights are to be kept, by the name of a choice: `q8` for eight bits, `f16`; as suits the model and as it is in its files for

@@ -9,6 +9,8 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::Blob;
 
 use super::message;
+use crate::formats::{Holds, can_hold};
+use crate::parts::Part;
 use crate::source::{LocalFuture, Source, names_in};
 use crate::{Error, Result};
 
@@ -29,10 +31,11 @@ impl Files {
         Self { name, files: files.collect() }
     }
 
-    /// The path of the file, if there is one only.
-    pub fn only(&self) -> Option<String> {
-        let mut paths = self.files.keys();
-        paths.next().filter(|_| self.files.len() == 1).cloned()
+    /// The model in one file, if these are that, perhaps with configurations beside it: its path, and whether it has some.
+    pub fn single(&self) -> Option<(String, bool)> {
+        let mut weights = self.files.keys().filter(|path| can_hold(path, Holds::Model));
+        let path = weights.next().filter(|path| weights.next().is_none() && !path.contains('/'))?;
+        Some((path.clone(), self.files.contains_key(Part::Unet.config())))
     }
 }
 

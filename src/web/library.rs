@@ -3,23 +3,26 @@
 
 use std::cell::RefCell;
 use std::ops::ControlFlow;
+use std::rc::Rc;
 
 use js_sys::{Function, Object, Reflect};
 use serde::Deserialize;
 use serde_json::json;
 use wasm_bindgen::prelude::*;
 
+use super::foretold::{Remote, foretell, is_base};
+use super::lock::Lock;
 use super::network::Fetch;
-use super::record::{Record, StoredFile, read_record, reckon, write_record};
+use super::record::{read_record, reckon, write_record};
 use super::storage::{Folder, StoredPart, free, full};
 use super::{eight_bits, plain, problem, to_js};
 use crate::base::bytes::sha256;
 use crate::event::Event;
 use crate::formats::{Holds, can_hold};
-use crate::source::Problem;
 use crate::source::address::{Address, is_safe_path};
 use crate::source::download::download;
 use crate::source::hub::{self, Listing, RemoteFile};
+use crate::source::keeping::{Foretold, Record, StoredFile};
 use crate::source::link::Link;
 use crate::source::model::{self, ModelFiles, Precision};
 use crate::source::progress::{Meter, Notice};
@@ -27,12 +30,15 @@ use crate::source::retry::Patience;
 use crate::source::settings::HUB;
 use crate::source::url::Url;
 use crate::source::verify::FileRequest;
+use crate::source::{Memory, Problem};
 use crate::weights::repack;
 
 /// What the mini model is called.
 const MINI: &str = "mini";
 /// The longest list of the mini model's files.
 const LONGEST_MANIFEST: usize = 1 << 20;
+/// The longest configuration or vocabulary beside a model in one file.
+const LONGEST_TEXT: usize = 16 << 20;
 /// Bytes from which on a model is kept in eight bits unless the user says otherwise: browsers do not say what the GPU's memory holds,
 /// and who learns sees no difference.
 const LARGE: u64 = 300_000_000;
@@ -48,6 +54,8 @@ pub struct Library {
     models: Folder,
     /// What was found of the concept that was looked at last, by what was typed.
     pub(super) looked_at: RefCell<Option<(String, Listing)>>,
+    /// What the header of the model in one file said that was looked at last, by its address.
+    foretold: RefCell<Option<(Url, (Foretold, bool))>>,
 }
 
 /// `manifest.json` of the mini model.
@@ -72,15 +80,15 @@ pub struct Plan {
 
 #[wasm_bindgen]
 impl Plan {
-    /// `{name, version, bytes, here, room, free?, stored, eight, packed, instead?, files: [{path, bytes}]}`; `here` counts bytes that
-    /// came before, `room` is what the storage needs beside what is there, `eight` whether the weights will be kept in eight bits and
-    /// `packed` whether they come so, `instead` (`"full"` or `"half"`) the precision of weights that were taken although the other was
+    /// `{name, version, bytes, here, room, free?, stored, eight, packed, foretold?, instead?, files: [{path, bytes}]}`; `here` counts bytes
+    /// that came before, `room` is what the storage needs beside what is there, `eight` whether the weights will be kept in eight bits and
+    /// `packed` whether they come so, `foretold` ([`Foretold`]) what the header of a model in one file says, `instead` (`"full"` or `"half"`) the precision of weights that were taken although the other was
     /// preferred.
     pub fn about(&self) -> Result<JsValue, JsValue> {
         plain(&json!({
             "name": self.record.name, "version": self.record.version, "bytes": self.record.bytes(), "here": self.here,
             "room": self.room, "free": self.free, "stored": self.record.whole, "eight": self.record.eight, "packed": self.record.packed,
-            "instead": self.instead, "files": self.record.files,
+            "foretold": self.record.foretold, "instead": self.instead, "files": self.record.files,
         }))
     }
 }
@@ -90,6 +98,15 @@ fn key(name: &str) -> String {
     let readable: String =
         name.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }).take(80).collect();
     format!("{readable}-{}", &sha256(name)[..8])
+}
+
+/// The right to change what is stored of a model, until it is dropped.
+///
+/// # Errors
+/// [`Problem::OtherTab`] where another tab of the page has it.
+async fn alone(name: &str) -> Result<Lock, Problem> {
+    let lock = Lock::take(&format!("pseudoword-model-{}", key(name))).await?;
+    lock.ok_or_else(|| Problem::OtherTab { model: name.to_owned() })
 }
 
 /// Gives notices to the page as events; a listener that answers `false` ends the work.
@@ -116,7 +133,13 @@ impl Library {
         let hub = Url::parse(hub.trim_end_matches('/')).map_err(bad)?;
         let root = Folder::root().await.map_err(problem)?;
         let models = root.folder("models").await.map_err(problem)?;
-        Ok(Library { mini: format!("{}/", mini.trim_end_matches('/')), hub, models, looked_at: RefCell::default() })
+        Ok(Library {
+            mini: format!("{}/", mini.trim_end_matches('/')),
+            hub,
+            models,
+            looked_at: RefCell::default(),
+            foretold: RefCell::default(),
+        })
     }
 
     pub(super) fn link(&self) -> Link<'_> {
@@ -133,7 +156,7 @@ impl Library {
         listener: Function,
     ) -> Result<Plan, JsValue> {
         let precision: Precision = serde_wasm_bindgen::from_value(precision)?;
-        self.find(typed.trim(), precision, eight, &listener).await.map_err(problem)
+        self.find(typed.trim(), precision, eight, &listener).await.map_err(to_js)
     }
 
     /// Brings what is missing of a model into the storage, verified, and in eight bits where that was planned; gives what its files are
@@ -192,8 +215,9 @@ impl Library {
         plain(&found)
     }
 
-    /// Deletes a model.
+    /// Deletes a model, unless another tab is getting it.
     pub async fn remove(&self, name: String) -> Result<(), JsValue> {
+        let _alone = alone(&name).await.map_err(problem)?;
         self.models.remove(&key(&name)).await.map_err(problem)
     }
 }
@@ -205,7 +229,7 @@ impl Library {
         precision: Precision,
         eight: Option<bool>,
         listener: &Function,
-    ) -> Result<Plan, Problem> {
+    ) -> crate::Result<Plan> {
         let mut plan = if typed == MINI {
             self.find_mini(listener).await?
         } else {
@@ -260,7 +284,15 @@ impl Library {
         let packed = files.files.iter().any(|file| file.path == repack::NOTE);
         Ok(Plan {
             addresses: addresses.collect::<Result<_, _>>()?,
-            record: Record { name: MINI.to_owned(), version, files: files.files, whole: false, eight: false, packed },
+            record: Record {
+                name: MINI.to_owned(),
+                version,
+                files: files.files,
+                whole: false,
+                eight: false,
+                packed,
+                foretold: None,
+            },
             instead: None,
             here: 0,
             room: 0,
@@ -268,12 +300,12 @@ impl Library {
         })
     }
 
-    async fn find_repo(&self, typed: &str, precision: Precision, listener: &Function) -> Result<Plan, Problem> {
+    async fn find_repo(&self, typed: &str, precision: Precision, listener: &Function) -> crate::Result<Plan> {
         let at = match Address::parse(typed, &self.hub, &|_| false)? {
             Address::Hub(at) => at,
             _ => {
                 let reason = "is not a repository: models come from a repository (owner/name) or from this computer";
-                return Err(Problem::BadAddress { typed: typed.to_owned(), reason: reason.to_owned() });
+                return Err(Problem::BadAddress { typed: typed.to_owned(), reason: reason.to_owned() }.into());
             }
         };
         let name = at.to_string();
@@ -283,18 +315,18 @@ impl Library {
         }
         let listing = hub::list(&self.link(), &at, &mut report(listener)).await?;
         let single = at.path.as_deref().filter(|path| can_hold(path, Holds::Model));
-        let files = match single {
-            Some(path) => {
-                let weights = vec![model::single(&listing, path)?.clone()];
-                ModelFiles { configs: Vec::new(), weights, instead: None, note: None }
-            }
-            None => model::choose(&listing, at.path.as_deref(), precision)?,
-        };
         let folder = match single {
             Some(path) => path.rsplit_once('/').map(|(folder, _)| folder.to_owned()),
             None => at.path.clone(),
         };
         let prefix = folder.as_ref().map_or_else(String::new, |path| format!("{}/", path.trim_end_matches('/')));
+        let (files, foretold) = match single {
+            Some(path) => {
+                let (files, foretold) = self.find_single(&listing, path, &prefix, listener).await?;
+                (files, Some(foretold))
+            }
+            None => (model::choose(&listing, at.path.as_deref(), precision)?, None),
+        };
         let entry = |file: &RemoteFile| StoredFile {
             path: file.path.strip_prefix(&prefix).unwrap_or(&file.path).to_owned(),
             bytes: file.size,
@@ -313,6 +345,7 @@ impl Library {
                 whole: false,
                 eight: false,
                 packed: listing.get(&format!("{prefix}{}", repack::NOTE)).is_some(),
+                foretold,
             },
             instead: files.instead,
             here: 0,
@@ -321,19 +354,69 @@ impl Library {
         })
     }
 
+    /// A model in one file: what it needs, and what its header says. Where it is of unusual sizes, it needs the configuration that lies
+    /// beside it in the repository as in a model's folder.
+    async fn find_single(
+        &self,
+        listing: &Listing,
+        path: &str,
+        prefix: &str,
+        listener: &Function,
+    ) -> crate::Result<(ModelFiles, Foretold)> {
+        let file = model::single(listing, path)?;
+        let url = |file: &RemoteFile| hub::file_url(&self.hub, &listing.repo, &listing.commit, &file.path);
+        let beside = |file: &&RemoteFile| file.path.strip_prefix(prefix).is_some_and(is_base);
+        let beside: Vec<&RemoteFile> = listing.files.iter().filter(beside).collect();
+        let known = self.foretold.borrow().clone().filter(|(known, _)| *known == url(file));
+        let (foretold, needs_base) = match known {
+            Some((_, known)) => known,
+            None => {
+                let remote = Remote {
+                    hub: self.hub.clone(),
+                    url: url(file),
+                    repo: listing.repo.to_string(),
+                    path: path.to_owned(),
+                    length: file.size,
+                };
+                let found = match foretell(remote.clone(), None).await {
+                    Err(crate::Error::BadFile { .. }) if !beside.is_empty() => {
+                        let mut base = Memory::new(listing.repo.to_string());
+                        for file in &beside {
+                            let name = listing.name(file);
+                            let text = self.link().read(&name, &url(file), LONGEST_TEXT, &mut report(listener)).await?;
+                            base.insert(&file.path[prefix.len()..], text);
+                        }
+                        (foretell(remote, Some(Rc::new(base))).await?, true)
+                    }
+                    found => (found?, false),
+                };
+                self.foretold.replace(Some((url(file), found.clone())));
+                found
+            }
+        };
+        let configs = if needs_base { beside.into_iter().cloned().collect() } else { Vec::new() };
+        Ok((ModelFiles { configs, weights: vec![file.clone()], instead: None, note: None }, foretold))
+    }
+
     async fn fetch(&self, plan: &Plan, listener: &Function) -> crate::Result<()> {
         let Plan { record, .. } = plan;
         if record.whole {
             return Ok(());
         }
-        let needed = plan.room.saturating_add(SPARE);
+        let (name, version) = (&record.name, &record.version);
+        let _alone = alone(name).await?;
+        // Another tab may have been here since it was planned.
+        let known = self.record(name).await?;
+        if known.as_ref().is_some_and(|known| known.whole && known.version == *version) {
+            return Ok(());
+        }
+        let [_, room] = reckon(record, self.models.known(&key(name)).await?.as_ref()).await?;
+        let needed = room.saturating_add(SPARE);
         if let Some(free) = free().await.filter(|free| *free < needed) {
             return Err(full(needed, free).into());
         }
-        let (name, version) = (&record.name, &record.version);
-        let folder = self.models.folder(&key(name)).await?;
         // Files of another version are recognised by their hashes, where there are hashes.
-        if read_record(&folder).await.is_some_and(|other| other.version != *version) {
+        if known.is_some_and(|known| known.version != *version) {
             self.models.remove(&key(name)).await?;
         }
         let folder = self.models.folder(&key(name)).await?;

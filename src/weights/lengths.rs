@@ -4,6 +4,7 @@ use super::storage::stored_bytes;
 use super::{Header, Storage, Stored, files, packed};
 use crate::Result;
 use crate::parts::{FileLength, Part};
+use crate::setting::Setting;
 use crate::source::{Source, architecture};
 
 /// The end of a token table's name.
@@ -88,6 +89,18 @@ impl WeightBytes {
             }
         }
         sum
+    }
+
+    /// What to say where f16 was `chosen` for weights of which the files have some in eight bits.
+    pub fn left_in_eight_bits(&self, chosen: Option<Storage>) -> Option<String> {
+        let is_left = chosen == Some(Storage::F16) && self.narrowest == Stored::Q8;
+        let advice = if cfg!(feature = "native") { "; pseudoword models convert writes them in f16" } else { "" };
+        is_left.then(|| {
+            format!(
+                "some weights are in eight bits in the model's files, and {} f16 leaves them so{advice}",
+                Setting::Weights
+            )
+        })
     }
 
     /// What stays on the device for as long as the model is used for the job.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Output;
 
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
@@ -49,8 +50,17 @@ fn a_model_in_eight_bits_is_used_as_any_other() {
     };
     assert_eq!(generate("out", "q8"), generate(&mini_f16(), "q8"));
     assert_eq!(generate("out", "file"), generate(&mini_f16(), "q8"));
+    // Asked for in f16, it stays in eight bits, and that is said, as it is not of what can be in f16.
+    let warned = |model: &str| {
+        let usual = ["generate", "a red apple", "--steps", "1", "--overwrite", "--out", "b.png", "--weights", "f16"];
+        let output = place.run(&[&usual[..], &["--model", model]].concat());
+        succeeded(&output);
+        text(&output.stderr).contains("in eight bits in the model's files, and --weights f16 leaves them so")
+    };
+    assert_eq!(generate("out", "f16"), generate("out", "file"));
     // Back to f16, it stays what eight bits made of it; widened to f32, too.
     succeeded(&place.run(&["models", "convert", "out", "back", "--weights", "f16"]));
+    assert_eq!(["out", &mini_f16(), "back"].map(warned), [true, false, false]);
     let alike = |a: &[u8], b: &[u8]| a.iter().zip(b).all(|(a, b)| a.abs_diff(*b) <= 2);
     assert!(alike(&generate("out", "f32"), &generate("out", "q8")));
     succeeded(&place.run_train(&["--model", "out", "--steps", "1"]));
@@ -115,17 +125,24 @@ fn what_is_in_the_file_is_what_the_page_about_it_says() {
     assert!(convolutions > 10, "{convolutions}");
 }
 
+/// Converts a small model with these failures.
+fn convert(place: &Place, failures: &str) -> Output {
+    let mut command = place.command(&["models", "convert", &mini_f16(), "out"]);
+    command.env("PSEUDOWORD_FAILPOINTS", failures).output().unwrap()
+}
+
 #[test]
 fn a_conversion_that_was_stopped_goes_on() {
     let place = Place::new();
-    let convert = |failures: &str| {
-        let mut command = place.command(&["models", "convert", &mini_f16(), "out"]);
-        command.env("PSEUDOWORD_FAILPOINTS", failures).output().unwrap()
-    };
+    let convert = |failures: &str| convert(&place, failures);
     // In the U-Net: the text encoder is whole by then.
     assert_eq!(convert("weights:write=die@150").status.code(), None);
     assert!(place.path("out").join(TEXT).exists() && !place.path("out").join(UNET).exists());
-    refused(&place.run(&["generate", "a cat", "--model", "out"]), 3, &["out"]);
+    refused(
+        &place.run(&["generate", "a cat", "--model", "out"]),
+        3,
+        &["out", "the conversion into this folder is not finished"],
+    );
     refused(&convert("weights:write=full@9"), 7, &["out"]);
     refused(&place.run(&["models", "convert", &mini_f16(), "out", "--weights", "f16"]), 2, &["another conversion"]);
     let output = convert("");
@@ -144,16 +161,8 @@ fn a_conversion_that_was_stopped_goes_on() {
 #[test]
 fn a_folder_is_written_by_one_program() {
     let place = Place::new();
-    let convert = |failures: &str| {
-        let mut command = place.command(&["models", "convert", &mini_f16(), "out"]);
-        command.env("PSEUDOWORD_FAILPOINTS", failures).output().unwrap()
-    };
+    let convert = |failures: &str| convert(&place, failures);
     assert_eq!(convert("weights:write=die@150").status.code(), None);
-    refused(
-        &place.run(&["generate", "a cat", "--model", "out"]),
-        3,
-        &["out", "the conversion into this folder is not finished"],
-    );
     let marker = fs::File::open(place.path("out/converting.json")).unwrap();
     marker.lock().unwrap();
     refused(&convert(""), 2, &["out", "another program is writing it"]);
@@ -272,16 +281,16 @@ fn a_damaged_folder_is_refused_by_name() {
         },
         &[&scales, "and not F16"],
     );
-    // A version that is not known, and none at all.
-    let replaced = |path: &str, from: &str, to: &str| {
-        let bytes = fs::read(place.path(path)).unwrap();
-        let at = bytes.windows(from.len()).position(|window| window == from.as_bytes()).unwrap();
-        let bytes = [&bytes[..at], to.as_bytes(), &bytes[at + from.len()..]].concat();
-        fs::write(place.path(path), bytes).unwrap();
-    };
-    let known = "\"pseudoword.q8\":\"1\"";
-    damaged(&|path| replaced(path, known, "\"pseudoword.q8\":\"2\""), &["layout \"2\"", "reads 1"]);
-    damaged(&|path| replaced(path, known, "\"pseudoword.xx\":\"1\""), &["is I8; weights can be"]);
+    // A version that is not known, of which the beginning is shown however long it is, and none at all.
+    let long = "7".repeat(5000);
+    let shown = format!("layout \"{}\"...; this program reads 1", &long[..60]);
+    for (key, version, parts) in [
+        ("q8", "2", ["layout \"2\"", "reads 1"]),
+        ("q8", &long, [&shown, "out/unet"]),
+        ("xx", "1", ["is I8; weights can be", "out/unet"]),
+    ] {
+        damaged(&|path| versioned(&place, path, key, version), &parts);
+    }
     // A header that would be longer than any, or than the file.
     for length in [u64::MAX, 1 << 40, 64 << 20] {
         damaged(
@@ -301,6 +310,17 @@ fn a_damaged_folder_is_refused_by_name() {
         },
         &["out/unet"],
     );
+}
+
+/// Has a file of weights in eight bits say another version of its layout, or something else.
+fn versioned(place: &Place, path: &str, key: &str, version: &str) {
+    let bytes = fs::read(place.path(path)).unwrap();
+    let (length, _) = SafeTensors::read_metadata(&bytes).unwrap();
+    let known = std::str::from_utf8(&bytes[8..8 + length]).unwrap();
+    let header = known.replace("\"pseudoword.q8\":\"1\"", &format!("\"pseudoword.{key}\":\"{version}\""));
+    assert_ne!(header, known);
+    let parts = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &bytes[8 + length..]];
+    fs::write(place.path(path), parts.concat()).unwrap();
 }
 
 /// Copies a model's folder to a folder of the place.

@@ -19,12 +19,8 @@ const OWN = 2;
 const NEEDS = { xl: { elsewhere: 0.32e9, sample: 0.87e9, side: 1024, least: 0 }, small: { elsewhere: 0.15e9, sample: 0.23e9, side: 512, least: 0.54e9 } };
 /** From how many bytes of weights in half precision it is Stable Diffusion 2.x, which mostly sees 768 pixels, unless its name says otherwise. */
 const SECOND = 2.4e9;
-/** Between how many bytes a single file is, in half precision: that of a smaller model, and SDXL's; and from how many it is SDXL's in full. */
-const [SMALL_FILE, SDXL_FILE, SDXL_FULL] = [[0, 3e9], [6e9, 7.5e9], 13e9];
-const within = (bytes, [from, to]) => bytes > from && bytes < to;
-
-/** Whether it is SDXL, as far as files tell: by its second text encoder, or as a single file by its size. */
-const isSdxl = ({ files, bytes }) => (files.length === 1 ? within(bytes, SDXL_FILE) || bytes > SDXL_FULL : files.some(({ path }) => path?.startsWith("text_encoder_2/")));
+/** Whether it is SDXL: by its header, or by its second text encoder. */
+const isSdxl = ({ files, foretold }) => foretold?.sdxl ?? files.some(({ path }) => path?.startsWith("text_encoder_2/"));
 
 /** Bytes of the autoencoder in half precision, which stays so, and what eight bits take of half precision. */
 const [VAE, EIGHT] = [167e6, 17 / 32];
@@ -38,12 +34,11 @@ function inEight(halves) {
 /** Whether its files are in eight bits. */
 const isEight = ({ packed, stored, eight }) => packed || (stored && eight);
 
-/** Bytes of the weights in half precision. */
+/** Bytes of the weights in half precision, of a model in several files. */
 function halvesOf({ files, bytes, instead, ...rest }) {
   if (isEight(rest)) return (bytes - VAE) / EIGHT + VAE;
-  if (files.length === 1) return [SMALL_FILE, SDXL_FILE].some((range) => within(bytes, range)) ? bytes : bytes / 2;
   // Nearly all models have the same autoencoder, whose length tells more than names do.
-  if (files.some((file) => file.path?.startsWith("vae/") && within(file.bytes, [VAE, 1.01 * VAE]))) return bytes;
+  if (files.some((file) => file.path?.startsWith("vae/") && file.bytes > VAE && file.bytes < 1.01 * VAE)) return bytes;
   const wanted = $("half").checked;
   return wanted === Boolean(instead) ? bytes / 2 : bytes;
 }
@@ -53,9 +48,9 @@ function halvesOf({ files, bytes, instead, ...rest }) {
 function memoryOf(plan) {
   const [sdxl, halves] = [isSdxl(plan), halvesOf(plan)];
   const { elsewhere, sample, side, least } = NEEDS[sdxl ? "xl" : "small"];
-  const own = !sdxl && halves > SECOND && !/base|512/.test(plan.name) ? 768 : side;
+  const own = plan.foretold?.side ?? (!sdxl && halves > SECOND && !/base|512/.test(plan.name) ? 768 : side);
   const one = sample * ((Number($("side").value) || own) / side) ** 2;
-  const weights = plan.eight ? inEight(halves) - 0.7 * elsewhere : halves - elsewhere;
+  const weights = plan.foretold?.weights[+plan.eight] ?? (plan.eight ? inEight(halves) - 0.7 * elsewhere : halves - elsewhere);
   const taking = (samples) => weights + Math.max(least, samples * one);
   // The engine takes SDXL's samples one at a time.
   return { weights, need: taking(Number($("batch").value) || (sdxl ? 1 : SAMPLES)), least: taking(1), sdxl };
@@ -150,8 +145,8 @@ export async function showPlan(plan) {
   say("plan-verdict", text);
   say("plan-notes", plan.instead && t(`models.instead.${plan.instead}`));
   const own = plan.stored || plan.packed || plan.name === MINI;
-  $("plan-half").hidden = own || plan.files.length === 1;
+  $("plan-half").hidden = own || plan.foretold;
   $("plan-eight").hidden = own;
   $("eight").checked = plan.eight;
-  say("eight-text", t("models.keepEight", { eight: size(inEight(halvesOf(plan))), bytes: size(plan.bytes) }));
+  say("eight-text", t("models.keepEight", { eight: size(plan.foretold?.eight ?? inEight(halvesOf(plan))), bytes: size(plan.bytes) }));
 }

@@ -37,5 +37,6 @@ export default {
   "bad-answer": () => "Die Antwort des Servers ergibt keinen Sinn: versuche es später noch einmal, oder prüfe die Adresse.",
   "unfit": ({ repo }) => `In ${repo} ist nichts, was sich hier so benutzen lässt.`,
   "storage-full": (_) => "Der Platz reicht nicht: lösche ein gespeichertes Modell, oder mach Platz auf der Platte.",
+  "other-tab": ({ model }) => `Ein anderer Tab holt gerade ${model}: warte darauf, oder halte es dort an.`,
   "storage": (_) => "Der Speicher dieses Browsers geht nicht. In privaten Fenstern fehlt er oft; und eine Datei gehört einem Tab.",
 };

@@ -37,5 +37,6 @@ export default {
   "bad-answer": () => "The server’s answer makes no sense: try again later, or look whether the address is right.",
   "unfit": ({ repo, reason }) => `${repo} ${reason}`,
   "storage-full": ({ reason }) => `There is no room: ${reason}`,
+  "other-tab": ({ model }) => `Another tab is getting ${model}: wait for it, or stop it there.`,
   "storage": ({ reason }) => `This browser’s storage does not work: ${reason}`,
 };
