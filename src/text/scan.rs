@@ -13,20 +13,54 @@ use unicode_normalization::char::is_combining_mark;
 
 /// Where names occur in a text, from its beginning: which name, and the bytes that it takes. Matches do not overlap.
 pub fn occurrences<N: AsRef<str>>(text: &str, names: &[N]) -> impl Iterator<Item = (usize, Range<usize>)> {
-    let keys: Vec<String> = names.iter().map(|name| key(name.as_ref())).collect();
-    let pieces = pieces(text);
-    let mut first = 0;
-    std::iter::from_fn(move || {
-        while first < pieces.len() {
-            if let Some((name, count)) = name_at(text, &pieces[first..], names, &keys) {
-                let found = pieces[first].at.start..pieces[first + count - 1].at.end;
-                first += count;
+    let names = Names::new(names);
+    let mut rest = Rest::of(text);
+    std::iter::from_fn(move || names.next_in(&mut rest))
+}
+
+/// Names that are looked for in more than one text.
+pub struct Names<'a, N> {
+    names: &'a [N],
+    keys: Vec<String>,
+}
+
+impl<'a, N: AsRef<str>> Names<'a, N> {
+    /// Takes the names.
+    pub fn new(names: &'a [N]) -> Self {
+        Self { names, keys: names.iter().map(|name| key(name.as_ref())).collect() }
+    }
+
+    /// Where they are, as [`occurrences`] says it.
+    pub fn occurrences(&self, text: &str) -> impl Iterator<Item = (usize, Range<usize>)> {
+        // Most prompts have none, and are not taken apart for nothing.
+        let mut rest = Rest::of(if self.names.is_empty() { "" } else { text });
+        std::iter::from_fn(move || self.next_in(&mut rest))
+    }
+
+    fn next_in(&self, rest: &mut Rest) -> Option<(usize, Range<usize>)> {
+        while let Some(first) = rest.pieces.get(rest.first) {
+            if let Some((name, count)) = name_at(rest.text, &rest.pieces[rest.first..], self.names, &self.keys) {
+                let found = first.at.start..rest.pieces[rest.first + count - 1].at.end;
+                rest.first += count;
                 return Some((name, found));
             }
-            first += 1;
+            rest.first += 1;
         }
         None
-    })
+    }
+}
+
+/// A text, and how much of it was looked at.
+struct Rest<'a> {
+    text: &'a str,
+    pieces: Vec<Piece>,
+    first: usize,
+}
+
+impl<'a> Rest<'a> {
+    fn of(text: &'a str) -> Self {
+        Self { text, pieces: pieces(text), first: 0 }
+    }
 }
 
 /// What is the same of all spellings of a name: two names with one key are one name.

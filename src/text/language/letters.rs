@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::text::scan;
+use crate::text::scan::Names;
 use crate::text::unknown::with_prefix;
 
 /// One of them.
@@ -96,11 +96,8 @@ impl<'a> Letters<'a> {
 }
 
 /// The learned words of a text, each with its bytes, in order.
-pub(super) fn words_in<N: AsRef<str>>(text: &str, words: &[N]) -> Vec<(usize, Range<usize>)> {
-    if words.is_empty() {
-        return Vec::new();
-    }
-    scan::occurrences(text, words).map(|(word, at)| (word, with_prefix(text, at))).collect()
+pub(super) fn words_in<N: AsRef<str>>(text: &str, words: &Names<N>) -> Vec<(usize, Range<usize>)> {
+    words.occurrences(text).map(|(word, at)| (word, with_prefix(text, at))).collect()
 }
 
 /// Whether a name is a number that stands where languages have weights: between a colon and a bracket, or behind a group.

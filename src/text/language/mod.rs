@@ -24,6 +24,7 @@ mod parts;
 use std::ops::Range;
 
 use super::foreign::{self, Foreign, Kind};
+use super::scan::Names;
 use crate::config::PromptSyntax;
 use letters::Letters;
 use parts::Parts;
@@ -82,14 +83,15 @@ impl Places {
 
 /// Reads a prompt. `words` are the names of learned words, which [`Part::Word`] numbers.
 pub fn parse<N: AsRef<str>>(text: &str, syntax: PromptSyntax, words: &[N]) -> Parsed {
-    let mut known = letters::words_in(text, words);
+    let words = Names::new(words);
+    let mut known = letters::words_in(text, &words);
     if syntax != PromptSyntax::Plain {
         known.retain(|(_, at)| !letters::is_weight(text, at));
     }
     let reading = read(&Letters::new(text, &known), syntax);
     let places: Vec<Range<usize>> = known.into_iter().map(|(_, at)| at).collect();
     let notes = foreign::notes(text, syntax, &places, reading.found);
-    Parsed { parts: reading.parts.finish(words), notes }
+    Parsed { parts: reading.parts.finish(&words), notes }
 }
 
 /// What the language's reader makes of a text.

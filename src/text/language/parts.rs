@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::letters::words_in;
 use super::{Part, Places};
+use crate::text::scan::Names;
 
 /// What comes between a text and the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +76,7 @@ impl<'a> Parts<'a> {
     }
 
     /// All of them, with the learned words in their texts found.
-    pub fn finish<N: AsRef<str>>(self, words: &[N]) -> Vec<Part> {
+    pub fn finish<N: AsRef<str>>(self, words: &Names<N>) -> Vec<Part> {
         let mut parts = Vec::with_capacity(self.parts.len());
         for part in self.parts {
             match part {
@@ -88,7 +89,7 @@ impl<'a> Parts<'a> {
 }
 
 /// A text as the parts that it is: learned words, and what is between them.
-fn named<N: AsRef<str>>(text: String, weight: f32, places: Places, words: &[N], parts: &mut Vec<Part>) {
+fn named<N: AsRef<str>>(text: String, weight: f32, places: Places, words: &Names<N>, parts: &mut Vec<Part>) {
     let found = words_in(&text, words);
     if found.is_empty() {
         parts.push(Part::Text { text, weight, places });

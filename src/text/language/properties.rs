@@ -65,7 +65,7 @@ const MOST_LOOKS: usize = 20;
 
 /// Reads a text, and returns how often a letter was looked at.
 fn looks(text: &str, syntax: PromptSyntax) -> usize {
-    let known = letters::words_in(text, &WORDS);
+    let known = letters::words_in(text, &Names::new(&WORDS));
     let letters = Letters::new(text, &known);
     read(&letters, syntax);
     letters.looks.get()
@@ -205,7 +205,7 @@ fn no_text_takes_more_than_its_length() {
 #[test]
 fn letters_are_those_of_the_text() {
     let text = "é (x) 日 embedding:CAT.pt";
-    let letters = Letters::new(text, &letters::words_in(text, &WORDS));
+    let letters = Letters::new(text, &letters::words_in(text, &Names::new(&WORDS)));
     let all: Vec<Letter> = (0..=letters.len()).map(|at| letters.at(at)).collect();
     let expected = [
         Letter::Word(5),
