@@ -293,9 +293,16 @@ test("two tabs do not get one model in two forms", { timeout: 900_000 }, async (
   await isReady(second);
   assert.deepEqual(hub.asked.slice(asked), []);
   assert.deepEqual(await storedOf(second, "someone/halves"), files);
-  // A tab that is closed holds nothing.
+  // Who asks for f16 is told that what is in eight bits stays so.
   await first.close();
-  await second.getByRole("button", { name: "Delete someone/halves" }).waitFor({ state: "attached" });
+  await second.reload();
+  await second.getByText("Precision and mirror").click();
+  await second.getByText("Storage", { exact: true }).click();
+  await second.getByRole("combobox", { name: "Weights" }).selectOption("f16");
+  await second.getByRole("button", { name: "Load someone/halves" }).click({ timeout: 60_000 });
+  await isReady(second);
+  await second.locator("#model-problem").getByText("One of the settings has no effect with the others as they are.").waitFor();
+  await second.locator("#model-problem").getByText(/some weights are in eight bits in the model's files, and .* f16 leaves them so/).waitFor({ state: "attached" });
   assert.deepEqual(errors.filter((text) => !/404|ERR_/.test(text)), []);
   await context.close();
 });
