@@ -5,6 +5,9 @@
 //! out after an hour of training. Values are compared with plain loops in f64, gradients with the slope of those loops
 //! along a fixed direction, so nothing here trusts what it tests.
 
+#[macro_use]
+mod cases;
+
 mod eight_bits;
 mod fused;
 mod halves;
@@ -116,24 +119,9 @@ const HEADS: usize = 2;
 const EPS: f64 = 1e-5;
 
 const CASES: [Case; 13] = [
-    Case {
-        name: "linear layers",
-        shape: [1, 37, 40],
-        op: |x, numbers| linear_layer(x, numbers, Kept::Half, OUTPUTS),
-        by_hand: |x, [_, _, channels]| linear_by_hand(x, Kept::Half, channels, OUTPUTS),
-    },
-    Case {
-        name: "convolutions",
-        shape: [9, 7, 16],
-        op: |x, numbers| convolution(x, numbers, Kept::Half, 1, OUTPUTS),
-        by_hand: |x, shape| convolution_by_hand(x, shape, Kept::Half, 1, OUTPUTS),
-    },
-    Case {
-        name: "convolutions of every other pixel",
-        shape: [8, 6, 16],
-        op: |x, numbers| convolution(x, numbers, Kept::Half, 2, OUTPUTS),
-        by_hand: |x, shape| convolution_by_hand(x, shape, Kept::Half, 2, OUTPUTS),
-    },
+    linear!("linear layers", [1, 37, 40], Kept::Half, OUTPUTS),
+    convolution!("convolutions", [9, 7, 16], Kept::Half, 1, OUTPUTS),
+    convolution!("convolutions of every other pixel", [8, 6, 16], Kept::Half, 2, OUTPUTS),
     Case {
         name: "group normalisation",
         shape: [5, 4, 12],
@@ -152,12 +140,7 @@ const CASES: [Case; 13] = [
         op: |x, numbers| layer_norm(x, &norm(numbers, 40)),
         by_hand: layer_norm_by_hand,
     },
-    Case {
-        name: "gated layers behind a normalisation",
-        shape: [1, 37, 40],
-        op: |x, numbers| fused::gated(x, numbers, Kept::Half),
-        by_hand: |x, shape| fused::gated_by_hand(x, shape, Kept::Half),
-    },
+    gated!("gated layers behind a normalisation", [1, 37, 40], Kept::Half),
     Case {
         name: "group normalisation of joined maps",
         shape: [5, 4, 12],
@@ -170,25 +153,15 @@ const CASES: [Case; 13] = [
         op: fused::joined,
         by_hand: fused::joined_by_hand,
     },
-    Case {
-        name: "attention and layers behind normalisations",
-        shape: [1, 37, 40],
-        op: |x, numbers| fused::block(x, numbers, Kept::Half),
-        by_hand: |x, shape| fused::block_by_hand(x, shape, Kept::Half),
-    },
+    block!("attention and layers behind normalisations", [1, 37, 40], Kept::Half),
     Case {
         name: "weighted sums and layers of the time embedding",
         shape: [3, 5, 8],
         op: fused::blended,
         by_hand: |x, [.., channels]| fused::blended_by_hand(x, channels),
     },
-    Case {
-        name: "attention",
-        // More queries and keys than a workgroup has at a time.
-        shape: [1, 70, 32],
-        op: |x, numbers| self_attention(x, numbers, HEADS, true),
-        by_hand: |x, shape| self_attention_by_hand(x, shape, HEADS, true),
-    },
+    // More queries and keys than a workgroup has at a time.
+    self_attention!("attention", [1, 70, 32], HEADS, true),
     Case {
         name: "activations",
         shape: [3, 3, 8],

@@ -5,37 +5,17 @@
 
 use burn::tensor::Device;
 
-use super::{Case, Kept, OUTPUTS, convolution, convolution_by_hand, fused, linear_by_hand, linear_layer, tested};
+use super::{Case, Kept, OUTPUTS, tested};
 use crate::Result;
 use crate::ops::Var;
 
 const KEPT: Kept = Kept::EightBits;
 
 const CASES: [Case; 5] = [
-    Case {
-        name: "linear layers in eight bits",
-        shape: [1, 37, 64],
-        op: |x, numbers| linear_layer(x, numbers, KEPT, OUTPUTS),
-        by_hand: |x, [_, _, channels]| linear_by_hand(x, KEPT, channels, OUTPUTS),
-    },
-    Case {
-        name: "convolutions in eight bits",
-        shape: [9, 7, 32],
-        op: |x, numbers| convolution(x, numbers, KEPT, 1, OUTPUTS),
-        by_hand: |x, shape| convolution_by_hand(x, shape, KEPT, 1, OUTPUTS),
-    },
-    Case {
-        name: "gated layers in eight bits behind a normalisation",
-        shape: [1, 37, 64],
-        op: |x, numbers| fused::gated(x, numbers, KEPT),
-        by_hand: |x, shape| fused::gated_by_hand(x, shape, KEPT),
-    },
-    Case {
-        name: "attention and layers in eight bits behind normalisations",
-        shape: [1, 37, 64],
-        op: |x, numbers| fused::block(x, numbers, KEPT),
-        by_hand: |x, shape| fused::block_by_hand(x, shape, KEPT),
-    },
+    linear!("linear layers in eight bits", [1, 37, 64], KEPT, OUTPUTS),
+    convolution!("convolutions in eight bits", [9, 7, 32], KEPT, 1, OUTPUTS),
+    gated!("gated layers in eight bits behind a normalisation", [1, 37, 64], KEPT),
+    block!("attention and layers in eight bits behind normalisations", [1, 37, 64], KEPT),
     Case {
         name: "weights in eight bits that are widened",
         shape: [3, 5, 96],

@@ -3,10 +3,7 @@
 
 use burn::tensor::{Device, Tensor};
 
-use super::{
-    Case, Kept, Sizes, convolution, convolution_by_hand, fused, judged, larger, launched, linear_by_hand, linear_layer,
-};
-use super::{dot, self_attention, self_attention_by_hand};
+use super::{Case, Kept, Sizes, dot, judged, larger, launched};
 use crate::Result;
 use crate::ops::{HalfProducts, Var, attention, with_half_products};
 
@@ -14,49 +11,14 @@ use crate::ops::{HalfProducts, Var, attention, with_half_products};
 const OUTPUTS: usize = 140;
 
 const CASES: [Case; 7] = [
-    Case {
-        name: "linear layers",
-        shape: [1, 150, 68],
-        op: |x, numbers| linear_layer(x, numbers, Kept::Half, OUTPUTS),
-        by_hand: |x, [_, _, channels]| linear_by_hand(x, Kept::Half, channels, OUTPUTS),
-    },
-    Case {
-        name: "convolutions",
-        shape: [13, 11, 20],
-        op: |x, numbers| convolution(x, numbers, Kept::Half, 1, 76),
-        by_hand: |x, shape| convolution_by_hand(x, shape, Kept::Half, 1, 76),
-    },
-    Case {
-        name: "convolutions of every other pixel",
-        shape: [14, 11, 36],
-        op: |x, numbers| convolution(x, numbers, Kept::Half, 2, 36),
-        by_hand: |x, shape| convolution_by_hand(x, shape, Kept::Half, 2, 36),
-    },
-    Case {
-        name: "gated layers behind a normalisation",
-        shape: [1, 150, 68],
-        op: |x, numbers| fused::gated(x, numbers, Kept::Half),
-        by_hand: |x, shape| fused::gated_by_hand(x, shape, Kept::Half),
-    },
-    Case {
-        name: "attention and layers behind normalisations",
-        shape: [1, 70, 40],
-        op: |x, numbers| fused::block(x, numbers, Kept::Half),
-        by_hand: |x, shape| fused::block_by_hand(x, shape, Kept::Half),
-    },
+    linear!("linear layers", [1, 150, 68], Kept::Half, OUTPUTS),
+    convolution!("convolutions", [13, 11, 20], Kept::Half, 1, 76),
+    convolution!("convolutions of every other pixel", [14, 11, 36], Kept::Half, 2, 36),
+    gated!("gated layers behind a normalisation", [1, 150, 68], Kept::Half),
+    block!("attention and layers behind normalisations", [1, 70, 40], Kept::Half),
     // What else is fused reads weights in eight bits by the same code as these.
-    Case {
-        name: "linear layers in eight bits",
-        shape: [1, 150, 96],
-        op: |x, numbers| linear_layer(x, numbers, Kept::EightBits, OUTPUTS),
-        by_hand: |x, [_, _, channels]| linear_by_hand(x, Kept::EightBits, channels, OUTPUTS),
-    },
-    Case {
-        name: "convolutions in eight bits",
-        shape: [13, 11, 32],
-        op: |x, numbers| convolution(x, numbers, Kept::EightBits, 1, 76),
-        by_hand: |x, shape| convolution_by_hand(x, shape, Kept::EightBits, 1, 76),
-    },
+    linear!("linear layers in eight bits", [1, 150, 96], Kept::EightBits, OUTPUTS),
+    convolution!("convolutions in eight bits", [13, 11, 32], Kept::EightBits, 1, 76),
 ];
 
 /// Every width that kernels are made for, each with sizes that no tile has.
@@ -67,54 +29,24 @@ const ATTENTIONS: [Case; 9] = [
         op: |x, _| attention_to(x, 2, FEW, 0.0),
         by_hand: |x, shape| attention_to_by_hand(x, shape, 2, FEW, 0.0),
     },
-    Case {
-        name: "attention of heads of 32",
-        shape: [1, 65, 32],
-        op: |x, numbers| self_attention(x, numbers, 1, true),
-        by_hand: |x, shape| self_attention_by_hand(x, shape, 1, true),
-    },
-    Case {
-        name: "attention of heads of 40",
-        shape: [1, 70, 80],
-        op: |x, numbers| self_attention(x, numbers, 2, false),
-        by_hand: |x, shape| self_attention_by_hand(x, shape, 2, false),
-    },
+    self_attention!("attention of heads of 32", [1, 65, 32], 1, true),
+    self_attention!("attention of heads of 40", [1, 70, 80], 2, false),
     Case {
         name: "attention of heads of 40 with small scores",
         shape: [1, 70, 40],
         op: |x, _| attention_to(x, 1, 70, APART),
         by_hand: |x, shape| attention_to_by_hand(x, shape, 1, 70, APART),
     },
-    Case {
-        name: "attention of heads of 64",
-        shape: [1, 130, 128],
-        op: |x, numbers| self_attention(x, numbers, 2, true),
-        by_hand: |x, shape| self_attention_by_hand(x, shape, 2, true),
-    },
-    Case {
-        name: "attention of heads of 80",
-        shape: [1, 67, 80],
-        op: |x, numbers| self_attention(x, numbers, 1, false),
-        by_hand: |x, shape| self_attention_by_hand(x, shape, 1, false),
-    },
-    Case {
-        name: "attention of heads of 96",
-        shape: [1, 66, 96],
-        op: |x, numbers| self_attention(x, numbers, 1, true),
-        by_hand: |x, shape| self_attention_by_hand(x, shape, 1, true),
-    },
+    self_attention!("attention of heads of 64", [1, 130, 128], 2, true),
+    self_attention!("attention of heads of 80", [1, 67, 80], 1, false),
+    self_attention!("attention of heads of 96", [1, 66, 96], 1, true),
     Case {
         name: "attention of heads of 128 to a few of the pixels",
         shape: [1, 67, 128],
         op: |x, _| attention_to(x, 1, FEW, 0.0),
         by_hand: |x, shape| attention_to_by_hand(x, shape, 1, FEW, 0.0),
     },
-    Case {
-        name: "attention of heads of 160",
-        shape: [1, 66, 160],
-        op: |x, numbers| self_attention(x, numbers, 1, true),
-        by_hand: |x, shape| self_attention_by_hand(x, shape, 1, true),
-    },
+    self_attention!("attention of heads of 160", [1, 66, 160], 1, true),
 ];
 
 /// Keys that are fewer than queries.
