@@ -3,7 +3,7 @@
 use pseudoword::gpu;
 use serde_json::{Value, json};
 
-use crate::place::{Place, events, refused, succeeded, text};
+use crate::place::{Place, events, mini_f16, refused, succeeded, text};
 
 #[test]
 fn what_steps_take_at_the_peak_of_known_gpus_is_predicted_without_measuring() {
@@ -195,8 +195,8 @@ fn what_a_step_costs_the_host_is_measured_where_nothing_is_computed() {
     // Weights that stay in f16 are what full-size models have; products in f16 do what is around them, too.
     let mut launches = Vec::new();
     for (weights, precision) in [("f32", "f32"), ("f16", "f32"), ("f16", "f16")] {
-        let stored = ["bench", "--host", "--batch", "2", "--weights", weights, "--precision", precision, "--json"];
-        let output = place.run(&stored);
+        let model = ["bench", "--host", "--model", &mini_f16(), "--batch", "2"];
+        let output = place.run(&[&model[..], &["--weights", weights, "--precision", precision, "--json"]].concat());
         succeeded(&output);
         let host = events(&output.stdout).pop().unwrap();
         assert_eq!((&host["event"], &host["precision"]), (&json!("host"), &json!(precision)));
