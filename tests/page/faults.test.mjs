@@ -85,7 +85,7 @@ test("a full storage refuses a model with figures, and ends no learning", { time
   await allow(64_000);
   // Said before anything is fetched, and again by who insists.
   await page.locator("#load").click();
-  await page.locator("#plan-verdict").getByText(/There is no room for it: \d+ MB more/).waitFor({ timeout: 60_000 });
+  await page.locator("#plan-verdict").getByText(/There is no room for it: [\d.]+ MB more/).waitFor({ timeout: 60_000 });
   await page.locator("#fetch").click();
   await page.locator("#model-problem").getByText(/^There is no room: \d+ MB more are needed but the browser allows only 62 kB: delete a stored model/).waitFor();
   await look(page, "full");
