@@ -354,6 +354,9 @@ pub struct TrainConfig {
     /// Prompt of the previews [default: made from the kind and the token]
     #[cfg_attr(feature = "native", arg(long, value_name = "PROMPT", help_heading = "Progress"))]
     pub preview_prompt: Option<String>,
+    /// The language that the preview prompt is written in (captions are text)
+    #[cfg_attr(feature = "native", arg(long, value_enum, value_name = "LANGUAGE", default_value_t = Self::default().prompt_syntax, help_heading = "Progress"))]
+    pub prompt_syntax: PromptSyntax,
     /// Save the embedding every N steps (0 = only at the end)
     #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "N", default_value_t = Self::default().save_every, help_heading = "Progress"))]
     pub save_every: u32,
@@ -394,6 +397,7 @@ impl Default for TrainConfig {
             preview_every: 100,
             preview_steps: 12,
             preview_prompt: None,
+            prompt_syntax: PromptSyntax::default(),
             save_every: 50,
         }
     }
@@ -416,6 +420,12 @@ pub struct SampleConfig {
     /// What the picture should not show
     #[cfg_attr(feature = "native", arg(long, value_name = "PROMPT", default_value = "", hide_default_value = true))]
     pub negative_prompt: String,
+    /// The language that prompts are written in
+    #[cfg_attr(feature = "native", arg(long, value_enum, value_name = "LANGUAGE", default_value_t = Self::default().prompt_syntax))]
+    pub prompt_syntax: PromptSyntax,
+    /// From which layer of the text encoder prompts are taken, counted from the last, which is 1 (Stable Diffusion 1.x)
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "N", default_value_t = Self::default().clip_skip))]
+    pub clip_skip: u32,
     /// What stands for a negative prompt that is empty (SDXL) [default: what the model's files say]
     #[cfg_attr(feature = "native", arg(long, value_enum))]
     pub empty_negative: Option<EmptyNegative>,
@@ -464,8 +474,7 @@ impl SampleConfig {
 
     /// The sampler as it is written in settings, with its spacing.
     pub fn sampler_and_spacing(&self) -> String {
-        let name = self.sampler.name();
-        if self.karras { format!("{name} karras") } else { name.to_owned() }
+        self.sampler.name().to_owned() + if self.karras { " karras" } else { "" }
     }
 }
 
@@ -473,6 +482,8 @@ impl Default for SampleConfig {
     fn default() -> Self {
         Self {
             negative_prompt: String::new(),
+            prompt_syntax: PromptSyntax::default(),
+            clip_skip: 1,
             empty_negative: None,
             pooling: Pooling::default(),
             steps: 25,

@@ -10,14 +10,13 @@ use burn::tensor::Device;
 use sha2::{Digest, Sha256};
 
 pub use self::config::ModelConfig;
-use crate::config::Pooling;
 use crate::embedding::shown;
 use crate::event::{Event, WarningCode};
 use crate::ops::{Var, columns, release_unused, side_by_side};
 use crate::parts::{Part, Precision};
 use crate::schedule::NoiseSchedule;
 use crate::source::{Source, architecture};
-use crate::text::{ClipTextModel, ClipTokenizer, Prompt, TextEncoder, Tokenizers, Vocabulary};
+use crate::text::{Batch, ClipTextModel, ClipTokenizer, Encoding, Manner, Prompt, TextEncoder, Tokenizers, Vocabulary};
 use crate::unet::{Conditions, TimeIds, Unet, UnetConfig};
 use crate::vae::{VaeDecoder, VaeEncoder};
 use crate::weights::{Random, Storage, WeightBytes, WeightRequest, Weights, files, samples};
@@ -254,21 +253,25 @@ impl Model {
     }
 
     /// What the U-Net is told of prompts, with `rows` `[K, D]` for the learned words: in each row the columns for all text
-    /// encoders, side by side. `time_ids` are the sizes of the pictures, which only SDXL is told; of one, all prompts are.
+    /// encoders, side by side. `time_ids` are the sizes of the pictures, which only SDXL is told; of one, all prompts are. The
+    /// states are as long as those of the prompt with most stretches; others are filled up with the empty prompt.
     pub fn conditions(
         &self,
         prompts: &[Prompt],
         rows: &Var<2>,
         time_ids: &[TimeIds],
-        (pooling, recompute): (Pooling, bool),
+        encoding: impl Into<Encoding>,
     ) -> Conditions {
+        let Encoding { pooling, clip_skip, recompute } = encoding.into();
         let widths: Vec<usize> = self.text_encoders.iter().map(TextEncoder::width).collect();
+        let chunks = prompts.iter().map(Prompt::chunks).max().unwrap_or(1);
+        let left_out = self.config.clip_layers().map_or(0, |_| clip_skip.saturating_sub(1) as usize);
+        let manner = Manner { recompute, left_out, hidden: None };
         let (mut states, mut vector) = (Vec::new(), None);
         for (i, (encoder, rows)) in self.text_encoders.iter().zip(columns(rows, &widths)).enumerate() {
-            let end = self.config.text_encoders[i].eos_token_id;
-            let of_encoder = prompts.iter().map(|prompt| &prompt.encoders[i]);
-            let ends: Vec<usize> = of_encoder.clone().map(|tokens| tokens.pooled_at(pooling, end)).collect();
-            let encoded = encoder.encode(of_encoder, &rows, &ends, recompute, &self.device);
+            let prompts = prompts.iter().map(|prompt| (&prompt.encoders[i], prompt.syntax)).collect();
+            let batch = Batch { prompts, chunks, rows: &rows, device: &self.device };
+            let encoded = encoder.encode(&batch, pooling, self.config.text_encoders[i].eos_token_id, &manner);
             states.push(encoded.states);
             vector = vector.or(encoded.pooled);
         }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::base::math::mean_norm;
 use crate::base::text::quoted;
-use crate::config::{SampleConfig, TrainConfig};
+use crate::config::{PromptSyntax, SampleConfig, TrainConfig};
 use crate::embedding::{Embedding, Vectors};
 use crate::event::Event;
 use crate::model::{Loading, Model, OpenedModel};
@@ -220,8 +220,8 @@ impl Session {
 
     /// A prompt without its embeddings, for comparison: each is replaced by the phrase that it started from, or by
     /// nothing if it started from none. None if the prompt has no embedding in it.
-    pub fn without(&self, prompt: &str) -> Option<String> {
-        without(prompt, self.tokenizer(), &self.embeddings)
+    pub fn without(&self, prompt: &str, syntax: PromptSyntax) -> Option<String> {
+        without(prompt, syntax, self.tokenizer(), &self.embeddings)
     }
 
     /// Starts generating pictures.
@@ -248,10 +248,11 @@ impl Session {
 /// As [`Session::without`], for embeddings that a tokenizer knows before there is a session.
 pub fn without<'a>(
     prompt: &str,
+    syntax: PromptSyntax,
     tokenizer: &ClipTokenizer,
     embeddings: impl IntoIterator<Item = &'a Embedding> + Clone,
 ) -> Option<String> {
-    if tokenizer.prompt(prompt).words.is_empty() {
+    if tokenizer.read(prompt, syntax).words.is_empty() {
         return None;
     }
     let init = |token: &str| {

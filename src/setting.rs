@@ -67,9 +67,11 @@ settings! {
     PreviewEvery = "preview-every",
     PreviewSteps = "preview-steps",
     PreviewPrompt = "preview-prompt",
+    PromptSyntax = "prompt-syntax",
     SaveEvery = "save-every",
     // Of making pictures: crate::config::SampleConfig.
     NegativePrompt = "negative-prompt",
+    ClipSkip = "clip-skip",
     EmptyNegative = "empty-negative",
     Guidance = "guidance",
     Sampler = "sampler",

@@ -84,9 +84,9 @@ mod tests {
         let sd1 = tokenizer(Family::Sd1, Part::Tokenizer);
         // As in the documentation of CLIP and of transformers.
         let cat = sd1.prompt("a photo of a cat");
-        assert_eq!(cat.ids[..8], [49406, 320, 1125, 539, 320, 2368, 49407, 49407]);
+        assert_eq!(cat.first().ids[..8], [49406, 320, 1125, 539, 320, 2368, 49407, 49407]);
         assert_eq!(sd1.encode("Hello World!"), [3306, 1002, 256]);
-        assert_eq!(sd1.prompt("").ids[1..], [49407; 76]);
+        assert_eq!(sd1.prompt("").first().ids[1..], [49407; 76]);
         for taken in ["Cat", "\u{e9}", "E\u{301}"] {
             assert!(sd1.check_word(taken).is_err(), "{taken}");
         }
@@ -96,7 +96,7 @@ mod tests {
             (Family::Sdxl, Part::Tokenizer, 49407),
             (Family::Sdxl, Part::Tokenizer2, 0),
         ] {
-            let ids = tokenizer(family, part).prompt("a photo of a cat").ids;
+            let ids = tokenizer(family, part).prompt("a photo of a cat").first().ids.clone();
             assert_eq!(ids[5..9], [2368, 49407, padding, padding], "{family:?} {part}");
         }
     }

@@ -1,6 +1,7 @@
 //! The commands and options. Every setting of a job comes from [`crate::config`]; the rest is here.
 
 mod bench;
+mod prompt;
 
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
 pub(super) use self::bench::{BenchArgs, RandomModel};
+pub(super) use self::prompt::{PROMPT_EXAMPLES, PromptArgs};
 use super::exit::STATUSES;
 use crate::config::{SampleConfig, TrainConfig};
 use crate::embedding::Layout;
@@ -97,6 +99,9 @@ pub(super) enum Command {
     /// Make pictures from prompts that use learned embeddings
     #[command(after_help = GENERATE_EXAMPLES, allow_negative_numbers = true)]
     Generate(Box<GenerateArgs>),
+    /// Show how a prompt is understood: its tokens, stretches and weights, and the embeddings in it
+    #[command(after_help = PROMPT_EXAMPLES)]
+    Prompt(PromptArgs),
     /// Describe embeddings: what is in the file, and which of the model's own words are closest
     #[command(after_help = INSPECT_EXAMPLES)]
     Inspect(InspectArgs),

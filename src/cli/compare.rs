@@ -4,7 +4,7 @@ use image::RgbImage;
 
 use super::load::ModelId;
 use crate::base::text::quoted;
-use crate::config::SampleConfig;
+use crate::config::{PromptSyntax, SampleConfig};
 use crate::embedding::Embedding;
 use crate::image::{Sheet, SheetRow};
 use crate::session;
@@ -24,8 +24,13 @@ impl Pair {
     ///
     /// # Errors
     /// [`Error::Usage`] if no embedding is in it.
-    pub fn of(prompt: &str, tokenizer: &ClipTokenizer, embeddings: &[&Embedding]) -> Result<Self> {
-        let Some(without) = session::without(prompt, tokenizer, embeddings.iter().copied()) else {
+    pub fn of(
+        prompt: &str,
+        syntax: PromptSyntax,
+        tokenizer: &ClipTokenizer,
+        embeddings: &[&Embedding],
+    ) -> Result<Self> {
+        let Some(without) = session::without(prompt, syntax, tokenizer, embeddings.iter().copied()) else {
             let known: Vec<&str> = embeddings.iter().map(|embedding| embedding.token.as_str()).collect();
             let known = if known.is_empty() {
                 "give one with --embedding".to_owned()

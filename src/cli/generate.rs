@@ -17,7 +17,7 @@ use super::outlook::Outlook;
 use super::output::{Output, terminal};
 use crate::base::files;
 use crate::base::text::quoted;
-use crate::config::{SampleConfig, typed};
+use crate::config::{PromptSyntax, SampleConfig, typed};
 use crate::embedding::Embedding;
 use crate::event::{Event, WarningCode};
 use crate::gpu::{self, Chosen};
@@ -66,6 +66,8 @@ struct Request {
     latents: Option<Latents>,
     target: Target,
     embeddings: Vec<EmbeddingArgument>,
+    /// How many stretches the longest prompt has.
+    stretches: usize,
     /// With `--compare`: each prompt, and what it is compared with.
     pairs: Vec<Pair>,
 }
@@ -88,7 +90,8 @@ impl Request {
         texts.push(&args.config.negative_prompt);
         let device = gpu::choose(shared.device)?;
         let opened = {
-            let planned = planned(&config);
+            // How long prompts are is known when there is a tokenizer.
+            let planned = planned(&config, 1);
             locate::model_for(shared, &Outlook::new(shared, &device, &planned), out).await?
         };
         let kept = read::kept_in(&texts, &embeddings, opened.tokenizers.first(), out)?;
@@ -104,12 +107,14 @@ impl Request {
             sample::check_latents(*shape, &config, &opened.config)?;
         }
         let tokenizers = read::tokenizers(&embeddings, &opened)?;
-        let pairs = if args.compare { pairs(&args.prompts, &tokenizers, &embeddings)? } else { Vec::new() };
-        let mut said = unused(&texts, &embeddings[..given], tokenizers.first());
+        let pairs = if args.compare { pairs(args, &tokenizers, &embeddings)? } else { Vec::new() };
+        let mut said = unused(&texts, config.prompt_syntax, &embeddings[..given], tokenizers.first());
         said.extend(sample::about_model(&config, &opened.config));
         said.extend(concerns(args, &config, &tokenizers));
         said.iter().try_for_each(|event| out.event(event))?;
-        Ok(Self { config, device, opened, latents, target, embeddings, pairs })
+        let stretches =
+            texts.iter().map(|text| tokenizers.read(text, config.prompt_syntax).chunks()).max().unwrap_or(1);
+        Ok(Self { config, device, opened, latents, target, embeddings, stretches, pairs })
     }
 }
 
@@ -121,12 +126,13 @@ impl Request {
 pub(super) async fn run(args: &GenerateArgs, shared: &Shared, out: &mut Output) -> Result<()> {
     let begun = Instant::now();
     let request = Request::prepare(args, shared, out).await?;
-    let Request { config, device, opened, latents, target, embeddings, pairs } = request;
+    let Request { config, device, opened, latents, target, embeddings, stretches, pairs } = request;
     let interrupt = Interrupt::listen(shared.quiet)?;
     let mut model = ModelId::named(&*opened.source);
     let loading = Loading { hash: true, ..Loading::default() };
     out.event(&device.event())?;
-    let mut session = load::session(&Outlook::new(shared, &device, &planned(&config)), &opened, loading, out).await?;
+    let mut session =
+        load::session(&Outlook::new(shared, &device, &planned(&config, stretches)), &opened, loading, out).await?;
     model.hash.clone_from(&session.model().unet_hash);
     let embeddings = read::add_to(&mut session, &embeddings, &model, out).await?;
     let start = |prompt: &str| -> Result<SampleJob> {
@@ -168,20 +174,26 @@ fn concerns(args: &GenerateArgs, config: &SampleConfig, tokenizers: &Tokenizers)
 }
 
 /// Each prompt, and what it is compared with.
-fn pairs(prompts: &[String], tokenizers: &Tokenizers, embeddings: &[EmbeddingArgument]) -> Result<Vec<Pair>> {
+fn pairs(args: &GenerateArgs, tokenizers: &Tokenizers, embeddings: &[EmbeddingArgument]) -> Result<Vec<Pair>> {
     let embeddings: Vec<&Embedding> = embeddings.iter().map(|given| &given.embedding).collect();
-    prompts.iter().map(|prompt| Pair::of(prompt, tokenizers.first(), &embeddings)).collect()
+    let pair = |prompt: &String| Pair::of(prompt, args.config.prompt_syntax, tokenizers.first(), &embeddings);
+    args.prompts.iter().map(pair).collect()
 }
 
 /// The names of the kept embeddings. Those that cannot be listed only go unmentioned.
-fn kept_tokens() -> Vec<String> {
+pub(super) fn kept_tokens() -> Vec<String> {
     let kept = locate::shelf().and_then(|shelf| shelf.list()).map(|kept| kept.embeddings).unwrap_or_default();
     kept.into_iter().map(|kept| kept.token).collect()
 }
 
 /// Warnings about embeddings that were given and are in none of the texts.
-fn unused(texts: &[&str], given: &[EmbeddingArgument], tokenizer: &ClipTokenizer) -> Vec<Event> {
-    let named: Vec<&str> = texts.iter().flat_map(|text| tokenizer.named(text)).collect();
+pub(super) fn unused(
+    texts: &[&str],
+    syntax: PromptSyntax,
+    given: &[EmbeddingArgument],
+    tokenizer: &ClipTokenizer,
+) -> Vec<Event> {
+    let named: Vec<&str> = texts.iter().flat_map(|text| tokenizer.named_in(text, syntax)).collect();
     let given = given.iter().filter(|given| !named.contains(&given.embedding.token.as_str()));
     let warned = given.map(|given| {
         let (token, file) = (&given.embedding.token, &given.file);
@@ -225,7 +237,7 @@ fn idle_options(args: &GenerateArgs, config: &SampleConfig) -> Vec<Event> {
 }
 
 /// Plans the memory that the pictures will need.
-fn planned(config: &SampleConfig) -> impl Fn(&ModelConfig, WeightBytes, bool) -> Result<MemoryPlan> {
+fn planned(config: &SampleConfig, stretches: usize) -> impl Fn(&ModelConfig, WeightBytes, bool) -> Result<MemoryPlan> {
     move |model, weights, on_cpu| {
         sample::check(config, model)?;
         // Guidance runs every picture twice: with the prompt and with the negative one.
@@ -236,7 +248,7 @@ fn planned(config: &SampleConfig) -> impl Fn(&ModelConfig, WeightBytes, bool) ->
             width: config.width.unwrap_or(width),
             batch: guided * config.count.min(config.batch_size),
         };
-        Ok(MemoryPlan::generating(model, weights, job, on_cpu))
+        Ok(MemoryPlan::generating(model, weights, job, on_cpu).with_stretches(model, job, stretches))
     }
 }
 

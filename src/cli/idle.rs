@@ -30,7 +30,7 @@ impl Uses {
             Command::Models { command: Some(ModelsCommand::Convert(_)) } => {
                 return Self { device: false, model: false, about_model: true, weights: true };
             }
-            Command::Inspect(_) | Command::Models { command: None } => [false, true, false],
+            Command::Prompt(_) | Command::Inspect(_) | Command::Models { command: None } => [false, true, false],
             Command::Embeddings { command: EmbeddingsCommand::Show { .. } } => [false, true, false],
             Command::Doctor(args) => [args.kernels.is_none(), false, false],
             Command::Convert(_) | Command::Embeddings { .. } | Command::Serve(_) => [false; 3],
@@ -67,6 +67,7 @@ fn name(command: &Command) -> &'static str {
     match command {
         Command::Train(_) => "train",
         Command::Generate(_) => "generate",
+        Command::Prompt(_) => "prompt",
         Command::Inspect(_) => "inspect",
         Command::Convert(_) => "convert",
         Command::Embeddings { .. } => "embeddings",

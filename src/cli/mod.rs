@@ -21,6 +21,7 @@ mod nearby;
 mod outlook;
 mod output;
 mod predict;
+mod prompt;
 mod report;
 mod serve;
 mod settings;
@@ -133,6 +134,7 @@ pub fn run(cli: &Cli) -> Result<()> {
         match &cli.command {
             Command::Train(args) => train::run(args, &cli.shared, &mut out).await,
             Command::Generate(args) => generate::run(args, &cli.shared, &mut out).await,
+            Command::Prompt(args) => prompt::run(args, &cli.shared, &mut out).await,
             Command::Inspect(args) => embeddings::inspect::run(args, &cli.shared, &mut out).await,
             Command::Convert(args) => embeddings::convert::run(args, &cli.shared, &mut out).await,
             Command::Embeddings { command } => embeddings::run(command, &cli.shared, &mut out).await,

@@ -160,6 +160,14 @@ impl ModelConfig {
         self.text_encoders.iter().map(|text| text.hidden_size).sum()
     }
 
+    /// The layers of the text encoder, where the states may be taken from an earlier one than the last: in Stable Diffusion 1.x,
+    /// whose text encoder is OpenAI's. 2.x (OpenCLIP's) and SDXL were trained with the layer before the last.
+    pub fn clip_layers(&self) -> Option<usize> {
+        let text = self.text();
+        let is_sd1 = self.architecture == Architecture::Sd && text.hidden_act == "quick_gelu";
+        is_sd1.then_some(text.num_hidden_layers)
+    }
+
     /// Tokens in a prompt, start and end included.
     pub fn prompt_length(&self) -> usize {
         self.text().max_position_embeddings

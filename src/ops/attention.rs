@@ -41,6 +41,16 @@ fn attend(q: &Var<3>, k: &Var<3>, v: &Var<3>, heads: usize, causal: bool, exact:
     }
 }
 
+/// The same, causal, past keys that no query sees: those where `hidden` `[B, M]` is 1 and not 0. Made of plain operations, and
+/// without a gradient: few prompts ask for it.
+pub fn attention_past(q: &Tensor<3>, k: &Tensor<3>, v: &Tensor<3>, heads: usize, hidden: &Tensor<2>) -> Tensor<3> {
+    let [batch, keys] = hidden.dims();
+    let scores = (split(q, heads) * scale(q, heads)).matmul(split(k, heads).swap_dims(2, 3));
+    let scores = scores + causal_mask(q.dims()[1], keys, &q.device());
+    let scores = scores + hidden.clone().reshape([batch, 1, 1, keys]) * UNSEEN;
+    join(softmax(scores, 3).matmul(split(v, heads)))
+}
+
 /// Bytes of the scores that the composition holds at a time: about three of them, and four in the backward pass.
 pub const SCORES_BYTES: u64 = 16 << 20;
 
@@ -87,9 +97,12 @@ fn probabilities(q: &Tensor<3>, k: &Tensor<3>, heads: usize, causal: bool) -> Te
     softmax(scores, 3)
 }
 
+/// What is added to the score of a key that a query does not see.
+const UNSEEN: f32 = -1e9;
+
 /// Zero where a query may look, a large negative number elsewhere: `[1, 1, N, M]`.
 fn causal_mask(queries: usize, keys: usize, device: &burn::tensor::Device) -> Tensor<4> {
-    let entries: Vec<f32> = (0..queries * keys).map(|i| if i % keys <= i / keys { 0.0 } else { -1e9 }).collect();
+    let entries: Vec<f32> = (0..queries * keys).map(|i| if i % keys <= i / keys { 0.0 } else { UNSEEN }).collect();
     Tensor::<1>::from_floats(entries.as_slice(), device).reshape([1, 1, queries, keys])
 }
 

@@ -35,7 +35,7 @@ mod weight;
 mod wgsl;
 
 pub use activation::{geglu, gelu, quick_gelu, silu};
-pub use attention::{SCORES_BYTES, attention, attention_exact, has_attention_kernel};
+pub use attention::{SCORES_BYTES, attention, attention_exact, attention_past, has_attention_kernel};
 use backend::Backend;
 pub use backend::{uses_kernels, with_reference};
 pub use blend::{Blend, guided, twice};

@@ -127,6 +127,15 @@ impl MemoryPlan {
         Self::of(weights, phases, unet.largest.max(decode.largest), job, on_cpu)
     }
 
+    /// With prompts of so many stretches instead of one: what the U-Net knows of them stays while pictures are made.
+    pub fn with_stretches(mut self, config: &ModelConfig, job: Job, stretches: usize) -> Self {
+        let more = stretches.saturating_sub(1) as u64 * Walk::new(config, self.on_cpu).stretch(job);
+        let bytes = if self.on_cpu { more } else { more + more / EMPTY_PAGES };
+        let denoising = self.phases.iter_mut().filter(|need| need.phase == Phase::Denoising);
+        denoising.for_each(|need| need.bytes += bytes);
+        self
+    }
+
     /// What training needs; `recompute` as in training, `previews` the job of the pictures made during it.
     pub fn training(
         config: &ModelConfig,
@@ -380,6 +389,9 @@ mod tests {
         let with = denoising(&config).bytes;
         // Keys and values of two prompts of 77 tokens, for five attentions at each of three widths and one in the middle.
         let known = 2 * 2 * 77 * (5 * (320 + 640 + 1280) + 1280) * 4;
+        let of_three =
+            MemoryPlan::generating(&config, WeightBytes::default(), job, true).with_stretches(&config, job, 3);
+        assert_eq!(of_three.phases[0].bytes, with + 2 * known);
         for text in &mut config.text_encoders {
             text.max_position_embeddings = 0;
         }

@@ -188,6 +188,11 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Bytes of a U-Net's keys and values for one stretch of the prompts.
+    pub fn stretch(&self, job: Job) -> u64 {
+        self.known_prompts(&MapSizes::new(self.config, job), &Graph::new(&self.config.unet))
+    }
+
     /// Keys and values of the prompts, which are made once for all steps of a picture.
     fn known_prompts(&self, sizes: &MapSizes, graph: &Graph) -> u64 {
         let transformers =

@@ -3,13 +3,12 @@
 
 use super::LONGEST_SIDE;
 use crate::base::text::quoted;
-use crate::config::{EmptyNegative, SampleConfig};
+use crate::config::{EmptyNegative, PromptSyntax, SampleConfig};
 use crate::event::{Event, WarningCode};
 use crate::model::ModelConfig;
 use crate::parts::Architecture;
 use crate::schedule::Sampler;
 use crate::setting::Setting;
-use crate::text::foreign::foreign_syntax;
 use crate::text::{ClipTokenizer, Tokenizers, Tokens};
 use crate::{Error, Result};
 
@@ -29,6 +28,7 @@ pub fn check_numbers(config: &SampleConfig) -> Result<()> {
         (Setting::Count, Some(config.count), MOST_PICTURES),
         (Setting::BatchSize, Some(config.batch_size), MOST_TOGETHER),
         (Setting::Steps, Some(config.steps), u32::MAX),
+        (Setting::ClipSkip, Some(config.clip_skip), u32::MAX),
         (Setting::Width, config.width, LONGEST_SIDE),
         (Setting::Height, config.height, LONGEST_SIDE),
     ];
@@ -69,6 +69,10 @@ pub fn check(config: &SampleConfig, model: &ModelConfig) -> Result<[usize; 2]> {
     let width = side(config.width, width, Setting::Width)?;
     let size = [side(config.height, height, Setting::Height)?, width];
     Sampler::new(config.sampler, config.karras, &model.scheduler, config.steps as usize)?;
+    if let Some(layers) = model.clip_layers().filter(|layers| config.clip_skip as usize > *layers) {
+        let rule = format!("at most {layers} for this model, whose text encoder has so many layers");
+        return Err(Error::OutOfRange { setting: Setting::ClipSkip, given: config.clip_skip.to_string(), rule });
+    }
     Ok(size)
 }
 
@@ -81,6 +85,7 @@ pub fn decided(config: &SampleConfig, model: &ModelConfig) -> SampleConfig {
     SampleConfig {
         karras: config.karras || model.scheduler.asks_for_karras(config.sampler),
         empty_negative: is_empty.then(|| config.empty_negative.unwrap_or(own)),
+        clip_skip: if model.clip_layers().is_some() { config.clip_skip } else { SampleConfig::default().clip_skip },
         pooling: if of_two { config.pooling } else { SampleConfig::default().pooling },
         ..config.clone()
     }
@@ -112,7 +117,21 @@ pub const CONCERNS: [WarningCode; 6] = [
 /// What about the settings a user should know of this model: what its noise schedule asks for and does not get, and sizes that it
 /// was not trained on.
 pub fn about_model(config: &SampleConfig, model: &ModelConfig) -> Vec<Event> {
-    about_schedule(config, model).into_iter().chain(unusual_size(config, model)).collect()
+    let skip = about_clip_skip(config, model);
+    about_schedule(config, model).into_iter().chain(unusual_size(config, model)).chain(skip).collect()
+}
+
+/// A layer that was asked for and is not taken.
+fn about_clip_skip(config: &SampleConfig, model: &ModelConfig) -> Option<Event> {
+    let asked = config.clip_skip != SampleConfig::default().clip_skip;
+    (asked && model.clip_layers().is_none()).then(|| {
+        let text = format!(
+            "{} {} has no effect: it is for models of Stable Diffusion 1.x; this one was trained with a layer of its own",
+            Setting::ClipSkip,
+            config.clip_skip
+        );
+        Event::warning(WarningCode::NoEffect, text)
+    })
 }
 
 /// What the model's noise schedule asks the sampler for, and does not get.
@@ -125,9 +144,10 @@ pub fn about_schedule(config: &SampleConfig, model: &ModelConfig) -> Vec<Event> 
 /// the tokenizers know.
 pub fn concerns(prompt: &str, config: &SampleConfig, tokenizers: &Tokenizers, others: &[String]) -> Vec<Event> {
     let mut events = without_effect(config, tokenizers.count());
-    events.extend(about_prompt("prompt", prompt, tokenizers.first(), others));
+    let about = |what, text: &str| about_prompt(what, text, config.prompt_syntax, tokenizers.first(), others);
+    events.extend(about("prompt", prompt));
     if config.is_guided() {
-        events.extend(about_prompt("negative prompt", &config.negative_prompt, tokenizers.first(), others));
+        events.extend(about("negative prompt", &config.negative_prompt));
     }
     events
 }
@@ -221,7 +241,13 @@ const SHOWN: usize = 5;
 const SHOWN_CHARS: usize = 300;
 
 /// What of a prompt is not what it may be meant to be; `what` is what to call it.
-pub fn about_prompt(what: &str, prompt: &str, tokenizer: &ClipTokenizer, others: &[String]) -> Vec<Event> {
+pub fn about_prompt(
+    what: &str,
+    prompt: &str,
+    syntax: PromptSyntax,
+    tokenizer: &ClipTokenizer,
+    others: &[String],
+) -> Vec<Event> {
     let mut events = Vec::new();
     let unknown = tokenizer.unknown_names(prompt, others);
     let more = unknown.len().saturating_sub(SHOWN);
@@ -234,7 +260,7 @@ pub fn about_prompt(what: &str, prompt: &str, tokenizer: &ClipTokenizer, others:
         let text = format!("{more} more names in the {what} are not embeddings that were given or are kept");
         events.push(Event::warning(WarningCode::UnknownEmbedding, text));
     }
-    let found = foreign_syntax(prompt);
+    let found = tokenizer.notes(prompt, syntax);
     let mut foreign: Vec<String> = found.iter().take(SHOWN).map(ToString::to_string).collect();
     if found.len() > SHOWN {
         foreign.push(format!("and {} more", found.len() - SHOWN));
@@ -242,7 +268,7 @@ pub fn about_prompt(what: &str, prompt: &str, tokenizer: &ClipTokenizer, others:
     if !foreign.is_empty() {
         events.push(plain_text(&foreign, &format!("the {what}")));
     }
-    events.extend(cut(what, &tokenizer.prompt(prompt)));
+    events.extend(cut(what, &tokenizer.read(prompt, syntax), tokenizer.room()));
     events
 }
 
@@ -268,17 +294,17 @@ pub(crate) fn plain_text(foreign: &[String], place: &str) -> Event {
 }
 
 /// A warning for a prompt that was cut.
-fn cut(what: &str, prompt: &Tokens) -> Option<Event> {
+fn cut(what: &str, prompt: &Tokens, room: usize) -> Option<Event> {
     let fallen = prompt.fallen.as_ref()?;
-    let (room, had) = (prompt.ids.len() - 2, prompt.length);
+    let (had, chunks) = (prompt.length, prompt.chunks.len());
+    let fit =
+        if chunks > 1 { format!("only {chunks} stretches of {room} are read") } else { format!("only {room} fit") };
     let mut left_out: String = fallen.chars().take(SHOWN_CHARS).collect();
     if left_out.len() < fallen.len() {
         left_out.push('…');
     }
-    let text = format!(
-        "the {what} is {had} tokens but only {room} fit; these words were left out: {shown}",
-        shown = quoted(&left_out)
-    );
+    let text =
+        format!("the {what} is {had} tokens but {fit}; these words were left out: {shown}", shown = quoted(&left_out));
     Some(Event::warning(WarningCode::PromptCut, text))
 }
 
@@ -343,7 +369,14 @@ mod tests {
         assert!(format!("{events:?}").contains("<kept-cow>"), "{events:?}");
         let usual = SampleConfig::default();
         assert_eq!(said("a <my-fox> and a <3 heart", &usual), "");
-        assert_eq!(said("a <myfox>, (red:1.2) BREAK", &usual), "unknown-embedding prompt-syntax");
+        assert_eq!(said("a <myfox>, (red:1.2) BREAK [blue]", &usual), "unknown-embedding");
+        let plain = SampleConfig { prompt_syntax: PromptSyntax::Plain, ..usual.clone() };
+        assert_eq!(said("a <myfox>, (red:1.2) BREAK", &plain), "unknown-embedding prompt-syntax");
+        assert_eq!(said("a [red:blue:0.5] hill", &usual), "prompt-syntax");
+        // The learned word is two tokens, and is never cut.
+        let long = "apple ".repeat(74) + "<my-fox>";
+        assert_eq!((said(&long, &usual), said(&long, &plain)), (String::new(), "prompt-cut".to_owned()));
+        assert_eq!(said(&"apple ".repeat(601), &usual), "prompt-cut");
         let negative = SampleConfig { negative_prompt: "<blur>".to_owned(), ..usual.clone() };
         assert_eq!(said("a", &negative), "unknown-embedding");
         for guidance in [0.0, 0.5, 1.0] {
@@ -356,6 +389,26 @@ mod tests {
         for empty in [EmptyNegative::Zeros, EmptyNegative::Encoded] {
             assert_eq!(said("a", &SampleConfig { empty_negative: Some(empty), ..usual.clone() }), "no-effect");
         }
+    }
+
+    #[test]
+    fn the_layer_that_prompts_are_taken_from_is_one_of_the_text_encoders() {
+        let (mini, usual) = (opened().config, SampleConfig::default());
+        let skips = |clip_skip| SampleConfig { clip_skip, ..usual.clone() };
+        for good in [1, 2] {
+            assert!(check(&skips(good), &mini).is_ok() && about_model(&skips(good), &mini).is_empty());
+        }
+        assert_eq!(decided(&skips(2), &mini).clip_skip, 2);
+        for bad in [0, 3] {
+            let said = check(&skips(bad), &mini).unwrap_err().to_string();
+            assert!(said.contains("clip-skip") && said.contains(&bad.to_string()), "{said}");
+        }
+        for family in [Family::Sd2, Family::Sdxl] {
+            let model = crate::bench::sizes(family).unwrap();
+            check(&skips(2), &model).unwrap();
+            assert_eq!((about_model(&skips(2), &model).len(), decided(&skips(2), &model).clip_skip), (1, 1));
+        }
+        assert_eq!(crate::bench::sizes(Family::Sd1).unwrap().clip_layers(), Some(12));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use crate::base::text;
-use crate::config::{SampleConfig, option_name};
+use crate::config::{PromptSyntax, SampleConfig, option_name};
 
 /// What wrote a file.
 pub const SOFTWARE: &str = concat!("pseudoword ", env!("CARGO_PKG_VERSION"));
@@ -48,9 +48,11 @@ impl Label<'_> {
             ("steps", config.steps.to_string()),
             ("guidance", config.guidance.to_string()),
             ("sampler", config.sampler_and_spacing()),
+            ("prompt syntax", option_name(&config.prompt_syntax)),
             ("size", self.size()),
             ("model", self.model.to_owned()),
         ]);
+        text.extend(self.clip_skip().map(|layer| ("clip skip", layer)));
         text.extend(self.empty_negative().map(|stands_for| ("empty negative", stands_for)));
         text.extend(self.pooling().map(|pooling| ("pooling", pooling)));
         text.extend(self.model_hash.map(|hash| ("model hash", hash.to_owned())));
@@ -70,6 +72,17 @@ impl Label<'_> {
     /// What stands for a negative prompt that is empty, in models of which that depends.
     fn empty_negative(&self) -> Option<String> {
         self.config.empty_negative.as_ref().map(option_name)
+    }
+
+    /// The language of the prompts, if it is not that in which `parameters` are read.
+    fn syntax(&self) -> Option<String> {
+        let syntax = self.config.prompt_syntax;
+        (syntax != PromptSyntax::A1111).then(|| option_name(&syntax))
+    }
+
+    /// The layer that prompts were taken from, if it is not the last.
+    fn clip_skip(&self) -> Option<String> {
+        (self.config.clip_skip != SampleConfig::default().clip_skip).then(|| self.config.clip_skip.to_string())
     }
 
     /// Which token stands for the prompt, if it is not its end, as everywhere.
@@ -100,6 +113,8 @@ impl Label<'_> {
         if !hashes.is_empty() {
             settings.push(format!("TI hashes: {}", text::json(&hashes.join(", ")).unwrap_or_default()));
         }
+        settings.extend(self.clip_skip().map(|layer| format!("Clip skip: {layer}")));
+        settings.extend(self.syntax().map(|syntax| format!("Prompt syntax: {syntax}")));
         settings.extend(self.empty_negative().map(|stands_for| format!("Empty negative: {stands_for}")));
         settings.extend(self.pooling().map(|pooling| format!("Pooling: {pooling}")));
         settings.push(format!("Version: {SOFTWARE}"));
@@ -156,11 +171,15 @@ mod tests {
         let of_two = SampleConfig {
             empty_negative: Some(EmptyNegative::Zeros),
             pooling: Pooling::Diffusers,
+            clip_skip: 2,
+            prompt_syntax: PromptSyntax::ComfyUi,
             ..SampleConfig::default()
         };
         let text = format!("{:?}", Label { config: &of_two, ..label }.text());
         for part in [
-            "Empty negative: zeros, Pooling: diffusers, ",
+            "Clip skip: 2, Prompt syntax: comfyui, Empty negative: zeros, Pooling: diffusers, ",
+            "(\"prompt syntax\", \"comfyui\")",
+            "(\"clip skip\", \"2\")",
             "(\"empty negative\", \"zeros\")",
             "(\"pooling\", \"diffusers\")",
         ] {

@@ -18,7 +18,7 @@ use crate::noise::{Noise, Stream};
 use crate::ops::{Blend, Var};
 use crate::schedule::Sampler;
 use crate::setting::Setting;
-use crate::text::{Prompt, Rows, Tokenizers};
+use crate::text::{Encoding, Prompt, Rows, Tokenizers};
 use crate::unet::PromptKeysAndValues;
 use crate::vae::VaeDecoder;
 use crate::vae::tiling::{self, Map};
@@ -85,7 +85,8 @@ impl SampleJob {
         let config = decided(config, &model.config);
         let sampler = Sampler::new(config.sampler, config.karras, &model.config.scheduler, config.steps as usize)?;
         let rows = rows.tensor(&model.device);
-        let (prompt, negative) = (tokenizers.prompt(prompt), tokenizers.prompt(&config.negative_prompt));
+        let read = |text: &str| tokenizers.read(text, config.prompt_syntax);
+        let (prompt, negative) = (read(prompt), read(&config.negative_prompt));
         Ok(Self {
             model,
             rows,
@@ -207,7 +208,8 @@ impl SampleJob {
         let rows = Var::constant(self.rows.clone());
         let [height, width] = self.size.map(|side| (side * self.model.config.vae.pixels_per_latent()) as f32);
         let sizes = [height, width, 0.0, 0.0, height, width];
-        let mut given = self.model.conditions(&prompts, &rows, &[sizes], (config.pooling, false));
+        let encoding = Encoding { pooling: config.pooling, clip_skip: config.clip_skip, recompute: false };
+        let mut given = self.model.conditions(&prompts, &rows, &[sizes], encoding);
         if self.zeros_for_negative() {
             given = given.with_zeros_first();
         }

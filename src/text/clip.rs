@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::base::json::{MOST_CHANNELS, MOST_LAYERS, check_counts, from_fields, standard};
 use crate::base::math::median;
 use crate::ops::{self, Linear, Mlp, MlpActivation, Norm, NormedLinears, Var};
-use crate::ops::{attention, layer_norm, linear, linear_add, mlp, normed_linears, take_rows};
+use crate::ops::{attention, attention_past, layer_norm, linear, linear_add, mlp, normed_linears, take_rows};
 use crate::parts::{Architecture, Part};
 use crate::weights::{HostTable, Weights};
 use crate::{Error, Result};
@@ -157,6 +157,17 @@ pub struct ClipTextModel {
     text_projection: Option<Linear>,
 }
 
+/// How the encoder is run.
+#[derive(Clone, Default)]
+pub struct Manner {
+    /// Whether layers are run again in the backward pass instead of being remembered.
+    pub recompute: bool,
+    /// How many of the last layers are left out, where the states after them would be taken.
+    pub left_out: usize,
+    /// Which tokens no other sees: `[B, T]`, 1 for these and 0 for the others. No gradient goes through an encoder with any.
+    pub hidden: Option<Tensor<2>>,
+}
+
 /// What an encoder makes of prompts.
 pub struct Encoded {
     /// `[B, T, D]`.
@@ -191,18 +202,22 @@ impl Layer {
         })
     }
 
-    fn run(&self, x: &Var<3>, recompute: bool) -> Var<3> {
-        if !recompute {
-            return self.forward(x);
+    fn run(&self, x: &Var<3>, manner: &Manner) -> Var<3> {
+        if !manner.recompute {
+            return self.forward(x, manner.hidden.as_ref());
         }
-        let layer = self.clone();
-        ops::recompute((x, x, x), move |x: &Var<3>, _: &Var<3>, _: &Var<3>| layer.forward(x))
+        let (layer, hidden) = (self.clone(), manner.hidden.clone());
+        ops::recompute((x, x, x), move |x: &Var<3>, _: &Var<3>, _: &Var<3>| layer.forward(x, hidden.as_ref()))
     }
 
-    fn forward(&self, x: &Var<3>) -> Var<3> {
+    fn forward(&self, x: &Var<3>, hidden: Option<&Tensor<2>>) -> Var<3> {
         let projected = normed_linears(x, &self.projections);
         let [q, k, v] = &projected[..] else { unreachable!("three were loaded") };
-        let x = linear_add(&attention(q, k, v, self.heads, true), &self.out_proj, x);
+        let seen = match hidden {
+            None => attention(q, k, v, self.heads, true),
+            Some(hidden) => Var::constant(attention_past(q.value(), k.value(), v.value(), self.heads, hidden)),
+        };
+        let x = linear_add(&seen, &self.out_proj, x);
         mlp(&x, &self.mlp)
     }
 }
@@ -244,21 +259,21 @@ impl ClipTextModel {
         Ok(Self { token_embedding, position_embedding, layers, for_states, final_layer_norm, text_projection })
     }
 
-    /// What it makes of token embeddings `[B, T, D]`. With `recompute`, layers are run again in the backward pass instead of
-    /// being remembered. `ends` are the places of the tokens that the vector of a prompt is taken from.
-    pub fn forward(&self, embeddings: &Var<3>, ends: &[usize], recompute: bool) -> Encoded {
+    /// What it makes of token embeddings `[B, T, D]`. `ends` are the places of the tokens that the vector of a prompt is taken
+    /// from.
+    pub fn forward(&self, embeddings: &Var<3>, ends: &[usize], manner: &Manner) -> Encoded {
         let [batch, length, _] = embeddings.dims();
         let positions = self.position_embedding.clone().narrow(0, 0, length).unsqueeze::<3>().repeat_dim(0, batch);
         let mut x = embeddings.add(&Var::constant(positions));
         let (of_states, others) = self.layers.split_at(self.for_states);
-        for layer in of_states {
-            x = layer.run(&x, recompute);
+        for layer in &of_states[..of_states.len().saturating_sub(manner.left_out)] {
+            x = layer.run(&x, manner);
         }
         let Some(norm) = &self.final_layer_norm else { return Encoded { states: x, pooled: None } };
         let Some(projection) = &self.text_projection else {
             return Encoded { states: layer_norm(&x, norm), pooled: None };
         };
-        let last = others.iter().fold(x.clone(), |x, layer| layer.run(&x, recompute));
+        let last = others.iter().fold(x.clone(), |x, layer| layer.run(&x, manner));
         let pooled = linear(&layer_norm(&take_rows(&last, ends), norm), projection);
         Encoded { states: x, pooled: Some(pooled) }
     }

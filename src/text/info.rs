@@ -2,8 +2,10 @@
 
 use serde::Serialize;
 
-use super::foreign::{Foreign, foreign_syntax};
+use super::foreign::Foreign;
+use super::language::parse;
 use super::tokenizer::ClipTokenizer;
+use crate::config::PromptSyntax;
 
 /// What a text is as a prompt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -11,7 +13,7 @@ use super::tokenizer::ClipTokenizer;
 pub struct PromptInfo {
     /// Tokens of all of it, without start and end.
     pub tokens: usize,
-    /// How many of them fit.
+    /// How many there is room for, in as many stretches as the prompt has.
     pub room: usize,
     /// The learned words that it names, once each, whether they fit or not.
     pub words: Vec<NamedWord>,
@@ -20,7 +22,7 @@ pub struct PromptInfo {
     /// The end that does not fit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost: Option<String>,
-    /// What other programs read as more than text, and what as: here it is text.
+    /// What other languages read as more than text, and what as: in this one it is text.
     pub notes: Vec<Foreign>,
 }
 
@@ -44,20 +46,25 @@ pub struct UnknownName {
 }
 
 impl ClipTokenizer {
-    /// What a text is as a prompt; `others` are embeddings that are at hand besides those that were added.
-    pub fn info(&self, text: &str, others: &[String]) -> PromptInfo {
-        let prompt = self.prompt(text);
-        let named = self.named(text);
+    /// What a text is as a prompt in a language; `others` are embeddings that are at hand besides those that were added.
+    pub fn info(&self, text: &str, syntax: PromptSyntax, others: &[String]) -> PromptInfo {
+        let prompt = self.read(text, syntax);
+        let named = self.named_in(text, syntax);
         let words = self.words().filter(|(token, _)| named.contains(token));
         let unknown = self.unknown_names(text, others).into_iter();
         PromptInfo {
             tokens: prompt.length,
-            room: self.length() - 2,
+            room: self.room() * prompt.chunks.len(),
             words: words.map(|(token, vectors)| NamedWord { token: token.to_owned(), vectors }).collect(),
             unknown: unknown.map(|(text, near)| UnknownName { text, suggestion: near.map(str::to_owned) }).collect(),
             lost: prompt.fallen,
-            notes: foreign_syntax(text),
+            notes: self.notes(text, syntax),
         }
+    }
+
+    /// What in a prompt is text in its language, and more than text in others.
+    pub fn notes(&self, text: &str, syntax: PromptSyntax) -> Vec<Foreign> {
+        parse(text, syntax, &self.words).notes
     }
 }
 
@@ -72,20 +79,29 @@ mod tests {
         let load = ClipTokenizer::load(&source, Part::Tokenizer, 3035, 77);
         let mut tokenizer = pollster::block_on(load).unwrap();
         tokenizer.add_word("<my-peach>", 2).unwrap();
-        let info = tokenizer.info("a (<my-peach>:1.2) and <mypeach>, <MY-PEACH>", &[]);
+        let read = |text: &str, syntax| tokenizer.info(text, syntax, &[]);
+        let text = "a (<my-peach>:1.2) and <mypeach>, <MY-PEACH>";
+        let info = read(text, PromptSyntax::Plain);
         assert_eq!(info.words, [NamedWord { token: "<my-peach>".to_owned(), vectors: 2 }]);
         let unknown = UnknownName { text: "<mypeach>".to_owned(), suggestion: Some("<my-peach>".to_owned()) };
         assert_eq!(info.unknown, [unknown]);
         assert_eq!((info.room, info.lost), (75, None));
         assert!(info.notes[0].means == "a weight", "{:?}", info.notes);
+        // The two brackets, the colon and the number are no tokens where they are a weight.
+        let weighted = read(text, PromptSyntax::A1111);
+        assert_eq!((weighted.notes.len(), &weighted.words), (0, &info.words));
+        assert!(weighted.tokens < info.tokens, "{} {}", weighted.tokens, info.tokens);
 
         // As many as the prompt has ids between start and end.
-        let plain = tokenizer.info("a photo of <my-peach>", &[]);
+        let plain = read("a photo of <my-peach>", PromptSyntax::A1111);
         assert_eq!(plain.tokens, tokenizer.encode("a photo of").len() + 2);
-        let long = tokenizer.info(&format!("{}<my-peach>", "a ".repeat(74)), &[]);
+        let long = format!("{}<my-peach>", "a ".repeat(74));
+        let both = read(&long, PromptSyntax::A1111);
+        assert_eq!((both.tokens, both.room, both.lost), (76, 150, None));
+        let long = read(&long, PromptSyntax::Plain);
         assert_eq!((long.tokens, long.lost.as_deref()), (76, Some("<my-peach>")));
         assert_eq!(long.words.len(), 1);
-        let empty = serde_json::to_value(tokenizer.info("", &[])).unwrap();
+        let empty = serde_json::to_value(read("", PromptSyntax::A1111)).unwrap();
         let expected = serde_json::json!({"tokens": 0, "room": 75, "words": [], "unknown": [], "notes": []});
         assert_eq!(empty, expected);
     }

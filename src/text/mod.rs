@@ -1,5 +1,6 @@
 //! Prompts to hidden states: tokenizers with their learned words, and the CLIP text encoder.
 
+pub mod chunks;
 mod clip;
 mod encoder;
 pub mod foreign;
@@ -14,12 +15,14 @@ pub mod scan;
 mod tokenizer;
 pub mod unknown;
 mod vocabulary;
+mod weights;
 
-pub use clip::{ClipTextConfig, ClipTextModel, Encoded, Taken};
-pub use encoder::TextEncoder;
+pub use clip::{ClipTextConfig, ClipTextModel, Encoded, Manner, Taken};
+pub(crate) use encoder::Batch;
+pub use encoder::{Encoding, TextEncoder};
 pub use info::{NamedWord, PromptInfo, UnknownName};
 pub use name::check_token;
-pub use prompt::{Prompt, Tokenizers, Tokens};
+pub use prompt::{Chunk, Prompt, Tokenizers, Tokens};
 pub use rows::Rows;
 pub use tokenizer::ClipTokenizer;
 pub use vocabulary::{Norms, Vocabulary};

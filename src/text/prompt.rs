@@ -1,27 +1,28 @@
 //! From a prompt's text to ids: the one place, for training and generation alike.
 //!
 //! Learned words are found in the text itself, before anything is a token ([`scan`](super::scan)), and expanded to ids:
-//! a word of K vectors is K ids in a row or left out altogether. What other programs would read in a prompt is text here
-//! ([`foreign`](super::foreign)), but for one thing: `embedding:name` is the word itself. Whatever else a prompt may come to express (weights of
-//! its parts, for example) would be read here too, and kept in [`Prompt`].
+//! a word of K vectors is K ids in a row or left out altogether.
+//!
+//! There are two ways in. A caption is text and nothing else, in one stretch of tokens ([`ClipTokenizer::prompt`]); but for
+//! `embedding:name`, which is the word itself. A prompt is read in one of the [languages](super::language) that people write
+//! them in, and may have weights and several stretches ([`ClipTokenizer::read`], and [`chunks`](super::chunks)).
 
 use std::ops::Range;
 
+use super::language::{Part, parse};
 use super::likeness::nearest;
 use super::scan;
 use super::tokenizer::{ClipTokenizer, Origin, Word};
 use super::unknown::{unknown_names, with_prefix};
 use crate::Result;
-use crate::config::Pooling;
+use crate::config::{Pooling, PromptSyntax};
 
 /// A prompt as one text encoder takes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Tokens {
-    /// Start, words, end, padding. Ids from the vocabulary's size on are rows of learned words.
-    pub ids: Vec<u32>,
-    /// The place of the first end token.
-    pub end: usize,
-    /// Ids of the text before it was cut, without start and end.
+    /// Its stretches, of which there is at least one; each is encoded by itself.
+    pub chunks: Vec<Chunk>,
+    /// Ids of the text before it was cut, without starts and ends.
     pub length: usize,
     /// The end of the text that did not fit, if any.
     pub fallen: Option<String>,
@@ -30,6 +31,34 @@ pub struct Tokens {
 }
 
 impl Tokens {
+    /// The first stretch.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn first(&self) -> &Chunk {
+        &self.chunks[0]
+    }
+
+    /// Whether a weight is not 1.
+    pub fn is_weighted(&self) -> bool {
+        self.chunks.iter().any(|chunk| chunk.weights.is_some())
+    }
+}
+
+/// A stretch of a prompt: as many ids as a text encoder has positions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chunk {
+    /// Start, words, end, padding. Ids from the vocabulary's size on are rows of learned words.
+    pub ids: Vec<u32>,
+    /// The places of the text's ids.
+    pub text: Range<usize>,
+    /// The place of the first end token.
+    pub end: usize,
+    /// The weight of each id; none where all are 1.
+    pub weights: Option<Vec<f32>>,
+}
+
+impl Chunk {
     /// The place of the token whose state stands for the whole prompt. `eos_token_id` is the text encoder's
     /// ([`ClipTextConfig`](super::ClipTextConfig)).
     pub fn pooled_at(&self, pooling: Pooling, eos_token_id: u32) -> usize {
@@ -47,10 +76,12 @@ impl Tokens {
 }
 
 /// A prompt as a model takes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Prompt {
     /// As each of the model's text encoders takes it, in their order.
     pub encoders: Vec<Tokens>,
+    /// The language that it was read in, which says what weights do.
+    pub syntax: PromptSyntax,
 }
 
 impl Prompt {
@@ -61,12 +92,17 @@ impl Prompt {
     pub fn tokens(&self) -> &Tokens {
         &self.encoders[0]
     }
+
+    /// How many stretches it has.
+    pub fn chunks(&self) -> usize {
+        self.encoders.iter().map(|tokens| tokens.chunks.len()).max().unwrap_or(1)
+    }
 }
 
 impl From<Tokens> for Prompt {
-    /// The prompt of a model with one text encoder.
+    /// The prompt of a model with one text encoder, without weights that count.
     fn from(tokens: Tokens) -> Self {
-        Self { encoders: vec![tokens] }
+        Self { encoders: vec![tokens], syntax: PromptSyntax::Plain }
     }
 }
 
@@ -99,9 +135,14 @@ impl Tokenizers {
         self.0
     }
 
-    /// Turns a text into ids, with learned words as their rows.
+    /// Turns a text that is nothing else into ids, with learned words as their rows.
     pub fn prompt(&self, text: &str) -> Prompt {
-        Prompt { encoders: self.0.iter().map(|tokenizer| tokenizer.prompt(text)).collect() }
+        self.read(text, PromptSyntax::Plain)
+    }
+
+    /// Turns a prompt that is written in a language into ids with weights.
+    pub fn read(&self, text: &str, syntax: PromptSyntax) -> Prompt {
+        Prompt { encoders: self.0.iter().map(|tokenizer| tokenizer.read(text, syntax)).collect(), syntax }
     }
 
     /// Registers a word of `vectors` vectors with all of them; returns the first of its rows in the table of learned
@@ -144,13 +185,13 @@ struct Piece {
 }
 
 impl ClipTokenizer {
-    /// Turns a text into ids, with learned words as their rows.
+    /// Turns a text that is nothing else into ids, with learned words as their rows: one stretch, cut where it is full.
     pub fn prompt(&self, text: &str) -> Tokens {
-        let mut ids = vec![self.start];
+        let mut ids = Vec::new();
         let mut words = Vec::new();
         let mut fallen = None;
         let mut length = 0;
-        let room = self.length - 1;
+        let room = self.room();
         for piece in self.pieces(text) {
             length += piece.ids.len();
             if fallen.is_some() {
@@ -173,13 +214,32 @@ impl ClipTokenizer {
                 fallen = Some(text[piece.starts[fitting]..].trim().to_owned());
             }
         }
+        Tokens { chunks: vec![self.framed(&ids, None)], length, fallen, words }
+    }
+
+    /// Ids of a text that a stretch has room for, beside its start and its end.
+    pub fn room(&self) -> usize {
+        self.length - 2
+    }
+
+    /// A stretch of some ids, no more than it has room for, with a weight for each or none where all are 1.
+    pub(super) fn framed(&self, text: &[u32], weights: Option<&[f32]>) -> Chunk {
+        let padding = self.room().saturating_sub(text.len());
+        let before = if self.pads_left { padding } else { 0 };
+        let mut ids = vec![self.pad; before];
+        ids.push(self.start);
+        ids.extend(text);
         ids.push(self.end);
-        let padding = std::iter::repeat_n(self.pad, self.length - ids.len());
         // A prompt may have one itself, as text.
-        let end = ids.iter().position(|id| *id == self.end).unwrap_or(0);
-        let end = if self.pads_left { padding.len() + end } else { end };
-        ids = if self.pads_left { padding.chain(ids).collect() } else { ids.into_iter().chain(padding).collect() };
-        Tokens { ids, end, length, fallen, words }
+        let end = ids[before..].iter().position(|id| *id == self.end).unwrap_or(0) + before;
+        ids.resize(self.length, self.pad);
+        let at = before + 1..before + 1 + text.len();
+        let weights = weights.map(|given| {
+            let mut weights = vec![1.0; self.length];
+            weights[at.clone()].copy_from_slice(given);
+            weights
+        });
+        Chunk { ids, text: at, end, weights }
     }
 
     /// Learned words in a text, and where they are.
@@ -191,6 +251,19 @@ impl ClipTokenizer {
     pub fn named(&self, text: &str) -> Vec<&str> {
         let mut named = Vec::new();
         for (word, _) in self.occurrences(text) {
+            let Word { token, origin, .. } = &self.words[word];
+            if *origin != Origin::Hidden && !named.contains(&token.as_str()) {
+                named.push(token);
+            }
+        }
+        named
+    }
+
+    /// The learned words that a prompt names as its language has it, once each, whether they fit or not.
+    pub fn named_in(&self, text: &str, syntax: PromptSyntax) -> Vec<&str> {
+        let mut named = Vec::new();
+        for part in parse(text, syntax, &self.words).parts {
+            let Part::Word { word, .. } = part else { continue };
             let Word { token, origin, .. } = &self.words[word];
             if *origin != Origin::Hidden && !named.contains(&token.as_str()) {
                 named.push(token);
@@ -259,10 +332,10 @@ impl ClipTokenizer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parts::Part;
+    use crate::parts;
 
     fn tokenizer() -> ClipTokenizer {
-        pollster::block_on(ClipTokenizer::load(&crate::mini::source(), Part::Tokenizer, 3035, 77)).unwrap()
+        pollster::block_on(ClipTokenizer::load(&crate::mini::source(), parts::Part::Tokenizer, 3035, 77)).unwrap()
     }
 
     #[test]
@@ -282,11 +355,12 @@ mod tests {
     #[test]
     fn a_prompt_stands_for_itself_at_its_first_end() {
         let tokenizer = tokenizer();
-        let prompt = tokenizer.prompt("a cat <|endoftext|> a dog");
+        let tokens = tokenizer.prompt("a cat <|endoftext|> a dog");
+        let prompt = tokens.first();
         let ends: Vec<usize> =
             prompt.ids.iter().enumerate().filter(|(_, id)| **id == tokenizer.end).map(|(place, _)| place).collect();
         assert_eq!((prompt.end, ends[0]), (3, 3));
-        assert_eq!(tokenizer.prompt("a cat").end, 3);
+        assert_eq!(tokenizer.prompt("a cat").first().end, 3);
     }
 
     #[test]

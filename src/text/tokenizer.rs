@@ -130,6 +130,12 @@ impl ClipTokenizer {
         named.or_else(|| self.inner.id_to_token(id)).unwrap_or_default()
     }
 
+    /// The learned word that an id is a vector of, and the vector's number in it, from 0.
+    pub fn word_of(&self, id: u32) -> Option<(&str, usize)> {
+        let words = self.words.iter().filter(|word| word.origin != Origin::Hidden);
+        words.filter_map(|word| Some((word.token.as_str(), word.ids.iter().position(|own| *own == id)?))).next()
+    }
+
     /// Id of the start of a prompt.
     pub fn start(&self) -> u32 {
         self.start

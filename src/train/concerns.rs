@@ -74,6 +74,7 @@ fn idle_settings(config: &TrainConfig) -> Vec<String> {
     let of_previews = [
         (Setting::PreviewSteps, config.preview_steps != usual.preview_steps),
         (Setting::PreviewPrompt, config.preview_prompt.is_some()),
+        (Setting::PromptSyntax, config.prompt_syntax != usual.prompt_syntax),
     ];
     let given = of_previews.into_iter().filter(|(_, given)| *given && config.preview_every == 0);
     idle.extend(given.map(|(name, _)| format!("{name} has no effect: {} 0 makes no previews", Setting::PreviewEvery)));
@@ -291,9 +292,10 @@ fn about_previews(config: &TrainConfig, tokenizer: &ClipTokenizer) -> Vec<Event>
         return Vec::new();
     }
     let (token, prompt) = (&config.token, previews::prompt(config));
-    let mut events = about_prompt("preview prompt", &prompt, tokenizer, &[]);
-    if !tokenizer.prompt(&prompt).words.contains(token) {
-        let why = if tokenizer.named(&prompt).contains(&token.as_str()) {
+    let syntax = config.prompt_syntax;
+    let mut events = about_prompt("preview prompt", &prompt, syntax, tokenizer, &[]);
+    if !tokenizer.read(&prompt, syntax).words.contains(token) {
+        let why = if tokenizer.named_in(&prompt, syntax).contains(&token.as_str()) {
             format!("has no room for {token} ({})", several(config.vectors as usize, "vector"))
         } else {
             format!("does not have {token} in it")

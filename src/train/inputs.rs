@@ -15,7 +15,8 @@ use crate::text::Rows;
 
 /// Settings that may change before a run resumes: they decide what is shown and saved, and what happens in trouble that
 /// is still to come.
-const FREE: [&str; 5] = ["preview-every", "preview-steps", "preview-prompt", "save-every", "on-divergence"];
+const FREE: [&str; 6] =
+    ["preview-every", "preview-steps", "preview-prompt", "prompt-syntax", "save-every", "on-divergence"];
 
 /// The name of a replay's hash.
 const REPLAY: &str = "the file of choices (--replay)";

@@ -44,7 +44,7 @@ impl TrainJob {
     ) -> Vec<(String, String)> {
         let (previews, mut embedding) = (&self.previews, self.embedding());
         embedding.metadata.insert("base-model".to_owned(), model.to_owned());
-        let prompt = self.learner.tokenizers.prompt(&previews.prompt);
+        let prompt = self.learner.tokenizers.read(&previews.prompt, previews.config.prompt_syntax);
         let tokens: Vec<&str> = prompt.tokens().words.iter().map(String::as_str).collect();
         let mut embeddings = known.to_vec();
         embeddings.push((embedding.token.clone(), embedding.hash()));
@@ -95,8 +95,8 @@ impl Previews {
         let (every, prompt) = (config.preview_every, prompt(config));
         // With few steps DPM++ 2M comes nearest to what many would give.
         let (sampler, steps) = (SamplerKind::Dpmpp2m, config.preview_steps);
-        let (seed, pooling) = (config.seed, config.pooling);
-        let config = SampleConfig { seed, sampler, steps, pooling, ..SampleConfig::default() };
+        let (seed, pooling, prompt_syntax) = (config.seed, config.pooling, config.prompt_syntax);
+        let config = SampleConfig { seed, sampler, steps, pooling, prompt_syntax, ..SampleConfig::default() };
         Self { every, prompt, config, job: None, picture: None }
     }
 

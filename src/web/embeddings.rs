@@ -6,6 +6,7 @@ use wasm_bindgen::prelude::*;
 use super::engine::Engine;
 use super::{plain, to_js};
 use crate::base::bytes::sha256;
+use crate::config::PromptSyntax;
 use crate::embedding::{self, Refusal};
 use crate::event::Event;
 use crate::text::check_token;
@@ -33,7 +34,7 @@ impl Engine {
     /// ([`PromptInfo`](crate::text::PromptInfo)).
     #[wasm_bindgen(js_name = promptInfo)]
     pub fn prompt_info(&self, text: &str) -> Result<JsValue, JsValue> {
-        plain(&self.session.tokenizer().info(text, &[]))
+        plain(&self.session.tokenizer().info(text, PromptSyntax::default(), &[]))
     }
 
     /// Makes the embedding of a file usable in prompts, no matter which program wrote it. `name` is the file's name;
@@ -89,6 +90,6 @@ impl Engine {
     /// A prompt without the embeddings in it, to compare with: the phrase that each started from in its place, or
     /// nothing; `undefined` if none is in it.
     pub fn without(&self, prompt: &str) -> Option<String> {
-        self.session.without(prompt)
+        self.session.without(prompt, PromptSyntax::default())
     }
 }

@@ -16,6 +16,7 @@ mod help;
 #[path = "../image/jpeg/mod.rs"]
 mod jpeg;
 mod kernels;
+mod languages;
 mod learned_on;
 mod leftovers;
 mod measuring;

@@ -96,7 +96,10 @@ fn a_pictures_text_names_the_embeddings_that_it_was_made_with() {
     assert_eq!(about(&["a <one>", "--negative-prompt", "<other>"]), [true, true]);
     assert_eq!(about(&["a <one>", "--negative-prompt", "<other>", "--guidance", "1"]), [true, false]);
     // Of a word that fell off the end of a prompt there is nothing in the picture.
-    assert_eq!(about(&[&format!("{}<one> <other>", "a cat and ".repeat(24))]), [true, false]);
+    let long = format!("{}<one> <other>", "a cat and ".repeat(24));
+    assert_eq!(about(&[&long, "--prompt-syntax", "plain"]), [true, false]);
+    // In a language it is in the second stretch.
+    assert_eq!(about(&[&long]), [true, true]);
 }
 
 #[test]
@@ -115,7 +118,7 @@ fn guidance_up_to_1_is_off_and_the_negative_prompt_with_it() {
 }
 
 #[test]
-fn the_syntax_of_other_programs_is_text_and_the_prefix_of_a_name_is_not() {
+fn what_is_text_in_a_language_and_more_in_others_is_said() {
     let place = Place::new();
     let fox = word(&place, "wobblefox.safetensors", "wobblefox");
     let plain = pixels(&place, &["a toy, wobblefox", "-e", &fox]);
@@ -124,14 +127,24 @@ fn the_syntax_of_other_programs_is_text_and_the_prefix_of_a_name_is_not() {
         let (codes, text) = warnings(&generate(&place, &[same, "-e", &fox]));
         assert_eq!(codes, [""; 0], "{text}");
     }
-    for (prompt, quoted) in [
-        ("a (wobblefox:1.3) toy", "(wobblefox:1.3)"),
-        ("a wobblefox <lora:shiny:0.5>", "LoRA"),
-        ("a wobblefox BREAK a hill", "BREAK"),
-        ("a [red|green] wobblefox", "[red|green]"),
+    for (syntax, prompt, quoted) in [
+        ("plain", "a (wobblefox:1.3) toy", "(wobblefox:1.3)"),
+        ("plain", "a wobblefox BREAK a hill", "BREAK"),
+        ("comfyui", "a wobblefox BREAK a hill", "BREAK"),
+        ("a1111", "a wobblefox <lora:shiny:0.5>", "LoRA"),
+        ("a1111", "a [red|green] wobblefox", "[red|green]"),
+        ("compel", "a (wobblefox:1.3) toy", "(wobblefox:1.3)"),
     ] {
-        let (codes, text) = warnings(&generate(&place, &[prompt, "-e", &fox]));
+        let (codes, text) = warnings(&generate(&place, &[prompt, "-e", &fox, "--prompt-syntax", syntax]));
         assert!(codes == ["prompt-syntax"] && text.contains(quoted), "{codes:?} {text}");
+    }
+    for (syntax, prompt) in [
+        ("a1111", "a (wobblefox:1.3) toy BREAK a [faint] hill"),
+        ("comfyui", "a (wobblefox:1.3) toy"),
+        ("compel", "a wobblefox++ on a (hill)0.5"),
+    ] {
+        let (codes, text) = warnings(&generate(&place, &[prompt, "-e", &fox, "--prompt-syntax", syntax]));
+        assert_eq!(codes, [""; 0], "{prompt}: {text}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! Prompts without their embeddings, as pictures are compared with.
 
+use pseudoword::config::PromptSyntax;
 use pseudoword::embedding::Embedding;
 
 use crate::fixtures::{cpu, open};
@@ -15,7 +16,7 @@ fn an_embedding_makes_way_for_what_it_started_from() {
         embedding.metadata.extend(init.map(|init| ("init".to_owned(), init.to_owned())));
         session.add_embedding(embedding, token).unwrap();
     }
-    let without = |prompt: &str| session.without(prompt);
+    let without = |prompt: &str| session.without(prompt, PromptSyntax::default());
     assert_eq!(without("a <pear> on blue").as_deref(), Some("a ripe pear on blue"));
     // Whatever the case, the longest token first, and never inside of another word.
     assert_eq!(without("A <PEAR-2>,  and a <Pear>").as_deref(), Some("A , and a ripe pear"));

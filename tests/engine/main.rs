@@ -21,6 +21,7 @@ mod languages;
 mod memory;
 mod models;
 mod ops;
+mod prompts;
 mod recomputing;
 mod registering;
 mod resuming;

@@ -9,7 +9,7 @@ use pseudoword::noise::{Noise, Stream};
 use pseudoword::ops::{self, Var, backward, mse, splice};
 use pseudoword::schedule::NoiseSchedule;
 use pseudoword::session::Session;
-use pseudoword::text::{Prompt, Tokens};
+use pseudoword::text::{Chunk, Prompt, Tokens};
 use pseudoword::unet::Conditions;
 use pseudoword::vae::Budget;
 use pseudoword::vae::tiling::{self, Map};
@@ -31,7 +31,8 @@ fn prompts(ids: &[i64]) -> Vec<Prompt> {
 pub fn tokens(ids: &[i64]) -> Tokens {
     let ids: Vec<u32> = ids.iter().map(|id| *id as u32).collect();
     let end = ids.iter().position(|id| *id == END).expect("a prompt ends");
-    Tokens { length: ids.len(), end, ids, fallen: None, words: Vec::new() }
+    let chunk = Chunk { text: 1..end, end, weights: None, ids };
+    Tokens { length: 75, chunks: vec![chunk], fallen: None, words: Vec::new() }
 }
 
 /// What prompts tell a U-Net, with sizes that are nothing where it is told any.

@@ -25,7 +25,7 @@ fn through(word: &Embedding, layout: Layout) -> Embedding {
 /// The ids of a prompt, without start, end and padding.
 fn ids(session: &Session, prompt: &str) -> Vec<u32> {
     let prompt = session.tokenizer().prompt(prompt);
-    prompt.ids[1..=prompt.length].to_vec()
+    prompt.first().ids[1..=prompt.length].to_vec()
 }
 
 fn sum(session: &Session, row: u32) -> f32 {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use burn::tensor::Tensor;
 use pseudoword::checkpoint::Checkpoint;
-use pseudoword::config::{EmptyNegative, LrSchedule, Pooling, SampleConfig, SamplerKind, TrainConfig};
+use pseudoword::config::{EmptyNegative, LrSchedule, Pooling, PromptSyntax, SampleConfig, SamplerKind, TrainConfig};
 use pseudoword::embedding::{self, Embedding, Layout};
 use pseudoword::ops::{Var, backward, mse, side_by_side};
 use pseudoword::schedule::{NoiseSchedule, PredictionType, SchedulerConfig, TimestepSpacing};
@@ -28,7 +28,8 @@ use crate::training::{losses, peach};
 fn prompts(fixture: &Fixture, name: &str) -> Vec<Prompt> {
     let [first, second] = ["", "_2"].map(|end| fixture.ints(&format!("{name}{end}")));
     let both = first.chunks(77).zip(second.chunks(77));
-    both.map(|(first, second)| Prompt { encoders: vec![tokens(first), tokens(second)] }).collect()
+    both.map(|(first, second)| Prompt { encoders: vec![tokens(first), tokens(second)], syntax: PromptSyntax::Plain })
+        .collect()
 }
 
 fn time_ids(fixture: &Fixture, name: &str) -> Vec<TimeIds> {

@@ -59,10 +59,10 @@ fn assert_equal(model: &str, file: &str, least: usize) {
 /// The ids between start and padding.
 fn inner(tokenizer: &ClipTokenizer, text: &str) -> Vec<u32> {
     let prompt = tokenizer.prompt(text);
-    assert_eq!(prompt.ids.len(), 77);
-    assert_eq!(prompt.ids[0], tokenizer.start());
-    let end = prompt.ids.iter().skip(1).position(|id| *id == tokenizer.end()).expect("an end");
-    prompt.ids[1..=end].to_vec()
+    assert_eq!(prompt.first().ids.len(), 77);
+    assert_eq!(prompt.first().ids[0], tokenizer.start());
+    let end = prompt.first().ids.iter().skip(1).position(|id| *id == tokenizer.end()).expect("an end");
+    prompt.first().ids[1..=end].to_vec()
 }
 
 #[test]
@@ -95,13 +95,13 @@ fn a_long_prompt_says_what_fell_off_and_cuts_no_word() {
     let long = format!("{}the end", "apple ".repeat(75));
     let prompt = tokenizer.prompt(&long);
     assert_eq!(prompt.fallen.as_deref(), Some("the end"));
-    assert_eq!(prompt.ids[76], tokenizer.end());
+    assert_eq!(prompt.first().ids[76], tokenizer.end());
     // 73 tokens leave room for two ids: not for a word of four, so it goes as a whole.
     let prompt = tokenizer.prompt(&format!("{}<w> apple", "apple ".repeat(73)));
     assert_eq!(prompt.fallen.as_deref(), Some("<w> apple"));
-    assert!(prompt.ids.iter().all(|id| *id < 3035) && prompt.words.is_empty());
+    assert!(prompt.first().ids.iter().all(|id| *id < 3035) && prompt.words.is_empty());
     let prompt = tokenizer.prompt(&format!("{}<w>", "apple ".repeat(71)));
-    assert_eq!((prompt.fallen, prompt.ids.iter().filter(|id| **id >= 3035).count()), (None, 4));
+    assert_eq!((&prompt.fallen, prompt.first().ids.iter().filter(|id| **id >= 3035).count()), (&None, 4));
 }
 
 #[test]
@@ -227,7 +227,7 @@ fn the_file_that_counts_says_what_begins_ends_and_pads() {
         SPECIAL.iter().map(|(id, token)| (id.to_string(), described(*id, token, true))).collect();
     let decoded = ("tokenizer_config.json", json!({"pad_token": "<|endoftext|>", "added_tokens_decoder": decoder}));
     let pads = |files: &[Form]| {
-        *loaded(&[forms.pair(), files.to_vec()].concat(), 3035).unwrap().prompt("a").ids.last().unwrap()
+        *loaded(&[forms.pair(), files.to_vec()].concat(), 3035).unwrap().prompt("a").first().ids.last().unwrap()
     };
     let (mark, end) = (0, 3034);
     for (files, expected) in [
@@ -246,10 +246,13 @@ fn the_file_that_counts_says_what_begins_ends_and_pads() {
     }
     let roles = json!({"bos_token": "<|endoftext|>", "eos_token": "<|startoftext|>", "pad_token": "!"});
     let turned = loaded(&[forms.pair(), vec![("tokenizer_config.json", roles)]].concat(), 3035).unwrap();
-    assert_eq!((turned.start(), turned.end(), turned.prompt("").ids[..3].to_vec()), (3034, 3033, vec![3034, 3033, 0]));
+    assert_eq!(
+        (turned.start(), turned.end(), turned.prompt("").first().ids[..3].to_vec()),
+        (3034, 3033, vec![3034, 3033, 0])
+    );
     let short = json!({"model_max_length": 20, "padding_side": "left", "pad_token": "!"});
     let short = loaded(&[forms.pair(), vec![("tokenizer_config.json", short)]].concat(), 3035).unwrap();
-    assert_eq!(short.prompt("a").ids, [&[0; 17][..], &[3033, 320, 3034]].concat());
+    assert_eq!(short.prompt("a").first().ids, [&[0; 17][..], &[3033, 320, 3034]].concat());
 }
 
 #[test]
@@ -266,7 +269,7 @@ fn a_base_may_have_its_tokenizer_in_any_form() {
     let options = Options { base: Some(Rc::new(base)), prediction: None };
     let file = single("tiny-sd1", &options).unwrap();
     let tokenizer = pollster::block_on(ClipTokenizer::load(&file, Part::Tokenizer, 3035, 77)).unwrap();
-    assert_eq!(tokenizer.prompt("a").ids[..4], [3033, 320, 3034, 0]);
+    assert_eq!(tokenizer.prompt("a").first().ids[..4], [3033, 320, 3034, 0]);
 }
 
 /// The words that a tokenizer has inside.
@@ -320,7 +323,7 @@ fn words_inside_are_numbered_as_transformers_does_and_need_vectors() {
     // What pads is not a word.
     let pad = vec![("tokenizer_config.json", json!({"pad_token": "[PAD]"}))];
     let tokenizer = loaded(&[added(json!({"[PAD]": 3035, "<a>": 3036})), pad].concat(), 3037).unwrap();
-    assert_eq!((inside(&tokenizer), tokenizer.prompt("").ids[2]), (vec![("<a>".to_owned(), 1)], 3035));
+    assert_eq!((inside(&tokenizer), tokenizer.prompt("").first().ids[2]), (vec![("<a>".to_owned(), 1)], 3035));
     assert!(tokenizer.prompt("a [PAD]").words.is_empty());
     // Without a vector it is text, as it would be without its name.
     let tokenizer = loaded(&added(json!({"<a>": 3035, "<b>": 3036, "<b>_1": 3037})), 3037).unwrap();

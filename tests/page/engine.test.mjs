@@ -290,7 +290,7 @@ test("what the page asks of a model, on an adapter without timestamp-query", { t
   const added = await call("engine.addEmbedding", embedding("<fox>", 2, 128, 1), "fox.safetensors");
   assert.deepEqual([added.token, added.vectors, added.width, added.notes], ["<fox>", 2, 128, []]);
   assert.ok(Math.abs(added.norm - Math.sqrt(128)) < 1e-6 && added.typical > 0, JSON.stringify(added));
-  const info = await call("engine.promptInfo", "a (<fox>:1.2) and a <foxy>");
+  const info = await call("engine.promptInfo", "a (<fox>:1.2) and a <foxy> AND a hill");
   assert.deepEqual(info.words, [{ token: "<fox>", vectors: 2 }]);
   assert.deepEqual(info.unknown.map(({ text }) => text), ["<foxy>"]);
   assert.equal(info.room, 75);

@@ -123,15 +123,17 @@ async function knowsWords(page) {
   assert.equal(await prompt(page).inputValue(), "a <pear>");
   await page.locator("#prompt-info").getByText("<pear> 1 vector").waitFor();
   await page.locator("#prompt-count").getByText("2 of 75 tokens").waitFor();
-  await prompt(page).fill("a <peer> (red:1.2)");
+  await prompt(page).fill("a <peer> [red|blue]");
   await page.locator("#prompt-info").getByText("<peer> is not one of your words.").waitFor();
-  await page.locator("#prompt-info").getByText("(a weight) is read as plain text").waitFor();
+  await page.locator("#prompt-info").getByText("(taking turns) is read as plain text").waitFor();
   await accessible(page, "with an unknown word");
   await look(page, "make-prompt");
   await page.getByRole("button", { name: "Write <pear> in place of <peer>" }).click();
-  assert.equal(await prompt(page).inputValue(), "a <pear> (red:1.2)");
+  assert.equal(await prompt(page).inputValue(), "a <pear> [red|blue]");
   await prompt(page).fill(`${"a ".repeat(74)}<pear> bat`);
-  await page.locator("#prompt-count").getByText("76 of 75 tokens").waitFor();
+  await page.locator("#prompt-count").getByText("76 of 150 tokens").waitFor();
+  await prompt(page).fill(`${"a ".repeat(599)}<pear> bat`);
+  await page.locator("#prompt-count").getByText("601 of 600 tokens").waitFor();
   await page.locator("#prompt-info").getByText("Too long:").waitFor();
 }
 

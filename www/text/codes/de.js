@@ -14,7 +14,7 @@ export default {
 
   "prompt-cut": "Der Prompt ist zu lang: sein Ende entfällt.",
   "unknown-embedding": "Ein Name in spitzen Klammern ist keins deiner Wörter und wird als bloßer Text gelesen.",
-  "prompt-syntax": "Zeichen anderer Programme, zum Beispiel Gewichte, werden als bloßer Text gelesen.",
+  "prompt-syntax": "Zeichen anderer Programme werden als bloßer Text gelesen.",
 
   "no-effect": "Eine der Einstellungen bewirkt nichts, so wie die anderen stehen.",
   "picture-size": "In dieser Größe können die Bilder schlecht werden: Das Modell wurde mit einer anderen trainiert.",

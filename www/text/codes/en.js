@@ -15,7 +15,7 @@ export default {
 
   "prompt-cut": "The prompt is too long: its end is left out.",
   "unknown-embedding": "A name in angle brackets is not one of your words, so it is read as plain text.",
-  "prompt-syntax": "Signs that mean something in other programs, such as weights, are read as plain text.",
+  "prompt-syntax": "Signs that mean something in other programs are read as plain text.",
 
   "no-effect": "One of the settings has no effect with the others as they are.",
   "picture-size": "Pictures of this size may be poor: the model was trained on another.",
