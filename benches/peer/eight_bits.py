@@ -39,7 +39,7 @@ def load(path):
 
 def widen(model, out):
     """Writes the folder."""
-    shutil.copytree(model, out, ignore=shutil.ignore_patterns("*.safetensors"))
+    shutil.copytree(model, out, ignore=shutil.ignore_patterns("*.safetensors", "pseudoword.json"))
     for path in sorted(model.rglob("*.safetensors")):
         tensors, packed = load(path)
         save_file(tensors, out / path.relative_to(model), {"format": "pt"})

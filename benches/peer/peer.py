@@ -24,7 +24,7 @@ import torch  # noqa: E402
 from diffusers import DDPMScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline  # noqa: E402
 from transformers.utils import logging as transformers_logging  # noqa: E402
 
-# In f16: diffusers does not open the one in eight bits.
+# In f16: of the one in eight bits diffusers takes the values without their scales.
 MINI = Path(__file__).resolve().parent.parent.parent / "tests" / "fixtures" / "mini-f16"
 DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 WARMUP = 3
