@@ -283,6 +283,9 @@ def main():
     parser.add_argument("--checkpointing", action="store_true", help="gradient checkpointing in the U-Net")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     args = parser.parse_args()
+    if (args.model / "pseudoword.json").exists():
+        # diffusers opens such a folder, passes the scales over, and takes the eight bits for the weights themselves.
+        parser.error(f"{args.model} has weights in eight bits: eight_bits.py writes a folder that diffusers reads")
 
     diffusers.utils.logging.set_verbosity_error()
     diffusers.utils.logging.disable_progress_bar()

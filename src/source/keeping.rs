@@ -43,7 +43,7 @@ pub struct Foretold {
     pub side: u32,
     /// What its files take in eight bits.
     pub eight: u64,
-    /// Its weights on a GPU: as they come, and in eight bits.
+    /// Its weights on a GPU: in f16, and in eight bits.
     pub weights: [u64; 2],
 }
 

@@ -121,7 +121,7 @@ impl Inputs {
         for (name, hash) in &self.hashes {
             match now.hashes.get(name) {
                 None => changes.push(format!("missing: {}", shown(name))),
-                Some(now) if now != hash => changes.push(format!("changed: {}", shown(name))),
+                Some(now) if now != hash => changes.push(format!("changed: {}{}", shown(name), why(name))),
                 Some(_) => {}
             }
         }
@@ -129,6 +129,15 @@ impl Inputs {
         changes.extend(new.map(|name| format!("new: {}", shown(name))));
         changes
     }
+}
+
+/// Why an input has changed that no user can change.
+fn why(name: &str) -> &'static str {
+    #[cfg(feature = "native")]
+    if name.strip_prefix("the model ") == Some(crate::mini::NAME) {
+        return ": an update of this program brought another; the version that began the run can finish it";
+    }
+    ""
 }
 
 /// Settings that may not change, as text.

@@ -94,7 +94,11 @@ impl WeightBytes {
     /// What to say where f16 was `chosen` for weights of which the files have some in eight bits.
     pub fn left_in_eight_bits(&self, chosen: Option<Storage>) -> Option<String> {
         let is_left = chosen == Some(Storage::F16) && self.narrowest == Stored::Q8;
-        let advice = if cfg!(feature = "native") { "; pseudoword models convert writes them in f16" } else { "" };
+        let advice = if cfg!(feature = "native") {
+            "; pseudoword models convert --weights f16 writes a model in f16"
+        } else {
+            ""
+        };
         is_left.then(|| {
             format!(
                 "some weights are in eight bits in the model's files, and {} f16 leaves them so{advice}",

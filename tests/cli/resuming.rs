@@ -339,7 +339,12 @@ fn a_state_of_the_last_version_resumes_to_what_an_undisturbed_run_learns() {
     place.file("run/state", &fs::read(fixture).unwrap());
     let on_another = train("mini", "run");
     assert_eq!(on_another.status.code(), Some(2));
-    assert!(text(&on_another.stdout).contains("changed: the model mini (built in)"), "{}", text(&on_another.stdout));
+    assert!(
+        text(&on_another.stdout)
+            .contains("changed: the model mini (built in): an update of this program brought another"),
+        "{}",
+        text(&on_another.stdout)
+    );
     let resumed = train("mini (built in)", "run");
     succeeded(&resumed);
     let evaluations = |output: &Output| -> Vec<(u64, f64)> {
