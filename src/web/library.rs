@@ -11,9 +11,9 @@ use serde_json::json;
 use wasm_bindgen::prelude::*;
 
 use super::foretold::{Remote, foretell, is_base};
-use super::lock::Lock;
+use super::lock::{alone, wait};
 use super::network::Fetch;
-use super::record::{read_record, reckon, write_record};
+use super::record::{read_record, reckon, remove_others, write_record};
 use super::storage::{Folder, StoredPart, free, full};
 use super::{eight_bits, plain, problem, to_js};
 use crate::base::bytes::sha256;
@@ -94,19 +94,10 @@ impl Plan {
 }
 
 /// A folder's name for a model: readable, and its own.
-fn key(name: &str) -> String {
+pub(super) fn key(name: &str) -> String {
     let readable: String =
         name.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }).take(80).collect();
     format!("{readable}-{}", &sha256(name)[..8])
-}
-
-/// The right to change what is stored of a model, until it is dropped.
-///
-/// # Errors
-/// [`Problem::OtherTab`] where another tab of the page has it.
-async fn alone(name: &str) -> Result<Lock, Problem> {
-    let lock = Lock::take(&format!("pseudoword-model-{}", key(name))).await?;
-    lock.ok_or_else(|| Problem::OtherTab { model: name.to_owned() })
 }
 
 /// Gives notices to the page as events; a listener that answers `false` ends the work.
@@ -115,7 +106,7 @@ pub(super) fn report(listener: &Function) -> impl FnMut(Notice) -> ControlFlow<(
 }
 
 /// The same with an event.
-fn tell(listener: &Function, event: &Event) -> ControlFlow<()> {
+pub(super) fn tell(listener: &Function, event: &Event) -> ControlFlow<()> {
     let Ok(event) = plain(event) else { return ControlFlow::Continue(()) };
     match listener.call1(&JsValue::NULL, &event) {
         Ok(answer) if answer.is_falsy() && !answer.is_undefined() => ControlFlow::Break(()),
@@ -162,8 +153,13 @@ impl Library {
     /// Brings what is missing of a model into the storage, verified, and in eight bits where that was planned; gives what its files are
     /// asked for by.
     pub async fn bring(&self, plan: Plan, listener: Function) -> Result<String, JsValue> {
-        self.fetch(&plan, &listener).await.map_err(to_js)?;
-        Ok(plan.record.name)
+        let Err(error) = self.fetch(&plan, &listener).await else { return Ok(plan.record.name) };
+        // Where a newer version cannot be had now, the one that is here does.
+        let is_room = |problem: &Problem| matches!(problem, Problem::Storage { full: true, .. });
+        let later = matches!(&error, crate::Error::Source(problem) if problem.is_absence() || is_room(problem));
+        let name = &plan.record.name;
+        let stored = if later { self.record(name).await.map_err(problem)? } else { None };
+        stored.filter(|record| record.whole).map(|record| record.name).ok_or_else(|| to_js(error))
     }
 
     /// The files of a model that is stored, an object of `path: File`.
@@ -240,7 +236,8 @@ impl Library {
         }
         let begun = self.record(&plan.record.name).await?.map(|record| record.eight);
         let large = plan.record.bytes() > LARGE;
-        plan.record.eight = plan.record.packed || eight.or(begun).unwrap_or(large);
+        // The mini model stays as it comes.
+        plan.record.eight = plan.record.packed || typed != MINI && eight.or(begun).unwrap_or(large);
         let folder = self.models.known(&key(&plan.record.name)).await?;
         let [here, room] = reckon(&plan.record, folder.as_ref()).await?;
         Ok(Plan { here, room, free: free().await, ..plan })
@@ -282,12 +279,17 @@ impl Library {
         }
         let addresses = files.files.iter().map(|file| parse(format!("{}{}", self.mini, file.path)));
         let packed = files.files.iter().any(|file| file.path == repack::NOTE);
+        // Each version is in a folder of its own, so that a newer one can come while this one stays.
+        let apart = |file: &StoredFile| {
+            StoredFile::elsewhere(&version[..16], file.path.clone(), file.bytes, file.sha256.clone())
+        };
+        let kept = files.files.iter().map(apart).collect();
         Ok(Plan {
             addresses: addresses.collect::<Result<_, _>>()?,
             record: Record {
                 name: MINI.to_owned(),
+                files: kept,
                 version,
-                files: files.files,
                 whole: false,
                 eight: false,
                 packed,
@@ -404,10 +406,10 @@ impl Library {
             return Ok(());
         }
         let (name, version) = (&record.name, &record.version);
-        let _alone = alone(name).await?;
+        let _alone = wait(name, listener).await?;
         // Another tab may have been here since it was planned.
         let known = self.record(name).await?;
-        if known.as_ref().is_some_and(|known| known.whole && known.version == *version) {
+        if known.as_ref().is_some_and(|known| known.whole && (known.version == *version || name != MINI)) {
             return Ok(());
         }
         let [_, room] = reckon(record, self.models.known(&key(name)).await?.as_ref()).await?;
@@ -415,14 +417,17 @@ impl Library {
         if let Some(free) = free().await.filter(|free| *free < needed) {
             return Err(full(needed, free).into());
         }
-        // Files of another version are recognised by their hashes, where there are hashes.
-        if known.is_some_and(|known| known.version != *version) {
+        // Another version that is whole stays what is loaded until this one is; what is only begun of another is of no use.
+        let older = known.as_ref().is_some_and(|known| known.whole);
+        if known.is_some_and(|known| !known.whole && known.version != *version) {
             self.models.remove(&key(name)).await?;
         }
         let folder = self.models.folder(&key(name)).await?;
-        write_record(&folder, record).await?;
-        if !record.is_rewritten() {
-            folder.remove(eight_bits::FOLDER).await?;
+        if !older {
+            write_record(&folder, record).await?;
+            if !record.is_rewritten() {
+                folder.remove(eight_bits::FOLDER).await?;
+            }
         }
         let mut meter = Meter::new(record.files.len(), Some(record.bytes()));
         let mut report = report(listener);
@@ -447,7 +452,7 @@ impl Library {
                     let _continues = report(meter.end(entry.bytes, web_time::Instant::now()));
                     continue;
                 }
-                let mut part = StoredPart::open(&folder, &entry.path).await?;
+                let mut part = StoredPart::open(&folder, entry.place()).await?;
                 download(&self.link(), &request, &mut part, &mut meter, &mut report).await?;
             }
             let files: Vec<StoredFile> = files.iter().map(|i| record.files[*i].clone()).collect();
@@ -467,7 +472,13 @@ impl Library {
                 folder.remove(&format!("{}.etag", file.path)).await?;
             }
         }
-        Ok(write_record(&folder, &Record { whole: true, files: kept, ..record.clone() }).await?)
+        let record = Record { whole: true, files: kept, ..record.clone() };
+        write_record(&folder, &record).await?;
+        if name == MINI {
+            // What cannot be removed takes room, and does nothing else.
+            let _left = remove_others(&folder, &record).await;
+        }
+        Ok(())
     }
 }
 

@@ -1,11 +1,20 @@
 //! What one tab of the page does at a time: the browser's own locks, which go with the tab, too.
 
+use std::time::Duration;
+
 use js_sys::{Array, Function, Object, Promise, Reflect};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
+use super::library::{key, tell};
 use super::message;
+use super::network::Fetch;
+use crate::event::{Event, WarningCode};
 use crate::source::Problem;
+use crate::source::transport::Transport;
+
+/// How long it takes to see that another tab is done with a model.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 #[wasm_bindgen]
 extern "C" {
@@ -45,5 +54,28 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         let _settled = self.0.call0(&JsValue::NULL);
+    }
+}
+
+/// The right to change what is stored of a model, until it is dropped.
+///
+/// # Errors
+/// [`Problem::OtherTab`] where another tab of the page has it.
+pub(super) async fn alone(name: &str) -> Result<Lock, Problem> {
+    let lock = Lock::take(&format!("pseudoword-model-{}", key(name))).await?;
+    lock.ok_or_else(|| Problem::OtherTab { model: name.to_owned() })
+}
+
+/// The same as soon as no other tab has it; meanwhile that is told.
+pub(super) async fn wait(name: &str, listener: &Function) -> Result<Lock, Problem> {
+    loop {
+        let other = match alone(name).await {
+            Err(problem @ Problem::OtherTab { .. }) => problem,
+            taken => return taken,
+        };
+        if tell(listener, &Event::warning(WarningCode::Waiting, other.to_string())).is_break() {
+            return Err(Problem::Interrupted);
+        }
+        Fetch.sleep(LOOK_AGAIN).await;
     }
 }

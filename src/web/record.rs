@@ -36,3 +36,15 @@ pub(super) async fn read_record(folder: &Folder) -> Option<Record> {
 pub(super) async fn write_record(folder: &Folder, record: &Record) -> Result<(), Problem> {
     folder.write(RECORD, &serde_json::to_vec(record).unwrap_or_default()).await
 }
+
+/// Removes what is in a model's folder and not of its record: another version, that was used until this one was whole.
+pub(super) async fn remove_others(folder: &Folder, record: &Record) -> Result<(), Problem> {
+    let is_own = |name: &String| {
+        name == RECORD || record.files.iter().any(|file| file.place().split('/').next() == Some(name.as_str()))
+    };
+    let (files, folders) = folder.names().await?;
+    for name in files.into_iter().chain(folders).filter(|name| !is_own(name)) {
+        folder.remove(&name).await?;
+    }
+    Ok(())
+}

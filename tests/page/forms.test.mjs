@@ -1,7 +1,8 @@
-// In which form a model is kept, where that could go wrong: models in one file, a storage that is full while a part is written anew, and two tabs
-// that want the same model in two forms.
+// In which form a model is kept, where that could go wrong: models in one file, a storage that is full while a part is written anew, two tabs
+// that want the same model in two forms, and a newer version of one that is here.
 
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -272,9 +273,13 @@ test("two tabs do not get one model in two forms", { timeout: 900_000 }, async (
   await keepEight(second, false);
   await download(first);
   while (!hub.asked.some((path) => path.includes("unet/diffusion"))) await new Promise((resolve) => setTimeout(resolve, 50));
-  const refused = second.locator("#model-problem").getByText("Another tab is getting someone/halves: wait for it, or stop it there.");
+  // It waits, which can be stopped.
+  const waits = second.locator("#model-status").getByText("Another tab is getting this model, so this waits for it.");
   await download(second);
-  await refused.waitFor({ timeout: 60_000 });
+  await waits.waitFor({ timeout: 60_000 });
+  assert.equal(await second.getByRole("button", { name: "Resume" }).filter({ visible: true }).count(), 0, "nothing was stopped");
+  await second.locator("#fetch-stop").click();
+  await second.locator("#model-problem").getByText("Stopped. What was downloaded is kept.").waitFor();
   // Nor does it delete what comes.
   await second.getByText("Storage", { exact: true }).click();
   await second.getByRole("button", { name: "Delete someone/halves" }).click();
@@ -282,16 +287,17 @@ test("two tabs do not get one model in two forms", { timeout: 900_000 }, async (
   await second.locator("#stored-problem").getByText("Another tab is getting someone/halves").waitFor();
   await lookUp(second, "someone/halves");
   await keepEight(second, false);
+  await download(second);
+  await waits.waitFor({ timeout: 60_000 });
 
   hub.release();
   await isReady(first);
   const files = await storedOf(first, "someone/halves");
   assert.ok(files["q8/unet/diffusion_pytorch_model.safetensors"] > 5e6, JSON.stringify(files));
-  // What the other one planned meanwhile is there now, in the form that it is in.
-  const asked = hub.asked.length;
-  await download(second);
+  // The other one goes on by itself: what it planned is there now, in the form that it is in.
   await isReady(second);
-  assert.deepEqual(hub.asked.slice(asked), []);
+  assert.equal(await second.locator("#model-status").textContent(), "");
+  assert.equal(hub.asked.filter((path) => path.includes("unet/diffusion")).length, 1, "it came once");
   assert.deepEqual(await storedOf(second, "someone/halves"), files);
   // Who asks for f16 is told that what is in eight bits stays so.
   await first.close();
@@ -304,5 +310,59 @@ test("two tabs do not get one model in two forms", { timeout: 900_000 }, async (
   await second.locator("#model-problem").getByText("One of the settings has no effect with the others as they are.").waitFor();
   await second.locator("#model-problem").getByText(/some weights are in eight bits in the model's files, and .* f16 leaves them so/).waitFor({ state: "attached" });
   assert.deepEqual(errors.filter((text) => !/404|ERR_/.test(text)), []);
+  await context.close();
+});
+
+test("a newer version of the mini model comes beside the one that is here, which serves until it is whole", { timeout: 600_000 }, async () => {
+  const { context, open } = await place.visitor();
+  // Before, there was another.
+  const folder = join(root, "tests/fixtures/mini-f16");
+  const paths = readdirSync(folder, { recursive: true }).filter((path) => statSync(join(folder, path)).isFile());
+  const files = paths.map((path) => {
+    const bytes = readFileSync(join(folder, path));
+    return { path, bytes: bytes.length, sha256: createHash("sha256").update(bytes).digest("hex") };
+  });
+  await context.route("**/models/mini/**", (route) => {
+    const [, path] = new URL(route.request().url()).pathname.split("/models/mini/");
+    return route.fulfill(path === "manifest.json" ? { json: { files } } : { path: join(folder, path) });
+  });
+  const page = await open();
+  const press = async () => {
+    await page.locator("#load").click();
+    await isReady(page);
+  };
+  const bytes = async () => Object.values(await storedOf(page, "mini")).reduce((sum, length) => sum + length, 0);
+  const version = () => page.evaluate(async () => {
+    const models = await (await navigator.storage.getDirectory()).getDirectoryHandle("models");
+    const [folder] = await Array.fromAsync(models.values());
+    const record = JSON.parse(await (await (await folder.getFileHandle("record.json")).getFile()).text());
+    return record.whole && record.version;
+  });
+  await press();
+  const older = [await version(), await bytes()];
+  assert.ok(older[0] && older[1] > 13e6, `${older}`);
+  await context.unrouteAll();
+
+  // The newer one is announced as what it is: a download. It does not come whole, and the older one draws.
+  await context.route("**/models/mini/vae/*.safetensors", (route) => route.abort());
+  await page.reload();
+  const needs = page.locator("#example-note");
+  await needs.getByText("plus a single download of 8 MB").waitFor({ timeout: 60_000 });
+  await press();
+  await draw(page);
+  assert.equal(await version(), older[0]);
+  const both = await bytes();
+  assert.ok(both > older[1] + 6e6, `${both}: what came of the newer one is kept`);
+
+  // Once it comes whole, it is the only one.
+  await context.unrouteAll();
+  await page.reload();
+  await press();
+  await draw(page);
+  assert.notEqual(await version(), older[0]);
+  const newer = await bytes();
+  assert.ok(newer > 8.3e6 && newer < 8.5e6, `${newer}`);
+  await page.reload();
+  await needs.getByText("the model is here already").waitFor({ timeout: 60_000 });
   await context.close();
 });

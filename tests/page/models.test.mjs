@@ -2,8 +2,11 @@
 // browsers that cannot are told what to do.
 
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { accessible, everywhere, fewSteps, look, peach, start, teach } from "./browser.mjs";
+import { accessible, everywhere, fewSteps, look, peach, root, start, teach } from "./browser.mjs";
 import { playedHub } from "./hub.mjs";
 
 let place;
@@ -229,14 +232,15 @@ test("an address of the Hub that is none, and a browser that remembers nothing, 
   await page.getByRole("heading", { name: "A word for what you cannot describe" }).waitFor();
   await page.getByRole("button", { name: "Light or dark" }).click();
   await page.locator("#example-note").getByText(/Takes about .* plus a single download of 8 MB/).waitFor({ timeout: 60_000 });
-  // Half of the small model is not the model.
-  for (const [whole, text] of [[false, "plus a single download of 8 MB"], [true, "the model is here already"]]) {
-    await page.evaluate(async (whole) => {
+  // Half of the small model is not the model, and another version is not this one.
+  const own = createHash("sha256").update(readFileSync(join(root, "models/mini/manifest.json"))).digest("hex");
+  for (const [whole, version, text] of [[false, own, "plus a single download of 8 MB"], [true, own, "the model is here already"], [true, "another", "plus a single download of 8 MB"]]) {
+    await page.evaluate(async ([whole, version]) => {
       const models = await (await navigator.storage.getDirectory()).getDirectoryHandle("models", { create: true });
       const file = await (await (await models.getDirectoryHandle("mini-played", { create: true })).getFileHandle("record.json", { create: true })).createWritable();
-      await file.write(JSON.stringify({ name: "mini", whole }));
+      await file.write(JSON.stringify({ name: "mini", whole, version }));
       await file.close();
-    }, whole);
+    }, [whole, version]);
     await page.reload();
     await page.locator("#example-note").getByText(text).waitFor({ timeout: 60_000 });
   }

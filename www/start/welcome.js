@@ -5,6 +5,7 @@ import { span, t } from "../base/text.js";
 import { now, onChange, say, turnTo } from "../base/studio.js";
 import { mine } from "../learn/own.js";
 import { recordOf } from "../models/stored.js";
+import { hashOf } from "../words/shelf.js";
 import { lacking } from "./browsers.js";
 import { examples, learnExample } from "./examples.js";
 import { probe } from "./probe.js";
@@ -34,6 +35,14 @@ function choice(example) {
 /** What keeps this browser from learning. */
 let missing;
 
+/** Whether the mini model is here in the version that is beside the page, or in any while that cannot be asked about. */
+async function isHere() {
+  const here = await recordOf("mini");
+  if (!here?.whole) return false;
+  const manifest = await fetch("models/mini/manifest.json", { cache: "no-store" }).then((answer) => answer.arrayBuffer()).catch(() => undefined);
+  return !manifest || (await hashOf(manifest)) === here.version;
+}
+
 /** Says what the button needs, once that is known; or that it cannot work here. */
 async function needs() {
   say("example-note", t("start.asking"));
@@ -42,8 +51,8 @@ async function needs() {
     say("start-problem", `${missing.what} ${missing.todo}`);
     return say("example-note");
   }
-  const [found, here] = await Promise.all([probe(), recordOf("mini")]);
-  say("example-note", t("start.needs", { stored: here?.whole, time: found.seconds && span(found.seconds), shaky: found.shaky, gpu: found.gpu, software: found.software }));
+  const [found, stored] = await Promise.all([probe(), isHere()]);
+  say("example-note", t("start.needs", { stored, time: found.seconds && span(found.seconds), shaky: found.shaky, gpu: found.gpu, software: found.software }));
 }
 
 /** Makes the room work. */

@@ -2,7 +2,7 @@
 
 export default {
   "retry": "Der Download brach ab und wird wieder versucht.",
-  "waiting": "Ein anderes Programm lädt dieselbe Datei, darauf wird gewartet.",
+  "waiting": "Ein anderer Tab holt gerade dieses Modell, darauf wird gewartet.",
 
   "model-word": "Im Wortschatz des Modells steht ein Wort, mit dem es nichts anfangen kann.",
   "checkpoint": "Etwas in der Modelldatei wird nicht benutzt oder lässt sich verschieden lesen.",

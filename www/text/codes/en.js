@@ -3,7 +3,7 @@
 
 export default {
   "retry": "The download was interrupted and is tried again.",
-  "waiting": "Another program is fetching the same file, so this waits for it.",
+  "waiting": "Another tab is getting this model, so this waits for it.",
 
   "model-word": "The model’s vocabulary has a word that it cannot use.",
   "checkpoint": "Something in the model’s file is not used, or is read in one of several ways.",
