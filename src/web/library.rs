@@ -100,6 +100,11 @@ pub(super) fn key(name: &str) -> String {
     format!("{readable}-{}", &sha256(name)[..8])
 }
 
+/// Whether what is here is only the beginning of another version.
+fn is_useless(known: &Record, version: &str) -> bool {
+    !known.whole && known.version != version
+}
+
 /// Gives notices to the page as events; a listener that answers `false` ends the work.
 pub(super) fn report(listener: &Function) -> impl FnMut(Notice) -> ControlFlow<()> + '_ {
     |notice| notice.event().map_or(ControlFlow::Continue(()), |event| tell(listener, &event))
@@ -234,11 +239,15 @@ impl Library {
         if plan.record.whole {
             return Ok(Plan { here: plan.record.bytes(), free: free().await, ..plan });
         }
-        let begun = self.record(&plan.record.name).await?.map(|record| record.eight);
+        let known = self.record(&plan.record.name).await?;
+        let begun = known.as_ref().map(|record| record.eight);
         let large = plan.record.bytes() > LARGE;
         // The mini model stays as it comes.
         plan.record.eight = plan.record.packed || typed != MINI && eight.or(begun).unwrap_or(large);
-        let folder = self.models.known(&key(&plan.record.name)).await?;
+        let mut folder = self.models.known(&key(&plan.record.name)).await?;
+        if known.is_some_and(|known| is_useless(&known, &plan.record.version)) {
+            folder = None;
+        }
         let [here, room] = reckon(&plan.record, folder.as_ref()).await?;
         Ok(Plan { here, room, free: free().await, ..plan })
     }
@@ -412,15 +421,15 @@ impl Library {
         if known.as_ref().is_some_and(|known| known.whole && (known.version == *version || name != MINI)) {
             return Ok(());
         }
+        // Another version that is whole stays what is loaded until this one is; what is only begun of another is of no use.
+        let older = known.as_ref().is_some_and(|known| known.whole);
+        if known.is_some_and(|known| is_useless(&known, version)) {
+            self.models.remove(&key(name)).await?;
+        }
         let [_, room] = reckon(record, self.models.known(&key(name)).await?.as_ref()).await?;
         let needed = room.saturating_add(SPARE);
         if let Some(free) = free().await.filter(|free| *free < needed) {
             return Err(full(needed, free).into());
-        }
-        // Another version that is whole stays what is loaded until this one is; what is only begun of another is of no use.
-        let older = known.as_ref().is_some_and(|known| known.whole);
-        if known.is_some_and(|known| !known.whole && known.version != *version) {
-            self.models.remove(&key(name)).await?;
         }
         let folder = self.models.folder(&key(name)).await?;
         if !older {

@@ -152,6 +152,41 @@ test("one's own pictures are learned on a model from the Hub: one press, and a r
   await context.close();
 });
 
+test("what was begun of another version is not taken for this one", { timeout: 300_000 }, async (t) => {
+  const hub = await playedHub();
+  t.after(hub.close);
+  const { context, open } = await place.visitor();
+  const page = await open(`?hub=${encodeURIComponent(hub.url)}`);
+  const plan = async () => {
+    await page.getByText("Another model", { exact: true }).click();
+    await page.getByLabel(/from a repository/).fill("someone/mini");
+    await page.getByLabel(/from a repository/).press("Enter");
+    await page.waitForFunction(() => document.activeElement.id === "fetch");
+    return page.locator("#plan-facts").textContent();
+  };
+  await plan();
+  await page.locator("#fetch").click();
+  await hub.slow();
+  await page.locator("#fetch-stop").click();
+  await page.locator("#model-problem").getByText("Stopped. What was downloaded is kept.").waitFor({ timeout: 60_000 });
+  await page.reload();
+  assert.match(await plan(), /Already here/);
+  await page.evaluate(async () => {
+    const models = await (await navigator.storage.getDirectory()).getDirectoryHandle("models");
+    const [folder] = await Array.fromAsync(models.values());
+    const handle = await folder.getFileHandle("record.json");
+    const record = JSON.parse(await (await handle.getFile()).text());
+    const file = await handle.createWritable();
+    await file.write(JSON.stringify({ ...record, version: "another" }));
+    await file.close();
+  });
+  await page.reload();
+  const facts = await plan();
+  assert.match(facts, /14 MB in 12 files/);
+  assert.doesNotMatch(facts, /Already here/);
+  await context.close();
+});
+
 /** Plays a browser: `gpu` is what stands for navigator.gpu in pages, `worker` what the Worker that asks for the adapter does first. */
 async function played({ gpu, worker, agent }) {
   const context = await place.browser.newContext(agent ? { userAgent: agent } : {});
