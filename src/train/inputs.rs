@@ -131,13 +131,19 @@ impl Inputs {
     }
 }
 
+/// The model in the program, where there is one.
+#[cfg(feature = "native")]
+const BUILT_IN: Option<&str> = Some(crate::mini::NAME);
+#[cfg(not(feature = "native"))]
+const BUILT_IN: Option<&str> = None;
+
 /// Why an input has changed that no user can change.
 fn why(name: &str) -> &'static str {
-    #[cfg(feature = "native")]
-    if name.strip_prefix("the model ") == Some(crate::mini::NAME) {
-        return ": an update of this program brought another; the version that began the run can finish it";
+    if BUILT_IN.is_some_and(|built_in| name.strip_prefix("the model ") == Some(built_in)) {
+        ": an update of this program brought another; the version that began the run can finish it"
+    } else {
+        ""
     }
-    ""
 }
 
 /// Settings that may not change, as text.

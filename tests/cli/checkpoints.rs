@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::place::{Place, events, peach, refused, succeeded, text, tiny};
+use crate::place::{Place, events, mini_f16, peach, refused, succeeded, text, tiny};
 
 /// A safetensors file of tensors that are all zero.
 fn zeros(tensors: &[(&str, &[u64])]) -> Vec<u8> {
@@ -51,7 +51,9 @@ fn work_that_is_too_large_is_refused_before_it_begins() {
     }
     let place = Place::new();
     let many = ["--count", "10000", "--batch-size", "10000", "--width", "512", "--height", "512"];
-    let output = |weights: &[&str]| place.run(&[&["generate", "a cat", "--quiet"][..], &many, weights].concat());
+    let model = mini_f16();
+    let generate = ["generate", "a cat", "--quiet", "--model", &model];
+    let output = |weights: &[&str]| place.run(&[&generate[..], &many, weights].concat());
     let needs = ["not enough memory: this needs", "are free", "--batch-size"];
     refused(&output(&["--weights", "f32"]), 8, &[&needs[..], &["--weights f16"]].concat());
     refused(&output(&["--weights", "f16"]), 8, &[&needs[..], &["--weights q8"]].concat());
