@@ -240,3 +240,17 @@ export function cosine(a, b) {
   const dot = (x, y) => x.reduce((sum, value, i) => sum + value * y[i], 0);
   return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
 }
+
+/** The files of the models in the storage, with their lengths. */
+export const stored = (page) => page.evaluate(async () => {
+  const within = async (folder, at) => {
+    const found = [];
+    for await (const [name, handle] of folder.entries()) {
+      if (handle.kind === "directory") found.push(...(await within(handle, `${at}${name}/`)));
+      else found.push([at + name, (await handle.getFile()).size]);
+    }
+    return found;
+  };
+  const models = await (await navigator.storage.getDirectory()).getDirectoryHandle("models");
+  return Object.fromEntries(await within(models, ""));
+});

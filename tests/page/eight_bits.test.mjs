@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { accessible, everywhere, fewSteps, hooked, look, peach, root, start, teach } from "./browser.mjs";
+import { accessible, everywhere, fewSteps, hooked, look, peach, root, start, teach, stored as lengths } from "./browser.mjs";
 import { playedHub } from "./hub.mjs";
 
 let place;
@@ -12,19 +12,9 @@ let place;
 before(async () => (place = await start()));
 after(() => place?.close());
 
-/** The files of the models in the storage, with their lengths. */
-const stored = (page) => page.evaluate(async () => {
-  const within = async (folder, at) => {
-    const found = [];
-    for await (const [name, handle] of folder.entries()) {
-      if (handle.kind === "directory") found.push(...(await within(handle, `${at}${name}/`)));
-      else found.push([at + name, (await handle.getFile()).size]);
-    }
-    return found;
-  };
-  const models = await (await navigator.storage.getDirectory()).getDirectoryHandle("models");
-  return Object.fromEntries((await within(models, "")).map(([path, bytes]) => [path.slice(path.indexOf("/") + 1), bytes]));
-});
+/** The files of the only model in the storage, by their names in its folder, with their lengths. */
+const stored = async (page) =>
+  Object.fromEntries(Object.entries(await lengths(page)).map(([path, bytes]) => [path.slice(path.indexOf("/") + 1), bytes]));
 const bytes = (files) => Object.values(files).reduce((sum, length) => sum + length, 0);
 
 async function lookUp(page, name) {

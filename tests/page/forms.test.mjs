@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { load, root, start } from "./browser.mjs";
+import { load, root, start, stored } from "./browser.mjs";
 import { playedHub } from "./hub.mjs";
 
 /** Has the Worker see what is left free as other browsers' windows tell it: in those of Playwright it is not what the override says. Not by
@@ -80,20 +80,6 @@ function inGguf(tensors) {
   }
   return Buffer.concat([padded(Buffer.concat(head)), ...tensors.map(({ bytes }) => padded(bytes))]);
 }
-
-/** The files of the models in the storage, with their lengths. */
-const stored = (page) => page.evaluate(async () => {
-  const within = async (folder, at) => {
-    const found = [];
-    for await (const [name, handle] of folder.entries()) {
-      if (handle.kind === "directory") found.push(...(await within(handle, `${at}${name}/`)));
-      else found.push([at + name, (await handle.getFile()).size]);
-    }
-    return found;
-  };
-  const models = await (await navigator.storage.getDirectory()).getDirectoryHandle("models");
-  return Object.fromEntries(await within(models, ""));
-});
 
 /** Those of one model. */
 const storedOf = async (page, name) => Object.fromEntries(Object.entries(await stored(page)).flatMap(([path, bytes]) => (path.startsWith(name.replaceAll("/", "-")) ? [[path.slice(path.indexOf("/") + 1), bytes]] : [])));

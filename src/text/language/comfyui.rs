@@ -16,6 +16,9 @@ use crate::text::foreign::Kind;
 /// What a pair of brackets without a number does to the weight in it.
 const MORE: f64 = 1.1;
 
+/// What a backslash makes text of.
+const ESCAPED: &str = "()";
+
 /// What an opening bracket is.
 #[derive(Clone, Copy, PartialEq)]
 enum Opening {
@@ -38,10 +41,10 @@ pub(super) fn read(letters: &Letters, reading: &mut Reading) {
     while let Some(Stretch { at, weight }) = open.pop() {
         reading.parts.separate();
         let (group, close) = next_group(letters, &openings, &at);
-        texts(letters, at.start..group, weight, reading);
+        reading.texts(letters, at.start..group, ESCAPED, weight);
         if close == at.end {
             reading.parts.separate();
-            texts(letters, group..at.end, weight, reading);
+            reading.texts(letters, group..at.end, ESCAPED, weight);
             continue;
         }
         open.push(Stretch { at: close + 1..at.end, weight });
@@ -108,21 +111,4 @@ fn number(letters: &Letters, inside: &Range<usize>, reading: &mut Reading) -> Op
         reading.found.push((letters.bytes(colon..inside.end), Kind::NotAWeight));
     }
     fits(weight).then_some((weight, colon))
-}
-
-/// Some letters as text, without the backslashes that make text of brackets.
-fn texts(letters: &Letters, at: Range<usize>, weight: f64, reading: &mut Reading) {
-    let mut from = at.start;
-    for place in at.clone() {
-        let escape = letters.char(place) == Some('\\') && matches!(letters.char(place + 1), Some('(' | ')'));
-        let word = letters.word(place);
-        if escape || word.is_some() {
-            reading.parts.text(letters.bytes(from..place), weight);
-            from = place + 1;
-        }
-        if let Some(word) = word {
-            reading.parts.word(word, letters.bytes(place..place + 1), weight);
-        }
-    }
-    reading.parts.text(letters.bytes(from..at.end), weight);
 }

@@ -11,7 +11,6 @@
 //!
 //! `.blend(`, `.and(`, `.swap(`, `.attend(` and LoRAs are not read: `text::foreign` names them.
 
-use std::ops::Range;
 
 use super::letters::{Letter, Letters};
 use super::{Reading, fits};
@@ -23,6 +22,9 @@ const MINUS: f64 = 0.9;
 
 /// What a backslash makes text of.
 const SIGNS: &str = "()\",.+-=";
+
+/// Before what backslashes fall away.
+const ESCAPED: &str = "()\"";
 
 /// Within what something is read: in quotation marks there are no others, and no line ends.
 #[derive(Clone, Copy, PartialEq)]
@@ -74,7 +76,7 @@ pub(super) fn read(letters: &Letters, reading: &mut Reading) {
         };
         let weight = reading.product(weight, factor, letters.bytes(at..end));
         reading.parts.space();
-        texts(letters, at..close, weight, reading);
+        reading.texts(letters, at..close, ESCAPED, weight);
         at = end;
     }
 }
@@ -93,23 +95,6 @@ fn free_word(letters: &Letters, at: usize) -> usize {
         }
         behind_comma = false;
     }
-}
-
-/// Some letters as text, without the backslashes before brackets and quotation marks.
-fn texts(letters: &Letters, at: Range<usize>, weight: f64, reading: &mut Reading) {
-    let mut from = at.start;
-    for place in at.clone() {
-        let escape = letters.char(place) == Some('\\') && matches!(letters.char(place + 1), Some('(' | ')' | '"'));
-        let word = letters.word(place);
-        if escape || word.is_some() {
-            reading.parts.text(letters.bytes(from..place), weight);
-            from = place + 1;
-        }
-        if let Some(word) = word {
-            reading.parts.word(word, letters.bytes(place..place + 1), weight);
-        }
-    }
-    reading.parts.text(letters.bytes(from..at.end), weight);
 }
 
 /// A group, or a word with its signs.

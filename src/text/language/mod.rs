@@ -114,6 +114,24 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
+    /// Some letters as text, and the learned words among them; without the backslashes before what is `escaped`.
+    fn texts(&mut self, letters: &Letters, at: Range<usize>, escaped: &str, weight: f64) {
+        let mut from = at.start;
+        for place in at.clone() {
+            let next = || letters.char(place + 1);
+            let escape = letters.char(place) == Some('\\') && next().is_some_and(|next| escaped.contains(next));
+            let word = letters.word(place);
+            if escape || word.is_some() {
+                self.parts.text(letters.bytes(from..place), weight);
+                from = place + 1;
+            }
+            if let Some(word) = word {
+                self.parts.word(word, letters.bytes(place..place + 1), weight);
+            }
+        }
+        self.parts.text(letters.bytes(from..at.end), weight);
+    }
+
     /// The product of weights, kept within what a number can be.
     fn product(&mut self, one: f64, other: f64, at: Range<usize>) -> f64 {
         let (product, most) = (one * other, f64::from(f32::MAX));
@@ -131,15 +149,7 @@ fn fits(weight: f64) -> bool {
 
 /// Everything is text.
 fn plain(letters: &Letters, reading: &mut Reading) {
-    let mut from = 0;
-    for at in 0..=letters.len() {
-        if let Some(word) = letters.word(at) {
-            reading.parts.text(letters.bytes(from..at), 1.0);
-            reading.parts.word(word, letters.bytes(at..at + 1), 1.0);
-            from = at + 1;
-        }
-    }
-    reading.parts.text(letters.bytes(from..letters.len()), 1.0);
+    reading.texts(letters, 0..letters.len(), "", 1.0);
 }
 
 #[cfg(test)]
