@@ -94,16 +94,14 @@ impl WeightBytes {
     /// What to say where f16 was `chosen` for weights of which the files have some in eight bits.
     pub fn left_in_eight_bits(&self, chosen: Option<Storage>) -> Option<String> {
         let is_left = chosen == Some(Storage::F16) && self.narrowest == Stored::Q8;
-        let advice = if cfg!(feature = "native") {
-            "; pseudoword models convert --weights f16 writes a model in f16"
+        let (weights, convert) = (Setting::Weights, cfg!(feature = "native"));
+        let advice = if convert {
+            format!("; pseudoword models convert, with {weights} f16, writes a model in f16")
         } else {
-            ""
+            String::new()
         };
         is_left.then(|| {
-            format!(
-                "some weights are in eight bits in the model's files, and {} f16 leaves them so{advice}",
-                Setting::Weights
-            )
+            format!("some weights are in eight bits in the model's files, and {weights} f16 leaves them so{advice}")
         })
     }
 

@@ -11,7 +11,6 @@
 //!
 //! `.blend(`, `.and(`, `.swap(`, `.attend(` and LoRAs are not read: `text::foreign` names them.
 
-
 use super::letters::{Letter, Letters};
 use super::{Reading, fits};
 use crate::text::foreign::{self, Kind};
