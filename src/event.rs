@@ -6,6 +6,7 @@
 //! stream, in the job.
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 pub use crate::parts::Part;
 use crate::setting::{Wording, worded};
@@ -41,6 +42,18 @@ pub enum Event {
         products: String,
         /// In which way, and why.
         reason: String,
+    },
+    /// Settings were taken up from a picture.
+    TakenUp {
+        /// Its file.
+        path: String,
+        /// The prompt, if none was given by hand.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        prompt: Option<String>,
+        /// The settings, by their names in settings files.
+        settings: Map<String, Value>,
+        /// What it says, and was given otherwise by hand, which counts.
+        given: Vec<String>,
     },
     /// Bytes of files that are being downloaded have arrived.
     Fetch {

@@ -84,6 +84,8 @@ codes! {
     UnknownEmbedding = "unknown-embedding",
     /// Something in a prompt means more than text to other programs.
     PromptSyntax = "prompt-syntax",
+    /// Something that a picture says of how it was made is not taken up.
+    NotTakenUp = "not-taken-up",
     /// A seed was drawn because any was asked for.
     AnySeed = "any-seed",
 

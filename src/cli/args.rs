@@ -15,6 +15,7 @@ use super::exit::STATUSES;
 use crate::config::{SampleConfig, TrainConfig};
 use crate::embedding::Layout;
 use crate::gpu::{DeviceChoice, Precision};
+use crate::setting::Setting;
 
 /// Learn new words for Stable Diffusion from a few pictures (Textual Inversion), and make pictures with them
 #[derive(Debug, Parser)]
@@ -216,11 +217,15 @@ pub(super) enum Captions {
     Off,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct GenerateArgs {
     /// What the pictures should show
-    #[arg(value_name = "PROMPT", required = true)]
+    #[arg(value_name = "PROMPT", required_unless_present = "like")]
     pub prompts: Vec<String>,
+    /// A picture to take the prompt and the settings from, as its file says how it was made (this program's, A1111's and
+    /// Forge's PNG, JPEG or WebP files); what is given by hand counts instead
+    #[arg(long, value_name = "PICTURE", help_heading = "Embeddings and files")]
+    pub like: Option<PathBuf>,
     /// An embedding to use in prompts by its token: a file, a folder, a web address or a repository (owner/name);
     /// =NAME renames it. Kept embeddings (see `embeddings`) need not be given
     #[arg(long = "embedding", short, value_name = "SOURCE[=NAME]", help_heading = "Embeddings and files")]
@@ -240,6 +245,9 @@ pub(super) struct GenerateArgs {
     /// How pictures are made.
     #[command(flatten)]
     pub config: SampleConfig,
+    /// The settings of [`config`](Self::config) that were typed.
+    #[arg(skip)]
+    pub typed: Vec<Setting>,
 }
 
 #[derive(Debug, Args)]

@@ -11,6 +11,7 @@ use super::args::{GenerateArgs, Shared};
 use super::compare::{Compared, Pair, sheet};
 use super::embeddings::read::{self, ActiveEmbedding, EmbeddingArgument};
 use super::faults::interrupt::{self, Interrupt};
+use super::like::Like;
 use super::load::{self, ModelId};
 use super::locate;
 use super::outlook::Outlook;
@@ -70,11 +71,15 @@ struct Request {
     stretches: usize,
     /// With `--compare`: each prompt, and what it is compared with.
     pairs: Vec<Pair>,
+    /// With `--like`: what the picture says.
+    like: Option<Like>,
 }
 
 impl Request {
     /// Finds out what is wrong before a model is loaded, and reports what the user should know.
-    async fn prepare(args: &GenerateArgs, shared: &Shared, out: &mut Output) -> Result<Self> {
+    async fn prepare(args: &mut GenerateArgs, shared: &Shared, out: &mut Output) -> Result<Self> {
+        let like = Like::taken_up_into(args, out)?;
+        let args = &*args;
         let mut config = args.config.clone();
         sample::check_numbers(&config)?;
         let latents = args.latents.as_deref().map(read_latents).transpose()?;
@@ -111,10 +116,11 @@ impl Request {
         let mut said = unused(&texts, config.prompt_syntax, &embeddings[..given], tokenizers.first());
         said.extend(sample::about_model(&config, &opened.config));
         said.extend(concerns(args, &config, &tokenizers));
+        said.extend(like.iter().flat_map(|like| like.about_embeddings(&embeddings)));
         said.iter().try_for_each(|event| out.event(event))?;
         let stretches =
             texts.iter().map(|text| tokenizers.read(text, config.prompt_syntax).chunks()).max().unwrap_or(1);
-        Ok(Self { config, device, opened, latents, target, embeddings, stretches, pairs })
+        Ok(Self { config, device, opened, latents, target, embeddings, stretches, pairs, like })
     }
 }
 
@@ -125,8 +131,9 @@ impl Request {
 /// the work.
 pub(super) async fn run(args: &GenerateArgs, shared: &Shared, out: &mut Output) -> Result<()> {
     let begun = Instant::now();
-    let request = Request::prepare(args, shared, out).await?;
-    let Request { config, device, opened, latents, target, embeddings, stretches, pairs } = request;
+    let mut args = args.clone();
+    let request = Request::prepare(&mut args, shared, out).await?;
+    let Request { config, device, opened, latents, target, embeddings, stretches, pairs, like } = request;
     let interrupt = Interrupt::listen(shared.quiet)?;
     let mut model = ModelId::named(&*opened.source);
     let loading = Loading { hash: true, ..Loading::default() };
@@ -134,6 +141,7 @@ pub(super) async fn run(args: &GenerateArgs, shared: &Shared, out: &mut Output) 
     let mut session =
         load::session(&Outlook::new(shared, &device, &planned(&config, stretches)), &opened, loading, out).await?;
     model.hash.clone_from(&session.model().unet_hash);
+    like.iter().filter_map(|like| like.about_model(&model)).try_for_each(|event| out.event(&event))?;
     let embeddings = read::add_to(&mut session, &embeddings, &model, out).await?;
     let start = |prompt: &str| -> Result<SampleJob> {
         let mut job = session.sample(prompt, &config)?;

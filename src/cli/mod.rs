@@ -14,6 +14,7 @@ mod generate;
 mod host;
 mod idle;
 mod kernels;
+mod like;
 mod load;
 mod locate;
 mod models;
@@ -34,7 +35,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, Parser};
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches};
 
 pub use args::Cli;
 use args::Command;
@@ -43,6 +45,7 @@ use output::{Output, json, terminal};
 
 use crate::base::failpoints;
 use crate::base::text::{one_line, quoted};
+use crate::setting::Setting;
 use crate::{Error, Result};
 
 /// Where a failed write to standard output says it was.
@@ -70,7 +73,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> std::result::Resu
 /// What clap makes of the arguments, with another tip where it takes an option's value that begins with a hyphen for an
 /// option: after the `--` that it advises everything would be something else.
 fn read(arguments: &[OsString]) -> std::result::Result<Cli, clap::Error> {
-    Cli::try_parse_from(arguments).map_err(|mut error| {
+    parsed(arguments).map_err(|mut error| {
         if error.kind() == ErrorKind::UnknownArgument
             && let Some(ContextValue::String(unknown)) = error.get(ContextKind::InvalidArg)
             && let Some((option, value)) = meant_as_value(unknown, arguments)
@@ -80,6 +83,22 @@ fn read(arguments: &[OsString]) -> std::result::Result<Cli, clap::Error> {
         }
         error
     })
+}
+
+/// As [`clap::Parser::try_parse_from`], with the options of `generate` that were typed.
+fn parsed(arguments: &[OsString]) -> std::result::Result<Cli, clap::Error> {
+    let matches = Cli::command().try_get_matches_from(arguments)?;
+    let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut Cli::command()))?;
+    if let (Command::Generate(args), Some((_, matches))) = (&mut cli.command, matches.subcommand()) {
+        // Of settings that are no options of this command it does not want to be asked.
+        let ids: Vec<&str> = matches.ids().map(|id| id.as_str()).collect();
+        let is_typed = |setting: &&Setting| {
+            let id = setting.key().replace('-', "_");
+            ids.contains(&id.as_str()) && matches.value_source(&id) == Some(ValueSource::CommandLine)
+        };
+        args.typed = Setting::ALL.iter().filter(is_typed).copied().collect();
+    }
+    Ok(cli)
 }
 
 /// The option that takes a value and has an unknown argument behind it, and that argument as it was typed.

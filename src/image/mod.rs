@@ -7,11 +7,13 @@
 
 mod container;
 mod decode;
+mod exif;
 mod frame;
 mod jpeg;
 mod look;
 mod png;
 mod sniff;
+mod texts;
 
 #[cfg(feature = "native")]
 mod curve;
@@ -26,6 +28,7 @@ pub use self::png::{encode_png, read_text};
 pub use decode::{Cut, MAX_ASPECT, MAX_PIXELS, MAX_SIDE, MIN_SIDE, Picture};
 pub use frame::{from_floats, mirror, square, square_weights, time_ids, to_floats};
 pub use look::are_alike;
+pub(crate) use texts::texts_of;
 
 #[cfg(feature = "native")]
 pub use curve::loss_curve;

@@ -1,7 +1,8 @@
 //! PNG files that carry their settings as text, the way other programs for generated pictures do.
 //!
 //! The same pixels and texts give the same bytes: no time, no random order. Text that Latin-1 can hold goes into `tEXt`
-//! chunks, other text into uncompressed `iTXt`, both before the pixels (W3C PNG 3rd edition, section 11.3.3).
+//! chunks, other text into uncompressed `iTXt`, both before the pixels (W3C PNG 3rd edition, section 11.3.3). Programs that are less
+//! exact write UTF-8 where Latin-1 should be, so what can be UTF-8 is read as that, and not written as the other.
 
 use std::io::Cursor;
 
@@ -31,7 +32,7 @@ fn encode(bytes: &mut Vec<u8>, picture: &RgbImage, text: &[(String, String)]) ->
     encoder.set_depth(BitDepth::Eight);
     let mut writer = encoder.write_header()?;
     for (keyword, value) in text {
-        if value.chars().all(latin) {
+        if value.chars().all(latin) && of_latin(value.clone()) == *value {
             writer.write_text_chunk(&TEXtChunk::new(keyword, value))?;
         } else {
             writer.write_text_chunk(&ITXtChunk::new(keyword, value))?;
@@ -44,6 +45,15 @@ fn encode(bytes: &mut Vec<u8>, picture: &RgbImage, text: &[(String, String)]) ->
 /// Whether a character is allowed in a `tEXt` value: printable Latin-1 and line feed.
 fn latin(c: char) -> bool {
     matches!(c, '\n' | ' '..='~' | '\u{a0}'..='\u{ff}')
+}
+
+/// A text that was read as Latin-1, as UTF-8 where its bytes are that.
+fn of_latin(text: String) -> String {
+    if text.is_ascii() {
+        return text;
+    }
+    let bytes: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
+    bytes.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or(text)
 }
 
 /// Reads the texts of a PNG file: first those in `tEXt` chunks, then `zTXt`, then `iTXt`.
@@ -62,14 +72,15 @@ pub fn read_text(bytes: &[u8]) -> Result<Vec<(String, String)>> {
     reader.finish().map_err(bad)?;
 
     let info = reader.info();
-    let mut texts: Vec<_> = info.uncompressed_latin1_text.iter().map(|t| (t.keyword.clone(), t.text.clone())).collect();
+    let mut texts: Vec<_> =
+        info.uncompressed_latin1_text.iter().map(|t| (t.keyword.clone(), of_latin(t.text.clone()))).collect();
     let mut left = MAX_TEXT;
     for chunk in &info.compressed_latin1_text {
         let mut chunk = chunk.clone();
         chunk.decompress_text_with_limit(left).map_err(bad)?;
         let text = chunk.get_text().map_err(bad)?;
         left = left.saturating_sub(text.len());
-        texts.push((chunk.keyword, text));
+        texts.push((chunk.keyword, of_latin(text)));
     }
     for chunk in &info.utf8_text {
         let mut chunk = chunk.clone();

@@ -1,12 +1,21 @@
 //! The text that a PNG carries: everything needed to make the picture again.
 //!
 //! Once in our own keys, and once as `parameters` in the form that AUTOMATIC1111's web UI introduced and most programs
-//! for generated pictures read (`modules/processing.py`, `create_infotext`).
+//! for generated pictures read ([`infotext`]). [`PictureSettings`] takes both up again, and what other programs write in that form.
 
-use std::borrow::Cow;
+mod field;
+mod gather;
+mod infotext;
+mod like;
+mod note;
+mod samplers;
 
-use crate::base::text;
+use self::field::Field;
+use self::infotext::value;
 use crate::config::{PromptSyntax, SampleConfig, option_name};
+
+pub use self::like::PictureSettings;
+pub use self::note::{LikeNote, NotDone};
 
 /// What wrote a file.
 pub const SOFTWARE: &str = concat!("pseudoword ", env!("CARGO_PKG_VERSION"));
@@ -39,27 +48,26 @@ impl Label<'_> {
     pub fn text(&self) -> Vec<(String, String)> {
         let config = self.config;
         let embeddings: Vec<String> = self.embeddings.iter().map(|(token, hash)| format!("{token} {hash}")).collect();
-        let mut text = vec![("parameters", self.parameters()), ("prompt", self.prompt.to_owned())];
+        let mut text = vec![(field::PARAMETERS, self.parameters()), (field::PROMPT, self.prompt.to_owned())];
         if let Some(negative) = self.negative() {
-            text.push(("negative prompt", negative.to_owned()));
+            text.push((field::NEGATIVE, negative.to_owned()));
         }
-        text.extend([
-            ("seed", self.seed.map_or("noise from a file".to_owned(), |seed| seed.to_string())),
-            ("steps", config.steps.to_string()),
-            ("guidance", config.guidance.to_string()),
-            ("sampler", config.sampler_and_spacing()),
-            ("prompt syntax", option_name(&config.prompt_syntax)),
-            ("size", self.size()),
-            ("model", self.model.to_owned()),
-        ]);
-        text.extend(self.clip_skip().map(|layer| ("clip skip", layer)));
-        text.extend(self.empty_negative().map(|stands_for| ("empty negative", stands_for)));
-        text.extend(self.pooling().map(|pooling| ("pooling", pooling)));
-        text.extend(self.model_hash.map(|hash| ("model hash", hash.to_owned())));
-        if !embeddings.is_empty() {
-            text.push(("embeddings", embeddings.join("\n")));
-        }
-        text.push(("Software", SOFTWARE.to_owned()));
+        let settings = [
+            (Field::Seed, Some(self.seed.map_or(field::GIVEN_NOISE.to_owned(), |seed| seed.to_string()))),
+            (Field::Steps, Some(config.steps.to_string())),
+            (Field::Guidance, Some(config.guidance.to_string())),
+            (Field::Sampler, Some(config.sampler_and_spacing())),
+            (Field::Syntax, Some(option_name(&config.prompt_syntax))),
+            (Field::Size, Some(self.size())),
+            (Field::Model, Some(self.model.to_owned())),
+            (Field::ClipSkip, self.clip_skip()),
+            (Field::EmptyNegative, self.empty_negative()),
+            (Field::Pooling, self.pooling()),
+            (Field::ModelHash, self.model_hash.map(str::to_owned)),
+            (Field::Embeddings, (!embeddings.is_empty()).then(|| embeddings.join("\n"))),
+            (Field::Software, Some(SOFTWARE.to_owned())),
+        ];
+        text.extend(settings.into_iter().filter_map(|(field, value)| Some((field.keyword(), value?))));
         text.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
     }
 
@@ -96,40 +104,27 @@ impl Label<'_> {
 
     fn parameters(&self) -> String {
         let config = self.config;
-        let mut lines = vec![self.prompt.to_owned()];
-        if let Some(negative) = self.negative() {
-            lines.push(format!("Negative prompt: {negative}"));
-        }
-        let mut settings = vec![format!("Steps: {}", config.steps), format!("Sampler: {}", config.sampler.upstream())];
-        settings.extend(config.karras.then(|| "Schedule type: Karras".to_owned()));
-        settings.push(format!("CFG scale: {}", config.guidance));
-        settings.extend(self.seed.map(|seed| format!("Seed: {seed}")));
-        settings.push(format!("Size: {}", self.size()));
         // Ten digits of the model's hash and twelve of an embedding's, as upstream has them.
-        settings.extend(self.model_hash.map(|hash| format!("Model hash: {}", &hash[..10])));
-        settings.push(format!("Model: {}", value(self.model)));
         let hashes: Vec<String> =
             self.embeddings.iter().map(|(token, hash)| format!("{token}: {}", &hash[..12])).collect();
-        if !hashes.is_empty() {
-            settings.push(format!("TI hashes: {}", text::json(&hashes.join(", ")).unwrap_or_default()));
-        }
-        settings.extend(self.clip_skip().map(|layer| format!("Clip skip: {layer}")));
-        settings.extend(self.syntax().map(|syntax| format!("Prompt syntax: {syntax}")));
-        settings.extend(self.empty_negative().map(|stands_for| format!("Empty negative: {stands_for}")));
-        settings.extend(self.pooling().map(|pooling| format!("Pooling: {pooling}")));
-        settings.push(format!("Version: {SOFTWARE}"));
-        lines.push(settings.join(", "));
-        lines.join("\n")
-    }
-}
-
-/// A value of `parameters`: where it could be taken for more than one as JSON, as upstream has it (`infotext_utils.py`,
-/// `quote`).
-fn value(text: &str) -> Cow<'_, str> {
-    if text.contains(|c: char| ",:".contains(c) || text::acts(c)) {
-        Cow::Owned(text::json(&text).unwrap_or_default())
-    } else {
-        Cow::Borrowed(text)
+        let settings = [
+            (Field::Steps, Some(config.steps.to_string())),
+            (Field::Sampler, Some(config.sampler.upstream().to_owned())),
+            (Field::Spacing, config.karras.then(|| "Karras".to_owned())),
+            (Field::Guidance, Some(config.guidance.to_string())),
+            (Field::Seed, self.seed.map(|seed| seed.to_string())),
+            (Field::Size, Some(self.size())),
+            (Field::ModelHash, self.model_hash.map(|hash| hash[..10].to_owned())),
+            (Field::Model, Some(value(self.model).into_owned())),
+            (Field::Embeddings, (!hashes.is_empty()).then(|| infotext::quoted(&hashes.join(", ")))),
+            (Field::ClipSkip, self.clip_skip()),
+            (Field::Syntax, self.syntax()),
+            (Field::EmptyNegative, self.empty_negative()),
+            (Field::Pooling, self.pooling()),
+            (Field::Software, Some(SOFTWARE.to_owned())),
+        ];
+        let settings: Vec<_> = settings.into_iter().filter_map(|(field, value)| Some((field.key(), value?))).collect();
+        infotext::write(self.prompt, self.negative(), &settings)
     }
 }
 

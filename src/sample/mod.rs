@@ -26,7 +26,7 @@ use crate::{Error, Result, gpu, ops};
 pub use check::{
     CONCERNS, about_model, about_prompt, about_schedule, check, check_latents, check_numbers, concerns, decided,
 };
-pub use label::{Label, SOFTWARE, used};
+pub use label::{Label, LikeNote, NotDone, PictureSettings, SOFTWARE, used};
 
 /// The longest side of a picture, in pixels.
 const LONGEST_SIDE: u32 = 4096;

@@ -16,6 +16,7 @@ mod foretold;
 mod form;
 mod generation;
 mod library;
+mod like;
 mod lock;
 mod network;
 mod precision;

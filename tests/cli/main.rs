@@ -19,6 +19,7 @@ mod kernels;
 mod languages;
 mod learned_on;
 mod leftovers;
+mod like;
 mod measuring;
 mod models;
 mod names;

@@ -95,7 +95,7 @@ pub(in crate::cli) fn token_of<'a>(learned: &'a FileEmbedding, file: &'a Embeddi
 pub(in crate::cli) struct EmbeddingArgument {
     pub embedding: Embedding,
     /// SHA-256 of its file.
-    hash: String,
+    pub hash: String,
     /// Where its file is on this machine, and the other of two that belong together.
     places: Vec<PathBuf>,
     /// The file's name for messages.

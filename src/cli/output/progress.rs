@@ -5,9 +5,10 @@
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Map, Value};
 
 use super::terminal::{say, shows_messages};
-use crate::base::text::one_line;
+use crate::base::text::{one_line, quoted};
 use crate::event::{EvaluatedOn, Event};
 
 /// Between two plain lines.
@@ -186,6 +187,7 @@ fn line(event: &Event) -> Option<String> {
     Some(match event {
         Event::Device { kind, name, reason } => format!("{kind}: {name} ({reason})"),
         Event::Precision { reason, .. } => format!("matrix products are computed {reason}"),
+        Event::TakenUp { path, prompt, settings, given } => taken_up(path, prompt.as_deref(), settings, given),
         Event::Encode { done, total, name, prepared } => format!("picture {done}/{total}: {name}: {prepared}"),
         Event::Plan { token, vectors, init, steps, recipe, lr, samples_per_step, checkpointing } => {
             let vectors = if *vectors == 1 { "1 vector".to_owned() } else { format!("{vectors} vectors") };
@@ -229,6 +231,16 @@ fn line(event: &Event) -> Option<String> {
         }
         _ => return None,
     })
+}
+
+/// What a picture's settings are, and what was given instead.
+fn taken_up(path: &str, prompt: Option<&str>, settings: &Map<String, Value>, given: &[String]) -> String {
+    let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), quoted);
+    let settings = settings.iter().map(|(name, value)| format!("{name} {}", shown(value)));
+    let taken: Vec<String> = prompt.map(quoted).into_iter().chain(settings).collect();
+    let taken = if taken.is_empty() { "nothing".to_owned() } else { taken.join(", ") };
+    let given = if given.is_empty() { String::new() } else { format!("; given by hand: {}", given.join(", ")) };
+    format!("as {path} was made: {taken}{given}")
 }
 
 /// A length of time for people.

@@ -120,9 +120,9 @@ mod tests {
 
     /// Fields of events that stay out of a report: what users called something, wrote or keep, and what nobody asks
     /// for who reads one.
-    const KEPT_OUT: [&str; 14] = [
+    const KEPT_OUT: [&str; 17] = [
         "name", "file", "prepared", "token", "init", "path", "what", "text", "number", "files", "rate", "left",
-        "count", "ratio",
+        "count", "ratio", "prompt", "settings", "given",
     ];
 
     /// One event of each kind, with all of its fields: each leads to the next, so that a new one does not compile here.
@@ -131,6 +131,9 @@ mod tests {
         Some(match event {
             Event::Device { .. } => Event::Precision { products: text(), reason: text() },
             Event::Precision { .. } => {
+                Event::TakenUp { path: text(), prompt: Some(text()), settings: Map::new(), given: Vec::new() }
+            }
+            Event::TakenUp { .. } => {
                 let (done, total, rate, left) = (0, Some(0), 0.0, Some(0.0));
                 Event::Fetch { file: text(), number: 1, files: 1, done, total, rate, left }
             }
