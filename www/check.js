@@ -19,7 +19,7 @@ function say(text) {
 async function offer() {
   const missing = await lacking();
   const found = navigator.gpu && isSecureContext ? await gpu() : {};
-  const { name, version, system } = browser();
+  const { name, version, system } = await browser();
   const yes = (it) => t(it ? "check.yes" : "check.no");
   const facts = {
     browser: `${name[0].toUpperCase()}${name.slice(1)} ${version} (${system})`, secure: yes(isSecureContext), webgpu: yes(navigator.gpu), worker: navigator.gpu && yes(found.gpu),

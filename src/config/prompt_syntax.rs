@@ -21,4 +21,43 @@ pub enum PromptSyntax {
 impl PromptSyntax {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::A1111, Self::ComfyUi, Self::Compel, Self::Plain];
+
+    /// As it is written in settings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::A1111 => "a1111",
+            Self::ComfyUi => "comfyui",
+            Self::Compel => "compel",
+            Self::Plain => "plain",
+        }
+    }
+
+    /// As people write it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::A1111 => "A1111",
+            Self::ComfyUi => "ComfyUI",
+            Self::Compel => "compel",
+            Self::Plain => "plain text",
+        }
+    }
+
+    /// The language of a name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|syntax| syntax.name() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_language_has_the_name_that_settings_files_give_it() {
+        for syntax in PromptSyntax::ALL {
+            assert_eq!(serde_json::to_value(syntax).unwrap(), syntax.name());
+            assert_eq!(PromptSyntax::of(syntax.name()), Some(syntax));
+        }
+        assert_eq!(PromptSyntax::of("A1111"), None);
+    }
 }

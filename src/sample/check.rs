@@ -210,13 +210,28 @@ const SDXL_SIZES: [[u32; 2]; 21] = [
     [1024, 1024],
 ];
 
+/// Those of them that are offered: the usual shapes, from the square on.
+const OFFERED: [[u32; 2]; 5] = [[1024, 1024], [896, 1152], [832, 1216], [768, 1344], [640, 1536]];
+
+/// Whether a model was trained on these sizes.
+fn is_sdxl(model: &ModelConfig) -> bool {
+    model.architecture == Architecture::Sdxl && model.picture_size() == [1024; 2]
+}
+
+/// Sizes, width and height, that a model was trained on and that pictures usually have; none where there is only its own.
+pub fn usual_sizes(model: &ModelConfig) -> Vec<[u32; 2]> {
+    let both = OFFERED.into_iter().flat_map(|[short, long]| [[long, short], [short, long]]);
+    let mut sizes: Vec<_> = both.filter(|_| is_sdxl(model)).collect();
+    sizes.dedup();
+    sizes
+}
+
 /// The height and width that a model of SDXL's size was trained on whose shape is nearest to this one; none for other models.
 fn usual_size(model: &ModelConfig, [height, width]: [u32; 2]) -> Option<[u32; 2]> {
-    let is_sdxl = model.architecture == Architecture::Sdxl && model.picture_size() == [1024; 2];
     let shape = |[height, width]: [u32; 2]| (f64::from(width) / f64::from(height)).ln();
     let both = SDXL_SIZES.into_iter().flat_map(|[short, long]| [[short, long], [long, short]]);
     let off = |size: &[u32; 2]| (shape(*size) - shape([height, width])).abs();
-    both.min_by(|a, b| off(a).total_cmp(&off(b))).filter(|_| is_sdxl)
+    both.min_by(|a, b| off(a).total_cmp(&off(b))).filter(|_| is_sdxl(model))
 }
 
 /// A warning about pictures with many more or many fewer pixels than those that a model knows.
@@ -424,6 +439,9 @@ mod tests {
     #[test]
     fn sizes_far_from_what_sdxl_was_trained_on_are_said_with_the_usual_one() {
         let config = crate::bench::sizes(Family::Sdxl).unwrap();
+        assert!(OFFERED.iter().all(|size| SDXL_SIZES.contains(size)));
+        assert_eq!(usual_sizes(&config)[..3], [[1024, 1024], [1152, 896], [896, 1152]]);
+        assert_eq!((usual_sizes(&config).len(), usual_sizes(&opened().config).len()), (9, 0));
         for [height, width] in SDXL_SIZES {
             let sized = SampleConfig { width: Some(width), height: Some(height), ..SampleConfig::default() };
             assert_eq!(

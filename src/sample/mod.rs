@@ -25,6 +25,7 @@ use crate::vae::tiling::{self, Map};
 use crate::{Error, Result, gpu, ops};
 pub use check::{
     CONCERNS, about_model, about_prompt, about_schedule, check, check_latents, check_numbers, concerns, decided,
+    usual_sizes,
 };
 pub use label::{Label, LikeNote, NotDone, PictureSettings, SOFTWARE, used};
 

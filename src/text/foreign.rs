@@ -87,6 +87,29 @@ impl Kind {
         }
     }
 
+    /// A name for programs: one for each meaning.
+    fn code(self) -> &'static str {
+        match self {
+            Self::Weight | Self::Signs | Self::Colons => "weight",
+            Self::MoreWeight => "more",
+            Self::LessWeight => "less",
+            Self::NotAWeight => "number",
+            Self::Beyond => "beyond",
+            Self::Turns => "turns",
+            Self::Change => "change",
+            Self::Choice => "choice",
+            Self::Lora => "lora",
+            Self::Hypernetwork => "hypernet",
+            Self::Command => "command",
+            Self::Break => "break",
+            Self::And => "and",
+            Self::Wildcard => "wildcard",
+            Self::Escape | Self::SquareEscape => "escape",
+            Self::Option => "option",
+            Self::Function => "function",
+        }
+    }
+
     /// Whether a language reads something else than text there, or knows it as ordinary text.
     fn is_known_to(self, syntax: PromptSyntax) -> bool {
         match self {
@@ -108,6 +131,8 @@ pub struct Foreign {
     pub quoted: String,
     /// What it is there.
     pub means: &'static str,
+    /// The same for programs, which stays when the words change.
+    pub code: &'static str,
 }
 
 impl fmt::Display for Foreign {
@@ -148,9 +173,9 @@ pub(super) fn notes(
     found.sort_by_key(|(at, _)| at.start);
     let mut each: Vec<Foreign> = Vec::new();
     for (at, kind) in found {
-        let means = kind.means();
-        if !each.iter().any(|other| other.means == means) {
-            each.push(Foreign { quoted: shortened(&text[at]), means });
+        let (means, code) = (kind.means(), kind.code());
+        if !each.iter().any(|other| other.code == code) {
+            each.push(Foreign { quoted: shortened(&text[at]), means, code });
         }
     }
     each

@@ -15,6 +15,8 @@ pub struct PromptInfo {
     pub tokens: usize,
     /// How many there is room for, in as many stretches as the prompt has.
     pub room: usize,
+    /// How many those are.
+    pub stretches: usize,
     /// The learned words that it names, once each, whether they fit or not.
     pub words: Vec<NamedWord>,
     /// What looks like the name of one, and is not known.
@@ -55,6 +57,7 @@ impl ClipTokenizer {
         PromptInfo {
             tokens: prompt.length,
             room: self.room() * prompt.chunks.len(),
+            stretches: prompt.chunks.len(),
             words: words.map(|(token, vectors)| NamedWord { token: token.to_owned(), vectors }).collect(),
             unknown: unknown.map(|(text, near)| UnknownName { text, suggestion: near.map(str::to_owned) }).collect(),
             lost: prompt.fallen,
@@ -86,7 +89,7 @@ mod tests {
         let unknown = UnknownName { text: "<mypeach>".to_owned(), suggestion: Some("<my-peach>".to_owned()) };
         assert_eq!(info.unknown, [unknown]);
         assert_eq!((info.room, info.lost), (75, None));
-        assert!(info.notes[0].means == "a weight", "{:?}", info.notes);
+        assert!(info.notes[0].means == "a weight" && info.notes[0].code == "weight", "{:?}", info.notes);
         // The two brackets, the colon and the number are no tokens where they are a weight.
         let weighted = read(text, PromptSyntax::A1111);
         assert_eq!((weighted.notes.len(), &weighted.words), (0, &info.words));
@@ -97,12 +100,13 @@ mod tests {
         assert_eq!(plain.tokens, tokenizer.encode("a photo of").len() + 2);
         let long = format!("{}<my-peach>", "a ".repeat(74));
         let both = read(&long, PromptSyntax::A1111);
-        assert_eq!((both.tokens, both.room, both.lost), (76, 150, None));
+        assert_eq!((both.tokens, both.room, both.stretches, both.lost), (76, 150, 2, None));
         let long = read(&long, PromptSyntax::Plain);
         assert_eq!((long.tokens, long.lost.as_deref()), (76, Some("<my-peach>")));
         assert_eq!(long.words.len(), 1);
         let empty = serde_json::to_value(read("", PromptSyntax::A1111)).unwrap();
-        let expected = serde_json::json!({"tokens": 0, "room": 75, "words": [], "unknown": [], "notes": []});
+        let expected =
+            serde_json::json!({"tokens": 0, "room": 75, "stretches": 1, "words": [], "unknown": [], "notes": []});
         assert_eq!(empty, expected);
     }
 }

@@ -6,6 +6,7 @@ use wasm_bindgen::prelude::*;
 use super::engine::Engine;
 use super::{plain, to_js};
 use crate::base::bytes::sha256;
+use crate::base::text::quoted;
 use crate::config::PromptSyntax;
 use crate::embedding::{self, Refusal};
 use crate::event::Event;
@@ -30,11 +31,12 @@ impl Engine {
         self.session.tokenizer().encode(phrase).len()
     }
 
-    /// What a text is as a prompt: `{tokens, room, words: [{token, vectors}], unknown: [{text, suggestion?}], lost?, notes}`
+    /// What a text is as a prompt in a language by its name ([`choices`](super::choices)), or in the usual one: `{tokens, room, stretches,
+    /// words: [{token, vectors}], unknown: [{text, suggestion?}], lost?, notes: [{quoted, means, code}]}`
     /// ([`PromptInfo`](crate::text::PromptInfo)).
     #[wasm_bindgen(js_name = promptInfo)]
-    pub fn prompt_info(&self, text: &str) -> Result<JsValue, JsValue> {
-        plain(&self.session.tokenizer().info(text, PromptSyntax::default(), &[]))
+    pub fn prompt_info(&self, text: &str, syntax: Option<String>) -> Result<JsValue, JsValue> {
+        plain(&self.session.tokenizer().info(text, named(syntax)?, &[]))
     }
 
     /// Makes the embedding of a file usable in prompts, no matter which program wrote it. `name` is the file's name;
@@ -87,9 +89,16 @@ impl Engine {
         true
     }
 
-    /// A prompt without the embeddings in it, to compare with: the phrase that each started from in its place, or
-    /// nothing; `undefined` if none is in it.
-    pub fn without(&self, prompt: &str) -> Option<String> {
-        self.session.without(prompt, PromptSyntax::default())
+    /// A prompt in a language, as for [`prompt_info`](Self::prompt_info), without the embeddings in it, to compare with: the phrase that
+    /// each started from in its place, or nothing; `undefined` if none is in it.
+    pub fn without(&self, prompt: &str, syntax: Option<String>) -> Result<Option<String>, JsValue> {
+        Ok(self.session.without(prompt, named(syntax)?))
     }
+}
+
+/// The language of prompts of a name, or the usual one.
+fn named(syntax: Option<String>) -> Result<PromptSyntax, JsValue> {
+    let Some(name) = syntax else { return Ok(PromptSyntax::default()) };
+    let unknown = || to_js(Error::Usage(format!("there is no language of prompts {}", quoted(&name))));
+    PromptSyntax::of(&name).ok_or_else(unknown)
 }

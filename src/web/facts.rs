@@ -14,14 +14,16 @@ use crate::event::Part;
 use crate::model::{ModelConfig, storage_of};
 use crate::ops;
 use crate::plan::PhaseNeed;
+use crate::sample::usual_sizes;
 use crate::train::{check_numbers, memory_plan};
 use crate::weights::WeightBytes;
 
 #[wasm_bindgen]
 impl Engine {
-    /// What the page shows of the model: `{name, hash?, family, side, sides: [height, width], width, widths, room, weights, parts: [{value,
-    /// bytes}]}`: the picture's side in pixels that it was made for, the width of a word's vector for the first text encoder and for each, how many tokens of a prompt fit,
-    /// and bytes of its weights as they are kept, of each part too (`value` as in [`choices`](super::choices)).
+    /// What the page shows of the model: `{name, hash?, family, side, sides: [height, width], width, widths, room, clipLayers?, usual,
+    /// weights, parts: [{value, bytes}]}`: the picture's side in pixels that it was made for, the width of a word's vector for the first text encoder and for each, how many tokens fit into a
+    /// stretch of a prompt, how many layers there are to take prompts from, where any but the model's own may be taken ([`ModelConfig::clip_layers`]), which sizes
+    /// (`[width, height]`) pictures usually have beside its own, and bytes of its weights as they are kept, of each part too (`value` as in [`choices`](super::choices)).
     pub fn facts(&self) -> Result<JsValue, JsValue> {
         let (model, weights) = (&self.session.model().config, &self.weights);
         let widths = model.word_widths();
@@ -32,7 +34,7 @@ impl Engine {
         ];
         plain(&json!({
             "name": self.model.name, "hash": self.model.hash, "family": Embedding::family(&widths),
-            "side": model.resolution(), "sides": model.picture_size(), "width": widths[0], "widths": widths, "room": model.prompt_length() - 2,
+            "side": model.resolution(), "sides": model.picture_size(), "width": widths[0], "widths": widths, "room": model.prompt_length() - 2, "clipLayers": model.clip_layers(), "usual": usual_sizes(model),
             "weights": parts.iter().map(|(_, bytes)| bytes).sum::<u64>(),
             "parts": parts.map(|(part, bytes)| json!({"value": part, "bytes": bytes})),
         }))

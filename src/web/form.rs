@@ -1,11 +1,11 @@
 //! What the page fills its forms with, before there is a model: defaults, and what can be chosen.
 
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use wasm_bindgen::prelude::*;
 
 use super::plain;
-use crate::config::{Kind, SampleConfig, SamplerKind, TrainConfig};
+use crate::config::{Kind, PromptSyntax, SampleConfig, SamplerKind, TrainConfig};
 use crate::embedding::Layout;
 use crate::event::Part;
 use crate::gpu::Precision;
@@ -19,6 +19,16 @@ struct Choice {
     label: &'static str,
 }
 
+/// The samplers, those that can space their noise levels as Karras proposes also so: as a second word of the value.
+fn samplers() -> Vec<Value> {
+    let each = SamplerKind::ALL.into_iter().flat_map(|sampler| {
+        let (value, label) = (sampler.name(), sampler.label());
+        let karras = json!({"value": format!("{value} karras"), "label": format!("{label} Karras")});
+        [Some(json!({"value": value, "label": label})), sampler.takes_karras().then_some(karras)]
+    });
+    each.flatten().collect()
+}
+
 /// A kind of file that embeddings can be written as.
 #[derive(Serialize)]
 struct FileFormat {
@@ -29,8 +39,8 @@ struct FileFormat {
     encoders: Vec<usize>,
 }
 
-/// `{training, pictures, computing, kind, sampler, precision, weights, parts, formats, formatsOfTwo, hub}`: the default configurations (fields as in
-/// settings files), the choices `[{value, label}]` for three of their fields, what people call the parts of a model that events
+/// `{training, pictures, computing, kind, sampler, prompt-syntax, precision, weights, parts, formats, formatsOfTwo, hub}`: the default configurations (fields as in
+/// settings files), the choices `[{value, label}]` for some of their fields, what people call the parts of a model that events
 /// name, the formats `[{value, label, ending, encoders}]` that embeddings can be written in (`formats` for models with one text encoder,
 /// `formatsOfTwo` for SDXL), and the Hub's address.
 #[wasm_bindgen]
@@ -47,7 +57,8 @@ pub fn choices() -> Result<JsValue, JsValue> {
         "pictures": SampleConfig::default(),
         "computing": {"precision": Precision::default().name(), "weights": "auto"},
         "kind": Kind::ALL.map(|kind| Choice { value: kind.name(), label: kind.label() }),
-        "sampler": SamplerKind::ALL.map(|sampler| Choice { value: sampler.name(), label: sampler.label() }),
+        "sampler": samplers(),
+        "prompt-syntax": PromptSyntax::ALL.map(|syntax| Choice { value: syntax.name(), label: syntax.label() }),
         "precision": Precision::ALL.map(|precision| Choice { value: precision.name(), label: precision.label() }),
         "weights": weights,
         "parts": parts,

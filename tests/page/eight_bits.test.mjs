@@ -75,7 +75,7 @@ test("a model is kept in eight bits: half the storage, also when it breaks off, 
   const before = hub.asked.length;
   await page.reload();
   await page.getByText("Storage", { exact: true }).click();
-  await room.getByRole("button", { name: "Load someone/f16" }).click({ timeout: 60_000 });
+  await room.getByRole("button", { name: "Load: someone/f16" }).click({ timeout: 60_000 });
   await page.locator("#engine-status[data-state=ready]").waitFor({ timeout: 400_000 });
   assert.equal(hub.asked.length, before);
   await teach(page, peach.slice(0, 1));

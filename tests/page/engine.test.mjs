@@ -269,6 +269,7 @@ test("what the page asks of a model, on an adapter without timestamp-query", { t
   await loadMini(page);
   const facts = await call("engine.facts");
   assert.deepEqual([facts.name, facts.family, facts.side, facts.width, facts.room], ["mini", "pseudoword's mini model", 64, 128, 75]);
+  assert.ok(facts.clipLayers > 1, "its prompts may be taken from another layer");
   assert.equal(facts.parts.reduce((sum, { bytes }) => sum + bytes, 0), facts.weights);
   const need = await call("engine.need", { token: "<fox>", "batch-size": 4 });
   assert.deepEqual(need.phases.map(({ phase }) => phase), ["encoding", "step", "preview"]);
@@ -294,7 +295,11 @@ test("what the page asks of a model, on an adapter without timestamp-query", { t
   assert.deepEqual(info.words, [{ token: "<fox>", vectors: 2 }]);
   assert.deepEqual(info.unknown.map(({ text }) => text), ["<foxy>"]);
   assert.equal(info.room, 75);
-  assert.equal(info.notes.length, 1);
+  assert.deepEqual([info.stretches, info.notes.map(({ code, quoted }) => [code, quoted])], [1, [["and", "AND"]]]);
+  const plain = await call("engine.promptInfo", "a (<fox>:1.2)", "plain");
+  assert.deepEqual([plain.words, plain.notes.map(({ code }) => code)], [info.words, ["weight"]]);
+  assert.match(await refused("engine.promptInfo", "a", "esperanto"), /no language of prompts "esperanto"/);
+  assert.equal(await call("engine.without", "a embedding:<FOX> on a hill", "compel"), "a on a hill");
   const renamed = await call("engine.renameEmbedding", "<fox>", "<reineke>");
   assert.equal(renamed.token, "<reineke>");
   assert.equal(renamed.nearest.length, 5);

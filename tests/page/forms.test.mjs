@@ -115,7 +115,7 @@ async function keepEight(page, wanted) {
 
 async function loadStored(page, name) {
   await page.getByText("Storage", { exact: true }).click();
-  await page.getByRole("button", { name: `Load ${name}` }).click({ timeout: 60_000 });
+  await page.getByRole("button", { name: `Load: ${name}` }).click({ timeout: 60_000 });
   await isReady(page);
 }
 
@@ -179,9 +179,9 @@ test("a model in one file is kept in eight bits as was said, is there on the nex
     else await draw(page);
     await page.reload();
     await page.getByText("Storage", { exact: true }).click();
-    await page.getByRole("button", { name: `Delete ${name}` }).click();
+    await page.getByRole("button", { name: `Delete: ${name}` }).click();
     await page.getByRole("button", { name: "Delete", exact: true }).last().click();
-    await page.getByRole("button", { name: `Delete ${name}` }).waitFor({ state: "detached" });
+    await page.getByRole("button", { name: `Delete: ${name}` }).waitFor({ state: "detached" });
   }
   // What cannot be used is said before any of it is downloaded.
   const asked = hub.asked.length;
@@ -281,7 +281,7 @@ test("two tabs do not get one model in two forms", { timeout: 900_000 }, async (
   await second.locator("#model-problem").getByText("Stopped. What was downloaded is kept.").waitFor();
   // Nor does it delete what comes.
   await second.getByText("Storage", { exact: true }).click();
-  await second.getByRole("button", { name: "Delete someone/halves" }).click();
+  await second.getByRole("button", { name: "Delete: someone/halves" }).click();
   await second.getByRole("button", { name: "Delete", exact: true }).last().click();
   await second.locator("#stored-problem").getByText("Another tab is getting someone/halves").waitFor();
   await lookUp(second, "someone/halves");
@@ -304,7 +304,7 @@ test("two tabs do not get one model in two forms", { timeout: 900_000 }, async (
   await second.getByText("Precision and mirror").click();
   await second.getByText("Storage", { exact: true }).click();
   await second.getByRole("combobox", { name: "Weights" }).selectOption("f16");
-  await second.getByRole("button", { name: "Load someone/halves" }).click({ timeout: 60_000 });
+  await second.getByRole("button", { name: "Load: someone/halves" }).click({ timeout: 60_000 });
   await isReady(second);
   await second.locator("#model-problem").getByText("One of the settings has no effect with the others as they are.").waitFor();
   await second.locator("#model-problem").getByText(/some weights are in eight bits in the model's files, and .* f16 leaves them so/).waitFor({ state: "attached" });

@@ -81,7 +81,7 @@ try {
   sent = 0;
   await page.reload();
   await page.locator("#stored-models summary").click();
-  await page.getByRole("button", { name: "Load someone/model" }).click();
+  await page.getByRole("button", { name: "Load: someone/model" }).click();
   const again = await readied();
   console.log(`from the storage: ready after ${again.seconds.toFixed(0)} s, ${sent} bytes downloaded`);
 } finally {

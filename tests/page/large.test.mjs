@@ -95,11 +95,13 @@ test("one's own photos go to Stable Diffusion: what it takes is seen, and one pr
   assert.ok((await wide(page)) <= 0, "nothing is cut off on a phone");
   await page.setViewportSize({ width: 1000, height: 900 });
   await plan.getByText(/about .*, as fast as last time/).waitFor();
+  await page.locator("#prompt-syntax").evaluate((field) => (field.value = "plain"));
   const given = page.evaluate(() => new Promise((resolve) => (new BroadcastChannel("train").onmessage = ({ data }) => resolve(data))));
   await pressAfterStep(page, 8, "stop");
   await page.getByRole("button", { name: "Go on downloading, then learn it" }).click();
   const { config, pictures } = await given;
   assert.deepEqual([config.token, config.init, config.vectors], ["<mine>", "red apple tree", 3], "as many vectors as the start takes");
+  assert.equal(config["prompt-syntax"], "plain", "previews are read as prompts are");
   assert.deepEqual(pictures.map(({ name, caption }) => [name, caption]), [["noto.png", "a {} from noto"], ["flat.png", "a {} from flat"]]);
   await page.getByRole("heading", { name: "Stopped: <mine> is kept" }).waitFor();
   // With that model there is one way to learn; and it is what the next visit begins with.

@@ -466,9 +466,9 @@ test("what is odd, hasty or blocked ends nothing", { timeout: 180_000 }, async (
   // What another tab deleted can be deleted; why it cannot be downloaded is said.
   await page.locator("#generate").waitFor();
   await page.evaluate(async () => (await import(new URL("www/make/kept.js", document.baseURI))).forgetAll());
-  await page.getByRole("button", { name: /^Download a cat, seed/ }).click();
+  await page.getByRole("button", { name: /^Download: a cat, seed/ }).click();
   await page.locator("#make-status").getByText("another tab has deleted this picture").waitFor();
-  await page.getByRole("button", { name: /^Delete a cat, seed/ }).click();
+  await page.getByRole("button", { name: /^Delete: a cat, seed/ }).click();
   await page.locator(".set").waitFor({ state: "detached" });
   assert.deepEqual(errors, []);
   await context.close();

@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { accessible, look, root, start } from "./browser.mjs";
+import { played } from "./played.mjs";
 
 let place;
 
@@ -13,6 +14,7 @@ after(() => place?.close());
 
 const prompt = (page) => page.getByRole("textbox", { name: "Prompt", exact: true });
 const field = (page, name) => page.locator("#make").getByLabel(name, { exact: true });
+const choices = (page, name) => page.locator("#make").getByLabel(name);
 const count = (page, n) => page.locator("#make").getByRole("radio", { name: `${n}`, exact: true }).check({ force: true });
 
 /** Waits until something, by its id or its label, has the focus. */
@@ -75,7 +77,7 @@ async function asksFor(page) {
   // The engine's rules come in the page's words; the model was loaded by itself.
   await page.locator("#make-problem").getByText("\u201cSize in pixels\u201d cannot be 8000: it must be at least 1, and at most 4096.").waitFor({ timeout: 300_000 });
   assert.deepEqual(await values(page, ["make-steps", "guidance", "make-seed", "sampler", "negative"]), ["1", "4", "0", "ddim", ""], "defaults are the engine's");
-  assert.deepEqual(await page.locator("#sampler option").allTextContents(), ["DDIM", "PNDM", "Euler", "Euler ancestral", "DPM++ 2M"]);
+  assert.deepEqual(await page.locator("#sampler option").allTextContents(), ["DDIM", "PNDM", "Euler", "Euler Karras", "Euler ancestral", "Euler ancestral Karras", "DPM++ 2M", "DPM++ 2M Karras"]);
   assert.equal(await page.locator(".set").count(), 0, "what could not be made leaves nothing behind");
   await accessible(page, "with a refused setting");
 }
@@ -88,7 +90,7 @@ async function makes(page) {
   await prompt(page).press("Enter");
   await sketched;
   await pictures(page, 1);
-  await page.getByRole("button", { name: "Delete a cat in 3d style, seed 0" }).click();
+  await page.getByRole("button", { name: "Delete: a cat in 3d style, seed 0" }).click();
   await page.locator("#gallery-dismiss").click();
   await field(page, "Steps").fill("1");
   await count(page, 2);
@@ -131,10 +133,26 @@ async function knowsWords(page) {
   await page.getByRole("button", { name: "Write <pear> in place of <peer>" }).click();
   assert.equal(await prompt(page).inputValue(), "a <pear> [red|blue]");
   await prompt(page).fill(`${"a ".repeat(74)}<pear> bat`);
-  await page.locator("#prompt-count").getByText("76 of 150 tokens").waitFor();
+  await page.locator("#prompt-count").getByText("76 of 150 tokens, 2 stretches").waitFor();
   await prompt(page).fill(`${"a ".repeat(599)}<pear> bat`);
   await page.locator("#prompt-count").getByText("601 of 600 tokens").waitFor();
   await page.locator("#prompt-info").getByText("Too long:").waitFor();
+  // Brackets are weights, or text, as the language has it; a name as other programs write it is the word's.
+  await prompt(page).fill("a (embedding:PEAR:1.3)");
+  await page.getByRole("button", { name: "Write <pear> in place of embedding:PEAR" }).click();
+  await page.locator("#prompt-count").getByText("2 of 75 tokens").waitFor();
+  await choices(page, "Prompt language").selectOption("plain text");
+  await page.locator("#prompt-info").getByText("“(<pear>:1.3)” (a weight) is read as plain text").waitFor();
+  await page.locator("#prompt-count").getByText("8 of 75 tokens").waitFor();
+  await choices(page, "Prompt language").selectOption("A1111");
+  await page.locator("#prompt-count").getByText("2 of 75 tokens").waitFor();
+  // The same of the negative prompt.
+  await field(page, "Negative prompt").fill("(<Pear>:1.2), <lora:x:1>");
+  await page.locator("#negative-info").getByText("<pear> 1 vector").waitFor();
+  await page.locator("#negative-info").getByText("(a LoRA, which this page does not have) is read as plain text").waitFor();
+  assert.match(await page.locator("#negative-count").textContent(), /^\d+ of 75 tokens$/);
+  await field(page, "Negative prompt").fill("");
+  await page.waitForFunction(() => document.getElementById("negative-info").childElementCount === 0);
 }
 
 /** The same with the word and without it, one upon the other. */
@@ -160,25 +178,46 @@ async function compares(page) {
   await page.locator("#prompt-words img").waitFor();
 
   // A picture says what made it, as those of the program do, and goes into the clipboard.
-  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Download a <pear> on a blue background, seed 7" }).click()]);
+  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Download: a <pear> on a blue background, seed 7" }).click()]);
   assert.equal(download.suggestedFilename(), "apearonabluebackground-7.png");
   const picture = readFileSync(await download.path()).toString("latin1");
   for (const part of [/Steps: 1, Sampler: DDIM, CFG scale: 4, Seed: 7, Size: 64x64, Model hash: [0-9a-f]{10}, Model: mini, TI hashes: "<pear>: /, /model hash\0/, /sampler\0/]) assert.match(picture, part);
-  await page.getByRole("button", { name: "Copy a <pear> on a blue background, seed 7" }).click();
+  await page.getByRole("button", { name: "Copy: a <pear> on a blue background, seed 7" }).click();
   await page.locator("#make-status").getByText("The picture is on the clipboard.").waitFor();
   assert.deepEqual(await page.evaluate(async () => (await navigator.clipboard.read())[0].types), ["image/png"]);
 
   // What has no effect is said, in the page's words; nothing to compare with, too.
   await field(page, "Guidance").fill("1");
   await field(page, "Negative prompt").fill("blur");
+  await field(page, "Clip skip").fill("2");
+  await choices(page, "Prompt language").selectOption("ComfyUI");
+  await choices(page, "Sampler").selectOption("Euler Karras");
   await prompt(page).fill("a cat");
   await prompt(page).press("Enter");
   await pictures(page, 5);
   const notes = await page.locator("#make-notes").textContent();
   for (const part of ["\u201cNegative prompt\u201d has no effect", "nothing to compare with"]) assert.ok(notes.includes(part), notes);
   await field(page, "Guidance").fill("4");
+  assert.match(await page.locator(".set").first().textContent(), /Steps 1 · Guidance 1 · Euler Karras · mini · Clip skip 2 · ComfyUI/);
   await field(page, "Negative prompt").fill("");
   await field(page, "Show with and without the word").uncheck();
+  await takesUp(page, picture);
+}
+
+/** A picture says how it was made, and the form is as it was then; what was in the form comes back. */
+async function takesUp(page, picture) {
+  const form = ["prompt", "make-steps", "guidance", "make-seed", "sampler", "negative", "prompt-syntax", "clip-skip"];
+  const before = await values(page, form);
+  await page.locator("#take").setInputFiles({ name: "pear.png", mimeType: "image/png", buffer: Buffer.from(picture, "latin1") });
+  await page.locator("#gallery-notice").getByText("The settings of pear.png (made with mini) are in the form.").waitFor();
+  assert.deepEqual(await values(page, form), ["a <pear> on a blue background", "1", "4", "7", "ddim", "", "a1111", "1"]);
+  assert.equal(await page.locator("#make-notes").textContent(), "", "all of it can be had here");
+  await focusOn(page, "prompt");
+  await page.getByRole("button", { name: "Undo" }).click();
+  assert.deepEqual(await values(page, form), before);
+  await page.locator("#take").setInputFiles(join(root, "examples/peach/noto.png"));
+  await page.locator("#make-problem").getByText("noto.png").waitFor();
+  assert.deepEqual(await values(page, form), before);
 }
 
 /** The large view, by keyboard alone. */
@@ -189,6 +228,7 @@ async function looksLarge(page) {
   const dialog = page.getByRole("dialog");
   await dialog.getByRole("heading", { name: "a cat", exact: true }).waitFor();
   await dialog.getByText("Negative promptblur").waitFor();
+  for (const said of ["Clip skip2", "Prompt languageComfyUI"]) await dialog.getByText(said).waitFor();
   await focusOn(page, "Close");
   await accessible(page, "with the large view");
   await look(page, "make-large");
@@ -203,11 +243,13 @@ async function looksLarge(page) {
   await dialog.waitFor({ state: "hidden" });
   // The focus is where the picture is.
   await focusOn(page, "From without to with the word: a <pear> on a blue background");
+  await choices(page, "Prompt language").selectOption("compel");
+  await field(page, "Clip skip").fill("1");
   await opener.click();
   await dialog.getByRole("button", { name: "Use again" }).click();
   await dialog.waitFor({ state: "hidden" });
   await focusOn(page, "prompt");
-  assert.deepEqual(await values(page, ["prompt", "make-steps", "guidance", "make-seed", "negative"]), ["a cat", "1", "1", "7", "blur"]);
+  assert.deepEqual(await values(page, ["prompt", "make-steps", "guidance", "make-seed", "negative", "prompt-syntax", "clip-skip", "sampler"]), ["a cat", "1", "1", "7", "blur", "comfyui", "2", "euler karras"]);
 }
 
 async function stops(page) {
@@ -273,7 +315,7 @@ async function keeps(page) {
 
 async function forgets(page) {
   const first = page.locator(".shot").first();
-  await first.getByRole("button", { name: /^Delete / }).click();
+  await first.getByRole("button", { name: /^Delete: / }).click();
   await focusOn(page, "gallery-undo");
   await page.locator("#gallery-count").getByText("6 pictures").waitFor();
   await page.keyboard.press("Enter");
@@ -294,3 +336,84 @@ async function forgets(page) {
   await page.reload();
   await page.getByText("What you make appears here").waitFor();
 }
+
+/** A file dropped on a part of the page. */
+const drop = (page, selector, name, bytes) => page.evaluate(([selector, name, bytes]) => {
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File([Uint8Array.from(bytes)], name, { type: "image/png" }));
+  document.querySelector(selector).dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+}, [selector, name, bytes]);
+
+test("the language of prompts is chosen and remembered; a picture's settings are taken up where they are wanted", { timeout: 120_000 }, async () => {
+  const { context, open, errors } = await place.visitor();
+  await played(context, { like: { prompt: "(<plum>:1.2) in oil", settings: { steps: 9, seed: 12, guidance: 6, "clip-skip": 2 }, model: "someone/else", embeddings: [{ token: "<plum>", hash: "ab" }], notes: [
+    { code: "sampler", parts: { name: "UniPC", used: "DDIM" }, text: "its sampler is not here" }, { code: "vae", parts: {}, text: "it was made with an autoencoder of its own" }] } });
+  let page = await open();
+  await page.locator("#make summary").getByText("Settings").click();
+  await page.waitForFunction(() => document.getElementById("prompt-syntax").value === "a1111");
+  await choices(page, "Prompt language").selectOption("plain text");
+  await page.reload();
+  await page.locator("#load").click();
+  await page.locator("#model-line").getByText("Ready").waitFor();
+  await page.locator("#make summary").getByText("Settings").click();
+  assert.equal(await choices(page, "Prompt language").inputValue(), "plain", "what was chosen on the last visit");
+  await prompt(page).fill("a (cat:1.2) <lora:x:1>");
+  await page.locator("#prompt-info").getByText("(a weight) is read as plain text").waitFor();
+  await page.locator("#prompt-info").getByText("(a LoRA, which this page does not have)").waitFor();
+  await field(page, "Negative prompt").fill("<paech>, blur");
+  await page.getByRole("button", { name: "Write <peach> in place of <paech>" }).click();
+  assert.equal(await field(page, "Negative prompt").inputValue(), "<peach>, blur");
+  await focusOn(page, "negative");
+  await page.locator("#negative-info").getByText("<peach> 2 vectors").waitFor();
+  await accessible(page, "with prompts in another language");
+
+  // On the pictures' side it is what the form takes up; what it says that cannot be had is said.
+  const picture = [...readFileSync(join(root, "examples/peach/noto.png")), ...Buffer.from("a cat\nSteps: 9, Sampler: UniPC")];
+  const form = ["prompt", "negative", "make-steps", "make-seed", "guidance", "prompt-syntax", "clip-skip"];
+  const before = await values(page, form);
+  const taken = ["(<plum>:1.2) in oil", "", "9", "12", "6", "a1111", "2"];
+  await drop(page, "#pictures", "plum.png", picture);
+  await page.locator("#gallery-notice").getByText("The settings of plum.png (made with someone/else) are in the form.").waitFor();
+  assert.deepEqual(await values(page, form), taken);
+  for (const said of ["There is no sampler UniPC here: DDIM is chosen instead.", "Something that the picture says is not done here.", "The picture was made with someone/else; mini is loaded."]) {
+    await page.locator("#make-notes").getByText(said).waitFor();
+  }
+  await accessible(page, "with settings that were taken up");
+  await look(page, "make-taken");
+  await page.getByRole("button", { name: "Undo" }).click();
+  assert.deepEqual(await values(page, form), before);
+
+  // Elsewhere it is asked about; Escape does nothing.
+  const dialog = page.getByRole("dialog");
+  await drop(page, "#welcome", "plum.png", picture);
+  await dialog.getByRole("heading", { name: "plum.png says how it was made" }).waitFor();
+  await accessible(page, "asked what a picture is for");
+  await look(page, "make-asked");
+  await page.keyboard.press("Escape");
+  await drop(page, "#welcome", "plum.png", picture);
+  await dialog.getByRole("button", { name: "Take settings from a picture" }).click();
+  await page.waitForFunction(() => document.getElementById("prompt").value.includes("<plum>"));
+  assert.equal(await page.locator("#teach").isVisible(), false);
+  await drop(page, "#welcome", "plum.png", picture);
+  await dialog.getByRole("button", { name: "Learn from it" }).click();
+  await page.locator("#teach-title").waitFor();
+  await page.locator("#tiles li").waitFor();
+  // In the room of teaching pictures are what is learned from.
+  await drop(page, "#teach", "other.png", [...picture, 1]);
+  await page.locator("#tiles li").nth(1).waitFor();
+  await drop(page, "#pictures", "plum.png", picture);
+  await page.locator("#gallery-notice").getByText("The settings of plum.png").waitFor();
+  assert.equal(await page.locator("#tiles li").count(), 2);
+  await page.setViewportSize({ width: 320, height: 640 });
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= 320), "nothing is cut off on a phone");
+
+  // In the visitor's language.
+  await page.evaluate(() => localStorage.setItem("pseudoword-language", '"de"'));
+  page.on("dialog", (asked) => asked.accept());
+  await page.reload();
+  await drop(page, "#pictures", "plum.png", picture);
+  await page.locator("#make-notes").getByText("Den Sampler UniPC gibt es hier nicht: dafür DDIM.").waitFor();
+  await page.locator("#make-notes").getByText("Das Bild entstand mit dem Wort <plum>, das es hier nicht gibt.").waitFor();
+  assert.deepEqual(errors, []);
+  await context.close();
+});

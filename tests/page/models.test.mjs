@@ -102,7 +102,7 @@ test("a model comes from a repository: seen first, stopped, resumed, loaded and 
   // What is kept, and what deleting it costs.
   const stored = page.getByRole("list", { name: "Stored models" });
   await stored.getByText("in use").waitFor();
-  await stored.getByRole("button", { name: "Delete someone/mini" }).click();
+  await stored.getByRole("button", { name: "Delete: someone/mini" }).click();
   await stored.getByText(/14 MB would have to be downloaded again. Your words and pictures stay/).waitFor();
   assert.equal(await page.evaluate(() => document.activeElement.textContent), "Keep it", "not what deletes");
   await accessible(page, "before something is deleted");

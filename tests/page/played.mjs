@@ -12,11 +12,11 @@ function worker(given) {
   const PICTURES = given.pictures.map((text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)));
   const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
   const choices = {
-    training: { steps: 300, "batch-size": null, vectors: 2, seed: 0, "preview-every": 100, "eval-size": 16, resolution: null, kind: "object", init: null, token: "" },
-    pictures: { steps: 25, guidance: 4, seed: 0, sampler: "ddim", width: null, height: null, "negative-prompt": "" },
+    training: { steps: 300, "batch-size": null, vectors: 2, seed: 0, "preview-every": 100, "eval-size": 16, resolution: null, kind: "object", init: null, token: "", "prompt-syntax": "a1111" },
+    pictures: { steps: 25, guidance: 4, seed: 0, sampler: "ddim", width: null, height: null, "negative-prompt": "", "prompt-syntax": "a1111", "clip-skip": 1 },
     computing: { precision: "auto", weights: "auto" },
     kind: [{ value: "object", label: "a thing" }, { value: "style", label: "a style" }],
-    sampler: [{ value: "ddim", label: "DDIM" }], precision: [{ value: "auto", label: "as suits" }, { value: "f16", label: "f16" }], weights: [{ value: "auto", label: "auto" }], parts: [], hub: "https://huggingface.co",
+    sampler: [{ value: "ddim", label: "DDIM" }], "prompt-syntax": [{ value: "a1111", label: "A1111" }, { value: "comfyui", label: "ComfyUI" }, { value: "plain", label: "plain text" }], precision: [{ value: "auto", label: "as suits" }, { value: "f16", label: "f16" }], weights: [{ value: "auto", label: "auto" }], parts: [], hub: "https://huggingface.co",
     formats: [{ value: "diffusers", label: "diffusers", ending: "safetensors" }, { value: "a1111", label: "A1111", ending: "pt" }],
   };
   /** The kind of the model that was opened last. */
@@ -100,18 +100,24 @@ function worker(given) {
       if (token === "cat") throw new Error('"cat" is taken: the model knows it already');
     },
     countTokens: (text) => text.split(" ").length,
-    facts: () => ({ name: "mini", family, side: 64, sides: [64, 64], width: 64, room: 75, weights: 12e6, parts: [] }),
+    facts: () => ({ name: "mini", family, side: 64, sides: [64, 64], width: 64, room: 75, clipLayers: /^pseudo|1\.x$/.test(family) ? 2 : undefined, weights: 12e6, parts: [] }),
     need: () => ({ bytes: 210e6, weights: 12e6, phases: [] }),
     hasHalves: () => false,
-    promptInfo(text) {
-      const names = text.match(/<[^<>\s]+>/g) ?? [];
+    promptInfo(text, syntax = "a1111") {
+      const names = text.match(/<[^<>:\s]+>|embedding:\w+/g) ?? [];
+      const weights = /\((\w+):[\d.]+\)/g;
+      const known = [[/<lora:[^>]*>/g, "lora", "a LoRA"], [/\[[^\]]*\|[^\]]*\]/g, "turns", "taking turns"], ...(syntax === "plain" ? [[weights, "weight", "a weight"]] : [])];
+      const notes = known.flatMap(([pattern, code, means]) => (text.match(pattern) ?? []).map((quoted) => ({ quoted, means, code })));
+      const tokens = (syntax === "plain" ? text.replaceAll(weights, "( $1 : 1.2 )") : text.replaceAll(weights, "$1")).trim().split(/\s+/).length;
+      const stretches = Math.ceil(tokens / 75);
       const words = names.filter((token) => token === "<peach>").map((token) => ({ token, vectors: 2 }));
       const unknown = names.filter((token) => token !== "<peach>").map((text) => ({ text, suggestion: "<peach>" }));
-      return { tokens: text.split(" ").length, room: 75, words, unknown, notes: text.match(/\(\w+:[\d.]+\)/g)?.map((quoted) => ({ quoted, means: "a weight" })) ?? [] };
+      return { tokens, room: 75 * stretches, stretches, words, unknown, notes };
     },
     without: (prompt) => (prompt.includes("<peach>") ? prompt.replace("<peach>", "apple") : undefined),
     addEmbedding: (bytes, name, token) => about(token ?? "<peach>"),
     removeEmbedding: () => true,
+    differencesTo: () => [{ code: "model", parts: { model: given.like.model, used: "mini" }, text: "it was made with another model" }],
     renameEmbedding: (_, other) => about(other),
     about,
   };
@@ -174,6 +180,7 @@ function worker(given) {
     memory: () => 11e6,
     cancel: () => void (cancelled = true),
     "library.stored": () => [],
+    "tools.settingsOf": () => given.like,
     "tools.describe": () => [about("<peach>")],
     "tools.convert": () => new TextEncoder().encode("an embedding"),
     "tools.examine": ({ args: [bytes] }) => ({ warnings: [], fingerprint: [bytes.byteLength] }),
@@ -193,7 +200,7 @@ function worker(given) {
 }
 
 /** Lets the engine be played in a context: `pause` is how many milliseconds pass between two events, `load` how many loading takes;
- * the large models that are `stored` are here; the download of another breaks off once where `cut` of it is here; `full` storages keep nothing, `warnings` (codes and sentences) are told while learning, `unopened` is why no model can be opened, and `unopenedBy` its code and parts, `verdict` what comes of it. */
+ * the large models that are `stored` are here; the download of another breaks off once where `cut` of it is here; `full` storages keep nothing, `warnings` (codes and sentences) are told while learning, `unopened` is why no model can be opened, and `unopenedBy` its code and parts, `verdict` what comes of it, and `like` what every picture says of how it was made. */
 export async function played(context, given = {}) {
   const whole = { pause: 5, load: 20, stored: [], full: false, warnings: [], unopened: undefined, verdict: { level: "good", gain: 0.6, length: 1.5 }, ...given, pictures: ["noto", "flat", "3d"].map(picture) };
   await context.route("**/www/worker.js", (route) => route.fulfill({ contentType: "text/javascript", body: `(${worker})(${JSON.stringify(whole)});` }));

@@ -229,6 +229,8 @@ test("words for both text encoders are learned, given away, taken in and used; o
   await make.getByLabel("Steps").fill("2");
   await make.getByLabel("Size in pixels").fill("48 x 32");
   await make.getByLabel("Without a negative prompt").selectOption("encoded");
+  await make.getByText("Clip skip is only for Stable Diffusion 1.x").waitFor();
+  assert.equal(await make.getByLabel("Clip skip", { exact: true }).isVisible(), false);
   await page.setViewportSize({ width: 320, height: 740 });
   assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= 320), "nothing is cut off on a phone");
   await accessible(page, "with SDXL's settings");
@@ -249,7 +251,7 @@ test("words for both text encoders are learned, given away, taken in and used; o
   await details.getByText(/This word was learned for .*two text encoders.*mini model/).waitFor();
   await page.keyboard.press("Escape");
   assert.equal(await page.locator(".unusable").count(), 5);
-  assert.equal(await page.locator("[data-two]").filter({ visible: true }).count(), 0);
+  assert.equal(await page.locator("[data-where=two], [data-where=noLayers]").filter({ visible: true }).count(), 0);
   assert.deepEqual(errors, []);
   await context.close();
 });

@@ -125,7 +125,7 @@ test("words are kept, looked at, used, renamed, given away, removed and put back
   await page.close();
   page = await open();
   await page.getByText("Removed", { exact: true }).click();
-  await page.getByRole("button", { name: "Put back <green-pear>" }).click();
+  await page.getByRole("button", { name: "Put back: <green-pear>" }).click();
   await page.locator("#words [data-token='<green-pear>']").waitFor();
   shown = await details(page, other);
   await shown.getByRole("button", { name: `Remove from the shelf: ${other}` }).click();
@@ -172,7 +172,7 @@ test("a word of a file with several can be called otherwise before there is a mo
   await page.keyboard.press("Escape");
   await page.locator("#load").click();
   await page.locator("#engine-status[data-state=ready]").waitFor({ timeout: 180_000 });
-  await page.getByRole("button", { name: "Use <damson> in the prompt" }).click();
+  await page.getByRole("button", { name: "Use in the prompt: <damson>" }).click();
   await page.locator("#prompt-info").getByText("1 vector").waitFor();
   assert.equal(await page.locator(".unusable").count(), 0);
   assert.deepEqual(errors, []);

@@ -60,7 +60,7 @@ async function make(page) {
   // Looked at, deleted and had back; then everything is deleted.
   await page.getByRole("button", { name: /^Look at it large/ }).first().click();
   await page.keyboard.press("Escape");
-  await page.getByRole("button", { name: /^Delete a <peach>/ }).first().click();
+  await page.getByRole("button", { name: /^Delete: a <peach>/ }).first().click();
   await page.locator("#gallery-undo").click();
   await page.locator("#gallery-clear").click();
   await page.getByRole("dialog").getByRole("button", { name: "Delete all" }).click();

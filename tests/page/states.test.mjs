@@ -22,7 +22,7 @@ const languages = { en: "English", de: "Deutsch" };
 const texts = async (path) => (await import(join(root, "www/text", path))).default;
 /** With the texts that few visitors need. */
 const catalogues = Object.fromEntries(await Promise.all(Object.keys(languages).map(async (code) => (
-  [code, { ...await texts(`${code}.js`), check: await texts(`check/${code}.js`), codes: await texts(`codes/${code}.js`), errors: await texts(`errors/${code}.js`), browsers: await texts(`browsers/${code}.js`) }]))));
+  [code, { ...await texts(`${code}.js`), check: await texts(`check/${code}.js`), told: await texts(`told/${code}.js`), browsers: await texts(`browsers/${code}.js`) }]))));
 
 /** The keys of a catalogue, with what each is. */
 const keys = (part, before = "") => Object.entries(part).flatMap(([name, value]) => (
@@ -57,7 +57,7 @@ test("whatever the engine may warn of is said in the page's words", () => {
   const reported = engine.flatMap((path) => [...readFileSync(join(root, "src", path), "utf8").matchAll(/\bWarningCode::([A-Z]\w+)/g)].map(([, name]) => names.get(name)));
   const here = [...new Set(reported.filter(Boolean))].sort();
   assert.ok(here.length > 15 && here.length < codes.length, `${here}`);
-  for (const code of Object.keys(languages)) assert.deepEqual(Object.keys(catalogues[code].codes).sort(), here, code);
+  for (const code of Object.keys(languages)) assert.deepEqual(Object.keys(catalogues[code].told.codes).sort(), here, code);
   // And what it tells of loading.
   const [, variants] = /pub enum Part \{(.*?)\n\}/s.exec(readFileSync(join(root, "src/parts.rs"), "utf8"));
   const parts = [...variants.matchAll(/^    (\w+),$/gm)].map(([, name]) => name.replace(/(?<=.)[A-Z0-9]/g, "-$&").toLowerCase());
@@ -65,12 +65,19 @@ test("whatever the engine may warn of is said in the page's words", () => {
   for (const part of parts) assert.ok(part in catalogues.en.models.parts, part);
 });
 
+test("whatever in a prompt means more than text elsewhere is said in the page's words", () => {
+  const [, codes] = /fn code\(self\).*?\{(.*?)\n    \}/s.exec(readFileSync(join(root, "src/text/foreign.rs"), "utf8"));
+  const known = [...codes.matchAll(/=> "([a-z]+)"/g)].map(([, code]) => code).sort();
+  assert.ok(known.length > 15 && known.includes("lora"), `${known}`);
+  for (const code of Object.keys(languages)) assert.deepEqual(Object.keys(catalogues[code].told.notes).sort(), known, code);
+});
+
 test("whatever may go wrong in the engine is said in the page's words, with what to do", () => {
   const told = readFileSync(join(root, "src/error/told.rs"), "utf8");
   const parts = new Map([...told.matchAll(/\btold\(\s*"([a-z-]+)",\s*\[(.*?)\],?\s*\)/gs)].map(([, code, list]) => [code, [...list.matchAll(/\("(\w+)",/g)].map(([, name]) => name)]));
   assert.ok(parts.size > 30 && parts.get("wrong-width").includes("family"), `${[...parts.keys()]}`);
   for (const code of Object.keys(languages)) {
-    const said = catalogues[code].errors;
+    const said = catalogues[code].told.errors;
     assert.deepEqual(Object.keys(said).sort(), [...parts.keys()].sort(), code);
     for (const [name, wanted] of parts) {
       const text = said[name](Object.fromEntries(wanted.map((part) => [part, `<${part}>`])));
@@ -80,15 +87,8 @@ test("whatever may go wrong in the engine is said in the page's words, with what
     const [, families] = /fn family\(.*?\{(.*?)\n\}/s.exec(readFileSync(join(root, "src/embedding/mod.rs"), "utf8"));
     const known = [...families.matchAll(/=> "([^"]+)"/g)].map(([, family]) => family);
     assert.ok(known.length > 8, `${known}`);
-    assert.deepEqual(known.filter((family) => !/^(SDXL|Stable Diffusion \d\.x)$/.test(family)).sort().filter((family, i, all) => family !== all[i - 1]), Object.keys(catalogues[code].words.families).sort());
+    assert.deepEqual(known.filter((family) => !/^(SDXL|Stable Diffusion \d\.x)$|\)$/.test(family)).sort().filter((family, i, all) => family !== all[i - 1]), Object.keys(catalogues[code].words.families).sort());
   }
-});
-
-test("the sizes that are offered for SDXL are those that the engine holds for usual", () => {
-  const [, known] = /const SDXL_SIZES: .*?= \[(.*?)\];/s.exec(readFileSync(join(root, "src/sample/check.rs"), "utf8"));
-  const sizes = [...known.matchAll(/\[(\d+), (\d+)\]/g)].map(([, short, long]) => `${short} x ${long}`);
-  const [, offered] = /const SDXL_SIZES = \[(.*?)\]/.exec(readFileSync(join(root, "www/make/settings.js"), "utf8"));
-  for (const [, size] of offered.matchAll(/"(.*?)"/g)) assert.ok(sizes.includes(size.split(" x ").sort((a, b) => a - b).join(" x ")), size);
 });
 
 test("the page's own code stays small", () => {

@@ -10,12 +10,17 @@ import { shorten } from "./keys.mjs";
 // It lies with the packages of the page's tests, which have the one lock file.
 const { build, transform } = createRequire(new URL("../../tests/page/package.json", import.meta.url))("esbuild");
 
+const NAMES = "aside|body|details|dialog|div|dl|fieldset|figcaption|figure|footer|form|h[1-6]|head|header|label|legend|li|link|main|meta|ol|p|script|section|summary|title|ul";
+
 const minified = {
   js: async (text) => (await transform(text, { loader: "js", minify: true, charset: "utf8", legalComments: "none" })).code.trim(),
   css: async (text) => (await transform(text, { loader: "css", minify: true, charset: "utf8" })).code.trim(),
-  // White space between elements may be seen: one character of it stays.
-  html: async (text) => text.replace(/<!--[^]*?-->/g, "").replace(/\s*\n\s*/g, "\n").trim(),
+  // White space between elements may be seen, and one character of it stays, but where a line begins or ends with a block.
+  html: async (text) => text.replace(/<!--[^]*?-->/g, "").replace(/\s*\n\s*/g, "\n").replace(BLOCKS, "").trim(),
 };
+
+/** The ends of lines before and behind blocks: labels are blocks here, too. */
+const BLOCKS = new RegExp(`\\n(?=<\\/?(?:${NAMES})\\b)|(?<=<\\/?(?:${NAMES})\\b[^<>]*>)\\n`, "g");
 
 const STYLES = /<link rel="stylesheet" href="([^"]+)">/g;
 

@@ -26,10 +26,25 @@ export function showUp(place, focus) {
   place.scrollIntoView({ block: place.offsetHeight < ROOM * innerHeight ? "nearest" : "start" });
 }
 
-/** A button. `label` is what screen readers say where the text alone does not tell which thing it is about. */
-export function button(text, onclick, { label, kind } = {}) {
+/** What screen readers say of a button where its text alone does not tell which thing it is about. */
+export const about = (text, thing) => `${text}: ${thing}`;
+
+/** A button. `of` is which thing it is about, where its text alone does not tell; or `label` is what screen readers say. */
+export function button(text, onclick, { of, label = of && about(text, of), kind } = {}) {
   return h("button", { type: "button", class: kind, "aria-label": label, onclick }, text);
 }
+
+/** Calls `use` with files whenever some are chosen in a field, which is empty again then, so that the same can be chosen once more. */
+export function picked(id, use) {
+  $(id).addEventListener("change", ({ target }) => {
+    const files = [...target.files];
+    target.value = "";
+    if (files.length > 0) use(files);
+  });
+}
+
+/** What is known of something, as terms and values: `rows` has the values by the keys of the terms, which `term(key)` says. */
+export const terms = (rows, term) => Object.entries(rows).filter(([, value]) => value || value === 0).flatMap(([key, value]) => [h("dt", {}, term(key)), h("dd", {}, `${value}`)]);
 
 const SVG = "http://www.w3.org/2000/svg";
 

@@ -1,9 +1,11 @@
 // Files that are dropped anywhere on the page: each goes to the room that it is for.
 
 import { addPictures } from "../learn/learning.js";
+import { offerToTakeUp, takeUp } from "../make/make.js";
 import { openFile } from "../models/models.js";
 import { addFiles, NAMES } from "../words/shelf.js";
 import { h } from "./dom.js";
+import { now } from "./studio.js";
 import { t } from "./text.js";
 
 /** No word is so large. */
@@ -11,24 +13,35 @@ const MODEL = 100e6;
 const PICTURES = /\.(png|apng|jpe?g|jfif|webp|gif|bmp|hei[cf]|avif|tiff?|txt|caption)$/i;
 const WORDS = /\.(safetensors|bin|pt|pti)$/i;
 
-/** Whether a picture carries an embedding, as A1111 writes them: that is said before its pixels. */
-const carries = async (file) => /\.png$/i.test(file.name) && (await file.slice(0, 1 << 16).text().catch(() => "")).includes("sd-ti-embedding");
+/** What stands before a picture's pixels. */
+const head = (file) => file.slice(0, 1 << 16).text().catch(() => "");
+
+/** Whether a picture carries an embedding, as A1111 writes them. */
+const carries = async (file) => /\.png$/i.test(file.name) && (await head(file)).includes("sd-ti-embedding");
+
+/** Whether it says how it was made, in letters of one byte or of two. */
+const saysHow = async (file) => /S\0?t\0?e\0?p\0?s\0?:/.test(await head(file));
 
 /** Where a file goes. */
 async function room(file) {
   const { name, type, size } = file;
-  if (await carries(file)) return "words";
-  if (name === NAMES) return "words";
+  if (name === NAMES || (await carries(file))) return "words";
   if (type.startsWith("image/") || PICTURES.test(name)) return "pictures";
   return WORDS.test(name) ? (size > MODEL ? "model" : "words") : "nowhere";
 }
 
-async function handOn(files) {
+/** Hands files on that were dropped at a place. */
+async function handOn(files, place) {
   const rooms = await Promise.all(files.map(room));
   const { pictures = [], words = [], model = [], nowhere = [] } = Object.groupBy(files, (_, i) => rooms[i]);
   const others = nowhere.map(({ name }) => t("start.other", name));
+  const learn = () => addPictures(pictures, others);
+  const [made] = pictures;
   // Where pictures are named that cannot be used either.
-  if (pictures.length + others.length > 0) await addPictures(pictures, others);
+  if (files.length === 1 && made && (now() !== "teach" || place.closest("#pictures")) && (await saysHow(made))) {
+    if (place.closest("#pictures") || now() === "learning") await takeUp(made);
+    else offerToTakeUp(made, learn);
+  } else if (pictures.length + others.length > 0) await learn();
   if (words.length > 0) await addFiles(words);
   if (model.length > 0) await openFile(model[0]);
 }
@@ -48,6 +61,6 @@ export function dropTarget() {
     veil.hidden = true;
     if (!ours(event)) return;
     event.preventDefault();
-    handOn([...event.dataTransfer.files]);
+    handOn([...event.dataTransfer.files], event.target);
   });
 }

@@ -20,13 +20,24 @@ let given = [[], []];
 /** Those that a word can be given away as. */
 export const formats = ({ widths }) => given[widths?.length > 1 ? 1 : 0];
 
-/** Shows the settings that have an effect only on models with two text encoders, or hides them. */
-export function offerForTwo(two) {
-  for (const label of document.querySelectorAll("[data-two]")) label.hidden = !two;
+/** Shows what is only for models with two text encoders, for those with layers to choose from and for those without, and hides the rest; `facts`
+ * are the engine's, of the model that is loaded. */
+export function offerFor(facts) {
+  const offered = { two: facts?.widths?.length > 1, layers: !facts || facts.clipLayers, noLayers: facts && !facts.clipLayers };
+  for (const place of document.querySelectorAll("[data-where]")) place.hidden = !offered[place.dataset.where];
 }
 
-/** What is chosen in a field, if it is one that has an effect. */
-export const chosen = (id) => (document.getElementById(id).closest("label").hidden ? "" : document.getElementById(id).value);
+/** What is chosen in a field, or will be once the engine has said what there is; nothing if it has no effect. */
+export function chosen(id) {
+  const field = document.getElementById(id);
+  return field.closest("label").hidden ? "" : field.value || (field.dataset.wanted ?? "");
+}
+
+/** Makes a choice, also before there is one. */
+export function choose(id, value) {
+  const field = document.getElementById(id);
+  if (value) field.value = field.dataset.wanted = value;
+}
 
 /** Fills the forms; what has been typed already stays. */
 export function fill(choices) {
@@ -38,7 +49,7 @@ export function fill(choices) {
       const field = label.querySelector("input, select");
       if (field instanceof HTMLSelectElement && field.options.length === 0) {
         const called = t("models.choices")[key] ?? {};
-        field.append(...choices[key].map(({ value, label }) => new Option(called[value] ?? label, value, false, value === defaults[key])));
+        field.append(...choices[key].map(({ value, label }) => new Option(called[value] ?? label, value, false, value === (field.dataset.wanted ?? defaults[key]))));
       } else if (field.value === "" && (defaults[key] ?? "") !== "") {
         field.value = defaults[key];
       }

@@ -1,5 +1,5 @@
 // What the page says, in the visitor's language: every sentence of the page's own is in www/text. What the engine says is in English; what it
-// warns of, and what goes wrong in it, www/text/codes and www/text/errors have a sentence for, by its code.
+// warns of, what goes wrong in it, and what it notes of a prompt, www/text/told has words for, by its code.
 
 import { keep, recall } from "./memory.js";
 
@@ -21,17 +21,17 @@ export async function also(part) {
   texts[part] = await fetched(`${part}/${language}.js`);
 }
 
-/** What a kind of model is called, as the engine names it. */
-export const familyName = (family) => t("words.families")[family] ?? family;
+/** What a kind of model is called: the engine names it, or says by which text encoder it is known and, in brackets, what has that. */
+export const familyName = (family) => t("words.families")[family] ?? /\((.+)\)$/.exec(family)?.[1] ?? family;
 
 /** A part of what the engine says, as it is written here. */
 const localised = (part) => (/^\d+\.\d+ .B$/.test(part) ? part.replace(".", decimal(0.5, 1)[1]) : familyName(part));
 
-/** What is said of a code of the engine's: of a warning's (`"codes"`, `"few-pictures"`), or of an error's with its parts (`"errors"`, `"busy"`,
- * `{host}`); nothing if there is no text for it. */
+/** What is said of a code of the engine's: of a warning's (`"codes"`, `"few-pictures"`), of an error's with its parts (`"errors"`, `"busy"`,
+ * `{host}`), or of a note's (`"notes"`, `"lora"`); nothing if there is no text for it. */
 export async function engineText(kind, code, parts = {}) {
-  if (!texts[kind]) await also(kind).catch(() => {});
-  const found = texts[kind]?.[code];
+  if (!texts.told) await also("told").catch(() => {});
+  const found = texts.told?.[kind][code];
   return typeof found === "function" ? found(Object.fromEntries(Object.entries(parts).map(([name, part]) => [name, localised(part)]))) : found;
 }
 

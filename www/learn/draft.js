@@ -3,6 +3,7 @@
 // long as it holds a lock; what a tab left that is gone goes to the next one that is opened.
 
 import * as disk from "../base/disk.js";
+import { keep as remember, recall } from "../base/memory.js";
 
 const ABOUT = "draft.json";
 const LOCK = "pseudoword-draft-";
@@ -28,14 +29,6 @@ const take = (one, options) => new Promise((resolve) => {
   }).catch(() => resolve(false));
 });
 
-function tab() {
-  try {
-    return sessionStorage.getItem(TAB);
-  } catch {
-    return undefined;
-  }
-}
-
 async function contents(one) {
   const here = await (await folder()).getDirectoryHandle(one);
   const file = async (name) => (await here.getFileHandle(name)).getFile();
@@ -57,7 +50,7 @@ export async function open() {
   try {
     const all = await folder();
     const there = (await Array.fromAsync(all.keys())).sort().reverse();
-    const own = tab();
+    const own = recall(TAB, "sessionStorage");
     if (there.includes(own) && (await take(own, { signal: AbortSignal.timeout(LETTING_GO) }))) id = own;
     for (const [at, one] of there.entries()) {
       if ((id && at < MOST) || one === id || !(await take(one, { ifAvailable: true }))) continue;
@@ -86,11 +79,8 @@ async function write({ pictures, form }) {
   }
   const about = pictures.map(({ file, width, height, caption, crop }) => ({ kept: names.get(file), name: file.name, type: file.type, width, height, caption, crop }));
   await disk.put(here, ABOUT, JSON.stringify({ pictures: about, form }));
-  try {
-    sessionStorage.setItem(TAB, id);
-  } catch {
-    // Then it goes to whichever tab is opened next.
-  }
+  // Where that is not remembered, it goes to whichever tab is opened next.
+  remember(TAB, id, "sessionStorage");
   for (const name of await Array.fromAsync(here.keys())) {
     if (name !== ABOUT && !about.some(({ kept }) => kept === name)) await here.removeEntry(name).catch(() => {});
   }

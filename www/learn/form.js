@@ -25,8 +25,8 @@ export const seen = () => Number($("side").value) || facts?.side || SEEN;
 export function settings() {
   const init = $("init").value.trim();
   const numbers = Object.entries(NUMBERS).filter(([, id]) => $(id).value !== "").map(([key, id]) => [key, Number($(id).value)]);
-  const pooling = chosen("pooling");
-  return { token: $("token").value.trim(), ...(pooling && { pooling }), ...($("kind").value && { kind: $("kind").value }), ...(init && { init }), ...Object.fromEntries(numbers) };
+  const [pooling, syntax] = ["pooling", "prompt-syntax"].map(chosen);
+  return { token: $("token").value.trim(), ...(pooling && { pooling }), ...(syntax && { "prompt-syntax": syntax }), ...($("kind").value && { kind: $("kind").value }), ...(init && { init }), ...Object.fromEntries(numbers) };
 }
 
 /** Fills in what an example or a run that was left is learned with. */

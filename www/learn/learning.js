@@ -1,6 +1,6 @@
 // Pictures become a word. The rooms of teaching and of learning; what is done in them is in the modules beside this one.
 
-import { $, button, h, showUp } from "../base/dom.js";
+import { $, button, h, picked, showUp } from "../base/dom.js";
 import { BrokenEngine } from "../base/engine.js";
 import { announce, ask, call, changed, client, complain, now, onChange, say, studio, turnTo, using } from "../base/studio.js";
 import { png, t } from "../base/text.js";
@@ -386,11 +386,7 @@ export function learnRoom() {
       own.changed();
     },
   });
-  $("files").addEventListener("change", async ({ target }) => {
-    await addPictures([...target.files]);
-    // So that the same file can be chosen again after it was removed.
-    target.value = "";
-  });
+  picked("files", (files) => addPictures(files));
   document.addEventListener("paste", ({ clipboardData }) => {
     if (clipboardData?.files.length > 0 && !control.running) addPictures([...clipboardData.files]);
   });

@@ -1,5 +1,6 @@
 // A run as it is kept in the browser's storage, so that a closed tab costs a few steps at most.
 
+import * as disk from "../base/disk.js";
 import { BrokenEngine } from "../base/engine.js";
 import { ask, call, reasonOf, say, studio } from "../base/studio.js";
 import { t } from "../base/text.js";
@@ -32,14 +33,11 @@ export const released = () => navigator.locks.request(LOCK, () => {});
 const encoded = (about) => new TextEncoder().encode(JSON.stringify(about));
 const decoded = (bytes) => JSON.parse(new TextDecoder().decode(bytes));
 
-/** What the engine calls its storage's folder: asked without the engine, which may not have been fetched. */
-const kept = async () => (await navigator.storage.getDirectory()).getDirectoryHandle("kept");
-
 /** What was left unfinished, as far as can be told without the engine: `{model, config, step?, preview?: Blob}`. */
 export async function peek() {
   const file = async (here, name) => (await here.getFileHandle(name)).getFile();
   try {
-    const here = await (await kept()).getDirectoryHandle(FOLDER);
+    const here = await (await disk.folder()).getDirectoryHandle(FOLDER);
     const about = JSON.parse(await (await file(here, "run.json")).text());
     const { step, preview } = await file(here, "step.json").then((at) => at.text()).then(JSON.parse).catch(() => ({}));
     return { ...about, step, preview: preview === undefined ? undefined : await file(here, PREVIEW + preview).catch(() => undefined) };
@@ -131,6 +129,6 @@ export class SavedRun {
   async forget() {
     [this.#step, this.#given, this.#preview, this.curve] = [0, undefined, undefined, []];
     if (studio.client) return call("storage.forgetRun");
-    return (await kept()).removeEntry(FOLDER, { recursive: true });
+    return disk.remove(await disk.folder(), FOLDER);
   }
 }

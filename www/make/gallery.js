@@ -37,8 +37,8 @@ function setElement(set) {
       h("p", { class: "said" }, settingsLine(set.settings))),
     set.list,
     h("div", { class: "row set-foot" },
-      drawnButton("again", t("make.again"), () => actions.again(set.settings, set.shots[0]?.seed), t("make.againOf", prompt)),
-      drawnButton("vary", t("make.vary"), () => actions.vary(set.settings, set.shots), t("make.varyOf", prompt)),
+      drawnButton("again", t("make.again"), () => actions.again(set.settings, set.shots[0]?.seed), prompt),
+      drawnButton("vary", t("make.vary"), () => actions.vary(set.settings, set.shots), prompt),
       bareButton("remove", t("make.removeSet", prompt), () => discard(set, [...set.shots]))));
   return set.element;
 }
@@ -66,7 +66,8 @@ const end = new IntersectionObserver(([{ isIntersecting }]) => {
   more();
 }, { rootMargin: "600px", scrollMargin: "600px" });
 
-function notice(text, undo) {
+/** Says something below the pictures that can be undone. */
+export function notice(text, undo) {
   restore = undo;
   say("gallery-notice-text", text);
   $("gallery-undo").hidden = !undo;
@@ -206,15 +207,21 @@ export function beginSet(settings, seeds, pair) {
   };
 }
 
+/** Offers two ways, `{title, text?, no, yes}`, where `text` is what the second would lose; `chosen` is called with whether it is the second, if it
+ * is one of them. */
+export function choice(texts, chosen) {
+  const dialog = $("gallery-sure");
+  for (const part of ["title", "text", "no", "yes"]) say(`gallery-sure-${part}`, texts[part]);
+  $("gallery-sure-yes").classList.toggle("danger-text", Boolean(texts.text));
+  dialog.returnValue = "";
+  dialog.onclose = () => dialog.returnValue && chosen(dialog.returnValue === "yes");
+  dialog.showModal();
+}
+
 function askAll() {
-  const sure = $("gallery-sure");
   const pictures = [...shown.values(), ...waiting].reduce((sum, { shots }) => sum + shots.length, 0);
-  say("gallery-sure-title", t("make.sureTitle", pictures));
-  say("gallery-sure-text", t("make.sure", pictures));
-  say("gallery-sure-no", t("make.keepThem", pictures));
-  say("gallery-sure-yes", t(pictures === 1 ? "make.remove" : "make.removeAll"));
-  sure.returnValue = "";
-  sure.showModal();
+  const yes = t(pictures === 1 ? "make.remove" : "make.removeAll");
+  choice({ title: t("make.sureTitle", pictures), text: t("make.sure", pictures), no: t("make.keepThem", pictures), yes }, (sure) => sure && removeAll());
 }
 
 async function removeAll() {
@@ -238,7 +245,6 @@ export async function gallery(given) {
   $("gallery-dismiss").append(...bareButton("close", "").childNodes);
   $("gallery-dismiss").addEventListener("click", () => notice(""));
   $("gallery-clear").addEventListener("click", askAll);
-  $("gallery-sure").addEventListener("close", ({ target }) => target.returnValue === "yes" && removeAll());
   // Where the browser gives no storage (some private windows), the pictures of this visit are in the page all the same.
   waiting = await listKept().catch(() => []);
   await more();

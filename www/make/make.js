@@ -1,16 +1,16 @@
 // The room of pictures: a prompt becomes pictures, with and without the learned word.
 
-import { $ } from "../base/dom.js";
-import { announce, client, now, onChange, say, studio, turnTo, using } from "../base/studio.js";
-import { t } from "../base/text.js";
+import { $, picked } from "../base/dom.js";
+import { add, announce, call, client, now, onChange, say, studio, turnTo, using } from "../base/studio.js";
+import { engineText, t } from "../base/text.js";
 import { fits } from "../models/kinds.js";
 import { withModel } from "../models/models.js";
 import { atWork } from "../models/state.js";
-import { words } from "../words/shelf.js";
-import { gallery } from "./gallery.js";
+import { find, words } from "../words/shelf.js";
+import { choice, gallery, notice } from "./gallery.js";
 import { produce, stop } from "./making.js";
 import { asksAbout, look, promptField, remember, usePrompt, useWord } from "./prompt.js";
-import { chooseSampler, fillIn, firstSeed, formSettings, offerSizes, samplerName } from "./settings.js";
+import { asItIs, chooseSyntax, fillIn, firstSeed, formSettings, offerSizes, samplerName } from "./settings.js";
 
 export { usePrompt, useWord };
 
@@ -67,7 +67,7 @@ async function run({ prompt, compare, config, seeds }) {
     atWork();
     // What was left empty before the engine had said its defaults.
     const all = { ...formSettings(), ...config };
-    await produce({ prompt, compare, config: all, sampler: samplerName(all.sampler) }, seeds);
+    await produce({ prompt, compare, config: all, sampler: samplerName(all) }, seeds);
   }, { long: true });
   asked.making = false;
   show();
@@ -116,12 +116,17 @@ function summary() {
   say("make-summary", parts.filter(([, value]) => value !== "").map(([name, value]) => `${t(name)} ${value}`).join(" · "));
 }
 
-/** Fills the form in with the settings of pictures. */
-function again(settings, seed) {
-  fillIn(settings, seed);
+/** Something else is in the form. */
+function filled() {
   last.key = "";
   look();
   summary();
+}
+
+/** Fills the form in with the settings of pictures. */
+function again(settings, seed) {
+  fillIn(settings, seed);
+  filled();
   $("make").scrollIntoView({ block: "nearest" });
   $("prompt").focus();
 }
@@ -129,10 +134,30 @@ function again(settings, seed) {
 /** Makes more of the same, with the seeds that follow. */
 function vary(settings, shots) {
   fillIn(settings, Math.max(...shots.map(({ seed }) => seed)) + 1);
-  last.key = "";
-  look();
+  filled();
   submit();
 }
+
+/** Fills the form in with what a picture says of how it was made. What it says and cannot be had here is said; what was in the form comes back by one
+ * press. */
+export const takeUp = (file) => using("make-problem", async () => {
+  const bytes = await file.arrayBuffer();
+  const { prompt, settings, model, embeddings, notes } = await call("tools.settingsOf", bytes, file.name);
+  const former = asItIs();
+  again({ prompt, config: { "prompt-syntax": "a1111", ...settings } }, settings.seed);
+  notice(t("make.taken", { name: file.name, model }), () => {
+    former();
+    filled();
+    $("prompt").focus();
+  });
+  const lost = embeddings.filter(({ token }) => !find(token)).map((parts) => ({ code: "no-embedding", parts }));
+  const differences = studio.model ? await call("engine.differencesTo", bytes, file.name) : lost;
+  say("make-notes");
+  for (const { code, parts, text } of [...notes, ...differences]) add("make-notes", (await engineText("likes", code, parts)) ?? t("make.notTaken"), text);
+});
+
+/** The same, unless it is wanted for something else: then `learn` is called. */
+export const offerToTakeUp = (file, learn) => choice({ title: t("make.saysHow", file.name), no: t("make.learnFrom"), yes: t("make.take") }, (yes) => (yes ? takeUp(file) : learn()));
 
 /** Makes pictures of a prompt, as if somebody had asked for them here; with the word and without it. */
 export function makeNow({ prompt, seeds = chosenCount(), compare = true }) {
@@ -149,11 +174,13 @@ export function makeNow({ prompt, seeds = chosenCount(), compare = true }) {
 export function makeRoom() {
   promptField(words);
   gallery({ again, vary });
+  picked("take", ([file]) => takeUp(file));
   $("make").addEventListener("submit", (event) => {
     event.preventDefault();
     if (!asked.making && !asked.waiting) submit();
   });
   $("make").addEventListener("input", summary);
+  chooseSyntax(look);
   // What the settings begin with comes from the engine.
   $("make-summary").closest("details").addEventListener("toggle", ({ target }) => {
     if (!target.open || studio.client) return;
@@ -177,7 +204,6 @@ export function makeRoom() {
   onChange(() => {
     const newest = words().findLast(fits);
     idea.textContent = newest ? t("make.first", newest.token) : usual;
-    chooseSampler();
     offerSizes(studio.facts);
     summary();
     noteChanges();

@@ -4,7 +4,6 @@ import { png, span, t } from "../base/text.js";
 import { add, announce, ask, call, say, studio, warn } from "../base/studio.js";
 import { pictureOf } from "../words/shelf.js";
 import { beginSet } from "./gallery.js";
-import { namesIn } from "./parts.js";
 import { misfit } from "./prompt.js";
 
 /** Set to end what is being made. */
@@ -85,8 +84,8 @@ async function shot({ settings, seed, set, number, of, clock }) {
 }
 
 /** The words in a prompt get their picture on the shelf, where they have none. */
-async function showWords(prompt, blob) {
-  for (const token of namesIn(prompt)) await pictureOf(token, blob, prompt);
+async function showWords({ prompt, config }, blob) {
+  for (const { token } of (await call("engine.promptInfo", prompt, config["prompt-syntax"])).words) await pictureOf(token, blob, prompt);
 }
 
 /** Makes pictures: `given` are `{prompt, config, compare, sampler}`, one picture, or one with and one without, for each of `seeds`. */
@@ -94,7 +93,7 @@ export async function produce({ compare, ...given }, seeds) {
   control.stopped = false;
   say("make-status", t("make.starting"));
   announce(t("make.started", seeds.length));
-  const without = compare ? await call("engine.without", given.prompt) : undefined;
+  const without = compare ? await call("engine.without", given.prompt, given.config["prompt-syntax"]) : undefined;
   if (compare && without === undefined && !misfit(given.prompt)) add("make-notes", t("make.noWord"));
   const settings = { ...given, without, model: studio.model };
   const clock = new Clock(seeds.length * (without === undefined ? 1 : 2) * (given.config.steps + 1));
@@ -105,7 +104,7 @@ export async function produce({ compare, ...given }, seeds) {
       const blobs = await shot({ settings, seed, set, number: at + 1, of: seeds.length, clock });
       if (!blobs) break;
       await set.done(seed, blobs);
-      if (at === 0) await showWords(given.prompt, blobs[0]);
+      if (at === 0) await showWords(given, blobs[0]);
       made += 1;
     }
   } finally {

@@ -1,6 +1,6 @@
 // Small things that several modules of the room draw.
 
-import { h, icon, iconButton } from "../base/dom.js";
+import { about, h, icon, iconButton } from "../base/dom.js";
 import { t } from "../base/text.js";
 
 const DRAWINGS = {
@@ -18,9 +18,9 @@ const DRAWINGS = {
 /** A button that is only one of these. */
 export const bareButton = (name, label, onclick) => iconButton(DRAWINGS[name], label, onclick);
 
-/** A button with a drawing before its text. */
-export function drawnButton(name, text, onclick, label) {
-  return h("button", { type: "button", class: "drawn", "aria-label": label, onclick }, icon(DRAWINGS[name]), text);
+/** A button with a drawing before its text; `of` is which thing it is about. */
+export function drawnButton(name, text, onclick, of) {
+  return h("button", { type: "button", class: "drawn", "aria-label": of && about(text, of), onclick }, icon(DRAWINGS[name]), text);
 }
 
 const WORD = /<[^<>\s]+>/g;

@@ -3,11 +3,12 @@
 import { $, button, h } from "../base/dom.js";
 import { keep, recall } from "../base/memory.js";
 import { announce, call, onChange, say, studio } from "../base/studio.js";
-import { decimal, familyName, t } from "../base/text.js";
+import { decimal, engineText, familyName, t } from "../base/text.js";
 import { fits, isOther, modelFor } from "../models/kinds.js";
 import { lookUp } from "../models/models.js";
 import { MINI } from "../models/state.js";
 import { forgetImages, lazyImage, namesIn } from "./parts.js";
+import { syntax } from "./settings.js";
 
 const HISTORY = "pseudoword-prompts";
 const MOST = 50;
@@ -95,7 +96,7 @@ function chips() {
 }
 
 /** A name as programs other than this one write it. */
-const bare = (name) => name.replace(/^embedding:|[<>]/g, "");
+const bare = (name) => name.replace(/^embedding:|[<>]|\.(pt|bin|safetensors)$/g, "");
 
 /** The words of the shelf that are named in a text, in the way of any program; of those without brackets one that might be an ordinary word
  * is not seen. */
@@ -103,6 +104,9 @@ function wordsIn(text) {
   const parts = text.split(/[\s,;:()[\]{}]+/).map(bare);
   return shelf().filter(({ token }) => namesIn(text).includes(token) || (/^[^<>]*[^\p{L}<>][^<>]*$/u.test(token) && parts.includes(token)));
 }
+
+/** The word whose file is called as a name in a text: other programs call it so. */
+const byFile = (name) => shelf().find(({ name: file = "" }) => bare(file.toLowerCase()) === bare(name.toLowerCase()))?.token;
 
 /** What can be told without a model. */
 function glance(text) {
@@ -153,31 +157,32 @@ function unfit(word) {
     name && button(name === MINI ? t("models.loadMini") : t("make.showModel"), then(() => lookUp(name))), button(t("make.plainly"), then(question.go)));
 }
 
-function unknownName({ text, suggestion }) {
+function unknownName(field, { text, suggestion = byFile(text) }) {
   const say = h("span", {}, t("make.unknown", text));
   const use = suggestion && button(suggestion, () => {
-    $("prompt").value = $("prompt").value.replaceAll(text, suggestion);
-    $("prompt").focus();
+    field.value = field.value.replaceAll(text, suggestion);
+    field.focus();
     look();
   }, { kind: "chip", label: t("make.replace", { text, suggestion }) });
   return h("li", { class: "warning row" }, say, use && h("span", {}, t("make.meant")), use);
 }
 
-/** What was said of the prompt last. */
-let told = { words: [], unknown: [], notes: [] };
+/** What was said last of the prompt, and of the negative one. */
+const told = { prompt: glance(""), negative: glance("") };
 
-function show(info = told) {
-  told = info;
-  const strange = [...new Set([question?.word, ...wordsIn($("prompt").value)])].filter((word) => word && !fits(word));
+/** Says beside a prompt, by the id of its field, what it is. */
+function show(id = "prompt", info = told[id]) {
+  told[id] = info;
+  const field = $(id);
+  const strange = [...new Set([id === "prompt" && question?.word, ...wordsIn(field.value)])].filter((word) => word && !fits(word));
   const other = ({ token, text = token }) => !strange.some((word) => bare(word.token) === bare(text));
-  const counted = info.tokens !== undefined && $("prompt").value.trim() !== "";
-  say("prompt-count", counted ? t("make.tokens", info) : "");
-  $("prompt-count").classList.toggle("warning", counted && info.tokens > info.room);
+  say(`${id}-count`, info.room && t("make.tokens", info));
+  $(`${id}-count`).classList.toggle("warning", info.tokens > info.room);
   const line = (kind, text) => h("li", { class: kind }, text);
-  $("prompt-info").replaceChildren(
+  $(`${id}-info`).replaceChildren(
     ...strange.map(unfit),
     ...info.words.filter(other).map((word) => h("li", {}, h("mark", {}, word.token), ` ${t("make.vectors", word.vectors)}`)),
-    ...info.unknown.filter(other).map(unknownName),
+    ...info.unknown.filter(other).map((name) => unknownName(field, name)),
     ...(info.lost ? [line("warning", t("make.lost", info.lost))] : []),
     ...info.notes.map((note) => line("quiet", t("make.plainText", note))),
   );
@@ -187,16 +192,21 @@ let soon;
 /** Whose answer is awaited: only that to the newest question counts. */
 let asked = 0;
 
-/** Shows what the prompt is, soon. What was asked about an earlier one is not asked any more. */
+/** Shows what the prompts are, soon. What was asked about an earlier one is not asked any more. */
 export function look() {
   question = undefined;
   clearTimeout(soon);
-  soon = setTimeout(async () => {
-    const text = $("prompt").value;
-    const mine = ++asked;
-    const info = studio.model ? await call("engine.promptInfo", text).catch(() => glance(text)) : glance(text);
-    if (mine === asked) show(info);
+  soon = setTimeout(() => {
+    asked += 1;
+    for (const id of Object.keys(told)) lookAt(id, asked);
   }, PAUSE);
+}
+
+async function lookAt(id, mine) {
+  const text = $(id).value;
+  const info = studio.model && text.trim() ? await call("engine.promptInfo", text, syntax()).catch(() => glance(text)) : glance(text);
+  for (const note of info.notes) note.means = (await engineText("notes", note.code)) ?? note.means;
+  if (mine === asked) show(id, info);
 }
 
 /** Puts a text into the field. */
@@ -225,6 +235,7 @@ export function promptField(words) {
     at = -1;
     look();
   });
+  $("negative").addEventListener("input", look);
   $("prompt").addEventListener("keydown", travel);
   $("prompt").addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;

@@ -1,22 +1,36 @@
 // What pictures are made with, as the form has it, as the engine wants it, and in words.
 
 import { $, h } from "../base/dom.js";
-import { chosen } from "../base/settings.js";
+import { keep, recall } from "../base/memory.js";
+import { choose, chosen } from "../base/settings.js";
 import { t } from "../base/text.js";
 
 /** The fields of the form that are numbers, by what the engine calls them. */
-const NUMBERS = { steps: "make-steps", guidance: "guidance" };
+const NUMBERS = { steps: "make-steps", guidance: "guidance", "clip-skip": "clip-skip" };
 
-/** Those that have an effect only on models with two text encoders. */
-const FOR_TWO = { "empty-negative": "empty-negative", pooling: "make-pooling" };
+/** Those that are choices. */
+const CHOICES = { "empty-negative": "empty-negative", pooling: "make-pooling", sampler: "sampler", "prompt-syntax": "prompt-syntax" };
 
-/** Sizes that SDXL was trained on: the usual ones, width first. */
-const SDXL_SIZES = ["1024 x 1024", "1152 x 896", "896 x 1152", "1216 x 832", "832 x 1216", "1344 x 768", "768 x 1344", "1536 x 640", "640 x 1536"];
+/** What settings do not have where it made no difference. Before there were languages of prompts, brackets were text. */
+const ABSENT = { "clip-skip": 1, "empty-negative": "", pooling: "end", "prompt-syntax": "plain" };
+
+const SYNTAX = "pseudoword-prompt-syntax";
+
+/** The language that prompts are read in. */
+export const syntax = () => chosen("prompt-syntax") || undefined;
+
+/** Remembers that language over visits; `changed` is called when it is another. */
+export function chooseSyntax(changed) {
+  choose("prompt-syntax", recall(SYNTAX));
+  $("prompt-syntax").addEventListener("change", () => {
+    keep(SYNTAX, syntax());
+    changed();
+  });
+}
 
 /** Offers the sizes that a model is usually asked for: `facts` are the engine's. */
-export function offerSizes(facts) {
-  const sizes = facts?.family === "SDXL" ? SDXL_SIZES : [];
-  if ($("make-sizes").children.length !== sizes.length) $("make-sizes").replaceChildren(...sizes.map((value) => h("option", { value })));
+export function offerSizes({ usual = [] } = {}) {
+  if ($("make-sizes").children.length !== usual.length) $("make-sizes").replaceChildren(...usual.map((size) => h("option", { value: size.join(" x ") })));
 }
 
 /** Width and height of what was typed: one number stands for both. What is none is the engine's to refuse. */
@@ -30,32 +44,22 @@ function typedSize() {
 /** The size of pictures in words: a number for squares. */
 const sizeOf = ({ width, height = width }) => (width === height ? width : `${width} x ${height}`);
 
-const number = (id) => ($(id).value.trim() === "" ? undefined : Number($(id).value));
+const number = (id) => (chosen(id).trim() === "" ? undefined : Number(chosen(id)));
 
-/** The sampler that is chosen, or will be as soon as the engine has said which ones there are. */
-const sampler = () => $("sampler").value || $("sampler").dataset.wanted;
+/** The choice that a sampler is, with the spacing of its noise levels. */
+const samplerOf = ({ sampler, karras }) => (karras ? `${sampler} karras` : sampler);
 
-/** Chooses a sampler as soon as there is a choice. */
-export function chooseSampler(value = $("sampler").dataset.wanted) {
-  if (!value) return;
-  $("sampler").dataset.wanted = value;
-  if ($("sampler").options.length === 0) return;
-  $("sampler").value = value;
-  delete $("sampler").dataset.wanted;
-}
-
-/** What people call a sampler. */
-export const samplerName = (value) => textOf("sampler", value);
+/** What people call it. */
+export const samplerName = (config) => textOf("sampler", samplerOf(config));
 
 /** The settings in the form; what is left empty has the engine's default. */
 export function formSettings() {
   const negative = $("negative").value.trim();
-  const given = Object.entries(NUMBERS).map(([name, id]) => [name, number(id)]).filter(([, value]) => value !== undefined);
-  const forTwo = Object.entries(FOR_TWO).map(([name, id]) => [name, chosen(id)]).filter(([, value]) => value !== "");
-  return {
-    ...Object.fromEntries(given), ...Object.fromEntries(forTwo), ...typedSize(), ...(negative && { "negative-prompt": negative }),
-    ...(sampler() && { sampler: sampler() }),
-  };
+  const of = (fields, value) => Object.entries(fields).map(([name, id]) => [name, value(id)]);
+  const given = [...of(NUMBERS, number), ...of(CHOICES, chosen)].filter(([, value]) => value !== undefined && value !== "");
+  const all = { ...Object.fromEntries(given), ...typedSize(), ...(negative && { "negative-prompt": negative }) };
+  const [sampler, karras] = all.sampler?.split(" ") ?? [];
+  return karras ? { ...all, sampler, karras: true } : all;
 }
 
 /** The first seed: -1, and nothing, draw one of those that other programs draw from. */
@@ -66,15 +70,21 @@ export function firstSeed() {
 
 /** Puts settings into the form. */
 export function fillIn({ prompt, config, without }, seed) {
+  const all = { ...ABSENT, ...config, sampler: samplerOf(config) };
   $("prompt").value = prompt;
-  for (const [name, id] of Object.entries(NUMBERS)) if (config[name] !== undefined) $(id).value = config[name];
+  for (const [name, id] of Object.entries(NUMBERS)) if (all[name] !== undefined) $(id).value = all[name];
+  for (const [name, id] of Object.entries(CHOICES)) choose(id, all[name]);
+  $("empty-negative").value = all["empty-negative"];
   $("make-size").value = sizeOf(config) ?? "";
-  $("empty-negative").value = config["empty-negative"] ?? "";
-  $("make-pooling").value = config.pooling ?? "end";
   $("negative").value = config["negative-prompt"] ?? "";
-  chooseSampler(config.sampler);
   if (seed !== undefined) $("make-seed").value = seed;
   $("compare").checked = without !== undefined;
+}
+
+/** Gives what puts the form back as it is now. */
+export function asItIs() {
+  const fields = [...$("make").elements].filter(({ type }) => type !== "file").map((field) => [field, field.value, field.checked]);
+  return () => fields.forEach(([field, value, checked]) => Object.assign(field, { value, checked }));
 }
 
 /** What a choice is called. */
@@ -85,6 +95,8 @@ function settingsOf({ config, model, sampler }) {
   return [
     [t("make.negative"), config["negative-prompt"]], [t("make.steps"), config.steps], [t("make.guidance"), config.guidance],
     [t("make.sampler"), sampler ?? config.sampler], [t("make.size"), sizeOf(config)], [t("make.model"), model],
+    [t("make.clipSkip"), config["clip-skip"] > 1 ? config["clip-skip"] : undefined],
+    [t("make.syntax"), config["prompt-syntax"] === "a1111" ? undefined : (textOf("prompt-syntax", config["prompt-syntax"]) ?? config["prompt-syntax"])],
     [t("make.emptyNegative"), textOf("empty-negative", config["empty-negative"])], [t("learn.pooling"), config.pooling === "end" ? undefined : textOf("make-pooling", config.pooling)],
   ].filter(([, value]) => value !== undefined && value !== "");
 }

@@ -1,6 +1,6 @@
 // One picture in the gallery, or two with a slider between them, with what can be done with it.
 
-import { h, image, save } from "../base/dom.js";
+import { about, h, image, save } from "../base/dom.js";
 import { fileStem, t } from "../base/text.js";
 import { announce, say } from "../base/studio.js";
 import { keptPicture } from "./kept.js";
@@ -45,17 +45,17 @@ export async function copy(set, shot, place) {
 
 /** A place in the list; `handlers` are `{large(element), discard(set, shots)}`. */
 export function shotElement(set, shot, handlers) {
-  const about = { prompt: set.settings.prompt, seed: shot.seed };
+  const of = (text) => about(text, t("make.shotOf", { prompt: set.settings.prompt, seed: shot.seed }));
   const large = () => handlers.large(element);
   const images = shotImages(set, shot);
   const element = h("li", { class: "shot" },
-    shot.pair ? images : h("button", { type: "button", class: "shown", "aria-label": t("make.largeOf", about), onclick: large }, images),
+    shot.pair ? images : h("button", { type: "button", class: "shown", "aria-label": of(t("make.large")), onclick: large }, images),
     h("div", { class: "shot-foot" },
       h("span", { class: "said" }, t("make.seedIs", shot.seed)),
-      shot.pair && bareButton("large", t("make.largeOf", about), large),
-      bareButton("save", t("make.saveOf", about), () => download(set, shot)),
-      bareButton("copy", t("make.copyOf", about), () => copy(set, shot, "make-status")),
-      bareButton("remove", t("make.removeOf", about), () => handlers.discard(set, [shot]))));
+      shot.pair && bareButton("large", of(t("make.large")), large),
+      bareButton("save", of(t("make.save")), () => download(set, shot)),
+      bareButton("copy", of(t("make.copy")), () => copy(set, shot, "make-status")),
+      bareButton("remove", of(t("make.remove")), () => handlers.discard(set, [shot]))));
   shots.set(element, { set, shot });
   return element;
 }

@@ -1,6 +1,6 @@
 // Which model: finding it, bringing it into the storage, loading it, and loading it again after the engine broke.
 
-import { $, button, h, showUp } from "../base/dom.js";
+import { $, button, h, picked, showUp } from "../base/dom.js";
 import { keep, recall } from "../base/memory.js";
 import { decimal, size, span, t } from "../base/text.js";
 import { announce, ask, asked, call, changed, mirror, onChange, problem, say, studio, useHub, using, warn } from "../base/studio.js";
@@ -324,16 +324,8 @@ function ways() {
   $("hub").value = asked("hub") ?? "";
   if (asked("hub") && !mirror()) say("model-problem", t("models.noMirror", asked("hub")));
   $("hub").addEventListener("change", () => using("model-problem", () => useHub($("hub").value.trim())));
-  $("folder").addEventListener("change", ({ target }) => {
-    const [first] = target.files;
-    if (first) openFiles(first.webkitRelativePath.split("/")[0], within(target.files));
-    target.value = "";
-  });
-  $("checkpoint").addEventListener("change", ({ target }) => {
-    const [file] = target.files;
-    if (file) openFile(file);
-    target.value = "";
-  });
+  picked("folder", (files) => openFiles(files[0].webkitRelativePath.split("/")[0], within(files)));
+  picked("checkpoint", ([file]) => openFile(file));
 }
 
 /** The models for photos, to choose from. */

@@ -1,6 +1,6 @@
 // What a model takes before anything of it is fetched: bytes, time, room, and whether this GPU can.
 
-import { $, h } from "../base/dom.js";
+import { $, terms } from "../base/dom.js";
 import { keep, recall } from "../base/memory.js";
 import { decimal, familyName, size, span, t } from "../base/text.js";
 import { SAMPLES } from "../base/settings.js";
@@ -135,8 +135,7 @@ export async function showPlan(plan) {
     gpu: found.name,
     pace: pace?.text,
   };
-  $("plan-facts").replaceChildren(...Object.entries(rows).filter(([, value]) => value)
-    .flatMap(([key, value]) => [h("dt", {}, t(`models.plan.${key}`)), h("dd", {}, value)]));
+  $("plan-facts").replaceChildren(...terms(rows, (key) => t(`models.plan.${key}`)));
   const { level, text, hopeless = false } = verdict(plan, memory, found, pace);
   $("plan-verdict").dataset.level = level;
   // What is hopeless can be had all the same, but is not what the page proposes.

@@ -3,7 +3,7 @@
 
 import { $, h, swatch } from "../base/dom.js";
 import { add, ask, call, copyLink, onChange, say, studio, using } from "../base/studio.js";
-import { offerForTwo } from "../base/settings.js";
+import { offerFor } from "../base/settings.js";
 import { familyName, size, t } from "../base/text.js";
 
 const PARTS = { none: "model-none", plan: "plan", fetching: "fetching", loading: "fetching", part: "fetching", ready: "model-facts" };
@@ -107,7 +107,7 @@ export async function showFacts() {
   const facts = await call("engine.facts").catch(() => undefined);
   const rows = [];
   studio.facts = facts;
-  offerForTwo(facts?.widths?.length > 1);
+  offerFor(facts);
   if (facts) {
     sayFamily(t("models.madeFor", { ...facts, family: familyName(facts.family), own: studio.model === MINI }));
     const teaching = await need();

@@ -42,8 +42,8 @@ function line(model) {
   item.append(
     h("span", { class: "line-text" }, h("strong", {}, called(name)), h("small", {}, whole ? form(size(bytes), eight) : t("models.part", { bytes: size(here), of: size(of) }))),
     h("span", { class: "row" },
-      name === studio.model ? h("small", { class: "chip" }, t("models.inUse")) : button(whole ? t("models.load") : t("models.resume"), () => load(name, whole), { label: t(whole ? "models.loadThis" : "models.resumeThis", called(name)) }),
-      button(t("models.delete"), () => confirm(item, model), { label: t("models.deleteThis", called(name)), kind: "plain" })),
+      name === studio.model ? h("small", { class: "chip" }, t("models.inUse")) : button(t(whole ? "models.load" : "models.resume"), () => load(name, whole), { of: called(name) }),
+      button(t("models.delete"), () => confirm(item, model), { of: called(name), kind: "plain" })),
   );
   return item;
 }

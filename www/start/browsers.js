@@ -3,19 +3,8 @@
 import { also, notHere, t } from "../base/text.js";
 import { script } from "../base/trusted.js";
 
-/** Which browser this is: `"chrome"`, `"edge"`, `"firefox"`, `"safari"` or `"other"`, its version, and its system: `"windows"`, `"mac"`,
- * `"ios"`, `"android"` or `"linux"`. */
-export function browser(agent = navigator.userAgent, touch = navigator.maxTouchPoints) {
-  const system = /Android/.test(agent) ? "android"
-    // An iPad says that it is a Mac.
-    : /iPhone|iPad/.test(agent) || (/Macintosh/.test(agent) && touch > 1) ? "ios"
-    : /Windows/.test(agent) ? "windows" : /Macintosh/.test(agent) ? "mac" : "linux";
-  const [, number] = /(?:Edg|Chrome|CriOS|Firefox|FxiOS|Version)\/(\d+)/.exec(agent) ?? [];
-  // Every browser of iOS is Safari inside.
-  const name = system === "ios" ? "safari" : /Edg\//.test(agent) ? "edge" : /Chrome\//.test(agent) ? "chrome"
-    : /Firefox\//.test(agent) ? "firefox" : /Safari\//.test(agent) ? "safari" : "other";
-  return { name, version: Number(number ?? 0), system };
-}
+/** Which browser this is, as text/browsers/which.js tells: fetched only where that matters. */
+export const browser = async () => (await import(new URL("../text/browsers/which.js", import.meta.url))).browser();
 
 /** What the Worker of adapter.js answers; asked once. */
 let answer;
@@ -39,19 +28,24 @@ export function gpu() {
 
 /** Why this browser cannot run the engine: `{what, todo}` in words, or nothing if it can. */
 export async function lacking() {
-  const here = browser();
   const absent = () => ({ what: notHere(), todo: "" });
-  const said = async (what, todo = what, about = here) => {
-    if (!(await also("browsers").then(() => true, () => false))) return absent();
-    return { what: t(`browsers.${what}`, about), todo: t(`browsers.todo.${todo}`, about) };
+  const said = async (what, todo = () => what, more = {}) => {
+    try {
+      const here = { ...(await browser()), ...more };
+      await also("browsers");
+      return { what: t(`browsers.${what}`, here), todo: t(`browsers.todo.${todo(here)}`, here) };
+    } catch {
+      return absent();
+    }
   };
+  const none = ({ name }) => `none_${name}`;
   if (!globalThis.isSecureContext) return said("insecure");
-  if (!navigator.gpu) return said("none", `none_${here.name}`);
+  if (!navigator.gpu) return said("none", none);
   const found = await gpu();
   if (found.lost) return absent();
-  if (found.worker === false || !found.gpu) return said("worker", `none_${here.name}`);
-  if (!found.adapter) return said("adapter", here.name === "firefox" && here.system === "linux" ? "adapter_firefox" : `adapter_${here.system}`);
-  if (found.lacks.length > 0) return said("feature", "feature", { ...here, lacks: found.lacks.join(", ") });
+  if (found.worker === false || !found.gpu) return said("worker", none);
+  if (!found.adapter) return said("adapter", ({ name, system }) => `adapter_${name === "firefox" && system === "linux" ? name : system}`);
+  if (found.lacks.length > 0) return said("feature", undefined, { lacks: found.lacks.join(", ") });
   return undefined;
 }
 

@@ -1,6 +1,6 @@
 // A word looked at closely: what it is beside the model's own words; using, renaming, giving away, and taking it from the shelf.
 
-import { $, button, h, release, save } from "../base/dom.js";
+import { $, button, h, release, save, terms } from "../base/dom.js";
 import { decimal, familyName, t } from "../base/text.js";
 import { add, call, client, copyLink, using, warn } from "../base/studio.js";
 import { formats } from "../base/settings.js";
@@ -29,8 +29,7 @@ export function factsOf(word) {
   const facts = {
     kind: KINDS[kind] ?? kind, for: family && `${familyName(family)}${width ? ` (${widths.join(" + ")})` : ""}`, vectors, strength: strength(word), format, licence, origin, prompt,
   };
-  return h("dl", { class: "facts" }, ...Object.entries(facts).filter(([, value]) => value !== undefined && value !== "")
-    .flatMap(([key, value]) => [h("dt", {}, t(`words.facts.${key}`)), h("dd", {}, `${value}`)]));
+  return h("dl", { class: "facts" }, terms(facts, (key) => t(`words.facts.${key}`)));
 }
 
 /** The vocabulary's words that it lies closest to, of each text encoder: found when they are first looked at, because that takes a while. */
@@ -106,7 +105,7 @@ export function details(word, actions) {
     const remove = button(t("words.remove"), () => using("details-problem", async () => {
       dialog.close();
       await actions.remove(word);
-    }), { kind: "plain danger-text", label: t("words.removeThis", word.token) });
+    }), { kind: "plain danger-text", of: word.token });
     const repository = /^[\w.-]+\/[\w.-]+/.exec(word.origin ?? "")?.[0];
     clear();
     $("details-body").append(

@@ -3,21 +3,16 @@
 // They are read here, without the engine, so that the shelf stands before anything of the engine is fetched; they are written by the
 // Worker, which knows why that fails.
 
+import * as disk from "../base/disk.js";
 import { call } from "../base/studio.js";
 
-async function folder(name) {
-  let here = await navigator.storage.getDirectory();
-  for (const part of ["kept", name]) here = await here.getDirectoryHandle(part);
-  return here;
-}
-
-/** The files of a folder, by their names; none where there is no folder, or no storage. */
+/** The files of a folder, by their names; none where there is no storage. */
 async function files(name) {
   const found = new Map();
   try {
-    for await (const [file, handle] of (await folder(name)).entries()) if (handle.kind === "file") found.set(file, handle);
+    for await (const [file, handle] of (await disk.folder(name)).entries()) if (handle.kind === "file") found.set(file, handle);
   } catch {
-    // Nothing was kept yet, or this window keeps nothing: then there is nothing to show.
+    // This window keeps nothing: then there is nothing to show.
   }
   return found;
 }

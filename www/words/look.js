@@ -1,6 +1,6 @@
 // Words of others: a look at a concept before it is taken. Nothing is fetched before the visitor asks for it.
 
-import { $, button, h, image, swatch } from "../base/dom.js";
+import { $, button, h, image, picked, swatch } from "../base/dom.js";
 import { familyName, size, t } from "../base/text.js";
 import { announce, ask, asked, call, copyLink, onChange, say, studio, using, warn } from "../base/studio.js";
 import { host } from "../models/models.js";
@@ -108,9 +108,7 @@ export function lookRoom(shelf) {
     const typed = $("word-address").value.trim();
     using("look-problem", () => look(typed).finally(() => say("look-note"))).then(() => $("look-found").hidden && $("word-fetch").focus());
   });
-  $("word-files").addEventListener("change", ({ target }) => {
-    const files = [...target.files];
-    target.value = "";
+  picked("word-files", (files) => {
     $("word-look").close();
     room.addFiles(files);
   });

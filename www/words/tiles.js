@@ -1,6 +1,6 @@
 // The shelf as it is seen: a tile for each word, with its picture, and what was removed and can be put back.
 
-import { $, button, h, iconButton, image, release, swatch } from "../base/dom.js";
+import { $, about, button, h, iconButton, image, release, swatch } from "../base/dom.js";
 import { familyName, t } from "../base/text.js";
 import { fits } from "../models/kinds.js";
 
@@ -16,7 +16,7 @@ function tile(word, { open, use }) {
   return h("li", { "data-token": token, "data-file": file, class: unusable ? "word unusable" : "word" },
     h("button", { type: "button", class: "word-open", title: reason, onclick: () => open(word) },
       face(word), h("code", {}, token), " ", other, h("span", { class: "unseen" }, ` ${t("words.details")}`)),
-    !other && iconButton(PLUS, t("words.useThis", token), () => use(word), { kind: "word-use icon" }),
+    !other && iconButton(PLUS, about(t("words.use"), token), () => use(word), { kind: "word-use icon" }),
   );
 }
 
@@ -33,8 +33,8 @@ export function drawShelf(all, actions) {
   const gone = all.filter(({ removed }) => removed);
   $("words-removed").hidden = gone.length === 0;
   $("removed").replaceChildren(...gone.map((word) => h("li", {}, h("code", { class: "line-text" }, word.token), h("span", { class: "row" },
-    button(t("words.putBack"), () => actions.restore(word), { label: t("words.putBackThis", word.token) }),
-    button(t("words.forget"), (event) => sure(event.target, () => actions.forget(word)), { label: t("words.forgetThis", word.token), kind: "plain" })))));
+    button(t("words.putBack"), () => actions.restore(word), { of: word.token }),
+    button(t("words.forget"), (event) => sure(event.target, () => actions.forget(word)), { of: word.token, kind: "plain" })))));
 }
 
 /** A button that has to be pressed again, knowing what is lost. */
