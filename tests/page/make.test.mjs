@@ -382,6 +382,7 @@ test("the language of prompts is chosen and remembered; a picture's settings are
   await look(page, "make-taken");
   await page.getByRole("button", { name: "Undo" }).click();
   assert.deepEqual(await values(page, form), before);
+  assert.deepEqual(await page.locator("#earlier-list li").allTextContents(), [before[0]]);
 
   // Elsewhere it is asked about; Escape does nothing.
   const dialog = page.getByRole("dialog");

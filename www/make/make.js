@@ -139,11 +139,12 @@ function vary(settings, shots) {
 }
 
 /** Fills the form in with what a picture says of how it was made. What it says and cannot be had here is said; what was in the form comes back by one
- * press. */
+ * press, and its prompt is among the earlier ones. */
 export const takeUp = (file) => using("make-problem", async () => {
   const bytes = await file.arrayBuffer();
   const { prompt, settings, model, embeddings, notes } = await call("tools.settingsOf", bytes, file.name);
-  const former = asItIs();
+  const [former, typed] = [asItIs(), $("prompt").value.trim()];
+  if (typed) remember(typed);
   again({ prompt, config: { "prompt-syntax": "a1111", ...settings } }, settings.seed);
   notice(t("make.taken", { name: file.name, model }), () => {
     former();

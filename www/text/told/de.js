@@ -14,7 +14,7 @@ export default {
     "scheduler": "Das Modell verlangt etwas, was dieser Sampler nicht kann: versuche einen anderen.",
 
     "embedding-file": "Etwas in der Datei des Wortes wird nicht benutzt.",
-    "other-model": "Dieses Wort wurde auf einem anderen Modell gelernt und kann hier etwas anderes bedeuten.",
+    "other-model": "Dieses Wort ist von einem anderen Modell und kann hier etwas anderes bedeuten.",
 
     "prompt-cut": "Der Prompt ist zu lang: sein Ende entfällt.",
     "unknown-embedding": "Ein Name in spitzen Klammern ist keins deiner Wörter und wird als bloßer Text gelesen.",
@@ -39,8 +39,8 @@ export default {
   errors: {
     "out-of-range": ({ setting, given }) => `${setting} kann nicht ${given} sein: wähle einen anderen Wert.`,
     "bad-picture": ({ file }) => `${file} geht hier nicht: speichere es neu als PNG oder JPEG.`,
-    "token-taken": ({ token, suggestion }) => `${which(token)} gibt es schon: nimm einen anderen Namen, zum Beispiel ${suggestion}`,
-    "bad-token": ({ token, suggestion }) => `${which(token)} kann kein Wort sein: nimm einen anderen Namen, zum Beispiel ${suggestion}`,
+    "token-taken": ({ token, suggestion }) => `${which(token)} gibt es schon: nimm einen anderen Namen, z. B. ${suggestion}`,
+    "bad-token": ({ token, suggestion }) => `${which(token)} kann kein Wort sein: nimm einen anderen Namen, z. B. ${suggestion}`,
     "model-part-missing": ({ model }) => `${model} ist nicht vollständig: wähle den ganzen Ordner oder eine Datei, in der alles steckt.`,
     "bad-config": () => "Dieses Modell geht hier nicht: Stable Diffusion 1.x, 2.x und SDXL gehen.",
     "bad-weights": ({ file }) => `${file} passt nicht zum Rest des Modells: wähle Dateien, die zusammengehören.`,
@@ -69,7 +69,7 @@ export default {
     "not-the-file": ({ file }) => `Statt ${file} kam etwas anderes: gib die Adresse der Datei selbst an.`,
     "bad-answer": () => "Die Antwort des Servers ergibt keinen Sinn: prüfe die Adresse oder versuche es später noch einmal.",
     "unfit": ({ repo }) => `In ${repo} ist nichts, was hier geht.`,
-    "storage-full": (_) => "Der Platz reicht nicht: lösche ein gespeichertes Modell, oder mach Platz auf der Platte.",
+    "storage-full": (_) => "Der Platz reicht nicht: lösche ein gespeichertes Modell.",
     "other-tab": ({ model }) => `Ein anderer Tab holt gerade ${model}: warte darauf, oder halte es dort an.`,
     "storage": (_) => "Der Speicher dieses Browsers geht nicht. In privaten Fenstern fehlt er oft.",
   },
