@@ -127,7 +127,7 @@ mod tests {
         let device = gpu::choose(DeviceChoice::Cpu).unwrap();
         let settings = TrainConfig::default();
         let planned =
-            |config: &ModelConfig, weights, on_cpu| crate::train::memory_plan(&settings, config, weights, on_cpu);
+            |config: &ModelConfig, weights, on_cpu| crate::train::memory_plan(&settings, config, weights, 1, on_cpu);
         let outlook = Outlook {
             device: &device,
             precision: Precision::default(),

@@ -166,6 +166,15 @@ impl MemoryPlan {
         Self::of(weights, phases, largest, job, on_cpu)
     }
 
+    /// With a prompt of so many stretches for the pictures that are made during training.
+    pub fn with_preview_stretches(mut self, config: &ModelConfig, stretches: usize) -> Self {
+        let job = Job::preview(config);
+        let made = Self::generating(config, self.weights, job, self.on_cpu).with_stretches(config, job, stretches);
+        let most = made.phases.iter().map(|phase| phase.bytes).max().unwrap_or(0);
+        self.phases.iter_mut().filter(|need| need.phase == Phase::Preview).for_each(|need| need.bytes = most);
+        self
+    }
+
     fn of(weights: WeightBytes, phases: Vec<PhaseNeed>, largest: u64, job: Job, on_cpu: bool) -> Self {
         let empty = if on_cpu { 0 } else { weights.resident() / EMPTY_BLOCKS + OTHER_PAGES };
         let program = weights.tables + if on_cpu { PROGRAM } else { PROGRAM_BESIDE_GPU };
@@ -392,6 +401,14 @@ mod tests {
         let of_three =
             MemoryPlan::generating(&config, WeightBytes::default(), job, true).with_stretches(&config, job, 3);
         assert_eq!(of_three.phases[0].bytes, with + 2 * known);
+        // Of a preview the decoder may need more than what is known of its prompt.
+        let preview = |stretches: usize| {
+            let plan =
+                MemoryPlan::training(&config, WeightBytes::default(), job, true, Some(Job::preview(&config)), true);
+            let plan = plan.with_preview_stretches(&config, stretches);
+            plan.phases.iter().find(|need| need.phase == Phase::Preview).unwrap().bytes
+        };
+        assert!(preview(1) <= preview(8) && preview(400) == preview(399) + known);
         for text in &mut config.text_encoders {
             text.max_position_embeddings = 0;
         }

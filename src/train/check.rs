@@ -1,14 +1,14 @@
 //! Which settings a model can be trained with, and what follows from them. (What may be a token in prompts is checked where
 //! a tokenizer learns it, by [`check_token`](crate::text::check_token); here, whether files can hold it.)
 
-use super::{init, usual};
+use super::{init, previews, usual};
 use crate::config::{Checkpointing, Init, TrainConfig};
 use crate::embedding::{self, Layout, Refusal};
 use crate::model::ModelConfig;
 use crate::plan::{Job, MemoryPlan, WeightBytes, remembered};
 use crate::setting::Setting;
-use crate::text::ClipTokenizer;
 use crate::text::name;
+use crate::text::{ClipTokenizer, Tokenizers};
 use crate::{Error, Result};
 
 /// The largest side of pictures in pixels.
@@ -100,7 +100,16 @@ pub fn check_side(config: &TrainConfig, model: &ModelConfig) -> Result<()> {
     Ok(())
 }
 
-/// How much memory a run will need of a model with these weights, on the processor or on a GPU.
+/// How many stretches the prompt of a run's previews has, for tokenizers that may not know the run's token yet.
+pub fn preview_stretches(config: &TrainConfig, tokenizers: &Tokenizers) -> usize {
+    let mut tokenizers = tokenizers.clone();
+    // What cannot be added is refused elsewhere, and known is as good.
+    let _refused = tokenizers.add_word(&config.token, config.vectors as usize);
+    tokenizers.read(&previews::prompt(config), config.prompt_syntax).chunks()
+}
+
+/// How much memory a run will need of a model with these weights, on the processor or on a GPU; `stretches` are those of the
+/// previews' prompt ([`preview_stretches`]).
 ///
 /// # Errors
 /// Those of [`check_side`].
@@ -108,12 +117,14 @@ pub fn memory_plan(
     config: &TrainConfig,
     model: &ModelConfig,
     weights: WeightBytes,
+    stretches: usize,
     on_cpu: bool,
 ) -> Result<MemoryPlan> {
     check_side(config, model)?;
     let job = job(config, model);
     let previews = (config.preview_every > 0).then(|| Job::preview(model));
-    Ok(MemoryPlan::training(model, weights, job, recomputes(config, model), previews, on_cpu))
+    let plan = MemoryPlan::training(model, weights, job, recomputes(config, model), previews, on_cpu);
+    Ok(plan.with_preview_stretches(model, stretches))
 }
 
 /// Refuses settings that do not make sense for a model, given its configuration and its tokenizer with the embeddings

@@ -46,7 +46,7 @@ use crate::parts::Architecture;
 use crate::sample::{about_schedule, decided};
 use crate::text::{Rows, Tokenizers};
 use crate::{Error, Result, ops};
-pub use check::{check, check_numbers, check_side, file_can_hold, memory_plan, recomputes, side};
+pub use check::{check, check_numbers, check_side, file_can_hold, memory_plan, preview_stretches, recomputes, side};
 pub use concerns::{concerns, texts};
 use dataset::{Dataset, Encoding};
 use draws::RandomChoices;

@@ -15,7 +15,7 @@ use crate::model::{ModelConfig, storage_of};
 use crate::ops;
 use crate::plan::PhaseNeed;
 use crate::sample::usual_sizes;
-use crate::train::{check_numbers, memory_plan};
+use crate::train::{check_numbers, memory_plan, preview_stretches};
 use crate::weights::WeightBytes;
 
 #[wasm_bindgen]
@@ -53,7 +53,8 @@ impl Engine {
     pub fn need(&self, config: JsValue) -> Result<JsValue, JsValue> {
         let config: TrainConfig = settings(&config)?;
         check_numbers(&config).map_err(to_js)?;
-        let plan = memory_plan(&config, &self.session.model().config, self.weights, false).map_err(to_js)?;
+        let stretches = preview_stretches(&config, self.session.tokenizers());
+        let plan = memory_plan(&config, &self.session.model().config, self.weights, stretches, false).map_err(to_js)?;
         let phase = |need: &PhaseNeed| json!({"phase": need.phase, "label": need.phase.to_string(), "bytes": plan.during(*need)});
         plain(&json!({
             "bytes": plan.peak(), "weights": plan.weights.resident(), "beside": plan.beside(), "sentence": plan.sentence(),
@@ -81,7 +82,7 @@ impl Tools {
         let model = ModelConfig::read(&*source).await.map_err(to_js)?;
         let storage = storage_of(&*source, storage(weights)?, true).await.map_err(to_js)?;
         let weights = WeightBytes::read(&*source, storage, &model.left_in_files()).await.map_err(to_js)?;
-        let plan = |config: &TrainConfig| memory_plan(config, &model, weights, false).map_err(to_js);
+        let plan = |config: &TrainConfig| memory_plan(config, &model, weights, 1, false).map_err(to_js);
         let (plan, least) = (plan(&config)?, plan(&TrainConfig { batch_size: Some(1), ..config.clone() })?);
         plain(&json!({
             "family": Embedding::family(&model.word_widths()), "side": model.resolution(),

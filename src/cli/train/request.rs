@@ -38,6 +38,8 @@ pub(super) struct Request<'a> {
     /// Its hash is known once it has been loaded.
     pub model: ModelId,
     embeddings: Vec<EmbeddingArgument>,
+    /// How many stretches the prompt of the previews has.
+    stretches: usize,
     input: TrainInput,
     /// The names of the pictures.
     pub pictures: Vec<String>,
@@ -76,7 +78,7 @@ impl<'a> Request<'a> {
         let (input, about_files) = pictures::gather(args, init.clone())?;
         concerns.extend(about_files);
         let device = gpu::choose(shared.device)?;
-        let opened = locate::model_for(shared, &Outlook::new(shared, &device, &planned(config)), out).await?;
+        let opened = locate::model_for(shared, &Outlook::new(shared, &device, &planned(config, 1)), out).await?;
         let mut tokenizers = read::tokenizers(&embeddings, &opened)?;
         crate::train::check(config, &init, &opened.config, tokenizers.first())?;
         let added = tokenizers.add_word(&config.token, config.vectors as usize);
@@ -108,6 +110,7 @@ impl<'a> Request<'a> {
             device,
             opened,
             embeddings,
+            stretches: crate::train::preview_stretches(config, &tokenizers),
             input,
             concerns,
             folder,
@@ -145,7 +148,7 @@ impl<'a> Request<'a> {
     /// Loads the model onto the device, with the embeddings that prompts can use.
     pub async fn session(&mut self, out: &mut Output) -> Result<(Session, Vec<ActiveEmbedding>)> {
         let begun = self.begun();
-        let planned = planned(&begun);
+        let planned = planned(&begun, self.stretches);
         let outlook = Outlook::new(self.shared, &self.device, &planned);
         let loaded = load::session(&outlook, &self.opened, self.loading(), out);
         let mut session = panics::caught_in(loaded).await?;
@@ -185,9 +188,9 @@ impl<'a> Request<'a> {
     }
 }
 
-/// How much memory a run will need.
-fn planned(config: &TrainConfig) -> impl Fn(&ModelConfig, WeightBytes, bool) -> Result<MemoryPlan> {
-    move |model, weights, on_cpu| crate::train::memory_plan(config, model, weights, on_cpu)
+/// How much memory a run will need, whose previews have a prompt of so many stretches.
+fn planned(config: &TrainConfig, stretches: usize) -> impl Fn(&ModelConfig, WeightBytes, bool) -> Result<MemoryPlan> {
+    move |model, weights, on_cpu| crate::train::memory_plan(config, model, weights, stretches, on_cpu)
 }
 
 /// Options of this command that others make useless.
