@@ -68,7 +68,7 @@ fn forward(out: &mut Output) -> impl FnMut(Notice) -> ControlFlow<()> + '_ {
 /// # Errors
 /// [`Error::BadFile`] for what is not a model, [`Error::Source`] for what cannot be fetched.
 pub(super) async fn model(shared: &Shared, out: &mut Output) -> Result<Rc<dyn Source>> {
-    Ok(locate(shared, None, out).await?.0)
+    Ok(locate(shared, Wanted::Whole(None), out).await?.0)
 }
 
 /// The model that is asked for, to do something with it, with its small files read: that it cannot be done on this
@@ -77,21 +77,41 @@ pub(super) async fn model(shared: &Shared, out: &mut Output) -> Result<Rc<dyn So
 /// # Errors
 /// As for [`model`], and [`Error::TooLittleMemory`].
 pub(super) async fn model_for(shared: &Shared, outlook: &Outlook<'_>, out: &mut Output) -> Result<OpenedModel> {
-    match locate(shared, Some(outlook), out).await? {
+    match locate(shared, Wanted::Whole(Some(outlook)), out).await? {
         // Its small files were read when they alone had been fetched.
         (source, Some(opened)) => Ok(OpenedModel { source, ..*opened }),
         (source, None) => OpenedModel::read(source).await,
     }
 }
 
+/// The small files of the model that is asked for: of a repository with a model folder nothing else is fetched. (What a single file is,
+/// stands in it.)
+///
+/// # Errors
+/// As for [`model`].
+pub(super) async fn described(shared: &Shared, out: &mut Output) -> Result<OpenedModel> {
+    match locate(shared, Wanted::Description, out).await? {
+        (_, Some(opened)) => Ok(*opened),
+        (source, None) => OpenedModel::read(source).await,
+    }
+}
+
+/// What of a model is wanted.
+enum Wanted<'a> {
+    /// All of it, perhaps for some work.
+    Whole(Option<&'a Outlook<'a>>),
+    /// What it is: everything but the weights.
+    Description,
+}
+
 async fn locate(
     shared: &Shared,
-    outlook: Option<&Outlook<'_>>,
+    wanted: Wanted<'_>,
     out: &mut Output,
 ) -> Result<(Rc<dyn Source>, Option<Box<OpenedModel>>)> {
     let located = match &shared.model {
         None => ModelPlace::folder(mini::source()),
-        Some(path) => locate_typed(path, shared, outlook, out).await?,
+        Some(path) => locate_typed(path, shared, wanted, out).await?,
     };
     match located {
         ModelPlace::Folder(source, opened) => {
@@ -136,12 +156,7 @@ impl ModelPlace {
     }
 }
 
-async fn locate_typed(
-    path: &Path,
-    shared: &Shared,
-    outlook: Option<&Outlook<'_>>,
-    out: &mut Output,
-) -> Result<ModelPlace> {
+async fn locate_typed(path: &Path, shared: &Shared, wanted: Wanted<'_>, out: &mut Output) -> Result<ModelPlace> {
     let bad = |reason: &str| Err(Error::BadFile { file: path.display().to_string(), reason: reason.to_owned() });
     match std::fs::metadata(path) {
         Ok(about) if about.is_dir() => {
@@ -189,10 +204,12 @@ async fn locate_typed(
             let (listing, chosen) = sources.plan(&at, Precision::Half, &mut forward(out)).await?;
             // A model that cannot be run should cost a few kilobytes to find out, not gigabytes.
             let configs = sources.locate(&at, &listing, &chosen.configs, &mut forward(out)).await?;
-            let opened = OpenedModel::read(Rc::new(configs)).await?;
-            let sentence = match outlook {
-                Some(outlook) => outlook.before_fetching(&opened.config, &chosen.lengths())?,
-                None => None,
+            let configs: Rc<dyn Source> = Rc::new(configs);
+            let opened = OpenedModel::read(configs.clone()).await?;
+            let sentence = match wanted {
+                Wanted::Description => return Ok(ModelPlace::Folder(configs, Some(Box::new(opened)))),
+                Wanted::Whole(Some(outlook)) => outlook.before_fetching(&opened.config, &chosen.lengths())?,
+                Wanted::Whole(None) => None,
             };
             out.message(&format!(
                 "{at}: {} in total; files that are here already are not fetched again{}",

@@ -10,7 +10,6 @@ use super::output::Output;
 use crate::Result;
 use crate::base::text::one_line;
 use crate::config::{PromptSyntax, option_name};
-use crate::model::OpenedModel;
 use crate::sample;
 use crate::text::{Chunk, ClipTokenizer, Prompt, Tokenizers};
 
@@ -21,7 +20,7 @@ use crate::text::{Chunk, ClipTokenizer, Prompt, Tokenizers};
 pub(super) async fn run(args: &PromptArgs, shared: &Shared, out: &mut Output) -> Result<()> {
     let mut embeddings = read::given(&args.embeddings, shared, out).await?;
     let given = embeddings.len();
-    let opened = OpenedModel::read(locate::model(shared, out).await?).await?;
+    let opened = locate::described(shared, out).await?;
     let texts: Vec<&str> = args.prompts.iter().map(String::as_str).collect();
     embeddings.extend(read::kept_in(&texts, &embeddings, opened.tokenizers.first(), out)?);
     let tokenizers = read::tokenizers(&embeddings, &opened)?;

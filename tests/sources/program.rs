@@ -53,6 +53,10 @@ fn a_model_that_this_machine_cannot_use_costs_its_configuration_and_no_weights()
         }
         assert!(!folder.path().join("run").exists(), "nothing is left of a run that came to nothing");
     }
+    // Nor does it take any to show how a prompt is read.
+    let output = run(&["prompt", "a (peach:1.3)"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.contains("1.3"), "{said} {}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(hub.api.requests("unet/config.json").len(), 1, "the second time it is there");
     assert!(hub.api.requests(".safetensors").is_empty(), "{:?}", hub.api.requests(".safetensors"));
     // What can be used is fetched as ever.
