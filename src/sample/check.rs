@@ -9,7 +9,7 @@ use crate::model::ModelConfig;
 use crate::parts::Architecture;
 use crate::schedule::Sampler;
 use crate::setting::Setting;
-use crate::text::{ClipTokenizer, Tokenizers, Tokens};
+use crate::text::{ClipTokenizer, LONGEST, Tokenizers, Tokens};
 use crate::{Error, Result};
 
 /// Pictures that are asked for at once, and those that are denoised together: more is a slip of the finger.
@@ -283,7 +283,7 @@ pub fn about_prompt(
     if !foreign.is_empty() {
         events.push(plain_text(&foreign, &format!("the {what}")));
     }
-    events.extend(cut(what, &tokenizer.read(prompt, syntax), tokenizer.room()));
+    events.extend(cut(what, &tokenizer.read(prompt, syntax), tokenizer.room(), prompt.len() > LONGEST));
     events
 }
 
@@ -309,17 +309,20 @@ pub(crate) fn plain_text(foreign: &[String], place: &str) -> Event {
 }
 
 /// A warning for a prompt that was cut.
-fn cut(what: &str, prompt: &Tokens, room: usize) -> Option<Event> {
+fn cut(what: &str, prompt: &Tokens, room: usize, is_longer: bool) -> Option<Event> {
     let fallen = prompt.fallen.as_ref()?;
     let (had, chunks) = (prompt.length, prompt.chunks.len());
+    let more = if is_longer { "more than " } else { "" };
     let fit =
         if chunks > 1 { format!("only {chunks} stretches of {room} are read") } else { format!("only {room} fit") };
     let mut left_out: String = fallen.chars().take(SHOWN_CHARS).collect();
     if left_out.len() < fallen.len() {
         left_out.push('…');
     }
-    let text =
-        format!("the {what} is {had} tokens but {fit}; these words were left out: {shown}", shown = quoted(&left_out));
+    let text = format!(
+        "the {what} is {more}{had} tokens but {fit}; these words were left out: {shown}",
+        shown = quoted(&left_out)
+    );
     Some(Event::warning(WarningCode::PromptCut, text))
 }
 

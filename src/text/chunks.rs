@@ -5,14 +5,13 @@
 //!
 //! - A1111 and Forge (`modules/sd_hijack_clip.py`, `tokenize_line`): where it is full. If there is a comma among its last
 //!   20 tokens, what is behind that goes to the next one; so does what is behind `BREAK`, however much room is left.
-//! - ComfyUI (`comfy/sd1_clip.py`, `tokenize_with_weights`): what stands between white space goes to the next one as a whole,
-//!   if it does not fit and has fewer than 8 tokens.
+//! - ComfyUI (`comfy/sd1_clip.py`, `tokenize_with_weights`): what stands between brackets and learned words goes to the next one as
+//!   a whole, if it does not fit and has fewer than 8 tokens. (Until 2025 that was what stands between white space.)
 //! - compel (`embeddings_provider.py`, without truncation, as InvokeAI uses it): where it is full.
 //! - Without a language there is one stretch, and what does not fit is cut off, as diffusers does.
 //!
-//! A learned word is never cut in any of them: it goes to the next stretch as a whole. There are no more than [`MOST`].
-
-use std::ops::Range;
+//! A learned word is never cut in any of them: it goes to the next stretch as a whole. There are no more than [`MOST`], and of a text
+//! that is much longer than they can take no more than [`LONGEST`] bytes are looked at, so that anything may be pasted.
 
 use super::language::{Part, parse};
 use super::prompt::{Chunk, Tokens};
@@ -23,7 +22,9 @@ use crate::config::PromptSyntax;
 pub const MOST: usize = 8;
 /// How far back a comma may be, in tokens, for A1111 to end a stretch behind it (`comma_padding_backtrack`).
 const COMMA_REACH: usize = 20;
-/// From so many tokens on ComfyUI cuts what stands between white space (`max_word_length`).
+/// How many bytes of a prompt are looked at: English takes less than three thousand for all stretches.
+pub const LONGEST: usize = 16 << 10;
+/// From so many tokens on ComfyUI cuts what stands between brackets (`max_word_length`).
 const LARGE: usize = 8;
 
 /// A token of a prompt.
@@ -42,7 +43,7 @@ struct Token {
 enum Rule {
     Anywhere,
     BehindCommas { comma: Option<u32> },
-    BetweenWords,
+    BetweenBrackets,
 }
 
 /// Tokens that become stretches.
@@ -92,9 +93,9 @@ impl Stretches {
         self.open.extend(tokens);
     }
 
-    /// What stands between white space.
-    fn push_word(&mut self, tokens: &[Token]) {
-        if self.rule == Rule::BetweenWords && tokens.len() < LARGE {
+    /// What stands between brackets and learned words.
+    fn push_text(&mut self, tokens: &[Token]) {
+        if self.rule == Rule::BetweenBrackets && tokens.len() < LARGE {
             self.push_whole(tokens);
         } else {
             tokens.iter().for_each(|token| self.push(*token));
@@ -102,17 +103,28 @@ impl Stretches {
     }
 }
 
+/// As much of a text as is looked at, to the end of a word.
+pub(super) fn looked_at(text: &str) -> &str {
+    if text.len() <= LONGEST {
+        return text;
+    }
+    let text = &text[..text.floor_char_boundary(LONGEST)];
+    let end = text.rfind(char::is_whitespace).filter(|end| *end > LONGEST / 2);
+    &text[..end.unwrap_or(text.len())]
+}
+
 impl ClipTokenizer {
     /// Turns a prompt that is written in a language into ids with weights, in as many stretches as it needs and may have.
     pub fn read(&self, text: &str, syntax: PromptSyntax) -> Tokens {
         let rule = match syntax {
             PromptSyntax::A1111 => Rule::BehindCommas { comma: self.encode(",").first().copied() },
-            PromptSyntax::ComfyUi => Rule::BetweenWords,
+            PromptSyntax::ComfyUi => Rule::BetweenBrackets,
             PromptSyntax::Compel => Rule::Anywhere,
             PromptSyntax::Plain => return self.prompt(text),
         };
         let mut stretches =
             Stretches { room: self.room(), rule, full: Vec::new(), open: Vec::new(), behind_comma: None };
+        let (whole, text) = (text, looked_at(text));
         for part in parse(text, syntax, &self.words).parts {
             match part {
                 Part::Break { .. } => stretches.close(),
@@ -121,39 +133,29 @@ impl ClipTokenizer {
                     stretches.push_whole(&self.words[word].ids.iter().map(token).collect::<Vec<_>>());
                 }
                 Part::Text { text, weight, places } => {
-                    for word in self.words_of(&text) {
-                        let token =
-                            |(id, at): &(u32, usize)| Token { id: *id, weight, at: places.in_prompt(*at), word: None };
-                        stretches.push_word(&word.iter().map(token).collect::<Vec<_>>());
-                    }
+                    let Ok(encoding) = self.inner.encode(text, false) else { continue };
+                    let ids = encoding.get_ids().iter().zip(encoding.get_offsets());
+                    let token = |(id, (at, _)): (&u32, &(usize, usize))| Token {
+                        id: *id,
+                        weight,
+                        at: places.in_prompt(*at),
+                        word: None,
+                    };
+                    stretches.push_text(&ids.map(token).collect::<Vec<_>>());
                 }
             }
         }
         if !stretches.open.is_empty() || stretches.full.is_empty() {
             stretches.close();
         }
-        self.finished(text, stretches.full)
-    }
-
-    /// The ids of a text with their places, apart where white space is between them.
-    fn words_of(&self, text: &str) -> Vec<Vec<(u32, usize)>> {
-        let Ok(encoding) = self.inner.encode(text, false) else { return Vec::new() };
-        let (mut words, mut last): (Vec<Vec<(u32, usize)>>, Range<usize>) = (Vec::new(), 0..0);
-        for (id, (start, _)) in encoding.get_ids().iter().zip(encoding.get_offsets()) {
-            last = last.end..*start;
-            let apart = text.get(last.clone()).is_some_and(|between| between.contains(char::is_whitespace));
-            match words.last_mut() {
-                Some(word) if !apart => word.push((*id, *start)),
-                _ => words.push(vec![(*id, *start)]),
-            }
-        }
-        words
+        self.finished(whole, stretches.full)
     }
 
     fn finished(&self, text: &str, mut stretches: Vec<Vec<Token>>) -> Tokens {
         let length = stretches.iter().map(Vec::len).sum();
         let beyond = stretches.split_off(stretches.len().min(MOST));
-        let fallen = beyond.iter().flatten().next().map(|token| text[token.at..].trim().to_owned());
+        let first = beyond.iter().flatten().next().map_or(looked_at(text).len(), |token| token.at);
+        let fallen = Some(text[first..].trim().to_owned()).filter(|fallen| !fallen.is_empty());
         let mut words: Vec<String> = Vec::new();
         for word in stretches.iter().flatten().filter_map(|token| token.word) {
             let word = &self.words[word];
@@ -296,14 +298,42 @@ mod tests {
     }
 
     #[test]
-    fn comfyui_moves_short_words_whole_and_cuts_long_ones() {
-        let tokenizer = tokenizer();
-        let of = |word: &str| tokenizer.encode(word).len();
-        let (short, large) = ("1234567", "123456789");
+    fn comfyui_moves_what_is_short_whole_and_cuts_the_rest() {
+        let mut tokenizer = tokenizer();
+        tokenizer.add_word("<w>", 1).unwrap();
+        let of = |text: &str| tokenizer.encode(text).len();
+        let (short, large) = ("1234 567", "1234567 89");
         assert_eq!((of(short), of(large)), (7, 9));
-        let text = |word: &str| format!("{} {word}", "apple ".repeat(70));
-        assert_eq!(lengths(&tokenizer.read(&text(short), ComfyUi)), [70, 7]);
-        assert_eq!(lengths(&tokenizer.read(&text(large), ComfyUi)), [75, 4]);
-        assert_eq!(lengths(&tokenizer.read(&text(short), A1111)), [75, 2]);
+        let apples = "apple ".repeat(70);
+        for (text, expected) in [
+            (format!("{apples} ({short}:1.2)"), [70, 7]),
+            (format!("{apples} ({large}:1.2)"), [75, 4]),
+            // Nothing separates but brackets, whatever they weigh, and learned words.
+            (format!("{apples} {short}"), [75, 2]),
+            (format!("{apples} ({short}:1)"), [70, 7]),
+            (format!("{apples} <w> {short}"), [71, 7]),
+        ] {
+            assert_eq!(lengths(&tokenizer.read(&text, ComfyUi)), expected, "{text}");
+        }
+        assert_eq!(lengths(&tokenizer.read(&format!("{apples} ({short}:1.2)"), A1111)), [75, 2]);
+    }
+
+    #[test]
+    fn a_text_of_any_length_is_read_in_a_moment() {
+        let mut tokenizer = tokenizer();
+        tokenizer.add_word("<w>", 2).unwrap();
+        for piece in ["apple ", "(", "(<w>:1.1) ", "a,", "BREAK ", "<x>", "\u{1f98a}", "  ", "a+ ", "embedding:x "] {
+            let text = piece.repeat(100_000);
+            for syntax in PromptSyntax::ALL {
+                let started = std::time::Instant::now();
+                let tokens = tokenizer.read(&text, syntax);
+                let read = started.elapsed();
+                tokenizer.info(&text, syntax, &[]);
+                println!("{piece:?} {syntax:?}: {read:?}, with all that is said of it {:?}", started.elapsed());
+                assert!(tokens.chunks.len() <= MOST && started.elapsed().as_millis() < 2000);
+                let lost = tokens.fallen.as_deref().is_some_and(|fallen| text.trim_end().ends_with(fallen));
+                assert_eq!(lost, !piece.trim().is_empty(), "{piece:?} {syntax:?}");
+            }
+        }
     }
 }

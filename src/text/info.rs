@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::chunks::looked_at;
 use super::foreign::Foreign;
 use super::language::parse;
 use super::tokenizer::ClipTokenizer;
@@ -67,7 +68,7 @@ impl ClipTokenizer {
 
     /// What in a prompt is text in its language, and more than text in others.
     pub fn notes(&self, text: &str, syntax: PromptSyntax) -> Vec<Foreign> {
-        parse(text, syntax, &self.words).notes
+        parse(looked_at(text), syntax, &self.words).notes
     }
 }
 

@@ -17,6 +17,7 @@ pub mod unknown;
 mod vocabulary;
 mod weights;
 
+pub use chunks::LONGEST;
 pub use clip::{ClipTextConfig, ClipTextModel, Encoded, Manner, Taken};
 pub(crate) use encoder::Batch;
 pub use encoder::{Encoding, TextEncoder};

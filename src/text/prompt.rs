@@ -9,6 +9,7 @@
 
 use std::ops::Range;
 
+use super::chunks::looked_at;
 use super::language::{Part, parse};
 use super::likeness::nearest;
 use super::scan;
@@ -22,7 +23,8 @@ use crate::config::{Pooling, PromptSyntax};
 pub struct Tokens {
     /// Its stretches, of which there is at least one; each is encoded by itself.
     pub chunks: Vec<Chunk>,
-    /// Ids of the text before it was cut, without starts and ends.
+    /// Ids of the text before it was cut, without starts and ends; of no more of it than is looked at
+    /// ([`LONGEST`](super::chunks::LONGEST)).
     pub length: usize,
     /// The end of the text that did not fit, if any.
     pub fallen: Option<String>,
@@ -192,6 +194,7 @@ impl ClipTokenizer {
         let mut fallen = None;
         let mut length = 0;
         let room = self.room();
+        let (whole, text) = (text, looked_at(text));
         for piece in self.pieces(text) {
             length += piece.ids.len();
             if fallen.is_some() {
@@ -211,9 +214,10 @@ impl ClipTokenizer {
             };
             ids.extend(&piece.ids[..fitting]);
             if fitting < piece.ids.len() {
-                fallen = Some(text[piece.starts[fitting]..].trim().to_owned());
+                fallen = Some(whole[piece.starts[fitting]..].trim().to_owned());
             }
         }
+        fallen = fallen.or_else(|| Some(whole[text.len()..].trim().to_owned()).filter(|rest| !rest.is_empty()));
         Tokens { chunks: vec![self.framed(&ids, None)], length, fallen, words }
     }
 
@@ -262,7 +266,7 @@ impl ClipTokenizer {
     /// The learned words that a prompt names as its language has it, once each, whether they fit or not.
     pub fn named_in(&self, text: &str, syntax: PromptSyntax) -> Vec<&str> {
         let mut named = Vec::new();
-        for part in parse(text, syntax, &self.words).parts {
+        for part in parse(looked_at(text), syntax, &self.words).parts {
             let Part::Word { word, .. } = part else { continue };
             let Word { token, origin, .. } = &self.words[word];
             if *origin != Origin::Hidden && !named.contains(&token.as_str()) {
@@ -280,6 +284,7 @@ impl ClipTokenizer {
     /// What in a text looks like the name of an embedding and is not known, each with the name most like it of those that
     /// are known, or of some `others` that are at hand.
     pub fn unknown_names<'a>(&'a self, text: &str, others: &'a [String]) -> Vec<(String, Option<&'a str>)> {
+        let text = looked_at(text);
         let known: Vec<Range<usize>> = self.occurrences(text).map(|(_, at)| at).collect();
         let words = self.words.iter().filter(|word| word.origin != Origin::Hidden).map(|word| word.token.as_str());
         let words: Vec<&str> = words.collect();

@@ -65,14 +65,29 @@ impl<'a> Rest<'a> {
 
 /// What is the same of all spellings of a name: two names with one key are one name.
 pub fn key(name: &str) -> String {
-    pieces(name.trim()).into_iter().map(|piece| piece.key).collect()
+    pieces(name.trim()).iter().map(|piece| piece.key.as_str()).collect()
 }
 
 /// A letter with its accents, or a run of white space.
 struct Piece {
     at: Range<usize>,
-    /// What is the same of all its spellings.
-    key: String,
+    key: Key,
+}
+
+/// What is the same of all spellings of a piece.
+enum Key {
+    /// Of nearly all of them, which should cost nothing.
+    Ascii([u8; 1]),
+    Other(String),
+}
+
+impl Key {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Ascii(letter) => str::from_utf8(letter).unwrap_or_default(),
+            Self::Other(key) => key,
+        }
+    }
 }
 
 fn pieces(text: &str) -> Vec<Piece> {
@@ -80,12 +95,17 @@ fn pieces(text: &str) -> Vec<Piece> {
     let mut chars = text.char_indices().peekable();
     while let Some((start, first)) = chars.next() {
         let space = first.is_whitespace();
-        let belongs = |next: char| if space { next.is_whitespace() } else { is_combining_mark(next) };
+        let belongs =
+            |next: char| if space { next.is_whitespace() } else { !next.is_ascii() && is_combining_mark(next) };
         let mut end = start + first.len_utf8();
         while let Some((at, next)) = chars.next_if(|(_, next)| belongs(*next)) {
             end = at + next.len_utf8();
         }
-        let key = if space { " ".to_owned() } else { folded(&text[start..end]) };
+        let key = match first {
+            _ if space => Key::Ascii(*b" "),
+            _ if first.is_ascii() && end == start + 1 => Key::Ascii([first.to_ascii_lowercase() as u8]),
+            _ => Key::Other(folded(&text[start..end])),
+        };
         pieces.push(Piece { at: start..end, key });
     }
     pieces
