@@ -1,5 +1,5 @@
 //! The module that reads embedding files, on its own, and what has to be true of anything it reads; and the headers of weight
-//! files, and prompts.
+//! files, prompts, and the settings that pictures name.
 
 #[path = "../../src/base"]
 pub mod base {
@@ -18,6 +18,19 @@ pub mod text {
     pub mod language;
     pub mod scan;
     pub mod unknown;
+}
+#[path = "../../src/image"]
+pub mod image {
+    mod exif;
+
+    /// The comment of a user in an EXIF block.
+    pub fn comment(tiff: &[u8]) -> Option<String> {
+        exif::user_comment(tiff)
+    }
+}
+#[path = "../../src/sample/label"]
+pub mod label {
+    pub mod infotext;
 }
 #[path = "../../src/embedding/mod.rs"]
 pub mod embedding;
@@ -113,6 +126,23 @@ pub fn check_weights(text: &[u8], data: u64) {
 
 fn check_reason(reason: &str) {
     assert!(!reason.is_empty() && reason.len() < 4000 && !reason.chars().any(char::is_control), "{reason:?}");
+}
+
+/// Reads a text as the settings of a picture, and bytes as what holds such a text in a JPEG: what was read can be written, and is
+/// read the same again.
+pub fn check_settings(bytes: &[u8]) {
+    use label::infotext::{read, value, write};
+    let _comment = image::comment(bytes);
+    let read_first = read(&String::from_utf8_lossy(bytes));
+    for (key, _) in &read_first.fields {
+        assert!(key.chars().count() > 1 && !key.contains([',', ':', '"']), "{key:?}");
+    }
+    if read_first.fields.is_empty() {
+        return;
+    }
+    let written: Vec<(&str, String)> =
+        read_first.fields.iter().map(|(key, text)| (key.as_str(), value(text).into_owned())).collect();
+    assert_eq!(read(&write("x", None, &written)).fields, read_first.fields, "{written:?}");
 }
 
 /// Names of learned words with the signs of every language in them.

@@ -8,7 +8,7 @@ use std::io::Cursor;
 
 use image::RgbImage;
 use png::text_metadata::{ITXtChunk, TEXtChunk};
-use png::{BitDepth, ColorType, Decoder, DecodingError, Encoder, EncodingError, Limits};
+use png::{BitDepth, ColorType, DecodeOptions, Decoder, DecodingError, Encoder, EncodingError, Limits};
 
 use crate::error::{Error, Result};
 
@@ -65,8 +65,12 @@ pub fn read_text(bytes: &[u8]) -> Result<Vec<(String, String)>> {
         file: "PNG".to_owned(),
         reason: format!("its text cannot be read: {error}"),
     };
-    let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), Limits { bytes: MAX_TEXT });
-    decoder.set_ignore_iccp_chunk(true);
+    let mut options = DecodeOptions::default();
+    options.set_ignore_iccp_chunk(true);
+    // A text that is damaged would otherwise be none.
+    options.set_skip_ancillary_crc_failures(false);
+    let mut decoder = Decoder::new_with_options(Cursor::new(bytes), options);
+    decoder.set_limits(Limits { bytes: MAX_TEXT });
     let mut reader = decoder.read_info().map_err(bad)?;
     // Texts may also stand after the pixels, which are skipped.
     reader.finish().map_err(bad)?;
