@@ -105,6 +105,7 @@ impl Setting {
         match self {
             Setting::Lr => "learning rate".to_owned(),
             Setting::LrSchedule => "learning rate schedule".to_owned(),
+            Setting::Base => "a base".to_owned(),
             setting => setting.key().replace('-', " "),
         }
     }

@@ -274,8 +274,8 @@ fn texts(
         return Err(Error::BadFile {
             file: name.to_owned(),
             reason: format!(
-                "this is a checkpoint of unusual sizes, which cannot be run without {missing}: give the diffusers folder \
-                 that it belongs to with {}",
+                "this is a checkpoint of unusual sizes, which cannot be run without {missing}: that comes with {}, the \
+                 diffusers folder that it belongs to",
                 Setting::Base
             ),
         });

@@ -11,7 +11,7 @@ use serde_json::json;
 use wasm_bindgen::prelude::*;
 
 use super::foretold::{Remote, foretell, is_base};
-use super::lock::{alone, wait};
+use super::lock::{alone_with, wait};
 use super::network::Fetch;
 use super::record::{read_record, reckon, remove_others, write_record};
 use super::storage::{Folder, StoredPart, free, full};
@@ -194,6 +194,7 @@ impl Library {
     }
 
     /// What is stored: `[{name, bytes, here, of, whole, eight}]`: bytes that it takes, and of what is not whole those that were fetched.
+    /// What has no record is called by its folder, and nothing (`of`) is known of what it should be.
     pub async fn stored(&self) -> Result<JsValue, JsValue> {
         let mut found = Vec::new();
         let (_, folders) = self.models.names().await.map_err(problem)?;
@@ -216,10 +217,13 @@ impl Library {
         plain(&found)
     }
 
-    /// Deletes a model, unless another tab is getting it.
+    /// Deletes a model, unless another tab is getting it. One without a record is [called](Self::stored) by its folder.
     pub async fn remove(&self, name: String) -> Result<(), JsValue> {
-        let _alone = alone(&name).await.map_err(problem)?;
-        self.models.remove(&key(&name)).await.map_err(problem)
+        let (_, folders) = self.models.names().await.map_err(problem)?;
+        let own = key(&name);
+        let folder = if folders.contains(&own) || !folders.contains(&name) { own } else { name.clone() };
+        let _alone = alone_with(&name, &folder).await.map_err(problem)?;
+        self.models.remove(&folder).await.map_err(problem)
     }
 }
 

@@ -62,7 +62,12 @@ impl Drop for Lock {
 /// # Errors
 /// [`Problem::OtherTab`] where another tab of the page has it.
 pub(super) async fn alone(name: &str) -> Result<Lock, Problem> {
-    let lock = Lock::take(&format!("pseudoword-model-{}", key(name))).await?;
+    alone_with(name, &key(name)).await
+}
+
+/// The same where the model's folder is known.
+pub(super) async fn alone_with(name: &str, folder: &str) -> Result<Lock, Problem> {
+    let lock = Lock::take(&format!("pseudoword-model-{folder}")).await?;
     lock.ok_or_else(|| Problem::OtherTab { model: name.to_owned() })
 }
 

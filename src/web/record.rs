@@ -27,14 +27,27 @@ pub(super) async fn reckon(record: &Record, folder: Option<&Folder>) -> Result<[
 /// Its name, in a model's folder.
 const RECORD: &str = "record.json";
 
-/// The record of a model's folder; none if there is none, or half of one.
+/// The same, while it is written: a tab that is closed in the middle leaves one of both whole.
+const COMING: &str = "record.coming.json";
+
+/// The record of a model's folder; none if there is none.
 pub(super) async fn read_record(folder: &Folder) -> Option<Record> {
-    serde_json::from_slice(&folder.read(RECORD).await.ok()??).ok()
+    for name in [RECORD, COMING] {
+        let bytes = folder.read(name).await.ok()?;
+        if let Some(record) = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+            return Some(record);
+        }
+    }
+    None
 }
 
 /// Writes it.
 pub(super) async fn write_record(folder: &Folder, record: &Record) -> Result<(), Problem> {
-    folder.write(RECORD, &serde_json::to_vec(record).unwrap_or_default()).await
+    let bytes = serde_json::to_vec(record).unwrap_or_default();
+    for name in [COMING, RECORD] {
+        folder.write(name, &bytes).await?;
+    }
+    folder.remove(COMING).await
 }
 
 /// Removes what is in a model's folder and not of its record: another version, that was used until this one was whole.

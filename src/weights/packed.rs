@@ -12,6 +12,10 @@ use crate::embedding::shown;
 pub const VERSION_KEY: &str = "pseudoword.q8";
 /// The version that is read and written.
 pub const VERSION: &str = "1";
+/// The key in a file's metadata that says that its weights are floats now and were in eight bits, which left them rounded.
+pub const ROUNDED_KEY: &str = "pseudoword.rounded";
+/// What it says.
+pub const ROUNDED: &str = "q8";
 /// The type of values in eight bits.
 pub const TYPE: &str = "I8";
 
@@ -32,6 +36,11 @@ pub fn shape_of_scales(shape: &[u64]) -> Option<Vec<u64>> {
 pub fn is_scales(header: &Header, name: &str) -> bool {
     let whose = name.strip_suffix(".scales").and_then(|whose| header.get(whose));
     is_packed(header) && whose.is_some_and(|entry| entry.dtype == TYPE)
+}
+
+/// Whether the weights of a file were in eight bits before they were written as floats.
+pub fn was_packed(header: &Header) -> bool {
+    header.metadata().contains_key(ROUNDED_KEY)
 }
 
 /// Whether a file is in this layout, whichever version.

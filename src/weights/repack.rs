@@ -107,8 +107,9 @@ impl<'a> Repacked<'a> {
             object.insert(name, json!({"dtype": dtype, "shape": shape, "data_offsets": [place, at]}));
             place
         };
-        let mut is_packed = false;
+        let (mut is_packed, mut was_packed) = (false, false);
         for (path, header) in files::headers(source, part).await?.0 {
+            was_packed |= packed::was_packed(&header);
             for entry in header.tensors().filter(|entry| !packed::is_scales(&header, &entry.name)) {
                 let Entry { name, dtype, shape, .. } = entry;
                 let (span, scales) = (header.span(entry), packed::span_of_scales(&header, entry));
@@ -117,6 +118,7 @@ impl<'a> Repacked<'a> {
                     continue;
                 }
                 let stored = stored(part, entry, scales.is_some(), storage).filter(|_| !left.contains(name));
+                was_packed |= scales.is_some() && stored.is_some();
                 let in_blocks = stored == Some(Stored::Q8) || (stored.is_none() && scales.is_some());
                 let count = shape.iter().product::<u64>();
                 // Scales first, so that whoever reads the file in its order has them when the values come.
@@ -150,6 +152,9 @@ impl<'a> Repacked<'a> {
         let mut metadata = Map::from_iter([("format".to_owned(), Value::from("pt"))]);
         if is_packed {
             metadata.insert(packed::VERSION_KEY.to_owned(), Value::from(packed::VERSION));
+        }
+        if was_packed {
+            metadata.insert(packed::ROUNDED_KEY.to_owned(), Value::from(packed::ROUNDED));
         }
         object.insert("__metadata__".to_owned(), Value::Object(metadata));
         let mut text = Value::Object(object).to_string();

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use half::f16;
 use sha2::{Digest, Sha256};
 
+use super::packed::ROUNDED;
 use super::{Header, files, packed};
 use crate::Result;
 use crate::base::bytes::hex;
@@ -22,15 +23,17 @@ const SAMPLE: u64 = 64;
 
 /// The hash, after what samples were rounded to: `f16:…`. bfloat16 keeps fewer digits than half precision does,
 /// so what it was made from cannot be told from it: such weights have hashes of their own, `bf16:…`. So have models of which so
-/// many weights are in eight bits, `q8-282:…`: programs differ in which they are. None for types that no weights have, which loading
+/// many weights are in eight bits, `q8-282:…`: programs differ in which they are; and, if their file says so, models whose weights were
+/// and are floats again, `q8-as-f16:…`: what they were before they were rounded has another hash of the kind `f16`. None for types that no weights have, which loading
 /// refuses.
 ///
 /// # Errors
 /// Those of reading headers and weights.
 pub async fn of(source: &dyn Source, part: Part) -> Result<Option<String>> {
-    let mut weights = BTreeMap::new();
+    let (mut weights, mut rounded) = (BTreeMap::new(), false);
     for path in files::find(source, part).await?.unwrap_or_default() {
         let header = Header::read(source, &path, source.length(&path).await?.unwrap_or(0)).await?;
+        rounded |= packed::was_packed(&header);
         for entry in header.tensors() {
             let kind = match dtype_of(&entry.dtype) {
                 Some(dtype) => Kind::Numbers(dtype),
@@ -62,9 +65,10 @@ pub async fn of(source: &dyn Source, part: Part) -> Result<Option<String>> {
         }
     }
     let kind = match in_blocks {
+        0 if rounded => format!("{ROUNDED}-as-f16"),
         0 if brain => "bf16".to_owned(),
         0 => "f16".to_owned(),
-        count => format!("q8-{count}"),
+        count => format!("{ROUNDED}-{count}"),
     };
     let digest = hex(&hash.finalize()[..16]);
     Ok((!weights.is_empty()).then(|| format!("{kind}:{digest}")))
@@ -86,6 +90,11 @@ fn dtype_of(name: &str) -> Option<DType> {
         "F64" => DType::F64,
         _ => return None,
     })
+}
+
+/// Whether two hashes, of different kinds, are of models that eight bits may have rounded otherwise.
+pub fn are_rounded_otherwise(one: &str, other: &str) -> bool {
+    same(one, other).is_none() && [one, other].iter().any(|hash| hash.starts_with(ROUNDED))
 }
 
 /// Whether two hashes are of the same weights; none if they are of different kinds.

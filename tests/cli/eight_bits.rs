@@ -54,15 +54,33 @@ fn words_of_the_mini_model_in_f16_are_used_without_a_warning() {
     let kind = |run: &str| read_word(&place.path(&word(run))).metadata["unet-samples"].clone();
     assert!(kind("old").starts_with("f16:") && kind("new").starts_with("q8-131:"), "{} {}", kind("old"), kind("new"));
     succeeded(&place.run(&["models", "convert", &f16, "converted"]));
+    // And back, which leaves it rounded; once more, which leaves it as it is.
+    succeeded(&place.run(&["models", "convert", "mini", "back", "--weights", "f16"]));
+    succeeded(&place.run(&["models", "convert", "back", "twice", "--weights", "f16"]));
+    succeeded(&place.run_train(&["--model", "back", "--steps", "1", "--out", "rounded"]));
+    assert!(kind("rounded").starts_with("q8-as-f16:"), "{}", kind("rounded"));
     for (run, model, expected) in [
         ("old", "mini", "cannot be told"),
         ("old", &*f16, "this model"),
         ("new", "mini", "this model"),
         ("new", "converted", "this model"),
-        ("new", &*f16, "cannot be told"),
+        ("new", &*f16, "cannot be told: weights that are or were in eight bits are rounded"),
+        ("old", "back", "cannot be told: weights that are or were in eight bits are rounded"),
+        ("new", "back", "cannot be told: weights that are or were in eight bits are rounded"),
+        ("rounded", "back", "this model"),
+        ("rounded", "twice", "this model"),
+        ("rounded", "mini", "cannot be told"),
+        ("rounded", &*f16, "cannot be told"),
     ] {
         let said = text(&place.run(&["inspect", &word(run), "--model", model]).stdout).to_owned();
         assert!(said.contains(&format!("learned on    {expected}")), "{run} on {model}: {said}");
+    }
+    // Where no model is asked for, the one that stands in for it is.
+    for (run, expected) in
+        [("new", "mini (built in)\n"), ("old", "a model that mini (built in) cannot be compared with; --model says")]
+    {
+        let said = text(&place.run(&["inspect", &word(run)]).stdout).to_owned();
+        assert!(said.contains(&format!("learned on    {expected}")), "{run}: {said}");
     }
     let more = ["--model", "mini", "--steps", "1", "--json", "--embedding", &word("old")];
     let made = place.run(&[&["generate", "a <p>"][..], &more].concat());

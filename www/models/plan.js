@@ -37,8 +37,8 @@ const isEight = ({ packed, stored, eight }) => packed || (stored && eight);
 /** Bytes of the weights in half precision, of a model in several files. */
 function halvesOf({ files, bytes, instead, ...rest }) {
   if (isEight(rest)) return (bytes - VAE) / EIGHT + VAE;
-  // Nearly all models have the same autoencoder, whose length tells more than names do.
-  if (files.some((file) => file.path?.startsWith("vae/") && file.bytes > VAE && file.bytes < 1.01 * VAE)) return bytes;
+  // Nearly all models have the same autoencoder, whose length tells more than names do. Of small ones it is the most that it may be.
+  if (bytes < 3 * VAE || files.some((file) => file.path?.startsWith("vae/") && file.bytes > VAE && file.bytes < 1.01 * VAE)) return bytes;
   const wanted = $("half").checked;
   return wanted === Boolean(instead) ? bytes / 2 : bytes;
 }

@@ -9,8 +9,8 @@ import { called, form } from "./state.js";
 export async function recordOf(name) {
   try {
     const models = await (await navigator.storage.getDirectory()).getDirectoryHandle("models");
-    for await (const folder of models.values()) {
-      const record = await folder.getFileHandle("record.json").then((found) => found.getFile()).then((file) => file.text()).then(JSON.parse).catch(() => undefined);
+    for await (const folder of models.values()) for (const file of ["record.json", "record.coming.json"]) {
+      const record = await folder.getFileHandle(file).then((found) => found.getFile()).then((file) => file.text()).then(JSON.parse).catch(() => undefined);
       if (record?.name === name) return record;
     }
   } catch {
@@ -40,9 +40,9 @@ function line(model) {
   const { name, bytes, here, of, whole, eight } = model;
   const item = h("li");
   item.append(
-    h("span", { class: "line-text" }, h("strong", {}, called(name)), h("small", {}, whole ? form(size(bytes), eight) : t("models.part", { bytes: size(here), of: size(of) }))),
+    h("span", { class: "line-text" }, h("strong", {}, called(name)), h("small", {}, of && !whole ? t("models.part", { bytes: size(here), of: size(of) }) : form(size(bytes), eight))),
     h("span", { class: "row" },
-      name === studio.model ? h("small", { class: "chip" }, t("models.inUse")) : button(t(whole ? "models.load" : "models.resume"), () => load(name, whole), { of: called(name) }),
+      name === studio.model ? h("small", { class: "chip" }, t("models.inUse")) : of > 0 && button(t(whole ? "models.load" : "models.resume"), () => load(name, whole), { of: called(name) }),
       button(t("models.delete"), () => confirm(item, model), { of: called(name), kind: "plain" })),
   );
   return item;

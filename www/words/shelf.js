@@ -55,7 +55,7 @@ async function described(bytes, name) {
   return (await call("tools.describe", bytes, name)).map((about) => ({ ...about, token: about.token ?? `<${fileStem(name.replace(/\.\w+$/, ""))}>` }));
 }
 
-export const hashOf = async (bytes) => Array.from(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+const hashOf = async (bytes) => Array.from(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 /** Keeps a word of a file. What is `about` it: `token` (another name, or which of several), `picture`, `prompt` (which the picture was
  * made by), `origin` (where it came from), `kind`, `licence`. Gives what is known of it. */

@@ -39,11 +39,13 @@ pub async fn run(args: &InspectArgs, shared: &Shared, out: &mut Output) -> Resul
             }
             let used = UsedModel { unet_hash: None, unet_samples: samples.as_deref(), file: source.single_file() };
             for word in opened.reading.embeddings() {
-                let asked = shared.model.is_some() && learned_on::names_a_model(&word.metadata);
+                let names_one = learned_on::names_a_model(&word.metadata);
                 let learned_on =
-                    if asked { Some(learned_on::compare(&word.metadata, &used, out).await?) } else { None };
+                    if names_one { Some(learned_on::compare(&word.metadata, &used, out).await?) } else { None };
                 let model = source.name();
-                let report = Report { word, file: &file, opened: &opened, model: &model, vocabularies, learned_on };
+                let asked = shared.model.is_some();
+                let report =
+                    Report { word, file: &file, opened: &opened, model: &model, asked, vocabularies, learned_on };
                 out.result(&report.lines(), &report.object())?;
             }
         }
@@ -57,9 +59,11 @@ struct Report<'a> {
     file: &'a EmbeddingFile,
     opened: &'a Contents,
     model: &'a str,
+    /// Whether that model was asked for.
+    asked: bool,
     /// Of each of the model's text encoders.
     vocabularies: &'a [Vocabulary<'a>],
-    /// Whether it was learned on that model, where one was given and the file names one.
+    /// Whether it was learned on that model, where the file names one.
     learned_on: Option<Verdict>,
 }
 
@@ -113,6 +117,18 @@ impl Report<'_> {
         lines
     }
 
+    /// Where no model was asked for, it is compared with the one that stands in for it, and that is said.
+    fn learned_on_in_words(&self, verdict: Verdict) -> String {
+        match verdict {
+            _ if self.asked => verdict.sentence().to_owned(),
+            Verdict::Same => self.model.to_owned(),
+            Verdict::Other => format!("another model than {}; --model says whether it is yours", self.model),
+            Verdict::CannotBeTold | Verdict::Rounded => {
+                format!("a model that {} cannot be compared with; --model says whether it is yours", self.model)
+            }
+        }
+    }
+
     fn lines(&self) -> Vec<String> {
         let (word, file) = (self.word, self.file);
         let named = match word.named_by {
@@ -145,7 +161,7 @@ impl Report<'_> {
         });
         lines.extend(word.encoders.iter().flat_map(|vectors| self.beside_words(vectors)));
         lines.extend(word.metadata.iter().map(|(key, value)| format!("  {key:<13} {value}")));
-        lines.extend(self.learned_on.map(|verdict| format!("  learned on    {}", verdict.sentence())));
+        lines.extend(self.learned_on.map(|verdict| format!("  learned on    {}", self.learned_on_in_words(verdict))));
         lines.push(format!("  SHA-256       {}", self.opened.hash));
         lines.extend(file.pictures.iter().map(|picture| format!("  learned from  {picture}")));
         lines.extend(word.notes.iter().map(|note| format!("  note          {note}")));

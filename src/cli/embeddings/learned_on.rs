@@ -37,6 +37,8 @@ pub(super) enum Verdict {
     Other,
     /// The hashes are of different kinds.
     CannotBeTold,
+    /// They are of different kinds because eight bits left the weights of one model rounded.
+    Rounded,
 }
 
 impl Verdict {
@@ -46,6 +48,9 @@ impl Verdict {
             Verdict::Same => "this model",
             Verdict::Other => "a different model",
             Verdict::CannotBeTold => "cannot be told: the file has hashes of another kind than this model",
+            Verdict::Rounded => {
+                "cannot be told: weights that are or were in eight bits are rounded, and not known again in another form"
+            }
         }
     }
 
@@ -54,7 +59,7 @@ impl Verdict {
         match self {
             Verdict::Same => "same",
             Verdict::Other => "other",
-            Verdict::CannotBeTold => "unknown",
+            Verdict::CannotBeTold | Verdict::Rounded => "unknown",
         }
     }
 }
@@ -107,7 +112,10 @@ pub(super) async fn compare(facts: &Facts, model: &UsedModel<'_>, out: &mut Outp
     Ok(match (of_unet, of_file) {
         (Some(Verdict::Same), _) | (_, Verdict::Same) => Verdict::Same,
         (Some(Verdict::Other), _) | (_, Verdict::Other) => Verdict::Other,
-        _ => Verdict::CannotBeTold,
+        _ => match (fact("unet-samples"), model.unet_samples) {
+            (Some(theirs), Some(ours)) if samples::are_rounded_otherwise(&theirs, ours) => Verdict::Rounded,
+            _ => Verdict::CannotBeTold,
+        },
     })
 }
 
@@ -211,12 +219,15 @@ mod tests {
         let folder = UsedModel { unet_hash: Some(&unet), unet_samples: Some("f16:01"), file: None };
         let file = UsedModel { file: Some((&memory, "x.safetensors")), ..folder };
         let (short, upper, others) = (&whole[..10], whole.to_uppercase(), "cd".repeat(32));
-        use Verdict::{CannotBeTold, Other, Same};
+        use Verdict::{CannotBeTold, Other, Rounded, Same};
         for (facts, in_file, in_folder) in [
             (vec![], CannotBeTold, CannotBeTold),
             (vec![("unet-samples", "f16:01"), ("model-hash", &*others)], Same, Same),
             (vec![("unet-samples", "f16:02"), ("model-hash", &*unet)], Other, Other),
             (vec![("unet-samples", "bf16:01"), ("model-hash", &*others)], CannotBeTold, CannotBeTold),
+            (vec![("unet-samples", "q8-2:01"), ("model-hash", &*others)], Rounded, Rounded),
+            (vec![("unet-samples", "q8-as-f16:01")], Rounded, Rounded),
+            (vec![("unet-samples", "q8-2:01"), ("model-hash", &*unet)], Same, Same),
             (vec![("model-hash", &*unet)], Same, Same),
             (vec![("model-hash", &*others)], CannotBeTold, Other),
             (vec![("checkpoint-hash", &*whole)], Same, CannotBeTold),
