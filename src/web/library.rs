@@ -194,15 +194,14 @@ impl Library {
     }
 
     /// What is stored: `[{name, bytes, here, of, whole, eight}]`: bytes that it takes, and of what is not whole those that were fetched.
-    /// What has no record is called by its folder, and nothing (`of`) is known of what it should be.
+    /// What has no record is called by its folder, and `of` is 0.
     pub async fn stored(&self) -> Result<JsValue, JsValue> {
         let mut found = Vec::new();
         let (_, folders) = self.models.names().await.map_err(problem)?;
         for name in folders {
             let folder = self.models.folder(&name).await.map_err(problem)?;
             let bytes = folder.bytes().await.map_err(problem)?;
-            let record = read_record(&folder).await;
-            let Some(record) = record else {
+            let Some(record) = read_record(&folder).await else {
                 found.push(
                     json!({"name": name, "bytes": bytes, "here": bytes, "of": 0, "whole": false, "eight": false}),
                 );
@@ -219,11 +218,10 @@ impl Library {
 
     /// Deletes a model, unless another tab is getting it. One without a record is [called](Self::stored) by its folder.
     pub async fn remove(&self, name: String) -> Result<(), JsValue> {
-        let (_, folders) = self.models.names().await.map_err(problem)?;
-        let own = key(&name);
-        let folder = if folders.contains(&own) || !folders.contains(&name) { own } else { name.clone() };
-        let _alone = alone_with(&name, &folder).await.map_err(problem)?;
-        self.models.remove(&folder).await.map_err(problem)
+        let ((_, folders), own) = (self.models.names().await.map_err(problem)?, key(&name));
+        let folder = if folders.contains(&own) || !folders.contains(&name) { &own } else { &name };
+        let _alone = alone_with(&name, folder).await.map_err(problem)?;
+        self.models.remove(folder).await.map_err(problem)
     }
 }
 
