@@ -91,9 +91,9 @@ fn text_goes_into_a_png_and_comes_out() {
         pair("Software", "pseudoword 0.1.0"),
         pair("parameters", "a <größe> café\nSteps: 25"),
         pair("empty", ""),
+        pair("twice", "Ã© and é"),
         pair("prompt", "ein 🍑 und 日本語 → \u{7f}"),
         // Latin-1 that would be taken for UTF-8.
-        pair("twice", "Ã© and é"),
         pair("odd", "Ã©"),
     ];
     let file = encode_png(&busy(20), &text).unwrap();
