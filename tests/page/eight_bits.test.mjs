@@ -83,6 +83,7 @@ test("a model is kept in eight bits: half the storage, also when it breaks off, 
   await page.getByLabel("Start from").fill("apple");
   await page.getByRole("button", { name: "Learn it" }).click();
   await page.waitForFunction(() => document.body.dataset.now === "learned", null, { timeout: 400_000 });
+  await page.locator("#make-steps").evaluate((field) => (field.value = "1"));
   await page.getByRole("button", { name: "Make pictures with it" }).click();
   await page.waitForFunction(() => document.querySelector(".set") && !document.querySelector(".set[aria-busy]"), null, { timeout: 400_000 });
   await page.waitForFunction(() => [...document.querySelectorAll(".set img")].every((image) => image.naturalWidth === 64));

@@ -44,7 +44,7 @@ const marks = (page) => page.evaluate(() => {
 
 test("the example is learned by one click, over two visits, and is a word like any other", { timeout: 900_000 }, async () => {
   const { context, open, errors, requests } = await visitor();
-  await fewExampleSteps(context, { steps: 3, "batch-size": 1, "eval-size": 1, "preview-every": 3 });
+  await fewExampleSteps(context, { steps: 3, "batch-size": 1, "eval-size": 1, "preview-every": 3, "preview-steps": 8 });
   let page = await open();
   const heavy = () => requests.filter((url) => /models\/|pkg\//.test(url.replace(/www\/models\//, "")));
   assert.deepEqual(heavy(), [], "nothing heavy is fetched before the click");
