@@ -35,6 +35,14 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(line)
 }
 
+/// The beginning of a text, no more than so many characters, and a sign where more follows.
+pub fn beginning(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => format!("{}\u{2026}", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
 /// The beginning of a text on one line, as long as the names of weights are.
 pub fn brief_line(text: &str) -> String {
     const LONGEST: usize = 160;
@@ -113,6 +121,15 @@ mod tests {
             ("a\nb\u{202e}", "\"a\\nb\\u{202e}\""),
         ] {
             assert_eq!(quoted(text), shown);
+        }
+    }
+
+    #[test]
+    fn of_a_long_text_the_beginning_is_shown() {
+        for (text, shown) in
+            [("", ""), ("\u{e9}\u{1f98a}", "\u{e9}\u{1f98a}"), ("\u{e9}\u{1f98a}!", "\u{e9}\u{1f98a}\u{2026}")]
+        {
+            assert_eq!(beginning(text, 2), shown);
         }
     }
 

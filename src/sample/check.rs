@@ -2,7 +2,7 @@
 //! weights, so that a front end can ask before it loads them. A job asks for those that do not.
 
 use super::LONGEST_SIDE;
-use crate::base::text::quoted;
+use crate::base::text::{beginning, quoted};
 use crate::config::{EmptyNegative, PromptSyntax, SampleConfig};
 use crate::event::{Event, WarningCode};
 use crate::model::ModelConfig;
@@ -315,13 +315,9 @@ fn cut(what: &str, prompt: &Tokens, room: usize, is_longer: bool) -> Option<Even
     let more = if is_longer { "more than " } else { "" };
     let fit =
         if chunks > 1 { format!("only {chunks} stretches of {room} are read") } else { format!("only {room} fit") };
-    let mut left_out: String = fallen.chars().take(SHOWN_CHARS).collect();
-    if left_out.len() < fallen.len() {
-        left_out.push('…');
-    }
     let text = format!(
         "the {what} is {more}{had} tokens but {fit}; these words were left out: {shown}",
-        shown = quoted(&left_out)
+        shown = quoted(&beginning(fallen, SHOWN_CHARS))
     );
     Some(Event::warning(WarningCode::PromptCut, text))
 }

@@ -3,7 +3,7 @@
 //!
 //! What is ordinary text stays unsaid: `(a hill)`, `16:9`, `C++`, a headline in capitals.
 
-use crate::base::text::quoted;
+use crate::base::text::{beginning, quoted};
 use crate::config::PromptSyntax;
 use std::fmt;
 use std::ops::Range;
@@ -175,7 +175,7 @@ pub(super) fn notes(
     for (at, kind) in found {
         let (means, code) = (kind.means(), kind.code());
         if !each.iter().any(|other| other.code == code) {
-            each.push(Foreign { quoted: shortened(&text[at]), means, code });
+            each.push(Foreign { quoted: beginning(&text[at], SHOWN), means, code });
         }
     }
     each
@@ -185,14 +185,6 @@ pub(super) fn notes(
 fn is_within(at: &Range<usize>, words: &[Range<usize>]) -> bool {
     let behind = words.partition_point(|word| word.start <= at.start);
     words[..behind].last().is_some_and(|word| at.end <= word.end)
-}
-
-fn shortened(text: &str) -> String {
-    let mut shown: String = text.chars().take(SHOWN).collect();
-    if shown.len() < text.len() {
-        shown.push('…');
-    }
-    shown
 }
 
 /// Brackets that are open.

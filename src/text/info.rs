@@ -5,7 +5,9 @@ use serde::Serialize;
 use super::chunks::looked_at;
 use super::foreign::Foreign;
 use super::language::parse;
+use super::scan::occurrences;
 use super::tokenizer::ClipTokenizer;
+use super::unknown::unknown_names;
 use crate::config::PromptSyntax;
 
 /// What a text is as a prompt.
@@ -46,6 +48,15 @@ pub struct UnknownName {
     /// What may be meant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suggestion: Option<String>,
+}
+
+/// What can be told of a text without a model, where `words` are the names of learned words: what looks like the name of another, and what
+/// is text in its language and more than text in others.
+pub fn without_model(text: &str, syntax: PromptSyntax, words: &[String]) -> (Vec<UnknownName>, Vec<Foreign>) {
+    let text = looked_at(text);
+    let known: Vec<_> = occurrences(text, words).map(|(_, at)| at).collect();
+    let unknown = unknown_names(text, &known).into_iter().map(|text| UnknownName { text, suggestion: None });
+    (unknown.collect(), parse(text, syntax, words).notes)
 }
 
 impl ClipTokenizer {
@@ -105,6 +116,12 @@ mod tests {
         let long = read(&long, PromptSyntax::Plain);
         assert_eq!((long.tokens, long.lost.as_deref()), (76, Some("<my-peach>")));
         assert_eq!(long.words.len(), 1);
+        // The same is unknown without a model, and noted, whether a command looks like a name or not.
+        let text = format!("{text}, <lora:x:1> <b>");
+        let (unknown, notes) = without_model(&text, PromptSyntax::Plain, &["<my-peach>".to_owned()]);
+        assert_eq!(unknown, [UnknownName { text: "<mypeach>".to_owned(), suggestion: None }]);
+        assert_eq!(notes, tokenizer.notes(&text, PromptSyntax::Plain));
+        assert_eq!(notes.iter().map(|note| note.code).collect::<Vec<_>>(), ["weight", "lora"]);
         let empty = serde_json::to_value(read("", PromptSyntax::A1111)).unwrap();
         let expected =
             serde_json::json!({"tokens": 0, "room": 75, "stretches": 1, "words": [], "unknown": [], "notes": []});

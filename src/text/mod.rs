@@ -21,7 +21,7 @@ pub use chunks::LONGEST;
 pub use clip::{ClipTextConfig, ClipTextModel, Encoded, Manner, Taken};
 pub(crate) use encoder::Batch;
 pub use encoder::{Encoding, TextEncoder};
-pub use info::{NamedWord, PromptInfo, UnknownName};
+pub use info::{NamedWord, PromptInfo, UnknownName, without_model};
 pub use name::check_token;
 pub use prompt::{Chunk, Prompt, Tokenizers, Tokens};
 pub use rows::Rows;

@@ -1,20 +1,25 @@
 //! The embeddings that prompts on the page can use, and prompts while they are typed.
 
 use js_sys::Reflect;
+use serde_json::json;
 use wasm_bindgen::prelude::*;
 
 use super::engine::Engine;
+use super::tools::Tools;
 use super::{plain, to_js};
 use crate::base::bytes::sha256;
-use crate::base::text::quoted;
+use crate::base::text::{beginning, quoted};
 use crate::config::PromptSyntax;
 use crate::embedding::{self, Refusal};
 use crate::event::Event;
-use crate::text::check_token;
+use crate::text::{check_token, without_model};
 use crate::train::file_can_hold;
 use crate::warning::WarningCode;
 use crate::weights::samples;
 use crate::{Error, Result};
+
+/// Of what does not fit into a prompt so many characters are shown: it may be a pasted book.
+const SHOWN: usize = 80;
 
 #[wasm_bindgen]
 impl Engine {
@@ -33,10 +38,12 @@ impl Engine {
 
     /// What a text is as a prompt in a language by its name ([`choices`](super::choices)), or in the usual one: `{tokens, room, stretches,
     /// words: [{token, vectors}], unknown: [{text, suggestion?}], lost?, notes: [{quoted, means, code}]}`
-    /// ([`PromptInfo`](crate::text::PromptInfo)).
+    /// ([`PromptInfo`](crate::text::PromptInfo)); of what is lost the beginning.
     #[wasm_bindgen(js_name = promptInfo)]
     pub fn prompt_info(&self, text: &str, syntax: Option<String>) -> Result<JsValue, JsValue> {
-        plain(&self.session.tokenizer().info(text, named(syntax)?, &[]))
+        let mut info = self.session.tokenizer().info(text, named(syntax)?, &[]);
+        info.lost = info.lost.map(|lost| beginning(&lost, SHOWN));
+        plain(&info)
     }
 
     /// Makes the embedding of a file usable in prompts, no matter which program wrote it. `name` is the file's name;
@@ -93,6 +100,17 @@ impl Engine {
     /// each started from in its place, or nothing; `undefined` if none is in it.
     pub fn without(&self, prompt: &str, syntax: Option<String>) -> Result<Option<String>, JsValue> {
         Ok(self.session.without(prompt, named(syntax)?))
+    }
+}
+
+#[wasm_bindgen]
+impl Tools {
+    /// What can be told of a prompt without a model, `{unknown, notes}` as [`Engine::prompt_info`] has them; `words` are the learned words
+    /// that are known.
+    #[wasm_bindgen(js_name = promptInfo)]
+    pub fn prompt_info(&self, text: &str, syntax: Option<String>, words: Vec<String>) -> Result<JsValue, JsValue> {
+        let (unknown, notes) = without_model(text, named(syntax)?, &words);
+        plain(&json!({"unknown": unknown, "notes": notes}))
     }
 }
 

@@ -7,6 +7,7 @@ use super::engine::Engine;
 use super::tools::Tools;
 use super::wording::label;
 use super::{plain, to_js};
+use crate::config::SampleConfig;
 use crate::sample::{LikeNote, PictureSettings};
 use crate::setting::{Setting, worded};
 
@@ -31,17 +32,28 @@ fn read(bytes: &[u8], name: &str) -> Result<PictureSettings, JsValue> {
 #[wasm_bindgen]
 impl Tools {
     /// What a picture's file says of how it was made: `{own, prompt, settings, model, modelHash, embeddings: [{token, hash}], notes:
-    /// [{code, parts, text}]}`. `settings` has the fields of the settings file that it names; the others have their defaults.
+    /// [{code, parts, text}]}`. `settings` has the fields of settings files: what the picture does not say, or says wrongly, has its default.
     /// `notes` are about what is not taken up ([`LikeNote`]), the text in English. Throws why there is nothing to take up.
     #[wasm_bindgen(js_name = settingsOf)]
     pub fn settings_of(&self, bytes: &[u8], name: &str) -> Result<JsValue, JsValue> {
         let said = read(bytes, name)?;
+        let mut settings = json!(said.applied_to(&SampleConfig::default(), &|_| false));
+        if let Some(fields) = settings.as_object_mut() {
+            fields.retain(|_, value| !value.is_null());
+        }
         let embedding = |(token, hash): &(String, String)| json!({"token": token, "hash": hash});
         plain(&json!({
-            "own": said.own, "prompt": said.prompt, "settings": said.settings, "model": said.model, "modelHash": said.model_hash,
+            "own": said.own, "prompt": said.prompt, "settings": settings, "model": said.model, "modelHash": said.model_hash,
             "embeddings": said.embeddings.iter().map(embedding).collect::<Vec<_>>(),
             "notes": said.notes.iter().map(note).collect::<Vec<_>>(),
         }))
+    }
+
+    /// Whether a file says how a picture was made: `"read"`, `"other"` if only in a form that is not read, `undefined` if it does not.
+    #[wasm_bindgen(js_name = saysHow)]
+    pub fn says_how(&self, bytes: &[u8]) -> Option<String> {
+        let read = PictureSettings::are_read(bytes)?;
+        Some(if read { "read" } else { "other" }.to_owned())
     }
 }
 

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { crc32, deflateSync } from "node:zlib";
 import { after, before, test } from "node:test";
 import { accessible, look, root, start } from "./browser.mjs";
 import { played } from "./played.mjs";
@@ -71,6 +72,12 @@ async function asksFor(page) {
   // What they begin with is there as soon as the engine has said it, without a model.
   await page.waitForFunction(() => document.getElementById("guidance").value === "4" && document.getElementById("sampler").value === "ddim", undefined, { timeout: 60_000 });
   assert.equal(await page.locator("#make-summary").textContent(), "Steps 25 · Seed 0");
+  // So is what a prompt says that is no word.
+  await prompt(page).fill("a <moon> <lora:x:1>");
+  await page.locator("#prompt-info").getByText("<moon> is not one of your words.").waitFor();
+  await page.locator("#prompt-info").getByText("“<lora:x:1>” (a LoRA, which this page does not have) is read as plain text").waitFor();
+  assert.equal(await page.locator("#prompt-info").getByText("not one of your words").count(), 1);
+  await prompt(page).fill("a cat in 3d style");
   await field(page, "Steps").fill("1");
   await field(page, "Size in pixels").fill("8000");
   await prompt(page).press("Enter");
@@ -136,7 +143,9 @@ async function knowsWords(page) {
   await page.locator("#prompt-count").getByText("76 of 150 tokens, 2 stretches").waitFor();
   await prompt(page).fill(`${"a ".repeat(599)}<pear> bat`);
   await page.locator("#prompt-count").getByText("601 of 600 tokens").waitFor();
-  await page.locator("#prompt-info").getByText("Too long:").waitFor();
+  await page.locator("#prompt-info").getByText("Too long: “bat” is left out").waitFor();
+  await prompt(page).fill(`${"a ".repeat(600)}${"bat ".repeat(900)}`);
+  await page.locator("#prompt-info").getByText(`Too long: “${"bat ".repeat(20)}…” is left out`).waitFor();
   // Brackets are weights, or text, as the language has it; a name as other programs write it is the word's.
   await prompt(page).fill("a (embedding:PEAR:1.3)");
   await page.getByRole("button", { name: "Write <pear> in place of embedding:PEAR" }).click();
@@ -193,7 +202,7 @@ async function compares(page) {
   await choices(page, "Prompt language").selectOption("ComfyUI");
   await choices(page, "Sampler").selectOption("Euler Karras");
   await prompt(page).fill("a cat");
-  await prompt(page).press("Enter");
+  await field(page, "Negative prompt").press("Enter");
   await pictures(page, 5);
   const notes = await page.locator("#make-notes").textContent();
   for (const part of ["\u201cNegative prompt\u201d has no effect", "nothing to compare with"]) assert.ok(notes.includes(part), notes);
@@ -202,6 +211,18 @@ async function compares(page) {
   await field(page, "Negative prompt").fill("");
   await field(page, "Show with and without the word").uncheck();
   await takesUp(page, picture);
+}
+
+/** A picture with a text in it, compressed and behind its pixels. */
+function saying(keyword, text) {
+  const picture = readFileSync(join(root, "examples/peach/noto.png"));
+  const body = Buffer.concat([Buffer.from(`zTXt${keyword}\0\0`), deflateSync(text)]);
+  const [length, check] = [body.length - 4, crc32(body)].map((number) => {
+    const bytes = Buffer.alloc(4);
+    bytes.writeUInt32BE(number);
+    return bytes;
+  });
+  return Buffer.concat([picture.subarray(0, -12), length, body, check, picture.subarray(-12)]);
 }
 
 /** A picture says how it was made, and the form is as it was then; what was in the form comes back. */
@@ -215,8 +236,28 @@ async function takesUp(page, picture) {
   await focusOn(page, "prompt");
   await page.getByRole("button", { name: "Undo" }).click();
   assert.deepEqual(await values(page, form), before);
+  // What it does not say, or says wrongly, is not what was in the form before; lines stay lines.
+  const hill = saying("parameters", "a hill\nNegative prompt: blurry\nbad hands\nSteps: 0, CFG scale: nan, Seed: -1, Version: v1.9.4");
+  const notes = page.locator("#make-notes");
+  await drop(page, "#pictures", "hill.png", hill);
+  await page.locator("#gallery-notice").getByText("The settings of hill.png").waitFor();
+  assert.deepEqual(await values(page, form), ["a hill", "25", "4", "0", "ddim", "blurry\nbad hands", "a1111", "1"]);
+  await notes.getByText("Something that the picture says is not done here.").waitFor();
+  // What is said of a picture goes with it.
+  await page.getByRole("button", { name: "Undo" }).click();
+  assert.deepEqual(await values(page, form), before);
+  assert.equal(await notes.textContent(), "");
+  await drop(page, "#pictures", "hill.png", hill);
+  await notes.getByText("Something that the picture says is not done here.").waitFor();
   await page.locator("#take").setInputFiles(join(root, "examples/peach/noto.png"));
   await page.locator("#make-problem").getByText("noto.png").waitFor();
+  assert.equal(await notes.textContent(), "");
+  await page.getByRole("button", { name: "Undo" }).click();
+  assert.deepEqual(await values(page, form), before);
+  // One that says it otherwise is not learned from instead.
+  await drop(page, "#pictures", "novel.png", saying("Software", "NovelAI"));
+  await page.locator("#make-problem").getByText("its settings are in the form of NovelAI, which is not read").waitFor();
+  assert.equal(await page.locator("#teach").isVisible(), false);
   assert.deepEqual(await values(page, form), before);
 }
 
@@ -342,15 +383,20 @@ const drop = (page, selector, name, bytes) => page.evaluate(([selector, name, by
   const dataTransfer = new DataTransfer();
   dataTransfer.items.add(new File([Uint8Array.from(bytes)], name, { type: "image/png" }));
   document.querySelector(selector).dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
-}, [selector, name, bytes]);
+}, [selector, name, [...bytes]]);
 
 test("the language of prompts is chosen and remembered; a picture's settings are taken up where they are wanted", { timeout: 120_000 }, async () => {
   const { context, open, errors } = await place.visitor();
   await played(context, { like: { prompt: "(<plum>:1.2) in oil", settings: { steps: 9, seed: 12, guidance: 6, "clip-skip": 2 }, model: "someone/else", embeddings: [{ token: "<plum>", hash: "ab" }], notes: [
     { code: "sampler", parts: { name: "UniPC", used: "DDIM" }, text: "its sampler is not here" }, { code: "vae", parts: {}, text: "it was made with an autoencoder of its own" }] } });
   let page = await open();
+  // Before there is an engine, what is certainly no word is not called one.
+  await prompt(page).fill("<lora:x:1> <moon>");
+  await page.locator("#prompt-info").getByText("<moon> is not one of your words.").waitFor();
+  assert.equal(await page.locator("#prompt-info li").count(), 1);
   await page.locator("#make summary").getByText("Settings").click();
   await page.waitForFunction(() => document.getElementById("prompt-syntax").value === "a1111");
+  await page.locator("#prompt-info").getByText("(a LoRA, which this page does not have)").waitFor();
   await choices(page, "Prompt language").selectOption("plain text");
   await page.reload();
   await page.locator("#load").click();

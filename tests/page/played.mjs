@@ -180,7 +180,13 @@ function worker(given) {
     memory: () => 11e6,
     cancel: () => void (cancelled = true),
     "library.stored": () => [],
-    "tools.settingsOf": () => given.like,
+    // What it does not say has its default.
+    "tools.settingsOf": () => ({ ...given.like, settings: { ...choices.pictures, ...given.like.settings } }),
+    "tools.saysHow": ({ args: [bytes] }) => (new TextDecoder().decode(bytes).includes("Steps:") ? "read" : undefined),
+    "tools.promptInfo"({ args: [text, syntax, words] }) {
+      const { unknown, notes } = engine.promptInfo(text, syntax);
+      return { unknown: unknown.filter(({ text }) => !words.includes(text)).map(({ text }) => ({ text })), notes };
+    },
     "tools.describe": () => [about("<peach>")],
     "tools.convert": () => new TextEncoder().encode("an embedding"),
     "tools.examine": ({ args: [bytes] }) => ({ warnings: [], fingerprint: [bytes.byteLength] }),

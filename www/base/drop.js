@@ -5,7 +5,7 @@ import { offerToTakeUp, takeUp } from "../make/make.js";
 import { openFile } from "../models/models.js";
 import { addFiles, NAMES } from "../words/shelf.js";
 import { h } from "./dom.js";
-import { now } from "./studio.js";
+import { call, now } from "./studio.js";
 import { t } from "./text.js";
 
 /** No word is so large. */
@@ -19,8 +19,8 @@ const head = (file) => file.slice(0, 1 << 16).text().catch(() => "");
 /** Whether a picture carries an embedding, as A1111 writes them. */
 const carries = async (file) => /\.png$/i.test(file.name) && (await head(file)).includes("sd-ti-embedding");
 
-/** Whether it says how it was made, in letters of one byte or of two. */
-const saysHow = async (file) => /S\0?t\0?e\0?p\0?s\0?:/.test(await head(file));
+/** Whether it says how it was made: "read", or "other" in a form that is not read. */
+const saysHow = (file) => file.arrayBuffer().then((bytes) => call("tools.saysHow", bytes)).catch(() => {});
 
 /** Where a file goes. */
 async function room(file) {
@@ -37,9 +37,12 @@ async function handOn(files, place) {
   const others = nowhere.map(({ name }) => t("start.other", name));
   const learn = () => addPictures(pictures, others);
   const [made] = pictures;
+  const here = place.closest("#pictures");
   // Where pictures are named that cannot be used either.
-  if (files.length === 1 && made && (now() !== "teach" || place.closest("#pictures")) && (await saysHow(made))) {
-    if (place.closest("#pictures") || now() === "learning") await takeUp(made);
+  const says = files.length === 1 && made && (now() !== "teach" || here) && (await saysHow(made));
+  // Why it cannot be read is said there.
+  if (here ? says : says === "read") {
+    if (here || now() === "learning") await takeUp(made);
     else offerToTakeUp(made, learn);
   } else if (pictures.length + others.length > 0) await learn();
   if (words.length > 0) await addFiles(words);

@@ -30,13 +30,13 @@ export function offerFor(facts) {
 /** What is chosen in a field, or will be once the engine has said what there is; nothing if it has no effect. */
 export function chosen(id) {
   const field = document.getElementById(id);
-  return field.closest("label").hidden ? "" : field.value || (field.dataset.wanted ?? "");
+  return field.closest("label").hidden ? "" : (!field.length && field.dataset.wanted) || field.value;
 }
 
 /** Makes a choice, also before there is one. */
 export function choose(id, value) {
   const field = document.getElementById(id);
-  if (value) field.value = field.dataset.wanted = value;
+  if (value !== undefined) field.value = field.dataset.wanted = value;
 }
 
 /** Fills the forms; what has been typed already stays. */
@@ -46,7 +46,7 @@ export function fill(choices) {
   for (const [form, defaults] of [["learn", choices.training], ["make", choices.pictures], ["computing", choices.computing]]) {
     for (const label of labelled(document.getElementById(form) ?? document.createElement("form"))) {
       const key = label.dataset.setting;
-      const field = label.querySelector("input, select");
+      const field = label.control;
       if (field instanceof HTMLSelectElement && field.options.length === 0) {
         const called = t("models.choices")[key] ?? {};
         field.append(...choices[key].map(({ value, label }) => new Option(called[value] ?? label, value, false, value === (field.dataset.wanted ?? defaults[key]))));

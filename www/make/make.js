@@ -119,6 +119,7 @@ function summary() {
 /** Something else is in the form. */
 function filled() {
   last.key = "";
+  say("make-notes");
   look();
   summary();
 }
@@ -141,11 +142,12 @@ function vary(settings, shots) {
 /** Fills the form in with what a picture says of how it was made. What it says and cannot be had here is said; what was in the form comes back by one
  * press, and its prompt is among the earlier ones. */
 export const takeUp = (file) => using("make-problem", async () => {
+  say("make-notes");
   const bytes = await file.arrayBuffer();
   const { prompt, settings, model, embeddings, notes } = await call("tools.settingsOf", bytes, file.name);
   const [former, typed] = [asItIs(), $("prompt").value.trim()];
   if (typed) remember(typed);
-  again({ prompt, config: { "prompt-syntax": "a1111", ...settings } }, settings.seed);
+  again({ prompt, config: settings }, settings.seed);
   notice(t("make.taken", { name: file.name, model }), () => {
     former();
     filled();
@@ -153,7 +155,6 @@ export const takeUp = (file) => using("make-problem", async () => {
   });
   const lost = embeddings.filter(({ token }) => !find(token)).map((parts) => ({ code: "no-embedding", parts }));
   const differences = studio.model ? await call("engine.differencesTo", bytes, file.name) : lost;
-  say("make-notes");
   for (const { code, parts, text } of [...notes, ...differences]) add("make-notes", (await engineText("likes", code, parts)) ?? t("make.notTaken"), text);
 });
 

@@ -111,7 +111,7 @@ const byFile = (name) => shelf().find(({ name: file = "" }) => bare(file.toLower
 /** What can be told without a model. */
 function glance(text) {
   const words = wordsIn(text);
-  return { words, unknown: namesIn(text).filter((name) => !words.some(({ token }) => bare(token) === bare(name))).map((text) => ({ text })), notes: [] };
+  return { words, unknown: namesIn(text).filter((name) => !name.includes(":") && !words.some(({ token }) => bare(token) === bare(name))).map((text) => ({ text })), notes: [] };
 }
 
 /** A word in a text that the model cannot use. */
@@ -204,7 +204,9 @@ export function look() {
 
 async function lookAt(id, mine) {
   const text = $(id).value;
-  const info = studio.model && text.trim() ? await call("engine.promptInfo", text, syntax()).catch(() => glance(text)) : glance(text);
+  const info = glance(text);
+  // Nothing is started for it.
+  if (studio.client && text.trim()) Object.assign(info, await call(`${studio.model ? "engine" : "tools"}.promptInfo`, text, syntax(), shelf().map(({ token }) => token)).catch(() => {}));
   for (const note of info.notes) note.means = (await engineText("notes", note.code)) ?? note.means;
   if (mine === asked) show(id, info);
 }
@@ -237,7 +239,7 @@ export function promptField(words) {
   });
   $("negative").addEventListener("input", look);
   $("prompt").addEventListener("keydown", travel);
-  $("prompt").addEventListener("keydown", (event) => {
+  for (const id in told) $(id).addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
     $("make").requestSubmit();
@@ -252,7 +254,7 @@ export function promptField(words) {
   onChange(() => {
     chips();
     // What is unknown depends on what is loaded and learned.
-    const now = JSON.stringify([studio.model, shelf().map(({ token, vectors, usable }) => [token, vectors, usable])]);
+    const now = JSON.stringify([studio.client, studio.model, shelf().map(({ token, vectors, usable }) => [token, vectors, usable])]);
     if (now !== known) look();
     known = now;
   });

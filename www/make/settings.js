@@ -74,7 +74,6 @@ export function fillIn({ prompt, config, without }, seed) {
   $("prompt").value = prompt;
   for (const [name, id] of Object.entries(NUMBERS)) if (all[name] !== undefined) $(id).value = all[name];
   for (const [name, id] of Object.entries(CHOICES)) choose(id, all[name]);
-  $("empty-negative").value = all["empty-negative"];
   $("make-size").value = sizeOf(config) ?? "";
   $("negative").value = config["negative-prompt"] ?? "";
   if (seed !== undefined) $("make-seed").value = seed;

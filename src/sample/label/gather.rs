@@ -8,7 +8,7 @@ use super::field::{self, Field};
 use super::like::PictureSettings;
 use super::note::{LikeNote, NotDone};
 use super::samplers::{self, Spacing};
-use crate::base::text::one_line;
+use crate::base::text::{beginning, one_line};
 use crate::config::{EmptyNegative, Pooling, PromptSyntax, SampleConfig};
 use crate::sample::check_numbers;
 use crate::setting::Setting;
@@ -222,11 +222,7 @@ fn embeddings(value: &str) -> Vec<(String, String)> {
 
 /// A value as notes show it.
 pub(super) fn shown(text: &str) -> String {
-    let mut shown: String = text.chars().take(SHOWN).collect();
-    if shown.len() < text.len() {
-        shown.push('\u{2026}');
-    }
-    one_line(&shown).into_owned()
+    one_line(&beginning(text, SHOWN)).into_owned()
 }
 
 /// What is said of several, no more than a line takes.

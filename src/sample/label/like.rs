@@ -51,22 +51,31 @@ impl PictureSettings {
         Self::of_texts(&texts).map_err(bad)
     }
 
+    /// Whether what a picture says of how it was made is in a form that is read; nothing if it says nothing of it.
+    pub fn are_read(bytes: &[u8]) -> Option<bool> {
+        Self::are_read_in(&image::texts_of(bytes).ok()?)
+    }
+
+    fn are_read_in(texts: &[(String, String)]) -> Option<bool> {
+        let read = Self::of_texts(texts).is_ok();
+        // A camera's comment stands where other programs have their settings, and is none.
+        let object = |(keyword, text): &(String, String)| keyword == field::PARAMETERS && is_object(text);
+        (read || is_sheet(texts) || texts.iter().any(object) || program_of(texts).is_some()).then_some(read)
+    }
+
     /// The same of the texts that are in it, by their keywords.
     pub(crate) fn of_texts(texts: &[(String, String)]) -> std::result::Result<Self, String> {
-        let get = |keyword: &str| texts.iter().find(|(key, _)| key == keyword).map(|(_, text)| text.as_str());
+        let get = |keyword| text_of(texts, keyword);
         if let Some((keyword, text)) = texts.iter().find(|(keyword, text)| is_read(keyword) && text.len() > LONGEST) {
             let length = size(text.len() as u64);
             return Err(format!("its text `{keyword}` has {length}, which is far too much for settings"));
         }
-        let software = get(Field::Software.keyword()).unwrap_or_default();
-        let own = is_own(software);
+        let own = is_own(get(Field::Software.keyword()).unwrap_or_default());
         match (get(field::PROMPT), get(field::PARAMETERS)) {
-            (Some(_), None) if own && get(Field::Size.keyword()).is_none() => {
-                Err("this is a sheet of several pictures: give one picture".to_owned())
-            }
+            _ if is_sheet(texts) => Err("this is a sheet of several pictures: give one picture".to_owned()),
             (Some(prompt), _) if own => Ok(Self::of_own(prompt, texts)),
             (_, Some(parameters)) => Self::of_parameters(parameters, texts),
-            _ => Err(without_settings(texts, software)),
+            _ => Err(without_settings(texts)),
         }
     }
 
@@ -87,8 +96,11 @@ impl PictureSettings {
     fn of_parameters(parameters: &str, texts: &[(String, String)]) -> std::result::Result<Self, String> {
         let infotext::Infotext { prompt, negative, fields } = infotext::read(parameters);
         if fields.is_empty() {
-            let other = parameters.trim_start().starts_with('{');
-            let form = if other { "a form that is not read" } else { "no line of settings (Steps: 20, Sampler: ...)" };
+            let form = if is_object(parameters) {
+                "a form that is not read"
+            } else {
+                "no line of settings (Steps: 20, Sampler: ...)"
+            };
             return Err(format!("its text `parameters` has {form}"));
         }
         let mut gathered = Gathered::default();
@@ -166,29 +178,54 @@ fn is_read(keyword: &str) -> bool {
     [field::PARAMETERS, field::PROMPT, field::NEGATIVE].contains(&keyword) || Field::of_keyword(keyword).is_some()
 }
 
+/// The text of a keyword.
+fn text_of<'a>(texts: &'a [(String, String)], keyword: &str) -> Option<&'a str> {
+    texts.iter().find(|(key, _)| key == keyword).map(|(_, text)| text.as_str())
+}
+
+/// Whether `parameters` are not A1111's but a JSON object, as some programs write there.
+fn is_object(parameters: &str) -> bool {
+    parameters.trim_start().starts_with('{')
+}
+
+/// Whether this is one of our sheets of pictures.
+fn is_sheet(texts: &[(String, String)]) -> bool {
+    let has = |keyword| text_of(texts, keyword).is_some();
+    let own = text_of(texts, Field::Software.keyword()).is_some_and(is_own);
+    own && has(field::PROMPT) && !has(field::PARAMETERS) && !has(Field::Size.keyword())
+}
+
 /// Whether ComfyUI wrote a workflow into the texts.
 fn is_workflow(texts: &[(String, String)]) -> bool {
     let holds = |keyword: &str, part: &str| texts.iter().any(|(key, text)| key == keyword && text.contains(part));
     holds("workflow", "\"nodes\"") || holds(field::PROMPT, "\"class_type\"")
 }
 
-/// Why nothing was found, with the program that wrote what is there.
-fn without_settings(texts: &[(String, String)], software: &str) -> String {
+/// The program that wrote what is there in a form that is not read.
+fn program_of(texts: &[(String, String)]) -> Option<&'static str> {
     let has = |keywords: &[&str]| texts.iter().any(|(keyword, _)| keywords.contains(&keyword.as_str()));
-    let program = match () {
-        () if is_workflow(texts) => "ComfyUI (a workflow)",
-        () if has(&["invokeai_metadata", "invokeai_graph", "sd-metadata", "dream"]) => "InvokeAI",
-        () if software.contains("NovelAI") => "NovelAI",
-        () if has(&["fooocus_scheme"]) => "Fooocus",
-        () => {
-            return "it has no settings: it was not made by a program that writes them into pictures, or they were removed, as \
-                    many websites and programs do"
-                .to_owned();
+    let software = text_of(texts, Field::Software.keyword()).unwrap_or_default();
+    match () {
+        () if is_workflow(texts) => Some("ComfyUI (a workflow)"),
+        () if has(&["invokeai_metadata", "invokeai_graph", "sd-metadata", "dream"]) => Some("InvokeAI"),
+        () if software.contains("NovelAI") => Some("NovelAI"),
+        () if has(&["fooocus_scheme"]) => Some("Fooocus"),
+        () => None,
+    }
+}
+
+/// Why nothing was found.
+fn without_settings(texts: &[(String, String)]) -> String {
+    match program_of(texts) {
+        Some(program) => format!(
+            "its settings are in the form of {program}, which is not read: what is read is this program's own and A1111's"
+        ),
+        None => {
+            "it has no settings: it was not made by a program that writes them into pictures, or they were removed, as \
+                 many websites and programs do"
+                .to_owned()
         }
-    };
-    format!(
-        "its settings are in the form of {program}, which is not read: what is read is this program's own and A1111's"
-    )
+    }
 }
 
 /// Whether two hashes are of the same, one of which may be only the beginning.

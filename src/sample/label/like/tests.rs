@@ -182,23 +182,29 @@ fn what_was_given_by_hand_stays() {
 
 #[test]
 fn pictures_without_settings_say_why() {
-    for (given, part) in [
-        (texts(&[]), "no settings"),
-        (texts(&[("Software", "Some Editor"), ("Title", "a cat")]), "no settings"),
-        (texts(&[("prompt", "{\"3\": {\"class_type\": \"KSampler\"}}"), ("workflow", "{\"nodes\": []}")]), "ComfyUI"),
-        (texts(&[("invokeai_metadata", "{}")]), "InvokeAI"),
-        (texts(&[("Software", "NovelAI"), ("Comment", "{}")]), "NovelAI"),
-        (texts(&[("parameters", "a cat")]), "no line of settings"),
-        (texts(&[("parameters", "{\"sui_image_params\": {}}")]), "not read"),
-        (texts(&[("prompt", "a\nb"), ("Software", "pseudoword 0.1.0")]), "sheet"),
-        (texts(&[("parameters", &"x".repeat(LONGEST + 1))]), "far too much"),
+    for (given, part, read) in [
+        (texts(&[]), "no settings", None),
+        (texts(&[("Software", "Some Editor"), ("Title", "a cat")]), "no settings", None),
+        (
+            texts(&[("prompt", "{\"3\": {\"class_type\": \"KSampler\"}}"), ("workflow", "{\"nodes\": []}")]),
+            "ComfyUI",
+            Some(false),
+        ),
+        (texts(&[("invokeai_metadata", "{}")]), "InvokeAI", Some(false)),
+        (texts(&[("Software", "NovelAI"), ("Comment", "{}")]), "NovelAI", Some(false)),
+        (texts(&[("parameters", "a cat")]), "no line of settings", None),
+        (texts(&[("parameters", "{\"sui_image_params\": {}}")]), "not read", Some(false)),
+        (texts(&[("prompt", "a\nb"), ("Software", "pseudoword 0.1.0")]), "sheet", Some(false)),
+        (texts(&[("parameters", &"x".repeat(LONGEST + 1))]), "far too much", None),
     ] {
         let said = Said::of_texts(&given).unwrap_err();
         assert!(said.contains(part), "{said}: {part}");
+        assert_eq!(Said::are_read_in(&given), read, "{given:?}");
     }
     // A workflow beside settings that are read, which is said.
     let both = texts(&[("parameters", A1111), ("workflow", "{\"nodes\": []}")]);
     assert!(Said::of_texts(&both).unwrap().notes.contains(&LikeNote::Workflow));
+    assert_eq!(Said::are_read_in(&both), Some(true));
 }
 
 #[test]
