@@ -147,6 +147,11 @@ impl Session {
         Ok(())
     }
 
+    /// Lets prompts call an embedding like its file, too ([`ClipTokenizer::call_by_file`]).
+    pub fn call_by_file(&mut self, token: &str, stem: &str) {
+        self.tokenizers.call_by_file(token, stem);
+    }
+
     /// Removes an embedding and gives it back; none if no embedding has this token. Jobs that were started keep theirs.
     pub fn remove_embedding(&mut self, token: &str) -> Option<Embedding> {
         let rows = self.tokenizers.remove_word(token)?;

@@ -96,7 +96,7 @@ impl Request {
         let device = gpu::choose(shared.device)?;
         let opened = {
             // How long prompts are is known when there is a tokenizer.
-            let planned = planned(&config, 1);
+            let planned = planned(&config, like.as_ref(), 1);
             locate::model_for(shared, &Outlook::new(shared, &device, &planned), out).await?
         };
         let kept = read::kept_in(&texts, &embeddings, opened.tokenizers.first(), out)?;
@@ -105,6 +105,10 @@ impl Request {
             let pixels = |side: usize| (side * opened.config.vae.pixels_per_latent()) as u32;
             config.height.get_or_insert(pixels(*height));
             config.width.get_or_insert(pixels(*width));
+        }
+        let mut fitted = Vec::new();
+        if let Some(like) = &like {
+            (config, fitted) = like.fitted(&config, &opened.config);
         }
         config.karras |= opened.config.scheduler.asks_for_karras(config.sampler);
         sample::check(&config, &opened.config)?;
@@ -116,7 +120,10 @@ impl Request {
         let mut said = unused(&texts, config.prompt_syntax, &embeddings[..given], tokenizers.first());
         said.extend(sample::about_model(&config, &opened.config));
         said.extend(concerns(args, &config, &tokenizers));
-        said.extend(like.iter().flat_map(|like| like.about_embeddings(&embeddings)));
+        if let Some(like) = &like {
+            let about = like.about_embeddings(&embeddings, &mut said);
+            said.extend(fitted.into_iter().chain(about));
+        }
         said.iter().try_for_each(|event| out.event(event))?;
         let stretches =
             texts.iter().map(|text| tokenizers.read(text, config.prompt_syntax).chunks()).max().unwrap_or(1);
@@ -139,7 +146,8 @@ pub(super) async fn run(args: &GenerateArgs, shared: &Shared, out: &mut Output) 
     let loading = Loading { hash: true, ..Loading::default() };
     out.event(&device.event())?;
     let mut session =
-        load::session(&Outlook::new(shared, &device, &planned(&config, stretches)), &opened, loading, out).await?;
+        load::session(&Outlook::new(shared, &device, &planned(&config, None, stretches)), &opened, loading, out)
+            .await?;
     model.hash.clone_from(&session.model().unet_hash);
     like.iter().filter_map(|like| like.about_model(&model)).try_for_each(|event| out.event(&event))?;
     let embeddings = read::add_to(&mut session, &embeddings, &model, out).await?;
@@ -207,16 +215,17 @@ pub(super) fn unused(
         let (token, file) = (&given.embedding.token, &given.file);
         // What can be its name, that is: not a word of the vocabulary.
         let can_be = |name: &String| tokenizer.clone().add_word(name, 1).is_ok();
-        let meant = texts.iter().find_map(|text| given.meant_in(text)).filter(can_be);
-        let advice = meant.map_or_else(
-            || format!("write {token} in a prompt"),
-            |meant| {
-                format!(
-                    "{shown} there is not its name: write {token} in the prompt, or rename it with -e '{file}={meant}'",
-                    shown = quoted(&meant)
-                )
+        let advice = match texts.iter().find_map(|text| given.meant_in(text)) {
+            Some(meant) if can_be(&meant) => format!(
+                "{shown} there is not its name: write {token} in the prompt, or rename it with -e '{file}={meant}'",
+                shown = quoted(&meant)
+            ),
+            Some(meant) => match given.with_prefix(&meant) {
+                Some(name) => format!("{} there is an ordinary word: write {name}, or {token}", quoted(&meant)),
+                None => format!("write {token} in a prompt"),
             },
-        );
+            None => format!("write {token} in a prompt"),
+        };
         let text = format!(
             "the embedding {shown} ({file}) is in no prompt, so it is not used: {advice}",
             shown = quoted(token)
@@ -245,8 +254,13 @@ fn idle_options(args: &GenerateArgs, config: &SampleConfig) -> Vec<Event> {
 }
 
 /// Plans the memory that the pictures will need.
-fn planned(config: &SampleConfig, stretches: usize) -> impl Fn(&ModelConfig, WeightBytes, bool) -> Result<MemoryPlan> {
+fn planned(
+    config: &SampleConfig,
+    like: Option<&Like>,
+    stretches: usize,
+) -> impl Fn(&ModelConfig, WeightBytes, bool) -> Result<MemoryPlan> {
     move |model, weights, on_cpu| {
+        let config = &like.map_or_else(|| config.clone(), |like| like.fitted(config, model).0);
         sample::check(config, model)?;
         // Guidance runs every picture twice: with the prompt and with the negative one.
         let guided = if config.is_guided() { 2 } else { 1 };

@@ -6,14 +6,18 @@ use super::load::ModelId;
 use super::output::Output;
 use crate::Result;
 use crate::base::files;
+use crate::config::SampleConfig;
 use crate::event::{Event, WarningCode};
-use crate::sample::{LikeNote, PictureSettings};
+use crate::model::ModelConfig;
+use crate::sample::{LikeNote, PictureSettings, is_taken_up, says_unknown};
 use crate::setting::Setting;
 
 /// A picture that others are to be made like.
 pub(super) struct Like {
     path: String,
     said: PictureSettings,
+    /// What was typed.
+    typed: Vec<Setting>,
 }
 
 impl Like {
@@ -30,18 +34,15 @@ impl Like {
         let names = |name: &&String| Setting::of(name).is_some_and(is_typed);
         let mut given: Vec<String> = said.settings.keys().filter(names).cloned().collect();
         let mut settings = said.settings.clone();
-        settings.retain(|name, _| !given.contains(name));
+        settings.retain(|name, _| Setting::of(name).is_some_and(|setting| is_taken_up(setting, &is_typed)));
         args.config = said.applied_to(&args.config, &is_typed);
-        if !args.config.karras && settings.remove(Setting::Karras.key()).is_some() {
-            given.push(Setting::Karras.key().to_owned());
-        }
         let prompt = args.prompts.is_empty().then(|| said.prompt.clone());
         if prompt.is_none() {
             given.insert(0, "prompt".to_owned());
         }
         args.prompts.extend(prompt.clone());
         out.event(&Event::TakenUp { path: path.clone(), prompt, settings, given })?;
-        let like = Self { path, said };
+        let like = Self { path, said, typed: args.typed.clone() };
         let replaced = |note: &&LikeNote| match note {
             LikeNote::Sampler { .. } => is_typed(Setting::Sampler),
             LikeNote::GivenNoise => args.latents.is_some() || is_typed(Setting::Seed),
@@ -51,10 +52,21 @@ impl Like {
         Ok(Some(like))
     }
 
-    /// What to say about the embeddings that are at hand.
-    pub fn about_embeddings(&self, at_hand: &[EmbeddingArgument]) -> Vec<Event> {
+    /// The settings with what a model can have in the place of what it cannot and the picture says, and what to say of that.
+    pub fn fitted(&self, config: &SampleConfig, model: &ModelConfig) -> (SampleConfig, Vec<Event>) {
+        let (config, notes) = self.said.fitted(config, model, &|setting| self.typed.contains(&setting));
+        (config, notes.iter().map(|note| self.warning(note)).collect())
+    }
+
+    /// What to say about the embeddings that are at hand, and about which of `said` that is enough: what is missing is said once.
+    pub fn about_embeddings(&self, at_hand: &[EmbeddingArgument], said: &mut Vec<Event>) -> Vec<Event> {
         let named = |given: &EmbeddingArgument| (given.embedding.token.clone(), given.hash.clone());
         let notes = self.said.about_embeddings(&at_hand.iter().map(named).collect::<Vec<_>>());
+        for note in &notes {
+            if let LikeNote::NoEmbedding { token, .. } | LikeNote::RenamedEmbedding { token, .. } = note {
+                said.retain(|event| !says_unknown(event, token));
+            }
+        }
         notes.iter().map(|note| self.warning(note)).collect()
     }
 

@@ -11,7 +11,7 @@ use crate::Result;
 use crate::base::text::one_line;
 use crate::config::{PromptSyntax, option_name};
 use crate::sample;
-use crate::text::{Chunk, ClipTokenizer, Prompt, Tokenizers};
+use crate::text::{Chunk, ClipTokenizer, Prompt, Tokenizers, readable};
 
 /// Shows each prompt.
 ///
@@ -56,7 +56,8 @@ struct Shown<'a> {
 /// Tokens in a row that have one weight, or are one learned word.
 struct Run {
     weight: f32,
-    text: String,
+    /// Its text in bytes, since a character may be several tokens.
+    text: Vec<u8>,
     word: bool,
 }
 
@@ -80,7 +81,7 @@ impl Shown<'_> {
             let mut head = format!("  stretch {:<5} ", number + 1);
             for run in runs(chunk, tokenizer) {
                 let weight = if run.weight == 1.0 { String::new() } else { rounded(run.weight) };
-                lines.push(format!("{head}{weight:<7}{}", run.text.trim_end()));
+                lines.push(format!("{head}{weight:<7}{}", one_line(readable(&run.text).trim_end())));
                 head = " ".repeat(16);
             }
             let ids: Vec<String> = chunk.ids[chunk.text.clone()].iter().map(ToString::to_string).collect();
@@ -120,7 +121,7 @@ fn stretch(chunk: &Chunk, tokenizer: &ClipTokenizer) -> Value {
                 token["word"] = json!(word);
                 token["vector"] = json!(vector);
             }
-            None => token["text"] = json!(spelled(id, tokenizer)),
+            None => token["text"] = json!(readable(&spelled(id, tokenizer))),
         }
         token
     });
@@ -131,9 +132,11 @@ fn weight(chunk: &Chunk, place: usize) -> f32 {
     chunk.weights.as_ref().map_or(1.0, |weights| weights[place])
 }
 
-/// A token of the vocabulary as it is read: with a space behind it where it ends a word.
-fn spelled(id: u32, tokenizer: &ClipTokenizer) -> String {
-    tokenizer.spell(id).replace("</w>", " ")
+/// The bytes of a token of the vocabulary, with a space behind them where it ends a word.
+fn spelled(id: u32, tokenizer: &ClipTokenizer) -> Vec<u8> {
+    let (mut bytes, ends) = tokenizer.bytes_of(id);
+    bytes.extend(ends.then_some(b' '));
+    bytes
 }
 
 fn runs(chunk: &Chunk, tokenizer: &ClipTokenizer) -> Vec<Run> {
@@ -142,8 +145,8 @@ fn runs(chunk: &Chunk, tokenizer: &ClipTokenizer) -> Vec<Run> {
         let (id, weight) = (chunk.ids[place], weight(chunk, place));
         match (tokenizer.word_of(id), runs.last_mut()) {
             (Some((_, vector)), Some(_)) if vector > 0 => {}
-            (Some((word, _)), _) => runs.push(Run { weight, text: word.to_owned(), word: true }),
-            (None, Some(run)) if run.weight == weight && !run.word => run.text += &spelled(id, tokenizer),
+            (Some((word, _)), _) => runs.push(Run { weight, text: word.as_bytes().to_vec(), word: true }),
+            (None, Some(run)) if run.weight == weight && !run.word => run.text.extend(spelled(id, tokenizer)),
             (None, _) => runs.push(Run { weight, text: spelled(id, tokenizer), word: false }),
         }
     }

@@ -9,6 +9,7 @@ use crate::model::ModelConfig;
 use crate::parts::Architecture;
 use crate::schedule::Sampler;
 use crate::setting::Setting;
+use crate::text::aliases::{Unclear, prefixed};
 use crate::text::{ClipTokenizer, LONGEST, Tokenizers, Tokens};
 use crate::{Error, Result};
 
@@ -275,6 +276,7 @@ pub fn about_prompt(
         let text = format!("{more} more names in the {what} are not embeddings that were given or are kept");
         events.push(Event::warning(WarningCode::UnknownEmbedding, text));
     }
+    events.extend(tokenizer.unclear_in(prompt).iter().take(SHOWN).map(|unclear| unclear_name(unclear, what)));
     let found = tokenizer.notes(prompt, syntax);
     let mut foreign: Vec<String> = found.iter().take(SHOWN).map(ToString::to_string).collect();
     if found.len() > SHOWN {
@@ -294,6 +296,23 @@ pub(crate) fn unknown_name(name: &str, place: &str, advice: &str) -> Event {
         "{name} in {place} is not an embedding that was given or is kept, so it is read as plain text; {advice}"
     );
     Event::warning(WarningCode::UnknownEmbedding, text)
+}
+
+/// A warning about a name that several words could have.
+fn unclear_name(Unclear { name, tokens }: &Unclear, what: &str) -> Event {
+    let tokens: Vec<String> = tokens.iter().map(|token| quoted(token)).collect();
+    let text = format!(
+        "{} in the {what} could be any of {}, which have files or names like that, so it is read as plain text; write one of these",
+        quoted(name),
+        tokens.join(", ")
+    );
+    Event::warning(WarningCode::UnknownEmbedding, text)
+}
+
+/// Whether an event is that warning about a name, with or without `embedding:` before it.
+pub(crate) fn says_unknown(event: &Event, name: &str) -> bool {
+    let Event::Warning { code: WarningCode::UnknownEmbedding, text } = event else { return false };
+    [name.to_owned(), prefixed(name)].iter().any(|name| text.starts_with(&format!("{} in ", quoted(name))))
 }
 
 /// What to do about such a name where no other is near.

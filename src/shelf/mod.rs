@@ -1,6 +1,6 @@
 //! The embeddings that a user has added, usable by name in prompts: a folder of embedding files, nothing else.
 //!
-//! There is no index that could disagree with the files. An embedding's name is its file's name, encoded so that every
+//! There is no index that could disagree with the files (only, in `stems/`, what the file of one was called that has another name). An embedding's name is its file's name, encoded so that every
 //! name makes a file on every system and comes back unchanged: everything but lower-case letters, digits, `.`, `_` and
 //! `-` is percent-encoded (`<My-cat>` is `%3C%4Dy-cat%3E.safetensors`; capitals too, because some file systems do not
 //! tell them apart). What a file holds is not looked at here.
@@ -12,8 +12,8 @@
 //! and stays there until the user deletes it. Files appear whole or not at all.
 
 mod name;
+mod named;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -22,12 +22,13 @@ use std::time::SystemTime;
 use unicode_normalization::UnicodeNormalization;
 
 use self::name::{encode, token_of};
+pub use self::named::NamedEmbedding;
 use crate::base::files::{file_name, make_folder, remove, sweep, sync_folder, write_whole};
 use crate::base::lock::FileLock;
 use crate::base::text::quoted;
 use crate::formats::{Holds, endings};
 use crate::text::name::refused;
-use crate::text::scan::{key, occurrences};
+use crate::text::scan::key;
 use crate::{Error, Result};
 
 /// Where removed embeddings go.
@@ -46,15 +47,6 @@ pub struct StoredEmbedding {
     pub path: PathBuf,
     /// The file's length in bytes.
     pub length: u64,
-}
-
-/// An embedding that a text names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NamedEmbedding {
-    /// The embedding.
-    pub embedding: StoredEmbedding,
-    /// Others on the shelf that have the same name in another spelling, so that the text means this one only.
-    pub others: Vec<String>,
 }
 
 /// What [`Shelf::add`] did.
@@ -177,7 +169,11 @@ impl Shelf {
     pub fn remove(&self, token: &str) -> Result<PathBuf> {
         let _lock = self.lock()?;
         match self.find(token, |name| name.nfc().eq(token.nfc()))? {
-            Some(word) => self.put_away(&word.path),
+            Some(word) => {
+                let place = self.put_away(&word.path)?;
+                self.call_by_file(&word.token, None)?;
+                Ok(place)
+            }
             None => Err(self.unknown(token)),
         }
     }
@@ -254,34 +250,6 @@ impl Shelf {
         contents.embeddings.sort_by(|a, b| a.token.cmp(&b.token));
         contents.others.sort();
         Ok(contents)
-    }
-
-    /// The embeddings whose names stand in texts, as the tokenizer will find them there: `cat` is meant neither by
-    /// `<cat>`, if that is on the shelf too, nor by "category". One for each name.
-    ///
-    /// # Errors
-    /// As for [`Shelf::list`].
-    pub fn named_in(&self, texts: &[&str]) -> Result<Vec<NamedEmbedding>> {
-        let words = self.list()?.embeddings;
-        let tokens: Vec<&str> = words.iter().map(|word| word.token.as_str()).collect();
-        let mut named = BTreeMap::new();
-        for text in texts {
-            for (number, at) in occurrences(text, &tokens) {
-                let candidate = (text[at] != *tokens[number], number);
-                let best = named.entry(key(tokens[number])).or_insert(candidate);
-                *best = candidate.min(*best);
-            }
-        }
-        let with_others = |(name, (_, number)): (&String, &(bool, usize))| NamedEmbedding {
-            embedding: words[*number].clone(),
-            others: tokens
-                .iter()
-                .enumerate()
-                .filter(|(other, token)| other != number && key(token) == *name)
-                .map(|(_, token)| (*token).to_owned())
-                .collect(),
-        };
-        Ok(named.iter().map(with_others).collect())
     }
 
     fn unknown(&self, token: &str) -> Error {
@@ -412,24 +380,6 @@ mod tests {
     }
 
     #[test]
-    fn a_prompt_names_words() {
-        let (_folder, shelf) = shelf();
-        for token in ["<cat>", "cat", "<cat>-2", "midj"] {
-            shelf.add(token, token.as_bytes(), "x.bin", false).unwrap();
-        }
-        let named = |prompt| {
-            let named = shelf.named_in(&[prompt]).unwrap().into_iter();
-            named.map(|named| named.embedding.token).collect::<Vec<_>>()
-        };
-        assert_eq!(named("a photo of <cat>, midjourney"), ["<cat>"]);
-        assert_eq!(named("a <cat> and a cat"), ["<cat>", "cat"]);
-        assert_eq!(named("a <cat>-2"), ["<cat>-2"]);
-        assert_eq!(named("a category"), [""; 0]);
-        assert_eq!(named("a cat."), ["cat"]);
-        assert_eq!(named("A CAT"), ["cat"], "as in prompts, which have no case");
-    }
-
-    #[test]
     fn one_name_is_one_embedding_in_every_spelling() {
         let (_folder, shelf) = shelf();
         shelf.add("<Cat>", b"one", "x.bin", false).unwrap();
@@ -447,8 +397,8 @@ mod tests {
             (&["<CAT>"], "<Cat>"),
             (&["a <cat> and <Cat>"], "<Cat>"),
         ] {
-            let named = shelf.named_in(texts).unwrap();
-            let [NamedEmbedding { embedding, others }] = &named[..] else { panic!("{named:?}") };
+            let named = shelf.named_in(texts, &|_, _| true).unwrap();
+            let [NamedEmbedding { embedding, others, .. }] = &named[..] else { panic!("{named:?}") };
             assert_eq!((embedding.token.as_str(), others.len()), (meant, 1), "{texts:?}");
         }
         assert_eq!(shelf.expect("<CAT>").unwrap().token, "<Cat>", "as in prompts");

@@ -22,7 +22,7 @@ pub struct PromptInfo {
     pub stretches: usize,
     /// The learned words that it names, once each, whether they fit or not.
     pub words: Vec<NamedWord>,
-    /// What looks like the name of one, and is not known.
+    /// What looks like the name of one and is not known, or could be that of several.
     pub unknown: Vec<UnknownName>,
     /// The end that does not fit.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,7 +65,8 @@ impl ClipTokenizer {
         let prompt = self.read(text, syntax);
         let named = self.named_in(text, syntax);
         let words = self.words().filter(|(token, _)| named.contains(token));
-        let unknown = self.unknown_names(text, others).into_iter();
+        let unclear = self.unclear_in(text).into_iter().map(|unclear| (unclear.name, None));
+        let unknown = self.unknown_names(text, others).into_iter().chain(unclear);
         PromptInfo {
             tokens: prompt.length,
             room: self.room() * prompt.chunks.len(),

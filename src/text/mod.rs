@@ -1,5 +1,6 @@
 //! Prompts to hidden states: tokenizers with their learned words, and the CLIP text encoder.
 
+pub(crate) mod aliases;
 pub mod chunks;
 mod clip;
 mod encoder;
@@ -12,6 +13,7 @@ mod pretrained;
 pub mod prompt;
 mod rows;
 pub mod scan;
+mod spelling;
 mod tokenizer;
 pub mod unknown;
 mod vocabulary;
@@ -25,5 +27,6 @@ pub use info::{NamedWord, PromptInfo, UnknownName, without_model};
 pub use name::check_token;
 pub use prompt::{Chunk, Prompt, Tokenizers, Tokens};
 pub use rows::Rows;
+pub(crate) use spelling::readable;
 pub use tokenizer::ClipTokenizer;
 pub use vocabulary::{Norms, Vocabulary};

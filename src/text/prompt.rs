@@ -168,6 +168,11 @@ impl Tokenizers {
         Ok(row)
     }
 
+    /// Lets a learned word be called like its file, as [`ClipTokenizer::call_by_file`] does.
+    pub fn call_by_file(&mut self, token: &str, stem: &str) {
+        self.0.iter_mut().for_each(|tokenizer| tokenizer.call_by_file(token, stem));
+    }
+
     /// Removes a learned word, as [`ClipTokenizer::remove_word`] does.
     pub fn remove_word(&mut self, token: &str) -> Option<Range<usize>> {
         let mut rows = None;
@@ -285,9 +290,10 @@ impl ClipTokenizer {
     /// are known, or of some `others` that are at hand.
     pub fn unknown_names<'a>(&'a self, text: &str, others: &'a [String]) -> Vec<(String, Option<&'a str>)> {
         let text = looked_at(text);
-        let known: Vec<Range<usize>> = self.occurrences(text).map(|(_, at)| at).collect();
-        let words = self.words.iter().filter(|word| word.origin != Origin::Hidden).map(|word| word.token.as_str());
-        let words: Vec<&str> = words.collect();
+        let mut known: Vec<Range<usize>> = self.occurrences(text).map(|(_, at)| at).collect();
+        known.extend(scan::occurrences(text, &self.unclear).map(|(_, at)| with_prefix(text, at)));
+        known.sort_by_key(|at| at.start);
+        let words: Vec<&str> = self.words().map(|(token, _)| token).collect();
         let names = unknown_names(text, &known).into_iter().map(|name| {
             let bare = name.split_once(':').map_or(name.as_str(), |(_, bare)| bare);
             let nearest = match words.as_slice() {

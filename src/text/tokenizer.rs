@@ -11,9 +11,11 @@ use std::str::FromStr;
 
 use tokenizers::Tokenizer;
 
+use super::aliases::Unclear;
 use super::name::{check_token, taken};
 use super::pretrained::{AddedToken, Pretrained};
 use super::scan::{key, occurrences};
+use super::spelling;
 use crate::base::text::quoted;
 use crate::parts::Part;
 use crate::source::Source;
@@ -28,9 +30,11 @@ const PATTERN: &str =
 pub(super) struct Word {
     pub token: String,
     /// For comparing.
-    key: String,
+    pub key: String,
     pub ids: Vec<u32>,
     pub origin: Origin,
+    /// What its file is called, without the ending; of another name of a word, how that is written.
+    pub file: Option<String>,
 }
 
 /// Where a word comes from.
@@ -42,11 +46,14 @@ pub(super) enum Origin {
     Model,
     /// It is one of the vectors of such a word, or pads or ends a prompt: found in text, but not a word of its own.
     Hidden,
+    /// It is another name of a word that was given ([`aliases`](super::aliases)), and has that word's token and ids.
+    Other,
 }
 
 impl AsRef<str> for Word {
+    /// How it is written in a prompt.
     fn as_ref(&self) -> &str {
-        &self.token
+        self.file.as_deref().filter(|_| self.origin == Origin::Other).unwrap_or(&self.token)
     }
 }
 
@@ -55,8 +62,10 @@ impl AsRef<str> for Word {
 pub struct ClipTokenizer {
     pub(super) inner: Rc<Tokenizer>,
     vocabulary: Rc<HashMap<String, u32>>,
-    /// Those of the model first.
+    /// Those of the model first, and other names of words last.
     pub(super) words: Vec<Word>,
+    /// Names that several words could have.
+    pub(super) unclear: Vec<Unclear>,
     /// Where the ids of learned words begin that are given.
     first_free: u32,
     pub(super) length: usize,
@@ -107,7 +116,8 @@ impl ClipTokenizer {
         let inner = build(&files, &behind, &vocabulary).map_err(&bad)?;
         let (inner, vocabulary) = (Rc::new(inner), Rc::new(vocabulary));
         let (first_free, pads_left) = (vocab_size as u32, files.pads_left);
-        Ok(Self { inner, vocabulary, words, first_free, length, start, end, pad, pads_left, without_vectors })
+        let unclear = Vec::new();
+        Ok(Self { inner, vocabulary, words, unclear, first_free, length, start, end, pad, pads_left, without_vectors })
     }
 
     /// Ids of a text as it stands, without given words, start or end; nothing is cut.
@@ -128,6 +138,14 @@ impl ClipTokenizer {
     pub fn spell(&self, id: u32) -> String {
         let named = self.words.iter().find(|word| word.ids[0] == id).map(|word| word.token.clone());
         named.or_else(|| self.inner.id_to_token(id)).unwrap_or_default()
+    }
+
+    /// The bytes of text that a token stands for, of which a character may take several tokens; and whether it ends a word.
+    pub fn bytes_of(&self, id: u32) -> (Vec<u8>, bool) {
+        match self.words.iter().find(|word| word.ids[0] == id) {
+            Some(word) => (word.token.clone().into_bytes(), true),
+            None => spelling::bytes(&self.inner.id_to_token(id).unwrap_or_default()),
+        }
     }
 
     /// The learned word that an id is a vector of, and the vector's number in it, from 0.
@@ -153,7 +171,7 @@ impl ClipTokenizer {
 
     /// Learned words that a prompt can use, with the number of vectors of each: the model's own, then those given.
     pub fn words(&self) -> impl Iterator<Item = (&str, usize)> {
-        let known = self.words.iter().filter(|word| word.origin != Origin::Hidden);
+        let known = self.words.iter().filter(|word| !matches!(word.origin, Origin::Hidden | Origin::Other));
         known.map(|word| (word.token.as_str(), word.ids.len()))
     }
 
@@ -180,7 +198,7 @@ impl ClipTokenizer {
     pub fn check_word(&self, token: &str) -> Result<()> {
         check_token(token)?;
         let key = key(token);
-        let reason = match self.words.iter().find(|word| word.key == key) {
+        let reason = match self.words.iter().find(|word| word.origin != Origin::Other && word.key == key) {
             Some(Word { origin: Origin::Given, .. }) => "another embedding has this name",
             Some(_) => "the model has a word of this name inside",
             None if self.in_vocabulary(token) => "the model's vocabulary has this word",
@@ -193,7 +211,7 @@ impl ClipTokenizer {
     }
 
     /// Whether a name is a word of the vocabulary, or the beginning of one.
-    fn in_vocabulary(&self, name: &str) -> bool {
+    pub(super) fn in_vocabulary(&self, name: &str) -> bool {
         let name = name.trim().to_lowercase();
         // Letters beyond ASCII are spelled as bytes there.
         let whole = self.inner.encode(name.as_str(), false).is_ok_and(|encoding| encoding.get_ids().len() == 1);
@@ -211,10 +229,13 @@ impl ClipTokenizer {
             return Err(Error::Usage(format!("the token {shown} cannot be used: {reason}", shown = quoted(token))));
         }
         self.check_word(token)?;
-        let last = self.words.last().filter(|word| word.origin == Origin::Given);
+        let at = self.words.iter().take_while(|word| word.origin != Origin::Other).count();
+        let last = self.words[..at].last().filter(|word| word.origin == Origin::Given);
         let first = last.map_or(self.first_free, |word| word.ids[0] + word.ids.len() as u32);
         let ids = (first..first + vectors as u32).collect();
-        self.words.push(Word { token: token.to_owned(), key: key(token), ids, origin: Origin::Given });
+        let word = Word { token: token.to_owned(), key: key(token), ids, origin: Origin::Given, file: None };
+        self.words.insert(at, word);
+        self.name_again();
         Ok((first - self.first_free) as usize)
     }
 
@@ -228,6 +249,7 @@ impl ClipTokenizer {
         for id in self.words[at..].iter_mut().flat_map(|word| &mut word.ids) {
             *id -= count;
         }
+        self.name_again();
         let first = (ids[0] - self.first_free) as usize;
         Some(first..first + ids.len())
     }
@@ -285,7 +307,7 @@ fn words_inside(
             continue;
         }
         let origin = if hidden { Origin::Hidden } else { Origin::Model };
-        words.push(Word { token: name.clone(), key: key(name), ids: own, origin });
+        words.push(Word { token: name.clone(), key: key(name), ids: own, origin, file: None });
     }
     (words, without)
 }

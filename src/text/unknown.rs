@@ -80,14 +80,14 @@ fn prefixed(text: &str) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// The place of a word with what other programs write about its name: `embedding:` before it, and behind it the ending of
-/// its file.
+/// The place of a word with what other programs write about its name: `embedding:` before it, if that is not of its name, and
+/// behind it the ending of its file.
 pub(super) fn with_prefix(text: &str, word: Range<usize>) -> Range<usize> {
-    let Some(start) = word.start.checked_sub(PREFIX.len()) else { return word };
-    let prefix = text.get(start..word.start);
-    if !prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case(PREFIX)) || !is_edge(&text[..start]) {
-        return word;
-    }
+    let is_prefix = |at: Range<usize>| text.get(at).is_some_and(|text| text.eq_ignore_ascii_case(PREFIX));
+    let before =
+        word.start.checked_sub(PREFIX.len()).filter(|start| is_prefix(*start..word.start) && is_edge(&text[..*start]));
+    let own = is_prefix(word.start..word.start + PREFIX.len()).then_some(word.start);
+    let Some(start) = before.or(own) else { return word };
     // No more than the longest ending and a letter: a prompt may have many names.
     let after: String = text[word.end..].chars().take(".safetensors".len() + 1).collect();
     let after = after.to_ascii_lowercase();

@@ -17,8 +17,9 @@ fn of(chunks: &[&Chunk], device: &Device) -> Tensor<3> {
     Tensor::<1>::from_floats(values.as_slice(), device).reshape([chunks.len(), length, 1])
 }
 
-/// A1111 and Forge (`modules/sd_emphasis.py`, "Original"): states `[n, T, D]` times their weights, each stretch brought back
-/// to the mean that it had. Of a mean that is not a number, or nothing, none is made, as in stable-diffusion.cpp.
+/// A1111 and Forge (`modules/sd_emphasis.py`, "Original"): states `[n, T, D]` times their weights, each stretch scaled back
+/// to the mean that it had. Where the weighted mean is 0, or the ratio of the two is not finite, the stretch is not scaled, as in
+/// stable-diffusion.cpp.
 pub fn with_mean_kept(states: Tensor<3>, chunks: &[&Chunk]) -> Tensor<3> {
     let mean = |states: &Tensor<3>| states.clone().mean_dim(2).mean_dim(1);
     let before = mean(&states);

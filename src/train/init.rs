@@ -6,7 +6,7 @@ use crate::embedding::{Embedding, Vectors};
 use crate::model::Model;
 use crate::noise::{Draws, Noise, Stream};
 use crate::setting::Setting;
-use crate::text::{ClipTokenizer, Rows, TextEncoder};
+use crate::text::{ClipTokenizer, Rows, TextEncoder, readable};
 use crate::weights::HostTable;
 use crate::{Error, Result};
 
@@ -70,7 +70,7 @@ pub(super) fn phrase_ids(phrase: &str, vectors: usize, tokenizer: &ClipTokenizer
         return Err(Error::Usage(format!("the initializer {shown} has no words in it", shown = quoted(phrase))));
     }
     if ids.len() > vectors {
-        let pieces: Vec<String> = ids.iter().map(|id| tokenizer.spell(*id).replace("</w>", "")).collect();
+        let pieces: Vec<String> = ids.iter().map(|id| readable(&tokenizer.bytes_of(*id).0)).collect();
         return Err(Error::InitializerTooLong {
             phrase: phrase.to_owned(),
             tokens: ids.len(),

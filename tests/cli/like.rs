@@ -63,6 +63,7 @@ fn an_own_picture_is_made_again_to_the_bit() {
     let lost =
         |event: &Value| event["code"] == "not-taken-up" && event["text"].as_str().unwrap().contains("\"<fruit>\"");
     assert_eq!(events(&output.stdout).iter().filter(|event| lost(event)).count(), 1);
+    assert!(!text(&output.stdout).contains("unknown-embedding"), "said once: {}", text(&output.stdout));
     assert!(said(&place, "other.png").contains(&("seed".to_owned(), "3".to_owned())));
     // Another prompt and another model.
     let model = tiny();
@@ -114,6 +115,58 @@ fn a_picture_of_another_program_is_taken_up_with_a_warning_for_what_is_not() {
     let about = said(&place, "out.png");
     assert!(about.contains(&("negative prompt".to_owned(), "blur\nbad".to_owned())), "{about:?}");
     assert!(about.contains(&("sampler".to_owned(), "dpmpp2m karras".to_owned())), "{about:?}");
+}
+
+/// A picture of A1111 with these settings.
+fn theirs(place: &Place, settings: &str) -> String {
+    let about = [("parameters".to_owned(), format!("a cat\nSteps: 2, Seed: 9, {settings}"))];
+    place.file("theirs.png", &encode_png(&image::RgbImage::new(16, 16), &about).unwrap())
+}
+
+/// What was taken up and the warnings, of a run that goes through.
+fn like(place: &Place, picture: &str, more: &[&str]) -> (Value, String) {
+    let model = tiny();
+    let common = ["generate", "--like", picture, "--model", &model, "--out", "out.png", "--overwrite", "--json"];
+    let output = place.run(&[&common, more].concat());
+    succeeded(&output);
+    let warned = events(&output.stdout).into_iter().filter(|event| event["event"] == "warning");
+    let texts: Vec<String> = warned.map(|event| event["text"].as_str().unwrap().to_owned()).collect();
+    (taken_up(&output), texts.join("\n"))
+}
+
+#[test]
+fn what_the_model_cannot_have_of_a_picture_is_fitted_and_said() {
+    let place = Place::new();
+    let picture = theirs(&place, "Size: 65x63, Clip skip: 99");
+    let (_, warned) = like(&place, &picture, &[]);
+    for part in ["it says Size: 65x63, which", "it says Clip skip: 99, which", ": 1 is used instead"] {
+        assert!(warned.contains(part), "{part}: {warned}");
+    }
+    assert!(!warned.contains("--width") && !warned.contains("--clip-skip"), "{warned}");
+    let size = image::open(place.path("out.png")).unwrap().into_rgb8().dimensions();
+    assert!(warned.contains(&format!(": {}x{} is used instead", size.0, size.1)), "{size:?}: {warned}");
+    assert!(size.0.abs_diff(65) < 8 && size.1.abs_diff(63) < 8, "{size:?}");
+    // What is typed counts, and is blamed.
+    let (_, warned) = like(&place, &picture, &["--width", "16", "--height", "16", "--clip-skip", "1"]);
+    assert!(!warned.contains("is used instead"), "{warned}");
+    refused(
+        &place.run(&["generate", "--like", &picture, "--clip-skip", "98", "--model", &tiny()]),
+        2,
+        &["--clip-skip 98"],
+    );
+    refused(&place.run(&["generate", "--like", &picture, "--width", "17", "--model", &tiny()]), 2, &["--width 17"]);
+}
+
+#[test]
+fn only_what_was_typed_is_said_to_be() {
+    let place = Place::new();
+    let picture = theirs(&place, "Size: 16x16, Sampler: DPM++ 2M Karras");
+    for sampler in ["ddim", "euler"] {
+        let (event, _) = like(&place, &picture, &["--sampler", sampler]);
+        assert_eq!(event["given"], serde_json::json!(["sampler"]));
+        assert!(event["settings"].get("karras").is_none(), "{event}");
+        assert!(said(&place, "out.png").contains(&("sampler".to_owned(), sampler.to_owned())), "no spacing");
+    }
 }
 
 #[test]

@@ -49,9 +49,9 @@ fn embeddings_and_prompts_that_miss_each_other_are_said() {
     let place = Place::new();
     let plink = word(&place, "plinkpot.safetensors", "plinkPot_v2");
     let said = |more: &[&str]| warnings(&generate(&place, more));
-    let (codes, text) = said(&["plinkpot, a toy on a table", "-e", &plink]);
+    let (codes, text) = said(&["plinkpots, a toy on a table", "-e", &plink]);
     assert_eq!(codes, ["unused-embedding"], "{text}");
-    for part in ["plinkPot_v2", "plinkpot.safetensors", "=plinkpot'"] {
+    for part in ["plinkPot_v2", "plinkpot.safetensors", "=plinkpots'"] {
         assert!(text.contains(part), "{text}");
     }
     let (codes, text) = said(&["a <nobody> on a table"]);
@@ -74,6 +74,63 @@ fn embeddings_and_prompts_that_miss_each_other_are_said() {
     let near = word(&place, "near.safetensors", "<my-fox>");
     let (codes, text) = said(&["a <my-fox> and <myfox>", "-e", &near]);
     assert!(codes == ["unknown-embedding"] && text.contains("did you mean \"<my-fox>\"?"), "{text}");
+}
+
+#[test]
+fn a_words_file_is_its_name_as_in_other_programs() {
+    let place = Place::new();
+    let file = word(&place, "FileStem.safetensors", "innername");
+    let said = |more: &[&str]| warnings(&generate(&place, more));
+    let inner = pixels(&place, &["a innername toy", "-e", &file]);
+    let texts = ["a FileStem toy", "a filestem toy", "a embedding:FileStem toy", "a embedding:filestem.pt toy"];
+    for same in texts {
+        assert_eq!(inner, pixels(&place, &[same, "-e", &file]), "{same}");
+        let (codes, text) = said(&[same, "-e", &file]);
+        assert_eq!(codes, [""; 0], "{text}");
+    }
+    // Kept ones, too; and what is taken away takes its names along.
+    succeeded(&place.run(&["embeddings", "add", &file]));
+    for same in texts {
+        assert_eq!(inner, pixels(&place, &[same]), "{same}");
+    }
+    succeeded(&place.run(&["embeddings", "remove", "innername"]));
+    assert_ne!(inner, pixels(&place, &[texts[0]]));
+    // Angle brackets are only of the name.
+    let pea = word(&place, "learned_embeds.safetensors", "<pea>");
+    assert_eq!(inner, pixels(&place, &["a embedding:pea toy", "-e", &pea]));
+    assert_eq!(pixels(&place, &["a learned_embeds toy", "-e", &pea]), pixels(&place, &["a learned_embeds toy"]));
+    succeeded(&place.run(&["embeddings", "add", &pea]));
+    assert_eq!(inner, pixels(&place, &["a embedding:pea toy"]));
+    // An ordinary word stays one, and what finds the embedding is proposed, and does.
+    let apple = word(&place, "apple.safetensors", "<fruit>");
+    let (codes, text) = said(&["an apple", "-e", &apple]);
+    assert!(codes == ["unused-embedding"] && text.contains("write embedding:apple, or <fruit>"), "{codes:?} {text}");
+    assert_eq!(inner, pixels(&place, &["a embedding:apple toy", "-e", &apple]));
+    // What could be two words is none, and both are named.
+    let other = word(&place, "other/filestem.safetensors", "<b2>");
+    let (codes, text) = said(&["a embedding:FileStem toy, innername, <b2>", "-e", &file, "-e", &other]);
+    assert!(codes == ["unknown-embedding"] && text.contains("any of \"innername\", \"<b2>\""), "{codes:?} {text}");
+    assert!(!text.contains("give its file"), "{text}");
+}
+
+#[test]
+fn tokens_are_shown_as_what_they_stand_for() {
+    let place = Place::new();
+    let model = tiny();
+    let prompt = "f\u{fc}r \u{c4}ngste, \u{732b}";
+    let output = place.run(&["prompt", prompt, "--model", &model]);
+    succeeded(&output);
+    let shown = text(&output.stdout);
+    assert!(shown.contains("f\u{fc}r \u{e4}ngste , \u{732b}"), "{shown}");
+    let output = place.run(&["prompt", prompt, "--model", &model, "--json"]);
+    succeeded(&output);
+    let event = &events(&output.stdout)[0];
+    let tokens = event["encoders"][0][0]["tokens"].as_array().unwrap();
+    let texts: Vec<&str> = tokens.iter().map(|token| token["text"].as_str().unwrap()).collect();
+    let all = texts.join("");
+    assert!(all.starts_with('f') && !all.contains('\u{c3}') && !all.contains('\u{12e}'), "{texts:?}");
+    // A part of a character is shown as the bytes that it is.
+    assert!(all.contains("<0xE7>") || all.contains('\u{732b}'), "{texts:?}");
 }
 
 #[test]

@@ -85,6 +85,7 @@ async fn add(argument: &str, overwrite: bool, shared: &Shared, out: &mut Output)
     for note in &word.notes {
         out.event(&Event::warning(WarningCode::EmbeddingFile, format!("{}: {note}", file.origin)))?;
     }
+    let stem = read::stem_of(&file, name).filter(|_| !taken_out);
     let (bytes, name) = if taken_out || renamed {
         let word = word.into_embedding(Some(&token)).map_err(bad)?;
         let bytes = embedding::write(&word, Layout::Safetensors).map_err(|refusal| match refusal {
@@ -98,12 +99,13 @@ async fn add(argument: &str, overwrite: bool, shared: &Shared, out: &mut Output)
     } else {
         (opened.bytes, file.name.clone())
     };
-    let (path, outcome) =
-        match locate::shelf()?.add(&token, &bytes, &name, overwrite).map_err(replaceable).map_err(otherwise)? {
-            Addition::New(path) => (path, "was added".to_owned()),
-            Addition::Same(path) => (path, "is already there".to_owned()),
-            Addition::Replaced { path, old } => (path, format!("was added; what it replaced is {}", old.display())),
-        };
+    let shelf = locate::shelf()?;
+    let (path, outcome) = match shelf.add(&token, &bytes, &name, overwrite).map_err(replaceable).map_err(otherwise)? {
+        Addition::New(path) => (path, "was added".to_owned()),
+        Addition::Same(path) => (path, "is already there".to_owned()),
+        Addition::Replaced { path, old } => (path, format!("was added; what it replaced is {}", old.display())),
+    };
+    shelf.call_by_file(&token, stem)?;
     let path = path.display().to_string();
     out.result(
         &[format!("{token} {outcome}: {path} ({family})")],

@@ -16,7 +16,7 @@ use crate::model::OpenedModel;
 use crate::session::Session;
 use crate::shelf::NamedEmbedding;
 use crate::source::fetch::EmbeddingFile;
-use crate::text::{ClipTokenizer, Tokenizers, check_token, likeness, scan};
+use crate::text::{ClipTokenizer, Tokenizers, aliases, check_token, likeness, scan};
 use crate::{Error, Result};
 
 /// Widths of SDXL's vectors.
@@ -90,6 +90,12 @@ pub(in crate::cli) fn token_of<'a>(learned: &'a FileEmbedding, file: &'a Embeddi
     }
 }
 
+/// What a file is called without its ending, where no name was typed that stands in its place.
+pub(in crate::cli) fn stem_of<'a>(file: &'a EmbeddingFile, typed: Option<&str>) -> Option<&'a str> {
+    let stem = Path::new(&file.name).file_stem().and_then(|stem| stem.to_str());
+    stem.filter(|_| typed.is_none())
+}
+
 /// An embedding that was given on the command line or is kept by name, to be made usable in prompts.
 #[derive(Clone)]
 pub(in crate::cli) struct EmbeddingArgument {
@@ -104,6 +110,8 @@ pub(in crate::cli) struct EmbeddingArgument {
     source: String,
     /// Whether a name was typed for it.
     named: bool,
+    /// What its file is called without the ending, if prompts may call it so.
+    stem: Option<String>,
 }
 
 impl EmbeddingArgument {
@@ -131,6 +139,7 @@ impl EmbeddingArgument {
             file: format!("{} and {}", first.file, second.file),
             source: first.source.clone(),
             named: first.named || second.named,
+            stem: first.stem.clone(),
         })
     }
 
@@ -151,6 +160,12 @@ impl EmbeddingArgument {
         let words = text.split(|c: char| c.is_whitespace() || ",;:()[]".contains(c));
         let mut words = words.map(|word| word.trim_end_matches(['.', '!', '?']));
         words.find(|word| likeness::alike(word, &self.embedding.token)).map(str::to_owned)
+    }
+
+    /// What finds it in prompts, if a text says the name of its file, which is not enough where that is an ordinary word.
+    pub fn with_prefix(&self, text: &str) -> Option<String> {
+        let stem = self.stem.as_deref().filter(|stem| aliases::is_name(stem) && scan::key(stem) == scan::key(text))?;
+        Some(aliases::prefixed(stem))
     }
 
     /// The refusal of its name, with what to type to give it another.
@@ -235,7 +250,18 @@ pub(in crate::cli) fn kept_in(
     // Without a folder for them there are none.
     let Ok(shelf) = locate::shelf() else { return Ok(Vec::new()) };
     let mut found: Vec<EmbeddingArgument> = Vec::new();
-    for NamedEmbedding { embedding: kept, others } in shelf.named_in(texts)? {
+    // Another name of a kept one counts where it is not a name of what is given, nor of the model's.
+    let is_free = |name: &str, alone: bool| {
+        let wanted = scan::key(name);
+        let is_same = |other: &str| scan::key(other) == wanted;
+        let is_given = |other: &EmbeddingArgument| {
+            let token = &other.embedding.token;
+            is_same(token) || aliases::inside(token).is_some_and(is_same) || other.stem.as_deref().is_some_and(is_same)
+        };
+        let is_own = model.words().any(|(token, _)| is_same(token));
+        !(given.iter().any(is_given) || is_own || alone && model.is_ordinary(name))
+    };
+    for NamedEmbedding { embedding: kept, others, stem } in shelf.named_in(texts, &is_free)? {
         let name = kept.token.clone();
         if given.iter().any(|other| scan::key(&other.embedding.token) == scan::key(&name)) {
             continue;
@@ -258,7 +284,8 @@ pub(in crate::cli) fn kept_in(
             );
             out.event(&Event::warning(WarningCode::KeptEmbedding, text))?;
         }
-        found.push(choose(&locate::stored_file(kept), &name, Some(&name), out)?);
+        let stem = stem.filter(|stem| is_free(stem, false));
+        found.push(EmbeddingArgument { stem, ..choose(&locate::stored_file(kept), &name, Some(&name), out)? });
     }
     Ok(found)
 }
@@ -274,8 +301,9 @@ fn choose(file: &EmbeddingFile, source: &str, name: Option<&str>, out: &mut Outp
     }
     let embedding = learned.into_embedding(token.as_deref()).map_err(bad)?;
     let places = std::iter::once(file.path.clone()).chain(other).collect();
+    let stem = stem_of(file, name).map(str::to_owned);
     let (file, source, named) = (file.origin.clone(), source.to_owned(), name.is_some());
-    Ok(EmbeddingArgument { embedding, hash, places, file, source, named })
+    Ok(EmbeddingArgument { embedding, hash, places, file, source, named, stem })
 }
 
 /// The tokenizers of a model with some embeddings: what is wrong with one is found out before the model is loaded.
@@ -289,6 +317,7 @@ pub(in crate::cli) fn tokenizers(given: &[EmbeddingArgument], opened: &OpenedMod
         opened.config.check_embedding(embedding, file)?;
         let added = tokenizers.add_word(&embedding.token, embedding.vectors());
         added.map_err(|error| argument.renamed(error))?;
+        argument.stem.iter().for_each(|stem| tokenizers.call_by_file(&embedding.token, stem));
     }
     Ok(tokenizers)
 }
@@ -305,6 +334,7 @@ pub(in crate::cli) async fn add_to(
         let EmbeddingArgument { embedding, hash, file, .. } = argument;
         let token = embedding.token.clone();
         session.add_embedding(embedding.clone(), file).map_err(|error| argument.renamed(error))?;
+        argument.stem.iter().for_each(|stem| session.call_by_file(&token, stem));
         if learned_on::compare(&embedding.metadata, &UsedModel::of(session.model()), out).await? == Verdict::Other {
             let named = embedding.metadata.get("base-model").filter(|name| **name != model.name);
             let named = named.map_or_else(String::new, |name| format!(" ({name})"));

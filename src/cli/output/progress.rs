@@ -235,9 +235,15 @@ fn line(event: &Event) -> Option<String> {
 
 /// What a picture's settings are, and what was given instead.
 fn taken_up(path: &str, prompt: Option<&str>, settings: &Map<String, Value>, given: &[String]) -> String {
-    let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), quoted);
+    // What a line has room for: the prompt itself stands in the picture's file, and may be a book.
+    const SHOWN: usize = 300;
+    let text = |text: &str| {
+        let end = text.char_indices().nth(SHOWN).map(|(end, _)| end);
+        quoted(&end.map_or_else(|| text.to_owned(), |end| format!("{}…", &text[..end])))
+    };
+    let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), text);
     let settings = settings.iter().map(|(name, value)| format!("{name} {}", shown(value)));
-    let taken: Vec<String> = prompt.map(quoted).into_iter().chain(settings).collect();
+    let taken: Vec<String> = prompt.map(text).into_iter().chain(settings).collect();
     let taken = if taken.is_empty() { "nothing".to_owned() } else { taken.join(", ") };
     let given = if given.is_empty() { String::new() } else { format!("; given by hand: {}", given.join(", ")) };
     format!("as {path} was made: {taken}{given}")
@@ -261,6 +267,15 @@ mod tests {
     #[test]
     fn spans_are_readable() {
         assert_eq!([0.04, 9.0, 61.2, 125.0, 7260.0].map(span), ["0.0 s", "9.0 s", "61 s", "2 min 5 s", "2 h 1 min"]);
+    }
+
+    #[test]
+    fn of_a_book_in_a_picture_the_beginning_is_shown() {
+        let book = "é".repeat(1 << 20);
+        let settings = Map::from_iter([("negative_prompt".to_owned(), Value::from(book.as_str()))]);
+        let line = taken_up("big.png", Some(&book), &settings, &[]);
+        assert!(line.chars().count() < 700 && line.matches("é…\"").count() == 2, "{}", line.len());
+        assert!(taken_up("a.png", Some("a cat"), &Map::new(), &[]).ends_with(": \"a cat\""));
     }
 
     #[test]

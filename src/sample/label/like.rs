@@ -8,6 +8,8 @@ use super::infotext;
 use super::note::LikeNote;
 use crate::base::bytes::size;
 use crate::config::SampleConfig;
+use crate::model::ModelConfig;
+use crate::sample::LONGEST_SIDE;
 use crate::setting::Setting;
 use crate::text::scan::key;
 use crate::{Error, Result, image};
@@ -74,6 +76,7 @@ impl PictureSettings {
         match (get(field::PROMPT), get(field::PARAMETERS)) {
             _ if is_sheet(texts) => Err("this is a sheet of several pictures: give one picture".to_owned()),
             (Some(prompt), _) if own => Ok(Self::of_own(prompt, texts)),
+            (_, Some(parameters)) if is_fooocus(parameters, texts) => Err(not_read("Fooocus")),
             (_, Some(parameters)) => Self::of_parameters(parameters, texts),
             _ => Err(without_settings(texts)),
         }
@@ -123,15 +126,46 @@ impl PictureSettings {
     pub fn applied_to(&self, config: &SampleConfig, is_given: &dyn Fn(Setting) -> bool) -> SampleConfig {
         let Ok(Value::Object(mut fields)) = serde_json::to_value(config) else { return config.clone() };
         for (name, value) in &self.settings {
-            if Setting::of(name).is_some_and(|setting| !is_given(setting)) {
+            if Setting::of(name).is_some_and(|setting| is_taken_up(setting, is_given)) {
                 fields.insert(name.clone(), value.clone());
             }
         }
-        let mut applied: SampleConfig =
-            serde_json::from_value(Value::Object(fields)).unwrap_or_else(|_| config.clone());
-        // Another sampler was given by hand, which has no such spacing.
-        applied.karras &= applied.sampler.takes_karras() || is_given(Setting::Karras);
-        applied
+        serde_json::from_value(Value::Object(fields)).unwrap_or_else(|_| config.clone())
+    }
+
+    /// A configuration that the picture's settings were [applied to](Self::applied_to), with what this model can have in the place
+    /// of what it cannot and was not given by hand; and what is to be said of that.
+    pub fn fitted(
+        &self,
+        config: &SampleConfig,
+        model: &ModelConfig,
+        is_given: &dyn Fn(Setting) -> bool,
+    ) -> (SampleConfig, Vec<LikeNote>) {
+        let (mut fitted, mut notes) = (config.clone(), Vec::new());
+        let says = |setting: Setting| !is_given(setting) && self.settings.contains_key(setting.key());
+        let step = model.size_step();
+        let nearest =
+            |side: Option<u32>, setting: Setting| {
+                let most = LONGEST_SIDE / step * step;
+                side.map(|side| {
+                    if says(setting) { (side.saturating_add(step / 2) / step * step).clamp(step, most) } else { side }
+                })
+            };
+        (fitted.width, fitted.height) =
+            (nearest(config.width, Setting::Width), nearest(config.height, Setting::Height));
+        if (fitted.width, fitted.height) != (config.width, config.height) {
+            let size = |config: &SampleConfig| {
+                let [height, width] = model.picture_size();
+                format!("{}x{}", config.width.unwrap_or(width), config.height.unwrap_or(height))
+            };
+            notes.push(LikeNote::Fitted { key: "Size".to_owned(), value: size(config), used: size(&fitted) });
+        }
+        if says(Setting::ClipSkip) && model.clip_layers().is_some_and(|layers| config.clip_skip as usize > layers) {
+            fitted.clip_skip = SampleConfig::default().clip_skip;
+            let (value, used) = (config.clip_skip.to_string(), fitted.clip_skip.to_string());
+            notes.push(LikeNote::Fitted { key: "Clip skip".to_owned(), value, used });
+        }
+        (fitted, notes)
     }
 
     /// What is to be said about the model, by what it is called and the SHA-256 of its U-Net's weights.
@@ -171,6 +205,13 @@ impl PictureSettings {
         };
         self.embeddings.iter().filter_map(about).collect()
     }
+}
+
+/// Whether a setting is taken up beside those that were given by hand. A spacing belongs to its sampler: with another one that was
+/// given, it is gone.
+pub(crate) fn is_taken_up(setting: Setting, is_given: &dyn Fn(Setting) -> bool) -> bool {
+    let is_replaced = setting == Setting::Karras && is_given(Setting::Sampler);
+    !is_given(setting) && !is_replaced
 }
 
 /// Whether a text is read.
@@ -217,15 +258,29 @@ fn program_of(texts: &[(String, String)]) -> Option<&'static str> {
 /// Why nothing was found.
 fn without_settings(texts: &[(String, String)]) -> String {
     match program_of(texts) {
-        Some(program) => format!(
-            "its settings are in the form of {program}, which is not read: what is read is this program's own and A1111's"
-        ),
+        Some(program) => not_read(program),
         None => {
             "it has no settings: it was not made by a program that writes them into pictures, or they were removed, as \
                  many websites and programs do"
                 .to_owned()
         }
     }
+}
+
+fn not_read(program: &str) -> String {
+    format!(
+        "its settings are in the form of {program}, which is not read: what is read is this program's own and A1111's"
+    )
+}
+
+/// Whether Fooocus wrote `parameters` in a form of its own: JSON, with the name of the form beside it in a PNG and the version in it
+/// otherwise. (It can write A1111's, too.)
+fn is_fooocus(parameters: &str, texts: &[(String, String)]) -> bool {
+    let Ok(fields) = serde_json::from_str::<Map<String, Value>>(parameters) else { return false };
+    let version = fields.get("version").and_then(Value::as_str).unwrap_or_default();
+    fields.get("metadata_scheme").is_some_and(|scheme| scheme == "fooocus")
+        || version.starts_with("Fooocus")
+        || texts.iter().any(|(keyword, _)| keyword == "fooocus_scheme")
 }
 
 /// Whether two hashes are of the same, one of which may be only the beginning.

@@ -35,6 +35,15 @@ pub enum LikeNote {
         /// What it says.
         value: String,
     },
+    /// A setting has a value that this model cannot have.
+    Fitted {
+        /// As other programs call it.
+        key: String,
+        /// What the picture says.
+        value: String,
+        /// What is used instead.
+        used: String,
+    },
     /// Its noise came from a file.
     GivenNoise,
     /// Something was done with it, or took part in it, that is not done here.
@@ -161,6 +170,7 @@ impl LikeNote {
             Self::Sampler { .. } => "sampler",
             Self::Spacing { .. } => "spacing",
             Self::Value { .. } => "value",
+            Self::Fitted { .. } => "fitted",
             Self::GivenNoise => "given-noise",
             Self::NotDone { what, .. } => what.code(),
             Self::Others { .. } => "others",
@@ -179,6 +189,7 @@ impl LikeNote {
             Self::Sampler { name, used } => &[("name", name), ("used", used.label())],
             Self::Spacing { name } => &[("name", name)],
             Self::Value { key, value } => &[("key", key), ("value", value)],
+            Self::Fitted { key, value, used } => &[("key", key), ("value", value), ("used", used)],
             Self::NotDone { said, .. } | Self::Others { said } => &[("said", said)],
             Self::GivenNoise | Self::Workflow => &[],
             Self::Model { model, used } => &[("model", model), ("used", used)],
@@ -212,6 +223,9 @@ impl fmt::Display for LikeNote {
             Self::Value { key, value } => {
                 write!(f, "it says {key}: {}, which cannot be: the default is used instead", quoted(value))
             }
+            Self::Fitted { key, value, used } => {
+                write!(f, "it says {key}: {value}, which this {} cannot have: {used} is used instead", Setting::Model)
+            }
             Self::GivenNoise => {
                 write!(f, "its noise came from a file, so it has no seed: {} decides", Setting::Seed)
             }
@@ -233,7 +247,7 @@ impl fmt::Display for LikeNote {
                 let (token, used) = (quoted(token), quoted(used));
                 write!(
                     f,
-                    "it calls the embedding {used} {token}, which is what the prompt has: rename it so with =NAME"
+                    "the embedding that is called {used} here is {token} in its prompt: give it that name, with =NAME behind it"
                 )
             }
         }

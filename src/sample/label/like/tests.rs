@@ -180,6 +180,17 @@ fn what_was_given_by_hand_stays() {
     assert_eq!((applied.seed, applied.sampler, applied.karras, applied.steps), (5, SamplerKind::Ddim, false, 28));
 }
 
+/// A spacing belongs to its sampler.
+#[test]
+fn with_another_sampler_by_hand_the_spacing_is_gone() {
+    let said = parameters("a cat\nSteps: 20, Sampler: Euler, Schedule type: Karras, CFG scale: 7, Seed: 1");
+    let given = SampleConfig { sampler: SamplerKind::Dpmpp2m, ..SampleConfig::default() };
+    assert!(said.applied_to(&given, &|_| false).karras);
+    assert!(!said.applied_to(&given, &|setting| setting == Setting::Sampler).karras);
+    let karras = SampleConfig { karras: true, ..given };
+    assert!(said.applied_to(&karras, &|setting| [Setting::Sampler, Setting::Karras].contains(&setting)).karras);
+}
+
 #[test]
 fn pictures_without_settings_say_why() {
     for (given, part, read) in [
@@ -194,6 +205,12 @@ fn pictures_without_settings_say_why() {
         (texts(&[("Software", "NovelAI"), ("Comment", "{}")]), "NovelAI", Some(false)),
         (texts(&[("parameters", "a cat")]), "no line of settings", None),
         (texts(&[("parameters", "{\"sui_image_params\": {}}")]), "not read", Some(false)),
+        (
+            texts(&[("parameters", "{\"prompt\": \"a cat\", \"steps\": 30}"), ("fooocus_scheme", "fooocus")]),
+            "Fooocus",
+            Some(false),
+        ),
+        (texts(&[("parameters", "{\"version\": \"Fooocus v2.5.5\"}")]), "Fooocus", Some(false)),
         (texts(&[("prompt", "a\nb"), ("Software", "pseudoword 0.1.0")]), "sheet", Some(false)),
         (texts(&[("parameters", &"x".repeat(LONGEST + 1))]), "far too much", None),
     ] {
