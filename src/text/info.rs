@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::aliases::{inside, prefixed};
 use super::chunks::looked_at;
 use super::foreign::Foreign;
 use super::language::parse;
@@ -54,7 +55,9 @@ pub struct UnknownName {
 /// is text in its language and more than text in others.
 pub fn without_model(text: &str, syntax: PromptSyntax, words: &[String]) -> (Vec<UnknownName>, Vec<Foreign>) {
     let text = looked_at(text);
-    let known: Vec<_> = occurrences(text, words).map(|(_, at)| at).collect();
+    let also = words.iter().filter_map(|word| inside(word)).map(prefixed);
+    let names: Vec<String> = words.iter().cloned().chain(also).collect();
+    let known: Vec<_> = occurrences(text, &names).map(|(_, at)| at).collect();
     let unknown = unknown_names(text, &known).into_iter().map(|text| UnknownName { text, suggestion: None });
     (unknown.collect(), parse(text, syntax, words).notes)
 }
@@ -119,6 +122,8 @@ mod tests {
         assert_eq!(long.words.len(), 1);
         // The same is unknown without a model, and noted, whether a command looks like a name or not.
         let text = format!("{text}, <lora:x:1> <b>");
+        let prefixed = without_model("embedding:My-Peach.pt", PromptSyntax::A1111, &["<my-peach>".to_owned()]);
+        assert_eq!(prefixed.0, []);
         let (unknown, notes) = without_model(&text, PromptSyntax::Plain, &["<my-peach>".to_owned()]);
         assert_eq!(unknown, [UnknownName { text: "<mypeach>".to_owned(), suggestion: None }]);
         assert_eq!(notes, tokenizer.notes(&text, PromptSyntax::Plain));
