@@ -310,7 +310,7 @@ fn unclear_name(Unclear { name, tokens }: &Unclear, what: &str) -> Event {
 }
 
 /// Whether an event is that warning about a name, with or without `embedding:` before it.
-pub(crate) fn says_unknown(event: &Event, name: &str) -> bool {
+pub fn says_unknown(event: &Event, name: &str) -> bool {
     let Event::Warning { code: WarningCode::UnknownEmbedding, text } = event else { return false };
     [name.to_owned(), prefixed(name)].iter().any(|name| text.starts_with(&format!("{} in ", quoted(name))))
 }

@@ -15,7 +15,7 @@ use self::infotext::value;
 use crate::config::{PromptSyntax, SampleConfig, option_name};
 
 pub use self::like::PictureSettings;
-pub(crate) use self::like::is_taken_up;
+pub use self::like::is_taken_up;
 pub use self::note::{LikeNote, NotDone};
 
 /// What wrote a file.

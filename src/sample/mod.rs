@@ -23,12 +23,12 @@ use crate::unet::PromptKeysAndValues;
 use crate::vae::VaeDecoder;
 use crate::vae::tiling::{self, Map};
 use crate::{Error, Result, gpu, ops};
-pub(crate) use check::says_unknown;
+pub use check::says_unknown;
 pub use check::{
     CONCERNS, about_model, about_prompt, about_schedule, check, check_latents, check_numbers, concerns, decided,
     usual_sizes,
 };
-pub(crate) use label::is_taken_up;
+pub use label::is_taken_up;
 pub use label::{Label, LikeNote, NotDone, PictureSettings, SOFTWARE, used};
 
 /// The longest side of a picture, in pixels.

@@ -209,7 +209,7 @@ impl PictureSettings {
 
 /// Whether a setting is taken up beside those that were given by hand. A spacing belongs to its sampler: with another one that was
 /// given, it is gone.
-pub(crate) fn is_taken_up(setting: Setting, is_given: &dyn Fn(Setting) -> bool) -> bool {
+pub fn is_taken_up(setting: Setting, is_given: &dyn Fn(Setting) -> bool) -> bool {
     let is_replaced = setting == Setting::Karras && is_given(Setting::Sampler);
     !is_given(setting) && !is_replaced
 }
