@@ -32,19 +32,23 @@ const COMING: &str = "record.coming.json";
 
 /// The record of a model's folder; none if there is none.
 pub(super) async fn read_record(folder: &Folder) -> Option<Record> {
-    for name in [RECORD, COMING] {
-        let bytes = folder.read(name).await.ok()?;
-        if let Some(record) = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
-            return Some(record);
-        }
+    match whole(folder, RECORD).await {
+        None => whole(folder, COMING).await,
+        found => found,
     }
-    None
+}
+
+/// The record in one of the files, if that is whole.
+async fn whole(folder: &Folder, name: &str) -> Option<Record> {
+    serde_json::from_slice(&folder.read(name).await.ok()??).ok()
 }
 
 /// Writes it.
 pub(super) async fn write_record(folder: &Folder, record: &Record) -> Result<(), Problem> {
     let bytes = serde_json::to_vec(record).unwrap_or_default();
-    for name in [COMING, RECORD] {
+    // The one that is whole comes last.
+    let names = if whole(folder, RECORD).await.is_some() { [COMING, RECORD] } else { [RECORD, COMING] };
+    for name in names {
         folder.write(name, &bytes).await?;
     }
     folder.remove(COMING).await

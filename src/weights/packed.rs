@@ -38,6 +38,12 @@ pub fn is_scales(header: &Header, name: &str) -> bool {
     is_packed(header) && whose.is_some_and(|entry| entry.dtype == TYPE)
 }
 
+/// Whether a tensor is a weight in eight bits by what lies beside it, whatever its file says or has lost.
+pub fn seems_packed(header: &Header, entry: &Entry) -> bool {
+    let scales = scales_of(&entry.name);
+    header.tensors().any(|other| other.name == scales)
+}
+
 /// Whether the weights of a file were in eight bits before they were written as floats.
 pub fn was_packed(header: &Header) -> bool {
     header.metadata().contains_key(ROUNDED_KEY)

@@ -113,8 +113,15 @@ impl<'a> Repacked<'a> {
             for entry in header.tensors().filter(|entry| !packed::is_scales(&header, &entry.name)) {
                 let Entry { name, dtype, shape, .. } = entry;
                 let (span, scales) = (header.span(entry), packed::span_of_scales(&header, entry));
-                // No weight of a model: beside others in eight bits it would be taken for one that has lost its scales.
                 if dtype == packed::TYPE && scales.is_none() {
+                    if packed::seems_packed(&header, entry) {
+                        let (file, name) = source.origin(&path, name);
+                        let reason = format!(
+                            "{name} is in eight bits, and what says how they are to be read is not in the file: get it again"
+                        );
+                        return Err(Error::BadFile { file, reason });
+                    }
+                    // No weight of a model: beside others in eight bits it would be taken for one that has lost its scales.
                     continue;
                 }
                 let stored = stored(part, entry, scales.is_some(), storage).filter(|_| !left.contains(name));

@@ -20,7 +20,7 @@ pub fn parse(first: &[u8], json: &[u8], length: u64) -> Result<Header, String> {
             b"version " => {
                 "this is a Git LFS pointer, not the file itself: run `git lfs pull`, or download it".to_owned()
             }
-            [b'P', b'K', 3, 4, ..] | [0x80, ..] => "this is a PyTorch pickle (.ckpt, .bin), not a safetensors \
+            [b'P', b'K', 3, 4, ..] | [0x80, 2..=5, ..] => "this is a PyTorch pickle (.ckpt, .bin), not a safetensors \
                  file; pickles of whole models are not read: get the .safetensors of the same model"
                 .to_owned(),
             [b'G', b'G', b'U', b'F', ..] => {

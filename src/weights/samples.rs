@@ -24,8 +24,8 @@ const SAMPLE: u64 = 64;
 /// The hash, after what samples were rounded to: `f16:…`. bfloat16 keeps fewer digits than half precision does,
 /// so what it was made from cannot be told from it: such weights have hashes of their own, `bf16:…`. So have models of which so
 /// many weights are in eight bits, `q8-282:…`: programs differ in which they are; and, if their file says so, models whose weights were
-/// and are floats again, `q8-as-f16:…`: what they were before they were rounded has another hash of the kind `f16`. None for types that no weights have, which loading
-/// refuses.
+/// and are floats again, `q8-as-f16:…`: what they were before they were rounded has another hash of the kind `f16`. None for types
+/// that no weights have, which loading refuses.
 ///
 /// # Errors
 /// Those of reading headers and weights.
@@ -94,7 +94,9 @@ fn dtype_of(name: &str) -> Option<DType> {
 
 /// Whether two hashes, of different kinds, are of models that eight bits may have rounded otherwise.
 pub fn are_rounded_otherwise(one: &str, other: &str) -> bool {
-    same(one, other).is_none() && [one, other].iter().any(|hash| hash.starts_with(ROUNDED))
+    let rounded = |hash: &str| hash.starts_with(ROUNDED);
+    let known = |hash: &str| rounded(hash) || hash.starts_with("f16:") || hash.starts_with("bf16:");
+    same(one, other).is_none() && (rounded(one) || rounded(other)) && known(one) && known(other)
 }
 
 /// Whether two hashes are of the same weights; none if they are of different kinds.

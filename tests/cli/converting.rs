@@ -144,6 +144,9 @@ fn a_conversion_that_was_stopped_goes_on() {
         &["out", "the conversion into this folder is not finished"],
     );
     refused(&convert("weights:write=full@9"), 7, &["out"]);
+    // What was whole, and was cut off since then, is made again.
+    let cut = fs::OpenOptions::new().write(true).open(place.path("out").join(TEXT)).unwrap();
+    cut.set_len(cut.metadata().unwrap().len() / 2).unwrap();
     refused(&place.run(&["models", "convert", &mini_f16(), "out", "--weights", "f16"]), 2, &["another conversion"]);
     let output = convert("");
     succeeded(&output);
@@ -290,6 +293,18 @@ fn a_damaged_folder_is_refused_by_name() {
         ("xx", "1", ["is I8; weights can be", "out/unet"]),
     ] {
         damaged(&|path| versioned(&place, path, key, version), &parts);
+    }
+    // Nor is it converted to anything without its weights.
+    for key in ["q8", "xx"] {
+        let _old = fs::remove_dir_all(place.path("out"));
+        copy(&place, "whole", "out");
+        match key {
+            "q8" => change(&place, &format!("out/{UNET}"), |weights| weights.retain(|(name, ..)| *name != scales)),
+            _ => versioned(&place, &format!("out/{UNET}"), key, "1"),
+        }
+        let parts = if key == "q8" { [LAYER, "has no scales"] } else { ["weight is in eight bits", "get it again"] };
+        refused(&place.run(&["models", "convert", "out", "x"]), 3, &["out/unet", parts[0], parts[1]]);
+        let _begun = fs::remove_dir_all(place.path("x"));
     }
     // A header that would be longer than any, or than the file.
     for length in [u64::MAX, 1 << 40, 64 << 20] {

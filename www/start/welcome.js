@@ -37,7 +37,7 @@ let missing;
 /** Whether the mini model is here in the version that this page was assembled with, by how its hash begins; the sources name none. */
 async function isHere() {
   const here = await recordOf("mini");
-  return here?.whole && here.version.startsWith(document.documentElement.dataset.mini ?? "");
+  return here?.whole && here.version?.startsWith(document.documentElement.dataset.mini ?? "");
 }
 
 /** Says what the button needs, once that is known; or that it cannot work here. */

@@ -39,9 +39,13 @@ pub async fn run(args: &InspectArgs, shared: &Shared, out: &mut Output) -> Resul
             }
             let used = UsedModel { unet_hash: None, unet_samples: samples.as_deref(), file: source.single_file() };
             for word in opened.reading.embeddings() {
-                let names_one = learned_on::names_a_model(&word.metadata);
-                let learned_on =
-                    if names_one { Some(learned_on::compare(&word.metadata, &used, out).await?) } else { None };
+                let fits =
+                    word.encoders.iter().all(|vectors| vocabularies.iter().any(|words| words.width() == vectors.width));
+                let learned_on = match learned_on::names_a_model(&word.metadata) {
+                    true if fits => Some(learned_on::compare(&word.metadata, &used, out).await?),
+                    true => Some(Verdict::Other),
+                    false => None,
+                };
                 let model = source.name();
                 let asked = shared.model.is_some();
                 let report =

@@ -1,5 +1,6 @@
 //! `pseudoword models convert`: a model as a folder whose weights are in eight bits, or in f16.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use crate::event::{Event, WarningCode};
 use crate::model::{OpenedModel, fingerprint};
 use crate::parts::{Part, Precision};
 use crate::source::Source;
-use crate::weights::repack::NOTE;
+use crate::weights::repack::{NOTE, Repacked};
 use crate::weights::{Storage, files, repack};
 use crate::{Error, Result};
 
@@ -140,11 +141,13 @@ impl Target {
         out: &mut Output,
     ) -> Result<()> {
         let place = self.folder.join(path);
-        if place.exists() {
+        // Under its name it was whole; what was cut off since then is made again.
+        if let Ok(there) = fs::metadata(&place)
+            && there.len() == Repacked::plan(source, part, storage, &BTreeSet::new()).await?.length
+        {
             return Ok(());
         }
         make_folder(folder_of(&place))?;
-        // Under its name it is whole.
         let scratch = place.with_extension("part");
         let failed = |source| Error::Write { path: scratch.clone(), source };
         let mut file = File::create(&scratch).map_err(failed)?;
