@@ -5,7 +5,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::place::{Place, events, mini_f16, read_word, refused, succeeded, text};
+use crate::place::{Place, events, fixtures, mini_f16, read_word, refused, succeeded, text};
 
 fn generate(place: &Place, more: &[&str]) -> Output {
     let usual = ["generate", "a red apple", "--seed", "3", "--overwrite", "--model", &mini_f16()];
@@ -47,6 +47,7 @@ fn a_word_is_learned_with_weights_in_eight_bits() {
 fn words_of_the_mini_model_in_f16_are_used_without_a_warning() {
     let place = Place::new();
     let f16 = mini_f16();
+    let tiny = fixtures().join("tiny-sd2").display().to_string();
     for (model, out) in [(&*f16, "old"), ("mini", "new")] {
         succeeded(&place.run_train(&["--model", model, "--steps", "1", "--out", out]));
     }
@@ -71,6 +72,8 @@ fn words_of_the_mini_model_in_f16_are_used_without_a_warning() {
         ("rounded", "twice", "this model"),
         ("rounded", "mini", "cannot be told"),
         ("rounded", &*f16, "cannot be told"),
+        // Of another width.
+        ("new", &*tiny, "a different model"),
     ] {
         let said = text(&place.run(&["inspect", &word(run), "--model", model]).stdout).to_owned();
         assert!(said.contains(&format!("learned on    {expected}")), "{run} on {model}: {said}");
