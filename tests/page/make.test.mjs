@@ -148,10 +148,10 @@ async function knowsWords(page) {
   await page.locator("#prompt-info").getByText(`Too long: “${"bat ".repeat(20)}…” is left out`).waitFor();
   // Brackets are weights, or text, as the language has it; a name as other programs write it is the word's.
   await prompt(page).fill("a (embedding:PEAR:1.3)");
-  await page.getByRole("button", { name: "Write <pear> in place of embedding:PEAR" }).click();
+  await page.locator("#prompt-info").getByText("<pear> 1 vector").waitFor();
   await page.locator("#prompt-count").getByText("2 of 75 tokens").waitFor();
   await choices(page, "Prompt language").selectOption("plain text");
-  await page.locator("#prompt-info").getByText("“(<pear>:1.3)” (a weight) is read as plain text").waitFor();
+  await page.locator("#prompt-info").getByText("“(embedding:PEAR:1.3)” (a weight) is read as plain text").waitFor();
   await page.locator("#prompt-count").getByText("8 of 75 tokens").waitFor();
   await choices(page, "Prompt language").selectOption("A1111");
   await page.locator("#prompt-count").getByText("2 of 75 tokens").waitFor();
