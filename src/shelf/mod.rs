@@ -326,7 +326,8 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 mod tests {
     use super::*;
 
-    fn shelf() -> (tempfile::TempDir, Shelf) {
+    /// An empty one, and the folder that it is in.
+    pub(super) fn shelf() -> (tempfile::TempDir, Shelf) {
         let folder = tempfile::tempdir().unwrap();
         let shelf = Shelf::new(folder.path().join("words"));
         (folder, shelf)

@@ -107,13 +107,7 @@ impl Shelf {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    fn shelf() -> (tempfile::TempDir, Shelf) {
-        let folder = tempfile::tempdir().unwrap();
-        let shelf = Shelf::new(folder.path().join("words"));
-        (folder, shelf)
-    }
+    use super::super::tests::shelf;
 
     #[test]
     fn a_prompt_names_words() {

@@ -158,7 +158,9 @@ export async function everywhere(page, state) {
 export async function filled(page, place) {
   await page.mouse.move(0, 0);
   return page.locator(`${place} button`).filter({ visible: true }).evaluateAll(async (buttons) => {
-    await Promise.all(document.getAnimations().filter((one) => one instanceof CSSTransition).map(({ finished }) => finished.catch(() => {})));
+    const over = document.getAnimations().filter((one) => one instanceof CSSTransition).map(({ finished }) => finished.catch(() => {}));
+    // Not for ever: a browser may never draw the frame that ends one.
+    await Promise.race([Promise.all(over), new Promise((resolve) => setTimeout(resolve, 5000))]);
     const accent = getComputedStyle(document.querySelector(".logo")).stroke;
     return buttons.filter((one) => getComputedStyle(one).backgroundColor === accent).map(({ textContent }) => textContent);
   });

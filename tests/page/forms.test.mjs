@@ -152,7 +152,7 @@ test("a model in one file is kept in eight bits as was said, is there on the nex
   t.after(hub.close);
   const { context, open, errors } = await place.visitor();
   const page = await open(`?hub=${encodeURIComponent(hub.url)}`);
-  const digests = {};
+  const digests = [];
   for (const [name, eight] of [["someone/tiny/tiny-q8_0.gguf", true], ["someone/mini-f16/mini-f16.gguf", true], ["someone/mini-single/mini.safetensors", true], ["someone/mini-f16/mini-f16.gguf", false]]) {
     await lookUp(page, name);
     await keepEight(page, eight);
@@ -173,9 +173,8 @@ test("a model in one file is kept in eight bits as was said, is there on the nex
     await page.reload();
     await loadStored(page, name);
     assert.deepEqual(hub.asked.slice(asked), []);
-    if (eight) digests[name] = await digest(page, name);
-    // The same weights of another kind of file make the same pictures.
-    if (name === "someone/mini-single/mini.safetensors") assert.equal(digests[name], digests["someone/mini-f16/mini-f16.gguf"]);
+    // The mini model in eight bits draws in other tests; these are the same weights, whatever kind of file they came in.
+    if (eight && name !== "someone/tiny/tiny-q8_0.gguf") digests.push(await digest(page, name));
     else await draw(page);
     await page.reload();
     await page.getByText("Storage", { exact: true }).click();
@@ -183,6 +182,8 @@ test("a model in one file is kept in eight bits as was said, is there on the nex
     await page.getByRole("button", { name: "Delete", exact: true }).last().click();
     await page.getByRole("button", { name: `Delete: ${name}` }).waitFor({ state: "detached" });
   }
+  assert.equal(digests.length, 2);
+  assert.equal(digests[0], digests[1]);
   // What cannot be used is said before any of it is downloaded.
   const asked = hub.asked.length;
   for (const [file, reason] of [["mini.gguf", /mini\.gguf: this is a checkpoint of unusual sizes, which cannot be run without /], ["unet.gguf", /unet\.gguf: this is a U-Net alone, as GGUF files for ComfyUI have it/]]) {
