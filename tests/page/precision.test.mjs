@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { accessible, fewSteps, hooked, load, look, peach, start, teach } from "./browser.mjs";
+import { accessible, hooked, load, look, start } from "./browser.mjs";
 
 let place;
 
@@ -68,40 +68,60 @@ test("what an adapter does not have is not offered, and said", { timeout: 300_00
   await visitor.context.close();
 });
 
-test("f16 that computes wrong values is refused with words, and f32 stays; once it is right it is used, and not tested again", { timeout: 900_000 }, async () => {
+/** Changes what is kept of the test of f16. */
+const rewrite = (page, changes) => page.evaluate(async (changes) => {
+  const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("precision");
+  const [name] = await Array.fromAsync(folder.keys());
+  const file = await folder.getFileHandle(name);
+  const kept = JSON.parse(await (await file.getFile()).text());
+  const before = structuredClone(kept.ways);
+  kept.ways = kept.ways.map((way) => ({ ...way, ...changes }));
+  const writing = await file.createWritable();
+  await writing.write(JSON.stringify(kept));
+  await writing.close();
+  return before;
+}, changes);
+
+test("f16 that computes wrong values is refused with words, f32 stays, and insisting tests it again", { timeout: 600_000 }, async () => {
   const visitor = await place.visitor();
   await hooked(visitor.context, played(WRONG));
+  const refused = (page) => page.locator("#model-problem")
+    .getByText(/No way to make products in f16 passed its self-test \(strips in f16: wrong values for linear layers .*“Precision” f16 cannot be had here/)
+    .waitFor({ timeout: 300_000 });
   let { page, note, choice, count } = await opened(visitor);
   await note.getByText("in f32: f32 is faster on a software GPU").waitFor();
   assert.equal(await count("compiled"), 0, "nothing is tested that is not wanted");
   await choice.selectOption("f16");
-  await page.locator("#model-problem")
-    .getByText(/No way to make products in f16 passed its self-test \(strips in f16: wrong values for linear layers .*“Precision” f16 cannot be had here/)
-    .waitFor({ timeout: 300_000 });
+  await refused(page);
   await look(page, "precision-refused");
   assert.equal(await choice.inputValue(), "auto");
   await note.getByText("in f32").waitFor();
   await page.close();
 
-  // The driver is updated, which no page hears: insisting tests it again.
+  // The driver may have been updated, which no page hears.
+  ({ page, note, choice, count } = await opened(visitor));
+  await choice.selectOption("f16");
+  await refused(page);
+  assert.ok((await count("compiled")) > 0, "it is tested again");
+
+  // The whole test of f16 that is right takes SwiftShader's compiler a minute and a half: it runs on Mesa's (tests/engine/halves.rs). Here
+  // is kept what it would have found.
+  const [way, ...others] = await rewrite(page, { wrong: null });
+  assert.deepEqual(others, []);
+  assert.match(way.wrong, /wrong values/);
+  await page.close();
+
   await hooked(visitor.context, played(RIGHT));
   ({ page, note, choice, count } = await opened(visitor));
   await choice.selectOption("f16");
-  await note.getByText("in f16 with sums in f32, with strips in f16: as requested").waitFor({ timeout: 300_000 });
-  const tested = await count("launched");
-  assert.ok(tested > 0);
-  await teach(page, peach.slice(0, 1));
-  await fewSteps(page, 1);
-  await page.getByLabel("Start from").fill("apple");
-  await page.getByRole("button", { name: "Learn it" }).click();
-  await page.waitForFunction(() => document.body.dataset.now === "learned", null, { timeout: 300_000 });
-  assert.ok((await count("launched")) > tested + 100, "it is used");
-  await page.close();
-
-  ({ page, note, choice, count } = await opened(visitor));
-  await choice.selectOption("f16");
-  await note.getByText("with strips in f16: as requested").waitFor({ timeout: 60_000 });
-  assert.equal(await count("compiled"), 0, "it was remembered");
+  await note.getByText("in f16 with sums in f32, with strips in f16: as requested").waitFor({ timeout: 60_000 });
+  assert.deepEqual([await count("compiled"), await count("launched")], [0, 0], "what was found is remembered");
+  await page.getByRole("textbox", { name: "Prompt", exact: true }).fill("an apple");
+  await page.locator("#make").getByText("Settings", { exact: true }).click();
+  await page.locator("#make").getByLabel("Steps", { exact: true }).fill("1");
+  await page.locator("#make").getByRole("button", { name: "Make", exact: true }).click();
+  await page.waitForFunction(() => document.querySelector(".set img")?.naturalWidth > 0, null, { timeout: 300_000 });
+  assert.ok((await count("launched")) > 30, "it is used");
   assert.deepEqual(visitor.errors, []);
   await visitor.context.close();
 });
