@@ -15,8 +15,9 @@ mod early_stop;
 mod evaluations;
 pub mod generations;
 mod guard;
+mod identity;
 mod init;
-mod inputs;
+mod input;
 mod learner;
 mod loss;
 mod optimiser;
@@ -33,14 +34,12 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use image::GrayImage;
 use web_time::Instant;
 
 use crate::base::math::norm;
 use crate::config::{Init, TrainConfig, option_name};
 use crate::embedding::{Embedding, Encoder, Vectors};
 use crate::event::{EvaluatedOn, Event, WarningCode};
-use crate::image::Picture;
 use crate::model::Model;
 use crate::parts::Architecture;
 use crate::sample::{about_schedule, decided};
@@ -52,7 +51,8 @@ use dataset::{Dataset, Encoding};
 use draws::RandomChoices;
 use evaluations::Evaluations;
 use guard::{GoodMoment, Guard, LengthVerdict, NOT_THE_RATE, Remedy, SkipVerdict};
-use inputs::Inputs;
+use identity::Inputs;
+pub use input::{TrainInput, TrainPicture};
 use learner::{Learner, PromptCache};
 use loss::DiffusionLoss;
 use optimiser::{Optimiser, learning_rate};
@@ -62,40 +62,6 @@ pub use replay::Replay;
 use sample::Sample;
 pub use state::RunState;
 pub use verdict::{Level, Verdict};
-
-/// What an embedding is learned from.
-#[derive(Debug, Clone, Default)]
-pub struct TrainInput {
-    /// The pictures.
-    pub pictures: Vec<TrainPicture>,
-    /// Pictures of the same thing that are held out from training: the loss on them is reported too.
-    pub unseen: Vec<TrainPicture>,
-    /// Caption templates with `{}` where the placeholder token goes; none means those of the kind.
-    pub templates: Option<Vec<String>>,
-    /// What the vectors start from; none means what the configuration's initializer says, taken as a phrase.
-    pub init: Option<Init>,
-    /// Every random choice, taken from a file instead of drawn.
-    pub replay: Option<Replay>,
-    /// Whether to keep every random choice for [`TrainJob::record`].
-    pub record: bool,
-    /// Whether only the work is of interest: a first gradient of zero does not end the run then. For measurements, also on
-    /// a device that computes nothing.
-    pub only_work: bool,
-}
-
-/// A picture, and perhaps what it shows and where.
-#[derive(Debug, Clone)]
-pub struct TrainPicture {
-    /// The picture.
-    pub picture: Picture,
-    /// Its own caption, with `{}` where the placeholder token goes.
-    pub caption: Option<String>,
-    /// How much each pixel counts in the loss, from black (not at all) to white (fully); as large as the picture. It is
-    /// framed and mirrored as the picture is, and each position of the latents gets the mean over the pixels that it
-    /// covers; what padding adds does not count. The loss stays the mean over all positions. None: all count fully,
-    /// padding too.
-    pub weights: Option<GrayImage>,
-}
 
 /// What of a step is not finite if the step itself was too long.
 const AFTER_THE_STEP: &str = "the vector after the step";

@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::inputs::Inputs;
+use super::identity::Inputs;
 use crate::config::TrainConfig;
 use crate::{Error, Result};
 

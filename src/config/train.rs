@@ -1,0 +1,169 @@
+//! How an embedding is learned.
+
+use serde::{Deserialize, Serialize};
+
+#[cfg(feature = "native")]
+use super::typed;
+use super::{Checkpointing, Framing, Kind, LrSchedule, OnDivergence, Pooling, PromptSyntax, Recipe};
+
+/// How an embedding is learned.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "native", derive(clap::Args))]
+#[serde(default, rename_all = "kebab-case")]
+pub struct TrainConfig {
+    /// The placeholder token: how the embedding will be written in prompts
+    #[cfg_attr(feature = "native", arg(long, value_name = "TOKEN", help_heading = "Embedding"))]
+    pub token: String,
+    /// What to start from: a word or phrase the model knows for what the pictures show, or an embedding file
+    #[cfg_attr(feature = "native", arg(long, value_name = "WORDS|FILE", help_heading = "Embedding"))]
+    pub init: Option<String>,
+    /// How many vectors the token stands for
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "K", default_value_t = Self::default().vectors, help_heading = "Embedding"))]
+    pub vectors: u32,
+    /// Whether the pictures show a thing or a style
+    #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().kind, help_heading = "Embedding"))]
+    pub kind: Kind,
+
+    /// Optimiser steps
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "N", default_value_t = Self::default().steps, help_heading = "Training"))]
+    pub steps: u32,
+    /// How the vectors are optimised
+    #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().recipe, help_heading = "Training"))]
+    pub recipe: Recipe,
+    /// Peak learning rate [default: 0.01 for adamw, 0.1 for direction; of SDXL 0.001 and 0.04]
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "RATE", help_heading = "Training"))]
+    pub lr: Option<f64>,
+    /// How the learning rate changes
+    #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().lr_schedule, help_heading = "Training"))]
+    pub lr_schedule: LrSchedule,
+    /// Steps over which the learning rate rises to its peak
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "N", default_value_t = Self::default().warmup, help_heading = "Training"))]
+    pub warmup: u32,
+    /// Samples in a forward pass [default: 4; of SDXL 1]
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "B", help_heading = "Training"))]
+    pub batch_size: Option<u32>,
+    /// Forward passes in an optimiser step [default: 1; of SDXL 4 where --batch-size is not given]
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "N", help_heading = "Training"))]
+    pub gradient_accumulation: Option<u32>,
+    /// AdamW: decay of the gradient's mean; direction: decay of its squared norm (0 = every step has the same angle)
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "X", help_heading = "Training"))]
+    pub beta1: Option<f64>,
+    /// AdamW: decay of the gradient's square
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "X", default_value_t = Self::default().beta2, help_heading = "Training"))]
+    pub beta2: f64,
+    /// AdamW: added to the root of the square
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "X", default_value_t = Self::default().eps, help_heading = "Training"))]
+    pub eps: f64,
+    /// AdamW: decoupled weight decay
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "X", default_value_t = Self::default().weight_decay, help_heading = "Training"))]
+    pub weight_decay: f64,
+    /// Direction: pull back towards the initializer (kappa of the von Mises-Fisher prior)
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "X", default_value_t = Self::default().kappa, help_heading = "Training"))]
+    pub kappa: f64,
+    /// Weight the loss by min(SNR, gamma)/SNR (arXiv 2303.09556)
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "GAMMA", help_heading = "Training"))]
+    pub snr_gamma: Option<f64>,
+    /// Seed of every random choice
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::seed, value_name = "N", default_value_t = Self::default().seed, help_heading = "Training"))]
+    pub seed: u64,
+    /// Which token stands for the whole caption (SDXL)
+    #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().pooling, help_heading = "Training"))]
+    pub pooling: Pooling,
+    /// What to do when training diverges: NaN or infinite losses, or vectors that have grown absurdly long
+    #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().on_divergence, help_heading = "Training"))]
+    pub on_divergence: OnDivergence,
+    /// Recompute blocks in the backward pass to save memory
+    #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().checkpointing, help_heading = "Training"))]
+    pub checkpointing: Checkpointing,
+
+    /// How to make pictures square
+    #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().framing, help_heading = "Pictures and captions"))]
+    pub framing: Framing,
+    /// Side in pixels to train at [default: the model's own]
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "PIXELS", help_heading = "Pictures and captions"))]
+    pub resolution: Option<u32>,
+    /// Do not mirror pictures at random (no horizontal flips)
+    #[cfg_attr(feature = "native", arg(long, help_heading = "Pictures and captions"))]
+    pub no_flip: bool,
+
+    /// Evaluate on the fixed batch every N steps (0 = only at the start and the end)
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "N", default_value_t = Self::default().eval_every, help_heading = "Progress"))]
+    pub eval_every: u32,
+    /// Samples in the fixed evaluation batch
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "N", default_value_t = Self::default().eval_size, help_heading = "Progress"))]
+    pub eval_size: u32,
+    /// Stop when the evaluation loss has settled (DVAR, arXiv 2302.04841); evaluates after every step
+    #[cfg_attr(feature = "native", arg(long, help_heading = "Progress"))]
+    pub early_stop: bool,
+    /// Early stopping: evaluations in the window
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "W", default_value_t = Self::default().early_stop_window, help_heading = "Progress"))]
+    pub early_stop_window: u32,
+    /// Early stopping: stop when var(window)/var(all) is below this
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "X", default_value_t = Self::default().early_stop_threshold, help_heading = "Progress"))]
+    pub early_stop_threshold: f64,
+    /// Make a preview picture every N steps, and before the first (0 = none)
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "N", default_value_t = Self::default().preview_every, help_heading = "Progress"))]
+    pub preview_every: u32,
+    /// Denoising steps of a preview, which is made with DPM++ 2M
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "N", default_value_t = Self::default().preview_steps, help_heading = "Progress"))]
+    pub preview_steps: u32,
+    /// Prompt of the previews [default: made from the kind and the token]
+    #[cfg_attr(feature = "native", arg(long, value_name = "PROMPT", help_heading = "Progress"))]
+    pub preview_prompt: Option<String>,
+    /// The language that the preview prompt is written in (captions are text)
+    #[cfg_attr(feature = "native", arg(long, value_enum, value_name = "LANGUAGE", default_value_t = Self::default().prompt_syntax, help_heading = "Progress"))]
+    pub prompt_syntax: PromptSyntax,
+    /// Save the embedding every N steps (0 = only at the end)
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "N", default_value_t = Self::default().save_every, help_heading = "Progress"))]
+    pub save_every: u32,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            token: String::new(),
+            init: None,
+            vectors: 2,
+            kind: Kind::default(),
+            steps: 300,
+            recipe: Recipe::default(),
+            lr: None,
+            lr_schedule: LrSchedule::default(),
+            warmup: 0,
+            batch_size: None,
+            gradient_accumulation: None,
+            beta1: None,
+            beta2: 0.999,
+            eps: 1e-8,
+            weight_decay: 0.0,
+            kappa: 1e-4,
+            snr_gamma: None,
+            seed: 0,
+            pooling: Pooling::default(),
+            on_divergence: OnDivergence::default(),
+            checkpointing: Checkpointing::default(),
+            framing: Framing::default(),
+            resolution: None,
+            no_flip: false,
+            eval_every: 25,
+            eval_size: 16,
+            early_stop: false,
+            early_stop_window: 310,
+            early_stop_threshold: 0.15,
+            preview_every: 100,
+            preview_steps: 12,
+            preview_prompt: None,
+            prompt_syntax: PromptSyntax::default(),
+            save_every: 50,
+        }
+    }
+}
+
+impl TrainConfig {
+    /// Samples in a forward pass, and passes in a step. Where they are not set, a step has four samples: together, or one after the
+    /// other in models with two text encoders (SDXL), where each takes 0.9 GB at the models' own size.
+    pub fn batch(&self, two_encoders: bool) -> [u32; 2] {
+        let [size, passes] = if two_encoders && self.batch_size.is_none() { [1, 4] } else { [4, 1] };
+        [self.batch_size.unwrap_or(size), self.gradient_accumulation.unwrap_or(passes)]
+    }
+}

@@ -1,0 +1,41 @@
+//! What an embedding is learned from, beside its settings.
+
+use image::GrayImage;
+
+use super::Replay;
+use crate::config::Init;
+use crate::image::Picture;
+
+/// What an embedding is learned from.
+#[derive(Debug, Clone, Default)]
+pub struct TrainInput {
+    /// The pictures.
+    pub pictures: Vec<TrainPicture>,
+    /// Pictures of the same thing that are held out from training: the loss on them is reported too.
+    pub unseen: Vec<TrainPicture>,
+    /// Caption templates with `{}` where the placeholder token goes; none means those of the kind.
+    pub templates: Option<Vec<String>>,
+    /// What the vectors start from; none means what the configuration's initializer says, taken as a phrase.
+    pub init: Option<Init>,
+    /// Every random choice, taken from a file instead of drawn.
+    pub replay: Option<Replay>,
+    /// Whether to keep every random choice for [`TrainJob::record`].
+    pub record: bool,
+    /// Whether only the work is of interest: a first gradient of zero does not end the run then. For measurements, also on
+    /// a device that computes nothing.
+    pub only_work: bool,
+}
+
+/// A picture, and perhaps what it shows and where.
+#[derive(Debug, Clone)]
+pub struct TrainPicture {
+    /// The picture.
+    pub picture: Picture,
+    /// Its own caption, with `{}` where the placeholder token goes.
+    pub caption: Option<String>,
+    /// How much each pixel counts in the loss, from black (not at all) to white (fully); as large as the picture. It is
+    /// framed and mirrored as the picture is, and each position of the latents gets the mean over the pixels that it
+    /// covers; what padding adds does not count. The loss stays the mean over all positions. None: all count fully,
+    /// padding too.
+    pub weights: Option<GrayImage>,
+}
