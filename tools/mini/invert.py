@@ -1,7 +1,8 @@
 """Teaches a model folder words it never saw, with `pseudoword` itself, and measures what they mean to it afterwards.
 
 A concept is a held-out object or a held-out style. Its word is learned by `pseudoword train` from four pictures as a user would
-have them: the thing on white in the four known styles, or four known things in the new style; without captions. Measured are
+have them: the thing in the four known styles, or four known things in the new style, on white or on clutter (--background); without
+captions. Measured are
 
 - the loss on 16 other pictures of the concept (other backgrounds, every second one mirrored), before and after, with captions that
   say everything but the word, so that only the word can make a difference; as the program tells it, and weighted by min-SNR-5, which
@@ -37,7 +38,7 @@ import captions
 from common import COLOURS, HELD_OUT_STYLES, MODEL, SIDE, STYLES, WORK, Progress, fail, objects, write_json
 from evaluate import corner_colour, ranks, references
 from fetch import read, tarball
-from render import compose, draw, load
+from render import clutter, compose, compose_on, draw, load
 
 ROOT = WORK / "invert"
 
@@ -121,12 +122,20 @@ class Pictures:
             self.drawn[name] = {thing: draw(icons, icon) for thing, icon in found.items() if icon}
         return self.drawn[name]
 
-    def learnt_from(self, name):
+    def learnt_from(self, name, background):
         if CONCEPTS[name].sort == "style":
             drawn = self.style(name)
-            return [Setting(thing, compose(drawn[thing], COLOURS["white"]), f"a {thing} in {{}} style") for thing in LEARNT_FROM]
-        drawn = self.rgba[self.index[self.icons[name]]]
-        return [Setting(style, compose(drawn[i], COLOURS["white"]), f"a {{}} in {style} style") for i, style in enumerate(STYLES)]
+            found = [(thing, drawn[thing], f"a {thing} in {{}} style") for thing in LEARNT_FROM]
+        else:
+            drawn = self.rgba[self.index[self.icons[name]]]
+            found = [(style, drawn[i], f"a {{}} in {style} style") for i, style in enumerate(STYLES)]
+        # Another background for each picture of each concept.
+        start = 10 * list(CONCEPTS).index(name)
+        behind = [clutter(start + i) if background == "clutter" else COLOURS[background] for i in range(len(found))]
+        return [
+            Setting(key, compose_on(rgba, below) if background == "clutter" else compose(rgba, below), caption)
+            for (key, rgba, caption), below in zip(found, behind, strict=True)
+        ]
 
     def unseen(self, name):
         found, others = [], [colour for colour in COLOURS if colour != "white"]
@@ -258,10 +267,11 @@ def measure(options, pictures, name, seed):
     folder = options.folder / token(name)[1:-1] / str(seed)
     if (folder / "result.json").exists():
         return
-    lay_out(pictures.learnt_from(name), folder.parent / "learnt-from", options.captions)
+    lay_out(pictures.learnt_from(name, options.background), folder.parent / "learnt-from", options.captions)
     lay_out(pictures.unseen(name), folder.parent / "unseen", True)
     begun = time.monotonic()
     result = {"concept": name, "sort": CONCEPTS[name].sort, "init": options.init or CONCEPTS[name].init, "seed": seed}
+    result["background"] = options.background
     result |= learn(options, name, seed, folder)
     result["files"] = use(options, name, seed, folder)
     for kind, files in result["files"].items():
@@ -328,6 +338,7 @@ def tables(summary):
             falls = [spread(row[f"unseen {kind}loss fell by"]) for kind in ("", "min-SNR-5 ")]
             cells = [row["variant"], label, row["init"], row["seeds"], loss, *falls, *found, both(row, "background")]
             lines.append(f"| {' | '.join(map(str, cells))} |")
+    lines += overview(summary)
     near = collections.defaultdict(list)
     for row in summary:
         if row["sort"] == "near":
@@ -341,6 +352,21 @@ def tables(summary):
             f"{nearest} nearest in {NEAR_SHARE} % of their pictures or more."
         )
     return "\n".join(lines).strip() + "\n"
+
+
+def overview(summary):
+    """A row for each variant and sort of concept: means over concepts, and the range of the concepts' own."""
+    groups = collections.defaultdict(list)
+    for row in summary:
+        groups[row["variant"], row["sort"]].append(row["learned"])
+    heads = ["variant", "sort", "concepts", "nearest", "style or thing kept", "background kept"]
+    lines = ["", f"| {' | '.join(heads)} |", "|" + " --- |" * len(heads)]
+    for (variant, sort), found in sorted(groups.items()):
+        kept = ("thing", "pictures") if sort == "style" else ("style", "named")
+        ratios = [[100 * row.get(part, 0) / row[whole] for row in found if row.get(whole)] for part, whole in (("nearest", "pictures"), kept, ("background", "pictures"))]
+        cells = [spread(values, 0) if values else "-" for values in ratios]
+        lines.append(f"| {' | '.join(map(str, [variant, sort, len(found), *cells]))} |")
+    return lines
 
 
 def paste(page, picture, left, top, side):
@@ -360,7 +386,7 @@ def contact_sheet(pictures, groups, path):
     for number, ((variant, name), results) in enumerate(groups.items()):
         top, result = 24 + number * step, results[0]
         pen.text((4, top + 4), f"{name}\nfrom {result['init']}\n{variant}", "black", font)
-        for i, setting in enumerate(pictures.learnt_from(name)):
+        for i, setting in enumerate(pictures.learnt_from(name, result["background"])):
             paste(page, setting.picture, starts[0] + i * step, top, SIDE)
         for left, kind in zip(starts[1:], ("initial", "learned")):
             for i, scene in enumerate(shown):
@@ -386,7 +412,7 @@ def words_sheet(pictures, groups, names, variant, path):
         is_style = result["sort"] == "style"
         pen.text((first, top), f"a thing, {token(name)} style" if is_style else f"a {token(name)}", "black", font)
         top += line + 4
-        for i, setting in enumerate(pictures.learnt_from(name)):
+        for i, setting in enumerate(pictures.learnt_from(name, result["background"])):
             half = side // 2
             paste(page, setting.picture, left + i % 2 * (half + 4), top + i // 2 * (half + 4) - 2, half)
         middle, arrow = top + side // 2, left + block + 12
@@ -445,6 +471,7 @@ def main(arguments):
     told = "learn from captions that name the style, or the thing, instead of the program's templates"
     parser.add_argument("--captions", action="store_true", help=told)
     parser.add_argument("--init", help="a word to start from, instead of each concept's own")
+    parser.add_argument("--background", choices=["white", "clutter"], default="white", help="what is behind the things that are learned from")
     parser.add_argument("--steps", type=int, help="instead of the program's default")
     parser.add_argument("--extra", default="", help='more flags for `pseudoword train`: --extra="--vectors 1 --recipe direction"')
     parser.add_argument("--device", default="cpu")
@@ -473,6 +500,7 @@ def main(arguments):
         settings = {
             **options.settings,
             "captions": options.captions,
+            "background": options.background,
             "init": options.init,
             "flags": options.flags,
             "pictures": options.pictures,

@@ -48,6 +48,24 @@ def compose(rgba, colour):
     return (rgb * alpha + np.asarray(colour) / 255.0 * (1 - alpha)).astype(np.float32)
 
 
+def compose_on(rgba, behind):
+    """The same over a picture, (side, side, 3) in 0..1."""
+    rgb, alpha = rgba[..., :3] / 255.0, rgba[..., 3:] / 255.0
+    return (rgb * alpha + behind * (1 - alpha)).astype(np.float32)
+
+
+def clutter(number):
+    """A background that nobody would call plain: rectangles of all colours and sizes over each other, with grain; another for each number."""
+    rng = np.random.default_rng(number)
+    behind = np.empty((SIDE, SIDE, 3), np.float32)
+    behind[:] = rng.random(3)
+    for _ in range(60):
+        left, top = rng.integers(-8, SIDE, 2)
+        width, height = rng.integers(6, 28, 2)
+        behind[max(top, 0) : top + height, max(left, 0) : left + width] = rng.random(3)
+    return np.clip(behind + rng.normal(0, 0.02, behind.shape), 0, 1).astype(np.float32)
+
+
 def main(_arguments):
     sets = {style: read(package, version, "icons.json")[0] for style, (package, version, _) in STYLES.items()}
     names = candidates(sets)
