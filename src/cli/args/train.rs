@@ -1,0 +1,81 @@
+//! What `pseudoword train` takes.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use crate::config::TrainConfig;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct TrainArgs {
+    /// Pictures of the thing or style, 3 to 5 of them: PNG, JPEG or WebP files, or folders with such files
+    #[arg(value_name = "PICTURES", required_unless_present_any = ["replay", "file"])]
+    pub pictures: Vec<PathBuf>,
+    /// What is learned, and how.
+    #[command(flatten)]
+    pub config: TrainConfig,
+    /// Folder for the embedding, the log and the previews [default: runs/ and the letters of the token]
+    #[arg(long, value_name = "DIR", help_heading = "Files")]
+    pub out: Option<PathBuf>,
+    /// Start over if the folder already holds a run, replacing its files
+    #[arg(long, help_heading = "Files", conflicts_with = "resume")]
+    pub overwrite: bool,
+    /// Resume the run in the folder; fail if there is none. (An interrupted run also resumes when you repeat its
+    /// command)
+    #[arg(long, help_heading = "Files")]
+    pub resume: bool,
+    /// Take the options from the settings.json of a run; options on the command line override it
+    #[arg(long = "config", id = "file", value_name = "FILE", help_heading = "Files")]
+    pub settings: Option<PathBuf>,
+    /// Report what would happen, how much memory it needs and roughly how long it takes; makes two steps, writes
+    /// nothing
+    #[arg(long, help_heading = "Files")]
+    pub dry_run: bool,
+    /// When the GPU is lost: stop, or restart it once and resume
+    #[arg(long, value_enum, default_value_t = OnDeviceLost::default(), help_heading = "Training")]
+    pub on_device_lost: OnDeviceLost,
+    /// Embeddings to use in captions and in the preview prompt: files, folders, web addresses or repositories; =NAME
+    /// renames one
+    #[arg(long = "embedding", short, value_name = "SOURCE[=NAME]", help_heading = "Files")]
+    pub embeddings: Vec<String>,
+    /// Captions to train with instead of the built-in ones: a text file, one per line, with {} for the token
+    #[arg(long, value_name = "FILE", help_heading = "Pictures and captions")]
+    pub template: Option<PathBuf>,
+    /// Use a .txt file beside each picture as its caption, with {} or the token in it
+    #[arg(long, value_enum, default_value_t = Captions::default(), help_heading = "Pictures and captions")]
+    pub captions: Captions,
+    /// Other pictures of the same thing, held out from training; the loss on them is reported too
+    #[arg(long, value_name = "PICTURES", help_heading = "Pictures and captions")]
+    pub unseen: Vec<PathBuf>,
+    /// Take every random choice from a file instead of the random number generator
+    #[arg(long, value_name = "FILE", help_heading = "Comparing with other programs")]
+    pub replay: Option<PathBuf>,
+    /// Write every random choice to a file that --replay can read
+    #[arg(long, value_name = "FILE", help_heading = "Comparing with other programs")]
+    pub record: Option<PathBuf>,
+}
+
+/// What to do when the GPU is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(in crate::cli) enum OnDeviceLost {
+    /// End the run; repeating the command resumes it
+    #[default]
+    Stop,
+    /// Restart the GPU once, and resume
+    Resume,
+}
+
+/// Whether `.txt` files beside the pictures are captions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(in crate::cli) enum Captions {
+    /// If every picture has one
+    #[default]
+    Auto,
+    /// Yes; a picture without one is an error
+    On,
+    /// No
+    Off,
+}
