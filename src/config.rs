@@ -7,16 +7,19 @@
 mod choices;
 mod prompt_syntax;
 mod sample;
+mod span;
 mod train;
 #[cfg(feature = "native")]
 pub mod typed;
 
 pub use choices::{
     Checkpointing, EmptyNegative, Framing, Init, Kind, LrSchedule, OnDivergence, Pooling, Recipe, SamplerKind,
+    TimestepDistribution,
 };
 pub use prompt_syntax::PromptSyntax;
 pub use sample::SampleConfig;
 use serde::Serialize;
+pub use span::Span;
 pub use train::TrainConfig;
 
 /// How a choice is spelled in settings files and on the command line.

@@ -45,6 +45,8 @@ pub enum Stream {
     Init = 13,
     /// As `Flip`, for the fixed evaluation batch.
     EvalFlip = 14,
+    /// Whether a caption is nothing but the token.
+    CaptionDropout = 15,
 }
 
 /// The random numbers of one seed.

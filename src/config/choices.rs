@@ -114,6 +114,22 @@ pub enum LrSchedule {
     Cosine,
 }
 
+/// How likely each noise level is for a sample, from the least noisy to the noisiest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "native", derive(clap::ValueEnum))]
+#[serde(rename_all = "kebab-case")]
+pub enum TimestepDistribution {
+    /// All alike, as models are trained.
+    #[default]
+    Uniform,
+    /// Those in the middle more often: the logistic function of a standard normal number (arXiv 2403.03206, section 3.1).
+    LogitNormal,
+    /// The noisier, the more often: twice the mean at the noisiest, never at the least noisy.
+    Rising,
+    /// The less noisy, the more often.
+    Falling,
+}
+
 /// How a picture that is not square becomes one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "native", derive(clap::ValueEnum))]

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "native")]
 use super::typed;
-use super::{Checkpointing, Framing, Kind, LrSchedule, OnDivergence, Pooling, PromptSyntax, Recipe};
+use super::{
+    Checkpointing, Framing, Kind, LrSchedule, OnDivergence, Pooling, PromptSyntax, Recipe, Span, TimestepDistribution,
+};
 
 /// How an embedding is learned.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,6 +65,15 @@ pub struct TrainConfig {
     /// Weight the loss by min(SNR, gamma)/SNR (arXiv 2303.09556)
     #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "GAMMA", help_heading = "Training"))]
     pub snr_gamma: Option<f64>,
+    /// Learn only from these noise levels, of 1000 from the least noisy up: such as 500..900
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::span, value_name = "A..B", help_heading = "Training"))]
+    pub timesteps: Option<Span>,
+    /// How likely each noise level is
+    #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().timestep_distribution, help_heading = "Training"))]
+    pub timestep_distribution: TimestepDistribution,
+    /// AdamW: keep the length that each vector has after step FROM until after step TO, such as 120..180 (CoRe, AAAI 2025)
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::span, value_name = "FROM..TO", help_heading = "Training"))]
+    pub hold_norm: Option<Span>,
     /// Seed of every random choice
     #[cfg_attr(feature = "native", arg(long, value_parser = typed::seed, value_name = "N", default_value_t = Self::default().seed, help_heading = "Training"))]
     pub seed: u64,
@@ -85,6 +96,9 @@ pub struct TrainConfig {
     /// Do not mirror pictures at random (no horizontal flips)
     #[cfg_attr(feature = "native", arg(long, help_heading = "Pictures and captions"))]
     pub no_flip: bool,
+    /// How often a picture's caption is nothing but the token: a probability
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "P", default_value_t = Self::default().caption_dropout, help_heading = "Pictures and captions"))]
+    pub caption_dropout: f64,
 
     /// Evaluate on the fixed batch every N steps (0 = only at the start and the end)
     #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "N", default_value_t = Self::default().eval_every, help_heading = "Progress"))]
@@ -138,6 +152,9 @@ impl Default for TrainConfig {
             weight_decay: 0.0,
             kappa: 1e-4,
             snr_gamma: None,
+            timesteps: None,
+            timestep_distribution: TimestepDistribution::default(),
+            hold_norm: None,
             seed: 0,
             pooling: Pooling::default(),
             on_divergence: OnDivergence::default(),
@@ -145,6 +162,7 @@ impl Default for TrainConfig {
             framing: Framing::default(),
             resolution: None,
             no_flip: false,
+            caption_dropout: 0.0,
             eval_every: 25,
             eval_size: 16,
             early_stop: false,

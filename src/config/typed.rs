@@ -4,6 +4,8 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::OnceLock;
 
+use super::Span;
+
 /// A count.
 pub fn count(typed: &str) -> Result<u32, String> {
     typed.parse().map_err(|_| why_not_whole(typed, u64::from(u32::MAX)))
@@ -31,6 +33,11 @@ pub fn any_seed(typed: &str) -> Result<u64, String> {
 /// The seed that was drawn, if any was asked for.
 pub fn drawn_seed() -> Option<u64> {
     DRAWN.get().copied()
+}
+
+/// From one whole number up to another.
+pub fn span(typed: &str) -> Result<Span, String> {
+    typed.parse()
 }
 
 /// A number.

@@ -1,8 +1,8 @@
 //! Which settings a model can be trained with, and what follows from them. (What may be a token in prompts is checked where
 //! a tokenizer learns it, by [`check_token`](crate::text::check_token); here, whether files can hold it.)
 
-use super::{init, previews, usual};
-use crate::config::{Checkpointing, Init, TrainConfig};
+use super::{draws, init, previews, usual};
+use crate::config::{Checkpointing, Init, Span, TrainConfig};
 use crate::embedding::{self, Layout, Refusal};
 use crate::model::ModelConfig;
 use crate::plan::{Job, MemoryPlan, WeightBytes, remembered};
@@ -76,11 +76,27 @@ pub fn check_numbers(config: &TrainConfig) -> Result<()> {
         (Setting::Kappa, config.kappa, Range::FromZero),
         (Setting::SnrGamma, config.snr_gamma.unwrap_or(1.0), Range::AboveZero),
         (Setting::EarlyStopThreshold, config.early_stop_threshold, Range::AboveZero),
+        (Setting::CaptionDropout, config.caption_dropout, Range::BelowOne),
     ];
     match numbers.iter().find(|(_, value, range)| !range.holds(*value)) {
         Some((setting, value, range)) => refused(*setting, value.to_string(), range.rule()),
-        None => Ok(()),
+        None => check_spans(config),
     }
+}
+
+/// Refuses spans in which there is nothing.
+fn check_spans(config: &TrainConfig) -> Result<()> {
+    let spans =
+        [(Setting::Timesteps, config.timesteps, draws::TIMESTEPS), (Setting::HoldNorm, config.hold_norm, MOST_STEPS)];
+    for (setting, span, most) in spans {
+        if let Some(span @ Span { from, to }) = span
+            && (from >= to || to > most)
+        {
+            let rule = format!("two numbers from 0 to {most}, the first below the second");
+            return refused(setting, span.to_string(), &rule);
+        }
+    }
+    Ok(())
 }
 
 fn refused<T>(setting: Setting, given: String, rule: &str) -> Result<T> {
@@ -273,7 +289,7 @@ mod tests {
             (Setting::EarlyStopWindow, |c, v| c.early_stop_window = v, &[0, 1, BIG], &[2]),
             (Setting::Resolution, |c, v| c.resolution = Some(v), &[0, 4096, BIG], &[64, LARGEST]),
         ];
-        let numbers: [Numbers<f64>; 8] = [
+        let numbers: [Numbers<f64>; 9] = [
             (Setting::Lr, |c, v| c.lr = Some(v), &[0.0, -1.0], &[1e-9, 1.0]),
             (Setting::Beta1, |c, v| c.beta1 = Some(v), &[1.0, -0.1], &[0.0, 0.999]),
             (Setting::Beta2, |c, v| c.beta2 = v, &[1.0, -0.1], &[0.0, 0.999]),
@@ -282,6 +298,7 @@ mod tests {
             (Setting::Kappa, |c, v| c.kappa = v, &[-1e-9], &[0.0, 1.0]),
             (Setting::SnrGamma, |c, v| c.snr_gamma = Some(v), &[0.0, -1.0], &[5.0]),
             (Setting::EarlyStopThreshold, |c, v| c.early_stop_threshold = v, &[0.0, -1.0], &[0.15]),
+            (Setting::CaptionDropout, |c, v| c.caption_dropout = v, &[1.0, -0.1], &[0.0, 0.1]),
         ];
         let verdict = |setting: Setting, config: &TrainConfig| match check_numbers(config) {
             Err(Error::OutOfRange { setting: named, .. }) => assert_eq!(named, setting),
@@ -303,6 +320,22 @@ mod tests {
         let many = Some(65536);
         let both = TrainConfig { batch_size: many, gradient_accumulation: many, ..TrainConfig::default() };
         verdict(Setting::GradientAccumulation, &both);
+        for (setting, set) in [
+            (Setting::Timesteps, (|c, v| c.timesteps = Some(v)) as fn(&mut TrainConfig, Span)),
+            (Setting::HoldNorm, |c, v| c.hold_norm = Some(v)),
+        ] {
+            let with = |from, to| {
+                let mut config = TrainConfig::default();
+                set(&mut config, Span { from, to });
+                config
+            };
+            for (from, to) in [(0, 0), (9, 9), (9, 8), (0, BIG)] {
+                verdict(setting, &with(from, to));
+            }
+            for (from, to) in [(0, 1), (999, 1000)] {
+                check_numbers(&with(from, to)).unwrap();
+            }
+        }
         for (setting, set, bad, good) in numbers {
             for value in bad.iter().chain(&[f64::NAN, f64::INFINITY, f64::NEG_INFINITY]) {
                 let mut config = TrainConfig::default();

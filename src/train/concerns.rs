@@ -52,6 +52,7 @@ fn idle_settings(config: &TrainConfig) -> Vec<String> {
     let of_the_other: &[(Setting, bool)] = match config.recipe {
         Recipe::Adamw => &[(Setting::Kappa, config.kappa != usual.kappa)],
         Recipe::Direction => &[
+            (Setting::HoldNorm, config.hold_norm.is_some()),
             (Setting::Beta2, config.beta2 != usual.beta2),
             (Setting::Eps, config.eps != usual.eps),
             (Setting::WeightDecay, config.weight_decay != usual.weight_decay),
@@ -69,6 +70,10 @@ fn idle_settings(config: &TrainConfig) -> Vec<String> {
             let steps = config.steps;
             idle.push(format!("{setting} {every} has no effect: the run ends after {steps} steps"));
         }
+    }
+    if let Some(span) = config.hold_norm.filter(|span| config.recipe == Recipe::Adamw && span.from >= config.steps) {
+        let steps = config.steps;
+        idle.push(format!("{} {span} has no effect: the run ends after {steps} steps", Setting::HoldNorm));
     }
     idle.extend(idle_stopping(config, &usual));
     let of_previews = [
@@ -134,6 +139,17 @@ fn idle_inputs(config: &TrainConfig, input: &TrainInput) -> Vec<String> {
             Framing::Fit => "fit",
         };
         idle.push(format!("{} {framing} has no effect: every picture is square", Setting::Framing));
+    }
+    if input.replay.is_some() {
+        let drawn = [
+            (Setting::Timesteps, config.timesteps.is_some()),
+            (Setting::TimestepDistribution, config.timestep_distribution != usual.timestep_distribution),
+            (Setting::CaptionDropout, config.caption_dropout != usual.caption_dropout),
+        ];
+        let given = drawn.into_iter().filter(|(_, given)| *given);
+        idle.extend(given.map(|(setting, _)| {
+            format!("{setting} has no effect: every choice is that of the file ({})", Setting::Replay)
+        }));
     }
     if input.pictures.is_empty() && config.early_stop {
         idle.push(format!("{} has no effect: without pictures there is no evaluation", Setting::EarlyStop));
@@ -312,7 +328,7 @@ fn about_previews(config: &TrainConfig, tokenizer: &ClipTokenizer) -> Vec<Event>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Pooling;
+    use crate::config::{Pooling, Span};
     use crate::image::Picture;
     use crate::model::OpenedModel;
     use std::rc::Rc;
@@ -353,6 +369,7 @@ mod tests {
         for config in [
             usual(),
             TrainConfig { steps: 3, ..usual() },
+            TrainConfig { hold_norm: Some(Span { from: 120, to: 180 }), caption_dropout: 0.1, ..usual() },
             TrainConfig { recipe: Recipe::Direction, lr: Some(0.2), beta1: Some(0.5), kappa: 0.1, ..usual() },
             TrainConfig { early_stop: true, early_stop_window: 20, ..usual() },
             TrainConfig { preview_prompt: Some("a <zubi> in the sun".to_owned()), ..usual() },
@@ -368,6 +385,7 @@ mod tests {
         use WarningCode::{NoEffect, PeakNotReached, PreviewWithoutEmbedding};
         let kind = crate::config::Kind::Style;
         let hill = Some("a photo of a hill".to_owned());
+        let hold_norm = Some(Span { from: 120, to: 180 });
         let cases = [
             (TrainConfig { warmup: 10, steps: 2, ..usual() }, PeakNotReached, Setting::Warmup),
             (TrainConfig { warmup: 2, steps: 2, ..usual() }, PeakNotReached, Setting::Warmup),
@@ -375,6 +393,8 @@ mod tests {
             (TrainConfig { recipe: Recipe::Direction, eps: 1e-6, ..usual() }, NoEffect, Setting::Eps),
             (TrainConfig { recipe: Recipe::Direction, beta2: 0.9, ..usual() }, NoEffect, Setting::Beta2),
             (TrainConfig { recipe: Recipe::Direction, weight_decay: 0.1, ..usual() }, NoEffect, Setting::WeightDecay),
+            (TrainConfig { recipe: Recipe::Direction, hold_norm, ..usual() }, NoEffect, Setting::HoldNorm),
+            (TrainConfig { steps: 120, hold_norm, ..usual() }, NoEffect, Setting::HoldNorm),
             (TrainConfig { eval_every: 301, ..usual() }, NoEffect, Setting::EvalEvery),
             (TrainConfig { save_every: 400, ..usual() }, NoEffect, Setting::SaveEvery),
             (TrainConfig { preview_every: 400, ..usual() }, NoEffect, Setting::PreviewEvery),

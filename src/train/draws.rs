@@ -4,10 +4,13 @@ use super::dataset::{CachedLatents, Dataset};
 use super::replay::Replay;
 use super::sample::{OfPicture, Sample};
 use super::{templates, usual};
-use crate::config::TrainConfig;
+use crate::config::{Span, TimestepDistribution, TrainConfig};
 use crate::model::Model;
 use crate::noise::{Draws, Noise, Stream};
 use crate::{Error, Result};
+
+/// What timesteps are counted in where a setting names them.
+pub(super) const TIMESTEPS: u32 = 1000;
 
 /// Where the random choices of a run come from.
 pub(super) struct RandomChoices {
@@ -16,7 +19,8 @@ pub(super) struct RandomChoices {
     templates: Vec<String>,
     per_step: usize,
     eval_size: usize,
-    timesteps: u32,
+    timesteps: Timesteps,
+    caption_dropout: f64,
     scaling_factor: f32,
     replay: Option<Replay>,
 }
@@ -39,7 +43,8 @@ impl RandomChoices {
             templates,
             per_step: usual::samples_per_step(config, model.config.architecture) as usize,
             eval_size: config.eval_size as usize,
-            timesteps: model.config.scheduler.num_train_timesteps as u32,
+            timesteps: Timesteps::new(config, model.config.scheduler.num_train_timesteps as u32),
+            caption_dropout: config.caption_dropout,
             scaling_factor: model.config.vae.scaling_factor as f32,
             replay,
         }
@@ -59,16 +64,20 @@ impl RandomChoices {
             noise: draws(Stream::Noise),
             caption: draws(Stream::Caption),
         };
+        let mut bare = draws(Stream::CaptionDropout);
         let samples = (0..self.per_step).map(|_| {
             let picture = streams.picture.below(dataset.pictures.len() as u32) as usize;
-            let timestep = streams.timestep.below(self.timesteps) as usize;
-            self.sample(&mut streams, dataset, picture, timestep)
+            let timestep = self.timesteps.draw(&mut streams.timestep) as usize;
+            let sample = self.sample(&mut streams, dataset, picture, timestep);
+            let bare = bare.unit() < self.caption_dropout;
+            if bare { Sample { caption: self.token.clone(), ..sample } } else { sample }
         });
         Ok(samples.collect())
     }
 
     /// A fixed evaluation batch: every picture in turn, timesteps spread evenly, all else drawn once. Empty where there
-    /// are no pictures.
+    /// are no pictures. Whichever timesteps a run learns from, and however often without the rest of a caption, it is the
+    /// same, so that losses of different runs can be compared.
     pub fn evaluation(&self, dataset: &Dataset) -> Vec<Sample> {
         if dataset.pictures.is_empty() {
             return Vec::new();
@@ -84,7 +93,7 @@ impl RandomChoices {
         };
         let samples = (0..self.eval_size).map(|i| {
             let within = (i as f64 + streams.timestep.unit()) / self.eval_size as f64;
-            let timestep = (within * f64::from(self.timesteps)) as usize;
+            let timestep = (within * f64::from(self.timesteps.all)) as usize;
             self.sample(&mut streams, dataset, i % dataset.pictures.len(), timestep)
         });
         samples.collect()
@@ -114,5 +123,101 @@ impl RandomChoices {
         let view = &views[0];
         let latents = view.mean.iter().map(|mean| mean * self.scaling_factor).collect();
         Ok(OfPicture { latents, weights: view.weights.clone(), time_ids: view.time_ids })
+    }
+}
+
+/// Which timesteps samples get, and how often.
+struct Timesteps {
+    /// How many the model knows.
+    all: u32,
+    /// From the first up to, but not including, the second.
+    range: Span,
+    distribution: TimestepDistribution,
+}
+
+impl Timesteps {
+    fn new(config: &TrainConfig, all: u32) -> Self {
+        let scaled = |of_thousand: u32| (u64::from(of_thousand) * u64::from(all) / u64::from(TIMESTEPS)) as u32;
+        let Span { from, to } = config.timesteps.unwrap_or(Span { from: 0, to: TIMESTEPS });
+        // Models know a thousand; of one that knows fewer, at least one is left.
+        let from = scaled(from).min(all - 1);
+        Self { all, range: Span { from, to: scaled(to).max(from + 1) }, distribution: config.timestep_distribution }
+    }
+
+    fn draw(&self, draws: &mut Draws) -> u32 {
+        let Span { from, to } = self.range;
+        let count = to - from;
+        let share = match self.distribution {
+            TimestepDistribution::Uniform => return from + draws.below(count),
+            TimestepDistribution::LogitNormal => 1.0 / (1.0 + libm::exp(-f64::from(draws.normal()))),
+            // The larger of two has this density.
+            TimestepDistribution::Rising => draws.unit().max(draws.unit()),
+            TimestepDistribution::Falling => draws.unit().min(draws.unit()),
+        };
+        // A share may be rounded to 1.
+        from + ((share * f64::from(count)) as u32).min(count - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Many draws, and how many of them are in each quarter of the range.
+    fn quarters(config: &TrainConfig, all: u32) -> ([u32; 4], Vec<u32>) {
+        let timesteps = Timesteps::new(config, all);
+        let mut draws = Noise::new(7).draws(0, Stream::Timestep);
+        let drawn: Vec<u32> = (0..4000).map(|_| timesteps.draw(&mut draws)).collect();
+        let Span { from, to } = timesteps.range;
+        let mut quarters = [0; 4];
+        drawn.iter().for_each(|t| quarters[((t - from) * 4 / (to - from)) as usize] += 1);
+        (quarters, drawn)
+    }
+
+    fn config(timesteps: Option<Span>, timestep_distribution: TimestepDistribution) -> TrainConfig {
+        TrainConfig { timesteps, timestep_distribution, ..TrainConfig::default() }
+    }
+
+    #[test]
+    fn without_settings_timesteps_are_drawn_as_they_always_were() {
+        let mut draws = Noise::new(7).draws(0, Stream::Timestep);
+        let before: Vec<u32> = (0..4000).map(|_| draws.below(1000)).collect();
+        assert_eq!(quarters(&TrainConfig::default(), 1000).1, before);
+    }
+
+    #[test]
+    fn timesteps_are_those_of_the_range_whatever_their_number() {
+        let range = Some(Span { from: 500, to: 900 });
+        for distribution in [
+            TimestepDistribution::Uniform,
+            TimestepDistribution::LogitNormal,
+            TimestepDistribution::Rising,
+            TimestepDistribution::Falling,
+        ] {
+            for (all, from, to) in [(1000, 500, 900), (50, 25, 45), (1, 0, 1)] {
+                let (_, drawn) = quarters(&config(range, distribution), all);
+                assert!(drawn.iter().all(|t| (from..to).contains(t)), "{distribution:?} of {all}");
+                let least = drawn.iter().min().unwrap();
+                assert!(*least <= from + all / 25, "{distribution:?} of {all}: {least}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_distribution_is_what_its_name_says() {
+        let shares = |distribution| {
+            let (quarters, _) = quarters(&config(None, distribution), 1000);
+            quarters.map(|count| f64::from(count) / 4000.0)
+        };
+        for (distribution, expected) in [
+            (TimestepDistribution::Uniform, [0.25; 4]),
+            // The normal distribution beyond the logarithm of 3, 1.0986.
+            (TimestepDistribution::LogitNormal, [0.136, 0.364, 0.364, 0.136]),
+            (TimestepDistribution::Rising, [0.0625, 0.1875, 0.3125, 0.4375]),
+            (TimestepDistribution::Falling, [0.4375, 0.3125, 0.1875, 0.0625]),
+        ] {
+            let found = shares(distribution);
+            assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 0.025), "{distribution:?}: {found:?}");
+        }
     }
 }

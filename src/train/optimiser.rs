@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::state::{Numbers, RunState};
 use crate::Result;
 use crate::base::math::norm;
-use crate::config::{LrSchedule, Recipe, TrainConfig};
+use crate::config::{LrSchedule, Recipe, Span, TrainConfig};
 use crate::text::{Rows, TextEncoder};
 
 /// The learning rate of step `step`, counted from 0, as diffusers' `get_scheduler` has it; `peak` is that after warm-up
@@ -32,6 +32,7 @@ pub(super) struct Optimiser {
     places: Vec<Place>,
     steps: i32,
     recipe: RecipeState,
+    hold: Option<Hold>,
 }
 
 /// Where a vector is among the numbers, and which encoder it is for.
@@ -39,6 +40,16 @@ pub(super) struct Optimiser {
 struct Place {
     encoder: usize,
     span: Range<usize>,
+}
+
+/// How long vectors are held at one length (CoRe, AAAI 2025): their directions go on moving, and they cannot outgrow the
+/// other words of a prompt in the meantime.
+#[derive(Clone)]
+struct Hold {
+    /// After which step each length is taken, and after which it is held for the last time.
+    span: Span,
+    /// The length of each vector; none before they are taken.
+    lengths: Vec<f64>,
 }
 
 #[derive(Clone)]
@@ -93,7 +104,11 @@ impl Optimiser {
                 RecipeState::Direction { initial, m, beta: config.beta1.unwrap_or(0.0), kappa: config.kappa, scales }
             }
         };
-        Self { rows, places, steps: 0, recipe }
+        let span = config.hold_norm.filter(|_| config.recipe == Recipe::Adamw);
+        let mut optimiser =
+            Self { rows, places, steps: 0, recipe, hold: span.map(|span| Hold { span, lengths: Vec::new() }) };
+        optimiser.hold_lengths();
+        optimiser
     }
 
     /// Times that the rows moved.
@@ -112,6 +127,9 @@ impl Optimiser {
             }
             RecipeState::Direction { m, .. } => put("square", Numbers::F64(m.clone())),
         }
+        if let Some(hold) = self.hold.as_ref().filter(|hold| !hold.lengths.is_empty()) {
+            put("held", Numbers::F64(hold.lengths.clone()));
+        }
     }
 
     /// Reads back what [`save`](Self::save) wrote for the same recipe and size, when the rows had moved `steps` times.
@@ -125,6 +143,10 @@ impl Optimiser {
             RecipeState::Direction { m, .. } => {
                 *m = state.f64s(&format!("{prefix}square"), Some(self.places.len()))?;
             }
+        }
+        if let Some(Hold { span, lengths }) = &mut self.hold {
+            let taken = i64::from(steps) >= i64::from(span.from);
+            *lengths = if taken { state.f64s(&format!("{prefix}held"), Some(self.places.len()))? } else { Vec::new() };
         }
         Ok(())
     }
@@ -152,11 +174,30 @@ impl Optimiser {
     pub fn step(&mut self, gradient: &[f32], lr: f64) -> bool {
         let before = self.clone();
         self.moved(gradient, lr);
+        self.hold_lengths();
         let finite = self.is_finite();
         if !finite {
             *self = before;
         }
         finite
+    }
+
+    /// Takes the length of each vector, or brings it back to that.
+    fn hold_lengths(&mut self) {
+        let steps = i64::from(self.steps);
+        let Some(Hold { span, lengths }) = &mut self.hold else { return };
+        if !(i64::from(span.from)..=i64::from(span.to)).contains(&steps) {
+            return;
+        }
+        if lengths.is_empty() {
+            *lengths = self.places.iter().map(|place| norm(&self.rows[place.span.clone()])).collect();
+            return;
+        }
+        for (place, length) in self.places.iter().zip(lengths) {
+            let row = &mut self.rows[place.span.clone()];
+            let factor = (*length / norm(row)) as f32;
+            row.iter_mut().for_each(|value| *value *= factor);
+        }
     }
 
     fn is_finite(&self) -> bool {
@@ -216,4 +257,66 @@ impl Optimiser {
 fn normalise(row: &mut [f32]) {
     let length = norm(row).max(1e-12) as f32;
     row.iter_mut().for_each(|value| *value /= length);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    /// Two vectors of different lengths, moved by AdamW.
+    fn held(from: u32, to: u32) -> Optimiser {
+        let places = [0..2, 2..4].map(|span| Place { encoder: 0, span }).into();
+        let (m, v) = (vec![0.0; 4], vec![0.0; 4]);
+        let recipe = RecipeState::Adamw { m, v, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 };
+        let hold = Some(Hold { span: Span { from, to }, lengths: Vec::new() });
+        let mut optimiser = Optimiser { rows: vec![0.3, 0.4, -0.6, 0.8], places, steps: 0, recipe, hold };
+        optimiser.hold_lengths();
+        optimiser
+    }
+
+    /// The lengths after each step, and how far each turned.
+    fn lengths(optimiser: &mut Optimiser, steps: usize) -> Vec<[f64; 2]> {
+        let step = |_| {
+            assert!(optimiser.step(&[-0.3, 0.1, 0.2, -0.4], 0.05));
+            let norms: Vec<f64> = optimiser.norms().map(|(_, norm)| norm).collect();
+            [norms[0], norms[1]]
+        };
+        (0..steps).map(step).collect()
+    }
+
+    fn near(a: [f64; 2], b: [f64; 2]) -> bool {
+        a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6)
+    }
+
+    #[test]
+    fn each_vector_keeps_its_length_between_two_steps_and_only_there() {
+        let free = lengths(&mut held(100, 101), 8);
+        let mut optimiser = held(2, 5);
+        let found = lengths(&mut optimiser, 8);
+        assert_eq!(found[..2], free[..2]);
+        assert!(found[2..5].iter().all(|lengths| near(*lengths, found[1])), "{found:?}");
+        assert!(!near(found[5], found[1]) && !near(free[2], free[1]));
+        // Their directions go on moving.
+        let mut turning = held(0, 9);
+        let before = turning.rows.clone();
+        assert!(lengths(&mut turning, 9).iter().all(|lengths| near(*lengths, [0.5, 1.0])));
+        assert!(turning.rows.iter().zip(&before).all(|(a, b)| (a - b).abs() > 0.01), "{:?}", turning.rows);
+    }
+
+    #[test]
+    fn the_lengths_that_are_held_are_part_of_the_state() {
+        for made in 0..6 {
+            let mut whole = held(2, 4);
+            lengths(&mut whole, made);
+            let mut state = RunState::new(0, 9, Arc::default());
+            whole.save("good_", &mut state);
+            let mut rest = held(2, 4);
+            // Lengths of another moment, as after a rewind.
+            lengths(&mut rest, 3);
+            rest.restore("good_", whole.steps(), &state).unwrap();
+            assert_eq!(lengths(&mut rest, 4), lengths(&mut whole, 4), "after {made} steps");
+            assert_eq!(rest.rows, whole.rows);
+        }
+    }
 }

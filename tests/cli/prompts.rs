@@ -344,7 +344,7 @@ fn numbers_that_cannot_be_are_refused_in_words() {
         ("bench", "steps batch resolution"),
     ];
     let real = [
-        ("train", "lr beta1 beta2 eps weight-decay kappa snr-gamma early-stop-threshold"),
+        ("train", "lr beta1 beta2 eps weight-decay kappa snr-gamma caption-dropout early-stop-threshold"),
         ("generate", "guidance"),
         ("bench", "seconds"),
     ];
