@@ -13,7 +13,7 @@ mod train;
 pub mod typed;
 
 pub use choices::{
-    Checkpointing, EmptyNegative, Framing, Init, Kind, LrSchedule, OnDivergence, Pooling, Recipe, SamplerKind,
+    Checkpointing, EmptyNegative, Framing, Init, Kind, LrSchedule, Masks, OnDivergence, Pooling, Recipe, SamplerKind,
     TimestepDistribution,
 };
 pub use prompt_syntax::PromptSyntax;

@@ -94,6 +94,13 @@ pub enum Event {
         /// How it was fitted to the model's square: orientation, crop or padding, scaling, alpha.
         prepared: String,
     },
+    /// What of the pictures is the thing, of each of them.
+    Masks {
+        /// How much what is outside counts.
+        outside: f64,
+        /// The pictures, held back ones last.
+        masks: Vec<MaskOf>,
+    },
     /// Training starts from here, with what was decided where the user left the choice open.
     Plan {
         /// The placeholder token.
@@ -243,4 +250,27 @@ impl Event {
     pub fn warning(code: WarningCode, text: impl Into<String>) -> Self {
         Event::Warning { code, text: text.into() }
     }
+}
+
+/// What of a picture is the thing.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MaskOf {
+    /// The picture's name.
+    pub name: String,
+    /// Where that is known from.
+    pub origin: MaskOrigin,
+    /// How much of the picture it is, from 0 to 1; none without a mask.
+    pub share: Option<f64>,
+}
+
+/// Where a mask is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MaskOrigin {
+    /// It was given with the picture.
+    Given,
+    /// The picture is transparent around it.
+    Transparency,
+    /// There is none: all of the picture counts.
+    None,
 }

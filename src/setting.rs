@@ -63,6 +63,8 @@ settings! {
     Resolution = "resolution",
     NoFlip = "no-flip",
     CaptionDropout = "caption-dropout",
+    Masks = "masks",
+    Outside = "outside",
     EvalEvery = "eval-every",
     EvalSize = "eval-size",
     EarlyStop = "early-stop",

@@ -106,6 +106,8 @@ codes! {
     DamagedPicture = "damaged-picture",
     /// Files beside the pictures look like captions and belong to no picture.
     UnusedCaptions = "unused-captions",
+    /// Masks belong to no picture.
+    UnusedMasks = "unused-masks",
     /// Two pictures are the same, in another size or compression perhaps.
     SamePicture = "same-picture",
     /// Only some of the pictures have captions, so none are used.

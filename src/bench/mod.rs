@@ -167,7 +167,7 @@ impl Bench {
         let pixels = RgbImage::from_fn(self.side, self.side, |x, y| Rgb([x as u8, y as u8, (x ^ y) as u8]));
         let picture = Picture::new("a pattern", pixels);
         let input = TrainInput {
-            pictures: vec![TrainPicture { picture, caption: None, weights: None }],
+            pictures: vec![TrainPicture { picture, caption: None, mask: None }],
             only_work: true,
             ..TrainInput::default()
         };

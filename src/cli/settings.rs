@@ -37,6 +37,7 @@ pub(super) fn of(args: &TrainArgs, shared: &Shared) -> Value {
     settings.insert(PICTURES.to_owned(), json!(many(&args.pictures)));
     settings.insert("unseen".to_owned(), json!(many(&args.unseen)));
     settings.insert("captions".to_owned(), json!(option_name(&args.captions)));
+    settings.insert("mask-folder".to_owned(), json!(args.mask_folder.as_deref().map(absolute)));
     settings.insert("template".to_owned(), json!(args.template.as_deref().map(absolute)));
     settings.insert("replay".to_owned(), json!(args.replay.as_deref().map(absolute)));
     settings.insert("device".to_owned(), json!(option_name(&shared.device)));

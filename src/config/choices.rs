@@ -142,6 +142,17 @@ pub enum Framing {
     Fit,
 }
 
+/// Where masks come from, which say what of a picture is the thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "native", derive(clap::ValueEnum))]
+#[serde(rename_all = "kebab-case")]
+pub enum Masks {
+    /// What was given with a picture: a file, or its own transparency.
+    Given,
+    /// Nowhere: all of every picture counts.
+    Off,
+}
+
 /// Whether blocks are recomputed in the backward pass instead of being remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "native", derive(clap::ValueEnum))]

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "native")]
 use super::typed;
 use super::{
-    Checkpointing, Framing, Kind, LrSchedule, OnDivergence, Pooling, PromptSyntax, Recipe, Span, TimestepDistribution,
+    Checkpointing, Framing, Kind, LrSchedule, Masks, OnDivergence, Pooling, PromptSyntax, Recipe, Span,
+    TimestepDistribution,
 };
 
 /// How an embedding is learned.
@@ -100,6 +101,17 @@ pub struct TrainConfig {
     #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "P", default_value_t = Self::default().caption_dropout, help_heading = "Pictures and captions"))]
     pub caption_dropout: f64,
 
+    /// Which masks say what of a picture is the thing, white in them: files beside it (photo.mask.png, photo-masklabel.png) and its own
+    /// transparency, or none [default: given]
+    #[cfg_attr(
+        feature = "native",
+        arg(long, value_enum, value_name = "WHICH", help_heading = "Pictures and captions")
+    )]
+    pub masks: Option<Masks>,
+    /// How much what is outside of a mask counts in the loss, beside 1 for the thing
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "X", default_value_t = Self::default().outside, help_heading = "Pictures and captions"))]
+    pub outside: f64,
+
     /// Evaluate on the fixed batch every N steps (0 = only at the start and the end)
     #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "N", default_value_t = Self::default().eval_every, help_heading = "Progress"))]
     pub eval_every: u32,
@@ -163,6 +175,8 @@ impl Default for TrainConfig {
             resolution: None,
             no_flip: false,
             caption_dropout: 0.0,
+            masks: None,
+            outside: 0.1,
             eval_every: 25,
             eval_size: 16,
             early_stop: false,

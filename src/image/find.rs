@@ -1,5 +1,7 @@
 //! Pictures in files and folders, in the order a person would list them, and the captions beside them.
 
+mod masks;
+
 use std::cmp::Ordering;
 use std::fs;
 use std::io::Read as _;
@@ -7,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use unicode_normalization::UnicodeNormalization as _;
 
+pub use self::masks::{is_mask, mask_for, masks_without};
 use super::sniff::sniff;
 use crate::error::{Error, Result};
 use crate::formats::{Holds, can_hold};
@@ -31,6 +34,8 @@ pub struct PictureFiles {
     pub skipped: Skipped,
     /// Captions in the folders that belong to no picture there.
     pub captions: Vec<String>,
+    /// Masks that belong to no picture.
+    pub masks: Vec<String>,
 }
 
 /// What was left out of folders, by its name.
@@ -84,7 +89,7 @@ fn some_of(names: &[impl AsRef<str>]) -> String {
 /// Looks for pictures: `paths` are files, or folders whose own files are taken (folders inside are only named).
 ///
 /// In a folder the content decides, as it does for a file given by itself, except that what has a picture's ending is
-/// taken for one. Hidden files, captions and what systems and editors leave (`Thumbs.db`, `cat.png~`) are passed over.
+/// taken for one. Masks are none, by their names. Hidden files, captions and what systems and editors leave (`Thumbs.db`, `cat.png~`) are passed over.
 ///
 /// # Errors
 /// [`Error::Read`] for what is not there or cannot be listed, [`Error::NoPictures`] if there are none, [`Error::Usage`]
@@ -92,16 +97,23 @@ fn some_of(names: &[impl AsRef<str>]) -> String {
 pub fn find_pictures(paths: &[PathBuf]) -> Result<PictureFiles> {
     let mut found = PictureFiles::default();
     let mut seen = std::collections::HashSet::new();
+    let mut masks = Vec::new();
     for path in paths {
         let files =
             if fs::metadata(path).map_err(read(path))?.is_dir() { list(path, &mut found)? } else { vec![path.clone()] };
         for file in files {
+            if is_mask(&file) {
+                masks.push(file);
+                continue;
+            }
             // The same file by two names would count twice in training.
             if seen.insert(fs::canonicalize(&file).unwrap_or_else(|_| file.clone())) {
                 found.pictures.push(file);
             }
         }
     }
+    masks.retain(|mask| !found.pictures.iter().any(|picture| is_beside(mask, picture) && masks::is_of(mask, picture)));
+    found.masks.extend(masks.iter().map(|mask| name_of(mask)));
     let given = |folder: &Path| paths.iter().any(|path| is_same(path, folder));
     found.skipped.folders.retain(|folder| !given(folder));
     if found.pictures.is_empty() {
@@ -109,7 +121,8 @@ pub fn find_pictures(paths: &[PathBuf]) -> Result<PictureFiles> {
         if place.is_empty() {
             place.push("an empty list of paths".to_owned());
         }
-        let skipped = found.skipped.sentences();
+        let mut skipped = found.skipped.sentences();
+        skipped.extend(found.masks.first().map(|mask| format!("{mask} is a mask, by its name")));
         let skipped = if skipped.is_empty() { String::new() } else { format!(" ({})", skipped.join("; ")) };
         return Err(Error::NoPictures { place: place.join(", ") + &skipped });
     }
@@ -264,6 +277,24 @@ pub struct Caption {
     pub text: String,
 }
 
+/// The name of a file, for people.
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Whether two files are in one folder.
+fn is_beside(one: &Path, other: &Path) -> bool {
+    is_same(folder_of(one), folder_of(other))
+}
+
+/// The folder that a file is in.
+fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
 /// Endings of captions.
 const CAPTIONS: [&str; 2] = ["txt", "caption"];
 
@@ -292,10 +323,7 @@ fn belongs(caption: &Path, picture: &Path) -> bool {
 /// [`Error::Read`] if it is there but cannot be read, [`Error::BadFile`] if it is not a caption, [`Error::Usage`] if there
 /// are two with different texts.
 pub fn caption_for(picture: &Path) -> Result<Option<Caption>> {
-    let folder = match picture.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(picture);
     let mut files = Vec::new();
     // A picture may be where nothing can be listed, such as a pipe.
     for entry in fs::read_dir(folder).into_iter().flatten() {

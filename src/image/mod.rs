@@ -11,6 +11,7 @@ mod exif;
 mod frame;
 mod jpeg;
 mod look;
+mod mask;
 mod png;
 mod sniff;
 mod texts;
@@ -28,6 +29,7 @@ pub use self::png::{encode_png, read_text};
 pub use decode::{Cut, MAX_ASPECT, MAX_PIXELS, MAX_SIDE, MIN_SIDE, Picture};
 pub use frame::{from_floats, mirror, square, square_weights, time_ids, to_floats};
 pub use look::are_alike;
+pub use mask::Mask;
 pub(crate) use texts::texts_of;
 
 #[cfg(feature = "native")]

@@ -77,6 +77,7 @@ pub fn check_numbers(config: &TrainConfig) -> Result<()> {
         (Setting::SnrGamma, config.snr_gamma.unwrap_or(1.0), Range::AboveZero),
         (Setting::EarlyStopThreshold, config.early_stop_threshold, Range::AboveZero),
         (Setting::CaptionDropout, config.caption_dropout, Range::BelowOne),
+        (Setting::Outside, config.outside, Range::Share),
     ];
     match numbers.iter().find(|(_, value, range)| !range.holds(*value)) {
         Some((setting, value, range)) => refused(*setting, value.to_string(), range.rule()),
@@ -188,6 +189,7 @@ enum Range {
     AboveZero,
     FromZero,
     BelowOne,
+    Share,
 }
 
 impl Range {
@@ -197,6 +199,7 @@ impl Range {
                 Range::AboveZero => value > 0.0,
                 Range::FromZero => value >= 0.0,
                 Range::BelowOne => (0.0..1.0).contains(&value),
+                Range::Share => (0.0..=1.0).contains(&value),
             }
     }
 
@@ -205,6 +208,7 @@ impl Range {
             Range::AboveZero => "a number above 0",
             Range::FromZero => "a number from 0",
             Range::BelowOne => "a number from 0 up to, but not including, 1",
+            Range::Share => "a number from 0 to 1",
         }
     }
 }
@@ -289,7 +293,7 @@ mod tests {
             (Setting::EarlyStopWindow, |c, v| c.early_stop_window = v, &[0, 1, BIG], &[2]),
             (Setting::Resolution, |c, v| c.resolution = Some(v), &[0, 4096, BIG], &[64, LARGEST]),
         ];
-        let numbers: [Numbers<f64>; 9] = [
+        let numbers: [Numbers<f64>; 10] = [
             (Setting::Lr, |c, v| c.lr = Some(v), &[0.0, -1.0], &[1e-9, 1.0]),
             (Setting::Beta1, |c, v| c.beta1 = Some(v), &[1.0, -0.1], &[0.0, 0.999]),
             (Setting::Beta2, |c, v| c.beta2 = v, &[1.0, -0.1], &[0.0, 0.999]),
@@ -299,6 +303,7 @@ mod tests {
             (Setting::SnrGamma, |c, v| c.snr_gamma = Some(v), &[0.0, -1.0], &[5.0]),
             (Setting::EarlyStopThreshold, |c, v| c.early_stop_threshold = v, &[0.0, -1.0], &[0.15]),
             (Setting::CaptionDropout, |c, v| c.caption_dropout = v, &[1.0, -0.1], &[0.0, 0.1]),
+            (Setting::Outside, |c, v| c.outside = v, &[-0.1, 1.1], &[0.0, 0.1, 1.0]),
         ];
         let verdict = |setting: Setting, config: &TrainConfig| match check_numbers(config) {
             Err(Error::OutOfRange { setting: named, .. }) => assert_eq!(named, setting),

@@ -151,6 +151,12 @@ fn idle_inputs(config: &TrainConfig, input: &TrainInput) -> Vec<String> {
             format!("{setting} has no effect: every choice is that of the file ({})", Setting::Replay)
         }));
     }
+    let masked = pictures().any(|picture| picture.mask.is_some());
+    if config.outside == 1.0 && masked {
+        idle.push(format!("the masks have no effect: {} is 1", Setting::Outside));
+    } else if config.outside != usual.outside && !masked {
+        idle.push(format!("{} has no effect: no picture has a mask", Setting::Outside));
+    }
     if input.pictures.is_empty() && config.early_stop {
         idle.push(format!("{} has no effect: without pictures there is no evaluation", Setting::EarlyStop));
     }
@@ -343,7 +349,7 @@ mod tests {
     fn picture(size: (u32, u32), caption: Option<&str>) -> TrainPicture {
         let pixels = image::RgbImage::new(size.0, size.1);
         let picture = Picture::new("zubi.png", pixels);
-        TrainPicture { picture, caption: caption.map(str::to_owned), weights: None }
+        TrainPicture { picture, caption: caption.map(str::to_owned), mask: None }
     }
 
     fn usual() -> TrainConfig {

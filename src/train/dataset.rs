@@ -3,14 +3,13 @@
 use std::collections::VecDeque;
 
 use burn::tensor::Tensor;
-use image::imageops::flip_horizontal;
 
-use super::TrainPicture;
 use super::check::side;
 use super::sample::PositionWeights;
+use super::{TrainPicture, masks};
 use crate::config::{Framing, TrainConfig};
 use crate::event::{EvaluatedOn, Event};
-use crate::image::{mirror, square, square_weights, time_ids, to_floats};
+use crate::image::{mirror, square, time_ids, to_floats};
 use crate::model::Model;
 use crate::unet::TimeIds;
 use crate::vae::VaeEncoder;
@@ -44,6 +43,7 @@ pub(super) struct Encoding {
     encoder: Option<VaeEncoder>,
     side: u32,
     framing: Framing,
+    outside: f64,
     flips: bool,
     training: Dataset,
     unseen: Dataset,
@@ -58,6 +58,7 @@ impl Encoding {
             encoder: None,
             side: side(config, &model.config),
             framing: config.framing,
+            outside: config.outside,
             flips: !config.no_flip,
             training: Dataset::default(),
             unseen: Dataset::default(),
@@ -87,7 +88,7 @@ impl Encoding {
         for (i, view) in views.iter().enumerate() {
             let mut view = encode(view, self.side as usize, &next.picture.name, encoder, model).await?;
             view.time_ids = time_ids(&next.picture, self.side, self.framing);
-            view.weights = next.weights(i == 1, self.framing, view.size)?;
+            view.weights = masks::position_weights(&next, self.framing, self.outside, view.size, i == 1)?;
             cached.push(view);
         }
         let dataset = if set == EvaluatedOn::Training { &mut self.training } else { &mut self.unseen };
@@ -112,22 +113,4 @@ async fn encode(view: &[f32], side: usize, name: &str, encoder: &VaeEncoder, mod
     let mut mean = layout::channels_first(&values, [1, h, w, channels]);
     let std = mean.split_off(mean.len() / 2);
     Ok(CachedLatents { mean, std, size, time_ids: TimeIds::default(), weights: None })
-}
-
-impl TrainPicture {
-    /// The weights of the positions of its latents, `[h, w]`, of the mirrored view or the plain one.
-    fn weights(&self, mirrored: bool, framing: Framing, size: [usize; 2]) -> Result<Option<PositionWeights>> {
-        let Some(weights) = &self.weights else { return Ok(None) };
-        if weights.dimensions() != self.picture.pixels.dimensions() {
-            let (has, needs) = (weights.dimensions(), self.picture.pixels.dimensions());
-            let reason = format!("its loss weights are {}x{}, the picture is {}x{}", has.0, has.1, needs.0, needs.1);
-            return Err(Error::BadPicture { file: self.picture.name.clone(), reason });
-        }
-        let values = if mirrored {
-            square_weights(&flip_horizontal(weights), framing, size)
-        } else {
-            square_weights(weights, framing, size)
-        };
-        Ok(Some(values.into()))
-    }
 }

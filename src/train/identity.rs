@@ -13,10 +13,10 @@ use crate::model::Model;
 use crate::setting::Setting;
 use crate::text::Rows;
 
-/// Settings that may change before a run resumes: they decide what is shown and saved, and what happens in trouble that
-/// is still to come.
-const FREE: [&str; 6] =
-    ["preview-every", "preview-steps", "preview-prompt", "prompt-syntax", "save-every", "on-divergence"];
+/// Settings that may change before a run resumes: they decide what is shown and saved, what happens in trouble that is still to come,
+/// and where masks are looked for, which are inputs themselves.
+const FREE: [&str; 7] =
+    ["preview-every", "preview-steps", "preview-prompt", "prompt-syntax", "save-every", "on-divergence", "masks"];
 
 /// The name of a replay's hash.
 const REPLAY: &str = "the file of choices (--replay)";
@@ -52,7 +52,7 @@ impl Inputs {
         }
         for (set, pictures) in [("picture", &input.pictures), ("unseen picture", &input.unseen)] {
             // Their order decides which is drawn.
-            for (i, TrainPicture { picture, caption, weights }) in pictures.iter().enumerate() {
+            for (i, TrainPicture { picture, caption, mask }) in pictures.iter().enumerate() {
                 let name = format!("{set} {}, {}", i + 1, picture.name);
                 let caption = caption.as_deref().unwrap_or_default();
                 // As it is shown to the model.
@@ -60,9 +60,9 @@ impl Inputs {
                 let parts = [&size(pixels.dimensions()), pixels.as_raw().as_slice(), caption.as_bytes()];
                 hashes.insert(name.clone(), hash(parts));
                 // Only where there is one: states of runs without it stay what they were.
-                if let Some(weights) = weights {
-                    let hash = hash([&size(weights.dimensions()), weights.as_raw().as_slice()]);
-                    hashes.insert(format!("the loss weights of {name}"), hash);
+                if let Some(mask) = mask {
+                    let hash = hash([&size(mask.dimensions()), mask.as_raw().as_slice()]);
+                    hashes.insert(format!("the mask of {name}"), hash);
                 }
             }
         }
@@ -78,6 +78,11 @@ impl Inputs {
     pub fn has_batch_of(&self, config: &TrainConfig) -> bool {
         let given = settings(config);
         ["batch-size", "gradient-accumulation"].iter().all(|name| given.get(*name) == self.config.get(*name))
+    }
+
+    /// Whether the run was begun by a version that had masks.
+    pub fn knows_masks(&self) -> bool {
+        self.config.contains_key(Setting::Outside.key())
     }
 
     /// The steps that were configured.

@@ -33,9 +33,7 @@ pub struct TrainPicture {
     pub picture: Picture,
     /// Its own caption, with `{}` where the placeholder token goes.
     pub caption: Option<String>,
-    /// How much each pixel counts in the loss, from black (not at all) to white (fully); as large as the picture. It is
-    /// framed and mirrored as the picture is, and each position of the latents gets the mean over the pixels that it
-    /// covers; what padding adds does not count. The loss stays the mean over all positions. None: all count fully,
-    /// padding too.
-    pub weights: Option<GrayImage>,
+    /// What of it is the thing: white where it is, black outside, grey in between; as large as the picture. It weights the loss
+    /// (`train/masks.rs`). None: all of the picture counts alike, and what padding adds, too.
+    pub mask: Option<GrayImage>,
 }

@@ -20,6 +20,7 @@ mod init;
 mod input;
 mod learner;
 mod loss;
+mod masks;
 mod optimiser;
 mod pictures;
 mod previews;
@@ -37,7 +38,7 @@ use std::sync::Arc;
 use web_time::Instant;
 
 use crate::base::math::norm;
-use crate::config::{Init, TrainConfig, option_name};
+use crate::config::{Init, Masks, TrainConfig, option_name};
 use crate::embedding::{Embedding, Encoder, Vectors};
 use crate::event::{EvaluatedOn, Event, WarningCode};
 use crate::model::Model;
@@ -55,6 +56,7 @@ use identity::Inputs;
 pub use input::{TrainInput, TrainPicture};
 use learner::{Learner, PromptCache};
 use loss::DiffusionLoss;
+pub use masks::{check_masks, find_masks};
 use optimiser::{Optimiser, learning_rate};
 pub use pictures::{about_pictures, about_pixels};
 use previews::{PreviewProgress, Previews};
@@ -104,10 +106,13 @@ impl TrainJob {
         mut tokenizers: Tokenizers,
         known: Rows,
         config: &TrainConfig,
-        input: TrainInput,
+        mut input: TrainInput,
     ) -> Result<Self> {
         let architecture = model.config.architecture;
         let config = &usual::with_batch(config, architecture);
+        if usual::masks(config) == Masks::Off {
+            input.pictures.iter_mut().chain(&mut input.unseen).for_each(|picture| picture.mask = None);
+        }
         let inputs = Arc::new(Inputs::of(config, &model, &known, &input));
         let init = input.init.clone().unwrap_or_else(|| Init::of_phrase(config.init.as_ref()));
         check(config, &init, &model.config, tokenizers.first())?;

@@ -71,7 +71,7 @@ mod tests {
     use image::imageops::{FilterType, blur, resize};
 
     fn said(pictures: &[Picture], side: u32) -> Vec<(WarningCode, String)> {
-        let picture = |picture: &Picture| TrainPicture { picture: picture.clone(), caption: None, weights: None };
+        let picture = |picture: &Picture| TrainPicture { picture: picture.clone(), caption: None, mask: None };
         let input = TrainInput { pictures: pictures.iter().map(picture).collect(), ..TrainInput::default() };
         let text = |event| match event {
             Event::Warning { code, text } => (code, text),

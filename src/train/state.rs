@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::identity::Inputs;
-use crate::config::TrainConfig;
+use crate::config::{Masks, TrainConfig};
 use crate::{Error, Result};
 
 const SIGNATURE: &[u8; 8] = b"PSWDRUN1";
@@ -124,12 +124,19 @@ impl RunState {
         self.steps
     }
 
-    /// Settings for resuming the run: older versions took the samples of a step together in models with two text encoders, too,
-    /// where the settings left that open.
+    /// Settings for resuming the run. Older versions took the samples of a step together in models with two text encoders, too,
+    /// where the settings left that open; and they had no masks.
     pub fn as_begun(&self, config: &TrainConfig) -> TrainConfig {
+        let masks = if self.knows_masks() { config.masks } else { Some(Masks::Off) };
+        let config = TrainConfig { masks, ..config.clone() };
         let [size, passes] = config.batch(false);
         let older = TrainConfig { batch_size: Some(size), gradient_accumulation: Some(passes), ..config.clone() };
-        if self.inputs.has_batch_of(&older) { older } else { config.clone() }
+        if self.inputs.has_batch_of(&older) { older } else { config }
+    }
+
+    /// Whether it was begun by a version that had masks.
+    pub fn knows_masks(&self) -> bool {
+        self.inputs.knows_masks()
     }
 
     /// Whether the run ended before all its steps were made, because its loss had settled.

@@ -1,6 +1,6 @@
 //! What is usual for a model's architecture, where a setting leaves it open.
 
-use crate::config::TrainConfig;
+use crate::config::{Masks, TrainConfig};
 use crate::parts::Architecture;
 
 /// Samples in a forward pass, and passes in a step.
@@ -17,6 +17,11 @@ pub fn samples_per_step(config: &TrainConfig, architecture: Architecture) -> u32
 pub fn with_batch(config: &TrainConfig, architecture: Architecture) -> TrainConfig {
     let [size, passes] = batch(config, architecture);
     TrainConfig { batch_size: Some(size), gradient_accumulation: Some(passes), ..config.clone() }
+}
+
+/// Where masks come from.
+pub fn masks(config: &TrainConfig) -> Masks {
+    config.masks.unwrap_or(Masks::Given)
 }
 
 /// The learning rate after warm-up.

@@ -134,7 +134,7 @@ impl Engine {
                 let bad = |reason: String| to_js(Error::BadFile { file: format!("the caption of {name}"), reason });
                 parse_caption(&caption, &config.token).map_err(bad)
             });
-            input.pictures.push(TrainPicture { picture, caption: caption.transpose()?, weights: None });
+            input.pictures.push(TrainPicture { picture, caption: caption.transpose()?, mask: None });
         }
         input.replay = match replay {
             Some(bytes) => Some(Replay::read(&bytes, "the replay").map_err(to_js)?),

@@ -20,6 +20,7 @@ mod languages;
 mod learned_on;
 mod leftovers;
 mod like;
+mod masks;
 mod measuring;
 mod models;
 mod names;

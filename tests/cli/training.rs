@@ -33,7 +33,7 @@ fn a_run_leaves_the_word_that_the_library_learns_bit_for_bit() {
     let names = ["3d", "flat", "noto", "twemoji"].map(|name| format!("{}/{name}.png", peach()));
     let pictures = names.iter().map(|name| {
         let picture = Picture::decode(name, &fs::read(name).unwrap()).unwrap();
-        TrainPicture { picture, caption: None, weights: None }
+        TrainPicture { picture, caption: None, mask: None }
     });
     let input = TrainInput { pictures: pictures.collect(), ..TrainInput::default() };
     let config = TrainConfig {

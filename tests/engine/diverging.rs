@@ -11,7 +11,7 @@ use crate::fixtures::{cpu, open};
 fn input() -> TrainInput {
     let bytes = std::fs::read(format!("{}/examples/peach/noto.png", env!("CARGO_MANIFEST_DIR"))).unwrap();
     let picture = pseudoword::image::Picture::decode("noto.png", &bytes).unwrap();
-    TrainInput { pictures: vec![TrainPicture { picture, caption: None, weights: None }], ..TrainInput::default() }
+    TrainInput { pictures: vec![TrainPicture { picture, caption: None, mask: None }], ..TrainInput::default() }
 }
 
 /// A run whose first steps are `times` as long as a usual word's vector.

@@ -109,7 +109,7 @@ fn a_training_step_takes_what_is_planned() {
             ..TrainConfig::default()
         };
         let picture = Picture::new("a pattern", RgbImage::from_fn(64, 64, |x, y| Rgb([x as u8, y as u8, 0])));
-        let pictures = vec![TrainPicture { picture, caption: None, weights: None }];
+        let pictures = vec![TrainPicture { picture, caption: None, mask: None }];
         let mut job_of_training = session.train(&config, TrainInput { pictures, ..TrainInput::default() }).unwrap();
         let mut step = 0;
         while let Some(event) = pollster::block_on(job_of_training.next()).unwrap() {

@@ -3,7 +3,7 @@
 use image::{GrayImage, Luma};
 use proptest::prelude::*;
 use pseudoword::Error;
-use pseudoword::config::{Recipe, Span, TimestepDistribution, TrainConfig};
+use pseudoword::config::{Masks, Recipe, Span, TimestepDistribution, TrainConfig};
 use pseudoword::event::Event;
 use pseudoword::image::Picture;
 use pseudoword::session::Session;
@@ -14,7 +14,7 @@ use crate::fixtures::{cpu, gpu, open};
 fn pictures(names: &[&str]) -> Vec<TrainPicture> {
     let read = |name: &&str| {
         let bytes = std::fs::read(format!("{}/examples/peach/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
-        TrainPicture { picture: Picture::decode(name, &bytes).unwrap(), caption: None, weights: None }
+        TrainPicture { picture: Picture::decode(name, &bytes).unwrap(), caption: None, mask: None }
     };
     names.iter().map(read).collect()
 }
@@ -163,16 +163,16 @@ fn other_inputs_are_refused_by_name() {
     assert!(session.resume(&config, input(), &state).is_ok());
 }
 
-/// Weights of a picture: its left half counts, its right half does not.
+/// A mask of a picture: the thing is its left half.
 fn left_half(picture: &Picture) -> GrayImage {
     let (width, height) = picture.pixels.dimensions();
     GrayImage::from_fn(width, height, |x, _| Luma([if x < width / 2 { 255 } else { 0 }]))
 }
 
-fn weighted(weights: impl Fn(&Picture) -> GrayImage) -> TrainInput {
+fn masked(mask: impl Fn(&Picture) -> GrayImage) -> TrainInput {
     let mut input = input();
     for picture in input.pictures.iter_mut().chain(&mut input.unseen) {
-        picture.weights = Some(weights(&picture.picture));
+        picture.mask = Some(mask(&picture.picture));
     }
     input
 }
@@ -192,48 +192,55 @@ fn first_losses(session: &Session, config: &TrainConfig, input: TrainInput) -> V
 }
 
 #[test]
-fn positions_without_weight_do_not_count() {
+fn what_is_outside_of_a_mask_counts_as_much_as_it_should() {
     let session = open("bundled", &cpu(), None);
     // Without mirroring, so that the halves stay where they are.
-    let config = TrainConfig { no_flip: true, ..config() };
-    let losses = |weights: &dyn Fn(&Picture) -> GrayImage| first_losses(&session, &config, weighted(weights));
+    let config = TrainConfig { no_flip: true, outside: 0.0, ..config() };
+    let losses = |outside: f64, mask: &dyn Fn(&Picture) -> GrayImage| {
+        first_losses(&session, &TrainConfig { outside, ..config.clone() }, masked(mask))
+    };
     let plain = first_losses(&session, &config, input());
-    let flat = |value: u8| {
-        move |picture: &Picture| {
-            let (width, height) = picture.pixels.dimensions();
-            GrayImage::from_pixel(width, height, Luma([value]))
+    let same = |found: &[f64], expected: &[f64]| {
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found / expected - 1.0).abs() < 1e-5, "{found} is not {expected}");
         }
     };
-    assert_eq!(losses(&flat(255)), plain, "white is the same as no weights");
-    assert_eq!(losses(&flat(0)), [0.0, 0.0], "black leaves nothing");
-    let right = |picture: &Picture| {
-        let mut weights = left_half(picture);
-        image::imageops::invert(&mut weights);
-        weights
+    let flat = |picture: &Picture| {
+        let (width, height) = picture.pixels.dimensions();
+        GrayImage::from_pixel(width, height, Luma([100]))
     };
-    let halves = losses(&left_half).into_iter().zip(losses(&right));
-    for ((left, right), whole) in halves.zip(&plain) {
-        assert!(left > 0.0 && right > 0.0, "{left} {right}");
-        assert!(((left + right) / whole - 1.0).abs() < 1e-5, "{left} + {right} is not {whole}");
-    }
-    // With mirroring the weights are mirrored too: weights that are alike on both sides give what they gave.
+    same(&losses(0.0, &flat), &plain);
+    same(&losses(1.0, &left_half), &plain);
+    let right_half = |picture: &Picture| {
+        let mut mask = left_half(picture);
+        image::imageops::invert(&mut mask);
+        mask
+    };
+    // Each half counts as much as a whole picture does.
+    let (left, right) = (losses(0.0, &left_half), losses(0.0, &right_half));
+    let mean = |a: f64, b: f64, share: f64| share * a + (1.0 - share) * b;
+    same(&[mean(left[0], right[0], 0.5), mean(left[1], right[1], 0.5)], &plain);
+    assert!((left[0] / right[0] - 1.0).abs() > 0.01, "{left:?} {right:?}");
+    // Outside counts a quarter: 4 to 1.
+    same(&losses(0.25, &left_half), &[mean(left[0], right[0], 0.8), mean(left[1], right[1], 0.8)]);
+    // With mirroring the masks are mirrored, too: the left half of one view is the right half of the other.
     let mirrored = TrainConfig { no_flip: false, ..config.clone() };
-    let (width, height) = (256, 256);
-    let middle = |_: &Picture| GrayImage::from_fn(width, height, |x, _| Luma([x.min(width - 1 - x) as u8]));
-    assert_eq!(input().pictures[0].picture.pixels.dimensions(), (width, height));
-    assert!(first_losses(&session, &mirrored, weighted(middle))[0] < first_losses(&session, &mirrored, input())[0]);
-    let wrong = session.train(&config, weighted(|_| GrayImage::new(3, 3)));
-    let error = wrong.map(|mut job| {
-        pollster::block_on(async {
+    let halves = [masked(left_half), masked(right_half)].map(|input| first_losses(&session, &mirrored, input));
+    same(&[mean(halves[0][0], halves[1][0], 0.5)], &first_losses(&session, &mirrored, input()));
+    let fails = |mask: fn(&Picture) -> GrayImage| {
+        let mut job = session.train(&config, masked(mask)).unwrap();
+        let worked = pollster::block_on(async {
             while job.next().await?.is_some() {}
             Ok::<_, Error>(())
-        })
-    });
-    assert!(error.unwrap().unwrap_err().to_string().contains("its loss weights are 3x3"));
+        });
+        worked.unwrap_err().to_string()
+    };
+    assert!(fails(|_| GrayImage::new(3, 3)).contains("its mask is 3x3"));
+    assert!(fails(|_| GrayImage::new(256, 256)).contains("nothing of what its mask has"));
 }
 
 #[test]
-fn weights_that_the_loss_has_by_position_are_an_input_of_a_run() {
+fn masks_are_inputs_of_a_run() {
     let session = open("bundled", &cpu(), None);
     let config = config();
     let resumed_with = |began: TrainInput, input: TrainInput| {
@@ -242,24 +249,30 @@ fn weights_that_the_loss_has_by_position_are_an_input_of_a_run() {
         let state = RunState::read(&job.state(), "state").unwrap();
         session.resume(&config, input, &state).map(drop)
     };
-    assert!(resumed_with(weighted(left_half), weighted(left_half)).is_ok());
-    let mut other = weighted(left_half);
-    other.pictures[1].weights.as_mut().unwrap().put_pixel(200, 0, Luma([9]));
-    let refused = resumed_with(weighted(left_half), other).unwrap_err().to_string();
-    assert!(refused.contains("changed: the loss weights of picture 2, flat.png"), "{refused}");
+    assert!(resumed_with(masked(left_half), masked(left_half)).is_ok());
+    let mut other = masked(left_half);
+    other.pictures[1].mask.as_mut().unwrap().put_pixel(200, 0, Luma([9]));
+    let refused = resumed_with(masked(left_half), other).unwrap_err().to_string();
+    assert!(refused.contains("changed: the mask of picture 2, flat.png"), "{refused}");
     assert!(!refused.contains("picture 1"), "{refused}");
-    let refused = resumed_with(weighted(left_half), input()).unwrap_err().to_string();
-    assert!(refused.contains("missing: the loss weights of picture 1, noto.png"), "{refused}");
-    let refused = resumed_with(input(), weighted(left_half)).unwrap_err().to_string();
-    assert!(refused.contains("new: the loss weights of unseen picture 1, 3d.png"), "{refused}");
+    let refused = resumed_with(masked(left_half), input()).unwrap_err().to_string();
+    assert!(refused.contains("missing: the mask of picture 1, noto.png"), "{refused}");
+    let refused = resumed_with(input(), masked(left_half)).unwrap_err().to_string();
+    assert!(refused.contains("new: the mask of unseen picture 1, 3d.png"), "{refused}");
+    // Where masks are not wanted, what was found makes no difference.
+    let without = TrainConfig { masks: Some(Masks::Off), ..config.clone() };
+    let mut job = session.train(&without, input()).unwrap();
+    work(&mut job, 1, 0);
+    let state = RunState::read(&job.state(), "state").unwrap();
+    session.resume(&without, masked(left_half), &state).unwrap();
 }
 
-/// What is weighted by position is recorded with the other choices, and replayed.
+/// Masks are recorded as weights with the other choices, and replayed.
 #[test]
-fn a_record_of_weighted_steps_is_replayed_to_the_same_rows() {
+fn a_record_of_masked_steps_is_replayed_to_the_same_rows() {
     let session = open("bundled", &cpu(), None);
     let config = config();
-    let mut job = session.train(&config, TrainInput { record: true, ..weighted(left_half) }).unwrap();
+    let mut job = session.train(&config, TrainInput { record: true, ..masked(left_half) }).unwrap();
     work(&mut job, u32::MAX, 0);
     let replay = Replay::read(&job.record().unwrap(), "record").unwrap();
     let mut again = session.train(&config, TrainInput { replay: Some(replay), ..input() }).unwrap();

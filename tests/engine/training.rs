@@ -72,6 +72,27 @@ fn three_steps_follow_pytorch() {
     follows(&cpu(), "mini", ["replay-3.safetensors", "trajectory-3.safetensors"], 3, 1);
 }
 
+/// AdamW does not see how long a gradient is, so lengths are compared, too.
+#[test]
+fn three_steps_with_masks_follow_pytorch() {
+    let files @ [replay, trajectory] = ["replay-3-masked.safetensors", "trajectory-3-masked.safetensors"];
+    follows(&cpu(), "mini", files, 3, 2);
+    let grads = Fixture::read(trajectory).floats("grads");
+    let mut job = replayed(&cpu(), "mini", replay, 3, 2);
+    let mut norms = Vec::new();
+    pollster::block_on(async {
+        while let Some(event) = job.next().await.expect("no error") {
+            if let Event::Step { grad_norm, .. } = event {
+                norms.push(grad_norm);
+            }
+        }
+    });
+    for (norm, grad) in norms.iter().zip(grads.chunks(grads.len() / 3)) {
+        let want = grad.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+        assert!((norm / want - 1.0).abs() < 1e-3, "a gradient is {norm} long, PyTorch's is {want}");
+    }
+}
+
 /// PyTorch has the numbers that the eight bits stand for.
 #[test]
 fn three_steps_on_the_model_in_the_program_follow_pytorch() {
@@ -98,7 +119,7 @@ pub(crate) fn peach() -> TrainInput {
         let bytes = std::fs::read(file).expect("readable");
         let picture = pseudoword::image::Picture::decode(&file.display().to_string(), &bytes).expect("a picture");
         let caption = pseudoword::image::find::caption_for(file).expect("readable").map(|caption| caption.text);
-        pseudoword::train::TrainPicture { picture, caption, weights: None }
+        pseudoword::train::TrainPicture { picture, caption, mask: None }
     });
     TrainInput { pictures: pictures.collect(), ..TrainInput::default() }
 }

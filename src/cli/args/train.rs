@@ -45,6 +45,9 @@ pub(in crate::cli) struct TrainArgs {
     /// Use a .txt file beside each picture as its caption, with {} or the token in it
     #[arg(long, value_enum, default_value_t = Captions::default(), help_heading = "Pictures and captions")]
     pub captions: Captions,
+    /// A folder with masks: files with the pictures' own names (kohya's conditioning_data_dir)
+    #[arg(long, value_name = "DIR", help_heading = "Pictures and captions")]
+    pub mask_folder: Option<PathBuf>,
     /// Other pictures of the same thing, held out from training; the loss on them is reported too
     #[arg(long, value_name = "PICTURES", help_heading = "Pictures and captions")]
     pub unseen: Vec<PathBuf>,

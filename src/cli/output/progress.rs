@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::terminal::{say, shows_messages};
 use crate::base::text::{one_line, quoted};
-use crate::event::{EvaluatedOn, Event};
+use crate::event::{EvaluatedOn, Event, MaskOf, MaskOrigin};
 
 /// Between two plain lines.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -189,6 +189,7 @@ fn line(event: &Event) -> Option<String> {
         Event::Precision { reason, .. } => format!("matrix products are computed {reason}"),
         Event::TakenUp { path, prompt, settings, given } => taken_up(path, prompt.as_deref(), settings, given),
         Event::Encode { done, total, name, prepared } => format!("picture {done}/{total}: {name}: {prepared}"),
+        Event::Masks { outside, masks } => told_masks(*outside, masks),
         Event::Plan { token, vectors, init, steps, recipe, lr, samples_per_step, checkpointing } => {
             let vectors = if *vectors == 1 { "1 vector".to_owned() } else { format!("{vectors} vectors") };
             let memory = if *checkpointing { ", blocks recomputed to save memory" } else { "" };
@@ -247,6 +248,17 @@ fn taken_up(path: &str, prompt: Option<&str>, settings: &Map<String, Value>, giv
     let taken = if taken.is_empty() { "nothing".to_owned() } else { taken.join(", ") };
     let given = if given.is_empty() { String::new() } else { format!("; given by hand: {}", given.join(", ")) };
     format!("as {path} was made: {taken}{given}")
+}
+
+/// How many pictures have masks, and where they are from.
+fn told_masks(outside: f64, masks: &[MaskOf]) -> String {
+    let count = |origin| masks.iter().filter(|mask| mask.origin == origin).count();
+    let kinds = [(MaskOrigin::Given, "given"), (MaskOrigin::Transparency, "from transparency")];
+    let kinds =
+        kinds.into_iter().map(|(origin, how)| (count(origin), how)).chain([(count(MaskOrigin::None), "without")]);
+    let told: Vec<String> =
+        kinds.filter(|(count, _)| *count > 0).map(|(count, how)| format!("{count} {how}")).collect();
+    format!("masks of {} pictures: {}; what is outside counts {outside}", masks.len(), told.join(", "))
 }
 
 /// A length of time for people.

@@ -21,13 +21,14 @@ const EVENTS: usize = 60;
 /// Settings that the user words.
 const PRIVATE: [&str; 3] = ["token", "init", "preview-prompt"];
 /// Fields of events that hold no name, path or sentence of the user's. Every other field is listed in the tests.
-const PUBLIC: [&str; 25] = [
+const PUBLIC: [&str; 26] = [
     "event",
     "kind",
     "products",
     "part",
     "done",
     "total",
+    "outside",
     "vectors",
     "steps",
     "recipe",
@@ -120,9 +121,9 @@ mod tests {
 
     /// Fields of events that stay out of a report: what users called something, wrote or keep, and what nobody asks
     /// for who reads one.
-    const KEPT_OUT: [&str; 17] = [
+    const KEPT_OUT: [&str; 18] = [
         "name", "file", "prepared", "token", "init", "path", "what", "text", "number", "files", "rate", "left",
-        "count", "ratio", "prompt", "settings", "given",
+        "count", "ratio", "prompt", "settings", "given", "masks",
     ];
 
     /// One event of each kind, with all of its fields: each leads to the next, so that a new one does not compile here.
@@ -139,7 +140,8 @@ mod tests {
             }
             Event::Fetch { .. } => Event::Load { part: Part::Unet, done: 0, total: 0 },
             Event::Load { .. } => Event::Encode { done: 0, total: 0, name: text(), prepared: text() },
-            Event::Encode { .. } => Event::Plan {
+            Event::Encode { .. } => Event::Masks { outside: 0.1, masks: Vec::new() },
+            Event::Masks { .. } => Event::Plan {
                 token: text(),
                 vectors: 1,
                 init: text(),

@@ -2,14 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use image::GrayImage;
+
 use crate::base::files::{self, ReadError};
 use crate::cli::args::{Captions, TrainArgs};
 use crate::cli::embeddings;
 use crate::cli::locate;
-use crate::config::Init;
+use crate::config::{Init, Masks};
 use crate::event::{Event, WarningCode};
-use crate::image::Picture;
-use crate::image::find::{Caption, caption_for, find_pictures, is_same};
+use crate::image::find::{Caption, caption_for, find_pictures, is_same, mask_for, masks_without};
+use crate::image::{Mask, Picture};
 use crate::train::templates::{parse_caption, parse_template_file};
 use crate::train::{Replay, TrainInput, TrainPicture};
 use crate::{Error, Result};
@@ -40,6 +42,10 @@ pub(super) fn gather(args: &TrainArgs, init: Init) -> Result<(TrainInput, Vec<Ev
     };
     let pictures = read_pictures(&args.pictures, args, &mut events)?;
     let unseen = read_pictures(&args.unseen, args, &mut events)?;
+    if let (Some(folder), false) = (&args.mask_folder, args.config.masks == Some(Masks::Off)) {
+        let names = pictures.iter().chain(&unseen).map(|picture| Path::new(&picture.picture.name));
+        events.extend(lost_masks(&masks_without(folder, names)?));
+    }
     // Both sets may cause the same warning.
     events.dedup();
     let record = args.record.is_some();
@@ -54,7 +60,8 @@ fn read_pictures(places: &[PathBuf], args: &TrainArgs, events: &mut Vec<Event>) 
     }
     let mut found = find_pictures(places)?;
     // What is kept for comparison may lie inside the folder, or the other way round.
-    let given = |folder: &PathBuf| args.pictures.iter().chain(&args.unseen).any(|place| is_same(place, folder));
+    let places = || args.pictures.iter().chain(&args.unseen).chain(&args.mask_folder);
+    let given = |folder: &PathBuf| places().any(|place| is_same(place, folder));
     found.skipped.folders.retain(|folder| !given(folder));
     events.extend(found.skipped.sentences().into_iter().map(|text| Event::warning(WarningCode::SkippedFiles, text)));
     if let ([first, rest @ ..], true) = (found.captions.as_slice(), args.captions != Captions::Off) {
@@ -64,15 +71,52 @@ fn read_pictures(places: &[PathBuf], args: &TrainArgs, events: &mut Vec<Event>) 
         };
         events.push(Event::warning(WarningCode::UnusedCaptions, text));
     }
+    if args.config.masks != Some(Masks::Off) {
+        events.extend(lost_masks(&found.masks));
+    }
     let captions = captions(&found.pictures, args, events)?;
     let mut pictures = Vec::new();
     for (path, caption) in found.pictures.iter().zip(captions) {
         let bytes = read_picture(path)?;
         let mut picture = Picture::decode(&path.display().to_string(), &bytes)?;
         events.extend(picture.take_warning());
-        pictures.push(TrainPicture { picture, caption, weights: None });
+        let mask = read_mask(path, args, &mut picture, events)?;
+        pictures.push(TrainPicture { picture, caption, mask });
     }
     Ok(pictures)
+}
+
+/// A warning about masks that belong to no picture.
+fn lost_masks(names: &[String]) -> Option<Event> {
+    let [first, rest @ ..] = names else { return None };
+    let rule = "a mask is called like its picture (photo.mask.png beside photo.jpg)";
+    let text = match rest.len() {
+        0 => format!("the mask {first} belongs to no picture: {rule}"),
+        more => format!("the mask {first} and {more} more belong to no picture: {rule}"),
+    };
+    Some(Event::warning(WarningCode::UnusedMasks, text))
+}
+
+/// The mask that was given with a picture, whose notes say so.
+fn read_mask(
+    path: &Path,
+    args: &TrainArgs,
+    picture: &mut Picture,
+    events: &mut Vec<Event>,
+) -> Result<Option<GrayImage>> {
+    if args.config.masks == Some(Masks::Off) {
+        return Ok(None);
+    }
+    let Some(file) = mask_for(path, args.mask_folder.as_deref())? else { return Ok(None) };
+    let mut mask = Picture::decode(&file.display().to_string(), &read_picture(&file)?)?;
+    events.extend(mask.take_warning());
+    let Mask { pixels, note } = Mask::of(&mask, picture)?;
+    if pixels.is_none() {
+        let text = format!("the mask {} has no effect: it is white all over, so all of its picture counts", mask.name);
+        events.push(Event::warning(WarningCode::NoEffect, text));
+    }
+    picture.notes.push(note);
+    Ok(pixels)
 }
 
 /// The bytes of a picture's file; what cannot be read is refused as a picture.

@@ -16,7 +16,7 @@ use crate::cli::outlook::Outlook;
 use crate::cli::output::Output;
 use crate::cli::panics;
 use crate::cli::wording::quoted;
-use crate::config::TrainConfig;
+use crate::config::{Masks, TrainConfig};
 use crate::event::{Event, WarningCode};
 use crate::formats::is_windows_device;
 use crate::gpu::{self, Chosen};
@@ -75,8 +75,9 @@ impl<'a> Request<'a> {
         }
         let embeddings = read::given(&args.embeddings, shared, out).await?;
         let (init, mut concerns) = pictures::init(config.init.as_deref())?;
-        let (input, about_files) = pictures::gather(args, init.clone())?;
+        let (mut input, about_files) = pictures::gather(args, init.clone())?;
         concerns.extend(about_files);
+        concerns.extend(crate::train::find_masks(config, &mut input)?);
         let device = gpu::choose(shared.device)?;
         let opened = locate::model_for(shared, &Outlook::new(shared, &device, &planned(config, 1)), out).await?;
         let mut tokenizers = read::tokenizers(&embeddings, &opened)?;
@@ -86,12 +87,17 @@ impl<'a> Request<'a> {
         if let Some(replay) = &input.replay {
             replay.check(config, &opened.config)?;
         }
+        let positions = crate::train::side(config, &opened.config) as usize / opened.config.vae.pixels_per_latent();
+        crate::train::check_masks(config, &input, [positions; 2])?;
         concerns.extend(crate::train::about_pictures(&input, crate::train::side(config, &opened.config)));
         concerns.extend(crate::train::concerns(config, &input, &tokenizers)?);
         concerns.extend(idle_options(args, &device));
         concerns.extend(unused(config, &input, &embeddings, tokenizers.first()));
         let lock = if args.dry_run { None } else { Some(Lock::take(&folder)?) };
         let resumable = folder::find(&folder, args.overwrite, args.resume)?;
+        if resumable.as_ref().is_some_and(|run| !run.state.knows_masks()) {
+            concerns.retain(|event| !matches!(event, Event::Masks { .. }));
+        }
         if resumable.is_some() && args.record.is_some() {
             let text =
                 "a run that resumes cannot be recorded: the choices of its first steps are gone; leave out --record";
@@ -204,6 +210,9 @@ fn idle_options(args: &TrainArgs, device: &Chosen) -> Vec<Event> {
     }
     if args.captions == Captions::On && args.pictures.is_empty() && args.unseen.is_empty() {
         idle.push("--captions on has no effect: there are no pictures");
+    }
+    if args.mask_folder.is_some() && args.config.masks == Some(Masks::Off) {
+        idle.push("--mask-folder has no effect: --masks is off");
     }
     if args.template.is_some() && args.replay.is_some() {
         idle.push("--template has no effect: the sentences come from --replay");

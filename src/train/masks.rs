@@ -1,0 +1,169 @@
+//! What of the pictures is the thing, and what follows for the loss.
+//!
+//! A mask says it by pixels, and is given with a picture ([`TrainPicture::mask`]). A position of the latents that it covers by a share m,
+//! the mean over the position's pixels, weighs outside + (1 - outside) m: 1 where all is the thing. What padding adds weighs nothing. Then
+//! the weights of each picture are divided by their mean (as OneTrainer's `normalize_masked_area_loss` does), so that a picture counts
+//! as much as any other however small its thing is, and losses compare with those of runs without masks. Each view of a picture has its
+//! weights once; samples and the files of choices have them as they are used.
+
+use image::GrayImage;
+use image::imageops::flip_horizontal;
+
+use super::sample::PositionWeights;
+use super::{TrainInput, TrainPicture, usual};
+use crate::config::{Framing, Masks, TrainConfig};
+use crate::event::{Event, MaskOf, MaskOrigin};
+use crate::image::square_weights;
+use crate::{Error, Result};
+
+/// Gives each picture that has no mask the one that the settings ask for, and says what every picture has. Masks that are there are kept.
+/// None where no picture has a mask.
+///
+/// # Errors
+/// [`Error::BadPicture`] for a picture that is wholly transparent.
+pub fn find_masks(config: &TrainConfig, input: &mut TrainInput) -> Result<Option<Event>> {
+    let which = usual::masks(config);
+    let mut masks = Vec::new();
+    for picture in input.pictures.iter_mut().chain(&mut input.unseen) {
+        masks.push(find_mask(which, picture)?);
+    }
+    let any = masks.iter().any(|mask| mask.origin != MaskOrigin::None);
+    Ok(any.then_some(Event::Masks { outside: config.outside, masks }))
+}
+
+/// The same for one picture.
+fn find_mask(which: Masks, of: &mut TrainPicture) -> Result<MaskOf> {
+    let mut origin = MaskOrigin::Given;
+    if which == Masks::Off {
+        of.mask = None;
+    } else if of.mask.is_none()
+        && let Some(alpha) = &of.picture.alpha
+    {
+        if alpha.iter().all(|value| *value == 0) {
+            let reason = "it is wholly transparent: there is nothing to learn from".to_owned();
+            return Err(Error::BadPicture { file: of.picture.name.clone(), reason });
+        }
+        (of.mask, origin) = (Some(alpha.clone()), MaskOrigin::Transparency);
+    }
+    let origin = if of.mask.is_some() { origin } else { MaskOrigin::None };
+    Ok(MaskOf { name: of.picture.name.clone(), origin, share: of.mask.as_ref().map(share) })
+}
+
+/// How much of a picture a mask has for the thing, from 0 to 1.
+fn share(mask: &GrayImage) -> f64 {
+    let sum: u64 = mask.iter().map(|value| u64::from(*value)).sum();
+    sum as f64 / (255.0 * mask.len().max(1) as f64)
+}
+
+/// Refuses masks that leave nothing to learn from in the squares of `[h, w]` positions that the pictures become.
+///
+/// # Errors
+/// [`Error::BadPicture`].
+pub fn check_masks(config: &TrainConfig, input: &TrainInput, size: [usize; 2]) -> Result<()> {
+    let mut pictures = input.pictures.iter().chain(&input.unseen);
+    pictures.try_for_each(|picture| position_weights(picture, config.framing, config.outside, size, false).map(drop))
+}
+
+/// The weights of the positions of a picture's latents, `[h, w]`, of the mirrored view or the plain one; none without a mask.
+pub(super) fn position_weights(
+    TrainPicture { picture, mask, .. }: &TrainPicture,
+    framing: Framing,
+    outside: f64,
+    size: [usize; 2],
+    mirrored: bool,
+) -> Result<Option<PositionWeights>> {
+    let Some(mask) = mask else { return Ok(None) };
+    let refused = |reason: String| Err(Error::BadPicture { file: picture.name.clone(), reason });
+    let (has, needs) = (mask.dimensions(), picture.pixels.dimensions());
+    if has != needs {
+        return refused(format!("its mask is {}x{}, the picture is {}x{}", has.0, has.1, needs.0, needs.1));
+    }
+    let view = |pixels: &GrayImage| {
+        if mirrored {
+            square_weights(&flip_horizontal(pixels), framing, size)
+        } else {
+            square_weights(pixels, framing, size)
+        }
+    };
+    let (thing, seen) = (view(mask), view(&GrayImage::from_pixel(has.0, has.1, image::Luma([255]))));
+    if thing.iter().all(|share| *share == 0.0) {
+        return refused(
+            "nothing of what its mask has for the thing is in the square that is made of it: cut the picture \
+                        yourself, around the thing"
+                .to_owned(),
+        );
+    }
+    let weights = thing.iter().zip(&seen).map(|(m, seen)| outside * f64::from(*seen) + (1.0 - outside) * f64::from(*m));
+    let weights: Vec<f64> = weights.collect();
+    let mean = weights.iter().sum::<f64>() / weights.len() as f64;
+    Ok(Some(weights.iter().map(|weight| (weight / mean) as f32).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::Picture;
+    use image::{Luma, RgbImage};
+
+    fn picture(width: u32, height: u32, mask: impl Fn(u32, u32) -> u8) -> TrainPicture {
+        let mask = Some(GrayImage::from_fn(width, height, |x, y| Luma([mask(x, y)])));
+        TrainPicture { picture: Picture::new("p", RgbImage::new(width, height)), caption: None, mask }
+    }
+
+    #[test]
+    fn a_position_weighs_by_what_of_it_is_the_thing_and_a_picture_one_in_the_mean() {
+        // 8x8 pixels a position: the left column of positions is the thing, the next half of it.
+        let quarters = picture(32, 32, |x, _| if x < 12 { 255 } else { 0 });
+        let weights = position_weights(&quarters, Framing::Crop, 0.1, [4, 4], false).unwrap().unwrap();
+        let mean = (1.0 + 0.55 + 0.1 + 0.1) / 4.0;
+        for row in weights.chunks(4) {
+            for (weight, expected) in row.iter().zip([1.0, 0.55, 0.1, 0.1]) {
+                assert!((f64::from(*weight) - expected / mean).abs() < 5e-3, "{row:?}");
+            }
+        }
+        assert!((weights.iter().sum::<f32>() / 16.0 - 1.0).abs() < 1e-6);
+        let mirrored = position_weights(&quarters, Framing::Crop, 0.1, [4, 4], true).unwrap().unwrap();
+        assert_eq!(mirrored.iter().rev().collect::<Vec<_>>(), weights.iter().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn padding_weighs_nothing_and_what_is_cut_away_is_missed() {
+        let wide = picture(32, 16, |x, _| if x < 16 { 255 } else { 0 });
+        let fitted = position_weights(&wide, Framing::Fit, 0.5, [4, 4], false).unwrap().unwrap();
+        assert_eq!(fitted[..4], [0.0; 4]);
+        assert!((fitted[4] - 16.0 / (4.0 + 2.0)).abs() < 1e-6 && (fitted[7] - 8.0 / 6.0).abs() < 1e-6, "{fitted:?}");
+        let edge = picture(64, 16, |x, _| if x < 8 { 255 } else { 0 });
+        let refused = position_weights(&edge, Framing::Crop, 0.1, [2, 2], false).unwrap_err().to_string();
+        assert!(refused.contains("nothing of what its mask has for the thing"), "{refused}");
+        let mut other = picture(16, 16, |_, _| 255);
+        other.mask = Some(GrayImage::new(3, 3));
+        let refused = position_weights(&other, Framing::Crop, 0.1, [2, 2], false).unwrap_err().to_string();
+        assert!(refused.contains("its mask is 3x3, the picture is 16x16"), "{refused}");
+    }
+
+    #[test]
+    fn transparency_is_a_mask_unless_one_was_given_or_none_is_wanted() {
+        let find = |masks, given: bool| {
+            let mut one = picture(16, 16, |x, _| if x < 4 { 255 } else { 0 });
+            one.picture.alpha = Some(GrayImage::from_pixel(16, 16, Luma([51])));
+            if !given {
+                one.mask = None;
+            }
+            let config = TrainConfig { masks, ..TrainConfig::default() };
+            let mut input = TrainInput { pictures: vec![one], ..TrainInput::default() };
+            find_masks(&config, &mut input).unwrap().map(|event| match event {
+                Event::Masks { masks, .. } => (masks[0].origin, masks[0].share.unwrap()),
+                other => panic!("{other:?}"),
+            })
+        };
+        assert_eq!(find(None, true), Some((MaskOrigin::Given, 0.25)));
+        assert_eq!(find(Some(Masks::Given), false), Some((MaskOrigin::Transparency, 0.2)));
+        assert_eq!(find(Some(Masks::Off), true), None);
+        let mut empty = picture(16, 16, |_, _| 0);
+        empty.picture.alpha = empty.mask.take();
+        let mut input = TrainInput { pictures: vec![empty], ..TrainInput::default() };
+        assert!(
+            find_masks(&TrainConfig::default(), &mut input).unwrap_err().to_string().contains("wholly transparent")
+        );
+    }
+}

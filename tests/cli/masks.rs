@@ -1,0 +1,126 @@
+//! Masks: where they are found, what is said of them, and what is refused.
+
+use std::io::Cursor;
+
+use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgba, RgbaImage};
+use serde_json::Value;
+
+use crate::place::{Place, events, refused, succeeded, text, tiny};
+
+fn png(picture: impl Into<DynamicImage>) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    picture.into().write_to(&mut bytes, ImageFormat::Png).unwrap();
+    bytes.into_inner()
+}
+
+/// A picture with a pattern of its own, transparent right of a column.
+fn picture(shade: u8, seen: u32) -> Vec<u8> {
+    let alpha = |x: u32| if x < seen { 255 } else { 0 };
+    let period = 5 + u32::from(shade % 8) * 3;
+    png(RgbaImage::from_fn(64, 64, |x, y| {
+        Rgba([(x * 4) as u8, if (x + y) % period < period / 2 { 200 } else { 20 }, shade, alpha(x)])
+    }))
+}
+
+/// A mask that is white left of a column.
+fn mask(width: u32, height: u32, white: u32) -> Vec<u8> {
+    png(GrayImage::from_fn(width, height, |x, _| Luma([if x < white { 255 } else { 0 }])))
+}
+
+fn train(place: &Place, pictures: &[&str], more: &[&str]) -> std::process::Output {
+    let model = tiny();
+    let quick = ["--token", "<p>", "--init", "apple", "--model", &model, "--steps", "1", "--batch-size", "1"];
+    let end = ["--resolution", "16", "--preview-every", "0", "--out", "run", "--overwrite"];
+    place.run(&[&["train"], pictures, &quick[..], &end, more].concat())
+}
+
+/// What a run says of its masks, `[origin, share]` of each picture, and the sentences that it warns with.
+fn told(output: &std::process::Output) -> (Vec<(String, f64)>, Vec<String>) {
+    succeeded(output);
+    let events = events(&output.stdout);
+    let field = |event: &Value, name: &str| event[name].as_str().unwrap_or_default().to_owned();
+    let masks = events
+        .iter()
+        .filter(|event| event["event"] == "masks")
+        .flat_map(|event| event["masks"].as_array().unwrap().clone());
+    let masks = masks.map(|mask| (field(&mask, "origin"), mask["share"].as_f64().unwrap_or(-1.0)));
+    let warnings = events.iter().filter(|event| event["event"] == "warning").map(|event| field(event, "text"));
+    (masks.collect(), warnings.collect())
+}
+
+#[test]
+fn masks_are_found_beside_pictures_in_a_folder_and_in_transparency() {
+    let place = Place::new();
+    for (name, seen) in [("a.png", 64), ("b.png", 64), ("c.png", 64), ("d.png", 64), ("e.png", 16)] {
+        place.file(&format!("photos/{name}"), &picture(name.as_bytes()[0], seen));
+    }
+    place.file("photos/a.mask.png", &mask(64, 64, 32));
+    place.file("photos/B.PNG.mask.png", &mask(128, 128, 32));
+    place.file("photos/c-masklabel.png", &mask(64, 64, 48));
+    place.file("photos/z.mask.png", &mask(64, 64, 48));
+    place.file("masks/d.png", &mask(64, 64, 8));
+    let output = train(&place, &["photos"], &["--mask-folder", "masks", "--masks", "given", "--json"]);
+    let (masks, warnings) = told(&output);
+    let given = |share: f64| ("given".to_owned(), share);
+    assert_eq!(masks, [given(0.5), given(0.25), given(0.75), given(0.125), ("transparency".to_owned(), 0.25)]);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].starts_with("the mask z.mask.png belongs to no picture"), "{warnings:?}");
+    let prepared: Vec<String> =
+        events(&output.stdout).iter().filter_map(|event| event["prepared"].as_str().map(str::to_owned)).collect();
+    assert_eq!(prepared.len(), 5);
+    assert!(prepared[1].starts_with("mask photos/B.PNG.mask.png, scaled from 128x128, "), "{prepared:?}");
+    // All files given one by one, as a shell does it; the settings repeat the run.
+    let files = ["a.mask.png", "a.png", "b.png", "c.png"].map(|name| format!("photos/{name}"));
+    let (masks, _) = told(&train(&place, &files.each_ref().map(String::as_str), &["--masks", "given", "--json"]));
+    assert_eq!(masks, [given(0.5), given(0.25), given(0.75)]);
+    let log = std::fs::read_to_string(place.path("run/log.jsonl")).unwrap();
+    assert!(log.contains("\"event\":\"masks\""), "{log}");
+    let (masks, warnings) = told(&train(&place, &["photos"], &["--masks", "off", "--outside", "0.5", "--json"]));
+    assert_eq!((masks.len(), warnings.len()), (0, 1), "{warnings:?}");
+    assert!(warnings[0].starts_with("--outside has no effect: no picture has a mask"), "{warnings:?}");
+    let refused_number = train(&place, &["photos"], &["--outside", "1.5"]);
+    refused(&refused_number, 2, &["--outside 1.5: it must be a number from 0 to 1"]);
+}
+
+/// The rows that were learned are others, so masks reach the loss.
+#[test]
+fn a_mask_changes_what_is_learned_and_a_white_one_does_not() {
+    let place = Place::new();
+    place.file("photos/a.png", &picture(7, 64));
+    let learned = || std::fs::read(place.path("run/learned_embeds.safetensors")).unwrap();
+    succeeded(&train(&place, &["photos"], &["--masks", "given"]));
+    let without = learned();
+    place.file("photos/a.mask.png", &mask(64, 64, 64));
+    let (masks, warnings) = told(&train(&place, &["photos"], &["--masks", "given", "--json"]));
+    assert!(masks.is_empty() && warnings.iter().any(|text| text.contains("it is white all over")), "{warnings:?}");
+    assert!(learned() == without);
+    place.file("photos/a.mask.png", &mask(64, 64, 20));
+    succeeded(&train(&place, &["photos"], &["--masks", "given"]));
+    assert!(learned() != without);
+    succeeded(&train(&place, &["photos"], &["--masks", "off"]));
+    assert!(learned() == without);
+}
+
+#[test]
+fn masks_that_cannot_be_meant_are_refused_in_words() {
+    let place = Place::new();
+    place.file("photos/a.png", &picture(7, 64));
+    let refusal = |parts: &[&str], status| refused(&train(&place, &["photos"], &["--masks", "given"]), status, parts);
+    place.file("photos/a.mask.png", &mask(64, 64, 0));
+    refusal(&["photos/a.mask.png: this mask is black all over"], 3);
+    place.file("photos/a.mask.png", &mask(64, 32, 20));
+    refusal(&["this mask is 64x32, and its picture photos/a.png is 64x64"], 3);
+    place.file("photos/a-masklabel.png", &mask(64, 64, 20));
+    refusal(&["photos/a.png has two masks, photos/a-masklabel.png and photos/a.mask.png: remove one"], 2);
+    std::fs::remove_file(place.path("photos/a.png")).unwrap();
+    refusal(&["no pictures in photos", "a-masklabel.png is a mask, by its name"], 3);
+    place.file("clear/a.png", &picture(7, 0));
+    refused(&train(&place, &["clear"], &[]), 3, &["clear/a.png: it is wholly transparent"]);
+    place.file("plain/a.png", &picture(7, 64));
+    let twice = train(&place, &["plain"], &["--mask-folder", "plain"]);
+    refused(&twice, 2, &["the folder of masks, plain, has the picture plain/a.png in it"]);
+    let nowhere = train(&place, &["plain"], &["--mask-folder", "nowhere"]);
+    refused(&nowhere, 7, &["cannot read nowhere"]);
+    let idle = train(&place, &["plain"], &["--mask-folder", "nowhere", "--masks", "off", "--json"]);
+    assert!(text(&idle.stdout).contains("--mask-folder has no effect: --masks is off"));
+}
