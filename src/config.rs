@@ -1,7 +1,8 @@
 //! What a user can set, with the one source of defaults for the command line, the page and the library.
 //!
 //! The structs are plain serde data. With the `native` feature they are clap arguments too: their help is the comment
-//! of the field, their default that of `Default`, which is the only place where a default is written. The page asks for
+//! of the field, their default that of `Default`, which is the only place where a default is written; what `Default` leaves open is
+//! decided by the model ([`usual`] has what is usual for its family). The page asks for
 //! them (`web::form`). Which ones were measured, and how, is in `benches/README.md`.
 
 mod choices;
@@ -9,6 +10,7 @@ mod prompt_syntax;
 mod sample;
 mod span;
 mod train;
+pub mod usual;
 #[cfg(feature = "native")]
 pub mod typed;
 

@@ -244,7 +244,7 @@ impl Session {
     /// # Errors
     /// [`Error::Changed`], naming every input that has changed.
     pub fn resume(&self, config: &TrainConfig, input: TrainInput, state: &RunState) -> Result<TrainJob> {
-        let mut job = self.train(&state.as_begun(config), input)?;
+        let mut job = self.train(&state.as_begun(config, self.model.config.architecture), input)?;
         job.restore(state)?;
         Ok(job)
     }

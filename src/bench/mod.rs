@@ -24,7 +24,7 @@ pub use self::operations::Peak;
 pub use self::predict::{Products, Row, Step, pieces, sizes, steps};
 pub use self::work::unet_flops;
 use crate::Result;
-use crate::config::{Checkpointing, Pooling, SampleConfig, TrainConfig};
+use crate::config::{Checkpointing, Pooling, SampleConfig, SamplerKind, TrainConfig};
 use crate::event::Event;
 use crate::gpu::memory::MemoryWatch;
 use crate::image::Picture;
@@ -95,7 +95,7 @@ impl Bench {
         let settings = self.settings(batch);
         let recomputed = crate::train::recomputes(&settings, config);
         let mut tokenizer = self.session.tokenizers().clone();
-        tokenizer.add_word(&settings.token, settings.vectors as usize)?;
+        tokenizer.add_word(&settings.token, settings.vectors() as usize)?;
         let prompts = vec![tokenizer.prompt(&format!("a photo of a {}", settings.token)); batch as usize];
         let shape = [batch as usize, side, side, config.vae.latent_channels];
         let (sample, target) = (self.random(shape), self.random(shape));
@@ -104,7 +104,7 @@ impl Bench {
         let time_ids = [pixels, pixels, 0.0, 0.0, pixels, pixels];
         let mut clock = PieceClock::new(self.effort);
         loop {
-            let rows = Var::leaf(self.random([settings.vectors as usize, config.word_width()]));
+            let rows = Var::leaf(self.random([settings.vectors() as usize, config.word_width()]));
             let begun = Instant::now();
             let given = model.conditions(&prompts, &rows, &[time_ids], (Pooling::End, recomputed));
             settle(given.states.value()).await?;
@@ -151,7 +151,9 @@ impl Bench {
     /// A job of so many guided denoising steps.
     fn denoising(&self, steps: u32) -> Result<SampleJob> {
         let (width, height) = (Some(self.side), Some(self.side));
-        let config = SampleConfig { guidance: 7.5, steps, width, height, ..SampleConfig::default() };
+        // The same for all models, which are compared.
+        let (guidance, steps, sampler) = (Some(7.5), Some(steps), Some(SamplerKind::Ddim));
+        let config = SampleConfig { guidance, steps, sampler, width, height, ..SampleConfig::default() };
         self.session.sample("a photo of a cat", &config)
     }
 
@@ -163,7 +165,7 @@ impl Bench {
 
     /// A job of so many training steps and nothing else.
     fn training(&self, batch: u32, steps: u32) -> Result<TrainJob> {
-        let config = TrainConfig { steps, ..self.settings(batch) };
+        let config = TrainConfig { steps: Some(steps), ..self.settings(batch) };
         let pixels = RgbImage::from_fn(self.side, self.side, |x, y| Rgb([x as u8, y as u8, (x ^ y) as u8]));
         let picture = Picture::new("a pattern", pixels);
         let input = TrainInput {
@@ -178,6 +180,8 @@ impl Bench {
     fn settings(&self, batch: u32) -> TrainConfig {
         TrainConfig {
             token: "<bench>".to_owned(),
+            // The same for all models, which are compared.
+            vectors: Some(2),
             batch_size: Some(batch),
             checkpointing: self.checkpointing,
             resolution: Some(self.side),

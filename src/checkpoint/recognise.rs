@@ -2,6 +2,7 @@
 //! which is named together with what to do.
 
 use super::names::{AVERAGES, CLIP, OPEN_CLIP, RENAMED_SECOND, SDXL_CLIP, SDXL_OPEN_CLIP, TEXT, UNET, VAE};
+use crate::embedding::ModelFamily;
 use crate::parts::Architecture;
 use crate::setting::{Setting, named};
 use crate::weights::{Header, gguf};
@@ -23,9 +24,9 @@ impl Family {
     /// As people call it.
     pub fn label(self) -> &'static str {
         match self {
-            Family::Sd1 => "Stable Diffusion 1.x",
-            Family::Sd2 => "Stable Diffusion 2.x",
-            Family::Sdxl => "SDXL",
+            Family::Sd1 => ModelFamily::Sd1.name(),
+            Family::Sd2 => ModelFamily::Sd2.name(),
+            Family::Sdxl => ModelFamily::Sdxl.name(),
             Family::Other(_) => "of unusual sizes",
         }
     }

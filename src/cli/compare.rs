@@ -80,7 +80,7 @@ pub(super) fn sheet(
         (true, 1) => format!("seed {}", config.seed),
         (true, _) => format!("seeds {} to {}", config.seed, config.seed_of(count as u64 - 1)),
     };
-    let (steps, guidance) = (config.steps, config.guidance);
+    let (steps, guidance) = (config.steps(), config.guidance());
     let title =
         format!("{}, {noise}, {steps} steps of {}, guidance {guidance}", model.name, config.sampler_and_spacing());
     let columns = vec![format!("with {}", tokens.join(", ")), "without".to_owned()];

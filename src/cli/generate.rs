@@ -110,7 +110,9 @@ impl Request {
         if let Some(like) = &like {
             (config, fitted) = like.fitted(&config, &opened.config);
         }
-        config.karras |= opened.config.scheduler.asks_for_karras(config.sampler);
+        let usual = sample::usual_in_words(&config, &opened.config);
+        config = sample::with_usual(&config, &opened.config);
+        config.karras |= opened.config.scheduler.asks_for_karras(config.sampler());
         sample::check(&config, &opened.config)?;
         if let Some(Latents { shape, .. }) = &latents {
             sample::check_latents(*shape, &config, &opened.config)?;
@@ -125,6 +127,9 @@ impl Request {
             said.extend(fitted.into_iter().chain(about));
         }
         said.iter().try_for_each(|event| out.event(event))?;
+        if let Some(usual) = usual {
+            out.message(&usual);
+        }
         let stretches =
             texts.iter().map(|text| tokenizers.read(text, config.prompt_syntax).chunks()).max().unwrap_or(1);
         Ok(Self { config, device, opened, latents, target, embeddings, stretches, pairs, like })
@@ -243,8 +248,8 @@ fn any_seed(seed: u64) -> Event {
 /// Options of this command that others make useless.
 fn idle_options(args: &GenerateArgs, config: &SampleConfig) -> Vec<Event> {
     let mut idle = Vec::new();
-    if args.latents.is_some() && config.seed != SampleConfig::default().seed && !config.sampler.needs_noise() {
-        let sampler = config.sampler.name();
+    if args.latents.is_some() && config.seed != SampleConfig::default().seed && !config.sampler().needs_noise() {
+        let sampler = config.sampler().name();
         idle.push(format!("--seed {} has no effect: all noise of {sampler} comes from --latents", config.seed));
     }
     if args.overwrite && args.out.as_deref() == Some(Path::new("-")) {
@@ -260,7 +265,8 @@ fn planned(
     stretches: usize,
 ) -> impl Fn(&ModelConfig, WeightBytes, bool) -> Result<MemoryPlan> {
     move |model, weights, on_cpu| {
-        let config = &like.map_or_else(|| config.clone(), |like| like.fitted(config, model).0);
+        let config = like.map_or_else(|| config.clone(), |like| like.fitted(config, model).0);
+        let config = &sample::with_usual(&config, model);
         sample::check(config, model)?;
         // Guidance runs every picture twice: with the prompt and with the negative one.
         let guided = if config.is_guided() { 2 } else { 1 };

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use super::args::{Cli, Command, Shared, TrainArgs};
 use super::locate;
 use crate::base::files;
-use crate::config::option_name;
+use crate::config::{TrainConfig, option_name};
 use crate::{Error, Result};
 
 /// The key of the pictures, which are not an option.
@@ -27,9 +27,9 @@ const PICTURES: &str = "pictures";
 const NOT_RECORDED: [&str; 9] =
     ["out", "overwrite", "resume", "config", "dry-run", "record", "offline", "json", "quiet"];
 
-/// The settings of a run. Paths are absolute, so that they hold from everywhere.
-pub(super) fn of(args: &TrainArgs, shared: &Shared) -> Value {
-    let mut settings = match serde_json::to_value(&args.config) {
+/// The settings of a run, which it has decided. Paths are absolute, so that they hold from everywhere.
+pub(super) fn of(args: &TrainArgs, config: &TrainConfig, shared: &Shared) -> Value {
+    let mut settings = match serde_json::to_value(config) {
         Ok(Value::Object(fields)) => fields,
         _ => Map::new(),
     };
@@ -207,7 +207,7 @@ mod tests {
         let first = Cli::try_parse_from(&typed).unwrap();
         let shared = first.shared.clone();
         let Command::Train(first) = first.command else { panic!("not train") };
-        std::fs::write(&file, of(&first, &shared).to_string()).unwrap();
+        std::fs::write(&file, of(&first, &first.config, &shared).to_string()).unwrap();
         let file = file.to_str().unwrap();
         let again = parse(&["pseudoword", "train", "--config", file]);
         assert_eq!(again.config, first.config);
@@ -218,14 +218,14 @@ mod tests {
         assert_eq!((&repeated.base, repeated.prediction_type), (&shared.base, shared.prediction_type));
         assert_eq!((&repeated.model, repeated.weights), (&shared.model, shared.weights));
         assert_eq!(repeated.precision, Precision::F32);
-        assert_eq!(of(&again, &repeated), of(&first, &shared), "nothing changes from one repetition to the next");
+        assert_eq!(of(&again, &again.config, &repeated), of(&first, &first.config, &shared), "nothing changes from one repetition to the next");
         assert_eq!(
             again.pictures,
             first.pictures.iter().map(|path| std::path::absolute(path).unwrap()).collect::<Vec<_>>()
         );
         let other =
             parse(&["pseudoword", "train", "d.png", &format!("--config={file}"), "--lr", "1e-3", "--steps", "9"]);
-        assert_eq!((other.config.lr, other.config.steps, other.pictures.len()), (Some(1e-3), 9, 1));
+        assert_eq!((other.config.lr, other.config.steps, other.pictures.len()), (Some(1e-3), Some(9), 1));
         let before = ["pseudoword", "--weights", "f16", "--model", "y", "train", "--config", file].map(OsString::from);
         let before = Cli::try_parse_from(expand(before.into()).unwrap().0).unwrap().shared;
         assert_eq!((before.model.as_deref(), option_name(&before.weights).as_str()), (Some(Path::new("y")), "f16"));
@@ -263,7 +263,7 @@ mod tests {
         }
         let cli = Cli::try_parse_from(&typed).unwrap_or_else(|error| panic!("{error}"));
         let Command::Train(train) = &cli.command else { panic!("not train") };
-        let recorded = of(train, &cli.shared);
+        let recorded = of(train, &train.config, &cli.shared);
         for option in options {
             assert!(recorded.get(&option).is_some(), "--{option} is not in {recorded}");
         }

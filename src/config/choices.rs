@@ -67,27 +67,6 @@ pub enum Recipe {
     Direction,
 }
 
-impl Recipe {
-    /// The peak learning rate where none is set; of the direction, the tangent of the angle of each step. Measured
-    /// (`benches/README.md`).
-    pub const fn lr(self) -> f64 {
-        match self {
-            Recipe::Adamw => 1e-2,
-            Recipe::Direction => 1e-1,
-        }
-    }
-
-    /// The same for models with two text encoders (SDXL), as published: AdamW's is that of Eden's trainer for embeddings alone
-    /// (edenartlab/sd-lora-trainer: four samples a step, 300 steps), the direction's that of its authors' experiments
-    /// (kunheek/dti, `exps/ours_sdxl.py`: four samples a step, 400 steps).
-    pub const fn lr_of_two_encoders(self) -> f64 {
-        match self {
-            Recipe::Adamw => 1e-3,
-            Recipe::Direction => 4e-2,
-        }
-    }
-}
-
 /// What to do when training diverges: NaN or infinite losses, or vectors that have grown absurdly long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "native", derive(clap::ValueEnum))]
@@ -215,6 +194,7 @@ struct SamplerFacts {
     name: &'static str,
     label: &'static str,
     upstream: &'static str,
+    class: &'static str,
     takes_karras: bool,
     needs_noise: bool,
 }
@@ -224,16 +204,23 @@ impl SamplerKind {
     pub const ALL: [Self; 5] = [Self::Ddim, Self::Pndm, Self::Euler, Self::EulerAncestral, Self::Dpmpp2m];
 
     /// The names of AUTOMATIC1111's web UI are in its `modules/sd_samplers_kdiffusion.py` and
-    /// `sd_samplers_timesteps.py`.
+    /// `sd_samplers_timesteps.py`; the classes are those of diffusers, which `scheduler_config.json` names.
     const fn facts(self) -> SamplerFacts {
-        let (name, label, upstream, takes_karras, needs_noise) = match self {
-            SamplerKind::Ddim => ("ddim", "DDIM", "DDIM", false, false),
-            SamplerKind::Pndm => ("pndm", "PNDM", "PLMS", false, false),
-            SamplerKind::Euler => ("euler", "Euler", "Euler", true, false),
-            SamplerKind::EulerAncestral => ("euler-ancestral", "Euler ancestral", "Euler a", true, true),
-            SamplerKind::Dpmpp2m => ("dpmpp2m", "DPM++ 2M", "DPM++ 2M", true, false),
+        let (name, label, upstream, class, takes_karras, needs_noise) = match self {
+            SamplerKind::Ddim => ("ddim", "DDIM", "DDIM", "DDIMScheduler", false, false),
+            SamplerKind::Pndm => ("pndm", "PNDM", "PLMS", "PNDMScheduler", false, false),
+            SamplerKind::Euler => ("euler", "Euler", "Euler", "EulerDiscreteScheduler", true, false),
+            SamplerKind::EulerAncestral => {
+                ("euler-ancestral", "Euler ancestral", "Euler a", "EulerAncestralDiscreteScheduler", true, true)
+            }
+            SamplerKind::Dpmpp2m => ("dpmpp2m", "DPM++ 2M", "DPM++ 2M", "DPMSolverMultistepScheduler", true, false),
         };
-        SamplerFacts { name, label, upstream, takes_karras, needs_noise }
+        SamplerFacts { name, label, upstream, class, takes_karras, needs_noise }
+    }
+
+    /// The sampler that a scheduler class of diffusers is, if there is it.
+    pub fn of_class(class: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|sampler| sampler.facts().class == class)
     }
 
     /// As it is written in settings.

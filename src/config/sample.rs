@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "native")]
 use super::typed;
+use super::usual::UsualSampling;
 use super::{EmptyNegative, Pooling, PromptSyntax, SamplerKind};
+use crate::embedding::ModelFamily;
 
 /// How pictures are made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,15 +28,15 @@ pub struct SampleConfig {
     /// Which token stands for the whole prompt (SDXL)
     #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().pooling))]
     pub pooling: Pooling,
-    /// Denoising steps
-    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "N", default_value_t = Self::default().steps))]
-    pub steps: u32,
-    /// How closely to follow the prompt; up to 1 guidance is off, and the negative prompt with it
-    #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "SCALE", default_value_t = Self::default().guidance))]
-    pub guidance: f64,
-    /// The sampling method
-    #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().sampler))]
-    pub sampler: SamplerKind,
+    /// Denoising steps; none: as is usual for the model
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "N", help = help::steps()))]
+    pub steps: Option<u32>,
+    /// How closely to follow the prompt; up to 1 guidance is off, and the negative prompt with it; none: as is usual for the model
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "SCALE", help = help::guidance()))]
+    pub guidance: Option<f64>,
+    /// The sampling method; none: the model's own
+    #[cfg_attr(feature = "native", arg(long, value_enum, help = help::sampler()))]
+    pub sampler: Option<SamplerKind>,
     /// Karras spacing of the noise levels (Euler samplers and DPM++ 2M)
     #[cfg_attr(feature = "native", arg(long))]
     pub karras: bool,
@@ -56,9 +58,27 @@ pub struct SampleConfig {
 }
 
 impl SampleConfig {
+    /// What is usual where no model has decided ([`decided`](crate::sample::decided)): for models of unknown families.
+    const USUAL: UsualSampling = ModelFamily::Sd1.sampling();
+
+    /// Denoising steps, once a model has decided.
+    pub fn steps(&self) -> u32 {
+        self.steps.unwrap_or(Self::USUAL.steps)
+    }
+
+    /// The guidance, once a model has decided.
+    pub fn guidance(&self) -> f64 {
+        self.guidance.unwrap_or(Self::USUAL.guidance)
+    }
+
+    /// The sampling method, once a model has decided.
+    pub fn sampler(&self) -> SamplerKind {
+        self.sampler.unwrap_or(Self::USUAL.sampler)
+    }
+
     /// Whether the negative prompt is worked with too, which is what guidance leads away from: above 1, as in diffusers.
     pub fn is_guided(&self) -> bool {
-        self.guidance > 1.0
+        self.guidance() > 1.0
     }
 
     /// The seed of a picture, counted from 0.
@@ -68,7 +88,7 @@ impl SampleConfig {
 
     /// The sampler as it is written in settings, with its spacing.
     pub fn sampler_and_spacing(&self) -> String {
-        self.sampler.name().to_owned() + if self.karras { " karras" } else { "" }
+        self.sampler().name().to_owned() + if self.karras { " karras" } else { "" }
     }
 }
 
@@ -80,9 +100,9 @@ impl Default for SampleConfig {
             clip_skip: 1,
             empty_negative: None,
             pooling: Pooling::default(),
-            steps: 25,
-            guidance: 4.0,
-            sampler: SamplerKind::default(),
+            steps: None,
+            guidance: None,
+            sampler: None,
             karras: false,
             seed: 0,
             count: 1,
@@ -90,5 +110,25 @@ impl Default for SampleConfig {
             width: None,
             height: None,
         }
+    }
+}
+
+/// The help of settings whose default is that of the model.
+#[cfg(feature = "native")]
+mod help {
+    use crate::config::usual::of_each;
+
+    pub fn steps() -> String {
+        format!("Denoising steps [default: {}]", of_each(|family| family.sampling().steps.to_string()))
+    }
+
+    pub fn guidance() -> String {
+        let usual = of_each(|family| family.sampling().guidance.to_string());
+        format!("How closely to follow the prompt; up to 1 guidance is off, and the negative prompt with it [default: {usual}]")
+    }
+
+    pub fn sampler() -> String {
+        let usual = of_each(|family| family.sampling().sampler.name().to_owned());
+        format!("The sampling method [default: the one in the model's files; otherwise {usual}]")
     }
 }

@@ -4,10 +4,12 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "native")]
 use super::typed;
+use super::usual::UsualTraining;
 use super::{
     Checkpointing, Framing, Kind, LrSchedule, Masks, OnDivergence, Pooling, PromptSyntax, Recipe, Span,
     TimestepDistribution,
 };
+use crate::embedding::ModelFamily;
 
 /// How an embedding is learned.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,21 +22,21 @@ pub struct TrainConfig {
     /// What to start from: a word or phrase the model knows for what the pictures show, or an embedding file
     #[cfg_attr(feature = "native", arg(long, value_name = "WORDS|FILE", help_heading = "Embedding"))]
     pub init: Option<String>,
-    /// How many vectors the token stands for
-    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "K", default_value_t = Self::default().vectors, help_heading = "Embedding"))]
-    pub vectors: u32,
+    /// How many vectors the token stands for; none: as is usual for the model
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "K", help = help::vectors(), help_heading = "Embedding"))]
+    pub vectors: Option<u32>,
     /// Whether the pictures show a thing or a style
     #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().kind, help_heading = "Embedding"))]
     pub kind: Kind,
 
-    /// Optimiser steps
-    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "N", default_value_t = Self::default().steps, help_heading = "Training"))]
-    pub steps: u32,
+    /// Optimiser steps; none: as is usual for the model
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "N", help = help::steps(), help_heading = "Training"))]
+    pub steps: Option<u32>,
     /// How the vectors are optimised
     #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().recipe, help_heading = "Training"))]
     pub recipe: Recipe,
-    /// Peak learning rate [default: 0.01 for adamw, 0.1 for direction; of SDXL 0.001 and 0.04]
-    #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "RATE", help_heading = "Training"))]
+    /// Peak learning rate; none: as is usual for the recipe and the model
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "RATE", help = help::lr(), help_heading = "Training"))]
     pub lr: Option<f64>,
     /// How the learning rate changes
     #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().lr_schedule, help_heading = "Training"))]
@@ -149,9 +151,9 @@ impl Default for TrainConfig {
         Self {
             token: String::new(),
             init: None,
-            vectors: 2,
+            vectors: None,
             kind: Kind::default(),
-            steps: 300,
+            steps: None,
             recipe: Recipe::default(),
             lr: None,
             lr_schedule: LrSchedule::default(),
@@ -192,10 +194,42 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
-    /// Samples in a forward pass, and passes in a step. Where they are not set, a step has four samples: together, or one after the
-    /// other in models with two text encoders (SDXL), where each takes 0.9 GB at the models' own size.
-    pub fn batch(&self, two_encoders: bool) -> [u32; 2] {
-        let [size, passes] = if two_encoders && self.batch_size.is_none() { [1, 4] } else { [4, 1] };
+    /// What is usual where no model has decided ([`decided`](crate::train::usual::decided)): for models of unknown families.
+    const USUAL: UsualTraining = ModelFamily::Sd1.training();
+
+    /// Optimiser steps, once a model has decided.
+    pub fn steps(&self) -> u32 {
+        self.steps.unwrap_or(Self::USUAL.steps)
+    }
+
+    /// How many vectors the token stands for, once a model has decided.
+    pub fn vectors(&self) -> u32 {
+        self.vectors.unwrap_or(Self::USUAL.vectors)
+    }
+
+    /// Samples in a forward pass, and passes in a step, with a model of a family: where they are not set, as is usual for it.
+    pub fn batch(&self, family: ModelFamily) -> [u32; 2] {
+        let [size, passes] = if self.batch_size.is_none() { family.training().batch } else { [1, 1] };
         [self.batch_size.unwrap_or(size), self.gradient_accumulation.unwrap_or(passes)]
+    }
+}
+
+/// The help of settings whose default is that of the model.
+#[cfg(feature = "native")]
+mod help {
+    use crate::config::usual::of_each;
+    use crate::config::Recipe;
+
+    pub fn vectors() -> String {
+        format!("How many vectors the token stands for [default: {}]", of_each(|family| family.training().vectors.to_string()))
+    }
+
+    pub fn steps() -> String {
+        format!("Optimiser steps [default: {}]", of_each(|family| family.training().steps.to_string()))
+    }
+
+    pub fn lr() -> String {
+        let of = |recipe| of_each(|family| family.rate(recipe).to_string());
+        format!("Peak learning rate [default: adamw: {}; direction: {}]", of(Recipe::Adamw), of(Recipe::Direction))
     }
 }

@@ -23,6 +23,7 @@
 mod a1111;
 mod cursor;
 pub mod dtype;
+mod family;
 mod layout;
 pub mod learned;
 pub mod limits;
@@ -42,6 +43,7 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
+pub use self::family::ModelFamily;
 pub use self::learned::{Container, Encoder, FileEmbedding, Format, NamedBy, Note, Reading, Vectors};
 pub use self::pair::{first_of, join, second_of};
 pub use self::pti::{NAMES_FILE, named};
@@ -111,25 +113,14 @@ impl Embedding {
 
     /// The model family that vectors of these widths belong to, one width for each text encoder.
     pub fn family(widths: &[usize]) -> &'static str {
-        match *widths {
-            [width] => Self::family_of_one(width),
-            [768, 1280] => "SDXL",
-            [_, _] => "an unknown family with two text encoders",
-            _ => "an unknown family",
-        }
-    }
-
-    /// The family of models with one text encoder, or what has such an encoder.
-    fn family_of_one(width: usize) -> &'static str {
-        match width {
-            768 => "Stable Diffusion 1.x",
-            1024 => "Stable Diffusion 2.x",
-            1280 => "SDXL's second text encoder, Stable Cascade or LDM",
-            2048 | 4096 => "a T5 or Llama text encoder (Stable Diffusion 3, Flux, PixArt)",
-            2304 => "a Gemma text encoder (Sana, Lumina)",
-            3584 => "a Qwen text encoder (Qwen-Image)",
-            128 => "pseudoword's mini model",
-            _ => "an unknown family",
+        match (ModelFamily::of(widths), widths) {
+            (Some(family), _) => family.name(),
+            (None, [1280]) => "SDXL's second text encoder, Stable Cascade or LDM",
+            (None, [2048 | 4096]) => "a T5 or Llama text encoder (Stable Diffusion 3, Flux, PixArt)",
+            (None, [2304]) => "a Gemma text encoder (Sana, Lumina)",
+            (None, [3584]) => "a Qwen text encoder (Qwen-Image)",
+            (None, [_, _]) => "an unknown family with two text encoders",
+            (None, _) => "an unknown family",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The configurations of a model's parts, and what follows from them.
 
 use crate::checkpoint::PLAYGROUND;
-use crate::embedding::Embedding;
+use crate::embedding::{Embedding, ModelFamily};
 use crate::parts::{Architecture, Part};
 use crate::schedule::SchedulerConfig;
 use crate::source::{Source, architecture, read_text};
@@ -158,6 +158,29 @@ impl ModelConfig {
     /// Width of a learned word's rows, and of a prompt's hidden states: those of all text encoders, side by side.
     pub fn word_width(&self) -> usize {
         self.text_encoders.iter().map(|text| text.hidden_size).sum()
+    }
+
+    /// The family that the model belongs to, by the widths of its text encoders; none for sizes that no published family has.
+    pub fn family(&self) -> Option<ModelFamily> {
+        ModelFamily::of(&self.word_widths())
+    }
+
+    /// The family whose usual settings the model is used with: its own, or where that is unknown the one that is made of the same
+    /// parts.
+    pub fn usual_family(&self) -> ModelFamily {
+        self.family().unwrap_or(match self.architecture {
+            Architecture::Sd => ModelFamily::Sd1,
+            Architecture::Sdxl => ModelFamily::Sdxl,
+        })
+    }
+
+    /// How it is said that settings are usual for the model: `usual for Stable Diffusion 1.x`.
+    pub fn usual_for(&self) -> String {
+        let name = self.usual_family().name();
+        match self.family() {
+            Some(_) => format!("usual for {name}"),
+            None => format!("usual for {name} (this model's own family is unknown)"),
+        }
     }
 
     /// The layers of the text encoder, where the states may be taken from an earlier one than the last: in Stable Diffusion 1.x,

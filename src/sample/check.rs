@@ -1,6 +1,7 @@
 //! Which settings pictures can be made with, and what about them and a prompt a user should know: all of it without
 //! weights, so that a front end can ask before it loads them. A job asks for those that do not.
 
+use super::usual::with_usual;
 use super::LONGEST_SIDE;
 use crate::base::text::{beginning, quoted};
 use crate::config::{EmptyNegative, PromptSyntax, SampleConfig};
@@ -28,7 +29,7 @@ pub fn check_numbers(config: &SampleConfig) -> Result<()> {
     let counts = [
         (Setting::Count, Some(config.count), MOST_PICTURES),
         (Setting::BatchSize, Some(config.batch_size), MOST_TOGETHER),
-        (Setting::Steps, Some(config.steps), u32::MAX),
+        (Setting::Steps, config.steps, u32::MAX),
         (Setting::ClipSkip, Some(config.clip_skip), u32::MAX),
         (Setting::Width, config.width, LONGEST_SIDE),
         (Setting::Height, config.height, LONGEST_SIDE),
@@ -39,9 +40,9 @@ pub fn check_numbers(config: &SampleConfig) -> Result<()> {
             return refused(setting, value.to_string(), format!("at least 1{up_to}"));
         }
     }
-    if !(0.0..=MOST_GUIDANCE).contains(&config.guidance) {
+    if !(0.0..=MOST_GUIDANCE).contains(&config.guidance()) {
         let rule = format!("a number from 0 to {MOST_GUIDANCE}; up to 1 guidance is off");
-        return refused(Setting::Guidance, config.guidance.to_string(), rule);
+        return refused(Setting::Guidance, config.guidance().to_string(), rule);
     }
     let last = u64::MAX - u64::from(config.count - 1);
     if config.seed > last {
@@ -57,6 +58,7 @@ pub fn check_numbers(config: &SampleConfig) -> Result<()> {
 /// [`Error::OutOfRange`], [`Error::Usage`].
 pub fn check(config: &SampleConfig, model: &ModelConfig) -> Result<[usize; 2]> {
     check_numbers(config)?;
+    let config = &with_usual(config, model);
     let (step, [height, width]) = (model.size_step(), model.picture_size());
     let side = |given: Option<u32>, own: u32, setting: Setting| {
         let side = given.unwrap_or(own);
@@ -69,7 +71,7 @@ pub fn check(config: &SampleConfig, model: &ModelConfig) -> Result<[usize; 2]> {
     // The width first: where a front end sets both as one, that is the one it has a name for.
     let width = side(config.width, width, Setting::Width)?;
     let size = [side(config.height, height, Setting::Height)?, width];
-    Sampler::new(config.sampler, config.karras, &model.scheduler, config.steps as usize)?;
+    Sampler::new(config.sampler(), config.karras, &model.scheduler, config.steps() as usize)?;
     if let Some(layers) = model.clip_layers().filter(|layers| config.clip_skip as usize > *layers) {
         let rule = format!("at most {layers} for this model, whose text encoder has so many layers");
         return Err(Error::OutOfRange { setting: Setting::ClipSkip, given: config.clip_skip.to_string(), rule });
@@ -77,18 +79,19 @@ pub fn check(config: &SampleConfig, model: &ModelConfig) -> Result<[usize; 2]> {
     Ok(size)
 }
 
-/// The settings with what the model's own files decide, and without those that have no part in its pictures: all that is needed to
+/// The settings with what is usual for the model and what its own files decide, and without those that have no part in its pictures: all that is needed to
 /// make them again.
 pub fn decided(config: &SampleConfig, model: &ModelConfig) -> SampleConfig {
+    let config = with_usual(config, model);
     let of_two = model.architecture == Architecture::Sdxl;
     let is_empty = of_two && config.is_guided() && config.negative_prompt.trim().is_empty();
     let own = if model.force_zeros { EmptyNegative::Zeros } else { EmptyNegative::Encoded };
     SampleConfig {
-        karras: config.karras || model.scheduler.asks_for_karras(config.sampler),
+        karras: config.karras || model.scheduler.asks_for_karras(config.sampler()),
         empty_negative: is_empty.then(|| config.empty_negative.unwrap_or(own)),
         clip_skip: if model.clip_layers().is_some() { config.clip_skip } else { SampleConfig::default().clip_skip },
         pooling: if of_two { config.pooling } else { SampleConfig::default().pooling },
-        ..config.clone()
+        ..config
     }
 }
 
@@ -137,7 +140,7 @@ fn about_clip_skip(config: &SampleConfig, model: &ModelConfig) -> Option<Event> 
 
 /// What the model's noise schedule asks the sampler for, and does not get.
 pub fn about_schedule(config: &SampleConfig, model: &ModelConfig) -> Vec<Event> {
-    let not_obeyed = model.scheduler.not_obeyed(config.sampler).into_iter();
+    let not_obeyed = model.scheduler.not_obeyed(with_usual(config, model).sampler()).into_iter();
     not_obeyed.map(|text| Event::warning(WarningCode::Scheduler, text)).collect()
 }
 
@@ -157,7 +160,7 @@ pub fn concerns(prompt: &str, config: &SampleConfig, tokenizers: &Tokenizers, ot
 fn without_effect(config: &SampleConfig, encoders: usize) -> Vec<Event> {
     let usual = SampleConfig::default();
     let mut idle = Vec::new();
-    let (negative, empty, guidance) = (Setting::NegativePrompt, Setting::EmptyNegative, config.guidance);
+    let (negative, empty, guidance) = (Setting::NegativePrompt, Setting::EmptyNegative, config.guidance());
     let off = || format!("with {} {guidance} guidance is off (it is on above 1)", Setting::Guidance);
     let has_negative = !config.negative_prompt.trim().is_empty();
     if has_negative && !config.is_guided() {
@@ -361,24 +364,24 @@ mod tests {
             assert!(said.contains(part), "{said}");
         };
         for guidance in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0, -0.001, 1e9] {
-            refused(SampleConfig { guidance, ..usual.clone() }, "guidance");
+            refused(SampleConfig { guidance: Some(guidance), ..usual.clone() }, "guidance");
         }
         for bad in [0, 10, 4100, u32::MAX] {
             refused(SampleConfig { width: Some(bad), ..usual.clone() }, "width");
             refused(SampleConfig { height: Some(bad), ..usual.clone() }, "height");
         }
         for bad in [0, 1001, u32::MAX] {
-            refused(SampleConfig { steps: bad, ..usual.clone() }, "steps");
+            refused(SampleConfig { steps: Some(bad), ..usual.clone() }, "steps");
         }
         for bad in [0, u32::MAX] {
             refused(SampleConfig { count: bad, ..usual.clone() }, "count");
             refused(SampleConfig { batch_size: bad, ..usual.clone() }, "batch-size");
         }
-        refused(SampleConfig { karras: true, sampler: SamplerKind::Ddim, ..usual.clone() }, "karras");
+        refused(SampleConfig { karras: true, sampler: Some(SamplerKind::Ddim), ..usual.clone() }, "karras");
         refused(SampleConfig { seed: u64::MAX, count: 2, ..usual.clone() }, "18446744073709551614");
         for good in [
             SampleConfig { seed: u64::MAX, ..usual.clone() },
-            SampleConfig { guidance: 0.0, ..usual.clone() },
+            SampleConfig { guidance: Some(0.0), ..usual.clone() },
             SampleConfig { width: Some(4), height: Some(68), ..usual.clone() },
         ] {
             check(&good, &model).unwrap();
@@ -413,7 +416,7 @@ mod tests {
         let negative = SampleConfig { negative_prompt: "<blur>".to_owned(), ..usual.clone() };
         assert_eq!(said("a", &negative), "unknown-embedding");
         for guidance in [0.0, 0.5, 1.0] {
-            assert_eq!(said("a", &SampleConfig { guidance, ..negative.clone() }), "no-effect");
+            assert_eq!(said("a", &SampleConfig { guidance: Some(guidance), ..negative.clone() }), "no-effect");
         }
         assert_eq!(said("a", &SampleConfig { batch_size: 8, count: 2, ..usual.clone() }), "no-effect");
         assert_eq!(said("a", &SampleConfig { batch_size: 1, count: 2, ..usual.clone() }), "");
@@ -449,7 +452,7 @@ mod tests {
         let zeros = SampleConfig { empty_negative: Some(EmptyNegative::Zeros), ..SampleConfig::default() };
         let pooled = SampleConfig { pooling: Pooling::Diffusers, ..zeros.clone() };
         let negative = SampleConfig { negative_prompt: "blur".to_owned(), ..zeros.clone() };
-        let unguided = SampleConfig { guidance: 1.0, ..zeros.clone() };
+        let unguided = SampleConfig { guidance: Some(1.0), ..zeros.clone() };
         let said = [&zeros, &pooled, &negative, &unguided].map(|config| without_effect(config, 2).len());
         assert_eq!(said, [0, 0, 1, 1]);
     }

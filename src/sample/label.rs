@@ -55,8 +55,8 @@ impl Label<'_> {
         }
         let settings = [
             (Field::Seed, Some(self.seed.map_or(field::GIVEN_NOISE.to_owned(), |seed| seed.to_string()))),
-            (Field::Steps, Some(config.steps.to_string())),
-            (Field::Guidance, Some(config.guidance.to_string())),
+            (Field::Steps, Some(config.steps().to_string())),
+            (Field::Guidance, Some(config.guidance().to_string())),
             (Field::Sampler, Some(config.sampler_and_spacing())),
             (Field::Syntax, Some(option_name(&config.prompt_syntax))),
             (Field::Size, Some(self.size())),
@@ -109,10 +109,10 @@ impl Label<'_> {
         let hashes: Vec<String> =
             self.embeddings.iter().map(|(token, hash)| format!("{token}: {}", &hash[..12])).collect();
         let settings = [
-            (Field::Steps, Some(config.steps.to_string())),
-            (Field::Sampler, Some(config.sampler.upstream().to_owned())),
+            (Field::Steps, Some(config.steps().to_string())),
+            (Field::Sampler, Some(config.sampler().upstream().to_owned())),
             (Field::Spacing, config.karras.then(|| "Karras".to_owned())),
-            (Field::Guidance, Some(config.guidance.to_string())),
+            (Field::Guidance, Some(config.guidance().to_string())),
             (Field::Seed, self.seed.map(|seed| seed.to_string())),
             (Field::Size, Some(self.size())),
             (Field::ModelHash, self.model_hash.map(|hash| hash[..10].to_owned())),
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn the_parameters_have_the_form_that_other_programs_read() {
         let config = SampleConfig { negative_prompt: "blur".to_owned(), karras: true, ..SampleConfig::default() };
-        let config = SampleConfig { sampler: SamplerKind::Dpmpp2m, ..config };
+        let config = SampleConfig { sampler: Some(SamplerKind::Dpmpp2m), steps: Some(25), guidance: Some(4.0), ..config };
         let hash = "ab".repeat(32);
         let label = Label {
             prompt: "a <peach>",
@@ -182,7 +182,7 @@ mod tests {
             assert!(text.contains(part), "{text}");
         }
         // Without guidance the negative prompt has no part in the picture.
-        let config = SampleConfig { guidance: 1.0, ..config.clone() };
+        let config = SampleConfig { guidance: Some(1.0), ..config.clone() };
         assert!(!format!("{:?}", Label { config: &config, ..label }.text()).contains("blur"));
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 mod label;
+mod usual;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -30,6 +31,7 @@ pub use check::{
 };
 pub use label::is_taken_up;
 pub use label::{Label, LikeNote, NotDone, PictureSettings, SOFTWARE, used};
+pub use usual::{usual_in_words, with_usual};
 
 /// The longest side of a picture, in pixels.
 const LONGEST_SIDE: u32 = 4096;
@@ -83,10 +85,11 @@ impl SampleJob {
         prompt: &str,
         config: &SampleConfig,
     ) -> Result<Self> {
+        let config = &with_usual(config, &model.config);
         let size = check(config, &model.config)?;
         let warnings = [about_model(config, &model.config), concerns(prompt, config, &tokenizers, &[])].concat().into();
         let config = decided(config, &model.config);
-        let sampler = Sampler::new(config.sampler, config.karras, &model.config.scheduler, config.steps as usize)?;
+        let sampler = Sampler::new(config.sampler(), config.karras, &model.config.scheduler, config.steps() as usize)?;
         let rows = rows.tensor(&model.device);
         let read = |text: &str| tokenizers.read(text, config.prompt_syntax);
         let (prompt, negative) = (read(prompt), read(&config.negative_prompt));
@@ -180,7 +183,7 @@ impl SampleJob {
             }
             None if !self.finished => {
                 self.finished = true;
-                let steps = self.config.steps;
+                let steps = self.config.steps();
                 Ok(Some(Event::Done { steps, secs: self.begun.elapsed().as_secs_f64() }))
             }
             None => Ok(None),
@@ -241,7 +244,7 @@ impl SampleJob {
         let output = if self.config.is_guided() {
             let both = unet.predict(&ops::twice(&input), &vec![timestep; 2 * count], &batch.prompts);
             let (plain, conditioned) = (both.clone().narrow(0, 0, count), both.narrow(0, count, count));
-            ops::guided(&plain, &conditioned, self.config.guidance)
+            ops::guided(&plain, &conditioned, self.config.guidance())
         } else {
             unet.predict(&input, &vec![timestep; count], &batch.prompts)
         };
@@ -308,7 +311,7 @@ fn not_finite(config: &SampleConfig, on_gpu: bool) -> Error {
     let mut reason = format!(
         "numbers grew beyond all bounds on the way: try {} below {}, another {}, or without the embeddings of other models",
         Setting::Guidance,
-        config.guidance,
+        config.guidance(),
         Setting::Sampler
     );
     if on_gpu {

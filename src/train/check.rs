@@ -3,7 +3,7 @@
 
 use super::{draws, init, previews, usual};
 use crate::config::{Checkpointing, Init, Span, TrainConfig};
-use crate::embedding::{self, Layout, Refusal};
+use crate::embedding::{self, Layout, ModelFamily, Refusal};
 use crate::model::ModelConfig;
 use crate::plan::{Job, MemoryPlan, WeightBytes, remembered};
 use crate::setting::Setting;
@@ -30,7 +30,7 @@ pub fn side(config: &TrainConfig, model: &ModelConfig) -> u32 {
 /// What goes through the U-Net in a pass.
 fn job(config: &TrainConfig, model: &ModelConfig) -> Job {
     let side = side(config, model);
-    Job { height: side, width: side, batch: usual::batch(config, model.architecture)[0] }
+    Job { height: side, width: side, batch: usual::batch(config, model)[0] }
 }
 
 /// Whether a run computes blocks again in the backward pass instead of remembering them.
@@ -48,8 +48,8 @@ pub fn recomputes(config: &TrainConfig, model: &ModelConfig) -> bool {
 /// [`Error::OutOfRange`].
 pub fn check_numbers(config: &TrainConfig) -> Result<()> {
     let counts = [
-        (Setting::Vectors, config.vectors, 1, MOST),
-        (Setting::Steps, config.steps, 1, MOST_STEPS),
+        (Setting::Vectors, config.vectors(), 1, MOST),
+        (Setting::Steps, config.steps(), 1, MOST_STEPS),
         (Setting::Warmup, config.warmup, 0, MOST_STEPS),
         (Setting::BatchSize, config.batch_size.unwrap_or(1), 1, MOST),
         (Setting::GradientAccumulation, config.gradient_accumulation.unwrap_or(1), 1, MOST),
@@ -61,7 +61,7 @@ pub fn check_numbers(config: &TrainConfig) -> Result<()> {
     if let Some((setting, value, least, most)) = counts.iter().find(|(_, value, a, b)| !(*a..=*b).contains(value)) {
         return refused(*setting, value.to_string(), &format!("at least {least}, and at most {most}"));
     }
-    let [batch, passes] = config.batch(false);
+    let [batch, passes] = config.batch(ModelFamily::Sd1);
     if batch.checked_mul(passes).is_none_or(|samples| samples > MOST_STEPS) {
         let rule =
             format!("less with {} {batch}: a step would have more than {MOST_STEPS} samples", Setting::BatchSize);
@@ -121,7 +121,7 @@ pub fn check_side(config: &TrainConfig, model: &ModelConfig) -> Result<()> {
 pub fn preview_stretches(config: &TrainConfig, tokenizers: &Tokenizers) -> usize {
     let mut tokenizers = tokenizers.clone();
     // What cannot be added is refused elsewhere, and known is as good.
-    let _refused = tokenizers.add_word(&config.token, config.vectors as usize);
+    let _refused = tokenizers.add_word(&config.token, config.vectors() as usize);
     tokenizers.read(&previews::prompt(config), config.prompt_syntax).chunks()
 }
 
@@ -156,12 +156,12 @@ pub fn check(config: &TrainConfig, init: &Init, model: &ModelConfig, tokenizer: 
     file_can_hold(&config.token)?;
     check_side(config, model)?;
     match init {
-        Init::Phrase(phrase) => init::phrase_ids(phrase, config.vectors as usize, tokenizer).map(drop),
+        Init::Phrase(phrase) => init::phrase_ids(phrase, config.vectors() as usize, tokenizer).map(drop),
         Init::Embedding(embedding) => {
             model.check_embedding(embedding, &embedding.token)?;
             let mut encoders = model.text_encoders.iter().enumerate();
             encoders.try_for_each(|(i, text)| {
-                init::vectors_for(embedding, i, text.hidden_size, config.vectors as usize).map(drop)
+                init::vectors_for(embedding, i, text.hidden_size, config.vectors() as usize).map(drop)
             })
         }
         Init::Random => Ok(()),
@@ -258,7 +258,7 @@ mod tests {
         let width = opened.config.text().hidden_size;
         let refused = |vectors: u32, width: usize, count: usize| {
             let init = Init::Embedding(Embedding::new("<cat>", width, vec![0.5; width * count]));
-            let config = TrainConfig { vectors, token: "<new>".to_owned(), ..TrainConfig::default() };
+            let config = TrainConfig { vectors: Some(vectors), token: "<new>".to_owned(), ..TrainConfig::default() };
             check(&config, &init, &opened.config, opened.tokenizers.first()).err().map(|error| error.to_string())
         };
         assert_eq!((refused(2, width, 1), refused(2, width, 2)), (None, None));
@@ -284,8 +284,8 @@ mod tests {
         /// A setting, how to set it, and what it cannot and can be.
         type Numbers<T> = (Setting, fn(&mut TrainConfig, T), &'static [T], &'static [T]);
         let counts: [Numbers<u32>; 8] = [
-            (Setting::Vectors, |c, v| c.vectors = v, &[0, BIG], &[1]),
-            (Setting::Steps, |c, v| c.steps = v, &[0, BIG], &[1, MOST_STEPS]),
+            (Setting::Vectors, |c, v| c.vectors = Some(v), &[0, BIG], &[1]),
+            (Setting::Steps, |c, v| c.steps = Some(v), &[0, BIG], &[1, MOST_STEPS]),
             (Setting::Warmup, |c, v| c.warmup = v, &[BIG], &[0]),
             (Setting::BatchSize, |c, v| c.batch_size = Some(v), &[0, BIG], &[1]),
             (Setting::GradientAccumulation, |c, v| c.gradient_accumulation = Some(v), &[0, BIG], &[1]),

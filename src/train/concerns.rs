@@ -33,7 +33,7 @@ pub fn concerns(config: &TrainConfig, input: &TrainInput, tokenizers: &Tokenizer
 
 /// A warning about a learning rate that is still rising when the run ends.
 fn peak(config: &TrainConfig) -> Option<Event> {
-    let (warmup, steps) = (config.warmup, config.steps);
+    let (warmup, steps) = (config.warmup, config.steps());
     (warmup >= steps).then(|| {
         let text = format!(
             "the learning rate never reaches its peak: {} is {warmup}, and {} is {steps}",
@@ -66,13 +66,13 @@ fn idle_settings(config: &TrainConfig) -> Vec<String> {
         (Setting::PreviewEvery, config.preview_every, usual.preview_every),
         (Setting::SaveEvery, config.save_every, usual.save_every),
     ] {
-        if every > config.steps && every != usual {
-            let steps = config.steps;
+        if every > config.steps() && every != usual {
+            let steps = config.steps();
             idle.push(format!("{setting} {every} has no effect: the run ends after {steps} steps"));
         }
     }
-    if let Some(span) = config.hold_norm.filter(|span| config.recipe == Recipe::Adamw && span.from >= config.steps) {
-        let steps = config.steps;
+    if let Some(span) = config.hold_norm.filter(|span| config.recipe == Recipe::Adamw && span.from >= config.steps()) {
+        let steps = config.steps();
         idle.push(format!("{} {span} has no effect: the run ends after {steps} steps", Setting::HoldNorm));
     }
     idle.extend(idle_stopping(config, &usual));
@@ -95,7 +95,7 @@ fn idle_pooling(config: &TrainConfig, tokenizers: &Tokenizers) -> Option<String>
 /// Settings of early stopping, and what it makes useless.
 fn idle_stopping(config: &TrainConfig, usual: &TrainConfig) -> Vec<String> {
     let stop = Setting::EarlyStop;
-    let (window, steps) = (config.early_stop_window, config.steps);
+    let (window, steps) = (config.early_stop_window, config.steps());
     if config.early_stop {
         let every = config.eval_every != usual.eval_every && config.eval_every != 1;
         let every = every.then(|| format!("{} has no effect: {stop} evaluates after every step", Setting::EvalEvery));
@@ -181,7 +181,7 @@ struct Sentence {
 /// The sentences that are learned from: those of a replay, or the captions, and the templates for pictures without.
 fn sentences(config: &TrainConfig, input: &TrainInput) -> Vec<Sentence> {
     if let Some(replay) = &input.replay {
-        let captions: BTreeSet<&str> = replay.captions(config.steps).collect();
+        let captions: BTreeSet<&str> = replay.captions(config.steps()).collect();
         let named = |text: &str| Sentence {
             text: text.to_owned(),
             name: format!("the caption {} of the replay", quoted(&shortened(text))),
@@ -247,7 +247,7 @@ fn about_sentences(config: &TrainConfig, input: &TrainInput, tokenizer: &ClipTok
         let why = if named {
             format!(
                 "has no room for {token} ({}) behind the text before it (a prompt takes {room} tokens)",
-                several(config.vectors as usize, "vector")
+                several(config.vectors() as usize, "vector")
             )
         } else {
             format!("does not have {token} in it")
@@ -294,7 +294,7 @@ fn no_room(config: &TrainConfig, sentences: &[Sentence], tokenizer: &ClipTokeniz
     else {
         return format!("no caption has {token} in it, so nothing can be learned");
     };
-    let (vectors, most) = (config.vectors as usize, room.saturating_sub(fewest));
+    let (vectors, most) = (config.vectors() as usize, room.saturating_sub(fewest));
     let advice = if most > 0 {
         format!("set {} at most {most}, or move {token} nearer to the beginning", Setting::Vectors)
     } else {
@@ -318,7 +318,7 @@ fn about_previews(config: &TrainConfig, tokenizer: &ClipTokenizer) -> Vec<Event>
     let mut events = about_prompt("preview prompt", &prompt, syntax, tokenizer, &[]);
     if !tokenizer.read(&prompt, syntax).words.contains(token) {
         let why = if tokenizer.named_in(&prompt, syntax).contains(&token.as_str()) {
-            format!("has no room for {token} ({})", several(config.vectors as usize, "vector"))
+            format!("has no room for {token} ({})", several(config.vectors() as usize, "vector"))
         } else {
             format!("does not have {token} in it")
         };
@@ -342,7 +342,7 @@ mod tests {
     fn tokenizers(config: &TrainConfig) -> Tokenizers {
         let opened = pollster::block_on(OpenedModel::read(Rc::new(crate::mini::source()))).unwrap();
         let mut tokenizers = opened.tokenizers;
-        tokenizers.add_word(&config.token, config.vectors as usize).unwrap();
+        tokenizers.add_word(&config.token, config.vectors() as usize).unwrap();
         tokenizers
     }
 
@@ -353,7 +353,9 @@ mod tests {
     }
 
     fn usual() -> TrainConfig {
-        TrainConfig { token: "<zubi>".to_owned(), ..TrainConfig::default() }
+        // As the mini model decides.
+        let (steps, vectors) = (Some(300), Some(2));
+        TrainConfig { token: "<zubi>".to_owned(), steps, vectors, ..TrainConfig::default() }
     }
 
     fn input(caption: Option<&str>) -> TrainInput {
@@ -374,7 +376,7 @@ mod tests {
     fn usual_settings_are_not_remarked_on() {
         for config in [
             usual(),
-            TrainConfig { steps: 3, ..usual() },
+            TrainConfig { steps: Some(3), ..usual() },
             TrainConfig { hold_norm: Some(Span { from: 120, to: 180 }), caption_dropout: 0.1, ..usual() },
             TrainConfig { recipe: Recipe::Direction, lr: Some(0.2), beta1: Some(0.5), kappa: 0.1, ..usual() },
             TrainConfig { early_stop: true, early_stop_window: 20, ..usual() },
@@ -393,8 +395,8 @@ mod tests {
         let hill = Some("a photo of a hill".to_owned());
         let hold_norm = Some(Span { from: 120, to: 180 });
         let cases = [
-            (TrainConfig { warmup: 10, steps: 2, ..usual() }, PeakNotReached, Setting::Warmup),
-            (TrainConfig { warmup: 2, steps: 2, ..usual() }, PeakNotReached, Setting::Warmup),
+            (TrainConfig { warmup: 10, steps: Some(2), ..usual() }, PeakNotReached, Setting::Warmup),
+            (TrainConfig { warmup: 2, steps: Some(2), ..usual() }, PeakNotReached, Setting::Warmup),
             (TrainConfig { kappa: 0.1, ..usual() }, NoEffect, Setting::Kappa),
             (TrainConfig { recipe: Recipe::Direction, eps: 1e-6, ..usual() }, NoEffect, Setting::Eps),
             (TrainConfig { recipe: Recipe::Direction, beta2: 0.9, ..usual() }, NoEffect, Setting::Beta2),
@@ -458,9 +460,9 @@ mod tests {
         let text = refused(&usual(), &input(Some(&long)));
         assert!(text.contains("no caption has room for <zubi>") && text.contains("nearer"), "{text}");
         // "a photo of a" and its like are the shortest beginnings.
-        let text = refused(&TrainConfig { vectors: 72, ..usual() }, &input(None));
+        let text = refused(&TrainConfig { vectors: Some(72), ..usual() }, &input(None));
         assert!(text.contains("at most 71"), "{text}");
-        let fits = TrainConfig { vectors: 60, preview_every: 0, ..usual() };
+        let fits = TrainConfig { vectors: Some(60), preview_every: 0, ..usual() };
         assert_eq!(concerns(&fits, &input(None), &tokenizers(&fits)).unwrap(), []);
     }
 

@@ -41,7 +41,7 @@ impl RandomChoices {
             noise: Noise::new(config.seed),
             token: config.token.clone(),
             templates,
-            per_step: usual::samples_per_step(config, model.config.architecture) as usize,
+            per_step: usual::samples_per_step(config, &model.config) as usize,
             eval_size: config.eval_size as usize,
             timesteps: Timesteps::new(config, model.config.scheduler.num_train_timesteps as u32),
             caption_dropout: config.caption_dropout,

@@ -1,6 +1,7 @@
 //! What a run was started with, by name: a run resumes with the same inputs or not at all.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,8 +9,9 @@ use sha2::{Digest, Sha256};
 
 use super::{TrainInput, TrainPicture};
 use crate::base::bytes::hex;
-use crate::config::{Init, TrainConfig};
+use crate::config::{Init, Recipe, TrainConfig};
 use crate::model::Model;
+use crate::parts::Architecture;
 use crate::setting::Setting;
 use crate::text::Rows;
 
@@ -85,20 +87,41 @@ impl Inputs {
         self.config.contains_key(Setting::Outside.key())
     }
 
-    /// The steps that were configured.
-    pub fn steps(&self) -> u32 {
-        self.setting("steps").parse().unwrap_or_default()
+    /// A setting that is a number; none where it was open.
+    pub fn number<T: FromStr>(&self, name: &str) -> Option<T> {
+        self.setting(name).parse().ok()
     }
 
-    /// A line for every difference to what a run resumes with that has made some steps.
-    pub fn changes(&self, now: &Inputs, made: u32) -> Vec<String> {
+    /// The steps that were configured.
+    pub fn steps(&self) -> u32 {
+        self.number("steps").unwrap_or_default()
+    }
+
+    /// The learning rate that the run was begun with. Older versions left it open in their states, and had one for every model with
+    /// one text encoder and one for those with two.
+    pub fn rate(&self, recipe: Recipe, architecture: Architecture) -> f64 {
+        let older = match (recipe, architecture) {
+            (Recipe::Adamw, Architecture::Sd) => 1e-2,
+            (Recipe::Adamw, Architecture::Sdxl) => 1e-3,
+            (Recipe::Direction, Architecture::Sd) => 1e-1,
+            (Recipe::Direction, Architecture::Sdxl) => 4e-2,
+        };
+        self.number("lr").unwrap_or(older)
+    }
+
+    /// A line for every difference to what a run resumes with that has made some steps, with a model of an architecture.
+    pub fn changes(&self, now: &Inputs, made: u32, architecture: Architecture) -> Vec<String> {
         let mut changes = Vec::new();
         let usual = settings(&TrainConfig::default());
         for (name, now_is) in &now.config {
             let was = self.setting(name);
             // Where there was no such setting yet, a run was made as its usual value has it now.
             let is_new = !self.config.contains_key(name) && usual.get(name) == Some(now_is);
-            if was == now_is || is_new {
+            let is_same_rate = || {
+                let recipe = serde_json::from_str(self.setting("recipe")).unwrap_or_default();
+                name == "lr" && was == "null" && now.number("lr") == Some(self.rate(recipe, architecture))
+            };
+            if was == now_is || is_new || is_same_rate() {
                 continue;
             }
             // An older version's state may have names that are not settings any more.
@@ -185,14 +208,14 @@ mod tests {
             config: BTreeMap::from([("steps".to_owned(), steps.to_string()), ("seed".to_owned(), "0".to_owned())]),
             hashes: BTreeMap::from([(name.to_owned(), hash.to_owned())]),
         };
-        assert!(inputs(9, "a", "picture 1, x.png").changes(&inputs(9, "a", "picture 1, x.png"), 3).is_empty());
-        let changes = inputs(9, "a", "picture 1, x.png").changes(&inputs(10, "b", "picture 1, x.png"), 3);
+        assert!(inputs(9, "a", "picture 1, x.png").changes(&inputs(9, "a", "picture 1, x.png"), 3, Architecture::Sd).is_empty());
+        let changes = inputs(9, "a", "picture 1, x.png").changes(&inputs(10, "b", "picture 1, x.png"), 3, Architecture::Sd);
         assert!(
             changes[0].starts_with(&format!("{} was 9, it is 10 (the learning rate was planned", Setting::Steps)),
             "{changes:?}"
         );
         assert_eq!(changes[1..], ["changed: picture 1, x.png"]);
-        let changes = inputs(9, "a", "picture 1, x.png").changes(&inputs(9, "a", "picture 1, y.png"), 3);
+        let changes = inputs(9, "a", "picture 1, x.png").changes(&inputs(9, "a", "picture 1, y.png"), 3, Architecture::Sd);
         assert_eq!(changes, ["missing: picture 1, x.png", "new: picture 1, y.png"]);
     }
 
@@ -202,9 +225,9 @@ mod tests {
             config: pooling.map(|pooling| ("pooling".to_owned(), format!("\"{pooling}\""))).into_iter().collect(),
             hashes: BTreeMap::new(),
         };
-        assert!(inputs(None).changes(&inputs(Some("end")), 3).is_empty());
-        assert_eq!(inputs(None).changes(&inputs(Some("diffusers")), 3).len(), 1);
-        assert_eq!(inputs(Some("diffusers")).changes(&inputs(Some("end")), 3).len(), 1);
+        assert!(inputs(None).changes(&inputs(Some("end")), 3, Architecture::Sd).is_empty());
+        assert_eq!(inputs(None).changes(&inputs(Some("diffusers")), 3, Architecture::Sd).len(), 1);
+        assert_eq!(inputs(Some("diffusers")).changes(&inputs(Some("end")), 3, Architecture::Sd).len(), 1);
     }
 
     #[test]
@@ -216,8 +239,8 @@ mod tests {
             ]),
             hashes: BTreeMap::new(),
         };
-        assert!(inputs(9).changes(&inputs(20), 9).is_empty());
-        assert!(inputs(9).changes(&inputs(7), 5).is_empty());
-        assert_eq!(inputs(9).changes(&inputs(7), 8), [format!("{} was 9, it is 7, and 8 are made", Setting::Steps)]);
+        assert!(inputs(9).changes(&inputs(20), 9, Architecture::Sd).is_empty());
+        assert!(inputs(9).changes(&inputs(7), 5, Architecture::Sd).is_empty());
+        assert_eq!(inputs(9).changes(&inputs(7), 8, Architecture::Sd), [format!("{} was 9, it is 7, and 8 are made", Setting::Steps)]);
     }
 }

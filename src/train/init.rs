@@ -30,7 +30,7 @@ pub(super) fn rows(config: &TrainConfig, init: &Init, model: &Model) -> Result<(
 /// The initial rows for the text encoder with the number `i`.
 fn for_encoder(config: &TrainConfig, init: &Init, i: usize, encoder: &TextEncoder, draws: &mut Draws) -> Result<Rows> {
     let table = &encoder.model.token_embedding;
-    let (vectors, width) = (config.vectors as usize, table.width());
+    let (vectors, width) = (config.vectors() as usize, table.width());
     let values = match init {
         Init::Embedding(embedding) => {
             let own = vectors_for(embedding, i, width, vectors)?;

@@ -108,8 +108,7 @@ impl TrainJob {
         config: &TrainConfig,
         mut input: TrainInput,
     ) -> Result<Self> {
-        let architecture = model.config.architecture;
-        let config = &usual::with_batch(config, architecture);
+        let config = &usual::decided(config, &model.config);
         if usual::masks(config) == Masks::Off {
             input.pictures.iter_mut().chain(&mut input.unseen).for_each(|picture| picture.mask = None);
         }
@@ -119,7 +118,7 @@ impl TrainJob {
         if input.pictures.is_empty() && !input.replay.as_ref().is_some_and(Replay::has_latents) {
             return Err(Error::NoPictures { place: "the request".to_owned() });
         }
-        tokenizers.add_word(&config.token, config.vectors as usize)?;
+        tokenizers.add_word(&config.token, config.vectors() as usize)?;
         let mut pending: VecDeque<Event> = concerns(config, &input, &tokenizers)?.into();
         let (rows, init_note) = init::rows(config, &init, &model)?;
         let templates = input.templates.unwrap_or_else(|| {
@@ -139,7 +138,7 @@ impl TrainJob {
             choices: RandomChoices::new(config, &model, templates, input.replay),
             loss: DiffusionLoss::new(model.clone(), config, recomputes(config, &model.config)),
             dataset: Dataset::default(),
-            batch_size: usual::batch(config, architecture)[0] as usize,
+            batch_size: usual::batch(config, &model.config)[0] as usize,
             prompts: PromptCache::default(),
             usual_lengths: Vec::new(),
             model,
@@ -205,7 +204,7 @@ impl TrainJob {
     /// Everything that moves: with the same inputs, [`Session::resume`](crate::session::Session::resume) continues from
     /// here as if there had been no break. May be taken between any two events; cheap, since nothing is written yet.
     pub fn snapshot(&self) -> RunState {
-        let mut state = RunState::new(self.step(), self.config.steps, self.inputs.clone());
+        let mut state = RunState::new(self.step(), self.config.steps(), self.inputs.clone());
         self.learner.save(&mut state);
         self.evaluations.save(&mut state);
         self.guard.save(&mut state);
@@ -219,7 +218,7 @@ impl TrainJob {
 
     /// Puts the run where the state was taken.
     pub(crate) fn restore(&mut self, state: &RunState) -> Result<()> {
-        state.check(&self.inputs)?;
+        state.check(&self.inputs, self.learner.model.config.architecture)?;
         if self.record.is_some() {
             let text = "a run that resumes cannot be recorded: the choices of its first steps are gone";
             return Err(Error::Usage(text.to_owned()));
@@ -229,7 +228,7 @@ impl TrainJob {
         self.guard.restore(state, &self.learner.optimiser)?;
         self.gradient_checked = self.step() > 0;
         if state.converged() {
-            self.config.steps = state.steps();
+            self.config.steps = Some(state.steps());
         }
         Ok(())
     }
@@ -263,16 +262,16 @@ impl TrainJob {
         let config = &self.config;
         self.pending.push_back(Event::Plan {
             token: config.token.clone(),
-            vectors: config.vectors,
+            vectors: config.vectors(),
             init: self.learner.init_note.clone(),
-            steps: config.steps,
+            steps: config.steps(),
             recipe: option_name(&config.recipe),
             lr: self.peak_rate(),
-            samples_per_step: usual::samples_per_step(config, self.learner.model.config.architecture),
+            samples_per_step: usual::samples_per_step(config, &self.learner.model.config),
             checkpointing: self.learner.loss.recomputes(),
         });
         if self.step() > 0 {
-            self.pending.push_back(Event::Resumed { step: self.step(), of: self.config.steps });
+            self.pending.push_back(Event::Resumed { step: self.step(), of: self.config.steps() });
         }
         self.enter_next_phase();
     }
@@ -302,7 +301,7 @@ impl TrainJob {
     /// Moves to the phase that is due after the steps made so far.
     fn enter_next_phase(&mut self) {
         let counts = &self.guard.counts;
-        let last = counts.step == self.config.steps;
+        let last = counts.step == self.config.steps();
         // The first preview needs no pictures, and whoever waits for it would wait for them.
         let first = counts.step == 0 && self.previews.are_due(counts, last);
         self.phase = if !first && self.encoding.is_some() {
@@ -331,7 +330,7 @@ impl TrainJob {
         self.pending.extend(events);
         if settled {
             // What is left of the plan is this step's: the last preview, then the end.
-            self.config.steps = step;
+            self.config.steps = Some(step);
         }
         self.guard.counts.evaluated = Some(step);
         self.enter_next_phase();
@@ -392,7 +391,7 @@ impl TrainJob {
         }
         let row_norm = self.learner.optimiser.mean_norm();
         let secs = started.elapsed().as_secs_f64();
-        self.pending.push_back(Event::Step { step, of: self.config.steps, loss, lr, grad_norm, row_norm, secs });
+        self.pending.push_back(Event::Step { step, of: self.config.steps(), loss, lr, grad_norm, row_norm, secs });
         self.pending.extend(long);
         self.enter_next_phase();
         Ok(())
@@ -404,7 +403,7 @@ impl TrainJob {
         let counts = &self.guard.counts;
         let never = self.guard.nothing_was_made();
         let reason = match verdict {
-            SkipVerdict::Tolerated(reason) if never && counts.step == self.config.steps => {
+            SkipVerdict::Tolerated(reason) if never && counts.step == self.config.steps() => {
                 format!("{reason} in any step")
             }
             SkipVerdict::Tolerated(reason) => {
@@ -442,7 +441,7 @@ impl TrainJob {
 
     /// The learning rate after warm-up.
     fn peak_rate(&self) -> f64 {
-        usual::rate(&self.config, self.learner.model.config.architecture)
+        usual::rate(&self.config, &self.learner.model.config)
     }
 
     /// Follows the guard to a good moment.

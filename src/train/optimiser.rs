@@ -11,7 +11,7 @@ use crate::text::{Rows, TextEncoder};
 /// The learning rate of step `step`, counted from 0, as diffusers' `get_scheduler` has it; `peak` is that after warm-up
 /// ([`usual::rate`](super::usual::rate)).
 pub(super) fn learning_rate(config: &TrainConfig, peak: f64, step: u32) -> f64 {
-    let (step, warmup, steps) = (f64::from(step), f64::from(config.warmup), f64::from(config.steps));
+    let (step, warmup, steps) = (f64::from(step), f64::from(config.warmup), f64::from(config.steps()));
     if step < warmup {
         return peak * step / warmup.max(1.0);
     }

@@ -94,7 +94,7 @@ impl Previews {
     pub fn new(config: &TrainConfig) -> Self {
         let (every, prompt) = (config.preview_every, prompt(config));
         // With few steps DPM++ 2M comes nearest to what many would give.
-        let (sampler, steps) = (SamplerKind::Dpmpp2m, config.preview_steps);
+        let (sampler, steps) = (Some(SamplerKind::Dpmpp2m), Some(config.preview_steps));
         let (seed, pooling, prompt_syntax) = (config.seed, config.pooling, config.prompt_syntax);
         let config = SampleConfig { seed, sampler, steps, pooling, prompt_syntax, ..SampleConfig::default() };
         Self { every, prompt, config, job: None, picture: None }

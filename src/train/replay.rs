@@ -149,12 +149,12 @@ impl Replay {
     /// [`Error::BadFile`].
     pub fn check(&self, config: &TrainConfig, model: &ModelConfig) -> Result<()> {
         let bad = |reason: String| Err(Error::BadFile { file: self.file.clone(), reason });
-        let per_step = usual::samples_per_step(config, model.architecture) as usize;
+        let per_step = usual::samples_per_step(config, model) as usize;
         if self.batch != per_step {
             return bad(format!("it has {} samples a step, the run has {per_step}", self.batch));
         }
-        if self.steps < config.steps as usize {
-            return bad(format!("it has {} steps, the run has {}", self.steps, config.steps));
+        if self.steps < config.steps() as usize {
+            return bad(format!("it has {} steps, the run has {}", self.steps, config.steps()));
         }
         let last = model.scheduler.num_train_timesteps as i64;
         if self.timesteps.iter().any(|t| !(0..last).contains(t)) {

@@ -21,6 +21,8 @@ use sha2::{Digest, Sha256};
 
 use super::identity::Inputs;
 use crate::config::{Masks, TrainConfig};
+use crate::embedding::ModelFamily;
+use crate::parts::Architecture;
 use crate::{Error, Result};
 
 const SIGNATURE: &[u8; 8] = b"PSWDRUN1";
@@ -124,14 +126,21 @@ impl RunState {
         self.steps
     }
 
-    /// Settings for resuming the run. Older versions took the samples of a step together in models with two text encoders, too,
-    /// where the settings left that open; and they had no masks.
-    pub fn as_begun(&self, config: &TrainConfig) -> TrainConfig {
-        let masks = if self.knows_masks() { config.masks } else { Some(Masks::Off) };
-        let config = TrainConfig { masks, ..config.clone() };
-        let [size, passes] = config.batch(false);
-        let older = TrainConfig { batch_size: Some(size), gradient_accumulation: Some(passes), ..config.clone() };
-        if self.inputs.has_batch_of(&older) { older } else { config }
+    /// Settings for resuming the run with a model of an architecture: what they leave open is as the run was begun, also where another
+    /// version had something else as its usual value. Older versions took the samples of a step together in models with two
+    /// text encoders, too; and they had no masks.
+    pub fn as_begun(&self, config: &TrainConfig, architecture: Architecture) -> TrainConfig {
+        let inputs = &self.inputs;
+        let open = TrainConfig {
+            steps: config.steps.or_else(|| inputs.number("steps")),
+            vectors: config.vectors.or_else(|| inputs.number("vectors")),
+            lr: config.lr.or_else(|| Some(inputs.rate(config.recipe, architecture))),
+            masks: if self.knows_masks() { config.masks } else { Some(Masks::Off) },
+            ..config.clone()
+        };
+        let [size, passes] = open.batch(ModelFamily::Sd1);
+        let older = TrainConfig { batch_size: Some(size), gradient_accumulation: Some(passes), ..open.clone() };
+        if inputs.has_batch_of(&older) { older } else { open }
     }
 
     /// Whether it was begun by a version that had masks.
@@ -160,8 +169,8 @@ impl RunState {
     ///
     /// # Errors
     /// [`Error::Changed`] with every input that is not what it was.
-    pub(super) fn check(&self, now: &Inputs) -> Result<()> {
-        let changes = self.inputs.changes(now, self.step);
+    pub(super) fn check(&self, now: &Inputs, architecture: Architecture) -> Result<()> {
+        let changes = self.inputs.changes(now, self.step, architecture);
         if changes.is_empty() { Ok(()) } else { Err(Error::Changed { step: self.step, changes }) }
     }
 

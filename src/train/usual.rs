@@ -1,22 +1,32 @@
-//! What is usual for a model's architecture, where a setting leaves it open.
+//! How an embedding is usually learned with a model, where a setting leaves it open.
 
 use crate::config::{Masks, TrainConfig};
-use crate::parts::Architecture;
+use crate::model::ModelConfig;
+
+/// The settings with the steps, the vectors, the learning rate and the batch that are usual for the model, where they are open: all
+/// that a run is made with, and that it is resumed with.
+#[must_use]
+pub fn decided(config: &TrainConfig, model: &ModelConfig) -> TrainConfig {
+    let usual = model.usual_family().training();
+    let [size, passes] = batch(config, model);
+    TrainConfig {
+        steps: Some(config.steps.unwrap_or(usual.steps)),
+        vectors: Some(config.vectors.unwrap_or(usual.vectors)),
+        lr: Some(rate(config, model)),
+        batch_size: Some(size),
+        gradient_accumulation: Some(passes),
+        ..config.clone()
+    }
+}
 
 /// Samples in a forward pass, and passes in a step.
-pub fn batch(config: &TrainConfig, architecture: Architecture) -> [u32; 2] {
-    config.batch(architecture == Architecture::Sdxl)
+pub fn batch(config: &TrainConfig, model: &ModelConfig) -> [u32; 2] {
+    config.batch(model.usual_family())
 }
 
 /// Samples of a step.
-pub fn samples_per_step(config: &TrainConfig, architecture: Architecture) -> u32 {
-    batch(config, architecture).iter().product()
-}
-
-/// Settings that say how many samples there are.
-pub fn with_batch(config: &TrainConfig, architecture: Architecture) -> TrainConfig {
-    let [size, passes] = batch(config, architecture);
-    TrainConfig { batch_size: Some(size), gradient_accumulation: Some(passes), ..config.clone() }
+pub fn samples_per_step(config: &TrainConfig, model: &ModelConfig) -> u32 {
+    batch(config, model).iter().product()
 }
 
 /// Where masks come from.
@@ -25,20 +35,38 @@ pub fn masks(config: &TrainConfig) -> Masks {
 }
 
 /// The learning rate after warm-up.
-pub fn rate(config: &TrainConfig, architecture: Architecture) -> f64 {
-    config.lr.unwrap_or_else(|| match architecture {
-        Architecture::Sd => config.recipe.lr(),
-        Architecture::Sdxl => config.recipe.lr_of_two_encoders(),
-    })
+pub fn rate(config: &TrainConfig, model: &ModelConfig) -> f64 {
+    config.lr.unwrap_or_else(|| model.usual_family().rate(config.recipe))
+}
+
+/// What of the settings was open and is as usual for the model, in words; nothing if nothing was open.
+pub fn in_words(config: &TrainConfig, model: &ModelConfig) -> Option<String> {
+    let now = decided(config, model);
+    let several = |count: u32, what: &str| if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") };
+    let steps = config.steps.is_none().then(|| several(now.steps(), "step"));
+    let vectors = config.vectors.is_none().then(|| several(now.vectors(), "vector"));
+    let lr = config.lr.is_none().then(|| format!("learning rate {}", rate(&now, model)));
+    let open: Vec<String> = [steps, vectors, lr].into_iter().flatten().collect();
+    (!open.is_empty()).then(|| format!("{}: {}", open.join(", "), model.usual_for()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::sizes;
+    use crate::checkpoint::Family;
     use crate::config::Recipe;
+
+    /// The mini model, Stable Diffusion 1.x and 2.x, and SDXL.
+    fn models() -> [ModelConfig; 4] {
+        let mini = pollster::block_on(ModelConfig::read(&crate::mini::source())).unwrap();
+        let [sd1, sd2, sdxl] = [Family::Sd1, Family::Sd2, Family::Sdxl].map(|family| sizes(family).unwrap());
+        [mini, sd1, sd2, sdxl]
+    }
 
     #[test]
     fn a_step_has_four_samples_however_they_come_until_a_setting_says_otherwise() {
+        let [mini, sd1, _, sdxl] = models();
         for (size, passes, of_one, of_two) in [
             (None, None, [4, 1], [1, 4]),
             (Some(2), None, [2, 1], [2, 1]),
@@ -46,19 +74,43 @@ mod tests {
             (Some(2), Some(3), [2, 3], [2, 3]),
         ] {
             let config = TrainConfig { batch_size: size, gradient_accumulation: passes, ..TrainConfig::default() };
-            assert_eq!([Architecture::Sd, Architecture::Sdxl].map(|of| batch(&config, of)), [of_one, of_two]);
-            let said = with_batch(&config, Architecture::Sdxl);
-            assert_eq!(batch(&said, Architecture::Sd), of_two);
+            assert_eq!([&mini, &sd1, &sdxl].map(|model| batch(&config, model)), [of_one, of_one, of_two]);
+            assert_eq!(batch(&decided(&config, &sdxl), &sd1), of_two);
         }
     }
 
     #[test]
-    fn the_rate_is_that_of_the_recipe_and_the_architecture_until_a_setting_says_otherwise() {
-        let rate = |recipe, lr, architecture| rate(&TrainConfig { recipe, lr, ..TrainConfig::default() }, architecture);
-        for (recipe, of_one, of_two) in [(Recipe::Adamw, 1e-2, 1e-3), (Recipe::Direction, 1e-1, 4e-2)] {
-            assert_eq!(rate(recipe, None, Architecture::Sd), of_one);
-            assert_eq!(rate(recipe, None, Architecture::Sdxl), of_two);
-            assert_eq!(rate(recipe, Some(0.5), Architecture::Sdxl), 0.5);
-        }
+    fn the_rate_is_that_of_the_recipe_and_the_family_until_a_setting_says_otherwise() {
+        let rates = |recipe, lr| {
+            let config = TrainConfig { recipe, lr, ..TrainConfig::default() };
+            models().map(|model| rate(&config, &model))
+        };
+        assert_eq!(rates(Recipe::Adamw, None), [1e-2, 4e-3, 4e-3, 1e-3]);
+        assert_eq!(rates(Recipe::Direction, None), [1e-1, 4e-2, 4e-2, 4e-2]);
+        assert_eq!(rates(Recipe::Adamw, Some(0.5)), [0.5; 4]);
+    }
+
+    #[test]
+    fn steps_and_vectors_are_those_of_the_family_until_a_setting_says_otherwise() {
+        let of = |config: &TrainConfig| {
+            models().map(|model| decided(config, &model)).map(|config| (config.steps(), config.vectors()))
+        };
+        assert_eq!(of(&TrainConfig::default()), [(300, 2), (500, 4), (500, 4), (400, 2)]);
+        let asked = TrainConfig { steps: Some(9), vectors: Some(1), ..TrainConfig::default() };
+        assert_eq!(of(&asked), [(9, 1); 4]);
+    }
+
+    #[test]
+    fn what_is_usual_is_said_with_the_family_and_nothing_where_all_was_asked_for() {
+        let [mini, mut sd1, ..] = models();
+        let said = |config: &TrainConfig, model: &ModelConfig| in_words(config, model);
+        let open = TrainConfig::default();
+        let of_mini = said(&open, &mini).unwrap();
+        assert_eq!(of_mini, "300 steps, 2 vectors, learning rate 0.01: usual for pseudoword's mini model");
+        let some = TrainConfig { steps: Some(9), lr: Some(0.1), ..open.clone() };
+        assert_eq!(said(&some, &sd1).unwrap(), "4 vectors: usual for Stable Diffusion 1.x");
+        assert_eq!(said(&TrainConfig { vectors: Some(1), ..some }, &sd1), None);
+        sd1.text_encoders[0].hidden_size = 32;
+        assert!(said(&open, &sd1).unwrap().contains("4 vectors") && said(&open, &sd1).unwrap().contains("unknown"));
     }
 }

@@ -17,7 +17,7 @@ use crate::embedding::{Embedding, Layout};
 use crate::event::{Event, WarningCode};
 use crate::image::Picture;
 use crate::model::{Loading, storage_of};
-use crate::sample::used;
+use crate::sample::{used, with_usual};
 use crate::session::Session;
 use crate::setting::Setting;
 use crate::source::Source;
@@ -153,7 +153,8 @@ impl Engine {
     /// Starts making pictures. `config` has the fields of the settings file, as for `train`.
     pub fn generate(&self, prompt: &str, config: JsValue) -> Result<Generation, JsValue> {
         let mut config: SampleConfig = settings(&config)?;
-        config.karras |= self.session.model().config.scheduler.asks_for_karras(config.sampler);
+        let model = &self.session.model().config;
+        config.karras |= model.scheduler.asks_for_karras(with_usual(&config, model).sampler());
         let job = self.session.sample(prompt, &config).map_err(to_js)?;
         let used = used(&job.embeddings(), &self.files);
         Ok(Generation::new(job, prompt.to_owned(), self.model.clone(), used))

@@ -1,15 +1,20 @@
 //! What the page fills its forms with, before there is a model: defaults, and what can be chosen.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 use wasm_bindgen::prelude::*;
 
 use super::plain;
 use crate::config::{Kind, PromptSyntax, SampleConfig, SamplerKind, TrainConfig};
-use crate::embedding::Layout;
+use crate::embedding::{Layout, ModelFamily};
 use crate::event::Part;
 use crate::gpu::Precision;
+use crate::model::ModelConfig;
+use crate::sample::decided;
 use crate::source::settings::HUB;
+use crate::train::usual;
 use crate::weights::Storage;
 
 /// Something that can be chosen.
@@ -29,6 +34,33 @@ fn samplers() -> Vec<Value> {
     each.flatten().collect()
 }
 
+/// The settings that follow the model where nothing else was typed, by the form that they are in.
+pub(super) fn following(model: &ModelConfig) -> Value {
+    let training = usual::decided(&TrainConfig::default(), model);
+    let pictures = decided(&SampleConfig::default(), model);
+    json!({
+        "learn": {"steps": training.steps(), "vectors": training.vectors()},
+        "make": {"steps": pictures.steps(), "guidance": pictures.guidance(), "sampler": pictures.sampler_and_spacing()},
+    })
+}
+
+/// The settings that the forms begin with, by form: those of the mini model, which is the one that is loaded where nothing else is.
+fn beginning() -> Value {
+    let (training, pictures) = (ModelFamily::Mini.training(), ModelFamily::Mini.sampling());
+    let learn =
+        TrainConfig { steps: Some(training.steps), vectors: Some(training.vectors), ..TrainConfig::default() };
+    let make = SampleConfig {
+        steps: Some(pictures.steps),
+        guidance: Some(pictures.guidance),
+        sampler: Some(pictures.sampler),
+        ..SampleConfig::default()
+    };
+    json!({
+        "learn": learn, "make": make,
+        "computing": {"precision": Precision::default().name(), "weights": "auto"},
+    })
+}
+
 /// A kind of file that embeddings can be written as.
 #[derive(Serialize)]
 struct FileFormat {
@@ -39,8 +71,9 @@ struct FileFormat {
     encoders: Vec<usize>,
 }
 
-/// `{training, pictures, computing, kind, sampler, prompt-syntax, precision, weights, parts, formats, formatsOfTwo, hub}`: the default configurations (fields as in
-/// settings files), the choices `[{value, label}]` for some of their fields, what people call the parts of a model that events
+/// `{settings: {learn, make, computing}, steps, kind, sampler, prompt-syntax, precision, weights, parts, formats, formatsOfTwo, hub}`: the settings that
+/// forms begin with (fields as in settings files), the steps of learning that are usual for each family of models by its [short name](ModelFamily::short),
+/// the choices `[{value, label}]` for some settings, what people call the parts of a model that events
 /// name, the formats `[{value, label, ending, encoders}]` that embeddings can be written in (`formats` for models with one text encoder,
 /// `formatsOfTwo` for SDXL), and the Hub's address.
 #[wasm_bindgen]
@@ -53,9 +86,8 @@ pub fn choices() -> Result<JsValue, JsValue> {
     let holding = |encoders: usize| Layout::ALL.into_iter().filter(move |layout| layout.holds(encoders)).map(format);
     let weights = ["auto", Storage::Q8.name(), Storage::F16.name()].map(|value| Choice { value, label: value });
     plain(&json!({
-        "training": TrainConfig::default(),
-        "pictures": SampleConfig::default(),
-        "computing": {"precision": Precision::default().name(), "weights": "auto"},
+        "settings": beginning(),
+        "steps": ModelFamily::ALL.map(|family| (family.short(), family.training().steps)).into_iter().collect::<BTreeMap<_, _>>(),
         "kind": Kind::ALL.map(|kind| Choice { value: kind.name(), label: kind.label() }),
         "sampler": samplers(),
         "prompt-syntax": PromptSyntax::ALL.map(|syntax| Choice { value: syntax.name(), label: syntax.label() }),

@@ -203,7 +203,8 @@ fn a_dry_run_answers_and_writes_nothing() {
     let output = place.run_train(&["--dry-run", "--steps", "1000"]);
     succeeded(&output);
     let said = text(&output.stdout);
-    for part in ["would begin a run in run", "nothing is written", "1000 steps of 1 samples", "a step", "MB"] {
+    let usual = "2 vectors, learning rate 0.01: usual for pseudoword's mini model";
+    for part in ["would begin a run in run", "nothing is written", "1000 steps of 1 samples", usual, "a step", "MB"] {
         assert!(said.contains(part), "{part:?} is not in {said}");
     }
     assert!(!place.path("run").exists());
@@ -359,6 +360,13 @@ fn a_state_of_the_last_version_resumes_to_what_an_undisturbed_run_learns() {
         assert!(step == now_at && (was / now - 1.0).abs() < 1e-5, "step {step}: {was} and {now}");
     }
     let read = |run: &str| read_word(&place.path(run).join("learned_embeds.safetensors")).rows().to_vec();
+    // What is left open is as it was begun, though usual is another number of steps.
+    place.file("open/state", &fs::read(fixture).unwrap());
+    let line = "train pictures --unseen unseen --token <p> --init apple --batch-size 1 --eval-size 2 --eval-every 2 --preview-every 0 \
+                --seed 7 --early-stop --early-stop-window 9 --out open --json --model";
+    let open = place.run(&line.split_whitespace().chain(["mini (built in)"]).collect::<Vec<_>>());
+    succeeded(&open);
+    assert_eq!(evaluations(&open), made);
     let off = read("whole").iter().zip(read("run")).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(off < 1e-5, "{off}");
 }

@@ -39,7 +39,7 @@ fn a_run_leaves_the_word_that_the_library_learns_bit_for_bit() {
     let config = TrainConfig {
         token: "<p>".into(),
         init: Some("apple".into()),
-        steps: 3,
+        steps: Some(3),
         batch_size: Some(1),
         ..quiet_config()
     };

@@ -21,8 +21,8 @@ fn config(session: &Session, times: f64) -> TrainConfig {
     TrainConfig {
         token: "<thing>".to_owned(),
         init: Some("apple".to_owned()),
-        vectors: 1,
-        steps: 6,
+        vectors: Some(1),
+        steps: Some(6),
         batch_size: Some(1),
         eval_size: 1,
         eval_every: 0,

@@ -100,7 +100,7 @@ fn a_training_step_takes_what_is_planned() {
         place.device.memory_cleanup();
         let config = TrainConfig {
             token: "<thing>".to_owned(),
-            steps: 1,
+            steps: Some(1),
             batch_size: Some(batch_size),
             checkpointing,
             eval_every: 0,

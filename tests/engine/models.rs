@@ -264,7 +264,7 @@ fn a_picture_equals_the_pipelines() {
     on_every_device(|place| {
         let session = open("mini", place, None);
         for (guidance, image) in [(4.0, "image"), (1.0, "image_unguided")] {
-            let config = SampleConfig { steps: 10, guidance, ..SampleConfig::default() };
+            let config = SampleConfig { steps: Some(10), guidance: Some(guidance), ..SampleConfig::default() };
             let mut job = session.sample(&fixture.metadata("prompt"), &config).expect("a job");
             let shape = fixture.shape("latents").try_into().expect("rank four");
             job.start_from(fixture.floats("latents"), shape).expect("latents that fit");

@@ -65,8 +65,8 @@ fn a_training_step_is_the_same_with_and_without() {
         let config = TrainConfig {
             token: "<thing>".to_owned(),
             init: Some("ball apple".to_owned()),
-            vectors: 2,
-            steps: 2,
+            vectors: Some(2),
+            steps: Some(2),
             batch_size: Some(1),
             preview_every: 0,
             resolution: Some(16),

@@ -62,7 +62,7 @@ fn words_of_every_format_get_ids_and_rows_in_order() {
     );
     assert_eq!(session.tokenizer().words().count(), words.len());
 
-    let config = SampleConfig { steps: 1, width: Some(16), height: Some(16), ..SampleConfig::default() };
+    let config = SampleConfig { steps: Some(1), width: Some(16), height: Some(16), ..SampleConfig::default() };
     let mut job = session.sample("<*> <**> <***> <****> <kohya>", &config).unwrap();
     pollster::block_on(async { while job.next().await.unwrap().is_some() {} });
     assert_eq!(job.take_pictures().len(), 1);

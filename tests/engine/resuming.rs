@@ -27,7 +27,7 @@ fn config() -> TrainConfig {
     TrainConfig {
         token: "<thing>".to_owned(),
         init: Some("apple".to_owned()),
-        steps: 5,
+        steps: Some(5),
         batch_size: Some(1),
         eval_size: 2,
         eval_every: 2,
@@ -100,7 +100,7 @@ proptest! {
     ) {
         let session = open("bundled", &cpu(), None);
         let config = TrainConfig {
-            steps, seed, vectors, beta1, early_stop, early_stop_window: 3, early_stop_threshold: 0.9,
+            steps: Some(steps), seed, vectors: Some(vectors), beta1, early_stop, early_stop_window: 3, early_stop_threshold: 0.9,
             recipe: if direction { Recipe::Direction } else { Recipe::Adamw },
             gradient_accumulation: Some(accumulation),
             ..config()
@@ -117,7 +117,7 @@ proptest! {
 fn on_the_gpu_a_broken_run_ends_where_a_whole_one_does() {
     let (place, _turn) = gpu();
     let session = open("bundled", &place, None);
-    let config = TrainConfig { steps: 2, eval_size: 1, eval_every: 0, ..config() };
+    let config = TrainConfig { steps: Some(2), eval_size: 1, eval_every: 0, ..config() };
     let bare = || TrainInput { pictures: pictures(&["noto.png"]), ..TrainInput::default() };
     let mut whole = session.train(&config, bare()).unwrap();
     work(&mut whole, 1, 0);
@@ -140,7 +140,7 @@ fn other_inputs_are_refused_by_name() {
     let mut other = input();
     other.pictures.swap(0, 1);
     other.unseen.clear();
-    let changed = TrainConfig { steps: 9, lr: Some(0.5), save_every: 1, ..config.clone() };
+    let changed = TrainConfig { steps: Some(9), lr: Some(0.5), save_every: 1, ..config.clone() };
     match session.resume(&changed, other, &state) {
         Err(error @ Error::Changed { step: 1, .. }) => {
             // Without the marks of settings.

@@ -194,8 +194,8 @@ fn training_follows_pytorch() {
         let config = TrainConfig {
             token: "<thing>".to_owned(),
             init: Some("ball apple".to_owned()),
-            vectors: 2,
-            steps,
+            vectors: Some(2),
+            steps: Some(steps),
             batch_size: Some(2),
             lr: Some(5e-3),
             lr_schedule: LrSchedule::Constant,
@@ -230,7 +230,7 @@ fn a_replay_of_another_family_is_refused() {
     let refused = |model: &str, replay: &str| {
         let bytes = std::fs::read(path(replay)).unwrap();
         let samples = if replay.contains("sdxl") { 2 } else { 1 };
-        let config = TrainConfig { steps: 3, batch_size: Some(samples), ..TrainConfig::default() };
+        let config = TrainConfig { steps: Some(3), batch_size: Some(samples), ..TrainConfig::default() };
         let session = open(model, &cpu(), Some(Storage::AsFile));
         let checked = Replay::read(&bytes, replay).unwrap().check(&config, &session.model().config);
         checked.err().map_or_else(String::new, |error| error.to_string())
@@ -288,7 +288,7 @@ fn exported() -> Vec<Embedding> {
 fn what_is_exported_means_the_same_to_diffusers() {
     let fixture = Fixture::read("exported-sdxl.safetensors");
     let config = SampleConfig {
-        sampler: SamplerKind::Euler,
+        sampler: Some(SamplerKind::Euler),
         empty_negative: Some(EmptyNegative::Zeros),
         ..SampleConfig::default()
     };
@@ -316,7 +316,7 @@ fn what_is_exported_means_the_same_to_diffusers() {
 
 /// How like a picture of 48 x 32 pixels is to one of a fixture, from the same latents in 8 steps: the peak signal-to-noise ratio.
 fn likeness(session: &Session, fixture: &Fixture, name: &str, prompt: &str, config: SampleConfig) -> f64 {
-    let config = SampleConfig { steps: 8, guidance: 5.0, width: Some(48), height: Some(32), ..config };
+    let config = SampleConfig { steps: Some(8), guidance: Some(5.0), width: Some(48), height: Some(32), ..config };
     let mut job = session.sample(prompt, &config).expect("a job");
     job.start_from(fixture.floats("latents"), [1, 4, 8, 12]).expect("latents that fit");
     pollster::block_on(async { while job.next().await.expect("no error").is_some() {} });
@@ -347,14 +347,14 @@ fn pictures_equal_the_pipelines() {
             let negatives = [("zeros", EmptyNegative::Zeros), ("encoded", EmptyNegative::Encoded)];
             for (sampler, kind) in [("euler", SamplerKind::Euler), ("ddim", SamplerKind::Ddim)] {
                 for (negative, empty) in negatives {
-                    let config = SampleConfig { sampler: kind, empty_negative: Some(empty), ..SampleConfig::default() };
+                    let config = SampleConfig { sampler: Some(kind), empty_negative: Some(empty), ..SampleConfig::default() };
                     let velocity = if velocity { "_velocity" } else { "" };
                     let exact = if velocity == "_velocity" && kind == SamplerKind::Euler { "exact_" } else { "" };
                     made(&format!("{sampler}{velocity}.{negative}.{exact}image"), "prompt", config);
                 }
             }
             if !velocity {
-                let euler = SampleConfig { sampler: SamplerKind::Euler, ..SampleConfig::default() };
+                let euler = SampleConfig { sampler: Some(SamplerKind::Euler), ..SampleConfig::default() };
                 made("word.image", "word_prompt", euler.clone());
                 let config = SampleConfig { pooling: Pooling::Diffusers, ..euler };
                 made("word_diffusers.image", "word_prompt", config);
@@ -394,7 +394,7 @@ fn a_run_of_an_older_version_resumes_as_it_began() {
     let config = |size, passes| TrainConfig {
         token: "<thing>".to_owned(),
         init: Some("apple".to_owned()),
-        steps: 2,
+        steps: Some(2),
         batch_size: size,
         gradient_accumulation: passes,
         eval_every: 0,

@@ -13,8 +13,8 @@ fn replayed(place: &Place, model: &str, replay: &str, steps: u32, batch_size: u3
     let config = TrainConfig {
         token: "<thing>".to_owned(),
         init: Some("ball apple".to_owned()),
-        vectors: 2,
-        steps,
+        vectors: Some(2),
+        steps: Some(steps),
         batch_size: Some(batch_size),
         lr: Some(5e-3),
         lr_schedule: LrSchedule::Constant,
@@ -133,7 +133,7 @@ fn rows(config: &TrainConfig) -> Vec<f32> {
 
 #[test]
 fn accumulation_equals_a_larger_batch() {
-    let base = small(TrainConfig { steps: 4, ..TrainConfig::default() });
+    let base = small(TrainConfig { steps: Some(4), ..TrainConfig::default() });
     let large = rows(&TrainConfig { batch_size: Some(4), ..base.clone() });
     let accumulated = rows(&TrainConfig { batch_size: Some(2), gradient_accumulation: Some(2), ..base });
     let cosine = cosine(&large, &accumulated);
@@ -142,7 +142,7 @@ fn accumulation_equals_a_larger_batch() {
 
 #[test]
 fn the_same_seed_gives_the_same_rows_and_another_does_not() {
-    let config = small(TrainConfig { steps: 3, seed: 7, ..TrainConfig::default() });
+    let config = small(TrainConfig { steps: Some(3), seed: 7, ..TrainConfig::default() });
     let first = rows(&config);
     assert_eq!(first, rows(&config));
     assert_ne!(first, rows(&TrainConfig { seed: 8, ..config }));
@@ -151,9 +151,9 @@ fn the_same_seed_gives_the_same_rows_and_another_does_not() {
 #[test]
 fn direction_only_keeps_the_norm_and_turns_by_the_rate() {
     let config = small(TrainConfig {
-        steps: 1,
+        steps: Some(1),
         recipe: Recipe::Direction,
-        vectors: 1,
+        vectors: Some(1),
         lr: Some(0.04),
         lr_schedule: LrSchedule::Constant,
         ..TrainConfig::default()
@@ -176,7 +176,7 @@ fn the_evaluation_loss_falls() {
     let config = TrainConfig {
         batch_size: Some(4),
         eval_size: 16,
-        ..small(TrainConfig { steps: 40, ..TrainConfig::default() })
+        ..small(TrainConfig { steps: Some(40), ..TrainConfig::default() })
     };
     let mut job = session.train(&config, peach()).expect("a job");
     let mut evaluations = Vec::new();

@@ -12,9 +12,12 @@ function worker(given) {
   const PICTURES = given.pictures.map((text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)));
   const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
   const choices = {
-    training: { steps: 300, "batch-size": null, vectors: 2, seed: 0, "preview-every": 100, "eval-size": 16, resolution: null, kind: "object", init: null, token: "", "prompt-syntax": "a1111" },
-    pictures: { steps: 25, guidance: 4, seed: 0, sampler: "ddim", width: null, height: null, "negative-prompt": "", "prompt-syntax": "a1111", "clip-skip": 1 },
-    computing: { precision: "auto", weights: "auto" },
+    settings: {
+      learn: { steps: 300, "batch-size": null, vectors: 2, seed: 0, "preview-every": 100, "eval-size": 16, resolution: null, kind: "object", init: null, token: "", "prompt-syntax": "a1111" },
+      make: { steps: 25, guidance: 4, seed: 0, sampler: "ddim", width: null, height: null, "negative-prompt": "", "prompt-syntax": "a1111", "clip-skip": 1 },
+      computing: { precision: "auto", weights: "auto" },
+    },
+    steps: { mini: 300, "SD 1.x": 500, "SD 2.x": 500, SDXL: 400 },
     kind: [{ value: "object", label: "a thing" }, { value: "style", label: "a style" }],
     sampler: [{ value: "ddim", label: "DDIM" }], "prompt-syntax": [{ value: "a1111", label: "A1111" }, { value: "comfyui", label: "ComfyUI" }, { value: "plain", label: "plain text" }], precision: [{ value: "auto", label: "as suits" }, { value: "f16", label: "f16" }], weights: [{ value: "auto", label: "auto" }], parts: [], hub: "https://huggingface.co",
     formats: [{ value: "diffusers", label: "diffusers", ending: "safetensors" }, { value: "a1111", label: "A1111", ending: "pt" }],
@@ -166,7 +169,7 @@ function worker(given) {
     train({ config, pictures, state }) {
       new BroadcastChannel("train").postMessage({ config, pictures: pictures.map(({ name, caption, crop }) => ({ name, caption, crop })) });
       const from = state ? JSON.parse(new TextDecoder().decode(state)).step : 0;
-      const whole = { ...choices.training, ...config };
+      const whole = { ...choices.settings.learn, ...config };
       jobs.set(++count, { config: whole, step: from, shown: from, events: run(whole, pictures, from) });
       return count;
     },
@@ -181,7 +184,7 @@ function worker(given) {
     cancel: () => void (cancelled = true),
     "library.stored": () => [],
     // What it does not say has its default.
-    "tools.settingsOf": () => ({ ...given.like, settings: { ...choices.pictures, ...given.like.settings } }),
+    "tools.settingsOf": () => ({ ...given.like, settings: { ...choices.settings.make, ...given.like.settings } }),
     "tools.saysHow": ({ args: [bytes] }) => (new TextDecoder().decode(bytes).includes("Steps:") ? "read" : undefined),
     "tools.promptInfo"({ args: [text, syntax, words] }) {
       const { unknown, notes } = engine.promptInfo(text, syntax);

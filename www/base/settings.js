@@ -6,12 +6,9 @@ import { t } from "./text.js";
 /** Samples of a step where that is left to the engine. */
 export const SAMPLES = 4;
 
-/** Everything that names a setting: `data-setting` is its key in settings files. */
-const labelled = (place) => [...place.querySelectorAll("[data-setting]")];
-
-/** What the page calls its settings, by their keys. */
+/** What the page calls its settings, by their keys in settings files. */
 export function labels() {
-  return Object.fromEntries(labelled(document).map((label) => [label.dataset.setting, label.firstChild.textContent.trim()]));
+  return Object.fromEntries([...document.querySelectorAll("[data-setting]")].map((label) => [label.dataset.setting, label.firstChild.textContent.trim()]));
 }
 
 /** The files that words can be given away as, `[{value, label, ending}]`: those for one text encoder, and for two. */
@@ -20,9 +17,29 @@ let given = [[], []];
 /** Those that a word can be given away as. */
 export const formats = ({ widths }) => given[widths?.length > 1 ? 1 : 0];
 
+/** Steps of learning that are usual for each kind of models, by its short name. */
+export let usualSteps;
+
+/** What was typed in a field, or chosen. */
+export const typedIn = ({ value, dataset }) => (value === dataset.usual ? "" : value);
+
+/** Fills in settings by the forms that they are in, where nothing else was typed. */
+function offer(settings) {
+  for (const form in settings) {
+    for (const { control, dataset } of document.querySelectorAll(`#${form} [data-setting]`)) {
+      const usual = settings[form][dataset.setting] ?? "";
+      if (usual === "") continue;
+      control.value = typedIn(control) || usual;
+      control.dataset.usual = usual;
+    }
+  }
+}
+
 /** Shows what is only for models with two text encoders, for those with layers to choose from and for those without, and hides the rest; `facts`
  * are the engine's, of the model that is loaded. */
 export function offerFor(facts) {
+  // What is usual for the model follows it.
+  offer(facts?.settings);
   const offered = { two: facts?.widths?.length > 1, layers: !facts || facts.clipLayers, noLayers: facts && !facts.clipLayers };
   for (const place of document.querySelectorAll("[data-where]")) place.hidden = !offered[place.dataset.where];
 }
@@ -41,18 +58,13 @@ export function choose(id, value) {
 
 /** Fills the forms; what has been typed already stays. */
 export function fill(choices) {
+  usualSteps = choices.steps;
   given = [choices.formats, choices.formatsOfTwo ?? []];
   document.getElementById("hub").placeholder = choices.hub;
-  for (const [form, defaults] of [["learn", choices.training], ["make", choices.pictures], ["computing", choices.computing]]) {
-    for (const label of labelled(document.getElementById(form) ?? document.createElement("form"))) {
-      const key = label.dataset.setting;
-      const field = label.control;
-      if (field instanceof HTMLSelectElement && field.options.length === 0) {
-        const called = t("models.choices")[key] ?? {};
-        field.append(...choices[key].map(({ value, label }) => new Option(called[value] ?? label, value, false, value === (field.dataset.wanted ?? defaults[key]))));
-      } else if (field.value === "" && (defaults[key] ?? "") !== "") {
-        field.value = defaults[key];
-      }
-    }
+  for (const { control, dataset: { setting } } of document.querySelectorAll("[data-setting]")) {
+    if (!(control instanceof HTMLSelectElement) || control.options.length > 0) continue;
+    const called = t("models.choices")[setting] ?? {};
+    control.append(...choices[setting].map(({ value, label }) => new Option(called[value] ?? label, value, false, value === control.dataset.wanted)));
   }
+  offer(choices.settings);
 }

@@ -1,7 +1,7 @@
 // The form of a new word: what is typed, checked while it is typed, and what it will take.
 
 import { $ } from "../base/dom.js";
-import { chosen, SAMPLES } from "../base/settings.js";
+import { chosen, SAMPLES, typedIn } from "../base/settings.js";
 import { size, span, t } from "../base/text.js";
 import { call, client, now, onChange, reasonOf, say, studio } from "../base/studio.js";
 import { lastName } from "../models/kinds.js";
@@ -43,12 +43,12 @@ export async function fillIn({ token, init, kind, pooling = "end", ...others }) 
 
 const FIELDS = ["token", "init", "kind", "pooling", ...Object.values(NUMBERS)];
 
-/** What the form holds, by its fields. */
-export const typed = () => Object.fromEntries(FIELDS.map((id) => [id, $(id).value]));
+/** What was typed, by its fields. */
+export const typed = () => Object.fromEntries(FIELDS.map((id) => [id, typedIn($(id))]));
 
-/** Fills the form with what it held; or for another word. What was empty is the engine's affair. */
+/** Fills the form with what was typed; or for another word. What was empty is the engine's affair, or the model's. */
 export function refill(form = { token: $("token").defaultValue, init: "" }) {
-  for (const id of FIELDS) if (form[id] || (id === "init" && id in form)) $(id).value = form[id];
+  for (const id of FIELDS) if (id in form) $(id).value = form[id] || $(id).dataset.usual || "";
   startFrom();
 }
 

@@ -3,7 +3,7 @@
 import { $, terms } from "../base/dom.js";
 import { keep, recall } from "../base/memory.js";
 import { decimal, familyName, size, span, t } from "../base/text.js";
-import { SAMPLES } from "../base/settings.js";
+import { SAMPLES, typedIn, usualSteps } from "../base/settings.js";
 import { say } from "../base/studio.js";
 import { gpu } from "../start/browsers.js";
 import { paceOfLarge, rounded } from "../start/probe.js";
@@ -110,7 +110,7 @@ export async function sayOutlook(outlook) {
 
 /** How long a step of learning takes with what the form asks for, and all of them: `{text, seconds}`; and seconds that a `picture` takes. */
 async function learning(plan) {
-  const [steps, batch] = [Number($("steps").value), Number($("batch").value) || SAMPLES];
+  const [steps, batch] = [Number(typedIn($("steps")) || usualSteps[isSdxl(plan) ? "SDXL" : "SD 1.x"]), Number($("batch").value) || SAMPLES];
   const pace = await paceOfLarge(plan.name, isSdxl(plan));
   if (!pace || !(steps * batch > 0)) return undefined;
   const seconds = pace.seconds * batch;

@@ -189,6 +189,7 @@ mod tests {
             token: "<secret>".to_owned(),
             init: Some("secret".to_owned()),
             preview_prompt: Some("a secret".to_owned()),
+            steps: Some(300),
             ..TrainConfig::default()
         };
         let chosen = gpu::choose(gpu::DeviceChoice::Cpu).unwrap();

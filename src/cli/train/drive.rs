@@ -48,7 +48,7 @@ impl<'a> Run<'a> {
     ) -> Result<Self> {
         let (path, model) = (&request.folder, &request.model);
         let about = folder::about(request.config(), &request.pictures, &model.name, model.hash.as_deref());
-        let settings = settings::of(request.args, request.shared);
+        let settings = settings::of(request.args, request.config(), request.shared);
         let mut concerns = Vec::new();
         concerns.extend(lock.warning.as_ref().map(|text| Event::warning(WarningCode::NoLock, text)));
         let (folder, keeper) = match resumable {

@@ -13,7 +13,7 @@ use crate::base::process::peak_memory;
 use crate::cli::output::{Output, span};
 use crate::config::TrainConfig;
 use crate::event::Event;
-use crate::train::{RunState, TrainJob, usual};
+use crate::train::{RunState, TrainJob};
 use crate::{Error, Result};
 
 /// Steps that are tried at most. The first one warms up caches and compiles kernels.
@@ -29,18 +29,18 @@ struct Timings {
 
 /// Tries the first steps, and prints what the run would do and what it would take.
 pub(super) async fn run(mut request: Request<'_>, out: &mut Output) -> Result<()> {
-    let config = request.config();
     let (session, _) = request.session(out).await?;
+    let config = request.config().clone();
     // The trial has no previews: what they need stays in memory as it will in the run, which the measurement is of.
     let _decoder = if request.loading().decoder { Some(session.model().decoder(&mut |_| ()).await?) } else { None };
     let input = request.input();
     if let Some(state) = request.state() {
         // Whether it can resume at all.
-        session.resume(config, input.clone(), state)?;
+        session.resume(&config, input.clone(), state)?;
     }
     // No more than the run has: a replay may hold no others.
-    let steps = config.steps.min(MOST_STEPS);
-    let trial = TrainConfig { steps, eval_every: 0, preview_every: 0, early_stop: false, ..request.begun() };
+    let steps = config.steps().min(MOST_STEPS);
+    let trial = TrainConfig { steps: Some(steps), eval_every: 0, preview_every: 0, early_stop: false, ..config };
     let measured = Timings::by_trying(session.train(&trial, input)?, steps).await?;
     print(&request, &measured, out)
 }
@@ -49,27 +49,27 @@ pub(super) async fn run(mut request: Request<'_>, out: &mut Output) -> Result<()
 fn print(request: &Request<'_>, measured: &Timings, out: &mut Output) -> Result<()> {
     let config = request.config();
     let made = request.state().map_or(0, RunState::step);
-    let left = config.steps.saturating_sub(made);
+    let left = config.steps().saturating_sub(made);
     let seconds = measured.run(config, left);
     let memory = peak_memory();
     let gpu = request.device.device.memory_pool_usage();
     let gpu = gpu.map(|usage| usage.bytes_reserved as f64 / f64::from(1 << 20));
     let (action, sentence) = action(request, left);
     let folder = request.folder.display();
-    let lines = [
+    let mut lines = vec![
         format!("{sentence} {folder} (this is a dry run: nothing is written)"),
         format!(
             "  what:    {} in {} vectors, from {} pictures, on the model {}, {}",
             config.token,
-            config.vectors,
+            config.vectors(),
             request.pictures.len(),
             request.model.name,
             request.device.name
         ),
         format!(
             "  how:     {left} steps of {} samples, learning rate {}",
-            usual::samples_per_step(config, request.architecture()),
-            usual::rate(config, request.architecture())
+            request.samples_per_step(),
+            request.rate()
         ),
         format!(
             "  time:    about {}; measured just now: {} a step, {} an evaluation, {} for the pictures; previews are estimated",
@@ -87,8 +87,11 @@ fn print(request: &Request<'_>, measured: &Timings, out: &mut Output) -> Result<
             ))
         ),
     ];
+    if let Some(usual) = &request.usual {
+        lines.insert(3, format!("  usual:   {usual}"));
+    }
     let object = json!({
-        "event": "dry-run", "action": action, "folder": folder.to_string(), "steps": config.steps, "made": made,
+        "event": "dry-run", "action": action, "folder": folder.to_string(), "steps": config.steps(), "vectors": config.vectors(), "lr": request.rate(), "usual": request.usual, "made": made,
         "seconds": seconds, "step_s": measured.step, "evaluation_s": measured.evaluation, "encoding_s": measured.encoding,
         "peak_memory_mb": memory, "gpu_memory_mb": gpu, "device": request.device.name,
     });

@@ -23,7 +23,7 @@ impl FinishedRun {
     /// two.
     pub fn of(state: &RunState, request: &Request<'_>, job: &TrainJob) -> Option<Self> {
         let path = request.folder.join(names::EMBEDDING);
-        let made = state.step() >= request.config().steps || (state.converged() && state.step() == state.steps());
+        let made = state.step() >= request.config().steps() || (state.converged() && state.step() == state.steps());
         let written = embeddings::read_file(&path).is_ok_and(|saved| saved.encoders == job.embedding().encoders)
             && request.folder.join(names::LOSS_CURVE).exists();
         (made && written).then(|| Self { steps: state.step(), converged: state.converged(), path })

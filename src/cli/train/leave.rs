@@ -56,7 +56,7 @@ impl Run<'_> {
 
     /// Reports that a run is done, or that it was stopped.
     fn end_well(&mut self, done: Option<Event>, path: Option<PathBuf>) -> Result<()> {
-        let (step, of) = (self.job.step(), self.request.config().steps);
+        let (step, of) = (self.job.step(), self.request.config().steps());
         match (&done, &path) {
             (Some(done), _) => self.report(done)?,
             (None, Some(path)) => {

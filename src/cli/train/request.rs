@@ -21,18 +21,21 @@ use crate::event::{Event, WarningCode};
 use crate::formats::is_windows_device;
 use crate::gpu::{self, Chosen};
 use crate::model::{Loading, ModelConfig, OpenedModel};
-use crate::parts::Architecture;
 use crate::plan::{MemoryPlan, WeightBytes};
 use crate::session::Session;
 use crate::text::ClipTokenizer;
 use crate::text::check_token;
-use crate::train::{RunState, TrainInput, TrainJob};
+use crate::train::{RunState, TrainInput, TrainJob, usual};
 use crate::{Error, Result};
 
 /// Everything that a run needs to begin, and to begin again on another device.
 pub(super) struct Request<'a> {
     pub args: &'a TrainArgs,
     pub shared: &'a Shared,
+    /// The settings, with what the model decides, or the run that is in the folder.
+    config: TrainConfig,
+    /// Which of them were left open, and what they are usual for.
+    pub usual: Option<String>,
     pub device: Chosen,
     opened: OpenedModel,
     /// Its hash is known once it has been loaded.
@@ -64,25 +67,31 @@ impl<'a> Request<'a> {
     /// # Errors
     /// What is wrong with the options, the model, the embeddings, the pictures or the folder.
     pub async fn prepare(args: &'a TrainArgs, shared: &'a Shared, out: &mut Output) -> Result<Self> {
-        let config = &args.config;
-        crate::train::check_numbers(config)?;
+        let asked = &args.config;
+        crate::train::check_numbers(asked)?;
         let otherwise = |error: Error| error.called_otherwise(|name| format!("--token {}", quoted(name)));
-        check_token(&config.token).and_then(|()| crate::train::file_can_hold(&config.token)).map_err(otherwise)?;
-        let folder = args.out.clone().unwrap_or_else(|| default_folder(&config.token));
+        check_token(&asked.token).and_then(|()| crate::train::file_can_hold(&asked.token)).map_err(otherwise)?;
+        let folder = args.out.clone().unwrap_or_else(|| default_folder(&asked.token));
         files::check_writable(&folder)?;
         if let Some(record) = &args.record {
             check_record(record, args.overwrite)?;
         }
         let embeddings = read::given(&args.embeddings, shared, out).await?;
-        let (init, mut concerns) = pictures::init(config.init.as_deref())?;
+        let (init, mut concerns) = pictures::init(asked.init.as_deref())?;
         let (mut input, about_files) = pictures::gather(args, init.clone())?;
         concerns.extend(about_files);
         concerns.extend(crate::train::find_masks(config, &mut input)?);
         let device = gpu::choose(shared.device)?;
-        let opened = locate::model_for(shared, &Outlook::new(shared, &device, &planned(config, 1)), out).await?;
+        let opened = locate::model_for(shared, &Outlook::new(shared, &device, &planned(asked, 1)), out).await?;
+        // What another process is writing there is found out once the folder is ours.
+        let begun = folder::find(&folder, args.overwrite, args.resume).ok().flatten();
+        let as_begun = |run: &ResumableRun| run.state.as_begun(asked, opened.config.architecture);
+        let open = begun.as_ref().map_or_else(|| asked.clone(), as_begun);
+        let usual = usual::in_words(&open, &opened.config);
+        let config = &usual::decided(&open, &opened.config);
         let mut tokenizers = read::tokenizers(&embeddings, &opened)?;
         crate::train::check(config, &init, &opened.config, tokenizers.first())?;
-        let added = tokenizers.add_word(&config.token, config.vectors as usize);
+        let added = tokenizers.add_word(&config.token, config.vectors() as usize);
         added.map_err(otherwise)?;
         if let Some(replay) = &input.replay {
             replay.check(config, &opened.config)?;
@@ -108,6 +117,10 @@ impl<'a> Request<'a> {
             out.message("learning with the captions beside the pictures (--captions off turns this off)");
         }
         concerns.iter().try_for_each(|event| out.event(event))?;
+        // A dry run has it among its results.
+        if let Some(usual) = usual.as_ref().filter(|_| !args.dry_run) {
+            out.message(usual);
+        }
         Ok(Self {
             model: ModelId::named(&*opened.source),
             pictures: input.pictures.iter().map(|picture| picture.picture.name.clone()).collect(),
@@ -117,6 +130,8 @@ impl<'a> Request<'a> {
             opened,
             embeddings,
             stretches: crate::train::preview_stretches(config, &tokenizers),
+            config: config.clone(),
+            usual,
             input,
             concerns,
             folder,
@@ -125,17 +140,16 @@ impl<'a> Request<'a> {
         })
     }
 
-    pub fn config(&self) -> &'a TrainConfig {
-        &self.args.config
+    pub fn config(&self) -> &TrainConfig {
+        &self.config
     }
 
-    /// The same, as the run in the folder was begun, if there is one.
-    pub fn begun(&self) -> TrainConfig {
-        self.state().map_or_else(|| self.config().clone(), |state| state.as_begun(self.config()))
+    pub fn samples_per_step(&self) -> u32 {
+        usual::samples_per_step(&self.config, &self.opened.config)
     }
 
-    pub fn architecture(&self) -> Architecture {
-        self.opened.config.architecture
+    pub fn rate(&self) -> f64 {
+        usual::rate(&self.config, &self.opened.config)
     }
 
     /// The state of the run that is in the folder.
@@ -153,8 +167,7 @@ impl<'a> Request<'a> {
 
     /// Loads the model onto the device, with the embeddings that prompts can use.
     pub async fn session(&mut self, out: &mut Output) -> Result<(Session, Vec<ActiveEmbedding>)> {
-        let begun = self.begun();
-        let planned = planned(&begun, self.stretches);
+        let planned = planned(&self.config, self.stretches);
         let outlook = Outlook::new(self.shared, &self.device, &planned);
         let loaded = load::session(&outlook, &self.opened, self.loading(), out);
         let mut session = panics::caught_in(loaded).await?;

@@ -9,7 +9,7 @@ use super::like::PictureSettings;
 use super::note::{LikeNote, NotDone};
 use super::samplers::{self, Spacing};
 use crate::base::text::{beginning, one_line};
-use crate::config::{EmptyNegative, Pooling, PromptSyntax, SampleConfig};
+use crate::config::{EmptyNegative, Pooling, PromptSyntax, SampleConfig, SamplerKind};
 use crate::sample::check_numbers;
 use crate::setting::Setting;
 use crate::text::scan::key;
@@ -170,7 +170,7 @@ impl Gathered {
         if !own {
             self.notes.insert(0, LikeNote::OtherProgram { program: std::mem::take(&mut self.program) });
         }
-        let sampler = self.named.as_ref().map_or(SampleConfig::default().sampler, |(_, named)| named.sampler);
+        let sampler = self.named.as_ref().map_or(SamplerKind::default(), |(_, named)| named.sampler);
         let mut karras = false;
         if let Some((name, named)) = self.named.take() {
             karras = named.karras;

@@ -34,10 +34,10 @@ fn what_a1111_writes_is_taken_up() {
     assert_eq!(said.prompt, "masterpiece, (a cat:1.2),\n<lora:fur:0.8> Steps: 9, Seed: 1\nBREAK easynegative");
     let expected = SampleConfig {
         negative_prompt: "badhand, (blur:1.3)\nworst quality".to_owned(),
-        steps: 28,
-        sampler: SamplerKind::Dpmpp2m,
+        steps: Some(28),
+        sampler: Some(SamplerKind::Dpmpp2m),
         karras: true,
-        guidance: 6.5,
+        guidance: Some(6.5),
         seed: 3_141_592_653,
         width: Some(512),
         height: Some(768),
@@ -71,7 +71,7 @@ fn what_newer_and_other_programs_write_is_taken_up() {
     let said = of("Steps: 20, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7, Seed: 1");
     assert!(applied(&said).karras);
     let said = of("Steps: 20, Sampler: DPM++ 2M SDE, Schedule type: Exponential, CFG scale: 7, Seed: 1");
-    assert_eq!((applied(&said).sampler, applied(&said).karras), (SamplerKind::EulerAncestral, false));
+    assert_eq!((applied(&said).sampler, applied(&said).karras), (Some(SamplerKind::EulerAncestral), false));
     assert_eq!(codes(&said.notes), ["other-program", "sampler", "spacing"]);
     let said = of("Steps: 20, Sampler: DDIM, Schedule type: Karras, CFG scale: 7, Seed: 1");
     assert_eq!((applied(&said).karras, codes(&said.notes)), (false, vec!["other-program", "spacing"]));
@@ -85,7 +85,7 @@ fn what_newer_and_other_programs_write_is_taken_up() {
     );
     // What cannot be.
     let said = of("Steps: 0, Sampler: Euler, CFG scale: NaN, Seed: -1, Size: 512, Clip skip: two");
-    assert_eq!(applied(&said), SampleConfig { sampler: SamplerKind::Euler, ..SampleConfig::default() });
+    assert_eq!(applied(&said), SampleConfig { sampler: Some(SamplerKind::Euler), ..SampleConfig::default() });
     assert_eq!(codes(&said.notes), ["other-program", "value", "value", "value", "value", "value"]);
 }
 
@@ -136,9 +136,9 @@ fn a_label_is_read_as_it_was_written() {
             clip_skip: 1 + drawn.below(3) as u32,
             empty_negative: [None, Some(EmptyNegative::Zeros), Some(EmptyNegative::Encoded)][drawn.below(3)],
             pooling: [Pooling::End, Pooling::Diffusers][drawn.below(2)],
-            steps: 1 + drawn.below(999) as u32,
-            guidance: 1.0 + f64::from(drawn.0.pop().unwrap().abs()) + 1e-9,
-            sampler,
+            steps: Some(1 + drawn.below(999) as u32),
+            guidance: Some(1.0 + f64::from(drawn.0.pop().unwrap().abs()) + 1e-9),
+            sampler: Some(sampler),
             karras: sampler.takes_karras() && drawn.below(2) == 0,
             seed: drawn.below(usize::MAX) as u64 * 0x1_0000_0001,
             width: Some(width),
@@ -175,16 +175,16 @@ fn a_label_is_read_as_it_was_written() {
 #[test]
 fn what_was_given_by_hand_stays() {
     let said = parameters(A1111);
-    let given = SampleConfig { seed: 5, sampler: SamplerKind::Ddim, ..SampleConfig::default() };
+    let given = SampleConfig { seed: 5, sampler: Some(SamplerKind::Ddim), ..SampleConfig::default() };
     let applied = said.applied_to(&given, &|setting| [Setting::Seed, Setting::Sampler].contains(&setting));
-    assert_eq!((applied.seed, applied.sampler, applied.karras, applied.steps), (5, SamplerKind::Ddim, false, 28));
+    assert_eq!((applied.seed, applied.sampler, applied.karras, applied.steps), (5, Some(SamplerKind::Ddim), false, Some(28)));
 }
 
 /// A spacing belongs to its sampler.
 #[test]
 fn with_another_sampler_by_hand_the_spacing_is_gone() {
     let said = parameters("a cat\nSteps: 20, Sampler: Euler, Schedule type: Karras, CFG scale: 7, Seed: 1");
-    let given = SampleConfig { sampler: SamplerKind::Dpmpp2m, ..SampleConfig::default() };
+    let given = SampleConfig { sampler: Some(SamplerKind::Dpmpp2m), ..SampleConfig::default() };
     assert!(said.applied_to(&given, &|_| false).karras);
     assert!(!said.applied_to(&given, &|setting| setting == Setting::Sampler).karras);
     let karras = SampleConfig { karras: true, ..given };
