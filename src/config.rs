@@ -10,9 +10,9 @@ mod prompt_syntax;
 mod sample;
 mod span;
 mod train;
-pub mod usual;
 #[cfg(feature = "native")]
 pub mod typed;
+pub mod usual;
 
 pub use choices::{
     Checkpointing, EmptyNegative, Framing, Init, Kind, LrSchedule, Masks, OnDivergence, Pooling, Recipe, SamplerKind,

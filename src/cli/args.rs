@@ -421,7 +421,11 @@ mod tests {
             ("generate", "sampler", "otherwise ddim for mini and SD 2.x, pndm for SD 1.x, euler for SDXL]"),
             ("train", "steps", "[default: 300 for mini, 500 for SD 1.x and SD 2.x, 400 for SDXL]"),
             ("train", "vectors", "[default: 2 for mini and SDXL, 4 for SD 1.x and SD 2.x]"),
-            ("train", "lr", "adamw: 0.01 for mini, 0.004 for SD 1.x and SD 2.x, 0.001 for SDXL; direction: 0.1 for mini"),
+            (
+                "train",
+                "lr",
+                "adamw: 0.01 for mini, 0.004 for SD 1.x and SD 2.x, 0.001 for SDXL; direction: 0.1 for mini",
+            ),
         ] {
             let command = command.find_subcommand(command_name).unwrap();
             let option = command.get_arguments().find(|argument| argument.get_long() == Some(option)).unwrap();

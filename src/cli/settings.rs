@@ -218,7 +218,11 @@ mod tests {
         assert_eq!((&repeated.base, repeated.prediction_type), (&shared.base, shared.prediction_type));
         assert_eq!((&repeated.model, repeated.weights), (&shared.model, shared.weights));
         assert_eq!(repeated.precision, Precision::F32);
-        assert_eq!(of(&again, &again.config, &repeated), of(&first, &first.config, &shared), "nothing changes from one repetition to the next");
+        assert_eq!(
+            of(&again, &again.config, &repeated),
+            of(&first, &first.config, &shared),
+            "nothing changes from one repetition to the next"
+        );
         assert_eq!(
             again.pictures,
             first.pictures.iter().map(|path| std::path::absolute(path).unwrap()).collect::<Vec<_>>()

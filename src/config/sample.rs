@@ -124,7 +124,9 @@ mod help {
 
     pub fn guidance() -> String {
         let usual = of_each(|family| family.sampling().guidance.to_string());
-        format!("How closely to follow the prompt; up to 1 guidance is off, and the negative prompt with it [default: {usual}]")
+        format!(
+            "How closely to follow the prompt; up to 1 guidance is off, and the negative prompt with it [default: {usual}]"
+        )
     }
 
     pub fn sampler() -> String {

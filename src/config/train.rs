@@ -217,11 +217,14 @@ impl TrainConfig {
 /// The help of settings whose default is that of the model.
 #[cfg(feature = "native")]
 mod help {
-    use crate::config::usual::of_each;
     use crate::config::Recipe;
+    use crate::config::usual::of_each;
 
     pub fn vectors() -> String {
-        format!("How many vectors the token stands for [default: {}]", of_each(|family| family.training().vectors.to_string()))
+        format!(
+            "How many vectors the token stands for [default: {}]",
+            of_each(|family| family.training().vectors.to_string())
+        )
     }
 
     pub fn steps() -> String {

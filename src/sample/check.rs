@@ -1,8 +1,8 @@
 //! Which settings pictures can be made with, and what about them and a prompt a user should know: all of it without
 //! weights, so that a front end can ask before it loads them. A job asks for those that do not.
 
-use super::usual::with_usual;
 use super::LONGEST_SIDE;
+use super::usual::with_usual;
 use crate::base::text::{beginning, quoted};
 use crate::config::{EmptyNegative, PromptSyntax, SampleConfig};
 use crate::event::{Event, WarningCode};

@@ -137,7 +137,8 @@ mod tests {
     #[test]
     fn the_parameters_have_the_form_that_other_programs_read() {
         let config = SampleConfig { negative_prompt: "blur".to_owned(), karras: true, ..SampleConfig::default() };
-        let config = SampleConfig { sampler: Some(SamplerKind::Dpmpp2m), steps: Some(25), guidance: Some(4.0), ..config };
+        let config =
+            SampleConfig { sampler: Some(SamplerKind::Dpmpp2m), steps: Some(25), guidance: Some(4.0), ..config };
         let hash = "ab".repeat(32);
         let label = Label {
             prompt: "a <peach>",

@@ -402,7 +402,7 @@ mod tests {
             (TrainConfig { recipe: Recipe::Direction, beta2: 0.9, ..usual() }, NoEffect, Setting::Beta2),
             (TrainConfig { recipe: Recipe::Direction, weight_decay: 0.1, ..usual() }, NoEffect, Setting::WeightDecay),
             (TrainConfig { recipe: Recipe::Direction, hold_norm, ..usual() }, NoEffect, Setting::HoldNorm),
-            (TrainConfig { steps: 120, hold_norm, ..usual() }, NoEffect, Setting::HoldNorm),
+            (TrainConfig { steps: Some(120), hold_norm, ..usual() }, NoEffect, Setting::HoldNorm),
             (TrainConfig { eval_every: 301, ..usual() }, NoEffect, Setting::EvalEvery),
             (TrainConfig { save_every: 400, ..usual() }, NoEffect, Setting::SaveEvery),
             (TrainConfig { preview_every: 400, ..usual() }, NoEffect, Setting::PreviewEvery),

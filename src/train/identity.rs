@@ -208,14 +208,20 @@ mod tests {
             config: BTreeMap::from([("steps".to_owned(), steps.to_string()), ("seed".to_owned(), "0".to_owned())]),
             hashes: BTreeMap::from([(name.to_owned(), hash.to_owned())]),
         };
-        assert!(inputs(9, "a", "picture 1, x.png").changes(&inputs(9, "a", "picture 1, x.png"), 3, Architecture::Sd).is_empty());
-        let changes = inputs(9, "a", "picture 1, x.png").changes(&inputs(10, "b", "picture 1, x.png"), 3, Architecture::Sd);
+        assert!(
+            inputs(9, "a", "picture 1, x.png")
+                .changes(&inputs(9, "a", "picture 1, x.png"), 3, Architecture::Sd)
+                .is_empty()
+        );
+        let changes =
+            inputs(9, "a", "picture 1, x.png").changes(&inputs(10, "b", "picture 1, x.png"), 3, Architecture::Sd);
         assert!(
             changes[0].starts_with(&format!("{} was 9, it is 10 (the learning rate was planned", Setting::Steps)),
             "{changes:?}"
         );
         assert_eq!(changes[1..], ["changed: picture 1, x.png"]);
-        let changes = inputs(9, "a", "picture 1, x.png").changes(&inputs(9, "a", "picture 1, y.png"), 3, Architecture::Sd);
+        let changes =
+            inputs(9, "a", "picture 1, x.png").changes(&inputs(9, "a", "picture 1, y.png"), 3, Architecture::Sd);
         assert_eq!(changes, ["missing: picture 1, x.png", "new: picture 1, y.png"]);
     }
 
@@ -241,6 +247,9 @@ mod tests {
         };
         assert!(inputs(9).changes(&inputs(20), 9, Architecture::Sd).is_empty());
         assert!(inputs(9).changes(&inputs(7), 5, Architecture::Sd).is_empty());
-        assert_eq!(inputs(9).changes(&inputs(7), 8, Architecture::Sd), [format!("{} was 9, it is 7, and 8 are made", Setting::Steps)]);
+        assert_eq!(
+            inputs(9).changes(&inputs(7), 8, Architecture::Sd),
+            [format!("{} was 9, it is 7, and 8 are made", Setting::Steps)]
+        );
     }
 }

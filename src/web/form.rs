@@ -47,8 +47,7 @@ pub(super) fn following(model: &ModelConfig) -> Value {
 /// The settings that the forms begin with, by form: those of the mini model, which is the one that is loaded where nothing else is.
 fn beginning() -> Value {
     let (training, pictures) = (ModelFamily::Mini.training(), ModelFamily::Mini.sampling());
-    let learn =
-        TrainConfig { steps: Some(training.steps), vectors: Some(training.vectors), ..TrainConfig::default() };
+    let learn = TrainConfig { steps: Some(training.steps), vectors: Some(training.vectors), ..TrainConfig::default() };
     let make = SampleConfig {
         steps: Some(pictures.steps),
         guidance: Some(pictures.guidance),

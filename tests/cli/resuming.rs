@@ -203,7 +203,7 @@ fn a_dry_run_answers_and_writes_nothing() {
     let output = place.run_train(&["--dry-run", "--steps", "1000"]);
     succeeded(&output);
     let said = text(&output.stdout);
-    let usual = "2 vectors, learning rate 0.01: usual for pseudoword's mini model";
+    let usual = "4 vectors, learning rate 0.004: usual for Stable Diffusion 1.x (this model's own family is unknown)";
     for part in ["would begin a run in run", "nothing is written", "1000 steps of 1 samples", usual, "a step", "MB"] {
         assert!(said.contains(part), "{part:?} is not in {said}");
     }

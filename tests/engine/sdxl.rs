@@ -347,7 +347,8 @@ fn pictures_equal_the_pipelines() {
             let negatives = [("zeros", EmptyNegative::Zeros), ("encoded", EmptyNegative::Encoded)];
             for (sampler, kind) in [("euler", SamplerKind::Euler), ("ddim", SamplerKind::Ddim)] {
                 for (negative, empty) in negatives {
-                    let config = SampleConfig { sampler: Some(kind), empty_negative: Some(empty), ..SampleConfig::default() };
+                    let config =
+                        SampleConfig { sampler: Some(kind), empty_negative: Some(empty), ..SampleConfig::default() };
                     let velocity = if velocity { "_velocity" } else { "" };
                     let exact = if velocity == "_velocity" && kind == SamplerKind::Euler { "exact_" } else { "" };
                     made(&format!("{sampler}{velocity}.{negative}.{exact}image"), "prompt", config);

@@ -34,7 +34,7 @@ test("one's own photos go to Stable Diffusion: what it takes is seen, and one pr
   await page.locator("#learn-problem").getByText("Add at least one picture first.").waitFor();
   await page.getByLabel("Add pictures").setInputFiles(peach.slice(0, 2));
   await page.getByLabel("What to call it").fill("<mine>");
-  await page.getByLabel("Start from").fill("red apple tree");
+  await page.getByLabel("Start from").fill("my own red apple tree");
   for (const name of ["noto", "flat"]) await page.getByLabel(`What ${name}.png shows`).fill(`a {} from ${name}`);
   await train.click();
   await plan.waitFor();
@@ -60,7 +60,7 @@ test("one's own photos go to Stable Diffusion: what it takes is seen, and one pr
   }
   await page.setViewportSize({ width: 1000, height: 900 });
   assert.deepEqual(await filled(page, "#learn"), ["Download, then learn it"]);
-  for (const part of [/stable-diffusion-v1-5, from huggingface\.co/, /Download2\.13 GB in 11 files/, /Time for thatnot known; at 50 Mbit\/s 6 min/, /Learning0\.2 s a step, about 60 s for 300, as measured here/]) {
+  for (const part of [/stable-diffusion-v1-5, from huggingface\.co/, /Download2\.13 GB in 11 files/, /Time for thatnot known; at 50 Mbit\/s 6 min/, /Learning0\.2 s a step, about 100 s for 500, as measured here/]) {
     assert.match(await plan.evaluate((element) => element.textContent), part);
   }
   assert.equal(await page.locator("#engine-status").getAttribute("data-state"), "plan", "nothing is fetched before that");
@@ -100,7 +100,8 @@ test("one's own photos go to Stable Diffusion: what it takes is seen, and one pr
   await pressAfterStep(page, 8, "stop");
   await page.getByRole("button", { name: "Go on downloading, then learn it" }).click();
   const { config, pictures } = await given;
-  assert.deepEqual([config.token, config.init, config.vectors], ["<mine>", "red apple tree", 3], "as many vectors as the start takes");
+  assert.deepEqual([config.token, config.init, config.vectors], ["<mine>", "my own red apple tree", 5], "as many vectors as the start takes");
+  assert.equal(config.steps, 500, "as is usual for the model");
   assert.equal(config["prompt-syntax"], "plain", "previews are read as prompts are");
   assert.deepEqual(pictures.map(({ name, caption }) => [name, caption]), [["noto.png", "a {} from noto"], ["flat.png", "a {} from flat"]]);
   await page.getByRole("heading", { name: "Stopped: <mine> is kept" }).waitFor();

@@ -103,7 +103,7 @@ function worker(given) {
       if (token === "cat") throw new Error('"cat" is taken: the model knows it already');
     },
     countTokens: (text) => text.split(" ").length,
-    facts: () => ({ name: "mini", family, side: 64, sides: [64, 64], width: 64, room: 75, clipLayers: /^pseudo|1\.x$/.test(family) ? 2 : undefined, weights: 12e6, parts: [] }),
+    facts: () => ({ name: "mini", family, side: 64, sides: [64, 64], width: 64, room: 75, clipLayers: /^pseudo|1\.x$/.test(family) ? 2 : undefined, weights: 12e6, parts: [], settings: /1\.x$/.test(family) ? { learn: { steps: 500, vectors: 4 }, make: { steps: 30, guidance: 7.5 } } : { learn: { steps: 300, vectors: 2 }, make: { steps: 25, guidance: 4 } } }),
     need: () => ({ bytes: 210e6, weights: 12e6, phases: [] }),
     hasHalves: () => false,
     promptInfo(text, syntax = "a1111") {

@@ -72,7 +72,7 @@ test("what SDXL takes is seen before anything of it is fetched", { timeout: 120_
     await plan.getByText(/^6\.94 GB in \d+ files$/).waitFor({ timeout: 60_000 });
   };
   await lookUp(10_000);
-  await plan.getByText(/^Learning a word with SDXL would take about 139 days here\. What works instead: Stable Diffusion 1\.5; a batch size of 1/).waitFor();
+  await plan.getByText(/^Learning a word with SDXL would take about 185 days here\. What works instead: Stable Diffusion 1\.5; a batch size of 1/).waitFor();
   assert.equal(await page.evaluate(() => document.activeElement.id), "dismiss");
   assert.equal(await plan.locator("button.primary").count(), 0, "what is hopeless is not proposed");
   await page.keyboard.press("Enter");

@@ -85,7 +85,8 @@ test("whatever may go wrong in the engine is said in the page's words, with what
     }
     // And which kinds of models there are, beside names.
     const [, families] = /fn family\(.*?\{(.*?)\n\}/s.exec(readFileSync(join(root, "src/embedding/mod.rs"), "utf8"));
-    const known = [...families.matchAll(/=> "([^"]+)"/g)].map(([, family]) => family);
+    const [, names] = /fn name\(.*?\{(.*?)\n {4}\}/s.exec(readFileSync(join(root, "src/embedding/family.rs"), "utf8"));
+    const known = [...`${families}${names}`.matchAll(/=> "([^"]+)"/g)].map(([, family]) => family);
     assert.ok(known.length > 8, `${known}`);
     assert.deepEqual(known.filter((family) => !/^(SDXL|Stable Diffusion \d\.x)$|\)$/.test(family)).sort().filter((family, i, all) => family !== all[i - 1]), Object.keys(catalogues[code].words.families).sort());
   }

@@ -47,7 +47,7 @@ export function offerFor(facts) {
 /** What is chosen in a field, or will be once the engine has said what there is; nothing if it has no effect. */
 export function chosen(id) {
   const field = document.getElementById(id);
-  return field.closest("label").hidden ? "" : (!field.length && field.dataset.wanted) || field.value;
+  return field.closest("label").hidden ? "" : (field.length === 0 && field.dataset.wanted) || field.value;
 }
 
 /** Makes a choice, also before there is one. */

@@ -72,8 +72,8 @@ export function firstSeed() {
 export function fillIn({ prompt, config, without }, seed) {
   const all = { ...ABSENT, ...config, sampler: samplerOf(config) };
   $("prompt").value = prompt;
-  for (const [name, id] of Object.entries(NUMBERS)) if (all[name] !== undefined) $(id).value = all[name];
-  for (const [name, id] of Object.entries(CHOICES)) choose(id, all[name]);
+  // What is not said is as is usual for the model.
+  for (const [name, id] of Object.entries({ ...NUMBERS, ...CHOICES })) choose(id, all[name] ?? $(id).dataset.usual);
   $("make-size").value = sizeOf(config) ?? "";
   $("negative").value = config["negative-prompt"] ?? "";
   if (seed !== undefined) $("make-seed").value = seed;

@@ -66,11 +66,7 @@ fn print(request: &Request<'_>, measured: &Timings, out: &mut Output) -> Result<
             request.model.name,
             request.device.name
         ),
-        format!(
-            "  how:     {left} steps of {} samples, learning rate {}",
-            request.samples_per_step(),
-            request.rate()
-        ),
+        format!("  how:     {left} steps of {} samples, learning rate {}", request.samples_per_step(), request.rate()),
         format!(
             "  time:    about {}; measured just now: {} a step, {} an evaluation, {} for the pictures; previews are estimated",
             span(seconds),

@@ -80,7 +80,7 @@ impl<'a> Request<'a> {
         let (init, mut concerns) = pictures::init(asked.init.as_deref())?;
         let (mut input, about_files) = pictures::gather(args, init.clone())?;
         concerns.extend(about_files);
-        concerns.extend(crate::train::find_masks(config, &mut input)?);
+        concerns.extend(crate::train::find_masks(asked, &mut input)?);
         let device = gpu::choose(shared.device)?;
         let opened = locate::model_for(shared, &Outlook::new(shared, &device, &planned(asked, 1)), out).await?;
         // What another process is writing there is found out once the folder is ours.

@@ -177,7 +177,10 @@ fn what_was_given_by_hand_stays() {
     let said = parameters(A1111);
     let given = SampleConfig { seed: 5, sampler: Some(SamplerKind::Ddim), ..SampleConfig::default() };
     let applied = said.applied_to(&given, &|setting| [Setting::Seed, Setting::Sampler].contains(&setting));
-    assert_eq!((applied.seed, applied.sampler, applied.karras, applied.steps), (5, Some(SamplerKind::Ddim), false, Some(28)));
+    assert_eq!(
+        (applied.seed, applied.sampler, applied.karras, applied.steps),
+        (5, Some(SamplerKind::Ddim), false, Some(28))
+    );
 }
 
 /// A spacing belongs to its sampler.
