@@ -48,10 +48,7 @@ export const typed = () => Object.fromEntries(FIELDS.map((id) => [id, typedIn($(
 
 /** Fills the form with what was typed; or for another word. What was empty is the engine's affair, or the model's. */
 export function refill(form = { token: $("token").defaultValue, init: "" }) {
-  for (const id of FIELDS) {
-    const value = form[id] || (id in form && $(id).dataset.usual);
-    if (value || (id === "init" && id in form)) $(id).value = value || "";
-  }
+  for (const id of FIELDS) if (id in form) $(id).value = form[id] || $(id).dataset.usual || (id === "init" ? "" : $(id).value);
   startFrom();
 }
 
