@@ -32,7 +32,8 @@ fn read(bytes: &[u8], name: &str) -> Result<PictureSettings, JsValue> {
 #[wasm_bindgen]
 impl Tools {
     /// What a picture's file says of how it was made: `{own, prompt, settings, model, modelHash, embeddings: [{token, hash}], notes:
-    /// [{code, parts, text}]}`. `settings` has the fields of settings files: what the picture does not say, or says wrongly, has its default.
+    /// [{code, parts, text}]}`. `settings` has the fields of settings files: what the picture does not say, or says wrongly, has its default, or is
+    /// left out where that is the model's affair.
     /// `notes` are about what is not taken up ([`LikeNote`]), the text in English. Throws why there is nothing to take up.
     #[wasm_bindgen(js_name = settingsOf)]
     pub fn settings_of(&self, bytes: &[u8], name: &str) -> Result<JsValue, JsValue> {
