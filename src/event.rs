@@ -5,7 +5,7 @@
 //! cancelling is dropping. Errors end a job as `Err`, never as an event. Big values (pictures, vectors) stay beside the
 //! stream, in the job.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use crate::parts::Part;
@@ -20,6 +20,40 @@ pub enum EvaluatedOn {
     Training,
     /// Others of the same thing, held out.
     Unseen,
+}
+
+/// A part of a caption that was made from a picture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CaptionPart {
+    /// What it is about.
+    pub slot: Slot,
+    /// What it says.
+    pub words: String,
+    /// Who says so.
+    pub by: Judge,
+    /// How sure that is, up to 1. For the pixels, the share of the picture's border that has the colour; for the model, the
+    /// probability that what it says fits better than the next best.
+    pub sure: f64,
+}
+
+/// What a part of a caption is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Slot {
+    /// What the picture is made as: a photo, a drawing, a known style.
+    Medium,
+    /// What is behind the thing.
+    Background,
+}
+
+/// Who made a part of a caption.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Judge {
+    /// It is seen in the pixels.
+    Pixels,
+    /// The model that is trained with.
+    Model,
 }
 
 /// Something that happened in a job.
@@ -100,6 +134,25 @@ pub enum Event {
         outside: f64,
         /// The pictures, held back ones last.
         masks: Vec<MaskOf>,
+    },
+    /// A picture without a caption was looked at, to make one.
+    Describe {
+        /// Pictures looked at so far.
+        done: u32,
+        /// Pictures without captions in all.
+        total: u32,
+        /// The picture's name.
+        name: String,
+    },
+    /// A caption was made from a picture.
+    Caption {
+        /// The picture's name.
+        name: String,
+        /// The caption, with `{}` for the word; none if nothing was clear enough to be said.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        caption: Option<String>,
+        /// What it says, part by part.
+        parts: Vec<CaptionPart>,
     },
     /// Training starts from here, with what was decided where the user left the choice open.
     Plan {

@@ -47,6 +47,8 @@ pub enum Stream {
     EvalFlip = 14,
     /// Whether a caption is nothing but the token.
     CaptionDropout = 15,
+    /// The noise by which captions are compared.
+    Describe = 16,
 }
 
 /// The random numbers of one seed.

@@ -244,7 +244,8 @@ impl Session {
     /// # Errors
     /// [`Error::Changed`], naming every input that has changed.
     pub fn resume(&self, config: &TrainConfig, input: TrainInput, state: &RunState) -> Result<TrainJob> {
-        let mut job = self.train(&state.as_begun(config, self.model.config.architecture), input)?;
+        let config = state.as_begun(config, self.model.config.architecture);
+        let mut job = self.train(&config, state.input_as_begun(input))?;
         job.restore(state)?;
         Ok(job)
     }

@@ -1,6 +1,7 @@
 //! The commands and options. Every setting of a job comes from [`crate::config`]; the rest is here.
 
 mod bench;
+mod captions;
 mod prompt;
 mod train;
 
@@ -11,8 +12,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
 pub(super) use self::bench::{BenchArgs, RandomModel};
+pub(super) use self::captions::{CAPTIONS_EXAMPLES, Captions, CaptionsArgs};
 pub(super) use self::prompt::{PROMPT_EXAMPLES, PromptArgs};
-pub(super) use self::train::{Captions, OnDeviceLost, TrainArgs};
+pub(super) use self::train::{OnDeviceLost, TrainArgs};
 use super::exit::STATUSES;
 use crate::config::SampleConfig;
 use crate::embedding::Layout;
@@ -102,6 +104,9 @@ pub(super) enum Command {
     /// Make pictures from prompts that use learned embeddings
     #[command(after_help = GENERATE_EXAMPLES, allow_negative_numbers = true)]
     Generate(Box<GenerateArgs>),
+    /// Make captions for pictures, to learn with: they say what a word need not stand for
+    #[command(after_help = CAPTIONS_EXAMPLES)]
+    Captions(CaptionsArgs),
     /// Show how a prompt is understood: its tokens, stretches and weights, and the embeddings in it
     #[command(after_help = PROMPT_EXAMPLES)]
     Prompt(PromptArgs),

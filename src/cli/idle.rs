@@ -25,7 +25,7 @@ struct Uses {
 impl Uses {
     fn of(command: &Command) -> Self {
         let [device, model, weights] = match command {
-            Command::Train(_) | Command::Generate(_) | Command::Bench(_) => [true; 3],
+            Command::Train(_) | Command::Generate(_) | Command::Captions(_) | Command::Bench(_) => [true; 3],
             // It has an argument for the model.
             Command::Models { command: Some(ModelsCommand::Convert(_)) } => {
                 return Self { device: false, model: false, about_model: true, weights: true };
@@ -67,6 +67,7 @@ fn name(command: &Command) -> &'static str {
     match command {
         Command::Train(_) => "train",
         Command::Generate(_) => "generate",
+        Command::Captions(_) => "captions",
         Command::Prompt(_) => "prompt",
         Command::Inspect(_) => "inspect",
         Command::Convert(_) => "convert",

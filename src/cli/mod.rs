@@ -5,6 +5,7 @@
 
 mod args;
 mod bench;
+mod captions;
 mod compare;
 mod doctor;
 mod embeddings;
@@ -153,6 +154,7 @@ pub fn run(cli: &Cli) -> Result<()> {
         match &cli.command {
             Command::Train(args) => train::run(args, &cli.shared, &mut out).await,
             Command::Generate(args) => generate::run(args, &cli.shared, &mut out).await,
+            Command::Captions(args) => captions::run(args, &cli.shared, &mut out).await,
             Command::Prompt(args) => prompt::run(args, &cli.shared, &mut out).await,
             Command::Inspect(args) => embeddings::inspect::run(args, &cli.shared, &mut out).await,
             Command::Convert(args) => embeddings::convert::run(args, &cli.shared, &mut out).await,

@@ -13,6 +13,7 @@ mod jpeg;
 mod look;
 mod mask;
 mod png;
+mod seen;
 mod sniff;
 mod texts;
 
@@ -30,6 +31,7 @@ pub use decode::{Cut, MAX_ASPECT, MAX_PIXELS, MAX_SIDE, MIN_SIDE, Picture};
 pub use frame::{from_floats, mirror, square, square_weights, time_ids, to_floats};
 pub use look::are_alike;
 pub use mask::Mask;
+pub use seen::{Colour, PlainBackground, Seen};
 pub(crate) use texts::texts_of;
 
 #[cfg(feature = "native")]

@@ -5,16 +5,18 @@ use std::collections::VecDeque;
 use burn::tensor::Tensor;
 
 use super::check::side;
+use super::describe::Describing;
+use super::learner::Learner;
 use super::sample::PositionWeights;
 use super::{TrainPicture, masks};
 use crate::config::{Framing, TrainConfig};
 use crate::event::{EvaluatedOn, Event};
-use crate::image::{mirror, square, time_ids, to_floats};
+use crate::image::{Seen, mirror, square, time_ids, to_floats};
 use crate::model::Model;
 use crate::unet::TimeIds;
 use crate::vae::VaeEncoder;
 use crate::vae::tiling::{self, Map};
-use crate::{Error, Result, layout};
+use crate::{Error, Result, layout, ops};
 
 /// The posterior of one view of a picture, on the host.
 pub(super) struct CachedLatents {
@@ -34,6 +36,10 @@ pub(super) struct CachedLatents {
 #[derive(Default)]
 pub(super) struct Dataset {
     pub pictures: Vec<Vec<CachedLatents>>,
+    /// What they are called.
+    pub names: Vec<String>,
+    /// What can be seen of them without a model, if that is asked.
+    pub seen: Vec<Seen>,
     pub captions: Vec<Option<String>>,
 }
 
@@ -70,10 +76,18 @@ impl Encoding {
         (self.training, self.unseen)
     }
 
-    /// Encodes the next picture; gives what happened, which is nothing when all are encoded.
-    pub async fn next(&mut self, model: &Model) -> Result<Vec<Event>> {
-        let mut events = Vec::new();
-        let Some((set, mut next)) = self.waiting.pop_front() else { return Ok(events) };
+    /// Encodes the next picture, or makes the next caption once all are encoded; gives what happened, which is nothing when all
+    /// is done.
+    pub async fn next(&mut self, learner: &Learner, describing: &mut Describing) -> Result<Vec<Event>> {
+        let (mut events, model) = (Vec::new(), &*learner.model);
+        let Some((set, mut next)) = self.waiting.pop_front() else {
+            // Nothing needs it any more.
+            if self.encoder.take().is_some() {
+                ops::release_unused(&model.device);
+            }
+            events.extend(describing.next([&mut self.training, &mut self.unseen], learner).await?);
+            return Ok(events);
+        };
         events.extend(next.picture.take_warning());
         let encoder = match &mut self.encoder {
             Some(encoder) => encoder,
@@ -93,6 +107,8 @@ impl Encoding {
         }
         let dataset = if set == EvaluatedOn::Training { &mut self.training } else { &mut self.unseen };
         dataset.pictures.push(cached);
+        dataset.names.push(next.picture.name.clone());
+        dataset.seen.push(if describing.is_wanted() { Seen::of(&pixels) } else { Seen::default() });
         dataset.captions.push(next.caption);
         let done = (self.training.pictures.len() + self.unseen.pictures.len()) as u32;
         let total = done + self.waiting.len() as u32;

@@ -23,6 +23,9 @@ const FREE: [&str; 7] =
 /// The name of a replay's hash.
 const REPLAY: &str = "the file of choices (--replay)";
 
+/// The name of what stands for captions that are made: those themselves are in the state.
+const MADE_CAPTIONS: &str = "captions that are made from the pictures";
+
 /// What a run was started with.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Inputs {
@@ -42,6 +45,9 @@ impl Inputs {
         ]);
         if let Some(templates) = &input.templates {
             hashes.insert("the captions".to_owned(), hash(templates.iter().flat_map(|text| [text.as_bytes(), b"\n"])));
+        }
+        if input.makes_captions() {
+            hashes.insert(MADE_CAPTIONS.to_owned(), "made".to_owned());
         }
         if let Some(replay) = &input.replay {
             hashes.insert(REPLAY.to_owned(), replay.hash.clone());
@@ -90,6 +96,11 @@ impl Inputs {
     /// A setting that is a number; none where it was open.
     pub fn number<T: FromStr>(&self, name: &str) -> Option<T> {
         self.setting(name).parse().ok()
+    }
+
+    /// Whether captions are made from the pictures.
+    pub fn makes_captions(&self) -> bool {
+        self.hashes.contains_key(MADE_CAPTIONS)
     }
 
     /// The steps that were configured.

@@ -17,6 +17,8 @@ pub struct TrainInput {
     pub templates: Option<Vec<String>>,
     /// What the vectors start from; none means what the configuration's initializer says, taken as a phrase.
     pub init: Option<Init>,
+    /// Whether captions are made for pictures that have none.
+    pub make_captions: MakeCaptions,
     /// Every random choice, taken from a file instead of drawn.
     pub replay: Option<Replay>,
     /// Whether to keep every random choice for [`TrainJob::record`].
@@ -24,6 +26,32 @@ pub struct TrainInput {
     /// Whether only the work is of interest: a first gradient of zero does not end the run then. For measurements, also on
     /// a device that computes nothing.
     pub only_work: bool,
+}
+
+/// Whether captions are made from the pictures that have none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MakeCaptions {
+    /// No: the templates are used.
+    #[default]
+    Never,
+    /// Unless there are templates of the user's own; a run that was begun without them goes on without them.
+    Usually,
+    /// Yes.
+    Always,
+}
+
+impl TrainInput {
+    /// Whether there are pictures that captions are made for.
+    pub fn makes_captions(&self) -> bool {
+        let may = match self.make_captions {
+            MakeCaptions::Never => false,
+            MakeCaptions::Usually => self.templates.is_none(),
+            MakeCaptions::Always => true,
+        };
+        // A replay has captions of its own.
+        let without = || self.pictures.iter().chain(&self.unseen).any(|picture| picture.caption.is_none());
+        may && self.replay.is_none() && without()
+    }
 }
 
 /// A picture, and perhaps what it shows and where.

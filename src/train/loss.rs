@@ -36,6 +36,22 @@ impl DiffusionLoss {
     /// The loss of some samples, whose captions are `prompts`, `[1]`: the mean over all samples, channels and
     /// positions, each multiplied by its weight.
     pub fn of(&self, samples: &[Sample], prompts: &[Prompt], rows: &Var<2>) -> Var<1> {
+        let (prediction, target) = self.prediction(samples, prompts, rows);
+        let timesteps: Vec<usize> = samples.iter().map(|sample| sample.timestep).collect();
+        mse(&prediction, target, self.weights(samples, &timesteps))
+    }
+
+    /// The mean squared error of each of some samples, `[B]`, without weights.
+    pub fn each(&self, samples: &[Sample], prompts: &[Prompt], rows: &Var<2>) -> Tensor<1> {
+        let (prediction, target) = self.prediction(samples, prompts, rows);
+        let difference = prediction.into_value() - target;
+        let [count, height, width, channels] = difference.dims();
+        let squares = (difference.clone() * difference).reshape([count, height * width * channels]);
+        squares.mean_dim(1).reshape([count])
+    }
+
+    /// What the U-Net makes of some samples, and what it should, both `[B, h, w, 4]`.
+    fn prediction(&self, samples: &[Sample], prompts: &[Prompt], rows: &Var<2>) -> (Var<4>, Tensor<4>) {
         let model = &self.model;
         let [height, width] = samples[0].size;
         let shape = [samples.len(), model.config.vae.latent_channels, height, width];
@@ -45,12 +61,10 @@ impl DiffusionLoss {
             layout::channels_last(&values, shape, &model.device)
         };
         let (noised, target) = (gather(NoiseSchedule::add_noise), gather(NoiseSchedule::target));
-        let timesteps: Vec<usize> = samples.iter().map(|sample| sample.timestep).collect();
         let time_ids: Vec<TimeIds> = samples.iter().map(|sample| sample.time_ids).collect();
         let given = model.conditions(prompts, rows, &time_ids, (self.pooling, self.recompute));
-        let times: Vec<f32> = timesteps.iter().map(|t| *t as f32).collect();
-        let prediction = model.unet.forward(&noised, &times, &given, self.recompute);
-        mse(&prediction, target, self.weights(samples, &timesteps))
+        let times: Vec<f32> = samples.iter().map(|sample| sample.timestep as f32).collect();
+        (model.unet.forward(&noised, &times, &given, self.recompute), target)
     }
 
     /// The weights of the squared errors, `[B, 1, 1, 1]` or, if a sample is weighted by position, `[B, h, w, 1]`; none

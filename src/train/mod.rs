@@ -10,6 +10,7 @@ mod check;
 mod concerns;
 mod counts;
 mod dataset;
+mod describe;
 mod draws;
 mod early_stop;
 mod evaluations;
@@ -45,15 +46,16 @@ use crate::model::Model;
 use crate::parts::Architecture;
 use crate::sample::{about_schedule, decided};
 use crate::text::{Rows, Tokenizers};
-use crate::{Error, Result, ops};
+use crate::{Error, Result};
 pub use check::{check, check_numbers, check_side, file_can_hold, memory_plan, preview_stretches, recomputes, side};
 pub use concerns::{concerns, texts};
 use dataset::{Dataset, Encoding};
+use describe::Describing;
 use draws::RandomChoices;
 use evaluations::Evaluations;
 use guard::{GoodMoment, Guard, LengthVerdict, NOT_THE_RATE, Remedy, SkipVerdict};
 use identity::Inputs;
-pub use input::{TrainInput, TrainPicture};
+pub use input::{MakeCaptions, TrainInput, TrainPicture};
 use learner::{Learner, PromptCache};
 use loss::DiffusionLoss;
 pub use masks::{check_masks, find_masks};
@@ -88,6 +90,7 @@ pub struct TrainJob {
     guard: Guard,
     /// Until all pictures are encoded.
     encoding: Option<Encoding>,
+    describing: Describing,
     phase: JobPhase,
     /// Events that happened and have not been taken yet.
     pending: VecDeque<Event>,
@@ -121,6 +124,7 @@ impl TrainJob {
         tokenizers.add_word(&config.token, config.vectors() as usize)?;
         let mut pending: VecDeque<Event> = concerns(config, &input, &tokenizers)?.into();
         let (rows, init_note) = init::rows(config, &init, &model)?;
+        let describing = Describing::new(config, &input, &init);
         let templates = input.templates.unwrap_or_else(|| {
             templates::templates(config.kind).iter().map(|template| (*template).to_owned()).collect()
         });
@@ -153,6 +157,7 @@ impl TrainJob {
             previews,
             guard: Guard::new(config),
             encoding: Some(encoding),
+            describing,
             phase: JobPhase::Begin,
             pending,
             gradient_checked: input.only_work,
@@ -208,6 +213,7 @@ impl TrainJob {
         self.learner.save(&mut state);
         self.evaluations.save(&mut state);
         self.guard.save(&mut state);
+        self.describing.save(&mut state);
         state
     }
 
@@ -226,6 +232,7 @@ impl TrainJob {
         self.learner.restore(state)?;
         self.evaluations.restore(state)?;
         self.guard.restore(state, &self.learner.optimiser)?;
+        self.describing.restore(state)?;
         self.gradient_checked = self.step() > 0;
         if state.converged() {
             self.config.steps = Some(state.steps());
@@ -281,11 +288,9 @@ impl TrainJob {
             self.enter_next_phase();
             return Ok(());
         };
-        let events = encoding.next(&self.learner.model).await?;
+        let events = encoding.next(&self.learner, &mut self.describing).await?;
         if events.is_empty() {
-            // The encoder is dropped here: nothing needs it any more.
             let (training, unseen) = encoding.into_datasets();
-            ops::release_unused(&self.learner.model.device);
             let choices = &self.learner.choices;
             self.evaluations.add(EvaluatedOn::Training, choices, &training);
             self.evaluations.add(EvaluatedOn::Unseen, choices, &unseen);

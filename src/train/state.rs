@@ -20,6 +20,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::identity::Inputs;
+use super::{MakeCaptions, TrainInput};
 use crate::config::{Masks, TrainConfig};
 use crate::embedding::ModelFamily;
 use crate::parts::Architecture;
@@ -146,6 +147,16 @@ impl RunState {
     /// Whether it was begun by a version that had masks.
     pub fn knows_masks(&self) -> bool {
         self.inputs.knows_masks()
+    }
+
+    /// What the run is resumed with: where it is left open whether captions are made, as the run was begun. Those of older
+    /// versions made none.
+    #[must_use]
+    pub fn input_as_begun(&self, mut input: TrainInput) -> TrainInput {
+        if input.make_captions == MakeCaptions::Usually && !self.inputs.makes_captions() {
+            input.make_captions = MakeCaptions::Never;
+        }
+        input
     }
 
     /// Whether the run ended before all its steps were made, because its loss had settled.

@@ -16,7 +16,7 @@ fn help_shows_examples_headings_and_every_exit_status() {
     for (code, meaning) in STATUSES {
         assert!(text(&help.stdout).contains(&format!("{code:>3}  {meaning}")), "{code}: {}", text(&help.stdout));
     }
-    for command in ["train", "generate", "prompt", "models", "doctor", "bench", "serve"] {
+    for command in ["train", "generate", "captions", "prompt", "models", "doctor", "bench", "serve"] {
         assert!(text(&help.stdout).contains(&format!("  {command} ")), "{command}");
         let help = place.run(&[command, "--help"]);
         let said = text(&help.stdout);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 #![cfg(feature = "native")]
 
+mod captions;
 mod checkpoints;
 mod converting;
 mod eight_bits;

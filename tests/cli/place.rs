@@ -71,7 +71,8 @@ impl Place {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pseudoword"));
         command.current_dir(self.0.path()).args(arguments).stdin(Stdio::null()).env_remove("RUST_BACKTRACE");
-        let computes = arguments.first().is_some_and(|first| ["train", "generate", "bench", "doctor"].contains(first));
+        let computes =
+            arguments.first().is_some_and(|first| ["train", "generate", "captions", "bench", "doctor"].contains(first));
         if computes && !["--device", "--host", "--predict", "--kernels"].iter().any(|other| arguments.contains(other)) {
             command.args(["--device", "cpu"]);
         }

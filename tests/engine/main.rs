@@ -8,6 +8,7 @@
 
 mod checkpoints;
 mod comparing;
+mod describing;
 mod diverging;
 mod eight_bits;
 mod fixtures;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use super::captions::Captions;
 use crate::config::TrainConfig;
 
 #[derive(Debug, Args)]
@@ -42,7 +43,7 @@ pub(in crate::cli) struct TrainArgs {
     /// Captions to train with instead of the built-in ones: a text file, one per line, with {} for the token
     #[arg(long, value_name = "FILE", help_heading = "Pictures and captions")]
     pub template: Option<PathBuf>,
-    /// Use a .txt file beside each picture as its caption, with {} or the token in it
+    /// The captions of the pictures: of .txt files beside them, with {} or the token in each; or made from the pictures
     #[arg(long, value_enum, default_value_t = Captions::default(), help_heading = "Pictures and captions")]
     pub captions: Captions,
     /// A folder with masks: files with the pictures' own names (kohya's conditioning_data_dir)
@@ -68,17 +69,4 @@ pub(in crate::cli) enum OnDeviceLost {
     Stop,
     /// Restart the GPU once, and resume
     Resume,
-}
-
-/// Whether `.txt` files beside the pictures are captions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(in crate::cli) enum Captions {
-    /// If every picture has one
-    #[default]
-    Auto,
-    /// Yes; a picture without one is an error
-    On,
-    /// No
-    Off,
 }

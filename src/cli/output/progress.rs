@@ -158,6 +158,7 @@ impl Training {
             }
             Event::Load { part, done, total } => work(format!("loading the {part}"), *done, *total, String::new()),
             Event::Encode { done, total, .. } => work("encoding pictures".to_owned(), *done, *total, String::new()),
+            Event::Describe { done, total, .. } => work("making captions".to_owned(), *done, *total, String::new()),
             Event::Step { step, of, .. } => {
                 let passed = self.begun.map_or(0.0, |begun| begun.elapsed().as_secs_f64());
                 let made = step.saturating_sub(self.before);
@@ -190,6 +191,13 @@ fn line(event: &Event) -> Option<String> {
         Event::TakenUp { path, prompt, settings, given } => taken_up(path, prompt.as_deref(), settings, given),
         Event::Encode { done, total, name, prepared } => format!("picture {done}/{total}: {name}: {prepared}"),
         Event::Masks { outside, masks } => told_masks(*outside, masks),
+        Event::Caption { name, caption: Some(caption), parts, .. } => {
+            let sure = parts.iter().map(|part| format!("{} {:.0} %", part.words, 100.0 * part.sure));
+            format!("caption for {name}: {caption} ({})", sure.collect::<Vec<_>>().join(", "))
+        }
+        Event::Caption { name, caption: None, .. } => {
+            format!("no caption for {name}: nothing but the thing is clear in it")
+        }
         Event::Plan { token, vectors, init, steps, recipe, lr, samples_per_step, checkpointing } => {
             let vectors = if *vectors == 1 { "1 vector".to_owned() } else { format!("{vectors} vectors") };
             let memory = if *checkpointing { ", blocks recomputed to save memory" } else { "" };

@@ -121,9 +121,9 @@ mod tests {
 
     /// Fields of events that stay out of a report: what users called something, wrote or keep, and what nobody asks
     /// for who reads one.
-    const KEPT_OUT: [&str; 18] = [
+    const KEPT_OUT: [&str; 20] = [
         "name", "file", "prepared", "token", "init", "path", "what", "text", "number", "files", "rate", "left",
-        "count", "ratio", "prompt", "settings", "given", "masks",
+        "count", "ratio", "prompt", "settings", "given", "masks", "caption", "parts",
     ];
 
     /// One event of each kind, with all of its fields: each leads to the next, so that a new one does not compile here.
@@ -140,7 +140,9 @@ mod tests {
             }
             Event::Fetch { .. } => Event::Load { part: Part::Unet, done: 0, total: 0 },
             Event::Load { .. } => Event::Encode { done: 0, total: 0, name: text(), prepared: text() },
-            Event::Encode { .. } => Event::Masks { outside: 0.1, masks: Vec::new() },
+            Event::Encode { .. } => Event::Describe { done: 0, total: 0, name: text() },
+            Event::Describe { .. } => Event::Caption { name: text(), caption: Some(text()), parts: Vec::new() },
+            Event::Caption { .. } => Event::Masks { outside: 0.1, masks: Vec::new() },
             Event::Masks { .. } => Event::Plan {
                 token: text(),
                 vectors: 1,

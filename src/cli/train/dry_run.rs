@@ -117,7 +117,9 @@ impl Timings {
         while measured.step == 0.0 {
             let Some(event) = job.next().await? else { break };
             match event {
-                Event::Encode { .. } => measured.encoding += last.elapsed().as_secs_f64(),
+                Event::Encode { .. } | Event::Describe { .. } | Event::Caption { .. } => {
+                    measured.encoding += last.elapsed().as_secs_f64();
+                }
                 Event::Evaluation { .. } => measured.evaluation += last.elapsed().as_secs_f64(),
                 Event::Step { step, secs, .. } if step == steps => measured.step = secs,
                 // Weights, which belong to what they are loaded for.

@@ -13,7 +13,7 @@ use crate::event::{Event, WarningCode};
 use crate::image::find::{Caption, caption_for, find_pictures, is_same, mask_for, masks_without};
 use crate::image::{Mask, Picture};
 use crate::train::templates::{parse_caption, parse_template_file};
-use crate::train::{Replay, TrainInput, TrainPicture};
+use crate::train::{MakeCaptions, Replay, TrainInput, TrainPicture};
 use crate::{Error, Result};
 
 /// What the embedding starts from, the only place that decides between a file and a phrase; and what should be known of the file.
@@ -49,7 +49,12 @@ pub(super) fn gather(args: &TrainArgs, init: Init) -> Result<(TrainInput, Vec<Ev
     // Both sets may cause the same warning.
     events.dedup();
     let record = args.record.is_some();
-    let input = TrainInput { pictures, unseen, templates, init: Some(init), replay, record, only_work: false };
+    let make_captions = match args.captions {
+        Captions::Made => MakeCaptions::Always,
+        Captions::Auto | Captions::On | Captions::Off => MakeCaptions::Never,
+    };
+    let input =
+        TrainInput { make_captions, pictures, unseen, templates, init: Some(init), replay, record, only_work: false };
     Ok((input, events))
 }
 
@@ -64,7 +69,7 @@ fn read_pictures(places: &[PathBuf], args: &TrainArgs, events: &mut Vec<Event>) 
     let given = |folder: &PathBuf| places().any(|place| is_same(place, folder));
     found.skipped.folders.retain(|folder| !given(folder));
     events.extend(found.skipped.sentences().into_iter().map(|text| Event::warning(WarningCode::SkippedFiles, text)));
-    if let ([first, rest @ ..], true) = (found.captions.as_slice(), args.captions != Captions::Off) {
+    if let ([first, rest @ ..], true) = (found.captions.as_slice(), reads_files(args)) {
         let text = match rest.len() {
             0 => format!("{first} belongs to no picture: a caption has its picture's name"),
             more => format!("{first} and {more} more texts belong to no picture: a caption has its picture's name"),
@@ -119,8 +124,13 @@ fn read_mask(
     Ok(pixels)
 }
 
+/// Whether texts beside the pictures are wanted.
+fn reads_files(args: &TrainArgs) -> bool {
+    matches!(args.captions, Captions::Auto | Captions::On)
+}
+
 /// The bytes of a picture's file; what cannot be read is refused as a picture.
-fn read_picture(path: &Path) -> Result<Vec<u8>> {
+pub(in crate::cli) fn read_picture(path: &Path) -> Result<Vec<u8>> {
     files::read(path).map_err(|error| match error {
         ReadError::Unusable { path, reason } => Error::BadPicture { file: path.display().to_string(), reason },
         other => other.into(),
@@ -130,7 +140,7 @@ fn read_picture(path: &Path) -> Result<Vec<u8>> {
 /// The captions, one for each picture, if they are to be used.
 fn captions(paths: &[PathBuf], args: &TrainArgs, events: &mut Vec<Event>) -> Result<Vec<Option<String>>> {
     let none = vec![None; paths.len()];
-    if args.captions == Captions::Off || paths.is_empty() {
+    if !reads_files(args) || paths.is_empty() {
         return Ok(none);
     }
     let found = paths.iter().map(|path| caption_for(path)).collect::<Result<Vec<_>>>()?;

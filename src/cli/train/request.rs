@@ -227,6 +227,9 @@ fn idle_options(args: &TrainArgs, device: &Chosen) -> Vec<Event> {
     if args.mask_folder.is_some() && args.config.masks == Some(Masks::Off) {
         idle.push("--mask-folder has no effect: --masks is off");
     }
+    if args.captions == Captions::Made && args.replay.is_some() {
+        idle.push("--captions made has no effect: the captions come from --replay");
+    }
     if args.template.is_some() && args.replay.is_some() {
         idle.push("--template has no effect: the sentences come from --replay");
     }

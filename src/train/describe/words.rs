@@ -1,0 +1,167 @@
+//! The phrases that captions are made of, by family of models: those that the mini model's captions had, and those that are
+//! common in the captions of Stable Diffusion's pictures.
+
+use crate::config::Kind;
+use crate::image::{Colour, PlainBackground};
+use crate::model::ModelConfig;
+
+/// The width of the mini model's text encoder, which no other has.
+const MINI: usize = 128;
+
+/// Whose phrases they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    /// The mini model, which knows no others.
+    Mini,
+    /// Stable Diffusion of every kind.
+    General,
+}
+
+/// What a caption says beside the word; what it does not is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Scene {
+    /// One of [`Family::media`].
+    pub medium: Option<&'static str>,
+    /// The background's colour.
+    pub plain: Option<PlainBackground>,
+    /// One of [`Family::places`].
+    pub place: Option<&'static str>,
+}
+
+impl Family {
+    pub fn of(model: &ModelConfig) -> Self {
+        let is_mini = matches!(&model.text_encoders[..], [text] if text.hidden_size == MINI);
+        if is_mini { Self::Mini } else { Self::General }
+    }
+
+    /// What a picture can be made as. With `is_grey`, of those without colours.
+    pub fn media(self, is_grey: bool) -> &'static [&'static str] {
+        match (self, is_grey) {
+            (Self::Mini, _) => &["noto", "twemoji", "flat", "3d"],
+            (Self::General, false) => &["photo", "painting", "drawing", "cartoon", "3d render"],
+            (Self::General, true) => &["black and white photo", "pencil drawing", "black and white drawing"],
+        }
+    }
+
+    /// Where a thing can be, if its background has no colour of its own.
+    pub fn places(self) -> &'static [&'static str] {
+        match self {
+            Self::Mini => &[],
+            Self::General => &["on a table", "on the floor", "on grass", "in a room", "outdoors"],
+        }
+    }
+
+    /// On how many noised latents captions are compared: a compromise, since each costs a pass for each caption.
+    pub fn draws(self) -> usize {
+        match self {
+            Self::Mini => 24,
+            Self::General => 8,
+        }
+    }
+
+    /// Whether a phrase does something to the loss that has little to do with the picture, so that pictures have to be compared. The
+    /// mini model, which knows 256 things, is surprised by any other, in each style otherwise.
+    pub fn has_biases(self) -> bool {
+        self == Self::Mini
+    }
+
+    /// What stands for the thing while nobody knows what it is.
+    pub fn something(self) -> &'static str {
+        match self {
+            Self::Mini => "picture",
+            Self::General => "thing",
+        }
+    }
+
+    /// The sentence for a scene, with `{}` for the word; of a style it says nothing of what the style is.
+    pub fn sentence(self, kind: Kind, scene: &Scene) -> String {
+        let behind = match (scene.plain, scene.place) {
+            (Some(plain), _) => {
+                self.colour(plain.colour).map(|colour| format!(" on {} background", with_article(colour)))
+            }
+            (None, Some(place)) => Some(format!(" {place}")),
+            (None, None) => None,
+        };
+        let behind = behind.unwrap_or_default();
+        match (self, kind, scene.medium) {
+            (Self::Mini, Kind::Object, Some(style)) => format!("a {{}}, {style} style{behind}"),
+            (Self::Mini, Kind::Object, None) => format!("a {{}}{behind}"),
+            (Self::General, Kind::Object, medium) => {
+                let medium = medium.unwrap_or("picture");
+                let close = scene.plain.is_some_and(|plain| plain.is_close) && medium.ends_with("photo");
+                let medium = if close { format!("close-up {medium}") } else { medium.to_owned() };
+                format!("{} of a {{}}{behind}", with_article(&medium))
+            }
+            (Self::Mini, Kind::Style, _) => format!("a picture in {{}} style{behind}"),
+            (Self::General, Kind::Style, _) => format!("a picture{behind}, in the style of {{}}"),
+        }
+    }
+
+    /// What a colour is called, if captions have it.
+    pub fn colour(self, colour: Colour) -> Option<&'static str> {
+        Some(match (self, colour) {
+            (Self::Mini, Colour::Orange | Colour::Brown) => return None,
+            // As those captions spell it.
+            (_, Colour::Grey) => "gray",
+            (_, Colour::White) => "white",
+            (_, Colour::Black) => "black",
+            (_, Colour::Red) => "red",
+            (_, Colour::Orange) => "orange",
+            (_, Colour::Yellow) => "yellow",
+            (_, Colour::Green) => "green",
+            (_, Colour::Blue) => "blue",
+            (_, Colour::Purple) => "purple",
+            (_, Colour::Pink) => "pink",
+            (_, Colour::Brown) => "brown",
+        })
+    }
+}
+
+/// "a photo", "an orange".
+fn with_article(words: &str) -> String {
+    let article = if words.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} {words}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn on(colour: Colour, is_close: bool) -> Option<PlainBackground> {
+        Some(PlainBackground { colour, share: 1.0, is_close })
+    }
+
+    #[test]
+    fn sentences_are_those_of_the_family() {
+        let said = |family: Family, kind, medium, plain, place| family.sentence(kind, &Scene { medium, plain, place });
+        let (mini, general) = (Family::Mini, Family::General);
+        for (sentence, expected) in [
+            (
+                said(mini, Kind::Object, Some("noto"), on(Colour::Blue, true), None),
+                "a {}, noto style on a blue background",
+            ),
+            (said(mini, Kind::Object, None, on(Colour::Grey, false), None), "a {} on a gray background"),
+            (said(mini, Kind::Object, Some("3d"), on(Colour::Brown, false), None), "a {}, 3d style"),
+            (
+                said(mini, Kind::Style, None, on(Colour::White, false), None),
+                "a picture in {} style on a white background",
+            ),
+            (
+                said(general, Kind::Object, Some("photo"), on(Colour::White, false), None),
+                "a photo of a {} on a white background",
+            ),
+            (
+                said(general, Kind::Object, Some("black and white photo"), on(Colour::Grey, true), None),
+                "a close-up black and white photo of a {} on a gray background",
+            ),
+            (said(general, Kind::Object, Some("photo"), None, Some("on a table")), "a photo of a {} on a table"),
+            (
+                said(general, Kind::Object, None, on(Colour::Orange, false), None),
+                "a picture of a {} on an orange background",
+            ),
+            (said(general, Kind::Style, None, None, Some("on grass")), "a picture on grass, in the style of {}"),
+        ] {
+            assert_eq!(sentence, expected);
+        }
+    }
+}
