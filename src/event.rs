@@ -314,6 +314,8 @@ pub struct MaskOf {
     pub origin: MaskOrigin,
     /// How much of the picture it is, from 0 to 1; none without a mask.
     pub share: Option<f64>,
+    /// How sure that is, from 0 to 1, where it was looked for.
+    pub confidence: Option<f64>,
 }
 
 /// Where a mask is from.
@@ -324,6 +326,10 @@ pub enum MaskOrigin {
     Given,
     /// The picture is transparent around it.
     Transparency,
+    /// The program found it.
+    Found,
+    /// The program looked for it and is not sure, so all of the picture counts.
+    Unsure,
     /// There is none: all of the picture counts.
     None,
 }

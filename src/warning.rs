@@ -108,6 +108,8 @@ codes! {
     UnusedCaptions = "unused-captions",
     /// Masks belong to no picture.
     UnusedMasks = "unused-masks",
+    /// In pictures the thing could not be told from what is behind it.
+    UnsureMasks = "unsure-masks",
     /// Two pictures are the same, in another size or compression perhaps.
     SamePicture = "same-picture",
     /// Only some of the pictures have captions, so none are used.

@@ -126,6 +126,8 @@ pub enum Framing {
 #[cfg_attr(feature = "native", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
 pub enum Masks {
+    /// What was given, and otherwise what the program finds of a thing where it is sure.
+    Auto,
     /// What was given with a picture: a file, or its own transparency.
     Given,
     /// Nowhere: all of every picture counts.

@@ -103,8 +103,8 @@ pub struct TrainConfig {
     #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "P", default_value_t = Self::default().caption_dropout, help_heading = "Pictures and captions"))]
     pub caption_dropout: f64,
 
-    /// Which masks say what of a picture is the thing, white in them: files beside it (photo.mask.png, photo-masklabel.png) and its own
-    /// transparency, or none [default: given]
+    /// Which masks say what of a picture is the thing: those given (photo.mask.png, photo-masklabel.png, white where the thing is, or the
+    /// picture's own transparency), those also found by the program (auto), or none [default: given]
     #[cfg_attr(
         feature = "native",
         arg(long, value_enum, value_name = "WHICH", help_heading = "Pictures and captions")

@@ -14,6 +14,7 @@ mod look;
 mod mask;
 mod png;
 mod seen;
+mod segment;
 mod sniff;
 mod texts;
 
@@ -32,6 +33,7 @@ pub use frame::{from_floats, mirror, square, square_weights, time_ids, to_floats
 pub use look::are_alike;
 pub use mask::Mask;
 pub use seen::{Colour, PlainBackground, Seen};
+pub use segment::{FoundThing, find_things};
 pub(crate) use texts::texts_of;
 
 #[cfg(feature = "native")]

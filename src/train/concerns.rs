@@ -8,7 +8,7 @@ use super::previews;
 use super::templates::{fill, templates};
 use super::{TrainInput, TrainPicture};
 use crate::base::text::quoted;
-use crate::config::{Framing, Recipe, TrainConfig, option_name};
+use crate::config::{Framing, Kind, Masks, Recipe, TrainConfig, option_name};
 use crate::event::{Event, WarningCode};
 use crate::sample::check::{about_prompt, give_its_file, of_two_encoders, plain_text, unknown_name};
 use crate::setting::Setting;
@@ -150,6 +150,12 @@ fn idle_inputs(config: &TrainConfig, input: &TrainInput) -> Vec<String> {
         idle.extend(given.map(|(setting, _)| {
             format!("{setting} has no effect: every choice is that of the file ({})", Setting::Replay)
         }));
+    }
+    if config.masks == Some(Masks::Auto) && config.kind == Kind::Style {
+        idle.push(format!(
+            "{} auto has no effect: a style is everywhere in its pictures, only a thing is looked for",
+            Setting::Masks
+        ));
     }
     let masked = pictures().any(|picture| picture.mask.is_some());
     if config.outside == 1.0 && masked {

@@ -1,6 +1,6 @@
 //! How an embedding is usually learned with a model, where a setting leaves it open.
 
-use crate::config::{Masks, TrainConfig};
+use crate::config::{Kind, Masks, TrainConfig};
 use crate::model::ModelConfig;
 
 /// The settings with the steps, the vectors, the learning rate and the batch that are usual for the model, where they are open: all
@@ -29,9 +29,13 @@ pub fn samples_per_step(config: &TrainConfig, model: &ModelConfig) -> u32 {
     batch(config, model).iter().product()
 }
 
-/// Where masks come from.
+/// Where masks come from: those that are given, until a measurement of words says that what is found helps as well. A style is everywhere in
+/// its pictures, so none are looked for there.
 pub fn masks(config: &TrainConfig) -> Masks {
-    config.masks.unwrap_or(Masks::Given)
+    match (config.masks.unwrap_or(Masks::Given), config.kind) {
+        (Masks::Auto, Kind::Style) => Masks::Given,
+        (masks, _) => masks,
+    }
 }
 
 /// The learning rate after warm-up.

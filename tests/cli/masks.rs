@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgba, RgbaImage};
+use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 use serde_json::Value;
 
 use crate::place::{Place, events, refused, succeeded, text, tiny};
@@ -99,6 +99,44 @@ fn a_mask_changes_what_is_learned_and_a_white_one_does_not() {
     assert!(learned() != without);
     succeeded(&train(&place, &["photos"], &["--masks", "off"]));
     assert!(learned() == without);
+}
+
+/// What is seen of masks that the program finds: a sheet, counts, and names where it is not sure; a given one wins.
+#[test]
+fn what_the_program_finds_is_said_and_shown() {
+    let place = Place::new();
+    let disc = |shade: u8, x: i32, y: i32| {
+        let inside = |a: u32, b: u32| (a as i32 - x).pow(2) + (b as i32 - y).pow(2) < 400;
+        let grain = |a: u32, b: u32| ((a * 7 + b * 13) % 5) as u8;
+        png(RgbImage::from_fn(96, 96, |a, b| {
+            Rgb(if inside(a, b) { [shade, 60 + (a % 30) as u8, 30] } else { [90, 120, 230 + grain(a, b)] })
+        }))
+    };
+    for (name, shade, x, y) in [("a.png", 220, 48, 50), ("b.png", 200, 44, 46), ("c.png", 240, 52, 50)] {
+        place.file(&format!("photos/{name}"), &disc(shade, x, y));
+    }
+    place.file("photos/c.mask.png", &mask(96, 96, 48));
+    place.file("photos/d.png", &png(RgbImage::from_pixel(96, 96, Rgb([90, 140, 90]))));
+    let output = train(&place, &["photos"], &["--masks", "auto", "--json"]);
+    let (masks, warnings) = told(&output);
+    let origins: Vec<&str> = masks.iter().map(|(origin, _)| origin.as_str()).collect();
+    assert_eq!(origins, ["found", "found", "given", "unsure"]);
+    let disc = 400.0 * std::f64::consts::PI / (96.0 * 96.0);
+    assert!((masks[0].1 / disc - 1.0).abs() < 0.1, "{masks:?}, a disc is {disc}");
+    let unsure: Vec<&String> = warnings.iter().filter(|text| text.contains("it is not sure")).collect();
+    assert_eq!(unsure.len(), 1, "{warnings:?}");
+    assert!(unsure[0].contains("photos/d.png") && unsure[0].contains("photos/d.mask.png"), "{unsure:?}");
+    assert!(place.path("run/masks.png").exists());
+    let spoken = train(&place, &["photos"], &["--masks", "auto", "--dry-run"]);
+    succeeded(&spoken);
+    let said = text(&spoken.stderr);
+    assert!(said.contains("masks of 4 pictures: 1 given, 2 found, 1 without; what is outside counts 0.1"), "{said}");
+    // Neither without masks nor of a style is there a sheet, and none is left.
+    let (masks, warnings) = told(&train(&place, &["photos"], &["--kind", "style", "--masks", "auto", "--json"]));
+    assert_eq!(masks.iter().filter(|(origin, _)| origin == "none").count(), 3);
+    assert!(warnings.iter().any(|text| text.starts_with("--masks auto has no effect: a style")), "{warnings:?}");
+    succeeded(&train(&place, &["photos"], &["--masks", "off"]));
+    assert!(!place.path("run/masks.png").exists());
 }
 
 #[test]

@@ -25,7 +25,7 @@ fn png(shade: u8) -> Vec<u8> {
 fn train(place: &Place, pictures: &[&str], more: &[&str]) -> std::process::Output {
     let model = tiny();
     let quick = ["--token", "<p>", "--init", "apple", "--model", &model, "--steps", "1", "--batch-size", "1"];
-    let end = ["--resolution", "16", "--preview-every", "0", "--out", "run", "--overwrite"];
+    let end = ["--resolution", "16", "--preview-every", "0", "--out", "run", "--overwrite", "--masks", "given"];
     place.run(&[&["train"], pictures, &quick[..], &end, more].concat())
 }
 

@@ -329,16 +329,22 @@ fn a_state_of_the_last_version_resumes_to_what_an_undisturbed_run_learns() {
     place.file("unseen/3d.png", &picture("3d.png"));
     // The model that was in the program then, under the name that it has there.
     copy(&place, &mini_f16(), "mini (built in)");
-    let train = |model: &str, out: &str| {
+    // There were no masks then, and what is found now is left alone.
+    let train = |model: &str, out: &str, masks: &str| {
         let line = "train pictures --unseen unseen --token <p> --init apple --steps 6 --batch-size 1 --eval-size 2 \
                     --eval-every 2 --preview-every 0 --seed 7 --early-stop --early-stop-window 9";
-        place.run(&line.split_whitespace().chain(["--model", model, "--json", "--out", out]).collect::<Vec<_>>())
+        place.run(
+            &line
+                .split_whitespace()
+                .chain(["--model", model, "--json", "--out", out, "--masks", masks])
+                .collect::<Vec<_>>(),
+        )
     };
-    let whole = train("mini (built in)", "whole");
+    let whole = train("mini (built in)", "whole", "off");
     succeeded(&whole);
     let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/run-state-66a0536");
     place.file("run/state", &fs::read(fixture).unwrap());
-    let on_another = train("mini", "run");
+    let on_another = train("mini", "run", "auto");
     assert_eq!(on_another.status.code(), Some(2));
     assert!(
         text(&on_another.stdout)
@@ -346,7 +352,7 @@ fn a_state_of_the_last_version_resumes_to_what_an_undisturbed_run_learns() {
         "{}",
         text(&on_another.stdout)
     );
-    let resumed = train("mini (built in)", "run");
+    let resumed = train("mini (built in)", "run", "auto");
     succeeded(&resumed);
     let evaluations = |output: &Output| -> Vec<(u64, f64)> {
         let of = events(&output.stdout).into_iter().filter(|event| event["event"] == "evaluation");

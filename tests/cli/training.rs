@@ -5,18 +5,19 @@ use std::io::Write;
 use std::path::Path;
 use std::rc::Rc;
 
-use pseudoword::config::TrainConfig;
+use pseudoword::config::{Masks, TrainConfig};
+use pseudoword::event::{Event, MaskOrigin};
 use pseudoword::image::{Picture, read_text};
 use pseudoword::session::Session;
 use pseudoword::source::Folder;
-use pseudoword::train::{TrainInput, TrainPicture};
+use pseudoword::train::{TrainInput, TrainPicture, find_masks};
 
 use crate::place::{Place, bits, events, peach, read_word, refused, succeeded, text, tiny};
 
 #[test]
 fn a_run_leaves_the_word_that_the_library_learns_bit_for_bit() {
     let place = Place::new();
-    let output = place.run_train(&["--captions", "off"]);
+    let output = place.run_train(&["--captions", "off", "--masks", "auto"]);
     succeeded(&output);
     let path = place.path("run/learned_embeds.safetensors");
     assert_eq!(text(&output.stdout), "run/learned_embeds.safetensors\n");
@@ -35,14 +36,19 @@ fn a_run_leaves_the_word_that_the_library_learns_bit_for_bit() {
         let picture = Picture::decode(name, &fs::read(name).unwrap()).unwrap();
         TrainPicture { picture, caption: None, mask: None }
     });
-    let input = TrainInput { pictures: pictures.collect(), ..TrainInput::default() };
+    let mut input = TrainInput { pictures: pictures.collect(), ..TrainInput::default() };
     let config = TrainConfig {
         token: "<p>".into(),
         init: Some("apple".into()),
         steps: Some(3),
         batch_size: Some(1),
+        masks: Some(Masks::Auto),
         ..quiet_config()
     };
+    let masks = find_masks(&config, &mut input).unwrap();
+    assert!(
+        matches!(masks, Some(Event::Masks { masks, .. }) if masks.iter().all(|mask| mask.origin == MaskOrigin::Found))
+    );
     let rows = pollster::block_on(async {
         let source = Rc::new(Folder::new(tiny()));
         let session = Session::open(source, &pseudoword::gpu::cpu(), &mut |_| ()).await.unwrap();
@@ -184,7 +190,7 @@ fn a_run_that_goes_wrong_numerically_ends_with_the_last_good_vector() {
 #[test]
 fn a_word_goes_on_from_a_file_whatever_the_files_name_spells() {
     let place = Place::new();
-    succeeded(&place.run_train(&["--captions", "off"]));
+    succeeded(&place.run_train(&["--captions", "off", "--masks", "auto"]));
     // A path is many tokens long: it is no phrase.
     let first = place.path("run/learned_embeds.safetensors").display().to_string();
     fs::rename(place.path("run"), place.path("a long name of many words")).unwrap();

@@ -14,3 +14,4 @@ mod made;
 mod peer;
 mod png_writer;
 mod square;
+mod things;

@@ -261,9 +261,12 @@ fn taken_up(path: &str, prompt: Option<&str>, settings: &Map<String, Value>, giv
 /// How many pictures have masks, and where they are from.
 fn told_masks(outside: f64, masks: &[MaskOf]) -> String {
     let count = |origin| masks.iter().filter(|mask| mask.origin == origin).count();
-    let kinds = [(MaskOrigin::Given, "given"), (MaskOrigin::Transparency, "from transparency")];
     let kinds =
-        kinds.into_iter().map(|(origin, how)| (count(origin), how)).chain([(count(MaskOrigin::None), "without")]);
+        [(MaskOrigin::Given, "given"), (MaskOrigin::Transparency, "from transparency"), (MaskOrigin::Found, "found")];
+    let kinds = kinds
+        .into_iter()
+        .map(|(origin, how)| (count(origin), how))
+        .chain([(count(MaskOrigin::Unsure) + count(MaskOrigin::None), "without")]);
     let told: Vec<String> =
         kinds.filter(|(count, _)| *count > 0).map(|(count, how)| format!("{count} {how}")).collect();
     format!("masks of {} pictures: {}; what is outside counts {outside}", masks.len(), told.join(", "))

@@ -83,6 +83,12 @@ impl<'a> Run<'a> {
             run.note(event)?;
         }
         concerns.iter().try_for_each(|event| run.report(event))?;
+        match run.folder.save_masks(run.request.masks.take().as_ref()) {
+            Ok(saved) => saved.iter().try_for_each(|event| run.report(event))?,
+            Err(error) => {
+                run.report(&Event::warning(WarningCode::NotDrawn, format!("{error}; training continues")))?;
+            }
+        }
         Ok(run)
     }
 

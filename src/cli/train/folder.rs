@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::lock::Lock;
 use super::log::Log;
-use super::names::{EMBEDDING, LOG, LOSS_CURVE, PREVIEW_SHEET, PREVIEWS, README, SETTINGS};
+use super::names::{EMBEDDING, LOG, LOSS_CURVE, MASKS, PREVIEW_SHEET, PREVIEWS, README, SETTINGS};
 use super::state_files::{self, ResumableRun};
 use crate::base::files::{make_folder, sweep, write_whole};
 use crate::base::text::{json_seen, one_line};
@@ -220,6 +220,18 @@ impl RunFolder {
         Ok(path)
     }
 
+    /// Saves the sheet of what of the pictures counts; without one, none of an earlier run is left.
+    pub fn save_masks(&self, sheet: Option<&RgbImage>) -> Result<Option<Event>> {
+        let path = self.path.join(MASKS);
+        let Some(sheet) = sheet else {
+            // Where there is none, there is nothing to remove.
+            let _gone = fs::remove_file(&path);
+            return Ok(None);
+        };
+        write_whole(&path, &encode_png(sheet, &[])?)?;
+        Ok(Some(Event::Saved { what: "masks".to_owned(), path: path.display().to_string() }))
+    }
+
     /// Draws the loss curve and the sheet of previews, as far as there is something to draw; gives what was written.
     pub fn draw(&self, title: &str, preview_prompt: &str) -> Result<Vec<Event>> {
         let mut written = Vec::new();
@@ -287,6 +299,7 @@ fn guide(path: &Path, about: &Value) -> String {
          {EMBEDDING}  the embedding, as diffusers writes it\n\
          {LOG}                   everything that happened, one JSON object per line\n\
          previews/, previews.png     what the embedding looked like on the way\n\
+         {MASKS}                   what of the pictures counts, if they have masks; the rest is dimmed\n\
          loss.png                    the loss of the steps and of the fixed batch\n\
          {SETTINGS}               what the run was started with\n\
          state, state.prev           where the run resumes if it was interrupted\n\

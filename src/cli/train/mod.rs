@@ -8,6 +8,7 @@ mod folder;
 mod leave;
 mod lock;
 mod log;
+mod masks;
 mod names;
 mod pictures;
 mod request;

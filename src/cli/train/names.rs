@@ -10,6 +10,7 @@ pub const STATES: [&str; GENERATIONS] = ["state", "state.prev"];
 pub const UNREADABLE_STATE: &str = "state.damaged";
 pub const LOG: &str = "log.jsonl";
 pub const LOSS_CURVE: &str = "loss.png";
+pub const MASKS: &str = "masks.png";
 pub const PREVIEWS: &str = "previews";
 pub const PREVIEW_SHEET: &str = "previews.png";
 pub const README: &str = "README.txt";
