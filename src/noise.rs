@@ -49,6 +49,8 @@ pub enum Stream {
     CaptionDropout = 15,
     /// The noise by which captions are compared.
     Describe = 16,
+    /// The scene that a word is put into, to see whether the rest of a prompt still works.
+    Scene = 17,
 }
 
 /// The random numbers of one seed.

@@ -255,7 +255,7 @@ mod tests {
             let value = match long {
                 "token" => "<t>",
                 "init" => init.to_str().unwrap(),
-                "lr" | "beta1" | "snr-gamma" | "caption-dropout" => "0.5",
+                "lr" | "relative-lr" | "beta1" | "snr-gamma" | "caption-dropout" => "0.5",
                 "timesteps" | "hold-norm" => "120..180",
                 _ => values.last().map_or("8", |value| value.get_name()),
             };

@@ -38,6 +38,9 @@ pub struct TrainConfig {
     /// Peak learning rate; none: as is usual for the recipe and the model
     #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "RATE", help = help::lr(), help_heading = "Training"))]
     pub lr: Option<f64>,
+    /// AdamW: peak learning rate in usual lengths, which means about the same to every model: times the median length of the rows of each text encoder's vocabulary, over the root of their width (0.5 is about 0.01 for the mini model)
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "RATE", help_heading = "Training"))]
+    pub relative_lr: Option<f64>,
     /// How the learning rate changes
     #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().lr_schedule, help_heading = "Training"))]
     pub lr_schedule: LrSchedule,
@@ -77,6 +80,9 @@ pub struct TrainConfig {
     /// AdamW: keep the length that each vector has after step FROM until after step TO, such as 120..180 (CoRe, AAAI 2025)
     #[cfg_attr(feature = "native", arg(long, value_parser = typed::span, value_name = "FROM..TO", help_heading = "Training"))]
     pub hold_norm: Option<Span>,
+    /// How much it counts when the word changes what the encoder makes of the words behind it in a scene, against the word or phrase of --init (CoRe, AAAI 2025)
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "W", default_value_t = Self::default().context_weight, help_heading = "Training"))]
+    pub context_weight: f64,
     /// Seed of every random choice
     #[cfg_attr(feature = "native", arg(long, value_parser = typed::seed, value_name = "N", default_value_t = Self::default().seed, help_heading = "Training"))]
     pub seed: u64,
@@ -156,6 +162,7 @@ impl Default for TrainConfig {
             steps: None,
             recipe: Recipe::default(),
             lr: None,
+            relative_lr: None,
             lr_schedule: LrSchedule::default(),
             warmup: 0,
             batch_size: None,
@@ -169,6 +176,7 @@ impl Default for TrainConfig {
             timesteps: None,
             timestep_distribution: TimestepDistribution::default(),
             hold_norm: None,
+            context_weight: 0.0,
             seed: 0,
             pooling: Pooling::default(),
             on_divergence: OnDivergence::default(),

@@ -173,6 +173,12 @@ impl<const D: usize> Var<D> {
         })
     }
 
+    /// The value times a number.
+    pub fn scaled(&self, factor: f64) -> Var<D> {
+        let link = self.link();
+        Var::from_op(self.value.clone() * factor, &[self], move |dy, gradients| gradients.add(&link, || dy * factor))
+    }
+
     /// Sum of two values of the same shape.
     pub fn add(&self, other: &Var<D>) -> Var<D> {
         let (a, b) = (self.link(), other.link());

@@ -44,7 +44,7 @@ pub use grad::{Gradients, Link, Origin, Var, backward, recompute, recompute_rows
 #[cfg(feature = "native")]
 pub use launches::{LaunchCounter, LaunchTimer, Launches};
 pub use linear::{Linear, Linears, linear, linear_add, linears, linears_side_by_side};
-pub use loss::mse;
+pub use loss::{mse, unlikeness};
 pub use memory::held;
 pub(crate) use memory::{lasting, release_unused};
 pub use mlp::{Mlp, MlpActivation, linear_silu, mlp};
@@ -55,7 +55,7 @@ pub use normed::{NormedLinears, normed_linears};
 pub(crate) use read::Waiting;
 pub use read::{read, settle, waiting};
 pub use self_test::{half_self_test, self_test, self_test_in_eight_bits};
-pub use shape::{columns, side_by_side, splice, take_rows, upsample_nearest_2x};
+pub use shape::{columns, rows_at, side_by_side, splice, take_rows, upsample_nearest_2x};
 pub use weight::Weight;
 pub(crate) use wgsl::{BINDING_ALIGNMENT, mark_software};
 pub use wgsl::{

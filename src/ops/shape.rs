@@ -76,9 +76,16 @@ pub fn side_by_side<const D: usize>(parts: &[Var<D>]) -> Var<D> {
 
 /// One row of each sample of `x` `[B, T, D]`, at its place in T: `[B, D]`.
 pub fn take_rows(x: &Var<3>, places: &[usize]) -> Var<2> {
-    let [batch, length, width] = x.dims();
+    let [batch, length, _] = x.dims();
     debug_assert!(places.len() == batch && places.iter().all(|place| *place < length));
-    let rows: Vec<i32> = places.iter().enumerate().map(|(i, place)| (i * length + place) as i32).collect();
+    let rows: Vec<usize> = places.iter().enumerate().map(|(i, place)| i * length + place).collect();
+    rows_at(x, &rows)
+}
+
+/// Some rows of `x` `[B, T, D]`, `[N, D]`, by their places in `B * T`.
+pub fn rows_at(x: &Var<3>, places: &[usize]) -> Var<2> {
+    let [batch, length, width] = x.dims();
+    let rows: Vec<i32> = places.iter().map(|place| *place as i32).collect();
     let rows = Tensor::<1, Int>::from_ints(rows.as_slice(), &x.value().device());
     let y = x.value().clone().reshape([batch * length, width]).select(0, rows.clone());
     let link = x.link();

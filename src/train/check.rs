@@ -69,6 +69,7 @@ pub fn check_numbers(config: &TrainConfig) -> Result<()> {
     }
     let numbers = [
         (Setting::Lr, config.lr.unwrap_or(1.0), Range::AboveZero),
+        (Setting::RelativeLr, config.relative_lr.unwrap_or(1.0), Range::AboveZero),
         (Setting::Beta1, config.beta1.unwrap_or(0.0), Range::BelowOne),
         (Setting::Beta2, config.beta2, Range::BelowOne),
         (Setting::Eps, config.eps, Range::AboveZero),
@@ -76,6 +77,7 @@ pub fn check_numbers(config: &TrainConfig) -> Result<()> {
         (Setting::Kappa, config.kappa, Range::FromZero),
         (Setting::SnrGamma, config.snr_gamma.unwrap_or(1.0), Range::AboveZero),
         (Setting::EarlyStopThreshold, config.early_stop_threshold, Range::AboveZero),
+        (Setting::ContextWeight, config.context_weight, Range::FromZero),
         (Setting::CaptionDropout, config.caption_dropout, Range::BelowOne),
         (Setting::Outside, config.outside, Range::Share),
     ];
@@ -293,8 +295,9 @@ mod tests {
             (Setting::EarlyStopWindow, |c, v| c.early_stop_window = v, &[0, 1, BIG], &[2]),
             (Setting::Resolution, |c, v| c.resolution = Some(v), &[0, 4096, BIG], &[64, LARGEST]),
         ];
-        let numbers: [Numbers<f64>; 10] = [
+        let numbers: [Numbers<f64>; 12] = [
             (Setting::Lr, |c, v| c.lr = Some(v), &[0.0, -1.0], &[1e-9, 1.0]),
+            (Setting::RelativeLr, |c, v| c.relative_lr = Some(v), &[0.0, -1.0], &[1e-9, 1.0]),
             (Setting::Beta1, |c, v| c.beta1 = Some(v), &[1.0, -0.1], &[0.0, 0.999]),
             (Setting::Beta2, |c, v| c.beta2 = v, &[1.0, -0.1], &[0.0, 0.999]),
             (Setting::Eps, |c, v| c.eps = v, &[0.0, -1e-8], &[1e-8]),
@@ -302,6 +305,7 @@ mod tests {
             (Setting::Kappa, |c, v| c.kappa = v, &[-1e-9], &[0.0, 1.0]),
             (Setting::SnrGamma, |c, v| c.snr_gamma = Some(v), &[0.0, -1.0], &[5.0]),
             (Setting::EarlyStopThreshold, |c, v| c.early_stop_threshold = v, &[0.0, -1.0], &[0.15]),
+            (Setting::ContextWeight, |c, v| c.context_weight = v, &[-1e-9], &[0.0, 1.0]),
             (Setting::CaptionDropout, |c, v| c.caption_dropout = v, &[1.0, -0.1], &[0.0, 0.1]),
             (Setting::Outside, |c, v| c.outside = v, &[-0.1, 1.1], &[0.0, 0.1, 1.0]),
         ];

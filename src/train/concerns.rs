@@ -8,7 +8,7 @@ use super::previews;
 use super::templates::{fill, templates};
 use super::{TrainInput, TrainPicture};
 use crate::base::text::quoted;
-use crate::config::{Framing, Kind, Masks, Recipe, TrainConfig, option_name};
+use crate::config::{Framing, Init, Kind, Masks, Recipe, TrainConfig, option_name};
 use crate::event::{Event, WarningCode};
 use crate::sample::check::{about_prompt, give_its_file, of_two_encoders, plain_text, unknown_name};
 use crate::setting::Setting;
@@ -52,6 +52,7 @@ fn idle_settings(config: &TrainConfig) -> Vec<String> {
     let of_the_other: &[(Setting, bool)] = match config.recipe {
         Recipe::Adamw => &[(Setting::Kappa, config.kappa != usual.kappa)],
         Recipe::Direction => &[
+            (Setting::RelativeLr, config.relative_lr.is_some()),
             (Setting::HoldNorm, config.hold_norm.is_some()),
             (Setting::Beta2, config.beta2 != usual.beta2),
             (Setting::Eps, config.eps != usual.eps),
@@ -70,6 +71,9 @@ fn idle_settings(config: &TrainConfig) -> Vec<String> {
             let steps = config.steps();
             idle.push(format!("{setting} {every} has no effect: the run ends after {steps} steps"));
         }
+    }
+    if config.recipe == Recipe::Adamw && config.lr.is_some() && config.relative_lr.is_some() {
+        idle.push(format!("{} has no effect beside {}", Setting::RelativeLr, Setting::Lr));
     }
     if let Some(span) = config.hold_norm.filter(|span| config.recipe == Recipe::Adamw && span.from >= config.steps()) {
         let steps = config.steps();
@@ -139,6 +143,11 @@ fn idle_inputs(config: &TrainConfig, input: &TrainInput) -> Vec<String> {
             Framing::Fit => "fit",
         };
         idle.push(format!("{} {framing} has no effect: every picture is square", Setting::Framing));
+    }
+    let init = input.init.clone().unwrap_or_else(|| Init::of_phrase(config.init.as_ref()));
+    if config.context_weight > 0.0 && !matches!(init, Init::Phrase(_)) {
+        let (weight, init) = (Setting::ContextWeight, Setting::Init);
+        idle.push(format!("{weight} has no effect: there is nothing to compare with, as {init} is no word or phrase"));
     }
     if input.replay.is_some() {
         let drawn = [
@@ -382,7 +391,8 @@ mod tests {
     fn usual_settings_are_not_remarked_on() {
         for config in [
             usual(),
-            TrainConfig { steps: Some(3), ..usual() },
+            TrainConfig { steps: Some(3), relative_lr: Some(0.5), ..usual() },
+            TrainConfig { init: Some("cat".to_owned()), context_weight: 0.1, ..usual() },
             TrainConfig { hold_norm: Some(Span { from: 120, to: 180 }), caption_dropout: 0.1, ..usual() },
             TrainConfig { recipe: Recipe::Direction, lr: Some(0.2), beta1: Some(0.5), kappa: 0.1, ..usual() },
             TrainConfig { early_stop: true, early_stop_window: 20, ..usual() },
@@ -400,6 +410,7 @@ mod tests {
         let kind = crate::config::Kind::Style;
         let hill = Some("a photo of a hill".to_owned());
         let hold_norm = Some(Span { from: 120, to: 180 });
+        let relative_lr = Some(0.5);
         let cases = [
             (TrainConfig { warmup: 10, steps: Some(2), ..usual() }, PeakNotReached, Setting::Warmup),
             (TrainConfig { warmup: 2, steps: Some(2), ..usual() }, PeakNotReached, Setting::Warmup),
@@ -409,6 +420,9 @@ mod tests {
             (TrainConfig { recipe: Recipe::Direction, weight_decay: 0.1, ..usual() }, NoEffect, Setting::WeightDecay),
             (TrainConfig { recipe: Recipe::Direction, hold_norm, ..usual() }, NoEffect, Setting::HoldNorm),
             (TrainConfig { steps: Some(120), hold_norm, ..usual() }, NoEffect, Setting::HoldNorm),
+            (TrainConfig { recipe: Recipe::Direction, relative_lr, ..usual() }, NoEffect, Setting::RelativeLr),
+            (TrainConfig { lr: Some(0.01), relative_lr, ..usual() }, NoEffect, Setting::RelativeLr),
+            (TrainConfig { context_weight: 0.1, ..usual() }, NoEffect, Setting::ContextWeight),
             (TrainConfig { eval_every: 301, ..usual() }, NoEffect, Setting::EvalEvery),
             (TrainConfig { save_every: 400, ..usual() }, NoEffect, Setting::SaveEvery),
             (TrainConfig { preview_every: 400, ..usual() }, NoEffect, Setting::PreviewEvery),

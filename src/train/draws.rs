@@ -17,6 +17,7 @@ pub(super) struct RandomChoices {
     noise: Noise,
     token: String,
     templates: Vec<String>,
+    scenes: Vec<String>,
     per_step: usize,
     eval_size: usize,
     timesteps: Timesteps,
@@ -36,11 +37,19 @@ struct Streams {
 }
 
 impl RandomChoices {
-    pub fn new(config: &TrainConfig, model: &Model, templates: Vec<String>, replay: Option<Replay>) -> Self {
+    /// `templates` are for pictures without a caption; `scenes` for samples that are to have one.
+    pub fn new(
+        config: &TrainConfig,
+        model: &Model,
+        templates: Vec<String>,
+        scenes: Vec<String>,
+        replay: Option<Replay>,
+    ) -> Self {
         Self {
             noise: Noise::new(config.seed),
             token: config.token.clone(),
             templates,
+            scenes,
             per_step: usual::samples_per_step(config, &model.config) as usize,
             eval_size: config.eval_size as usize,
             timesteps: Timesteps::new(config, model.config.scheduler.num_train_timesteps as u32),
@@ -52,9 +61,24 @@ impl RandomChoices {
 
     /// The samples of one step.
     pub fn samples(&self, step: u64, dataset: &Dataset) -> Result<Vec<Sample>> {
-        if let Some(replay) = &self.replay {
-            return replay.samples(step as usize, |picture| self.mean(dataset, picture));
+        let mut samples = match &self.replay {
+            Some(replay) => replay.samples(step as usize, |picture| self.mean(dataset, picture))?,
+            None => self.drawn(step, dataset),
+        };
+        let mut scene = self.noise.draws(step, Stream::Scene);
+        for sample in &mut samples {
+            if self.scenes.is_empty() {
+                // Of a file whose run had them.
+                sample.scene = None;
+            } else {
+                let drawn = &self.scenes[scene.below(self.scenes.len() as u32) as usize];
+                sample.scene.get_or_insert_with(|| drawn.clone());
+            }
         }
+        Ok(samples)
+    }
+
+    fn drawn(&self, step: u64, dataset: &Dataset) -> Vec<Sample> {
         let draws = |stream| self.noise.draws(step, stream);
         let mut streams = Streams {
             picture: draws(Stream::Picture),
@@ -72,7 +96,7 @@ impl RandomChoices {
             let bare = bare.unit() < self.caption_dropout;
             if bare { Sample { caption: self.token.clone(), ..sample } } else { sample }
         });
-        Ok(samples.collect())
+        samples.collect()
     }
 
     /// A fixed evaluation batch: every picture in turn, timesteps spread evenly, all else drawn once. Empty where there
@@ -111,7 +135,7 @@ impl RandomChoices {
         let template = dataset.captions.get(picture).and_then(Option::as_ref).or(self.templates.get(choice));
         let caption = templates::fill(template.map_or("{}", String::as_str), &self.token);
         let (noise, weights) = (streams.noise.normals(view.mean.len()), view.weights.clone());
-        Sample { latents, noise, size: view.size, timestep, caption, time_ids: view.time_ids, weights }
+        Sample { latents, noise, size: view.size, timestep, caption, scene: None, time_ids: view.time_ids, weights }
     }
 
     /// A picture's scaled latents without a draw, for replays that name a picture.

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use burn::tensor::Tensor;
 
+use super::context::{self, Context};
 use super::dataset::Dataset;
 use super::draws::RandomChoices;
 use super::loss::DiffusionLoss;
@@ -31,6 +32,10 @@ pub(super) struct Learner {
     /// The pictures; none until they are encoded.
     pub dataset: Dataset,
     pub loss: DiffusionLoss,
+    /// What keeps the rest of a prompt alive.
+    pub context: Option<Context>,
+    /// The new token.
+    pub token: String,
     /// Samples in a forward pass.
     pub batch_size: usize,
     pub prompts: PromptCache,
@@ -113,7 +118,19 @@ impl Learner {
         Ok(sum / count as f64)
     }
 
-    /// Mean loss of the samples and its gradient to the new rows.
+    /// The gradient to all rows of what a word does to the rest of a prompt, weighted.
+    fn context_gradient(&self, samples: &[Sample]) -> Option<Tensor<2>> {
+        let context = self.context.as_ref()?;
+        let captions = context.captions(samples, &self.token).into_iter();
+        let pairs: Vec<[Prompt; 2]> =
+            captions.map(|pair| pair.map(|text| self.prompts.get(&text, &self.tokenizers))).collect();
+        let rows = Var::leaf(self.rows().tensor(&self.model.device));
+        let loss = context::loss(&self.model, &pairs, &rows, self.loss.recomputes())?;
+        let weight = Tensor::ones([1], &self.model.device) * context.weight;
+        backward(&loss, weight).take(&rows)
+    }
+
+    /// Mean loss of the samples, and the gradient to the new rows of that and of what else counts.
     pub async fn gradient(&self, samples: &[Sample]) -> Result<(f64, Vec<f32>)> {
         let passes = samples.chunks(self.batch_size);
         let share = 1.0 / passes.len() as f64;
@@ -125,7 +142,12 @@ impl Learner {
             let mut gradients = backward(&loss, Tensor::ones([1], &self.model.device));
             let all = rows.dims()[0];
             // The loss travels with the gradient: one reading a pass.
-            let values = match gradients.take(&rows) {
+            // What else counts comes when the memory of the loss's own gradient is free again.
+            let gradient = match (gradients.take(&rows), self.context_gradient(samples)) {
+                (Some(gradient), Some(other)) => Some(gradient + other),
+                (gradient, other) => gradient.or(other),
+            };
+            let values = match gradient {
                 Some(gradient) => {
                     let new = gradient.narrow(0, known, all - known).reshape([sum.len()]);
                     ops::read(Tensor::cat(vec![loss.into_value(), new], 0)).await?

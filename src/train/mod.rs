@@ -8,6 +8,7 @@
 
 mod check;
 mod concerns;
+pub mod context;
 mod counts;
 mod dataset;
 mod describe;
@@ -27,6 +28,7 @@ mod pictures;
 mod previews;
 mod replay;
 mod sample;
+mod scenes;
 mod state;
 pub mod templates;
 pub mod usual;
@@ -49,6 +51,7 @@ use crate::text::{Rows, Tokenizers};
 use crate::{Error, Result};
 pub use check::{check, check_numbers, check_side, file_can_hold, memory_plan, preview_stretches, recomputes, side};
 pub use concerns::{concerns, texts};
+use context::Context;
 use dataset::{Dataset, Encoding};
 use describe::Describing;
 use draws::RandomChoices;
@@ -137,9 +140,13 @@ impl TrainJob {
         if previews.are_wanted() {
             pending.extend(about_schedule(&previews.config, &model.config));
         }
+        let context = Context::new(config, &init);
+        let scenes = context::scenes_for(config, context.as_ref(), &model);
         let learner = Learner {
+            context,
+            token: config.token.clone(),
             optimiser: Optimiser::new(config, rows, &model.text_encoders),
-            choices: RandomChoices::new(config, &model, templates, input.replay),
+            choices: RandomChoices::new(config, &model, templates, scenes, input.replay),
             loss: DiffusionLoss::new(model.clone(), config, recomputes(config, &model.config)),
             dataset: Dataset::default(),
             batch_size: usual::batch(config, &model.config)[0] as usize,
@@ -446,7 +453,7 @@ impl TrainJob {
 
     /// The learning rate after warm-up.
     fn peak_rate(&self) -> f64 {
-        usual::rate(&self.config, &self.learner.model.config)
+        usual::rate(&self.config, &self.learner.model.config) * self.learner.optimiser.unit()
     }
 
     /// Follows the guard to a good moment.

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::state::{Numbers, RunState};
+use super::usual;
 use crate::Result;
 use crate::base::math::norm;
 use crate::config::{LrSchedule, Recipe, Span, TrainConfig};
@@ -33,6 +34,10 @@ pub(super) struct Optimiser {
     steps: i32,
     recipe: RecipeState,
     hold: Option<Hold>,
+    /// What rates are counted in: of a rate in usual lengths that of the first text encoder, else 1.
+    unit: f64,
+    /// What a rate is multiplied by for each text encoder, of the first 1.
+    rates: Vec<f64>,
 }
 
 /// Where a vector is among the numbers, and which encoder it is for.
@@ -104,11 +109,27 @@ impl Optimiser {
                 RecipeState::Direction { initial, m, beta: config.beta1.unwrap_or(0.0), kappa: config.kappa, scales }
             }
         };
+        let sizes = encoders.iter().map(|encoder| if usual::is_relative(config) { usual_size(encoder) } else { 1.0 });
+        let sizes: Vec<f64> = sizes.collect();
+        let unit = sizes.first().copied().unwrap_or(1.0);
+        let rates = sizes.iter().map(|size| size / unit).collect();
         let span = config.hold_norm.filter(|_| config.recipe == Recipe::Adamw);
-        let mut optimiser =
-            Self { rows, places, steps: 0, recipe, hold: span.map(|span| Hold { span, lengths: Vec::new() }) };
+        let mut optimiser = Self {
+            rows,
+            places,
+            steps: 0,
+            recipe,
+            hold: span.map(|span| Hold { span, lengths: Vec::new() }),
+            unit,
+            rates,
+        };
         optimiser.hold_lengths();
         optimiser
+    }
+
+    /// What the rates of the run's settings are counted in.
+    pub fn unit(&self) -> f64 {
+        self.unit
     }
 
     /// Times that the rows moved.
@@ -216,13 +237,18 @@ impl Optimiser {
             RecipeState::Adamw { m, v, beta1, beta2, eps, weight_decay } => {
                 let correction1 = 1.0 - beta1.powi(self.steps);
                 let correction2 = (1.0 - beta2.powi(self.steps)).sqrt();
-                let decay = (1.0 - lr * *weight_decay) as f32;
-                let (size, root) = ((lr / correction1) as f32, correction2 as f32);
-                for (((row, &g), m), v) in self.rows.iter_mut().zip(gradient).zip(m).zip(v) {
-                    *row *= decay;
-                    *m += (g - *m) * (1.0 - *beta1) as f32;
-                    *v = *v * *beta2 as f32 + g * g * (1.0 - *beta2) as f32;
-                    *row -= size * *m / (v.sqrt() / root + *eps as f32);
+                for place in &self.places {
+                    let lr = lr * self.rates[place.encoder];
+                    let decay = (1.0 - lr * *weight_decay) as f32;
+                    let (size, root) = ((lr / correction1) as f32, correction2 as f32);
+                    let span = || place.span.clone();
+                    let moments = m[span()].iter_mut().zip(&mut v[span()]);
+                    for ((row, &g), (m, v)) in self.rows[span()].iter_mut().zip(&gradient[span()]).zip(moments) {
+                        *row *= decay;
+                        *m += (g - *m) * (1.0 - *beta1) as f32;
+                        *v = *v * *beta2 as f32 + g * g * (1.0 - *beta2) as f32;
+                        *row -= size * *m / (v.sqrt() / root + *eps as f32);
+                    }
                 }
             }
             // Direction-only optimisation, arXiv 2512.13672: rows are `scale` times unit vectors u, and the gradient to
@@ -254,6 +280,12 @@ impl Optimiser {
     }
 }
 
+/// How large a number in a row of a text encoder's vocabulary usually is: the median length of the rows over the root of
+/// their width. AdamW moves every number by about its rate, so a rate in this unit turns a vector as far in every model.
+fn usual_size(encoder: &TextEncoder) -> f64 {
+    encoder.model.median_row_norm() / (encoder.width() as f64).sqrt()
+}
+
 fn normalise(row: &mut [f32]) {
     let length = norm(row).max(1e-12) as f32;
     row.iter_mut().for_each(|value| *value /= length);
@@ -270,7 +302,8 @@ mod tests {
         let (m, v) = (vec![0.0; 4], vec![0.0; 4]);
         let recipe = RecipeState::Adamw { m, v, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 };
         let hold = Some(Hold { span: Span { from, to }, lengths: Vec::new() });
-        let mut optimiser = Optimiser { rows: vec![0.3, 0.4, -0.6, 0.8], places, steps: 0, recipe, hold };
+        let mut optimiser =
+            Optimiser { rows: vec![0.3, 0.4, -0.6, 0.8], places, steps: 0, recipe, hold, unit: 1.0, rates: vec![1.0] };
         optimiser.hold_lengths();
         optimiser
     }
@@ -302,6 +335,26 @@ mod tests {
         let before = turning.rows.clone();
         assert!(lengths(&mut turning, 9).iter().all(|lengths| near(*lengths, [0.5, 1.0])));
         assert!(turning.rows.iter().zip(&before).all(|(a, b)| (a - b).abs() > 0.01), "{:?}", turning.rows);
+    }
+
+    #[test]
+    fn a_rate_in_usual_lengths_is_another_for_each_text_encoder() {
+        let moved = |lr: f64, rates: [f64; 2]| {
+            let mut optimiser = held(100, 101);
+            optimiser.places[1].encoder = 1;
+            optimiser.rates = rates.into();
+            let before = optimiser.rows.clone();
+            assert!(optimiser.step(&[-0.3, 0.1, 0.2, -0.4], lr));
+            let by = |(after, before): (&f32, &f32)| f64::from((after - before).abs());
+            let moved: Vec<f64> = optimiser.rows.iter().zip(&before).map(by).collect();
+            moved
+        };
+        let near = |moved: Vec<f64>, expected: [f64; 4]| {
+            assert!(moved.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{moved:?}");
+        };
+        // AdamW's first step is as long as the rate, in every number.
+        near(moved(0.05, [1.0, 1.0]), [0.05; 4]);
+        near(moved(0.01, [1.0, 2.0]), [0.01, 0.01, 0.02, 0.02]);
     }
 
     #[test]

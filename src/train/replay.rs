@@ -6,6 +6,8 @@
 //! `image` picks from the pictures of the run, whose posterior mean is then taken. Where the loss is weighted by
 //! position, `weights` F32 `[S, B, h, w]` says how. For SDXL, and no other, `time_ids` F32 `[S, B, 6]`, or
 //! `[N, 6]` where `latents` are a table, are the pictures' sizes ([`TimeIds`]); pictures of the run have their own.
+//! Where the rest of a prompt counts ([`context`](super::context)), the metadata key `scenes` has sentences as JSON
+//! `[S][B]` with `{}` for the token; without it, they are drawn.
 
 use std::collections::HashMap;
 
@@ -36,6 +38,7 @@ pub struct Replay {
     noise: Vec<f32>,
     timesteps: Vec<i64>,
     captions: Vec<Vec<String>>,
+    scenes: Option<Vec<Vec<String>>>,
     latents: Latents,
     weights: Option<Vec<f32>>,
     time_ids: Option<Vec<f32>>,
@@ -75,8 +78,9 @@ impl Replay {
             }
             Ok(view.data().as_chunks::<8>().0.iter().map(|b| i64::from_le_bytes(*b)).collect::<Vec<_>>())
         };
-        let captions = header.metadata().as_ref().and_then(|metadata| metadata.get("captions"));
-        let captions = captions_of(captions.ok_or("its metadata has no captions")?, steps, batch)?;
+        let texts = |key: &str| header.metadata().as_ref().and_then(|metadata| metadata.get(key));
+        let captions = texts_of("captions", texts("captions").ok_or("its metadata has no captions")?, steps, batch)?;
+        let scenes = texts("scenes").map(|json| texts_of("scenes", json, steps, batch)).transpose()?;
         let latents = match tensors.tensor("latents") {
             Ok(view) if view.shape() == [steps, batch, channels, h, w] => Latents::PerSample(floats(&view)?),
             Ok(view) if view.shape().len() == 4 && view.shape()[1..] == [channels, h, w] => {
@@ -127,6 +131,7 @@ impl Replay {
             noise,
             timesteps,
             captions,
+            scenes,
             latents,
             weights,
             time_ids,
@@ -201,6 +206,7 @@ impl Replay {
                     size: self.size,
                     timestep: self.timesteps[i] as usize,
                     caption: self.captions[step][b].clone(),
+                    scene: self.scenes.as_ref().map(|scenes| scenes[step][b].clone()),
                     time_ids: given.unwrap_or(of.time_ids),
                     weights: own.or(of.weights),
                 })
@@ -209,13 +215,13 @@ impl Replay {
     }
 }
 
-/// The captions of every step.
-fn captions_of(json: &str, steps: usize, batch: usize) -> Result<Vec<Vec<String>>, String> {
-    let captions: Vec<Vec<String>> = serde_json::from_str(json).map_err(|error| format!("captions: {error}"))?;
-    if captions.len() != steps || captions.iter().any(|captions| captions.len() != batch) {
-        return Err(format!("captions must be {steps} lists of {batch}"));
+/// The captions or scenes of every step.
+fn texts_of(key: &str, json: &str, steps: usize, batch: usize) -> Result<Vec<Vec<String>>, String> {
+    let texts: Vec<Vec<String>> = serde_json::from_str(json).map_err(|error| format!("{key}: {error}"))?;
+    if texts.len() != steps || texts.iter().any(|texts| texts.len() != batch) {
+        return Err(format!("{key} must be {steps} lists of {batch}"));
     }
-    Ok(captions)
+    Ok(texts)
 }
 
 fn floats(view: &TensorView<'_>) -> Result<Vec<f32>, String> {
@@ -260,9 +266,12 @@ pub(super) fn write(steps: &[Vec<Sample>], token: &str, config: &ModelConfig, si
     if config.architecture == Architecture::Sdxl {
         tensors.push(("time_ids", view(Dtype::F32, vec![steps.len(), batch, TIME_IDS], time_ids.as_slice())));
     }
-    let metadata = HashMap::from([
+    let scenes: Option<Vec<Vec<&str>>> =
+        steps.iter().map(|samples| samples.iter().map(|sample| sample.scene.as_deref()).collect()).collect();
+    let mut metadata = HashMap::from([
         ("captions".to_owned(), serde_json::json!(captions).to_string()),
         ("token".to_owned(), token.to_owned()),
     ]);
+    metadata.extend(scenes.map(|scenes| ("scenes".to_owned(), serde_json::json!(scenes).to_string())));
     safetensors::serialize(tensors, Some(metadata)).expect("the names of the tensors are distinct")
 }

@@ -17,6 +17,9 @@ pub(super) struct Sample {
     pub timestep: usize,
     /// The caption, with the token in it.
     pub caption: String,
+    /// A sentence to put the token into, with `{}` for it, to see whether its other words still work; none where that is of
+    /// no interest.
+    pub scene: Option<String>,
     /// The sizes of the picture, which SDXL is told.
     pub time_ids: TimeIds,
     /// How much the loss at each position of the latents counts, `[h, w]`; none where all count alike.

@@ -20,6 +20,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::identity::Inputs;
+use super::usual::is_relative;
 use super::{MakeCaptions, TrainInput};
 use crate::config::{Masks, TrainConfig};
 use crate::embedding::ModelFamily;
@@ -135,7 +136,7 @@ impl RunState {
         let open = TrainConfig {
             steps: config.steps.or_else(|| inputs.number("steps")),
             vectors: config.vectors.or_else(|| inputs.number("vectors")),
-            lr: config.lr.or_else(|| Some(inputs.rate(config.recipe, architecture))),
+            lr: config.lr.or_else(|| (!is_relative(config)).then(|| inputs.rate(config.recipe, architecture))),
             masks: if self.knows_masks() { config.masks } else { Some(Masks::Off) },
             ..config.clone()
         };

@@ -1,6 +1,6 @@
 //! How an embedding is usually learned with a model, where a setting leaves it open.
 
-use crate::config::{Kind, Masks, TrainConfig};
+use crate::config::{Kind, Masks, Recipe, TrainConfig};
 use crate::model::ModelConfig;
 
 /// The settings with the steps, the vectors, the learning rate and the batch that are usual for the model, where they are open: all
@@ -12,7 +12,7 @@ pub fn decided(config: &TrainConfig, model: &ModelConfig) -> TrainConfig {
     TrainConfig {
         steps: Some(config.steps.unwrap_or(usual.steps)),
         vectors: Some(config.vectors.unwrap_or(usual.vectors)),
-        lr: Some(rate(config, model)),
+        lr: config.lr.or_else(|| (!is_relative(config)).then(|| rate(config, model))),
         batch_size: Some(size),
         gradient_accumulation: Some(passes),
         ..config.clone()
@@ -38,9 +38,15 @@ pub fn masks(config: &TrainConfig) -> Masks {
     }
 }
 
-/// The learning rate after warm-up.
+/// Whether the learning rate of a run is one in usual lengths.
+pub fn is_relative(config: &TrainConfig) -> bool {
+    config.recipe == Recipe::Adamw && config.lr.is_none() && config.relative_lr.is_some()
+}
+
+/// The learning rate after warm-up. One in usual lengths is still to be multiplied by what these are.
 pub fn rate(config: &TrainConfig, model: &ModelConfig) -> f64 {
-    config.lr.unwrap_or_else(|| model.usual_family().rate(config.recipe))
+    let relative = config.relative_lr.filter(|_| is_relative(config));
+    config.lr.or(relative).unwrap_or_else(|| model.usual_family().rate(config.recipe))
 }
 
 /// What of the settings was open and is as usual for the model, in words; nothing if nothing was open.
@@ -49,7 +55,7 @@ pub fn in_words(config: &TrainConfig, model: &ModelConfig) -> Option<String> {
     let several = |count: u32, what: &str| if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") };
     let steps = config.steps.is_none().then(|| several(now.steps(), "step"));
     let vectors = config.vectors.is_none().then(|| several(now.vectors(), "vector"));
-    let lr = config.lr.is_none().then(|| format!("learning rate {}", rate(&now, model)));
+    let lr = (config.lr.is_none() && !is_relative(config)).then(|| format!("learning rate {}", rate(&now, model)));
     let open: Vec<String> = [steps, vectors, lr].into_iter().flatten().collect();
     (!open.is_empty()).then(|| format!("{}: {}", open.join(", "), model.usual_for()))
 }
@@ -59,7 +65,6 @@ mod tests {
     use super::*;
     use crate::bench::sizes;
     use crate::checkpoint::Family;
-    use crate::config::Recipe;
 
     /// The mini model, Stable Diffusion 1.x and 2.x, and SDXL.
     fn models() -> [ModelConfig; 4] {
@@ -92,6 +97,16 @@ mod tests {
         assert_eq!(rates(Recipe::Adamw, None), [1e-2, 4e-3, 4e-3, 1e-3]);
         assert_eq!(rates(Recipe::Direction, None), [1e-1, 4e-2, 4e-2, 4e-2]);
         assert_eq!(rates(Recipe::Adamw, Some(0.5)), [0.5; 4]);
+        let [mini, ..] = models();
+        let relative = TrainConfig { relative_lr: Some(0.5), ..TrainConfig::default() };
+        assert!(is_relative(&relative) && rate(&relative, &mini) == 0.5);
+        // Decided again, it is what it was.
+        let once = decided(&relative, &mini);
+        assert!(is_relative(&once) && decided(&once, &mini) == once);
+        let both = TrainConfig { lr: Some(0.1), ..relative.clone() };
+        let direction = TrainConfig { recipe: Recipe::Direction, ..relative };
+        assert!(!is_relative(&both) && rate(&both, &mini) == 0.1);
+        assert!(!is_relative(&direction) && rate(&direction, &mini) == 0.1);
     }
 
     #[test]

@@ -344,7 +344,10 @@ fn numbers_that_cannot_be_are_refused_in_words() {
         ("bench", "steps batch resolution"),
     ];
     let real = [
-        ("train", "lr beta1 beta2 eps weight-decay kappa snr-gamma caption-dropout early-stop-threshold"),
+        (
+            "train",
+            "lr relative-lr beta1 beta2 eps weight-decay kappa snr-gamma context-weight caption-dropout early-stop-threshold",
+        ),
         ("generate", "guidance"),
         ("bench", "seconds"),
     ];

@@ -8,6 +8,7 @@
 
 mod checkpoints;
 mod comparing;
+mod context;
 mod describing;
 mod diverging;
 mod eight_bits;

@@ -13,7 +13,7 @@ use crate::base::process::peak_memory;
 use crate::cli::output::{Output, span};
 use crate::config::TrainConfig;
 use crate::event::Event;
-use crate::train::{RunState, TrainJob};
+use crate::train::{RunState, TrainJob, usual};
 use crate::{Error, Result};
 
 /// Steps that are tried at most. The first one warms up caches and compiles kernels.
@@ -66,7 +66,12 @@ fn print(request: &Request<'_>, measured: &Timings, out: &mut Output) -> Result<
             request.model.name,
             request.device.name
         ),
-        format!("  how:     {left} steps of {} samples, learning rate {}", request.samples_per_step(), request.rate()),
+        format!(
+            "  how:     {left} steps of {} samples, learning rate {}{}",
+            request.samples_per_step(),
+            request.rate(),
+            if usual::is_relative(config) { " in usual lengths" } else { "" }
+        ),
         format!(
             "  time:    about {}; measured just now: {} a step, {} an evaluation, {} for the pictures; previews are estimated",
             span(seconds),

@@ -55,6 +55,7 @@ pub(super) async fn losses(
             size: view.size,
             timestep: (steps * share) as usize,
             caption: String::new(),
+            scene: None,
             time_ids: view.time_ids,
             weights: None,
         }
