@@ -148,7 +148,7 @@ fn other_inputs_are_refused_by_name() {
             let text = error.to_string().replace('\u{2060}', "");
             for part in [
                 "`steps` was 5, it is 9",
-                "`lr` was null, it is 0.5",
+                "`lr` was 0.01, it is 0.5",
                 "missing: picture 1, noto.png",
                 "new: picture 1, flat.png",
                 "missing: unseen picture 1, 3d.png",
