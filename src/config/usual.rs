@@ -1,7 +1,7 @@
 //! What is usual for each family of models, where a setting leaves it open: the one place of these numbers. `docs/DEFAULTS.md` has
 //! them in a table, with what others take.
 //!
-//! Sources: diffusers (`StableDiffusionPipeline`, `StableDiffusionXLPipeline`, `examples/textual_inversion/README.md`), InvokeAI
+//! Sources: diffusers (`StableDiffusionPipeline`, `StableDiffusionXLPipeline`, the README of its example of Textual Inversion), InvokeAI
 //! (`paramsSlice.ts`), invoke-training (`sd_textual_inversion_gnome_1x8gb.yaml`), Eden (`edenartlab/sd-lora-trainer`,
 //! `train_configs/ti_SDXL.json`) and DTI (`kunheek/dti`, `exps/ours_sdxl.py`). The mini model's were measured
 //! (`benches/README.md`); those of the other families were not measured here.

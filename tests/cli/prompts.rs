@@ -405,8 +405,9 @@ fn odd_sizes_are_made_as_the_reference_makes_them() {
         let values: Vec<u8> = (0..4 * h * w).flat_map(|i| ((i % 17) as f32 / 8.0 - 1.0).to_le_bytes()).collect();
         let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1, 4, h, w], &values).unwrap();
         let latents = place.file("latents.safetensors", &safetensors::serialize([("latents", view)], None).unwrap());
+        let usual = ["--guidance", "4", "--sampler", "ddim"];
         let options = ["--steps", "4", "--latents", &latents, "--out", "out.png", "--overwrite"];
-        succeeded(&place.run(&[&["generate", prompt, "--model", model], &options[..]].concat()));
+        succeeded(&place.run(&[&["generate", prompt, "--model", model], &usual[..], &options[..]].concat()));
         let picture = image::open(place.path("out.png")).unwrap().into_rgb8();
         let width = picture.width() as usize;
         let bands = picture.as_raw().chunks(rows * width * 3);

@@ -96,7 +96,7 @@ fn other_inputs_are_refused_and_named() {
     refused(
         &train(&["--seed", "1", "--lr", "0.5"]),
         2,
-        &[&["--seed was 0, it is 1", "--lr was null, it is 0.5"], &changed[..]].concat(),
+        &[&["--seed was 0, it is 1", "--lr was 0.004, it is 0.5"], &changed[..]].concat(),
     );
     place.file("pictures/other.png", &fs::read(format!("{}/3d.png", peach())).unwrap());
     refused(&train(&[]), 2, &["new: picture 3, pictures/other.png"]);
