@@ -104,6 +104,24 @@ fn f16_is_tested_once_and_what_was_found_decides() {
     assert!(refused["error"].as_str().unwrap().contains("it was a Monday"), "{refused}");
     assert_eq!(doctor(&["--retune"])["precision"], found["precision"]);
     assert_eq!(fs::read_to_string(&file).unwrap(), kept);
+
+    // Whole steps of learning with products so made are those of the processor, as far as f16 goes.
+    let losses = |device: &[&str]| {
+        let train = place.train(&[device, &["--model", "mini", "--overwrite", "--json"]].concat());
+        let train: Vec<&str> = train.iter().map(String::as_str).collect();
+        let run = place.command(&train).env("PSEUDOWORD_CACHE", place.path("cache")).output().unwrap();
+        succeeded(&run);
+        let events = events(&run.stdout);
+        let in_f16 = events.iter().any(|event| event["event"] == "precision" && event["products"] == "f16");
+        let steps = events.iter().filter(|event| event["event"] == "step");
+        (in_f16, steps.map(|event| event["loss"].as_f64().unwrap()).collect::<Vec<_>>())
+    };
+    let (cpu_in_f16, on_cpu) = losses(&["--device", "cpu"]);
+    let (gpu_in_f16, on_gpu) = losses(&["--device", "gpu", "--precision", "f16"]);
+    assert_eq!((cpu_in_f16, gpu_in_f16, on_cpu.len(), on_gpu.len()), (false, true, 3, 3));
+    for (cpu, gpu) in on_cpu.iter().zip(&on_gpu) {
+        assert!((cpu - gpu).abs() < 0.01 * cpu && cpu != gpu, "{on_cpu:?} {on_gpu:?}");
+    }
 }
 
 #[test]
