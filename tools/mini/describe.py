@@ -11,7 +11,8 @@ import os
 import shutil
 
 from common import COLOURS, STYLES, WORK, fail
-from invert import CONCEPTS, Pictures, fetch_held_out, lay_out, run, token
+from concepts import CONCEPTS, Pictures, fetch_held_out, token
+from invert import lay_out, run
 
 SETS = ("white", "clutter", "colours", "one style")
 STYLE_NAMES = list(STYLES)
