@@ -15,7 +15,6 @@ use super::templates::fill;
 use crate::config::{Init, Pooling, TrainConfig};
 use crate::model::Model;
 use crate::ops::{Var, columns, rows_at, unlikeness};
-
 use crate::text::{Batch, Chunk, Manner, Prompt, TextEncoder};
 
 /// What a word is compared with, and how much that counts.
@@ -88,5 +87,5 @@ fn compared(word: &Chunk, phrase: &Chunk, known: usize) -> Vec<[usize; 2]> {
 
 /// The scenes that samples are given, if the rest of a prompt counts.
 pub(super) fn scenes_for(config: &TrainConfig, context: Option<&Context>, model: &Model) -> Vec<String> {
-    context.map_or_else(Vec::new, |_| scenes::scenes(config.kind, model.text().model.token_embedding.len()))
+    context.map_or_else(Vec::new, |_| scenes::scenes(config.kind, model.config.usual_family()))
 }

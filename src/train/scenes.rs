@@ -1,6 +1,7 @@
 //! Scenes that a word is put into to see whether the rest of a prompt still works ([`context`](super::context)).
 
 use crate::config::Kind;
+use crate::embedding::ModelFamily;
 
 /// For a thing. The slot comes early: only what stands behind it can be drowned.
 const OBJECT: [&str; 26] = [
@@ -61,13 +62,9 @@ const MINI_STYLES: [&str; 4] = ["noto", "twemoji", "flat", "3d"];
 const MINI_COLOURS: [&str; 8] = ["blue", "green", "pink", "yellow", "black", "purple", "gray", "red"];
 const MINI_THINGS: [&str; 8] = ["bear", "bus", "frog", "mushroom", "rocket", "star", "turtle", "guitar"];
 
-/// Fewer words than any published model knows: the mini model's vocabulary has 3035 tokens, CLIP's 49408.
-const SMALL_VOCABULARY: usize = 10_000;
-
-/// The scenes for a kind of embedding, for a text encoder that knows so many tokens: those of the mini model for one that
-/// knows few, else those for every other.
-pub(super) fn scenes(kind: Kind, vocabulary: usize) -> Vec<String> {
-    if vocabulary < SMALL_VOCABULARY {
+/// The scenes for a kind of embedding, in words that models of the family know.
+pub(super) fn scenes(kind: Kind, family: ModelFamily) -> Vec<String> {
+    if family == ModelFamily::Mini {
         return mini(kind);
     }
     let general: &[&str] = match kind {
@@ -95,15 +92,15 @@ mod tests {
     #[test]
     fn a_scene_has_one_place_for_the_word_and_something_behind_it() {
         for kind in Kind::ALL {
-            for vocabulary in [3035, 49408] {
-                let scenes = scenes(kind, vocabulary);
+            for family in ModelFamily::ALL {
+                let scenes = scenes(kind, family);
                 assert!(scenes.len() >= 20, "{scenes:?}");
                 for scene in &scenes {
                     let (_, behind) = scene.split_once("{}").unwrap();
                     assert!(behind.contains(' ') && !behind.contains("{}"), "{scene}");
                 }
                 let mini = scenes.iter().all(|scene| scene.ends_with(" background"));
-                assert_eq!(mini, vocabulary == 3035, "{scenes:?}");
+                assert_eq!(mini, family == ModelFamily::Mini, "{scenes:?}");
             }
         }
     }

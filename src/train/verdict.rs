@@ -15,9 +15,8 @@ use crate::setting::Setting;
 /// Falls of the loss from which on a word counts as learned, and as learned somewhat.
 const LEARNED: f64 = 0.45;
 const SOMEWHAT: f64 = 0.03;
-/// Steps below which a word has only begun, however far the loss has fallen; and so many as make one.
+/// Steps below which a word has only begun, however far the loss has fallen.
 const BEGUN: u32 = 50;
-const USUAL: u32 = 300;
 
 /// How well a word was learned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -44,6 +43,8 @@ pub struct Verdict {
     pub gain: f64,
     /// How many times as long as the model's own words usually are the longest vector is.
     pub length: f64,
+    /// How many steps a word usually takes with the model.
+    pub usual: u32,
     /// What to try for a better one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
@@ -53,13 +54,14 @@ impl TrainJob {
     /// What to think of the embedding as it is now, by its last evaluation; none before a step was made and evaluated.
     pub fn verdict(&self) -> Option<Verdict> {
         let (on, gain) = self.evaluations.gain().filter(|_| self.step() > 0)?;
-        Some(Verdict::of(on, gain, self.learner.relative_length(), self.step()))
+        let usual = self.learner.model.config.usual_family().training().steps;
+        Some(Verdict::of(on, gain, self.learner.relative_length(), [self.step(), usual]))
     }
 }
 
 impl Verdict {
-    /// By the fall of the loss, the relative length of the longest vector, and the steps that were made.
-    fn of(on: EvaluatedOn, gain: f64, length: f64, steps: u32) -> Self {
+    /// By the fall of the loss, the relative length of the longest vector, the steps that were made, and those that are usual.
+    fn of(on: EvaluatedOn, gain: f64, length: f64, [steps, usual]: [u32; 2]) -> Self {
         let level = match gain {
             _ if steps < BEGUN && length <= LONG => Level::Begun,
             gain if gain >= LEARNED && length <= LONG => Level::Good,
@@ -83,12 +85,12 @@ impl Verdict {
         let (more, init) = (Setting::Steps, Setting::Init);
         let advice = match level {
             Level::Good => None,
-            Level::Begun => Some(format!("{steps} are few: let it learn on ({more}; {USUAL} are usual)")),
+            Level::Begun => Some(format!("{steps} are few: let it learn on ({more}; {usual} are usual)")),
             _ => Some(format!(
                 "look at the previews; try more {more}, an {init} that is nearer to it, or pictures that differ more"
             )),
         };
-        Self { level, text, gain, length, advice: longer.or(advice) }
+        Self { level, text, gain, length, usual, advice: longer.or(advice) }
     }
 }
 
@@ -114,13 +116,13 @@ mod tests {
             (0.6, 14.2, 20, Level::Fair, "a vector is 14 times as long"),
             (-0.6, 14.2, 300, Level::Poor, "a vector is 14 times as long"),
         ] {
-            let verdict = Verdict::of(Training, gain, length, steps);
+            let verdict = Verdict::of(Training, gain, length, [steps, 300]);
             assert_eq!(verdict.level, level, "{verdict:?}");
             assert!(verdict.text.contains(part), "{verdict:?}");
             assert_eq!(verdict.advice.is_none(), level == Level::Good, "{verdict:?}");
         }
-        let long = Verdict::of(Unseen, 0.3, 20.0, 300);
+        let long = Verdict::of(Unseen, 0.3, 20.0, [300, 300]);
         assert!(long.text.contains("held out") && long.advice.unwrap().contains("learning rate"));
-        assert!(Verdict::of(Training, 0.2, 1.0, 3).advice.unwrap().contains("learn on"));
+        assert!(Verdict::of(Training, 0.2, 1.0, [3, 500]).advice.unwrap().ends_with("; 500 are usual)"));
     }
 }

@@ -148,14 +148,14 @@ test("stopping keeps what is there; another word begins afresh", { timeout: 120_
 test("what came of a word is said for pictures, with what to do about it", { timeout: 180_000 }, async () => {
   const cases = [
     [{ level: "good", gain: 0.5, length: 9.5 }, /^It worked: .* much closer to your pictures than “apple” did\. Look at what it draws/, "3.80, stronger than ordinary words (0.40), as most learned words are"],
-    [{ level: "begun", gain: 0.16, length: 1.2 }, /^A start: 6 steps are little, though .* closer .* than “apple” did\. .* learn on/, "0.48, like ordinary words (0.40)", "300", "Learn on"],
-    [{ level: "fair", gain: 0.3, length: 1.2 }, /^A start: .* somewhat closer .* see whether that is enough\. .* learning longer/, "0.48, like ordinary words (0.40)", "300"],
+    [{ level: "begun", gain: 0.16, length: 1.2 }, /^A start: 6 steps are little, though .* closer .* than “apple” did\. .* learn on/, "0.48, like ordinary words (0.40)", "500", "Learn on"],
+    [{ level: "fair", gain: 0.3, length: 1.2 }, /^A start: .* somewhat closer .* see whether that is enough\. .* learning longer/, "0.48, like ordinary words (0.40)", "500"],
     [{ level: "fair", gain: 0.5, length: 14.2 }, /drown out .* half the steps/, "5.68, far stronger than ordinary words (0.40): it may drown out the rest of a prompt", "3"],
-    [{ level: "poor", gain: -0.1, length: 1 }, /no closer .* longer\.$/, "0.40, like ordinary words (0.40)", "300", "Change something and learn again"],
+    [{ level: "poor", gain: -0.1, length: 1 }, /no closer .* longer\.$/, "0.40, like ordinary words (0.40)", "500", "Change something and learn again"],
   ];
   const headings = { good: "<peach> has been learned", begun: "<peach> has been learned, for a start", fair: "<peach> has been learned", poor: "An attempt at <peach>" };
   for (const [verdict, said, strength, steps, first = "Make pictures with it"] of cases) {
-    const { context, page, errors } = await opened({ pause: 5, verdict });
+    const { context, page, errors } = await opened({ pause: 5, verdict: { ...verdict, usual: 500 } });
     await fewExampleSteps(context, { steps: 6, "preview-every": 0 });
     await page.reload();
     await page.getByRole("button", { name: "Learn <peach> now" }).click();

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use self::opinion::Losses;
-use self::words::{Family, Scene};
+use self::words::{Phrases, Scene};
 use super::TrainInput;
 use super::dataset::{CachedLatents, Dataset};
 use super::learner::Learner;
@@ -107,7 +107,7 @@ impl Describing {
             let set = if at.0 == 0 { &*training } else { &*unseen };
             self.looks.push_back(self.look(at, set, learner).await?);
             let done = self.looks.len();
-            if left == 0 && Family::of(&learner.model.config).has_biases() {
+            if left == 0 && Phrases::of(&learner.model.config).has_biases() {
                 self.compare();
             }
             let name = set.names[at.1].clone();
@@ -138,15 +138,15 @@ impl Describing {
 
     /// What is seen of a picture, and what the model thinks that it may be made as.
     async fn look(&self, at: (usize, usize), set: &Dataset, learner: &Learner) -> Result<Look> {
-        let (family, seen) = (Family::of(&learner.model.config), &set.seen[at.1]);
-        let plain = seen.background.filter(|plain| family.colour(plain.colour).is_some());
+        let (phrases, seen) = (Phrases::of(&learner.model.config), &set.seen[at.1]);
+        let plain = seen.background.filter(|plain| phrases.colour(plain.colour).is_some());
         let scene = Scene { plain, ..Scene::default() };
         // A style is what the picture is made as: that is to be learned, and not to be said.
-        let media = if self.kind == Kind::Object { family.media(seen.is_grey) } else { &[] };
+        let media = if self.kind == Kind::Object { phrases.media(seen.is_grey) } else { &[] };
         let captions: Vec<String> =
-            media.iter().map(|medium| self.sentence(family, &Scene { medium: Some(medium), ..scene })).collect();
+            media.iter().map(|medium| self.sentence(phrases, &Scene { medium: Some(medium), ..scene })).collect();
         let view = &set.pictures[at.1][0];
-        let losses = opinion::losses(learner, self.noise, view, &captions, family.draws()).await?;
+        let losses = opinion::losses(learner, self.noise, view, &captions, phrases.draws()).await?;
         Ok(Look { at, scene, media, losses })
     }
 
@@ -177,22 +177,22 @@ impl Describing {
 
     /// The caption of a picture that was looked at.
     async fn finish(&self, look: &Look, view: &CachedLatents, learner: &Learner) -> Result<MadeCaption> {
-        let family = Family::of(&learner.model.config);
+        let phrases = Phrases::of(&learner.model.config);
         let (mut scene, mut parts) = (look.scene, Vec::new());
         if let Some(best) = opinion::clearly_least(&look.losses) {
             scene.medium = Some(look.media[best.index]);
             let words = look.media[best.index].to_owned();
             parts.push(CaptionPart { slot: Slot::Medium, words, by: Judge::Model, sure: best.sure });
         }
-        if let Some((plain, colour)) = scene.plain.and_then(|plain| Some((plain, family.colour(plain.colour)?))) {
+        if let Some((plain, colour)) = scene.plain.and_then(|plain| Some((plain, phrases.colour(plain.colour)?))) {
             let words = format!("{colour} background");
             parts.push(CaptionPart { slot: Slot::Background, words, by: Judge::Pixels, sure: f64::from(plain.share) });
-        } else if !family.places().is_empty() {
+        } else if !phrases.places().is_empty() {
             // To say nothing has to be clearly worse, too.
-            let places: Vec<Option<&str>> = family.places().iter().map(|place| Some(*place)).chain([None]).collect();
+            let places: Vec<Option<&str>> = phrases.places().iter().map(|place| Some(*place)).chain([None]).collect();
             let captions: Vec<String> =
-                places.iter().map(|place| self.sentence(family, &Scene { place: *place, ..scene })).collect();
-            let losses = opinion::losses(learner, self.noise, view, &captions, family.draws()).await?;
+                places.iter().map(|place| self.sentence(phrases, &Scene { place: *place, ..scene })).collect();
+            let losses = opinion::losses(learner, self.noise, view, &captions, phrases.draws()).await?;
             let best = opinion::clearly_least(&losses);
             if let Some((place, best)) = best.and_then(|best| Some((places[best.index]?, best))) {
                 scene.place = Some(place);
@@ -200,13 +200,13 @@ impl Describing {
                 parts.push(CaptionPart { slot: Slot::Background, words, by: Judge::Model, sure: best.sure });
             }
         }
-        let caption = (!parts.is_empty()).then(|| family.sentence(self.kind, &scene));
+        let caption = (!parts.is_empty()).then(|| phrases.sentence(self.kind, &scene));
         Ok(MadeCaption { caption, parts })
     }
 
     /// What the model is asked about: the sentence for a scene with the thing in it.
-    fn sentence(&self, family: Family, scene: &Scene) -> String {
-        fill(&family.sentence(Kind::Object, scene), self.thing.as_deref().unwrap_or(family.something()))
+    fn sentence(&self, phrases: Phrases, scene: &Scene) -> String {
+        fill(&phrases.sentence(Kind::Object, scene), self.thing.as_deref().unwrap_or(phrases.something()))
     }
 
     /// Writes itself into a state.

@@ -2,15 +2,13 @@
 //! common in the captions of Stable Diffusion's pictures.
 
 use crate::config::Kind;
+use crate::embedding::ModelFamily;
 use crate::image::{Colour, PlainBackground};
 use crate::model::ModelConfig;
 
-/// The width of the mini model's text encoder, which no other has.
-const MINI: usize = 128;
-
 /// Whose phrases they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Family {
+pub(super) enum Phrases {
     /// The mini model, which knows no others.
     Mini,
     /// Stable Diffusion of every kind.
@@ -20,18 +18,20 @@ pub(super) enum Family {
 /// What a caption says beside the word; what it does not is none.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Scene {
-    /// One of [`Family::media`].
+    /// One of [`Phrases::media`].
     pub medium: Option<&'static str>,
     /// The background's colour.
     pub plain: Option<PlainBackground>,
-    /// One of [`Family::places`].
+    /// One of [`Phrases::places`].
     pub place: Option<&'static str>,
 }
 
-impl Family {
+impl Phrases {
     pub fn of(model: &ModelConfig) -> Self {
-        let is_mini = matches!(&model.text_encoders[..], [text] if text.hidden_size == MINI);
-        if is_mini { Self::Mini } else { Self::General }
+        match model.usual_family() {
+            ModelFamily::Mini => Self::Mini,
+            ModelFamily::Sd1 | ModelFamily::Sd2 | ModelFamily::Sdxl => Self::General,
+        }
     }
 
     /// What a picture can be made as. With `is_grey`, of those without colours.
@@ -133,8 +133,8 @@ mod tests {
 
     #[test]
     fn sentences_are_those_of_the_family() {
-        let said = |family: Family, kind, medium, plain, place| family.sentence(kind, &Scene { medium, plain, place });
-        let (mini, general) = (Family::Mini, Family::General);
+        let said = |family: Phrases, kind, medium, plain, place| family.sentence(kind, &Scene { medium, plain, place });
+        let (mini, general) = (Phrases::Mini, Phrases::General);
         for (sentence, expected) in [
             (
                 said(mini, Kind::Object, Some("noto"), on(Colour::Blue, true), None),
