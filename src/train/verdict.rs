@@ -43,8 +43,8 @@ pub struct Verdict {
     pub gain: f64,
     /// How many times as long as the model's own words usually are the longest vector is.
     pub length: f64,
-    /// How many steps a word usually takes with the model.
-    pub usual: u32,
+    /// How many steps to try next: more, and at least so many as a word usually takes with the model; or fewer if a vector is too long.
+    pub next: u32,
     /// What to try for a better one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
@@ -82,6 +82,7 @@ impl Verdict {
             text.push_str(&format!(", and a vector is {length:.0} times as long as the model's words usually are"));
             format!("it may drown out the rest of a prompt; a lower learning rate ({}) keeps it shorter", Setting::Lr)
         });
+        let next = if length > LONG { steps.div_ceil(2) } else { usual.max(steps.saturating_mul(2)) };
         let (more, init) = (Setting::Steps, Setting::Init);
         let advice = match level {
             Level::Good => None,
@@ -90,7 +91,7 @@ impl Verdict {
                 "look at the previews; try more {more}, an {init} that is nearer to it, or pictures that differ more"
             )),
         };
-        Self { level, text, gain, length, usual, advice: longer.or(advice) }
+        Self { level, text, gain, length, next, advice: longer.or(advice) }
     }
 }
 
@@ -123,6 +124,9 @@ mod tests {
         }
         let long = Verdict::of(Unseen, 0.3, 20.0, [300, 300]);
         assert!(long.text.contains("held out") && long.advice.unwrap().contains("learning rate"));
+        let nexts = [(1.0, 3), (1.0, 400), (14.2, 7)]
+            .map(|(length, steps)| Verdict::of(Training, 0.2, length, [steps, 500]).next);
+        assert_eq!(nexts, [500, 800, 4]);
         assert!(Verdict::of(Training, 0.2, 1.0, [3, 500]).advice.unwrap().ends_with("; 500 are usual)"));
     }
 }

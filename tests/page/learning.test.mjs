@@ -155,7 +155,7 @@ test("what came of a word is said for pictures, with what to do about it", { tim
   ];
   const headings = { good: "<peach> has been learned", begun: "<peach> has been learned, for a start", fair: "<peach> has been learned", poor: "An attempt at <peach>" };
   for (const [verdict, said, strength, steps, first = "Make pictures with it"] of cases) {
-    const { context, page, errors } = await opened({ pause: 5, verdict: { ...verdict, usual: 500 } });
+    const { context, page, errors } = await opened({ pause: 5, verdict: { ...verdict, next: Number(steps) } });
     await fewExampleSteps(context, { steps: 6, "preview-every": 0 });
     await page.reload();
     await page.getByRole("button", { name: "Learn <peach> now" }).click();

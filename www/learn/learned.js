@@ -20,12 +20,12 @@ function judge(verdict, { token, init, made, mini }) {
   say("verdict-error", t("learn.verdict.error", { percent: Math.round(100 * gain), length: decimal(length, 1) }));
 }
 
-/** Back to the form, with the pictures, and more steps, at least so many as are usual; or fewer, if the word came out too strong. */
-function learnAgain(steps, long, usual) {
+/** Back to the form, with the pictures, and other steps. */
+function learnAgain(steps) {
   turnTo("teach");
   // They are wanted again, so they are kept again.
   changed();
-  $("steps").value = long ? Math.ceil(steps / 2) : Math.max(steps * 2, usual);
+  $("steps").value = steps;
   $("steps").closest("details").open = true;
   $("steps").focus();
 }
@@ -49,7 +49,7 @@ export function showLearned({ token, steps, stopped, verdict, prompt, problem, w
     turnTo("make");
     makeNow({ prompt: prompt.replaceAll(token, word.token) });
   };
-  const again = () => learnAgain(steps, verdict?.length > LONG, verdict?.usual ?? 0);
+  const again = () => learnAgain(verdict?.next ?? steps * 2);
   $("learn-on").hidden = !(learnOn || begun);
   $("learn-on").onclick = learnOn || again;
   $("again").hidden = begun || verdict.level === "good";
