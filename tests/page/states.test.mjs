@@ -228,8 +228,9 @@ const STATES = {
     // That was no visitor's doing.
     await forgiven(page);
     await page.locator("#prompt").fill("a <paech> on a blue background");
-    await page.locator("#make summary").getByText("Settings").click();
+    // Before the click: for half a second after one, what moves counts as moved by it.
     await page.locator("#prompt-info").getByText("<paech>").waitFor();
+    await page.locator("#make summary").getByText("Settings").click();
   },
   making,
   large: async (page) => {
