@@ -100,11 +100,14 @@ const requests = {
     const hash = files ? undefined : await owners.library.unetHash(name);
     owners.engine = await Engine.open(name, files ?? (await owners.library.files(name)), hash, precision, weights, report);
   },
-  /** Prepares a training job; nothing runs until "job.next". With `state` it resumes where that was taken. */
+  /** Prepares a training job; nothing runs until "job.next". With `state` it resumes where that was taken. Masks of pictures are addresses
+   * (`data:`). */
   train({ config, pictures, replay, state }) {
-    const given = (pictures ?? []).map((picture) => ({ ...picture, bytes: new Uint8Array(picture.bytes) }));
+    const given = (pictures ?? []).map(({ mask, ...picture }) => ({ ...picture, mask: mask && Uint8Array.from(atob(mask.split(",")[1]), (c) => c.charCodeAt(0)) }));
     return keep(jobs, owners.engine.train(config, given, replay && new Uint8Array(replay), state && new Uint8Array(state)));
   },
+  /** Prepares the making of captions; nothing runs until "job.next". */
+  describe: ({ config, pictures }) => keep(jobs, owners.engine.describe(config, pictures)),
   /** Prepares a generation; nothing runs until "job.next". */
   generate: ({ prompt, config }) => keep(jobs, owners.engine.generate(prompt, config)),
   /** Ends a job and frees what it holds. */

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use js_sys::{Array, Function, Object, Uint8Array};
+use js_sys::{Array, Function, Object};
 use serde::de::DeserializeOwned;
 use wasm_bindgen::prelude::*;
 
@@ -15,14 +15,12 @@ use crate::checkpoint::{self, Options};
 use crate::config::{SampleConfig, TrainConfig};
 use crate::embedding::{Embedding, Layout};
 use crate::event::{Event, WarningCode};
-use crate::image::Picture;
 use crate::model::{Loading, storage_of};
 use crate::sample::{used, with_usual};
 use crate::session::Session;
 use crate::setting::Setting;
 use crate::source::Source;
-use crate::train::templates::parse_caption;
-use crate::train::{Replay, RunState, TrainInput, TrainPicture};
+use crate::train::{MakeCaptions, Replay, RunState, TrainInput, find_masks};
 use crate::weights::{Storage, Stored, WeightBytes};
 use crate::{Error, gpu};
 
@@ -110,9 +108,9 @@ impl Engine {
     }
 
     /// Starts learning an embedding. `config` has the fields of the settings file (kebab-case; what is left out has its
-    /// default); `pictures` are objects `{name, bytes, caption?, crop?}`, where the caption has the token, or `{}` in its
-    /// place, and `crop` is the square `{left, top, side}` to learn from, in pixels of the upright picture; `replay` is a file with every random choice, or nothing; `state` is that of a run to resume, started with
-    /// the same embeddings, pictures and configuration.
+    /// default); `pictures` are objects `{name, bytes, caption?, crop?, mask?}` ([`read`](super::pictures::read)); `replay` is a file
+    /// with every random choice, or nothing; `state` is that of a run to resume, started with the same embeddings, pictures and
+    /// configuration.
     pub fn train(
         &self,
         config: JsValue,
@@ -121,33 +119,37 @@ impl Engine {
         state: Option<Vec<u8>>,
     ) -> Result<Training, JsValue> {
         let config: TrainConfig = settings(&config)?;
-        let mut input = TrainInput::default();
-        for picture in pictures.iter() {
-            let field = |name: &str| js_sys::Reflect::get(&picture, &name.into());
-            let name = field("name")?.as_string().unwrap_or_default();
-            let bytes = Uint8Array::new(&field("bytes")?).to_vec();
-            let mut picture = Picture::decode(&name, &bytes).map_err(to_js)?;
-            if let Some(cut) = square_of(&field("crop")?)? {
-                picture = picture.cut(cut).map_err(to_js)?;
-            }
-            let caption = field("caption")?.as_string().map(|caption| {
-                let bad = |reason: String| to_js(Error::BadFile { file: format!("the caption of {name}"), reason });
-                parse_caption(&caption, &config.token).map_err(bad)
-            });
-            input.pictures.push(TrainPicture { picture, caption: caption.transpose()?, mask: None });
-        }
+        let mut input =
+            TrainInput { pictures: super::pictures::read(&pictures, &config.token)?, ..TrainInput::default() };
         input.replay = match replay {
             Some(bytes) => Some(Replay::read(&bytes, "the replay").map_err(to_js)?),
             None => None,
         };
+        let state = match state {
+            Some(state) => Some(RunState::read(&state, "what was saved of the run").map_err(to_js)?),
+            None => None,
+        };
+        if state.as_ref().is_none_or(RunState::knows_masks) {
+            find_masks(&config, &mut input).map_err(to_js)?;
+        } else {
+            // It was begun without masks, and goes on without them.
+            input.pictures.iter_mut().for_each(|picture| picture.mask = None);
+        }
         let job = match state {
-            Some(state) => {
-                let state = RunState::read(&state, "what was saved of the run").map_err(to_js)?;
-                self.session.resume(&config, input, &state)
-            }
+            Some(state) => self.session.resume(&config, input, &state),
             None => self.session.train(&config, input),
         };
         Ok(Training::new(job.map_err(to_js)?, self.model.clone(), self.files.clone()))
+    }
+
+    /// Starts making captions for pictures that have none, as a run with a configuration would: its events `describe` and `caption` come
+    /// before the first step, which nobody need ask for.
+    pub fn describe(&self, config: JsValue, pictures: Array) -> Result<Training, JsValue> {
+        let config: TrainConfig = settings(&config)?;
+        let pictures = super::pictures::read(&pictures, &config.token)?;
+        let input = TrainInput { pictures, make_captions: MakeCaptions::Always, ..TrainInput::default() };
+        let job = self.session.train(&config, input).map_err(to_js)?;
+        Ok(Training::new(job, self.model.clone(), self.files.clone()))
     }
 
     /// Starts making pictures. `config` has the fields of the settings file, as for `train`.
@@ -198,18 +200,6 @@ pub(super) fn settings<T: DeserializeOwned>(given: &JsValue) -> Result<T, JsValu
         }
         error.into()
     })
-}
-
-/// The square that the page gave for a picture, `[left, top, side]`; none if it gave none.
-fn square_of(given: &JsValue) -> Result<Option<[u32; 3]>, JsValue> {
-    if given.is_undefined() || given.is_null() {
-        return Ok(None);
-    }
-    let number = |name: &str| {
-        let value = js_sys::Reflect::get(given, &name.into())?.as_f64().filter(|value| (0.0..1e6).contains(value));
-        value.map(|value| value.round() as u32).ok_or_else(|| to_js(Error::Usage(format!("a crop has no {name}"))))
-    };
-    Ok(Some([number("left")?, number("top")?, number("side")?]))
 }
 
 /// The bytes of a file with an embedding, in a layout by its key.

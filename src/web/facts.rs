@@ -21,10 +21,10 @@ use crate::weights::WeightBytes;
 
 #[wasm_bindgen]
 impl Engine {
-    /// What the page shows of the model: `{name, hash?, family, side, sides: [height, width], width, widths, room, clipLayers?, usual, settings: {learn, make},
+    /// What the page shows of the model: `{name, hash?, family, side, sides: [height, width], width, widths, room, clipLayers?, usual, settings: {learn, make}, usualFor,
     /// weights, parts: [{value, bytes}]}`: the picture's side in pixels that it was made for, the width of a word's vector for the first text encoder and for each, how many tokens fit into a
     /// stretch of a prompt, how many layers there are to take prompts from, where any but the model's own may be taken ([`ModelConfig::clip_layers`]), which sizes
-    /// (`[width, height]`) pictures usually have beside its own, the settings that follow the model (`learn`: steps, vectors; `make`: steps, guidance, sampler), and bytes of its weights as they are kept, of each part too (`value` as in [`choices`](super::choices)).
+    /// (`[width, height]`) pictures usually have beside its own, the settings that follow the model (`learn`: steps, vectors; `make`: steps, guidance, sampler), the family that they are usual for, and bytes of its weights as they are kept, of each part too (`value` as in [`choices`](super::choices)).
     pub fn facts(&self) -> Result<JsValue, JsValue> {
         let (model, weights) = (&self.session.model().config, &self.weights);
         let widths = model.word_widths();
@@ -36,7 +36,7 @@ impl Engine {
         plain(&json!({
             "name": self.model.name, "hash": self.model.hash, "family": Embedding::family(&widths),
             "side": model.resolution(), "sides": model.picture_size(), "width": widths[0], "widths": widths, "room": model.prompt_length() - 2, "clipLayers": model.clip_layers(), "usual": usual_sizes(model),
-            "settings": following(model),
+            "settings": following(model), "usualFor": model.usual_family().name(),
             "weights": parts.iter().map(|(_, bytes)| bytes).sum::<u64>(),
             "parts": parts.map(|(part, bytes)| json!({"value": part, "bytes": bytes})),
         }))

@@ -70,8 +70,8 @@ struct FileFormat {
     encoders: Vec<usize>,
 }
 
-/// `{settings: {learn, make, computing}, steps, kind, sampler, prompt-syntax, precision, weights, parts, formats, formatsOfTwo, hub}`: the settings that
-/// forms begin with (fields as in settings files), the steps of learning that are usual for each family of models by its [short name](ModelFamily::short),
+/// `{settings: {learn, make, computing}, usualFor, steps, kind, sampler, prompt-syntax, precision, weights, parts, formats, formatsOfTwo, hub}`: the settings that
+/// forms begin with (fields as in settings files), the family of models that they are usual for, the steps of learning that are usual for each family of models by its [short name](ModelFamily::short),
 /// the choices `[{value, label}]` for some settings, what people call the parts of a model that events
 /// name, the formats `[{value, label, ending, encoders}]` that embeddings can be written in (`formats` for models with one text encoder,
 /// `formatsOfTwo` for SDXL), and the Hub's address.
@@ -85,7 +85,7 @@ pub fn choices() -> Result<JsValue, JsValue> {
     let holding = |encoders: usize| Layout::ALL.into_iter().filter(move |layout| layout.holds(encoders)).map(format);
     let weights = ["auto", Storage::Q8.name(), Storage::F16.name()].map(|value| Choice { value, label: value });
     plain(&json!({
-        "settings": beginning(),
+        "settings": beginning(), "usualFor": ModelFamily::Mini.name(),
         "steps": ModelFamily::ALL.map(|family| (family.short(), family.training().steps)).into_iter().collect::<BTreeMap<_, _>>(),
         "kind": Kind::ALL.map(|kind| Choice { value: kind.name(), label: kind.label() }),
         "sampler": samplers(),

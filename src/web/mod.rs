@@ -19,6 +19,7 @@ mod library;
 mod like;
 mod lock;
 mod network;
+mod pictures;
 mod precision;
 mod record;
 mod run;

@@ -23,20 +23,20 @@ export const flags = [
 /** Pictures of a thing that the mini model does not know. */
 export const peach = ["noto", "flat", "3d"].map((name) => join(root, `examples/peach/${name}.png`));
 
-/** The page as visitors get it, made by tools/web/assemble. */
-export function assembled() {
+/** The page as visitors get it, made by tools/web/assemble; but for the names of its elements, which tests look for, where they are `kept`. */
+export function assembled(kept) {
   assert.ok(existsSync(join(root, "www/pkg/pseudoword_bg.wasm")), "build the page first: tools/web/build");
   const dist = mkdtempSync(join(tmpdir(), "pseudoword-dist-"));
-  execFileSync(join(root, "tools/web/assemble"), [dist]);
+  execFileSync(join(root, "tools/web/assemble"), [dist], { env: { ...process.env, ...(kept && { PSEUDOWORD_NAMES: "kept" }) } });
   return dist;
 }
 
 /** Starts both; gives `{origin, browser, dist, visitor, close}`. What is served is the page as visitors get it, and from the repository what
  * that lacks; or its sources, where `sources` says so: there each module can be reached and played, and the page as visitors get it is in
- * `assembled/`. (With SOURCES set always, to find out where something goes wrong.) Its service worker only where `offline` says so, because
+ * `assembled/`, with the short names of its elements. (With SOURCES set always, to find out where something goes wrong.) Its service worker only where `offline` says so, because
  * requests that go through one cannot be played. */
 export async function start({ offline = false, sources = process.env.SOURCES !== undefined } = {}) {
-  const dist = assembled();
+  const dist = assembled(!sources);
   const server = createServer((request, response) => {
     const asked = normalize(decodeURIComponent(new URL(request.url, "http://x").pathname)).replace(/\/$/, "/index.html");
     const path = sources ? asked.replace(/^\/assembled\//, "/") : asked;

@@ -133,6 +133,18 @@ test("files are looked at without a model", async () => {
   assert.match(small.warnings[0].text, /noto\.png is only 256 pixels/);
   assert.ok(await call("tools.alike", seen.fingerprint, small.fingerprint));
   assert.ok(!(await call("tools.alike", seen.fingerprint, (await call("tools.examine", other, "flat.png", 64)).fingerprint)));
+  // What of a picture is the thing, as a picture of the whole.
+  const found = await page.evaluate(async (base64) => {
+    const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)).buffer;
+    const picture = { name: "noto.png", bytes, crop: { left: 28, top: 28, side: 228 } };
+    const nothing = await engine.ask("tools.masks", { args: [{ kind: "object" }, [picture]] });
+    const [{ mask, ...about }] = await engine.ask("tools.masks", { args: [{ masks: "auto" }, [picture]] });
+    const { width, height } = await createImageBitmap(new Blob([mask], { type: "image/png" }));
+    return { nothing, about, size: [width, height] };
+  }, noto.toString("base64"));
+  assert.deepEqual([found.nothing, found.size, found.about.name], [[], [256, 256], "noto.png"]);
+  assert.ok(["found", "unsure"].includes(found.about.origin) && found.about.confidence > 0, JSON.stringify(found.about));
+
   const heic = Buffer.from("\0\0\0\x18ftypheic\0\0\0\0mif1heic", "latin1");
   assert.match(await refused("tools.examine", heic, "IMG_7.HEIC"), /HEIC photo; export it as JPEG/);
   await page.close();
@@ -330,6 +342,43 @@ test("what the page asks of a model, on an adapter without timestamp-query", { t
   assert.equal(learned.before, undefined);
   assert.ok(Math.abs(learned.verdict.gain - (1 - loss / initial)) < 1e-9, JSON.stringify(learned.verdict));
   assert.ok(learned.verdict.level === "begun" && learned.verdict.text.startsWith("the loss on the pictures"));
+
+  // What is marked weighs the loss, in the square; a run goes on with the same masks only.
+  const masks = await page.evaluate(async ([config, { base64, ...picture }]) => {
+    const bytes = () => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)).buffer;
+    const marks = (left) => {
+      const canvas = Object.assign(document.createElement("canvas"), { width: 128, height: 128 });
+      canvas.getContext("2d").fillRect(left, 0, 24, 128);
+      return canvas.toDataURL();
+    };
+    const losses = [];
+    // In the square, all of the square, to the left of it.
+    for (const mask of [marks(40), undefined, marks(-18)]) {
+      const job = await engine.ask("train", { config, pictures: [{ ...picture, bytes: bytes(), mask }] });
+      for await (const { event, initial } of engine.events(job)) {
+        if (event !== "evaluation") continue;
+        losses.push(initial);
+        break;
+      }
+      if (losses.length === 1) {
+        const state = await engine.ask("job.state", { job });
+        const again = (mask) => engine.ask("train", { config, state, pictures: [{ ...picture, bytes: bytes(), mask }] }).then((job) => engine.ask("end", { job }), ({ code }) => code);
+        losses.again = [await again(marks(40)), await again(marks(41)), await again()];
+      }
+      await engine.ask("end", { job });
+    }
+    // And captions are made as for a run.
+    const job = await engine.ask("describe", { config, pictures: [{ ...picture, bytes: bytes() }] });
+    let last;
+    for await (const { event } of engine.events(job)) {
+      last = event;
+      if (["encode", "step"].includes(event)) break;
+    }
+    await engine.ask("end", { job });
+    return { losses, again: losses.again, last };
+  }, [config, picture]);
+  assert.ok(Math.abs(masks.losses[0] / masks.losses[1] - 1) > 0.01 && masks.losses[2] === masks.losses[1], `${masks.losses}`);
+  assert.deepEqual([masks.again, masks.last], [[undefined, "changed", "changed"], "encode"]);
 
   // What is dropped is given back: in a browser wgpu does not do it.
   const rounds = [await counted(page), await made(page), await made(page), await made(page)];

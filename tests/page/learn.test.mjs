@@ -173,7 +173,7 @@ test("each picture is cropped in place, and tells what is wrong with it", { time
   await warned("tiny.png").getByText("Small: 40 pixels where the model sees 64").waitFor();
   assert.equal(await warned("wide.png").textContent(), "");
 
-  await page.getByRole("button", { name: "Crop wide.png" }).press("Enter");
+  await page.getByRole("button", { name: "Crop or mark wide.png" }).press("Enter");
   const box = page.getByRole("application");
   assert.match(await box.getAttribute("aria-label"), /^Square of wide\.png: 200 pixels wide, 50 from the left and 0 from the top$/);
   await page.keyboard.press("ArrowLeft");
@@ -194,7 +194,7 @@ test("each picture is cropped in place, and tells what is wrong with it", { time
   await page.mouse.up();
   await page.getByRole("application", { name: /: 192 pixels wide, (9|1\d) from the left/ }).waitFor();
   await page.keyboard.press("Escape");
-  assert.equal(await page.evaluate(() => document.activeElement.getAttribute("aria-label")), "Crop wide.png");
+  assert.equal(await page.evaluate(() => document.activeElement.getAttribute("aria-label")), "Crop or mark wide.png");
   assert.equal(await page.getByRole("application").count(), 0);
   assert.deepEqual(errors, []);
   await context.close();
@@ -208,7 +208,7 @@ test("by touch: an example is chosen, and a square is moved with a finger", { ti
   await page.getByRole("button", { name: "Learn <taxi> now" }).waitFor();
   await page.getByRole("button", { name: "Use my own pictures" }).tap();
   await page.getByLabel("Add pictures").setInputFiles(join(root, "tests/page/fixtures/wide.png"));
-  await page.getByRole("button", { name: "Crop wide.png" }).tap();
+  await page.getByRole("button", { name: "Crop or mark wide.png" }).tap();
   const box = page.getByRole("application");
   const { x, y, width } = await box.boundingBox();
   const protocol = await context.newCDPSession(page);
@@ -257,7 +257,7 @@ test("what is chosen, cropped, written and set survives a refresh and a crash, e
   await page.locator("#steps").fill("12");
   await page.getByRole("button", { name: "Move 3d.png forward" }).click();
   await page.getByLabel("What flat.png shows").fill("a {} that is flat");
-  await page.getByRole("button", { name: "Crop noto.png" }).click();
+  await page.getByRole("button", { name: "Crop or mark noto.png" }).click();
   await page.keyboard.press("-");
   await page.keyboard.press("ArrowLeft");
   await kept(page);

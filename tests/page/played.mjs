@@ -17,6 +17,7 @@ function worker(given) {
       make: { steps: 25, guidance: 4, seed: 0, sampler: "ddim", width: null, height: null, "negative-prompt": "", "prompt-syntax": "a1111", "clip-skip": 1 },
       computing: { precision: "auto", weights: "auto" },
     },
+    usualFor: "pseudoword's mini model",
     steps: { mini: 300, "SD 1.x": 500, "SD 2.x": 500, SDXL: 400 },
     kind: [{ value: "object", label: "a thing" }, { value: "style", label: "a style" }],
     sampler: [{ value: "ddim", label: "DDIM" }], "prompt-syntax": [{ value: "a1111", label: "A1111" }, { value: "comfyui", label: "ComfyUI" }, { value: "plain", label: "plain text" }], precision: [{ value: "auto", label: "as suits" }, { value: "f16", label: "f16" }], weights: [{ value: "auto", label: "auto" }], parts: [], hub: "https://huggingface.co",
@@ -103,7 +104,7 @@ function worker(given) {
       if (token === "cat") throw new Error('"cat" is taken: the model knows it already');
     },
     countTokens: (text) => text.split(" ").length,
-    facts: () => ({ name: "mini", family, side: 64, sides: [64, 64], width: 64, room: 75, clipLayers: /^pseudo|1\.x$/.test(family) ? 2 : undefined, weights: 12e6, parts: [], settings: /1\.x$/.test(family) ? { learn: { steps: 500, vectors: 4 }, make: { steps: 30, guidance: 7.5 } } : { learn: { steps: 300, vectors: 2 }, make: { steps: 25, guidance: 4 } } }),
+    facts: () => ({ name: "mini", family, side: 64, sides: [64, 64], width: 64, room: 75, clipLayers: /^pseudo|1\.x$/.test(family) ? 2 : undefined, weights: 12e6, parts: [], usualFor: family, settings: /1\.x$/.test(family) ? { learn: { steps: 500, vectors: 4 }, make: { steps: 30, guidance: 7.5 } } : { learn: { steps: 300, vectors: 2 }, make: { steps: 25, guidance: 4 } } }),
     need: () => ({ bytes: 210e6, weights: 12e6, phases: [] }),
     hasHalves: () => false,
     promptInfo(text, syntax = "a1111") {
@@ -167,10 +168,17 @@ function worker(given) {
       if (given.unopened) throw Object.assign(new Error(given.unopened), given.unopenedBy);
     },
     train({ config, pictures, state }) {
-      new BroadcastChannel("train").postMessage({ config, pictures: pictures.map(({ name, caption, crop }) => ({ name, caption, crop })) });
+      new BroadcastChannel("train").postMessage({ config, pictures: pictures.map(({ name, caption, crop, mask }) => ({ name, caption, crop, mask })) });
       const from = state ? JSON.parse(new TextDecoder().decode(state)).step : 0;
       const whole = { ...choices.settings.learn, ...config };
       jobs.set(++count, { config: whole, step: from, shown: from, events: run(whole, pictures, from) });
+      return count;
+    },
+    /** Of every second picture nothing is clear. */
+    describe({ config, pictures }) {
+      const looks = pictures.map(({ name }, i) => ({ event: "describe", done: i + 1, total: pictures.length, name }));
+      const made = pictures.map(({ name }, i) => ({ event: "caption", name, parts: [], ...(i % 2 === 0 && { caption: `a drawing of {} ${i}` }) }));
+      jobs.set(++count, { config, events: [...looks, ...made].values() });
       return count;
     },
     generate({ config }) {
@@ -193,6 +201,14 @@ function worker(given) {
     "tools.describe": () => [about("<peach>")],
     "tools.convert": () => new TextEncoder().encode("an embedding"),
     "tools.examine": ({ args: [bytes] }) => ({ warnings: [], fingerprint: [bytes.byteLength] }),
+    /** Where it is looked for, it is the left half of all pictures, and of the first that is not sure. */
+    async "tools.masks"({ args: [config, pictures] }) {
+      if (config.masks !== "auto") return [];
+      const canvas = new OffscreenCanvas(64, 64);
+      canvas.getContext("2d").fillRect(0, 0, 32, 64);
+      const mask = new Uint8Array(await (await canvas.convertToBlob()).arrayBuffer());
+      return pictures.map(({ name }, i) => ({ name, origin: i === 0 ? "unsure" : "found", mask }));
+    },
     "tools.alike": ({ args: [one, other] }) => one[0] === other[0],
   };
   self.onmessage = async ({ data: { id, type, ...request } }) => {

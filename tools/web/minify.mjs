@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmdirSync
 import { createRequire } from "node:module";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { shorten, shortenProperties } from "./keys.mjs";
+import { rename } from "./names.mjs";
 
 // They lie with the packages of the page's tests, which have the one lock file.
 const PACKAGES = new URL("../../tests/page/", import.meta.url);
@@ -93,5 +94,7 @@ await Promise.all([PAGES[0], ...within(www)].filter((file) => !ready.includes(fi
   const of = minified[file.split(".").at(-1)];
   if (of) writeFileSync(file, await of(readFileSync(file, "utf8")));
 }));
+// Tests look for elements by their names.
+if (process.env.PSEUDOWORD_NAMES !== "kept") rename({ page: PAGES[0], styles: join(www, "index.css"), script: join(www, "main.js") });
 // Folders of which nothing is left.
 for (const place of within(www).reverse()) if (statSync(place).isDirectory() && readdirSync(place).length === 0) rmdirSync(place);

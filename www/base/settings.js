@@ -1,7 +1,7 @@
 // The settings on the page. Choices and defaults come from the engine; what a setting is called is in www/text, and the engine's
 // sentences use it.
 
-import { t } from "./text.js";
+import { decimal, familyName, t } from "./text.js";
 
 /** Samples of a step where that is left to the engine. */
 export const SAMPLES = 4;
@@ -23,15 +23,25 @@ export let usualSteps;
 /** What was typed in a field, or chosen. */
 export const typedIn = ({ value, dataset }) => (value === dataset.usual ? "" : value);
 
-/** Fills in settings by the forms that they are in, where nothing else was typed. */
-function offer(settings) {
+/** Settings that follow the model. */
+const FOLLOWING = ["steps", "vectors", "guidance", "sampler"];
+
+/** What a choice is called, or a number as it is written here. */
+const called = ({ options = [] }, value) => [...options].find((one) => one.value === value)?.text ?? decimal(value, value % 1 ? 1 : 0);
+
+/** Fills in settings by the forms that they are in, where nothing else was typed, and says which of them are usual for which models. */
+function offer({ settings, usualFor } = {}) {
   for (const form in settings) {
-    for (const { control, dataset } of document.querySelectorAll(`#${form} [data-setting]`)) {
+    const usually = [];
+    for (const { control, dataset, firstChild } of document.querySelectorAll(`#${form} [data-setting]`)) {
       const usual = settings[form][dataset.setting] ?? "";
       if (usual === "") continue;
       control.value = typedIn(control) || usual;
       control.dataset.usual = usual;
+      if (FOLLOWING.includes(dataset.setting)) usually.push(`${firstChild.textContent.trim()} ${called(control, usual)}`);
     }
+    const place = document.querySelector(`#${form} .usual`);
+    if (place) place.textContent = t("page.usual", { family: familyName(usualFor), list: usually.join(", ") });
   }
 }
 
@@ -39,7 +49,7 @@ function offer(settings) {
  * are the engine's, of the model that is loaded. */
 export function offerFor(facts) {
   // What is usual for the model follows it.
-  offer(facts?.settings);
+  offer(facts);
   const offered = { two: facts?.widths?.length > 1, layers: !facts || facts.clipLayers, noLayers: facts && !facts.clipLayers };
   for (const place of document.querySelectorAll("[data-where]")) place.hidden = !offered[place.dataset.where];
 }
@@ -63,8 +73,8 @@ export function fill(choices) {
   document.getElementById("hub").placeholder = choices.hub;
   for (const { control, dataset: { setting } } of document.querySelectorAll("[data-setting]")) {
     if (!(control instanceof HTMLSelectElement) || control.options.length > 0) continue;
-    const called = t("models.choices")[setting] ?? {};
-    control.append(...choices[setting].map(({ value, label }) => new Option(called[value] ?? label, value, false, value === control.dataset.wanted)));
+    const names = t("models.choices")[setting] ?? {};
+    control.append(...choices[setting].map(({ value, label }) => new Option(names[value] ?? label, value, false, value === control.dataset.wanted)));
   }
-  offer(choices.settings);
+  offer(choices);
 }

@@ -1,8 +1,9 @@
-// Squares of pictures: what of a picture the model sees, and how that is moved and resized in place, with the mouse, a finger, or the keyboard.
-// A crop is `{left, top, side}` in pixels of the upright picture.
+// Squares of pictures: what of a picture the model sees, and how that is moved and resized in place, with the mouse, a finger, or the keyboard;
+// and beside it what of the picture is the thing (mark.js). A crop is `{left, top, side}` in pixels of the upright picture.
 
 import { button, h } from "../base/dom.js";
 import { t } from "../base/text.js";
+import { drag, marking } from "./mark.js";
 
 /** What the engine takes where nobody chose: the largest square in the middle. */
 export function middle({ width, height }) {
@@ -12,13 +13,14 @@ export function middle({ width, height }) {
 
 export const cropOf = (picture) => picture.crop ?? middle(picture);
 
-/** Shows only the square of a picture in an element of the class `cropped`. */
+/** Shows only the square of a picture in an element of the class `cropped`, and less of what is outside of its mask. */
 export function place(element, picture) {
   const { left, top, side } = cropOf(picture);
   const set = (name, value) => element.style.setProperty(name, `${100 * value}%`);
   set("--wide", picture.width / side);
   set("--left", -left / side);
   set("--top", -top / side);
+  element.firstChild.style.maskImage = picture.mask ? `url(${picture.mask}), linear-gradient(#0005 0 0)` : "";
 }
 
 /** An element that shows a picture's square. */
@@ -49,9 +51,12 @@ const KEYS = {
 /** The square around the same middle. */
 const grown = ({ left, top, side }, by) => ({ left: left - by / 2, top: top - by / 2, side: side + by });
 
-/** The editor of a picture's square. `seen` is the side in pixels that the model sees; `done` is called when it is closed, `changed`
- * after each change. */
-export class CropEditor {
+/** Tools of the editor. */
+const TOOLS = ["crop", "mark", "erase"];
+
+/** The editor of a picture's square and mask. `seen` is the side in pixels that the model sees; `find(config)` gives what the engine takes for the
+ * thing (mark.js), with the settings `usual` where nobody asked for anything; `done` is called when it is closed, `changed` after each change. */
+export class Editor {
   #picture;
   #changed;
   #box = h("div", { class: "crop-box", tabIndex: 0, role: "application", "aria-describedby": "crop-how" }, h("span", { class: "crop-corner" }));
@@ -59,22 +64,45 @@ export class CropEditor {
   #seen;
   #size;
 
-  constructor(picture, { seen, changed, done }) {
+  constructor(picture, { seen, changed, done, find, usual }) {
     this.#picture = picture;
     this.#changed = changed;
     this.#whole = h("div", { class: "crop-whole" }, h("img", { src: picture.url, alt: "", draggable: false }), this.#box);
     this.#whole.style.setProperty("--shape", picture.width / picture.height);
     this.#seen = h("canvas", { width: seen, height: seen, class: "crop-seen", role: "img", "aria-label": t("learn.cropSeen", seen) });
     this.#size = h("input", { type: "range", min: 16, max: Math.min(picture.width, picture.height), oninput: ({ target }) => this.#take(grown(cropOf(picture), target.value - cropOf(picture).side)) });
-    this.#box.addEventListener("keydown", (event) => this.#key(event, done));
+    this.#box.addEventListener("keydown", (event) => this.#key(event));
     this.#box.addEventListener("pointerdown", (event) => this.#drag(event));
-    this.element = h("div", { class: "crop", role: "group", "aria-label": t("learn.cropOf", picture.name) },
+    const square = h("div", {},
+      this.#seen, h("small", { "aria-hidden": "true" }, t("learn.cropSeen", seen)),
+      h("label", {}, t("learn.cropSize"), this.#size),
+      h("small", { id: "crop-how" }, t("learn.cropHow")),
+      button(t("learn.cropMiddle"), () => this.#take(middle(picture)), { kind: "plain" }));
+    let marks;
+    const use = (tool) => {
+      const cropping = tool === "crop";
+      if (!cropping && marks) marks.tell("");
+      else if (!cropping) {
+        marks = marking(picture, { changed, find, usual, square: () => cropOf(picture) });
+        this.#whole.append(marks.canvas);
+        square.after(marks.panel);
+      }
+      this.#box.hidden = square.hidden = !cropping;
+      if (!marks) return;
+      marks.canvas.hidden = marks.panel.hidden = cropping;
+      marks.erase = tool === "erase";
+    };
+    this.element = h("div", { class: "crop", role: "group", "aria-label": t("learn.cropOf", picture.name), onkeydown: (event) => {
+      // It is in a form, which Enter would send.
+      if (event.key !== "Escape" && (event.key !== "Enter" || event.target.matches("button"))) return;
+      event.preventDefault();
+      done();
+    } },
+      h("fieldset", { class: "segments" }, TOOLS.map((tool, i) => h("label", {}, h("input", { type: "radio", name: "tool", checked: i === 0, onchange: () => use(tool) }), h("span", {}, t("learn.tools")[tool])))),
       this.#whole,
       h("div", { class: "crop-side" },
-        this.#seen, h("small", { "aria-hidden": "true" }, t("learn.cropSeen", seen)),
-        h("label", {}, t("learn.cropSize"), this.#size),
-        h("small", { id: "crop-how" }, t("learn.cropHow")),
-        h("div", { class: "row" }, button(t("learn.cropDone"), done, { kind: "primary" }), button(t("learn.cropMiddle"), () => this.#take(middle(picture)), { kind: "plain" }))));
+        square,
+        h("div", { class: "row" }, button(t("learn.cropDone"), done, { kind: "primary" }))));
     this.#show();
   }
 
@@ -107,11 +135,7 @@ export class CropEditor {
     else img.addEventListener("load", draw, { once: true });
   }
 
-  #key(event, done) {
-    if (event.key === "Escape" || event.key === "Enter") {
-      event.preventDefault();
-      return done();
-    }
+  #key(event) {
     const act = KEYS[event.key];
     if (!act || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
@@ -126,16 +150,11 @@ export class CropEditor {
     const resize = event.target !== this.#box;
     event.preventDefault();
     this.#box.focus();
-    this.#box.setPointerCapture(event.pointerId);
-    const move = ({ clientX, clientY }) => {
+    drag(this.#box, event, ({ clientX, clientY }) => {
       const [x, y] = [(clientX - event.clientX) * scale, (clientY - event.clientY) * scale];
       if (!resize) return this.#take({ ...from, left: from.left + x, top: from.top + y });
       const room = Math.min(picture.width - from.left, picture.height - from.top);
       this.#take({ ...from, side: Math.min(from.side + Math.max(x, y), room) });
-    };
-    this.#box.addEventListener("pointermove", move);
-    const end = () => this.#box.removeEventListener("pointermove", move);
-    this.#box.addEventListener("pointerup", end, { once: true });
-    this.#box.addEventListener("pointercancel", end, { once: true });
+    });
   }
 }

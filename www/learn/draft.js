@@ -1,4 +1,4 @@
-// What was chosen to learn from, kept until it is learned or removed: pictures with their squares and captions, in order, and what is typed in
+// What was chosen to learn from, kept until it is learned or removed: pictures with their squares, masks and captions, in order, and what is typed in
 // the form. The page reads and writes it itself, so that it is there without the engine. Each tab has a place of its own, which is its own as
 // long as it holds a lock; what a tab left that is gone goes to the next one that is opened.
 
@@ -45,7 +45,7 @@ async function contents(one) {
 }
 
 /** Takes a place: the one that this tab had, or one that a tab left, or a new one; gives what is kept there:
- * `{pictures: [{file, width, height, caption, crop?}], form}`. */
+ * `{pictures: [{file, width, height, caption, crop?, mask?}], form}`. */
 export async function open() {
   try {
     const all = await folder();
@@ -77,7 +77,7 @@ async function write({ pictures, form }) {
     await disk.put(here, name, file);
     names.set(file, name);
   }
-  const about = pictures.map(({ file, width, height, caption, crop }) => ({ kept: names.get(file), name: file.name, type: file.type, width, height, caption, crop }));
+  const about = pictures.map(({ file, width, height, caption, crop, mask }) => ({ kept: names.get(file), name: file.name, type: file.type, width, height, caption, crop, mask }));
   await disk.put(here, ABOUT, JSON.stringify({ pictures: about, form }));
   // Where that is not remembered, it goes to whichever tab is opened next.
   remember(TAB, id, "sessionStorage");

@@ -29,6 +29,13 @@ export function settings() {
   return { token: $("token").value.trim(), ...(pooling && { pooling }), ...(syntax && { "prompt-syntax": syntax }), ...($("kind").value && { kind: $("kind").value }), ...(init && { init }), ...Object.fromEntries(numbers) };
 }
 
+/** The settings once the engine has looked at the word, with as many vectors as what it starts from has tokens: an everyday word may be several to
+ * the model. */
+export async function fitted(config) {
+  await call("engine.checkToken", config.token);
+  return config.init ? { ...config, vectors: Math.max(config.vectors, await call("engine.countTokens", config.init)) } : config;
+}
+
 /** Fills in what an example or a run that was left is learned with. */
 export async function fillIn({ token, init, kind, pooling = "end", ...others }) {
   // So that the choices are there.

@@ -2,18 +2,19 @@
 
 import { $, button, h, picked, showUp } from "../base/dom.js";
 import { BrokenEngine } from "../base/engine.js";
-import { announce, ask, call, changed, client, complain, now, onChange, say, studio, turnTo, using } from "../base/studio.js";
+import { announce, ask, changed, client, complain, now, onChange, say, studio, turnTo, using } from "../base/studio.js";
 import { png, t } from "../base/text.js";
 import { forPhotos, propose, showUpPlan, withModel } from "../models/models.js";
 import { atWork, MINI } from "../models/state.js";
 import { find, free, keepWord, remove } from "../words/shelf.js";
 import { follow, forgetWarnings, Telling } from "./follow.js";
 import { keepPace } from "../start/probe.js";
-import { check, checked, fillIn, form, seen, settings } from "./form.js";
+import { check, checked, fillIn, fitted, form, seen, settings } from "./form.js";
 import { showLearned } from "./learned.js";
 import * as own from "./own.js";
 import { addPreview, allPreviews, clearPreviews, lastPreview, showOwn, timeline } from "./stage.js";
 import { alone, peek, released, SavedRun, taken } from "./run.js";
+import { suggestions } from "./suggest.js";
 import { Tiles } from "./tiles.js";
 
 const saved = new SavedRun();
@@ -91,13 +92,11 @@ const model = (name, agreed) => withModel({
 
 /** Learns from what the form has, and what else is `given`, or goes on with `unfinished`; gives what came of it. */
 async function learn(unfinished, given) {
-  const config = unfinished?.config ?? { ...given, ...settings() };
+  const asked = unfinished?.config ?? { ...given, ...settings() };
   const pictures = unfinished?.pictures ?? (await tiles.read());
   return alone(async () => {
     atWork();
-    await call("engine.checkToken", config.token);
-    // An everyday word may be several to the model.
-    if (config.init) config.vectors = Math.max(config.vectors, await call("engine.countTokens", config.init));
+    const config = await fitted(asked);
     const job = await ask("train", { config, pictures, state: unfinished?.state });
     // One that was left is kept as it is; one that was stopped here is not any more.
     if (!unfinished?.kept) await saved.begin(config, pictures, unfinished?.curve);
@@ -316,7 +315,7 @@ async function goOn() {
   await session(async () => {
     const run = await found();
     own.aside();
-    await tiles.set(run.pictures.map(({ name, bytes, caption, crop }) => ({ file: new File([bytes], name), caption, crop })));
+    await tiles.set(run.pictures.map(({ name, bytes, ...rest }) => ({ file: new File([bytes], name), ...rest })));
     showOwn(tiles.pictures);
     await fillIn(run.config);
     return { unfinished: { ...run, kept: true } };
@@ -381,6 +380,7 @@ export function learnRoom() {
       $("add").classList.toggle("empty", count === 0);
       say("learn-problem");
       $("caption-note").hidden = captions === 0;
+      $("suggest").hidden = captions === count;
       $("caption-note").classList.toggle("warning", captions < count);
       say("caption-note", captions === count ? t("learn.captionsAll") : t("learn.captionsSome", { n: captions, of: count }));
       own.changed();
@@ -397,6 +397,7 @@ export function learnRoom() {
   $("kind").addEventListener("change", () => tiles.invite());
   $("train-photos").addEventListener("click", () => learnTyped({ name: forPhotos() }));
   $("add").classList.add("empty");
+  suggestions(tiles);
   buttons();
   timeline();
   form(() => tiles.look());

@@ -67,7 +67,7 @@ export class SavedRun {
   /** Keeps what the run is started with; the description comes last and makes it count. */
   async #describe({ config, pictures }) {
     for (const [i, { bytes }] of pictures.entries()) await call("storage.put", `${FOLDER}/picture-${i}`, bytes);
-    const about = { model: studio.model, config, pictures: pictures.map(({ name, caption, crop }) => ({ name, caption, crop })) };
+    const about = { model: studio.model, config, pictures: pictures.map(({ bytes, ...rest }) => rest) };
     await call("storage.put", RUN, encoded(about));
   }
 

@@ -2,10 +2,10 @@
 // with its caption, its square, and what is worth knowing about it.
 
 import { $, h, iconButton } from "../base/dom.js";
-import { announce } from "../base/studio.js";
+import { announce, call } from "../base/studio.js";
 import { t } from "../base/text.js";
 import { captioned, captionText, examined, isCaption, refused } from "./examine.js";
-import { CropEditor, cropped, place } from "./crop.js";
+import { cropped, Editor, place } from "./crop.js";
 
 const ICONS = {
   crop: "M7 2v15h15M2 7h15v15",
@@ -20,7 +20,7 @@ const holder = () => t("learn.captionHolder", $("kind").value);
 const tool = (icon, label, act) => iconButton(ICONS[icon], label, act, { "data-tool": icon });
 
 export class Tiles {
-  /** `{file, name, url, width, height, crop?, caption, item}`. */
+  /** `{file, name, url, width, height, crop?, mask?, caption, item}`. */
   #pictures = [];
   #list;
   #refuse;
@@ -47,13 +47,13 @@ export class Tiles {
     return this.#pictures.filter(({ caption }) => caption).length;
   }
 
-  /** Takes other pictures in place of what is there: `{file, caption?, crop?}`, with `width` and `height` if they are known. */
+  /** Takes other pictures in place of what is there: `{file, caption?, crop?, mask?}`, with `width` and `height` if they are known. */
   async set(given) {
     for (const picture of this.#pictures) URL.revokeObjectURL(picture.url);
     this.#pictures = [];
     this.#list.replaceChildren();
     for (const one of given) await this.#take(one);
-    this.#settle();
+    this.settle();
   }
 
   /** Adds pictures, and captions of those that are there; tells what cannot be, after `others`. */
@@ -68,14 +68,20 @@ export class Tiles {
       const picture = captioned(this.#pictures, file);
       const { text, reason } = picture ? await captionText(file) : { reason: t("learn.refuse.lone", file.name) };
       if (reason) problems.push(reason);
-      else picture.item.querySelector("textarea").value = picture.caption = text;
+      else this.caption(picture, text);
     }
     this.#refuse(problems.join("\n"));
-    this.#settle();
+    this.settle();
+  }
+
+  /** Gives a picture a caption. */
+  caption(picture, text) {
+    picture.item.querySelector("textarea").value = picture.caption = text;
+    this.#changed();
   }
 
   /** Adds a picture; gives why it cannot be. */
-  async #take({ file, caption = "", crop, ...size }) {
+  async #take({ file, caption = "", crop, mask, ...size }) {
     const url = URL.createObjectURL(file);
     try {
       if (!size.width) {
@@ -87,7 +93,7 @@ export class Tiles {
       URL.revokeObjectURL(url);
       return t("learn.refuse.broken", file.name);
     }
-    const picture = { file, name: file.name, url, width: size.width, height: size.height, caption, crop };
+    const picture = { file, name: file.name, url, width: size.width, height: size.height, caption, crop, mask };
     picture.item = this.#tile(picture);
     this.#pictures.push(picture);
     this.#list.append(picture.item);
@@ -123,8 +129,14 @@ export class Tiles {
     const open = picture.item.querySelector(".crop");
     for (const other of this.#list.querySelectorAll(".crop")) this.#closeCrop(other);
     if (open) return;
-    const editor = new CropEditor(picture, {
+    const editor = new Editor(picture, {
       seen: this.#seen(),
+      usual: () => ({ kind: $("kind").value }),
+      // All pictures of the thing tell more of it than one.
+      find: async (config) => {
+        const some = config.masks ? this.#pictures : [picture];
+        return (await call("tools.masks", config, await this.read(some)))[some.indexOf(picture)];
+      },
       changed: () => {
         place(picture.item.querySelector(".cropped"), picture);
         this.#changed();
@@ -145,7 +157,7 @@ export class Tiles {
     item.classList.remove("cropping");
     item.draggable = true;
     element.remove();
-    this.#settle();
+    this.settle();
   }
 
   #move(picture, by) {
@@ -162,7 +174,7 @@ export class Tiles {
     this.#pictures.splice(to, 0, picture);
     this.#list.insertBefore(picture.item, this.#pictures[to + 1]?.item ?? null);
     if (picture.item.contains(focused)) focused.focus();
-    this.#settle();
+    this.settle();
   }
 
   #lift(event, picture) {
@@ -189,10 +201,11 @@ export class Tiles {
     // The focus goes to what took its place.
     const next = this.#pictures[Math.min(at, this.#pictures.length - 1)];
     (next?.item.querySelector("[data-tool=remove]") ?? $("files")).focus();
-    this.#settle();
+    this.settle();
   }
 
-  #settle() {
+  /** Looks at all of it again. */
+  settle() {
     this.#changed();
     this.look();
   }
@@ -208,11 +221,11 @@ export class Tiles {
     }
   }
 
-  /** The pictures for the engine. Captions count if every picture has one, as in the terminal. */
-  read() {
-    const all = this.captioned === this.#pictures.length;
-    return Promise.all(this.#pictures.map(async ({ file, name, caption, crop }) => (
-      { name, bytes: await file.arrayBuffer(), ...(all && { caption }), ...(crop && { crop }) }
+  /** The pictures for the engine; captions count if every picture has one, as in the terminal. Of `some` only what is seen. */
+  read(some) {
+    const all = !some && this.captioned === this.#pictures.length;
+    return Promise.all((some ?? this.#pictures).map(async ({ file, name, caption, crop, mask }) => (
+      { name, bytes: await file.arrayBuffer(), caption: all ? caption : undefined, crop, mask: some ? undefined : mask }
     )));
   }
 }
