@@ -135,6 +135,9 @@ test("captions are suggested where there are none, changed, and learned from; wh
   const learned = page.evaluate(() => new Promise((resolve) => (new BroadcastChannel("train").onmessage = ({ data }) => resolve(data.pictures.map(({ caption }) => caption)))));
   await page.getByRole("button", { name: "Learn it at 64 pixels" }).click();
   assert.deepEqual(await learned, ["a {} on white", "a {} of mine", "a {} in 3d"]);
+  // What was said of them goes with them.
+  await page.getByRole("button", { name: "Teach another word" }).click();
+  assert.equal(await page.locator("#suggested-captions").textContent(), "");
   assert.deepEqual(errors, []);
   await context.close();
 });

@@ -381,6 +381,7 @@ export function learnRoom() {
       say("learn-problem");
       $("caption-note").hidden = captions === 0;
       $("suggest").hidden = captions === count;
+      if (count === 0) say("suggested-captions");
       $("caption-note").classList.toggle("warning", captions < count);
       say("caption-note", captions === count ? t("learn.captionsAll") : t("learn.captionsSome", { n: captions, of: count }));
       own.changed();
