@@ -200,8 +200,9 @@ test("each picture is cropped in place, and tells what is wrong with it", { time
   await context.close();
 });
 
-test("by touch: an example is chosen, and a square is moved with a finger", { timeout: 120_000 }, async () => {
+test("by touch: an example is chosen, a square is moved with a finger, and a picture is marked", { timeout: 120_000 }, async () => {
   const context = await place.browser.newContext({ viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true });
+  await played(context);
   const page = await context.newPage();
   await page.goto(place.origin);
   await page.getByRole("radio", { name: /taxi/ }).tap({ force: true });
@@ -218,6 +219,15 @@ test("by touch: an example is chosen, and a square is moved with a finger", { ti
   await touch("touchEnd");
   // It followed the finger.
   await page.getByRole("application", { name: /: 200 pixels wide, 0 from the left/ }).waitFor();
+  // What it paints over is not the thing; the page stays where it is.
+  await page.getByRole("radio", { name: "Erase" }).press("Space");
+  await page.getByText("All of it counts.").waitFor();
+  const scrolled = await page.evaluate(() => scrollY);
+  await touch("touchStart", x + width / 2);
+  for (const by of [10, 20, 40, 80]) await touch("touchMove", x + width / 2 - by);
+  await touch("touchEnd");
+  await page.getByText(/^[89]\d% of the square is the thing/).waitFor();
+  assert.equal(await page.evaluate(() => scrollY), scrolled);
   await context.close();
 });
 

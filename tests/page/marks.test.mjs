@@ -10,9 +10,13 @@ let place;
 before(async () => (place = await start()));
 after(() => place?.close());
 
-/** A page whose engine is played. */
+/** A page whose engine is played, and in which it is noted how much moves by itself. */
 async function opened(given) {
   const visitor = await place.visitor();
+  await visitor.context.addInitScript(() => {
+    window.shift = 0;
+    new PerformanceObserver((list) => list.getEntries().forEach(({ value, hadRecentInput }) => hadRecentInput || (window.shift += value))).observe({ type: "layout-shift", buffered: true });
+  });
   await played(visitor.context, given);
   return { ...visitor, page: await visitor.open() };
 }
@@ -67,7 +71,11 @@ test("what of a picture is the thing is found, or marked by hand; that is kept, 
   await marked(page, "Nothing is marked, so all of it counts.");
   for (let times = 0; times < 3; times++) await page.getByRole("button", { name: "Undo" }).press("Enter");
   assert.deepEqual(await halves(page), [1, 0]);
+  assert.ok((await page.evaluate(() => shift)) < 0.02, "nothing moves by itself");
   await everywhere(page, "marks");
+  await page.setViewportSize({ width: 320, height: 640 });
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "nothing is cut off at 320 pixels");
+  await page.setViewportSize({ width: 1000, height: 900 });
   // With the mouse: painted on the right, and taken away on the left; what is below the brush, and not more.
   await brush(page, [0.7, 0.5], [0.8, 0.5]);
   const [left, right] = await halves(page);
