@@ -37,7 +37,7 @@ test("neither a second tab nor a lost device costs what was learned", { timeout:
   // With captions, and a square of one's own choice.
   await teach(page, [peach[0], peach[1]]);
   for (const name of ["noto", "flat"]) await page.getByLabel(`What ${name}.png shows`).fill(`a <peach> in ${name} style`);
-  await page.getByRole("button", { name: "Crop flat.png" }).click();
+  await page.getByRole("button", { name: "Crop or mark flat.png" }).click();
   for (const key of ["-", "ArrowLeft", "Enter"]) await page.keyboard.press(key);
 
   await fewSteps(page, 3);
