@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 pub use crate::parts::Part;
 use crate::setting::{Wording, worded};
+pub use crate::train::Quality;
 pub use crate::warning::WarningCode;
 
 /// Which pictures a fixed evaluation batch is made of.
@@ -276,6 +277,15 @@ pub enum Event {
         /// Variance of the last evaluations relative to all of them.
         ratio: f64,
     },
+    /// A word that was learned is tried in scenes, to see what it is worth.
+    Trying {
+        /// Passes made so far.
+        done: u32,
+        /// Of how many.
+        total: u32,
+    },
+    /// What a word that was learned is worth.
+    Quality(Box<Quality>),
     /// The job is done.
     Done {
         /// Optimiser or denoising steps made.
@@ -293,6 +303,9 @@ impl Event {
         match &mut event {
             Event::Device { reason: text, .. } | Event::Rewound { reason: text, .. } | Event::Warning { text, .. } => {
                 *text = worded(text, wording);
+            }
+            Event::Quality(quality) => {
+                quality.advice = quality.advice.as_ref().map(|advice| worded(advice, wording));
             }
             _ => {}
         }

@@ -51,6 +51,8 @@ pub enum Stream {
     Describe = 16,
     /// The scene that a word is put into, to see whether the rest of a prompt still works.
     Scene = 17,
+    /// The noise that pictures are made from, and looked at through, to see what a word that was learned is worth.
+    Quality = 18,
 }
 
 /// The random numbers of one seed.

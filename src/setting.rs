@@ -77,6 +77,8 @@ settings! {
     PreviewPrompt = "preview-prompt",
     PromptSyntax = "prompt-syntax",
     SaveEvery = "save-every",
+    Quality = "quality",
+    Keep = "keep",
     // Of making pictures: crate::config::SampleConfig.
     NegativePrompt = "negative-prompt",
     ClipSkip = "clip-skip",

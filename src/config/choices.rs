@@ -134,6 +134,30 @@ pub enum Masks {
     Off,
 }
 
+/// Whether a word that was learned is looked at when its run ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "native", derive(clap::ValueEnum))]
+#[serde(rename_all = "kebab-case")]
+pub enum Quality {
+    /// Where so much was learned that there is something to see.
+    #[default]
+    Auto,
+    /// Never.
+    Off,
+}
+
+/// Which state of a run is its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "native", derive(clap::ValueEnum))]
+#[serde(rename_all = "kebab-case")]
+pub enum Keep {
+    /// The last, unless an earlier one is clearly better.
+    #[default]
+    Best,
+    /// The last.
+    Last,
+}
+
 /// Whether blocks are recomputed in the backward pass instead of being remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "native", derive(clap::ValueEnum))]

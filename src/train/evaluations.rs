@@ -19,6 +19,8 @@ struct FixedBatch {
     initial: Option<f64>,
     /// Its loss when it was last evaluated after a step.
     last: Option<f64>,
+    /// The least of all evaluations, and after which step that was.
+    least: Option<(u32, f64)>,
 }
 
 /// The fixed batches of a run, and early stopping.
@@ -28,12 +30,14 @@ pub(super) struct Evaluations {
     early_stop: Option<EarlyStop>,
     /// Of a run that resumes: the losses before its first step, until the batches are there.
     initial: Vec<f64>,
+    /// And the least of them, each after the number of its step.
+    least: Vec<f64>,
 }
 
 impl Evaluations {
     pub fn new(config: &TrainConfig) -> Self {
         let early_stop = config.early_stop.then(|| EarlyStop::new(config));
-        Self { every: config.eval_every, batches: Vec::new(), early_stop, initial: Vec::new() }
+        Self { every: config.eval_every, batches: Vec::new(), early_stop, initial: Vec::new(), least: Vec::new() }
     }
 
     /// Draws the fixed batch of a set of encoded pictures; a set without pictures has none.
@@ -41,7 +45,8 @@ impl Evaluations {
         let samples = choices.evaluation(dataset);
         if !samples.is_empty() {
             let initial = self.initial.get(self.batches.len()).copied();
-            self.batches.push(FixedBatch { on, samples, initial, last: None });
+            let least = self.least.chunks_exact(2).nth(self.batches.len()).map(|least| (least[0] as u32, least[1]));
+            self.batches.push(FixedBatch { on, samples, initial, last: None, least });
         }
     }
 
@@ -62,6 +67,9 @@ impl Evaluations {
         for (batch, loss) in self.batches.iter_mut().zip(losses) {
             let initial = *batch.initial.get_or_insert(loss);
             batch.last = Some(loss).filter(|_| step > 0);
+            if batch.least.is_none_or(|(_, least)| loss < least) {
+                batch.least = Some((step, loss));
+            }
             events.push(Event::Evaluation { on: batch.on, step, loss, initial });
             if batch.on == EvaluatedOn::Training
                 && let Some(ratio) = self.early_stop.as_mut().and_then(|early_stop| early_stop.settled(loss))
@@ -81,13 +89,22 @@ impl Evaluations {
         self.batches.iter().rev().filter_map(gain).find(|(_, gain)| gain.is_finite())
     }
 
+    /// Of pictures that are held out: the least loss, after the number of its step, and in the same way the last.
+    pub fn held(&self, step: u32) -> Option<[(u32, f64); 2]> {
+        let held = self.batches.iter().find(|batch| batch.on == EvaluatedOn::Unseen)?;
+        Some([held.least?, (step, held.last?)])
+    }
+
     /// How many losses early stopping has seen.
     pub fn losses_seen(&self) -> usize {
         self.early_stop.as_ref().map_or(0, |early_stop| early_stop.history().len())
     }
 
-    /// Forgets all but the first losses that early stopping has seen.
-    pub fn forget_after(&mut self, losses: usize) {
+    /// Forgets all but the first losses that early stopping has seen, and what was least after a step.
+    pub fn forget_after(&mut self, losses: usize, step: u32) {
+        for batch in &mut self.batches {
+            batch.least = batch.least.filter(|(after, _)| *after <= step);
+        }
         if let Some(early_stop) = &mut self.early_stop {
             early_stop.truncate(losses);
         }
@@ -101,6 +118,10 @@ impl Evaluations {
             self.batches.iter().filter_map(|batch| batch.initial).collect()
         };
         state.put_numbers("initial losses".to_owned(), Numbers::F64(initial));
+        let least = |batch: &FixedBatch| batch.least.map_or([0.0, f64::INFINITY], |(step, loss)| [step.into(), loss]);
+        let least =
+            if self.batches.is_empty() { self.least.clone() } else { self.batches.iter().flat_map(least).collect() };
+        state.put_numbers("least losses".to_owned(), Numbers::F64(least));
         if let Some(early_stop) = &self.early_stop {
             state.put_numbers("loss history".to_owned(), Numbers::F64(early_stop.history().to_vec()));
         }
@@ -109,6 +130,8 @@ impl Evaluations {
     /// Reads itself back.
     pub fn restore(&mut self, state: &RunState) -> Result<()> {
         self.initial = state.f64s("initial losses", None)?;
+        // States of older versions lack them.
+        self.least = state.f64s("least losses", None).unwrap_or_default();
         if let Some(early_stop) = &mut self.early_stop {
             early_stop.restore(state.f64s("loss history", None)?);
         }

@@ -15,10 +15,19 @@ use crate::parts::Architecture;
 use crate::setting::Setting;
 use crate::text::Rows;
 
-/// Settings that may change before a run resumes: they decide what is shown and saved, what happens in trouble that is still to come,
+/// Settings that may change before a run resumes: they decide what is shown, looked at and saved, what happens in trouble that is still to come,
 /// and where masks are looked for, which are inputs themselves.
-const FREE: [&str; 7] =
-    ["preview-every", "preview-steps", "preview-prompt", "prompt-syntax", "save-every", "on-divergence", "masks"];
+const FREE: [&str; 9] = [
+    "preview-every",
+    "preview-steps",
+    "preview-prompt",
+    "prompt-syntax",
+    "save-every",
+    "on-divergence",
+    "masks",
+    "quality",
+    "keep",
+];
 
 /// The name of a replay's hash.
 const REPLAY: &str = "the file of choices (--replay)";

@@ -67,9 +67,9 @@ impl Learner {
         self.usual_lengths = encoders.map(|encoder| encoder.model.median_row_norm()).collect();
     }
 
-    /// The new rows, for each text encoder.
-    pub fn new_rows(&self) -> Vec<Rows> {
-        let rows = Rows { values: self.optimiser.rows().to_vec(), width: self.known.width };
+    /// Rows of the new word, for each text encoder.
+    pub fn apart(&self, rows: &[f32]) -> Vec<Rows> {
+        let rows = Rows { values: rows.to_vec(), width: self.known.width };
         rows.apart(self.model.text_encoders.iter().map(TextEncoder::width))
     }
 

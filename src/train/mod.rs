@@ -26,6 +26,7 @@ mod masks;
 mod optimiser;
 mod pictures;
 mod previews;
+pub mod quality;
 mod replay;
 mod sample;
 mod scenes;
@@ -65,6 +66,8 @@ pub use masks::{check_masks, find_masks};
 use optimiser::{Optimiser, learning_rate};
 pub use pictures::{about_pictures, about_pixels};
 use previews::{PreviewProgress, Previews};
+use quality::Judging;
+pub use quality::{Quality, TriedState};
 pub use replay::Replay;
 use sample::Sample;
 pub use state::RunState;
@@ -80,6 +83,7 @@ enum JobPhase {
     Evaluate,
     Preview,
     Step,
+    Judge,
     Done,
 }
 
@@ -94,6 +98,7 @@ pub struct TrainJob {
     /// Until all pictures are encoded.
     encoding: Option<Encoding>,
     describing: Describing,
+    judging: Judging,
     phase: JobPhase,
     /// Events that happened and have not been taken yet.
     pending: VecDeque<Event>,
@@ -128,6 +133,7 @@ impl TrainJob {
         let mut pending: VecDeque<Event> = concerns(config, &input, &tokenizers)?.into();
         let (rows, init_note) = init::rows(config, &init, &model)?;
         let describing = Describing::new(config, &input, &init);
+        let judging = Judging::new(config, &init, &rows, !input.pictures.is_empty());
         let templates = input.templates.unwrap_or_else(|| {
             templates::templates(config.kind).iter().map(|template| (*template).to_owned()).collect()
         });
@@ -165,6 +171,7 @@ impl TrainJob {
             guard: Guard::new(config),
             encoding: Some(encoding),
             describing,
+            judging,
             phase: JobPhase::Begin,
             pending,
             gradient_checked: input.only_work,
@@ -179,20 +186,24 @@ impl TrainJob {
         self.guard.counts.step
     }
 
-    /// The embedding as it is now.
+    /// The embedding as it is now or, once it was tried, the state of it that is the result.
     pub fn embedding(&self) -> Embedding {
         let (config, model) = (&self.config, &self.learner.model);
+        let result = self.judging.result(self.step());
+        let step = result.map_or(self.step(), |(step, _)| step);
+        let rows = result.map_or(self.learner.optimiser.rows(), |(_, rows)| rows);
         let metadata = [
             ("base-model", Some(model.name.clone())),
             ("model-hash", model.unet_hash.clone()),
             ("unet-samples", model.unet_samples.clone()),
             ("init", Some(self.learner.init_note.clone())),
-            ("steps", Some(self.step().to_string())),
+            ("steps", Some(step.to_string())),
             ("recipe", Some(option_name(&config.recipe))),
             ("kind", Some(option_name(&config.kind))),
             ("lr", Some(self.peak_rate().to_string())),
             ("seed", Some(config.seed.to_string())),
             ("version", Some(env!("CARGO_PKG_VERSION").to_owned())),
+            ("quality", self.quality().and_then(Quality::in_short)),
         ];
         let encoders: &[Encoder] = match model.config.architecture {
             Architecture::Sd => &[Encoder::Unnamed],
@@ -202,7 +213,7 @@ impl TrainJob {
             |(Rows { values, width }, encoder): (Rows, &Encoder)| Vectors { encoder: *encoder, width, rows: values };
         Embedding {
             metadata: metadata.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect(),
-            encoders: self.learner.new_rows().into_iter().zip(encoders).map(vectors).collect(),
+            encoders: self.learner.apart(rows).into_iter().zip(encoders).map(vectors).collect(),
             token: config.token.clone(),
         }
     }
@@ -221,6 +232,7 @@ impl TrainJob {
         self.evaluations.save(&mut state);
         self.guard.save(&mut state);
         self.describing.save(&mut state);
+        self.judging.save(&mut state);
         state
     }
 
@@ -240,6 +252,7 @@ impl TrainJob {
         self.evaluations.restore(state)?;
         self.guard.restore(state, &self.learner.optimiser)?;
         self.describing.restore(state)?;
+        self.judging.restore(state, self.learner.optimiser.rows().len())?;
         self.gradient_checked = self.step() > 0;
         if state.converged() {
             self.config.steps = Some(state.steps());
@@ -263,6 +276,7 @@ impl TrainJob {
                 JobPhase::Evaluate => self.evaluate().await?,
                 JobPhase::Preview => self.make_preview().await?,
                 JobPhase::Step => self.make_step().await?,
+                JobPhase::Judge => self.judge().await?,
                 JobPhase::Done => return Ok(None),
             }
         }
@@ -322,6 +336,8 @@ impl TrainJob {
             JobPhase::Evaluate
         } else if self.previews.are_due(counts, last) {
             JobPhase::Preview
+        } else if last && self.judging.is_due(counts.step) {
+            JobPhase::Judge
         } else if last {
             let secs = self.begun.elapsed().as_secs_f64();
             self.pending.push_back(Event::Done { steps: counts.step, secs });
@@ -366,6 +382,14 @@ impl TrainJob {
         Ok(())
     }
 
+    async fn judge(&mut self) -> Result<()> {
+        let step = self.step();
+        let event = self.judging.advance(&self.learner, &self.evaluations, step).await?;
+        self.pending.push_back(event);
+        self.enter_next_phase();
+        Ok(())
+    }
+
     async fn make_step(&mut self) -> Result<()> {
         let started = Instant::now();
         self.guard.keep_if_good(&self.learner, &self.evaluations);
@@ -397,6 +421,7 @@ impl TrainJob {
             LengthVerdict::Long(text) => Some(Event::warning(WarningCode::LongVectors, text)),
             LengthVerdict::Diverged(reason) => return self.diverged(reason),
         };
+        self.judging.notice(step, self.learner.optimiser.rows());
         if first {
             self.gradient_checked = true;
             self.pending.push_back(Event::FirstGradient { norm: grad_norm });
@@ -459,7 +484,8 @@ impl TrainJob {
     /// Follows the guard to a good moment.
     fn go_back(&mut self, good: GoodMoment) {
         self.learner.optimiser = good.optimiser;
-        self.evaluations.forget_after(good.losses);
+        self.evaluations.forget_after(good.losses, good.counts.step);
+        self.judging.forget_after(good.counts.step);
         if let Some(record) = &mut self.record {
             record.truncate(good.counts.step as usize);
         }

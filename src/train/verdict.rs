@@ -5,7 +5,7 @@
 //! word gains"): in 300 steps things that come out gain a half and more, styles that hardly come out (`tools/mini/README.md`) less than that; and three
 //! quarters of it are there after 25 steps, when the pictures have only begun to change. Models that have seen more have less to gain.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::TrainJob;
 use super::guard::LONG;
@@ -16,10 +16,10 @@ use crate::setting::Setting;
 const LEARNED: f64 = 0.45;
 const SOMEWHAT: f64 = 0.03;
 /// Steps below which a word has only begun, however far the loss has fallen.
-const BEGUN: u32 = 50;
+pub(super) const BEGUN: u32 = 50;
 
 /// How well a word was learned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Level {
     /// The loss has fallen clearly.

@@ -84,6 +84,16 @@ impl Conditions {
         Self { states, added }
     }
 
+    /// Those of some of the prompts.
+    pub fn of(&self, prompts: Range<usize>) -> Self {
+        let (first, count) = (prompts.start, prompts.len());
+        let states = Var::constant(self.states.value().clone().narrow(0, first, count));
+        let added = self.added.as_ref().map(|(vectors, sizes)| {
+            (Var::constant(vectors.value().clone().narrow(0, first, count)), sizes[prompts.clone()].to_vec())
+        });
+        Self { states, added }
+    }
+
     /// With zeros for all that the first prompt says.
     pub fn with_zeros_first(self) -> Self {
         let zeroed = |value: Tensor<3>| {
@@ -296,21 +306,34 @@ impl Unet {
         Some(embedding.forward(text_embeds, time_ids))
     }
 
-    fn pass(
+    /// What the U-Net sees in noisy latents `[B, H, W, 4]`, each at its own timestep: what its first block and its middle make of them,
+    /// `[B, h, w, C]`. The first says how a picture looks (colours, surfaces), the second what it shows.
+    pub fn features(&self, sample: &Tensor<4>, timesteps: &[f32], given: &Conditions) -> [Tensor<4>; 2] {
+        let added = self.added(given);
+        let pass = self.begin((timesteps, added.as_ref()), Prompts::States(&given.states), false, sample);
+        let (middle, skips) = self.descend(sample, &pass);
+        // Behind the first convolution come the outputs of the first block's layers.
+        [&skips[self.down_blocks[0].0.resnets.len()], &middle].map(|map| map.value().clone())
+    }
+
+    fn begin<'a>(
         &self,
-        sample: &Tensor<4>,
         (timesteps, added): (&[f32], Option<&Var<2>>),
-        prompts: Prompts<'_, [KeysAndValues]>,
+        prompts: Prompts<'a, [KeysAndValues]>,
         recompute: bool,
-    ) -> Var<4> {
+        sample: &Tensor<4>,
+    ) -> Pass<'a> {
         let embedding = self.time_embedding.forward(timesteps, added, &sample.device());
-        let time = linears_side_by_side(&embedding, &self.time_projections);
-        let pass = Pass { time, prompts, recompute };
+        Pass { time: linears_side_by_side(&embedding, &self.time_projections), prompts, recompute }
+    }
+
+    /// What the middle makes of a sample, and all that is handed over to the way up.
+    fn descend(&self, sample: &Tensor<4>, pass: &Pass<'_>) -> (Var<4>, Vec<Var<4>>) {
         let mut x = conv2d(&Var::constant(sample.clone()), &self.conv_in);
         let mut skips = vec![x.clone()];
         for (block, downsampler) in &self.down_blocks {
             for i in 0..block.resnets.len() {
-                x = block.attention(i, &block.resnet(i, &x, None, &pass), &pass);
+                x = block.attention(i, &block.resnet(i, &x, None, pass), pass);
                 skips.push(x.clone());
             }
             if let Some(downsampler) = downsampler {
@@ -318,9 +341,20 @@ impl Unet {
                 skips.push(x.clone());
             }
         }
-        x = self.mid_block.resnet(0, &x, None, &pass);
-        x = self.mid_block.attention(0, &x, &pass);
-        x = self.mid_block.resnet(1, &x, None, &pass);
+        x = self.mid_block.resnet(0, &x, None, pass);
+        x = self.mid_block.attention(0, &x, pass);
+        (self.mid_block.resnet(1, &x, None, pass), skips)
+    }
+
+    fn pass(
+        &self,
+        sample: &Tensor<4>,
+        time: (&[f32], Option<&Var<2>>),
+        prompts: Prompts<'_, [KeysAndValues]>,
+        recompute: bool,
+    ) -> Var<4> {
+        let pass = self.begin(time, prompts, recompute, sample);
+        let (mut x, mut skips) = self.descend(sample, &pass);
         for (block, upsampler) in &self.up_blocks {
             for i in 0..block.resnets.len() {
                 let skip = skips.pop();

@@ -189,7 +189,7 @@ fn each_signal_saves_and_has_its_own_status() {
         assert_eq!(last["code"], status, "{last}");
         let word = read_word(&place.path(name).join("learned_embeds.safetensors"));
         assert_eq!(word.metadata["steps"], state(&place, name).step().to_string());
-        assert!(!place.path(name).join("report.json").exists(), "nothing failed");
+        assert!(!place.path(name).join("bug-report.json").exists(), "nothing failed");
     }
 }
 
@@ -224,10 +224,10 @@ fn a_bug_leaves_the_run_and_a_report_without_secrets() {
     let output = failing(&place, "step=panic@2", &private);
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    for part in ["internal error: a panic was asked for", "please report", "run/report.json", "after step 2"] {
+    for part in ["internal error: a panic was asked for", "please report", "run/bug-report.json", "after step 2"] {
         assert!(said.contains(part), "{part:?} is not in {said}");
     }
-    let report = fs::read_to_string(place.path("run/report.json")).unwrap();
+    let report = fs::read_to_string(place.path("run/bug-report.json")).unwrap();
     for part in ["\"code\": 1", "\"steps\": 3", "\"step\": 2", "\"kind\": \"cpu\"", "pseudoword"] {
         assert!(report.contains(part), "{part:?} is not in {report}");
     }
@@ -264,7 +264,7 @@ fn too_many_steps_that_come_to_nothing_end_a_run() {
         "stopped at step 20",
         "10 of the last 200 steps",
         "--on-divergence rewind",
-        "report.json",
+        "bug-report.json",
     ] {
         assert!(said.contains(part), "{part:?} is not in {said}");
     }
@@ -277,7 +277,7 @@ fn a_device_that_never_answers_is_not_waited_for_for_ever() {
     let output = failing(&place, "watch-cpu=on watchdog=on step=hang@2", &["--steps", "5", "--json"]);
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(5), "{said}");
-    for part in ["no answer for", "run the same command", "run/state", "run/report.json"] {
+    for part in ["no answer for", "run the same command", "run/state", "run/bug-report.json"] {
         assert!(said.contains(part), "{part:?} is not in {said}");
     }
     assert_eq!(events(&output.stdout).pop().unwrap()["code"], 5);
@@ -310,8 +310,8 @@ fn a_gpu_that_fails_is_an_error_with_advice_and_the_run_goes_on() {
         let output = on_the_gpu(&place, &format!("step={failure}@1"), &["--out", failure]);
         refused(&output, 5, &parts);
         let said = text(&output.stderr);
-        assert!(said.contains("report.json") && !said.contains("panic"), "{said}");
-        let report = fs::read_to_string(place.path(failure).join("report.json")).unwrap();
+        assert!(said.contains("bug-report.json") && !said.contains("panic"), "{said}");
+        let report = fs::read_to_string(place.path(failure).join("bug-report.json")).unwrap();
         assert!(report.contains("\"adapter\": \"AdapterInfo") && report.contains("max_buffer_size"), "{report}");
         assert_eq!(state(&place, failure).step(), 1);
     }
@@ -342,5 +342,5 @@ fn a_full_memory_is_told_with_advice() {
     let output = failing(&place, "step=gpu-memory@2", &[]);
     refused(&output, 5, &["the GPU's memory is full (not enough memory left)", "--batch-size 1", "--checkpointing on"]);
     assert_eq!(state(&place, "run").step(), 2);
-    assert!(place.path("run/report.json").exists());
+    assert!(place.path("run/bug-report.json").exists());
 }

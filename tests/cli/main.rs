@@ -36,4 +36,5 @@ mod serving;
 mod strangers;
 mod streams;
 mod training;
+mod trying;
 mod words;

@@ -32,4 +32,5 @@ mod statements;
 mod submissions;
 mod tokenizer;
 mod training;
+mod trying;
 mod tuning;

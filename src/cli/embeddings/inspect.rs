@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::came_of_it;
 use super::learned_on::{self, UsedModel, Verdict};
 use super::read::{self, Contents};
 use crate::Result;
@@ -38,6 +39,7 @@ pub async fn run(args: &InspectArgs, shared: &Shared, out: &mut Output) -> Resul
                 out.line("")?;
             }
             let used = UsedModel { unet_hash: None, unet_samples: samples.as_deref(), file: source.single_file() };
+            let came_of_it = came_of_it::read(typed);
             for word in opened.reading.embeddings() {
                 let fits =
                     word.encoders.iter().all(|vectors| vocabularies.iter().any(|words| words.width() == vectors.width));
@@ -48,8 +50,8 @@ pub async fn run(args: &InspectArgs, shared: &Shared, out: &mut Output) -> Resul
                 };
                 let model = source.name();
                 let asked = shared.model.is_some();
-                let report =
-                    Report { word, file: &file, opened: &opened, model: &model, asked, vocabularies, learned_on };
+                let (file, opened, came_of_it) = (&file, &opened, came_of_it.as_ref());
+                let report = Report { word, file, opened, model: &model, asked, vocabularies, learned_on, came_of_it };
                 out.result(&report.lines(), &report.object())?;
             }
         }
@@ -69,6 +71,8 @@ struct Report<'a> {
     vocabularies: &'a [Vocabulary<'a>],
     /// Whether it was learned on that model, where the file names one.
     learned_on: Option<Verdict>,
+    /// What came of the run whose folder it lies in.
+    came_of_it: Option<&'a Value>,
 }
 
 impl Report<'_> {
@@ -166,6 +170,7 @@ impl Report<'_> {
         lines.extend(word.encoders.iter().flat_map(|vectors| self.beside_words(vectors)));
         lines.extend(word.metadata.iter().map(|(key, value)| format!("  {key:<13} {value}")));
         lines.extend(self.learned_on.map(|verdict| format!("  learned on    {}", self.learned_on_in_words(verdict))));
+        lines.extend(self.came_of_it.into_iter().flat_map(came_of_it::lines));
         lines.push(format!("  SHA-256       {}", self.opened.hash));
         lines.extend(file.pictures.iter().map(|picture| format!("  learned from  {picture}")));
         lines.extend(word.notes.iter().map(|note| format!("  note          {note}")));
@@ -195,7 +200,7 @@ impl Report<'_> {
             "kind": file.kind, "format": word.format.to_string(), "container": word.container.to_string(),
             "bytes": self.opened.bytes.len(), "sha256": self.opened.hash, "parts": parts, "metadata": word.metadata,
             "pictures": file.pictures, "notes": notes, "model": self.model,
-            "learned_on": self.learned_on.map(Verdict::name),
+            "learned_on": self.learned_on.map(Verdict::name), "run": self.came_of_it,
         })
     }
 }

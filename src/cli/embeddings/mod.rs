@@ -1,6 +1,7 @@
 //! `pseudoword embeddings`: the embeddings that the user has added, usable by name in prompts; and what else is done
 //! with embedding files: `pseudoword inspect` and `pseudoword convert`.
 
+mod came_of_it;
 pub mod convert;
 pub mod inspect;
 mod learned_on;

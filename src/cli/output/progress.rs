@@ -171,6 +171,7 @@ impl Training {
                 };
                 work("training".to_owned(), *step, *of, format!("{loss}{each:.2} s/step{left}"))
             }
+            Event::Trying { done, total } => work("trying the word".to_owned(), *done, *total, String::new()),
             Event::Denoise { step, of, secs } if self.running => {
                 work(format!("preview at step {}", self.step), *step, *of, format!("{secs:.2} s/step"))
             }
@@ -233,6 +234,10 @@ fn line(event: &Event) -> Option<String> {
         Event::Saved { what, path } => format!("{what}: {path}"),
         Event::Warning { text, .. } => format!("warning: {text}"),
         Event::Converged { step, ratio } => format!("step {step}: the loss has settled ({ratio:.2}): stopping here"),
+        Event::Quality(quality) => {
+            let advice = quality.advice.as_ref().map_or_else(String::new, |advice| format!(". Advice: {advice}"));
+            format!("how good it is: {}{advice}", quality.text)
+        }
         // A run that had been finished before reports that itself.
         Event::Done { secs: 0.0, .. } => return None,
         Event::Done { steps, secs } => {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::names::REPORT;
+use super::names::BUG_REPORT;
 use crate::base::files::{make_folder, write_whole};
 use crate::base::process::peak_memory;
 use crate::base::text;
@@ -21,7 +21,7 @@ const EVENTS: usize = 60;
 /// Settings that the user words.
 const PRIVATE: [&str; 3] = ["token", "init", "preview-prompt"];
 /// Fields of events that hold no name, path or sentence of the user's. Every other field is listed in the tests.
-const PUBLIC: [&str; 26] = [
+const PUBLIC: [&str; 33] = [
     "event",
     "kind",
     "products",
@@ -48,6 +48,13 @@ const PUBLIC: [&str; 26] = [
     "initial",
     "code",
     "to",
+    "level",
+    "overfitted",
+    "scenes",
+    "last",
+    "best",
+    "kept",
+    "states",
 ];
 
 /// What a bug report would say now.
@@ -96,7 +103,7 @@ impl BugReport {
         report["events"] = json!(self.events);
         let text = serde_json::to_string_pretty(&report).map(text::json_seen).unwrap_or_default();
         [folder, elsewhere].into_iter().find_map(|folder| {
-            let path = folder.join(REPORT);
+            let path = folder.join(BUG_REPORT);
             make_folder(folder).and_then(|()| write_whole(&path, text.as_bytes())).ok().map(|()| path)
         })
     }
@@ -121,9 +128,9 @@ mod tests {
 
     /// Fields of events that stay out of a report: what users called something, wrote or keep, and what nobody asks
     /// for who reads one.
-    const KEPT_OUT: [&str; 20] = [
+    const KEPT_OUT: [&str; 21] = [
         "name", "file", "prepared", "token", "init", "path", "what", "text", "number", "files", "rate", "left",
-        "count", "ratio", "prompt", "settings", "given", "masks", "caption", "parts",
+        "count", "ratio", "prompt", "settings", "given", "masks", "caption", "parts", "advice",
     ];
 
     /// One event of each kind, with all of its fields: each leads to the next, so that a new one does not compile here.
@@ -167,7 +174,9 @@ mod tests {
             Event::Pictures { .. } => Event::Saved { what: text(), path: text() },
             Event::Saved { .. } => Event::Warning { code: WarningCode::Log, text: text() },
             Event::Warning { .. } => Event::Converged { step: 1, ratio: 1.0 },
-            Event::Converged { .. } => Event::Done { steps: 1, secs: 1.0 },
+            Event::Converged { .. } => Event::Trying { done: 1, total: 1 },
+            Event::Trying { .. } => Event::Quality(Box::default()),
+            Event::Quality(_) => Event::Done { steps: 1, secs: 1.0 },
             Event::Done { .. } => return None,
         })
     }

@@ -154,13 +154,18 @@ impl<'a> Run<'a> {
         let mut done = None;
         while !interrupt.asked() {
             let Some(event) = panics::caught_in(self.job.next()).await? else { break };
-            if !matches!(event, Event::Denoise { .. } | Event::Load { .. } | Event::Encode { .. }) {
+            if !matches!(
+                event,
+                Event::Denoise { .. } | Event::Load { .. } | Event::Encode { .. } | Event::Trying { .. }
+            ) {
                 self.latest = self.job.snapshot();
             }
             match event {
                 // Reported when everything is written.
                 event @ Event::Done { .. } => done = Some(event),
                 Event::Preview { step, .. } => self.save_preview(step)?,
+                // Not in the log, where it would be a hundred lines.
+                event @ Event::Trying { .. } => self.out.event(&event)?,
                 Event::Step { step, of, .. } => {
                     self.report(&event)?;
                     self.save_state_if_due()?;

@@ -13,7 +13,7 @@ use crate::base::process::peak_memory;
 use crate::cli::output::{Output, span};
 use crate::config::TrainConfig;
 use crate::event::Event;
-use crate::train::{RunState, TrainJob, usual};
+use crate::train::{RunState, TrainJob, quality, usual};
 use crate::{Error, Result};
 
 /// Steps that are tried at most. The first one warms up caches and compiles kernels.
@@ -73,7 +73,7 @@ fn print(request: &Request<'_>, measured: &Timings, out: &mut Output) -> Result<
             if usual::is_relative(config) { " in usual lengths" } else { "" }
         ),
         format!(
-            "  time:    about {}; measured just now: {} a step, {} an evaluation, {} for the pictures; previews are estimated",
+            "  time:    about {}; measured just now: {} a step, {} an evaluation, {} for the pictures; previews and the trying of the word are estimated",
             span(seconds),
             short(measured.step),
             short(measured.evaluation),
@@ -152,12 +152,14 @@ impl Timings {
             + self.step * f64::from(steps)
             + self.evaluation * f64::from(evaluations)
             + preview * f64::from(previews)
+            + prediction * f64::from(quality::predictions(config))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config;
 
     #[test]
     fn what_comes_between_steps_is_counted() {
@@ -166,5 +168,10 @@ mod tests {
         assert_eq!(measured.run(&config, 10), 3.0 + 10.0 + 2.0 * 2.0);
         let early = TrainConfig { early_stop: true, ..config };
         assert_eq!(measured.run(&early, 10), 3.0 + 10.0 + 10.0 * 2.0);
+        // A word that starts from words is tried when its run ends, unless that is not wanted.
+        let words = TrainConfig { init: Some("apple".to_owned()), steps: Some(50), ..early.clone() };
+        let off = TrainConfig { quality: config::Quality::Off, ..words.clone() };
+        let more = |config| measured.run(config, 50) - measured.run(&early, 50);
+        assert!(more(&words) > 50.0 && more(&off) == 0.0);
     }
 }

@@ -19,14 +19,18 @@ pub(super) struct FinishedRun {
 }
 
 impl FinishedRun {
-    /// The run in the folder, if all its steps are made and everything is written: it may have been killed between the
-    /// two.
+    /// The run in the folder, if all its steps are made, its word was tried and everything is written: it may have been killed in
+    /// between.
     pub fn of(state: &RunState, request: &Request<'_>, job: &TrainJob) -> Option<Self> {
         let path = request.folder.join(names::EMBEDDING);
         let made = state.step() >= request.config().steps() || (state.converged() && state.step() == state.steps());
         let written = embeddings::read_file(&path).is_ok_and(|saved| saved.encoders == job.embedding().encoders)
             && request.folder.join(names::LOSS_CURVE).exists();
-        (made && written).then(|| Self { steps: state.step(), converged: state.converged(), path })
+        (made && written && !job.is_to_be_tried()).then(|| Self {
+            steps: state.step(),
+            converged: state.converged(),
+            path,
+        })
     }
 
     /// Says that there is nothing left to do.

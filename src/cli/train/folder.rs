@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::lock::Lock;
 use super::log::Log;
-use super::names::{EMBEDDING, LOG, LOSS_CURVE, MASKS, PREVIEW_SHEET, PREVIEWS, README, SETTINGS};
+use super::names::{BUG_REPORT, EMBEDDING, LOG, LOSS_CURVE, MASKS, PREVIEW_SHEET, PREVIEWS, README, REPORT, SETTINGS};
 use super::state_files::{self, ResumableRun};
 use crate::base::files::{make_folder, sweep, write_whole};
 use crate::base::text::{json_seen, one_line};
@@ -253,6 +253,14 @@ impl RunFolder {
         Ok(written)
     }
 
+    /// Writes down what came of the run: what is known of its word, with the losses on the fixed batches.
+    pub fn save_report(&self, mut report: Value) -> Result<Event> {
+        report["losses"] = json!({"training": self.eval, "unseen": self.unseen.map(|(first, last)| [first, last])});
+        let path = self.path.join(REPORT);
+        write_whole(&path, serde_json::to_string_pretty(&report).map(json_seen).unwrap_or_default().as_bytes())?;
+        Ok(Event::Saved { what: "report".to_owned(), path: path.display().to_string() })
+    }
+
     /// The first preview, the last, and some in between.
     fn sheet(&self, prompt: &str) -> RgbImage {
         let last = self.previews.len() - 1;
@@ -304,7 +312,8 @@ fn guide(path: &Path, about: &Value) -> String {
          {SETTINGS}               what the run was started with\n\
          state, state.prev           where the run resumes if it was interrupted\n\
          run.lock                    says which process is using the folder, while one does\n\
-         report.json                 only after a failure: a bug report, without pictures and prompts\n\n\
+         {REPORT}                 what came of it: losses, how good the embedding is, which step it is from\n\
+         {BUG_REPORT}             only after a failure, without pictures and prompts\n\n\
          To resume: pseudoword train --out {shown} --config {shown}/{SETTINGS}\n\
          To repeat: pseudoword train --out ANOTHER --config {shown}/{SETTINGS}\n",
         env!("CARGO_PKG_VERSION"),

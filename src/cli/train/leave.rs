@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::drive::{Run, rescue_folder};
 use super::names;
 use super::state_files::SaveOutcome;
 use crate::base::files;
 use crate::cli::faults::interrupt;
-use crate::cli::is_closed_pipe;
+use crate::cli::{is_closed_pipe, wording};
 use crate::error::Kind;
 use crate::event::{Event, WarningCode};
 use crate::{Error, Result};
@@ -99,7 +101,27 @@ impl Run<'_> {
                 self.report(&Event::warning(WarningCode::NotDrawn, format!("{error}; the embedding is saved")))?
             }
         }
+        match self.folder.save_report(self.came_of_it()) {
+            Ok(event) => self.report(&event)?,
+            Err(error) => {
+                self.report(&Event::warning(WarningCode::NotDrawn, format!("{error}; the embedding is saved")))?
+            }
+        }
         Ok(path)
+    }
+
+    /// What is known of the embedding. The same however often the run was interrupted: no times are in it.
+    fn came_of_it(&self) -> Value {
+        let (config, job) = (self.request.config(), &self.job);
+        let verdict = job.verdict().map(|mut verdict| {
+            verdict.advice = verdict.advice.map(|advice| wording::worded(&advice));
+            verdict
+        });
+        let quality = job.quality().map(|quality| wording::of_event(&Event::Quality(Box::new(quality.clone()))));
+        json!({
+            "version": env!("CARGO_PKG_VERSION"), "token": config.token, "kind": config.kind, "model": self.request.model.name,
+            "steps": job.step(), "of": config.steps(), "verdict": verdict, "quality": quality,
+        })
     }
 
     /// Saves the state and the embedding: into the folder, or when that fails again and again into the system's folder

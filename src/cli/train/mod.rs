@@ -17,6 +17,7 @@ mod watchdog;
 
 use self::drive::Run;
 use self::finished::FinishedRun;
+pub(super) use self::names::REPORT;
 pub(super) use self::pictures::read_picture;
 use self::request::Request;
 use super::args::{Shared, TrainArgs};

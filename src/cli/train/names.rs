@@ -16,4 +16,6 @@ pub const PREVIEW_SHEET: &str = "previews.png";
 pub const README: &str = "README.txt";
 pub const SETTINGS: &str = "settings.json";
 pub const LOCK: &str = "run.lock";
+/// What came of the run.
 pub const REPORT: &str = "report.json";
+pub const BUG_REPORT: &str = "bug-report.json";
