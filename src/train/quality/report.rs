@@ -59,6 +59,8 @@ pub struct TriedState {
     pub error: f64,
     /// Without regard to the rest of the prompt, from -1 to 1.
     pub shows: f64,
+    /// How much of the way from what pictures without the word show to what the training pictures show that is.
+    pub moved: f64,
     /// In how many scenes the rest of the prompt decides.
     pub keeps: u32,
     /// How many pictures are nearly a training picture.
@@ -95,7 +97,8 @@ impl TriedState {
     fn of(step: u32, tried: &Tried) -> Self {
         let [score, error] = mean_and_error(&tried.scores()).map(rounded);
         let [shows, _] = mean_and_error(&tried.towards).map(rounded);
-        Self { step, score, error, shows, keeps: tried.recognised as u32, copies: tried.copies as u32 }
+        let moved = rounded(tried.moved);
+        Self { step, score, error, shows, moved, keeps: tried.recognised as u32, copies: tried.copies as u32 }
     }
 }
 
@@ -156,16 +159,16 @@ impl Quality {
             _ => Level::Poor,
         };
         self.level = Some(level);
-        let what = match of.kind {
-            Kind::Object => "show what yours show",
-            Kind::Style => "have the style of yours",
+        let (verb, what) = match of.kind {
+            Kind::Object => ("show", "what yours show"),
+            Kind::Style => ("have", "the style of yours"),
         };
-        let how = match state.score {
-            score if score >= SHOWS => "",
-            score if score >= IN_PART => " only in part",
-            _ => " hardly more than those with the words it started from",
+        let shown = match state.score {
+            score if score >= SHOWS => format!("{verb} {what}"),
+            score if score >= IN_PART => format!("{verb} {what} only in part"),
+            _ => format!("hardly {verb} {what}"),
         };
-        let mut text = format!("pictures with the word {what}{how} ({:.2})", state.score);
+        let mut text = format!("pictures with the word {shown} ({:.2})", state.score);
         let rules = if decides { "decides" } else { "no longer decides everywhere:" };
         text.push_str(&format!("; the rest of a prompt {rules} in {} of {} scenes", state.keeps, self.scenes));
         if let Some(held) = risen {
@@ -232,7 +235,7 @@ mod tests {
     /// A state that scores about so much, alike in all scenes.
     fn tried(score: f64, recognised: usize) -> Tried {
         let towards = (0..8).map(|i| score + 0.01 * f64::from(i % 2)).collect();
-        Tried { towards, kept: vec![1.0; 8], recognised, copies: 0 }
+        Tried { towards, moved: 0.7, kept: vec![1.0; 8], recognised, copies: 0 }
     }
 
     fn evidence(states: Vec<(u32, Tried)>) -> Evidence {
@@ -246,7 +249,7 @@ mod tests {
             (0.7, 8, Level::Good, "show what yours show (0.70)", None),
             (0.7, 5, Level::Fair, "no longer decides everywhere: in 5 of 8", Some("around the thing")),
             (0.35, 8, Level::Fair, "only in part", Some("captions")),
-            (0.1, 8, Level::Poor, "hardly more than", Some("nearer to it")),
+            (0.1, 8, Level::Poor, "hardly show what", Some("nearer to it")),
             (0.1, 3, Level::Poor, "3 of 8", Some("masks")),
         ] {
             let quality = Quality::of(&evidence(vec![(300, tried(score, recognised))]));
