@@ -33,7 +33,7 @@ pub struct Tried {
 
 /// How much of the way is enough: what a word has moved less counts in proportion. Of 41 words of the mini model that were learned to the end the
 /// least had gone 0.37 of it, whether they were good or not; and one that has hardly moved may well have moved in the right direction.
-const ENOUGH: f64 = 0.3;
+pub const ENOUGH: f64 = 0.3;
 
 /// The correlation of latents from which on a picture counts as a copy of a training picture. Two views of one thing in front of different
 /// backgrounds stay below it.

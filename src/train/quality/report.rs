@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::CLEARLY;
-use super::measure::{Tried, clearness, mean_and_error};
+use super::measure::{ENOUGH, Tried, clearness, mean_and_error};
 use crate::config::{Keep, Kind};
 use crate::embedding::ModelFamily;
 use crate::setting::Setting;
@@ -203,6 +203,9 @@ impl Quality {
         if copied {
             return Some(format!("it repeats its pictures: fewer {steps} or a lower {lr}, or more pictures"));
         }
+        if self.result().is_some_and(|state| state.moved < ENOUGH) {
+            return Some(format!("it is still near the words that it started from: more {steps} or a higher {lr}"));
+        }
         match (level, decides, of.kind) {
             (Level::Good, ..) => None,
             (_, false, Kind::Object) => Some(format!(
@@ -259,6 +262,14 @@ mod tests {
             assert_eq!(quality.advice.is_some(), advised.is_some(), "{quality:?}");
             assert!(advised.is_none_or(|part| advice.contains(part)), "{quality:?}");
         }
+    }
+
+    #[test]
+    fn a_word_that_has_hardly_moved_is_to_learn_on() {
+        let still = Tried { moved: 0.1, ..tried(0.9, 8) };
+        let quality = Quality::of(&evidence(vec![(300, still)]));
+        assert_eq!(quality.level, Some(Level::Fair), "{quality:?}");
+        assert!(quality.advice.is_some_and(|advice| advice.contains("higher")));
     }
 
     #[test]
