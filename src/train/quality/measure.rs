@@ -31,8 +31,8 @@ pub struct Tried {
     pub copies: usize,
 }
 
-/// How much of the way is enough: what a word has moved less counts in proportion. Of 41 words of the mini model that were learned to the end the
-/// least had gone 0.37 of it, whether they were good or not; and one that has hardly moved may well have moved in the right direction.
+/// How much of the way is enough: what a word has moved less counts in proportion. Of 37 words of the mini model that were learned to the
+/// end, good or not, the least had gone 0.31 of it; and one that has hardly moved may well have moved in the right direction.
 pub const ENOUGH: f64 = 0.3;
 
 /// The correlation of latents from which on a picture counts as a copy of a training picture. Two views of one thing in front of different
