@@ -87,6 +87,8 @@ pub struct Evidence {
     pub family: ModelFamily,
     pub kind: Kind,
     pub keep: Keep,
+    /// Whether every picture has a caption.
+    pub captioned: bool,
 }
 
 fn rounded(value: f64) -> f64 {
@@ -206,19 +208,25 @@ impl Quality {
         if self.result().is_some_and(|state| state.moved < ENOUGH) {
             return Some(format!("it is still near the words that it started from: more {steps} or a higher {lr}"));
         }
-        match (level, decides, of.kind) {
-            (Level::Good, ..) => None,
-            (_, false, Kind::Object) => Some(format!(
-                "what is around the thing was learned with it: say it in captions, or cut it away with masks ({masks})"
-            )),
-            (_, false, Kind::Style) => {
-                Some("what the pictures show was learned with the style: say it in captions".to_owned())
+        let advice = match (level, decides, of.kind, of.captioned) {
+            (Level::Good, ..) => return None,
+            (_, false, Kind::Object, false) => {
+                format!(
+                    "what is around the thing was learned with it: say it in captions, or cut it away with masks ({masks})"
+                )
             }
-            (Level::Fair, ..) => Some("captions that say what the word need not stand for help most".to_owned()),
-            _ => Some(format!(
-                "try an {init} that is nearer to it, captions for the pictures, or pictures that differ more"
-            )),
-        }
+            (_, false, Kind::Object, true) => {
+                format!(
+                    "what is around the thing was learned with it: cut it away with masks ({masks}), or say more in the captions"
+                )
+            }
+            (_, false, Kind::Style, _) => {
+                "what the pictures show was learned with the style: say it in captions".to_owned()
+            }
+            (.., false) => "captions that say what the word need not stand for help most".to_owned(),
+            (.., true) => format!("try pictures that differ more, or an {init} that is nearer to it"),
+        };
+        Some(advice)
     }
 }
 
@@ -243,7 +251,7 @@ mod tests {
 
     fn evidence(states: Vec<(u32, Tried)>) -> Evidence {
         let (held, family, kind, keep) = (None, ModelFamily::Mini, Kind::Object, Keep::Best);
-        Evidence { last: states[0].0, states, held, family, kind, keep }
+        Evidence { last: states[0].0, states, held, family, kind, keep, captioned: true }
     }
 
     #[test]
@@ -251,7 +259,7 @@ mod tests {
         for (score, recognised, level, said, advised) in [
             (0.7, 8, Level::Good, "show what yours show (0.70)", None),
             (0.7, 5, Level::Fair, "no longer decides everywhere: in 5 of 8", Some("around the thing")),
-            (0.35, 8, Level::Fair, "only in part", Some("captions")),
+            (0.35, 8, Level::Fair, "only in part", Some("differ more")),
             (0.1, 8, Level::Poor, "hardly show what", Some("nearer to it")),
             (0.1, 3, Level::Poor, "3 of 8", Some("masks")),
         ] {
@@ -261,6 +269,14 @@ mod tests {
             let advice = quality.advice.as_deref().unwrap_or_default();
             assert_eq!(quality.advice.is_some(), advised.is_some(), "{quality:?}");
             assert!(advised.is_none_or(|part| advice.contains(part)), "{quality:?}");
+        }
+    }
+
+    #[test]
+    fn captions_are_advised_where_there_are_none() {
+        for (captioned, advised) in [(false, true), (true, false)] {
+            let quality = Quality::of(&Evidence { captioned, ..evidence(vec![(300, tried(0.35, 8))]) });
+            assert_eq!(quality.advice.unwrap().contains("captions"), advised);
         }
     }
 
