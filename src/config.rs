@@ -15,8 +15,8 @@ pub mod typed;
 pub mod usual;
 
 pub use choices::{
-    Checkpointing, EmptyNegative, Framing, Init, Keep, Kind, LrSchedule, Masks, OnDivergence, Pooling, Quality, Recipe,
-    SamplerKind, TimestepDistribution,
+    Backgrounds, Checkpointing, EmptyNegative, Framing, Init, Keep, Kind, LrSchedule, Masks, OnDivergence, Pooling,
+    Quality, Recipe, SamplerKind, TimestepDistribution,
 };
 pub use prompt_syntax::PromptSyntax;
 pub use sample::SampleConfig;

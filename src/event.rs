@@ -129,6 +129,15 @@ pub enum Event {
         /// How it was fitted to the model's square: orientation, crop or padding, scaling, alpha.
         prepared: String,
     },
+    /// The model looked for the thing in a picture that has no mask.
+    Locate {
+        /// Pictures looked at so far, with those that have masks.
+        done: u32,
+        /// Pictures in all.
+        total: u32,
+        /// The picture's name.
+        name: String,
+    },
     /// What of the pictures is the thing, of each of them.
     Masks {
         /// How much what is outside counts.

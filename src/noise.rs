@@ -53,6 +53,12 @@ pub enum Stream {
     Scene = 17,
     /// The noise that pictures are made from, and looked at through, to see what a word that was learned is worth.
     Quality = 18,
+    /// The noise under which the model looks for a thing.
+    Locate = 19,
+    /// Which of its backgrounds a picture has.
+    Background = 20,
+    /// As `Background`, for the fixed evaluation batch.
+    EvalBackground = 21,
 }
 
 /// The random numbers of one seed.

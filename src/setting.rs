@@ -66,6 +66,7 @@ settings! {
     NoFlip = "no-flip",
     CaptionDropout = "caption-dropout",
     Masks = "masks",
+    Backgrounds = "backgrounds",
     Outside = "outside",
     EvalEvery = "eval-every",
     EvalSize = "eval-size",

@@ -12,7 +12,7 @@ use super::output::Output;
 use super::train::read_picture;
 use super::wording::quoted;
 use crate::base::files::write_whole;
-use crate::config::{Init, TrainConfig};
+use crate::config::{Backgrounds, Init, Masks, TrainConfig};
 use crate::event::{Event, WarningCode};
 use crate::gpu;
 use crate::image::Picture;
@@ -99,6 +99,9 @@ async fn make(args: &CaptionsArgs, shared: &Shared, files: &[File], out: &mut Ou
         kind: args.kind,
         seed: args.seed,
         preview_every: 0,
+        // They are of the pictures as they are.
+        masks: Some(Masks::Off),
+        backgrounds: Some(Backgrounds::Kept),
         ..TrainConfig::default()
     };
     let device = gpu::choose(shared.device)?;

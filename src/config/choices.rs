@@ -158,6 +158,17 @@ pub enum Keep {
     Last,
 }
 
+/// What is behind a thing that has a mask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "native", derive(clap::ValueEnum))]
+#[serde(rename_all = "kebab-case")]
+pub enum Backgrounds {
+    /// What is behind it in its picture.
+    Kept,
+    /// Plain colours in turn, which captions name; of pictures with captions of their own what is in them.
+    Plain,
+}
+
 /// Whether blocks are recomputed in the backward pass instead of being remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "native", derive(clap::ValueEnum))]

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::typed;
 use super::usual::UsualTraining;
 use super::{
-    Checkpointing, Framing, Keep, Kind, LrSchedule, Masks, OnDivergence, Pooling, PromptSyntax, Quality, Recipe, Span,
-    TimestepDistribution,
+    Backgrounds, Checkpointing, Framing, Keep, Kind, LrSchedule, Masks, OnDivergence, Pooling, PromptSyntax, Quality,
+    Recipe, Span, TimestepDistribution,
 };
 use crate::embedding::ModelFamily;
 
@@ -71,7 +71,8 @@ pub struct TrainConfig {
     /// Weight the loss by min(SNR, gamma)/SNR (arXiv 2303.09556)
     #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "GAMMA", help_heading = "Training"))]
     pub snr_gamma: Option<f64>,
-    /// Learn only from these noise levels, of 1000 from the least noisy up: such as 500..900
+    /// Learn only from these noise levels, of 1000 from the least noisy up: such as 500..900 [default: 400..1000 for mini, all for SD 1.x and
+    /// SD 2.x and SDXL]
     #[cfg_attr(feature = "native", arg(long, value_parser = typed::span, value_name = "A..B", help_heading = "Training"))]
     pub timesteps: Option<Span>,
     /// How likely each noise level is
@@ -110,12 +111,20 @@ pub struct TrainConfig {
     pub caption_dropout: f64,
 
     /// Which masks say what of a picture is the thing: those given (photo.mask.png, photo-masklabel.png, white where the thing is, or the
-    /// picture's own transparency), those also found by the program (auto), or none [default: given]
+    /// picture's own transparency), those also found by the program (auto), or none [default: auto for mini where a picture has no caption of
+    /// its own, given for SD 1.x and SD 2.x and SDXL]
     #[cfg_attr(
         feature = "native",
         arg(long, value_enum, value_name = "WHICH", help_heading = "Pictures and captions")
     )]
     pub masks: Option<Masks>,
+    /// What is behind a thing that has a mask: what was there, or plain colours in turn, which captions name [default: plain for mini, kept
+    /// for SD 1.x and SD 2.x and SDXL]
+    #[cfg_attr(
+        feature = "native",
+        arg(long, value_enum, value_name = "WHICH", help_heading = "Pictures and captions")
+    )]
+    pub backgrounds: Option<Backgrounds>,
     /// How much what is outside of a mask counts in the loss, beside 1 for the thing
     #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "X", default_value_t = Self::default().outside, help_heading = "Pictures and captions"))]
     pub outside: f64,
@@ -193,6 +202,7 @@ impl Default for TrainConfig {
             no_flip: false,
             caption_dropout: 0.0,
             masks: None,
+            backgrounds: None,
             outside: 0.1,
             eval_every: 25,
             eval_size: 16,

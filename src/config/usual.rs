@@ -6,8 +6,12 @@
 //! `train_configs/ti_SDXL.json`) and DTI (`kunheek/dti`, `exps/ours_sdxl.py`). The mini model's were measured
 //! (`benches/README.md`); those of the other families were not measured here.
 
-use super::{Recipe, SamplerKind};
+use super::{Backgrounds, Masks, Recipe, SamplerKind, Span};
 use crate::embedding::ModelFamily;
+
+/// What the mini model learns words from: below it are the noise levels where a picture is nearly there, and only fine things
+/// are left to be learned.
+const MINI_TIMESTEPS: Span = Span { from: 400, to: 1000 };
 
 /// How pictures are usually made with a model of a family.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,6 +34,14 @@ pub struct UsualTraining {
     pub vectors: u32,
     /// Samples in a forward pass, and passes in a step: one after the other where each takes a gigabyte.
     pub batch: [u32; 2],
+    /// The noise levels that are learned from, of a thousand; none for all.
+    pub timesteps: Option<Span>,
+    /// Where the masks of things come from.
+    pub masks: Masks,
+    /// What is behind things that have masks.
+    pub backgrounds: Backgrounds,
+    /// Whether captions are made for pictures that have none.
+    pub makes_captions: bool,
 }
 
 impl ModelFamily {
@@ -54,7 +66,12 @@ impl ModelFamily {
             ModelFamily::Sd1 | ModelFamily::Sd2 => (500, 4, [4, 1]),
             ModelFamily::Sdxl => (400, 2, [1, 4]),
         };
-        UsualTraining { steps, vectors, batch }
+        let (timesteps, masks, backgrounds) = match self {
+            ModelFamily::Mini => (Some(MINI_TIMESTEPS), Masks::Auto, Backgrounds::Plain),
+            ModelFamily::Sd1 | ModelFamily::Sd2 | ModelFamily::Sdxl => (None, Masks::Given, Backgrounds::Kept),
+        };
+        let makes_captions = matches!(self, ModelFamily::Mini);
+        UsualTraining { steps, vectors, batch, timesteps, masks, backgrounds, makes_captions }
     }
 
     /// The peak learning rate; of [`Recipe::Direction`] the tangent of the angle of each step.
@@ -111,7 +128,16 @@ mod tests {
     fn the_mini_model_has_the_values_that_were_measured_on_it() {
         let (sampling, training) = (ModelFamily::Mini.sampling(), ModelFamily::Mini.training());
         assert_eq!(sampling, UsualSampling { guidance: 4.0, steps: 25, sampler: SamplerKind::Ddim });
-        assert_eq!(training, UsualTraining { steps: 300, vectors: 2, batch: [4, 1] });
+        let expected = UsualTraining {
+            steps: 300,
+            vectors: 2,
+            batch: [4, 1],
+            timesteps: Some(Span { from: 400, to: 1000 }),
+            masks: Masks::Auto,
+            backgrounds: Backgrounds::Plain,
+            makes_captions: true,
+        };
+        assert_eq!(training, expected);
         assert_eq!([Recipe::Adamw, Recipe::Direction].map(|recipe| ModelFamily::Mini.rate(recipe)), [1e-2, 1e-1]);
     }
 

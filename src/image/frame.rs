@@ -129,6 +129,18 @@ fn pad(picture: &RgbImage, side: u32, colour: Rgb<u8>) -> RgbImage {
 /// Brings weights of a picture's pixels to the positions `[h, w]` of its latents, framed as [`square`] frames the
 /// picture: each position gets the mean over the pixels that it covers, 1 for white. What padding adds gets 0.
 pub fn square_weights(weights: &GrayImage, framing: Framing, [h, w]: [usize; 2]) -> Vec<f32> {
+    let framed = framed(weights, framing);
+    imageops::thumbnail(&framed, w as u32, h as u32).as_raw().iter().map(|&value| f32::from(value) / 255.0).collect()
+}
+
+/// A mask of a picture as a mask of the square that [`square`] makes of it. What padding adds is black.
+pub fn square_mask(mask: &GrayImage, side: u32, framing: Framing) -> GrayImage {
+    let framed = framed(mask, framing);
+    if framed.width() == side { framed } else { imageops::resize(&framed, side, side, FilterType::Triangle) }
+}
+
+/// The square that is cut out of weights, or that they are padded to with black, in their own resolution.
+fn framed(weights: &GrayImage, framing: Framing) -> GrayImage {
     let (width, height) = weights.dimensions();
     let side = match framing {
         Framing::Crop => width.min(height),
@@ -138,7 +150,19 @@ pub fn square_weights(weights: &GrayImage, framing: Framing, [h, w]: [usize; 2])
     let offset = |length: u32| (i64::from(side) - i64::from(length)) / 2;
     let mut framed = GrayImage::new(side, side);
     imageops::replace(&mut framed, weights, offset(width), offset(height));
-    imageops::thumbnail(&framed, w as u32, h as u32).as_raw().iter().map(|&value| f32::from(value) / 255.0).collect()
+    framed
+}
+
+/// A picture before a plain background of a colour: what its mask, of its size, has in white is kept.
+pub fn before_plain(picture: &RgbImage, mask: &GrayImage, colour: [u8; 3]) -> RgbImage {
+    let mut before = picture.clone();
+    for (pixel, mask) in before.pixels_mut().zip(mask.pixels()) {
+        let share = u32::from(mask[0]);
+        let mixed =
+            |(own, behind): (u8, u8)| ((u32::from(own) * share + u32::from(behind) * (255 - share) + 127) / 255) as u8;
+        pixel.0 = std::array::from_fn(|i| mixed((pixel[i], colour[i])));
+    }
+    before
 }
 
 /// Swaps left and right.
@@ -162,4 +186,32 @@ pub fn from_floats(values: &[f32], width: u32, height: u32) -> RgbImage {
     let bytes: Vec<u8> = bytes.collect();
     assert_eq!(bytes.len(), 3 * width as usize * height as usize, "three numbers for each pixel of {width}x{height}");
     RgbImage::from_raw(width, height, bytes).expect("the length was checked")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thing_is_put_before_a_colour_by_its_mask() {
+        let picture = RgbImage::from_pixel(4, 2, Rgb([200, 100, 0]));
+        let mask = GrayImage::from_fn(4, 2, |x, _| image::Luma([[255, 128, 0, 0][x as usize]]));
+        let before = before_plain(&picture, &mask, [0, 100, 255]);
+        let row: Vec<[u8; 3]> = (0..4).map(|x| before.get_pixel(x, 1).0).collect();
+        assert_eq!(row, [[200, 100, 0], [100, 100, 127], [0, 100, 255], [0, 100, 255]]);
+    }
+
+    #[test]
+    fn a_mask_is_framed_as_its_picture_is() {
+        // White in the left third of a wide picture: a crop of the middle cuts half of it off, and padding keeps it.
+        let mask = GrayImage::from_fn(24, 12, |x, _| image::Luma([if x < 9 { 255 } else { 0 }]));
+        let white = |framing, side| {
+            let framed = square_mask(&mask, side, framing);
+            assert_eq!(framed.dimensions(), (side, side));
+            framed.iter().map(|value| u32::from(*value)).sum::<u32>() as f32 / 255.0 / (side * side) as f32
+        };
+        assert_eq!(white(Framing::Crop, 12), 3.0 / 12.0);
+        assert_eq!(white(Framing::Fit, 24), 9.0 * 12.0 / (24.0 * 24.0));
+        assert!((white(Framing::Crop, 48) - 0.25).abs() < 0.02 && (white(Framing::Crop, 6) - 0.25).abs() < 0.05);
+    }
 }

@@ -29,11 +29,11 @@ mod sheet;
 
 pub use self::png::{encode_png, read_text};
 pub use decode::{Cut, MAX_ASPECT, MAX_PIXELS, MAX_SIDE, MIN_SIDE, Picture};
-pub use frame::{from_floats, mirror, square, square_weights, time_ids, to_floats};
+pub use frame::{before_plain, from_floats, mirror, square, square_mask, square_weights, time_ids, to_floats};
 pub use look::are_alike;
 pub use mask::Mask;
 pub use seen::{Colour, PlainBackground, Seen};
-pub use segment::{FoundThing, find_things};
+pub use segment::{AttentionMap, FoundThing, find_things};
 pub(crate) use texts::texts_of;
 
 #[cfg(feature = "native")]

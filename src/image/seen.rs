@@ -48,6 +48,25 @@ pub enum Colour {
     Brown,
 }
 
+impl Colour {
+    /// An example, in sRGB: of those that the mini model was shown as backgrounds, its own (`tools/mini/common.py`).
+    pub const fn example(self) -> [u8; 3] {
+        match self {
+            Colour::White => [255, 255, 255],
+            Colour::Black => [25, 25, 30],
+            Colour::Grey => [150, 150, 155],
+            Colour::Red => [225, 75, 70],
+            Colour::Orange => [245, 150, 60],
+            Colour::Yellow => [250, 225, 110],
+            Colour::Green => [120, 200, 120],
+            Colour::Blue => [90, 150, 240],
+            Colour::Purple => [160, 120, 210],
+            Colour::Pink => [250, 170, 200],
+            Colour::Brown => [120, 80, 50],
+        }
+    }
+}
+
 impl fmt::Display for Colour {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -1,6 +1,7 @@
 //! The random choices of training: which picture, mirrored or not, which caption, how noisy, and the noise itself.
 
 use super::dataset::{CachedLatents, Dataset};
+use super::describe::Phrases;
 use super::replay::Replay;
 use super::sample::{OfPicture, Sample};
 use super::{templates, usual};
@@ -17,6 +18,7 @@ pub(super) struct RandomChoices {
     noise: Noise,
     token: String,
     templates: Vec<String>,
+    phrases: Phrases,
     scenes: Vec<String>,
     per_step: usize,
     eval_size: usize,
@@ -34,6 +36,7 @@ struct Streams {
     timestep: Draws,
     noise: Draws,
     caption: Draws,
+    background: Draws,
 }
 
 impl RandomChoices {
@@ -49,10 +52,15 @@ impl RandomChoices {
             noise: Noise::new(config.seed),
             token: config.token.clone(),
             templates,
+            phrases: Phrases::of(&model.config),
             scenes,
             per_step: usual::samples_per_step(config, &model.config) as usize,
             eval_size: config.eval_size as usize,
-            timesteps: Timesteps::new(config, model.config.scheduler.num_train_timesteps as u32),
+            timesteps: Timesteps::new(
+                usual::timesteps(config, model.config.usual_family()),
+                config.timestep_distribution,
+                model.config.scheduler.num_train_timesteps as u32,
+            ),
             caption_dropout: config.caption_dropout,
             scaling_factor: model.config.vae.scaling_factor as f32,
             replay,
@@ -87,6 +95,7 @@ impl RandomChoices {
             timestep: draws(Stream::Timestep),
             noise: draws(Stream::Noise),
             caption: draws(Stream::Caption),
+            background: draws(Stream::Background),
         };
         let mut bare = draws(Stream::CaptionDropout);
         let samples = (0..self.per_step).map(|_| {
@@ -114,6 +123,7 @@ impl RandomChoices {
             timestep: draws(Stream::EvalTimestep),
             noise: draws(Stream::EvalNoise),
             caption: draws(Stream::EvalCaption),
+            background: draws(Stream::EvalBackground),
         };
         let samples = (0..self.eval_size).map(|i| {
             let within = (i as f64 + streams.timestep.unit()) / self.eval_size as f64;
@@ -124,16 +134,20 @@ impl RandomChoices {
     }
 
     fn sample(&self, streams: &mut Streams, dataset: &Dataset, picture: usize, timestep: usize) -> Sample {
-        let views = &dataset.pictures[picture];
+        let backgrounds = &dataset.backgrounds[picture];
         // Drawn even when there is nothing to choose, so that switching flips off changes nothing else.
-        let flipped = streams.flip.flip();
-        let view = &views[usize::from(flipped) % views.len()];
+        let (flipped, before) = (streams.flip.flip(), streams.background.below(backgrounds.len() as u32) as usize);
+        let view = dataset.view(picture, before, flipped);
         let deviations = streams.posterior.normals(view.mean.len());
         let latents = view.mean.iter().zip(&view.std).zip(deviations);
         let latents = latents.map(|((mean, std), n)| (mean + std * n) * self.scaling_factor).collect();
         let choice = streams.caption.below(self.templates.len().max(1) as u32) as usize;
-        let template = dataset.captions.get(picture).and_then(Option::as_ref).or(self.templates.get(choice));
-        let caption = templates::fill(template.map_or("{}", String::as_str), &self.token);
+        let text = dataset.captions[picture][before].clone().unwrap_or_else(|| {
+            let template = self.templates.get(choice).map_or("{}", String::as_str);
+            let behind = backgrounds[before].map(|colour| self.phrases.behind(colour)).unwrap_or_default();
+            format!("{template}{behind}")
+        });
+        let caption = templates::fill(&text, &self.token);
         let (noise, weights) = (streams.noise.normals(view.mean.len()), view.weights.clone());
         Sample { latents, noise, size: view.size, timestep, caption, scene: None, time_ids: view.time_ids, weights }
     }
@@ -160,12 +174,12 @@ struct Timesteps {
 }
 
 impl Timesteps {
-    fn new(config: &TrainConfig, all: u32) -> Self {
+    fn new(range: Option<Span>, distribution: TimestepDistribution, all: u32) -> Self {
         let scaled = |of_thousand: u32| (u64::from(of_thousand) * u64::from(all) / u64::from(TIMESTEPS)) as u32;
-        let Span { from, to } = config.timesteps.unwrap_or(Span { from: 0, to: TIMESTEPS });
+        let Span { from, to } = range.unwrap_or(Span { from: 0, to: TIMESTEPS });
         // Models know a thousand; of one that knows fewer, at least one is left.
         let from = scaled(from).min(all - 1);
-        Self { all, range: Span { from, to: scaled(to).max(from + 1) }, distribution: config.timestep_distribution }
+        Self { all, range: Span { from, to: scaled(to).max(from + 1) }, distribution }
     }
 
     fn draw(&self, draws: &mut Draws) -> u32 {
@@ -188,8 +202,8 @@ mod tests {
     use super::*;
 
     /// Many draws, and how many of them are in each quarter of the range.
-    fn quarters(config: &TrainConfig, all: u32) -> ([u32; 4], Vec<u32>) {
-        let timesteps = Timesteps::new(config, all);
+    fn quarters(range: Option<Span>, distribution: TimestepDistribution, all: u32) -> ([u32; 4], Vec<u32>) {
+        let timesteps = Timesteps::new(range, distribution, all);
         let mut draws = Noise::new(7).draws(0, Stream::Timestep);
         let drawn: Vec<u32> = (0..4000).map(|_| timesteps.draw(&mut draws)).collect();
         let Span { from, to } = timesteps.range;
@@ -198,15 +212,11 @@ mod tests {
         (quarters, drawn)
     }
 
-    fn config(timesteps: Option<Span>, timestep_distribution: TimestepDistribution) -> TrainConfig {
-        TrainConfig { timesteps, timestep_distribution, ..TrainConfig::default() }
-    }
-
     #[test]
     fn without_settings_timesteps_are_drawn_as_they_always_were() {
         let mut draws = Noise::new(7).draws(0, Stream::Timestep);
         let before: Vec<u32> = (0..4000).map(|_| draws.below(1000)).collect();
-        assert_eq!(quarters(&TrainConfig::default(), 1000).1, before);
+        assert_eq!(quarters(None, TimestepDistribution::Uniform, 1000).1, before);
     }
 
     #[test]
@@ -219,7 +229,7 @@ mod tests {
             TimestepDistribution::Falling,
         ] {
             for (all, from, to) in [(1000, 500, 900), (50, 25, 45), (1, 0, 1)] {
-                let (_, drawn) = quarters(&config(range, distribution), all);
+                let (_, drawn) = quarters(range, distribution, all);
                 assert!(drawn.iter().all(|t| (from..to).contains(t)), "{distribution:?} of {all}");
                 let least = drawn.iter().min().unwrap();
                 assert!(*least <= from + all / 25, "{distribution:?} of {all}: {least}");
@@ -230,7 +240,7 @@ mod tests {
     #[test]
     fn a_distribution_is_what_its_name_says() {
         let shares = |distribution| {
-            let (quarters, _) = quarters(&config(None, distribution), 1000);
+            let (quarters, _) = quarters(None, distribution, 1000);
             quarters.map(|count| f64::from(count) / 4000.0)
         };
         for (distribution, expected) in [

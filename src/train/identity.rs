@@ -15,16 +15,14 @@ use crate::parts::Architecture;
 use crate::setting::Setting;
 use crate::text::Rows;
 
-/// Settings that may change before a run resumes: they decide what is shown, looked at and saved, what happens in trouble that is still to come,
-/// and where masks are looked for, which are inputs themselves.
-const FREE: [&str; 9] = [
+/// Settings that may change before a run resumes: they decide what is shown, looked at and saved, and what happens in trouble that is still to come.
+const FREE: [&str; 8] = [
     "preview-every",
     "preview-steps",
     "preview-prompt",
     "prompt-syntax",
     "save-every",
     "on-divergence",
-    "masks",
     "quality",
     "keep",
 ];
@@ -102,6 +100,12 @@ impl Inputs {
         self.config.contains_key(Setting::Outside.key())
     }
 
+    /// Whether the run was begun by a version that could put things before plain backgrounds, and in which it was up to the model which
+    /// timesteps are learned from.
+    pub fn knows_backgrounds(&self) -> bool {
+        self.config.contains_key(Setting::Backgrounds.key())
+    }
+
     /// A setting that is a number; none where it was open.
     pub fn number<T: FromStr>(&self, name: &str) -> Option<T> {
         self.setting(name).parse().ok()
@@ -141,7 +145,12 @@ impl Inputs {
                 let recipe = serde_json::from_str(self.setting("recipe")).unwrap_or_default();
                 name == "lr" && was == "null" && now.number("lr") == Some(self.rate(recipe, architecture))
             };
-            if was == now_is || is_new || is_same_rate() {
+            // What was not said by older versions, [`as_begun`](super::RunState::as_begun) says for them.
+            let is_older = || {
+                let later = [Setting::Masks, Setting::Backgrounds, Setting::Timesteps].map(Setting::key);
+                !self.knows_backgrounds() && was == "null" && later.contains(&name.as_str())
+            };
+            if was == now_is || is_new || is_same_rate() || is_older() {
                 continue;
             }
             // An older version's state may have names that are not settings any more.

@@ -34,7 +34,8 @@ pub enum MakeCaptions {
     /// No: the templates are used.
     #[default]
     Never,
-    /// Unless there are templates of the user's own; a run that was begun without them goes on without them.
+    /// Where that is usual for the model, unless there are templates of the user's own; a run that was begun without them goes on
+    /// without them.
     Usually,
     /// Yes.
     Always,

@@ -11,7 +11,7 @@ use crate::model::Model;
 use crate::ops::{Var, mse};
 use crate::schedule::NoiseSchedule;
 use crate::text::Prompt;
-use crate::unet::TimeIds;
+use crate::unet::{Conditions, TimeIds};
 
 /// Mean squared error of the U-Net's prediction for noised latents.
 pub(super) struct DiffusionLoss {
@@ -50,8 +50,29 @@ impl DiffusionLoss {
         squares.mean_dim(1).reshape([count])
     }
 
+    /// How much the positions of some samples look at some of their prompts' tokens ([`Unet::attended`](crate::unet::Unet::attended)):
+    /// those for which `words` `[B, T]` is 1, not 0.
+    pub fn attended(
+        &self,
+        samples: &[Sample],
+        prompts: &[Prompt],
+        rows: &Var<2>,
+        words: Tensor<2>,
+    ) -> Option<Tensor<3>> {
+        let (noised, _) = self.noised(samples);
+        let (times, given) = self.told(samples, prompts, rows);
+        self.model.unet.attended(&noised, &times, &given, words)
+    }
+
     /// What the U-Net makes of some samples, and what it should, both `[B, h, w, 4]`.
     fn prediction(&self, samples: &[Sample], prompts: &[Prompt], rows: &Var<2>) -> (Var<4>, Tensor<4>) {
+        let (noised, target) = self.noised(samples);
+        let (times, given) = self.told(samples, prompts, rows);
+        (self.model.unet.forward(&noised, &times, &given, self.recompute), target)
+    }
+
+    /// Some samples with their noise, and what is to be found in them.
+    fn noised(&self, samples: &[Sample]) -> (Tensor<4>, Tensor<4>) {
         let model = &self.model;
         let [height, width] = samples[0].size;
         let shape = [samples.len(), model.config.vae.latent_channels, height, width];
@@ -60,11 +81,14 @@ impl DiffusionLoss {
             let values: Vec<f32> = samples.iter().flat_map(of).collect();
             layout::channels_last(&values, shape, &model.device)
         };
-        let (noised, target) = (gather(NoiseSchedule::add_noise), gather(NoiseSchedule::target));
+        (gather(NoiseSchedule::add_noise), gather(NoiseSchedule::target))
+    }
+
+    /// The timesteps of some samples, and what the U-Net is told of them.
+    fn told(&self, samples: &[Sample], prompts: &[Prompt], rows: &Var<2>) -> (Vec<f32>, Conditions) {
         let time_ids: Vec<TimeIds> = samples.iter().map(|sample| sample.time_ids).collect();
-        let given = model.conditions(prompts, rows, &time_ids, (self.pooling, self.recompute));
-        let times: Vec<f32> = samples.iter().map(|sample| sample.timestep as f32).collect();
-        (model.unet.forward(&noised, &times, &given, self.recompute), target)
+        let given = self.model.conditions(prompts, rows, &time_ids, (self.pooling, self.recompute));
+        (samples.iter().map(|sample| sample.timestep as f32).collect(), given)
     }
 
     /// The weights of the squared errors, `[B, 1, 1, 1]` or, if a sample is weighted by position, `[B, h, w, 1]`; none

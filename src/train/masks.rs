@@ -1,19 +1,20 @@
 //! What of the pictures is the thing, and what follows for the loss.
 //!
-//! A mask says it by pixels, and is given with a picture ([`TrainPicture::mask`]). A position of the latents that it covers by a share m,
-//! the mean over the position's pixels, weighs outside + (1 - outside) m: 1 where all is the thing. What padding adds weighs nothing. Then
-//! the weights of each picture are divided by their mean (as OneTrainer's `normalize_masked_area_loss` does), so that a picture counts
-//! as much as any other however small its thing is, and losses compare with those of runs without masks. Each view of a picture has its
-//! weights once; samples and the files of choices have them as they are used.
+//! A mask says it by pixels. It is given with a picture ([`TrainPicture::mask`]), or the thing is looked for in the square that the model
+//! sees, beginning where the model itself sees it (`locate`). A position of the latents that it covers by a share m, the mean over the
+//! position's pixels, weighs outside + (1 - outside) m: 1 where all is the thing. What padding adds weighs nothing. Then the weights of each
+//! picture are divided by their mean (as OneTrainer's `normalize_masked_area_loss` does), so that a picture counts as much as any other
+//! however small its thing is, and losses compare with those of runs without masks. Each view of a picture has its weights once; samples and
+//! the files of choices have them as they are used. A thing that is put before plain backgrounds (`dataset`) needs no weights.
 
-use image::GrayImage;
 use image::imageops::flip_horizontal;
+use image::{GrayImage, RgbImage};
 
 use super::sample::PositionWeights;
-use super::{TrainInput, TrainPicture, usual};
+use super::{TrainInput, TrainPicture};
 use crate::config::{Framing, Masks, TrainConfig};
 use crate::event::{Event, MaskOf, MaskOrigin};
-use crate::image::{FoundThing, Picture, find_things, square_weights};
+use crate::image::{AttentionMap, FoundThing, Picture, find_things, square_weights};
 use crate::{Error, Result};
 
 /// How sure a thing that was found must be to be used as a mask. Of 240 pictures of drawn things in front of five kinds of backgrounds
@@ -21,43 +22,78 @@ use crate::{Error, Result};
 /// 159 with more than 0.85.
 const SURE: f32 = 0.8;
 
-/// Gives each picture that has no mask the one that the settings ask for, and says what every picture has. Masks that are there are kept.
-/// Things are looked for in pictures that are held back apart from the others, on which they have no influence. None where no picture has
-/// a mask and none was looked for.
+/// A picture as the model sees it, and what of it is the thing.
+#[derive(Debug, Clone)]
+pub struct MaskedPicture {
+    /// The square.
+    pub square: RgbImage,
+    /// White where the thing is, as large as the square; none where all of it counts.
+    pub mask: Option<GrayImage>,
+}
+
+/// Gives each picture the mask that it brings with it, if the settings do not forbid it, and says what every picture has. Masks that are
+/// there are kept. None where no picture has a mask.
 ///
 /// # Errors
 /// [`Error::BadPicture`] for a picture that is wholly transparent.
 pub fn find_masks(config: &TrainConfig, input: &mut TrainInput) -> Result<Option<Event>> {
-    let which = usual::masks(config);
-    let mut masks = give(which, &mut input.pictures)?;
-    masks.extend(give(which, &mut input.unseen)?);
+    let pictures = input.pictures.iter_mut().chain(&mut input.unseen);
+    let masks = pictures.map(|picture| own(config.masks, picture)).collect::<Result<Vec<_>>>()?;
     let any = masks.iter().any(|mask| mask.origin != MaskOrigin::None);
     Ok(any.then_some(Event::Masks { outside: config.outside, masks }))
 }
 
-/// The same for one set of pictures.
-fn give(which: Masks, pictures: &mut [TrainPicture]) -> Result<Vec<MaskOf>> {
-    let mut masks = pictures.iter_mut().map(|picture| own(which, picture)).collect::<Result<Vec<_>>>()?;
-    if which == Masks::Auto {
-        let bare: Vec<usize> = (0..pictures.len()).filter(|i| pictures[*i].mask.is_none()).collect();
+/// What [`find_masks`] gives and, where the settings ask for masks to be found, what is found in the other pictures together without asking
+/// a model, also where that is not sure: to be shown and corrected before there is a model. Says what every picture has.
+///
+/// # Errors
+/// As [`find_masks`].
+pub fn find_masks_without_model(config: &TrainConfig, input: &mut TrainInput) -> Result<Vec<MaskOf>> {
+    let mut all = Vec::new();
+    for pictures in [&mut input.pictures, &mut input.unseen] {
+        let mut masks = pictures.iter_mut().map(|of| own(config.masks, of)).collect::<Result<Vec<_>>>()?;
+        let bare = |i: &usize| config.masks == Some(Masks::Auto) && pictures[*i].mask.is_none();
+        let bare: Vec<usize> = (0..pictures.len()).filter(bare).collect();
         let seen: Vec<&Picture> = bare.iter().map(|i| &pictures[*i].picture).collect();
-        for (i, FoundThing { mask, confidence }) in bare.into_iter().zip(find_things(&seen)) {
-            let sure = confidence >= SURE;
-            masks[i].origin = if sure { MaskOrigin::Found } else { MaskOrigin::Unsure };
-            masks[i].confidence = Some(f64::from(confidence));
-            if sure {
-                masks[i].share = Some(share(&mask));
-                pictures[i].mask = Some(mask);
-            }
+        let found = find_things(&seen, &[]);
+        for (i, found) in bare.into_iter().zip(found) {
+            masks[i] = about(&found, &pictures[i].picture.name);
+            pictures[i].mask = Some(found.mask);
         }
+        all.extend(masks);
     }
-    Ok(masks)
+    Ok(all)
+}
+
+/// What is said of a thing that was found in a picture of some name.
+fn about(found: &FoundThing, name: &str) -> MaskOf {
+    let sure = found.confidence >= SURE;
+    MaskOf {
+        name: name.to_owned(),
+        origin: if sure { MaskOrigin::Found } else { MaskOrigin::Unsure },
+        share: sure.then(|| share(&found.mask)),
+        confidence: Some(f64::from(found.confidence)),
+    }
+}
+
+/// Looks for the thing in some squares that belong together, each with what the model sees of it there, and says what was found; the mask
+/// only where it is sure.
+pub(super) fn find(squares: &[&RgbImage], maps: &[AttentionMap], names: &[&str]) -> Vec<(MaskOf, Option<GrayImage>)> {
+    let pictures: Vec<Picture> =
+        squares.iter().zip(names).map(|(square, name)| Picture::new(*name, (*square).clone())).collect();
+    let found = find_things(&pictures.iter().collect::<Vec<_>>(), maps);
+    let of = |(found, name): (FoundThing, &&str)| {
+        let about = about(&found, name);
+        let sure = about.origin == MaskOrigin::Found;
+        (about, sure.then_some(found.mask))
+    };
+    found.into_iter().zip(names).map(of).collect()
 }
 
 /// Gives a picture the mask that it brings with it.
-fn own(which: Masks, of: &mut TrainPicture) -> Result<MaskOf> {
+pub(super) fn own(which: Option<Masks>, of: &mut TrainPicture) -> Result<MaskOf> {
     let mut origin = MaskOrigin::Given;
-    if which == Masks::Off {
+    if which == Some(Masks::Off) {
         of.mask = None;
     } else if of.mask.is_none()
         && let Some(alpha) = &of.picture.alpha
@@ -67,6 +103,9 @@ fn own(which: Masks, of: &mut TrainPicture) -> Result<MaskOf> {
             return Err(Error::BadPicture { file: of.picture.name.clone(), reason });
         }
         (of.mask, origin) = (Some(alpha.clone()), MaskOrigin::Transparency);
+    }
+    if of.mask.is_some() && of.mask == of.picture.alpha {
+        origin = MaskOrigin::Transparency;
     }
     let origin = if of.mask.is_some() { origin } else { MaskOrigin::None };
     Ok(MaskOf { name: of.picture.name.clone(), origin, share: of.mask.as_ref().map(share), confidence: None })
@@ -88,7 +127,7 @@ pub fn check_masks(config: &TrainConfig, input: &TrainInput, size: [usize; 2]) -
 }
 
 /// The weights of the positions of a picture's latents, `[h, w]`, of the mirrored view or the plain one; none without a mask.
-pub(super) fn position_weights(
+fn position_weights(
     TrainPicture { picture, mask, .. }: &TrainPicture,
     framing: Framing,
     outside: f64,
@@ -96,11 +135,29 @@ pub(super) fn position_weights(
     mirrored: bool,
 ) -> Result<Option<PositionWeights>> {
     let Some(mask) = mask else { return Ok(None) };
-    let refused = |reason: String| Err(Error::BadPicture { file: picture.name.clone(), reason });
     let (has, needs) = (mask.dimensions(), picture.pixels.dimensions());
     if has != needs {
-        return refused(format!("its mask is {}x{}, the picture is {}x{}", has.0, has.1, needs.0, needs.1));
+        let reason = format!("its mask is {}x{}, the picture is {}x{}", has.0, has.1, needs.0, needs.1);
+        return Err(Error::BadPicture { file: picture.name.clone(), reason });
     }
+    let seen = GrayImage::from_pixel(has.0, has.1, image::Luma([255]));
+    let weights = weights([mask, &seen], framing, outside, size, mirrored);
+    weights.map(Some).ok_or_else(|| Error::BadPicture { file: picture.name.clone(), reason: NOTHING.to_owned() })
+}
+
+/// Why a mask is refused that has nothing where the model looks.
+pub(super) const NOTHING: &str = "nothing of what its mask has for the thing is in the square that is made of it: cut the picture yourself, \
+                                  around the thing";
+
+/// The weights of positions by the mask of the thing, and of what is the picture at all, both in its size before it is framed; none where
+/// nothing of the thing is seen.
+pub(super) fn weights(
+    [thing, picture]: [&GrayImage; 2],
+    framing: Framing,
+    outside: f64,
+    size: [usize; 2],
+    mirrored: bool,
+) -> Option<PositionWeights> {
     let view = |pixels: &GrayImage| {
         if mirrored {
             square_weights(&flip_horizontal(pixels), framing, size)
@@ -108,18 +165,14 @@ pub(super) fn position_weights(
             square_weights(pixels, framing, size)
         }
     };
-    let (thing, seen) = (view(mask), view(&GrayImage::from_pixel(has.0, has.1, image::Luma([255]))));
+    let (thing, seen) = (view(thing), view(picture));
     if thing.iter().all(|share| *share == 0.0) {
-        return refused(
-            "nothing of what its mask has for the thing is in the square that is made of it: cut the picture \
-                        yourself, around the thing"
-                .to_owned(),
-        );
+        return None;
     }
     let weights = thing.iter().zip(&seen).map(|(m, seen)| outside * f64::from(*seen) + (1.0 - outside) * f64::from(*m));
     let weights: Vec<f64> = weights.collect();
     let mean = weights.iter().sum::<f64>() / weights.len() as f64;
-    Ok(Some(weights.iter().map(|weight| (weight / mean) as f32).collect()))
+    Some(weights.iter().map(|weight| (weight / mean) as f32).collect())
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ mod identity;
 mod init;
 mod input;
 mod learner;
+mod locate;
 mod loss;
 mod masks;
 mod optimiser;
@@ -62,7 +63,7 @@ use identity::Inputs;
 pub use input::{MakeCaptions, TrainInput, TrainPicture};
 use learner::{Learner, PromptCache};
 use loss::DiffusionLoss;
-pub use masks::{check_masks, find_masks};
+pub use masks::{MaskedPicture, check_masks, find_masks, find_masks_without_model};
 use optimiser::{Optimiser, learning_rate};
 pub use pictures::{about_pictures, about_pixels};
 use previews::{PreviewProgress, Previews};
@@ -120,8 +121,12 @@ impl TrainJob {
         mut input: TrainInput,
     ) -> Result<Self> {
         let config = &usual::decided(config, &model.config);
-        if usual::masks(config) == Masks::Off {
+        if config.masks == Some(Masks::Off) {
             input.pictures.iter_mut().chain(&mut input.unseen).for_each(|picture| picture.mask = None);
+        }
+        let family = model.config.usual_family();
+        if input.make_captions == MakeCaptions::Usually && !family.training().makes_captions {
+            input.make_captions = MakeCaptions::Never;
         }
         let inputs = Arc::new(Inputs::of(config, &model, &known, &input));
         let init = input.init.clone().unwrap_or_else(|| Init::of_phrase(config.init.as_ref()));
@@ -140,7 +145,7 @@ impl TrainJob {
         if let Some(replay) = &input.replay {
             replay.check(config, &model.config)?;
         }
-        let encoding = Encoding::new(config, &model, input.pictures, input.unseen);
+        let encoding = Encoding::new(config, &model, &init, (input.pictures, input.unseen), input.replay.is_some());
         let mut previews = Previews::new(config);
         previews.config = decided(&previews.config, &model.config);
         if previews.are_wanted() {
@@ -222,6 +227,11 @@ impl TrainJob {
     pub fn record(&self) -> Option<Vec<u8>> {
         let (steps, model) = (self.record.as_ref()?, &self.learner.model.config);
         Some(replay::write(steps, &self.config.token, model, side(&self.config, model)))
+    }
+
+    /// The pictures that [`Event::Masks`] is about, in its order, once it has happened; once.
+    pub fn take_masked(&mut self) -> Vec<MaskedPicture> {
+        self.encoding.as_mut().map(Encoding::take_masked).unwrap_or_default()
     }
 
     /// Everything that moves: with the same inputs, [`Session::resume`](crate::session::Session::resume) continues from

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::dataset::CachedLatents;
 use crate::unet::TimeIds;
 
 /// One sample of a training step, on the host.
@@ -24,6 +25,23 @@ pub(super) struct Sample {
     pub time_ids: TimeIds,
     /// How much the loss at each position of the latents counts, `[h, w]`; none where all count alike.
     pub weights: Option<PositionWeights>,
+}
+
+impl Sample {
+    /// The middle of what a view of a picture may be encoded as, with noise, for somebody who only looks at it: with no caption
+    /// and without weights. `scale` is the autoencoder's scaling factor.
+    pub fn of_mean(view: &CachedLatents, scale: f32, timestep: usize, noise: Vec<f32>) -> Self {
+        Self {
+            latents: view.mean.iter().map(|mean| mean * scale).collect(),
+            noise,
+            size: view.size,
+            timestep,
+            caption: String::new(),
+            scene: None,
+            time_ids: view.time_ids,
+            weights: None,
+        }
+    }
 }
 
 /// A weight for each position of some latents, `[h, w]`.

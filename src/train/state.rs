@@ -19,10 +19,11 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use super::draws::TIMESTEPS;
 use super::identity::Inputs;
 use super::usual::is_relative;
 use super::{MakeCaptions, TrainInput};
-use crate::config::{Masks, TrainConfig};
+use crate::config::{Backgrounds, Masks, Span, TrainConfig};
 use crate::embedding::ModelFamily;
 use crate::parts::Architecture;
 use crate::{Error, Result};
@@ -130,9 +131,10 @@ impl RunState {
 
     /// Settings for resuming the run with a model of an architecture: what they leave open is as the run was begun, also where another
     /// version had something else as its usual value. Older versions took the samples of a step together in models with two
-    /// text encoders, too; and they had no masks.
+    /// text encoders, too; the first had no masks, and later ones looked for none.
     pub fn as_begun(&self, config: &TrainConfig, architecture: Architecture) -> TrainConfig {
         let inputs = &self.inputs;
+        let config = &if inputs.knows_backgrounds() { config.clone() } else { before_backgrounds(config) };
         let open = TrainConfig {
             steps: config.steps.or_else(|| inputs.number("steps")),
             vectors: config.vectors.or_else(|| inputs.number("vectors")),
@@ -238,6 +240,16 @@ impl RunState {
     fn lacks(&self, what: &str) -> Error {
         let reason = format!("it lacks {what}: it was written by pseudoword {}", self.version);
         Error::BadFile { file: "the state of the run".to_owned(), reason }
+    }
+}
+
+/// What open settings meant before things were put before plain backgrounds, when every model learned from all timesteps.
+fn before_backgrounds(config: &TrainConfig) -> TrainConfig {
+    TrainConfig {
+        masks: config.masks.or(Some(Masks::Given)),
+        backgrounds: config.backgrounds.or(Some(Backgrounds::Kept)),
+        timesteps: config.timesteps.or(Some(Span { from: 0, to: TIMESTEPS })),
+        ..config.clone()
     }
 }
 

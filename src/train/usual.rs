@@ -1,6 +1,7 @@
 //! How an embedding is usually learned with a model, where a setting leaves it open.
 
-use crate::config::{Kind, Masks, Recipe, TrainConfig};
+use crate::config::{Backgrounds, Kind, Masks, Recipe, Span, TrainConfig};
+use crate::embedding::ModelFamily;
 use crate::model::ModelConfig;
 
 /// The settings with the steps, the vectors, the learning rate and the batch that are usual for the model, where they are open: all
@@ -29,13 +30,22 @@ pub fn samples_per_step(config: &TrainConfig, model: &ModelConfig) -> u32 {
     batch(config, model).iter().product()
 }
 
-/// Where masks come from: those that are given, until a measurement of words says that what is found helps as well. A style is everywhere in
-/// its pictures, so none are looked for there.
-pub fn masks(config: &TrainConfig) -> Masks {
-    match (config.masks.unwrap_or(Masks::Given), config.kind) {
+/// Where masks come from. A style is everywhere in its pictures, so none are looked for there.
+pub fn masks(config: &TrainConfig, family: ModelFamily) -> Masks {
+    match (config.masks.unwrap_or(family.training().masks), config.kind) {
         (Masks::Auto, Kind::Style) => Masks::Given,
         (masks, _) => masks,
     }
+}
+
+/// What is behind things that have masks.
+pub fn backgrounds(config: &TrainConfig, family: ModelFamily) -> Backgrounds {
+    config.backgrounds.unwrap_or(family.training().backgrounds)
+}
+
+/// The noise levels that are learned from, of [a thousand](super::draws::TIMESTEPS); none for all.
+pub fn timesteps(config: &TrainConfig, family: ModelFamily) -> Option<Span> {
+    config.timesteps.or(family.training().timesteps)
 }
 
 /// Whether the learning rate of a run is one in usual lengths.
@@ -56,7 +66,9 @@ pub fn in_words(config: &TrainConfig, model: &ModelConfig) -> Option<String> {
     let steps = config.steps.is_none().then(|| several(now.steps(), "step"));
     let vectors = config.vectors.is_none().then(|| several(now.vectors(), "vector"));
     let lr = (config.lr.is_none() && !is_relative(config)).then(|| format!("learning rate {}", rate(&now, model)));
-    let open: Vec<String> = [steps, vectors, lr].into_iter().flatten().collect();
+    let span = timesteps(&now, model.usual_family()).filter(|_| config.timesteps.is_none());
+    let timesteps = span.map(|Span { from, to }| format!("timesteps {from}..{to}"));
+    let open: Vec<String> = [steps, vectors, lr, timesteps].into_iter().flatten().collect();
     (!open.is_empty()).then(|| format!("{}: {}", open.join(", "), model.usual_for()))
 }
 
@@ -125,7 +137,10 @@ mod tests {
         let said = |config: &TrainConfig, model: &ModelConfig| in_words(config, model);
         let open = TrainConfig::default();
         let of_mini = said(&open, &mini).unwrap();
-        assert_eq!(of_mini, "300 steps, 2 vectors, learning rate 0.01: usual for pseudoword's mini model");
+        assert_eq!(
+            of_mini,
+            "300 steps, 2 vectors, learning rate 0.01, timesteps 400..1000: usual for pseudoword's mini model"
+        );
         let some = TrainConfig { steps: Some(9), lr: Some(0.1), ..open.clone() };
         assert_eq!(said(&some, &sd1).unwrap(), "4 vectors: usual for Stable Diffusion 1.x");
         assert_eq!(said(&TrainConfig { vectors: Some(1), ..some }, &sd1), None);

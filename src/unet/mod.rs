@@ -9,6 +9,7 @@ mod embedding;
 pub mod graph;
 pub(crate) mod resnet;
 mod transformer;
+mod watch;
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -21,6 +22,7 @@ use graph::{Graph, Stage};
 use resnet::{Downsample2D, ResnetBlock2D, Upsample2D};
 pub(crate) use transformer::mlp_rows;
 use transformer::{KeysAndValues, Prompts, Transformer2DModel};
+use watch::Watch;
 
 use crate::Result;
 use crate::ops::{Conv2d, Linear, Linears, Norm, Var, conv2d, group_norm_silu};
@@ -123,6 +125,8 @@ struct Pass<'a> {
     /// What all residual blocks make of `silu` of the time embedding, side by side: a row for each sample.
     time: Var<2>,
     prompts: Prompts<'a, [KeysAndValues]>,
+    /// Who looks at how much is of some words; not where blocks are run again.
+    watch: Option<&'a Watch>,
     /// Whether blocks are run again in the backward pass.
     recompute: bool,
 }
@@ -201,11 +205,12 @@ impl Block {
         match pass.prompts.of_part(|made| &made[self.before + i]) {
             Prompts::States(states) if pass.recompute => {
                 let attention = attention.clone();
-                let block =
-                    move |x: &Var<4>, states: &Var<3>, _: &Var<3>| attention.forward(x, Prompts::States(states), true);
+                let block = move |x: &Var<4>, states: &Var<3>, _: &Var<3>| {
+                    attention.forward(x, Prompts::States(states), None, true)
+                };
                 recompute((x, states, states), block)
             }
-            prompts => attention.forward(x, prompts, false),
+            prompts => attention.forward(x, prompts, pass.watch, false),
         }
     }
 }
@@ -276,7 +281,22 @@ impl Unet {
     /// With `recompute`, blocks remember only their inputs and are run again in the backward pass.
     pub fn forward(&self, sample: &Tensor<4>, timesteps: &[f32], given: &Conditions, recompute: bool) -> Var<4> {
         let added = self.added(given);
-        self.pass(sample, (timesteps, added.as_ref()), Prompts::States(&given.states), recompute)
+        self.pass(sample, (timesteps, added.as_ref()), Prompts::States(&given.states), None, recompute)
+    }
+
+    /// How much positions of the feature maps look at some words, while noise is predicted as in [`Unet::forward`]: `[B, s, s]` of
+    /// square pictures, the mean over all heads and transformers of those maps whose side s is nearest to 16. `words`
+    /// has for each token of the prompts `[B, T]` 1 if it is one of them, and 0.
+    pub fn attended(
+        &self,
+        sample: &Tensor<4>,
+        timesteps: &[f32],
+        given: &Conditions,
+        words: Tensor<2>,
+    ) -> Option<Tensor<3>> {
+        let (added, watch) = (self.added(given), Watch::new(words));
+        self.pass(sample, (timesteps, added.as_ref()), Prompts::States(&given.states), Some(&watch), false);
+        watch.into_mean()
     }
 
     /// What of some conditions is the same in all steps of a picture.
@@ -293,7 +313,7 @@ impl Unet {
     /// [`Unet::forward`] for prompts whose [keys and values](Self::keys_and_values) were made before, without a gradient.
     pub fn predict(&self, sample: &Tensor<4>, timesteps: &[f32], prompts: &PromptKeysAndValues) -> Tensor<4> {
         let (time, made) = ((timesteps, prompts.added.as_ref()), Prompts::Made(&prompts.made[..]));
-        self.pass(sample, time, made, false).into_value()
+        self.pass(sample, time, made, None, false).into_value()
     }
 
     /// What is added to the time embedding.
@@ -310,7 +330,7 @@ impl Unet {
     /// `[B, h, w, C]`. The first says how a picture looks (colours, surfaces), the second what it shows.
     pub fn features(&self, sample: &Tensor<4>, timesteps: &[f32], given: &Conditions) -> [Tensor<4>; 2] {
         let added = self.added(given);
-        let pass = self.begin((timesteps, added.as_ref()), Prompts::States(&given.states), false, sample);
+        let pass = self.begin((timesteps, added.as_ref()), Prompts::States(&given.states), None, false, sample);
         let (middle, skips) = self.descend(sample, &pass);
         // Behind the first convolution come the outputs of the first block's layers.
         [&skips[self.down_blocks[0].0.resnets.len()], &middle].map(|map| map.value().clone())
@@ -320,11 +340,12 @@ impl Unet {
         &self,
         (timesteps, added): (&[f32], Option<&Var<2>>),
         prompts: Prompts<'a, [KeysAndValues]>,
+        watch: Option<&'a Watch>,
         recompute: bool,
         sample: &Tensor<4>,
     ) -> Pass<'a> {
         let embedding = self.time_embedding.forward(timesteps, added, &sample.device());
-        Pass { time: linears_side_by_side(&embedding, &self.time_projections), prompts, recompute }
+        Pass { time: linears_side_by_side(&embedding, &self.time_projections), prompts, watch, recompute }
     }
 
     /// What the middle makes of a sample, and all that is handed over to the way up.
@@ -351,9 +372,10 @@ impl Unet {
         sample: &Tensor<4>,
         time: (&[f32], Option<&Var<2>>),
         prompts: Prompts<'_, [KeysAndValues]>,
+        watch: Option<&Watch>,
         recompute: bool,
     ) -> Var<4> {
-        let pass = self.begin(time, prompts, recompute, sample);
+        let pass = self.begin(time, prompts, watch, recompute, sample);
         let (mut x, mut skips) = self.descend(sample, &pass);
         for (block, upsampler) in &self.up_blocks {
             for i in 0..block.resnets.len() {

@@ -1,6 +1,7 @@
 //! Attention over the positions of a feature map and over the words of a prompt.
 
 use super::graph::Transformer;
+use super::watch::Watch;
 use crate::Result;
 use crate::ops::{
     Linear, Linears, Mlp, MlpActivation, Norm, NormedLinears, Var, attention, group_norm, linear, linear_add, linears,
@@ -80,11 +81,15 @@ impl Attention {
         self.of_context.as_ref().map_or_else(Vec::new, |of_context| linears(context, of_context))
     }
 
-    /// `x`, and what it finds in the keys and values that are given or, without them, in itself.
-    fn forward(&self, x: &Var<3>, given: &[Var<3>]) -> Var<3> {
+    /// `x`, and what it finds in the keys and values that are given or, without them, in itself; how much of that is of some
+    /// words, somebody may watch.
+    fn forward(&self, x: &Var<3>, given: &[Var<3>], watch: Option<&Watch>) -> Var<3> {
         let mut inputs = normed_linears(x, &self.of_input);
         inputs.extend_from_slice(given);
         let [q, k, v] = &inputs[..] else { unreachable!("three were loaded") };
+        if let Some(watch) = watch {
+            watch.see(q, k, self.heads);
+        }
         linear_add(&attention(q, k, v, self.heads, false), &self.to_out, x)
     }
 }
@@ -111,12 +116,12 @@ impl BasicTransformerBlock {
         })
     }
 
-    fn forward(&self, x: &Var<3>, prompts: Prompts<'_, [Var<3>]>, recompute: bool) -> Var<3> {
+    fn forward(&self, x: &Var<3>, prompts: Prompts<'_, [Var<3>]>, watch: Option<&Watch>, recompute: bool) -> Var<3> {
         // By one name: the next value lets the last one go.
-        let mut h = self.attn1.forward(x, &[]);
+        let mut h = self.attn1.forward(x, &[], None);
         h = match prompts {
-            Prompts::States(states) => self.attn2.forward(&h, &self.attn2.keys_and_values(states)),
-            Prompts::Made(given) => self.attn2.forward(&h, given),
+            Prompts::States(states) => self.attn2.forward(&h, &self.attn2.keys_and_values(states), watch),
+            Prompts::Made(given) => self.attn2.forward(&h, given, watch),
         };
         let [batch, length, width] = h.dims();
         match mlp_rows(batch * length, width, recompute) {
@@ -175,12 +180,18 @@ impl Transformer2DModel {
     }
 
     /// `x` `[B, H, W, C]` and the prompts to `[B, H, W, C]`.
-    pub fn forward(&self, x: &Var<4>, prompts: Prompts<'_, KeysAndValues>, recompute: bool) -> Var<4> {
+    pub fn forward(
+        &self,
+        x: &Var<4>,
+        prompts: Prompts<'_, KeysAndValues>,
+        watch: Option<&Watch>,
+        recompute: bool,
+    ) -> Var<4> {
         let dims @ [batch, height, width, channels] = x.dims();
         let mut h = group_norm(x, &self.norm).reshape([batch, height * width, channels]);
         h = linear(&h, &self.proj_in);
         for (i, block) in self.transformer_blocks.iter().enumerate() {
-            h = block.forward(&h, prompts.of_part(|made| &made[i][..]), recompute);
+            h = block.forward(&h, prompts.of_part(|made| &made[i][..]), watch, recompute);
         }
         linear_add(&h.reshape(dims), &self.proj_out, x)
     }

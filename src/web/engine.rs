@@ -12,7 +12,7 @@ use super::wording::label;
 use super::{Generation, Training, plain, to_js};
 use crate::base::text::quoted;
 use crate::checkpoint::{self, Options};
-use crate::config::{Quality, SampleConfig, TrainConfig};
+use crate::config::{Backgrounds, Masks, Quality, SampleConfig, TrainConfig};
 use crate::embedding::{Embedding, Layout};
 use crate::event::{Event, WarningCode};
 use crate::model::{Loading, storage_of};
@@ -125,6 +125,8 @@ impl Engine {
         if !asked {
             config.quality = Quality::Off;
         }
+        // What counts is what the page shows, unless it asks for more.
+        config.masks = config.masks.or(Some(Masks::Given));
         let mut input =
             TrainInput { pictures: super::pictures::read(&pictures, &config.token)?, ..TrainInput::default() };
         input.replay = match replay {
@@ -151,7 +153,12 @@ impl Engine {
     /// Starts making captions for pictures that have none, as a run with a configuration would: its events `describe` and `caption` come
     /// before the first step, which nobody need ask for.
     pub fn describe(&self, config: JsValue, pictures: Array) -> Result<Training, JsValue> {
-        let config: TrainConfig = settings(&config)?;
+        // Of the pictures as they are.
+        let config = TrainConfig {
+            masks: Some(Masks::Off),
+            backgrounds: Some(Backgrounds::Kept),
+            ..settings::<TrainConfig>(&config)?
+        };
         let pictures = super::pictures::read(&pictures, &config.token)?;
         let input = TrainInput { pictures, make_captions: MakeCaptions::Always, ..TrainInput::default() };
         let job = self.session.train(&config, input).map_err(to_js)?;

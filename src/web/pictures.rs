@@ -13,10 +13,10 @@ use super::{plain, to_js};
 use crate::Error;
 use crate::base::text::quoted;
 use crate::config::TrainConfig;
-use crate::event::{Event, MaskOrigin};
-use crate::image::{Mask, Picture, find_things};
+use crate::event::MaskOrigin;
+use crate::image::{Mask, Picture};
 use crate::train::templates::parse_caption;
-use crate::train::{TrainInput, TrainPicture, find_masks};
+use crate::train::{TrainInput, TrainPicture, find_masks_without_model};
 
 /// Pixels of the longer side of a mask that the page shows.
 const SHOWN: u32 = 512;
@@ -106,15 +106,9 @@ impl Tools {
     pub fn masks(&self, config: JsValue, pictures: Array) -> Result<Array, JsValue> {
         let config: TrainConfig = settings(&config)?;
         let mut input = TrainInput { pictures: read(&pictures, &config.token)?, ..TrainInput::default() };
-        let Some(Event::Masks { masks, .. }) = find_masks(&config, &mut input).map_err(to_js)? else {
+        let masks = find_masks_without_model(&config, &mut input).map_err(to_js)?;
+        if masks.iter().all(|mask| mask.origin == MaskOrigin::None) {
             return Ok(Array::new());
-        };
-        let unsure = |i: &usize| masks[*i].origin == MaskOrigin::Unsure;
-        let bare: Vec<usize> = (0..masks.len()).filter(unsure).collect();
-        let seen: Vec<&Picture> = bare.iter().map(|i| &input.pictures[*i].picture).collect();
-        let found = find_things(&seen);
-        for (i, found) in bare.into_iter().zip(found) {
-            input.pictures[i].mask = Some(found.mask);
         }
         let each = masks.iter().zip(&input.pictures).map(|(of, TrainPicture { picture, mask, .. })| {
             let about = plain(of)?;

@@ -62,7 +62,8 @@ fn a_run_can_make_its_captions_itself_and_says_so() {
     pictures(&place);
     // They are not read.
     place.file("photos/noto.txt", b"no place for it");
-    let start = ["train", "photos", "--token", "<p>", "--init", "apple", "--steps", "1", "--batch-size", "1"];
+    let start =
+        ["train", "photos", "--token", "<p>", "--init", "apple", "--steps", "1", "--batch-size", "1", "--masks", "off"];
     let train = |more: &[&str]| {
         place.run(
             &[&start[..], &["--eval-size", "1", "--preview-every", "0", "--out", "run", "--overwrite"], more].concat(),

@@ -1,6 +1,6 @@
 //! Captions that are made from pictures: what they say, and that a run that resumes has those it began with.
 
-use pseudoword::config::{Kind, TrainConfig};
+use pseudoword::config::{Kind, Masks, TrainConfig};
 use pseudoword::event::{CaptionPart, Event, Judge, Slot};
 use pseudoword::image::Picture;
 use pseudoword::session::Session;
@@ -32,6 +32,8 @@ fn config() -> TrainConfig {
         eval_size: 2,
         eval_every: 0,
         preview_every: 0,
+        // Of the pictures as they are.
+        masks: Some(Masks::Off),
         ..TrainConfig::default()
     }
 }

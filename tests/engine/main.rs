@@ -20,6 +20,7 @@ mod gguf_file;
 mod halves;
 mod kernels;
 mod languages;
+mod locating;
 mod memory;
 mod models;
 mod ops;

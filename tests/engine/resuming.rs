@@ -3,7 +3,7 @@
 use image::{GrayImage, Luma};
 use proptest::prelude::*;
 use pseudoword::Error;
-use pseudoword::config::{Masks, Recipe, Span, TimestepDistribution, TrainConfig};
+use pseudoword::config::{Backgrounds, Masks, Recipe, Span, TimestepDistribution, TrainConfig};
 use pseudoword::event::Event;
 use pseudoword::image::Picture;
 use pseudoword::session::Session;
@@ -196,7 +196,8 @@ fn first_losses(session: &Session, config: &TrainConfig, input: TrainInput) -> V
 fn what_is_outside_of_a_mask_counts_as_much_as_it_should() {
     let session = open("bundled", &cpu(), None);
     // Without mirroring, so that the halves stay where they are.
-    let config = TrainConfig { no_flip: true, outside: 0.0, ..config() };
+    let (masks, backgrounds) = (Some(Masks::Given), Some(Backgrounds::Kept));
+    let config = TrainConfig { no_flip: true, outside: 0.0, masks, backgrounds, ..config() };
     let losses = |outside: f64, mask: &dyn Fn(&Picture) -> GrayImage| {
         first_losses(&session, &TrainConfig { outside, ..config.clone() }, masked(mask))
     };

@@ -2,7 +2,7 @@
 //! rectangles of all colours.
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
-use pseudoword::image::{Picture, find_things};
+use pseudoword::image::{AttentionMap, Picture, find_things};
 
 /// Numbers from 0 to 1 that look random, the same everywhere.
 struct Numbers(u64);
@@ -94,12 +94,12 @@ fn a_thing_is_found_in_front_of_what_people_have_behind_it() {
         for side in [64, 300] {
             let made: Vec<(Picture, GrayImage)> = (0..4).map(|i| drawn(behind, side, 10 + i)).collect();
             let pictures: Vec<&Picture> = made.iter().map(|(picture, _)| picture).collect();
-            let found = find_things(&pictures);
+            let found = find_things(&pictures, &[]);
             let right: Vec<f64> =
                 found.iter().zip(&made).map(|(found, (_, truth))| overlap(&found.mask, truth)).collect();
             let sure: Vec<f32> = found.iter().map(|found| found.confidence).collect();
             let single: Vec<f64> =
-                made.iter().map(|(picture, truth)| overlap(&find_things(&[picture])[0].mask, truth)).collect();
+                made.iter().map(|(picture, truth)| overlap(&find_things(&[picture], &[])[0].mask, truth)).collect();
             let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
             println!("{behind:?}, {side} pixels: {right:.2?}, sure {sure:.2?}; each alone {single:.2?}");
             assert!(mean(&right) >= together, "{behind:?}, {side} pixels: {right:?}");
@@ -108,14 +108,38 @@ fn a_thing_is_found_in_front_of_what_people_have_behind_it() {
     }
 }
 
+/// Of two things, the one that a model looks at, though the other is as much in the middle.
+#[test]
+fn where_a_model_looks_there_is_the_thing() {
+    let mut numbers = Numbers(11);
+    let on = |x: u32, y: u32, left: u32| (left..left + 30).contains(&x) && (33..63).contains(&y);
+    let pixels = RgbImage::from_fn(96, 96, |x, y| {
+        let grain = (numbers.colour()[0] * 20.0) as u8;
+        let colour = match (on(x, y, 12), on(x, y, 54)) {
+            (true, _) => [210, 60, 40],
+            (_, true) => [60, 190, 70],
+            _ => [60, 90, 140 + (x % 40) as u8],
+        };
+        Rgb(colour.map(|value: u8| value.saturating_add(grain)))
+    });
+    let picture = Picture::new("two", pixels);
+    for left in [12, 54] {
+        let truth = GrayImage::from_fn(96, 96, |x, y| Luma([if on(x, y, left) { 255 } else { 0 }]));
+        // Coarse, as such maps are: eight by eight.
+        let values = (0..64).map(|at| if on(at % 8 * 12 + 6, at / 8 * 12 + 6, left) { 0.4 } else { 0.1 }).collect();
+        let found = find_things(&[&picture], &[AttentionMap { side: 8, values }]).remove(0);
+        assert!(overlap(&found.mask, &truth) > 0.8, "{left}: {}", overlap(&found.mask, &truth));
+    }
+}
+
 /// The same numbers whenever it is asked, with the sizes of the pictures.
 #[test]
 fn what_is_found_is_the_same_each_time() {
     let (picture, _) = drawn(Behind::Rectangles, 150, 3);
-    let [once, again] = [(); 2].map(|()| find_things(&[&picture]).remove(0));
+    let [once, again] = [(); 2].map(|()| find_things(&[&picture], &[]).remove(0));
     assert_eq!(once.mask.dimensions(), (150, 150));
     assert!(once.mask == again.mask && once.confidence == again.confidence);
-    assert!(find_things(&[]).is_empty());
+    assert!(find_things(&[], &[]).is_empty());
 }
 
 /// Where there is no thing, nothing is found for sure: one colour, noise, and rectangles only.
@@ -124,7 +148,7 @@ fn where_there_is_no_thing_it_is_not_sure() {
     let mut numbers = Numbers(5);
     let noise = RgbImage::from_fn(96, 96, |_, _| Rgb(numbers.colour().map(|value| (value * 255.0) as u8)));
     for (name, pixels) in [("one colour", RgbImage::from_pixel(96, 96, Rgb([90, 120, 60]))), ("noise", noise)] {
-        let found = find_things(&[&Picture::new(name, pixels)]).remove(0);
+        let found = find_things(&[&Picture::new(name, pixels)], &[]).remove(0);
         assert!(found.confidence < 0.8, "{name}: {}", found.confidence);
     }
 }

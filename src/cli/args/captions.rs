@@ -11,7 +11,7 @@ use crate::config::Kind;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(in crate::cli) enum Captions {
-    /// Those of .txt files beside the pictures, if every picture has one
+    /// Those of .txt files beside the pictures, if every picture has one; else, with the mini model, made ones
     #[default]
     Auto,
     /// Those of the files; a picture without one is an error

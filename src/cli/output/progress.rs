@@ -158,6 +158,7 @@ impl Training {
             }
             Event::Load { part, done, total } => work(format!("loading the {part}"), *done, *total, String::new()),
             Event::Encode { done, total, .. } => work("encoding pictures".to_owned(), *done, *total, String::new()),
+            Event::Locate { done, total, .. } => work("looking for the thing".to_owned(), *done, *total, String::new()),
             Event::Describe { done, total, .. } => work("making captions".to_owned(), *done, *total, String::new()),
             Event::Step { step, of, .. } => {
                 let passed = self.begun.map_or(0.0, |begun| begun.elapsed().as_secs_f64());

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::bug_report::BugReport;
 use super::folder::{self, RunFolder};
 use super::lock::Lock;
+use super::masks;
 use super::request::{LoadedJob, Request};
 use super::state_files::{Keeper, ResumableRun, SaveOutcome};
 use super::watchdog;
@@ -83,12 +84,7 @@ impl<'a> Run<'a> {
             run.note(event)?;
         }
         concerns.iter().try_for_each(|event| run.report(event))?;
-        match run.folder.save_masks(run.request.masks.take().as_ref()) {
-            Ok(saved) => saved.iter().try_for_each(|event| run.report(event))?,
-            Err(error) => {
-                run.report(&Event::warning(WarningCode::NotDrawn, format!("{error}; training continues")))?;
-            }
-        }
+        run.folder.forget_masks();
         Ok(run)
     }
 
@@ -166,6 +162,11 @@ impl<'a> Run<'a> {
                 Event::Preview { step, .. } => self.save_preview(step)?,
                 // Not in the log, where it would be a hundred lines.
                 event @ Event::Trying { .. } => self.out.event(&event)?,
+                event @ Event::Masks { .. } => {
+                    self.report(&event)?;
+                    masks::unsure(&event).iter().try_for_each(|warning| self.report(warning))?;
+                    self.save_masks(&event)?;
+                }
                 Event::Step { step, of, .. } => {
                     self.report(&event)?;
                     self.save_state_if_due()?;
@@ -246,6 +247,15 @@ impl<'a> Run<'a> {
             Err(error) => {
                 self.report(&Event::warning(WarningCode::NotSaved, format!("{error}; training continues in memory")))
             }
+        }
+    }
+
+    /// Saves a sheet of what of the pictures counts.
+    fn save_masks(&mut self, masks: &Event) -> Result<()> {
+        let Some(sheet) = masks::sheet(&self.job.take_masked(), masks) else { return Ok(()) };
+        match self.folder.save_masks(&sheet) {
+            Ok(saved) => self.report(&saved),
+            Err(error) => self.report(&Event::warning(WarningCode::NotDrawn, format!("{error}; training continues"))),
         }
     }
 

@@ -122,7 +122,7 @@ impl Timings {
         while measured.step == 0.0 {
             let Some(event) = job.next().await? else { break };
             match event {
-                Event::Encode { .. } | Event::Describe { .. } | Event::Caption { .. } => {
+                Event::Encode { .. } | Event::Locate { .. } | Event::Describe { .. } | Event::Caption { .. } => {
                     measured.encoding += last.elapsed().as_secs_f64();
                 }
                 Event::Evaluation { .. } => measured.evaluation += last.elapsed().as_secs_f64(),

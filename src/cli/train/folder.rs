@@ -220,16 +220,17 @@ impl RunFolder {
         Ok(path)
     }
 
-    /// Saves the sheet of what of the pictures counts; without one, none of an earlier run is left.
-    pub fn save_masks(&self, sheet: Option<&RgbImage>) -> Result<Option<Event>> {
+    /// Saves the sheet of what of the pictures counts.
+    pub fn save_masks(&self, sheet: &RgbImage) -> Result<Event> {
         let path = self.path.join(MASKS);
-        let Some(sheet) = sheet else {
-            // Where there is none, there is nothing to remove.
-            let _gone = fs::remove_file(&path);
-            return Ok(None);
-        };
         write_whole(&path, &encode_png(sheet, &[])?)?;
-        Ok(Some(Event::Saved { what: "masks".to_owned(), path: path.display().to_string() }))
+        Ok(Event::Saved { what: "masks".to_owned(), path: path.display().to_string() })
+    }
+
+    /// Removes the sheet of an earlier run.
+    pub fn forget_masks(&self) {
+        // Where there is none, there is nothing to remove.
+        let _gone = fs::remove_file(self.path.join(MASKS));
     }
 
     /// Draws the loss curve and the sheet of previews, as far as there is something to draw; gives what was written.

@@ -5,7 +5,7 @@ use image::{GrayImage, RgbImage};
 
 use crate::event::{Event, MaskOf, MaskOrigin, WarningCode};
 use crate::image::{Sheet, SheetRow};
-use crate::train::TrainInput;
+use crate::train::MaskedPicture;
 
 /// Pictures on the sheet at most.
 const SHOWN: usize = 40;
@@ -33,19 +33,19 @@ pub(super) fn unsure(masks: &Event) -> Option<Event> {
     Some(Event::warning(WarningCode::UnsureMasks, text))
 }
 
-/// A sheet of the pictures, each beside itself with what is outside of its mask dimmed; none without masks.
-pub(super) fn sheet(input: &TrainInput, masks: &Event) -> Option<RgbImage> {
+/// A sheet of the squares that the model sees, each beside itself with what is outside of its mask dimmed; none without masks.
+pub(super) fn sheet(pictures: &[MaskedPicture], masks: &Event) -> Option<RgbImage> {
     let Event::Masks { masks, .. } = masks else { return None };
-    let pictures = input.pictures.iter().chain(&input.unseen);
-    let rows = pictures.zip(masks).take(SHOWN).map(|(of, about)| {
-        let whole = of.picture.on_white();
-        let (width, height) = whole.dimensions();
-        let fitted = |length: u32| (length * SIDE).div_ceil(width.max(height)).max(1);
-        let small = thumbnail(&*whole, fitted(width), fitted(height));
-        let counts = of.mask.as_ref().map(|mask| dimmed(&small, &thumbnail(mask, small.width(), small.height())));
+    let rows = pictures.iter().zip(masks).take(SHOWN).map(|(MaskedPicture { square, mask }, about)| {
+        let side = square.width().min(SIDE);
+        let small = thumbnail(square, side, side);
+        let counts = mask.as_ref().map(|mask| dimmed(&small, &thumbnail(mask, side, side)));
         SheetRow { label: label(about), pictures: vec![Some(small), counts] }
     });
     let (rows, left) = (rows.collect::<Vec<_>>(), masks.len().saturating_sub(SHOWN));
+    if rows.is_empty() {
+        return None;
+    }
     let title = (left > 0).then(|| format!("{left} more pictures are not shown"));
     Some(Sheet { title, columns: vec!["picture".to_owned(), "what counts".to_owned()], rows }.render())
 }
@@ -77,8 +77,6 @@ fn dimmed(picture: &RgbImage, mask: &GrayImage) -> RgbImage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::Picture;
-    use crate::train::TrainPicture;
     use image::{Luma, Rgb};
 
     fn about(name: &str, origin: MaskOrigin) -> MaskOf {
@@ -100,10 +98,8 @@ mod tests {
         let mask = GrayImage::from_fn(SIDE, SIDE, |x, _| Luma([if x < SIDE / 2 { 255 } else { 0 }]));
         let shown = dimmed(&white, &mask);
         assert_eq!((shown.get_pixel(0, 0).0, shown.get_pixel(SIDE - 1, 0).0), ([255; 3], [40; 3]));
-        let picture = TrainPicture { picture: Picture::new("a.png", white), caption: None, mask: Some(mask) };
-        let input = TrainInput { pictures: vec![picture], ..TrainInput::default() };
         let event = Event::Masks { outside: 0.1, masks: vec![about("a.png", MaskOrigin::Given)] };
-        let sheet = sheet(&input, &event).unwrap();
+        let sheet = sheet(&[MaskedPicture { square: white, mask: Some(mask) }], &event).unwrap();
         assert!(sheet.width() > 2 * SIDE && sheet.pixels().filter(|pixel| pixel.0 == [40; 3]).count() > 10_000);
     }
 }

@@ -51,7 +51,8 @@ pub(super) fn gather(args: &TrainArgs, init: Init) -> Result<(TrainInput, Vec<Ev
     let record = args.record.is_some();
     let make_captions = match args.captions {
         Captions::Made => MakeCaptions::Always,
-        Captions::Auto | Captions::On | Captions::Off => MakeCaptions::Never,
+        Captions::Auto => MakeCaptions::Usually,
+        Captions::On | Captions::Off => MakeCaptions::Never,
     };
     let input =
         TrainInput { make_captions, pictures, unseen, templates, init: Some(init), replay, record, only_work: false };

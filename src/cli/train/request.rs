@@ -3,11 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use image::RgbImage;
-
 use super::folder;
 use super::lock::Lock;
-use super::masks;
 use super::pictures;
 use super::state_files::ResumableRun;
 use crate::base::files;
@@ -52,8 +49,6 @@ pub(super) struct Request<'a> {
     /// What the user should know about what was read and asked for: reported, for the run's log.
     pub concerns: Vec<Event>,
     pub folder: PathBuf,
-    /// A sheet of what of the pictures counts, if they have masks.
-    pub masks: Option<RgbImage>,
     /// Ours until the end; none for a dry run, which writes nothing.
     pub lock: Option<Lock>,
     /// The run that is in the folder.
@@ -86,7 +81,8 @@ impl<'a> Request<'a> {
         let (mut input, about_files) = pictures::gather(args, init.clone())?;
         concerns.extend(about_files);
         let found = crate::train::find_masks(asked, &mut input)?;
-        concerns.extend(found.iter().flat_map(|masks| [Some(masks.clone()), masks::unsure(masks)]).flatten());
+        // A run says it itself, once it has looked for others.
+        concerns.extend(found.filter(|_| args.dry_run));
         let device = gpu::choose(shared.device)?;
         let opened = locate::model_for(shared, &Outlook::new(shared, &device, &planned(asked, 1)), out).await?;
         // What another process is writing there is found out once the folder is ours.
@@ -112,15 +108,9 @@ impl<'a> Request<'a> {
         let resumable = folder::find(&folder, args.overwrite, args.resume)?;
         if resumable.as_ref().is_some_and(|run| !run.state.knows_masks()) {
             // It was begun without masks, and goes on without them.
-            let about_masks = |event: &Event| match event {
-                Event::Warning { code, .. } => *code == WarningCode::UnsureMasks,
-                event => matches!(event, Event::Masks { .. }),
-            };
-            concerns.retain(|event| !about_masks(event));
+            concerns.retain(|event| !matches!(event, Event::Masks { .. }));
             input.pictures.iter_mut().chain(&mut input.unseen).for_each(|picture| picture.mask = None);
         }
-        let masked = concerns.iter().find(|event| matches!(event, Event::Masks { .. }));
-        let masks = masked.filter(|_| !args.dry_run).and_then(|event| masks::sheet(&input, event));
         if resumable.is_some() && args.record.is_some() {
             let text =
                 "a run that resumes cannot be recorded: the choices of its first steps are gone; leave out --record";
@@ -149,7 +139,6 @@ impl<'a> Request<'a> {
             input,
             concerns,
             folder,
-            masks,
             lock,
             resumable,
         })

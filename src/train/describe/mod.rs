@@ -11,8 +11,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use self::opinion::Losses;
-use self::words::{Phrases, Scene};
+use self::opinion::{Losses, Proposal};
+pub(super) use self::words::Phrases;
+use self::words::Scene;
 use super::TrainInput;
 use super::dataset::{CachedLatents, Dataset};
 use super::learner::Learner;
@@ -21,10 +22,14 @@ use super::templates::fill;
 use crate::Result;
 use crate::config::{Init, Kind, TrainConfig};
 use crate::event::{CaptionPart, Event, Judge, Slot};
+use crate::image::Colour;
 use crate::noise::Noise;
 
 /// What a run's state has them under.
 const KEY: &str = "made captions";
+
+/// Before each plain background a thing is looked at so often at least.
+const DRAWS_BEFORE_EACH: usize = 4;
 
 /// So many pictures are all made as one thing if the model says so of each.
 const UNANIMOUS: usize = 3;
@@ -35,6 +40,19 @@ struct MadeCaption {
     /// With `{}` for the word; none where nothing was clear.
     caption: Option<String>,
     parts: Vec<CaptionPart>,
+    /// Of a picture that is seen before several backgrounds, the caption with each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    with_backgrounds: Vec<String>,
+}
+
+impl MadeCaption {
+    /// For each background of the picture.
+    fn each(&self) -> Vec<Option<String>> {
+        if self.with_backgrounds.is_empty() {
+            return vec![self.caption.clone()];
+        }
+        self.with_backgrounds.iter().cloned().map(Some).collect()
+    }
 }
 
 /// A picture whose caption is being made.
@@ -45,6 +63,8 @@ struct Look {
     /// What it can be made as, and the losses with each.
     media: &'static [&'static str],
     losses: Losses,
+    /// The plain backgrounds that it is seen before; none if it is seen as it is.
+    backgrounds: Vec<Colour>,
 }
 
 /// The making of captions for the pictures of a run that have none.
@@ -116,7 +136,7 @@ impl Describing {
         let Some(look) = self.looks.pop_front() else { return Ok(None) };
         let set = if look.at.0 == 0 { training } else { unseen };
         let made = self.finish(&look, &set.pictures[look.at.1][0], learner).await?;
-        set.captions[look.at.1].clone_from(&made.caption);
+        set.captions[look.at.1] = made.each();
         self.made.insert(key(look.at), made.clone());
         let name = set.names[look.at.1].clone();
         Ok(Some(Event::Caption { name, caption: made.caption, parts: made.parts }))
@@ -126,9 +146,10 @@ impl Describing {
     fn restored(&self, sets: [&mut Dataset; 2]) -> VecDeque<(usize, usize)> {
         let mut left = VecDeque::new();
         for (number, set) in sets.into_iter().enumerate() {
-            for (i, caption) in set.captions.iter_mut().enumerate().filter(|(_, caption)| caption.is_none()) {
+            let bare = |(_, captions): &(usize, &mut Vec<Option<String>>)| captions.iter().any(Option::is_none);
+            for (i, captions) in set.captions.iter_mut().enumerate().filter(bare) {
                 match self.made.get(&key((number, i))) {
-                    Some(made) => caption.clone_from(&made.caption),
+                    Some(made) => *captions = made.each(),
                     None => left.push_back((number, i)),
                 }
             }
@@ -139,15 +160,22 @@ impl Describing {
     /// What is seen of a picture, and what the model thinks that it may be made as.
     async fn look(&self, at: (usize, usize), set: &Dataset, learner: &Learner) -> Result<Look> {
         let (phrases, seen) = (Phrases::of(&learner.model.config), &set.seen[at.1]);
-        let plain = seen.background.filter(|plain| phrases.colour(plain.colour).is_some());
+        let backgrounds: Vec<Colour> = set.backgrounds[at.1].iter().flatten().copied().collect();
+        let plain = seen.background.filter(|plain| backgrounds.is_empty() && phrases.colour(plain.colour).is_some());
         let scene = Scene { plain, ..Scene::default() };
         // A style is what the picture is made as: that is to be learned, and not to be said.
         let media = if self.kind == Kind::Object { phrases.media(seen.is_grey) } else { &[] };
-        let captions: Vec<String> =
-            media.iter().map(|medium| self.sentence(phrases, &Scene { medium: Some(medium), ..scene })).collect();
-        let view = &set.pictures[at.1][0];
-        let losses = opinion::losses(learner, self.noise, view, &captions, phrases.draws()).await?;
-        Ok(Look { at, scene, media, losses })
+        let captions = |scene: Scene| -> Vec<String> {
+            media.iter().map(|medium| self.sentence(phrases, &Scene { medium: Some(medium), ..scene })).collect()
+        };
+        let before = |(i, colour): (usize, &Colour)| (set.view(at.1, i, false), captions(scene.before(*colour)));
+        let mut views: Vec<Proposal<'_>> = backgrounds.iter().enumerate().map(before).collect();
+        if views.is_empty() {
+            views.push((set.view(at.1, 0, false), captions(scene)));
+        }
+        let draws = phrases.draws().max(DRAWS_BEFORE_EACH * backgrounds.len());
+        let losses = opinion::losses(learner, self.noise, &views, draws).await?;
+        Ok(Look { at, scene, media, losses, backgrounds })
     }
 
     /// Compares the losses of pictures of a set that may be made as the same things, unless the model is sure that they are all
@@ -157,7 +185,7 @@ impl Describing {
         let groups: BTreeSet<_> = self.looks.iter().map(Look::group).collect();
         for group in groups {
             let own: Vec<usize> = (0..self.looks.len()).filter(|i| self.looks[*i].group() == group).collect();
-            let found = own.iter().map(|i| &self.looks[*i]).filter(|look| look.scene.plain.is_some());
+            let found = own.iter().map(|i| &self.looks[*i]).filter(|look| look.is_on_plain());
             let found: Vec<usize> =
                 found.filter_map(|look| opinion::clearly_least(&look.losses)).map(|best| best.index).collect();
             if let [alone] = own[..] {
@@ -184,6 +212,12 @@ impl Describing {
             let words = look.media[best.index].to_owned();
             parts.push(CaptionPart { slot: Slot::Medium, words, by: Judge::Model, sure: best.sure });
         }
+        if !look.backgrounds.is_empty() {
+            let caption = phrases.sentence(self.kind, &scene);
+            let with = |colour: &Colour| phrases.sentence(self.kind, &scene.before(*colour));
+            let with_backgrounds = look.backgrounds.iter().map(with).collect();
+            return Ok(MadeCaption { caption: Some(caption), parts, with_backgrounds });
+        }
         if let Some((plain, colour)) = scene.plain.and_then(|plain| Some((plain, phrases.colour(plain.colour)?))) {
             let words = format!("{colour} background");
             parts.push(CaptionPart { slot: Slot::Background, words, by: Judge::Pixels, sure: f64::from(plain.share) });
@@ -192,7 +226,7 @@ impl Describing {
             let places: Vec<Option<&str>> = phrases.places().iter().map(|place| Some(*place)).chain([None]).collect();
             let captions: Vec<String> =
                 places.iter().map(|place| self.sentence(phrases, &Scene { place: *place, ..scene })).collect();
-            let losses = opinion::losses(learner, self.noise, view, &captions, phrases.draws()).await?;
+            let losses = opinion::losses(learner, self.noise, &[(view, captions)], phrases.draws()).await?;
             let best = opinion::clearly_least(&losses);
             if let Some((place, best)) = best.and_then(|best| Some((places[best.index]?, best))) {
                 scene.place = Some(place);
@@ -201,7 +235,7 @@ impl Describing {
             }
         }
         let caption = (!parts.is_empty()).then(|| phrases.sentence(self.kind, &scene));
-        Ok(MadeCaption { caption, parts })
+        Ok(MadeCaption { caption, parts, with_backgrounds: Vec::new() })
     }
 
     /// What the model is asked about: the sentence for a scene with the thing in it.
@@ -227,9 +261,14 @@ impl Describing {
 }
 
 impl Look {
-    /// What it may be compared with: pictures of the same set with the same list.
-    fn group(&self) -> (usize, &'static [&'static str]) {
-        (self.at.0, self.media)
+    /// What it may be compared with: pictures of the same set with the same list that were looked at as often.
+    fn group(&self) -> (usize, &'static [&'static str], usize) {
+        (self.at.0, self.media, self.backgrounds.len())
+    }
+
+    /// Whether the thing was before a plain background.
+    fn is_on_plain(&self) -> bool {
+        self.scene.plain.is_some() || !self.backgrounds.is_empty()
     }
 }
 

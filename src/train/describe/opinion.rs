@@ -31,40 +31,32 @@ pub(super) struct Best {
     pub sure: f64,
 }
 
-/// The losses of a picture with each of some captions, for so many draws of noise: the same for all captions and pictures.
+/// A view of a picture, and captions that it may have.
+pub(super) type Proposal<'a> = (&'a CachedLatents, Vec<String>);
+
+/// The losses of a picture with each of some captions, for so many draws of noise, which are the same for all captions and pictures. Of a
+/// picture that has several views, each with as many captions, they are looked at in turn.
 ///
 /// # Errors
 /// Those of the device.
-pub(super) async fn losses(
-    learner: &Learner,
-    noise: Noise,
-    view: &CachedLatents,
-    captions: &[String],
-    draws: usize,
-) -> Result<Losses> {
+pub(super) async fn losses(learner: &Learner, noise: Noise, views: &[Proposal<'_>], draws: usize) -> Result<Losses> {
     let model = &learner.model;
     let rows = Var::constant(learner.rows().tensor(&model.device));
-    let prompts: Vec<Prompt> = captions.iter().map(|text| learner.tokenizers.prompt(text)).collect();
+    let prompt = |text: &String| learner.tokenizers.prompt(text);
+    let prompts: Vec<Vec<Prompt>> = views.iter().map(|(_, captions)| captions.iter().map(prompt).collect()).collect();
+    let count = prompts.first().map_or(0, Vec::len);
     let steps = model.config.scheduler.num_train_timesteps as f64;
-    let scale = model.config.vae.scaling_factor as f32;
     let sample = |draw: usize| {
         let share = TIMESTEPS.start + (TIMESTEPS.end - TIMESTEPS.start) * (draw as f64 + 0.5) / draws as f64;
-        Sample {
-            latents: view.mean.iter().map(|mean| mean * scale).collect(),
-            noise: noise.draws(draw as u64, Stream::Describe).normals(view.mean.len()),
-            size: view.size,
-            timestep: (steps * share) as usize,
-            caption: String::new(),
-            scene: None,
-            time_ids: view.time_ids,
-            weights: None,
-        }
+        let view = views[draw % views.len()].0;
+        let noise = noise.draws(draw as u64, Stream::Describe).normals(view.mean.len());
+        Sample::of_mean(view, model.config.vae.scaling_factor as f32, (steps * share) as usize, noise)
     };
-    let mut losses = vec![Vec::new(); prompts.len()];
-    let pairs: Vec<(usize, usize)> = (0..draws).flat_map(|draw| (0..prompts.len()).map(move |i| (draw, i))).collect();
+    let mut losses = vec![Vec::new(); count];
+    let pairs: Vec<(usize, usize)> = (0..draws).flat_map(|draw| (0..count).map(move |i| (draw, i))).collect();
     for pairs in pairs.chunks(learner.batch_size) {
         let samples: Vec<Sample> = pairs.iter().map(|(draw, _)| sample(*draw)).collect();
-        let prompts: Vec<Prompt> = pairs.iter().map(|(_, i)| prompts[*i].clone()).collect();
+        let prompts: Vec<Prompt> = pairs.iter().map(|(draw, i)| prompts[draw % views.len()][*i].clone()).collect();
         let each = ops::read(learner.loss.each(&samples, &prompts, &rows)).await?;
         for ((_, i), loss) in pairs.iter().zip(each) {
             losses[*i].push(f64::from(loss));

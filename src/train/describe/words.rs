@@ -8,7 +8,7 @@ use crate::model::ModelConfig;
 
 /// Whose phrases they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phrases {
+pub(in crate::train) enum Phrases {
     /// The mini model, which knows no others.
     Mini,
     /// Stable Diffusion of every kind.
@@ -24,6 +24,13 @@ pub(super) struct Scene {
     pub plain: Option<PlainBackground>,
     /// One of [`Phrases::places`].
     pub place: Option<&'static str>,
+}
+
+impl Scene {
+    /// With a thing that was put before a plain background.
+    pub fn before(self, colour: Colour) -> Self {
+        Self { plain: Some(PlainBackground { colour, share: 1.0, is_close: false }), ..self }
+    }
 }
 
 impl Phrases {
@@ -65,6 +72,26 @@ impl Phrases {
         self == Self::Mini
     }
 
+    /// The plain backgrounds that a thing is put before: those that the mini model knows, and that everybody has a word for.
+    pub fn backgrounds(self) -> &'static [Colour] {
+        &[
+            Colour::White,
+            Colour::Blue,
+            Colour::Green,
+            Colour::Pink,
+            Colour::Yellow,
+            Colour::Black,
+            Colour::Purple,
+            Colour::Grey,
+            Colour::Red,
+        ]
+    }
+
+    /// How a sentence goes on that says what is behind a thing; nothing if the colour has no name there.
+    pub fn behind(self, colour: Colour) -> String {
+        self.colour(colour).map(|colour| format!(" on {} background", with_article(colour))).unwrap_or_default()
+    }
+
     /// What stands for the thing while nobody knows what it is.
     pub fn something(self) -> &'static str {
         match self {
@@ -74,15 +101,12 @@ impl Phrases {
     }
 
     /// The sentence for a scene, with `{}` for the word; of a style it says nothing of what the style is.
-    pub fn sentence(self, kind: Kind, scene: &Scene) -> String {
+    pub(super) fn sentence(self, kind: Kind, scene: &Scene) -> String {
         let behind = match (scene.plain, scene.place) {
-            (Some(plain), _) => {
-                self.colour(plain.colour).map(|colour| format!(" on {} background", with_article(colour)))
-            }
-            (None, Some(place)) => Some(format!(" {place}")),
-            (None, None) => None,
+            (Some(plain), _) => self.behind(plain.colour),
+            (None, Some(place)) => format!(" {place}"),
+            (None, None) => String::new(),
         };
-        let behind = behind.unwrap_or_default();
         match (self, kind, scene.medium) {
             (Self::Mini, Kind::Object, Some(style)) => format!("a {{}}, {style} style{behind}"),
             (Self::Mini, Kind::Object, None) => format!("a {{}}{behind}"),

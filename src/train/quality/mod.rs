@@ -228,7 +228,7 @@ impl Judging {
             family: learner.model.config.usual_family(),
             kind: self.kind,
             keep: self.keep,
-            captioned: learner.dataset.captions.iter().all(Option::is_some),
+            captioned: learner.dataset.captions.iter().flatten().all(Option::is_some),
         };
         Quality::of(&evidence)
     }

@@ -1,7 +1,8 @@
-//! What in pictures of one thing is the thing, found without a model: colours, place and edges.
+//! What in pictures of one thing is the thing: colours, place and edges, and where a model looks at it, if one was asked.
 //!
 //! As in GrabCut, two models of colours, of the thing and of what is behind it, and a smooth division of the picture are found in turn from
-//! each other, beginning with a guess from the place: the thing is in the middle, what is behind it at the border. Two things differ. All
+//! each other, beginning with a guess: where a model's attention is, or else from the place, the thing in the middle and what is behind it
+//! at the border. Two things differ. All
 //! pictures share a part of their models, since a colour that comes back in all of them is the thing's, and clutter is not. And the division
 //! is no minimal cut but the equilibrium of a random walk between pixels that are alike (Grady's random walker with priors, a linear system
 //! that is solved by relaxation), which is soft and needs no graph. All of it happens on a grid of at most [`GRID`] pixels a side, about
@@ -14,12 +15,13 @@
 use image::imageops::{FilterType, resize, thumbnail};
 use image::{GrayImage, Rgb};
 
+mod colours;
+
+use self::colours::{Bins, Colours, apart, bins, opponent};
 use super::Picture;
 
 /// Pixels of the longer side that are looked at.
 const GRID: u32 = 96;
-/// Bins of the colour models for brightness and for the two differences of colour.
-const BINS: [usize; 3] = [10, 20, 20];
 /// Turns of models and division.
 const TURNS: usize = 6;
 /// Sweeps of the relaxation in each turn.
@@ -36,11 +38,22 @@ pub struct FoundThing {
     pub confidence: f32,
 }
 
-/// Finds the thing in each of some pictures of it. The same pictures in the same order give the same masks on every machine.
-pub fn find_things(pictures: &[&Picture]) -> Vec<FoundThing> {
+/// Where a model looks at a thing in a picture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttentionMap {
+    /// Rows and columns, each over the whole picture.
+    pub side: usize,
+    /// Row after row: more where more of the attention is. Only how they differ counts.
+    pub values: Vec<f32>,
+}
+
+/// Finds the thing in each of some pictures of it. The same pictures in the same order give the same masks on every machine. `attention`
+/// has a map for each picture, or is empty.
+pub fn find_things(pictures: &[&Picture], attention: &[AttentionMap]) -> Vec<FoundThing> {
     let mut things = Vec::new();
-    for together in pictures.chunks(TOGETHER) {
-        let grids: Vec<Grid> = together.iter().map(|picture| Grid::of(picture)).collect();
+    for (number, together) in pictures.chunks(TOGETHER).enumerate() {
+        let maps = attention.iter().skip(number * TOGETHER).map(Some).chain(std::iter::repeat(None));
+        let grids: Vec<Grid> = together.iter().zip(maps).map(|(picture, map)| Grid::of(picture, map)).collect();
         for ((picture, grid), Found { mask, confidence }) in together.iter().zip(&grids).zip(segment(&grids)) {
             // Soft at the edge only.
             let grey = |value: &f32| ((4.0 * (value - 0.5) + 0.5).clamp(0.0, 1.0) * 255.0 + 0.5) as u8;
@@ -58,21 +71,44 @@ struct Grid {
     width: usize,
     height: usize,
     pixels: Vec<[f32; 3]>,
+    /// Where a model looks at the thing, if that is known: a number for each pixel.
+    attention: Option<Vec<f32>>,
 }
 
 impl Grid {
-    fn of(picture: &Picture) -> Self {
+    fn of(picture: &Picture, attention: Option<&AttentionMap>) -> Self {
         let pixels = picture.on_white();
         let (width, height) = pixels.dimensions();
         let long = width.max(height);
         let small = |length: u32| if long > GRID { (length * GRID).div_ceil(long) } else { length };
         let pixels = thumbnail(&*pixels, small(width), small(height));
         let colour = |pixel: &Rgb<u8>| pixel.0.map(|value| f32::from(value) / 255.0);
+        let (width, height) = (pixels.width() as usize, pixels.height() as usize);
         Self {
-            width: pixels.width() as usize,
-            height: pixels.height() as usize,
+            width,
+            height,
             pixels: pixels.pixels().map(colour).collect(),
+            attention: attention.map(|map| map.over(width, height)),
         }
+    }
+}
+
+impl AttentionMap {
+    /// A number for each pixel of a grid, between those of the map.
+    fn over(&self, width: usize, height: usize) -> Vec<f32> {
+        let last = self.side.saturating_sub(1);
+        // The two places around a pixel, and how near the second is.
+        let place = |at: usize, length: usize| {
+            let at = ((at as f32 + 0.5) * self.side as f32 / length as f32 - 0.5).clamp(0.0, last as f32);
+            (at as usize, (at as usize + 1).min(last), at.fract())
+        };
+        let value = |x: usize, y: usize| self.values.get(y * self.side + x).copied().unwrap_or_default();
+        let mixed = |x: usize, y: usize| {
+            let ((left, right, across), (top, bottom, down)) = (place(x, width), place(y, height));
+            let row = |y: usize| value(left, y) * (1.0 - across) + value(right, y) * across;
+            row(top) * (1.0 - down) + row(bottom) * down
+        };
+        (0..height).flat_map(|y| (0..width).map(move |x| mixed(x, y))).collect()
     }
 }
 
@@ -84,10 +120,18 @@ struct Found {
     confidence: f32,
 }
 
-/// How far the thing reaches from the middle, of half a side: the guess that a search begins with, and another to compare it with.
-const REACHES: [f32; 2] = [0.75, 0.95];
+/// How far the thing reaches: the guess that a search begins with, and another to compare it with.
+const REACHES: [Reach; 2] = [Reach { place: 0.75, attention: 0.0 }, Reach { place: 0.95, attention: -0.12 }];
 /// The part of the models that all pictures share.
 const SHARED: f32 = 0.5;
+
+#[derive(Clone, Copy)]
+struct Reach {
+    /// From the middle, of half a side.
+    place: f32,
+    /// The attention where it ends: 0 is the boundary between much and little of it, which are 1 apart.
+    attention: f32,
+}
 
 /// The same on grids.
 fn segment(grids: &[Grid]) -> Vec<Found> {
@@ -118,11 +162,13 @@ struct Scene {
     width: usize,
     height: usize,
     colours: Vec<[f32; 3]>,
-    /// For each pixel, the bins that its colour falls into with what falls into each.
-    bins: Vec<[(u16, f32); 8]>,
+    /// For each pixel, the bins of its colour.
+    bins: Vec<Bins>,
     /// How alike a pixel and the next of its row are, and the next of its column.
     right: Vec<f32>,
     below: Vec<f32>,
+    /// How much more attention each pixel has than at the boundary between much and little, which are 1 apart.
+    attention: Option<Vec<f32>>,
 }
 
 impl Scene {
@@ -156,15 +202,20 @@ impl Scene {
         }
         below[(height - 1) * width..].fill(0.0);
         let bins = colours.iter().map(|colour| bins(*colour)).collect();
-        Self { width, height, colours, bins, right, below }
+        let attention = grid.attention.as_deref().map(from_boundary);
+        Self { width, height, colours, bins, right, below, attention }
     }
 
     /// Where the border has one colour, what is not that colour or not connected to the border by it: strictly and leniently taken.
     fn off_plain(&self) -> Option<[Vec<f32>; 2]> {
         const STRICT: f32 = 0.03;
         const LENIENT: f32 = 0.08;
-        let ring: Vec<usize> =
-            self.place().enumerate().filter(|(_, (_, edge))| *edge > 0.95).map(|(at, _)| at).collect();
+        let ring: Vec<usize> = self
+            .place()
+            .enumerate()
+            .filter(|(at, (_, edge))| *edge > 0.95 || self.is_edge(*at))
+            .map(|(at, _)| at)
+            .collect();
         let middle = |axis: usize| {
             let mut values: Vec<f32> = ring.iter().map(|at| self.colours[*at][axis]).collect();
             values.sort_by(f32::total_cmp);
@@ -305,110 +356,55 @@ impl Scene {
     }
 }
 
-/// Brightness and two differences of colour, the first from 0 to 1, the others around 0.
-fn opponent([r, g, b]: [f32; 3]) -> [f32; 3] {
-    let y = 0.299 * r + 0.587 * g + 0.114 * b;
-    [y, 0.713 * (r - y), 0.564 * (b - y)]
+/// Numbers as they lie from the boundary that divides them best into much and little (Otsu's), with the means of these 1 apart.
+fn from_boundary(values: &[f32]) -> Vec<f32> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f32::total_cmp);
+    let (count, all) = (sorted.len() as f32, sorted.iter().sum::<f32>());
+    let (mut below, mut most, mut means) = (0.0, 0.0, [0.0, 1.0]);
+    for (i, value) in sorted.iter().enumerate().take(sorted.len().saturating_sub(1)) {
+        below += value;
+        let few = (i + 1) as f32;
+        let [low, high] = [below / few, (all - below) / (count - few)];
+        let between = few * (count - few) * (high - low) * (high - low);
+        if between > most {
+            (most, means) = (between, [low, high]);
+        }
+    }
+    let [low, high] = means;
+    values.iter().map(|value| (value - (low + high) / 2.0) / (high - low).max(1e-9)).collect()
 }
 
-/// How far two colours are apart, squared.
-fn apart(one: &[f32; 3], other: &[f32; 3]) -> f32 {
-    let far = |i: usize| one[i] - other[i];
-    far(0) * far(0) + 2.0 * (far(1) * far(1) + far(2) * far(2))
-}
-
-/// The eight bins around a colour.
-fn bins([y, red, blue]: [f32; 3]) -> [(u16, f32); 8] {
-    let place = |value: f32, bins: usize| {
-        let at = (value.clamp(0.0, 1.0) * (bins - 1) as f32).min((bins - 1) as f32 - 1e-3);
-        (at as usize, at.fract())
+/// What each pixel of a scene is before its colour is looked at: the probability that it is the thing.
+fn guess(scene: &Scene, reach: Reach) -> Vec<f32> {
+    /// How much attention counts, and how much the place beside it.
+    const ATTENTION: f32 = 4.0;
+    const PLACE: f32 = 0.2;
+    let near = |(round, edge): (f32, f32)| if edge > 0.93 { 0.02 } else { sigmoid(6.0 * (reach.place - round)) };
+    let Some(attention) = &scene.attention else { return scene.place().map(near).collect() };
+    let looked_at = |(place, attention): ((f32, f32), &f32)| {
+        let place = log_odds(near(place).clamp(0.02, 0.98));
+        sigmoid(ATTENTION * (attention - reach.attention) + PLACE * place).clamp(0.02, 0.98)
     };
-    let axes = [place(y, BINS[0]), place(red + 0.5, BINS[1]), place(blue + 0.5, BINS[2])];
-    std::array::from_fn(|corner| {
-        let (mut index, mut weight) = (0, 1.0);
-        for (axis, (at, part)) in axes.iter().enumerate() {
-            let upper = corner >> axis & 1;
-            index = index * BINS[axis] + at + upper;
-            weight *= if upper == 1 { *part } else { 1.0 - part };
-        }
-        (index as u16, weight)
-    })
-}
-
-/// How often colours are there, in all 1.
-#[derive(Clone)]
-struct Colours(Vec<f32>);
-
-impl Colours {
-    /// Of a scene, each pixel by its weight.
-    fn of(scene: &Scene, weights: impl Iterator<Item = f32>) -> Self {
-        let mut counts = vec![0.0; BINS.iter().product()];
-        for (bins, weight) in scene.bins.iter().zip(weights) {
-            for (bin, part) in bins {
-                counts[usize::from(*bin)] += weight * part;
-            }
-        }
-        let mut colours = Self(blurred(&counts));
-        colours.scale();
-        colours
-    }
-
-    fn scale(&mut self) {
-        let sum: f32 = self.0.iter().sum();
-        self.0.iter_mut().for_each(|value| *value /= sum.max(1e-6));
-    }
-
-    /// The mean of some.
-    fn mean<'a>(all: impl Iterator<Item = &'a Colours>) -> Self {
-        let mut mean = vec![0.0; BINS.iter().product()];
-        for one in all {
-            mean.iter_mut().zip(&one.0).for_each(|(sum, value)| *sum += value);
-        }
-        let mut mean = Self(mean);
-        mean.scale();
-        mean
-    }
-
-    fn at(&self, bins: &[(u16, f32); 8]) -> f32 {
-        bins.iter().map(|(bin, part)| self.0[usize::from(*bin)] * part).sum()
-    }
-}
-
-/// Counts, each spread over its neighbours.
-fn blurred(counts: &[f32]) -> Vec<f32> {
-    let mut counts = counts.to_vec();
-    let steps = [BINS[1] * BINS[2], BINS[2], 1];
-    for (axis, step) in steps.into_iter().enumerate() {
-        let before = counts.clone();
-        for (at, value) in counts.iter_mut().enumerate() {
-            let place = at / step % BINS[axis];
-            let low = if place > 0 { before[at - step] } else { before[at] };
-            let high = if place + 1 < BINS[axis] { before[at + step] } else { before[at] };
-            *value = 0.25 * low + 0.5 * before[at] + 0.25 * high;
-        }
-    }
-    counts
+    scene.place().zip(attention).map(looked_at).collect()
 }
 
 /// Divides all scenes, beginning with a guess of how far their thing reaches.
-fn search(scenes: &[Scene], reach: f32) -> Vec<Vec<f32>> {
-    let begin = |scene: &Scene| {
-        let near = |(round, edge): (f32, f32)| if edge > 0.93 { 0.02 } else { sigmoid(6.0 * (reach - round)) };
-        scene.place().map(near).collect::<Vec<f32>>()
-    };
-    let prior: Vec<Vec<f32>> = scenes.iter().map(begin).collect();
+fn search(scenes: &[Scene], reach: Reach) -> Vec<Vec<f32>> {
+    let prior: Vec<Vec<f32>> = scenes.iter().map(|scene| guess(scene, reach)).collect();
     let mut masks = prior.clone();
     for turn in 0..TURNS {
         let models = |part: &dyn Fn(f32) -> f32| -> Vec<Colours> {
-            let of = scenes.iter().zip(&masks).map(|(scene, mask)| Colours::of(scene, mask.iter().map(|m| part(*m))));
+            let of =
+                scenes.iter().zip(&masks).map(|(scene, mask)| Colours::of(&scene.bins, mask.iter().map(|m| part(*m))));
             of.collect()
         };
         let (things, behinds) = (models(&|m| m * m), models(&|m| (1.0 - m) * (1.0 - m)));
         let (all_things, all_behinds) = (Colours::mean(things.iter()), Colours::mean(behinds.iter()));
         let shared = if scenes.len() > 1 { SHARED } else { 0.0 };
-        // Place says less and less.
-        let trust = 0.5 - 0.3 * turn as f32 / TURNS as f32;
         for (i, scene) in scenes.iter().enumerate() {
+            // Place says less and less, and attention always the same.
+            let trust = if scene.attention.is_some() { 0.6 } else { 0.5 - 0.3 * turn as f32 / TURNS as f32 };
             let evidence: Vec<f32> = scene
                 .bins
                 .iter()
@@ -417,8 +413,7 @@ fn search(scenes: &[Scene], reach: f32) -> Vec<Vec<f32>> {
                     let mixed =
                         |own: &Colours, all: &Colours| (1.0 - shared) * own.at(bins) + shared * all.at(bins) + 2e-5;
                     let colour = libm::logf(mixed(&things[i], &all_things) / mixed(&behinds[i], &all_behinds));
-                    let place = libm::logf(prior / (1.0 - prior));
-                    sigmoid(1.5 * colour + trust * place)
+                    sigmoid(1.5 * colour + trust * log_odds(*prior))
                 })
                 .collect();
             masks[i].copy_from_slice(&evidence);
@@ -429,6 +424,10 @@ fn search(scenes: &[Scene], reach: f32) -> Vec<Vec<f32>> {
         }
     }
     masks
+}
+
+fn log_odds(probability: f32) -> f32 {
+    libm::logf(probability / (1.0 - probability))
 }
 
 fn sigmoid(x: f32) -> f32 {
