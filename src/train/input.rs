@@ -3,7 +3,8 @@
 use image::GrayImage;
 
 use super::Replay;
-use crate::config::Init;
+use crate::config::{Init, Masks, TrainConfig};
+use crate::embedding::ModelFamily;
 use crate::image::Picture;
 
 /// What an embedding is learned from.
@@ -42,6 +43,17 @@ pub enum MakeCaptions {
 }
 
 impl TrainInput {
+    /// Without masks that the settings forbid, and with captions made or not as is usual for a model of the family.
+    pub(super) fn decided(mut self, config: &TrainConfig, family: ModelFamily) -> Self {
+        if config.masks == Some(Masks::Off) {
+            self.pictures.iter_mut().chain(&mut self.unseen).for_each(|picture| picture.mask = None);
+        }
+        if self.make_captions == MakeCaptions::Usually && !family.training().makes_captions {
+            self.make_captions = MakeCaptions::Never;
+        }
+        self
+    }
+
     /// Whether there are pictures that captions are made for.
     pub fn makes_captions(&self) -> bool {
         let may = match self.make_captions {

@@ -43,7 +43,7 @@ use std::sync::Arc;
 use web_time::Instant;
 
 use crate::base::math::norm;
-use crate::config::{Init, Masks, TrainConfig, option_name};
+use crate::config::{Init, TrainConfig, option_name};
 use crate::embedding::{Embedding, Encoder, Vectors};
 use crate::event::{EvaluatedOn, Event, WarningCode};
 use crate::model::Model;
@@ -118,16 +118,10 @@ impl TrainJob {
         mut tokenizers: Tokenizers,
         known: Rows,
         config: &TrainConfig,
-        mut input: TrainInput,
+        input: TrainInput,
     ) -> Result<Self> {
         let config = &usual::decided(config, &model.config);
-        if config.masks == Some(Masks::Off) {
-            input.pictures.iter_mut().chain(&mut input.unseen).for_each(|picture| picture.mask = None);
-        }
-        let family = model.config.usual_family();
-        if input.make_captions == MakeCaptions::Usually && !family.training().makes_captions {
-            input.make_captions = MakeCaptions::Never;
-        }
+        let input = input.decided(config, model.config.usual_family());
         let inputs = Arc::new(Inputs::of(config, &model, &known, &input));
         let init = input.init.clone().unwrap_or_else(|| Init::of_phrase(config.init.as_ref()));
         check(config, &init, &model.config, tokenizers.first())?;
