@@ -245,8 +245,11 @@ impl Encoding {
                 let mut view = encode(&floats, self.side as usize, &picture.name, encoder, model).await?;
                 view.time_ids = time_ids(&picture, self.side, config.framing);
                 view.weights = match (&given, &mask) {
+                    // A mask must have something there for a plain background, too.
+                    (Some(given), _) => {
+                        weights([given, &whole], config, view.size, mirrored, &picture)?.filter(|_| colour.is_none())
+                    }
                     _ if colour.is_some() => None,
-                    (Some(given), _) => weights([given, &whole], config, view.size, mirrored, &picture)?,
                     (None, Some(found)) => {
                         // It is one of the square already.
                         let seen = square_mask(&whole, self.side, config.framing);

@@ -104,8 +104,11 @@ pub(super) fn own(which: Option<Masks>, of: &mut TrainPicture) -> Result<MaskOf>
         }
         (of.mask, origin) = (Some(alpha.clone()), MaskOrigin::Transparency);
     }
-    if of.mask.is_some() && of.mask == of.picture.alpha {
-        origin = MaskOrigin::Transparency;
+    if let Some(mask) = &of.mask {
+        check_size(mask, &of.picture)?;
+        if Some(mask) == of.picture.alpha.as_ref() {
+            origin = MaskOrigin::Transparency;
+        }
     }
     let origin = if of.mask.is_some() { origin } else { MaskOrigin::None };
     Ok(MaskOf { name: of.picture.name.clone(), origin, share: of.mask.as_ref().map(share), confidence: None })
@@ -135,14 +138,21 @@ fn position_weights(
     mirrored: bool,
 ) -> Result<Option<PositionWeights>> {
     let Some(mask) = mask else { return Ok(None) };
-    let (has, needs) = (mask.dimensions(), picture.pixels.dimensions());
-    if has != needs {
-        let reason = format!("its mask is {}x{}, the picture is {}x{}", has.0, has.1, needs.0, needs.1);
-        return Err(Error::BadPicture { file: picture.name.clone(), reason });
-    }
+    check_size(mask, picture)?;
+    let has = mask.dimensions();
     let seen = GrayImage::from_pixel(has.0, has.1, image::Luma([255]));
     let weights = weights([mask, &seen], framing, outside, size, mirrored);
     weights.map(Some).ok_or_else(|| Error::BadPicture { file: picture.name.clone(), reason: NOTHING.to_owned() })
+}
+
+/// Refuses a mask of another size than its picture's.
+fn check_size(mask: &GrayImage, picture: &Picture) -> Result<()> {
+    let (has, needs) = (mask.dimensions(), picture.pixels.dimensions());
+    if has == needs {
+        return Ok(());
+    }
+    let reason = format!("its mask is {}x{}, the picture is {}x{}", has.0, has.1, needs.0, needs.1);
+    Err(Error::BadPicture { file: picture.name.clone(), reason })
 }
 
 /// Why a mask is refused that has nothing where the model looks.

@@ -128,7 +128,7 @@ fn what_the_program_finds_is_said_and_shown() {
     let origins: Vec<&str> = masks.iter().map(|(origin, _)| origin.as_str()).collect();
     assert_eq!(origins, ["found", "found", "given", "unsure"]);
     let disc = 400.0 * std::f64::consts::PI / (96.0 * 96.0);
-    assert!((masks[0].1 / disc - 1.0).abs() < 0.1, "{masks:?}, a disc is {disc}");
+    assert!((masks[0].1 / disc - 1.0).abs() < 0.2, "{masks:?}, a disc is {disc}");
     let unsure: Vec<&String> = warnings.iter().filter(|text| text.contains("it is not sure")).collect();
     assert_eq!(unsure.len(), 1, "{warnings:?}");
     assert!(unsure[0].contains("photos/d.png") && unsure[0].contains("photos/d.mask.png"), "{unsure:?}");

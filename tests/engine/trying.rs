@@ -1,7 +1,7 @@
 //! What a run finds out about its word when it ends: good words and spoiled ones are told apart, an interruption changes nothing, and
 //! which state is the result is what the settings say.
 
-use pseudoword::config::{Keep, Quality as Tried, TrainConfig};
+use pseudoword::config::{Keep, Quality as Tried, Span, TrainConfig};
 use pseudoword::event::Event;
 use pseudoword::image::Picture;
 use pseudoword::session::Session;
@@ -29,6 +29,8 @@ fn config(steps: u32) -> TrainConfig {
         eval_size: 2,
         eval_every: 0,
         preview_every: 0,
+        // As the limits were found.
+        timesteps: Some(Span { from: 0, to: 1000 }),
         ..TrainConfig::default()
     }
 }
