@@ -8,7 +8,7 @@ use super::previews;
 use super::templates::{fill, templates};
 use super::{TrainInput, TrainPicture};
 use crate::base::text::quoted;
-use crate::config::{Framing, Init, Kind, Masks, Recipe, TrainConfig, option_name};
+use crate::config::{Backgrounds, Framing, Init, Kind, Masks, Recipe, TrainConfig, option_name};
 use crate::event::{Event, WarningCode};
 use crate::sample::check::{about_prompt, give_its_file, of_two_encoders, plain_text, unknown_name};
 use crate::setting::Setting;
@@ -165,6 +165,9 @@ fn idle_inputs(config: &TrainConfig, input: &TrainInput) -> Vec<String> {
             "{} auto has no effect: a style is everywhere in its pictures, only a thing is looked for",
             Setting::Masks
         ));
+    }
+    if config.masks == Some(Masks::Off) && config.backgrounds == Some(Backgrounds::Plain) {
+        idle.push(format!("{} plain has no effect without masks, which say what the thing is", Setting::Backgrounds));
     }
     let masked = pictures().any(|picture| picture.mask.is_some());
     if config.outside == 1.0 && masked {

@@ -214,8 +214,16 @@ impl Encoding {
             let masked = |coming: &Coming| MaskedPicture { square: coming.square.clone(), mask: coming.mask.clone() };
             self.masked = all.iter().map(masked).collect();
         }
+        // Nothing of what was behind a thing is left before a plain background.
+        let is_gone = all.iter().filter(|coming| coming.mask.is_some()).all(|coming| self.is_put_before_others(coming));
+        let outside = if is_gone { 0.0 } else { self.config.outside };
         self.ready = all.into();
-        any.then_some(Event::Masks { outside: self.config.outside, masks })
+        any.then_some(Event::Masks { outside, masks })
+    }
+
+    /// Whether the thing of a picture is put before plain backgrounds: if it is known, and no caption says what is behind it.
+    fn is_put_before_others(&self, coming: &Coming) -> bool {
+        coming.mask.is_some() && coming.picture.caption.is_none() && !self.backgrounds.is_empty()
     }
 
     /// Encodes the views of a picture.
@@ -227,11 +235,13 @@ impl Encoding {
         events: &mut Vec<Event>,
     ) -> Result<()> {
         let (model, config) = (&*learner.model, &self.config);
+        let backgrounds: Vec<Option<Colour>> = if self.is_put_before_others(&coming) {
+            self.backgrounds.iter().copied().map(Some).collect()
+        } else {
+            vec![None]
+        };
         let Coming { set, picture: TrainPicture { picture, caption, mask: given }, square, prepared, mask, .. } =
             coming;
-        let is_put_before_others = mask.is_some() && caption.is_none() && !self.backgrounds.is_empty();
-        let backgrounds: Vec<Option<Colour>> =
-            if is_put_before_others { self.backgrounds.iter().copied().map(Some).collect() } else { vec![None] };
         let encoder = encoder(&mut self.encoder, model, events).await?;
         let whole = GrayImage::from_pixel(picture.pixels.width(), picture.pixels.height(), Luma([255]));
         let mut views = Vec::new();

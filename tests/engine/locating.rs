@@ -116,6 +116,9 @@ fn a_thing_is_found_before_clutter_where_the_model_sees_it() {
     let (pictures, truths): (Vec<Picture>, Vec<GrayImage>) = taxis().into_iter().unzip();
     let mut job = session.train(&config(), input(pictures.clone())).unwrap();
     let (masks, found, events) = work(&mut job, 1);
+    let outside =
+        events.iter().find_map(|event| if let Event::Masks { outside, .. } = event { Some(*outside) } else { None });
+    assert_eq!(outside, Some(0.0), "nothing of what was behind it is left");
     assert_eq!(events.iter().filter(|event| matches!(event, Event::Locate { total: 4, .. })).count(), 4);
     assert!(masks.iter().all(|mask| mask.origin == MaskOrigin::Found), "{masks:?}");
     let with: Vec<f64> =
