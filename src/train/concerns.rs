@@ -169,12 +169,6 @@ fn idle_inputs(config: &TrainConfig, input: &TrainInput) -> Vec<String> {
     if config.masks == Some(Masks::Off) && config.backgrounds == Some(Backgrounds::Plain) {
         idle.push(format!("{} plain has no effect without masks, which say what the thing is", Setting::Backgrounds));
     }
-    let masked = pictures().any(|picture| picture.mask.is_some());
-    if config.outside == 1.0 && masked {
-        idle.push(format!("the masks have no effect: {} is 1", Setting::Outside));
-    } else if config.outside != usual.outside && !masked {
-        idle.push(format!("{} has no effect: no picture has a mask", Setting::Outside));
-    }
     if input.pictures.is_empty() && config.early_stop {
         idle.push(format!("{} has no effect: without pictures there is no evaluation", Setting::EarlyStop));
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use burn::tensor::Tensor;
-use image::{GrayImage, Luma, RgbImage};
+use image::{GrayImage, RgbImage};
 
 use super::check::side;
 use super::describe::{Describing, Phrases};
@@ -15,9 +15,7 @@ use super::sample::PositionWeights;
 use super::{TrainPicture, masks, usual};
 use crate::config::{Backgrounds, Init, Masks, TrainConfig};
 use crate::event::{EvaluatedOn, Event, MaskOf, MaskOrigin};
-use crate::image::{
-    AttentionMap, Colour, Picture, Seen, before_plain, mirror, square, square_mask, time_ids, to_floats,
-};
+use crate::image::{AttentionMap, Colour, Seen, before_plain, mirror, square, square_mask, time_ids, to_floats};
 use crate::model::Model;
 use crate::unet::TimeIds;
 use crate::vae::VaeEncoder;
@@ -195,7 +193,7 @@ impl Encoding {
     }
 
     /// Finds what is to be found, in each set by itself, and says what all have, if there is something to be said.
-    fn find_masks(&mut self) -> Option<Event> {
+    fn find_masks(&mut self) -> Vec<Event> {
         let mut all = std::mem::take(&mut self.looked_at);
         for set in [EvaluatedOn::Training, EvaluatedOn::Unseen] {
             let bare: Vec<usize> =
@@ -217,8 +215,10 @@ impl Encoding {
         // Nothing of what was behind a thing is left before a plain background.
         let is_gone = all.iter().filter(|coming| coming.mask.is_some()).all(|coming| self.is_put_before_others(coming));
         let outside = if is_gone { 0.0 } else { self.config.outside };
+        let masked = all.iter().any(|coming| coming.mask.is_some());
         self.ready = all.into();
-        any.then_some(Event::Masks { outside, masks })
+        let found = any.then_some(Event::Masks { outside, masks });
+        found.into_iter().chain(masks::idle(&self.config, masked, is_gone)).collect()
     }
 
     /// Whether the thing of a picture is put before plain backgrounds: if it is known, and no caption says what is behind it.
@@ -243,7 +243,7 @@ impl Encoding {
         let Coming { set, picture: TrainPicture { picture, caption, mask: given }, square, prepared, mask, .. } =
             coming;
         let encoder = encoder(&mut self.encoder, model, events).await?;
-        let whole = GrayImage::from_pixel(picture.pixels.width(), picture.pixels.height(), Luma([255]));
+        let whole = masks::whole(&picture);
         let mut views = Vec::new();
         for colour in &backgrounds {
             let pixels = match (colour, &mask) {
@@ -257,13 +257,14 @@ impl Encoding {
                 view.weights = match (&given, &mask) {
                     // A mask must have something there for a plain background, too.
                     (Some(given), _) => {
-                        weights([given, &whole], config, view.size, mirrored, &picture)?.filter(|_| colour.is_none())
+                        let weights = masks::weights([given, &whole], &picture, config, view.size, mirrored)?;
+                        Some(weights).filter(|_| colour.is_none())
                     }
                     _ if colour.is_some() => None,
                     (None, Some(found)) => {
                         // It is one of the square already.
                         let seen = square_mask(&whole, self.side, config.framing);
-                        weights([found, &seen], config, view.size, mirrored, &picture)?
+                        Some(masks::weights([found, &seen], &picture, config, view.size, mirrored)?)
                     }
                     (None, None) => None,
                 };
@@ -292,19 +293,6 @@ async fn encoder<'e>(
         Some(encoder) => encoder,
         missing => missing.insert(model.encoder(&mut |event| events.push(event)).await?),
     })
-}
-
-/// The weights of the positions of a view, by a picture's mask and the whole of it.
-fn weights(
-    masks: [&GrayImage; 2],
-    config: &TrainConfig,
-    size: [usize; 2],
-    mirrored: bool,
-    picture: &Picture,
-) -> Result<Option<PositionWeights>> {
-    let weights = masks::weights(masks, config.framing, config.outside, size, mirrored);
-    let refused = || Error::BadPicture { file: picture.name.clone(), reason: masks::NOTHING.to_owned() };
-    weights.map(Some).ok_or_else(refused)
 }
 
 /// The posterior of one view, `[side, side, 3]`, of the picture `name`.

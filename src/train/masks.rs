@@ -12,9 +12,10 @@ use image::{GrayImage, RgbImage};
 
 use super::sample::PositionWeights;
 use super::{TrainInput, TrainPicture};
-use crate::config::{Framing, Masks, TrainConfig};
-use crate::event::{Event, MaskOf, MaskOrigin};
+use crate::config::{Masks, TrainConfig};
+use crate::event::{Event, MaskOf, MaskOrigin, WarningCode};
 use crate::image::{AttentionMap, FoundThing, Picture, find_things, square_weights};
+use crate::setting::Setting;
 use crate::{Error, Result};
 
 /// How sure a thing that was found must be to be used as a mask. Of 240 pictures of drawn things in front of five kinds of backgrounds
@@ -114,6 +115,27 @@ pub(super) fn own(which: Option<Masks>, of: &mut TrainPicture) -> Result<MaskOf>
     Ok(MaskOf { name: of.picture.name.clone(), origin, share: of.mask.as_ref().map(share), confidence: None })
 }
 
+/// A warning where it makes no difference how much counts what is outside of masks, though it was said: `masked` if there are any, and
+/// `is_gone` if nothing of what was behind the things is left.
+pub(super) fn idle(config: &TrainConfig, masked: bool, is_gone: bool) -> Option<Event> {
+    let outside = Setting::Outside;
+    let text = if config.outside == TrainConfig::default().outside {
+        return None;
+    } else if !masked {
+        format!("{outside} has no effect: no picture has a mask")
+    } else if is_gone {
+        format!(
+            "{outside} has no effect: nothing of what was there is left behind the things ({} plain)",
+            Setting::Backgrounds
+        )
+    } else if config.outside == 1.0 {
+        format!("the masks have no effect: {outside} is 1")
+    } else {
+        return None;
+    };
+    Some(Event::warning(WarningCode::NoEffect, text))
+}
+
 /// How much of a picture a mask has for the thing, from 0 to 1.
 fn share(mask: &GrayImage) -> f64 {
     let sum: u64 = mask.iter().map(|value| u64::from(*value)).sum();
@@ -125,24 +147,18 @@ fn share(mask: &GrayImage) -> f64 {
 /// # Errors
 /// [`Error::BadPicture`].
 pub fn check_masks(config: &TrainConfig, input: &TrainInput, size: [usize; 2]) -> Result<()> {
-    let mut pictures = input.pictures.iter().chain(&input.unseen);
-    pictures.try_for_each(|picture| position_weights(picture, config.framing, config.outside, size, false).map(drop))
+    for TrainPicture { picture, mask, .. } in input.pictures.iter().chain(&input.unseen) {
+        if let Some(mask) = mask {
+            check_size(mask, picture)?;
+            weights([mask, &whole(picture)], picture, config, size, false)?;
+        }
+    }
+    Ok(())
 }
 
-/// The weights of the positions of a picture's latents, `[h, w]`, of the mirrored view or the plain one; none without a mask.
-fn position_weights(
-    TrainPicture { picture, mask, .. }: &TrainPicture,
-    framing: Framing,
-    outside: f64,
-    size: [usize; 2],
-    mirrored: bool,
-) -> Result<Option<PositionWeights>> {
-    let Some(mask) = mask else { return Ok(None) };
-    check_size(mask, picture)?;
-    let has = mask.dimensions();
-    let seen = GrayImage::from_pixel(has.0, has.1, image::Luma([255]));
-    let weights = weights([mask, &seen], framing, outside, size, mirrored);
-    weights.map(Some).ok_or_else(|| Error::BadPicture { file: picture.name.clone(), reason: NOTHING.to_owned() })
+/// All of a picture, as a mask.
+pub(super) fn whole(picture: &Picture) -> GrayImage {
+    GrayImage::from_pixel(picture.pixels.width(), picture.pixels.height(), image::Luma([255]))
 }
 
 /// Refuses a mask of another size than its picture's.
@@ -155,19 +171,19 @@ fn check_size(mask: &GrayImage, picture: &Picture) -> Result<()> {
     Err(Error::BadPicture { file: picture.name.clone(), reason })
 }
 
-/// Why a mask is refused that has nothing where the model looks.
-pub(super) const NOTHING: &str = "nothing of what its mask has for the thing is in the square that is made of it: cut the picture yourself, \
-                                  around the thing";
-
-/// The weights of positions by the mask of the thing, and of what is the picture at all, both in its size before it is framed; none where
-/// nothing of the thing is seen.
+/// The weights of the positions `[h, w]` of a picture's latents, of the mirrored view or the plain one: by the mask of the thing, and of what
+/// is picture at all, both of one size, before they are framed.
+///
+/// # Errors
+/// [`Error::BadPicture`] where nothing of the thing is seen.
 pub(super) fn weights(
-    [thing, picture]: [&GrayImage; 2],
-    framing: Framing,
-    outside: f64,
+    [thing, seen]: [&GrayImage; 2],
+    picture: &Picture,
+    config: &TrainConfig,
     size: [usize; 2],
     mirrored: bool,
-) -> Option<PositionWeights> {
+) -> Result<PositionWeights> {
+    let (framing, outside) = (config.framing, config.outside);
     let view = |pixels: &GrayImage| {
         if mirrored {
             square_weights(&flip_horizontal(pixels), framing, size)
@@ -175,19 +191,22 @@ pub(super) fn weights(
             square_weights(pixels, framing, size)
         }
     };
-    let (thing, seen) = (view(thing), view(picture));
+    let (thing, seen) = (view(thing), view(seen));
     if thing.iter().all(|share| *share == 0.0) {
-        return None;
+        let reason = "nothing of what its mask has for the thing is in the square that is made of it: cut the picture \
+                      yourself, around the thing";
+        return Err(Error::BadPicture { file: picture.name.clone(), reason: reason.to_owned() });
     }
     let weights = thing.iter().zip(&seen).map(|(m, seen)| outside * f64::from(*seen) + (1.0 - outside) * f64::from(*m));
     let weights: Vec<f64> = weights.collect();
     let mean = weights.iter().sum::<f64>() / weights.len() as f64;
-    Some(weights.iter().map(|weight| (weight / mean) as f32).collect())
+    Ok(weights.iter().map(|weight| (weight / mean) as f32).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Framing;
     use image::{Luma, RgbImage};
 
     fn picture(width: u32, height: u32, mask: impl Fn(u32, u32) -> u8) -> TrainPicture {
@@ -195,11 +214,22 @@ mod tests {
         TrainPicture { picture: Picture::new("p", RgbImage::new(width, height)), caption: None, mask }
     }
 
+    fn of(
+        one: &TrainPicture,
+        framing: Framing,
+        outside: f64,
+        size: [usize; 2],
+        mirrored: bool,
+    ) -> Result<PositionWeights> {
+        let config = TrainConfig { framing, outside, ..TrainConfig::default() };
+        weights([one.mask.as_ref().unwrap(), &whole(&one.picture)], &one.picture, &config, size, mirrored)
+    }
+
     #[test]
     fn a_position_weighs_by_what_of_it_is_the_thing_and_a_picture_one_in_the_mean() {
         // 8x8 pixels a position: the left column of positions is the thing, the next half of it.
         let quarters = picture(32, 32, |x, _| if x < 12 { 255 } else { 0 });
-        let weights = position_weights(&quarters, Framing::Crop, 0.1, [4, 4], false).unwrap().unwrap();
+        let weights = of(&quarters, Framing::Crop, 0.1, [4, 4], false).unwrap();
         let mean = (1.0 + 0.55 + 0.1 + 0.1) / 4.0;
         for row in weights.chunks(4) {
             for (weight, expected) in row.iter().zip([1.0, 0.55, 0.1, 0.1]) {
@@ -207,22 +237,28 @@ mod tests {
             }
         }
         assert!((weights.iter().sum::<f32>() / 16.0 - 1.0).abs() < 1e-6);
-        let mirrored = position_weights(&quarters, Framing::Crop, 0.1, [4, 4], true).unwrap().unwrap();
+        let mirrored = of(&quarters, Framing::Crop, 0.1, [4, 4], true).unwrap();
         assert_eq!(mirrored.iter().rev().collect::<Vec<_>>(), weights.iter().collect::<Vec<_>>());
     }
 
     #[test]
     fn padding_weighs_nothing_and_what_is_cut_away_is_missed() {
         let wide = picture(32, 16, |x, _| if x < 16 { 255 } else { 0 });
-        let fitted = position_weights(&wide, Framing::Fit, 0.5, [4, 4], false).unwrap().unwrap();
+        let fitted = of(&wide, Framing::Fit, 0.5, [4, 4], false).unwrap();
         assert_eq!(fitted[..4], [0.0; 4]);
         assert!((fitted[4] - 16.0 / (4.0 + 2.0)).abs() < 1e-6 && (fitted[7] - 8.0 / 6.0).abs() < 1e-6, "{fitted:?}");
         let edge = picture(64, 16, |x, _| if x < 8 { 255 } else { 0 });
-        let refused = position_weights(&edge, Framing::Crop, 0.1, [2, 2], false).unwrap_err().to_string();
+        let refused = of(&edge, Framing::Crop, 0.1, [2, 2], false).unwrap_err().to_string();
         assert!(refused.contains("nothing of what its mask has for the thing"), "{refused}");
         let mut other = picture(16, 16, |_, _| 255);
         other.mask = Some(GrayImage::new(3, 3));
-        let refused = position_weights(&other, Framing::Crop, 0.1, [2, 2], false).unwrap_err().to_string();
+        let refused = check_masks(
+            &TrainConfig::default(),
+            &TrainInput { pictures: vec![other], ..TrainInput::default() },
+            [2, 2],
+        )
+        .unwrap_err()
+        .to_string();
         assert!(refused.contains("its mask is 3x3, the picture is 16x16"), "{refused}");
     }
 
@@ -250,5 +286,23 @@ mod tests {
         assert!(
             find_masks(&TrainConfig::default(), &mut input).unwrap_err().to_string().contains("wholly transparent")
         );
+    }
+
+    #[test]
+    fn how_much_outside_counts_is_said_to_be_useless_where_it_is() {
+        let said = |outside: f64, masked, is_gone| {
+            let config = TrainConfig { outside, ..TrainConfig::default() };
+            idle(&config, masked, is_gone).map(|event| match event {
+                Event::Warning { text, .. } => text,
+                other => panic!("{other:?}"),
+            })
+        };
+        for (masked, is_gone) in [(false, true), (true, true), (true, false)] {
+            assert_eq!(said(0.1, masked, is_gone), None);
+        }
+        assert!(said(0.5, false, true).unwrap().contains("no picture has a mask"));
+        assert!(said(1.0, true, true).unwrap().contains("nothing of what was there is left"));
+        assert!(said(1.0, true, false).unwrap().starts_with("the masks have no effect"));
+        assert_eq!(said(0.5, true, false), None);
     }
 }
