@@ -225,7 +225,6 @@ const STATES = {
   make: async (page) => {
     await earlierPictures(page);
     await page.evaluate(async () => (await import(new URL("www/base/studio.js", document.baseURI))).turnTo("make"));
-    // That was no visitor's doing.
     await forgiven(page);
     await page.locator("#prompt").fill("a <paech> on a blue background");
     // Before the click: for half a second after one, what moves counts as moved by it.

@@ -23,14 +23,20 @@ def read(package, version, *files):
         return [json.load(archive.extractfile(f"package/{file}")) for file in files]
 
 
+def obtain(package, version, integrity):
+    """The file of a package, which is fetched if it is not there, and must be the one that is meant."""
+    path = tarball(package, version)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        command = ["npm", "pack", "--silent", f"{package}@{version}"]
+        subprocess.run(command, cwd=path.parent, check=True, stdout=sys.stderr)
+    found = "sha512-" + base64.b64encode(hashlib.sha512(path.read_bytes()).digest()).decode()
+    if found != integrity:
+        fail(f"{path}: expected {integrity}, found {found}")
+    return path
+
+
 def main(_arguments):
-    for package, version, integrity in STYLES.values():
-        path = tarball(package, version)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            command = ["npm", "pack", "--silent", f"{package}@{version}"]
-            subprocess.run(command, cwd=path.parent, check=True, stdout=sys.stderr)
-        found = "sha512-" + base64.b64encode(hashlib.sha512(path.read_bytes()).digest()).decode()
-        if found != integrity:
-            fail(f"{path}: expected {integrity}, found {found}")
+    for style in STYLES.values():
+        path = obtain(*style)
         print(f"{path.name} {path.stat().st_size / 1e6:.1f} MB")
