@@ -68,7 +68,7 @@ use optimiser::{Optimiser, learning_rate};
 pub use pictures::{about_pictures, about_pixels};
 use previews::{PreviewProgress, Previews};
 use quality::Judging;
-pub use quality::{Quality, TriedState};
+pub use quality::{AdviceCode, Quality, TriedState};
 pub use replay::Replay;
 use sample::Sample;
 pub use state::RunState;

@@ -12,7 +12,7 @@ use super::wording::label;
 use super::{Generation, Training, plain, to_js};
 use crate::base::text::quoted;
 use crate::checkpoint::{self, Options};
-use crate::config::{Backgrounds, Masks, Quality, SampleConfig, TrainConfig};
+use crate::config::{Backgrounds, Masks, SampleConfig, TrainConfig};
 use crate::embedding::{Embedding, Layout};
 use crate::event::{Event, WarningCode};
 use crate::model::{Loading, storage_of};
@@ -110,7 +110,7 @@ impl Engine {
     /// Starts learning an embedding. `config` has the fields of the settings file (kebab-case; what is left out has its
     /// default); `pictures` are objects `{name, bytes, caption?, crop?, mask?}` ([`read`](super::pictures::read)); `replay` is a file
     /// with every random choice, or nothing; `state` is that of a run to resume, started with the same embeddings, pictures and
-    /// configuration. With `quality: "auto"` the word is tried when the run ends: then events come whose `event` is `trying`
+    /// configuration. When a run ends the word is tried, unless `quality` is `"off"`: then events come whose `event` is `trying`
     /// (`{done, total}`) and, last, `quality` ([`Quality`](crate::train::Quality)).
     pub fn train(
         &self,
@@ -119,12 +119,7 @@ impl Engine {
         replay: Option<Vec<u8>>,
         state: Option<Vec<u8>>,
     ) -> Result<Training, JsValue> {
-        // Where a page does not ask for it, it would not say what happens while the word is tried.
-        let asked = js_sys::Reflect::has(&config, &Setting::Quality.key().into())?;
         let mut config: TrainConfig = settings(&config)?;
-        if !asked {
-            config.quality = Quality::Off;
-        }
         // What counts is what the page shows, unless it asks for more.
         config.masks = config.masks.or(Some(Masks::Given));
         let mut input =

@@ -343,6 +343,21 @@ test("what the page asks of a model, on an adapter without timestamp-query", { t
   assert.ok(Math.abs(learned.verdict.gain - (1 - loss / initial)) < 1e-9, JSON.stringify(learned.verdict));
   assert.ok(learned.verdict.level === "begun" && learned.verdict.text.startsWith("the loss on the pictures"));
 
+  // What was learned in enough steps is tried without being asked; whoever stops that has the word. In the page it goes on to `quality`.
+  const tried = await page.evaluate(async ([config, { base64, name }]) => {
+    const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)).buffer;
+    const job = await engine.ask("train", { config: { ...config, steps: 50, resolution: 8 }, pictures: [{ name, bytes }] });
+    const events = [];
+    for await (const event of engine.events(job)) if (events.push(event) && event.event === "trying" && event.done === 3) break;
+    const { length } = await engine.ask("job.embedding", { job, args: ["diffusers"] });
+    await engine.ask("end", { job });
+    return { length, events: events.slice(-4) };
+  }, [config, picture]);
+  assert.deepEqual(tried.events.map(({ event }) => event), ["evaluation", "trying", "trying", "trying"]);
+  // A look at the picture, then 8 steps for each of 8 scenes, without the word and with three states of it.
+  assert.deepEqual(tried.events.at(-1), { event: "trying", done: 3, total: 1 + 8 * 8 * 4 });
+  assert.ok(tried.length > 128, `${tried.length}`);
+
   // What is marked weighs the loss, in the square; a run goes on with the same masks only.
   const masks = await page.evaluate(async ([config, { base64, ...picture }]) => {
     const bytes = () => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)).buffer;

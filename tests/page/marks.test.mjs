@@ -75,6 +75,9 @@ test("what of a picture is the thing is found, or marked by hand; that is kept, 
   await everywhere(page, "marks");
   await page.setViewportSize({ width: 320, height: 640 });
   assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "nothing is cut off at 320 pixels");
+  // On a phone the buttons that stay in view would cover it.
+  const [editor, buttons] = await Promise.all([".crop", "#learn .at-hand"].map((one) => page.locator(one).boundingBox()));
+  assert.ok(buttons.y >= editor.y + editor.height, JSON.stringify([editor, buttons]));
   await page.setViewportSize({ width: 1000, height: 900 });
   // With the mouse: painted on the right, and taken away on the left; what is below the brush, and not more.
   await brush(page, [0.7, 0.5], [0.8, 0.5]);

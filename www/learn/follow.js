@@ -6,6 +6,7 @@ import { span, t } from "../base/text.js";
 import { add, announce, ask, say, studio, warn } from "../base/studio.js";
 import { drawCurve } from "./curve.js";
 import { addPreview, cutPreviews, lastPreview } from "./stage.js";
+import { MINI } from "../models/state.js";
 
 const TITLE = document.title;
 
@@ -13,6 +14,8 @@ const TITLE = document.title;
 const WARM = 5;
 /** Times of so many steps are looked at. */
 const RECENT = 50;
+/** While a word is tried, the times of so many passes: the first ones only look at pictures, which is less work than making them. */
+const PASSES = 3;
 /** Milliseconds between two guesses of the time that is left. */
 const GUESS = 1000;
 
@@ -44,6 +47,10 @@ export class Telling {
   #preview = 0;
   #guessed = -GUESS;
   #drawing;
+  /** When the latest passes of a trial ended. */
+  #passes = [];
+  /** What the engine found the word to be worth, once it was tried (src/train/quality/report.rs), with what it found of the state that is kept. */
+  found;
 
   constructor({ job, config, saved }) {
     [this.#job, this.#config, this.#saved] = [job, config, saved];
@@ -67,6 +74,11 @@ export class Telling {
   /** Steps that were made until now, at earlier visits too. */
   get made() {
     return this.#at;
+  }
+
+  /** Whether the word was learned to the end, and was not tried to the end. */
+  get untried() {
+    return this.#passes.length > 0 && !this.found;
   }
 
   /** Tells one event; gives the number of a step if one was made. */
@@ -137,6 +149,26 @@ export class Telling {
     // A tenth at a time is enough for a screen reader.
     if (Math.floor((10 * step) / of) > Math.floor((10 * (step - 1)) / of)) announce(t("learn.percent", percent));
     return step;
+  }
+
+  async trying({ done, total }) {
+    this.#passes = [...this.#passes, performance.now()].slice(-1 - PASSES);
+    const [first, last, made] = [this.#passes[0], this.#passes.at(-1), this.#passes.length - 1];
+    $("progress").value = done / total;
+    say("train-status", t("learn.trying", { done, total }));
+    say("time-left", made ? t("learn.left", span(((last - first) / 1000 / made) * (total - done))) : "");
+    if (made) return;
+    announce($("train-status").textContent);
+    // Whoever leaves now has learned the word.
+    await this.#saved.save(this.#job, this.#at, true);
+  }
+
+  quality(event) {
+    const { level, kept, states } = event;
+    // It may not have been found out.
+    if (level) this.found = { ...states.find(({ step }) => step === kept), ...event, mini: studio.model === MINI };
+    // What the word was later is no part of it.
+    cutPreviews(kept);
   }
 
   /** Says how long it will take, about. */

@@ -86,11 +86,10 @@ export async function check() {
 
 /** Seconds that a run will take: by what was measured before, or on the mini model by a look at the GPU; nothing where neither tells. */
 async function seconds({ steps, batch, evalSize, every }) {
-  const pace = speed.paceOf(studio.model);
-  if (pace) return pace * steps * batch;
-  if (studio.model !== MINI) return undefined;
+  const sample = speed.paceOf(studio.model);
+  if (!sample && studio.model !== MINI) return undefined;
   const previews = every > 0 ? 1 + Math.floor(steps / every) : 0;
-  return speed.secondsFor({ steps, batch, evalSize, evaluations: 1 + Math.ceil(steps / 25), previews }, await (probed ??= speed.probe()));
+  return speed.secondsFor({ steps, batch, evalSize, evaluations: 1 + Math.ceil(steps / 25), previews }, sample ? { sample } : await (probed ??= speed.probe()));
 }
 
 /** Whether what learning takes is still to be said. */

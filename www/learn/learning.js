@@ -106,12 +106,13 @@ async function learn(unfinished, given) {
     $("pause").focus();
     showPaused(config.token);
     try {
-      const { pace, made } = await follow({ job, config, saved, control });
+      const { pace, made, found, untried } = await follow({ job, config, saved, control });
       if (pace) keepPace(studio.model, pace);
       const { token, init, kind, steps } = config;
-      const left = control.stopped && made < steps && { model: studio.model, config, pictures, state: await ask("job.state", { job }), previews: allPreviews(), curve: saved.curve };
+      // Of a word that was learned to the end it is left to try it.
+      const left = control.stopped && (made < steps || untried) && { model: studio.model, config, pictures, state: await ask("job.state", { job }), previews: allPreviews(), curve: saved.curve };
       const mini = studio.model === MINI && own.owns(token);
-      return { token, init, kind, steps, made, left, mini, verdict: await ask("job.verdict", { job }), bytes: await file(job), stopped: control.stopped };
+      return { token, init, kind, steps, made, left, mini, found, verdict: await ask("job.verdict", { job }), bytes: await file(job) };
     } finally {
       Object.assign(control, { running: false, paused: false });
       showPaused(config.token);
@@ -127,9 +128,9 @@ const file = (job) => ask("job.embedding", { job, args: ["diffusers"] });
 
 /** Keeps a word on the shelf, and what was saved of its run no longer. If that fails, why is said where it can be downloaded. */
 async function keep(result) {
-  const { token, bytes, prompt } = result;
+  const { token, bytes, prompt, found: quality } = result;
   try {
-    result.word = await keepWord(bytes, "learned_embeds.safetensors", { token, picture: lastPreview(1), prompt });
+    result.word = await keepWord(bytes, "learned_embeds.safetensors", { token, picture: lastPreview(1), prompt, quality });
     await saved.forget();
     await own.learned(token);
   } catch (error) {

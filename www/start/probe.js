@@ -14,6 +14,8 @@ const GRADIENT = 1.1e9;
 const PREDICTION = 0.52e9;
 /** Multiplies and adds for a sample's gradient on Stable Diffusion 1.5 at 512 pixels, and on SDXL at 1024: see benches/README.md. */
 const WHOLE_GRADIENT = { sd: 2.8e12, sdxl: 22.6e12 };
+/** Predictions that the trying of a word takes, and how many steps it begins with: the engine's rules (src/train/quality/). */
+const TRIAL = { steps: 50, predictions: 544 };
 /** What is launched for each step, however many samples it has, and seconds that a browser takes for a launch. */
 const LAUNCHES = { step: 400, evaluation: 210, denoising: 175 };
 const LAUNCH = 40e-6;
@@ -138,7 +140,8 @@ export function secondsFor({ steps, batch, evaluations = 0, evalSize = 16, previ
   if (!sample && !gflops) return undefined;
   return before + steps * of(GRADIENT, LAUNCHES.step, batch)
     + evaluations * of(PREDICTION, LAUNCHES.evaluation * Math.ceil(evalSize / batch), evalSize)
-    + previews * previewSteps * of(PREDICTION, LAUNCHES.denoising, 2);
+    + previews * previewSteps * of(PREDICTION, LAUNCHES.denoising, 2)
+    + (steps < TRIAL.steps ? 0 : of(PREDICTION, LAUNCHES.denoising * TRIAL.predictions / Math.min(batch, 8), TRIAL.predictions));
 }
 
 /** Two figures at most: more would be a promise. */

@@ -20,14 +20,17 @@ function strength({ norm, typical }) {
   return t(times < 1.5 ? "words.strength.usual" : times <= LONG ? "words.strength.strong" : "words.strength.over", { norm: number, typical: decimal(typical, 2) });
 }
 
+/** What a word that was tried is worth, as the engine found it, in the page's words. */
+export const worth = (quality) => t("learn.quality", quality);
+
 /** What a word may be of; repositories may say anything. */
 const KINDS = { object: t("learn.object"), style: t("learn.style") };
 
 /** What is known of a word, as a list of facts. */
 export function factsOf(word) {
-  const { vectors, width, widths = [width], family, format, kind, licence, origin, prompt } = word;
+  const { vectors, width, widths = [width], family, format, kind, licence, origin, prompt, quality } = word;
   const facts = {
-    kind: KINDS[kind] ?? kind, for: family && `${familyName(family)}${width ? ` (${widths.join(" + ")})` : ""}`, vectors, strength: strength(word), format, licence, origin, prompt,
+    kind: KINDS[kind] ?? kind, for: family && `${familyName(family)}${width ? ` (${widths.join(" + ")})` : ""}`, vectors, strength: strength(word), quality: quality && worth(quality), format, licence, origin, prompt,
   };
   return h("dl", { class: "facts" }, terms(facts, (key) => t(`words.facts.${key}`)));
 }

@@ -16,8 +16,8 @@ use std::collections::VecDeque;
 
 use self::measure::{Seen, Tried};
 use self::pictures::{LOOKS, Making, Manner, STEPS, Trial, channels_last, look};
+pub use self::report::{AdviceCode, Quality, TriedState};
 use self::report::{Evidence, Held};
-pub use self::report::{Quality, TriedState};
 use super::evaluations::Evaluations;
 use super::learner::Learner;
 use super::state::{Numbers, RunState};

@@ -30,8 +30,12 @@ pub struct Quality {
     pub level: Option<Level>,
     /// What that is said by, in a sentence.
     pub text: String,
+    /// What pictures show of the training pictures, whatever the rest of the prompt does; none in reports of versions that did not say so.
+    pub shows: Option<Level>,
     /// What to try for a better one.
     pub advice: Option<String>,
+    /// Which advice that is, for front ends that have their own words; none in reports of versions that did not say so.
+    pub advice_code: Option<AdviceCode>,
     /// Whether it has learned its pictures instead of what they show.
     pub overfitted: bool,
     /// Scenes that it was tried in.
@@ -44,6 +48,28 @@ pub struct Quality {
     pub kept: u32,
     /// The states that were tried, the last first.
     pub states: Vec<TriedState>,
+}
+
+/// What may be advised: for each a front end can have its own words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AdviceCode {
+    /// To keep an earlier state, which was better.
+    Keep,
+    /// Fewer steps: pictures that were held out say so.
+    Overfitted,
+    /// Fewer steps or more pictures: it repeats its pictures.
+    Copies,
+    /// More steps: it has hardly moved.
+    Near,
+    /// To say what is around the thing, or to cut it away.
+    Around,
+    /// To say what the pictures of a style show.
+    Content,
+    /// Captions.
+    Captions,
+    /// Pictures that differ more, or words to start from that are nearer.
+    Nearer,
 }
 
 /// A state that was tried. Figures have three decimals.
@@ -110,8 +136,10 @@ impl Quality {
         let scenes = of.states.first().map_or(0, |(_, tried)| tried.kept.len()) as u32;
         let mut quality = Self {
             level: None,
+            shows: None,
             text: "numbers grew beyond all bounds while it was tried: nothing can be said".to_owned(),
             advice: None,
+            advice_code: None,
             overfitted: false,
             scenes,
             last: of.last,
@@ -155,19 +183,20 @@ impl Quality {
         let copied = f64::from(state.copies) >= COPIED * scenes;
         let decides = f64::from(state.keeps) >= DECIDES * scenes;
         self.overfitted = risen.is_some() || copied;
-        let level = match state.score {
-            score if score >= SHOWS && decides && !self.overfitted => Level::Good,
+        let shows = match state.score {
+            score if score >= SHOWS => Level::Good,
             score if score >= IN_PART => Level::Fair,
             _ => Level::Poor,
         };
-        self.level = Some(level);
+        let level = if shows == Level::Good && (!decides || self.overfitted) { Level::Fair } else { shows };
+        (self.shows, self.level) = (Some(shows), Some(level));
         let (verb, what) = match of.kind {
             Kind::Object => ("show", "what yours show"),
             Kind::Style => ("have", "the style of yours"),
         };
-        let shown = match state.score {
-            score if score >= SHOWS => format!("{verb} {what}"),
-            score if score >= IN_PART => format!("{verb} {what} only in part"),
+        let shown = match shows {
+            Level::Good => format!("{verb} {what}"),
+            Level::Fair => format!("{verb} {what} only in part"),
             _ => format!("hardly {verb} {what}"),
         };
         let mut text = format!("pictures with the word {shown} ({:.2})", state.score);
@@ -187,46 +216,54 @@ impl Quality {
             text.push_str("; from which figure on a word is good was measured with the mini model only");
         }
         self.text = text;
-        self.advice = self.advice(of, level, risen, [copied, decides]);
+        (self.advice_code, self.advice) = self.advice(of, level, risen, [copied, decides]).unzip();
     }
 
     /// One thing to try, the most pressing.
-    fn advice(&self, of: &Evidence, level: Level, risen: Option<Held>, [copied, decides]: [bool; 2]) -> Option<String> {
+    fn advice(
+        &self,
+        of: &Evidence,
+        level: Level,
+        risen: Option<Held>,
+        [copied, decides]: [bool; 2],
+    ) -> Option<(AdviceCode, String)> {
         let (steps, lr, init, masks) = (Setting::Steps, Setting::Lr, Setting::Init, Setting::Masks);
-        if self.best != self.kept {
-            return Some(format!("keep the better state: {} best", Setting::Keep));
-        }
-        if let Some(held) = risen {
-            return Some(format!(
-                "it learned its pictures instead of what they show: make about {} {steps}",
-                held.best
-            ));
-        }
-        if copied {
-            return Some(format!("it repeats its pictures: fewer {steps} or a lower {lr}, or more pictures"));
-        }
-        if self.result().is_some_and(|state| state.moved < ENOUGH) {
-            return Some(format!("it is still near the words that it started from: more {steps} or a higher {lr}"));
-        }
-        let advice = match (level, decides, of.kind, of.captioned) {
-            (Level::Good, ..) => return None,
-            (_, false, Kind::Object, false) => {
-                format!(
-                    "what is around the thing was learned with it: say it in captions, or cut it away with masks ({masks})"
-                )
+        let hardly_moved = self.result().is_some_and(|state| state.moved < ENOUGH);
+        let around = "what is around the thing was learned with it:";
+        Some(if self.best != self.kept {
+            (AdviceCode::Keep, format!("keep the better state: {} best", Setting::Keep))
+        } else if let Some(Held { best, .. }) = risen {
+            let text = format!("it learned its pictures instead of what they show: make about {best} {steps}");
+            (AdviceCode::Overfitted, text)
+        } else if copied {
+            let text = format!("it repeats its pictures: fewer {steps} or a lower {lr}, or more pictures");
+            (AdviceCode::Copies, text)
+        } else if hardly_moved {
+            let text = format!("it is still near the words that it started from: more {steps} or a higher {lr}");
+            (AdviceCode::Near, text)
+        } else {
+            match (level, decides, of.kind, of.captioned) {
+                (Level::Good, ..) => return None,
+                (_, false, Kind::Object, false) => {
+                    (AdviceCode::Around, format!("{around} say it in captions, or cut it away with masks ({masks})"))
+                }
+                (_, false, Kind::Object, true) => {
+                    let text = format!("{around} cut it away with masks ({masks}), or say more in the captions");
+                    (AdviceCode::Around, text)
+                }
+                (_, false, Kind::Style, _) => {
+                    let text = "what the pictures show was learned with the style: say it in captions";
+                    (AdviceCode::Content, text.to_owned())
+                }
+                (.., false) => {
+                    let text = "captions that say what the word need not stand for help most";
+                    (AdviceCode::Captions, text.to_owned())
+                }
+                (.., true) => {
+                    (AdviceCode::Nearer, format!("try pictures that differ more, or an {init} that is nearer to it"))
+                }
             }
-            (_, false, Kind::Object, true) => {
-                format!(
-                    "what is around the thing was learned with it: cut it away with masks ({masks}), or say more in the captions"
-                )
-            }
-            (_, false, Kind::Style, _) => {
-                "what the pictures show was learned with the style: say it in captions".to_owned()
-            }
-            (.., false) => "captions that say what the word need not stand for help most".to_owned(),
-            (.., true) => format!("try pictures that differ more, or an {init} that is nearer to it"),
-        };
-        Some(advice)
+        })
     }
 }
 
@@ -269,6 +306,27 @@ mod tests {
             let advice = quality.advice.as_deref().unwrap_or_default();
             assert_eq!(quality.advice.is_some(), advised.is_some(), "{quality:?}");
             assert!(advised.is_none_or(|part| advice.contains(part)), "{quality:?}");
+            assert_eq!(quality.advice_code.is_some(), advised.is_some(), "{quality:?}");
+        }
+    }
+
+    #[test]
+    fn what_pictures_show_is_said_apart_from_the_rest_and_every_advice_has_its_code() {
+        let of = |score, recognised| Quality::of(&evidence(vec![(300, tried(score, recognised))]));
+        let unruly = of(0.7, 5);
+        assert_eq!((unruly.level, unruly.shows), (Some(Level::Fair), Some(Level::Good)), "{unruly:?}");
+        assert_eq!((of(0.35, 8).shows, of(0.1, 8).shows), (Some(Level::Fair), Some(Level::Poor)));
+        let style = Evidence { kind: Kind::Style, ..evidence(vec![(300, tried(0.7, 5))]) };
+        let bare = Evidence { captioned: false, ..evidence(vec![(300, tried(0.35, 8))]) };
+        let copied = Evidence {
+            states: vec![(300, Tried { copies: 4, ..tried(0.8, 8) })],
+            ..evidence(vec![(300, tried(0.8, 8))])
+        };
+        let codes = [Quality::of(&style), Quality::of(&bare), Quality::of(&copied), unruly, of(0.35, 8), of(0.7, 8)];
+        let expected = ["content", "captions", "copies", "around", "nearer"].map(Some).into_iter().chain([None]);
+        for (quality, code) in codes.iter().zip(expected) {
+            let found = serde_json::to_value(quality.advice_code).unwrap();
+            assert_eq!(found.as_str(), code, "{quality:?}");
         }
     }
 
