@@ -78,12 +78,13 @@ test("a step on a large model is guessed by products like its own, then known fr
 test("more work takes longer, and nothing is promised of a GPU that nobody knows", async () => {
   const { open } = await place.visitor();
   const page = await open();
-  const [few, many, between, fast, card, unknown, tidy] = await page.evaluate(async () => {
+  const [few, many, between, untried, tried, fast, card, unknown, tidy] = await page.evaluate(async () => {
     const { secondsFor, rounded } = await import("./www/start/probe.js");
     const slow = { gflops: 2, software: true };
     return [
       secondsFor({ steps: 10, batch: 1 }, slow), secondsFor({ steps: 100, batch: 4 }, slow),
       secondsFor({ steps: 100, batch: 4, evaluations: 5, previews: 2 }, slow),
+      secondsFor({ steps: 49, batch: 4 }, slow), secondsFor({ steps: 50, batch: 4 }, slow),
       secondsFor({ steps: 100, batch: 4 }, { gflops: 5000, software: false }),
       secondsFor({ steps: 300, batch: 4, evaluations: 13, previews: 13, previewSteps: 8 }, { gflops: 129, software: false }),
       secondsFor({ steps: 1, batch: 1 }, { software: false }),
@@ -91,6 +92,8 @@ test("more work takes longer, and nothing is promised of a GPU that nobody knows
     ];
   });
   assert.ok(few < many && many < between, `${few} ${many} ${between}`);
+  // From 50 steps on the word is tried, too, which takes as long as 60 steps or so.
+  assert.ok(tried / untried > 1.9 && tried / untried < 2.4, `${untried} ${tried}`);
   // However fast a GPU is, a browser has to hand it every launch.
   assert.ok(fast > 1 && fast < 30, `${fast}`);
   // An H100 took 20 (benches/README.md); its first trial said 129 GFLOP/s.
