@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { accessible, everywhere, fewExampleSteps, peach, root, start, teach } from "./browser.mjs";
+import { accessible, fewExampleSteps, fewSteps, peach, root, start, teach } from "./browser.mjs";
 import { played } from "./played.mjs";
 
 let place;
@@ -67,7 +67,7 @@ test("a word is tried once it is learned, and how good it is stands with it at t
   for (const name of ["Learn on", "How good is it?", "Change something and learn again"]) assert.ok(await page.getByRole("button", { name, exact: true }).isHidden(), name);
   await page.getByText("In numbers").click();
   await page.locator("#verdict-error [lang=en]").getByText(TEXT, { exact: true }).waitFor();
-  await everywhere(page, "tried");
+  await accessible(page, "with how good it is");
   assert.equal(await onShelf(page), SAID);
   await page.reload();
   await page.locator("#words [data-token='<peach>']").waitFor();
@@ -92,21 +92,18 @@ test("stopping the trial keeps the word, and it can be tried later; so after the
   assert.deepEqual(await page.locator("#words code").allTextContents(), ["<peach>"]);
   assert.equal(await onShelf(page), SAID);
 
-  // The tab is closed meanwhile: the word is kept as it was learned, or tried.
-  for (const [button, token, quality] of [["Keep the word as it is", "<peach-2>"], ["Resume", "<peach-3>", SAID]]) {
-    await page.goto(place.origin);
-    await page.locator("#words [data-token='<peach>']").waitFor();
-    await pressWhileTried(page, "pause");
-    await learn(page);
-    await page.getByRole("button", { name: `Learn it as ${token}` }).click();
-    await page.getByText("Saved after step 6").waitFor();
-    await page.close({ runBeforeUnload: false });
-    page = await open();
-    await page.getByText(`Learning ${token} stopped at step 6 of 6.`).waitFor();
-    await page.getByRole("button", { name: button }).click();
-    await page.locator(`#words [data-token='${token}']`).waitFor();
-    if (quality) await page.locator("#verdict").getByText(quality, { exact: true }).waitFor();
-  }
+  // The tab is closed meanwhile: the word is kept as it was learned.
+  await page.goto(place.origin);
+  await page.locator("#words [data-token='<peach>']").waitFor();
+  await pressWhileTried(page, "pause");
+  await learn(page);
+  await page.getByRole("button", { name: "Learn it as <peach-2>" }).click();
+  await page.getByText("Saved after step 6").waitFor();
+  await page.close({ runBeforeUnload: false });
+  page = await open();
+  await page.getByText("Learning <peach-2> stopped at step 6 of 6.").waitFor();
+  await page.getByRole("button", { name: "Keep the word as it is" }).click();
+  await page.locator("#words [data-token='<peach-2>']").waitFor();
   assert.deepEqual(errors, []);
   await context.close();
 });
@@ -121,29 +118,27 @@ test("what is to be done about a word is said, and the better state is what is s
   assert.equal(await page.getByLabel("Steps", { exact: true }).first().inputValue(), "6");
   await context.close();
 
-  // An earlier state was better: what was drawn later is not of the word. More steps are proposed where they are what helps.
-  ({ context, page, errors } = await opened({ ...FAIR, "advice-code": "near", best: 4, kept: 4, states: [{ step: 6, keeps: 2 }, { step: 4, keeps: 7 }] }));
-  await learn(page);
-  await page.locator("#verdict").getByText("decides in 7 of 8 scenes. It was better after step 4, so that is kept. It is still near the word that it started from: use more steps.").waitFor();
+  // An earlier state was better: what was drawn later is not of the word. More steps are proposed where they are what helps. That one's own pictures
+  // make a poor word is no surprise on the mini model.
+  const near = { ...FAIR, level: "poor", shows: "poor", "advice-code": "near", best: 4, kept: 4, states: [{ step: 6, keeps: 2 }, { step: 4, keeps: 7 }] };
+  ({ context, page, errors } = await opened(near));
+  await teach(page, peach.slice(0, 2));
+  await fewSteps(page, 6, { "Preview every": "2" });
+  await page.getByRole("button", { name: "Learn it" }).click();
+  await heading(page, "An attempt at <my-word>");
+  await page.locator("#verdict").getByText("Poor: pictures with it are hardly like yours, and the rest of a prompt decides in 7 of 8 scenes. It was better after step 4, so that is kept. It is still near the word that it started from: use more steps.", { exact: true }).waitFor();
   await page.getByRole("img", { name: "Preview at step 4" }).waitFor();
+  assert.deepEqual(await page.locator("#learned button.primary").filter({ visible: true }).allTextContents(), ["Learn the same with Stable Diffusion"]);
   await page.getByRole("button", { name: "Change something and learn again" }).click();
   assert.equal(await page.getByLabel("Steps", { exact: true }).first().inputValue(), "12");
+  assert.deepEqual(errors, []);
   await context.close();
 
-  // Nothing was found out: then it is the loss that is told. A poor word of one's own is no surprise on the mini model.
+  // Nothing was found out: then it is the loss that is told.
   ({ context, page, errors } = await opened({ level: null, shows: null, text: "numbers grew beyond all bounds", states: [] }));
   await learn(page);
   await page.locator("#verdict").getByText(/^It worked: <peach> comes much closer/).waitFor();
   assert.equal(await onShelf(page), undefined);
-  await context.close();
-  ({ context, page, errors } = await opened({ ...FAIR, level: "poor", shows: "poor" }));
-  await teach(page, peach.slice(0, 2));
-  await page.locator("#learn summary").click();
-  await page.locator("#steps").fill("6");
-  await page.getByRole("button", { name: "Learn it" }).click();
-  await heading(page, "An attempt at <my-word>");
-  await page.locator("#verdict").getByText(/^Poor: pictures with it are hardly like yours/).waitFor();
-  assert.deepEqual(await page.locator("#learned button.primary").filter({ visible: true }).allTextContents(), ["Learn the same with Stable Diffusion"]);
   assert.deepEqual(errors, []);
   await context.close();
 });
