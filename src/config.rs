@@ -13,6 +13,7 @@ mod train;
 #[cfg(feature = "native")]
 pub mod typed;
 pub mod usual;
+mod words;
 
 pub use choices::{
     Backgrounds, Checkpointing, EmptyNegative, Framing, Init, Keep, Kind, LrSchedule, Masks, OnDivergence, Pooling,
@@ -23,6 +24,7 @@ pub use sample::SampleConfig;
 use serde::Serialize;
 pub use span::Span;
 pub use train::TrainConfig;
+pub use words::{WordConfig, WordSettings};
 
 /// How a choice is spelled in settings files and on the command line.
 pub fn option_name(choice: &impl Serialize) -> String {

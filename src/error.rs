@@ -14,6 +14,7 @@ pub use kind::Kind;
 pub use told::Told;
 
 use crate::base::text::quoted;
+use crate::config::WordSettings;
 use crate::embedding::Embedding;
 use crate::setting::{Advice, Setting, Wording, advised, worded};
 
@@ -90,7 +91,7 @@ pub enum Error {
          set {} {tokens}, or choose a shorter word",
         quoted(phrase),
         if *vectors == 1 { "is 1 vector".to_owned() } else { format!("are {vectors} vectors") },
-        Setting::Vectors,
+        of.vectors,
     )]
     InitializerTooLong {
         /// The word or phrase.
@@ -101,6 +102,8 @@ pub enum Error {
         pieces: String,
         /// How many vectors there are.
         vectors: usize,
+        /// Which word it is for.
+        of: WordSettings,
     },
 
     /// The model folder lacks a part or a file.

@@ -172,6 +172,9 @@ pub enum Event {
         vectors: u32,
         /// What the vectors start from.
         init: String,
+        /// The second word, if two are learned.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        second: Option<PlannedWord>,
         /// Optimiser steps.
         steps: u32,
         /// The recipe.
@@ -338,6 +341,17 @@ pub struct MaskOf {
     pub share: Option<f64>,
     /// How sure that is, from 0 to 1, where it was looked for.
     pub confidence: Option<f64>,
+}
+
+/// A word that is learned.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct PlannedWord {
+    /// The placeholder token.
+    pub token: String,
+    /// Vectors it stands for.
+    pub vectors: u32,
+    /// What the vectors start from.
+    pub init: String,
 }
 
 /// Where a mask is from.

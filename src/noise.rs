@@ -59,6 +59,8 @@ pub enum Stream {
     Background = 20,
     /// As `Background`, for the fixed evaluation batch.
     EvalBackground = 21,
+    /// Whether a sentence has only one of two words, and which.
+    Alone = 22,
 }
 
 /// The random numbers of one seed.

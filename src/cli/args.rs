@@ -290,10 +290,13 @@ Examples:
   pseudoword train examples/peach --token \"<my-peach>\" --init apple
   pseudoword train photos/ --token \"<my-teapot>\" --init teapot --model DIR
   pseudoword train art/ --token \"<my-style>\" --kind style --vectors 4
+  pseudoword train photos/ --token \"<fox>\" --init cat \\
+      --second-token \"<ink>\" --second-init drawing
 
 In the folder of a run: learned_embeds.safetensors (the embedding, as
-diffusers writes it), log.jsonl, previews/, previews.png and loss.png; the
-rest is explained in README.txt there. Ctrl-C finishes the step and saves; a
+diffusers writes it; of two words a file for each, by its token), log.jsonl,
+previews/, previews.png and loss.png; the rest is explained in README.txt
+there. Ctrl-C finishes the step and saves; a
 second one stops at once. Repeating the command resumes the run.";
 
 const GENERATE_EXAMPLES: &str = "\

@@ -54,8 +54,10 @@ pub(super) fn of(args: &TrainArgs, config: &TrainConfig, shared: &Shared) -> Val
         format!("{}{}", place(Path::new(source)), name.map_or_else(String::new, |name| format!("={name}")))
     });
     settings.insert("embedding".to_owned(), json!(embeddings.collect::<Vec<_>>()));
-    if let Some(init) = args.config.init.as_ref().filter(|init| locate::names_an_embedding_file(init)) {
-        settings.insert("init".to_owned(), json!(absolute(Path::new(init))));
+    for (name, init) in [("init", &args.config.init), ("second-init", &args.config.second_init)] {
+        if let Some(init) = init.as_ref().filter(|init| locate::names_an_embedding_file(init)) {
+            settings.insert(name.to_owned(), json!(absolute(Path::new(init))));
+        }
     }
     // What is not set need not be read back.
     settings.retain(|_, value| !value.is_null() && *value != json!([]) && *value != json!(false));
@@ -254,7 +256,7 @@ mod tests {
             let values = option.get_possible_values();
             let value = match long {
                 "token" => "<t>",
-                "init" => init.to_str().unwrap(),
+                "init" | "second-init" => init.to_str().unwrap(),
                 "lr" | "relative-lr" | "beta1" | "snr-gamma" | "caption-dropout" => "0.5",
                 "timesteps" | "hold-norm" => "120..180",
                 _ => values.last().map_or("8", |value| value.get_name()),

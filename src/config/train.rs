@@ -28,6 +28,19 @@ pub struct TrainConfig {
     /// Whether the pictures show a thing or a style
     #[cfg_attr(feature = "native", arg(long, value_enum, default_value_t = Self::default().kind, help_heading = "Embedding"))]
     pub kind: Kind,
+    /// A second word to learn of the same pictures, such as their style beside the thing: its token. Captions have each where it stands (`{}`
+    /// and `{2}`, or the tokens); without captions it is a thing and its style. Each is saved in a file of its own
+    #[cfg_attr(feature = "native", arg(long, value_name = "TOKEN", help_heading = "Embedding"))]
+    pub second_token: Option<String>,
+    /// What the second word starts from, as --init
+    #[cfg_attr(feature = "native", arg(long, value_name = "WORDS|FILE", help_heading = "Embedding"))]
+    pub second_init: Option<String>,
+    /// How many vectors the second word has [default: as many as the first]
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "K", help_heading = "Embedding"))]
+    pub second_vectors: Option<u32>,
+    /// Whether the second word is a thing or a style [default: the one that the first is not]
+    #[cfg_attr(feature = "native", arg(long, value_enum, value_name = "KIND", help_heading = "Embedding"))]
+    pub second_kind: Option<Kind>,
 
     /// Optimiser steps; none: as is usual for the model
     #[cfg_attr(feature = "native", arg(long, value_parser = typed::count, value_name = "N", help = help::steps(), help_heading = "Training"))]
@@ -109,6 +122,10 @@ pub struct TrainConfig {
     /// How often a picture's caption is nothing but the token: a probability
     #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "P", default_value_t = Self::default().caption_dropout, help_heading = "Pictures and captions"))]
     pub caption_dropout: f64,
+    /// With a second word: how often a sentence has only one of the two, and in place of the other the words that it starts from
+    /// (Break-A-Scene, SIGGRAPH Asia 2023): a probability
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "P", default_value_t = Self::default().alone, help_heading = "Pictures and captions"))]
+    pub alone: f64,
 
     /// Which masks say what of a picture is the thing: those given (photo.mask.png, photo-masklabel.png, white where the thing is, or the
     /// picture's own transparency), those also found by the program (auto), or none [default: auto for mini where a picture has no caption of
@@ -175,6 +192,10 @@ impl Default for TrainConfig {
             init: None,
             vectors: None,
             kind: Kind::default(),
+            second_token: None,
+            second_init: None,
+            second_vectors: None,
+            second_kind: None,
             steps: None,
             recipe: Recipe::default(),
             lr: None,
@@ -201,6 +222,7 @@ impl Default for TrainConfig {
             resolution: None,
             no_flip: false,
             caption_dropout: 0.0,
+            alone: 0.0,
             masks: None,
             backgrounds: None,
             outside: 0.1,

@@ -1,13 +1,16 @@
 //! Which settings a model can be trained with, and what follows from them. (What may be a token in prompts is checked where
 //! a tokenizer learns it, by [`check_token`](crate::text::check_token); here, whether files can hold it.)
 
-use super::{draws, init, previews, usual};
-use crate::config::{Checkpointing, Init, Span, TrainConfig};
+use super::words::Words;
+use super::{MakeCaptions, TrainInput, draws, init, previews, usual};
+use crate::base::text::quoted;
+use crate::config::{Checkpointing, Init, Span, TrainConfig, WordSettings};
 use crate::embedding::{self, Layout, ModelFamily, Refusal};
 use crate::model::ModelConfig;
 use crate::plan::{Job, MemoryPlan, WeightBytes, remembered};
 use crate::setting::Setting;
 use crate::text::name;
+use crate::text::scan::key;
 use crate::text::{ClipTokenizer, Tokenizers};
 use crate::{Error, Result};
 
@@ -49,6 +52,7 @@ pub fn recomputes(config: &TrainConfig, model: &ModelConfig) -> bool {
 pub fn check_numbers(config: &TrainConfig) -> Result<()> {
     let counts = [
         (Setting::Vectors, config.vectors(), 1, MOST),
+        (Setting::SecondVectors, config.second_vectors.unwrap_or(1), 1, MOST),
         (Setting::Steps, config.steps(), 1, MOST_STEPS),
         (Setting::Warmup, config.warmup, 0, MOST_STEPS),
         (Setting::BatchSize, config.batch_size.unwrap_or(1), 1, MOST),
@@ -79,11 +83,58 @@ pub fn check_numbers(config: &TrainConfig) -> Result<()> {
         (Setting::EarlyStopThreshold, config.early_stop_threshold, Range::AboveZero),
         (Setting::ContextWeight, config.context_weight, Range::FromZero),
         (Setting::CaptionDropout, config.caption_dropout, Range::BelowOne),
+        (Setting::Alone, config.alone, Range::Share),
         (Setting::Outside, config.outside, Range::Share),
     ];
     match numbers.iter().find(|(_, value, range)| !range.holds(*value)) {
         Some((setting, value, range)) => refused(*setting, value.to_string(), range.rule()),
-        None => check_spans(config),
+        None => check_spans(config).and_then(|()| check_second(config)),
+    }
+}
+
+/// Refuses settings of a second word without one, and two words of one name.
+fn check_second(config: &TrainConfig) -> Result<()> {
+    let WordSettings { token: name, init, vectors, kind } = WordSettings::OF_EACH[1];
+    let Some(second) = &config.second_token else {
+        let given = [
+            (init, config.second_init.is_some()),
+            (vectors, config.second_vectors.is_some()),
+            (kind, config.second_kind.is_some()),
+        ];
+        return match given.iter().find(|(_, given)| *given) {
+            Some((setting, _)) => Err(Error::Usage(format!(
+                "{setting} is of a second word, and there is none: give {name}, or leave it out"
+            ))),
+            None => Ok(()),
+        };
+    };
+    if key(second) == key(&config.token) {
+        let text = format!(
+            "{name} is {}, and so is {}: each of two words needs a name of its own (capitals make no difference)",
+            quoted(second),
+            Setting::Token
+        );
+        return Err(Error::Usage(text));
+    }
+    Ok(())
+}
+
+/// Refuses pictures that nothing would say of which of two words is which: those without a sentence, for two words of one kind.
+fn check_apart(config: &TrainConfig, input: &TrainInput) -> Result<()> {
+    let Some(second) = config.second().filter(|second| second.kind == config.kind) else { return Ok(()) };
+    let bare = input.pictures.iter().chain(&input.unseen).find(|picture| picture.caption.is_none());
+    let told = input.replay.is_some() || (input.templates.is_some() && input.make_captions != MakeCaptions::Always);
+    match bare {
+        Some(picture) if !told => Err(Error::Usage(format!(
+            "{} and {} are both {}, and nothing says which is which in {}: write a caption for each picture that has both words where they \
+             stand, or give another {}",
+            config.token,
+            second.token,
+            config.kind.label(),
+            picture.picture.name,
+            Setting::SecondKind
+        ))),
+        _ => Ok(()),
     }
 }
 
@@ -123,7 +174,9 @@ pub fn check_side(config: &TrainConfig, model: &ModelConfig) -> Result<()> {
 pub fn preview_stretches(config: &TrainConfig, tokenizers: &Tokenizers) -> usize {
     let mut tokenizers = tokenizers.clone();
     // What cannot be added is refused elsewhere, and known is as good.
-    let _refused = tokenizers.add_word(&config.token, config.vectors() as usize);
+    for word in config.words() {
+        let _refused = tokenizers.add_word(word.token, word.vectors as usize);
+    }
     tokenizers.read(&previews::prompt(config), config.prompt_syntax).chunks()
 }
 
@@ -153,21 +206,20 @@ pub fn memory_plan(
 /// # Errors
 /// [`Error::OutOfRange`], [`Error::Usage`], [`Error::BadToken`] for one that files cannot hold,
 /// [`Error::InitializerTooLong`], [`Error::WrongWidth`].
-pub fn check(config: &TrainConfig, init: &Init, model: &ModelConfig, tokenizer: &ClipTokenizer) -> Result<()> {
+pub fn check(config: &TrainConfig, input: &TrainInput, model: &ModelConfig, tokenizer: &ClipTokenizer) -> Result<()> {
     check_numbers(config)?;
-    file_can_hold(&config.token)?;
+    config.tokens().into_iter().try_for_each(file_can_hold)?;
     check_side(config, model)?;
-    match init {
-        Init::Phrase(phrase) => init::phrase_ids(phrase, config.vectors() as usize, tokenizer).map(drop),
+    check_apart(config, input)?;
+    Words::new(config, input).iter().try_for_each(|word| match &word.init {
+        Init::Phrase(phrase) => init::phrase_ids(phrase, word, tokenizer).map(drop),
         Init::Embedding(embedding) => {
             model.check_embedding(embedding, &embedding.token)?;
             let mut encoders = model.text_encoders.iter().enumerate();
-            encoders.try_for_each(|(i, text)| {
-                init::vectors_for(embedding, i, text.hidden_size, config.vectors() as usize).map(drop)
-            })
+            encoders.try_for_each(|(i, text)| init::vectors_for(embedding, i, text.hidden_size, word).map(drop))
         }
         Init::Random => Ok(()),
-    }
+    })
 }
 
 /// Refuses a token that the file of the run cannot hold: what is learned would be lost. Needs nothing of a model, so it is
@@ -261,7 +313,8 @@ mod tests {
         let refused = |vectors: u32, width: usize, count: usize| {
             let init = Init::Embedding(Embedding::new("<cat>", width, vec![0.5; width * count]));
             let config = TrainConfig { vectors: Some(vectors), token: "<new>".to_owned(), ..TrainConfig::default() };
-            check(&config, &init, &opened.config, opened.tokenizers.first()).err().map(|error| error.to_string())
+            let input = TrainInput { init: Some(init), ..TrainInput::default() };
+            check(&config, &input, &opened.config, opened.tokenizers.first()).err().map(|error| error.to_string())
         };
         assert_eq!((refused(2, width, 1), refused(2, width, 2)), (None, None));
         let more = refused(2, width, 3).unwrap();

@@ -2,19 +2,16 @@
 //! room for the embedding, previews that cannot show it. All of it without weights, so that a front end can ask before it
 //! loads them; a job reports it too.
 
-use std::collections::BTreeSet;
-
 use super::previews;
-use super::templates::{fill, templates};
+use super::sentences::{Lack, about_sentences, lack};
 use super::{TrainInput, TrainPicture};
+use crate::Result;
 use crate::base::text::quoted;
-use crate::config::{Backgrounds, Framing, Init, Kind, Masks, Recipe, TrainConfig, option_name};
+use crate::config::{Backgrounds, Framing, Init, Masks, Recipe, TrainConfig, option_name};
 use crate::event::{Event, WarningCode};
-use crate::sample::check::{about_prompt, give_its_file, of_two_encoders, plain_text, unknown_name};
+use crate::sample::check::{about_prompt, of_two_encoders};
 use crate::setting::Setting;
-use crate::text::foreign::foreign_syntax;
 use crate::text::{ClipTokenizer, Tokenizers};
-use crate::{Error, Result};
 
 /// What a user should know, given tokenizers that know the new token.
 ///
@@ -29,6 +26,18 @@ pub fn concerns(config: &TrainConfig, input: &TrainInput, tokenizers: &Tokenizer
     events.extend(about_sentences(config, input, tokenizers.first())?);
     events.extend(about_previews(config, tokenizers.first()));
     Ok(events)
+}
+
+/// Sentences with one of two words are of no use where there is one word, or nothing to say in place of the other.
+fn idle_alone(config: &TrainConfig, start_from_words: &[bool]) -> Option<String> {
+    let (alone, given) = (Setting::Alone, config.alone != TrainConfig::default().alone);
+    if given && config.second_token.is_none() {
+        return Some(format!("{alone} has no effect without {}", Setting::SecondToken));
+    }
+    let nothing = config.alone > 0.0 && !start_from_words.contains(&true);
+    nothing.then(|| {
+        format!("{alone} has no effect: neither {} nor {} is a word or phrase", Setting::Init, Setting::SecondInit)
+    })
 }
 
 /// A warning about a learning rate that is still rising when the run ends.
@@ -144,8 +153,8 @@ fn idle_inputs(config: &TrainConfig, input: &TrainInput) -> Vec<String> {
         };
         idle.push(format!("{} {framing} has no effect: every picture is square", Setting::Framing));
     }
-    let init = input.init.clone().unwrap_or_else(|| Init::of_phrase(config.init.as_ref()));
-    if config.context_weight > 0.0 && !matches!(init, Init::Phrase(_)) {
+    let starts_from_words = input.inits(config).iter().map(|init| matches!(init, Init::Phrase(_))).collect::<Vec<_>>();
+    if config.context_weight > 0.0 && !starts_from_words.contains(&true) {
         let (weight, init) = (Setting::ContextWeight, Setting::Init);
         idle.push(format!("{weight} has no effect: there is nothing to compare with, as {init} is no word or phrase"));
     }
@@ -154,13 +163,15 @@ fn idle_inputs(config: &TrainConfig, input: &TrainInput) -> Vec<String> {
             (Setting::Timesteps, config.timesteps.is_some()),
             (Setting::TimestepDistribution, config.timestep_distribution != usual.timestep_distribution),
             (Setting::CaptionDropout, config.caption_dropout != usual.caption_dropout),
+            (Setting::Alone, config.alone != usual.alone),
         ];
         let given = drawn.into_iter().filter(|(_, given)| *given);
         idle.extend(given.map(|(setting, _)| {
             format!("{setting} has no effect: every choice is that of the file ({})", Setting::Replay)
         }));
     }
-    if config.masks == Some(Masks::Auto) && config.kind == Kind::Style {
+    idle.extend(idle_alone(config, &starts_from_words));
+    if config.masks == Some(Masks::Auto) && !config.learns_a_thing() {
         idle.push(format!(
             "{} auto has no effect: a style is everywhere in its pictures, only a thing is looked for",
             Setting::Masks
@@ -175,165 +186,16 @@ fn idle_inputs(config: &TrainConfig, input: &TrainInput) -> Vec<String> {
     idle
 }
 
-/// Every text that a run reads: its sentences, and the prompt of its previews.
-pub fn texts(config: &TrainConfig, input: &TrainInput) -> Vec<String> {
-    let mut texts: Vec<String> = sentences(config, input).into_iter().map(|sentence| sentence.text).collect();
-    texts.extend(unseen(config, input).into_iter().map(|sentence| sentence.text));
-    texts.extend((config.preview_every > 0).then(|| previews::prompt(config)));
-    texts
-}
-
-/// A sentence that may be drawn for a picture.
-struct Sentence {
-    text: String,
-    /// What to call it in a message.
-    name: String,
-}
-
-/// The sentences that are learned from: those of a replay, or the captions, and the templates for pictures without.
-fn sentences(config: &TrainConfig, input: &TrainInput) -> Vec<Sentence> {
-    if let Some(replay) = &input.replay {
-        let captions: BTreeSet<&str> = replay.captions(config.steps()).collect();
-        let named = |text: &str| Sentence {
-            text: text.to_owned(),
-            name: format!("the caption {} of the replay", quoted(&shortened(text))),
-        };
-        return captions.into_iter().map(named).collect();
-    }
-    let captions = input.pictures.iter().filter_map(|picture| {
-        let text = fill(picture.caption.as_ref()?, &config.token);
-        Some(Sentence { text, name: format!("the caption of {}", picture.picture.name) })
-    });
-    let mut sentences: Vec<Sentence> = captions.collect();
-    if input.pictures.iter().any(|picture| picture.caption.is_none()) {
-        let built_in = || templates(config.kind).iter().map(|template| (*template).to_owned()).collect();
-        let templates: Vec<String> = input.templates.clone().unwrap_or_else(built_in);
-        sentences.extend(templates.iter().map(|template| {
-            let name = format!("the sentence {}", quoted(&shortened(template)));
-            Sentence { text: fill(template, &config.token), name }
-        }));
-    }
-    sentences
-}
-
-/// The captions that the loss on unseen pictures is computed with.
-fn unseen(config: &TrainConfig, input: &TrainInput) -> Vec<Sentence> {
-    let captions = input.unseen.iter().filter_map(|picture| {
-        let text = fill(picture.caption.as_ref()?, &config.token);
-        Some(Sentence { text, name: format!("the caption of {}", picture.picture.name) })
-    });
-    captions.collect()
-}
-
-/// `1 vector`, `2 vectors`.
-fn several(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
-}
-
-fn shortened(text: &str) -> String {
-    let mut shown: String = text.chars().take(60).collect();
-    if shown.len() < text.len() {
-        shown.push('…');
-    }
-    shown
-}
-
-/// Warnings about sentences that the embedding is not in, and about what they name that nobody knows.
-fn about_sentences(config: &TrainConfig, input: &TrainInput, tokenizer: &ClipTokenizer) -> Result<Vec<Event>> {
-    let token = &config.token;
-    let sentences = sentences(config, input);
-    let learned_from = |sentence: &&Sentence| tokenizer.prompt(&sentence.text).words.contains(token);
-    let lacking: Vec<&Sentence> = sentences.iter().filter(|sentence| !learned_from(sentence)).collect();
-    if !sentences.is_empty() && lacking.len() == sentences.len() {
-        return Err(Error::Usage(no_room(config, &sentences, tokenizer)));
-    }
-    let unseen = unseen(config, input);
-    let blind: Vec<&Sentence> = unseen.iter().filter(|sentence| !learned_from(sentence)).collect();
-    let mut events = Vec::new();
-    for (lacking, idle) in
-        [(lacking, "nothing is learned from it"), (blind, "the loss on its picture says nothing of the embedding")]
-    {
-        let [first, ..] = lacking.as_slice() else { continue };
-        let named = tokenizer.named(&first.text).contains(&token.as_str());
-        let room = tokenizer.length() - 2;
-        let why = if named {
-            format!(
-                "has no room for {token} ({}) behind the text before it (a prompt takes {room} tokens)",
-                several(config.vectors() as usize, "vector")
-            )
-        } else {
-            format!("does not have {token} in it")
-        };
-        let (what, count) = (&first.name, lacking.len());
-        let and_more = if count > 1 { format!(" ({} more are like it)", count - 1) } else { String::new() };
-        let text = format!("{what} {why}, so {idle}: shorten or correct it{and_more}");
-        events.push(Event::warning(WarningCode::CaptionWithoutEmbedding, text));
-    }
-    let all: Vec<Sentence> = sentences.into_iter().chain(unseen).collect();
-    events.extend(about_text(&all, tokenizer));
-    Ok(events)
-}
-
-/// Warnings about what sentences have in them that is not what it may be meant to be: the first of each kind.
-fn about_text(sentences: &[Sentence], tokenizer: &ClipTokenizer) -> Vec<Event> {
-    let mut events = Vec::new();
-    for Sentence { text, name } in sentences {
-        if let Some(foreign) = foreign_syntax(text).first() {
-            events.push(plain_text(&[foreign.to_string()], name));
-            break;
-        }
-    }
-    for sentence in sentences {
-        let unknown = tokenizer.unknown_names(&sentence.text, &[]);
-        if let Some((name, _)) = unknown.first() {
-            events.push(unknown_name(name, &sentence.name, &give_its_file()));
-            break;
-        }
-    }
-    events
-}
-
-/// Why nothing can be learned: no sentence holds the token. Says how many vectors would fit.
-fn no_room(config: &TrainConfig, sentences: &[Sentence], tokenizer: &ClipTokenizer) -> String {
-    let token = &config.token;
-    let room = tokenizer.length() - 2;
-    let before = |sentence: &Sentence| {
-        let at = tokenizer.place_of(&sentence.text, token)?;
-        Some(tokenizer.prompt(&sentence.text[..at]).length)
-    };
-    let Some((fewest, sentence)) =
-        sentences.iter().filter_map(|sentence| Some((before(sentence)?, sentence))).min_by_key(|(before, _)| *before)
-    else {
-        return format!("no caption has {token} in it, so nothing can be learned");
-    };
-    let (vectors, most) = (config.vectors() as usize, room.saturating_sub(fewest));
-    let advice = if most > 0 {
-        format!("set {} at most {most}, or move {token} nearer to the beginning", Setting::Vectors)
-    } else {
-        format!("move {token} nearer to the beginning, or shorten them")
-    };
-    format!(
-        "no caption has room for {token}, which takes {}: a prompt has {room} tokens, and even in {} {} come before it; {advice}",
-        several(vectors, "token"),
-        sentence.name,
-        several(fewest, "token"),
-    )
-}
-
 /// Warnings about previews that do not show the embedding, and about whatever else their prompt may not mean.
 fn about_previews(config: &TrainConfig, tokenizer: &ClipTokenizer) -> Vec<Event> {
     if config.preview_every == 0 {
         return Vec::new();
     }
-    let (token, prompt) = (&config.token, previews::prompt(config));
+    let prompt = previews::prompt(config);
     let syntax = config.prompt_syntax;
     let mut events = about_prompt("preview prompt", &prompt, syntax, tokenizer, &[]);
-    if !tokenizer.read(&prompt, syntax).words.contains(token) {
-        let why = if tokenizer.named_in(&prompt, syntax).contains(&token.as_str()) {
-            format!("has no room for {token} ({})", several(config.vectors() as usize, "vector"))
-        } else {
-            format!("does not have {token} in it")
-        };
+    let (learned, named) = (tokenizer.read(&prompt, syntax).words, tokenizer.named_in(&prompt, syntax));
+    if let Some(Lack { why, .. }) = lack(config, &learned, &named) {
         let text = format!(
             "the prompt of the previews {why}, so they cannot show what is learned: {shown}",
             shown = quoted(&prompt)

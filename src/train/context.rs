@@ -11,8 +11,9 @@
 
 use super::sample::Sample;
 use super::scenes;
-use super::templates::fill;
-use crate::config::{Init, Pooling, TrainConfig};
+use super::templates::{fill_all, swapped};
+use super::words::{Word, Words};
+use crate::config::{Pooling, TrainConfig};
 use crate::model::Model;
 use crate::ops::{Var, columns, rows_at, unlikeness};
 use crate::text::{Batch, Chunk, Manner, Prompt, TextEncoder};
@@ -21,25 +22,23 @@ use crate::text::{Batch, Chunk, Manner, Prompt, TextEncoder};
 pub(super) struct Context {
     /// What the loss is multiplied by.
     pub weight: f64,
-    /// The words that the rows started from.
-    pub phrase: String,
+    /// What stands beside the words: the words that the rows started from or, of rows that did not, the token.
+    phrases: Vec<String>,
 }
 
 impl Context {
     /// None if the weight is zero, or the rows did not start from words.
-    pub fn new(config: &TrainConfig, init: &Init) -> Option<Self> {
-        match init {
-            Init::Phrase(phrase) if config.context_weight > 0.0 => {
-                Some(Self { weight: config.context_weight, phrase: phrase.clone() })
-            }
-            _ => None,
-        }
+    pub fn new(config: &TrainConfig, words: &Words) -> Option<Self> {
+        let wanted = config.context_weight > 0.0 && words.iter().any(|word| word.phrase().is_some());
+        let phrases = words.iter().map(|word| word.phrase().unwrap_or(&word.token).to_owned()).collect();
+        wanted.then_some(Self { weight: config.context_weight, phrases })
     }
 
     /// The scenes of the samples, each with the token in it and with the phrase.
-    pub fn captions(&self, samples: &[Sample], token: &str) -> Vec<[String; 2]> {
+    pub fn captions(&self, samples: &[Sample], words: &Words) -> Vec<[String; 2]> {
         let scenes = samples.iter().filter_map(|sample| sample.scene.as_deref());
-        scenes.map(|scene| [fill(scene, token), fill(scene, &self.phrase)]).collect()
+        let phrases: Vec<&str> = self.phrases.iter().map(String::as_str).collect();
+        scenes.map(|scene| [words.fill(scene), fill_all(scene, &phrases)]).collect()
     }
 }
 
@@ -85,7 +84,13 @@ fn compared(word: &Chunk, phrase: &Chunk, known: usize) -> Vec<[usize; 2]> {
     pairs.take_while(|[a, b]| word.ids[*a] == phrase.ids[*b]).collect()
 }
 
-/// The scenes that samples are given, if the rest of a prompt counts.
-pub(super) fn scenes_for(config: &TrainConfig, context: Option<&Context>, model: &Model) -> Vec<String> {
-    context.map_or_else(Vec::new, |_| scenes::scenes(config.kind, model.config.usual_family()))
+/// The scenes that samples are given, if the rest of a prompt counts: for each word that starts from words, each with a place for that.
+pub(super) fn scenes_for(context: Option<&Context>, words: &Words, model: &Model) -> Vec<String> {
+    let family = model.config.usual_family();
+    let of_word = |(number, word): (usize, &Word)| {
+        let scenes = scenes::scenes(word.kind, family).into_iter();
+        scenes.map(move |scene| if number == 0 { scene } else { swapped(&scene) })
+    };
+    let compared = words.iter().enumerate().filter(|(_, word)| word.phrase().is_some());
+    context.map_or_else(Vec::new, |_| compared.flat_map(of_word).collect())
 }

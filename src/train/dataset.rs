@@ -12,8 +12,9 @@ use super::learner::Learner;
 use super::locate::Locator;
 use super::masks::MaskedPicture;
 use super::sample::PositionWeights;
+use super::words::Words;
 use super::{TrainPicture, masks, usual};
-use crate::config::{Backgrounds, Init, Masks, TrainConfig};
+use crate::config::{Backgrounds, Masks, TrainConfig};
 use crate::event::{EvaluatedOn, Event, MaskOf, MaskOrigin};
 use crate::image::{AttentionMap, Colour, Seen, before_plain, mirror, square, square_mask, time_ids, to_floats};
 use crate::model::Model;
@@ -98,7 +99,7 @@ impl Encoding {
     pub fn new(
         config: &TrainConfig,
         model: &Model,
-        init: &Init,
+        words: &Words,
         input: (Vec<TrainPicture>, Vec<TrainPicture>),
         replays: bool,
     ) -> Self {
@@ -114,7 +115,7 @@ impl Encoding {
             ready: VecDeque::new(),
             masked: Vec::new(),
             encoder: None,
-            locator: Locator::new(config.seed, init, &config.token),
+            locator: Locator::new(config.seed, words.thing()),
             config: config.clone(),
             masks: if replays && config.masks.is_none() { Masks::Given } else { usual::masks(config, family) },
             backgrounds,

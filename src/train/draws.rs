@@ -4,7 +4,9 @@ use super::dataset::{CachedLatents, Dataset};
 use super::describe::Phrases;
 use super::replay::Replay;
 use super::sample::{OfPicture, Sample};
-use super::{templates, usual};
+use super::templates::places;
+use super::usual;
+use super::words::Words;
 use crate::config::{Span, TimestepDistribution, TrainConfig};
 use crate::model::Model;
 use crate::noise::{Draws, Noise, Stream};
@@ -16,7 +18,7 @@ pub(super) const TIMESTEPS: u32 = 1000;
 /// Where the random choices of a run come from.
 pub(super) struct RandomChoices {
     noise: Noise,
-    token: String,
+    words: Words,
     templates: Vec<String>,
     phrases: Phrases,
     scenes: Vec<String>,
@@ -24,6 +26,7 @@ pub(super) struct RandomChoices {
     eval_size: usize,
     timesteps: Timesteps,
     caption_dropout: f64,
+    alone: f64,
     scaling_factor: f32,
     replay: Option<Replay>,
 }
@@ -39,18 +42,28 @@ struct Streams {
     background: Draws,
 }
 
+/// What of a sentence is said.
+#[derive(Default)]
+struct Saying {
+    /// Nothing but the words that are learned.
+    bare: bool,
+    /// Of two words only the one with this number, if that can be.
+    kept: Option<usize>,
+}
+
 impl RandomChoices {
     /// `templates` are for pictures without a caption; `scenes` for samples that are to have one.
     pub fn new(
         config: &TrainConfig,
         model: &Model,
+        words: Words,
         templates: Vec<String>,
         scenes: Vec<String>,
         replay: Option<Replay>,
     ) -> Self {
         Self {
             noise: Noise::new(config.seed),
-            token: config.token.clone(),
+            words,
             templates,
             phrases: Phrases::of(&model.config),
             scenes,
@@ -62,6 +75,7 @@ impl RandomChoices {
                 model.config.scheduler.num_train_timesteps as u32,
             ),
             caption_dropout: config.caption_dropout,
+            alone: config.alone,
             scaling_factor: model.config.vae.scaling_factor as f32,
             replay,
         }
@@ -97,20 +111,20 @@ impl RandomChoices {
             caption: draws(Stream::Caption),
             background: draws(Stream::Background),
         };
-        let mut bare = draws(Stream::CaptionDropout);
+        let (mut bare, mut alone) = (draws(Stream::CaptionDropout), draws(Stream::Alone));
         let samples = (0..self.per_step).map(|_| {
             let picture = streams.picture.below(dataset.pictures.len() as u32) as usize;
             let timestep = self.timesteps.draw(&mut streams.timestep) as usize;
-            let sample = self.sample(&mut streams, dataset, picture, timestep);
-            let bare = bare.unit() < self.caption_dropout;
-            if bare { Sample { caption: self.token.clone(), ..sample } } else { sample }
+            let (is_alone, kept) = (alone.unit() < self.alone, usize::from(alone.flip()));
+            let saying = Saying { bare: bare.unit() < self.caption_dropout, kept: is_alone.then_some(kept) };
+            self.sample(&mut streams, dataset, (picture, timestep), saying)
         });
         samples.collect()
     }
 
     /// A fixed evaluation batch: every picture in turn, timesteps spread evenly, all else drawn once. Empty where there
-    /// are no pictures. Whichever timesteps a run learns from, and however often without the rest of a caption, it is the
-    /// same, so that losses of different runs can be compared.
+    /// are no pictures. Whichever timesteps a run learns from, and however often without the rest of a caption or a word, it is
+    /// the same, so that losses of different runs can be compared.
     pub fn evaluation(&self, dataset: &Dataset) -> Vec<Sample> {
         if dataset.pictures.is_empty() {
             return Vec::new();
@@ -128,12 +142,18 @@ impl RandomChoices {
         let samples = (0..self.eval_size).map(|i| {
             let within = (i as f64 + streams.timestep.unit()) / self.eval_size as f64;
             let timestep = (within * f64::from(self.timesteps.all)) as usize;
-            self.sample(&mut streams, dataset, i % dataset.pictures.len(), timestep)
+            self.sample(&mut streams, dataset, (i % dataset.pictures.len(), timestep), Saying::default())
         });
         samples.collect()
     }
 
-    fn sample(&self, streams: &mut Streams, dataset: &Dataset, picture: usize, timestep: usize) -> Sample {
+    fn sample(
+        &self,
+        streams: &mut Streams,
+        dataset: &Dataset,
+        (picture, timestep): (usize, usize),
+        saying: Saying,
+    ) -> Sample {
         let backgrounds = &dataset.backgrounds[picture];
         // Drawn even when there is nothing to choose, so that switching flips off changes nothing else.
         let (flipped, before) = (streams.flip.flip(), streams.background.below(backgrounds.len() as u32) as usize);
@@ -147,9 +167,18 @@ impl RandomChoices {
             let behind = backgrounds[before].map(|colour| self.phrases.behind(colour)).unwrap_or_default();
             format!("{template}{behind}")
         });
-        let caption = templates::fill(&text, &self.token);
-        let (noise, weights) = (streams.noise.normals(view.mean.len()), view.weights.clone());
+        let text = saying.kept.and_then(|kept| self.words.alone(&text, kept)).unwrap_or(text);
+        let caption = if saying.bare { self.bare(&text) } else { self.words.fill(&text) };
+        let noise = streams.noise.normals(view.mean.len());
+        let weights = view.weights.clone().filter(|_| self.words.counts_by_mask(&text));
         Sample { latents, noise, size: view.size, timestep, caption, scene: None, time_ids: view.time_ids, weights }
+    }
+
+    /// Nothing but the tokens of the words that are in a sentence.
+    fn bare(&self, sentence: &str) -> String {
+        let tokens = self.words.tokens();
+        let held = tokens.iter().zip(places(sentence, tokens.len())).filter(|(_, has)| *has || tokens.len() == 1);
+        held.map(|(token, _)| *token).collect::<Vec<_>>().join(" ")
     }
 
     /// A picture's scaled latents without a draw, for replays that name a picture.

@@ -122,19 +122,22 @@ impl Guard {
         SkipVerdict::Tolerated(reason)
     }
 
-    /// Counts a step that was made, after which the longest vector is `times` as long as the model's words usually are.
-    pub fn made(&mut self, times: f64) -> LengthVerdict {
+    /// Counts a step that was made, after which the longest vector is `times` as long as the model's words usually are; `whose` says of
+    /// which word it is.
+    pub fn made(&mut self, times: f64, whose: impl Fn() -> String) -> LengthVerdict {
         self.counts.skipped_in_a_row = 0;
         if times > ABSURD {
             return LengthVerdict::Diverged(format!(
-                "a vector has become {times:.0} times as long as the model's words usually are"
+                "a vector{} has become {times:.0} times as long as the model's words usually are",
+                whose()
             ));
         }
         if times > LONG && !self.warned {
             self.warned = true;
             return LengthVerdict::Long(format!(
-                "a vector is {times:.0} times as long as the model's words usually are: the embedding may drown out the \
-                 rest of a prompt; a lower learning rate keeps it shorter"
+                "a vector{} is {times:.0} times as long as the model's words usually are: the embedding may drown out the \
+                 rest of a prompt; a lower learning rate keeps it shorter",
+                whose()
             ));
         }
         LengthVerdict::Usual

@@ -65,6 +65,12 @@ impl Inputs {
                 hash(init.encoders.iter().map(|vectors| bytemuck::cast_slice(&vectors.rows))),
             );
         }
+        if let Some(Init::Embedding(init)) = &input.second_init {
+            hashes.insert(
+                "the word that the second starts from".to_owned(),
+                hash(init.encoders.iter().map(|vectors| bytemuck::cast_slice(&vectors.rows))),
+            );
+        }
         for (set, pictures) in [("picture", &input.pictures), ("unseen picture", &input.unseen)] {
             // Their order decides which is drawn.
             for (i, TrainPicture { picture, caption, mask }) in pictures.iter().enumerate() {

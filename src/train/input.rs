@@ -3,7 +3,7 @@
 use image::GrayImage;
 
 use super::Replay;
-use crate::config::{Init, Masks, TrainConfig};
+use crate::config::{Init, Masks, TrainConfig, WordConfig};
 use crate::embedding::ModelFamily;
 use crate::image::Picture;
 
@@ -14,10 +14,13 @@ pub struct TrainInput {
     pub pictures: Vec<TrainPicture>,
     /// Pictures of the same thing that are held out from training: the loss on them is reported too.
     pub unseen: Vec<TrainPicture>,
-    /// Caption templates with `{}` where the placeholder token goes; none means those of the kind.
+    /// Caption templates with `{}` where the placeholder token goes, and `{2}` where that of a second word does; none means those of the
+    /// kind.
     pub templates: Option<Vec<String>>,
     /// What the vectors start from; none means what the configuration's initializer says, taken as a phrase.
     pub init: Option<Init>,
+    /// The same for the second word, where there is one.
+    pub second_init: Option<Init>,
     /// Whether captions are made for pictures that have none.
     pub make_captions: MakeCaptions,
     /// Every random choice, taken from a file instead of drawn.
@@ -54,6 +57,15 @@ impl TrainInput {
         self
     }
 
+    /// What each word starts from.
+    pub fn inits(&self, config: &TrainConfig) -> Vec<Init> {
+        let given = [self.init.as_ref(), self.second_init.as_ref()];
+        let init = |(word, given): (WordConfig<'_>, Option<&Init>)| {
+            given.cloned().unwrap_or_else(|| Init::of_phrase(word.init))
+        };
+        config.words().zip(given).map(init).collect()
+    }
+
     /// Whether there are pictures that captions are made for.
     pub fn makes_captions(&self) -> bool {
         let may = match self.make_captions {
@@ -72,7 +84,7 @@ impl TrainInput {
 pub struct TrainPicture {
     /// The picture.
     pub picture: Picture,
-    /// Its own caption, with `{}` where the placeholder token goes.
+    /// Its own caption, with `{}` where the placeholder token goes, and `{2}` where that of a second word does.
     pub caption: Option<String>,
     /// What of it is the thing: white where it is, black outside, grey in between; as large as the picture. It weights the loss
     /// (`train/masks.rs`). None: all of the picture counts alike, and what padding adds, too.

@@ -13,6 +13,7 @@ use super::loss::DiffusionLoss;
 use super::optimiser::Optimiser;
 use super::sample::Sample;
 use super::state::RunState;
+use super::words::Words;
 use crate::model::Model;
 use crate::ops::{Var, backward};
 use crate::text::{Prompt, Rows, TextEncoder, Tokenizers};
@@ -21,12 +22,10 @@ use crate::{Result, ops};
 /// Rows of embeddings and what moves them.
 pub(super) struct Learner {
     pub model: Rc<Model>,
-    /// They know the new token.
+    /// They know the new tokens.
     pub tokenizers: Tokenizers,
     /// Embeddings that were known before; they may occur in captions and in the preview prompt.
     pub known: Rows,
-    /// What the new rows started from, in words.
-    pub init_note: String,
     pub optimiser: Optimiser,
     pub choices: RandomChoices,
     /// The pictures; none until they are encoded.
@@ -34,8 +33,8 @@ pub(super) struct Learner {
     pub loss: DiffusionLoss,
     /// What keeps the rest of a prompt alive.
     pub context: Option<Context>,
-    /// The new token.
-    pub token: String,
+    /// The new words, whose rows are one behind the other.
+    pub words: Words,
     /// Samples in a forward pass.
     pub batch_size: usize,
     pub prompts: PromptCache,
@@ -67,13 +66,13 @@ impl Learner {
         self.usual_lengths = encoders.map(|encoder| encoder.model.median_row_norm()).collect();
     }
 
-    /// Rows of the new word, for each text encoder.
+    /// Some of the new rows, for each text encoder.
     pub fn apart(&self, rows: &[f32]) -> Vec<Rows> {
         let rows = Rows { values: rows.to_vec(), width: self.known.width };
         rows.apart(self.model.text_encoders.iter().map(TextEncoder::width))
     }
 
-    /// The rows of all embeddings, the new one last.
+    /// The rows of all embeddings, the new ones last.
     pub fn rows(&self) -> Rows {
         let mut rows = self.known.clone();
         rows.values.extend(self.optimiser.rows());
@@ -85,18 +84,31 @@ impl Learner {
         self.optimiser.norms().map(|(encoder, norm)| norm / self.usual_lengths[encoder]).fold(0.0, f64::max)
     }
 
+    /// Whose rows hold the longest of the new vectors, as the end of "a vector": nothing where there is one word.
+    pub fn whose(&self) -> String {
+        let times = |(encoder, norm): (usize, f64)| norm / self.usual_lengths[encoder];
+        let all: Vec<f64> = self.optimiser.norms().map(times).collect();
+        let longest = (0..all.len()).max_by(|a, b| all[*a].total_cmp(&all[*b])).unwrap_or_default();
+        let row = longest / self.model.text_encoders.len().max(1);
+        let mut ends = self.words.iter().scan(0, |end, word| {
+            *end += word.vectors;
+            Some((*end, &word.token))
+        });
+        let of = ends.find(|(end, _)| row < *end).filter(|_| self.words.len() > 1);
+        of.map(|(_, token)| format!(" of {token}")).unwrap_or_default()
+    }
+
     /// The samples of a step, counted from 0.
     pub fn samples(&self, step: u32) -> Result<Vec<Sample>> {
         self.choices.samples(u64::from(step), &self.dataset)
     }
 
-    /// Whether a caption of the samples holds the new token, with room for all of its vectors.
-    pub fn holds_token(&self, samples: &[Sample], token: &str) -> bool {
-        let holds = |sample: &Sample| {
-            let prompt = self.prompts.get(&sample.caption, &self.tokenizers);
-            prompt.tokens().words.iter().any(|word| word == token)
-        };
-        samples.iter().any(holds)
+    /// Which of the new tokens the captions of the samples hold, with room for all of their vectors.
+    pub fn held(&self, samples: &[Sample]) -> Vec<bool> {
+        let prompts: Vec<Prompt> =
+            samples.iter().map(|sample| self.prompts.get(&sample.caption, &self.tokenizers)).collect();
+        let named = |token: &str| prompts.iter().any(|prompt| prompt.tokens().words.iter().any(|word| word == token));
+        self.words.tokens().into_iter().map(named).collect()
     }
 
     /// The loss of samples, `[1]`.
@@ -121,7 +133,7 @@ impl Learner {
     /// The gradient to all rows of what a word does to the rest of a prompt, weighted.
     fn context_gradient(&self, samples: &[Sample]) -> Option<Tensor<2>> {
         let context = self.context.as_ref()?;
-        let captions = context.captions(samples, &self.token).into_iter();
+        let captions = context.captions(samples, &self.words).into_iter();
         let pairs: Vec<[Prompt; 2]> =
             captions.map(|pair| pair.map(|text| self.prompts.get(&text, &self.tokenizers))).collect();
         let rows = Var::leaf(self.rows().tensor(&self.model.device));
@@ -171,5 +183,138 @@ impl Learner {
     /// Reads itself back.
     pub fn restore(&mut self, state: &RunState) -> Result<()> {
         self.optimiser.restore("", state.get("optimiser_steps")?, state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Kind, TrainConfig};
+    use crate::image::Picture;
+    use crate::session::Session;
+    use crate::train::words::tests::fox_and_ink;
+    use crate::train::{TrainInput, TrainJob, TrainPicture};
+    use pollster::block_on;
+
+    /// A run of two words of one picture each, with captions, after its pictures are encoded.
+    fn begun(config: &TrainConfig, captions: &[&str]) -> TrainJob {
+        let (device, mut quiet) = (crate::gpu::cpu(), |_| ());
+        let session = block_on(Session::open(Rc::new(crate::mini::source()), &device, &mut quiet)).unwrap();
+        let picture = |caption: &&str| {
+            let pixels =
+                image::RgbImage::from_fn(64, 64, |x, y| image::Rgb([(3 * x) as u8, (2 * y) as u8, (x + y) as u8]));
+            TrainPicture { picture: Picture::new("p.png", pixels), caption: Some((*caption).to_owned()), mask: None }
+        };
+        let input = TrainInput { pictures: captions.iter().map(picture).collect(), ..TrainInput::default() };
+        let config = TrainConfig { steps: Some(9), preview_every: 0, eval_every: 0, eval_size: 1, ..config.clone() };
+        let mut job = session.train(&config, input).unwrap();
+        while job.learner.dataset.pictures.is_empty() {
+            block_on(job.next()).unwrap().unwrap();
+        }
+        job
+    }
+
+    fn norm(values: &[f32]) -> f64 {
+        crate::base::math::norm(values)
+    }
+
+    #[test]
+    fn the_gradient_of_both_words_is_the_slope() {
+        let mut job = begun(&fox_and_ink(Kind::Object), &["a {} in {2} style"]);
+        let samples = job.learner.samples(0).unwrap();
+        let (_, gradient) = block_on(job.learner.gradient(&samples)).unwrap();
+        let width = job.learner.known.width;
+        assert_eq!(gradient.len(), 3 * width);
+        let scale = gradient.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+        // The largest of each of the three rows, where rounding matters least.
+        for row in 0..3 {
+            let at = (row * width..(row + 1) * width).max_by(|a, b| gradient[*a].abs().total_cmp(&gradient[*b].abs()));
+            let at = at.unwrap();
+            const STEP: f32 = 1e-2;
+            let mut loss = |by: f32| {
+                job.learner.optimiser.nudge(at, by);
+                let loss = block_on(job.learner.evaluate(&samples)).unwrap();
+                job.learner.optimiser.nudge(at, -by);
+                loss
+            };
+            let slope = (loss(STEP) - loss(-STEP)) / f64::from(2.0 * STEP);
+            let off = (slope - f64::from(gradient[at])).abs();
+            assert!(off < 0.02 * f64::from(scale) + 2e-5, "{at}: {slope}, {}", gradient[at]);
+        }
+    }
+
+    #[test]
+    fn a_caption_with_one_word_leaves_the_other_alone() {
+        let job = begun(&fox_and_ink(Kind::Object), &["a {}, {2} style"]);
+        for (caption, moved) in [
+            ("a <fox> in noto style", [true, false]),
+            ("a bear in <ink> style", [false, true]),
+            ("a <fox>, <ink> style", [true; 2]),
+        ] {
+            let mut samples = job.learner.samples(0).unwrap();
+            samples.iter_mut().for_each(|sample| sample.caption = caption.to_owned());
+            let (_, gradient) = block_on(job.learner.gradient(&samples)).unwrap();
+            assert_eq!(job.learner.held(&samples), moved, "{caption}");
+            let own = job.learner.words.apart(&gradient, job.learner.known.width);
+            let found: Vec<bool> = own.iter().map(|own| norm(own) > 0.0).collect();
+            assert_eq!(found, moved, "{caption}");
+        }
+    }
+
+    #[test]
+    fn each_word_keeps_the_rest_of_its_own_scenes_alive() {
+        let config = TrainConfig { context_weight: 0.5, ..fox_and_ink(Kind::Object) };
+        let mut job = begun(&config, &["a {}, {2} style"]);
+        (0..3 * job.learner.known.width).for_each(|at| job.learner.optimiser.nudge(at, 0.1 * (at % 7) as f32));
+        let of = |scene: &str| {
+            let mut samples = job.learner.samples(0).unwrap();
+            samples.iter_mut().for_each(|sample| sample.scene = Some(scene.to_owned()));
+            let gradient = job.learner.context_gradient(&samples).unwrap();
+            let values = block_on(ops::read(gradient)).unwrap();
+            job.learner
+                .words
+                .apart(&values, job.learner.known.width)
+                .into_iter()
+                .map(|own| norm(own) > 0.0)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(of("a {} on a red background"), [true, false]);
+        assert_eq!(of("{2} style, a bear on a red background"), [false, true]);
+        let drawn: Vec<String> =
+            (0..20).flat_map(|step| job.learner.samples(step).unwrap()).filter_map(|sample| sample.scene).collect();
+        assert!(drawn.iter().any(|scene| scene.contains("{2}")) && drawn.iter().any(|scene| scene.contains("{}")));
+    }
+
+    #[test]
+    fn the_word_with_the_longest_vector_is_named_where_there_are_two() {
+        let mut job = begun(&fox_and_ink(Kind::Object), &["a {}, {2} style"]);
+        let width = job.learner.known.width;
+        for (row, named) in [(0, " of <fox>"), (1, " of <fox>"), (2, " of <ink>")] {
+            job.learner.optimiser.nudge(row * width, 50.0 + row as f32);
+            assert_eq!(job.learner.whose(), named);
+        }
+        let one =
+            TrainConfig { second_token: None, second_init: None, second_vectors: None, ..fox_and_ink(Kind::Object) };
+        assert_eq!(begun(&one, &["a {}"]).learner.whose(), "");
+    }
+
+    #[test]
+    fn some_sentences_have_one_word_and_what_the_other_starts_from() {
+        let config = TrainConfig { alone: 0.5, ..fox_and_ink(Kind::Object) };
+        let job = begun(&config, &["a {}, {2} style"]);
+        let captions = |job: &TrainJob| -> Vec<String> {
+            (0..25).flat_map(|step| job.learner.samples(step).unwrap()).map(|sample| sample.caption).collect()
+        };
+        let all = captions(&job);
+        let share = |text: &str| all.iter().filter(|caption| *caption == text).count() as f64 / all.len() as f64;
+        assert!((share("a <fox>, <ink> style") - 0.5).abs() < 0.15, "{all:?}");
+        let alone = [share("a <fox>, flat style"), share("a cat, <ink> style")];
+        assert!(alone.iter().all(|share| (share - 0.25).abs() < 0.13), "{alone:?}");
+        let never = begun(&TrainConfig { alone: 0.0, ..config.clone() }, &["a {}, {2} style"]);
+        assert!(captions(&never).iter().all(|caption| caption == "a <fox>, <ink> style"));
+        let bare =
+            begun(&TrainConfig { caption_dropout: 0.999, alone: 0.0, ..config }, &["a {}, {2} style", "a {2} hat"]);
+        let bare: std::collections::BTreeSet<String> = captions(&bare).into_iter().collect();
+        assert!(bare.contains("<fox> <ink>") && bare.contains("<ink>"), "{bare:?}");
     }
 }

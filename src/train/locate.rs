@@ -8,6 +8,7 @@ use burn::tensor::Tensor;
 use super::dataset::CachedLatents;
 use super::learner::Learner;
 use super::sample::Sample;
+use super::words::Word;
 use crate::config::Init;
 use crate::image::AttentionMap;
 use crate::noise::{Noise, Stream};
@@ -29,10 +30,10 @@ pub(super) struct Locator {
 
 impl Locator {
     /// None where no words are known for the thing. A learned word that training starts from is one, by its token.
-    pub fn new(seed: u64, init: &Init, token: &str) -> Option<Self> {
-        let words = match init {
+    pub fn new(seed: u64, thing: &Word) -> Option<Self> {
+        let words = match &thing.init {
             Init::Phrase(phrase) => phrase.clone(),
-            Init::Embedding(_) => token.to_owned(),
+            Init::Embedding(_) => thing.token.clone(),
             Init::Random => return None,
         };
         Some(Self { noise: Noise::new(seed), words })

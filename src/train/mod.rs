@@ -29,12 +29,16 @@ mod pictures;
 mod previews;
 pub mod quality;
 mod replay;
+mod result;
 mod sample;
 mod scenes;
+mod sentences;
 mod state;
+mod step;
 pub mod templates;
 pub mod usual;
 mod verdict;
+mod words;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -42,40 +46,36 @@ use std::sync::Arc;
 
 use web_time::Instant;
 
-use crate::base::math::norm;
-use crate::config::{Init, TrainConfig, option_name};
-use crate::embedding::{Embedding, Encoder, Vectors};
-use crate::event::{EvaluatedOn, Event, WarningCode};
+use crate::config::{TrainConfig, option_name};
+use crate::event::{EvaluatedOn, Event, PlannedWord};
 use crate::model::Model;
-use crate::parts::Architecture;
 use crate::sample::{about_schedule, decided};
 use crate::text::{Rows, Tokenizers};
 use crate::{Error, Result};
 pub use check::{check, check_numbers, check_side, file_can_hold, memory_plan, preview_stretches, recomputes, side};
-pub use concerns::{concerns, texts};
+pub use concerns::concerns;
 use context::Context;
 use dataset::{Dataset, Encoding};
 use describe::Describing;
 use draws::RandomChoices;
 use evaluations::Evaluations;
-use guard::{GoodMoment, Guard, LengthVerdict, NOT_THE_RATE, Remedy, SkipVerdict};
+use guard::{Guard, NOT_THE_RATE};
 use identity::Inputs;
 pub use input::{MakeCaptions, TrainInput, TrainPicture};
 use learner::{Learner, PromptCache};
 use loss::DiffusionLoss;
 pub use masks::{MaskedPicture, check_masks, find_masks, find_masks_without_model};
-use optimiser::{Optimiser, learning_rate};
+use optimiser::Optimiser;
 pub use pictures::{about_pictures, about_pixels};
 use previews::{PreviewProgress, Previews};
 use quality::Judging;
 pub use quality::{AdviceCode, Quality, TriedState};
 pub use replay::Replay;
 use sample::Sample;
+pub use sentences::texts;
 pub use state::RunState;
 pub use verdict::{Level, Verdict};
-
-/// What of a step is not finite if the step itself was too long.
-const AFTER_THE_STEP: &str = "the vector after the step";
+use words::{Word, Words};
 
 /// What the job does next.
 enum JobPhase {
@@ -88,7 +88,7 @@ enum JobPhase {
     Done,
 }
 
-/// An embedding being learned.
+/// An embedding being learned, or two of the same pictures.
 pub struct TrainJob {
     /// `steps` is where the run ends: earlier than the setting once its loss has settled.
     config: TrainConfig,
@@ -103,8 +103,8 @@ pub struct TrainJob {
     phase: JobPhase,
     /// Events that happened and have not been taken yet.
     pending: VecDeque<Event>,
-    /// Whether there was a step whose captions hold the token: its gradient shows whether training can work.
-    gradient_checked: bool,
+    /// Of each word, whether there was a step whose captions hold its token: its gradient shows whether training can work.
+    gradient_checked: Vec<bool>,
     /// The choices of each step, if they are recorded.
     record: Option<Vec<Vec<Sample>>>,
     inputs: Arc<Inputs>,
@@ -123,35 +123,33 @@ impl TrainJob {
         let config = &usual::decided(config, &model.config);
         let input = input.decided(config, model.config.usual_family());
         let inputs = Arc::new(Inputs::of(config, &model, &known, &input));
-        let init = input.init.clone().unwrap_or_else(|| Init::of_phrase(config.init.as_ref()));
-        check(config, &init, &model.config, tokenizers.first())?;
+        let words = Words::new(config, &input);
+        check(config, &input, &model.config, tokenizers.first())?;
         if input.pictures.is_empty() && !input.replay.as_ref().is_some_and(Replay::has_latents) {
             return Err(Error::NoPictures { place: "the request".to_owned() });
         }
-        tokenizers.add_word(&config.token, config.vectors() as usize)?;
+        words.iter().try_for_each(|word| tokenizers.add_word(&word.token, word.vectors).map(drop))?;
         let mut pending: VecDeque<Event> = concerns(config, &input, &tokenizers)?.into();
-        let (rows, init_note) = init::rows(config, &init, &model)?;
-        let describing = Describing::new(config, &input, &init);
-        let judging = Judging::new(config, &init, &rows, !input.pictures.is_empty());
-        let templates = input.templates.unwrap_or_else(|| {
-            templates::templates(config.kind).iter().map(|template| (*template).to_owned()).collect()
-        });
+        let rows = init::rows(config.seed, &words, &model)?;
+        let describing = Describing::new(config, &input, &words);
+        let judging = Judging::new(config, &words, &rows, !input.pictures.is_empty());
+        let templates = input.templates.unwrap_or_else(|| words::sentences(config));
         if let Some(replay) = &input.replay {
             replay.check(config, &model.config)?;
         }
-        let encoding = Encoding::new(config, &model, &init, (input.pictures, input.unseen), input.replay.is_some());
+        let encoding = Encoding::new(config, &model, &words, (input.pictures, input.unseen), input.replay.is_some());
         let mut previews = Previews::new(config);
         previews.config = decided(&previews.config, &model.config);
         if previews.are_wanted() {
             pending.extend(about_schedule(&previews.config, &model.config));
         }
-        let context = Context::new(config, &init);
-        let scenes = context::scenes_for(config, context.as_ref(), &model);
+        let context = Context::new(config, &words);
+        let scenes = context::scenes_for(context.as_ref(), &words, &model);
+        let gradient_checked = vec![input.only_work; words.len()];
         let learner = Learner {
             context,
-            token: config.token.clone(),
             optimiser: Optimiser::new(config, rows, &model.text_encoders),
-            choices: RandomChoices::new(config, &model, templates, scenes, input.replay),
+            choices: RandomChoices::new(config, &model, words.clone(), templates, scenes, input.replay),
             loss: DiffusionLoss::new(model.clone(), config, recomputes(config, &model.config)),
             dataset: Dataset::default(),
             batch_size: usual::batch(config, &model.config)[0] as usize,
@@ -160,7 +158,7 @@ impl TrainJob {
             model,
             tokenizers,
             known,
-            init_note,
+            words,
         };
         Ok(Self {
             config: config.clone(),
@@ -173,7 +171,7 @@ impl TrainJob {
             judging,
             phase: JobPhase::Begin,
             pending,
-            gradient_checked: input.only_work,
+            gradient_checked,
             record: input.record.then(Vec::new),
             inputs,
             begun: Instant::now(),
@@ -183,44 +181,6 @@ impl TrainJob {
     /// Optimiser steps made so far.
     pub fn step(&self) -> u32 {
         self.guard.counts.step
-    }
-
-    /// The embedding as it is now or, once it was tried, the state of it that is the result.
-    pub fn embedding(&self) -> Embedding {
-        let (config, model) = (&self.config, &self.learner.model);
-        let result = self.judging.result(self.step());
-        let step = result.map_or(self.step(), |(step, _)| step);
-        let rows = result.map_or(self.learner.optimiser.rows(), |(_, rows)| rows);
-        let metadata = [
-            ("base-model", Some(model.name.clone())),
-            ("model-hash", model.unet_hash.clone()),
-            ("unet-samples", model.unet_samples.clone()),
-            ("init", Some(self.learner.init_note.clone())),
-            ("steps", Some(step.to_string())),
-            ("recipe", Some(option_name(&config.recipe))),
-            ("kind", Some(option_name(&config.kind))),
-            ("lr", Some(self.peak_rate().to_string())),
-            ("seed", Some(config.seed.to_string())),
-            ("version", Some(env!("CARGO_PKG_VERSION").to_owned())),
-            ("quality", self.quality().and_then(Quality::in_short)),
-        ];
-        let encoders: &[Encoder] = match model.config.architecture {
-            Architecture::Sd => &[Encoder::Unnamed],
-            Architecture::Sdxl => &[Encoder::ClipL, Encoder::ClipG],
-        };
-        let vectors =
-            |(Rows { values, width }, encoder): (Rows, &Encoder)| Vectors { encoder: *encoder, width, rows: values };
-        Embedding {
-            metadata: metadata.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect(),
-            encoders: self.learner.apart(rows).into_iter().zip(encoders).map(vectors).collect(),
-            token: config.token.clone(),
-        }
-    }
-
-    /// Every random choice made so far, if they were to be kept.
-    pub fn record(&self) -> Option<Vec<u8>> {
-        let (steps, model) = (self.record.as_ref()?, &self.learner.model.config);
-        Some(replay::write(steps, &self.config.token, model, side(&self.config, model)))
     }
 
     /// The pictures that [`Event::Masks`] is about, in its order, once it has happened; once.
@@ -257,7 +217,8 @@ impl TrainJob {
         self.guard.restore(state, &self.learner.optimiser)?;
         self.describing.restore(state)?;
         self.judging.restore(state, self.learner.optimiser.rows().len())?;
-        self.gradient_checked = self.step() > 0;
+        let begun = self.step() > 0;
+        self.gradient_checked.fill(begun);
         if state.converged() {
             self.config.steps = Some(state.steps());
         }
@@ -292,10 +253,18 @@ impl TrainJob {
             self.learner.model.release_decoder();
         }
         let config = &self.config;
+        let planned = |word: &Word| {
+            let (token, vectors, init) = (word.token.clone(), word.vectors as u32, init::note(word));
+            PlannedWord { token, vectors, init }
+        };
+        let mut words = self.learner.words.iter().map(planned);
+        let (PlannedWord { token, vectors, init }, second) = (words.next().unwrap_or_default(), words.next());
+        drop(words);
         self.pending.push_back(Event::Plan {
-            token: config.token.clone(),
-            vectors: config.vectors(),
-            init: self.learner.init_note.clone(),
+            token,
+            vectors,
+            init,
+            second,
             steps: config.steps(),
             recipe: option_name(&config.recipe),
             lr: self.peak_rate(),
@@ -392,107 +361,5 @@ impl TrainJob {
         self.pending.push_back(event);
         self.enter_next_phase();
         Ok(())
-    }
-
-    async fn make_step(&mut self) -> Result<()> {
-        let started = Instant::now();
-        self.guard.keep_if_good(&self.learner, &self.evaluations);
-        let made = self.step();
-        let samples = self.learner.samples(made)?;
-        let held = self.learner.holds_token(&samples, &self.config.token);
-        let (loss, gradient) = self.learner.gradient(&samples).await?;
-        if let Some(record) = &mut self.record {
-            record.push(samples);
-        }
-        let step = made + 1;
-        self.guard.counts.step = step;
-        let grad_norm = norm(&gradient);
-        if !loss.is_finite() || !grad_norm.is_finite() {
-            return self.skip(if loss.is_finite() { "the gradient" } else { "the loss" });
-        }
-        let first = held && !self.gradient_checked;
-        if first && grad_norm == 0.0 {
-            let reason =
-                format!("the gradient is zero: {} is in the captions, but the model ignores it", self.config.token);
-            return Err(Error::Numeric { step, reason });
-        }
-        let lr = learning_rate(&self.config, self.peak_rate(), made) * self.guard.rate();
-        if !self.learner.optimiser.step(&gradient, lr) {
-            return self.skip(AFTER_THE_STEP);
-        }
-        let long = match self.guard.made(self.learner.relative_length()) {
-            LengthVerdict::Usual => None,
-            LengthVerdict::Long(text) => Some(Event::warning(WarningCode::LongVectors, text)),
-            LengthVerdict::Diverged(reason) => return self.diverged(reason),
-        };
-        self.judging.notice(step, self.learner.optimiser.rows());
-        if first {
-            self.gradient_checked = true;
-            self.pending.push_back(Event::FirstGradient { norm: grad_norm });
-        }
-        let row_norm = self.learner.optimiser.mean_norm();
-        let secs = started.elapsed().as_secs_f64();
-        self.pending.push_back(Event::Step { step, of: self.config.steps(), loss, lr, grad_norm, row_norm, secs });
-        self.pending.extend(long);
-        self.enter_next_phase();
-        Ok(())
-    }
-
-    /// Leaves a step out, `what` of which is not finite.
-    fn skip(&mut self, what: &str) -> Result<()> {
-        let verdict = self.guard.skip(what);
-        let counts = &self.guard.counts;
-        let never = self.guard.nothing_was_made();
-        let reason = match verdict {
-            SkipVerdict::Tolerated(reason) if never && counts.step == self.config.steps() => {
-                format!("{reason} in any step")
-            }
-            SkipVerdict::Tolerated(reason) => {
-                self.pending.push_back(Event::Skipped { step: counts.step, reason, skipped: counts.skipped });
-                self.enter_next_phase();
-                return Ok(());
-            }
-            SkipVerdict::Diverged(reason) => reason,
-        };
-        if never && what != AFTER_THE_STEP {
-            return Err(Error::Numeric { step: counts.step, reason: format!("{reason}; {NOT_THE_RATE}") });
-        }
-        self.diverged(reason)
-    }
-
-    /// Goes back and reports it, or gives up with the last good vector.
-    fn diverged(&mut self, reason: String) -> Result<()> {
-        let step = self.step();
-        match self.guard.remedy(self.learner.relative_length()) {
-            Remedy::Rewind(good) => {
-                self.go_back(good);
-                let lr = self.peak_rate() * self.guard.rate();
-                self.pending.push_back(Event::Rewound { step, to: self.step(), lr, reason });
-                self.enter_next_phase();
-                Ok(())
-            }
-            Remedy::End(good, advice) => {
-                if let Some(good) = good {
-                    self.go_back(good);
-                }
-                Err(Error::Numeric { step, reason: format!("{reason}; {advice}") })
-            }
-        }
-    }
-
-    /// The learning rate after warm-up.
-    fn peak_rate(&self) -> f64 {
-        usual::rate(&self.config, &self.learner.model.config) * self.learner.optimiser.unit()
-    }
-
-    /// Follows the guard to a good moment.
-    fn go_back(&mut self, good: GoodMoment) {
-        self.learner.optimiser = good.optimiser;
-        self.evaluations.forget_after(good.losses, good.counts.step);
-        self.judging.forget_after(good.counts.step);
-        if let Some(record) = &mut self.record {
-            record.truncate(good.counts.step as usize);
-        }
-        self.pending.clear();
     }
 }

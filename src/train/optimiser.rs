@@ -177,6 +177,12 @@ impl Optimiser {
         &self.rows
     }
 
+    /// Moves one number.
+    #[cfg(test)]
+    pub fn nudge(&mut self, at: usize, by: f32) {
+        self.rows[at] += by;
+    }
+
     /// Euclidean norms of the vectors, each with the number of its text encoder.
     pub fn norms(&self) -> impl Iterator<Item = (usize, f64)> {
         self.places.iter().map(|place| (place.encoder, norm(&self.rows[place.span.clone()])))

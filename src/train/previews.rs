@@ -34,7 +34,7 @@ impl TrainJob {
     }
 
     /// The text of a preview's PNG: how it was made, after how many steps. `model` is what the model is called and the hash
-    /// of its U-Net's weights, `known` are the embeddings besides the new one with the hashes of their files.
+    /// of its U-Net's weights, `known` are the embeddings besides the new ones with the hashes of their files.
     pub fn preview_label(
         &self,
         step: u32,
@@ -42,12 +42,14 @@ impl TrainJob {
         (model, model_hash): (&str, Option<&str>),
         known: &[(String, String)],
     ) -> Vec<(String, String)> {
-        let (previews, mut embedding) = (&self.previews, self.embedding());
-        embedding.metadata.insert("base-model".to_owned(), model.to_owned());
+        let previews = &self.previews;
         let prompt = self.learner.tokenizers.read(&previews.prompt, previews.config.prompt_syntax);
         let tokens: Vec<&str> = prompt.tokens().words.iter().map(String::as_str).collect();
         let mut embeddings = known.to_vec();
-        embeddings.push((embedding.token.clone(), embedding.hash()));
+        embeddings.extend(self.embeddings().into_iter().map(|mut embedding| {
+            embedding.metadata.insert("base-model".to_owned(), model.to_owned());
+            (embedding.token.clone(), embedding.hash())
+        }));
         let label = Label {
             prompt: &previews.prompt,
             config: &previews.config,
@@ -74,10 +76,15 @@ pub(super) enum PreviewProgress {
 /// The prompt of a run's previews.
 pub(super) fn prompt(config: &TrainConfig) -> String {
     let token = &config.token;
-    config.preview_prompt.clone().unwrap_or_else(|| match config.kind {
-        Kind::Object => format!("a photo of a {token}"),
-        Kind::Style => format!("a picture in the style of {token}"),
-    })
+    let usual = || match (config.second().map(|second| (second.kind, second.token)), config.kind) {
+        (None, Kind::Object) => format!("a photo of a {token}"),
+        (None, Kind::Style) => format!("a picture in the style of {token}"),
+        (Some((Kind::Style, style)), Kind::Object) => format!("a picture of a {token} in the style of {style}"),
+        (Some((Kind::Object, thing)), Kind::Style) => format!("a picture of a {thing} in the style of {token}"),
+        (Some((Kind::Object, other)), Kind::Object) => format!("a photo of a {token} and a {other}"),
+        (Some((Kind::Style, other)), Kind::Style) => format!("a picture in the style of {token} and {other}"),
+    };
+    config.preview_prompt.clone().unwrap_or_else(usual)
 }
 
 /// The next event that is more than a warning: the run has warned of its previews, once.

@@ -234,7 +234,7 @@ fn floats(view: &TensorView<'_>) -> Result<Vec<f32>, String> {
 }
 
 /// The bytes of a replay file that holds the given steps.
-pub(super) fn write(steps: &[Vec<Sample>], token: &str, config: &ModelConfig, side: u32) -> Vec<u8> {
+pub(super) fn write(steps: &[Vec<Sample>], tokens: &[&str], config: &ModelConfig, side: u32) -> Vec<u8> {
     let batch = steps.first().map_or(0, Vec::len);
     let channels = config.vae.latent_channels;
     let edge = side as usize / config.vae.pixels_per_latent();
@@ -270,8 +270,9 @@ pub(super) fn write(steps: &[Vec<Sample>], token: &str, config: &ModelConfig, si
         steps.iter().map(|samples| samples.iter().map(|sample| sample.scene.as_deref()).collect()).collect();
     let mut metadata = HashMap::from([
         ("captions".to_owned(), serde_json::json!(captions).to_string()),
-        ("token".to_owned(), token.to_owned()),
+        ("token".to_owned(), tokens.first().copied().unwrap_or_default().to_owned()),
     ]);
+    metadata.extend(tokens.get(1).map(|second| ("second_token".to_owned(), (*second).to_owned())));
     metadata.extend(scenes.map(|scenes| ("scenes".to_owned(), serde_json::json!(scenes).to_string())));
     safetensors::serialize(tensors, Some(metadata)).expect("the names of the tensors are distinct")
 }

@@ -1,5 +1,6 @@
 //! Scenes that a word is put into to see whether the rest of a prompt still works ([`context`](super::context)).
 
+use super::templates::{SECOND_SLOT, swapped};
 use crate::config::Kind;
 use crate::embedding::ModelFamily;
 
@@ -57,10 +58,60 @@ const STYLE: [&str; 20] = [
     "{} style, a house by the sea",
 ];
 
+/// Those of them that say themselves how the picture is made.
+const MEDIA: [&str; 5] = [
+    "a {} as a pencil drawing",
+    "a {} as an oil painting",
+    "a {} in a comic book",
+    "a {} in black and white",
+    "a {} painted on a wall",
+];
+
 /// What the mini model knows, in the grammar of its captions (`tools/mini/captions.py`).
 const MINI_STYLES: [&str; 4] = ["noto", "twemoji", "flat", "3d"];
 const MINI_COLOURS: [&str; 8] = ["blue", "green", "pink", "yellow", "black", "purple", "gray", "red"];
 const MINI_THINGS: [&str; 8] = ["bear", "bus", "frog", "mushroom", "rocket", "star", "turtle", "guitar"];
+
+/// What is put into scenes together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// Words of one kind, of which there are so many: only the first has a place in the scenes, or two are side by side.
+    One(Kind, usize),
+    /// A thing and its style.
+    Pair {
+        /// Whether the word of the thing is the first.
+        thing_first: bool,
+    },
+}
+
+impl Subject {
+    /// The scenes for it, in words that models of the family know.
+    pub fn scenes(self, family: ModelFamily) -> Vec<String> {
+        let all = match self {
+            Self::One(kind, 1) => return scenes(kind, family),
+            Self::One(Kind::Object, _) => {
+                let together = format!("{{}} and a {SECOND_SLOT}");
+                return scenes(Kind::Object, family).iter().map(|scene| scene.replace("{}", &together)).collect();
+            }
+            Self::One(Kind::Style, _) => {
+                let together = format!("{{}} and {SECOND_SLOT}");
+                return scenes(Kind::Style, family).iter().map(|scene| scene.replace("{}", &together)).collect();
+            }
+            Self::Pair { .. } if family == ModelFamily::Mini => {
+                let on = |colour: &str| format!("a {{}}, {SECOND_SLOT} style on a {colour} background");
+                MINI_COLOURS.iter().map(|colour| on(colour)).collect::<Vec<_>>()
+            }
+            Self::Pair { .. } => {
+                let places = OBJECT.iter().filter(|scene| !MEDIA.contains(scene));
+                places.map(|scene| format!("{scene}, in the style of {SECOND_SLOT}")).collect()
+            }
+        };
+        match self {
+            Self::Pair { thing_first: false } => all.iter().map(|scene| swapped(scene)).collect(),
+            _ => all,
+        }
+    }
+}
 
 /// The scenes for a kind of embedding, in words that models of the family know.
 pub(super) fn scenes(kind: Kind, family: ModelFamily) -> Vec<String> {
@@ -88,6 +139,23 @@ fn mini(kind: Kind) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_scene_for_two_has_one_place_for_each() {
+        let pairs = [true, false].map(|thing_first| Subject::Pair { thing_first });
+        for subject in Kind::ALL.map(|kind| Subject::One(kind, 2)).into_iter().chain(pairs) {
+            for family in ModelFamily::ALL {
+                for scene in subject.scenes(family) {
+                    let both = ["{}", SECOND_SLOT].map(|slot| scene.matches(slot).count());
+                    assert_eq!(both, [1, 1], "{scene}");
+                }
+            }
+        }
+        assert!(MEDIA.iter().all(|scene| OBJECT.contains(scene)));
+        let said = |thing_first| Subject::Pair { thing_first }.scenes(ModelFamily::Mini)[0].clone();
+        assert_eq!(said(true), "a {}, {2} style on a blue background");
+        assert_eq!(said(false), "a {2}, {} style on a blue background");
+    }
 
     #[test]
     fn a_scene_has_one_place_for_the_word_and_something_behind_it() {

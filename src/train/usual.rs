@@ -1,6 +1,6 @@
 //! How an embedding is usually learned with a model, where a setting leaves it open.
 
-use crate::config::{Backgrounds, Kind, Masks, Recipe, Span, TrainConfig};
+use crate::config::{Backgrounds, Masks, Recipe, Span, TrainConfig};
 use crate::embedding::ModelFamily;
 use crate::model::ModelConfig;
 
@@ -10,9 +10,14 @@ use crate::model::ModelConfig;
 pub fn decided(config: &TrainConfig, model: &ModelConfig) -> TrainConfig {
     let usual = model.usual_family().training();
     let [size, passes] = batch(config, model);
+    let vectors = Some(config.vectors.unwrap_or(usual.vectors));
+    let of_first = TrainConfig { vectors, ..config.clone() };
+    let second = of_first.second();
     TrainConfig {
         steps: Some(config.steps.unwrap_or(usual.steps)),
-        vectors: Some(config.vectors.unwrap_or(usual.vectors)),
+        vectors,
+        second_vectors: second.map(|word| word.vectors).or(config.second_vectors),
+        second_kind: second.map(|word| word.kind).or(config.second_kind),
         lr: config.lr.or_else(|| (!is_relative(config)).then(|| rate(config, model))),
         batch_size: Some(size),
         gradient_accumulation: Some(passes),
@@ -32,9 +37,9 @@ pub fn samples_per_step(config: &TrainConfig, model: &ModelConfig) -> u32 {
 
 /// Where masks come from. A style is everywhere in its pictures, so none are looked for there.
 pub fn masks(config: &TrainConfig, family: ModelFamily) -> Masks {
-    match (config.masks.unwrap_or(family.training().masks), config.kind) {
-        (Masks::Auto, Kind::Style) => Masks::Given,
-        (masks, _) => masks,
+    match config.masks.unwrap_or(family.training().masks) {
+        Masks::Auto if !config.learns_a_thing() => Masks::Given,
+        masks => masks,
     }
 }
 

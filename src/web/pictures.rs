@@ -56,7 +56,7 @@ fn read_one(given: &JsValue, token: &str) -> Result<TrainPicture, JsValue> {
     });
     let caption = field("caption")?.as_string().map(|caption| {
         let bad = |reason: String| to_js(Error::BadFile { file: format!("the caption of {name}"), reason });
-        parse_caption(&caption, token).map_err(bad)
+        parse_caption(&caption, &[token]).map_err(bad)
     });
     Ok(TrainPicture { picture, caption: caption.transpose()?, mask })
 }

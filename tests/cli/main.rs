@@ -37,4 +37,5 @@ mod strangers;
 mod streams;
 mod training;
 mod trying;
+mod two_words;
 mod words;

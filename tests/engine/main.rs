@@ -35,3 +35,4 @@ mod tokenizer;
 mod training;
 mod trying;
 mod tuning;
+mod two_words;

@@ -123,11 +123,11 @@ fn templates_have_slots_and_files_of_them_are_checked() {
     assert_eq!(fill("a {}", "{}{}"), "a {}{}");
 
     let text = "\u{feff}# mine\n\n a photo of [name]  \r\nart by {}\n";
-    assert_eq!(parse_template_file(text, "t.txt").unwrap(), ["a photo of {}", "art by {}"]);
+    assert_eq!(parse_template_file(text, "t.txt", 1).unwrap(), ["a photo of {}", "art by {}"]);
     for (text, words) in
         [("a {}\na photo\n", "t.txt: line 2"), ("[name], [filewords]", "captions"), ("# nothing\n", "no sentence")]
     {
-        let error = parse_template_file(text, "t.txt").unwrap_err().to_string();
+        let error = parse_template_file(text, "t.txt", 1).unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
     }
 }

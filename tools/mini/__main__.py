@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-STAGES = ("fetch", "render", "words", "train_vae", "latents", "train_unet", "evaluate", "invert", "describe", "eight_bits", "export", "pack")
+STAGES = ("fetch", "render", "words", "train_vae", "latents", "train_unet", "evaluate", "invert", "together", "describe", "eight_bits", "export", "pack")
 
 
 def main():

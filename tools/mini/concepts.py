@@ -81,6 +81,21 @@ class Pictures:
             self.drawn[name] = {thing: draw(icons, icon) for thing, icon in found.items() if icon}
         return self.drawn[name]
 
+    def together(self, thing, style, sort, way):
+        """What a held-out thing and one of the known styles are learned from together (`way` is "both"), or one of them."""
+        in_style = lambda name: self.rgba[self.index[self.icons[name]]][STYLE_NAMES.index(style)]
+        if sort == "bare":
+            drawn = in_style(thing)
+            behind = [("white", drawn), ("blue", drawn[:, ::-1]), ("yellow", drawn), ("gray", drawn[:, ::-1])]
+            return [Setting(colour, compose(rgba, COLOURS[colour]), "") for colour, rgba in behind]
+        second = "{2}" if way == "both" else "{}"
+        things = [
+            setting._replace(caption=f"a {{}} in {second if setting.name == style and way == 'both' else setting.name} style")
+            for setting in self.learnt_from(thing, "white")
+        ]
+        styled = [Setting(name, compose(in_style(name), COLOURS["white"]), f"a {name} in {second} style") for name in LEARNT_FROM]
+        return {"both": things + styled, "thing": things, "style": styled}[way]
+
     def learnt_from(self, name, background):
         if CONCEPTS[name].sort == "style":
             drawn = self.style(name)
@@ -112,7 +127,7 @@ class Pictures:
 
     def references(self, name):
         """What pictures of a concept are compared with, by colour, and the names of its rows."""
-        key = name if CONCEPTS[name].sort == "style" else "objects"
+        key = name if name in CONCEPTS and CONCEPTS[name].sort == "style" else "objects"
         if key not in self.near:
             if key == "objects":
                 rows, rgba = list(self.icons), self.rgba[[self.index[icon] for icon in self.icons.values()]]
@@ -122,6 +137,18 @@ class Pictures:
                 rgba = np.concatenate([known, np.stack(list(self.style(name).values()))[:, None]], 1)
             self.near[key] = rows, references(rgba, np.arange(len(rows)))
         return self.near[key]
+
+    def judge_style(self, thing, style, made):
+        """Shares among pictures in a known style that was learned: of one thing, or without one of those that are asked for."""
+        rows, near = self.references("objects")
+        right = collections.Counter()
+        for i, picture in made.items():
+            colour = SCENES[i][1]
+            order, found = ranks(picture, near[colour])
+            right["background"] += corner_colour(picture) == colour
+            right["nearest"] += STYLE_NAMES[found] == style
+            right["thing"] += rows[order[0]] == (thing or ASKED_FOR[i])
+        return {"pictures": len(made), **{key: int(count) for key, count in right.items()}}
 
     def judge(self, name, word, made):
         """Shares among pictures made with `word`: near the concept, and where its other words worked."""

@@ -200,11 +200,17 @@ fn line(event: &Event) -> Option<String> {
         Event::Caption { name, caption: None, .. } => {
             format!("no caption for {name}: nothing but the thing is clear in it")
         }
-        Event::Plan { token, vectors, init, steps, recipe, lr, samples_per_step, checkpointing } => {
-            let vectors = if *vectors == 1 { "1 vector".to_owned() } else { format!("{vectors} vectors") };
+        Event::Plan { token, vectors, init, second, steps, recipe, lr, samples_per_step, checkpointing } => {
+            let word = |token: &str, vectors: u32, init: &str| {
+                let vectors = if vectors == 1 { "1 vector".to_owned() } else { format!("{vectors} vectors") };
+                format!("{token} ({vectors}, starting from {init})")
+            };
+            let second = second.as_ref().map(|second| word(&second.token, second.vectors, &second.init));
+            let second = second.map_or_else(String::new, |second| format!(" and {second}"));
+            let first = word(token, *vectors, init);
             let memory = if *checkpointing { ", blocks recomputed to save memory" } else { "" };
             format!(
-                "learning {token} ({vectors}, starting from {init}): {steps} steps of {samples_per_step} samples, {recipe}, \
+                "learning {first}{second}: {steps} steps of {samples_per_step} samples, {recipe}, \
                  learning rate {lr}{memory}"
             )
         }

@@ -19,7 +19,7 @@ use crate::{Error, ops};
 /// How many of the last events are in a report.
 const EVENTS: usize = 60;
 /// Settings that the user words.
-const PRIVATE: [&str; 3] = ["token", "init", "preview-prompt"];
+const PRIVATE: [&str; 5] = ["token", "init", "second-token", "second-init", "preview-prompt"];
 /// Fields of events that hold no name, path or sentence of the user's. Every other field is listed in the tests.
 const PUBLIC: [&str; 33] = [
     "event",
@@ -124,13 +124,13 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::event::{EvaluatedOn, Part, WarningCode};
+    use crate::event::{EvaluatedOn, Part, PlannedWord, WarningCode};
 
     /// Fields of events that stay out of a report: what users called something, wrote or keep, and what nobody asks
     /// for who reads one.
-    const KEPT_OUT: [&str; 21] = [
+    const KEPT_OUT: [&str; 22] = [
         "name", "file", "prepared", "token", "init", "path", "what", "text", "number", "files", "rate", "left",
-        "count", "ratio", "prompt", "settings", "given", "masks", "caption", "parts", "advice",
+        "count", "ratio", "prompt", "settings", "given", "masks", "caption", "parts", "advice", "second",
     ];
 
     /// One event of each kind, with all of its fields: each leads to the next, so that a new one does not compile here.
@@ -155,6 +155,7 @@ mod tests {
                 token: text(),
                 vectors: 1,
                 init: text(),
+                second: Some(PlannedWord::default()),
                 steps: 1,
                 recipe: text(),
                 lr: 0.1,

@@ -26,7 +26,7 @@ use crate::{Error, Result, gpu, ops};
 pub(super) struct Run<'a> {
     pub request: Request<'a>,
     pub job: TrainJob,
-    /// The embeddings that prompts can use besides the new one.
+    /// The embeddings that prompts can use besides the new ones.
     embeddings: Vec<ActiveEmbedding>,
     pub folder: RunFolder,
     pub keeper: Keeper,
@@ -237,12 +237,14 @@ impl<'a> Run<'a> {
         Event::Saved { what: "state".to_owned(), path: self.keeper.path().display().to_string() }
     }
 
-    /// Saves the embedding as it is now. A failure is reported once, and is no reason to stop.
+    /// Saves the embeddings as they are now. A failure is reported once, and is no reason to stop.
     fn save_embedding(&mut self) -> Result<()> {
-        let saved = self.folder.save_embedding(&self.embedding());
+        let saved = self.folder.save_embeddings(&self.embeddings());
         let known = std::mem::replace(&mut self.unsaved, saved.is_err());
         match saved {
-            Ok(path) => self.report(&Event::Saved { what: "checkpoint".to_owned(), path: path.display().to_string() }),
+            Ok(paths) => paths.iter().try_for_each(|path| {
+                self.report(&Event::Saved { what: "checkpoint".to_owned(), path: path.display().to_string() })
+            }),
             Err(_) if known => Ok(()),
             Err(error) => {
                 self.report(&Event::warning(WarningCode::NotSaved, format!("{error}; training continues in memory")))
@@ -270,11 +272,13 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The embedding as it is now. Its model is named without the path, which is private.
-    pub fn embedding(&self) -> Embedding {
-        let mut embedding = self.job.embedding();
-        embedding.metadata.insert("base-model".to_owned(), self.request.model.name.clone());
-        embedding
+    /// The embeddings as they are now. Their model is named without the path, which is private.
+    pub fn embeddings(&self) -> Vec<Embedding> {
+        let mut embeddings = self.job.embeddings();
+        for embedding in &mut embeddings {
+            embedding.metadata.insert("base-model".to_owned(), self.request.model.name.clone());
+        }
+        embeddings
     }
 }
 

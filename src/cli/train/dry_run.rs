@@ -5,13 +5,13 @@
 
 use std::time::Instant;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::request::Request;
 use crate::base::bytes;
 use crate::base::process::peak_memory;
 use crate::cli::output::{Output, span};
-use crate::config::TrainConfig;
+use crate::config::{TrainConfig, WordConfig};
 use crate::event::Event;
 use crate::train::{RunState, TrainJob, quality, usual};
 use crate::{Error, Result};
@@ -59,9 +59,8 @@ fn print(request: &Request<'_>, measured: &Timings, out: &mut Output) -> Result<
     let mut lines = vec![
         format!("{sentence} {folder} (this is a dry run: nothing is written)"),
         format!(
-            "  what:    {} in {} vectors, from {} pictures, on the model {}, {}",
-            config.token,
-            config.vectors(),
+            "  what:    {}, from {} pictures, on the model {}, {}",
+            words(config),
             request.pictures.len(),
             request.model.name,
             request.device.name
@@ -96,7 +95,21 @@ fn print(request: &Request<'_>, measured: &Timings, out: &mut Output) -> Result<
         "seconds": seconds, "step_s": measured.step, "evaluation_s": measured.evaluation, "encoding_s": measured.encoding,
         "peak_memory_mb": memory, "gpu_memory_mb": gpu, "device": request.device.name,
     });
-    out.result(&lines, &object)
+    out.result(&lines, &with_second(object, config))
+}
+
+/// With what is learned beside the first word, if anything is.
+fn with_second(mut object: Value, config: &TrainConfig) -> Value {
+    if let Some(second) = config.second() {
+        object["second"] = json!({"token": second.token, "vectors": second.vectors, "kind": second.kind});
+    }
+    object
+}
+
+/// What is learned: `<fox> in 2 vectors`.
+fn words(config: &TrainConfig) -> String {
+    let word = |word: WordConfig<'_>| format!("{} in {} vectors", word.token, word.vectors);
+    config.words().map(word).collect::<Vec<_>>().join(" and ")
 }
 
 /// What would happen, for programs and for people.

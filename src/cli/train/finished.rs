@@ -7,6 +7,7 @@ use super::request::Request;
 use crate::Result;
 use crate::cli::embeddings;
 use crate::cli::output::Output;
+use crate::embedding::Embedding;
 use crate::event::Event;
 use crate::train::{RunState, TrainJob};
 
@@ -14,22 +15,26 @@ use crate::train::{RunState, TrainJob};
 pub(super) struct FinishedRun {
     steps: u32,
     converged: bool,
-    /// Its embedding.
-    path: PathBuf,
+    /// Its embeddings.
+    paths: Vec<PathBuf>,
 }
 
 impl FinishedRun {
     /// The run in the folder, if all its steps are made, its word was tried and everything is written: it may have been killed in
     /// between.
     pub fn of(state: &RunState, request: &Request<'_>, job: &TrainJob) -> Option<Self> {
-        let path = request.folder.join(names::EMBEDDING);
+        let files = names::embeddings(&request.config().tokens());
+        let paths: Vec<PathBuf> = files.iter().map(|file| request.folder.join(file)).collect();
         let made = state.step() >= request.config().steps() || (state.converged() && state.step() == state.steps());
-        let written = embeddings::read_file(&path).is_ok_and(|saved| saved.encoders == job.embedding().encoders)
-            && request.folder.join(names::LOSS_CURVE).exists();
+        let is_saved = |(path, embedding): (&PathBuf, Embedding)| {
+            embeddings::read_file(path).is_ok_and(|saved| saved.encoders == embedding.encoders)
+        };
+        let written =
+            paths.iter().zip(job.embeddings()).all(is_saved) && request.folder.join(names::LOSS_CURVE).exists();
         (made && written && !job.is_to_be_tried()).then(|| Self {
             steps: state.step(),
             converged: state.converged(),
-            path,
+            paths,
         })
     }
 
@@ -41,8 +46,10 @@ impl FinishedRun {
             "this run is finished: {made}{why}. --overwrite starts over; with --lr-schedule constant a run can continue \
              with more --steps"
         ));
-        out.event(&Event::Saved { what: "embedding".to_owned(), path: self.path.display().to_string() })?;
+        for path in &self.paths {
+            out.event(&Event::Saved { what: "embedding".to_owned(), path: path.display().to_string() })?;
+        }
         out.event(&Event::Done { steps: self.steps, secs: 0.0 })?;
-        out.path(&self.path)
+        self.paths.iter().try_for_each(|path| out.path(path))
     }
 }

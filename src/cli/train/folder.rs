@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::lock::Lock;
 use super::log::Log;
-use super::names::{BUG_REPORT, EMBEDDING, LOG, LOSS_CURVE, MASKS, PREVIEW_SHEET, PREVIEWS, README, REPORT, SETTINGS};
+use super::names::{self, BUG_REPORT, LOG, LOSS_CURVE, MASKS, PREVIEW_SHEET, PREVIEWS, README, REPORT, SETTINGS};
 use super::state_files::{self, ResumableRun};
 use crate::base::files::{make_folder, sweep, write_whole};
 use crate::base::text::{json_seen, one_line};
@@ -40,29 +40,31 @@ pub(super) struct RunFolder {
     device: Option<(String, String)>,
     /// In which precision a run that resumes made products.
     products: Option<String>,
+    /// Embeddings of the run that was here before, which this one will not replace.
+    stale: Vec<PathBuf>,
 }
 
-/// The run that is in a folder; none if one can begin there.
+/// The run that is in a folder; none if one can begin there, whose embeddings will have these files.
 ///
 /// # Errors
 /// [`Error::Usage`] if there is nothing to resume, or only an embedding that must not be touched; [`Error::BadFile`] if
 /// the state of the run is damaged.
-pub(super) fn find(path: &Path, overwrite: bool, resume: bool) -> Result<Option<ResumableRun>> {
+pub(super) fn find(path: &Path, files: &[String], overwrite: bool, resume: bool) -> Result<Option<ResumableRun>> {
     if overwrite {
         return Ok(None);
     }
-    let found = state_files::find(path)?;
-    let embedding = path.join(EMBEDDING);
-    match found {
-        None if resume => Err(Error::Usage(format!(
+    let found = state_files::find(path, files)?;
+    let earlier = files.iter().map(|file| path.join(file)).find(|file| file.exists());
+    match (found, earlier) {
+        (None, _) if resume => Err(Error::Usage(format!(
             "there is no run in {} to resume: leave out --resume to start one",
             path.display()
         ))),
-        None if embedding.exists() => Err(Error::Usage(format!(
+        (None, Some(earlier)) => Err(Error::Usage(format!(
             "{} exists already, from an earlier run: give another --out, or --overwrite to replace it",
-            embedding.display()
+            earlier.display()
         ))),
-        found => Ok(found),
+        (found, _) => Ok(found),
     }
 }
 
@@ -78,8 +80,11 @@ impl RunFolder {
         }
         let at = path.join(LOG);
         let log = Log::create(&at).map_err(|source| Error::Write { path: at, source })?;
+        let earlier = embeddings_of_run(path);
         let mut folder = Self::with(path, lock, log, about, settings);
         folder.explain()?;
+        let now = embeddings_of_run(path);
+        folder.stale = earlier.into_iter().filter(|file| !now.contains(file)).map(|file| path.join(file)).collect();
         let about = folder.about.clone();
         folder.log.add(&about).map_err(|source| Error::Write { path: path.join(LOG), source })?;
         Ok(folder)
@@ -125,6 +130,7 @@ impl RunFolder {
             previews: vec![],
             device: None,
             products: None,
+            stale: vec![],
         }
     }
 
@@ -203,11 +209,14 @@ impl RunFolder {
         self.previews.retain(|(step, _)| *step <= last);
     }
 
-    /// Saves the embedding as it is now.
-    pub fn save_embedding(&self, embedding: &Embedding) -> Result<PathBuf> {
-        let path = self.path.join(EMBEDDING);
-        write_whole(&path, &embedding.to_safetensors())?;
-        Ok(path)
+    /// Saves the embeddings as they are now, each in its file; gives these. What an earlier run called otherwise is removed then.
+    pub fn save_embeddings(&self, embeddings: &[Embedding]) -> Result<Vec<PathBuf>> {
+        let paths = write_embeddings(&self.path, embeddings)?;
+        for stale in &self.stale {
+            // Where there is none any more, there is nothing to remove.
+            let _gone = fs::remove_file(stale);
+        }
+        Ok(paths)
     }
 
     /// Saves a preview.
@@ -278,6 +287,28 @@ impl RunFolder {
     }
 }
 
+/// Writes embeddings into a folder, each by its name; gives their files.
+pub(super) fn write_embeddings(folder: &Path, embeddings: &[Embedding]) -> Result<Vec<PathBuf>> {
+    let tokens: Vec<&str> = embeddings.iter().map(|embedding| embedding.token.as_str()).collect();
+    let write = |(file, embedding): (String, &Embedding)| {
+        let path = folder.join(file);
+        write_whole(&path, &embedding.to_safetensors())?;
+        Ok(path)
+    };
+    names::embeddings(&tokens).into_iter().zip(embeddings).map(write).collect()
+}
+
+/// The files of the embeddings of the run in a folder, by its settings; none where there are no settings.
+fn embeddings_of_run(folder: &Path) -> Vec<String> {
+    let settings = fs::read(folder.join(SETTINGS)).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+    settings.map_or_else(Vec::new, |settings| names::embeddings(&tokens(&settings)))
+}
+
+/// The tokens of the words that are learned, in settings.
+fn tokens(settings: &Value) -> Vec<&str> {
+    ["token", "second-token"].into_iter().filter_map(|name| settings[name].as_str()).collect()
+}
+
 /// Puts a value at the place of its step: a run that resumes makes some steps again, with the same results.
 fn put(curve: &mut Vec<(u32, f64)>, step: u32, value: f64) {
     while curve.pop_if(|(other, _)| *other >= step).is_some() {}
@@ -300,12 +331,20 @@ fn previews(path: &Path) -> Vec<(u32, PathBuf)> {
 
 /// What the folder says about itself to someone who finds it.
 fn guide(path: &Path, about: &Value) -> String {
-    let (token, model) = (&about["config"]["token"], &about["model"]);
-    let [token, model] = [token, model].map(|text| one_line(text.as_str().unwrap_or_default()));
+    let tokens = tokens(&about["config"]);
+    let several = tokens.len() > 1;
+    let learned = format!("the embedding{} {}", if several { "s" } else { "" }, tokens.join(" and "));
+    let learned = one_line(&learned);
+    let of_file = |(i, file): (usize, String)| {
+        let what = if several { tokens[i] } else { "the embedding" };
+        format!("{file}  {}, as diffusers writes it\n", one_line(what))
+    };
+    let embeddings: String = names::embeddings(&tokens).into_iter().enumerate().map(of_file).collect();
+    let model = one_line(about["model"].as_str().unwrap_or_default());
     let shown = wording::quoted(&one_line(&path.display().to_string()));
     format!(
-        "A run of pseudoword {}: the embedding {token}, learned on the model {model}.\n\n\
-         {EMBEDDING}  the embedding, as diffusers writes it\n\
+        "A run of pseudoword {}: {learned}, learned on the model {model}.\n\n\
+         {embeddings}\
          {LOG}                   everything that happened, one JSON object per line\n\
          previews/, previews.png     what the embedding looked like on the way\n\
          {MASKS}                   what of the pictures counts, if they have masks; the rest is dimmed\n\
@@ -342,7 +381,8 @@ mod tests {
     fn a_run_is_logged_line_by_line_and_drawn() {
         let temporary = tempfile::tempdir().unwrap();
         let path = temporary.path().join("runs/word");
-        assert!(find(&path, false, false).unwrap().is_none());
+        let files = names::embeddings(&["<word>"]);
+        assert!(find(&path, &files, false, false).unwrap().is_none());
         let about = || json!({"event": "run", "model": "m", "config": {"token": "<word>"}});
         let begin = || RunFolder::begin(&path, Lock::take(&path).unwrap(), about(), &json!({"steps": 3})).unwrap();
         let mut folder = begin();
@@ -362,12 +402,12 @@ mod tests {
         assert!(guide.contains("the embedding <word>") && guide.contains("settings.json"), "{guide}");
 
         let embedding = Embedding::new("<word>", 2, vec![1.0, 2.0]);
-        let saved = folder.save_embedding(&embedding).unwrap();
+        let saved = folder.save_embeddings(std::slice::from_ref(&embedding)).unwrap().remove(0);
         assert_eq!(Embedding::read(&fs::read(&saved).unwrap(), "saved", None).unwrap(), embedding);
-        let refused = find(&path, false, false).map(|_| ()).unwrap_err();
+        let refused = find(&path, &files, false, false).map(|_| ()).unwrap_err();
         assert!(refused.to_string().contains("--overwrite") && refused.to_string().contains("--out"), "{refused}");
-        assert!(find(&path, false, true).is_err(), "there is nothing to resume");
-        assert!(find(&path, true, false).unwrap().is_none());
+        assert!(find(&path, &files, false, true).is_err(), "there is nothing to resume");
+        assert!(find(&path, &files, true, false).unwrap().is_none());
         drop(folder);
 
         let lock = Lock::take(&path).unwrap();

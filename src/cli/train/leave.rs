@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::drive::{Run, rescue_folder};
+use super::folder::write_embeddings;
 use super::names;
 use super::state_files::SaveOutcome;
 use crate::base::files;
@@ -38,12 +39,13 @@ impl Run<'_> {
         let worth_it = step > 0 || matches!(ended, Err(Error::Numeric { .. }));
         let saved = if worth_it { self.leave().map(Some) } else { Ok(None) };
         match (ended, saved) {
-            (Ok(done), Ok(path)) => self.end_well(done, path),
+            (Ok(done), Ok(paths)) => self.end_well(done, &paths.unwrap_or_default()),
             // The reader of our output went away: not a failure.
             (Err(error), Ok(_)) if unread => Err(error),
             (Err(error), saved) => {
-                if let Ok(Some(path)) = &saved {
-                    self.out.message(&format!("the embedding after step {step} is in {}", path.display()));
+                if let Ok(Some(paths)) = &saved {
+                    let (what, are) = if paths.len() > 1 { ("embeddings", "are") } else { ("embedding", "is") };
+                    self.out.message(&format!("the {what} after step {step} {are} in {}", listed(paths)));
                 }
                 self.leave_bug_report(&error);
                 // Losing what was learned is worse than the reason why the run ended.
@@ -57,19 +59,18 @@ impl Run<'_> {
     }
 
     /// Reports that a run is done, or that it was stopped.
-    fn end_well(&mut self, done: Option<Event>, path: Option<PathBuf>) -> Result<()> {
+    fn end_well(&mut self, done: Option<Event>, paths: &[PathBuf]) -> Result<()> {
         let (step, of) = (self.job.step(), self.request.config().steps());
-        match (&done, &path) {
+        match (&done, paths) {
             (Some(done), _) => self.report(done)?,
-            (None, Some(path)) => {
-                let path = path.display();
-                self.out.message(&format!("stopped after step {step} of {of}: {path}; run the same command to resume"));
+            (None, [_, ..]) => {
+                let paths = listed(paths);
+                self.out
+                    .message(&format!("stopped after step {step} of {of}: {paths}; run the same command to resume"));
             }
-            (None, None) => self.out.message("stopped before the first step: nothing was learned, nothing is saved"),
+            (None, []) => self.out.message("stopped before the first step: nothing was learned, nothing is saved"),
         }
-        if let Some(path) = path {
-            self.out.path(&path)?;
-        }
+        paths.iter().try_for_each(|path| self.out.path(path))?;
         done.map(drop).ok_or_else(interrupt::reason)
     }
 
@@ -85,16 +86,18 @@ impl Run<'_> {
         }
     }
 
-    /// Saves the state and the embedding, then what the user asked for in addition, then what is nice to have.
-    fn leave(&mut self) -> Result<PathBuf> {
-        let path = self.leave_embedding()?;
-        self.report(&Event::Saved { what: "embedding".to_owned(), path: path.display().to_string() })?;
+    /// Saves the state and the embeddings, then what the user asked for in addition, then what is nice to have.
+    fn leave(&mut self) -> Result<Vec<PathBuf>> {
+        let paths = self.leave_embeddings()?;
+        for path in &paths {
+            self.report(&Event::Saved { what: "embedding".to_owned(), path: path.display().to_string() })?;
+        }
         if let (Some(record), Some(bytes)) = (&self.request.args.record, self.job.record()) {
             files::write_whole(record, &bytes)?;
             self.report(&Event::Saved { what: "record".to_owned(), path: record.display().to_string() })?;
         }
-        let (token, model) = (&self.request.config().token, &self.request.model.name);
-        let title = format!("{token}: {} steps on {model}", self.job.step());
+        let (tokens, model) = (self.request.config().tokens().join(" and "), &self.request.model.name);
+        let title = format!("{tokens}: {} steps on {model}", self.job.step());
         match self.folder.draw(&title, self.job.preview_prompt()) {
             Ok(events) => events.iter().try_for_each(|event| self.report(event))?,
             Err(error) => {
@@ -107,7 +110,7 @@ impl Run<'_> {
                 self.report(&Event::warning(WarningCode::NotDrawn, format!("{error}; the embedding is saved")))?
             }
         }
-        Ok(path)
+        Ok(paths)
     }
 
     /// What is known of the embedding. The same however often the run was interrupted: no times are in it.
@@ -118,30 +121,34 @@ impl Run<'_> {
             verdict
         });
         let quality = job.quality().map(|quality| wording::of_event(&Event::Quality(Box::new(quality.clone()))));
-        json!({
+        let mut report = json!({
             "version": env!("CARGO_PKG_VERSION"), "token": config.token, "kind": config.kind, "model": self.request.model.name,
             "steps": job.step(), "of": config.steps(), "verdict": verdict, "quality": quality,
-        })
+        });
+        if let Some(second) = config.second() {
+            report["second"] = json!({"token": second.token, "kind": second.kind});
+        }
+        report
     }
 
-    /// Saves the state and the embedding: into the folder, or when that fails again and again into the system's folder
+    /// Saves the state and the embeddings: into the folder, or when that fails again and again into the system's folder
     /// for temporary files, which is often on another disk.
-    fn leave_embedding(&mut self) -> Result<PathBuf> {
-        let (embedding, state) = (self.embedding(), self.latest.to_bytes());
-        let (mut state_saved, mut embedding_saved, mut trouble) = (false, None, None);
+    fn leave_embeddings(&mut self) -> Result<Vec<PathBuf>> {
+        let (embeddings, state) = (self.embeddings(), self.latest.to_bytes());
+        let (mut state_saved, mut embeddings_saved, mut trouble) = (false, None, None);
         for pause in [Duration::ZERO].iter().chain(&PAUSES) {
             std::thread::sleep(*pause);
             let written = self.folder.make_again().and_then(|_made| {
                 state_saved =
                     state_saved || matches!(self.keeper.save(&state), SaveOutcome::Saved | SaveOutcome::Again(_));
-                self.folder.save_embedding(&embedding)
+                self.folder.save_embeddings(&embeddings)
             });
             match written {
-                Ok(path) if state_saved => {
+                Ok(paths) if state_saved => {
                     self.out.event(&self.saved_state())?;
-                    return Ok(path);
+                    return Ok(paths);
                 }
-                Ok(path) => embedding_saved = Some(path),
+                Ok(paths) => embeddings_saved = Some(paths),
                 Err(error) => {
                     if trouble.is_none() {
                         self.out.message(&format!("{error}; trying again"));
@@ -150,23 +157,30 @@ impl Run<'_> {
                 }
             }
         }
-        if let Some(path) = embedding_saved {
+        if let Some(paths) = embeddings_saved {
             let state = self.keeper.path();
             let text = format!("{} could not be saved: the run cannot resume from here", state.display());
             self.report(&Event::warning(WarningCode::NotSaved, text))?;
-            return Ok(path);
+            return Ok(paths);
         }
-        let bytes = embedding.to_safetensors();
+        let bytes = embeddings.iter().map(|embedding| embedding.to_safetensors().len()).sum();
         let elsewhere = rescue_folder(self.folder.path());
         let rescued = files::make_folder(&elsewhere)
-            .and_then(|()| files::write_whole(&elsewhere.join(names::EMBEDDING), &bytes))
+            .map_err(Error::from)
+            .and_then(|()| write_embeddings(&elsewhere, &embeddings))
             // The embedding is what matters; the state only saves time.
-            .map(|()| files::write_whole(&elsewhere.join(names::STATES[0]), &state).is_ok());
+            .map(|_paths| files::write_whole(&elsewhere.join(names::STATES[0]), &state).is_ok());
         let source = match trouble {
             Some(Error::Write { source, .. }) => source,
             other => std::io::Error::other(other.map_or_else(String::new, |error| error.to_string())),
         };
-        let path = self.folder.path().join(names::EMBEDDING);
-        Err(Error::NotKept { path, bytes: bytes.len(), source, rescued: rescued.ok().map(|_state| elsewhere) })
+        let files = names::embeddings(&self.request.config().tokens());
+        let path = self.folder.path().join(&files[0]);
+        Err(Error::NotKept { path, bytes, source, rescued: rescued.ok().map(|_state| elsewhere) })
     }
+}
+
+/// Paths in a sentence.
+fn listed(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" and ")
 }

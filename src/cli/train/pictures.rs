@@ -17,7 +17,7 @@ use crate::train::{MakeCaptions, Replay, TrainInput, TrainPicture};
 use crate::{Error, Result};
 
 /// What the embedding starts from, the only place that decides between a file and a phrase; and what should be known of the file.
-pub(super) fn init(typed: Option<&str>) -> Result<(Init, Vec<Event>)> {
+fn init(typed: Option<&str>) -> Result<(Init, Vec<Event>)> {
     let plain = |init| Ok((init, Vec::new()));
     match typed {
         Some(file) if locate::names_an_embedding_file(file) => {
@@ -30,10 +30,19 @@ pub(super) fn init(typed: Option<&str>) -> Result<(Init, Vec<Event>)> {
 }
 
 /// Reads everything else that `train` was given, and what the user should know about it: all of it without a model.
-pub(super) fn gather(args: &TrainArgs, init: Init) -> Result<(TrainInput, Vec<Event>)> {
-    let mut events = Vec::new();
+pub(super) fn gather(args: &TrainArgs) -> Result<(TrainInput, Vec<Event>)> {
+    let (init, mut events) = init(args.config.init.as_deref())?;
+    let second_init = match &args.config.second_init {
+        Some(typed) => {
+            let (init, notes) = self::init(Some(typed))?;
+            events.extend(notes);
+            Some(init)
+        }
+        None => None,
+    };
+    let words = args.config.tokens().len();
     let templates = match &args.template {
-        Some(path) => Some(parse_template_file(&files::read_text(path)?, &path.display().to_string())?),
+        Some(path) => Some(parse_template_file(&files::read_text(path)?, &path.display().to_string(), words)?),
         None => None,
     };
     let replay = match &args.replay {
@@ -54,8 +63,17 @@ pub(super) fn gather(args: &TrainArgs, init: Init) -> Result<(TrainInput, Vec<Ev
         Captions::Auto => MakeCaptions::Usually,
         Captions::On | Captions::Off => MakeCaptions::Never,
     };
-    let input =
-        TrainInput { make_captions, pictures, unseen, templates, init: Some(init), replay, record, only_work: false };
+    let input = TrainInput {
+        make_captions,
+        pictures,
+        unseen,
+        templates,
+        init: Some(init),
+        second_init,
+        replay,
+        record,
+        only_work: false,
+    };
     Ok((input, events))
 }
 
@@ -167,7 +185,7 @@ fn captions(paths: &[PathBuf], args: &TrainArgs, events: &mut Vec<Event>) -> Res
             file: caption.file.display().to_string(),
             reason: format!("{reason}; correct it, or give --captions off"),
         };
-        parse_caption(&caption.text, &args.config.token).map(Some).map_err(bad)
+        parse_caption(&caption.text, &args.config.tokens()).map(Some).map_err(bad)
     };
     found.into_iter().flatten().map(slotted).collect()
 }

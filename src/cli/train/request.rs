@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::folder;
 use super::lock::Lock;
+use super::names;
 use super::pictures;
 use super::state_files::ResumableRun;
 use crate::base::files;
@@ -16,9 +17,8 @@ use crate::cli::outlook::Outlook;
 use crate::cli::output::Output;
 use crate::cli::panics;
 use crate::cli::wording::quoted;
-use crate::config::{Masks, TrainConfig};
+use crate::config::{Masks, TrainConfig, WordSettings};
 use crate::event::{Event, WarningCode};
-use crate::formats::is_windows_device;
 use crate::gpu::{self, Chosen};
 use crate::model::{Loading, ModelConfig, OpenedModel};
 use crate::plan::{MemoryPlan, WeightBytes};
@@ -69,32 +69,35 @@ impl<'a> Request<'a> {
     pub async fn prepare(args: &'a TrainArgs, shared: &'a Shared, out: &mut Output) -> Result<Self> {
         let asked = &args.config;
         crate::train::check_numbers(asked)?;
-        let otherwise = |error: Error| error.called_otherwise(|name| format!("--token {}", quoted(name)));
-        check_token(&asked.token).and_then(|()| crate::train::file_can_hold(&asked.token)).map_err(otherwise)?;
-        let folder = args.out.clone().unwrap_or_else(|| default_folder(&asked.token));
+        for (token, settings) in asked.tokens().into_iter().zip(WordSettings::OF_EACH) {
+            let checked = check_token(token).and_then(|()| crate::train::file_can_hold(token));
+            checked.map_err(|error| otherwise(error, settings))?;
+        }
+        let embedding_files = names::embeddings(&asked.tokens());
+        let folder = args.out.clone().unwrap_or_else(|| default_folder(&asked.tokens()));
         files::check_writable(&folder)?;
         if let Some(record) = &args.record {
             check_record(record, args.overwrite)?;
         }
         let embeddings = read::given(&args.embeddings, shared, out).await?;
-        let (init, mut concerns) = pictures::init(asked.init.as_deref())?;
-        let (mut input, about_files) = pictures::gather(args, init.clone())?;
-        concerns.extend(about_files);
+        let (mut input, mut concerns) = pictures::gather(args)?;
         let found = crate::train::find_masks(asked, &mut input)?;
         // A run says it itself, once it has looked for others.
         concerns.extend(found.filter(|_| args.dry_run));
         let device = gpu::choose(shared.device)?;
         let opened = locate::model_for(shared, &Outlook::new(shared, &device, &planned(asked, 1)), out).await?;
         // What another process is writing there is found out once the folder is ours.
-        let begun = folder::find(&folder, args.overwrite, args.resume).ok().flatten();
+        let begun = folder::find(&folder, &embedding_files, args.overwrite, args.resume).ok().flatten();
         let as_begun = |run: &ResumableRun| run.state.as_begun(asked, opened.config.architecture);
         let open = begun.as_ref().map_or_else(|| asked.clone(), as_begun);
         let usual = usual::in_words(&open, &opened.config);
         let config = &usual::decided(&open, &opened.config);
         let mut tokenizers = read::tokenizers(&embeddings, &opened)?;
-        crate::train::check(config, &init, &opened.config, tokenizers.first())?;
-        let added = tokenizers.add_word(&config.token, config.vectors() as usize);
-        added.map_err(otherwise)?;
+        crate::train::check(config, &input, &opened.config, tokenizers.first())?;
+        for (word, settings) in config.words().zip(WordSettings::OF_EACH) {
+            let added = tokenizers.add_word(word.token, word.vectors as usize);
+            added.map_err(|error| otherwise(error, settings))?;
+        }
         if let Some(replay) = &input.replay {
             replay.check(config, &opened.config)?;
         }
@@ -105,7 +108,7 @@ impl<'a> Request<'a> {
         concerns.extend(idle_options(args, &device));
         concerns.extend(unused(config, &input, &embeddings, tokenizers.first()));
         let lock = if args.dry_run { None } else { Some(Lock::take(&folder)?) };
-        let resumable = folder::find(&folder, args.overwrite, args.resume)?;
+        let resumable = folder::find(&folder, &embedding_files, args.overwrite, args.resume)?;
         if resumable.as_ref().is_some_and(|run| !run.state.knows_masks()) {
             // It was begun without masks, and goes on without them.
             concerns.retain(|event| !matches!(event, Event::Masks { .. }));
@@ -211,6 +214,11 @@ impl<'a> Request<'a> {
     }
 }
 
+/// An error about the token of a word, with another that could be given instead.
+fn otherwise(error: Error, settings: WordSettings) -> Error {
+    error.called_otherwise(|name| format!("--{} {}", settings.token.key(), quoted(name)))
+}
+
 /// How much memory a run will need, whose previews have a prompt of so many stretches.
 fn planned(config: &TrainConfig, stretches: usize) -> impl Fn(&ModelConfig, WeightBytes, bool) -> Result<MemoryPlan> {
     move |model, weights, on_cpu| crate::train::memory_plan(config, model, weights, stretches, on_cpu)
@@ -271,18 +279,9 @@ fn check_record(record: &Path, overwrite: bool) -> Result<()> {
     Ok(())
 }
 
-/// `runs/` and those letters of the token that can be in a file's name on every system.
-fn default_folder(token: &str) -> PathBuf {
-    /// Some file systems count bytes, up to 255 of them, and letters have up to four.
-    const LONGEST: usize = 60;
-    let letters = token.chars().filter(|c| c.is_alphanumeric() || "-_".contains(*c));
-    let stem: String = letters.take(LONGEST).collect();
-    Path::new("runs").join(match stem.as_str() {
-        "" => "word".to_owned(),
-        // A device on Windows, where no folder can be called so.
-        stem if is_windows_device(&stem.to_lowercase()) => format!("{stem}-word"),
-        _ => stem,
-    })
+/// `runs/` and what of the tokens can be in a file's name.
+fn default_folder(tokens: &[&str]) -> PathBuf {
+    Path::new("runs").join(names::stem(tokens))
 }
 
 #[cfg(test)]
@@ -291,9 +290,12 @@ mod tests {
 
     #[test]
     fn a_token_names_its_folder() {
-        assert_eq!(default_folder("<my-peach>"), Path::new("runs/my-peach"));
-        assert_eq!(default_folder("../../*"), Path::new("runs/word"));
-        assert_eq!(default_folder("<CON>"), Path::new("runs/CON-word"));
-        assert_eq!(default_folder(&"\u{1d400}".repeat(300)).as_os_str().len(), 5 + 60 * 4);
+        assert_eq!(default_folder(&["<my-peach>"]), Path::new("runs/my-peach"));
+        assert_eq!(default_folder(&["<fox>", "<ink>"]), Path::new("runs/fox-ink"));
+        assert_eq!(default_folder(&["../../*"]), Path::new("runs/word"));
+        assert_eq!(default_folder(&["<CON>"]), Path::new("runs/CON-word"));
+        let long = "\u{1d400}".repeat(300);
+        assert_eq!(default_folder(&[&long]).as_os_str().len(), 5 + 60 * 4);
+        assert_eq!(default_folder(&[&long, &long]).as_os_str().len(), 5 + 60 * 4);
     }
 }

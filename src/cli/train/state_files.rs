@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use super::names::{EMBEDDING, STATES, UNREADABLE_STATE};
+use super::names::{STATES, UNREADABLE_STATE};
 use crate::base::failpoints;
 use crate::base::files::{ReadError, read, write_and_keep, write_whole};
 use crate::train::RunState;
@@ -84,11 +84,11 @@ pub(super) struct ResumableRun {
     pub keeper: Keeper,
 }
 
-/// Finds the newest whole state in a run's folder.
+/// Finds the newest whole state in a run's folder, whose embeddings have these files.
 ///
 /// # Errors
 /// [`Error::BadFile`] if there are states and none is whole: a run never starts over unless the user says so.
-pub(super) fn find(folder: &Path) -> Result<Option<ResumableRun>> {
+pub(super) fn find(folder: &Path, files: &[String]) -> Result<Option<ResumableRun>> {
     let keeper = Keeper::new(folder);
     let Saved { whole, damaged } = pollster::block_on(keeper.generations.newest())?;
     let Some(whole) = whole else {
@@ -102,7 +102,7 @@ pub(super) fn find(folder: &Path) -> Result<Option<ResumableRun>> {
                 "there is a run, but its state cannot be used ({}). Give --overwrite to start over, or another --out; the \
                  embedding as it was last saved can be a start: --init {}",
                 said.join("; "),
-                folder.join(EMBEDDING).display()
+                files.iter().map(|file| folder.join(file).display().to_string()).collect::<Vec<_>>().join(" or ")
             ),
         });
     };
@@ -225,9 +225,9 @@ mod tests {
     #[test]
     fn what_is_not_a_state_is_never_taken_for_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(find(folder.path()).unwrap().is_none());
+        assert!(find(folder.path(), &[]).unwrap().is_none());
         fs::write(folder.path().join(STATES[1]), b"PSWDRUN1 and nothing more").unwrap();
-        let error = find(folder.path()).map(|_| ()).unwrap_err();
+        let error = find(folder.path(), &[]).map(|_| ()).unwrap_err();
         assert_eq!(error.kind(), crate::error::Kind::Input);
         assert!(error.to_string().contains("--overwrite"), "{error}");
     }

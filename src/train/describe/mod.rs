@@ -13,12 +13,13 @@ use serde::{Deserialize, Serialize};
 
 use self::opinion::{Losses, Proposal};
 pub(super) use self::words::Phrases;
-use self::words::Scene;
+use self::words::{Said, Scene};
 use super::TrainInput;
 use super::dataset::{CachedLatents, Dataset};
 use super::learner::Learner;
 use super::state::RunState;
 use super::templates::fill;
+use super::words::Words;
 use crate::Result;
 use crate::config::{Init, Kind, TrainConfig};
 use crate::event::{CaptionPart, Event, Judge, Slot};
@@ -69,7 +70,7 @@ struct Look {
 
 /// The making of captions for the pictures of a run that have none.
 pub(super) struct Describing {
-    kind: Kind,
+    said: Said,
     noise: Noise,
     /// What stands for the thing while the model is asked.
     thing: Option<String>,
@@ -85,15 +86,21 @@ pub(super) struct Describing {
 }
 
 impl Describing {
-    pub fn new(config: &TrainConfig, input: &TrainInput, init: &Init) -> Self {
-        let thing = match init {
+    pub fn new(config: &TrainConfig, input: &TrainInput, words: &Words) -> Self {
+        let thing = words.thing();
+        let said = match (words.pair(), thing.kind) {
+            (Some(true), _) => Said::Both,
+            (Some(false), _) => Said::BothStyleFirst,
+            (None, kind) => Said::One(kind),
+        };
+        let thing = match &thing.init {
             Init::Phrase(phrase) => Some(phrase.clone()),
             // Whose rows the token has until the first step.
-            Init::Embedding(_) => Some(config.token.clone()),
+            Init::Embedding(_) => Some(thing.token.clone()),
             Init::Random => None,
         };
         Self {
-            kind: config.kind,
+            said,
             noise: Noise::new(config.seed),
             thing,
             wanted: input.makes_captions(),
@@ -164,7 +171,7 @@ impl Describing {
         let plain = seen.background.filter(|plain| backgrounds.is_empty() && phrases.colour(plain.colour).is_some());
         let scene = Scene { plain, ..Scene::default() };
         // A style is what the picture is made as: that is to be learned, and not to be said.
-        let media = if self.kind == Kind::Object { phrases.media(seen.is_grey) } else { &[] };
+        let media = if self.said == Said::One(Kind::Object) { phrases.media(seen.is_grey) } else { &[] };
         let captions = |scene: Scene| -> Vec<String> {
             media.iter().map(|medium| self.sentence(phrases, &Scene { medium: Some(medium), ..scene })).collect()
         };
@@ -213,8 +220,8 @@ impl Describing {
             parts.push(CaptionPart { slot: Slot::Medium, words, by: Judge::Model, sure: best.sure });
         }
         if !look.backgrounds.is_empty() {
-            let caption = phrases.sentence(self.kind, &scene);
-            let with = |colour: &Colour| phrases.sentence(self.kind, &scene.before(*colour));
+            let caption = phrases.sentence(self.said, &scene);
+            let with = |colour: &Colour| phrases.sentence(self.said, &scene.before(*colour));
             let with_backgrounds = look.backgrounds.iter().map(with).collect();
             return Ok(MadeCaption { caption: Some(caption), parts, with_backgrounds });
         }
@@ -234,13 +241,13 @@ impl Describing {
                 parts.push(CaptionPart { slot: Slot::Background, words, by: Judge::Model, sure: best.sure });
             }
         }
-        let caption = (!parts.is_empty()).then(|| phrases.sentence(self.kind, &scene));
+        let caption = (!parts.is_empty()).then(|| phrases.sentence(self.said, &scene));
         Ok(MadeCaption { caption, parts, with_backgrounds: Vec::new() })
     }
 
     /// What the model is asked about: the sentence for a scene with the thing in it.
     fn sentence(&self, phrases: Phrases, scene: &Scene) -> String {
-        fill(&phrases.sentence(Kind::Object, scene), self.thing.as_deref().unwrap_or(phrases.something()))
+        fill(&phrases.sentence(Said::One(Kind::Object), scene), self.thing.as_deref().unwrap_or(phrases.something()))
     }
 
     /// Writes itself into a state.

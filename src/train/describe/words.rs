@@ -1,6 +1,7 @@
 //! The phrases that captions are made of, by family of models: those that the mini model's captions had, and those that are
 //! common in the captions of Stable Diffusion's pictures.
 
+use super::super::templates::swapped;
 use crate::config::Kind;
 use crate::embedding::ModelFamily;
 use crate::image::{Colour, PlainBackground};
@@ -13,6 +14,17 @@ pub(in crate::train) enum Phrases {
     Mini,
     /// Stable Diffusion of every kind.
     General,
+}
+
+/// Which words a caption has a place for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Said {
+    /// One, of a kind.
+    One(Kind),
+    /// A thing and, as the second word, its style: where otherwise the style is named.
+    Both,
+    /// The same, but the thing is the second word.
+    BothStyleFirst,
 }
 
 /// What a caption says beside the word; what it does not is none.
@@ -101,12 +113,13 @@ impl Phrases {
     }
 
     /// The sentence for a scene, with `{}` for the word; of a style it says nothing of what the style is.
-    pub(super) fn sentence(self, kind: Kind, scene: &Scene) -> String {
-        let behind = match (scene.plain, scene.place) {
-            (Some(plain), _) => self.behind(plain.colour),
-            (None, Some(place)) => format!(" {place}"),
-            (None, None) => String::new(),
+    pub(super) fn sentence(self, said: Said, scene: &Scene) -> String {
+        let kind = match said {
+            Said::One(kind) => kind,
+            Said::Both => return self.pair(scene),
+            Said::BothStyleFirst => return swapped(&self.pair(scene)),
         };
+        let behind = self.surroundings(scene);
         match (self, kind, scene.medium) {
             (Self::Mini, Kind::Object, Some(style)) => format!("a {{}}, {style} style{behind}"),
             (Self::Mini, Kind::Object, None) => format!("a {{}}{behind}"),
@@ -118,6 +131,24 @@ impl Phrases {
             }
             (Self::Mini, Kind::Style, _) => format!("a picture in {{}} style{behind}"),
             (Self::General, Kind::Style, _) => format!("a picture{behind}, in the style of {{}}"),
+        }
+    }
+
+    /// The sentence for a thing, `{}`, in a style, `{2}`.
+    fn pair(self, scene: &Scene) -> String {
+        let behind = self.surroundings(scene);
+        match self {
+            Self::Mini => format!("a {{}}, {{2}} style{behind}"),
+            Self::General => format!("a picture of a {{}}{behind}, in the style of {{2}}"),
+        }
+    }
+
+    /// What is said of what is around the thing.
+    fn surroundings(self, scene: &Scene) -> String {
+        match (scene.plain, scene.place) {
+            (Some(plain), _) => self.behind(plain.colour),
+            (None, Some(place)) => format!(" {place}"),
+            (None, None) => String::new(),
         }
     }
 
@@ -157,7 +188,9 @@ mod tests {
 
     #[test]
     fn sentences_are_those_of_the_family() {
-        let said = |family: Phrases, kind, medium, plain, place| family.sentence(kind, &Scene { medium, plain, place });
+        let said = |family: Phrases, kind, medium, plain, place| {
+            family.sentence(Said::One(kind), &Scene { medium, plain, place })
+        };
         let (mini, general) = (Phrases::Mini, Phrases::General);
         for (sentence, expected) in [
             (
@@ -186,6 +219,18 @@ mod tests {
             (said(general, Kind::Style, None, None, Some("on grass")), "a picture on grass, in the style of {}"),
         ] {
             assert_eq!(sentence, expected);
+        }
+    }
+
+    #[test]
+    fn the_word_of_a_style_stands_where_the_style_is_named() {
+        let scene = Scene { plain: on(Colour::Blue, false), ..Scene::default() };
+        for (family, said, expected) in [
+            (Phrases::Mini, Said::Both, "a {}, {2} style on a blue background"),
+            (Phrases::Mini, Said::BothStyleFirst, "a {2}, {} style on a blue background"),
+            (Phrases::General, Said::Both, "a picture of a {} on a blue background, in the style of {2}"),
+        ] {
+            assert_eq!(family.sentence(said, &scene), expected);
         }
     }
 }

@@ -7,6 +7,9 @@
 //!
 //! All of it is a function of the seed, the pictures and the states that were kept, which are part of the run's state: a run that is
 //! interrupted, here too, finds the same.
+//!
+//! Two words that were learned together are tried together, in scenes that have both, against the two that they started from: what is said is
+//! said of both.
 
 mod measure;
 mod pictures;
@@ -18,11 +21,13 @@ use self::measure::{Seen, Tried};
 use self::pictures::{LOOKS, Making, Manner, STEPS, Trial, channels_last, look};
 pub use self::report::{AdviceCode, Quality, TriedState};
 use self::report::{Evidence, Held};
+use super::TrainJob;
 use super::evaluations::Evaluations;
 use super::learner::Learner;
+use super::scenes::Subject;
 use super::state::{Numbers, RunState};
 use super::verdict::BEGUN;
-use super::{TrainJob, scenes};
+use super::words::Words;
 use crate::Result;
 use crate::config::{self, Init, Keep, TrainConfig};
 use crate::event::Event;
@@ -45,8 +50,8 @@ const STATES: &str = "kept states";
 
 /// What a word is compared with.
 enum Start {
-    /// The words that it started from.
-    Phrase(String),
+    /// The words that it started from; of two words those of each.
+    Phrases(Vec<String>),
     /// The rows that it started from, of another word.
     Rows(Vec<f32>),
 }
@@ -64,6 +69,8 @@ pub(super) struct Judging {
     start: Option<Start>,
     keep: Keep,
     manner: Manner,
+    /// What is tried together.
+    subject: Subject,
     kind: config::Kind,
     /// The steps after which the state is kept.
     due: Vec<u32>,
@@ -100,13 +107,11 @@ impl TrainJob {
 
 impl Judging {
     /// `pictures` says whether there are pictures to compare with: a file of choices may be all that is learned from.
-    pub fn new(config: &TrainConfig, init: &Init, rows: &Rows, pictures: bool) -> Self {
-        let start = match init {
-            Init::Phrase(phrase) => Some(Start::Phrase(phrase.clone())),
-            Init::Embedding(_) => Some(Start::Rows(rows.values.clone())),
-            // What numbers that were drawn make of a scene says nothing.
-            Init::Random => None,
-        };
+    pub fn new(config: &TrainConfig, words: &Words, rows: &Rows, pictures: bool) -> Self {
+        // What numbers that were drawn make of a scene says nothing.
+        let drawn = words.iter().any(|word| matches!(word.init, Init::Random));
+        let start = words.phrases().map(Start::Phrases).or_else(|| Some(Start::Rows(rows.values.clone())));
+        let start = start.filter(|_| !drawn);
         let steps = config.steps();
         let wanted = config.quality == config::Quality::Auto && steps >= BEGUN && pictures;
         let due = KEPT.map(|share| (f64::from(steps) * share) as u32);
@@ -114,7 +119,11 @@ impl Judging {
             start: start.filter(|_| wanted),
             keep: config.keep,
             manner: Manner { noise: Noise::new(config.seed), pooling: config.pooling },
-            kind: config.kind,
+            subject: match words.pair() {
+                Some(thing_first) => Subject::Pair { thing_first },
+                None => Subject::One(words.thing().kind, words.len()),
+            },
+            kind: words.thing().kind,
             due: if wanted { due.to_vec() } else { Vec::new() },
             kept: Vec::new(),
             work: None,
@@ -193,8 +202,9 @@ impl Judging {
     }
 
     fn begin(&self, learner: &Learner) -> Work {
-        let scenes = scenes(self.kind, &learner.model.config);
-        let token = learner.token.clone();
+        let scenes = scenes(self.subject, &learner.model.config);
+        let owned = |tokens: Vec<&str>| tokens.into_iter().map(str::to_owned).collect::<Vec<_>>();
+        let tokens = owned(learner.words.tokens());
         let with = |own: &[f32]| {
             let mut rows = learner.known.clone();
             rows.values.extend(own);
@@ -202,12 +212,12 @@ impl Judging {
         };
         let last = learner.optimiser.rows();
         let without = match &self.start {
-            Some(Start::Rows(rows)) => Trial { words: token.clone(), rows: with(rows) },
-            Some(Start::Phrase(phrase)) => Trial { words: phrase.clone(), rows: with(last) },
-            None => Trial { words: String::new(), rows: with(last) },
+            Some(Start::Rows(rows)) => Trial { words: tokens.clone(), rows: with(rows) },
+            Some(Start::Phrases(phrases)) => Trial { words: phrases.clone(), rows: with(last) },
+            None => Trial { words: vec![String::new(); tokens.len()], rows: with(last) },
         };
         let states = std::iter::once(last).chain(self.kept.iter().map(|kept| kept.rows.as_slice()));
-        let states = states.map(|rows| Trial { words: token.clone(), rows: with(rows) });
+        let states = states.map(|rows| Trial { words: tokens.clone(), rows: with(rows) });
         let trials: Vec<Trial> = std::iter::once(without).chain(states).collect();
         let parts = |trial: usize| {
             let starts = (0..SCENES).step_by(learner.batch_size.max(1));
@@ -227,6 +237,7 @@ impl Judging {
             held: evaluations.held(step).map(|[(best, least), (_, last)]| Held { best, least, last }),
             family: learner.model.config.usual_family(),
             kind: self.kind,
+            several: self.subject != Subject::One(self.kind, 1),
             keep: self.keep,
             captioned: learner.dataset.captions.iter().flatten().all(Option::is_some),
         };
@@ -266,9 +277,9 @@ fn rows_after(step: u32) -> String {
     format!("rows after step {step}")
 }
 
-/// Scenes of a kind that a model knows, as different as there are, each with the number of its noise.
-fn scenes(kind: config::Kind, model: &ModelConfig) -> Vec<(usize, String)> {
-    let all = scenes::scenes(kind, model.usual_family());
+/// Scenes that a model knows, as different as there are, each with the number of its noise.
+fn scenes(subject: Subject, model: &ModelConfig) -> Vec<(usize, String)> {
+    let all = subject.scenes(model.usual_family());
     // The lists go through one property after the other: those that are picked shift in each round.
     let round = all.len() / SCENES;
     (0..SCENES).map(|i| (i / GROUP, all[i * round + i % round].clone())).collect()
@@ -276,7 +287,8 @@ fn scenes(kind: config::Kind, model: &ModelConfig) -> Vec<(usize, String)> {
 
 /// How many predictions for one sample the trying of a word takes, if all its steps are made.
 pub fn predictions(config: &TrainConfig) -> u32 {
-    if config.quality == config::Quality::Off || config.steps() < BEGUN || config.init.is_none() {
+    let starts = config.words().all(|word| word.init.is_some());
+    if config.quality == config::Quality::Off || config.steps() < BEGUN || !starts {
         return 0;
     }
     // What is looked at goes half the way through the U-Net.
@@ -288,13 +300,15 @@ mod tests {
     use super::*;
     use crate::config::Kind;
     use crate::embedding::ModelFamily;
+    use crate::train::TrainInput;
 
     fn config(steps: u32) -> TrainConfig {
         TrainConfig { steps: Some(steps), init: Some("apple".to_owned()), ..TrainConfig::default() }
     }
 
     fn judging(config: &TrainConfig) -> Judging {
-        Judging::new(config, &Init::of_phrase(config.init.as_ref()), &Rows { values: vec![1.0], width: 1 }, true)
+        let words = Words::new(config, &TrainInput::default());
+        Judging::new(config, &words, &Rows { values: vec![1.0], width: 1 }, true)
     }
 
     #[test]
@@ -330,9 +344,10 @@ mod tests {
 
     #[test]
     fn the_scenes_of_a_noise_differ_and_no_two_are_the_same() {
-        for kind in Kind::ALL {
+        let pairs = [true, false].map(|thing_first| Subject::Pair { thing_first });
+        for subject in Kind::ALL.map(|kind| Subject::One(kind, 1)).into_iter().chain(pairs) {
             for family in ModelFamily::ALL {
-                let all = super::super::scenes::scenes(kind, family);
+                let all = subject.scenes(family);
                 let round = all.len() / SCENES;
                 let picked: std::collections::BTreeSet<_> = (0..SCENES).map(|i| &all[i * round + i % round]).collect();
                 assert_eq!(picked.len(), SCENES, "{picked:?}");

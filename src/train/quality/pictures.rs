@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::super::learner::Learner;
-use super::super::templates::fill;
+use super::super::templates::fill_all;
 use super::measure::Seen;
 use crate::Result;
 use crate::config::{EmptyNegative, Pooling, SampleConfig, SamplerKind};
@@ -25,9 +25,9 @@ pub(super) const LOOKS: usize = 2;
 /// The draws that pictures are made from come behind those.
 const FIRST_NOISE: usize = 16;
 
-/// What is tried: the words in the slot of a scene, and the rows of all embeddings.
+/// What is tried: the words in the slots of a scene, and the rows of all embeddings.
 pub(super) struct Trial {
-    pub words: String,
+    pub words: Vec<String>,
     pub rows: Rows,
 }
 
@@ -70,7 +70,8 @@ impl Making {
         let settings = decided(&with_usual(&SampleConfig::default(), &model.config), &model.config);
         // With few steps DPM++ 2M comes nearest to what many would give; no model has fewer timesteps than that.
         let mut sampler = Sampler::new(SamplerKind::Dpmpp2m, false, &model.config.scheduler, STEPS)?;
-        let filled = scenes.iter().map(|(_, scene)| learner.tokenizers.prompt(&fill(scene, &trial.words)));
+        let words: Vec<&str> = trial.words.iter().map(String::as_str).collect();
+        let filled = scenes.iter().map(|(_, scene)| learner.tokenizers.prompt(&fill_all(scene, &words)));
         let prompts: Vec<Prompt> = std::iter::once(learner.tokenizers.prompt("")).chain(filled).collect();
         let rows = Var::constant(trial.rows.tensor(&model.device));
         let sizes = vec![time_ids(learner, size); prompts.len()];

@@ -112,6 +112,8 @@ pub struct Evidence {
     pub held: Option<Held>,
     pub family: ModelFamily,
     pub kind: Kind,
+    /// Whether two words were tried together.
+    pub several: bool,
     pub keep: Keep,
     /// Whether every picture has a caption.
     pub captioned: bool,
@@ -194,12 +196,13 @@ impl Quality {
             Kind::Object => ("show", "what yours show"),
             Kind::Style => ("have", "the style of yours"),
         };
+        let words = if of.several { "both words" } else { "the word" };
         let shown = match shows {
             Level::Good => format!("{verb} {what}"),
             Level::Fair => format!("{verb} {what} only in part"),
             _ => format!("hardly {verb} {what}"),
         };
-        let mut text = format!("pictures with the word {shown} ({:.2})", state.score);
+        let mut text = format!("pictures with {words} {shown} ({:.2})", state.score);
         let rules = if decides { "decides" } else { "no longer decides everywhere:" };
         text.push_str(&format!("; the rest of a prompt {rules} in {} of {} scenes", state.keeps, self.scenes));
         if let Some(held) = risen {
@@ -288,7 +291,7 @@ mod tests {
 
     fn evidence(states: Vec<(u32, Tried)>) -> Evidence {
         let (held, family, kind, keep) = (None, ModelFamily::Mini, Kind::Object, Keep::Best);
-        Evidence { last: states[0].0, states, held, family, kind, keep, captioned: true }
+        Evidence { last: states[0].0, states, held, family, kind, several: false, keep, captioned: true }
     }
 
     #[test]
@@ -328,6 +331,12 @@ mod tests {
             let found = serde_json::to_value(quality.advice_code).unwrap();
             assert_eq!(found.as_str(), code, "{quality:?}");
         }
+    }
+
+    #[test]
+    fn of_two_words_is_said_that_they_were_tried_together() {
+        let quality = Quality::of(&Evidence { several: true, ..evidence(vec![(300, tried(0.7, 8))]) });
+        assert!(quality.text.starts_with("pictures with both words show what yours show"), "{quality:?}");
     }
 
     #[test]
