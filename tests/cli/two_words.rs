@@ -19,7 +19,7 @@ fn pictures(place: &Place, captions: &[(&str, &str)]) {
 
 fn train(place: &Place, more: &[&str]) -> Output {
     let model = tiny();
-    let words = ["--token", "<fox>", "--init", "cat", "--second-token", "<ink>", "--second-init", "paint"];
+    let words = ["--token", "<fox>", "--init", "cat", "--second-token", "<ink>", "--second-init", "apple"];
     let quick = ["--model", &model, "--steps", "2", "--batch-size", "1", "--eval-size", "1", "--vectors", "1"];
     let end = ["--resolution", "16", "--preview-every", "0"];
     place.run(&[&["train", "photos"], &words[..], &quick, &end, more].concat())
@@ -39,7 +39,7 @@ fn each_word_has_a_file_of_its_own_that_other_commands_take() {
     assert_eq!(paths, ["run/fox.safetensors", "run/ink.safetensors"]);
     assert!(
         text(&run.stderr)
-            .contains("learning <fox> (1 vector, starting from cat) and <ink> (1 vector, starting from paint)")
+            .contains("learning <fox> (1 vector, starting from cat) and <ink> (1 vector, starting from apple)")
     );
     assert!(!place.path("run/learned_embeds.safetensors").exists());
     let guide = read(&place, "run/README.txt");
