@@ -123,7 +123,7 @@ async fn make(args: &CaptionsArgs, shared: &Shared, files: &[File], out: &mut Ou
     let session = load::session(&outlook, &opened, loading, out).await?;
     let init = Some(Init::of_phrase(args.init.as_ref()));
     let count = pictures.len();
-    let input = TrainInput { pictures, init, make_captions: MakeCaptions::Always, ..TrainInput::default() };
+    let input = TrainInput { pictures, init, make_captions: MakeCaptions::AtOnce, ..TrainInput::default() };
     let mut job = session.train(&config, input)?;
     let mut made = Vec::new();
     while made.len() < count {

@@ -43,6 +43,8 @@ pub enum MakeCaptions {
     Usually,
     /// Yes.
     Always,
+    /// Yes, and before the first step whatever the model: for whoever only wants captions.
+    AtOnce,
 }
 
 impl TrainInput {
@@ -71,7 +73,7 @@ impl TrainInput {
         let may = match self.make_captions {
             MakeCaptions::Never => false,
             MakeCaptions::Usually => self.templates.is_none(),
-            MakeCaptions::Always => true,
+            MakeCaptions::Always | MakeCaptions::AtOnce => true,
         };
         // A replay has captions of its own.
         let without = || self.pictures.iter().chain(&self.unseen).any(|picture| picture.caption.is_none());

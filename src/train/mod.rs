@@ -83,6 +83,7 @@ enum JobPhase {
     Encode,
     Evaluate,
     Preview,
+    Describe,
     Step,
     Judge,
     Done,
@@ -131,7 +132,7 @@ impl TrainJob {
         words.iter().try_for_each(|word| tokenizers.add_word(&word.token, word.vectors).map(drop))?;
         let mut pending: VecDeque<Event> = concerns(config, &input, &tokenizers)?.into();
         let rows = init::rows(config.seed, &words, &model)?;
-        let describing = Describing::new(config, &input, &words);
+        let describing = Describing::new(config, &input, &words, &model.config);
         let judging = Judging::new(config, &words, &rows, !input.pictures.is_empty());
         let templates = input.templates.unwrap_or_else(|| words::sentences(config));
         if let Some(replay) = &input.replay {
@@ -240,6 +241,7 @@ impl TrainJob {
                 JobPhase::Encode => self.encode().await?,
                 JobPhase::Evaluate => self.evaluate().await?,
                 JobPhase::Preview => self.make_preview().await?,
+                JobPhase::Describe => self.describe().await?,
                 JobPhase::Step => self.make_step().await?,
                 JobPhase::Judge => self.judge().await?,
                 JobPhase::Done => return Ok(None),
@@ -284,10 +286,12 @@ impl TrainJob {
         };
         let events = encoding.next(&self.learner, &mut self.describing).await?;
         if events.is_empty() {
-            let (training, unseen) = encoding.into_datasets();
+            let (mut training, unseen) = encoding.into_datasets();
             let choices = &self.learner.choices;
             self.evaluations.add(EvaluatedOn::Training, choices, &training);
             self.evaluations.add(EvaluatedOn::Unseen, choices, &unseen);
+            // What is measured stays the same when captions change.
+            self.describing.restore_later(&mut training);
             self.learner.begin(training);
         } else {
             self.encoding = Some(encoding);
@@ -315,9 +319,20 @@ impl TrainJob {
             let secs = self.begun.elapsed().as_secs_f64();
             self.pending.push_back(Event::Done { steps: counts.step, secs });
             JobPhase::Done
+        } else if self.describing.is_due(counts.step) {
+            JobPhase::Describe
         } else {
             JobPhase::Step
         };
+    }
+
+    async fn describe(&mut self) -> Result<()> {
+        let mut dataset = std::mem::take(&mut self.learner.dataset);
+        let event = self.describing.next_later(&mut dataset, &self.learner).await;
+        self.learner.dataset = dataset;
+        self.pending.extend(event?);
+        self.enter_next_phase();
+        Ok(())
     }
 
     async fn evaluate(&mut self) -> Result<()> {

@@ -155,7 +155,7 @@ impl Engine {
             ..settings::<TrainConfig>(&config)?
         };
         let pictures = super::pictures::read(&pictures, &config.token)?;
-        let input = TrainInput { pictures, make_captions: MakeCaptions::Always, ..TrainInput::default() };
+        let input = TrainInput { pictures, make_captions: MakeCaptions::AtOnce, ..TrainInput::default() };
         let job = self.session.train(&config, input).map_err(to_js)?;
         Ok(Training::new(job, self.model.clone(), self.files.clone()))
     }

@@ -5,6 +5,7 @@ use pseudoword::event::{CaptionPart, Event, Judge, Slot};
 use pseudoword::image::Picture;
 use pseudoword::session::Session;
 use pseudoword::train::{MakeCaptions, RunState, TrainInput, TrainJob, TrainPicture};
+use safetensors::SafeTensors;
 
 use crate::fixtures::{cpu, open};
 
@@ -70,7 +71,7 @@ fn made(session: &Session, config: &TrainConfig, input: TrainInput) -> Vec<Made>
 #[test]
 fn the_model_knows_the_styles_of_the_peach_and_pixels_show_that_it_is_on_white() {
     let session = open("bundled", &cpu(), None);
-    let made = made(&session, &config(), peaches(MakeCaptions::Always));
+    let made = made(&session, &config(), peaches(MakeCaptions::AtOnce));
     for (style, (name, caption, parts)) in STYLES.iter().zip(&made) {
         assert_eq!(name, &format!("peach/{style}"));
         assert_eq!(
@@ -82,6 +83,77 @@ fn the_model_knows_the_styles_of_the_peach_and_pixels_show_that_it_is_on_white()
         assert_eq!((medium.slot, medium.by, medium.words.as_str()), (Slot::Medium, Judge::Model, *style));
         assert_eq!((background.slot, background.by), (Slot::Background, Judge::Pixels));
         assert!(parts.iter().all(|part| (0.75..=1.0).contains(&part.sure)), "{parts:?}");
+    }
+}
+
+/// After how many steps a picture's name and caption were told.
+type Told = (u32, String, Option<String>);
+
+/// Every event of a job that is about captions, with the steps made before it, and its losses.
+fn all(job: &mut TrainJob) -> (Vec<u32>, Vec<Told>, Vec<f64>) {
+    let (mut looked, mut told, mut losses) = (Vec::new(), Vec::new(), Vec::new());
+    pollster::block_on(async {
+        while let Some(event) = job.next().await.unwrap() {
+            match event {
+                Event::Describe { .. } => looked.push(job.step()),
+                Event::Caption { name, caption, .. } => told.push((job.step(), name, caption)),
+                Event::Step { loss, .. } | Event::Evaluation { loss, .. } => losses.push(loss),
+                _ => {}
+            }
+        }
+    });
+    (looked, told, losses)
+}
+
+/// The state of a job after so many steps, before anything else.
+fn stopped(mut job: TrainJob, after: u32) -> Vec<u8> {
+    pollster::block_on(async {
+        while job.step() < after {
+            job.next().await.unwrap();
+        }
+    });
+    job.state()
+}
+
+#[test]
+fn the_mini_model_is_asked_for_styles_when_a_quarter_of_the_steps_is_made() {
+    let session = open("bundled", &cpu(), None);
+    let config = TrainConfig { steps: Some(8), ..config() };
+    let mut job = session.train(&config, TrainInput { record: true, ..peaches(MakeCaptions::Usually) }).unwrap();
+    let (looked, told, _) = all(&mut job);
+    let right = |style: &str| Some(format!("a {{}}, {style} style on a white background"));
+    let expected: Vec<_> = STYLES.iter().map(|style| (2, format!("peach/{style}"), right(style))).collect();
+    assert_eq!((looked, told), (vec![2; 4], expected));
+
+    let record = job.record().unwrap();
+    let metadata = SafeTensors::read_metadata(&record).unwrap().1.metadata().clone().unwrap();
+    let captions: Vec<Vec<String>> = serde_json::from_str(&metadata["captions"]).unwrap();
+    for (step, captions) in captions.iter().enumerate() {
+        for caption in captions {
+            let is_known = |style: &&str| *caption == format!("a <thing>, {style} style on a white background");
+            let before = caption == "a <thing> on a white background";
+            assert!(if step < 2 { before } else { STYLES.iter().any(is_known) }, "step {step}: {caption}");
+        }
+    }
+}
+
+#[test]
+fn a_run_that_resumes_before_or_after_the_model_was_asked_ends_as_if_it_had_not_stopped() {
+    let session = open("bundled", &cpu(), None);
+    let config = TrainConfig { steps: Some(4), ..config() };
+    let start = || session.train(&config, peaches(MakeCaptions::Usually)).unwrap();
+    let (_, made, losses) = all(&mut start());
+    // After the first step, before it is asked, and after the second.
+    for stop in 1..3 {
+        let state = RunState::read(&stopped(start(), stop), "state").unwrap();
+        let left: Vec<_> = made.iter().filter(|(step, ..)| *step >= stop).cloned().collect();
+        let resume = |config| session.resume(config, peaches(MakeCaptions::Usually), &state).unwrap();
+        let (looked, again, rest) = all(&mut resume(&config));
+        assert_eq!((looked, again), (if stop == 1 { vec![1; 4] } else { Vec::new() }, left), "after {stop}");
+        assert!(losses.ends_with(&rest[rest.len() - (5 - stop as usize)..]), "{rest:?} of {losses:?}");
+        // More steps do not move the moment at which the model is asked.
+        let (looked, ..) = all(&mut resume(&TrainConfig { steps: Some(8), ..config.clone() }));
+        assert_eq!(looked.len(), if stop == 1 { 4 } else { 0 }, "after {stop}, of more steps");
     }
 }
 

@@ -3,6 +3,10 @@
 //! What can be seen without a model is taken from the pixels ([`Seen`](crate::image::Seen)), the rest is asked of the model that is trained with
 //! (`opinion`), in phrases that its family knows (`words`). What is not clear is left out; where nothing is clear, no caption is
 //! made, and the picture is learned with the sentences of its kind.
+//!
+//! A small model is surprised by a thing that it does not know, in each style otherwise, and takes its surprise for the
+//! style. A run asks it what pictures are made as when the word says what the thing is, after a quarter of the steps; until
+//! then captions say nothing of that.
 
 mod opinion;
 mod words;
@@ -14,26 +18,38 @@ use serde::{Deserialize, Serialize};
 use self::opinion::{Losses, Proposal};
 pub(super) use self::words::Phrases;
 use self::words::{Said, Scene};
-use super::TrainInput;
 use super::dataset::{CachedLatents, Dataset};
 use super::learner::Learner;
 use super::state::RunState;
 use super::templates::fill;
 use super::words::Words;
+use super::{MakeCaptions, TrainInput};
 use crate::Result;
 use crate::config::{Init, Kind, TrainConfig};
 use crate::event::{CaptionPart, Event, Judge, Slot};
 use crate::image::Colour;
+use crate::model::ModelConfig;
 use crate::noise::Noise;
 
-/// What a run's state has them under.
-const KEY: &str = "made captions";
+/// What a run's state has them under, and those that were made once the word was known a little.
+const KEYS: [&str; 2] = ["made captions", "captions made with the word"];
+/// What a run's state has the step under after which the model is asked what pictures are made as.
+const ASKED_AFTER: &str = "captions are made with the word after";
+
+/// What the sets are called in it.
+const SETS: [&str; 2] = ["training", "unseen"];
+
+/// After so much of the steps a word says enough of its thing.
+const KNOWN_AFTER: f64 = 0.25;
 
 /// Before each plain background a thing is looked at so often at least.
 const DRAWS_BEFORE_EACH: usize = 4;
 
 /// So many pictures are all made as one thing if the model says so of each.
 const UNANIMOUS: usize = 3;
+/// How much of what captions do to the losses may be the same for all pictures, beside what they do to each. Where it is more, the
+/// pictures are alike, and what is the same is what they are made as.
+const ALIKE: f64 = 2.0;
 
 /// A caption that was made from a picture.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -74,25 +90,35 @@ pub(super) struct Describing {
     noise: Noise,
     /// What stands for the thing while the model is asked.
     thing: Option<String>,
+    /// The new token.
+    token: String,
     /// Whether there is anything to do.
     wanted: bool,
+    /// After how many steps the model is asked what the pictures are made as; none if it is before the first.
+    asked_after: Option<u32>,
+    /// Whether it is asked after them now.
+    knows_word: bool,
     /// The pictures without captions that are still to be looked at, once that is known.
     waiting: Option<VecDeque<(usize, usize)>>,
     /// Those that were.
     looks: VecDeque<Look>,
-    /// What was made, by set and place. A run that resumes takes them from its state: on another device a close decision might
-    /// be another.
+    /// What was made before the first step, by set and place. A run that resumes takes them from its state: on another device a
+    /// close decision might be another.
     made: BTreeMap<String, MadeCaption>,
+    /// The same for what was made with the word.
+    made_later: BTreeMap<String, MadeCaption>,
 }
 
 impl Describing {
-    pub fn new(config: &TrainConfig, input: &TrainInput, words: &Words) -> Self {
+    pub fn new(config: &TrainConfig, input: &TrainInput, words: &Words, model: &ModelConfig) -> Self {
         let thing = words.thing();
         let said = match (words.pair(), thing.kind) {
             (Some(true), _) => Said::Both,
             (Some(false), _) => Said::BothStyleFirst,
             (None, kind) => Said::One(kind),
         };
+        let is_later = Phrases::of(model).has_biases() && said == Said::One(Kind::Object);
+        let is_later = is_later && input.make_captions != MakeCaptions::AtOnce;
         let thing = match &thing.init {
             Init::Phrase(phrase) => Some(phrase.clone()),
             // Whose rows the token has until the first step.
@@ -103,10 +129,14 @@ impl Describing {
             said,
             noise: Noise::new(config.seed),
             thing,
+            token: config.token.clone(),
             wanted: input.makes_captions(),
+            asked_after: is_later.then(|| (f64::from(config.steps()) * KNOWN_AFTER) as u32),
+            knows_word: false,
             waiting: None,
             looks: VecDeque::new(),
             made: BTreeMap::new(),
+            made_later: BTreeMap::new(),
         }
     }
 
@@ -128,6 +158,56 @@ impl Describing {
         if self.waiting.is_none() {
             self.waiting = Some(self.restored([training, unseen]));
         }
+        loop {
+            let event = self.look_or_finish([training, unseen], learner).await?;
+            // What counts only until the word is known is not worth telling.
+            if event.is_none() || self.asked_after.is_none() {
+                return Ok(event);
+            }
+        }
+    }
+
+    /// Whether the model is asked now what the pictures are made as.
+    fn is_asked(&self) -> bool {
+        self.knows_word || self.asked_after.is_none()
+    }
+
+    /// Whether captions of training pictures are to be made with the word, now that so many steps are made and more are to come.
+    pub fn is_due(&self, step: u32) -> bool {
+        self.asked_after == Some(step) && self.of_training().any(|name| !self.made_later.contains_key(&name))
+    }
+
+    /// Makes captions of the training pictures with the word, as [`next`](Self::next) does without.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub async fn next_later(&mut self, training: &mut Dataset, learner: &Learner) -> Result<Option<Event>> {
+        if !self.knows_word {
+            self.knows_word = true;
+            self.thing = Some(self.token.clone());
+            let is_bare = |i: &usize| self.made.contains_key(&key((0, *i)));
+            self.waiting = Some((0..training.names.len()).filter(is_bare).map(|i| (0, i)).collect());
+        }
+        self.look_or_finish([training, &mut Dataset::default()], learner).await
+    }
+
+    /// Gives training pictures the captions that were made with the word before.
+    pub fn restore_later(&self, training: &mut Dataset) {
+        for (i, captions) in training.captions.iter_mut().enumerate() {
+            if let Some(made) = self.made_later.get(&key((0, i))) {
+                *captions = made.each();
+            }
+        }
+    }
+
+    /// The names of the training pictures that captions are made for.
+    fn of_training(&self) -> impl Iterator<Item = String> {
+        let [training, _] = SETS;
+        self.made.keys().filter(move |name| name.starts_with(training)).cloned()
+    }
+
+    async fn look_or_finish(&mut self, sets: [&mut Dataset; 2], learner: &Learner) -> Result<Option<Event>> {
+        let [training, unseen] = sets;
         let waiting = self.waiting.get_or_insert_default();
         if let Some(at) = waiting.pop_front() {
             let left = waiting.len();
@@ -144,7 +224,8 @@ impl Describing {
         let set = if look.at.0 == 0 { training } else { unseen };
         let made = self.finish(&look, &set.pictures[look.at.1][0], learner).await?;
         set.captions[look.at.1] = made.each();
-        self.made.insert(key(look.at), made.clone());
+        let all = if self.knows_word { &mut self.made_later } else { &mut self.made };
+        all.insert(key(look.at), made.clone());
         let name = set.names[look.at.1].clone();
         Ok(Some(Event::Caption { name, caption: made.caption, parts: made.parts }))
     }
@@ -171,7 +252,8 @@ impl Describing {
         let plain = seen.background.filter(|plain| backgrounds.is_empty() && phrases.colour(plain.colour).is_some());
         let scene = Scene { plain, ..Scene::default() };
         // A style is what the picture is made as: that is to be learned, and not to be said.
-        let media = if self.said == Said::One(Kind::Object) { phrases.media(seen.is_grey) } else { &[] };
+        let names_medium = self.said == Said::One(Kind::Object) && self.is_asked();
+        let media = if names_medium { phrases.media(seen.is_grey) } else { &[] };
         let captions = |scene: Scene| -> Vec<String> {
             media.iter().map(|medium| self.sentence(phrases, &Scene { medium: Some(medium), ..scene })).collect()
         };
@@ -185,9 +267,9 @@ impl Describing {
         Ok(Look { at, scene, media, losses, backgrounds })
     }
 
-    /// Compares the losses of pictures of a set that may be made as the same things, unless the model is sure that they are all
-    /// made as one: what a caption does to all of them would then be taken away, and be just that. On backgrounds that it does
-    /// not know the mini model is sure of the wrong thing.
+    /// Compares the losses of pictures of a set that may be made as the same things, unless they are all made as one: what a caption
+    /// does to all of them would then be taken away, and be just that. Whether they are is seen by how much is the same for all
+    /// if the word says what the thing is; otherwise the model has to be sure of it, on backgrounds that it knows.
     fn compare(&mut self) {
         let groups: BTreeSet<_> = self.looks.iter().map(Look::group).collect();
         for group in groups {
@@ -200,10 +282,15 @@ impl Describing {
                 self.looks[alone].losses.clear();
                 continue;
             }
-            if found.len() >= UNANIMOUS && found.iter().all(|index| *index == found[0]) {
+            let losses: Vec<&Losses> = own.iter().map(|i| &self.looks[*i].losses).collect();
+            let as_one = if self.knows_word {
+                opinion::common_share(&losses) > ALIKE
+            } else {
+                found.len() >= UNANIMOUS && found.iter().all(|index| *index == found[0])
+            };
+            if as_one {
                 continue;
             }
-            let losses: Vec<&Losses> = own.iter().map(|i| &self.looks[*i].losses).collect();
             for (i, compared) in own.into_iter().zip(opinion::compared(&losses)) {
                 self.looks[i].losses = compared;
             }
@@ -253,7 +340,9 @@ impl Describing {
     /// Writes itself into a state.
     pub fn save(&self, state: &mut RunState) {
         if self.wanted {
-            state.put(KEY, &self.made);
+            state.put(KEYS[0], &self.made);
+            state.put(KEYS[1], &self.made_later);
+            state.put(ASKED_AFTER, &self.asked_after);
         }
     }
 
@@ -262,7 +351,10 @@ impl Describing {
     /// # Errors
     /// Those of a state that was not written by this program.
     pub fn restore(&mut self, state: &RunState) -> Result<()> {
-        self.made = state.get_or_default(KEY)?;
+        self.made = state.get_or_default(KEYS[0])?;
+        self.made_later = state.get_or_default(KEYS[1])?;
+        // Of older versions, which asked before the first step, and of runs that were to have fewer steps.
+        self.asked_after = state.get_or_default(ASKED_AFTER)?;
         Ok(())
     }
 }
@@ -281,5 +373,5 @@ impl Look {
 
 /// Under which name a picture's caption is kept.
 fn key((set, i): (usize, usize)) -> String {
-    format!("{} {i}", ["training", "unseen"][set])
+    format!("{} {i}", SETS[set])
 }

@@ -79,6 +79,22 @@ pub(super) fn compared(pictures: &[&Losses]) -> Vec<Losses> {
     pictures.iter().map(|losses| without(losses)).collect()
 }
 
+/// What captions do to the losses of all pictures alike, beside what they do to those of each: the ratio of the variances.
+pub(super) fn common_share(pictures: &[&Losses]) -> f64 {
+    let centred = |losses: Vec<f64>| {
+        let middle = mean(&losses);
+        losses.into_iter().map(move |loss| loss - middle)
+    };
+    let by_caption = |losses: &Losses| losses.iter().map(|draws| mean(draws)).collect();
+    let each: Vec<Vec<f64>> = pictures.iter().map(|losses| centred(by_caption(losses)).collect()).collect();
+    let count = each.len() as f64;
+    let captions = each.first().map_or(0, Vec::len);
+    let common: Vec<f64> = (0..captions).map(|c| each.iter().map(|of| of[c]).sum::<f64>() / count).collect();
+    let squares = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>();
+    let own = each.iter().map(|of| squares(&mut of.iter().zip(&common).map(|(of, common)| of - common))).sum::<f64>();
+    squares(&mut common.iter().copied()) * count / own
+}
+
 /// The caption whose losses are clearly least.
 pub(super) fn clearly_least(losses: &Losses) -> Option<Best> {
     let index = (0..losses.len()).min_by(|a, b| mean(&losses[*a]).total_cmp(&mean(&losses[*b])))?;
@@ -130,5 +146,18 @@ mod tests {
         assert_eq!([&first, &second].map(best), [Some(0), Some(0)]);
         let found: Vec<_> = compared(&[&first, &second]).iter().map(best).collect();
         assert_eq!(found, [Some(0), Some(1)]);
+    }
+
+    #[test]
+    fn what_is_common_to_all_pictures_is_measured_beside_what_each_has() {
+        let losses = |means: [f64; 3]| means.map(|mean| vec![mean - 0.1, mean + 0.1]).to_vec();
+        // The captions do +1, 0, -1 to both, and 0.5, 0, -0.5 more to the first and less to the second.
+        let (first, second) = (losses([3.5, 2.0, 0.5]), losses([2.5, 2.0, 1.5]));
+        let common = common_share(&[&first, &second]);
+        assert!((common - 2.0 * 2.0 / 1.0).abs() < 1e-12, "{common}");
+        // How hard a picture is whatever is said of it does not matter.
+        let harder = losses([7.5, 7.0, 6.5]);
+        assert!((common_share(&[&first, &harder]) - common).abs() < 1e-12);
+        assert_eq!(common_share(&[&first, &first]), f64::INFINITY);
     }
 }
