@@ -21,7 +21,7 @@ const EVENTS: usize = 60;
 /// Settings that the user words.
 const PRIVATE: [&str; 5] = ["token", "init", "second-token", "second-init", "preview-prompt"];
 /// Fields of events that hold no name, path or sentence of the user's. Every other field is listed in the tests.
-const PUBLIC: [&str; 33] = [
+const PUBLIC: [&str; 35] = [
     "event",
     "kind",
     "products",
@@ -49,6 +49,8 @@ const PUBLIC: [&str; 33] = [
     "code",
     "to",
     "level",
+    "shows",
+    "advice-code",
     "overfitted",
     "scenes",
     "last",
