@@ -1,6 +1,6 @@
 //! Captions that are made from pictures: what they say, and that a run that resumes has those it began with.
 
-use pseudoword::config::{Kind, Masks, TrainConfig};
+use pseudoword::config::{Kind, LrSchedule, Masks, TrainConfig, Tried};
 use pseudoword::event::{CaptionPart, Event, Judge, Slot};
 use pseudoword::image::Picture;
 use pseudoword::session::Session;
@@ -33,6 +33,7 @@ fn config() -> TrainConfig {
         eval_size: 2,
         eval_every: 0,
         preview_every: 0,
+        quality: Tried::Off,
         // Of the pictures as they are.
         masks: Some(Masks::Off),
         ..TrainConfig::default()
@@ -140,7 +141,8 @@ fn the_mini_model_is_asked_for_styles_when_a_quarter_of_the_steps_is_made() {
 #[test]
 fn a_run_that_resumes_before_or_after_the_model_was_asked_ends_as_if_it_had_not_stopped() {
     let session = open("bundled", &cpu(), None);
-    let config = TrainConfig { steps: Some(4), ..config() };
+    // A constant rate, so that more steps may be asked for.
+    let config = TrainConfig { steps: Some(4), lr_schedule: LrSchedule::Constant, ..config() };
     let start = || session.train(&config, peaches(MakeCaptions::Usually)).unwrap();
     let (_, made, losses) = all(&mut start());
     // After the first step, before it is asked, and after the second.

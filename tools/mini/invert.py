@@ -14,7 +14,7 @@ captions. Measured are
 
 Each seed of each concept is a folder under WORK/invert/NAME, done when its result.json is there; what is there is not done again.
 Variants (--extra, --init, --captions) get a NAME each. The report is made of all that was done with the same model:
-summary.json, table.md and sheet.png (all concepts) and words.png (some, for the README).
+summary.json, table.md and sheet.png (all concepts) and words.png (some, for the README), beside.png (two variants, --beside).
 """
 
 import argparse
@@ -34,7 +34,7 @@ from PIL import Image
 import captions
 from common import MODEL, WORK, Progress, fail, write_json
 from concepts import ASKED_FOR, CONCEPTS, SCENES, Pictures, fetch_held_out, token
-from sheets import contact_sheet, fall, rows, show, tables, words_sheet
+from sheets import beside_sheet, contact_sheet, fall, rows, show, tables, words_sheet
 
 ROOT = WORK / "invert"
 
@@ -151,8 +151,10 @@ def report(options, pictures):
     (out / "table.md").write_text(tables(summary))
     contact_sheet(pictures, groups, out / "sheet.png")
     words_sheet(pictures, groups, options.shown, options.name, out / "words.png")
+    if options.beside:
+        beside_sheet(pictures, groups, (options.beside, options.name), out / "beside.png")
     print(tables(summary))
-    print(f"{out}: summary.json, table.md, sheet.png, words.png")
+    print(f"{out}: summary.json, table.md, sheet.png, words.png{', beside.png' if options.beside else ''}")
 
 
 def fingerprint(model):
@@ -182,6 +184,7 @@ def main(arguments):
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--report", action="store_true", help="only write tables and sheets again")
     parser.add_argument("--shown", nargs="+", default=["peach", "tangerine", "fxemoji"], metavar="CONCEPT", help="in words.png")
+    parser.add_argument("--beside", metavar="VARIANT", help="another variant, whose words stand beside those of this one in beside.png")
     parser.add_argument("--out", default=str(ROOT), help="where tables and sheets go")
     options = parser.parse_args(arguments)
     wanted = [name for name, concept in CONCEPTS.items() if name in options.only or concept.sort in options.only]

@@ -9,7 +9,7 @@ from common import SIDE
 from concepts import ASKED_FOR, SCENES, token
 
 # Which of the scenes the sheets show: chosen before any was seen, not the best.
-SHOWN = {"sheet": (0, 1, 4, 5, 10, 11, 12, 14), "words": (1, 4, 11, 12, 9)}
+SHOWN = {"sheet": (0, 1, 4, 5, 10, 11, 12, 14), "words": (1, 4, 11, 12, 9), "beside": (1, 4, 11, 12)}
 NEAR_LOSS, NEAR_SHARE = 15, 60
 
 
@@ -161,4 +161,28 @@ def words_sheet(pictures, groups, names, variant, path):
                 left_edge, text = first + i * (side + gap), f"{ASKED_FOR[scene] if is_style else style}, {colour}"
                 paste(page, show(result["folder"] / file), left_edge, top, side)
                 pen.text((left_edge + side / 2, top + side + 4), text, "dimgray", small, anchor="ma")
+    page.save(path)
+
+
+def beside_sheet(pictures, groups, variants, path):
+    """Words of two variants beside each other, for every concept that both have: what was learned from, and pictures of the same noise. First seed."""
+    names = [name for variant, name in groups if variant == variants[1] and (variants[0], name) in groups]
+    if not names:
+        return
+    shown, side, gap = SHOWN["beside"], 72, 28
+    step = side + 2
+    starts = [110, 110 + 4 * step + gap, 110 + (4 + len(shown)) * step + 2 * gap]
+    page = Image.new("RGB", (starts[2] + len(shown) * step + 8, 30 + len(names) * step), "white")
+    pen, font = ImageDraw.Draw(page), ImageFont.load_default(15)
+    for left, head in zip(starts, ("learned from", *variants)):
+        pen.text((left, 6), head, "black", font)
+    for number, name in enumerate(names):
+        top, results = 30 + number * step, [groups[variant, name][0] for variant in variants]
+        pen.text((8, top + side // 2 - 8), name, "black", font)
+        for i, setting in enumerate(pictures.learnt_from(name, results[1]["background"])):
+            paste(page, setting.picture, starts[0] + i * step, top, side)
+        for left, result in zip(starts[1:], results):
+            for i, scene in enumerate(shown):
+                if str(scene) in result["files"]["learned"]:
+                    paste(page, show(result["folder"] / result["files"]["learned"][str(scene)]), left + i * step, top, side)
     page.save(path)
