@@ -4,7 +4,7 @@
 
 use super::previews;
 use super::sentences::{Lack, about_sentences, lack};
-use super::{TrainInput, TrainPicture};
+use super::{MakeCaptions, TrainInput, TrainPicture};
 use crate::Result;
 use crate::base::text::quoted;
 use crate::config::{Backgrounds, Framing, Init, Masks, Recipe, TrainConfig, option_name};
@@ -140,10 +140,17 @@ fn idle_inputs(config: &TrainConfig, input: &TrainInput) -> Vec<String> {
     if captioned && input.templates.is_some() {
         idle.push("the sentences of the template have no effect: every picture has a caption of its own".to_owned());
     }
+    if input.make_captions == MakeCaptions::Always && input.makes_captions() && input.templates.is_some() {
+        idle.push(
+            "captions are made: the sentences of the template count only for pictures of which nothing is clear"
+                .to_owned(),
+        );
+    }
     let previewed = config.preview_every > 0 && config.preview_prompt.is_none();
     if config.kind != usual.kind && (captioned || input.templates.is_some()) && !previewed {
         let (kind, sentences) = (Setting::Kind, if captioned { "captions" } else { "sentences of the template" });
-        idle.push(format!("{kind} {} has no effect: the {sentences} are used as they are", config.kind.name()));
+        let name = config.kind.name();
+        idle.push(format!("{kind} {name} chooses no sentences: the {sentences} are used as they are"));
     }
     let square = |picture: &TrainPicture| picture.picture.pixels.width() == picture.picture.pixels.height();
     if config.framing != usual.framing && !input.pictures.is_empty() && pictures().all(square) {

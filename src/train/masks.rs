@@ -94,15 +94,15 @@ pub(super) fn find(squares: &[&RgbImage], maps: &[AttentionMap], names: &[&str])
 /// Gives a picture the mask that it brings with it.
 pub(super) fn own(which: Option<Masks>, of: &mut TrainPicture) -> Result<MaskOf> {
     let mut origin = MaskOrigin::Given;
+    if of.picture.alpha.as_ref().is_some_and(|alpha| alpha.iter().all(|value| *value == 0)) {
+        let reason = "it is wholly transparent: there is nothing to learn from".to_owned();
+        return Err(Error::BadPicture { file: of.picture.name.clone(), reason });
+    }
     if which == Some(Masks::Off) {
         of.mask = None;
     } else if of.mask.is_none()
         && let Some(alpha) = &of.picture.alpha
     {
-        if alpha.iter().all(|value| *value == 0) {
-            let reason = "it is wholly transparent: there is nothing to learn from".to_owned();
-            return Err(Error::BadPicture { file: of.picture.name.clone(), reason });
-        }
         (of.mask, origin) = (Some(alpha.clone()), MaskOrigin::Transparency);
     }
     if let Some(mask) = &of.mask {

@@ -138,7 +138,9 @@ impl RunState {
         let open = TrainConfig {
             steps: config.steps.or_else(|| inputs.number("steps")),
             vectors: config.vectors.or_else(|| inputs.number("vectors")),
-            second_vectors: config.second_vectors.or_else(|| inputs.number("second-vectors")),
+            second_vectors: config
+                .second_vectors
+                .or_else(|| config.second_token.as_ref().and_then(|_| inputs.number("second-vectors"))),
             lr: config.lr.or_else(|| (!is_relative(config)).then(|| inputs.rate(config.recipe, architecture))),
             masks: if self.knows_masks() { config.masks } else { Some(Masks::Off) },
             ..config.clone()

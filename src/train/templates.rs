@@ -11,6 +11,7 @@ pub use self::pair::{PAIR, swapped};
 use crate::base::text::quoted;
 use crate::config::Kind;
 use crate::error::{Error, Result};
+use crate::setting::Setting;
 use crate::text::scan::occurrences;
 
 /// Where the placeholder token goes.
@@ -140,10 +141,16 @@ pub fn parse_template(sentence: &str, words: usize) -> std::result::Result<Strin
     if sentence.contains("[filewords]") {
         return Err("`[filewords]` is not supported: put captions in .txt files beside the pictures".to_owned());
     }
+    let shown = quoted(&sentence);
+    if words == 1 && sentence.contains(SECOND_SLOT) {
+        let second = Setting::SecondToken;
+        return Err(format!(
+            "{shown} has {SECOND_SLOT}, the place of a second word, and only one is learned ({second})"
+        ));
+    }
     if places(&sentence, words).contains(&true) {
         return Ok(sentence);
     }
-    let shown = quoted(&sentence);
     Err(match words {
         1 => format!("{shown} has no {SLOT} where the token goes"),
         _ => format!("{shown} has no {SLOT} or {SECOND_SLOT} where a token goes"),

@@ -73,7 +73,12 @@ pub fn in_words(config: &TrainConfig, model: &ModelConfig) -> Option<String> {
     let lr = (config.lr.is_none() && !is_relative(config)).then(|| format!("learning rate {}", rate(&now, model)));
     let span = timesteps(&now, model.usual_family()).filter(|_| config.timesteps.is_none());
     let timesteps = span.map(|Span { from, to }| format!("timesteps {from}..{to}"));
-    let open: Vec<String> = [steps, vectors, lr, timesteps].into_iter().flatten().collect();
+    let family = model.usual_family();
+    let finds = config.masks.is_none() && masks(config, family) == Masks::Auto;
+    let puts = config.backgrounds.is_none() && backgrounds(config, family) == Backgrounds::Plain;
+    let [finds, puts] =
+        [(finds, "masks auto"), (puts, "backgrounds plain")].map(|(is, what)| is.then(|| what.to_owned()));
+    let open: Vec<String> = [steps, vectors, lr, timesteps, finds, puts].into_iter().flatten().collect();
     (!open.is_empty()).then(|| format!("{}: {}", open.join(", "), model.usual_for()))
 }
 
@@ -144,7 +149,8 @@ mod tests {
         let of_mini = said(&open, &mini).unwrap();
         assert_eq!(
             of_mini,
-            "300 steps, 2 vectors, learning rate 0.01, timesteps 400..1000: usual for pseudoword's mini model"
+            "300 steps, 2 vectors, learning rate 0.01, timesteps 400..1000, masks auto, backgrounds plain: usual for pseudoword's mini \
+             model"
         );
         let some = TrainConfig { steps: Some(9), lr: Some(0.1), ..open.clone() };
         assert_eq!(said(&some, &sd1).unwrap(), "4 vectors: usual for Stable Diffusion 1.x");

@@ -82,8 +82,14 @@ fn each_word_has_a_file_of_its_own_that_other_commands_take() {
         ];
         succeeded(&place.run(&made));
     }
-    // The folder holds two, so it is asked which.
-    refused(&place.run(&["inspect", "run"]), 3, &["several embeddings"]);
+    // The folder holds two, and both are described; of each what came of the run is known.
+    let both = place.run(&["inspect", "run"]);
+    succeeded(&both);
+    let said = text(&both.stdout);
+    assert!(said.contains("<fox>") && said.contains("<ink>"), "{said}");
+    assert_eq!(said.matches("  how good  ").count(), 2, "{said}");
+    let one = place.run(&["inspect", "run/ink.safetensors"]);
+    assert_eq!(text(&one.stdout).matches("  how good  ").count(), 1, "{}", text(&one.stdout));
 
     // What is there is finished, and resumes with nothing to do; another run does not begin there.
     let again = train(&place, &["--out", "run"]);
@@ -140,7 +146,7 @@ fn a_dry_run_and_default_names_are_of_both() {
     );
     let dry = train(&place, &["--dry-run"]);
     assert!(
-        text(&dry.stdout).contains("<fox> in 1 vectors and <ink> in 1 vectors, from 2 pictures"),
+        text(&dry.stdout).contains("<fox> in 1 vector and <ink> in 1 vector, from 2 pictures"),
         "{}",
         text(&dry.stdout)
     );

@@ -1,6 +1,6 @@
 //! Captions that are made from pictures: what they say, and that a run that resumes has those it began with.
 
-use pseudoword::config::{Kind, LrSchedule, Masks, TrainConfig, Tried};
+use pseudoword::config::{Kind, LrSchedule, Masks, Quality, TrainConfig};
 use pseudoword::event::{CaptionPart, Event, Judge, Slot};
 use pseudoword::image::Picture;
 use pseudoword::session::Session;
@@ -33,7 +33,7 @@ fn config() -> TrainConfig {
         eval_size: 2,
         eval_every: 0,
         preview_every: 0,
-        quality: Tried::Off,
+        quality: Quality::Off,
         // Of the pictures as they are.
         masks: Some(Masks::Off),
         ..TrainConfig::default()
@@ -117,14 +117,14 @@ fn stopped(mut job: TrainJob, after: u32) -> Vec<u8> {
 }
 
 #[test]
-fn the_mini_model_is_asked_for_styles_when_a_quarter_of_the_steps_is_made() {
+fn the_mini_model_is_asked_for_styles_when_the_word_is_known_a_little() {
     let session = open("bundled", &cpu(), None);
-    let config = TrainConfig { steps: Some(8), ..config() };
+    let config = TrainConfig { steps: Some(100), batch_size: Some(1), ..config() };
     let mut job = session.train(&config, TrainInput { record: true, ..peaches(MakeCaptions::Usually) }).unwrap();
     let (looked, told, _) = all(&mut job);
     let right = |style: &str| Some(format!("a {{}}, {style} style on a white background"));
-    let expected: Vec<_> = STYLES.iter().map(|style| (2, format!("peach/{style}"), right(style))).collect();
-    assert_eq!((looked, told), (vec![2; 4], expected));
+    let expected: Vec<_> = STYLES.iter().map(|style| (50, format!("peach/{style}"), right(style))).collect();
+    assert_eq!((looked, told), (vec![50; 4], expected));
 
     let record = job.record().unwrap();
     let metadata = SafeTensors::read_metadata(&record).unwrap().1.metadata().clone().unwrap();
@@ -133,7 +133,7 @@ fn the_mini_model_is_asked_for_styles_when_a_quarter_of_the_steps_is_made() {
         for caption in captions {
             let is_known = |style: &&str| *caption == format!("a <thing>, {style} style on a white background");
             let before = caption == "a <thing> on a white background";
-            assert!(if step < 2 { before } else { STYLES.iter().any(is_known) }, "step {step}: {caption}");
+            assert!(if step < 50 { before } else { STYLES.iter().any(is_known) }, "step {step}: {caption}");
         }
     }
 }
@@ -142,21 +142,28 @@ fn the_mini_model_is_asked_for_styles_when_a_quarter_of_the_steps_is_made() {
 fn a_run_that_resumes_before_or_after_the_model_was_asked_ends_as_if_it_had_not_stopped() {
     let session = open("bundled", &cpu(), None);
     // A constant rate, so that more steps may be asked for.
-    let config = TrainConfig { steps: Some(4), lr_schedule: LrSchedule::Constant, ..config() };
+    let config = TrainConfig { steps: Some(100), batch_size: Some(1), lr_schedule: LrSchedule::Constant, ..config() };
     let start = || session.train(&config, peaches(MakeCaptions::Usually)).unwrap();
     let (_, made, losses) = all(&mut start());
-    // After the first step, before it is asked, and after the second.
-    for stop in 1..3 {
+    // Just before it is asked, and after the next step.
+    for stop in [50, 51] {
         let state = RunState::read(&stopped(start(), stop), "state").unwrap();
         let left: Vec<_> = made.iter().filter(|(step, ..)| *step >= stop).cloned().collect();
-        let resume = |config| session.resume(config, peaches(MakeCaptions::Usually), &state).unwrap();
-        let (looked, again, rest) = all(&mut resume(&config));
-        assert_eq!((looked, again), (if stop == 1 { vec![1; 4] } else { Vec::new() }, left), "after {stop}");
-        assert!(losses.ends_with(&rest[rest.len() - (5 - stop as usize)..]), "{rest:?} of {losses:?}");
-        // More steps do not move the moment at which the model is asked.
-        let (looked, ..) = all(&mut resume(&TrainConfig { steps: Some(8), ..config.clone() }));
-        assert_eq!(looked.len(), if stop == 1 { 4 } else { 0 }, "after {stop}, of more steps");
+        let (looked, again, rest) = all(&mut session.resume(&config, peaches(MakeCaptions::Usually), &state).unwrap());
+        assert_eq!((looked, again), (if stop == 50 { vec![50; 4] } else { Vec::new() }, left), "after {stop}");
+        assert!(losses.ends_with(&rest[rest.len() - (101 - stop as usize)..]), "{rest:?} of {losses:?}");
     }
+    // More steps do not move the moment at which the model is asked, which would be after 60 then.
+    let state = RunState::read(&stopped(start(), 50), "state").unwrap();
+    let longer = TrainConfig { steps: Some(240), ..config };
+    let mut job = session.resume(&longer, peaches(MakeCaptions::Usually), &state).unwrap();
+    let mut looked = 0;
+    pollster::block_on(async {
+        while job.step() < 51 {
+            looked += u32::from(matches!(job.next().await.unwrap(), Some(Event::Describe { .. })));
+        }
+    });
+    assert_eq!(looked, 4);
 }
 
 #[test]

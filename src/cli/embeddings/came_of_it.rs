@@ -1,16 +1,42 @@
-//! What came of the run that left an embedding, where a run's folder is described: from its `report.json`.
+//! What came of the run that left an embedding, where a run's folder or a file in it is described: from its `report.json`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use crate::base::files;
 use crate::cli::train::REPORT;
 
-/// The report in a folder; none if there is none, or it cannot be read: then there is nothing to say.
-pub(super) fn read(folder: &str) -> Option<Value> {
-    let folder = Path::new(folder);
-    let bytes = folder.is_dir().then(|| files::read(&folder.join(REPORT)).ok()).flatten()?;
+/// What endings the embeddings of a run have.
+const ENDINGS: [&str; 3] = ["safetensors", "bin", "pt"];
+
+/// The report of the run that a word is from, in a folder or beside a file; none if there is none, or it cannot be read: then there
+/// is nothing to say.
+pub(super) fn read(place: &str, token: Option<&str>) -> Option<Value> {
+    let place = Path::new(place);
+    if place.is_dir() {
+        return in_folder(place);
+    }
+    // Beside a file there may be the report of another word.
+    let report = in_folder(place.parent().filter(|_| place.is_file())?)?;
+    [&report["token"], &report["second"]["token"]].contains(&&Value::from(token?)).then_some(report)
+}
+
+/// What is described where a place is named: of a run that learned two words the file of each.
+pub(super) fn files_of(place: &str) -> Vec<String> {
+    let folder = Path::new(place);
+    let of_two = folder.is_dir() && in_folder(folder).is_some_and(|report| report["second"].is_object());
+    let entries = of_two.then(|| std::fs::read_dir(folder).ok()).flatten().into_iter().flatten().flatten();
+    let is_embedding =
+        |path: &PathBuf| path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known));
+    let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_embedding).collect();
+    found.sort();
+    let found: Vec<String> = found.iter().filter_map(|path| path.to_str()).map(str::to_owned).collect();
+    if found.is_empty() { vec![place.to_owned()] } else { found }
+}
+
+fn in_folder(folder: &Path) -> Option<Value> {
+    let bytes = files::read(&folder.join(REPORT)).ok()?;
     serde_json::from_slice(&bytes).ok().filter(Value::is_object)
 }
 
@@ -52,11 +78,29 @@ mod tests {
     fn only_a_folder_with_a_report_has_one() {
         let folder = tempfile::tempdir().unwrap();
         let name = folder.path().to_str().unwrap();
-        assert_eq!(read(name), None);
+        assert_eq!(read(name, Some("<a>")), None);
         for (content, is) in [("{\"steps\": 3}", true), ("[]", false), ("{", false)] {
             std::fs::write(folder.path().join(REPORT), content).unwrap();
-            assert_eq!(read(name).is_some(), is, "{content}");
+            assert_eq!(read(name, Some("<a>")).is_some(), is, "{content}");
         }
-        assert_eq!(read("sd-concepts-library/nowhere"), None);
+        assert_eq!(read("sd-concepts-library/nowhere", None), None);
+    }
+
+    #[test]
+    fn a_file_has_the_report_beside_it_if_that_is_of_its_word_and_a_folder_of_two_words_has_both_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        for name in ["ink.safetensors", "fox.safetensors", "log.jsonl"] {
+            std::fs::write(path(name), "").unwrap();
+        }
+        let report = |report: Value| std::fs::write(path(REPORT), report.to_string()).unwrap();
+        report(json!({"token": "<fox>"}));
+        let has = |token: &str| read(&path("ink.safetensors"), Some(token)).is_some();
+        assert!(has("<fox>") && !has("<ink>"));
+        assert_eq!(files_of(&path("")), [path("")]);
+        report(json!({"token": "<fox>", "second": {"token": "<ink>"}}));
+        assert!(has("<fox>") && has("<ink>") && !has("<cat>"));
+        assert_eq!(files_of(&path("")), [path("fox.safetensors"), path("ink.safetensors")]);
+        assert_eq!(files_of("owner/name"), ["owner/name"]);
     }
 }

@@ -25,8 +25,9 @@ const LISTED: usize = 8;
 /// Describes each source.
 pub async fn run(args: &InspectArgs, shared: &Shared, out: &mut Output) -> Result<()> {
     let mut known = None;
-    for (number, typed) in args.sources.iter().enumerate() {
-        let file = locate::embedding(typed, shared, out).await?;
+    let sources = args.sources.iter().flat_map(|source| came_of_it::files_of(source));
+    for (number, typed) in sources.enumerate() {
+        let file = locate::embedding(&typed, shared, out).await?;
         let opened = read::read(&file)?;
         // Only now: a file that cannot be read must not cost a model's download.
         if known.is_none() {
@@ -39,8 +40,8 @@ pub async fn run(args: &InspectArgs, shared: &Shared, out: &mut Output) -> Resul
                 out.line("")?;
             }
             let used = UsedModel { unet_hash: None, unet_samples: samples.as_deref(), file: source.single_file() };
-            let came_of_it = came_of_it::read(typed);
             for word in opened.reading.embeddings() {
+                let came_of_it = came_of_it::read(&typed, word.token.as_deref());
                 let fits =
                     word.encoders.iter().all(|vectors| vocabularies.iter().any(|words| words.width() == vectors.width));
                 let learned_on = match learned_on::names_a_model(&word.metadata) {

@@ -195,7 +195,9 @@ fn line(event: &Event) -> Option<String> {
         Event::Masks { outside, masks } => told_masks(*outside, masks),
         Event::Caption { name, caption: Some(caption), parts, .. } => {
             let sure = parts.iter().map(|part| format!("{} {:.0} %", part.words, 100.0 * part.sure));
-            format!("caption for {name}: {caption} ({})", sure.collect::<Vec<_>>().join(", "))
+            let sure = sure.collect::<Vec<_>>().join(", ");
+            let sure = if sure.is_empty() { sure } else { format!(" ({sure})") };
+            format!("caption for {name}: {caption}{sure}")
         }
         Event::Caption { name, caption: None, .. } => {
             format!("no caption for {name}: nothing but the thing is clear in it")
@@ -281,7 +283,8 @@ fn told_masks(outside: f64, masks: &[MaskOf]) -> String {
         .chain([(count(MaskOrigin::Unsure) + count(MaskOrigin::None), "without")]);
     let told: Vec<String> =
         kinds.filter(|(count, _)| *count > 0).map(|(count, how)| format!("{count} {how}")).collect();
-    format!("masks of {} pictures: {}; what is outside counts {outside}", masks.len(), told.join(", "))
+    let pictures = if masks.len() == 1 { "picture" } else { "pictures" };
+    format!("masks of {} {pictures}: {}; what is outside counts {outside}", masks.len(), told.join(", "))
 }
 
 /// A length of time for people.

@@ -108,7 +108,8 @@ fn with_second(mut object: Value, config: &TrainConfig) -> Value {
 
 /// What is learned: `<fox> in 2 vectors`.
 fn words(config: &TrainConfig) -> String {
-    let word = |word: WordConfig<'_>| format!("{} in {} vectors", word.token, word.vectors);
+    let vectors = |count| if count == 1 { "1 vector".to_owned() } else { format!("{count} vectors") };
+    let word = |word: WordConfig<'_>| format!("{} in {}", word.token, vectors(word.vectors));
     config.words().map(word).collect::<Vec<_>>().join(" and ")
 }
 

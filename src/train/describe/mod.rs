@@ -39,8 +39,10 @@ const ASKED_AFTER: &str = "captions are made with the word after";
 /// What the sets are called in it.
 const SETS: [&str; 2] = ["training", "unseen"];
 
-/// After so much of the steps a word says enough of its thing.
+/// After so much of the steps a word says enough of its thing, and after so many at least. Runs of fewer than twice as many have no
+/// use for it: they ask before the first.
 const KNOWN_AFTER: f64 = 0.25;
+const STEPS_TO_KNOW: u32 = 50;
 
 /// Before each plain background a thing is looked at so often at least.
 const DRAWS_BEFORE_EACH: usize = 4;
@@ -118,7 +120,8 @@ impl Describing {
             (None, kind) => Said::One(kind),
         };
         let is_later = Phrases::of(model).has_biases() && said == Said::One(Kind::Object);
-        let is_later = is_later && input.make_captions != MakeCaptions::AtOnce;
+        let is_later = is_later && input.make_captions != MakeCaptions::AtOnce && config.steps() >= 2 * STEPS_TO_KNOW;
+        let quarter = (f64::from(config.steps()) * KNOWN_AFTER) as u32;
         let thing = match &thing.init {
             Init::Phrase(phrase) => Some(phrase.clone()),
             // Whose rows the token has until the first step.
@@ -131,7 +134,7 @@ impl Describing {
             thing,
             token: config.token.clone(),
             wanted: input.makes_captions(),
-            asked_after: is_later.then(|| (f64::from(config.steps()) * KNOWN_AFTER) as u32),
+            asked_after: is_later.then_some(quarter.max(STEPS_TO_KNOW)),
             knows_word: false,
             waiting: None,
             looks: VecDeque::new(),
