@@ -37,9 +37,13 @@ fn a_run_says_how_good_its_word_is_and_so_does_its_folder() {
     let said = report["quality"]["text"].as_str().unwrap();
     assert!(told.contains("how good") && told.contains(said), "{told}");
     assert!(told.contains("after step 50") && told.contains("after step 25"), "{told}");
-    // The file of the word has it in short.
+    // The file of the word has it in short, also where the report is not beside it.
     assert!(told.lines().any(|line| line.trim_start().starts_with("quality ")), "{told}");
-    let alone = place.run(&["inspect", "run/learned_embeds.safetensors", "--model", &crate::place::tiny()]);
+    let inspected = |file: &str| place.run(&["inspect", file, "--model", &crate::place::tiny()]);
+    let beside = inspected("run/learned_embeds.safetensors");
+    assert!(text(&beside.stdout).contains(said), "{beside:?}");
+    fs::copy(place.path("run/learned_embeds.safetensors"), place.path("p.safetensors")).unwrap();
+    let alone = inspected("p.safetensors");
     assert!(!text(&alone.stdout).contains("how good") && text(&alone.stdout).contains("  quality "), "{alone:?}");
 
     // Nothing is tried twice.
