@@ -92,6 +92,11 @@ pub fn json_seen(json: String) -> String {
     text
 }
 
+/// `1 vector`, `2 vectors`.
+pub fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

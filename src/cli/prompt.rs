@@ -8,7 +8,7 @@ use super::generate::{kept_tokens, unused};
 use super::locate;
 use super::output::Output;
 use crate::Result;
-use crate::base::text::one_line;
+use crate::base::text::{counted, one_line};
 use crate::config::{PromptSyntax, option_name};
 use crate::sample;
 use crate::text::{Chunk, ClipTokenizer, Prompt, Tokenizers, readable};
@@ -90,7 +90,7 @@ impl Shown<'_> {
         let words = tokenizer.named_in(self.text, self.syntax);
         for (token, vectors) in tokenizer.words().filter(|(token, _)| words.contains(token)) {
             let lost = if tokens.words.iter().any(|word| word == token) { "" } else { ", which do not fit" };
-            let vectors = if vectors == 1 { "1 vector".to_owned() } else { format!("{vectors} vectors") };
+            let vectors = counted(vectors as u64, "vector");
             lines.push(format!("  learned       {token}, {vectors}{lost}"));
         }
         lines

@@ -5,6 +5,7 @@
 //! anything.
 
 use super::recognise::Mistaken;
+pub(super) use crate::base::text::counted;
 use crate::base::text::{brief_line, quoted};
 
 /// A situation that stops the reading or writing of an embedding file.
@@ -204,11 +205,6 @@ pub fn shown(text: &str) -> String {
 /// A library's message about a file, which may repeat any part of the file: escaped and shortened.
 pub(super) fn brief(error: impl std::fmt::Display) -> String {
     brief_line(&error.to_string())
-}
-
-/// A number of things, in words.
-pub(super) fn counted(count: u64, thing: &str) -> String {
-    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
 }
 
 /// Names in a row, the first few of them.

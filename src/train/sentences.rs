@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::templates::fill_all;
 use super::{TrainInput, previews, words};
-use crate::base::text::quoted;
+use crate::base::text::{counted, quoted};
 use crate::config::{TrainConfig, WordConfig, WordSettings};
 use crate::event::{Event, WarningCode};
 use crate::sample::check::{give_its_file, plain_text, unknown_name};
@@ -62,11 +62,6 @@ fn unseen(config: &TrainConfig, input: &TrainInput) -> Vec<Sentence> {
     captions.collect()
 }
 
-/// `1 vector`, `2 vectors`.
-fn several(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
-}
-
 fn shortened(text: &str) -> String {
     let mut shown: String = text.chars().take(60).collect();
     if shown.len() < text.len() {
@@ -92,7 +87,7 @@ pub(super) fn lack(config: &TrainConfig, learned: &[String], named: &[&str]) -> 
     let missing: Vec<WordConfig<'_>> = config.words().filter(|word| !is_learned(word)).collect();
     let all = missing.len() == config.words().count();
     if let Some(word) = missing.iter().find(|word| named.contains(&word.token)) {
-        let (token, vectors) = (word.token, several(word.vectors as usize, "vector"));
+        let (token, vectors) = (word.token, counted(u64::from(word.vectors), "vector"));
         let only = (!all).then(|| token.to_owned());
         return Some(Lack { why: format!("has no room for {token} ({vectors})"), is_full: true, only });
     }
@@ -191,8 +186,8 @@ fn no_room(word: &WordConfig<'_>, settings: WordSettings, sentences: &[Sentence]
     };
     format!(
         "no caption has room for {token}, which takes {}: a prompt has {room} tokens, and even in {} {} come before it; {advice}",
-        several(vectors, "token"),
+        counted(vectors as u64, "token"),
         sentence.name,
-        several(fewest, "token"),
+        counted(fewest as u64, "token"),
     )
 }

@@ -1,5 +1,6 @@
 //! How an embedding is usually learned with a model, where a setting leaves it open.
 
+use crate::base::text::counted;
 use crate::config::{Backgrounds, Masks, Recipe, Span, TrainConfig};
 use crate::embedding::ModelFamily;
 use crate::model::ModelConfig;
@@ -67,9 +68,8 @@ pub fn rate(config: &TrainConfig, model: &ModelConfig) -> f64 {
 /// What of the settings was open and is as usual for the model, in words; nothing if nothing was open.
 pub fn in_words(config: &TrainConfig, model: &ModelConfig) -> Option<String> {
     let now = decided(config, model);
-    let several = |count: u32, what: &str| if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") };
-    let steps = config.steps.is_none().then(|| several(now.steps(), "step"));
-    let vectors = config.vectors.is_none().then(|| several(now.vectors(), "vector"));
+    let steps = config.steps.is_none().then(|| counted(u64::from(now.steps()), "step"));
+    let vectors = config.vectors.is_none().then(|| counted(u64::from(now.vectors()), "vector"));
     let lr = (config.lr.is_none() && !is_relative(config)).then(|| format!("learning rate {}", rate(&now, model)));
     let span = timesteps(&now, model.usual_family()).filter(|_| config.timesteps.is_none());
     let timesteps = span.map(|Span { from, to }| format!("timesteps {from}..{to}"));

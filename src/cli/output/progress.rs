@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value};
 
 use super::terminal::{say, shows_messages};
-use crate::base::text::{one_line, quoted};
+use crate::base::text::{counted, one_line, quoted};
 use crate::event::{EvaluatedOn, Event, MaskOf, MaskOrigin};
 
 /// Between two plain lines.
@@ -204,7 +204,7 @@ fn line(event: &Event) -> Option<String> {
         }
         Event::Plan { token, vectors, init, second, steps, recipe, lr, samples_per_step, checkpointing } => {
             let word = |token: &str, vectors: u32, init: &str| {
-                let vectors = if vectors == 1 { "1 vector".to_owned() } else { format!("{vectors} vectors") };
+                let vectors = counted(u64::from(vectors), "vector");
                 format!("{token} ({vectors}, starting from {init})")
             };
             let second = second.as_ref().map(|second| word(&second.token, second.vectors, &second.init));
@@ -283,8 +283,11 @@ fn told_masks(outside: f64, masks: &[MaskOf]) -> String {
         .chain([(count(MaskOrigin::Unsure) + count(MaskOrigin::None), "without")]);
     let told: Vec<String> =
         kinds.filter(|(count, _)| *count > 0).map(|(count, how)| format!("{count} {how}")).collect();
-    let pictures = if masks.len() == 1 { "picture" } else { "pictures" };
-    format!("masks of {} {pictures}: {}; what is outside counts {outside}", masks.len(), told.join(", "))
+    format!(
+        "masks of {}: {}; what is outside counts {outside}",
+        counted(masks.len() as u64, "picture"),
+        told.join(", ")
+    )
 }
 
 /// A length of time for people.

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::request::Request;
 use crate::base::bytes;
 use crate::base::process::peak_memory;
+use crate::base::text::counted;
 use crate::cli::output::{Output, span};
 use crate::config::{TrainConfig, WordConfig};
 use crate::event::Event;
@@ -108,8 +109,7 @@ fn with_second(mut object: Value, config: &TrainConfig) -> Value {
 
 /// What is learned: `<fox> in 2 vectors`.
 fn words(config: &TrainConfig) -> String {
-    let vectors = |count| if count == 1 { "1 vector".to_owned() } else { format!("{count} vectors") };
-    let word = |word: WordConfig<'_>| format!("{} in {}", word.token, vectors(word.vectors));
+    let word = |word: WordConfig<'_>| format!("{} in {}", word.token, counted(u64::from(word.vectors), "vector"));
     config.words().map(word).collect::<Vec<_>>().join(" and ")
 }
 
