@@ -163,6 +163,10 @@ pub enum Event {
         caption: Option<String>,
         /// What it says, part by part.
         parts: Vec<CaptionPart>,
+        /// The colours that the thing is put before in turn, each of which its caption then names. None where the picture is learned
+        /// from as it is.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        backgrounds: Vec<String>,
     },
     /// Training starts from here, with what was decided where the user left the choice open.
     Plan {

@@ -54,7 +54,7 @@ pub(super) async fn run(args: &CaptionsArgs, shared: &Shared, out: &mut Output) 
     let made = make(args, shared, &files, out).await?;
     let mut written = 0;
     for (file, event) in files.iter().zip(&made) {
-        let Event::Caption { name, caption, parts } = event else { continue };
+        let Event::Caption { name, caption, parts, .. } = event else { continue };
         let is_kept = file.caption.is_some() && !args.overwrite;
         let caption = caption.as_ref().filter(|_| !is_kept);
         let text = caption.map(|text| args.token.as_ref().map_or_else(|| text.clone(), |token| fill(text, token)));

@@ -94,9 +94,10 @@ pub struct TrainConfig {
     /// AdamW: keep the length that each vector has after step FROM until after step TO, such as 120..180 (CoRe, AAAI 2025)
     #[cfg_attr(feature = "native", arg(long, value_parser = typed::span, value_name = "FROM..TO", help_heading = "Training"))]
     pub hold_norm: Option<Span>,
-    /// How much it counts when the word changes what the encoder makes of the words behind it in a scene, against the word or phrase of --init (CoRe, AAAI 2025)
-    #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "W", default_value_t = Self::default().context_weight, help_heading = "Training"))]
-    pub context_weight: f64,
+    /// How much it counts when the word changes what the encoder makes of the words behind it in a scene, against the word or phrase of
+    /// --init (CoRe, AAAI 2025); none: as is usual for the model
+    #[cfg_attr(feature = "native", arg(long, value_parser = typed::number, value_name = "W", help = help::context_weight(), help_heading = "Training"))]
+    pub context_weight: Option<f64>,
     /// Seed of every random choice
     #[cfg_attr(feature = "native", arg(long, value_parser = typed::seed, value_name = "N", default_value_t = Self::default().seed, help_heading = "Training"))]
     pub seed: u64,
@@ -213,7 +214,7 @@ impl Default for TrainConfig {
             timesteps: None,
             timestep_distribution: TimestepDistribution::default(),
             hold_norm: None,
-            context_weight: 0.0,
+            context_weight: None,
             seed: 0,
             pooling: Pooling::default(),
             on_divergence: OnDivergence::default(),
@@ -278,6 +279,15 @@ mod help {
 
     pub fn steps() -> String {
         format!("Optimiser steps [default: {}]", of_each(|family| family.training().steps.to_string()))
+    }
+
+    pub fn context_weight() -> String {
+        format!(
+            "How much it counts when the word changes what the encoder makes of the words behind it in a scene, against the word or \
+             phrase of --init (CoRe, AAAI 2025) [default: {}; with captions or a template of your own, a style, a second word, --recipe \
+             direction or no words in --init: 0]",
+            of_each(|family| family.training().context_weight.to_string())
+        )
     }
 
     pub fn lr() -> String {

@@ -13,6 +13,9 @@ use crate::embedding::ModelFamily;
 /// are left to be learned.
 const MINI_TIMESTEPS: Span = Span { from: 400, to: 1000 };
 
+/// What keeps the mini model's words from drowning the rest of a prompt; at three times as much they mean less themselves.
+const MINI_CONTEXT_WEIGHT: f64 = 0.1;
+
 /// How pictures are usually made with a model of a family.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct UsualSampling {
@@ -42,6 +45,9 @@ pub struct UsualTraining {
     pub backgrounds: Backgrounds,
     /// Whether captions are made for pictures that have none.
     pub makes_captions: bool,
+    /// How much it counts when a word changes what the words behind it mean, where that was measured
+    /// ([`with_context_weight`](crate::train::usual::with_context_weight)).
+    pub context_weight: f64,
 }
 
 impl ModelFamily {
@@ -71,7 +77,8 @@ impl ModelFamily {
             ModelFamily::Sd1 | ModelFamily::Sd2 | ModelFamily::Sdxl => (None, Masks::Given, Backgrounds::Kept),
         };
         let makes_captions = matches!(self, ModelFamily::Mini);
-        UsualTraining { steps, vectors, batch, timesteps, masks, backgrounds, makes_captions }
+        let context_weight = if matches!(self, ModelFamily::Mini) { MINI_CONTEXT_WEIGHT } else { 0.0 };
+        UsualTraining { steps, vectors, batch, timesteps, masks, backgrounds, makes_captions, context_weight }
     }
 
     /// The peak learning rate; of [`Recipe::Direction`] the tangent of the angle of each step.
@@ -136,6 +143,7 @@ mod tests {
             masks: Masks::Auto,
             backgrounds: Backgrounds::Plain,
             makes_captions: true,
+            context_weight: 0.1,
         };
         assert_eq!(training, expected);
         assert_eq!([Recipe::Adamw, Recipe::Direction].map(|recipe| ModelFamily::Mini.rate(recipe)), [1e-2, 1e-1]);

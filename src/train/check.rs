@@ -81,7 +81,7 @@ pub fn check_numbers(config: &TrainConfig) -> Result<()> {
         (Setting::Kappa, config.kappa, Range::FromZero),
         (Setting::SnrGamma, config.snr_gamma.unwrap_or(1.0), Range::AboveZero),
         (Setting::EarlyStopThreshold, config.early_stop_threshold, Range::AboveZero),
-        (Setting::ContextWeight, config.context_weight, Range::FromZero),
+        (Setting::ContextWeight, config.context_weight.unwrap_or_default(), Range::FromZero),
         (Setting::CaptionDropout, config.caption_dropout, Range::BelowOne),
         (Setting::Alone, config.alone, Range::Share),
         (Setting::Outside, config.outside, Range::Share),
@@ -358,7 +358,7 @@ mod tests {
             (Setting::Kappa, |c, v| c.kappa = v, &[-1e-9], &[0.0, 1.0]),
             (Setting::SnrGamma, |c, v| c.snr_gamma = Some(v), &[0.0, -1.0], &[5.0]),
             (Setting::EarlyStopThreshold, |c, v| c.early_stop_threshold = v, &[0.0, -1.0], &[0.15]),
-            (Setting::ContextWeight, |c, v| c.context_weight = v, &[-1e-9], &[0.0, 1.0]),
+            (Setting::ContextWeight, |c, v| c.context_weight = Some(v), &[-1e-9], &[0.0, 1.0]),
             (Setting::CaptionDropout, |c, v| c.caption_dropout = v, &[1.0, -0.1], &[0.0, 0.1]),
             (Setting::Outside, |c, v| c.outside = v, &[-0.1, 1.1], &[0.0, 0.1, 1.0]),
         ];

@@ -7,7 +7,7 @@ use super::sentences::{Lack, about_sentences, lack};
 use super::{MakeCaptions, TrainInput, TrainPicture};
 use crate::Result;
 use crate::base::text::quoted;
-use crate::config::{Backgrounds, Framing, Init, Masks, Recipe, TrainConfig, option_name};
+use crate::config::{Backgrounds, Framing, Init, Masks, Recipe, TrainConfig, WordSettings, option_name};
 use crate::event::{Event, WarningCode};
 use crate::sample::check::{about_prompt, of_two_encoders};
 use crate::setting::Setting;
@@ -161,9 +161,16 @@ fn idle_inputs(config: &TrainConfig, input: &TrainInput) -> Vec<String> {
         idle.push(format!("{} {framing} has no effect: every picture is square", Setting::Framing));
     }
     let starts_from_words = input.inits(config).iter().map(|init| matches!(init, Init::Phrase(_))).collect::<Vec<_>>();
-    if config.context_weight > 0.0 && !starts_from_words.contains(&true) {
+    let counts_context = config.context_weight.is_some_and(|weight| weight > 0.0);
+    if counts_context && !starts_from_words.contains(&true) {
         let (weight, init) = (Setting::ContextWeight, Setting::Init);
         idle.push(format!("{weight} has no effect: there is nothing to compare with, as {init} is no word or phrase"));
+    } else if counts_context && let Some(at) = starts_from_words.iter().position(|starts| !starts) {
+        let (weight, init) = (Setting::ContextWeight, WordSettings::OF_EACH[at].init);
+        let token = quoted(config.tokens()[at]);
+        idle.push(format!(
+            "{weight} has no effect on {token}: there is nothing to compare it with, as {init} is no word or phrase"
+        ));
     }
     if input.replay.is_some() {
         let drawn = [
@@ -223,8 +230,16 @@ mod tests {
     fn tokenizers(config: &TrainConfig) -> Tokenizers {
         let opened = pollster::block_on(OpenedModel::read(Rc::new(crate::mini::source()))).unwrap();
         let mut tokenizers = opened.tokenizers;
-        tokenizers.add_word(&config.token, config.vectors() as usize).unwrap();
+        for word in config.words() {
+            tokenizers.add_word(word.token, word.vectors as usize).unwrap();
+        }
         tokenizers
+    }
+
+    /// Settings for two words that start from these.
+    fn two_words(init: Option<&str>, second_init: Option<&str>) -> TrainConfig {
+        let [init, second_init] = [init, second_init].map(|init| init.map(str::to_owned));
+        TrainConfig { init, second_token: Some("<ink>".to_owned()), second_init, ..usual() }
     }
 
     fn picture(size: (u32, u32), caption: Option<&str>) -> TrainPicture {
@@ -258,7 +273,7 @@ mod tests {
         for config in [
             usual(),
             TrainConfig { steps: Some(3), relative_lr: Some(0.5), ..usual() },
-            TrainConfig { init: Some("cat".to_owned()), context_weight: 0.1, ..usual() },
+            TrainConfig { init: Some("cat".to_owned()), context_weight: Some(0.1), ..usual() },
             TrainConfig { hold_norm: Some(Span { from: 120, to: 180 }), caption_dropout: 0.1, ..usual() },
             TrainConfig { recipe: Recipe::Direction, lr: Some(0.2), beta1: Some(0.5), kappa: 0.1, ..usual() },
             TrainConfig { early_stop: true, early_stop_window: 20, ..usual() },
@@ -288,7 +303,9 @@ mod tests {
             (TrainConfig { steps: Some(120), hold_norm, ..usual() }, NoEffect, Setting::HoldNorm),
             (TrainConfig { recipe: Recipe::Direction, relative_lr, ..usual() }, NoEffect, Setting::RelativeLr),
             (TrainConfig { lr: Some(0.01), relative_lr, ..usual() }, NoEffect, Setting::RelativeLr),
-            (TrainConfig { context_weight: 0.1, ..usual() }, NoEffect, Setting::ContextWeight),
+            (TrainConfig { context_weight: Some(0.1), ..usual() }, NoEffect, Setting::ContextWeight),
+            (TrainConfig { context_weight: Some(0.1), ..two_words(Some("cat"), None) }, NoEffect, Setting::SecondInit),
+            (TrainConfig { context_weight: Some(0.1), ..two_words(None, Some("drawing")) }, NoEffect, Setting::Init),
             (TrainConfig { eval_every: 301, ..usual() }, NoEffect, Setting::EvalEvery),
             (TrainConfig { save_every: 400, ..usual() }, NoEffect, Setting::SaveEvery),
             (TrainConfig { preview_every: 400, ..usual() }, NoEffect, Setting::PreviewEvery),

@@ -29,9 +29,10 @@ pub(super) struct Context {
 impl Context {
     /// None if the weight is zero, or the rows did not start from words.
     pub fn new(config: &TrainConfig, words: &Words) -> Option<Self> {
-        let wanted = config.context_weight > 0.0 && words.iter().any(|word| word.phrase().is_some());
+        let weight = config.context_weight.unwrap_or_default();
+        let wanted = weight > 0.0 && words.iter().any(|word| word.phrase().is_some());
         let phrases = words.iter().map(|word| word.phrase().unwrap_or(&word.token).to_owned()).collect();
-        wanted.then_some(Self { weight: config.context_weight, phrases })
+        wanted.then_some(Self { weight, phrases })
     }
 
     /// The scenes of the samples, each with the token in it and with the phrase.

@@ -117,6 +117,12 @@ impl Inputs {
         self.setting(name).parse().ok()
     }
 
+    /// How much the context loss counted. Of versions that did not have it, it did not.
+    pub fn context_weight(&self) -> Option<f64> {
+        let key = Setting::ContextWeight.key();
+        if self.config.contains_key(key) { self.number(key) } else { Some(0.0) }
+    }
+
     /// Whether captions are made from the pictures.
     pub fn makes_captions(&self) -> bool {
         self.hashes.contains_key(MADE_CAPTIONS)
@@ -156,7 +162,9 @@ impl Inputs {
                 let later = [Setting::Masks, Setting::Backgrounds, Setting::Timesteps].map(Setting::key);
                 !self.knows_backgrounds() && was == "null" && later.contains(&name.as_str())
             };
-            if was == now_is || is_new || is_same_rate() || is_older() {
+            let is_without_context =
+                || name == Setting::ContextWeight.key() && now.context_weight() == self.context_weight();
+            if was == now_is || is_new || is_same_rate() || is_older() || is_without_context() {
                 continue;
             }
             // An older version's state may have names that are not settings any more.

@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn each_word_keeps_the_rest_of_its_own_scenes_alive() {
-        let config = TrainConfig { context_weight: 0.5, ..fox_and_ink(Kind::Object) };
+        let config = TrainConfig { context_weight: Some(0.5), ..fox_and_ink(Kind::Object) };
         let mut job = begun(&config, &["a {}, {2} style"]);
         (0..3 * job.learner.known.width).for_each(|at| job.learner.optimiser.nudge(at, 0.1 * (at % 7) as f32));
         let of = |scene: &str| {

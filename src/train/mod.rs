@@ -123,6 +123,7 @@ impl TrainJob {
     ) -> Result<Self> {
         let config = &usual::decided(config, &model.config);
         let input = input.decided(config, model.config.usual_family());
+        let config = &usual::with_context_weight(config, &input, model.config.usual_family());
         let inputs = Arc::new(Inputs::of(config, &model, &known, &input));
         let words = Words::new(config, &input);
         check(config, &input, &model.config, tokenizers.first())?;

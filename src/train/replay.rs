@@ -7,7 +7,7 @@
 //! position, `weights` F32 `[S, B, h, w]` says how. For SDXL, and no other, `time_ids` F32 `[S, B, 6]`, or
 //! `[N, 6]` where `latents` are a table, are the pictures' sizes ([`TimeIds`]); pictures of the run have their own.
 //! Where the rest of a prompt counts ([`context`](super::context)), the metadata key `scenes` has sentences as JSON
-//! `[S][B]` with `{}` for the token; without it, they are drawn.
+//! `[S][B]` with `{}` for the token; without it, they are drawn where the settings ask for that loss.
 
 use std::collections::HashMap;
 
@@ -141,6 +141,11 @@ impl Replay {
     /// The captions of the first steps, in order.
     pub(super) fn captions(&self, steps: u32) -> impl Iterator<Item = &str> {
         self.captions.iter().take(steps as usize).flatten().map(String::as_str)
+    }
+
+    /// Whether it says in which scenes the rest of a prompt counts.
+    pub fn has_scenes(&self) -> bool {
+        self.scenes.is_some()
     }
 
     /// Whether the file itself holds the latents, so that no picture is needed.

@@ -143,6 +143,7 @@ impl RunState {
                 .or_else(|| config.second_token.as_ref().and_then(|_| inputs.number("second-vectors"))),
             lr: config.lr.or_else(|| (!is_relative(config)).then(|| inputs.rate(config.recipe, architecture))),
             masks: if self.knows_masks() { config.masks } else { Some(Masks::Off) },
+            context_weight: config.context_weight.or_else(|| inputs.context_weight()),
             ..config.clone()
         };
         let [size, passes] = open.batch(ModelFamily::Sd1);

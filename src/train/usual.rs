@@ -1,7 +1,8 @@
 //! How an embedding is usually learned with a model, where a setting leaves it open.
 
+use super::{Replay, TrainInput};
 use crate::base::text::counted;
-use crate::config::{Backgrounds, Masks, Recipe, Span, TrainConfig};
+use crate::config::{Backgrounds, Init, Masks, Recipe, Span, TrainConfig};
 use crate::embedding::ModelFamily;
 use crate::model::ModelConfig;
 
@@ -54,6 +55,21 @@ pub fn timesteps(config: &TrainConfig, family: ModelFamily) -> Option<Span> {
     config.timesteps.or(family.training().timesteps)
 }
 
+/// The settings with how much it counts when a word changes what the words behind it mean. What is usual is so for what it was measured
+/// with: a thing that is learned alone, by AdamW, from a word or phrase and pictures without captions. A replay that says nothing of
+/// scenes is one of a run without that loss.
+#[must_use]
+pub fn with_context_weight(config: &TrainConfig, input: &TrainInput, family: ModelFamily) -> TrainConfig {
+    let is_measured = config.recipe == Recipe::Adamw
+        && config.learns_a_thing()
+        && matches!(input.inits(config)[..], [Init::Phrase(_)])
+        && input.templates.is_none()
+        && input.pictures.iter().all(|picture| picture.caption.is_none())
+        && input.replay.as_ref().is_none_or(Replay::has_scenes);
+    let usual = if is_measured { family.training().context_weight } else { 0.0 };
+    TrainConfig { context_weight: Some(config.context_weight.unwrap_or(usual)), ..config.clone() }
+}
+
 /// Whether the learning rate of a run is one in usual lengths.
 pub fn is_relative(config: &TrainConfig) -> bool {
     config.recipe == Recipe::Adamw && config.lr.is_none() && config.relative_lr.is_some()
@@ -66,8 +82,8 @@ pub fn rate(config: &TrainConfig, model: &ModelConfig) -> f64 {
 }
 
 /// What of the settings was open and is as usual for the model, in words; nothing if nothing was open.
-pub fn in_words(config: &TrainConfig, model: &ModelConfig) -> Option<String> {
-    let now = decided(config, model);
+pub fn in_words(config: &TrainConfig, input: &TrainInput, model: &ModelConfig) -> Option<String> {
+    let now = with_context_weight(&decided(config, model), input, model.usual_family());
     let steps = config.steps.is_none().then(|| counted(u64::from(now.steps()), "step"));
     let vectors = config.vectors.is_none().then(|| counted(u64::from(now.vectors()), "vector"));
     let lr = (config.lr.is_none() && !is_relative(config)).then(|| format!("learning rate {}", rate(&now, model)));
@@ -78,7 +94,9 @@ pub fn in_words(config: &TrainConfig, model: &ModelConfig) -> Option<String> {
     let puts = config.backgrounds.is_none() && backgrounds(config, family) == Backgrounds::Plain;
     let [finds, puts] =
         [(finds, "masks auto"), (puts, "backgrounds plain")].map(|(is, what)| is.then(|| what.to_owned()));
-    let open: Vec<String> = [steps, vectors, lr, timesteps, finds, puts].into_iter().flatten().collect();
+    let weight = now.context_weight.filter(|weight| config.context_weight.is_none() && *weight > 0.0);
+    let context = weight.map(|weight| format!("context weight {weight}"));
+    let open: Vec<String> = [steps, vectors, lr, timesteps, finds, puts, context].into_iter().flatten().collect();
     (!open.is_empty()).then(|| format!("{}: {}", open.join(", "), model.usual_for()))
 }
 
@@ -87,6 +105,10 @@ mod tests {
     use super::*;
     use crate::bench::sizes;
     use crate::checkpoint::Family;
+    use crate::config::Kind;
+    use crate::embedding::Embedding;
+    use crate::image::Picture;
+    use crate::train::TrainPicture;
 
     /// The mini model, Stable Diffusion 1.x and 2.x, and SDXL.
     fn models() -> [ModelConfig; 4] {
@@ -144,18 +166,54 @@ mod tests {
     #[test]
     fn what_is_usual_is_said_with_the_family_and_nothing_where_all_was_asked_for() {
         let [mini, mut sd1, ..] = models();
-        let said = |config: &TrainConfig, model: &ModelConfig| in_words(config, model);
-        let open = TrainConfig::default();
+        let said = |config: &TrainConfig, model: &ModelConfig| in_words(config, &TrainInput::default(), model);
+        let open = TrainConfig { init: Some("apple".to_owned()), ..TrainConfig::default() };
         let of_mini = said(&open, &mini).unwrap();
         assert_eq!(
             of_mini,
-            "300 steps, 2 vectors, learning rate 0.01, timesteps 400..1000, masks auto, backgrounds plain: usual for pseudoword's mini \
-             model"
+            "300 steps, 2 vectors, learning rate 0.01, timesteps 400..1000, masks auto, backgrounds plain, \
+             context weight 0.1: usual for pseudoword's mini model"
         );
         let some = TrainConfig { steps: Some(9), lr: Some(0.1), ..open.clone() };
         assert_eq!(said(&some, &sd1).unwrap(), "4 vectors: usual for Stable Diffusion 1.x");
         assert_eq!(said(&TrainConfig { vectors: Some(1), ..some }, &sd1), None);
         sd1.text_encoders[0].hidden_size = 32;
         assert!(said(&open, &sd1).unwrap().contains("4 vectors") && said(&open, &sd1).unwrap().contains("unknown"));
+    }
+
+    #[test]
+    fn the_context_counts_where_that_was_measured() {
+        let usual = TrainConfig { init: Some("apple".to_owned()), ..TrainConfig::default() };
+        let weight = |config: &TrainConfig, input: &TrainInput, family| {
+            with_context_weight(config, input, family).context_weight.unwrap()
+        };
+        let bare = TrainInput::default();
+        assert_eq!(weight(&usual, &bare, ModelFamily::Mini), 0.1);
+        assert_eq!(weight(&usual, &bare, ModelFamily::Sd1), 0.0);
+        for other in [
+            TrainConfig { init: None, ..usual.clone() },
+            TrainConfig { kind: Kind::Style, ..usual.clone() },
+            TrainConfig { recipe: Recipe::Direction, ..usual.clone() },
+            TrainConfig {
+                second_token: Some("<ink>".to_owned()),
+                second_init: Some("flat".to_owned()),
+                ..usual.clone()
+            },
+            TrainConfig { context_weight: Some(0.0), ..usual.clone() },
+        ] {
+            assert_eq!(weight(&other, &bare, ModelFamily::Mini), 0.0, "{other:?}");
+            let asked = TrainConfig { context_weight: Some(0.3), ..other };
+            assert_eq!(weight(&asked, &bare, ModelFamily::Mini), 0.3);
+        }
+        let file = Embedding::new("<mug>", 1, vec![1.0]);
+        let picture = Picture::new("p.png", image::RgbImage::new(1, 1));
+        let captioned = TrainPicture { picture, caption: Some("a {}".to_owned()), mask: None };
+        for other in [
+            TrainInput { init: Some(Init::Embedding(file)), ..bare.clone() },
+            TrainInput { templates: Some(vec!["my {}".to_owned()]), ..bare.clone() },
+            TrainInput { pictures: vec![captioned], ..bare.clone() },
+        ] {
+            assert_eq!(weight(&usual, &other, ModelFamily::Mini), 0.0);
+        }
     }
 }

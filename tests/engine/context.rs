@@ -1,11 +1,13 @@
 //! What a learned word does to the rest of a prompt, and the gradient of that, against PyTorch and finite differences.
 
 use burn::tensor::Tensor;
-use pseudoword::config::PromptSyntax;
+use pseudoword::config::{Masks, PromptSyntax, Quality, TrainConfig};
+use pseudoword::image::Picture;
 use pseudoword::model::Model;
 use pseudoword::ops::{Var, backward, side_by_side};
+use pseudoword::setting::Setting;
 use pseudoword::text::Prompt;
-use pseudoword::train::context;
+use pseudoword::train::{MakeCaptions, Replay, TrainInput, TrainJob, TrainPicture, context};
 use pseudoword::weights::Storage;
 
 use crate::fixtures::{Fixture, Place, assert_close, cpu, on_every_device, open, values};
@@ -98,4 +100,58 @@ fn only_the_same_tokens_behind_the_word_are_compared() {
     assert!(alone.is_finite() && alone > 0.0, "{alone}");
     let itself = values(loss(word.clone()).into_value())[0];
     assert!(itself.abs() < 1e-5, "{itself}");
+}
+
+/// The rest of a prompt counts for things of the mini model unless it is said otherwise; the state says how much.
+#[test]
+fn a_run_goes_on_with_the_weight_that_it_was_begun_with() {
+    let session = open("bundled", &cpu(), None);
+    let config = |context_weight| TrainConfig {
+        token: "<thing>".to_owned(),
+        init: Some("apple".to_owned()),
+        steps: Some(2),
+        batch_size: Some(1),
+        eval_every: 0,
+        eval_size: 1,
+        preview_every: 0,
+        quality: Quality::Off,
+        masks: Some(Masks::Off),
+        context_weight,
+        ..TrainConfig::default()
+    };
+    let input = || {
+        let bytes = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/peach/noto.png")).unwrap();
+        let picture = Picture::decode("noto", &bytes).unwrap();
+        let make_captions = MakeCaptions::Never;
+        let pictures = vec![TrainPicture { picture, caption: None, mask: None }];
+        TrainInput { pictures, make_captions, ..TrainInput::default() }
+    };
+    let begun = |weight| session.train(&config(weight), input()).unwrap();
+    let work = |job: &mut TrainJob, until: u32| {
+        pollster::block_on(async { while job.step() < until && job.next().await.unwrap().is_some() {} });
+    };
+    let learned = |mut job: TrainJob| {
+        work(&mut job, u32::MAX);
+        job.embedding().encoders
+    };
+    let [usual, none] = [None, Some(0.0)].map(|weight| learned(begun(weight)));
+    assert!(usual == learned(begun(Some(0.1))) && usual != none);
+    // What was recorded has the scenes, if there were any.
+    for (weight, expected) in [(None, &usual), (Some(0.0), &none)] {
+        let mut job = session.train(&config(weight), TrainInput { record: true, ..input() }).unwrap();
+        work(&mut job, u32::MAX);
+        let replay = Replay::read(&job.record().unwrap(), "a record").unwrap();
+        let again = session.train(&config(None), TrainInput { replay: Some(replay), ..input() }).unwrap();
+        assert!(learned(again) == *expected, "{weight:?}");
+    }
+    for (weight, is, expected) in [(None, 0.1, usual), (Some(0.0), 0.0, none)] {
+        let mut first = begun(weight);
+        work(&mut first, 1);
+        for again in [None, Some(is)] {
+            let resumed = session.resume(&config(again), input(), &first.snapshot()).unwrap();
+            assert!(learned(resumed) == expected, "{weight:?}, {again:?}");
+        }
+        let other = session.resume(&config(Some(0.5)), input(), &first.snapshot()).err().unwrap().to_string();
+        assert!(other.contains(&Setting::ContextWeight.to_string()) && other.contains("it is 0.5"), "{other}");
+    }
 }

@@ -1,6 +1,6 @@
 //! Captions that are made from pictures: what they say, and that a run that resumes has those it began with.
 
-use pseudoword::config::{Kind, LrSchedule, Masks, Quality, TrainConfig};
+use pseudoword::config::{Backgrounds, Kind, LrSchedule, Masks, Quality, TrainConfig};
 use pseudoword::event::{CaptionPart, Event, Judge, Slot};
 use pseudoword::image::Picture;
 use pseudoword::session::Session;
@@ -49,7 +49,7 @@ fn work(job: &mut TrainJob, until: u32) -> (Vec<Made>, Vec<f64>) {
     pollster::block_on(async {
         while job.step() < until {
             match job.next().await.unwrap() {
-                Some(Event::Caption { name, caption, parts }) => made.push((name, caption, parts)),
+                Some(Event::Caption { name, caption, parts, .. }) => made.push((name, caption, parts)),
                 Some(_) => {}
                 None => break,
             }
@@ -85,6 +85,25 @@ fn the_model_knows_the_styles_of_the_peach_and_pixels_show_that_it_is_on_white()
         assert_eq!((background.slot, background.by), (Slot::Background, Judge::Pixels));
         assert!(parts.iter().all(|part| (0.75..=1.0).contains(&part.sure)), "{parts:?}");
     }
+}
+
+#[test]
+fn a_caption_is_told_with_the_backgrounds_that_its_thing_is_put_before() {
+    let session = open("bundled", &cpu(), None);
+    let told = |backgrounds| {
+        let config = TrainConfig { masks: Some(Masks::Auto), backgrounds: Some(backgrounds), ..config() };
+        let mut job = session.train(&config, input(&["peach/noto"], MakeCaptions::Usually)).unwrap();
+        pollster::block_on(async {
+            loop {
+                if let Event::Caption { backgrounds, .. } = job.next().await.unwrap().unwrap() {
+                    return backgrounds;
+                }
+            }
+        })
+    };
+    let nine = ["white", "blue", "green", "pink", "yellow", "black", "purple", "gray", "red"];
+    assert_eq!(told(Backgrounds::Plain), nine);
+    assert!(told(Backgrounds::Kept).is_empty());
 }
 
 /// After how many steps a picture's name and caption were told.

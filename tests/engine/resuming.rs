@@ -70,7 +70,7 @@ fn with_terms(config: TrainConfig) -> TrainConfig {
         timestep_distribution: TimestepDistribution::Rising,
         hold_norm: Some(Span { from: 1, to: 3 }),
         caption_dropout: 0.5,
-        context_weight: 0.1,
+        context_weight: Some(0.1),
         ..config
     }
 }

@@ -71,7 +71,7 @@ proptest! {
             alone,
             recipe: if direction { Recipe::Direction } else { Recipe::Adamw },
             hold_norm: terms.then_some(Span { from: 1, to: 3 }),
-            context_weight: if terms { 0.1 } else { 0.0 },
+            context_weight: Some(if terms { 0.1 } else { 0.0 }),
             ..config()
         };
         let input = || if captioned { pictures([Some("a {} in noto style"), Some("a {}, {2} style")]) } else { bare() };

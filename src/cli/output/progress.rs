@@ -193,11 +193,12 @@ fn line(event: &Event) -> Option<String> {
         Event::TakenUp { path, prompt, settings, given } => taken_up(path, prompt.as_deref(), settings, given),
         Event::Encode { done, total, name, prepared } => format!("picture {done}/{total}: {name}: {prepared}"),
         Event::Masks { outside, masks } => told_masks(*outside, masks),
-        Event::Caption { name, caption: Some(caption), parts, .. } => {
+        Event::Caption { name, caption: Some(caption), parts, backgrounds } => {
             let sure = parts.iter().map(|part| format!("{} {:.0} %", part.words, 100.0 * part.sure));
             let sure = sure.collect::<Vec<_>>().join(", ");
             let sure = if sure.is_empty() { sure } else { format!(" ({sure})") };
-            format!("caption for {name}: {caption}{sure}")
+            let behind = if backgrounds.is_empty() { "" } else { "; before plain colours it names each of these" };
+            format!("caption for {name}: {caption}{sure}{behind}")
         }
         Event::Caption { name, caption: None, .. } => {
             format!("no caption for {name}: nothing but the thing is clear in it")

@@ -151,7 +151,9 @@ mod tests {
             Event::Load { .. } => Event::Encode { done: 0, total: 0, name: text(), prepared: text() },
             Event::Encode { .. } => Event::Locate { done: 0, total: 0, name: text() },
             Event::Locate { .. } => Event::Describe { done: 0, total: 0, name: text() },
-            Event::Describe { .. } => Event::Caption { name: text(), caption: Some(text()), parts: Vec::new() },
+            Event::Describe { .. } => {
+                Event::Caption { name: text(), caption: Some(text()), parts: Vec::new(), backgrounds: Vec::new() }
+            }
             Event::Caption { .. } => Event::Masks { outside: 0.1, masks: Vec::new() },
             Event::Masks { .. } => Event::Plan {
                 token: text(),

@@ -61,7 +61,7 @@ pub(super) fn find(path: &Path, files: &[String], overwrite: bool, resume: bool)
             path.display()
         ))),
         (None, Some(earlier)) => Err(Error::Usage(format!(
-            "{} exists already, from an earlier run: give another --out, or --overwrite to replace it",
+            "{} exists already: give another --out, or --overwrite to replace it",
             earlier.display()
         ))),
         (found, _) => Ok(found),

@@ -90,8 +90,9 @@ impl<'a> Request<'a> {
         let begun = folder::find(&folder, &embedding_files, args.overwrite, args.resume).ok().flatten();
         let as_begun = |run: &ResumableRun| run.state.as_begun(asked, opened.config.architecture);
         let open = begun.as_ref().map_or_else(|| asked.clone(), as_begun);
-        let usual = usual::in_words(&open, &opened.config);
-        let config = &usual::decided(&open, &opened.config);
+        let usual = usual::in_words(&open, &input, &opened.config);
+        let config = usual::decided(&open, &opened.config);
+        let config = &usual::with_context_weight(&config, &input, opened.config.usual_family());
         let mut tokenizers = read::tokenizers(&embeddings, &opened)?;
         crate::train::check(config, &input, &opened.config, tokenizers.first())?;
         for (word, settings) in config.words().zip(WordSettings::OF_EACH) {

@@ -230,7 +230,10 @@ impl Describing {
         let all = if self.knows_word { &mut self.made_later } else { &mut self.made };
         all.insert(key(look.at), made.clone());
         let name = set.names[look.at.1].clone();
-        Ok(Some(Event::Caption { name, caption: made.caption, parts: made.parts }))
+        let phrases = Phrases::of(&learner.model.config);
+        let backgrounds =
+            look.backgrounds.iter().filter_map(|colour| phrases.colour(*colour)).map(str::to_owned).collect();
+        Ok(Some(Event::Caption { name, caption: made.caption, parts: made.parts, backgrounds }))
     }
 
     /// Gives pictures the captions that were made before; what is left is without.
