@@ -283,9 +283,9 @@ mod help {
 
     pub fn context_weight() -> String {
         format!(
-            "How much it counts when the word changes what the encoder makes of the words behind it in a scene, against the word or \
-             phrase of --init (CoRe, AAAI 2025) [default: {}; with captions or a template of your own, a style, a second word, --recipe \
-             direction or no words in --init: 0]",
+            "How much it counts when the word changes what the encoder makes of the words behind it in a scene, against the words that it \
+             starts from (CoRe, AAAI 2025) [default: {}; 0 with captions or sentences of your own, for a style, for two words, with the \
+             direction recipe, and where it starts from no words]",
             of_each(|family| family.training().context_weight.to_string())
         )
     }
