@@ -38,8 +38,9 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Every command")]
 pub(super) struct Shared {
-    /// The device to compute on
-    #[arg(long, global = true, value_enum, value_name = "DEVICE", default_value_t = DeviceChoice::default())]
+    /// The device to compute on: auto (a hardware GPU if there is one, else the processor), cpu, gpu (the best one, even
+    /// if it is software), or one of several GPUs by its number in `doctor` (gpu:1) or its PCI address (gpu:0000:41:00.0)
+    #[arg(long, global = true, value_name = "DEVICE", default_value_t = DeviceChoice::default())]
     pub device: DeviceChoice,
     /// In which precision matrix products may be made on a GPU: f16 keeps sums in f32 and is refused where the GPU has no
     /// way to do it

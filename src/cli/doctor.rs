@@ -39,7 +39,7 @@ pub(super) async fn run(args: &DoctorArgs, shared: &Shared, out: &mut Output) ->
     if adapters.is_empty() {
         lines.push("graphics: no adapter was found".to_owned());
     }
-    lines.extend(adapters.iter().flat_map(describe));
+    lines.extend(adapters.iter().enumerate().flat_map(|(number, adapter)| describe(number, adapter)));
 
     let chosen = gpu::choose(shared.device);
     let mut object = machine();
@@ -120,15 +120,17 @@ pub(super) fn tested_json(tested: &Result<f64>) -> Value {
 }
 
 /// The lines about an adapter.
-fn describe(adapter: &Adapter) -> Vec<String> {
+fn describe(number: usize, adapter: &Adapter) -> Vec<String> {
     let Adapter { info, limits, features, lacking, .. } = adapter;
     let matrices = matrices(adapter);
+    let address = adapter.address().map_or_else(String::new, |address| format!(", or gpu:{address}"));
     let driver = [info.driver.as_str(), info.driver_info.as_str()].join(" ");
     let offered = FEATURES
         .iter()
         .map(|(name, feature)| if features.contains(*feature) { (*name).to_owned() } else { format!("no {name}") });
     vec![
         format!("graphics: {} ({}, {:?}, driver {})", info.name, adapter.type_name(), info.backend, driver.trim()),
+        format!("  chosen by: --device gpu:{number}{address}"),
         format!("  features: {}", offered.collect::<Vec<_>>().join(", ")),
         format!(
             "  limits: buffers {}, bindings {}, {} storage buffers, {} and {} invocations a workgroup, subgroups of {} to {}",
@@ -166,7 +168,8 @@ fn adapter_json(adapter: &Adapter) -> Value {
         FEATURES.iter().filter(|(_, feature)| features.contains(*feature)).map(|(name, _)| *name).collect();
     json!({
         "name": info.name, "type": adapter.type_name(), "backend": format!("{:?}", info.backend), "driver": info.driver,
-        "driver_info": info.driver_info, "features": features, "lacking": lacking,
+        "driver_info": info.driver_info, "pci_address": adapter.address().map(|address| address.to_string()),
+        "features": features, "lacking": lacking,
         "max_buffer_size": limits.max_buffer_size,
         "max_storage_buffer_binding_size": limits.max_storage_buffer_binding_size,
         "max_storage_buffers_per_shader_stage": limits.max_storage_buffers_per_shader_stage,

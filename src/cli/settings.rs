@@ -203,7 +203,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("settings.json");
         let typed = "pseudoword train a.png b.png --token <p> --lr 3e-3 --no-flip --unseen c.png --lr-schedule linear \
-                     --device cpu --precision f32 --recipe direction --weight-decay 0.1 --model x.safetensors --base owner/name \
+                     --device gpu:41:00.0 --precision f32 --recipe direction --weight-decay 0.1 --model x.safetensors --base owner/name \
                      --prediction-type v-prediction --weights f32 -e w.pt=<a=b> -e kept";
         let typed: Vec<&str> = typed.split_whitespace().collect();
         let first = Cli::try_parse_from(&typed).unwrap();
@@ -219,7 +219,7 @@ mod tests {
         let repeated = repeated.unwrap().shared;
         assert_eq!((&repeated.base, repeated.prediction_type), (&shared.base, shared.prediction_type));
         assert_eq!((&repeated.model, repeated.weights), (&shared.model, shared.weights));
-        assert_eq!(repeated.precision, Precision::F32);
+        assert_eq!((repeated.device, repeated.precision), (shared.device, Precision::F32));
         assert_eq!(
             of(&again, &again.config, &repeated),
             of(&first, &first.config, &shared),
@@ -256,6 +256,7 @@ mod tests {
             let values = option.get_possible_values();
             let value = match long {
                 "token" => "<t>",
+                "device" => "gpu:1",
                 "init" | "second-init" => init.to_str().unwrap(),
                 "lr" | "relative-lr" | "beta1" | "snr-gamma" | "caption-dropout" => "0.5",
                 "timesteps" | "hold-norm" => "120..180",

@@ -6,6 +6,8 @@
 
 #[cfg(target_family = "wasm")]
 mod browser;
+#[cfg(not(target_family = "wasm"))]
+mod choice;
 #[cfg(any(feature = "native", target_family = "wasm"))]
 pub mod kept;
 #[cfg(not(target_family = "wasm"))]
@@ -24,6 +26,8 @@ pub mod tuning;
 #[cfg(target_family = "wasm")]
 pub use browser::{browser, offer, tested, tested_in_eight_bits};
 #[cfg(not(target_family = "wasm"))]
+pub use choice::{DeviceChoice, PciAddress};
+#[cfg(not(target_family = "wasm"))]
 pub use native::{Adapter, Started, adapters, choose, cpu, offer, processor_name, restart, started, submissions};
 #[cfg(feature = "native")]
 pub use spirv::spirv;
@@ -36,20 +40,6 @@ use crate::ops::HalfProducts;
 pub use crate::ops::faults::{check, report};
 #[cfg(feature = "native")]
 pub(crate) use crate::ops::faults::{is_full, is_loss};
-
-/// Which device the user wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "native", derive(clap::ValueEnum))]
-#[serde(rename_all = "kebab-case")]
-pub enum DeviceChoice {
-    /// A hardware GPU if there is one, else the processor.
-    #[default]
-    Auto,
-    /// The best adapter, even if it is a software one.
-    Gpu,
-    /// The processor.
-    Cpu,
-}
 
 /// In which precision matrix products may be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

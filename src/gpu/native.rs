@@ -12,7 +12,7 @@ use wgpu::{
     ExperimentalFeatures, Features, Limits, MemoryHints,
 };
 
-use super::{Chosen, DeviceChoice, Offer, lacking};
+use super::{Chosen, DeviceChoice, Offer, PciAddress, lacking};
 use crate::ops::{self, HalfProducts, SoftwareGpu, faults};
 use crate::setting::{Setting, named};
 use crate::{Error, Result};
@@ -224,6 +224,11 @@ impl Adapter {
         matches!(self.info.device_type, DeviceType::Cpu | DeviceType::IntegratedGpu)
     }
 
+    /// Its address on the PCI bus; none for what is not on one, or where the driver does not say.
+    pub fn address(&self) -> Option<PciAddress> {
+        self.info.device_pci_bus_id.parse().ok()
+    }
+
     /// The type in words.
     pub fn type_name(&self) -> &'static str {
         match self.info.device_type {
@@ -300,6 +305,14 @@ pub fn choose(choice: DeviceChoice) -> Result<Chosen> {
     match choice {
         DeviceChoice::Cpu => Ok(processor("as requested".to_owned())),
         DeviceChoice::Gpu => gpu(&adapters()),
+        DeviceChoice::Numbered(number) => {
+            let adapters = adapters();
+            one(number, adapters.get(number as usize), &adapters)
+        }
+        DeviceChoice::At(address) => {
+            let adapters = adapters();
+            one(address, adapters.iter().find(|adapter| adapter.address() == Some(address)), &adapters)
+        }
         DeviceChoice::Auto => Ok(automatic(&adapters())),
     }
 }
@@ -329,6 +342,20 @@ fn automatic(adapters: &[Adapter]) -> Chosen {
     let software =
         || format!("the only GPU is a software renderer ({}), slower than running on the CPU", best.info.name);
     processor(reason.unwrap_or_else(software))
+}
+
+/// The adapter that is called so, if there is one.
+fn one(called: impl std::fmt::Display, adapter: Option<&Adapter>, all: &[Adapter]) -> Result<Chosen> {
+    if let Some(adapter) = adapter {
+        return gpu(std::slice::from_ref(adapter));
+    }
+    let named = all.iter().enumerate().map(|(number, adapter)| {
+        let address = adapter.address().map_or_else(String::new, |address| format!(" or gpu:{address}"));
+        format!("gpu:{number}{address} ({})", adapter.info.name)
+    });
+    let there = named.collect::<Vec<_>>().join(", ");
+    let there = if there.is_empty() { "no GPU was found".to_owned() } else { format!("this machine has {there}") };
+    Err(Error::NoGpu { reason: format!("there is no gpu:{called}: {there}; or use {} cpu", Setting::Device) })
 }
 
 fn gpu(adapters: &[Adapter]) -> Result<Chosen> {
@@ -407,6 +434,20 @@ mod tests {
                 && error.to_string().contains(concat!(named!(device), " cpu")),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_gpu_that_is_not_there_is_answered_with_those_that_are() {
+        let error = one(3, None, &[]).unwrap_err().to_string();
+        assert!(error.contains("no gpu:3: no GPU was found"), "{error}");
+        let all = adapters();
+        for (number, adapter) in all.iter().enumerate() {
+            let error = one("ff:1f.7", None, &all).unwrap_err().to_string();
+            assert!(error.contains(&format!("gpu:{number}")) && error.contains(&adapter.info.name), "{error}");
+            let chosen = choose(DeviceChoice::Numbered(number as u32));
+            assert!(chosen.is_err() || chosen.is_ok_and(|chosen| chosen.name == adapter.info.name));
+        }
+        choose(DeviceChoice::Numbered(all.len() as u32)).unwrap_err();
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::process::Output;
 use pseudoword::cli::exit::STATUSES;
 use pseudoword::gpu;
 
-use crate::place::{Place, events, succeeded, text, tiny};
+use crate::place::{Place, events, refused, succeeded, text, tiny};
 
 #[test]
 fn help_shows_examples_headings_and_every_exit_status() {
@@ -31,6 +31,35 @@ fn help_shows_examples_headings_and_every_exit_status() {
         assert!(text(&train.stdout).contains(heading), "{heading}");
     }
     assert!(text(&place.run(&["--version"]).stdout).starts_with("pseudoword 0."));
+}
+
+#[test]
+fn one_of_several_gpus_is_chosen_as_doctor_lists_them() {
+    let place = Place::new();
+    let doctor = |device: &str| place.run(&["doctor", "--device", device]);
+    refused(&doctor("cuda:0"), 2, &["invalid value 'cuda:0'", "gpu:1 (by its number, as `doctor` lists them)"]);
+    let adapters = gpu::adapters();
+    let missing = doctor(&format!("gpu:{}", adapters.len()));
+    assert_eq!(missing.status.code(), Some(5), "{}", text(&missing.stderr));
+    assert!(
+        text(&missing.stderr).contains(&format!("there is no gpu:{}", adapters.len())),
+        "{}",
+        text(&missing.stderr)
+    );
+    let listed = doctor("cpu");
+    for (number, adapter) in adapters.iter().enumerate() {
+        let line = format!("chosen by: --device gpu:{number}");
+        assert!(text(&listed.stdout).contains(&line), "{}", text(&listed.stdout));
+        if adapter.lacking.is_some() {
+            continue;
+        }
+        let names = [Some(number.to_string()), adapter.address().map(|address| address.to_string())];
+        for name in names.into_iter().flatten() {
+            let chosen = doctor(&format!("gpu:{name}"));
+            let expected = format!("would use: gpu: {}", adapter.info.name);
+            assert!(text(&chosen.stdout).contains(&expected), "{name}: {}", text(&chosen.stdout));
+        }
+    }
 }
 
 /// Mesa's lavapipe makes no tiles, so there is nothing to measure; on a GPU the choice is kept in the cache.
