@@ -1,5 +1,6 @@
 //! The status that the program ends with: the only place where it is a number.
 
+use super::faults::interrupt::USER_SIGNAL;
 use crate::Error;
 use crate::error::Kind;
 
@@ -16,6 +17,7 @@ pub const STATUSES: &[(u8, &str)] = &[
     (8, "not enough memory, found out before the work or during it"),
     (129, "the terminal went away (SIGHUP); what there was has been saved"),
     (130, "interrupted (Ctrl-C); what there was has been saved"),
+    (128 + USER_SIGNAL, "told that it will be ended (SIGUSR1); what there was has been saved"),
     (143, "asked to end (SIGTERM); what there was has been saved"),
 ];
 
@@ -50,10 +52,11 @@ mod tests {
     fn a_signal_is_in_the_status_and_every_status_is_in_the_table() {
         let ended = |signal: u8| status(&Error::Interrupted { signal });
         assert_eq!([ended(1), ended(2), ended(15)], [129, 130, 143]);
+        assert_eq!(ended(USER_SIGNAL), 128 + USER_SIGNAL);
         assert_eq!(status(&Error::Source(Problem::Interrupted)), 130);
         let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
         assert_eq!(status(&Error::Write { path: "word".into(), source: full }), 7);
-        for code in [ended(1), ended(2), ended(15), USAGE, 7] {
+        for code in [ended(1), ended(2), ended(USER_SIGNAL), ended(15), USAGE, 7] {
             assert!(STATUSES.iter().any(|(status, _)| *status == code), "{code}");
         }
     }

@@ -172,7 +172,9 @@ fn hangups_are_ignored() -> bool {
 #[test]
 fn each_signal_saves_and_has_its_own_status() {
     let place = Place::new();
-    for (name, status) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+    for (name, status) in
+        [("INT", 130), ("TERM", 143), ("HUP", 129), ("USR1", if cfg!(target_os = "linux") { 138 } else { 158 })]
+    {
         if name == "HUP" && hangups_are_ignored() {
             eprintln!("not tried: these tests run under nohup, and so would the program");
             continue;

@@ -1,6 +1,7 @@
 //! Requests to stop: the first asks the job to finish its step and save, the second ends the program.
 //!
-//! Three signals ask: Ctrl-C, a request to terminate, and a terminal that goes away. The exit status says which it was.
+//! Four signals ask: Ctrl-C, a request to terminate, a terminal that goes away, and SIGUSR1, with which schedulers say that a
+//! job will soon be ended (SLURM's `--signal=USR1@90`). The exit status says which it was.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,6 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::cli::exit;
 use crate::cli::output::terminal;
 use crate::{Error, Result};
+
+/// The number of SIGUSR1.
+pub const USER_SIGNAL: u8 = which::USER;
 
 /// Whether the user has asked to stop.
 #[derive(Clone)]
@@ -61,6 +65,8 @@ mod which {
     pub const INTERRUPT: u8 = 2;
     const HANG_UP: u8 = 1;
     const TERMINATE: u8 = 15;
+    /// SIGUSR1, whose number systems do not agree on.
+    pub const USER: u8 = if cfg!(any(target_os = "linux", target_os = "android")) { 10 } else { 30 };
     /// What the system calls the handler that does nothing, and the failure to set one; no handler (0) is `None` here.
     const IGNORED: usize = 1;
     const FAILED: usize = usize::MAX;
@@ -84,7 +90,7 @@ mod which {
     static SIGNAL: AtomicU8 = AtomicU8::new(0);
     /// Whether a terminal that goes away is to be ignored, as under `nohup`.
     static STAYS: AtomicBool = AtomicBool::new(false);
-    /// What `ctrlc` does with all three.
+    /// What `ctrlc` does with the three that it takes.
     static NEXT: OnceLock<Handler> = OnceLock::new();
 
     /// What came back from the system, if it is a function that can be called.
@@ -117,6 +123,8 @@ mod which {
                 let _same = NEXT.set(next);
             }
         }
+        // `ctrlc` does not know it; what is done about it is the same.
+        let _default = system::signal(i32::from(USER), seen);
     }
 
     /// Its number; Ctrl-C's where none was seen.
@@ -132,6 +140,7 @@ mod which {
 #[cfg(not(unix))]
 mod which {
     pub const INTERRUPT: u8 = 2;
+    pub const USER: u8 = 10;
 
     pub fn before() {}
 
