@@ -138,7 +138,7 @@ codes! {
     SavedAgain = "saved-again",
     /// The run's log cannot be written.
     Log = "log",
-    /// The run's folder cannot be locked.
+    /// The run's folder cannot be locked, or was taken over from a run that is not heard of any more.
     NoLock = "no-lock",
     /// The run's folder has vanished.
     FolderGone = "folder-gone",

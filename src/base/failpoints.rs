@@ -7,7 +7,8 @@
 //! does it; a disposable file has only `half`); `step` comes after each step of a run, `piece` before each piece of work
 //! that `bench` measures, `memory` before each look at how much memory is free, which is none where anything is to happen
 //! there. `every-step=on` has the state saved after every step however long that takes, `watch-cpu=on` and `watchdog=on`
-//! have the processor watched as a GPU is, and with a second's patience.
+//! have the processor watched as a GPU is, and with a second's patience; with `impatient=on` a run listens for another machine for a
+//! twentieth of the usual time.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};

@@ -160,6 +160,75 @@ fn a_second_run_is_told_who_is_there_and_no_lock_outlives_its_run() {
     child.wait().unwrap();
 }
 
+/// What a process of another machine leaves in the file of a lock.
+const ELSEWHERE: &str = r#"{"pid":12,"host":"elsewhere","boot":"x","id":7,"since":1,"beat":3}"#;
+
+#[test]
+fn a_folder_of_a_machine_that_is_gone_is_taken_over() {
+    let place = Place::new();
+    succeeded(&place.run_train(&["--out", "whole", "--steps", "5"]));
+    let died = failing(&place, "step=die@3", &["--steps", "5"]);
+    assert_eq!(died.status.code(), None);
+    place.file("run/run.lock", ELSEWHERE.as_bytes());
+    place.file("run/.run.lock.5.tmp", b"of one that died when it took the folder over");
+    let output = failing(&place, "impatient=on", &["--steps", "5"]);
+    succeeded(&output);
+    let said = text(&output.stderr);
+    for part in [
+        "run was left by process 12 on elsewhere, or is still used by it; listening for it for",
+        "warning: the folder run was left by process 12 on elsewhere, which is not heard of: it is taken over",
+        "resuming after step 3 of 5",
+    ] {
+        assert!(said.contains(part), "{part:?} is not in {said}");
+    }
+    assert_eq!(rows(&place, "run"), rows(&place, "whole"));
+    assert_eq!(fs::read(place.path("run/run.lock")).unwrap(), b"");
+    assert!(!place.path("run/.run.lock.5.tmp").exists());
+}
+
+#[test]
+fn a_run_whose_folder_was_taken_over_stops_and_touches_nothing() {
+    let place = Place::new();
+    let (mut child, mut lines) = started(&place, "", &LONG, r#""what":"state""#);
+    // As another machine does it.
+    place.file("run/other", ELSEWHERE.as_bytes());
+    fs::rename(place.path("run/other"), place.path("run/run.lock")).unwrap();
+    let mut rest = Vec::new();
+    lines.read_to_end(&mut rest).unwrap();
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(7), "{said}");
+    assert!(said.contains("process 12 on elsewhere") && said.contains("has taken it over from this one"), "{said}");
+    assert_eq!(fs::read_to_string(place.path("run/run.lock")).unwrap(), ELSEWHERE);
+    for file in ["learned_embeds.safetensors", "loss.png", "report.json", "bug-report.json"] {
+        assert!(!place.path("run").join(file).exists(), "{file}");
+    }
+    let steps = events(&rest).iter().filter(|event| event["event"] == "step").count();
+    assert!(steps < 1000, "{steps} steps were made meanwhile");
+}
+
+#[cfg(unix)]
+#[test]
+fn listening_for_another_machine_can_be_interrupted() {
+    let place = Place::new();
+    place.file("run/run.lock", ELSEWHERE.as_bytes());
+    let arguments = place.train(&LONG);
+    let mut command = place.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("listening for it for 35 s") {
+        line.clear();
+        assert!(said.read_line(&mut line).unwrap() > 0);
+    }
+    let begun = std::time::Instant::now();
+    signal(&child, "-INT");
+    assert!(!child.wait().unwrap().success());
+    assert!(begun.elapsed().as_secs() < 20);
+    assert_eq!(fs::read_to_string(place.path("run/run.lock")).unwrap(), ELSEWHERE);
+    assert!(!place.path("run/state").exists());
+}
+
 /// Whether this process ignores SIGHUP, as its children then do: it was started by `nohup`.
 #[cfg(unix)]
 fn hangups_are_ignored() -> bool {

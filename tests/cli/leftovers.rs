@@ -34,7 +34,8 @@ fn unfinished_files_of_a_program_with_the_same_number_are_in_nobodys_way() {
         && echo "{\"pid\":$$,\"host\":\"here\",\"since\":4102444800}" > run/run.lock"#;
     let arguments = place.train(&[]);
     let program = place.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
-    let output = after(script, &program).output().unwrap();
+    // The name is that of a process of another machine, which is listened for.
+    let output = after(script, &program).env("PSEUDOWORD_FAILPOINTS", "impatient=on").output().unwrap();
     succeeded(&output);
     assert!(!text(&output.stderr).contains("cannot"), "{}", text(&output.stderr));
     assert_eq!(rows(&place, "run"), rows(&place, "whole"));
@@ -113,8 +114,10 @@ fn a_program_that_stands_still_for_a_while_goes_on_as_if_nothing_had_been() {
     };
     signal("-STOP");
     // Whoever comes meanwhile is told who is there, though that one began at a time that has not come yet.
-    place.file("run/run.lock", br#"{"pid":7,"host":"here","since":4102444800}"#);
-    refused(&place.run_train(&settings), 7, &["process 7 on here, started 0.0 s ago"]);
+    let mut holder: Value = serde_json::from_slice(&fs::read(place.path("run/run.lock")).unwrap()).unwrap();
+    holder["since"] = 4_102_444_800_u64.into();
+    place.file("run/run.lock", holder.to_string().as_bytes());
+    refused(&place.run_train(&settings), 7, &[&format!("process {} on ", child.id()), ", started 0.0 s ago"]);
     std::thread::sleep(Duration::from_secs(2));
     signal("-CONT");
     let rest: Vec<u8> = lines.lines().flat_map(|line| (line.unwrap() + "\n").into_bytes()).collect();

@@ -3,7 +3,6 @@
 //! Four signals ask: Ctrl-C, a request to terminate, a terminal that goes away, and SIGUSR1, with which schedulers say that a
 //! job will soon be ended (SLURM's `--signal=USR1@90`). The exit status says which it was.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::cli::exit;
@@ -14,17 +13,18 @@ use crate::{Error, Result};
 pub const USER_SIGNAL: u8 = which::USER;
 
 /// Whether the user has asked to stop.
-#[derive(Clone)]
-pub struct Interrupt(Arc<AtomicBool>);
+static ASKED: AtomicBool = AtomicBool::new(false);
+
+/// What listens to requests to stop.
+#[derive(Clone, Copy)]
+pub struct Interrupt(());
 
 impl Interrupt {
     /// Listens from now on.
     pub fn listen(quiet: bool) -> Result<Self> {
-        let asked = Arc::new(AtomicBool::new(false));
-        let seen = asked.clone();
         which::before();
         ctrlc::set_handler(move || {
-            if seen.swap(true, Ordering::SeqCst) {
+            if ASKED.swap(true, Ordering::SeqCst) {
                 // The files on the disk are complete at every moment.
                 std::process::exit(exit::status(&reason()).into());
             }
@@ -37,13 +37,18 @@ impl Interrupt {
         })
         .map_err(|error| Error::Internal(format!("cannot listen to Ctrl-C: {error}")))?;
         which::after();
-        Ok(Self(asked))
+        Ok(Self(()))
     }
 
     /// Whether to stop.
     pub fn asked(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        asked()
     }
+}
+
+/// Whether to stop, for what waits without a listener at hand. Where nobody listens, a request ends the program.
+pub fn asked() -> bool {
+    ASKED.load(Ordering::SeqCst)
 }
 
 /// The interruption as it is reported.

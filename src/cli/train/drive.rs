@@ -155,6 +155,7 @@ impl<'a> Run<'a> {
                 Event::Denoise { .. } | Event::Load { .. } | Event::Encode { .. } | Event::Trying { .. }
             ) {
                 self.latest = self.job.snapshot();
+                self.folder.check()?;
             }
             match event {
                 // Reported when everything is written.

@@ -72,6 +72,8 @@ impl RunFolder {
     /// Begins a run in a folder that is locked: nothing of an earlier one is left but its embedding, which will be
     /// replaced.
     pub fn begin(path: &Path, lock: Lock, about: Value, settings: &Value) -> Result<Self> {
+        // Loading a model takes long enough for a machine to fall asleep.
+        lock.check()?;
         state_files::forget(path)?;
         sweep(path);
         // Pictures of an earlier run would be taken for those of this one.
@@ -92,6 +94,7 @@ impl RunFolder {
 
     /// Resumes the run in a folder that is locked, from the step that its state has.
     pub fn resume(path: &Path, lock: Lock, about: Value, settings: &Value, step: u32) -> Result<Self> {
+        lock.check()?;
         sweep(path);
         let at = path.join(LOG);
         let (log, entries) = Log::resume(&at).map_err(|source| Error::Write { path: at, source })?;
@@ -143,13 +146,21 @@ impl RunFolder {
         if self.path.exists() {
             return Ok(false);
         }
-        self.lock = Lock::take(&self.path)?;
+        self.lock = Lock::take(&self.path, &mut |_| ())?;
         self.lock.stay();
         self.explain()?;
         let failed = |source| Error::Write { path: self.path.join(LOG), source };
         self.log.again().map_err(failed)?;
         self.log.add(&self.about).map_err(failed)?;
         Ok(true)
+    }
+
+    /// That the folder is still this run's.
+    ///
+    /// # Errors
+    /// [`Error::Held`] if another run has taken it over.
+    pub fn check(&self) -> Result<()> {
+        self.lock.check()
     }
 
     /// Where it is.
@@ -384,7 +395,8 @@ mod tests {
         let files = names::embeddings(&["<word>"]);
         assert!(find(&path, &files, false, false).unwrap().is_none());
         let about = || json!({"event": "run", "model": "m", "config": {"token": "<word>"}});
-        let begin = || RunFolder::begin(&path, Lock::take(&path).unwrap(), about(), &json!({"steps": 3})).unwrap();
+        let begin =
+            || RunFolder::begin(&path, Lock::take(&path, &mut |_| ()).unwrap(), about(), &json!({"steps": 3})).unwrap();
         let mut folder = begin();
         for step in 1..=3 {
             let event = Event::Step { step, of: 3, loss: 0.1, lr: 1e-3, grad_norm: 1.0, row_norm: 1.0, secs: 0.1 };
@@ -410,7 +422,7 @@ mod tests {
         assert!(find(&path, &files, true, false).unwrap().is_none());
         drop(folder);
 
-        let lock = Lock::take(&path).unwrap();
+        let lock = Lock::take(&path, &mut |_| ()).unwrap();
         let folder = RunFolder::resume(&path, lock, about(), &json!({}), 2).unwrap();
         assert_eq!((folder.train.len(), folder.previews.len()), (2, 2));
         drop(folder);
@@ -425,12 +437,12 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let path = temporary.path().join("run");
         let about = json!({"event": "run"});
-        let mut folder = RunFolder::begin(&path, Lock::take(&path).unwrap(), about, &json!({})).unwrap();
+        let mut folder = RunFolder::begin(&path, Lock::take(&path, &mut |_| ()).unwrap(), about, &json!({})).unwrap();
         assert!(!folder.make_again().unwrap());
         fs::remove_dir_all(&path).unwrap();
         assert!(folder.make_again().unwrap());
         assert!(path.join("log.jsonl").exists() && path.join("settings.json").exists());
-        assert_eq!(Lock::take(&path).map(drop).unwrap_err().kind(), crate::error::Kind::Disk);
+        assert_eq!(Lock::take(&path, &mut |_| ()).map(drop).unwrap_err().kind(), crate::error::Kind::Disk);
     }
 
     #[test]

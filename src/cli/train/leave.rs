@@ -30,13 +30,16 @@ impl Run<'_> {
         if matches!(ended, Ok(_) | Err(Error::Numeric { .. })) {
             self.latest = self.job.snapshot();
         }
+        // What another run has taken over is not ours to write to.
+        let ended = self.folder.check().and(ended);
+        let is_ours = !matches!(ended, Err(Error::Held { .. }));
         let unread = matches!(&ended, Err(error) if is_closed_pipe(error));
         if unread {
             self.out.hush();
         }
         // Before the first step the embedding is its initializer, which nobody needs to keep; but a run that was taken
         // back there has left something worse.
-        let worth_it = step > 0 || matches!(ended, Err(Error::Numeric { .. }));
+        let worth_it = is_ours && (step > 0 || matches!(ended, Err(Error::Numeric { .. })));
         let saved = if worth_it { self.leave().map(Some) } else { Ok(None) };
         match (ended, saved) {
             (Ok(done), Ok(paths)) => self.end_well(done, &paths.unwrap_or_default()),
@@ -76,7 +79,9 @@ impl Run<'_> {
 
     /// Leaves a bug report if a developer must look at the error, not for what the user typed or asked for.
     fn leave_bug_report(&mut self, error: &Error) {
-        if !matches!(error.kind(), Kind::Internal | Kind::Numeric | Kind::Gpu | Kind::Disk | Kind::DiskFull) {
+        if matches!(error, Error::Held { .. })
+            || !matches!(error.kind(), Kind::Internal | Kind::Numeric | Kind::Gpu | Kind::Disk | Kind::DiskFull)
+        {
             return;
         }
         let folder = self.folder.path().to_owned();

@@ -108,7 +108,7 @@ impl<'a> Request<'a> {
         concerns.extend(crate::train::concerns(config, &input, &tokenizers)?);
         concerns.extend(idle_options(args, &device));
         concerns.extend(unused(config, &input, &embeddings, tokenizers.first()));
-        let lock = if args.dry_run { None } else { Some(Lock::take(&folder)?) };
+        let lock = if args.dry_run { None } else { Some(Lock::take(&folder, &mut |text| out.message(text))?) };
         let resumable = folder::find(&folder, &embedding_files, args.overwrite, args.resume)?;
         if resumable.as_ref().is_some_and(|run| !run.state.knows_masks()) {
             // It was begun without masks, and goes on without them.
