@@ -15,7 +15,7 @@ pub(super) use self::bench::{BenchArgs, RandomModel};
 pub(super) use self::captions::{CAPTIONS_EXAMPLES, Captions, CaptionsArgs};
 pub(super) use self::prompt::{PROMPT_EXAMPLES, PromptArgs};
 pub(super) use self::train::{OnDeviceLost, TrainArgs};
-use super::exit::STATUSES;
+use super::exit::{Next, STATUSES};
 use crate::config::SampleConfig;
 use crate::embedding::Layout;
 use crate::gpu::{DeviceChoice, Precision};
@@ -363,14 +363,19 @@ benches/peer/peer.py measures diffusers and PyTorch at the same work.";
 
 /// How to start, and what the exit status means.
 fn overview() -> String {
-    let codes: Vec<String> = STATUSES.iter().map(|(code, meaning)| format!("  {code:>3}  {meaning}")).collect();
+    let mut statuses = Vec::new();
+    for next in Next::ALL {
+        statuses.push(format!("  {}", next.heading()));
+        let these = STATUSES.iter().filter(|(.., which)| *which == next);
+        statuses.extend(these.map(|(code, meaning, _)| format!("    {code:>3}  {meaning}")));
+    }
     format!(
         "Examples:\n  \
          pseudoword train examples/peach --token \"<my-peach>\" --init apple\n  \
          pseudoword generate \"a pink <my-peach>\" --compare \\\n    \
          -e runs/my-peach/learned_embeds.safetensors\n\n\
          Exit status:\n{}",
-        codes.join("\n")
+        statuses.join("\n")
     )
 }
 

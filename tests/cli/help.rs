@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Output;
 
-use pseudoword::cli::exit::STATUSES;
+use pseudoword::cli::exit::{Next, STATUSES};
 use pseudoword::gpu;
 
 use crate::place::{Place, events, refused, succeeded, text, tiny};
@@ -13,8 +13,13 @@ fn help_shows_examples_headings_and_every_exit_status() {
     let place = Place::new();
     let help = place.run(&["--help"]);
     succeeded(&help);
-    for (code, meaning) in STATUSES {
-        assert!(text(&help.stdout).contains(&format!("{code:>3}  {meaning}")), "{code}: {}", text(&help.stdout));
+    let said = text(&help.stdout);
+    for next in Next::ALL {
+        let under = said.split_once(next.heading()).unwrap_or_else(|| panic!("{next:?} is not in {said}")).1;
+        let these = STATUSES.iter().filter(|(.., which)| *which == next);
+        for ((code, meaning, _), line) in these.zip(under.lines().skip(1)) {
+            assert_eq!(line, format!("    {code:>3}  {meaning}"), "{said}");
+        }
     }
     for command in ["train", "generate", "captions", "prompt", "models", "doctor", "bench", "serve"] {
         assert!(text(&help.stdout).contains(&format!("  {command} ")), "{command}");
