@@ -24,8 +24,8 @@ const PICTURES: &str = "pictures";
 /// Options that a repeated run does not have from the one before: where it writes and what becomes of files that are
 /// there, what is printed, and how files are got. Every other option is recorded, as a test below sees to.
 #[cfg(test)]
-const NOT_RECORDED: [&str; 9] =
-    ["out", "overwrite", "resume", "config", "dry-run", "record", "offline", "json", "quiet"];
+const NOT_RECORDED: [&str; 10] =
+    ["out", "scratch", "overwrite", "resume", "config", "dry-run", "record", "offline", "json", "quiet"];
 
 /// The settings of a run, which it has decided. Paths are absolute, so that they hold from everywhere.
 pub(super) fn of(args: &TrainArgs, config: &TrainConfig, shared: &Shared) -> Value {

@@ -173,7 +173,7 @@ impl RunState {
 
     /// Which of two states of a run is the later one; equal where they are not of the same run. Steps are made again only
     /// after a rewind, which halves the learning rate.
-    pub(super) fn order(&self, other: &RunState) -> Ordering {
+    pub(crate) fn order(&self, other: &RunState) -> Ordering {
         let progress = |state: &RunState| (state.get_or_default::<u32>("halvings").unwrap_or_default(), state.step);
         if self.inputs == other.inputs { progress(self).cmp(&progress(other)) } else { Ordering::Equal }
     }

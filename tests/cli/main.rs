@@ -31,6 +31,7 @@ mod prompts;
 mod refusals;
 mod repository;
 mod resuming;
+mod scratch;
 mod sdxl;
 mod serving;
 mod strangers;

@@ -19,6 +19,10 @@ pub(in crate::cli) struct TrainArgs {
     /// Folder for the embedding, the log and the previews [default: runs/ and the letters of the token]
     #[arg(long, value_name = "DIR", help_heading = "Files")]
     pub out: Option<PathBuf>,
+    /// Work in a folder of its own in this one, on a local disk, and write only whole files to --out: the state every 30
+    /// seconds or less often, everything at the end
+    #[arg(long, value_name = "DIR", help_heading = "Files")]
+    pub scratch: Option<PathBuf>,
     /// Start over if the folder already holds a run, replacing its files
     #[arg(long, help_heading = "Files", conflicts_with = "resume")]
     pub overwrite: bool,

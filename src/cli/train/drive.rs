@@ -41,13 +41,14 @@ pub(super) struct Run<'a> {
 impl<'a> Run<'a> {
     /// Begins a run in its folder, or resumes the one that is there; reports what the user should know about it.
     pub fn begin(
-        request: Request<'a>,
+        mut request: Request<'a>,
         lock: Lock,
         loaded: LoadedJob,
         resumable: Option<ResumableRun>,
         out: &'a mut Output,
     ) -> Result<Self> {
-        let (path, model) = (&request.folder, &request.model);
+        let resumable = request.begin_in_scratch(resumable)?;
+        let (path, model) = (request.workplace(), &request.model);
         let about = folder::about(request.config(), &request.pictures, &model.name, model.hash.as_deref());
         let settings = settings::of(request.args, request.config(), request.shared);
         let mut concerns = Vec::new();
@@ -175,6 +176,7 @@ impl<'a> Run<'a> {
                     if every > 0 && step % every == 0 && step < of {
                         self.save_embedding()?;
                     }
+                    self.publish_if_due()?;
                     on_demand::pass("step");
                 }
                 event => {

@@ -23,6 +23,7 @@ const SHEET: usize = 8;
 
 /// The folder of a run.
 pub(super) struct RunFolder {
+    /// Where the run works: the folder that is locked, or one from which everything is published there.
     path: PathBuf,
     lock: Lock,
     log: Log,
@@ -74,19 +75,22 @@ impl RunFolder {
     pub fn begin(path: &Path, lock: Lock, about: Value, settings: &Value) -> Result<Self> {
         // Loading a model takes long enough for a machine to fall asleep.
         lock.check()?;
-        state_files::forget(path)?;
-        sweep(path);
-        // Pictures of an earlier run would be taken for those of this one.
-        for (_, old) in previews(path) {
-            fs::remove_file(&old).map_err(|source| Error::Write { path: old, source })?;
+        let home = lock.folder().to_owned();
+        for place in [path, &home] {
+            state_files::forget(place)?;
+            sweep(place);
+            // Pictures of an earlier run would be taken for those of this one.
+            for (_, old) in previews(place) {
+                fs::remove_file(&old).map_err(|source| Error::Write { path: old, source })?;
+            }
         }
         let at = path.join(LOG);
         let log = Log::create(&at).map_err(|source| Error::Write { path: at, source })?;
-        let earlier = embeddings_of_run(path);
+        let earlier = embeddings_of_run(&home);
         let mut folder = Self::with(path, lock, log, about, settings);
         folder.explain()?;
         let now = embeddings_of_run(path);
-        folder.stale = earlier.into_iter().filter(|file| !now.contains(file)).map(|file| path.join(file)).collect();
+        folder.stale = earlier.into_iter().filter(|file| !now.contains(file)).map(|file| home.join(file)).collect();
         let about = folder.about.clone();
         folder.log.add(&about).map_err(|source| Error::Write { path: path.join(LOG), source })?;
         Ok(folder)
@@ -96,6 +100,7 @@ impl RunFolder {
     pub fn resume(path: &Path, lock: Lock, about: Value, settings: &Value, step: u32) -> Result<Self> {
         lock.check()?;
         sweep(path);
+        sweep(lock.folder());
         let at = path.join(LOG);
         let (log, entries) = Log::resume(&at).map_err(|source| Error::Write { path: at, source })?;
         let mut folder = Self::with(path, lock, log, about, settings);
@@ -119,7 +124,7 @@ impl RunFolder {
     fn with(path: &Path, mut lock: Lock, log: Log, about: Value, settings: &Value) -> Self {
         lock.stay();
         let settings = serde_json::to_string_pretty(settings).map(json_seen).unwrap_or_default().into_bytes();
-        let guide = [(README, guide(path, &about).into_bytes()), (SETTINGS, settings)];
+        let guide = [(README, guide(lock.folder(), &about).into_bytes()), (SETTINGS, settings)];
         Self {
             path: path.to_owned(),
             lock,
@@ -143,11 +148,16 @@ impl RunFolder {
 
     /// Makes the folder again if it was removed or moved; gives whether it was.
     pub fn make_again(&mut self) -> Result<bool> {
-        if self.path.exists() {
-            return Ok(false);
+        let home = self.lock.folder().to_owned();
+        let (is_gone, home_is_gone) = (!self.path.exists(), !home.exists());
+        if home_is_gone {
+            self.lock = Lock::take(&home, &mut |_| ())?;
+            self.lock.stay();
         }
-        self.lock = Lock::take(&self.path, &mut |_| ())?;
-        self.lock.stay();
+        if !is_gone {
+            return Ok(home_is_gone);
+        }
+        make_folder(&self.path)?;
         self.explain()?;
         let failed = |source| Error::Write { path: self.path.join(LOG), source };
         self.log.again().map_err(failed)?;
@@ -163,9 +173,14 @@ impl RunFolder {
         self.lock.check()
     }
 
-    /// Where it is.
+    /// Where the run works.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Where a file of the run is when it is published.
+    pub fn shown(&self, path: PathBuf) -> PathBuf {
+        path.strip_prefix(&self.path).map_or_else(|_| path.clone(), |name| self.lock.folder().join(name))
     }
 
     /// In which precision the run made products before.
@@ -227,7 +242,7 @@ impl RunFolder {
             // Where there is none any more, there is nothing to remove.
             let _gone = fs::remove_file(stale);
         }
-        Ok(paths)
+        Ok(paths.into_iter().map(|path| self.shown(path)).collect())
     }
 
     /// Saves a preview.
@@ -237,20 +252,22 @@ impl RunFolder {
         write_whole(&path, &encode_png(picture, text)?)?;
         self.previews.retain(|(made, _)| *made != step);
         self.previews.push((step, path.clone()));
-        Ok(path)
+        Ok(self.shown(path))
     }
 
     /// Saves the sheet of what of the pictures counts.
     pub fn save_masks(&self, sheet: &RgbImage) -> Result<Event> {
         let path = self.path.join(MASKS);
         write_whole(&path, &encode_png(sheet, &[])?)?;
-        Ok(Event::Saved { what: "masks".to_owned(), path: path.display().to_string() })
+        Ok(Event::Saved { what: "masks".to_owned(), path: self.shown(path).display().to_string() })
     }
 
     /// Removes the sheet of an earlier run.
     pub fn forget_masks(&self) {
-        // Where there is none, there is nothing to remove.
-        let _gone = fs::remove_file(self.path.join(MASKS));
+        for place in [&self.path, self.lock.folder()] {
+            // Where there is none, there is nothing to remove.
+            let _gone = fs::remove_file(place.join(MASKS));
+        }
     }
 
     /// Draws the loss curve and the sheet of previews, as far as there is something to draw; gives what was written.
@@ -259,7 +276,7 @@ impl RunFolder {
         let mut save = |what: &str, name: &str, picture: &RgbImage| {
             let path = self.path.join(name);
             write_whole(&path, &encode_png(picture, &[])?)?;
-            written.push(Event::Saved { what: what.to_owned(), path: path.display().to_string() });
+            written.push(Event::Saved { what: what.to_owned(), path: self.shown(path).display().to_string() });
             Ok::<_, Error>(())
         };
         if !self.train.is_empty() {
@@ -279,7 +296,7 @@ impl RunFolder {
         report["losses"] = json!({"training": self.eval, "unseen": self.unseen.map(|(first, last)| [first, last])});
         let path = self.path.join(REPORT);
         write_whole(&path, serde_json::to_string_pretty(&report).map(json_seen).unwrap_or_default().as_bytes())?;
-        Ok(Event::Saved { what: "report".to_owned(), path: path.display().to_string() })
+        Ok(Event::Saved { what: "report".to_owned(), path: self.shown(path).display().to_string() })
     }
 
     /// The first preview, the last, and some in between.

@@ -16,8 +16,9 @@ use crate::error::Kind;
 use crate::event::{Event, WarningCode};
 use crate::{Error, Result};
 
-/// Pauses between the attempts to write the embedding.
-const PAUSES: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(2)];
+/// Pauses between the attempts to write what was learned.
+pub(super) const PAUSES: [Duration; 3] =
+    [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(2)];
 
 impl Run<'_> {
     /// Saves what there is, and reports how it ended.
@@ -41,6 +42,22 @@ impl Run<'_> {
         // back there has left something worse.
         let worth_it = is_ours && (step > 0 || matches!(ended, Err(Error::Numeric { .. })));
         let saved = if worth_it { self.leave().map(Some) } else { Ok(None) };
+        let published = if is_ours { self.publish(worth_it) } else { Ok(()) };
+        let may_leave = is_ours && published.is_ok();
+        let saved = saved.and_then(|paths| published.map(|()| paths));
+        let ended = self.report_end(ended, saved, unread);
+        if may_leave {
+            self.leave_scratch();
+        }
+        ended
+    }
+
+    fn report_end(
+        &mut self,
+        ended: Result<Option<Event>>,
+        saved: Result<Option<Vec<PathBuf>>>,
+        unread: bool,
+    ) -> Result<()> {
         match (ended, saved) {
             (Ok(done), Ok(paths)) => self.end_well(done, &paths.unwrap_or_default()),
             // The reader of our output went away: not a failure.
@@ -48,6 +65,7 @@ impl Run<'_> {
             (Err(error), saved) => {
                 if let Ok(Some(paths)) = &saved {
                     let (what, are) = if paths.len() > 1 { ("embeddings", "are") } else { ("embedding", "is") };
+                    let step = self.job.step();
                     self.out.message(&format!("the {what} after step {step} {are} in {}", listed(paths)));
                 }
                 self.leave_bug_report(&error);
@@ -87,6 +105,7 @@ impl Run<'_> {
         let folder = self.folder.path().to_owned();
         let written = self.bug_report().write(&folder, &rescue_folder(&folder), error);
         if let Some(path) = written {
+            let path = self.folder.shown(path);
             self.out.message(&format!("a bug report (no pictures, no prompts) is in {}", path.display()));
         }
     }
@@ -180,7 +199,7 @@ impl Run<'_> {
             other => std::io::Error::other(other.map_or_else(String::new, |error| error.to_string())),
         };
         let files = names::embeddings(&self.request.config().tokens());
-        let path = self.folder.path().join(&files[0]);
+        let path = self.folder.shown(self.folder.path().join(&files[0]));
         Err(Error::NotKept { path, bytes, source, rescued: rescued.ok().map(|_state| elsewhere) })
     }
 }

@@ -12,6 +12,7 @@ mod masks;
 mod names;
 mod pictures;
 mod request;
+mod scratch;
 mod state_files;
 mod watchdog;
 

@@ -7,6 +7,7 @@ use super::folder;
 use super::lock::Lock;
 use super::names;
 use super::pictures;
+use super::scratch::Scratch;
 use super::state_files::ResumableRun;
 use crate::base::files;
 use crate::cli::args::{Captions, OnDeviceLost, Shared, TrainArgs};
@@ -33,7 +34,7 @@ pub(super) struct Request<'a> {
     pub args: &'a TrainArgs,
     pub shared: &'a Shared,
     /// The settings, with what the model decides, or the run that is in the folder.
-    config: TrainConfig,
+    pub config: TrainConfig,
     /// Which of them were left open, and what they are usual for.
     pub usual: Option<String>,
     pub device: Chosen,
@@ -49,6 +50,8 @@ pub(super) struct Request<'a> {
     /// What the user should know about what was read and asked for: reported, for the run's log.
     pub concerns: Vec<Event>,
     pub folder: PathBuf,
+    /// Where the run works, if not there.
+    pub scratch: Option<Scratch>,
     /// Ours until the end; none for a dry run, which writes nothing.
     pub lock: Option<Lock>,
     /// The run that is in the folder.
@@ -76,6 +79,11 @@ impl<'a> Request<'a> {
         let embedding_files = names::embeddings(&asked.tokens());
         let folder = args.out.clone().unwrap_or_else(|| default_folder(&asked.tokens()));
         files::check_writable(&folder)?;
+        let scratch = args.scratch.as_deref().map(|place| Scratch::new(place, &folder)).transpose()?;
+        let find = || match &scratch {
+            Some(scratch) if !args.overwrite => scratch.find(&embedding_files, args.resume),
+            _ => folder::find(&folder, &embedding_files, args.overwrite, args.resume),
+        };
         if let Some(record) = &args.record {
             check_record(record, args.overwrite)?;
         }
@@ -87,7 +95,7 @@ impl<'a> Request<'a> {
         let device = gpu::choose(shared.device)?;
         let opened = locate::model_for(shared, &Outlook::new(shared, &device, &planned(asked, 1)), out).await?;
         // What another process is writing there is found out once the folder is ours.
-        let begun = folder::find(&folder, &embedding_files, args.overwrite, args.resume).ok().flatten();
+        let begun = find().ok().flatten();
         let as_begun = |run: &ResumableRun| run.state.as_begun(asked, opened.config.architecture);
         let open = begun.as_ref().map_or_else(|| asked.clone(), as_begun);
         let usual = usual::in_words(&open, &input, &opened.config);
@@ -109,7 +117,13 @@ impl<'a> Request<'a> {
         concerns.extend(idle_options(args, &device));
         concerns.extend(unused(config, &input, &embeddings, tokenizers.first()));
         let lock = if args.dry_run { None } else { Some(Lock::take(&folder, &mut |text| out.message(text))?) };
-        let resumable = folder::find(&folder, &embedding_files, args.overwrite, args.resume)?;
+        let resumable = find()?;
+        if let (Some(scratch), Some(run)) = (&scratch, &resumable)
+            && scratch.has(run)
+        {
+            let (left, home) = (scratch.folder().display(), folder.display());
+            out.message(&format!("going on from what was left in {left}, which is newer than what is in {home}"));
+        }
         if resumable.as_ref().is_some_and(|run| !run.state.knows_masks()) {
             // It was begun without masks, and goes on without them.
             concerns.retain(|event| !matches!(event, Event::Masks { .. }));
@@ -143,6 +157,7 @@ impl<'a> Request<'a> {
             input,
             concerns,
             folder,
+            scratch,
             lock,
             resumable,
         })
@@ -158,6 +173,19 @@ impl<'a> Request<'a> {
 
     pub fn rate(&self) -> f64 {
         usual::rate(&self.config, &self.opened.config)
+    }
+
+    /// Where the run works.
+    pub fn workplace(&self) -> &Path {
+        self.scratch.as_ref().map_or(&self.folder, Scratch::folder)
+    }
+
+    /// Puts into the scratch folder, if there is one, what the run goes on from.
+    pub fn begin_in_scratch(&mut self, resumable: Option<ResumableRun>) -> Result<Option<ResumableRun>> {
+        match &mut self.scratch {
+            Some(scratch) => scratch.fill(resumable, &names::embeddings(&self.config.tokens())),
+            None => Ok(resumable),
+        }
     }
 
     /// The state of the run that is in the folder.

@@ -172,10 +172,15 @@ impl Keeper {
         }
     }
 
+    /// Writes a state now.
+    pub fn write(&mut self, state: &[u8]) -> Result<()> {
+        pollster::block_on(self.generations.write(state))
+    }
+
     /// Saves a state. A failure is remembered and the next attempt put off.
     pub fn save(&mut self, state: &[u8]) -> SaveOutcome {
         let begun = Instant::now();
-        match pollster::block_on(self.generations.write(state)) {
+        match self.write(state) {
             Ok(()) => {
                 self.last = Some((Instant::now(), begun.elapsed()));
                 self.trouble.take().map_or(SaveOutcome::Saved, |trouble| SaveOutcome::Again(trouble.since.elapsed()))

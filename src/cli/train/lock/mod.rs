@@ -157,6 +157,11 @@ impl Lock {
         Ok(lock)
     }
 
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Something is in the folder now: it stays, however this ends.
     pub fn stay(&mut self) {
         self.made = false;
