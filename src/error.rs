@@ -158,6 +158,24 @@ pub enum Error {
         reason: String,
     },
 
+    /// A list of words has what cannot be learned.
+    #[error("{file} cannot be used; nothing was begun. By the numbers of its words, from 0:{}", list(problems))]
+    BadList {
+        /// The file.
+        file: String,
+        /// One line for each problem, with the words that have it.
+        problems: Vec<String>,
+    },
+
+    /// Of a list of words, some could not be learned.
+    #[error("{failed} of {of} words failed; the same command tries them again, and leaves out what is finished")]
+    SomeFailed {
+        /// How many.
+        failed: usize,
+        /// Of how many.
+        of: usize,
+    },
+
     /// What was asked for could not be found, fetched or verified.
     #[error(transparent)]
     Source(#[from] crate::source::Problem),
@@ -379,7 +397,9 @@ impl Error {
     pub fn worded_lines(&self, wording: Wording<'_>) -> Vec<String> {
         let text = self.worded(wording);
         let listed = match self {
-            Error::BadWeights { problems: lines, .. } | Error::Changed { changes: lines, .. } => lines.clone(),
+            Error::BadWeights { problems: lines, .. }
+            | Error::BadList { problems: lines, .. }
+            | Error::Changed { changes: lines, .. } => lines.clone(),
             Error::WeightsNotFinite { weights, .. } => short(weights),
             _ => Vec::new(),
         };
@@ -413,8 +433,10 @@ impl Error {
             | Error::BadToken { .. }
             | Error::InitializerTooLong { .. }
             | Error::Changed { .. } => Kind::Usage,
+            Error::SomeFailed { .. } => Kind::SomeFailed,
             Error::NoPictures { .. }
             | Error::BadPicture { .. }
+            | Error::BadList { .. }
             | Error::ModelPartMissing { .. }
             | Error::BadConfig { .. }
             | Error::BadWeights { .. }

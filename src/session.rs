@@ -23,7 +23,8 @@ use crate::{Error, Result};
 /// Words of the vocabulary that are named as the nearest of an embedding.
 const NEAREST: usize = 5;
 
-/// A model in use.
+/// A model in use. A clone shares the model, and has embeddings of its own.
+#[derive(Clone)]
 pub struct Session {
     model: Rc<Model>,
     tokenizers: Tokenizers,

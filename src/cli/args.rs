@@ -2,6 +2,7 @@
 
 mod bench;
 mod captions;
+mod collect;
 mod prompt;
 mod train;
 
@@ -13,6 +14,7 @@ use serde::Serialize;
 
 pub(super) use self::bench::{BenchArgs, RandomModel};
 pub(super) use self::captions::{CAPTIONS_EXAMPLES, Captions, CaptionsArgs};
+pub(super) use self::collect::{COLLECT_EXAMPLES, CollectArgs};
 pub(super) use self::prompt::{PROMPT_EXAMPLES, PromptArgs};
 pub(super) use self::train::{OnDeviceLost, TrainArgs};
 use super::exit::{Next, STATUSES};
@@ -108,6 +110,9 @@ pub(super) enum Command {
     /// Make captions for pictures, to learn with: they say what a word need not stand for
     #[command(after_help = CAPTIONS_EXAMPLES)]
     Captions(CaptionsArgs),
+    /// Make one table and one sheet of pictures of many runs
+    #[command(after_help = COLLECT_EXAMPLES)]
+    Collect(CollectArgs),
     /// Show how a prompt is understood: its tokens, stretches and weights, and the embeddings in it
     #[command(after_help = PROMPT_EXAMPLES)]
     Prompt(PromptArgs),

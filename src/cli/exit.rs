@@ -21,6 +21,16 @@ impl Next {
     /// All of them, as `--help` lists them.
     pub const ALL: [Self; 4] = [Self::Nothing, Self::Change, Self::TryAgain, Self::Resume];
 
+    /// How programs call it.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Change => "change",
+            Self::TryAgain => "try-again",
+            Self::Resume => "resume",
+        }
+    }
+
     /// What statuses have in common after which this can be done.
     pub fn heading(self) -> &'static str {
         match self {
@@ -47,6 +57,11 @@ pub const STATUSES: &[(u8, &str, Next)] = &[
     (129, "the terminal went away (SIGHUP); what there was has been saved", Next::Resume),
     (130, "interrupted (Ctrl-C); what there was has been saved", Next::Resume),
     (128 + USER_SIGNAL, "told that it will be ended (SIGUSR1); what there was has been saved", Next::Resume),
+    (
+        141,
+        "nobody reads the output (SIGPIPE), and words of a list are left; what there was has been saved",
+        Next::Resume,
+    ),
     (143, "asked to end (SIGTERM); what there was has been saved", Next::Resume),
 ];
 
@@ -59,6 +74,12 @@ pub(super) const SOME_FAILED: u8 = 9;
 /// The number of Ctrl-C's signal.
 const SIGINT: u8 = 2;
 
+/// What can be done next after an error.
+pub(super) fn next(error: &Error) -> Next {
+    let status = status(error);
+    STATUSES.iter().find(|(other, ..)| *other == status).map_or(Next::Change, |(.., next)| *next)
+}
+
 /// The status to end with after an error: one of [`STATUSES`].
 pub fn status(error: &Error) -> u8 {
     match error.kind() {
@@ -70,6 +91,7 @@ pub fn status(error: &Error) -> u8 {
         Kind::Network => 6,
         Kind::Disk | Kind::DiskFull => 7,
         Kind::Memory => 8,
+        Kind::SomeFailed => SOME_FAILED,
         // As shells report a process that a signal ended.
         Kind::Interrupted => 128 + if let Error::Interrupted { signal } = error { *signal } else { SIGINT },
     }

@@ -33,7 +33,7 @@ impl Uses {
             Command::Prompt(_) | Command::Inspect(_) | Command::Models { command: None } => [false, true, false],
             Command::Embeddings { command: EmbeddingsCommand::Show { .. } } => [false, true, false],
             Command::Doctor(args) => [args.kernels.is_none(), false, false],
-            Command::Convert(_) | Command::Embeddings { .. } | Command::Serve(_) => [false; 3],
+            Command::Collect(_) | Command::Convert(_) | Command::Embeddings { .. } | Command::Serve(_) => [false; 3],
         };
         Self { device, model, about_model: model, weights }
     }
@@ -68,6 +68,7 @@ fn name(command: &Command) -> &'static str {
         Command::Train(_) => "train",
         Command::Generate(_) => "generate",
         Command::Captions(_) => "captions",
+        Command::Collect(_) => "collect",
         Command::Prompt(_) => "prompt",
         Command::Inspect(_) => "inspect",
         Command::Convert(_) => "convert",

@@ -6,6 +6,7 @@
 mod args;
 mod bench;
 mod captions;
+mod collect;
 mod compare;
 mod doctor;
 mod embeddings;
@@ -59,15 +60,15 @@ const STDOUT: &str = "standard output";
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> std::result::Result<Cli, ExitCode> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let json = arguments.iter().any(|argument| argument == "--json");
-    let (arguments, pictures) = settings::expand(arguments).map_err(|error| report(&error, json))?;
-    let mut cli = read(&arguments).map_err(|error| {
-        show(&error, &arguments);
+    let expanded = settings::expand(arguments).map_err(|error| report(&error, json))?;
+    let mut cli = read(&expanded.arguments).map_err(|error| {
+        show(&error, &expanded.arguments);
         if error.use_stderr() && json {
             let _written = json::error_line(exit::USAGE, &sentence(&error.to_string()));
         }
         ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit::USAGE))
     })?;
-    settings::give_pictures(&mut cli, pictures);
+    expanded.complete(&mut cli);
     Ok(cli)
 }
 
@@ -154,6 +155,7 @@ pub fn run(cli: &Cli) -> Result<()> {
         match &cli.command {
             Command::Train(args) => train::run(args, &cli.shared, &mut out).await,
             Command::Generate(args) => generate::run(args, &cli.shared, &mut out).await,
+            Command::Collect(args) => collect::run(args, &mut out),
             Command::Captions(args) => captions::run(args, &cli.shared, &mut out).await,
             Command::Prompt(args) => prompt::run(args, &cli.shared, &mut out).await,
             Command::Inspect(args) => embeddings::inspect::run(args, &cli.shared, &mut out).await,

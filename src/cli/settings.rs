@@ -6,6 +6,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::Path;
+use std::rc::Rc;
 
 use clap::{ArgAction, CommandFactory};
 use serde::de::{Error as _, MapAccess, Visitor};
@@ -14,18 +15,35 @@ use serde_json::{Map, Value, json};
 
 use super::args::{Cli, Command, Shared, TrainArgs};
 use super::locate;
+use super::train::{List, TypedList};
 use crate::base::files;
 use crate::config::{TrainConfig, option_name};
 use crate::{Error, Result};
 
 /// The key of the pictures, which are not an option.
-const PICTURES: &str = "pictures";
+pub(super) const PICTURES: &str = "pictures";
+
+/// Options that say where settings come from, and are none themselves.
+const NO_SETTINGS: [&str; 4] = ["config", "batch", "index", "shard"];
 
 /// Options that a repeated run does not have from the one before: where it writes and what becomes of files that are
 /// there, what is printed, and how files are got. Every other option is recorded, as a test below sees to.
 #[cfg(test)]
-const NOT_RECORDED: [&str; 10] =
-    ["out", "scratch", "overwrite", "resume", "config", "dry-run", "record", "offline", "json", "quiet"];
+const NOT_RECORDED: [&str; 13] = [
+    "out",
+    "scratch",
+    "overwrite",
+    "resume",
+    "config",
+    "dry-run",
+    "record",
+    "offline",
+    "json",
+    "quiet",
+    "batch",
+    "index",
+    "shard",
+];
 
 /// The settings of a run, which it has decided. Paths are absolute, so that they hold from everywhere.
 pub(super) fn of(args: &TrainArgs, config: &TrainConfig, shared: &Shared) -> Value {
@@ -68,43 +86,81 @@ fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
-/// The arguments with those of the file after `--config`, if there is one, put before everything else after `train`;
-/// and the pictures in that file.
+/// What was typed, with what stands in the files that it names.
+pub(super) struct Expanded {
+    pub arguments: Vec<OsString>,
+    /// The pictures in the file of settings.
+    pictures: Vec<String>,
+    /// The list of words.
+    list: Option<Rc<TypedList>>,
+}
+
+/// The arguments with those of the file after `--config` or at the top of the list after `--batch`, if there is one, put
+/// before everything else after `train`.
 ///
 /// # Errors
 /// [`Error::Read`], [`Error::BadFile`] naming what is not an option.
-pub(super) fn expand(mut arguments: Vec<OsString>) -> Result<(Vec<OsString>, Vec<String>)> {
-    let nothing = |arguments| Ok((arguments, Vec::new()));
-    let Some(train) = arguments.iter().position(|argument| argument == "train") else { return nothing(arguments) };
-    let Some(file) = typed_file(&arguments[train..]) else { return nothing(arguments) };
-    let (options, pictures) = read(Path::new(&file))?;
-    // What is given twice counts as given last, and behind `train` more than before it: everything typed comes after the file's.
-    let rest = arguments.split_off(train + 1);
-    let before = arguments.drain(1..train).collect::<Vec<_>>();
-    arguments.extend(options.into_iter().map(OsString::from).chain(before).chain(rest));
-    Ok((arguments, pictures))
+pub(super) fn expand(mut arguments: Vec<OsString>) -> Result<Expanded> {
+    let mut expanded = Expanded { arguments: Vec::new(), pictures: Vec::new(), list: None };
+    let train = arguments.iter().position(|argument| argument == "train");
+    let named = |option| train.and_then(|train| value_of(option, &arguments[train..]));
+    let mut options = Vec::new();
+    if let Some(file) = named("--batch") {
+        let list = List::read(Path::new(&file))?;
+        options = list.shared()?;
+        expanded.list = Some(Rc::new(TypedList { list, typed: arguments.clone() }));
+    } else if let Some(file) = named("--config") {
+        (options, expanded.pictures) = read(Path::new(&file))?;
+    }
+    if let (Some(train), false) = (train, options.is_empty()) {
+        // What is given twice counts as given last, and behind `train` more than before it: everything typed comes after the file's.
+        let rest = arguments.split_off(train + 1);
+        let before = arguments.drain(1..train).collect::<Vec<_>>();
+        arguments.extend(options.into_iter().map(OsString::from).chain(before).chain(rest));
+    }
+    Ok(Expanded { arguments, ..expanded })
 }
 
-/// Takes the pictures of the settings file where none were given.
-pub(super) fn give_pictures(cli: &mut Cli, pictures: Vec<String>) {
-    if let Command::Train(args) = &mut cli.command
-        && args.pictures.is_empty()
-    {
-        args.pictures = pictures.into_iter().map(Into::into).collect();
+impl Expanded {
+    /// Takes the pictures of the settings file where none were given, and the list.
+    pub fn complete(self, cli: &mut Cli) {
+        if let Command::Train(args) = &mut cli.command {
+            if args.pictures.is_empty() {
+                args.pictures = self.pictures.into_iter().map(Into::into).collect();
+            }
+            args.list = self.list;
+        }
     }
 }
 
-fn typed_file(arguments: &[OsString]) -> Option<OsString> {
+/// What is given to an option among arguments.
+fn value_of(option: &str, arguments: &[OsString]) -> Option<OsString> {
     // What is given twice counts as given last.
     let (mut arguments, mut last) = (arguments.iter(), None);
     while let Some(argument) = arguments.next() {
-        if argument == "--config" {
+        if argument == option {
             last = arguments.next().cloned();
-        } else if let Some(file) = argument.to_str().and_then(|argument| argument.strip_prefix("--config=")) {
-            last = Some(OsStr::new(file).to_owned());
+        } else if let Some(value) =
+            argument.to_str().and_then(|argument| argument.strip_prefix(option)?.strip_prefix('='))
+        {
+            last = Some(OsStr::new(value).to_owned());
         }
     }
     last
+}
+
+/// Arguments without some options and what is given to them.
+pub(super) fn without(arguments: &[OsString], options: &[&str]) -> Vec<OsString> {
+    let (mut arguments, mut kept) = (arguments.iter(), Vec::new());
+    while let Some(argument) = arguments.next() {
+        let name = argument.to_str().unwrap_or_default();
+        if options.contains(&name) {
+            arguments.next();
+        } else if !options.iter().any(|option| name.strip_prefix(option).is_some_and(|rest| rest.starts_with('='))) {
+            kept.push(argument.clone());
+        }
+    }
+    kept
 }
 
 /// A file's settings in their order. One that is there twice is refused: a JSON object would keep the last in silence.
@@ -144,42 +200,64 @@ fn read(path: &Path) -> Result<(Vec<String>, Vec<String>)> {
             format!("it is not JSON: {error}")
         })
     })?;
-    let command = Cli::command();
-    let option = |name: &str| {
-        let train = command.find_subcommand("train");
-        let mut options = train.into_iter().flat_map(|train| train.get_arguments()).chain(command.get_arguments());
-        options.find(|option| option.get_long() == Some(name) && name != "config")
-    };
+    arguments(&Cli::command(), &settings).map_err(bad)
+}
+
+/// What the settings of a run stand for: the options as they would be typed, and the pictures.
+///
+/// # Errors
+/// Which of them is no option of `train`, or cannot have the value that it has.
+pub(super) fn arguments(
+    command: &clap::Command,
+    settings: &[(String, Value)],
+) -> std::result::Result<(Vec<String>, Vec<String>), String> {
     let (mut options, mut pictures) = (Vec::new(), Vec::new());
-    for (name, value) in &settings {
+    for (name, value) in settings {
         let plain = |value: &Value| match value {
             Value::String(text) => Ok(text.clone()),
             Value::Number(number) => Ok(number.to_string()),
-            other => Err(bad(format!("{name} cannot be {other}"))),
+            other => Err(format!("{name} cannot be {other}")),
         };
         let values = match value {
-            Value::Array(values) => values.iter().map(plain).collect::<Result<Vec<_>>>()?,
+            Value::Array(values) => values.iter().map(plain).collect::<std::result::Result<Vec<_>, _>>()?,
             Value::Null | Value::Bool(_) => Vec::new(),
             value => vec![plain(value)?],
         };
         match name.as_str() {
             PICTURES => pictures = values,
             name => {
-                let Some(option) = option(name) else { return Err(bad(format!("there is no option --{name}"))) };
-                let (takes_value, takes_many) =
-                    (option.get_action().takes_values(), matches!(option.get_action(), ArgAction::Append));
+                let Some(option) = option(command, name) else {
+                    return Err(if name.is_empty() {
+                        "a value has no name".to_owned()
+                    } else {
+                        format!("there is no option --{name}")
+                    });
+                };
+                let (takes_value, takes_many) = (option.get_action().takes_values(), takes_many(option));
                 match value {
                     Value::Null => {}
                     Value::Bool(on) if !takes_value => options.extend(on.then(|| format!("--{name}"))),
-                    _ if !takes_value => return Err(bad(format!("{name} is true or false, not {value}"))),
-                    Value::Bool(_) => return Err(bad(format!("{name} cannot be {value}"))),
-                    Value::Array(_) if !takes_many => return Err(bad(format!("{name} is one value, not {value}"))),
+                    _ if !takes_value => return Err(format!("{name} is true or false, not {value}")),
+                    Value::Bool(_) => return Err(format!("{name} cannot be {value}")),
+                    Value::Array(_) if !takes_many => return Err(format!("{name} is one value, not {value}")),
                     _ => options.extend(values.iter().map(|value| format!("--{name}={value}"))),
                 }
             }
         }
     }
     Ok((options, pictures))
+}
+
+/// The option of this name that a run's settings may have: one of `train`, or of every command.
+pub(super) fn option<'a>(command: &'a clap::Command, name: &str) -> Option<&'a clap::Arg> {
+    let train = command.find_subcommand("train");
+    let mut options = train.into_iter().flat_map(|train| train.get_arguments()).chain(command.get_arguments());
+    options.find(|option| option.get_long() == Some(name) && !NO_SETTINGS.contains(&name))
+}
+
+/// Whether an option may be given more than once.
+pub(super) fn takes_many(option: &clap::Arg) -> bool {
+    matches!(option.get_action(), ArgAction::Append)
 }
 
 #[cfg(test)]
@@ -191,9 +269,9 @@ mod tests {
 
     fn parse(arguments: &[&str]) -> TrainArgs {
         let arguments = arguments.iter().map(OsString::from).collect();
-        let (arguments, pictures) = expand(arguments).unwrap();
-        let mut cli = Cli::try_parse_from(arguments).unwrap();
-        give_pictures(&mut cli, pictures);
+        let expanded = expand(arguments).unwrap();
+        let mut cli = Cli::try_parse_from(&expanded.arguments).unwrap();
+        expanded.complete(&mut cli);
         let Command::Train(train) = cli.command else { panic!("not train") };
         *train
     }
@@ -214,7 +292,7 @@ mod tests {
         let again = parse(&["pseudoword", "train", "--config", file]);
         assert_eq!(again.config, first.config);
         let repeated = Cli::try_parse_from(
-            expand(["pseudoword", "train", "--config", file].map(OsString::from).into()).unwrap().0,
+            expand(["pseudoword", "train", "--config", file].map(OsString::from).into()).unwrap().arguments,
         );
         let repeated = repeated.unwrap().shared;
         assert_eq!((&repeated.base, repeated.prediction_type), (&shared.base, shared.prediction_type));
@@ -233,7 +311,7 @@ mod tests {
             parse(&["pseudoword", "train", "d.png", &format!("--config={file}"), "--lr", "1e-3", "--steps", "9"]);
         assert_eq!((other.config.lr, other.config.steps, other.pictures.len()), (Some(1e-3), Some(9), 1));
         let before = ["pseudoword", "--weights", "f16", "--model", "y", "train", "--config", file].map(OsString::from);
-        let before = Cli::try_parse_from(expand(before.into()).unwrap().0).unwrap().shared;
+        let before = Cli::try_parse_from(expand(before.into()).unwrap().arguments).unwrap().shared;
         assert_eq!((before.model.as_deref(), option_name(&before.weights).as_str()), (Some(Path::new("y")), "f16"));
         assert!(other.config.no_flip);
     }

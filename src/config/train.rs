@@ -17,7 +17,17 @@ use crate::embedding::ModelFamily;
 #[serde(default, rename_all = "kebab-case")]
 pub struct TrainConfig {
     /// The placeholder token: how the embedding will be written in prompts
-    #[cfg_attr(feature = "native", arg(long, value_name = "TOKEN", help_heading = "Embedding"))]
+    #[cfg_attr(
+        feature = "native",
+        arg(
+            long,
+            value_name = "TOKEN",
+            required_unless_present = "batch",
+            default_value = "",
+            hide_default_value = true,
+            help_heading = "Embedding"
+        )
+    )]
     pub token: String,
     /// What to start from: a word or phrase the model knows for what the pictures show, or an embedding file
     #[cfg_attr(feature = "native", arg(long, value_name = "WORDS|FILE", help_heading = "Embedding"))]

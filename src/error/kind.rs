@@ -21,6 +21,8 @@ pub enum Kind {
     DiskFull,
     /// There is less memory than the work needs.
     Memory,
+    /// Some of what was asked for was done, and some was not.
+    SomeFailed,
     /// Someone asked to stop.
     Interrupted,
 }

@@ -74,6 +74,8 @@ impl Error {
             Error::Internal(_) => told("internal", []),
             // The page gives a start as many vectors as it takes.
             Error::Usage(_)
+            | Error::BadList { .. }
+            | Error::SomeFailed { .. }
             | Error::InitializerTooLong { .. }
             | Error::NoPictures { .. }
             | Error::Read { .. }

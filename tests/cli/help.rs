@@ -21,7 +21,7 @@ fn help_shows_examples_headings_and_every_exit_status() {
             assert_eq!(line, format!("    {code:>3}  {meaning}"), "{said}");
         }
     }
-    for command in ["train", "generate", "captions", "prompt", "models", "doctor", "bench", "serve"] {
+    for command in ["train", "generate", "captions", "collect", "prompt", "models", "doctor", "bench", "serve"] {
         assert!(text(&help.stdout).contains(&format!("  {command} ")), "{command}");
         let help = place.run(&[command, "--help"]);
         let said = text(&help.stdout);
@@ -32,7 +32,7 @@ fn help_shows_examples_headings_and_every_exit_status() {
         assert!(said.lines().all(|line| line.chars().count() <= 110), "{said}");
     }
     let train = place.run(&["train", "--help"]);
-    for heading in ["Embedding:", "Training:", "Pictures and captions:", "Progress:", "Files:"] {
+    for heading in ["Embedding:", "Training:", "Pictures and captions:", "Progress:", "Files:", "Many words:"] {
         assert!(text(&train.stdout).contains(heading), "{heading}");
     }
     assert!(text(&place.run(&["--version"]).stdout).starts_with("pseudoword 0."));

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 #![cfg(feature = "native")]
 
+mod batch;
 mod captions;
 mod checkpoints;
+mod collecting;
 mod converting;
 mod eight_bits;
 mod faults;

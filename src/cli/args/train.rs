@@ -1,17 +1,19 @@
 //! What `pseudoword train` takes.
 
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::captions::Captions;
+use crate::cli::train::{Shard, TypedList};
 use crate::config::TrainConfig;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct TrainArgs {
     /// Pictures of the thing or style, 3 to 5 of them: PNG, JPEG or WebP files, or folders with such files
-    #[arg(value_name = "PICTURES", required_unless_present_any = ["replay", "file"])]
+    #[arg(value_name = "PICTURES", required_unless_present_any = ["replay", "file", "batch"])]
     pub pictures: Vec<PathBuf>,
     /// What is learned, and how.
     #[command(flatten)]
@@ -33,6 +35,20 @@ pub(in crate::cli) struct TrainArgs {
     /// Take the options from the settings.json of a run; options on the command line override it
     #[arg(long = "config", id = "file", value_name = "FILE", help_heading = "Files")]
     pub settings: Option<PathBuf>,
+    /// Learn many words, one after another: a list in TOML or CSV with the pictures, the token and any other option of
+    /// each (docs/fleet.md). Each gets a folder of its own in --out. Options on the command line count for all of them
+    #[arg(long, value_name = "FILE", help_heading = "Many words", conflicts_with_all = ["pictures", "token", "file", "resume", "record"])]
+    pub batch: Option<PathBuf>,
+    /// Only the word of the list with this number, counted from 0 [default: what SLURM, Kubernetes and other engines say
+    /// in the environment]
+    #[arg(long, value_name = "I", conflicts_with = "shard", help_heading = "Many words")]
+    pub index: Option<usize>,
+    /// Only a share of the list: of N shares, the one with this number, counted from 0 (words I, I + N, I + 2 N ...)
+    #[arg(long, value_name = "I/N", help_heading = "Many words")]
+    pub shard: Option<Shard>,
+    /// The list, and what was typed beside it.
+    #[arg(skip)]
+    pub list: Option<Rc<TypedList>>,
     /// Report what would happen, how much memory it needs and roughly how long it takes; makes two steps, writes
     /// nothing
     #[arg(long, help_heading = "Files")]

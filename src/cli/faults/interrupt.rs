@@ -1,13 +1,16 @@
 //! Requests to stop: the first asks the job to finish its step and save, the second ends the program.
 //!
 //! Four signals ask: Ctrl-C, a request to terminate, a terminal that goes away, and SIGUSR1, with which schedulers say that a
-//! job will soon be ended (SLURM's `--signal=USR1@90`). The exit status says which it was.
+//! job will soon be ended, where it asks for that. The exit status says which it was.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::cli::exit;
 use crate::cli::output::terminal;
 use crate::{Error, Result};
+
+/// The number of SIGPIPE: nobody reads what is written. (Nothing listens to it: writing fails.)
+pub const SIGPIPE: u8 = 13;
 
 /// The number of SIGUSR1.
 pub const USER_SIGNAL: u8 = which::USER;

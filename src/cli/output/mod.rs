@@ -7,6 +7,7 @@ pub mod terminal;
 use std::path::Path;
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use self::progress::Progress;
 pub use self::progress::span;
@@ -18,12 +19,14 @@ use crate::{Error, Result};
 /// Where a command prints.
 pub struct Output {
     json: bool,
+    /// What every object has, of an event that is one of several runs'.
+    about: Map<String, Value>,
     progress: Progress,
 }
 
 impl Output {
     pub fn new(shared: &Shared) -> Self {
-        Self { json: shared.json, progress: Progress::new(shared.quiet, shared.json) }
+        Self { json: shared.json, about: Map::new(), progress: Progress::new(shared.quiet, shared.json) }
     }
 
     /// Reports an event: to people as the line or the bar that it is worth, to programs as a JSON object.
@@ -33,7 +36,30 @@ impl Output {
     pub fn event(&mut self, event: &Event) -> Result<()> {
         let event = &wording::of_event(event);
         self.progress.show(event);
-        if self.json { written(json::line(event)) } else { Ok(()) }
+        if self.json { self.object(event) } else { Ok(()) }
+    }
+
+    /// Says from now on what events are about: the fields of an object are added to each, or none.
+    pub fn about(&mut self, what: Option<Value>) {
+        self.about = match what {
+            Some(Value::Object(fields)) => fields.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+            _ => Map::new(),
+        };
+    }
+
+    /// Reports something to programs only, as an object, which must have an `event` that names it.
+    pub fn object(&mut self, object: &impl Serialize) -> Result<()> {
+        if !self.json {
+            return Ok(());
+        }
+        if self.about.is_empty() {
+            return written(json::line(object));
+        }
+        let mut object = serde_json::to_value(object).map_err(|error| Error::Internal(error.to_string()))?;
+        if let Value::Object(fields) = &mut object {
+            fields.extend(self.about.clone());
+        }
+        written(json::line(&object))
     }
 
     /// Prints nothing more on standard output, whose reader went away.
@@ -50,7 +76,7 @@ impl Output {
     /// that names it.
     pub fn result(&mut self, lines: &[impl AsRef<str>], object: &impl Serialize) -> Result<()> {
         self.progress.clear();
-        written(if self.json { json::line(object) } else { terminal::results(lines) })
+        if self.json { self.object(object) } else { written(terminal::results(lines)) }
     }
 
     /// Prints a line of the result for people only: programs have had it as an event.
@@ -77,7 +103,7 @@ impl Output {
 /// Prints nothing, for tests.
 #[cfg(test)]
 pub fn quiet() -> Output {
-    Output { json: false, progress: Progress::new(true, false) }
+    Output { json: false, about: Map::new(), progress: Progress::new(true, false) }
 }
 
 fn written(result: std::io::Result<()>) -> Result<()> {

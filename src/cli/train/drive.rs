@@ -9,7 +9,7 @@ use super::lock::Lock;
 use super::masks;
 use super::request::{LoadedJob, Request};
 use super::state_files::{Keeper, ResumableRun, SaveOutcome};
-use super::watchdog;
+use super::watchdog::{self, Watch};
 use crate::base::{failpoints, files};
 use crate::cli::args::OnDeviceLost;
 use crate::cli::embeddings::read::{self, ActiveEmbedding};
@@ -48,7 +48,7 @@ impl<'a> Run<'a> {
         out: &'a mut Output,
     ) -> Result<Self> {
         let resumable = request.begin_in_scratch(resumable)?;
-        let (path, model) = (request.workplace(), &request.model);
+        let (path, model) = (request.place(), &request.model);
         let about = folder::about(request.config(), &request.pictures, &model.name, model.hash.as_deref());
         let settings = settings::of(request.args, request.config(), request.shared);
         let mut concerns = Vec::new();
@@ -112,13 +112,13 @@ impl<'a> Run<'a> {
     }
 
     /// Ends the program if the GPU never answers again.
-    pub fn watch(&self) {
+    pub fn watch(&self) -> Option<Watch> {
         if self.request.device.kind == "cpu" && failpoints::pass("watch-cpu").is_none() {
-            return;
+            return None;
         }
         let (report, folder, json) = (self.bug_report.clone(), self.request.folder.clone(), self.request.shared.json);
         let state = self.keeper.path();
-        watchdog::watch(move |error| {
+        Some(watchdog::watch(move |error| {
             // A thread that waits for the GPU holds no lock.
             let report = report.lock().unwrap_or_else(PoisonError::into_inner);
             let written = report.write(&folder, &rescue_folder(&folder), error);
@@ -129,7 +129,7 @@ impl<'a> Run<'a> {
                 let _written = json::error_line(exit::status(error), &text);
             }
             std::process::exit(exit::status(error).into());
-        });
+        }))
     }
 
     /// Works until the end, which is given, or until the user asks to stop. A GPU that is lost is restarted once, if
@@ -192,8 +192,7 @@ impl<'a> Run<'a> {
 
     /// Starts the device again, and resumes after the last event.
     async fn restart(&mut self) -> Result<()> {
-        self.request.device = gpu::restart(&self.request.device)?;
-        panics::forget();
+        self.request.restart()?;
         let event = self.request.device.event();
         self.report(&event)?;
         self.bug_report().now_on(&self.request.device);

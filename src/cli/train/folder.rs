@@ -333,7 +333,7 @@ fn embeddings_of_run(folder: &Path) -> Vec<String> {
 }
 
 /// The tokens of the words that are learned, in settings.
-fn tokens(settings: &Value) -> Vec<&str> {
+pub(super) fn tokens(settings: &Value) -> Vec<&str> {
     ["token", "second-token"].into_iter().filter_map(|name| settings[name].as_str()).collect()
 }
 
@@ -344,7 +344,7 @@ fn put(curve: &mut Vec<(u32, f64)>, step: u32, value: f64) {
 }
 
 /// The previews in a folder, with their steps.
-fn previews(path: &Path) -> Vec<(u32, PathBuf)> {
+pub(super) fn previews(path: &Path) -> Vec<(u32, PathBuf)> {
     let entries = fs::read_dir(path.join(PREVIEWS)).into_iter().flatten().flatten();
     let mut found: Vec<(u32, PathBuf)> = entries
         .filter_map(|entry| {

@@ -1,11 +1,13 @@
 //! `pseudoword train`: pictures in, an embedding out.
 
+mod batch;
 mod bug_report;
 mod drive;
 mod dry_run;
 mod finished;
 mod folder;
 mod leave;
+mod left;
 mod lock;
 mod log;
 mod masks;
@@ -15,35 +17,60 @@ mod request;
 mod scratch;
 mod state_files;
 mod watchdog;
+mod workplace;
 
+pub(super) use self::batch::{List, Shard, TypedList};
 use self::drive::Run;
 use self::finished::FinishedRun;
+pub(super) use self::left::{Left, left_in};
 pub(super) use self::names::REPORT;
 pub(super) use self::pictures::read_picture;
 use self::request::Request;
+use self::workplace::Workplace;
 use super::args::{Shared, TrainArgs};
-use super::faults::interrupt::Interrupt;
 use super::output::Output;
-use crate::Result;
+use crate::{Error, Result};
 
-/// Trains an embedding, or says with `--dry-run` what that would take.
+/// What came of a run that did not fail.
+enum Ended {
+    /// All its steps are made.
+    Done,
+    /// It was finished before.
+    Finished,
+    /// It was tried, for `--dry-run`.
+    Tried,
+}
+
+/// Trains an embedding, or each of a list; or says with `--dry-run` what that would take.
 ///
 /// # Errors
 /// What is wrong with the request, before a model is loaded; later, what stopped the run.
 pub(super) async fn run(args: &TrainArgs, shared: &Shared, out: &mut Output) -> Result<()> {
-    let mut request = Request::prepare(args, shared, out).await?;
+    match &args.list {
+        Some(list) => batch::run(args, list, shared, out).await,
+        None if args.index.is_some() || args.shard.is_some() => {
+            Err(Error::Usage("--index and --shard are of a list, and there is none: give --batch".to_owned()))
+        }
+        None => learn(args, shared, &Workplace::default(), out).await.map(drop),
+    }
+}
+
+/// Trains one embedding, or two of the same pictures.
+async fn learn(args: &TrainArgs, shared: &Shared, workplace: &Workplace, out: &mut Output) -> Result<Ended> {
+    let mut request = Request::prepare(args, shared, workplace, out).await?;
     let Some(lock) = request.lock.take() else {
-        return dry_run::run(request, out).await;
+        return dry_run::run(request, out).await.map(|()| Ended::Tried);
     };
-    let interrupt = Interrupt::listen(shared.quiet)?;
+    let interrupt = workplace.interrupt(shared)?;
     let resumable = request.resumable.take();
     let state = resumable.as_ref().map(|resumable| &resumable.state);
     let loaded = request.job(state, out).await?;
     if let Some(finished) = state.and_then(|state| FinishedRun::of(state, &request, &loaded.job)) {
-        return finished.report(out);
+        return finished.report(out).map(|()| Ended::Finished);
     }
     let mut run = Run::begin(request, lock, loaded, resumable, out)?;
-    run.watch();
+    let watch = run.watch();
     let ended = run.drive(&interrupt).await;
-    run.end(ended)
+    drop(watch);
+    run.end(ended).map(|()| Ended::Done)
 }

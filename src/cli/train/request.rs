@@ -2,6 +2,7 @@
 //! resumes.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::folder;
 use super::lock::Lock;
@@ -9,18 +10,17 @@ use super::names;
 use super::pictures;
 use super::scratch::Scratch;
 use super::state_files::ResumableRun;
+use super::workplace::Workplace;
 use crate::base::files;
 use crate::cli::args::{Captions, OnDeviceLost, Shared, TrainArgs};
 use crate::cli::embeddings::read::{self, ActiveEmbedding, EmbeddingArgument};
-use crate::cli::load::{self, ModelId};
-use crate::cli::locate;
+use crate::cli::load::ModelId;
 use crate::cli::outlook::Outlook;
 use crate::cli::output::Output;
-use crate::cli::panics;
 use crate::cli::wording::quoted;
 use crate::config::{Masks, TrainConfig, WordSettings};
 use crate::event::{Event, WarningCode};
-use crate::gpu::{self, Chosen};
+use crate::gpu::Chosen;
 use crate::model::{Loading, ModelConfig, OpenedModel};
 use crate::plan::{MemoryPlan, WeightBytes};
 use crate::session::Session;
@@ -28,6 +28,9 @@ use crate::text::ClipTokenizer;
 use crate::text::check_token;
 use crate::train::{RunState, TrainInput, TrainJob, usual};
 use crate::{Error, Result};
+
+/// The folder of the folders of runs, where no other is given.
+pub(super) const RUNS: &str = "runs";
 
 /// Everything that a run needs to begin, and to begin again on another device.
 pub(super) struct Request<'a> {
@@ -38,7 +41,8 @@ pub(super) struct Request<'a> {
     /// Which of them were left open, and what they are usual for.
     pub usual: Option<String>,
     pub device: Chosen,
-    opened: OpenedModel,
+    workplace: &'a Workplace,
+    opened: Rc<OpenedModel>,
     /// Its hash is known once it has been loaded.
     pub model: ModelId,
     embeddings: Vec<EmbeddingArgument>,
@@ -69,13 +73,14 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     /// What is wrong with the options, the model, the embeddings, the pictures or the folder.
-    pub async fn prepare(args: &'a TrainArgs, shared: &'a Shared, out: &mut Output) -> Result<Self> {
+    pub async fn prepare(
+        args: &'a TrainArgs,
+        shared: &'a Shared,
+        workplace: &'a Workplace,
+        out: &mut Output,
+    ) -> Result<Self> {
         let asked = &args.config;
-        crate::train::check_numbers(asked)?;
-        for (token, settings) in asked.tokens().into_iter().zip(WordSettings::OF_EACH) {
-            let checked = check_token(token).and_then(|()| crate::train::file_can_hold(token));
-            checked.map_err(|error| otherwise(error, settings))?;
-        }
+        check_words(asked)?;
         let embedding_files = names::embeddings(&asked.tokens());
         let folder = args.out.clone().unwrap_or_else(|| default_folder(&asked.tokens()));
         files::check_writable(&folder)?;
@@ -92,8 +97,8 @@ impl<'a> Request<'a> {
         let found = crate::train::find_masks(asked, &mut input)?;
         // A run says it itself, once it has looked for others.
         concerns.extend(found.filter(|_| args.dry_run));
-        let device = gpu::choose(shared.device)?;
-        let opened = locate::model_for(shared, &Outlook::new(shared, &device, &planned(asked, 1)), out).await?;
+        let device = workplace.device(shared)?;
+        let opened = workplace.model(shared, &planned(asked, 1), out).await?;
         // What another process is writing there is found out once the folder is ours.
         let begun = find().ok().flatten();
         let as_begun = |run: &ResumableRun| run.state.as_begun(asked, opened.config.architecture);
@@ -149,6 +154,7 @@ impl<'a> Request<'a> {
             args,
             shared,
             device,
+            workplace,
             opened,
             embeddings,
             stretches: crate::train::preview_stretches(config, &tokenizers),
@@ -176,7 +182,7 @@ impl<'a> Request<'a> {
     }
 
     /// Where the run works.
-    pub fn workplace(&self) -> &Path {
+    pub fn place(&self) -> &Path {
         self.scratch.as_ref().map_or(&self.folder, Scratch::folder)
     }
 
@@ -205,8 +211,7 @@ impl<'a> Request<'a> {
     pub async fn session(&mut self, out: &mut Output) -> Result<(Session, Vec<ActiveEmbedding>)> {
         let planned = planned(&self.config, self.stretches);
         let outlook = Outlook::new(self.shared, &self.device, &planned);
-        let loaded = load::session(&outlook, &self.opened, self.loading(), out);
-        let mut session = panics::caught_in(loaded).await?;
+        let mut session = self.workplace.session(&outlook, &self.opened, self.loading(), out).await?;
         self.model.hash.clone_from(&session.model().unet_hash);
         let embeddings = read::add_to(&mut session, &self.embeddings, &self.model, out).await?;
         Ok((session, embeddings))
@@ -221,6 +226,15 @@ impl<'a> Request<'a> {
             None => session.train(self.config(), input)?,
         };
         Ok(LoadedJob { job, embeddings })
+    }
+
+    /// Starts the device again after it was lost.
+    ///
+    /// # Errors
+    /// [`Error::NoGpu`] if it does not come back.
+    pub fn restart(&mut self) -> Result<()> {
+        self.device = self.workplace.restart()?;
+        Ok(())
     }
 
     /// What of the model a run needs.
@@ -243,13 +257,29 @@ impl<'a> Request<'a> {
     }
 }
 
+/// Refuses words that cannot be learned, as far as that is seen without a file or a model.
+///
+/// # Errors
+/// [`Error::OutOfRange`], [`Error::BadToken`] and others about settings.
+pub(super) fn check_words(asked: &TrainConfig) -> Result<()> {
+    crate::train::check_numbers(asked)?;
+    for (token, settings) in asked.tokens().into_iter().zip(WordSettings::OF_EACH) {
+        let checked = check_token(token).and_then(|()| crate::train::file_can_hold(token));
+        checked.map_err(|error| otherwise(error, settings))?;
+    }
+    Ok(())
+}
+
 /// An error about the token of a word, with another that could be given instead.
 fn otherwise(error: Error, settings: WordSettings) -> Error {
     error.called_otherwise(|name| format!("--{} {}", settings.token.key(), quoted(name)))
 }
 
 /// How much memory a run will need, whose previews have a prompt of so many stretches.
-fn planned(config: &TrainConfig, stretches: usize) -> impl Fn(&ModelConfig, WeightBytes, bool) -> Result<MemoryPlan> {
+pub(super) fn planned(
+    config: &TrainConfig,
+    stretches: usize,
+) -> impl Fn(&ModelConfig, WeightBytes, bool) -> Result<MemoryPlan> {
     move |model, weights, on_cpu| crate::train::memory_plan(config, model, weights, stretches, on_cpu)
 }
 
@@ -310,7 +340,7 @@ fn check_record(record: &Path, overwrite: bool) -> Result<()> {
 
 /// `runs/` and what of the tokens can be in a file's name.
 fn default_folder(tokens: &[&str]) -> PathBuf {
-    Path::new("runs").join(names::stem(tokens))
+    Path::new(RUNS).join(names::stem(tokens))
 }
 
 #[cfg(test)]

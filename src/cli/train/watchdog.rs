@@ -4,6 +4,7 @@
 //! another thread looks at how long the waiting has taken, and ends the program. What a run has is on the disk after
 //! every step.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::base::failpoints;
@@ -16,14 +17,20 @@ const TIMES: u32 = 20;
 /// Before anything was waited for there is nothing to compare with, and kernels are being compiled.
 const FIRST: Duration = Duration::from_secs(900);
 
+/// Somebody watches until this is dropped.
+pub(super) struct Watch(Arc<()>);
+
 /// Watches from now on, and calls `ended` with the error, which must not return to the work.
-pub(super) fn watch(ended: impl FnOnce(&Error) + Send + 'static) {
+#[must_use]
+pub(super) fn watch(ended: impl FnOnce(&Error) + Send + 'static) -> Watch {
+    let watch = Watch(Arc::new(()));
+    let watched = Arc::downgrade(&watch.0);
     // For tests, which have no GPU that hangs and no minute to wait.
     let short = failpoints::pass("watchdog").is_some();
     let pause = Duration::from_millis(if short { 50 } else { 500 });
     std::thread::spawn(move || {
         let mut waiting = ObservedWait::default();
-        loop {
+        while watched.strong_count() > 0 {
             let before = Instant::now();
             std::thread::sleep(pause);
             // The rest of a longer pause is one of the machine, which slept, or of the program, which was stopped.
@@ -46,6 +53,7 @@ pub(super) fn watch(ended: impl FnOnce(&Error) + Send + 'static) {
             }
         }
     });
+    watch
 }
 
 /// What was seen of the waiting.
