@@ -30,13 +30,16 @@ const ELSEWHERE: [&str; 12] = [
     "table.md",
 ];
 
-/// Options of cargo, of the tools for kernels, of stable-diffusion.cpp, and of prompts for Midjourney.
-const OTHERS: [&str; 15] = [
+/// Options of cargo, of the tools for kernels, of stable-diffusion.cpp, of GNU parallel and kubectl, and of prompts for
+/// Midjourney.
+const OTHERS: [&str; 19] = [
     "--all-targets",
     "--ar",
     "--assembly",
     "--convert-name",
+    "--from-file",
     "--gpu",
+    "--line-buffer",
     "--list",
     "--locked",
     "--manifest-path",
@@ -45,6 +48,8 @@ const OTHERS: [&str; 15] = [
     "--path",
     "--release",
     "--root",
+    "--tag",
+    "--termseq",
     "--test",
     "--type",
 ];
