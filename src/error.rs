@@ -6,11 +6,13 @@
 //! it also returns.
 
 mod kind;
+mod phrases;
 mod told;
 
 use std::path::PathBuf;
 
 pub use kind::Kind;
+use phrases::{each, list, otherwise, short, short_of_memory};
 pub use told::Told;
 
 use crate::base::text::quoted;
@@ -350,36 +352,6 @@ pub enum Error {
     Internal(String),
 }
 
-/// Advice to choose another name.
-fn otherwise(suggestion: &str, instead: &Option<String>) -> String {
-    match instead {
-        Some(typed) => format!("choose another: {typed}"),
-        None => format!("choose another, such as {}", quoted(suggestion)),
-    }
-}
-
-fn short_of_memory(need: &str, have: &str) -> String {
-    format!("not enough memory: this needs {need}, but {have}")
-}
-
-/// Widths, in words.
-fn each(widths: &[usize]) -> String {
-    widths.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
-}
-
-/// One indented line for each entry.
-fn list(lines: &[String]) -> String {
-    lines.iter().map(|line| format!("\n  {line}")).collect()
-}
-
-/// The first lines of a list, and how many more there are.
-fn short(lines: &[String]) -> Vec<String> {
-    const SHOWN: usize = 10;
-    let more = lines.len().saturating_sub(SHOWN);
-    let more = (more > 0).then(|| format!("and {more} more"));
-    lines.iter().take(SHOWN).cloned().chain(more).collect()
-}
-
 impl Error {
     /// What happened and what to do about it, with settings named as a front end names them; advice that cannot be
     /// followed there is left out.
@@ -421,6 +393,17 @@ impl Error {
             *instead = Some(typed(suggestion));
         }
         self
+    }
+
+    /// The same error of a device, for another of those that were at work on it.
+    #[must_use]
+    pub fn of_device_again(&self) -> Self {
+        match self {
+            Error::GpuLost { during, reason } => Error::GpuLost { during: during.clone(), reason: reason.clone() },
+            Error::Gpu { during, reason } => Error::Gpu { during: during.clone(), reason: reason.clone() },
+            Error::GpuMemory { reason } => Error::GpuMemory { reason: reason.clone() },
+            other => Error::Internal(other.to_string()),
+        }
     }
 
     /// What kind of situation this is.

@@ -16,7 +16,7 @@ use crate::sample::SampleJob;
 use crate::source::Source;
 use crate::text::scan::key;
 use crate::text::{ClipTokenizer, Rows, TextEncoder, Tokenizers, Vocabulary};
-use crate::train::{RunState, TrainInput, TrainJob, file_can_hold};
+use crate::train::{Pace, RunState, TrainInput, TrainJob, TrainList, file_can_hold};
 use crate::weights::Storage;
 use crate::{Error, Result};
 
@@ -238,6 +238,15 @@ impl Session {
     /// Starts training an embedding. Nothing is computed until the job is asked for its first event.
     pub fn train(&self, config: &TrainConfig, input: TrainInput) -> Result<TrainJob> {
         TrainJob::new(self.model.clone(), self.tokenizers.clone(), self.rows.clone(), config, input)
+    }
+
+    /// Starts training embeddings, one for each of a list of words, several at a time: what [`TrainList::next`] gives are the
+    /// events of all of them. A word that cannot be made ready is an error in its place, and ends nothing but itself.
+    pub fn train_list<I>(&self, words: I, pace: Pace) -> TrainList<I::IntoIter>
+    where
+        I: IntoIterator<Item = Result<(TrainConfig, TrainInput)>>,
+    {
+        TrainList::new(self.clone(), words.into_iter(), pace)
     }
 
     /// Resumes a run from its state ([`TrainJob::state`]), given what it was started with.

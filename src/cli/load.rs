@@ -100,6 +100,19 @@ pub(super) async fn planned(outlook: &Outlook<'_>, opened: &OpenedModel, out: &m
     Err(refused.unwrap_or_else(|| Error::Internal("no way to keep the weights".to_owned())))
 }
 
+/// Whether the work fits into the memory as weights are usually kept, with nothing to be said against it.
+///
+/// # Errors
+/// What cannot be read of the model, and those of the plan.
+pub(super) async fn fits(outlook: &Outlook<'_>, opened: &OpenedModel) -> Result<bool> {
+    let storage = opened.storage(outlook.storage(), outlook.on_gpu()).await?;
+    let weights = WeightBytes::read(&*opened.source, storage, &opened.config.left_in_files()).await?;
+    match outlook.before_loading(&opened.config, weights) {
+        Err(Error::TooLittleMemory { .. }) => Ok(false),
+        looked => Ok(looked?.1.is_none()),
+    }
+}
+
 /// Prints how much memory the work will need, and loads the model.
 ///
 /// # Errors

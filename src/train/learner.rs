@@ -103,19 +103,21 @@ impl Learner {
         self.choices.samples(u64::from(step), &self.dataset)
     }
 
+    /// The captions of samples.
+    pub fn prompts_of(&self, samples: &[Sample]) -> Vec<Prompt> {
+        samples.iter().map(|sample| self.prompts.get(&sample.caption, &self.tokenizers)).collect()
+    }
+
     /// Which of the new tokens the captions of the samples hold, with room for all of their vectors.
     pub fn held(&self, samples: &[Sample]) -> Vec<bool> {
-        let prompts: Vec<Prompt> =
-            samples.iter().map(|sample| self.prompts.get(&sample.caption, &self.tokenizers)).collect();
+        let prompts = self.prompts_of(samples);
         let named = |token: &str| prompts.iter().any(|prompt| prompt.tokens().words.iter().any(|word| word == token));
         self.words.tokens().into_iter().map(named).collect()
     }
 
     /// The loss of samples, `[1]`.
     fn loss(&self, samples: &[Sample], rows: &Var<2>) -> Var<1> {
-        let prompts: Vec<Prompt> =
-            samples.iter().map(|sample| self.prompts.get(&sample.caption, &self.tokenizers)).collect();
-        self.loss.of(samples, &prompts, rows)
+        self.loss.of(samples, &self.prompts_of(samples), rows)
     }
 
     /// Mean loss of the samples.
@@ -131,7 +133,7 @@ impl Learner {
     }
 
     /// The gradient to all rows of what a word does to the rest of a prompt, weighted.
-    fn context_gradient(&self, samples: &[Sample]) -> Option<Tensor<2>> {
+    pub fn context_gradient(&self, samples: &[Sample]) -> Option<Tensor<2>> {
         let context = self.context.as_ref()?;
         let captions = context.captions(samples, &self.words).into_iter();
         let pairs: Vec<[Prompt; 2]> =

@@ -21,6 +21,7 @@ mod identity;
 mod init;
 mod input;
 mod learner;
+mod list;
 mod locate;
 mod loss;
 mod masks;
@@ -36,6 +37,7 @@ mod sentences;
 mod state;
 mod step;
 pub mod templates;
+mod together;
 pub mod usual;
 mod verdict;
 mod words;
@@ -63,6 +65,7 @@ use guard::{Guard, NOT_THE_RATE};
 use identity::Inputs;
 pub use input::{MakeCaptions, TrainInput, TrainPicture};
 use learner::{Learner, PromptCache};
+pub use list::TrainList;
 use loss::DiffusionLoss;
 pub use masks::{MaskedPicture, check_masks, find_masks, find_masks_without_model};
 use optimiser::Optimiser;
@@ -74,6 +77,7 @@ pub use replay::Replay;
 use sample::Sample;
 pub use sentences::texts;
 pub use state::RunState;
+pub use together::{Pace, step_together};
 pub use verdict::{Level, Verdict};
 use words::{Word, Words};
 
@@ -104,6 +108,8 @@ pub struct TrainJob {
     phase: JobPhase,
     /// Events that happened and have not been taken yet.
     pending: VecDeque<Event>,
+    /// What a step among others ended with, which is said after them.
+    failed: Option<Error>,
     /// Of each word, whether there was a step whose captions hold its token: its gradient shows whether training can work.
     gradient_checked: Vec<bool>,
     /// The choices of each step, if they are recorded.
@@ -173,6 +179,7 @@ impl TrainJob {
             judging,
             phase: JobPhase::Begin,
             pending,
+            failed: None,
             gradient_checked,
             record: input.record.then(Vec::new),
             inputs,
@@ -235,6 +242,9 @@ impl TrainJob {
         loop {
             if let Some(event) = self.pending.pop_front() {
                 return Ok(Some(event));
+            }
+            if let Some(error) = self.failed.take() {
+                return Err(error);
             }
             // A job that failed does nothing more.
             match std::mem::replace(&mut self.phase, JobPhase::Done) {

@@ -5,6 +5,7 @@ use web_time::Instant;
 use super::TrainJob;
 use super::guard::{GoodMoment, LengthVerdict, NOT_THE_RATE, Remedy, SkipVerdict};
 use super::optimiser::learning_rate;
+use super::sample::Sample;
 use crate::base::math::norm;
 use crate::event::{Event, WarningCode};
 use crate::{Error, Result};
@@ -12,14 +13,32 @@ use crate::{Error, Result};
 /// What of a step is not finite if the step itself was too long.
 const AFTER_THE_STEP: &str = "the vector after the step";
 
+/// A step whose gradient is not known yet.
+pub(super) struct BegunStep {
+    pub samples: Vec<Sample>,
+    /// Which of the new tokens their captions hold.
+    held: Vec<bool>,
+    started: Instant,
+}
+
 impl TrainJob {
     pub(super) async fn make_step(&mut self) -> Result<()> {
+        let begun = self.begin_step()?;
+        let gradient = self.learner.gradient(&begun.samples).await?;
+        self.end_step(begun, gradient)
+    }
+
+    pub(super) fn begin_step(&mut self) -> Result<BegunStep> {
         let started = Instant::now();
         self.guard.keep_if_good(&self.learner, &self.evaluations);
+        let samples = self.learner.samples(self.step())?;
+        Ok(BegunStep { held: self.learner.held(&samples), samples, started })
+    }
+
+    /// Moves the rows, given the mean loss of the samples and the gradient to the rows.
+    pub(super) fn end_step(&mut self, begun: BegunStep, (loss, gradient): (f64, Vec<f32>)) -> Result<()> {
+        let BegunStep { samples, held, started } = begun;
         let made = self.step();
-        let samples = self.learner.samples(made)?;
-        let held = self.learner.held(&samples);
-        let (loss, gradient) = self.learner.gradient(&samples).await?;
         if let Some(record) = &mut self.record {
             record.push(samples);
         }

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::captions::Captions;
-use crate::cli::train::{Shard, TypedList};
+use crate::cli::train::{Shard, Together, TypedList};
 use crate::config::TrainConfig;
 
 #[derive(Debug, Args)]
@@ -35,7 +35,7 @@ pub(in crate::cli) struct TrainArgs {
     /// Take the options from the settings.json of a run; options on the command line override it
     #[arg(long = "config", id = "file", value_name = "FILE", help_heading = "Files")]
     pub settings: Option<PathBuf>,
-    /// Learn many words, one after another: a list in TOML or CSV with the pictures, the token and any other option of
+    /// Learn many words: a list in TOML or CSV with the pictures, the token and any other option of
     /// each (docs/fleet.md). Each gets a folder of its own in --out. Options on the command line count for all of them
     #[arg(long, value_name = "FILE", help_heading = "Many words", conflicts_with_all = ["pictures", "token", "file", "resume", "record"])]
     pub batch: Option<PathBuf>,
@@ -46,6 +46,10 @@ pub(in crate::cli) struct TrainArgs {
     /// Only a share of the list: of N shares, the one with this number, counted from 0 (words I, I + N, I + 2 N ...)
     #[arg(long, value_name = "I/N", help_heading = "Many words")]
     pub shard: Option<Shard>,
+    /// Words of the list that are learned at the same time, in shared passes, so that a large GPU has enough to do; their
+    /// results are as without it but for rounding. auto finds out what is fastest [default: 1]
+    #[arg(long, value_name = "N", help_heading = "Many words")]
+    pub together: Option<Together>,
     /// The list, and what was typed beside it.
     #[arg(skip)]
     pub list: Option<Rc<TypedList>>,

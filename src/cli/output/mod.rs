@@ -4,7 +4,9 @@ pub mod json;
 mod progress;
 pub mod terminal;
 
+use std::cell::Cell;
 use std::path::Path;
+use std::rc::Rc;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -16,9 +18,11 @@ use super::{STDOUT, wording};
 use crate::event::Event;
 use crate::{Error, Result};
 
-/// Where a command prints.
+/// Where a command prints. A clone prints to the same place, and what it prints can be about another run.
+#[derive(Clone)]
 pub struct Output {
-    json: bool,
+    /// Whether programs read standard output: of all clones, until its reader goes away.
+    json: Rc<Cell<bool>>,
     /// What every object has, of an event that is one of several runs'.
     about: Map<String, Value>,
     progress: Progress,
@@ -26,7 +30,14 @@ pub struct Output {
 
 impl Output {
     pub fn new(shared: &Shared) -> Self {
-        Self { json: shared.json, about: Map::new(), progress: Progress::new(shared.quiet, shared.json) }
+        let progress = Progress::new(shared.quiet, shared.json);
+        Self { json: Rc::new(Cell::new(shared.json)), about: Map::new(), progress }
+    }
+
+    /// Another output, for a run beside others: people see its name before what is said of it.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Self {
+        Self { progress: self.progress.named(name), ..self.clone() }
     }
 
     /// Reports an event: to people as the line or the bar that it is worth, to programs as a JSON object.
@@ -36,7 +47,7 @@ impl Output {
     pub fn event(&mut self, event: &Event) -> Result<()> {
         let event = &wording::of_event(event);
         self.progress.show(event);
-        if self.json { self.object(event) } else { Ok(()) }
+        if self.json.get() { self.object(event) } else { Ok(()) }
     }
 
     /// Says from now on what events are about: the fields of an object are added to each, or none.
@@ -49,7 +60,7 @@ impl Output {
 
     /// Reports something to programs only, as an object, which must have an `event` that names it.
     pub fn object(&mut self, object: &impl Serialize) -> Result<()> {
-        if !self.json {
+        if !self.json.get() {
             return Ok(());
         }
         if self.about.is_empty() {
@@ -63,8 +74,8 @@ impl Output {
     }
 
     /// Prints nothing more on standard output, whose reader went away.
-    pub fn hush(&mut self) {
-        self.json = false;
+    pub fn hush(&self) {
+        self.json.set(false);
     }
 
     /// Prints a message for people, on standard error.
@@ -76,20 +87,20 @@ impl Output {
     /// that names it.
     pub fn result(&mut self, lines: &[impl AsRef<str>], object: &impl Serialize) -> Result<()> {
         self.progress.clear();
-        if self.json { self.object(object) } else { written(terminal::results(lines)) }
+        if self.json.get() { self.object(object) } else { written(terminal::results(lines)) }
     }
 
     /// Prints a line of the result for people only: programs have had it as an event.
     pub fn line(&mut self, line: &str) -> Result<()> {
         self.progress.clear();
-        if self.json { Ok(()) } else { written(terminal::results(&[line])) }
+        if self.json.get() { Ok(()) } else { written(terminal::results(&[line])) }
     }
 
     /// Prints the path of a file that was saved, which programs have had as an event. Where a script reads it, it is the
     /// path to the letter.
     pub fn path(&mut self, path: &Path) -> Result<()> {
         match path.to_str() {
-            Some(path) if !self.json && !terminal::shows_results() => self.bytes(format!("{path}\n").as_bytes()),
+            Some(path) if !self.json.get() && !terminal::shows_results() => self.bytes(format!("{path}\n").as_bytes()),
             _ => self.line(&path.display().to_string()),
         }
     }
@@ -103,7 +114,7 @@ impl Output {
 /// Prints nothing, for tests.
 #[cfg(test)]
 pub fn quiet() -> Output {
-    Output { json: false, about: Map::new(), progress: Progress::new(true, false) }
+    Output { json: Rc::default(), about: Map::new(), progress: Progress::new(true, false) }
 }
 
 fn written(result: std::io::Result<()>) -> Result<()> {

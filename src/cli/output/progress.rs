@@ -2,6 +2,8 @@
 //!
 //! Where standard error is not a terminal, the bar is a plain line every ten seconds.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -40,17 +42,25 @@ impl Work {
     }
 }
 
-/// Shows events to a person.
+/// Shows events to a person. A clone shows them in the same place.
+#[derive(Clone)]
 pub struct Progress {
+    screen: Rc<Screen>,
+    training: Training,
+    /// What is said before everything, if several things are shown beside each other.
+    name: Option<String>,
+}
+
+/// Where it is shown, until the last of those that do so is gone.
+struct Screen {
     /// None off a terminal.
     bar: Option<ProgressBar>,
     lines: bool,
-    last_line: Instant,
-    training: Training,
+    last_line: Cell<Instant>,
 }
 
 /// What is remembered of a training run between events.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Training {
     /// Whether there is one: the same denoising is then a preview.
     running: bool,
@@ -70,14 +80,20 @@ impl Progress {
             bar.set_style(ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
         });
-        Self { bar, lines: !quiet && !json, last_line: Instant::now(), training: Training::default() }
+        let screen = Screen { bar, lines: !quiet && !json, last_line: Cell::new(Instant::now()) };
+        Self { screen: Rc::new(screen), training: Training::default(), name: None }
+    }
+
+    /// The same place, for what has a name of its own.
+    pub fn named(&self, name: &str) -> Self {
+        Self { name: Some(name.to_owned()), training: Training::default(), ..self.clone() }
     }
 
     /// Shows an event.
     pub fn show(&mut self, event: &Event) {
         self.training.follow(event);
         if let Some(work) = self.training.work(event) {
-            self.advance(&work);
+            self.advance(work);
         }
         if let Some(line) = line(event) {
             self.print(&line);
@@ -85,23 +101,26 @@ impl Progress {
     }
 
     /// Prints a line that stays.
-    pub fn print(&mut self, line: &str) {
-        match &self.bar {
-            _ if !self.lines => {}
-            Some(bar) => bar.suspend(|| say(line)),
-            None => say(line),
+    pub fn print(&self, line: &str) {
+        let line = self.name.as_ref().map_or_else(|| line.to_owned(), |name| format!("{name}: {line}"));
+        match &self.screen.bar {
+            _ if !self.screen.lines => {}
+            Some(bar) => bar.suspend(|| say(&line)),
+            None => say(&line),
         }
     }
 
     /// Takes the bar away.
-    pub fn clear(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+    pub fn clear(&self) {
+        self.screen.clear();
     }
 
-    fn advance(&mut self, work: &Work) {
-        match &self.bar {
+    fn advance(&self, mut work: Work) {
+        if let Some(name) = &self.name {
+            work.what = format!("{name}: {}", work.what);
+        }
+        let screen = &self.screen;
+        match &screen.bar {
             Some(bar) => {
                 if bar.is_finished() {
                     bar.reset();
@@ -109,8 +128,8 @@ impl Progress {
                 // All in one: set one by one, prefix, position and note of different moments would be seen together.
                 bar.set_message(one_line(&work.drawn()).into_owned());
             }
-            None if self.lines && self.last_line.elapsed() >= PAUSE => {
-                self.last_line = Instant::now();
+            None if screen.lines && screen.last_line.get().elapsed() >= PAUSE => {
+                screen.last_line.set(Instant::now());
                 say(&work.written());
             }
             None => {}
@@ -118,7 +137,16 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Screen {
+    /// Takes the bar away.
+    fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Drop for Screen {
     fn drop(&mut self) {
         self.clear();
     }

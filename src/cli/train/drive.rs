@@ -10,6 +10,7 @@ use super::masks;
 use super::request::{LoadedJob, Request};
 use super::state_files::{Keeper, ResumableRun, SaveOutcome};
 use super::watchdog::{self, Watch};
+use crate::base::text::counted;
 use crate::base::{failpoints, files};
 use crate::cli::args::OnDeviceLost;
 use crate::cli::embeddings::read::{self, ActiveEmbedding};
@@ -19,8 +20,16 @@ use crate::cli::output::{Output, json, span, terminal};
 use crate::cli::{exit, panics, settings, wording};
 use crate::embedding::Embedding;
 use crate::event::{Event, WarningCode};
-use crate::train::{RunState, TrainJob};
+use crate::train::{RunState, TrainJob, step_together};
 use crate::{Error, Result, gpu, ops};
+
+/// Where a run does not go on by itself.
+pub(super) enum Rest {
+    /// Its next step is due.
+    AtStep,
+    /// Nothing is left to do, or somebody asks to stop; with what is to be said if it is done.
+    Ended(Option<Event>),
+}
 
 /// A run, and everybody to whom it reports.
 pub(super) struct Run<'a> {
@@ -35,7 +44,9 @@ pub(super) struct Run<'a> {
     bug_report: Arc<Mutex<BugReport>>,
     /// Whether the embedding cannot be saved during the run, which is reported once.
     unsaved: bool,
-    pub out: &'a mut Output,
+    /// Whether the device was started again: once is enough.
+    restarted: bool,
+    pub out: Output,
 }
 
 impl<'a> Run<'a> {
@@ -45,7 +56,7 @@ impl<'a> Run<'a> {
         lock: Lock,
         loaded: LoadedJob,
         resumable: Option<ResumableRun>,
-        out: &'a mut Output,
+        out: Output,
     ) -> Result<Self> {
         let resumable = request.begin_in_scratch(resumable)?;
         let (path, model) = (request.place(), &request.model);
@@ -73,6 +84,7 @@ impl<'a> Run<'a> {
             keeper,
             bug_report: Arc::new(Mutex::new(bug_report)),
             unsaved: false,
+            restarted: false,
             request,
             out,
         };
@@ -132,24 +144,62 @@ impl<'a> Run<'a> {
         }))
     }
 
-    /// Works until the end, which is given, or until the user asks to stop. A GPU that is lost is restarted once, if
-    /// that is wanted.
+    /// Works until the end, which is given, or until the user asks to stop.
     pub async fn drive(&mut self, interrupt: &Interrupt) -> Result<Option<Event>> {
-        let ended = panics::caught_in(self.drive_until_lost(interrupt)).await;
-        match ended {
-            Err(lost @ Error::GpuLost { .. }) if self.request.args.on_device_lost == OnDeviceLost::Resume => {
-                let text = format!("step {}: {lost}. The GPU is restarted, once", self.job.step());
-                self.report(&Event::warning(WarningCode::GpuLost, text))?;
-                self.restart().await?;
-                panics::caught_in(self.drive_until_lost(interrupt)).await
+        loop {
+            match self.to_step(interrupt).await? {
+                Rest::Ended(done) => return Ok(done),
+                Rest::AtStep => {
+                    if let Err(error) = panics::caught_in(step_together(&mut [&mut self.job])).await {
+                        self.recover(error).await?;
+                    }
+                }
             }
-            ended => ended,
         }
     }
 
-    async fn drive_until_lost(&mut self, interrupt: &Interrupt) -> Result<Option<Event>> {
+    /// Works until the next step is due, or to the end.
+    pub async fn to_step(&mut self, interrupt: &Interrupt) -> Result<Rest> {
+        loop {
+            match panics::caught_in(self.work_to_step(interrupt)).await {
+                Err(error) => self.recover(error).await?,
+                rest => return rest,
+            }
+        }
+    }
+
+    /// Goes on after an error, if it can: a GPU that is lost is started again once, where that is wanted.
+    ///
+    /// # Errors
+    /// The same error, if it is the end.
+    pub async fn recover(&mut self, error: Error) -> Result<()> {
+        match error {
+            Error::GpuLost { .. } if self.request.args.on_device_lost == OnDeviceLost::Resume && !self.restarted => {
+                self.restarted = true;
+                let text = format!("step {}: {error}. The GPU is restarted, once", self.job.step());
+                self.report(&Event::warning(WarningCode::GpuLost, text))?;
+                self.restart().await
+            }
+            error => Err(error),
+        }
+    }
+
+    /// Goes on after the memory was too small for the runs that shared a pass, which are fewer from now on.
+    ///
+    /// # Errors
+    /// What keeps the device from being started again.
+    pub async fn go_on_with_fewer(&mut self, error: &Error, fewer: usize) -> Result<()> {
+        let text = format!("step {}: {error}. From here on {} at most share a pass", self.job.step(), counted(fewer as u64, "word"));
+        self.report(&Event::warning(WarningCode::Memory, text))?;
+        self.restart().await
+    }
+
+    async fn work_to_step(&mut self, interrupt: &Interrupt) -> Result<Rest> {
         let mut done = None;
         while !interrupt.asked() {
+            if self.job.is_at_step() {
+                return Ok(Rest::AtStep);
+            }
             let Some(event) = panics::caught_in(self.job.next()).await? else { break };
             if !matches!(
                 event,
@@ -187,7 +237,7 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        Ok(done)
+        Ok(Rest::Ended(done))
     }
 
     /// Starts the device again, and resumes after the last event.
@@ -196,7 +246,7 @@ impl<'a> Run<'a> {
         let event = self.request.device.event();
         self.report(&event)?;
         self.bug_report().now_on(&self.request.device);
-        self.job = self.request.job(Some(&self.latest), self.out).await?.job;
+        self.job = self.request.job(Some(&self.latest), &mut self.out).await?.job;
         Ok(())
     }
 

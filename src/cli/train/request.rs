@@ -18,7 +18,7 @@ use crate::cli::load::ModelId;
 use crate::cli::outlook::Outlook;
 use crate::cli::output::Output;
 use crate::cli::wording::quoted;
-use crate::config::{Masks, TrainConfig, WordSettings};
+use crate::config::{Checkpointing, Masks, TrainConfig, WordSettings};
 use crate::event::{Event, WarningCode};
 use crate::gpu::Chosen;
 use crate::model::{Loading, ModelConfig, OpenedModel};
@@ -42,6 +42,8 @@ pub(super) struct Request<'a> {
     pub usual: Option<String>,
     pub device: Chosen,
     workplace: &'a Workplace,
+    /// How many times the device had been started again when this began to use it.
+    pub restarts: u32,
     opened: Rc<OpenedModel>,
     /// Its hash is known once it has been loaded.
     pub model: ModelId,
@@ -98,7 +100,7 @@ impl<'a> Request<'a> {
         // A run says it itself, once it has looked for others.
         concerns.extend(found.filter(|_| args.dry_run));
         let device = workplace.device(shared)?;
-        let opened = workplace.model(shared, &planned(asked, 1), out).await?;
+        let opened = workplace.model(shared, &planned(asked, 1, workplace.together()), out).await?;
         // What another process is writing there is found out once the folder is ours.
         let begun = find().ok().flatten();
         let as_begun = |run: &ResumableRun| run.state.as_begun(asked, opened.config.architecture);
@@ -155,6 +157,7 @@ impl<'a> Request<'a> {
             shared,
             device,
             workplace,
+            restarts: workplace.restarts(),
             opened,
             embeddings,
             stretches: crate::train::preview_stretches(config, &tokenizers),
@@ -202,14 +205,15 @@ impl<'a> Request<'a> {
     /// What the job learns from; large, so it is handed over if it will not be needed again.
     pub fn input(&mut self) -> TrainInput {
         match self.args.on_device_lost {
-            OnDeviceLost::Stop => std::mem::take(&mut self.input),
-            OnDeviceLost::Resume => self.input.clone(),
+            OnDeviceLost::Stop if self.workplace.together() == 1 => std::mem::take(&mut self.input),
+            // Runs that share a pass may have to begin again with fewer.
+            _ => self.input.clone(),
         }
     }
 
     /// Loads the model onto the device, with the embeddings that prompts can use.
     pub async fn session(&mut self, out: &mut Output) -> Result<(Session, Vec<ActiveEmbedding>)> {
-        let planned = planned(&self.config, self.stretches);
+        let planned = planned(&self.config, self.stretches, self.workplace.together());
         let outlook = Outlook::new(self.shared, &self.device, &planned);
         let mut session = self.workplace.session(&outlook, &self.opened, self.loading(), out).await?;
         self.model.hash.clone_from(&session.model().unet_hash);
@@ -233,7 +237,8 @@ impl<'a> Request<'a> {
     /// # Errors
     /// [`Error::NoGpu`] if it does not come back.
     pub fn restart(&mut self) -> Result<()> {
-        self.device = self.workplace.restart()?;
+        self.device = self.workplace.restart(self.restarts)?;
+        self.restarts = self.workplace.restarts();
         Ok(())
     }
 
@@ -275,12 +280,25 @@ fn otherwise(error: Error, settings: WordSettings) -> Error {
     error.called_otherwise(|name| format!("--{} {}", settings.token.key(), quoted(name)))
 }
 
-/// How much memory a run will need, whose previews have a prompt of so many stretches.
+/// How much memory runs will need of which so many share a pass, and whose previews have a prompt of so many stretches.
 pub(super) fn planned(
     config: &TrainConfig,
     stretches: usize,
+    together: usize,
 ) -> impl Fn(&ModelConfig, WeightBytes, bool) -> Result<MemoryPlan> {
-    move |model, weights, on_cpu| crate::train::memory_plan(config, model, weights, stretches, on_cpu)
+    move |model, weights, on_cpu| {
+        let [size, passes] = usual::batch(config, model);
+        // What each remembers is decided by what it would be alone.
+        let checkpointing =
+            if crate::train::recomputes(config, model) { Checkpointing::On } else { Checkpointing::Off };
+        let at_once = TrainConfig {
+            batch_size: Some(size.saturating_mul(together as u32)),
+            gradient_accumulation: Some(passes),
+            checkpointing,
+            ..config.clone()
+        };
+        crate::train::memory_plan(&at_once, model, weights, stretches, on_cpu)
+    }
 }
 
 /// Options of this command that others make useless.

@@ -1,6 +1,6 @@
 //! What one run after another uses: the device, the model, and the ear for requests to stop.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
 use crate::cli::args::Shared;
@@ -22,9 +22,28 @@ pub(super) struct Workplace {
     opened: OnceCell<Rc<OpenedModel>>,
     session: RefCell<Option<Session>>,
     interrupt: OnceCell<Interrupt>,
+    /// How many times the device was started again.
+    restarts: Cell<u32>,
+    /// How many runs at most share a pass; none means one.
+    together: Cell<Option<usize>>,
 }
 
 impl Workplace {
+    /// How many runs at most share a pass: what they need of memory is that of all of them.
+    pub fn together(&self) -> usize {
+        self.together.get().unwrap_or(1)
+    }
+
+    /// Says how many runs will share a pass, before a model is loaded.
+    pub fn share_passes(&self, together: usize) {
+        self.together.set(Some(together));
+    }
+
+    /// How many times the device was started again.
+    pub fn restarts(&self) -> u32 {
+        self.restarts.get()
+    }
+
     /// The device that is asked for.
     ///
     /// # Errors
@@ -71,16 +90,23 @@ impl Workplace {
         Ok(session)
     }
 
-    /// Starts the device again after it was lost: what was loaded onto it is gone.
+    /// Starts the device again after it was lost: what was loaded onto it is gone. Of several runs that were on it, the first
+    /// does so: `restarts` is how many there had been when a run began to use it.
     ///
     /// # Errors
     /// [`Error::NoGpu`] if it does not come back.
-    pub fn restart(&self) -> Result<Chosen> {
+    pub fn restart(&self, restarts: u32) -> Result<Chosen> {
+        if let Some(device) = &*self.device.borrow()
+            && restarts < self.restarts()
+        {
+            return Ok(device.clone());
+        }
         *self.session.borrow_mut() = None;
         let lost = self.device.borrow().clone();
         let lost = lost.ok_or_else(|| Error::Internal("a device that was never chosen is lost".to_owned()))?;
         let device = gpu::restart(&lost)?;
         panics::forget();
+        self.restarts.set(self.restarts() + 1);
         *self.device.borrow_mut() = Some(device.clone());
         Ok(device)
     }

@@ -26,9 +26,9 @@ const BETWEEN: char = ';';
 /// Words that are named of those that have the same problem.
 const NAMED: usize = 3;
 /// What says how a list is worked on, and is no setting of a word.
-const TYPED_ONLY: [&str; 7] = ["config", "batch", "index", "shard", "dry-run", "resume", "overwrite"];
+const TYPED_ONLY: [&str; 8] = ["config", "batch", "index", "shard", "together", "dry-run", "resume", "overwrite"];
 /// What is typed once for the whole list.
-const OF_THE_LIST: [&str; 4] = ["--batch", "--index", "--shard", "--out"];
+const OF_THE_LIST: [&str; 5] = ["--batch", "--index", "--shard", "--together", "--out"];
 
 /// Settings by name.
 type Settings = Vec<(String, Value)>;

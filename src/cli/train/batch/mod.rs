@@ -1,19 +1,20 @@
-//! `pseudoword train --batch`: many words, one after another, on a model that is loaded once.
+//! `pseudoword train --batch`: many words on a model that is loaded once.
 //!
 //! The way of a list: it is read and checked as a whole ([`list`]); this process takes its share of it ([`share`]); what
 //! is finished is known by its record ([`record`]); every other word is learned as `train` learns one, in a folder of its
-//! own; in the end there is a report ([`report`]). A word that fails does not stop those after it.
+//! own, alone or beside others ([`lanes`]); in the end there is a report ([`report`]). A word that fails does not stop those after it.
 
+mod lanes;
 mod list;
 mod record;
 mod report;
 mod share;
 
 use std::path::PathBuf;
-use std::time::Instant;
 
 use serde_json::json;
 
+pub(in crate::cli) use self::lanes::Together;
 pub(in crate::cli) use self::list::{List, TypedList};
 use self::list::{Problems, Word};
 use self::record::Records;
@@ -22,13 +23,13 @@ pub(in crate::cli) use self::share::Shard;
 use self::share::{Engine, Share};
 use super::request::{RUNS, planned};
 use super::workplace::Workplace;
-use super::{Ended, learn, names};
-use crate::base::files::{check_writable, make_folder};
+use super::names;
+use crate::base::files::check_writable;
 use crate::base::text::counted;
 use crate::cli::args::{Shared, TrainArgs};
 use crate::cli::faults::interrupt;
 use crate::cli::output::Output;
-use crate::cli::{is_closed_pipe, locate, panics, wording};
+use crate::cli::{is_closed_pipe, locate, wording};
 use crate::config::Init;
 use crate::image::find::find_pictures;
 use crate::model::OpenedModel;
@@ -58,7 +59,7 @@ pub(super) async fn run(args: &TrainArgs, typed: &TypedList, shared: &Shared, ou
         "share": share.label(), "notes": batch.said,
     }))?;
     let Some(first) = words.first() else { return batch.nothing(out) };
-    let opened = batch.workplace.model(shared, &planned(&first.args.config, 1), out).await?;
+    let opened = batch.workplace.model(shared, &planned(&first.args.config, 1, 1), out).await?;
     let mut problems = Problems::default();
     find_misfits(&words, &opened, &mut problems);
     problems.refuse(&list.file)?;
@@ -67,7 +68,9 @@ pub(super) async fn run(args: &TrainArgs, typed: &TypedList, shared: &Shared, ou
     if args.dry_run {
         return batch.tell(&words, &mut records, out);
     }
-    batch.learn(&words, &mut records, out).await
+    let together = args.together.unwrap_or(Together::Words(1));
+    let pace = together.pace(&words, &opened, (&batch.workplace, shared)).await?;
+    batch.learn(&words, pace, &mut records, out).await
 }
 
 /// A share of a list that is being worked on.
@@ -85,66 +88,10 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    /// Learns every word that is not finished, and reports.
-    async fn learn(&self, words: &[&Word], records: &mut Records, out: &mut Output) -> Result<()> {
-        make_folder(&self.root)?;
-        let mut report = ListReport { list: self.list, share: self.share, job: self.job, words: Vec::new() };
-        let mut ended = Ok(());
-        for word in words {
-            if ended.is_err() || self.workplace.is_to_stop() {
-                report.words.push((word, Outcome::Left));
-                continue;
-            }
-            let made_from = records.made_from(word, self.shared);
-            let outcome = if records.is_finished(word, made_from.as_deref()) {
-                ended = names_of(word).iter().try_for_each(|path| out.path(path));
-                Outcome::Finished
-            } else {
-                out.message(&format!("word {} of the list: {} in {}", word.index, word.name(), word.folder.display()));
-                self.learn_one(word, &mut ended, out).await
-            };
-            if matches!(outcome, Outcome::Done { .. } | Outcome::Finished) {
-                records.keep(word, made_from.as_deref());
-            }
-            ended = ended.and_then(|()| out.object(&outcome.object(word)));
-            // Of one word alone it is the error that the program ends with.
-            if let (Outcome::Failed { error, .. }, Share::All | Share::Part(_)) = (&outcome, self.share) {
-                out.message(&format!("word {} of the list failed: {}", word.index, in_a_line(error)));
-            }
-            report.words.push((word, outcome));
-        }
-        self.end(report, ended, out)
-    }
-
     /// Says in every event what it is about.
     fn about(&self, word: Option<&Word>, out: &mut Output) {
         let (index, token) = (word.map(|word| word.index), word.map(|word| word.args.config.token.as_str()));
         out.about(Some(json!({"index": index, "token": token, "job": self.job})));
-    }
-
-    /// Learns a word; what ends the work on the whole list goes to `ended`.
-    async fn learn_one(&self, word: &Word, ended: &mut Result<()>, out: &mut Output) -> Outcome {
-        let begun = Instant::now();
-        self.about(Some(word), out);
-        let learned = panics::caught_in(learn(&word.args, self.shared, &self.workplace, out)).await;
-        self.about(None, out);
-        let took = begun.elapsed();
-        match learned {
-            Ok(Ended::Finished) => Outcome::Finished,
-            Ok(Ended::Done | Ended::Tried) => Outcome::Done { took },
-            Err(stopped) if matches!(stopped, Error::Interrupted { .. }) || is_closed_pipe(&stopped) => {
-                *ended = Err(stopped);
-                Outcome::Stopped { took }
-            }
-            Err(error) => {
-                if matches!(error, Error::GpuLost { .. } | Error::Gpu { .. })
-                    && let Err(gone) = self.workplace.restart()
-                {
-                    *ended = Err(gone);
-                }
-                Outcome::Failed { error, took }
-            }
-        }
     }
 
     /// Reports what became of all words.
