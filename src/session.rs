@@ -1,5 +1,7 @@
 //! The facade: a loaded model, the embeddings that were added to it, and the jobs that can be started.
 
+mod list;
+
 use std::cell::OnceCell;
 use std::rc::Rc;
 
@@ -16,7 +18,8 @@ use crate::sample::SampleJob;
 use crate::source::Source;
 use crate::text::scan::key;
 use crate::text::{ClipTokenizer, Rows, TextEncoder, Tokenizers, Vocabulary};
-use crate::train::{Pace, RunState, TrainInput, TrainJob, TrainList, file_can_hold};
+use crate::train::{Pace, RunState, TrainInput, TrainJob, file_can_hold};
+pub use list::{ListedWord, TrainList};
 use crate::weights::Storage;
 use crate::{Error, Result};
 
@@ -244,7 +247,7 @@ impl Session {
     /// events of all of them. A word that cannot be made ready is an error in its place, and ends nothing but itself.
     pub fn train_list<I>(&self, words: I, pace: Pace) -> TrainList<I::IntoIter>
     where
-        I: IntoIterator<Item = Result<(TrainConfig, TrainInput)>>,
+        I: IntoIterator<Item = Result<ListedWord>>,
     {
         TrainList::new(self.clone(), words.into_iter(), pace)
     }

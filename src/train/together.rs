@@ -71,7 +71,7 @@ impl TrainJob {
     }
 
     /// Ends with an error, which is the last thing that it says.
-    pub(super) fn fail(&mut self, error: Error) {
+    pub(crate) fn fail(&mut self, error: Error) {
         self.phase = JobPhase::Done;
         self.failed = Some(error);
     }

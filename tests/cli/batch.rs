@@ -186,6 +186,83 @@ fn a_share_is_typed_or_told_by_the_engine() {
     refused(&place.run(&["train", "--batch", "words.toml", "--index", "3"]), 2, &["seed"]);
 }
 
+/// How far the rows of two embeddings are apart at most.
+fn apart(place: &Place, one: &str, other: &str) -> f32 {
+    let read = |folder: &str| read_word(&place.path(folder).join("learned_embeds.safetensors")).rows().to_vec();
+    let (one, other) = (read(one), read(other));
+    assert_eq!(one.len(), other.len());
+    one.iter().zip(other).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+#[test]
+fn words_that_share_passes_are_what_they_are_without_and_each_event_says_whose_it_is() {
+    let place = Place::new();
+    list(&place, 5, 4);
+    succeeded(&place.run(&["train", "--batch", "words.toml", "--out", "alone"]));
+    for together in ["3", "auto", "99"] {
+        let output = place.run(&["train", "--batch", "words.toml", "--together", together, "--out", together, "--json"]);
+        succeeded(&output);
+        assert_eq!((states(&output), loads(&output)), (["done"; 5].map(str::to_owned).to_vec(), 1), "{together}");
+        let steps: Vec<u64> = events(&output.stdout)
+            .into_iter()
+            .filter(|event| event["event"] == "step")
+            .inspect(|event| assert_eq!(event["token"], format!("<w{}>", event["index"])))
+            .map(|event| event["index"].as_u64().unwrap())
+            .collect();
+        assert_eq!(steps.len(), 20);
+        assert_ne!(steps[..4], [0; 4], "they are learned at the same time: {steps:?}");
+        for index in 0..5 {
+            let off = apart(&place, &format!("alone/w{index}"), &format!("{together}/w{index}"));
+            // AdamW moves every number by 0.01 or so in each of the four steps.
+            assert!(off < 1e-4, "{together}, word {index}: {off}");
+        }
+        let report = json(&place, &format!("{together}/report.json"));
+        let order: Vec<u64> = (0..5).map(|at| report["words"][at]["index"].as_u64().unwrap()).collect();
+        assert_eq!(order, [0, 1, 2, 3, 4]);
+        let again = place.run(&["train", "--batch", "words.toml", "--together", together, "--out", together, "--json"]);
+        assert_eq!((states(&again), loads(&again)), (["finished before"; 5].map(str::to_owned).to_vec(), 0));
+    }
+    // People see whose line it is.
+    let output = place.run(&["train", "--batch", "words.toml", "--together", "2", "--out", "people"]);
+    succeeded(&output);
+    let said = text(&output.stderr);
+    assert!(said.contains("<w1>: learning <w1>") && said.contains("5 words: 5 done"), "{said}");
+    for (arguments, status, part) in [
+        (vec!["train", "--batch", "words.toml", "--together", "0"], 2, "a number from 1 to 1024, or auto"),
+        (vec!["train", &peach(), "--token", "<w>", "--together", "2"], 2, "--together are of a list"),
+    ] {
+        refused(&place.run(&arguments), status, &[part]);
+    }
+}
+
+#[test]
+fn a_word_that_fails_beside_others_does_not_stop_them() {
+    let place = Place::new();
+    list(&place, 4, 4);
+    let words = fs::read_to_string(place.path("words.toml")).unwrap();
+    fs::write(place.path("words.toml"), words.replace("seed = 1", "seed = 1\nlr = 1e30")).unwrap();
+    let output = place.run(&["train", "--batch", "words.toml", "--together", "4", "--json"]);
+    assert_eq!(output.status.code(), Some(9), "{}", text(&output.stderr));
+    let report = json(&place, "runs/report.json");
+    let states: Vec<&str> = (0..4).map(|index| report["words"][index]["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["done", "failed", "done", "done"]);
+    succeeded(&place.run_train(&["--token", "<w3>", "--seed", "3", "--steps", "4", "--out", "alone"]));
+    assert!(apart(&place, "runs/w3", "alone") < 1e-4);
+}
+
+#[test]
+fn words_that_do_not_fit_into_the_memory_together_go_on_with_fewer() {
+    let place = Place::new();
+    list(&place, 4, 4);
+    succeeded(&place.run(&["train", "--batch", "words.toml", "--out", "alone"]));
+    let mut command = place.command(&["train", "--batch", "words.toml", "--together", "4", "--json"]);
+    let output = command.env("PSEUDOWORD_FAILPOINTS", "step=gpu-memory@8").output().unwrap();
+    succeeded(&output);
+    let told = |event: &Value| event["code"] == "memory" && event["text"].as_str().unwrap().contains("2 words at most");
+    assert_eq!(events(&output.stdout).iter().filter(|event| told(event)).count(), 4, "{}", text(&output.stdout));
+    (0..4).for_each(|index| assert!(apart(&place, &format!("runs/w{index}"), &format!("alone/w{index}")) < 1e-4));
+}
+
 /// `PSEUDOWORD_KILLS=50 cargo test --release --test cli list_that_is_killed` kills that often.
 #[test]
 #[cfg(unix)]
@@ -272,4 +349,31 @@ fn a_list_that_is_asked_to_stop_says_what_is_left_and_goes_on_there() {
     let output = place.run(&["train", "--batch", "words.toml"]);
     succeeded(&output);
     assert!(text(&output.stderr).contains("resuming after step"), "{}", text(&output.stderr));
+}
+
+#[test]
+#[cfg(unix)]
+fn words_that_share_passes_are_all_saved_when_they_are_asked_to_stop() {
+    let place = Place::new();
+    list(&place, 3, 60);
+    succeeded(&place.run(&["train", "--batch", "words.toml", "--out", "alone"]));
+    let mut child = place
+        .command(&["train", "--batch", "words.toml", "--together", "2", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("\"step\":3,") && line.contains("\"index\":1")));
+    std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    lines.for_each(drop);
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    let report = json(&place, "runs/report.json");
+    let states: Vec<&str> = (0..3).map(|index| report["words"][index]["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["stopped", "stopped", "not begun"]);
+    // They go on alone or together, whichever is asked for.
+    let output = place.run(&["train", "--batch", "words.toml", "--together", "3"]);
+    succeeded(&output);
+    assert_eq!(text(&output.stderr).matches("resuming after step").count(), 2, "{}", text(&output.stderr));
+    (0..3).for_each(|index| assert!(apart(&place, &format!("runs/w{index}"), &format!("alone/w{index}")) < 2e-3));
 }

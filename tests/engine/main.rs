@@ -31,6 +31,7 @@ mod resuming;
 mod sdxl;
 mod statements;
 mod submissions;
+mod together;
 mod tokenizer;
 mod training;
 mod trying;

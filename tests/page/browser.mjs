@@ -16,6 +16,8 @@ const types = { ".html": "text/html", ".js": "text/javascript", ".css": "text/cs
 export const flags = [
   "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan",
   "--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
+  // Nothing but this machine is asked for: a name server that does not answer would hold a test up for as long as it likes.
+  "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
   // Others, to find out what something in the browser costs: --enable-dawn-features=disable_robustness
   ...(process.env.CHROMIUM_FLAGS?.split(" ") ?? []),
 ];

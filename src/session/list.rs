@@ -4,12 +4,29 @@ use std::iter::Enumerate;
 
 use web_time::Instant;
 
-use super::together::{Pace, step_together};
-use super::{TrainInput, TrainJob};
+use super::Session;
+use crate::Result;
 use crate::config::TrainConfig;
 use crate::event::Event;
-use crate::session::Session;
-use crate::Result;
+use crate::train::{Pace, RunState, TrainInput, TrainJob, step_together};
+
+/// A word of a list.
+#[derive(Debug)]
+pub struct ListedWord {
+    /// How it is learned.
+    pub config: TrainConfig,
+    /// From what.
+    pub input: TrainInput,
+    /// Where it was before, if it goes on from there ([`TrainJob::snapshot`]).
+    pub state: Option<RunState>,
+}
+
+impl From<(TrainConfig, TrainInput)> for ListedWord {
+    /// One that begins.
+    fn from((config, input): (TrainConfig, TrainInput)) -> Self {
+        Self { config, input, state: None }
+    }
+}
 
 /// Words that are being learned, some of them at the same time ([`Session::train_list`]).
 ///
@@ -25,7 +42,7 @@ pub struct TrainList<I> {
     ended: Option<usize>,
 }
 
-impl<I: Iterator<Item = Result<(TrainConfig, TrainInput)>>> TrainList<I> {
+impl<I: Iterator<Item = Result<ListedWord>>> TrainList<I> {
     pub(crate) fn new(session: Session, words: I, pace: Pace) -> Self {
         Self { session, waiting: words.enumerate(), jobs: Vec::new(), pace, ended: None }
     }
@@ -67,7 +84,11 @@ impl<I: Iterator<Item = Result<(TrainConfig, TrainInput)>>> TrainList<I> {
     fn begin(&mut self) -> Option<(usize, Result<Event>)> {
         while self.jobs.len() < self.pace.most() {
             let (index, word) = self.waiting.next()?;
-            match word.and_then(|(config, input)| self.session.train(&config, input)) {
+            let begun = word.and_then(|ListedWord { config, input, state }| match state {
+                Some(state) => self.session.resume(&config, input, &state),
+                None => self.session.train(&config, input),
+            });
+            match begun {
                 Ok(job) => self.jobs.push((index, job)),
                 Err(error) => return Some((index, Err(error))),
             }
@@ -126,7 +147,7 @@ mod tests {
         let session = block_on(Session::open(Rc::new(crate::mini::source()), &device, &mut quiet)).unwrap();
         let mut losses: Vec<Vec<f64>> = words.iter().map(|_| Vec::new()).collect();
         let mut learned: Vec<_> = words.iter().map(|_| None).collect();
-        let mut list = TrainList::new(session, words.into_iter(), pace);
+        let mut list = TrainList::new(session, words.into_iter().map(|word| word.map(ListedWord::from)), pace);
         while let Some((index, event)) = block_on(list.next()) {
             match event {
                 Ok(Event::Step { loss, .. }) => losses[index].push(loss),
@@ -172,6 +193,33 @@ mod tests {
                 assert!(apart < 0.02 * moved, "{number}: {apart}");
             }
         }
+    }
+
+    #[test]
+    fn a_word_goes_on_from_where_it_was() {
+        let (device, mut quiet) = (crate::gpu::cpu(), |_| ());
+        let session = block_on(Session::open(Rc::new(crate::mini::source()), &device, &mut quiet)).unwrap();
+        let listed = |state| -> ListedWord { ListedWord { state, ..word("<one>", "fox", 2, 4).into() } };
+        let mut list = session.train_list([Ok(listed(None))], Pace::of(2));
+        let (mut halfway, mut whole) = (None, None);
+        while let Some((index, event)) = block_on(list.next()) {
+            match event.unwrap() {
+                Event::Step { step: 2, .. } => halfway = Some(list.job(index).unwrap().snapshot()),
+                Event::Done { .. } => whole = Some(list.job(index).unwrap().embedding()),
+                _ => {}
+            }
+        }
+        let mut list = session.train_list([Ok(listed(halfway))], Pace::of(2));
+        let mut steps = Vec::new();
+        while let Some((index, event)) = block_on(list.next()) {
+            match event.unwrap() {
+                Event::Step { step, .. } => steps.push(step),
+                Event::Done { .. } => assert_eq!(Some(list.job(index).unwrap().embedding()), whole),
+                _ => {}
+            }
+        }
+        assert_eq!(steps, [3, 4]);
+        assert!(list.job(0).is_none());
     }
 
     #[test]
