@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::args::CollectArgs;
 use super::output::Output;
-use super::train::{Left, left_in, read_picture};
+use super::train::{Left, SETTINGS, left_in, read_picture};
 use crate::base::bytes::sha256;
 use crate::base::files::{self, check_writable, folder_of, numbered, write_whole};
 use crate::base::text::{counted, json_seen};
@@ -71,14 +71,18 @@ pub(super) fn run(args: &CollectArgs, out: &mut Output) -> Result<()> {
             Some("json") => true,
             _ => return Err(Error::Usage(format!("--out {}: it must end in .csv or .json", args.out.display()))),
         };
-    let mut folders = Vec::new();
+    let (mut folders, mut unread) = (Vec::new(), Vec::new());
     for folder in &args.folders {
         fs::read_dir(folder).map_err(|source| Error::Read { path: folder.clone(), source })?;
-        runs_in(folder, DEEPEST, &mut folders);
+        runs_in(folder, DEEPEST, &mut folders, &mut unread);
     }
     // What is named twice is one run.
     let mut known = HashSet::new();
     folders.retain(|folder| known.insert(fs::canonicalize(folder).unwrap_or_else(|_| folder.clone())));
+    for folder in unread {
+        let file = folder.join(SETTINGS);
+        out.message(&format!("{} has no settings of a run in it, so this folder is left out", file.display()));
+    }
     let rows: Vec<Row> = folders.iter().filter_map(|folder| left_in(folder)).map(Row::of).collect();
     if rows.is_empty() {
         let places: Vec<String> = args.folders.iter().map(|folder| folder.display().to_string()).collect();
@@ -107,16 +111,19 @@ pub(super) fn run(args: &CollectArgs, out: &mut Output) -> Result<()> {
     Ok(())
 }
 
-/// The folders of runs in a folder, in the order of their names: itself, and those inside.
-fn runs_in(folder: &Path, depth: u32, found: &mut Vec<PathBuf>) {
+/// The folders of runs in a folder, in the order of their names: itself, and those inside; and those that look like one and
+/// have settings that cannot be read.
+fn runs_in(folder: &Path, depth: u32, found: &mut Vec<PathBuf>, unread: &mut Vec<PathBuf>) {
     if left_in(folder).is_some() {
         found.push(folder.to_owned());
+    } else if folder.join(SETTINGS).exists() {
+        unread.push(folder.to_owned());
     }
     let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut inside: Vec<PathBuf> = entries.filter(|path| path.is_dir() && !path.is_symlink()).collect();
     inside.sort();
     for path in inside.iter().filter(|_| depth > 1) {
-        runs_in(path, depth - 1, found);
+        runs_in(path, depth - 1, found, unread);
     }
 }
 

@@ -37,6 +37,11 @@ fn runs_are_collected_into_a_table_and_a_sheet() {
 
     refused(&place.run(&["collect", "runs"]), 2, &["collected.csv exists already", "--overwrite"]);
     refused(&place.run(&["collect", "runs", "--out", "x.txt"]), 2, &[".csv or .json"]);
+    fs::create_dir_all(place.path("runs/broken")).unwrap();
+    fs::write(place.path("runs/broken/settings.json"), "{").unwrap();
+    let output = place.run(&["collect", "runs", "--out", "whole.csv"]);
+    succeeded(&output);
+    assert!(text(&output.stderr).contains("runs/broken/settings.json has no settings of a run in it"), "{}", text(&output.stderr));
     refused(&place.run(&["collect", "runs/other"]), 2, &["no run in runs/other"]);
     refused(&place.run(&["collect", "nowhere"]), 7, &["nowhere"]);
     let output = place.run(&["collect", "runs/b-s", "--out", "one.json", "--no-sheet"]);

@@ -23,7 +23,7 @@ pub(super) use self::batch::{List, Shard, Together, TypedList};
 use self::drive::Run;
 use self::finished::FinishedRun;
 pub(super) use self::left::{Left, left_in};
-pub(super) use self::names::REPORT;
+pub(super) use self::names::{REPORT, SETTINGS};
 pub(super) use self::pictures::read_picture;
 use self::request::Request;
 use self::workplace::Workplace;

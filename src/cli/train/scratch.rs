@@ -8,14 +8,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use sha2::{Digest, Sha256};
-
 use super::drive::Run;
 use super::folder;
 use super::leave::PAUSES;
 use super::names::{self, LOG, PREVIEWS, STATES};
 use super::state_files::{self, Keeper, ResumableRun};
-use crate::base::bytes::hex;
+use crate::base::bytes::sha256;
 use crate::base::files;
 use crate::cli::output::span;
 use crate::event::{Event, WarningCode};
@@ -50,7 +48,7 @@ impl Scratch {
     pub fn new(place: &Path, home: &Path) -> Result<Self> {
         files::check_writable(place)?;
         let whole = std::path::absolute(home).unwrap_or_else(|_| home.to_owned());
-        let sum = hex(&Sha256::digest(whole.as_os_str().as_encoded_bytes())[..6]);
+        let sum = &sha256(whole.as_os_str().as_encoded_bytes())[..12];
         Ok(Self {
             folder: place.join(format!("pseudoword-{}-{sum}", files::file_name(&whole))),
             home: home.to_owned(),

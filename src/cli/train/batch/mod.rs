@@ -68,6 +68,9 @@ pub(super) async fn run(args: &TrainArgs, typed: &TypedList, shared: &Shared, ou
     if args.dry_run {
         return batch.tell(&words, &mut records, out);
     }
+    if args.together.is_some() && words.len() == 1 {
+        out.message("--together has no effect: there is one word to learn");
+    }
     let together = args.together.unwrap_or(Together::Words(1));
     let pace = together.pace(&words, &opened, (&batch.workplace, shared)).await?;
     batch.learn(&words, pace, &mut records, out).await
