@@ -402,6 +402,7 @@ impl Error {
             Error::GpuLost { during, reason } => Error::GpuLost { during: during.clone(), reason: reason.clone() },
             Error::Gpu { during, reason } => Error::Gpu { during: during.clone(), reason: reason.clone() },
             Error::GpuMemory { reason } => Error::GpuMemory { reason: reason.clone() },
+            Error::Internal(reason) => Error::Internal(reason.clone()),
             other => Error::Internal(other.to_string()),
         }
     }

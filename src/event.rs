@@ -216,7 +216,7 @@ pub enum Event {
         grad_norm: f64,
         /// Mean norm of the rows after the step.
         row_norm: f64,
-        /// Seconds it took.
+        /// Seconds it took; where it shared passes, with those beside it.
         secs: f64,
     },
     /// A step whose loss or gradient was not finite; the rows are unchanged.

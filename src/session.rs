@@ -19,9 +19,9 @@ use crate::source::Source;
 use crate::text::scan::key;
 use crate::text::{ClipTokenizer, Rows, TextEncoder, Tokenizers, Vocabulary};
 use crate::train::{Pace, RunState, TrainInput, TrainJob, file_can_hold};
-pub use list::{ListedWord, TrainList};
 use crate::weights::Storage;
 use crate::{Error, Result};
+pub use list::{ListedWord, TrainList};
 
 /// Words of the vocabulary that are named as the nearest of an embedding.
 const NEAREST: usize = 5;

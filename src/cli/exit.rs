@@ -57,7 +57,11 @@ pub const STATUSES: &[(u8, &str, Next)] = &[
     (129, "the terminal went away (SIGHUP); what there was has been saved", Next::Resume),
     (130, "interrupted (Ctrl-C); what there was has been saved", Next::Resume),
     (128 + USER_SIGNAL, "told that it will be ended (SIGUSR1); what there was has been saved", Next::Resume),
-    (128 + SIGPIPE, "nobody reads the output, and words of a list are left; what there was has been saved", Next::Resume),
+    (
+        128 + SIGPIPE,
+        "nobody reads the output, and words of a list are left; what there was has been saved",
+        Next::Resume,
+    ),
     (143, "asked to end (SIGTERM); what there was has been saved", Next::Resume),
 ];
 

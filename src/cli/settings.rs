@@ -24,12 +24,12 @@ use crate::{Error, Result};
 pub(super) const PICTURES: &str = "pictures";
 
 /// Options that say where settings come from, and are none themselves.
-const NO_SETTINGS: [&str; 4] = ["config", "batch", "index", "shard"];
+const NO_SETTINGS: [&str; 5] = ["config", "batch", "index", "shard", "together"];
 
 /// Options that a repeated run does not have from the one before: where it writes and what becomes of files that are
 /// there, what is printed, and how files are got. Every other option is recorded, as a test below sees to.
 #[cfg(test)]
-const NOT_RECORDED: [&str; 13] = [
+const NOT_RECORDED: [&str; 14] = [
     "out",
     "scratch",
     "overwrite",
@@ -43,6 +43,7 @@ const NOT_RECORDED: [&str; 13] = [
     "batch",
     "index",
     "shard",
+    "together",
 ];
 
 /// The settings of a run, which it has decided. Paths are absolute, so that they hold from everywhere.

@@ -156,7 +156,7 @@ pub fn submissions(device: &Device) -> Option<u64> {
     index.chars().filter(char::is_ascii_digit).collect::<String>().parse().ok()
 }
 
-/// Starts the adapter of a lost device again. Everything on the old device is gone. The processor has nothing to start: what
+/// Starts the adapter of a lost or full device again. Everything on the old device is gone. The processor has nothing to start: what
 /// failed on it is forgotten.
 ///
 /// # Errors
@@ -168,7 +168,9 @@ pub fn restart(lost: &Chosen) -> Result<Chosen> {
         return Ok(lost.clone());
     }
     let old = started(lost).ok_or_else(|| gone("it was never started".to_owned()))?;
-    let WgpuSetup { instance, adapter, .. } = old.setup;
+    let WgpuSetup { instance, adapter, device, .. } = old.setup;
+    // One that is only full is not gone, and what holds something of it may be there for long.
+    device.destroy();
     let started = Started::open(old.key, instance, adapter).map_err(gone)?;
     let device = started.device.clone();
     faults::forgive();

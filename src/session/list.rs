@@ -30,7 +30,9 @@ impl From<(TrainConfig, TrainInput)> for ListedWord {
 
 /// Words that are being learned, some of them at the same time ([`Session::train_list`]).
 ///
-/// An error is the end of one word, not of the list. Each word is asked for when its turn comes, so that the pictures of
+/// An error is the end of one word, not of the list; one of the device is that of all words that were in a pass, whose jobs still
+/// have their [snapshots](TrainJob::snapshot). A device that failed does not come back by itself: drop the list, and begin another
+/// on a new one, in smaller passes if its memory was full. Each word is asked for when its turn comes, so that the pictures of
 /// all of them need not be in memory at once.
 pub struct TrainList<I> {
     session: Session,
@@ -100,13 +102,17 @@ impl<I: Iterator<Item = Result<ListedWord>>> TrainList<I> {
     async fn step(&mut self) {
         let (begun, count) = (Instant::now(), self.jobs.len());
         let size = self.pace.size(count);
+        let mut has_failed = false;
         for group in self.jobs.chunks_mut(size) {
             let mut group: Vec<&mut TrainJob> = group.iter_mut().map(|(_, job)| job).collect();
             if let Err(error) = step_together(&mut group).await {
+                has_failed = true;
                 group.into_iter().for_each(|job| job.fail(error.of_device_again()));
             }
         }
-        self.pace.note(size, count, begun.elapsed());
+        if !has_failed {
+            self.pace.note(size, count, begun.elapsed());
+        }
     }
 }
 

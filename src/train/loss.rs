@@ -43,7 +43,12 @@ impl DiffusionLoss {
 
     /// The sum of the losses of several jobs in one pass, `[1]`, where `samples` are theirs, one job's behind another's; and for
     /// each sample its part of the loss of its job, `[B]`.
-    pub fn of_several(jobs: &[(&Self, Range<usize>)], samples: &[Sample], prompts: &[Prompt], rows: &Var<2>) -> (Var<1>, Tensor<1>) {
+    pub fn of_several(
+        jobs: &[(&Self, Range<usize>)],
+        samples: &[Sample],
+        prompts: &[Prompt],
+        rows: &Var<2>,
+    ) -> (Var<1>, Tensor<1>) {
         let (first, device) = (jobs[0].0, &jobs[0].0.model.device);
         let (prediction, target) = first.prediction(samples, prompts, rows);
         let by_position = samples.iter().any(|sample| sample.weights.is_some());

@@ -2,7 +2,7 @@
 //!
 //! Learned rows stand behind a text encoder's vocabulary. So those of all jobs are put into one table, and the ids of each
 //! job's prompts are moved to where its own rows are: text encoders and U-Net then see one batch, and one backward pass gives the
-//! gradient of each job's rows. Every job moves its rows by itself, with the numbers that it would have made alone but for
+//! gradient of each job's rows. (What keeps the rest of a prompt alive is left to each: it needs no U-Net, and is little.) Every job moves its rows by itself, with the numbers that it would have made alone but for
 //! the rounding of a larger batch.
 
 use std::ops::Range;
@@ -25,7 +25,9 @@ type OfJob<'a> = (&'a Learner, &'a [Sample]);
 /// passes. What comes of it is told by each job's [`next`](TrainJob::next), a failure of its step too.
 ///
 /// # Errors
-/// What fails for all of them, above all [`Error::Gpu`] and [`Error::GpuLost`]: then none has moved, and none does any more.
+/// What fails for all of them, above all [`Error::GpuMemory`], [`Error::GpuLost`] and [`Error::Gpu`]: then none has moved, and none
+/// does any more, as when this is dropped before its end: `next` has nothing to tell. A job's
+/// [`snapshot`](TrainJob::snapshot) is where it was before.
 pub async fn step_together(jobs: &mut [&mut TrainJob]) -> Result<()> {
     let mut begun = Vec::new();
     for job in jobs.iter_mut() {
@@ -45,7 +47,8 @@ pub async fn step_together(jobs: &mut [&mut TrainJob]) -> Result<()> {
     while let Some(first) = left.first().copied() {
         let of = |job: usize| begun[job].as_ref().map(|begun| (&jobs[job].learner, begun.samples.as_slice()));
         let fits = |job: &usize| of(first).zip(of(*job)).is_some_and(|(first, other)| is_one_batch(first, other));
-        let (group, others): (Vec<usize>, Vec<usize>) = left.iter().copied().partition(|job| *job == first || fits(job));
+        let (group, others): (Vec<usize>, Vec<usize>) =
+            left.iter().copied().partition(|job| *job == first || fits(job));
         let group_of: Vec<OfJob<'_>> = group.iter().filter_map(|job| of(*job)).collect();
         let gradients = match group_of.as_slice() {
             [(learner, samples)] => vec![learner.gradient(samples).await?],
@@ -108,7 +111,8 @@ async fn gradients(jobs: &[OfJob<'_>]) -> Result<Vec<(f64, Vec<f32>)>> {
 /// The same of samples that are in one pass.
 async fn pass_gradients(jobs: &[OfJob<'_>]) -> Result<Vec<(f64, Vec<f32>)>> {
     let model = &jobs[0].0.model;
-    let vocabularies: Vec<usize> = model.text_encoders.iter().map(|encoder| encoder.model.token_embedding.len()).collect();
+    let vocabularies: Vec<usize> =
+        model.text_encoders.iter().map(|encoder| encoder.model.token_embedding.len()).collect();
     let mut table = Rows { values: Vec::new(), width: jobs[0].0.known.width };
     let (mut samples, mut prompts, mut losses, mut new_rows) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (learner, own) in jobs {
@@ -177,8 +181,6 @@ pub struct Pace {
     rounds: u32,
     /// The fastest so far, and what a step of one word took then.
     best: Option<(usize, Duration)>,
-    /// More than these do not fit.
-    limit: usize,
 }
 
 impl Pace {
@@ -187,7 +189,7 @@ impl Pace {
 
     /// So many words at once.
     pub fn of(words: usize) -> Self {
-        Self { most: words.max(1), untried: Vec::new(), rounds: 0, best: None, limit: usize::MAX }
+        Self { most: words.max(1), untried: Vec::new(), rounds: 0, best: None }
     }
 
     /// As many of up to so many words as is found to be fastest, while they are being learned.
@@ -207,26 +209,35 @@ impl Pace {
     /// How many words share the next pass, of so many that are being learned.
     pub fn size(&self, words: usize) -> usize {
         let best = self.best.map_or(self.most, |(size, _)| size);
-        self.untried.last().copied().unwrap_or(best).min(self.limit).clamp(1, words.max(1))
+        self.untried.last().copied().unwrap_or(best).clamp(1, words.max(1))
     }
 
-    /// No more than so many words share a pass from now on.
+    /// No more than so many words are learned at the same time from now on.
     pub fn limit(&mut self, words: usize) {
-        self.limit = self.limit.min(words.max(1));
-        self.untried.retain(|size| *size <= words);
+        self.most = self.most.min(words.max(1));
+        self.untried.retain(|size| *size <= self.most);
+        self.best = self.best.filter(|(size, _)| *size <= self.most);
     }
 
     /// A step of each of so many words took so long in passes of a size. Gives the size that was found, once it is.
     pub fn note(&mut self, size: usize, words: usize, took: Duration) -> Option<usize> {
-        let tried = *self.untried.last()?;
-        // With fewer words than there is room for nothing is found out.
-        if words < self.most || size != tried {
+        if self.most == 1 {
+            // There is nothing to compare.
+            self.untried.clear();
+        }
+        // At the end of a list there are fewer words.
+        let fits = |tried: &usize| *tried <= words;
+        if !self.untried.last().is_none_or(fits) {
+            self.rounds = 0;
+        }
+        self.untried.retain(fits);
+        if *self.untried.last()? != size {
             return None;
         }
         self.rounds += 1;
         let each = took / words as u32;
         if self.rounds > 1 && self.best.is_none_or(|(_, best)| each < best) {
-            self.best = Some((tried, each));
+            self.best = Some((size, each));
         }
         if self.rounds < Self::ROUNDS {
             return None;
@@ -263,25 +274,42 @@ mod tests {
         let mut pace = Pace::of(4);
         assert_eq!((pace.size(4), pace.size(9), pace.size(2), pace.size(0)), (4, 4, 2, 1));
         assert_eq!(pace.note(4, 4, Duration::from_secs(1)), None);
-        // At the end of a list there are fewer words, from which nothing is found out.
+        // Of one size nothing is found out.
+        let mut pace = Pace::found(1);
+        assert!((0..9).all(|_| pace.note(1, 1, Duration::from_secs(1)).is_none()));
+    }
+
+    #[test]
+    fn at_the_end_of_a_list_the_sizes_that_are_left_are_compared() {
         let mut pace = Pace::found(4);
-        assert_eq!(pace.note(pace.size(3), 3, Duration::from_secs(1)), None);
-        assert_eq!(pace.size(4), 1);
+        let mut sizes = Vec::new();
+        let mut found = None;
+        for words in [4, 3, 3, 3, 3, 3, 3, 3, 3] {
+            let size = pace.size(words);
+            sizes.push(size);
+            found = found.or(pace.note(size, words, Duration::from_millis(300 / size as u64)));
+        }
+        assert_eq!((sizes, found), (vec![1, 1, 1, 2, 2, 2, 2, 2, 2], Some(2)));
+        // One that was not tried to its end says nothing: as many as there are.
+        let mut pace = Pace::found(4);
+        assert_eq!(pace.note(1, 4, Duration::from_secs(1)), None);
+        pace.limit(3);
+        assert_eq!((pace.most(), pace.size(3)), (3, 1));
     }
 
     #[test]
     fn what_did_not_fit_is_not_tried_again() {
         let mut pace = Pace::of(8);
         pace.limit(4);
-        assert_eq!((pace.size(8), pace.size(3), pace.most()), (4, 3, 8));
+        assert_eq!((pace.size(8), pace.size(3), pace.most()), (4, 3, 4));
         pace.limit(0);
-        assert_eq!(pace.size(8), 1);
+        assert_eq!((pace.size(8), pace.most()), (1, 1));
         let mut pace = Pace::found(8);
         pace.limit(2);
         let sizes: Vec<usize> = (0..12)
             .map(|_| {
-                let size = pace.size(8);
-                pace.note(size, 8, Duration::from_secs(1));
+                let size = pace.size(2);
+                pace.note(size, 2, Duration::from_secs(1));
                 size
             })
             .collect();

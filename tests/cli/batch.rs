@@ -200,7 +200,8 @@ fn words_that_share_passes_are_what_they_are_without_and_each_event_says_whose_i
     list(&place, 5, 4);
     succeeded(&place.run(&["train", "--batch", "words.toml", "--out", "alone"]));
     for together in ["3", "auto", "99"] {
-        let output = place.run(&["train", "--batch", "words.toml", "--together", together, "--out", together, "--json"]);
+        let output =
+            place.run(&["train", "--batch", "words.toml", "--together", together, "--out", together, "--json"]);
         succeeded(&output);
         assert_eq!((states(&output), loads(&output)), (["done"; 5].map(str::to_owned).to_vec(), 1), "{together}");
         let steps: Vec<u64> = events(&output.stdout)
@@ -255,12 +256,43 @@ fn words_that_do_not_fit_into_the_memory_together_go_on_with_fewer() {
     let place = Place::new();
     list(&place, 4, 4);
     succeeded(&place.run(&["train", "--batch", "words.toml", "--out", "alone"]));
-    let mut command = place.command(&["train", "--batch", "words.toml", "--together", "4", "--json"]);
-    let output = command.env("PSEUDOWORD_FAILPOINTS", "step=gpu-memory@8").output().unwrap();
+    // In a shared step, and when a word is measured.
+    for (failures, more) in [("step=gpu-memory@8", "eval-every=0"), ("step=gpu-memory@5", "eval-every=1")] {
+        let (out, more) = (more.replace('=', ""), format!("--{more}"));
+        let arguments = ["train", "--batch", "words.toml", "--together", "4", "--json", "--out", &out, &more];
+        let output = place.command(&arguments).env("PSEUDOWORD_FAILPOINTS", failures).output().unwrap();
+        succeeded(&output);
+        assert_eq!(states(&output), ["done"; 4]);
+        let told = |event: &Value| {
+            event["code"] == "memory" && event["text"].as_str().unwrap().contains("at most 2 words at the same time")
+        };
+        assert_eq!(events(&output.stdout).iter().filter(|event| told(event)).count(), 1, "{}", text(&output.stdout));
+        // No step is made twice.
+        let steps = events(&output.stdout).into_iter().filter(|event| event["event"] == "step").count();
+        assert_eq!(steps, 16, "{failures}");
+        (0..4).for_each(|index| assert!(apart(&place, &format!("{out}/w{index}"), &format!("alone/w{index}")) < 1e-4));
+    }
+    // A full memory is the end of one word, and not of those after it.
+    let mut command = place.command(&["train", "--batch", "words.toml", "--json", "--out", "one"]);
+    let output = command.env("PSEUDOWORD_FAILPOINTS", "step=gpu-memory@2").output().unwrap();
+    assert_eq!((output.status.code(), states(&output).concat()), (Some(9), "faileddonedonedone".to_owned()));
+    // What is seen before anything is loaded is told once, with less and less beside each other; alone, it is the error.
+    let mut command = place.command(&["train", "--batch", "words.toml", "--together", "4", "--out", "none"]);
+    let output = command.env("PSEUDOWORD_FAILPOINTS", "memory=full@1-99").output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(said.matches("at the same time").count(), 2, "{said}");
+    assert_eq!(output.status.code(), Some(9), "{said}");
+}
+
+#[test]
+fn the_fastest_size_of_a_pass_is_found_although_words_end() {
+    let place = Place::new();
+    list(&place, 4, 30);
+    let words = fs::read_to_string(place.path("words.toml")).unwrap();
+    fs::write(place.path("words.toml"), words.replace("seed = 0", "seed = 0\nsteps = 2")).unwrap();
+    let output = place.run(&["train", "--batch", "words.toml", "--together", "auto"]);
     succeeded(&output);
-    let told = |event: &Value| event["code"] == "memory" && event["text"].as_str().unwrap().contains("2 words at most");
-    assert_eq!(events(&output.stdout).iter().filter(|event| told(event)).count(), 4, "{}", text(&output.stdout));
-    (0..4).for_each(|index| assert!(apart(&place, &format!("runs/w{index}"), &format!("alone/w{index}")) < 1e-4));
+    assert_eq!(text(&output.stderr).matches("which was the fastest per word").count(), 1, "{}", text(&output.stderr));
 }
 
 /// `PSEUDOWORD_KILLS=50 cargo test --release --test cli list_that_is_killed` kills that often.

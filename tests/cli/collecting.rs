@@ -41,7 +41,11 @@ fn runs_are_collected_into_a_table_and_a_sheet() {
     fs::write(place.path("runs/broken/settings.json"), "{").unwrap();
     let output = place.run(&["collect", "runs", "--out", "whole.csv"]);
     succeeded(&output);
-    assert!(text(&output.stderr).contains("runs/broken/settings.json has no settings of a run in it"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("runs/broken/settings.json has no settings of a run in it"),
+        "{}",
+        text(&output.stderr)
+    );
     refused(&place.run(&["collect", "runs/other"]), 2, &["no run in runs/other"]);
     refused(&place.run(&["collect", "nowhere"]), 7, &["nowhere"]);
     let output = place.run(&["collect", "runs/b-s", "--out", "one.json", "--no-sheet"]);

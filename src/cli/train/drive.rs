@@ -10,7 +10,6 @@ use super::masks;
 use super::request::{LoadedJob, Request};
 use super::state_files::{Keeper, ResumableRun, SaveOutcome};
 use super::watchdog::{self, Watch};
-use crate::base::text::counted;
 use crate::base::{failpoints, files};
 use crate::cli::args::OnDeviceLost;
 use crate::cli::embeddings::read::{self, ActiveEmbedding};
@@ -182,16 +181,6 @@ impl<'a> Run<'a> {
             }
             error => Err(error),
         }
-    }
-
-    /// Goes on after the memory was too small for the runs that shared a pass, which are fewer from now on.
-    ///
-    /// # Errors
-    /// What keeps the device from being started again.
-    pub async fn go_on_with_fewer(&mut self, error: &Error, fewer: usize) -> Result<()> {
-        let text = format!("step {}: {error}. From here on {} at most share a pass", self.job.step(), counted(fewer as u64, "word"));
-        self.report(&Event::warning(WarningCode::Memory, text))?;
-        self.restart().await
     }
 
     async fn work_to_step(&mut self, interrupt: &Interrupt) -> Result<Rest> {

@@ -52,6 +52,20 @@ impl Run<'_> {
         ended
     }
 
+    /// Leaves what there is for the same run to be begun again later from its last step, and says nothing of it.
+    ///
+    /// # Errors
+    /// That it could not be saved.
+    pub fn put_aside(mut self) -> Result<()> {
+        let worth_it = self.latest.step() > 0;
+        if worth_it {
+            self.leave_embeddings()?;
+        }
+        self.publish(worth_it)?;
+        self.leave_scratch();
+        Ok(())
+    }
+
     fn report_end(
         &mut self,
         ended: Result<Option<Event>>,

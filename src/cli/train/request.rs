@@ -205,9 +205,8 @@ impl<'a> Request<'a> {
     /// What the job learns from; large, so it is handed over if it will not be needed again.
     pub fn input(&mut self) -> TrainInput {
         match self.args.on_device_lost {
-            OnDeviceLost::Stop if self.workplace.together() == 1 => std::mem::take(&mut self.input),
-            // Runs that share a pass may have to begin again with fewer.
-            _ => self.input.clone(),
+            OnDeviceLost::Stop => std::mem::take(&mut self.input),
+            OnDeviceLost::Resume => self.input.clone(),
         }
     }
 

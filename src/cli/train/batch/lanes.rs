@@ -1,5 +1,6 @@
 //! The words of a list that are being learned: one, or several whose steps share passes.
 
+use std::collections::VecDeque;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ use crate::cli::train::watchdog::Watch;
 use crate::cli::train::workplace::Workplace;
 use crate::cli::train::{Begun, Ended, begin};
 use crate::cli::{is_closed_pipe, panics};
-use crate::event::Event;
+use crate::event::{Event, WarningCode};
 use crate::model::OpenedModel;
 use crate::train::{Pace, TrainJob, step_together};
 use crate::{Error, Result};
@@ -49,12 +50,17 @@ impl FromStr for Together {
 }
 
 impl Together {
-    /// How many of some words are learned at once. Decided before their model is loaded, so that it is planned for.
+    /// How many words are learned at once, of those that are not finished. Decided before their model is loaded, so that it is
+    /// planned for.
     ///
     /// # Errors
     /// What cannot be read of the model.
-    pub(super) async fn pace(self, words: &[&Word], opened: &OpenedModel, at: (&Workplace, &Shared)) -> Result<Pace> {
-        let (workplace, shared) = at;
+    pub(super) async fn pace(
+        self,
+        words: &[&Word],
+        opened: &OpenedModel,
+        (workplace, shared): (&Workplace, &Shared),
+    ) -> Result<Pace> {
         let (Some(first), device) = (words.first(), workplace.device(shared)?) else { return Ok(Pace::of(1)) };
         let pace = match self {
             Self::Words(given) => Pace::of(given.min(words.len())),
@@ -85,6 +91,15 @@ struct Lane<'a> {
     begun: Instant,
 }
 
+/// What came of beginning a word.
+enum Beginning<'a> {
+    Begun(Lane<'a>),
+    /// There is nothing to do, or it failed.
+    Ended,
+    /// The memory has no room for it beside the others.
+    NoRoom(Error),
+}
+
 /// What has become of the words so far, and where that is told.
 struct Ledger<'a, 'b> {
     report: ListReport<'a>,
@@ -107,38 +122,66 @@ impl Batch<'_> {
         let report = ListReport { list: self.list, share: self.share, job: self.job, words: Vec::new() };
         let mut ledger = Ledger { report, ended: Ok(()), records, out };
         let interrupt = self.workplace.interrupt(self.shared)?;
-        let (mut lanes, mut waiting) = (Vec::new(), words.iter().copied());
+        let (mut lanes, mut waiting) = (Vec::new(), VecDeque::from_iter(words.iter().copied()));
         loop {
-            while lanes.len() < pace.most() && ledger.ended.is_ok() && !interrupt.asked() {
-                let Some(word) = waiting.next() else { break };
-                lanes.extend(self.begin(word, pace.most() > 1, &mut ledger).await);
-            }
-            if lanes.is_empty() {
-                break;
+            let mut no_room = None;
+            while no_room.is_none() && lanes.len() < pace.most() && ledger.ended.is_ok() && !interrupt.asked() {
+                let Some(word) = waiting.pop_front() else { break };
+                match self.begin(word, pace.most() > 1, &mut ledger).await {
+                    Beginning::Begun(lane) => lanes.push(lane),
+                    Beginning::Ended => {}
+                    Beginning::NoRoom(error) => {
+                        waiting.push_front(word);
+                        no_room = Some(error);
+                    }
+                }
             }
             for mut lane in std::mem::take(&mut lanes) {
-                match lane.run.to_step(&interrupt).await {
+                // What could not go on would only fail in its turn.
+                let rest = if no_room.is_some() { Ok(Rest::AtStep) } else { lane.run.to_step(&interrupt).await };
+                match rest {
                     Ok(Rest::AtStep) => lanes.push(lane),
                     Ok(Rest::Ended(done)) => self.end_word(lane, Ok(done), &mut ledger).await,
+                    Err(error @ Error::GpuMemory { .. }) if pace.most() > 1 => {
+                        no_room = Some(error);
+                        lanes.push(lane);
+                    }
                     Err(error) => self.end_word(lane, Err(error), &mut ledger).await,
                 }
             }
-            self.step(&mut lanes, &mut pace, &mut ledger).await;
+            if no_room.is_none() {
+                no_room = self.step(&mut lanes, &mut pace, &mut ledger).await;
+            }
+            if let Some(error) = no_room {
+                pace.limit(pace.most() / 2);
+                self.make_room(&error, std::mem::take(&mut lanes), &mut waiting, &pace, &mut ledger).await;
+            } else if lanes.is_empty() && (waiting.is_empty() || ledger.ended.is_err() || interrupt.asked()) {
+                break;
+            }
         }
         let mut report = ledger.report;
-        report.words.extend(waiting.map(|word| (word, Outcome::Left)));
+        report.words.extend(waiting.into_iter().map(|word| (word, Outcome::Left)));
         report.words.sort_by_key(|(word, _)| word.index);
         self.end(report, ledger.ended, ledger.out)
     }
 
-    /// Makes the next step of all words that are being learned.
-    async fn step<'a>(&'a self, lanes: &mut Vec<Lane<'a>>, pace: &mut Pace, ledger: &mut Ledger<'a, '_>) {
+    /// Makes the next step of all words that are being learned; gives what there was no room for.
+    async fn step<'a>(
+        &'a self,
+        lanes: &mut Vec<Lane<'a>>,
+        pace: &mut Pace,
+        ledger: &mut Ledger<'a, '_>,
+    ) -> Option<Error> {
+        if lanes.is_empty() {
+            return None;
+        }
         let (begun, count, size) = (Instant::now(), lanes.len(), pace.size(lanes.len()));
         let mut failures: Vec<Option<Error>> = Vec::new();
         for group in lanes.chunks_mut(size) {
             let mut jobs: Vec<&mut TrainJob> = group.iter_mut().map(|lane| &mut lane.run.job).collect();
             match panics::caught_in(step_together(&mut jobs)).await {
                 Ok(()) => failures.extend(jobs.iter().map(|_| None)),
+                Err(error @ Error::GpuMemory { .. }) if pace.most() > 1 => return Some(error),
                 Err(error) => {
                     let others: Vec<Error> = jobs.iter().skip(1).map(|_| error.of_device_again()).collect();
                     failures.extend(std::iter::once(error).chain(others).map(Some));
@@ -148,12 +191,8 @@ impl Batch<'_> {
         if failures.iter().any(Option::is_some) {
             for (mut lane, failure) in std::mem::take(lanes).into_iter().zip(failures) {
                 let gone_on = match failure {
-                    None => Ok(()),
-                    Some(error @ Error::GpuMemory { .. }) if size > 1 => {
-                        pace.limit(size / 2);
-                        lane.run.go_on_with_fewer(&error, size / 2).await
-                    }
                     Some(error) => lane.run.recover(error).await,
+                    None => Ok(()),
                 };
                 match gone_on {
                     Ok(()) => lanes.push(lane),
@@ -164,15 +203,49 @@ impl Batch<'_> {
             let words = counted(found as u64, "word");
             ledger.out.message(&format!("from here on passes are of {words}, which was the fastest per word"));
         }
+        None
+    }
+
+    /// Puts all words aside that are being learned, so that fewer of them can go on in a memory that has no room for all.
+    async fn make_room<'a>(
+        &self,
+        error: &Error,
+        lanes: Vec<Lane<'a>>,
+        waiting: &mut VecDeque<&'a Word>,
+        pace: &Pace,
+        ledger: &mut Ledger<'a, '_>,
+    ) {
+        let fewer = counted(pace.most() as u64, "word");
+        let text = format!("{}: from here on at most {fewer} at the same time", in_a_line(error));
+        let said = ledger.out.event(&Event::warning(WarningCode::Memory, text));
+        ledger.ended = std::mem::replace(&mut ledger.ended, Ok(())).and(said);
+        self.workplace.share_passes(pace.most());
+        let restarts = self.workplace.restarts();
+        for Lane { word, made_from, run, watch, begun } in lanes.into_iter().rev() {
+            drop(watch);
+            match panics::caught_in(async { run.put_aside() }).await {
+                Ok(()) => waiting.push_front(word),
+                Err(error) => {
+                    let outcome = Outcome::Failed { error, took: begun.elapsed() };
+                    self.note(word, made_from.as_deref(), outcome, ledger);
+                }
+            }
+        }
+        // What was loaded for them is on a device whose memory is full.
+        if matches!(error, Error::GpuMemory { .. })
+            && let Err(gone) = self.workplace.restart(restarts)
+        {
+            ledger.ended = Err(gone);
+        }
     }
 
     /// Begins to learn a word, if it is not finished.
-    async fn begin<'a>(&'a self, word: &'a Word, beside_others: bool, ledger: &mut Ledger<'a, '_>) -> Option<Lane<'a>> {
+    async fn begin<'a>(&'a self, word: &'a Word, beside_others: bool, ledger: &mut Ledger<'a, '_>) -> Beginning<'a> {
         let made_from = ledger.records.made_from(word, self.shared);
         if ledger.records.is_finished(word, made_from.as_deref()) {
             ledger.ended = names_of(word).iter().try_for_each(|path| ledger.out.path(path));
             self.note(word, made_from.as_deref(), Outcome::Finished, ledger);
-            return None;
+            return Beginning::Ended;
         }
         let (name, folder) = (word.name(), word.folder.display());
         ledger.out.message(&format!("word {} of the list: {name} in {folder}", word.index));
@@ -180,13 +253,16 @@ impl Batch<'_> {
         let mut out = if beside_others { ledger.out.named(&name) } else { ledger.out.clone() };
         self.about(Some(word), &mut out);
         let learned = match panics::caught_in(begin(&word.args, self.shared, &self.workplace, out)).await {
-            Ok(Begun::Run(run)) => return Some(Lane { word, made_from, watch: run.watch(), run, begun }),
+            Ok(Begun::Run(run)) => return Beginning::Begun(Lane { word, made_from, watch: run.watch(), run, begun }),
             Ok(Begun::Ended(ended)) => Ok(ended),
+            Err(error @ (Error::TooLittleMemory { .. } | Error::GpuMemory { .. })) if beside_others => {
+                return Beginning::NoRoom(error);
+            }
             Err(error) => Err(error),
         };
         let outcome = self.outcome(learned, begun.elapsed(), restarts, &mut ledger.ended);
         self.note(word, made_from.as_deref(), outcome, ledger);
-        None
+        Beginning::Ended
     }
 
     /// Ends a word, with what there is to say of it.
@@ -210,7 +286,7 @@ impl Batch<'_> {
                 Outcome::Stopped { took }
             }
             Err(error) => {
-                if matches!(error, Error::GpuLost { .. } | Error::Gpu { .. })
+                if matches!(error, Error::GpuLost { .. } | Error::Gpu { .. } | Error::GpuMemory { .. })
                     && let Err(gone) = self.workplace.restart(restarts)
                 {
                     *ended = Err(gone);

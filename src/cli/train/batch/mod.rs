@@ -21,9 +21,9 @@ use self::record::Records;
 use self::report::{ListReport, Outcome};
 pub(in crate::cli) use self::share::Shard;
 use self::share::{Engine, Share};
+use super::names;
 use super::request::{RUNS, planned};
 use super::workplace::Workplace;
-use super::names;
 use crate::base::files::check_writable;
 use crate::base::text::counted;
 use crate::cli::args::{Shared, TrainArgs};
@@ -33,7 +33,7 @@ use crate::cli::{is_closed_pipe, locate, wording};
 use crate::config::Init;
 use crate::image::find::find_pictures;
 use crate::model::OpenedModel;
-use crate::train::{TrainInput, usual};
+use crate::train::{Pace, TrainInput, usual};
 use crate::{Error, Result};
 
 /// Learns the words of a list, or says with `--dry-run` what there is to do.
@@ -68,11 +68,21 @@ pub(super) async fn run(args: &TrainArgs, typed: &TypedList, shared: &Shared, ou
     if args.dry_run {
         return batch.tell(&words, &mut records, out);
     }
-    if args.together.is_some() && words.len() == 1 {
-        out.message("--together has no effect: there is one word to learn");
+    let mut pace = Pace::of(1);
+    if let Some(together) = args.together {
+        let mut is_left = |word: &&Word| {
+            let made_from = records.made_from(word, shared);
+            !records.is_finished(word, made_from.as_deref())
+        };
+        let left: Vec<&Word> = words.iter().copied().filter(|word| is_left(word)).collect();
+        if left.len() == 1 {
+            out.message("--together has no effect: there is one word to learn");
+        }
+        pace = together.pace(&left, &opened, (&batch.workplace, shared)).await?;
+        if together == Together::Auto && pace.most() == 1 && left.len() > 1 {
+            out.message("the memory has room for one word at a time");
+        }
     }
-    let together = args.together.unwrap_or(Together::Words(1));
-    let pace = together.pace(&words, &opened, (&batch.workplace, shared)).await?;
     batch.learn(&words, pace, &mut records, out).await
 }
 
