@@ -244,7 +244,8 @@ impl Batch<'_> {
         let made_from = ledger.records.made_from(word, self.shared);
         if ledger.records.is_finished(word, made_from.as_deref()) {
             ledger.ended = names_of(word).iter().try_for_each(|path| ledger.out.path(path));
-            self.note(word, made_from.as_deref(), Outcome::Finished, ledger);
+            // Its record stands as it is.
+            self.note(word, None, Outcome::Finished, ledger);
             return Beginning::Ended;
         }
         let (name, folder) = (word.name(), word.folder.display());
