@@ -259,7 +259,9 @@ fn words_that_do_not_fit_into_the_memory_together_go_on_with_fewer() {
     // In a shared step, and when a word is measured.
     for (failures, more) in [("step=gpu-memory@8", "eval-every=0"), ("step=gpu-memory@5", "eval-every=1")] {
         let (out, more) = (more.replace('=', ""), format!("--{more}"));
-        let arguments = ["train", "--batch", "words.toml", "--together", "4", "--json", "--out", &out, &more];
+        // What is put aside is gone on with, also where everything is begun anew.
+        let arguments =
+            ["train", "--batch", "words.toml", "--together", "4", "--json", "--overwrite", "--out", &out, &more];
         let output = place.command(&arguments).env("PSEUDOWORD_FAILPOINTS", failures).output().unwrap();
         succeeded(&output);
         assert_eq!(states(&output), ["done"; 4]);
@@ -356,25 +358,25 @@ fn a_list_that_is_killed_again_and_again_ends_where_an_undisturbed_one_does() {
     println!("{killed} kills, {lists} lists ended; a whole one takes {whole:?}");
 }
 
+/// Asks a list to stop when its second word has made a step; gives its report.
+#[cfg(unix)]
+fn asked_to_stop(place: &Place, more: &[&str]) -> Value {
+    let mut command = place.command(&[&["train", "--batch", "words.toml", "--json"], more].concat());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("\"event\":\"step\"") && line.contains("\"index\":1")));
+    std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    lines.for_each(drop);
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    json(place, "runs/report.json")
+}
+
 #[test]
 #[cfg(unix)]
 fn a_list_that_is_asked_to_stop_says_what_is_left_and_goes_on_there() {
     let place = Place::new();
     list(&place, 3, 400);
-    let mut child = place
-        .command(&["train", "--batch", "words.toml", "--json"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let second = lines
-        .find(|line| line.contains("\"step\":") && line.contains("\"index\":1") && line.contains("\"event\":\"step\""));
-    assert!(second.is_some());
-    std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
-    lines.for_each(drop);
-    assert_eq!(child.wait().unwrap().code(), Some(143));
-    let report = json(&place, "runs/report.json");
+    let report = asked_to_stop(&place, &[]);
     let states: Vec<&str> = (0..3).map(|index| report["words"][index]["state"].as_str().unwrap()).collect();
     assert_eq!(states, ["done", "stopped", "not begun"]);
     assert_eq!((&report["done"], &report["left"]), (&1.into(), &2.into()));
@@ -389,18 +391,7 @@ fn words_that_share_passes_are_all_saved_when_they_are_asked_to_stop() {
     let place = Place::new();
     list(&place, 3, 60);
     succeeded(&place.run(&["train", "--batch", "words.toml", "--out", "alone"]));
-    let mut child = place
-        .command(&["train", "--batch", "words.toml", "--together", "2", "--json"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-    assert!(lines.any(|line| line.contains("\"step\":3,") && line.contains("\"index\":1")));
-    std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
-    lines.for_each(drop);
-    assert_eq!(child.wait().unwrap().code(), Some(143));
-    let report = json(&place, "runs/report.json");
+    let report = asked_to_stop(&place, &["--together", "2"]);
     let states: Vec<&str> = (0..3).map(|index| report["words"][index]["state"].as_str().unwrap()).collect();
     assert_eq!(states, ["stopped", "stopped", "not begun"]);
     // They go on alone or together, whichever is asked for.

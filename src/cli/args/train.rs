@@ -35,8 +35,8 @@ pub(in crate::cli) struct TrainArgs {
     /// Take the options from the settings.json of a run; options on the command line override it
     #[arg(long = "config", id = "file", value_name = "FILE", help_heading = "Files")]
     pub settings: Option<PathBuf>,
-    /// Learn many words: a list in TOML or CSV with the pictures, the token and any other option of
-    /// each (docs/fleet.md). Each gets a folder of its own in --out. Options on the command line count for all of them
+    /// Learn many words: a list in TOML or CSV with the pictures, the token and any other option of each (docs/fleet.md).
+    /// Each gets a folder of its own in --out. Options on the command line count for all of them
     #[arg(long, value_name = "FILE", help_heading = "Many words", conflicts_with_all = ["pictures", "token", "file", "resume", "record"])]
     pub batch: Option<PathBuf>,
     /// Only the word of the list with this number, counted from 0 [default: what SLURM, Kubernetes and other engines say

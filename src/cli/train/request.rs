@@ -87,9 +87,11 @@ impl<'a> Request<'a> {
         let folder = args.out.clone().unwrap_or_else(|| default_folder(&asked.tokens()));
         files::check_writable(&folder)?;
         let scratch = args.scratch.as_deref().map(|place| Scratch::new(place, &folder)).transpose()?;
+        // What this program has begun itself is gone on with.
+        let overwrite = args.overwrite && !workplace.is_put_aside(&folder);
         let find = || match &scratch {
-            Some(scratch) if !args.overwrite => scratch.find(&embedding_files, args.resume),
-            _ => folder::find(&folder, &embedding_files, args.overwrite, args.resume),
+            Some(scratch) if !overwrite => scratch.find(&embedding_files, args.resume),
+            _ => folder::find(&folder, &embedding_files, overwrite, args.resume),
         };
         if let Some(record) = &args.record {
             check_record(record, args.overwrite)?;

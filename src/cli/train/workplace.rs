@@ -1,6 +1,8 @@
 //! What one run after another uses: the device, the model, and the ear for requests to stop.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::cli::args::Shared;
@@ -26,6 +28,8 @@ pub(super) struct Workplace {
     restarts: Cell<u32>,
     /// How many runs at most share a pass; none means one.
     together: Cell<Option<usize>>,
+    /// The folders of runs that were begun here and are to be begun again.
+    put_aside: RefCell<HashSet<PathBuf>>,
 }
 
 impl Workplace {
@@ -37,6 +41,16 @@ impl Workplace {
     /// Says how many runs will share a pass, before a model is loaded.
     pub fn share_passes(&self, together: usize) {
         self.together.set(Some(together));
+    }
+
+    /// Remembers the folder of a run that will be begun again.
+    pub fn put_aside(&self, folder: &Path) {
+        self.put_aside.borrow_mut().insert(folder.to_owned());
+    }
+
+    /// Whether a run in a folder was begun here, and is begun again.
+    pub fn is_put_aside(&self, folder: &Path) -> bool {
+        self.put_aside.borrow().contains(folder)
     }
 
     /// How many times the device was started again.

@@ -221,10 +221,15 @@ impl Batch<'_> {
         ledger.ended = std::mem::replace(&mut ledger.ended, Ok(())).and(said);
         self.workplace.share_passes(pace.most());
         let restarts = self.workplace.restarts();
+        // Saving has nothing to do with what panicked on that device.
+        panics::forget();
         for Lane { word, made_from, run, watch, begun } in lanes.into_iter().rev() {
             drop(watch);
             match panics::caught_in(async { run.put_aside() }).await {
-                Ok(()) => waiting.push_front(word),
+                Ok(()) => {
+                    self.workplace.put_aside(&word.folder);
+                    waiting.push_front(word);
+                }
                 Err(error) => {
                     let outcome = Outcome::Failed { error, took: begun.elapsed() };
                     self.note(word, made_from.as_deref(), outcome, ledger);
