@@ -97,6 +97,8 @@ class Pictures:
         return {"both": things + styled, "thing": things, "style": styled}[way]
 
     def learnt_from(self, name, background):
+        if background == "all":
+            return self.all(name)
         if CONCEPTS[name].sort == "style":
             drawn = self.style(name)
             found = [(thing, drawn[thing], f"a {thing} in {{}} style") for thing in LEARNT_FROM]
@@ -109,6 +111,18 @@ class Pictures:
         return [
             Setting(key, compose_on(rgba, below) if background == "clutter" else compose(rgba, below), caption)
             for (key, rgba, caption), below in zip(found, behind, strict=True)
+        ]
+
+    def all(self, name):
+        """A thing in every known style on every background; of a style every known thing that it draws but those that are asked for."""
+        if CONCEPTS[name].sort == "style":
+            drawn = {thing: rgba for thing, rgba in self.style(name).items() if thing not in ASKED_FOR}
+            return [Setting(thing, compose(rgba, COLOURS["white"]), f"a {thing} in {{}} style") for thing, rgba in drawn.items()]
+        drawn = zip(STYLE_NAMES, self.rgba[self.index[self.icons[name]]])
+        return [
+            Setting(f"{style}-{colour}", compose(rgba, COLOURS[colour]), captions.prompt("{}", style, colour))
+            for style, rgba in drawn
+            for colour in COLOURS
         ]
 
     def unseen(self, name):

@@ -2,7 +2,7 @@
 
 A concept is a held-out object or a held-out style. Its word is learned by `pseudoword train` from four pictures as a user would
 have them: the thing in the four known styles, or four known things in the new style, on white or on clutter (--background); without
-captions. Measured are
+captions. With all there is (--background all --captions) one sees what the model can do at most. Measured are
 
 - the loss on 16 other pictures of the concept (other backgrounds, every second one mirrored), before and after, with captions that
   say everything but the word, so that only the word can make a difference; as the program tells it, and weighted by min-SNR-5, which
@@ -177,7 +177,8 @@ def main(arguments):
     told = "learn from captions that name the style, or the thing, instead of the program's templates"
     parser.add_argument("--captions", action="store_true", help=told)
     parser.add_argument("--init", help="a word to start from, instead of each concept's own")
-    parser.add_argument("--background", choices=["white", "clutter"], default="white", help="what is behind the things that are learned from")
+    behind = "what is behind the things that are learned from; all: everything there is of a concept instead of four pictures"
+    parser.add_argument("--background", choices=["white", "clutter", "all"], default="white", help=behind)
     parser.add_argument("--steps", type=int, help="instead of the program's default")
     parser.add_argument("--extra", default="", help='more flags for `pseudoword train`: --extra="--vectors 1 --recipe direction"')
     parser.add_argument("--device", default="cpu")
