@@ -113,6 +113,11 @@ class Pictures:
             for (key, rgba, caption), below in zip(found, behind, strict=True)
         ]
 
+    def four(self, name, background):
+        """Of what a concept is learned from, four to be shown."""
+        found = self.learnt_from(name, background)
+        return found[:: len(found) // 4][:4]
+
     def all(self, name):
         """A thing in every known style on every background; of a style every known thing that it draws but those that are asked for."""
         if CONCEPTS[name].sort == "style":

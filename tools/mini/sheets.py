@@ -122,7 +122,7 @@ def contact_sheet(pictures, groups, path):
     for number, ((variant, name), results) in enumerate(groups.items()):
         top, result = 24 + number * step, results[0]
         pen.text((4, top + 4), f"{name}\nfrom {result['init']}\n{variant}", "black", font)
-        for i, setting in enumerate(pictures.learnt_from(name, result["background"])):
+        for i, setting in enumerate(pictures.four(name, result["background"])):
             paste(page, setting.picture, starts[0] + i * step, top, SIDE)
         for left, kind in zip(starts[1:], ("initial", "learned")):
             for i, scene in enumerate(shown):
@@ -148,7 +148,7 @@ def words_sheet(pictures, groups, names, variant, path):
         is_style = result["sort"] == "style"
         pen.text((first, top), f"a thing, {token(name)} style" if is_style else f"a {token(name)}", "black", font)
         top += line + 4
-        for i, setting in enumerate(pictures.learnt_from(name, result["background"])):
+        for i, setting in enumerate(pictures.four(name, result["background"])):
             half = side // 2
             paste(page, setting.picture, left + i % 2 * (half + 4), top + i // 2 * (half + 4) - 2, half)
         middle, arrow = top + side // 2, left + block + 12
@@ -179,7 +179,7 @@ def beside_sheet(pictures, groups, variants, path):
     for number, name in enumerate(names):
         top, results = 30 + number * step, [groups[variant, name][0] for variant in variants]
         pen.text((8, top + side // 2 - 8), name, "black", font)
-        for i, setting in enumerate(pictures.learnt_from(name, results[1]["background"])):
+        for i, setting in enumerate(pictures.four(name, results[1]["background"])):
             paste(page, setting.picture, starts[0] + i * step, top, side)
         for left, result in zip(starts[1:], results):
             for i, scene in enumerate(shown):
