@@ -438,8 +438,8 @@ mod tests {
             ("generate", "guidance", "[default: 4 for mini, 7.5 for SD 1.x and SD 2.x, 5 for SDXL]"),
             ("generate", "steps", "[default: 25 for mini, 30 for SD 1.x and SD 2.x and SDXL]"),
             ("generate", "sampler", "otherwise ddim for mini and SD 2.x, pndm for SD 1.x, euler for SDXL]"),
-            ("train", "steps", "[default: 300 for mini, 500 for SD 1.x and SD 2.x, 400 for SDXL]"),
-            ("train", "vectors", "[default: 2 for mini and SDXL, 4 for SD 1.x and SD 2.x]"),
+            ("train", "steps", "[default: 600 for mini, 500 for SD 1.x and SD 2.x, 400 for SDXL]"),
+            ("train", "vectors", "[default: 4 for mini and SD 1.x and SD 2.x, 2 for SDXL]"),
             (
                 "train",
                 "lr",

@@ -68,7 +68,7 @@ impl ModelFamily {
     /// vectors; for SDXL the steps of Eden and DTI (400 of four), and two vectors, as Replicate's and diffusers' trainers have them.
     pub const fn training(self) -> UsualTraining {
         let (steps, vectors, batch) = match self {
-            ModelFamily::Mini => (300, 2, [4, 1]),
+            ModelFamily::Mini => (600, 4, [4, 1]),
             ModelFamily::Sd1 | ModelFamily::Sd2 => (500, 4, [4, 1]),
             ModelFamily::Sdxl => (400, 2, [1, 4]),
         };
@@ -136,8 +136,8 @@ mod tests {
         let (sampling, training) = (ModelFamily::Mini.sampling(), ModelFamily::Mini.training());
         assert_eq!(sampling, UsualSampling { guidance: 4.0, steps: 25, sampler: SamplerKind::Ddim });
         let expected = UsualTraining {
-            steps: 300,
-            vectors: 2,
+            steps: 600,
+            vectors: 4,
             batch: [4, 1],
             timesteps: Some(Span { from: 400, to: 1000 }),
             masks: Masks::Auto,

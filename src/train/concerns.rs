@@ -250,7 +250,7 @@ mod tests {
 
     fn usual() -> TrainConfig {
         // As the mini model decides.
-        let (steps, vectors) = (Some(300), Some(2));
+        let (steps, vectors) = (Some(600), Some(4));
         TrainConfig { token: "<zubi>".to_owned(), steps, vectors, ..TrainConfig::default() }
     }
 

@@ -1,7 +1,7 @@
 //! Where the model itself sees a thing: the maps that [`find_things`](crate::image::find_things) begins with.
 //!
 //! Noise is removed from a picture under a caption that names the thing by the word that training starts from; where attention to that
-//! word is, there is the thing, or what is most like it. The map is coarse, and colours and edges do the rest.
+//! word is, there is the thing, or what is most like it. The map is coarse; colours, roughness and edges do the rest.
 
 use burn::tensor::Tensor;
 

@@ -158,7 +158,7 @@ mod tests {
         let of = |config: &TrainConfig| {
             models().map(|model| decided(config, &model)).map(|config| (config.steps(), config.vectors()))
         };
-        assert_eq!(of(&TrainConfig::default()), [(300, 2), (500, 4), (500, 4), (400, 2)]);
+        assert_eq!(of(&TrainConfig::default()), [(600, 4), (500, 4), (500, 4), (400, 2)]);
         let asked = TrainConfig { steps: Some(9), vectors: Some(1), ..TrainConfig::default() };
         assert_eq!(of(&asked), [(9, 1); 4]);
     }
@@ -171,7 +171,7 @@ mod tests {
         let of_mini = said(&open, &mini).unwrap();
         assert_eq!(
             of_mini,
-            "300 steps, 2 vectors, learning rate 0.01, timesteps 400..1000, masks auto, backgrounds plain, \
+            "600 steps, 4 vectors, learning rate 0.01, timesteps 400..1000, masks auto, backgrounds plain, \
              context weight 0.1: usual for pseudoword's mini model"
         );
         let some = TrainConfig { steps: Some(9), lr: Some(0.1), ..open.clone() };

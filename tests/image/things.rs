@@ -1,5 +1,5 @@
 //! Things that are found in pictures made here, against where they were drawn: in front of white, of a colour, of a soft gradient, and of
-//! rectangles of all colours.
+//! rectangles of all colours, as smooth as the thing or rough.
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use pseudoword::image::{AttentionMap, Picture, find_things};
@@ -24,6 +24,7 @@ enum Behind {
     Plain,
     Soft,
     Rectangles,
+    Rough,
 }
 
 /// A pear with a leaf, shaded, somewhere near the middle, and where it is.
@@ -50,7 +51,7 @@ fn drawn(behind: Behind, side: u32, seed: u64) -> (Picture, GrayImage) {
             Behind::Soft => std::array::from_fn(|i| {
                 colours[0][i] * u * v + colours[1][i] * (1.0 - u) + colours[2][i] * (1.0 - v) * u
             }),
-            Behind::Rectangles => {
+            Behind::Rectangles | Behind::Rough => {
                 let within = |[left, top, width, height]: &[f32; 4]| {
                     (left - 0.15..left - 0.15 + width).contains(&u) && (top - 0.15..top - 0.15 + height).contains(&v)
                 };
@@ -68,7 +69,8 @@ fn drawn(behind: Behind, side: u32, seed: u64) -> (Picture, GrayImage) {
         if body || leaf {
             truth.put_pixel(x, y, Luma([255]));
         }
-        let grain = 0.03 * (numbers.number() - 0.5);
+        let is_rough = matches!(behind, Behind::Rough) && !body && !leaf;
+        let grain = if is_rough { 0.15 } else { 0.03 } * (numbers.number() - 0.5);
         pixel.0 = colour.map(|value| ((value + grain).clamp(0.0, 1.0) * 255.0) as u8);
     }
     (Picture::new("p", ground), truth)
@@ -90,6 +92,7 @@ fn a_thing_is_found_in_front_of_what_people_have_behind_it() {
         (Behind::Plain, 0.95, 0.95),
         (Behind::Soft, 0.8, 0.8),
         (Behind::Rectangles, 0.65, 0.5),
+        (Behind::Rough, 0.9, 0.9),
     ] {
         for side in [64, 300] {
             let made: Vec<(Picture, GrayImage)> = (0..4).map(|i| drawn(behind, side, 10 + i)).collect();

@@ -188,7 +188,7 @@ export async function fewSteps(page, steps, other = {}) {
 }
 
 /** How the examples are learned: in their module, or in the one file of the page as visitors get it. */
-const WATCHED = /\{\s*"preview-every":\s*25,\s*"preview-steps":\s*8\s*\}/;
+const WATCHED = /\{\s*steps:\s*300,\s*vectors:\s*2,\s*"preview-every":\s*25,\s*"preview-steps":\s*8\s*\}/;
 
 /** Makes the examples take as few steps as these settings say. */
 export async function fewExampleSteps(context, settings) {

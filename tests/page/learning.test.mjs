@@ -111,7 +111,7 @@ test("stopping keeps what is there; another word begins afresh", { timeout: 120_
   await pressAfterStep(page, 12, "stop");
   const first = firstStep(page);
   await page.getByRole("button", { name: "Learn on" }).click();
-  assert.match(await first, /^Step 9 of 300/);
+  assert.match(await first, /^Step 9 of 600/);
   await stopped.waitFor();
   // What was evaluated after steps 0 to 7, and after 9 to 11.
   assert.equal(await page.locator("#curve circle").count(), 11, "all of its curve");

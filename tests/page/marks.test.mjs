@@ -132,7 +132,7 @@ test("captions are suggested where there are none, changed, and learned from; wh
   const { context, page, errors } = await opened();
   await teach(page, peach);
   await page.locator("#learn summary").click();
-  await page.getByText("Usual for pseudoword's mini model: Steps 300, Vectors 2", { exact: true }).waitFor();
+  await page.getByText("Usual for pseudoword's mini model: Steps 600, Vectors 4", { exact: true }).waitFor();
   await page.getByLabel("What flat.png shows").fill("a {} of mine");
   await page.getByRole("button", { name: "Suggest captions" }).click();
   await page.getByText("Captions for 1 of 2 pictures: change what is wrong. In the others, nothing was clear.").first().waitFor();

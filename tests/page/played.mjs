@@ -13,12 +13,12 @@ function worker(given) {
   const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
   const choices = {
     settings: {
-      learn: { steps: 300, "batch-size": null, vectors: 2, seed: 0, "preview-every": 100, "eval-size": 16, resolution: null, kind: "object", init: null, token: "", "prompt-syntax": "a1111" },
+      learn: { steps: 600, "batch-size": null, vectors: 4, seed: 0, "preview-every": 100, "eval-size": 16, resolution: null, kind: "object", init: null, token: "", "prompt-syntax": "a1111" },
       make: { steps: 25, guidance: 4, seed: 0, sampler: "ddim", width: null, height: null, "negative-prompt": "", "prompt-syntax": "a1111", "clip-skip": 1 },
       computing: { precision: "auto", weights: "auto" },
     },
     usualFor: "pseudoword's mini model",
-    steps: { mini: 300, "SD 1.x": 500, "SD 2.x": 500, SDXL: 400 },
+    steps: { mini: 600, "SD 1.x": 500, "SD 2.x": 500, SDXL: 400 },
     kind: [{ value: "object", label: "a thing" }, { value: "style", label: "a style" }],
     sampler: [{ value: "ddim", label: "DDIM" }], "prompt-syntax": [{ value: "a1111", label: "A1111" }, { value: "comfyui", label: "ComfyUI" }, { value: "plain", label: "plain text" }], precision: [{ value: "auto", label: "as suits" }, { value: "f16", label: "f16" }], weights: [{ value: "auto", label: "auto" }], parts: [], hub: "https://huggingface.co",
     formats: [{ value: "diffusers", label: "diffusers", ending: "safetensors" }, { value: "a1111", label: "A1111", ending: "pt" }],
@@ -108,7 +108,7 @@ function worker(given) {
       if (token === "cat") throw new Error('"cat" is taken: the model knows it already');
     },
     countTokens: (text) => text.split(" ").length,
-    facts: () => ({ name: "mini", family, side: 64, sides: [64, 64], width: 64, room: 75, clipLayers: /^pseudo|1\.x$/.test(family) ? 2 : undefined, weights: 12e6, parts: [], usualFor: family, settings: /1\.x$/.test(family) ? { learn: { steps: 500, vectors: 4 }, make: { steps: 30, guidance: 7.5 } } : { learn: { steps: 300, vectors: 2 }, make: { steps: 25, guidance: 4 } } }),
+    facts: () => ({ name: "mini", family, side: 64, sides: [64, 64], width: 64, room: 75, clipLayers: /^pseudo|1\.x$/.test(family) ? 2 : undefined, weights: 12e6, parts: [], usualFor: family, settings: /1\.x$/.test(family) ? { learn: { steps: 500, vectors: 4 }, make: { steps: 30, guidance: 7.5 } } : { learn: { steps: 600, vectors: 4 }, make: { steps: 25, guidance: 4 } } }),
     need: () => ({ bytes: 210e6, weights: 12e6, phases: [] }),
     hasHalves: () => false,
     promptInfo(text, syntax = "a1111") {

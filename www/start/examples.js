@@ -13,7 +13,7 @@ function example(id, folder, names, about) {
 const STYLES = ["3d", "flat", "noto", "twemoji"];
 
 /** Their settings, where they are not the engine's: previews often enough to watch the word come, in as few steps as the small model needs. */
-const WATCHED = { "preview-every": 25, "preview-steps": 8 };
+const WATCHED = { steps: 300, vectors: 2, "preview-every": 25, "preview-steps": 8 };
 
 /** `{id, token, init, kind, prompt, pictures, captions, settings}`; pictures and captions are addresses. */
 export const examples = [

@@ -1,9 +1,10 @@
-//! What in pictures of one thing is the thing: colours, place and edges, and where a model looks at it, if one was asked.
+//! What in pictures of one thing is the thing: colours, roughness, place and edges, and where a model looks at it, if one was asked.
 //!
 //! As in GrabCut, two models of colours, of the thing and of what is behind it, and a smooth division of the picture are found in turn from
 //! each other, beginning with a guess: where a model's attention is, or else from the place, the thing in the middle and what is behind it
-//! at the border. Two things differ. All
-//! pictures share a part of their models, since a colour that comes back in all of them is the thing's, and clutter is not. And the division
+//! at the border. Three things differ. All
+//! pictures share a part of their models, since a colour that comes back in all of them is the thing's, and clutter is not. The models know how
+//! rough either is, too, each picture for itself. And the division
 //! is no minimal cut but the equilibrium of a random walk between pixels that are alike (Grady's random walker with priors, a linear system
 //! that is solved by relaxation), which is soft and needs no graph. All of it happens on a grid of at most [`GRID`] pixels a side, about
 //! as fine as the latents that a mask is for.
@@ -16,8 +17,10 @@ use image::imageops::{FilterType, resize, thumbnail};
 use image::{GrayImage, Rgb};
 
 mod colours;
+mod roughness;
 
 use self::colours::{Bins, Colours, apart, bins, opponent};
+use self::roughness::{Between, Roughness, roughness};
 use super::Picture;
 
 /// Pixels of the longer side that are looked at.
@@ -120,8 +123,9 @@ struct Found {
     confidence: f32,
 }
 
-/// How far the thing reaches: the guess that a search begins with, and another to compare it with.
-const REACHES: [Reach; 2] = [Reach { place: 0.75, attention: 0.0 }, Reach { place: 0.95, attention: -0.12 }];
+/// How far the thing reaches: the guess that a search begins with, and another to compare it with. It is a little too far: what is left out,
+/// such as a leaf that little attention is at, has colours that are only behind the thing by then.
+const REACHES: [Reach; 2] = [Reach { place: 0.75, attention: -0.2 }, Reach { place: 0.95, attention: -0.32 }];
 /// The part of the models that all pictures share.
 const SHARED: f32 = 0.5;
 
@@ -164,6 +168,8 @@ struct Scene {
     colours: Vec<[f32; 3]>,
     /// For each pixel, the bins of its colour.
     bins: Vec<Bins>,
+    /// For each pixel, how rough the picture is there.
+    rough: Vec<Between>,
     /// How alike a pixel and the next of its row are, and the next of its column.
     right: Vec<f32>,
     below: Vec<f32>,
@@ -202,8 +208,9 @@ impl Scene {
         }
         below[(height - 1) * width..].fill(0.0);
         let bins = colours.iter().map(|colour| bins(*colour)).collect();
+        let rough = roughness(&grid.pixels, width, height);
         let attention = grid.attention.as_deref().map(from_boundary);
-        Self { width, height, colours, bins, right, below, attention }
+        Self { width, height, colours, bins, rough, right, below, attention }
     }
 
     /// Where the border has one colour, what is not that colour or not connected to the border by it: strictly and leniently taken.
@@ -391,29 +398,35 @@ fn guess(scene: &Scene, reach: Reach) -> Vec<f32> {
 
 /// Divides all scenes, beginning with a guess of how far their thing reaches.
 fn search(scenes: &[Scene], reach: Reach) -> Vec<Vec<f32>> {
+    /// How much roughness counts beside colour.
+    const ROUGHNESS: f32 = 1.5;
+    /// How much a pixel says of the thing, and of what is behind it: what is not decided says little of either.
+    const PARTS: [fn(f32) -> f32; 2] = [|m| m * m, |m| (1.0 - m) * (1.0 - m)];
     let prior: Vec<Vec<f32>> = scenes.iter().map(|scene| guess(scene, reach)).collect();
     let mut masks = prior.clone();
     for turn in 0..TURNS {
-        let models = |part: &dyn Fn(f32) -> f32| -> Vec<Colours> {
+        let [things, behinds] = PARTS.map(|part| -> Vec<Colours> {
             let of =
                 scenes.iter().zip(&masks).map(|(scene, mask)| Colours::of(&scene.bins, mask.iter().map(|m| part(*m))));
             of.collect()
-        };
-        let (things, behinds) = (models(&|m| m * m), models(&|m| (1.0 - m) * (1.0 - m)));
+        });
         let (all_things, all_behinds) = (Colours::mean(things.iter()), Colours::mean(behinds.iter()));
         let shared = if scenes.len() > 1 { SHARED } else { 0.0 };
         for (i, scene) in scenes.iter().enumerate() {
             // Place says less and less, and attention always the same.
             let trust = if scene.attention.is_some() { 0.6 } else { 0.5 - 0.3 * turn as f32 / TURNS as f32 };
+            let [thing, behind] = PARTS.map(|part| Roughness::of(&scene.rough, masks[i].iter().map(|m| part(*m))));
             let evidence: Vec<f32> = scene
                 .bins
                 .iter()
+                .zip(&scene.rough)
                 .zip(&prior[i])
-                .map(|(bins, prior)| {
+                .map(|((bins, rough), prior)| {
                     let mixed =
                         |own: &Colours, all: &Colours| (1.0 - shared) * own.at(bins) + shared * all.at(bins) + 2e-5;
                     let colour = libm::logf(mixed(&things[i], &all_things) / mixed(&behinds[i], &all_behinds));
-                    sigmoid(1.5 * colour + trust * log_odds(*prior))
+                    let roughness = libm::logf(thing.at(rough) / behind.at(rough));
+                    sigmoid(colour + ROUGHNESS * roughness + trust * log_odds(*prior))
                 })
                 .collect();
             masks[i].copy_from_slice(&evidence);
