@@ -278,7 +278,7 @@ mod tests {
             TrainConfig { recipe: Recipe::Direction, lr: Some(0.2), beta1: Some(0.5), kappa: 0.1, ..usual() },
             TrainConfig { early_stop: true, early_stop_window: 20, ..usual() },
             TrainConfig { preview_prompt: Some("a <zubi> in the sun".to_owned()), ..usual() },
-            TrainConfig { kind: crate::config::Kind::Style, framing: Framing::Fit, warmup: 299, ..usual() },
+            TrainConfig { kind: crate::config::Kind::Style, framing: Framing::Fit, warmup: 599, ..usual() },
         ] {
             assert_eq!(said(&config, &input(None)), [], "{config:?}");
         }
@@ -306,10 +306,10 @@ mod tests {
             (TrainConfig { context_weight: Some(0.1), ..usual() }, NoEffect, Setting::ContextWeight),
             (TrainConfig { context_weight: Some(0.1), ..two_words(Some("cat"), None) }, NoEffect, Setting::SecondInit),
             (TrainConfig { context_weight: Some(0.1), ..two_words(None, Some("drawing")) }, NoEffect, Setting::Init),
-            (TrainConfig { eval_every: 301, ..usual() }, NoEffect, Setting::EvalEvery),
-            (TrainConfig { save_every: 400, ..usual() }, NoEffect, Setting::SaveEvery),
-            (TrainConfig { preview_every: 400, ..usual() }, NoEffect, Setting::PreviewEvery),
-            (TrainConfig { early_stop: true, ..usual() }, NoEffect, Setting::EarlyStop),
+            (TrainConfig { eval_every: 601, ..usual() }, NoEffect, Setting::EvalEvery),
+            (TrainConfig { save_every: 700, ..usual() }, NoEffect, Setting::SaveEvery),
+            (TrainConfig { preview_every: 700, ..usual() }, NoEffect, Setting::PreviewEvery),
+            (TrainConfig { early_stop: true, steps: Some(300), ..usual() }, NoEffect, Setting::EarlyStop),
             (TrainConfig { early_stop_window: 20, ..usual() }, NoEffect, Setting::EarlyStopWindow),
             (TrainConfig { early_stop_threshold: 0.2, ..usual() }, NoEffect, Setting::EarlyStopThreshold),
             (TrainConfig { preview_every: 0, preview_steps: 9, ..usual() }, NoEffect, Setting::PreviewSteps),

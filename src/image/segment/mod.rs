@@ -123,8 +123,8 @@ struct Found {
     confidence: f32,
 }
 
-/// How far the thing reaches: the guess that a search begins with, and another to compare it with. It is a little too far: what is left out,
-/// such as a leaf that little attention is at, has colours that are only behind the thing by then.
+/// How far the thing reaches: the guess that a search begins with, and another to compare it with. By attention it is a little too far: a leaf that
+/// is left out at first, because little attention is at it, would count as behind the thing from then on.
 const REACHES: [Reach; 2] = [Reach { place: 0.75, attention: -0.2 }, Reach { place: 0.95, attention: -0.32 }];
 /// The part of the models that all pictures share.
 const SHARED: f32 = 0.5;
@@ -382,10 +382,10 @@ fn from_boundary(values: &[f32]) -> Vec<f32> {
     values.iter().map(|value| (value - (low + high) / 2.0) / (high - low).max(1e-9)).collect()
 }
 
-/// What each pixel of a scene is before its colour is looked at: the probability that it is the thing.
+/// What each pixel of a scene is before its colour and roughness are looked at: the probability that it is the thing.
 fn guess(scene: &Scene, reach: Reach) -> Vec<f32> {
     /// How much attention counts, and how much the place beside it.
-    const ATTENTION: f32 = 4.0;
+    const ATTENTION: f32 = 6.0;
     const PLACE: f32 = 0.2;
     let near = |(round, edge): (f32, f32)| if edge > 0.93 { 0.02 } else { sigmoid(6.0 * (reach.place - round)) };
     let Some(attention) = &scene.attention else { return scene.place().map(near).collect() };
@@ -398,7 +398,7 @@ fn guess(scene: &Scene, reach: Reach) -> Vec<f32> {
 
 /// Divides all scenes, beginning with a guess of how far their thing reaches.
 fn search(scenes: &[Scene], reach: Reach) -> Vec<Vec<f32>> {
-    /// How much roughness counts beside colour.
+    /// How much roughness counts beside colour, which counts 1.
     const ROUGHNESS: f32 = 1.5;
     /// How much a pixel says of the thing, and of what is behind it: what is not decided says little of either.
     const PARTS: [fn(f32) -> f32; 2] = [|m| m * m, |m| (1.0 - m) * (1.0 - m)];

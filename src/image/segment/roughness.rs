@@ -1,8 +1,9 @@
-//! How rough pictures are at each place: in a photo the thing is in focus and what is behind it is not, or it is smooth and that has a pattern.
+//! How rough pictures are at each place: in a photo the thing is in focus and what is behind it is not, or the thing is smooth and what is behind
+//! it has a pattern.
 
-/// Classes of roughness, each twice as rough as the one before.
+/// Classes of roughness, from what is flat; each but the first few is twice as rough as the one before.
 const CLASSES: usize = 8;
-/// What is smoother belongs to the first class: about what rounding to a byte does.
+/// The deviation that the second class has: about what rounding to a byte makes.
 const LEAST: f32 = 1.0 / 512.0;
 /// The side of the squares that are looked at.
 const SIDE: usize = 3;
@@ -36,12 +37,15 @@ pub(super) fn roughness(pixels: &[[f32; 3]], width: usize, height: usize) -> Vec
 /// The variance of the colours in a square, of all three numbers together.
 fn variance(pixels: &[[f32; 3]], width: usize, columns: std::ops::Range<usize>, rows: std::ops::Range<usize>) -> f32 {
     let count = (columns.len() * rows.len()) as f32;
+    // From the first pixel on, so that what is flat has no variance at all, whatever its colour.
+    let first = pixels[rows.start * width + columns.start];
     let (mut sums, mut squares) = ([0.0f32; 3], 0.0f32);
     for y in rows {
         for pixel in &pixels[y * width + columns.start..y * width + columns.end] {
-            for (sum, value) in sums.iter_mut().zip(pixel) {
-                *sum += value;
-                squares += value * value;
+            for ((sum, value), first) in sums.iter_mut().zip(pixel).zip(first) {
+                let off = value - first;
+                *sum += off;
+                squares += off * off;
             }
         }
     }
