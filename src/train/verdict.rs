@@ -2,8 +2,9 @@
 //! have become.
 //!
 //! The levels are a judgement, by what the mini model's examples gain on the pictures that they are learned from (`benches/README.md`, "What a
-//! word gains"): in 300 steps things that come out gain a half and more, styles that hardly come out (`tools/mini/README.md`) less than that; and three
-//! quarters of it are there after 25 steps, when the pictures have only begun to change. Models that have seen more have less to gain.
+//! word gains"): in 300 steps with two vectors things that come out gain a half and more, styles that hardly come out
+//! (`tools/mini/README.md`) less than that; and three quarters of it are there after 25 steps, when the pictures have only begun to
+//! change. Models that have seen more have less to gain.
 
 use serde::{Deserialize, Serialize};
 

@@ -123,7 +123,7 @@ fn a_thing_is_found_before_clutter_where_the_model_sees_it() {
     assert!(masks.iter().all(|mask| mask.origin == MaskOrigin::Found), "{masks:?}");
     let with: Vec<f64> =
         found.iter().zip(&truths).map(|(mask, truth)| overlap(mask.as_ref().unwrap(), truth)).collect();
-    // The same colours and edges, without the model.
+    // The same pictures, without the model.
     let mut alone = input(pictures);
     find_masks_without_model(&TrainConfig { masks: Some(Masks::Auto), ..config() }, &mut alone).unwrap();
     let of = |(picture, truth): (&TrainPicture, &GrayImage)| overlap(picture.mask.as_ref().unwrap(), truth);

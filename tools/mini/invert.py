@@ -73,6 +73,7 @@ def learn(options, name, seed, folder):
     }
     plan = next(event for event in events if event["event"] == "plan")
     plan = {key: plan[key] for key in ("init", "vectors", "steps", "recipe", "lr", "samples_per_step")}
+    refuse_mixture(options, plan)
     seconds = next(event["secs"] for event in events if event["event"] == "done")
     # The program counts the letters of a file to start from as if they were words (--init, 2026-11-22): hence a name this short.
     shutil.copy(folder / "run" / "learned_embeds.safetensors", folder / "w")
@@ -80,6 +81,14 @@ def learn(options, name, seed, folder):
     losses["unseen, min-SNR-5"] = [weighted_loss(options, name, seed, folder, init, plan["vectors"]) for init in both]
     (folder / "w").unlink()
     return {"loss": losses, "plan": plan, "train seconds": round(seconds, 1)}
+
+
+def refuse_mixture(options, plan):
+    """What is usual for the model may be otherwise in another version of the program."""
+    for path in sorted(options.folder.glob("*/*/result.json")):
+        before = json.loads(path.read_text())["plan"]
+        if changed := [f"{key} was {before.get(key)!r}, is {plan[key]!r}" for key in plan if key != "init" and before.get(key) != plan[key]]:
+            fail(f"{options.folder} has words that were learned otherwise ({', '.join(changed)}): give another --name, or delete it")
 
 
 def weighted_loss(options, name, seed, folder, init, vectors):

@@ -90,9 +90,9 @@ const model = (name, agreed) => withModel({
   },
 });
 
-/** Learns from what the form has, and what else is `given`, or goes on with `unfinished`; gives what came of it. */
+/** Learns from what the form has, but for what is `given`, or goes on with `unfinished`; gives what came of it. */
 async function learn(unfinished, given) {
-  const asked = unfinished?.config ?? { ...given, ...settings() };
+  const asked = unfinished?.config ?? { ...settings(), ...given };
   const pictures = unfinished?.pictures ?? (await tiles.read());
   return alone(async () => {
     atWork();
@@ -219,7 +219,7 @@ export async function learnNow({ prompt, settings: given, pictures, ...word }) {
   enter(word.token, []);
   return session(async () => {
     own.aside();
-    const [found] = await Promise.all([pictures(), fillIn({ ...word, ...given })]);
+    const [found] = await Promise.all([pictures(), fillIn(word)]);
     await tiles.set(found);
     showOwn(tiles.pictures);
     // What it takes was said of that one.

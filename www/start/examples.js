@@ -12,7 +12,7 @@ function example(id, folder, names, about) {
 /** Sets of pictures that are drawn in the styles that the model knows. */
 const STYLES = ["3d", "flat", "noto", "twemoji"];
 
-/** Their settings, where they are not the engine's: previews often enough to watch the word come, in as few steps as the small model needs. */
+/** Their settings: previews often enough to watch the word come, and few steps and vectors, which are enough for them. */
 const WATCHED = { steps: 300, vectors: 2, "preview-every": 25, "preview-steps": 8 };
 
 /** `{id, token, init, kind, prompt, pictures, captions, settings}`; pictures and captions are addresses. */
