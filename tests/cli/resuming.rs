@@ -329,8 +329,10 @@ fn a_state_of_the_last_version_resumes_to_what_an_undisturbed_run_learns() {
     place.file("unseen/3d.png", &picture("3d.png"));
     // The model that was in the program then, under the name that it has there.
     copy(&place, &mini_f16(), "mini (built in)");
-    // There were no masks then, nor plain backgrounds, made captions and the context loss, and all timesteps were learned from: now that has to be said.
-    const THEN: &str = "--masks off --backgrounds kept --timesteps 0..1000 --captions off --context-weight 0";
+    // There were no masks then, nor plain backgrounds, made captions and the context loss, all timesteps were learned from, and two vectors: now that has
+    // to be said.
+    const THEN: &str =
+        "--vectors 2 --masks off --backgrounds kept --timesteps 0..1000 --captions off --context-weight 0";
     let train = |model: &str, out: &str, more: &str| {
         let line = "train pictures --unseen unseen --token <p> --init apple --steps 6 --batch-size 1 --eval-size 2 \
                     --eval-every 2 --preview-every 0 --seed 7 --early-stop --early-stop-window 9";

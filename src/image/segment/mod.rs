@@ -125,7 +125,7 @@ struct Found {
 
 /// How far the thing reaches: the guess that a search begins with, and another to compare it with. By attention it is a little too far: a leaf that
 /// is left out at first, because little attention is at it, would count as behind the thing from then on.
-const REACHES: [Reach; 2] = [Reach { place: 0.75, attention: -0.2 }, Reach { place: 0.95, attention: -0.32 }];
+const REACHES: [Reach; 2] = [Reach { place: 0.75, attention: -0.2 }, Reach { place: 0.95, attention: -0.42 }];
 /// The part of the models that all pictures share.
 const SHARED: f32 = 0.5;
 
