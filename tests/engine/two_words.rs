@@ -100,10 +100,10 @@ fn each_word_is_an_embedding_that_is_used_without_the_other() {
         _ => None,
     });
     let (token, vectors, init, second) = plan.expect("a plan");
-    assert_eq!((token.as_str(), vectors, init.as_str()), ("<peach>", 2, "apple"));
+    assert_eq!((token.as_str(), vectors, init.as_str()), ("<peach>", 4, "apple"));
     assert_eq!((second.token.as_str(), second.vectors, second.init.as_str()), ("<ink>", 1, "flat"));
     let [peach, ink] = &job.embeddings()[..] else { panic!("two embeddings") };
-    assert_eq!((&job.embedding(), peach.vectors(), ink.vectors()), (peach, 2, 1));
+    assert_eq!((&job.embedding(), peach.vectors(), ink.vectors()), (peach, 4, 1));
     for (embedding, begun, kind, init, other) in
         [(peach, &begun[0], "object", "apple", "<ink>"), (ink, &begun[1], "style", "flat", "<peach>")]
     {
