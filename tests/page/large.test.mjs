@@ -221,6 +221,7 @@ test("a large model is chosen in the plan, and one whose download breaks off is 
   await plan.getByText("2.13 GB in 11 files").waitFor();
   await one.focus();
   await page.keyboard.press("ArrowRight");
+  await page.locator("#steps").evaluate((field) => (field.value = "40"));
   await page.getByRole("button", { name: "Go on downloading, then learn it" }).click();
   await page.getByRole("heading", { name: "<my-word> has been learned" }).waitFor({ timeout: 60_000 });
   assert.match(await page.locator("#model-card").textContent(), /stable-diffusion-xl-base-1\.0.*Ready on /);
@@ -237,6 +238,7 @@ test("a large model that is here already is chosen in the plan, and learned with
   await plan.getByRole("radio", { name: /^SDXL/ }).check({ force: true });
   await plan.getByText("Already here").waitFor();
   assert.deepEqual([await plan.getByText("Time for that").count(), await plan.getByLabel(/Half precision/).isVisible()], [0, false]);
+  await page.locator("#steps").evaluate((field) => (field.value = "40"));
   await plan.getByRole("button", { name: "Learn it" }).click();
   await page.getByRole("heading", { name: "<my-word> has been learned" }).waitFor({ timeout: 30_000 });
   assert.match(await page.locator("#model-card").textContent(), /stable-diffusion-xl-base-1\.0.*Ready on /);

@@ -344,6 +344,7 @@ test("what is chosen, cropped, written and set survives a refresh and a crash, e
   await page.getByRole("button", { name: "Remove noto.png" }).click();
   await page.waitForTimeout(600);
   assert.deepEqual(await folder(), [1, ["1", "2", "draft.json"]]);
+  await page.locator("#steps").evaluate((field) => (field.value = "2"));
   await page.getByRole("button", { name: "Learn it at 64 pixels" }).click();
   await page.getByRole("heading", { name: "<mine> has been learned" }).waitFor();
   assert.deepEqual(await folder(), [0, []]);
