@@ -187,6 +187,9 @@ export async function fewSteps(page, steps, other = {}) {
   for (const [name, value] of Object.entries(settings)) await page.locator("#learn").getByLabel(name, { exact: true }).fill(value);
 }
 
+/** Sets few steps: where the number does not matter, a played run need not take the usual hundreds. */
+export const fewPlayed = (page) => page.locator("#steps").evaluate((field) => (field.value = "40"));
+
 /** How the examples are learned: in their module, or in the one file of the page as visitors get it. */
 const WATCHED = /\{\s*steps:\s*300,\s*vectors:\s*2,\s*"preview-every":\s*25,\s*"preview-steps":\s*8\s*\}/;
 

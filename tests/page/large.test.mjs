@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { everywhere, fewExampleSteps, fewSteps, filled, look, peach, pressAfterStep, ready, start, teach } from "./browser.mjs";
+import { everywhere, fewExampleSteps, fewPlayed, fewSteps, filled, look, peach, pressAfterStep, ready, start, teach } from "./browser.mjs";
 import { played } from "./played.mjs";
 
 let place;
@@ -150,6 +150,7 @@ test("the model at work is the one that is shown, whatever was looked at beside 
   await page.getByRole("button", { name: "Use Stable Diffusion" }).click();
   await page.locator("#photos-plan #plan").waitFor();
   assert.match(await page.locator("#model-card").textContent(), /stable-diffusion-v1-5/);
+  await fewPlayed(page);
   await page.getByRole("button", { name: "Learn it at 64 pixels" }).click();
   await page.getByRole("button", { name: "Make pictures with it" }).waitFor();
   assert.match(await page.locator("#model-card").textContent(), /^M?Mini model/);
@@ -221,7 +222,7 @@ test("a large model is chosen in the plan, and one whose download breaks off is 
   await plan.getByText("2.13 GB in 11 files").waitFor();
   await one.focus();
   await page.keyboard.press("ArrowRight");
-  await page.locator("#steps").evaluate((field) => (field.value = "40"));
+  await fewPlayed(page);
   await page.getByRole("button", { name: "Go on downloading, then learn it" }).click();
   await page.getByRole("heading", { name: "<my-word> has been learned" }).waitFor({ timeout: 60_000 });
   assert.match(await page.locator("#model-card").textContent(), /stable-diffusion-xl-base-1\.0.*Ready on /);
@@ -238,7 +239,7 @@ test("a large model that is here already is chosen in the plan, and learned with
   await plan.getByRole("radio", { name: /^SDXL/ }).check({ force: true });
   await plan.getByText("Already here").waitFor();
   assert.deepEqual([await plan.getByText("Time for that").count(), await plan.getByLabel(/Half precision/).isVisible()], [0, false]);
-  await page.locator("#steps").evaluate((field) => (field.value = "40"));
+  await fewPlayed(page);
   await plan.getByRole("button", { name: "Learn it" }).click();
   await page.getByRole("heading", { name: "<my-word> has been learned" }).waitFor({ timeout: 30_000 });
   assert.match(await page.locator("#model-card").textContent(), /stable-diffusion-xl-base-1\.0.*Ready on /);

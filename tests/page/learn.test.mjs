@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { accessible, everywhere, fewExampleSteps, look, peach, root, start, teach } from "./browser.mjs";
+import { accessible, everywhere, fewExampleSteps, fewPlayed, look, peach, root, start, teach } from "./browser.mjs";
 import { played } from "./played.mjs";
 
 let place;
@@ -344,7 +344,7 @@ test("what is chosen, cropped, written and set survives a refresh and a crash, e
   await page.getByRole("button", { name: "Remove noto.png" }).click();
   await page.waitForTimeout(600);
   assert.deepEqual(await folder(), [1, ["1", "2", "draft.json"]]);
-  await page.locator("#steps").evaluate((field) => (field.value = "2"));
+  await fewPlayed(page);
   await page.getByRole("button", { name: "Learn it at 64 pixels" }).click();
   await page.getByRole("heading", { name: "<mine> has been learned" }).waitFor();
   assert.deepEqual(await folder(), [0, []]);

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { accessible, everywhere, fewExampleSteps, filled, firstStep, peach, pressAfterStep, start, teach } from "./browser.mjs";
+import { accessible, everywhere, fewExampleSteps, fewPlayed, filled, firstStep, peach, pressAfterStep, start, teach } from "./browser.mjs";
 import { played } from "./played.mjs";
 
 let place;
@@ -358,6 +358,7 @@ test("what goes wrong is said where one looks, and leads on", { timeout: 120_000
   await page.locator("#load").click();
   await page.locator("#model-problem").getByText("The page is not complete here").waitFor();
   await played(context, { pause: 5 });
+  await fewPlayed(page);
   await page.getByRole("button", { name: "Learn it" }).click();
   await page.getByRole("heading", { name: "<my-word> has been learned" }).waitFor();
   await context.close();

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { everywhere, peach, start, teach } from "./browser.mjs";
+import { everywhere, fewPlayed, peach, start, teach } from "./browser.mjs";
 import { played } from "./played.mjs";
 
 let place;
@@ -144,6 +144,7 @@ test("captions are suggested where there are none, changed, and learned from; wh
   await page.getByLabel("What 3d.png shows").fill("a {} in 3d");
   assert.ok(await page.getByRole("button", { name: "Suggest captions" }).isHidden(), "there is nothing to suggest");
   const learned = page.evaluate(() => new Promise((resolve) => (new BroadcastChannel("train").onmessage = ({ data }) => resolve(data.pictures.map(({ caption }) => caption)))));
+  await fewPlayed(page);
   await page.getByRole("button", { name: "Learn it at 64 pixels" }).click();
   assert.deepEqual(await learned, ["a {} on white", "a {} of mine", "a {} in 3d"]);
   // What was said of them goes with them.
