@@ -107,7 +107,7 @@ test("the example is learned by one click, over two visits, and is a word like a
   await page.getByLabel("What to call it").fill("cat");
   await page.locator("#token-note").getByText(/“cat” is taken/).waitFor();
   await page.getByLabel("Start from").fill("my own red apple tree");
-  await page.locator("#init-note").getByText(/5 tokens: learned as 5 vectors or more/).waitFor();
+  await page.locator("#init-note").getByText(/6 tokens: learned as 6 vectors or more/).waitFor();
   await page.getByLabel("Start from").fill("apple");
   await page.locator("#init-note").getByText("1 token", { exact: true }).waitFor();
   await page.getByLabel("What to call it").fill("<other>");
